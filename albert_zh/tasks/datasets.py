@@ -185,7 +185,13 @@ TASKS = {
     ),
     OWN_DATA: Task(files=_SPLITS, columns=None, labels=None),
     "ner": Task(files=_LABELLED, columns=None, labels=None, objective="sequence_labelling"),
-    "cws": Task(files=_LABELLED, columns=None, labels=None, objective="sequence_labelling"),
+    "cws": Task(
+        files=_LABELLED,
+        columns=None,
+        labels=None,
+        objective="sequence_labelling",
+        finds_words=True,
+    ),
     "cmrc2018": Task(
         files=_QUESTIONS,
         columns=("text_a", "text_b"),

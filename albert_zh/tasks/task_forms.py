@@ -28,8 +28,8 @@ COLUMN_FLAGS = collections.OrderedDict(
 Task = collections.namedtuple(
     "Task",
     "files columns labels keys aliases examples_of is_left_out objective separator header chosen "
-    "head annotator",
-    defaults=({}, {}, None, None, "single_label", SEPARATOR, None, {}, {}, None),
+    "head annotator finds_words",
+    defaults=({}, {}, None, None, "single_label", SEPARATOR, None, {}, {}, None, False),
 )
 Task.__doc__ = """A row of the table.
 
@@ -48,6 +48,7 @@ Fields:
     chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
     head: `Settings.head` of the run or model, for kinds whose features or scores depend on it.
     annotator: `slots.dictionaries.Annotator` of a model with dictionaries, or None.
+    finds_words: labelling only: whether the spans are words, which have no type.
 """
 PAIR = ("text_a", "text_b", "label")
 

@@ -25,10 +25,17 @@ Fields:
 DOCUMENT_START = "-DOCSTART-"
 TABLE_COLUMNS = ("text_a", "label")
 TWO_FILES = ("sentences.txt", "tags.txt")
-_NUMBERED_TOKEN = re.compile(r"(.)(\d+)\Z", re.DOTALL)
+_NUMBERED_TOKEN = re.compile(r"(.+?)([0-9]{1,4})\Z", re.DOTALL)
+_LOOKED_AT = 10  # tokens by which numbered ones are detected
 _SENTENCE_END = "。"
 _BAD = ()  # cells of a line that does not fit
-_SEPARATOR_NAMES = {"\t": "a TAB", " ": "a blank"}
+# Between columns; the first one that a line has is that of the file.
+_SEPARATORS = {
+    "\t": "a TAB",
+    " ": "a blank",
+    "\u3000": "a full-width blank (U+3000)",
+    "\xa0": "a no-break blank (U+00A0)",
+}
 
 
 def read_columns(
@@ -36,9 +43,10 @@ def read_columns(
 ) -> Iterator[TaggedText]:
     """Sentences of a file with a token and its tag on each line, blank lines between sentences.
 
-    The token is the first column, the tag the last one; blanks or TABs separate them, the same in
-    the whole file. A line that begins with the separator has the blank as its token. A file whose
-    tokens are numbered within their word, as "科0" in Weibo's, loses these numbers.
+    The token is the first column, the tag the last one; blanks (full-width and no-break ones too)
+    or TABs separate them, the same in the whole file. A line that begins with a blank as separator
+    has the blank as its token. A file whose tokens are numbered within their word, as "科0" in
+    Weibo's, loses these numbers.
 
     Args:
         path: the file.
@@ -54,12 +62,10 @@ def read_columns(
         UserError: for a line without a tag, or with another separator than the lines before.
     """
     bad_rows = bad_rows or BadRows()
-    rows = _rows(path, encoding, digest, bad_rows)
-    first, rows = _first_of(rows)
-    if first is None:
-        return
-    has_tags = len(first[1]) > 1
-    is_numbered = has_tags and bool(_NUMBERED_TOKEN.match(first[1][0]))
+    beginning, rows = _beginning(_rows(path, encoding, digest, bad_rows))
+    first = next((cells for _, cells in beginning if cells), ())
+    has_tags = len(first) > 1
+    is_numbered = has_tags and _are_numbered(beginning)
     for _, group in itertools.groupby(rows, key=lambda row: row[1] is not None):
         sentence = [row for row in group if row[1] is not None]
         if not sentence or _BAD in (cells for _, cells in sentence):
@@ -83,61 +89,83 @@ def _rows(path, encoding, digest, bad_rows):
             yield line, None
             continue
         if first_line is None:
-            separator, first_line = _separator(text), line
+            separator, first_line = separator_of(text), line
         cells, num_bad = _cells(text, separator), len(bad_rows.errors)
         with bad_rows.row():
             _check_cells(path, line, text, cells, separator, first_line)
         yield line, cells if len(bad_rows.errors) == num_bad else _BAD
 
 
-def _separator(text):
-    """The separator of a line: TAB, else blank, else None (a file of tokens without tags)."""
-    return "\t" if "\t" in text else " " if " " in text.strip() else None
+def separator_of(text: str) -> Optional[str]:
+    """What separates the columns of a line: a TAB, else a blank, else None (a token alone)."""
+    after_first = text[1:].rstrip()  # the first character may be a blank that is a token
+    if "\t" in text:
+        return "\t"
+    return next((separator for separator in _SEPARATORS if separator in after_first), None)
 
 
 def _cells(text, separator):
     if separator is None:
         return [text.strip(" ")] if text.strip(" ") else [text]
     cells = text.rstrip(" \t").split(separator)
-    if separator == " " and cells[0] == "" and len(cells) > 1:
-        cells[0] = " "  # the blank itself is the token
+    if separator != "\t" and cells[0] == "" and len(cells) > 1:
+        cells[0] = separator  # the blank itself is the token
     return [cells[0]] + [cell for cell in cells[1:] if cell]
 
 
 def _check_cells(path, line, text, cells, separator, first_line):
-    other = {"\t": " ", " ": "\t"}.get(separator)
+    """Raises `UserError` for a line of other columns than the first one."""
     if separator is None:
-        if len(cells[0]) == 1 and _separator(text) is None:
+        if len(cells[0]) == 1 and separator_of(text) is None:
             return
         raise UserError(
             "%s, line %d: found %r, expected one character, as in line %d, or everywhere a "
-            "character and its tag" % (path, line, text[:40], first_line)
+            "character and its tag; --file_format names a format without columns"
+            % (path, line, text[:40], first_line)
         )
-    has_other = other in text.strip(" \t")
-    if has_other and (len(cells) == 1 or other in cells[-1]):
+    others = [other for other in _SEPARATORS if other != separator and other in text.strip()]
+    if any(len(cells) == 1 or other in cells[-1] for other in others):
         raise UserError(
             "%s, line %d: mixed separators: %r, but line %d separates columns with %s: use the "
-            "same in the whole file"
-            % (path, line, text[:40], first_line, _SEPARATOR_NAMES[separator])
+            "same in the whole file" % (path, line, text[:40], first_line, _SEPARATORS[separator])
         )
     if len(cells) == 1:
         raise UserError(
-            "%s, line %d: a column is missing: %r, expected a character and its tag, as in line %d"
-            % (path, line, text[:40], first_line)
+            "%s, line %d: a column is missing: %r, expected a character and its tag, as in line "
+            "%d; --file_format names a format without columns" % (path, line, text[:40], first_line)
         )
 
 
-def _first_of(rows):
-    """(first row with cells or None, all rows)."""
-    blank = []
+def _beginning(rows):
+    """(the first rows, up to `_LOOKED_AT` of which have cells; all rows)."""
+    beginning, num_tokens = [], 0
     for row in rows:
-        if row[1] not in (None, _BAD):
-            return row, itertools.chain(blank, [row], rows)
-        blank.append(row)
-    return None, ()
+        beginning.append(row)
+        num_tokens += bool(row[1])
+        if num_tokens == _LOOKED_AT:
+            break
+    return beginning, itertools.chain(beginning, rows)
+
+
+def _are_numbered(rows):
+    """Whether all tokens are numbered within their words, as 科0 技1 全0: from 0, by 1."""
+    last, num_tokens = -1, 0
+    for _, cells in rows:
+        if cells is None:  # the end of a sentence
+            last = -1
+        elif cells and cells[0] == " ":
+            last += 1
+        elif cells:
+            numbered = _NUMBERED_TOKEN.match(cells[0])
+            if not numbered or int(numbered.group(2)) > last + 1:
+                return False
+            last, num_tokens = int(numbered.group(2)), num_tokens + 1
+    return num_tokens > 0
 
 
 def _without_position(token, line, path):
+    if token == " ":  # separated from its position by a blank, too
+        return token
     numbered = _NUMBERED_TOKEN.match(token)
     if not numbered:
         raise UserError(
@@ -148,30 +176,39 @@ def _without_position(token, line, path):
 
 
 def read_columns_as_nezha(
-    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
-) -> Tuple[List[TaggedText], int]:
+    path: str,
+    encoding: str = "utf-8",
+    digest: Any = None,
+    bad_rows: Optional[BadRows] = None,
+    notes: Optional[List[str]] = None,
+) -> Iterator[TaggedText]:
     """Sentences as NEZHA's `run_classifier_ner.py` reads them, so that scores can be compared.
 
     A sentence ends only at a blank line after "。"; other blank lines are passed over, and what
     follows the last sentence's end is left out.
 
     Args, errors: as `read_columns`.
+        notes: list that gets a line about the tokens left out at the end; or None.
 
-    Returns:
-        (sentences, number of tokens left out at the end): list of `TaggedText` and int.
+    Yields:
+        `TaggedText`.
     """
-    sentences, tokens, tags, first_line = [], [], [], None
+    tokens, tags, first_line = [], [], None
     for line, cells in _rows(path, encoding, digest, bad_rows or BadRows()):
         if cells == _BAD:
             continue
         if cells is not None:
             first_line = first_line or line
             tokens.append(cells[0])
-            tags.append(cells[-1])
+            tags += cells[1:][-1:]
         elif tokens and tokens[-1] == _SENTENCE_END:
-            sentences.append(TaggedText(tokens, tags, first_line))
+            yield TaggedText(tokens, tags or None, first_line)
             tokens, tags, first_line = [], [], None
-    return sentences, len(tokens)
+    if tokens and notes is not None:
+        notes.append(
+            '%d tokens after the last "。" with a blank line are left out, as in NEZHA'
+            % len(tokens)
+        )
 
 
 def read_two_files(

@@ -72,6 +72,9 @@ def crf_decode(
 ) -> Tuple[tf.Tensor, tf.Tensor]:
     """The best path, by Viterbi's algorithm; of equal ones the lowest ids.
 
+    A reference that only tests use, which hold it and `viterbi` to the same golden tags:
+    predictions are decoded outside of the graph, by `viterbi` and, on Android, `TagDecoder`.
+
     Args:
         unaries: float tensor [B, T, K].
         lengths: int tensor [B].

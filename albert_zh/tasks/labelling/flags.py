@@ -33,7 +33,13 @@ _TABLE = (
         "Scheme of the tags that are learnt; by default that of the training file, of a file "
         "without tags BMES for words and BIO for entities.",
     ),
-    ("enum", "file_format", None, "Format of the files; detected if left out."),
+    (
+        "enum",
+        "file_format",
+        None,
+        "Format of the files; detected by their first lines if left out. With --task_name=ner "
+        "segmented has to be named.",
+    ),
     (
         "enum",
         "overlaps",

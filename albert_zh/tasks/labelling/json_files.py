@@ -104,7 +104,7 @@ def read_entity_list(
 def _text_of_entity_list(line, text, source, offset_unit):
     record = checks.checked(source, files.parse_json(text, source), _ENTITY_LIST)
     if "entity_list" not in record:
-        return LabelledText(record["text"], None, None, line)
+        return LabelledText(record["text"], None, None, line, record.get("id"))
     entities = [
         (
             entity["entity_index"]["begin"],
@@ -114,7 +114,8 @@ def _text_of_entity_list(line, text, source, offset_unit):
         )
         for entity in record["entity_list"]
     ]
-    return _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
+    labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
+    return labelled._replace(identifier=record.get("id"))
 
 
 def _lines(path, encoding, digest):
@@ -207,12 +208,10 @@ def cluener_line(text: str, spans: Sequence[Span], identifier: Optional[Any] = N
         mention = text[span.start : span.end]
         positions = label.setdefault(span.type, {}).setdefault(mention, [])
         positions.append([span.start, span.end - 1])
-    record = {} if identifier is None else {"id": identifier}
-    record.update(text=text_encodings.without_surrogates(text), label=label)
-    return json.dumps(record, ensure_ascii=False)
+    return _line_of(text, identifier, label=label)
 
 
-def entity_list_line(text: str, spans: Sequence[Span]) -> str:
+def entity_list_line(text: str, spans: Sequence[Span], identifier: Optional[Any] = None) -> str:
     """A line of the form entity_list, without its line end; as `cluener_line`."""
     entities = [
         {
@@ -222,5 +221,10 @@ def entity_list_line(text: str, spans: Sequence[Span]) -> str:
         }
         for span in spans
     ]
-    record = {"text": text_encodings.without_surrogates(text), "entity_list": entities}
+    return _line_of(text, identifier, entity_list=entities)
+
+
+def _line_of(text, identifier, **labels):
+    record = {} if identifier is None else {"id": identifier}
+    record.update(text=text_encodings.without_surrogates(text), **labels)
     return json.dumps(record, ensure_ascii=False)

@@ -15,6 +15,7 @@ from albert_zh.tasks.labelling import (
     column_files,
     distillation,
     features,
+    format_detection,
     global_pointer,
     granularity,
     granularity_data,
@@ -81,6 +82,7 @@ class SequenceLabelling(labelled_data.LabelledData):
         alignment,
         column_files,
         features,
+        format_detection,
         granularity_data,
         granularity_names,
         json_files,
@@ -223,11 +225,9 @@ def _label_counts(kind, task, example, tokenizer):
 
 def _format_of_test(task, options):
     """The format in which predictions are written: the test file's, a key of `reader.FORMATS`."""
-    if task.head.get("file_format"):
-        return task.head["file_format"]
     path = storage.is_file(options.data_dir) and options.data_dir
     path = path or split_files.split_path(task, options.data_dir, "test")[0]
-    return reader.detect_format(path, options.encoding) if path else None
+    return splits.format_of(task, path, "test", options.encoding) if path else None
 
 
 class SpanLabelling(SequenceLabelling):

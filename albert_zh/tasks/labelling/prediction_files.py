@@ -109,7 +109,7 @@ class PredictionFiles:
 
     def _json_lines(self, text, spans):
         if self._is_entity_list:
-            return [json_files.entity_list_line(text.text, spans)]
+            return [json_files.entity_list_line(text.text, spans, text.identifier)]
         return [json_files.cluener_line(text.text, spans, text.identifier)]
 
     def _segmented_lines(self, text, spans):
@@ -117,6 +117,8 @@ class PredictionFiles:
 
 
 def _tokens(text):
+    """The tokens as a column shows them, where line ends and TABs would shift the tags."""
+    shown = text.text.translate(_SHOWN_CONTROLS)  # of the same length
     if text.tokens is None:
-        return list(text.text)
-    return [text.text[start:end] for start, end in text.tokens]
+        return list(shown)
+    return [shown[start:end] for start, end in text.tokens]

@@ -12,9 +12,9 @@ from albert_zh.tasks.labelling import (
     features,
     granularity_names,
     head_names,
-    splits,
     tag_schemes,
 )
+from albert_zh.tasks.labelling.spans import filled
 
 Prediction = collections.namedtuple("Prediction", ["spans", "confidences", "tag_ids", "encoded"])
 Prediction.__doc__ = """What is predicted for a text.
@@ -116,7 +116,7 @@ def _prediction(text, encoded, decoded, tag_ids, is_words):
             confidences.append(confidence)
             end = span.end
     if is_words:
-        spans = splits.filled(text, spans)
+        spans = filled(text, spans)
         confidences = confidences or [1.0] * len(spans)
     return Prediction(spans, confidences, tag_ids, encoded)
 

@@ -6,22 +6,19 @@ data.texts[0].text, data.texts[0].spans, data.scheme.name, data.notes
 
 import collections
 import hashlib
-import itertools
-import os
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
-from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
+from albert_zh.tasks.labelling.format_detection import detect_format
 from albert_zh.tasks.labelling.spans import LabelledText, overlapping
 
 REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
 
 LONG_SENTENCE = 1000  # tokens; a file of several without a blank line seems to lack them
 _SHOWN_TYPES = 10
-_LOOKED_AT = 10  # lines by which a format is detected
 
 LabelledFile = collections.namedtuple(
     "LabelledFile", ["path", "format", "texts", "scheme", "has_labels", "notes", "sha256"]
@@ -48,6 +45,7 @@ _SPANNED = {
     "entity_list": json_files.read_entity_list,
     "segmented": segmented_files.read_segmented,
     "slash": segmented_files.read_slash_form,
+    "text": segmented_files.read_unlabelled,
 }
 FORMATS = tuple(_TAGGED) + tuple(_SPANNED)
 _WITH_UNITS = ("cluener", "entity_list")
@@ -89,11 +87,7 @@ def read_file(
         read = _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit)
         texts, scheme = list(read), None
     notes += bad_rows.notes()
-    kept = [text for text in texts if text.text.strip()]
-    if not kept:
-        raise UserError("%s: has no texts: is it the right file?" % path)
-    if len(kept) < len(texts):
-        notes.append("%d empty texts are left out" % (len(texts) - len(kept)))
+    kept = list(_texts_that_are_not_empty(path, texts, notes))
     has_labels = any(text.spans is not None for text in kept)
     return LabelledFile(path, file_format, kept, scheme, has_labels, notes, digest.hexdigest())
 
@@ -104,21 +98,40 @@ def stream_file(
     encoding: str = "utf-8",
     offset_unit: str = json_files.CHARACTERS,
     bad_rows: Optional[BadRows] = None,
+    original_reader: bool = False,
+    notes: Optional[List[str]] = None,
 ) -> Iterator[LabelledText]:
     """The texts of a file of any length, none of which is kept; empty ones are left out.
 
     Args, raises: as in `read_file`.
+        notes: list that gets those of `LabelledFile` when all texts are read; or None.
 
     Yields:
         `LabelledText`.
     """
     file_format = file_format or detect_format(path, encoding)
     bad_rows = bad_rows or BadRows()
+    notes = [] if notes is None else notes
     if file_format in _TAGGED:
-        texts = _streamed_tagged_texts(path, file_format, encoding, bad_rows)
+        settings = (path, encoding, None, bad_rows)
+        texts = _streamed_tagged_texts(settings, file_format, original_reader, notes)
     else:
         texts = _spanned_texts(path, file_format, encoding, None, bad_rows, offset_unit)
-    return (text for text in texts if text.text.strip())
+    return _texts_that_are_not_empty(path, texts, notes)
+
+
+def _texts_that_are_not_empty(path, texts, notes):
+    """Yields them; notes get the number of the others. Raises `UserError` if there are none."""
+    num_empty = num_kept = 0
+    for text in texts:
+        is_kept = bool(text.text.strip())
+        num_kept, num_empty = num_kept + is_kept, num_empty + (not is_kept)
+        if is_kept:
+            yield text
+    if not num_kept:
+        raise UserError("%s: has no texts: is it the right file?" % path)
+    if num_empty:
+        notes.append("%d empty texts are left out" % num_empty)
 
 
 def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):
@@ -126,56 +139,28 @@ def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):
     return _SPANNED[file_format](path, encoding, digest, bad_rows, **settings)
 
 
-def _streamed_tagged_texts(path, file_format, encoding, bad_rows):
-    """The texts of a file with tags, read twice: first for the scheme."""
-    read = _TAGGED[file_format]
+def _streamed_tagged_texts(settings, file_format, original_reader, notes):
+    """The texts of a file with tags, read twice: first for the scheme; args as `_tagged_texts`."""
+    path, encoding, _, bad_rows = settings
     tags = set()
-    for sentence in read(path, encoding, None, BadRows(True)):
+    first_settings = (path, encoding, None, BadRows(True))
+    for sentence in _sentences(first_settings, file_format, original_reader, []):
         tags.update(tag for tag in sentence.tags or () if tag_schemes.is_tag(tag))
     scheme = tag_schemes.detect_scheme(tags, path) if tags else None
-    for sentence in read(path, encoding, None, bad_rows):
+    remarks = _Remarks(scheme)
+    for sentence in _sentences(settings, file_format, original_reader, notes):
         with bad_rows.row():
             _check_tags(path, sentence)
+            remarks.add(sentence)
             yield _labelled(sentence, scheme)
+    notes += remarks.notes()
 
 
-def detect_format(path: str, encoding: str = "utf-8") -> str:
-    """The format of a file, by its name and its first lines that are not blank.
-
-    Args:
-        path: file or folder.
-        encoding: of the file.
-
-    Returns:
-        key of `FORMATS`.
-
-    Raises:
-        UserError: for a folder without the two files, or JSON of another form.
-    """
-    if storage.is_folder(path):
-        if storage.exists(os.path.join(path, column_files.TWO_FILES[0])):
-            return "two_files"
-        raise UserError("%s: a folder without %s and %s" % ((path,) + column_files.TWO_FILES))
-    lines = (line for line in files.stream_lines(path, encoding) if line.strip())
-    beginning = list(itertools.islice(lines, _LOOKED_AT))
-    first = beginning[0] if beginning else ""
-    if path.endswith((".json", ".jsonl")) or first.startswith("{"):
-        return "entity_list" if '"entity_list"' in first else "cluener"
-    if first.split("\t")[0] == column_files.TABLE_COLUMNS[0]:
-        return "tsv"
-    if any(map(_has_tag, beginning)) or all(len(line.strip()) <= 1 for line in beginning):
-        return "conll"
-    return "slash" if segmented_files.is_slash_form(first) else "segmented"
-
-
-def _has_tag(line):
-    """Whether a line seems to be a token and its tag."""
-    cells = [cell for cell in line.split("\t" if "\t" in line else " ") if cell]
-    if len(cells) < 2 or not (len(cells[0]) == 1 or "\t" in line or len(cells) == 2):
-        return False
-    letter, entity_type = tag_schemes.split_tag(cells[-1])
-    is_known = any(letter in scheme.letters for scheme in tag_schemes.SCHEMES.values())
-    return is_known and (bool(entity_type) or len(cells[-1]) == 1)
+def _sentences(settings, file_format, original_reader, notes):
+    """The `TaggedText`s of a file; args as of `_tagged_texts`."""
+    if original_reader and file_format == "conll":
+        return column_files.read_columns_as_nezha(*settings, notes)
+    return _TAGGED[file_format](*settings)
 
 
 def _tagged_texts(settings, file_format, original_reader, notes):
@@ -184,35 +169,48 @@ def _tagged_texts(settings, file_format, original_reader, notes):
     settings: path, encoding, digest and bad rows, as readers take them.
     """
     path, bad_rows = settings[0], settings[-1]
-    if original_reader and file_format == "conll":
-        tagged, num_left_out = column_files.read_columns_as_nezha(*settings)
-        if num_left_out:
-            notes.append(
-                '%d tokens after the last "。" with a blank line are left out, as in NEZHA'
-                % num_left_out
-            )
-    else:
-        tagged = list(_TAGGED[file_format](*settings))
+    tagged = list(_sentences(settings, file_format, original_reader, notes))
     tagged = [sentence for sentence in tagged if _is_good(path, sentence, bad_rows)]
-    if len(tagged) == 1 and len(tagged[0].tokens) > LONG_SENTENCE:
-        notes.append(
-            "no blank line between sentences: the file is one sentence of %d tokens, read in "
-            "windows" % len(tagged[0].tokens)
-        )
     tags = {tag for sentence in tagged for tag in sentence.tags or ()}
-    if not tags:
-        return [_labelled(sentence, None) for sentence in tagged], None
-    scheme = _checked_scheme(path, tagged, tags)
-    num_malformed = sum(
-        tag_schemes.count_malformed(sentence.tags, scheme) for sentence in tagged if sentence.tags
-    )
-    notes.append("tags of the scheme %s" % scheme.name)
-    if num_malformed:
-        notes.append(
-            "%d entities begin with a tag that continues one, such as I-: they are kept"
-            % num_malformed
-        )
+    scheme = _checked_scheme(path, tagged, tags) if tags else None
+    remarks = _Remarks(scheme)
+    for sentence in tagged:
+        remarks.add(sentence)
+    notes += remarks.notes()
     return [_labelled(sentence, scheme) for sentence in tagged], scheme
+
+
+class _Remarks:
+    """What is remarkable in sentences with tags, counted."""
+
+    def __init__(self, scheme):
+        """`scheme`: of the tags; None where there are none."""
+        self._scheme = scheme
+        self._num_sentences = self._num_tokens = self._num_malformed = 0
+
+    def add(self, sentence):
+        """Counts a `TaggedText`."""
+        self._num_sentences += 1
+        self._num_tokens += len(sentence.tokens)
+        if sentence.tags and self._scheme:
+            self._num_malformed += tag_schemes.count_malformed(sentence.tags, self._scheme)
+
+    def notes(self):
+        """Lines for the user."""
+        notes = []
+        if self._num_sentences == 1 and self._num_tokens > LONG_SENTENCE:
+            notes.append(
+                "no blank line between sentences: the file is one sentence of %d tokens, read in "
+                "windows" % self._num_tokens
+            )
+        if self._scheme:
+            notes.append("tags of the scheme %s" % self._scheme.name)
+        if self._num_malformed:
+            notes.append(
+                "%d entities begin with a tag that continues one, such as I-: they are kept"
+                % self._num_malformed
+            )
+        return notes
 
 
 def _is_good(path, sentence, bad_rows):
@@ -315,8 +313,13 @@ def keep_longest(data: LabelledFile) -> LabelledFile:
     num_left_out = sum(
         len(before.spans or ()) - len(after.spans or ()) for before, after in zip(data.texts, texts)
     )
+    return data._replace(texts=texts, notes=data.notes + notes_of_overlaps(num_left_out))
+
+
+def notes_of_overlaps(num_left_out: int) -> List[str]:
+    """Lines for the user about entities that were left out."""
     note = "%d entities that overlap a longer one are left out" % num_left_out
-    return data._replace(texts=texts, notes=data.notes + ([note] if num_left_out else []))
+    return [note] if num_left_out else []
 
 
 def without_shorter(text: LabelledText) -> LabelledText:

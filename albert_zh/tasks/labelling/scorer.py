@@ -14,9 +14,9 @@ from albert_zh.tasks.labelling import (
     predictions,
     segmentation_scores,
     segmented_files,
-    splits,
     tag_schemes,
 )
+from albert_zh.tasks.labelling.spans import filled
 from albert_zh.tasks.markdown import table
 
 METRICS = {
@@ -26,9 +26,17 @@ METRICS = {
     "macro_f1": True,
     "strict_f1": True,
     "token_f1": True,
+    "token_precision": True,
+    "token_recall": True,
     "loss": False,
 }
-USUAL_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1", "token_f1")
+# NEZHA's run_classifier_ner.py has these, of tokens, as eval_precision, eval_recall and eval_f.
+_TOKEN_METRICS = {
+    "token_f1": "eval_f",
+    "token_precision": "eval_precision",
+    "token_recall": "eval_recall",
+}
+USUAL_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1") + tuple(_TOKEN_METRICS)
 CONFUSION_PICTURE = "confusion_matrix.png"
 _PENDING = 64  # texts that are decoded at once
 WORD = "word"  # what a type without a name is called in tables
@@ -76,7 +84,7 @@ class LabellingScorer(scorer.Scorer):
             self._add_spans(example, predicted)
 
     def _add_spans(self, example, predicted):
-        gold = splits.filled(example.text_a, example.label) if self.is_segmentation else None
+        gold = filled(example.text_a, example.label) if self.is_segmentation else None
         gold = example.label if gold is None else gold
         self._gold.append(set(gold))
         self._predicted.append(set(predicted.spans))
@@ -107,9 +115,7 @@ class LabellingScorer(scorer.Scorer):
             strict = tag_schemes.tags_to_spans(tags, scheme, is_strict=True)
             in_text = features.spans_of_text(predicted.encoded, strict)
             is_words = self.is_segmentation
-            self._strict.append(
-                set(splits.filled(example.text_a, in_text) if is_words else in_text)
-            )
+            self._strict.append(set(filled(example.text_a, in_text) if is_words else in_text))
         self._tokens.append(counts)
         self._counts.append(label_counts)
 
@@ -126,12 +132,19 @@ class LabellingScorer(scorer.Scorer):
         if "strict_f1" in names:
             strict = self._entities(self._strict, indices)
             measured["strict_f1"] = strict.metrics()["f1"]
-        if "token_f1" in names:
+        if not _TOKEN_METRICS.keys().isdisjoint(names):
             tokens = entity_scores.TokenScorer()
             for index in indices:
                 tokens.merge(self._tokens[index])
-            measured["token_f1"] = tokens.metrics()["eval_f"]
+            of_tokens = tokens.metrics()
+            measured.update((name, of_tokens[key]) for name, key in _TOKEN_METRICS.items())
         return {name: float(measured[name]) for name in names}
+
+    def metrics(self, batch_size: int, names: Sequence[str]) -> Dict[str, float]:
+        measured = super().metrics(batch_size, names)
+        if "eval_token_f1" in measured:
+            measured["eval_f"] = measured["eval_token_f1"]  # as NEZHA's programs look for it
+        return measured
 
     def _entities(self, predicted, indices):
         entities = entity_scores.EntityScorer()

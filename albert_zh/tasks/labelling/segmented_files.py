@@ -2,6 +2,7 @@
 
 共同  创造  美好  的  新  世纪              segmented
 我们/o 变/o 而/o 以/o 书会/o 厉声/nr        slash form
+共同创造美好的新世纪                        without labels
 """
 
 import re
@@ -34,6 +35,18 @@ def read_segmented(
         words = text.split()
         if words:
             yield LabelledText("".join(words), words_as_spans(words), None, line)
+
+
+def read_unlabelled(
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Any = None
+) -> Iterator[LabelledText]:
+    """Texts without labels, one a line; args as in `read_segmented`.
+
+    Yields:
+        `LabelledText`, of blank lines an empty one.
+    """
+    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
+        yield LabelledText(text.strip(), None, None, line)
 
 
 def read_slash_form(
@@ -70,9 +83,9 @@ def _text_of_slash_form(path, line, text):
 
 
 def is_slash_form(text: str) -> bool:
-    """Whether a line is in the slash form: each of its pieces has a type."""
+    """Whether a line is in the slash form: most of its pieces have a type."""
     pieces = text.split()
-    return bool(pieces) and all(map(_PIECE.match, pieces))
+    return 2 * sum(bool(_PIECE.match(piece)) for piece in pieces) > len(pieces)
 
 
 def segmented_line(text: str, spans: Sequence[Span], separator: str = "  ") -> str:

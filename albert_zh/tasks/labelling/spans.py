@@ -61,3 +61,19 @@ def words_as_spans(words: Sequence[str]) -> List[Span]:
     """
     ends = list(itertools.accumulate(map(len, words)))
     return [Span(end - len(word), end, "") for word, end in zip(words, ends)]
+
+
+def filled(text: str, spans: Sequence[Span]) -> List[Span]:
+    """Words that follow one another without gaps: characters between two belong to the first.
+
+    Args:
+        text: str.
+        spans: sorted list of `Span`, none of which overlap.
+
+    Returns:
+        list of `Span`, of the whole text.
+    """
+    if not spans:
+        return [Span(0, len(text), "")] if text else []
+    starts = [0] + [span.start for span in spans[1:]]
+    return [Span(start, end, "") for start, end in zip(starts, starts[1:] + [len(text)])]

@@ -7,9 +7,16 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import split_files
-from albert_zh.tasks.labelling import granularity_names, head_names, json_files, reader, tag_schemes
+from albert_zh.tasks.labelling import (
+    format_detection,
+    granularity_names,
+    head_names,
+    json_files,
+    reader,
+    tag_schemes,
+)
 from albert_zh.tasks.labelling.bad_rows import BadRows
-from albert_zh.tasks.labelling.spans import LabelledText, Span
+from albert_zh.tasks.labelling.spans import LabelledText
 
 WORD_SCHEME, ENTITY_SCHEME = "BMES", "BIO"  # of files without tags
 
@@ -72,7 +79,8 @@ def _read_file_of_split(task, data_dir, names, encoding):
             "--data_dir=%s has no %s file: expected %s"
             % (data_dir, key, " or ".join(file_names[:5]))
         )
-    data = read_labelled(path, encoding, task.head)
+    head = dict(task.head, file_format=format_of(task, path, name, encoding))
+    data = read_labelled(path, encoding, head)
     if name != "test" and not data.has_labels:
         raise UserError(
             "%s: has no labels (format %s): expected those of a %s file; --file_format names "
@@ -105,6 +113,38 @@ def _joined(splits):
         notes=["%s: %s" % (name, n) for name, split in zip(names, splits) for n in split.notes],
         sha256=hashlib.sha256(digests).hexdigest(),
     )
+
+
+def format_of(task: Any, path: str, name: str, encoding: str) -> str:
+    """The format of a file: the one that a flag names, or the detected one.
+
+    Args:
+        task: `task_forms.Task`.
+        path: file, or folder of the two-file form.
+        name: "train", "dev" or "test".
+        encoding: of the file.
+
+    Returns:
+        key of `reader.FORMATS`.
+
+    Raises:
+        UserError: for words between blanks where entities are looked for.
+    """
+    named = task.head.get("file_format")
+    if named:
+        return named
+    if _finds_words(task):
+        return format_detection.detect_format(path, encoding)
+    return format_detection.detect_entity_format(path, encoding, may_lack_labels=name == "test")
+
+
+def _finds_words(task):
+    """Whether the task's spans are words: as its labels say, before they are known its name."""
+    if task.head.get("form") in head_names.SPAN_HEADS:
+        return False
+    if task.labels:
+        return types_of_tags(task.labels) == [""]
+    return task.finds_words or bool(granularity_names.names(task.head))
 
 
 def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.LabelledFile:
@@ -146,18 +186,33 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
     Raises:
         UserError: for a text that does not fit: the file is read once before.
     """
-    bad_rows = BadRows(task.head.get("skip_bad_rows", False))
-    for _ in _streamed_examples(path, encoding, task.head, types, bad_rows):
+    head = dict(task.head, file_format=format_of(task, path, "test", encoding))
+    bad_rows, notes = BadRows(head.get("skip_bad_rows", False)), []
+    for _ in _streamed_examples(path, encoding, head, types, (bad_rows, notes)):
         pass
-    again = _streamed_examples(path, encoding, task.head, types, BadRows(True))
-    return bad_rows.notes(), again
+    again = _streamed_examples(path, encoding, head, types, (BadRows(True), []))
+    return ["format %s" % head["file_format"]] + notes + bad_rows.notes(), again
 
 
-def _streamed_examples(path, encoding, head, types, bad_rows):
-    unit = head.get("offset_unit") or json_files.CHARACTERS
-    for text in reader.stream_file(path, head.get("file_format"), encoding, unit, bad_rows):
+def _streamed_examples(path, encoding, head, types, remarkable):
+    """Yields the `Example`s of a file; remarkable: its `BadRows` and a list that gets notes."""
+    bad_rows, notes = remarkable
+    num_left_out = 0
+    texts = reader.stream_file(
+        path,
+        head["file_format"],
+        encoding,
+        head.get("offset_unit") or json_files.CHARACTERS,
+        bad_rows,
+        head.get("original_reader", False),
+        notes,
+    )
+    for text in texts:
         with bad_rows.row():
-            yield _streamed(path, text, head, types)
+            example = _streamed(path, text, head, types)
+            num_left_out += len(text.spans or ()) - len(example.label or ())
+            yield example
+    notes += reader.notes_of_overlaps(num_left_out)
 
 
 def _streamed(path, text, head, types):
@@ -216,19 +271,3 @@ def scheme_of(split: LabelledSplit, types: Sequence[str], name: Optional[str]) -
 def types_of_tags(tags: Sequence[str]) -> List[str]:
     """The types of tags, sorted; [""] for those of words."""
     return sorted({tag_schemes.split_tag(tag)[1] for tag in tags if tag != tag_schemes.OUTSIDE_TAG})
-
-
-def filled(text: str, spans: Sequence[Span]) -> List[Span]:
-    """Words that follow one another without gaps: characters between two belong to the first.
-
-    Args:
-        text: str.
-        spans: sorted list of `Span`, none of which overlap.
-
-    Returns:
-        list of `Span`, of the whole text.
-    """
-    if not spans:
-        return [Span(0, len(text), "")] if text else []
-    starts = [0] + [span.start for span in spans[1:]]
-    return [Span(start, end, "") for start, end in zip(starts, starts[1:] + [len(text)])]

@@ -17,8 +17,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_values
 from albert_zh.tasks import datasets, registry
-from albert_zh.tasks.labelling import splits
-from albert_zh.tasks.labelling.spans import Span
+from albert_zh.tasks.labelling.spans import Span, filled
 import small_models
 import whole_runs
 from workspace import ROOT, assert_same_weights
@@ -107,6 +106,13 @@ def test_scores_are_those_of_seqeval_on_the_written_labels(finished):
     num_right = sum(g == p != "O" for g, p in of_tags)
     num_both = sum(g != "O" for g, _ in of_tags) + sum(p != "O" for _, p in of_tags)
     assert test["token_f1"] == pytest.approx(2 * num_right / num_both, abs=1e-9)
+    num_gold, num_predicted = (sum(t[side] != "O" for t in of_tags) for side in (0, 1))
+    assert test["token_precision"] == pytest.approx(num_right / num_predicted, abs=1e-9)
+    assert test["token_recall"] == pytest.approx(num_right / num_gold, abs=1e-9)
+    dev = reached["dev"]
+    assert dev["eval_f"] == dev["eval_token_f1"] and "eval_token_recall" in dev
+    with open(os.path.join(settings["output_dir"], "eval_results_albert_zh.txt")) as handle:
+        assert "\neval_f = " in handle.read()
 
 
 def test_the_files_of_a_prediction(finished):
@@ -317,8 +323,8 @@ def test_labels_that_do_not_fit_the_pieces_are_counted(tmp_path):
 
 def test_words_follow_one_another():
     spans = [Span(0, 2, ""), Span(3, 4, "")]
-    assert splits.filled("天气 好吗", spans) == [Span(0, 3, ""), Span(3, 5, "")]
-    assert splits.filled("好", []) == [Span(0, 1, "")]
+    assert filled("天气 好吗", spans) == [Span(0, 3, ""), Span(3, 5, "")]
+    assert filled("好", []) == [Span(0, 1, "")]
 
 
 def nested_text(generator):

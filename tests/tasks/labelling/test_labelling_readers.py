@@ -141,7 +141,6 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
         ("王 B-PER\n明\tI-PER\n", r"line 2: mixed separators.*line 1 separates columns with a bla"),
         ("王\tB-PER\n明 I-PER\n", r"line 2: mixed separators.*line 1 separates columns with a TAB"),
         ("王\n明 I-PER\n", r"train.txt, line 2: found '明 I-PER', expected one character"),
-        ("王0\tB-PER\n明\tI-PER\n", r"line 2: found '明', expected a character with its position"),
         ("", r"train.txt: has no texts"),
         ("\n\n\n", r"train.txt: has no texts"),
         ("text_a\tlabel\n王 明\tB-PER\n", r"line 2: 2 tokens and 1 labels"),

@@ -59,15 +59,50 @@ def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
     assert json.loads(content.splitlines()[0])["text"] == "王明去北京"
 
 
-def test_submissions_keep_the_id(tmp_path):
-    (tmp_path / "test.json").write_text('{"id": 17, "text": "王明"}\n', encoding="utf-8")
-    texts = reader.read_file(str(tmp_path / "test.json")).texts
-    written(tmp_path, [outputs.JSON], [(texts[0], GOLD[:1])], "cluener", has_labels=False)
-    assert json.loads((tmp_path / outputs.JSON).read_text("utf-8")) == {
-        "id": 17,
-        "text": "王明",
-        "label": {"PER": {"王明": [[0, 1]]}},
-    }
+@pytest.mark.parametrize(
+    "file_format, no_labels, labels",
+    [
+        ("cluener", "", {"label": {"PER": {"王明": [[0, 1]]}}}),
+        (
+            "entity_list",
+            ', "entity_list": []',
+            {
+                "entity_list": [
+                    {
+                        "entity_index": {"begin": 0, "end": 2},
+                        "entity_type": "PER",
+                        "entity": "王明",
+                    }
+                ]
+            },
+        ),
+    ],
+)
+def test_predictions_keep_the_id(tmp_path, file_format, no_labels, labels):
+    line = '{"id": 17, "text": "王明"%s}\n' % no_labels
+    (tmp_path / "test.json").write_text(line, encoding="utf-8")
+    texts = reader.read_file(str(tmp_path / "test.json"), file_format).texts
+    written(tmp_path, [outputs.JSON], [(texts[0], GOLD[:1])], file_format, has_labels=False)
+    expected = dict({"id": 17, "text": "王明"}, **labels)
+    assert json.loads((tmp_path / outputs.JSON).read_text("utf-8")) == expected
+
+
+def test_the_id_of_a_text_without_labels_is_kept(tmp_path):
+    (tmp_path / "test.json").write_text('{"id": 3, "text": "王明"}\n', encoding="utf-8")
+    assert reader.read_file(str(tmp_path / "test.json"), "entity_list").texts[0].identifier == 3
+
+
+@pytest.mark.parametrize("text", ["王\n明\r去\t北京", "\r\n\n王北京"])
+def test_line_ends_inside_a_text_do_not_shift_the_tags(tmp_path, text):
+    spans = [Span(0, 1, "PER"), Span(len(text) - 2, len(text), "LOC")]
+    names = (outputs.CONLL, outputs.LABELS)
+    contents = written(tmp_path, names, [(LabelledText(text, spans, None, 1), spans)])
+    data = reader.read_file(str(tmp_path / outputs.CONLL))
+    shown = text.translate(dict.fromkeys(map(ord, "\t\r\n"), " "))
+    assert [(t.text, t.spans) for t in data.texts] == [(shown, spans)]
+    rows = contents[outputs.LABELS].split("\n")
+    assert len(rows) == len(text) + 2 and rows[0][:2] == shown[0] + " "
+    assert [row.split(" ")[-2:] for row in rows[-4:-2]] == [["B-LOC"] * 2, ["I-LOC"] * 2]
 
 
 def test_segmented_text(tmp_path):

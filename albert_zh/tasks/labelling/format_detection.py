@@ -1,0 +1,116 @@
+"""Which format a file of labelled texts has, by its name and its first lines.
+
+detect_format("train.char.bmes")                          # "conll"
+detect_entity_format("texts.txt", may_lack_labels=True)   # "text", where words would be "segmented"
+"""
+
+import itertools
+import os
+import re
+
+from albert_zh.common import files, storage
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling import column_files, segmented_files, tag_schemes
+
+SEGMENTED, UNLABELLED = "segmented", "text"
+
+_LOOKED_AT = 10  # lines
+_SHOWN_CHARACTERS = 40
+_TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
+# What ends lines of columns that are separated otherwise than `column_files` knows.
+_TAG_AT_END = re.compile(r"(\s|[^\w\s])(O|[A-Z][-_]\w[\w.-]*)\s*\Z")
+_EXPECTED = (
+    "expected a character and its tag (王 B-PER), JSON lines with text and label or entity_list, "
+    "a TSV with the header text_a and label, or 王明/PER 去/o: --file_format names the format "
+    "(--file_format=segmented: words without types)"
+)
+
+
+def detect_format(path: str, encoding: str = "utf-8") -> str:
+    """The format of a file, by its name and its first lines that are not blank.
+
+    Args:
+        path: file or folder.
+        encoding: of the file.
+
+    Returns:
+        key of `reader.FORMATS`; `SEGMENTED` for what is no other one.
+
+    Raises:
+        UserError: for a folder without the two files.
+    """
+    if storage.is_folder(path):
+        if storage.exists(os.path.join(path, column_files.TWO_FILES[0])):
+            return "two_files"
+        raise UserError("%s: a folder without %s and %s" % ((path,) + column_files.TWO_FILES))
+    return _format_of_lines(path, [text for _, text in _first_lines(path, encoding)])
+
+
+def detect_entity_format(path: str, encoding: str = "utf-8", may_lack_labels: bool = False) -> str:
+    """The format of a file whose texts have entities, which words between blanks are not.
+
+    Args:
+        path: file or folder.
+        encoding: of the file.
+        may_lack_labels: whether plain texts, one a line, are `UNLABELLED`.
+
+    Returns:
+        key of `reader.FORMATS`.
+
+    Raises:
+        UserError: for a file of none of the formats of entities; names its first line.
+    """
+    found = detect_format(path, encoding)
+    if found != SEGMENTED:
+        return found
+    lines = _first_lines(path, encoding)
+    num_tagged = sum(bool(_TAG_AT_END.search(text)) for _, text in lines)
+    if may_lack_labels and 2 * num_tagged < len(lines):
+        return UNLABELLED
+    line, text = lines[0]
+    raise UserError(
+        "%s, line %d: %r is in no format of entities: %s"
+        % (path, line, text[:_SHOWN_CHARACTERS], _EXPECTED)
+    )
+
+
+def _first_lines(path, encoding):
+    """[(number, text)] of the first lines that are not blank."""
+    lines = enumerate(files.stream_lines(path, encoding), start=1)
+    return list(itertools.islice(((n, text) for n, text in lines if text.strip()), _LOOKED_AT))
+
+
+def _format_of_lines(path, lines):
+    """The format of a file with these first lines."""
+    first = lines[0] if lines else ""
+    if path.endswith((".json", ".jsonl")) or first.startswith("{"):
+        return "entity_list" if '"entity_list"' in first else "cluener"
+    if column_files.TABLE_COLUMNS[0] in first.split("\t"):
+        return "tsv"
+    if _are_columns(lines):
+        return "conll"
+    is_slash_form = 2 * sum(map(segmented_files.is_slash_form, lines)) >= len(lines)
+    return "slash" if is_slash_form else SEGMENTED
+
+
+def _are_columns(lines):
+    """Whether most lines seem to be a token and its tag, or all are a token alone."""
+    if all(len(line.strip()) <= 1 for line in lines):
+        return True
+    has_type = [_has_typed_tag(line) for line in lines]
+    num_tagged = len(lines) - has_type.count(None)
+    # A letter alone may be a word: 维生素 B. Half of the lines are enough where a tag has a type.
+    return 2 * num_tagged > len(lines) or (2 * num_tagged == len(lines) and True in has_type)
+
+
+def _has_typed_tag(line):
+    """Whether the tag at a line's end has a type, or seems to; None for a line without a tag."""
+    separator = column_files.separator_of(line)
+    cells = [cell for cell in line.split(separator) if cell]
+    if len(cells) < 2 or not (len(cells[0]) == 1 or separator == "\t" or len(cells) == 2):
+        return None
+    tag = cells[-1].strip()
+    if _TYPED_TAG.match(tag):
+        return True
+    is_letter = any(tag in scheme.letters for scheme in tag_schemes.SCHEMES.values())
+    return False if is_letter else None

@@ -1,0 +1,185 @@
+"""Formats of labelled files: detected by their first lines, refused where they are of none."""
+
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import datasets, registry
+from albert_zh.tasks.labelling import format_detection, reader, splits
+from albert_zh.tasks.labelling.spans import Span
+
+NUMBERED = "科0\tO\n技1\tO\n全0\tO\n方1\tO\n位2\tO\n资0\tO\n讯1\tO\n智0\tO\n能1\tO\n，0\tO\n"
+LABELS = ("O", "B-PER", "I-PER")
+
+
+def written(tmp_path, content, name="train.txt"):
+    (tmp_path / name).write_bytes(content.encode("utf-8"))
+    return str(tmp_path / name)
+
+
+def task_of(name, labels=None, **head):
+    return datasets.get_task(name)._replace(labels=labels, head=head)
+
+
+def read_split(tmp_path, content, task=None, name="train"):
+    written(tmp_path, content, name + ".txt")
+    return splits.read_split(task or task_of("ner"), str(tmp_path), name, "utf-8")
+
+
+def texts_and_entities(examples):
+    return [(e.text_a, [(e.text_a[s.start : s.end], s.type) for s in e.label]) for e in examples]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "王,B-PER\n明,I-PER\n\n去,O\n",
+        "label\ttext\nB-PER I-PER O\t王 明 去\n",
+        "共同  创造  美好\n的  新  世纪\n",
+        "王 per\n明 per\n去 none\n",
+    ],
+)
+def test_entities_are_not_learnt_from_words(tmp_path, content):
+    first = content.split("\n")[0]
+    with pytest.raises(UserError) as raised:
+        read_split(tmp_path, "\n" + content)
+    message = str(raised.value)
+    assert message.startswith("%s, line 2: %r is in no f" % (tmp_path / "train.txt", first))
+    assert "王 B-PER" in message and "--file_format=segmented" in message and "\n" not in message
+    named = read_split(tmp_path, content, task_of("ner", file_format="segmented"))
+    assert named.file_format == "segmented"
+    assert read_split(tmp_path, content, task_of("cws")).file_format == "segmented"
+
+
+def test_words_are_read_where_words_are_looked_for(tmp_path):
+    content = "共同  创造\n新  世纪\n"
+    for task in (
+        task_of("ner", labels=tuple("BMES")),
+        task_of("ner", granularities=["fine"]),
+        task_of("cws"),
+    ):
+        assert splits.format_of(task, written(tmp_path, content), "dev", "utf-8") == "segmented"
+    with pytest.raises(UserError, match="is in no format of entities"):
+        read_split(tmp_path, content, task_of("cws", LABELS), "dev")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "王\u3000B-PER\n明\u3000I-PER\n去\u3000O\n",
+        "王\xa0B-PER\n明\xa0I-PER\n去\xa0O\n",
+        "label\ttext_a\nB-PER I-PER O\t王 明 去\n",
+    ],
+)
+def test_further_columns(tmp_path, content):
+    split = read_split(tmp_path, content)
+    assert texts_and_entities(split.examples) == [("王明去", [("王明", "PER")])]
+
+
+def test_a_full_width_blank_is_a_token(tmp_path):
+    data = reader.read_file(written(tmp_path, "\u3000 O\n王 B-PER\n\n  O\n明 B-PER\n"))
+    assert [text.text for text in data.texts] == ["\u3000王", " 明"]
+    data = reader.read_file(written(tmp_path, "王\u3000B-PER\n\u3000\u3000O\n"))
+    assert data.texts[0].text == "王\u3000" and data.texts[0].spans == [Span(0, 1, "PER")]
+
+
+@pytest.mark.parametrize(
+    "content, line, piece",
+    [
+        ("我们/o 北京/ns /o\n王明/nr 去/o\n", 1, "/o"),
+        ("我们 去/o\n王明/nr 去/o\n", 1, "我们"),
+        ("王明/nr 去/o\n" * 9 + "好\n", 10, "好"),
+    ],
+)
+def test_most_lines_decide_over_the_slash_form(tmp_path, content, line, piece):
+    with pytest.raises(UserError, match="line %d: '%s' has no type" % (line, piece)):
+        read_split(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        ("A B\n我 是 中国人\n", "segmented"),
+        ("我 需要\n维生素 B\n和 水\n", "segmented"),
+        ("我 在 北京/km\n的 a/b 好\n", "segmented"),
+        ("王 B\n明 E\n去 S\n", "conll"),
+        ("王 B-PER\n明\n", "conll"),
+        ("王 O\n明 K-PER\n", "conll"),
+        ("王 O\n明 B-\n", "conll"),
+        ("  O\n王 O\n北京 O\n京 NR O\n", "conll"),
+        ("维生素 S\n很 S\n\n好\n", "conll"),
+    ],
+)
+def test_most_lines_decide_over_columns(tmp_path, content, expected):
+    assert format_detection.detect_format(written(tmp_path, content)) == expected
+
+
+@pytest.mark.parametrize(
+    "content", ["A4 B-X\npaper I-X\n的 O\n", "T5 B-X\n。 O\n", "A0 B-X\n纸 O\n"]
+)
+def test_words_that_end_in_digits_are_kept(tmp_path, content):
+    data = reader.read_file(written(tmp_path, content))
+    assert data.texts[0].text.startswith(content.split()[0])
+
+
+@pytest.mark.parametrize(
+    "token, expected", [("❤️0", "❤️"), ("👨‍👩‍👧0", "👨‍👩‍👧"), (" 0", " "), ("70", "7")]
+)
+def test_any_token_may_be_numbered(tmp_path, token, expected):
+    for content in (NUMBERED + token + "\tO\n", token + "\tO\n" + NUMBERED):
+        for separator in "\t ":
+            data = reader.read_file(written(tmp_path, content.replace("\t", separator)))
+            text = data.texts[0].text
+            assert text in ("科技全方位资讯智能，" + expected, expected + "科技全方位资讯智能，")
+
+
+def test_a_token_without_its_number_is_named(tmp_path):
+    with pytest.raises(UserError, match="line 11: found '明', expected a character with its pos"):
+        reader.read_file(written(tmp_path, NUMBERED + "明\tO\n"))
+
+
+def streamed(tmp_path, content, name="test.txt", labels=LABELS, **head):
+    task = task_of("ner", labels, **head)
+    path = written(tmp_path, content, name)
+    notes, examples = registry.get("sequence_labelling").open_stream(task, path, "utf-8")
+    return notes, [example for example, _ in examples]
+
+
+def test_plain_texts_are_predicted(tmp_path):
+    content = "王明去了北京。\n\n 他说：OK \n"
+    notes, examples = streamed(tmp_path, content)
+    assert [(e.text_a, e.label, e.guid) for e in examples] == [
+        ("王明去了北京。", None, "test-1"),
+        ("他说：OK", None, "test-3"),
+    ]
+    assert notes == ["format text", "1 empty texts are left out"]
+    split = read_split(tmp_path, content, task_of("ner", LABELS), "test")
+    assert split.file_format == "text" and not split.has_labels and len(split.examples) == 2
+    with pytest.raises(UserError, match="test.txt, line 1: '王,B-PER' is in no format of entiti"):
+        streamed(tmp_path, "王,B-PER\n明,I-PER\n")
+    with pytest.raises(UserError, match="dev.txt: has no labels .format text.: expected those"):
+        read_split(tmp_path, content, task_of("ner", LABELS, file_format="text"), "dev")
+
+
+def test_a_streamed_file_is_read_as_nezha_does(tmp_path):
+    content = "王 B-PER\n明 I-PER\n\n去 O\n。 O\n\n李 B-PER\n雷 I-PER\n"
+    notes, examples = streamed(tmp_path, content, original_reader=True)
+    assert texts_and_entities(examples) == [("王明去。", [("王明", "PER")])]
+    assert notes[1].startswith('2 tokens after the last "。"')
+    assert len(streamed(tmp_path, content)[1]) == 3
+    _, examples = streamed(tmp_path, "王\n\n。\n\n明\n", original_reader=True)
+    assert [(e.text_a, e.label) for e in examples] == [("王。", None)]
+
+
+def test_what_is_remarkable_in_a_streamed_file(tmp_path):
+    content = "王 I-PER\n明 I-PER\n\n去 O\n李 I-PER\n"
+    assert streamed(tmp_path, content)[0] == [
+        "format conll",
+        "tags of the scheme BIO",
+        "2 entities begin with a tag that continues one, such as I-: they are kept",
+    ]
+    assert streamed(tmp_path, content)[0][1:] == reader.read_file(str(tmp_path / "test.txt")).notes
+    with pytest.raises(UserError, match="test.txt: has no texts"):
+        streamed(tmp_path, "\n\n")
+    line = '{"text": "王明", "label": {"PER": {"王明": [[0, 1]], "王": [[0, 0]]}}}\n'
+    notes, _ = streamed(tmp_path, line, "test.json", overlaps="longest")
+    assert notes == ["format cluener", "1 entities that overlap a longer one are left out"]
