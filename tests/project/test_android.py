@@ -42,6 +42,7 @@ def test_java_library_equals_this_toolkit(tmp_path):
             num_texts = sum(1 for _ in handle)
         assert "%s: %d texts equal" % (folder, num_texts) in result.stdout
     assert "fuzz: 20000 texts equal" in result.stdout
+    assert "offsets: 4000 texts equal" in result.stdout
     assert "answers: 300 cases equal" in result.stdout
 
 

@@ -5,12 +5,14 @@
 Writes FOLDER/fuzz (noise of every assigned character, with a vocabulary made of its words),
 FOLDER/starter (the bundled text) and, where the development data is there, FOLDER/golden. Each
 folder holds `vocab.txt`; `texts.tsv` with lower or cased, text, ids; `rows.tsv` with length, text,
-second text or "-", ids, mask, segment ids. FOLDER/starter/answers.tsv has contexts with the logits
-of their windows and the answers that these have; FOLDER/decoding.tsv has tags, transitions or "-",
-logits, decoded tags and spans. Texts are hexadecimal code points. The same files
-every time.
+second text or "-", ids, mask, segment ids. FOLDER/fuzz/offsets.tsv has lower or cased, text, begins
+and ends of its pieces in UTF-16 code units, as Java counts. FOLDER/starter/answers.tsv has contexts
+with the logits of their windows and the answers that these have; FOLDER/decoding.tsv has tags,
+transitions or "-", logits, decoded tags and spans. Texts are hexadecimal code points. The same
+files every time.
 """
 
+import itertools
 import json
 import os
 import random
@@ -31,9 +33,11 @@ from albert_zh.common.errors import run_command
 from albert_zh.tasks.labelling import decoding, tag_schemes
 from albert_zh.tasks.reading import span_scores, windows
 from albert_zh.text import encoding, tokenization
+from albert_zh.text.offsets import offsets
 
 NUM_FUZZED = 20000
 NUM_ROWS = 2000
+NUM_LOCATED = 4000
 NUM_ANSWERED = 300
 NUM_DECODED = 1000
 # Of the characters that Unicode 11 has, those that Unicode 14 sees otherwise: Pythons differ here.
@@ -78,8 +82,26 @@ def _write_fuzz(folder):
         os.path.join(folder, "texts.tsv"),
         ((name, _hex(text), _ids(tokenizers[name], text)) for name, text in zip(names, texts)),
     )
+    _write_table(
+        os.path.join(folder, "offsets.tsv"),
+        (
+            [name, _hex(text)] + _columns(_in_utf16(text, offsets(tokenizers[name], text)[1]))
+            for name, text in zip(names[:NUM_LOCATED], texts)
+        ),
+    )
     pairs = [(draw.choice(texts), draw.choice(texts + [None] * len(texts))) for _ in texts]
     _write_rows(folder, tokenizers["lower"], pairs[:NUM_ROWS], draw)
+
+
+def _in_utf16(text, spans):
+    """Ranges of code points as ranges of UTF-16 code units."""
+    units = [0] + list(itertools.accumulate(1 + (char > "\uffff") for char in text))
+    return [(units[begin], units[end]) for begin, end in spans]
+
+
+def _columns(spans):
+    """[begins, ends] of ranges."""
+    return [" ".join(str(span[index]) for span in spans) for index in (0, 1)]
 
 
 def _write_starter(folder):

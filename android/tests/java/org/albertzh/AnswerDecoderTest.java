@@ -4,7 +4,6 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -16,12 +15,8 @@ public class AnswerDecoderTest {
     @Test
     public void answersEqualSpanScoresPy() throws Exception {
         int numCases = 0;
-        for (Path folder : Cases.folders()) {
-            Path file = folder.resolve("answers.tsv");
-            if (!Files.exists(file)) {
-                continue;
-            }
-            for (String[] row : Cases.rows(file)) {
+        for (Path folder : Cases.foldersWith("answers.tsv")) {
+            for (String[] row : Cases.rows(folder.resolve("answers.tsv"))) {
                 check(row);
                 numCases++;
             }

@@ -28,6 +28,13 @@ final class Cases {
         return folders;
     }
 
+    /** The folders that have a file. */
+    static List<Path> foldersWith(String name) throws IOException {
+        List<Path> folders = folders();
+        folders.removeIf(folder -> !Files.exists(folder.resolve(name)));
+        return folders;
+    }
+
     static WordPieceTokenizer tokenizer(Path folder, boolean lowerCase) throws IOException {
         try (InputStream stream = Files.newInputStream(folder.resolve("vocab.txt"))) {
             return new WordPieceTokenizer(stream, lowerCase);

@@ -3,7 +3,6 @@ package org.albertzh;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -27,13 +26,34 @@ public class TokenizationPyTest {
     }
 
     @Test
+    public void offsetsEqualOffsetsPy() throws Exception {
+        int numTexts = 0;
+        for (Path folder : Cases.foldersWith("offsets.tsv")) {
+            WordPieceTokenizer lowerCased = Cases.tokenizer(folder, true);
+            WordPieceTokenizer cased = Cases.tokenizer(folder, false);
+            for (String[] row : Cases.rows(folder.resolve("offsets.tsv"))) {
+                WordPieceTokenizer tokenizer = row[0].equals("cased") ? cased : lowerCased;
+                String text = Cases.text(row[1]);
+                List<WordPiece> pieces = tokenizer.tokenizeWithOffsets(text);
+                int[] ids = pieces.stream().mapToInt(WordPiece::id).toArray();
+                int[] begins = pieces.stream().mapToInt(WordPiece::begin).toArray();
+                int[] ends = pieces.stream().mapToInt(WordPiece::end).toArray();
+                String about = row[0] + " " + row[1];
+                assertEquals(about, joined(tokenizer.encode(text)), joined(ids));
+                assertEquals(about, row[2], joined(begins));
+                assertEquals(about, row[3], joined(ends));
+                numTexts++;
+            }
+        }
+        System.out.println("offsets: " + numTexts + " texts equal");
+        assertTrue(numTexts > 0);
+    }
+
+    @Test
     public void rowsEqualFineTuning() throws Exception {
         int numRows = 0;
-        for (Path folder : Cases.folders()) {
+        for (Path folder : Cases.foldersWith("rows.tsv")) {
             Path file = folder.resolve("rows.tsv");
-            if (!Files.exists(file)) {
-                continue;
-            }
             WordPieceTokenizer tokenizer = Cases.tokenizer(folder, true);
             List<String[]> rows = Cases.rows(file);
             for (String[] row : rows) {
