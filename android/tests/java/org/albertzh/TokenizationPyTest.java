@@ -4,7 +4,6 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import org.junit.Test;
 
@@ -19,7 +18,7 @@ public class TokenizationPyTest {
             for (String[] row : rows) {
                 WordPieceTokenizer tokenizer = row[0].equals("cased") ? cased : lowerCased;
                 int[] ids = tokenizer.encode(Cases.text(row[1]));
-                assertEquals(folder + ": " + row[0] + " " + row[1], row[2], joined(ids));
+                assertEquals(folder + ": " + row[0] + " " + row[1], row[2], Cases.joined(ids));
             }
             System.out.println(folder.getFileName() + ": " + rows.size() + " texts equal");
         }
@@ -39,9 +38,9 @@ public class TokenizationPyTest {
                 int[] begins = pieces.stream().mapToInt(WordPiece::begin).toArray();
                 int[] ends = pieces.stream().mapToInt(WordPiece::end).toArray();
                 String about = row[0] + " " + row[1];
-                assertEquals(about, joined(tokenizer.encode(text)), joined(ids));
-                assertEquals(about, row[2], joined(begins));
-                assertEquals(about, row[3], joined(ends));
+                assertEquals(about, Cases.joined(tokenizer.encode(text)), Cases.joined(ids));
+                assertEquals(about, row[2], Cases.joined(begins));
+                assertEquals(about, row[3], Cases.joined(ends));
                 numTexts++;
             }
         }
@@ -62,17 +61,13 @@ public class TokenizationPyTest {
                 Features features =
                         Features.of(tokenizer, Cases.text(row[1]), textB, length, length);
                 String about = String.join(" | ", row);
-                assertEquals(about, row[3], joined(features.ids));
-                assertEquals(about, row[4], joined(features.mask));
-                assertEquals(about, row[5], joined(features.segmentIds));
+                assertEquals(about, row[3], Cases.joined(features.ids));
+                assertEquals(about, row[4], Cases.joined(features.mask));
+                assertEquals(about, row[5], Cases.joined(features.segmentIds));
             }
             System.out.println(folder.getFileName() + ": " + rows.size() + " rows equal");
             numRows += rows.size();
         }
         assertTrue(numRows > 0);
-    }
-
-    private static String joined(int[] numbers) {
-        return Arrays.toString(numbers).replaceAll("[\\[\\],]", "");
     }
 }
