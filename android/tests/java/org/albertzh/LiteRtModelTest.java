@@ -72,7 +72,7 @@ public class LiteRtModelTest {
     @Test
     public void outputsAreGivenByTheirNames() throws IOException {
         String[] inputs = {"ids INT32 1,-1", "mask INT32 1,-1", "segment_ids INT32 1,-1"};
-        String labelling = "transitions FLOAT32 -1,3,3\nlogits FLOAT32 1,-1,3";
+        String labelling = "transitions FLOAT32 -1,3,3\nlogits FLOAT32 -1,-1,3";
         String reading = "serving_default_end_logits:0 FLOAT32 1,-1\nstart_logits FLOAT32 1,-1";
         WordPieceTokenizer tokenizer =
                 new WordPieceTokenizer(Cases.stream("[UNK]\n[CLS]\n[SEP]\na\n"), true);

@@ -21,7 +21,7 @@ import java.util.List;
  *
  * <p>A text that does not fit beside its question is read in several windows; each piece is scored
  * in the one where it has the most context on both sides. The same as the toolkit's
- * tasks/reading/windows.py.
+ * tasks/reading/windows.py, for readers that were trained without --original_features.
  */
 public final class QuestionWindows {
     private static final int NUM_SPECIAL = 3;
