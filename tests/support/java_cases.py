@@ -5,12 +5,15 @@
 Writes FOLDER/fuzz (noise of every assigned character, with a vocabulary made of its words),
 FOLDER/starter (the bundled text) and, where the development data is there, FOLDER/golden. Each
 folder holds `vocab.txt`; `texts.tsv` with lower or cased, text, ids; `rows.tsv` with length, text,
-second text or "-", ids, mask, segment ids. FOLDER/starter/answers.tsv has contexts with the logits
-of their windows and the answers that these have; FOLDER/decoding.tsv has tags, transitions or "-",
-logits, decoded tags and spans. Texts are hexadecimal code points. The same files
-every time.
+second text or "-", ids, mask, segment ids. FOLDER/fuzz/offsets.tsv has lower or cased, text, begins
+and ends of its pieces in UTF-16 code units, as Java counts; FOLDER/fuzz/labelled.tsv long texts in
+windows with made logits, and their entities or words. FOLDER/starter/answers.tsv has questions and
+contexts with the logits of their windows and the answers that these have; FOLDER/decoding.tsv has
+tags, transitions or "-", logits, decoded tags and spans. Texts are hexadecimal code points. The
+same files every time.
 """
 
+import itertools
 import json
 import os
 import random
@@ -28,12 +31,17 @@ sys.path.insert(0, ROOT)
 
 
 from albert_zh.common.errors import run_command
-from albert_zh.tasks.labelling import decoding, tag_schemes
+from albert_zh.tasks import kind_interface, task_forms
+from albert_zh.tasks.input_examples import InputExample
+from albert_zh.tasks.labelling import decoding, head_names, predictions, tag_schemes
 from albert_zh.tasks.reading import span_scores, windows
 from albert_zh.text import encoding, tokenization
+from albert_zh.text.offsets import offsets
 
 NUM_FUZZED = 20000
 NUM_ROWS = 2000
+NUM_LOCATED = 4000
+NUM_LABELLED = 200
 NUM_ANSWERED = 300
 NUM_DECODED = 1000
 # Of the characters that Unicode 11 has, those that Unicode 14 sees otherwise: Pythons differ here.
@@ -78,8 +86,70 @@ def _write_fuzz(folder):
         os.path.join(folder, "texts.tsv"),
         ((name, _hex(text), _ids(tokenizers[name], text)) for name, text in zip(names, texts)),
     )
+    _write_table(
+        os.path.join(folder, "offsets.tsv"),
+        (
+            [name, _hex(text)] + _columns(_in_utf16(text, offsets(tokenizers[name], text)[1]))
+            for name, text in zip(names[:NUM_LOCATED], texts)
+        ),
+    )
+    _write_table(os.path.join(folder, "labelled.tsv"), _labelled(texts, tokenizers["lower"]))
     pairs = [(draw.choice(texts), draw.choice(texts + [None] * len(texts))) for _ in texts]
     _write_rows(folder, tokenizers["lower"], pairs[:NUM_ROWS], draw)
+
+
+def _labelled(texts, tokenizer):
+    """Rows of labelled.tsv: what `Predictor` makes of texts and the logits of their windows."""
+    draw = random.Random(17)
+    for number in range(NUM_LABELLED):
+        text = " ".join(draw.sample(texts, draw.choice((0, 1, 3, 6)))) + draw.choice(
+            ("", " \u3000")
+        )
+        tags, length, stride = (
+            _tags(draw),
+            draw.choice((3, 4, 9, 16, 128)),
+            draw.choice((0, 1, 5, 99)),
+        )
+        head = {"form": head_names.CRF if number % 4 else head_names.SOFTMAX, "stride": stride}
+        task = task_forms.Task(files={}, columns=(), labels=tuple(tags), head=head)
+        use = kind_interface.ModelInUse(task, {}, tokenizer, length)
+        example = InputExample("", text, None, None)
+        rows = predictions.encoded_text(task, example, tokenizer, length).input_ids
+        transitions = _scores(draw, len(tags), len(tags))
+        logits = [_scores(draw, len(row), len(tags)) for row in rows]
+        outputs = [{"logits": of_row, "transitions": transitions} for of_row in logits]
+        (predicted,) = predictions.of_tags([example], [outputs], use)
+        yield [
+            *(_hex(text), str(length), str(stride), " ".join(tags)),
+            _numbers(transitions) if number % 4 else "-",
+            "|".join(" ".join(map(str, row)) for row in rows),
+            "|".join(map(_numbers, logits)),
+            " ".join(_located_spans(text, predicted)),
+        ]
+
+
+def _scores(draw, *shape):
+    """Made logits; few different ones, so that some tags are equally good."""
+    scores = [draw.choice((0.0, 0.5, round(draw.gauss(0, 2), 2))) for _ in range(np.prod(shape))]
+    return np.array(scores, np.float32).reshape(shape)
+
+
+def _located_spans(text, predicted):
+    """["begin,end,type,confidence"] of a prediction."""
+    ranges = _in_utf16(text, [(span.start, span.end) for span in predicted.spans])
+    for span, confidence, bounds in zip(predicted.spans, predicted.confidences, ranges):
+        yield "%d,%d,%s,%r" % (bounds + (span.type, confidence))
+
+
+def _in_utf16(text, spans):
+    """Ranges of code points as ranges of UTF-16 code units."""
+    units = [0] + list(itertools.accumulate(1 + (char > "\uffff") for char in text))
+    return [(units[begin], units[end]) for begin, end in spans]
+
+
+def _columns(spans):
+    """[begins, ends] of ranges."""
+    return [" ".join(str(span[index]) for span in spans) for index in (0, 1)]
 
 
 def _write_starter(folder):
@@ -113,8 +183,9 @@ def _write_answers(folder, tokenizer):
     rows = []
     for _ in range(NUM_ANSWERED):
         context = "\U00020000 " + draw.choice(contexts)[: draw.randint(5, 200)]
-        maker = windows.WindowMaker(tokenizer, draw.choice((24, 40, 80)), draw.choice((8, 30)), 8)
-        made = maker.windows("谁？", context)
+        question = draw.choice(("谁？", "", "\U00020000 " + context[-draw.randint(3, 30) :]))
+        lengths = draw.choice((24, 40, 80)), draw.choice((8, 30)), 8
+        made = windows.WindowMaker(tokenizer, *lengths).windows(question, context)
         logits = [[_logits(window, draw) for window in made] for _ in range(2)]
         longest, count = draw.choice((3, 20, 60)), draw.choice((1, 5, 20))
         threshold = draw.choice((None, 0.0, -2.5))
@@ -123,12 +194,17 @@ def _write_answers(folder, tokenizer):
             [_hex(context), str(longest), str(count), "-" if threshold is None else str(threshold)]
             + ["|".join(_window(*entry) for entry in zip(made, *logits))]
             + ["|".join(map(_answer, ranked.top(count, threshold)))]
+            + [_hex(question), " ".join(map(str, lengths)), "|".join(map(_row, made))]
         )
     _write_table(os.path.join(folder, "answers.tsv"), rows)
 
 
 def _logits(window, draw):
     return np.array([draw.gauss(0, 3) for _ in window.input_ids], np.float32)
+
+
+def _row(window):
+    return ";".join(" ".join(map(str, ids)) for ids in (window.input_ids, window.segment_ids))
 
 
 def _window(window, starts, ends):
@@ -166,9 +242,7 @@ def _write_golden(folder):
 def _decoded(draw):
     """Rows of decoding.tsv; few different scores, so that some paths are equally good."""
     for number in range(NUM_DECODED):
-        scheme = tag_schemes.SCHEMES[draw.choice(sorted(tag_schemes.SCHEMES))]
-        types = draw.choice(([""], ["loc"], ["loc", "per", "a.b-c"]))
-        tags = tag_schemes.all_tags(scheme, types, has_outside=types != [""])
+        tags = _tags(draw)
         detected = tag_schemes.detect_scheme(tags, "tags")
         scores = [draw.choice((0.0, 0.5, draw.gauss(0, 2))) for _ in tags * draw.randint(0, 30)]
         logits = np.array(scores, np.float32).reshape([-1, len(tags)])
@@ -183,6 +257,13 @@ def _decoded(draw):
         ]
         between = "-" if transitions is None else _numbers(transitions)
         yield [" ".join(tags), between, _numbers(logits), _numbers(ids), " ".join(spans)]
+
+
+def _tags(draw):
+    """The tags of entities or words in some scheme."""
+    scheme = tag_schemes.SCHEMES[draw.choice(sorted(tag_schemes.SCHEMES))]
+    types = draw.choice(([""], ["loc"], ["loc", "per", "a.b-c"]))
+    return tag_schemes.all_tags(scheme, types, has_outside=types != [""])
 
 
 def _numbers(array):

@@ -4,7 +4,6 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -16,12 +15,8 @@ public class AnswerDecoderTest {
     @Test
     public void answersEqualSpanScoresPy() throws Exception {
         int numCases = 0;
-        for (Path folder : Cases.folders()) {
-            Path file = folder.resolve("answers.tsv");
-            if (!Files.exists(file)) {
-                continue;
-            }
-            for (String[] row : Cases.rows(file)) {
+        for (Path folder : Cases.foldersWith("answers.tsv")) {
+            for (String[] row : Cases.rows(folder.resolve("answers.tsv"))) {
                 check(row);
                 numCases++;
             }
@@ -30,11 +25,9 @@ public class AnswerDecoderTest {
         assertTrue(numCases > 0);
     }
 
-    /** Cells: text, longest answer, answers, threshold or "-", windows, expected answers. */
+    /** Cells: text, longest answer, answers, threshold or "-", windows, expected answers ... */
     private static void check(String[] row) {
-        Double threshold = row[3].equals("-") ? null : Double.valueOf(row[3]);
-        AnswerDecoder decoder =
-                new AnswerDecoder(Integer.parseInt(row[1]), Integer.parseInt(row[2]), threshold);
+        AnswerDecoder decoder = decoder(row);
         List<AnswerWindow> windows = new ArrayList<>();
         for (String window : row[4].split("[|]")) {
             windows.add(window(window.split(";", -1)));
@@ -53,37 +46,24 @@ public class AnswerDecoderTest {
         }
     }
 
-    private static AnswerWindow window(String[] cells) {
-        int[] marks = integers(cells[3]);
+    static AnswerDecoder decoder(String[] row) {
+        Double threshold = row[3].equals("-") ? null : Double.valueOf(row[3]);
+        return new AnswerDecoder(Integer.parseInt(row[1]), Integer.parseInt(row[2]), threshold);
+    }
+
+    static AnswerWindow window(String[] cells) {
+        int[] marks = Cases.integers(cells[3]);
         boolean[] isScored = new boolean[marks.length];
         for (int i = 0; i < marks.length; i++) {
             isScored[i] = marks[i] == 1;
         }
         return new AnswerWindow(
                 Integer.parseInt(cells[0]),
-                integers(cells[1]),
-                integers(cells[2]),
+                Cases.integers(cells[1]),
+                Cases.integers(cells[2]),
                 isScored,
-                floats(cells[4]),
-                floats(cells[5]));
-    }
-
-    private static int[] integers(String cell) {
-        String[] words = cell.split(" ");
-        int[] numbers = new int[words.length];
-        for (int i = 0; i < words.length; i++) {
-            numbers[i] = Integer.parseInt(words[i]);
-        }
-        return numbers;
-    }
-
-    private static float[] floats(String cell) {
-        String[] words = cell.split(" ");
-        float[] numbers = new float[words.length];
-        for (int i = 0; i < words.length; i++) {
-            numbers[i] = Float.parseFloat(words[i]);
-        }
-        return numbers;
+                Cases.floats(cells[4]),
+                Cases.floats(cells[5]));
     }
 
     @Test

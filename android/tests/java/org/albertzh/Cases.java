@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** Reads what tests/support/java_cases.py wrote: folders with a vocabulary and texts with their ids. */
@@ -25,6 +26,13 @@ final class Cases {
             found.forEach(folders::add);
         }
         assertTrue("no cases in " + root, !folders.isEmpty());
+        return folders;
+    }
+
+    /** The folders that have a file. */
+    static List<Path> foldersWith(String name) throws IOException {
+        List<Path> folders = folders();
+        folders.removeIf(folder -> !Files.exists(folder.resolve(name)));
         return folders;
     }
 
@@ -52,6 +60,39 @@ final class Cases {
             }
         }
         return text.toString();
+    }
+
+    /** Numbers with blanks between them. */
+    static int[] integers(String cell) {
+        return Arrays.stream(words(cell)).mapToInt(Integer::parseInt).toArray();
+    }
+
+    static float[] floats(String cell) {
+        String[] words = words(cell);
+        float[] numbers = new float[words.length];
+        for (int i = 0; i < words.length; i++) {
+            numbers[i] = Float.parseFloat(words[i]);
+        }
+        return numbers;
+    }
+
+    /** Numbers in rows of so many. */
+    static float[][] matrix(String cell, int width) {
+        float[] numbers = floats(cell);
+        float[][] matrix = new float[numbers.length / width][];
+        for (int i = 0; i < matrix.length; i++) {
+            matrix[i] = Arrays.copyOfRange(numbers, i * width, (i + 1) * width);
+        }
+        return matrix;
+    }
+
+    private static String[] words(String cell) {
+        return cell.isEmpty() ? new String[0] : cell.split(" ");
+    }
+
+    /** Numbers as the cells have them. */
+    static String joined(int[] numbers) {
+        return Arrays.toString(numbers).replaceAll("[\\[\\],]", "");
     }
 
     static InputStream stream(String text) {

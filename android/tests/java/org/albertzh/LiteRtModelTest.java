@@ -11,6 +11,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.Map;
 import org.junit.Test;
 import org.tensorflow.lite.Interpreter;
 
@@ -65,6 +66,31 @@ public class LiteRtModelTest {
                 float[] sums = model.run(new int[length], ones(length), new int[length]);
                 assertArrayEquals(new float[] {0, 0, length}, sums, 0);
             }
+        }
+    }
+
+    @Test
+    public void outputsAreGivenByTheirNames() throws IOException {
+        String[] inputs = {"ids INT32 1,-1", "mask INT32 1,-1", "segment_ids INT32 1,-1"};
+        String labelling = "transitions FLOAT32 -1,3,3\nlogits FLOAT32 -1,-1,3";
+        String reading = "serving_default_end_logits:0 FLOAT32 1,-1\nstart_logits FLOAT32 1,-1";
+        WordPieceTokenizer tokenizer =
+                new WordPieceTokenizer(Cases.stream("[UNK]\n[CLS]\n[SEP]\na\n"), true);
+        Features row = new QuestionWindows(tokenizer, "a", "a a", 9, 4, 4).rows(0).get(0);
+        float[] sums = {1 + 3 + 2 + 3 + 3 + 2, 6, 3};
+        float[] sumsAnd100 = {114, 106, 103};
+        try (LiteRtModel model = new LiteRtModel(model(String.join("\n", inputs), labelling), 1)) {
+            Map<String, float[][]> outputs = model.outputs(row);
+            assertEquals(6, outputs.get("logits").length);
+            assertEquals(3, outputs.get("transitions").length);
+            assertArrayEquals(sums, outputs.get("transitions")[0], 0);
+            assertArrayEquals(sumsAnd100, outputs.get("logits")[0], 0);
+        }
+        try (LiteRtModel model = new LiteRtModel(model(String.join("\n", inputs), reading), 1)) {
+            Map<String, float[][]> outputs = model.outputs(row);
+            assertArrayEquals(sums, Arrays.copyOf(outputs.get("end_logits")[0], 3), 0);
+            assertArrayEquals(sumsAnd100, Arrays.copyOf(outputs.get("start_logits")[0], 3), 0);
+            assertEquals(6, outputs.get("start_logits")[0].length);
         }
     }
 

@@ -41,10 +41,9 @@ public class TagDecoderTest {
         List<String[]> rows = Cases.rows(file);
         for (String[] row : rows) {
             List<String> labels = Arrays.asList(row[0].split(" "));
-            float[][] logits = matrix(row[2], labels.size());
-            TagDecoder decoder =
-                    new TagDecoder(labels, row[1].equals("-") ? null : matrix(row[1], labels.size()));
-            assertEquals(row[3], Arrays.toString(decoder.tags(logits)).replaceAll("[\\[\\],]", ""));
+            float[][] logits = Cases.matrix(row[2], labels.size());
+            TagDecoder decoder = decoder(labels, row[1]);
+            assertEquals(row[3], Cases.joined(decoder.tags(logits)));
             String[] spans = row[4].isEmpty() ? new String[0] : row[4].split(" ");
             List<TagSpan> found = decoder.spans(logits);
             assertEquals(spans.length, found.size());
@@ -60,13 +59,9 @@ public class TagDecoderTest {
         assertTrue(rows.size() >= 1000);
     }
 
-    /** Numbers in rows of so many. */
-    private static float[][] matrix(String numbers, int width) {
-        String[] cells = numbers.isEmpty() ? new String[0] : numbers.split(" ");
-        float[][] matrix = new float[cells.length / width][width];
-        for (int i = 0; i < cells.length; i++) {
-            matrix[i / width][i % width] = Float.parseFloat(cells[i]);
-        }
-        return matrix;
+    /** A decoder with transitions, or without where the cell is "-". */
+    static TagDecoder decoder(List<String> labels, String transitions) {
+        boolean hasCrf = !transitions.equals("-");
+        return new TagDecoder(labels, hasCrf ? Cases.matrix(transitions, labels.size()) : null);
     }
 }

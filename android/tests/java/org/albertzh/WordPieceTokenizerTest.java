@@ -35,6 +35,14 @@ public class WordPieceTokenizerTest {
     }
 
     @Test
+    public void offsetsCountCharsOfTheTextAsGiven() throws IOException {
+        String text = "\ud83d\ude00 UN\0want\u00e9\u0301d， 京\u0301";
+        assertEquals(
+                "[[UNK] 0-2, un 3-5, ##want 6-10, ##ed 10-13, ， 13-14, 京 15-16]",
+                tokenizer().tokenizeWithOffsets(text).toString());
+    }
+
+    @Test
     public void nothingIsLeftOfControlCharacters() throws IOException {
         assertEquals(Collections.emptyList(), tokens(""));
         assertEquals(Collections.emptyList(), tokens(" \t\r\n\u3000\0\ufffd\u0007\u200b\u2028"));

@@ -1,5 +1,6 @@
 package org.tensorflow.lite;
 
+import java.lang.reflect.Array;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -10,8 +11,9 @@ import java.util.Map;
 /**
  * Stands in for LiteRT's class of this name in the tests: the methods that the library calls.
  *
- * <p>Its "model" is a text, a line for each tensor, the output last: "name type size,size". The
- * output's numbers are the sums of the inputs, in their order.
+ * <p>Its "model" is a text, a line for each tensor: "name type size,size"; INT32 and INT64 are
+ * inputs. The first numbers of the outputs are the sums of the inputs, in their order; 100 more in
+ * the second output.
  */
 public final class Interpreter implements AutoCloseable {
     public static final List<Interpreter> OPENED = new ArrayList<>();
@@ -19,7 +21,7 @@ public final class Interpreter implements AutoCloseable {
     public final Options options;
     public boolean isClosed;
     private final List<FakeTensor> inputs = new ArrayList<>();
-    private final FakeTensor output;
+    private final List<FakeTensor> outputs = new ArrayList<>();
     private boolean isAllocated = true;
 
     /** LiteRT's options. */
@@ -37,9 +39,9 @@ public final class Interpreter implements AutoCloseable {
             throw new IllegalArgumentException("Model ByteBuffer should be a direct buffer");
         }
         for (String line : StandardCharsets.UTF_8.decode(model).toString().split("\n")) {
-            inputs.add(new FakeTensor(line.split(" ")));
+            FakeTensor tensor = new FakeTensor(line.split(" "));
+            (tensor.words[1].matches("INT32|INT64") ? inputs : outputs).add(tensor);
         }
-        this.output = inputs.remove(inputs.size() - 1);
         this.options = options;
         OPENED.add(this);
     }
@@ -52,8 +54,12 @@ public final class Interpreter implements AutoCloseable {
         return inputs.get(index);
     }
 
+    public int getOutputTensorCount() {
+        return outputs.size();
+    }
+
     public Tensor getOutputTensor(int index) {
-        return index == 0 ? output : null;
+        return outputs.get(index);
     }
 
     public void resizeInput(int index, int[] shape) {
@@ -65,18 +71,36 @@ public final class Interpreter implements AutoCloseable {
         isAllocated = true;
     }
 
-    public void runForMultipleInputsOutputs(Object[] values, Map<Integer, Object> outputs) {
+    public void runForMultipleInputsOutputs(Object[] values, Map<Integer, Object> arrays) {
         if (isClosed || !isAllocated) {
             throw new IllegalStateException("closed, or tensors not allocated");
         }
-        float[] sums = ((float[][]) outputs.get(0))[0];
-        for (int i = 0; i < values.length; i++) {
-            int[][] rows = (int[][]) values[i];
-            if (!Arrays.equals(inputs.get(i).shape, new int[] {rows.length, rows[0].length})) {
-                throw new IllegalArgumentException("input " + i + " has another shape");
+        for (Map.Entry<Integer, Object> entry : arrays.entrySet()) {
+            float[] first = firstRow(entry.getValue(), outputs.get(entry.getKey()).signature);
+            for (int i = 0; i < values.length; i++) {
+                first[i] = 100 * entry.getKey() + sum((int[][]) values[i], inputs.get(i));
             }
-            sums[i] = Arrays.stream(rows[0]).sum();
         }
+    }
+
+    private static int sum(int[][] rows, FakeTensor input) {
+        if (!Arrays.equals(input.shape, new int[] {rows.length, rows[0].length})) {
+            throw new IllegalArgumentException(input.name() + " has another shape");
+        }
+        return Arrays.stream(rows[0]).sum();
+    }
+
+    /** The first row of an output of one row of inputs; -1 in the signature is their length. */
+    private float[] firstRow(Object array, int[] signature) {
+        Object row = array;
+        for (int i = 0; i < signature.length; i++) {
+            int size = signature[i] < 0 ? inputs.get(0).shape[i] : signature[i];
+            if (Array.getLength(row) != size) {
+                throw new IllegalArgumentException("an output has another shape");
+            }
+            row = row instanceof float[] ? row : Array.get(row, 0);
+        }
+        return (float[]) row;
     }
 
     @Override

@@ -33,6 +33,15 @@ public final class Answer {
         return end;
     }
 
+    /**
+     * Its first char (UTF-16 code unit) in the text that was asked about, as substring takes it.
+     *
+     * @param context this text.
+     */
+    public int indexIn(String context) {
+        return context.offsetByCodePoints(0, begin);
+    }
+
     /** Log probability of its first piece and of its last one in their window, added. */
     public double score() {
         return score;

@@ -3,7 +3,7 @@ package org.albertzh;
 /**
  * What a reader says of one window of a text: [CLS] question [SEP] pieces of the text [SEP].
  *
- * <p>Windows are made as albert_zh/tasks/reading/windows.py makes them.
+ * <p>{@link QuestionWindows} makes them.
  */
 public final class AnswerWindow {
     final int offset;

@@ -30,6 +30,18 @@ final class Characters {
     /** Part of a word; ignored when looking for a cased neighbour. */
     private static final char IGNORED = 'G';
 
+    /** First and last characters of the blocks of ideographs, as the toolkit's unicode_text.py. */
+    private static final int[][] IDEOGRAPHS = {
+        {0x3400, 0x4DBF},
+        {0x4E00, 0x9FFF},
+        {0xF900, 0xFAFF},
+        {0x20000, 0x2A6DF},
+        {0x2A700, 0x2B73F},
+        {0x2B740, 0x2B81F},
+        {0x2B820, 0x2CEAF},
+        {0x2F800, 0x2FA1F}
+    };
+
     private static final int RADIX = 36;
     private static final int SIGMA = 0x3A3;
     private static final int FINAL_SIGMA = 0x3C2;
@@ -74,6 +86,16 @@ final class Characters {
     static boolean isIsolated(int codePoint) {
         char kind = kind(codePoint);
         return kind == ISOLATED || kind == ISOLATED_IGNORED;
+    }
+
+    /** Whether a character is one of Chinese script; all of these are isolated. */
+    static boolean isIdeograph(int codePoint) {
+        for (int[] block : IDEOGRAPHS) {
+            if (codePoint >= block[0] && codePoint <= block[1]) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** A word in lower case, as Python's str.lower() writes it; marks may be missing. */

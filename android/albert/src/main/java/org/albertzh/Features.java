@@ -3,7 +3,7 @@ package org.albertzh;
 import java.util.Arrays;
 
 /** A row of a model's inputs: [CLS] A [SEP], or [CLS] A [SEP] B [SEP]. */
-final class Features {
+public final class Features {
     final int[] ids;
     final int[] mask;
     final int[] segmentIds;
@@ -43,18 +43,46 @@ final class Features {
                 lengthB--;
             }
         }
-        int length = maxLength - room + lengthA + lengthB;
+        idsB = textB == null ? null : Arrays.copyOf(idsB, lengthB);
+        return ofIds(tokenizer, Arrays.copyOf(idsA, lengthA), idsB, paddedLength);
+    }
+
+    /**
+     * Ids of texts to a row.
+     *
+     * @param idsB of the second text, or null.
+     * @param paddedLength length to pad to, or 0 for none.
+     */
+    static Features ofIds(
+            WordPieceTokenizer tokenizer, int[] idsA, int[] idsB, int paddedLength) {
+        int startB = idsA.length + 2;
+        int length = idsB == null ? startB : startB + idsB.length + 1;
         Features features = new Features(Math.max(length, paddedLength));
         int separator = tokenizer.idOf(WordPieceTokenizer.SEP);
         features.ids[0] = tokenizer.idOf(WordPieceTokenizer.CLS);
-        System.arraycopy(idsA, 0, features.ids, 1, lengthA);
-        features.ids[lengthA + 1] = separator;
-        if (textB != null) {
-            System.arraycopy(idsB, 0, features.ids, lengthA + 2, lengthB);
+        System.arraycopy(idsA, 0, features.ids, 1, idsA.length);
+        features.ids[startB - 1] = separator;
+        if (idsB != null) {
+            System.arraycopy(idsB, 0, features.ids, startB, idsB.length);
             features.ids[length - 1] = separator;
-            Arrays.fill(features.segmentIds, lengthA + 2, length, 1);
+            Arrays.fill(features.segmentIds, startB, length, 1);
         }
         Arrays.fill(features.mask, 0, length, 1);
         return features;
+    }
+
+    /** Ids of the tokens; 0 for padding. */
+    public int[] ids() {
+        return ids.clone();
+    }
+
+    /** 1 for a token, 0 for padding. */
+    public int[] mask() {
+        return mask.clone();
+    }
+
+    /** 0 for the first text, 1 for the second. */
+    public int[] segmentIds() {
+        return segmentIds.clone();
     }
 }

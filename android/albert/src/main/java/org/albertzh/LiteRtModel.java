@@ -1,15 +1,23 @@
 package org.albertzh;
 
+import java.lang.reflect.Array;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.tensorflow.lite.DataType;
 import org.tensorflow.lite.Interpreter;
 import org.tensorflow.lite.Tensor;
 
-/** A classifier or encoder that export_model.py wrote with --format=tflite, run by LiteRT. */
+/**
+ * A model that export_model.py wrote with --format=tflite, run by LiteRT.
+ *
+ * <p>{@link #run} is for classifiers and encoders, {@link #outputs} for models that label or read.
+ * For one thread at a time.
+ */
 public final class LiteRtModel implements TextModel {
     private static final String[] ID_NAMES = {"input_ids", "ids"};
     private static final String[] MASK_NAMES = {"input_mask", "mask"};
@@ -59,6 +67,47 @@ public final class LiteRtModel implements TextModel {
 
     @Override
     public float[] run(int[] ids, int[] mask, int[] segmentIds) {
+        float[][] probabilities = new float[1][numClasses];
+        run(ids, mask, segmentIds, Collections.<Integer, Object>singletonMap(0, probabilities));
+        return probabilities[0];
+    }
+
+    /**
+     * All outputs of a row of F tokens by their names.
+     *
+     * @return of a model that labels "logits" [F][K] and "transitions" [K][K], all 0 without a CRF;
+     *     of a reader "start_logits" and "end_logits" [1][F].
+     * @throws IllegalArgumentException for a row of another length than the model's, or outputs
+     *     that are no floats.
+     */
+    public Map<String, float[][]> outputs(Features row) {
+        Map<Integer, Object> arrays = new HashMap<>();
+        for (int i = 0; i < interpreter.getOutputTensorCount(); i++) {
+            check(interpreter.getOutputTensor(i), DataType.FLOAT32);
+            arrays.put(i, emptyOutput(interpreter.getOutputTensor(i), row.ids.length));
+        }
+        run(row.ids, row.mask, row.segmentIds, arrays);
+        Map<String, float[][]> outputs = new HashMap<>();
+        for (Map.Entry<Integer, Object> entry : arrays.entrySet()) {
+            Object array = entry.getValue();
+            boolean isMatrix = array instanceof float[][];
+            float[][] rows = isMatrix ? (float[][]) array : ((float[][][]) array)[0];
+            outputs.put(plainName(interpreter.getOutputTensor(entry.getKey())), rows);
+        }
+        return outputs;
+    }
+
+    /** An array of an output's shape for one row; a size that is not fixed is the row's length. */
+    private static Object emptyOutput(Tensor output, int length) {
+        int[] shape = output.shapeSignature().clone();
+        for (int i = 0; i < shape.length; i++) {
+            shape[i] = shape[i] < 0 ? length : shape[i];
+        }
+        shape[0] = 1;
+        return Array.newInstance(float.class, shape);
+    }
+
+    private void run(int[] ids, int[] mask, int[] segmentIds, Map<Integer, Object> outputs) {
         if (ids.length != allocatedLength) {
             resize(ids.length);
         }
@@ -66,10 +115,7 @@ public final class LiteRtModel implements TextModel {
         inputs[idsIndex] = new int[][] {ids};
         inputs[maskIndex] = new int[][] {mask};
         inputs[segmentsIndex] = new int[][] {segmentIds};
-        float[][] probabilities = new float[1][numClasses];
-        interpreter.runForMultipleInputsOutputs(
-                inputs, Collections.<Integer, Object>singletonMap(0, probabilities));
-        return probabilities[0];
+        interpreter.runForMultipleInputsOutputs(inputs, outputs);
     }
 
     @Override

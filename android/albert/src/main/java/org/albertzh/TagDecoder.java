@@ -1,6 +1,7 @@
 package org.albertzh;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -13,7 +14,8 @@ import java.util.List;
  *
  * <p>The labels are tags such as B-LOC, of any scheme that fine-tuning knows (BIO, BIOES, BMES, BILOU
  * ...). Equal to the Python package's decoding: with a CRF's transitions the best path that the
- * scheme allows, otherwise the best tag of each piece.
+ * scheme allows, otherwise the best tag of each piece. {@link LabelWindows} makes the model's inputs
+ * and gives spans in characters.
  */
 public final class TagDecoder {
     private static final double IMPOSSIBLE = -1e9;
@@ -108,6 +110,11 @@ public final class TagDecoder {
             start = step < tags.length && roles[tags[step]] != Role.OUTSIDE ? step : -1;
         }
         return spans;
+    }
+
+    /** Whether every piece belongs to a word: no tag is outside of all. */
+    boolean isSegmentation() {
+        return !Arrays.asList(roles).contains(Role.OUTSIDE);
     }
 
     /** Viterbi's algorithm; of equal paths the one of the lowest numbers. */

@@ -2,7 +2,6 @@ package org.albertzh;
 
 import java.io.IOException;
 import java.io.InputStream;
-import java.text.Normalizer;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -14,6 +13,7 @@ import java.util.Map;
  * <pre>{@code
  * WordPieceTokenizer tokenizer = new WordPieceTokenizer(assets.open("vocab.txt"), true);
  * int[] ids = tokenizer.encode("北京有哪些好玩的地方?");
+ * for (WordPiece piece : tokenizer.tokenizeWithOffsets(text)) { ... }
  * }</pre>
  *
  * <p>Safe for use by several threads.
@@ -25,7 +25,6 @@ public final class WordPieceTokenizer {
 
     private static final int MAX_WORD_LENGTH = 200;
     private static final String CONTINUATION = "##";
-    private static final char LONE_SURROGATE = '\udc00';
 
     private final List<String> tokens;
     private final Map<String, Integer> ids;
@@ -60,11 +59,41 @@ public final class WordPieceTokenizer {
 
     /** Splits a text into word pieces. */
     public List<String> tokenize(String text) {
-        List<String> pieces = new ArrayList<>();
-        for (String word : words(text)) {
-            addParts(lowerCase ? withoutAccents(word) : word, pieces);
+        List<String> tokens = new ArrayList<>();
+        for (Word word : Word.of(text)) {
+            for (WordPiece piece : piecesOf(word.normalized(lowerCase))) {
+                tokens.add(piece.token());
+            }
         }
-        return pieces;
+        return tokens;
+    }
+
+    /**
+     * Splits a text into word pieces and locates each of them, as the toolkit's offsets.py does.
+     *
+     * <p>Positions count Java chars (UTF-16 code units) of the text as it was given, before lower
+     * case and the removal of accents; Python's count code points. An accent belongs to the piece
+     * of its letter, blanks and control characters between pieces belong to none. Pieces of a
+     * character that was decomposed (Hangul) share its range; an unknown word is one piece.
+     */
+    public List<WordPiece> tokenizeWithOffsets(String text) {
+        List<WordPiece> located = new ArrayList<>();
+        for (Word word : Word.of(text)) {
+            String normalized = word.normalized(lowerCase);
+            List<int[]> spans = word.spans(lowerCase);
+            int numBefore = 0;
+            int counted = 0;
+            for (WordPiece piece : piecesOf(normalized)) {
+                int first = numBefore + normalized.codePointCount(counted, piece.begin());
+                int next = first + normalized.codePointCount(piece.begin(), piece.end());
+                int begin = spans.get(first)[0];
+                int end = spans.get(next - 1)[1];
+                located.add(new WordPiece(piece.token(), piece.id(), begin, end));
+                numBefore = next;
+                counted = piece.end();
+            }
+        }
+        return located;
     }
 
     /** The ids of a text's word pieces, without [CLS] and [SEP]. */
@@ -100,87 +129,49 @@ public final class WordPieceTokenizer {
         return tokens.size();
     }
 
-    /** The text split at whitespace, without control characters. */
-    private static List<String> words(String text) {
-        List<String> words = new ArrayList<>();
-        StringBuilder word = new StringBuilder();
-        int size;
-        for (int i = 0; i < text.length(); i += size) {
-            int codePoint = text.codePointAt(i);
-            size = Character.charCount(codePoint);
-            char kind = Characters.kind(codePoint);
-            if (kind == Characters.SPACE) {
-                addWord(word, words);
-            } else if (isLoneSurrogate(codePoint)) {
-                // Two of them must not become a pair when what stood between them is dropped.
-                word.append(LONE_SURROGATE);
-            } else if (kind != Characters.DROPPED) {
-                word.appendCodePoint(codePoint);
-            }
-        }
-        addWord(word, words);
-        return words;
-    }
-
-    private static boolean isLoneSurrogate(int codePoint) {
-        return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
-    }
-
-    private static void addWord(StringBuilder word, List<String> words) {
-        if (word.length() > 0) {
-            words.add(word.toString());
-            word.setLength(0);
-        }
-    }
-
-    private static String withoutAccents(String word) {
-        String decomposed = Normalizer.normalize(Characters.toLowerCase(word), Normalizer.Form.NFD);
-        StringBuilder plain = new StringBuilder(decomposed.length());
-        int size;
-        for (int i = 0; i < decomposed.length(); i += size) {
-            int codePoint = decomposed.codePointAt(i);
-            size = Character.charCount(codePoint);
-            if (Characters.kind(codePoint) != Characters.MARK) {
-                plain.appendCodePoint(codePoint);
-            }
-        }
-        return plain.toString();
-    }
-
-    /** Adds the pieces of a word, whose ideographs and punctuation marks are words of their own. */
-    private void addParts(String word, List<String> pieces) {
+    /** The pieces, located in a word whose ideographs and punctuation marks are separate words. */
+    private List<WordPiece> piecesOf(String word) {
+        List<WordPiece> pieces = new ArrayList<>();
         int start = 0;
         int size;
         for (int i = 0; i < word.length(); i += size) {
             int codePoint = word.codePointAt(i);
             size = Character.charCount(codePoint);
             if (Characters.isIsolated(codePoint)) {
-                addPieces(word.substring(start, i), pieces);
-                addPieces(word.substring(i, i + size), pieces);
+                addPieces(word.substring(start, i), start, pieces);
+                addPieces(word.substring(i, i + size), i, pieces);
                 start = i + size;
             }
         }
-        addPieces(word.substring(start), pieces);
+        addPieces(word.substring(start), start, pieces);
+        return pieces;
     }
 
-    /** Adds the longest pieces of a word, or the unknown token where some part of it is unknown. */
-    private void addPieces(String word, List<String> pieces) {
-        if (word.codePointCount(0, word.length()) > MAX_WORD_LENGTH) {
-            pieces.add(UNKNOWN);
-            return;
-        }
+    /**
+     * Adds the longest pieces of a part, or the unknown token where any of it is unknown.
+     *
+     * @param offset where the part begins in its word.
+     */
+    private void addPieces(String part, int offset, List<WordPiece> pieces) {
         int numBefore = pieces.size();
         int start = 0;
-        while (start < word.length()) {
-            int end = endOfLongestPiece(word, start);
-            if (end == start) {
-                pieces.subList(numBefore, pieces.size()).clear();
-                pieces.add(UNKNOWN);
-                return;
+        boolean isKnown = part.codePointCount(0, part.length()) <= MAX_WORD_LENGTH;
+        while (isKnown && start < part.length()) {
+            int end = endOfLongestPiece(part, start);
+            isKnown = end > start;
+            if (isKnown) {
+                pieces.add(located(piece(part, start, end), offset + start, offset + end));
             }
-            pieces.add(piece(word, start, end));
             start = end;
         }
+        if (!isKnown) {
+            pieces.subList(numBefore, pieces.size()).clear();
+            pieces.add(located(UNKNOWN, offset, offset + part.length()));
+        }
+    }
+
+    private WordPiece located(String token, int begin, int end) {
+        return new WordPiece(token, ids.get(token), begin, end);
     }
 
     private int endOfLongestPiece(String word, int start) {
