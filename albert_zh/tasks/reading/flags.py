@@ -55,7 +55,8 @@ _TABLE = (
         "null_score_diff_threshold",
         None,
         "There is no answer where the score of none is better than the best answer's by more than "
-        "this; by default the value with the best F1 on dev.",
+        "this; by default the value with the best F1 on dev, %g where there is none."
+        % limits.NULL_THRESHOLD,
     ),
     (
         "boolean",

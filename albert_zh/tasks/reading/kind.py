@@ -153,7 +153,7 @@ class ReadingComprehension(task_type.TaskType):
         self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
     ) -> TaskScorer:
         ranks = records.ranker(use, options)
-        may_tune = ranks.head.get("version_2_with_negative") is not False
+        may_tune = records.may_be_unanswered(ranks.head)
         is_given = ranks.head.get("null_score_diff_threshold") is not None
         return TaskScorer(ranks, may_tune and not is_given, num_errors)
 

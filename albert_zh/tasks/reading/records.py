@@ -123,12 +123,14 @@ class Ranker(NamedTuple):
         max_seq_length: its longest row.
         head: its settings.
         null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
+        is_threshold_usual: whether that is BERT's default, as none was tuned or given.
     """
 
     tokenizer: Any
     max_seq_length: int
     head: Dict[str, Any]
     null_threshold: Optional[float]
+    is_threshold_usual: bool = False
 
     @property
     def lengths(self) -> Tuple[int, int]:
@@ -180,6 +182,10 @@ def _masked_log_softmax(window, logits) -> np.ndarray:
 def ranker(use: Any, options: Any = None) -> Ranker:
     """The `Ranker` of a model, with the settings that flags give in place of those it has.
 
+    The threshold of "no answer" is the one that flags give, else the one that was tuned on dev; of
+    a model whose questions may have no answer it is otherwise BERT's default, 0. Models of other
+    questions, and those with the original's answers, always answer.
+
     Args:
         use: `ModelInUse`.
         options: the flags, or None.
@@ -188,9 +194,18 @@ def ranker(use: Any, options: Any = None) -> Ranker:
     threshold = head.get("null_score_diff_threshold")
     if threshold is None:
         threshold = use.notes.get("null_score_diff_threshold")
-    if head.get("version_2_with_negative") is False:
-        threshold = None
-    return Ranker(use.tokenizer, use.max_seq_length, head, threshold)
+    is_usual = threshold is None and bool(head.get("version_2_with_negative"))
+    if is_usual:
+        threshold = limits.NULL_THRESHOLD
+    if not may_be_unanswered(head):
+        threshold, is_usual = None, False
+    return Ranker(use.tokenizer, use.max_seq_length, head, threshold, is_usual)
+
+
+def may_be_unanswered(head: Dict[str, Any]) -> bool:
+    """Whether a model with these settings may say that there is no answer."""
+    is_refused = head.get("version_2_with_negative") is False
+    return not is_refused and not head.get("original_features")
 
 
 def ranked_example(ranks: Ranker, example: Any, rows: Rows) -> RankedAnswers:
