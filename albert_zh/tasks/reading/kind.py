@@ -167,15 +167,22 @@ class ReadingComprehension(task_type.TaskType):
         ranked = [records.ranked_example(ranks, *pair) for pair in zip(examples, predictions)]
         return [
             [
-                {name: getattr(answer, name) for name in ("text", "begin", "end", "probability")}
+                _decoded(answer, example.text_b or "")
                 for answer in answers.top(ranks.lengths[1], ranks.null_threshold)
             ]
-            for answers in ranked
+            for example, answers in zip(examples, ranked)
         ]
 
     def next_command(self, task: Any) -> Tuple[str, str]:
         context = "小米由雷军于2010年4月创立，总部在北京市海淀区。"
         return "ask", '--text="%s" --question="小米是谁创立的？"' % context
+
+
+def _decoded(answer, context):
+    """The JSON value of an answer; its text is the context's, as `original_windows` changes it."""
+    begin, end = answer.begin, answer.end
+    text = context[begin:end]
+    return {"text": text, "begin": begin, "end": end, "probability": answer.probability}
 
 
 def _masked(outputs, name, features):

@@ -19,6 +19,7 @@ from albert_zh.tasks.reading.windows import WindowMaker
 LONGEST_ANSWER = 60  # characters, of a model that does not note it
 _MASKED = -10000.0
 _KEPT_MAKERS = 4
+_NOWHERE = (0, 0)  # where the original's answer is that no pair is allowed
 
 Record = Dict[str, Any]
 Rows = Sequence[Dict[str, np.ndarray]]
@@ -153,7 +154,7 @@ class Ranker(NamedTuple):
         return span_scores.ranked_answers(question.context, windows, starts, ends, *self.lengths)
 
     def _ranked_by_original(self, question, rows) -> RankedAnswers:
-        """The original's answers; they have no range of characters."""
+        """The original's answers, whose texts may lack blanks and case of the context."""
         length, count = self.lengths
         maker = _original_maker(self.tokenizer, self.max_seq_length, *_lengths(self.head))
         windows = list(maker.features([question]))
@@ -161,14 +162,28 @@ class Ranker(NamedTuple):
             tuple(_masked_log_softmax(window, row[name]) for name in ("start_logits", "end_logits"))
             for window, row in zip(windows, rows)
         ]
-        words = maker.document(question.context).words
-        entries = original_windows.n_best(words, windows, scores, maker.lowers, count, length)
+        document = maker.document(question.context)
+        pairs = original_windows.best_pairs(
+            document.words, windows, scores, maker.lowers, count, length
+        )
+        spans = {
+            text: original_windows.characters_of(
+                question.context, document, text, pair, maker.lowers
+            )
+            for text, pair in pairs.items()
+            if text
+        }
         answers = [
-            ScoredAnswer(begin=0, end=0, score=entry["start_logit"] + entry["end_logit"], **entry)
-            for entry in entries
+            _answer_of_entry(entry, spans.get(entry["text"], _NOWHERE))
+            for entry in original_windows.entries_of(pairs)
             if entry["text"]
         ]
         return RankedAnswers(answers, -np.inf, 0.0)
+
+
+def _answer_of_entry(entry, span) -> ScoredAnswer:
+    score = entry["start_logit"] + entry["end_logit"]
+    return ScoredAnswer(begin=span[0], end=span[1], score=score, **entry)
 
 
 def _masked_log_softmax(window, logits) -> np.ndarray:
