@@ -1,5 +1,6 @@
 """Reading comprehension is trained, resumed, predicted and exported like every kind of task."""
 
+import io
 import json
 import os
 import random
@@ -371,6 +372,26 @@ def test_ask_prints_answers(best, tmp_path, capsys):
     small_models.run_command(ask, common + ["--documents=%s/*.txt" % tmp_path])
     cells = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (cells[1], cells[3]) == ("42", "%s:1" % context)
+
+
+class Lines(io.TextIOWrapper):
+    """Standard input with these lines, at a terminal or not."""
+
+    def __init__(self, text, is_terminal):
+        super().__init__(io.BytesIO(text.encode("utf-8")))
+        self.is_terminal = is_terminal
+
+    def isatty(self):
+        return self.is_terminal
+
+
+@pytest.mark.parametrize(
+    "is_terminal, asked", [(False, ["数？", "几？"]), (True, ["数？"])], ids=["pipe", "terminal"]
+)
+def test_ask_skips_blank_lines_and_ends_at_one_that_is_typed(is_terminal, asked, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Lines("数？\n \n\n几？\n", is_terminal))
+    with small_models.command_flags(ask, ["--text=甲乙42丙"]):
+        assert list(ask._questions()) == asked
 
 
 BAD_QUESTIONS = {
