@@ -6,7 +6,7 @@ kind is a subclass of `TaskType` in a separate module, with a row in `registry` 
 `register`.
 """
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -31,7 +31,7 @@ from albert_zh.tasks import (
     task_forms,
     text_groups,
 )
-from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse
+from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse, StreamedFile
 from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
 
 
@@ -176,13 +176,9 @@ class TaskType:
             lines += ["note: %s: %s" % (split.path, note) for note in split.notes]
         return lines, {}
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
-        """Opens a file whose records are predicted one by one, whatever they hold.
-
-        Returns:
-            (notes, iterator of (example, why the record is no proper row, or None)).
-        """
-        return reader.open_stream(task, path, encoding)
+    def open_stream(self, task: Any, path: str, encoding: str) -> StreamedFile:
+        """Opens a file whose records are predicted one by one, whatever they hold."""
+        return StreamedFile(*reader.open_stream(task, path, encoding))
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         """The rows that are trained on, of a training file, as the flags ask for them.

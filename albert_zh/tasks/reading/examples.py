@@ -85,7 +85,7 @@ def read_split(task: Any, data_dir: str, split: str, encoding: str) -> QuestionS
     path, others = split_files.existing_path(task, data_dir, split)
     content = question_files.read_questions(path, encoding)
     notes = ["%s left aside" % ", ".join(others)] if others else []
-    notes += ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(content.counts.items())]
+    notes += notes_of_counts(content.counts)
     return QuestionSplit(
         split,
         path,
@@ -98,6 +98,11 @@ def read_split(task: Any, data_dir: str, split: str, encoding: str) -> QuestionS
         {},
         content.counts,
     )
+
+
+def notes_of_counts(counts: Counter[str]) -> List[str]:
+    """Lines for the user about what was found while questions were read."""
+    return ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(counts.items())]
 
 
 def examples_of(content: QuestionFile, split: str) -> List[QuestionExample]:

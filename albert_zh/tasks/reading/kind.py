@@ -1,6 +1,6 @@
 """Reading comprehension as a kind of task: questions answered by a span of their context."""
 
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -85,10 +85,12 @@ class ReadingComprehension(task_type.TaskType):
                 remarks["%s_in_%s" % (name, split.name)] = count
         return [line.replace(" rows", " questions", 1) for line in lines], remarks
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+    def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
         content = question_files.read_questions(path, encoding)
         read = examples.examples_of(content, "test")
-        return [], iter([(example, None) for example in read])
+        records_of_file = iter([(example, None) for example in read])
+        notes = examples.notes_of_counts(content.counts)
+        return kind_interface.StreamedFile(notes, records_of_file, dict(content.counts))
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         asked = [(example, examples.question_of(example)) for example in split.examples]

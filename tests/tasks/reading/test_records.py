@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from albert_zh.tasks import datasets, record_stream
 from albert_zh.tasks.kind_interface import ModelInUse
 from albert_zh.tasks.reading import answer_files, examples, records
 from albert_zh.text import tokenization
@@ -65,3 +66,31 @@ def test_a_threshold_that_is_given_is_no_remark(tokenizer, tmp_path):
     head = dict(VERSION_2, null_score_diff_threshold=0.0)
     files = answer_files.AnswerFiles(str(tmp_path), ranker_of(tokenizer, head))
     assert len(files.notes()) == 1
+
+
+def test_a_file_that_is_only_predicted_is_reported_as_one_that_is_read_whole(tokenizer, tmp_path):
+    def entry(name, answer, start, question="数？"):
+        answers = [{"text": answer, "answer_start": start}]
+        return {"id": name, "question": question, "answers": answers}
+
+    paragraphs = [
+        {
+            "context": "甲乙甲",
+            "qas": [entry("a", "甲", 1), entry("b", "丙", 0), entry("c", "乙", 1)],
+        },
+        {"context": "", "qas": [entry("d", "甲", 0, "数数数？")]},
+    ]
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), encoding="utf-8")
+    task = datasets.get_task("questions")._replace(head={"max_query_length": 2})
+    stream = record_stream.RecordStream(task, str(path), "utf-8")
+    assert len(list(stream.rows(tokenizer, 16))) == 4
+    assert stream.remarks() == {
+        "wrong_answer_starts_in_test": 1,
+        "answers_not_in_context_in_test": 2,
+        "empty_contexts_in_test": 1,
+        "cut_in_test": 1,
+    }
+    whole = examples.read_split(task._replace(files={"test": str(path)}), ".", "test", "utf-8")
+    assert stream.notes() == whole.notes + ["1 texts were cut to --max_query_length"]
+    assert len(whole.notes) == 3
