@@ -7,6 +7,7 @@ from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks.reading import limits
@@ -64,6 +65,7 @@ _TABLE = (
         False,
         "Windows and answers exactly as run_squad.py of BERT and NEZHA made them for CMRC 2018.",
     ),
+    ("boolean", "verbose_logging", False, "Old flag without an effect."),
 )
 # Flags that a model remembers; a later run may give another value.
 HEAD = (
@@ -84,6 +86,10 @@ class ReadingFlags(kind_interface.KindFlags):
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
+
+    def take_other_names(self, options: Any) -> None:
+        if options["verbose_logging"].present:
+            say("note: --verbose_logging has no effect: whatever is remarkable is shown")
 
     def check(self, options: Any) -> None:
         limits.check_lengths(options.max_seq_length, options.doc_stride, options.max_query_length)

@@ -305,6 +305,27 @@ def test_every_head_flag_is_defined():
     assert reading_flags.given_head(options) == {} == reading_flags.given_head(None)
 
 
+# Of google-research/bert: run_squad.py, its flags and their defaults where models depend on them.
+FLAGS_OF_BERT = (
+    "bert_config_file vocab_file output_dir train_file predict_file init_checkpoint do_lower_case "
+    "max_seq_length=384 doc_stride=128 max_query_length=64 do_train do_predict train_batch_size=32 "
+    "predict_batch_size=8 learning_rate num_train_epochs=3 warmup_proportion=0.1 "
+    "save_checkpoints_steps=1000 iterations_per_loop=1000 n_best_size=20 max_answer_length use_tpu "
+    "tpu_name tpu_zone gcp_project master num_tpu_cores=8 verbose_logging version_2_with_negative "
+    "null_score_diff_threshold"
+)
+
+
+def test_every_flag_of_bert_s_run_squad_is_accepted(capsys):
+    options = finetuning_flags.of_settings(FAMILY, verbose_logging=True)
+    for flag in FLAGS_OF_BERT.split():
+        name, _, default = flag.partition("=")
+        assert name in options, name
+        assert not default or options[name].value == float(default), name
+    registry.get(FAMILY).flags.take_other_names(options)
+    assert "note: --verbose_logging has no effect" in capsys.readouterr().out
+
+
 # Reader, ask.py
 
 
