@@ -351,6 +351,29 @@ def test_reader_answers_with_ranges(finished, best):
             model.answer(" ", "甲")
 
 
+@pytest.mark.parametrize(
+    "pairs, message",
+    [
+        (None, "pairs: expected a list of (question, context), found None"),
+        (5, "pairs: expected a list of (question, context), found 5"),
+        ([None], "text 0: expected a question and its context, found None"),
+        ([(QUESTION, "甲"), 5], "text 1: expected a question and its context, found 5"),
+        ([(QUESTION, None)], "text 0: expected a question and its context, found ('数？', None)"),
+        ([(QUESTION, "甲", "乙")], "text 0: expected a question and its context, found ('数？'"),
+        ("甲乙", "text 0: expected a question and its context, found '甲'"),
+    ],
+)
+def test_what_a_reader_cannot_answer_is_named(pairs, message):
+    with pytest.raises(UserError) as caught:
+        reader.checked_pairs(pairs)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_reader_takes_pairs_of_any_sequence():
+    pairs = ([QUESTION, "甲"], np.array([QUESTION, "乙"]))
+    assert reader.checked_pairs(iter(pairs)) == [(QUESTION, "甲"), (QUESTION, "乙")]
+
+
 def test_reader_refuses_models_of_other_kinds(best, tmp_path):
     other = str(tmp_path / "other")
     shutil.copytree(best, other)
