@@ -58,6 +58,8 @@ class TaskType:
         lengths_column: of records with several texts, each of `max_seq_length` tokens at most, the
             column with their lengths; None: a record has that many tokens.
         length_flag: name of the flag that says how much of an example's text is kept.
+        required_text: what the first text of an example is, where a model in use refuses an empty
+            one; None: it takes any.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
         feature_modules: modules that features are made by, beside those of the classes that this
@@ -79,6 +81,7 @@ class TaskType:
     has_head = True
     lengths_column: Optional[str] = None
     length_flag = "max_seq_length"
+    required_text: Optional[str] = None
     flags = KindFlags()
     rules = label_rules.LabelRules()
     feature_modules: Tuple[Any, ...] = (

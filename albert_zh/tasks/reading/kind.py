@@ -35,6 +35,7 @@ class ReadingComprehension(task_type.TaskType):
     export_outputs = decoded_outputs = token_outputs = (START, END)
     tuned_notes = ("null_score_diff_threshold",)
     length_flag = "max_query_length"
+    required_text = "question"
     flags = reading_flags.ReadingFlags()
     rules = examples.AnswerRules()
     distillation = distillation.SpanDistillation()
