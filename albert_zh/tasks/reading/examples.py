@@ -105,6 +105,21 @@ def notes_of_counts(counts: Counter[str]) -> List[str]:
     return ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(counts.items())]
 
 
+def notes_of_shared_file(splits: Dict[str, QuestionSplit]) -> List[str]:
+    """A line for the user where a training chooses its model by the file that it is scored on.
+
+    Args:
+        splits: {name: `QuestionSplit`} of the run's files.
+    """
+    if not {"train", "dev", "test"} <= set(splits) or splits["dev"].sha256 != splits["test"].sha256:
+        return []
+    return [
+        'note: %s chooses the best checkpoint (and the threshold of "no answer"), so that its test '
+        "scores are those of dev: name another file with --dev_file to have scores of unseen "
+        "questions" % splits["test"].path
+    ]
+
+
 def examples_of(content: QuestionFile, split: str) -> List[QuestionExample]:
     """The questions of a file; of one that only has invented answers none has a label."""
     return [

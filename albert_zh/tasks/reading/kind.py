@@ -84,7 +84,8 @@ class ReadingComprehension(task_type.TaskType):
         for split in splits.values():
             for name, count in split.counts.items():
                 remarks["%s_in_%s" % (name, split.name)] = count
-        return [line.replace(" rows", " questions", 1) for line in lines], remarks
+        lines = [line.replace(" rows", " questions", 1) for line in lines]
+        return lines + examples.notes_of_shared_file(splits), remarks
 
     def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
         content = question_files.read_questions(path, encoding)

@@ -299,6 +299,30 @@ def test_questions_without_an_answer_are_left_out_where_the_flag_says_so(setting
     assert len(kind.training_split(split, options)[0].examples) == 200
 
 
+def test_a_test_file_that_chooses_the_model_is_named(settings):
+    """As of --do_train --do_eval --do_predict with --predict_file and without --dev_file."""
+    kind, task = registry.get(FAMILY), datasets.get_task("questions")
+    path = os.path.join(settings["data_dir"], "test.json")
+    train_path = os.path.join(settings["data_dir"], "train.json")
+    options = finetuning_flags.of_settings(FAMILY, train_file=train_path, predict_file=path)
+    task = task._replace(files=kind.flags.files(options))
+    splits = {
+        name: kind.read_split(task, os.curdir, name, "utf-8", False)
+        for name in ("train", "dev", "test")
+    }
+    *lines, note = kind.about_data(task, splits)[0]
+    assert lines == ["%s: 200 questions" % train_path] + ["%s: 40 questions" % path] * 2
+    assert note.startswith("note: %s chooses the best checkpoint" % path) and "--dev_file" in note
+    assert kind.about_data(task, {name: splits[name] for name in ("dev", "test")})[0] == lines[1:]
+    options = finetuning_flags.of_settings(
+        FAMILY, train_file=train_path, predict_file=path, dev_file=train_path
+    )
+    splits["dev"] = kind.read_split(
+        task._replace(files=kind.flags.files(options)), os.curdir, "dev", "utf-8", False
+    )
+    assert len(kind.about_data(task, splits)[0]) == 3
+
+
 def test_every_head_flag_is_defined():
     options = finetuning_flags.of_settings(FAMILY)
     assert set(reading_flags.HEAD) <= set(options)
