@@ -55,6 +55,7 @@ class KindFlags:
         further_files: names of files that a model folder may have beside the usual ones, see
             `model_files`.
         defaults: {flag: default} of the usual flags, in place of a classifier's.
+        without_effect: {old flag that is only accepted: why it has no effect}.
     """
 
     fixed: Tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class KindFlags:
     noted: Tuple[str, ...] = ()
     further_files: Tuple[str, ...] = ()
     defaults: Dict[str, Any] = {}
+    without_effect: Dict[str, str] = {}
 
     def define(self, options: Any) -> None:
         """Defines them.

@@ -7,7 +7,6 @@ from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import say
 from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import datasets, kind_interface, task_forms
 from albert_zh.tasks.reading import limits
@@ -82,14 +81,11 @@ class ReadingFlags(kind_interface.KindFlags):
     fixed = tuple("doc_stride max_query_length version_2_with_negative original_features".split())
     variable = tuple("max_answer_length n_best_size null_score_diff_threshold".split())
     defaults = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": limits.MAX_SEQ_LENGTH}
+    without_effect = {"verbose_logging": "whatever is remarkable is shown"}
 
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
-
-    def take_other_names(self, options: Any) -> None:
-        if options["verbose_logging"].present:
-            say("note: --verbose_logging has no effect: whatever is remarkable is shown")
 
     def check(self, options: Any) -> None:
         limits.check_lengths(options.max_seq_length, options.doc_stride, options.max_query_length)

@@ -24,6 +24,7 @@ from albert_zh.tasks import datasets, kind_interface, registry
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records
 from albert_zh.text import tokenization
+from albert_zh.training import flags as run_flags
 import small_models
 import whole_runs
 from workspace import ROOT, assert_same_weights
@@ -346,7 +347,7 @@ def test_every_flag_of_bert_s_run_squad_is_accepted(capsys):
         name, _, default = flag.partition("=")
         assert name in options, name
         assert not default or options[name].value == float(default), name
-    registry.get(FAMILY).flags.take_other_names(options)
+    run_flags.say_what_has_no_effect(options, registry.get(FAMILY).flags.without_effect)
     assert "note: --verbose_logging has no effect" in capsys.readouterr().out
 
 
