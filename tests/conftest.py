@@ -71,7 +71,7 @@ LEFT_OUT_ON_2_21 = {
     "granularity_kind labelling_kind labelling_readers labelling_scores original_tags "
     "prediction_files tag_schemes",
     "tasks/reading": "answer_scores distillation error_analysis original_windows question_files "
-    "scorer windows",
+    "records scorer windows",
     "tasks/slots": "*",
     "training": "batching multi_worker tpu_finetuning tpu_graphs",
 }

@@ -5,7 +5,8 @@
     python ask.py --context=article.txt < questions.txt
     python ask.py --documents="docs/*.txt"
 
-Without --question each line of standard input is a question; at a terminal one is asked for.
+Without --question each line of standard input is a question, blank ones aside; at a terminal one
+is asked for, and a blank line ends.
 
 Prints a line per question: the question, the answer ("" where there is none), its probability and
 the range of its characters in the text, tab-separated; with --top_k further answers below. Answers
@@ -89,11 +90,15 @@ def _questions() -> Iterator[str]:
     if FLAGS.question is not None:
         yield FLAGS.question
         return
-    if sys.stdin.isatty():
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
         print("question (an empty line ends):", file=sys.stderr)
     for group in line_reader.groups_of_lines(None, FLAGS.encoding):
         for _, line in group:
-            yield line
+            if line.strip():
+                yield line
+            elif is_terminal:
+                return
 
 
 def _lines_of_context(context, reader, question) -> List[str]:

@@ -127,7 +127,7 @@ class Setup:
         self.config = run_flags.read_config(self.config_file)
         self.vocab_file = finetuning_flags.vocabulary_file(options)
         self.folder = OutputFolder(options, self._parts.write_model)
-        run_flags.say_what_has_no_effect(options)
+        run_flags.say_what_has_no_effect(options, family.flags.without_effect)
         self.init_checkpoint = _found_init_checkpoint(options)
         if self.init_checkpoint:
             self.init_checkpoint = family.flags.start_of(self.init_checkpoint, self.folder.path)

@@ -77,3 +77,4 @@ class TestFile:
         yield from predictions.of_stream(prefix, stream, path, stop)
         for note in stream.notes():
             say("note: %s: %s", path, note)
+        setup.data.remarks.update(stream.remarks())

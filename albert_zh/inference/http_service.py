@@ -92,6 +92,12 @@ class Predictions(pydantic.BaseModel):
     )
 
 
+class Decoded(pydantic.BaseModel):
+    """Answer of /predict where the model answers by spans of the texts, or by texts."""
+
+    predictions: List[Any] = pydantic.Field(description="What is predicted for each text.")
+
+
 class Similarities(pydantic.BaseModel):
     """Answer of /similarity."""
 
@@ -105,7 +111,7 @@ class Health(pydantic.BaseModel):
 
     status: Literal["ok"]
     objective: str = pydantic.Field(description="The kind of task, such as single_label.")
-    classes: List[str]
+    classes: List[str] = pydantic.Field(description="None where answers are spans or texts.")
     max_seq_length: int = pydantic.Field(description="In tokens; longer texts are cut.")
 
 
@@ -180,8 +186,9 @@ def _add_predictions(app, predictor, batched, limits):
         return await batched.run(texts, client)
 
     errors = http_answers.errors_of_predictions(limits)
+    form = Predictions if predictor.kind.is_classification else Decoded
 
-    @app.post("/predict", responses={**errors, **http_answers.answer(Predictions)})
+    @app.post("/predict", responses={**errors, **http_answers.answer(form)})
     async def predict(request: PredictRequest, client: Request):
         """Predicts texts: their classes, or what else the model was fine-tuned for."""
         texts = [
@@ -249,7 +256,9 @@ def _health(predictor, embedding, generator):
     elif predictor is None:
         kind, labels, length = "sentence_embedding", [], embedding.encoder.max_seq_length
     else:
-        kind, labels, length = predictor.objective, predictor.labels, predictor.max_seq_length
+        kind, length = predictor.objective, predictor.max_seq_length
+        has_columns = predictor.rules.has_classes or predictor.kind.is_classification
+        labels = predictor.labels if has_columns else []
     return {"status": "ok", "objective": kind, "classes": labels, "max_seq_length": length}
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "batches_by_length",
     "checked_length",
     "checked_texts",
+    "is_pair",
     "padded",
     "padded_columns",
     "rows_of",
@@ -52,7 +53,7 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
     for index, text in enumerate(texts):
         if isinstance(text, str):
             checked.append((text, None))
-        elif _is_pair(text):
+        elif is_pair(text):
             checked.append((text[0], text[1]))
         else:
             raise UserError(
@@ -71,7 +72,8 @@ def _is_iterable(texts):
     return True
 
 
-def _is_pair(text):
+def is_pair(text: Any) -> bool:
+    """Whether something is a pair of texts: a tuple, list or NumPy array of two str."""
     is_array = isinstance(text, np.ndarray) and text.ndim == 1
     is_of_two = (is_array or isinstance(text, (tuple, list))) and len(text) == 2
     return is_of_two and all(isinstance(single, str) for single in text)

@@ -266,7 +266,17 @@ class Predictor(loaded_model.LoadedModel):
         for number, (_, text_b) in enumerate(checked if self._checks_text_form else ()):
             if (text_b is not None) != self.takes_pairs:
                 raise UserError("text %d is %s" % (number, self.form_mismatch()))
+        self._check_required(checked)
         return checked, slots or [None] * len(checked)
+
+    def _check_required(self, checked):
+        """Raises `UserError` for an empty text where the kind of task needs one."""
+        name = self.kind.required_text
+        for number, (text, _) in enumerate(checked if name else ()):
+            if not text.strip():
+                raise UserError(
+                    "text %d: the %s is empty, expected one before its context" % (number, name)
+                )
 
     def form_mismatch(self) -> str:
         """What is wrong with a text that is a pair where the model takes none, or no pair."""

@@ -12,13 +12,13 @@ import collections
 import hashlib
 import os
 import sys
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files, folder_locks, output_files, storage, transfer
+from albert_zh.common import files, folder_locks, output_files, storage, transfer, validation
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import arguments, file_cache, lexical_index
+from albert_zh.inference import arguments, file_cache, input_rows, lexical_index
 from albert_zh.inference.predictor import Predictor
 
 __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
@@ -114,13 +114,32 @@ class Reader:
             UserError: for anything but pairs of texts, a question without text, and after `close`.
         """
         arguments.check_arguments(top_k=top_k)
-        for number, pair in enumerate(pairs):
-            if isinstance(pair, str) or len(pair) != 2 or not str(pair[0]).strip():
-                raise UserError(
-                    "text %d: expected a question and its context, found %.60r" % (number, pair)
-                )
-        decoded, _ = self._predictor.predict(list(map(tuple, pairs)))
+        decoded, _ = self._predictor.predict(checked_pairs(pairs))
         return [[Answer(**entry) for entry in entries[:top_k]] for entries in decoded]
+
+
+def checked_pairs(pairs: Any) -> List[Tuple[str, str]]:
+    """Pairs (question, context) as a list of tuples.
+
+    Args:
+        pairs: sequence of them.
+
+    Raises:
+        UserError: for anything but pairs of texts, and a question without text.
+    """
+    try:
+        listed = list(pairs)
+    except TypeError as error:
+        raise UserError(
+            "pairs: expected a list of (question, context), found %s" % validation.shown(pairs)
+        ) from error
+    for number, pair in enumerate(listed):
+        if not input_rows.is_pair(pair) or not pair[0].strip():
+            raise UserError(
+                "text %d: expected a question and its context, found %s"
+                % (number, validation.shown(pair))
+            )
+    return [(question, context) for question, context in listed]
 
 
 class Documents:

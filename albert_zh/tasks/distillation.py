@@ -45,7 +45,7 @@ class Distillation:
             path: the file.
             encoding: of the file.
         """
-        yield from kind.open_stream(task, path, encoding)[1]
+        yield from kind.open_stream(task, path, encoding).records
 
     def target(self, use: Any, example: Any, rows: Rows, order: Sequence[int]) -> np.ndarray:
         """What is kept of a teacher's outputs for a text.

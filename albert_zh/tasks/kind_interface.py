@@ -1,7 +1,8 @@
 """What kinds of tasks and the stages that use them hand to one another.
 
-`Column` describes a target in records, `ModelInUse` a model that predicts; `KindFlags` are the
-flags of a kind. `task_type` has all three names beside `TaskType`.
+`Column` describes a target in records, `StreamedFile` a file that is predicted, `ModelInUse` a
+model that predicts; `KindFlags` are the flags of a kind. `task_type` has these names beside
+`TaskType`.
 """
 
 import collections
@@ -19,6 +20,17 @@ Fields:
     dtype: "int" or "float".
     shape: of one example's value, () for a scalar; with `is_per_token` of one token's.
     is_per_token: bool; one value for each token, padded with 0 like the tokens.
+"""
+
+StreamedFile = collections.namedtuple(
+    "StreamedFile", ["notes", "records", "remarks"], defaults=({},)
+)
+StreamedFile.__doc__ = """A file whose records are predicted one by one.
+
+Fields:
+    notes: lines for the user, to which the end of the records may add some.
+    records: iterator of (example, why the record is no proper row, or None).
+    remarks: {remark: count} for the report.
 """
 
 ModelInUse = collections.namedtuple("ModelInUse", ["task", "notes", "tokenizer", "max_seq_length"])
@@ -43,6 +55,7 @@ class KindFlags:
         further_files: names of files that a model folder may have beside the usual ones, see
             `model_files`.
         defaults: {flag: default} of the usual flags, in place of a classifier's.
+        without_effect: {old flag that is only accepted: why it has no effect}.
     """
 
     fixed: Tuple[str, ...] = ()
@@ -50,6 +63,7 @@ class KindFlags:
     noted: Tuple[str, ...] = ()
     further_files: Tuple[str, ...] = ()
     defaults: Dict[str, Any] = {}
+    without_effect: Dict[str, str] = {}
 
     def define(self, options: Any) -> None:
         """Defines them.

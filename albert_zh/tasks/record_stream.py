@@ -19,7 +19,7 @@ class RecordStream:
             encoding: its encoding.
         """
         self._task, self._kind = task, registry.type_of(task)
-        self._notes, self._records = self._kind.open_stream(task, path, encoding)
+        self._opened = self._kind.open_stream(task, path, encoding)
         self._under_way = collections.deque()
         self._problems = collections.Counter()
         self._first_damaged = None
@@ -32,7 +32,7 @@ class RecordStream:
             tokenizer: `FullTokenizer`.
             max_seq_length: longest sequence.
         """
-        for example, problem in self._records:
+        for example, problem in self._opened.records:
             if problem:
                 self._problems[problem == row_files.BLANK] += 1
                 line = example.guid.rsplit("-", 1)[1]
@@ -51,7 +51,7 @@ class RecordStream:
 
     def notes(self) -> List[str]:
         """Lines for the user: what was remarkable in the file."""
-        notes = list(self._notes)
+        notes = list(self._opened.notes)
         if self._first_problem:
             notes.append(
                 "%d rows that don't fit and %d blank lines are predicted as what text there is "
@@ -63,5 +63,12 @@ class RecordStream:
                 % (self._problems["damaged"], self._first_damaged)
             )
         if self._problems["cut"]:
-            notes.append("%d texts were cut to --max_seq_length" % self._problems["cut"])
+            notes.append(
+                "%d texts were cut to --%s" % (self._problems["cut"], self._kind.length_flag)
+            )
         return notes
+
+    def remarks(self) -> Dict[str, int]:
+        """{remark: count} for the report, named as those of a test file that is read whole."""
+        counts = dict(self._opened.remarks, cut=self._problems["cut"])
+        return {"%s_in_test" % name: count for name, count in counts.items() if count}

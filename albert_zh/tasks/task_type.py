@@ -6,7 +6,7 @@ kind is a subclass of `TaskType` in a separate module, with a row in `registry` 
 `register`.
 """
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -31,7 +31,7 @@ from albert_zh.tasks import (
     task_forms,
     text_groups,
 )
-from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse
+from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse, StreamedFile
 from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
 
 
@@ -58,6 +58,8 @@ class TaskType:
         lengths_column: of records with several texts, each of `max_seq_length` tokens at most, the
             column with their lengths; None: a record has that many tokens.
         length_flag: name of the flag that says how much of an example's text is kept.
+        required_text: what the first text of an example is, where a model in use refuses an empty
+            one; None: it takes any.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
         feature_modules: modules that features are made by, beside those of the classes that this
@@ -79,6 +81,7 @@ class TaskType:
     has_head = True
     lengths_column: Optional[str] = None
     length_flag = "max_seq_length"
+    required_text: Optional[str] = None
     flags = KindFlags()
     rules = label_rules.LabelRules()
     feature_modules: Tuple[Any, ...] = (
@@ -176,13 +179,9 @@ class TaskType:
             lines += ["note: %s: %s" % (split.path, note) for note in split.notes]
         return lines, {}
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
-        """Opens a file whose records are predicted one by one, whatever they hold.
-
-        Returns:
-            (notes, iterator of (example, why the record is no proper row, or None)).
-        """
-        return reader.open_stream(task, path, encoding)
+    def open_stream(self, task: Any, path: str, encoding: str) -> StreamedFile:
+        """Opens a file whose records are predicted one by one, whatever they hold."""
+        return StreamedFile(*reader.open_stream(task, path, encoding))
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         """The rows that are trained on, of a training file, as the flags ask for them.

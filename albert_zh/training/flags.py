@@ -1,6 +1,6 @@
 """Flags that all `run_*` commands have, and what is read by them."""
 
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 import warnings
 
 from absl import flags
@@ -92,11 +92,21 @@ def define_run_flags(options: flags.FlagValues, **defaults: Any) -> None:
     )
 
 
-def say_what_has_no_effect(options: flags.FlagValues) -> None:
-    """Names the flags of TPUs that were given without `--use_tpu`."""
+def say_what_has_no_effect(
+    options: flags.FlagValues, old_flags: Optional[Dict[str, str]] = None
+) -> None:
+    """Names the flags that were given in vain: those of TPUs without `--use_tpu`, and old ones.
+
+    Args:
+        options: the flags.
+        old_flags: {flag that is only accepted: why it has no effect}.
+    """
     given = [name for name in _OF_TPU if options[name].present]
     if given and not options.use_tpu:
         say("note: without --use_tpu these flags have no effect: --%s", ", --".join(given))
+    for name, reason in (old_flags or {}).items():
+        if options[name].present:
+            say("note: --%s has no effect: %s", name, reason)
 
 
 def helper_name(options: flags.FlagValues) -> Optional[str]:

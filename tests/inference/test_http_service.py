@@ -161,6 +161,20 @@ def test_texts_of_another_form_than_training_had(columns, text, other, message, 
         assert post(port, "/predict", {"texts": [text, other]})[0] == 200
 
 
+def test_a_reader_has_no_classes_and_refuses_an_empty_question(tmp_path):
+    context = "今天天气很好"
+    with predictor.Predictor(small_models.write_reader(tmp_path / "reader")) as model, running(
+        http_service.create_app(model)
+    ) as port:
+        health = json.loads(ask(port, "GET", "/health")[2])
+        assert (health["objective"], health["classes"]) == ("reading_comprehension", [])
+        status, _, answer = post(port, "/predict", {"texts": [["天气", context]]})
+        (first, *_) = answer["predictions"][0]
+        assert status == 200 and first["text"] == context[first["begin"] : first["end"]] != ""
+        status, _, answer = post(port, "/predict", {"texts": [["天气", context], [" ", context]]})
+    assert status == 400 and answer["error"].startswith("text 1: the question is empty")
+
+
 def test_half_a_character_is_told(port):
     status, _, answer = post(port, "/predict", '{"texts": ["今天", "\\ud800今天"]}')
     assert status == 400 and answer["error"].startswith("text 1: character 1 is \\ud800")

@@ -106,6 +106,23 @@ def write_generator(folder):
     return write_model(folder, settings=notes)
 
 
+def write_reader(folder, seed=1):
+    """Writes the folder of a reader of random weights."""
+    notes = {
+        "objective": "reading_comprehension",
+        "columns": ["text_a", "text_b"],
+        "head": {"doc_stride": 16, "max_query_length": 8, "max_answer_length": 10},
+    }
+    folder = write_model(folder, ("start", "end"), seed, settings=notes)
+    weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
+    random = np.random.RandomState(seed)
+    shape = [2, CONFIG["hidden_size"]]
+    weights["cls/squad/output_weights"] = random.standard_normal(shape).astype(np.float32)
+    weights["cls/squad/output_bias"] = np.zeros([2], np.float32)
+    model_writer.write_model_checkpoint(folder, weights)
+    return folder
+
+
 def starter_vocabulary():
     """The tokens of the starter model's vocabulary."""
     with open(STARTER_VOCABULARY, encoding="utf-8", newline="\n") as handle:

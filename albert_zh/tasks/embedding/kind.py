@@ -3,7 +3,7 @@
 import copy
 import functools
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -104,11 +104,12 @@ class SentenceEmbedding(task_type.TaskType):
         head = training_rows.head_of_file(train, task.head, OBJECTIVES[task.head["loss"]])
         return task._replace(columns=("text_a", "text_b"), header=(), labels=(), head=head)
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+    def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
         folder, name = os.path.split(path)
         task = task._replace(files={"test": name})
         read = self.read_split(task, folder or os.curdir, "test", encoding, False)
-        return read.notes, iter([(example, None) for example in read.examples])
+        records = iter([(example, None) for example in read.examples])
+        return kind_interface.StreamedFile(read.notes, records)
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         objective = OBJECTIVES[options.objective]

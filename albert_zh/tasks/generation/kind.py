@@ -1,6 +1,6 @@
 """Writing a text from a text as a kind of task: titles, replies, sequence to sequence."""
 
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -89,9 +89,10 @@ class Generation(task_type.TaskType):
         count = options.damage_copies
         return raw_texts.copies_of(split, count), {"damage_copies": count}
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+    def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
         read = pair_files.read_split(path, "test", task.chosen or {}, encoding)
-        return read.notes, iter([(example, None) for example in read.examples])
+        records = iter([(example, None) for example in read.examples])
+        return kind_interface.StreamedFile(read.notes, records)
 
     # Features
 

@@ -1,6 +1,6 @@
 """What fine-tuning reads of labelled texts: settings, files, types, files that are streamed."""
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import label_rules, task_type
@@ -113,6 +113,6 @@ class LabelledData(task_type.TaskType):
                 splits.check_types(self.types_of(task), split)
         return lines, remarks
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+    def open_stream(self, task: Any, path: str, encoding: str) -> task_type.StreamedFile:
         notes, examples = splits.stream(task, path, encoding, self.types_of(task))
-        return notes, ((example, None) for example in examples)
+        return task_type.StreamedFile(notes, ((example, None) for example in examples))

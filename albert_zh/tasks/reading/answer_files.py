@@ -37,4 +37,11 @@ class AnswerFiles(result_files.ResultFiles):
 
     def notes(self) -> List[str]:
         num_empty = sum(not text for text in self._answers.predictions().values())
-        return ["%d of %d questions have no answer" % (num_empty, len(self._answers))]
+        notes = ["%d of %d questions have no answer" % (num_empty, len(self._answers))]
+        if self._ranks.is_threshold_usual:
+            notes.append(
+                'no threshold of "no answer" was tuned on dev or given: '
+                "--null_score_diff_threshold=%g is used, BERT's default"
+                % self._ranks.null_threshold
+            )
+        return notes

@@ -85,7 +85,7 @@ def read_split(task: Any, data_dir: str, split: str, encoding: str) -> QuestionS
     path, others = split_files.existing_path(task, data_dir, split)
     content = question_files.read_questions(path, encoding)
     notes = ["%s left aside" % ", ".join(others)] if others else []
-    notes += ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(content.counts.items())]
+    notes += notes_of_counts(content.counts)
     return QuestionSplit(
         split,
         path,
@@ -98,6 +98,26 @@ def read_split(task: Any, data_dir: str, split: str, encoding: str) -> QuestionS
         {},
         content.counts,
     )
+
+
+def notes_of_counts(counts: Counter[str]) -> List[str]:
+    """Lines for the user about what was found while questions were read."""
+    return ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(counts.items())]
+
+
+def notes_of_shared_file(splits: Dict[str, QuestionSplit]) -> List[str]:
+    """A line for the user where a training chooses its model by the file that it is scored on.
+
+    Args:
+        splits: {name: `QuestionSplit`} of the run's files.
+    """
+    if not {"train", "dev", "test"} <= set(splits) or splits["dev"].sha256 != splits["test"].sha256:
+        return []
+    return [
+        'note: %s chooses the best checkpoint (and the threshold of "no answer"), so that its test '
+        "scores are those of dev: name another file with --dev_file to have scores of unseen "
+        "questions" % splits["test"].path
+    ]
 
 
 def examples_of(content: QuestionFile, split: str) -> List[QuestionExample]:

@@ -55,7 +55,8 @@ _TABLE = (
         "null_score_diff_threshold",
         None,
         "There is no answer where the score of none is better than the best answer's by more than "
-        "this; by default the value with the best F1 on dev.",
+        "this; by default the value with the best F1 on dev, %g where there is none."
+        % limits.NULL_THRESHOLD,
     ),
     (
         "boolean",
@@ -63,6 +64,7 @@ _TABLE = (
         False,
         "Windows and answers exactly as run_squad.py of BERT and NEZHA made them for CMRC 2018.",
     ),
+    ("boolean", "verbose_logging", False, "Old flag without an effect."),
 )
 # Flags that a model remembers; a later run may give another value.
 HEAD = (
@@ -79,6 +81,7 @@ class ReadingFlags(kind_interface.KindFlags):
     fixed = tuple("doc_stride max_query_length version_2_with_negative original_features".split())
     variable = tuple("max_answer_length n_best_size null_score_diff_threshold".split())
     defaults = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": limits.MAX_SEQ_LENGTH}
+    without_effect = {"verbose_logging": "whatever is remarkable is shown"}
 
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:

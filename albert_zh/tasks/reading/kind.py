@@ -1,6 +1,6 @@
 """Reading comprehension as a kind of task: questions answered by a span of their context."""
 
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -35,6 +35,7 @@ class ReadingComprehension(task_type.TaskType):
     export_outputs = decoded_outputs = token_outputs = (START, END)
     tuned_notes = ("null_score_diff_threshold",)
     length_flag = "max_query_length"
+    required_text = "question"
     flags = reading_flags.ReadingFlags()
     rules = examples.AnswerRules()
     distillation = distillation.SpanDistillation()
@@ -83,12 +84,15 @@ class ReadingComprehension(task_type.TaskType):
         for split in splits.values():
             for name, count in split.counts.items():
                 remarks["%s_in_%s" % (name, split.name)] = count
-        return [line.replace(" rows", " questions", 1) for line in lines], remarks
+        lines = [line.replace(" rows", " questions", 1) for line in lines]
+        return lines + examples.notes_of_shared_file(splits), remarks
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> Tuple[List[str], Iterator]:
+    def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
         content = question_files.read_questions(path, encoding)
         read = examples.examples_of(content, "test")
-        return [], iter([(example, None) for example in read])
+        records_of_file = iter([(example, None) for example in read])
+        notes = examples.notes_of_counts(content.counts)
+        return kind_interface.StreamedFile(notes, records_of_file, dict(content.counts))
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         asked = [(example, examples.question_of(example)) for example in split.examples]
@@ -153,7 +157,7 @@ class ReadingComprehension(task_type.TaskType):
         self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
     ) -> TaskScorer:
         ranks = records.ranker(use, options)
-        may_tune = ranks.head.get("version_2_with_negative") is not False
+        may_tune = records.may_be_unanswered(ranks.head)
         is_given = ranks.head.get("null_score_diff_threshold") is not None
         return TaskScorer(ranks, may_tune and not is_given, num_errors)
 
@@ -167,15 +171,22 @@ class ReadingComprehension(task_type.TaskType):
         ranked = [records.ranked_example(ranks, *pair) for pair in zip(examples, predictions)]
         return [
             [
-                {name: getattr(answer, name) for name in ("text", "begin", "end", "probability")}
+                _decoded(answer, example.text_b or "")
                 for answer in answers.top(ranks.lengths[1], ranks.null_threshold)
             ]
-            for answers in ranked
+            for example, answers in zip(examples, ranked)
         ]
 
     def next_command(self, task: Any) -> Tuple[str, str]:
         context = "小米由雷军于2010年4月创立，总部在北京市海淀区。"
         return "ask", '--text="%s" --question="小米是谁创立的？"' % context
+
+
+def _decoded(answer, context):
+    """The JSON value of an answer; its text is the context's, as `original_windows` changes it."""
+    begin, end = answer.begin, answer.end
+    text = context[begin:end]
+    return {"text": text, "begin": begin, "end": end, "probability": answer.probability}
 
 
 def _masked(outputs, name, features):

@@ -5,6 +5,7 @@ kept, the answer is the first occurrence of the first answer's text, lengths are
 the 20 best starts and ends are paired, and answers are joined from pieces without blanks.
 """
 
+import bisect
 import collections
 import functools
 import json
@@ -233,19 +234,42 @@ def n_best(
     Returns:
         list of dicts as in dev_nbest_predictions.json.
     """
+    return entries_of(
+        best_pairs(words, windows, log_probabilities, lowers, n_best_size, max_answer_length)
+    )
+
+
+def best_pairs(
+    words: Sequence[str],
+    windows: Sequence[Features],
+    log_probabilities: Sequence[Tuple[Sequence[float], Sequence[float]]],
+    lowers: bool,
+    n_best_size: int,
+    max_answer_length: int,
+) -> Dict[str, Any]:
+    """{text: the pair of a start and an end that is best of those with this text}, best first.
+
+    Args:
+        words, windows, log_probabilities, lowers, n_best_size, max_answer_length: as of `n_best`.
+    """
     pairs = [
         pair
         for features, (starts, ends) in zip(windows, log_probabilities)
         for pair in _allowed_pairs(features, starts, ends, n_best_size, max_answer_length)
     ]
     pairs.sort(key=lambda pair: pair.start_logit + pair.end_logit, reverse=True)
-    entries = {}
+    best: Dict[str, Any] = {}
     for pair in pairs:
-        if len(entries) >= n_best_size:
+        if len(best) >= n_best_size:
             break
-        text = _text(words, pair, lowers)
-        entries.setdefault(text, _entry(text, *pair[3:], *pair[1:3]))
-    ranked = list(entries.values()) or [_entry(_NOTHING_LEFT, 0.0, 0.0, 0, 0)]
+        best.setdefault(_text(words, pair, lowers), pair)
+    return best
+
+
+def entries_of(pairs: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The n-best list of `best_pairs`; where there is none, the original's nonce."""
+    ranked = [_entry(text, *pair[3:], *pair[1:3]) for text, pair in pairs.items()]
+    ranked = ranked or [_entry(_NOTHING_LEFT, 0.0, 0.0, 0, 0)]
     scores = [entry["start_logit"] + entry["end_logit"] for entry in ranked]
     for entry, probability in zip(ranked, _softmax(scores)):
         entry["probability"] = probability
@@ -309,6 +333,35 @@ def _projected(spelled: str, text: str, lowers: bool) -> str:
     if not length:
         return text
     return text[characters[before] : characters[before + length - 1] + 1]
+
+
+def characters_of(
+    context: str, document: Document, text: str, pair: Any, lowers: bool
+) -> Tuple[int, int]:
+    """Where an answer is in the context: half-open range of characters.
+
+    Without blanks, and lower-cased where the tokenizer does so, they are the answer's text; of a
+    text that cannot be aligned they are those of its words.
+
+    Args:
+        context: str.
+        document: the context in words.
+        text: of the answer.
+        pair: of it, as of `best_pairs`.
+        lowers: whether the tokenizer lower-cases.
+    """
+    first, last = (pair.features.token_to_orig_map[at] for at in (pair.start, pair.end))
+    begin = bisect.bisect_left(document.word_of_character, first)
+    end = bisect.bisect_right(document.word_of_character, last)
+    located = [
+        (letter, at)
+        for at in range(begin, end)
+        if not context[at].isspace()
+        for letter in (context[at].lower() if lowers else context[at])
+    ]
+    at = "".join(letter for letter, _ in located).find(text)
+    chosen = located if at < 0 else located[at : at + len(text)]
+    return chosen[0][1], chosen[-1][1] + 1
 
 
 def write_predictions(

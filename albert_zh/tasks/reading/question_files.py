@@ -45,9 +45,24 @@ _ID = validation.scalar(
 _ANSWER_TEXT = validation.scalar(  # CMRC's dev file has numbers among its answers
     "a text", lambda value: isinstance(value, (str, int, float)) and not isinstance(value, bool)
 )
-_ANSWER = validation.record(
-    {"text": _ANSWER_TEXT, "answer_start": validation.or_none(validation.integer())}, ["text"]
-)
+
+
+def _position(given: Any) -> int:
+    """The position that a file gives: an integer, also as a float or in digits."""
+    if isinstance(given, bool) or not float(given).is_integer():
+        raise ValueError("%r is no position" % given)
+    return int(float(given))
+
+
+def _is_position(given):
+    try:
+        return _position(given) is not None
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+_POSITION = validation.or_none(validation.scalar("an integer", _is_position))
+_ANSWER = validation.record({"text": _ANSWER_TEXT, "answer_start": _POSITION}, ["text"])
 
 
 def _document_kinds(needs_texts):
@@ -184,8 +199,13 @@ def _squad_answers(context, entry, counts) -> Optional[Tuple[Answer, ...]]:
         return ()
     if "answers" not in entry:
         return None
-    answers = [(str(answer["text"]), answer.get("answer_start")) for answer in entry["answers"]]
+    answers = [(str(answer["text"]), _start_of_answer(answer)) for answer in entry["answers"]]
     return located_answers(context, answers, counts)
+
+
+def _start_of_answer(answer, default=None) -> Optional[int]:
+    start = answer.get("answer_start", default)
+    return None if start is None else _position(start)
 
 
 def _cmrc_questions(path, paragraphs, counts) -> Iterator[Question]:
@@ -296,8 +316,8 @@ def _start(given: Any, source: str) -> Optional[int]:
     if given is None or (isinstance(given, str) and not given.strip()):
         return None
     try:
-        return int(given)
-    except (TypeError, ValueError) as error:
+        return _position(given)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(
             "%s: expected the position of the answer's first character as start, found %s"
             % (source, validation.shown(given))
@@ -312,7 +332,7 @@ def _answers_of_cell(cell: Any, start: Optional[int], source: str):
         yield cell, start
     elif isinstance(cell, dict):
         checks.checked(source + ": answer", cell, _ANSWER)
-        yield str(cell["text"]), cell.get("answer_start", start)
+        yield str(cell["text"]), _start_of_answer(cell, start)
     elif isinstance(cell, list):
         for member in cell:
             yield from _answers_of_cell(member, start, source)

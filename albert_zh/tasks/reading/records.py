@@ -19,6 +19,7 @@ from albert_zh.tasks.reading.windows import WindowMaker
 LONGEST_ANSWER = 60  # characters, of a model that does not note it
 _MASKED = -10000.0
 _KEPT_MAKERS = 4
+_NOWHERE = (0, 0)  # where the original's answer is that no pair is allowed
 
 Record = Dict[str, Any]
 Rows = Sequence[Dict[str, np.ndarray]]
@@ -123,12 +124,14 @@ class Ranker(NamedTuple):
         max_seq_length: its longest row.
         head: its settings.
         null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
+        is_threshold_usual: whether that is BERT's default, as none was tuned or given.
     """
 
     tokenizer: Any
     max_seq_length: int
     head: Dict[str, Any]
     null_threshold: Optional[float]
+    is_threshold_usual: bool = False
 
     @property
     def lengths(self) -> Tuple[int, int]:
@@ -151,7 +154,7 @@ class Ranker(NamedTuple):
         return span_scores.ranked_answers(question.context, windows, starts, ends, *self.lengths)
 
     def _ranked_by_original(self, question, rows) -> RankedAnswers:
-        """The original's answers; they have no range of characters."""
+        """The original's answers, whose texts may lack blanks and case of the context."""
         length, count = self.lengths
         maker = _original_maker(self.tokenizer, self.max_seq_length, *_lengths(self.head))
         windows = list(maker.features([question]))
@@ -159,14 +162,28 @@ class Ranker(NamedTuple):
             tuple(_masked_log_softmax(window, row[name]) for name in ("start_logits", "end_logits"))
             for window, row in zip(windows, rows)
         ]
-        words = maker.document(question.context).words
-        entries = original_windows.n_best(words, windows, scores, maker.lowers, count, length)
+        document = maker.document(question.context)
+        pairs = original_windows.best_pairs(
+            document.words, windows, scores, maker.lowers, count, length
+        )
+        spans = {
+            text: original_windows.characters_of(
+                question.context, document, text, pair, maker.lowers
+            )
+            for text, pair in pairs.items()
+            if text
+        }
         answers = [
-            ScoredAnswer(begin=0, end=0, score=entry["start_logit"] + entry["end_logit"], **entry)
-            for entry in entries
+            _answer_of_entry(entry, spans.get(entry["text"], _NOWHERE))
+            for entry in original_windows.entries_of(pairs)
             if entry["text"]
         ]
         return RankedAnswers(answers, -np.inf, 0.0)
+
+
+def _answer_of_entry(entry, span) -> ScoredAnswer:
+    score = entry["start_logit"] + entry["end_logit"]
+    return ScoredAnswer(begin=span[0], end=span[1], score=score, **entry)
 
 
 def _masked_log_softmax(window, logits) -> np.ndarray:
@@ -180,6 +197,10 @@ def _masked_log_softmax(window, logits) -> np.ndarray:
 def ranker(use: Any, options: Any = None) -> Ranker:
     """The `Ranker` of a model, with the settings that flags give in place of those it has.
 
+    The threshold of "no answer" is the one that flags give, else the one that was tuned on dev; of
+    a model whose questions may have no answer it is otherwise BERT's default, 0. Models of other
+    questions, and those with the original's answers, always answer.
+
     Args:
         use: `ModelInUse`.
         options: the flags, or None.
@@ -188,9 +209,18 @@ def ranker(use: Any, options: Any = None) -> Ranker:
     threshold = head.get("null_score_diff_threshold")
     if threshold is None:
         threshold = use.notes.get("null_score_diff_threshold")
-    if head.get("version_2_with_negative") is False:
-        threshold = None
-    return Ranker(use.tokenizer, use.max_seq_length, head, threshold)
+    is_usual = threshold is None and bool(head.get("version_2_with_negative"))
+    if is_usual:
+        threshold = limits.NULL_THRESHOLD
+    if not may_be_unanswered(head):
+        threshold, is_usual = None, False
+    return Ranker(use.tokenizer, use.max_seq_length, head, threshold, is_usual)
+
+
+def may_be_unanswered(head: Dict[str, Any]) -> bool:
+    """Whether a model with these settings may say that there is no answer."""
+    is_refused = head.get("version_2_with_negative") is False
+    return not is_refused and not head.get("original_features")
 
 
 def ranked_example(ranks: Ranker, example: Any, rows: Rows) -> RankedAnswers:

@@ -96,14 +96,13 @@ class Scorer:
         }
 
     def tune_threshold(self) -> Optional[float]:
-        """Sets the threshold to the one with the best F1; None where every question has an answer.
+        """Sets the threshold to the one with the best F1.
 
         Returns:
-            the threshold.
+            the threshold; None where every question has an answer: the threshold stays as it is.
         """
         is_impossible = [question.is_impossible for question in self._questions]
         if not any(is_impossible):
-            self.null_threshold = None
             return None
         answered = {
             question.id: ranked.text() for question, ranked in zip(self._questions, self._ranked)

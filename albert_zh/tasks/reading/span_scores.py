@@ -18,7 +18,8 @@ class ScoredAnswer(NamedTuple):
     """An answer in the context.
 
     Fields:
-        text: the context's characters from `begin` to `end`.
+        text: the context's characters from `begin` to `end`; of `original_windows` those that the
+            original program writes.
         begin, end: half-open range of characters.
         score: log probability of its start and of its end in its window, added.
         probability: share of it among the ranked answers, and "no answer" where that is ranked.

@@ -1,5 +1,6 @@
 """Reading comprehension is trained, resumed, predicted and exported like every kind of task."""
 
+import io
 import json
 import os
 import random
@@ -23,6 +24,7 @@ from albert_zh.tasks import datasets, kind_interface, registry
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records
 from albert_zh.text import tokenization
+from albert_zh.training import flags as run_flags
 import small_models
 import whole_runs
 from workspace import ROOT, assert_same_weights
@@ -298,10 +300,55 @@ def test_questions_without_an_answer_are_left_out_where_the_flag_says_so(setting
     assert len(kind.training_split(split, options)[0].examples) == 200
 
 
+def test_a_test_file_that_chooses_the_model_is_named(settings):
+    """As of --do_train --do_eval --do_predict with --predict_file and without --dev_file."""
+    kind, task = registry.get(FAMILY), datasets.get_task("questions")
+    path = os.path.join(settings["data_dir"], "test.json")
+    train_path = os.path.join(settings["data_dir"], "train.json")
+    options = finetuning_flags.of_settings(FAMILY, train_file=train_path, predict_file=path)
+    task = task._replace(files=kind.flags.files(options))
+    splits = {
+        name: kind.read_split(task, os.curdir, name, "utf-8", False)
+        for name in ("train", "dev", "test")
+    }
+    *lines, note = kind.about_data(task, splits)[0]
+    assert lines == ["%s: 200 questions" % train_path] + ["%s: 40 questions" % path] * 2
+    assert note.startswith("note: %s chooses the best checkpoint" % path) and "--dev_file" in note
+    assert kind.about_data(task, {name: splits[name] for name in ("dev", "test")})[0] == lines[1:]
+    options = finetuning_flags.of_settings(
+        FAMILY, train_file=train_path, predict_file=path, dev_file=train_path
+    )
+    splits["dev"] = kind.read_split(
+        task._replace(files=kind.flags.files(options)), os.curdir, "dev", "utf-8", False
+    )
+    assert len(kind.about_data(task, splits)[0]) == 3
+
+
 def test_every_head_flag_is_defined():
     options = finetuning_flags.of_settings(FAMILY)
     assert set(reading_flags.HEAD) <= set(options)
     assert reading_flags.given_head(options) == {} == reading_flags.given_head(None)
+
+
+# Of google-research/bert: run_squad.py, its flags and their defaults where models depend on them.
+FLAGS_OF_BERT = (
+    "bert_config_file vocab_file output_dir train_file predict_file init_checkpoint do_lower_case "
+    "max_seq_length=384 doc_stride=128 max_query_length=64 do_train do_predict train_batch_size=32 "
+    "predict_batch_size=8 learning_rate num_train_epochs=3 warmup_proportion=0.1 "
+    "save_checkpoints_steps=1000 iterations_per_loop=1000 n_best_size=20 max_answer_length use_tpu "
+    "tpu_name tpu_zone gcp_project master num_tpu_cores=8 verbose_logging version_2_with_negative "
+    "null_score_diff_threshold"
+)
+
+
+def test_every_flag_of_bert_s_run_squad_is_accepted(capsys):
+    options = finetuning_flags.of_settings(FAMILY, verbose_logging=True)
+    for flag in FLAGS_OF_BERT.split():
+        name, _, default = flag.partition("=")
+        assert name in options, name
+        assert not default or options[name].value == float(default), name
+    run_flags.say_what_has_no_effect(options, registry.get(FAMILY).flags.without_effect)
+    assert "note: --verbose_logging has no effect" in capsys.readouterr().out
 
 
 # Reader, ask.py
@@ -327,6 +374,29 @@ def test_reader_answers_with_ranges(finished, best):
             model.answers(["甲"])
         with pytest.raises(UserError, match="expected a question and its context"):
             model.answer(" ", "甲")
+
+
+@pytest.mark.parametrize(
+    "pairs, message",
+    [
+        (None, "pairs: expected a list of (question, context), found None"),
+        (5, "pairs: expected a list of (question, context), found 5"),
+        ([None], "text 0: expected a question and its context, found None"),
+        ([(QUESTION, "甲"), 5], "text 1: expected a question and its context, found 5"),
+        ([(QUESTION, None)], "text 0: expected a question and its context, found ('数？', None)"),
+        ([(QUESTION, "甲", "乙")], "text 0: expected a question and its context, found ('数？'"),
+        ("甲乙", "text 0: expected a question and its context, found '甲'"),
+    ],
+)
+def test_what_a_reader_cannot_answer_is_named(pairs, message):
+    with pytest.raises(UserError) as caught:
+        reader.checked_pairs(pairs)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_reader_takes_pairs_of_any_sequence():
+    pairs = ([QUESTION, "甲"], np.array([QUESTION, "乙"]))
+    assert reader.checked_pairs(iter(pairs)) == [(QUESTION, "甲"), (QUESTION, "乙")]
 
 
 def test_reader_refuses_models_of_other_kinds(best, tmp_path):
@@ -371,6 +441,26 @@ def test_ask_prints_answers(best, tmp_path, capsys):
     small_models.run_command(ask, common + ["--documents=%s/*.txt" % tmp_path])
     cells = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (cells[1], cells[3]) == ("42", "%s:1" % context)
+
+
+class Lines(io.TextIOWrapper):
+    """Standard input with these lines, at a terminal or not."""
+
+    def __init__(self, text, is_terminal):
+        super().__init__(io.BytesIO(text.encode("utf-8")))
+        self.is_terminal = is_terminal
+
+    def isatty(self):
+        return self.is_terminal
+
+
+@pytest.mark.parametrize(
+    "is_terminal, asked", [(False, ["数？", "几？"]), (True, ["数？"])], ids=["pipe", "terminal"]
+)
+def test_ask_skips_blank_lines_and_ends_at_one_that_is_typed(is_terminal, asked, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Lines("数？\n \n\n几？\n", is_terminal))
+    with small_models.command_flags(ask, ["--text=甲乙42丙"]):
+        assert list(ask._questions()) == asked
 
 
 BAD_QUESTIONS = {

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import kind_interface, registry
+from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.reading import answer_files, examples, original_windows, records
 from albert_zh.tasks.reading.original_windows import OriginalWindowMaker
 from albert_zh.tasks.reading.question_files import read_questions
@@ -156,3 +158,59 @@ def test_the_kind_of_task_has_the_same_windows_and_answers(case, tmp_path):
 def read_json(path):
     with open(path, encoding="utf-8") as content:
         return json.load(content)
+
+
+def without_blanks(text, lowers):
+    return "".join((text.lower() if lowers else text).split())
+
+
+def test_answers_have_their_range_in_the_context(case):
+    """Every answer of the golden scores: its characters are the original's text but for blanks."""
+    expected, questions, maker, path = case
+    lengths = {name: expected[name] for name in ("doc_stride", "max_query_length")}
+    head = dict(lengths, original_features=True, max_answer_length=30, n_best_size=20)
+    ranker = records.Ranker(maker._tokenizer, expected["max_seq_length"], head, None)
+    scores = np.load(path("log_probs_%s.npz"))
+    rows = {}
+    for window in expected["features_predict"]:
+        of_window = {
+            name + "_logits": scores["%s_%d" % (name, window["unique_id"])]
+            for name in ("start", "end")
+        }
+        rows.setdefault(window["example_index"], []).append(of_window)
+    count = 0
+    for index, question in enumerate(questions):
+        for answer in ranker.ranked(question, rows[index]).answers:
+            characters = question.context[answer.begin : answer.end]
+            assert without_blanks(characters, maker.lowers) == answer.text
+            assert characters == characters.strip()
+            count += 1
+    assert count > 100
+
+
+SPACED = "我 爱\u3000ALBERT ,北 京"  # pieces: 我 爱 alb ##ert , 北 京
+
+
+@pytest.mark.parametrize(
+    "first, last, text",
+    [(3, 4, "我 爱"), (5, 6, "ALBERT"), (6, 6, "ERT"), (5, 7, "ALBERT ,"), (8, 9, "北 京")],
+)
+def test_a_model_in_use_answers_by_the_context_s_characters(small_maker, first, last, text):
+    logits = {name: np.zeros(11) for name in ("start_logits", "end_logits")}
+    logits["start_logits"][first] = logits["end_logits"][last] = 9.0
+    (entry, *_) = decoded_by_original(small_maker, SPACED, logits)
+    assert entry["text"] == text == SPACED[entry["begin"] : entry["end"]]
+
+
+def test_a_model_in_use_has_no_answer_where_no_pair_is_allowed(small_maker):
+    logits = {"start_logits": np.arange(11), "end_logits": -np.arange(11)}
+    (entry,) = decoded_by_original(small_maker, SPACED, logits, n_best_size=1)
+    assert (entry["text"], entry["begin"], entry["end"]) == ("", 0, 0)
+
+
+def decoded_by_original(maker, context, logits, **settings):
+    """What `Predictor` returns for a question of one piece."""
+    head = dict(settings, original_features=True, max_query_length=4, doc_stride=9)
+    use = kind_interface.ModelInUse(None, {"head": head}, maker._tokenizer, 20)
+    example = InputExample("text-0", "是", context, None)
+    return registry.get("reading_comprehension").decode([example], [[logits]], use)[0]

@@ -172,6 +172,28 @@ def test_wrong_and_impossible_starts_are_mended_and_counted(tmp_path):
     assert read.counts == {"wrong_answer_starts": 3}
 
 
+@pytest.mark.parametrize("start", [8, 8.0, "8", " 8 ", "8.0"])
+def test_a_start_may_be_a_float_or_digits(tmp_path, start):
+    expected = [(Answer("雷军", 8),)]
+    assert answers_of(squad_file(tmp_path, squad_question(0, [("雷军", start)]))) == expected
+    cell = {"text": "雷军", "answer_start": start}
+    for record in ({"answer": cell}, {"answer": "雷军", "start": start}):
+        line = json.dumps(dict(record, context=CONTEXT, question="谁？"))
+        assert answers_of(written(tmp_path, line, "t.jsonl")) == expected
+
+
+@pytest.mark.parametrize(
+    "start", [8.5, "8.5", "x", True, [8], "", float("inf"), pytest.param(10**350, id="too large")]
+)
+def test_a_start_that_is_no_position_is_refused(tmp_path, start):
+    with pytest.raises(UserError, match="answer_start: expected an integer, or null, found"):
+        read_questions(squad_file(tmp_path, squad_question(0, [("雷军", start)])))
+    if start != "":  # no start, as in a table
+        line = json.dumps({"context": CONTEXT, "question": "谁", "answer": "雷军", "start": start})
+        with pytest.raises(UserError, match="line 1: expected the position"):
+            read_questions(written(tmp_path, line, "t.jsonl"))
+
+
 def test_an_answer_that_is_not_in_the_context_is_counted_and_kept(tmp_path):
     path = squad_file(
         tmp_path, squad_question(0, [("马云", 3)]), squad_question(1, [("马云", 3), (" 雷军 ", 3)])

@@ -95,7 +95,7 @@ def test_the_tuned_threshold_leaves_questions_without_answer(scorer):
 def test_no_threshold_is_tuned_where_all_have_an_answer(data_path, maker):
     questions = read_questions(data_path).questions[:3]
     scorer = Scorer(questions, 12, null_threshold=1.0)
-    assert scorer.tune_threshold() is None
+    assert scorer.tune_threshold() is None and scorer.null_threshold == 1.0
     assert "f1_of_answerable" not in scorer.metrics()
 
 
