@@ -305,7 +305,11 @@ def _heads(weights):
     heads = checkpoint_names.heads_of(found)
     if "classification" in heads:
         heads[0] = "classification (%d classes)" % checkpoint_names.num_labels(found)
-    return heads
+    return heads + [
+        name
+        for name, scopes in checkpoint_values.OBJECTIVE_SCOPES
+        if any(variable.startswith(scopes) for variable in found)
+    ]
 
 
 def _files_of_checkpoint(prefix):
@@ -346,7 +350,8 @@ def write_without_optimizer(path, output_dir=None):
     with whole_folders.filled_folder(output_dir) as partial:
         for found in _files_of_model(source):
             output_files.copy_file(found, os.path.join(partial, os.path.basename(found)))
-        model_writer.write_model_checkpoint(partial, checkpoint_values.read_weights(prefix))
+        weights = checkpoint_values.read_weights(prefix, with_objectives=True)
+        model_writer.write_model_checkpoint(partial, weights)
     before, after = (
         sum(map(storage.size, _files_of_checkpoint(stem)))
         for stem in (prefix, os.path.join(output_dir, checkpoint_files.CHECKPOINT_NAME))

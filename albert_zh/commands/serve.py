@@ -86,7 +86,22 @@ def define_flags():
     flags.DEFINE_integer(
         "max_connections", 1000, "Open connections; more are refused (503).", 2, 10**6
     )
+    _define_limits_of_generation()
     path_rules.serve_remote_everywhere(FLAGS)
+
+
+def _define_limits_of_generation():
+    flags.DEFINE_integer(
+        "max_length",
+        None,
+        "Tokens of a text that is written at most, as in training by default; requests of more "
+        "are refused (400).",
+        1,
+        1 << 20,
+    )
+    flags.DEFINE_integer(
+        "max_beams", 16, "Hypotheses of a beam search; requests of more: 400.", 1, 64
+    )
 
 
 def _define_flags_of_vectors():
@@ -240,6 +255,8 @@ def _limits(http_service):
         FLAGS.max_batch_size,
         FLAGS.max_waiting,
         FLAGS.max_wait_ms / 1000.0,
+        FLAGS.max_length,
+        FLAGS.max_beams,
     )
 
 

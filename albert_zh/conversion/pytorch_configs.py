@@ -43,7 +43,6 @@ _LAYOUT_KEYS = {
 }
 # What Hugging Face's configs mean where they leave a key out.
 _KEY_DEFAULTS = {
-    "hidden_act": "gelu_new",
     "hidden_dropout_prob": 0.1,
     "attention_probs_dropout_prob": 0.1,
     "max_position_embeddings": 512,
@@ -69,7 +68,8 @@ CONFIG = validation.record(
     },
     expected="a JSON object of settings",
 )
-# Our name -> theirs. Their "gelu" is the erf form, ours the tanh form, as TensorFlow's models have.
+# Our name -> theirs. Their "gelu" is the erf form, ours the tanh form, as TensorFlow's models have;
+# in a config of ours beside PyTorch weights (`_is_of_transformers`) it is ours, too.
 _ACTIVATIONS = {
     "gelu": "gelu_new",
     "gelu_erf": "gelu",
@@ -79,7 +79,9 @@ _ACTIVATIONS = {
     "linear": "linear",
 }
 _FROM_ACTIVATIONS = {theirs: ours for ours, theirs in _ACTIVATIONS.items()}
-_FROM_ACTIVATIONS.update(swish="swish", gelu_fast="gelu", gelu_pytorch_tanh="gelu", gelu="gelu")
+_FROM_ACTIVATIONS.update(
+    swish="swish", gelu_fast="gelu", gelu_pytorch_tanh="gelu", gelu_erf="gelu_erf"
+)
 
 
 def torch_config(config, heads, dtype="float32"):
@@ -131,6 +133,9 @@ def tf_config(layout, settings):
         UserError: if a key is missing or says what our model cannot do.
     """
     settings = dict(_KEY_DEFAULTS, **checks.checked("config", settings, CONFIG))
+    settings.setdefault(
+        "hidden_act", "gelu_new" if "embedding_size" in _LAYOUT_KEYS[layout] else "gelu"
+    )
     keys = _COMMON_KEYS + _LAYOUT_KEYS[layout]
     missing = [key for key in keys if key not in settings]
     if missing:
@@ -147,7 +152,8 @@ def tf_config(layout, settings):
             % (activation, ", ".join(sorted(_FROM_ACTIVATIONS)))
         )
     tf_settings = {key: settings[key] for key in keys}
-    tf_settings["hidden_act"] = _FROM_ACTIVATIONS[activation]
+    is_tanh = activation == "gelu" and not _is_of_transformers(settings)
+    tf_settings["hidden_act"] = "gelu" if is_tanh else _FROM_ACTIVATIONS[activation]
     if layout != "brightmart":
         tf_settings.pop("ln_type", None)
     if layout == "nezha":
@@ -157,9 +163,14 @@ def tf_config(layout, settings):
     return AlbertConfig.from_dict(tf_settings), _inequalities(settings)
 
 
+def _is_of_transformers(settings):
+    """Whether settings are those of transformers rather than of an `albert_config*.json`."""
+    return bool(settings.get("model_type") or settings.get("architectures"))
+
+
 def _settings_of_electra(settings):
     """What an ELECTRA's config has beside the common keys; raises `UserError` for a tanh GELU."""
-    if _FROM_ACTIVATIONS[settings["hidden_act"]] == "gelu" and settings["hidden_act"] != "gelu":
+    if _FROM_ACTIVATIONS[settings["hidden_act"]] == "gelu":
         raise UserError(
             "hidden_act is %r; of ELECTRA only 'gelu' (the erf form) has a TensorFlow form"
             % settings["hidden_act"]
@@ -169,20 +180,10 @@ def _settings_of_electra(settings):
 
 
 def _inequalities(settings):
-    notes = []
-    if settings["hidden_act"] == "gelu" and settings.get("model_type") in (
-        "albert",
-        "bert",
-        "nezha",
-    ):
-        notes.append(
-            "hidden_act gelu is the erf form in transformers and the tanh form here: outputs "
-            "differ slightly (equal with gelu_new)"
-        )
     epsilon = settings.get("layer_norm_eps", LAYER_NORM_EPSILON)
-    if epsilon != LAYER_NORM_EPSILON:
-        notes.append(
-            "layer_norm_eps is %g there and %g here: outputs differ slightly"
-            % (epsilon, LAYER_NORM_EPSILON)
-        )
-    return notes
+    if epsilon == LAYER_NORM_EPSILON:
+        return []
+    return [
+        "layer_norm_eps is %g there and %g here: outputs differ slightly"
+        % (epsilon, LAYER_NORM_EPSILON)
+    ]

@@ -150,14 +150,14 @@ def read_model(prefix, config, encoder_only=False):
     assignment = checkpoint_matching.assign(expected, prefix)
     for name, (shape, found) in assignment.reshaped.items():
         raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
-    if config.layout == "electra":
-        encoder_only = True  # transformers' heads are others
-    heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
-    if heads and any(name.startswith(slot_fusion.SCOPE + "/") for name in there):
+    if not encoder_only and any(name.startswith(slot_fusion.SCOPE + "/") for name in there):
         raise UserError(
             "%s: its classifier takes slots, which PyTorch's models have not: convert the encoder "
             "alone (--encoder_only=true)" % prefix
         )
+    if config.layout == "electra":
+        encoder_only = True  # transformers' heads are others
+    heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
     wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
     reader = checkpoint_values.open_reader(prefix)
     values = {

@@ -82,8 +82,15 @@ class Rules(NamedTuple):
         return allowed
 
 
-def checked_settings(given: Dict[str, Any]) -> DecodingSettings:
-    """Settings of arguments; raises `UserError` for what makes no sense."""
+def checked_settings(
+    given: Dict[str, Any], trained_length: Optional[int] = None
+) -> DecodingSettings:
+    """Settings of arguments; raises `UserError` for what makes no sense.
+
+    Args:
+        given: {name: value} of `DecodingSettings`.
+        trained_length: the `max_length` where none is given.
+    """
     for name, setting in given.items():
         if name not in _SETTINGS:
             raise UserError(
@@ -91,6 +98,8 @@ def checked_settings(given: Dict[str, Any]) -> DecodingSettings:
             )
         checks.checked(name, setting, _SETTINGS[name])
     settings = DecodingSettings(**given)
+    if settings.max_length is None:
+        settings = settings._replace(max_length=trained_length)
     if settings.max_length is not None and settings.min_length > settings.max_length:
         raise UserError(
             "min_length: %d is more than max_length, %d"

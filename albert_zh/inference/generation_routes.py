@@ -10,9 +10,10 @@ An event is `data: {"text": piece}`; the last one is `data: [DONE]`, an error on
 
 import json
 import os
+import threading
 from typing import Any, Dict, Iterator, List, Optional
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 import pydantic
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
@@ -20,6 +21,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import http_answers, http_limits
+from albert_zh.inference.generator import Abandoned
 
 WRITE_PAGE = os.path.join(package_files.WEB, "write.html")
 _EXAMPLE = "一篇要写标题的文章"
@@ -75,14 +77,14 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
     errors = http_answers.errors_of_predictions(limits)
 
     @app.post("/generate", responses={**errors, **http_answers.answer(GeneratedTexts)})
-    async def generate(request: GenerateRequest):
+    async def generate(request: GenerateRequest, client: Request):
         """Writes a text for each text."""
-        settings = request.model_dump(exclude={"texts"})
+        settings = _allowed(request.model_dump(exclude={"texts"}), generator, limits)
         if len(request.texts) > limits.max_texts:
             raise HTTPException(
                 413, "%d texts, at most %d" % (len(request.texts), limits.max_texts)
             )
-        texts = await run_in_threadpool(generator.generate, request.texts, **settings)
+        texts = await _while_connected(client, generator, request.texts, settings)
         scores = [one.score for one in texts]
         return JSONResponse({"generated": [one.text for one in texts], "scores": scores})
 
@@ -91,7 +93,7 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
     )
     async def stream(request: StreamRequest):
         """Writes a text and sends it piece by piece, as server-sent events."""
-        settings = request.model_dump(exclude={"text"})
+        settings = _allowed(request.model_dump(exclude={"text"}), generator, limits)
         events = _events(generator, request.text, settings)
         first = await run_in_threadpool(next, events)  # errors of the request are no event
         pieces = iterate_in_threadpool(_chained(first, events))
@@ -106,6 +108,40 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
 def page() -> str:
     """HTML of the page to write with."""
     return files.read_text(WRITE_PAGE)
+
+
+def _allowed(settings: Dict[str, Any], generator, limits) -> Dict[str, Any]:
+    """Settings with a `max_length`; raises `HTTPException` for what is beyond the limits."""
+    longest = limits.max_length or generator.max_length
+    for name, most, flag in (
+        ("max_length", longest, "max_length"),
+        ("num_beams", limits.max_beams, "max_beams"),
+    ):
+        if (settings.get(name) or 0) > most:
+            raise HTTPException(
+                400,
+                "%s: %d, expected at most %d here: ask for less, or raise --%s of the service"
+                % (name, settings[name], most, flag),
+            )
+    if settings["max_length"] is None:
+        settings = dict(settings, max_length=min(longest, generator.max_length))
+    return settings
+
+
+async def _while_connected(client, generator, texts, settings):
+    """The texts; writing ends after the present token when the client or the service goes."""
+    is_over = threading.Event()
+
+    def written():
+        try:
+            return generator.generate(texts, lambda: not is_over.is_set(), **settings)
+        except Abandoned:
+            return []
+
+    try:
+        return await http_limits.while_connected(client, run_in_threadpool(written))
+    finally:
+        is_over.set()
 
 
 def _events(generator, text, settings: Dict[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ with Generator("titles_output/best") as generator:
         print(piece, end="")
 """
 
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,11 +17,16 @@ from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folde
 from albert_zh.tasks.generation import objectives
 from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
 
-__all__ = ["Generated", "Generator"]
+__all__ = ["Abandoned", "Generated", "Generator"]
 
 OBJECTIVE = "generation"
 _SHORTEST_SOURCE = 8  # tokens
 _ROWS = 16  # written together
+_COLUMNS = 64  # of the caches that are added at once
+
+
+class Abandoned(Exception):
+    """Nobody wants the texts any more."""
 
 
 class Generated(NamedTuple):
@@ -113,11 +118,17 @@ class Generator(loaded_model.LoadedModel):
         )
         return log_probs, [length, tokens, positions, segments, parents] + former
 
-    def generate(self, texts: Sequence[str], **settings: Any) -> List[Generated]:
+    def generate(
+        self,
+        texts: Sequence[str],
+        is_wanted: Optional[Callable[[], bool]] = None,
+        **settings: Any,
+    ) -> List[Generated]:
         """Writes a text for each source.
 
         Args:
             texts: sequence of str.
+            is_wanted: asked before every token whether the texts are still wanted; None: they are.
             **settings: fields of `decoding.DecodingSettings`.
 
         Returns:
@@ -125,6 +136,7 @@ class Generator(loaded_model.LoadedModel):
 
         Raises:
             UserError: for anything else than texts, settings that make no sense, and after `close`.
+            Abandoned: when `is_wanted` returns False.
         """
         rules, longest = self._rules(settings)
         sources = [self._source(text, longest) for text in _checked(texts)]
@@ -132,7 +144,7 @@ class Generator(loaded_model.LoadedModel):
         with self.in_use():
             found: List[Generated] = []
             for start in range(0, len(sources), _ROWS):
-                found += write(sources[start : start + _ROWS], rules)
+                found += write(sources[start : start + _ROWS], rules, is_wanted)
         return found
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
@@ -154,8 +166,7 @@ class Generator(loaded_model.LoadedModel):
 
     def _rules(self, given):
         """(`decoding.Rules`, tokens of a source at most)."""
-        settings = decoding.checked_settings(given)
-        settings = settings._replace(max_length=settings.max_length or self.max_length)
+        settings = decoding.checked_settings(given, self.max_length)
         longest = min(self.max_source_length, self._config.longest_sequence - settings.max_length)
         if longest < _SHORTEST_SOURCE:
             raise UserError(
@@ -168,8 +179,8 @@ class Generator(loaded_model.LoadedModel):
     def _source(self, text, longest):
         return source_ids(self.tokenizer, text, longest)
 
-    def _written(self, sources, rules):
-        rows = _Rows(self, [ids for ids, _ in sources], rules)
+    def _written(self, sources, rules, is_wanted):
+        rows = _Rows(self, [ids for ids, _ in sources], rules, is_wanted)
         tokens, scores = [[] for _ in sources], [[] for _ in sources]
         for step in decoding.token_by_token(rows.next_log_probs, len(sources), rules):
             for row, token, log_prob in step:
@@ -185,10 +196,11 @@ class Generator(loaded_model.LoadedModel):
             for row, (_, was_cut) in enumerate(sources)
         ]
 
-    def _searched(self, sources, rules):
+    def _searched(self, sources, rules, is_wanted):
         results = []
         for ids, was_cut in sources:
-            best = decoding.beam_search(_Rows(self, [ids], rules).next_log_probs, rules)[0]
+            rows = _Rows(self, [ids], rules, is_wanted)
+            best = decoding.beam_search(rows.next_log_probs, rules)[0]
             text = text_of_ids(self.tokenizer, best.tokens)
             results.append(Generated(text, best.score, was_cut))
         return results
@@ -198,25 +210,29 @@ class Generator(loaded_model.LoadedModel):
 
 
 class _Rows:
-    """Rows that are written, with their caches."""
+    """Rows that are written, with their caches, which grow as the texts do."""
 
-    def __init__(self, generator, sources, rules):
+    def __init__(self, generator, sources, rules, is_wanted=None):
         """Encodes the sources.
 
         Args:
             generator: `Generator`.
             sources: list of lists of ids.
             rules: `decoding.Rules`.
+            is_wanted: see `Generator.generate`.
         """
+        self._is_wanted = is_wanted
         arrays = input_rows.padded([(ids, [0] * len(ids)) for ids in sources])
         self._generator, self._end_id = generator, rules.end_id
         self._lengths = arrays[1].sum(axis=1)  # [R]
-        length = arrays.shape[2] + rules.settings.max_length
+        length = arrays.shape[2] + min(_COLUMNS, rules.settings.max_length)
         self._cache = generator.encode(arrays[0], arrays[1], np.int32(length))
         self._num_written = 0
 
     def next_log_probs(self, tokens, parents):
         """See `decoding`; the first call reads the end of the sources again, which changes none."""
+        if self._is_wanted and not self._is_wanted():
+            raise Abandoned
         if tokens is None:
             tokens, parents = [self._end_id] * len(self._lengths), range(len(self._lengths))
         parents = np.array(parents, np.int32)
@@ -226,11 +242,19 @@ class _Rows:
         positions = self._lengths[:, None] - 1 + self._num_written + np.arange(rows.shape[1])
         segments = np.full_like(positions, int(self._num_written > 0))
         segments[:, 1:] = 1
+        self._make_columns(int(positions.max()) + 1)
         log_probs, *self._cache = self._generator.step(
             rows, positions, segments, parents, *self._cache
         )
         self._num_written += 1
         return log_probs
+
+    def _make_columns(self, length):
+        """Makes the caches, [R, N, L, D], at least so long."""
+        lacking = length - self._cache[0].shape[2]
+        if lacking > 0:
+            added = [(0, 0), (0, 0), (0, max(_COLUMNS, lacking)), (0, 0)]
+            self._cache = [np.pad(array, added, "constant") for array in self._cache]
 
 
 def _checked(texts):

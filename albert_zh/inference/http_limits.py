@@ -21,8 +21,9 @@ OPENAI_PATHS = "/v1/"
 
 Limits = collections.namedtuple(
     "Limits",
-    "max_texts max_body_bytes body_seconds max_batch_size max_waiting max_wait_seconds",
-    defaults=(1000, 1 << 20, 10.0, 256, 4000, 0.0),
+    "max_texts max_body_bytes body_seconds max_batch_size max_waiting max_wait_seconds "
+    "max_length max_beams",
+    defaults=(1000, 1 << 20, 10.0, 256, 4000, 0.0, None, 16),
 )
 Limits.__doc__ = """What the service takes on.
 
@@ -31,6 +32,8 @@ Fields:
     max_body_bytes: bytes of a request.
     body_seconds: how long a client may take to send them.
     max_batch_size, max_waiting, max_wait_seconds: see `MicroBatcher`.
+    max_length: tokens of a text that a generator writes; None: as many as in training.
+    max_beams: hypotheses of its beam search.
 """
 
 
@@ -84,7 +87,7 @@ class BatchedModel:
         """
         self.check_number(len(texts))
         try:
-            outputs = await _while_connected(client, self.batcher.submit(texts))
+            outputs = await while_connected(client, self.batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error
@@ -99,8 +102,16 @@ class BatchedModel:
             )
 
 
-async def _while_connected(client, coroutine):
-    """The result of a coroutine, which is cancelled when the client has gone away before."""
+async def while_connected(client: Any, coroutine: Any) -> Any:
+    """The result of a coroutine, which is cancelled when the client has gone away before.
+
+    Args:
+        client: `Request`.
+        coroutine: what makes the answer.
+
+    Raises:
+        HTTPException: when the client has gone away, or the service ends.
+    """
     task = asyncio.ensure_future(coroutine)
     try:
         while not (await asyncio.wait([task], timeout=SECONDS_BETWEEN_LOOKS))[0]:

@@ -50,7 +50,7 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
     Raises:
         UserError: if a variable of the encoder is missing in the checkpoint or has another shape.
     """
-    there = checkpoint_values.read_shapes(init_checkpoint)
+    there = checkpoint_values.read_shapes(init_checkpoint, with_objectives=True)
     source = by_canonical_name(there)
     assignment = Assignment(collections.OrderedDict(), [], {})
     for name, shape in shapes.items():
@@ -206,7 +206,7 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
     Raises:
         UserError: if it is no such checkpoint.
     """
-    weights = checkpoint_values.read_weights(prefix)
+    weights = checkpoint_values.read_weights(prefix, with_objectives=True)
     source = by_canonical_name(weights)
     renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
     if not any("/group_0/" in name for name in source):

@@ -10,15 +10,20 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import storage, system_errors
 from albert_zh.common.errors import UserError
 
-# What checkpoints of training hold beside the weights: optimizer state, counts, a head, what
-# compares a student with its teacher.
+# What checkpoints of training hold beside the weights: optimizer state, counts, what compares a
+# student with its teacher.
 DISTILLATION_SCOPE = "distillation/"
-_SLOT = re.compile(
+_STATE = re.compile(
     r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
-    r"|^(skipped_steps|loss_scale|good_steps)|^cls/(replaced_tokens|span_boundary)/.*"
-    r"|^(generator|generator_predictions|discriminator_predictions)/.*"
-    r"|^%s.*)(:0)?$" % DISTILLATION_SCOPE
+    r"|^(skipped_steps|loss_scale|good_steps)|^%s.*)(:0)?$" % DISTILLATION_SCOPE
 )
+# Weights that only a pre-training objective has, by what people call them: (name, scopes).
+OBJECTIVE_SCOPES = (
+    ("generator", ("generator/", "generator_predictions/")),
+    ("replaced tokens", ("discriminator_predictions/", "cls/replaced_tokens/")),
+    ("span boundary", ("cls/span_boundary/",)),
+)
+_SCOPES = tuple(scope for _, scopes in OBJECTIVE_SCOPES for scope in scopes)
 
 
 def open_reader(prefix: str) -> Any:
@@ -26,8 +31,12 @@ def open_reader(prefix: str) -> Any:
     return tf.train.NewCheckpointReader(prefix)
 
 
-def read_shapes(prefix: str) -> Dict[str, List[int]]:
+def read_shapes(prefix: str, with_objectives: bool = False) -> Dict[str, List[int]]:
     """{name: shape} of a checkpoint's weights, optimizer state aside.
+
+    Args:
+        prefix: checkpoint prefix.
+        with_objectives: whether weights that only a pre-training objective has are among them.
 
     Raises:
         UserError: if the files are no readable checkpoint.
@@ -40,7 +49,9 @@ def read_shapes(prefix: str) -> Dict[str, List[int]]:
             "%s" % (prefix, system_errors.reason(error))
         ) from error
     return collections.OrderedDict(
-        (name, list(shape)) for name, shape in sorted(shapes.items()) if not _SLOT.search(name)
+        (name, list(shape))
+        for name, shape in sorted(shapes.items())
+        if not is_training_state(name) and (with_objectives or not is_of_objective(name))
     )
 
 
@@ -95,10 +106,17 @@ def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.nd
 def is_training_state(name: str) -> bool:
     """Whether a checkpoint's variable is of training alone, not a weight of the model.
 
-    These are optimizer slots, the global step, the projections that distillation compares by,
-    and what pre-training has for its objectives alone (ELECTRA's generator, heads).
+    These are optimizer slots, the global step and the projections that distillation compares by.
     """
-    return _SLOT.search(name) is not None
+    return _STATE.search(name) is not None
+
+
+def is_of_objective(name: str) -> bool:
+    """Whether a variable is a weight of a pre-training objective alone: a generator, a head.
+
+    Further pre-training reads it; fine-tuning and exports leave it aside.
+    """
+    return name.startswith(_SCOPES) and not is_training_state(name)
 
 
 def write_checkpoint(prefix: str, values: Mapping[str, np.ndarray]) -> None:
@@ -122,10 +140,14 @@ def fingerprint(prefix: str) -> str:
     return storage.sha256_of_file(prefix + ".index")
 
 
-def read_weights(prefix: str) -> Dict[str, np.ndarray]:
-    """{name: array} of a checkpoint's weights and its global step, without optimizer slots."""
+def read_weights(prefix: str, with_objectives: bool = False) -> Dict[str, np.ndarray]:
+    """{name: array} of a checkpoint's weights and its global step, without optimizer slots.
+
+    Args:
+        prefix, with_objectives: as in `read_shapes`.
+    """
     reader = open_reader(prefix)
-    names = list(read_shapes(prefix))
+    names = list(read_shapes(prefix, with_objectives))
     if reader.has_tensor("global_step"):
         names.append("global_step")
     return {name: reader.get_tensor(name) for name in names}

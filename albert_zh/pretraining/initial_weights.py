@@ -22,7 +22,7 @@ _NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its
 class InitialWeights:
     """Random weights, structured ones, those of a checkpoint, or the output folder's own."""
 
-    def __init__(self, options, config, count_pieces):
+    def __init__(self, options, config, count_pieces, shapes_of_objective):
         """Sets up what decides about the weights.
 
         Args:
@@ -30,11 +30,14 @@ class InitialWeights:
             config: `AlbertConfig`.
             count_pieces: function that counts the pieces of the records, int [V], which structured
                 weights fit.
+            shapes_of_objective: function that returns {name: shape} of the variables that only the
+                objective has.
         """
         self._options = options
         self._folder = options.output_dir
         self._config = config
         self._count_pieces = count_pieces
+        self._shapes_of_objective = shapes_of_objective
 
     def checkpoint(self):
         """The checkpoint that the weights start from; None for random ones, or the folder's own."""
@@ -58,6 +61,7 @@ class InitialWeights:
             raise UserError("--warm_start and --init_checkpoint: give one of them")
         prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
         checkpoint_values.check_readable(prefix)
+        shapes.update(self._shapes_of_objective())
         if self._options.init_from_group0:
             prefix = checkpoint_matching.with_group0_everywhere(
                 prefix, shapes, self._path("group0.ckpt")

@@ -10,7 +10,7 @@ the same weights.
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_matching, optimization
+from albert_zh.model import checkpoint_matching, checkpoint_values, optimization
 from albert_zh.model.layers import gather_positions, part_of_batch
 from albert_zh.pretraining.objectives import electra, electra_masks, masked_lm, unilm
 from albert_zh.pretraining.objectives.terms import eval_metrics, shown_scalars, total_loss
@@ -57,6 +57,42 @@ def losses_of(config, features, is_training, settings, denominators=None):
         if settings.electra:
             return electra.terms(*inputs, masked_lm.encoder)
         return masked_lm.terms(*inputs)
+
+
+def shapes_of_objective(config, settings):
+    """Names and shapes of what the graph of training has for its objective alone.
+
+    Args:
+        config: `AlbertConfig`.
+        settings: `ModelSettings`.
+
+    Returns:
+        {name: shape}; nothing is allocated.
+    """
+    if not (settings.electra or settings.replaced_token_weight or settings.span_boundary_weight):
+        return {}
+    with tf.Graph().as_default():
+        tf.train.get_or_create_global_step()  # of which draws are a function
+        losses_of(config, _smallest_batch(), True, settings._replace(plain=True))
+        return {
+            variable.op.name: variable.shape.as_list()
+            for variable in tf.trainable_variables()
+            if checkpoint_values.is_of_objective(variable.op.name)
+        }
+
+
+def _smallest_batch():
+    """Features of one row of three pieces, one of them masked."""
+    row, label = tf.ones([1, 3], tf.int32), tf.ones([1, 1], tf.int32)
+    return {
+        "input_ids": row,
+        "input_mask": row,
+        "segment_ids": tf.zeros_like(row),
+        "masked_lm_positions": label,
+        "masked_lm_ids": label,
+        "masked_lm_weights": tf.ones([1, 1]),
+        "next_sentence_labels": label,
+    }
 
 
 def _distilled(config, features, settings, denominators, distiller, counts):

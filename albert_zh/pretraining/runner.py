@@ -127,6 +127,7 @@ class Pretraining:
             options,
             self._config,
             functools.partial(record_sources.piece_counts, self._train_source),
+            lambda: pretraining_model_fn.shapes_of_objective(self._config, self._model_settings()),
         )
         self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._accuracies = objective_flags.accuracies(options, sentence_name)

@@ -99,6 +99,23 @@ def test_slots_step_and_heads_are_told_apart(tmp_path):
     assert rows["size"] == ["%s bytes in 2 files" % f"{size:,}"]
 
 
+def test_what_an_objective_has_is_no_state_of_an_optimizer(tmp_path):
+    names = ("generator/dense/kernel", "generator_predictions/output_bias",
+             "discriminator_predictions/dense/bias", "cls/span_boundary/dense/bias")  # fmt: skip
+    extra = {name: np.full([3, 2], number, np.float32) for number, name in enumerate(names)}
+    extra.update(slots(names[0], [3, 2]), global_step=np.int64(2))
+    count = made_model(tmp_path / "run", SMALL, ("encoder", "masked_lm"), extra)
+    rows = described(tmp_path / "run")
+    assert rows["layout"] == ["brightmart"] and len(rows["fits"]) == 1
+    assert rows["heads"] == ["masked_lm, generator, replaced tokens, span boundary"]
+    assert rows["optimizer"] == ["12 values in slots, %s with the parameters" % f"{count + 36:,}"]
+    inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "small"))
+    reader = tf.train.load_checkpoint(str(tmp_path / "small/albert_model.ckpt"))
+    for name in names:
+        np.testing.assert_array_equal(reader.get_tensor(name), extra[name])
+    assert not reader.has_tensor(names[0] + "/adam_m")
+
+
 def test_names_that_end_as_tensors_do_are_the_same_model(tmp_path):
     made_model(tmp_path, SMALL, ("encoder", "classification"))
     prefix = str(tmp_path / "albert_model.ckpt")

@@ -822,6 +822,21 @@ def test_a_run_goes_on_with_steps_skipped_or_in_lower_precision(folder, change, 
 
 
 @pytest.mark.slow
+def test_a_run_with_nezhas_optimizer_goes_on_as_if_it_had_not_stopped(folder):
+    settings = {"input_file": folder.masked, "learning_rate": None, "optimizer": "nezha_lamb"}
+    settings.update(num_train_steps=4, num_warmup_steps=2, save_checkpoints_steps=2)
+    outputs = [os.path.join(folder.folder, "nezha_lamb_%d" % number) for number in range(2)]
+    for output in outputs:
+        small.run_here(folder.arguments(output_dir=output, **settings))
+    for path in glob.glob(os.path.join(outputs[1], "model.ckpt-4.*")):
+        os.remove(path)
+    small.run_here(folder.arguments(output_dir=outputs[1], **settings))
+    whole, resumed = map(variables_of, outputs)
+    assert whole["global_step"] == 4 and any(name.endswith("/lamb_v") for name in whole)
+    assert_same_weights(whole, resumed)
+
+
+@pytest.mark.slow
 def test_a_killed_worker_that_is_started_again_is_waited_for(folder):
     output = os.path.join(folder.folder, "killed_worker")
     arguments = folder.arguments(

@@ -23,7 +23,7 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import from_pytorch as to_tf
-from albert_zh.conversion import pytorch_files, pytorch_names
+from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.inference import predictor
 from albert_zh.model import (
     checkpoint_files,
@@ -418,11 +418,11 @@ def test_models_saved_by_transformers_come_back_and_forth(tmp_path, transformers
     import torch
 
     for kind, settings in (
-        ("Bert", {}),
-        ("Albert", {"embedding_size": 6, "num_hidden_groups": 1, "inner_group_num": 1}),
+        ("Bert", {"hidden_act": "gelu"}),
+        ("Albert", dict(GOOGLE, hidden_act="gelu_new")),
     ):
         config = getattr(transformers, kind + "Config")(
-            **dict(SIZES, hidden_act="gelu_new", layer_norm_eps=1e-12, **settings)
+            **dict(SIZES, layer_norm_eps=1e-12, **settings)
         )
         torch.manual_seed(1)
         for ending in ("Model", "ForPreTraining", "ForSequenceClassification"):
@@ -434,6 +434,7 @@ def test_models_saved_by_transformers_come_back_and_forth(tmp_path, transformers
             again = load_strictly(type(model), saved + "_again")
             state = model.state_dict()
             assert set(state) == set(again.state_dict())
+            assert again.config.hidden_act == config.hidden_act
             assert all(torch.equal(state[key], v) for key, v in again.state_dict().items())
 
 
@@ -865,10 +866,56 @@ def test_configs_that_do_not_fit_are_explained(tmp_path, changes, named):
 def test_what_will_not_be_equal_is_noted(tmp_path):
     prefix, _ = made_model(tmp_path, "bert")
     to_pytorch.convert(prefix, str(tmp_path / "hf"))
-    write_settings(tmp_path / "hf", hidden_act="gelu", layer_norm_eps=1e-5)
+    write_settings(tmp_path / "hf", layer_norm_eps=1e-5)
     notes = to_tf.convert(str(tmp_path / "hf/model.safetensors"), str(tmp_path / "back"))
-    assert any("erf form" in note for note in notes)
     assert any("layer_norm_eps is 1e-05 there and 1e-12 here" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "name, ours, theirs",
+    [
+        ("bert", "gelu", "gelu_new"),
+        ("bert", "gelu_erf", "gelu"),
+        ("nezha", "gelu_erf", "gelu"),
+        ("google", "gelu_erf", "gelu"),
+        ("postln", "gelu", "gelu_new"),
+        ("electra", "gelu", "gelu"),
+    ],
+)
+def test_each_gelu_is_written_as_transformers_calls_it_and_comes_back(tmp_path, name, ours, theirs):
+    config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(KINDS[name], hidden_act=ours)))
+    written = pytorch_configs.torch_config(config, ())
+    assert written["hidden_act"] == theirs
+    back, notes = pytorch_configs.tf_config(config.layout, written)
+    assert back.hidden_act == config.hidden_act and not notes
+
+
+@pytest.mark.parametrize(
+    "layout, settings, expected",
+    [
+        ("bert", {"hidden_act": "gelu", "model_type": "bert"}, "gelu_erf"),
+        ("bert", {"hidden_act": "gelu", "architectures": ["BertModel"]}, "gelu_erf"),
+        ("bert", {"model_type": "bert"}, "gelu_erf"),
+        ("google", dict(GOOGLE, model_type="albert"), "gelu"),
+        ("google", dict(GOOGLE, model_type="albert", hidden_act="gelu_pytorch_tanh"), "gelu"),
+        ("google", dict(GOOGLE, hidden_act="gelu"), "gelu"),  # an albert_config.json
+        ("google", dict(GOOGLE, hidden_act="gelu_erf"), "gelu_erf"),
+    ],
+)
+def test_gelus_of_transformers_and_of_our_configs(layout, settings, expected):
+    config, _ = pytorch_configs.tf_config(layout, dict(SIZES, **settings))
+    assert config.hidden_act == expected
+
+
+@pytest.mark.parametrize("name", ["bert", "electra"])
+def test_a_classifier_with_slots_is_refused_and_its_encoder_is_not(tmp_path, name):
+    prefix, values = made_model(tmp_path, name, "classification")
+    values = dict(values, **{"slots/embeddings": np.ones([2, 3], np.float32)})
+    checkpoint_values.write_checkpoint(prefix, values)
+    with pytest.raises(UserError, match="its classifier takes slots.*--encoder_only"):
+        to_pytorch.read_model(prefix, config_of(name))
+    _, heads, left_out = to_pytorch.read_model(prefix, config_of(name), encoder_only=True)
+    assert heads == () and "slots/embeddings" in left_out
 
 
 @pytest.mark.parametrize(

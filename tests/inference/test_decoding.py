@@ -164,6 +164,13 @@ def test_settings_that_make_no_sense(settings, message):
         decoding.checked_settings(settings)
 
 
+def test_the_trained_length_bounds_where_none_is_given():
+    assert decoding.checked_settings({"min_length": 4}, 4).max_length == 4
+    assert decoding.checked_settings({"max_length": 9, "min_length": 7}, 4).max_length == 9
+    with pytest.raises(UserError, match="min_length: 5 is more than max_length, 4"):
+        decoding.checked_settings({"min_length": 5}, 4)
+
+
 def test_without_a_token_that_may_follow_it_says_so():
     rules = rules_of(max_length=9, no_repeat_ngram_size=1, min_length=9)
     with pytest.raises(UserError, match="no token may follow"):

@@ -1,13 +1,16 @@
 """The HTTP service of a generator: texts at once, and as server-sent events."""
 
 import json
+import socket
+import threading
+import time
 
 import pytest
 
 pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
 
 from albert_zh.inference import http_service
-from albert_zh.inference.generator import Generator
+from albert_zh.inference.generator import Abandoned, Generator
 from http_requests import ask, post, running
 import small_models
 
@@ -59,6 +62,11 @@ def test_streams_send_the_text_in_pieces(port, generator):
         ("/generate", {"texts": ["今天"] * 6}, 413),
         ("/generate", {"texts": ["今天"], "num_beams": 0}, 400),
         ("/generate", {"texts": ["今天"], "beams": 2}, 422),
+        ("/generate", {"texts": ["今天"], "max_length": 0}, 400),
+        ("/generate", {"texts": ["今天"], "max_length": 13}, 400),  # 12 in training
+        ("/generate", {"texts": ["今天"], "min_length": 13}, 400),
+        ("/generate", {"texts": ["今天"], "num_beams": 17}, 400),
+        ("/generate/stream", {"text": "今天", "max_length": 13}, 400),
         ("/generate/stream", {"text": " "}, 400),
         ("/generate/stream", {"text": "今天", "top_k": 3}, 400),
     ],
@@ -66,6 +74,52 @@ def test_streams_send_the_text_in_pieces(port, generator):
 def test_errors_are_a_line_of_json(port, path, body, status):
     found, _, answer = post(port, path, body)
     assert found == status and "\n" not in answer["error"]
+
+
+@pytest.mark.parametrize("longest, asked, expected", [(5, None, 5), (15, None, 12), (15, 15, 15)])
+def test_the_services_limit_is_that_of_texts(generator, longest, asked, expected):
+    limits = http_service.Limits(max_length=longest, max_beams=2)
+    with running(http_service.create_app(limits=limits, generator=generator)) as port:
+        body = {"texts": SOURCES[:1], "min_length": 5, "max_length": asked}
+        _, _, answer = post(port, "/generate", body)
+        refusals = [
+            post(port, "/generate", dict(body, **change))[2]
+            for change in ({"max_length": longest + 1}, {"num_beams": 3})
+        ]
+    (written,) = generator.generate(SOURCES[:1], min_length=5, max_length=expected)
+    assert answer["generated"] == [written.text]
+    assert [error["error"].split(": ask")[0] for error in refusals] == [
+        "max_length: %d, expected at most %d here" % (longest + 1, longest),
+        "num_beams: 3, expected at most 2 here",
+    ]
+
+
+class Endless:
+    """A generator that writes until nobody wants the text."""
+
+    max_length = 12
+
+    def __init__(self):
+        self.has_begun, self.has_ended = threading.Event(), threading.Event()
+
+    def generate(self, texts, is_wanted, **settings):
+        self.has_begun.set()
+        for _ in range(600):
+            if not is_wanted():
+                self.has_ended.set()
+                raise Abandoned
+            time.sleep(0.05)
+
+
+def test_writing_ends_when_the_client_has_gone():
+    generator = Endless()
+    with running(http_service.create_app(generator=generator)) as port:
+        body = json.dumps({"texts": ["a"]}).encode("utf-8")
+        head = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert generator.has_begun.wait(20)
+        assert generator.has_ended.wait(20)
 
 
 def test_its_pages_and_health(port):

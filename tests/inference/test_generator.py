@@ -8,7 +8,9 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import generate
 from albert_zh.common.errors import UserError
-from albert_zh.inference.generator import Generator
+from albert_zh.inference import decoding
+from albert_zh.inference import generator as generator_module
+from albert_zh.inference.generator import Abandoned, Generator
 from albert_zh.model import attention_masks, checkpoint_files, checkpoint_values, heads, modeling
 import small_models
 from workspace import VOCABULARY
@@ -84,6 +86,30 @@ def test_greedy_texts_and_scores_are_those_without_a_cache(generator, log_probs_
         assert one.score == pytest.approx(total, abs=1e-4)
 
 
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_caches_grow_as_the_texts_do(generator, monkeypatch, num_beams):
+    settings = {"min_length": 12, "num_beams": num_beams}
+    expected = generator.generate(SOURCES, **settings)
+    monkeypatch.setattr(generator_module, "_COLUMNS", 3)
+    written = generator.generate(SOURCES, **settings)
+    assert [one.text for one in written] == [one.text for one in expected]
+    assert [one.score for one in written] == pytest.approx([one.score for one in expected])
+
+
+def test_a_long_max_length_takes_no_memory_before_it_is_written(generator):
+    rules = decoding.Rules(3, SPECIAL, decoding.DecodingSettings(max_length=10**6))
+    rows = generator_module._Rows(generator, [source_of(generator, SOURCES[0])], rules)
+    assert rows._cache[0].shape[2] < 200
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_writing_ends_when_nobody_wants_the_texts(generator, num_beams):
+    answers = iter([True, True, False])
+    with pytest.raises(Abandoned):
+        generator.generate(SOURCES, lambda: next(answers), min_length=12, num_beams=num_beams)
+    assert next(answers, "all asked for") == "all asked for"
+
+
 def test_beams_find_texts_of_higher_score(generator):
     one = generator.generate(SOURCES, length_penalty=0.0, max_length=6, min_length=6)
     four = generator.generate(SOURCES, length_penalty=0.0, max_length=6, min_length=6, num_beams=8)
@@ -128,6 +154,7 @@ def test_no_ngram_is_repeated(generator):
             "leaves no position for a source: the model has 64 positions",
         ),
         (SOURCES, {"width": 3}, "no setting of generation"),
+        (SOURCES, {"min_length": 40}, "min_length: 40 is more than max_length, 12"),
     ],
 )
 def test_errors(generator, texts, settings, message):

@@ -522,6 +522,8 @@ def test_a_request_that_outlasts_the_end_is_told(gate, monkeypatch):
         "max_connections=1",
         "max_waiting=1e9",
         "max_batch_size=-1",
+        "max_length=0",
+        "max_beams=65",
     ],
 )
 def test_limits_that_are_none_are_refused(flag):
@@ -547,6 +549,8 @@ def test_flags_limit_the_service():
         "body_seconds": 1.5,
         "max_batch_size": 13,
         "max_waiting": 14,
+        "max_length": 15,
+        "max_beams": 3,
     }
     given = dict(values, max_wait_ms=1600, max_connections=17)
     with small_models.command_flags(serve, ["--%s=%s" % item for item in given.items()]):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from albert_zh.model import (
 )
 from albert_zh.model.activations import gelu_erf
 from albert_zh.model.config import AlbertConfig
+from albert_zh.pretraining import initial_weights
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining.objectives import (
     electra,
@@ -202,7 +204,71 @@ def test_every_layout_learns_to_detect(layout):
     assert losses[0] == pytest.approx(np.log(small.CONFIG["vocab_size"]) + 50 * np.log(2), rel=0.1)
     assert losses[-1] < losses[0] - 3
     of_generator = [name for name in values if name.startswith("generator/encoder/")]
-    assert of_generator and all(map(checkpoint_values.is_training_state, of_generator))
+    assert of_generator and all(
+        checkpoint_values.is_of_objective(name) != name.endswith(("/adam_m", "/adam_v"))
+        for name in of_generator
+    )
+
+
+def begun(config, settings, init_checkpoint):
+    """{name: value} of the variables with which a training of one batch begins."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.train.get_or_create_global_step()
+        pretraining_model_fn.losses_of(config, features_of(1), True, settings)
+        checkpoint_matching.initialize_from(init_checkpoint, tf.trainable_variables())
+        session.run(tf.global_variables_initializer())
+        return {
+            variable.op.name: value
+            for variable, value in zip(
+                tf.trainable_variables(), session.run(tf.trainable_variables())
+            )
+        }
+
+
+def said_at_the_start(config, settings, prefix, tmp_path, capsys):
+    options = types.SimpleNamespace(
+        output_dir=str(tmp_path / "out"), init_checkpoint=prefix, objective="electra",
+        do_train=True, warm_start=False, init_from_group0=False, sentence_task=None,
+    )  # fmt: skip
+    chosen = initial_weights.InitialWeights(
+        options,
+        config,
+        None,
+        lambda: pretraining_model_fn.shapes_of_objective(config, settings),
+    )
+    assert chosen.checkpoint() == prefix
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:1] + LAYOUTS[-1:])
+def test_generator_and_heads_go_on_from_a_checkpoint(layout, tmp_path, capsys):
+    config = AlbertConfig.from_dict(dict(small.CONFIG, **layout))
+    settings = SETTINGS._replace(
+        electra=generator_settings.Settings(generator_hidden_size=0.5), sentence_task=False
+    )
+    shapes = expected_variables.expected_shapes_by_part(config, parts=["encoder"])["encoder"]
+    of_objective = pretraining_model_fn.shapes_of_objective(config, settings)
+    values = {
+        name: golden_cases.rule_value(name, shape, True)
+        for name, shape in dict(shapes, **of_objective).items()
+    }
+    prefix = str(tmp_path / "model.ckpt-4")
+    checkpoint_values.write_checkpoint(prefix, values)
+    found = begun(config, settings, prefix)
+    assert any(name.startswith("generator/encoder/") for name in found)
+    assert {"generator_predictions/output_bias", "discriminator_predictions/dense/bias"} < set(
+        found
+    )
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, values[name], err_msg=name)
+    said = said_at_the_start(config, settings, prefix, tmp_path, capsys)
+    assert said == ["%d variables start from %s" % (len(values), prefix)]
+    assert sorted(checkpoint_values.read_shapes(prefix)) == sorted(shapes)
+
+    checkpoint_values.write_checkpoint(prefix, {name: values[name] for name in shapes})
+    said = said_at_the_start(config, settings, prefix, tmp_path, capsys)
+    assert said[0] == "%d variables start from %s" % (len(shapes), prefix)
+    assert said[1:] == ["new, with random start values: " + ", ".join(of_objective)]
 
 
 # What google-research/electra's scatter_update makes of a text, words and their positions.

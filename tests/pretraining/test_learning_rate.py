@@ -2,6 +2,7 @@
 
 import pytest
 
+from albert_zh.model import optimization
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import learning_rate
 from isolated_flags import flags_of
@@ -16,7 +17,12 @@ def chosen(capsys, *arguments):
 
 @pytest.mark.parametrize(
     "optimizer, batch, rate",
-    [("lamb", 4096, 0.00176), ("lamb", 64, 0.00022), ("adamw", 256, 0.0001)],
+    [
+        ("lamb", 4096, 0.00176),
+        ("lamb", 64, 0.00022),
+        ("nezha_lamb", 64, 0.00022),
+        ("adamw", 256, 0.0001),
+    ],
 )
 def test_a_rate_left_out_fits_the_batch(capsys, optimizer, batch, rate):
     found, said = chosen(capsys, "--optimizer=" + optimizer, "--train_batch_size=%d" % batch)
@@ -29,6 +35,8 @@ def test_a_rate_left_out_fits_the_batch(capsys, optimizer, batch, rate):
     [
         ("lamb", 64, 0.00176, True),  # albert_zh's README at the batch of a small machine
         ("lamb", 4096, 0.00176, False),
+        ("nezha_lamb", 64, 0.001, True),
+        ("nezha_lamb", 64, 0.0005, False),
         ("adamw", 64, 0.0005, False),  # the starter model's
         ("adamw", 64, 0.001, True),
     ],
@@ -42,3 +50,11 @@ def test_rates_known_to_collapse_are_warned_of(capsys, optimizer, batch, rate, i
     )
     assert found == rate
     assert ("known to make the loss collapse" in said) == is_warned_of
+
+
+@pytest.mark.parametrize("optimizer", sorted(optimization.OPTIMIZERS))
+def test_each_optimizer_has_a_rate_and_takes_one(capsys, optimizer):
+    found, said = chosen(capsys, "--optimizer=" + optimizer, "--train_batch_size=64")
+    assert said.startswith("learning rate %.3g: " % found)
+    found, said = chosen(capsys, "--optimizer=" + optimizer, "--learning_rate=1e-6")
+    assert found == 1e-6 and not said

@@ -20,6 +20,7 @@ CLASSES = ".intent"  # ends the name of the file with the classes
 EXPECTED = "a character and its tag in each line, as 猜 B-song_name, and a blank line between texts"
 _OUTSIDE = "O"
 _BEGIN, _INSIDE = "BS", "IEM"  # the first letter of a tag
+_LAST = "ES"  # after which a slot has ended
 
 
 def is_there(path: str) -> bool:
@@ -108,6 +109,9 @@ def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
         if tag != _OUTSIDE:
             first: Any = open_one.begin if open_one is not None else begin
             open_one = SlotSpan(first, end, slot)
+        if kind in _LAST and open_one is not None:
+            spans.append(open_one)
+            open_one = None
     if open_one is not None:
         spans.append(open_one)
     return text, tuple(spans)

@@ -1,4 +1,4 @@
-"""Dictionaries that find slots in texts: one file a name, exact longest match.
+"""Dictionaries that find slots in texts: one file a name, or one table; exact longest match.
 
     content = packed(read_folder("dictionaries"))  # what a model folder keeps, bytes
     annotator = Annotator(content)
@@ -23,7 +23,11 @@ from albert_zh.tasks.slots.cells import NAME, SlotSpan
 FILE_NAME = "slot_dictionaries.tsv"  # in a model folder: entry, tab, name of the slot
 ENDING = ".txt"
 SHORTEST = 2  # characters of an entry
-_LATIN = re.compile(r"[a-z0-9]", re.ASCII)
+TABLE_ENDING = ".tsv"
+# Letters of Latin words, those with accents too, and digits; combining accents belong to a letter.
+_LATIN = re.compile(
+    "[a-z0-9\u00df-\u00f6\u00f8-\u02af\u0300-\u036f\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua7ff]"
+)
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 
@@ -47,6 +51,7 @@ def read_folder(folder: str) -> Dict[str, Set[str]]:
 
     Args:
         folder: with a file NAME.txt for each slot, an entry a line; what follows a tab is not read.
+            Without such files one .tsv of entry, tab, name is read, as `FILE_NAME` is.
 
     Returns:
         {name: set of normalized entries}.
@@ -61,14 +66,26 @@ def read_folder(folder: str) -> Dict[str, Set[str]]:
         )
     names = sorted(name for name in storage.names_in(folder) if name.endswith(ENDING))
     if not names:
-        raise UserError(
-            "--dictionaries=%s: it has no file NAME.txt: expected one for each slot, an entry a "
-            "line" % folder
-        )
+        return _read_table(folder)
     return {
         name[: -len(ENDING)]: _read_file(os.path.join(folder, name), name[: -len(ENDING)])
         for name in names
     }
+
+
+def _read_table(folder):
+    """The dictionaries of a folder that holds them in one .tsv file."""
+    names = [name for name in storage.names_in(folder) if name.endswith(TABLE_ENDING)]
+    if len(names) != 1:
+        raise UserError(
+            "--dictionaries=%s: it has no file NAME.txt, and %d files .tsv: expected a NAME.txt "
+            "for each slot, an entry a line, or one .tsv of entry, tab, name" % (folder, len(names))
+        )
+    path = os.path.join(folder, names[0])
+    dictionaries = unpacked(files.read_bytes(path), path)
+    if not dictionaries:
+        raise UserError("%s has no entry: expected an entry, a tab and a name a line" % path)
+    return dictionaries
 
 
 def _read_file(path, name):

@@ -22,8 +22,9 @@ TABLE = (
         "string",
         "dictionaries",
         None,
-        "With --slots: folder with a file NAME.txt for each slot, an entry a line; what of them is "
-        "in a text gets the slot NAME. The model's folder keeps them.",
+        "With --slots: folder with a file NAME.txt for each slot, an entry a line, or with one "
+        ".tsv of entry, tab, NAME; what of them is in a text gets the slot NAME. The model's "
+        "folder keeps them.",
     ),
     (
         "boolean",

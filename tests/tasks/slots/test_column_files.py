@@ -30,6 +30,14 @@ def test_spans_of_both_schemes(tmp_path):
     assert split.examples[1].slots == ((), ())
 
 
+def test_a_last_tag_ends_its_slot():
+    rows = ["甲 B-a", "乙 E-a", "丙 I-a", "丁 S-b", "戊 I-b", "己 E-b"]
+    spans = column_files.text_and_spans(rows)[1]
+    assert [tuple(span) for span in spans] == [
+        (0, 2, "a"), (2, 3, "a"), (3, 4, "b"), (4, 6, "b"),
+    ]  # fmt: skip
+
+
 def test_slots_that_meet_stay_apart():
     rows = ["甲 B-a", "乙 B-a", "丙 I-a", "丁 I-b", "戊 O", "己 I-b"]
     spans = column_files.text_and_spans(rows)[1]

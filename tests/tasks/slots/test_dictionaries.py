@@ -82,6 +82,9 @@ def test_longest_matches_are_those_of_a_brute_force_search():
     [
         ("到北京西站", [(1, 5, "station"), (1, 3, "city")]),  # names may overlap
         ("ＢＭＷ x5", [(0, 3, "car")]),  # full width
+        ("ébmw bmwß", []),  # nor one of letters with accents
+        ("x\u0323bmw", []),  # a dot below that has no letter with it
+        ("×bmw", [(1, 4, "car")]),
         ("bmws", []),  # a Latin word is not cut
         ("买bmw", [(1, 4, "car")]),
         ("跑了㎞。", [(2, 3, "unit")]),  # one character that becomes two
@@ -105,11 +108,20 @@ def test_a_folder_becomes_a_file_and_back(tmp_path):
     assert dictionaries.unpacked(content) == read
 
 
+def test_a_folder_with_one_table_is_read(tmp_path):
+    (tmp_path / "README.md").write_text("no dictionary")
+    (tmp_path / "all.tsv").write_bytes("\ufeff北京\tcity\r\nＢＭＷ\tcar\r\n".encode("utf-8"))
+    assert dictionaries.read_folder(str(tmp_path)) == {"city": {"北京"}, "car": {"bmw"}}
+
+
 @pytest.mark.parametrize(
     "files, message",
     [
         (None, "no such folder"),
         ({"a.csv": "北京"}, "no file NAME.txt"),
+        ({"a.tsv": "北京\tcity", "b.tsv": "上海\tcity"}, "no file NAME.txt, and 2 files .tsv"),
+        ({"a.tsv": "北京"}, "a.tsv, line 1: expected an entry"),
+        ({"a.tsv": "\n"}, "a.tsv has no entry"),
         ({"a b.txt": "北京"}, "rename the file"),
         ({"city.txt": "京\n\n"}, "no entry of at least 2 characters"),
     ],
