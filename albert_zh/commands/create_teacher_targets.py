@@ -55,7 +55,7 @@ def run():
     path_rules.output_file(FLAGS.output_file)
     student = _student()
     read = unlabelled.read_unlabelled(
-        FLAGS.input_file, student.kind, student.use.task, FLAGS.encoding, (), ()
+        FLAGS.input_file, student.kind, student.use.task, FLAGS.encoding, (), (), "input_file"
     )
     for line in read.lines:
         print(printable(line))

@@ -142,7 +142,7 @@ def test_labels_in_another_order_are_mapped(school, capsys):
         ({"teachers": STARTER}, "--teachers=.*holds no classifier .*fine-tune it first"),
         ({"teachers": "{labels}"}, "has the labels .2. a, b, the data .2. 0, 1"),
         ({"teachers": "{own}"}, "the student would replace it"),
-        ({"unlabelled_file": "gone/*"}, "--unlabelled_file=gone/.: no file matches"),
+        ({"unlabelled_file": "gone/*"}, "--unlabelled_file=gone/.: no such file"),
         ({"temperature": 0}, "--temperature"),
         ({"distill_weight": 0}, "--distill_weight=0.0: expected more than 0"),
         ({"teacher_weights": "1"}, "--teacher_weights=1: expected 2 numbers"),
