@@ -6,7 +6,6 @@ teacher.target(example)           # float32 array, see `Distillation.target`
 """
 
 import collections
-import contextlib
 import os
 from typing import Any, List, Sequence
 
@@ -18,7 +17,7 @@ from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
 from albert_zh.distillation.target_cache import TargetCache, digest_of
-from albert_zh.distillation.teacher_files import TeacherFile
+from albert_zh.distillation.teacher_files import TeacherFile, naming
 from albert_zh.model import checkpoint_files, checkpoint_values
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
@@ -86,7 +85,7 @@ class ModelTeacher:
         """
         self.name, self._path, self._student = name, path, student
         self.num_computed = 0
-        with _naming(name):
+        with naming(name):
             fingerprint = _fingerprint(path)
         self.about = {
             "version": VERSION,
@@ -132,7 +131,7 @@ class ModelTeacher:
     def _loaded(self):
         from albert_zh.inference.predictor import Predictor  # for what is not on disk
 
-        with _naming(self.name):
+        with naming(self.name):
             model = Predictor(self._path, check_text_form=False)
         kind = self._student.kind
         if model.kind.name != kind.name:
@@ -173,15 +172,6 @@ def order_of_labels(of_teacher: Sequence[str], labels: Sequence[str], name: str)
     return [list(of_teacher).index(label) for label in labels]
 
 
-@contextlib.contextmanager
-def _naming(name):
-    """Errors within name the teacher."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError("--teachers=%s: %s" % (name, error)) from error
-
-
 def _shown(labels):
     rest = ", and %d more" % (len(labels) - _SHOWN_LABELS) if len(labels) > _SHOWN_LABELS else ""
     return "(%d) %s%s" % (len(labels), ", ".join(labels[:_SHOWN_LABELS]), rest)
@@ -206,7 +196,7 @@ def _converted(path, folder):
     target = os.path.join(folder, _CONVERTED, digest)
     if not storage.is_folder(target):
         say("converting %s", path)
-        with _naming(path):
+        with naming(path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
     return target
 
