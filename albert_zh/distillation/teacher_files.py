@@ -118,6 +118,11 @@ class TeacherFile:
         """Whether rows can be matched by their texts."""
         return not self._by_position
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a row has two texts, as far as it has texts."""
+        return not self.has_texts or any(text_b for _, text_b in self._targets)
+
     # Reading
 
     def _read(self):
@@ -138,7 +143,7 @@ class TeacherFile:
                 self._by_position.append((row.line, target))
             else:
                 self._take(row.line, texts, target)
-        self._report_digits(probabilities)
+        _report_digits(self.name, probabilities)
         self._report_turned()
 
     def _reader_of_header(self, rows):
@@ -274,17 +279,6 @@ class TeacherFile:
                 *sorted(lines[0]),
             )
 
-    def _report_digits(self, probabilities):
-        scaled = np.array(probabilities, np.float64) * 10 ** (_FEWEST_DIGITS - 1)
-        is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
-        if is_between.any() and np.abs(scaled - scaled.round()).max() < 1e-6:
-            say(
-                "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
-                "knows of improbable classes is lost; write more digits, or logits",
-                self.name,
-                _FEWEST_DIGITS,
-            )
-
     def _shown_labels(self):
         return ", ".join(self._labels[:12])
 
@@ -292,6 +286,18 @@ class TeacherFile:
         return UserError(
             "--teachers=%s, line %d: found %s, expected %s: mend the line"
             % (self.name, line, found, expected)
+        )
+
+
+def _report_digits(name, probabilities):
+    scaled = np.array(probabilities, np.float64) * 10 ** (_FEWEST_DIGITS - 1)
+    is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
+    if is_between.any() and np.abs(scaled - scaled.round()).max() < 1e-6:
+        say(
+            "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
+            "knows of improbable classes is lost; write more digits, or logits",
+            name,
+            _FEWEST_DIGITS,
         )
 
 

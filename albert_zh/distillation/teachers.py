@@ -49,17 +49,30 @@ def open_teacher(path: str, student: Student, folder: str) -> Any:
     Raises:
         UserError: if nothing is there, or not what a teacher can be.
     """
+    if is_model(path):
+        return ModelTeacher(model_of(path, folder), student, folder, path)
+    return TeacherFile(path, student)
+
+
+def is_model(path: str) -> bool:
+    """Whether a teacher is a model, rather than a file of what one computed.
+
+    Raises:
+        UserError: if nothing is there.
+    """
     if not storage.exists(path):
         raise UserError(
             "--teachers=%s: no such file or folder: expected a fine-tuned model, or a file of "
             "logits or probabilities" % path
         )
+    return storage.is_folder(path) or _is_exported(path)
+
+
+def model_of(path: str, folder: str) -> str:
+    """The model that `Predictor` takes for a teacher's: itself, or converted in `folder`."""
     if storage.is_folder(path) and not _is_exported(path) and _is_pytorch(path):
-        path, source = _converted(path, folder), path
-        return ModelTeacher(path, student, folder, source)
-    if storage.is_folder(path) or _is_exported(path):
-        return ModelTeacher(path, student, folder, path)
-    return TeacherFile(path, student)
+        return _converted(path, folder)
+    return path
 
 
 class ModelTeacher:
