@@ -3,7 +3,8 @@
     python create_teacher_targets.py --teachers=seed_1/best,seed_2/best \
         --input_file='texts/*.txt' --output_file=targets.tsv
 
-The first teacher is a model; its labels are the targets' and further teachers have the same ones.
+The labels of the first teacher that is a model are the targets', and the others have the same ones.
+Where all teachers are files of what other programs computed, --labels names them.
 Classes, labels and values become a table text_a, text_b, P(LABEL) ..., which --teachers of the
 training commands reads again; other kinds of tasks JSON lines with the arrays of each row of word
 pieces, as the first teacher cuts them. What is computed is kept, so that a command that was killed
@@ -21,6 +22,7 @@ from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import soft_targets, teacher_weights, teachers, unlabelled
 from albert_zh.inference.predictor import Predictor
+from albert_zh.tasks import kind_interface, registry, task_forms
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.separators import one_line
 
@@ -31,7 +33,10 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines the command's flags."""
-    flags.DEFINE_list("teachers", None, "Teachers, as of run_classifier.py; the first is a model.")
+    flags.DEFINE_list("teachers", None, "Teachers, as of run_classifier.py.")
+    flags.DEFINE_list(
+        "labels", None, "Of a classification whose teachers are files alone: the labels, in order."
+    )
     flags.DEFINE_list("teacher_weights", None, "Their shares in the average; equal if left out.")
     flags.DEFINE_list("input_file", None, "Files (or patterns) of texts, as a test file has them.")
     flags.DEFINE_string("output_file", None, "The file to write.")
@@ -53,13 +58,9 @@ def run():
         os.path.dirname(FLAGS.output_file), "teacher_targets"
     )
     path_rules.output_file(FLAGS.output_file)
-    student = _student()
-    read = unlabelled.read_unlabelled(
-        FLAGS.input_file, student.kind, student.use.task, FLAGS.encoding, (), ()
-    )
-    for line in read.lines:
-        print(printable(line))
+    student = _student(folder)
     opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]
+    read = _read_texts(student, opened)
     for teacher in opened:
         teacher.prepare(read.examples)
     lines = _lines(student, opened, weights, read.examples)
@@ -69,16 +70,46 @@ def run():
     print(printable("%d targets of %d teachers: %s" % (*counts, FLAGS.output_file)))
 
 
-def _student():
-    """The first teacher as the student whose targets are made."""
-    with Predictor(FLAGS.teachers[0]) as model:
+def _student(folder):
+    """The student whose targets are made: the first model, or one of the labels that are named."""
+    path = next((path for path in FLAGS.teachers if teachers.is_model(path)), None)
+    if path is None:
+        return _student_of_labels()
+    if FLAGS.labels is not None:
+        raise UserError("--labels is for files alone, --teachers=%s has its labels" % path)
+    with Predictor(teachers.model_of(path, folder)) as model:
         if model.kind.distillation is None:
             raise UserError(
-                "--teachers=%s: a model of the kind %s has no targets"
-                % (FLAGS.teachers[0], model.kind.name)
+                "--teachers=%s: a model of the kind %s has no targets" % (path, model.kind.name)
             )
         settings = task_settings.of_notes(model.notes)
         return teachers.Student(model.kind, model.use, settings, False)
+
+
+def _student_of_labels():
+    """A classifier without a model, for teachers that are files alone."""
+    labels = FLAGS.labels or []
+    if len(labels) < 2 or not all(labels) or len(set(labels)) < len(labels):
+        raise UserError(
+            "--labels=%s: all --teachers are files: expected the labels in the order of the "
+            "targets, such as --labels=a,b,c, or a model among the teachers" % ",".join(labels)
+        )
+    task = task_forms.Task({}, task_forms.PAIR, tuple(labels))
+    use = kind_interface.ModelInUse(task, {}, None, 0)
+    return teachers.Student(registry.get(task.objective), use, task_settings.Settings(), False)
+
+
+def _read_texts(student, opened):
+    """Reads the texts and shows what there is; files alone decide whether they are pairs."""
+    task = student.use.task
+    if FLAGS.labels and not any(teacher.has_pairs for teacher in opened):
+        task = task._replace(columns=("text_a", "label"))
+    read = unlabelled.read_unlabelled(
+        FLAGS.input_file, student.kind, task, FLAGS.encoding, (), (), "input_file"
+    )
+    for line in read.lines:
+        print(printable(line))
+    return read
 
 
 def _lines(student, opened, weights, examples):

@@ -157,6 +157,13 @@ def read_model(weights, config_file, settings):
             "%s is no ALBERT or BERT: its tensors begin with %s"
             % (weights, ", ".join(list(tensors)[:3]))
         )
+    foreign = pytorch_names.foreign_base(layout, tensors)
+    if foreign:
+        raise UserError(
+            "%s: found tensors %s.*, a class of models that is not supported: expected a BERT "
+            "(Chinese RoBERTa-wwm-ext and MacBERT are such), ALBERT, ELECTRA or NEZHA; a teacher "
+            "may be a file of the model's logits (docs/distillation.md)" % (weights, foreign)
+        )
     tensors, notes = pytorch_names.retied(tensors)
     weights_by_name, unknown = pytorch_names.to_tf(layout, tensors)
     try:

@@ -196,6 +196,15 @@ def layout_of(names):
     return None
 
 
+def foreign_base(layout, names):
+    """What another class of models calls its encoder, in names of tensors; None if it is ours."""
+    for name in names:
+        match = re.match(r"(\w+)\.encoder\.layer\.\d+\.", name)
+        if match and match.group(1) != MODEL_CLASSES[layout].base:
+            return match.group(1)
+    return None
+
+
 def refusal(config):
     """Why a model cannot be expressed by PyTorch's classes; None if it can."""
     if config.layout.startswith("google") and config.num_hidden_groups > config.num_hidden_layers:

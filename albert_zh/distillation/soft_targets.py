@@ -68,16 +68,16 @@ def averaged_rows(
     return [distillation.average(rows, weights, settings) for rows in zip(*of_teachers)]
 
 
-class DevScores:
-    """How good teachers are on dev, alone and averaged."""
+class TeacherScores:
+    """How good teachers are on rows with labels, alone and averaged."""
 
     def __init__(self, student: Any, options: Any, examples: Sequence[Any]) -> None:
-        """Makes the records of the dev rows.
+        """Makes the records of the rows.
 
         Args:
             student: `teachers.Student`.
             options: the flags.
-            examples: dev rows with labels.
+            examples: the rows; of those without labels nothing is made.
         """
         self._student, self._options = student, options
         self._plain = distilling.plain_settings(student.settings)

@@ -6,7 +6,7 @@
 
 A folder has chunks of rows, each a file of keys and one of values, which appear whole: the file of
 keys comes last and makes the chunk valid. Chunks are named by their keys, so that two runs may fill
-one folder.
+one folder. A damaged chunk is reported and left out: its rows are missing, and so written again.
 """
 
 import hashlib
@@ -17,11 +17,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.common import output_files, storage, transfer
+from albert_zh.common.messages import say
 
 _KEY_BYTES = 16
 _KEYS, _VALUES = ".keys.npy", ".values.npy"
 _MANIFEST = "manifest.json"
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
+_DAMAGED = (OSError, EOFError, ValueError)  # what reading a chunk that is not whole raises
 
 Texts = Tuple[str, Optional[str]]
 
@@ -58,11 +60,20 @@ class TargetCache:
         names = storage.names_in(self.folder) if storage.is_folder(self.folder) else []
         for name in names:
             if name.endswith(_KEYS):
-                self._take_chunk(os.path.join(self.folder, name[: -len(_KEYS)]))
+                path = os.path.join(self.folder, name[: -len(_KEYS)])
+                try:
+                    self._take_chunk(path)
+                except _DAMAGED as error:
+                    say("warning: %s is damaged and left out: %s", path, error)
 
     def _take_chunk(self, path):
+        """Reads a chunk; raises one of `_DAMAGED` where it is not whole."""
         rows = np.load(transfer.local_copy(path + _KEYS))
         values = np.load(transfer.local_copy(path + _VALUES), mmap_mode="r")
+        if rows.dtype != _ROW or values.dtype != np.float32:
+            raise ValueError("found %s and %s" % (rows.dtype, values.dtype))
+        if (rows["length"] < 0).any() or values.shape != (rows["length"].sum(),):
+            raise ValueError("%s values of %d rows" % (list(values.shape), len(rows)))
         ends = np.cumsum(rows["length"]).tolist()
         starts = [0] + ends[:-1]
         for key, start, end in zip(rows["key"].tolist(), starts, ends):

@@ -9,8 +9,9 @@ Forms, each with one row for a text or pair:
     test_results.tsv  numbers alone, in the order of the training and the unlabelled rows
 """
 
+import contextlib
 import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -29,6 +30,15 @@ _FEWEST_DIGITS = 4
 _VALUES_SHOWN = ("probabilities", "logits", "label", "labels", "value")
 
 Texts = Tuple[str, str]
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Errors within name the teacher."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError("--teachers=%s: %s" % (name, error)) from error
 
 
 class TeacherFile:
@@ -59,7 +69,8 @@ class TeacherFile:
         self._labels = list(student.use.task.labels)
         self.about = {"file": storage.sha256_of_file(path)}
         self._targets: Dict[Texts, np.ndarray] = {}
-        self._by_position: List[np.ndarray] = []
+        self._lines: Dict[Texts, int] = {}
+        self._by_position: List[Tuple[int, np.ndarray]] = []  # of (line, target)
         self._read()
 
     def prepare(self, examples: Sequence[Any]) -> None:
@@ -98,36 +109,42 @@ class TeacherFile:
                 "rows are %d: expected as many, or a file with the texts (predictions.tsv)"
                 % (self.name, len(self._by_position), len(examples))
             )
-        for example, target in zip(examples, self._by_position):
-            self._targets[_key(example.text_a, example.text_b)] = target
+        for example, (line, target) in zip(examples, self._by_position):
+            self._take(line, _key(example.text_a, example.text_b), target)
+        self._report_turned()
 
     @property
     def has_texts(self) -> bool:
         """Whether rows can be matched by their texts."""
         return not self._by_position
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a row has two texts, as far as it has texts."""
+        return not self.has_texts or any(text_b for _, text_b in self._targets)
+
     # Reading
 
     def _read(self):
-        table = Table(self.name)
-        rows = [row for row in table if row.problem != BLANK]
+        with naming(self.name):
+            table = Table(self.name)
+            rows = [row for row in table if row.problem != BLANK]
         bad = [row for row in rows if row.problem]
         if bad or not rows:
             place = "line %d: %s" % (bad[0].line, bad[0].problem) if bad else "no rows"
             raise UserError("--teachers=%s: %s: expected rows of a teacher" % (self.name, place))
         read = self._json_row if table.is_json else self._reader_of_header(rows)
-        lines: Dict[Texts, int] = {}
         probabilities = []
         for row in rows if table.is_json or read == self._numbers else rows[1:]:
             texts, numbers, form = read(row)
             probabilities += [numbers] if form == "probabilities" else []
             target = self._checked(row.line, numbers, form)
             if texts is None:
-                self._by_position.append(target)
-                continue
-            self._check_agrees(row.line, lines, texts, target)
-            self._targets[texts], lines[texts] = target, row.line
-        self._report_digits(probabilities)
+                self._by_position.append((row.line, target))
+            else:
+                self._take(row.line, texts, target)
+        _report_digits(self.name, probabilities)
+        self._report_turned()
 
     def _reader_of_header(self, rows):
         """The function that reads a row of a table, as of its header."""
@@ -213,15 +230,19 @@ class TeacherFile:
         )
         if not is_numbers:
             raise self._bad(line, "%s that are no numbers" % form, "numbers")
-        return [float(entry) for entry in value], form
+        return [_as_float(entry) for entry in value], form
 
     def _checked(self, line, numbers, form) -> np.ndarray:
         """Numbers of a row as a target."""
         rules = self._student.kind.rules
         expected = rules.num_outputs(len(self._labels))
         array = np.array(numbers, np.float64)
-        if len(array) != expected or not np.isfinite(array).all():
-            raise self._bad(line, "%d numbers" % len(array), "%d finite ones" % expected)
+        if len(array) != expected:
+            raise self._bad(line, _count(len(array)), "%d" % expected)
+        with np.errstate(over="ignore"):
+            is_finite = np.isfinite(array.astype(np.float32))
+        if not is_finite.all():
+            raise self._bad(line, "%g" % array[~is_finite][0], "finite numbers of 32 bits")
         if form in ("logits", "value") or not rules.has_classes:
             return array.astype(np.float32)
         if (array < 0).any() or (array > 1 + LEAST_PROBABILITY).any():
@@ -230,23 +251,32 @@ class TeacherFile:
             raise self._bad(line, "probabilities that add up to %.4g" % array.sum(), "1")
         return self._student.kind.distillation.logits(array).astype(np.float32)
 
-    def _check_agrees(self, line, lines, texts, target):
-        former = self._targets.get(texts)
-        if former is not None and np.abs(former - target).max() > _LARGEST_DISAGREEMENT:
+    def _take(self, line, texts, target):
+        """Keeps the target of a text; raises `UserError` where the file has another one of it."""
+        if texts in self._targets and _differ(self._targets[texts], target):
             raise UserError(
                 "--teachers=%s, lines %d and %d: the same text with other numbers (%r): expected "
-                "one row for a text: leave one out" % (self.name, lines[texts], line, texts[0])
+                "one target for a text: leave one row out, or write their mean in both"
+                % (self.name, self._lines[texts], line, texts[0])
             )
+        self._targets[texts], self._lines[texts] = target, line
 
-    def _report_digits(self, probabilities):
-        scaled = np.array(probabilities, np.float64) * 10 ** (_FEWEST_DIGITS - 1)
-        is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
-        if is_between.any() and np.abs(scaled - scaled.round()).max() < 1e-6:
+    def _report_turned(self):
+        """Reports pairs with other numbers the other way round, where order says nothing."""
+        if not self._student.is_symmetric:
+            return
+        lines = [
+            (self._lines[texts], self._lines[texts[::-1]])
+            for texts, target in self._targets.items()
+            if texts < texts[::-1] and _differ(target, self._targets.get(texts[::-1], target))
+        ]
+        if lines:
             say(
-                "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
-                "knows of improbable classes is lost; write more digits, or logits",
+                "warning: --teachers=%s: pairs with other numbers the other way round: %d, the "
+                "first in lines %d and %d: --swap_pairs expects equal ones; each order keeps its",
                 self.name,
-                _FEWEST_DIGITS,
+                len(lines),
+                *sorted(lines[0]),
             )
 
     def _shown_labels(self):
@@ -259,9 +289,37 @@ class TeacherFile:
         )
 
 
+def _report_digits(name, probabilities):
+    scaled = np.array(probabilities, np.float64) * 10 ** (_FEWEST_DIGITS - 1)
+    is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
+    if is_between.any() and np.abs(scaled - scaled.round()).max() < 1e-6:
+        say(
+            "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
+            "knows of improbable classes is lost; write more digits, or logits",
+            name,
+            _FEWEST_DIGITS,
+        )
+
+
 def _key(text_a, text_b) -> Texts:
     """Texts as tables have them: without line breaks and tabs."""
     return one_line(text_a), one_line(text_b or "")
+
+
+def _differ(one, other):
+    return np.abs(one - other).max() > _LARGEST_DISAGREEMENT
+
+
+def _count(number):
+    return "%d number%s" % (number, "" if number == 1 else "s")
+
+
+def _as_float(number):
+    """A JSON number as a float; integers that are too large for one are infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return np.inf
 
 
 def _is_number(cell):

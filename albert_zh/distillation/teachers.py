@@ -6,7 +6,6 @@ teacher.target(example)           # float32 array, see `Distillation.target`
 """
 
 import collections
-import contextlib
 import os
 from typing import Any, List, Sequence
 
@@ -18,7 +17,7 @@ from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
 from albert_zh.distillation.target_cache import TargetCache, digest_of
-from albert_zh.distillation.teacher_files import TeacherFile
+from albert_zh.distillation.teacher_files import TeacherFile, naming
 from albert_zh.model import checkpoint_files, checkpoint_values
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
@@ -50,17 +49,30 @@ def open_teacher(path: str, student: Student, folder: str) -> Any:
     Raises:
         UserError: if nothing is there, or not what a teacher can be.
     """
+    if is_model(path):
+        return ModelTeacher(model_of(path, folder), student, folder, path)
+    return TeacherFile(path, student)
+
+
+def is_model(path: str) -> bool:
+    """Whether a teacher is a model, rather than a file of what one computed.
+
+    Raises:
+        UserError: if nothing is there.
+    """
     if not storage.exists(path):
         raise UserError(
             "--teachers=%s: no such file or folder: expected a fine-tuned model, or a file of "
             "logits or probabilities" % path
         )
+    return storage.is_folder(path) or _is_exported(path)
+
+
+def model_of(path: str, folder: str) -> str:
+    """The model that `Predictor` takes for a teacher's: itself, or converted in `folder`."""
     if storage.is_folder(path) and not _is_exported(path) and _is_pytorch(path):
-        path, source = _converted(path, folder), path
-        return ModelTeacher(path, student, folder, source)
-    if storage.is_folder(path) or _is_exported(path):
-        return ModelTeacher(path, student, folder, path)
-    return TeacherFile(path, student)
+        return _converted(path, folder)
+    return path
 
 
 class ModelTeacher:
@@ -86,7 +98,7 @@ class ModelTeacher:
         """
         self.name, self._path, self._student = name, path, student
         self.num_computed = 0
-        with _naming(name):
+        with naming(name):
             fingerprint = _fingerprint(path)
         self.about = {
             "version": VERSION,
@@ -132,7 +144,7 @@ class ModelTeacher:
     def _loaded(self):
         from albert_zh.inference.predictor import Predictor  # for what is not on disk
 
-        with _naming(self.name):
+        with naming(self.name):
             model = Predictor(self._path, check_text_form=False)
         kind = self._student.kind
         if model.kind.name != kind.name:
@@ -173,15 +185,6 @@ def order_of_labels(of_teacher: Sequence[str], labels: Sequence[str], name: str)
     return [list(of_teacher).index(label) for label in labels]
 
 
-@contextlib.contextmanager
-def _naming(name):
-    """Errors within name the teacher."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError("--teachers=%s: %s" % (name, error)) from error
-
-
 def _shown(labels):
     rest = ", and %d more" % (len(labels) - _SHOWN_LABELS) if len(labels) > _SHOWN_LABELS else ""
     return "(%d) %s%s" % (len(labels), ", ".join(labels[:_SHOWN_LABELS]), rest)
@@ -206,7 +209,7 @@ def _converted(path, folder):
     target = os.path.join(folder, _CONVERTED, digest)
     if not storage.is_folder(target):
         say("converting %s", path)
-        with _naming(path):
+        with naming(path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
     return target
 

@@ -1,7 +1,6 @@
 """Texts without labels, of files that the user names."""
 
 import collections
-import glob
 import hashlib
 from typing import Any, Iterable, List, NamedTuple, Sequence
 
@@ -30,6 +29,7 @@ def read_unlabelled(
     encoding: str,
     labelled: Sequence[Any],
     held_out: Iterable[Any],
+    flag: str = "unlabelled_file",
 ) -> Unlabelled:
     """Reads files of texts, in the form of the task's test file; labels are dropped.
 
@@ -40,11 +40,12 @@ def read_unlabelled(
         encoding: of the files.
         labelled: training rows: the same texts are left out.
         held_out: dev and test rows: the same texts are reported.
+        flag: that named the files.
 
     Raises:
         UserError: if there is no such file, or no text in it.
     """
-    paths = _paths(patterns)
+    paths = _paths(patterns, flag)
     seen = {_texts(example) for example in labelled}
     held_out_texts = {_texts(example) for example in held_out}
     examples, counts, digest = [], collections.Counter(), hashlib.sha256()
@@ -60,7 +61,7 @@ def read_unlabelled(
             seen.add(_texts(example))
             examples.append(example._replace(label=None, guid="unlabelled-%d" % len(examples)))
     if not examples:
-        raise UserError("--unlabelled_file=%s: no new text in it" % ",".join(patterns))
+        raise UserError("--%s=%s: no new text in it" % (flag, ",".join(patterns)))
     lines = ["unlabelled: %d rows of %d files" % (len(examples), len(paths))]
     lines += ["note: %d rows %s are left out" % (counts[what], what) for what in sorted(counts)]
     num_held_out = sum(_texts(example) in held_out_texts for example in examples)
@@ -72,13 +73,17 @@ def read_unlabelled(
     return Unlabelled(examples, digest.hexdigest(), lines)
 
 
-def _paths(patterns):
+def _paths(patterns, flag):
     paths = []
     for pattern in patterns:
-        is_name = pattern and not glob.has_magic(pattern)
-        named = storage.matching(pattern) or ([pattern] if is_name else [])
-        if not named:
-            raise UserError("--unlabelled_file=%s: no file matches" % pattern)
+        named = storage.matching(pattern) or [pattern]
+        others = [path for path in named if not storage.is_file(path)]
+        if others:
+            found = "a folder" if storage.exists(others[0]) else "no such file"
+            raise UserError(
+                "--%s=%s: %s: expected files of texts, or patterns of them"
+                % (flag, others[0], found)
+            )
         paths += named
     return paths
 

@@ -5,6 +5,8 @@ from albert_zh.common.messages import say
 from albert_zh.distillation import soft_targets, teacher_weights, unlabelled
 from albert_zh.distillation.teachers import Student, open_teacher
 
+_MOST_TRAIN_ROWS = 10000  # that are scored
+
 
 class Teaching:
     """The teachers of a run, checked, with the targets of all its rows.
@@ -30,19 +32,16 @@ class Teaching:
         self._student = Student(setup.kind, setup.in_use({}), setup.settings, is_symmetric)
         others = self._unlabelled(train)
         self.examples = train.examples + (others.examples if others else [])
-        dev = setup.splits["dev"].examples if "dev" in setup.splits else []
-        dev = [example for example in dev if example.label is not None]
+        self._labelled = {name: _labelled(setup, name, train) for name in ("dev", "train")}
+        self._scores = {}
         folder = self._options.teacher_cache
         self._teachers = [
             open_teacher(path, self._student, folder) for path in self._options.teachers
         ]
-        scores = None
-        if dev:
-            scores = soft_targets.DevScores(self._student, self._options, dev)
-        else:
-            say("note: no labelled dev rows: the teachers are not scored")
-        of_teachers = [self._prepare(teacher, dev, scores) for teacher in self._teachers]
-        weights = self._weights(scores, of_teachers)
+        if not self._labelled["dev"]:
+            say("note: no labelled dev rows: teachers are not scored on dev")
+        of_teachers = [self._prepare(teacher) for teacher in self._teachers]
+        weights = self._weights(of_teachers)
         self.soft = soft_targets.SoftTargets(self._student, self._teachers, weights)
         self.fingerprint = dict(
             self.soft.fingerprint,
@@ -67,51 +66,76 @@ class Teaching:
             say(line)
         return read
 
-    def _prepare(self, teacher, dev, scores):
+    def _split_of(self, teachers):
+        """The name of the split that teachers are scored on; None where they are on none.
+
+        Rows without texts are those of train alone.
+        """
+        name = "dev" if all(teacher.has_texts for teacher in teachers) else "train"
+        return name if self._labelled[name] else None
+
+    def _scores_on(self, split):
+        if split not in self._scores:
+            self._scores[split] = soft_targets.TeacherScores(
+                self._student, self._options, self._labelled[split]
+            )
+        return self._scores[split]
+
+    def _prepare(self, teacher):
         """Makes a teacher's targets; those of dev first, so that a bad one is found soon.
 
         Returns:
-            its score on dev; None where it has none.
+            what is shown of its score.
         """
-        score = None
-        if scores is not None and teacher.has_texts:
-            teacher.prepare(dev)
-            score, constant = scores.of([teacher], [1.0])
-            self._check_score(teacher, score, constant)
+        split = self._split_of([teacher])
+        if split == "dev":
+            teacher.prepare(self._labelled["dev"])
+            shown = self._checked_score(teacher, split)
+            teacher.prepare(self.examples)
+            return shown
         teacher.prepare(self.examples)
-        return score
+        return self._checked_score(teacher, split) if split else "not scored on dev"
 
-    def _check_score(self, teacher, score, constant):
-        """Raises `UserError` for a teacher of which nothing can be learnt."""
+    def _checked_score(self, teacher, split):
+        """What is shown of its score; raises `UserError` where nothing can be learnt of it."""
         metric = self._setup.kind.usual_metrics[0]
+        score, constant = self._scores_on(split).of([teacher], [1.0])
         least, what = constant or (0.0, "nothing")
         if score < least or not score > 0:
             raise UserError(
-                "--teachers=%s: dev %s %.4f, predicting %s for every row has %.4f: is it trained "
-                "for this task? leave it out" % (teacher.name, metric, score, what, least)
+                "--teachers=%s: %s %s %.4f, predicting %s for every row has %.4f: is it trained "
+                "for this task? leave it out" % (teacher.name, split, metric, score, what, least)
             )
+        return "%s %s %.4f" % (split, metric, score)
 
-    def _weights(self, scores, of_teachers):
-        """The teachers' weights; shows them, and the scores on dev."""
+    def _weights(self, of_teachers):
+        """The teachers' weights; shows them, and the scores."""
         weights = teacher_weights.checked_weights(
             self._options.teacher_weights, len(self._teachers)
         )
         if weights is None:
-            unscored = [t.name for t, s in zip(self._teachers, of_teachers) if s is None]
+            unscored = [t.name for t in self._teachers if self._split_of([t]) != "dev"]
             if unscored:
                 raise UserError(
                     "--teacher_weights=auto: %s has no rows of dev to fit it on: give numbers"
                     % unscored[0]
                 )
-            weights = scores.fitted_weights(self._teachers)
-        metric = self._setup.kind.usual_metrics[0]
-        for number, (teacher, score, weight) in enumerate(
+            weights = self._scores_on("dev").fitted_weights(self._teachers)
+        for number, (teacher, shown, weight) in enumerate(
             zip(self._teachers, of_teachers, weights), start=1
         ):
-            shown = "not scored on dev" if score is None else "dev %s %.4f" % (metric, score)
             made = "%d targets computed, " % teacher.num_computed if teacher.num_computed else ""
             say("teacher %d: %s, %sweight %.3f: %s", number, shown, made, weight, teacher.name)
-        if scores is not None and None not in of_teachers:
-            averaged = scores.of(self._teachers, weights)[0]
-            say("teachers, averaged: dev %s %.4f", metric, averaged)
+        split = self._split_of(self._teachers)
+        if split:
+            averaged = self._scores_on(split).of(self._teachers, weights)[0]
+            metric = self._setup.kind.usual_metrics[0]
+            say("teachers, averaged: %s %s %.4f", split, metric, averaged)
         return weights
+
+
+def _labelled(setup, name, train):
+    """The rows of a split that teachers are scored on: those with labels, of train a sample."""
+    split = train if name == "train" else setup.splits.get(name)
+    rows = [example for example in split.examples if example.label is not None] if split else []
+    return rows[:: 1 + len(rows) // _MOST_TRAIN_ROWS] if name == "train" else rows

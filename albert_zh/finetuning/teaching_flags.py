@@ -60,6 +60,7 @@ _TABLE = (
         % TARGETS_FOLDER,
     ),
 )
+_LISTS = tuple(name for kind, name, _, _ in _TABLE if kind == "list")
 _NEED_TEACHERS = ("teacher_weights", "unlabelled_file", "teacher_cache")
 
 
@@ -82,6 +83,7 @@ def check_flags(options, kind):
         options: the flags.
         kind: the kind of task.
     """
+    _check_lists(options)
     if not options.teachers:
         given = [name for name in _NEED_TEACHERS if options[name].value]
         given += [n for n in ("distill_weight", "temperature") if options[n].present]
@@ -111,6 +113,17 @@ def check_flags(options, kind):
     weights = teacher_weights.checked_weights(options.teacher_weights, len(options.teachers))
     if weights is None and not options.do_eval:
         raise UserError("--teacher_weights=auto is fitted on dev: add --do_eval=true")
+
+
+def _check_lists(options):
+    """Raises `UserError` for lists that are given and have an empty value."""
+    for name in _LISTS:
+        given = options[name].value
+        if given is not None and not (given and all(given)):
+            raise UserError(
+                "--%s=%s: found an empty value: name one, or leave the flag out"
+                % (name, ",".join(given))
+            )
 
 
 def take_usual_cache(options):

@@ -20,10 +20,11 @@ STARTER = os.path.join(ROOT, "albert_starter_zh")
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric damage data_url "
     "datasets devices encoding experiments forced_chars format gcp_project granularities "
-    "granularity host label_column label_separator layers losses master matryoshka mining_ranks "
-    "models objectives option_datasets output_node_names parts precision pythons query question "
-    "search_weights seeds seq_length sets sizes speed_of starts task_name tasks teacher_seeds "
-    "teacher_weights text text_b_column text_column tpu_name tpu_zone ways".split()
+    "granularity host label_column label_separator labels layers losses master matryoshka "
+    "mining_ranks models objectives option_datasets output_node_names parts precision pythons "
+    "query question search_weights seeds seq_length sets sizes speed_of starts task_name "
+    "tasks teacher_seeds teacher_weights text text_b_column text_column tpu_name tpu_zone "
+    "ways".split()
 ) | {"more_train"}  # files with weights behind them
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {

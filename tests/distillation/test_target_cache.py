@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from albert_zh.common import storage
 from albert_zh.distillation import target_cache
 from albert_zh.distillation.target_cache import TargetCache
 import memory_storage
@@ -57,6 +58,42 @@ def test_a_writer_that_is_killed_leaves_no_half_chunk(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cache.add(TEXTS[2:], _targets(2))
     assert TargetCache(str(tmp_path), ABOUT).missing(TEXTS) == TEXTS[2:]
+
+
+def _damage(name, content):
+    """Writes bytes in place of a file, or removes it where they are None."""
+    storage.remove(name)  # files in memory are not shortened
+    if content is not None:
+        with storage.gfile().GFile(name, "wb") as handle:
+            handle.write(content)
+
+
+@pytest.mark.parametrize("ending", [".keys.npy", ".values.npy"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "removed", "of other rows"])
+def test_rows_of_a_damaged_chunk_are_made_again(folder, ending, damage, capsys):
+    cache = TargetCache(folder, ABOUT)
+    cache.add(TEXTS[:2], _targets(2))
+    (damaged,) = (n for n in storage.names_in(cache.folder) if n.endswith(ending))
+    cache.add(TEXTS[2:3], _targets(1, 7))
+    names = {n for n in storage.names_in(cache.folder) if n.endswith(ending)} - {damaged}
+    damaged, other = (storage.joined(cache.folder, n) for n in (damaged, *names))
+    contents = {
+        "cut": memory_storage.content(damaged)[:-20],
+        "empty": b"",
+        "removed": None,
+        "of other rows": memory_storage.content(other),
+    }
+    _damage(damaged, contents[damage])
+    again = TargetCache(folder, ABOUT)
+    shown = capsys.readouterr().out
+    if (damage, ending) != ("removed", ".keys.npy"):  # which is a chunk that was not finished
+        assert shown.startswith("warning: %s is damaged" % damaged[: -len(ending)])
+        assert shown.count("\n") == 1
+    assert again.missing(TEXTS[:3]) == TEXTS[:2]
+    again.add(TEXTS[:2], _targets(2))
+    whole = TargetCache(folder, ABOUT)
+    assert whole.missing(TEXTS[:3]) == [] and capsys.readouterr().out == ""
+    np.testing.assert_array_equal(whole.get(*TEXTS[1]), _targets(2)[1])
 
 
 @pytest.mark.newest  # the time of current Pythons

@@ -90,7 +90,19 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ("a.jsonl", json_line(probabilities={"是": 1.0}), "has the labels 是, the data 0, 1"),
         ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* add up to 0.9, expected 1"),
         ("a.jsonl", json_line(probabilities=[-0.5, 1.5]), "expected 0 to 1"),
-        ("a.jsonl", json_line(logits=[1.0]), "found 1 numbers, expected 2 finite ones"),
+        ("a.jsonl", json_line(logits=[1.0]), "line 1: found 1 number, expected 2: mend"),
+        ("a.jsonl", json_line(logits=[1, 2, 3]), "found 3 numbers, expected 2: mend"),
+        ("a.jsonl", json_line(logits=[0, float("nan")]), "found nan, expected finite numbers"),
+        ("a.jsonl", json_line(logits=[-float("inf"), 0]), "found -inf, expected finite numbers"),
+        ("a.jsonl", json_line(logits=[1e40, 0]), r"found 1e\+40, expected finite numbers"),
+        pytest.param(
+            "a.jsonl",
+            json_line(logits=[10**400, 0]),
+            "found inf, expected finite numbers",
+            id="an integer beyond floats",
+        ),
+        ("test_results.tsv", "0.5\t0.5\n0.5\tnan\n", "line 2: found nan, expected finite"),
+        ("a.jsonl", "{\n", "--teachers=.*line 1"),
         ("a.jsonl", json_line(logits=["a", "b"]), "logits that are no numbers"),
         ("a.jsonl", json_line(label="2"), "the label '2', expected 0, 1"),
         ("a.jsonl", json_line(), "no target"),
@@ -113,6 +125,41 @@ def test_bad_files_are_one_line(tmp_path, name, content, message):
     with pytest.raises(UserError, match=message) as caught:
         opened(tmp_path, content, name)
     assert "\n" not in str(caught.value) and "--teachers=" in str(caught.value)
+
+
+def test_a_file_that_is_no_text_names_the_flag(tmp_path):
+    (tmp_path / "garbage.bin").write_bytes(b"\xff\xfe\x80\x81\n" * 9)
+    with pytest.raises(UserError, match="^--teachers=.*garbage.bin: .*garbage.bin") as caught:
+        TeacherFile(str(tmp_path / "garbage.bin"), student_of())
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_by_position_that_disagree_about_a_text(tmp_path):
+    content = "0.9123\t0.0877\n0.5\t0.5\n%s\n"
+    rows = [PAIR, OTHER, PAIR]
+    opened(tmp_path, content % "0.9123\t0.0877", "equal.tsv").prepare(rows)
+    teacher = opened(tmp_path, content % "0.1111\t0.8889", "other.tsv")
+    with pytest.raises(UserError, match="lines 1 and 3: the same text with other numbers .'今天'"):
+        teacher.prepare(rows)
+
+
+def test_numbers_that_differ_the_other_way_round_are_reported(tmp_path, capsys):
+    turned = {"text_a": "明天", "text_b": "今天"}
+    content = json_line(logits=[1, 0]) + "\n" + json_line(logits=[1, 0.5], **turned)
+    opened(tmp_path, content, "a.jsonl")
+    opened(tmp_path, content.replace("0.5", "0"), "a.jsonl", is_symmetric=True)
+    assert capsys.readouterr().out == ""
+    teacher = opened(tmp_path, content, "a.jsonl", is_symmetric=True)
+    shown = capsys.readouterr().out
+    assert "pairs with other numbers the other way round: 1, the first in lines 1 and 3" in shown
+    np.testing.assert_allclose(probabilities(teacher), np.exp(log_softmax(np.array([1.0, 0.0]))))
+    both = [PAIR, PAIR._replace(text_a="明天", text_b="今天")]
+    teacher = opened(tmp_path, "0.9123\t0.0877\n0.1111\t0.8889\n", "a.tsv", is_symmetric=True)
+    teacher.prepare(both)
+    assert (
+        "pairs with other numbers the other way round: 1, the first in lines 1 and 2"
+        in capsys.readouterr().out
+    )
 
 
 def test_rows_that_are_missing(tmp_path):

@@ -5,15 +5,17 @@ import os
 import re
 import shutil
 
+from absl import flags as absl_flags
 import numpy as np
 import pytest
 
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import teachers
-from albert_zh.finetuning import runner
+from albert_zh.finetuning import runner, teaching_flags
 from albert_zh.finetuning.evaluation import Evaluation
 from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.tasks import registry
 from project_root import ROOT
 from workspace import Workspace, assert_same_weights, flags_of, run_here
 
@@ -142,7 +144,7 @@ def test_labels_in_another_order_are_mapped(school, capsys):
         ({"teachers": STARTER}, "--teachers=.*holds no classifier .*fine-tune it first"),
         ({"teachers": "{labels}"}, "has the labels .2. a, b, the data .2. 0, 1"),
         ({"teachers": "{own}"}, "the student would replace it"),
-        ({"unlabelled_file": "gone/*"}, "--unlabelled_file=gone/.: no file matches"),
+        ({"unlabelled_file": "gone/*"}, "--unlabelled_file=gone/.: no such file"),
         ({"temperature": 0}, "--temperature"),
         ({"distill_weight": 0}, "--distill_weight=0.0: expected more than 0"),
         ({"teacher_weights": "1"}, "--teacher_weights=1: expected 2 numbers"),
@@ -161,6 +163,16 @@ def test_bad_teachers_are_one_line_before_the_first_step(school, changes, messag
         run_here(arguments)
     assert "\n" not in str(caught.value)
     assert not checkpoint_files.checkpoints_of_training(os.path.join(school.folder, "bad"))
+
+
+@pytest.mark.parametrize("name", ["teachers", "teacher_weights", "unlabelled_file"])
+@pytest.mark.parametrize("given", ["", "a,,b"])
+def test_empty_values_are_refused(name, given):
+    options = absl_flags.FlagValues()
+    teaching_flags.define_flags(options)
+    options(["run_classifier.py", "--%s=%s" % (name, given)])
+    with pytest.raises(UserError, match="^--%s=%s: found an empty value" % (name, given)):
+        teaching_flags.check_flags(options, registry.get("single_label"))
 
 
 @pytest.mark.slow

@@ -10,11 +10,17 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher
-from albert_zh.model import checkpoint_matching, checkpoint_values, model_folder, model_writer
+from albert_zh.model import (
+    checkpoint_matching,
+    checkpoint_values,
+    distillation_losses,
+    model_folder,
+    model_writer,
+)
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.text.tokenization import FullTokenizer
-from golden_distillation import GOLDEN
+from golden_distillation import GOLDEN, PREDICTIONS
 import small_models
 
 ORIGINAL = DistillationSettings(is_original=True)
@@ -126,6 +132,37 @@ def test_original_losses_and_gradients_end_to_end(golden_folders):
         array = array.T if is_turned else array
         if name.endswith("word_embeddings"):  # PyTorch has no gradient of padding's row
             array, gradient = array[1:], gradient[1:]
+        np.testing.assert_allclose(gradient, array, rtol=1e-4, atol=1e-6 * np.abs(array).max())
+
+
+def test_original_loss_and_gradients_of_predictions_end_to_end(golden_folders):
+    """The phase after the layers: soft cross-entropy of logits, averaged over rows and classes."""
+    prefix = "e2e_prediction_grad/"
+    arrays = {
+        key[len(prefix) :]: array for key, array in PREDICTIONS.items() if key.startswith(prefix)
+    }
+    head = [PREDICTIONS["e2e_student/classifier." + name] for name in ("weight", "bias")]
+    weights = golden_weights("e2e_student")
+    with tf.Graph().as_default(), tf.Session() as session:
+        config = model_folder.open_folder(golden_folders[1]).config
+        pooled = student_of(config, golden_features()).get_pooled_output()
+        kernel, bias = (tf.Variable(array.T, dtype=tf.float32) for array in head)
+        logits = tf.matmul(tf.nn.relu(pooled), kernel) + bias  # TinyBERT's head
+        answers = tf.constant(PREDICTIONS["e2e_teacher_logits"], tf.float32)
+        loss = tf.reduce_mean(distillation_losses.soft_cross_entropy(logits, answers)) / 3
+        variables = {v.op.name: v for v in tf.trainable_variables()}
+        variables.update({"classifier/kernel": kernel, "classifier/bias": bias})
+        wanted = [variables[tf_name(name)[0]] for name in arrays]
+        gradients = [tf.convert_to_tensor(g) for g in tf.gradients(loss, wanted)]
+        session.run(tf.global_variables_initializer())
+        for name in set(variables) & set(weights):
+            variables[name].load(weights[name], session)
+        found, loss, gradients = session.run([logits, loss, gradients])
+    np.testing.assert_allclose(found, PREDICTIONS["e2e_student_logits_with_relu"], rtol=1e-5)
+    np.testing.assert_allclose(loss, PREDICTIONS["e2e_prediction_loss_T1"], rtol=1e-6)
+    assert len(arrays) == 8
+    for (name, array), gradient in zip(arrays.items(), gradients):
+        array = array.T if tf_name(name)[1] else array
         np.testing.assert_allclose(gradient, array, rtol=1e-4, atol=1e-6 * np.abs(array).max())
 
 

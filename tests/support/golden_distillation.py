@@ -6,4 +6,6 @@ import numpy as np
 
 from project_root import ROOT
 
-GOLDEN = dict(np.load(os.path.join(ROOT, "tests", "golden", "layer_distillation.npz")))
+_FOLDER = os.path.join(ROOT, "tests", "golden")
+GOLDEN = dict(np.load(os.path.join(_FOLDER, "layer_distillation.npz")))
+PREDICTIONS = dict(np.load(os.path.join(_FOLDER, "distillation_predictions.npz")))

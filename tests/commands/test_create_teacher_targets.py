@@ -1,0 +1,75 @@
+"""Targets of teachers that are files alone, averaged; and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from albert_zh.commands import create_teacher_targets
+from albert_zh.common.errors import UserError
+import isolated_flags
+
+OF_SVM = {"今天": (0.7, 0.2, 0.1), "明天": (0.1, 0.1, 0.8)}
+OF_LLM = {"今天": "c", "明天": "a"}
+
+
+@pytest.fixture(name="files")
+def files_fixture(tmp_path):
+    """Texts, probabilities of them, and labels alone."""
+    rows = ["text_a\ttext_b\tP(a)\tP(b)\tP(c)"]
+    rows += ["%s\t\t%g\t%g\t%g" % ((text,) + row) for text, row in OF_SVM.items()]
+    labels = [json.dumps({"text": text, "label": label}) for text, label in OF_LLM.items()]
+    contents = {"texts.txt": list(OF_SVM), "svm.tsv": rows, "llm.jsonl": labels}
+    for name, lines in contents.items():
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def targets_of(folder, teachers, input_file="texts.txt", **changes):
+    """Cells of the table that is written."""
+    settings = {
+        "teachers": ",".join(str(folder / name) for name in teachers.split(",")),
+        "input_file": str(folder / input_file),
+        "output_file": str(folder / "out.tsv"),
+        "labels": "a,b,c",
+    }
+    settings.update(changes)
+    arguments = ["--%s=%s" % item for item in settings.items() if item[1] is not None]
+    with isolated_flags.flags_of(arguments, create_teacher_targets.define_flags):
+        create_teacher_targets.run()
+    return [line.split("\t") for line in (folder / "out.tsv").read_text("utf-8").splitlines()]
+
+
+def test_files_alone_are_averaged(files):
+    header, *rows = targets_of(files, "svm.tsv,llm.jsonl", teacher_weights="3,1")
+    assert header == ["text_a", "text_b", "P(a)", "P(b)", "P(c)"]
+    assert [row[:2] for row in rows] == [["今天", ""], ["明天", ""]]
+    numbers = np.array([row[2:] for row in rows], float)
+    expected = 0.75 * np.array(list(OF_SVM.values())) + 0.25 * np.array([[0, 0, 1], [1, 0, 0]])
+    np.testing.assert_allclose(numbers, expected, atol=1e-6)
+
+
+def test_pairs_are_those_of_the_files(files):
+    row = {"text_a": "今天", "text_b": "明天", "probabilities": {"c": 0.5, "a": 0.3, "b": 0.2}}
+    (files / "pairs.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    (files / "pairs.tsv").write_text("今天\t明天\n", encoding="utf-8")
+    found = targets_of(files, "pairs.jsonl", "pairs.tsv")[1]
+    assert found[:2] == ["今天", "明天"]
+    np.testing.assert_allclose(np.array(found[2:], float), [0.3, 0.2, 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"labels": None}, "--labels=: all --teachers are files: expected the labels in the order"),
+        ({"labels": "a"}, "--labels=a: all"),
+        ({"labels": "a,b,b"}, "--labels=a,b,b: all"),
+        ({"labels": "a,b,d"}, "has the labels a, b, c, the data a, b, d"),
+        ({"teachers": "gone.tsv"}, "--teachers=.*gone.tsv: no such file or folder"),
+        ({"input_file": "gone.txt"}, "--input_file=.*gone.txt: no such file"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(files, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        targets_of(files, **dict({"teachers": "svm.tsv"}, **changes))
+    assert "\n" not in str(caught.value) and not (files / "out.tsv").exists()

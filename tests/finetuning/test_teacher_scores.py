@@ -1,0 +1,107 @@
+"""What is shown of teachers before the first step, and which are refused: dev, else train."""
+
+import json
+import types
+
+from absl import flags
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning.teaching import Teaching
+from albert_zh.tasks import kind_interface, registry, settings, task_forms
+from albert_zh.tasks.input_examples import InputExample, Split
+from albert_zh.text.tokenization import FullTokenizer
+from workspace import Workspace, flags_of
+
+LABELS = "0110100101"  # of the rows; five of each
+SURE = {"0": (0.9123, 0.0877), "1": (0.0877, 0.9123)}
+
+
+def examples(name, labels):
+    texts = ["今天气很好我们去吃饭"[: row + 1] for row in range(len(labels))]
+    rows = enumerate(zip(texts, labels))
+    return [InputExample("%s-%d" % (name, n), text, name, label) for n, (text, label) in rows]
+
+
+class Lesson:
+    """Rows of train and dev, and teachers of them that know the labels."""
+
+    def __init__(self, folder):
+        self.space = Workspace(folder)
+        tokenizer = FullTokenizer(self.space.vocab)
+        task = task_forms.Task({}, ("text_a", "text_b", "label"), ("0", "1"))
+        self.setup = types.SimpleNamespace(
+            kind=registry.get("single_label"), task=task, settings=settings.Settings()
+        )
+        use = kind_interface.ModelInUse(task, {}, tokenizer, 16)
+        self.setup.in_use = lambda notes: use
+        rows = {"train": LABELS, "dev": LABELS[:4]}
+        self.setup.splits = {
+            name: Split(name, name, examples(name, labels), True, ())
+            for name, labels in rows.items()
+        }
+
+    def numbers(self, answers, name="numbers.tsv"):
+        """A file of numbers in the order of the training rows, which answers with these labels."""
+        return self.space.write(name, "".join("%g\t%g\n" % SURE[label] for label in answers))
+
+    def texts(self):
+        """A file with the texts of all rows."""
+        rows = [row for split in self.setup.splits.values() for row in split.examples]
+        lines = [
+            {"text_a": r.text_a, "text_b": r.text_b, "probabilities": SURE[r.label]} for r in rows
+        ]
+        return self.space.write("texts.jsonl", "\n".join(map(json.dumps, lines)))
+
+    def teach(self, *teachers, **changes):
+        with flags_of(self.space.arguments(teachers=",".join(teachers), **changes)):
+            self.setup.options = flags.FLAGS
+            return Teaching(self.setup, self.setup.splits["train"])
+
+
+@pytest.fixture(name="lesson")
+def lesson_fixture(tmp_path):
+    return Lesson(tmp_path)
+
+
+def test_numbers_without_texts_are_scored_on_train(lesson, capsys):
+    path = lesson.numbers("0" + LABELS[1:8] + "11")  # one of ten is wrong
+    lesson.teach(path, lesson.texts())
+    shown = capsys.readouterr().out.splitlines()
+    assert "teacher 1: train accuracy 0.9000, weight 0.500: %s" % path in shown
+    assert any(line.startswith("teacher 2: dev accuracy 1.0000") for line in shown)
+    assert any(line.startswith("teachers, averaged: train accuracy") for line in shown)
+
+
+def test_teachers_with_texts_are_averaged_on_dev(lesson, capsys):
+    lesson.teach(lesson.texts(), lesson.texts())
+    assert "teachers, averaged: dev accuracy 1.0000" in capsys.readouterr().out
+
+
+def test_columns_in_the_wrong_order_are_refused(lesson):
+    path = lesson.numbers("".join("10"[int(label)] for label in LABELS))
+    message = "train accuracy 0.0000, predicting . for every row has 0.5000: is it trained for this"
+    with pytest.raises(UserError, match=message) as caught:
+        lesson.teach(path)
+    assert "\n" not in str(caught.value) and "--teachers=%s:" % path in str(caught.value)
+
+
+def test_numbers_without_texts_are_scored_where_there_is_no_dev(lesson, capsys):
+    del lesson.setup.splits["dev"]
+    lesson.teach(lesson.numbers(LABELS), lesson.texts())
+    shown = capsys.readouterr().out
+    assert "note: no labelled dev rows" in shown and "teacher 1: train accuracy 1.0000" in shown
+    assert "teacher 2: not scored on dev" in shown
+
+
+def test_weights_are_not_fitted_to_training_rows(lesson):
+    with pytest.raises(UserError, match="=auto: .*numbers.tsv has no rows of dev to fit it on"):
+        lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_weights="auto")
+
+
+def test_few_of_many_training_rows_are_scored(lesson, capsys, monkeypatch):
+    monkeypatch.setattr("albert_zh.finetuning.teaching._MOST_TRAIN_ROWS", 4)
+    other = {"0": "1", "1": "0"}
+    answers = [other[label] if row % 3 else label for row, label in enumerate(LABELS)]
+    lesson.teach(lesson.numbers(answers))  # of which each third is right, and is scored
+    assert "teacher 1: train accuracy 1.0000" in capsys.readouterr().out
