@@ -74,7 +74,7 @@ Fields:
 """
 
 
-_ENCODER = validation.scalar("a TextEncoder", lambda value: hasattr(value, "fingerprint_of"))
+_ENCODER = validation.scalar("a TextEncoder", lambda value: hasattr(value, "encode"))
 _PREDICTOR = validation.or_none(
     validation.scalar("a Predictor", lambda value: hasattr(value, "similarities")), "None"
 )

@@ -446,6 +446,7 @@ def test_a_folder_for_the_vectors_keeps_what_else_lies_there(faq, encoder, tmp_p
         "own",
         "precious.txt",
         "vectors",
+        "words",
     ]
 
 

@@ -140,7 +140,7 @@ def test_a_token_without_its_number_is_named(tmp_path):
 def streamed(tmp_path, content, name="test.txt", labels=LABELS, **head):
     task = task_of("ner", labels, **head)
     path = written(tmp_path, content, name)
-    notes, examples = registry.get("sequence_labelling").open_stream(task, path, "utf-8")
+    notes, examples, _ = registry.get("sequence_labelling").open_stream(task, path, "utf-8")
     return notes, [example for example, _ in examples]
 
 
