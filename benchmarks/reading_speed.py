@@ -7,7 +7,7 @@ The windows are those that the command makes of the file. "plain" is `--plain=tr
 --max_seq_length, nothing compiled. The peers are steps of transformers' question answering program:
 `AlbertForQuestionAnswering` of the same sizes, AdamW, clipped gradients, windows in random order,
 padded to --max_seq_length (that program's default) or to the longest of a batch. Every way is a
-process of its own; the processes take turns in one run, and medians count.
+separate process; they take turns in one run, and medians count.
 """
 
 import argparse
