@@ -9,6 +9,7 @@ keys comes last and makes the chunk valid. Chunks are named by their keys, so th
 one folder. A damaged chunk is reported and left out: its rows are missing, and so written again.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +24,6 @@ _KEY_BYTES = 16
 _KEYS, _VALUES = ".keys.npy", ".values.npy"
 _MANIFEST = "manifest.json"
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
-_DAMAGED = (OSError, EOFError, ValueError)  # what reading a chunk that is not whole raises
 
 Texts = Tuple[str, Optional[str]]
 
@@ -63,11 +63,13 @@ class TargetCache:
                 path = os.path.join(self.folder, name[: -len(_KEYS)])
                 try:
                     self._take_chunk(path)
-                except _DAMAGED as error:
+                except (OSError, EOFError, ValueError) as error:
+                    if not _is_damage(error):
+                        raise
                     say("warning: %s is damaged and left out: %s", path, error)
 
     def _take_chunk(self, path):
-        """Reads a chunk; raises one of `_DAMAGED` where it is not whole."""
+        """Reads a chunk; raises what `_is_damage` knows where it is not whole."""
         rows = np.load(transfer.local_copy(path + _KEYS))
         values = np.load(transfer.local_copy(path + _VALUES), mmap_mode="r")
         if rows.dtype != _ROW or values.dtype != np.float32:
@@ -105,6 +107,11 @@ class TargetCache:
     def missing(self, texts: Sequence[Texts]) -> List[Texts]:
         """Those texts, each once, that the cache does not contain."""
         return [row for row in dict.fromkeys(texts) if row not in self]
+
+
+def _is_damage(error):
+    """Whether a chunk is not whole, rather than out of reach: no access, no answer in time."""
+    return not isinstance(error, OSError) or error.errno == errno.ENOENT
 
 
 def _write_array(path, array):

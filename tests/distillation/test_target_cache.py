@@ -1,5 +1,6 @@
 """The cache of teachers' targets: what is kept, killed writers, speed."""
 
+import errno
 import os
 import time
 
@@ -94,6 +95,17 @@ def test_rows_of_a_damaged_chunk_are_made_again(folder, ending, damage, capsys):
     whole = TargetCache(folder, ABOUT)
     assert whole.missing(TEXTS[:3]) == [] and capsys.readouterr().out == ""
     np.testing.assert_array_equal(whole.get(*TEXTS[1]), _targets(2)[1])
+
+
+def test_a_chunk_out_of_reach_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    TargetCache(str(tmp_path), ABOUT).add(TEXTS[:2], _targets(2))
+
+    def refused(path):
+        raise storage.StorageError(errno.EACCES, "no access (403)", path, "log in")
+
+    monkeypatch.setattr(target_cache.transfer, "local_copy", refused)
+    with pytest.raises(storage.StorageError, match="403"):
+        TargetCache(str(tmp_path), ABOUT)
 
 
 @pytest.mark.newest  # the time of current Pythons
