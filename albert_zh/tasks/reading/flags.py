@@ -62,7 +62,8 @@ _TABLE = (
         "boolean",
         "original_features",
         False,
-        "Windows and answers exactly as run_squad.py of BERT and NEZHA made them for CMRC 2018.",
+        "Windows and answers exactly as run_squad.py of BERT and NEZHA made them for CMRC 2018; "
+        "every question is answered.",
     ),
     ("boolean", "verbose_logging", False, "Old flag without an effect."),
 )
@@ -98,6 +99,7 @@ class ReadingFlags(kind_interface.KindFlags):
                     "--%s: columns of questions have fixed names (context, question, answer, "
                     "start): name them so in the file's header" % column
                 )
+        _check_original(options)
         _check_files(options)
 
     def files(self, options: Any) -> Dict[str, str]:
@@ -125,6 +127,22 @@ def given_head(options: Any) -> Dict[str, Any]:
     """{name: value} of the flags of `HEAD` that a command line gives; options may have none."""
     names = [name for name in HEAD if options is not None and name in options]
     return {name: options[name].value for name in names if options[name].present}
+
+
+def _check_original(options):
+    """Raises `UserError` where "no answer" is asked of windows that always have an answer."""
+    if not options.original_features:
+        return
+    given = (
+        ("version_2_with_negative", options.version_2_with_negative),
+        ("null_score_diff_threshold", options.null_score_diff_threshold is not None),
+    )
+    for name, is_asked in given:
+        if is_asked:
+            raise UserError(
+                "--%s: with --original_features every question is answered, as by the program for "
+                "CMRC 2018: leave one of the two out" % name
+            )
 
 
 def _check_files(options):

@@ -58,6 +58,12 @@ class ReadingComprehension(task_type.TaskType):
             "version_2_with_negative": any(question.is_impossible for question in asked),
         }
         missing = {name: value for name, value in usual.items() if settings.head[name] is None}
+        if settings.head["original_features"] and missing.get("version_2_with_negative"):
+            raise UserError(
+                "%s: %d of its %d questions have no answer, which --original_features never says: "
+                "leave that flag out, or add --version_2_with_negative=false to train on the others"
+                % (train.path, sum(question.is_impossible for question in asked), len(asked))
+            )
         return settings._replace(head=dict(settings.head, **missing))
 
     def notes(self, task: Any, settings: Any) -> Dict[str, Any]:

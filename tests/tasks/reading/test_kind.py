@@ -267,6 +267,17 @@ BAD_SETTINGS = {
     },
     "train_file is required beside the other files": {"predict_file": "none.json"},
     "n_best_size=0: expected 1 or more": {"n_best_size": 0},
+    "version_2_with_negative: with --original_features every question is answered": {
+        "version_2_with_negative": True,
+        "original_features": True,
+    },
+    "null_score_diff_threshold: with --original_features every question is answered": {
+        "null_score_diff_threshold": 0.0,
+        "original_features": True,
+    },
+    "train.json: 40 of its 200 questions have no answer, which --original_features never says": {
+        "original_features": True,
+    },
     "label_column: columns of questions have fixed names": {"label_column": "x"},
     "a data set of the kind single_label, this run is of reading": {"task_name": "lcqmc"},
     "unknown metric 'accuracy', expected one of f1, exact_match": {"best_metric": "accuracy"},
