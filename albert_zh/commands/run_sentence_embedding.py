@@ -9,9 +9,9 @@ r"""Trains sentence vectors for search and comparison, and measures them beside 
 The folder holds train, dev and test files (.tsv, .txt, .csv, .jsonl). What their rows are goes with
 --objective: two texts and a score (cosent, softmax, cosine, contrastive), a text and one that is
 right for it, such as a FAQ's `question<TAB>entry`, perhaps with wrong ones (infonce, four_blocks,
-triplet), or a text (simcse, esimcse). OUTPUT_DIR/best says in sentence_embedding.json how its
-vectors are made; OUTPUT_DIR/comparison.md has dev and test scores beside those of character TF-IDF
-and of the model before training.
+simbert, triplet), or a text (simcse, esimcse). OUTPUT_DIR/best says in sentence_embedding.json how
+its vectors are made; OUTPUT_DIR/comparison.md has dev and test scores beside those of character
+TF-IDF and of the model before training.
 
 With --scoring_classifier_dir, a pair classifier's probabilities are the scores that cosent and
 cosine learn: pairs need no labels. With --mine_negatives, wrong texts are searched for first, into

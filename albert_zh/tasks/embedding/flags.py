@@ -10,11 +10,12 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
 from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import kind_interface, task_forms
-from albert_zh.tasks.embedding import mining_flags
+from albert_zh.tasks.embedding import losses, mining_flags
 
 NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4
 DROPOUT_OF_VIEWS = 0.1
+MARGINS_OF_TRIPLET = {"cosine": 0.5, "euclidean": 5.0}  # by distance
 DEV_FORMATS = ("scored", "positives")
 SCORED, RETRIEVAL = "sentence_embedding", "sentence_retrieval"  # kinds, by what dev measures
 
@@ -42,6 +43,7 @@ OBJECTIVES = {
     "contrastive": Objective("scored"),
     "infonce": Objective("positives", "positives", is_of_batch=True),
     "four_blocks": Objective("positives", "positives", is_of_batch=True),
+    "simbert": Objective("positives", "positives", is_of_batch=True),
     "triplet": Objective("positives", "positives", needs_negatives=True),
     "simcse": Objective("texts", is_of_batch=True),
     "esimcse": Objective("texts", is_of_batch=True),
@@ -90,7 +92,7 @@ _TABLE = (
         "margin",
         None,
         "infonce: what is taken off the positive's cosine, by default 0; triplet, contrastive: the "
-        "distance that is wanted, by default 0.5.",
+        "distance that is wanted, by default 0.5, of --triplet_distance=euclidean 5.",
     ),
     ("boolean", "symmetric", False, "infonce: whether positives have to find their anchors, too."),
     (
@@ -152,8 +154,14 @@ _ENUMS = (
         "cosent",
         list(OBJECTIVES),
         "The loss. Scored or labelled pairs: cosent, softmax, cosine, contrastive; pairs of texts "
-        "that mean the same, with or without wrong ones: infonce, four_blocks, triplet; texts "
-        "alone: simcse, esimcse; texts with a teacher's vectors: vectors.",
+        "that mean the same, with or without wrong ones: infonce, four_blocks, simbert, "
+        "triplet; texts alone: simcse, esimcse; texts with a teacher's vectors: vectors.",
+    ),
+    (
+        "triplet_distance",
+        "cosine",
+        list(losses.DISTANCES),
+        "triplet: 1 - cosine, or the Euclidean distance of vectors before they are made 1 long.",
     ),
     ("pooling", "mean", list(sentence_vectors.POOLINGS), "How tokens become a sentence."),
     (
@@ -167,11 +175,13 @@ _ENUMS = (
 # What a model is: a run that goes on must have the same.
 _FIXED = (
     "objective pooling normalize width matryoshka projection_width cosine_temperature margin "
-    "symmetric own_negative_weight dropout more_train dev_format"
+    "triplet_distance symmetric own_negative_weight dropout more_train dev_format"
 ).split()
 _OF_ONE_LAYER = ("cls", "mean", "second_to_last")  # poolings that are linear in one layer's output
 _INPUT_FILES = "train_file dev_file predict_file corpus_file teacher_vectors whitening_file".split()
-_OF_LOSS = "cosine_temperature margin symmetric own_negative_weight batch_in_memory".split()
+_OF_LOSS = (
+    "cosine_temperature margin triplet_distance symmetric own_negative_weight batch_in_memory"
+).split()
 
 
 class EmbeddingFlags(kind_interface.KindFlags):
@@ -222,7 +232,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
     def head(self, options: Any) -> Dict[str, Any]:
         head: Dict[str, Any] = {name: options[name].value for name in _OF_LOSS}
         if head["margin"] is None:
-            head["margin"] = 0.5 if options.objective in ("triplet", "contrastive") else 0.0
+            head["margin"] = _usual_margin(options)
         full = options.projection_width or _config(options).hidden_size
         widths = matryoshka_widths(options)
         dropout = options.dropout
@@ -283,6 +293,12 @@ def _config(options):
     with warnings.catch_warnings():  # they are logged where the run reads its config
         warnings.simplefilter("ignore")
         return AlbertConfig.from_json_file(options.bert_config_file)
+
+
+def _usual_margin(options):
+    if options.objective == "triplet":
+        return MARGINS_OF_TRIPLET[options.triplet_distance]
+    return 0.5 if options.objective == "contrastive" else 0.0
 
 
 def _width_flag(options):

@@ -165,7 +165,7 @@ def test_rows_of_one_group_alone_are_refused(read):
         training_rows.check_groups(split, name, OBJECTIVES[name])
 
     split = read("a.tsv", "甲\t开户\n乙\t开户\n丙\t开户。\n", "positives")
-    for name in ("infonce", "four_blocks"):
+    for name in ("infonce", "four_blocks", "simbert"):
         refused(
             "a.tsv: all 3 rows share texts and so are right for one another", check, split, name
         )
