@@ -12,6 +12,7 @@ from albert_zh.inference import scored_pairs
 from albert_zh.inference.predictor import Predictor
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import sentence_vectors
+from albert_zh.tasks.embedding import text_files
 import small_models
 from workspace import VOCABULARY
 
@@ -141,8 +142,31 @@ def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, caps
 
     monkeypatch.setattr(Predictor, "similarities", computed_again)
     arguments += ["--do_train=true", "--train_batch_size=8", "--train_step=2"]
+    arguments.append("--whitening_width=4")  # of texts that have no scores before
     run(model, output, *arguments, train_file=data / "train.tsv")
     assert (output / "model.ckpt-2.index").exists()
+
+
+def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path):
+    """Of a row with two wrong texts two rows are made."""
+    lines = (data / "train.tsv").read_text("utf-8").splitlines()[:5]
+    cells = [line.split("\t") + ["明天再说", "今天天气"] for line in lines]
+    path = tmp_path / "train.tsv"
+    path.write_text("".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
+    arguments = ["--objective=margin_mse", "--scoring_classifier_dir=" + model]
+    run(model, tmp_path / "out", *arguments, train_file=path)
+    written = str(tmp_path / "out" / "scored_pairs.jsonl")
+    examples = text_files.read_split(written, "train", "margins").examples
+    expected = [(a, b, (wrong,)) for a, b, *negatives in cells for wrong in negatives]
+    assert [(e.text_a, e.text_b, e.negatives) for e in examples] == expected
+    with Predictor(model) as predictor:
+        right = predictor.similarities([(a, b) for a, b, _ in expected])
+        wrong = predictor.similarities([(a, negative) for a, _, (negative,) in expected])
+    np.testing.assert_allclose([e.margin for e in examples], right - wrong, atol=3e-6)
+    assert len({example.margin for example in examples}) == 10
+    with pytest.raises(UserError, match="train.tsv, line 1: it has no wrong text") as error:
+        run(model, tmp_path / "other", *arguments, train_file=data / "train.tsv")
+    assert "\n" not in str(error.value)
 
 
 def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path):
@@ -189,7 +213,10 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
         (["--mine_negatives=lexical", "--mining_most_probable=2"], "expected 0 to 1"),
         (["--mine_negatives=lexical", "--mining_classifier_dir=none"], "none: no such folder"),
         (["--mine_negatives=lexical", "--mining_model_dir=."], "need --mine_negatives=vectors"),
-        (["--mine_negatives=lexical", "--objective=cosent"], "cosent has no wrong texts"),
+        (
+            ["--mine_negatives=lexical", "--objective=cosent"],
+            "expected --objective=infonce or triplet, found cosent",
+        ),
         (["--scoring_classifier_dir=."], "infonce has no scores of pairs: expected cosent or"),
         (["--scoring_classifier_dir=none", "--objective=cosent"], "none: no such folder"),
         (["--whitening_width=4", "--init_checkpoint="], "needs a model: add --init_checkpoint"),

@@ -45,11 +45,12 @@ OBJECTIVES = {
     "four_blocks": Objective("positives", "positives", is_of_batch=True),
     "simbert": Objective("positives", "positives", is_of_batch=True),
     "triplet": Objective("positives", "positives", needs_negatives=True),
+    "margin_mse": Objective("margins", "positives", needs_negatives=True),
     "simcse": Objective("texts", is_of_batch=True),
     "esimcse": Objective("texts", is_of_batch=True),
     "vectors": Objective("texts"),
 }
-SCORABLE = ("cosent", "cosine")  # scores may be any numbers
+SCORABLE = ("cosent", "cosine", "margin_mse")  # a pair classifier's scores may be learnt
 VIEWS = ("simcse", "esimcse")  # a text's positive is the text itself
 
 _TABLE = (
@@ -126,7 +127,8 @@ _TABLE = (
         "scoring_classifier_dir",
         None,
         "cosent, cosine: folder of a pair classifier (run_classifier.py), whose probabilities are "
-        "the scores of the training file's pairs; labels that it may have are not used.",
+        "the scores of the training file's pairs; labels that it may have are not used. "
+        "margin_mse: its probability of the right text minus that of the wrong one is the margin.",
     ),
     (
         "integer",
@@ -155,7 +157,8 @@ _ENUMS = (
         list(OBJECTIVES),
         "The loss. Scored or labelled pairs: cosent, softmax, cosine, contrastive; pairs of texts "
         "that mean the same, with or without wrong ones: infonce, four_blocks, simbert, "
-        "triplet; texts alone: simcse, esimcse; texts with a teacher's vectors: vectors.",
+        "triplet; with a teacher's margins: margin_mse; texts alone: simcse, esimcse; texts with a "
+        "teacher's vectors: vectors.",
     ),
     (
         "triplet_distance",

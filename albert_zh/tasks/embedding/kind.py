@@ -280,7 +280,9 @@ def _num_texts(head):
 
 
 def _target(example, head):
-    """What a row's loss takes as its score: from 0 to 1, or the number of its class."""
+    """What a row's loss takes as its score: from 0 to 1, a margin, or the number of its class."""
+    if head["loss"] == "margin_mse":
+        return getattr(example, "margin", 0.0)
     classes = head.get(training_rows.CLASSES, ())
     if example.label in classes:
         return float(classes.index(example.label))

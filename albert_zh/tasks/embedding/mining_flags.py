@@ -87,8 +87,8 @@ def check(options: Any) -> None:
         return
     if options.objective not in OBJECTIVES:
         raise UserError(
-            "--mine_negatives: --objective=%s has no wrong texts: expected %s"
-            % (options.objective, " or ".join(OBJECTIVES))
+            "--mine_negatives: expected --objective=%s, found %s: without --do_train it writes a "
+            "file, which may be trained on otherwise" % (" or ".join(OBJECTIVES), options.objective)
         )
     first, last = ranks(options)
     if not 1 <= options.mined_negatives <= last - first + 1:

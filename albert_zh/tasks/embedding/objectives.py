@@ -88,6 +88,9 @@ _LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
     "triplet": lambda texts, features, head: losses.triplet(
         texts[0], texts[1], texts[2], head["margin"], head["triplet_distance"]
     ),
+    "margin_mse": lambda texts, features, head: losses.margin_regression(
+        texts[0], texts[1], texts[2], features[SCORE]
+    ),
     "simcse": _infonce,
     "esimcse": _infonce,
     "vectors": lambda texts, features, head: losses.vector_distillation(

@@ -3,7 +3,8 @@
     split = read_split("faq/train.tsv", "train", "positives")
 
 Formats: `scored` (two texts and a number), `positives` (a text, one that is right for it, and any
-number that are not; a FAQ file `question<TAB>entry` is one), `texts` (one a line). Tables are
+number that are not; a FAQ file `question<TAB>entry` is one), `margins` (a text, one that is right
+for it, one that is not, and how much more alike the right one is), `texts` (one a line). Tables are
 tab-separated, .csv or JSON lines; keys and headers are those of the usual collections.
 """
 
@@ -16,7 +17,7 @@ from albert_zh.tasks import input_examples, task_forms
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.embedding import groups, retrieval_files
 
-FORMATS = ("scored", "positives", "texts")
+FORMATS = ("scored", "positives", "margins", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
 _KEYS = {
@@ -25,7 +26,11 @@ _KEYS = {
     + ["positive", "positives", "pos", "entry", "entailment", "answer", "标准问"],
     "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
     "score": task_forms.KEYS["label"] + ["similarity"],
+    "margin": ["margin"] + task_forms.KEYS["label"],
 }
+_USUAL_COLUMNS = {"text_a": 0, "text_b": 1, "score": 2, "negatives": 2}  # without a header
+_COLUMNS_OF_MARGINS = {"text_a": 0, "text_b": 1, "negatives": 2, "margin": 3}
+_LARGEST_MARGIN = 2.0  # difference of two cosines
 
 
 class EmbeddingExample(NamedTuple):
@@ -43,6 +48,7 @@ class EmbeddingExample(NamedTuple):
         negative_groups: of each negative the group that it is right for, or `groups.NO_GROUP`.
         is_entry: whether it is an entry of the corpus that is searched, and no row.
         teacher: vector of a teacher for text_a, or ().
+        margin: how much more alike text_b is than the negative, as a teacher says.
     """
 
     guid: str
@@ -56,6 +62,7 @@ class EmbeddingExample(NamedTuple):
     negative_groups: Tuple[int, ...] = ()
     is_entry: bool = False
     teacher: Tuple[float, ...] = ()
+    margin: float = 0.0
 
 
 def read_split(
@@ -111,13 +118,15 @@ def _examples_of_rows(filled, data_format):
 _EXPECTED = {
     "scored": "rows of text<tab>text<tab>number",
     "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
+    "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "
+    "--scoring_classifier_dir makes them",
     "texts": "a text a line",
 }
 
 
 def _columns(rows, data_format):
     """({column: index or None}, rows without the header) of a table; of JSON no columns."""
-    usual = {"text_a": 0, "text_b": 1, "score": 2, "negatives": 2}
+    usual = _COLUMNS_OF_MARGINS if data_format == "margins" else _USUAL_COLUMNS
     first = rows[0]
     if data_format == "texts" or isinstance(first.cells, dict):
         return usual, rows
@@ -163,7 +172,8 @@ def _of_cells(cells, columns, data_format):
     texts = {}
     for column, index in columns.items():
         if index < len(cells):
-            texts[column] = cells[index:] if column == "negatives" else [cells[index]]
+            is_last = column == "negatives" and data_format == "positives"
+            texts[column] = cells[index:] if is_last else [cells[index]]
     if data_format == "scored":
         texts.pop("negatives", None)
     return texts
@@ -176,10 +186,13 @@ def _of_texts(texts, data_format, line):
         return [EmbeddingExample("", anchor, "", None, line)]
     others = [_text(other, "second") for other in texts.get("text_b", [""])]
     if data_format == "scored":
-        score = _score(texts.get("score", [None])[0])
+        score = _score(texts)
         return [EmbeddingExample("", anchor, other, score, line) for other in others]
     negatives = tuple(text.strip() for text in texts.get("negatives", ()) if text.strip())
-    return [EmbeddingExample("", anchor, other, 1.0, line, negatives) for other in others]
+    margin = _margin(texts, negatives) if data_format == "margins" else 0.0
+    return [
+        EmbeddingExample("", anchor, other, 1.0, line, negatives, margin=margin) for other in others
+    ]
 
 
 def _text(text, which):
@@ -188,25 +201,42 @@ def _text(text, which):
     return text.strip().lstrip("\ufeff")
 
 
-def _score(cell):
+def _score(texts):
+    name = str(texts.get("score", [None])[0]).strip()
+    return NAMED_SCORES[name] if name in NAMED_SCORES else _number(texts, "score")
+
+
+def _margin(texts, negatives):
+    if len(negatives) != 1:
+        raise ValueError("it has %d wrong texts, expected one" % len(negatives))
+    margin = _number(texts, "margin")
+    if abs(margin) > _LARGEST_MARGIN:
+        raise ValueError(
+            "the margin %g is no difference of cosines, which is -2 to 2: scale the teacher's "
+            "scores to 0 to 1" % margin
+        )
+    return margin
+
+
+def _number(texts, name):
+    """The number that a row has as its score or margin."""
+    cell = texts.get(name, [None])[0]
     if cell is None:
-        raise ValueError("it has no score")
-    if str(cell).strip() in NAMED_SCORES:
-        return NAMED_SCORES[str(cell).strip()]
+        raise ValueError("it has no %s" % name)
     try:
-        score = float(cell)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise ValueError("the score %s is no number" % validation.shown(cell))
-    return score
+        number = float(cell)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("the %s %s is no number" % (name, validation.shown(cell)))
+    return number
 
 
 def _once(examples: Sequence[EmbeddingExample]) -> Tuple[List[EmbeddingExample], int]:
     """(the examples without those that occur again, how many those are)."""
     first: Dict[Any, EmbeddingExample] = {}
     for example in examples:
-        key = (example.text_a, example.text_b, example.label, example.negatives)
+        key = (example.text_a, example.text_b, example.label, example.negatives, example.margin)
         first.setdefault(key, example)
     return list(first.values()), len(examples) - len(first)
 

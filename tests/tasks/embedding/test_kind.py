@@ -16,6 +16,7 @@ from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import checkpoint_values, sentence_vectors
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.embedding import losses, objectives, text_files
+from albert_zh.tasks.embedding.flags import OBJECTIVES
 from albert_zh.text import tokenization
 from workspace import CONFIG, VOCABULARY
 
@@ -227,12 +228,13 @@ def test_records_say_for_which_rows_negatives_are_right(folder, tmp_path):
         ("softmax", ["-1", "1", "1e9"], [0, 1, 2]),
         ("softmax", ["neutral", "5", "3"], [0, 2, 1]),
         ("cosine", ["-1", "1", "3"], [0, 0.5, 1]),
+        ("margin_mse", ["银行\t-0.5", "银行\t1.5"], [-0.5, 1.5]),
     ],
 )
 def test_scores_of_records(folder, tmp_path, loss, scores, expected):
     path = tmp_path / "train.tsv"
     path.write_text("".join("今天\t天气\t%s\n" % score for score in scores), encoding="utf-8")
-    split = text_files.read_split(str(path), "train", "scored")
+    split = text_files.read_split(str(path), "train", OBJECTIVES[loss].data_format)
     kind = registry.get("sentence_embedding")
     task = datasets.get_task("sentences")._replace(objective=kind.name, head={"loss": loss})
     task = kind.with_labels(task, split)
@@ -278,6 +280,9 @@ def test_flags_choose_the_losses_of_positives(folder):
     ):
         found = loss_of_flags(arrays, [0, 1, 2, 3], **dict(given, **more))
         assert found == pytest.approx(expected.mean(), abs=1e-5)
+    given["objective"] = "margin_mse"
+    expected = np.square(cosines[0] - cosines[1] - 1).mean()  # all margins are 1
+    assert loss_of_flags(arrays, [0, 1, 2, 3], **given) == pytest.approx(expected, abs=1e-5)
     given.update(objective="simbert", cosine_temperature=0.5)
     texts = np.concatenate([a, p]) / np.linalg.norm(np.concatenate([a, p]), axis=1)[:, None]
     logits = np.exp(texts @ texts.T / 0.5)

@@ -59,6 +59,24 @@ def test_positives_with_wrong_texts_of_every_collection(tmp_path):
     assert [example.group for example in split.examples] == [0, 0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.tsv", "甲\t乙\t丙\t0.5\n丁\t戊\t己\t-2\n"),
+        ("a.csv", "margin,query,pos,neg\n0.5,甲,乙,丙\n-2,丁,戊,己\n"),
+        (
+            "a.jsonl",
+            '{"query": "甲", "pos": ["乙"], "neg": ["丙"], "label": 1, "margin": 0.5}\n'
+            '{"query": "丁", "positive": "戊", "negative": "己", "score": -2}\n',
+        ),
+    ],
+)
+def test_rows_with_margins(tmp_path, name, text):
+    split = read(tmp_path, text, "margins", name)
+    assert rows(split) == [("甲", "乙", 1.0, ("丙",)), ("丁", "戊", 1.0, ("己",))]
+    assert [(e.margin, e.target) for e in split.examples] == [(0.5, 1.0), (-2.0, 1.0)]
+
+
 def test_a_faq_groups_questions_by_their_entry(tmp_path):
     split = read(tmp_path, "question\tentry\n甲\t开户\n乙\t开户\n丙\t销户\n", "positives")
     assert [example.group for example in split.examples] == [0, 0, 1]
@@ -131,6 +149,10 @@ def test_empty_lines_and_double_rows_are_left_out_and_counted(tmp_path):
         ("甲\t乙\n", "scored", "line 1: it has no score"),
         ("甲\t\t1\n", "scored", "line 1: the second text is empty"),
         ("甲\n", "positives", "line 1: the second text is empty"),
+        ("甲\t乙\t丙\n", "margins", "line 1: it has no margin.*without margins, --scoring_class"),
+        ("甲\t乙\t\t1\n", "margins", "line 1: it has 0 wrong texts, expected one"),
+        ("甲\t乙\t丙\tentailment\n", "margins", "line 1: the margin 'entailment' is no number"),
+        ("甲\t乙\t丙\t9.5\n", "margins", "line 1: the margin 9.5 is no difference of cosines"),
         ("\n \n", "texts", "is empty: expected a text a line"),
     ],
 )
