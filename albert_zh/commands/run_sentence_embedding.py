@@ -114,24 +114,25 @@ def _untrained(options):
 
 def _texts_to_whiten(options):
     """The texts that the whitening is fitted to; raises `UserError` where they are too few."""
-    kind, task, folder = _data(options)
+    _, task, folder = _data(options)
     if options.whitening_file:
         texts = text_files.read_entries(options.whitening_file, options.encoding)
     else:
-        split = _training_texts(options, kind, task, folder)
+        split = _training_file(options, task, folder)
         texts = [text for e in split.examples for text in (e.text_a, e.text_b) + e.negatives]
     texts = list(dict.fromkeys(filter(None, texts)))
     whitening.check_number(len(texts), options.whitening_width)
     return texts
 
 
-def _training_texts(options, kind, task, folder):
-    """The training file; one whose pairs a classifier scores has no scores before."""
-    if not options.scoring_classifier_dir:
-        return kind.read_split(task, folder, "train", options.encoding, options.skip_bad_rows)
+def _training_file(options, task, folder):
+    """The rows of the training file; one whose pairs a classifier scores has no scores before."""
     path = split_files.existing_path(task, folder, "train")[0]
+    data_format = options_of.OBJECTIVES[options.objective].data_format
+    if options.scoring_classifier_dir:
+        data_format = "positives"
     return text_files.read_split(
-        path, "train", "positives", options.encoding, options.skip_bad_rows
+        path, "train", data_format, options.encoding, options.skip_bad_rows
     )
 
 

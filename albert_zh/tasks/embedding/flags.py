@@ -246,6 +246,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
             loss=options.objective,
             dropout=dropout,
             corpus=options.corpus_file,
+            more_train=list(options.more_train or ()),
             dev_format=dev_format(options),
             pooling=options.pooling,
             normalize=options.normalize,

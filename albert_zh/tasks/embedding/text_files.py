@@ -8,13 +8,14 @@ for it, one that is not, and how much more alike the right one is), `texts` (one
 tab-separated, .csv or JSON lines; keys and headers are those of the usual collections.
 """
 
+import collections
 import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import input_examples, task_forms
 from albert_zh.tasks import rows as row_files
+from albert_zh.tasks import task_forms
 from albert_zh.tasks.embedding import groups, retrieval_files
 
 FORMATS = ("scored", "positives", "margins", "texts")
@@ -65,9 +66,21 @@ class EmbeddingExample(NamedTuple):
     margin: float = 0.0
 
 
+EmbeddingSplit = collections.namedtuple(
+    "EmbeddingSplit",
+    "name path examples has_labels notes columns header sha256 names further",
+    defaults=((),),
+)
+EmbeddingSplit.__doc__ = """A `input_examples.Split` of `EmbeddingExample`s.
+
+Fields beside those of `Split`:
+    further: list of `mixing.FurtherFile` that are trained on as well.
+"""
+
+
 def read_split(
     path: str, name: str, data_format: str, encoding: str = "utf-8", skip_bad_rows: bool = False
-) -> input_examples.Split:
+) -> EmbeddingSplit:
     """Reads a file.
 
     Args:
@@ -78,7 +91,7 @@ def read_split(
         skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
 
     Returns:
-        `input_examples.Split` of `EmbeddingExample`.
+        `EmbeddingSplit`.
 
     Raises:
         UserError: if the file is missing, empty or does not fit; names the line.
@@ -99,7 +112,7 @@ def read_split(
     notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
     examples = groups.of_file(_with_targets(named))
-    return input_examples.Split(name, path, examples, True, notes, (), (), table.sha256())
+    return EmbeddingSplit(name, path, examples, True, notes, (), (), table.sha256(), {})
 
 
 def _examples_of_rows(filled, data_format):
