@@ -53,8 +53,8 @@ _TABLE = (
 NAMES = tuple(row[1] for row in _TABLE)
 _FINDS = (
     "infonce, triplet: finds wrong texts for each row before training, among the right texts of "
+    "all training files and the entries of the corpus: by wording (BM25) or by vectors."
 )
-_FINDS += "the file and the entries of the corpus: by wording (BM25) or by vectors."
 
 
 def define(options: Any) -> None:
