@@ -176,8 +176,8 @@ def _of_record(record):
     for column, keys in _KEYS.items():
         for key in keys:
             if key in record and column not in texts:
-                content = record[key]
-                texts[column] = content if isinstance(content, list) else [content]
+                content = record[key] if isinstance(record[key], list) else [record[key]]
+                texts[column] = [value for value in content if value is not None]
     return texts
 
 
@@ -194,14 +194,15 @@ def _of_cells(cells, columns, data_format):
 
 def _of_texts(texts, data_format, line):
     """Examples of {column: list of texts}."""
-    anchor = _text(texts.get("text_a", [""])[0], "first")
+    anchor = _text(_first(texts, "text_a"), "first")
     if data_format == "texts":
         return [EmbeddingExample("", anchor, "", None, line)]
-    others = [_text(other, "second") for other in texts.get("text_b", [""])]
+    others = [_text(other, "second") for other in texts.get("text_b") or [""]]
     if data_format == "scored":
         score = _score(texts)
         return [EmbeddingExample("", anchor, other, score, line) for other in others]
-    negatives = tuple(text.strip() for text in texts.get("negatives", ()) if text.strip())
+    wrong = [text for text in texts.get("negatives", ()) if str(text).strip()]
+    negatives = tuple(_text(text, "wrong") for text in wrong)
     margin = _margin(texts, negatives) if data_format == "margins" else 0.0
     return [
         EmbeddingExample("", anchor, other, 1.0, line, negatives, margin=margin) for other in others
@@ -209,13 +210,20 @@ def _of_texts(texts, data_format, line):
 
 
 def _text(text, which):
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text or "", str):
+        raise ValueError("the %s text is no text: %s" % (which, validation.shown(text)))
+    if not (text or "").strip():
         raise ValueError("the %s text is empty" % which)
     return text.strip().lstrip("\ufeff")
 
 
+def _first(texts, column):
+    """The first value of a column; None where there is none."""
+    return (texts.get(column) or [None])[0]
+
+
 def _score(texts):
-    name = str(texts.get("score", [None])[0]).strip()
+    name = str(_first(texts, "score")).strip()
     return NAMED_SCORES[name] if name in NAMED_SCORES else _number(texts, "score")
 
 
@@ -233,7 +241,7 @@ def _margin(texts, negatives):
 
 def _number(texts, name):
     """The number that a row has as its score or margin."""
-    cell = texts.get(name, [None])[0]
+    cell = _first(texts, name)
     if cell is None:
         raise ValueError("it has no %s" % name)
     try:

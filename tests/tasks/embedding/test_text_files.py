@@ -162,6 +162,32 @@ def test_what_does_not_fit_is_named(tmp_path, text, data_format, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "row, data_format, message",
+    [
+        ({"text_a": [], "text_b": "乙", "score": 1}, "scored", "line 1: the first text is empty"),
+        ({"query": "甲", "pos": [], "neg": ["乙"]}, "positives", "line 1: the second text is em"),
+        ({"query": "甲", "pos": None}, "positives", "line 1: the second text is empty"),
+        ({"query": "甲", "pos": "乙", "neg": [5]}, "positives", "the wrong text is no text: 5"),
+        ({"query": "甲", "pos": 5}, "positives", "line 1: the second text is no text: 5"),
+        ({"text_a": "甲", "text_b": "乙", "score": []}, "scored", "line 1: it has no score"),
+        ({"text_a": "甲", "text_b": "乙", "score": [{}]}, "scored", "the score {} is no number"),
+    ],
+)
+def test_values_of_json_that_do_not_fit_are_named(tmp_path, row, data_format, message):
+    text = json.dumps(row) + "\n" + json.dumps({"text_a": "丙", "text_b": "丁", "score": 2})
+    with pytest.raises(UserError, match=message) as error:
+        read(tmp_path, text, data_format, "a.jsonl")
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_in_place_of_wrong_texts_is_none(tmp_path):
+    records = [{"query": "甲", "pos": "乙", "neg": wrong} for wrong in (None, [], ["", None])]
+    for record in records:
+        split = read(tmp_path, json.dumps(record), "positives", "a.jsonl")
+        assert rows(split) == [("甲", "乙", 1.0, ())]
+
+
 def test_bad_rows_may_be_skipped(tmp_path):
     split = read(tmp_path, "甲\t乙\tx\n甲\t丙\t1\n", "scored", skip_bad_rows=True)
     assert rows(split) == [("甲", "丙", 1.0, ())]
