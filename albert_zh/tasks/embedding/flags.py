@@ -27,12 +27,14 @@ class Objective(NamedTuple):
         data_format: of the training file, one of `text_files.FORMATS`.
         dev_format: the usual one of dev and test.
         is_of_batch: whether the loss compares rows of the batch with each other.
-        needs_negatives: whether each row has to have a wrong text.
+        takes_negatives: whether the wrong texts of a row are learnt of.
+        needs_negatives: whether each row has to have one.
     """
 
     data_format: str
     dev_format: str = "scored"
     is_of_batch: bool = False
+    takes_negatives: bool = False
     needs_negatives: bool = False
 
 
@@ -41,11 +43,11 @@ OBJECTIVES = {
     "softmax": Objective("scored"),
     "cosine": Objective("scored"),
     "contrastive": Objective("scored"),
-    "infonce": Objective("positives", "positives", is_of_batch=True),
+    "infonce": Objective("positives", "positives", is_of_batch=True, takes_negatives=True),
     "four_blocks": Objective("positives", "positives", is_of_batch=True),
     "simbert": Objective("positives", "positives", is_of_batch=True),
-    "triplet": Objective("positives", "positives", needs_negatives=True),
-    "margin_mse": Objective("margins", "positives", needs_negatives=True),
+    "triplet": Objective("positives", "positives", takes_negatives=True, needs_negatives=True),
+    "margin_mse": Objective("margins", "positives", takes_negatives=True, needs_negatives=True),
     "simcse": Objective("texts", is_of_batch=True),
     "esimcse": Objective("texts", is_of_batch=True),
     "vectors": Objective("texts"),

@@ -132,6 +132,15 @@ def test_files_with_and_without_negatives_do_not_mix(read):
         refused(message, head_of, "infonce", *files)
 
 
+@pytest.mark.parametrize("loss", ["four_blocks", "simbert"])
+def test_losses_of_the_batchs_texts_take_no_wrong_texts(read, loss):
+    some = read("a.tsv", "甲\t乙\t戊\n丙\t丁\n", "positives")
+    one = read("b.tsv", "甲\t乙\t戊\n丙\t丁\t戊\n", "positives")
+    assert head_of(loss, one)["num_negatives"] == 0
+    assert head_of(loss, some, one)["num_negatives"] == 0
+    refused("some rows have wrong texts", head_of, "infonce", some)
+
+
 def test_weights_that_take_no_row_are_refused(read):
     split = read("a.tsv", "甲\t乙\n丙\t丁\n", "positives")
     mixed = mixing.training_split(with_further(split, split.path + ":0.5"), options(), 8)[0]
