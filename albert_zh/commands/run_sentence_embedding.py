@@ -9,15 +9,15 @@ r"""Trains sentence vectors for search and comparison, and measures them beside 
 The folder holds train, dev and test files (.tsv, .txt, .csv, .jsonl). What their rows are goes with
 --objective: two texts and a score (cosent, softmax, cosine, contrastive), a text and one that is
 right for it, such as a FAQ's `question<TAB>entry`, perhaps with wrong ones (infonce, four_blocks,
-triplet), or a text (simcse, esimcse). OUTPUT_DIR/best says in sentence_embedding.json how its
-vectors are made; OUTPUT_DIR/comparison.md has dev and test scores beside those of character TF-IDF
-and of the model before training.
+simbert, triplet; with a teacher's margins margin_mse), or a text (simcse, esimcse). OUTPUT_DIR/best
+says in sentence_embedding.json how its vectors are made; OUTPUT_DIR/comparison.md has dev and test
+scores beside those of character TF-IDF and of the model before training.
 
 With --scoring_classifier_dir, a pair classifier's probabilities are the scores that cosent and
-cosine learn: pairs need no labels. With --mine_negatives, wrong texts are searched for first, into
-OUTPUT_DIR/mined_negatives.jsonl, which is trained on. Without --do_train that is all. With
---whitening_width, OUTPUT_DIR/whitened is the model with whitened vectors; without --do_train, that
-of --init_checkpoint.
+cosine learn, and their differences the margins of margin_mse: pairs need no labels. With
+--mine_negatives, wrong texts are searched for first, into OUTPUT_DIR/mined_negatives.jsonl, which
+is trained on. Without --do_train that is all. With --whitening_width, OUTPUT_DIR/whitened is the
+model with whitened vectors; without --do_train, that of --init_checkpoint.
 """
 
 import contextlib
@@ -114,15 +114,26 @@ def _untrained(options):
 
 def _texts_to_whiten(options):
     """The texts that the whitening is fitted to; raises `UserError` where they are too few."""
-    kind, task, folder = _data(options)
+    _, task, folder = _data(options)
     if options.whitening_file:
         texts = text_files.read_entries(options.whitening_file, options.encoding)
     else:
-        split = kind.read_split(task, folder, "train", options.encoding, options.skip_bad_rows)
+        split = _training_file(options, task, folder)
         texts = [text for e in split.examples for text in (e.text_a, e.text_b) + e.negatives]
     texts = list(dict.fromkeys(filter(None, texts)))
     whitening.check_number(len(texts), options.whitening_width)
     return texts
+
+
+def _training_file(options, task, folder):
+    """The rows of the training file; one whose pairs a classifier scores has no scores before."""
+    path = split_files.existing_path(task, folder, "train")[0]
+    data_format = options_of.OBJECTIVES[options.objective].data_format
+    if options.scoring_classifier_dir:
+        data_format = "positives"
+    return text_files.read_split(
+        path, "train", data_format, options.encoding, options.skip_bad_rows
+    )
 
 
 def _whitened(options, source, beside):

@@ -1,29 +1,33 @@
-"""The training file of a run with mined negatives: what is mined for it, and where it is kept.
+"""The training files of a run with mined negatives: what is mined for them, and where it is kept.
 
 for line in prepare(options, kind, task, data_dir):
     say(line)  # options.train_file is OUTPUT_DIR/mined_negatives.jsonl then
+
+The files of --more_train get negatives as well, in mined_negatives_2.jsonl and so on; a text that a
+row of one file says is right is mined for no row of its group in another.
 """
 
 import contextlib
 import json
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from albert_zh.common import output_files, transfer
 from albert_zh.inference import negative_mining, predictor, prepared_training, text_encoder
 from albert_zh.tasks import split_files
-from albert_zh.tasks.embedding import mining_flags, text_files
+from albert_zh.tasks.embedding import groups, mining_flags, text_files
 
-MINED_FILE = "mined_negatives.jsonl"
+MINED_FILE, MINED_FURTHER = "mined_negatives.jsonl", "mined_negatives_%d.jsonl"
 REPORT = "mined_negatives.json"
 WORK_FOLDER = "mining"
 
 
 def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
-    """Mines negatives for the training file, unless that is done, and has the flags name them.
+    """Mines negatives for the training files, unless that is done, and has the flags name them.
 
     Args:
-        options: the flags; train_file, and what was beside it in the data's folder, are set.
+        options: the flags; train_file, what was beside it in the data's folder, and more_train are
+            set.
         kind, task, data_dir: the data that the flags name.
 
     Returns:
@@ -34,29 +38,49 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     """
     path = split_files.existing_path(task, data_dir, "train")[0]
     split = kind.read_split(task, data_dir, "train", options.encoding, options.skip_bad_rows)
+    files = [split] + [more.split for more in split.further]
+    examples_of_files = groups.of_files([read.examples for read in files])
+    examples = [example for of_file in examples_of_files for example in of_file]
     corpus = kind.corpus_of(task, data_dir)
-    entries = [example.text_b for example in split.examples]
+    entries = [example.text_b for example in examples]
     if corpus:
         entries += text_files.read_entries(corpus, options.encoding)
     entries = list(dict.fromkeys(entries))
-    mined, counts = _mined(options, split, entries)
-    target = os.path.join(options.output_dir, MINED_FILE)
-    with output_files.atomic_write(target) as stream:
-        for example, negatives in zip(split.examples, mined):
-            row = {"text_a": example.text_a, "text_b": example.text_b}
-            row["negatives"] = list(example.negatives) + negatives
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-    report = {"file": path, "rows": len(split.examples), "entries": len(entries), "texts": counts}
+    mined, counts = _mined(options, [read.sha256 for read in files], examples, entries)
+    targets = _written(options.output_dir, examples_of_files, mined)
+    report = {"file": path, "rows": len(examples), "entries": len(entries), "texts": counts}
+    report["more_train"] = [more.path for more in split.further]
     output_files.write_json(os.path.join(options.output_dir, REPORT), report)
-    prepared_training.name_files(options, task, data_dir, target, corpus)
+    prepared_training.name_files(options, task, data_dir, targets[0], corpus)
+    if split.further:
+        options["more_train"].value = [
+            "%s:%.12g" % (target, more.weight) for target, more in zip(targets[1:], split.further)
+        ]
     shown = ", ".join("%d %s" % (count, name) for name, count in counts.items() if count)
     return [
-        "negatives of %d rows among %d texts: %s; %s" % (len(mined), len(entries), shown, target)
+        "negatives of %d rows among %d texts: %s; %s"
+        % (len(mined), len(entries), shown, ", ".join(targets))
     ]
 
 
-def _mined(options, split, entries) -> Tuple[List[List[str]], Dict[str, int]]:
-    """The negatives of each row, and the counts."""
+def _written(folder, examples_of_files, mined) -> List[str]:
+    """Writes the rows of each file with what is mined for them, all files' in turn."""
+    targets, negatives_of_rows = [], iter(mined)
+    for number, examples in enumerate(examples_of_files, start=1):
+        name = MINED_FILE if number == 1 else MINED_FURTHER % number
+        targets.append(os.path.join(folder, name))
+        with output_files.atomic_write(targets[-1]) as stream:
+            for example in examples:
+                row = {"text_a": example.text_a, "text_b": example.text_b}
+                row["negatives"] = list(example.negatives) + next(negatives_of_rows)
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return targets
+
+
+def _mined(
+    options: Any, digests: Sequence[str], examples: Sequence[Any], entries: List[str]
+) -> Tuple[List[List[str]], Dict[str, int]]:
+    """The negatives of each row, and the counts; `digests`: of the files that the rows are of."""
     first, last = mining_flags.ranks(options)
     limits = negative_mining.Limits(
         options.mined_negatives,
@@ -79,9 +103,9 @@ def _mined(options, split, entries) -> Tuple[List[List[str]], Dict[str, int]]:
             model.similarity_column()  # a mistake is reported before anything is computed
             classify = model.similarities
             fingerprint = model.fingerprint_of()
-        key = json.dumps([split.sha256, entries, finder.fingerprint, fingerprint])
+        key = json.dumps([digests, entries, finder.fingerprint, fingerprint])
         miner = negative_mining.Miner(entries, finder, classify, limits, folder, key)
-        return miner.mine(split.examples)
+        return miner.mine(examples)
 
 
 def _finder(options, entries, folder, stack):

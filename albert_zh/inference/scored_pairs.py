@@ -1,5 +1,8 @@
 """The training file of a run whose pairs get a pair classifier's scores in place of labels.
 
+Of rows with wrong texts and --objective=margin_mse these are margins: the probability of the right
+text minus that of a wrong one.
+
 for line in prepare(options, kind, task, data_dir):
     say(line)  # options.train_file is OUTPUT_DIR/scored_pairs.jsonl then
 """
@@ -7,9 +10,10 @@ for line in prepare(options, kind, task, data_dir):
 import hashlib
 import json
 import os
-from typing import Any, List
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from albert_zh.common import files, output_files, storage
+from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import predictor, prepared_training
 from albert_zh.tasks import split_files
@@ -20,6 +24,7 @@ WORK_FOLDER = "scoring"
 PAIRS_AT_ONCE = 4096
 _BLOCK = "scores_%s_%d.json"  # of the work folder: key of pairs and classifier, first pair
 _DIGITS = 6
+Scores = Dict[Tuple[str, str], float]  # of pairs
 
 
 def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
@@ -39,19 +44,55 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     split = text_files.read_split(
         path, "train", "positives", options.encoding, options.skip_bad_rows
     )
-    pairs = list(dict.fromkeys((example.text_a, example.text_b) for example in split.examples))
-    scores = _scores(options, pairs)
+    has_margins = options.objective == "margin_mse"
+    if has_margins:
+        _check_wrong_texts(split)
+    pairs = _pairs(split.examples, has_margins)
+    scores = dict(zip(pairs, _scores(options, pairs)))
     target = os.path.join(options.output_dir, SCORED_FILE)
+    rows = _rows_of_margins(split.examples, scores) if has_margins else _rows_of_scores(scores)
     with output_files.atomic_write(target) as stream:
-        for (text_a, text_b), score in zip(pairs, scores):
-            row = {"text_a": text_a, "text_b": text_b, "score": score}
+        for row in rows:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     prepared_training.name_files(options, task, data_dir, target, kind.corpus_of(task, data_dir))
-    num_alike = sum(score > 0.5 for score in scores)
+    num_alike = sum(score > 0.5 for score in scores.values())
     return [
         "scores of %d pairs of %s by %s: %d above 0.5; %s"
         % (len(pairs), path, options.scoring_classifier_dir, num_alike, target)
     ]
+
+
+def _check_wrong_texts(split):
+    for example in split.examples:
+        if not example.negatives:
+            raise UserError(
+                "%s, line %s: it has no wrong text (third column), which --objective=margin_mse "
+                "needs: add one, or have --mine_negatives find some (with --objective=infonce and "
+                "without --do_train)" % (split.path, example.row_id)
+            )
+
+
+def _pairs(examples, with_negatives) -> List[Tuple[str, str]]:
+    """The pairs that are scored, each once."""
+    pairs: List[Tuple[str, str]] = []
+    for example in examples:
+        others = (example.text_b,) + (example.negatives if with_negatives else ())
+        pairs += [(example.text_a, other) for other in others]
+    return list(dict.fromkeys(pairs))
+
+
+def _rows_of_scores(scores: Scores) -> Iterator[Dict[str, Any]]:
+    for (text_a, text_b), score in scores.items():
+        yield {"text_a": text_a, "text_b": text_b, "score": score}
+
+
+def _rows_of_margins(examples: Sequence[Any], scores: Scores) -> Iterator[Dict[str, Any]]:
+    """A row for each wrong text."""
+    for example in examples:
+        text_a, text_b = example.text_a, example.text_b
+        for wrong in example.negatives:
+            margin = round(scores[text_a, text_b] - scores[text_a, wrong], _DIGITS)
+            yield {"text_a": text_a, "text_b": text_b, "negative": wrong, "margin": margin}
 
 
 def _scores(options, pairs):

@@ -8,13 +8,17 @@ import pytest
 
 from albert_zh.commands import run_sentence_embedding
 from albert_zh.common.errors import UserError
-from albert_zh.inference import scored_pairs
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.inference import mined_files, scored_pairs
 from albert_zh.inference.predictor import Predictor
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import sentence_vectors
+from albert_zh.tasks import datasets, registry
+from albert_zh.tasks.embedding import text_files
 import small_models
-from workspace import VOCABULARY
+from workspace import ROOT, VOCABULARY
 
+STARTER = os.path.join(ROOT, "albert_starter_zh")
 WORDS = VOCABULARY[5:25]
 
 
@@ -85,6 +89,45 @@ def test_negatives_are_mined_alone(model, data, tmp_path, way, capsys):
     assert mined_rows(tmp_path / "b") != rows
 
 
+def test_further_files_are_mined_as_well(data, tmp_path):
+    """What is right for a question in one file is no wrong text for it in the other."""
+    shared = "明天天气"
+    first = tmp_path / "a.tsv"
+    first.write_text("今天天气\t%s\n后天银行\t银行开户\n" % shared, encoding="utf-8")
+    second = tmp_path / "b.tsv"
+    second.write_text("今天天气\t银行卡\n开户银行\t天气明天\n", encoding="utf-8")
+    output = tmp_path / "out"
+    output.mkdir()
+    options = finetuning_flags.of_settings(
+        "sentence_embedding",
+        objective="infonce",
+        mine_negatives="lexical",
+        mined_negatives=2,
+        train_file=str(first),
+        more_train=["%s:0.5" % second],
+        output_dir=str(output),
+        bert_config_file=os.path.join(STARTER, "albert_config_tiny.json"),
+    )
+    kind = registry.get("sentence_retrieval")
+    task = datasets.get_task("sentences")
+    task = task._replace(head=kind.flags.head(options), files={"train": str(first)})
+    (line,) = mined_files.prepare(options, kind, task, os.curdir)
+    targets = [str(output / name) for name in ("mined_negatives.jsonl", "mined_negatives_2.jsonl")]
+    assert "negatives of 4 rows among 4 texts: 8 mined; " + ", ".join(targets) == line
+    assert options.train_file == targets[0] and options.more_train == [targets[1] + ":0.5"]
+    found = [text_files.read_split(path, "train", "positives").examples for path in targets]
+    rows = [[(e.text_a, e.text_b) for e in examples] for examples in found]
+    assert rows == [
+        [("今天天气", shared), ("后天银行", "银行开户")],
+        [("今天天气", "银行卡"), ("开户银行", "天气明天")],
+    ]
+    for examples in found:
+        assert [len(set(example.negatives)) for example in examples] == [2, 2]
+        assert set(examples[0].negatives) == {"银行开户", "天气明天"}  # of 今天天气
+    report = json.loads((output / "mined_negatives.json").read_text())
+    assert report["more_train"] == [str(second)] and report["rows"] == 4
+
+
 def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
     output = tmp_path / "out"
     arguments = [
@@ -141,8 +184,31 @@ def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, caps
 
     monkeypatch.setattr(Predictor, "similarities", computed_again)
     arguments += ["--do_train=true", "--train_batch_size=8", "--train_step=2"]
+    arguments.append("--whitening_width=4")  # of texts that have no scores before
     run(model, output, *arguments, train_file=data / "train.tsv")
     assert (output / "model.ckpt-2.index").exists()
+
+
+def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path):
+    """Of a row with two wrong texts two rows are made."""
+    lines = (data / "train.tsv").read_text("utf-8").splitlines()[:5]
+    cells = [line.split("\t") + ["明天再说", "今天天气"] for line in lines]
+    path = tmp_path / "train.tsv"
+    path.write_text("".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
+    arguments = ["--objective=margin_mse", "--scoring_classifier_dir=" + model]
+    run(model, tmp_path / "out", *arguments, train_file=path)
+    written = str(tmp_path / "out" / "scored_pairs.jsonl")
+    examples = text_files.read_split(written, "train", "margins").examples
+    expected = [(a, b, (wrong,)) for a, b, *negatives in cells for wrong in negatives]
+    assert [(e.text_a, e.text_b, e.negatives) for e in examples] == expected
+    with Predictor(model) as predictor:
+        right = predictor.similarities([(a, b) for a, b, _ in expected])
+        wrong = predictor.similarities([(a, negative) for a, _, (negative,) in expected])
+    np.testing.assert_allclose([e.margin for e in examples], right - wrong, atol=3e-6)
+    assert len({example.margin for example in examples}) == 10
+    with pytest.raises(UserError, match="train.tsv, line 1: it has no wrong text") as error:
+        run(model, tmp_path / "other", *arguments, train_file=data / "train.tsv")
+    assert "\n" not in str(error.value)
 
 
 def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path):
@@ -189,7 +255,10 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
         (["--mine_negatives=lexical", "--mining_most_probable=2"], "expected 0 to 1"),
         (["--mine_negatives=lexical", "--mining_classifier_dir=none"], "none: no such folder"),
         (["--mine_negatives=lexical", "--mining_model_dir=."], "need --mine_negatives=vectors"),
-        (["--mine_negatives=lexical", "--objective=cosent"], "cosent has no wrong texts"),
+        (
+            ["--mine_negatives=lexical", "--objective=cosent"],
+            "expected --objective=infonce or triplet, found cosent",
+        ),
         (["--scoring_classifier_dir=."], "infonce has no scores of pairs: expected cosent or"),
         (["--scoring_classifier_dir=none", "--objective=cosent"], "none: no such folder"),
         (["--whitening_width=4", "--init_checkpoint="], "needs a model: add --init_checkpoint"),

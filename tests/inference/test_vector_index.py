@@ -1,9 +1,12 @@
 """The nearest of many vectors, by numpy and by faiss: beside brute force."""
 
+import os
+
 import numpy as np
 import pytest
 
 from albert_zh.inference import vector_index
+from project_root import ROOT
 
 
 def unit_vectors(count, width, seed):
@@ -16,6 +19,26 @@ def recall(index, vectors, ids, queries, k=10, wanted=10):
     exact = ids[np.argsort(-(queries @ vectors.T), axis=1)[:, :k]]
     found = index.nearest(queries, wanted)
     return np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found)])
+
+
+@pytest.mark.parametrize(
+    "storage, form, of_class, attribute",
+    [
+        ("int8", "uint8", "downcast_index", "codes"),
+        ("binary", "ubinary", "downcast_IndexBinary", "xb"),
+    ],
+)
+def test_codes_are_those_of_sentence_transformers(storage, form, of_class, attribute):
+    """Of vectors that are added to an index, whose ranges are those of the first ones."""
+    faiss = pytest.importorskip("faiss")
+    golden = np.load(os.path.join(ROOT, "tests", "golden", "embedding", "quantization.npz"))
+    ranges, vectors = golden["calibration"], golden["vectors"]
+    assert (vectors < ranges.min(axis=0)).any()
+    index = vector_index.VectorIndex.build(ranges, np.arange(100), storage)
+    index.update(vectors, np.arange(100, 103))
+    flat = getattr(faiss, of_class)(index._index.index)
+    codes = faiss.vector_to_array(getattr(flat, attribute))
+    np.testing.assert_array_equal(codes.reshape(103, -1)[100:], golden[form])
 
 
 def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):

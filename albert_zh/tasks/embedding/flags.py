@@ -10,11 +10,12 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
 from albert_zh.model.config import AlbertConfig
 from albert_zh.tasks import kind_interface, task_forms
-from albert_zh.tasks.embedding import mining_flags
+from albert_zh.tasks.embedding import losses, mining_flags
 
 NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4
 DROPOUT_OF_VIEWS = 0.1
+MARGINS_OF_TRIPLET = {"cosine": 0.5, "euclidean": 5.0}  # by distance
 DEV_FORMATS = ("scored", "positives")
 SCORED, RETRIEVAL = "sentence_embedding", "sentence_retrieval"  # kinds, by what dev measures
 
@@ -26,12 +27,14 @@ class Objective(NamedTuple):
         data_format: of the training file, one of `text_files.FORMATS`.
         dev_format: the usual one of dev and test.
         is_of_batch: whether the loss compares rows of the batch with each other.
-        needs_negatives: whether each row has to have a wrong text.
+        takes_negatives: whether the wrong texts of a row are learnt of.
+        needs_negatives: whether each row has to have one.
     """
 
     data_format: str
     dev_format: str = "scored"
     is_of_batch: bool = False
+    takes_negatives: bool = False
     needs_negatives: bool = False
 
 
@@ -40,14 +43,16 @@ OBJECTIVES = {
     "softmax": Objective("scored"),
     "cosine": Objective("scored"),
     "contrastive": Objective("scored"),
-    "infonce": Objective("positives", "positives", is_of_batch=True),
+    "infonce": Objective("positives", "positives", is_of_batch=True, takes_negatives=True),
     "four_blocks": Objective("positives", "positives", is_of_batch=True),
-    "triplet": Objective("positives", "positives", needs_negatives=True),
+    "simbert": Objective("positives", "positives", is_of_batch=True),
+    "triplet": Objective("positives", "positives", takes_negatives=True, needs_negatives=True),
+    "margin_mse": Objective("margins", "positives", takes_negatives=True, needs_negatives=True),
     "simcse": Objective("texts", is_of_batch=True),
     "esimcse": Objective("texts", is_of_batch=True),
     "vectors": Objective("texts"),
 }
-SCORABLE = ("cosent", "cosine")  # scores may be any numbers
+SCORABLE = ("cosent", "cosine", "margin_mse")  # a pair classifier's scores may be learnt
 VIEWS = ("simcse", "esimcse")  # a text's positive is the text itself
 
 _TABLE = (
@@ -90,7 +95,7 @@ _TABLE = (
         "margin",
         None,
         "infonce: what is taken off the positive's cosine, by default 0; triplet, contrastive: the "
-        "distance that is wanted, by default 0.5.",
+        "distance that is wanted, by default 0.5, of --triplet_distance=euclidean 5.",
     ),
     ("boolean", "symmetric", False, "infonce: whether positives have to find their anchors, too."),
     (
@@ -124,7 +129,8 @@ _TABLE = (
         "scoring_classifier_dir",
         None,
         "cosent, cosine: folder of a pair classifier (run_classifier.py), whose probabilities are "
-        "the scores of the training file's pairs; labels that it may have are not used.",
+        "the scores of the training file's pairs; labels that it may have are not used. "
+        "margin_mse: its probability of the right text minus that of the wrong one is the margin.",
     ),
     (
         "integer",
@@ -152,8 +158,15 @@ _ENUMS = (
         "cosent",
         list(OBJECTIVES),
         "The loss. Scored or labelled pairs: cosent, softmax, cosine, contrastive; pairs of texts "
-        "that mean the same, with or without wrong ones: infonce, four_blocks, triplet; texts "
-        "alone: simcse, esimcse; texts with a teacher's vectors: vectors.",
+        "that mean the same, with or without wrong ones: infonce, four_blocks, simbert, "
+        "triplet; with a teacher's margins: margin_mse; texts alone: simcse, esimcse; texts with a "
+        "teacher's vectors: vectors.",
+    ),
+    (
+        "triplet_distance",
+        "cosine",
+        list(losses.DISTANCES),
+        "triplet: 1 - cosine, or the Euclidean distance of vectors before they are made 1 long.",
     ),
     ("pooling", "mean", list(sentence_vectors.POOLINGS), "How tokens become a sentence."),
     (
@@ -167,11 +180,13 @@ _ENUMS = (
 # What a model is: a run that goes on must have the same.
 _FIXED = (
     "objective pooling normalize width matryoshka projection_width cosine_temperature margin "
-    "symmetric own_negative_weight dropout more_train dev_format"
+    "triplet_distance symmetric own_negative_weight dropout more_train dev_format"
 ).split()
 _OF_ONE_LAYER = ("cls", "mean", "second_to_last")  # poolings that are linear in one layer's output
 _INPUT_FILES = "train_file dev_file predict_file corpus_file teacher_vectors whitening_file".split()
-_OF_LOSS = "cosine_temperature margin symmetric own_negative_weight batch_in_memory".split()
+_OF_LOSS = (
+    "cosine_temperature margin triplet_distance symmetric own_negative_weight batch_in_memory"
+).split()
 
 
 class EmbeddingFlags(kind_interface.KindFlags):
@@ -222,7 +237,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
     def head(self, options: Any) -> Dict[str, Any]:
         head: Dict[str, Any] = {name: options[name].value for name in _OF_LOSS}
         if head["margin"] is None:
-            head["margin"] = 0.5 if options.objective in ("triplet", "contrastive") else 0.0
+            head["margin"] = _usual_margin(options)
         full = options.projection_width or _config(options).hidden_size
         widths = matryoshka_widths(options)
         dropout = options.dropout
@@ -233,6 +248,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
             loss=options.objective,
             dropout=dropout,
             corpus=options.corpus_file,
+            more_train=list(options.more_train or ()),
             dev_format=dev_format(options),
             pooling=options.pooling,
             normalize=options.normalize,
@@ -283,6 +299,12 @@ def _config(options):
     with warnings.catch_warnings():  # they are logged where the run reads its config
         warnings.simplefilter("ignore")
         return AlbertConfig.from_json_file(options.bert_config_file)
+
+
+def _usual_margin(options):
+    if options.objective == "triplet":
+        return MARGINS_OF_TRIPLET[options.triplet_distance]
+    return 0.5 if options.objective == "contrastive" else 0.0
 
 
 def _width_flag(options):

@@ -69,10 +69,7 @@ class SentenceEmbedding(task_type.TaskType):
         return dict(super().notes(task, settings), compares_sentences=False)
 
     def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
-        objective = OBJECTIVES[task.head["loss"]]
-        further = [more.split for more in mixing.further_files(options, objective.data_format)]
-        head = training_rows.head_of_files(train, further, task.head, objective)
-        return settings._replace(head=head)
+        return settings._replace(head=task.head)
 
     # Data
 
@@ -84,7 +81,11 @@ class SentenceEmbedding(task_type.TaskType):
         data_format = objective.data_format if split == "train" else task.head["dev_format"]
         read = text_files.read_split(path, split, data_format, encoding, skip_bad_rows)
         notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
-        if split == "train" or not self.is_retrieval:
+        if split == "train":
+            more = task.head["more_train"]
+            further = mixing.further_files(more, data_format, encoding, skip_bad_rows)
+            return read._replace(notes=notes, further=further)
+        if not self.is_retrieval:
             return read._replace(notes=notes)
         corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(path)
         if corpus is None:
@@ -101,7 +102,10 @@ class SentenceEmbedding(task_type.TaskType):
         return task.head["corpus"] or split_files.file_of_split(data_dir, CORPUS)[0]
 
     def with_labels(self, task: Any, train: Any) -> Any:
-        head = training_rows.head_of_file(train, task.head, OBJECTIVES[task.head["loss"]])
+        objective = OBJECTIVES[task.head["loss"]]
+        head = training_rows.head_of_file(train, task.head, objective)
+        further = [more.split for more in train.further]
+        head = training_rows.head_of_files(train, further, head, objective)
         return task._replace(columns=("text_a", "text_b"), header=(), labels=(), head=head)
 
     def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
@@ -112,11 +116,9 @@ class SentenceEmbedding(task_type.TaskType):
         return kind_interface.StreamedFile(read.notes, records)
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
-        objective = OBJECTIVES[options.objective]
-        mixed, changes = mixing.training_split(
-            split, options, objective.data_format, _teacher_width(self.flags.head(options))
-        )
-        training_rows.check_groups(mixed, options.objective, objective)
+        width = _teacher_width(self.flags.head(options))
+        mixed, changes = mixing.training_split(split, options, width)
+        training_rows.check_groups(mixed, options.objective, OBJECTIVES[options.objective])
         return mixed, changes
 
     # Features
@@ -280,7 +282,9 @@ def _num_texts(head):
 
 
 def _target(example, head):
-    """What a row's loss takes as its score: from 0 to 1, or the number of its class."""
+    """What a row's loss takes as its score: from 0 to 1, a margin, or the number of its class."""
+    if head["loss"] == "margin_mse":
+        return getattr(example, "margin", 0.0)
     classes = head.get(training_rows.CLASSES, ())
     if example.label in classes:
         return float(classes.index(example.label))

@@ -22,12 +22,25 @@ def normalized(vectors: tf.Tensor) -> tf.Tensor:
 
 def pair_cosines(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Cosines of rows, [B, W] and [B, W] -> [B]."""
-    return tf.reduce_sum(normalized(a) * normalized(b), axis=-1)
+    return _dot_products(normalized(a), normalized(b))
 
 
 def all_cosines(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Cosines of each with each, [B, W] and [C, W] -> [B, C]."""
-    return tf.matmul(normalized(a), normalized(b), transpose_b=True)
+    return _all_dot_products(normalized(a), normalized(b))
+
+
+def _dot_products(a, b):
+    return tf.reduce_sum(a * b, axis=-1)
+
+
+def _all_dot_products(a, b):
+    return tf.matmul(a, b, transpose_b=True)
+
+
+# How alike vectors are, by name: functions of rows -> [B], and of each with each -> [B, C].
+_SIMILARITIES = {"cosine": pair_cosines, "dot": _dot_products}
+_ALL_SIMILARITIES = {"cosine": all_cosines, "dot": _all_dot_products}
 
 
 # Scored and labelled pairs
@@ -81,7 +94,7 @@ def contrastive(a: tf.Tensor, b: tf.Tensor, labels: tf.Tensor, margin: float = 0
 
     Source: Hadsell et al. 2006.
     """
-    distances, labels = 1.0 - pair_cosines(a, b), tf.cast(labels, a.dtype)
+    distances, labels = _cosine_distances(a, b), tf.cast(labels, a.dtype)
     apart = tf.square(tf.nn.relu(margin - distances))
     return 0.5 * tf.reduce_mean(labels * tf.square(distances) + (1.0 - labels) * apart)
 
@@ -99,34 +112,36 @@ def infonce(
     is_symmetric: bool = False,
     own_negative_weight: float = 0.0,
     negative_ids: Optional[tf.Tensor] = None,
+    similarity: str = "cosine",
 ) -> tf.Tensor:
     """InfoNCE: each anchor's positive against all other candidates of the batch.
 
     Candidates are all positives, then all first negatives, then all second ones. Mean cross
-    entropy of scale * (cosine - margin of the own positive).
+    entropy of scale * (similarity - margin of the own positive).
 
     Args:
         anchors, positives: float [B, W].
         negatives: list of float [B, W].
         scale: float, 1 / temperature.
-        margin: float, taken off the positive's cosine (Yang et al. 2019).
+        margin: float, taken off the positive's similarity (Yang et al. 2019).
         ids: int [B], equal for rows whose positives are right for one another's anchors: between
             such rows positives are no negatives.
         is_symmetric: whether positives are to find their anchors as well; the mean of both.
         own_negative_weight: float, added to the logits of a row's own negatives (Gao et al. 2021).
         negative_ids: int [B, N], the id of each negative; it is none for the anchors of other rows
             with that id. None: each is a negative for all.
+        similarity: "cosine" or "dot".
     """
-    num_rows = tf.shape(anchors)[0]
-    own = tf.eye(num_rows, dtype=anchors.dtype)  # [B, B]
-    cosines = all_cosines(anchors, positives)  # [B, B]
-    logits = _without_duplicates(scale * (cosines - margin * own), ids, ids)
+    compare = _ALL_SIMILARITIES[similarity]
+    own = tf.eye(tf.shape(anchors)[0], dtype=anchors.dtype)  # [B, B]
+    similarities = compare(anchors, positives)  # [B, B]
+    logits = _without_duplicates(scale * (similarities - margin * own), ids, ids)
     ids_of_columns = [None] * len(negatives)
     if negative_ids is not None:
         ids_of_columns = tf.unstack(negative_ids, num=len(negatives), axis=1)
     of_negatives = []
     for vectors, column_ids in zip(negatives, ids_of_columns):
-        block = scale * all_cosines(anchors, vectors) + own_negative_weight * own  # [B, B]
+        block = scale * compare(anchors, vectors) + own_negative_weight * own  # [B, B]
         of_negatives.append(_without_duplicates(block, ids, column_ids))
     loss = _cross_entropy_of_diagonal(tf.concat([logits] + of_negatives, axis=1))
     if not is_symmetric:
@@ -160,11 +175,52 @@ def _own_cosines(vectors, scale):
     return scale * all_cosines(vectors, vectors)
 
 
-def triplet(
-    anchors: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor, margin: float = 0.5
+def infonce_of_both_views(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    scale: float = 20.0,
+    ids: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
-    """Mean of max(0, d(a, p) - d(a, n) + margin), d = 1 - cosine."""
-    difference = pair_cosines(anchors, negatives) - pair_cosines(anchors, positives)
+    """SimBERT's InfoNCE: each of the 2 B texts finds its partner among all others.
+
+    Args:
+        anchors, positives: float [B, W].
+        scale: float, 1 / temperature.
+        ids: int [B], equal for rows whose texts are right for one another: such texts are no
+            negatives. None: all rows differ.
+
+    Source: Su, "SimBERT", 2020.
+    """
+    texts = tf.concat([anchors, positives], axis=0)  # [2 B, W]
+    partners = tf.concat([positives, anchors], axis=0)
+    row_ids = tf.range(tf.shape(anchors)[0]) if ids is None else ids
+    both = tf.concat([row_ids, row_ids], axis=0)  # a text has the id of its partner: is left out
+    return _cross_entropy_of_diagonal(
+        _without_duplicates(scale * all_cosines(texts, partners), both, both)
+    )
+
+
+def _cosine_distances(a, b):
+    return 1.0 - pair_cosines(a, b)
+
+
+def _euclidean_distances(a, b):
+    return tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(a - b), axis=-1), _TINY))
+
+
+DISTANCES = {"cosine": _cosine_distances, "euclidean": _euclidean_distances}  # of rows -> [B]
+
+
+def triplet(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    negatives: tf.Tensor,
+    margin: float = 0.5,
+    distance: str = "cosine",
+) -> tf.Tensor:
+    """Mean of max(0, d(a, p) - d(a, n) + margin) of a distance d, one of `DISTANCES`."""
+    of_rows = DISTANCES[distance]
+    difference = of_rows(anchors, positives) - of_rows(anchors, negatives)
     return tf.reduce_mean(tf.nn.relu(difference + margin))
 
 
@@ -174,6 +230,27 @@ def triplet(
 def vector_distillation(vectors: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     """Mean squared difference of all elements from a teacher's vectors, [B, W] and [B, W]."""
     return tf.reduce_mean(tf.square(vectors - tf.cast(teacher, vectors.dtype)))
+
+
+def margin_regression(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    negatives: tf.Tensor,
+    margins: tf.Tensor,
+    similarity: str = "cosine",
+) -> tf.Tensor:
+    """Margin MSE: how much more alike a positive is than a negative, as a teacher says.
+
+    Args:
+        anchors, positives, negatives: float [B, W].
+        margins: float [B], the teacher's similarity of the positive minus that of the negative.
+        similarity: "cosine" or "dot".
+
+    Source: Hofstaetter et al. 2020.
+    """
+    compare = _SIMILARITIES[similarity]
+    found = compare(anchors, positives) - compare(anchors, negatives)
+    return tf.reduce_mean(tf.square(found - tf.cast(margins, found.dtype)))
 
 
 def matryoshka(

@@ -53,8 +53,8 @@ _TABLE = (
 NAMES = tuple(row[1] for row in _TABLE)
 _FINDS = (
     "infonce, triplet: finds wrong texts for each row before training, among the right texts of "
+    "all training files and the entries of the corpus: by wording (BM25) or by vectors."
 )
-_FINDS += "the file and the entries of the corpus: by wording (BM25) or by vectors."
 
 
 def define(options: Any) -> None:
@@ -87,8 +87,8 @@ def check(options: Any) -> None:
         return
     if options.objective not in OBJECTIVES:
         raise UserError(
-            "--mine_negatives: --objective=%s has no wrong texts: expected %s"
-            % (options.objective, " or ".join(OBJECTIVES))
+            "--mine_negatives: expected --objective=%s, found %s: without --do_train it writes a "
+            "file, which may be trained on otherwise" % (" or ".join(OBJECTIVES), options.objective)
         )
     first, last = ranks(options)
     if not 1 <= options.mined_negatives <= last - first + 1:

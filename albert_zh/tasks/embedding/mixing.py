@@ -2,7 +2,7 @@
 
 import math
 import random
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.embedding import groups, text_files
@@ -14,7 +14,7 @@ class FurtherFile(NamedTuple):
     Fields:
         path: the file.
         weight: how often each of its rows occurs in an epoch.
-        split: `input_examples.Split`.
+        split: `text_files.EmbeddingSplit`.
     """
 
     path: str
@@ -22,15 +22,12 @@ class FurtherFile(NamedTuple):
     split: Any
 
 
-def training_split(
-    split: Any, options: Any, data_format: str, teacher_width: int
-) -> Tuple[Any, Dict[str, Any]]:
+def training_split(split: Any, options: Any, teacher_width: int) -> Tuple[Any, Dict[str, Any]]:
     """A training file's rows with those of --more_train and the vectors of --teacher_vectors.
 
     Args:
-        split: `input_examples.Split`.
+        split: `text_files.EmbeddingSplit`.
         options: the flags.
-        data_format: one of `text_files.FORMATS`.
         teacher_width: values that a teacher's vectors have to have.
 
     Returns:
@@ -43,27 +40,35 @@ def training_split(
     if options.teacher_vectors:
         examples, digest = _with_teacher(split, options, teacher_width)
         changes["teacher_vectors"] = digest
-    further = further_files(options, data_format)
-    if further:
-        files = groups.of_files([examples] + [more.split.examples for more in further])
+    if split.further:
+        files = groups.of_files([examples] + [more.split.examples for more in split.further])
         examples = files[0]
-        for more, rows in zip(further, files[1:]):
+        for more, rows in zip(split.further, files[1:]):
             examples += _taken(more, rows, options.seed)
             changes["more_train " + more.path] = [more.split.sha256, more.weight]
-    return split._replace(examples=examples), changes
+    return split._replace(examples=examples, further=()), changes
 
 
-def further_files(options: Any, data_format: str) -> List[FurtherFile]:
-    """The files of --more_train; raises `UserError` for those that do not fit."""
+def further_files(
+    given: Sequence[str], data_format: str, encoding: str, skip_bad_rows: bool
+) -> List[FurtherFile]:
+    """Reads the files of --more_train.
+
+    Args:
+        given: FILE:WEIGHT of each.
+        data_format: one of `text_files.FORMATS`.
+        encoding, skip_bad_rows: as of `text_files.read_split`.
+
+    Raises:
+        UserError: for files that do not fit.
+    """
     return [
         FurtherFile(
             path,
             weight,
-            text_files.read_split(
-                path, "train", data_format, options.encoding, options.skip_bad_rows
-            ),
+            text_files.read_split(path, "train", data_format, encoding, skip_bad_rows),
         )
-        for path, weight in weighted_files(options.more_train or ())
+        for path, weight in weighted_files(given)
     ]
 
 

@@ -68,6 +68,11 @@ def _four_blocks(texts, features, head):
     return losses.infonce_of_four_blocks(texts[0], texts[1], scale, features[GROUP])
 
 
+def _simbert(texts, features, head):
+    scale = 1.0 / head["cosine_temperature"]
+    return losses.infonce_of_both_views(texts[0], texts[1], scale, features[GROUP])
+
+
 _LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
     "cosent": _cosent,
     "softmax": _softmax,
@@ -79,8 +84,12 @@ _LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
     ),
     "infonce": _infonce,
     "four_blocks": _four_blocks,
+    "simbert": _simbert,
     "triplet": lambda texts, features, head: losses.triplet(
-        texts[0], texts[1], texts[2], head["margin"]
+        texts[0], texts[1], texts[2], head["margin"], head["triplet_distance"]
+    ),
+    "margin_mse": lambda texts, features, head: losses.margin_regression(
+        texts[0], texts[1], texts[2], features[SCORE]
     ),
     "simcse": _infonce,
     "esimcse": _infonce,

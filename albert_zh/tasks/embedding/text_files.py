@@ -3,20 +3,22 @@
     split = read_split("faq/train.tsv", "train", "positives")
 
 Formats: `scored` (two texts and a number), `positives` (a text, one that is right for it, and any
-number that are not; a FAQ file `question<TAB>entry` is one), `texts` (one a line). Tables are
+number that are not; a FAQ file `question<TAB>entry` is one), `margins` (a text, one that is right
+for it, one that is not, and how much more alike the right one is), `texts` (one a line). Tables are
 tab-separated, .csv or JSON lines; keys and headers are those of the usual collections.
 """
 
+import collections
 import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import input_examples, task_forms
 from albert_zh.tasks import rows as row_files
+from albert_zh.tasks import task_forms
 from albert_zh.tasks.embedding import groups, retrieval_files
 
-FORMATS = ("scored", "positives", "texts")
+FORMATS = ("scored", "positives", "margins", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
 _KEYS = {
@@ -25,7 +27,11 @@ _KEYS = {
     + ["positive", "positives", "pos", "entry", "entailment", "answer", "标准问"],
     "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
     "score": task_forms.KEYS["label"] + ["similarity"],
+    "margin": ["margin"] + task_forms.KEYS["label"],
 }
+_USUAL_COLUMNS = {"text_a": 0, "text_b": 1, "score": 2, "negatives": 2}  # without a header
+_COLUMNS_OF_MARGINS = {"text_a": 0, "text_b": 1, "negatives": 2, "margin": 3}
+_LARGEST_MARGIN = 2.0  # difference of two cosines
 
 
 class EmbeddingExample(NamedTuple):
@@ -43,6 +49,7 @@ class EmbeddingExample(NamedTuple):
         negative_groups: of each negative the group that it is right for, or `groups.NO_GROUP`.
         is_entry: whether it is an entry of the corpus that is searched, and no row.
         teacher: vector of a teacher for text_a, or ().
+        margin: how much more alike text_b is than the negative, as a teacher says.
     """
 
     guid: str
@@ -56,11 +63,24 @@ class EmbeddingExample(NamedTuple):
     negative_groups: Tuple[int, ...] = ()
     is_entry: bool = False
     teacher: Tuple[float, ...] = ()
+    margin: float = 0.0
+
+
+EmbeddingSplit = collections.namedtuple(
+    "EmbeddingSplit",
+    "name path examples has_labels notes columns header sha256 names further",
+    defaults=((),),
+)
+EmbeddingSplit.__doc__ = """A `input_examples.Split` of `EmbeddingExample`s.
+
+Fields beside those of `Split`:
+    further: list of `mixing.FurtherFile` that are trained on as well.
+"""
 
 
 def read_split(
     path: str, name: str, data_format: str, encoding: str = "utf-8", skip_bad_rows: bool = False
-) -> input_examples.Split:
+) -> EmbeddingSplit:
     """Reads a file.
 
     Args:
@@ -71,7 +91,7 @@ def read_split(
         skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
 
     Returns:
-        `input_examples.Split` of `EmbeddingExample`.
+        `EmbeddingSplit`.
 
     Raises:
         UserError: if the file is missing, empty or does not fit; names the line.
@@ -92,7 +112,7 @@ def read_split(
     notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
     examples = groups.of_file(_with_targets(named))
-    return input_examples.Split(name, path, examples, True, notes, (), (), table.sha256())
+    return EmbeddingSplit(name, path, examples, True, notes, (), (), table.sha256(), {})
 
 
 def _examples_of_rows(filled, data_format):
@@ -111,13 +131,15 @@ def _examples_of_rows(filled, data_format):
 _EXPECTED = {
     "scored": "rows of text<tab>text<tab>number",
     "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
+    "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "
+    "--scoring_classifier_dir makes them",
     "texts": "a text a line",
 }
 
 
 def _columns(rows, data_format):
     """({column: index or None}, rows without the header) of a table; of JSON no columns."""
-    usual = {"text_a": 0, "text_b": 1, "score": 2, "negatives": 2}
+    usual = _COLUMNS_OF_MARGINS if data_format == "margins" else _USUAL_COLUMNS
     first = rows[0]
     if data_format == "texts" or isinstance(first.cells, dict):
         return usual, rows
@@ -154,8 +176,8 @@ def _of_record(record):
     for column, keys in _KEYS.items():
         for key in keys:
             if key in record and column not in texts:
-                content = record[key]
-                texts[column] = content if isinstance(content, list) else [content]
+                content = record[key] if isinstance(record[key], list) else [record[key]]
+                texts[column] = [value for value in content if value is not None]
     return texts
 
 
@@ -163,7 +185,8 @@ def _of_cells(cells, columns, data_format):
     texts = {}
     for column, index in columns.items():
         if index < len(cells):
-            texts[column] = cells[index:] if column == "negatives" else [cells[index]]
+            is_last = column == "negatives" and data_format == "positives"
+            texts[column] = cells[index:] if is_last else [cells[index]]
     if data_format == "scored":
         texts.pop("negatives", None)
     return texts
@@ -171,42 +194,70 @@ def _of_cells(cells, columns, data_format):
 
 def _of_texts(texts, data_format, line):
     """Examples of {column: list of texts}."""
-    anchor = _text(texts.get("text_a", [""])[0], "first")
+    anchor = _text(_first(texts, "text_a"), "first")
     if data_format == "texts":
         return [EmbeddingExample("", anchor, "", None, line)]
-    others = [_text(other, "second") for other in texts.get("text_b", [""])]
+    others = [_text(other, "second") for other in texts.get("text_b") or [""]]
     if data_format == "scored":
-        score = _score(texts.get("score", [None])[0])
+        score = _score(texts)
         return [EmbeddingExample("", anchor, other, score, line) for other in others]
-    negatives = tuple(text.strip() for text in texts.get("negatives", ()) if text.strip())
-    return [EmbeddingExample("", anchor, other, 1.0, line, negatives) for other in others]
+    wrong = [text for text in texts.get("negatives", ()) if str(text).strip()]
+    negatives = tuple(_text(text, "wrong") for text in wrong)
+    margin = _margin(texts, negatives) if data_format == "margins" else 0.0
+    return [
+        EmbeddingExample("", anchor, other, 1.0, line, negatives, margin=margin) for other in others
+    ]
 
 
 def _text(text, which):
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text or "", str):
+        raise ValueError("the %s text is no text: %s" % (which, validation.shown(text)))
+    if not (text or "").strip():
         raise ValueError("the %s text is empty" % which)
     return text.strip().lstrip("\ufeff")
 
 
-def _score(cell):
+def _first(texts, column):
+    """The first value of a column; None where there is none."""
+    return (texts.get(column) or [None])[0]
+
+
+def _score(texts):
+    name = str(_first(texts, "score")).strip()
+    return NAMED_SCORES[name] if name in NAMED_SCORES else _number(texts, "score")
+
+
+def _margin(texts, negatives):
+    if len(negatives) != 1:
+        raise ValueError("it has %d wrong texts, expected one" % len(negatives))
+    margin = _number(texts, "margin")
+    if abs(margin) > _LARGEST_MARGIN:
+        raise ValueError(
+            "the margin %g is no difference of cosines, which is -2 to 2: scale the teacher's "
+            "scores to 0 to 1" % margin
+        )
+    return margin
+
+
+def _number(texts, name):
+    """The number that a row has as its score or margin."""
+    cell = _first(texts, name)
     if cell is None:
-        raise ValueError("it has no score")
-    if str(cell).strip() in NAMED_SCORES:
-        return NAMED_SCORES[str(cell).strip()]
+        raise ValueError("it has no %s" % name)
     try:
-        score = float(cell)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise ValueError("the score %s is no number" % validation.shown(cell))
-    return score
+        number = float(cell)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("the %s %s is no number" % (name, validation.shown(cell)))
+    return number
 
 
 def _once(examples: Sequence[EmbeddingExample]) -> Tuple[List[EmbeddingExample], int]:
     """(the examples without those that occur again, how many those are)."""
     first: Dict[Any, EmbeddingExample] = {}
     for example in examples:
-        key = (example.text_a, example.text_b, example.label, example.negatives)
+        key = (example.text_a, example.text_b, example.label, example.negatives, example.margin)
         first.setdefault(key, example)
     return list(first.values()), len(examples) - len(first)
 

@@ -23,13 +23,15 @@ def head_of_file(split: Any, head: Head, objective: Any) -> Head:
         objective: `flags.Objective`.
 
     Returns:
-        the head with `NUM_NEGATIVES`, int, and `CLASSES`, list of the labels that softmax predicts
-        in the order of their outputs; [] of other objectives.
+        the head with `NUM_NEGATIVES`, int, 0 where the objective takes none, and `CLASSES`, list of
+        the labels that softmax predicts in the order of their outputs; [] of other objectives.
 
     Raises:
         UserError: if some rows have negatives and some do not, or nothing is learnt of the rows.
     """
-    counts = {len(example.negatives) for example in split.examples}
+    counts = {0}
+    if objective.takes_negatives:
+        counts = {len(example.negatives) for example in split.examples}
     if len(counts) > 1 and 0 in counts:
         raise UserError(
             "%s: some rows have wrong texts (third column) and some do not: give each row one, "

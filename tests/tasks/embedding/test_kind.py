@@ -16,6 +16,7 @@ from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import checkpoint_values, sentence_vectors
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.embedding import losses, objectives, text_files
+from albert_zh.tasks.embedding.flags import OBJECTIVES
 from albert_zh.text import tokenization
 from workspace import CONFIG, VOCABULARY
 
@@ -227,12 +228,13 @@ def test_records_say_for_which_rows_negatives_are_right(folder, tmp_path):
         ("softmax", ["-1", "1", "1e9"], [0, 1, 2]),
         ("softmax", ["neutral", "5", "3"], [0, 2, 1]),
         ("cosine", ["-1", "1", "3"], [0, 0.5, 1]),
+        ("margin_mse", ["银行\t-0.5", "银行\t1.5"], [-0.5, 1.5]),
     ],
 )
 def test_scores_of_records(folder, tmp_path, loss, scores, expected):
     path = tmp_path / "train.tsv"
     path.write_text("".join("今天\t天气\t%s\n" % score for score in scores), encoding="utf-8")
-    split = text_files.read_split(str(path), "train", "scored")
+    split = text_files.read_split(str(path), "train", OBJECTIVES[loss].data_format)
     kind = registry.get("sentence_embedding")
     task = datasets.get_task("sentences")._replace(objective=kind.name, head={"loss": loss})
     task = kind.with_labels(task, split)
@@ -246,6 +248,48 @@ def test_metrics_of_another_file_are_refused(settings):
         finetuning.run(**dict(settings, best_metric="spearman"))
     options = finetuning_flags.of_settings(FAMILY, dev_format="positives", objective="cosent")
     assert options.dev_format == "positives"
+
+
+def loss_of_flags(arrays, groups, **given):
+    """The loss of a batch by the head that flags make."""
+    options = finetuning_flags.of_settings(FAMILY, **given)
+    head = registry.get("sentence_retrieval").flags.head(options)
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = {"score": tf.ones([4]), "group": tf.constant(groups)}
+        vectors = tf.stack([tf.constant(array) for array in arrays], axis=1)
+        return session.run(objectives.batch_loss(vectors, features, head))
+
+
+def test_flags_choose_the_losses_of_positives(folder):
+    """Computed by NumPy, of vectors that are not 1 long."""
+    arrays = np.random.RandomState(1).normal(size=(3, 4, 16)).astype(np.float32)
+    given = {"bert_config_file": str(folder / "config.json"), "objective": "triplet"}
+    a, p, n = arrays
+    cosines = [
+        np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        for b in (p, n)
+    ]
+    apart = [np.linalg.norm(a - b, axis=1) for b in (p, n)]
+    for more, expected in (
+        ({}, np.maximum(0, cosines[1] - cosines[0] + 0.5)),
+        ({"triplet_distance": "euclidean"}, np.maximum(0, apart[0] - apart[1] + 5)),
+        (
+            {"triplet_distance": "euclidean", "margin": 0.25},
+            np.maximum(0, apart[0] - apart[1] + 0.25),
+        ),
+    ):
+        found = loss_of_flags(arrays, [0, 1, 2, 3], **dict(given, **more))
+        assert found == pytest.approx(expected.mean(), abs=1e-5)
+    given["objective"] = "margin_mse"
+    expected = np.square(cosines[0] - cosines[1] - 1).mean()  # all margins are 1
+    assert loss_of_flags(arrays, [0, 1, 2, 3], **given) == pytest.approx(expected, abs=1e-5)
+    given.update(objective="simbert", cosine_temperature=0.5)
+    texts = np.concatenate([a, p]) / np.linalg.norm(np.concatenate([a, p]), axis=1)[:, None]
+    logits = np.exp(texts @ texts.T / 0.5)
+    logits[np.equal.outer([0, 1, 0, 2] * 2, [0, 1, 0, 2] * 2)] = 0
+    partners = np.exp(np.sum(texts * np.roll(texts, 4, axis=0), axis=1) / 0.5)
+    expected = np.mean(np.log(logits.sum(axis=1) + partners) - np.log(partners))
+    assert loss_of_flags(arrays, [0, 1, 0, 2], **given) == pytest.approx(expected, abs=1e-5)
 
 
 def test_replicas_gather_vectors_with_their_gradients():

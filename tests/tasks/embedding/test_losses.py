@@ -50,7 +50,9 @@ CASES = {
         A,
         P,
     ),
+    "infonce_dot_scale_1": (functools.partial(infonce, scale=1.0, similarity="dot"), A, P),
     "infonce_all_four_blocks": (losses.infonce_of_four_blocks, A, P),
+    "simcse_2b_by_2b": (losses.infonce_of_both_views, A, P),
     "simcse_supervised_hard_weight_0.7": (
         functools.partial(infonce, own_negative_weight=0.7),
         A,
@@ -69,6 +71,12 @@ CASES = {
     ),
     "sbert_cosine_mse_binary": (with_labels(losses.cosine_regression, "labels_binary"), A, P),
     "triplet_cosine_margin_0.5": (losses.triplet, A, P, N[0]),
+    "triplet_euclidean_margin_5": (
+        functools.partial(losses.triplet, margin=5.0, distance="euclidean"),
+        A,
+        P,
+        N[0],
+    ),
     "contrastive_cosine_margin_0.5": (with_labels(losses.contrastive, "labels_binary"), A, P),
     "matryoshka_infonce": (functools.partial(matryoshka, infonce), A, P),
     "matryoshka_cosent_sts": (functools.partial(matryoshka, COSENT), A, P),
@@ -77,6 +85,12 @@ CASES = {
         with_labels(losses.cosine_regression, "teacher_pair_cosines"),
         A,
         P,
+    ),
+    "margin_mse_dot": (
+        lambda a, p, n: losses.margin_regression(a, p, n, constant("labels_sts"), "dot"),
+        A,
+        P,
+        N[0],
     ),
 }
 
@@ -130,6 +144,36 @@ def test_a_negative_that_is_right_for_another_row_is_no_candidate_for_it(own_neg
             )
         )
     assert found == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_texts_of_a_group_are_no_negatives_in_either_view():
+    """Computed by NumPy; rows 0 and 2 belong together."""
+    groups = [0, 1, 0, 2, 3, 4] * 2
+    texts = np.concatenate([GOLDEN[A], GOLDEN[P]])
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    logits = 20.0 * texts @ texts.T
+    expected = []
+    for i, row in enumerate(logits):
+        partner = (i + 6) % 12
+        kept = [j for j in range(12) if groups[j] != groups[i] or j == partner]
+        expected.append(np.log(np.exp(row[kept]).sum()) - row[partner])
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = session.run(
+            losses.infonce_of_both_views(constant(A), constant(P), ids=tf.constant(groups[:6]))
+        )
+    assert found == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_equal_texts_have_a_distance_of_0_and_a_finite_gradient():
+    with tf.Graph().as_default(), tf.Session() as session:
+        a, n = constant(A), constant(N[0])
+        loss = losses.triplet(a, tf.identity(a), n, 100.0, "euclidean")
+        found, gradient, of_anchors = session.run([loss] + tf.gradients(loss, [n, a]))
+    apart = GOLDEN[N[0]] - GOLDEN[A]
+    lengths = np.linalg.norm(apart, axis=1, keepdims=True)
+    assert found == pytest.approx(100.0 - lengths.mean(), abs=1e-9)
+    np.testing.assert_allclose(gradient, -apart / lengths / 6, atol=1e-9)
+    np.testing.assert_allclose(of_anchors, -gradient, atol=1e-9)
 
 
 def test_one_row_and_equal_labels_have_no_loss():

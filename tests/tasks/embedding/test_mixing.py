@@ -1,13 +1,17 @@
 """Training files that are mixed: their groups, scores, negatives and teachers' vectors."""
 
+import os
 import types
 
 import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.embedding import groups, mixing, text_files, training_rows
 from albert_zh.tasks.embedding.flags import OBJECTIVES
+from project_root import ROOT
 
 
 @pytest.fixture(name="read")
@@ -21,12 +25,9 @@ def read_fixture(tmp_path):
     return read
 
 
-def options(more=(), **values):
+def options(**values):
     usual = {
-        "more_train": more,
         "teacher_vectors": None,
-        "encoding": "utf-8",
-        "skip_bad_rows": False,
         "seed": 1,
         "width": None,
         "matryoshka": None,
@@ -41,6 +42,10 @@ def options(more=(), **values):
             return self[name].value
 
     return Options(given)
+
+
+def with_further(split, *given, data_format="positives"):
+    return split._replace(further=mixing.further_files(given, data_format, "utf-8", False))
 
 
 def head_of(loss, split, *further):
@@ -58,8 +63,8 @@ def test_rows_of_all_files_have_common_groups(read):
     first = read("a.tsv", "甲\t开户\t天气\n乙\t销户\t开户\n丙\t改密\t其他\n", "positives")
     second = read("b.tsv", "丁\t天气\t戊\n甲\t开户\t丙\n己\t 开户。\t丁\n", "positives")
     assert [e.negative_groups for e in first.examples] == [(groups.NO_GROUP,), (0,), (-1,)]
-    given = options([second.path + ":2"])
-    mixed = mixing.training_split(first, given, "positives", 8)[0].examples
+    given = with_further(first, second.path + ":2")
+    mixed = mixing.training_split(given, options(), 8)[0].examples
     a, b, c, d = 0, 1, 2, 3
     of_second = [(d, (-1,)), (a, (c,)), (a, (d,))]
     assert [(e.group, e.negative_groups) for e in mixed] == [
@@ -83,8 +88,8 @@ def test_a_group_stays_where_rows_that_linked_it_are_set_aside(read):
 def test_scores_of_each_file_are_of_its_own_scale(read):
     first = read("a.tsv", "甲\t乙\t0\n丙\t丁\t1\n", "scored")
     second = read("b.tsv", "甲\t丁\t0\n丙\t乙\t2.5\n戊\t己\t5\n丁\t丙\t5\n", "scored")
-    given = options([second.path + ":1"])
-    mixed = mixing.training_split(first, given, "scored", 8)[0].examples
+    given = with_further(first, second.path + ":1", data_format="scored")
+    mixed = mixing.training_split(given, options(), 8)[0].examples
     assert sorted((e.label, e.target) for e in mixed) == [
         (0.0, 0.0),
         (0.0, 0.0),
@@ -127,17 +132,25 @@ def test_files_with_and_without_negatives_do_not_mix(read):
         refused(message, head_of, "infonce", *files)
 
 
+@pytest.mark.parametrize("loss", ["four_blocks", "simbert"])
+def test_losses_of_the_batchs_texts_take_no_wrong_texts(read, loss):
+    some = read("a.tsv", "甲\t乙\t戊\n丙\t丁\n", "positives")
+    one = read("b.tsv", "甲\t乙\t戊\n丙\t丁\t戊\n", "positives")
+    assert head_of(loss, one)["num_negatives"] == 0
+    assert head_of(loss, some, one)["num_negatives"] == 0
+    refused("some rows have wrong texts", head_of, "infonce", some)
+
+
 def test_weights_that_take_no_row_are_refused(read):
     split = read("a.tsv", "甲\t乙\n丙\t丁\n", "positives")
-    mixed = mixing.training_split(split, options([split.path + ":0.5"]), "positives", 8)[0]
+    mixed = mixing.training_split(with_further(split, split.path + ":0.5"), options(), 8)[0]
     assert len(mixed.examples) == 3
-    for weight, message in (
-        ("inf", "expected FILE:WEIGHT, a weight above 0 that is finite"),
-        ("nan", "expected FILE:WEIGHT, a weight above 0 that is finite"),
-        ("1e-9", "takes none of its 2 rows: expected a weight of 0.5 or more"),
-    ):
-        given = options([split.path + ":" + weight])
-        refused(message, mixing.training_split, split, given, "positives", 8)
+    for weight in ("inf", "nan"):
+        message = "expected FILE:WEIGHT, a weight above 0 that is finite"
+        refused(message, with_further, split, split.path + ":" + weight)
+    few = with_further(split, split.path + ":1e-9")
+    message = "takes none of its 2 rows: expected a weight of 0.5 or more"
+    refused(message, mixing.training_split, few, options(), 8)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +170,7 @@ def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, g
     path = str(tmp_path / "teacher.npy")
     np.save(path, vectors)
     given = options(teacher_vectors=path, **given)
-    refused(message, mixing.training_split, split, given, "texts", 8)
+    refused(message, mixing.training_split, split, given, 8)
 
 
 def test_rows_of_one_group_alone_are_refused(read):
@@ -165,7 +178,7 @@ def test_rows_of_one_group_alone_are_refused(read):
         training_rows.check_groups(split, name, OBJECTIVES[name])
 
     split = read("a.tsv", "甲\t开户\n乙\t开户\n丙\t开户。\n", "positives")
-    for name in ("infonce", "four_blocks"):
+    for name in ("infonce", "four_blocks", "simbert"):
         refused(
             "a.tsv: all 3 rows share texts and so are right for one another", check, split, name
         )
@@ -173,3 +186,32 @@ def test_rows_of_one_group_alone_are_refused(read):
     check(read("c.tsv", "甲\t开户\n乙\t销户\n", "positives"), "infonce")
     check(read("d.tsv", "甲\t开户\t丁\n乙\t开户\t丁\n", "positives"), "infonce")
     check(read("e.tsv", "甲\t乙\t1\n甲\t丙\t1\n", "scored"), "cosent")
+
+
+def test_each_file_is_read_once(read, monkeypatch):
+    """By all that a run does with its training rows."""
+    first = read("a.tsv", "甲\t乙\t戊\t己\n丙\t丁\t戊\t己\n", "positives")
+    second = read("b.tsv", "庚\t辛\t戊\n", "positives")
+    kind, given = registry.get("sentence_retrieval"), [second.path + ":2"]
+    head = {"loss": "infonce", "more_train": given}
+    task = datasets.get_task("sentences")._replace(head=head, files={"train": first.path})
+    was_read, read_split = [], text_files.read_split
+    monkeypatch.setattr(
+        text_files,
+        "read_split",
+        lambda path, *rest: was_read.append(path) or read_split(path, *rest),
+    )
+    options = finetuning_flags.of_settings(
+        "sentence_embedding",
+        objective="infonce",
+        more_train=given,
+        bert_config_file=os.path.join(ROOT, "albert_config", "albert_config_tiny.json"),
+    )
+    split = kind.read_split(task, os.curdir, "train", "utf-8", False)
+    task = kind.with_labels(task, split)
+    settings = kind.settings_of_data(kind.settings(options, {}), task, split, options)
+    assert settings.head["num_negatives"] == 1
+    mixed, changes = kind.training_split(split, options)
+    assert [example.text_a for example in mixed.examples] == ["甲", "丙", "庚", "庚"]
+    assert changes == {"more_train " + second.path: [second.sha256, 2.0]}
+    assert was_read == [first.path, second.path]

@@ -59,6 +59,24 @@ def test_positives_with_wrong_texts_of_every_collection(tmp_path):
     assert [example.group for example in split.examples] == [0, 0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.tsv", "甲\t乙\t丙\t0.5\n丁\t戊\t己\t-2\n"),
+        ("a.csv", "margin,query,pos,neg\n0.5,甲,乙,丙\n-2,丁,戊,己\n"),
+        (
+            "a.jsonl",
+            '{"query": "甲", "pos": ["乙"], "neg": ["丙"], "label": 1, "margin": 0.5}\n'
+            '{"query": "丁", "positive": "戊", "negative": "己", "score": -2}\n',
+        ),
+    ],
+)
+def test_rows_with_margins(tmp_path, name, text):
+    split = read(tmp_path, text, "margins", name)
+    assert rows(split) == [("甲", "乙", 1.0, ("丙",)), ("丁", "戊", 1.0, ("己",))]
+    assert [(e.margin, e.target) for e in split.examples] == [(0.5, 1.0), (-2.0, 1.0)]
+
+
 def test_a_faq_groups_questions_by_their_entry(tmp_path):
     split = read(tmp_path, "question\tentry\n甲\t开户\n乙\t开户\n丙\t销户\n", "positives")
     assert [example.group for example in split.examples] == [0, 0, 1]
@@ -131,6 +149,10 @@ def test_empty_lines_and_double_rows_are_left_out_and_counted(tmp_path):
         ("甲\t乙\n", "scored", "line 1: it has no score"),
         ("甲\t\t1\n", "scored", "line 1: the second text is empty"),
         ("甲\n", "positives", "line 1: the second text is empty"),
+        ("甲\t乙\t丙\n", "margins", "line 1: it has no margin.*without margins, --scoring_class"),
+        ("甲\t乙\t\t1\n", "margins", "line 1: it has 0 wrong texts, expected one"),
+        ("甲\t乙\t丙\tentailment\n", "margins", "line 1: the margin 'entailment' is no number"),
+        ("甲\t乙\t丙\t9.5\n", "margins", "line 1: the margin 9.5 is no difference of cosines"),
         ("\n \n", "texts", "is empty: expected a text a line"),
     ],
 )
@@ -138,6 +160,32 @@ def test_what_does_not_fit_is_named(tmp_path, text, data_format, message):
     with pytest.raises(UserError, match=message) as error:
         read(tmp_path, text, data_format)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row, data_format, message",
+    [
+        ({"text_a": [], "text_b": "乙", "score": 1}, "scored", "line 1: the first text is empty"),
+        ({"query": "甲", "pos": [], "neg": ["乙"]}, "positives", "line 1: the second text is em"),
+        ({"query": "甲", "pos": None}, "positives", "line 1: the second text is empty"),
+        ({"query": "甲", "pos": "乙", "neg": [5]}, "positives", "the wrong text is no text: 5"),
+        ({"query": "甲", "pos": 5}, "positives", "line 1: the second text is no text: 5"),
+        ({"text_a": "甲", "text_b": "乙", "score": []}, "scored", "line 1: it has no score"),
+        ({"text_a": "甲", "text_b": "乙", "score": [{}]}, "scored", "the score {} is no number"),
+    ],
+)
+def test_values_of_json_that_do_not_fit_are_named(tmp_path, row, data_format, message):
+    text = json.dumps(row) + "\n" + json.dumps({"text_a": "丙", "text_b": "丁", "score": 2})
+    with pytest.raises(UserError, match=message) as error:
+        read(tmp_path, text, data_format, "a.jsonl")
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_in_place_of_wrong_texts_is_none(tmp_path):
+    records = [{"query": "甲", "pos": "乙", "neg": wrong} for wrong in (None, [], ["", None])]
+    for record in records:
+        split = read(tmp_path, json.dumps(record), "positives", "a.jsonl")
+        assert rows(split) == [("甲", "乙", 1.0, ())]
 
 
 def test_bad_rows_may_be_skipped(tmp_path):
