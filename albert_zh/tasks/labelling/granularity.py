@@ -21,9 +21,9 @@ from albert_zh.model.attention import self_attention
 from albert_zh.model.attention_masks import MASKED_LOGIT
 from albert_zh.model.heads import CLASSIFIER_DROPOUT, cross_entropy
 from albert_zh.model.layers import dense, dropout, get_shape_list, layer_norm
-from albert_zh.model.variables import new_variable
 
 SCOPE = "granularity"
+BIGRAM_DROPOUT = 0.5  # without it training relies on the bigrams it has seen
 _UNUSED = re.compile(r"\[unused\d+\]\Z")
 _SPECIAL = re.compile(r"\[.*\]\Z|\Z")  # [CLS] ..., and the blank entries of ids without a use
 _MULTIPLIER = 2654435761  # Knuth's, of multiplicative hashing
@@ -111,7 +111,7 @@ def joined_output(
         features: `input_ids` and `input_mask`, int [B, F].
         config: `AlbertConfig`.
         settings: `GranularitySettings`.
-        is_training: bool; dropout as in the encoder.
+        is_training: bool; dropout as in the encoder, of bigrams `BIGRAM_DROPOUT`.
 
     Returns:
         float tensor [B, F, H].
@@ -127,11 +127,12 @@ def joined_output(
         rows = tf.reshape(encoder_output, [-1, width])  # [B * F, H]
         if settings.has_bigrams:
             shape = [settings.num_bigrams, settings.bigram_width]
-            table = new_variable("bigram_embeddings", shape, config)
+            # From zeros: bigrams that training has not seen change nothing.
+            table = tf.get_variable("bigram_embeddings", shape, initializer=tf.zeros_initializer())
             ids = bigram_ids(features["input_ids"], settings.num_bigrams)
             bigrams = tf.cast(tf.gather(table, tf.reshape(ids, [-1])), rows.dtype)  # [B * F, E]
-            both = tf.concat([rows, dropout(bigrams, drop)], axis=1)
-            rows = layer_norm(rows + dense(both, width, config, "join"), "join_norm")
+            bigrams = dropout(bigrams, BIGRAM_DROPOUT if is_training else 0.0)
+            rows += dense(bigrams, width, config, "join")
         if settings.has_attention:
             mask = tf.cast(features["input_mask"], tf.float32)[:, None, None, :]
             mask = (1.0 - mask) * MASKED_LOGIT  # [B, 1, 1, F]

@@ -72,7 +72,7 @@ def test_all_parts():
     assert joined.shape == (ROWS, LENGTH, HIDDEN) and loss.shape == (ROWS,)
     np.testing.assert_allclose(loss, 0.1 * np.log(2), rtol=0.2)
     assert shapes["granularity/bigram_embeddings"] == [64, 4]
-    assert shapes["granularity/join/kernel"] == [HIDDEN + 4, HIDDEN]
+    assert shapes["granularity/join/kernel"] == [4, HIDDEN]
     assert shapes["granularity/prediction/kernel"] == [HIDDEN, 2]
     assert shapes["granularity/attention/self/query/kernel"] == [HIDDEN, HIDDEN]
     prefixes = tuple(granularity.added_variables(settings))
@@ -83,10 +83,7 @@ def test_all_parts():
     "settings, prefixes",
     [
         ({"has_bigrams": False}, {"attention", "attention_norm", "prediction"}),
-        (
-            {"has_attention": False},
-            {"bigram_embeddings", "join", "join_norm", "prediction"},
-        ),
+        ({"has_attention": False}, {"bigram_embeddings", "join", "prediction"}),
         ({"has_bigrams": False, "has_attention": False}, {"prediction"}),
         ({"has_bigrams": False, "has_attention": False, "loss_weight": 0}, set()),
     ],
@@ -94,7 +91,7 @@ def test_all_parts():
 def test_parts_can_be_left_out(settings, prefixes):
     (joined, loss), shapes = variables_of(GranularitySettings(NAMES, **settings))
     assert {name.split("/")[1] for name in shapes} == prefixes
-    if "attention" not in prefixes and "join" not in prefixes:
+    if "attention" not in prefixes:  # bigrams that were not trained change nothing
         assert np.array_equal(joined, encoded())
     if not prefixes:
         assert not loss.any()
@@ -119,18 +116,31 @@ def test_padding_and_other_rows_do_not_matter():
     np.testing.assert_allclose(results[0][1, :4], results[1][1, :4], rtol=1e-5)
 
 
-def test_a_bigram_changes_its_position_only_without_attention():
+def joined_of_trained_bigrams(ids, is_training=False):
     settings = GranularitySettings(NAMES, has_attention=False, num_bigrams=2**16, bigram_width=4)
-    results = []
-    for ids in (FEATURES["input_ids"], np.array([[2, 7, 9, 8, 9, 4], [2, 7, 8, 3, 0, 0]])):
-        with tf.Graph().as_default(), tf.Session() as session:
-            tf.set_random_seed(1)
-            features = dict(FEATURES, input_ids=ids)
-            joined = granularity.joined_output(
-                tf.constant(encoded()), features, CONFIG, settings, False
-            )
-            session.run(tf.global_variables_initializer())
-            results.append(session.run(joined))
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        features = dict(FEATURES, input_ids=ids)
+        joined = granularity.joined_output(
+            tf.constant(encoded()), features, CONFIG, settings, is_training
+        )
+        session.run(tf.global_variables_initializer())
+        with tf.variable_scope(granularity.SCOPE, reuse=True):
+            table = tf.get_variable("bigram_embeddings", [2**16, 4])
+        table.load(np.random.RandomState(1).normal(size=(2**16, 4)), session)
+        return session.run(joined)
+
+
+def test_bigrams_are_dropped_in_training_alone():
+    found, again = (joined_of_trained_bigrams(FEATURES["input_ids"]) for _ in range(2))
+    assert np.array_equal(found, again)
+    training = joined_of_trained_bigrams(FEATURES["input_ids"], is_training=True)
+    assert (np.abs(training - found).max(axis=2) > 1e-7).mean() > 0.5
+
+
+def test_a_bigram_changes_its_position_only_without_attention():
+    ids_of_both = (FEATURES["input_ids"], np.array([[2, 7, 9, 8, 9, 4], [2, 7, 8, 3, 0, 0]]))
+    results = [joined_of_trained_bigrams(ids) for ids in ids_of_both]
     differs = np.abs(results[0] - results[1]).max(axis=2) > 1e-7
     assert np.argwhere(differs).tolist() == [[0, 4], [0, 5]]
 
