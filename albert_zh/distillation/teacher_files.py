@@ -27,6 +27,7 @@ _PROBABILITY = re.compile(r"P\((.*)\)$")
 _LARGEST_ERROR_OF_SUM = 0.01
 _LARGEST_DISAGREEMENT = 1e-4
 _FEWEST_DIGITS = 4
+_OF_CLASSES = ("probabilities", "label", "labels")
 _VALUES_SHOWN = ("probabilities", "logits", "label", "labels", "value")
 
 Texts = Tuple[str, str]
@@ -102,12 +103,19 @@ class TeacherFile:
         return target
 
     def _assign(self, examples):
-        """Takes rows without texts as those of the examples, in their order."""
-        if len(self._by_position) != len(examples):
+        """Takes rows without texts as those of the examples, in their order.
+
+        Where the order of a pair's texts says nothing, rows of the pairs as the data have them are
+        enough: a pair the other way round has the same guid.
+        """
+        num_rows = len(self._by_position)
+        if self._student.is_symmetric and num_rows != len(examples):
+            examples = list({e.guid: e for e in reversed(examples)}.values())[::-1]
+        if num_rows != len(examples):
             raise UserError(
                 "--teachers=%s: has %d rows of numbers and no texts, the training and unlabelled "
                 "rows are %d: expected as many, or a file with the texts (predictions.tsv)"
-                % (self.name, len(self._by_position), len(examples))
+                % (self.name, num_rows, len(examples))
             )
         for example, (line, target) in zip(examples, self._by_position):
             self._take(line, _key(example.text_a, example.text_b), target)
@@ -209,6 +217,8 @@ class TeacherFile:
         form = next((name for name in _VALUES_SHOWN if content.get(name) is not None), None)
         if form is None:
             raise self._bad(row.line, "no target", "one of " + ", ".join(_VALUES_SHOWN))
+        if not self._student.kind.rules.has_classes and form in _OF_CLASSES:
+            raise self._bad(row.line, "the key " + form, "the key value, a number")
         numbers, form = self._json_numbers(row.line, content[form], form)
         return _key(*texts), numbers, form
 
@@ -272,8 +282,9 @@ class TeacherFile:
         ]
         if lines:
             say(
-                "warning: --teachers=%s: pairs with other numbers the other way round: %d, the "
-                "first in lines %d and %d: --swap_pairs expects equal ones; each order keeps its",
+                "note: --teachers=%s: pairs with other numbers the other way round: %d, the first "
+                "in lines %d and %d: --swap_pairs learns each order by its numbers; "
+                "write their mean in both, or leave one out, to learn the same of both",
                 self.name,
                 len(lines),
                 *sorted(lines[0]),

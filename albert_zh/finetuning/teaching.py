@@ -106,6 +106,13 @@ class Teaching:
                 "--teachers=%s: %s %s %.4f, predicting %s for every row has %.4f: is it trained "
                 "for this task? leave it out" % (teacher.name, split, metric, score, what, least)
             )
+        if score == least:
+            say(
+                "warning: --teachers=%s: %s %s %.4f is that of predicting %s for every row: a "
+                "teacher that was not trained long enough has it: look at its report, or leave it "
+                "out",
+                *(teacher.name, split, metric, score, what),
+            )
         return "%s %s %.4f" % (split, metric, score)
 
     def _weights(self, of_teachers):

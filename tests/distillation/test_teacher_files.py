@@ -162,6 +162,24 @@ def test_numbers_that_differ_the_other_way_round_are_reported(tmp_path, capsys):
     )
 
 
+def test_numbers_of_pairs_in_one_order_serve_both(tmp_path):
+    """Rows by position are those of the data; what --swap_pairs turns has the same ones."""
+    examples = [PAIR, _turned(PAIR), OTHER, _turned(OTHER), OTHER._replace(text_b="再说", guid="u")]
+    content = "0.9123\t0.0877\n0.3111\t0.6889\n0.5432\t0.4568\n"
+    teacher = opened(tmp_path, content, is_symmetric=True)
+    teacher.prepare(examples)
+    found = [np.exp(log_softmax(teacher.target(example)))[0] for example in examples]
+    np.testing.assert_allclose(found, [0.9123, 0.9123, 0.3111, 0.3111, 0.5432], atol=1e-6)
+    with pytest.raises(UserError, match="has 3 rows of numbers .* rows are 5: expected as many"):
+        opened(tmp_path, content).prepare(examples)
+    with pytest.raises(UserError, match="has 3 rows of numbers .* rows are 2: expected as many"):
+        opened(tmp_path, content, is_symmetric=True).prepare(examples[:4])
+
+
+def _turned(example):
+    return example._replace(text_a=example.text_b, text_b=example.text_a)
+
+
 def test_rows_that_are_missing(tmp_path):
     teacher = opened(tmp_path, json_line(logits=[1, 2]), "a.jsonl")
     with pytest.raises(UserError, match=r"no row of 1 of 2 texts, the first '吃饭' \(train-2"):
@@ -177,6 +195,13 @@ def test_rounded_probabilities_are_reported(tmp_path, capsys):
     opened(tmp_path, json_line(probabilities=[0.95123, 0.04877]), "a.jsonl")
     opened(tmp_path, json_line(probabilities=[1, 0]), "a.jsonl")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("values", [{"label": "0.7"}, {"probabilities": {"0": 0.3, "1": 0.7}}])
+def test_a_regression_has_values(tmp_path, values):
+    message = "line 1: found the key %s, expected the key value, a number" % list(values)[0]
+    with pytest.raises(UserError, match=message):
+        opened(tmp_path, json_line(**values), "a.jsonl", labels=("score",), kind="regression")
 
 
 def test_a_kind_that_needs_tokens_takes_no_file(tmp_path):

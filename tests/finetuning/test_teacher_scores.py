@@ -94,6 +94,14 @@ def test_numbers_without_texts_are_scored_where_there_is_no_dev(lesson, capsys):
     assert "teacher 2: not scored on dev" in shown
 
 
+def test_a_teacher_that_is_as_good_as_a_constant_is_reported(lesson, capsys):
+    lesson.teach(lesson.numbers("0" * len(LABELS)))
+    shown = capsys.readouterr().out
+    assert "train accuracy 0.5000 is that of predicting" in shown and "teacher 1: train" in shown
+    lesson.teach(lesson.numbers("0" * 4 + LABELS[4:], "better.tsv"))  # two of ten are wrong
+    assert "is that of predicting" not in capsys.readouterr().out
+
+
 def test_weights_are_not_fitted_to_training_rows(lesson):
     with pytest.raises(UserError, match="=auto: .*numbers.tsv has no rows of dev to fit it on"):
         lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_weights="auto")
