@@ -12,7 +12,7 @@ from albert_zh.distillation import teacher_weights
 from albert_zh.tasks import distillation as distilling
 from albert_zh.tasks import kind_interface
 
-_FEATURE_MODULES_VERSION = 1  # of how targets become columns
+_FEATURE_MODULES_VERSION = 2  # of how targets become columns
 _LABELLED = kind_interface.Column("float")
 
 
