@@ -24,9 +24,10 @@ from albert_zh.tasks.separators import one_line
 
 _TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
 _PROBABILITY = re.compile(r"P\((.*)\)$")
-_LARGEST_ERROR_OF_SUM = 0.01
+_USUAL_ERROR_OF_SUM, _LARGEST_ERROR_OF_SUM = 0.01, 0.1
 _LARGEST_DISAGREEMENT = 1e-4
 _FEWEST_DIGITS = 4
+_TINY = 1e-6
 _OF_CLASSES = ("probabilities", "label", "labels")
 _VALUES_SHOWN = ("probabilities", "logits", "label", "labels", "value")
 
@@ -257,8 +258,9 @@ class TeacherFile:
             return array.astype(np.float32)
         if (array < 0).any() or (array > 1 + LEAST_PROBABILITY).any():
             raise self._bad(line, "%g" % array[np.argmax(np.abs(array - 0.5))], "0 to 1")
-        if not rules.has_several_labels and abs(array.sum() - 1) > _LARGEST_ERROR_OF_SUM:
-            raise self._bad(line, "probabilities that add up to %.4g" % array.sum(), "1")
+        if not rules.has_several_labels and abs(array.sum() - 1) > _possible_error_of_sum(array):
+            found = "probabilities that add up to %.4g" % array.sum()
+            raise self._bad(line, found, "1 (those of all classes), or logits")
         return self._student.kind.distillation.logits(array).astype(np.float32)
 
     def _take(self, line, texts, target):
@@ -300,10 +302,21 @@ class TeacherFile:
         )
 
 
+def _possible_error_of_sum(probabilities):
+    """How far from 1 a row's sum may be: of rounded numbers each is half of the last digit off."""
+    usual = _USUAL_ERROR_OF_SUM + _TINY
+    for digits in range(2, _FEWEST_DIGITS):
+        scaled = probabilities * 10**digits
+        if np.abs(scaled - scaled.round()).max() < _TINY:
+            by_rounding = 0.5 * len(probabilities) / 10**digits + _TINY
+            return max(usual, min(_LARGEST_ERROR_OF_SUM, by_rounding))
+    return usual
+
+
 def _report_digits(name, probabilities):
     scaled = np.array(probabilities, np.float64) * 10 ** (_FEWEST_DIGITS - 1)
     is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
-    if is_between.any() and np.abs(scaled - scaled.round()).max() < 1e-6:
+    if is_between.any() and np.abs(scaled - scaled.round()).max() < _TINY:
         say(
             "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
             "knows of improbable classes is lost; write more digits, or logits",

@@ -88,7 +88,9 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ("a.tsv", "text\tscore\nx\t1\n", "line 1: found the columns text, score: expected text_a"),
         ("a.tsv", "text_a\ttext_b\tP(0)\tP(2)\nx\ty\t1\t0\n", "has the labels 0, 2, the data 0, 1"),
         ("a.jsonl", json_line(probabilities={"是": 1.0}), "has the labels 是, the data 0, 1"),
-        ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* add up to 0.9, expected 1"),
+        ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* up to 0.9, expected 1 .those"),
+        ("a.jsonl", json_line(probabilities=[0.5, 0.48123]), "line 1: .* add up to 0.9812, expe"),
+        ("a.jsonl", json_line(probabilities=[0.0, 0.0]), "line 1: .* add up to 0, expected 1"),
         ("a.jsonl", json_line(probabilities=[-0.5, 1.5]), "expected 0 to 1"),
         ("a.jsonl", json_line(logits=[1.0]), "line 1: found 1 number, expected 2: mend"),
         ("a.jsonl", json_line(logits=[1, 2, 3]), "found 3 numbers, expected 2: mend"),
@@ -195,6 +197,18 @@ def test_rounded_probabilities_are_reported(tmp_path, capsys):
     opened(tmp_path, json_line(probabilities=[0.95123, 0.04877]), "a.jsonl")
     opened(tmp_path, json_line(probabilities=[1, 0]), "a.jsonl")
     assert capsys.readouterr().out == ""
+
+
+def test_rounding_is_no_other_sum(tmp_path):
+    """Two digits of each of 30 classes: the sum of the rounded numbers may be 0.95."""
+    labels = list(map(str, range(30)))
+    rounded = [0.66] + [0.01] * 29  # 0.6652 and 29 times 0.0115
+    teacher = opened(tmp_path, json_line(probabilities=rounded), "a.jsonl", labels=labels)
+    np.testing.assert_allclose(probabilities(teacher)[:2], [0.66 / 0.95, 0.01 / 0.95])
+    opened(tmp_path, json_line(probabilities=[0.98, 0.01]), "a.jsonl")
+    with pytest.raises(UserError, match="add up to 0.85, expected 1"):
+        rounded[0] = 0.56
+        opened(tmp_path, json_line(probabilities=rounded), "a.jsonl", labels=labels)
 
 
 @pytest.mark.parametrize("values", [{"label": "0.7"}, {"probabilities": {"0": 0.3, "1": 0.7}}])
