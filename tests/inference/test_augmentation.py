@@ -1,5 +1,7 @@
 """Rows made by replacing words; word vectors."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from albert_zh.inference.augmentation import (
     Augmenter,
     Example,
 )
+from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
+from albert_zh.text.tokenization import FullTokenizer
 from albert_zh.text.word_vectors import WordVectors
 
 WORDS = {"苹果": ["香蕉", "葡萄"], "手机": ["电脑"], "便宜": ["实惠"]}
@@ -147,6 +151,20 @@ def test_a_file_of_other_lines(tmp_path, text, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="words.vec: " + message):
         WordVectors.read(str(path))
+
+
+def test_near_words_are_content_words(tmp_path):
+    """By their neighbours 没有 and 可以 are near a verb, whose sense they would turn."""
+    for name, lines in (
+        ("words.vec", ["支持 1 0", "没有 1 0.1", "赞成 1 0.2", "OK 1 0.3"]),
+        ("vocab.txt", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "支", "持"]),
+    ):
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tokenizer = FullTokenizer(str(tmp_path / "vocab.txt"))
+    filler = types.SimpleNamespace(tokenizer=tokenizer, max_seq_length=0)  # masks nothing
+    vectors = WordVectors.read(str(tmp_path / "words.vec"))
+    finder = CandidateFinder(filler, list, bool, CandidateSettings(), vectors)
+    assert finder.candidates([("支持", (0, 2))]) == [["赞成"]]
 
 
 def test_vectors_of_a_text(tmp_path):
