@@ -103,6 +103,20 @@ class TeacherScores:
         metric = kind.usual_metrics[0]
         return scorer.values([metric])[metric], scorer.constant(metric)
 
+    def squared_errors(self, teacher: Any) -> Tuple[float, float]:
+        """Of a kind that learns values: mean squared errors of a teacher's, and of the mean label.
+
+        Their order says something of the teacher's scale, which a correlation does not.
+        """
+        columns = [
+            averaged_rows(self._student, [teacher], [1.0], example, self._plain)[0]
+            for example in self._examples
+        ]
+        task, distillation = self._student.use.task, self._student.kind.distillation
+        values = np.array([distillation.outputs_of(row, {}, task)["logits"][0] for row in columns])
+        gold = np.array([records[0]["label_ids"] for records in self._records], np.float64)
+        return float(np.square(values - gold).mean()), float(gold.var())
+
     def fitted_weights(self, teachers: Sequence[Any]) -> List[float]:
         """Weights by which the average makes the gold labels most probable."""
         likelihoods = []

@@ -113,7 +113,20 @@ class Teaching:
                 "out",
                 *(teacher.name, split, metric, score, what),
             )
+        if self._setup.kind.distillation.learns_values:
+            self._check_scale(teacher, split)
         return "%s %s %.4f" % (split, metric, score)
+
+    def _check_scale(self, teacher, split):
+        """Reports values that are further from the labels than the labels' mean is."""
+        error, of_mean = self._scores_on(split).squared_errors(teacher)
+        if error > of_mean:
+            say(
+                "warning: --teachers=%s: mean squared error of its values on %s %.4g, of the "
+                "labels' mean %.4g: are they on the labels' scale? The student learns them as they "
+                "are: rescale them",
+                *(teacher.name, split, error, of_mean),
+            )
 
     def _weights(self, of_teachers):
         """The teachers' weights; shows them, and the scores."""

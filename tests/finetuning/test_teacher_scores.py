@@ -113,3 +113,19 @@ def test_few_of_many_training_rows_are_scored(lesson, capsys, monkeypatch):
     answers = [other[label] if row % 3 else label for row, label in enumerate(LABELS)]
     lesson.teach(lesson.numbers(answers))  # of which each third is right, and is scored
     assert "teacher 1: train accuracy 1.0000" in capsys.readouterr().out
+
+
+def test_values_on_another_scale_are_reported(lesson, capsys):
+    """Which a correlation does not show: 1 to 5 for labels of 0 and 1."""
+    use = lesson.setup.in_use({})
+    task = use.task._replace(labels=("score",), objective="regression")
+    lesson.setup.in_use = lambda notes: use._replace(task=task)
+    lesson.setup.kind, lesson.setup.task = registry.get("regression"), task
+    scales = {"same.tsv": (1.0, 0.1), "other.tsv": (4.0, 1.0)}
+    for name, (factor, offset) in scales.items():
+        values = "".join("%g\n" % (factor * int(label) + offset) for label in LABELS)
+        lesson.teach(lesson.space.write(name, values))
+        shown = capsys.readouterr().out
+        assert "teacher 1: train pearson 1.0000" in shown
+        message = "mean squared error of its values on train 8.5, of the labels' mean 0.25: are"
+        assert (message in shown) == (name == "other.tsv")

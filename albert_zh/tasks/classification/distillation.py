@@ -87,6 +87,8 @@ class LabelDistillation(ClassDistillation):
 class ValueDistillation(ClassDistillation):
     """Targets of rows with a value: the teacher's; the loss is the squared distance to it."""
 
+    learns_values = True
+
     def logits(self, probabilities: np.ndarray) -> np.ndarray:
         return np.asarray(probabilities, np.float64)
 
