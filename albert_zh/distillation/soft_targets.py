@@ -90,6 +90,12 @@ class TeacherScores:
 
     def of(self, teachers: Sequence[Any], weights: Sequence[float]) -> Tuple[float, Optional[Any]]:
         """(score, what `Scorer.constant` says) of teachers' average, by the kind's usual metric."""
+        scorer = self.scorer_of(teachers, weights)
+        metric = self._student.kind.usual_metrics[0]
+        return scorer.values([metric])[metric], scorer.constant(metric)
+
+    def scorer_of(self, teachers: Sequence[Any], weights: Sequence[float]) -> Any:
+        """The kind's scorer with the outputs of teachers' average for the rows."""
         kind, use = self._student.kind, self._student.use
         scorer = kind.scorer(use, self._plain, self._options)
         for example, records in zip(self._examples, self._records):
@@ -100,8 +106,7 @@ class TeacherScores:
             ]
             scorer.add(example, outputs)
         scorer.tuned()
-        metric = kind.usual_metrics[0]
-        return scorer.values([metric])[metric], scorer.constant(metric)
+        return scorer
 
     def squared_errors(self, teacher: Any) -> Tuple[float, float]:
         """Of a kind that learns values: mean squared errors of a teacher's, and of the mean label.

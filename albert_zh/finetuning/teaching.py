@@ -118,9 +118,13 @@ class Teaching:
         return "%s %s %.4f" % (split, metric, score)
 
     def _check_scale(self, teacher, split):
-        """Reports values that are further from the labels than the labels' mean is."""
+        """Reports values that are too far from the labels to be on their scale.
+
+        Those of the labels' mean and variance that correlate with them at all are within twice the
+        variance.
+        """
         error, of_mean = self._scores_on(split).squared_errors(teacher)
-        if error > of_mean:
+        if error > 2 * of_mean:
             say(
                 "warning: --teachers=%s: mean squared error of its values on %s %.4g, of the "
                 "labels' mean %.4g: are they on the labels' scale? The student learns them as they "
@@ -152,6 +156,19 @@ class Teaching:
             metric = self._setup.kind.usual_metrics[0]
             say("teachers, averaged: %s %s %.4f", split, metric, averaged)
         return weights
+
+    def likeness(self, scorer):
+        """{name: figure} of how alike a student's and the teachers' answers on dev are.
+
+        Args:
+            scorer: the kind's scorer with the student's outputs for dev.
+        """
+        if self._split_of(self._teachers) != "dev" or len(scorer) != len(self._labelled["dev"]):
+            return {}
+        averaged = self._scores_on("dev").scorer_of(self._teachers, self.soft.weights)
+        metric = self._setup.kind.usual_metrics[0]
+        figures = self._setup.kind.distillation.likeness(scorer, averaged)
+        return dict({"teacher_" + metric: averaged.values([metric])[metric]}, **figures)
 
 
 def _labelled(setup, name, train):

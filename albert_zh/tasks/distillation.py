@@ -109,6 +109,16 @@ class Distillation:
         """The loss of each row against its averaged targets, float [B]."""
         raise NotImplementedError
 
+    def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
+        """{name: figure} of how alike the answers of a student and its teachers are.
+
+        Args:
+            student: the kind's scorer with a student's outputs.
+            teachers: one with those of the teachers' average, for the same rows.
+        """
+        del student, teachers
+        return {}
+
 
 def row_losses(
     kind: Any, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any

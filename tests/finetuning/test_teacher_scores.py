@@ -4,6 +4,7 @@ import json
 import types
 
 from absl import flags
+import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
@@ -129,3 +130,38 @@ def test_values_on_another_scale_are_reported(lesson, capsys):
         assert "teacher 1: train pearson 1.0000" in shown
         message = "mean squared error of its values on train 8.5, of the labels' mean 0.25: are"
         assert (message in shown) == (name == "other.tsv")
+
+
+def test_how_alike_student_and_teachers_are(lesson):
+    """On dev, whose labels are 0 1 1 0, the teacher's probabilities are those of SURE."""
+    teaching = lesson.teach(lesson.texts(), lesson.texts())
+    setup = lesson.setup
+    scorer = setup.kind.scorer(setup.in_use({}), setup.settings, setup.options)
+    for example, probability in zip(setup.splits["dev"].examples, (0.9123, 0.0877, 0.5001, 0.6)):
+        logits = np.log([probability, 1 - probability])
+        scorer.add(example, [{"logits": logits}])
+    found = teaching.likeness(scorer)
+    p = 0.9123
+    third, fourth = ((1 - p, 0.5001), (p, 0.6))
+    expected = sum(
+        a * np.log(a / b) + (1 - a) * np.log((1 - a) / (1 - b)) for a, b in (third, fourth)
+    )
+    assert found["teacher_accuracy"] == 1.0 and found["teacher_agreement"] == 0.75
+    np.testing.assert_allclose(found["teacher_divergence"], expected / 4, rtol=1e-6)
+    assert lesson.teach(lesson.numbers(LABELS)).likeness(scorer) == {}  # it has no rows of dev
+
+
+def test_divergence_of_labels_and_distance_of_values():
+    p, q = np.array([[0.8, 0.3], [0.5, 0.5]]), np.array([[0.5, 0.3], [0.5, 0.9]])
+    student, teachers = (
+        types.SimpleNamespace(probabilities=x, decided=lambda x=x: (x >= 0.5).astype(int))
+        for x in (q, p)
+    )
+    found = registry.get("multi_label").distillation.likeness(student, teachers)
+    expected = 0.8 * np.log(1.6) + 0.2 * np.log(0.4) + 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(5)
+    assert found["teacher_agreement"] == 1.0
+    np.testing.assert_allclose(found["teacher_divergence"], expected / 2, rtol=1e-6)
+    values = registry.get("regression").distillation.likeness(
+        *(types.SimpleNamespace(decided=lambda x=x: np.array(x)) for x in ([1.0, 2.0], [1.0, 4.0]))
+    )
+    assert values == {"teacher_squared_distance": 2.0}
