@@ -136,7 +136,7 @@ class TeacherFile:
 
     def _read(self):
         with naming(self.name):
-            table = Table(self.name)
+            table = Table(self.name, encoding=None)
             rows = [row for row in table if row.problem != BLANK]
         bad = [row for row in rows if row.problem]
         if bad or not rows:
@@ -326,8 +326,8 @@ def _report_digits(name, probabilities):
 
 
 def _key(text_a, text_b) -> Texts:
-    """Texts as tables have them: without line breaks and tabs."""
-    return one_line(text_a), one_line(text_b or "")
+    """Texts as tables have them: without line breaks and tabs, and blanks around them."""
+    return one_line(text_a).strip(), one_line(text_b or "").strip()
 
 
 def _differ(one, other):

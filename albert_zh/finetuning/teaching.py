@@ -5,6 +5,7 @@ from albert_zh.common.messages import say
 from albert_zh.distillation import soft_targets, teacher_weights, unlabelled
 from albert_zh.distillation.teachers import Student, open_teacher
 
+_SHOWN_LABELS = 12
 _MOST_TRAIN_ROWS = 10000  # that are scored
 
 
@@ -104,7 +105,8 @@ class Teaching:
         if score < least or not score > 0:
             raise UserError(
                 "--teachers=%s: %s %s %.4f, predicting %s for every row has %.4f: is it trained "
-                "for this task? leave it out" % (teacher.name, split, metric, score, what, least)
+                "for this task%s? leave it out"
+                % (teacher.name, split, metric, score, what, least, self._order_of_labels())
             )
         if score == least:
             say(
@@ -116,6 +118,13 @@ class Teaching:
         if self._setup.kind.distillation.learns_values:
             self._check_scale(teacher, split)
         return "%s %s %.4f" % (split, metric, score)
+
+    def _order_of_labels(self):
+        """What is asked about lists of numbers, of which none has a label's name."""
+        if not self._setup.kind.rules.has_classes:
+            return ""
+        labels = ", ".join(self._setup.task.labels[:_SHOWN_LABELS])
+        return ", and are lists of numbers in the order of the labels (%s)" % labels
 
     def _check_scale(self, teacher, split):
         """Reports values that are too far from the labels to be on their scale.

@@ -136,6 +136,21 @@ def test_a_file_that_is_no_text_names_the_flag(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_of_another_encoding_is_to_be_converted(tmp_path):
+    """--encoding is that of the data, by which no teacher is read."""
+    path = tmp_path / "teacher.jsonl"
+    path.write_bytes(
+        json_line(logits=[1, 2]).replace("\\u4eca\\u5929", "今天开门吃饭").encode("gbk")
+    )
+    with pytest.raises(UserError, match="GBK, expected UTF-8: convert it .iconv"):
+        TeacherFile(str(path), student_of())
+
+
+def test_blanks_around_texts_do_not_matter(tmp_path):
+    content = "text_a\ttext_b\tlogits\n 今天 \t明天\u3000\t1.386294 0\n"
+    np.testing.assert_allclose(probabilities(opened(tmp_path, content)), [0.8, 0.2], atol=1e-5)
+
+
 def test_numbers_by_position_that_disagree_about_a_text(tmp_path):
     content = "0.9123\t0.0877\n0.5\t0.5\n%s\n"
     rows = [PAIR, OTHER, PAIR]

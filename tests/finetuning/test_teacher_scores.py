@@ -81,7 +81,10 @@ def test_teachers_with_texts_are_averaged_on_dev(lesson, capsys):
 
 def test_columns_in_the_wrong_order_are_refused(lesson):
     path = lesson.numbers("".join("10"[int(label)] for label in LABELS))
-    message = "train accuracy 0.0000, predicting . for every row has 0.5000: is it trained for this"
+    message = (
+        "train accuracy 0.0000, predicting . for every row has 0.5000: is it trained for this "
+    )
+    message += "task, and are lists of numbers in the order of the labels .0, 1.. leave it out"
     with pytest.raises(UserError, match=message) as caught:
         lesson.teach(path)
     assert "\n" not in str(caught.value) and "--teachers=%s:" % path in str(caught.value)
