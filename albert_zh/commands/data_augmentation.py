@@ -39,6 +39,7 @@ __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
 AUGMENTED = "train_aug"
+_VERSION = 2  # of how rows are made; what another one began is not gone on with
 _ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run goes on
 _SAMPLES = 30
 _SAMPLED_COPIES = 3
@@ -136,12 +137,14 @@ def _finder():
 def _fingerprint(source):
     """What the output depends on, {name: JSON value}."""
     names = (
-        "N M p min_probability pair_words seed glove_embs vectors_corpus user_dict max_seq_length"
+        "N M p min_probability pair_words seed glove_embs vectors_corpus user_dict max_seq_length "
+        "encoding"
     )
     given = {name: FLAGS[name].value for name in names.split()}
     prefix = checkpoint_files.find_checkpoint(FLAGS.pretrained_bert_model)
     model = checkpoint_values.fingerprint(prefix)
-    return dict(given, task=FLAGS.task_name.lower(), data=source.sha256, model=model)
+    given.update(version=_VERSION, task=FLAGS.task_name.lower())
+    return dict(given, data=source.sha256, model=model)
 
 
 class _TrainingRows:

@@ -11,6 +11,7 @@ best checkpoint on dev in OUTPUT_DIR/best. --both_phases does one after the othe
 are those of run_classifier.py.
 """
 
+import contextlib
 import os
 
 from absl import flags
@@ -36,6 +37,10 @@ FLAGS = flags.FLAGS
 STUDENT_FOLDER = "student"
 FIRST_PHASE_FOLDER = "intermediate"  # in the output folder, with --both_phases
 AUGMENTED = "train_aug"  # files that data_augmentation.py writes beside train.*
+_OF_SECOND_PHASE = (
+    "rdrop_alpha fgm_epsilon freeze_encoder seeds search gradient_accumulation_steps teachers "
+    "teacher_weights unlabelled_file distill_weight temperature distill_loss teacher_cache"
+).split()
 _AUGMENTED_FOLDER = "augmented_data"
 
 
@@ -60,12 +65,11 @@ def run():
     distillation_flags.take_old_flags(FLAGS, {"cache_dir": "cached_dir"})
     if FLAGS.pred_distill and FLAGS.both_phases:
         raise UserError("--pred_distill and --both_phases: give one of them")
-    for name in ("rdrop_alpha", "fgm_epsilon", "freeze_encoder", "seeds", "search", "teachers"):
-        if FLAGS[name].value and not FLAGS.pred_distill:
-            raise UserError("--%s: of the second phase alone: give it with --pred_distill" % name)
-    if FLAGS.gradient_accumulation_steps > 1 and not FLAGS.pred_distill:
+    given = [name for name in _OF_SECOND_PHASE if FLAGS[name].value != FLAGS[name].default]
+    if given and not (FLAGS.pred_distill or FLAGS.both_phases):
         raise UserError(
-            "--gradient_accumulation_steps: of the second phase alone: give it with --pred_distill"
+            "--%s: of the second phase alone: give it with --pred_distill or --both_phases"
+            % given[0]
         )
     _check_teacher()
     _take_student(FLAGS.student_model)
@@ -83,12 +87,26 @@ def _both_phases():
     output, epochs = FLAGS.output_dir, FLAGS.num_train_epochs
     FLAGS.output_dir = os.path.join(output, FIRST_PHASE_FOLDER)
     FLAGS.num_train_epochs = FLAGS.intermediate_epochs
-    _learn_layers()
+    with _without_flags(_OF_SECOND_PHASE):
+        _learn_layers()
     distillation_flags.take(
         FLAGS, "init_checkpoint", os.path.join(FLAGS.output_dir, STUDENT_FOLDER)
     )
     FLAGS.output_dir, FLAGS.num_train_epochs = output, epochs
     _learn_predictions()
+
+
+@contextlib.contextmanager
+def _without_flags(names):
+    """Within it these flags are as if they had not been given."""
+    given = {name: (FLAGS[name].value, FLAGS[name].present) for name in names}
+    for name in names:
+        FLAGS[name].value, FLAGS[name].present = FLAGS[name].default, 0
+    try:
+        yield
+    finally:
+        for name, (value, present) in given.items():
+            FLAGS[name].value, FLAGS[name].present = value, present
 
 
 def _take_student(path):
@@ -147,6 +165,11 @@ def _write_student():
 
 def _learn_predictions():
     """The second phase: the teacher's probabilities."""
+    if FLAGS.compatible:
+        say(
+            "note: --compatible is of the first phase: the loss of the second one is a sum over "
+            "classes, TinyBERT's is a mean (docs/tinybert.md)"
+        )
     FLAGS.do_train = FLAGS.do_eval = True
     if not FLAGS.teachers:
         distillation_flags.take(FLAGS, "teachers", [folder_of_model(FLAGS.teacher_model)])

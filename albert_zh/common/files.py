@@ -226,20 +226,20 @@ def read_lines(path: str, encoding: Optional[str] = None, digest=None) -> List[s
 
 
 def stream_lines(
-    path: str, encoding: str = "utf-8", errors: str = "strict", digest=None
+    path: str, encoding: Optional[str] = "utf-8", errors: str = "strict", digest=None
 ) -> Iterator[str]:
     """Yields the lines of a text file of any size, as `read_lines` would give them.
 
     Args:
         path: the file.
-        encoding: name of its encoding.
+        encoding: name of its encoding; None for what is in UTF-8 always.
         errors: what Python's codecs do with bytes that are not of it: "strict", "replace".
         digest: as in `read_bytes`; it has the whole file after the last line.
 
     Raises:
         UserError: as `read_text`.
     """
-    codec = known_encoding(encoding)
+    codec = known_encoding(encoding or "utf-8")
     try:
         content = io.BufferedReader(_HashedFile(path, digest))
         with io.TextIOWrapper(content, codec, errors, newline="\n") as handle:

@@ -1,4 +1,4 @@
-"""Lines for the user of a long command: on standard output and in TensorFlow's log."""
+"""Lines for the user of a long command: on standard output and in a run's log."""
 
 import logging
 import resource
@@ -11,11 +11,13 @@ from albert_zh.common.errors import printable
 
 
 def say(message, *values):
-    """A line for the user, on standard output and in the log."""
+    """A line for the user, on standard output and in the log of a run, where there is one."""
     line = printable(message % values if values else message)
     tqdm.write(line)
     sys.stdout.flush()
-    logging.getLogger("tensorflow").info(line)
+    logger = logging.getLogger("tensorflow")
+    if not logger.propagate:  # into a file; else the line would be on the terminal twice
+        logger.info(line)
 
 
 def time_and_memory(begin):

@@ -12,7 +12,7 @@ from albert_zh.distillation import teacher_weights
 from albert_zh.tasks import distillation as distilling
 from albert_zh.tasks import kind_interface
 
-_FEATURE_MODULES_VERSION = 1  # of how targets become columns
+_FEATURE_MODULES_VERSION = 2  # of how targets become columns
 _LABELLED = kind_interface.Column("float")
 
 
@@ -90,6 +90,12 @@ class TeacherScores:
 
     def of(self, teachers: Sequence[Any], weights: Sequence[float]) -> Tuple[float, Optional[Any]]:
         """(score, what `Scorer.constant` says) of teachers' average, by the kind's usual metric."""
+        scorer = self.scorer_of(teachers, weights)
+        metric = self._student.kind.usual_metrics[0]
+        return scorer.values([metric])[metric], scorer.constant(metric)
+
+    def scorer_of(self, teachers: Sequence[Any], weights: Sequence[float]) -> Any:
+        """The kind's scorer with the outputs of teachers' average for the rows."""
         kind, use = self._student.kind, self._student.use
         scorer = kind.scorer(use, self._plain, self._options)
         for example, records in zip(self._examples, self._records):
@@ -100,8 +106,21 @@ class TeacherScores:
             ]
             scorer.add(example, outputs)
         scorer.tuned()
-        metric = kind.usual_metrics[0]
-        return scorer.values([metric])[metric], scorer.constant(metric)
+        return scorer
+
+    def squared_errors(self, teacher: Any) -> Tuple[float, float]:
+        """Of a kind that learns values: mean squared errors of a teacher's, and of the mean label.
+
+        Their order says something of the teacher's scale, which a correlation does not.
+        """
+        columns = [
+            averaged_rows(self._student, [teacher], [1.0], example, self._plain)[0]
+            for example in self._examples
+        ]
+        task, distillation = self._student.use.task, self._student.kind.distillation
+        values = np.array([distillation.outputs_of(row, {}, task)["logits"][0] for row in columns])
+        gold = np.array([records[0]["label_ids"] for records in self._records], np.float64)
+        return float(np.square(values - gold).mean()), float(gold.var())
 
     def fitted_weights(self, teachers: Sequence[Any]) -> List[float]:
         """Weights by which the average makes the gold labels most probable."""

@@ -71,7 +71,8 @@ class TargetCache:
     def _take_chunk(self, path):
         """Reads a chunk; raises what `_is_damage` knows where it is not whole."""
         rows = np.load(transfer.local_copy(path + _KEYS))
-        values = np.load(transfer.local_copy(path + _VALUES), mmap_mode="r")
+        # A plain view of the mapped file: slices of np.memmap take several times as long.
+        values = np.asarray(np.load(transfer.local_copy(path + _VALUES), mmap_mode="r"))
         if rows.dtype != _ROW or values.dtype != np.float32:
             raise ValueError("found %s and %s" % (rows.dtype, values.dtype))
         if (rows["length"] < 0).any() or values.shape != (rows["length"].sum(),):
@@ -87,7 +88,7 @@ class TargetCache:
     def get(self, text_a: str, text_b: Optional[str]) -> np.ndarray:
         """The target of a text or pair that the cache contains, float32."""
         values, start, end = self._targets[key_of(text_a, text_b)]
-        return np.asarray(values[start:end])
+        return values[start:end]
 
     def add(self, texts: Sequence[Texts], targets: Sequence[np.ndarray]) -> None:
         """Writes a chunk.

@@ -24,9 +24,11 @@ from albert_zh.tasks.separators import one_line
 
 _TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
 _PROBABILITY = re.compile(r"P\((.*)\)$")
-_LARGEST_ERROR_OF_SUM = 0.01
+_USUAL_ERROR_OF_SUM, _LARGEST_ERROR_OF_SUM = 0.01, 0.1
 _LARGEST_DISAGREEMENT = 1e-4
 _FEWEST_DIGITS = 4
+_TINY = 1e-6
+_OF_CLASSES = ("probabilities", "label", "labels")
 _VALUES_SHOWN = ("probabilities", "logits", "label", "labels", "value")
 
 Texts = Tuple[str, str]
@@ -102,12 +104,19 @@ class TeacherFile:
         return target
 
     def _assign(self, examples):
-        """Takes rows without texts as those of the examples, in their order."""
-        if len(self._by_position) != len(examples):
+        """Takes rows without texts as those of the examples, in their order.
+
+        Where the order of a pair's texts says nothing, rows of the pairs as the data have them are
+        enough: a pair the other way round has the same guid.
+        """
+        num_rows = len(self._by_position)
+        if self._student.is_symmetric and num_rows != len(examples):
+            examples = list({e.guid: e for e in reversed(examples)}.values())[::-1]
+        if num_rows != len(examples):
             raise UserError(
                 "--teachers=%s: has %d rows of numbers and no texts, the training and unlabelled "
                 "rows are %d: expected as many, or a file with the texts (predictions.tsv)"
-                % (self.name, len(self._by_position), len(examples))
+                % (self.name, num_rows, len(examples))
             )
         for example, (line, target) in zip(examples, self._by_position):
             self._take(line, _key(example.text_a, example.text_b), target)
@@ -127,7 +136,7 @@ class TeacherFile:
 
     def _read(self):
         with naming(self.name):
-            table = Table(self.name)
+            table = Table(self.name, encoding=None)
             rows = [row for row in table if row.problem != BLANK]
         bad = [row for row in rows if row.problem]
         if bad or not rows:
@@ -209,6 +218,8 @@ class TeacherFile:
         form = next((name for name in _VALUES_SHOWN if content.get(name) is not None), None)
         if form is None:
             raise self._bad(row.line, "no target", "one of " + ", ".join(_VALUES_SHOWN))
+        if not self._student.kind.rules.has_classes and form in _OF_CLASSES:
+            raise self._bad(row.line, "the key " + form, "the key value, a number")
         numbers, form = self._json_numbers(row.line, content[form], form)
         return _key(*texts), numbers, form
 
@@ -247,8 +258,9 @@ class TeacherFile:
             return array.astype(np.float32)
         if (array < 0).any() or (array > 1 + LEAST_PROBABILITY).any():
             raise self._bad(line, "%g" % array[np.argmax(np.abs(array - 0.5))], "0 to 1")
-        if not rules.has_several_labels and abs(array.sum() - 1) > _LARGEST_ERROR_OF_SUM:
-            raise self._bad(line, "probabilities that add up to %.4g" % array.sum(), "1")
+        if not rules.has_several_labels and abs(array.sum() - 1) > _possible_error_of_sum(array):
+            found = "probabilities that add up to %.4g" % array.sum()
+            raise self._bad(line, found, "1 (those of all classes), or logits")
         return self._student.kind.distillation.logits(array).astype(np.float32)
 
     def _take(self, line, texts, target):
@@ -272,8 +284,9 @@ class TeacherFile:
         ]
         if lines:
             say(
-                "warning: --teachers=%s: pairs with other numbers the other way round: %d, the "
-                "first in lines %d and %d: --swap_pairs expects equal ones; each order keeps its",
+                "note: --teachers=%s: pairs with other numbers the other way round: %d, the first "
+                "in lines %d and %d: --swap_pairs learns each order by its numbers; "
+                "write their mean in both, or leave one out, to learn the same of both",
                 self.name,
                 len(lines),
                 *sorted(lines[0]),
@@ -289,10 +302,21 @@ class TeacherFile:
         )
 
 
+def _possible_error_of_sum(probabilities):
+    """How far from 1 a row's sum may be: of rounded numbers each is half of the last digit off."""
+    usual = _USUAL_ERROR_OF_SUM + _TINY
+    for digits in range(2, _FEWEST_DIGITS):
+        scaled = probabilities * 10**digits
+        if np.abs(scaled - scaled.round()).max() < _TINY:
+            by_rounding = 0.5 * len(probabilities) / 10**digits + _TINY
+            return max(usual, min(_LARGEST_ERROR_OF_SUM, by_rounding))
+    return usual
+
+
 def _report_digits(name, probabilities):
     scaled = np.array(probabilities, np.float64) * 10 ** (_FEWEST_DIGITS - 1)
     is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
-    if is_between.any() and np.abs(scaled - scaled.round()).max() < 1e-6:
+    if is_between.any() and np.abs(scaled - scaled.round()).max() < _TINY:
         say(
             "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
             "knows of improbable classes is lost; write more digits, or logits",
@@ -302,8 +326,8 @@ def _report_digits(name, probabilities):
 
 
 def _key(text_a, text_b) -> Texts:
-    """Texts as tables have them: without line breaks and tabs."""
-    return one_line(text_a), one_line(text_b or "")
+    """Texts as tables have them: without line breaks and tabs, and blanks around them."""
+    return one_line(text_a).strip(), one_line(text_b or "").strip()
 
 
 def _differ(one, other):

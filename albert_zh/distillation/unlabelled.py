@@ -49,11 +49,13 @@ def read_unlabelled(
     seen = {_texts(example) for example in labelled}
     held_out_texts = {_texts(example) for example in held_out}
     examples, counts, digest = [], collections.Counter(), hashlib.sha256()
+    first_problem = ""
     for path in paths:
         digest.update(storage.sha256_of_file(path).encode())
         for example, problem in kind.distillation.open_unlabelled(kind, task, path, encoding):
             if problem or not example.text_a.strip():
                 counts["that do not fit"] += 1
+                first_problem = first_problem or problem or ""
                 continue
             if _texts(example) in seen:
                 counts["repeated, or in train,"] += 1
@@ -61,7 +63,7 @@ def read_unlabelled(
             seen.add(_texts(example))
             examples.append(example._replace(label=None, guid="unlabelled-%d" % len(examples)))
     if not examples:
-        raise UserError("--%s=%s: no new text in it" % (flag, ",".join(patterns)))
+        raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)
     lines = ["unlabelled: %d rows of %d files" % (len(examples), len(paths))]
     lines += ["note: %d rows %s are left out" % (counts[what], what) for what in sorted(counts)]
     num_held_out = sum(_texts(example) in held_out_texts for example in examples)
@@ -71,6 +73,15 @@ def read_unlabelled(
             "those of new texts" % num_held_out
         )
     return Unlabelled(examples, digest.hexdigest(), lines)
+
+
+def _no_text(given, counts, first_problem):
+    found = ["%d rows %s" % (counts[what], what.rstrip(",")) for what in sorted(counts)]
+    found += ["the first: " + first_problem] if first_problem else []
+    return UserError(
+        "%s: no new text in it: found %s: expected texts in the form of the test file"
+        % (given, ", ".join(found) or "no rows")
+    )
 
 
 def _paths(patterns, flag):

@@ -23,6 +23,7 @@ FORMER_RESULTS = validation.record(
         "test": validation.or_none(validation.record(others=validation.NUMBER_OR_NAN)),
     }
 )
+_OF_TEACHERS = "teacher_"  # begins the names of `Teaching.likeness`
 HIGH_RATE = 2e-4  # learning rate above which a model that learns nothing needs a lower one
 
 
@@ -51,6 +52,8 @@ class Summary:
         report = task_report.Report(
             self._setup.task, scorers, self._setup.data.keys_of_training(), self._setup.metric
         )
+        if self._setup.teaching and "dev" in scorers:
+            report.metrics["dev"].update(self._setup.teaching.likeness(scorers["dev"]))
         test = report.metrics.get("test") or self._former_test()
         self._write_results(test)
         num_predicted = self._run.test_file.num_predicted
@@ -157,6 +160,10 @@ class Summary:
             metric, scores = self._run.evaluation.scores_text(self._best).split(" ", 1)
             step = self._best["global_step"]
             yield "dev " + metric, "%s (best, at step %d)" % (scores, step)
+        of_teachers = report.metrics.get("dev", {}).items()
+        figures = ["%s %.4f" % entry for entry in of_teachers if entry[0].startswith(_OF_TEACHERS)]
+        if figures:
+            yield "dev, teachers", ", ".join(figures).replace(_OF_TEACHERS, "")
         for name in report.metrics:
             if name == "test":
                 yield report.summary_line("test")

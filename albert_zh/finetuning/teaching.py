@@ -5,6 +5,7 @@ from albert_zh.common.messages import say
 from albert_zh.distillation import soft_targets, teacher_weights, unlabelled
 from albert_zh.distillation.teachers import Student, open_teacher
 
+_SHOWN_LABELS = 12
 _MOST_TRAIN_ROWS = 10000  # that are scored
 
 
@@ -104,9 +105,41 @@ class Teaching:
         if score < least or not score > 0:
             raise UserError(
                 "--teachers=%s: %s %s %.4f, predicting %s for every row has %.4f: is it trained "
-                "for this task? leave it out" % (teacher.name, split, metric, score, what, least)
+                "for this task%s? leave it out"
+                % (teacher.name, split, metric, score, what, least, self._order_of_labels())
             )
+        if score == least:
+            say(
+                "warning: --teachers=%s: %s %s %.4f is that of predicting %s for every row: a "
+                "teacher that was not trained long enough has it: look at its report, or leave it "
+                "out",
+                *(teacher.name, split, metric, score, what),
+            )
+        if self._setup.kind.distillation.learns_values:
+            self._check_scale(teacher, split)
         return "%s %s %.4f" % (split, metric, score)
+
+    def _order_of_labels(self):
+        """What is asked about lists of numbers, of which none has a label's name."""
+        if not self._setup.kind.rules.has_classes:
+            return ""
+        labels = ", ".join(self._setup.task.labels[:_SHOWN_LABELS])
+        return ", and are lists of numbers in the order of the labels (%s)" % labels
+
+    def _check_scale(self, teacher, split):
+        """Reports values that are too far from the labels to be on their scale.
+
+        Those of the labels' mean and variance that correlate with them at all are within twice the
+        variance.
+        """
+        error, of_mean = self._scores_on(split).squared_errors(teacher)
+        if error > 2 * of_mean:
+            say(
+                "warning: --teachers=%s: mean squared error of its values on %s %.4g, of the "
+                "labels' mean %.4g: are they on the labels' scale? The student learns them as they "
+                "are: rescale them",
+                *(teacher.name, split, error, of_mean),
+            )
 
     def _weights(self, of_teachers):
         """The teachers' weights; shows them, and the scores."""
@@ -132,6 +165,19 @@ class Teaching:
             metric = self._setup.kind.usual_metrics[0]
             say("teachers, averaged: %s %s %.4f", split, metric, averaged)
         return weights
+
+    def likeness(self, scorer):
+        """{name: figure} of how alike a student's and the teachers' answers on dev are.
+
+        Args:
+            scorer: the kind's scorer with the student's outputs for dev.
+        """
+        if self._split_of(self._teachers) != "dev" or len(scorer) != len(self._labelled["dev"]):
+            return {}
+        averaged = self._scores_on("dev").scorer_of(self._teachers, self.soft.weights)
+        metric = self._setup.kind.usual_metrics[0]
+        figures = self._setup.kind.distillation.likeness(scorer, averaged)
+        return dict({"teacher_" + metric: averaged.values([metric])[metric]}, **figures)
 
 
 def _labelled(setup, name, train):

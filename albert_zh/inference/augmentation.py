@@ -4,9 +4,11 @@
     for row in augmenter.augment([Example(0, "这家店的菜很好吃", None)]): ...
 
 Of a pair only words that both texts have are replaced, in both alike: the difference of the two
-texts, on which the label depends, stays.
+texts, on which the label depends, stays. So no word takes the place of one that either text has, or
+that another one is replaced by, nor is one replaced that is also a part of a longer word.
 """
 
+import collections
 import random
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -64,7 +66,7 @@ class Augmenter:
         found = iter(self._finder.candidates(requests))
         augmented = []
         for example, of_row in zip(examples, places):
-            candidates = {word: next(found) for word in of_row}
+            candidates = {word: self._fitting(example, next(found)) for word in of_row}
             candidates = {word: others for word, others in candidates.items() if others}
             augmented.append(Augmented(self._rounds(example, candidates), candidates))
         return augmented
@@ -75,15 +77,28 @@ class Augmenter:
         for text in filter(None, (example.text_a, example.text_b)):
             for begin, end in self._finder.replaceable(text):
                 places.setdefault(text[begin:end], (text, (begin, end)))
-        if example.text_b is not None and self._settings.pairs == SHARED:
-            words = [self._words(text) for text in (example.text_a, example.text_b)]
+        if self._keeps_difference(example):
+            texts = example.text_a, example.text_b
+            words = [self._words(text) for text in texts]
             places = {
-                word: place for word, place in places.items() if all(word in w for w in words)
+                word: place
+                for word, place in places.items()
+                if all(0 < n[word] == text.count(word) for n, text in zip(words, texts))
             }
         return places
 
+    def _keeps_difference(self, example):
+        return example.text_b is not None and self._settings.pairs == SHARED
+
     def _words(self, text):
-        return {text[begin:end] for begin, end in self._finder.replaceable(text)}
+        spans = self._finder.replaceable(text)
+        return collections.Counter(text[begin:end] for begin, end in spans)
+
+    def _fitting(self, example, words):
+        """Of a word's candidates those by which the texts of a pair differ as they did."""
+        if not self._keeps_difference(example):
+            return words
+        return [word for word in words if word not in example.text_a + "\n" + example.text_b]
 
     def _rounds(self, example, candidates):
         """The different texts of N rounds."""
@@ -100,6 +115,8 @@ class Augmenter:
     def _round(self, example, candidates, draws):
         """One round: a word is replaced alike wherever it stands; with `EACH`, in each text."""
         chosen = _drawn(candidates, self._settings.probability, draws)
+        if self._keeps_difference(example):
+            chosen = _one_to_one(chosen)
         text_a = self._replaced(example.text_a, chosen)
         if example.text_b is None:
             return text_a, None
@@ -119,3 +136,9 @@ def _drawn(candidates, probability, draws):
     """{word: what replaces it} of one round."""
     chosen = {word: draws.choice(others) for word, others in candidates.items()}
     return {word: other for word, other in chosen.items() if draws.random() < probability}
+
+
+def _one_to_one(chosen):
+    """Without the words that are replaced by what an earlier one is."""
+    first = {other: word for word, other in reversed(list(chosen.items()))}
+    return {word: other for word, other in chosen.items() if first[other] == word}

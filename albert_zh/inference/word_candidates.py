@@ -75,8 +75,7 @@ class CandidateFinder:
         spans, begin = [], 0
         for word in self._segment(text):
             end = begin + len(word)
-            is_chinese = all("\u4e00" <= char <= "\u9fff" for char in word)
-            if is_chinese and 2 <= len(word) <= _LONGEST_WORD and word not in FUNCTION_WORDS:
+            if _is_chinese(word) and 2 <= len(word) <= _LONGEST_WORD and word not in FUNCTION_WORDS:
                 spans.append((begin, end))
             begin = end
         return spans
@@ -105,8 +104,8 @@ class CandidateFinder:
         """The nearest words by vectors, which are Chinese words, too."""
         if self._vectors is None:
             return []
-        near = self._vectors.nearest(word, self._settings.most)
-        return [other for other, _ in near if all("\u4e00" <= char <= "\u9fff" for char in other)]
+        near = [other for other, _ in self._vectors.nearest(word, self._settings.most)]
+        return [other for other in near if _is_chinese(other) and other not in FUNCTION_WORDS]
 
     def _masked(self, text, span):
         """(ids, segments, positions of masks) of a row; None unless pieces are the characters."""
@@ -180,3 +179,7 @@ class CandidateFinder:
             if score >= least and word not in rejected and self._is_word(word)
         ]
         return words[: self._settings.most]
+
+
+def _is_chinese(word):
+    return all("\u4e00" <= char <= "\u9fff" for char in word)

@@ -13,6 +13,7 @@ from albert_zh.model.config import AlbertConfig
 PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
+_BEST = "best"  # where a run leaves its model folder
 
 
 class OpenedFolder(NamedTuple):
@@ -117,6 +118,8 @@ def config_in_folder(folder: str) -> str:
             return found[0]
         if found:
             raise UserError("%s holds several configs (%s): keep one" % (folder, ", ".join(found)))
+    best = storage.joined(folder, _BEST)
     raise UserError(
-        "%s holds no config JSON (albert_config*.json): expected a model folder" % folder
+        "%s holds no config JSON (albert_config*.json): expected a model folder%s"
+        % (folder, ", such as " + best if storage.is_folder(best) else "")
     )

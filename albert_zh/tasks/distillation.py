@@ -28,11 +28,13 @@ class Distillation:
         teacher_outputs: names of the outputs that a teacher's `Predictor` has to give.
         takes_tables: whether a file of probabilities of each class can be a teacher.
         loss_names: those of `distillation_losses.DISTILL_LOSSES` that it has.
+        learns_values: whether a target is a value on the scale of the labels.
     """
 
     teacher_outputs: Tuple[str, ...] = ()
     loss_names: Tuple[str, ...] = DISTILL_LOSSES
     takes_tables = False
+    learns_values = False
 
     def open_unlabelled(
         self, kind: Any, task: Any, path: str, encoding: str
@@ -106,6 +108,16 @@ class Distillation:
     ) -> tf.Tensor:
         """The loss of each row against its averaged targets, float [B]."""
         raise NotImplementedError
+
+    def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
+        """{name: figure} of how alike the answers of a student and its teachers are.
+
+        Args:
+            student: the kind's scorer with a student's outputs.
+            teachers: one with those of the teachers' average, for the same rows.
+        """
+        del student, teachers
+        return {}
 
 
 def row_losses(

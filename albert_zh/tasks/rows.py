@@ -15,7 +15,7 @@ import itertools
 import json
 import re
 import sys
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, text_encodings
 from albert_zh.common.errors import UserError
@@ -47,13 +47,13 @@ class Table:
     """
 
     def __init__(
-        self, path: str, encoding: str = "utf-8", replaces_bad_bytes: bool = False
+        self, path: str, encoding: Optional[str] = "utf-8", replaces_bad_bytes: bool = False
     ) -> None:
         """Opens the file and reads its beginning.
 
         Args:
             path: the file.
-            encoding: name of its encoding.
+            encoding: name of its encoding; None for what is in UTF-8 always.
             replaces_bad_bytes: put U+FFFD in place of bytes that are not of the encoding rather
                 than raise.
 

@@ -4,6 +4,7 @@ vectors = WordVectors.read("my.vec")
 vectors.nearest("手机", 5)  # [(word, cosine)]
 """
 
+import itertools
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 
 MAX_WORDS = 100000  # that are read of a file, the most frequent ones in the usual order
+_LOOKED_AT = 20  # lines, by which the width of vectors is known without a first line that has it
+_UNREADABLE = "\ufffd"  # in place of bytes that are no UTF-8
 _TINY = 1e-12
 
 
@@ -35,26 +38,28 @@ class WordVectors:
     def read(cls, path: str) -> "WordVectors":
         """Reads a file: lines of a word and its numbers, with or without word2vec's first line.
 
+        Words with blanks in them, unreadable ones and repetitions are left out.
+
         Raises:
             UserError: for a line that is none of these; names it.
         """
-        words, rows = [], []
-        for number, line in enumerate(files.stream_lines(path, "utf-8"), start=1):
-            cells = line.rstrip().split(" ")
-            if number == 1 and len(cells) == 2:  # how many words, and their width
-                continue
-            if len(words) == MAX_WORDS:
+        read = enumerate(files.stream_lines(path, "utf-8", errors="replace"), start=1)
+        lines = ((number, line) for number, line in read if line.strip())
+        first = list(itertools.islice(lines, _LOOKED_AT))
+        width, has_header = _width_of(path, first)
+        vectors: Dict[str, Any] = {}
+        for number, line in itertools.chain(first[has_header:], lines):
+            if len(vectors) == MAX_WORDS:
                 break
-            try:
-                rows.append(np.array(cells[1:], np.float32))
-            except ValueError as error:
-                raise _bad_line(path, number, line) from error
-            if len(rows[-1]) < 2 or len(rows[-1]) != len(rows[0]):
-                raise _bad_line(path, number, line)
-            words.append(cells[0])
-        if not words:
-            raise UserError("%s: no word vectors: expected lines of a word and its numbers" % path)
-        return cls(words, np.stack(rows))
+            word, vector = _parsed(path, number, line, width)
+            if len(word.split()) == 1 and _UNREADABLE not in word:
+                vectors.setdefault(word, vector)
+        if not vectors:
+            raise UserError(
+                "%s: no word vectors: expected lines of a word (UTF-8, without blanks) and its "
+                "numbers%s" % (path, ", %d by its first line" % width if has_header else "")
+            )
+        return cls(list(vectors), np.stack(list(vectors.values())))
 
     @classmethod
     def train(cls, sentences: Any, seed: int) -> "WordVectors":
@@ -119,8 +124,47 @@ class WordVectors:
         return candidates[best]
 
 
-def _bad_line(path, number, line):
+def _width_of(path, lines):
+    """(numbers of a vector, whether the first line is word2vec's) of a file's first lines."""
+    cells = [line.split() for _, line in lines]
+    if cells and len(cells[0]) == 2 and all(cell.isdigit() for cell in cells[0]):
+        return int(cells[0][1]), True
+    widths = [_num_numbers(row) - (_num_numbers(row) == len(row)) for row in cells]
+    width = min(widths, default=2)
+    if width < 2:
+        raise _bad_line(path, *lines[widths.index(width)], max(widths))
+    return width, False
+
+
+def _num_numbers(cells):
+    """How many of the last cells are numbers."""
+    return len(list(itertools.takewhile(_is_number, reversed(cells))))
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(path, number, line, width):
+    """(word, vector) of a line; the word is "" where it is made of blanks, may have blanks."""
+    cells = line.split()
+    try:
+        vector = np.array(cells[-width:], np.float32)
+    except ValueError as error:
+        raise _bad_line(path, number, line, width) from error
+    is_whole = len(cells) > width or (len(cells) == width and line[:1].isspace())
+    if not is_whole or not np.isfinite(vector).all():
+        raise _bad_line(path, number, line, width)
+    return " ".join(cells[:-width]), vector
+
+
+def _bad_line(path, number, line, width):
     return UserError(
-        "%s: line %d: %r is no word vector: expected a word and its numbers, as many in each line, "
-        "with spaces between them" % (path, number, line[:40])
+        "%s: line %d: %r is no word vector: expected a word and its numbers, as many in each line"
+        "%s, with blanks between them"
+        % (path, number, line[:40], " (%d)" % width if width > 1 else "")
     )

@@ -10,7 +10,9 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import task_distill
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import teaching_flags
 from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.tasks import registry
 import small_models
 import workspace
 
@@ -115,6 +117,25 @@ def test_second_phase_has_the_teacher_alone_at_temperature_1(space, first_phase,
     assert seen["do_train"] and seen["do_eval"]
 
 
+def test_both_phases_take_the_flags_of_the_second(space, monkeypatch):
+    """None of them has an effect in the first, which knows no teachers' outputs."""
+    of_phases = []
+
+    def note(make_distiller=None):
+        options = task_distill.FLAGS
+        teaching_flags.check_flags(options, registry.get("single_label"))
+        names = ("temperature", "distill_weight", "fgm_epsilon", "seeds", "teachers")
+        of_phases.append((bool(make_distiller), *(options[name].value for name in names)))
+
+    monkeypatch.setattr(task_distill.finetuning_runner, "run", note)
+    monkeypatch.setattr(task_distill, "_write_student", lambda: None)
+    run(space, "both", both_phases=True, temperature=4, fgm_epsilon=0.5, seeds="1,2")
+    assert of_phases == [
+        (True, 2.0, 0.9, 0.0, None, None),
+        (False, 4.0, 1.0, 0.5, ["1", "2"], [space.teacher]),
+    ]
+
+
 @pytest.mark.newest
 def test_augmented_rows_are_trained_on(space, capsys):
     data = os.path.join(space.folder, "augmented")
@@ -134,6 +155,7 @@ def test_augmented_rows_are_trained_on(space, capsys):
         ({"student_model": None}, "--student_model is required"),
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
+        ({"temperature": 4}, "--temperature: of the second phase alone"),
         ({"aug_train": True}, "--aug_train: .* holds 0 files train_aug"),
     ],
 )

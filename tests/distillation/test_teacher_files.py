@@ -88,7 +88,9 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ("a.tsv", "text\tscore\nx\t1\n", "line 1: found the columns text, score: expected text_a"),
         ("a.tsv", "text_a\ttext_b\tP(0)\tP(2)\nx\ty\t1\t0\n", "has the labels 0, 2, the data 0, 1"),
         ("a.jsonl", json_line(probabilities={"是": 1.0}), "has the labels 是, the data 0, 1"),
-        ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* add up to 0.9, expected 1"),
+        ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* up to 0.9, expected 1 .those"),
+        ("a.jsonl", json_line(probabilities=[0.5, 0.48123]), "line 1: .* add up to 0.9812, expe"),
+        ("a.jsonl", json_line(probabilities=[0.0, 0.0]), "line 1: .* add up to 0, expected 1"),
         ("a.jsonl", json_line(probabilities=[-0.5, 1.5]), "expected 0 to 1"),
         ("a.jsonl", json_line(logits=[1.0]), "line 1: found 1 number, expected 2: mend"),
         ("a.jsonl", json_line(logits=[1, 2, 3]), "found 3 numbers, expected 2: mend"),
@@ -134,6 +136,21 @@ def test_a_file_that_is_no_text_names_the_flag(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_of_another_encoding_is_to_be_converted(tmp_path):
+    """--encoding is that of the data, by which no teacher is read."""
+    path = tmp_path / "teacher.jsonl"
+    path.write_bytes(
+        json_line(logits=[1, 2]).replace("\\u4eca\\u5929", "今天开门吃饭").encode("gbk")
+    )
+    with pytest.raises(UserError, match="GBK, expected UTF-8: convert it .iconv"):
+        TeacherFile(str(path), student_of())
+
+
+def test_blanks_around_texts_do_not_matter(tmp_path):
+    content = "text_a\ttext_b\tlogits\n 今天 \t明天\u3000\t1.386294 0\n"
+    np.testing.assert_allclose(probabilities(opened(tmp_path, content)), [0.8, 0.2], atol=1e-5)
+
+
 def test_numbers_by_position_that_disagree_about_a_text(tmp_path):
     content = "0.9123\t0.0877\n0.5\t0.5\n%s\n"
     rows = [PAIR, OTHER, PAIR]
@@ -162,6 +179,24 @@ def test_numbers_that_differ_the_other_way_round_are_reported(tmp_path, capsys):
     )
 
 
+def test_numbers_of_pairs_in_one_order_serve_both(tmp_path):
+    """Rows by position are those of the data; what --swap_pairs turns has the same ones."""
+    examples = [PAIR, _turned(PAIR), OTHER, _turned(OTHER), OTHER._replace(text_b="再说", guid="u")]
+    content = "0.9123\t0.0877\n0.3111\t0.6889\n0.5432\t0.4568\n"
+    teacher = opened(tmp_path, content, is_symmetric=True)
+    teacher.prepare(examples)
+    found = [np.exp(log_softmax(teacher.target(example)))[0] for example in examples]
+    np.testing.assert_allclose(found, [0.9123, 0.9123, 0.3111, 0.3111, 0.5432], atol=1e-6)
+    with pytest.raises(UserError, match="has 3 rows of numbers .* rows are 5: expected as many"):
+        opened(tmp_path, content).prepare(examples)
+    with pytest.raises(UserError, match="has 3 rows of numbers .* rows are 2: expected as many"):
+        opened(tmp_path, content, is_symmetric=True).prepare(examples[:4])
+
+
+def _turned(example):
+    return example._replace(text_a=example.text_b, text_b=example.text_a)
+
+
 def test_rows_that_are_missing(tmp_path):
     teacher = opened(tmp_path, json_line(logits=[1, 2]), "a.jsonl")
     with pytest.raises(UserError, match=r"no row of 1 of 2 texts, the first '吃饭' \(train-2"):
@@ -177,6 +212,25 @@ def test_rounded_probabilities_are_reported(tmp_path, capsys):
     opened(tmp_path, json_line(probabilities=[0.95123, 0.04877]), "a.jsonl")
     opened(tmp_path, json_line(probabilities=[1, 0]), "a.jsonl")
     assert capsys.readouterr().out == ""
+
+
+def test_rounding_is_no_other_sum(tmp_path):
+    """Two digits of each of 30 classes: the sum of the rounded numbers may be 0.95."""
+    labels = list(map(str, range(30)))
+    rounded = [0.66] + [0.01] * 29  # 0.6652 and 29 times 0.0115
+    teacher = opened(tmp_path, json_line(probabilities=rounded), "a.jsonl", labels=labels)
+    np.testing.assert_allclose(probabilities(teacher)[:2], [0.66 / 0.95, 0.01 / 0.95])
+    opened(tmp_path, json_line(probabilities=[0.98, 0.01]), "a.jsonl")
+    with pytest.raises(UserError, match="add up to 0.85, expected 1"):
+        rounded[0] = 0.56
+        opened(tmp_path, json_line(probabilities=rounded), "a.jsonl", labels=labels)
+
+
+@pytest.mark.parametrize("values", [{"label": "0.7"}, {"probabilities": {"0": 0.3, "1": 0.7}}])
+def test_a_regression_has_values(tmp_path, values):
+    message = "line 1: found the key %s, expected the key value, a number" % list(values)[0]
+    with pytest.raises(UserError, match=message):
+        opened(tmp_path, json_line(**values), "a.jsonl", labels=("score",), kind="regression")
 
 
 def test_a_kind_that_needs_tokens_takes_no_file(tmp_path):

@@ -38,3 +38,10 @@ def test_a_file_without_texts_names_the_flag(tmp_path):
     (tmp_path / "empty.tsv").write_text("\n", encoding="utf-8")
     with pytest.raises(UserError, match="^--input_file=.*: no new text in it"):
         read(str(tmp_path / "empty.tsv"), flag="input_file")
+
+
+def test_rows_that_do_not_fit_say_why(tmp_path):
+    (tmp_path / "texts.txt").write_text("今天\n明天吃饭\n", encoding="utf-8")
+    message = "no new text in it: found 2 rows that do not fit, the first: 1 column, expected 3 .*"
+    with pytest.raises(UserError, match=message + "expected texts in the form of the test file"):
+        read(str(tmp_path / "texts.txt"))

@@ -4,6 +4,7 @@ import json
 import types
 
 from absl import flags
+import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
@@ -80,7 +81,10 @@ def test_teachers_with_texts_are_averaged_on_dev(lesson, capsys):
 
 def test_columns_in_the_wrong_order_are_refused(lesson):
     path = lesson.numbers("".join("10"[int(label)] for label in LABELS))
-    message = "train accuracy 0.0000, predicting . for every row has 0.5000: is it trained for this"
+    message = (
+        "train accuracy 0.0000, predicting . for every row has 0.5000: is it trained for this "
+    )
+    message += "task, and are lists of numbers in the order of the labels .0, 1.. leave it out"
     with pytest.raises(UserError, match=message) as caught:
         lesson.teach(path)
     assert "\n" not in str(caught.value) and "--teachers=%s:" % path in str(caught.value)
@@ -94,6 +98,14 @@ def test_numbers_without_texts_are_scored_where_there_is_no_dev(lesson, capsys):
     assert "teacher 2: not scored on dev" in shown
 
 
+def test_a_teacher_that_is_as_good_as_a_constant_is_reported(lesson, capsys):
+    lesson.teach(lesson.numbers("0" * len(LABELS)))
+    shown = capsys.readouterr().out
+    assert "train accuracy 0.5000 is that of predicting" in shown and "teacher 1: train" in shown
+    lesson.teach(lesson.numbers("0" * 4 + LABELS[4:], "better.tsv"))  # two of ten are wrong
+    assert "is that of predicting" not in capsys.readouterr().out
+
+
 def test_weights_are_not_fitted_to_training_rows(lesson):
     with pytest.raises(UserError, match="=auto: .*numbers.tsv has no rows of dev to fit it on"):
         lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_weights="auto")
@@ -105,3 +117,54 @@ def test_few_of_many_training_rows_are_scored(lesson, capsys, monkeypatch):
     answers = [other[label] if row % 3 else label for row, label in enumerate(LABELS)]
     lesson.teach(lesson.numbers(answers))  # of which each third is right, and is scored
     assert "teacher 1: train accuracy 1.0000" in capsys.readouterr().out
+
+
+def test_values_on_another_scale_are_reported(lesson, capsys):
+    """Which a correlation does not show: 1 to 5 for labels of 0 and 1."""
+    use = lesson.setup.in_use({})
+    task = use.task._replace(labels=("score",), objective="regression")
+    lesson.setup.in_use = lambda notes: use._replace(task=task)
+    lesson.setup.kind, lesson.setup.task = registry.get("regression"), task
+    scales = {"same.tsv": (1.0, 0.1), "other.tsv": (4.0, 1.0)}
+    for name, (factor, offset) in scales.items():
+        values = "".join("%g\n" % (factor * int(label) + offset) for label in LABELS)
+        lesson.teach(lesson.space.write(name, values))
+        shown = capsys.readouterr().out
+        assert "teacher 1: train pearson 1.0000" in shown
+        message = "mean squared error of its values on train 8.5, of the labels' mean 0.25: are"
+        assert (message in shown) == (name == "other.tsv")
+
+
+def test_how_alike_student_and_teachers_are(lesson):
+    """On dev, whose labels are 0 1 1 0, the teacher's probabilities are those of SURE."""
+    teaching = lesson.teach(lesson.texts(), lesson.texts())
+    setup = lesson.setup
+    scorer = setup.kind.scorer(setup.in_use({}), setup.settings, setup.options)
+    for example, probability in zip(setup.splits["dev"].examples, (0.9123, 0.0877, 0.5001, 0.6)):
+        logits = np.log([probability, 1 - probability])
+        scorer.add(example, [{"logits": logits}])
+    found = teaching.likeness(scorer)
+    p = 0.9123
+    third, fourth = ((1 - p, 0.5001), (p, 0.6))
+    expected = sum(
+        a * np.log(a / b) + (1 - a) * np.log((1 - a) / (1 - b)) for a, b in (third, fourth)
+    )
+    assert found["teacher_accuracy"] == 1.0 and found["teacher_agreement"] == 0.75
+    np.testing.assert_allclose(found["teacher_divergence"], expected / 4, rtol=1e-6)
+    assert lesson.teach(lesson.numbers(LABELS)).likeness(scorer) == {}  # it has no rows of dev
+
+
+def test_divergence_of_labels_and_distance_of_values():
+    p, q = np.array([[0.8, 0.3], [0.5, 0.5]]), np.array([[0.5, 0.3], [0.5, 0.9]])
+    student, teachers = (
+        types.SimpleNamespace(probabilities=x, decided=lambda x=x: (x >= 0.5).astype(int))
+        for x in (q, p)
+    )
+    found = registry.get("multi_label").distillation.likeness(student, teachers)
+    expected = 0.8 * np.log(1.6) + 0.2 * np.log(0.4) + 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(5)
+    assert found["teacher_agreement"] == 1.0
+    np.testing.assert_allclose(found["teacher_divergence"], expected / 2, rtol=1e-6)
+    values = registry.get("regression").distillation.likeness(
+        *(types.SimpleNamespace(decided=lambda x=x: np.array(x)) for x in ([1.0, 2.0], [1.0, 4.0]))
+    )
+    assert values == {"teacher_squared_distance": 2.0}

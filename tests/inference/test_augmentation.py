@@ -1,5 +1,7 @@
 """Rows made by replacing words; word vectors."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from albert_zh.inference.augmentation import (
     Augmenter,
     Example,
 )
+from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
+from albert_zh.text.tokenization import FullTokenizer
 from albert_zh.text.word_vectors import WordVectors
 
 WORDS = {"苹果": ["香蕉", "葡萄"], "手机": ["电脑"], "便宜": ["实惠"]}
@@ -26,9 +30,9 @@ class Finder:
         return [list(WORDS[text[begin:end]]) for text, (begin, end) in requests]
 
 
-def augmented(text_a, text_b=None, number=0, **settings):
+def augmented(text_a, text_b=None, number=0, finder=Finder, **settings):
     settings = AugmentationSettings(**dict({"copies": 20, "probability": 0.5}, **settings))
-    return Augmenter(Finder(), settings).augment([Example(number, text_a, text_b)])[0].texts
+    return Augmenter(finder(), settings).augment([Example(number, text_a, text_b)])[0].texts
 
 
 def test_rounds_replace_some_words():
@@ -56,6 +60,36 @@ def test_of_a_pair_the_same_words_are_replaced_alike_and_no_others():
     assert augmented("手机", "便宜") == []
 
 
+class SameFinder(Finder):
+    """One for which any word may stand for any other one."""
+
+    def candidates(self, requests):
+        return [list(WORDS) + ["香蕉"] for _ in requests]
+
+
+def test_words_of_a_pair_that_differ_still_differ():
+    """No word becomes another one of the texts, and no two words become the same one."""
+    settings = {"copies": 99, "finder": SameFinder}
+    assert set(augmented("苹果比手机便宜", "手机比苹果便宜", **settings)) == {
+        ("香蕉比手机便宜", "手机比香蕉便宜"),
+        ("苹果比香蕉便宜", "香蕉比苹果便宜"),
+        ("苹果比手机香蕉", "手机比苹果香蕉"),
+    }
+    assert set(augmented("苹果比手机", "手机比苹果", **settings)) == {
+        ("便宜比手机", "手机比便宜"),
+        ("苹果比便宜", "便宜比苹果"),
+        ("香蕉比手机", "手机比香蕉"),
+        ("苹果比香蕉", "香蕉比苹果"),
+        ("便宜比香蕉", "香蕉比便宜"),
+        ("香蕉比便宜", "便宜比香蕉"),
+    }
+
+
+def test_a_word_of_a_pair_that_is_part_of_another_word_stays():
+    assert augmented("苹果", "苹果汁和苹果") == []  # of two places the finder has one
+    assert augmented("苹果汁和苹果") != []
+
+
 def test_each_word_of_each_text_by_itself():
     texts = augmented("苹果手机", "便宜的苹果", pairs=EACH)
     assert any(text_a[:2] != text_b[3:] for text_a, text_b in texts)
@@ -81,12 +115,56 @@ def test_nearest_words(tmp_path, first):
     assert vectors.nearest("火星", 2) == []
 
 
-@pytest.mark.parametrize("text, line", [("北京 1 0\n上海 1 x\n", 2), ("北京 1 0\n上海 1\n", 2)])
-def test_a_file_of_other_lines(tmp_path, text, line):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3 3\n苹果\t0\t1\t0\n香蕉\t0\t3\t0.5\t\n梨\t1\t0\t0\n\n",
+        "苹果  0 1 0 \n. . . 1 1 1\nWindows 10 1 1 1\n2019 9 9 9\n香蕉 0 3 0.5\n",
+        "5 3\n\u3000 0 1 0.1\n苹果 0 1 0\n\ufffd\ufffd果 0 1 0\n香蕉 0 3 0.5\n苹果 1 0 0\n",
+    ],
+    ids=["tabs", "blanks in words", "unreadable and repeated"],
+)
+def test_vectors_of_other_programs(tmp_path, text):
+    """Tabs, blanks at the end or in words, numbers as words, broken bytes, repetitions."""
+    content = text.encode("utf-8").replace("\ufffd\ufffd".encode("utf-8"), b"\xe6\x9e")
+    (tmp_path / "words.vec").write_bytes(content)
+    vectors = WordVectors.read(str(tmp_path / "words.vec"))
+    assert vectors.words[0] == "苹果" and len(set(vectors.words)) == len(vectors.words)
+    assert not any(" " in word or "\ufffd" in word for word in vectors.words)
+    assert vectors.nearest("苹果", 1)[0][0] == "香蕉"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("北京 1 0\n上海 1 x\n", "line 2: .* is no word vector: expected .* in each line .2.,"),
+        ("2 2\n北京 1 0\n上海 1\n", "line 3: .* is no word vector"),
+        ("2 3\n北京 1 0\n上海 1 2\n", "line 2: .* is no word vector: expected .* line .3.,"),
+        ("2 2\n北京 1 0 2\n上海 1 2 3\n", "no word vectors: .* and its numbers, 2 by its first"),
+        ("北京 1 0\n上海 1 nan\n", "line 2: .* is no word vector"),
+        ("北京\n上海\n", "line 1: '北京' is no word vector: expected"),
+        ("", "no word vectors"),
+    ],
+)
+def test_a_file_of_other_lines(tmp_path, text, message):
     path = tmp_path / "words.vec"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="words.vec: line %d: .* is no word vector" % line):
+    with pytest.raises(UserError, match="words.vec: " + message):
         WordVectors.read(str(path))
+
+
+def test_near_words_are_content_words(tmp_path):
+    """By their neighbours 没有 and 可以 are near a verb, whose sense they would turn."""
+    for name, lines in (
+        ("words.vec", ["支持 1 0", "没有 1 0.1", "赞成 1 0.2", "OK 1 0.3"]),
+        ("vocab.txt", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "支", "持"]),
+    ):
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tokenizer = FullTokenizer(str(tmp_path / "vocab.txt"))
+    filler = types.SimpleNamespace(tokenizer=tokenizer, max_seq_length=0)  # masks nothing
+    vectors = WordVectors.read(str(tmp_path / "words.vec"))
+    finder = CandidateFinder(filler, list, bool, CandidateSettings(), vectors)
+    assert finder.candidates([("支持", (0, 2))]) == [["赞成"]]
 
 
 def test_vectors_of_a_text(tmp_path):

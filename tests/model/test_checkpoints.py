@@ -312,3 +312,11 @@ def test_what_a_checkpoint_lacks_is_added_as_often_as_need_be(tmp_path):
         assert names[:-1] == [
             "model.ckpt-4.data-%05d-of-%05d" % (number, shards) for number in range(shards)
         ]
+
+
+def test_the_output_folder_of_a_run_names_its_model(tmp_path):
+    with pytest.raises(UserError, match="holds no config JSON .*: expected a model folder$"):
+        model_folder.config_in_folder(str(tmp_path))
+    (tmp_path / "best").mkdir()
+    with pytest.raises(UserError, match="expected a model folder, such as .*best$"):
+        model_folder.config_in_folder(str(tmp_path))

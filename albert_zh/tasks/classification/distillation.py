@@ -51,6 +51,20 @@ class ClassDistillation(distillation.Distillation):
     ) -> tf.Tensor:
         return distillation.losses_of_classes(outputs["logits"], features[_COLUMN], settings)
 
+    def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
+        """Share of the rows with the same answer, and the mean divergence from the teachers'."""
+        is_same = student.decided() == teachers.decided()  # [n] or [n, C]
+        divergences = self.divergences(teachers.probabilities, student.probabilities)
+        return {
+            "teacher_agreement": float(is_same.reshape([len(is_same), -1]).all(axis=1).mean()),
+            "teacher_divergence": float(divergences.mean()),
+        }
+
+    def divergences(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Kullback-Leibler divergences of `others` from probabilities [n, C]; float [n]."""
+        logs = self.logits(probabilities) - self.logits(others)
+        return (probabilities * logs).sum(axis=1)
+
 
 class LabelDistillation(ClassDistillation):
     """Targets of rows that have any number of labels."""
@@ -71,6 +85,12 @@ class LabelDistillation(ClassDistillation):
         signs = 2 * np.asarray(record["label_ids"]) - 1
         return distillation.sigmoid(signs * columns[_COLUMN])
 
+    def divergences(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Summed over the labels, each of which is there or not."""
+        logs = distillation.logits_of_classes
+        pairs = ((probabilities, others), (1 - probabilities, 1 - others))
+        return sum((p * (logs(p) - logs(q))).sum(axis=1) for p, q in pairs)
+
     def losses(
         self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
     ) -> tf.Tensor:
@@ -86,6 +106,8 @@ class LabelDistillation(ClassDistillation):
 
 class ValueDistillation(ClassDistillation):
     """Targets of rows with a value: the teacher's; the loss is the squared distance to it."""
+
+    learns_values = True
 
     def logits(self, probabilities: np.ndarray) -> np.ndarray:
         return np.asarray(probabilities, np.float64)
@@ -107,3 +129,8 @@ class ValueDistillation(ClassDistillation):
         self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
     ) -> tf.Tensor:
         return distillation_losses.squared_distance(outputs["logits"], features[_COLUMN])
+
+    def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
+        """Mean squared distance of the values."""
+        distances = np.square(student.decided() - teachers.decided())
+        return {"teacher_squared_distance": float(distances.mean())}

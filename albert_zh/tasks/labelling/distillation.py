@@ -10,7 +10,6 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
 from albert_zh.model import distillation_losses
 from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.tasks import distillation, kind_interface
@@ -20,12 +19,15 @@ from albert_zh.tasks.labelling import (
     granularity_data,
     head_names,
     heads,
+    json_files,
     predictions,
+    reader,
+    splits,
     tag_schemes,
 )
+from albert_zh.tasks.labelling.bad_rows import BadRows
 
 _LOGITS, _MASK = "teacher_logits", "teacher_mask"
-_JSON_ENDINGS = (".json", ".jsonl")
 _RANGE = 2  # the first two columns of a target: first character, one past the last
 
 
@@ -38,12 +40,13 @@ class TagDistillation(distillation.Distillation):
     def open_unlabelled(
         self, kind: Any, task: Any, path: str, encoding: str
     ) -> Iterator[Tuple[Any, Any]]:
-        """Each line of a file is a text, but of a JSON file the record's text."""
-        if path.endswith(_JSON_ENDINGS):
-            yield from super().open_unlabelled(kind, task, path, encoding)
-            return
-        for number, line in enumerate(files.read_lines(path, encoding), start=1):
-            yield InputExample("test-%d" % number, line.strip(), None, None), None
+        """The texts of a file of any format of labelled texts, or of plain ones, one a line."""
+        file_format, bad_rows = splits.format_of_texts(task, path, encoding), BadRows(True)
+        unit = task.head.get("offset_unit") or json_files.CHARACTERS
+        for text in reader.stream_file(path, file_format, encoding, unit, bad_rows):
+            yield InputExample("test-%d" % text.line, text.text, None, None), None
+        for error in bad_rows.errors:
+            yield None, str(error)
 
     def target(self, use: Any, example: Any, rows: Any, order: Sequence[int]) -> np.ndarray:
         encoded = predictions.encoded_text(use.task, example, use.tokenizer, use.max_seq_length)

@@ -63,15 +63,24 @@ def detect_entity_format(path: str, encoding: str = "utf-8", may_lack_labels: bo
     found = detect_format(path, encoding)
     if found != SEGMENTED:
         return found
-    lines = _first_lines(path, encoding)
-    num_tagged = sum(bool(_TAG_AT_END.search(text)) for _, text in lines)
-    if may_lack_labels and 2 * num_tagged < len(lines):
+    if may_lack_labels and _are_mostly_without_tags(path, encoding):
         return UNLABELLED
-    line, text = lines[0]
+    line, text = _first_lines(path, encoding)[0]
     raise UserError(
         "%s, line %d: %r is in no format of entities: %s"
         % (path, line, text[:_SHOWN_CHARACTERS], _EXPECTED)
     )
+
+
+def is_plain_text(path: str, encoding: str = "utf-8") -> bool:
+    """Whether a file is in no format of entities, with few tags at the ends of its lines."""
+    is_other = detect_format(path, encoding) != SEGMENTED
+    return not is_other and _are_mostly_without_tags(path, encoding)
+
+
+def _are_mostly_without_tags(path, encoding):
+    lines = _first_lines(path, encoding)
+    return 2 * sum(bool(_TAG_AT_END.search(text)) for _, text in lines) < len(lines)
 
 
 def _first_lines(path, encoding):

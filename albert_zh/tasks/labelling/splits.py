@@ -138,6 +138,16 @@ def format_of(task: Any, path: str, name: str, encoding: str) -> str:
     return format_detection.detect_entity_format(path, encoding, may_lack_labels=name == "test")
 
 
+def format_of_texts(task: Any, path: str, encoding: str) -> str:
+    """The format of a file whose labels do not matter, as `format_of` a test file.
+
+    Plain texts, one a line, are such a file whatever format a flag names for the others.
+    """
+    if not _finds_words(task) and format_detection.is_plain_text(path, encoding):
+        return format_detection.UNLABELLED
+    return format_of(task, path, "test", encoding)
+
+
 def _finds_words(task):
     """Whether the task's spans are words: as its labels say, before they are known its name."""
     if task.head.get("form") in head_names.SPAN_HEADS:

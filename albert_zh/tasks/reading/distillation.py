@@ -2,7 +2,9 @@
 
 A target has the pieces of each of the teacher's windows: number of the window, range of characters
 in the context (-1 for [CLS]), scores as start and end. A student's window takes the scores of the
-teacher's window that shares most pieces with it.
+teacher's window that shares most pieces with it; for pieces that this one lacks, those of the other
+windows that have them. A piece starts an answer as the teacher's piece does that begins with the
+same character, and ends one as the piece does that ends with it: vocabularies may differ.
 """
 
 from typing import Any, Dict, List, Sequence
@@ -20,9 +22,11 @@ from albert_zh.tasks.reading.examples import question_of
 _OUTPUTS = ("start_logits", "end_logits")
 _COLUMNS = ("teacher_start", "teacher_end")
 _POSITIONS = ("start_positions", "end_positions")
+_SIDES = (0, 1)  # of a piece's range of characters
 _WIDTH = 5
 _NO_PIECE = -1
 _IMPOSSIBLE = -1e4
+_NO_WINDOW = ({_NO_PIECE: _IMPOSSIBLE}, {_NO_PIECE: _IMPOSSIBLE})
 
 
 class SpanDistillation(distillation.Distillation):
@@ -45,14 +49,8 @@ class SpanDistillation(distillation.Distillation):
         return {name: kind_interface.Column("float", is_per_token=True) for name in _COLUMNS}
 
     def of_records(self, use: Any, example: Any, target: np.ndarray) -> List[distillation.Columns]:
-        windows_of_teacher: Dict[int, Dict[Any, Any]] = {}
-        for number, begin, end, *scores in target.reshape([-1, _WIDTH]):
-            windows_of_teacher.setdefault(int(number), {})[int(begin), int(end)] = scores
-        rows = []
-        for window in _windows(use, example):
-            shared = [len(t.keys() & set(window.spans)) for t in windows_of_teacher.values()]
-            best = list(windows_of_teacher.values())[int(np.argmax(shared))] if shared else {}
-            rows.append(_columns_of_window(window, best))
+        windows = _windows_of_target(target)
+        rows = [_columns_of_window(window, windows) for window in _windows(use, example)]
         return rows or [{name: np.zeros([1], np.float32) for name in _COLUMNS}]
 
     def outputs_of(
@@ -96,12 +94,45 @@ def _windows(use, example):
     return records.windows_of(question_of(example), use.tokenizer, use.max_seq_length, head)
 
 
-def _columns_of_window(window, scores):
-    """{column: float [F]} of a student's window; scores: {range: (start, end)} of a teacher's."""
-    columns = {name: np.full([len(window.input_ids)], _IMPOSSIBLE, np.float32) for name in _COLUMNS}
-    ranges = [(0, (_NO_PIECE, _NO_PIECE))] + list(enumerate(window.spans, start=window.offset))
-    for position, span in ranges:
-        if tuple(span) in scores:
-            for name, score in zip(_COLUMNS, scores[tuple(span)]):
-                columns[name][position] = score
+def _windows_of_target(target):
+    """The windows of a teacher, each ({first character: score as start}, {end: score as end})."""
+    windows: Dict[int, Any] = {}
+    for number, begin, end, start_score, end_score in target.reshape([-1, _WIDTH]):
+        starts, ends = windows.setdefault(int(number), ({}, {}))
+        starts.setdefault(int(begin), start_score)  # of several pieces of a character the first
+        ends[int(end)] = end_score
+    return list(windows.values())
+
+
+def _columns_of_window(window, windows_of_teacher):
+    """{column: float [F]} of a student's window, by those of `_windows_of_target`."""
+    edges = tuple([span[side] for span in window.spans] for side in _SIDES)
+
+    def num_lacked(scores_of_sides):
+        return sum(len(set(edges[side]) - scores_of_sides[side].keys()) for side in _SIDES)
+
+    ordered = sorted(windows_of_teacher, key=num_lacked) or [_NO_WINDOW]
+    columns = {}
+    for name, side in zip(_COLUMNS, _SIDES):
+        known = _scores_of_edges(edges[side], [scores[side] for scores in ordered])
+        scores = np.full([len(window.input_ids)], _IMPOSSIBLE, np.float32)
+        pieces = [known.get(edge, _IMPOSSIBLE) for edge in edges[side]]
+        scores[0], scores[window.offset : window.offset + len(pieces)] = known[_NO_PIECE], pieces
+        columns[name] = scores
     return columns
+
+
+def _scores_of_edges(edges, windows):
+    """{character: score} of the first window, and of the others what it lacks.
+
+    Of several others that have a piece the highest score counts. Where one has its highest score at
+    such a piece, there is an answer there, and its score for none counts if it is lower.
+    """
+    known = dict(windows[0])
+    lacked = set(edges) - known.keys()
+    for scores in windows[1:]:
+        for edge in scores.keys() & lacked:
+            known[edge] = max(scores[edge], known.get(edge, scores[edge]))
+        if max(scores, key=scores.get) in lacked:
+            known[_NO_PIECE] = min(known[_NO_PIECE], scores[_NO_PIECE])
+    return known

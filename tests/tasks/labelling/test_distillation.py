@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.tasks import registry, task_forms
 from albert_zh.tasks.labelling import crf
 from albert_zh.tasks.labelling import distillation as labelling_distillation
 
@@ -78,3 +79,26 @@ def test_pieces_that_are_cut_otherwise_continue_a_tag():
     np.testing.assert_allclose(np.exp(logits[0]), [0.7, 0.1, 0.2], rtol=1e-6)
     np.testing.assert_allclose(np.exp(logits[1]), [0, 0.8, 0.2], atol=1e-6)
     np.testing.assert_allclose(np.exp(logits[3]), [0.1, 0.1, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("named", [None, "conll"])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("tagged.txt", "王 B-PER\n明 I-PER\n\n去 O\n北 B-PLACE\n京 I-PLACE\n"),
+        ("characters.txt", "王\n明\n\n去\n北\n京\n"),
+        ("plain.txt", "王明\n\n去北京\n"),
+    ],
+    ids=["tagged", "characters", "plain"],
+)
+def test_unlabelled_texts_of_any_form(tmp_path, named, name, content):
+    """Whatever tags they have; none of them is learnt."""
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    task = task_forms.Task({}, ("text_a", "label"), TAGS, head={"file_format": named})
+    kind = registry.get("sequence_labelling")
+    path = str(tmp_path / name)
+    found = list(kind.distillation.open_unlabelled(kind, task, path, "utf-8"))
+    assert [(e.text_a, e.label, problem) for e, problem in found] == [
+        ("王明", None, None),
+        ("去北京", None, None),
+    ]

@@ -63,3 +63,54 @@ def test_longer_windows_of_a_teacher_serve_shorter_ones(tokenizer):
         expected = distillation.log_softmax(rows[0][name] / 2)
         got = distillation.log_softmax(averaged[name] / 2)
         np.testing.assert_allclose(np.exp(got), np.exp(expected), atol=1e-9)
+
+
+def test_shorter_windows_of_a_teacher_serve_a_longer_one(tokenizer):
+    """Each piece has a score of a window that has it, not of the one window with most pieces."""
+    teacher, student = model(tokenizer, 20), model(tokenizer, 48)
+    records, scores = scored(teacher)
+    for of_row in scores:
+        of_row["start_logits"][:] = -5.0
+        of_row["start_logits"][0] = 3.0  # no answer here
+    answer = len(records[-1]["span_mask"]) - 2  # the last character of the last window
+    scores[-1]["start_logits"][[0, answer]] = -4.0, 6.0
+    target = KIND.distillation.target(teacher, EXAMPLE, scores, [0, 1])
+    (row,) = KIND.distillation.of_records(student, EXAMPLE, target)
+    (record,), _ = KIND.features(student.task, EXAMPLE, student.tokenizer, 48)
+    mask = np.array(record["span_mask"]) > 0
+    assert int(np.argmax(row["teacher_start"])) == int(np.nonzero(mask)[0][-1])
+    assert row["teacher_start"].max() == 6.0 and row["teacher_start"][0] == -4.0
+    assert (row["teacher_start"][mask] >= -5.0).all() and (row["teacher_end"][mask] > -9.0).all()
+
+
+def test_windows_of_a_teacher_without_an_answer_leave_none(tokenizer):
+    teacher, student = model(tokenizer, 20), model(tokenizer, 48)
+    _, scores = scored(teacher)
+    for number, of_row in enumerate(scores):
+        of_row["start_logits"][:] = -5.0
+        of_row["start_logits"][0] = 3.0 + number
+    target = KIND.distillation.target(teacher, EXAMPLE, scores, [0, 1])
+    (row,) = KIND.distillation.of_records(student, EXAMPLE, target)
+    assert int(np.argmax(row["teacher_start"])) == 0 and row["teacher_start"][0] >= 3.0
+
+
+def test_pieces_that_are_cut_otherwise_match_at_their_edges(tokenizer, tmp_path):
+    """The teacher's 12 and ##3 for the student's 1 2 3: the answer begins and ends as there."""
+    words = [word for word in VOCABULARY if word != "1"]
+    vocabularies = {"teacher": words + ["12", "##3"], "student": words + ["1", "##2", "##3"]}
+    uses = {}
+    for name, vocabulary in vocabularies.items():
+        (tmp_path / name).write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+        uses[name] = model(tokenization.FullTokenizer(str(tmp_path / name)), 48)
+    example = EXAMPLE._replace(text_b="今天123吧")
+    records = {n: KIND.features(u.task, example, u.tokenizer, 48)[0][0] for n, u in uses.items()}
+    first = {n: int(np.nonzero(r["span_mask"])[0][1]) for n, r in records.items()}
+    scores = {
+        n: np.full(len(records["teacher"]["input_ids"]), -3.0)
+        for n in ("start_logits", "end_logits")
+    }
+    scores["start_logits"][first["teacher"] + 2] = scores["end_logits"][first["teacher"] + 3] = 4.0
+    target = KIND.distillation.target(uses["teacher"], example, [scores], [0, 1])
+    (row,) = KIND.distillation.of_records(uses["student"], example, target)
+    assert int(np.argmax(row["teacher_start"])) == first["student"] + 2
+    assert int(np.argmax(row["teacher_end"])) == first["student"] + 4

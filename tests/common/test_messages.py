@@ -1,0 +1,30 @@
+"""Lines for the user: once on the terminal, and in a run's log."""
+
+import logging
+
+import pytest
+
+from albert_zh.common.messages import say
+
+
+class _Lines(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+@pytest.mark.parametrize("has_log", [False, True])
+def test_a_line_is_logged_where_a_run_has_a_log(monkeypatch, capsys, has_log):
+    """Without one TensorFlow's logger writes to the terminal, where the line is already."""
+    logger, handler = logging.getLogger("tensorflow"), _Lines()
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", not has_log)
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.manager._clear_cache()
+    say("%d rows", 3)
+    logger.manager._clear_cache()
+    assert capsys.readouterr().out == "3 rows\n"
+    assert handler.lines == (["3 rows"] if has_log else [])
