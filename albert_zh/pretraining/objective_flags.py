@@ -65,6 +65,7 @@ _TABLE = (
 )
 _SPECIAL = ("[CLS]", "[SEP]", "[MASK]")
 _SHARES = ("generator_hidden_size", "generator_layers")
+_OF_SEPARATE_GENERATOR = _SHARES + ("untied_generator_embeddings",)
 _POSITIVE = ("generator_temperature",)
 _AT_LEAST_0 = ("replaced_token_weight", "span_boundary_weight", "gen_weight", "disc_weight")
 
@@ -116,6 +117,13 @@ def check(options):
 
 
 def _check_electra(options):
+    if not options.untied_generator:
+        for name in _OF_SEPARATE_GENERATOR:
+            if options[name].value != options[name].default:
+                raise UserError(
+                    "--%s is of a separate generator: leave it or --untied_generator=false out"
+                    % name
+                )
     if not options.disc_weight and (options.untied_generator or options.sentence_task):
         raise UserError(
             "--disc_weight=0: nothing but masked words is learnt: add --untied_generator=false, so "
