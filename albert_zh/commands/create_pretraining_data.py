@@ -268,7 +268,14 @@ def _conflicts(google):
     original = "--original_masking"
     one_segment = "--one_segment" if FLAGS.one_segment else "--format=%s" % FLAGS.format
     takes_b_elsewhere = google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence)
+    one_flag, form = FLAGS["one_segment"], FLAGS["format"]
+    differs = FLAGS.one_segment != (FLAGS.format != "segment_pair")
     rows = [
+        (
+            "--one_segment=%s" % str(FLAGS.one_segment).lower(),
+            "--format=%s" % FLAGS.format,
+            bool(one_flag.present and form.present and differs),
+        ),
         (one_segment, original, _has_one_segment() and FLAGS.original_masking),
         (one_segment, "a B from another document", _has_one_segment() and takes_b_elsewhere),
         (

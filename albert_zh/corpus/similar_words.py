@@ -17,6 +17,7 @@ from albert_zh.text.word_vectors import WordVectors
 
 MOST_SIMILAR = 10  # words that vectors give for a word
 MOST_WORDS = 30000  # of a file of vectors, its first ones
+_UNKNOWN = "[UNK]"
 _ROWS = 1024  # of words that are compared with all others at a time
 
 Table = collections.namedtuple("Table", "similar num_left_out")
@@ -24,7 +25,8 @@ Table.__doc__ = """Words and what may stand in their place.
 
 Fields:
     similar: {ids of a word: list of ids of similar words}, tuples of equal lengths.
-    num_left_out: int, similar words of the file with another number of pieces than the word.
+    num_left_out: int, similar words of the file with another number of pieces than the word, or
+        that the vocabulary lacks.
 """
 
 
@@ -47,7 +49,7 @@ def read(path, tokenizer):
     for word, others in rows:
         ids = _ids_of(word, tokenizer)
         candidates = [_ids_of(other, tokenizer) for other in others]
-        fitting = [other for other in candidates if len(other) == len(ids) and other != ids]
+        fitting = [o for o in candidates if o and len(o) == len(ids) and o != ids]
         num_left_out += len(candidates) - len(fitting)
         if ids and fitting:
             similar.setdefault(ids, []).extend(fitting)
@@ -75,7 +77,9 @@ def notes(table, path):
 
 
 def _ids_of(word, tokenizer):
-    return tuple(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word)))
+    """The ids of a word's pieces; () of one that the vocabulary has not, whose piece is [UNK]."""
+    pieces = tokenizer.tokenize(word)
+    return () if _UNKNOWN in pieces else tuple(tokenizer.convert_tokens_to_ids(pieces))
 
 
 def _rows_of_table(path):

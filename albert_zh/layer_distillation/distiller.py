@@ -21,6 +21,7 @@ from albert_zh.model.attention import attention_scores
 from albert_zh.model.attention_masks import MASKED_LOGIT
 from albert_zh.model.checkpoint_values import DISTILLATION_SCOPE
 from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.relative_positions import RelativePositions
 from albert_zh.model.variables import new_variable
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ class _Insides(NamedTuple):
 
     hidden: List[tf.Tensor]  # [B, K, H] of each depth, from 0
     attention: List[List[tf.Tensor]]  # [query, key, value], each [B, N, K, D], of each depth from 1
+    relative: Optional[RelativePositions]  # of the compared tokens; None for absolute ones
+
+    def scores(self, depth: int) -> tf.Tensor:
+        """The attention's scores of a depth from 1, before the softmax, float [B, N, K, K]."""
+        query, key, _ = self.attention[depth - 1]
+        return attention_scores(query, key, self.relative)
 
 
 class Distiller:
@@ -195,12 +202,7 @@ class Distiller:
             return self._original_losses(student, teacher, mask)
         compared = {
             "attention": lambda s, t: losses.attention_loss(
-                *(
-                    attention_scores(*x.attention[d - 1][:2])
-                    for x, d in ((student, s), (teacher, t))
-                ),
-                mask,
-                counts,
+                student.scores(s), teacher.scores(t), mask, counts
             ),
             "relations": lambda s, t: self._relation_loss(
                 student.attention[s - 1], teacher.attention[t - 1], mask, counts
@@ -226,11 +228,12 @@ class Distiller:
         prefix = "" if self._converter is None else _ROWS
         inputs = [features[prefix + name] for name in names]
         teacher = self.teacher.model(*inputs, precision, self._settings.is_original)
-        if self._converter is None:
-            return _insides_of(model), _insides_of(teacher)
+        places = {"student": None, "teacher": None}
+        if self._converter is not None:
+            places = {name: features["%s%s_positions" % (_ROWS, name)] for name in places}
         return (
-            _insides_of(model, features[_ROWS + "student_positions"]),
-            _insides_of(teacher, features[_ROWS + "teacher_positions"]),
+            _insides_of(model, self._config, places["student"]),
+            _insides_of(teacher, self.teacher.config, places["teacher"]),
         )
 
     def _relation_loss(self, student, teacher, mask, counts):
@@ -248,10 +251,7 @@ class Distiller:
         """TinyBERT's sums over the layers."""
         masked = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * MASKED_LOGIT
         attention = [
-            losses.original_attention_loss(
-                attention_scores(*student.attention[s - 1][:2]) + masked,
-                attention_scores(*teacher.attention[t - 1][:2]) + masked,
-            )
+            losses.original_attention_loss(student.scores(s) + masked, teacher.scores(t) + masked)
             for s, t in self._pairs_of("attention")
         ]
         hidden = [
@@ -304,15 +304,20 @@ def _check_original_can_compare(config, teacher, converter):
         raise UserError("--compatible: the vocabularies differ: leave it out")
 
 
-def _insides_of(model, positions=None):
+def _insides_of(model, config, positions=None):
     """`_Insides` of a model, at positions int [B, K] or at all."""
+    relative = None
+    if config.use_relative_position:
+        head_size = config.hidden_size // config.num_attention_heads
+        relative = RelativePositions(head_size, config.max_relative_position, positions, positions)
     hidden = [tf.cast(state, tf.float32) for state in model.get_hidden_states()]
     attention = model.get_attention_inputs()
     if positions is None:
-        return _Insides(hidden, attention)
+        return _Insides(hidden, attention, relative)
     return _Insides(
         [tf.gather(state, positions, axis=1, batch_dims=1) for state in hidden],
         [[tf.gather(x, positions, axis=2, batch_dims=1) for x in layer] for layer in attention],
+        relative,
     )
 
 

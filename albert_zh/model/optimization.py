@@ -179,8 +179,8 @@ def assemble_train_step(
 
 
 def _rate(optimizer, schedule, global_step):
-    """The learning rate of a step; NEZHA's is that of the step after, see its optimizer."""
-    if optimizer == "nezha_lamb":
+    """The learning rate of a step; NEZHA's is that of the step after, see its LAMB."""
+    if optimizer in _NEZHA_OPTIMIZERS:
         return learning_rate(*schedule[:3], global_step + 1, *schedule[3:], meets_warmup=True)
     return learning_rate(*schedule[:3], global_step, *schedule[3:])
 
@@ -407,8 +407,10 @@ class NezhaLAMBOptimizer(AdamWeightDecayOptimizer):
 OPTIMIZERS = {
     "adamw": AdamWeightDecayOptimizer,
     "lamb": LAMBOptimizer,
+    "nezha_adamw": AdamWeightDecayOptimizer,
     "nezha_lamb": NezhaLAMBOptimizer,
 }
+_NEZHA_OPTIMIZERS = ("nezha_adamw", "nezha_lamb")  # they have its program's learning rate
 
 
 def make_optimizer(

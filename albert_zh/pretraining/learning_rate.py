@@ -8,10 +8,15 @@ _REFERENCE_BATCH = 4096
 # Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the
 # rate for another batch is that times the square root of the batches' ratio. In both LAMBs the rate
 # is a step's share of a weight's norm, so that NEZHA's takes ALBERT's rate.
-_REFERENCE_RATES = {"lamb": 0.00176, "nezha_lamb": 0.00176, "adamw": 0.0004}
+_REFERENCE_RATES = {
+    "adamw": 0.0004,
+    "lamb": 0.00176,
+    "nezha_adamw": 0.0004,
+    "nezha_lamb": 0.00176,
+}
 # A rate so many times the scaled one is warned of. Small models bear much with AdamW: for
 # albert_tiny at a batch of 64, 0.0005 was fine and 0.001 after a short warm-up was not.
-_COLLAPSING_FACTORS = {"lamb": 4, "nezha_lamb": 4, "adamw": 12}
+_COLLAPSING_FACTORS = {"adamw": 12, "lamb": 4, "nezha_adamw": 12, "nezha_lamb": 4}
 
 
 def chosen_rate(options):

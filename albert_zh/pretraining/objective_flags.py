@@ -32,7 +32,13 @@ _TABLE = (
         "left out.",
     ),
     ("float", "gen_weight", 1.0, "electra: weight of the generator's loss."),
-    ("float", "disc_weight", 50.0, "electra: weight of the discriminator's loss."),
+    (
+        "float",
+        "disc_weight",
+        50.0,
+        "electra: weight of the discriminator's loss; 0, with --untied_generator=false: the model "
+        "learns masked words alone.",
+    ),
     ("float", "generator_hidden_size", 0.25, "electra: the generator's share of the width."),
     ("float", "generator_layers", 1.0, "electra: the generator's share of the layers."),
     ("boolean", "untied_generator", True, "electra: whether the generator is a separate model."),
@@ -59,8 +65,9 @@ _TABLE = (
 )
 _SPECIAL = ("[CLS]", "[SEP]", "[MASK]")
 _SHARES = ("generator_hidden_size", "generator_layers")
-_POSITIVE = ("disc_weight", "generator_temperature")
-_AT_LEAST_0 = ("replaced_token_weight", "span_boundary_weight", "gen_weight")
+_OF_SEPARATE_GENERATOR = _SHARES + ("untied_generator_embeddings",)
+_POSITIVE = ("generator_temperature",)
+_AT_LEAST_0 = ("replaced_token_weight", "span_boundary_weight", "gen_weight", "disc_weight")
 
 
 def define():
@@ -102,10 +109,28 @@ def check(options):
                     % (name, options.objective)
                 )
     if options.objective == "electra":
+        _check_electra(options)
         return
     for name in generator_settings.Settings._fields:
         if options[name].value != options[name].default:
             raise UserError("--%s needs --objective=electra" % name)
+
+
+def _check_electra(options):
+    if not options.untied_generator:
+        for name in _OF_SEPARATE_GENERATOR:
+            if options[name].value != options[name].default:
+                raise UserError(
+                    "--%s is of a separate generator: leave it or --untied_generator=false out"
+                    % name
+                )
+    if not options.disc_weight and (options.untied_generator or options.sentence_task):
+        raise UserError(
+            "--disc_weight=0: nothing but masked words is learnt: add --untied_generator=false, so "
+            "that the model itself learns them, and leave --sentence_task out"
+        )
+    if not options.disc_weight and not options.gen_weight:
+        raise UserError("--gen_weight=0 and --disc_weight=0: nothing is learnt: leave one out")
 
 
 def has_sentence_task(options):
@@ -199,7 +224,7 @@ def accuracies(options, sentence_name):
         tasks.append((sentence_name, "order"))
     if options.span_boundary_weight:
         tasks.append(("span_boundary", "span boundary"))
-    if options.objective == "electra":
+    if options.objective == "electra" and options.disc_weight:
         tasks.append(("replaced_token", "replaced pieces"))
     if options.objective == "unilm":
         tasks += [(name, name.replace("_", " ")) for name in PATTERNS]

@@ -25,14 +25,16 @@ _WAYS_OUT = ": write the file again, or leave damaged records out with --skip_co
 _FILES_AT_ONCE = 8  # that are counted; those of remote storage are waited for
 _MOST_EXAMPLES = 3  # places that a message names
 
-Inspection = collections.namedtuple("Inspection", "files counts is_masked")
+Inspection = collections.namedtuple("Inspection", "files counts is_masked has_pairs")
 Inspection.__doc__ = """What `inspected` found.
 
 Fields:
     files: list of str.
     counts: list of int, records of each file; None where they are not counted.
     is_masked: bool; False for records of `--masking=dynamic`.
+    has_pairs: bool; False where the first record of each file has one segment.
 """
+_Kind = collections.namedtuple("_Kind", "is_masked is_pair")  # of a file, by its first record
 
 
 def inspected(paths, max_seq_length, max_predictions, flag, is_counted=True):
@@ -64,8 +66,8 @@ def inspected(paths, max_seq_length, max_predictions, flag, is_counted=True):
             progress_bar("counting records", len(paths), "file", iterable=looks, leave=False)
         )
     looks = [(path, kind, count) for path, (kind, count) in zip(paths, looks) if count]
-    kinds = {kind for _, kind, _ in looks}
-    if len(kinds) > 1:
+    kinds = [kind for _, kind, _ in looks]
+    if len({kind.is_masked for kind in kinds}) > 1:
         raise UserError(
             "--%s: some files hold masked records and some unmasked ones (--masking=dynamic): "
             "expected one kind" % flag
@@ -73,11 +75,12 @@ def inspected(paths, max_seq_length, max_predictions, flag, is_counted=True):
     if not looks:
         raise UserError("--%s: no record in %s" % (flag, ", ".join(paths[:_MOST_EXAMPLES])))
     counts = [count for _, _, count in looks] if is_counted else None
-    return Inspection([path for path, _, _ in looks], counts, kinds.pop())
+    has_pairs = any(kind.is_pair for kind in kinds)
+    return Inspection([path for path, _, _ in looks], counts, kinds[0].is_masked, has_pairs)
 
 
 def _kind_and_count(path, content, max_seq_length, max_predictions, is_counted):
-    """(whether a file's first record is masked, its number of records, or 1 where not counted)."""
+    """(the `_Kind` of a file, its number of records, or 1 where not counted)."""
     kind, count = None, 0
     indexed = record_counts.read(path) if is_counted else 1
     try:
@@ -106,7 +109,7 @@ def num_records(path):
 
 
 def _checked_kind(path, content, place, max_seq_length, max_predictions):
-    """Whether the record is a masked one; raises `UserError` if it is not as expected."""
+    """The `_Kind` of the record; raises `UserError` if it is not as expected."""
     try:
         features = parsed(content[place[0] : place[1]])
     except ValueError as error:
@@ -114,7 +117,7 @@ def _checked_kind(path, content, place, max_seq_length, max_predictions):
     fault = fault_of(features, max_seq_length, max_predictions)
     if fault:
         raise UserError("%s, record 1: %s" % (path, fault))
-    return "masked_lm_positions" in features
+    return _Kind("masked_lm_positions" in features, bool(features["segment_ids"].any()))
 
 
 def parsed(serialized):

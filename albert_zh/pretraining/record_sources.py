@@ -8,7 +8,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.corpus import masking, record_counts
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.pretraining import input_pipeline, record_files
+from albert_zh.pretraining import input_pipeline, objective_flags, record_files
 from albert_zh.text import tokenization
 from albert_zh.training import flags as run_flags
 
@@ -55,6 +55,11 @@ def record_source(options, flag, config, vocab_file):
     about = record_files.inspected(
         paths, options.max_seq_length, options.max_predictions_per_seq, flag, is_counted
     )
+    if not about.has_pairs and objective_flags.has_sentence_task(options):
+        say(
+            "warning: the records of --%s have one segment each (by the first of each file): there "
+            "is no order to learn: give --sentence_task=false" % flag
+        )
     num_records = sum(about.counts) if is_counted else None
     return input_pipeline.RecordSource(
         files=about.files,

@@ -36,14 +36,31 @@ class ColumnLayout:
         self._task, self._name = task, name
         self._rules = registry.rules_of(task)
         self._is_json, self._is_csv = table.is_json, table.delimiter == ","
+        self._slots_width = self._width_with_slots(rows)
+        rows = [row._replace(cells=self._parted(row.cells)[0]) for row in rows]
         first_rows = FirstRows(task, self._rules, name, table.path, self._is_csv, rows)
         self._wanted = first_rows.wanted
         choice = _column_choice(first_rows)
         self.columns, self.header = choice.columns, choice.header
         self._names = choice.names  # of a record's keys, where rows are no cells or a header is
         self.num_header_rows, self.notes = choice.num_header_rows, list(choice.notes)
+        if self._slots_width:
+            self.notes.append("column %d has slots (3-6:singer)" % self._slots_width)
         self.only_labels_are_bad = True
         self.num_dropped_labels = 0
+
+    def _width_with_slots(self, rows):
+        """The cells of a row that ends with slots; None where a header names them, or without."""
+        is_named = self._is_json or slot_cells.COLUMN in map(str.lower, rows[0].cells)
+        if is_named or not self._task.head.get(slot_cells.COLUMN):
+            return None
+        return slot_cells.width_with_slots([row.cells for row in rows])
+
+    def _parted(self, cells):
+        """(a row's cells without its last one with slots, {key of slots: that one})."""
+        if len(cells) != self._slots_width:
+            return cells, {}
+        return cells[:-1], {slot_cells.COLUMN: cells[-1]}
 
     def names_of_columns(self) -> Dict[str, str]:
         """{column: its name in the header or its key, without either its position from 1}."""
@@ -155,10 +172,11 @@ class ColumnLayout:
         if isinstance(row.cells, dict):
             return dict(row.cells)
         names = self.header if self._names is not None else self.columns
-        if len(row.cells) != len(names):
+        cells, slots = self._parted(row.cells)
+        if len(cells) != len(names):
             self.only_labels_are_bad = False
             raise ValueError(self._wrong_count(row.cells, names))
-        return dict(zip(names, row.cells))
+        return dict(zip(names, cells), **slots)
 
     def _wrong_count(self, cells, names):
         hint = ""

@@ -140,7 +140,7 @@ class HeaderColumns:
     def _unused(self, unused, names):
         """Notes on columns that are not used."""
         if self._task.head.get(slot_cells.COLUMN):
-            unused = [name for name in unused if name not in slot_cells.KEYS]
+            unused = [name for name in unused if name.lower() not in slot_cells.KEYS]
         if not unused:
             return []
         hint = self._about_second_text(unused, names)

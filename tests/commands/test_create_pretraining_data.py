@@ -841,6 +841,14 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
         ({"dupe_factor": 0}, "--dupe_factor=0: expected at least 1"),
         ({"span": True, "ngram": 2}, "--span and --ngram exclude each other"),
         (
+            {"one_segment": True, "format": "segment_pair"},
+            "--one_segment=true and --format=segment_pair exclude each other",
+        ),
+        (
+            {"one_segment": False, "format": "full_sentences"},
+            "--one_segment=false and --format=full_sentences exclude each other",
+        ),
+        (
             {"non_chinese": True, "segmenter": "jieba"},
             "--non_chinese and --segmenter=jieba exclude",
         ),

@@ -564,6 +564,14 @@ MISTAKES = {
         {"objective": "electra", "generator_temperature": 0},
         "--generator_temperature=0: expected a number above 0",
     ),
+    "no separate generator": (
+        {"objective": "electra", "untied_generator": False, "generator_layers": 0.5},
+        "--generator_layers is of a separate generator: leave it or --untied_generator=false out",
+    ),
+    "nothing detected": (
+        {"objective": "electra", "disc_weight": 0},
+        "--disc_weight=0: nothing but masked words is learnt: add --untied_generator=false",
+    ),
     "spans of electra": (
         {"objective": "electra", "span_boundary_weight": 1},
         "--span_boundary_weight and --objective=electra exclude each other",

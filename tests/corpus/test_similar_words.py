@@ -41,6 +41,14 @@ def test_a_table_has_the_words_of_as_many_pieces(tmp_path, tokenizer):
     assert table.num_left_out == 2  # 移动电话 is longer; 高兴 is the word itself
 
 
+def test_words_that_the_vocabulary_lacks_are_no_words_of_a_table(tmp_path, tokenizer):
+    """Else any unknown piece would be shown as their similar words, or those as it."""
+    assert tokenizer.tokenize("𰻝") == ["[UNK]"]
+    path = write(tmp_path, "𰻝\t好\n面\t𰻝\t饭\n")
+    table = similar_words.read(path, tokenizer)
+    assert table.similar == {ids_of("面", tokenizer): [ids_of("饭", tokenizer)]}
+
+
 def test_word_vectors_give_the_nearest_words_of_as_many_characters(tmp_path, tokenizer):
     lines = ["5 2", "手机 1 0", "电话 0.9 0.1", "移动电话 1 0.01", "天气 0 1", "气候 0.1 0.9"]
     table = similar_words.read(write(tmp_path, "\n".join(lines) + "\n"), tokenizer)

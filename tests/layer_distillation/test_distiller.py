@@ -8,6 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
+from albert_zh.layer_distillation import distiller
 from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher
 from albert_zh.model import (
@@ -19,6 +20,7 @@ from albert_zh.model import (
 )
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
+from albert_zh.model.relative_positions import relative_table
 from albert_zh.text.tokenization import FullTokenizer
 from golden_distillation import GOLDEN, PREDICTIONS
 import small_models
@@ -330,3 +332,27 @@ def test_a_teacher_without_vocabulary(albert_folders, tmp_path):
 
 def test_config_of_tests_is_read():
     assert AlbertConfig.from_dict(dict(_COMMON, **_SIZES["e2e_teacher"])).layout == "bert"
+
+
+@pytest.mark.parametrize("places", [None, [[0, 4, 2], [1, 1, 5]]])
+def test_scores_of_attention_have_the_relative_positions(places):
+    """(q_i . k_j + q_i . R_ij) / sqrt(D), the formula of NEZHA, at all or some of the tokens."""
+    config = AlbertConfig(
+        30, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        use_relative_position=True, max_relative_position=3, embedding_size=8,
+    )  # fmt: skip
+    ids = np.random.RandomState(1).randint(1, 30, [2, 6]).astype(np.int32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = AlbertModel(config, False, tf.constant(ids), keeps_attention=True)
+        given = None if places is None else tf.constant(places)
+        insides = distiller._insides_of(model, config, given)
+        session.run(tf.global_variables_initializer())
+        query, key, _ = model.get_attention_inputs()[1]
+        found, query, key = session.run([insides.scores(2), query, key])
+    rows = np.tile(np.arange(6), [2, 1]) if places is None else np.array(places)
+    table = relative_table(4, 3)
+    for row, chosen in enumerate(rows):
+        steps = np.clip(chosen[None, :] - chosen[:, None], -3, 3) + 3
+        q, k = query[row][:, chosen], key[row][:, chosen]
+        expected = (q @ k.transpose(0, 2, 1) + np.einsum("nid,ijd->nij", q, table[steps])) / 2
+        np.testing.assert_allclose(found[row], expected, atol=1e-5)

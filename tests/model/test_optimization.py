@@ -73,6 +73,32 @@ def test_nezha_lamb_equals_the_original(session):
         toy.check(session, step)
 
 
+def test_nezha_adamw_has_the_rates_of_its_program(session):
+    """AdamW by numpy; gradients and rates are those of the case of LAMB."""
+    toy = Toy("lamb_steps", kind="nezha")
+    train_op = optimization.create_optimizer(toy.loss, 0.01, 10, 4, False, "nezha_adamw")
+    rate = tf.get_default_graph().get_tensor_by_name("learning_rate:0")
+    session.run(tf.global_variables_initializer())
+    values = {name: np.float64(toy.golden["init/" + name]) for name in toy.variables}
+    means = {name: [0.0, 0.0] for name in values}
+    squares = [np.square(np.float64(toy.golden["grad/" + name])) for name in values]
+    norms = np.sqrt(sum(array.reshape(12, -1).sum(axis=1) for array in squares))
+    for step in range(12):
+        used, _ = session.run([rate, train_op], toy.feed(step))
+        np.testing.assert_allclose(used, toy.golden["lr_used"][step], atol=1e-8)
+        for name, value in values.items():
+            gradient = toy.golden["grad/" + name][step] / max(1.0, norms[step])
+            mean, square = means[name]
+            means[name] = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+            update = means[name][0] / (np.sqrt(means[name][1]) + 1e-6)
+            is_decayed = "bias" not in name and "LayerNorm" not in name
+            values[name] = value - used * (update + 0.01 * is_decayed * value)
+        for name, value in session.run(toy.variables).items():
+            np.testing.assert_allclose(value, values[name], rtol=1e-5, atol=1e-6)
+    slots = {v.op.name.split("/")[-1] for v in tf.global_variables() if "dense/bias" in v.op.name}
+    assert slots == {"bias", "adam_m", "adam_v"}
+
+
 def lamb_by_numpy(values, gradients, rates):
     """Weights after steps of LAMB in plain numpy: {name: array}, decay 0.01 but for biases."""
     values = {name: np.float64(value) for name, value in values.items()}

@@ -13,8 +13,10 @@ from albert_zh.model import (
     modeling,
     structured_initialization,
 )
+from albert_zh.model.attention import attention_scores
 from albert_zh.model.relative_positions import (
     RelativePositions,
+    relative_positions_of,
     relative_table,
 )
 import golden_cases
@@ -48,6 +50,28 @@ def test_odd_width_ends_in_a_column_of_zeros():
 )
 def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
     golden_cases.check_case(name, "nezha", **ways)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_of_attention_equal_the_originals(name):
+    config, _, arrays, values = golden_cases.load_case(name, "nezha")
+    given = [arrays.get("in/" + key) for key in ("input_ids", "input_mask", "segment_ids")]
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = [None if array is None else tf.constant(array) for array in given]
+        model = modeling.AlbertModel(config, False, *inputs, keeps_attention=True)
+        session.run(tf.global_variables_initializer())
+        for variable in tf.trainable_variables():
+            variable.load(values[variable.op.name], session)
+        relative = relative_positions_of(config)
+        mask = 1 if given[1] is None else given[1][:, None, None, :]
+        weights = [
+            tf.nn.softmax(attention_scores(query, key, relative) - 10000.0 * (1 - mask))
+            for query, key, _ in model.get_attention_inputs()
+        ]
+        for number, found in enumerate(session.run(weights)):
+            expected = arrays.get("out/attention_probs_%d" % number)
+            if expected is not None:
+                golden_cases.assert_close(found, expected, name)
 
 
 @pytest.mark.parametrize(

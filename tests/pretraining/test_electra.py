@@ -30,7 +30,7 @@ import golden_cases
 from pretraining_steps import SETTINGS, features_of, trained
 import pretraining_workspace as small
 
-CASES = [name for name in golden_cases.case_names("electra") if name != "electra_mlm_only"]
+CASES = golden_cases.case_names("electra")
 ELECTRA = {"model_type": "electra"}
 HPARAMS = {"temperature": "generator_temperature"}  # the original's name: ours
 
@@ -47,6 +47,8 @@ def load(name):
     names = {HPARAMS.get(name, name): value for name, value in hparams.items()}
     fields = [name for name in generator_settings.Settings._fields if name in names]
     settings = generator_settings.Settings(**{name: names[name] for name in fields})
+    if not hparams["electra_objective"]:  # masked words alone
+        settings = settings._replace(disc_weight=0, untied_generator=False)
     arrays = dict(np.load(os.path.join(folder, name + ".npz")))
     return AlbertConfig.from_dict(sizes), settings, description, arrays
 
@@ -68,18 +70,38 @@ def drawn(monkeypatch):
     seen = []
 
     def draw(logits, label_ids, settings):
-        seen.append(electra.sampling_logits(logits, label_ids, settings))
+        seen.extend([electra.sampling_logits(logits, label_ids, settings), logits])
         return tf.constant(seen[0])
 
     monkeypatch.setattr(electra, "drawn_words", draw)
     return seen
 
 
+def tensors_of(terms, drawn):
+    """{name as in the case's `out/`: tensor} of the losses of a batch."""
+    masked, tensors = terms[0], {"total_loss": total_loss(terms)}
+    tensors.update(mlm_loss=masked.loss, mlm_example_loss=masked.losses)
+    if len(terms) == 1:
+        return tensors
+    detected = terms[1]
+    losses, weights = (tf.reshape(x, [4, -1]) for x in (detected.losses, detected.weights))
+    return dict(
+        tensors,
+        sampling_logits=drawn[1],
+        mlm_logits=drawn[2],
+        disc_labels=detected.labels,
+        disc_probs=detected.scores,
+        disc_preds=detected.predicted,
+        disc_loss=detected.loss,
+        disc_example_loss=tf.reduce_sum(losses * weights, 1) / tf.reduce_sum(weights, 1),
+    )
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("is_training", [True, False])
 def test_losses_labels_and_gradients_equal_the_originals(name, is_training, drawn):
     config, of_electra, description, arrays = load(name)
-    drawn.append(arrays["in/sampled_ids"])
+    drawn.append(arrays.get("in/sampled_ids"))
     settings = SETTINGS._replace(electra=of_electra, sentence_task=False)
     values = {
         variable: golden_cases.rule_value(variable, shape, True)
@@ -91,24 +113,43 @@ def test_losses_labels_and_gradients_equal_the_originals(name, is_training, draw
         names = [variable.op.name for variable in tf.trainable_variables()]
         assert names == description["trainable_order"]
         golden_cases.set_variables(session, values)
-        masked, detected = terms
-        count = arrays["out/mlm_example_loss"].size
-        tensors = {
-            "mlm_loss": masked.loss,
-            "mlm_example_loss": masked.losses,
-            "sampling_logits": drawn[1],
-            "disc_labels": detected.labels,
-            "disc_probs": detected.scores,
-            "disc_preds": detected.predicted,
-            "disc_loss": detected.loss,
-            "total_loss": total_loss(terms),
-        }
-        assert count == masked.losses.shape[0]
+        tensors = tensors_of(terms, drawn)
         actual = session.run(tensors)
-        for key, value in actual.items():
+        for key in actual.keys() & {name[4:] for name in arrays}:
             expected = arrays["out/" + key]
-            golden_cases.assert_close(value.reshape(expected.shape), expected, key)
+            golden_cases.assert_close(actual[key].reshape(expected.shape), expected, key)
         golden_cases._check_gradients(session, tensors["total_loss"], arrays)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "electra_mlm_only"])
+@pytest.mark.parametrize("fill", [replaced_tokens, electra_masks])
+def test_drawn_words_make_the_text_of_the_original(name, fill):
+    _, _, _, arrays = load(name)
+    with tf.Graph().as_default(), tf.Session() as session:
+        filled = session.run(fill.filled_with(inputs_of(arrays), arrays["in/sampled_ids"]))
+    np.testing.assert_array_equal(filled.input_ids, arrays["out/corrupted_input_ids"])
+    np.testing.assert_array_equal(filled.is_replaced, arrays["out/disc_labels"])
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_without_detection_the_model_learns_masked_words_alone(is_training):
+    """Its losses of words are those of the case in which it is its own generator."""
+    config, of_electra, _, arrays = load("electra_tied_generator")
+    settings = SETTINGS._replace(
+        electra=of_electra._replace(disc_weight=0, gen_weight=2), sentence_task=False
+    )
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = inputs_of(arrays)
+        terms = pretraining_model_fn.losses_of(config, features, is_training, settings)
+        shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+        assert {name.split("/")[0] for name in shapes} == {"electra", "generator_predictions"}
+        golden_cases.set_variables(
+            session,
+            {name: golden_cases.rule_value(name, shape, True) for name, shape in shapes.items()},
+        )
+        loss, losses = session.run([total_loss(terms), terms[0].losses])
+    golden_cases.assert_close(losses, arrays["out/mlm_example_loss"].ravel())
+    golden_cases.assert_close(loss, 2 * arrays["out/mlm_loss"])
 
 
 def test_released_names_load_for_fine_tuning(tmp_path):

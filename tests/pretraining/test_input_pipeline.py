@@ -9,11 +9,12 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking
-from albert_zh.pretraining import dynamic_masking, input_lanes
+from albert_zh.pretraining import dynamic_masking, input_lanes, record_sources
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import input_pipeline as pretraining_input
 from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.training import length_bucketing
+from isolated_flags import flags_of
 import pretraining_workspace as small
 from record_generator import RecordGenerator
 
@@ -45,6 +46,24 @@ def sources(folder):
         "unmasked": pretraining_input.RecordSource(files=unmasked, masking=choice, **common),
         "masked": pretraining_input.RecordSource(files=masked, masking=None, **common),
     }
+
+
+@pytest.mark.parametrize(
+    "num_segments, flags, is_warned_of",
+    [(1, [], True), (1, ["--sentence_task=false"], False), (2, [], False)],
+)
+def test_an_order_of_one_segment_is_warned_of(folder, capsys, num_segments, flags, is_warned_of):
+    records = small.masked_records(4)
+    records["segment_ids"] *= num_segments - 1
+    path = folder.write_records("of_%d_segments" % num_segments, records)
+    arguments = folder.arguments(input_file=path) + flags
+    with flags_of(arguments, pretraining_flags.define_flags):
+        config = types.SimpleNamespace(vocab_size=small.CONFIG["vocab_size"])
+        source = record_sources.record_source(pretraining_flags.FLAGS, "input_file", config, None)
+    assert source.num_records == 4
+    said = capsys.readouterr().out
+    expected = "warning: the records of --input_file have one segment each"
+    assert (expected in said) == is_warned_of
 
 
 def batches(

@@ -110,12 +110,13 @@ def test_losses_and_gradients_equal_those_by_numpy(name):
             session,
             {key: golden_cases.rule_value(key, shape, True) for key, shape in shapes.items()},
         )
-        summed, losses, log_probs = session.run(
-            [words.weighted_loss, words.per_example_loss, words.log_probs]
+        summed, mean, losses, log_probs = session.run(
+            [words.weighted_loss, words.loss, words.per_example_loss, words.log_probs]
         )
         expected = arrays["out/example_loss"]
         golden_cases.assert_close(losses.reshape(expected.shape), expected)
         golden_cases.assert_close(summed, arrays["out/summed_loss"])
+        golden_cases.assert_close(mean, arrays["out/mean_loss"])
         golden_cases.assert_close(
             log_probs.reshape(arrays["out/log_probs"].shape), arrays["out/log_probs"]
         )

@@ -89,6 +89,7 @@ ELECTRA = {
 ORIGINAL_MASKS = electra_masks.OriginalMasks(
     0.15, small.SEQUENCE, small.MASK, (small.CLS, small.SEP, small.MASK)
 )
+WORDS_ALONE = generator_settings.Settings(disc_weight=0, untied_generator=False)
 OBJECTIVES = {
     "masked_lm": [("brightmart", {"span_boundary_weight": 1.0, "sentence_task": False})],
     "unilm": [("brightmart", {"unilm": True})],
@@ -99,6 +100,7 @@ OBJECTIVES = {
             "electra",
             dict(ELECTRA, electra=ELECTRA["electra"]._replace(original_masks=ORIGINAL_MASKS)),
         ),
+        ("electra", dict(ELECTRA, electra=WORDS_ALONE)),
     ],
 }
 CASES = [case for name in objective_flags.OBJECTIVES for case in OBJECTIVES[name]]
@@ -121,6 +123,7 @@ FURTHER_SETTINGS = [
     {"precision": "bfloat16", "optimizer": "adamw"},
     {"gradient_accumulation_steps": 2, "optimizer": "nezha_lamb"},
     {"skip_nan_steps": True, "recompute": True},
+    {"optimizer": "nezha_adamw"},
 ]
 
 

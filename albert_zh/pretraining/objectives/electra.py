@@ -40,7 +40,7 @@ def terms(config, features, is_training, settings, denominators, build_encoder):
         build_encoder: function as `masked_lm.encoder`.
 
     Returns:
-        list of `Term`, that of the generator first.
+        list of `Term`, that of the generator first; with a `disc_weight` of 0 that one alone.
     """
     rows, table = _generated_rows(config, features, is_training, settings, build_encoder)
     words, logits = _generator_output(config, rows, table, features)
@@ -51,7 +51,9 @@ def terms(config, features, is_training, settings, denominators, build_encoder):
         features["masked_lm_weights"],
         denominators.words,
         _EPSILON,
-    )
+    )._replace(weight=settings.electra.gen_weight)
+    if not settings.electra.disc_weight:
+        return [masked]
     drawn = drawn_words(logits, features["masked_lm_ids"], settings.electra)
     fill = electra_masks if settings.electra.original_masks else replaced_tokens
     filled = fill.filled_with(features, drawn)
@@ -59,7 +61,7 @@ def terms(config, features, is_training, settings, denominators, build_encoder):
     model = build_encoder(config, is_training, features, settings)
     detected = discriminator_term(config, model, features, filled.is_replaced, denominators.pieces)
     terms_of_batch = [
-        masked._replace(weight=settings.electra.gen_weight),
+        masked,
         detected._replace(weight=settings.electra.disc_weight),
     ]
     if settings.sentence_task:

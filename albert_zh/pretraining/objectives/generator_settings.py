@@ -15,7 +15,8 @@ Settings = collections.namedtuple(
 Settings.__doc__ = """How a generator is made and weighed; fields as the flags of the same names.
 
 Fields:
-    gen_weight, disc_weight: of the losses of generator and discriminator.
+    gen_weight, disc_weight: of the losses of generator and discriminator; without the latter (0)
+        nothing is drawn and detected.
     generator_hidden_size, generator_layers: shares of the model's width and layers.
     untied_generator: bool; False: the model is its own generator.
     untied_generator_embeddings: bool; whether the generator has its own tables.

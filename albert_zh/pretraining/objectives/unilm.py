@@ -4,11 +4,12 @@
     mask = attention_mask(features)
 
 A third of the rows is read from both sides, a third as a source and its target, a sixth from the
-left and a sixth from the right. Which, is a function of the row's tokens and the step: a row is
-read in another way in each epoch, and however a batch is divided, its rows are read alike. Records
-of one segment have the first half as their source.
+left and a sixth from the right. Which, is a hash of the row's tokens and the step: a row is read in
+other ways in other epochs, and however a batch is divided, its rows are read alike. Records of one
+segment have the first half as their source.
 """
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks
@@ -30,6 +31,8 @@ _SIXTHS = (
     SEQUENCE_TO_SEQUENCE,
     SEQUENCE_TO_SEQUENCE,
 )
+_STEP = 0x9E3779B1  # apart, of two steps
+_ROUNDS = ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1))  # of the hash: shifts and factors
 
 
 def with_patterns(features, is_training):
@@ -43,10 +46,10 @@ def with_patterns(features, is_training):
         dict: the features with `PATTERNS`; rows of one segment that are read as source and target
         have the second half as segment 1.
     """
-    keys = tf.reduce_sum(features["input_ids"], axis=1)
+    keys = tf.cast(tf.reduce_sum(features["input_ids"], axis=1), tf.int32)
     if is_training:
-        keys += tf.cast(tf.train.get_or_create_global_step(), keys.dtype)
-    patterns = tf.gather(tf.constant(_SIXTHS), tf.math.floormod(keys, len(_SIXTHS)))
+        keys += tf.cast(tf.train.get_or_create_global_step(), tf.int32) * _wrapped(_STEP)
+    patterns = tf.gather(tf.constant(_SIXTHS), tf.math.floormod(_hashed(keys), len(_SIXTHS)))
     mask, segments = features["input_mask"], features["segment_ids"]
     has_one = tf.equal(tf.reduce_sum(segments, axis=1), 0)
     is_divided = has_one & tf.equal(patterns, SEQUENCE_TO_SEQUENCE)
@@ -54,6 +57,20 @@ def with_patterns(features, is_training):
     is_second = tf.cast(tf.range(get_shape_list(mask)[1])[None, :] >= half, mask.dtype) * mask
     divided = tf.cast(is_divided, mask.dtype)[:, None] * is_second
     return dict(features, segment_ids=segments + divided, **{PATTERNS: patterns})
+
+
+def _wrapped(number):
+    """A number of 32 bits as int32."""
+    return tf.constant(np.uint32(number).astype(np.int32))
+
+
+def _hashed(keys):
+    """Int32 [B] of which every bit depends on every bit of the keys, int32 [B] (MurmurHash3)."""
+    for shift, factor in _ROUNDS:
+        shifted = tf.bitwise.right_shift(keys, tf.fill(tf.shape(keys), shift))
+        shifted = tf.bitwise.bitwise_and(shifted, tf.constant((1 << (32 - shift)) - 1))
+        keys = tf.bitwise.bitwise_xor(keys, shifted) * _wrapped(factor)
+    return keys
 
 
 def attention_mask(features):

@@ -148,6 +148,8 @@ def task_weights(given: List[str]) -> Dict[str, float]:
     weights = {}
     for entry in given:
         name, _, weight = entry.strip().partition(":")
+        if name in weights:
+            raise UserError("--tasks: %s is named twice: leave one out" % name)
         try:
             weights[name] = float(weight or 1.0)
         except ValueError:

@@ -1,7 +1,7 @@
 """Slots in rows of data.
 
     JSON lines   "slots": [{"begin": 3, "end": 6, "name": "singer"}], or {"singer": "吴雨霏"}
-    tables       a column named slots: 3-6:singer 10-12:song
+    tables       a column named slots, or the last one without a header: 3-6:singer 10-12:song
 
 Positions count the text's characters as given, half-open. The second text's are `slots_b`.
 """
@@ -42,12 +42,25 @@ def of_record(record: Any, texts: Sequence[Optional[str]]) -> Tuple[Spans, ...]:
     if not isinstance(record, dict):
         return ((), ())
     slots = []
+    by_key = {str(name).strip().lower(): cell for name, cell in record.items()}
     for key, text in zip(KEYS, texts):
-        cell = record.get(key)
+        cell = by_key.get(key)
         if cell and text is None:
             raise ValueError("%s: expected none, as the row has no second text" % key)
         slots.append(_checked(_spans_of(cell, key, text), key, text) if cell else ())
     return tuple(slots)
+
+
+def width_with_slots(rows: Sequence[Any]) -> Optional[int]:
+    """The cells of a row of a table without a header whose last ones are slots; None without.
+
+    Args:
+        rows: lists of cells.
+    """
+    width = max(map(len, rows))
+    last = [row[-1] for row in rows if len(row) == width and row[-1].strip()]
+    num_slots = sum(all(map(_SPAN.match, cell.split())) for cell in last)
+    return width if width > 1 and 2 * num_slots > len(last) else None
 
 
 def _spans_of(cell, key, text):

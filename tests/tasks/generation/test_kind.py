@@ -148,6 +148,7 @@ def test_a_generator_writes_as_it_was_trained(settings, tmp_path):
     "changes, message",
     [
         ({"tasks": "masked_lm"}, "one of prefix_lm and masked_targets has to be among them"),
+        ({"tasks": "prefix_lm,prefix_lm:2"}, "--tasks: prefix_lm is named twice"),
         ({"tasks": "prefix_lm,masked_targets"}, "one of prefix_lm and masked_targets has to be"),
         ({"damage": "noise"}, "--damage=noise: expected one of bart, mass"),
         ({"damage_copies": 2}, "--damage_copies needs --damage"),

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import datasets, reader
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots import annotations, cells, dictionaries
 from albert_zh.tasks.slots.cells import SlotSpan
@@ -32,6 +34,39 @@ def test_all_occurrences_and_second_texts():
     assert slots[0] == (SlotSpan(0, 1, "city"), SlotSpan(2, 3, "city"))
     assert slots[1] == (SlotSpan(0, 1, "city"), SlotSpan(0, 1, "singer"))
     assert cells.of_record({"slots": None}, ("京", None)) == ((), ())
+
+
+def examples_of(folder, lines):
+    """The examples of a table, with slots."""
+    (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    task = datasets.get_task("multiclass")._replace(head={"slots": {"names": []}})
+    return reader.read_split(task, str(folder), "train").examples
+
+
+@pytest.mark.parametrize("header", [[], ["text\tlabel\tslots"], ["Text\tLabel\tSlots"]])
+def test_slots_of_a_table_with_and_without_a_header(tmp_path, header):
+    """The last of three cells was taken for the class."""
+    rows = ["去北京\ttravel\t1-3:city", "听歌\tmusic\t", "去上海\ttravel\t1-3:city 0-1:verb"]
+    examples = examples_of(tmp_path, header + rows)
+    assert [(e.text_a, e.text_b, e.label) for e in examples] == [
+        ("去北京", None, "travel"),
+        ("听歌", None, "music"),
+        ("去上海", None, "travel"),
+    ]
+    assert [[span[:3] for span in e.slots[0]] for e in examples] == [
+        [(1, 3, "city")],
+        [],
+        [(0, 1, "verb"), (1, 3, "city")],
+    ]
+
+
+def test_rows_without_slots_may_be_shorter(tmp_path):
+    rows = ["去北京\ttravel\t1-3:city", "听歌\tmusic", "去上海\ttravel\t1-9:city"]
+    with pytest.raises(UserError, match="line 3: slots: 1-9:city is no range"):
+        examples_of(tmp_path, rows)
+    examples = examples_of(tmp_path, rows[:2])
+    assert [example.label for example in examples] == ["travel", "music"]
+    assert examples[1].slots == ((), ())
 
 
 @pytest.mark.parametrize(
