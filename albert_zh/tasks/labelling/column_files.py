@@ -4,6 +4,7 @@ Readers yield `TaggedText`; `reader.read_file` makes spans of their tags.
 """
 
 import collections
+import hashlib
 import itertools
 import os
 import re
@@ -227,7 +228,10 @@ def read_two_files(
         UserError: where the files have other numbers of lines, or of tokens in a line.
     """
     sentences, tags_path = (os.path.join(folder, name) for name in TWO_FILES)
-    tag_lines = files.stream_lines(tags_path, encoding) if storage.exists(tags_path) else None
+    of_tags = None if digest is None else hashlib.sha256()
+    tag_lines = None
+    if storage.exists(tags_path):
+        tag_lines = files.stream_lines(tags_path, encoding, digest=of_tags)
     lines = files.stream_lines(sentences, encoding, digest=digest)
     pairs = itertools.zip_longest(lines, tag_lines or ())
     bad_rows = bad_rows or BadRows()
@@ -239,6 +243,8 @@ def read_two_files(
                 tokens, tags = _paired(tokens, tag_text, line, tags_path, is_there=text is not None)
             if tokens:
                 yield TaggedText(tokens, tags, line)
+    if of_tags is not None:
+        digest.update(of_tags.digest())
 
 
 def _paired(tokens, tag_text, line, tags_path, is_there):

@@ -93,7 +93,7 @@ def _format_of_lines(path, lines):
     """The format of a file with these first lines."""
     first = lines[0] if lines else ""
     if path.endswith((".json", ".jsonl")) or first.startswith("{"):
-        return "entity_list" if '"entity_list"' in first else "cluener"
+        return "entity_list" if any('"entity_list"' in line for line in lines) else "cluener"
     if column_files.TABLE_COLUMNS[0] in first.split("\t"):
         return "tsv"
     if _are_columns(lines):

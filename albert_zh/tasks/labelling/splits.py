@@ -86,6 +86,8 @@ def _read_file_of_split(task, data_dir, names, encoding):
             "%s: has no labels (format %s): expected those of a %s file; --file_format names "
             "another format" % (path, data.format, name)
         )
+    if name != "test":
+        data = reader.with_labels_only(data, BadRows(head.get("skip_bad_rows", False)))
     notes = ["%s left aside" % ", ".join(others)] if others else []
     return LabelledSplit(
         name,

@@ -1,13 +1,14 @@
 """Files of labelled texts: every format, and every way in which users' files are bad."""
 
 import json
+import random
 
 import pytest
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import json_files, reader, segmented_files
 from albert_zh.tasks.labelling.bad_rows import BadRows
-from albert_zh.tasks.labelling.spans import Span
+from albert_zh.tasks.labelling.spans import LabelledText, Span
 
 COLUMNS = "王 B-PER\n明 I-PER\n去 O\n\n北 B-LOC\n京 I-LOC\n。 O\n"
 ENTITIES = [[("王明", "PER")], [("北京", "LOC")]]
@@ -73,6 +74,16 @@ def test_two_files(tmp_path):
     written(tmp_path, "B-PER I-PER O\n", "tags.txt")
     with pytest.raises(UserError, match=r"tags.txt, line 2: 0 tags"):
         reader.read_file(str(tmp_path))
+
+
+def test_tags_of_two_files_are_part_of_their_digest(tmp_path):
+    """By the digest features are made again and a changed run is recognised."""
+    written(tmp_path, "王 明\n", "sentences.txt")
+    digests = set()
+    for tags in ("B-PER I-PER\n", "B-PER O\n"):
+        written(tmp_path, tags, "tags.txt")
+        digests.add(reader.read_file(str(tmp_path)).sha256)
+    assert len(digests) == 2
 
 
 def test_segmented_text(tmp_path):
@@ -263,6 +274,18 @@ def test_overlaps_are_named_and_resolved_on_demand(tmp_path):
     assert not left.texts and "1 rows that do not fit" in left.notes[-1]
     assert flat.texts[0].spans == [Span(0, 4, "org")]
     assert flat.notes[-1] == "1 entities that overlap a longer one are left out"
+
+
+def test_the_longest_of_many_overlapping_entities_stay():
+    generator = random.Random(2)
+    for _ in range(100):
+        spans = [Span(n, n + generator.randint(1, 6), "x") for n in generator.sample(range(30), 9)]
+        kept = []
+        for span in sorted(spans, key=lambda span: (span.start - span.end, span.start)):
+            if all(not set(range(*span[:2])) & set(range(*other[:2])) for other in kept):
+                kept.append(span)
+        text = LabelledText("字" * 40, sorted(spans), None, 1)
+        assert reader.without_shorter(text).spans == sorted(kept)
 
 
 def test_types_that_training_has_not(tmp_path):
