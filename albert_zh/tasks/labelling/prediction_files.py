@@ -99,13 +99,15 @@ class PredictionFiles:
         return ["\t".join(cell.translate(_SHOWN_CONTROLS) for cell in cells)]
 
     def _column_lines(self, text, spans):
-        return column_lines(_tokens(text), token_tags(text, spans, self._scheme)) + [""]
+        return column_lines(_tokens(text), self._column(text, spans)) + [""]
 
     def _label_lines(self, text, spans):
-        gold, predicted = (
-            token_tags(text, side, self._scheme) for side in (text.spans or (), spans)
-        )
+        gold, predicted = (self._column(text, side) for side in (text.spans or (), spans))
         return column_lines(_tokens(text), gold, predicted) + [""]
+
+    def _column(self, text, spans):
+        """The tags of a text's tokens; _ in place of blanks in a type, which separate columns."""
+        return ["_".join(tag.split()) for tag in token_tags(text, spans, self._scheme)]
 
     def _json_lines(self, text, spans):
         if self._is_entity_list:

@@ -37,6 +37,8 @@ _TOKEN_METRICS = {
     "token_recall": "eval_recall",
 }
 USUAL_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1") + tuple(_TOKEN_METRICS)
+# Heads that score spans give tokens no tags.
+SPAN_METRICS = {name: METRICS[name] for name in METRICS if name not in _TOKEN_METRICS}
 CONFUSION_PICTURE = "confusion_matrix.png"
 _PENDING = 64  # texts that are decoded at once
 WORD = "word"  # what a type without a name is called in tables

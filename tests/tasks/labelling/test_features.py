@@ -30,7 +30,7 @@ def test_one_row(tokenizer):
     assert tokens(tokenizer, encoded) == ["[CLS] 我 在 北 京 ， [SEP]".split()]
     rows, counts = features.tag_rows(encoded, [Span(3, 5, "LOC")], BIO, SCHEMES["BIO"])
     assert rows == [[0, 0, 0, BIO["B-LOC"], BIO["I-LOC"], 0, 0]]
-    assert counts == (1, 0, 0)
+    assert counts == (1, 0, 0, 0)
     assert features.span_rows(encoded, [Span(3, 5, "LOC")], {"LOC": 7})[0] == [[(2, 3, 7)]]
 
 
@@ -52,7 +52,16 @@ def test_windows_of_a_row_and_entities_that_they_cut(tokenizer):
     spans = [Span(2, 4, "LOC"), Span(3, 8, "PER"), Span(7, 9, "LOC")]
     rows, counts = features.span_rows(encoded, spans, {"LOC": 0, "PER": 1})
     assert rows == [[(2, 3, 0)], [(3, 4, 0)]]
-    assert counts == (3, 0, 0)
+    assert counts == (3, 0, 0, 1)  # no window has all of the second one
+    assert "1 of 3 entities are whole in no window" in features.notes_of_counts(counts)[0]
+
+
+def test_spans_beyond_the_columns_of_a_row_are_counted(tokenizer):
+    encoded = features.encode_text(tokenizer, "北京", 8)  # a row of four tokens
+    spans = [Span(start, end, kind) for start, end in ((0, 1), (0, 2), (1, 2)) for kind in "ab"]
+    rows, counts = features.span_rows(encoded, spans, {"a": 0, "b": 1})
+    assert rows == [[(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]]
+    assert counts == (6, 0, 0, 2)
 
 
 def test_inexact_entities_are_counted(tokenizer):
@@ -60,7 +69,7 @@ def test_inexact_entities_are_counted(tokenizer):
     spans = [Span(1, 4, "LOC"), Span(4, 6, "PER"), Span(7, 8, "PER")]
     rows, counts = features.tag_rows(encoded, spans, BIO, SCHEMES["BIO"])
     assert rows == [[0, 0, BIO["B-LOC"], BIO["I-LOC"], BIO["B-PER"], 0]]
-    assert counts == (3, 2, 1)
+    assert counts == (3, 2, 1, 0)
     notes = features.notes_of_counts(features.added_counts([counts, counts]))
     assert notes[0].startswith("4 of 6 entities or words begin or end inside a word piece")
     assert notes[1].startswith("2 of 6 entities or words have no separate word piece")
@@ -82,7 +91,7 @@ def test_tags_of_rows_become_the_spans_again(tokenizer):
     ]
     encoded = features.encode_text(tokenizer, text, 20)
     rows, counts = features.tag_rows(encoded, spans, BIO, SCHEMES["BIO"])
-    assert counts == (len(spans), 0, 0)
+    assert counts == (len(spans), 0, 0, 0)
     logits = [np.eye(len(BIO))[row[1:-1]] for row in rows]
     joined = alignment.join_windows(logits, encoded.windows)
     ((decoded, _),) = TagDecoder(list(BIO), SCHEMES["BIO"]).decode([joined])

@@ -50,6 +50,16 @@ def test_tokens_of_several_characters_keep_their_lines(tmp_path):
     assert not (tmp_path / outputs.LABELS).exists()
 
 
+def test_types_with_blanks_keep_the_columns(tmp_path):
+    """JSON files may have them."""
+    text = LabelledText("在北京", [Span(1, 3, "city or town")], None, 1)
+    names = (outputs.CONLL, outputs.LABELS)
+    contents = written(tmp_path, names, [(text, text.spans)])
+    assert contents[outputs.LABELS].splitlines()[1] == "北 B-city_or_town B-city_or_town"
+    data = reader.read_file(str(tmp_path / outputs.CONLL))
+    assert data.texts[0].spans == [Span(1, 3, "city_or_town")]
+
+
 @pytest.mark.parametrize("file_format", ["cluener", "entity_list"])
 def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
     content = written(tmp_path, [outputs.JSON], file_format=file_format)[outputs.JSON]
