@@ -136,7 +136,7 @@ def format_of(task: Any, path: str, name: str, encoding: str) -> str:
     if named:
         return named
     if _finds_words(task):
-        return format_detection.detect_format(path, encoding)
+        return format_detection.detect_word_format(path, encoding)
     return format_detection.detect_entity_format(path, encoding, may_lack_labels=name == "test")
 
 
