@@ -119,9 +119,15 @@ def _text_of_entity_list(line, text, source, offset_unit):
 
 
 def _lines(path, encoding, digest):
-    """(number, text) of the lines that are not blank."""
-    lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
-    return ((line, text) for line, text in lines if text.strip())
+    """Yields (number, text) of the lines that are not blank."""
+    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
+        if text.lstrip().startswith("["):
+            raise UserError(
+                "%s, line %d: a list, expected JSON lines, an object on each: jq -c '.[]' makes "
+                "them of it" % (path, line)
+            )
+        if text.strip():
+            yield line, text
 
 
 def _labelled(text, entities, line, source, offset_unit, inclusive):

@@ -210,6 +210,12 @@ def test_bad_cluener(tmp_path, record, expected):
         read(tmp_path, record, "train.json")
 
 
+@pytest.mark.parametrize("content", ['[{"text": "王"}]', '[\n {"text": "王"}\n]\n'])
+def test_a_list_is_named_as_such(tmp_path, content):
+    with pytest.raises(UserError, match="line 1: a list, expected JSON lines, an object on each"):
+        read(tmp_path, content, "train.json")
+
+
 def test_entity_list_with_inclusive_ends_is_named(tmp_path):
     record = {
         "text": "在浙商银行",
