@@ -12,7 +12,7 @@ import collections
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from albert_zh.tasks.labelling import alignment, tag_schemes
-from albert_zh.tasks.labelling.spans import Span
+from albert_zh.tasks.labelling.spans import Span, SpanIndex, filled
 from albert_zh.text.offsets import offsets
 
 EncodedText = collections.namedtuple(
@@ -157,6 +157,24 @@ def spans_of_text(encoded: EncodedText, spans: Sequence[Span], is_flat: bool = T
     """
     in_characters = sorted(alignment.to_characters(spans, encoded.offsets))
     return alignment.without_overlaps(in_characters)[0] if is_flat else in_characters
+
+
+def gold_words(encoded: EncodedText, text: str, spans: Sequence[Span]) -> List[Span]:
+    """The words of a segmented text, which follow one another without gaps.
+
+    Args:
+        encoded: `EncodedText` of the text.
+        text: str.
+        spans: gold spans in characters; pieces outside of all are words, as in `tag_rows`.
+
+    Returns:
+        sorted list of `Span`, of the whole text.
+    """
+    if sum(span.end - span.start for span in spans) < len(text):
+        index = SpanIndex(spans)
+        pieces = {Span(start, end, "") for start, end in encoded.offsets if start < end}
+        spans = sorted({*spans, *(piece for piece in pieces if not index.overlapping(piece))})
+    return filled(text, spans)
 
 
 def added_counts(counts: Sequence[LabelCounts]) -> LabelCounts:

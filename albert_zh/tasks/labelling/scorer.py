@@ -86,8 +86,9 @@ class LabellingScorer(scorer.Scorer):
             self._add_spans(example, predicted)
 
     def _add_spans(self, example, predicted):
-        gold = filled(example.text_a, example.label) if self.is_segmentation else None
-        gold = example.label if gold is None else gold
+        gold = example.label
+        if self.is_segmentation:
+            gold = features.gold_words(predicted.encoded, example.text_a, gold)
         self._gold.append(set(gold))
         self._predicted.append(set(predicted.spans))
         self._granularities.append(getattr(example, "granularity", None))

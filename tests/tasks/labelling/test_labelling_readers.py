@@ -28,40 +28,53 @@ def read(tmp_path, content, name="train.txt", **settings):
     return reader.read_file(written(tmp_path, content, name), **settings)
 
 
-@pytest.mark.parametrize(
-    "content, name, file_format",
-    [
-        (COLUMNS, "train.txt", "conll"),
-        (COLUMNS.replace(" ", "\t"), "train.txt", "conll"),
-        (COLUMNS.replace("\n", "\r\n"), "train.txt", "conll"),
-        ("\ufeff" + COLUMNS, "train.txt", "conll"),
-        ("-DOCSTART- O\n\n\n" + COLUMNS + "\n\n", "train.txt", "conll"),
-        (COLUMNS.replace(" ", " x y "), "train.char.bio", "conll"),
-        ("王0\tB-PER\n明1\tI-PER\n去0\tO\n\n北0\tB-LOC\n京1\tI-LOC\n。0\tO\n", "w", "conll"),
-        ("text_a\tlabel\n王 明 去\tB-PER I-PER O\n北 京 。\tB-LOC I-LOC O\n", "t.tsv", "tsv"),
-        ("王明/PER 去/o\n北京/LOC 。/o\n", "train1.txt", "slash"),
-        (
-            '{"text": "王明去", "label": {"PER": {"王明": [[0, 1]]}}}\n'
-            '{"text": "北京。", "label": {"LOC": {"北京": [[0, 1]]}}}\n',
-            "train.json",
-            "cluener",
-        ),
-        (
-            '{"text": "王明去", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
-            '"entity_type": "PER", "entity": "王明"}]}\n'
-            '{"text": "北京。", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
-            '"entity_type": "LOC", "entity": "北京"}]}\n',
-            "train.jsonl",
-            "entity_list",
-        ),
-    ],
+FORMATS = (
+    (COLUMNS, "train.txt", "conll"),
+    (COLUMNS.replace(" ", "\t"), "train.txt", "conll"),
+    (COLUMNS.replace("\n", "\r\n"), "train.txt", "conll"),
+    ("\ufeff" + COLUMNS, "train.txt", "conll"),
+    ("-DOCSTART- O\n\n\n" + COLUMNS + "\n\n", "train.txt", "conll"),
+    (COLUMNS.replace(" ", " x y "), "train.char.bio", "conll"),
+    ("王0\tB-PER\n明1\tI-PER\n去0\tO\n\n北0\tB-LOC\n京1\tI-LOC\n。0\tO\n", "w", "conll"),
+    ("text_a\tlabel\n王 明 去\tB-PER I-PER O\n北 京 。\tB-LOC I-LOC O\n", "t.tsv", "tsv"),
+    ("王明/PER 去/o\n北京/LOC 。/o\n", "train1.txt", "slash"),
+    (
+        '{"text": "王明去", "label": {"PER": {"王明": [[0, 1]]}}}\n'
+        '{"text": "北京。", "label": {"LOC": {"北京": [[0, 1]]}}}\n',
+        "train.json",
+        "cluener",
+    ),
+    (
+        '{"text": "王明去", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
+        '"entity_type": "PER", "entity": "王明"}]}\n'
+        '{"text": "北京。", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
+        '"entity_type": "LOC", "entity": "北京"}]}\n',
+        "train.jsonl",
+        "entity_list",
+    ),
 )
+
+
+@pytest.mark.parametrize("content, name, file_format", FORMATS)
 def test_formats(tmp_path, content, name, file_format):
     data = read(tmp_path, content, name)
     assert data.format == file_format
     assert [text.text for text in data.texts] == ["王明去", "北京。"]
     assert entities(data) == ENTITIES
     assert data.has_labels
+
+
+@pytest.mark.parametrize("content, name, file_format", FORMATS)
+def test_formats_in_every_encoding_whole_and_streamed(tmp_path, content, name, file_format):
+    """CRLF and a mark in UTF-8, GBK, UTF-16; without the last line's end."""
+    plain = content.lstrip("\ufeff").replace("\r", "").rstrip("\n")
+    for encoding in ("utf-8", "utf-8-sig", "gbk", "utf-16"):
+        for text in (plain, plain.replace("\n", "\r\n") + "\r\n"):
+            path = written(tmp_path, text, name, encoding)
+            codec = encoding.replace("-sig", "")
+            data = reader.read_file(path, encoding=codec)
+            assert (data.format, entities(data)) == (file_format, ENTITIES), (encoding, text)
+            assert list(reader.stream_file(path, encoding=codec)) == data.texts
 
 
 def test_two_files(tmp_path):

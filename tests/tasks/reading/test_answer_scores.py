@@ -93,6 +93,39 @@ def test_english_rules(answer, prediction, exact, f1):
     assert answer_scores.f1([answer], prediction, ENGLISH) == pytest.approx(f1)
 
 
+def cmrc_reference(answers, prediction):
+    """(exact match, F1) from the definition; of texts whose Latin words need no splitting."""
+    marks = "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』"
+
+    def tokens(text):
+        kept = "".join(char for char in text.lower().strip() if char not in marks)
+        return re.sub("([\u4e00-\u9fa5])", r" \1 ", kept).split(), kept
+
+    def longest_run(one, other):
+        runs = [one[a:b] for b in range(len(one) + 1) for a in range(b)]
+        there = [other[a:b] for b in range(len(other) + 1) for a in range(b)]
+        return max((len(run) for run in runs if run in there), default=0)
+
+    f1s = [0.0]
+    predicted, text = tokens(prediction)
+    for answer in answers:
+        expected = tokens(answer)[0]
+        f1s.append(2 * longest_run(expected, predicted) / max(1, len(expected) + len(predicted)))
+    return float(any(tokens(answer)[1] == text for answer in answers)), max(f1s)
+
+
+def test_chinese_rules_from_their_definition():
+    """Blanks, full-width, rare and astral characters, ideographs beyond U+9FA5, upper case."""
+    generator = random.Random(8)
+    alphabet = "中文文，。……ab 12\u3000Ａé龥龦㐀😀《》-+\tX臺"
+    for _ in range(300):
+        texts = ["".join(generator.choices(alphabet, k=generator.randint(1, 8))) for _ in range(3)]
+        prediction = generator.choice([texts[0], texts[1][1:] + "中", texts[2], ""])
+        scores = score_predictions([question(0, *texts[:2])], {"Q0": prediction})
+        expected = cmrc_reference(texts[:2], prediction)
+        assert (scores.exact_matches[0], pytest.approx(scores.f1s[0])) == expected, texts
+
+
 def test_the_longest_common_run_is_contiguous():
     assert answer_scores.longest_common_run("abcdef", "xbcdyef") == 3
     assert answer_scores.longest_common_run("aaaa", "aa") == 2
