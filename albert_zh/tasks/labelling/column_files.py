@@ -126,6 +126,12 @@ def _check_cells(path, line, text, cells, separator, first_line):
         )
     others = [other for other in _SEPARATORS if other != separator and other in text.strip()]
     if any(len(cells) == 1 or other in cells[-1] for other in others):
+        if line == first_line:
+            raise UserError(
+                "%s, line %d: %r has several words in a column: expected a character and its tag, "
+                "or in line 1 the header text_a and label of a TSV of texts and tags"
+                % (path, line, text[:40])
+            )
         raise UserError(
             "%s, line %d: mixed separators: %r, but line %d separates columns with %s: use the "
             "same in the whole file" % (path, line, text[:40], first_line, _SEPARATORS[separator])

@@ -223,6 +223,11 @@ def test_bad_cluener(tmp_path, record, expected):
         read(tmp_path, record, "train.json")
 
 
+def test_a_table_without_its_header_is_named(tmp_path):
+    with pytest.raises(UserError, match="t.tsv, line 1: .* or in line 1 the header text_a and lab"):
+        read(tmp_path, "王 明\tB-PER I-PER\n北 京\tB-LOC I-LOC\n", "t.tsv")
+
+
 @pytest.mark.parametrize("content", ['[{"text": "王"}]', '[\n {"text": "王"}\n]\n'])
 def test_a_list_is_named_as_such(tmp_path, content):
     with pytest.raises(UserError, match="line 1: a list, expected JSON lines, an object on each"):
