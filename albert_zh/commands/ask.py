@@ -119,7 +119,7 @@ def _lines_of_documents(documents, reader, question) -> List[str]:
 
 
 def _lines(question, rows) -> List[str]:
-    return ["\t".join((question,) + row) for row in rows or [("", "", "")]]
+    return ["\t".join((_cell(question),) + row) for row in rows or [("", "", "")]]
 
 
 def _cell(text):

@@ -358,7 +358,9 @@ class Setup:
 
     def _report_labels(self, split):
         """Reports which labels of a split do not fit its tokens."""
-        lines, remarks = self.kind.about_features(self.task, split, self.tokenizer)
+        lines, remarks = self.kind.about_features(
+            self.task, split, self.tokenizer, self.options.max_seq_length
+        )
         for line in lines:
             say("note: %s: %s", split.path, line)
         self.data.remarks.update(

@@ -216,7 +216,7 @@ class TaskType:
         raise NotImplementedError
 
     def about_features(
-        self, task: Any, split: Any, tokenizer: Any
+        self, task: Any, split: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[str], Dict[str, int]]:
         """(lines for the user, {remark: count}) about labels that do not fit the tokens.
 
@@ -224,6 +224,7 @@ class TaskType:
             task: `task_forms.Task`.
             split: as of `read_split`.
             tokenizer: `FullTokenizer`.
+            max_seq_length: longest row.
         """
         return [], {}
 

@@ -124,7 +124,7 @@ class SingleLabel(task_type.TaskType):
         return [row], was_cut
 
     def about_features(
-        self, task: Any, split: Any, tokenizer: Any
+        self, task: Any, split: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[str], Dict[str, int]]:
         if not task.head.get("slots"):
             return [], {}

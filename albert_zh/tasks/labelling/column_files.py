@@ -4,6 +4,7 @@ Readers yield `TaggedText`; `reader.read_file` makes spans of their tags.
 """
 
 import collections
+import hashlib
 import itertools
 import os
 import re
@@ -125,6 +126,12 @@ def _check_cells(path, line, text, cells, separator, first_line):
         )
     others = [other for other in _SEPARATORS if other != separator and other in text.strip()]
     if any(len(cells) == 1 or other in cells[-1] for other in others):
+        if line == first_line:
+            raise UserError(
+                "%s, line %d: %r has several words in a column: expected a character and its tag, "
+                "or in line 1 the header text_a and label of a TSV of texts and tags"
+                % (path, line, text[:40])
+            )
         raise UserError(
             "%s, line %d: mixed separators: %r, but line %d separates columns with %s: use the "
             "same in the whole file" % (path, line, text[:40], first_line, _SEPARATORS[separator])
@@ -227,7 +234,10 @@ def read_two_files(
         UserError: where the files have other numbers of lines, or of tokens in a line.
     """
     sentences, tags_path = (os.path.join(folder, name) for name in TWO_FILES)
-    tag_lines = files.stream_lines(tags_path, encoding) if storage.exists(tags_path) else None
+    of_tags = None if digest is None else hashlib.sha256()
+    tag_lines = None
+    if storage.exists(tags_path):
+        tag_lines = files.stream_lines(tags_path, encoding, digest=of_tags)
     lines = files.stream_lines(sentences, encoding, digest=digest)
     pairs = itertools.zip_longest(lines, tag_lines or ())
     bad_rows = bad_rows or BadRows()
@@ -239,6 +249,8 @@ def read_two_files(
                 tokens, tags = _paired(tokens, tag_text, line, tags_path, is_there=text is not None)
             if tokens:
                 yield TaggedText(tokens, tags, line)
+    if of_tags is not None:
+        digest.update(of_tags.digest())
 
 
 def _paired(tokens, tag_text, line, tags_path, is_there):

@@ -16,7 +16,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.tasks.labelling.spans import Span
+from albert_zh.tasks.labelling.spans import Span, SpanIndex
 
 TYPE, BOUNDARY, BOTH = "type", "boundary", "boundary and type"
 MISSED, INVENTED = "missed", "invented"
@@ -50,13 +50,14 @@ def entity_errors(
     """
     confidences = [1.0] * len(predicted) if confidences is None else confidences
     right = set(gold) & set(predicted)
+    gold_index, predicted_index = SpanIndex(gold), SpanIndex(predicted)
     errors = []
     for span, confidence in zip(predicted, confidences):
         if span not in right:
-            kind, nearest = _kind_of(span, gold)
+            kind, nearest = _kind_of(span, gold_index.overlapping(span))
             errors.append(EntityError(kind, nearest, span, confidence))
     for span in gold:
-        if not any(_overlap(span, other) for other in predicted):
+        if not predicted_index.overlapping(span):
             errors.append(EntityError(MISSED, span, None, 0.0))
     return errors
 
@@ -65,9 +66,8 @@ def _overlap(span, other):
     return max(0, min(span.end, other.end) - max(span.start, other.start))
 
 
-def _kind_of(span, gold):
-    """(kind, the gold entity that it overlaps most, of the same type if there is one)."""
-    near = [other for other in gold if _overlap(span, other)]
+def _kind_of(span, near):
+    """(kind, of the gold entities near it the one that it overlaps most, best of its type)."""
     if not near:
         return INVENTED, None
     for other in near:

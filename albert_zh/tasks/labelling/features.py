@@ -12,7 +12,7 @@ import collections
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from albert_zh.tasks.labelling import alignment, tag_schemes
-from albert_zh.tasks.labelling.spans import Span
+from albert_zh.tasks.labelling.spans import Span, SpanIndex, filled
 from albert_zh.text.offsets import offsets
 
 EncodedText = collections.namedtuple(
@@ -27,13 +27,17 @@ Fields:
     first_piece: int, position of the first piece in a row.
 """
 
-LabelCounts = collections.namedtuple("LabelCounts", ["spans", "inexact", "left_out"])
+LabelCounts = collections.namedtuple(
+    "LabelCounts", ["spans", "inexact", "left_out", "in_no_row"], defaults=(0,)
+)
 LabelCounts.__doc__ = """What became of gold spans when they were assigned to pieces.
 
 Fields:
     spans: int, all of them.
     inexact: int, those that begin or end inside a piece and were extended to whole pieces.
     left_out: int, those that share their piece with others.
+    in_no_row: int, those that heads of spans do not learn: every window cuts them, or the row has
+        as many others as tokens.
 """
 
 
@@ -112,7 +116,8 @@ def span_rows(
 ) -> Tuple[List[List[Tuple[int, int, int]]], LabelCounts]:
     """The spans of each row, as `global_pointer` takes them.
 
-    Spans that a window cuts are no labels of it: their other end is not in sight.
+    Spans that a window cuts are no labels of it: their other end is not in sight. A row has no more
+    spans than tokens.
 
     Args:
         encoded: `EncodedText`.
@@ -124,17 +129,18 @@ def span_rows(
         the row's first piece; `LabelCounts`.
     """
     in_pieces, num_inexact, num_lost = alignment.to_pieces(sorted(spans), encoded.offsets)
-    known = set(in_pieces)
+    known, learnt = set(in_pieces), set()
     rows = []
     cut = alignment.spans_of_windows(sorted(known), encoded.windows)
-    for window, spans_in_window in zip(encoded.windows, cut):
-        whole = (
-            span
+    for window, ids, spans_in_window in zip(encoded.windows, encoded.input_ids, cut):
+        places = (
+            (span, Span(span.start + window.start, span.end + window.start, span.type))
             for span in spans_in_window
-            if Span(span.start + window.start, span.end + window.start, span.type) in known
         )
-        rows.append([(span.start, span.end - 1, type_ids[span.type]) for span in whole])
-    return rows, LabelCounts(len(spans), num_inexact, num_lost)
+        whole = [(span, in_text) for span, in_text in places if in_text in known][: len(ids)]
+        learnt.update(in_text for _, in_text in whole)
+        rows.append([(span.start, span.end - 1, type_ids[span.type]) for span, _ in whole])
+    return rows, LabelCounts(len(spans), num_inexact, num_lost, len(known) - len(learnt))
 
 
 def spans_of_text(encoded: EncodedText, spans: Sequence[Span], is_flat: bool = True) -> List[Span]:
@@ -151,6 +157,24 @@ def spans_of_text(encoded: EncodedText, spans: Sequence[Span], is_flat: bool = T
     """
     in_characters = sorted(alignment.to_characters(spans, encoded.offsets))
     return alignment.without_overlaps(in_characters)[0] if is_flat else in_characters
+
+
+def gold_words(encoded: EncodedText, text: str, spans: Sequence[Span]) -> List[Span]:
+    """The words of a segmented text, which follow one another without gaps.
+
+    Args:
+        encoded: `EncodedText` of the text.
+        text: str.
+        spans: gold spans in characters; pieces outside of all are words, as in `tag_rows`.
+
+    Returns:
+        sorted list of `Span`, of the whole text.
+    """
+    if sum(span.end - span.start for span in spans) < len(text):
+        index = SpanIndex(spans)
+        pieces = {Span(start, end, "") for start, end in encoded.offsets if start < end}
+        spans = sorted({*spans, *(piece for piece in pieces if not index.overlapping(piece))})
+    return filled(text, spans)
 
 
 def added_counts(counts: Sequence[LabelCounts]) -> LabelCounts:
@@ -172,5 +196,10 @@ def notes_of_counts(counts: LabelCounts) -> List[str]:
         notes.append(
             "%d of %d entities or words have no separate word piece and are left out"
             % (counts.left_out, counts.spans)
+        )
+    if counts.in_no_row:
+        notes.append(
+            "%d of %d entities are whole in no window, or too many of one, and are not learnt: "
+            "raise --max_seq_length or lower --stride" % (counts.in_no_row, counts.spans)
         )
     return notes

@@ -15,6 +15,7 @@ from albert_zh.tasks.labelling import column_files, segmented_files, tag_schemes
 SEGMENTED, UNLABELLED = "segmented", "text"
 
 _LOOKED_AT = 10  # lines
+_LONG_WORD = 4  # characters; lines without blanks that are longer on average are no words
 _SHOWN_CHARACTERS = 40
 _TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
 # What ends lines of columns that are separated otherwise than `column_files` knows.
@@ -83,6 +84,26 @@ def _are_mostly_without_tags(path, encoding):
     return 2 * sum(bool(_TAG_AT_END.search(text)) for _, text in lines) < len(lines)
 
 
+def detect_word_format(path: str, encoding: str = "utf-8") -> str:
+    """The format of a file whose texts are segmented into words.
+
+    Args:
+        path: file or folder.
+        encoding: of the file.
+
+    Returns:
+        key of `reader.FORMATS`; `UNLABELLED` for lines without blanks that are too long for words.
+    """
+    found = detect_format(path, encoding)
+    if found != SEGMENTED:
+        return found
+    words = [text.split() for _, text in _first_lines(path, encoding)]
+    num_characters = sum(len(word) for line in words for word in line)
+    has_blanks = any(len(line) > 1 for line in words)
+    is_text = not has_blanks and num_characters > _LONG_WORD * len(words)
+    return UNLABELLED if is_text else SEGMENTED
+
+
 def _first_lines(path, encoding):
     """[(number, text)] of the first lines that are not blank."""
     lines = enumerate(files.stream_lines(path, encoding), start=1)
@@ -93,7 +114,7 @@ def _format_of_lines(path, lines):
     """The format of a file with these first lines."""
     first = lines[0] if lines else ""
     if path.endswith((".json", ".jsonl")) or first.startswith("{"):
-        return "entity_list" if '"entity_list"' in first else "cluener"
+        return "entity_list" if any('"entity_list"' in line for line in lines) else "cluener"
     if column_files.TABLE_COLUMNS[0] in first.split("\t"):
         return "tsv"
     if _are_columns(lines):

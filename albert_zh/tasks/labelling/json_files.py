@@ -119,9 +119,15 @@ def _text_of_entity_list(line, text, source, offset_unit):
 
 
 def _lines(path, encoding, digest):
-    """(number, text) of the lines that are not blank."""
-    lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
-    return ((line, text) for line, text in lines if text.strip())
+    """Yields (number, text) of the lines that are not blank."""
+    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
+        if text.lstrip().startswith("["):
+            raise UserError(
+                "%s, line %d: a list, expected JSON lines, an object on each: jq -c '.[]' makes "
+                "them of it" % (path, line)
+            )
+        if text.strip():
+            yield line, text
 
 
 def _labelled(text, entities, line, source, offset_unit, inclusive):
@@ -140,8 +146,15 @@ def _labelled(text, entities, line, source, offset_unit, inclusive):
 
 def _character_positions(text, offset_unit):
     """{position in units: position in characters} of the borders between characters."""
+    return {units: source for source, units in enumerate(_unit_positions(text, offset_unit))}
+
+
+def _unit_positions(text, offset_unit) -> Sequence[int]:
+    """The positions in units of the borders between characters."""
+    if offset_unit == CHARACTERS:
+        return range(len(text) + 1)
     sizes = itertools.chain([0], map(OFFSET_UNITS[offset_unit], text))
-    return {units: source for source, units in enumerate(itertools.accumulate(sizes))}
+    return list(itertools.accumulate(sizes))
 
 
 def _wrong_position(text, entity_type, mention, shown, source, inclusive):
@@ -192,30 +205,42 @@ def _reason(text, mention, shown, inclusive):
     return "the text does not have it: has the text been changed?"
 
 
-def cluener_line(text: str, spans: Sequence[Span], identifier: Optional[Any] = None) -> str:
+def cluener_line(
+    text: str,
+    spans: Sequence[Span],
+    identifier: Optional[Any] = None,
+    offset_unit: str = CHARACTERS,
+) -> str:
     """A line of CLUENER's submission form, without its line end.
 
     Args:
         text: str.
         spans: list of `Span`.
         identifier: value of "id"; None for none.
+        offset_unit: what positions count, key of `OFFSET_UNITS`.
 
     Returns:
         str, JSON.
     """
-    label = {}
+    label, in_units = {}, _unit_positions(text, offset_unit)
     for span in spans:
         mention = text[span.start : span.end]
         positions = label.setdefault(span.type, {}).setdefault(mention, [])
-        positions.append([span.start, span.end - 1])
+        positions.append([in_units[span.start], in_units[span.end] - 1])
     return _line_of(text, identifier, label=label)
 
 
-def entity_list_line(text: str, spans: Sequence[Span], identifier: Optional[Any] = None) -> str:
+def entity_list_line(
+    text: str,
+    spans: Sequence[Span],
+    identifier: Optional[Any] = None,
+    offset_unit: str = CHARACTERS,
+) -> str:
     """A line of the form entity_list, without its line end; as `cluener_line`."""
+    in_units = _unit_positions(text, offset_unit)
     entities = [
         {
-            "entity_index": {"begin": span.start, "end": span.end},
+            "entity_index": {"begin": in_units[span.start], "end": in_units[span.end]},
             "entity_type": span.type,
             "entity": text[span.start : span.end],
         }

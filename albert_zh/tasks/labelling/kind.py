@@ -33,7 +33,12 @@ from albert_zh.tasks.labelling import (
     tag_schemes,
 )
 from albert_zh.tasks.labelling.result_files import LabellingFiles
-from albert_zh.tasks.labelling.scorer import METRICS, USUAL_METRICS, LabellingScorer
+from albert_zh.tasks.labelling.scorer import (
+    METRICS,
+    SPAN_METRICS,
+    USUAL_METRICS,
+    LabellingScorer,
+)
 from albert_zh.text import offsets
 
 _HEADS: Dict[str, Callable[..., Any]] = {
@@ -43,7 +48,6 @@ _HEADS: Dict[str, Callable[..., Any]] = {
     head_names.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
 }
 ORIGINAL_FOLDER = "original"  # of the output folder: a checkpoint of another program, converted
-_ANY_LENGTH = 512  # of windows, which do not matter where labels are counted
 # A text of Chinese characters and these marks alone has a piece for each character.
 _MAY_HAVE_LONG_PIECES = re.compile("[^\u4e00-\u9fff，。！？、：；（）《》“”]")
 GRANULARITY = "granularity_id"  # column of a row's granularity
@@ -78,6 +82,7 @@ class SequenceLabelling(labelled_data.LabelledData):
     decoded_outputs: Tuple[str, ...] = ("logits", "transitions")
     token_outputs: Tuple[str, ...] = ("logits",)
     distillation: Any = distillation.TagDistillation()
+    learns_whole_spans = False
     feature_modules = (
         alignment,
         column_files,
@@ -119,11 +124,18 @@ class SequenceLabelling(labelled_data.LabelledData):
         return records, False
 
     def about_features(
-        self, task: Any, split: Any, tokenizer: Any
+        self, task: Any, split: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[str], Dict[str, int]]:
-        counts = [_label_counts(self, task, example, tokenizer) for example in split.examples]
+        counts = [
+            _label_counts(self, task, example, tokenizer, max_seq_length)
+            for example in split.examples
+        ]
         total = features.added_counts(counts)
-        remarks = {"entities_inside_a_piece": total.inexact, "entities_left_out": total.left_out}
+        remarks = {
+            "entities_inside_a_piece": total.inexact,
+            "entities_left_out": total.left_out,
+            "entities_in_no_row": total.in_no_row,
+        }
         remarks = {name: count for name, count in remarks.items() if count}
         return features.notes_of_counts(total), remarks
 
@@ -214,12 +226,14 @@ def _rows_of_granularity(config, rows, features, head, is_training):
     return joined, granularity_data.first_piece(head), loss
 
 
-def _label_counts(kind, task, example, tokenizer):
+def _label_counts(kind, task, example, tokenizer, max_seq_length):
     """`features.LabelCounts` of an example."""
     gold = example.label or ()
-    if not _MAY_HAVE_LONG_PIECES.search(example.text_a):
+    longest = max(len(example.text_a), len(gold))
+    may_be_in_no_row = kind.learns_whole_spans and longest > max_seq_length - 2
+    if not may_be_in_no_row and not _MAY_HAVE_LONG_PIECES.search(example.text_a):
         return features.LabelCounts(len(gold), 0, 0)
-    encoded = predictions.encoded_text(task, example, tokenizer, _ANY_LENGTH)
+    encoded = predictions.encoded_text(task, example, tokenizer, max_seq_length)
     return kind.counts_of_text(task, encoded, gold)
 
 
@@ -234,6 +248,9 @@ class SpanLabelling(SequenceLabelling):
     """A score for each pair of a first and a last word piece: entities may be nested."""
 
     name = "span_labelling"
+    learns_whole_spans = True
+    metrics = SPAN_METRICS
+    usual_metrics = tuple(name for name in SPAN_METRICS if name != "loss")
     distillation = None  # the best spans alone leave the graph, no distribution over all
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
     token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
@@ -271,7 +288,7 @@ class SpanLabelling(SequenceLabelling):
         for ids, spans_of_row in zip(encoded.input_ids, rows):
             record = {"input_ids": ids, "segment_ids": [0] * len(ids)}
             # Types count from 1: what the columns are padded with is no span.
-            listed = [(first, last, kind + 1) for first, last, kind in spans_of_row[: len(ids)]]
+            listed = [(first, last, kind + 1) for first, last, kind in spans_of_row]
             columns = zip(*listed) if listed else ((), (), ())
             record.update((name, list(column)) for name, column in zip(_SPAN_COLUMNS, columns))
             records.append(record)

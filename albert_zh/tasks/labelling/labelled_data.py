@@ -88,6 +88,11 @@ class LabelledData(task_type.TaskType):
         types = spans.types_of([example.source for example in train.examples])
         if not types:
             raise UserError("%s: has no entities: expected some to learn" % train.path)
+        if "" in types and len(types) > 1:
+            raise UserError(
+                "%s: some spans have no type, as words, and others have one, such as %s: expected "
+                "words alone, or a type of every span" % (train.path, types[1])
+            )
         return task._replace(
             columns=("text_a", "label"), header=(), labels=self.labels_of(task, train, types)
         )

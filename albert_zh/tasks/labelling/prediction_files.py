@@ -53,7 +53,12 @@ class PredictionFiles:
     """
 
     def __init__(
-        self, paths: Mapping[str, str], scheme: Any, file_format: str, has_labels: bool
+        self,
+        paths: Mapping[str, str],
+        scheme: Any,
+        file_format: str,
+        has_labels: bool,
+        offset_unit: str = json_files.CHARACTERS,
     ) -> None:
         """Names the files.
 
@@ -64,10 +69,11 @@ class PredictionFiles:
                 which only PREDICTIONS and JSON can hold.
             file_format: of the input, key of `reader.FORMATS`.
             has_labels: bool, whether the texts have gold spans; LABELS is written only with them.
+            offset_unit: what positions in JSON count, as those of the input.
         """
         self._paths = {name: path for name, path in paths.items() if name != LABELS or has_labels}
         self._scheme = scheme
-        self._is_entity_list = file_format == "entity_list"
+        self._is_entity_list, self._offset_unit = file_format == "entity_list", offset_unit
         self._writers = {
             PREDICTIONS: self._table_lines,
             CONLL: self._column_lines,
@@ -99,18 +105,19 @@ class PredictionFiles:
         return ["\t".join(cell.translate(_SHOWN_CONTROLS) for cell in cells)]
 
     def _column_lines(self, text, spans):
-        return column_lines(_tokens(text), token_tags(text, spans, self._scheme)) + [""]
+        return column_lines(_tokens(text), self._column(text, spans)) + [""]
 
     def _label_lines(self, text, spans):
-        gold, predicted = (
-            token_tags(text, side, self._scheme) for side in (text.spans or (), spans)
-        )
+        gold, predicted = (self._column(text, side) for side in (text.spans or (), spans))
         return column_lines(_tokens(text), gold, predicted) + [""]
 
+    def _column(self, text, spans):
+        """The tags of a text's tokens; _ in place of blanks in a type, which separate columns."""
+        return ["_".join(tag.split()) for tag in token_tags(text, spans, self._scheme)]
+
     def _json_lines(self, text, spans):
-        if self._is_entity_list:
-            return [json_files.entity_list_line(text.text, spans, text.identifier)]
-        return [json_files.cluener_line(text.text, spans, text.identifier)]
+        write = json_files.entity_list_line if self._is_entity_list else json_files.cluener_line
+        return [write(text.text, spans, text.identifier, self._offset_unit)]
 
     def _segmented_lines(self, text, spans):
         return [segmented_files.segmented_line(text.text, spans)]

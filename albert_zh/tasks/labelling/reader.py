@@ -13,7 +13,7 @@ from albert_zh.tasks.labelling import column_files, json_files, segmented_files,
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
 from albert_zh.tasks.labelling.format_detection import detect_format
-from albert_zh.tasks.labelling.spans import LabelledText, overlapping
+from albert_zh.tasks.labelling.spans import LabelledText, overlapping, without_shorter_spans
 
 REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
 
@@ -292,6 +292,25 @@ def without_overlaps(data: LabelledFile, bad_rows: BadRows) -> LabelledFile:
     return data._replace(texts=kept, notes=data.notes + bad_rows.notes())
 
 
+def with_labels_only(data: LabelledFile, bad_rows: BadRows) -> LabelledFile:
+    """The file, of whose texts all have labels: one without is no text without entities.
+
+    Raises:
+        UserError: for a text without labels, unless `bad_rows` leaves it out.
+    """
+    kept = []
+    for text in data.texts:
+        with bad_rows.row():
+            if text.spans is None:
+                raise UserError(
+                    "%s, line %d: has no labels, but other lines have: expected the key label or "
+                    "entity_list in each, empty for a text without entities"
+                    % (data.path, text.line)
+                )
+            kept.append(text)
+    return data._replace(texts=kept, notes=data.notes + bad_rows.notes())
+
+
 def check_flat(path: str, text: LabelledText) -> None:
     """Raises `UserError` if entities of a text overlap, which tags cannot express."""
     overlap = overlapping(text.spans or ())
@@ -326,8 +345,4 @@ def without_shorter(text: LabelledText) -> LabelledText:
     """A text without entities that overlap a longer one."""
     if text.spans is None:
         return text
-    kept = []
-    for span in sorted(text.spans, key=lambda span: (span.start - span.end, span)):
-        if all(span.end <= other.start or other.end <= span.start for other in kept):
-            kept.append(span)
-    return text._replace(spans=sorted(kept))
+    return text._replace(spans=without_shorter_spans(text.spans))

@@ -6,7 +6,13 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from albert_zh.tasks import result_files
-from albert_zh.tasks.labelling import granularity_names, html_page, prediction_files, splits
+from albert_zh.tasks.labelling import (
+    granularity_names,
+    html_page,
+    json_files,
+    prediction_files,
+    splits,
+)
 
 PAGE = "entities.html"
 _PENDING = 64  # texts that are decoded at once
@@ -61,11 +67,17 @@ class LabellingFiles(result_files.ResultFiles):
             for name in names
         }
         self._files[granularity] = self._stack.enter_context(
-            prediction_files.PredictionFiles(paths, scheme, self._format, has_labels)
+            prediction_files.PredictionFiles(
+                paths, scheme, self._format, has_labels, self._offset_unit()
+            )
         )
         for name in names:
             if has_labels or name != prediction_files.LABELS:
                 self.paths.append(paths[name])
+
+    def _offset_unit(self):
+        """What positions in JSON count, in the input and in what is written."""
+        return self._use.task.head.get("offset_unit") or json_files.CHARACTERS
 
     def _flush(self):
         if not self._pending:

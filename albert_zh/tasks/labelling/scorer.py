@@ -37,6 +37,8 @@ _TOKEN_METRICS = {
     "token_recall": "eval_recall",
 }
 USUAL_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1") + tuple(_TOKEN_METRICS)
+# Heads that score spans give tokens no tags.
+SPAN_METRICS = {name: METRICS[name] for name in METRICS if name not in _TOKEN_METRICS}
 CONFUSION_PICTURE = "confusion_matrix.png"
 _PENDING = 64  # texts that are decoded at once
 WORD = "word"  # what a type without a name is called in tables
@@ -84,8 +86,9 @@ class LabellingScorer(scorer.Scorer):
             self._add_spans(example, predicted)
 
     def _add_spans(self, example, predicted):
-        gold = filled(example.text_a, example.label) if self.is_segmentation else None
-        gold = example.label if gold is None else gold
+        gold = example.label
+        if self.is_segmentation:
+            gold = features.gold_words(predicted.encoded, example.text_a, gold)
         self._gold.append(set(gold))
         self._predicted.append(set(predicted.spans))
         self._granularities.append(getattr(example, "granularity", None))

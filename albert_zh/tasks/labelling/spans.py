@@ -1,5 +1,6 @@
 """Entities and words as spans of characters."""
 
+import bisect
 import collections
 import itertools
 from typing import List, Optional, Sequence, Tuple
@@ -42,6 +43,32 @@ def overlapping(spans: Sequence[Span]) -> Optional[Tuple[Span, Span]]:
             return last, span
         last = span if last is None or span.end > last.end else last
     return None
+
+
+class SpanIndex:
+    """Spans of one text, of which those that overlap another one are found by bisection."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        """Sorts the spans; they may be nested."""
+        self._spans = sorted(spans)
+        self._starts = [span.start for span in self._spans]
+        self._ends = list(itertools.accumulate((span.end for span in self._spans), max))
+
+    def overlapping(self, span: Span) -> List[Span]:
+        """Those that have a character in common with a span, sorted."""
+        first = bisect.bisect_right(self._ends, span.start)
+        end = bisect.bisect_left(self._starts, span.end)
+        return [other for other in self._spans[first:end] if other.end > span.start]
+
+
+def without_shorter_spans(spans: Sequence[Span]) -> List[Span]:
+    """The spans that overlap no longer one (of equally long ones the first stays), sorted."""
+    kept: List[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start - span.end, span)):
+        at = bisect.bisect_left(kept, span)
+        if all(s.end <= span.start or span.end <= s.start for s in kept[max(0, at - 1) : at + 1]):
+            kept.insert(at, span)
+    return kept
 
 
 def types_of(texts: Sequence[LabelledText]) -> List[str]:

@@ -86,6 +86,8 @@ def _read_file_of_split(task, data_dir, names, encoding):
             "%s: has no labels (format %s): expected those of a %s file; --file_format names "
             "another format" % (path, data.format, name)
         )
+    if name != "test":
+        data = reader.with_labels_only(data, BadRows(head.get("skip_bad_rows", False)))
     notes = ["%s left aside" % ", ".join(others)] if others else []
     return LabelledSplit(
         name,
@@ -134,7 +136,7 @@ def format_of(task: Any, path: str, name: str, encoding: str) -> str:
     if named:
         return named
     if _finds_words(task):
-        return format_detection.detect_format(path, encoding)
+        return format_detection.detect_word_format(path, encoding)
     return format_detection.detect_entity_format(path, encoding, may_lack_labels=name == "test")
 
 

@@ -36,11 +36,14 @@ class Rules(NamedTuple):
         bare_text: function of a text -> what has to be equal for an exact match.
         tokens: function of a text -> list of str.
         overlap: function of two lists of tokens -> number of tokens in common.
+        matches_nothing: whether two texts without a token have an F1 of 1, and answers of this kind
+            do not count beside others.
     """
 
     bare_text: Callable[[str], str]
     tokens: Callable[[str], List[str]]
     overlap: Callable[[Sequence[str], Sequence[str]], int]
+    matches_nothing: bool = False
 
 
 class Scores(NamedTuple):
@@ -121,7 +124,7 @@ def common_tokens(tokens: Sequence[str], others: Sequence[str]) -> int:
 
 
 CHINESE = Rules(cmrc_bare_text, cmrc_tokens, longest_common_run)
-ENGLISH = Rules(squad_bare_text, squad_tokens, common_tokens)
+ENGLISH = Rules(squad_bare_text, squad_tokens, common_tokens, matches_nothing=True)
 RULES = {"chinese": CHINESE, "english": ENGLISH}
 
 
@@ -138,6 +141,8 @@ def f1(answers: Sequence[str], prediction: str, rules: Rules = CHINESE) -> float
 
 
 def _f1_of_tokens(tokens, predicted, rules) -> float:
+    if rules.matches_nothing and not tokens and not predicted:
+        return 1.0
     overlap = rules.overlap(tokens, predicted)
     if not overlap:
         return 0.0
@@ -152,6 +157,8 @@ def question_scores(
     if question.is_impossible:
         return (float(not rules.bare_text(prediction)),) * 2
     answers = [answer.text for answer in question.answers]
+    if rules.matches_nothing:
+        answers = [text for text in answers if rules.bare_text(text)] or [""]
     return exact_match(answers, prediction, rules), f1(answers, prediction, rules)
 
 

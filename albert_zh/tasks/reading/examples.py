@@ -52,6 +52,7 @@ _REMARKS = {
     "empty_contexts": "questions have an empty context: they have no answer",
     "empty_questions": "questions are empty",
     "blank_lines": "blank lines",
+    "bad_rows": "rows that do not fit are left out",
 }
 
 
@@ -76,14 +77,16 @@ def question_of(example: Any) -> Question:
     )
 
 
-def read_split(task: Any, data_dir: str, split: str, encoding: str) -> QuestionSplit:
+def read_split(
+    task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool = False
+) -> QuestionSplit:
     """Reads a file of questions; arguments as of `TaskType.read_split`.
 
     Raises:
         UserError: if the file is missing or does not fit.
     """
     path, others = split_files.existing_path(task, data_dir, split)
-    content = question_files.read_questions(path, encoding)
+    content = question_files.read_questions(path, encoding, skip_bad_rows=skip_bad_rows)
     notes = ["%s left aside" % ", ".join(others)] if others else []
     notes += notes_of_counts(content.counts)
     return QuestionSplit(

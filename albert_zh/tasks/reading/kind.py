@@ -74,7 +74,7 @@ class ReadingComprehension(task_type.TaskType):
     def read_split(
         self, task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool
     ) -> Any:
-        read = examples.read_split(task, data_dir, split, encoding)
+        read = examples.read_split(task, data_dir, split, encoding, skip_bad_rows)
         if split != "test" and not read.has_labels:
             raise UserError(
                 "%s: none of its %d questions has an answer that is in its context: expected a "

@@ -104,7 +104,9 @@ def _document_kinds(needs_texts):
 _DOCUMENTS = {needs_texts: _document_kinds(needs_texts) for needs_texts in (True, False)}
 
 
-def read_questions(path: str, encoding: str = "utf-8", needs_texts: bool = True) -> QuestionFile:
+def read_questions(
+    path: str, encoding: str = "utf-8", needs_texts: bool = True, skip_bad_rows: bool = False
+) -> QuestionFile:
     """Reads a file of any layout.
 
     Args:
@@ -112,6 +114,7 @@ def read_questions(path: str, encoding: str = "utf-8", needs_texts: bool = True)
         encoding: name of its encoding.
         needs_texts: whether a JSON document without contexts or questions is refused; answers alone
             are enough for evaluation.
+        skip_bad_rows: leave lines of JSON lines or a table out that do not fit, and count them.
 
     Returns:
         `QuestionFile`.
@@ -124,21 +127,21 @@ def read_questions(path: str, encoding: str = "utf-8", needs_texts: bool = True)
         raise UserError("%s: expected a file of questions, found a folder" % path)
     counts = reading_questions.new_counts()
     if path.endswith((".json", ".jsonl")):
-        layout, read, sha256 = _read_json(path, encoding, counts, needs_texts)
+        layout, read, sha256 = _read_json(path, encoding, counts, needs_texts, skip_bad_rows)
     else:
         layout = TABLE
-        read, sha256 = _read_rows(path, encoding, counts)
+        read, sha256 = _read_rows(path, encoding, counts, skip_bad_rows)
     reading_questions.check_ids(path, read)
     reading_questions.count_empty_texts(read, counts)
     return QuestionFile(path, layout, read, +counts, sha256)
 
 
-def _read_json(path, encoding, counts, needs_texts):
+def _read_json(path, encoding, counts, needs_texts, skip_bad_rows):
     """(layout, questions, digest) of a JSON file, or of JSON lines."""
     digest = hashlib.sha256()
     text = files.read_text(path, encoding, digest)
     if _is_lines(text):
-        return (LINES,) + _read_rows(path, encoding, counts)
+        return (LINES,) + _read_rows(path, encoding, counts, skip_bad_rows)
     document = _without_surrogates(text, files.parse_json(text, path))
     layout, questions = _questions_of_document(path, document, counts, needs_texts)
     return layout, questions, digest.hexdigest()
@@ -224,31 +227,39 @@ def _cmrc_questions(path, paragraphs, counts) -> Iterator[Question]:
 # Rows
 
 
-def _read_rows(path, encoding, counts) -> Tuple[List[Question], str]:
+def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], str]:
     """(questions, digest) of JSON lines or a table."""
     table = rows.Table(path, encoding)
     names: Optional[Dict[str, Any]] = None
     contexts: Dict[str, str] = {}
-    read = []
+    read: List[Question] = []
     for row in table:
-        source = "%s, line %d" % (path, row.line)
         if row.problem == rows.BLANK:
             counts[reading_questions.BLANK_LINE] += 1
             continue
-        if row.problem:
-            raise UserError("%s: %s" % (source, row.problem))
-        if table.is_json:
-            cells = _named_cells(row.cells, source)
-        elif names is None:
+        if names is None and not table.is_json and not row.problem:
             names, is_header = _columns(row.cells, path)
             if is_header:
                 continue
-            cells = _cells_of_columns(row.cells, names, source)
-        else:
-            cells = _cells_of_columns(row.cells, names, source)
-        cells["context"] = contexts.setdefault(cells["context"], cells["context"])
-        read.append(_question_of_cells(cells, len(read), source, counts))
+        source = "%s, line %d" % (path, row.line)
+        try:
+            cells = _cells_of_row(row, names, source)
+            cells["context"] = contexts.setdefault(cells["context"], cells["context"])
+            read.append(_question_of_cells(cells, len(read), source, counts))
+        except UserError:
+            if not skip_bad_rows:
+                raise
+            counts[reading_questions.BAD_ROW] += 1
     return read, table.sha256()
+
+
+def _cells_of_row(row, names, source) -> Dict[str, Any]:
+    """The values of a row by our names; names: {our name: column} of a table, of JSON None."""
+    if row.problem:
+        raise UserError("%s: %s" % (source, row.problem))
+    if names is None:
+        return _named_cells(row.cells, source)
+    return _cells_of_columns(row.cells, names, source)
 
 
 def _named_cells(record: Dict[str, Any], source: str) -> Dict[str, Any]:

@@ -11,6 +11,7 @@ NOT_IN_CONTEXT = "answers_not_in_context"
 EMPTY_CONTEXT = "empty_contexts"
 EMPTY_QUESTION = "empty_questions"
 BLANK_LINE = "blank_lines"
+BAD_ROW = "bad_rows"
 
 
 class Answer(NamedTuple):

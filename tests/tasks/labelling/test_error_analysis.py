@@ -1,6 +1,7 @@
 """Kinds of errors, confusions, the worst in context; the page of marked texts."""
 
 from html.parser import HTMLParser
+import time
 
 import numpy as np
 
@@ -29,6 +30,36 @@ def test_a_boundary_error_is_of_the_entity_of_the_same_type():
     gold = [Span(0, 2, "A"), Span(2, 6, "B")]
     (error,) = [e for e in entity_errors(gold, [Span(1, 6, "A")]) if e.predicted]
     assert (error.kind, error.gold) == ("boundary", gold[0])
+
+
+def test_random_nested_spans_as_counted_one_by_one():
+    generator = np.random.RandomState(4)
+
+    def spans():
+        starts, lengths = generator.randint(0, 40, 15), generator.randint(1, 12, 15)
+        return sorted({Span(int(s), int(s + n), "AB"[n % 2]) for s, n in zip(starts, lengths)})
+
+    def meets(span, other):
+        return not set(range(*span[:2])).isdisjoint(range(*other[:2]))
+
+    for _ in range(50):
+        gold, predicted = spans(), spans()
+        errors = entity_errors(gold, predicted)
+        missed = [e.gold for e in errors if e.kind == "missed"]
+        assert missed == [g for g in gold if not any(meets(g, p) for p in predicted)]
+        invented = [e.predicted for e in errors if e.kind == "invented"]
+        assert invented == [p for p in predicted if not any(meets(p, g) for g in gold)]
+        for error in errors:
+            assert error.kind in ("missed", "invented") or meets(error.gold, error.predicted)
+
+
+def test_words_of_a_document_of_100000_characters():
+    gold = [Span(start, start + 2, "") for start in range(0, 100000, 2)]
+    predicted = [Span(start, start + 2, "") for start in range(1, 99999, 2)]
+    started = time.time()
+    errors = entity_errors(gold, predicted)
+    assert time.time() - started < 20  # hours, if each is compared with all others
+    assert [error.kind for error in errors] == ["boundary"] * 49999
 
 
 def test_counts_confusion_and_the_most_confident():

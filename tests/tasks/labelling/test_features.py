@@ -1,9 +1,12 @@
 """Texts -> rows of ids with tags or spans, and back."""
 
+import random
+import types
+
 import numpy as np
 import pytest
 
-from albert_zh.tasks.labelling import alignment, features
+from albert_zh.tasks.labelling import alignment, features, predictions
 from albert_zh.tasks.labelling.decoding import TagDecoder
 from albert_zh.tasks.labelling.spans import Span, words_as_spans
 from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags
@@ -30,7 +33,7 @@ def test_one_row(tokenizer):
     assert tokens(tokenizer, encoded) == ["[CLS] 我 在 北 京 ， [SEP]".split()]
     rows, counts = features.tag_rows(encoded, [Span(3, 5, "LOC")], BIO, SCHEMES["BIO"])
     assert rows == [[0, 0, 0, BIO["B-LOC"], BIO["I-LOC"], 0, 0]]
-    assert counts == (1, 0, 0)
+    assert counts == (1, 0, 0, 0)
     assert features.span_rows(encoded, [Span(3, 5, "LOC")], {"LOC": 7})[0] == [[(2, 3, 7)]]
 
 
@@ -46,13 +49,32 @@ def test_a_granularity_is_the_second_token(tokenizer):
     assert rows == [[0, 0, 3, 3, 0, 0], [0, 0, 3, 0, 2, 0]]
 
 
+def test_pieces_outside_of_words_are_gold_words_as_they_are_learnt(tokenizer):
+    text = "北京，在 上海"  # the comma and 在 have the tag O, the blank has no piece
+    spans = [Span(0, 2, ""), Span(5, 7, "")]
+    encoded = features.encode_text(tokenizer, text, 16)
+    rows, _ = features.tag_rows(encoded, spans, BMES, SCHEMES["BMES"])
+    assert rows == [[0] + [BMES[tag] for tag in "BESSBE"] + [0]]
+    words = features.gold_words(encoded, text, spans)
+    assert [text[word.start : word.end] for word in words] == ["北京", "，", "在 ", "上海"]
+
+
 def test_windows_of_a_row_and_entities_that_they_cut(tokenizer):
     encoded = features.encode_text(tokenizer, "我在北京，我在上海", 7, 4)
     assert [(w.start, w.end) for w in encoded.windows] == [(0, 5), (4, 9)]
     spans = [Span(2, 4, "LOC"), Span(3, 8, "PER"), Span(7, 9, "LOC")]
     rows, counts = features.span_rows(encoded, spans, {"LOC": 0, "PER": 1})
     assert rows == [[(2, 3, 0)], [(3, 4, 0)]]
-    assert counts == (3, 0, 0)
+    assert counts == (3, 0, 0, 1)  # no window has all of the second one
+    assert "1 of 3 entities are whole in no window" in features.notes_of_counts(counts)[0]
+
+
+def test_spans_beyond_the_columns_of_a_row_are_counted(tokenizer):
+    encoded = features.encode_text(tokenizer, "北京", 8)  # a row of four tokens
+    spans = [Span(start, end, kind) for start, end in ((0, 1), (0, 2), (1, 2)) for kind in "ab"]
+    rows, counts = features.span_rows(encoded, spans, {"a": 0, "b": 1})
+    assert rows == [[(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]]
+    assert counts == (6, 0, 0, 2)
 
 
 def test_inexact_entities_are_counted(tokenizer):
@@ -60,7 +82,7 @@ def test_inexact_entities_are_counted(tokenizer):
     spans = [Span(1, 4, "LOC"), Span(4, 6, "PER"), Span(7, 8, "PER")]
     rows, counts = features.tag_rows(encoded, spans, BIO, SCHEMES["BIO"])
     assert rows == [[0, 0, BIO["B-LOC"], BIO["I-LOC"], BIO["B-PER"], 0]]
-    assert counts == (3, 2, 1)
+    assert counts == (3, 2, 1, 0)
     notes = features.notes_of_counts(features.added_counts([counts, counts]))
     assert notes[0].startswith("4 of 6 entities or words begin or end inside a word piece")
     assert notes[1].startswith("2 of 6 entities or words have no separate word piece")
@@ -82,7 +104,7 @@ def test_tags_of_rows_become_the_spans_again(tokenizer):
     ]
     encoded = features.encode_text(tokenizer, text, 20)
     rows, counts = features.tag_rows(encoded, spans, BIO, SCHEMES["BIO"])
-    assert counts == (len(spans), 0, 0)
+    assert counts == (len(spans), 0, 0, 0)
     logits = [np.eye(len(BIO))[row[1:-1]] for row in rows]
     joined = alignment.join_windows(logits, encoded.windows)
     ((decoded, _),) = TagDecoder(list(BIO), SCHEMES["BIO"]).decode([joined])
@@ -95,3 +117,26 @@ def test_no_character_is_in_two_spans(tokenizer):
     assert features.spans_of_text(encoded, spans) == [Span(0, 2, "A"), Span(2, 3, "B")]
     nested = features.spans_of_text(encoded, spans, is_flat=False)
     assert nested == [Span(0, 2, "A"), Span(1, 3, "B")]
+
+
+def test_nested_spans_of_windows_are_found_once(tokenizer):
+    """What rows are taught, predicted for them in any order, makes up the text's spans again."""
+    generator = random.Random(1)
+    for _ in range(200):
+        text = "".join(generator.choices("我在北京上海", k=generator.randint(20, 60)))
+        size, stride = generator.randint(8, 18), generator.choice([None, 1, 2, 3])
+        longest = size - (stride or size // 2)
+        starts = generator.sample(range(len(text) - longest), 4)
+        spans = {Span(at, at + generator.randint(1, longest), "LOC") for at in starts}
+        spans |= {span._replace(type="PER") for span in list(spans)[:2]}
+        encoded = features.encode_text(tokenizer, text, size + 2, stride)
+        outputs = []
+        for row in features.span_rows(encoded, spans, {"LOC": 0, "PER": 1})[0]:
+            listed = generator.sample(row, len(row)) + [(0, 0, -1)]
+            columns = dict(zip(("span_starts", "span_ends", "span_types"), zip(*listed)))
+            outputs.append(dict(columns, span_scores=[2.0] * len(row) + [0.0]))
+        task = types.SimpleNamespace(head={"stride": stride}, labels=("LOC", "PER"))
+        use = types.SimpleNamespace(task=task, tokenizer=tokenizer, max_seq_length=size + 2)
+        example = types.SimpleNamespace(text_a=text)
+        (predicted,) = predictions.of_pairs([example], [outputs], use)
+        assert predicted.spans == sorted(spans)

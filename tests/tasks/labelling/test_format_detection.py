@@ -47,7 +47,20 @@ def test_entities_are_not_learnt_from_words(tmp_path, content):
     assert "王 B-PER" in message and "--file_format=segmented" in message and "\n" not in message
     named = read_split(tmp_path, content, task_of("ner", file_format="segmented"))
     assert named.file_format == "segmented"
-    assert read_split(tmp_path, content, task_of("cws")).file_format == "segmented"
+    if " " in content:  # else it is text
+        assert read_split(tmp_path, content, task_of("cws")).file_format == "segmented"
+
+
+def test_lines_without_blanks_are_no_long_words(tmp_path):
+    """The bakeoff's test files are lines without blanks: as words they had scores."""
+    plain = "共同创造美好的新世纪\n今天，天气很好。\n"
+    test = read_split(tmp_path, plain, task_of("cws"), "test")
+    assert (test.file_format, test.has_labels) == ("text", False)
+    assert [example.text_a for example in test.examples] == plain.split()
+    with pytest.raises(UserError, match=r"train.txt: has no labels \(format text\)"):
+        read_split(tmp_path, plain, task_of("cws"))
+    words = read_split(tmp_path, "共同\n创造\n世纪末\n", task_of("cws"))
+    assert (words.file_format, words.has_labels) == ("segmented", True)
 
 
 def test_words_are_read_where_words_are_looked_for(tmp_path):

@@ -316,9 +316,47 @@ def test_labels_that_do_not_fit_the_pieces_are_counted(tmp_path):
         task = datasets.get_task("ner")._replace(objective=name, head={"form": form})
         train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
         task = kind.with_labels(task, train)
-        lines, remarks = kind.about_features(task, train, tokenizer)
+        lines, remarks = kind.about_features(task, train, tokenizer, 16)
         assert remarks == {"entities_inside_a_piece": 1, "entities_left_out": 1}
         assert len(lines) == 2 and lines[0].startswith("1 of 4 entities")
+
+
+def test_entities_that_every_window_cuts_are_counted(tmp_path):
+    from albert_zh.text import tokenization
+
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n甲\n", encoding="utf-8")
+    tokenizer = tokenization.FullTokenizer(str(tmp_path / "vocab.txt"))
+    line = entity_list_line("甲" * 12, [(0, 12, "loc"), (3, 5, "loc")])
+    (tmp_path / "train.json").write_text(line, encoding="utf-8")
+    task = datasets.get_task("ner")._replace(head={"form": "global_pointer"}, labels=("loc",))
+    kind = registry.get("span_labelling")
+    train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
+    assert kind.about_features(task, train, tokenizer, 8)[1] == {"entities_in_no_row": 1}
+    assert kind.about_features(task, train, tokenizer, 14) == ([], {})
+
+
+def test_words_and_entities_are_not_mixed(tmp_path):
+    line = entity_list_line("京津沪", [(0, 2, "loc"), (2, 3, "")])
+    (tmp_path / "train.json").write_text(line, encoding="utf-8")
+    kind, task = registry.get("sequence_labelling"), datasets.get_task("ner")
+    train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
+    with pytest.raises(UserError, match="some spans have no type, as words, .* such as loc"):
+        kind.with_labels(task, train)
+
+
+def test_texts_without_labels_are_not_learnt_as_ones_without_entities(tmp_path):
+    lines = [json.dumps({"text": "甲乙"}), entity_list_line("京津", [(0, 2, "loc")])]
+    for name in ("train", "test"):
+        (tmp_path / (name + ".json")).write_text("\n".join(lines), encoding="utf-8")
+    kind, task = registry.get("sequence_labelling"), datasets.get_task("ner")
+    with pytest.raises(UserError, match="train.json, line 1: has no labels, but other lines have"):
+        kind.read_split(task, str(tmp_path), "train", "utf-8", False)
+    skipping = task._replace(head={"skip_bad_rows": True})
+    train = kind.read_split(skipping, str(tmp_path), "train", "utf-8", True)
+    assert [example.text_a for example in train.examples] == ["京津"]
+    assert "1 rows that do not fit are left out" in train.notes[-1]
+    test = kind.read_split(task, str(tmp_path), "test", "utf-8", False)
+    assert [example.label for example in test.examples] == [None, [Span(0, 2, "loc")]]
 
 
 def test_words_follow_one_another():
@@ -379,6 +417,7 @@ def nested_fixture(settings, tmp_path_factory, request):
 def test_nested_entities(nested):
     settings, reached = nested
     assert reached["test"]["f1"] > 0.9
+    assert not any("token" in name for name in reached["test"])  # tokens get no tags
     with open(os.path.join(settings["output_dir"], "predictions.json"), encoding="utf-8") as lines:
         assert "entity_list" in json.loads(lines.readline())
     with predictor.Predictor(best_of(nested)) as model:

@@ -1,13 +1,14 @@
 """Files of labelled texts: every format, and every way in which users' files are bad."""
 
 import json
+import random
 
 import pytest
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import json_files, reader, segmented_files
 from albert_zh.tasks.labelling.bad_rows import BadRows
-from albert_zh.tasks.labelling.spans import Span
+from albert_zh.tasks.labelling.spans import LabelledText, Span
 
 COLUMNS = "王 B-PER\n明 I-PER\n去 O\n\n北 B-LOC\n京 I-LOC\n。 O\n"
 ENTITIES = [[("王明", "PER")], [("北京", "LOC")]]
@@ -27,40 +28,53 @@ def read(tmp_path, content, name="train.txt", **settings):
     return reader.read_file(written(tmp_path, content, name), **settings)
 
 
-@pytest.mark.parametrize(
-    "content, name, file_format",
-    [
-        (COLUMNS, "train.txt", "conll"),
-        (COLUMNS.replace(" ", "\t"), "train.txt", "conll"),
-        (COLUMNS.replace("\n", "\r\n"), "train.txt", "conll"),
-        ("\ufeff" + COLUMNS, "train.txt", "conll"),
-        ("-DOCSTART- O\n\n\n" + COLUMNS + "\n\n", "train.txt", "conll"),
-        (COLUMNS.replace(" ", " x y "), "train.char.bio", "conll"),
-        ("王0\tB-PER\n明1\tI-PER\n去0\tO\n\n北0\tB-LOC\n京1\tI-LOC\n。0\tO\n", "w", "conll"),
-        ("text_a\tlabel\n王 明 去\tB-PER I-PER O\n北 京 。\tB-LOC I-LOC O\n", "t.tsv", "tsv"),
-        ("王明/PER 去/o\n北京/LOC 。/o\n", "train1.txt", "slash"),
-        (
-            '{"text": "王明去", "label": {"PER": {"王明": [[0, 1]]}}}\n'
-            '{"text": "北京。", "label": {"LOC": {"北京": [[0, 1]]}}}\n',
-            "train.json",
-            "cluener",
-        ),
-        (
-            '{"text": "王明去", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
-            '"entity_type": "PER", "entity": "王明"}]}\n'
-            '{"text": "北京。", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
-            '"entity_type": "LOC", "entity": "北京"}]}\n',
-            "train.jsonl",
-            "entity_list",
-        ),
-    ],
+FORMATS = (
+    (COLUMNS, "train.txt", "conll"),
+    (COLUMNS.replace(" ", "\t"), "train.txt", "conll"),
+    (COLUMNS.replace("\n", "\r\n"), "train.txt", "conll"),
+    ("\ufeff" + COLUMNS, "train.txt", "conll"),
+    ("-DOCSTART- O\n\n\n" + COLUMNS + "\n\n", "train.txt", "conll"),
+    (COLUMNS.replace(" ", " x y "), "train.char.bio", "conll"),
+    ("王0\tB-PER\n明1\tI-PER\n去0\tO\n\n北0\tB-LOC\n京1\tI-LOC\n。0\tO\n", "w", "conll"),
+    ("text_a\tlabel\n王 明 去\tB-PER I-PER O\n北 京 。\tB-LOC I-LOC O\n", "t.tsv", "tsv"),
+    ("王明/PER 去/o\n北京/LOC 。/o\n", "train1.txt", "slash"),
+    (
+        '{"text": "王明去", "label": {"PER": {"王明": [[0, 1]]}}}\n'
+        '{"text": "北京。", "label": {"LOC": {"北京": [[0, 1]]}}}\n',
+        "train.json",
+        "cluener",
+    ),
+    (
+        '{"text": "王明去", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
+        '"entity_type": "PER", "entity": "王明"}]}\n'
+        '{"text": "北京。", "entity_list": [{"entity_index": {"begin": 0, "end": 2}, '
+        '"entity_type": "LOC", "entity": "北京"}]}\n',
+        "train.jsonl",
+        "entity_list",
+    ),
 )
+
+
+@pytest.mark.parametrize("content, name, file_format", FORMATS)
 def test_formats(tmp_path, content, name, file_format):
     data = read(tmp_path, content, name)
     assert data.format == file_format
     assert [text.text for text in data.texts] == ["王明去", "北京。"]
     assert entities(data) == ENTITIES
     assert data.has_labels
+
+
+@pytest.mark.parametrize("content, name, file_format", FORMATS)
+def test_formats_in_every_encoding_whole_and_streamed(tmp_path, content, name, file_format):
+    """CRLF and a mark in UTF-8, GBK, UTF-16; without the last line's end."""
+    plain = content.lstrip("\ufeff").replace("\r", "").rstrip("\n")
+    for encoding in ("utf-8", "utf-8-sig", "gbk", "utf-16"):
+        for text in (plain, plain.replace("\n", "\r\n") + "\r\n"):
+            path = written(tmp_path, text, name, encoding)
+            codec = encoding.replace("-sig", "")
+            data = reader.read_file(path, encoding=codec)
+            assert (data.format, entities(data)) == (file_format, ENTITIES), (encoding, text)
+            assert list(reader.stream_file(path, encoding=codec)) == data.texts
 
 
 def test_two_files(tmp_path):
@@ -73,6 +87,16 @@ def test_two_files(tmp_path):
     written(tmp_path, "B-PER I-PER O\n", "tags.txt")
     with pytest.raises(UserError, match=r"tags.txt, line 2: 0 tags"):
         reader.read_file(str(tmp_path))
+
+
+def test_tags_of_two_files_are_part_of_their_digest(tmp_path):
+    """By the digest features are made again and a changed run is recognised."""
+    written(tmp_path, "王 明\n", "sentences.txt")
+    digests = set()
+    for tags in ("B-PER I-PER\n", "B-PER O\n"):
+        written(tmp_path, tags, "tags.txt")
+        digests.add(reader.read_file(str(tmp_path)).sha256)
+    assert len(digests) == 2
 
 
 def test_segmented_text(tmp_path):
@@ -199,6 +223,17 @@ def test_bad_cluener(tmp_path, record, expected):
         read(tmp_path, record, "train.json")
 
 
+def test_a_table_without_its_header_is_named(tmp_path):
+    with pytest.raises(UserError, match="t.tsv, line 1: .* or in line 1 the header text_a and lab"):
+        read(tmp_path, "王 明\tB-PER I-PER\n北 京\tB-LOC I-LOC\n", "t.tsv")
+
+
+@pytest.mark.parametrize("content", ['[{"text": "王"}]', '[\n {"text": "王"}\n]\n'])
+def test_a_list_is_named_as_such(tmp_path, content):
+    with pytest.raises(UserError, match="line 1: a list, expected JSON lines, an object on each"):
+        read(tmp_path, content, "train.json")
+
+
 def test_entity_list_with_inclusive_ends_is_named(tmp_path):
     record = {
         "text": "在浙商银行",
@@ -263,6 +298,18 @@ def test_overlaps_are_named_and_resolved_on_demand(tmp_path):
     assert not left.texts and "1 rows that do not fit" in left.notes[-1]
     assert flat.texts[0].spans == [Span(0, 4, "org")]
     assert flat.notes[-1] == "1 entities that overlap a longer one are left out"
+
+
+def test_the_longest_of_many_overlapping_entities_stay():
+    generator = random.Random(2)
+    for _ in range(100):
+        spans = [Span(n, n + generator.randint(1, 6), "x") for n in generator.sample(range(30), 9)]
+        kept = []
+        for span in sorted(spans, key=lambda span: (span.start - span.end, span.start)):
+            if all(not set(range(*span[:2])) & set(range(*other[:2])) for other in kept):
+                kept.append(span)
+        text = LabelledText("字" * 40, sorted(spans), None, 1)
+        assert reader.without_shorter(text).spans == sorted(kept)
 
 
 def test_types_that_training_has_not(tmp_path):

@@ -51,6 +51,31 @@ def test_tokens_of_several_characters_keep_their_lines(tmp_path):
 
 
 @pytest.mark.parametrize("file_format", ["cluener", "entity_list"])
+@pytest.mark.parametrize("unit, begin, end", [("bytes", 7, 13), ("utf16", 3, 5)])
+def test_positions_are_in_the_unit_of_the_input(tmp_path, file_format, unit, begin, end):
+    text, path = LabelledText("😀在浙商", None, None, 1), str(tmp_path / "p.json")
+    with outputs.PredictionFiles({outputs.JSON: path}, None, file_format, False, unit) as result:
+        result.add(text, [Span(2, 4, "x")])
+    line = json.loads((tmp_path / "p.json").read_text("utf-8"))
+    if file_format == "cluener":
+        assert line["label"] == {"x": {"浙商": [[begin, end - 1]]}}
+    else:
+        assert line["entity_list"][0]["entity_index"] == {"begin": begin, "end": end}
+    data = reader.read_file(path, offset_unit=unit)
+    assert data.texts[0].spans == [Span(2, 4, "x")]
+
+
+def test_types_with_blanks_keep_the_columns(tmp_path):
+    """JSON files may have them."""
+    text = LabelledText("在北京", [Span(1, 3, "city or town")], None, 1)
+    names = (outputs.CONLL, outputs.LABELS)
+    contents = written(tmp_path, names, [(text, text.spans)])
+    assert contents[outputs.LABELS].splitlines()[1] == "北 B-city_or_town B-city_or_town"
+    data = reader.read_file(str(tmp_path / outputs.CONLL))
+    assert data.texts[0].spans == [Span(1, 3, "city_or_town")]
+
+
+@pytest.mark.parametrize("file_format", ["cluener", "entity_list"])
 def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
     content = written(tmp_path, [outputs.JSON], file_format=file_format)[outputs.JSON]
     data = reader.read_file(str(tmp_path / outputs.JSON))

@@ -49,19 +49,30 @@ def test_golden_entities(shared):
                 assert sorted(strict) == sorted(case[key]), name
 
 
-@pytest.mark.parametrize("name", ["BIO", "BIOES"])
+# {scheme: (seqeval's strict scheme, our letters as those of seqeval's default reading)}
+SEQEVAL = {
+    "BIO": ("IOB2", {}),
+    "BIOES": ("IOBES", {}),
+    "BMES": ("IOBES", {"M": "I"}),
+    "BMEWO": ("IOBES", {"M": "I", "W": "S"}),
+    "BILOU": ("IOBES", {"L": "E", "U": "S"}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SEQEVAL))
 @pytest.mark.newest
 def test_random_tags_as_seqeval_reads_them(name):
     labelling = pytest.importorskip("seqeval.metrics.sequence_labeling")
     schemes = pytest.importorskip("seqeval.scheme")
     scheme, generator = SCHEMES[name], random.Random(5)
-    alphabet = all_tags(scheme, ["PER", "LOC"])
-    strict_scheme = {"BIO": schemes.IOB2, "BIOES": schemes.IOBES}[name]
+    alphabet = all_tags(scheme, ["PER", "LOC.X", "A-B"])
+    strict_scheme, letters = SEQEVAL[name]
     for _ in range(300):
         tags = [generator.choice(alphabet) for _ in range(generator.randrange(1, 12))]
+        theirs = [letters.get(tag[0], tag[0]) + tag[1:] for tag in tags]
         lenient = [(s.type, s.start, s.end - 1) for s in tags_to_spans(tags, scheme)]
-        assert lenient == [tuple(e) for e in labelling.get_entities(tags)], tags
-        entities = schemes.Entities([tags], strict_scheme).entities[0]
+        assert lenient == [tuple(e) for e in labelling.get_entities(theirs)], tags
+        entities = schemes.Entities([theirs], getattr(schemes, strict_scheme)).entities[0]
         strict = [(s.type, s.start, s.end) for s in tags_to_spans(tags, scheme, True)]
         assert strict == [entity.to_tuple()[1:] for entity in entities], tags
 

@@ -2,6 +2,9 @@
 
 import json
 import os
+import random
+import re
+import string
 
 import numpy as np
 import pytest
@@ -81,13 +84,46 @@ def test_chinese_rules(answer, prediction, exact, f1):
     [
         ("The Big, Cat!", "big cat", 1, 1),
         ("a b c", "c x b", 0, 2 * (2 / 3) * 1 / (2 / 3 + 1)),  # "a" is an article
-        ("the", "an", 1, 0),
+        ("the", "an", 1, 1),
         ("x x y", "x y y", 0, 2 / 3),
     ],
 )
 def test_english_rules(answer, prediction, exact, f1):
     assert answer_scores.exact_match([answer], prediction, ENGLISH) == exact
     assert answer_scores.f1([answer], prediction, ENGLISH) == pytest.approx(f1)
+
+
+def cmrc_reference(answers, prediction):
+    """(exact match, F1) from the definition; of texts whose Latin words need no splitting."""
+    marks = "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』"
+
+    def tokens(text):
+        kept = "".join(char for char in text.lower().strip() if char not in marks)
+        return re.sub("([\u4e00-\u9fa5])", r" \1 ", kept).split(), kept
+
+    def longest_run(one, other):
+        runs = [one[a:b] for b in range(len(one) + 1) for a in range(b)]
+        there = [other[a:b] for b in range(len(other) + 1) for a in range(b)]
+        return max((len(run) for run in runs if run in there), default=0)
+
+    f1s = [0.0]
+    predicted, text = tokens(prediction)
+    for answer in answers:
+        expected = tokens(answer)[0]
+        f1s.append(2 * longest_run(expected, predicted) / max(1, len(expected) + len(predicted)))
+    return float(any(tokens(answer)[1] == text for answer in answers)), max(f1s)
+
+
+def test_chinese_rules_from_their_definition():
+    """Blanks, full-width, rare and astral characters, ideographs beyond U+9FA5, upper case."""
+    generator = random.Random(8)
+    alphabet = "中文文，。……ab 12\u3000Ａé龥龦㐀😀《》-+\tX臺"
+    for _ in range(300):
+        texts = ["".join(generator.choices(alphabet, k=generator.randint(1, 8))) for _ in range(3)]
+        prediction = generator.choice([texts[0], texts[1][1:] + "中", texts[2], ""])
+        scores = score_predictions([question(0, *texts[:2])], {"Q0": prediction})
+        expected = cmrc_reference(texts[:2], prediction)
+        assert (scores.exact_matches[0], pytest.approx(scores.f1s[0])) == expected, texts
 
 
 def test_the_longest_common_run_is_contiguous():
@@ -166,6 +202,61 @@ def test_measures_are_those_of_transformers():
     scores = score_predictions(questions, predictions, ENGLISH)
     measures = answer_scores.no_answer_measures(questions, scores, odds, 1.0)
     assert {name: pytest.approx(value) for name, value in expected.items()} == measures
+
+
+def squad_normalized(text):
+    """As evaluate-v2.0.py of SQuAD has it."""
+    without_marks = "".join(char for char in text.lower() if char not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", without_marks).split())
+
+
+def squad_f1(answer, prediction):
+    expected, predicted = (squad_normalized(text).split() for text in (answer, prediction))
+    if not expected or not predicted:
+        return float(expected == predicted)
+    num_common = sum(min(expected.count(word), predicted.count(word)) for word in set(expected))
+    return 2 * num_common / (len(expected) + len(predicted))
+
+
+def squad_measures(questions, predictions, odds, threshold):
+    """{name: value} of SQuAD 2.0 in the order of its program, from its definition."""
+    exact, f1, has_answer = {}, {}, {q.id: bool(q.answers) for q in questions}
+    for q in questions:
+        answers = [a.text for a in q.answers if squad_normalized(a.text)] or [""]
+        prediction = "" if odds[q.id] > threshold else predictions[q.id]
+        if odds[q.id] > threshold and q.answers:
+            exact[q.id] = f1[q.id] = 0.0
+            continue
+        exact[q.id] = max(squad_normalized(a) == squad_normalized(prediction) for a in answers)
+        f1[q.id] = max(squad_f1(a, prediction) for a in answers)
+    measures = {}
+    for prefix, wanted in (("", (True, False)), ("HasAns_", (True,)), ("NoAns_", (False,))):
+        ids = [name for name in has_answer if has_answer[name] in wanted]
+        for name, scores in (("exact", exact), ("f1", f1)):
+            measures[prefix + name] = 100.0 * sum(scores[i] for i in ids) / len(ids)
+        measures[prefix + "total"] = len(ids)
+    return measures
+
+
+def test_measures_are_those_of_squads_definition():
+    """Answers of articles and punctuation alone, which normalization empties, among them."""
+    generator, words = random.Random(6), "the A cat dog, runs! fast . An 北京".split()
+    for _ in range(30):
+        questions = [
+            question(n, *[" ".join(generator.choices(words, k=2)) for _ in range(n % 4)])
+            for n in range(20)
+        ]
+        predictions = {
+            q.id: generator.choice([a.text for a in q.answers or ()] + ["the", "", "cat dog"])
+            for q in questions
+        }
+        odds = {q.id: generator.choice([-1.0, 0.5, 1.0, 2.0]) for q in questions}
+        scores = score_predictions(questions, predictions, ENGLISH)
+        measures = answer_scores.no_answer_measures(questions, scores, odds, 0.5)
+        expected = squad_measures(questions, predictions, odds, 0.5)
+        assert {name: pytest.approx(value) for name, value in expected.items()} == {
+            name: measures[name] for name in expected
+        }
 
 
 # Files of predictions

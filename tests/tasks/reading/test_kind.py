@@ -474,6 +474,10 @@ def test_ask_skips_blank_lines_and_ends_at_one_that_is_typed(is_terminal, asked,
         assert list(ask._questions()) == asked
 
 
+def test_a_question_with_tabs_is_one_cell():
+    assert ask._lines("数\t几\n？", [("42", "0.5", "2-4")]) == ["数 几 ？\t42\t0.5\t2-4"]
+
+
 BAD_QUESTIONS = {
     "expected one of --context=FILE, --text=TEXT and --documents=PATTERN, found none": [],
     "found --context and --text": ["--context=a", "--text=b"],

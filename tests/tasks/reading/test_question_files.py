@@ -6,7 +6,8 @@ import os
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.reading import question_files
+from albert_zh.tasks import datasets
+from albert_zh.tasks.reading import examples, question_files
 from albert_zh.tasks.reading.question_files import read_questions
 from albert_zh.tasks.reading.questions import Answer, nearest_occurrence
 
@@ -106,6 +107,26 @@ def test_a_table_s_start_and_id_are_used(tmp_path):
     text = 'id,context,question,answer,start\nx7,"%s",谁？,雷军,8\n' % CONTEXT
     (question,) = read_questions(written(tmp_path, text, "t.csv")).questions
     assert question.id == "x7" and question.answers == (Answer("雷军", 8),)
+
+
+BAD_ROWS = {
+    "t.csv": 'context,question,answer,start\nA,谁？,A,0\nB\nC,谁？,C,x\n"D,谁？,D\nE,谁？,E,0\n',
+    "t.jsonl": '{"context": "A", "question": "谁？", "answer": "A"}\n{"context": \n{"context": 1}\n'
+    '{"context": "C", "question": "谁？", "answer": 1}\n{"question": "谁？", "context": "E"}\n',
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_ROWS))
+def test_bad_rows_are_left_out_on_demand(tmp_path, name):
+    path = written(tmp_path, BAD_ROWS[name], name)
+    with pytest.raises(UserError, match="%s, (line 3: 1 columns|line 2: not valid JSON)" % name):
+        read_questions(path)
+    read = read_questions(path, skip_bad_rows=True)
+    assert [q.context for q in read.questions] == ["A", "E"]
+    assert read.counts == {"bad_rows": 3}
+    task = datasets.get_task("questions")._replace(files={"train": (name,)})
+    notes = examples.read_split(task, str(tmp_path), "train", "utf-8", True).notes
+    assert notes == ["3 rows that do not fit are left out"]
 
 
 def test_a_table_of_two_columns_has_no_answers(tmp_path):
