@@ -19,6 +19,7 @@ from absl import flags
 from albert_zh.common import files, path_rules
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.layer_distillation.teacher import folder_of_model
@@ -29,6 +30,7 @@ from albert_zh.model import (
     model_folder,
     model_writer,
 )
+from albert_zh.model.distillation_losses import TINYBERT
 from albert_zh.text import tokenization
 
 __all__ = ["define_flags", "main", "run"]
@@ -41,6 +43,11 @@ _OF_SECOND_PHASE = (
     "rdrop_alpha fgm_epsilon freeze_encoder seeds search gradient_accumulation_steps teachers "
     "teacher_weights unlabelled_file distill_weight temperature distill_loss teacher_cache"
 ).split()
+# {--compatible: {flag: value in the second phase where it is not given}}
+_USUAL_OF_SECOND_PHASE = {
+    False: {"distill_weight": 1.0, "temperature": 1.0},
+    True: {"distill_weight": 1.0, "temperature": 1.0, "distill_loss": TINYBERT},
+}
 _AUGMENTED_FOLDER = "augmented_data"
 
 
@@ -71,6 +78,8 @@ def run():
             "--%s: of the second phase alone: give it with --pred_distill or --both_phases"
             % given[0]
         )
+    if FLAGS.compatible and (FLAGS.pred_distill or FLAGS.both_phases):
+        _check_kind_of_original()
     _check_teacher()
     _take_student(FLAGS.student_model)
     if FLAGS.aug_train:
@@ -136,6 +145,16 @@ def _check_teacher():
         )
 
 
+def _check_kind_of_original():
+    """Raises `UserError` for a kind of task whose predictions TinyBERT cannot distil."""
+    kind = finetuning_flags.kind_of(FLAGS, finetuning_flags.CLASSIFICATION)
+    if not FLAGS["distill_loss"].present and TINYBERT not in kind.distillation.loss_names:
+        raise UserError(
+            "--compatible: TinyBERT's second phase has no loss for a task of the kind %s: leave it "
+            "out, or name another loss by --distill_loss" % kind.name
+        )
+
+
 def _learn_layers():
     """The first phase: attention and hidden states."""
     FLAGS.do_train = True
@@ -165,18 +184,12 @@ def _write_student():
 
 def _learn_predictions():
     """The second phase: the teacher's probabilities."""
-    if FLAGS.compatible:
-        say(
-            "note: --compatible is of the first phase: the loss of the second one is a sum over "
-            "classes, TinyBERT's is a mean (docs/tinybert.md)"
-        )
     FLAGS.do_train = FLAGS.do_eval = True
     if not FLAGS.teachers:
         distillation_flags.take(FLAGS, "teachers", [folder_of_model(FLAGS.teacher_model)])
-    if not FLAGS["distill_weight"].present:
-        distillation_flags.take(FLAGS, "distill_weight", 1.0)
-    if not FLAGS["temperature"].present:
-        distillation_flags.take(FLAGS, "temperature", 1.0)
+    for name, value in _USUAL_OF_SECOND_PHASE[FLAGS.compatible].items():
+        if not FLAGS[name].present:
+            distillation_flags.take(FLAGS, name, value)
     finetuning_runner.run()
 
 

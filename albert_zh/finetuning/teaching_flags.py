@@ -50,7 +50,8 @@ _TABLE = (
         "enum",
         "distill_loss",
         DIVERGENCE,
-        "With --teachers their loss: Kullback-Leibler divergence, or squared distance of logits.",
+        "With --teachers their loss: Kullback-Leibler divergence, squared distance of logits, or "
+        "TinyBERT's cross-entropy, a mean over classes.",
     ),
     (
         "string",

@@ -44,7 +44,7 @@ _TABLE: Tuple[Tuple[str, str, Any, str], ...] = (
         "compatible",
         False,
         "TinyBERT's own losses, faults included: padding counts, sums over layers, one fit_dense, "
-        "and a teacher with dropout.",
+        "and a teacher with dropout; of predictions the mean over classes.",
     ),
     ("float", "weight_decay", 0.01, "Share of the weights that a step takes off."),
     ("integer", "eval_step", None, "Old name of --save_checkpoints_steps."),

@@ -8,8 +8,7 @@ changes nothing. Letters in shape comments: B rows, C classes; `...` any further
 
 import tensorflow.compat.v1 as tf
 
-DIVERGENCE, SQUARED = "kl", "mse"
-DISTILL_LOSSES = (DIVERGENCE, SQUARED)
+DIVERGENCE, SQUARED, TINYBERT = "kl", "mse", "tinybert"
 
 
 def soft_cross_entropy(
@@ -25,8 +24,23 @@ def soft_cross_entropy(
     Returns:
         float tensor [...]; no factor of the temperature's square.
     """
+    return tf.reduce_sum(_entropies_of_classes(logits, teacher_logits, temperature), axis=-1)
+
+
+def mean_soft_cross_entropy(
+    logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
+) -> tf.Tensor:
+    """TinyBERT's loss of predictions: `soft_cross_entropy` as a mean over the classes.
+
+    Args and returns: as of `soft_cross_entropy`.
+    """
+    return tf.reduce_mean(_entropies_of_classes(logits, teacher_logits, temperature), axis=-1)
+
+
+def _entropies_of_classes(logits, teacher_logits, temperature):
+    """Each class's part of the cross-entropy, float tensor [..., C]."""
     targets = tf.nn.softmax(teacher_logits / temperature)
-    return -tf.reduce_sum(targets * tf.nn.log_softmax(logits / temperature), axis=-1)
+    return -targets * tf.nn.log_softmax(logits / temperature)
 
 
 def softened_divergence(
@@ -68,6 +82,17 @@ def centred(logits: tf.Tensor) -> tf.Tensor:
     return logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
 
 
+def centred_distance(
+    logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
+) -> tf.Tensor:
+    """`squared_distance` of the centred logits, float tensor [..., C] -> [...].
+
+    The temperature, an argument of each loss of classes, has no effect.
+    """
+    del temperature
+    return squared_distance(centred(logits), centred(teacher_logits))
+
+
 def mean_over_mask(losses: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The mean of each row's losses at positions of a mask; 0 for a row without one.
 
@@ -80,3 +105,12 @@ def mean_over_mask(losses: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """
     counts = tf.reduce_sum(mask, axis=1)
     return tf.reduce_sum(losses * mask, axis=1) / tf.maximum(counts, 1.0)
+
+
+# Losses of independent softmaxes by the names that `--distill_loss` has for them.
+LOSSES_OF_CLASSES = {
+    DIVERGENCE: softened_divergence,
+    SQUARED: centred_distance,
+    TINYBERT: mean_soft_cross_entropy,
+}
+DISTILL_LOSSES = tuple(LOSSES_OF_CLASSES)

@@ -154,12 +154,9 @@ def losses_of_classes(logits: tf.Tensor, targets: tf.Tensor, settings: Any) -> t
     Returns:
         float tensor [...].
     """
-    if settings.distill_loss == SQUARED:
-        return distillation_losses.squared_distance(
-            distillation_losses.centred(logits), distillation_losses.centred(targets)
-        )
+    loss = distillation_losses.LOSSES_OF_CLASSES[settings.distill_loss]
     # Targets are logits at temperature 1 of an average that was made at the temperature.
-    return distillation_losses.softened_divergence(logits, targets, settings.temperature)
+    return loss(logits, targets, settings.temperature)
 
 
 def average_logits(

@@ -12,7 +12,7 @@ from albert_zh.commands import task_distill
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import teaching_flags
 from albert_zh.model import checkpoint_files, checkpoint_values
-from albert_zh.tasks import registry
+from albert_zh.tasks import distillation, registry
 import small_models
 import workspace
 
@@ -117,22 +117,62 @@ def test_second_phase_has_the_teacher_alone_at_temperature_1(space, first_phase,
     assert seen["do_train"] and seen["do_eval"]
 
 
-def test_both_phases_take_the_flags_of_the_second(space, monkeypatch):
+class SetUpAlone:
+    """A run that keeps its setup and does nothing."""
+
+    settings = None
+
+    def __init__(self, setup, stop):
+        SetUpAlone.settings = setup.settings
+
+    def train(self):
+        """Trains nothing."""
+
+    def finish(self, export):
+        """Writes nothing."""
+
+
+@pytest.mark.parametrize(
+    "changes, name",
+    [
+        ({}, "distilbert_kl_T2scaled_T1"),  # a sum over classes
+        ({"compatible": True}, "tinybert_soft_ce_T1"),
+        ({"compatible": True, "temperature": 8}, "tinybert_soft_ce_T8"),
+        ({"compatible": True, "distill_loss": "kl"}, "distilbert_kl_T2scaled_T1"),
+    ],
+)
+def test_loss_of_the_second_phase(space, monkeypatch, changes, name):
+    """From flags to the golden losses; the labels have no share."""
+    monkeypatch.setattr(task_distill.finetuning_runner, "Run", SetUpAlone)
+    run(space, "loss_" + name, pred_distill=True, teachers=write_answers(space), **changes)
+    golden = np.load(os.path.join(workspace.ROOT, "tests", "golden", "distillation_losses.npz"))
+    kind = registry.get("single_label")
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = {"teacher_logits": tf.constant(golden["teacher_logits"])}
+        outputs = {"logits": tf.constant(golden["student_logits"])}
+        losses = distillation.row_losses(kind, outputs, features, SetUpAlone.settings)
+        mean = session.run(losses).mean()
+    assert mean == pytest.approx(float(golden[name]), rel=1e-5)
+
+
+@pytest.mark.parametrize("compatible, loss", [(False, "kl"), (True, "tinybert")])
+def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible, loss):
     """None of them has an effect in the first, which knows no teachers' outputs."""
     of_phases = []
 
     def note(make_distiller=None):
         options = task_distill.FLAGS
         teaching_flags.check_flags(options, registry.get("single_label"))
-        names = ("temperature", "distill_weight", "fgm_epsilon", "seeds", "teachers")
+        names = "temperature distill_weight distill_loss fgm_epsilon seeds teachers".split()
         of_phases.append((bool(make_distiller), *(options[name].value for name in names)))
 
     monkeypatch.setattr(task_distill.finetuning_runner, "run", note)
     monkeypatch.setattr(task_distill, "_write_student", lambda: None)
-    run(space, "both", both_phases=True, temperature=4, fgm_epsilon=0.5, seeds="1,2")
+    given = {"temperature": 4, "fgm_epsilon": 0.5, "seeds": "1,2", "compatible": compatible}
+    run(space, "both", both_phases=True, **given)
     assert of_phases == [
-        (True, 2.0, 0.9, 0.0, None, None),
-        (False, 4.0, 1.0, 0.5, ["1", "2"], [space.teacher]),
+        (True, 2.0, 0.9, "kl", 0.0, None, None),
+        (False, 4.0, 1.0, loss, 0.5, ["1", "2"], [space.teacher]),
     ]
 
 
@@ -156,6 +196,10 @@ def test_augmented_rows_are_trained_on(space, capsys):
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
         ({"temperature": 4}, "--temperature: of the second phase alone"),
+        (
+            {"both_phases": True, "compatible": True, "multi_label": True},
+            "--compatible: TinyBERT's second phase has no loss for a task of the kind multi_label",
+        ),
         ({"aug_train": True}, "--aug_train: .* holds 0 files train_aug"),
     ],
 )

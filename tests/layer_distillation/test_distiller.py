@@ -151,7 +151,7 @@ def test_original_loss_and_gradients_of_predictions_end_to_end(golden_folders):
         kernel, bias = (tf.Variable(array.T, dtype=tf.float32) for array in head)
         logits = tf.matmul(tf.nn.relu(pooled), kernel) + bias  # TinyBERT's head
         answers = tf.constant(PREDICTIONS["e2e_teacher_logits"], tf.float32)
-        loss = tf.reduce_mean(distillation_losses.soft_cross_entropy(logits, answers)) / 3
+        loss = tf.reduce_mean(distillation_losses.mean_soft_cross_entropy(logits, answers))
         variables = {v.op.name: v for v in tf.trainable_variables()}
         variables.update({"classifier/kernel": kernel, "classifier/bias": bias})
         wanted = [variables[tf_name(name)[0]] for name in arrays]

@@ -70,6 +70,21 @@ def batch_of(student, examples, folder):
     return records, tf.data.make_one_shot_iterator(input_fn({})).get_next()
 
 
+@pytest.mark.parametrize("loss, expected", [("kl", [16.0, 1.0]), ("tinybert", [9.0, 0.0])])
+def test_values_of_a_regression(loss, expected):
+    """TinyBERT asks no teacher of a regression; a row without a label then has no loss."""
+    settings = Settings(objective="regression", distill_weight=1.0, distill_loss=loss)
+    with tf.Graph().as_default(), tf.Session() as session:
+        outputs = {"logits": tf.constant([[5.0], [2.0]])}
+        features = {
+            "teacher_logits": tf.constant([[1.0], [3.0]]),
+            "label_ids": tf.constant([2.0, 0.0]),
+            distillation.LABELLED: tf.constant([1.0, 0.0]),
+        }
+        losses = distillation.row_losses(registry.get("regression"), outputs, features, settings)
+        np.testing.assert_allclose(session.run(losses), expected)
+
+
 @pytest.mark.parametrize("form", ["softmax", "crf"])
 def test_labelling(tmp_path, form):
     student = student_of(tmp_path, "sequence_labelling", TAGS, {"form": form}, ("text_a",))

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import distillation_losses
-from albert_zh.model.distillation_losses import SQUARED
+from albert_zh.model.distillation_losses import DIVERGENCE, SQUARED, TINYBERT
 from albert_zh.tasks import distillation, kind_interface, registry
 
 _COLUMN = "teacher_logits"
@@ -69,6 +69,8 @@ class ClassDistillation(distillation.Distillation):
 class LabelDistillation(ClassDistillation):
     """Targets of rows that have any number of labels."""
 
+    loss_names = (DIVERGENCE, SQUARED)  # TinyBERT knows no such tasks
+
     def logits(self, probabilities: np.ndarray) -> np.ndarray:
         return distillation.logits_of_labels(probabilities)
 
@@ -105,7 +107,10 @@ class LabelDistillation(ClassDistillation):
 
 
 class ValueDistillation(ClassDistillation):
-    """Targets of rows with a value: the teacher's; the loss is the squared distance to it."""
+    """Targets of rows with a value: the teacher's; the loss is the squared distance to it.
+
+    TinyBERT's is the distance to the label: its teacher of a regression is not asked.
+    """
 
     learns_values = True
 
@@ -128,7 +133,12 @@ class ValueDistillation(ClassDistillation):
     def losses(
         self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
     ) -> tf.Tensor:
-        return distillation_losses.squared_distance(outputs["logits"], features[_COLUMN])
+        values = outputs["logits"]  # [B, 1]
+        if settings.distill_loss == TINYBERT:
+            labels = tf.expand_dims(features["label_ids"], 1)  # [B, 1]
+            distances = distillation_losses.squared_distance(values, labels)  # [B]
+            return distances * features[distillation.LABELLED]
+        return distillation_losses.squared_distance(values, features[_COLUMN])
 
     def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
         """Mean squared distance of the values."""
