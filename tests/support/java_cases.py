@@ -188,10 +188,12 @@ def _write_answers(folder, tokenizer):
         made = windows.WindowMaker(tokenizer, *lengths).windows(question, context)
         logits = [[_logits(window, draw) for window in made] for _ in range(2)]
         longest, count = draw.choice((3, 20, 60)), draw.choice((1, 5, 20))
-        threshold = draw.choice((None, 0.0, -2.5))
+        threshold, penalty = draw.choice((None, 0.0, -2.5)), draw.choice((0.0, 0.6, 2.0))
         ranked = span_scores.ranked_answers(context, made, *logits, longest, count)
+        ranked = ranked.with_length_penalty(penalty)
         rows.append(
-            [_hex(context), str(longest), str(count), "-" if threshold is None else str(threshold)]
+            [_hex(context), str(longest), str(count)]
+            + ["%s;%r" % ("-" if threshold is None else threshold, penalty)]
             + ["|".join(_window(*entry) for entry in zip(made, *logits))]
             + ["|".join(map(_answer, ranked.top(count, threshold)))]
             + [_hex(question), " ".join(map(str, lengths)), "|".join(map(_row, made))]

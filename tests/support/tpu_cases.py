@@ -53,8 +53,14 @@ _OF_DATA = {  # family, task_name, data where an objective needs others than `ti
     "words": ("sequence_labelling", "cws"),
     "positives": ("sentence_embedding", "sentences"),
     "lone": ("sentence_embedding", "sentences"),
+    "margins": ("sentence_embedding", "sentences"),
 }
-_DATA_OF_FORMATS = {"scored": "sentences", "positives": "positives", "texts": "lone"}
+_DATA_OF_FORMATS = {
+    "scored": "sentences",
+    "positives": "positives",
+    "texts": "lone",
+    "margins": "margins",
+}
 
 
 def _each_once(one, other):
@@ -140,6 +146,7 @@ def _lines_of_split(texts):
         "words/%s.fine.txt": ["今 天 %s" % text[2:] for text in texts],
         "words/%s.coarse.txt": ["今天 %s" % text[2:] for text in texts],
         "positives/%s.tsv": ["%s\t%s\t银行%d" % (t, t[::-1], n) for n, t in enumerate(texts)],
+        "margins/%s.tsv": ["%s\t%s\t银行%d\t0.5" % (t, t[::-1], n) for n, t in enumerate(texts)],
     }
 
 

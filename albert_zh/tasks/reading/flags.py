@@ -52,6 +52,13 @@ _TABLE = (
     ),
     (
         "float",
+        "length_penalty",
+        None,
+        "What is taken off an answer's score, times the natural logarithm of its characters; by "
+        "default the value with the best F1 on dev, 0 (as in BERT's program) where there is none.",
+    ),
+    (
+        "float",
         "null_score_diff_threshold",
         None,
         "There is no answer where the score of none is better than the best answer's by more than "
@@ -70,7 +77,7 @@ _TABLE = (
 # Flags that a model remembers; a later run may give another value.
 HEAD = (
     "doc_stride max_query_length max_answer_length n_best_size version_2_with_negative "
-    "null_score_diff_threshold original_features"
+    "length_penalty null_score_diff_threshold original_features"
 ).split()
 LENGTHS = ("doc_stride", "max_query_length")
 DEFAULTS = {name: default for _, name, default, _ in _TABLE}
@@ -80,7 +87,9 @@ class ReadingFlags(kind_interface.KindFlags):
     """Flags of run_reading_comprehension.py and run_squad.py."""
 
     fixed = tuple("doc_stride max_query_length version_2_with_negative original_features".split())
-    variable = tuple("max_answer_length n_best_size null_score_diff_threshold".split())
+    variable = tuple(
+        "max_answer_length n_best_size length_penalty null_score_diff_threshold".split()
+    )
     defaults = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": limits.MAX_SEQ_LENGTH}
     without_effect = {"verbose_logging": "whatever is remarkable is shown"}
 
@@ -130,19 +139,19 @@ def given_head(options: Any) -> Dict[str, Any]:
 
 
 def _check_original(options):
-    """Raises `UserError` where "no answer" is asked of windows that always have an answer."""
+    """Raises `UserError` for what the original's windows and answers do not have."""
     if not options.original_features:
         return
-    given = (
-        ("version_2_with_negative", options.version_2_with_negative),
-        ("null_score_diff_threshold", options.null_score_diff_threshold is not None),
-    )
-    for name, is_asked in given:
-        if is_asked:
-            raise UserError(
-                "--%s: with --original_features every question is answered, as by the program for "
-                "CMRC 2018: leave one of the two out" % name
-            )
+    is_asked = {
+        "version_2_with_negative": options.version_2_with_negative,
+        "null_score_diff_threshold": options.null_score_diff_threshold is not None,
+        "length_penalty": options.length_penalty,
+    }
+    for name in filter(is_asked.get, is_asked):
+        raise UserError(
+            "--%s: with --original_features every question is answered, by scores alone, as by "
+            "the program for CMRC 2018: leave one of the two out" % name
+        )
 
 
 def _check_files(options):

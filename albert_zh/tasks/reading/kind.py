@@ -33,7 +33,7 @@ class ReadingComprehension(task_type.TaskType):
     metrics = {"f1": True, "exact_match": True, "average": True, "loss": False}
     usual_metrics = ("f1", "exact_match")
     export_outputs = decoded_outputs = token_outputs = (START, END)
-    tuned_notes = ("null_score_diff_threshold",)
+    tuned_notes = records.TUNED
     length_flag = "max_query_length"
     required_text = "question"
     flags = reading_flags.ReadingFlags()
@@ -163,9 +163,7 @@ class ReadingComprehension(task_type.TaskType):
         self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
     ) -> TaskScorer:
         ranks = records.ranker(use, options)
-        may_tune = records.may_be_unanswered(ranks.head)
-        is_given = ranks.head.get("null_score_diff_threshold") is not None
-        return TaskScorer(ranks, may_tune and not is_given, num_errors)
+        return TaskScorer(ranks, records.tuned_names(ranks.head), num_errors)
 
     def result_files(self, folder: str, use: Any, options: Any) -> AnswerFiles:
         return AnswerFiles(folder, records.ranker(use, options))

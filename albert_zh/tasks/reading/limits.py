@@ -5,6 +5,7 @@ from albert_zh.common.errors import UserError
 MAX_SEQ_LENGTH, DOC_STRIDE, MAX_QUERY_LENGTH = 384, 128, 64
 N_BEST_SIZE = 20
 MAX_ANSWER_LENGTH = 30  # pieces, of BERT's and NEZHA's run_squad.py
+LENGTH_PENALTIES = tuple(tenths / 10 for tenths in range(16))  # that are tried on dev
 NULL_THRESHOLD = 0.0  # null_score_diff_threshold of BERT's run_squad.py
 
 

@@ -17,6 +17,8 @@ from albert_zh.tasks.reading.window_places import Window
 from albert_zh.tasks.reading.windows import WindowMaker
 
 LONGEST_ANSWER = 60  # characters, of a model that does not note it
+LENGTH_PENALTY, NULL_THRESHOLD = "length_penalty", "null_score_diff_threshold"
+TUNED = (LENGTH_PENALTY, NULL_THRESHOLD)  # what is chosen on dev, in this order
 _MASKED = -10000.0
 _KEPT_MAKERS = 4
 _NOWHERE = (0, 0)  # where the original's answer is that no pair is allowed
@@ -125,6 +127,7 @@ class Ranker(NamedTuple):
         head: its settings.
         null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
         is_threshold_usual: whether that is BERT's default, as none was tuned or given.
+        length_penalty: of `RankedAnswers.with_length_penalty`; 0 as in BERT's program.
     """
 
     tokenizer: Any
@@ -132,6 +135,7 @@ class Ranker(NamedTuple):
     head: Dict[str, Any]
     null_threshold: Optional[float]
     is_threshold_usual: bool = False
+    length_penalty: float = 0.0
 
     @property
     def lengths(self) -> Tuple[int, int]:
@@ -151,7 +155,8 @@ class Ranker(NamedTuple):
         maker = _maker(self.tokenizer, self.max_seq_length, *_lengths(self.head))
         windows = maker.windows(question.text, question.context)
         starts, ends = ([row[name] for row in rows] for name in ("start_logits", "end_logits"))
-        return span_scores.ranked_answers(question.context, windows, starts, ends, *self.lengths)
+        ranked = span_scores.ranked_answers(question.context, windows, starts, ends, *self.lengths)
+        return ranked.with_length_penalty(self.length_penalty)
 
     def _ranked_by_original(self, question, rows) -> RankedAnswers:
         """The original's answers, whose texts may lack blanks and case of the context."""
@@ -197,6 +202,8 @@ def _masked_log_softmax(window, logits) -> np.ndarray:
 def ranker(use: Any, options: Any = None) -> Ranker:
     """The `Ranker` of a model, with the settings that flags give in place of those it has.
 
+    The length penalty is the one that flags give, else the one that was tuned on dev, else 0.
+
     The threshold of "no answer" is the one that flags give, else the one that was tuned on dev; of
     a model whose questions may have no answer it is otherwise BERT's default, 0. Models of other
     questions, and those with the original's answers, always answer.
@@ -206,15 +213,27 @@ def ranker(use: Any, options: Any = None) -> Ranker:
         options: the flags, or None.
     """
     head = dict(use.notes.get("head", {}), **reading_flags.given_head(options))
-    threshold = head.get("null_score_diff_threshold")
-    if threshold is None:
-        threshold = use.notes.get("null_score_diff_threshold")
+    threshold, penalty = (
+        use.notes.get(name) if head.get(name) is None else head[name]
+        for name in (NULL_THRESHOLD, LENGTH_PENALTY)
+    )
     is_usual = threshold is None and bool(head.get("version_2_with_negative"))
     if is_usual:
         threshold = limits.NULL_THRESHOLD
     if not may_be_unanswered(head):
         threshold, is_usual = None, False
-    return Ranker(use.tokenizer, use.max_seq_length, head, threshold, is_usual)
+    return Ranker(use.tokenizer, use.max_seq_length, head, threshold, is_usual, penalty or 0.0)
+
+
+def tuned_names(head: Dict[str, Any]) -> List[str]:
+    """Which of `TUNED` a dev file chooses for a model with these settings: what flags leave open.
+
+    The original's answers have no length penalty, and are always there.
+    """
+    if head.get("original_features"):
+        return []
+    missing = [name for name in TUNED if head.get(name) is None]
+    return [n for n in missing if n != NULL_THRESHOLD or may_be_unanswered(head)]
 
 
 def may_be_unanswered(head: Dict[str, Any]) -> bool:

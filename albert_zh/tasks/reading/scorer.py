@@ -2,7 +2,8 @@
 
 scorer = Scorer(questions, max_answer_length=60)
 scorer.add(0, windows, start_logits, end_logits)  # of each question
-scorer.tune_threshold()  # on a dev file that has questions without an answer
+scorer.tune_length_penalty()  # on a dev file
+scorer.tune_threshold()  # on one that has questions without an answer
 scorer.metrics()["f1"], scorer.predictions()
 """
 
@@ -29,6 +30,7 @@ class Scorer:
 
     Attributes:
         null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
+        length_penalty: that of the answers that are added; once it is tuned, that of all.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Scorer:
         n_best_size: int = limits.N_BEST_SIZE,
         null_threshold: Optional[float] = None,
         rules: Rules = CHINESE,
+        length_penalty: float = 0.0,
     ) -> None:
         """Starts with no answers: questions that are not added are answered by "".
 
@@ -47,12 +50,14 @@ class Scorer:
             n_best_size: answers kept for each question.
             null_threshold: of the model, or None.
             rules: how answers are compared.
+            length_penalty: of `RankedAnswers.with_length_penalty`.
         """
         self._questions = list(questions)
         self._lengths = max_answer_length, n_best_size
         self._rules = rules
         self._ranked = [RankedAnswers([], np.inf, 1.0)] * len(questions)
         self.null_threshold = null_threshold
+        self.length_penalty = length_penalty
 
     def add(
         self,
@@ -68,9 +73,10 @@ class Scorer:
             windows: its W windows.
             start_logits, end_logits: W arrays float [F] or longer.
         """
-        self._ranked[index] = span_scores.ranked_answers(
+        ranked = span_scores.ranked_answers(
             self._questions[index].context, windows, start_logits, end_logits, *self._lengths
         )
+        self._ranked[index] = ranked.with_length_penalty(self.length_penalty)
 
     def append(self, question: Question, ranked: RankedAnswers) -> None:
         """Adds a question with its ranked answers."""
@@ -94,6 +100,31 @@ class Scorer:
             for question, ranked in zip(self._questions, self._ranked)
             if ranked.answers
         }
+
+    def tune_length_penalty(self) -> Optional[float]:
+        """Sets the length penalty to the one with the best F1, the lowest of equal ones.
+
+        Returns:
+            the penalty; None where no question has an answer: the answers stay as they are.
+        """
+        answerable = [
+            (question, ranked)
+            for question, ranked in zip(self._questions, self._ranked)
+            if not question.is_impossible
+        ]
+        if not answerable:
+            return None
+        f1s = np.zeros(len(limits.LENGTH_PENALTIES))
+        for question, ranked in answerable:
+            texts = [ranked.with_length_penalty(p).text() for p in limits.LENGTH_PENALTIES]
+            f1_of = {
+                text: answer_scores.question_scores(question, text, self._rules)[1]
+                for text in set(texts)
+            }
+            f1s += [f1_of[text] for text in texts]
+        self.length_penalty = limits.LENGTH_PENALTIES[int(np.argmax(f1s))]
+        self._ranked = [r.with_length_penalty(self.length_penalty) for r in self._ranked]
+        return self.length_penalty
 
     def tune_threshold(self) -> Optional[float]:
         """Sets the threshold to the one with the best F1.

@@ -4,6 +4,7 @@ ranked = ranked_answers(context, windows, start_logits, end_logits, max_answer_l
 ranked.answers[0].text, ranked.answers[0].begin, ranked.null_odds
 """
 
+import math
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -21,7 +22,8 @@ class ScoredAnswer(NamedTuple):
         text: the context's characters from `begin` to `end`; of `original_windows` those that the
             original program writes.
         begin, end: half-open range of characters.
-        score: log probability of its start and of its end in its window, added.
+        score: log probability of its start and of its end in its window, added; without the length
+            penalty, see `RankedAnswers.with_length_penalty`.
         probability: share of it among the ranked answers, and "no answer" where that is ranked.
         start_logit, end_logit: the two log probabilities.
         start_index, end_index: positions of its first and last piece in its window.
@@ -36,6 +38,11 @@ class ScoredAnswer(NamedTuple):
     end_logit: float
     start_index: int
     end_index: int
+
+    def with_length_penalty(self, penalty: float) -> "ScoredAnswer":
+        """The answer with the score that its length leaves it; a known penalty is replaced."""
+        loss = penalty * math.log(max(1, self.end - self.begin))
+        return self._replace(score=self.start_logit + self.end_logit - loss)
 
 
 class RankedAnswers(NamedTuple):
@@ -55,6 +62,16 @@ class RankedAnswers(NamedTuple):
     def null_odds(self) -> float:
         """By how much "no answer" is better than the best answer; inf without one."""
         return self.null_score - self.answers[0].score if self.answers else np.inf
+
+    def with_length_penalty(self, penalty: float) -> "RankedAnswers":
+        """The same answers, ranked by scores from which `penalty` * ln(characters) is taken off.
+
+        Start and end are scored as if they did not depend on each other: of several starts and ends
+        that are about as probable, the longest answers add up those of different answers.
+        """
+        answers = [answer.with_length_penalty(penalty) for answer in self.answers]
+        answers.sort(key=lambda answer: -answer.score)
+        return _with_probabilities(answers, self.null_score)
 
     def text(self, null_threshold: Optional[float] = None) -> str:
         """The best answer; "" where `null_odds` is above the threshold (None: never)."""

@@ -1,7 +1,7 @@
 """The scores of a labelled file of questions, as every kind of task reports them."""
 
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -21,18 +21,22 @@ _ERROR_COLUMNS = ("question", "answers", "predicted", "f1", "context", "source")
 class TaskScorer(scorer.Scorer):
     """Metrics are shares: 1 is 100 %."""
 
-    def __init__(self, ranks: records.Ranker, tunes_threshold: bool, num_errors: int = 0) -> None:
+    def __init__(
+        self, ranks: records.Ranker, tuned_names: Collection[str] = (), num_errors: int = 0
+    ) -> None:
         """Starts with no questions.
 
         Args:
             ranks: `records.Ranker`.
-            tunes_threshold: whether `tuned` chooses the threshold of "no answer".
+            tuned_names: which of `records.TUNED` the method `tuned` chooses.
             num_errors: as of `scorer.Scorer`.
         """
         super().__init__(num_errors)
-        self._ranks, self._tunes_threshold = ranks, tunes_threshold
+        self._ranks, self._tuned_names = ranks, tuned_names
         self._questions, self._losses = [], []
-        self._answers = reading_scorer.Scorer([], *ranks.lengths, ranks.null_threshold)
+        self._answers = reading_scorer.Scorer(
+            [], *ranks.lengths, ranks.null_threshold, length_penalty=ranks.length_penalty
+        )
 
     def add_labelled(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         ranks, question = self._ranks, question_of(example)
@@ -43,9 +47,12 @@ class TaskScorer(scorer.Scorer):
         self._answers.append(question, ranks.ranked(question, rows))
 
     def tuned(self) -> Dict[str, Any]:
-        if not self._tunes_threshold or self._answers.tune_threshold() is None:
-            return {}
-        return {"null_score_diff_threshold": self._answers.null_threshold}
+        choices = (
+            (records.LENGTH_PENALTY, self._answers.tune_length_penalty),
+            (records.NULL_THRESHOLD, self._answers.tune_threshold),
+        )
+        found = {name: choose() for name, choose in choices if name in self._tuned_names}
+        return {name: value for name, value in found.items() if value is not None}
 
     def losses(self) -> np.ndarray:
         return np.array(self._losses)
@@ -70,6 +77,7 @@ class TaskScorer(scorer.Scorer):
             )
             if name in percent
         }
+        details[records.LENGTH_PENALTY] = self._answers.length_penalty
         if self._answers.null_threshold is not None:
             details["null_score_diff_threshold"] = self._answers.null_threshold
         for name in _GROUPINGS:

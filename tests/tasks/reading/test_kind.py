@@ -132,6 +132,7 @@ def test_its_model_notes_how_it_reads(finished):
     assert (head["doc_stride"], head["max_query_length"]) == (6, 2)
     assert head["max_answer_length"] == 3 and head["version_2_with_negative"] is True
     assert isinstance(notes["null_score_diff_threshold"], float)
+    assert 0 <= notes["length_penalty"] <= 1.5
 
 
 @pytest.mark.newest
@@ -275,6 +276,11 @@ BAD_SETTINGS = {
         "null_score_diff_threshold": 0.0,
         "original_features": True,
     },
+    "length_penalty: with --original_features every question is answered, by scores alone": {
+        "length_penalty": 0.5,
+        "original_features": True,
+    },
+    "length_penalty=-0.5: expected a number, 0 or more": {"length_penalty": -0.5},
     "train.json: 40 of its 200 questions have no answer, which --original_features never says": {
         "original_features": True,
     },

@@ -43,6 +43,45 @@ def test_the_threshold_of_no_answer(tokenizer, head, notes, threshold, is_usual)
     assert (ranks.null_threshold, ranks.is_threshold_usual) == (threshold, is_usual)
 
 
+@pytest.mark.parametrize(
+    "head, notes, penalty",
+    [
+        ({}, {}, 0.0),
+        ({"length_penalty": None}, {"length_penalty": 0.6}, 0.6),
+        ({"length_penalty": 0.0}, {"length_penalty": 0.6}, 0.0),
+    ],
+)
+def test_the_length_penalty(tokenizer, head, notes, penalty):
+    assert ranker_of(tokenizer, head, **notes).length_penalty == penalty
+
+
+@pytest.mark.parametrize(
+    "head, names",
+    [
+        ({}, ["length_penalty", "null_score_diff_threshold"]),
+        (dict(VERSION_2, length_penalty=0.0), ["null_score_diff_threshold"]),
+        ({"version_2_with_negative": False}, ["length_penalty"]),
+        ({"null_score_diff_threshold": 0.0}, ["length_penalty"]),
+        ({"original_features": True}, []),
+    ],
+)
+def test_what_dev_chooses(head, names):
+    assert records.tuned_names(head) == names
+
+
+def test_the_length_penalty_ranks_answers(tokenizer):
+    """One logit more for 甲乙 than for 甲: ln 2 of 2 is 1.39."""
+    example = examples.QuestionExample("dev-1", "数？", "甲乙", None, "Q", "")
+    starts = np.array([0, 0, 0, 0, 9, 0, 0.0])  # [CLS] 数 ？ [SEP] 甲 乙 [SEP]
+    rows = [{"start_logits": starts, "end_logits": np.array([0, 0, 0, 0, 8, 9, 0.0])}]
+    question = examples.question_of(example)
+    texts = [
+        ranker_of(tokenizer, {"length_penalty": penalty}).ranked(question, rows).text()
+        for penalty in (0.0, 2.0)
+    ]
+    assert texts == ["甲乙", "甲"]
+
+
 @pytest.mark.parametrize("null_logit, text", [(9.0, ""), (-9.0, "甲")])
 def test_without_tuning_a_question_may_have_no_answer(tokenizer, tmp_path, null_logit, text):
     """As BERT's run_squad.py with --version_2_with_negative and its default of 0."""

@@ -10,6 +10,7 @@ from albert_zh.commands import cmrc2018_evaluate, squad_evaluate
 from albert_zh.tasks.reading import windows as reading_windows
 from albert_zh.tasks.reading.question_files import read_questions
 from albert_zh.tasks.reading.scorer import Scorer
+from albert_zh.tasks.reading.span_scores import RankedAnswers, ScoredAnswer
 from albert_zh.text import tokenization
 
 PACKAGE = os.path.join(os.path.dirname(os.path.abspath(reading_windows.__file__)), "..", "..")
@@ -90,6 +91,30 @@ def test_the_tuned_threshold_leaves_questions_without_answer(scorer):
     assert metrics["exact_match"] == 80.0 and metrics["accuracy_of_unanswerable"] == 100.0
     assert metrics["f1_of_answerable"] == pytest.approx(100 * (2 + 2 / 3) / 3)
     assert metrics["exact_match_of_answerable"] == pytest.approx(200 / 3)
+
+
+def entry(text, start_logit):
+    begin = CONTEXT.find(text)
+    return ScoredAnswer(text, begin, begin + len(text), start_logit, 0.0, start_logit, 0.0, 0, 0)
+
+
+def test_the_length_penalty_with_the_best_f1_is_the_lowest_of_them(data_path):
+    """雷军于2010年4月创立 is 13 characters: 2 ln(13 / 2) penalties of 0.6 outweigh 1."""
+    long = "雷军于2010年4月创立"
+    questions = [q for q in read_questions(data_path).questions if q.id in "ad"]
+    scorer = Scorer([], 12)
+    for question in questions:
+        scorer.append(question, RankedAnswers([entry(long, 0.0), entry("雷军", -1.0)], -3.0, 0.0))
+    assert scorer.predictions() == {"a": long, "d": long}
+    assert scorer.tune_length_penalty() == scorer.length_penalty == 0.6  # 1 / ln(6.5) = 0.534
+    assert scorer.predictions() == {"a": "雷军", "d": "雷军"}
+    assert scorer.null_odds()["a"] == pytest.approx(-3.0 - (-1.0 - 0.6 * np.log(2)))
+
+
+def test_no_length_penalty_is_tuned_without_an_answer(data_path):
+    questions = read_questions(data_path).questions[3:]
+    scorer = Scorer(questions, 12, length_penalty=0.3)
+    assert scorer.tune_length_penalty() is None and scorer.length_penalty == 0.3
 
 
 def test_no_threshold_is_tuned_where_all_have_an_answer(data_path, maker):

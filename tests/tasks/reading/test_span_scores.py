@@ -122,10 +122,25 @@ def test_no_answer_is_ranked_among_the_answers():
         assert ranked.top(1, threshold)[0].text == ranked.text(threshold)
 
 
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 3.0])
+def test_a_length_penalty_is_taken_off_all_scores(penalty):
+    windows = windows_of(9, 9)
+    starts, ends = random_logits(windows, 3), random_logits(windows, 4)
+    ranked = ranked_answers(CONTEXT, windows, starts, ends, 9)
+    again = ranked.with_length_penalty(1.7).with_length_penalty(penalty)
+    expected = {a.text: a.score - penalty * np.log(a.end - a.begin) for a in ranked.answers}
+    assert [a.text for a in again.answers] == sorted(expected, key=expected.get, reverse=True)
+    assert [a.score for a in again.answers] == pytest.approx(sorted(expected.values())[::-1])
+    scores = np.array(list(expected.values()) + [ranked.null_score])
+    shares = np.exp(scores) / np.exp(scores).sum()
+    assert again.null_probability == pytest.approx(shares[-1])
+    assert again.answers[0].probability == pytest.approx(shares[:-1].max())
+
+
 def test_a_context_without_pieces_has_no_answer():
     ranked = ranked_answers("", [], [], [], 20)
     assert ranked.answers == [] and ranked.text() == "" and ranked.text(5.0) == ""
-    assert ranked.top(3, 0.0) == []
+    assert ranked.top(3, 0.0) == [] == ranked.with_length_penalty(1.0).answers
     assert ranked.null_probability == 1.0
 
 

@@ -25,7 +25,7 @@ public class AnswerDecoderTest {
         assertTrue(numCases > 0);
     }
 
-    /** Cells: text, longest answer, answers, threshold or "-", windows, expected answers ... */
+    /** Cells: text, longest answer, answers, "threshold or -;penalty", windows, expected ... */
     private static void check(String[] row) {
         AnswerDecoder decoder = decoder(row);
         List<AnswerWindow> windows = new ArrayList<>();
@@ -47,8 +47,13 @@ public class AnswerDecoderTest {
     }
 
     static AnswerDecoder decoder(String[] row) {
-        Double threshold = row[3].equals("-") ? null : Double.valueOf(row[3]);
-        return new AnswerDecoder(Integer.parseInt(row[1]), Integer.parseInt(row[2]), threshold);
+        String[] numbers = row[3].split(";");
+        Double threshold = numbers[0].equals("-") ? null : Double.valueOf(numbers[0]);
+        return new AnswerDecoder(
+                Integer.parseInt(row[1]),
+                Integer.parseInt(row[2]),
+                threshold,
+                Double.parseDouble(numbers[1]));
     }
 
     static AnswerWindow window(String[] cells) {

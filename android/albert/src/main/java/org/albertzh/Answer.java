@@ -42,7 +42,10 @@ public final class Answer {
         return context.offsetByCodePoints(0, begin);
     }
 
-    /** Log probability of its first piece and of its last one in their window, added. */
+    /**
+     * Log probability of its first piece and of its last one in their window, added, without the
+     * length penalty.
+     */
     public double score() {
         return score;
     }

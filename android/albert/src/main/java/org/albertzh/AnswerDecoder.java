@@ -13,7 +13,7 @@ import java.util.PriorityQueue;
  * Answers from the logits of an exported reader, the same as the toolkit's span_scores.py.
  *
  * <pre>{@code
- * AnswerDecoder decoder = new AnswerDecoder(60, 20, null);
+ * AnswerDecoder decoder = new AnswerDecoder(60, 20, null, 0.6);
  * List<Answer> answers = decoder.answers(text, windows);
  * }</pre>
  */
@@ -23,6 +23,7 @@ public final class AnswerDecoder {
     private final int maxAnswerLength;
     private final int size;
     private final Double nullThreshold;
+    private final double lengthPenalty;
 
     /**
      * Settings as in fine_tuning.json of the model's folder.
@@ -31,11 +32,20 @@ public final class AnswerDecoder {
      * @param size n_best_size: answers that are ranked.
      * @param nullThreshold null_score_diff_threshold: "there is none" comes first where its score
      *     exceeds the best answer's by more; null where every question has an answer.
+     * @param lengthPenalty length_penalty: taken off an answer's score, times the natural logarithm
+     *     of its characters; 0 for none.
      */
-    public AnswerDecoder(int maxAnswerLength, int size, Double nullThreshold) {
+    public AnswerDecoder(
+            int maxAnswerLength, int size, Double nullThreshold, double lengthPenalty) {
         this.maxAnswerLength = maxAnswerLength;
         this.size = size;
         this.nullThreshold = nullThreshold;
+        this.lengthPenalty = lengthPenalty;
+    }
+
+    /** Without a length penalty. */
+    public AnswerDecoder(int maxAnswerLength, int size, Double nullThreshold) {
+        this(maxAnswerLength, size, nullThreshold, 0);
     }
 
     /**
@@ -59,7 +69,7 @@ public final class AnswerDecoder {
                 }
             }
         }
-        return withProbabilities(best(byText.values()), nullScore);
+        return withProbabilities(withLengthPenalty(best(byText.values())), nullScore);
     }
 
     /** The best answers of one window, which may have equal texts. */
@@ -96,6 +106,18 @@ public final class AnswerDecoder {
         List<Answer> ranked = new ArrayList<>(answers);
         Collections.sort(ranked, WORST_FIRST.reversed());
         return ranked.subList(0, Math.min(size, ranked.size()));
+    }
+
+    /** The answers ranked again, by what their lengths leave of their scores. */
+    private List<Answer> withLengthPenalty(List<Answer> answers) {
+        List<Answer> ranked = new ArrayList<>();
+        for (Answer answer : answers) {
+            int length = Math.max(1, answer.end() - answer.begin());
+            double score = answer.score() - lengthPenalty * Math.log(length);
+            ranked.add(new Answer(answer.text(), answer.begin(), answer.end(), score, 0));
+        }
+        Collections.sort(ranked, WORST_FIRST.reversed());
+        return ranked;
     }
 
     /** The answers, "there is none" among them where there is a threshold; softmax over all. */
