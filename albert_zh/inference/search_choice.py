@@ -55,10 +55,14 @@ class Choice(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question and the rows of the entries that answer it."""
+    """A question and the rows of the entries that answer it.
+
+    `own`: the row that is the question itself and does not answer it, which is not ranked; or None.
+    """
 
     text: str
     rows: Set[int]
+    own: Optional[int] = None
 
 
 class Fitted(NamedTuple):
@@ -98,7 +102,10 @@ def read_questions(path: str, corpus: Any, encoding: str = "utf-8") -> List[Ques
         questions.setdefault(cells[0], set()).add(rows[cells[1]])
     if not questions:
         raise UserError("%s has no question: expected lines of question<tab>entry" % path)
-    return [Question(text, of_text) for text, of_text in questions.items()]
+    return [
+        Question(text, of_text, None if rows.get(text) in of_text else rows.get(text))
+        for text, of_text in questions.items()
+    ]
 
 
 def fit(corpus: Any, predictor: Any, questions: Sequence[Question]) -> Fitted:
@@ -161,6 +168,7 @@ def _gains(tables, questions, option):
     for index, ((table, known), question) in enumerate(zip(tables, questions)):
         classify = None if known is None else lambda rows, of=known: np.array([of[r] for r in rows])
         order = ranking.ranked(table, classify)["row"].tolist()
+        order = [row for row in order if row != question.own]
         ranks = [rank for rank, row in enumerate(order, start=1) if row in question.rows]
         if ranks:
             first = ranks[0]

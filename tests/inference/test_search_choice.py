@@ -85,6 +85,15 @@ def test_figures_of_known_ranks(corpus, tmp_path):
     np.testing.assert_allclose(fitted.figures["lexical"][[0, 1]], expected[:2])
 
 
+def test_a_question_that_is_a_line_itself_does_not_find_that_one(corpus, tmp_path):
+    """Unless that line is what is right for it."""
+    rows = [(LINES[0], LINES[1]), (LINES[2], LINES[2])]
+    questions = search_choice.read_questions(questions_file(tmp_path, rows), corpus)
+    assert [question.own for question in questions] == [0, None]
+    figures = search_choice.fit(corpus, None, questions).figures
+    assert figures["lexical"].tolist() == [1, 1, 1]
+
+
 def test_a_choice_is_kept_for_its_model(corpus, tmp_path, folder):
     assert corpus.choice() is None
     choice = search_choice.Choice("mixed", search.Weights(0.5, 0.5, 0))
