@@ -20,7 +20,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model.attention import self_attention
 from albert_zh.model.attention_masks import MASKED_LOGIT
 from albert_zh.model.heads import CLASSIFIER_DROPOUT, cross_entropy
-from albert_zh.model.layers import dense, dropout, get_shape_list, layer_norm
+from albert_zh.model.layers import dense, dropout, get_shape_list
 
 SCOPE = "granularity"
 BIGRAM_DROPOUT = 0.5  # without it training relies on the bigrams it has seen
@@ -106,6 +106,9 @@ def joined_output(
 ) -> tf.Tensor:
     """The encoder's output with bigrams and attention; variables under `granularity`.
 
+    Both parts are added by weights that start from zeros: training begins with the output that the
+    encoder was pre-trained for, and bigrams that it does not see change nothing.
+
     Args:
         encoder_output: float tensor [B, F, H].
         features: `input_ids` and `input_mask`, int [B, F].
@@ -127,7 +130,6 @@ def joined_output(
         rows = tf.reshape(encoder_output, [-1, width])  # [B * F, H]
         if settings.has_bigrams:
             shape = [settings.num_bigrams, settings.bigram_width]
-            # From zeros: bigrams that training has not seen change nothing.
             table = tf.get_variable("bigram_embeddings", shape, initializer=tf.zeros_initializer())
             ids = bigram_ids(features["input_ids"], settings.num_bigrams)
             bigrams = tf.cast(tf.gather(table, tf.reshape(ids, [-1])), rows.dtype)  # [B * F, E]
@@ -137,7 +139,8 @@ def joined_output(
             mask = tf.cast(features["input_mask"], tf.float32)[:, None, None, :]
             mask = (1.0 - mask) * MASKED_LOGIT  # [B, 1, 1, F]
             attended = self_attention(config, "attention", rows, mask, [batch, length])
-            rows = layer_norm(rows + dropout(attended, drop), "attention_norm")
+            gate = tf.get_variable("attention_gate", [width], initializer=tf.zeros_initializer())
+            rows += tf.cast(gate, rows.dtype) * dropout(attended, drop)
         return tf.reshape(rows, [batch, length, width])
 
 

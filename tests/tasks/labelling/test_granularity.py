@@ -82,7 +82,7 @@ def test_all_parts():
 @pytest.mark.parametrize(
     "settings, prefixes",
     [
-        ({"has_bigrams": False}, {"attention", "attention_norm", "prediction"}),
+        ({"has_bigrams": False}, {"attention", "attention_gate", "prediction"}),
         ({"has_attention": False}, {"bigram_embeddings", "join", "prediction"}),
         ({"has_bigrams": False, "has_attention": False}, {"prediction"}),
         ({"has_bigrams": False, "has_attention": False, "loss_weight": 0}, set()),
@@ -91,8 +91,7 @@ def test_all_parts():
 def test_parts_can_be_left_out(settings, prefixes):
     (joined, loss), shapes = variables_of(GranularitySettings(NAMES, **settings))
     assert {name.split("/")[1] for name in shapes} == prefixes
-    if "attention" not in prefixes:  # bigrams that were not trained change nothing
-        assert np.array_equal(joined, encoded())
+    assert np.array_equal(joined, encoded())  # parts that were not trained change nothing
     if not prefixes:
         assert not loss.any()
 
@@ -111,7 +110,10 @@ def test_padding_and_other_rows_do_not_matter():
                 tf.constant(output), FEATURES, config, settings, False
             )
             session.run(tf.global_variables_initializer())
+            with tf.variable_scope(granularity.SCOPE, reuse=True):
+                tf.get_variable("attention_gate", [HIDDEN]).load(np.ones([HIDDEN]), session)
             results.append(session.run(joined))
+    assert not np.allclose(results[0][0], encoded()[0])
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
     np.testing.assert_allclose(results[0][1, :4], results[1][1, :4], rtol=1e-5)
 
