@@ -124,6 +124,8 @@ def _finder():
     vectors = None
     if FLAGS.glove_embs:
         vectors = WordVectors.read(FLAGS.glove_embs)
+        for note in vectors.notes:
+            say(note)
     elif FLAGS.vectors_corpus:
         lines = files.read_lines(FLAGS.vectors_corpus)
         vectors = WordVectors.train([segment(line.strip()) for line in lines], FLAGS.seed)

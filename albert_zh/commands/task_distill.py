@@ -44,10 +44,8 @@ _OF_SECOND_PHASE = (
     "teacher_weights unlabelled_file distill_weight temperature distill_loss teacher_cache"
 ).split()
 # {--compatible: {flag: value in the second phase where it is not given}}
-_USUAL_OF_SECOND_PHASE = {
-    False: {"distill_weight": 1.0, "temperature": 1.0},
-    True: {"distill_weight": 1.0, "temperature": 1.0, "distill_loss": TINYBERT},
-}
+_USUAL = {"distill_weight": 1.0, "temperature": 1.0}
+_USUAL_OF_SECOND_PHASE = {False: _USUAL, True: dict(_USUAL, distill_loss=TINYBERT)}
 _AUGMENTED_FOLDER = "augmented_data"
 
 

@@ -50,6 +50,15 @@ def _is_number(value):
     return is_real and (_is_integer(value) or math.isfinite(value))
 
 
+def reads_as_number(text: str) -> bool:
+    """Whether a text is a number as `float` reads it."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def scalar(expected: str, accepts) -> Kind:
     """A kind of values without members."""
     return Kind(expected, accepts, _no_members)

@@ -82,7 +82,7 @@ class Worker:
         similar, self.notes = None, []
         if job.similar_words:
             similar = similar_words.read(job.similar_words, self.tokenizer)
-            self.notes = similar_words.notes(similar, job.similar_words)
+            self.notes = similar.notes
         self._sampler = sampling.Sampler(job.settings, self.vocabulary, similar)
 
     def records(self, shard):

@@ -18,15 +18,17 @@ from albert_zh.text.word_vectors import WordVectors
 MOST_SIMILAR = 10  # words that vectors give for a word
 MOST_WORDS = 30000  # of a file of vectors, its first ones
 _UNKNOWN = "[UNK]"
+_LEFT_OUT = "%s: similar words left out that have another number of pieces than the word: %d"
 _ROWS = 1024  # of words that are compared with all others at a time
 
-Table = collections.namedtuple("Table", "similar num_left_out")
+Table = collections.namedtuple("Table", "similar num_left_out notes", defaults=((),))
 Table.__doc__ = """Words and what may stand in their place.
 
 Fields:
     similar: {ids of a word: list of ids of similar words}, tuples of equal lengths.
     num_left_out: int, similar words of the file with another number of pieces than the word, or
         that the vocabulary lacks.
+    notes: list of str, lines about what of the file is not used.
 """
 
 
@@ -44,7 +46,8 @@ def read(path, tokenizer):
         UserError: for a line without a similar word, and if no word has one.
     """
     first = next(iter(files.stream_lines(path, "utf-8")), "")
-    rows = _rows_of_table(path) if "\t" in first else _rows_of_vectors(path)
+    vectors = None if "\t" in first else WordVectors.read(path)
+    rows = _rows_of_vectors(vectors) if vectors else _rows_of_table(path)
     similar, num_left_out = collections.OrderedDict(), 0
     for word, others in rows:
         ids = _ids_of(word, tokenizer)
@@ -58,22 +61,10 @@ def read(path, tokenizer):
             "%s: no word has a similar one of as many pieces: expected lines "
             "word<TAB>similar<TAB>similar..., or word vectors" % path
         )
-    return Table(similar, num_left_out)
-
-
-def notes(table, path):
-    """Lines about what of a file is not used.
-
-    Args:
-        table: `Table`.
-        path: the file.
-    """
-    if not table.num_left_out:
-        return []
-    return [
-        "%s: similar words left out that have another number of pieces than the word: %d"
-        % (path, table.num_left_out)
-    ]
+    notes = list(vectors.notes) if vectors else []
+    if num_left_out:
+        notes.append(_LEFT_OUT % (path, num_left_out))
+    return Table(similar, num_left_out, notes)
 
 
 def _ids_of(word, tokenizer):
@@ -97,9 +88,8 @@ def _rows_of_table(path):
         yield word, others
 
 
-def _rows_of_vectors(path):
-    """Yields (word, [the nearest words of as many characters]) of word vectors."""
-    vectors = WordVectors.read(path)
+def _rows_of_vectors(vectors):
+    """Yields (word, [the nearest words of as many characters]) of `WordVectors`."""
     by_length = collections.defaultdict(list)
     for number, word in enumerate(vectors.words[:MOST_WORDS]):
         by_length[len(word)].append(number)

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import storage
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
@@ -158,7 +158,7 @@ class TeacherFile:
     def _reader_of_header(self, rows):
         """The function that reads a row of a table, as of its header."""
         header = [cell.strip() for cell in rows[0].cells]
-        if all(_is_number(cell) for cell in header):
+        if all(validation.reads_as_number(cell) for cell in header):
             return self._numbers
         columns = {name: number for number, name in enumerate(header)}
         matches = {name: _PROBABILITY.match(name) for name in columns}
@@ -202,7 +202,7 @@ class TeacherFile:
         return None, self._parsed(row, row.cells), "probabilities"
 
     def _parsed(self, row, cells):
-        bad = [cell for cell in cells if not _is_number(cell)]
+        bad = [cell for cell in cells if not validation.reads_as_number(cell)]
         if bad:
             raise self._bad(row.line, repr(bad[0]), "a number")
         return [float(cell) for cell in cells]
@@ -344,11 +344,3 @@ def _as_float(number):
         return float(number)
     except OverflowError:
         return np.inf
-
-
-def _is_number(cell):
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

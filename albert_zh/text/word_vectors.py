@@ -5,11 +5,11 @@ vectors.nearest("手机", 5)  # [(word, cosine)]
 """
 
 import itertools
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 
 MAX_WORDS = 100000  # that are read of a file, the most frequent ones in the usual order
@@ -19,16 +19,22 @@ _TINY = 1e-12
 
 
 class WordVectors:
-    """Words with vectors of length 1."""
+    """Words with vectors of length 1.
 
-    def __init__(self, words: List[str], vectors: Any) -> None:
+    Attributes:
+        words: list of str.
+        notes: lines about what of a file is left out.
+    """
+
+    def __init__(self, words: List[str], vectors: Any, notes: Sequence[str] = ()) -> None:
         """Takes words and their vectors.
 
         Args:
             words: list of str.
             vectors: float array [words, width].
+            notes: as of the attribute.
         """
-        self.words = words
+        self.words, self.notes = words, list(notes)
         self._number = {word: number for number, word in enumerate(words)}
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         self._vectors = (vectors / np.maximum(norms, _TINY)).astype(np.float32)
@@ -48,18 +54,23 @@ class WordVectors:
         first = list(itertools.islice(lines, _LOOKED_AT))
         width, has_header = _width_of(path, first)
         vectors: Dict[str, Any] = {}
+        num_left_out = 0
         for number, line in itertools.chain(first[has_header:], lines):
             if len(vectors) == MAX_WORDS:
                 break
             word, vector = _parsed(path, number, line, width)
-            if len(word.split()) == 1 and _UNREADABLE not in word:
-                vectors.setdefault(word, vector)
+            if len(word.split()) == 1 and _UNREADABLE not in word and word not in vectors:
+                vectors[word] = vector
+            else:
+                num_left_out += 1
         if not vectors:
             raise UserError(
                 "%s: no word vectors: expected lines of a word (UTF-8, without blanks) and its "
                 "numbers%s" % (path, ", %d by its first line" % width if has_header else "")
             )
-        return cls(list(vectors), np.stack(list(vectors.values())))
+        note = "%s: %d word vectors left out: words with blanks, repeated or not in UTF-8"
+        notes = [note % (path, num_left_out)] * bool(num_left_out)
+        return cls(list(vectors), np.stack(list(vectors.values())), notes)
 
     @classmethod
     def train(cls, sentences: Any, seed: int) -> "WordVectors":
@@ -138,15 +149,7 @@ def _width_of(path, lines):
 
 def _num_numbers(cells):
     """How many of the last cells are numbers."""
-    return len(list(itertools.takewhile(_is_number, reversed(cells))))
-
-
-def _is_number(cell):
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return len(list(itertools.takewhile(validation.reads_as_number, reversed(cells))))
 
 
 def _parsed(path, number, line, width):

@@ -116,15 +116,15 @@ def test_nearest_words(tmp_path, first):
 
 
 @pytest.mark.parametrize(
-    "text",
+    "num_left_out, text",
     [
-        "3 3\n苹果\t0\t1\t0\n香蕉\t0\t3\t0.5\t\n梨\t1\t0\t0\n\n",
-        "苹果  0 1 0 \n. . . 1 1 1\nWindows 10 1 1 1\n2019 9 9 9\n香蕉 0 3 0.5\n",
-        "5 3\n\u3000 0 1 0.1\n苹果 0 1 0\n\ufffd\ufffd果 0 1 0\n香蕉 0 3 0.5\n苹果 1 0 0\n",
+        (0, "3 3\n苹果\t0\t1\t0\n香蕉\t0\t3\t0.5\t\n梨\t1\t0\t0\n\n"),
+        (2, "苹果  0 1 0 \n. . . 1 1 1\nWindows 10 1 1 1\n2019 9 9 9\n香蕉 0 3 0.5\n"),
+        (3, "5 3\n\u3000 0 1 0.1\n苹果 0 1 0\n\ufffd\ufffd果 0 1 0\n香蕉 0 3 0.5\n苹果 1 0 0\n"),
     ],
     ids=["tabs", "blanks in words", "unreadable and repeated"],
 )
-def test_vectors_of_other_programs(tmp_path, text):
+def test_vectors_of_other_programs(tmp_path, num_left_out, text):
     """Tabs, blanks at the end or in words, numbers as words, broken bytes, repetitions."""
     content = text.encode("utf-8").replace("\ufffd\ufffd".encode("utf-8"), b"\xe6\x9e")
     (tmp_path / "words.vec").write_bytes(content)
@@ -132,6 +132,8 @@ def test_vectors_of_other_programs(tmp_path, text):
     assert vectors.words[0] == "苹果" and len(set(vectors.words)) == len(vectors.words)
     assert not any(" " in word or "\ufffd" in word for word in vectors.words)
     assert vectors.nearest("苹果", 1)[0][0] == "香蕉"
+    assert len(vectors.notes) == bool(num_left_out)
+    assert all("words.vec: %d word vectors left out" % num_left_out in n for n in vectors.notes)
 
 
 @pytest.mark.parametrize(
