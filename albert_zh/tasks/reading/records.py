@@ -17,8 +17,8 @@ from albert_zh.tasks.reading.window_places import Window
 from albert_zh.tasks.reading.windows import WindowMaker
 
 LONGEST_ANSWER = 60  # characters, of a model that does not note it
-LENGTH_PENALTY, NULL_THRESHOLD = "length_penalty", "null_score_diff_threshold"
-TUNED = (LENGTH_PENALTY, NULL_THRESHOLD)  # what is chosen on dev, in this order
+LENGTH_PENALTY, THRESHOLD = "length_penalty", "null_score_diff_threshold"
+TUNED = (LENGTH_PENALTY, THRESHOLD)  # what is chosen on dev, in this order
 _MASKED = -10000.0
 _KEPT_MAKERS = 4
 _NOWHERE = (0, 0)  # where the original's answer is that no pair is allowed
@@ -215,7 +215,7 @@ def ranker(use: Any, options: Any = None) -> Ranker:
     head = dict(use.notes.get("head", {}), **reading_flags.given_head(options))
     threshold, penalty = (
         use.notes.get(name) if head.get(name) is None else head[name]
-        for name in (NULL_THRESHOLD, LENGTH_PENALTY)
+        for name in (THRESHOLD, LENGTH_PENALTY)
     )
     is_usual = threshold is None and bool(head.get("version_2_with_negative"))
     if is_usual:
@@ -233,7 +233,7 @@ def tuned_names(head: Dict[str, Any]) -> List[str]:
     if head.get("original_features"):
         return []
     missing = [name for name in TUNED if head.get(name) is None]
-    return [n for n in missing if n != NULL_THRESHOLD or may_be_unanswered(head)]
+    return [n for n in missing if n != THRESHOLD or may_be_unanswered(head)]
 
 
 def may_be_unanswered(head: Dict[str, Any]) -> bool:

@@ -49,7 +49,7 @@ class TaskScorer(scorer.Scorer):
     def tuned(self) -> Dict[str, Any]:
         choices = (
             (records.LENGTH_PENALTY, self._answers.tune_length_penalty),
-            (records.NULL_THRESHOLD, self._answers.tune_threshold),
+            (records.THRESHOLD, self._answers.tune_threshold),
         )
         found = {name: choose() for name, choose in choices if name in self._tuned_names}
         return {name: value for name, value in found.items() if value is not None}
