@@ -5,6 +5,7 @@ Chinese text is a few thousand characters over and over.
 """
 
 import itertools
+import string
 import sys
 from typing import Dict, List, Union
 import unicodedata
@@ -28,6 +29,9 @@ _UNUSED = frozenset(("Cn", "Co", "Cs"))  # categories of code points that are no
 # ASCII signs such as "$" and "~" that Unicode calls symbols count as punctuation too.
 ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
+_FULL_WIDTH_SHIFT = 0xFEE0  # from "A" to "Ａ"
+_HALF_WIDTH = {ord(char) + _FULL_WIDTH_SHIFT: char for char in string.ascii_letters + string.digits}
+
 
 def convert_to_unicode(text: Union[str, bytes]) -> str:
     """The text as str; bytes are taken for UTF-8, and what is not UTF-8 in them is left out."""
@@ -36,6 +40,11 @@ def convert_to_unicode(text: Union[str, bytes]) -> str:
     if isinstance(text, bytes):
         return text.decode("utf-8", "ignore")
     raise UserError("text: expected a str, or bytes in UTF-8, found %s" % validation.shown(text))
+
+
+def with_half_width(text: str) -> str:
+    """The text with half-width letters and digits for full-width ones; as long as before."""
+    return text.translate(_HALF_WIDTH)
 
 
 def printable_text(text: Union[str, bytes]) -> str:

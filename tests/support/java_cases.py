@@ -110,7 +110,12 @@ def _labelled(texts, tokenizer):
             draw.choice((3, 4, 9, 16, 128)),
             draw.choice((0, 1, 5, 99)),
         )
-        head = {"form": head_names.CRF if number % 4 else head_names.SOFTMAX, "stride": stride}
+        head = {
+            "form": head_names.CRF if number % 4 else head_names.SOFTMAX,
+            "stride": stride,
+            "half_width": bool(number % 2),
+        }
+        text = _with_some_full_width(draw, text)
         task = task_forms.Task(files={}, columns=(), labels=tuple(tags), head=head)
         use = kind_interface.ModelInUse(task, {}, tokenizer, length)
         example = InputExample("", text, None, None)
@@ -120,12 +125,21 @@ def _labelled(texts, tokenizer):
         outputs = [{"logits": of_row, "transitions": transitions} for of_row in logits]
         (predicted,) = predictions.of_tags([example], [outputs], use)
         yield [
-            *(_hex(text), str(length), str(stride), " ".join(tags)),
+            *(_hex(text), str(length), str(stride), str(head["half_width"]).lower()),
+            " ".join(tags),
             _numbers(transitions) if number % 4 else "-",
             "|".join(" ".join(map(str, row)) for row in rows),
             "|".join(map(_numbers, logits)),
             " ".join(_located_spans(text, predicted)),
         ]
+
+
+def _with_some_full_width(draw, text):
+    """The text with every second printable ASCII character, about, in full width."""
+    return "".join(
+        chr(ord(char) + 0xFEE0) if "!" <= char <= "~" and draw.random() < 0.5 else char
+        for char in text
+    )
 
 
 def _scores(draw, *shape):

@@ -9,10 +9,11 @@ A row is [CLS], a granularity's token if there is one, pieces, [SEP].
 """
 
 import collections
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from albert_zh.tasks.labelling import alignment, tag_schemes
 from albert_zh.tasks.labelling.spans import Span, SpanIndex, filled
+from albert_zh.text import unicode_text
 from albert_zh.text.offsets import offsets
 
 EncodedText = collections.namedtuple(
@@ -39,6 +40,14 @@ Fields:
     in_no_row: int, those that heads of spans do not learn: every window cuts them, or the row has
         as many others as tokens.
 """
+
+
+def text_as_read(head: Mapping[str, Any], text: str) -> str:
+    """The text as the model reads it, of the same length; `head` is `Settings.head`.
+
+    Models of versions before `--half_width` have no such setting and read texts as they are.
+    """
+    return unicode_text.with_half_width(text) if head.get("half_width") else text
 
 
 def encode_text(

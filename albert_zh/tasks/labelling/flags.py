@@ -56,6 +56,13 @@ _TABLE = (
         'a "。".',
     ),
     (
+        "boolean",
+        "half_width",
+        None,
+        "Read full-width letters and digits as half-width ones, which pre-training texts mostly "
+        "have; by default true, with --original_reader false.",
+    ),
+    (
         "integer",
         "stride",
         None,
@@ -118,7 +125,11 @@ GRANULARITY_PARTS = ("granularity_bigrams", "granularity_attention", "granularit
 class LabellingFlags(kind_interface.KindFlags):
     """The flags of the labelling commands."""
 
-    fixed = ("head", "tag_scheme", "stride", "granularities") + READING + GRANULARITY_PARTS
+    fixed = (
+        ("head", "tag_scheme", "half_width", "stride", "granularities")
+        + READING
+        + GRANULARITY_PARTS
+    )
 
     def define(self, options: flags.FlagValues) -> None:
         for kind, name, default, help_text in _TABLE:
@@ -148,6 +159,7 @@ class LabellingFlags(kind_interface.KindFlags):
     def head(self, options: flags.FlagValues) -> Dict[str, Any]:
         names = ("tag_scheme", "stride") + READING
         head = dict({name: options[name].value for name in names}, form=options.head)
+        head["half_width"] = _reads_half_width(options)
         if options.granularities:
             head.update((name, options[name].value) for name in GRANULARITY_PARTS)
             head["granularities"] = list(options.granularities)
@@ -157,6 +169,10 @@ class LabellingFlags(kind_interface.KindFlags):
         if options.head_learning_rate is not None:
             return options.head_learning_rate
         return _RATE_FACTORS.get(options.head, SPAN_RATE_FACTOR)
+
+
+def _reads_half_width(options):
+    return not options.original_reader if options.half_width is None else options.half_width
 
 
 def _check_numbers(options):

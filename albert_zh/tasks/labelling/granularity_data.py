@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Mapping, Optional, Sequence
 
-from albert_zh.tasks.labelling import granularity, granularity_names, heads
+from albert_zh.tasks.labelling import features, granularity, granularity_names, heads
 from albert_zh.text.offsets import offsets
 
 
@@ -31,6 +31,7 @@ def with_tokens(head: Mapping[str, Any], tokenizer: Any, texts: Sequence[str]) -
         tokenizer: `FullTokenizer`.
         texts: those that are trained on.
     """
-    used = {piece for text in texts for piece in offsets(tokenizer, text)[0]}
+    read = (features.text_as_read(head, text) for text in texts)
+    used = {piece for text in read for piece in offsets(tokenizer, text)[0]}
     tokens = granularity.granularity_tokens(tokenizer.vocab, granularity_names.names(head), used)
     return dict(head, **{granularity_names.TOKENS: tokens})

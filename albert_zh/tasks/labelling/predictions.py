@@ -39,7 +39,8 @@ def encoded_text(task: Any, example: Any, tokenizer: Any, max_seq_length: int) -
     token = granularity_names.token(task.head, example)
     stride = task.head.get("stride")
     stride = min(stride, max_seq_length - (3 if token else 2)) if stride else None
-    return features.encode_text(tokenizer, example.text_a, max_seq_length, stride, token)
+    text = features.text_as_read(task.head, example.text_a)
+    return features.encode_text(tokenizer, text, max_seq_length, stride, token)
 
 
 def of_tags(

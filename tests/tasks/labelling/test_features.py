@@ -2,17 +2,22 @@
 
 import random
 import types
+import unicodedata
 
+from absl import flags
 import numpy as np
 import pytest
 
 from albert_zh.tasks.labelling import alignment, features, predictions
+from albert_zh.tasks.labelling import flags as labelling_flags
 from albert_zh.tasks.labelling.decoding import TagDecoder
 from albert_zh.tasks.labelling.spans import Span, words_as_spans
 from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags
 from albert_zh.text import tokenization
 
-ENTRIES = "[PAD] [UNK] [CLS] [SEP] [unused1] 我 在 北 京 上 海 iphone ##x 20 ##08 年 ，".split()
+ENTRIES = (
+    "[PAD] [UNK] [CLS] [SEP] [unused1] 我 在 北 京 上 海 iphone ##x 20 ##20 ##08 年 ，".split()
+)
 BIO = {tag: number for number, tag in enumerate(all_tags(SCHEMES["BIO"], ["LOC", "PER"]))}
 BMES = {"B": 0, "M": 1, "E": 2, "S": 3}
 
@@ -47,6 +52,34 @@ def test_a_granularity_is_the_second_token(tokenizer):
         encoded, words_as_spans(["我", "在", "北京"]), BMES, SCHEMES["BMES"]
     )
     assert rows == [[0, 0, 3, 3, 0, 0], [0, 0, 3, 0, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    "head, pieces",
+    [
+        ({"half_width": True}, "我 iphone ##x ##20 ##08 年"),
+        ({"half_width": False}, "我 [UNK] 年"),
+        ({}, "我 [UNK] 年"),  # of a model of versions before
+    ],
+)
+def test_full_width_letters_and_digits_are_read_as_half_width(tokenizer, head, pieces):
+    task = types.SimpleNamespace(head=head)
+    example = types.SimpleNamespace(text_a="我ＩＰｈｏｎｅｘ２００８年")
+    encoded = predictions.encoded_text(task, example, tokenizer, 16)
+    assert tokens(tokenizer, encoded) == [["[CLS]", *pieces.split(), "[SEP]"]]
+    if head.get("half_width"):  # the entity ends where it does in the text
+        assert encoded.offsets == [(0, 1), (1, 7), (7, 8), (8, 10), (10, 12), (12, 13)]
+    else:
+        assert encoded.offsets == [(0, 1), (1, 12), (12, 13)]
+
+
+def test_signs_of_full_width_stay(tokenizer):
+    text = "（Ａ＋１，％）" + "".join(map(chr, range(0xFF01, 0xFFEF)))
+    read = features.text_as_read({"half_width": True}, text)
+    assert read[:7] == "（A＋1，％）" and len(read) == len(text)
+    changed = [char for char, other in zip(text[7:], read[7:]) if char != other]
+    assert len(changed) == 10 + 26 + 26
+    assert all(unicodedata.normalize("NFKC", a) == b for a, b in zip(text, read) if a != b)
 
 
 def test_pieces_outside_of_words_are_gold_words_as_they_are_learnt(tokenizer):
@@ -140,3 +173,18 @@ def test_nested_spans_of_windows_are_found_once(tokenizer):
         example = types.SimpleNamespace(text_a=text)
         (predicted,) = predictions.of_pairs([example], [outputs], use)
         assert predicted.spans == sorted(spans)
+
+
+@pytest.mark.parametrize(
+    "given, half_width",
+    [({}, True), ({"original_reader": True}, False), ({"half_width": False}, False)]
+    + [({"original_reader": True, "half_width": True}, True)],
+)
+def test_width_is_folded_unless_the_original_program_is_asked_for(given, half_width):
+    options = flags.FlagValues()
+    labelling_flags.LabellingFlags().define(options)
+    flags.DEFINE_boolean("skip_bad_rows", False, "A flag of all kinds.", flag_values=options)
+    options.mark_as_parsed()
+    for name, value in given.items():
+        options[name].value = value
+    assert labelling_flags.LabellingFlags().head(options)["half_width"] is half_width

@@ -35,26 +35,30 @@ public class LabelWindowsTest {
         assertTrue(numTexts > 0);
     }
 
-    /** Cells: text, longest row, stride, tags, transitions or "-", rows, logits, spans. */
+    /** Cells: text, longest row, stride, width, tags, transitions or "-", rows, logits, spans. */
     private static void check(WordPieceTokenizer tokenizer, String[] row) {
         String text = Cases.text(row[0]);
-        List<String> labels = Arrays.asList(row[3].split(" "));
+        List<String> labels = Arrays.asList(row[4].split(" "));
         LabelWindows windows =
                 new LabelWindows(
-                        tokenizer, text, Integer.parseInt(row[1]), Integer.parseInt(row[2]));
+                        tokenizer,
+                        text,
+                        Integer.parseInt(row[1]),
+                        Integer.parseInt(row[2]),
+                        Boolean.parseBoolean(row[3]));
         List<String> rows = new ArrayList<>();
         for (Features made : windows.rows(0)) {
             rows.add(Cases.joined(made.ids()));
             assertEquals(made.ids().length, Arrays.stream(made.mask()).sum());
             assertEquals(0, Arrays.stream(made.segmentIds()).sum());
         }
-        assertEquals(row[5], String.join("|", rows));
+        assertEquals(row[6], String.join("|", rows));
         List<float[][]> logits = new ArrayList<>();
-        for (String ofRow : row[6].split("[|]")) {
+        for (String ofRow : row[7].split("[|]")) {
             logits.add(Cases.matrix(ofRow, labels.size()));
         }
-        String[] expected = row[7].isEmpty() ? new String[0] : row[7].split(" ");
-        List<TextSpan> spans = windows.spans(TagDecoderTest.decoder(labels, row[4]), logits);
+        String[] expected = row[8].isEmpty() ? new String[0] : row[8].split(" ");
+        List<TextSpan> spans = windows.spans(TagDecoderTest.decoder(labels, row[5]), logits);
         assertEquals(row[0], expected.length, spans.size());
         for (int i = 0; i < expected.length; i++) {
             String[] cells = expected[i].split(",", -1);

@@ -42,6 +42,9 @@ final class Characters {
         {0x2F800, 0x2FA1F}
     };
 
+    /** From "A" to the full-width "A". */
+    private static final char FULL_WIDTH_SHIFT = 0xFEE0;
+
     private static final int RADIX = 36;
     private static final int SIGMA = 0x3A3;
     private static final int FINAL_SIGMA = 0x3C2;
@@ -109,6 +112,24 @@ final class Characters {
             lower.appendCodePoint(isFinalSigma ? FINAL_SIGMA : toLowerCase(codePoint));
         }
         return lower.toString();
+    }
+
+    /** A text with half-width letters and digits for full-width ones; as long as before. */
+    static String halfWidth(String text) {
+        StringBuilder half = new StringBuilder(text);
+        for (int i = 0; i < text.length(); i++) {
+            char shifted = (char) (text.charAt(i) - FULL_WIDTH_SHIFT);
+            if (isAsciiLetterOrDigit(shifted)) {
+                half.setCharAt(i, shifted);
+            }
+        }
+        return half.toString();
+    }
+
+    private static boolean isAsciiLetterOrDigit(char unit) {
+        return (unit >= '0' && unit <= '9')
+                || (unit >= 'A' && unit <= 'Z')
+                || (unit >= 'a' && unit <= 'z');
     }
 
     /** A text without whitespace at its ends, as Python's str.strip() leaves it. */

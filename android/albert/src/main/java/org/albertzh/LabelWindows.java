@@ -8,7 +8,7 @@ import java.util.List;
  * A text as rows of a model that labels, and the entities or words that the model finds in it.
  *
  * <pre>{@code
- * LabelWindows windows = new LabelWindows(tokenizer, text, 128, 0);
+ * LabelWindows windows = new LabelWindows(tokenizer, text, 128, 0, true);
  * List<float[][]> logits = new ArrayList<>();
  * for (Features row : windows.rows(0)) {
  *     logits.add(model.outputs(row).get("logits"));
@@ -50,9 +50,16 @@ public final class LabelWindows {
      *     model's positions; of a model of a fixed length that length.
      * @param stride pieces from a window to the next one; 0 for half a window, as where
      *     fine_tuning.json has none.
+     * @param halfWidth half_width of fine_tuning.json, false where it has none: full-width letters
+     *     and digits are read as half-width ones.
      * @throws IllegalArgumentException if a row has no place for a piece, or for a negative stride.
      */
-    public LabelWindows(WordPieceTokenizer tokenizer, String text, int maxLength, int stride) {
+    public LabelWindows(
+            WordPieceTokenizer tokenizer,
+            String text,
+            int maxLength,
+            int stride,
+            boolean halfWidth) {
         int maxPieces = maxLength - NUM_SPECIAL;
         if (maxPieces < 1 || stride < 0) {
             throw new IllegalArgumentException(
@@ -61,13 +68,19 @@ public final class LabelWindows {
         }
         this.tokenizer = tokenizer;
         this.text = text;
-        this.pieces = tokenizer.tokenizeWithOffsets(text);
+        String read = halfWidth ? Characters.halfWidth(text) : text;
+        this.pieces = tokenizer.tokenizeWithOffsets(read);
         int step = stride == 0 ? Math.max(1, maxPieces / 2) : Math.min(stride, maxPieces);
         int lastStart = Math.max(0, pieces.size() - maxPieces);
         for (int start = 0; start < lastStart; start += step) {
             addWindow(start, start + maxPieces);
         }
         addWindow(lastStart, pieces.size());
+    }
+
+    /** Reads full-width letters and digits as they are. */
+    public LabelWindows(WordPieceTokenizer tokenizer, String text, int maxLength, int stride) {
+        this(tokenizer, text, maxLength, stride, false);
     }
 
     /** Adds a window; of the pieces shared with the one before each owns the nearer half. */
