@@ -10,6 +10,7 @@ answers = documents.answer(reader, "小米是谁创立的？", top_k=3)
 
 import collections
 import hashlib
+import math
 import os
 import sys
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
@@ -26,16 +27,19 @@ __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
 OBJECTIVE = "reading_comprehension"
 LONGEST_PARAGRAPH = 1000  # characters; longer ones are searched in pieces
 PARAGRAPHS_READ = 5  # for a question on documents
+WORDING_POWER = 6  # chosen on CMRC 2018: 4 to 12 are alike
 _INDEX_FOLDER, _INDEX = ".ask_index", "lexical.npz"
 _SENTENCE_ENDS = "。！？!?；;"
 
-Answer = collections.namedtuple("Answer", ["text", "begin", "end", "probability"])
+Answer = collections.namedtuple("Answer", ["text", "begin", "end", "probability", "score"])
 Answer.__doc__ = """An answer.
 
 Fields:
     text: the characters from `begin` to `end` of the context; "" for "there is no answer".
     begin, end: half-open range of characters.
     probability: share of its score among the best answers of all windows.
+    score: log probability of its start and of its end in its window, less the length penalty; it
+        can be compared with those of other contexts.
 """
 
 
@@ -47,7 +51,8 @@ class DocumentAnswer(NamedTuple):
         paragraph: text that it is in.
         path: file of the paragraph.
         line: its line in the file, from 1.
-        score: probability times how much of the question's wording the paragraph has.
+        score: exp(the answer's score) times how much of the question's wording the paragraph has,
+            as a share of the most, to the power of `WORDING_POWER`.
     """
 
     answer: Answer
@@ -193,12 +198,14 @@ class Documents:
         """
         scores = self._index.scores(question)
         nearest = np.argsort(-scores, kind="stable")[:num_paragraphs].tolist()
+        most = scores[nearest[0]]
         pairs = [(question, self._paragraphs[at][0]) for at in nearest]
         answers = []
         for at, entries in zip(nearest, reader.answers(pairs, 1)):
             best = next((entry for entry in entries if entry.text), None)
             if best is not None:
-                score = best.probability * float(scores[at])
+                share = float(scores[at] / most) if most else 0.0
+                score = math.exp(best.score) * share**WORDING_POWER
                 paragraph, path, line = self._paragraphs[at]
                 answers.append(DocumentAnswer(best, paragraph, path, line, score))
         return sorted(answers, key=lambda answer: -answer.score)[:top_k]

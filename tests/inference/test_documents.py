@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from albert_zh.commands import ask
@@ -37,8 +38,13 @@ def builds_fixture(monkeypatch):
 class FirstCharacters:
     """In place of a reader: answers with the first characters of a context."""
 
+    def __init__(self, scores=None):
+        """`scores`: {first characters: their score}; -1 for others."""
+        self._scores = scores or {}
+
     def answers(self, pairs, top_k):
-        return [[reader.Answer(context[:2], 0, 2, 0.5)] for _, context in pairs][: len(pairs)]
+        firsts = [context[:2] for _, context in pairs]
+        return [[reader.Answer(text, 0, 2, 0.5, self._scores.get(text, -1.0))] for text in firsts]
 
 
 def best(paths, question):
@@ -59,6 +65,32 @@ def test_the_index_is_kept_until_a_document_changes(paths, builds):
     assert builds == [3, 4, 2]
     folders = os.listdir(os.path.dirname(reader.index_folder(paths)))
     assert len(folders) == 2 and os.listdir(os.path.dirname(paths[0])).count(".ask_index") == 1
+
+
+def test_answers_are_ranked_by_their_score_and_by_the_wording_of_paragraphs(paths):
+    documents = reader.Documents(paths)
+    question = "总部在什么地方，在东边吗？"  # of the second and the third line
+    made, nearest, other = "小米由雷军创立。", "总部在北京。", "上海在东边。"
+
+    def ranked(scores):
+        answers = documents.answer(FirstCharacters(scores), question)
+        return {answer.paragraph: answer.score for answer in answers}
+
+    wording = ranked({"总部": 0.0, "上海": 0.0, "小米": 0.0})
+    assert list(wording) == [nearest, other, made]
+    assert wording[nearest] == 1.0 and wording[made] == 0.0
+    _, of_nearest, of_other = lexical_index.LexicalIndex.build([made, nearest, other]).scores(
+        question
+    )
+    assert wording[other] == pytest.approx((of_other / of_nearest) ** 6)
+    likelier = ranked({"上海": 0.0, "总部": np.log(wording[other] / 2)})
+    assert list(likelier)[0] == other
+    assert likelier[nearest] == pytest.approx(wording[other] / 2)
+
+
+def test_a_question_without_any_wording_of_the_documents_has_answers_of_score_0(paths):
+    answers = reader.Documents(paths).answer(FirstCharacters(), "abc?")
+    assert [answer.score for answer in answers] == [0.0, 0.0, 0.0]
 
 
 def test_a_damaged_index_is_made_again(paths, builds, capsys):

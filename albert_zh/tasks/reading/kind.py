@@ -188,9 +188,13 @@ class ReadingComprehension(task_type.TaskType):
 
 def _decoded(answer, context):
     """The JSON value of an answer; its text is the context's, as `original_windows` changes it."""
-    begin, end = answer.begin, answer.end
-    text = context[begin:end]
-    return {"text": text, "begin": begin, "end": end, "probability": answer.probability}
+    return {
+        "text": context[answer.begin : answer.end],
+        "begin": answer.begin,
+        "end": answer.end,
+        "probability": answer.probability,
+        "score": answer.score,
+    }
 
 
 def _masked(outputs, name, features):

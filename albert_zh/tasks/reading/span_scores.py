@@ -24,7 +24,8 @@ class ScoredAnswer(NamedTuple):
         begin, end: half-open range of characters.
         score: log probability of its start and of its end in its window, added; without the length
             penalty, see `RankedAnswers.with_length_penalty`.
-        probability: share of it among the ranked answers, and "no answer" where that is ranked.
+        probability: share of it among the ranked answers and "no answer"; of `RankedAnswers.top`
+            without a threshold among the answers alone.
         start_logit, end_logit: the two log probabilities.
         start_index, end_index: positions of its first and last piece in its window.
     """
@@ -80,7 +81,7 @@ class RankedAnswers(NamedTuple):
         return self.answers[0].text
 
     def top(self, count: int, null_threshold: Optional[float] = None) -> List[ScoredAnswer]:
-        """The best answers, "no answer" among them where there is a threshold.
+        """The best answers, "no answer" among them, and in their probabilities, with a threshold.
 
         Args:
             count: number of answers at most.
@@ -91,11 +92,17 @@ class RankedAnswers(NamedTuple):
             list of `ScoredAnswer`; "no answer" has the text "" and the empty range (0, 0).
         """
         if null_threshold is None or np.isinf(self.null_score):
-            return self.answers[:count]
+            return self._without_null()[:count]
         null_score = self.null_score - null_threshold
         nothing = ScoredAnswer("", 0, 0, null_score, self.null_probability, 0.0, 0.0, 0, 0)
         better = [answer for answer in self.answers if answer.score >= null_score]
         return (better + [nothing] + self.answers[len(better) :])[:count]
+
+    def _without_null(self) -> List[ScoredAnswer]:
+        """The answers with their shares among one another."""
+        if not (self.answers and self.null_probability):
+            return self.answers
+        return _with_shares(self.answers, _shares([answer.score for answer in self.answers]))
 
 
 def ranked_answers(
@@ -206,13 +213,19 @@ def _answer(context, scored, first, last) -> ScoredAnswer:
 
 def _with_probabilities(answers: List[ScoredAnswer], null_score: float) -> RankedAnswers:
     """Probabilities of the answers and of "no answer": a softmax over their scores."""
-    scores = np.array([answer.score for answer in answers] + [null_score])
     if np.isinf(null_score):
         return RankedAnswers([], null_score, 1.0)
-    odds = np.exp(scores - scores.max())
-    shares = odds / odds.sum()
-    answers = [answer._replace(probability=float(share)) for answer, share in zip(answers, shares)]
-    return RankedAnswers(answers, null_score, float(shares[-1]))
+    shares = _shares([answer.score for answer in answers] + [null_score])
+    return RankedAnswers(_with_shares(answers, shares), null_score, float(shares[-1]))
+
+
+def _shares(scores: Sequence[float]) -> np.ndarray:
+    odds = np.exp(np.array(scores) - max(scores))
+    return odds / odds.sum()
+
+
+def _with_shares(answers, shares):
+    return [answer._replace(probability=float(share)) for answer, share in zip(answers, shares)]
 
 
 def tuned_threshold(

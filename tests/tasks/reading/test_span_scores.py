@@ -112,7 +112,7 @@ def test_no_answer_is_ranked_among_the_answers():
     ranked = ranked_answers(
         CONTEXT, windows, random_logits(windows, 3), random_logits(windows, 4), 9
     )
-    assert ranked.top(3) == ranked.answers[:3]
+    assert [answer.text for answer in ranked.top(3)] == [a.text for a in ranked.answers[:3]]
     second = ranked.answers[1]
     between = ranked.null_score - (ranked.answers[0].score + second.score) / 2
     top = ranked.top(3, between)
@@ -120,6 +120,19 @@ def test_no_answer_is_ranked_among_the_answers():
     assert (top[1].begin, top[1].end, top[1].probability) == (0, 0, ranked.null_probability)
     for threshold in (ranked.null_odds - 0.1, ranked.null_odds + 0.1):
         assert ranked.top(1, threshold)[0].text == ranked.text(threshold)
+
+
+def test_probabilities_leave_out_no_answer_where_it_is_not_ranked():
+    windows = windows_of(9, 9)
+    starts, ends = random_logits(windows, 3), random_logits(windows, 4)
+    for logits in starts + ends:
+        logits[0] = 20.0  # [CLS]: "no answer" is nearly certain
+    ranked = ranked_answers(CONTEXT, windows, starts, ends, 9)
+    scores = np.array([answer.score for answer in ranked.answers])
+    expected = np.exp(scores) / np.exp(scores).sum()
+    shares = [answer.probability for answer in ranked.top(len(scores))]
+    assert shares == pytest.approx(expected.tolist()) and sum(shares) == pytest.approx(1.0)
+    assert sum(answer.probability for answer in ranked.top(2, 0.0)[1:]) < 1e-6
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 3.0])

@@ -120,14 +120,16 @@ public final class AnswerDecoder {
         return ranked;
     }
 
-    /** The answers, "there is none" among them where there is a threshold; softmax over all. */
+    /** The answers, and "there is none" where there is a threshold, with a softmax over these. */
     private List<Answer> withProbabilities(List<Answer> answers, double nullScore) {
         List<Answer> ranked = new ArrayList<>();
         if (Double.isInfinite(nullScore)) {
             return ranked;
         }
-        double top = answers.isEmpty() ? nullScore : Math.max(nullScore, answers.get(0).score());
-        double sum = Math.exp(nullScore - top);
+        boolean ranksNull = nullThreshold != null;
+        double top = ranksNull ? nullScore : Double.NEGATIVE_INFINITY;
+        top = answers.isEmpty() ? top : Math.max(top, answers.get(0).score());
+        double sum = ranksNull ? Math.exp(nullScore - top) : 0;
         for (Answer answer : answers) {
             sum += Math.exp(answer.score() - top);
         }
@@ -136,7 +138,7 @@ public final class AnswerDecoder {
             ranked.add(
                     new Answer(answer.text(), answer.begin(), answer.end(), answer.score(), share));
         }
-        if (nullThreshold != null) {
+        if (ranksNull) {
             double share = Math.exp(nullScore - top) / sum;
             insert(ranked, new Answer("", 0, 0, nullScore - nullThreshold, share));
         }

@@ -1,0 +1,93 @@
+"""How well a model answers questions on many paragraphs, as ask.py --documents does.
+
+    python benchmarks/document_answers.py --model_dir=reading_output/best --questions_file=dev.json
+
+The contexts of a labelled file become documents of a paragraph a line; its questions are asked on
+all of them. Beside that stand the same model with the right paragraph given, with the paragraph
+alone that has most of the question's wording, and, without a model, that paragraph's sentence that
+shares the most character bigrams with the question. Questions without an answer are left out.
+"""
+
+import os
+import random
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from absl import flags
+
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.inference import lexical_index, reader
+from albert_zh.tasks.reading import answer_scores, lexical_baseline, question_files
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags."""
+    flags.DEFINE_string("model_dir", None, "Folder of a fine-tuned reader.")
+    flags.DEFINE_string("questions_file", None, "Labelled questions, of any layout.")
+    flags.DEFINE_integer("num_questions", 800, "Drawn with seed 1; 0 for all.")
+
+
+def drawn_questions():
+    """(the questions that are asked, all contexts as lines without breaks)."""
+    questions = question_files.read_questions(FLAGS.questions_file).questions
+    lines = list(dict.fromkeys(_line(question.context) for question in questions))
+    asked = [question for question in questions if question.answers]
+    if not asked:
+        raise UserError("%s: no question has an answer" % FLAGS.questions_file)
+    if 0 < FLAGS.num_questions < len(asked):
+        asked = random.Random(1).sample(asked, FLAGS.num_questions)
+    return asked, lines
+
+
+def _line(context):
+    return " ".join(context.split())
+
+
+def ways_to_answer(model, lines, folder):
+    """{name: function from a question to its answer}."""
+    path = os.path.join(folder, "paragraphs.txt")
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.writelines(line + "\n" for line in lines)
+    documents = reader.Documents([path])
+    index = lexical_index.LexicalIndex.build(lines)
+
+    def of_paragraphs(count):
+        def answer(question):
+            found = documents.answer(model, question.text, 1, count)
+            return found[0].answer.text if found else ""
+
+        return answer
+
+    def sentence(question):
+        nearest = lines[int(index.scores(question.text).argmax())]
+        return lexical_baseline.best_sentence(question.text, nearest)
+
+    return {
+        "nearest paragraph, its nearest sentence (no model)": sentence,
+        "nearest paragraph": of_paragraphs(1),
+        "%d paragraphs (ask.py)" % reader.PARAGRAPHS_READ: of_paragraphs(reader.PARAGRAPHS_READ),
+        "the right paragraph": lambda q: model.answer(q.text, _line(q.context), 1)[0].text,
+    }
+
+
+def main():
+    for name in ("model_dir", "questions_file"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is needed" % name)
+    questions, lines = drawn_questions()
+    print("%d questions, %d paragraphs\n" % (len(questions), len(lines)))
+    print("| read | F1 | exact match |\n|---|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder, reader.Reader(FLAGS.model_dir) as model:
+        for name, answer in ways_to_answer(model, lines, folder).items():
+            predictions = {question.id: answer(question) for question in questions}
+            scores = answer_scores.score_predictions(questions, predictions)
+            print("| %s | %.1f | %.1f |" % (name, scores.f1, scores.exact_match), flush=True)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main)
