@@ -64,6 +64,7 @@ class LabellingScorer(scorer.Scorer):
         self._granularities = []  # of the texts; None without
         self._analysis = error_analysis.ErrorAnalysis(num_errors)
         self._counts = []  # `features.LabelCounts` of each text
+        self._rows = set()  # (file's granularity, guid) of each text
 
     @property
     def is_segmentation(self) -> bool:
@@ -92,6 +93,7 @@ class LabellingScorer(scorer.Scorer):
         self._gold.append(set(gold))
         self._predicted.append(set(predicted.spans))
         self._granularities.append(getattr(example, "granularity", None))
+        self._rows.add(_row(example))
         self._add_tags(example, predicted)
         if self.is_segmentation:
             sides = (gold, predicted.spans)
@@ -209,6 +211,7 @@ class LabellingScorer(scorer.Scorer):
         return measured
 
     def _training_words(self):
+        """Words of the training file, but for rows of it that are the texts that are scored."""
         if self._options is None or not self._options.data_dir:
             return None
         try:
@@ -220,6 +223,7 @@ class LabellingScorer(scorer.Scorer):
         return {
             example.text_a[span.start : span.end]
             for example in train.examples
+            if _row(example) not in self._rows
             for span in example.label or ()
         }
 
@@ -248,3 +252,7 @@ class LabellingScorer(scorer.Scorer):
         path = os.path.join(folder, CONFUSION_PICTURE)
         picture = confusion_picture.draw(counts, types, path, "%s: rows are true types" % title)
         return [picture] if picture else []
+
+
+def _row(example):
+    return getattr(example, "granularity", None), example.guid

@@ -1,5 +1,6 @@
 """Sequence labelling as a kind of task: trained, resumed, predicted, exported, used."""
 
+import itertools
 import json
 import os
 import random
@@ -447,16 +448,24 @@ def segmented_line(generator):
 
 @pytest.mark.newest
 def test_segmentation(settings, tmp_path):
-    for name, count in (("train", 200), ("dev", 40), ("test", 20)):
+    """Dev is set aside; each training row ends in a word that no other row has."""
+    own_words = ["".join(letters) for letters in itertools.product(PEOPLE, repeat=4)]
+    for name, count in (("train", 240), ("test", 20)):
         generator = random.Random(name)
         lines = [segmented_line(generator) for _ in range(count)]
+        if name == "train":
+            lines = ["%s  %s\n" % (line.strip(), word) for line, word in zip(lines, own_words)]
         (tmp_path / (name + ".txt")).write_text("".join(lines), encoding="utf-8")
     given = dict(settings, data_dir=str(tmp_path), output_dir=str(tmp_path / "out"))
     given.update(task_name="cws", train_step=40, save_checkpoints_steps=40)
     assert finetuning.run(**given)["test"]["f1"] > 0.9
     with open(str(tmp_path / "out" / "report.json"), encoding="utf-8") as handle:
-        words = json.load(handle)["test"]["segmentation"]
+        report = json.load(handle)
+    words = report["test"]["segmentation"]
     assert words["f1"] > 0.9 and words["oov_rate"] == 0 and words["iv_recall"] == words["recall"]
+    dev = report["dev"]  # the words of its rows' ends are in no row that was trained on
+    of_words = dev["classes"][0]
+    assert dev["segmentation"]["oov_rate"] == dev["rows"] / of_words["support"]
     with open(str(tmp_path / "out" / "predictions.txt"), encoding="utf-8") as handle:
         predicted = handle.read().splitlines()
     gold = (tmp_path / "test.txt").read_text(encoding="utf-8").splitlines()
