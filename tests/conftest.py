@@ -11,6 +11,9 @@ SHARED = os.path.join(ROOT, "..", "shared")
 sys.path.insert(0, ROOT)
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# PyTorch's threads wait for one another by spinning: beside another worker a layer of a small model
+# takes a hundred times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 IS_OLD_PYTHON = sys.version_info < (3, 8)  # that of TensorFlow 1.15
 

@@ -7,6 +7,7 @@ The files have the names and keys of the older releases (2.x), which the later o
 projection is a module Dense; vectors are cut by `truncate_dim`, before they are normalized.
 """
 
+import contextlib
 import os
 
 import numpy as np
@@ -125,6 +126,20 @@ def _write(folder, name, content):
     output_files.write_json(path, content)
 
 
+@contextlib.contextmanager
+def _one_thread(torch):
+    """PyTorch with one thread: for a single row several only wait for one another.
+
+    They do so by spinning, which takes a hundred times as long where the cores are busy.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
 def _runner(folder, model):
     """A function of a row {name: array [1, F]} -> outputs, as `Examples.check` takes it.
 
@@ -142,7 +157,7 @@ def _runner(folder, model):
 
     def run(row):
         names = ("input_ids", "attention_mask", "token_type_ids")
-        with torch.no_grad():
+        with torch.no_grad(), _one_thread(torch):
             tensors = {n: torch.from_numpy(a).long() for n, a in zip(names, row.values())}
             tokens = loaded(**tensors).last_hidden_state[0].numpy()  # [F, H]
         vector = pooled[model.sentence_notes.pooling](tokens)
