@@ -1,6 +1,6 @@
 """How well a model answers questions on many paragraphs, as ask.py --documents does.
 
-    python benchmarks/document_answers.py --model_dir=reading_output/best --questions_file=dev.json
+    python benchmarks/document_answers.py --model_dir=reading_output/best --dev_file=dev.json
 
 The contexts of a labelled file become documents of a paragraph a line; its questions are asked on
 all of them. Beside that stand the same model with the right paragraph given, with the paragraph
@@ -27,17 +27,17 @@ FLAGS = flags.FLAGS
 def define_flags():
     """Defines the flags."""
     flags.DEFINE_string("model_dir", None, "Folder of a fine-tuned reader.")
-    flags.DEFINE_string("questions_file", None, "Labelled questions, of any layout.")
+    flags.DEFINE_string("dev_file", None, "Labelled questions, of any layout.")
     flags.DEFINE_integer("num_questions", 800, "Drawn with seed 1; 0 for all.")
 
 
 def drawn_questions():
     """(the questions that are asked, all contexts as lines without breaks)."""
-    questions = question_files.read_questions(FLAGS.questions_file).questions
+    questions = question_files.read_questions(FLAGS.dev_file).questions
     lines = list(dict.fromkeys(_line(question.context) for question in questions))
     asked = [question for question in questions if question.answers]
     if not asked:
-        raise UserError("%s: no question has an answer" % FLAGS.questions_file)
+        raise UserError("%s: no question has an answer" % FLAGS.dev_file)
     if 0 < FLAGS.num_questions < len(asked):
         asked = random.Random(1).sample(asked, FLAGS.num_questions)
     return asked, lines
@@ -75,7 +75,7 @@ def ways_to_answer(model, lines, folder):
 
 
 def main():
-    for name in ("model_dir", "questions_file"):
+    for name in ("model_dir", "dev_file"):
         if not FLAGS[name].value:
             raise UserError("--%s is needed" % name)
     questions, lines = drawn_questions()

@@ -80,8 +80,8 @@ WRITERS = {
 READERS_ALONE = set(
     "android/make_character_data ask classify cmrc2018_evaluate drcd_evaluate fill_mask "
     "generate inspect_tfrecord label serve similarity test_changes "
-    "benchmarks/distillation_speed benchmarks/generation_speed benchmarks/labelling_baseline "
-    "benchmarks/overlap_baseline benchmarks/questions_baseline "
+    "benchmarks/distillation_speed benchmarks/document_answers benchmarks/generation_speed "
+    "benchmarks/labelling_baseline benchmarks/overlap_baseline benchmarks/questions_baseline "
     "benchmarks/start_up benchmarks/topics_baseline".split()
 )
 
