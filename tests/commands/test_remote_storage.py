@@ -137,7 +137,7 @@ class FirstCharacters(contextlib.nullcontext):
     """In place of a reader: answers with the first characters of a context."""
 
     def answer(self, question, context, top_k):
-        return [reader.Answer(context[:2], 0, 2, 0.5)]
+        return [reader.Answer(context[:2], 0, 2, 0.5, -1.0)]
 
     def answers(self, pairs, top_k):
         return [self.answer(question, context, top_k) for question, context in pairs]
