@@ -57,11 +57,16 @@ class LabelledData(task_type.TaskType):
         settings = super().settings(options, trained)
         if "head" not in trained:
             return settings
-        form = trained["head"].get("form")
-        if options["head"].present and options.head != form:
-            raise UserError(
-                "the model was trained with --head=%s, the flags ask for %s" % (form, options.head)
-            )
+        of_model = {
+            "head": trained["head"].get("form"),
+            "half_width": trained["head"].get("half_width", False),
+        }
+        for name, value in of_model.items():
+            if options[name].present and options[name].value != value:
+                raise UserError(
+                    "the model was trained with --%s=%s, the flags ask for %s"
+                    % (name, value, options[name].value)
+                )
         names = labelling_flags.READING + ("granularity",)
         given = {name: options[name].value for name in names if options[name].present}
         head = dict(trained["head"], **given)

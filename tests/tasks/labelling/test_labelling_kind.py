@@ -154,6 +154,19 @@ def test_a_file_alone_is_predicted_record_by_record(finished, tmp_path):
     assert predicted == [["甲，", "", ""], ["京津沪", "京津沪/loc@0-3", "京津沪/loc@0-3"]]
 
 
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"head": "softmax"}, "trained with --head=crf, the flags ask for softmax"),
+        ({"half_width": False}, "trained with --half_width=True, the flags ask for False"),
+    ],
+)
+def test_settings_of_a_trained_model_cannot_be_changed(finished, tmp_path, given, message):
+    used = dict(finished[0], do_train=False, init_checkpoint=best_of(finished), **given)
+    with pytest.raises(UserError, match=message):
+        finetuning.run(**dict(used, output_dir=str(tmp_path)))
+
+
 @pytest.mark.slow
 def test_flags_of_training_take_effect(settings, tmp_path):
     """Two steps with R-Drop, FGM, layer-wise decay, NEZHA's reader, bad rows and an export."""
