@@ -20,7 +20,7 @@ import numpy as np
 from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
-from albert_zh.distillation import soft_targets, teacher_weights, teachers, unlabelled
+from albert_zh.distillation import mixtures, soft_targets, teachers, unlabelled
 from albert_zh.inference.predictor import Predictor
 from albert_zh.tasks import kind_interface, registry, task_forms
 from albert_zh.tasks import settings as task_settings
@@ -38,6 +38,9 @@ def define_flags():
         "labels", None, "Of a classification whose teachers are files alone: the labels, in order."
     )
     flags.DEFINE_list("teacher_weights", None, "Their shares in the average; equal if left out.")
+    flags.DEFINE_list(
+        "teacher_temperatures", None, "What each one's logits are divided by; 1 if left out."
+    )
     flags.DEFINE_list("input_file", None, "Files (or patterns) of texts, as a test file has them.")
     flags.DEFINE_string("output_file", None, "The file to write.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
@@ -51,9 +54,7 @@ def run():
     for name in ("teachers", "input_file", "output_file"):
         if not FLAGS[name].value:
             raise UserError("--%s is missing" % name)
-    weights = teacher_weights.checked_weights(FLAGS.teacher_weights, len(FLAGS.teachers))
-    if weights is None:
-        raise UserError("--teacher_weights=auto needs labelled rows: give numbers")
+    weights, temperatures = _given_numbers()
     folder = FLAGS.teacher_cache or os.path.join(
         os.path.dirname(FLAGS.output_file), "teacher_targets"
     )
@@ -63,11 +64,23 @@ def run():
     read = _read_texts(student, opened)
     for teacher in opened:
         teacher.prepare(read.examples)
-    lines = _lines(student, opened, weights, read.examples)
+    mixture = mixtures.Mixture(opened, weights, temperatures)
+    lines = _lines(student, mixture, read.examples)
     with output_files.atomic_write(FLAGS.output_file) as stream:
         stream.writelines(line + "\n" for line in lines)
     counts = len(read.examples), len(opened)
     print(printable("%d targets of %d teachers: %s" % (*counts, FLAGS.output_file)))
+
+
+def _given_numbers():
+    """(weights, temperatures) of the teachers, as the flags have them."""
+    num_teachers = len(FLAGS.teachers)
+    weights = mixtures.checked_weights(FLAGS.teacher_weights, num_teachers)
+    temperatures = mixtures.checked_temperatures(FLAGS.teacher_temperatures or ["1"], num_teachers)
+    for name, numbers in (("teacher_weights", weights), ("teacher_temperatures", temperatures)):
+        if numbers is None:
+            raise UserError("--%s=auto needs labelled rows: give numbers" % name)
+    return weights, temperatures
 
 
 def _student(folder):
@@ -112,7 +125,7 @@ def _read_texts(student, opened):
     return read
 
 
-def _lines(student, opened, weights, examples):
+def _lines(student, mixture, examples):
     """Yields the lines of the file."""
     task, distillation = student.use.task, student.kind.distillation
     if distillation.takes_tables:
@@ -120,7 +133,7 @@ def _lines(student, opened, weights, examples):
         has_classes = student.kind.rules.has_classes
         yield "\t".join(["text_a", "text_b"] + (names if has_classes else ["prediction"]))
     for example in progress_bar("targets", len(examples), "row", iterable=examples, leave=False):
-        rows = soft_targets.averaged_rows(student, opened, weights, example, student.settings)
+        rows = soft_targets.averaged_rows(student, mixture, example, student.settings)
         if not distillation.takes_tables:
             content = {"text_a": example.text_a, "text_b": example.text_b}
             content["rows"] = [{n: np.round(a, 6).tolist() for n, a in row.items()} for row in rows]

@@ -41,7 +41,8 @@ FIRST_PHASE_FOLDER = "intermediate"  # in the output folder, with --both_phases
 AUGMENTED = "train_aug"  # files that data_augmentation.py writes beside train.*
 _OF_SECOND_PHASE = (
     "rdrop_alpha fgm_epsilon freeze_encoder seeds search gradient_accumulation_steps teachers "
-    "teacher_weights unlabelled_file distill_weight temperature distill_loss teacher_cache"
+    "teacher_weights teacher_temperatures teacher_average unlabelled_file teacher_cache "
+    "distill_weight temperature distill_loss"
 ).split()
 # {--compatible: {flag: value in the second phase where it is not given}}
 _USUAL = {"distill_weight": 1.0, "temperature": 1.0}

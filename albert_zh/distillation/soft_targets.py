@@ -1,18 +1,19 @@
 """The targets of a student's rows: those of its teachers, averaged, as columns of its records.
 
-soft = SoftTargets(student, teachers, weights)
+soft = SoftTargets(student, mixture)
 soft.add_to(example, records)  # as `feature_files.feature_file` calls it
 """
 
+import functools
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.distillation import teacher_weights
+from albert_zh.distillation import mixtures
 from albert_zh.tasks import distillation as distilling
 from albert_zh.tasks import kind_interface
 
-_FEATURE_MODULES_VERSION = 2  # of how targets become columns
+_FEATURE_MODULES_VERSION = 3  # of how targets become columns
 _LABELLED = kind_interface.Column("float")
 
 
@@ -22,50 +23,52 @@ class SoftTargets:
     Attributes:
         columns: {name: `kind_interface.Column`}.
         fingerprint: {name: JSON value} of what they depend on beside the rows.
-        weights: of the teachers, adding up to 1.
+        mixture: the teachers, with weights and temperatures.
     """
 
-    def __init__(self, student: Any, teachers: Sequence[Any], weights: Sequence[float]) -> None:
+    def __init__(self, student: Any, mixture: mixtures.Mixture) -> None:
         """Initializes the targets.
 
         Args:
             student: `teachers.Student`.
-            teachers: that have been prepared with the rows.
-            weights: of the teachers.
+            mixture: of teachers that have been prepared with the rows.
         """
-        self._student, self._teachers, self.weights = student, teachers, list(weights)
+        self._student, self.mixture = student, mixture
         self._distillation = student.kind.distillation
         self.columns = dict(self._distillation.columns(student.use.task))
         self.columns[distilling.LABELLED] = _LABELLED
         settings = student.settings
         self.fingerprint = {
             "version": _FEATURE_MODULES_VERSION,
-            "teachers": [teacher.about for teacher in teachers],
-            "weights": self.weights,
+            "teachers": [teacher.about for teacher in mixture.teachers],
+            "weights": list(mixture.weights),
+            "temperatures": list(mixture.temperatures),
+            "average": settings.teacher_average,
             "temperature": settings.temperature,
             "loss": settings.distill_loss,
         }
 
     def add_to(self, example: Any, records: List[Dict[str, Any]]) -> None:
         """Adds the columns to the records of an example."""
-        rows = averaged_rows(
-            self._student, self._teachers, self.weights, example, self._student.settings
-        )
+        rows = averaged_rows(self._student, self.mixture, example, self._student.settings)
         for record, columns in zip(records, rows):
             record.update((name, np.asarray(c, np.float32)) for name, c in columns.items())
             record[distilling.LABELLED] = float(example.label is not None)
 
 
 def averaged_rows(
-    student: Any, teachers: Sequence[Any], weights: Sequence[float], example: Any, settings: Any
+    student: Any, mixture: mixtures.Mixture, example: Any, settings: Any
 ) -> List[Dict[str, np.ndarray]]:
     """The averaged columns of each of an example's rows; arguments as of `SoftTargets`."""
     distillation = student.kind.distillation
     of_teachers = [
-        distillation.of_records(student.use, example, teacher.target(example))
-        for teacher in teachers
+        [
+            distillation.tempered(columns, temperature)
+            for columns in distillation.of_records(student.use, example, teacher.target(example))
+        ]
+        for teacher, temperature in zip(mixture.teachers, mixture.temperatures)
     ]
-    return [distillation.average(rows, weights, settings) for rows in zip(*of_teachers)]
+    return [distillation.average(rows, mixture.weights, settings) for rows in zip(*of_teachers)]
 
 
 class TeacherScores:
@@ -88,18 +91,18 @@ class TeacherScores:
             for example in self._examples
         ]
 
-    def of(self, teachers: Sequence[Any], weights: Sequence[float]) -> Tuple[float, Optional[Any]]:
+    def of(self, mixture: mixtures.Mixture) -> Tuple[float, Optional[Any]]:
         """(score, what `Scorer.constant` says) of teachers' average, by the kind's usual metric."""
-        scorer = self.scorer_of(teachers, weights)
+        scorer = self.scorer_of(mixture)
         metric = self._student.kind.usual_metrics[0]
         return scorer.values([metric])[metric], scorer.constant(metric)
 
-    def scorer_of(self, teachers: Sequence[Any], weights: Sequence[float]) -> Any:
+    def scorer_of(self, mixture: mixtures.Mixture) -> Any:
         """The kind's scorer with the outputs of teachers' average for the rows."""
         kind, use = self._student.kind, self._student.use
         scorer = kind.scorer(use, self._plain, self._options)
         for example, records in zip(self._examples, self._records):
-            rows = averaged_rows(self._student, teachers, weights, example, self._plain)
+            rows = averaged_rows(self._student, mixture, example, self._plain)
             outputs = [
                 kind.distillation.outputs_of(columns, record, use.task)
                 for columns, record in zip(rows, records)
@@ -113,25 +116,38 @@ class TeacherScores:
 
         Their order says something of the teacher's scale, which a correlation does not.
         """
-        columns = [
-            averaged_rows(self._student, [teacher], [1.0], example, self._plain)[0]
-            for example in self._examples
-        ]
         task, distillation = self._student.use.task, self._student.kind.distillation
-        values = np.array([distillation.outputs_of(row, {}, task)["logits"][0] for row in columns])
+        outputs = [distillation.outputs_of(row, {}, task) for row, _ in self._rows_of(teacher)]
+        values = np.array([of_row["logits"][0] for of_row in outputs])
         gold = np.array([records[0]["label_ids"] for records in self._records], np.float64)
         return float(np.square(values - gold).mean()), float(gold.var())
 
-    def fitted_weights(self, teachers: Sequence[Any]) -> List[float]:
+    def fitted_temperature(self, teacher: Any) -> float:
+        """The temperature at which a teacher makes the gold labels most probable."""
+        rows = self._rows_of(teacher)
+        return mixtures.fitted_temperature(functools.partial(self._likelihoods, rows))
+
+    def fitted_weights(self, teachers: Sequence[Any], temperatures: Sequence[float]) -> List[float]:
         """Weights by which the average makes the gold labels most probable."""
-        likelihoods = []
-        for teacher in teachers:
-            of_teacher = []
-            for example, records in zip(self._examples, self._records):
-                rows = averaged_rows(self._student, [teacher], [1.0], example, self._plain)
-                of_teacher += [
-                    np.ravel(self._student.kind.distillation.likelihoods(columns, record))
-                    for columns, record in zip(rows, records)
-                ]
-            likelihoods.append(np.concatenate(of_teacher))
-        return teacher_weights.fitted_weights(np.stack(likelihoods, axis=1))
+        likelihoods = [
+            self._likelihoods(self._rows_of(teacher), temperature)
+            for teacher, temperature in zip(teachers, temperatures)
+        ]
+        return mixtures.fitted_weights(np.stack(likelihoods, axis=1))
+
+    def _rows_of(self, teacher):
+        """[(columns, record)] of a teacher's rows."""
+        pairs: List[Tuple[Dict[str, np.ndarray], Any]] = []
+        for example, records in zip(self._examples, self._records):
+            rows = averaged_rows(self._student, mixtures.single(teacher), example, self._plain)
+            pairs += zip(rows, records)
+        return pairs
+
+    def _likelihoods(self, rows, temperature):
+        """What the columns of `_rows_of` give to the gold labels at a temperature, float [n]."""
+        distillation = self._student.kind.distillation
+        of_rows = [
+            np.ravel(distillation.likelihoods(distillation.tempered(columns, temperature), record))
+            for columns, record in rows
+        ]
+        return np.concatenate(of_rows)

@@ -310,6 +310,7 @@ class Setup:
             distill_weight=options.distill_weight,
             temperature=options.temperature,
             distill_loss=options.distill_loss,
+            teacher_average=options.teacher_average,
         )
         self.teaching = self._parts.make_teaching(self, self._trained)
         self._trained = self._trained._replace(examples=self.teaching.examples)

@@ -2,7 +2,7 @@
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.distillation import soft_targets, teacher_weights, unlabelled
+from albert_zh.distillation import mixtures, soft_targets, unlabelled
 from albert_zh.distillation.teachers import Student, open_teacher
 
 _SHOWN_LABELS = 12
@@ -42,8 +42,7 @@ class Teaching:
         if not self._labelled["dev"]:
             say("note: no labelled dev rows: teachers are not scored on dev")
         of_teachers = [self._prepare(teacher) for teacher in self._teachers]
-        weights = self._weights(of_teachers)
-        self.soft = soft_targets.SoftTargets(self._student, self._teachers, weights)
+        self.soft = soft_targets.SoftTargets(self._student, self._mixture(of_teachers))
         self.fingerprint = dict(
             self.soft.fingerprint,
             unlabelled=others.sha256 if others else None,
@@ -100,7 +99,7 @@ class Teaching:
     def _checked_score(self, teacher, split):
         """What is shown of its score; raises `UserError` where nothing can be learnt of it."""
         metric = self._setup.kind.usual_metrics[0]
-        score, constant = self._scores_on(split).of([teacher], [1.0])
+        score, constant = self._scores_on(split).of(mixtures.single(teacher))
         least, what = constant or (0.0, "nothing")
         if score < least or not score > 0:
             raise UserError(
@@ -141,30 +140,57 @@ class Teaching:
                 *(teacher.name, split, error, of_mean),
             )
 
-    def _weights(self, of_teachers):
-        """The teachers' weights; shows them, and the scores."""
-        weights = teacher_weights.checked_weights(
-            self._options.teacher_weights, len(self._teachers)
-        )
-        if weights is None:
-            unscored = [t.name for t in self._teachers if self._split_of([t]) != "dev"]
-            if unscored:
-                raise UserError(
-                    "--teacher_weights=auto: %s has no rows of dev to fit it on: give numbers"
-                    % unscored[0]
-                )
-            weights = self._scores_on("dev").fitted_weights(self._teachers)
-        for number, (teacher, shown, weight) in enumerate(
-            zip(self._teachers, of_teachers, weights), start=1
+    def _mixture(self, of_teachers):
+        """The teachers with weights and temperatures; shows them, and the scores."""
+        temperatures = self._temperatures()
+        mixture = mixtures.Mixture(self._teachers, self._weights(temperatures), temperatures)
+        for number, (shown, teacher, weight, temperature) in enumerate(
+            zip(of_teachers, *mixture), start=1
         ):
             made = "%d targets computed, " % teacher.num_computed if teacher.num_computed else ""
-            say("teacher %d: %s, %sweight %.3f: %s", number, shown, made, weight, teacher.name)
+            say(
+                "teacher %d: %s, %sweight %.3f, temperature %.3g: %s",
+                *(number, shown, made, weight, temperature, teacher.name),
+            )
         split = self._split_of(self._teachers)
         if split:
-            averaged = self._scores_on(split).of(self._teachers, weights)[0]
+            averaged = self._scores_on(split).of(mixture)[0]
             metric = self._setup.kind.usual_metrics[0]
             say("teachers, averaged: %s %s %.4f", split, metric, averaged)
-        return weights
+        return mixture
+
+    def _temperatures(self):
+        """The teachers' temperatures: those of the flag, or fitted on dev."""
+        given = self._options.teacher_temperatures
+        temperatures = mixtures.checked_temperatures(given, len(self._teachers))
+        if temperatures is not None:
+            return temperatures
+        can_be_fitted = (
+            self._setup.kind.distillation.logit_columns
+            and self._split_of(self._teachers) == "dev"
+            and len(self._teachers) > 1
+        )
+        if given:
+            self._require_dev("teacher_temperatures")
+        elif not can_be_fitted:
+            return [1.0] * len(self._teachers)
+        return [self._scores_on("dev").fitted_temperature(teacher) for teacher in self._teachers]
+
+    def _weights(self, temperatures):
+        """The teachers' shares: those of the flag, or fitted on dev."""
+        weights = mixtures.checked_weights(self._options.teacher_weights, len(self._teachers))
+        if weights is not None:
+            return weights
+        self._require_dev("teacher_weights")
+        return self._scores_on("dev").fitted_weights(self._teachers, temperatures)
+
+    def _require_dev(self, name):
+        """Raises `UserError` where a teacher has no dev rows that a flag is fitted to."""
+        unscored = [t.name for t in self._teachers if self._split_of([t]) != "dev"]
+        if unscored:
+            raise UserError(
+                "--%s=auto: %s has no rows of dev to fit it on: give numbers" % (name, unscored[0])
+            )
 
     def likeness(self, scorer):
         """{name: figure} of how alike a student's and the teachers' answers on dev are.
@@ -174,7 +200,7 @@ class Teaching:
         """
         if self._split_of(self._teachers) != "dev" or len(scorer) != len(self._labelled["dev"]):
             return {}
-        averaged = self._scores_on("dev").scorer_of(self._teachers, self.soft.weights)
+        averaged = self._scores_on("dev").scorer_of(self.soft.mixture)
         metric = self._setup.kind.usual_metrics[0]
         figures = self._setup.kind.distillation.likeness(scorer, averaged)
         return dict({"teacher_" + metric: averaged.values([metric])[metric]}, **figures)

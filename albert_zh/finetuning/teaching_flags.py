@@ -6,8 +6,9 @@ from absl import flags as absl_flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.distillation import teacher_weights
-from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE
+from albert_zh.distillation import mixtures
+from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE, SQUARED
+from albert_zh.tasks.distillation import LOGITS, PROBABILITIES, TEACHER_AVERAGES
 from albert_zh.training import flag_checks
 
 TARGETS_FOLDER = "teacher_targets"
@@ -26,6 +27,20 @@ _TABLE = (
         "teacher_weights",
         None,
         "Shares of the teachers in their average, or auto: fitted on dev; equal if left out.",
+    ),
+    (
+        "list",
+        "teacher_temperatures",
+        None,
+        "What each teacher's logits are divided by first, or auto: fitted on dev, the default of "
+        "several teachers that all have rows of it; 1 leaves them as they are.",
+    ),
+    (
+        "enum",
+        "teacher_average",
+        PROBABILITIES,
+        "What of several teachers is averaged: probabilities at --temperature, or logits, as with "
+        "--distill_loss=mse.",
     ),
     (
         "list",
@@ -62,7 +77,9 @@ _TABLE = (
     ),
 )
 _LISTS = tuple(name for kind, name, _, _ in _TABLE if kind == "list")
-_NEED_TEACHERS = ("teacher_weights", "unlabelled_file", "teacher_cache")
+_CHOICES = {"distill_loss": DISTILL_LOSSES, "teacher_average": TEACHER_AVERAGES}
+_NEED_TEACHERS = ("teacher_weights", "teacher_temperatures", "unlabelled_file", "teacher_cache")
+_NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature")
 
 
 def define_flags(options):
@@ -72,7 +89,7 @@ def define_flags(options):
         options: `absl.flags.FlagValues`.
     """
     for kind, name, default, help_text in _TABLE:
-        choices = [DISTILL_LOSSES] if kind == "enum" else []
+        choices = [_CHOICES[name]] if kind == "enum" else []
         define = getattr(absl_flags, "DEFINE_" + kind)
         define(name, default, *choices, help_text, flag_values=options)
 
@@ -87,7 +104,7 @@ def check_flags(options, kind):
     _check_lists(options)
     if not options.teachers:
         given = [name for name in _NEED_TEACHERS if options[name].value]
-        given += [n for n in ("distill_weight", "temperature") if options[n].present]
+        given += [name for name in _NEED_TEACHERS_IF_GIVEN if options[name].present]
         if given:
             raise UserError("--%s is for --teachers, which is not given: add it" % given[0])
         return
@@ -105,15 +122,33 @@ def check_flags(options, kind):
             "--distill_loss=%s: a task of the kind %s has %s"
             % (options.distill_loss, kind.name, ", ".join(kind.distillation.loss_names))
         )
+    is_contradictory = options.distill_loss == SQUARED and options.teacher_average != LOGITS
+    if options["teacher_average"].present and is_contradictory:
+        raise UserError(
+            "--teacher_average=probabilities: --distill_loss=mse learns averages of logits: leave "
+            "one of them out"
+        )
+    _check_teachers(options)
+
+
+def _check_teachers(options):
+    """Raises `UserError` for teachers that the run would replace, and numbers that do not fit."""
     best = storage.joined(storage.normalized(options.output_dir), "best")
     for path in options.teachers:
         if storage.normalized(path) in (best, os.path.dirname(best)):
             raise UserError(
                 "--teachers=%s: the student would replace it: name another --output_dir" % path
             )
-    weights = teacher_weights.checked_weights(options.teacher_weights, len(options.teachers))
-    if weights is None and not options.do_eval:
-        raise UserError("--teacher_weights=auto is fitted on dev: add --do_eval=true")
+    num_teachers = len(options.teachers)
+    fitted = {
+        "teacher_weights": mixtures.checked_weights(options.teacher_weights, num_teachers),
+        "teacher_temperatures": mixtures.checked_temperatures(
+            options.teacher_temperatures, num_teachers
+        ),
+    }
+    for name, values in fitted.items():
+        if values is None and options[name].value and not options.do_eval:
+            raise UserError("--%s=auto is fitted on dev: add --do_eval=true" % name)
 
 
 def _check_lists(options):

@@ -16,6 +16,8 @@ from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE, SQUA
 
 LEAST_PROBABILITY = 1e-7  # what smaller ones are taken for where their logarithm is needed
 _TINY = 1e-30
+PROBABILITIES, LOGITS = "probabilities", "logits"
+TEACHER_AVERAGES = (PROBABILITIES, LOGITS)  # what of several teachers is averaged
 LABELLED = "is_labelled"  # the column that is 0 for rows without labels
 Rows = Sequence[Dict[str, np.ndarray]]
 Columns = Dict[str, np.ndarray]
@@ -26,12 +28,14 @@ class Distillation:
 
     Attributes:
         teacher_outputs: names of the outputs that a teacher's `Predictor` has to give.
+        logit_columns: names of the columns that have logits, which a temperature divides.
         takes_tables: whether a file of probabilities of each class can be a teacher.
         loss_names: those of `distillation_losses.DISTILL_LOSSES` that it has.
         learns_values: whether a target is a value on the scale of the labels.
     """
 
     teacher_outputs: Tuple[str, ...] = ()
+    logit_columns: Tuple[str, ...] = ()
     loss_names: Tuple[str, ...] = DISTILL_LOSSES
     takes_tables = False
     learns_values = False
@@ -79,6 +83,13 @@ class Distillation:
             for each row that `TaskType.features` makes {name of a column: array}.
         """
         raise NotImplementedError
+
+    def tempered(self, columns: Columns, temperature: float) -> Columns:
+        """A teacher's columns with its logits divided by its temperature."""
+        return {
+            name: column / temperature if name in self.logit_columns else column
+            for name, column in columns.items()
+        }
 
     def average(
         self, teachers: Sequence[Columns], weights: Sequence[float], settings: Any
@@ -164,7 +175,7 @@ def average_logits(
 ) -> np.ndarray:
     """Logits whose softmax at the temperature is the average of those of the teachers.
 
-    With the squared loss it is the average of the centred logits.
+    With the squared loss, or where logits are to be averaged, it is the mean of the centred ones.
 
     Args:
         logits: list of float [..., C].
@@ -174,7 +185,7 @@ def average_logits(
     Returns:
         float64 [..., C].
     """
-    if settings.distill_loss == SQUARED:
+    if averages_logits(settings):
         return _weighted([rows - rows.mean(axis=-1, keepdims=True) for rows in logits], weights)
     if len(logits) == 1:
         return log_softmax(logits[0])
@@ -183,11 +194,16 @@ def average_logits(
     return settings.temperature * np.log(averaged)
 
 
+def averages_logits(settings: Any) -> bool:
+    """Whether logits are averaged rather than probabilities."""
+    return settings.distill_loss == SQUARED or settings.teacher_average == LOGITS
+
+
 def average_label_logits(
     logits: Sequence[np.ndarray], weights: Sequence[float], settings: Any
 ) -> np.ndarray:
     """The same of labels, each with a probability; float [..., C]."""
-    if settings.distill_loss == SQUARED or len(logits) == 1:
+    if averages_logits(settings) or len(logits) == 1:
         return _weighted(logits, weights)
     softened = [sigmoid(rows / settings.temperature) for rows in logits]
     return settings.temperature * logits_of_labels(_weighted(softened, weights))

@@ -7,6 +7,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import fine_tuning_notes
 from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.model.optimization import WEIGHT_DECAY_RATE
+from albert_zh.tasks.distillation import PROBABILITIES
 
 # Fields that flags of the same name set for every kind of task.
 COMMON_SETTINGS = (
@@ -20,7 +21,7 @@ Settings = collections.namedtuple(
     "objective pooling class_weights label_smoothing focal_gamma rdrop_alpha fgm_epsilon "
     "layer_decay freeze_encoder loss_scale optimizer multi_label_loss classifier_rate_factor "
     "initial_bias head weight_decay distill_weight temperature distill_loss "
-    "scope_rate_factors",
+    "teacher_average scope_rate_factors",
     defaults=(
         "single_label",
         "cls",
@@ -41,6 +42,7 @@ Settings = collections.namedtuple(
         0.0,
         1.0,
         DIVERGENCE,
+        PROBABILITIES,
         {},
     ),
 )
@@ -69,6 +71,7 @@ Fields:
     distill_weight: share of the loss against teachers' targets; 0 without teachers.
     temperature: by which their logits and the student's are divided.
     distill_loss: one of `DISTILL_LOSSES`.
+    teacher_average: one of `distillation.TEACHER_AVERAGES`.
     scope_rate_factors: {variable scope: factor of the learning rate of what is in it}.
 """
 

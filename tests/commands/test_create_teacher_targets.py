@@ -49,6 +49,17 @@ def test_files_alone_are_averaged(files):
     np.testing.assert_allclose(numbers, expected, atol=1e-6)
 
 
+def test_teachers_are_averaged_at_their_temperatures(files):
+    rows = targets_of(files, "svm.tsv,llm.jsonl", teacher_temperatures="2,1")[1:]
+    numbers = np.array([row[2:] for row in rows], float)
+    softened = np.sqrt(np.array(list(OF_SVM.values())))
+    softened /= softened.sum(axis=1, keepdims=True)
+    expected = 0.5 * softened + 0.5 * np.array([[0, 0, 1], [1, 0, 0]])
+    np.testing.assert_allclose(numbers, expected, atol=1e-6)
+    with pytest.raises(UserError, match="--teacher_temperatures=auto needs labelled rows"):
+        targets_of(files, "svm.tsv,llm.jsonl", teacher_temperatures="auto")
+
+
 def test_pairs_are_those_of_the_files(files):
     row = {"text_a": "今天", "text_b": "明天", "probabilities": {"c": 0.5, "a": 0.3, "b": 0.2}}
     (files / "pairs.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")

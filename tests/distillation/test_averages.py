@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.distillation import teacher_weights
+from albert_zh.distillation import mixtures
 from albert_zh.tasks import distillation
 from albert_zh.tasks.settings import Settings
 
@@ -60,15 +60,62 @@ def test_fitted_weights_are_the_best_of_a_grid():
     likelihoods = np.stack([draws.beta(4, 2, 400), draws.beta(2, 2, 400)], axis=1)
     grid = np.linspace(0, 1, 1001)
     logs = [np.log(likelihoods @ [share, 1 - share]).mean() for share in grid]
-    weights = teacher_weights.fitted_weights(likelihoods)
+    weights = mixtures.fitted_weights(likelihoods)
     assert weights[0] == pytest.approx(grid[int(np.argmax(logs))], abs=2e-3)
     assert sum(weights) == pytest.approx(1)
 
 
 def test_weights_of_the_flag():
-    assert teacher_weights.checked_weights(None, 2) == [0.5, 0.5]
-    assert teacher_weights.checked_weights(["3", "1"], 2) == [0.75, 0.25]
-    assert teacher_weights.checked_weights(["auto"], 2) is None
+    assert mixtures.checked_weights(None, 2) == [0.5, 0.5]
+    assert mixtures.checked_weights(["3", "1"], 2) == [0.75, 0.25]
+    assert mixtures.checked_weights(["auto"], 2) is None
     for given in (["1"], ["1", "x"], ["1", "-1"], ["0", "0"], ["auto", "1"], ["nan", "1"]):
         with pytest.raises(UserError, match="--teacher_weights=.*expected 2 numbers"):
-            teacher_weights.checked_weights(given, 2)
+            mixtures.checked_weights(given, 2)
+
+
+def test_logits_are_averaged_where_the_flag_says_so():
+    golden = np.load(os.path.join(GOLDEN, "distillation_losses.npz"))
+    teachers = [golden["teacher_logits"], golden["teacher2_logits"] + 5]
+    settings = Settings(temperature=2.0, teacher_average="logits")
+    averaged = distillation.average_logits(teachers, [0.75, 0.25], settings)
+    expected = golden["two_teachers_weighted_logits_.75_.25"]
+    np.testing.assert_allclose(
+        distillation.log_softmax(averaged), distillation.log_softmax(expected), rtol=1e-5
+    )
+    labels = distillation.average_label_logits(teachers, [0.75, 0.25], settings)
+    np.testing.assert_allclose(labels, expected + 1.25, rtol=1e-5)
+
+
+def test_the_fitted_temperature_is_that_by_which_logits_were_sharpened():
+    draws = np.random.RandomState(5)
+    logits = 2 * draws.randn(20000, 4)
+    shares = np.exp(distillation.log_softmax(logits))
+    gold = (shares.cumsum(axis=1) > draws.rand(20000, 1)).argmax(axis=1)  # drawn by the logits
+
+    def likelihoods(temperature):
+        rows = distillation.log_softmax(3.0 * logits / temperature)
+        return np.exp(rows[np.arange(len(gold)), gold])
+
+    assert mixtures.fitted_temperature(likelihoods) == pytest.approx(3.0, rel=0.03)
+
+
+def test_the_fitted_temperature_has_bounds():
+    perfect = np.array([[9.0, 0.0]])
+
+    def likelihoods(temperature):
+        return np.exp(distillation.log_softmax(perfect / temperature)[:, 0])
+
+    assert mixtures.fitted_temperature(likelihoods) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_temperatures_of_the_flag():
+    assert mixtures.checked_temperatures(None, 2) is None
+    assert mixtures.checked_temperatures(["auto"], 2) is None
+    assert mixtures.checked_temperatures(["1"], 2) == [1.0, 1.0]
+    assert mixtures.checked_temperatures(["2", "0.5"], 2) == [2.0, 0.5]
+    for given in (["1", "2", "3"], ["x"], ["0"], ["-1", "1"], ["inf"], ["auto", "1"]):
+        with pytest.raises(UserError, match="--teacher_temperatures=.*expected 1 or 2 numbers"):
+            mixtures.checked_temperatures(given, 2)
+    with pytest.raises(UserError, match="--teacher_temperatures=0: expected 1 number of more"):
+        mixtures.checked_temperatures(["0"], 1)

@@ -69,7 +69,7 @@ def test_numbers_without_texts_are_scored_on_train(lesson, capsys):
     path = lesson.numbers("0" + LABELS[1:8] + "11")  # one of ten is wrong
     lesson.teach(path, lesson.texts())
     shown = capsys.readouterr().out.splitlines()
-    assert "teacher 1: train accuracy 0.9000, weight 0.500: %s" % path in shown
+    assert "teacher 1: train accuracy 0.9000, weight 0.500, temperature 1: %s" % path in shown
     assert any(line.startswith("teacher 2: dev accuracy 1.0000") for line in shown)
     assert any(line.startswith("teachers, averaged: train accuracy") for line in shown)
 
@@ -111,6 +111,38 @@ def test_weights_are_not_fitted_to_training_rows(lesson):
         lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_weights="auto")
 
 
+def test_temperatures_are_fitted_to_dev_where_several_teachers_have_it(lesson):
+    wrong = "1" + LABELS[1:4]  # of 4 dev rows 3 are right: the best probability is 3/4
+    rows = [
+        {"text_a": r.text_a, "text_b": r.text_b, "probabilities": SURE[label]}
+        for split, labels in (("train", LABELS), ("dev", wrong))
+        for r, label in zip(lesson.setup.splits[split].examples, labels)
+    ]
+    path = lesson.space.write("unsure.jsonl", "\n".join(map(json.dumps, rows)))
+    mixture = lesson.teach(path, lesson.texts()).soft.mixture
+    odds = SURE["0"][0] / SURE["0"][1]
+    assert mixture.temperatures[0] == pytest.approx(np.log(odds) / np.log(3), rel=1e-3)
+    assert mixture.temperatures[1] == pytest.approx(0.5, rel=1e-3)  # right on all: the bound
+    assert lesson.teach(path).soft.mixture.temperatures == [1.0]
+    fitted = lesson.teach(path, teacher_temperatures="auto").soft.mixture.temperatures
+    assert fitted == pytest.approx(mixture.temperatures[:1])
+    given = lesson.teach(path, path, teacher_temperatures="2,3").soft
+    assert given.mixture.temperatures == [2.0, 3.0]
+    record = {}
+    given.add_to(lesson.setup.splits["dev"].examples[1], [record])
+    logits = np.log(SURE[LABELS[1]])
+    softened = [np.exp(logits / t) / np.exp(logits / t).sum() for t in (2, 3)]
+    found = np.exp(record["teacher_logits"])
+    np.testing.assert_allclose(found / found.sum(), np.mean(softened, axis=0), rtol=1e-5)
+
+
+def test_temperatures_are_not_fitted_to_training_rows(lesson):
+    mixture = lesson.teach(lesson.numbers(LABELS), lesson.texts()).soft.mixture
+    assert mixture.temperatures == [1.0, 1.0]
+    with pytest.raises(UserError, match="--teacher_temperatures=auto: .*numbers.tsv has no rows"):
+        lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_temperatures="auto")
+
+
 def test_few_of_many_training_rows_are_scored(lesson, capsys, monkeypatch):
     monkeypatch.setattr("albert_zh.finetuning.teaching._MOST_TRAIN_ROWS", 4)
     other = {"0": "1", "1": "0"}
@@ -137,7 +169,7 @@ def test_values_on_another_scale_are_reported(lesson, capsys):
 
 def test_how_alike_student_and_teachers_are(lesson):
     """On dev, whose labels are 0 1 1 0, the teacher's probabilities are those of SURE."""
-    teaching = lesson.teach(lesson.texts(), lesson.texts())
+    teaching = lesson.teach(lesson.texts(), lesson.texts(), teacher_temperatures="1")
     setup = lesson.setup
     scorer = setup.kind.scorer(setup.in_use({}), setup.settings, setup.options)
     for example, probability in zip(setup.splits["dev"].examples, (0.9123, 0.0877, 0.5001, 0.6)):

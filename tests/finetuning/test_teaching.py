@@ -148,7 +148,16 @@ def test_labels_in_another_order_are_mapped(school, capsys):
         ({"temperature": 0}, "--temperature"),
         ({"distill_weight": 0}, "--distill_weight=0.0: expected more than 0"),
         ({"teacher_weights": "1"}, "--teacher_weights=1: expected 2 numbers"),
-        ({"teacher_weights": "auto", "do_eval": False}, "fitted on dev"),
+        ({"teacher_weights": "auto", "do_eval": False}, "--teacher_weights=auto is fitted on dev"),
+        ({"teacher_temperatures": "0"}, "--teacher_temperatures=0: expected 1 or 2 numbers"),
+        (
+            {"teacher_temperatures": "auto", "do_eval": False},
+            "--teacher_temperatures=auto is fitted on dev",
+        ),
+        (
+            {"teacher_average": "probabilities", "distill_loss": "mse"},
+            "--teacher_average=probabilities: --distill_loss=mse learns averages of logits",
+        ),
         ({"teachers": None}, "--teacher_cache is for --teachers|--unlabelled_file is for"),
         ({"do_train": False}, "nothing is trained"),
     ],
@@ -165,7 +174,9 @@ def test_bad_teachers_are_one_line_before_the_first_step(school, changes, messag
     assert not checkpoint_files.checkpoints_of_training(os.path.join(school.folder, "bad"))
 
 
-@pytest.mark.parametrize("name", ["teachers", "teacher_weights", "unlabelled_file"])
+@pytest.mark.parametrize(
+    "name", ["teachers", "teacher_weights", "teacher_temperatures", "unlabelled_file"]
+)
 @pytest.mark.parametrize("given", ["", "a,,b"])
 def test_empty_values_are_refused(name, given):
     options = absl_flags.FlagValues()
@@ -223,4 +234,4 @@ def test_a_file_and_a_model_teach_together(school, capsys):
     run_here(school.student("mixed", **settings, rdrop_alpha=1, class_weights="balanced"))
     shown = capsys.readouterr().out
     assert "fewer than 4 digits" in shown
-    assert "teacher 1: dev accuracy 1.0000, weight 0.250" in shown
+    assert "teacher 1: dev accuracy 1.0000, weight 0.250, temperature 0.5" in shown

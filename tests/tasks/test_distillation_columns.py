@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.distillation import mixtures
 from albert_zh.distillation.soft_targets import SoftTargets
 from albert_zh.distillation.teachers import Student
 from albert_zh.tasks import distillation, feature_records, input_pipeline, kind_interface, registry
@@ -54,7 +55,7 @@ def student_of(folder, kind_name, labels, head, columns):
 
 def batch_of(student, examples, folder):
     """(records of the examples, a batch of all of them as the graph has it)."""
-    soft = SoftTargets(student, [Teacher(student)], [1.0])
+    soft = SoftTargets(student, mixtures.single(Teacher(student)))
     use, records = student.use, []
     for example in examples:
         rows, _ = student.kind.features(use.task, example, use.tokenizer, use.max_seq_length)

@@ -4,7 +4,7 @@ A target is a logit for each class: the logarithm of its probability, as exporte
 have probabilities only.
 """
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -21,6 +21,7 @@ class ClassDistillation(distillation.Distillation):
     """Targets of rows of which each has one of several classes."""
 
     teacher_outputs = ("probabilities",)
+    logit_columns: Tuple[str, ...] = (_COLUMN,)
     takes_tables = True
 
     def target(self, use: Any, example: Any, rows: Any, order: Sequence[int]) -> np.ndarray:
@@ -113,6 +114,7 @@ class ValueDistillation(ClassDistillation):
     """
 
     learns_values = True
+    logit_columns = ()
 
     def logits(self, probabilities: np.ndarray) -> np.ndarray:
         return np.asarray(probabilities, np.float64)

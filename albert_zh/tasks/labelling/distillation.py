@@ -35,6 +35,7 @@ class TagDistillation(distillation.Distillation):
     """Targets of heads that give each piece a tag."""
 
     teacher_outputs = ("logits", "transitions")
+    logit_columns = (_LOGITS,)
     loss_names = (DIVERGENCE,)
 
     def open_unlabelled(

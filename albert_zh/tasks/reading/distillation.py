@@ -33,6 +33,7 @@ class SpanDistillation(distillation.Distillation):
     """Targets of starts and ends of answers."""
 
     teacher_outputs = _OUTPUTS
+    logit_columns = _COLUMNS
     loss_names = (DIVERGENCE,)
 
     def target(self, use: Any, example: Any, rows: Any, order: Sequence[int]) -> np.ndarray:

@@ -1,0 +1,139 @@
+"""Teachers' shares in their average and their temperatures: of flags, or fitted to labels."""
+
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+
+AUTO = "auto"
+_STEPS_OF_EM = 500
+_TINY = 1e-30
+# Sharper than this a fit is of too few rows: a teacher that is right on all of them has no best
+# temperature, and none of what it knows of improbable classes would be left.
+_LEAST_TEMPERATURE, _GREATEST_TEMPERATURE = 0.5, 10.0
+_STEPS_OF_SEARCH = 20  # each leaves 0.618 of the interval: the last is 2e-4 wide
+
+
+class Mixture(NamedTuple):
+    """Teachers whose outputs are averaged.
+
+    Attributes:
+        teachers: see `teachers.open_teacher`.
+        weights: their shares, adding up to 1.
+        temperatures: by which each one's logits are divided before anything else is done to them.
+    """
+
+    teachers: Sequence[Any]
+    weights: Sequence[float]
+    temperatures: Sequence[float]
+
+
+def single(teacher: Any, temperature: float = 1.0) -> Mixture:
+    """A teacher alone."""
+    return Mixture([teacher], [1.0], [temperature])
+
+
+def checked_weights(given: Optional[Sequence[str]], num_teachers: int) -> Optional[List[float]]:
+    """Weights of teachers as a flag has them, adding up to 1.
+
+    Args:
+        given: list of numbers as text, or of `AUTO` alone; None: equal ones.
+        num_teachers: int.
+
+    Returns:
+        list of float; None where they are to be fitted.
+
+    Raises:
+        UserError: for what are no weights.
+    """
+    if not given:
+        return [1.0 / num_teachers] * num_teachers
+    if list(given) == [AUTO]:
+        return None
+    expected = "%d numbers of 0 or more, or %s" % (num_teachers, AUTO)
+    try:
+        weights = [float(weight) for weight in given]
+    except ValueError:
+        weights = []
+    is_sensible = len(weights) == num_teachers and all(0 <= w < np.inf for w in weights)
+    if not is_sensible or not sum(weights):
+        raise UserError("--teacher_weights=%s: expected %s" % (",".join(given), expected))
+    return [weight / sum(weights) for weight in weights]
+
+
+def checked_temperatures(
+    given: Optional[Sequence[str]], num_teachers: int
+) -> Optional[List[float]]:
+    """Temperatures of teachers as a flag has them.
+
+    Args:
+        given: list of numbers as text, one for all teachers or one for each, or of `AUTO` alone;
+            None: `AUTO`.
+        num_teachers: int.
+
+    Returns:
+        list of float; None where they are to be fitted.
+
+    Raises:
+        UserError: for what are no temperatures.
+    """
+    if not given or list(given) == [AUTO]:
+        return None
+    try:
+        temperatures = [float(temperature) for temperature in given]
+    except ValueError:
+        temperatures = []
+    is_sensible = len(temperatures) in (1, num_teachers) and all(
+        0 < temperature < np.inf for temperature in temperatures
+    )
+    if not is_sensible:
+        raise UserError(
+            "--teacher_temperatures=%s: expected %s of more than 0, or %s"
+            % (
+                ",".join(given),
+                "1 number" if num_teachers == 1 else "1 or %d numbers" % num_teachers,
+                AUTO,
+            )
+        )
+    return temperatures * num_teachers if len(temperatures) == 1 else temperatures
+
+
+def fitted_temperature(likelihoods: Callable[[float], np.ndarray]) -> float:
+    """The temperature that makes the gold labels most probable (Guo et al. 2017).
+
+    The mean of the logarithms is concave in the temperature's inverse: it has one maximum, which
+    golden sections find.
+
+    Args:
+        likelihoods: of a temperature, what the teacher gives to each gold label: float [n].
+    """
+
+    def goodness(log_temperature):
+        return np.log(np.maximum(likelihoods(np.exp(log_temperature)), _TINY)).mean()
+
+    low, high = np.log([_LEAST_TEMPERATURE, _GREATEST_TEMPERATURE])
+    ratio = (np.sqrt(5.0) - 1.0) / 2.0
+    for _ in range(_STEPS_OF_SEARCH):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if goodness(left) >= goodness(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2.0))
+
+
+def fitted_weights(likelihoods: np.ndarray) -> List[float]:
+    """Weights of a mixture that make the gold labels most probable, by EM (a convex problem).
+
+    Args:
+        likelihoods: float [n, T], what each of T teachers gives to each gold label.
+
+    Returns:
+        list of T floats that add up to 1.
+    """
+    weights = np.full(likelihoods.shape[1], 1.0 / likelihoods.shape[1])
+    for _ in range(_STEPS_OF_EM):
+        joint = likelihoods * weights
+        weights = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
+    return weights.tolist()
