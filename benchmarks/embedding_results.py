@@ -42,6 +42,7 @@ Fields:
     epochs: passes over the training data.
     is_search: whether texts of the test set are searched for, instead of pairs scored.
 """
+_SEARCH = ("--pooling=first_last_mean", "--fgm_epsilon=0.5")  # flags of searches
 QUERIES, SEARCHED_LINES, PARTNERS = 300, 3000, 3
 _SCORED = 0.2  # per point of STS-B's scores, 0 to 5
 
@@ -243,6 +244,7 @@ def arguments_of(experiment):
         "--precision=" + FLAGS.precision,
         "--num_threads=%d" % FLAGS.num_threads,
         "--save_checkpoints_steps=1000000",  # the last one alone
+        *(_SEARCH if experiment.is_search else ()),
     ]
 
 

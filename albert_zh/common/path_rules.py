@@ -43,7 +43,7 @@ _FLAGS = {
     "unlabelled_file user_dict vectors_corpus vocab_file whitening_file",
     DATA: "data_dir dictionaries glue_dir pregenerated_data",
     MODEL: "embedding_dir encoder_dir generator_dir init_checkpoint input_checkpoint "
-    "mining_classifier_dir mining_model_dir model_dir pretrained_bert_model "
+    "mining_classifier_dir mining_model_dir model_dir model_dirs pretrained_bert_model "
     "pytorch_model_path scoring_classifier_dir student_model teacher_model tf_checkpoint_path",
     OUTPUT: "cache_dir cached_dir chart out out_file output output_dir output_file output_graph "
     "stats teacher_cache write",

@@ -48,6 +48,7 @@ TEXT += "--max_seq_length=16 --max_predictions_per_seq=3 --segmenter=none"
 # By command: its words where no bucket is named, and what flags need beside or without.
 WORDS = {
     "ask": "--model_dir={model} --question=吃 --context={texts}",
+    "average_models": "--model_dirs={embedding},{other_embedding} --output_dir={root}/mean",
     "build_vocab": "--corpus={texts} --output={root}/new.txt --min_count=1",
     "classify": "--model_dir={model} --input_file={texts}",
     "cmrc2018_evaluate": "{root}/reading_comprehension/dev.json {root}/answers.json",
@@ -153,7 +154,8 @@ def places(tmp_path_factory):
     pairs = {"columns": ["text_a", "text_b", "label"], "task": "lcqmc"}
     small_models.write_model(folder / "used", settings={"columns": ["text_a", "label"]})
     small_models.write_model(folder / "pair_model", settings=pairs)
-    small_models.write_embedding_model(folder / "embedding")
+    for name in ("embedding", "other_embedding"):
+        small_models.write_embedding_model(folder / name)
     small_models.write_generator(folder / "generator")
     labels = {"columns": ["text_a", "label"], "objective": "sequence_labelling"}
     labels["head"] = {"form": "softmax"}
@@ -172,6 +174,7 @@ def places(tmp_path_factory):
         "model": str(folder / "used"),
         "pair_model": str(folder / "pair_model"),
         "embedding": str(folder / "embedding"),
+        "other_embedding": str(folder / "other_embedding"),
         "generator": str(folder / "generator"),
         "labeller": str(folder / "labeller"),
         "starter": os.path.join(ROOT, "albert_starter_zh"),

@@ -28,6 +28,7 @@ NO_PATHS = set(
 ) | {"more_train"}  # files with weights behind them
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {
+    "average_models": "output_dir",
     "build_vocab": "output",
     "convert_albert_pytorch_checkpoint_to_tf": "tf_dump_path",
     "convert_albert_tf_checkpoint_to_pytorch": "pytorch_dump_path",
@@ -148,6 +149,7 @@ SERVED = {
     "inspect_checkpoint": "output_dir bert_config_file config_file",
     "inspect_tfrecord": "vocab_file",
     "ask": "context documents model_dir",
+    "average_models": "model_dirs output_dir",
     "build_vocab": "corpus forced_chars_file output report vocab_file",
     "classify": "input_file model_dir",
     "extend_positions": "model_dir output_dir",

@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import (
     ask,
+    average_models,
     build_vocab,
     classify,
     cmrc2018_evaluate,
@@ -227,6 +228,23 @@ def test_models_and_corpus_in_a_bucket_are_served(places, monkeypatch):
         )
     local, remote = answers[:3], answers[3:]
     assert local == remote and "怎么办理银行卡" in json.dumps(local[2], ensure_ascii=False)
+
+
+def test_the_mean_of_models(places):
+    """Of the same weights twice it is these."""
+    for place in places:
+        folders = [place + "/embedding", place + "/embedding_again"]
+        if place == places[0]:
+            small_models.write_embedding_model(folders[1])
+        else:
+            transfer.upload_folder(places[0] + "/embedding_again", folders[1])
+        arguments = ["--model_dirs=%s,%s" % tuple(folders), "--output_dir=%s/mean" % place]
+        small_models.run_command(average_models, arguments)
+        before, after = (
+            checkpoint_values.read_weights(_prefix(folder))
+            for folder in (folders[0], place + "/mean")
+        )
+        assert_same_weights(before, after)
 
 
 def test_positions_that_continue_a_table(places):

@@ -1,0 +1,133 @@
+"""Makes one model of several runs: the mean of their weights.
+
+    python run_sentence_embedding.py ... --seeds=1,2,3 --output_dir=vectors
+    python average_models.py --output_dir=vectors/averaged \
+        --model_dirs=vectors/seed_1/best,vectors/seed_2/best,vectors/seed_3/best
+
+Runs from the same start that differ by seed, order of rows or rate: their mean is often better than
+each of them and costs what one costs. Heads that begin with random weights (classifiers, labellers)
+cannot be averaged over seeds; such models are refused. The folder's settings are those of the first
+model, without thresholds that were fitted on dev for it.
+"""
+
+import os
+
+from absl import flags
+
+from albert_zh.common.errors import (  # first: it quietens TensorFlow
+    UserError,
+    printable,
+    run_command,
+)
+
+# isort: split
+
+from albert_zh.common import files, output_files, path_rules, storage
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_values,
+    fine_tuning_notes,
+    model_writer,
+    weight_averages,
+    whole_folders,
+)
+
+__all__ = ["define_flags", "main", "run"]
+
+FLAGS = flags.FLAGS
+_COPIED = ("*.json", "*.tsv", "vocab*.txt", "*.model")
+# What fine_tuning.json says of one run alone: its figures, and what was fitted to its outputs.
+_OF_ONE_RUN = ("dev", "thresholds", "length_penalty", "null_score_diff_threshold")
+_NOTES = fine_tuning_notes.FINE_TUNING_FILE
+_OF_THE_TASK = "objective pooling columns do_lower_case compares_sentences label_separator".split()
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_list("model_dirs", None, "Model folders, such as OUTPUT_DIR/seed_1/best.")
+    flags.DEFINE_string("output_dir", None, "Folder to write the model to.")
+    path_rules.serve_remote_everywhere(FLAGS)
+
+
+def run() -> None:
+    """Writes the model."""
+    for name in ("model_dirs", "output_dir"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
+    prefixes = {path: checkpoint_files.find_checkpoint(path) for path in FLAGS.model_dirs}
+    _check_several(list(prefixes.values()))
+    contents = {path: _contents_of(path, prefix) for path, prefix in prefixes.items()}
+    _check_same_task(contents)
+    for prefix in prefixes.values():
+        checkpoint_values.check_readable(prefix)
+    weights = weight_averages.averaged(
+        {path: checkpoint_values.read_weights(prefix) for path, prefix in prefixes.items()}
+    )
+    with whole_folders.filled_folder(FLAGS.output_dir) as partial:
+        _write_files(partial, contents[FLAGS.model_dirs[0]])
+        model_writer.write_model_checkpoint(partial, weights)
+    print(printable("written    %s: the mean of %d models" % (FLAGS.output_dir, len(prefixes))))
+
+
+def _check_several(prefixes):
+    """Raises `UserError` unless there are two models or more, each once."""
+    different = {storage.normalized(prefix) for prefix in prefixes}
+    if len(different) < max(2, len(FLAGS.model_dirs)):
+        raise UserError(
+            "--model_dirs=%s: expected two folders or more, each once" % ",".join(FLAGS.model_dirs)
+        )
+
+
+def _contents_of(path, prefix):
+    """{name: content} of a model's files but the checkpoint's: bytes, of JSON what it says."""
+    folder = path if storage.is_folder(path) else os.path.dirname(prefix) or "."
+    contents = {}
+    for file in (file for pattern in _COPIED for file in storage.in_folder(folder, pattern)):
+        name = os.path.basename(file)
+        contents[name] = files.read_json(file) if name.endswith(".json") else files.read_bytes(file)
+    notes = contents.get(_NOTES)
+    if notes:
+        contents[_NOTES] = {n: value for n, value in notes.items() if n not in _OF_ONE_RUN}
+    return contents
+
+
+def _check_same_task(contents):
+    """Raises `UserError` unless the models have the same config, vocabulary, labels and task."""
+    (first, expected), *others = ((path, _of_task(found)) for path, found in contents.items())
+    for path, found in others:
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise UserError(
+                    "%s and %s differ in %s%s: expected runs of the same task"
+                    % (first, path, name, _difference(expected.get(name), found.get(name)))
+                )
+
+
+def _of_task(contents):
+    """What models of one task share: all files, of the notes what does not hang on a run."""
+    notes = contents.get(_NOTES) or {}
+    return dict(contents, **{_NOTES: {name: notes.get(name) for name in _OF_THE_TASK}})
+
+
+def _difference(one, other):
+    """Which keys of two JSON objects differ, as a part of a sentence."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return ""
+    names = [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
+    return " (%s)" % ", ".join(names)
+
+
+def _write_files(folder, contents):
+    for name, content in contents.items():
+        path = os.path.join(folder, name)
+        if not isinstance(content, bytes):
+            output_files.write_json(path, content)
+            continue
+        with output_files.atomic_write(path, "wb") as handle:
+            handle.write(content)
+
+
+def main() -> None:
+    """Runs the command line."""
+    define_flags()
+    run_command(run, description=__doc__)

@@ -1,0 +1,123 @@
+"""Means of models' weights, from the arrays to the command."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from albert_zh.commands import average_models
+from albert_zh.common.errors import UserError
+from albert_zh.inference.text_encoder import TextEncoder
+from albert_zh.model import checkpoint_files, checkpoint_values, model_writer, weight_averages
+import small_models
+
+
+def weights_of(folder):
+    return checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
+
+
+def test_weights_are_averaged_and_steps_are_the_first_models():
+    models = {
+        "a": {
+            "w": np.array([[1.0, 2.0]], np.float32),
+            "b": np.float32([1, 1]),
+            "global_step": np.int64(7),
+        },
+        "b": {
+            "w": np.array([[2.0, 2.0]], np.float32),
+            "b": np.float32([-1, 3]),
+            "global_step": np.int64(9),
+        },
+        "c": {"w": np.array([[3.0, 5.0]], np.float32), "b": np.float32([3, 2])},
+    }
+    result = weight_averages.averaged(models)
+    assert result["w"].dtype == np.float32 and result["global_step"] == 7
+    np.testing.assert_allclose(result["w"], [[2.0, 3.0]])
+    np.testing.assert_allclose(result["b"], [1.0, 2.0])  # biases may point anywhere
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        ({"w": np.eye(3)}, r"a has w \[2, 2\], b has w \[3, 3\]: expected models of the same"),
+        ({"w": np.eye(2), "more": np.ones(2)}, r"a has no more, b has more \[2\]: expected"),
+        ({}, r"a has w \[2, 2\], b has no w"),
+        ({"w": np.eye(2)[::-1]}, "w of a and of b have the cosine 0.00: they began with different"),
+        ({"w": np.zeros([2, 2])}, "w of a and of b have the cosine 0.00"),
+    ],
+)
+def test_models_that_have_no_mean_are_refused(other, message):
+    with pytest.raises(UserError, match=message):
+        weight_averages.averaged({"a": {"w": np.eye(2)}, "b": other})
+
+
+@pytest.fixture(name="folders")
+def folders_fixture(tmp_path):
+    """Two models that differ by 1 % noise, as runs from one start do, with notes of their own."""
+    folders = [small_models.write_embedding_model(tmp_path / name) for name in ("one", "two")]
+    draws = np.random.RandomState(3)
+    for number, folder in enumerate(folders):
+        weights = {
+            name: (value + 0.01 * value.std() * draws.randn(*value.shape)).astype(np.float32)
+            for name, value in weights_of(folder).items()
+        }
+        model_writer.write_model_checkpoint(folder, weights)
+        notes = {"objective": "sentences", "dev": {"global_step": number}, "thresholds": [0.1]}
+        with open(os.path.join(folder, "fine_tuning.json"), "w") as handle:
+            json.dump(notes, handle)
+    return folders
+
+
+def run(folders, output):
+    arguments = ["--model_dirs=" + ",".join(folders), "--output_dir=%s" % output]
+    small_models.run_command(average_models, arguments)
+
+
+def test_the_command_writes_a_model_that_works(folders, tmp_path, capsys):
+    run(folders, tmp_path / "mean")
+    assert "the mean of 2 models" in capsys.readouterr().out
+    one, two, mean = (weights_of(folder) for folder in (*folders, str(tmp_path / "mean")))
+    assert one.keys() == mean.keys()
+    for name, value in mean.items():
+        np.testing.assert_allclose(value, (one[name] + two[name]) / 2, atol=1e-6)
+    notes = json.loads((tmp_path / "mean" / "fine_tuning.json").read_text())
+    assert notes == {"objective": "sentences"}  # nothing of one run alone
+    encoders = [TextEncoder(folder) for folder in (folders[0], str(tmp_path / "mean"))]
+    vectors = [encoder.encode(["今天天气很好"])[0] for encoder in encoders]
+    assert 0.9 < float(vectors[0] @ vectors[1]) < 1 - 1e-7
+
+
+def test_other_settings_and_single_models_are_refused(folders, tmp_path):
+    with pytest.raises(UserError, match="expected two folders or more, each once"):
+        run(folders[:1], tmp_path / "mean")
+    with pytest.raises(UserError, match="expected two folders or more, each once"):
+        run([folders[0], folders[0] + "/"], tmp_path / "mean")
+    with pytest.raises(UserError, match="--model_dirs is required"):
+        small_models.run_command(average_models, ["--output_dir=%s" % tmp_path])
+    path = os.path.join(folders[1], "sentence_embedding.json")
+    with open(path) as handle:
+        notes = json.load(handle)
+    with open(path, "w") as handle:
+        json.dump(dict(notes, pooling="cls", width=8), handle)
+    message = r"one and .*two differ in sentence_embedding.json \(pooling, width\): expected runs"
+    with pytest.raises(UserError, match=message):
+        run(folders, tmp_path / "mean")
+    with open(os.path.join(folders[0], "vocab.txt"), "a") as handle:
+        handle.write("新\n")
+    os.remove(path)
+    with pytest.raises(UserError, match="differ in sentence_embedding.json: expected"):
+        run(folders, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_heads_of_different_seeds_are_refused(tmp_path):
+    folders = [small_models.write_model(tmp_path / str(seed), seed=seed) for seed in (1, 2)]
+    with pytest.raises(UserError, match="began with different weights"):
+        run(folders, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_a_model_is_not_replaced_by_its_mean(folders):
+    with pytest.raises(UserError, match="it is an input too"):
+        run(folders, folders[0])
