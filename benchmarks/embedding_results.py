@@ -7,8 +7,9 @@
 set as they test (BQ: on a random half of its dev file, tested on the other; LCQMC: on its dev file,
 tested on its test file); `sts_transfer`, `lcqmc_transfer` and `bq_transfer` train on the others
 only. A pair of the test that is in the training data too, letters and digits compared, is left out
-of the training data. Only the last checkpoint is measured, so that none is chosen by the test. Runs
-are kept in --output_dir: a killed command, run again, goes on. Prints a Markdown table.
+of the training data. Only the last checkpoint is measured, so that none is chosen by the test; with
+several seeds also the mean of their weights (`average_models.py`). Runs are kept in --output_dir: a
+killed command, run again, goes on. Prints a Markdown table.
 """
 
 import collections
@@ -215,34 +216,61 @@ def scores_of(name, seed):
     """Trains unless that is done; returns {"character TF-IDF" ...: measure x 100}."""
     experiment = EXPERIMENTS[name]
     folder = os.path.join(FLAGS.output_dir, name, "seed_" + seed)
-    path = os.path.join(folder, "comparison.json")
-    if not os.path.exists(path):
-        data = os.path.join(FLAGS.output_dir, name, "data")
+    data = os.path.join(FLAGS.output_dir, name, "data")
+    if not os.path.exists(os.path.join(folder, "comparison.json")):
         (write_search_data if experiment.is_search else write_data)(experiment, data)
-        command = [sys.executable, os.path.join(ROOT, "run_sentence_embedding.py")]
-        command += ["--data_dir=" + data, "--seed=" + seed, "--output_dir=" + folder]
-        if subprocess.call(command + arguments_of(experiment), stdout=sys.stderr):
-            raise UserError("%s: the run failed, see above" % folder)
-    scores = files.read_json(path)["scores"]
+        arguments = ["--data_dir=" + data, "--seed=" + seed, "--output_dir=" + folder]
+        _call("run_sentence_embedding.py", arguments + arguments_of(experiment))
+    return _measures(experiment, folder)
+
+
+def score_of_mean(name):
+    """The measure x 100 of the mean of all seeds' weights."""
+    folder = os.path.join(FLAGS.output_dir, name)
+    seeds = "_".join(FLAGS.seeds)
+    mean, evaluated = (os.path.join(folder, what + seeds) for what in ("mean_", "of_mean_"))
+    if not os.path.exists(os.path.join(evaluated, "comparison.json")):
+        models = [os.path.join(folder, "seed_" + seed, "best") for seed in FLAGS.seeds]
+        arguments = ["--model_dirs=" + ",".join(models), "--output_dir=" + mean]
+        _call("average_models.py", arguments)
+        arguments = ["--data_dir=" + os.path.join(folder, "data"), "--do_eval=true"]
+        arguments += _model_flags(mean) + ["--output_dir=" + evaluated]
+        _call("run_sentence_embedding.py", arguments)
+    return _measures(EXPERIMENTS[name], evaluated)["trained"]
+
+
+def _call(script, arguments):
+    command = [sys.executable, os.path.join(ROOT, script)] + arguments
+    if subprocess.call(command, stdout=sys.stderr):
+        raise UserError("%s failed, see above: %s" % (script, " ".join(arguments)))
+
+
+def _measures(experiment, folder):
+    scores = files.read_json(os.path.join(folder, "comparison.json"))["scores"]
     measure = "recall_at_50" if experiment.is_search else "spearman"
     return {what: 100 * of_what[measure] for what, of_what in scores.items()}
 
 
+def _model_flags(folder):
+    """Flags of the model in a folder, and those of all runs."""
+    return [
+        "--bert_config_file=" + os.path.join(folder, "albert_config_tiny.json"),
+        "--vocab_file=" + os.path.join(folder, "vocab.txt"),
+        "--init_checkpoint=" + folder,
+        "--precision=" + FLAGS.precision,
+        "--num_threads=%d" % FLAGS.num_threads,
+    ]
+
+
 def arguments_of(experiment):
     """What all runs of an experiment are started with."""
-    starter = os.path.join(ROOT, "albert_starter_zh")
-    return [
-        "--bert_config_file=" + os.path.join(starter, "albert_config_tiny.json"),
-        "--vocab_file=" + os.path.join(starter, "vocab.txt"),
-        "--init_checkpoint=" + starter,
+    return _model_flags(os.path.join(ROOT, "albert_starter_zh")) + [
         "--do_train=true",
         "--do_eval=true",
         "--objective=" + ("infonce" if experiment.is_search else "cosent"),
         "--train_batch_size=%d" % (128 if experiment.is_search else 32),
         "--num_train_epochs=%d" % experiment.epochs,
         "--learning_rate=%g" % (FLAGS.learning_rate * (1 + experiment.is_search)),
-        "--precision=" + FLAGS.precision,
-        "--num_threads=%d" % FLAGS.num_threads,
         "--save_checkpoints_steps=1000000",  # the last one alone
         *(_SEARCH if experiment.is_search else ()),
     ]
@@ -255,13 +283,20 @@ def main():
         raise UserError("--experiments: unknown %s" % unknown[0])
     if not FLAGS.data_dir:
         raise UserError("--data_dir is needed: the folder with a folder for each data set")
-    print("| experiment | TF-IDF | untrained | trained |\n|---|---:|---:|---:|")
+    print("| experiment | TF-IDF | untrained | trained | mean of the seeds' weights |")
+    print("|---|---:|---:|---:|---:|")
     for name in FLAGS.experiments:
         runs = [scores_of(name, seed) for seed in FLAGS.seeds]
-        trained = [run["trained"] for run in runs]
-        deviation = " ± %.2f" % np.std(trained, ddof=1) if len(trained) > 1 else ""
-        row = (name, runs[0]["character TF-IDF"], runs[0]["untrained"], np.mean(trained), deviation)
-        print("| %s | %.2f | %.2f | %.2f%s |" % row, flush=True)
+        trained, has_several = [run["trained"] for run in runs], len(runs) > 1
+        deviation = " ± %.2f" % np.std(trained, ddof=1) if has_several else ""
+        cells = [
+            name,
+            "%.2f" % runs[0]["character TF-IDF"],
+            "%.2f" % runs[0]["untrained"],
+            "%.2f" % np.mean(trained) + deviation,
+            "%.2f" % score_of_mean(name) if has_several else "",
+        ]
+        print("| %s |" % " | ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

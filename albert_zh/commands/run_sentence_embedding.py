@@ -33,6 +33,7 @@ from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import output_folder, runner
 from albert_zh.inference import mined_files, scored_pairs, whitening
 from albert_zh.inference.text_encoder import TextEncoder
+from albert_zh.model import checkpoint_files, fine_tuning_notes, sentence_vectors
 from albert_zh.tasks import datasets, registry, split_files
 from albert_zh.tasks.embedding import comparison, text_files
 from albert_zh.tasks.embedding import flags as options_of
@@ -78,6 +79,8 @@ def run() -> None:
     encoders = {}
     if summary and storage.is_folder(best):
         encoders[comparison.TRAINED] = (best, {})
+    elif summary and _notes_of_model(options):
+        encoders[comparison.TRAINED] = _untrained(options)  # by this run
     if options.whitening_width and not (is_run and summary is None):
         source, files = encoders.get(comparison.TRAINED) or _untrained(options)
         encoders[WHITENED] = (_whitened(options, source, files), {})
@@ -99,6 +102,24 @@ def _data(options):
     )
     given = kind.flags.files(options)
     return kind, task._replace(files=given or task.files), os.curdir if given else options.data_dir
+
+
+def _notes_of_model(options):
+    """What training noted of --init_checkpoint's model if it is one of sentence vectors; or {}."""
+    folder = os.path.dirname(checkpoint_files.find_checkpoint(options.init_checkpoint)) or "."
+    has_vectors = sentence_vectors.read_notes(folder) is not None
+    return fine_tuning_notes.notes_of_folder(folder) if has_vectors else {}
+
+
+def _evaluated_data(options):
+    """As of `_data`; of a run that trains nothing the model's notes say what rows are."""
+    kind, task, folder = _data(options)
+    notes = {} if options.do_train else _notes_of_model(options)
+    if "objective" not in notes:
+        return kind, task, folder
+    head = dict(notes["head"], corpus=options.corpus_file)
+    kind = registry.get(notes["objective"])
+    return kind, task._replace(objective=kind.name, head=head), folder
 
 
 def _untrained(options):
@@ -154,7 +175,7 @@ def _comparison(options, models):
 
     `models`: {name: (path, files beside it)}.
     """
-    kind, task, folder = _data(options)
+    kind, task, folder = _evaluated_data(options)
     splits = [name for name in ("test", "dev") if split_files.split_path(task, folder, name)[0]]
     if not splits:
         return []
@@ -164,7 +185,7 @@ def _comparison(options, models):
             name: stack.enter_context(TextEncoder(path, **beside)).encode
             for name, (path, beside) in models.items()
         }
-        if options.init_checkpoint:
+        if options.init_checkpoint and models.get(comparison.TRAINED) != _untrained(options):
             path, beside = _untrained(options)
             untrained = TextEncoder(path, "last", "mean", **beside)
             encoders[comparison.UNTRAINED] = stack.enter_context(untrained).encode

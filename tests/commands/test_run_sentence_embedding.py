@@ -163,6 +163,14 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
     capsys.readouterr()
     run(model, output, *arguments, data_dir=data)  # all is there
     assert "nothing to train" in capsys.readouterr().out
+    for name in ("more_train", "triplet_distance"):  # which notes of former versions lack
+        del notes["head"][name]
+    (output / "best" / "fine_tuning.json").write_text(json.dumps(notes))
+    best = str(output / "best")
+    run(model, tmp_path / "again", "--do_eval=true", data_dir=data, init_checkpoint=best)
+    again = json.loads((tmp_path / "again" / "comparison.json").read_text())
+    assert list(again["scores"]) == ["character TF-IDF", "trained"]
+    assert again["scores"]["trained"] == pytest.approx(scores["scores"]["trained"], abs=1e-4)
 
 
 def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, capsys, monkeypatch):

@@ -82,7 +82,7 @@ class SentenceEmbedding(task_type.TaskType):
         read = text_files.read_split(path, split, data_format, encoding, skip_bad_rows)
         notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
         if split == "train":
-            more = task.head["more_train"]
+            more = task.head.get("more_train", ())  # models of former versions have none
             further = mixing.further_files(more, data_format, encoding, skip_bad_rows)
             return read._replace(notes=notes, further=further)
         if not self.is_retrieval:

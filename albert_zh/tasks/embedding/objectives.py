@@ -86,7 +86,7 @@ _LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
     "four_blocks": _four_blocks,
     "simbert": _simbert,
     "triplet": lambda texts, features, head: losses.triplet(
-        texts[0], texts[1], texts[2], head["margin"], head["triplet_distance"]
+        texts[0], texts[1], texts[2], head["margin"], head.get("triplet_distance", "cosine")
     ),
     "margin_mse": lambda texts, features, head: losses.margin_regression(
         texts[0], texts[1], texts[2], features[SCORE]
