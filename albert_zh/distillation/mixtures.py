@@ -12,6 +12,7 @@ _TINY = 1e-30
 # Sharper than this a fit is of too few rows: a teacher that is right on all of them has no best
 # temperature, and none of what it knows of improbable classes would be left.
 _LEAST_TEMPERATURE, _GREATEST_TEMPERATURE = 0.5, 10.0
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _STEPS_OF_SEARCH = 20  # each leaves 0.618 of the interval: the last is 2e-4 wide
 
 
@@ -113,13 +114,17 @@ def fitted_temperature(likelihoods: Callable[[float], np.ndarray]) -> float:
         return np.log(np.maximum(likelihoods(np.exp(log_temperature)), _TINY)).mean()
 
     low, high = np.log([_LEAST_TEMPERATURE, _GREATEST_TEMPERATURE])
-    ratio = (np.sqrt(5.0) - 1.0) / 2.0
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    of_left, of_right = goodness(left), goodness(right)
     for _ in range(_STEPS_OF_SEARCH):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if goodness(left) >= goodness(right):
-            high = right
+        if of_left >= of_right:
+            high, right, of_right = right, left, of_left
+            left = high - _GOLDEN * (high - low)
+            of_left = goodness(left)
         else:
-            low = left
+            low, left, of_left = left, right, of_right
+            right = low + _GOLDEN * (high - low)
+            of_right = goodness(right)
     return float(np.exp((low + high) / 2.0))
 
 
