@@ -20,7 +20,6 @@ is trained on. Without --do_train that is all. With --whitening_width, OUTPUT_DI
 model with whitened vectors; without --do_train, that of --init_checkpoint.
 """
 
-import contextlib
 import os
 from typing import Any
 
@@ -75,18 +74,33 @@ def run() -> None:
             for line in module.prepare(options, *_data(options)):
                 say(line)
     summary = runner.run(None, options, KIND) if is_run else None
-    best = os.path.join(options.output_dir, output_folder.BEST_FOLDER)
-    encoders = {}
-    if summary and storage.is_folder(best):
-        encoders[comparison.TRAINED] = (best, {})
-    elif summary and _notes_of_model(options):
-        encoders[comparison.TRAINED] = _untrained(options)  # by this run
+    models = _trained_models(options, summary) if is_run else {}
+    trained = list(models)
     if options.whitening_width and not (is_run and summary is None):
-        source, files = encoders.get(comparison.TRAINED) or _untrained(options)
-        encoders[WHITENED] = (_whitened(options, source, files), {})
-    if encoders:
-        for line in _comparison(options, encoders):
+        source, files = models.get(comparison.TRAINED) or _untrained(options)
+        models[WHITENED] = (_whitened(options, source, files), {})
+    if models:
+        for line in _comparison(options, models, trained):
             say(line)
+
+
+def _trained_models(options, summary):
+    """{name: (path, files beside it)} of what a run has trained, or of the model it measured.
+
+    `summary`: what `runner.run` returned.
+    """
+    best = os.path.join(options.output_dir, output_folder.BEST_FOLDER)
+    if summary and storage.is_folder(best):
+        return {comparison.TRAINED: (best, {})}
+    if summary and _notes_of_model(options):
+        return {comparison.TRAINED: _untrained(options)}  # by this run
+    if not (options.seeds or options.search):
+        return {}
+    runs = {
+        os.path.basename(path): os.path.join(path, output_folder.BEST_FOLDER)
+        for path in output_folder.folders_of_runs(options.output_dir)
+    }
+    return {name: (path, {}) for name, path in runs.items() if storage.is_folder(path)}
 
 
 def _as_prediction(options):
@@ -170,28 +184,33 @@ def _whitened(options, source, beside):
     return target
 
 
-def _comparison(options, models):
+def _comparison(options, models, trained):
     """Lines about models' vectors beside TF-IDF's and the untrained model's.
 
-    `models`: {name: (path, files beside it)}.
+    `models`: {name: (path, files beside it)}; `trained`: those that are trained.
     """
     kind, task, folder = _evaluated_data(options)
     splits = [name for name in ("test", "dev") if split_files.split_path(task, folder, name)[0]]
     if not splits:
         return []
     split = kind.read_split(task, folder, splits[0], options.encoding, options.skip_bad_rows)
-    with contextlib.ExitStack() as stack:
-        encoders = {
-            name: stack.enter_context(TextEncoder(path, **beside)).encode
-            for name, (path, beside) in models.items()
-        }
-        if options.init_checkpoint and models.get(comparison.TRAINED) != _untrained(options):
-            path, beside = _untrained(options)
-            untrained = TextEncoder(path, "last", "mean", **beside)
-            encoders[comparison.UNTRAINED] = stack.enter_context(untrained).encode
-        return comparison.compare(
-            split.examples, kind.is_retrieval, encoders, options.output_dir, split.path
-        )
+    encoders = {name: _encoder(path, **beside) for name, (path, beside) in models.items()}
+    if options.init_checkpoint and models.get(comparison.TRAINED) != _untrained(options):
+        path, beside = _untrained(options)
+        encoders[comparison.UNTRAINED] = _encoder(path, "last", "mean", **beside)
+    return comparison.compare(
+        split.examples, kind.is_retrieval, encoders, options.output_dir, split.path, trained
+    )
+
+
+def _encoder(*arguments, **named):
+    """A function of texts to vectors, which opens its model for as long as it takes."""
+
+    def encode(texts):
+        with TextEncoder(*arguments, **named) as encoder:
+            return encoder.encode(texts)
+
+    return encode
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from albert_zh.commands import run_sentence_embedding
+from albert_zh.commands import average_models, run_sentence_embedding
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import mined_files, scored_pairs
@@ -171,6 +171,22 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
     again = json.loads((tmp_path / "again" / "comparison.json").read_text())
     assert list(again["scores"]) == ["character TF-IDF", "trained"]
     assert again["scores"]["trained"] == pytest.approx(scores["scores"]["trained"], abs=1e-4)
+
+
+def test_runs_of_several_seeds_are_compared_and_their_mean_is_measured(model, data, tmp_path):
+    output, mean = tmp_path / "out", tmp_path / "mean"
+    steps = ["--do_train=true", "--do_eval=true", "--train_batch_size=8", "--train_step=3"]
+    run(model, output, *steps, "--seeds=1,2", data_dir=data)
+    scores = json.loads((output / "comparison.json").read_text())["scores"]
+    assert list(scores) == ["character TF-IDF", "seed_1", "seed_2", "untrained"]
+    assert "seed_1" in (output / "comparison.md").read_text()
+    folders = ",".join(str(output / name / "best") for name in ("seed_1", "seed_2"))
+    arguments = ["--model_dirs=" + folders, "--output_dir=%s" % mean]
+    small_models.run_command(average_models, arguments)
+    evaluated = tmp_path / "evaluated"
+    run(model, evaluated, "--do_eval=true", data_dir=data, init_checkpoint=str(mean))
+    scores = json.loads((evaluated / "comparison.json").read_text())["scores"]
+    assert list(scores) == ["character TF-IDF", "trained"]
 
 
 def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, capsys, monkeypatch):

@@ -31,6 +31,7 @@ def compare(
     encoders: Dict[str, Callable[[Sequence[str]], np.ndarray]],
     folder: str,
     title: str,
+    trained: Sequence[str] = (TRAINED,),
 ) -> List[str]:
     """Measures encoders and TF-IDF on the same rows; writes comparison.md, .json and .png.
 
@@ -40,6 +41,7 @@ def compare(
         encoders: {name: function of texts -> float [n, W]}.
         folder: where the files go.
         title: what was measured, for the files.
+        trained: which of the names are those of trained models.
 
     Returns:
         lines for the user.
@@ -52,7 +54,12 @@ def compare(
         scores[name] = measured.scores(VectorSimilarity(dict(zip(texts, vectors))))
         scores[name]["mean_cosine"] = mean_cosine(vectors)
     columns = [name for name in _SHOWN[is_retrieval] if name in scores[TFIDF]]
-    warnings = _warnings(scores, columns[0])
+    warnings = [
+        "%s: %s" % (name, warning) if len(trained) > 1 else warning
+        for name in trained
+        if name in scores
+        for warning in _warnings(scores[name], scores[TFIDF], columns[0])
+    ]
     output_files.write_json(
         os.path.join(folder, "comparison.json"), {"file": title, "scores": scores}
     )
@@ -68,15 +75,15 @@ def _row(scores, columns):
     return "  ".join(("%.4f" % scores[name]).ljust(len(name)) for name in columns).rstrip()
 
 
-def _warnings(scores, metric):
-    """What is wrong with the trained vectors, one line each."""
-    trained, warnings = scores.get(TRAINED), []
-    if trained and trained[metric] < scores[TFIDF][metric]:
+def _warnings(trained, tf_idf, metric):
+    """What is wrong with trained vectors of these scores, one line each."""
+    warnings = []
+    if trained[metric] < tf_idf[metric]:
         warnings.append(
             "%s %.4f is below that of %s, %.4f, which needs no model: train longer, with more "
-            "rows or another --objective" % (metric, trained[metric], TFIDF, scores[TFIDF][metric])
+            "rows or another --objective" % (metric, trained[metric], TFIDF, tf_idf[metric])
         )
-    if trained and trained["mean_cosine"] > COLLAPSED:
+    if trained["mean_cosine"] > COLLAPSED:
         warnings.append(
             "the mean cosine of different texts is %.3f: vectors have collapsed, try a lower "
             "--learning_rate" % trained["mean_cosine"]
