@@ -1,7 +1,7 @@
 """Spearman of trained sentence vectors on public pairs, beside TF-IDF and untrained pooling.
 
     python benchmarks/embedding_results.py --data_dir=DATA
-    python benchmarks/embedding_results.py --data_dir=DATA --experiments=bq_search --seeds=1
+    python benchmarks/embedding_results.py --data_dir=DATA --experiments=bq_search
 
 `DATA` has a folder for each data set of `SOURCES`. `sts`, `lcqmc` and `bq` train on the same
 set as they test (BQ: on a random half of its dev file, tested on the other; LCQMC: on its dev file,
