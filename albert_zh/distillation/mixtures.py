@@ -30,9 +30,9 @@ class Mixture(NamedTuple):
     temperatures: Sequence[float]
 
 
-def single(teacher: Any, temperature: float = 1.0) -> Mixture:
-    """A teacher alone."""
-    return Mixture([teacher], [1.0], [temperature])
+def single(teacher: Any) -> Mixture:
+    """A teacher alone, as it is."""
+    return Mixture([teacher], [1.0], [1.0])
 
 
 def checked_weights(given: Optional[Sequence[str]], num_teachers: int) -> Optional[List[float]]:

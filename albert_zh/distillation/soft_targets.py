@@ -13,7 +13,7 @@ from albert_zh.distillation import mixtures
 from albert_zh.tasks import distillation as distilling
 from albert_zh.tasks import kind_interface
 
-_FEATURE_MODULES_VERSION = 3  # of how targets become columns
+_FEATURE_MODULES_VERSION = 2  # of how targets become columns
 _LABELLED = kind_interface.Column("float")
 
 
@@ -42,11 +42,13 @@ class SoftTargets:
             "version": _FEATURE_MODULES_VERSION,
             "teachers": [teacher.about for teacher in mixture.teachers],
             "weights": list(mixture.weights),
-            "temperatures": list(mixture.temperatures),
-            "average": settings.teacher_average,
             "temperature": settings.temperature,
             "loss": settings.distill_loss,
         }
+        if set(mixture.temperatures) != {1.0}:  # without it, it is as in former versions
+            self.fingerprint["temperatures"] = list(mixture.temperatures)
+        if settings.teacher_average != distilling.PROBABILITIES:
+            self.fingerprint["average"] = settings.teacher_average
 
     def add_to(self, example: Any, records: List[Dict[str, Any]]) -> None:
         """Adds the columns to the records of an example."""

@@ -128,6 +128,11 @@ def check_flags(options, kind):
             "--teacher_average=probabilities: --distill_loss=mse learns averages of logits: leave "
             "one of them out"
         )
+    if options.teacher_temperatures and not kind.distillation.logit_columns:
+        raise UserError(
+            "--teacher_temperatures: a task of the kind %s has values, which no temperature "
+            "divides: leave it out" % kind.name
+        )
     _check_teachers(options)
 
 

@@ -123,11 +123,13 @@ def test_temperatures_are_fitted_to_dev_where_several_teachers_have_it(lesson):
     odds = SURE["0"][0] / SURE["0"][1]
     assert mixture.temperatures[0] == pytest.approx(np.log(odds) / np.log(3), rel=1e-3)
     assert mixture.temperatures[1] == pytest.approx(0.5, rel=1e-3)  # right on all: the bound
-    assert lesson.teach(path).soft.mixture.temperatures == [1.0]
+    alone = lesson.teach(path).soft
+    assert alone.mixture.temperatures == [1.0]
+    assert "temperatures" not in alone.fingerprint  # so runs of former versions continue
     fitted = lesson.teach(path, teacher_temperatures="auto").soft.mixture.temperatures
     assert fitted == pytest.approx(mixture.temperatures[:1])
     given = lesson.teach(path, path, teacher_temperatures="2,3").soft
-    assert given.mixture.temperatures == [2.0, 3.0]
+    assert given.mixture.temperatures == given.fingerprint["temperatures"] == [2.0, 3.0]
     record = {}
     given.add_to(lesson.setup.splits["dev"].examples[1], [record])
     logits = np.log(SURE[LABELS[1]])

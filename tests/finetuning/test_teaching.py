@@ -12,6 +12,7 @@ import pytest
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import teachers
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import runner, teaching_flags
 from albert_zh.finetuning.evaluation import Evaluation
 from albert_zh.model import checkpoint_files, checkpoint_values
@@ -184,6 +185,14 @@ def test_empty_values_are_refused(name, given):
     options(["run_classifier.py", "--%s=%s" % (name, given)])
     with pytest.raises(UserError, match="^--%s=%s: found an empty value" % (name, given)):
         teaching_flags.check_flags(options, registry.get("single_label"))
+
+
+def test_values_have_no_temperatures():
+    options = absl_flags.FlagValues()
+    finetuning_flags.define_flags("regression", options)
+    options(["run_classifier.py", "--teachers=a", "--do_train", "--teacher_temperatures=2"])
+    with pytest.raises(UserError, match="--teacher_temperatures: a task of the kind regression"):
+        teaching_flags.check_flags(options, registry.get("regression"))
 
 
 @pytest.mark.slow
