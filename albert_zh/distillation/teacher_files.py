@@ -50,7 +50,10 @@ class TeacherFile:
         name: its path.
         about: {name: JSON value} that identifies its content.
         num_computed: 0, as nothing is computed.
+        set_aside: {}, as nothing is known of its training; see `ModelTeacher`.
     """
+
+    set_aside: Dict[str, Any] = {}
 
     def __init__(self, path: str, student: Any) -> None:
         """Reads the file.

@@ -18,7 +18,7 @@ from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
 from albert_zh.distillation.target_cache import TargetCache, digest_of
 from albert_zh.distillation.teacher_files import TeacherFile, naming
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
 ROWS_PER_CHUNK = 1024
@@ -83,6 +83,7 @@ class ModelTeacher:
         about: {name: JSON value} of what its targets depend on.
         num_computed: texts whose targets were not on disk.
         has_texts: True; see `TeacherFile`.
+        set_aside: {name: value} of how its training set dev rows aside; {} with a dev file.
     """
 
     has_texts = True
@@ -100,6 +101,7 @@ class ModelTeacher:
         self.num_computed = 0
         with naming(name):
             fingerprint = _fingerprint(path)
+            self.set_aside = _set_aside(path)
         self.about = {
             "version": VERSION,
             "model": fingerprint,
@@ -212,6 +214,12 @@ def _converted(path, folder):
         with naming(path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
     return target
+
+
+def _set_aside(path):
+    """What a model folder's notes say of dev rows that were set aside of its training file."""
+    notes = fine_tuning_notes.notes_of_folder(path) if storage.is_folder(path) else {}
+    return {name: notes[name] for name in ("dev_share", "dev_seed") if name in notes}
 
 
 def _fingerprint(path):

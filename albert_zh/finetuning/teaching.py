@@ -41,6 +41,7 @@ class Teaching:
         ]
         if not self._labelled["dev"]:
             say("note: no labelled dev rows: teachers are not scored on dev")
+        self._know_dev = [self._warns_of_known_dev(teacher) for teacher in self._teachers]
         of_teachers = [self._prepare(teacher) for teacher in self._teachers]
         self.soft = soft_targets.SoftTargets(self._student, self._mixture(of_teachers))
         self.fingerprint = dict(
@@ -140,6 +141,20 @@ class Teaching:
                 *(teacher.name, split, error, of_mean),
             )
 
+    def _warns_of_known_dev(self, teacher):
+        """Whether a teacher's training had other rows for dev, and perhaps these among its own."""
+        here = self._setup.data.fingerprint("dev")
+        for name, value in teacher.set_aside.items():
+            if here.get(name, value) != value:
+                say(
+                    "warning: --teachers=%s: its %s was %s, here it is %s: if it was trained on "
+                    "these data, it has learnt rows that are dev here and its scores on them are "
+                    "too good: add a dev file, or train all with one --seed, or with --seeds",
+                    *(teacher.name, name, value, here[name]),
+                )
+                return True
+        return False
+
     def _mixture(self, of_teachers):
         """The teachers with weights and temperatures; shows them, and the scores."""
         temperatures = self._temperatures()
@@ -169,6 +184,7 @@ class Teaching:
             self._setup.kind.distillation.logit_columns
             and self._split_of(self._teachers) == "dev"
             and len(self._teachers) > 1
+            and not any(self._know_dev)
         )
         if given:
             self._require_dev("teacher_temperatures")

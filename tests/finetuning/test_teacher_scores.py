@@ -1,6 +1,7 @@
 """What is shown of teachers before the first step, and which are refused: dev, else train."""
 
 import json
+import os
 import types
 
 from absl import flags
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.distillation import teachers
+from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.finetuning.teaching import Teaching
 from albert_zh.tasks import kind_interface, registry, settings, task_forms
 from albert_zh.tasks.input_examples import InputExample, Split
 from albert_zh.text.tokenization import FullTokenizer
+import small_models
 from workspace import Workspace, flags_of
 
 LABELS = "0110100101"  # of the rows; five of each
@@ -36,6 +40,7 @@ class Lesson:
         )
         use = kind_interface.ModelInUse(task, {}, tokenizer, 16)
         self.setup.in_use = lambda notes: use
+        self.setup.data = types.SimpleNamespace(fingerprint=lambda name: {})
         rows = {"train": LABELS, "dev": LABELS[:4]}
         self.setup.splits = {
             name: Split(name, name, examples(name, labels), True, ())
@@ -136,6 +141,27 @@ def test_temperatures_are_fitted_to_dev_where_several_teachers_have_it(lesson):
     softened = [np.exp(logits / t) / np.exp(logits / t).sum() for t in (2, 3)]
     found = np.exp(record["teacher_logits"])
     np.testing.assert_allclose(found / found.sum(), np.mean(softened, axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "of_teacher, is_warned",
+    [({}, False), ({"dev_seed": 3}, False)]
+    + [({"dev_seed": 1}, True), ({"dev_share": "0: on all rows"}, True)],
+)
+def test_teachers_that_may_have_learnt_dev_rows(lesson, capsys, monkeypatch, of_teacher, is_warned):
+    here = {"dev_share": "0.1, by groups of shared texts", "dev_seed": 3}
+    lesson.setup.data = types.SimpleNamespace(fingerprint=lambda name: here)
+    monkeypatch.setattr(TeacherFile, "set_aside", of_teacher)
+    temperatures = lesson.teach(lesson.texts(), lesson.texts()).soft.mixture.temperatures
+    assert ("it has learnt rows that are dev here" in capsys.readouterr().out) == is_warned
+    assert temperatures == ([1.0, 1.0] if is_warned else pytest.approx([0.5, 0.5], rel=1e-3))
+
+
+def test_what_a_models_notes_say_of_dev_rows(tmp_path):
+    notes = {"objective": "single_label", "dev_share": "0.1", "dev_seed": 2}
+    folder = small_models.write_model(tmp_path / "model", settings=notes)
+    assert teachers._set_aside(folder) == {"dev_share": "0.1", "dev_seed": 2}
+    assert teachers._set_aside(os.path.join(folder, "vocab.txt")) == {}
 
 
 def test_temperatures_are_not_fitted_to_training_rows(lesson):
