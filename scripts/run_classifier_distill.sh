@@ -57,6 +57,7 @@ train() {
         --eval_batch_size=64 --predict_batch_size=64 \
         --learning_rate="${LEARNING_RATE:-1e-4}" \
         --num_train_epochs="${EPOCHS:-5}" \
+        --dev_seed="$seed" \
         --output_dir="$output/$name" \
         "$@")
 }

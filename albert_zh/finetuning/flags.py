@@ -95,6 +95,12 @@ _TABLE = (
         "of dev is trained on), or random (each row by itself).",
     ),
     (
+        "integer",
+        "dev_seed",
+        None,
+        "Seed by which those rows are chosen; by default --seed, of --seeds the first.",
+    ),
+    (
         "float",
         "classifier_rate_factor",
         None,
@@ -253,6 +259,8 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
     flag_checks.require_positive(options, _POSITIVE)
     flag_checks.require_at_least_0(options, ["keep_checkpoint_max", "warmup_step"])
     flag_checks.check_seed(options.seed)
+    if options.dev_seed is not None:
+        flag_checks.check_seed(options.dev_seed, "dev_seed")
     _check_flags_of_google(options)
     for name in ("warmup_proportion", "dev_share"):
         if options[name].value is not None and not 0 <= options[name].value < 1:

@@ -219,7 +219,9 @@ class Setup:
             if value is not None and not options[name].present:
                 values[name] = value
         seed = int(options.seeds[0]) if options.seeds else options.seed
-        if not (options.seeds and options.do_train):  # one of those runs alone keeps its dev rows
+        if options.dev_seed is not None:
+            seed = options.dev_seed
+        elif not (options.seeds and options.do_train):  # one of those alone keeps its dev rows
             seed = former.get("dev_seed", seed)
         chosen = finetuning_flags.chosen_columns(options)
         values.update(seed=seed, chosen_columns=chosen, head=self.settings.head)

@@ -149,7 +149,7 @@ class Teaching:
                 say(
                     "warning: --teachers=%s: its %s was %s, here it is %s: if it was trained on "
                     "these data, it has learnt rows that are dev here and its scores on them are "
-                    "too good: add a dev file, or train all with one --seed, or with --seeds",
+                    "too good: add a dev file, or train all with one --dev_seed, or with --seeds",
                     *(teacher.name, name, value, here[name]),
                 )
                 return True

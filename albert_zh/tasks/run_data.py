@@ -162,7 +162,7 @@ class TaskData:
             )
         notes = [
             "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --dev_split=%s, "
-            "--seed=%d)" % (len(sides.aside), num_rows, share, method, seed)
+            "--dev_seed=%d)" % (len(sides.aside), num_rows, share, method, seed)
         ]
         notes += [sides.note] if sides.note else []
         self._trained = self.splits["train"] = train._replace(examples=sides.kept)
@@ -218,6 +218,6 @@ class TaskData:
                 raise UserError(
                     "%s has no dev file, and the model was trained with another %s (%s, now %s): "
                     "it may have seen the rows that are set aside: add a dev file, or give "
-                    "--dev_share, --dev_split and --seed as in training"
+                    "--dev_share, --dev_split and --dev_seed as in training"
                     % (self._source, name, notes[name], setting)
                 )

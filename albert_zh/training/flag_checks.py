@@ -34,7 +34,7 @@ def require_at_least_0(options: flags.FlagValues, names: Sequence[str]) -> None:
             raise UserError("--%s=%s: expected 0 or more" % (name, options[name].value))
 
 
-def check_seed(seed: int) -> None:
-    """Raises `UserError` for a seed that random generators don't take."""
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raises `UserError` for a seed, of the flag `name`, that random generators don't take."""
     if not 0 <= seed <= LARGEST_SEED:
-        raise UserError("--seed: %d makes no sense, expected 0 to %d" % (seed, LARGEST_SEED))
+        raise UserError("--%s: %d makes no sense, expected 0 to %d" % (name, seed, LARGEST_SEED))

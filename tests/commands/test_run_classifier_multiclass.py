@@ -630,6 +630,21 @@ def test_rows_set_aside_are_not_seen_by_training(tmp_path):
         run_here(data.arguments(dev_share=0.5, **settings))
 
 
+def test_runs_of_other_seeds_have_the_dev_rows_of_one_dev_seed(tmp_path):
+    found = []
+    for number, given in enumerate([{"seed": 1}, {"seed": 5, "dev_seed": 1}, {"dev_seed": -1}]):
+        data = OwnData(tmp_path / str(number), train=titles(40))
+        arguments = data.arguments(do_predict=None, train_step=1, num_train_epochs=None, **given)
+        if given.get("dev_seed") == -1:
+            with pytest.raises(UserError, match="--dev_seed: -1 makes no sense"):
+                run_here(arguments)
+            continue
+        run_here(arguments)
+        found.append(ids_of_rows(data, "dev"))
+        assert json.loads(data.read("run_settings.json"))["fixed"]["dev_seed"] == 1
+    assert found[0] == found[1]
+
+
 @pytest.mark.slow
 def test_a_run_begun_with_a_random_split_goes_on_with_it(tmp_path):
     rows = [(text + "！" * copy, label) for copy in range(2) for text, label in titles(16)]
