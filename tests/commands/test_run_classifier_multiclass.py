@@ -506,8 +506,9 @@ def test_ways_of_training_are_settings():
         "loss_scale",
         "head",
         "scope_rate_factors",  # only with slots
-        "distill_weight",  # these three only with --teachers
+        "distill_weight",  # these four only with --teachers
         "distill_loss",
+        "teacher_average",
         "temperature",
     }
 
