@@ -1,4 +1,4 @@
-"""Draws accuracy over latency of teachers, their average, a student and its int8 export.
+r"""Draws accuracy over latency of teachers, their average, a student and its int8 export.
 
     python benchmarks/distillation_chart.py --test_file=test.txt --chart=chart.png \
         --model="teacher=seed_11/best" --model="two teachers, averaged=seed_11/best+seed_12/best" \

@@ -1,4 +1,4 @@
-"""How far a linear-chain CRF on character n-grams goes on labelled texts.
+r"""How far a linear-chain CRF on character n-grams goes on labelled texts.
 
     python benchmarks/labelling_baseline.py --train_file=data/entities_sample/train.txt \
         --test_file=data/entities_sample/test.txt

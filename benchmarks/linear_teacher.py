@@ -1,4 +1,4 @@
-"""A linear model as a teacher: its probabilities of a task's rows, as a file for --teachers.
+r"""A linear model as a teacher: its probabilities of a task's rows, as a file for --teachers.
 
     python benchmarks/linear_teacher.py --task_name=tnews --data_dir=DATA/tnews \
         --unlabelled_file='titles/*.txt' --out=linear.jsonl

@@ -1,4 +1,4 @@
-"""Pre-training objectives at equal compute: what each is worth after fine-tuning.
+r"""Pre-training objectives at equal compute: what each is worth after fine-tuning.
 
     python benchmarks/objectives.py --text='corpus/*.txt' --held_out_text=held_out.txt \
         --data_dir=DATA --chart=docs/images/objectives.png

@@ -1,4 +1,4 @@
-"""How fast create_pretraining_data.py is, and whether files depend on the number of workers.
+r"""How fast create_pretraining_data.py is, and whether files depend on the number of workers.
 
     python benchmarks/pretraining_data.py --input_file='novels/*.txt' --vocab_file=vocab.txt
     python benchmarks/pretraining_data.py --input_file='novels/*.txt' --vocab_file=vocab.txt \

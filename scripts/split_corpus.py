@@ -1,4 +1,4 @@
-"""Parts raw text for pre-training into a training part and a held-out part.
+r"""Parts raw text for pre-training into a training part and a held-out part.
 
     python scripts/split_corpus.py --input_file='texts/*.gz' --output_dir=corpus \
         --exclude_file='tasks/*/dev.txt,tasks/*/test.txt'

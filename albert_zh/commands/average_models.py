@@ -1,4 +1,4 @@
-"""Makes one model of several runs: the mean of their weights.
+r"""Makes one model of several runs: the mean of their weights.
 
     python run_sentence_embedding.py ... --seeds=1,2,3 --output_dir=vectors
     python average_models.py --output_dir=vectors/averaged \

@@ -1,4 +1,4 @@
-"""Converts PyTorch weights into a model folder for TensorFlow; no PyTorch is needed.
+r"""Converts PyTorch weights into a model folder for TensorFlow; no PyTorch is needed.
 
     python convert_albert_pytorch_checkpoint_to_tf.py --pytorch_model_path=MODEL_FOLDER \
         --tf_dump_path=prev_trained_model/my_model

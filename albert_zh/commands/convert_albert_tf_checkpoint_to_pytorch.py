@@ -1,4 +1,4 @@
-"""Converts a TensorFlow checkpoint into a Hugging Face folder; no PyTorch is needed.
+r"""Converts a TensorFlow checkpoint into a Hugging Face folder; no PyTorch is needed.
 
     python convert_albert_tf_checkpoint_to_pytorch.py
     python convert_albert_tf_checkpoint_to_pytorch.py --tf_checkpoint_path=lcqmc_output/best \

@@ -1,4 +1,4 @@
-"""Writes what teachers predict for texts, averaged, as targets for any program that trains.
+r"""Writes what teachers predict for texts, averaged, as targets for any program that trains.
 
     python create_teacher_targets.py --teachers=seed_1/best,seed_2/best \
         --input_file='texts/*.txt' --output_file=targets.tsv

@@ -1,4 +1,4 @@
-"""Exports a model folder for phones, servers and other programs.
+r"""Exports a model folder for phones, servers and other programs.
 
     python export_model.py --model_dir=lcqmc_output/best --format=tflite --quantize=int8 \
         --representative_texts=data/pairs_sample/train.txt

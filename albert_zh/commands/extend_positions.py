@@ -1,4 +1,4 @@
-"""Makes a model for long texts of one that was pre-trained on short ones, without training.
+r"""Makes a model for long texts of one that was pre-trained on short ones, without training.
 
     python extend_positions.py --model_dir=albert_starter_zh --trained_length=128 \
         --output_dir=albert_starter_512

@@ -1,4 +1,4 @@
-"""Vectors of sentences or tokens, by any checkpoint's encoder; order kept, memory flat.
+r"""Vectors of sentences or tokens, by any checkpoint's encoder; order kept, memory flat.
 
     python extract_features.py --model_dir=lcqmc_output/best --input_file=texts.txt \
         --output_file=vectors.npy --layers=second_to_last --pooling=mean --normalize=true

@@ -1,4 +1,4 @@
-"""Makes a frozen graph of a checkpoint and its .meta file: the old command, as it was typed.
+r"""Makes a frozen graph of a checkpoint and its .meta file: the old command, as it was typed.
 
     export PATH="$PWD/scripts:$PATH"    # with freeze_graph and tflite_convert in it
     cd prev_trained_model/albert_tiny_zh

@@ -1,4 +1,4 @@
-"""A small HTTP service around a fine-tuned model, with a page to try it on.
+r"""A small HTTP service around a fine-tuned model, with a page to try it on.
 
     pip install -r requirements-serve.txt
     python serve.py --model_dir=lcqmc_output/best

@@ -1,4 +1,4 @@
-"""Makes the sentence pairs of this folder from the intents written in `intents.txt`.
+r"""Makes the sentence pairs of this folder from the intents written in `intents.txt`.
 
     python data/pairs_sample/make_pairs.py
 

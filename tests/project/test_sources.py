@@ -28,14 +28,31 @@ def printed(program):
     return subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 8), reason="an older Python shows it by running them")
-def test_every_file_can_be_read_by_python_3_7():
+def source_files():
     patterns = ("*.py", "albert_zh/**/*.py", "scripts/*.py", "benchmarks/*.py", "tests/**/*.py")
-    paths = [
+    return [
         path
         for pattern in patterns
         for path in glob.glob(os.path.join(ROOT, pattern), recursive=True)
     ]
+
+
+def test_command_lines_in_docstrings_keep_their_line_breaks():
+    """--help shows them; a backslash at a line's end joins two lines unless the string is raw."""
+    joined = re.compile(r"(?<!\\)(?:\\\\)*\\\n")
+    found = []
+    for path in source_files():
+        with open(path, encoding="utf-8") as handle:
+            source = handle.read()
+        if source.startswith('"""') and joined.search(source[: source.index('"""', 3)]):
+            found.append(os.path.relpath(path, ROOT))
+    assert found == []
+    assert joined.search("a \\\n") and not joined.search("a \\\\\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 8), reason="an older Python shows it by running them")
+def test_every_file_can_be_read_by_python_3_7():
+    paths = source_files()
     assert len(paths) > 200
     for path in paths:
         with open(path, encoding="utf-8") as handle:
