@@ -29,8 +29,8 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 Experiment = collections.namedtuple(
     "Experiment",
-    "folder task length epochs teacher_flags has_linear files unlabelled",
-    defaults=(None, None),
+    "folder task length epochs teacher_flags has_linear files unlabelled rate",
+    defaults=(None, None, 1e-4),
 )
 Experiment.__doc__ = """How a set is trained.
 
@@ -41,6 +41,7 @@ Fields:
     has_linear: whether the linear model is a teacher too.
     files: {split: (its file, slice of the lines)}; None: those of the task.
     unlabelled: (file, slice of the lines) whose labels are left out; None: no such texts.
+    rate: learning rate of all runs.
 """
 _FGM = ("--fgm_epsilon=0.5",)
 _TRAIN = "train_45k_subset.txt"
@@ -69,7 +70,7 @@ EXPERIMENTS = {
         results.LCQMC_FILES,
         ("dev.txt", slice(_NUM_DEV, None)),
     ),
-    "iflytek": Experiment("fewclue_iflytek", "iflytek", 128, 10, (), True),
+    "iflytek": Experiment("fewclue_iflytek", "iflytek", 128, 10, (), True, rate=4e-4),
     "thucnews": Experiment(
         "thucnews10",
         "multiclass",
@@ -160,7 +161,7 @@ class Runs:
             "--max_seq_length=%d" % experiment.length,
             "--num_train_epochs=%g" % experiment.epochs,
             "--train_batch_size=32",
-            "--learning_rate=1e-4",
+            "--learning_rate=%g" % experiment.rate,
             "--seed=" + seed,
             "--precision=" + FLAGS.precision,
             "--num_threads=%d" % FLAGS.num_threads,

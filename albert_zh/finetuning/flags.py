@@ -1,7 +1,8 @@
 """The flags of the fine-tuning commands, and what of them makes no sense."""
 
 import copy
-from typing import Any, Dict, Optional
+import math
+from typing import Any, Dict, List, Optional
 
 from absl import flags
 
@@ -158,8 +159,16 @@ _TABLE = (
         "boolean",
         "search",
         False,
-        "Try the learning rates %s, each in a folder OUTPUT_DIR/rate_R, and say which is best on "
-        "dev." % ", ".join("%g" % rate for rate in SEARCHED_RATES),
+        "Try several learning rates, each in a folder OUTPUT_DIR/rate_R, and say which is best on "
+        "dev.",
+    ),
+    (
+        "list",
+        "search_rates",
+        None,
+        "The learning rates that --search tries; by default half, once and twice the usual rate of "
+        "the kind of task and model, where there is one, else %s."
+        % ", ".join("%g" % rate for rate in SEARCHED_RATES),
     ),
 )
 _CHOICES = {
@@ -329,9 +338,40 @@ def _check_several_runs(options):
         )
     if options.search and options["learning_rate"].present:
         raise UserError(
-            "--learning_rate and --search exclude each other: --search tries %s"
-            % ", ".join("%g" % rate for rate in SEARCHED_RATES)
+            "--learning_rate and --search exclude each other: --search tries those of "
+            "--search_rates"
         )
+    if options.search_rates and not options.search:
+        raise UserError("--search_rates are those that --search tries: add --search=true")
+    searched_rates(options)
+
+
+def searched_rates(options: flags.FlagValues) -> List[float]:
+    """The learning rates that `--search` tries.
+
+    Args:
+        options: the flags, after `take_usual_rate`.
+
+    Returns:
+        those of `--search_rates`, else some around the usual rate, else `SEARCHED_RATES`.
+
+    Raises:
+        UserError: for what is no positive number, and for a rate that is given twice.
+    """
+    usual = options["learning_rate"]
+    if not options.search_rates:
+        is_of_kind = usual.value != usual.default
+        return [f * usual.value for f in (0.5, 1, 2)] if is_of_kind else list(SEARCHED_RATES)
+    given = "--search_rates=%s" % ",".join(options.search_rates)
+    try:
+        rates = [float(rate) for rate in options.search_rates]
+    except ValueError:
+        rates = [-1.0]
+    if not all(0 < rate < math.inf for rate in rates):
+        raise UserError("%s: expected numbers above 0 with commas between" % given)
+    if len(set(rates)) < len(rates):
+        raise UserError("%s: a rate is given twice" % given)
+    return rates
 
 
 def _check_flags_of_google(options):

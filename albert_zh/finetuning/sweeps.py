@@ -14,7 +14,6 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning.flags import SEARCHED_RATES
 from albert_zh.training import flag_checks
 
 TABLE = "runs.md"
@@ -34,7 +33,9 @@ def run(options, run_once):
         UserError: for seeds that are no numbers, and without dev data to compare by.
     """
     seeds = _seeds(options)
-    rates = SEARCHED_RATES if options.search else (options.learning_rate,)
+    rates = [options.learning_rate]
+    if options.search:
+        rates = finetuning_flags.searched_rates(options)
     if options.search and not options.do_eval:
         raise UserError("--search compares on dev: add --do_eval=true")
     summaries = []
@@ -141,9 +142,21 @@ def _last_lines(summaries, rows, best, best_run):
     if len(rows) > 1:
         text = "learning rate %g: %s mean dev %s, %.4f, of %d rates"
         yield "best rate", text % (best["rate"], extreme, metric, best["dev"][0], len(rows))
+        further = _further_rates(best["rate"], [row["rate"] for row in rows])
+        if further:
+            yield "next", further
     why = "%s dev %s, %.4f, of %d" % (extreme, metric, _score(best_run, "dev"), among)
     why += " with that rate" if len(rows) > 1 else " runs"
     yield "best", "%s: %s: %s" % (best_run["folder"], best_run["checkpoint"], why)
+
+
+def _further_rates(best, rates):
+    """What to try where the best rate is the lowest or the highest; None for one between."""
+    if min(rates) < best < max(rates):
+        return None
+    end, factors = ("highest", (2, 4)) if best == max(rates) else ("lowest", (0.25, 0.5))
+    further = ",".join("%g" % (factor * best) for factor in factors)
+    return "it is the %s of them: try --search_rates=%s" % (end, further)
 
 
 def _cell(mean_and_deviation):

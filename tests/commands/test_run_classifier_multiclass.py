@@ -365,24 +365,29 @@ def test_runs_that_are_not_compared_are_named(tmp_path, capsys):
     assert re.match(r"models +\S*/seed_1: not compared, as --do_eval=true was not given$", last)
 
 
-def test_search_tries_the_rates(tmp_path, capsys):
+def search(data, accuracies, **settings):
+    """Searches with runs whose dev accuracy at a rate is given; returns the folders of the runs."""
     from albert_zh.finetuning import sweeps
 
-    data = OwnData(tmp_path)
-    accuracies = {2e-5: 0.5, 6e-5: 0.75, 1e-4: 0.6}
-    seen = []
+    folders = []
 
     def run_once(options):
-        seen.append((options.learning_rate, options.output_dir))
+        folders.append(options.output_dir)
         reached = {"dev": {"eval_accuracy": accuracies[options.learning_rate]}, "test": None}
         reached["checkpoint"] = "ckpt-%g" % options.learning_rate
         return dict(reached, metric="accuracy", is_higher_better=True)
 
-    os.makedirs(data.output)
-    with flags_of(data.arguments(search=True)):
+    os.makedirs(data.output, exist_ok=True)
+    with flags_of(data.arguments(search=True, learning_rate=None, **settings)):
         sweeps.run(flags.FLAGS, run_once)
         assert flags.FLAGS.output_dir == data.output  # the flags themselves are not changed
-    assert [os.path.basename(folder) for _, folder in seen] == [
+    return folders
+
+
+def test_search_tries_the_rates(tmp_path, capsys):
+    data = OwnData(tmp_path)
+    seen = search(data, {2e-5: 0.5, 6e-5: 0.75, 1e-4: 0.6})
+    assert [os.path.basename(folder) for folder in seen] == [
         "rate_2e-05",
         "rate_6e-05",
         "rate_0.0001",
@@ -393,6 +398,29 @@ def test_search_tries_the_rates(tmp_path, capsys):
     assert lines[-1].endswith(
         "rate_6e-05: ckpt-6e-05: highest dev accuracy, 0.7500, of 1 with that rate"
     )
+
+
+@pytest.mark.parametrize(
+    "accuracies, expected",
+    [
+        ({2e-4: 0.5, 4e-4: 0.75}, "it is the highest of them: try --search_rates=0.0008,0.0016"),
+        ({2e-4: 0.75, 4e-4: 0.5}, "it is the lowest of them: try --search_rates=5e-05,0.0001"),
+    ],
+)
+def test_search_over_given_rates_says_where_to_search_on(tmp_path, capsys, accuracies, expected):
+    data = OwnData(tmp_path)
+    assert len(search(data, accuracies, search_rates="2e-4,4e-4")) == 2
+    assert re.match("next +" + re.escape(expected), capsys.readouterr().out.splitlines()[-2])
+
+
+def test_search_is_around_the_usual_rate_of_a_kind():
+    options = finetuning_flags.of_settings(search=True)
+    options["learning_rate"].value = 2e-4  # as `take_usual_rate` does it
+    assert finetuning_flags.searched_rates(options) == [1e-4, 2e-4, 4e-4]
+
+
+def _searched(rates):
+    return {"search": True, "search_rates": rates, "learning_rate": None}
 
 
 def _mirrored(devices):
@@ -408,6 +436,10 @@ def _mirrored(devices):
         ({"early_stopping": 2, "do_eval": None}, ["--early_stopping needs evaluations"]),
         ({"early_stopping": 2, "use_tpu": True}, ["--early_stopping: with --use_tpu"]),
         ({"early_stopping": -1}, ["--early_stopping=-1"]),
+        ({"search_rates": "1e-4"}, ["--search_rates are those", "add --search=true"]),
+        (_searched("1e-4,x"), ["--search_rates=1e-4,x: expected numbers"]),
+        (_searched("nan"), ["--search_rates=nan: expected numbers above 0"]),
+        (_searched("1e-4,0.0001"), ["a rate is given twice"]),
         ({"seed": 2**31}, ["--seed: 2147483648"]),
         ({"swap_pairs": True}, ["--swap_pairs: --task_name=multiclass has single texts"]),
         ({"seeds": "1,99999999999999999999"}, ["--seed: 99999999999999999999"]),
@@ -420,7 +452,7 @@ def _mirrored(devices):
         ({"regression": True, "focal_gamma": 2}, ["--focal_gamma=2", "--regression"]),
         ({"regression": True, "class_weights": "balanced"}, ["--class_weights", "--regression"]),
         ({"label_separator": ";"}, ["--label_separator=;", "--multi_label"]),
-        ({"search": True}, ["--learning_rate", "--search tries 2e-05, 6e-05, 0.0001"]),
+        ({"search": True}, ["--learning_rate", "--search tries those of --search_rates"]),
         ({"devices": "/cpu:0"}, ["--devices=/cpu:0", "--distribution=none", "=mirrored"]),
         (_mirrored("foo"), ["--devices=foo: expected names such as /gpu:0"]),
         (_mirrored("gpu"), ["--devices=gpu: expected names such as /gpu:0"]),
