@@ -15,14 +15,18 @@
 #     TEACHER_SEEDS  "11 12 13"            UNLABELLED      files of texts without labels
 #     EPOCHS         5     BATCH_SIZE      32     LEARNING_RATE  1e-4
 #     MAX_SEQ_LENGTH 64    SEED            1, of the student and of plain training
-# Further arguments go to run_classifier.py in all runs.
+# Further arguments go to run_classifier.py in all runs; those that say how a student learns from its
+# teachers (--temperature=4, --distill_weight=0.5, ...) to that of the student alone.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 SAMPLE_DATA="$PROJECT_ROOT/data/pairs_sample"
+OF_STUDENTS=" teacher_weights teacher_temperatures teacher_average teacher_cache unlabelled_file
+    distill_weight temperature distill_loss "
 
 main() {
-    local python model data output teachers seed="${SEED:-1}" of_teacher
+    local python model data output teachers seed="${SEED:-1}" of_teacher of_all=() of_student=()
     case "${1:-}" in -h | --help) usage && return ;; esac
+    part_arguments "$@"
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     MODEL_DIR="${MODEL_DIR:-$STARTER_MODEL}"
@@ -34,16 +38,28 @@ main() {
     if [ -z "$teachers" ]; then
         for of_teacher in ${TEACHER_SEEDS:-11 12 13}; do
             say "teacher with seed $of_teacher"
-            SEED="$of_teacher" train "teacher_$of_teacher" "$@"
+            SEED="$of_teacher" train "teacher_$of_teacher"
             teachers="${teachers:+$teachers,}$output/teacher_$of_teacher/best"
         done
     fi
     say "plain training"
-    SEED="$seed" train plain "$@"
+    SEED="$seed" train plain
     say "student"
     SEED="$seed" train student --teachers="$teachers" \
-        ${UNLABELLED:+--unlabelled_file="$UNLABELLED"} "$@"
+        ${UNLABELLED:+--unlabelled_file="$UNLABELLED"} ${of_student[@]+"${of_student[@]}"}
     "$python" "$(shown "$PROJECT_ROOT/scripts/compare_distilled.py")" --output_dir="$output"
+}
+
+# part_arguments ARGUMENT...: sets `of_student` to those of the flags in OF_STUDENTS, `of_all` to the others.
+part_arguments() {
+    local argument flag=""
+    for argument in "$@"; do
+        case "$argument" in -*) flag="${argument%%=*}" ;; esac # else the value of the flag before it
+        case "$OF_STUDENTS" in
+            *[[:space:]]"${flag##*-}"[[:space:]]*) of_student+=("$argument") ;;
+            *) of_all+=("$argument") ;;
+        esac
+    done
 }
 
 # train NAME ARGUMENT...: a run in the output folder's NAME.
@@ -59,7 +75,7 @@ train() {
         --num_train_epochs="${EPOCHS:-5}" \
         --dev_seed="$seed" \
         --output_dir="$output/$name" \
-        "$@")
+        ${of_all[@]+"${of_all[@]}"} "$@")
 }
 
 main "$@"

@@ -79,7 +79,7 @@ _TABLE = (
 _LISTS = tuple(name for kind, name, _, _ in _TABLE if kind == "list")
 _CHOICES = {"distill_loss": DISTILL_LOSSES, "teacher_average": TEACHER_AVERAGES}
 _NEED_TEACHERS = ("teacher_weights", "teacher_temperatures", "unlabelled_file", "teacher_cache")
-_NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature")
+_NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature", "distill_loss")
 
 
 def define_flags(options):

@@ -244,3 +244,16 @@ def test_a_file_and_a_model_teach_together(school, capsys):
     shown = capsys.readouterr().out
     assert "fewer than 4 digits" in shown
     assert "teacher 1: dev accuracy 1.0000, weight 0.250, temperature 0.5" in shown
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["teacher_average=logits", "distill_weight=0.9", "temperature=2", "distill_loss=kl"],
+)
+def test_how_to_learn_without_teachers_is_refused(flag):
+    options = absl_flags.FlagValues()
+    teaching_flags.define_flags(options)
+    options(["run_classifier.py", "--" + flag])
+    message = "--%s is for --teachers, which is not given" % flag.split("=")[0]
+    with pytest.raises(UserError, match=message):
+        teaching_flags.check_flags(options, None)

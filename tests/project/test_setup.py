@@ -877,6 +877,16 @@ def test_distillation_trains_teachers_and_a_student_of_them(project):
     assert [run.get("unlabelled_file") for run in runs] == [None, "x/*", None]
 
 
+def test_how_a_student_learns_is_told_the_student_alone(project):
+    (project.root / "scripts" / "compare_distilled.py").write_text(SHOWS_ARGUMENTS)
+    arguments = ["--temperature=4", "--unlabelled_file=a b.tsv", "--fgm_epsilon=0.5"]
+    status, runs, _ = project.run_all("distill", *arguments, TEACHERS="a")
+    plain, student, _ = runs
+    assert status == 0 and "temperature" not in plain and "unlabelled_file" not in plain
+    assert student["temperature"] == "4" and student["unlabelled_file"] == "a b.tsv"
+    assert plain["fgm_epsilon"] == student["fgm_epsilon"] == "0.5"
+
+
 @pytest.mark.parametrize("name", ["clue", "multiclass", "lcqmc"])
 def test_a_search_has_rates_of_its_own(project, name):
     add_clue_data(project, RECIPES)
