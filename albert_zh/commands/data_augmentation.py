@@ -31,7 +31,7 @@ from albert_zh.inference.augmentation import (
 from albert_zh.inference.mask_filler import MaskFiller
 from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
 from albert_zh.model import checkpoint_files, checkpoint_values
-from albert_zh.tasks import datasets, registry, rows
+from albert_zh.tasks import datasets, registry, rows, split_files
 from albert_zh.text import word_segmentation
 from albert_zh.text.word_vectors import WordVectors
 
@@ -39,7 +39,7 @@ __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
 AUGMENTED = "train_aug"
-_VERSION = 2  # of how rows are made; what another one began is not gone on with
+_VERSION = 3  # of how rows are made; what another one began is not gone on with
 _ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run goes on
 _SAMPLES = 30
 _SAMPLED_COPIES = 3
@@ -167,6 +167,10 @@ class _TrainingRows:
             )
         folder = FLAGS.data_dir or os.path.join(FLAGS.glue_dir, FLAGS.task_name)
         kind = registry.type_of(task)
+        for name in task.files:
+            path, _ = split_files.split_path(task, folder, name)
+            if path:
+                path_rules.protect(path, "--data_dir")
         split = kind.read_split(task, folder, "train", FLAGS.encoding, False)
         self.path, self.sha256 = split.path, split.sha256
         self._header = list(split.header)
@@ -219,6 +223,19 @@ class _TrainingRows:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(cells)
         return line.getvalue()
+
+
+def _in_encoding(text):
+    """Text as bytes of the training file's encoding, without a mark of the byte order."""
+    encoding = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
+    name = files.known_encoding(FLAGS.encoding)
+    try:
+        return text.encode(encoding.get(name, name))
+    except UnicodeEncodeError as error:
+        raise UserError(
+            "--encoding=%s: has no %s, which the model put in a word's place: convert the training "
+            "file to UTF-8, or gb18030" % (FLAGS.encoding, error.object[error.start])
+        ) from error
 
 
 class _Report:
@@ -282,7 +299,7 @@ class _Job:
             texts = self._texts(chunk, augmenter.augment(chunk), report)
             for number, (path, text) in enumerate(zip(self._paths, texts)):
                 with open(path, "ab") as handle:
-                    written[number] += handle.write(text.encode("utf-8"))
+                    written[number] += handle.write(_in_encoding(text))
                     handle.flush()
                     os.fsync(handle.fileno())
             state = {"done": first + len(chunk), "written": written, "report": report.state}
@@ -309,9 +326,9 @@ class _Job:
             return state["done"], state["written"]
         starts = (self._source.header(), "line\tline of %s\n" % os.path.basename(self._source.path))
         for path, text in zip(self._paths, starts):
-            with output_files.atomic_write(path) as handle:
-                handle.write(text)
-        return 0, [len(text.encode("utf-8")) for text in starts]
+            with output_files.atomic_write(path, "wb") as handle:
+                handle.write(_in_encoding(text))
+        return 0, [len(_in_encoding(text)) for text in starts]
 
     def _texts(self, examples, augmented, report):
         """(rows, lines of the side file) of a chunk, as text."""

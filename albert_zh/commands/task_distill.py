@@ -31,7 +31,9 @@ from albert_zh.model import (
     model_writer,
 )
 from albert_zh.model.distillation_losses import TINYBERT
+from albert_zh.tasks import datasets, split_files
 from albert_zh.text import tokenization
+from albert_zh.training import flag_checks
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -194,28 +196,35 @@ def _learn_predictions():
 
 def _augmented_data():
     """A folder like --data_dir whose training file is that of data_augmentation.py."""
-    data = FLAGS.data_dir
-    names = sorted(os.listdir(data)) if data and os.path.isdir(data) else []
-    augmented = [name for name in names if name.startswith(AUGMENTED + ".")]
-    if len(augmented) != 1:
+    flag_checks.require_flags(FLAGS, ["data_dir"])
+    data = os.path.abspath(FLAGS.data_dir)
+    train, _ = split_files.existing_path(datasets.get_task(FLAGS.task_name), data, "train")
+    augmented = os.path.join(data, AUGMENTED + os.path.splitext(train)[1])
+    if not os.path.isfile(augmented):
         raise UserError(
-            "--aug_train: %s holds %d files %s.*, expected one: run data_augmentation.py"
-            % (data, len(augmented), AUGMENTED)
+            "--aug_train: %s: no such file: run data_augmentation.py with the same --task_name and "
+            "--data_dir" % augmented
         )
+    paths = {name: os.path.join(data, name) for name in os.listdir(data)}
+    targets = {name: path for name, path in paths.items() if os.path.isfile(path)}
+    targets[os.path.basename(train)] = augmented
     folder = os.path.join(FLAGS.output_dir, _AUGMENTED_FOLDER)
     path_rules.output_folder(folder)
     os.makedirs(folder, exist_ok=True)
-    for name in names:
-        is_train = name.startswith("train.")
-        if name != augmented[0] and os.path.isfile(os.path.join(data, name)):
-            source = augmented[0] if is_train else name
-            _link(os.path.join(data, source), os.path.join(folder, name))
+    _make_links(folder, targets)
     return folder
 
 
-def _link(source, target):
-    if not os.path.islink(target):
-        os.symlink(os.path.abspath(source), target)
+def _make_links(folder, targets):
+    """Makes the links of a folder those of {name: path}."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.islink(path) and os.readlink(path) != targets.get(name):
+            os.remove(path)
+    for name, target in targets.items():
+        path = os.path.join(folder, name)
+        if not os.path.islink(path):
+            os.symlink(target, path)
 
 
 def main():

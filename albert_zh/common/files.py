@@ -306,6 +306,20 @@ def check_encoding(path: str, encoding: str) -> None:
             raise wrong_encoding("%s, line %d" % (path, line), error, "utf-8") from error
 
 
+def check_is_text(path: str, encoding: Optional[str]) -> None:
+    """Raises `UserError` for a file that is compressed, or binary by its zeros."""
+    with storage.open_binary(path) as handle:
+        head = handle.read(_LOOKED_AT)
+    has_wide_characters = known_encoding(encoding or "utf-8").startswith(("utf-16", "utf-32"))
+    is_compressed = head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ"))
+    is_marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if is_compressed or (b"\0" in head and not (has_wide_characters or is_marked)):
+        raise UserError(
+            "%s: %s, expected text: unpack it or save it as UTF-8 first"
+            % (path, "a compressed file" if is_compressed else "holds bytes of zero")
+        )
+
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -4,8 +4,10 @@ import collections
 import hashlib
 from typing import Any, Iterable, List, NamedTuple, Sequence
 
-from albert_zh.common import storage
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+
+_REPLACED = "\ufffd"  # what stands for bytes that could not be read
 
 
 class Unlabelled(NamedTuple):
@@ -52,7 +54,11 @@ def read_unlabelled(
     first_problem = ""
     for path in paths:
         digest.update(storage.sha256_of_file(path).encode())
+        files.check_is_text(path, encoding)
         for example, problem in kind.distillation.open_unlabelled(kind, task, path, encoding):
+            if _REPLACED in example.text_a + (example.text_b or ""):
+                counts["with bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
+                continue
             if problem or not example.text_a.strip():
                 counts["that do not fit"] += 1
                 first_problem = first_problem or problem or ""

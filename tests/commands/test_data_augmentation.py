@@ -92,6 +92,25 @@ def test_pairs_and_json(model, tmp_path):
             )
 
 
+def test_rows_are_in_the_encoding_of_the_training_file(model, tmp_path):
+    write_texts(tmp_path)
+    text = (tmp_path / "train.tsv").read_text("utf-8")
+    (tmp_path / "train.tsv").write_bytes(text.encode("gb18030"))
+    run(model, tmp_path, encoding="gb18030")
+    rows = (tmp_path / "train_aug.tsv").read_text("gb18030").splitlines()
+    assert set(text.splitlines()) <= set(rows) and len(rows) > 2 * len(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["train.tsv", "dev.tsv"])
+def test_files_of_the_data_are_not_written_over(model, tmp_path, name):
+    write_texts(tmp_path)
+    write_texts(tmp_path, "dev.tsv")
+    former = (tmp_path / name).read_bytes()
+    with pytest.raises(UserError, match=r"--output_file=.*%s.*--data_dir" % name):
+        run(model, tmp_path, output_file=str(tmp_path / name))
+    assert (tmp_path / name).read_bytes() == former
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

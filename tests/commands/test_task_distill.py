@@ -184,8 +184,38 @@ def test_augmented_rows_are_trained_on(space, capsys):
         header, *rows = source.read().splitlines()
     with open(os.path.join(data, "train_aug.txt"), "w", encoding="utf-8") as target:
         target.write("\n".join([header] + rows * 2) + "\n")
+    for name in ("train_aug.rows.tsv", "train_aug.report.md"):  # of data_augmentation.py, too
+        open(os.path.join(data, name), "w").close()
     run(space, "augmented_run", data_dir=data, aug_train=True, num_train_epochs=0.5)
     assert "training: 64 rows" in capsys.readouterr().out
+
+
+def _augmented_data(folder, output_dir, task_name):
+    """The folder of `--aug_train`, {name: what its link names}."""
+    given = {"data_dir": folder, "output_dir": output_dir, "task_name": task_name}
+    arguments = ["--%s=%s" % item for item in given.items()]
+    with small_models.command_flags(task_distill, arguments):
+        made = task_distill._augmented_data()
+    return {name: os.readlink(os.path.join(made, name)) for name in os.listdir(made)}
+
+
+def test_augmented_rows_stand_in_place_of_the_training_file_of_any_name(tmp_path):
+    for name in ("train_few_all.json", "dev_few_all.json", "train_aug.json"):
+        (tmp_path / name).write_text("{}\n")
+    links = _augmented_data(tmp_path, tmp_path / "out", "iflytek")
+    assert links["train_few_all.json"] == str(tmp_path / "train_aug.json")
+    assert links["dev_few_all.json"] == str(tmp_path / "dev_few_all.json")
+
+
+def test_links_of_other_data_do_not_stay(tmp_path):
+    for folder, names in (("a", ["dev.csv", "test.csv"]), ("b", ["dev.csv"])):
+        (tmp_path / folder).mkdir()
+        for name in ["train.csv", "train_aug.csv"] + names:
+            (tmp_path / folder / name).write_text("text_a,label\n")
+    _augmented_data(tmp_path / "a", tmp_path / "out", "multiclass")
+    links = _augmented_data(tmp_path / "b", tmp_path / "out", "multiclass")
+    assert "test.csv" not in links and links["dev.csv"] == str(tmp_path / "b" / "dev.csv")
+    assert links["train.csv"] == str(tmp_path / "b" / "train_aug.csv")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +230,7 @@ def test_augmented_rows_are_trained_on(space, capsys):
             {"both_phases": True, "compatible": True, "multi_label": True},
             "--compatible: TinyBERT's second phase has no loss for a task of the kind multi_label",
         ),
-        ({"aug_train": True}, "--aug_train: .* holds 0 files train_aug"),
+        ({"aug_train": True}, "--aug_train: .*train_aug.txt: no such file: run data_aug"),
     ],
 )
 def test_flags_that_make_no_sense(space, changes, message):

@@ -1,7 +1,12 @@
 """Files of texts without labels: which are read, and those that are not there."""
 
+import gzip
+import io
+import zipfile
+
 import pytest
 
+from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import unlabelled
 from albert_zh.tasks import registry, task_forms
@@ -45,3 +50,40 @@ def test_rows_that_do_not_fit_say_why(tmp_path):
     message = "no new text in it: found 2 rows that do not fit, the first: 1 column, expected 3 .*"
     with pytest.raises(UserError, match=message + "expected texts in the form of the test file"):
         read(str(tmp_path / "texts.txt"))
+
+
+def _zip(content):
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("texts.tsv", content)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    "packed, found",
+    [
+        (gzip.compress, "a compressed file"),
+        (_zip, "a compressed file"),
+        (lambda content: content.decode().encode("utf-16-le"), "holds bytes of zero"),
+    ],
+)
+def test_what_is_no_text_is_not_learnt(tmp_path, packed, found):
+    path = tmp_path / "texts.tsv"
+    path.write_bytes(packed("今天\t明天\n".encode() * 3))
+    with pytest.raises(UserError, match="texts.tsv: %s, expected text: unpack it" % found):
+        read(str(path))
+
+
+def test_utf_16_with_its_flag_is_text(tmp_path):
+    path = tmp_path / "texts.tsv"
+    path.write_bytes("今天\t明天\n".encode("utf-16-le"))
+    files.check_is_text(str(path), "utf-16")
+
+
+def test_lines_in_another_encoding_are_left_out_and_counted(tmp_path):
+    path = tmp_path / "texts.tsv"
+    lines = ["今天%d\t明天\n" % number for number in range(5000)]  # more than is looked at first
+    path.write_bytes("".join(lines).encode() + "错误的\t编码\n".encode("gbk"))
+    found = read(str(path))
+    assert len(found.examples) == 5000
+    assert "note: 1 rows with bytes that are no UTF-8 text are left out" in found.lines

@@ -57,21 +57,20 @@ class PredictionFiles:
         paths: Mapping[str, str],
         scheme: Any,
         file_format: str,
-        has_labels: bool,
         offset_unit: str = json_files.CHARACTERS,
     ) -> None:
         """Names the files.
 
         Args:
             paths: {name: path} of those of PREDICTIONS, CONLL, LABELS, JSON and SEGMENTED that are
-                wanted.
+                wanted; LABELS has the texts with gold spans, and is written only if there are some.
             scheme: `tag_schemes.Scheme` of written tags; it has no meaning for nested entities,
                 which only PREDICTIONS and JSON can hold.
             file_format: of the input, key of `reader.FORMATS`.
-            has_labels: bool, whether the texts have gold spans; LABELS is written only with them.
             offset_unit: what positions in JSON count, as those of the input.
         """
-        self._paths = {name: path for name, path in paths.items() if name != LABELS or has_labels}
+        self._paths = dict(paths)
+        self._labels_path = self._paths.pop(LABELS, None)
         self._scheme = scheme
         self._is_entity_list, self._offset_unit = file_format == "entity_list", offset_unit
         self._writers = {
@@ -97,8 +96,12 @@ class PredictionFiles:
 
     def add(self, text: LabelledText, spans: Sequence[Span]) -> None:
         """Writes a text's predicted spans, in characters."""
+        if self._labels_path and text.spans is not None and LABELS not in self._streams:
+            labels = output_files.atomic_write(self._labels_path)
+            self._streams[LABELS] = self._stack.enter_context(labels)
         for name, stream in self._streams.items():
-            stream.write("\n".join(self._writers[name](text, spans)) + "\n")
+            if name != LABELS or text.spans is not None:
+                stream.write("\n".join(self._writers[name](text, spans)) + "\n")
 
     def _table_lines(self, text, spans):
         cells = (text.text, shown_spans(text.text, text.spans), shown_spans(text.text, spans))
@@ -108,7 +111,7 @@ class PredictionFiles:
         return column_lines(_tokens(text), self._column(text, spans)) + [""]
 
     def _label_lines(self, text, spans):
-        gold, predicted = (self._column(text, side) for side in (text.spans or (), spans))
+        gold, predicted = (self._column(text, side) for side in (text.spans, spans))
         return column_lines(_tokens(text), gold, predicted) + [""]
 
     def _column(self, text, spans):

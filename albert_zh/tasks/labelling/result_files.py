@@ -19,10 +19,7 @@ _PENDING = 64  # texts that are decoded at once
 
 
 class LabellingFiles(result_files.ResultFiles):
-    """Files of predicted spans, those of each granularity apart.
-
-    Which files depends on the first example.
-    """
+    """Files of predicted spans, those of each granularity apart."""
 
     def __init__(self, folder: str, kind: Any, use: Any, file_format: Optional[str]) -> None:
         """Opens nothing yet.
@@ -37,11 +34,12 @@ class LabellingFiles(result_files.ResultFiles):
         self._folder, self._kind, self._use, self._format = folder, kind, use, file_format
         self._pending, self._shown = [], []
         self._files: Dict[Optional[str], prediction_files.PredictionFiles] = {}
+        self._labels: Dict[Optional[str], Optional[str]] = {}  # label_test.txt, until it is written
 
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         granularity = getattr(example, "granularity", None)
         if granularity not in self._files:
-            self._open(example, granularity)
+            self._open(granularity)
         self._pending.append((example, rows))
         if len(self._pending) == _PENDING:
             self._flush()
@@ -53,27 +51,23 @@ class LabellingFiles(result_files.ResultFiles):
             html_page.write_page(path, "%s" % self._use.notes.get("task", ""), self._shown)
             self.paths.append(path)
 
-    def _open(self, example, granularity):
-        """Opens the files that suit the kind of task, the input's format and its labels."""
+    def _open(self, granularity):
+        """Opens the files that suit the kind of task and the input's format."""
         is_segmentation = self._kind.types_of(self._use.task) == [""]
         names = [prediction_files.PREDICTIONS]
         scheme = self._kind.scheme_of(self._use.task)
         if scheme is not None:
             names += [prediction_files.CONLL, prediction_files.LABELS]
         names.append(prediction_files.SEGMENTED if is_segmentation else prediction_files.JSON)
-        has_labels = example.label is not None
-        paths = {
-            name: os.path.join(self._folder, granularity_names.file_name(name, granularity))
-            for name in names
-        }
+        paths = {name: self._path(name, granularity) for name in names}
         self._files[granularity] = self._stack.enter_context(
-            prediction_files.PredictionFiles(
-                paths, scheme, self._format, has_labels, self._offset_unit()
-            )
+            prediction_files.PredictionFiles(paths, scheme, self._format, self._offset_unit())
         )
-        for name in names:
-            if has_labels or name != prediction_files.LABELS:
-                self.paths.append(paths[name])
+        self._labels[granularity] = paths.pop(prediction_files.LABELS, None)
+        self.paths.extend(paths.values())
+
+    def _path(self, name, granularity):
+        return os.path.join(self._folder, granularity_names.file_name(name, granularity))
 
     def _offset_unit(self):
         """What positions in JSON count, in the input and in what is written."""
@@ -87,5 +81,8 @@ class LabellingFiles(result_files.ResultFiles):
         for example, predicted in zip(examples, self._kind.predicted(examples, rows, self._use)):
             granularity = getattr(example, "granularity", None)
             self._files[granularity].add(splits.source_of(example), predicted.spans)
+            if example.label is not None and self._labels[granularity]:
+                self.paths.append(self._labels[granularity])
+                self._labels[granularity] = None
             if len(self._shown) < html_page.SHOWN_TEXTS:
                 self._shown.append((example.text_a, example.label, predicted.spans))

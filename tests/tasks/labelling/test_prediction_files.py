@@ -16,13 +16,14 @@ TEXTS = [
 ]
 
 
-def written(tmp_path, names, texts=TEXTS, file_format="conll", has_labels=True, scheme="BIO"):
+def written(tmp_path, names, texts=TEXTS, file_format="conll", scheme="BIO"):
     paths = {name: str(tmp_path / name) for name in names}
-    with outputs.PredictionFiles(paths, SCHEMES[scheme], file_format, has_labels) as result:
+    with outputs.PredictionFiles(paths, SCHEMES[scheme], file_format) as result:
         for text, spans in texts:
             result.add(text, spans)
         assert not list(tmp_path.glob("pred*.t??"))  # nothing before all is done
-    return {name: (tmp_path / name).read_text("utf-8") for name in names if has_labels}
+    there = [name for name in names if (tmp_path / name).exists()]
+    return {name: (tmp_path / name).read_text("utf-8") for name in there}
 
 
 def test_table_and_columns(tmp_path):
@@ -45,7 +46,7 @@ def test_table_and_columns(tmp_path):
 def test_tokens_of_several_characters_keep_their_lines(tmp_path):
     text = LabelledText("用iPhone 13", None, [(0, 1), (1, 7), (8, 10)], 1)
     names = (outputs.CONLL, outputs.LABELS)
-    written(tmp_path, names, [(text, [Span(1, 9, "X")])], has_labels=False, scheme="BIOES")
+    written(tmp_path, names, [(text, [Span(1, 9, "X")])], scheme="BIOES")
     assert (tmp_path / outputs.CONLL).read_text("utf-8") == "用 O\niPhone B-X\n13 E-X\n\n"
     assert not (tmp_path / outputs.LABELS).exists()
 
@@ -54,7 +55,7 @@ def test_tokens_of_several_characters_keep_their_lines(tmp_path):
 @pytest.mark.parametrize("unit, begin, end", [("bytes", 7, 13), ("utf16", 3, 5)])
 def test_positions_are_in_the_unit_of_the_input(tmp_path, file_format, unit, begin, end):
     text, path = LabelledText("😀在浙商", None, None, 1), str(tmp_path / "p.json")
-    with outputs.PredictionFiles({outputs.JSON: path}, None, file_format, False, unit) as result:
+    with outputs.PredictionFiles({outputs.JSON: path}, None, file_format, unit) as result:
         result.add(text, [Span(2, 4, "x")])
     line = json.loads((tmp_path / "p.json").read_text("utf-8"))
     if file_format == "cluener":
@@ -107,7 +108,7 @@ def test_predictions_keep_the_id(tmp_path, file_format, no_labels, labels):
     line = '{"id": 17, "text": "王明"%s}\n' % no_labels
     (tmp_path / "test.json").write_text(line, encoding="utf-8")
     texts = reader.read_file(str(tmp_path / "test.json"), file_format).texts
-    written(tmp_path, [outputs.JSON], [(texts[0], GOLD[:1])], file_format, has_labels=False)
+    written(tmp_path, [outputs.JSON], [(texts[0], GOLD[:1])], file_format)
     expected = dict({"id": 17, "text": "王明"}, **labels)
     assert json.loads((tmp_path / outputs.JSON).read_text("utf-8")) == expected
 
@@ -136,3 +137,20 @@ def test_segmented_text(tmp_path):
     names = [outputs.SEGMENTED]
     assert written(tmp_path, names, [(text, spans)]) == {outputs.SEGMENTED: "我  爱  北京大学\n"}
     assert words_as_spans(["我", "爱"]) == spans[:2]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_texts_without_gold_are_not_in_the_file_of_gold_tags(tmp_path, first):
+    texts = [TEXTS[0], (LabelledText("王明", None, None, 5), [Span(0, 2, "PER")])]
+    contents = written(tmp_path, [outputs.CONLL, outputs.LABELS], [texts[first], texts[1 - first]])
+    assert (
+        contents[outputs.LABELS].count("\n\n") == 1 and "北 B-LOC B-LOC" in contents[outputs.LABELS]
+    )
+    assert contents[outputs.CONLL].count("\n\n") == 2
+
+
+def test_without_gold_there_is_no_file_of_gold_tags(tmp_path):
+    path = tmp_path / outputs.LABELS
+    with outputs.PredictionFiles({outputs.LABELS: str(path)}, SCHEMES["BIO"], "conll") as result:
+        result.add(LabelledText("王明", None, None, 5), [Span(0, 2, "PER")])
+    assert not path.exists()
