@@ -12,6 +12,7 @@ are those of run_classifier.py.
 """
 
 import contextlib
+import glob
 import os
 
 from absl import flags
@@ -33,7 +34,7 @@ from albert_zh.model import (
 from albert_zh.model.distillation_losses import TINYBERT
 from albert_zh.tasks import datasets, split_files
 from albert_zh.text import tokenization
-from albert_zh.training import flag_checks
+from albert_zh.training import flag_checks, run_folder
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -95,6 +96,7 @@ def run():
 
 def _both_phases():
     output, epochs = FLAGS.output_dir, FLAGS.num_train_epochs
+    _check_first_phase(output)
     FLAGS.output_dir = os.path.join(output, FIRST_PHASE_FOLDER)
     FLAGS.num_train_epochs = FLAGS.intermediate_epochs
     with _without_flags(_OF_SECOND_PHASE):
@@ -104,6 +106,20 @@ def _both_phases():
     )
     FLAGS.output_dir, FLAGS.num_train_epochs = output, epochs
     _learn_predictions()
+
+
+def _check_first_phase(output):
+    """Raises `UserError` for other epochs of a first phase that the second has gone on from."""
+    folder = os.path.join(output, FIRST_PHASE_FOLDER)
+    former = run_folder.former_settings(folder)["variable"].get("num_train_epochs")
+    of_second = [output] + glob.glob(os.path.join(glob.escape(output), "*_*"))  # of --seeds, too
+    if former is None or not any(run_folder.former_settings(path)["fixed"] for path in of_second):
+        return
+    if former != FLAGS.intermediate_epochs:
+        raise UserError(
+            "--intermediate_epochs=%g: %s holds a second phase that began after %g: give that, or "
+            "another --output_dir" % (FLAGS.intermediate_epochs, output, former)
+        )
 
 
 @contextlib.contextmanager

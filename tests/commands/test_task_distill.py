@@ -176,6 +176,19 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
     ]
 
 
+@pytest.mark.parametrize("of_second", ["", "seed_1"])
+def test_first_phase_stays_as_the_second_began_with_it(space, tmp_path, of_second):
+    for folder, epochs in ((tmp_path / of_second, 3), (tmp_path / "intermediate", 1)):
+        folder.mkdir(exist_ok=True)
+        settings = {"fixed": {"seed": 1}, "variable": {"num_train_epochs": epochs}}
+        (folder / "run_settings.json").write_text(json.dumps(settings))
+        (folder / "model.ckpt-1.index").write_text("")
+        tf.train.update_checkpoint_state(str(folder), "model.ckpt-1")
+    given = {"output_dir": str(tmp_path), "both_phases": True, "intermediate_epochs": 2}
+    with pytest.raises(UserError, match="--intermediate_epochs=2: .* that began after 1: give"):
+        run(space, "", **given)
+
+
 @pytest.mark.newest
 def test_augmented_rows_are_trained_on(space, capsys):
     data = os.path.join(space.folder, "augmented")
