@@ -17,12 +17,12 @@ import os
 from absl import flags
 import numpy as np
 
-from albert_zh.common import output_files, path_rules
+from albert_zh.common import output_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import mixtures, soft_targets, teachers, unlabelled
 from albert_zh.inference.predictor import Predictor
-from albert_zh.tasks import kind_interface, registry, task_forms
+from albert_zh.tasks import kind_interface, registry, rows, task_forms
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.separators import one_line
 
@@ -115,7 +115,7 @@ def _student_of_labels():
 def _read_texts(student, opened):
     """Reads the texts and shows what there is; files alone decide whether they are pairs."""
     task = student.use.task
-    if FLAGS.labels and not any(teacher.has_pairs for teacher in opened):
+    if FLAGS.labels and not _are_pairs(task, opened):
         task = task._replace(columns=("text_a", "label"))
     read = unlabelled.read_unlabelled(
         FLAGS.input_file, student.kind, task, FLAGS.encoding, (), (), "input_file"
@@ -123,6 +123,20 @@ def _read_texts(student, opened):
     for line in read.lines:
         print(printable(line))
     return read
+
+
+def _are_pairs(task, opened):
+    """Whether texts are pairs, by those of the teachers; by --input_file's columns without any."""
+    with_texts = [teacher for teacher in opened if teacher.has_texts]
+    if with_texts:
+        return any(teacher.has_pairs for teacher in with_texts)
+    path = next(iter(storage.matching(FLAGS.input_file[0])), FLAGS.input_file[0])
+    if not storage.is_file(path):  # which its reader says
+        return True
+    cells = next((row.cells for row in rows.Table(path, FLAGS.encoding) if not row.problem), [])
+    if isinstance(cells, dict):
+        return not {"text_b", "sentence2"}.isdisjoint(cells)
+    return len(cells) > 1 and cells[1].strip() not in ("label", *task.labels)
 
 
 def _lines(student, mixture, examples):
@@ -133,13 +147,15 @@ def _lines(student, mixture, examples):
         has_classes = student.kind.rules.has_classes
         yield "\t".join(["text_a", "text_b"] + (names if has_classes else ["prediction"]))
     for example in progress_bar("targets", len(examples), "row", iterable=examples, leave=False):
-        rows = soft_targets.averaged_rows(student, mixture, example, student.settings)
+        targets = soft_targets.averaged_rows(student, mixture, example, student.settings)
         if not distillation.takes_tables:
             content = {"text_a": example.text_a, "text_b": example.text_b}
-            content["rows"] = [{n: np.round(a, 6).tolist() for n, a in row.items()} for row in rows]
+            content["rows"] = [
+                {n: np.round(a, 6).tolist() for n, a in row.items()} for row in targets
+            ]
             yield json.dumps(content, ensure_ascii=False)
             continue
-        logits = distillation.outputs_of(rows[0], {}, task)["logits"]
+        logits = distillation.outputs_of(targets[0], {}, task)["logits"]
         numbers = student.kind.rules.probabilities(np.array([logits], np.float64))[0]
         cells = [one_line(example.text_a), one_line(example.text_b or "")]
         yield "\t".join(cells + ["%.8g" % number for number in numbers])

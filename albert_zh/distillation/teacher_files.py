@@ -18,6 +18,7 @@ import numpy as np
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
+from albert_zh.distillation import label_names
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
 from albert_zh.tasks.rows import BLANK, Table
 from albert_zh.tasks.separators import one_line
@@ -132,8 +133,8 @@ class TeacherFile:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether a row has two texts, as far as it has texts."""
-        return not self.has_texts or any(text_b for _, text_b in self._targets)
+        """Whether some row has two texts; of numbers alone this is not known."""
+        return any(text_b for _, text_b in self._targets)
 
     # Reading
 
@@ -183,13 +184,8 @@ class TeacherFile:
         """The student's labels, if they are those of the teacher."""
         if sorted(of_teacher) != sorted(self._labels):
             raise UserError(
-                "--teachers=%s, %s: has the labels %s, the data %s: expected the same names"
-                % (
-                    self.name,
-                    place,
-                    ", ".join(sorted(of_teacher)[:12]),
-                    self._shown_labels(),
-                )
+                "--teachers=%s, %s: has %s: expected the same names"
+                % (self.name, place, label_names.both_sides(sorted(of_teacher), self._labels))
             )
         return self._labels
 
@@ -233,7 +229,7 @@ class TeacherFile:
             names = [str(name) for name in names] if isinstance(names, list) else [None]
             unknown = [name for name in names if name not in self._labels]
             if unknown:
-                raise self._bad(line, "the label %r" % unknown[0], self._shown_labels())
+                raise self._bad(line, "the label %r" % unknown[0], label_names.shown(self._labels))
             return [float(label in names) for label in self._labels], "labels"
         if form == "value":
             value = [value]
@@ -294,9 +290,6 @@ class TeacherFile:
                 len(lines),
                 *sorted(lines[0]),
             )
-
-    def _shown_labels(self):
-        return ", ".join(self._labels[:12])
 
     def _bad(self, line, found, expected):
         return UserError(

@@ -16,13 +16,13 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
+from albert_zh.distillation import label_names
 from albert_zh.distillation.target_cache import TargetCache, digest_of
 from albert_zh.distillation.teacher_files import TeacherFile, naming
 from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
 ROWS_PER_CHUNK = 1024
-_SHOWN_LABELS = 12
 _HASHED = (".json", ".txt", ".model", ".pb", ".tflite", ".onnx", ".index")
 _CONVERTED = "converted"
 
@@ -180,16 +180,10 @@ def order_of_labels(of_teacher: Sequence[str], labels: Sequence[str], name: str)
     """
     if sorted(of_teacher) != sorted(labels):
         raise UserError(
-            "%s has the labels %s, the data %s: expected the same names: train the teacher on "
-            "these labels, or name them in its label_map.json"
-            % (name, _shown(of_teacher), _shown(labels))
+            "%s has %s: expected the same names: train the teacher on these labels, or name them "
+            "in its label_map.json" % (name, label_names.both_sides(of_teacher, labels))
         )
     return [list(of_teacher).index(label) for label in labels]
-
-
-def _shown(labels):
-    rest = ", and %d more" % (len(labels) - _SHOWN_LABELS) if len(labels) > _SHOWN_LABELS else ""
-    return "(%d) %s%s" % (len(labels), ", ".join(labels[:_SHOWN_LABELS]), rest)
 
 
 def _is_exported(path):

@@ -70,6 +70,23 @@ def test_pairs_are_those_of_the_files(files):
 
 
 @pytest.mark.parametrize(
+    "texts, expected",
+    [
+        ("今天\n明天\n", ["今天", ""]),
+        ("今天\tb\n明天\ta\n", ["今天", ""]),
+        ("text\tlabel\n今天\tb\n明天\ta\n", ["今天", ""]),
+        ("今天\t明天\n吃饭\t开门\n", ["今天", "明天"]),
+    ],
+)
+def test_texts_of_numbers_alone_are_pairs_by_their_columns(files, texts, expected):
+    (files / "numbers.tsv").write_text("0.3\t0.2\t0.5\n0.1\t0.8\t0.1\n", encoding="utf-8")
+    (files / "texts.tsv").write_text(texts, encoding="utf-8")
+    found = targets_of(files, "numbers.tsv", "texts.tsv")[1]
+    assert found[:2] == expected
+    np.testing.assert_allclose(np.array(found[2:], float), [0.3, 0.2, 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize(
     "changes, message",
     [
         ({"labels": None}, "--labels=: all --teachers are files: expected the labels in the order"),

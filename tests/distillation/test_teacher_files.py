@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.distillation import label_names
 from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.distillation.teachers import Student
 from albert_zh.tasks import kind_interface, registry, task_forms
@@ -236,3 +237,9 @@ def test_a_regression_has_values(tmp_path, values):
 def test_a_kind_that_needs_tokens_takes_no_file(tmp_path):
     with pytest.raises(UserError, match="needs outputs of each word piece: expected a model"):
         opened(tmp_path, json_line(logits=[1, 2]), kind="sequence_labelling")
+
+
+def test_of_many_labels_the_differing_ones_are_named():
+    of_data = ["c%02d" % number for number in range(15)]
+    text = label_names.both_sides(of_data[:-1] + ["d"], of_data)
+    assert text.endswith(", and 3 more (only the teacher has d, only the data c14)")

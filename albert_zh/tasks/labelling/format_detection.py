@@ -92,16 +92,17 @@ def detect_word_format(path: str, encoding: str = "utf-8") -> str:
         encoding: of the file.
 
     Returns:
-        key of `reader.FORMATS`; `UNLABELLED` for lines without blanks that are too long for words.
+        key of `reader.FORMATS`; `UNLABELLED` where most lines have no blanks, and are too long for
+        words.
     """
     found = detect_format(path, encoding)
     if found != SEGMENTED:
         return found
-    words = [text.split() for _, text in _first_lines(path, encoding)]
-    num_characters = sum(len(word) for line in words for word in line)
-    has_blanks = any(len(line) > 1 for line in words)
-    is_text = not has_blanks and num_characters > _LONG_WORD * len(words)
-    return UNLABELLED if is_text else SEGMENTED
+    lines = [text.split() for _, text in _first_lines(path, encoding)]
+    words = [word for line in lines for word in line]
+    have_blanks = 2 * sum(len(line) > 1 for line in lines) >= len(lines)
+    are_long = sum(map(len, words)) > _LONG_WORD * len(words)
+    return UNLABELLED if are_long and not have_blanks else SEGMENTED
 
 
 def _first_lines(path, encoding):

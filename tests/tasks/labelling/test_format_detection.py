@@ -59,6 +59,8 @@ def test_lines_without_blanks_are_no_long_words(tmp_path):
     assert [example.text_a for example in test.examples] == plain.split()
     with pytest.raises(UserError, match=r"train.txt: has no labels \(format text\)"):
         read_split(tmp_path, plain, task_of("cws"))
+    blank = read_split(tmp_path, plain * 2 + "今天 天气很好\n", task_of("cws"), "test")
+    assert (blank.file_format, blank.has_labels) == ("text", False)
     words = read_split(tmp_path, "共同\n创造\n世纪末\n", task_of("cws"))
     assert (words.file_format, words.has_labels) == ("segmented", True)
 
