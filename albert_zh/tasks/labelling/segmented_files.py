@@ -16,6 +16,8 @@ from albert_zh.tasks.labelling.spans import LabelledText, Span, words_as_spans
 OUTSIDE_TYPE = "o"
 _PIECE = re.compile(r"(?P<text>.+)/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)\Z", re.DOTALL)
 
+_TYPE_WITHIN = re.compile(r"/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)[^\x00-\x7f]")
+
 
 def read_segmented(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Any = None
@@ -75,11 +77,23 @@ def _text_of_slash_form(path, line, text):
                 "%s, line %d: %r has no type: expected text and type, as in 北京/ns or 的/o"
                 % (path, line, piece[:40])
             )
+        _check_is_one_piece(path, line, piece, match)
         pieces.append(match.group("text"))
         start, length = length, length + len(pieces[-1])
         if match.group("type").lower() != OUTSIDE_TYPE:
             spans.append(Span(start, length, match.group("type")))
     return LabelledText("".join(pieces), spans, None, line)
+
+
+def _check_is_one_piece(path, line, piece, match):
+    """Raises `UserError` for pieces without a blank between them: 当/o王明/nr."""
+    types = {OUTSIDE_TYPE, match.group("type").lower()}
+    for within in _TYPE_WITHIN.finditer(match.group("text")):
+        if within.group("type").lower() in types:
+            raise UserError(
+                "%s, line %d: %r has the type %s in its middle, too: expected a blank behind each "
+                "type" % (path, line, piece[:40], within.group("type"))
+            )
 
 
 def is_slash_form(text: str) -> bool:

@@ -110,6 +110,17 @@ def test_most_lines_decide_over_the_slash_form(tmp_path, content, line, piece):
         read_split(tmp_path, content)
 
 
+@pytest.mark.parametrize("glued", ["当/o希望工程/nr", "王明/nr李雷/nr"])
+def test_pieces_without_a_blank_between_them_are_no_entity(tmp_path, glued):
+    with pytest.raises(UserError, match="line 2: '%s' has the type .* in its middle" % glued):
+        read_split(tmp_path, "我们/o 北京/ns\n%s\n" % glued)
+
+
+def test_slashes_within_a_piece_are_text(tmp_path):
+    data = read_split(tmp_path, "速度/o 20km/h以上/num 和/或/o\n")
+    assert data.examples[0].text_a == "速度20km/h以上和/或"
+
+
 @pytest.mark.parametrize(
     "content, expected",
     [
