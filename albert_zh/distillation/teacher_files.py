@@ -164,6 +164,11 @@ class TeacherFile:
         header = [cell.strip() for cell in rows[0].cells]
         if all(validation.reads_as_number(cell) for cell in header):
             return self._numbers
+        if header[0].startswith("{"):
+            raise UserError(
+                "--teachers=%s, line 1: holds JSON: name the file .jsonl, as a table is expected "
+                "under this name" % self.name
+            )
         columns = {name: number for number, name in enumerate(header)}
         matches = {name: _PROBABILITY.match(name) for name in columns}
         of_labels = {match.group(1): columns[name] for name, match in matches.items() if match}

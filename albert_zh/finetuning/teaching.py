@@ -40,7 +40,8 @@ class Teaching:
             open_teacher(path, self._student, folder) for path in self._options.teachers
         ]
         if not self._labelled["dev"]:
-            say("note: no labelled dev rows: teachers are not scored on dev")
+            why = "no labelled dev rows" if self._options.do_eval else "without --do_eval=true"
+            say("note: %s: teachers are not scored on dev", why)
         self._know_dev = [self._warns_of_known_dev(teacher) for teacher in self._teachers]
         of_teachers = [self._prepare(teacher) for teacher in self._teachers]
         self.soft = soft_targets.SoftTargets(self._student, self._mixture(of_teachers))
