@@ -15,7 +15,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.corpus import masking, pipeline, record_counts, sampling
@@ -27,13 +27,14 @@ from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import record_sources
 from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
-from albert_zh.training import flag_checks
+from albert_zh.training import flag_checks, run_folder
 from albert_zh.training import flags as run_flags
 
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
 STUDENT_FOLDER = "student"
+_RECORDS_OF_RUN = "of_run.json"  # beside the records: their digest
 _SHORT_SEQUENCES = 0.1  # share of the sequences made of raw text that are shorter
 
 
@@ -153,7 +154,21 @@ def _records_of_text():
         for note in notes.lines():
             say("warning: %s", note)
         say("%d records made of %s", counts["records"], FLAGS.corpus_file)
+    _check_same_records(path)
     return path
+
+
+def _check_same_records(path):
+    """Raises `UserError` for other records than those that the folder's run began with."""
+    noted = os.path.join(os.path.dirname(path), _RECORDS_OF_RUN)
+    digest = storage.sha256_of_file(path)
+    has_run = bool(run_folder.former_settings(FLAGS.output_dir)["fixed"])
+    if has_run and storage.exists(noted) and files.read_json(noted) != {"sha256": digest}:
+        raise UserError(
+            "--corpus_file=%s: %s holds a run on other text: put the text back, or name another "
+            "folder (--output_dir)" % (FLAGS.corpus_file, FLAGS.output_dir)
+        )
+    output_files.write_json(noted, {"sha256": digest})
 
 
 def _job():

@@ -112,6 +112,18 @@ def test_another_vocabulary_and_width_from_text(space, capsys):
     assert "training is complete" in printed and "records made of" not in printed
 
 
+def test_text_of_the_same_size_is_another_one(space):
+    lines = ["今天天气很好。", "我们去吃饭吧。"] * 8
+    text = space.write("edited.txt", "\n".join(lines) + "\n")
+    settings = {"input_file": None, "corpus_file": text, "num_train_steps": 1}
+    folder = run(space, "edited_run", **settings)
+    space.write("edited.txt", "\n".join(lines).replace("我们", "他们") + "\n")
+    with pytest.raises(UserError, match="--corpus_file=.*edited_run holds a run on other text"):
+        run(space, "edited_run", **settings)
+    space.write("edited.txt", "\n".join(lines) + "\n")  # with another time
+    assert run(space, "edited_run", **settings) == folder
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
