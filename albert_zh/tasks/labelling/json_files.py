@@ -76,6 +76,7 @@ def _text_of_cluener(line, text, source, offset_unit):
     record = checks.checked(source, files.parse_json(text, source), _CLUENER)
     mentions = record.get("label")
     if mentions is None:
+        _check_has_none_of(record, "entity_list", "cluener", source)
         return LabelledText(record["text"], None, None, line, record.get("id"))
     entities = [
         (start, end + 1, entity_type, mention)
@@ -85,6 +86,15 @@ def _text_of_cluener(line, text, source, offset_unit):
     ]
     labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=True)
     return labelled._replace(identifier=record.get("id"))
+
+
+def _check_has_none_of(record, key, file_format, source):
+    """Raises `UserError` for a line with the labels of the other form."""
+    if record.get(key) is not None:
+        raise UserError(
+            "%s: has %s, but by its first lines the file is in the form %s: give --file_format, or "
+            "write all lines in one form" % (source, key, file_format)
+        )
 
 
 def read_entity_list(
@@ -104,6 +114,7 @@ def read_entity_list(
 def _text_of_entity_list(line, text, source, offset_unit):
     record = checks.checked(source, files.parse_json(text, source), _ENTITY_LIST)
     if "entity_list" not in record:
+        _check_has_none_of(record, "label", "entity_list", source)
         return LabelledText(record["text"], None, None, line, record.get("id"))
     entities = [
         (

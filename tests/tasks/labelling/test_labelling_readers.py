@@ -234,6 +234,16 @@ def test_a_list_is_named_as_such(tmp_path, content):
         read(tmp_path, content, "train.json")
 
 
+@pytest.mark.parametrize("labels", ['"entity_list": []', '"label": {}'])
+def test_labels_of_the_other_form_are_not_left_out(tmp_path, labels):
+    plain = '{"text": "王明去北京"}\n'
+    first = '{"text": "北", "entity_list": []}\n' if "label" in labels else ""
+    path = tmp_path / "train.json"
+    path.write_text(first + plain * 12 + '{"text": "北京", %s}\n' % labels, encoding="utf-8")
+    with pytest.raises(UserError, match="train.json, line 1[34]: has (entity_list|label), but by"):
+        reader.read_file(str(path))
+
+
 def test_entity_list_with_inclusive_ends_is_named(tmp_path):
     record = {
         "text": "在浙商银行",
