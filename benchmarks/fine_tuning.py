@@ -65,12 +65,15 @@ WAYS = collections.OrderedDict(
 BASE_NAME = "training, base, batch 16, S 128, float32"
 BASE_WAY = Way(config=BASE, batch=16, length=128, rows=64)
 KEPT_MEMORY = "memory kept for later tensors"
+HALVES = "half of a batch for each of two threads"
 ABLATIONS = (
     "batches by length",
     "cut-off padding",
     "one product for query, key and value",
     "only [CLS] in the last layer",
-    "compiled activations",
+    "gradients written out",
+    "passes compiled by XLA",
+    HALVES,
     KEPT_MEMORY,
 )
 
@@ -285,14 +288,30 @@ def session_of(way, num_threads):
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_eager_execution()
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
-    settings = tf.ConfigProto(intra_op_parallelism_threads=num_threads)
+    in_halves = takes_halves(way, num_threads)
+    settings = tf.ConfigProto(
+        intra_op_parallelism_threads=1 if in_halves else num_threads,
+        inter_op_parallelism_threads=2 if in_halves else 0,
+    )
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(tf.Graph().as_default())
         session = stack.enter_context(tf.Session(config=settings))
-        fetches = build(way, config, write_rows(way, config.vocab_size, folder))
+        features = write_rows(way, config.vocab_size, folder)
+        fetches = build(way, config, features, in_halves)
         session.run(tf.global_variables_initializer())
         yield session, fetches
+
+
+def takes_halves(way, num_threads):
+    """Whether each of two threads has half of a batch, as the command would have it."""
+    from albert_zh.training import engine
+
+    return way.without != HALVES and engine.takes_halves(
+        argparse.Namespace(
+            num_threads=num_threads, plain=way.plain, use_tpu=False, distribution="none"
+        )
+    )
 
 
 def row_lengths(way):
@@ -323,7 +342,7 @@ def write_rows(way, vocab_size, folder):
     return feature_records.FeatureFile(path, way.rows, 0, task)
 
 
-def build(way, config, features):
+def build(way, config, features, in_halves):
     """What a step runs: train op or probabilities, and a tensor with an entry per row."""
     import tensorflow.compat.v1 as tf
 
@@ -344,7 +363,17 @@ def build(way, config, features):
     batch = tf.data.make_one_shot_iterator(dataset).get_next()
     tf.train.get_or_create_global_step()
     function = model_fn.model_fn_builder(
-        config, 2, None, 1e-4, 1 << 20, 100, False, False, precision=way.precision, plain=way.plain
+        config,
+        2,
+        None,
+        1e-4,
+        1 << 20,
+        100,
+        False,
+        False,
+        precision=way.precision,
+        plain=way.plain,
+        in_halves=in_halves,
     )
     mode = ModeKeys.TRAIN if way.job == "train" else ModeKeys.PREDICT
     spec = function(batch, None, mode, {})
@@ -356,7 +385,7 @@ def leave_out(gain):
     """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.model import attention, layers
+    from albert_zh.model import attention, layers, written_gradients
     from albert_zh.training import length_bucketing
 
     if gain == "batches by length":
@@ -367,8 +396,13 @@ def leave_out(gain):
         )
     elif gain == "only [CLS] in the last layer":
         classifier_output.output_positions = lambda pooling: None
-    elif gain == "compiled activations":
-        layers.compiled = lambda function: function
+    elif gain == "gradients written out":
+        layers.normalized = lambda x, beta, gamma, _: layers.plainly_normalized(x, beta, gamma)
+        layers.activated_product = lambda x, bias, kernel, activation, multiply: multiply(
+            activation(tf.nn.bias_add(x, tf.cast(bias, x.dtype))), kernel
+        )
+    elif gain == "passes compiled by XLA":
+        written_gradients.one_pass = lambda function: function
 
 
 # What the machine could do

@@ -401,6 +401,7 @@ class Setup:
 
     def _make_engine(self):
         options = self.options
+        in_halves = self.distiller is None and engine.takes_halves(options)
         return engine.make_engine(
             options,
             self._parts.make_model_fn(
@@ -418,8 +419,10 @@ class Setup:
                 recompute=options.recompute,
                 precision=options.precision,
                 plain=options.plain,
+                in_halves=in_halves,
             ),
             self.steps.save,
+            in_halves,
             train_batch_size=options.train_batch_size,
             eval_batch_size=options.eval_batch_size,
             predict_batch_size=options.predict_batch_size,

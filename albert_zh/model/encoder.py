@@ -27,6 +27,7 @@ from albert_zh.model.layers import (
     dense,
     dropout,
     dropout_seed,
+    feed_forward,
     gather_positions,
     get_shape_list,
     layer_norm,
@@ -60,6 +61,7 @@ class AlbertModel:
         attention_mask: Optional[tf.Tensor] = None,
         decoding_step: Any = None,
         position_ids: Optional[tf.Tensor] = None,
+        in_halves: bool = False,
     ) -> None:
         """Builds the graph.
 
@@ -87,6 +89,8 @@ class AlbertModel:
                 are whole rows.
             position_ids: int tensor [B, F], where each token counts as standing, whatever its
                 place in the row; None: in the order of the row. Not with `decoding_step`.
+            in_halves: bool; compute the layers of each half of the batch on its own, so that each
+                of two threads has one. Not with `keeps_attention` or `decoding_step`.
         """
         self._config = config = config_of_graph(
             config, is_training, plain, decoding_step, position_ids
@@ -105,13 +109,15 @@ class AlbertModel:
                 )
             rows = self._widened(self._embedded.rows, "embeddings_project")
             with tf.variable_scope("encoder"):
-                self._build_layers(rows, seen, recompute and is_training, output_positions)
+                self._build_layers(
+                    rows, seen, recompute and is_training, output_positions, in_halves
+                )
             with tf.variable_scope("pooler") as self._pooler_scope:
                 self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
 
-    def _build_layers(self, rows, seen, recompute, output_positions):
+    def _build_layers(self, build, rows, seen, recompute, output_positions):
         self._first_rows = self._widened(rows, "embedding_hidden_mapping_in")  # [R, H]
-        self._layer_rows = encoder_layers(
+        self._layer_rows = build(
             self._config,
             self._first_rows,
             attention_masks.added_to_scores(seen),
@@ -268,6 +274,47 @@ def encoder_layers(
     return outputs
 
 
+def encoder_layers_in_halves(
+    config: "AlbertConfig",
+    rows: tf.Tensor,
+    mask: tf.Tensor,
+    batch_shape: Sequence[Any],
+    recompute: bool = False,
+    output_positions: Any = None,
+) -> List[tf.Tensor]:
+    """As `encoder_layers`, with nothing in one half of a batch that waits for the other.
+
+    Of an odd number of rows the middle one is in both halves, which thus are of one shape.
+    """
+    batch, length = batch_shape
+    size = (batch + 1) // 2
+
+    def half(start, x):
+        return x[start : start + size] if isinstance(x, tf.Tensor) else x
+
+    halves = []
+    for start in (0, batch - size):
+        config_of_half = copy.copy(config)
+        config_of_half.position_ids = half(start, config.position_ids)
+        rows_of_half = rows[start * length : (start + size) * length]
+        halves.append(
+            encoder_layers(
+                config_of_half,
+                rows_of_half,
+                half(start, mask),
+                (size, length),
+                recompute,
+                half(start, output_positions),
+            )
+        )
+
+    def joined(first, second):  # of each half [size * F, H] or [size * K, H]
+        num_positions = get_shape_list(first)[0] // size
+        return tf.concat([first[: (batch - size) * num_positions], second], axis=0)
+
+    return [joined(*of_layer) for of_layer in zip(*halves)]
+
+
 def _block_seeds(config):
     """Seeds of a block's dropouts, drawn outside of it because it may be computed twice."""
     drops = config.hidden_dropout_prob or config.attention_probs_dropout_prob
@@ -323,17 +370,8 @@ def transformer_block(
         )
         return dropout(x, config.hidden_dropout_prob, attention_seed)
 
-    def feed_forward(x):
-        groups = config.ffn_groups
-        x = dense(x, config.intermediate_size, config, layout.ffn_in, groups=groups)  # [R, I]
-        x = dense(
-            x,
-            config.hidden_size,
-            config,
-            layout.ffn_out,
-            input_activation=config.hidden_act,
-            groups=groups,
-        )
+    def transformed(x):
+        x = feed_forward(x, config, (layout.ffn_in, layout.ffn_out))
         return dropout(x, config.hidden_dropout_prob, feed_forward_seed)
 
     def norm(x, scope):
@@ -342,9 +380,9 @@ def transformer_block(
     def add_feed_forward(rows, x):
         scale = config.ffn_out_scale
         if scale is None:
-            return rows + feed_forward(x)
+            return rows + transformed(x)
         # Scaled behind the sum, since a factor of the product alone would go back into the kernel.
-        return (rows * (1.0 / scale) + feed_forward(x)) * scale
+        return (rows * (1.0 / scale) + transformed(x)) * scale
 
     if config.is_pre_norm:
         rows = kept(rows) + attend(norm(rows, layout.attention_norm))

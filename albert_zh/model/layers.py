@@ -10,9 +10,8 @@ import zlib
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.activations import get_activation
-from albert_zh.model.gradient_checkpointing import recomputed
 from albert_zh.model.variables import new_variable
-from albert_zh.model.xla import compiled
+from albert_zh.model.written_gradients import activated_product, normalized
 
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
@@ -47,18 +46,9 @@ def max_over_tokens(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def dense(
-    x: tf.Tensor,
-    width: int,
-    config: "AlbertConfig",
-    scope: str,
-    activation: Any = "linear",
-    input_activation: Any = "linear",
-    groups: int = 1,
+    x: tf.Tensor, width: int, config: "AlbertConfig", scope: str, activation: Any = "linear"
 ) -> tf.Tensor:
     """Dense layer, variables `kernel` and `bias`.
-
-    With groups (google_fast) columns h * G + g of the input feed only columns g * out / G + o of
-    the output (so groups mix from layer to layer); the kernel is [in / G, out / G, G].
 
     Args:
         x: float tensor [R, in].
@@ -66,31 +56,61 @@ def dense(
         config: `AlbertConfig`, for the start values.
         scope: variable scope.
         activation: a name in `ACTIVATIONS`, applied to the output.
-        input_activation: one that is applied to the input (and in training not kept in memory).
-        groups: int, G.
 
     Returns:
         float tensor [R, width].
     """
-    size = int(x.shape[-1])
-    shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
-
-    is_recomputed = config.saves_memory and input_activation != "linear"
-
-    def multiplied(x, kernel):
-        activate = get_activation(input_activation)
-        x = (compiled(activate) if is_recomputed else activate)(x)
-        if groups == 1:
-            return product(x, kernel)
-        x = tf.reshape(x, [-1, size // groups, groups])
-        x = tf.einsum("rhg,hog->rgo", x, tf.cast(kernel, x.dtype))
-        return tf.reshape(x, [-1, width])
-
     with tf.variable_scope(scope):
-        kernel = new_variable("kernel", shape, config)
-        x = recomputed(multiplied, [x, kernel], is_recomputed)
-        bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+        kernel, bias = _kernel_and_bias([int(x.shape[-1]), width], width, config)
+        x = product(x, kernel)
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
+
+
+def _kernel_and_bias(shape, width, config):
+    kernel = new_variable("kernel", shape, config)
+    return kernel, tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+
+
+def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) -> tf.Tensor:
+    """Two dense layers with the config's activation between them.
+
+    With G groups (google_fast's `ffn_groups`) columns h * G + g of the input feed only columns
+    g * out / G + o of the output (so groups mix from layer to layer); a kernel is
+    [in / G, out / G, G].
+
+    Args:
+        x: float tensor [R, H].
+        config: `AlbertConfig`.
+        scopes: variable scopes of the two layers.
+
+    Returns:
+        float tensor [R, H].
+    """
+    widths, groups = (config.intermediate_size, config.hidden_size), config.ffn_groups
+    layers = []
+    for scope, size, width in zip(scopes, reversed(widths), widths):
+        shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
+        with tf.variable_scope(scope):
+            layers.append(_kernel_and_bias(shape, width, config))
+    (kernel, bias), (kernel_out, bias_out) = layers
+    activation = get_activation(config.hidden_act)
+    x = grouped_product(x, kernel)  # [R, I]
+    if config.saves_memory:
+        x = activated_product(x, bias, kernel_out, activation, grouped_product)
+    else:
+        x = activation(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
+        x = grouped_product(x, kernel_out)
+    return tf.nn.bias_add(x, tf.cast(bias_out, x.dtype))
+
+
+def grouped_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Matrix product with a kernel [in, out] or, of G groups, [in / G, out / G, G]."""
+    if kernel.shape.rank == 2:
+        return product(x, kernel)
+    size, width, groups = kernel.shape.as_list()
+    x = tf.reshape(x, [-1, size, groups])
+    x = tf.einsum("rhg,hog->rgo", x, tf.cast(kernel, x.dtype))
+    return tf.reshape(x, [-1, groups * width])
 
 
 def joint_dense(
@@ -129,7 +149,7 @@ def layer_norm(
     Args:
         input_tensor: float tensor [..., width].
         name: variable scope; by default `LayerNorm`, `LayerNorm_1` ... of the scope around it.
-        saves_memory: bool, see `recomputed`.
+        saves_memory: bool; with the gradient that is written out, of a tensor [R, width].
 
     Returns:
         float tensor of the same shape.
@@ -138,10 +158,13 @@ def layer_norm(
     with tf.variable_scope(name, default_name="LayerNorm"):
         beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
         gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
-        return recomputed(_normalized, [input_tensor, beta, gamma], saves_memory)
+        if saves_memory:
+            return normalized(input_tensor, beta, gamma, LAYER_NORM_EPSILON)
+        return plainly_normalized(input_tensor, beta, gamma)
 
 
-def _normalized(x, beta, gamma):
+def plainly_normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
+    """Layer normalization as its formula has it: [..., W], [W], [W] -> [..., W]."""
     wide = tf.cast(x, tf.float32)
     centered = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
     variance = tf.reduce_mean(centered * centered, axis=-1, keepdims=True)

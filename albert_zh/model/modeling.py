@@ -51,7 +51,6 @@ from albert_zh.model.variables import (
     new_variable,
     variable_name,
 )
-from albert_zh.model.xla import compiled
 
 __all__ = [
     "ACTIVATIONS",
@@ -74,7 +73,6 @@ __all__ = [
     "attention_context",
     "check_length",
     "classification_head",
-    "compiled",
     "count_parameters",
     "cross_entropy",
     "dense",

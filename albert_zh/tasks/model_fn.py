@@ -60,7 +60,7 @@ def model_fn_builder(
         distiller: `Distiller` by whose losses the encoder alone is trained, without a head; None
             for training on the task.
         num_parts: parts that a step's batch is worked on in.
-        **model_settings: `recompute`, `precision`, `plain` of `AlbertModel`.
+        **model_settings: `recompute`, `precision`, `plain`, `in_halves` of `AlbertModel`.
 
     Returns:
         function (features, labels, mode, params) -> `Spec`.

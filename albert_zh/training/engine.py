@@ -2,37 +2,50 @@
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import cpu_precision
+from albert_zh.common import cores, cpu_precision
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
+from albert_zh.model import xla
 from albert_zh.training import model_spec, multi_worker, session_engine, tensorflow_internals
 
 _CORES_OF_HOST = 8  # of a TPU
 
 
-def _session_config(options):
+def takes_halves(options):
+    """Whether each of two threads is to have half of a batch: on two cores of a CPU.
+
+    Two threads that share every operation wait for each other at its end.
+    """
+    is_shared_otherwise = options.use_tpu or options.distribution != "none"
+    num_threads = options.num_threads or cores.num_usable()
+    return num_threads == 2 and xla.pays() and not (options.plain or is_shared_otherwise)
+
+
+def _session_config(options, in_halves=False):
     cpus = sum("cpu" in device.lower() for device in options.devices)
     session = tf.ConfigProto(
         allow_soft_placement=True,
         device_count={"CPU": cpus} if cpus else None,
-        intra_op_parallelism_threads=options.num_threads,
+        intra_op_parallelism_threads=1 if in_halves else options.num_threads,
+        inter_op_parallelism_threads=2 if in_halves else 0,
     )
     session.gpu_options.allow_growth = True
     return session
 
 
-def make_run_config(options, strategy=None):
+def make_run_config(options, strategy=None, in_halves=False):
     """The `RunConfig` of the flags, for CPUs and GPUs.
 
     Args:
         options: the flags.
         strategy: `tf.distribute.Strategy` that shares the steps, or None.
+        in_halves: bool, whether the model computes the halves of a batch side by side.
     """
     return session_engine.RunConfig(
         model_dir=options.output_dir,
         seed=options.seed,
         keep_checkpoint_max=options.keep_checkpoint_max,
-        session_config=_session_config(options),
+        session_config=_session_config(options, in_halves),
         strategy=strategy,
         master=options.master,
         is_multi_worker=options.distribution == "multi_worker",
@@ -137,13 +150,14 @@ def _check_devices(names):
         seen.add(place)
 
 
-def make_engine(options, model_fn, save_checkpoints_steps, **batch_sizes):
+def make_engine(options, model_fn, save_checkpoints_steps, in_halves=False, **batch_sizes):
     """What trains, evaluates and predicts by the flags: `Engine`, with --use_tpu TPUEstimator.
 
     Args:
         options: the flags.
         model_fn: function (features, labels, mode, params) -> `Spec`.
         save_checkpoints_steps: steps between checkpoints on a TPU, whose estimator saves itself.
+        in_halves: bool, whether the model computes the halves of a batch side by side.
         **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
 
     Returns:
@@ -171,4 +185,4 @@ def make_engine(options, model_fn, save_checkpoints_steps, **batch_sizes):
             "--train_batch_size=%d is not a multiple of the %d replicas that share it: change it, "
             "or name fewer --devices" % (batch_sizes["train_batch_size"], num_replicas)
         )
-    return session_engine.Engine(model_fn, make_run_config(options, strategy))
+    return session_engine.Engine(model_fn, make_run_config(options, strategy, in_halves))

@@ -22,9 +22,9 @@ NO_PATHS = set(
     "datasets devices encoding experiments forced_chars format gcp_project granularities "
     "granularity host label_column label_separator labels layers losses master matryoshka "
     "mining_ranks models objectives option_datasets output_node_names parts precision pythons "
-    "query question search_rates search_weights seeds seq_length sets sizes speed_of starts task_name "
-    "tasks teacher_seeds teacher_temperatures teacher_weights text text_b_column text_column "
-    "tpu_name tpu_zone ways".split()
+    "query question search_rates search_weights seeds seq_length sets sizes speed_of starts "
+    "task_name tasks teacher_seeds teacher_temperatures teacher_weights text text_b_column "
+    "text_column tpu_name tpu_zone ways".split()
 ) | {"more_train"}  # files with weights behind them
 # Commands that write what a flag of theirs names, and what they read.
 WRITERS = {

@@ -34,7 +34,8 @@ CASES = golden_cases.case_names()
     + [(name, {"plain": True}) for name in CASES]
     # The graph of training computes some values twice; without dropout the numbers are the same.
     + [(name, {"is_training": True}) for name in CASES if "_cls_" not in name]
-    + [(name, {"leaves_out": True}) for name in CASES],
+    + [(name, {"leaves_out": True}) for name in CASES]
+    + [(name, {"in_halves": True, "leaves_out": True}) for name in CASES],
 )
 def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
     golden_cases.check_case(name, **ways)
@@ -268,16 +269,14 @@ LAYOUT_SETTINGS = {
 }
 
 
-def training_step(settings, recompute, batch=4, trace=None, plain=False):
+def training_step(settings, recompute, batch=4, trace=None, **ways):
     """[loss, gradients...] of an encoder in training, by a loss that also uses its first layer."""
     config = modeling.AlbertConfig.from_dict(settings)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
         tf.train.get_or_create_global_step()
         ids = np.arange(batch * 8).reshape(batch, 8) % config.vocab_size
-        model = modeling.AlbertModel(
-            config, True, tf.constant(ids), recompute=recompute, plain=plain
-        )
+        model = modeling.AlbertModel(config, True, tf.constant(ids), recompute=recompute, **ways)
         loss = tf.reduce_sum(model.get_pooled_output() ** 2)
         loss += tf.reduce_mean(model.get_all_encoder_layers()[0] ** 2)
         gradients = tf.gradients(loss, tf.trainable_variables())
@@ -310,6 +309,49 @@ def test_recomputed_layers_have_the_same_gradients(layout, is_plain):
     for expected, actual in zip(kept, again):
         golden_cases.assert_close(actual, expected)
         assert np.abs(expected).max() > 0
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4])
+@pytest.mark.parametrize("layout", sorted(LAYOUT_SETTINGS) + ["nezha", "recomputed"])
+@pytest.mark.newest
+def test_halves_of_a_batch_have_the_gradients_of_the_whole(layout, batch):
+    """Of an odd batch, one row is computed twice and counts once."""
+    settings = dict(SMALL, initializer_range=0.2, **LAYOUT_SETTINGS.get(layout, {}))
+    if layout == "nezha":
+        settings["use_relative_position"] = True
+    is_recomputed = layout == "recomputed"
+    whole, halves = (
+        training_step(settings, is_recomputed, batch, in_halves=in_halves)
+        for in_halves in (False, True)
+    )
+    assert len(whole) == len(halves)
+    for expected, actual in zip(whole, halves):
+        golden_cases.assert_close(actual, expected)
+        assert np.abs(expected).max() > 0
+
+
+def test_halves_wait_for_nothing_of_each_other():
+    """No operation of a half's layers leads to one of the other half."""
+    config = modeling.AlbertConfig.from_dict(SMALL)
+    with tf.Graph().as_default() as graph:
+        model = modeling.AlbertModel(config, True, tf.zeros([4, 8], tf.int32), in_halves=True)
+        joined = model.get_sequence_output().op.inputs[0].op
+    assert joined.type == "ConcatV2"
+    of_halves = [_operations_before(half.op) for half in joined.inputs[:2]]
+    shared = {op.type for op in of_halves[0] & of_halves[1]}
+    assert "Softmax" in {op.type for op in of_halves[0] - of_halves[1]}
+    assert "Softmax" not in shared and graph is joined.graph
+
+
+def _operations_before(operation):
+    """All operations that an operation depends on, and itself."""
+    found, to_see = set(), [operation]
+    while to_see:
+        seen = to_see.pop()
+        if seen not in found:
+            found.add(seen)
+            to_see += [tensor.op for tensor in seen.inputs] + list(seen.control_inputs)
+    return found
 
 
 @pytest.mark.newest

@@ -27,7 +27,7 @@ TRAININGS = {
 # Ways to compute that are not to change any number -> arguments of `golden_cases.build`.
 WAYS = {
     "plainly": {"plain": True},
-    "with all that saves time": {"is_training": True, "leaves_out": True},
+    "with all that saves time": {"is_training": True, "leaves_out": True, "in_halves": True},
 }
 # Checkpoint of the original with slots -> model case and optimizer.
 SLOT_CHECKPOINTS = {
