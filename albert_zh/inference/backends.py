@@ -110,7 +110,6 @@ class CheckpointBackend:
     """The head of a model folder."""
 
     fixed_length = None
-    num_workers = 1  # an operation's threads use the cores
 
     def __init__(
         self,
@@ -147,6 +146,7 @@ class CheckpointBackend:
         self._session = checkpoint_session.CheckpointSession(
             prefix, build, "a classifier", num_threads
         )
+        self.num_workers = self._session.num_workers
         self.run = self._session.run
         self.close = self._session.close
 

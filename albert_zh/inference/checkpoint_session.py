@@ -3,12 +3,15 @@
 import os
 from typing import Any, Callable, Dict, Optional, Sequence
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_matching, checkpoint_values, graph_inputs
 
 INPUT_NAMES = graph_inputs.ENCODER_INPUTS
+# Weights of larger models stay variables: as constants they would be in memory several times.
+LARGEST_AS_CONSTANTS = 1 << 28  # bytes
 ABOUT_FORKS = (
     "start child processes with multiprocessing.get_context('spawn') and load the model in them, "
     "or fork before the first model is loaded"
@@ -28,7 +31,14 @@ def check_sessions_can_run() -> None:
 
 
 class CheckpointSession:
-    """A graph with the weights of a checkpoint in a separate session."""
+    """A graph with the weights of a checkpoint in a separate session.
+
+    The weights of smaller models are constants of the graph: TensorFlow prepares them for its
+    products once, and not at each call.
+
+    `num_workers` is how many calls at a time are faster than one: two on a CPU, as the threads of
+    an operation wait for each other at its end.
+    """
 
     def __init__(
         self,
@@ -42,7 +52,7 @@ class CheckpointSession:
         Args:
             prefix: checkpoint prefix, as of `checkpoint_files.find_checkpoint`.
             build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
-                of further placeholders that it made).
+                of further placeholders that it made); called once more for a graph of constants.
             expected: what the checkpoint has to be, for errors.
             num_threads: threads of an operation; None: as many as there are cores.
 
@@ -55,28 +65,78 @@ class CheckpointSession:
         if num_threads:
             settings.intra_op_parallelism_threads = int(num_threads)
             settings.inter_op_parallelism_threads = int(num_threads)
+        has_gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
+        self.num_workers = 1 if num_threads or has_gpu else 2
         with tf.Graph().as_default() as graph:
-            features = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUT_NAMES}
-            outputs, further = build(features)
-            assignment, _ = checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
-            misfits = assignment.new + sorted(assignment.reshaped)
-            if misfits:
-                raise UserError(
-                    "%s does not fit (%s): expected %s" % (prefix, ", ".join(misfits), expected)
-                )
-            self._session = tf.Session(graph=graph, config=settings)
+            outputs, feeds = _built(build)
+            session = tf.Session(graph=graph, config=settings)
             try:
-                self._session.run(tf.global_variables_initializer())
-            except tf.errors.OpError:
-                checkpoint_values.check_readable(prefix)  # raises, and says what it is
+                _load(session, prefix, expected)
+                values = _small_weights(session)
+            except BaseException:
+                session.close()
                 raise
-        feeds = [features[name] for name in INPUT_NAMES] + further
-        self.run = self._session.make_callable(outputs, feeds)
+        if values is not None:
+            session.close()
+            with tf.Graph().as_default() as graph, _constants_for_variables(values):
+                outputs, feeds = _built(build)
+            session = tf.Session(graph=graph, config=settings)
+        self._session = session
+        self.run = self.callable_of(outputs, feeds)
 
     def callable_of(self, outputs: Any, feeds: Sequence[tf.Tensor]) -> Callable[..., Any]:
-        """A function of the arrays of some placeholders that returns some tensors' values."""
+        """A function of the arrays of some placeholders that returns some tensors' values.
+
+        Args:
+            outputs: tensor, or list of tensors, of the last call of `build`.
+            feeds: placeholders of that call.
+        """
         return self._session.make_callable(outputs, feeds)
 
     def close(self) -> None:
         """Frees the session."""
         self._session.close()
+
+
+def _built(build):
+    """(outputs, list of the placeholders to feed) of a graph."""
+    features = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUT_NAMES}
+    outputs, further = build(features)
+    return outputs, [features[name] for name in INPUT_NAMES] + further
+
+
+def _load(session, prefix, expected):
+    """Gives a session's variables the values of a checkpoint."""
+    assignment, _ = checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
+    misfits = assignment.new + sorted(assignment.reshaped)
+    if misfits:
+        raise UserError(
+            "%s does not fit (%s): expected %s" % (prefix, ", ".join(misfits), expected)
+        )
+    try:
+        session.run(tf.global_variables_initializer())
+    except tf.errors.OpError:
+        checkpoint_values.check_readable(prefix)  # raises, and says what it is
+        raise
+
+
+def _small_weights(session):
+    """{name: array} of all variables, None if they are larger than `LARGEST_AS_CONSTANTS`."""
+    variables = {variable.op.name: variable for variable in tf.global_variables()}
+    num_values = sum(variable.shape.num_elements() for variable in variables.values())
+    if num_values * np.dtype(np.float32).itemsize > LARGEST_AS_CONSTANTS:
+        return None
+    return session.run(variables)
+
+
+def _constants_for_variables(values):
+    """A variable scope in which `tf.get_variable` returns constants, one for each name."""
+    constants = {}
+
+    def get(getter, name, *args, **kwargs):
+        del getter, args, kwargs
+        if name not in constants:
+            constants[name] = tf.constant(values[name], name=name)
+        return constants[name]
+
+    return tf.variable_scope("", custom_getter=get)

@@ -8,10 +8,12 @@ and normalized, and how long texts are: nothing of that need be given. Other cho
 pooling are those of bert-as-service.
 """
 
+import collections
+from concurrent import futures
 import hashlib
 import json
 import os
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Deque, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -251,9 +253,14 @@ class TextEncoder(loaded_model.LoadedModel):
             rows = input_rows.rows_of(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
-            for indices in input_rows.batches_by_length([len(ids) for ids, _ in rows]):
+            batches = list(input_rows.batches_by_length([len(ids) for ids, _ in rows]))
+
+            def computed(indices):
                 batch = [rows[index] for index in indices]
-                yield indices, batch, self._session.run(*input_rows.padded(batch))
+                return indices, batch, self._session.run(*input_rows.padded(batch))
+
+            num_workers = min(self._session.num_workers, len(batches))
+            yield from _in_order(computed, batches, num_workers)
 
     def fingerprint_of(self, **further: Any) -> str:
         """A hash of everything the vectors depend on beside the texts, and of further values."""
@@ -262,6 +269,21 @@ class TextEncoder(loaded_model.LoadedModel):
 
     def _free(self):
         self._session.close()
+
+
+def _in_order(function, arguments_of_calls, num_workers):
+    """Yields a function's results, in order; so many calls run at a time, or wait to be taken."""
+    if num_workers < 2:
+        yield from map(function, arguments_of_calls)
+        return
+    waiting: Deque[Any] = collections.deque()
+    with futures.ThreadPoolExecutor(num_workers) as workers:
+        for argument in arguments_of_calls:
+            waiting.append(workers.submit(function, argument))
+            if len(waiting) > num_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _check_arguments(layers, pooling, max_seq_length, num_threads):

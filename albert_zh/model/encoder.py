@@ -109,9 +109,8 @@ class AlbertModel:
                 )
             rows = self._widened(self._embedded.rows, "embeddings_project")
             with tf.variable_scope("encoder"):
-                self._build_layers(
-                    rows, seen, recompute and is_training, output_positions, in_halves
-                )
+                build = encoder_layers_in_halves if in_halves else encoder_layers
+                self._build_layers(build, rows, seen, recompute and is_training, output_positions)
             with tf.variable_scope("pooler") as self._pooler_scope:
                 self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
 

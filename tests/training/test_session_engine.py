@@ -189,3 +189,31 @@ def test_a_tpu_without_tpu_estimator_is_refused_with_the_way_out(tmp_path, monke
     arguments = ["--use_tpu", "--output_dir=" + str(tmp_path)]
     with flags_of(arguments), pytest.raises(UserError, match="no TPUEstimator, 2.15 is the last"):
         engine.make_engine(flags.FLAGS, model_fn, 10, train_batch_size=8)
+
+
+@pytest.mark.parametrize(
+    "given, in_halves",
+    [
+        (["--num_threads=2"], True),
+        ([], True),  # of the two cores below
+        (["--num_threads=1"], False),
+        (["--num_threads=4"], False),
+        (["--num_threads=2", "--plain"], False),
+        (["--num_threads=2", "--distribution=mirrored"], False),
+        (["--num_threads=2", "--use_tpu"], False),
+    ],
+)
+def test_two_threads_take_a_half_each(given, in_halves, monkeypatch):
+    monkeypatch.setattr(engine.cores, "num_usable", lambda: 2)
+    monkeypatch.setattr(engine.xla, "pays", lambda: True)
+    with flags_of(given):
+        assert engine.takes_halves(flags.FLAGS) == in_halves
+
+
+def test_a_thread_that_has_a_half_shares_no_operation(tmp_path):
+    with flags_of(["--num_threads=2", "--output_dir=" + str(tmp_path)]):
+        config = engine.make_run_config(flags.FLAGS, in_halves=True).session_config
+        assert config.intra_op_parallelism_threads == 1
+        assert config.inter_op_parallelism_threads == 2
+        config = engine.make_run_config(flags.FLAGS).session_config
+        assert config.intra_op_parallelism_threads == 2
