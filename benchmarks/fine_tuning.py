@@ -282,17 +282,15 @@ def session_of(way, num_threads):
     import tensorflow.compat.v1 as tf
 
     from albert_zh.model import modeling
-    from albert_zh.training import allocator
+    from albert_zh.training import allocator, engine
 
+    engine.give_sessions_their_threads()
     allocator.choose_allocator(way.plain or way.without == KEPT_MEMORY)
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_eager_execution()
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
-    in_halves = takes_halves(way, num_threads)
-    settings = tf.ConfigProto(
-        intra_op_parallelism_threads=1 if in_halves else num_threads,
-        inter_op_parallelism_threads=2 if in_halves else 0,
-    )
+    in_halves = takes_halves(way, config, num_threads)
+    settings = tf.ConfigProto(**engine.thread_settings(num_threads, in_halves))
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(tf.Graph().as_default())
@@ -303,14 +301,15 @@ def session_of(way, num_threads):
         yield session, fetches
 
 
-def takes_halves(way, num_threads):
+def takes_halves(way, config, num_threads):
     """Whether each of two threads has half of a batch, as the command would have it."""
     from albert_zh.training import engine
 
     return way.without != HALVES and engine.takes_halves(
         argparse.Namespace(
             num_threads=num_threads, plain=way.plain, use_tpu=False, distribution="none"
-        )
+        ),
+        config,
     )
 
 
@@ -385,7 +384,7 @@ def leave_out(gain):
     """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.model import attention, layers, written_gradients
+    from albert_zh.model import attention, layers, written_gradients, xla
     from albert_zh.training import length_bucketing
 
     if gain == "batches by length":
@@ -402,7 +401,7 @@ def leave_out(gain):
             activation(tf.nn.bias_add(x, tf.cast(bias, x.dtype))), kernel
         )
     elif gain == "passes compiled by XLA":
-        written_gradients.one_pass = lambda function: function
+        xla.one_pass = written_gradients.one_pass = lambda function: function
 
 
 # What the machine could do

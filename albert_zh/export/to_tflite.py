@@ -155,6 +155,8 @@ def feed_forward_scale(model, rows):
             for operation in session.graph.get_operations()
             if re.search(outputs, operation.name)
         ]
+        if not tensors:
+            raise ValueError("no operation of the graph is named %s" % outputs)
         inputs = [graph.inputs[name] for name in graph_inputs.ENCODER_INPUTS]
         largest = np.zeros([model.config.hidden_size], np.float32)
         for row in rows:

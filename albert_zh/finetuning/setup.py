@@ -399,9 +399,15 @@ class Setup:
         notes.update((n, set_aside[n]) for n in ("dev_share", "dev_seed") if n in set_aside)
         return notes
 
+    def _takes_halves(self):
+        options = self.options
+        rows_at_once = options.train_batch_size // options.gradient_accumulation_steps
+        is_usual = self.kind.is_mostly_encoder and self.distiller is None
+        return is_usual and rows_at_once > 1 and engine.takes_halves(options, self.config)
+
     def _make_engine(self):
         options = self.options
-        in_halves = self.distiller is None and engine.takes_halves(options)
+        in_halves = self._takes_halves()
         return engine.make_engine(
             options,
             self._parts.make_model_fn(

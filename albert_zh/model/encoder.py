@@ -91,7 +91,12 @@ class AlbertModel:
                 place in the row; None: in the order of the row. Not with `decoding_step`.
             in_halves: bool; compute the layers of each half of the batch on its own, so that each
                 of two threads has one. Not with `keeps_attention` or `decoding_step`.
+
+        Raises:
+            ValueError: for arguments that do not go together.
         """
+        if in_halves and (keeps_attention or decoding_step is not None):
+            raise ValueError("in_halves goes with neither keeps_attention nor decoding_step")
         self._config = config = config_of_graph(
             config, is_training, plain, decoding_step, position_ids
         )
@@ -109,7 +114,8 @@ class AlbertModel:
                 )
             rows = self._widened(self._embedded.rows, "embeddings_project")
             with tf.variable_scope("encoder"):
-                build = encoder_layers_in_halves if in_halves else encoder_layers
+                is_split = in_halves and self._batch_shape[0] != 1
+                build = encoder_layers_in_halves if is_split else encoder_layers
                 self._build_layers(build, rows, seen, recompute and is_training, output_positions)
             with tf.variable_scope("pooler") as self._pooler_scope:
                 self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
@@ -289,7 +295,7 @@ def encoder_layers_in_halves(
     size = (batch + 1) // 2
 
     def half(start, x):
-        return x[start : start + size] if isinstance(x, tf.Tensor) else x
+        return x if x is None or x is FIRST_TOKEN else x[start : start + size]
 
     halves = []
     for start in (0, batch - size):

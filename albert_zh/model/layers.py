@@ -61,12 +61,13 @@ def dense(
         float tensor [R, width].
     """
     with tf.variable_scope(scope):
-        kernel, bias = _kernel_and_bias([int(x.shape[-1]), width], width, config)
+        kernel, bias = _kernel_and_bias(int(x.shape[-1]), width, config)
         x = product(x, kernel)
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
 
 
-def _kernel_and_bias(shape, width, config):
+def _kernel_and_bias(size, width, config, groups=1):
+    shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
     kernel = new_variable("kernel", shape, config)
     return kernel, tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
 
@@ -86,21 +87,20 @@ def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) ->
     Returns:
         float tensor [R, H].
     """
-    widths, groups = (config.intermediate_size, config.hidden_size), config.ffn_groups
-    layers = []
-    for scope, size, width in zip(scopes, reversed(widths), widths):
-        shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
-        with tf.variable_scope(scope):
-            layers.append(_kernel_and_bias(shape, width, config))
-    (kernel, bias), (kernel_out, bias_out) = layers
+    inner, groups = config.intermediate_size, config.ffn_groups
     activation = get_activation(config.hidden_act)
-    x = grouped_product(x, kernel)  # [R, I]
-    if config.saves_memory:
-        x = activated_product(x, bias, kernel_out, activation, grouped_product)
-    else:
-        x = activation(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
-        x = grouped_product(x, kernel_out)
-    return tf.nn.bias_add(x, tf.cast(bias_out, x.dtype))
+    with tf.variable_scope(scopes[0]):
+        kernel, bias = _kernel_and_bias(config.hidden_size, inner, config, groups)
+        x = grouped_product(x, kernel)  # [R, I]
+        if not config.saves_memory:
+            x = tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+    with tf.variable_scope(scopes[1]):
+        kernel, bias_out = _kernel_and_bias(inner, config.hidden_size, config, groups)
+        if config.saves_memory:
+            x = activated_product(x, bias, kernel, activation, grouped_product)
+        else:
+            x = grouped_product(activation(x), kernel)
+        return tf.nn.bias_add(x, tf.cast(bias_out, x.dtype))
 
 
 def grouped_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,7 @@ from typing import Any, Callable, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.xla import one_pass
+from albert_zh.model.xla import one_pass, pays
 
 
 def normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -92,8 +92,8 @@ def activated_product(
             # Waiting for dy keeps TensorFlow from merging this with the first computation.
             with tf.control_dependencies([dy]):
                 late_x, late_kernel = tf.identity(x), tf.identity(kernel)
-            not_computed = tf.zeros_like(late_x)  # the gradient does not depend on it
-            (da,) = tf.gradients(multiply(not_computed, late_kernel), not_computed, dy)
+            # A product's gradient by one factor does not depend on that factor's value.
+            (da,) = tf.gradients(multiply(late_x, late_kernel), late_x, dy)
             again, dx = activated_and_gradient(late_x, bias, da)
             again = tf.stop_gradient(again)
             (dkernel,) = tf.gradients(multiply(again, late_kernel), late_kernel, dy)
@@ -108,16 +108,16 @@ def activated_product(
 def _activated(activation) -> Tuple[Callable[..., Any], Callable[..., Any]]:
     """The functions (x, bias) -> activated, and (x, bias, its gradient) -> (activated, dx)."""
 
-    def in_float32(x, bias):
-        return activation(tf.cast(x, tf.float32) + bias)
+    def wide(x):  # within one pass, float32 costs nothing
+        return tf.cast(x, tf.float32) if pays() else x
 
     def activated(x, bias):
-        return tf.cast(in_float32(x, bias), x.dtype)
+        return tf.cast(activation(wide(x) + tf.cast(bias, wide(x).dtype)), x.dtype)
 
     def activated_and_gradient(x, bias, da):
-        x = tf.cast(x, tf.float32)
-        result = in_float32(x, bias)
-        (dx,) = tf.gradients(result, x, tf.cast(da, tf.float32))
+        inner = wide(x) + tf.cast(bias, wide(x).dtype)
+        result = activation(inner)
+        (dx,) = tf.gradients(result, inner, wide(da))
         return tf.cast(result, da.dtype), tf.cast(dx, da.dtype)
 
     return one_pass(activated), one_pass(activated_and_gradient)
@@ -125,5 +125,7 @@ def _activated(activation) -> Tuple[Callable[..., Any], Callable[..., Any]]:
 
 def column_sums(x: tf.Tensor) -> tf.Tensor:
     """The sums over all rows: [R, W] -> float32 [W], as a matrix product."""
+    if x.dtype == tf.float16:  # whose products are summed in float16 on CPUs
+        x = tf.cast(x, tf.float32)
     ones = tf.ones([1, tf.shape(x)[0]], x.dtype)
     return tf.cast(tf.reshape(tf.matmul(ones, x), [-1]), tf.float32)

@@ -52,6 +52,7 @@ class TaskType:
         tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
         has_head: whether its models have variables of their own; a generator writes with those of
             masked words.
+        is_mostly_encoder: whether the head is little work beside the encoder's.
         builds_encoder: whether `outputs` builds the encoder itself, on other rows than the
             batch's.
         rows_are_independent: whether a row's loss is a function of that row alone.
@@ -77,6 +78,7 @@ class TaskType:
     token_outputs: Tuple[str, ...] = ()
     tuned_notes: Tuple[str, ...] = ()
     builds_encoder = False
+    is_mostly_encoder = False
     rows_are_independent = True
     has_head = True
     lengths_column: Optional[str] = None

@@ -1,5 +1,7 @@
 """Run configuration, distribution strategy and engine of the flags."""
 
+import os
+
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cores, cpu_precision
@@ -9,16 +11,49 @@ from albert_zh.model import xla
 from albert_zh.training import model_spec, multi_worker, session_engine, tensorflow_internals
 
 _CORES_OF_HOST = 8  # of a TPU
+_WIDEST_IN_HALVES = 512  # the largest hidden size
 
 
-def takes_halves(options):
+def takes_halves(options, config):
     """Whether each of two threads is to have half of a batch: on two cores of a CPU.
 
-    Two threads that share every operation wait for each other at its end.
+    Two threads that share an operation wait for each other at its end. Wide layers are long enough
+    not to lose by that, and their gradients would be in memory twice. Dropout stays a function of
+    seed, place and step alone, so where there is any all is computed as on other machines.
+
+    Args:
+        options: the flags.
+        config: `AlbertConfig`.
     """
-    is_shared_otherwise = options.use_tpu or options.distribution != "none"
     num_threads = options.num_threads or cores.num_usable()
-    return num_threads == 2 and xla.pays() and not (options.plain or is_shared_otherwise)
+    is_shared_otherwise = options.use_tpu or options.distribution != "none"
+    drops = config.hidden_dropout_prob or config.attention_probs_dropout_prob
+    is_small = config.hidden_size <= _WIDEST_IN_HALVES
+    is_refused = options.plain or is_shared_otherwise or drops
+    return num_threads == 2 and xla.pays() and is_small and not is_refused
+
+
+def give_sessions_their_threads():
+    """Has each session of this process its own threads, as many as it asks for.
+
+    By default all have those of the first one. For the time before the first session; what the
+    environment says already is left as it is.
+    """
+    os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
+
+
+def thread_settings(num_threads, in_halves):
+    """The `ConfigProto`'s numbers of threads, {field: int}.
+
+    Args:
+        num_threads: int, threads of an operation; 0 for as many as there are cores.
+        in_halves: bool, whether the model computes the halves of a batch side by side.
+    """
+    of_operation, operations = (1, 2) if in_halves else (num_threads, 0)
+    return {
+        "intra_op_parallelism_threads": of_operation,
+        "inter_op_parallelism_threads": operations,
+    }
 
 
 def _session_config(options, in_halves=False):
@@ -26,8 +61,7 @@ def _session_config(options, in_halves=False):
     session = tf.ConfigProto(
         allow_soft_placement=True,
         device_count={"CPU": cpus} if cpus else None,
-        intra_op_parallelism_threads=1 if in_halves else options.num_threads,
-        inter_op_parallelism_threads=2 if in_halves else 0,
+        **thread_settings(options.num_threads, in_halves),
     )
     session.gpu_options.allow_growth = True
     return session

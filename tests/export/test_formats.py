@@ -289,6 +289,16 @@ def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
     np.testing.assert_allclose(found[1], found[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_the_scale_is_that_of_the_feed_forward_outputs(layout, folders):
+    """A channel that is scaled up in the checkpoint has a larger scale than all others."""
+    model = export_common.read_model(folders[layout], "classifier")
+    row = [np.array([[2, 7, 9, 3]]), np.ones([1, 4], int), np.zeros([1, 4], int)]
+    scale = to_tflite.feed_forward_scale(model, [row])
+    assert scale.shape == (model.config.hidden_size,)
+    assert len(set(scale)) > 1  # all ones, if the outputs are not found in the graph
+
+
 @needs_tf2
 def test_a_large_channel_leaves_the_others_their_precision(folders, texts_file, tmp_path):
     folder = with_a_large_channel(folders["brightmart"], str(tmp_path / "large"), 200)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
+from albert_zh.model.config import AlbertConfig
 from albert_zh.training import engine, loop, model_spec, tensorflow_internals
 from albert_zh.training.hooks import SaverHook, StopHook, StopRequest
 from albert_zh.training.model_spec import ModeKeys, Spec
@@ -206,8 +207,27 @@ def test_a_tpu_without_tpu_estimator_is_refused_with_the_way_out(tmp_path, monke
 def test_two_threads_take_a_half_each(given, in_halves, monkeypatch):
     monkeypatch.setattr(engine.cores, "num_usable", lambda: 2)
     monkeypatch.setattr(engine.xla, "pays", lambda: True)
+    config = AlbertConfig(
+        50, hidden_size=312, hidden_dropout_prob=0, attention_probs_dropout_prob=0
+    )
     with flags_of(given):
-        assert engine.takes_halves(flags.FLAGS) == in_halves
+        assert engine.takes_halves(flags.FLAGS, config) == in_halves
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden_dropout_prob": 0.1},  # the same seed drops the same on any machine
+        {"attention_probs_dropout_prob": 0.1},
+        {"hidden_size": 768},
+    ],
+)
+def test_some_models_are_not_computed_in_halves(settings, monkeypatch):
+    monkeypatch.setattr(engine.xla, "pays", lambda: True)
+    usual = {"hidden_size": 312, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}
+    with flags_of(["--num_threads=2"]):
+        assert engine.takes_halves(flags.FLAGS, AlbertConfig(50, **usual))
+        assert not engine.takes_halves(flags.FLAGS, AlbertConfig(50, **dict(usual, **settings)))
 
 
 def test_a_thread_that_has_a_half_shares_no_operation(tmp_path):
