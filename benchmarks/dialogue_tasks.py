@@ -37,6 +37,7 @@ TASKS = collections.OrderedDict(
     ]
 )
 SHOWN = ("perplexity", "distinct_1", "distinct_2", "rouge_l")
+_SETTINGS_OF_RUNS = ("text", "model_dir", "rows", "dev_rows", "epochs")
 LONGEST = 40  # characters of a question or a reply
 _ASKS = re.compile("[？?吗呢]|什么|怎么|如何|为什么|哪")
 
@@ -64,7 +65,7 @@ def main(arguments=()):
     unknown = sorted(set(FLAGS.tasks) - set(TASKS))
     if unknown:
         raise UserError("--tasks: unknown %s, expected some of %s" % (unknown, list(TASKS)))
-    write_data()
+    write_data(list(arguments))
     print("%-22s %s" % ("tasks", "  ".join("%12s" % name for name in SHOWN)))
     for name in FLAGS.tasks:
         results = [_result(name, seed, list(arguments)) for seed in FLAGS.seeds]
@@ -76,8 +77,23 @@ def main(arguments=()):
 # Data
 
 
-def write_data():
+def _check_settings(arguments):
+    """Raises `UserError` in a folder of data or runs of other flags, else notes them there."""
+    path = os.path.join(FLAGS.output_dir, "settings.json")
+    settings = {name: FLAGS[name].value for name in _SETTINGS_OF_RUNS}
+    settings["arguments"] = arguments
+    if os.path.exists(path) and files.read_json(path) != settings:
+        raise UserError(
+            "--output_dir=%s holds runs of other flags (settings.json has them): name another "
+            "folder, or remove it" % FLAGS.output_dir
+        )
+    os.makedirs(FLAGS.output_dir, exist_ok=True)
+    output_files.write_json(path, settings)
+
+
+def write_data(arguments):
     """Writes the pairs of the files as train.tsv and dev.tsv, if they are not there."""
+    _check_settings(arguments)
     if os.path.exists(os.path.join(FLAGS.output_dir, "dev.tsv")):
         return
     paths = [path for pattern in FLAGS.text for path in sorted(glob.glob(pattern))]

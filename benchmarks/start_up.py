@@ -29,6 +29,7 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 FIRST_CHECKPOINT = "model.ckpt-0.index"
 LINE_OF_FIRST_STEP = "step 1 of 1"
 POLLING = 0.02  # seconds
+BATCH = 64
 IMPORT = [sys.executable, "-c", "import tensorflow"]
 
 
@@ -98,17 +99,20 @@ def _note_when_there(path, process, begin, times):
 
 
 def command_of_one_step(folder):
-    """run_classifier.py on data/pairs_sample: one step, a batch of 64."""
+    """run_classifier.py on data/pairs_sample: one step."""
+    data = os.path.join(ROOT, "data", "pairs_sample")
+    with open(os.path.join(data, "train.txt"), encoding="utf-8") as handle:
+        num_rows = sum(1 for _ in handle) - 1  # without the header
     options = {
         "task_name": "lcqmc_pair",
         "do_train": "true",
-        "data_dir": os.path.join(ROOT, "data", "pairs_sample"),
+        "data_dir": data,
         "output_dir": folder,
         "bert_config_file": config_in_folder(FLAGS.model_dir),
         "vocab_file": os.path.join(FLAGS.model_dir, "vocab.txt"),
         "init_checkpoint": FLAGS.model_dir,
-        "train_batch_size": "64",
-        "num_train_epochs": "0.0102",
+        "train_batch_size": str(BATCH),
+        "num_train_epochs": repr(1.01 * BATCH / num_rows),
     }
     command = [sys.executable, "-u", os.path.join(ROOT, "run_classifier.py")]
     return command + ["--%s=%s" % option for option in options.items()]

@@ -55,6 +55,7 @@ def define_flags() -> None:
     flags.DEFINE_string("text_column", None, "Its column of sources: name, or position from 1.")
     flags.DEFINE_string("label_column", None, "The same of the targets.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
+    flags.DEFINE_boolean("skip_bad_rows", False, "Leave out rows that don't fit, and count them.")
     for kind, name, default, help_text in _SETTINGS:
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
     path_rules.serve_remote_everywhere(FLAGS)
@@ -73,9 +74,10 @@ def run(texts: Optional[List[str]] = None) -> None:
         raise UserError("--input_file and texts on the command line exclude each other")
     settings = {name: FLAGS[name].value for _, name, _, _ in _SETTINGS}
     with Generator(FLAGS.model_dir) as generator:
-        scored = []
+        scored: List[Any] = []
         for group in _groups(texts):
-            written = generator.generate([source for source, _ in group], **settings)
+            sources = [source for source, _ in group]
+            written = generator.generate(sources, first_number=len(scored), **settings)
             scored += [_print(*pair, text) for pair, text in zip(group, written)]
     _report([row for row in scored if row])
 
@@ -87,13 +89,24 @@ def _groups(texts) -> Iterator[List[Tuple[str, Optional[str]]]]:
     elif FLAGS.input_file:
         chosen = {"text_a": FLAGS.text_column, "label": FLAGS.label_column}
         chosen = {column: name for column, name in chosen.items() if name}
-        split = pair_files.read_split(FLAGS.input_file, "test", chosen, FLAGS.encoding)
+        split = pair_files.read_split(
+            FLAGS.input_file, "test", chosen, FLAGS.encoding, FLAGS.skip_bad_rows
+        )
+        for note in split.notes:
+            print("%s: %s" % (FLAGS.input_file, note), file=sys.stderr)
         pairs = [(example.text_a, example.label) for example in split.examples]
         for start in range(0, len(pairs), _GROUP):
             yield pairs[start : start + _GROUP]
     else:
+        num_blank = 0
         for lines in line_reader.groups_of_lines(None, FLAGS.encoding):
-            yield [(line, None) for _, line in lines if line.strip()]
+            group: List[Tuple[str, Optional[str]]] = [
+                (line, None) for _, line in lines if line.strip()
+            ]
+            num_blank += len(lines) - len(group)
+            yield group
+        if num_blank:
+            print("%d empty lines of standard input are left out" % num_blank, file=sys.stderr)
 
 
 def _print(source: str, target: Optional[str], written: Any):

@@ -151,7 +151,7 @@ def read_model(weights, config_file, settings):
     Raises:
         UserError: if the weights do not fit the config.
     """
-    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(weights))
+    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(weights), settings)
     if layout is None:
         raise UserError(
             "%s is no ALBERT or BERT: its tensors begin with %s"

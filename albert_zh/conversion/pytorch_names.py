@@ -271,24 +271,44 @@ def to_torch(config, values):
     return tensors
 
 
-def canonical(tensors):
+_ENCODERS_LIKE_BERT = ("nezha", "electra")  # names without a prefix may be of these, too
+_POSITION_TABLE = "embeddings.position_embeddings.weight"
+
+
+def _layout_by_config(tensors, settings):
+    """`layout_of` tensors' names; what those do not tell apart from BERT's, the config does."""
+    layout = layout_of(tensors)
+    if layout != "bert":
+        return layout
+    if not settings:
+        return "bert"
+    has_table = any(name.endswith(_POSITION_TABLE) for name in tensors)
+    kind = settings.get("model_type") or ("bert" if has_table else "nezha")
+    return kind if kind in _ENCODERS_LIKE_BERT else "bert"
+
+
+def canonical(tensors, settings=None):
     """Tensors under the names that this module's tables have.
 
-    Undoes DataParallel's `module.`, old endings of LayerNorm and a base model's missing prefix.
+    Undoes DataParallel's `module.`, old endings of LayerNorm, a base model's missing prefix and
+    `bert.` in place of `nezha.`, as Huawei's own program has it.
 
     Args:
         tensors: {name: array}.
+        settings: content of the config JSON, if there is one.
 
     Returns:
         (layout or None, {name: array} without buffers).
     """
-    layout = layout_of(tensors)
+    layout = _layout_by_config(tensors, settings or {})
     base = MODEL_CLASSES[layout].base if layout else ""
     renamed = collections.OrderedDict()
     for name, tensor in tensors.items():
         name = re.sub(r"^module\.", "", name)
         if re.match(r"(embeddings|embeddings_project|encoder|pooler)\.", name):
             name = "%s.%s" % (base, name)
+        if layout == "nezha":
+            name = re.sub(r"^bert\.", "nezha.", name)
         match = re.match(r"(.*LayerNorm\.)(gamma|beta)$", name)
         if match:
             name = match.group(1) + _OLD_ENDINGS[match.group(2)]

@@ -82,8 +82,19 @@ class Worker:
         similar, self.notes = None, []
         if job.similar_words:
             similar = similar_words.read(job.similar_words, self.tokenizer)
-            self.notes = similar.notes
+            self.notes = similar.notes + self._unusable(similar)
         self._sampler = sampling.Sampler(job.settings, self.vocabulary, similar)
+
+    def _unusable(self, similar):
+        """Lines about similar words that no word of the text can be, as nothing segments it."""
+        num_long = sum(len(ids) > 1 for ids in similar.similar)
+        if self.segmenter is not None or self.job.spm_model_file or not num_long:
+            return []
+        return [
+            "%s: %d of %d words have several pieces, and without --segmenter=jieba each Chinese "
+            "character is a word: one without a similar word is shown as a random piece"
+            % (self.job.similar_words, num_long, len(similar.similar))
+        ]
 
     def records(self, shard):
         """Makes all records of a shard.

@@ -107,8 +107,9 @@ def checked_settings(
         )
     if settings.num_beams > 1 and settings.do_sample:
         raise UserError("num_beams and do_sample exclude each other: leave one out")
-    if not settings.do_sample and (settings.top_k, settings.top_p) != (0, 1.0):
-        raise UserError("top_k and top_p are for sampling: add do_sample")
+    of_sampling = (settings.temperature, settings.top_k, settings.top_p)
+    if not settings.do_sample and of_sampling != (1.0, 0, 1.0):
+        raise UserError("temperature, top_k and top_p are for sampling: add do_sample")
     return settings
 
 
@@ -130,7 +131,7 @@ def length_norm(length: int, alpha: float) -> float:
 
 
 def token_by_token(
-    next_log_probs: NextLogProbs, num_rows: int, rules: Rules
+    next_log_probs: NextLogProbs, num_rows: int, rules: Rules, first_number: int = 0
 ) -> Iterator[List[Tuple[int, int, float]]]:
     """Writes rows greedily or by sampling.
 
@@ -138,13 +139,15 @@ def token_by_token(
         next_log_probs: see the module.
         num_rows: rows that it begins with.
         rules: `Rules`, with a `max_length`.
+        first_number: the first row's number; the draws of a row follow from seed and number.
 
     Yields:
         for each step the (row, token, log probability) of the rows that have not ended; the end is
         a token, too.
     """
     settings = rules.settings
-    generators = [np.random.RandomState([settings.seed, row]) for row in range(num_rows)]
+    numbers = range(first_number, first_number + num_rows)
+    generators = [np.random.RandomState([settings.seed, number]) for number in numbers]
     written: List[List[int]] = [[] for _ in range(num_rows)]
     rows, tokens, parents = list(range(num_rows)), None, None
     for _ in range(settings.max_length or 0):
@@ -185,8 +188,7 @@ def kept_probabilities(log_probs: np.ndarray, settings: DecodingSettings) -> np.
         log_probs: float [V].
         settings: `DecodingSettings`.
     """
-    scaled = log_probs / settings.temperature
-    probabilities = np.exp(scaled - scaled.max())
+    probabilities = np.exp((log_probs - log_probs.max()) / settings.temperature)
     probabilities /= probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")
     is_dropped = np.zeros(len(order), bool)
@@ -250,7 +252,11 @@ def _best(totals, count):
     """(row, column) of the highest finite values, best first; of equal ones the first."""
     flat = totals.ravel()
     count = min(count, int(np.isfinite(flat).sum()))
-    chosen = np.argpartition(-flat, count - 1)[:count] if count else []
+    if not count:
+        return []
+    least = np.partition(flat, -count)[-count]
+    above, equal = np.flatnonzero(flat > least), np.flatnonzero(flat == least)
+    chosen = np.concatenate([above, equal[: count - len(above)]])
     chosen = sorted(chosen, key=lambda index: (-flat[index], index))
     return [(int(index) // totals.shape[1], int(index) % totals.shape[1]) for index in chosen]
 

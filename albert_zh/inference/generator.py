@@ -122,6 +122,7 @@ class Generator(loaded_model.LoadedModel):
         self,
         texts: Sequence[str],
         is_wanted: Optional[Callable[[], bool]] = None,
+        first_number: int = 0,
         **settings: Any,
     ) -> List[Generated]:
         """Writes a text for each source.
@@ -129,6 +130,8 @@ class Generator(loaded_model.LoadedModel):
         Args:
             texts: sequence of str.
             is_wanted: asked before every token whether the texts are still wanted; None: they are.
+            first_number: the first text's number; what is drawn for a text follows from the seed
+                and its number, so that parts of a list are written as the whole is.
             **settings: fields of `decoding.DecodingSettings`.
 
         Returns:
@@ -140,11 +143,14 @@ class Generator(loaded_model.LoadedModel):
         """
         rules, longest = self._rules(settings)
         sources = [self._source(text, longest) for text in _checked(texts)]
-        write = self._searched if rules.settings.num_beams > 1 else self._written
         with self.in_use():
             found: List[Generated] = []
             for start in range(0, len(sources), _ROWS):
-                found += write(sources[start : start + _ROWS], rules, is_wanted)
+                part = sources[start : start + _ROWS]
+                if rules.settings.num_beams > 1:
+                    found += self._searched(part, rules, is_wanted)
+                else:
+                    found += self._written(part, rules, is_wanted, first_number + start)
         return found
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
@@ -179,10 +185,10 @@ class Generator(loaded_model.LoadedModel):
     def _source(self, text, longest):
         return source_ids(self.tokenizer, text, longest)
 
-    def _written(self, sources, rules, is_wanted):
+    def _written(self, sources, rules, is_wanted, first_number):
         rows = _Rows(self, [ids for ids, _ in sources], rules, is_wanted)
         tokens, scores = [[] for _ in sources], [[] for _ in sources]
-        for step in decoding.token_by_token(rows.next_log_probs, len(sources), rules):
+        for step in decoding.token_by_token(rows.next_log_probs, len(sources), rules, first_number):
             for row, token, log_prob in step:
                 tokens[row].append(token)
                 scores[row].append(log_prob)

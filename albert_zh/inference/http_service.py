@@ -54,7 +54,9 @@ class AnnotatedText(pydantic.BaseModel):
     """A text that brings its slots along."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
-    text: pydantic.StrictStr
+    text: pydantic.StrictStr = pydantic.Field(
+        validation_alias=pydantic.AliasChoices("text", "text_a")
+    )
     text_b: Optional[pydantic.StrictStr] = None
     slots: Any = pydantic.Field(
         None, description='[{"begin": 3, "end": 6, "name": "singer"}], or {"singer": "吴雨霏"}.'
@@ -271,10 +273,11 @@ def _add_error_handlers(app):
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error):
-        first = error.errors()[0]
-        location = ".".join(str(key) for key in first["loc"])
+        # Of forms that a value may have, the one that it came nearest to has the deepest error.
+        nearest = max(error.errors(), key=lambda one: len(one["loc"]))
+        location = ".".join(str(key) for key in nearest["loc"])
         status = 400 if request.url.path.startswith(http_limits.OPENAI_PATHS) else 422
-        return _error(request, status, "%s: %s" % (location, first["msg"]))
+        return _error(request, status, "%s: %s" % (location, nearest["msg"]))
 
     @app.exception_handler(UserError)
     async def on_user_error(request: Request, error):

@@ -55,7 +55,7 @@ class MaskFiller(loaded_model.LoadedModel):
         self.tokenizer = folder.tokenizer
         self._mask_id = self.tokenizer.convert_tokens_to_ids([MASK])[0]
         self.max_seq_length = input_rows.checked_length(
-            config.max_position_embeddings if max_seq_length is None else max_seq_length,
+            config.longest_sequence if max_seq_length is None else max_seq_length,
             config.longest_sequence,
         )
 

@@ -284,7 +284,7 @@ def _row_converter(tokenizer, teacher):
             "model, whose pieces are not aligned: use two lists of word pieces, or one vocabulary"
             % teacher.path
         )
-    longest = teacher.config.max_position_embeddings
+    longest = teacher.config.longest_sequence
     return alignment.RowConverter(tokenizer, teacher.tokenizer, longest)
 
 

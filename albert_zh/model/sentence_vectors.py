@@ -172,7 +172,7 @@ def notes_or_mean(folder: str, config: Any) -> SentenceNotes:
     """
     notes = read_notes(folder)
     if notes is None:
-        length = min(UNTRAINED_LENGTH, config.max_position_embeddings)
+        length = min(UNTRAINED_LENGTH, config.longest_sequence)
         return SentenceNotes("mean", False, config.hidden_size, length)
     check_notes(notes, config, os.path.join(folder, SENTENCE_FILE))
     return notes
@@ -193,10 +193,10 @@ def check_notes(notes: SentenceNotes, config: Any, source: str) -> None:
             "%s: a width of %d, expected at most %d, the width of the model's vectors"
             % (source, widest, full)
         )
-    if notes.max_seq_length > config.max_position_embeddings:
+    if notes.max_seq_length > config.longest_sequence:
         raise UserError(
             "%s: max_seq_length is %d, expected at most %d, the positions of the model"
-            % (source, notes.max_seq_length, config.max_position_embeddings)
+            % (source, notes.max_seq_length, config.longest_sequence)
         )
 
 

@@ -53,7 +53,7 @@ _TABLE = (
         "Run the reference implementation without optimizations (batching by length, compiled and "
         "joint operations, pruned outputs), for debugging.",
     ),
-    ("integer", "num_threads", 0, "Threads of an operation; 0 for as many as there are cores."),
+    ("integer", "num_threads", 0, "Threads that compute; 0 for as many as there are cores."),
     ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),
     ("boolean", "use_tpu", False, "Whether to run on a TPU."),
     ("string", "tpu_name", None, "Name or grpc address of the TPU."),

@@ -1407,3 +1407,34 @@ def test_sizes_that_ask_for_endless_work_are_refused_at_once(tmp_path, key, valu
     with pytest.raises(UserError, match="%s: expected an integer from 1 to " % key):
         to_tf.convert(path, str(tmp_path / "back"))
     assert time.time() - begin < 5
+
+
+_QUERY = "encoder.layer.0.attention.self.query.bias"
+
+
+@pytest.mark.parametrize(
+    "names, settings, layout, expected",
+    [
+        ([_QUERY], {"model_type": "nezha"}, "nezha", ["nezha." + _QUERY]),  # of a NezhaModel
+        ([_QUERY], {"hidden_size": 8}, "nezha", ["nezha." + _QUERY]),  # has no position table
+        ([_QUERY], {"model_type": "bert"}, "bert", ["bert." + _QUERY]),
+        ([_QUERY], None, "bert", ["bert." + _QUERY]),
+        ([_QUERY], {"model_type": "electra"}, "electra", ["electra." + _QUERY]),
+        (
+            ["bert." + _QUERY, "bert.encoder.layer.0.attention.self.relative_positions_encoding.x"],
+            {"hidden_size": 8},
+            "nezha",
+            ["nezha." + _QUERY],
+        ),  # Huawei's own names
+        (
+            [_QUERY, "embeddings.position_embeddings.weight"],
+            {"hidden_size": 8},
+            "bert",
+            ["bert." + _QUERY, "bert.embeddings.position_embeddings.weight"],
+        ),
+    ],
+)
+def test_the_config_tells_encoders_of_equal_names_apart(names, settings, layout, expected):
+    found, tensors = pytorch_names.canonical(dict.fromkeys(names, 1), settings)
+    assert (found, sorted(tensors)) == (layout, sorted(expected))
+    assert pytorch_names.foreign_base(layout, tensors) is None

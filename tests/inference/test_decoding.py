@@ -175,3 +175,38 @@ def test_without_a_token_that_may_follow_it_says_so():
     rules = rules_of(max_length=9, no_repeat_ngram_size=1, min_length=9)
     with pytest.raises(UserError, match="no token may follow"):
         greedy_text(rules, 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [1, 4, 30, 90])
+def test_of_equal_scores_the_first_are_taken(seed, count):
+    random = np.random.RandomState(seed)
+    totals = random.choice([-np.inf, -3.0, -2.0, -1.0], size=[3, 27])
+    order = sorted((-score, index) for index, score in enumerate(totals.ravel()))
+    finite = [divmod(index, 27) for score, index in order if np.isfinite(score)]
+    assert decoding._best(totals, count) == finite[:count]
+
+
+def test_a_tiny_temperature_takes_the_most_probable():
+    settings = decoding.checked_settings({"do_sample": True, "temperature": 1e-320})
+    kept = decoding.kept_probabilities(np.log([0.2, 0.5, 0.3]), settings)
+    np.testing.assert_array_equal(kept, [0, 1, 0])
+
+
+def test_a_temperature_without_sampling_is_refused():
+    with pytest.raises(UserError, match="temperature, top_k and top_p are for sampling"):
+        decoding.checked_settings({"temperature": 0.7})
+
+
+def test_what_is_drawn_for_a_row_follows_from_seed_and_number():
+    """Rows that are written in parts are those that are written together."""
+    rules = rules_of(max_length=1, do_sample=True, min_length=0, seed=5)
+
+    def drawn(num_rows, first_number):
+        histories = Histories(num_rows, 1)
+        (step,) = decoding.token_by_token(histories.next_log_probs, num_rows, rules, first_number)
+        return [token for _, token, _ in step]
+
+    together = drawn(40, 0)
+    assert drawn(16, 0) + drawn(16, 16) + drawn(8, 32) == together
+    assert together[:16] != together[16:32]

@@ -245,6 +245,14 @@ def test_bad_requests_are_refused_in_a_line(port, name):
     assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
 
 
+def test_the_nearest_form_of_a_text_says_what_is_wrong(port):
+    status, _, answer = post(port, "/predict", {"texts": [{"text": "今天", "slot": {}}]})
+    assert status == 422 and "texts.0.AnnotatedText.slot" in answer["error"]
+    answers = [post(port, "/predict", {"texts": [{key: "今天"}]}) for key in ("text", "text_a")]
+    assert answers[0][0] == answers[1][0] == 400  # for a model that takes no slots: it is no text
+    assert answers[0][2] == answers[1][2]
+
+
 def test_other_ways_to_ask_wrongly(port):
     status, _, answer = ask(port, "POST", "/predict", '{"texts": ["a"]}', {})
     assert status == 415 and "application/json" in answer

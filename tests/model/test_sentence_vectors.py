@@ -104,6 +104,17 @@ def test_notes_have_to_suit_the_model(notes, message):
         sentence_vectors.check_notes(notes, config, "notes")
 
 
+def test_relative_positions_do_not_limit_the_length():
+    config = AlbertConfig(
+        10,
+        hidden_size=8,
+        max_position_embeddings=16,
+        num_attention_heads=2,
+        use_relative_position=True,
+    )
+    sentence_vectors.check_notes(SentenceNotes(width=8, max_seq_length=99), config, "notes")
+
+
 def test_widths_beyond_the_model_are_refused():
     with pytest.raises(UserError, match="found 400, expected 1 to 312"):
         SentenceNotes(width=128, widths=(312, 128)).with_width(400)

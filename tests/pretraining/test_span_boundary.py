@@ -65,6 +65,18 @@ def test_spans_beside_special_pieces_are_left_out(positions, length, of_b, is_us
     assert found.weights.tolist() == [[float(is_used)]]
 
 
+def test_spans_beside_a_sep_within_a_segment_are_left_out():
+    """Rows of full sentences have several texts of one segment."""
+    sep, width = 3, 16
+    ids = np.full([1, width], 9, np.int32)
+    ids[0, [0, 6, 12]] = [2, sep, sep]
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = features_with([[3, 5, 7, 9]], [13], width=width)
+        features["input_ids"] = tf.constant(ids)
+        found = session.run(span_boundary.targets_of(features))
+    assert found.weights.tolist() == [[1.0, 0.0, 0.0, 1.0]]
+
+
 def test_words_far_inside_of_a_span_are_left_out():
     found = targets([list(range(2, 27))], [40], width=40)
     assert found.weights[0].tolist() == [1.0] * 20 + [0.0] * 5

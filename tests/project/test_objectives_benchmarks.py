@@ -69,3 +69,17 @@ def test_a_table_has_means_and_spreads(monkeypatch):
         "| A | 1,000 | 41.00 ± 1.41 | 50.00 ± 0.00 |",
         "| B | 20 | – | 52.00 ± 1.41 |",
     ]
+
+
+def test_runs_of_other_flags_are_not_shown(tmp_path, monkeypatch):
+    options = Options(
+        output_dir=str(tmp_path), text=["a"], model_dir="m", rows=200, dev_rows=40, epochs=1.0
+    )
+    monkeypatch.setattr(dialogue_tasks, "FLAGS", options)
+    dialogue_tasks._check_settings(["--x=1"])
+    dialogue_tasks._check_settings(["--x=1"])
+    with pytest.raises(UserError, match="holds runs of other flags"):
+        dialogue_tasks._check_settings([])
+    options["rows"] = 2000
+    with pytest.raises(UserError, match="holds runs of other flags"):
+        dialogue_tasks._check_settings(["--x=1"])

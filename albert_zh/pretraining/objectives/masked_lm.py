@@ -48,7 +48,7 @@ def denominators_of(features, has_spans=False):
         span_words = tf.reduce_sum(span_boundary.targets_of(features).weights)
     return Denominators(
         tf.reduce_sum(features["masked_lm_weights"]),
-        tf.maximum(tf.reduce_sum(reading_patterns.is_bidirectional(features)), 1.0),
+        tf.reduce_sum(reading_patterns.is_bidirectional(features)),
         tf.cast(tf.reduce_sum(features["input_mask"]), tf.float32),
         span_words,
     )

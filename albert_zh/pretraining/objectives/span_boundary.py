@@ -52,11 +52,22 @@ def targets_of(features):
     last_sep, first_sep = tf.cast(last_sep, tf.int32), tf.cast(first_sep, tf.int32)
     is_bounded = is_used & (left > 0) & (right < last_sep)
     is_bounded &= tf.not_equal(left, first_sep) & tf.not_equal(right, first_sep)
+    if "input_ids" in features:
+        is_bounded &= ~_separates(features["input_ids"], last_sep, left, right)
     index = positions - left - 1
     is_bounded &= index < LONGEST_SPAN
     left, right, index = (tf.where_v2(is_bounded, x, 0) for x in (left, right, index))
     weights = features["masked_lm_weights"] * tf.cast(is_bounded, tf.float32)
     return Targets(left, right, index, weights)
+
+
+def _separates(input_ids, last_sep, left, right):
+    """bool [B, P], whether a boundary is a `[SEP]`; rows of one segment may have several texts."""
+    sep_id = tf.gather(input_ids, last_sep, batch_dims=1)  # [B, 1]
+    last = tf.shape(input_ids)[1] - 1
+    left, right = (tf.clip_by_value(boundary, 0, last) for boundary in (left, right))  # unused: any
+    ids = [tf.gather(input_ids, boundary, batch_dims=1) for boundary in (left, right)]
+    return tf.equal(ids[0], sep_id) | tf.equal(ids[1], sep_id)
 
 
 def boundary_output(config, left_rows, right_rows, targets, table, label_ids, parts=1):

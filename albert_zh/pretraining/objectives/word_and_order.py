@@ -36,12 +36,13 @@ def sentence_term(config, model, features, settings, denominators):
     labels = features["next_sentence_labels"]
     order = sentence_order_head(config, model.get_pooled_output(), labels)
     weights = reading_patterns.is_bidirectional(features)
+    count = tf.maximum(denominators.sentences, 1.0)  # of all replicas; a step may have none
     return Term(
         settings.sentence_name,
-        tf.reduce_sum(weights * order.per_example_loss) / denominators.sentences,
+        tf.reduce_sum(weights * order.per_example_loss) / count,
         losses=order.per_example_loss,
         weights=weights,
-        denominator=denominators.sentences,
+        denominator=count,
         labels=tf.reshape(labels, [-1]),
         predicted=order.predicted,
     )

@@ -128,6 +128,8 @@ class ClassificationFlags(kind_interface.KindFlags):
         if not options.dictionaries:
             return {}
         folder = dictionaries.read_folder(options.dictionaries)
+        found = ("%s (%d entries)" % (name, len(entries)) for name, entries in folder.items())
+        say("dictionaries: %s", ", ".join(found))
         return {dictionaries.FILE_NAME: dictionaries.packed(folder)}
 
     def with_model_files(self, task: Any, files: Dict[str, bytes], source: str) -> Any:

@@ -176,7 +176,7 @@ class SentenceEmbedding(task_type.TaskType):
         if _is_of_texts(head):
             texts[rows.LENGTHS] = texts[rows.LENGTHS][:, :1]
         if head["loss"] in VIEWS:
-            longest = min(head["max_seq_length"], config.max_position_embeddings)
+            longest = min(head["max_seq_length"], config.longest_sequence)
             texts = rows.two_views(texts, head["loss"] == "esimcse", longest)
         encode = functools.partial(_vectors_of_texts, model, config, notes)
         vectors = _in_chunks(encode, texts, notes.width, _num_chunks(head, features))

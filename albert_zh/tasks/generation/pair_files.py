@@ -6,6 +6,7 @@ A row is `source<TAB>target`, or has columns or keys of the names in `KEYS`; a f
 have sources alone.
 """
 
+import re
 from typing import Any, Dict, NamedTuple, Optional
 
 from albert_zh.common.errors import UserError
@@ -22,6 +23,9 @@ KEYS = {
         "target tgt title headline summary reply response answer output 标题 题目 回复 回答 答案"
     ).split(),
 }
+
+
+_NAME = re.compile(r"[a-z_][a-z0-9_]*$")
 
 
 class GenerationExample(NamedTuple):
@@ -66,8 +70,10 @@ def read_split(
     """
     table = row_files.Table(path, encoding)
     filled, notes = row_files.filled_rows(table)
-    columns, filled = _columns(path, filled, chosen, table.is_json)
-    needs_targets = name != "test" or any(_cell(row, columns["label"]) for row in filled)
+    columns, filled = _columns(path, filled, chosen, table.is_json, name == "test")
+    needs_targets = name != "test" or any(
+        not _is_blank(_cell(row, columns["label"])) for row in filled
+    )
     examples, bad = [], []
     for row in filled:
         try:
@@ -86,8 +92,8 @@ def read_split(
     )
 
 
-def _columns(path, rows, chosen, is_json):
-    """({column: index or keys}, rows without a header)."""
+def _columns(path, rows, chosen, is_json, may_lack_targets):
+    """({column: index or keys; None for a column that is not there}, rows without a header)."""
     if is_json:
         keys = {column: [chosen[column]] if column in chosen else KEYS[column] for column in KEYS}
         return keys, rows
@@ -98,10 +104,21 @@ def _columns(path, rows, chosen, is_json):
         for name in reversed(keys)
         if name in names
     }
-    has_header = len(by_name) == len(KEYS) or any(c.lower() in names for c in chosen.values())
+    has_header = (
+        len(by_name) == len(KEYS)
+        or any(c.lower() in names for c in chosen.values())
+        or (may_lack_targets and "text_a" in by_name and all(map(_is_name, names)))
+    )
     usual = by_name if len(by_name) == len(KEYS) else {"text_a": 0, "label": 1}
+    if has_header and may_lack_targets:
+        usual = {"text_a": by_name.get("text_a", 0), "label": by_name.get("label")}
     columns = {c: _index(path, chosen[c], names) if c in chosen else usual[c] for c in KEYS}
     return columns, rows[1:] if has_header else rows
+
+
+def _is_name(cell):
+    """Whether a cell of the first line looks like a column's name, and not like text."""
+    return _NAME.match(cell) is not None or any(cell in keys for keys in KEYS.values())
 
 
 def _index(path, column, names):
@@ -120,7 +137,12 @@ def _cell(row, column):
     if isinstance(row.cells, dict):
         texts = [row.cells[key] for key in column if row.cells.get(key) is not None]
         return texts[0] if texts else None
-    return row.cells[column] if not isinstance(column, list) and column < len(row.cells) else None
+    is_there = isinstance(column, int) and column < len(row.cells)
+    return row.cells[column] if is_there else None
+
+
+def _is_blank(text):
+    return text is None or (isinstance(text, str) and not text.strip())
 
 
 def _example(row, columns, needs_target):
@@ -129,7 +151,7 @@ def _example(row, columns, needs_target):
         raise ValueError(row.problem)
     source = _text(_cell(row, columns["text_a"]), "source")
     target = _cell(row, columns["label"])
-    if target is None and not needs_target:
+    if _is_blank(target) and not needs_target:
         return GenerationExample("", source, row_id=row.line)
     if target is None and not isinstance(row.cells, dict):
         raise ValueError("it has no TAB and no target")

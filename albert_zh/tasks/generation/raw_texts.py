@@ -108,11 +108,21 @@ def damaged_text(example: Any, tokenizer: Any, head: Dict[str, Any]) -> Damaged:
         tokenizer.convert_tokens_to_ids(tokenizer.tokenize(sentence))
         for sentence in example.text_a.split(_SEPARATOR)
     ]
-    sentences = [ids for ids in sentences if ids] or [[head["token_ids"]["unk"]]]
+    sentences = _cut(sentences, damage["longest"]) or [[head["token_ids"]["unk"]]]
     key = "%d %s %s" % (damage["seed"], example.guid, example.text_a)
     generator = np.random.RandomState(zlib.crc32(key.encode("utf-8")))
     vocab_size = len(tokenizer.inv_vocab)
     return DAMAGES[damage["way"]](sentences, head["token_ids"]["mask"], vocab_size, generator)
+
+
+def _cut(sentences, longest):
+    """Sentences of so many tokens at most; a character may be several (Korean syllables are)."""
+    kept, room = [], longest
+    for ids in sentences:
+        if ids[:room]:
+            kept.append(ids[:room])
+            room -= len(kept[-1])
+    return kept
 
 
 def row_of(

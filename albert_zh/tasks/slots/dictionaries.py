@@ -28,6 +28,8 @@ TABLE_ENDING = ".tsv"
 _LATIN = re.compile(
     "[a-z0-9\u00df-\u00f6\u00f8-\u02af\u0300-\u036f\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua7ff]"
 )
+_ABOUT_FILES = re.compile(r"(readme|licen[cs]e)\b", re.IGNORECASE)
+_VOICING = "\uff9e\uff9f"  # marks of half-width kana
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 
@@ -36,14 +38,26 @@ def normalized(text: str) -> str:
     return normalized_with_origins(text)[0]
 
 
-def normalized_with_origins(text: str) -> Tuple[str, List[int]]:
-    """A text as `normalized`, character by character, and which character each one is of."""
+def normalized_with_origins(text: str) -> Tuple[str, List[Tuple[int, int]]]:
+    """A text as `normalized`, and the span (begin, end) of the text that each character is of."""
     chars, origins = [], []
-    for position, char in enumerate(text):
-        for plain in unicodedata.normalize("NFKC", char).lower():
+    for begin, end in _clusters(text):
+        for plain in unicodedata.normalize("NFKC", text[begin:end]).lower():
             chars.append(plain)
-            origins.append(position)
+            origins.append((begin, end))
     return "".join(chars), origins
+
+
+def _clusters(text):
+    """Yields (begin, end) of each character with the marks that follow it and belong to it."""
+    begin = 0
+    for position in range(1, len(text) + 1):
+        if position < len(text) and (
+            text[position] in _VOICING or unicodedata.combining(text[position])
+        ):
+            continue
+        yield begin, position
+        begin = position
 
 
 def read_folder(folder: str) -> Dict[str, Set[str]]:
@@ -51,7 +65,8 @@ def read_folder(folder: str) -> Dict[str, Set[str]]:
 
     Args:
         folder: with a file NAME.txt for each slot, an entry a line; what follows a tab is not read.
-            Without such files one .tsv of entry, tab, name is read, as `FILE_NAME` is.
+            Without such files one .tsv of entry, tab, name is read, as `FILE_NAME` is. A README or
+            licence beside them is none.
 
     Returns:
         {name: set of normalized entries}.
@@ -64,9 +79,16 @@ def read_folder(folder: str) -> Dict[str, Set[str]]:
             "--dictionaries=%s: no such folder; expected one with a file NAME.txt for each slot, "
             "an entry a line" % folder
         )
-    names = sorted(name for name in storage.names_in(folder) if name.endswith(ENDING))
+    there = storage.names_in(folder)
+    names = sorted(n for n in there if n.endswith(ENDING) and not _ABOUT_FILES.match(n))
     if not names:
         return _read_table(folder)
+    tables = [name for name in there if name.endswith(TABLE_ENDING)]
+    if tables:
+        raise UserError(
+            "--dictionaries=%s: it has %s and %s: expected files NAME.txt or one .tsv, move the "
+            "others elsewhere" % (folder, names[0], tables[0])
+        )
     return {
         name[: -len(ENDING)]: _read_file(os.path.join(folder, name), name[: -len(ENDING)])
         for name in names
@@ -188,7 +210,7 @@ class Annotator:
         spans = []
         for name, ranges in by_name.items():
             for begin, end in leftmost_longest(ranges):
-                spans.append(SlotSpan(origins[begin], origins[end - 1] + 1, name))
+                spans.append(SlotSpan(origins[begin][0], origins[end - 1][1], name))
         return sorted(spans)
 
 

@@ -65,3 +65,20 @@ def test_json_without_a_target_and_unknown_columns(tmp_path):
         read(tmp_path, "长文\t标题\n", label="z")
     with pytest.raises(UserError, match="no row that fits"):
         read(tmp_path, "\n")
+
+
+@pytest.mark.parametrize(
+    "content, chosen, expected",
+    [
+        ("source\n长文\n", {}, [("长文", None)]),
+        ("id\tcontent\n1\t长文\n", {}, [("长文", None)]),
+        ("id\tcontent\n1\t长文\n", {"text_a": "content"}, [("长文", None)]),
+        ("content\ttitle\n长文\t\n", {}, [("长文", None)]),
+        ("content\ttitle\n长文\t标题\n", {}, [("长文", "标题")]),
+        ("长文\n又一篇\n", {}, [("长文", None), ("又一篇", None)]),
+        ("长文\t标题\n", {}, [("长文", "标题")]),
+    ],
+)
+def test_headers_of_files_to_predict(tmp_path, content, chosen, expected):
+    """A column that is no target is not taken for one."""
+    assert pairs(read(tmp_path, content, "test", **chosen)) == expected

@@ -75,3 +75,17 @@ def test_positions_of_mass_are_those_of_the_text(tmp_path, tokenizer):
 def test_a_file_without_text_is_an_error(tmp_path):
     with pytest.raises(UserError, match="corpus.txt has no text: expected lines of sentences"):
         read(tmp_path, head_of("bart"), "\n \n")
+
+
+@pytest.mark.parametrize("way", ["bart", "mass"])
+def test_characters_of_several_tokens_do_not_make_rows_longer(tmp_path, way):
+    """A Korean syllable is up to three of the vocabulary's letters."""
+    path = tmp_path / "vocab.txt"
+    letters = ["\u1112", "\u1161", "\u11ab"]  # of one syllable
+    letters += ["##" + letter for letter in letters]
+    path.write_text("\n".join(TOKENS + letters) + "\n", encoding="utf-8")
+    tokenizer = tokenization.FullTokenizer(str(path), True)
+    head = head_of(way)
+    for example in read(tmp_path, head, "\ud55c" * 8 + "。\n").examples:
+        row, _ = raw_texts.row_of(example, tokenizer, head, 24)
+        assert len(row["input_ids"]) <= 24 and sum(row["segment_ids"]) <= 9

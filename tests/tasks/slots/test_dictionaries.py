@@ -101,6 +101,7 @@ def test_a_folder_becomes_a_file_and_back(tmp_path):
     (tmp_path / "city.txt").write_bytes("\ufeff北京\t12\r上海\t3\r\n\n京\n".encode("utf-8"))
     (tmp_path / "car.txt").write_text("ＢＭＷ\n", encoding="utf-8")
     (tmp_path / "README.md").write_text("no dictionary")
+    (tmp_path / "LICENSE.txt").write_text("no dictionary")
     read = dictionaries.read_folder(str(tmp_path))
     assert read == {"city": {"北京", "上海"}, "car": {"bmw"}}
     content = dictionaries.packed(read)
@@ -124,6 +125,7 @@ def test_a_folder_with_one_table_is_read(tmp_path):
         ({"a.tsv": "\n"}, "a.tsv has no entry"),
         ({"a b.txt": "北京"}, "rename the file"),
         ({"city.txt": "京\n\n"}, "no entry of at least 2 characters"),
+        ({"city.txt": "北京\n", "a.tsv": "上海\tcity"}, "it has city.txt and a.tsv"),
     ],
 )
 def test_bad_folders(tmp_path, files, message):
@@ -146,3 +148,17 @@ def test_bad_lines_of_the_models_file(line):
 def test_other_bytes_in_the_models_file():
     with pytest.raises(UserError, match="expected UTF-8"):
         dictionaries.Annotator("北京\tcity\n".encode("gbk"))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("cafe\u0301 bar", (0, 5)),  # the accent is a character of its own
+        ("去CAFÉ。", (1, 5)),
+        ("ｶﾞｽ", (0, 3)),  # half-width kana with a voicing mark
+        ("cafe bar", None),
+    ],
+)
+def test_marks_belong_to_the_character_before_them(text, expected):
+    annotator = annotator_of(place=["café", "ガス"])
+    assert annotator.spans(text) == ([SlotSpan(*expected, "place")] if expected else [])
