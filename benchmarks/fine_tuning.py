@@ -384,7 +384,15 @@ def leave_out(gain):
     """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.model import attention, layers, written_gradients, xla
+    from albert_zh.model import (
+        attention,
+        embeddings,
+        encoder,
+        feed_forward,
+        layers,
+        written_gradients,
+        xla,
+    )
     from albert_zh.training import length_bucketing
 
     if gain == "batches by length":
@@ -396,8 +404,8 @@ def leave_out(gain):
     elif gain == "only [CLS] in the last layer":
         classifier_output.output_positions = lambda pooling: None
     elif gain == "gradients written out":
-        layers.normalized = lambda x, beta, gamma, _: layers.plainly_normalized(x, beta, gamma)
-        layers.activated_product = lambda x, bias, kernel, activation, multiply: multiply(
+        encoder.normalized = embeddings.normalized = layers.plainly_normalized
+        feed_forward.activated_product = lambda x, bias, kernel, activation, multiply: multiply(
             activation(tf.nn.bias_add(x, tf.cast(bias, x.dtype))), kernel
         )
     elif gain == "passes compiled by XLA":

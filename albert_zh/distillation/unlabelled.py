@@ -49,7 +49,6 @@ def read_unlabelled(
     """
     paths = _paths(patterns, flag)
     seen = {_texts(example) for example in labelled}
-    held_out_texts = {_texts(example) for example in held_out}
     examples, counts, digest = [], collections.Counter(), hashlib.sha256()
     first_problem = ""
     for path in paths:
@@ -72,13 +71,19 @@ def read_unlabelled(
         raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)
     lines = ["unlabelled: %d rows of %d files" % (len(examples), len(paths))]
     lines += ["note: %d rows %s are left out" % (counts[what], what) for what in sorted(counts)]
-    num_held_out = sum(_texts(example) in held_out_texts for example in examples)
-    if num_held_out:
-        lines.append(
-            "warning: %d of the unlabelled rows are in dev or test, too: their figures are not "
-            "those of new texts" % num_held_out
-        )
+    lines += _about_held_out(examples, {_texts(example) for example in held_out})
     return Unlabelled(examples, digest.hexdigest(), lines)
+
+
+def _about_held_out(examples, held_out_texts):
+    """The warning for texts of dev or test among the unlabelled ones, a list."""
+    count = sum(_texts(example) in held_out_texts for example in examples)
+    if not count:
+        return []
+    return [
+        "warning: %d of the unlabelled rows are in dev or test, too: their figures are not those "
+        "of new texts" % count
+    ]
 
 
 def _no_text(given, counts, first_problem):

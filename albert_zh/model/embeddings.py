@@ -17,6 +17,7 @@ from albert_zh.model.layers import (
     product,
 )
 from albert_zh.model.variables import new_variable
+from albert_zh.model.written_gradients import normalized
 
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
@@ -75,7 +76,8 @@ def embeddings(
     if not config.use_relative_position:
         vectors = _position_vectors(config, length, width, use_one_hot)
         rows = tf.reshape(rows, [batch, length, width]) + vectors
-    rows = layer_norm(tf.reshape(rows, [-1, width]), "LayerNorm", config.saves_memory)
+    rows = tf.reshape(rows, [-1, width])  # [R, H]
+    rows = layer_norm(rows, "LayerNorm", normalized if config.saves_memory else None)
     rows = dropout(tf.cast(rows, dtype), config.hidden_dropout_prob)
     return Embedded(table, projection, word_vectors, rows)
 

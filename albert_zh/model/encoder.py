@@ -20,6 +20,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import attention_masks
 from albert_zh.model.attention import self_attention
 from albert_zh.model.embeddings import embeddings
+from albert_zh.model.feed_forward import feed_forward
 from albert_zh.model.gradient_checkpointing import recomputed_chain
 from albert_zh.model.layers import (
     FIRST_TOKEN,
@@ -27,13 +28,13 @@ from albert_zh.model.layers import (
     dense,
     dropout,
     dropout_seed,
-    feed_forward,
     gather_positions,
     get_shape_list,
     layer_norm,
 )
 from albert_zh.model.layouts import LAYOUTS, Layout
 from albert_zh.model.relative_positions import relative_positions_of
+from albert_zh.model.written_gradients import normalized
 
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
@@ -95,8 +96,6 @@ class AlbertModel:
         Raises:
             ValueError: for arguments that do not go together.
         """
-        if in_halves and (keeps_attention or decoding_step is not None):
-            raise ValueError("in_halves goes with neither keeps_attention nor decoding_step")
         self._config = config = config_of_graph(
             config, is_training, plain, decoding_step, position_ids
         )
@@ -114,11 +113,18 @@ class AlbertModel:
                 )
             rows = self._widened(self._embedded.rows, "embeddings_project")
             with tf.variable_scope("encoder"):
-                is_split = in_halves and self._batch_shape[0] != 1
-                build = encoder_layers_in_halves if is_split else encoder_layers
+                build = self._layers_builder(in_halves)
                 self._build_layers(build, rows, seen, recompute and is_training, output_positions)
             with tf.variable_scope("pooler") as self._pooler_scope:
                 self._pooled_output = self._pool(self.get_sequence_output())  # [B, H]
+
+    def _layers_builder(self, in_halves):
+        config = self._config
+        if not in_halves or self._batch_shape[0] == 1:
+            return encoder_layers
+        if config.attention_inputs is not None or config.decoding_step is not None:
+            raise ValueError("in_halves goes with neither keeps_attention nor decoding_step")
+        return encoder_layers_in_halves
 
     def _build_layers(self, build, rows, seen, recompute, output_positions):
         self._first_rows = self._widened(rows, "embedding_hidden_mapping_in")  # [R, H]
@@ -380,7 +386,7 @@ def transformer_block(
         return dropout(x, config.hidden_dropout_prob, feed_forward_seed)
 
     def norm(x, scope):
-        return layer_norm(x, scope, config.saves_memory)
+        return layer_norm(x, scope, normalized if config.saves_memory else None)
 
     def add_feed_forward(rows, x):
         scale = config.ffn_out_scale

@@ -4,14 +4,13 @@ Letters in shape comments: as in `encoder`.
 """
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 import zlib
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.activations import get_activation
 from albert_zh.model.variables import new_variable
-from albert_zh.model.written_gradients import activated_product, normalized
 
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
@@ -61,56 +60,18 @@ def dense(
         float tensor [R, width].
     """
     with tf.variable_scope(scope):
-        kernel, bias = _kernel_and_bias(int(x.shape[-1]), width, config)
+        kernel, bias = kernel_and_bias(int(x.shape[-1]), width, config)
         x = product(x, kernel)
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
 
 
-def _kernel_and_bias(size, width, config, groups=1):
+def kernel_and_bias(
+    size: int, width: int, config: "AlbertConfig", groups: int = 1
+) -> Tuple[tf.Variable, tf.Variable]:
+    """A dense layer's variables: [size, width], of groups [size / G, width / G, G], and [width]."""
     shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
     kernel = new_variable("kernel", shape, config)
     return kernel, tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
-
-
-def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) -> tf.Tensor:
-    """Two dense layers with the config's activation between them.
-
-    With G groups (google_fast's `ffn_groups`) columns h * G + g of the input feed only columns
-    g * out / G + o of the output (so groups mix from layer to layer); a kernel is
-    [in / G, out / G, G].
-
-    Args:
-        x: float tensor [R, H].
-        config: `AlbertConfig`.
-        scopes: variable scopes of the two layers.
-
-    Returns:
-        float tensor [R, H].
-    """
-    inner, groups = config.intermediate_size, config.ffn_groups
-    activation = get_activation(config.hidden_act)
-    with tf.variable_scope(scopes[0]):
-        kernel, bias = _kernel_and_bias(config.hidden_size, inner, config, groups)
-        x = grouped_product(x, kernel)  # [R, I]
-        if not config.saves_memory:
-            x = tf.nn.bias_add(x, tf.cast(bias, x.dtype))
-    with tf.variable_scope(scopes[1]):
-        kernel, bias_out = _kernel_and_bias(inner, config.hidden_size, config, groups)
-        if config.saves_memory:
-            x = activated_product(x, bias, kernel, activation, grouped_product)
-        else:
-            x = grouped_product(activation(x), kernel)
-        return tf.nn.bias_add(x, tf.cast(bias_out, x.dtype))
-
-
-def grouped_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Matrix product with a kernel [in, out] or, of G groups, [in / G, out / G, G]."""
-    if kernel.shape.rank == 2:
-        return product(x, kernel)
-    size, width, groups = kernel.shape.as_list()
-    x = tf.reshape(x, [-1, size, groups])
-    x = tf.einsum("rhg,hog->rgo", x, tf.cast(kernel, x.dtype))
-    return tf.reshape(x, [-1, groups * width])
 
 
 def joint_dense(
@@ -142,14 +103,14 @@ def product(x: tf.Tensor, kernel: tf.Tensor, transpose_b: bool = False) -> tf.Te
 
 
 def layer_norm(
-    input_tensor: tf.Tensor, name: Optional[str] = None, saves_memory: bool = False
+    input_tensor: tf.Tensor, name: Optional[str] = None, normalize: Optional[Callable] = None
 ) -> tf.Tensor:
     """Layer normalization (Ba et al. 2016) of the last axis, variables `beta` and `gamma`.
 
     Args:
         input_tensor: float tensor [..., width].
         name: variable scope; by default `LayerNorm`, `LayerNorm_1` ... of the scope around it.
-        saves_memory: bool; with the gradient that is written out, of a tensor [R, width].
+        normalize: what computes it, `plainly_normalized` by default.
 
     Returns:
         float tensor of the same shape.
@@ -158,19 +119,20 @@ def layer_norm(
     with tf.variable_scope(name, default_name="LayerNorm"):
         beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
         gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
-        if saves_memory:
-            return normalized(input_tensor, beta, gamma, LAYER_NORM_EPSILON)
-        return plainly_normalized(input_tensor, beta, gamma)
+        normalize = normalize or plainly_normalized
+        return normalize(input_tensor, beta, gamma, LAYER_NORM_EPSILON)
 
 
-def plainly_normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
+def plainly_normalized(
+    x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float
+) -> tf.Tensor:
     """Layer normalization as its formula has it: [..., W], [W], [W] -> [..., W]."""
     wide = tf.cast(x, tf.float32)
     centered = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
     variance = tf.reduce_mean(centered * centered, axis=-1, keepdims=True)
     # In these brackets TensorFlow Lite's converter cannot move gamma into the kernels that follow,
     # which would then be different ones after each LayerNorm.
-    wide = centered * (tf.rsqrt(variance + LAYER_NORM_EPSILON) * gamma) + beta
+    wide = centered * (tf.rsqrt(variance + epsilon) * gamma) + beta
     return tf.cast(wide, x.dtype)
 
 

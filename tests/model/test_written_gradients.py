@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import activations, layers, written_gradients
+from albert_zh.model import activations, feed_forward, layers, written_gradients
 
 RANDOM = np.random.RandomState(4)
 X = 3 * RANDOM.randn(7, 12).astype(np.float32)
@@ -38,12 +38,14 @@ def assert_alike(actual, expected, precision):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.newest
 def test_layer_norm_has_the_gradient_of_its_formula(precision):
-    def ours(x, beta, gamma):
-        return written_gradients.normalized(x, beta, gamma, layers.LAYER_NORM_EPSILON)
+    def results(normalize):
+        def function(x, beta, gamma):
+            return normalize(x, beta, gamma, layers.LAYER_NORM_EPSILON)
 
-    arrays = [X, BETA, GAMMA]
-    expected = result_and_gradients(layers.plainly_normalized, arrays, DY, precision)
-    assert_alike(result_and_gradients(ours, arrays, DY, precision), expected, precision)
+        return result_and_gradients(function, [X, BETA, GAMMA], DY, precision)
+
+    expected, actual = map(results, (layers.plainly_normalized, written_gradients.normalized))
+    assert_alike(actual, expected, precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -56,12 +58,12 @@ def test_an_activated_product_has_the_gradient_of_its_formula(name, groups, prec
 
     def ours(x, bias, kernel):
         return written_gradients.activated_product(
-            x, bias, kernel, activation, layers.grouped_product
+            x, bias, kernel, activation, feed_forward.grouped_product
         )
 
     def plain(x, bias, kernel):
         activated = tf.cast(activation(tf.cast(x, tf.float32) + bias), x.dtype)
-        return layers.grouped_product(activated, kernel)
+        return feed_forward.grouped_product(activated, kernel)
 
     arrays, dy = [X, BETA, kernel], DY[:, :8]
     expected = result_and_gradients(plain, arrays, dy, precision)
