@@ -31,7 +31,7 @@ from workspace import ROOT, assert_same_weights
 
 LETTERS, DIGITS = "甲乙丙丁戊", "0123456789"
 QUESTION = "数？"
-STEPS = 120
+STEPS = 160
 FAMILY = "reading_comprehension"
 
 
