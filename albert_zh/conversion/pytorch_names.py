@@ -276,7 +276,7 @@ _POSITION_TABLE = "embeddings.position_embeddings.weight"
 
 
 def _layout_by_config(tensors, settings):
-    """`layout_of` tensors' names; what those do not tell apart from BERT's, the config does."""
+    """`layout_of` tensors' names; the config decides where those may be BERT's or another's."""
     layout = layout_of(tensors)
     if layout != "bert":
         return layout

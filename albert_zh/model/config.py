@@ -61,8 +61,8 @@ class AlbertConfig:
         "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
         "down_scale_factor layers_to_keep".split()
     )
-    # Set by AlbertModel on its own copy: whether activations are computed again for the gradient,
-    # see `recomputed` (in training that is not to be plain), and whether it is to be plain.
+    # Set by AlbertModel on its own copy: whether gradients are those of `written_gradients` and
+    # `recomputed` (in training that is not to be plain), and whether it is to be plain.
     saves_memory = False
     is_plain = False
     # A list to which the encoder's blocks add queries, keys and values, or None.

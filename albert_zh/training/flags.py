@@ -51,7 +51,8 @@ _TABLE = (
         "plain",
         False,
         "Run the reference implementation without optimizations (batching by length, compiled and "
-        "joint operations, pruned outputs), for debugging.",
+        "joint operations, gradients written out, half of a batch for each of two threads, pruned "
+        "outputs), for debugging.",
     ),
     ("integer", "num_threads", 0, "Threads that compute; 0 for as many as there are cores."),
     ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),

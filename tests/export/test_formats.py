@@ -291,7 +291,6 @@ def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_the_scale_is_that_of_the_feed_forward_outputs(layout, folders):
-    """A channel that is scaled up in the checkpoint has a larger scale than all others."""
     model = export_common.read_model(folders[layout], "classifier")
     row = [np.array([[2, 7, 9, 3]]), np.ones([1, 4], int), np.zeros([1, 4], int)]
     scale = to_tflite.feed_forward_scale(model, [row])

@@ -276,6 +276,8 @@ def training_step(settings, recompute, batch=4, trace=None, **ways):
         tf.set_random_seed(3)
         tf.train.get_or_create_global_step()
         ids = np.arange(batch * 8).reshape(batch, 8) % config.vocab_size
+        arrays = {name: way for name, way in ways.items() if isinstance(way, np.ndarray)}
+        ways.update((name, tf.constant(array)) for name, array in arrays.items())
         model = modeling.AlbertModel(config, True, tf.constant(ids), recompute=recompute, **ways)
         loss = tf.reduce_sum(model.get_pooled_output() ** 2)
         loss += tf.reduce_mean(model.get_all_encoder_layers()[0] ** 2)
@@ -328,6 +330,35 @@ def test_halves_of_a_batch_have_the_gradients_of_the_whole(layout, batch):
     for expected, actual in zip(whole, halves):
         golden_cases.assert_close(actual, expected)
         assert np.abs(expected).max() > 0
+
+
+@pytest.mark.parametrize("batch", [3, 4])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_halves_have_their_rows_of_masks_and_positions(batch, recompute):
+    random = np.random.RandomState(6)
+    mask = np.maximum(random.randint(0, 2, [batch, 8, 8]), np.eye(8, dtype=int))
+    positions = np.array([[0, 3, row] for row in range(batch)], np.int32)
+    settings = dict(SMALL, initializer_range=0.2)
+    whole, halves = (
+        training_step(
+            settings,
+            recompute,
+            batch,
+            attention_mask=mask,
+            output_positions=positions,
+            in_halves=in_halves,
+        )
+        for in_halves in (False, True)
+    )
+    for expected, actual in zip(whole, halves):
+        golden_cases.assert_close(actual, expected)
+
+
+def test_halves_do_not_go_with_what_is_kept_of_attention():
+    config = modeling.AlbertConfig.from_dict(SMALL)
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="keeps_attention"):
+        ids = tf.zeros([4, 8], tf.int32)
+        modeling.AlbertModel(config, True, ids, in_halves=True, keeps_attention=True)
 
 
 def test_halves_wait_for_nothing_of_each_other():

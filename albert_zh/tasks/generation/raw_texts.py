@@ -117,11 +117,11 @@ def damaged_text(example: Any, tokenizer: Any, head: Dict[str, Any]) -> Damaged:
 
 def _cut(sentences, longest):
     """Sentences of so many tokens at most; a character may be several (Korean syllables are)."""
-    kept, room = [], longest
+    kept, num_left = [], longest
     for ids in sentences:
-        if ids[:room]:
-            kept.append(ids[:room])
-            room -= len(kept[-1])
+        if ids[:num_left]:
+            kept.append(ids[:num_left])
+            num_left -= len(kept[-1])
     return kept
 
 

@@ -153,7 +153,7 @@ def test_other_bytes_in_the_models_file():
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("cafe\u0301 bar", (0, 5)),  # the accent is a character of its own
+        ("cafe\u0301 bar", (0, 5)),  # the accent is a separate character
         ("去CAFÉ。", (1, 5)),
         ("ｶﾞｽ", (0, 3)),  # half-width kana with a voicing mark
         ("cafe bar", None),
