@@ -319,14 +319,23 @@ class Sampler:
         if self._settings.crosses_documents:
             shard = with_separators(shard, self._vocabulary.sep_id)
         generator = random.Random(seed)  # of a str: by its SHA-512, alike in every Python
-        pairs = self._pairs(shard, generator)
+        pairs = self.pairs(shard, generator)
         arrays = np.random.RandomState(generator.getrandbits(32))
         step = max(1, _BATCH_PIECES // self._settings.max_seq_length)
         for first in range(0, len(pairs.labels), step):
             batch = Pairs(*(column[first : first + step] for column in pairs))
             yield self._features_of_pairs(shard, batch, arrays)
 
-    def _pairs(self, shard, generator):
+    def pairs(self, shard, generator):
+        """Draws the pairs of one pass over a shard, before they are cut to size.
+
+        Args:
+            shard: `EncodedShard`.
+            generator: `random.Random`.
+
+        Returns:
+            `Pairs`.
+        """
         rows = []
         draw_other = self._draw_of_other_documents(shard)
         for index, document in enumerate(shard.documents):

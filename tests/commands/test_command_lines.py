@@ -59,6 +59,8 @@ WRITERS = {
     "scripts/compare_distilled": "output_dir",
     "task_distill": "cache_dir cached_dir export_dir output_dir teacher_cache",
     "scripts/pack_model": "output_dir",
+    "scripts/pack_text": "output_file",
+    "scripts/pretrain_on_gpu": "output_dir",
     "scripts/split_corpus": "output_dir",
     "scripts/title_pairs": "output_file",
     "scripts/train_starter": "out",

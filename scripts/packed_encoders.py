@@ -1,0 +1,289 @@
+"""Encoders of packed sequences for PyTorch, in bfloat16 on a GPU: the model, and a teacher.
+
+    encoder = AlbertZh(config)  # one layer for all, names of modeling_albert_zh.py
+    encoder = Electra(config)  # a layer for each, names of transformers' Electra
+    weights = parameters.cast(torch.bfloat16)
+    rows = encoder.encode(weights, batch, batch.ids)  # [T, H]
+    logits = encoder.word_logits(weights, rows[places])  # [M, V]
+
+Sequences stand one behind the other (`packed_text.PackedBatch`); nothing is computed for padding.
+All but attention is compiled (`compile_functions`). Letters: T pieces, H hidden, N heads, D head
+size, E embedding, V vocabulary, n sequences.
+"""
+
+import math
+
+import torch
+from torch.nn import functional
+
+LAYER_NORM_EPSILON = 1e-12
+_HEAD_SIZES = (32, 64, 128)  # of flash attention; heads are widened with zeros
+_DEVIATION = 0.02
+
+
+class Parameters(torch.nn.Module):
+    """Named float32 tensors to train."""
+
+    def __init__(self, values):
+        """Takes {name: tensor}."""
+        super().__init__()
+        self._names = list(values)
+        self._list = torch.nn.ParameterList(
+            torch.nn.Parameter(value.float()) for value in values.values()
+        )
+
+    def cast(self, dtype):
+        """{name: tensor of that type}, once a step."""
+        return {name: value.to(dtype) for name, value in zip(self._names, self._list)}
+
+    def values(self, prefixes=("",)):
+        """{name: float32 array} of the tensors whose names begin so."""
+        return {
+            name: value.detach().cpu().numpy()
+            for name, value in zip(self._names, self._list)
+            if name.startswith(tuple(prefixes))
+        }
+
+    def groups(self, weight_decay):
+        """Groups for an optimizer; biases and LayerNorm do not decay."""
+        groups = {True: [], False: []}
+        for name, value in zip(self._names, self._list):
+            groups[name.endswith("bias") or "LayerNorm" in name].append(value)
+        return [
+            {"params": groups[False], "weight_decay": weight_decay},
+            {"params": groups[True], "weight_decay": 0.0},
+        ]
+
+
+def random_normal(*shape):
+    """Random values of BERT's deviation."""
+    return torch.empty(*shape).normal_(0, _DEVIATION)
+
+
+def packed_attention(qkv, num_heads, batch, scale):
+    """Attention within each of the packed sequences.
+
+    Args:
+        qkv: [T, 3 * N * D].
+        num_heads: int, N.
+        batch: `packed_text.PackedBatch`.
+        scale: float, that the products of queries and keys are multiplied by.
+
+    Returns:
+        [T, N * D].
+    """
+    query, key, value = qkv.unflatten(1, (3, num_heads, -1)).unbind(1)  # [T, N, D]
+    if qkv.is_cuda:
+        bounds, longest = batch.bounds, batch.longest
+        context = torch.ops.aten._flash_attention_forward(
+            query, key, value, bounds, bounds, longest, longest, 0.0, False, False, scale=scale
+        )[0]
+        return context.flatten(1)
+    is_same = batch.sequence[:, None] == batch.sequence  # [T, T]
+    context = functional.scaled_dot_product_attention(
+        *(x.transpose(0, 1) for x in (query, key, value)), is_same, scale=scale
+    )
+    return context.transpose(0, 1).flatten(1)
+
+
+def layer_norm(rows, weight, bias):
+    """LayerNorm over the last axis."""
+    return functional.layer_norm(rows, rows.shape[-1:], weight, bias, LAYER_NORM_EPSILON)
+
+
+def finish_layer(rows, context, gelu, out, norm_1, inner, outer, norm_2):
+    """A layer from the attention's output layer on; weights are pairs (weight, bias)."""
+    rows = layer_norm(rows + functional.linear(context, *out), *norm_1)
+    hidden = functional.gelu(functional.linear(rows, *inner), approximate=gelu)
+    return layer_norm(rows + functional.linear(hidden, *outer), *norm_2)
+
+
+def score_words(rows, gelu, dense, norm, widening, table):
+    """Scores of all words [M, V]; `widening` is None where the rows have the words' width."""
+    rows = layer_norm(functional.gelu(functional.linear(rows, *dense), approximate=gelu), *norm)
+    if widening is not None:
+        rows = functional.linear(rows, widening.t())
+    return functional.linear(rows, *table)
+
+
+class Encoder:
+    """What both encoders share; weights are dicts of tensors by name.
+
+    Attributes:
+        hidden_size: int, H.
+    """
+
+    base = gelu = None  # prefix of names, kind of gelu
+
+    def __init__(self, config):
+        """Takes a dict of transformers' keys."""
+        self.config = config
+        self.hidden_size = config["hidden_size"]
+        self._num_heads = config["num_attention_heads"]
+        self._head_size = self.hidden_size // self._num_heads
+        self._wide_head = min(size for size in _HEAD_SIZES if size >= self._head_size)
+
+    def encode(self, weights, batch, ids):
+        """The last layer's output.
+
+        Args:
+            weights: {name: tensor}.
+            batch: `packed_text.PackedBatch`.
+            ids: int64 [T], shown in place of the batch's.
+
+        Returns:
+            [T, H].
+        """
+        rows = self._embedded(weights, batch, ids)
+        scopes = self.scopes()
+        layers = {scope: self._layer(weights, scope) for scope in set(scopes)}
+        for scope in scopes:
+            qkv, rest = layers[scope]
+            context = packed_attention(
+                functional.linear(rows, *qkv), self._num_heads, batch, self._head_size**-0.5
+            )
+            rows = finish_layer(rows, context, self.gelu, *rest)
+        return rows
+
+    def word_logits(self, weights, rows):
+        """Scores of all words [M, V] for chosen rows [M, H]."""
+        head = "cls.predictions."
+        table = weights[self.base + "embeddings.word_embeddings.weight"]
+        return score_words(
+            rows,
+            self.gelu,
+            _dense(weights, head + "transform.dense"),
+            _dense(weights, head + "transform.LayerNorm"),
+            weights.get(self.base + "embeddings.word_embeddings_2.weight"),
+            (table, weights[head + "bias"]),
+        )
+
+    def pair_logits(self, weights, rows, batch):
+        """Scores of "same document" and "another" [n, 2]."""
+        pooled = functional.linear(rows[batch.starts], *_dense(weights, "bert.pooler.dense"))
+        return functional.linear(torch.tanh(pooled), *_dense(weights, "cls.seq_relationship"))
+
+    def _summed(self, weights, words, batch):
+        """LayerNorm of the sum of words, positions and segments."""
+        scope = self.base + "embeddings."
+        positions = functional.embedding(
+            batch.positions, weights[scope + "position_embeddings.weight"]
+        )
+        first, second = weights[scope + "token_type_embeddings.weight"]
+        segments = batch.segments[:, None].to(
+            words.dtype
+        )  # a sum is faster than two rows' gathering
+        rows = words + positions + first + segments * (second - first)
+        return layer_norm(rows, *_dense(weights, scope + "LayerNorm"))
+
+    def _layer(self, weights, scope):
+        """((weight, bias) of query, key and value in one, the rest for `finish_layer`)."""
+        extra = self._wide_head - self._head_size
+        names = [scope + "attention.self." + name for name in ("query", "key", "value")]
+        weight = torch.cat([weights[name + ".weight"] for name in names])
+        bias = torch.cat([weights[name + ".bias"] for name in names])
+        weight = weight.unflatten(0, (-1, self._head_size))  # [3 N, D, H]
+        weight = functional.pad(weight, (0, 0, 0, extra)).flatten(0, 1)
+        bias = functional.pad(bias.unflatten(0, (-1, self._head_size)), (0, extra)).flatten()
+        out, out_bias = _dense(weights, scope + "attention.output.dense")
+        out = functional.pad(out.unflatten(1, (-1, self._head_size)), (0, extra)).flatten(1)
+        others = (
+            "attention.output.LayerNorm",
+            "intermediate.dense",
+            "output.dense",
+            "output.LayerNorm",
+        )
+        rest = [(out, out_bias)] + [_dense(weights, scope + name) for name in others]
+        return (weight, bias), rest
+
+
+class AlbertZh(Encoder):
+    """albert_zh's: one layer for all, words widened before the tables are summed."""
+
+    base, gelu = "bert.", "tanh"
+
+    def scopes(self):
+        """Names of the layers, in their order."""
+        return ["bert.encoder.layer_shared."] * self.config["num_hidden_layers"]
+
+    def _embedded(self, weights, batch, ids):
+        scope = "bert.embeddings."
+        words = functional.embedding(ids, weights[scope + "word_embeddings.weight"])
+        words = functional.linear(words, weights[scope + "word_embeddings_2.weight"])
+        return self._summed(weights, words, batch)
+
+
+class Electra(Encoder):
+    """BERT's as ELECTRA names it: a layer for each, rows widened behind the summed tables."""
+
+    base, gelu = "electra.", "none"
+
+    def scopes(self):
+        """Names of the layers, in their order."""
+        return ["electra.encoder.layer.%d." % n for n in range(self.config["num_hidden_layers"])]
+
+    def _embedded(self, weights, batch, ids):
+        words = functional.embedding(ids, weights["electra.embeddings.word_embeddings.weight"])
+        rows = self._summed(weights, words, batch)
+        return functional.linear(rows, *_dense(weights, "electra.embeddings_project"))
+
+    def start_values(self):
+        """Random values of all tensors, heads included; positions are sinusoids."""
+        width, hidden = self.config["embedding_size"], self.hidden_size
+        embeddings, head = "electra.embeddings.", "cls.predictions.transform."
+        values = {
+            embeddings + "word_embeddings.weight": random_normal(self.config["vocab_size"], width),
+            embeddings + "position_embeddings.weight": _sinusoids(
+                self.config["max_position_embeddings"], width
+            ),
+            embeddings + "token_type_embeddings.weight": random_normal(2, width),
+            "cls.predictions.bias": torch.zeros(self.config["vocab_size"]),
+        }
+        _add_norm(values, embeddings + "LayerNorm", width)
+        _add_norm(values, head + "LayerNorm", width)
+        dense = [
+            ("electra.embeddings_project", hidden, width),
+            (head + "dense", width, hidden),
+            ("bert.pooler.dense", hidden, hidden),
+            ("cls.seq_relationship", 2, hidden),
+        ]
+        for scope in self.scopes():
+            dense += [
+                (scope + "attention.self." + name, hidden, hidden)
+                for name in ("query", "key", "value")
+            ]
+            dense.append((scope + "attention.output.dense", hidden, hidden))
+            dense.append((scope + "intermediate.dense", self.config["intermediate_size"], hidden))
+            dense.append((scope + "output.dense", hidden, self.config["intermediate_size"]))
+            _add_norm(values, scope + "attention.output.LayerNorm", hidden)
+            _add_norm(values, scope + "output.LayerNorm", hidden)
+        for name, rows, columns in dense:
+            add_dense(values, name, rows, columns)
+        return values
+
+
+def _dense(weights, name):
+    return weights[name + ".weight"], weights[name + ".bias"]
+
+
+def add_dense(values, name, rows, columns):
+    """Adds random values of a dense layer to a dict of tensors."""
+    values[name + ".weight"] = random_normal(rows, columns)
+    values[name + ".bias"] = torch.zeros(rows)
+
+
+def _add_norm(values, name, width):
+    values[name + ".weight"] = torch.ones(width)
+    values[name + ".bias"] = torch.zeros(width)
+
+
+def _sinusoids(count, width):
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    angles = torch.arange(count)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1) * 0.05  # about as large as other rows
+
+
+def compile_functions(module, names):
+    """Has functions of a module compiled at their first call, for shapes that never change."""
+    for name in names:
+        setattr(module, name, torch.compile(getattr(module, name), dynamic=False))

@@ -1,0 +1,307 @@
+"""Packed text: what scripts/pack_text.py writes and scripts/pretrain_on_gpu.py trains on.
+
+    text = PackedText("packed.npz", device, num_workers=8)
+    for batch in text.batches(pass_number, num_pieces=65536, long_share=0.1):
+        batch.ids  # [T], sequences [CLS] A [SEP] B [SEP] one behind the other, without padding
+
+Pairs are those of `albert_zh.corpus.sampling`, of up to 128 pieces, by halves with any document or
+with similar ones, and a share of up to 512. Letters in shape comments: T pieces of a batch, n its
+sequences.
+"""
+
+import collections
+import concurrent.futures
+import random
+
+import numpy as np
+
+from albert_zh.corpus import sampling
+
+SHORT, LONG = 128, 512  # the longest sequences
+_SHORT_SIMILAR_SHARE = 0.8  # of similar pairs are about as short as the texts of tasks
+_LONG_FROM = 150  # pieces; what is shorter is among the short pairs already
+_MOST_TRIMMED = 8  # pieces, at an end of a segment, as in `sampling`
+
+SpecialIds = collections.namedtuple("SpecialIds", "pad cls sep mask vocab_size")
+
+
+def _settings(length, similar=False):
+    return sampling.Settings(
+        max_seq_length=length,
+        max_predictions=0,  # masks are drawn in training
+        masked_lm_prob=0.15,
+        short_seq_prob=_SHORT_SIMILAR_SHARE if similar else 0.1,
+        seed=0,
+        whole_words=False,
+        run_weights=None,
+        google=True,
+        random_next=True,
+        similar_next=similar,
+        permute=False,
+        dynamic=True,
+    )
+
+
+def compact(encoded):
+    """(pieces uint16 [N], sentences int32 [S + 1], documents int32 [D, 2]) of an `EncodedShard`."""
+    return (
+        encoded.ids.astype(np.uint16),
+        np.array(encoded.sentences, np.int32),
+        np.array(encoded.documents, np.int32).reshape(-1, 2),
+    )
+
+
+def _rows(encoded, settings, vocabulary, seed):
+    """Pairs of a shard as int32 [n, 5]: begin A, length A, begin B, length B, label."""
+    pairs = sampling.Sampler(settings, vocabulary).pairs(encoded, random.Random(seed))
+    return np.stack(pairs, 1).astype(np.int32)
+
+
+def similar_pairs(encoded, vocabulary):
+    """Pairs of an `EncodedShard`, half of them with a similar document, int32 [n, 5]."""
+    settings = _settings(SHORT, similar=True)
+    return _rows(encoded, settings, vocabulary, "similar %d" % encoded.index)
+
+
+def special_ids_of(tokenizer):
+    """The `SpecialIds` of a vocabulary as an array."""
+    names = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
+    return np.array(tokenizer.convert_tokens_to_ids(names) + [len(tokenizer.inv_vocab)])
+
+
+def held_out_arrays(shards, vocabulary):
+    """Arrays of the pairs to measure on, of a list of `EncodedShard`."""
+    pairs = [_rows(shard, _settings(SHORT), vocabulary, "held out") for shard in shards]
+    arrays = joined([(compact(shard), rows) for shard, rows in zip(shards, pairs)])
+    rows = np.random.RandomState(0).permutation(arrays["similar"])
+    return {"held_out_pieces": arrays["pieces"], "held_out_pairs": rows}
+
+
+def joined(shards):
+    """Arrays of several shards behind one another.
+
+    Args:
+        shards: list of (`compact` shard, rows int32 [n, 5] in places of its pieces).
+
+    Returns:
+        dict: pieces uint16 [N]; similar int32 [n, 5] in places of all pieces; and, in places of
+        each shard, sentences int32 [S], documents int32 [D, 2], with counts int32 [shards, 3] of
+        pieces, sentences and documents.
+    """
+    counts = np.array([[len(array) for array in shard] for shard, _ in shards], np.int32)
+    starts = np.cumsum(counts[:, 0]) - counts[:, 0]
+    columns = list(zip(*(shard for shard, _ in shards)))
+    return {
+        "pieces": np.concatenate(columns[0]),
+        "sentences": np.concatenate(columns[1]),
+        "documents": np.concatenate(columns[2]),
+        "similar": np.concatenate(
+            [_moved(rows, start) for (_, rows), start in zip(shards, starts)]
+        ),
+        "counts": counts,
+    }
+
+
+def _moved(rows, start):
+    return rows + np.array([start, 0, start, 0, 0], np.int32)
+
+
+def _drawn_pairs(shards, length, pass_number):
+    """Rows of a few shards (number, pieces, sentences, documents), in a worker process."""
+    found = []
+    for number, pieces, sentences, documents in shards:
+        encoded = sampling.EncodedShard(
+            number, pieces, None, sentences.tolist(), list(map(tuple, documents.tolist())), None
+        )
+        seed = "%d %d %d" % (length, number, pass_number)
+        found.append(_rows(encoded, _settings(length), None, seed))
+    return found
+
+
+class PackedText:
+    """The text on a device; pairs are drawn anew for each pass by worker processes.
+
+    Attributes:
+        special_ids: `SpecialIds`.
+    """
+
+    def __init__(self, path, device, num_workers):
+        """Reads a file of pack_text.py.
+
+        Args:
+            path: str.
+            device: `torch.device`.
+            num_workers: int, processes that draw pairs.
+        """
+        import torch
+
+        self._torch = torch
+        self._device = device
+        with np.load(path) as arrays:
+            counts, pieces = arrays["counts"], arrays["pieces"]
+            self._similar = arrays["similar"]
+            parts = [pieces, arrays["sentences"], arrays["documents"]]
+            held_out = arrays["held_out_pieces"], arrays["held_out_pairs"]
+            self.special_ids = SpecialIds(*arrays["special_ids"].tolist())
+        cuts = np.cumsum(counts, 0)[:-1]
+        columns = [np.split(part, cut) for part, cut in zip(parts, cuts.T)]
+        shards = [(n,) + shard for n, shard in enumerate(zip(*columns))]
+        self._groups = [
+            shards[first::num_workers] for first in range(min(num_workers, len(shards)))
+        ]
+        self._starts = np.cumsum(counts[:, 0]) - counts[:, 0]
+        self._pool = concurrent.futures.ProcessPoolExecutor(num_workers)
+        self._drawn = collections.OrderedDict()
+        self._pieces = self._on_device(pieces)
+        self._held_out_pieces, self._held_out_pairs = map(self._on_device, held_out)
+
+    def _on_device(self, array):
+        as_signed = array.astype(np.int16 if array.dtype == np.uint16 else np.int64)
+        return self._torch.from_numpy(as_signed).to(self._device)
+
+    def close(self):
+        """Ends the worker processes."""
+        self._pool.shutdown(wait=False)
+
+    def _start_drawing(self, length, number):
+        if (length, number) not in self._drawn:
+            self._drawn[length, number] = [
+                self._pool.submit(_drawn_pairs, group, length, number) for group in self._groups
+            ]
+
+    def _pairs(self, length, number):
+        """Rows int32 [n, 5] of one pass, in places of all pieces."""
+        self._start_drawing(length, number)
+        rows = [
+            _moved(rows, self._starts[shard[0]])
+            for group, future in zip(self._groups, self._drawn.pop((length, number)))
+            for shard, rows in zip(group, future.result())
+        ]
+        return np.concatenate(rows)
+
+    def batches(self, pass_number, num_pieces, long_share):
+        """The batches of one pass over the text.
+
+        Args:
+            pass_number: int; with it all draws of the pass are settled.
+            num_pieces: int, T.
+            long_share: float, of all pieces, those in sequences of up to 512.
+
+        Yields:
+            `PackedBatch`.
+        """
+        for number in (pass_number, pass_number + 1):  # the next is drawn in the meantime
+            for length in (SHORT, LONG):
+                self._start_drawing(length, number)
+        generator = np.random.RandomState(pass_number)
+        short, long = (self._pairs(length, pass_number) for length in (SHORT, LONG))
+        kinds = _chosen(short, self._similar, long, long_share, generator)
+        most = (
+            np.repeat([SHORT, SHORT, LONG], [len(rows) for rows in kinds]) - sampling.SPECIAL_PIECES
+        )
+        order = generator.permutation(len(most))
+        rows = cut_to_size(np.concatenate(kinds)[order].astype(np.int64), most[order], generator)
+        yield from self._batches_of(self._pieces, rows, num_pieces)
+
+    def held_out_batches(self, num_pairs, num_pieces):
+        """Batches of the first pairs to measure on; the last one may be nearly empty."""
+        rows = self._held_out_pairs[:num_pairs].cpu().numpy()
+        generator = np.random.RandomState(0)
+        rows = cut_to_size(rows, SHORT - sampling.SPECIAL_PIECES, generator)
+        yield from self._batches_of(self._held_out_pieces, rows, num_pieces, with_rest=True)
+
+    def _batches_of(self, pieces, rows, num_pieces, with_rest=False):
+        ends = np.cumsum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES)
+        rows = self._torch.from_numpy(rows).to(self._device)
+        first, begin = 0, 0
+        while first < len(ends):
+            last = int(np.searchsorted(ends, begin + num_pieces, "right"))
+            if last == len(ends) and not with_rest:
+                break
+            yield PackedBatch(pieces, rows[first:last], num_pieces, self.special_ids)
+            first, begin = last, int(ends[last - 1])
+
+
+def _chosen(short, similar, long, long_share, generator):
+    """The rows of a pass: as much text in similar pairs as in others, and a share of long ones."""
+
+    def size(rows):
+        return np.minimum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES, LONG).sum()
+
+    def sample(rows, wanted):
+        share = min(1.0, wanted / max(1, size(rows)))
+        return rows[generator.permutation(len(rows))[: int(share * len(rows))]]
+
+    long = long[long[:, 1] + long[:, 3] > _LONG_FROM]
+    similar = sample(similar, size(short))
+    return short, similar, sample(long, long_share * (size(short) + size(similar)))
+
+
+def cut_to_size(rows, most, generator):
+    """Pairs trimmed at their ends and cut, as `sampling.cut_to_size` does.
+
+    Args:
+        rows: int64 [n, 5].
+        most: int or int [n], pieces of A and B together.
+        generator: `numpy.random.RandomState`.
+
+    Returns:
+        int64 [n, 5].
+    """
+    pairs = sampling.cut_to_size(sampling.Pairs(*rows.T), most, generator)
+    return np.stack(pairs, 1)
+
+
+class PackedBatch:
+    """Sequences one behind the other in T pieces; what is left over at the end is padding.
+
+    Attributes:
+        ids, positions, segments: int64 [T].
+        is_text: bool [T], whether a piece may be masked.
+        is_shown: bool [T], whether a piece is no padding.
+        sequence: int64 [T], the number of a piece's sequence.
+        starts, labels: int64 [n], the place of each [CLS]; 1: B is of another document.
+        bounds: int32 [n + 2], where sequences begin and end, the padding as the last one.
+        longest: int, pieces of no sequence are more.
+    """
+
+    def __init__(self, pieces, rows, num_pieces, special_ids):
+        """Builds the batch on the device of its rows.
+
+        Args:
+            pieces: int16 [N], all text.
+            rows: int64 [n, 5].
+            num_pieces: int, T.
+            special_ids: `SpecialIds`.
+        """
+        import torch
+
+        begin_a, length_a, begin_b, length_b, self.labels = rows.unbind(1)
+        ends = torch.cumsum(length_a + length_b + sampling.SPECIAL_PIECES, 0)
+        self.starts = torch.nn.functional.pad(ends[:-1], (1, 0))
+        self.bounds = torch.nn.functional.pad(ends, (1, 1)).int()
+        self.bounds[-1] = num_pieces
+        place = torch.arange(num_pieces, device=rows.device)
+        self.sequence = torch.searchsorted(ends, place, right=True)  # [T]
+        self.is_shown = self.sequence < len(rows)
+
+        def of_piece(column, of_padding=0):
+            return torch.nn.functional.pad(column, (0, 1), value=of_padding)[self.sequence]
+
+        position = place - torch.nn.functional.pad(ends, (1, 0))[self.sequence]
+        first_sep = of_piece(length_a) + 1
+        last_sep = first_sep + of_piece(length_b) + 1
+        in_a = (position >= 1) & (position < first_sep)
+        in_b = (position > first_sep) & (position < last_sep)
+        self.is_text = (in_a | in_b) & self.is_shown
+        source = torch.where(
+            in_b, of_piece(begin_b) + position - first_sep - 1, of_piece(begin_a) + position - 1
+        )
+        ids = pieces[torch.where(self.is_text, source, 0)].long()
+        ids = torch.where(
+            self.is_text, ids, torch.where(position == 0, special_ids.cls, special_ids.sep)
+        )
+        self.ids = torch.where(self.is_shown, ids, special_ids.pad)
+        self.positions = torch.clamp(position, max=LONG - 1)
+        self.segments = ((position > first_sep) & self.is_shown).long()
+        self.longest = LONG

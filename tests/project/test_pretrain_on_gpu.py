@@ -1,0 +1,243 @@
+"""scripts/pack_text.py and pretrain_on_gpu.py: packed text, batches, encoders, a whole training."""
+
+import contextlib
+import itertools
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from albert_zh.common.errors import UserError
+from albert_zh.corpus import reader
+from albert_zh.text import tokenization
+import small_models
+from workspace import ROOT
+
+torch = pytest.importorskip("torch", reason="needs PyTorch (requirements-convert.txt)")
+safetensors_numpy = pytest.importorskip("safetensors.numpy")
+transformers = pytest.importorskip("transformers")
+
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+from albert_zh.conversion import from_pytorch, to_pytorch
+from albert_zh.conversion.pytorch import modeling_albert_zh
+import pack_text
+import packed_encoders
+import packed_losses
+import packed_text
+import pretrain_on_gpu
+
+NEWS = os.path.join(ROOT, "data", "news_sample.txt")
+STARTER = os.path.join(ROOT, "albert_starter_zh")
+CPU = torch.device("cpu")
+PIECES = 1024
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """The packed sample of news; its first lines are held-out text, too."""
+    folder = tmp_path_factory.mktemp("packed")
+    path = str(folder / "packed.npz")
+    with open(NEWS, encoding="utf-8") as lines:
+        (folder / "held_out.txt").write_text("".join(itertools.islice(lines, 60)), encoding="utf-8")
+    arguments = ["--input_file=" + NEWS, "--held_out_file=%s/held_out.txt" % folder]
+    arguments += ["--num_workers=1"]
+    arguments += ["--vocab_file=%s/vocab.txt" % STARTER, "--output_file=" + path]
+    small_models.run_command(pack_text, arguments)
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(packed):
+    with contextlib.closing(packed_text.PackedText(packed, CPU, 1)) as text:
+        yield text
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """The starter model for PyTorch."""
+    folder = str(tmp_path_factory.mktemp("start") / "model")
+    to_pytorch.convert(os.path.join(STARTER, "albert_model.ckpt"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch(text):
+    return next(text.batches(0, PIECES, 0.3))
+
+
+def test_all_pieces_of_the_text_are_packed_in_order(packed):
+    tokenizer = tokenization.FullTokenizer(os.path.join(STARTER, "vocab.txt"), True)
+    lines = [
+        line
+        for shard in reader.read_shards([NEWS])
+        for document in shard.documents
+        for line in document
+    ]
+    expected = [
+        tokenizer.convert_tokens_to_ids(tokens) for tokens in map(tokenizer.tokenize, lines)
+    ]
+    with np.load(packed) as arrays:
+        np.testing.assert_array_equal(arrays["pieces"], np.concatenate(expected))
+        assert arrays["counts"][:, 0].sum() == sum(map(len, expected))
+        similar = arrays["similar"]
+    follows = similar[similar[:, 4] == 0]
+    gap = np.where(  # consecutive segments touch, whichever stands first
+        follows[:, 0] < follows[:, 2],
+        follows[:, 2] - follows[:, 0] - follows[:, 1],
+        follows[:, 0] - follows[:, 2] - follows[:, 3],
+    )
+    assert len(follows) > 20 and not gap.any()
+
+
+def sequences(batch):
+    """[(ids, segments)] of the batch, cut at each [CLS]."""
+    cuts = batch.starts.tolist() + [int(batch.is_shown.sum())]
+    rows = list(zip(batch.ids.tolist(), batch.segments.tolist()))
+    return [list(zip(*rows[first:last])) for first, last in zip(cuts, cuts[1:])]
+
+
+def test_sequences_are_two_segments_of_the_text(packed, batch):
+    with np.load(packed) as arrays:
+        text = " %s " % " ".join(map(str, arrays["pieces"].tolist()))
+    found = sequences(batch)
+    assert len(found) == len(batch.labels) > 5
+    for ids, segments in found:
+        middle = ids.index(3)
+        assert ids[0] == 2 and ids[-1] == 3 and ids.count(3) == 2
+        assert segments == (0,) * (middle + 1) + (1,) * (len(ids) - middle - 1)
+        for segment in (ids[1:middle], ids[middle + 1 : -1]):
+            assert " %s " % " ".join(map(str, segment)) in text
+    lengths = [len(ids) for ids, _ in found]
+    assert sum(lengths) <= PIECES  # nothing is cut off
+    positions = np.concatenate([np.arange(length) for length in lengths])
+    np.testing.assert_array_equal(batch.positions[: len(positions)], positions)
+
+
+def test_a_share_of_the_sequences_is_long(text):
+    lengths = torch.cat(
+        [batch.bounds[1:-1] - batch.starts for batch in text.batches(0, PIECES, 0.3)]
+    )
+    assert 128 < lengths.max() <= 512 and (lengths > 128).float().mean() < 0.3
+
+
+def test_passes_differ_and_are_drawn_alike_again(text):
+    first, again, other = (next(text.batches(number, PIECES, 0.3)).ids for number in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def padded(batch):
+    """The batch for transformers: dict of int64 [n, F]."""
+    found = sequences(batch)
+    longest = max(len(ids) for ids, _ in found)
+    rows = {"input_ids": [], "token_type_ids": [], "attention_mask": []}
+    for ids, segments in found:
+        rest = (0,) * (longest - len(ids))
+        rows["input_ids"].append(ids + rest)
+        rows["token_type_ids"].append(segments + rest)
+        rows["attention_mask"].append((1,) * len(ids) + rest)
+    return {name: torch.tensor(values) for name, values in rows.items()}
+
+
+def test_packed_sequences_get_the_scores_of_single_ones(batch, start):
+    model = modeling_albert_zh.AlbertZhForPreTraining.from_pretrained(start).eval()
+    encoder = packed_encoders.AlbertZh(model.config.to_dict())
+    weights = dict(model.state_dict())
+    inputs = padded(batch)
+    with torch.no_grad():
+        expected = model(**inputs)
+        rows = encoder.encode(weights, batch, batch.ids)
+        words = encoder.word_logits(weights, rows)[batch.is_shown]
+        pairs = encoder.pair_logits(weights, rows, batch)
+    is_text = inputs["attention_mask"].bool()
+    np.testing.assert_allclose(words, expected.prediction_logits[is_text], atol=2e-4)
+    np.testing.assert_allclose(pairs, expected.sop_logits, atol=2e-4)
+
+
+def test_the_teacher_is_an_electra(batch):
+    config = transformers.ElectraConfig(
+        vocab_size=8000, embedding_size=32, hidden_size=64, num_hidden_layers=2,
+        num_attention_heads=2, intermediate_size=128,
+    )  # fmt: skip
+    encoder = packed_encoders.Electra(config.to_dict())
+    torch.manual_seed(0)
+    values = {name: value * 5 for name, value in encoder.start_values().items()}
+    model = transformers.ElectraModel(config).eval()
+    own = {n[len("electra.") :]: v for n, v in values.items() if n.startswith("electra.")}
+    missing, unexpected = model.load_state_dict(own, strict=False)
+    assert not missing and not unexpected
+    inputs = padded(batch)
+    with torch.no_grad():
+        expected = model(**inputs).last_hidden_state[inputs["attention_mask"].bool()]
+        rows = encoder.encode(values, batch, batch.ids)[batch.is_shown]
+    np.testing.assert_allclose(rows, expected, atol=2e-4)
+
+
+def test_masks_have_their_shares(text, start):
+    objective = packed_losses.Objective(None, text.special_ids)
+    generator = torch.Generator().manual_seed(0)
+    masked = shown_as_mask = shown_as_text = total = 0
+    for batch in text.batches(0, PIECES, 0.3):
+        ids, places, is_chosen = objective._masked(batch, generator)
+        chosen = places[is_chosen > 0]
+        assert batch.is_text[chosen].all() and len(set(chosen.tolist())) == len(chosen)
+        changed = torch.nonzero(ids != batch.ids)[:, 0].tolist()
+        assert set(changed) <= set(chosen.tolist())
+        masked += len(chosen)
+        total += int(batch.is_text.sum())
+        shown_as_mask += int((ids[chosen] == 4).sum())
+        shown_as_text += int((ids[chosen] == batch.ids[chosen]).sum())
+    assert masked / total == pytest.approx(0.15, abs=0.01)
+    assert shown_as_mask / masked == pytest.approx(0.8, abs=0.03)
+    assert shown_as_text / masked == pytest.approx(0.1, abs=0.03)
+
+
+def run(packed, start, folder, *further):
+    arguments = ["--packed_file=" + packed, "--init_model=" + start, "--output_dir=%s" % folder]
+    arguments += ["--steps=6", "--num_pieces=%d" % PIECES, "--nocompile", "--num_workers=1"]
+    arguments += ["--teacher_steps=2", "--teacher_layers=1", "--teacher_hidden_size=64"]
+    arguments += ["--detection_from=0.5", "--learning_rate=1e-4", "--save_seconds=1"]
+    small_models.run_command(pretrain_on_gpu, arguments + list(further))
+    return safetensors_numpy.load_file(os.path.join(str(folder), "model.safetensors"))
+
+
+def test_a_training_that_was_cut_off_ends_with_the_same_weights(
+    packed, start, tmp_path, monkeypatch, capsys
+):
+    whole = run(packed, start, tmp_path / "whole")
+    assert "model, step 6: held-out masked words 0." in capsys.readouterr().out
+    teacher = str(tmp_path / "whole" / "teacher" / "model.safetensors")
+    notes = from_pytorch.convert(teacher, str(tmp_path / "teacher"))
+    assert "electra layout" in notes[-1]
+    before = safetensors_numpy.load_file(os.path.join(start, "model.safetensors"))
+    assert set(whole) == set(before)
+    assert all(np.abs(whole[name] - before[name]).max() > 0 for name in before)
+
+    take_step, steps = pretrain_on_gpu.Training._step, []
+
+    def step_or_die(self, *arguments):
+        steps.append(self._name)
+        if steps.count("model") == 5:
+            raise KeyboardInterrupt
+        self._saved_at = 0  # a state is saved behind each step
+        return take_step(self, *arguments)
+
+    monkeypatch.setattr(pretrain_on_gpu.Training, "_step", step_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        run(packed, start, tmp_path / "cut")
+    assert not os.path.exists(str(tmp_path / "cut" / "model.safetensors"))
+    steps[:] = []
+    monkeypatch.setattr(
+        pretrain_on_gpu.Training, "_step", lambda *a: steps.append(1) or take_step(*a)
+    )
+    resumed = run(packed, start, tmp_path / "cut")
+    assert len(steps) == 2  # 5 and 6 of the model, none of the teacher
+    for name, value in whole.items():
+        np.testing.assert_array_equal(resumed[name], value)
+    with pytest.raises(UserError, match="was begun with --seed=1: give the same flags"):
+        run(packed, start, tmp_path / "cut", "--seed=2")
+
+
+def test_text_shorter_than_a_step_is_refused(packed, start, tmp_path):
+    with pytest.raises(UserError, match="--num_pieces=9999999: the text is shorter"):
+        run(packed, start, tmp_path, "--num_pieces=9999999")
