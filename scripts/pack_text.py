@@ -4,8 +4,8 @@ r"""Packs raw text for scripts/pretrain_on_gpu.py: pieces, sentences, documents,
         --vocab_file=albert_starter_zh/vocab.txt --output_file=packed.npz
 
 The text is cut into pieces once, and pairs of similar documents are searched for, which takes
-longest. scripts/split_corpus.py makes the two parts of the text. What is written, about half as
-large as the text, is all that a training on another machine needs.
+longest. scripts/split_corpus.py makes the two parts of the text. What is written is about half as
+large as the text, which the training then does not need.
 """
 
 import functools
@@ -19,8 +19,10 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import output_files, path_rules, progress
+from albert_zh.common import cores, output_files, path_rules, progress
 from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.messages import say
+from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import reader, sampling
 from albert_zh.text import tokenization, word_segmentation
 import packed_text
@@ -34,7 +36,12 @@ def define_flags():
     flags.DEFINE_string("held_out_file", None, "Text to measure on.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary.")
     flags.DEFINE_string("output_file", None, "File to write, such as packed.npz.")
-    flags.DEFINE_integer("num_workers", 0, "Processes; by default as many as there are cores.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
+    flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
+    flags.DEFINE_boolean("do_lower_case", True, "Whether letters are made lower-case.")
+    flags.DEFINE_integer(
+        "num_workers", 0, "Processes; by default as many as there are cores.", lower_bound=0
+    )
 
 
 def main():
@@ -47,15 +54,27 @@ def main():
         name: reader.input_files(FLAGS[name].value, name)
         for name in ("input_file", "held_out_file")
     }
-    tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, True)
+    tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     vocabulary = sampling.make_vocabulary(tokenizer)
+    special_ids = packed_text.special_ids_of(tokenizer)
+    if special_ids[-1] > packed_text.MOST_ENTRIES:
+        raise UserError(
+            "--vocab_file=%s: %d entries, expected at most %d"
+            % (FLAGS.vocab_file, special_ids[-1], packed_text.MOST_ENTRIES)
+        )
     encode = functools.partial(
         sampling.encode_shard, encoder=word_segmentation.LineEncoder(tokenizer)
     )
-    arrays = _packed(paths["input_file"], encode, vocabulary)
-    held_out = [encode(shard) for shard in reader.read_shards(paths["held_out_file"])]
-    arrays.update(packed_text.held_out_arrays(held_out, vocabulary))
-    arrays["special_ids"] = packed_text.special_ids_of(tokenizer)
+    text_format = reader.TextFormat(FLAGS.encoding, FLAGS.split_sentences)
+    held_out = [encode(s) for s in reader.read_shards(paths["held_out_file"], text_format)]
+    measured = packed_text.held_out_arrays(held_out, vocabulary) if held_out else {}
+    if not len(measured.get("held_out_pairs", ())):
+        raise UserError(
+            "--held_out_file=%s: no pairs in it; expected two documents or more, such as "
+            "split_corpus.py holds out with a lower --held_out_every" % FLAGS.held_out_file
+        )
+    arrays = _packed(paths["input_file"], text_format, encode, vocabulary)
+    arrays.update(measured, special_ids=special_ids, vocabulary_sha256=np.array(tokenizer.sha256))
     _write(output, arrays)
     print(
         "%d pieces, %d documents, %d similar pairs, %d held-out pairs -> %s"
@@ -69,16 +88,22 @@ def main():
     )
 
 
-def _packed(paths, encode, vocabulary):
+def _packed(paths, text_format, encode, vocabulary):
     """The arrays of `packed_text.joined` of all text, by all cores."""
     work = functools.partial(_pack_shard, encode=encode, vocabulary=vocabulary)
     total = reader.total_bytes(paths)
-    shards = []
+    texts = reader.read_shards(paths, text_format)
+    shards, notes = [], corpus_counts.Notes()
     bar = progress.progress_bar("packing", total, "B")
-    with multiprocessing.Pool(FLAGS.num_workers or None) as pool, bar:
-        for shard, rows, num_bytes in pool.imap(work, reader.read_shards(paths), chunksize=2):
+    with multiprocessing.Pool(FLAGS.num_workers or cores.num_usable()) as pool, bar:
+        for shard, rows, bytes_read, noted in pool.imap(work, texts, chunksize=2):
             shards.append((shard, rows))
-            bar.update(num_bytes)
+            notes.update(noted)
+            bar.update(bytes_read - bar.n)
+    for line in notes.lines():
+        say("note: %s", line)
+    if not sum(len(shard[0]) for shard, _ in shards):
+        raise UserError("--input_file=%s: no text in it" % FLAGS.input_file)
     return packed_text.joined(shards)
 
 
@@ -88,6 +113,7 @@ def _pack_shard(shard, encode, vocabulary):
         packed_text.compact(encoded),
         packed_text.similar_pairs(encoded, vocabulary),
         shard.bytes_read,
+        shard.notes,
     )
 
 

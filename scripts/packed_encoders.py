@@ -6,7 +6,7 @@
     rows = encoder.encode(weights, batch, batch.ids)  # [T, H]
     logits = encoder.word_logits(weights, rows[places])  # [M, V]
 
-Sequences stand one behind the other (`packed_text.PackedBatch`); nothing is computed for padding.
+Sequences stand one after the other (`packed_text.PackedBatch`); nothing is computed for padding.
 All but attention is compiled (`compile_functions`). Letters: T pieces, H hidden, N heads, D head
 size, E embedding, V vocabulary, n sequences.
 """
@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 LAYER_NORM_EPSILON = 1e-12
-_HEAD_SIZES = (32, 64, 128)  # of flash attention; heads are widened with zeros
+HEAD_SIZES = (32, 64, 96, 128, 192, 256)  # of flash attention; heads are widened with zeros
 _DEVIATION = 0.02
 
 
@@ -121,7 +121,7 @@ class Encoder:
         self.hidden_size = config["hidden_size"]
         self._num_heads = config["num_attention_heads"]
         self._head_size = self.hidden_size // self._num_heads
-        self._wide_head = min(size for size in _HEAD_SIZES if size >= self._head_size)
+        self._wide_head = min(size for size in HEAD_SIZES if size >= self._head_size)
 
     def encode(self, weights, batch, ids):
         """The last layer's output.
@@ -169,10 +169,9 @@ class Encoder:
         positions = functional.embedding(
             batch.positions, weights[scope + "position_embeddings.weight"]
         )
+        # A sum of two rows is faster than a lookup.
         first, second = weights[scope + "token_type_embeddings.weight"]
-        segments = batch.segments[:, None].to(
-            words.dtype
-        )  # a sum is faster than two rows' gathering
+        segments = batch.segments[:, None].to(words.dtype)
         rows = words + positions + first + segments * (second - first)
         return layer_norm(rows, *_dense(weights, scope + "LayerNorm"))
 
@@ -214,7 +213,7 @@ class AlbertZh(Encoder):
 
 
 class Electra(Encoder):
-    """BERT's as ELECTRA names it: a layer for each, rows widened behind the summed tables."""
+    """BERT's as ELECTRA names it: a layer for each, rows widened after the tables are summed."""
 
     base, gelu = "electra.", "none"
 

@@ -21,7 +21,7 @@ DETECTION_WEIGHT, SOFT_WEIGHT, DISTANCE_WEIGHT, DISTANCE_UNTIL = 20.0, 0.5, 0.5,
 
 
 def _mean(values, weights):
-    return (values * weights).sum() / weights.sum()
+    return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
 def word_losses(logits, labels, weights):
@@ -107,13 +107,8 @@ class Objective:
         draw, fate = torch.rand((2, count), device=batch.ids.device, generator=generator)
         is_masked = (draw < MASKED_SHARE) & batch.is_text
         places = torch.nonzero_static(is_masked, size=-int(-most // 8) * 8)[:, 0]
-        first_text_id = max(self._ids[:-1]) + 1
         others = torch.randint(
-            first_text_id,
-            self._ids.vocab_size,
-            (count,),
-            device=batch.ids.device,
-            generator=generator,
+            self._ids.vocab_size, (count,), device=batch.ids.device, generator=generator
         )
         shown = torch.where(fate < _SHOWN_AS_OTHER, others, batch.ids)
         shown = torch.where(fate < _SHOWN_AS_MASK, self._ids.mask, shown)

@@ -1,8 +1,9 @@
 """Packed text: what scripts/pack_text.py writes and scripts/pretrain_on_gpu.py trains on.
 
-    text = PackedText("packed.npz", device, num_workers=8)
+    text = PackedText("packed.npz", num_workers=8)
+    text.place_on(device)
     for batch in text.batches(pass_number, num_pieces=65536, long_share=0.1):
-        batch.ids  # [T], sequences [CLS] A [SEP] B [SEP] one behind the other, without padding
+        batch.ids  # [T], sequences [CLS] A [SEP] B [SEP] one after the other, without padding
 
 Pairs are those of `albert_zh.corpus.sampling`, of up to 128 pieces, by halves with any document or
 with similar ones, and a share of up to 512. Letters in shape comments: T pieces of a batch, n its
@@ -11,16 +12,29 @@ sequences.
 
 import collections
 import concurrent.futures
+import concurrent.futures.process
+import multiprocessing
+import pickle
 import random
+import signal
+import zipfile
 
 import numpy as np
 
+from albert_zh.common import files
+from albert_zh.common.errors import UserError
 from albert_zh.corpus import sampling
 
 SHORT, LONG = 128, 512  # the longest sequences
 _SHORT_SIMILAR_SHARE = 0.8  # of similar pairs are about as short as the texts of tasks
 _LONG_FROM = 150  # pieces; what is shorter is among the short pairs already
-_MOST_TRIMMED = 8  # pieces, at an end of a segment, as in `sampling`
+MOST_ENTRIES = 1 << 16  # of a vocabulary; pieces are stored in two bytes
+_MOST_PIECES = (1 << 31) - 1  # places are stored in four
+
+_ARRAYS = (
+    "pieces sentences documents similar counts held_out_pieces held_out_pairs special_ids "
+    "vocabulary_sha256"
+).split()
 
 SpecialIds = collections.namedtuple("SpecialIds", "pad cls sep mask vocab_size")
 
@@ -78,17 +92,19 @@ def held_out_arrays(shards, vocabulary):
 
 
 def joined(shards):
-    """Arrays of several shards behind one another.
+    """Arrays of several shards, one after the other.
 
     Args:
         shards: list of (`compact` shard, rows int32 [n, 5] in places of its pieces).
 
     Returns:
         dict: pieces uint16 [N]; similar int32 [n, 5] in places of all pieces; and, in places of
-        each shard, sentences int32 [S], documents int32 [D, 2], with counts int32 [shards, 3] of
+        each shard, sentences int32 [S], documents int32 [D, 2], with counts int64 [shards, 3] of
         pieces, sentences and documents.
     """
-    counts = np.array([[len(array) for array in shard] for shard, _ in shards], np.int32)
+    counts = np.array([[len(array) for array in shard] for shard, _ in shards], np.int64)
+    if counts[:, 0].sum() > _MOST_PIECES:
+        raise UserError("the text has more than %d pieces: pack a part of it" % _MOST_PIECES)
     starts = np.cumsum(counts[:, 0]) - counts[:, 0]
     columns = list(zip(*(shard for shard, _ in shards)))
     return {
@@ -119,30 +135,28 @@ def _drawn_pairs(shards, length, pass_number):
 
 
 class PackedText:
-    """The text on a device; pairs are drawn anew for each pass by worker processes.
+    """The text on a device; pairs are drawn again for each pass by worker processes.
 
     Attributes:
         special_ids: `SpecialIds`.
+        vocabulary_sha256: str, digest of the vocabulary that cut the text.
     """
 
-    def __init__(self, path, device, num_workers):
-        """Reads a file of pack_text.py.
+    def __init__(self, path, num_workers):
+        """Reads a file of pack_text.py and starts the workers.
 
         Args:
             path: str.
-            device: `torch.device`.
             num_workers: int, processes that draw pairs.
-        """
-        import torch
 
-        self._torch = torch
-        self._device = device
-        with np.load(path) as arrays:
-            counts, pieces = arrays["counts"], arrays["pieces"]
-            self._similar = arrays["similar"]
-            parts = [pieces, arrays["sentences"], arrays["documents"]]
-            held_out = arrays["held_out_pieces"], arrays["held_out_pairs"]
-            self.special_ids = SpecialIds(*arrays["special_ids"].tolist())
+        Raises:
+            UserError: if it is no such file.
+        """
+        arrays = _read(path)
+        self._similar, counts = arrays["similar"], arrays["counts"]
+        self.special_ids = SpecialIds(*arrays["special_ids"].tolist())
+        self.vocabulary_sha256 = str(arrays["vocabulary_sha256"])
+        parts = [arrays[name] for name in ("pieces", "sentences", "documents")]
         cuts = np.cumsum(counts, 0)[:-1]
         columns = [np.split(part, cut) for part, cut in zip(parts, cuts.T)]
         shards = [(n,) + shard for n, shard in enumerate(zip(*columns))]
@@ -150,18 +164,31 @@ class PackedText:
             shards[first::num_workers] for first in range(min(num_workers, len(shards)))
         ]
         self._starts = np.cumsum(counts[:, 0]) - counts[:, 0]
-        self._pool = concurrent.futures.ProcessPoolExecutor(num_workers)
-        self._drawn = collections.OrderedDict()
-        self._pieces = self._on_device(pieces)
-        self._held_out_pieces, self._held_out_pairs = map(self._on_device, held_out)
+        self._drawn = {}
+        self._pool = concurrent.futures.ProcessPoolExecutor(
+            num_workers, multiprocessing.get_context("fork"), _ignore_interrupts
+        )
+        self._pool.submit(int).result()  # forks now, before a GPU is in use
+        self._arrays = arrays
 
-    def _on_device(self, array):
-        as_signed = array.astype(np.int16 if array.dtype == np.uint16 else np.int64)
-        return self._torch.from_numpy(as_signed).to(self._device)
+    def place_on(self, device):
+        """Copies the pieces to a `torch.device`."""
+        self._device = device
+        self._pieces = self._on_device(self._arrays["pieces"])
+        self._held_out_pieces = self._on_device(self._arrays["held_out_pieces"])
+        self._held_out_pairs = self._arrays["held_out_pairs"]
+
+    def _on_device(self, pieces):
+        import torch
+
+        return torch.from_numpy(pieces.view(np.int16)).to(self._device)
 
     def close(self):
-        """Ends the worker processes."""
+        """Ends the worker processes, whatever they are doing."""
+        workers = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False)
+        for worker in workers:
+            worker.terminate()
 
     def _start_drawing(self, length, number):
         if (length, number) not in self._drawn:
@@ -170,22 +197,26 @@ class PackedText:
             ]
 
     def _pairs(self, length, number):
-        """Rows int32 [n, 5] of one pass, in places of all pieces."""
+        """Rows int32 [n, 5] of one pass, in places of all pieces and the order of the text."""
         self._start_drawing(length, number)
-        rows = [
-            _moved(rows, self._starts[shard[0]])
-            for group, future in zip(self._groups, self._drawn.pop((length, number)))
-            for shard, rows in zip(group, future.result())
-        ]
-        return np.concatenate(rows)
+        found = {}
+        try:
+            for group, future in zip(self._groups, self._drawn.pop((length, number))):
+                found.update(zip((shard[0] for shard in group), future.result()))
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise UserError(
+                "a process that draws pairs was killed, perhaps for memory: lower --num_workers"
+            ) from error
+        return np.concatenate([_moved(found[n], self._starts[n]) for n in sorted(found)])
 
-    def batches(self, pass_number, num_pieces, long_share):
+    def batches(self, pass_number, num_pieces, long_share, first=0):
         """The batches of one pass over the text.
 
         Args:
             pass_number: int; with it all draws of the pass are settled.
             num_pieces: int, T.
             long_share: float, of all pieces, those in sequences of up to 512.
+            first: int, batches that are left out.
 
         Yields:
             `PackedBatch`.
@@ -201,40 +232,68 @@ class PackedText:
         )
         order = generator.permutation(len(most))
         rows = cut_to_size(np.concatenate(kinds)[order].astype(np.int64), most[order], generator)
-        yield from self._batches_of(self._pieces, rows, num_pieces)
+        bounds = _bounds_of_batches(rows, num_pieces)
+        if len(bounds) < 2:
+            raise UserError("--num_pieces=%d: the text is shorter than one step" % num_pieces)
+        yield from self._batches_of(self._pieces, rows, num_pieces, bounds[first:-1])
 
     def held_out_batches(self, num_pairs, num_pieces):
         """Batches of the first pairs to measure on; the last one may be nearly empty."""
-        rows = self._held_out_pairs[:num_pairs].cpu().numpy()
+        rows = self._held_out_pairs[:num_pairs].astype(np.int64)
         generator = np.random.RandomState(0)
         rows = cut_to_size(rows, SHORT - sampling.SPECIAL_PIECES, generator)
-        yield from self._batches_of(self._held_out_pieces, rows, num_pieces, with_rest=True)
+        bounds = _bounds_of_batches(rows, num_pieces)
+        yield from self._batches_of(self._held_out_pieces, rows, num_pieces, bounds)
 
-    def _batches_of(self, pieces, rows, num_pieces, with_rest=False):
-        ends = np.cumsum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES)
-        rows = self._torch.from_numpy(rows).to(self._device)
-        first, begin = 0, 0
-        while first < len(ends):
-            last = int(np.searchsorted(ends, begin + num_pieces, "right"))
-            if last == len(ends) and not with_rest:
-                break
+    def _batches_of(self, pieces, rows, num_pieces, bounds):
+        import torch
+
+        rows = torch.from_numpy(rows).to(self._device)
+        for first, last in bounds:
             yield PackedBatch(pieces, rows[first:last], num_pieces, self.special_ids)
-            first, begin = last, int(ends[last - 1])
+
+
+def _read(path):
+    """The arrays of a file of pack_text.py, by name."""
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in _ARRAYS}
+    except OSError as error:
+        raise files.cannot_read("--packed_file=" + path, error) from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise UserError(
+            "--packed_file=%s: no whole file of scripts/pack_text.py: pack the text again" % path
+        ) from error
+
+
+def _ignore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
+
+
+def _bounds_of_batches(rows, num_pieces):
+    """[(first row, end)] of all batches, as many rows in each as fit into its pieces."""
+    ends = np.cumsum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES)
+    bounds, first, begin = [], 0, 0
+    while first < len(ends):
+        last = int(np.searchsorted(ends, begin + num_pieces, "right"))
+        bounds.append((first, last))
+        first, begin = last, int(ends[last - 1])
+    return bounds
 
 
 def _chosen(short, similar, long, long_share, generator):
     """The rows of a pass: as much text in similar pairs as in others, and a share of long ones."""
 
-    def size(rows):
-        return np.minimum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES, LONG).sum()
+    def size(rows, most=SHORT):
+        return np.minimum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES, most).sum()
 
-    def sample(rows, wanted):
-        share = min(1.0, wanted / max(1, size(rows)))
-        return rows[generator.permutation(len(rows))[: int(share * len(rows))]]
+    def sample(rows, share):
+        return rows[generator.permutation(len(rows))[: int(min(1.0, share) * len(rows))]]
 
     long = long[long[:, 1] + long[:, 3] > _LONG_FROM]
-    similar = sample(similar, size(short))
-    return short, similar, sample(long, long_share * (size(short) + size(similar)))
+    similar = sample(similar, size(short) / max(1, size(similar)))
+    wanted = long_share / (1 - long_share) * (size(short) + size(similar))
+    return short, similar, sample(long, wanted / max(1, size(long, LONG)))
 
 
 def cut_to_size(rows, most, generator):
@@ -253,7 +312,7 @@ def cut_to_size(rows, most, generator):
 
 
 class PackedBatch:
-    """Sequences one behind the other in T pieces; what is left over at the end is padding.
+    """Sequences one after the other in T pieces; what is left over at the end is padding.
 
     Attributes:
         ids, positions, segments: int64 [T].
@@ -262,7 +321,8 @@ class PackedBatch:
         sequence: int64 [T], the number of a piece's sequence.
         starts, labels: int64 [n], the place of each [CLS]; 1: B is of another document.
         bounds: int32 [n + 2], where sequences begin and end, the padding as the last one.
-        longest: int, pieces of no sequence are more.
+        longest: int, at least the pieces of any sequence (not of the padding, whose rows may hold
+            any values).
     """
 
     def __init__(self, pieces, rows, num_pieces, special_ids):
@@ -297,7 +357,7 @@ class PackedBatch:
         source = torch.where(
             in_b, of_piece(begin_b) + position - first_sep - 1, of_piece(begin_a) + position - 1
         )
-        ids = pieces[torch.where(self.is_text, source, 0)].long()
+        ids = pieces[torch.where(self.is_text, source, 0)].long() & 0xFFFF
         ids = torch.where(
             self.is_text, ids, torch.where(position == 0, special_ids.cls, special_ids.sep)
         )

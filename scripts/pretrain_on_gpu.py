@@ -7,17 +7,20 @@ r"""Pre-trains a model of albert_zh's layout with PyTorch on one GPU, with or wi
     python convert_albert_pytorch_checkpoint_to_tf.py --pytorch_model_path=trained \
         --tf_dump_path=model
 
-Needs PyTorch and safetensors, and no TensorFlow. packed.npz is scripts/pack_text.py's. Learnt are
+Needs a GPU of compute capability 8.0 or higher, PyTorch 2.7 or newer, numpy, absl-py and tqdm, and
+no TensorFlow; small trials run on a CPU. packed.npz is scripts/pack_text.py's. The model learns
 masked words, whether two texts are of one document, and in the last steps which pieces were
-replaced by samples of the model (`--detection_from`). With `--teacher_steps` a larger encoder, of
+replaced by its samples (`--detection_from`). With `--teacher_steps` a larger encoder, of
 the ELECTRA layout, is trained first, and the model learns its distributions and outputs, too; it
 remains in OUTPUT_DIR/teacher and converts like the model. The training can be interrupted at any
 time: the same command resumes.
 """
 
+import hashlib
+import io
 import math
 import os
-import shutil
+import pickle
 import sys
 import time
 
@@ -26,8 +29,9 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import files, output_files, path_rules, progress, validation
+from albert_zh.common import cores, files, output_files, path_rules, progress, validation
 from albert_zh.common.errors import UserError, run_command
+from albert_zh.conversion import pytorch_files
 from albert_zh.training import metrics_log
 import packed_text
 
@@ -36,13 +40,33 @@ _COMPILED = {
     "packed_encoders": ["layer_norm", "finish_layer", "score_words"],
     "packed_losses": ["word_losses", "soft_word_losses", "output_distance", "detection_losses"],
 }
-_MODEL_CONFIG = validation.record(
-    {"model_type": validation.one_of("albert_zh"), "num_hidden_layers": validation.integer(1)},
-    ["model_type", "num_hidden_layers"],
-)
+_POSITIVE = validation.integer(1)
+_CONFIG_KEYS = {
+    "model_type": validation.one_of("albert_zh"),
+    "ln_type": validation.one_of("postln"),
+    "hidden_act": validation.one_of("gelu_new"),
+    "layer_norm_eps": validation.number(1e-12, 1e-12),
+    "type_vocab_size": validation.integer(2, 2),
+    "max_position_embeddings": validation.integer(packed_text.LONG),
+    "vocab_size": _POSITIVE,
+    "embedding_size": _POSITIVE,
+    "hidden_size": _POSITIVE,
+    "num_attention_heads": _POSITIVE,
+    "num_hidden_layers": _POSITIVE,
+    "intermediate_size": _POSITIVE,
+}
+_MODEL_CONFIG = validation.record(_CONFIG_KEYS, list(_CONFIG_KEYS))
+_MOST_PIECES_ON_CPU = 4096
+_LEAST_CAPABILITY = (8, 0)  # of flash attention and bfloat16
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_ENDINGS_OF_WEIGHTS = (".safetensors", ".bin", ".index.json", ".pt", ".png", ".jsonl")
 _TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json")
 _ONLY_HERE = ("detector.", "teacher_map.")  # tensors that the model does not keep
+_SETTINGS_OF_TEACHER = (
+    "num_pieces long_share teacher_steps teacher_layers teacher_hidden_size teacher_learning_rate "
+    "seed"
+).split()
+_SETTINGS = _SETTINGS_OF_TEACHER + ["steps", "learning_rate", "detection_from"]
 _STEPS_BETWEEN_LOGS, _EVALUATED_PAIRS = 100, 1600
 
 
@@ -53,19 +77,23 @@ def define_flags():
     flags.DEFINE_string("output_dir", None, "Model folder to write.")
     flags.DEFINE_integer("steps", 13000, "Steps of training.", lower_bound=1)
     flags.DEFINE_integer("num_pieces", 65536, "Pieces of text in a step.", lower_bound=1024)
-    flags.DEFINE_float("learning_rate", 1.5e-3, "The highest; reached early, it falls to 0.")
+    flags.DEFINE_float(
+        "learning_rate", 1.5e-3, "Highest rate; it rises to this early, then falls to 0."
+    )
     flags.DEFINE_float(
         "detection_from", 0.7, "Share of the steps before replaced pieces are learnt."
     )
-    flags.DEFINE_float("long_share", 0.1, "Share of text in sequences of up to 512 pieces.")
+    flags.DEFINE_float("long_share", 0.1, "Share of text in sequences of up to 512 pieces.", 0, 0.9)
     flags.DEFINE_integer("teacher_steps", 0, "Steps of the teacher; 0: none.", lower_bound=0)
     flags.DEFINE_integer("teacher_layers", 8, "Layers of the teacher.", lower_bound=1)
     flags.DEFINE_integer("teacher_hidden_size", 512, "Hidden size of the teacher.", lower_bound=64)
-    flags.DEFINE_float("teacher_learning_rate", 7e-4, "The highest of the teacher.")
-    flags.DEFINE_integer("seed", 1, "Of the pieces that are masked.")
+    flags.DEFINE_float("teacher_learning_rate", 7e-4, "Highest rate of the teacher.")
+    flags.DEFINE_integer("seed", 1, "Of masked pieces and of the start values of new tensors.")
     flags.DEFINE_integer("save_seconds", 60, "Seconds between saved states.", lower_bound=1)
     flags.DEFINE_integer("eval_steps", 2000, "Steps between evaluations.", lower_bound=1)
-    flags.DEFINE_integer("num_workers", 0, "Processes that draw pairs; by default all cores but 2.")
+    flags.DEFINE_integer(
+        "num_workers", 0, "Processes that draw pairs; by default all cores but 2.", lower_bound=0
+    )
     flags.DEFINE_boolean("compile", True, "Whether to compile what can be; slower without.")
 
 
@@ -74,31 +102,101 @@ def main():
     for name in ("packed_file", "init_model", "output_dir"):
         if not FLAGS[name].value:
             raise UserError("--%s is required" % name)
-    config = files.read_json(os.path.join(FLAGS.init_model, _CONFIG), _MODEL_CONFIG)
-    folder = path_rules.output_folder(FLAGS.output_dir)
-    os.makedirs(folder, exist_ok=True)
     torch = _torch()
-    if FLAGS.compile:
-        _compile()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config, values = _start()
+    folder = path_rules.output_folder(FLAGS.output_dir)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
     text = packed_text.PackedText(
-        FLAGS.packed_file, device, FLAGS.num_workers or max(1, os.cpu_count() - 2)
+        FLAGS.packed_file, FLAGS.num_workers or max(1, cores.num_usable() - 2)
     )
     try:
+        _check_vocabulary(text, config)
+        device = _device(torch)
+        if FLAGS.compile and device.type == "cuda":
+            _compile()
+        text.place_on(device)
         teacher = _trained_teacher(text, config) if FLAGS.teacher_steps else None
-        values = _trained_model(text, config, teacher)
+        trained = _trained_model(text, config, values, teacher)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "--num_pieces=%d: the GPU has too little memory: lower it" % FLAGS.num_pieces
+        ) from error
     finally:
         text.close()
-    _write_model(folder, values)
+    _write_model(folder, trained)
 
 
 def _torch():
     try:
-        import safetensors  # noqa: F401 (used later)
         import torch
-    except ImportError as error:
-        raise UserError("%s; this command needs: pip install torch safetensors" % error) from error
+
+        torch.nonzero_static, torch.OutOfMemoryError  # noqa: B018 (are they there?)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            "%s; this command needs PyTorch: pip install 'torch>=2.7'" % error
+        ) from error
     return torch
+
+
+def _start():
+    """(config, {name: float32 tensor}) of --init_model."""
+    import torch
+
+    way_out = "expected a folder that convert_albert_tf_checkpoint_to_pytorch.py wrote"
+    path = os.path.join(FLAGS.init_model, _CONFIG)
+    config = files.read_json(path, _MODEL_CONFIG, way_out)
+    size, rest = divmod(config["hidden_size"], config["num_attention_heads"])
+    if rest or size > 256:
+        raise UserError(
+            "%s: hidden_size %d with num_attention_heads %d: expected a multiple, heads of at most "
+            "256" % (path, config["hidden_size"], config["num_attention_heads"])
+        )
+    tensors = pytorch_files.read_tensors(FLAGS.init_model)
+    missing = sorted({"cls.predictions.bias", "cls.seq_relationship.weight"} - set(tensors))
+    if missing:
+        raise UserError(
+            "%s has no %s: expected a pre-trained model with its heads"
+            % (FLAGS.init_model, missing[0])
+        )
+    values = {name: np.array(value, np.float32) for name, value in tensors.items()}
+    return config, {name: torch.from_numpy(value) for name, value in values.items()}
+
+
+def _check_vocabulary(text, config):
+    """Refuses text that another vocabulary has cut."""
+    path = os.path.join(FLAGS.init_model, "vocab.txt")
+    is_alike = text.special_ids.vocab_size == config["vocab_size"]
+    if is_alike and os.path.exists(path):
+        is_alike = hashlib.sha256(files.read_bytes(path)).hexdigest() == text.vocabulary_sha256
+    if not is_alike:
+        raise UserError(
+            "--packed_file=%s: packed with another vocabulary, of %d entries; --init_model has %d: "
+            "pack the text with --vocab_file=%s"
+            % (FLAGS.packed_file, text.special_ids.vocab_size, config["vocab_size"], path)
+        )
+    if FLAGS.teacher_hidden_size % 64:
+        raise UserError(
+            "--teacher_hidden_size=%d: expected a multiple of 64" % FLAGS.teacher_hidden_size
+        )
+
+
+def _device(torch):
+    """The GPU; a CPU for small trials."""
+    if not torch.cuda.is_available():
+        if FLAGS.num_pieces > _MOST_PIECES_ON_CPU:
+            raise UserError(
+                "PyTorch finds no GPU; on a CPU --num_pieces is at most %d" % _MOST_PIECES_ON_CPU
+            )
+        return torch.device("cpu")
+    if torch.cuda.get_device_capability() < _LEAST_CAPABILITY:
+        raise UserError(
+            "%s has compute capability %d.%d, expected 8.0 (A100) or higher"
+            % ((torch.cuda.get_device_name(),) + torch.cuda.get_device_capability())
+        )
+    return torch.device("cuda")
 
 
 def _compile():
@@ -124,14 +222,14 @@ def _trained_teacher(text, config):
     _seed_start_values()
     encoder = packed_encoders.Electra(_teacher_config(config))
     objective = packed_losses.Objective(encoder, text.special_ids)
-    training = Training("teacher", encoder, encoder.start_values(), text)
+    training = Training("teacher", encoder, encoder.start_values(), text, _SETTINGS_OF_TEACHER)
     training.run(objective, FLAGS.teacher_steps, FLAGS.teacher_learning_rate, warmup_share=0.08)
     folder = os.path.join(FLAGS.output_dir, "teacher")
     _write_weights(folder, training.parameters.values(("electra.",)))
     output_files.write_json(os.path.join(folder, _CONFIG), encoder.config)
     for name in _TOKENIZER_FILES:
         if os.path.exists(os.path.join(FLAGS.init_model, name)):
-            shutil.copy(os.path.join(FLAGS.init_model, name), folder)
+            output_files.copy_file(os.path.join(FLAGS.init_model, name), os.path.join(folder, name))
     return encoder, {name: value.detach() for name, value in training.weights().items()}
 
 
@@ -153,25 +251,20 @@ def _teacher_config(config):
     }
 
 
-def _trained_model(text, config, teacher):
+def _trained_model(text, config, values, teacher):
     """{name: float32 array} of the model."""
-    from safetensors.numpy import load_file
-    import torch
-
     import packed_encoders
     import packed_losses
 
     _seed_start_values()
     encoder = packed_encoders.AlbertZh(config)
-    loaded = load_file(os.path.join(FLAGS.init_model, _WEIGHTS))
-    values = {name: torch.from_numpy(value.astype(np.float32)) for name, value in loaded.items()}
     hidden = encoder.hidden_size
     packed_encoders.add_dense(values, "detector.dense", hidden, hidden)
     packed_encoders.add_dense(values, "detector.out", 1, hidden)
     if teacher:
         packed_encoders.add_dense(values, "teacher_map", teacher[0].hidden_size, hidden)
     objective = packed_losses.Objective(encoder, text.special_ids, teacher, FLAGS.detection_from)
-    training = Training("model", encoder, values, text)
+    training = Training("model", encoder, values, text, _SETTINGS)
     training.run(objective, FLAGS.steps, FLAGS.learning_rate, warmup_share=0.03)
     kept = training.parameters.values()
     return {name: value for name, value in kept.items() if not name.startswith(_ONLY_HERE)}
@@ -180,16 +273,14 @@ def _trained_model(text, config, teacher):
 def _write_model(folder, values):
     """Writes weights, and beside them what describes the model that was started from."""
     for name in sorted(os.listdir(FLAGS.init_model)):
-        if name != _WEIGHTS:
-            shutil.copy(os.path.join(FLAGS.init_model, name), folder)
+        path = os.path.join(FLAGS.init_model, name)
+        if os.path.isfile(path) and not name.endswith(_ENDINGS_OF_WEIGHTS):
+            output_files.copy_file(path, os.path.join(folder, name))
     _write_weights(folder, values)
 
 
 def _write_weights(folder, values):
-    from safetensors.numpy import save_file
-
-    with output_files.whole_file(os.path.join(folder, _WEIGHTS)) as path:
-        save_file(values, path, metadata={"format": "pt"})
+    pytorch_files.write_safetensors(os.path.join(folder, _WEIGHTS), values)
     print("%d parameters -> %s" % (sum(value.size for value in values.values()), folder))
 
 
@@ -200,7 +291,7 @@ class Training:
         parameters: `packed_encoders.Parameters`.
     """
 
-    def __init__(self, name, encoder, values, text):
+    def __init__(self, name, encoder, values, text, setting_names):
         """Places the parameters on the device.
 
         Args:
@@ -208,12 +299,16 @@ class Training:
             encoder: `packed_encoders.Encoder`.
             values: {name: tensor}, what is started from.
             text: `packed_text.PackedText`.
+            setting_names: flags that a resumed run must have alike.
         """
         import torch
 
         import packed_encoders
 
         self._name, self._encoder, self._text = name, encoder, text
+        self._settings = {flag: FLAGS[flag].value for flag in setting_names}
+        for flag, path in (("packed_file", FLAGS.packed_file), ("init_model", _init_weights())):
+            self._settings[flag] = _digest(path)
         self._folder = os.path.join(FLAGS.output_dir, name)
         os.makedirs(self._folder, exist_ok=True)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -244,9 +339,7 @@ class Training:
         metrics = metrics_log.Metrics(self._folder, step)
         bar = progress.progress_bar(self._name, num_steps, "step", initial=step)
         with metrics, bar:
-            for place, batch in self._batches(first_place):
-                if step >= num_steps:
-                    break
+            for place, batch in self._batches(first_place) if step < num_steps else ():
                 share = step / num_steps
                 rising, falling = share / warmup_share, (1 - share) / (1 - warmup_share)
                 _set_rate(optimizer, rate * min(rising, falling))
@@ -255,6 +348,8 @@ class Training:
                 bar.update()
                 self._record(metrics, step, values, objective, step == num_steps)
                 self._save_now_and_then(optimizer, step, place, step == num_steps)
+                if step == num_steps:
+                    break
         metrics_log.draw_learning_curve(
             metrics,
             os.path.join(self._folder, metrics_log.LEARNING_CURVE),
@@ -264,18 +359,12 @@ class Training:
 
     def _batches(self, place):
         """((pass, batch in it), batch) from a place on, without end."""
-        pass_number, skipped = place
+        pass_number, first = place
         while True:
-            batches = self._text.batches(pass_number, FLAGS.num_pieces, FLAGS.long_share)
-            number = -1
-            for number, batch in enumerate(batches):
-                if number >= skipped:
-                    yield (pass_number, number + 1), batch
-            if number < 0:
-                raise UserError(
-                    "--num_pieces=%d: the text is shorter than one step" % FLAGS.num_pieces
-                )
-            pass_number, skipped = pass_number + 1, 0
+            batches = self._text.batches(pass_number, FLAGS.num_pieces, FLAGS.long_share, first)
+            for number, batch in enumerate(batches, first + 1):
+                yield (pass_number, number), batch
+            pass_number, first = pass_number + 1, 0
 
     def _step(self, objective, batch, share, optimizer):
         """One step; returns {name: value on the device}."""
@@ -293,7 +382,8 @@ class Training:
             numbers = {name: value.item() for name, value in values.items()}
             if not math.isfinite(numbers["loss"]):
                 raise UserError(
-                    "the loss is not finite at step %d: take a lower learning rate" % step
+                    "%s: the loss is not finite at step %d: train again with a lower learning rate "
+                    "and another --output_dir" % (self._name, step)
                 )
             metrics.add(step, **numbers)
         if step % FLAGS.eval_steps == 0 or is_last:
@@ -313,11 +403,6 @@ class Training:
     def _state_file(self):
         return os.path.join(self._folder, "state.pt")
 
-    def _settings(self):
-        """What a resumed run must have alike."""
-        names = sorted(set(flags.FLAGS.flag_values_dict()) & _SETTINGS_OF_STATE)
-        return {name: FLAGS[name].value for name in names}
-
     def _restored(self, optimizer):
         """(step, place in the text) of the saved state; the start where there is none."""
         import torch
@@ -325,15 +410,18 @@ class Training:
         self._saved_at = time.time()
         if not os.path.exists(self._state_file()):
             return 0, (0, 0)
-        state = torch.load(self._state_file(), map_location="cpu", weights_only=True)
-        if state["settings"] != self._settings():
-            changed = [k for k, v in self._settings().items() if state["settings"].get(k) != v]
+        try:
+            state = torch.load(self._state_file(), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(
-                "%s was begun with %s: give the same flags, or another --output_dir"
-                % (
-                    self._folder,
-                    ", ".join("--%s=%s" % (name, state["settings"].get(name)) for name in changed),
-                )
+                "%s: damaged: remove it, and the training begins again" % self._state_file()
+            ) from error
+        former = state["settings"]
+        changed = ["--" + k for k, v in self._settings.items() if former.get(k) != v]
+        if changed:
+            raise UserError(
+                "%s was begun with another %s: give the same, or another --output_dir"
+                % (self._folder, ", ".join(changed))
             )
         self.parameters.load_state_dict(state["parameters"])
         optimizer.load_state_dict(state["optimizer"])
@@ -346,32 +434,30 @@ class Training:
         if time.time() - self._saved_at < FLAGS.save_seconds and not is_last:
             return
         state = {
-            "settings": self._settings(),
+            "settings": self._settings,
             "parameters": self.parameters.state_dict(),
             "optimizer": optimizer.state_dict(),
             "random": self._random.get_state(),
             "step": step,
             "place": list(place),
         }
-        with output_files.whole_file(self._state_file()) as path:
-            torch.save(state, path)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        with output_files.atomic_write(self._state_file(), "wb") as stream:
+            stream.write(buffer.getvalue())
         self._saved_at = time.time()
 
 
-_SETTINGS_OF_STATE = {
-    "packed_file",
-    "init_model",
-    "steps",
-    "num_pieces",
-    "learning_rate",
-    "detection_from",
-    "long_share",
-    "teacher_steps",
-    "teacher_layers",
-    "teacher_hidden_size",
-    "teacher_learning_rate",
-    "seed",
-}
+def _init_weights():
+    return pytorch_files.find_weights(FLAGS.init_model)
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _set_rate(optimizer, rate):
