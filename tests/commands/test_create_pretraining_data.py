@@ -420,7 +420,7 @@ def test_pairs_with_other_documents(starter):
     def document_of(place):
         return next(n for n, (first, last) in enumerate(bounds) if first <= place < last)
 
-    pairs = [sampler._pairs(encoded, random.Random(seed)) for seed in range(20)]
+    pairs = [sampler.pairs(encoded, random.Random(seed)) for seed in range(20)]
     labels = np.concatenate([p.labels for p in pairs])
     assert abs(labels.mean() - 0.5) < 0.1
     for p in pairs:
@@ -436,7 +436,7 @@ def test_a_document_alone_is_never_another_one(starter, settings):
     encoded = encoded._replace(documents=[(0, len(encoded.sentences) - 1)])
     vocabulary = sampling.make_vocabulary(starter)
     sampler = sampling.Sampler(GOOGLE._replace(**settings), vocabulary)
-    pairs = sampler._pairs(encoded, random.Random(1))
+    pairs = sampler.pairs(encoded, random.Random(1))
     assert len(pairs.labels) > 10 and labels_fit_the_order(pairs)
     assert pairs.labels.any() != bool(settings)
 
@@ -483,7 +483,7 @@ def test_pairs_with_similar_documents(starter, similar):
     vocabulary = sampling.make_vocabulary(starter)
     settings = GOOGLE._replace(random_next=True, similar_next=True)
     sampler = sampling.Sampler(settings, vocabulary)
-    pairs = [sampler._pairs(similar, random.Random(seed)) for seed in range(100)]
+    pairs = [sampler.pairs(similar, random.Random(seed)) for seed in range(100)]
     begins_a, _, begins_b, _, labels = (np.concatenate(column) for column in zip(*pairs))
     assert abs(labels.mean() - 0.5) < 0.1
     places = similar.sentences
