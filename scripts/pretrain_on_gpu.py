@@ -57,6 +57,7 @@ _CONFIG_KEYS = {
 }
 _MODEL_CONFIG = validation.record(_CONFIG_KEYS, list(_CONFIG_KEYS))
 _MOST_PIECES_ON_CPU = 4096
+_TEACHER_HEAD_SIZE = 64
 _LEAST_CAPABILITY = (8, 0)  # of flash attention and bfloat16
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _ENDINGS_OF_WEIGHTS = (".safetensors", ".bin", ".index.json", ".pt", ".png", ".jsonl")
@@ -102,6 +103,11 @@ def main():
     for name in ("packed_file", "init_model", "output_dir"):
         if not FLAGS[name].value:
             raise UserError("--%s is required" % name)
+    if FLAGS.teacher_hidden_size % _TEACHER_HEAD_SIZE:
+        raise UserError(
+            "--teacher_hidden_size=%d: expected a multiple of %d"
+            % (FLAGS.teacher_hidden_size, _TEACHER_HEAD_SIZE)
+        )
     torch = _torch()
     config, values = _start()
     folder = path_rules.output_folder(FLAGS.output_dir)
@@ -177,10 +183,6 @@ def _check_vocabulary(text, config):
             "pack the text with --vocab_file=%s"
             % (FLAGS.packed_file, text.special_ids.vocab_size, config["vocab_size"], path)
         )
-    if FLAGS.teacher_hidden_size % 64:
-        raise UserError(
-            "--teacher_hidden_size=%d: expected a multiple of 64" % FLAGS.teacher_hidden_size
-        )
 
 
 def _device(torch):
@@ -222,7 +224,7 @@ def _trained_teacher(text, config):
     _seed_start_values()
     encoder = packed_encoders.Electra(_teacher_config(config))
     objective = packed_losses.Objective(encoder, text.special_ids)
-    training = Training("teacher", encoder, encoder.start_values(), text, _SETTINGS_OF_TEACHER)
+    training = Training("teacher", encoder.start_values(), text, _SETTINGS_OF_TEACHER)
     training.run(objective, FLAGS.teacher_steps, FLAGS.teacher_learning_rate, warmup_share=0.08)
     folder = os.path.join(FLAGS.output_dir, "teacher")
     _write_weights(folder, training.parameters.values(("electra.",)))
@@ -243,7 +245,7 @@ def _teacher_config(config):
         "embedding_size": config["embedding_size"],
         "hidden_size": hidden,
         "num_hidden_layers": FLAGS.teacher_layers,
-        "num_attention_heads": hidden // 64,
+        "num_attention_heads": hidden // _TEACHER_HEAD_SIZE,
         "intermediate_size": 4 * hidden,
         "hidden_act": "gelu",
         "max_position_embeddings": config["max_position_embeddings"],
@@ -264,7 +266,7 @@ def _trained_model(text, config, values, teacher):
     if teacher:
         packed_encoders.add_dense(values, "teacher_map", teacher[0].hidden_size, hidden)
     objective = packed_losses.Objective(encoder, text.special_ids, teacher, FLAGS.detection_from)
-    training = Training("model", encoder, values, text, _SETTINGS)
+    training = Training("model", values, text, _SETTINGS)
     training.run(objective, FLAGS.steps, FLAGS.learning_rate, warmup_share=0.03)
     kept = training.parameters.values()
     return {name: value for name, value in kept.items() if not name.startswith(_ONLY_HERE)}
@@ -291,12 +293,11 @@ class Training:
         parameters: `packed_encoders.Parameters`.
     """
 
-    def __init__(self, name, encoder, values, text, setting_names):
+    def __init__(self, name, values, text, setting_names):
         """Places the parameters on the device.
 
         Args:
             name: str, of its folder.
-            encoder: `packed_encoders.Encoder`.
             values: {name: tensor}, what is started from.
             text: `packed_text.PackedText`.
             setting_names: flags that a resumed run must have alike.
@@ -305,7 +306,7 @@ class Training:
 
         import packed_encoders
 
-        self._name, self._encoder, self._text = name, encoder, text
+        self._name, self._text = name, text
         self._settings = {flag: FLAGS[flag].value for flag in setting_names}
         for flag, path in (("packed_file", FLAGS.packed_file), ("init_model", _init_weights())):
             self._settings[flag] = _digest(path)
