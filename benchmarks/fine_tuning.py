@@ -27,6 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path.insert(0, ROOT)
 
+import kernels
 import measuring
 import numpy as np
 
@@ -40,7 +41,7 @@ TINY = "albert_config/albert_config_tiny.json"
 BASE = "albert_config/albert_config_base.json"
 PLAIN_STEPS = 4  # of a turn: all are alike
 MOST_STEPS = 64  # of any turn: a window of batches
-SHOWN_TYPES = 12
+SHOWN_TYPES = 16
 EVALUATED_TOGETHER = 128  # rows, as the command has them at S 128 where no number is given
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256, 512)
 GROWTH_LENGTHS = (16, 32, 64, 128, 256, 512)
@@ -171,15 +172,44 @@ def show_ablation(arguments):
 
 
 def show_profile(arguments):
-    """The types of operations that take most of the time."""
+    """What a step's types of operations take, and the least that they could."""
+    num_threads = arguments.num_threads or measuring.num_cores()
+    peaks = measuring.matrix_peaks(arguments.num_threads)
+    rate = kernels.bandwidth(num_threads)
+    print("passes over memory: %.1f GB/s; " % (rate / 1e9), end="")
+    print("; ".join("products, %s: %.0f GFLOPS" % (p, v / 1e9) for p, v in peaks.items()))
     for name, way in measuring.in_fast_precisions(WAYS).items():
         with session_of(way, arguments.num_threads) as (session, fetches):
             for _ in range(PLAIN_STEPS if way.plain else way.rows // way.batch):
                 session.run(fetches)  # all lengths are compiled then
-            seconds = measuring.seconds_by_operation(session, fetches)
-        print(name)
-        for kind, taken in seconds.most_common(SHOWN_TYPES):
-            print("    %5.1f%%  %s" % (100 * taken / sum(seconds.values()), kind))
+            begin = time.time()
+            for _ in range(PLAIN_STEPS):
+                session.run(fetches)
+            taken = (time.time() - begin) / PLAIN_STEPS
+            found = kernels.kernels_of(session, fetches)
+        show_kernels(name, found, taken, (peaks, rate, num_threads))
+
+
+def show_kernels(name, found, taken, machine):
+    """The table of a way's `Kernel`s; `machine`: the last arguments of `kernels.floor`."""
+    num_threads = machine[-1]
+    floors = {kind: kernels.floor(kind, kernel, *machine) for kind, kernel in found.items()}
+    busy = sum(kernel.seconds for kernel in found.values())
+    print(
+        "%s: %.1f ms a step, %d threads busy %.0f %% of it; floor %.1f ms"
+        % (
+            name,
+            1e3 * taken,
+            num_threads,
+            100 * busy / num_threads / taken,
+            1e3 * sum(floors.values()) / num_threads,
+        )
+    )
+    print("    %6s %6s %8s %8s %8s %8s  %s" % tuple("share calls ms MB GFLOP floor type".split()))
+    for kind, kernel in list(found.items())[:SHOWN_TYPES]:
+        columns = (100 * kernel.seconds / busy, kernel.calls, 1e3 * kernel.seconds)
+        columns += (kernel.moved / 1e6, kernel.operations / 1e9, 1e3 * floors[kind], kind)
+        print("    %5.1f%% %6.0f %8.2f %8.1f %8.2f %8.2f  %s" % columns)
 
 
 def show_growth(arguments):
@@ -281,10 +311,11 @@ def session_of(way, num_threads):
     """A session with a way's graph, and what it runs in a step."""
     import tensorflow.compat.v1 as tf
 
+    from albert_zh.common import cores
     from albert_zh.model import modeling
     from albert_zh.training import allocator, engine
 
-    engine.give_sessions_their_threads()
+    cores.give_sessions_their_threads()
     allocator.choose_allocator(way.plain or way.without == KEPT_MEMORY)
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_eager_execution()

@@ -20,7 +20,8 @@ import sys
 PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 TWO = "cws_two_granularity"
 
-DataSet = collections.namedtuple("DataSet", ["folder", "measured", "files", "flags"])
+DataSet = collections.namedtuple("DataSet", ["folder", "measured", "files", "flags", "starts"])
+DataSet.__new__.__defaults__ = (("starter",),)
 DataSet.__doc__ = """A data set and how it is trained on.
 
 Fields:
@@ -28,7 +29,14 @@ Fields:
     measured: the split whose F1 counts, "dev" or "test".
     files: (training file, measured file) of the feature CRF; None to leave that out.
     flags: {flag: value} beside the usual ones.
+    starts: keys of `STARTS` that it is trained by.
 """
+
+STARTS = {
+    "starter": "starter model",
+    "fgm": "starter model, --fgm_epsilon=0.5",
+    "random": "random weights",
+}
 
 SETS = {
     "cluener": DataSet(
@@ -36,6 +44,7 @@ SETS = {
         "test",
         ("train.json", "test.json"),
         {"task_name": "ner", "max_seq_length": 54, "num_train_epochs": 6, "overlaps": "longest"},
+        ("starter", "fgm", "random"),
     ),
     "resume": DataSet(
         "ner_resume",
@@ -48,12 +57,21 @@ SETS = {
         "test",
         ("train.txt", "test.txt"),
         {"task_name": "cws", "max_seq_length": 128, "num_train_epochs": 4},
+        ("starter", "fgm"),
+    ),
+    "sxu, bigrams": DataSet(
+        "cws_sxu",
+        "test",
+        None,
+        {"task_name": "cws", "max_seq_length": 128, "granularities": "sxu", "dev_seed": 1},
+        ("fgm",),
     ),
     "msra": DataSet(
         "ner_msra",
         "dev",
         ("train.txt", "dev.txt"),
         {"task_name": "ner", "max_seq_length": 104, "num_train_epochs": 3},
+        ("starter", "fgm"),
     ),
 }
 _WORDS = {"task_name": "cws", "max_seq_length": 128, "num_train_epochs": 5}
@@ -67,17 +85,34 @@ for _name, _value in (("bigrams", "false"), ("attention", "false"), ("loss", "0"
 FLAGS_OF_START = {"fgm": {"fgm_epsilon": 0.5, "num_train_epochs": 5}}
 
 
+def data_folder(arguments, data_set):
+    """The folder that training reads: for a granularity of one corpus with links of such names."""
+    folder = os.path.abspath(os.path.join(arguments.data_dir, data_set.folder))
+    granularity = data_set.flags.get("granularities", "").split(",")[0]
+    if not granularity or os.path.exists(os.path.join(folder, "train.%s.txt" % granularity)):
+        return folder
+    linked = os.path.join(arguments.output_dir, "data_" + granularity)
+    os.makedirs(linked, exist_ok=True)
+    for split in ("train", "test"):
+        path = os.path.join(linked, "%s.%s.txt" % (split, granularity))
+        if not os.path.lexists(path):
+            os.symlink(os.path.join(folder, split + ".txt"), path)
+    return linked
+
+
 def run_of(arguments, name, seed, start):
     """Trains unless that is done, and returns the report's scores of the measured split."""
     data_set = SETS[name]
-    folder = os.path.join(arguments.output_dir, name.replace(": ", "_").replace(" ", "_"))
+    folder = os.path.join(
+        arguments.output_dir, name.replace(": ", "_").replace(", ", "_").replace(" ", "_")
+    )
     folder = os.path.join(folder, "%s_seed_%d" % (start, seed))
     os.makedirs(folder, exist_ok=True)
     flags = {
         "do_train": "true",
         "do_eval": "true",
         "do_predict": str(data_set.measured == "test").lower(),
-        "data_dir": os.path.join(arguments.data_dir, data_set.folder),
+        "data_dir": data_folder(arguments, data_set),
         "bert_config_file": os.path.join(arguments.model_dir, "albert_config_tiny.json"),
         "vocab_file": os.path.join(arguments.model_dir, "vocab.txt"),
         "train_batch_size": 32,
@@ -124,12 +159,8 @@ def rows_of(arguments, name):
     """Yields (data set, start, F1) of a table."""
     if SETS[name].files:
         yield name, "feature CRF", "%.2f" % baseline(arguments, name)
-    starts = [("starter model", "starter", arguments.seeds)]
-    if name in ("cluener", "msra", "sxu"):
-        starts.append(("starter model, --fgm_epsilon=0.5", "fgm", arguments.seeds))
-    if name == "cluener":
-        starts.append(("random weights", "random", arguments.seeds[:1]))
-    for shown, start, seeds in starts:
+    for start in SETS[name].starts:
+        seeds = arguments.seeds[:1] if start == "random" else arguments.seeds
         scores = collections.defaultdict(list)
         for seed in seeds:
             for what, f1 in scores_of(run_of(arguments, name, seed, start)).items():
@@ -138,7 +169,7 @@ def rows_of(arguments, name):
             deviation = " ± %.2f" % statistics.stdev(of_seeds) if len(of_seeds) > 1 else ""
             yield (
                 name + (", F1 of " + what if what else ""),
-                shown,
+                STARTS[start],
                 ("%.2f%s" % (statistics.mean(of_seeds), deviation)),
             )
 

@@ -171,22 +171,34 @@ def seconds_by_operation(session, fetches, num_steps=8):
     Returns:
         `Counter` {type, with what was merged into it: seconds}.
     """
-    import tensorflow.compat.v1 as tf
-
-    options = tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE, output_partition_graphs=True)
     seconds = collections.Counter()
-    for _ in range(num_steps):
-        trace = tf.RunMetadata()
-        session.run(fetches, options=options, run_metadata=trace)
-        graphs = trace.partition_graphs
-        types = {node.name: _type_of(node) for graph in graphs for node in graph.node}
+    for trace in traces(session, fetches, num_steps):
+        types = {
+            node.name: type_of(node) for graph in trace.partition_graphs for node in graph.node
+        }
         for device in trace.step_stats.dev_stats:
             for node in device.node_stats:
-                taken = node.op_end_rel_micros - node.op_start_rel_micros
-                seconds[types.get(node.node_name, node.node_name)] += taken / 1e6
+                seconds[types.get(node.node_name, node.node_name)] += seconds_of(node)
     return seconds
 
 
-def _type_of(node):
+def traces(session, fetches, num_steps):
+    """Yields the `RunMetadata` of a step after the other: graphs, times and shapes."""
+    import tensorflow.compat.v1 as tf
+
+    options = tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE, output_partition_graphs=True)
+    for _ in range(num_steps):
+        trace = tf.RunMetadata()
+        session.run(fetches, options=options, run_metadata=trace)
+        yield trace
+
+
+def seconds_of(stats):
+    """Seconds of an operation in a trace."""
+    return (stats.op_end_rel_micros - stats.op_start_rel_micros) / 1e6
+
+
+def type_of(node):
+    """The type of a graph's node, with what was merged into it."""
     merged = node.attr["fused_ops"].list.s if "fused_ops" in node.attr else ()
     return " + ".join([node.op] + [name.decode() for name in merged])

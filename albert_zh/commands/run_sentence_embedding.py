@@ -25,7 +25,7 @@ from typing import Any
 
 from absl import flags
 
-from albert_zh.common import storage
+from albert_zh.common import cores, storage
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
@@ -36,8 +36,8 @@ from albert_zh.model import checkpoint_files, fine_tuning_notes, sentence_vector
 from albert_zh.tasks import datasets, registry, split_files
 from albert_zh.tasks.embedding import comparison, text_files
 from albert_zh.tasks.embedding import flags as options_of
-from albert_zh.training import engine, run_folder
 from albert_zh.training import flags as run_flags
+from albert_zh.training import run_folder
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -60,7 +60,7 @@ def define_flags(**defaults: Any) -> None:
 def run() -> None:
     """Does what the flags ask for."""
     options = flags.FLAGS
-    engine.give_sessions_their_threads()
+    cores.give_sessions_their_threads()
     is_run = options.do_train or options.do_eval or options.do_predict
     prepared_by = [module for flag, module in _PREPARED_BY.items() if options[flag].value]
     is_prepared = prepared_by or options.whitening_width

@@ -2,6 +2,19 @@
 
 import os
 
+# The largest hidden size of a model whose operations are too small for several threads: these wait
+# longer for each other at an operation's end than they gain.
+WIDEST_OF_ONE_THREAD = 512
+
+
+def give_sessions_their_threads() -> None:
+    """Has each TensorFlow session of this process its own threads, as many as it asks for.
+
+    By default all have those of the first one. For the time before a session; what the environment
+    says already is left as it is.
+    """
+    os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
+
 
 def num_usable() -> int:
     """How many cores this process may run on, at least 1."""

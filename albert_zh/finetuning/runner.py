@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Optional
 
 from absl import flags
 
+from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
@@ -24,7 +25,7 @@ from albert_zh.finetuning.teaching import Teaching
 from albert_zh.finetuning.test_file import TestFile
 from albert_zh.model import checkpoint_files, model_writer
 from albert_zh.tasks import input_pipeline, model_fn, registry
-from albert_zh.training import allocator, engine, loop, metrics_log, run_folder
+from albert_zh.training import allocator, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags
 from albert_zh.training.hooks import StopRequest
 from albert_zh.training.training_errors import explained_errors
@@ -52,7 +53,7 @@ def run(
     Returns:
         of a single run what `Summary.write` returns, else None.
     """
-    engine.give_sessions_their_threads()
+    cores.give_sessions_their_threads()
     registry.get(family).flags.take_other_names(options)
     finetuning_flags.check_flags(options, family)
     if options.export_dir and export is None:

@@ -64,8 +64,8 @@ def open_model(
         build_outputs: function as `outputs_graph.outputs_builder`, for a model folder.
         config_file: config JSON of a model folder, if it is not in it.
         precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-        num_threads: threads of an operation; None: as many as there are cores, but of a .tflite or
-            .onnx file one, and as many batches at a time as there are cores.
+        num_threads: threads in all, None: as many as there are cores; of a .tflite or .onnx file
+            those of an operation, None: one, with as many batches at a time as there are cores.
         output_names: names of the outputs that `run` gives, see `TaskType.decoded_outputs`.
         further_inputs: as of `KindFlags.further_inputs`; None for none.
 
@@ -144,7 +144,7 @@ class CheckpointBackend:
             return [outputs[name] for name in output_names], list(further.values())
 
         self._session = checkpoint_session.CheckpointSession(
-            prefix, build, "a classifier", num_threads
+            prefix, build, "a classifier", num_threads, config.hidden_size
         )
         self.num_workers = self._session.num_workers
         self.run = self._session.run

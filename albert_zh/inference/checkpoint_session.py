@@ -1,21 +1,25 @@
 """A checkpoint's weights in a session, for graphs of any kind."""
 
 import os
+import threading
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_matching, checkpoint_values, graph_inputs
 
 INPUT_NAMES = graph_inputs.ENCODER_INPUTS
 # Weights of larger models stay variables: as constants they would be in memory several times.
 LARGEST_AS_CONSTANTS = 1 << 28  # bytes
+LONGEST_OF_ONE_THREAD = 256  # tokens of a single row, from which on all threads are faster than one
 ABOUT_FORKS = (
     "start child processes with multiprocessing.get_context('spawn') and load the model in them, "
     "or fork before the first model is loaded"
 )
+_CALLING_THREAD = -1  # in place of a number of operations at a time: they wait for no other thread
 _process_with_sessions = None  # id of the process that started TensorFlow's threads
 
 
@@ -34,10 +38,12 @@ class CheckpointSession:
     """A graph with the weights of a checkpoint in a separate session.
 
     The weights of smaller models are constants of the graph: TensorFlow prepares them for its
-    products once, and not at each call.
+    products once, and not at each call. On a CPU, operations of narrow models are too small for
+    several threads: each call works on the thread that makes it, but for one that is a single long
+    row, which all threads work on in a second session.
 
-    `num_workers` is how many calls at a time are faster than one: two on a CPU, as the threads of
-    an operation wait for each other at its end.
+    `num_workers` is how many calls at a time are faster than one: on a CPU one for each thread of
+    narrow models, and two of wide ones, as the threads of an operation wait for each other.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class CheckpointSession:
         build: Callable[[Dict[str, tf.Tensor]], Any],
         expected: str,
         num_threads: Optional[int] = None,
+        hidden_size: Optional[int] = None,
     ) -> None:
         """Builds the graph and loads the weights; the files are not needed any more then.
 
@@ -54,35 +61,56 @@ class CheckpointSession:
             build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
                 of further placeholders that it made); called once more for a graph of constants.
             expected: what the checkpoint has to be, for errors.
-            num_threads: threads of an operation; None: as many as there are cores.
+            num_threads: threads in all; None: as many as there are cores.
+            hidden_size: of the model; None for one whose calls always get all threads.
 
         Raises:
             UserError: if the checkpoint lacks a variable of the graph.
         """
         check_sessions_can_run()
-        settings = tf.ConfigProto()
-        settings.gpu_options.allow_growth = True
-        if num_threads:
-            settings.intra_op_parallelism_threads = int(num_threads)
-            settings.inter_op_parallelism_threads = int(num_threads)
+        cores.give_sessions_their_threads()
         has_gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.num_workers = 1 if num_threads or has_gpu else 2
+        self._shared = _settings(num_threads, num_threads)
         with tf.Graph().as_default() as graph:
             outputs, feeds = _built(build)
-            session = tf.Session(graph=graph, config=settings)
+            session = tf.Session(graph=graph, config=self._shared)
             try:
                 _load(session, prefix, expected)
                 values = _small_weights(session)
             except BaseException:
                 session.close()
                 raise
+        is_narrow = hidden_size is not None and hidden_size <= cores.WIDEST_OF_ONE_THREAD
+        self._has_one_thread = is_narrow and values is not None and not has_gpu
+        if self._has_one_thread:
+            self.num_workers = num_threads or cores.num_usable()
         if values is not None:
             session.close()
             with tf.Graph().as_default() as graph, _constants_for_variables(values):
                 outputs, feeds = _built(build)
+            settings = _settings(1, _CALLING_THREAD) if self._has_one_thread else self._shared
             session = tf.Session(graph=graph, config=settings)
         self._session = session
-        self.run = self.callable_of(outputs, feeds)
+        self._of_all_threads: Optional[tf.Session] = None
+        self._lock = threading.Lock()
+        self._outputs, self._feeds = outputs, feeds
+        self._run = self.callable_of(outputs, feeds)
+
+    def run(self, *arrays: np.ndarray) -> Any:
+        """The outputs of `build` for the arrays of its placeholders, int [B, F] first."""
+        num_rows, length = arrays[0].shape
+        if self._has_one_thread and num_rows == 1 and length > LONGEST_OF_ONE_THREAD:
+            return self._run_by_all_threads(*arrays)
+        return self._run(*arrays)
+
+    def _run_by_all_threads(self, *arrays):
+        with self._lock:
+            if self._of_all_threads is None:
+                session = tf.Session(graph=self._session.graph, config=self._shared)
+                self._run_of_all_threads = session.make_callable(self._outputs, self._feeds)
+                self._of_all_threads = session
+        return self._run_of_all_threads(*arrays)
 
     def callable_of(self, outputs: Any, feeds: Sequence[tf.Tensor]) -> Callable[..., Any]:
         """A function of the arrays of some placeholders that returns some tensors' values.
@@ -94,8 +122,19 @@ class CheckpointSession:
         return self._session.make_callable(outputs, feeds)
 
     def close(self) -> None:
-        """Frees the session."""
+        """Frees the sessions."""
         self._session.close()
+        if self._of_all_threads is not None:
+            self._of_all_threads.close()
+
+
+def _settings(of_operation, operations):
+    """The `ConfigProto` of a session, with threads of an operation and operations at a time."""
+    settings = tf.ConfigProto()
+    settings.gpu_options.allow_growth = True
+    settings.intra_op_parallelism_threads = int(of_operation or 0)
+    settings.inter_op_parallelism_threads = int(operations or 0)
+    return settings
 
 
 def _built(build):

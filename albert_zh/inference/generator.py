@@ -6,13 +6,21 @@ with Generator("titles_output/best") as generator:
         print(piece, end="")
 """
 
+import itertools
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import arguments, checkpoint_session, decoding, input_rows, loaded_model
+from albert_zh.inference import (
+    arguments,
+    checkpoint_session,
+    decoding,
+    input_rows,
+    loaded_model,
+    workers,
+)
 from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
 from albert_zh.tasks.generation import objectives
 from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
@@ -21,7 +29,7 @@ __all__ = ["Abandoned", "Generated", "Generator"]
 
 OBJECTIVE = "generation"
 _SHORTEST_SOURCE = 8  # tokens
-_ROWS = 16  # written together
+_ROWS = 16  # written together by a thread
 _COLUMNS = 64  # of the caches that are added at once
 
 
@@ -60,7 +68,7 @@ class Generator(loaded_model.LoadedModel):
 
         Args:
             model_dir: OUTPUT_DIR/best of run_seq2seq.py.
-            num_threads: threads of an operation; None: as many as there are cores.
+            num_threads: threads in all; None: as many as there are cores.
             precision: of products, a key of `modeling.PRECISIONS`.
 
         Raises:
@@ -84,7 +92,11 @@ class Generator(loaded_model.LoadedModel):
         self.appended = [self._ids["mask"]] if objectives.predicts_masks(notes["head"]) else []
         self._tensors: Tuple[Any, ...] = ()
         self._session = checkpoint_session.CheckpointSession(
-            folder.prefix, self._build, "a generator of run_seq2seq.py", num_threads
+            folder.prefix,
+            self._build,
+            "a generator of run_seq2seq.py",
+            num_threads,
+            folder.config.hidden_size,
         )
         self.encode, self.step = (self._session.callable_of(*pair) for pair in self._tensors)
 
@@ -143,15 +155,18 @@ class Generator(loaded_model.LoadedModel):
         """
         rules, longest = self._rules(settings)
         sources = [self._source(text, longest) for text in _checked(texts)]
+        num_workers = self._session.num_workers
+        size = max(1, min(_ROWS, -(-len(sources) // num_workers)))
+
+        def written(start):
+            part = sources[start : start + size]
+            if rules.settings.num_beams > 1:
+                return self._searched(part, rules, is_wanted)
+            return self._written(part, rules, is_wanted, first_number + start)
+
         with self.in_use():
-            found: List[Generated] = []
-            for start in range(0, len(sources), _ROWS):
-                part = sources[start : start + _ROWS]
-                if rules.settings.num_beams > 1:
-                    found += self._searched(part, rules, is_wanted)
-                else:
-                    found += self._written(part, rules, is_wanted, first_number + start)
-        return found
+            starts = range(0, len(sources), size)
+            return list(itertools.chain(*workers.in_order(written, starts, num_workers)))
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
         """Yields a text piece by piece as it is written; arguments as of `generate`, no beams."""

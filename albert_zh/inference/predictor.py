@@ -71,8 +71,9 @@ class Predictor(loaded_model.LoadedModel):
             config_file: config JSON where it is not in the model folder.
             vocab_file: vocabulary where it is not beside the model.
             precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-            num_threads: threads of an operation; by default as many as there are cores, but of a
-                .tflite or .onnx file one, and as many batches at a time as there are cores.
+            num_threads: threads in all, as many as there are cores by default; of a .tflite or
+                .onnx file those of an operation, by default one, with as many batches at a time
+                as there are cores.
             check_text_form: whether pairs are refused by a model that was trained on single texts,
                 and single texts by one of pairs, as far as its folder notes which it was.
             granularity: of the words, for a model of several granularities; the first by default.
@@ -222,7 +223,8 @@ class Predictor(loaded_model.LoadedModel):
         def run(batch):
             return self._backend.run(*self._inputs_of([rows[i] for i in batch]))
 
-        batches = list(input_rows.batches_by_length([len(row["input_ids"]) for row in rows]))
+        lengths = [len(row["input_ids"]) for row in rows]
+        batches = list(input_rows.batches_by_length(lengths, self._backend.num_workers))
         for batch, arrays in zip(batches, self._each(run, batches)):
             for place, index in enumerate(batch):
                 outputs[index] = {name: array[place] for name, array in zip(names, arrays)}

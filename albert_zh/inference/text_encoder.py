@@ -8,19 +8,23 @@ and normalized, and how long texts are: nothing of that need be given. Other cho
 pooling are those of bert-as-service.
 """
 
-import collections
-from concurrent import futures
 import hashlib
 import json
 import os
-from typing import Any, Deque, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
-from albert_zh.inference import arguments, checkpoint_session, input_rows, loaded_model
+from albert_zh.inference import (
+    arguments,
+    checkpoint_session,
+    input_rows,
+    loaded_model,
+    workers,
+)
 from albert_zh.model import checkpoint_values, sentence_vectors
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
@@ -87,7 +91,7 @@ class TextEncoder(loaded_model.LoadedModel):
             config_file: config JSON where it is not in the model folder.
             vocab_file: vocabulary where it is not in the model folder.
             precision: of the products, a key of `modeling.PRECISIONS`.
-            num_threads: threads of an operation; as many as there are cores by default.
+            num_threads: threads in all; as many as there are cores by default.
 
         Raises:
             UserError: if there is no such model, or for unknown layers, pooling or precision.
@@ -153,7 +157,7 @@ class TextEncoder(loaded_model.LoadedModel):
             return pooled, []  # [B, W]
 
         self._session = checkpoint_session.CheckpointSession(
-            prefix, build, "an encoder", num_threads
+            prefix, build, "an encoder", num_threads, config.hidden_size
         )
 
     def encode(
@@ -253,14 +257,14 @@ class TextEncoder(loaded_model.LoadedModel):
             rows = input_rows.rows_of(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
-            batches = list(input_rows.batches_by_length([len(ids) for ids, _ in rows]))
+            lengths = [len(ids) for ids, _ in rows]
+            batches = list(input_rows.batches_by_length(lengths, self._session.num_workers))
 
             def computed(indices):
                 batch = [rows[index] for index in indices]
                 return indices, batch, self._session.run(*input_rows.padded(batch))
 
-            num_workers = min(self._session.num_workers, len(batches))
-            yield from _in_order(computed, batches, num_workers)
+            yield from workers.in_order(computed, batches, self._session.num_workers)
 
     def fingerprint_of(self, **further: Any) -> str:
         """A hash of everything the vectors depend on beside the texts, and of further values."""
@@ -269,21 +273,6 @@ class TextEncoder(loaded_model.LoadedModel):
 
     def _free(self):
         self._session.close()
-
-
-def _in_order(function, arguments_of_calls, num_workers):
-    """Yields a function's results, in order; so many calls run at a time, or wait to be taken."""
-    if num_workers < 2:
-        yield from map(function, arguments_of_calls)
-        return
-    waiting: Deque[Any] = collections.deque()
-    with futures.ThreadPoolExecutor(num_workers) as workers:
-        for argument in arguments_of_calls:
-            waiting.append(workers.submit(function, argument))
-            if len(waiting) > num_workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _check_arguments(layers, pooling, max_seq_length, num_threads):

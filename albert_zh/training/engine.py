@@ -1,7 +1,5 @@
 """Run configuration, distribution strategy and engine of the flags."""
 
-import os
-
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cores, cpu_precision
@@ -11,7 +9,6 @@ from albert_zh.model import xla
 from albert_zh.training import model_spec, multi_worker, session_engine, tensorflow_internals
 
 _CORES_OF_HOST = 8  # of a TPU
-_WIDEST_IN_HALVES = 512  # the largest hidden size
 
 
 def takes_halves(options, config):
@@ -28,18 +25,9 @@ def takes_halves(options, config):
     num_threads = options.num_threads or cores.num_usable()
     is_shared_otherwise = options.use_tpu or options.distribution != "none"
     drops = config.hidden_dropout_prob or config.attention_probs_dropout_prob
-    is_small = config.hidden_size <= _WIDEST_IN_HALVES
+    is_small = config.hidden_size <= cores.WIDEST_OF_ONE_THREAD
     is_refused = options.plain or is_shared_otherwise or drops
     return num_threads == 2 and xla.pays() and is_small and not is_refused
-
-
-def give_sessions_their_threads():
-    """Has each session of this process its own threads, as many as it asks for.
-
-    By default all have those of the first one. For the time before the first session; what the
-    environment says already is left as it is.
-    """
-    os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
 
 
 def thread_settings(num_threads, in_halves):

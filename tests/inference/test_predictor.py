@@ -85,6 +85,32 @@ def test_batches_hold_every_row_once_and_few_tokens():
     assert padding < 1.02
 
 
+@pytest.mark.parametrize(
+    "lengths, num_workers, batches",
+    [
+        ([100, 150, 200, 120], 2, [[0, 3], [1, 2]]),  # the shorter ones, the longer ones
+        ([100, 150, 200, 120], 3, [[0, 3], [1, 2]]),
+        ([100, 150, 200, 120], 1, [[0, 3, 1, 2]]),
+        ([20] * 8, 4, [[0, 1, 2, 3, 4, 5, 6], [7]]),  # a share of 40 tokens would not pay
+        ([300, 300], 2, [[0], [1]]),
+        ([300], 2, [[0]]),
+        ([], 2, []),
+    ],
+)
+def test_workers_get_shares_of_the_rows(lengths, num_workers, batches):
+    assert list(input_rows.batches_by_length(lengths, num_workers)) == batches
+
+
+@pytest.mark.parametrize("length", [256, 257])
+def test_a_long_text_alone_has_the_answer_that_it_has_among_others(tmp_path, length):
+    folder = small_models.write_model(tmp_path / "long", max_position_embeddings=300)
+    texts = [("今天天气很好" * 50)[: length - 2], "好" * length, "今天", "很好" * 120]
+    with predictor.Predictor(folder, 300) as resident_model:
+        alone = np.concatenate([resident_model.predict([text])[1] for text in texts])
+        np.testing.assert_allclose(alone, resident_model.predict(texts)[1], atol=1e-6)
+    assert alone[:, 0].std() > 0.01
+
+
 WEIRD_TEXTS = {
     "empty": "",
     "blank": " \t\n　",
