@@ -180,13 +180,14 @@ def show_profile(arguments):
     print("; ".join("products, %s: %.0f GFLOPS" % (p, v / 1e9) for p, v in peaks.items()))
     for name, way in measuring.in_fast_precisions(WAYS).items():
         with session_of(way, arguments.num_threads) as (session, fetches):
-            for _ in range(PLAIN_STEPS if way.plain else way.rows // way.batch):
+            num_steps = PLAIN_STEPS if way.plain else way.rows // way.batch
+            for _ in range(num_steps):
                 session.run(fetches)  # all lengths are compiled then
             begin = time.time()
-            for _ in range(PLAIN_STEPS):
+            for _ in range(num_steps):
                 session.run(fetches)
-            taken = (time.time() - begin) / PLAIN_STEPS
-            found = kernels.kernels_of(session, fetches)
+            taken = (time.time() - begin) / num_steps
+            found = kernels.kernels_of(session, fetches, num_steps)
         show_kernels(name, found, taken, (peaks, rate, num_threads))
 
 

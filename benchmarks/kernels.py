@@ -31,7 +31,7 @@ Fields:
 """
 
 
-def kernels_of(session, fetches, num_steps=8):
+def kernels_of(session, fetches, num_steps):
     """The types of operations of a step, and what they do.
 
     Args:

@@ -113,16 +113,22 @@ def plain_prediction(folder):
     """The function that predicts as albert_zh does, but for the graph, which is built once."""
     import numpy as np
 
-    from albert_zh.inference import backends, loaded_model
+    from albert_zh.inference import checkpoint_session, loaded_model
+    from albert_zh.tasks.settings import Settings
 
     found = loaded_model.open_folder(folder)
-    backend = backends.open_model(folder, outputs_graph.outputs_builder)
+
+    def build(features):
+        outputs = outputs_graph.outputs_builder(found.config, features, 2, Settings(), False)()
+        return outputs["probabilities"], []
+
+    session = checkpoint_session.CheckpointSession(found.prefix, build, "a classifier")
 
     def predict(pairs):
         rows = input_rows.rows_of(input_rows.checked_texts(pairs), found.tokenizer, PLAIN_LENGTH)
         batches = [rows[start : start + PLAIN_BATCH] for start in range(0, len(rows), PLAIN_BATCH)]
         return np.concatenate(
-            [backend.run(*input_rows.padded(batch, PLAIN_LENGTH))[0] for batch in batches]
+            [session.run(*input_rows.padded(batch, PLAIN_LENGTH)) for batch in batches]
         )
 
     return predict
@@ -210,8 +216,9 @@ class Peer:
 
 
 def main(arguments):
-    from albert_zh.common import errors  # noqa: F401  (quietens TensorFlow)
+    from albert_zh.common import cores, errors  # noqa: F401  (quietens TensorFlow)
 
+    cores.give_sessions_their_threads()
     pairs = read_pairs(arguments.pairs, arguments.num_pairs)
     with tempfile.TemporaryDirectory() as root:
         folder = arguments.model_dir or os.path.join(root, "model")

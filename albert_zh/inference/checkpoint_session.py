@@ -20,6 +20,7 @@ ABOUT_FORKS = (
     "or fork before the first model is loaded"
 )
 _CALLING_THREAD = -1  # in place of a number of operations at a time: they wait for no other thread
+cores.give_sessions_their_threads()  # TensorFlow asks for that once, before the first session
 _process_with_sessions = None  # id of the process that started TensorFlow's threads
 
 
@@ -68,7 +69,6 @@ class CheckpointSession:
             UserError: if the checkpoint lacks a variable of the graph.
         """
         check_sessions_can_run()
-        cores.give_sessions_their_threads()
         has_gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.num_workers = 1 if num_threads or has_gpu else 2
         self._shared = _settings(num_threads, num_threads)

@@ -78,7 +78,7 @@ class TaskType:
     token_outputs: Tuple[str, ...] = ()
     tuned_notes: Tuple[str, ...] = ()
     builds_encoder = False
-    is_mostly_encoder = False
+    is_mostly_encoder = True
     rows_are_independent = True
     has_head = True
     lengths_column: Optional[str] = None

@@ -42,7 +42,6 @@ class SingleLabel(task_type.TaskType):
     metrics = task_metrics.directions("single_label")
     usual_metrics: Tuple[str, ...] = ("accuracy",)
     is_classification = True
-    is_mostly_encoder = True
     export_outputs = ("probabilities", "logits")
     decoded_outputs = ("probabilities",)
     flags = classification_flags.ClassificationFlags()

@@ -57,6 +57,7 @@ class Generation(task_type.TaskType):
         "distinct_2",
     )
     export_outputs = decoded_outputs = (WRITTEN,)
+    is_mostly_encoder = False  # a word of the whole vocabulary for each token of a target
     flags = generation_flags.GenerationFlags()
     rules = TargetRules()
     feature_modules = (damage, pair_files, raw_texts)
