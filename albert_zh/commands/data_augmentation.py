@@ -64,6 +64,7 @@ def define_flags():
         ("integer", "max_seq_length", 256, "Longest masked row in tokens, which has a text twice."),
         ("integer", "seed", 12345, "Seed of what is drawn."),
         ("string", "encoding", "utf-8", "Encoding of the training file."),
+        ("boolean", "skip_bad_rows", False, "Leave out rows that don't fit, and count them."),
     ):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
     flags.DEFINE_enum(
@@ -140,7 +141,7 @@ def _fingerprint(source):
     """What the output depends on, {name: JSON value}."""
     names = (
         "N M p min_probability pair_words seed glove_embs vectors_corpus user_dict max_seq_length "
-        "encoding"
+        "encoding skip_bad_rows"
     )
     given = {name: FLAGS[name].value for name in names.split()}
     prefix = checkpoint_files.find_checkpoint(FLAGS.pretrained_bert_model)
@@ -171,20 +172,22 @@ class _TrainingRows:
             path, _ = split_files.split_path(task, folder, name)
             if path:
                 path_rules.protect(path, "--data_dir")
-        split = kind.read_split(task, folder, "train", FLAGS.encoding, False)
+        split = kind.read_split(task, folder, "train", FLAGS.encoding, FLAGS.skip_bad_rows)
+        for note in split.notes:
+            say("note: %s: %s", split.path, note)
         self.path, self.sha256 = split.path, split.sha256
         self._header = list(split.header)
         self._names = {name: split.names.get(name) for name in ("text_a", "text_b")}
         table = rows.Table(self.path, FLAGS.encoding)
         self._delimiter = table.delimiter
-        self._rows = [row for row in table if row.problem is None]
+        lines = {int(example.guid.rsplit("-", 1)[1]) for example in split.examples}
+        self._rows = [row for row in table if row.line in lines]
 
     def examples(self):
         """[`Example`] of the rows, without a header."""
         return [
             Example(number, *(self._text(row.cells, name) for name in ("text_a", "text_b")))
             for number, row in enumerate(self._rows)
-            if list(row.cells) != self._header or isinstance(row.cells, dict)
         ]
 
     def line(self, number):
@@ -193,8 +196,8 @@ class _TrainingRows:
 
     def header(self):
         """The header as text, "" without one."""
-        is_first = self._rows and not isinstance(self._rows[0].cells, dict)
-        return self._as_text(self._header) if is_first and self._header else ""
+        is_table = self._delimiter is not None
+        return self._as_text(self._header) if is_table and self._header else ""
 
     def with_texts(self, number, text_a, text_b):
         """A row as text, with other texts in it."""

@@ -245,8 +245,8 @@ def _check_texts(model, options):
     longest = fine_tuning_notes.notes_of_folder(model.folder).get("max_seq_length", 0)
     if options.seq_length and longest > options.seq_length:
         print(
-            "note: the model was trained on up to %d tokens; of longer texts than %d the rest is "
-            "cut (--seq_length)" % (longest, options.seq_length)
+            "note: the model was trained on up to %d tokens; the exported one takes %d at a time "
+            "(--seq_length)" % (longest, options.seq_length)
         )
 
 

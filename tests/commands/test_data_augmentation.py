@@ -101,6 +101,23 @@ def test_rows_are_in_the_encoding_of_the_training_file(model, tmp_path):
     assert set(text.splitlines()) <= set(rows) and len(rows) > 2 * len(TEXTS)
 
 
+def test_bad_rows_are_left_out_if_asked_for_and_a_header_is_none(model, tmp_path, capsys):
+    write_texts(tmp_path)
+    lines = (tmp_path / "train.tsv").read_text("utf-8").splitlines()
+    lines[0] = " text \t label"
+    lines.insert(3, "一行没有标签")
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    with pytest.raises(UserError, match="1 of 13 rows don't fit: line 4.*--skip_bad_rows=true"):
+        run(model, tmp_path)
+    run(model, tmp_path, skip_bad_rows="true")
+    assert "left out 1 of 13 rows: line 4" in capsys.readouterr().out
+    header, *rows = (tmp_path / "train_aug.tsv").read_text("utf-8").splitlines()
+    assert len(header.split()) == 2 and all(row[-2:] in ("\t0", "\t1") for row in rows)
+    assert "| rows | 12 |" in (tmp_path / "train_aug.report.md").read_text("utf-8")
+    origins = (tmp_path / "train_aug.rows.tsv").read_text("utf-8").splitlines()[1:]
+    assert {int(line.split("\t")[1]) for line in origins} == {2, 3, *range(5, 15)}
+
+
 @pytest.mark.parametrize("name", ["train.tsv", "dev.tsv"])
 def test_files_of_the_data_are_not_written_over(model, tmp_path, name):
     write_texts(tmp_path)
