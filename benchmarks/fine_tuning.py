@@ -31,7 +31,7 @@ import kernels
 import measuring
 import numpy as np
 
-from albert_zh.common import path_rules
+from albert_zh.common import cores, path_rules
 from albert_zh.common.errors import run_program
 from albert_zh.model import classifier_output
 
@@ -92,6 +92,7 @@ def main():
     parser.add_argument("--worker", help="one measurement, as JSON: a process of its own")
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
+    cores.give_sessions_their_threads()
     if arguments.worker:
         work(Way(**json.loads(arguments.worker)), arguments.num_threads)
     elif arguments.ablation:
@@ -187,29 +188,24 @@ def show_profile(arguments):
             for _ in range(num_steps):
                 session.run(fetches)
             taken = (time.time() - begin) / num_steps
-            found = kernels.kernels_of(session, fetches, num_steps)
-        show_kernels(name, found, taken, (peaks, rate, num_threads))
+            side_by_side = num_threads if runs_in_halves(way, arguments.num_threads) else 1
+            machine = kernels.Machine(
+                {precision: peak / side_by_side for precision, peak in peaks.items()},
+                rate / side_by_side,
+                num_threads // side_by_side,
+            )
+            found = kernels.kernels_of(session, fetches, num_steps, machine)
+        print("%s: %.1f ms a step, %d operations side by side" % (name, 1e3 * taken, side_by_side))
+        show_kernels(found)
 
 
-def show_kernels(name, found, taken, machine):
-    """The table of a way's `Kernel`s; `machine`: the last arguments of `kernels.floor`."""
-    num_threads = machine[-1]
-    floors = {kind: kernels.floor(kind, kernel, *machine) for kind, kernel in found.items()}
-    busy = sum(kernel.seconds for kernel in found.values())
-    print(
-        "%s: %.1f ms a step, %d threads busy %.0f %% of it; floor %.1f ms"
-        % (
-            name,
-            1e3 * taken,
-            num_threads,
-            100 * busy / num_threads / taken,
-            1e3 * sum(floors.values()) / num_threads,
-        )
-    )
+def show_kernels(found):
+    """The table of a way's `Kernel`s: the longest, and all."""
+    total = kernels.Kernel(*map(sum, zip(*found.values())))
     print("    %6s %6s %8s %8s %8s %8s  %s" % tuple("share calls ms MB GFLOP floor type".split()))
-    for kind, kernel in list(found.items())[:SHOWN_TYPES]:
-        columns = (100 * kernel.seconds / busy, kernel.calls, 1e3 * kernel.seconds)
-        columns += (kernel.moved / 1e6, kernel.operations / 1e9, 1e3 * floors[kind], kind)
+    for kind, kernel in list(found.items())[:SHOWN_TYPES] + [("all", total)]:
+        columns = (100 * kernel.seconds / total.seconds, kernel.calls, 1e3 * kernel.seconds)
+        columns += (kernel.moved / 1e6, kernel.operations / 1e9, 1e3 * kernel.floor, kind)
         print("    %5.1f%% %6.0f %8.2f %8.1f %8.2f %8.2f  %s" % columns)
 
 
@@ -312,11 +308,9 @@ def session_of(way, num_threads):
     """A session with a way's graph, and what it runs in a step."""
     import tensorflow.compat.v1 as tf
 
-    from albert_zh.common import cores
     from albert_zh.model import modeling
     from albert_zh.training import allocator, engine
 
-    cores.give_sessions_their_threads()
     allocator.choose_allocator(way.plain or way.without == KEPT_MEMORY)
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_eager_execution()
@@ -331,6 +325,14 @@ def session_of(way, num_threads):
         fetches = build(way, config, features, in_halves)
         session.run(tf.global_variables_initializer())
         yield session, fetches
+
+
+def runs_in_halves(way, num_threads):
+    """`takes_halves` of a way's model."""
+    from albert_zh.model import modeling
+
+    config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
+    return takes_halves(way, config, num_threads)
 
 
 def takes_halves(way, config, num_threads):

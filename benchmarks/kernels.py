@@ -17,27 +17,41 @@ _MEBIBYTE = 1 << 20
 _NUM_PASSES = 64  # of a thread, in one measurement
 _ARRAY = 4 * _MEBIBYTE  # bytes of an array that is added to: of a layer's inner activations
 _PASSES_ON = frozenset(
-    "Const Identity NoOp ReadVariableOp Reshape Shape VarHandleOp _Retval _Arg".split()
+    "Const ExpandDims Identity NoOp ReadVariableOp Reshape Shape Size Squeeze VarHandleOp _Retval "
+    "_Arg".split()
 )
+_PARTS_OF_INPUTS = frozenset("GatherV2 ResourceGather Slice StridedSlice Unpack".split())
+_UPDATES = frozenset("AssignAddVariableOp AssignSubVariableOp AssignVariableOp".split())
 
-Kernel = collections.namedtuple("Kernel", "calls seconds moved operations")
+Machine = collections.namedtuple("Machine", "peaks bytes_per_second threads_of_operation")
+Machine.__doc__ = """What an operation could do.
+
+Fields:
+    peaks: {precision: operations per second} of the threads of an operation.
+    bytes_per_second: of these threads.
+    threads_of_operation: how many these are.
+"""
+
+Kernel = collections.namedtuple("Kernel", "calls seconds moved operations floor")
 Kernel.__doc__ = """What the operations of one type do in a step, all together.
 
 Fields:
     calls: how many there are.
-    seconds: time of all, summed over threads.
+    seconds: time of all, one after the other.
     moved: bytes that are read and written.
     operations: multiplications and additions of matrix products.
+    floor: the least seconds, one after the other.
 """
 
 
-def kernels_of(session, fetches, num_steps):
+def kernels_of(session, fetches, num_steps, machine):
     """The types of operations of a step, and what they do.
 
     Args:
         session: `tf.Session`.
         fetches: what a step runs.
         num_steps: steps that are traced.
+        machine: `Machine`.
 
     Returns:
         {type, with what was merged into it and, of products, their precision: `Kernel` of a mean
@@ -47,22 +61,35 @@ def kernels_of(session, fetches, num_steps):
     for trace in measuring.traces(session, fetches, num_steps):
         nodes = {node.name: node for graph in trace.partition_graphs for node in graph.node}
         found = [s for d in trace.step_stats.dev_stats for s in d.node_stats]
-        shapes = {s.node_name: [_shape(o.tensor_description) for o in s.output] for s in found}
+        shapes = {
+            s.node_name: {o.slot: _shape(o.tensor_description) for o in s.output} for s in found
+        }
         for stats in found:
             node = nodes.get(stats.node_name)
-            kind, moved, operations = stats.node_name, 0, 0
-            if node:
-                kind = measuring.type_of(node)
-            if node and node.op not in _PASSES_ON:
-                results = shapes[node.name]
-                inputs = [_result(shapes, name) for name in node.input]
-                moved = sum(map(_num_bytes, inputs + results))
-                operations = _operations(node.op, inputs, results)
+            kind = measuring.type_of(node) if node else stats.node_name
+            moved, operations, precision = _work_of(node, shapes) if node else (0, 0, "float32")
             if operations:
-                kind += ", " + results[0][0].name
-            sums[kind] += (1, measuring.seconds_of(stats), moved, operations)
+                kind += ", " + precision
+            peak = machine.peaks.get(precision, machine.peaks["float32"])
+            floor = max(moved / machine.bytes_per_second, operations / peak)
+            sums[kind] += (1, measuring.seconds_of(stats), moved, operations, floor)
     kernels = {kind: Kernel(*(values / num_steps)) for kind, values in sums.items()}
     return dict(sorted(kernels.items(), key=lambda item: -item[1].seconds))
+
+
+def _work_of(node, shapes):
+    """(bytes moved, operations, precision of the result) of a node of a graph."""
+    results = list(shapes[node.name].values())
+    if node.op in _PASSES_ON or not (results or node.op in _UPDATES):
+        return 0, 0, "float32"
+    inputs = [_result(shapes, name) for name in node.input]
+    moved = sum(map(_num_bytes, results))
+    moved += moved if node.op in _PARTS_OF_INPUTS else sum(map(_num_bytes, inputs))
+    if node.op in _UPDATES:  # the variable is read and written, or written only
+        value = _num_bytes(inputs[-1])
+        moved += value if node.op == "AssignVariableOp" else 2 * value
+    precision = results[0][0].name if results else "float32"
+    return moved, _operations(node.op, inputs, results), precision
 
 
 def _shape(description):
@@ -77,9 +104,7 @@ def _result(shapes, name):
     import tensorflow.compat.v1 as tf
 
     node, _, number = name.partition(":")
-    results = shapes.get(node, ())
-    number = int(number or 0)
-    return results[number] if number < len(results) else (tf.float32, [0])
+    return shapes.get(node, {}).get(int(number or 0), (tf.float32, [0]))
 
 
 def _num_bytes(shape):
@@ -97,10 +122,11 @@ def _operations(name, inputs, results):
 
 
 def bandwidth(num_threads):
-    """Bytes per second of a pass that reads two arrays and writes one, by threads of their own."""
+    """Bytes per second of passes that read two arrays and write one, on several threads."""
+    arrays = [[np.ones(_ARRAY // 4, np.float32) for _ in range(3)] for _ in range(num_threads)]
     rates = []
     for _ in range(9):
-        threads = [threading.Thread(target=_passes) for _ in range(num_threads)]
+        threads = [threading.Thread(target=_passes, args=of_thread) for of_thread in arrays]
         begin = time.time()
         for thread in threads:
             thread.start()
@@ -110,21 +136,6 @@ def bandwidth(num_threads):
     return statistics.median(rates)
 
 
-def _passes():
-    one, other, result = (np.ones(_ARRAY // 4, np.float32) for _ in range(3))
+def _passes(one, other, result):
     for _ in range(_NUM_PASSES):
         np.add(one, other, out=result)
-
-
-def floor(kind, kernel, peaks, bytes_per_second, num_threads):
-    """The least seconds of a `Kernel`, summed over threads as its own seconds are.
-
-    Args:
-        kind: its key of `kernels_of`.
-        kernel: `Kernel`.
-        peaks: {precision: operations per second of all threads}.
-        bytes_per_second: of all threads.
-        num_threads: int.
-    """
-    peak = peaks["bfloat16" if kind.endswith("bfloat16") else "float32"]
-    return num_threads * max(kernel.moved / bytes_per_second, kernel.operations / peak)

@@ -10,8 +10,8 @@ WIDEST_OF_ONE_THREAD = 512
 def give_sessions_their_threads() -> None:
     """Has each TensorFlow session of this process its own threads, as many as it asks for.
 
-    By default all have those of the first one. For the time before a session; what the environment
-    says already is left as it is.
+    By default all have those of the first one. To be called before the first session; a value that
+    the environment has already is kept.
     """
     os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
 

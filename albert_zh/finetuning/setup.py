@@ -403,7 +403,9 @@ class Setup:
         options = self.options
         rows_at_once = options.train_batch_size // options.gradient_accumulation_steps
         is_usual = self.kind.is_mostly_encoder and self.distiller is None
-        return is_usual and rows_at_once > 1 and engine.takes_halves(options, self.config)
+        drops = self.settings.head.get("dropout")  # in place of the config's
+        is_usual = is_usual and not drops and rows_at_once > 1
+        return is_usual and engine.takes_halves(options, self.config)
 
     def _make_engine(self):
         options = self.options

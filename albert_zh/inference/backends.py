@@ -7,6 +7,7 @@ A backend has
     num_segments: int;
     vocab_size: int, or None where the model does not record it;
     num_workers: int, how many calls of `run` at a time are faster than one;
+    num_shares: int, how many calls the rows of a single one had better be;
     run(ids, mask, segments, *further): int32 [B, F] each, and [B, F, ...] of each of the further
         inputs that it was opened with -> list of float [B, ...], one for each of the output names;
         may be called by several threads;
@@ -64,8 +65,9 @@ def open_model(
         build_outputs: function as `outputs_graph.outputs_builder`, for a model folder.
         config_file: config JSON of a model folder, if it is not in it.
         precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-        num_threads: threads in all, None: as many as there are cores; of a .tflite or .onnx file
-            those of an operation, None: one, with as many batches at a time as there are cores.
+        num_threads: threads for all batches of a call, None: as many as there are cores; of a
+            SavedModel, .tflite or .onnx file those of an operation, None: of the first all, of the
+            others one, with as many batches at a time as there are cores.
         output_names: names of the outputs that `run` gives, see `TaskType.decoded_outputs`.
         further_inputs: as of `KindFlags.further_inputs`; None for none.
 
@@ -146,7 +148,7 @@ class CheckpointBackend:
         self._session = checkpoint_session.CheckpointSession(
             prefix, build, "a classifier", num_threads, config.hidden_size
         )
-        self.num_workers = self._session.num_workers
+        self.num_workers, self.num_shares = self._session.num_workers, self._session.num_shares
         self.run = self._session.run
         self.close = self._session.close
 
@@ -171,7 +173,7 @@ def _checkpoint_of(path):
 class SavedModelBackend:
     """An exported SavedModel, by its signature with token ids and the outputs asked for."""
 
-    num_workers = 1
+    num_workers = num_shares = 1
 
     def __init__(
         self,

@@ -14,13 +14,13 @@ from albert_zh.model import checkpoint_matching, checkpoint_values, graph_inputs
 INPUT_NAMES = graph_inputs.ENCODER_INPUTS
 # Weights of larger models stay variables: as constants they would be in memory several times.
 LARGEST_AS_CONSTANTS = 1 << 28  # bytes
-LONGEST_OF_ONE_THREAD = 256  # tokens of a single row, from which on all threads are faster than one
+LONGEST_OF_ONE_THREAD = 256  # tokens of a row that is computed alone, on one thread
 ABOUT_FORKS = (
     "start child processes with multiprocessing.get_context('spawn') and load the model in them, "
     "or fork before the first model is loaded"
 )
-_CALLING_THREAD = -1  # in place of a number of operations at a time: they wait for no other thread
-cores.give_sessions_their_threads()  # TensorFlow asks for that once, before the first session
+_CALLING_THREAD = -1  # as inter_op_parallelism_threads: operations run in the calling thread
+cores.give_sessions_their_threads()  # TensorFlow reads the variable once, for the first session
 _process_with_sessions = None  # id of the process that started TensorFlow's threads
 
 
@@ -40,11 +40,12 @@ class CheckpointSession:
 
     The weights of smaller models are constants of the graph: TensorFlow prepares them for its
     products once, and not at each call. On a CPU, operations of narrow models are too small for
-    several threads: each call works on the thread that makes it, but for one that is a single long
-    row, which all threads work on in a second session.
+    several threads: each call of `run` works on the thread that makes it, but for a batch of a
+    single long row, which all threads work on in a second session.
 
     `num_workers` is how many calls at a time are faster than one: on a CPU one for each thread of
     narrow models, and two of wide ones, as the threads of an operation wait for each other.
+    `num_shares` is how many calls the rows of a single one had better be: 1 for wide models.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class CheckpointSession:
             build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
                 of further placeholders that it made); called once more for a graph of constants.
             expected: what the checkpoint has to be, for errors.
-            num_threads: threads in all; None: as many as there are cores.
+            num_threads: threads for all workers; None: as many as there are cores.
             hidden_size: of the model; None for one whose calls always get all threads.
 
         Raises:
@@ -83,8 +84,9 @@ class CheckpointSession:
                 raise
         is_narrow = hidden_size is not None and hidden_size <= cores.WIDEST_OF_ONE_THREAD
         self._has_one_thread = is_narrow and values is not None and not has_gpu
+        self.num_shares = 1
         if self._has_one_thread:
-            self.num_workers = num_threads or cores.num_usable()
+            self.num_workers = self.num_shares = num_threads or cores.num_usable()
         if values is not None:
             session.close()
             with tf.Graph().as_default() as graph, _constants_for_variables(values):
@@ -93,19 +95,22 @@ class CheckpointSession:
             session = tf.Session(graph=graph, config=settings)
         self._session = session
         self._of_all_threads: Optional[tf.Session] = None
-        self._lock = threading.Lock()
+        self._lock, self._is_closed = threading.Lock(), False
         self._outputs, self._feeds = outputs, feeds
         self._run = self.callable_of(outputs, feeds)
 
     def run(self, *arrays: np.ndarray) -> Any:
         """The outputs of `build` for the arrays of its placeholders, int [B, F] first."""
         num_rows, length = arrays[0].shape
-        if self._has_one_thread and num_rows == 1 and length > LONGEST_OF_ONE_THREAD:
+        is_long = num_rows == 1 and length > LONGEST_OF_ONE_THREAD
+        if self._has_one_thread and is_long and self.num_workers > 1:
             return self._run_by_all_threads(*arrays)
         return self._run(*arrays)
 
     def _run_by_all_threads(self, *arrays):
         with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the session is closed")
             if self._of_all_threads is None:
                 session = tf.Session(graph=self._session.graph, config=self._shared)
                 self._run_of_all_threads = session.make_callable(self._outputs, self._feeds)
@@ -123,9 +128,11 @@ class CheckpointSession:
 
     def close(self) -> None:
         """Frees the sessions."""
-        self._session.close()
-        if self._of_all_threads is not None:
-            self._of_all_threads.close()
+        with self._lock:
+            self._is_closed = True
+            self._session.close()
+            if self._of_all_threads is not None:
+                self._of_all_threads.close()
 
 
 def _settings(of_operation, operations):

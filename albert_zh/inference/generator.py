@@ -7,6 +7,7 @@ with Generator("titles_output/best") as generator:
 """
 
 import itertools
+import threading
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -68,7 +69,7 @@ class Generator(loaded_model.LoadedModel):
 
         Args:
             model_dir: OUTPUT_DIR/best of run_seq2seq.py.
-            num_threads: threads in all; None: as many as there are cores.
+            num_threads: threads of a call; None: as many as there are cores.
             precision: of products, a key of `modeling.PRECISIONS`.
 
         Raises:
@@ -98,6 +99,7 @@ class Generator(loaded_model.LoadedModel):
             num_threads,
             folder.config.hidden_size,
         )
+        self._workers = workers.Workers(self._session.num_workers)
         self.encode, self.step = (self._session.callable_of(*pair) for pair in self._tensors)
 
     def _build(self, features):
@@ -141,7 +143,8 @@ class Generator(loaded_model.LoadedModel):
 
         Args:
             texts: sequence of str.
-            is_wanted: asked before every token whether the texts are still wanted; None: they are.
+            is_wanted: asked before every token, by several threads, whether the texts are still
+                wanted; None: they are.
             first_number: the first text's number; what is drawn for a text follows from the seed
                 and its number, so that parts of a list are written as the whole is.
             **settings: fields of `decoding.DecodingSettings`.
@@ -155,18 +158,24 @@ class Generator(loaded_model.LoadedModel):
         """
         rules, longest = self._rules(settings)
         sources = [self._source(text, longest) for text in _checked(texts)]
-        num_workers = self._session.num_workers
-        size = max(1, min(_ROWS, -(-len(sources) // num_workers)))
+        size = max(1, min(_ROWS, -(-len(sources) // self._session.num_shares)))
+        stopped = threading.Event()
+
+        def is_still_wanted():
+            return not stopped.is_set() and (is_wanted is None or is_wanted())
 
         def written(start):
             part = sources[start : start + size]
             if rules.settings.num_beams > 1:
-                return self._searched(part, rules, is_wanted)
-            return self._written(part, rules, is_wanted, first_number + start)
+                return self._searched(part, rules, is_still_wanted)
+            return self._written(part, rules, is_still_wanted, first_number + start)
 
         with self.in_use():
-            starts = range(0, len(sources), size)
-            return list(itertools.chain(*workers.in_order(written, starts, num_workers)))
+            try:
+                parts = self._workers.in_order(written, range(0, len(sources), size))
+                return list(itertools.chain.from_iterable(parts))
+            finally:  # parts that others work on after an error
+                stopped.set()
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
         """Yields a text piece by piece as it is written; arguments as of `generate`, no beams."""
@@ -227,6 +236,7 @@ class Generator(loaded_model.LoadedModel):
         return results
 
     def _free(self):
+        self._workers.close()
         self._session.close()
 
 

@@ -34,7 +34,7 @@ DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
 ROWS_PER_BATCH = 256
-_TOKENS_OF_A_SHARE = 128  # at least; below, reading the weights takes most of a call
+_TOKENS_OF_A_SHARE = 128  # on average; below, reading the weights takes most of a call
 
 
 def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
@@ -127,19 +127,20 @@ def rows_of(
     return rows
 
 
-def batches_by_length(lengths: Sequence[int], num_workers: int = 1) -> Iterator[List[int]]:
+def batches_by_length(lengths: Sequence[int], num_shares: int = 1) -> Iterator[List[int]]:
     """Yields batches of indices, shortest rows first: little padding, a bounded number of tokens.
 
     Args:
         lengths: the rows' lengths.
-        num_workers: how many batches are worked on at a time; each gets a share of the rows.
+        num_shares: how many batches are worked on at a time: so many get about as many rows each,
+            unless that is little work for them.
     """
     batch: List[int] = []
-    share = -(-len(lengths) // num_workers)
+    num_shares = min(num_shares, max(1, sum(lengths) // _TOKENS_OF_A_SHARE))
+    rows_of_share = min(ROWS_PER_BATCH, -(-len(lengths) // num_shares))
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         is_full = (len(batch) + 1) * lengths[index] > TOKENS_PER_BATCH
-        is_share = len(batch) >= share and len(batch) * lengths[index] >= _TOKENS_OF_A_SHARE
-        if batch and (is_full or is_share or len(batch) == ROWS_PER_BATCH):
+        if batch and (is_full or len(batch) == rows_of_share):
             yield batch
             batch = []
         batch.append(index)

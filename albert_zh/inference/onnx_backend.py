@@ -48,6 +48,7 @@ class OnnxBackend:
         self.num_outputs = outputs[output_names[0]].shape[-1]
         length = self._inputs[0].shape[1]
         self.fixed_length = length if isinstance(length, int) else None
+        self.num_shares = self.num_workers if self.fixed_length is None else 1
         self.longest = self.fixed_length or exported_names.LONGEST_UNKNOWN
 
     def run(self, *arrays: np.ndarray) -> List[np.ndarray]:

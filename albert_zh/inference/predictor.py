@@ -7,7 +7,6 @@ The model may be a model folder, the folder of an exported SavedModel, or an exp
 .onnx file; vocabulary and labels are taken from its folder.
 """
 
-from concurrent import futures
 import hashlib
 import itertools
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -16,7 +15,14 @@ import numpy as np
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.inference import annotated_texts, arguments, backends, input_rows, loaded_model
+from albert_zh.inference import (
+    annotated_texts,
+    arguments,
+    backends,
+    input_rows,
+    loaded_model,
+    workers,
+)
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
 from albert_zh.model import checkpoint_files, checkpoint_values
@@ -71,7 +77,7 @@ class Predictor(loaded_model.LoadedModel):
             config_file: config JSON where it is not in the model folder.
             vocab_file: vocabulary where it is not beside the model.
             precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-            num_threads: threads in all, as many as there are cores by default; of a .tflite or
+            num_threads: threads of a call, as many as there are cores by default; of a .tflite or
                 .onnx file those of an operation, by default one, with as many batches at a time
                 as there are cores.
             check_text_form: whether pairs are refused by a model that was trained on single texts,
@@ -108,8 +114,7 @@ class Predictor(loaded_model.LoadedModel):
             output_names=self.kind.decoded_outputs,
             further_inputs=self.kind.flags.further_inputs(self._head),
         )
-        num_workers = self._backend.num_workers
-        self._workers = futures.ThreadPoolExecutor(num_workers) if num_workers > 1 else None
+        self._workers = workers.Workers(self._backend.num_workers)
         files_beside.check_settings(self._backend.num_outputs)
         self.takes_pairs = takes_pairs(trained)
         self._checks_text_form = check_text_form and self.takes_pairs is not None
@@ -224,20 +229,14 @@ class Predictor(loaded_model.LoadedModel):
             return self._backend.run(*self._inputs_of([rows[i] for i in batch]))
 
         lengths = [len(row["input_ids"]) for row in rows]
-        batches = list(input_rows.batches_by_length(lengths, self._backend.num_workers))
-        for batch, arrays in zip(batches, self._each(run, batches)):
+        batches = list(input_rows.batches_by_length(lengths, self._backend.num_shares))
+        for batch, arrays in zip(batches, self._workers.in_order(run, batches)):
             for place, index in enumerate(batch):
                 outputs[index] = {name: array[place] for name, array in zip(names, arrays)}
         for name in token_outputs:
             for row, output in zip(rows, outputs):
                 output[name] = output[name][: len(row["input_ids"])]
         return outputs
-
-    def _each(self, run, batches):
-        """The outputs of batches, several worked on at a time where the backend gains by that."""
-        if self._workers is None or len(batches) < 2:
-            return map(run, batches)
-        return self._workers.map(run, batches)
 
     def _inputs_of(self, rows):
         """The backend's input arrays of records."""
@@ -344,6 +343,5 @@ class Predictor(loaded_model.LoadedModel):
         return columns[0]
 
     def _free(self):
-        if self._workers is not None:
-            self._workers.shutdown()
+        self._workers.close()
         self._backend.close()

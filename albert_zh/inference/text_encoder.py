@@ -91,7 +91,7 @@ class TextEncoder(loaded_model.LoadedModel):
             config_file: config JSON where it is not in the model folder.
             vocab_file: vocabulary where it is not in the model folder.
             precision: of the products, a key of `modeling.PRECISIONS`.
-            num_threads: threads in all; as many as there are cores by default.
+            num_threads: threads of a call; as many as there are cores by default.
 
         Raises:
             UserError: if there is no such model, or for unknown layers, pooling or precision.
@@ -159,6 +159,7 @@ class TextEncoder(loaded_model.LoadedModel):
         self._session = checkpoint_session.CheckpointSession(
             prefix, build, "an encoder", num_threads, config.hidden_size
         )
+        self._workers = workers.Workers(self._session.num_workers)
 
     def encode(
         self,
@@ -258,13 +259,13 @@ class TextEncoder(loaded_model.LoadedModel):
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
             lengths = [len(ids) for ids, _ in rows]
-            batches = list(input_rows.batches_by_length(lengths, self._session.num_workers))
+            batches = list(input_rows.batches_by_length(lengths, self._session.num_shares))
 
             def computed(indices):
                 batch = [rows[index] for index in indices]
                 return indices, batch, self._session.run(*input_rows.padded(batch))
 
-            yield from workers.in_order(computed, batches, self._session.num_workers)
+            yield from self._workers.in_order(computed, batches)
 
     def fingerprint_of(self, **further: Any) -> str:
         """A hash of everything the vectors depend on beside the texts, and of further values."""
@@ -272,6 +273,7 @@ class TextEncoder(loaded_model.LoadedModel):
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
     def _free(self):
+        self._workers.close()
         self._session.close()
 
 

@@ -51,6 +51,7 @@ class TfliteBackend:
         self._idle.put(first)
         self.num_outputs = first.num_outputs
         self.fixed_length = first.fixed_length
+        self.num_shares = self.num_workers if first.fixed_length is None else 1
         self.longest = self.fixed_length or exported_names.LONGEST_UNKNOWN
 
     def run(self, *arrays: np.ndarray) -> List[np.ndarray]:

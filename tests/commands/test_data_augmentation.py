@@ -112,7 +112,7 @@ def test_bad_rows_are_left_out_if_asked_for_and_a_header_is_none(model, tmp_path
     run(model, tmp_path, skip_bad_rows="true")
     assert "left out 1 of 13 rows: line 4" in capsys.readouterr().out
     header, *rows = (tmp_path / "train_aug.tsv").read_text("utf-8").splitlines()
-    assert len(header.split()) == 2 and all(row[-2:] in ("\t0", "\t1") for row in rows)
+    assert header.split() == ["text", "label"] and all(row[-2:] in ("\t0", "\t1") for row in rows)
     assert "| rows | 12 |" in (tmp_path / "train_aug.report.md").read_text("utf-8")
     origins = (tmp_path / "train_aug.rows.tsv").read_text("utf-8").splitlines()[1:]
     assert {int(line.split("\t")[1]) for line in origins} == {2, 3, *range(5, 15)}

@@ -39,14 +39,16 @@ def threads_of(session, *shapes):
     return found
 
 
-@pytest.mark.parametrize("num_threads, num_workers", [(None, cores.num_usable()), (3, 3)])
+@pytest.mark.parametrize("num_threads, num_workers", [(None, 2), (3, 3)])
 def test_calls_of_narrow_models_work_on_their_thread_but_for_a_long_row(
-    prefix, num_threads, num_workers
+    prefix, num_threads, num_workers, monkeypatch
 ):
+    monkeypatch.setattr(cores, "num_usable", lambda: 2)
     session = checkpoint_session.CheckpointSession(
         prefix, thread_and_weight, "a weight", num_threads, hidden_size=512
     )
-    assert session.num_workers == num_workers
+    assert session.num_workers == session.num_shares == num_workers
+    assert session._session._config.intra_op_parallelism_threads == 1
     assert threads_of(session, SHORT, LONG, TWO_ROWS, SHORT) == [True, False, True, True]
     session.close()
     for shape in (SHORT, LONG):
@@ -54,11 +56,29 @@ def test_calls_of_narrow_models_work_on_their_thread_but_for_a_long_row(
             threads_of(session, shape)
 
 
+def test_a_closed_session_makes_no_other(prefix):
+    session = checkpoint_session.CheckpointSession(
+        prefix, thread_and_weight, "a weight", num_threads=2, hidden_size=512
+    )
+    session.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        threads_of(session, LONG)
+
+
+def test_one_thread_needs_no_second_session(prefix):
+    session = checkpoint_session.CheckpointSession(
+        prefix, thread_and_weight, "a weight", num_threads=1, hidden_size=512
+    )
+    assert threads_of(session, LONG) == [True]
+    session.close()
+
+
 @pytest.mark.parametrize("hidden_size", [513, None])
 def test_calls_of_wide_models_share_all_threads(prefix, hidden_size):
     session = checkpoint_session.CheckpointSession(
         prefix, thread_and_weight, "a weight", hidden_size=hidden_size
     )
-    assert session.num_workers == 2
+    assert session.num_workers == 2 and session.num_shares == 1
+    assert session._session._config.intra_op_parallelism_threads == 0
     assert threads_of(session, SHORT, LONG, TWO_ROWS) == [False, False, False]
     session.close()

@@ -104,10 +104,40 @@ def test_a_long_max_length_takes_no_memory_before_it_is_written(generator):
 
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_writing_ends_when_nobody_wants_the_texts(generator, num_beams):
-    answers = iter([True, True, False])
+    asked = []
+
+    def is_wanted():
+        asked.append(True)
+        return len(asked) <= 2
+
     with pytest.raises(Abandoned):
-        generator.generate(SOURCES, lambda: next(answers), min_length=12, num_beams=num_beams)
-    assert next(answers, "all asked for") == "all asked for"
+        generator.generate(SOURCES, is_wanted, min_length=12, num_beams=num_beams)
+    assert 3 <= len(asked) <= 2 + len(SOURCES)
+
+
+@pytest.mark.parametrize("settings", [{}, {"do_sample": True, "seed": 3}, {"num_beams": 2}])
+def test_several_threads_write_the_texts_of_one(folder, settings):
+    sources = [source + text for source in SOURCES for text in ("", "好", "今天")]
+    settings = dict(settings, max_length=8)
+    with Generator(folder, num_threads=1) as of_one_thread:
+        expected = of_one_thread.generate(sources, **settings)
+    with Generator(folder, num_threads=4) as of_four:
+        assert [text.text for text in of_four.generate(sources, **settings)] == [
+            text.text for text in expected
+        ]
+
+
+def test_an_error_in_one_part_ends_the_others(folder, monkeypatch):
+    def failing(self, sources, rules, is_wanted, first_number):
+        if first_number == 0:
+            raise UserError("no token may follow")
+        while is_wanted():
+            pass
+
+    monkeypatch.setattr(Generator, "_written", failing)
+    error = pytest.raises(UserError, match="no token may follow")
+    with Generator(folder, num_threads=2) as model, error:
+        model.generate(SOURCES)
 
 
 def test_beams_find_texts_of_higher_score(generator):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.inference import input_rows, predictor
 import small_models
@@ -86,23 +87,25 @@ def test_batches_hold_every_row_once_and_few_tokens():
 
 
 @pytest.mark.parametrize(
-    "lengths, num_workers, batches",
+    "lengths, num_shares, batches",
     [
         ([100, 150, 200, 120], 2, [[0, 3], [1, 2]]),  # the shorter ones, the longer ones
         ([100, 150, 200, 120], 3, [[0, 3], [1, 2]]),
         ([100, 150, 200, 120], 1, [[0, 3, 1, 2]]),
-        ([20] * 8, 4, [[0, 1, 2, 3, 4, 5, 6], [7]]),  # a share of 40 tokens would not pay
+        ([30] * 9, 4, [[0, 1, 2, 3, 4], [5, 6, 7, 8]]),  # four of 67 tokens would not pay
+        ([20] * 6, 4, [[0, 1, 2, 3, 4, 5]]),
         ([300, 300], 2, [[0], [1]]),
         ([300], 2, [[0]]),
         ([], 2, []),
     ],
 )
-def test_workers_get_shares_of_the_rows(lengths, num_workers, batches):
-    assert list(input_rows.batches_by_length(lengths, num_workers)) == batches
+def test_rows_are_divided_into_shares(lengths, num_shares, batches):
+    assert list(input_rows.batches_by_length(lengths, num_shares)) == batches
 
 
 @pytest.mark.parametrize("length", [256, 257])
-def test_a_long_text_alone_has_the_answer_that_it_has_among_others(tmp_path, length):
+def test_a_long_text_alone_has_the_answer_that_it_has_among_others(tmp_path, length, monkeypatch):
+    monkeypatch.setattr(cores, "num_usable", lambda: 2)
     folder = small_models.write_model(tmp_path / "long", max_position_embeddings=300)
     texts = [("今天天气很好" * 50)[: length - 2], "好" * length, "今天", "很好" * 120]
     with predictor.Predictor(folder, 300) as resident_model:
