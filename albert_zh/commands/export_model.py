@@ -34,6 +34,7 @@ from albert_zh.export import (
     to_tflite,
 )
 from albert_zh.model import fine_tuning_notes, model_folder, sentence_vectors
+from albert_zh.tasks import registry
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -242,11 +243,14 @@ def _check_texts(model, options):
             "--representative_texts: %s has no vocabulary to read them by: put the model's "
             "vocab.txt there" % model.folder
         )
-    longest = fine_tuning_notes.notes_of_folder(model.folder).get("max_seq_length", 0)
+    notes = fine_tuning_notes.notes_of_folder(model.folder)
+    longest = notes.get("max_seq_length", 0)
     if options.seq_length and longest > options.seq_length:
+        has_windows = "objective" in notes and registry.get(notes["objective"]).token_outputs
+        way = "are read in windows of that length" if has_windows else "are cut"
         print(
-            "note: the model was trained on up to %d tokens; the exported one takes %d at a time "
-            "(--seq_length)" % (longest, options.seq_length)
+            "note: the model was trained on up to %d tokens; texts of more than %d (--seq_length) "
+            "%s" % (longest, options.seq_length, way)
         )
 
 

@@ -797,7 +797,8 @@ def test_texts_and_letters_that_the_model_reads_otherwise_are_told(tmp_path, tex
     with pytest.raises(UserError, match="cased is case-sensitive, which MediaPipe"):
         export(folder, "--format=tflite", "--metadata")
     export(folder, "--format=tflite", "--seq_length=16", "--output=%s" % (tmp_path / "a.tflite"))
-    assert "trained on up to 48 tokens; of longer texts than 16 the" in capsys.readouterr().out
+    note = "trained on up to 48 tokens; texts of more than 16 (--seq_length) are cut"
+    assert note in capsys.readouterr().out
     os.remove(os.path.join(folder, "vocab.txt"))
     with pytest.raises(UserError, match="--representative_texts: .*cased has no vocabulary"):
         export(folder, "--format=tflite", "--representative_texts=" + texts_file)
