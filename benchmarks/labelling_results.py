@@ -51,13 +51,14 @@ SETS = {
         "test",
         ("train.char.bmes", "test.char.bmes"),
         {"task_name": "ner", "max_seq_length": 128, "num_train_epochs": 6},
+        ("starter", "random"),
     ),
     "sxu": DataSet(
         "cws_sxu",
         "test",
         ("train.txt", "test.txt"),
         {"task_name": "cws", "max_seq_length": 128, "num_train_epochs": 4},
-        ("starter", "fgm"),
+        ("starter", "fgm", "random"),
     ),
     "sxu, bigrams": DataSet(
         "cws_sxu",
@@ -71,13 +72,16 @@ SETS = {
         "dev",
         ("train.txt", "dev.txt"),
         {"task_name": "ner", "max_seq_length": 104, "num_train_epochs": 3},
-        ("starter", "fgm"),
+        ("starter", "fgm", "random"),
     ),
 }
 _WORDS = {"task_name": "cws", "max_seq_length": 128, "num_train_epochs": 5}
 for _names in ("fine", "coarse", "fine,coarse"):
     _files = None if "," in _names else tuple("%s.%s.txt" % (s, _names) for s in ("train", "test"))
-    SETS["two: " + _names] = DataSet(TWO, "test", _files, dict(_WORDS, granularities=_names))
+    _starts = ("starter", "random") if _files else ("starter",)
+    SETS["two: " + _names] = DataSet(
+        TWO, "test", _files, dict(_WORDS, granularities=_names), _starts
+    )
 for _name, _value in (("bigrams", "false"), ("attention", "false"), ("loss", "0")):
     _flags = dict(_WORDS, granularities="fine,coarse", **{"granularity_" + _name: _value})
     SETS["two: fine,coarse without %s" % _name] = DataSet(TWO, "test", None, _flags)
