@@ -192,7 +192,6 @@ def show_profile(arguments):
             machine = kernels.Machine(
                 {precision: peak / side_by_side for precision, peak in peaks.items()},
                 rate / side_by_side,
-                num_threads // side_by_side,
             )
             found = kernels.kernels_of(session, fetches, num_steps, machine)
         print("%s: %.1f ms a step, %d operations side by side" % (name, 1e3 * taken, side_by_side))

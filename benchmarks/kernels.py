@@ -23,13 +23,12 @@ _PASSES_ON = frozenset(
 _PARTS_OF_INPUTS = frozenset("GatherV2 ResourceGather Slice StridedSlice Unpack".split())
 _UPDATES = frozenset("AssignAddVariableOp AssignSubVariableOp AssignVariableOp".split())
 
-Machine = collections.namedtuple("Machine", "peaks bytes_per_second threads_of_operation")
+Machine = collections.namedtuple("Machine", "peaks bytes_per_second")
 Machine.__doc__ = """What an operation could do.
 
 Fields:
     peaks: {precision: operations per second} of the threads of an operation.
     bytes_per_second: of these threads.
-    threads_of_operation: how many these are.
 """
 
 Kernel = collections.namedtuple("Kernel", "calls seconds moved operations floor")

@@ -99,8 +99,9 @@ def data_folder(arguments, data_set):
     os.makedirs(linked, exist_ok=True)
     for split in ("train", "test"):
         path = os.path.join(linked, "%s.%s.txt" % (split, granularity))
-        if not os.path.lexists(path):
-            os.symlink(os.path.join(folder, split + ".txt"), path)
+        if os.path.lexists(path):  # perhaps of another --data_dir
+            os.remove(path)
+        os.symlink(os.path.join(folder, split + ".txt"), path)
     return linked
 
 

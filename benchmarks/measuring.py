@@ -183,7 +183,7 @@ def seconds_by_operation(session, fetches, num_steps=8):
 
 
 def traces(session, fetches, num_steps):
-    """Yields the `RunMetadata` of a step after the other: graphs, times and shapes."""
+    """Yields the `RunMetadata` of one step after another: graphs, times and shapes."""
     import tensorflow.compat.v1 as tf
 
     options = tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE, output_partition_graphs=True)
