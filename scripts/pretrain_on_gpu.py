@@ -31,6 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert_zh.common import cores, files, output_files, path_rules, progress, validation
 from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.folder_locks import one_at_a_time
 from albert_zh.conversion import pytorch_files
 from albert_zh.training import metrics_log
 import packed_text
@@ -111,28 +112,25 @@ def main():
     torch = _torch()
     config, values = _start()
     folder = path_rules.output_folder(FLAGS.output_dir)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
-    text = packed_text.PackedText(
-        FLAGS.packed_file, FLAGS.num_workers or max(1, cores.num_usable() - 2)
-    )
-    try:
-        _check_vocabulary(text, config)
-        device = _device(torch)
-        if FLAGS.compile and device.type == "cuda":
-            _compile()
-        text.place_on(device)
-        teacher = _trained_teacher(text, config) if FLAGS.teacher_steps else None
-        trained = _trained_model(text, config, values, teacher)
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            "--num_pieces=%d: the GPU has too little memory: lower it" % FLAGS.num_pieces
-        ) from error
-    finally:
-        text.close()
-    _write_model(folder, trained)
+    with one_at_a_time(folder):
+        text = packed_text.PackedText(
+            FLAGS.packed_file, FLAGS.num_workers or max(1, cores.num_usable() - 2)
+        )
+        try:
+            _check_vocabulary(text, config)
+            device = _device(torch)
+            if FLAGS.compile and device.type == "cuda":
+                _compile()
+            text.place_on(device)
+            teacher = _trained_teacher(text, config) if FLAGS.teacher_steps else None
+            trained = _trained_model(text, config, values, teacher)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                "--num_pieces=%d: the GPU has too little memory: lower it" % FLAGS.num_pieces
+            ) from error
+        finally:
+            text.close()
+        _write_model(folder, trained)
 
 
 def _torch():

@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
+from albert_zh.common import folder_locks
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import reader
 from albert_zh.text import tokenization
@@ -239,6 +242,23 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
         np.testing.assert_array_equal(resumed[name], value)
     with pytest.raises(UserError, match="was begun with another --seed: give the same"):
         run(packed, start, tmp_path / "cut", "--seed=2")
+
+
+def test_a_second_training_waits_for_the_first(packed, start, tmp_path, monkeypatch, capsys):
+    folder, steps = str(tmp_path / "both"), []
+    take_step = pretrain_on_gpu.Training._step
+    monkeypatch.setattr(
+        pretrain_on_gpu.Training, "_step", lambda *a: steps.append(1) or take_step(*a)
+    )
+    with folder_locks.one_at_a_time(folder):
+        second = threading.Thread(target=run, args=(packed, start, folder))
+        second.start()
+        while "waiting for it" not in capsys.readouterr().err:
+            assert second.is_alive()
+            time.sleep(0.1)
+        assert not steps
+    second.join()
+    assert len(steps) == 8  # two of the teacher, six of the model
 
 
 def test_text_shorter_than_a_step_is_refused(packed, start, tmp_path):
