@@ -217,12 +217,13 @@ def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
 def read_lines(path: str, encoding: Optional[str] = None, digest=None) -> List[str]:
     """The lines of a text file, split at `\\n` only (`\\r\\n` too), without a last empty line.
 
-    Args and errors as in `read_text`.
+    Args and errors as in `read_text`; text that carriage returns part is refused, too.
     """
     lines = read_text(path, encoding, digest).split("\n")
     if lines[-1] == "":
         lines.pop()
-    return [line[:-1] if line.endswith("\r") else line for line in lines]
+    _check_line_ends(path, lines)
+    return [_without_return(line) for line in lines]
 
 
 def stream_lines(
@@ -237,21 +238,32 @@ def stream_lines(
         digest: as in `read_bytes`; it has the whole file after the last line.
 
     Raises:
-        UserError: as `read_text`.
+        UserError: as `read_lines`.
     """
     codec = known_encoding(encoding or "utf-8")
     try:
         content = io.BufferedReader(_HashedFile(path, digest))
         with io.TextIOWrapper(content, codec, errors, newline="\n") as handle:
-            for number, line in enumerate(handle):
+            first_lines = list(itertools.islice(handle, 2))
+            _check_line_ends(path, first_lines)
+            for number, line in enumerate(itertools.chain(first_lines, handle)):
                 line = line if number else line.lstrip(_BYTE_ORDER_MARK)
-                line = line[:-1] if line.endswith("\n") else line
-                yield line[:-1] if line.endswith("\r") else line
+                yield _without_return(line[:-1] if line.endswith("\n") else line)
     except UnicodeError as error:
         read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
         raise undecodable(path, codec, error) from error
     except OSError as error:
         raise cannot_read(path, error) from error
+
+
+def _check_line_ends(path, first_lines):
+    """Raises `UserError` for a file whose only line is parted by carriage returns."""
+    if len(first_lines) == 1 and "\r" in first_lines[0].rstrip("\r\n"):
+        raise wrong_line_ends(path)
+
+
+def _without_return(line):
+    return line[:-1] if line.endswith("\r") else line
 
 
 class _HashedFile(io.RawIOBase):

@@ -65,8 +65,6 @@ class Table:
         errors = "replace" if replaces_bad_bytes else "strict"
         lines = files.stream_lines(path, encoding, errors, self._digest)
         first, second = next(lines, None), next(lines, None)
-        if second is None and first is not None and "\r" in first:
-            raise files.wrong_line_ends(path)
         self.delimiter = _delimiter(path, first or "")
         start = [line for line in (first, second) if line is not None]
         numbered = enumerate(itertools.chain(start, lines), start=1)

@@ -104,8 +104,8 @@ class TaskData:
         if labels is None or "columns" not in notes:
             raise UserError(
                 "--task_name=%s: which labels the model has is not known: train first "
-                "(--do_train=true), or name a fine-tuned model with --init_checkpoint"
-                % self._flags.task_name
+                "(--do_train=true), or name with --init_checkpoint a fine-tuned model, in whose "
+                "folder are label_map.json and fine_tuning.json" % self._flags.task_name
             )
         header = notes.get("header")
         self.task = self.task._replace(

@@ -17,10 +17,15 @@ def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List
     return file_of_split(data_dir, (names,) if isinstance(names, str) else names)
 
 
-def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
-    """As `split_path`; raises `UserError` where no file is there."""
+def check_folder(data_dir: str) -> None:
+    """Raises `UserError` if there is no such folder."""
     if not storage.is_folder(data_dir):
         raise UserError("--data_dir=%s: no such folder" % data_dir)
+
+
+def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
+    """As `split_path`; raises `UserError` where no file is there."""
+    check_folder(data_dir)
     path, others = split_path(task, data_dir, name)
     if path is None:
         names = task.files.get(name, ("%s.csv" % name,))

@@ -14,13 +14,13 @@ from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
 
-TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "line"])
+TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "lines"])
 TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
 
 Fields:
     tokens: list of str.
     tags: list of str; None where the file has none.
-    line: int, the line of the file at which it begins, from 1.
+    lines: int sequence, the line of the file of each token, from 1.
 """
 
 DOCUMENT_START = "-DOCSTART-"
@@ -79,7 +79,7 @@ def read_columns(
                     for token, (line, _) in zip(tokens, sentence)
                 ]
             tags = [cells[-1] for _, cells in sentence] if has_tags else None
-            yield TaggedText(tokens, tags, sentence[0][0])
+            yield TaggedText(tokens, tags, range(sentence[0][0], sentence[-1][0] + 1))
 
 
 def _rows(path, encoding, digest, bad_rows):
@@ -200,17 +200,17 @@ def read_columns_as_nezha(
     Yields:
         `TaggedText`.
     """
-    tokens, tags, first_line = [], [], None
+    tokens, tags, lines = [], [], []
     for line, cells in _rows(path, encoding, digest, bad_rows or BadRows()):
         if cells == _BAD:
             continue
         if cells is not None:
-            first_line = first_line or line
+            lines.append(line)
             tokens.append(cells[0])
             tags += cells[1:][-1:]
         elif tokens and tokens[-1] == _SENTENCE_END:
-            yield TaggedText(tokens, tags or None, first_line)
-            tokens, tags, first_line = [], [], None
+            yield TaggedText(tokens, tags or None, lines)
+            tokens, tags, lines = [], [], []
     if tokens and notes is not None:
         notes.append(
             '%d tokens after the last "。" with a blank line are left out, as in NEZHA'
@@ -248,7 +248,7 @@ def read_two_files(
             if tag_lines is not None:
                 tokens, tags = _paired(tokens, tag_text, line, tags_path, is_there=text is not None)
             if tokens:
-                yield TaggedText(tokens, tags, line)
+                yield TaggedText(tokens, tags, [line] * len(tokens))
     if of_tags is not None:
         digest.update(of_tags.digest())
 
@@ -277,11 +277,12 @@ def read_table(
             tokens and tags.
     """
     lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
-    header = next(lines, (1, ""))[1].split("\t")
+    header_line, names = next(((line, text) for line, text in lines if text.strip()), (1, ""))
+    header = names.split("\t")
     if TABLE_COLUMNS[0] not in header:
         raise UserError(
-            "%s, line 1: found the columns %s, expected text_a and label"
-            % (path, ", ".join(header))
+            "%s, line %d: found the columns %s, expected text_a and label"
+            % (path, header_line, ", ".join(header))
         )
     bad_rows = bad_rows or BadRows()
     for line, text in lines:
@@ -304,7 +305,7 @@ def _row_of_table(cells, header, line, path):
             "%s, line %d: %d tokens and %d labels, separated by blanks: expected as many"
             % (path, line, len(tokens), len(tags))
         )
-    return TaggedText(tokens, tags, line)
+    return TaggedText(tokens, tags, [line] * len(tokens))
 
 
 def joined_text(tokens: Sequence[str]) -> Tuple[str, List[Tuple[int, int]]]:

@@ -116,12 +116,18 @@ def _format_of_lines(path, lines):
     first = lines[0] if lines else ""
     if path.endswith((".json", ".jsonl")) or first.startswith("{"):
         return "entity_list" if any('"entity_list"' in line for line in lines) else "cluener"
-    if column_files.TABLE_COLUMNS[0] in first.split("\t"):
+    if _is_header(first.split("\t")):
         return "tsv"
     if _are_columns(lines):
         return "conll"
     is_slash_form = 2 * sum(map(segmented_files.is_slash_form, lines)) >= len(lines)
     return "slash" if is_slash_form else SEGMENTED
+
+
+def _is_header(cells):
+    """Whether a line's cells name columns of a table, though maybe not those that are expected."""
+    text, label = column_files.TABLE_COLUMNS
+    return text in cells or (label in cells and len(cells) > 1)
 
 
 def _are_columns(lines):

@@ -58,17 +58,18 @@ class LabellingFlags(labelled_data.LabelledDataFlags):
     """What the flags of labelling mean for files and checkpoints."""
 
     def start_of(self, prefix: str, output_dir: str) -> str:
+        outputs = original_tags.outputs_of(prefix)
+        if outputs is None:
+            return prefix
+        say(
+            "note: %s has %d outputs and no label_map.json: it is taken for one of NEZHA's "
+            "run_classifier_ner.py, with the tags %s",
+            prefix,
+            len(outputs),
+            ", ".join(original_tags.tags_of(outputs)),
+        )
         folder = os.path.join(output_dir, ORIGINAL_FOLDER)
-        converted = original_tags.as_model_folder(prefix, folder)
-        if converted:
-            say(
-                "note: %s has %d outputs and no label_map.json: it is taken for one of NEZHA's "
-                "run_classifier_ner.py, with the tags %s",
-                prefix,
-                len(original_tags.OUTPUTS),
-                ", ".join(original_tags.TAGS),
-            )
-        return converted or prefix
+        return original_tags.as_model_folder(prefix, outputs, folder)
 
 
 class SequenceLabelling(labelled_data.LabelledData):

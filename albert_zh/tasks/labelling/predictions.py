@@ -14,7 +14,7 @@ from albert_zh.tasks.labelling import (
     head_names,
     tag_schemes,
 )
-from albert_zh.tasks.labelling.spans import filled
+from albert_zh.tasks.labelling.spans import filled, without_whitespace
 
 Prediction = collections.namedtuple("Prediction", ["spans", "confidences", "tag_ids", "encoded"])
 Prediction.__doc__ = """What is predicted for a text.
@@ -123,10 +123,14 @@ def _prediction(text, encoded, decoded, tag_ids, is_words):
 
 
 def as_json(text: str, prediction: Prediction) -> List[Dict[str, Any]]:
-    """A text's spans as JSON values: type (not of words), start, end, text and confidence."""
+    """A text's spans as JSON values: type (not of words), start, end, text and confidence.
+
+    Words are without the whitespace of the text, and are parted by it.
+    """
     listed = []
     for span, confidence in zip(prediction.spans, prediction.confidences):
         entry = {"type": span.type} if span.type else {}
-        entry.update(start=span.start, end=span.end, text=text[span.start : span.end])
-        listed.append(dict(entry, confidence=round(confidence, 4)))
+        for part in [span] if span.type else without_whitespace(text, span):
+            entry.update(start=part.start, end=part.end, text=text[part.start : part.end])
+            listed.append(dict(entry, confidence=round(confidence, 4)))
     return listed

@@ -13,7 +13,12 @@ from albert_zh.tasks.labelling import column_files, json_files, segmented_files,
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
 from albert_zh.tasks.labelling.format_detection import detect_format
-from albert_zh.tasks.labelling.spans import LabelledText, overlapping, without_shorter_spans
+from albert_zh.tasks.labelling.spans import (
+    LabelledText,
+    line_of,
+    overlapping,
+    without_shorter_spans,
+)
 
 REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
 
@@ -142,11 +147,11 @@ def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):
 def _streamed_tagged_texts(settings, file_format, original_reader, notes):
     """The texts of a file with tags, read twice: first for the scheme; args as `_tagged_texts`."""
     path, encoding, _, bad_rows = settings
-    tags = set()
+    tags = _FoundTags()
     first_settings = (path, encoding, None, BadRows(True))
     for sentence in _sentences(first_settings, file_format, original_reader, []):
-        tags.update(tag for tag in sentence.tags or () if tag_schemes.is_tag(tag))
-    scheme = tag_schemes.detect_scheme(tags, path) if tags else None
+        tags.add(sentence)
+    scheme = tags.scheme(path)
     remarks = _Remarks(scheme)
     for sentence in _sentences(settings, file_format, original_reader, notes):
         with bad_rows.row():
@@ -171,8 +176,10 @@ def _tagged_texts(settings, file_format, original_reader, notes):
     path, bad_rows = settings[0], settings[-1]
     tagged = list(_sentences(settings, file_format, original_reader, notes))
     tagged = [sentence for sentence in tagged if _is_good(path, sentence, bad_rows)]
-    tags = {tag for sentence in tagged for tag in sentence.tags or ()}
-    scheme = _checked_scheme(path, tagged, tags) if tags else None
+    tags = _FoundTags()
+    for sentence in tagged:
+        tags.add(sentence)
+    scheme = tags.scheme(path)
     remarks = _Remarks(scheme)
     for sentence in tagged:
         remarks.add(sentence)
@@ -223,22 +230,50 @@ def _is_good(path, sentence, bad_rows):
 
 def _check_tags(path, sentence):
     """Raises `UserError` for what is no tag of any scheme; names its line."""
-    for line, tag in enumerate(sentence.tags or (), start=sentence.line):
+    for line, tag in zip(sentence.lines, sentence.tags or ()):
         if not tag_schemes.is_tag(tag):
             tag_schemes.check_tag(tag, "%s, line %d" % (path, line))
 
 
-def _checked_scheme(path, tagged, tags):
-    """The scheme; the error of a tag without a type names its line."""
-    try:
-        return tag_schemes.detect_scheme(tags, path)
-    except UserError:
-        typed = {tag for tag in tags if tag_schemes.split_tag(tag)[1]}
-        for sentence in tagged:
-            for line, tag in enumerate(sentence.tags or (), start=sentence.line):
-                if typed and tag != tag_schemes.OUTSIDE_TAG and len(tag) == 1:
-                    tag_schemes.detect_scheme({tag} | typed, "%s, line %d" % (path, line))
-        raise
+class _FoundTags:
+    """The tags of sentences, how often each is found and in which line first."""
+
+    def __init__(self):
+        self._counts, self._lines = collections.Counter(), {}
+
+    def add(self, sentence):
+        """Counts the tags of a `TaggedText`; those of no scheme, an error elsewhere, are not."""
+        for tag, line in zip(sentence.tags or (), sentence.lines):
+            if tag_schemes.is_tag(tag):
+                self._counts[tag] += 1
+                self._lines.setdefault(tag, line)
+
+    def scheme(self, path):
+        """The scheme of all tags, None without tags; errors name the line of one that is odd."""
+        if not self._counts:
+            return None
+        try:
+            return tag_schemes.detect_scheme(self._counts, path)
+        except UserError:
+            self._check_types(path)
+            self._check_letters(path)
+            raise
+
+    def _check_types(self, path):
+        typed = {tag for tag in self._counts if tag_schemes.split_tag(tag)[1]}
+        for tag, line in self._lines.items():
+            if typed and tag != tag_schemes.OUTSIDE_TAG and len(tag) == 1:
+                tag_schemes.detect_scheme({tag} | typed, "%s, line %d" % (path, line))
+
+    def _check_letters(self, path):
+        scheme = tag_schemes.closest_scheme(self._counts)
+        for tag, line in self._lines.items():
+            if tag_schemes.split_tag(tag)[0] not in scheme.letters:
+                raise UserError(
+                    "%s, line %d: the tag %r is not one of %s (%s), as most others are: expected "
+                    "one scheme in a file"
+                    % (path, line, tag, scheme.name, " ".join(scheme.letters))
+                )
 
 
 def _labelled(sentence: TaggedText, scheme) -> LabelledText:
@@ -246,12 +281,13 @@ def _labelled(sentence: TaggedText, scheme) -> LabelledText:
     text, ranges = column_files.joined_text(sentence.tokens)
     tokens = None if all(len(token) == 1 for token in sentence.tokens) else ranges
     if scheme is None or sentence.tags is None:
-        return LabelledText(text, None, tokens, sentence.line)
+        return LabelledText(text, None, tokens, sentence.lines[0])
     spans = [
         span._replace(start=ranges[span.start][0], end=ranges[span.end - 1][1])
         for span in tag_schemes.tags_to_spans(sentence.tags, scheme)
     ]
-    return LabelledText(text, spans, tokens, sentence.line)
+    lines = sentence.lines if sentence.lines[-1] > sentence.lines[0] else None
+    return LabelledText(text, spans, tokens, sentence.lines[0], token_lines=lines)
 
 
 def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
@@ -267,7 +303,7 @@ def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
         for span in text.spans or ():
             if span.type not in train_types:
                 counts[span.type] += 1
-                lines.setdefault(span.type, text.line)
+                lines.setdefault(span.type, line_of(text, span))
     for entity_type, count in counts.most_common(1):
         raise UserError(
             "%s, line %d: the type %r (%d times in the file) is not in the training file, whose "

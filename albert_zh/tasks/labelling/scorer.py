@@ -206,8 +206,8 @@ class LabellingScorer(scorer.Scorer):
             counted.add(gold, predicted)
         measured = counted.metrics()
         if known is None:
-            for name in ("oov_rate", "oov_recall", "iv_recall"):
-                del measured[name]
+            for name in segmentation_scores.VOCABULARY_SCORES:
+                measured.pop(name, None)
         return measured
 
     def _training_words(self):
@@ -230,7 +230,12 @@ class LabellingScorer(scorer.Scorer):
     def markdown(self, details: Dict[str, Any]) -> Iterator[str]:
         columns: Sequence[str] = ("label", "precision", "recall", "f1", "support")
         yield from table(columns, [[row[key] for key in columns] for row in details["classes"]])
-        yield from table(("score of words", "value"), list(details.get("segmentation", {}).items()))
+        words = details.get("segmentation", {})
+        rows = [
+            [name, words.get(name, segmentation_scores.UNDEFINED)]
+            for name in (segmentation_scores.WORD_SCORES if words else ())
+        ]
+        yield from table(("score of words", "value"), rows)
         scores = details.get("granularities", {})
         columns = ("precision", "recall", "f1")
         rows = [[name] + [row[key] for key in columns] for name, row in scores.items()]

@@ -14,6 +14,8 @@ from typing import Collection, Dict, Sequence
 
 from albert_zh.tasks.labelling.entity_scores import scores_of
 
+VOCABULARY_SCORES = ("oov_rate", "oov_recall", "iv_recall")
+WORD_SCORES = ("precision", "recall", "f1") + VOCABULARY_SCORES
 UNDEFINED = "--"
 
 
@@ -49,34 +51,37 @@ class SegmentationScorer:
         self._predicted += len(predicted)
 
     def metrics(self) -> Dict[str, float]:
-        """`precision`, `recall`, `f1`, `oov_rate`, `oov_recall`, `iv_recall`; 0 if undefined."""
+        """`WORD_SCORES`, but for recalls of words that there are none of."""
         scores = scores_of(self._right, self._predicted, self._gold)
-        num_known = self._gold - self._num_unknown
-        return {
+        measured = {
             "precision": scores.precision,
             "recall": scores.recall,
             "f1": scores.f1,
             "oov_rate": self._num_unknown / max(self._gold, 1),
-            "oov_recall": self._num_unknown_right / max(self._num_unknown, 1),
-            "iv_recall": (self._right - self._num_unknown_right) / max(num_known, 1),
         }
+        num_known = self._gold - self._num_unknown
+        if self._num_unknown:
+            measured["oov_recall"] = self._num_unknown_right / self._num_unknown
+        if num_known:
+            measured["iv_recall"] = (self._right - self._num_unknown_right) / num_known
+        return measured
 
     def summary(self) -> str:
         """The lines of the bakeoff's summary that do not depend on its alignment."""
         metrics = self.metrics()
         ratios = (
-            ("TOTAL TRUE WORDS RECALL", "recall", True),
-            ("TOTAL TEST WORDS PRECISION", "precision", True),
-            ("F MEASURE", "f1", True),
-            ("OOV Rate", "oov_rate", True),
-            ("OOV Recall Rate", "oov_recall", self._num_unknown > 0),
-            ("IV Recall Rate", "iv_recall", self._num_unknown < self._gold),
+            ("TOTAL TRUE WORDS RECALL", "recall"),
+            ("TOTAL TEST WORDS PRECISION", "precision"),
+            ("F MEASURE", "f1"),
+            ("OOV Rate", "oov_rate"),
+            ("OOV Recall Rate", "oov_recall"),
+            ("IV Recall Rate", "iv_recall"),
         )
         lines = ["=== SUMMARY:"]
         lines.append("=== TOTAL TRUE WORD COUNT:\t%d" % self._gold)
         lines.append("=== TOTAL TEST WORD COUNT:\t%d" % self._predicted)
-        for title, name, is_defined in ratios:
-            shown = "%.3f" % metrics[name] if is_defined else UNDEFINED
+        for title, name in ratios:
+            shown = "%.3f" % metrics[name] if name in metrics else UNDEFINED
             lines.append("=== %s:\t%s" % (title, shown))
         return "\n".join(lines) + "\n"
 

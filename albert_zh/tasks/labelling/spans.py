@@ -3,6 +3,7 @@
 import bisect
 import collections
 import itertools
+import re
 from typing import List, Optional, Sequence, Tuple
 
 Span = collections.namedtuple("Span", ["start", "end", "type"])
@@ -15,7 +16,9 @@ Fields:
 """
 
 LabelledText = collections.namedtuple(
-    "LabelledText", ["text", "spans", "tokens", "line", "identifier"], defaults=(None,)
+    "LabelledText",
+    ["text", "spans", "tokens", "line", "identifier", "token_lines"],
+    defaults=(None, None),
 )
 LabelledText.__doc__ = """A text and its gold spans.
 
@@ -25,7 +28,17 @@ Fields:
     tokens: list of (start, end), the units that the file labels; None: every character is one.
     line: int, the line of the file at which it begins, from 1.
     identifier: value of "id" in a JSON file, or None.
+    token_lines: int sequence, the line of each token; None: the whole text is in `line`.
 """
+
+
+def line_of(text: LabelledText, span: Span) -> int:
+    """The line of the file at which a span begins."""
+    if text.token_lines is None:
+        return text.line
+    if text.tokens is None:
+        return text.token_lines[span.start]
+    return text.token_lines[bisect.bisect(text.tokens, (span.start, len(text.text))) - 1]
 
 
 def overlapping(spans: Sequence[Span]) -> Optional[Tuple[Span, Span]]:
@@ -88,6 +101,15 @@ def words_as_spans(words: Sequence[str]) -> List[Span]:
     """
     ends = list(itertools.accumulate(map(len, words)))
     return [Span(end - len(word), end, "") for word, end in zip(words, ends)]
+
+
+def without_whitespace(text: str, span: Span) -> List[Span]:
+    """What is left of a span of words: its parts between whitespace, none of whitespace alone."""
+    parts = re.finditer(r"\S+", text[span.start : span.end])
+    return [
+        span._replace(start=span.start + part.start(), end=span.start + part.end())
+        for part in parts
+    ]
 
 
 def filled(text: str, spans: Sequence[Span]) -> List[Span]:

@@ -71,6 +71,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
 def _read_file_of_split(task, data_dir, names, encoding):
     """`LabelledSplit` of one file; names: of the split, in `Task.files`, of the granularity."""
     name, key, granularity = names
+    split_files.check_folder(data_dir)
     path, others = split_files.split_path(task, data_dir, key)
     if path is None:
         file_names = task.files.get(key, ())

@@ -12,7 +12,7 @@ is outside of all.
 import collections
 import functools
 import itertools
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -97,6 +97,14 @@ def detect_scheme(tags: Iterable[str], source: str) -> Scheme:
         "%s: the letters %s of its tags are those of no tag scheme, expected those of one of: %s"
         % (source, " ".join(sorted(letters)), _expected_letters())
     )
+
+
+def closest_scheme(counts: Mapping[str, int]) -> Scheme:
+    """The first of the schemes that most tags are written in; counts: {tag: how often}."""
+    letters: collections.Counter = collections.Counter()
+    for tag, count in counts.items():
+        letters[split_tag(tag)[0]] += count
+    return max(SCHEMES.values(), key=lambda scheme: sum(letters[name] for name in scheme.letters))
 
 
 def _expected_letters():

@@ -33,7 +33,6 @@ def texts_and_entities(examples):
     "content",
     [
         "王,B-PER\n明,I-PER\n\n去,O\n",
-        "label\ttext\nB-PER I-PER O\t王 明 去\n",
         "共同  创造  美好\n的  新  世纪\n",
         "王 per\n明 per\n去 none\n",
     ],

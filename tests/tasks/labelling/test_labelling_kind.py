@@ -483,5 +483,12 @@ def test_segmentation(settings, tmp_path):
         predicted = handle.read().splitlines()
     gold = (tmp_path / "test.txt").read_text(encoding="utf-8").splitlines()
     assert [line.replace(" ", "") for line in predicted] == [g.replace(" ", "") for g in gold]
+    assert "| oov_recall | -- |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    with_blanks = ["  %s   " % predicted[0], "   ", ""]
+    with predictor.Predictor(str(tmp_path / "out" / "best")) as model:
+        words = model.predict(with_blanks)[0]
+    assert [word["text"] for word in words[0]] == predicted[0].split()
+    assert all(with_blanks[0][w["start"] : w["end"]] == w["text"] for w in words[0])
+    assert words[1:] == [[], []]
     with open(str(tmp_path / "out" / "best" / "label_map.json"), encoding="utf-8") as handle:
         assert list(json.load(handle)) == list("BMES")

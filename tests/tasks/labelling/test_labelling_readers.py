@@ -164,6 +164,11 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
         ("王 B-PER\n明\n去 O\n", r"train.txt, line 2: a column is missing: '明'"),
         ("王 B-PER\n明\tI-PER\n", r"line 2: mixed separators.*line 1 separates columns with a bla"),
         ("王\tB-PER\n明 I-PER\n", r"line 2: mixed separators.*line 1 separates columns with a TAB"),
+        ("王 B-PER\n明 I-PER\n\n去 M-PER\n", r"train.txt, line 4: the tag 'M-PER' is not one"),
+        ("王 B-PER\r明 I-PER\r", r"train.txt: its lines end with CR alone"),
+        ("王明  去\r北京  。\r\n", r"train.txt: its lines end with CR alone"),
+        ("\nlabel\ttext\nB-PER O\t王 明\n", r"line 2: found the columns label, text, expected te"),
+        ("text_a\tlabel\n王 明\tB-PER O\n去 明\tO Q-PER\n", r"line 3: unknown tag 'Q-PER'"),
         ("王\n明 I-PER\n", r"train.txt, line 2: found '明 I-PER', expected one character"),
         ("", r"train.txt: has no texts"),
         ("\n\n\n", r"train.txt: has no texts"),
@@ -175,6 +180,8 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
 def test_bad_files(tmp_path, content, expected):
     with pytest.raises(UserError, match=expected):
         read(tmp_path, content)
+    with pytest.raises(UserError, match=expected):
+        list(reader.stream_file(str(tmp_path / "train.txt")))
 
 
 def test_gbk_is_named_and_read_with_the_flag(tmp_path):
@@ -327,6 +334,21 @@ def test_types_that_training_has_not(tmp_path):
     with pytest.raises(UserError, match=r"dev.txt, line 1: the type 'PRE' \(1 times.*are LOC, PER"):
         reader.check_types(["PER", "LOC"], data)
     reader.check_types(["PRE", "LOC"], data)
+
+
+@pytest.mark.parametrize(
+    "content, settings, line",
+    [
+        ("去 O\n\n王 B-PER\n明 I-PER\n京 B-PRE\n", {}, 5),
+        ("去 O\niPhone B-PER\n13 I-PER\n京 B-PRE\n", {}, 4),
+        ("去 O\n\n王 O\n京 B-PRE\n。 O\n\n", {"original_reader": True}, 4),
+        ("text_a\tlabel\n王 明\tB-PER O\n去 京\tO B-PRE\n", {}, 3),
+        ('{"text": "王明去", "label": {"PRE": {"明": [[1, 1]]}}}\n', {}, 1),
+    ],
+)
+def test_the_line_of_a_type_that_training_has_not(tmp_path, content, settings, line):
+    with pytest.raises(UserError, match=r"dev.txt, line %d: the type 'PRE'" % line):
+        reader.check_types(["PER"], read(tmp_path, content, "dev.txt", **settings))
 
 
 def test_lines_of_json_are_read_again(tmp_path):

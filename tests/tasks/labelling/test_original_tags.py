@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import backends
+from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import outputs_graph
 from albert_zh.tasks.labelling import original_tags
 from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags, spans_to_tags, tags_to_spans
@@ -34,6 +36,54 @@ def test_other_layers_are_refused():
         original_tags.select_outputs(np.zeros([2, 3]), np.zeros(2), ["O"])
     with pytest.raises(UserError, match="the tag B-GPE is not among those of the checkpoint"):
         original_tags.select_outputs(np.zeros([11, 3]), np.zeros(11), ["O", "B-GPE"])
+
+
+def folder_of(tmp_path, outputs, ids):
+    """A checkpoint with such outputs and no label map, `ids` beside it."""
+    folder = small_models.write_model(tmp_path / "own", outputs, seed=3)
+    os.remove(os.path.join(folder, "label_map.json"))
+    with open(os.path.join(folder, original_tags.LABEL_IDS), "wb") as handle:
+        pickle.dump(ids, handle)
+    return folder
+
+
+def test_tags_of_other_labels_are_those_that_the_program_wrote(tmp_path):
+    labels = ["O", "S-DRUG", "B-DRUG", "M-DRUG", "E-DRUG", "X", "[CLS]", "[SEP]"]
+    outputs = ["[PAD]"] + labels
+    folder = folder_of(tmp_path, outputs, {label: n for n, label in enumerate(labels, start=1)})
+    prefix = checkpoint_files.find_checkpoint(folder)
+    assert original_tags.outputs_of(prefix) == tuple(outputs)
+    written = original_tags.as_model_folder(prefix, outputs, str(tmp_path / "converted"))
+    before, after = (checkpoint_values.read_weights(path) for path in (prefix, written))
+    with open(str(tmp_path / "converted" / "label_map.json"), encoding="utf-8") as handle:
+        label_map = json.load(handle)
+    assert sorted(label_map) == ["B-DRUG", "E-DRUG", "M-DRUG", "O", "S-DRUG"]
+    for tag, number in label_map.items():
+        row = before["output_weights"][outputs.index(tag)]
+        np.testing.assert_array_equal(after["output_weights"][number], row)
+
+
+class Runs:
+    """What a file that is not theirs may have in it."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("was_run",))
+
+
+@pytest.mark.parametrize(
+    "ids, expected",
+    [
+        ({"O": 1, "B-A": 9}, "label2id.pkl: expected .label: number of its output.*below 3"),
+        (["O", "B-A"], "label2id.pkl: expected a pickled"),
+        (Runs(), "label2id.pkl: not a pickled .* .posix.mkdir."),
+    ],
+)
+def test_other_files_of_that_name(tmp_path, monkeypatch, ids, expected):
+    monkeypatch.chdir(tmp_path)
+    folder = folder_of(tmp_path, ("[PAD]", "O", "B-A"), ids)
+    with pytest.raises(UserError, match=expected):
+        original_tags.outputs_of(checkpoint_files.find_checkpoint(folder))
+    assert not os.path.exists("was_run")
 
 
 @pytest.fixture(name="original")
@@ -76,7 +126,7 @@ def test_such_a_checkpoint_predicts_through_the_command(original, tmp_path):
     lines = (tmp_path / "out" / "label_test.txt").read_text(encoding="utf-8").split("\n")
     predicted = [line.split()[2] for line in lines if line]
     best = logits[:, 1:8].argmax(axis=1)  # those of O to I-LOC
-    spans = tags_to_spans([original_tags.TAGS[number] for number in best], SCHEMES["BIO"])
+    spans = tags_to_spans([original_tags.OUTPUTS[1 + number] for number in best], SCHEMES["BIO"])
     assert spans and predicted == spans_to_tags(spans, len(TEXT), SCHEMES["BIO"])
 
 
