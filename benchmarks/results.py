@@ -66,10 +66,10 @@ _LCQMC_ORDER = 5
 DATASETS = collections.OrderedDict(
     [
         ("afqmc", DataSet("afqmc", "afqmc", "AFQMC", 128, 32, 1e-4, 3, None)),
-        ("tnews", DataSet("tnews", "tnews", "TNEWS", 128, 32, 1e-4, 3, None)),
+        ("tnews", DataSet("tnews", "tnews", "TNEWS", 128, 32, 3e-4, 3, None)),
         (
             "thucnews",
-            DataSet("thucnews10", "multiclass", "THUCNews, 10", 64, 32, 1e-4, 3, _THUCNEWS_FILES),
+            DataSet("thucnews10", "multiclass", "THUCNews, 10", 64, 32, 3e-4, 3, _THUCNEWS_FILES),
         ),
         (
             "chnsenticorp",

@@ -1,15 +1,13 @@
 """Flags that only classification, multi-label tasks and regression have."""
 
 from typing import Any, Dict, Optional
-import warnings
 
 from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import fine_tuning_notes
-from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import datasets, kind_interface, task_forms
+from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
 from albert_zh.tasks.slots import cells, dictionaries
@@ -38,7 +36,7 @@ _TABLE = (
         "which learns little of many labels. With the sum the default --learning_rate of models "
         "whose hidden_size is at most %d is %g, and few rows are passed over more often; with the "
         "mean, as in earlier versions, neither."
-        % (losses.NARROW, losses.RATE_OF_NARROW_MULTI_LABEL),
+        % (model_width.NARROW, losses.RATE_OF_NARROW_MULTI_LABEL),
     ),
     (
         "float",
@@ -167,11 +165,7 @@ class ClassificationFlags(kind_interface.KindFlags):
     def usual_rate(self, options: flags.FlagValues) -> Optional[float]:
         if not (options.do_train and self.sums_over_labels(options)):
             return None
-        with warnings.catch_warnings():  # they are logged where the run reads its config
-            warnings.simplefilter("ignore")
-            config = AlbertConfig.from_json_file(options.bert_config_file)
-        is_narrow = config.hidden_size <= losses.NARROW
-        return losses.RATE_OF_NARROW_MULTI_LABEL if is_narrow else None
+        return losses.RATE_OF_NARROW_MULTI_LABEL if model_width.is_narrow(options) else None
 
     def usual_epochs(self, options: flags.FlagValues, num_rows: int) -> Optional[float]:
         if not self.sums_over_labels(options):

@@ -13,7 +13,6 @@ MULTI_LABEL_LOSSES = ("sum", "mean")
 MULTI_LABEL_RATE_FACTOR = 10.0
 # Defaults of training with the summed loss. Measured with the starter model, which is 312 wide, by
 # benchmarks/multi_label.py; wider models keep the usual rate.
-NARROW = 384  # hidden_size
 RATE_OF_NARROW_MULTI_LABEL = 2e-4
 MULTI_LABEL_STEPS = 1000
 MOST_MULTI_LABEL_EPOCHS = 10.0

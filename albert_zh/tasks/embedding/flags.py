@@ -1,18 +1,15 @@
 """Flags that only sentence embeddings have."""
 
 from typing import Any, Dict, List, NamedTuple, Optional
-import warnings
 
 from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
-from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import kind_interface, task_forms
+from albert_zh.tasks import kind_interface, model_width, task_forms
 from albert_zh.tasks.embedding import losses, mining_flags
 
-NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4
 DROPOUT_OF_VIEWS = 0.1
 MARGINS_OF_TRIPLET = {"cosine": 0.5, "euclidean": 5.0}  # by distance
@@ -227,7 +224,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
         mining_flags.check(options)
         _check_whitening(options)
         sentence_vectors.check_notes(
-            notes_of_head(self.head(options)), _config(options), _width_flag(options)
+            notes_of_head(self.head(options)), model_width.config_of(options), _width_flag(options)
         )
 
     def files(self, options: Any) -> Dict[str, str]:
@@ -238,7 +235,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
         head: Dict[str, Any] = {name: options[name].value for name in _OF_LOSS}
         if head["margin"] is None:
             head["margin"] = _usual_margin(options)
-        full = options.projection_width or _config(options).hidden_size
+        full = options.projection_width or model_width.config_of(options).hidden_size
         widths = matryoshka_widths(options)
         dropout = options.dropout
         if dropout is None and options.objective in VIEWS:
@@ -262,7 +259,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
         return {sentence_vectors.SENTENCE_FILE: sentence_vectors.as_json(notes_of_head(head))}
 
     def usual_rate(self, options: Any) -> Optional[float]:
-        return RATE_OF_NARROW if _config(options).hidden_size <= NARROW else None
+        return RATE_OF_NARROW if model_width.is_narrow(options) else None
 
 
 def dev_format(options: Any) -> str:
@@ -293,12 +290,6 @@ def notes_of_head(head: Dict[str, Any]) -> sentence_vectors.SentenceNotes:
     names = sentence_vectors.SentenceNotes._fields
     known = {name: head[name] for name in names}
     return sentence_vectors.SentenceNotes(**dict(known, widths=tuple(known["widths"])))
-
-
-def _config(options):
-    with warnings.catch_warnings():  # they are logged where the run reads its config
-        warnings.simplefilter("ignore")
-        return AlbertConfig.from_json_file(options.bert_config_file)
 
 
 def _usual_margin(options):
@@ -358,9 +349,11 @@ def _check_whitening(options):
         return
     if not 0 <= options.whitening_power <= 1:
         raise UserError("--whitening_power=%g: expected 0 to 1" % options.whitening_power)
-    most = _config(options).hidden_size
+    most = model_width.config_of(options).hidden_size
     if options.do_train:
-        most = _directions(notes_of_head(EmbeddingFlags().head(options)), _config(options))
+        most = _directions(
+            notes_of_head(EmbeddingFlags().head(options)), model_width.config_of(options)
+        )
     if not 1 <= width <= most:
         raise UserError(
             "--whitening_width=%d: expected 1 to %d, the directions of the model's vectors"

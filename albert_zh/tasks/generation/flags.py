@@ -2,20 +2,17 @@
 
 import math
 from typing import Any, Dict, List, Optional
-import warnings
 
 from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import kind_interface
+from albert_zh.tasks import kind_interface, model_width
 from albert_zh.tasks.generation import damage, objectives
 from albert_zh.tasks.generation.damage import DAMAGES
 from albert_zh.text import tokenization
 
 KIND = "generation"
-NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 5e-4
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _TABLE = (
@@ -109,7 +106,7 @@ class GenerationFlags(kind_interface.KindFlags):
         _check_damage(options)
 
     def check_task(self, options: Any, task: Any) -> None:
-        config = _config(options)
+        config = model_width.config_of(options)
         if config.type_vocab_size < 2:
             raise UserError(
                 "%s: type_vocab_size is %d, expected 2: source and target have a segment each"
@@ -140,7 +137,7 @@ class GenerationFlags(kind_interface.KindFlags):
         return head
 
     def usual_rate(self, options: Any) -> Optional[float]:
-        return RATE_OF_NARROW if _config(options).hidden_size <= NARROW else None
+        return RATE_OF_NARROW if model_width.is_narrow(options) else None
 
 
 def task_weights(given: List[str]) -> Dict[str, float]:
@@ -204,9 +201,3 @@ def token_ids(tokenizer: Any, vocab_file: str) -> Dict[str, int]:
             "%s has no %s: expected a vocabulary of BERT's form" % (vocab_file, ", ".join(missing))
         )
     return {name: tokenizer.vocab[token] for name, token in SPECIAL.items()}
-
-
-def _config(options):
-    with warnings.catch_warnings():  # they are logged where the run reads its config
-        warnings.simplefilter("ignore")
-        return AlbertConfig.from_json_file(options.bert_config_file)

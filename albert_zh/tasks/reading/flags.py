@@ -1,17 +1,14 @@
 """Flags that only reading comprehension has: those of BERT's run_squad.py, and a few more."""
 
 from typing import Any, Dict, Optional
-import warnings
 
 from absl import flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model.config import AlbertConfig
-from albert_zh.tasks import datasets, kind_interface, task_forms
+from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks.reading import limits
 
-NARROW = 384  # hidden_size up to which a model is small
 RATE_OF_NARROW = 2e-4  # of albert_tiny in CLUE's tables
 
 _TABLE = (
@@ -126,10 +123,7 @@ class ReadingFlags(kind_interface.KindFlags):
         return head
 
     def usual_rate(self, options: Any) -> Optional[float]:
-        with warnings.catch_warnings():  # they are logged where the run reads its config
-            warnings.simplefilter("ignore")
-            config = AlbertConfig.from_json_file(options.bert_config_file)
-        return RATE_OF_NARROW if config.hidden_size <= NARROW else None
+        return RATE_OF_NARROW if model_width.is_narrow(options) else None
 
 
 def given_head(options: Any) -> Dict[str, Any]:
