@@ -39,7 +39,7 @@ FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 _SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # lies here, not in --data_dir
 # Alike in all runs of a folder.
-_SETTINGS = ("model_dir", "precision", "epochs", "max_rows", "train_rows")
+_SETTINGS = ("model_dir", "precision", "learning_rate", "epochs", "max_rows", "train_rows")
 BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # around a table of a page
 _METRIC = validation.or_none(validation.NUMBER_OR_NAN)
 RESULT = validation.record(
@@ -180,6 +180,7 @@ def define_flags():
     flags.DEFINE_list("option_datasets", ["lcqmc", "thucnews"], "Those of the ways' table.")
     flags.DEFINE_list("ways", list(OPTIONS), "Ways of training in that table.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
+    flags.DEFINE_float("learning_rate", None, "In place of each set's own rate.")
     flags.DEFINE_float("epochs", None, "In place of each set's own number.")
     flags.DEFINE_string("precision", "float32", "As of run_classifier.py.")
     flags.DEFINE_integer("max_rows", None, "First rows of a file that are used; all by default.")
@@ -320,7 +321,7 @@ def _fine_tuned(data, data_dir, folder, way, seed):
         "train_batch_size": data.batch,
         "eval_batch_size": 64,
         "predict_batch_size": 64,
-        "learning_rate": data.rate,
+        "learning_rate": FLAGS.learning_rate or data.rate,
         "num_train_epochs": FLAGS.epochs or data.epochs,
         "seed": seed,
         "precision": FLAGS.precision,

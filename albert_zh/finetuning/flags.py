@@ -53,8 +53,9 @@ _TABLE = (
         "float",
         "num_train_epochs",
         3.0,
-        "Passes over the training data; of few rows with --multi_label and --multi_label_loss=sum, "
-        "unless it is given, as many as make 1000 steps, up to 10.",
+        "Passes over the training data. Where it is not given and rows are few, as many as make "
+        "1000 steps, up to 10: of several labels with the summed loss, and of own data with models "
+        "whose hidden_size is at most 384.",
     ),
     ("integer", "train_step", None, "Steps of training, in place of --num_train_epochs."),
     ("float", "warmup_proportion", 0.1, "Share of the steps in which the rate rises."),

@@ -782,11 +782,13 @@ def test_many_labels_are_learnt_at_the_default_settings(tmp_path, capsys):
         (312, [], 2e-4, 10),
         (768, [], 5e-5, 10),
         (312, ["--multi_label_loss=mean"], 5e-5, 3),
-        (312, ["--nomulti_label"], 5e-5, 3),
+        (312, ["--nomulti_label"], 1e-4, 10),
+        (768, ["--nomulti_label"], 5e-5, 3),
+        (312, ["--nomulti_label", "--task_name=lcqmc"], 5e-5, 3),
         (312, ["--learning_rate=5e-5", "--num_train_epochs=3"], 5e-5, 3),
     ],
 )
-def test_defaults_of_several_labels(tmp_path, width, options, rate, epochs):
+def test_defaults_of_own_data(tmp_path, width, options, rate, epochs):
     """2,000 rows in batches of 32: ten epochs are 625 steps."""
     config = Workspace(tmp_path).write(
         "wide.json", json.dumps({"vocab_size": 99, "hidden_size": width})
@@ -799,10 +801,10 @@ def test_defaults_of_several_labels(tmp_path, width, options, rate, epochs):
         assert (flags.FLAGS.learning_rate, flags.FLAGS.num_train_epochs) == (rate, epochs)
 
 
-def test_few_rows_of_several_labels_are_passed_over_more_often():
-    assert losses.multi_label_epochs(3.0, 250.0) == 4
-    assert losses.multi_label_epochs(3.0, 5000.0) == 3
-    assert losses.multi_label_epochs(20.0, 10.0) == 20
+def test_few_rows_are_passed_over_more_often():
+    assert losses.epochs_of_few_rows(3.0, 250.0) == 4
+    assert losses.epochs_of_few_rows(3.0, 5000.0) == 3
+    assert losses.epochs_of_few_rows(20.0, 10.0) == 20
 
 
 @pytest.mark.slow

@@ -163,19 +163,28 @@ class ClassificationFlags(kind_interface.KindFlags):
         return losses.MULTI_LABEL_RATE_FACTOR if self.sums_over_labels(options) else 1.0
 
     def usual_rate(self, options: flags.FlagValues) -> Optional[float]:
-        if not (options.do_train and self.sums_over_labels(options)):
+        if not (options.do_train and _is_own_data(options) and model_width.is_narrow(options)):
             return None
-        return losses.RATE_OF_NARROW_MULTI_LABEL if model_width.is_narrow(options) else None
+        is_sum = self.sums_over_labels(options)
+        return losses.RATE_OF_NARROW_MULTI_LABEL if is_sum else losses.RATE_OF_NARROW
 
     def usual_epochs(self, options: flags.FlagValues, num_rows: int) -> Optional[float]:
-        if not self.sums_over_labels(options):
+        if not _is_own_data(options):
+            return None
+        if not (self.sums_over_labels(options) or model_width.is_narrow(options)):
             return None
         usual = options["num_train_epochs"].default
-        return losses.multi_label_epochs(usual, num_rows / options.train_batch_size)
+        return losses.epochs_of_few_rows(usual, num_rows / options.train_batch_size)
 
     def sums_over_labels(self, options: flags.FlagValues) -> bool:
         """Whether a multi-label task is trained by the sum of its labels' losses."""
         return options.multi_label and options.multi_label_loss == "sum"
+
+
+def _is_own_data(options):
+    """Whether labels are the user's own; without those that are learnt as in earlier versions."""
+    is_as_before = options.multi_label and options.multi_label_loss != "sum"
+    return options.task_name.lower() == datasets.OWN_DATA and not is_as_before
 
 
 def _check_kind(options):

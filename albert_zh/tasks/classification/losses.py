@@ -11,11 +11,12 @@ from albert_zh.common.errors import UserError
 MULTI_LABEL_LOSSES = ("sum", "mean")
 # Of the multi-label classifier with the summed loss: each of its labels has few rows to learn from.
 MULTI_LABEL_RATE_FACTOR = 10.0
-# Defaults of training with the summed loss. Measured with the starter model, which is 312 wide, by
-# benchmarks/multi_label.py; wider models keep the usual rate.
-RATE_OF_NARROW_MULTI_LABEL = 2e-4
-MULTI_LABEL_STEPS = 1000
-MOST_MULTI_LABEL_EPOCHS = 10.0
+# Defaults of training on own data, for models like the starter, which is 312 wide: docs/results.md
+# has what they gain; wider models keep the usual rate.
+RATE_OF_NARROW = 1e-4
+RATE_OF_NARROW_MULTI_LABEL = 2e-4  # with the summed loss
+ENOUGH_STEPS = 1000
+MOST_EPOCHS = 10.0
 CLASS_WEIGHTS = validation.record(
     others=validation.number(above=0), expected="a JSON object {label: weight}"
 )
@@ -152,15 +153,14 @@ def prior_logits(counts: Sequence[int], num_rows: int) -> List[float]:
     return [math.log((count + 0.5) / (num_rows - count + 0.5)) for count in counts]
 
 
-def multi_label_epochs(usual: float, steps_per_epoch: float) -> float:
+def epochs_of_few_rows(usual: float, steps_per_epoch: float) -> float:
     """Passes over the rows: the usual number, of few rows more.
 
     Args:
         usual: float, the number for many rows.
         steps_per_epoch: float.
     """
-    enough = MULTI_LABEL_STEPS / steps_per_epoch
-    return max(usual, min(enough, MOST_MULTI_LABEL_EPOCHS))
+    return max(usual, min(ENOUGH_STEPS / steps_per_epoch, MOST_EPOCHS))
 
 
 def balanced_weights(counts: Sequence[int]) -> List[float]:
