@@ -794,6 +794,7 @@ def test_defaults_of_own_data(tmp_path, width, options, rate, epochs):
         "wide.json", json.dumps({"vocab_size": 99, "hidden_size": width})
     )
     given = ["--do_train", "--multi_label", "--bert_config_file=" + config]
+    given.append("--task_name=" + datasets.OWN_DATA)
     with flags_of(given + options):
         finetuning_flags.take_usual_rate(flags.FLAGS, "single_label")
         kind = finetuning_flags.kind_of(flags.FLAGS, "single_label")
