@@ -22,6 +22,7 @@ from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import runner as finetuning_runner
+from albert_zh.finetuning import teaching_flags
 from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.layer_distillation.teacher import folder_of_model
 from albert_zh.model import (
@@ -74,7 +75,12 @@ def run():
     distillation_flags.take_old_flags(FLAGS, {"cache_dir": "cached_dir"})
     if FLAGS.pred_distill and FLAGS.both_phases:
         raise UserError("--pred_distill and --both_phases: give one of them")
-    given = [name for name in _OF_SECOND_PHASE if FLAGS[name].value != FLAGS[name].default]
+    given = [
+        name
+        for name in _OF_SECOND_PHASE
+        if FLAGS[name].value != FLAGS[name].default
+        or (FLAGS[name].present and name in teaching_flags.NEED_TEACHERS_IF_GIVEN)
+    ]
     if given and not (FLAGS.pred_distill or FLAGS.both_phases):
         raise UserError(
             "--%s: of the second phase alone: give it with --pred_distill or --both_phases"

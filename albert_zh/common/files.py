@@ -332,6 +332,16 @@ def check_is_text(path: str, encoding: Optional[str]) -> None:
         )
 
 
+def is_decodable(path: str, encoding: Optional[str]) -> bool:
+    """Whether all bytes of a text file are of an encoding."""
+    try:
+        for _ in stream_lines(path, encoding):
+            pass
+    except UserError:
+        return False
+    return True
+
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -170,6 +170,9 @@ class TeacherFile:
                 "under this name" % self.name
             )
         columns = {name: number for number, name in enumerate(header)}
+        if len(columns) < len(header):
+            twice = next(name for number, name in enumerate(header) if name in header[:number])
+            raise self._bad(1, "the column %s twice" % twice, "each once")
         matches = {name: _PROBABILITY.match(name) for name in columns}
         of_labels = {match.group(1): columns[name] for name, match in matches.items() if match}
         is_value = not self._student.kind.rules.has_classes
@@ -196,7 +199,7 @@ class TeacherFile:
 
     def _cells(self, row, columns, numbers, separator=None):
         """(texts, numbers) of a row, numbers of the cells of those columns."""
-        if len(row.cells) <= max(columns.values()):
+        if len(row.cells) < len(columns) or any(row.cells[len(columns) :]):
             raise self._bad(row.line, "%d cells" % len(row.cells), "%d" % len(columns))
         texts = _key(*(row.cells[columns[n]] if n in columns else "" for n in ("text_a", "text_b")))
         cells = [row.cells[number] for number in numbers]

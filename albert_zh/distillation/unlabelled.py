@@ -54,8 +54,9 @@ def read_unlabelled(
     for path in paths:
         digest.update(storage.sha256_of_file(path).encode())
         files.check_is_text(path, encoding)
+        has_bad_bytes = not files.is_decodable(path, encoding)
         for example, problem in kind.distillation.open_unlabelled(kind, task, path, encoding):
-            if _REPLACED in example.text_a + (example.text_b or ""):
+            if has_bad_bytes and _REPLACED in example.text_a + (example.text_b or ""):
                 counts["with bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
                 continue
             if problem or not example.text_a.strip():

@@ -41,7 +41,7 @@ class Teaching:
         ]
         if not self._labelled["dev"]:
             why = "no labelled dev rows" if self._options.do_eval else "without --do_eval=true"
-            say("note: %s: teachers are not scored on dev", why)
+            say("note: %s: teachers are scored on training rows", why)
         self._know_dev = [self._warns_of_known_dev(teacher) for teacher in self._teachers]
         of_teachers = [self._prepare(teacher) for teacher in self._teachers]
         self.soft = soft_targets.SoftTargets(self._student, self._mixture(of_teachers))
@@ -69,11 +69,12 @@ class Teaching:
         return read
 
     def _split_of(self, teachers):
-        """The name of the split that teachers are scored on; None where they are on none.
+        """The name of the split that teachers are scored on; None where no row has a label.
 
         Rows without texts are those of train alone.
         """
-        name = "dev" if all(teacher.has_texts for teacher in teachers) else "train"
+        with_texts = all(teacher.has_texts for teacher in teachers)
+        name = "dev" if with_texts and self._labelled["dev"] else "train"
         return name if self._labelled[name] else None
 
     def _scores_on(self, split):
@@ -89,6 +90,8 @@ class Teaching:
         Returns:
             what is shown of its score.
         """
+        if not teacher.has_texts:
+            self._check_order_is_known(teacher)
         split = self._split_of([teacher])
         if split == "dev":
             teacher.prepare(self._labelled["dev"])
@@ -96,7 +99,16 @@ class Teaching:
             teacher.prepare(self.examples)
             return shown
         teacher.prepare(self.examples)
-        return self._checked_score(teacher, split) if split else "not scored on dev"
+        return self._checked_score(teacher, split) if split else "not scored"
+
+    def _check_order_is_known(self, teacher):
+        """Raises `UserError` for rows without texts where a seed decides which rows are dev."""
+        if "dev_seed" in self._setup.data.fingerprint("train"):
+            raise UserError(
+                "--teachers=%s: has numbers and no texts, and rows of the training file are set "
+                "aside as dev by a seed: expected a file with the texts (predictions.tsv), or a "
+                "dev file in --data_dir" % teacher.name
+            )
 
     def _checked_score(self, teacher, split):
         """What is shown of its score; raises `UserError` where nothing can be learnt of it."""

@@ -9,7 +9,6 @@ from albert_zh.common.errors import UserError
 from albert_zh.distillation import mixtures
 from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE, SQUARED
 from albert_zh.tasks.distillation import LOGITS, PROBABILITIES, TEACHER_AVERAGES
-from albert_zh.training import flag_checks
 
 TARGETS_FOLDER = "teacher_targets"
 _USUAL_WEIGHT, _USUAL_TEMPERATURE = 0.9, 2.0
@@ -78,8 +77,9 @@ _TABLE = (
 )
 _LISTS = tuple(name for kind, name, _, _ in _TABLE if kind == "list")
 _CHOICES = {"distill_loss": DISTILL_LOSSES, "teacher_average": TEACHER_AVERAGES}
+HIGHEST_TEMPERATURE = 1000.0  # whose square is part of a loss of 32 bits
 _NEED_TEACHERS = ("teacher_weights", "teacher_temperatures", "unlabelled_file", "teacher_cache")
-_NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature", "distill_loss")
+NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature", "distill_loss")
 
 
 def define_flags(options):
@@ -104,13 +104,17 @@ def check_flags(options, kind):
     _check_lists(options)
     if not options.teachers:
         given = [name for name in _NEED_TEACHERS if options[name].value]
-        given += [name for name in _NEED_TEACHERS_IF_GIVEN if options[name].present]
+        given += [name for name in NEED_TEACHERS_IF_GIVEN if options[name].present]
         if given:
             raise UserError("--%s is for --teachers, which is not given: add it" % given[0])
         return
     if not options.do_train:
         raise UserError("--teachers: nothing is trained: add --do_train=true, or leave it out")
-    flag_checks.require_positive(options, ["temperature"])
+    if not 0 < options.temperature <= HIGHEST_TEMPERATURE:
+        raise UserError(
+            "--temperature=%g: expected more than 0 and at most %g"
+            % (options.temperature, HIGHEST_TEMPERATURE)
+        )
     if not 0 < options.distill_weight <= 1:
         raise UserError(
             "--distill_weight=%s: expected more than 0 and at most 1" % options.distill_weight

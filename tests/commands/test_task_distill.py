@@ -239,6 +239,7 @@ def test_links_of_other_data_do_not_stay(tmp_path):
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
         ({"temperature": 4}, "--temperature: of the second phase alone"),
+        ({"temperature": 2}, "--temperature: of the second phase alone"),
         (
             {"both_phases": True, "compatible": True, "multi_label": True},
             "--compatible: TinyBERT's second phase has no loss for a task of the kind multi_label",

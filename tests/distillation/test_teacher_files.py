@@ -117,6 +117,12 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
             "line 2: found 'x', expected a number",
         ),
         ("a.tsv", "text_a\ttext_b\tlogits\n今天\n", "line 2: found 1 cells"),
+        (
+            "a.tsv",
+            "text_a\ttext_b\tlogits\n今天\t明天\t1 2\t3\n",
+            "line 2: found 4 cells, expected 3",
+        ),
+        ("a.tsv", "text_a\tP(0)\tP(1)\tP(1)\nx\t1\t0\t1\n", "line 1: found the column P.1. twice"),
         ("a.tsv", "\n", "no rows"),
         (
             "a.jsonl",

@@ -87,3 +87,9 @@ def test_lines_in_another_encoding_are_left_out_and_counted(tmp_path):
     found = read(str(path))
     assert len(found.examples) == 5000
     assert "note: 1 rows with bytes that are no UTF-8 text are left out" in found.lines
+
+
+def test_a_replacement_character_of_the_file_is_text(tmp_path):
+    path = tmp_path / "texts.tsv"
+    path.write_text("今天\ufffd空\t明天\n", encoding="utf-8")
+    assert [example.text_a for example in read(str(path)).examples] == ["今天\ufffd空"]

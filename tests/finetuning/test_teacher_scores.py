@@ -100,7 +100,17 @@ def test_numbers_without_texts_are_scored_where_there_is_no_dev(lesson, capsys):
     lesson.teach(lesson.numbers(LABELS), lesson.texts())
     shown = capsys.readouterr().out
     assert "note: no labelled dev rows" in shown and "teacher 1: train accuracy 1.0000" in shown
-    assert "teacher 2: not scored on dev" in shown
+    assert "teacher 2: train accuracy 1.0000" in shown
+
+
+def test_numbers_without_texts_need_a_dev_file(lesson):
+    """Which rows of the training file they are of depends on the seed that sets dev aside."""
+    lesson.setup.data.fingerprint = lambda name: {"dev_share": 0.1, "dev_seed": 2}
+    with pytest.raises(
+        UserError, match="has numbers and no texts, .* expected a file with the tex"
+    ):
+        lesson.teach(lesson.numbers(LABELS))
+    lesson.teach(lesson.texts())
 
 
 def test_a_teacher_that_is_as_good_as_a_constant_is_reported(lesson, capsys):
