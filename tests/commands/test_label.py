@@ -47,11 +47,11 @@ def test_entities_of_words_and_lines_are_the_same(models, capsys, tmp_path):
     assert printed(capsys, *arguments) == of_words
 
 
-def test_words_make_up_their_text(models, capsys, monkeypatch):
+def test_words_make_up_their_text_without_its_blanks(models, capsys, monkeypatch):
     lines = "今天 天气很好\n银行卡怎么办理？\n".encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
     labelled = printed(capsys, "--model_dir=" + models["words"])
-    assert ["".join(line["words"]) for line in labelled] == ["今天 天气很好", "银行卡怎么办理？"]
+    assert ["".join(line["words"]) for line in labelled] == ["今天天气很好", "银行卡怎么办理？"]
     assert max(len(line["words"]) for line in labelled) > 1
 
 

@@ -33,6 +33,7 @@ from albert_zh.model import (
     model_writer,
 )
 from albert_zh.text import encoding, tokenization
+from crossed_cases import crossed
 import interpreters
 import sentencepiece_models
 import small_models
@@ -180,11 +181,10 @@ def test_saved_model_in_tensorflow_2(folders, tmp_path):
 
 
 @needs_tf2
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
-@pytest.mark.parametrize("quantize", list(QUANTIZED))
+@pytest.mark.parametrize("layout, quantize", crossed(sorted(LAYOUTS), list(QUANTIZED)))
 def test_tflite(layout, quantize, folders, texts_file, tmp_path):
     # Lengths take turns, so that each layout and each quantization has both.
-    is_fixed = (sorted(LAYOUTS).index(layout) + list(QUANTIZED).index(quantize)) % 2
+    is_fixed = (sorted(LAYOUTS).index(layout) + list(QUANTIZED).index(quantize) // 2) % 2
     path = str(tmp_path / "model.tflite")
     export(
         folders[layout],
@@ -345,8 +345,7 @@ def test_onnx_files_of_the_bundled_model_hold_its_weights_once(quantize, megabyt
     assert 0.95 * smallest < os.path.getsize(path) < megabytes * 1e6
 
 
-@pytest.mark.parametrize("quantize", ["none", "int8"])
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout, quantize", crossed(sorted(LAYOUTS), ["none", "int8"]))
 def test_onnx(layout, quantize, folders, tmp_path):
     skip_unless_possible("onnx")
     import onnxruntime
@@ -378,11 +377,10 @@ def test_onnx(layout, quantize, folders, tmp_path):
         assert weights and max(np.abs(array.astype(int)).max() for array in weights) in (63, 64)
 
 
-@pytest.mark.parametrize("quantize", ["none", "int8"])
 @pytest.mark.parametrize(
     "task", ["classifier", pytest.param("pretraining", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout, quantize", crossed(sorted(LAYOUTS), ["none", "int8"]))
 def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_path):
     skip_unless_possible("onnx")
     import onnx
@@ -457,8 +455,7 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.parametrize("quantize", ["none", "int8"])
-@pytest.mark.parametrize("form", sorted(OUTPUTS))
+@pytest.mark.parametrize("form, quantize", crossed(sorted(OUTPUTS), ["none", "int8"]))
 def test_longer_rows_than_the_model_has_positions_are_cut(
     form, quantize, folders, texts_file, tmp_path
 ):
@@ -498,8 +495,9 @@ def test_masked_words_behind_the_cut_are_of_their_own_row(folders, tmp_path):
 # Tasks and settings
 
 
-@pytest.mark.parametrize("task", ["pretraining", "encoder"])
-@pytest.mark.parametrize("form", ["frozen", "saved_model", "tflite", "onnx"])
+@pytest.mark.parametrize(
+    "form, task", crossed(["frozen", "saved_model", "tflite", "onnx"], ["pretraining", "encoder"])
+)
 def test_other_tasks(task, form, folders, tmp_path, capsys):
     skip_unless_possible(form)
     path = str(tmp_path / "exported")

@@ -9,6 +9,7 @@ from tensorflow.python.client import timeline
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import gradient_checkpointing, modeling
+from crossed_cases import crossed
 import golden_cases
 
 SMALL = {
@@ -313,8 +314,9 @@ def test_recomputed_layers_have_the_same_gradients(layout, is_plain):
         assert np.abs(expected).max() > 0
 
 
-@pytest.mark.parametrize("batch", [1, 3, 4])
-@pytest.mark.parametrize("layout", sorted(LAYOUT_SETTINGS) + ["nezha", "recomputed"])
+@pytest.mark.parametrize(
+    "layout, batch", crossed(sorted(LAYOUT_SETTINGS) + ["nezha", "recomputed"], [1, 3, 4])
+)
 @pytest.mark.newest
 def test_halves_of_a_batch_have_the_gradients_of_the_whole(layout, batch):
     """Of an odd batch, one row is computed twice and counts once."""

@@ -276,7 +276,7 @@ def test_a_model_keeps_its_head(finished):
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("dev", "甲 O\n京 B-city\n", "dev.txt, line 1: the type 'city' .* not in the training"),
+        ("dev", "甲 O\n京 B-city\n", "dev.txt, line 2: the type 'city' .* not in the training"),
         ("train", "甲 O\n京 K-loc\n", "train.txt, line 2: unknown tag 'K-loc'"),
         ("train", "甲 O\n京 B-\n", "train.txt, line 2: the tag 'B-' has no type"),
         ("train", "甲 O\n京\n乙 O\n", "train.txt, line 2: "),

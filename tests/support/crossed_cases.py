@@ -1,0 +1,23 @@
+"""Combinations of parameters, of which each value is in one that is always run."""
+
+import itertools
+
+import pytest
+
+
+def crossed(first, second):
+    """Parameter sets of all pairs of values; those that have nothing of their own are slow.
+
+    Args:
+        first, second: lists of values. The n-th of the longer list is always run with the n-th of
+            the other one, counted round; all other pairs with --slow only.
+
+    Returns:
+        list of `pytest.param`.
+    """
+    longest = max(len(first), len(second))
+    chosen = {(n % len(first), n % len(second)) for n in range(longest)}
+    return [
+        pytest.param(a, b, marks=() if (i, j) in chosen else pytest.mark.slow)
+        for (i, a), (j, b) in itertools.product(enumerate(first), enumerate(second))
+    ]
