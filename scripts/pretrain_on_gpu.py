@@ -112,6 +112,10 @@ def main():
     torch = _torch()
     config, values = _start()
     folder = path_rules.output_folder(FLAGS.output_dir)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise files.cannot_write("--output_dir=" + FLAGS.output_dir, error) from error
     with one_at_a_time(folder):
         text = packed_text.PackedText(
             FLAGS.packed_file, FLAGS.num_workers or max(1, cores.num_usable() - 2)
