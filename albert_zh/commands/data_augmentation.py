@@ -18,7 +18,7 @@ import os
 from absl import flags
 
 from albert_zh.common import files, output_files, path_rules
-from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference.augmentation import (
@@ -124,13 +124,16 @@ def _finder():
     dictionary = segment.__self__.FREQ  # jieba's words, and their beginnings with 0
     vectors = None
     if FLAGS.glove_embs:
-        vectors = WordVectors.read(FLAGS.glove_embs)
+        with naming("--glove_embs"):
+            vectors = WordVectors.read(FLAGS.glove_embs)
         for note in vectors.notes:
             say(note)
     elif FLAGS.vectors_corpus:
-        lines = files.read_lines(FLAGS.vectors_corpus)
+        with naming("--vectors_corpus"):
+            lines = files.read_lines(FLAGS.vectors_corpus)
         vectors = WordVectors.train([segment(line.strip()) for line in lines], FLAGS.seed)
-    filler = MaskFiller(FLAGS.pretrained_bert_model)
+    with naming("--pretrained_bert_model"):
+        filler = MaskFiller(FLAGS.pretrained_bert_model)
     filler.max_seq_length = min(FLAGS.max_seq_length, filler.max_seq_length)
     settings = CandidateSettings(FLAGS.M, FLAGS.min_probability)
     is_word = lambda word: dictionary.get(word, 0) > 0  # noqa: E731

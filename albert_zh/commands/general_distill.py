@@ -16,7 +16,7 @@ import os
 from absl import flags
 
 from albert_zh.common import files, output_files, storage
-from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.corpus import masking, pipeline, record_counts, sampling
 from albert_zh.corpus import reader as corpus_reader
@@ -98,7 +98,9 @@ def _take_student():
     """Takes config, vocabulary and weights of --student_model where no flag names them."""
     folder = FLAGS.student_model
     if folder and not FLAGS.bert_config_file:
-        distillation_flags.take(FLAGS, "bert_config_file", model_folder.config_in_folder(folder))
+        with naming("--student_model"):
+            config_file = model_folder.config_in_folder(folder)
+        distillation_flags.take(FLAGS, "bert_config_file", config_file)
     if folder and FLAGS.continue_train and not FLAGS.init_checkpoint:
         distillation_flags.take(FLAGS, "init_checkpoint", folder)
     if not FLAGS.bert_config_file:

@@ -18,7 +18,7 @@ import os
 from absl import flags
 
 from albert_zh.common import files, path_rules
-from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import runner as finetuning_runner
@@ -143,8 +143,8 @@ def _without_flags(names):
 
 def _take_student(path):
     """Takes config, vocabulary and weights of --student_model where no flag names them."""
-    folder = folder_of_model(path)
-    prefix = checkpoint_files.find_checkpoint(folder)
+    with naming("--student_model"):
+        prefix = checkpoint_files.find_checkpoint(folder_of_model(path))
     names = {
         "bert_config_file": lambda: model_folder.config_in_folder(os.path.dirname(prefix)),
         "vocab_file": lambda: tokenization.vocabulary_in_folder(os.path.dirname(prefix)),
@@ -157,10 +157,9 @@ def _take_student(path):
 
 def _check_teacher():
     """Raises `UserError` for a teacher that was not fine-tuned."""
-    teacher = folder_of_model(FLAGS.teacher_model)
-    shapes = checkpoint_names.with_canonical_names(
-        checkpoint_values.read_shapes(checkpoint_files.find_checkpoint(teacher))
-    )
+    with naming("--teacher_model"):
+        prefix = checkpoint_files.find_checkpoint(folder_of_model(FLAGS.teacher_model))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     if "output_weights" not in shapes:
         raise UserError(
             "--teacher_model=%s has no classifier, whose probabilities are learnt: fine-tune it on "

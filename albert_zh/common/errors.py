@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 import threading
-from typing import List
+from typing import Iterator, List
 import unicodedata
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "STOPPED",
     "UserError",
     "checks_of_flags",
+    "naming",
     "own_words",
     "parse_flags",
     "printable",
@@ -85,6 +86,15 @@ class UserError(ValueError):
 
     The message is one line: the file, line or flag, what was found, what is expected, the way out.
     """
+
+
+@contextlib.contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Errors of the user within it begin with `where`, such as "--flag=value"."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError("%s: %s" % (where, error)) from error
 
 
 class Interrupted(Exception):

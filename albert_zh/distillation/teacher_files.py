@@ -9,14 +9,13 @@ Forms, each with one row for a text or pair:
     test_results.tsv  numbers alone, in the order of the training and the unlabelled rows
 """
 
-import contextlib
 import re
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from albert_zh.common import storage, validation
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.distillation import label_names
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
@@ -33,15 +32,6 @@ _OF_CLASSES = ("probabilities", "label", "labels")
 _VALUES_SHOWN = ("probabilities", "logits", "label", "labels", "value")
 
 Texts = Tuple[str, str]
-
-
-@contextlib.contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Errors within name the teacher."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError("--teachers=%s: %s" % (name, error)) from error
 
 
 class TeacherFile:
@@ -139,7 +129,7 @@ class TeacherFile:
     # Reading
 
     def _read(self):
-        with naming(self.name):
+        with naming("--teachers=%s" % self.name):
             table = Table(self.name, encoding=None)
             rows = [row for row in table if row.problem != BLANK]
         bad = [row for row in rows if row.problem]

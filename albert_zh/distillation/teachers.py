@@ -12,13 +12,13 @@ from typing import Any, List, Sequence
 import numpy as np
 
 from albert_zh.common import storage
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
 from albert_zh.distillation import label_names
 from albert_zh.distillation.target_cache import TargetCache, digest_of
-from albert_zh.distillation.teacher_files import TeacherFile, naming
+from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
@@ -99,7 +99,7 @@ class ModelTeacher:
         """
         self.name, self._path, self._student = name, path, student
         self.num_computed = 0
-        with naming(name):
+        with naming("--teachers=%s" % name):
             fingerprint = _fingerprint(path)
             self.set_aside = _set_aside(path)
         self.about = {
@@ -146,7 +146,7 @@ class ModelTeacher:
     def _loaded(self):
         from albert_zh.inference.predictor import Predictor  # for what is not on disk
 
-        with naming(self.name):
+        with naming("--teachers=%s" % self.name):
             model = Predictor(self._path, check_text_form=False)
         kind = self._student.kind
         if model.kind.name != kind.name:
@@ -205,7 +205,7 @@ def _converted(path, folder):
     target = os.path.join(folder, _CONVERTED, digest)
     if not storage.is_folder(target):
         say("converting %s", path)
-        with naming(path):
+        with naming("--teachers=%s" % path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
     return target
 

@@ -5,7 +5,7 @@ import hashlib
 from typing import Any, Iterable, List, NamedTuple, Sequence
 
 from albert_zh.common import files, storage
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, naming
 
 _REPLACED = "\ufffd"  # what stands for bytes that could not be read
 
@@ -53,9 +53,11 @@ def read_unlabelled(
     first_problem = ""
     for path in paths:
         digest.update(storage.sha256_of_file(path).encode())
-        files.check_is_text(path, encoding)
+        with naming("--" + flag):
+            files.check_is_text(path, encoding)
+            rows = list(kind.distillation.open_unlabelled(kind, task, path, encoding))
         has_bad_bytes = not files.is_decodable(path, encoding)
-        for example, problem in kind.distillation.open_unlabelled(kind, task, path, encoding):
+        for example, problem in rows:
             if has_bad_bytes and _REPLACED in example.text_a + (example.text_b or ""):
                 counts["with bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
                 continue

@@ -5,7 +5,7 @@ from typing import Any, Dict
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, naming
 from albert_zh.model import checkpoint_matching, checkpoint_values, expected_variables, model_folder
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.text import tokenization
@@ -51,7 +51,8 @@ class Teacher:
                 vocabulary.
         """
         self.path = folder_of_model(path)
-        opened = model_folder.open_folder(self.path)
+        with naming("--" + flag):
+            opened = model_folder.open_folder(self.path)
         self.config = opened.config
         self.num_outputs = opened.num_outputs()
         self._prefix = opened.prefix

@@ -15,7 +15,7 @@ import unicodedata
 import warnings
 
 from albert_zh.common import files
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, naming
 from albert_zh.text.tokenization import UNKNOWN, BasicTokenizer, FullTokenizer
 from albert_zh.text.word_starts import starts_word
 
@@ -60,7 +60,8 @@ def _jieba(user_dict):
     segmenter = jieba.Tokenizer()
     segmenter.initialize()
     if user_dict:
-        lines = files.read_lines(user_dict)
+        with naming("--user_dict"):
+            lines = files.read_lines(user_dict)
         try:
             segmenter.load_userdict(lines)
         except ValueError as error:

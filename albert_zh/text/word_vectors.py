@@ -5,6 +5,7 @@ vectors.nearest("手机", 5)  # [(word, cosine)]
 """
 
 import itertools
+import logging
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -90,6 +91,7 @@ class WordVectors:
                 "--vectors_corpus needs the package gensim: pip install gensim, or name a file of "
                 "word vectors (--glove_embs)"
             ) from error
+        logging.getLogger("gensim").setLevel(logging.WARNING)  # a user reads our lines alone
         model = Word2Vec(vector_size=100, window=5, min_count=5, sg=1, workers=1, seed=seed)
         model.build_vocab(sentences)
         if not len(model.wv):

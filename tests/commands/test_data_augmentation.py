@@ -137,6 +137,10 @@ def test_files_of_the_data_are_not_written_over(model, tmp_path, name):
         ({"p": 1.5}, "--p=1.5: expected a share from 0 to 1"),
         ({"task_name": "ner"}, "--task_name=ner: a data set of the kind"),
         ({"output_file": "x.json"}, "--output_file=x.json: expected the ending of"),
+        ({"pretrained_bert_model": "nope"}, "^--pretrained_bert_model: no checkpoint nope"),
+        ({"glove_embs": "nope"}, "^--glove_embs: nope: cannot be read"),
+        ({"vectors_corpus": "nope"}, "^--vectors_corpus: nope: cannot be read"),
+        ({"user_dict": "nope"}, "^--user_dict: nope: cannot be read"),
     ],
 )
 def test_flags_that_make_no_sense(model, tmp_path, changes, message):

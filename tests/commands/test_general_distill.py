@@ -129,6 +129,8 @@ def test_text_of_the_same_size_is_another_one(space):
     [
         ({"teacher_model": None}, "--teacher_model is required"),
         ({"student_model": None}, "--student_model is required"),
+        ({"teacher_model": "nope"}, "^--teacher_model: "),
+        ({"student_model": "nope"}, "^--student_model: nope holds no config"),
         ({"input_file": None}, "expected either --corpus_file .* found neither"),
         ({"losses": "attention,logits"}, "--losses=attention,logits: expected some of attention"),
         ({"recompute": True}, "--recompute keeps no attention"),

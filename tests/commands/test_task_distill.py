@@ -244,6 +244,8 @@ def test_links_of_other_data_do_not_stay(tmp_path):
             {"both_phases": True, "compatible": True, "multi_label": True},
             "--compatible: TinyBERT's second phase has no loss for a task of the kind multi_label",
         ),
+        ({"student_model": "nope"}, "^--student_model: no checkpoint nope"),
+        ({"teacher_model": "nope"}, "^--teacher_model: no checkpoint nope"),
         ({"aug_train": True}, "--aug_train: .*train_aug.txt: no such file: run data_aug"),
     ],
 )

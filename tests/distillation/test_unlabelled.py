@@ -39,9 +39,10 @@ def test_what_is_no_file_is_one_line_that_names_the_flag(tmp_path, flag, name, f
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_without_texts_names_the_flag(tmp_path):
-    (tmp_path / "empty.tsv").write_text("\n", encoding="utf-8")
-    with pytest.raises(UserError, match="^--input_file=.*: no new text in it"):
+@pytest.mark.parametrize("content, found", [("\n", "no new text in it"), ("", "is empty")])
+def test_a_file_without_texts_names_the_flag(tmp_path, content, found):
+    (tmp_path / "empty.tsv").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match="^--input_file.*" + found):
         read(str(tmp_path / "empty.tsv"), flag="input_file")
 
 
