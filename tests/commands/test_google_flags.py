@@ -27,7 +27,13 @@ def steps_of(folder):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("most, kept", [(2, [10, 12]), (0, [0, 2, 4, 6, 8, 10, 12])])
+@pytest.mark.parametrize(
+    "most, kept",
+    [
+        pytest.param(2, [10, 12], marks=pytest.mark.slow),
+        (0, [0, 2, 4, 6, 8, 10, 12]),
+    ],
+)
 def test_as_many_checkpoints_are_kept_as_asked_for(tmp_path, most, kept):
     workspace = Workspace(tmp_path)
     run_here(

@@ -218,6 +218,7 @@ def test_finished_run_repeats_nothing(finished):
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_same_seed_same_numbers_other_seed_others(finished, tmp_path):
     workspace, _ = finished
     again = Workspace(tmp_path / "again")

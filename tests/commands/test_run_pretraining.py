@@ -162,6 +162,7 @@ small.run_here(sys.argv[1:])
 
 
 @pytest.mark.skipif(tf.__version__.startswith("1."), reason="adds up GPUs' values by other ops")
+@pytest.mark.slow
 def test_replicas_that_wait_for_one_another_end(folder):
     arguments = folder.arguments(
         input_file=folder.masked,

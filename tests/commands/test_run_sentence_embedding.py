@@ -173,6 +173,7 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
     assert again["scores"]["trained"] == pytest.approx(scores["scores"]["trained"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_runs_of_several_seeds_are_compared_and_their_mean_is_measured(model, data, tmp_path):
     output, mean = tmp_path / "out", tmp_path / "mean"
     steps = ["--do_train=true", "--do_eval=true", "--train_batch_size=8", "--train_step=3"]

@@ -33,7 +33,7 @@ from albert_zh.model import (
     model_writer,
 )
 from albert_zh.text import encoding, tokenization
-from crossed_cases import crossed
+from crossed_cases import crossed, with_slow
 import interpreters
 import sentencepiece_models
 import small_models
@@ -124,7 +124,7 @@ def assert_predicts_alike(path, folder, tolerance):
 # Formats
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["bert", "google_fast"]))
 def test_frozen_graph(layout, folders, tmp_path):
     path = str(tmp_path / "model.pb")
     export(folders[layout], "--format=frozen", "--output=" + path)
@@ -145,7 +145,7 @@ def test_frozen_graph(layout, folders, tmp_path):
     assert json.loads((tmp_path / "label_map.json").read_text(encoding="utf-8"))["财经"] == 1
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart", "google_fast"]))
 def test_saved_model(layout, folders, tmp_path):
     path = str(tmp_path / "serving")
     export(folders[layout], "--format=saved_model", "--output=" + path)

@@ -8,6 +8,7 @@ import pytest
 from albert_zh.commands import export_model
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files, checkpoint_values
+from crossed_cases import with_slow
 import small_models
 
 pytestmark = pytest.mark.newest
@@ -20,7 +21,9 @@ LAYOUTS = {
 TEXTS = [("今天天气", "明天天气很好"), ("怎么办理", "什么时候开门"), ("好", "今天")]
 
 
-@pytest.fixture(name="model", scope="module", params=sorted(LAYOUTS))
+@pytest.fixture(
+    name="model", scope="module", params=with_slow(sorted(LAYOUTS), ["electra", "nezha"])
+)
 def model_fixture(request, tmp_path_factory):
     """(folder, probabilities of `TEXTS`) of a classifier."""
     changes = LAYOUTS[request.param]

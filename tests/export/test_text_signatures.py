@@ -17,6 +17,7 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, graph_tokenizer, text_signatures
 from albert_zh.inference import checkpoint_session, predictor, text_encoder
 from albert_zh.model.sentence_vectors import SentenceNotes
+from crossed_cases import with_slow
 from saved_models import operations_of, run_signature, signatures_of
 import sentencepiece_models
 import small_models
@@ -73,7 +74,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(
+    "kind", with_slow(list(KINDS), ["pairs", "unknown columns", "several labels"])
+)
 def test_texts_give_what_the_predictor_gives(kind, tmp_path):
     folder = classifier(tmp_path, **KINDS[kind])
     path = export(folder, tmp_path / "serving")

@@ -87,6 +87,7 @@ def assert_same_run(one, other):
     assert_same_weights(weights(one + "/best"), weights(other + "/best"))
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_that_of_local_files(folder, tmp_path, capsys):
     for place in (folder.folder, folder.bucket):
         finetuning.run(**settings_in(place, cached_dir=place + "/cache"))

@@ -5,6 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks, heads, incremental_decoding, modeling
+from crossed_cases import with_slow
 
 SIZES = {
     "vocab_size": 30,
@@ -128,7 +129,7 @@ def test_logits_with_a_cache_equal_those_without(layout, width):
     np.testing.assert_allclose(np.stack(cached, axis=1), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("layout", ["brightmart", "nezha"])
+@pytest.mark.parametrize("layout", with_slow(["brightmart", "nezha"], ["nezha"]))
 @pytest.mark.newest
 def test_a_mask_behind_the_tokens_leaves_nothing_in_the_cache(layout):
     config = config_of(layout)

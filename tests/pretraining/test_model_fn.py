@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import expected_variables, modeling, structured_initialization
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import ModeKeys
+from crossed_cases import with_slow
 from pretraining_steps import SETTINGS, features_of, trained
 import pretraining_workspace as small
 from workspace import assert_same_weights
@@ -24,7 +25,7 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole(config, optimizer):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("config", [{}, GOOGLE])
+@pytest.mark.parametrize("config", with_slow([{}, GOOGLE], [GOOGLE]))
 def test_the_plain_way_trains_the_same_weights(config):
     plain, fast = (trained(config=config, plain=plain) for plain in (True, False))
     np.testing.assert_allclose(plain[0], fast[0], atol=1e-5)
@@ -111,7 +112,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted_on_request():
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("config", [{}, GOOGLE])
+@pytest.mark.parametrize("config", with_slow([{}, GOOGLE], [{}]))
 def test_the_step_compiles_under_xla_with_static_shapes(config):
     config = modeling.AlbertConfig.from_dict(dict(small.CONFIG, **config))
 

@@ -207,6 +207,7 @@ def run(packed, start, folder, *further):
     return safetensors_numpy.load_file(os.path.join(str(folder), "model.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_ends_with_the_same_weights(
     packed, start, tmp_path, monkeypatch, capsys
 ):
@@ -244,6 +245,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
         run(packed, start, tmp_path / "cut", "--seed=2")
 
 
+@pytest.mark.slow
 def test_a_second_training_waits_for_the_first(packed, start, tmp_path, monkeypatch, capsys):
     folder, steps = str(tmp_path / "both"), []
     take_step = pretrain_on_gpu.Training._step

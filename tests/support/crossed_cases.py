@@ -21,3 +21,20 @@ def crossed(first, second):
         pytest.param(a, b, marks=() if (i, j) in chosen else pytest.mark.slow)
         for (i, a), (j, b) in itertools.product(enumerate(first), enumerate(second))
     ]
+
+
+def with_slow(values, always):
+    """Parameter sets of values; those that are not in `always` run with --slow only.
+
+    Args:
+        values: list.
+        always: those of them that others add little to.
+
+    Returns:
+        list of `pytest.param`.
+    """
+    unknown = [value for value in always if value not in values]
+    assert not unknown, unknown
+    return [
+        pytest.param(value, marks=() if value in always else pytest.mark.slow) for value in values
+    ]

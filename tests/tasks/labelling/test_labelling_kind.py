@@ -19,6 +19,7 @@ from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_values
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.labelling.spans import Span, filled
+from crossed_cases import with_slow
 import small_models
 import whole_runs
 from workspace import ROOT, assert_same_weights
@@ -414,7 +415,7 @@ NESTED_SPANS = [("loc", 1, 3), ("org", 1, 5), ("loc", 6, 8)]
 @pytest.fixture(
     name="nested",
     scope="module",
-    params=["global_pointer", pytest.param("efficient_global_pointer", marks=pytest.mark.newest)],
+    params=with_slow(["global_pointer", "efficient_global_pointer"], ["global_pointer"]),
 )
 def nested_fixture(settings, tmp_path_factory, request):
     """(settings, what the run returned) of a head that scores spans."""
