@@ -55,7 +55,7 @@ LEFT_OUT_ON_2_21 = {
     "corpus": "pipeline reader remote_records",
     "distillation": "*",
     "export": "comparison embedding_exports formats",
-    "finetuning": "recompute remote_storage teaching",
+    "finetuning": "gradient_accumulation halves recompute remote_storage teaching",
     "inference": "augmentation decoding documents embedding_service generation_service generator "
     "http_service lexical_index marked_text micro_batching negative_mining search search_choice "
     "text_encoder",
@@ -135,8 +135,9 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"):
         return
     reasons = {"slow": "takes minutes; run with --slow"}
-    if IS_OLD_PYTHON:
-        reasons["newest"] = "as on TensorFlow 2.15; run with --slow"
+    beside = ["reference"] if IS_OLD_PYTHON or config.getoption("--beside-reference") else []
+    for mark in beside + ["newest"] * IS_OLD_PYTHON:
+        reasons[mark] = "as on TensorFlow 2.15; run with --slow"
     for mark, reason in reasons.items():
         for item in items:
             if mark in item.keywords:

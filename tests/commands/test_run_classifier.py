@@ -66,7 +66,7 @@ def test_a_share_of_the_steps_is_warm_up():
         assert steps.plan(flags.FLAGS, 96, "train.txt") == (12, 3, 6)
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_terminal_shows_a_live_bar(tmp_path):
     """Step, rate, time left, loss and last dev accuracy, also where the terminal has no size."""
     workspace = Workspace(tmp_path)
@@ -208,6 +208,7 @@ def test_checkpoint_has_the_originals_names(finished):
     assert set(there) == set(weights) | slots | {"global_step"}
 
 
+@pytest.mark.reference
 def test_finished_run_repeats_nothing(finished):
     workspace, first = finished
     before = {name: workspace.read(name) for name in ("eval_results.json", "test_results.tsv")}
@@ -302,7 +303,7 @@ def interrupt(process):
     return errors
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_interrupted_run_saves_and_ends_like_one_that_was_not(tmp_path, straight):
     stopped = Workspace(tmp_path)
     process = start(stopped, **LONG)
@@ -345,7 +346,7 @@ def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path)
     assert json.loads(workspace.read("best/fine_tuning.json"))["max_seq_length"] == 24
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_without_training_texts_are_prepared_as_the_model_has_it(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     rows = "".join("%s\tAB\t%d\n" % ("今天气" * 9, number % 2) for number in range(4))
@@ -494,7 +495,7 @@ def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
         assert json.loads(workspace.read("eval_results.json"))["best"] == pytest.approx(best)
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_messages_for_a_stop_are_made_only_then(tmp_path, monkeypatch):
     """They read the newest checkpoint, which takes time with each evaluation."""
     monkeypatch.setattr(finetuning_runner.Run, "_how_to_go_on", lambda self: pytest.fail("read"))
@@ -540,7 +541,7 @@ def pairs_of_features(workspace, name):
         yield tuple(text.replace("[CLS]", "").split("[SEP]")[:2])
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_pairs_are_trained_on_both_ways_and_evaluated_as_they_are(tmp_path, capsys):
     workspace = Workspace(tmp_path, num_train=32)
     run_here(workspace.arguments(swap_pairs=True, num_train_epochs=1, do_predict=None))
@@ -563,7 +564,7 @@ def test_finished_folder_refuses_other_settings(finished):
         run_here(workspace.arguments(do_train=False, do_eval=False, vocab_file=shuffled))
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_weights_that_became_nan_are_not_saved(tmp_path):
     workspace = Workspace(tmp_path)
     with pytest.raises(UserError, match="learning_rate") as caught:
@@ -604,7 +605,7 @@ def test_checkpoint_of_other_names_predicts_the_same(finished, tmp_path):
         assert handle.read() == workspace.read("test_results.tsv")
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
     workspace = Workspace(tmp_path)
     config = workspace.write("model/mine.json", json.dumps(CONFIG))
@@ -615,7 +616,7 @@ def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
     assert {"albert_config.json", "vocab.txt"} <= set(best)
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_damaged_checkpoints_are_told(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(do_eval=False, do_predict=False))
@@ -635,7 +636,7 @@ def test_an_output_folder_whose_checkpoints_could_not_be_read_is_refused(tmp_pat
     assert not os.path.exists(output)
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     workspace = Workspace(tmp_path)
     process = start(workspace, num_train_epochs=2000)
@@ -646,7 +647,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     interrupt(process)
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path, capsys):
     workspace = Workspace(tmp_path, num_train=32)
     for name in ("train.txt", "dev.txt", "test.txt"):
@@ -667,7 +668,7 @@ def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path
     assert len(texts) == 13 and set("".join(texts[1:])) <= set(CHARACTERS)
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_emoji_rare_hanzi_and_a_million_characters_train(tmp_path):
     workspace = Workspace(tmp_path)
     path = os.path.join(workspace.data, "train.txt")
@@ -749,7 +750,7 @@ def test_unreadable_files_are_named(tmp_path):
         run_here(workspace.arguments())
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_unknown_config_keys_are_said_in_a_line(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     workspace.write("model/albert_config_small.json", json.dumps(dict(CONFIG, colour="red")))

@@ -32,11 +32,17 @@ CASES = golden_cases.case_names()
 @pytest.mark.parametrize(
     "name, ways",
     [(name, {}) for name in CASES]
-    + [(name, {"plain": True}) for name in CASES]
     # The graph of training computes some values twice; without dropout the numbers are the same.
     + [(name, {"is_training": True}) for name in CASES if "_cls_" not in name]
-    + [(name, {"leaves_out": True}) for name in CASES]
-    + [(name, {"in_halves": True, "leaves_out": True}) for name in CASES],
+    + [
+        pytest.param(name, ways, marks=pytest.mark.reference)
+        for ways in (
+            {"plain": True},
+            {"leaves_out": True},
+            {"in_halves": True, "leaves_out": True},
+        )
+        for name in CASES
+    ],
 )
 def test_outputs_losses_and_gradients_equal_the_originals(name, ways):
     golden_cases.check_case(name, **ways)
@@ -314,10 +320,10 @@ def test_recomputed_layers_have_the_same_gradients(layout, is_plain):
         assert np.abs(expected).max() > 0
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     "layout, batch", crossed(sorted(LAYOUT_SETTINGS) + ["nezha", "recomputed"], [1, 3, 4])
 )
-@pytest.mark.newest
 def test_halves_of_a_batch_have_the_gradients_of_the_whole(layout, batch):
     """Of an odd batch, one row is computed twice and counts once."""
     settings = dict(SMALL, initializer_range=0.2, **LAYOUT_SETTINGS.get(layout, {}))
@@ -334,6 +340,7 @@ def test_halves_of_a_batch_have_the_gradients_of_the_whole(layout, batch):
         assert np.abs(expected).max() > 0
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("batch", [3, 4])
 @pytest.mark.parametrize("recompute", [False, True])
 def test_halves_have_their_rows_of_masks_and_positions(batch, recompute):
@@ -387,7 +394,7 @@ def _operations_before(operation):
     return found
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_recomputed_layers_need_less_memory():
     """What is held at once while a step of many layers runs."""
 
@@ -457,8 +464,8 @@ def test_cross_entropy_is_tensorflows_also_where_probabilities_vanish():
     np.testing.assert_array_equal(predicted, logits.argmax(axis=1))
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("layout", sorted(LAYOUT_SETTINGS))
-@pytest.mark.newest
 def test_the_first_token_alone_is_that_of_all(layout):
     settings = dict(SMALL, initializer_range=0.2, **LAYOUT_SETTINGS[layout])
     config = modeling.AlbertConfig.from_dict(settings)
