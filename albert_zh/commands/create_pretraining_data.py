@@ -269,7 +269,7 @@ def _conflicts(google):
     one_segment = "--one_segment" if FLAGS.one_segment else "--format=%s" % FLAGS.format
     takes_b_elsewhere = google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence)
     one_flag, form = FLAGS["one_segment"], FLAGS["format"]
-    differs = FLAGS.one_segment != (FLAGS.format != "segment_pair")
+    differs = FLAGS.format != ("doc_sentences" if FLAGS.one_segment else "segment_pair")
     rows = [
         (
             "--one_segment=%s" % str(FLAGS.one_segment).lower(),

@@ -37,12 +37,12 @@ class Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
     max_length: Optional[pydantic.StrictInt] = pydantic.Field(None, examples=[None])
     min_length: pydantic.StrictInt = pydantic.Field(1, examples=[1])
-    length_penalty: float = pydantic.Field(0.6, examples=[0.6])
+    length_penalty: pydantic.StrictFloat = pydantic.Field(0.6, examples=[0.6])
     no_repeat_ngram_size: pydantic.StrictInt = pydantic.Field(0, examples=[0])
     do_sample: pydantic.StrictBool = pydantic.Field(False, examples=[False])
     top_k: pydantic.StrictInt = pydantic.Field(0, examples=[0])
-    top_p: float = pydantic.Field(1.0, examples=[1.0])
-    temperature: float = pydantic.Field(1.0, examples=[1.0])
+    top_p: pydantic.StrictFloat = pydantic.Field(1.0, examples=[1.0])
+    temperature: pydantic.StrictFloat = pydantic.Field(1.0, examples=[1.0])
     seed: pydantic.StrictInt = pydantic.Field(0, examples=[0])
 
 

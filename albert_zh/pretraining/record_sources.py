@@ -55,10 +55,12 @@ def record_source(options, flag, config, vocab_file):
     about = record_files.inspected(
         paths, options.max_seq_length, options.max_predictions_per_seq, flag, is_counted
     )
-    if not about.has_pairs and objective_flags.has_sentence_task(options):
+    if not about.has_pairs:
+        _check_second_task(options, flag)
+    if options.span_boundary_weight and not (options.span or about.is_masked):
         say(
-            "warning: the records of --%s have one segment each (by the first of each file): there "
-            "is no order to learn: give --sentence_task=false" % flag
+            "warning: --span_boundary_weight: the records of --%s are masked here by single "
+            "pieces or words: give --span=true to predict spans from their ends" % flag
         )
     num_records = sum(about.counts) if is_counted else None
     return input_pipeline.RecordSource(
@@ -76,6 +78,18 @@ def record_source(options, flag, config, vocab_file):
         vocab_size=config.vocab_size,
         is_static=options.use_tpu,
     )
+
+
+def _check_second_task(options, flag):
+    """Warns of a second task without two segments to order; one that was asked for is refused."""
+    found = (
+        "the records of --%s have one segment each (by the first of each file): there is no order "
+        "to learn: give --sentence_task=false" % flag
+    )
+    if options.sentence_task:
+        raise UserError("--sentence_task=true: " + found)
+    if objective_flags.has_sentence_task(options):
+        say("warning: " + found)
 
 
 def _vocabulary_of_masking(options, vocab_file):

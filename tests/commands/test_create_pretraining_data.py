@@ -845,6 +845,10 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
             "--one_segment=true and --format=segment_pair exclude each other",
         ),
         (
+            {"one_segment": True, "format": "full_sentences"},
+            "--one_segment=true and --format=full_sentences exclude each other",
+        ),
+        (
             {"one_segment": False, "format": "full_sentences"},
             "--one_segment=false and --format=full_sentences exclude each other",
         ),

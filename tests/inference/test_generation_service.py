@@ -62,6 +62,7 @@ def test_streams_send_the_text_in_pieces(port, generator):
         ("/generate", {"texts": ["今天"] * 6}, 413),
         ("/generate", {"texts": ["今天"], "num_beams": 0}, 400),
         ("/generate", {"texts": ["今天"], "beams": 2}, 422),
+        ("/generate", {"texts": ["今天"], "do_sample": True, "top_p": "0.5"}, 422),
         ("/generate", {"texts": ["今天"], "max_length": 0}, 400),
         ("/generate", {"texts": ["今天"], "max_length": 13}, 400),  # 12 in training
         ("/generate", {"texts": ["今天"], "min_length": 13}, 400),

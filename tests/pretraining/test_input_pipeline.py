@@ -66,6 +66,35 @@ def test_an_order_of_one_segment_is_warned_of(folder, capsys, num_segments, flag
     assert (expected in said) == is_warned_of
 
 
+def test_an_order_of_one_segment_that_is_asked_for_is_refused(folder):
+    records = small.masked_records(4)
+    records["segment_ids"] *= 0
+    path = folder.write_records("asked_for", records)
+    arguments = folder.arguments(input_file=path, sentence_task=True)
+    with flags_of(arguments, pretraining_flags.define_flags):
+        config = types.SimpleNamespace(vocab_size=small.CONFIG["vocab_size"])
+        with pytest.raises(UserError, match="--sentence_task=true: the records of --input_file"):
+            record_sources.record_source(pretraining_flags.FLAGS, "input_file", config, None)
+
+
+@pytest.mark.parametrize(
+    "flags, is_warned_of",
+    [
+        ([], False),
+        (["--span_boundary_weight=1"], True),
+        (["--span_boundary_weight=1", "--span"], False),
+    ],
+)
+def test_ends_of_single_pieces_are_warned_of(folder, capsys, flags, is_warned_of):
+    path = folder.write_records("without_masks", small.unmasked_records(4))
+    vocab_file = folder.write("with_a_mask.txt", "[PAD]\n[SEP]\n[MASK]\n")
+    arguments = folder.arguments(input_file=path) + flags
+    with flags_of(arguments, pretraining_flags.define_flags):
+        config = types.SimpleNamespace(vocab_size=small.CONFIG["vocab_size"])
+        record_sources.record_source(pretraining_flags.FLAGS, "input_file", config, vocab_file)
+    assert ("warning: --span_boundary_weight" in capsys.readouterr().out) == is_warned_of
+
+
 def batches(
     source,
     count,

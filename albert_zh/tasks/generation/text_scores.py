@@ -31,14 +31,14 @@ def scores(prediction: str, reference: str) -> Dict[str, float]:
     """
     written, wanted = characters(prediction), characters(reference)
     hypotheses, references = _sentences(written), _sentences(wanted)
-    if not hypotheses or not references:
-        return dict.fromkeys(("rouge_1", "rouge_2", "rouge_l", "bleu"), 0.0)
-    return {
-        "rouge_1": _rouge_n(hypotheses, references, 1),
-        "rouge_2": _rouge_n(hypotheses, references, 2),
-        "rouge_l": _rouge_l(hypotheses, references),
-        "bleu": bleu(written, wanted),
-    }
+    reached = dict.fromkeys(("rouge_1", "rouge_2", "rouge_l"), 0.0)
+    if hypotheses and references:
+        reached = {
+            "rouge_1": _rouge_n(hypotheses, references, 1),
+            "rouge_2": _rouge_n(hypotheses, references, 2),
+            "rouge_l": _rouge_l(hypotheses, references),
+        }
+    return dict(reached, bleu=bleu(written, wanted))
 
 
 def _sentences(tokens):

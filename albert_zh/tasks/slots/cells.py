@@ -54,13 +54,15 @@ def of_record(record: Any, texts: Sequence[Optional[str]]) -> Tuple[Spans, ...]:
 def width_with_slots(rows: Sequence[Any]) -> Optional[int]:
     """The cells of a row of a table without a header whose last ones are slots; None without.
 
+    A file whose last cells are all blank has no slots in their place.
+
     Args:
         rows: lists of cells.
     """
     width = max(map(len, rows))
     last = [row[-1] for row in rows if len(row) == width and row[-1].strip()]
     num_slots = sum(all(map(_SPAN.match, cell.split())) for cell in last)
-    return width if width > 1 and 2 * num_slots > len(last) else None
+    return width if width > 1 and (not last or 2 * num_slots > len(last)) else None
 
 
 def _spans_of(cell, key, text):

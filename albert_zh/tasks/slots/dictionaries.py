@@ -173,6 +173,7 @@ class Annotator:
 
     Attributes:
         names: sorted names of the slots.
+        first_entries: {name: its first entry in the order of characters}.
         sha256: hexadecimal digest of what the dictionaries hold.
     """
 
@@ -188,6 +189,7 @@ class Annotator:
         """
         dictionaries = unpacked(content, path)
         self.names = sorted(dictionaries)
+        self.first_entries = {name: min(entries) for name, entries in dictionaries.items()}
         self.sha256 = hashlib.sha256(packed(dictionaries)).hexdigest()
         names_of_entries: Dict[str, Tuple[str, ...]] = {}
         for name in self.names:

@@ -5,8 +5,11 @@ from typing import Any, Dict, List, Optional, Sequence
 from absl import flags
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.model import slot_templates
 from albert_zh.tasks.slots import annotations, dictionaries
+
+_LOOKED_AT = 5000  # training rows, for dictionaries of which none is in a text
 
 PARTS = ("attention", "gate", "context", "templates")
 
@@ -114,6 +117,8 @@ def with_names(
         UserError: if there are no slots at all.
     """
     known: List[str] = annotator.names if annotator else []
+    if annotator:
+        _report_unused(annotator, examples[:_LOOKED_AT])
     names = sorted(annotations.names_in(examples) | set(known))
     if not names:
         raise UserError(
@@ -123,3 +128,18 @@ def with_names(
         )
     digest = annotator.sha256 if annotator else None
     return dict(head, slots=dict(head["slots"], names=names, dictionaries=digest))
+
+
+def _report_unused(annotator, examples):
+    """Warns of dictionaries that find nothing in texts."""
+    texts = [text for example in examples for text in (example.text_a, example.text_b) if text]
+    used = {span.name for text in texts for span in annotator.spans(text)}
+    for name in annotator.names:
+        if name not in used:
+            say(
+                "warning: --dictionaries: no entry of %s, such as %r, occurs in the first %d "
+                "training rows: an entry is the whole line, up to a tab",
+                name,
+                annotator.first_entries[name],
+                len(examples),
+            )

@@ -16,25 +16,25 @@ def pairs(split):
     return [(example.text_a, example.label) for example in split.examples]
 
 
-BY_NAME = '{"source": "长文", "target": "标题"}\n{"content": "又一篇", "title": "题"}\n'
-BY_FLAG = '{"a": "长文", "b": "标题"}\n{"a": "又一篇", "b": "题"}\n'
+BY_NAME = '{"source": "长文", "target": "头条"}\n{"content": "又一篇", "title": "题"}\n'
+BY_FLAG = '{"a": "长文", "b": "头条"}\n{"a": "又一篇", "b": "题"}\n'
 
 
 @pytest.mark.parametrize(
     "file_name, content, chosen",
     [
-        ("a.tsv", "长文\t标题\n又一篇\t题\n", {}),
-        ("a.tsv", "\ufefftitle\tcontent\n标题\t长文\n题\t又一篇\n", {}),
-        ("a.tsv", "to\t长文\t标题\nto\t又一篇\t题\n", {"text_a": "2", "label": "3"}),
-        ("a.tsv", "x\ty\n标题\t长文\n题\t又一篇\n", {"text_a": "y", "label": "x"}),
-        ("a.csv", "长文,标题\n又一篇,题\n", {}),
+        ("a.tsv", "长文\t头条\n又一篇\t题\n", {}),
+        ("a.tsv", "\ufefftitle\tcontent\n头条\t长文\n题\t又一篇\n", {}),
+        ("a.tsv", "to\t长文\t头条\nto\t又一篇\t题\n", {"text_a": "2", "label": "3"}),
+        ("a.tsv", "x\ty\n头条\t长文\n题\t又一篇\n", {"text_a": "y", "label": "x"}),
+        ("a.csv", "长文,头条\n又一篇,题\n", {}),
         ("a.jsonl", BY_NAME, {}),
         ("a.json", BY_FLAG, {"text_a": "a", "label": "b"}),
     ],
 )
 def test_forms(tmp_path, file_name, content, chosen):
     split = read(tmp_path, content, file_name=file_name, **chosen)
-    assert pairs(split) == [("长文", "标题"), ("又一篇", "题")]
+    assert pairs(split) == [("长文", "头条"), ("又一篇", "题")]
 
 
 def test_a_file_to_predict_may_have_sources_alone(tmp_path):
@@ -45,16 +45,16 @@ def test_a_file_to_predict_may_have_sources_alone(tmp_path):
 @pytest.mark.parametrize(
     "content, problem",
     [
-        ("长文\t标题\n没有标题\n", "line 2: it has no TAB and no target"),
-        ("长文\t标题\n没有标题\t \n", "line 2: its target is empty"),
-        ("长文\t标题\n\t题\n", "line 2: its source is empty"),
+        ("长文\t头条\n没有标题\n", "line 2: it has no TAB and no target"),
+        ("长文\t头条\n没有头条\t \n", "line 2: its target is empty"),
+        ("长文\t头条\n\t题\n", "line 2: its source is empty"),
     ],
 )
 def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
     with pytest.raises(UserError, match=problem):
         read(tmp_path, content)
     split = read(tmp_path, content, skips=True)
-    assert pairs(split) == [("长文", "标题")]
+    assert pairs(split) == [("长文", "头条")]
     assert split.notes == ["1 rows that do not fit are left out"]
 
 
@@ -62,7 +62,7 @@ def test_json_without_a_target_and_unknown_columns(tmp_path):
     with pytest.raises(UserError, match="line 1: its target is empty or no text"):
         read(tmp_path, '{"source": "长文"}\n', file_name="a.jsonl")
     with pytest.raises(UserError, match="no column 'z' in its header"):
-        read(tmp_path, "长文\t标题\n", label="z")
+        read(tmp_path, "长文\t头条\n", label="z")
     with pytest.raises(UserError, match="no row that fits"):
         read(tmp_path, "\n")
 
@@ -74,11 +74,67 @@ def test_json_without_a_target_and_unknown_columns(tmp_path):
         ("id\tcontent\n1\t长文\n", {}, [("长文", None)]),
         ("id\tcontent\n1\t长文\n", {"text_a": "content"}, [("长文", None)]),
         ("content\ttitle\n长文\t\n", {}, [("长文", None)]),
-        ("content\ttitle\n长文\t标题\n", {}, [("长文", "标题")]),
+        ("content\ttitle\n长文\t头条\n", {}, [("长文", "头条")]),
         ("长文\n又一篇\n", {}, [("长文", None), ("又一篇", None)]),
-        ("长文\t标题\n", {}, [("长文", "标题")]),
+        ("长文\t头条\n", {}, [("长文", "头条")]),
     ],
 )
 def test_headers_of_files_to_predict(tmp_path, content, chosen, expected):
     """A column that is no target is not taken for one."""
     assert pairs(read(tmp_path, content, "test", **chosen)) == expected
+
+
+@pytest.mark.parametrize(
+    "file_name, content, message",
+    [
+        ("a.tsv", "to\t长文\t头条\n", "line 1: it has 3 columns, expected 2 .*--text_column and"),
+        ("a.tsv", "长文\t头条\n又一篇\t题\t多余\n", "line 2: it has 3 columns, expected 2"),
+        ("a.tsv", "text\ttitle\n长文\t头条\t多余\n", "line 2: it has 3 columns, expected 2"),
+        ("a.csv", "一篇,两篇,三篇\n又一篇,题\n", "line 1: it has 3 columns, expected 2"),
+        (
+            "a.tsv",
+            "文章\t摘要\n长文\t头条\n",
+            "line 1: found the column 摘要, .* a target .*label_col",
+        ),
+        (
+            "a.tsv",
+            "text_a\ttext_b\tlabel\n甲\t乙\t1\n",
+            "line 1: found the column text_a, but none",
+        ),
+        (
+            "a.tsv",
+            "title\ttitle\n甲\t乙\n",
+            "line 1: found the column title, .* a source .*text_col",
+        ),
+        ("a.tsv", "text\ttitle\ttitle\n甲\t乙\t丙\n", "line 1: found the column title twice"),
+        (
+            "a.tsv",
+            "question\ttitle\tanswer\n甲\t乙\t丙\n",
+            "title and answer may each be the target",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "甲", "title": "乙", "summary": "丙"}',
+            "line 1: title and summary may",
+        ),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path, file_name, content, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read(tmp_path, content, file_name=file_name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "file_name, content, chosen",
+    [
+        ("a.tsv", "长文\t头条\t\n", {}),
+        ("a.tsv", "source\ttext\ttarget\ttitle\n长文\tx\t头条\ty\n", {}),
+        ("a.tsv", "question\ttitle\tanswer\n长文\tx\t头条\n", {"label": "answer"}),
+        ("a.tsv", "title\ttitle\ttext\nx\t头条\t长文\n", {"label": "2"}),
+        ("a.tsv", "id\tabstract\tname\n1\t长文\t头条\n", {"text_a": "2", "label": "3"}),
+        ("a.jsonl", '{"text": "长文", "title": "x", "summary": "头条"}', {"label": "summary"}),
+    ],
+)
+def test_what_is_certain_or_chosen_is_read(tmp_path, file_name, content, chosen):
+    assert pairs(read(tmp_path, content, file_name=file_name, **chosen)) == [("长文", "头条")]

@@ -6,7 +6,7 @@ import pytest
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, reader
 from albert_zh.tasks.input_examples import InputExample
-from albert_zh.tasks.slots import annotations, cells, dictionaries
+from albert_zh.tasks.slots import annotations, cells, dictionaries, flags
 from albert_zh.tasks.slots.cells import SlotSpan
 from albert_zh.text import encoding, tokenization
 
@@ -58,6 +58,16 @@ def test_slots_of_a_table_with_and_without_a_header(tmp_path, header):
         [],
         [(0, 1, "verb"), (1, 3, "city")],
     ]
+
+
+def test_a_table_whose_slots_are_all_blank_has_none(tmp_path):
+    """A dev file that happens to have no slots keeps the form of the training file."""
+    examples = examples_of(tmp_path, ["去北京\ttravel\t", "听歌\tmusic\t"])
+    assert [(e.text_a, e.text_b, e.label) for e in examples] == [
+        ("去北京", None, "travel"),
+        ("听歌", None, "music"),
+    ]
+    assert examples[0].slots == ((), ())
 
 
 def test_rows_without_slots_may_be_shorter(tmp_path):
@@ -122,6 +132,20 @@ def test_what_is_cut_off_has_no_slots(tokenizer):
     slots = ((SlotSpan(4, 6, "city"),), (SlotSpan(0, 6, "singer"),))
     rows = column_of(tokenizer, "北京听吴雨霏", "北京听吴雨霏", slots, length=9)
     assert rows == [[], [], [], [], [], ["singer"], ["singer"], ["singer"], []]
+
+
+def test_dictionaries_without_use_are_reported(capsys):
+    """Lines like those of jieba's user dictionaries are entries with a blank and a number."""
+    entries = {"city": {"北京 100"}, "singer": {"吴雨霏", "周杰伦"}}
+    annotator = dictionaries.Annotator(dictionaries.packed(entries))
+    examples = [
+        InputExample("1", "去北京", None, "a"),
+        InputExample("2", "听歌", "吴雨霏", "b"),
+    ]
+    head = flags.with_names({"slots": {}}, examples, annotator)
+    assert head["slots"]["names"] == NAMES
+    (warning,) = capsys.readouterr().out.splitlines()
+    assert "no entry of city, such as '北京 100', occurs in the first 2 training rows" in warning
 
 
 def test_names():
