@@ -24,9 +24,10 @@ IS_OLD_PYTHON = sys.version_info < (3, 8)  # that of TensorFlow 1.15
 #
 # On 1.15 that leaves modules that build graphs, and one command.
 LEFT_OUT_ON_1_15 = {
-    "commands": "build_vocab classify create_pretraining_data fill_mask general_distill "
-    "inspect_checkpoint inspect_tfrecord run_classifier_multiclass run_classifier_sp_google "
-    "run_pretraining run_sentence_embedding similarity task_distill the_three_changes",
+    "commands": "build_vocab classify command_lines create_pretraining_data fill_mask "
+    "general_distill inspect_checkpoint inspect_tfrecord run_classifier_multiclass "
+    "run_classifier_sp_google run_pretraining run_sentence_embedding similarity task_distill "
+    "the_three_changes",
     "common": "config_flag validation",
     "conversion": "convert",
     "corpus": "pipeline reader",
