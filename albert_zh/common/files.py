@@ -342,6 +342,7 @@ def is_decodable(path: str, encoding: Optional[str]) -> bool:
     return True
 
 
+_WORKBOOK_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of .xlsx and .xls
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -399,6 +400,11 @@ def wrong_encoding(
         encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
             always.
     """
+    if bytes(error.object[:8]).startswith(_WORKBOOK_STARTS):
+        return UserError(
+            "%s: an Excel workbook or another packed file, expected text: save it as CSV UTF-8"
+            % place
+        )
     likely = text_encodings.likely_encoding(error.object) if encoding in (None, "utf-8") else None
     if likely is None:
         return UserError(

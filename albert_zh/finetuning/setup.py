@@ -33,6 +33,7 @@ from albert_zh.tasks import (
 )
 from albert_zh.tasks.settings import COMMON_SETTINGS
 from albert_zh.text import tokenization
+from albert_zh.text.vocabulary_files import check_is_of_checkpoint
 from albert_zh.training import engine, run_folder
 from albert_zh.training import flags as run_flags
 
@@ -142,6 +143,9 @@ class Setup:
         )
         num_entries = len(self.tokenizer.inv_vocab)
         run_flags.check_sizes(options, self.config, self.vocab_file, num_entries)
+        if self.init_checkpoint:
+            entries = list(self.tokenizer.inv_vocab.values())
+            check_is_of_checkpoint(self.vocab_file, entries, self.init_checkpoint)
         self.model_files = {
             model_folder.config_name(self.config_file): files.read_bytes(self.config_file),
             self.tokenizer.name_in_folder: files.read_bytes(self.vocab_file),

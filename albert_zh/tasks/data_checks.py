@@ -53,7 +53,7 @@ def _few_dev_rows(task, splits):
     if num_rows < FEW_DEV_ROWS:
         name = registry.type_of(task).usual_metrics[0]
         yield (
-            "warning: dev has %d rows: a %s of %.2f has a standard error of ± %.2f there, too "
+            "warning: dev has %d rows: the standard error of %s (at %.2f) is ± %.2f there, too "
             "large to choose a checkpoint by: label more rows, set more of them aside "
             "(--dev_share), and look at the mean of several runs (--seeds=1,2,3)"
             % (num_rows, name, _PRESUMED_SCORE, standard_error(task, num_rows)),

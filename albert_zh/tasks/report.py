@@ -94,12 +94,12 @@ class Report:
         return ", ".join("%s %.4f" % (metric, metrics[metric + suffix]) for metric in self._shown)
 
     def unlearnt(self, name: str) -> Optional[str]:
-        """A line, where a split's score is no better than that of one prediction for all rows."""
+        """A line, where a split's score may be that of one prediction for all rows, by chance."""
         metric, scorer = self._shown[0], self._scorers[name]
         score, constant = self.metrics[name][metric], scorer.constant(metric)
         if constant is None or not task_metrics.is_within_chance(score, constant[0], len(scorer)):
             return None
-        return "%s %s %.4f is no better than that of %s for every row (%.4f)" % (
+        return "%s %s %.4f is not clearly better than that of %s for every row (%.4f)" % (
             name,
             metric,
             score,

@@ -2,16 +2,18 @@
 
 import collections
 import os
-from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Sequence
 import warnings
 
 from albert_zh.common import checks, files, storage, validation
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 
 UNKNOWN = "[UNK]"
 # What a model folder calls its vocabulary: a list of tokens, or a SentencePiece model.
 VOCABULARY_FILE = "vocab.txt"
 SENTENCEPIECE_FILE = "spiece.model"
+_MOST_OTHERS = 0.1  # share of the entries in which a model's vocabulary may have been changed
 SENTENCE_TOKENS = ("[CLS]", "[SEP]")
 
 
@@ -82,6 +84,36 @@ def check_num_entries(vocab_file: str, found: int, vocab_size: int) -> None:
             "%s: the vocabulary has %d entries, but the config's vocab_size is %d: use the "
             "vocabulary that came with the model" % (vocab_file, found, vocab_size)
         )
+
+
+def check_is_of_checkpoint(vocab_file: str, entries: Sequence[str], prefix: str) -> None:
+    """Compares a vocabulary with the one beside a checkpoint; as many entries may be others.
+
+    A few others, such as words in place of [unused1], are reported.
+
+    Args:
+        vocab_file: path of the vocabulary.
+        entries: its tokens, by id.
+        prefix: of the checkpoint.
+
+    Raises:
+        UserError: if many entries differ.
+    """
+    beside = vocabulary_in_folder(os.path.dirname(prefix))
+    if not storage.exists(beside):
+        return
+    others = vocabulary_entries(beside)
+    differing = [number for number, pair in enumerate(zip(entries, others)) if len(set(pair)) > 1]
+    if not differing:
+        return
+    first = differing[0]
+    found = (
+        "%s: %d of its entries are not those of %s, beside the checkpoint (line %d: %r, not %r)"
+        % (vocab_file, len(differing), beside, first + 1, entries[first], others[first])
+    )
+    if len(differing) > _MOST_OTHERS * len(others):
+        raise UserError("--vocab_file=%s: name the checkpoint's own" % found)
+    say("warning: --vocab_file=%s", found)
 
 
 def convert_by_vocab(vocab: Mapping[Any, Any], items: Iterable[Any]) -> List[Any]:

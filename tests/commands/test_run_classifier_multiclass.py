@@ -597,6 +597,11 @@ def test_clue_submission_takes_the_rows_own_ids(tmp_path):
         example = input_examples.InputExample("test-1", "甲", None, None)
         results.write(example, [{"probabilities": np.eye(15)[3]}])
     assert files.read_lines(results.paths[2]) == ['{"id": 0, "label": "103"}']
+    with submission_of("tnews", tmp_path) as results:
+        first = input_examples.InputExample("test-1", "甲", None, None, 5)
+        results.write(first, [{"probabilities": np.eye(15)[3]}])
+        with pytest.raises(UserError, match="has two rows of the id 5"):
+            results.write(first._replace(guid="test-2"), [{"probabilities": np.eye(15)[3]}])
 
 
 def test_label_maps_that_are_none(tmp_path):
@@ -830,7 +835,11 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
 @pytest.mark.parametrize(
     "labels, changes, words",
     [
-        (["a", "b"], {}, r"dev accuracy 0\.\d{4} is no better than that of a for every row"),
+        (
+            ["a", "b"],
+            {},
+            r"dev accuracy 0\.\d{4} is not clearly better than that of a for every row",
+        ),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
@@ -842,12 +851,12 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
                 (
                     ["a|b", "a"],
                     {"multi_label": True},
-                    r"dev micro_f1 .* no better than that of a, b",
+                    r"dev micro_f1 .* not clearly better than that of a, b",
                 ),
                 (
                     ["1", "3.5"],
                     {"regression": True},
-                    r"dev pearson .* no better than that of \d\.\d+",
+                    r"dev pearson .* not clearly better than that of \d\.\d+",
                 ),
             )
         ),

@@ -221,3 +221,13 @@ def test_full_disk_is_named(tmp_path):
     with pytest.raises(UserError, match="No space left"):
         write()
     assert not os.path.exists(never)
+
+
+@pytest.mark.parametrize(
+    "start", [b"PK\x03\x04\x14\x00\x06\xa9", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"]
+)
+def test_workbooks_are_named(tmp_path, start):
+    path = tmp_path / "train.txt"
+    path.write_bytes(start + bytes(range(128, 256)))
+    with pytest.raises(UserError, match="line 1: an Excel workbook .* save it as CSV UTF-8"):
+        list(files.read_lines(str(path), "utf-8"))

@@ -91,8 +91,8 @@ def test_what_is_said_of_seen_rows_fits_the_scores():
 @pytest.mark.parametrize(
     "objective, num_rows, words",
     [
-        ("single_label", 10, "accuracy of 0.80 has a standard error of ± 0.13"),  # sqrt(.16 / 10)
-        ("regression", 37, "pearson of 0.80 has a standard error of ± 0.06"),  # .36 / 6
+        ("single_label", 10, "standard error of accuracy (at 0.80) is ± 0.13"),  # sqrt(.16 / 10)
+        ("regression", 37, "standard error of pearson (at 0.80) is ± 0.06"),  # .36 / 6
         ("single_label", 100, None),
     ],
 )

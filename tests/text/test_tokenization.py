@@ -15,7 +15,7 @@ import warnings
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.text import tokenization, word_memory
+from albert_zh.text import tokenization, vocabulary_files, word_memory
 from sentencepiece_models import train_sentencepiece
 from workspace import ROOT
 
@@ -284,6 +284,22 @@ def test_vocabulary_in_a_storage_of_tensorflow(vocab_file):
     assert list(tokenization.load_vocab("file://" + vocab_file)) == VOCAB
     with pytest.raises(UserError, match="file:///none: cannot be read"):
         tokenization.load_vocab("file:///none")
+
+
+def test_a_vocabulary_is_compared_with_the_one_beside_the_checkpoint(tmp_path, capsys):
+    """One in another order has as many entries, and gives other ids."""
+    own = ["[PAD]", "[UNK]"] + list("一二三四五六七八九十百千万亿元角分年月日")
+    (tmp_path / "vocab.txt").write_text("\n".join(own) + "\n", encoding="utf-8")
+    prefix = str(tmp_path / "model.ckpt")
+    vocabulary_files.check_is_of_checkpoint("a.txt", own, prefix)
+    vocabulary_files.check_is_of_checkpoint("a.txt", own[::-1], str(tmp_path / "none" / "model"))
+    assert capsys.readouterr().out == ""
+    vocabulary_files.check_is_of_checkpoint("a.txt", own[:-1] + ["时"], prefix)
+    assert "a.txt: 1 of its entries are not those of" in capsys.readouterr().out
+    with pytest.raises(
+        UserError, match=r"--vocab_file=a.txt: 22 of .*\(line 1: '日', not '\[PAD\]'\)"
+    ):
+        vocabulary_files.check_is_of_checkpoint("a.txt", own[::-1], prefix)
 
 
 @pytest.mark.parametrize(

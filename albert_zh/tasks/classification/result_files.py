@@ -5,6 +5,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
+from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, input_examples, registry, result_files
 from albert_zh.tasks.classification.scorer import label_text
 from albert_zh.tasks.separators import one_line
@@ -38,6 +39,7 @@ class ClassificationFiles(result_files.ResultFiles):
         self._has_classes = registry.rules_of(task).has_classes
         self._pending = None  # the first of two choices, see `_submit`
         self._num_submitted = 0
+        self._submitted_ids = set()
         self._not_submitted = set()  # guids of examples
 
     def begin(self) -> None:
@@ -76,6 +78,12 @@ class ClassificationFiles(result_files.ResultFiles):
                 return
             decided = str(int(row[1] > first[1]))
         row_id = self._num_submitted if example.row_id is None else example.row_id
+        if row_id in self._submitted_ids:
+            raise UserError(
+                "the test file has two rows of the id %r: expected each id once, as the submission "
+                "names rows by it: correct the file, or --clue_submission=false" % row_id
+            )
+        self._submitted_ids.add(row_id)
         line = json.dumps({"id": row_id, "label": decided}, ensure_ascii=False)
         self._submission.write(line + "\n")
         self._num_submitted += 1

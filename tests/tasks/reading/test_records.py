@@ -97,7 +97,7 @@ def test_without_tuning_a_question_may_have_no_answer(tokenizer, tmp_path, null_
     predictions, n_best, null_odds = contents
     assert predictions == {"Q": text} and n_best["Q"][0]["text"] == text
     assert null_odds["Q"] == pytest.approx(2 * (null_logit - 4))
-    assert files.notes()[0] == "%d of 1 questions have no answer" % (not text)
+    assert files.notes()[0] == "no answer was found to %d of 1 questions" % (not text)
     assert "--null_score_diff_threshold=0 is used" in files.notes()[1]
 
 
