@@ -89,11 +89,14 @@ def _read_file_of_split(task, data_dir, names, encoding):
         )
     if name != "test":
         data = reader.with_labels_only(data, BadRows(head.get("skip_bad_rows", False)))
+    examples = examples_of(data, name, granularity)
+    if _finds_words(task):
+        _check_are_words(path, examples)
     notes = ["%s left aside" % ", ".join(others)] if others else []
     return LabelledSplit(
         name,
         path,
-        examples_of(data, name, granularity),
+        examples,
         data.has_labels,
         notes + ["format %s" % data.format] + list(data.notes),
         ("text_a", "label") if data.has_labels else ("text_a",),
@@ -103,6 +106,16 @@ def _read_file_of_split(task, data_dir, names, encoding):
         data.format,
         data.scheme,
     )
+
+
+def _check_are_words(path, examples):
+    """Raises `UserError` for spans of several types where words are expected."""
+    types = sorted({span.type for example in examples for span in example.label or ()})
+    if len(types) > 1:
+        raise UserError(
+            "%s: its spans have the types %s: expected words, which have none; of entities give "
+            "--task_name=ner" % (path, ", ".join(types[:5]))
+        )
 
 
 def _joined(splits):

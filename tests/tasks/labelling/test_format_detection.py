@@ -50,6 +50,13 @@ def test_entities_are_not_learnt_from_words(tmp_path, content):
         assert read_split(tmp_path, content, task_of("cws")).file_format == "segmented"
 
 
+def test_words_are_not_learnt_from_entities(tmp_path):
+    content = "王 B-PER\n明 I-PER\n在 O\n京 B-LOC\n"
+    with pytest.raises(UserError, match="train.txt: its spans have the types LOC, PER: .*=ner"):
+        read_split(tmp_path, content, task_of("cws"))
+    read_split(tmp_path, content.replace("PER", "W").replace("LOC", "W"), task_of("cws"))
+
+
 def test_lines_without_blanks_are_no_long_words(tmp_path):
     """The bakeoff's test files are lines without blanks: as words they had scores."""
     plain = "共同创造美好的新世纪\n今天，天气很好。\n"
