@@ -80,13 +80,15 @@ def form_of(
         return Form({w: [chosen[w]] if w in chosen else KEYS[w] for w in KEYS}), rows
     names = [cell.strip().lower().lstrip("\ufeff") for cell in rows[0].cells] if rows else []
     usual = {which: [name for name in KEYS[which] if name in names] for which in KEYS}
-    has_header = any(usual.values()) or any(name.lower() in names for name in chosen.values())
+    is_chosen = any(name.lower() in names for name in chosen.values())
+    has_header = is_chosen or any(usual.values())
     try:
         columns = {which: _chosen_index(names, name) for which, name in chosen.items()}
         if not has_header:
             width = None if chosen else len(KEYS)
             return Form({"text_a": 0, "label": 1, **columns}, width), rows
-        needed = ["text_a"] if may_lack_targets and all(map(_is_name, names)) else list(KEYS)
+        has_names_alone = is_chosen or all(map(_is_name, names))
+        needed = ["text_a"] if may_lack_targets and has_names_alone else list(KEYS)
         for which in [which for which in KEYS if which not in columns]:
             is_there = usual[which] or which in needed
             columns[which] = _usual_index(names, usual, which) if is_there else None
@@ -112,11 +114,10 @@ def _usual_index(names, usual, which):
     """The index of a header's column for sources or targets."""
     if usual[which]:
         return _index(names, _only(usual[which], which))
-    other = next(name for found in usual.values() for name in found)
     raise ValueError(
-        "found the column %s, but none of the names of a %s (%s, ...): name it by %s, or both "
+        "found the columns %s, none with the name of a %s (%s, ...): name it by %s, or both "
         "columns by their positions"
-        % (other, _WHICH[which], ", ".join(KEYS[which][:4]), _FLAGS[which])
+        % (", ".join(names[:5]), _WHICH[which], ", ".join(KEYS[which][:4]), _FLAGS[which])
     )
 
 

@@ -59,6 +59,8 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
 
 
 def test_json_without_a_target_and_unknown_columns(tmp_path):
+    with pytest.raises(UserError, match="found the columns x, y, none with the name of a target"):
+        read(tmp_path, "x\ty\n长文\t头条\n", text_a="x")
     with pytest.raises(UserError, match="line 1: its target is empty or no text"):
         read(tmp_path, '{"source": "长文"}\n', file_name="a.jsonl")
     with pytest.raises(UserError, match="no column 'z' in its header"):
@@ -73,6 +75,7 @@ def test_json_without_a_target_and_unknown_columns(tmp_path):
         ("source\n长文\n", {}, [("长文", None)]),
         ("id\tcontent\n1\t长文\n", {}, [("长文", None)]),
         ("id\tcontent\n1\t长文\n", {"text_a": "content"}, [("长文", None)]),
+        ("编号\t全文\n1\t长文\n", {"text_a": "全文"}, [("长文", None)]),
         ("content\ttitle\n长文\t\n", {}, [("长文", None)]),
         ("content\ttitle\n长文\t头条\n", {}, [("长文", "头条")]),
         ("长文\n又一篇\n", {}, [("长文", None), ("又一篇", None)]),
@@ -94,17 +97,17 @@ def test_headers_of_files_to_predict(tmp_path, content, chosen, expected):
         (
             "a.tsv",
             "文章\t摘要\n长文\t头条\n",
-            "line 1: found the column 摘要, .* a target .*label_col",
+            "line 1: found the columns 文章, 摘要, .* a target .*label_col",
         ),
         (
             "a.tsv",
             "text_a\ttext_b\tlabel\n甲\t乙\t1\n",
-            "line 1: found the column text_a, but none",
+            "line 1: found the columns text_a, text_b, label, none",
         ),
         (
             "a.tsv",
             "title\ttitle\n甲\t乙\n",
-            "line 1: found the column title, .* a source .*text_col",
+            "line 1: found the columns title, title, .* a source .*text_col",
         ),
         ("a.tsv", "text\ttitle\ttitle\n甲\t乙\t丙\n", "line 1: found the column title twice"),
         (
