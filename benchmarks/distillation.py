@@ -71,7 +71,7 @@ EXPERIMENTS = {
         results.LCQMC_FILES,
         ("dev.txt", slice(_NUM_DEV, None)),
     ),
-    "iflytek": Experiment("fewclue_iflytek", "iflytek", 128, 10, (), True, rate=4e-4),
+    "iflytek": Experiment("fewclue_iflytek", "iflytek", 128, 20, (), True, rate=4e-4),
     "thucnews": Experiment(
         "thucnews10",
         "multiclass",
