@@ -846,7 +846,7 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
                 (
                     ["a", "b", "c"],
                     {"best_metric": "macro_f1"},
-                    r"dev macro_f1 0\.\d{4} is no better",
+                    r"dev macro_f1 0\.\d{4} is not clearly better",
                 ),
                 (
                     ["a|b", "a"],
@@ -869,7 +869,7 @@ def test_a_run_that_learns_nothing_says_so_with_advice(tmp_path, capsys, labels,
     data = OwnData(tmp_path, train=rows[:100], dev=rows[100:])
     settings = {"learning_rate": 1e-9, "num_train_epochs": 1, "do_predict": None}
     run_here(data.arguments(**settings, **changes))
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no better than" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "clearly better than" in line]
     assert line.startswith("warning") and re.search(words, line)
     for advice in ("--init_checkpoint", "higher --learning_rate", "--num_train_epochs", "labels"):
         assert advice in line
