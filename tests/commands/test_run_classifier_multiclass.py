@@ -781,7 +781,7 @@ def test_many_labels_are_learnt_at_the_default_settings(tmp_path, capsys):
     settings = {"train_batch_size": 16, "num_train_epochs": 4, "learning_rate": 1e-3}
     run_here(data.arguments(multi_label=True, do_predict=None, **settings))
     assert data.results()["best"]["eval_micro_f1"] > 0.5
-    assert "no better than" not in capsys.readouterr().out
+    assert "clearly better than" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -869,7 +869,9 @@ def test_a_run_that_learns_nothing_says_so_with_advice(tmp_path, capsys, labels,
     data = OwnData(tmp_path, train=rows[:100], dev=rows[100:])
     settings = {"learning_rate": 1e-9, "num_train_epochs": 1, "do_predict": None}
     run_here(data.arguments(**settings, **changes))
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "clearly better than" in line]
+    (line,) = [
+        line for line in capsys.readouterr().out.splitlines() if "clearly better than" in line
+    ]
     assert line.startswith("warning") and re.search(words, line)
     for advice in ("--init_checkpoint", "higher --learning_rate", "--num_train_epochs", "labels"):
         assert advice in line
