@@ -9,7 +9,8 @@ Makes records of the text, measures what a step of each objective costs (process
 each from random weights for the same processor time, so that the dearest has seen --tokens and the
 others at least as many, and fine-tunes each model on TNEWS (one pass), LCQMC (10,000 rows of its
 test file, measured on 2,500 of its dev file), CMRC 2018 (the questions of 1,000 texts, measured on
-its trial file) and CLUENER. Prints masked LM on held-out text and the scores, means over the seeds.
+its trial file) and CLUENER. Prints masked LM on held-out text and the scores, means over the seeds
+of fine-tuning.
 Everything that is finished is kept in --output_dir: the same command continues where it was
 stopped, so that it can run in parts. `DATA` has the folders tnews, lcqmc, cmrc2018 and ner_cluener.
 """
@@ -137,7 +138,7 @@ def define_flags():
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Sizes, vocabulary.")
     flags.DEFINE_string("output_dir", "objectives_output", "Folder for everything.")
     flags.DEFINE_integer("tokens", 20000000, "Tokens that each objective sees at least.")
-    flags.DEFINE_list("seeds", ["1", "2"], "Seeds.")
+    flags.DEFINE_list("seeds", ["1", "2"], "Seeds of fine-tuning.")
     flags.DEFINE_list("objectives", list(OBJECTIVES), "Which of the objectives.")
     flags.DEFINE_list("tasks", list(TASKS), "Which of the tasks.")
     flags.DEFINE_integer("cost_steps", 60, "Steps by which an objective's cost is measured.")
@@ -152,8 +153,7 @@ def main():
     plan = planned_steps()
     rows = collections.OrderedDict()
     for name in FLAGS.objectives:
-        by_seed = [scores_of(name, seed, plan[name]) for seed in FLAGS.seeds]
-        rows[name] = {what: [scores[what] for scores in by_seed] for what in by_seed[0]}
+        rows[name] = scores_of(name, plan[name])
     for line in table(rows, plan):
         print(line)
     if FLAGS.chart:
@@ -302,13 +302,13 @@ def _cost_of_step(name):
     seconds = []
     for steps in (2, 2 + FLAGS.cost_steps):
         folder = path_of("costs", folder_of(name), str(steps))
-        settings = pretraining_settings(name, "1", steps, folder)
+        settings = pretraining_settings(name, steps, folder)
         settings.update(do_eval=False)
         seconds.append(run_script("run_pretraining.py", settings, path_of("logs", "costs.log")))
     return max(seconds[1] - seconds[0], 1e-3) / FLAGS.cost_steps
 
 
-def pretraining_settings(name, seed, steps, folder):
+def pretraining_settings(name, steps, folder):
     """{flag: value} of a run of run_pretraining.py."""
     objective = OBJECTIVES[name]
     settings = {
@@ -329,30 +329,31 @@ def pretraining_settings(name, seed, steps, folder):
         "optimizer": "adamw",
         "learning_rate": 1e-3,
         "precision": FLAGS.precision,
-        "seed": seed,
+        "seed": 1,
     }
     return dict(settings, **objective.flags)
 
 
-def scores_of(name, seed, steps):
-    """{what: score} of one pre-training: of held-out masked LM and of each task."""
-    folder = path_of("models", folder_of(name), "seed_" + seed)
+def scores_of(name, steps):
+    """{what: scores} of an objective: one of held-out masked LM, each seed's of each task."""
+    folder = path_of("models", folder_of(name))
     model, log = os.path.join(folder, "model"), os.path.join(folder, "pretraining.log")
-    results = os.path.join(folder, "run", "eval_results.txt")
     if not os.path.exists(os.path.join(model, "done")):
-        settings = pretraining_settings(name, seed, steps, os.path.join(folder, "run"))
+        settings = pretraining_settings(name, steps, os.path.join(folder, "run"))
         run_script("run_pretraining.py", dict(settings, export_dir=model), log)
         open(os.path.join(model, "done"), "w").close()
-    measured = dict(line.split(" = ") for line in files.read_lines(results))
+    results = files.read_lines(os.path.join(folder, "run", "eval_results.txt"))
+    measured = dict(line.split(" = ") for line in results)
     is_plain = OBJECTIVES[name].flags.get("objective") is None
     accuracy = float(measured["masked_lm_accuracy"]) if is_plain else float("nan")
-    scores = collections.OrderedDict([(MASKED_LM, 100 * accuracy)])
+    scores = collections.OrderedDict([(MASKED_LM, [100 * accuracy])])
     for task in FLAGS.tasks:
-        scores[task] = 100 * _tuned(task, seed, model, os.path.join(folder, task))
+        folders = {seed: os.path.join(folder, task, "seed_" + seed) for seed in FLAGS.seeds}
+        scores[task] = [100 * _tuned(task, *pair, model) for pair in folders.items()]
     return scores
 
 
-def _tuned(name, seed, model, folder):
+def _tuned(name, seed, folder, model):
     """The score of a model that is fine-tuned on a task."""
     task = TASKS[name]
     file_name, keys = task.result
