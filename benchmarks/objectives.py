@@ -20,6 +20,7 @@ import glob
 import os
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -302,6 +303,7 @@ def _cost_of_step(name):
     seconds = []
     for steps in (2, 2 + FLAGS.cost_steps):
         folder = path_of("costs", folder_of(name), str(steps))
+        shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed: it would go on
         settings = pretraining_settings(name, steps, folder)
         settings.update(do_eval=False)
         seconds.append(run_script("run_pretraining.py", settings, path_of("logs", "costs.log")))

@@ -60,6 +60,25 @@ def test_steps_are_of_equal_processor_time(tmp_path, monkeypatch):
         objectives.planned_steps()
 
 
+def test_the_cost_of_a_step_is_not_of_what_a_killed_measurement_left(tmp_path, monkeypatch):
+    """Three seconds to start and half a second a step; a run continues in its folder."""
+    options = Options(output_dir=str(tmp_path), model_dir="m", cost_steps=60, precision="float32")
+    monkeypatch.setattr(objectives, "FLAGS", options)
+
+    def run_script(script, settings, log):
+        begun = tmp_path / settings["output_dir"] / "steps"
+        first = int(begun.read_text()) if begun.exists() else 0
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        begun.write_text(str(settings["num_train_steps"]))
+        return 3 + 0.5 * (settings["num_train_steps"] - first)
+
+    monkeypatch.setattr(objectives, "run_script", run_script)
+    left = tmp_path / "costs" / "electra" / "62" / "steps"
+    left.parent.mkdir(parents=True)
+    left.write_text("40")
+    assert objectives._cost_of_step("ELECTRA") == pytest.approx(0.5)
+
+
 def test_a_table_has_means_and_spreads(monkeypatch):
     rows = {
         "A": {"masked LM": [40.0, 42.0], "tnews": [50.0, 50.0]},
