@@ -145,6 +145,18 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(autouse=True)
+def _graphs_end_with_their_test():
+    """TensorFlow would keep those with gradients of their own: gigabytes in all."""
+    if "tensorflow" not in sys.modules:
+        yield
+        return
+    from albert_zh.training import tensorflow_internals
+
+    with tensorflow_internals.gradients_forgotten():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The development data beside the checkout; a user's machine has none."""

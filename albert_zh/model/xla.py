@@ -24,4 +24,15 @@ def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     if not pays():
         return function
-    return tf.function(function, jit_compile=True, autograph=False)
+
+    def compiled(*tensors):
+        with tf.init_scope():  # whichever function is being built
+            graph = tf.get_default_graph()
+        if not hasattr(graph, "one_pass_functions"):
+            graph.one_pass_functions = {}  # kept elsewhere they would keep the graph, for good
+        kept = graph.one_pass_functions
+        if function not in kept:
+            kept[function] = tf.function(function, jit_compile=True, autograph=False)
+        return kept[function](*tensors)
+
+    return compiled

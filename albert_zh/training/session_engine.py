@@ -105,8 +105,7 @@ class Engine:
     def _build_step(self, input_fn):
         self._begin_graph()
         tensorflow_internals.add_global_step_read()
-        features, input_hooks = _next_batch(input_fn)
-        spec = self._model_fn(features, None, ModeKeys.TRAIN, {})
+        spec, input_hooks = self._specify(input_fn, ModeKeys.TRAIN)
         scaffold = spec.scaffold_fn() if spec.scaffold_fn else None
         return _Step(spec.loss, spec.train_op, scaffold, input_hooks)
 
@@ -118,6 +117,7 @@ class Engine:
             step = self._build_shared_step(strategy, input_fn)
             self._run_steps(step, hooks, session_config)
 
+    @tensorflow_internals.gradients_forgotten()
     def _build_shared_step(self, strategy, input_fn):
         tf.set_random_seed(self.config.seed)
         iterator = strategy.make_input_fn_iterator(lambda context: _dataset(input_fn, context))
@@ -188,8 +188,7 @@ class Engine:
         """
         with tf.Graph().as_default():
             self._begin_graph()
-            features, input_hooks = _next_batch(input_fn)
-            spec = self._model_fn(features, None, ModeKeys.EVAL, {})
+            spec, input_hooks = self._specify(input_fn, ModeKeys.EVAL)
             metrics = _metrics_of(spec)
             updates = tf.group(*[update for _, (_, update) in sorted(metrics.items())])
             results = {name: value for name, (value, _) in metrics.items()}
@@ -219,8 +218,7 @@ class Engine:
         """
         with tf.Graph().as_default():
             self._begin_graph()
-            features, input_hooks = _next_batch(input_fn)
-            spec = self._model_fn(features, None, ModeKeys.PREDICT, {})
+            spec, input_hooks = self._specify(input_fn, ModeKeys.PREDICT)
             with self._session(spec, checkpoint_path, input_hooks + list(hooks)) as session:
                 while not session.should_stop():
                     batch = session.run(spec.predictions)
@@ -236,6 +234,12 @@ class Engine:
         tf.set_random_seed(self.config.seed)
         with tf.variable_scope(tf.get_variable_scope(), use_resource=True):
             tf.train.create_global_step()
+
+    @tensorflow_internals.gradients_forgotten()
+    def _specify(self, input_fn, mode):
+        """(the model's `Spec` for a mode, hooks that initialize the input)."""
+        features, input_hooks = _next_batch(input_fn)
+        return self._model_fn(features, None, mode, {}), input_hooks
 
     def _session(self, spec, checkpoint_path, hooks):
         creator = tf.train.ChiefSessionCreator(

@@ -33,6 +33,26 @@ def add_shared_global_step_read(strategy):
 
 
 @contextlib.contextmanager
+def gradients_forgotten():
+    """Forgets at the end the gradients that `tf.custom_gradient` has registered within.
+
+    TensorFlow would keep them, and with them their graph, as long as the process lives. Once a
+    training step is built, nothing looks them up.
+    """
+    from tensorflow.python.framework import ops
+
+    is_old = hasattr(ops, "_gradient_registry")  # 1.15
+    registered = (ops._gradient_registry if is_old else ops.gradient_registry)._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in set(registered) - before:
+            if name.startswith("CustomGradient-"):
+                del registered[name]
+
+
+@contextlib.contextmanager
 def scaled_losses(strategy):
     """Has optimizers divide the loss by the number of replicas, whose gradients they add up."""
     with strategy._scale_loss_for_estimator_enabled():

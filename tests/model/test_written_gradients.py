@@ -5,6 +5,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import activations, feed_forward, layers, written_gradients
+from albert_zh.training.tensorflow_internals import gradients_forgotten
+from living_graphs import num_living_graphs
 
 RANDOM = np.random.RandomState(4)
 X = 3 * RANDOM.randn(7, 12).astype(np.float32)
@@ -90,3 +92,17 @@ def test_column_sums_are_float32(precision):
         sums = session.run(written_gradients.column_sums(tf.cast(X, precision)))
     assert sums.dtype == np.float32
     assert_alike([sums], [X.sum(axis=0)], precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_graphs_are_freed_with_what_was_compiled_for_them(precision):
+    before = num_living_graphs()
+    for _ in range(2):
+        with gradients_forgotten():
+            result_and_gradients(
+                lambda *tensors: written_gradients.normalized(*tensors, epsilon=1e-12),
+                [X, BETA, GAMMA],
+                DY,
+                precision,
+            )
+    assert num_living_graphs() == before

@@ -16,6 +16,7 @@ from albert_zh.training.hooks import SaverHook, StopHook, StopRequest
 from albert_zh.training.model_spec import ModeKeys, Spec
 from albert_zh.training.session_engine import Engine, RunConfig
 from estimators import needs_estimators
+from living_graphs import num_living_graphs
 from workspace import flags_of
 
 SEED = 7
@@ -168,6 +169,25 @@ def test_a_run_that_is_complete_is_left_as_it_is(tmp_path):
     before = sorted(os.listdir(str(tmp_path)))
     trained_engine(tmp_path)
     assert sorted(os.listdir(str(tmp_path))) == before
+
+
+def test_a_finished_training_leaves_no_graph(tmp_path):
+    """Runs of several seeds would need more memory from one to the next."""
+
+    @tf.custom_gradient
+    def halved_gradient(x):
+        return tf.identity(x), lambda dy: dy / 2
+
+    def with_own_gradient(features, labels, mode, params):
+        return model_fn({"x": halved_gradient(features["x"])}, labels, mode, params)
+
+    before = num_living_graphs()
+    for seed in (1, 2):
+        folder = str(tmp_path / str(seed))
+        trained = Engine(with_own_gradient, RunConfig(folder, seed))
+        trained.train(input_fn, max_steps=2, hooks=[SaverHook(folder, 2)])
+        assert len(list(trained.predict(rows_once))) == 12
+    assert num_living_graphs() == before
 
 
 def test_metrics_are_those_of_the_checkpoint_and_are_written_for_tensorboard(tmp_path):

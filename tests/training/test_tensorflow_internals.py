@@ -13,6 +13,10 @@ from albert_zh.training import tensorflow_internals
 from albert_zh.training.hooks import GridTimer, SaverHook
 from project_root import ROOT
 
+# One of the two that tensorflow_internals.py looks for.
+REGISTERED_GRADIENTS = (
+    "gradient_registry" if tf.__version__.startswith("2") else "_gradient_registry"
+)
 PUBLIC_MODULES = {"tensorflow.lite"}  # beside those of compat.v1
 # Of modules that TensorFlow does not promise: {file of the package: {module: names}}.
 PRIVATE_MODULES = {
@@ -21,6 +25,7 @@ PRIVATE_MODULES = {
             "_get_or_create_global_step_read",
             "GLOBAL_STEP_READ_KEY",
         ],
+        "tensorflow.python.framework.ops": [REGISTERED_GRADIENTS],
         "tensorflow.python.distribute.distribute_coordinator": [
             "run_distribute_coordinator",
             "CoordinatorMode",
@@ -39,7 +44,9 @@ PRIVATE_MODULES = {
 PRIVATE_ATTRIBUTES = {
     "training/tensorflow_internals.py": {
         "_get_or_create_global_step_read",
+        "_gradient_registry",
         "_is_loss_scaled_by_optimizer",
+        "_registry",
         "_scale_loss_for_estimator_enabled",
     },
     "training/hooks.py": {"_checkpoint_dir", "_global_step_tensor", "_summary_writer"},
