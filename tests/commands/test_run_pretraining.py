@@ -26,6 +26,7 @@ from albert_zh.pretraining import runner as pretraining_runner
 from albert_zh.text import tokenization
 from albert_zh.training import engine, metrics_log
 from albert_zh.training.hooks import StopRequest
+from crossed_cases import with_slow
 from estimators import needs_estimators
 from isolated_flags import flags_of
 import pretraining_workspace as small
@@ -110,6 +111,7 @@ def test_export_is_a_model_folder_without_slots(run, folder):
     expected_variables.check_fits(os.path.join(exported, "albert_config_small.json"), exported)
 
 
+@pytest.mark.slow
 def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
     monkeypatch.setattr(
         pretraining_runner, "_EXPLOSION_FACTOR", 1.5
@@ -723,7 +725,9 @@ def test_files_of_one_name_are_repaired_apart(folder, capsys):
     assert sizes[0] > sizes[1] > 0
 
 
-@pytest.mark.parametrize("role", ["input_file", "eval_file", "warm_start"])
+@pytest.mark.parametrize(
+    "role", with_slow(["input_file", "eval_file", "warm_start"], ["input_file", "warm_start"])
+)
 def test_ids_beyond_the_vocabulary_are_named(folder, role):
     features = small.masked_records(20)
     features["input_ids"][11, 3] = small.CONFIG["vocab_size"]

@@ -334,7 +334,10 @@ def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
             assert np.float32 not in used or op["op_name"] == "CAST", op["op_name"]
 
 
-@pytest.mark.parametrize("quantize, megabytes", [("none", 10.2), ("float16", 5.2), ("int8", 2.75)])
+@pytest.mark.parametrize(
+    "quantize, megabytes",
+    [("none", 10.2), pytest.param("float16", 5.2, marks=pytest.mark.slow), ("int8", 2.75)],
+)
 def test_onnx_files_of_the_bundled_model_hold_its_weights_once(quantize, megabytes, tmp_path):
     skip_unless_possible("onnx")
     path = str(tmp_path / "model.onnx")

@@ -98,6 +98,7 @@ def test_texts_give_what_the_predictor_gives(kind, tmp_path):
     assert ("labels" in found) == (kind not in ("several labels", "values"))
 
 
+@pytest.mark.reference
 def test_rows_are_padded_only_where_a_length_is_asked_for(exported, tmp_path):
     folder, path = exported
     lengths = [4, 48]  # of the folder's notes

@@ -394,6 +394,7 @@ def test_an_own_word_counts_as_the_texts():
         assert not session.run(filled.is_replaced).any()
 
 
+@pytest.mark.reference
 @pytest.mark.newest
 def test_shares_of_a_batch_give_the_weights_of_the_whole():
     changes = {

@@ -15,7 +15,9 @@ from workspace import assert_same_weights
 GOOGLE = {"num_hidden_groups": 1, "inner_group_num": 1}
 
 
-@pytest.mark.parametrize("config, optimizer", [({}, "lamb"), (GOOGLE, "adamw")])
+@pytest.mark.parametrize(
+    "config, optimizer", [({}, "lamb"), pytest.param(GOOGLE, "adamw", marks=pytest.mark.slow)]
+)
 def test_a_batch_in_parts_gives_the_weights_of_the_whole(config, optimizer):
     whole = trained(config=config, optimizer=optimizer)
     parts = trained(config=config, optimizer=optimizer, gradient_accumulation_steps=4)
@@ -32,6 +34,7 @@ def test_the_plain_way_trains_the_same_weights(config):
     assert_same_weights(plain[1], fast[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_recomputing_trains_the_same_weights(recomputed_chains):
     config = {"hidden_dropout_prob": 0.1}
     kept = trained(config=config)

@@ -192,6 +192,7 @@ def test_gbk_is_named_and_read_with_the_flag(tmp_path):
     assert reader.read_file(path, encoding="gb18030").texts[1].text == "北京。"
 
 
+@pytest.mark.slow
 def test_one_sentence_of_50000_characters(tmp_path):
     data = read(tmp_path, "王 B-PER\n明 I-PER\n" * 25000)
     assert len(data.texts) == 1 and len(data.texts[0].text) == 50000
