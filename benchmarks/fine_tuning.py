@@ -315,7 +315,7 @@ def session_of(way, num_threads):
     tf.disable_eager_execution()
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
     in_halves = takes_halves(way, config, num_threads)
-    settings = tf.ConfigProto(**engine.thread_settings(num_threads, in_halves))
+    settings = engine.session_settings(num_threads, in_halves)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(tf.Graph().as_default())

@@ -36,6 +36,7 @@ from albert_zh.model import (
     checkpoint_values,
     graph_inputs,
     model_folder,
+    sessions,
 )
 from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
@@ -184,9 +185,7 @@ class SavedModelBackend:
     ) -> None:
         """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
         checkpoint_session.check_sessions_can_run()
-        settings = tf.ConfigProto()
-        settings.gpu_options.allow_growth = True
-        settings.intra_op_parallelism_threads = num_threads or 0
+        settings = sessions.settings(num_threads or 0)
         self._session = tf.Session(graph=tf.Graph(), config=settings)
         try:
             with self._session.graph.as_default():

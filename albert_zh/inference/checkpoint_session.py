@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cores
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_matching, checkpoint_values, graph_inputs
+from albert_zh.model import checkpoint_matching, checkpoint_values, graph_inputs, sessions
 
 INPUT_NAMES = graph_inputs.ENCODER_INPUTS
 # Weights of larger models stay variables: as constants they would be in memory several times.
@@ -72,7 +72,7 @@ class CheckpointSession:
         check_sessions_can_run()
         has_gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.num_workers = 1 if num_threads or has_gpu else 2
-        self._shared = _settings(num_threads, num_threads)
+        self._shared = sessions.settings(num_threads or 0, num_threads or 0)
         with tf.Graph().as_default() as graph:
             outputs, feeds = _built(build)
             session = tf.Session(graph=graph, config=self._shared)
@@ -91,8 +91,9 @@ class CheckpointSession:
             session.close()
             with tf.Graph().as_default() as graph, _constants_for_variables(values):
                 outputs, feeds = _built(build)
-            settings = _settings(1, _CALLING_THREAD) if self._has_one_thread else self._shared
-            session = tf.Session(graph=graph, config=settings)
+            of_one = sessions.settings(1, _CALLING_THREAD)
+            config = of_one if self._has_one_thread else self._shared
+            session = tf.Session(graph=graph, config=config)
         self._session = session
         self._of_all_threads: Optional[tf.Session] = None
         self._lock, self._is_closed = threading.Lock(), False
@@ -133,15 +134,6 @@ class CheckpointSession:
             self._session.close()
             if self._of_all_threads is not None:
                 self._of_all_threads.close()
-
-
-def _settings(of_operation, operations):
-    """The `ConfigProto` of a session, with threads of an operation and operations at a time."""
-    settings = tf.ConfigProto()
-    settings.gpu_options.allow_growth = True
-    settings.intra_op_parallelism_threads = int(of_operation or 0)
-    settings.inter_op_parallelism_threads = int(operations or 0)
-    return settings
 
 
 def _built(build):

@@ -5,7 +5,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cores, cpu_precision
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import xla
+from albert_zh.model import sessions, xla
 from albert_zh.training import model_spec, multi_worker, session_engine, tensorflow_internals
 
 _CORES_OF_HOST = 8  # of a TPU
@@ -30,28 +30,22 @@ def takes_halves(options, config):
     return num_threads == 2 and xla.pays() and is_small and not is_refused
 
 
-def thread_settings(num_threads, in_halves):
-    """The `ConfigProto`'s numbers of threads, {field: int}.
+def session_settings(num_threads, in_halves):
+    """The `ConfigProto` of training.
 
     Args:
         num_threads: int, threads of an operation; 0 for as many as there are cores.
         in_halves: bool, whether the model computes the halves of a batch side by side.
     """
-    of_operation, operations = (1, 2) if in_halves else (num_threads, 0)
-    return {
-        "intra_op_parallelism_threads": of_operation,
-        "inter_op_parallelism_threads": operations,
-    }
+    return sessions.settings(1, 2) if in_halves else sessions.settings(num_threads)
 
 
 def _session_config(options, in_halves=False):
+    session = session_settings(options.num_threads, in_halves)
+    session.allow_soft_placement = True
     cpus = sum("cpu" in device.lower() for device in options.devices)
-    session = tf.ConfigProto(
-        allow_soft_placement=True,
-        device_count={"CPU": cpus} if cpus else None,
-        **thread_settings(options.num_threads, in_halves),
-    )
-    session.gpu_options.allow_growth = True
+    if cpus:
+        session.device_count["CPU"] = cpus
     return session
 
 

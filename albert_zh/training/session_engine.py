@@ -106,8 +106,7 @@ class Engine:
         self._begin_graph()
         tensorflow_internals.add_global_step_read()
         spec, input_hooks = self._specify(input_fn, ModeKeys.TRAIN)
-        scaffold = spec.scaffold_fn() if spec.scaffold_fn else None
-        return _Step(spec.loss, spec.train_op, scaffold, input_hooks)
+        return _Step(spec.loss, spec.train_op, _scaffold_of(spec), input_hooks)
 
     def _train_shared(self, strategy, session_config, input_fn, hooks):
         """Trains with steps that the replicas of a strategy share."""
@@ -243,7 +242,7 @@ class Engine:
 
     def _session(self, spec, checkpoint_path, hooks):
         creator = tf.train.ChiefSessionCreator(
-            scaffold=spec.scaffold_fn() if spec.scaffold_fn else None,
+            scaffold=_scaffold_of(spec),
             master=self.config.master or "",
             config=self.config.session_config,
             checkpoint_filename_with_path=checkpoint_path
@@ -261,6 +260,18 @@ class Engine:
         ]
         writer.add_summary(tf.Summary(value=scalars), results["global_step"])
         writer.flush()
+
+
+def _scaffold_of(spec):
+    """The scaffold of a `Spec`, else one whose sessions do not ask which variables lack a value.
+
+    None does once the graph is initialized or a checkpoint loaded, and asking twice took as long
+    as either.
+    """
+    if spec.scaffold_fn:
+        return spec.scaffold_fn()
+    none = tf.constant([], tf.string)
+    return tf.train.Scaffold(ready_op=none, ready_for_local_init_op=none)
 
 
 def _dataset(input_fn, input_context=None):

@@ -107,6 +107,24 @@ def test_a_run_of_tpu_estimator_is_continued(tmp_path):
     assert_same_bits(tmp_path / "estimator", tmp_path / "engine")
 
 
+class NamesOfOperations(tf.train.SessionRunHook):
+    """Those of the graph of a session that is ready."""
+
+    def after_create_session(self, session, coord):
+        self.names = [operation.name for operation in session.graph.get_operations()]
+
+
+def test_sessions_do_not_ask_for_variables_without_a_value(tmp_path):
+    """None are: asking takes as long as loading them."""
+    hooks = [NamesOfOperations(), NamesOfOperations()]
+    trained = Engine(model_fn, RunConfig(str(tmp_path), SEED))
+    trained.train(input_fn, max_steps=1, hooks=[hooks[0], SaverHook(str(tmp_path), 1)])
+    trained.evaluate(rows_once, hooks=hooks[1:])
+    for hook in hooks:
+        assert "weights" in hook.names
+        assert not [name for name in hook.names if name.startswith("report_uninitialized")]
+
+
 class Preemption(tf.train.SessionRunHook):
     """SIGTERM, as a machine gets it that is taken away, after a number of steps."""
 

@@ -1,0 +1,36 @@
+"""Settings of TensorFlow's sessions.
+
+with tf.Session(config=sessions.settings(threads=1)) as session:
+"""
+
+import tensorflow.compat.v1 as tf
+
+
+def settings(threads: int = 0, operations: int = 0) -> tf.ConfigProto:
+    """Settings of a session that takes of a GPU's memory only what it needs.
+
+    Args:
+        threads: of an operation; 0 for as many as there are cores.
+        operations: the most at a time; 0 for as many as there are cores.
+    """
+    config = tf.ConfigProto(
+        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=operations
+    )
+    config.gpu_options.allow_growth = True
+    _leave_out_passes(config.graph_options.rewrite_options)
+    return config
+
+
+def _leave_out_passes(rewriting):
+    """Leaves out passes over a graph that change nothing in the project's, and take long.
+
+    There are no convolutions in them and hardly any branches. TensorFlow 1.15 has the last only.
+    """
+    left_out = {
+        "disable_tfg_optimizer": True,
+        "experimental_conditional_code_motion": rewriting.OFF,
+        "layout_optimizer": rewriting.OFF,
+    }
+    for name, value in left_out.items():
+        if name in rewriting.DESCRIPTOR.fields_by_name:
+            setattr(rewriting, name, value)
