@@ -37,7 +37,7 @@ LEFT_OUT_ON_1_15 = {
     "pretraining": "remote_storage",
     "project": "android deploy doc_snippets fetch_assets fine_tuning_benchmark installed_package "
     "migration pairs_sample python_api questions_sample readme results_benchmark setup "
-    "starter_model topics_sample train_starter",
+    "starter_model structure topics_sample train_starter",
     "tasks": "data_checks dev_split",
 }
 # On 2.21 (run_tests_tf2_21.sh) other versions of NumPy, protobuf, scikit-learn, ONNX, LiteRT,

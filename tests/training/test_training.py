@@ -120,6 +120,7 @@ print(*{memory.allocator_name for node in nodes for memory in node.memory})
 """
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     "way, given, is_kept",
     [("fast", {}, True), ("plain", {}, False), ("fast", {"USE_BFC": "false"}, False)],
