@@ -77,7 +77,7 @@ DATASETS = collections.OrderedDict(
         ),
         (
             "iflytek",
-            DataSet("fewclue_iflytek", "iflytek", "FewCLUE IFLYTEK", 128, 32, 1e-4, 10, None),
+            DataSet("fewclue_iflytek", "iflytek", "FewCLUE IFLYTEK", 128, 32, 4e-4, 20, None),
         ),
         ("csl", DataSet("fewclue_csl", "csl", "FewCLUE CSL", 256, 16, 5e-5, 10, None)),
         ("wsc", DataSet("fewclue_cluewsc", "wsc", "FewCLUE WSC", 128, 16, 5e-5, 10, None)),
