@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files
+from albert_zh.common import files, library_logs
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
@@ -292,11 +292,12 @@ def _runner(path):
 
 @contextlib.contextmanager
 def _quietly():
-    """Keeps what TensorFlow Lite's C++ part prints off the screen; its failures are one line."""
+    """Keeps what TensorFlow Lite prints off the screen; its failures are one line."""
     sys.stderr.flush()
     screen = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    with screen, open(os.devnull, "wb") as nowhere, contextlib.redirect_stderr(screen):
-        os.dup2(nowhere.fileno(), 2)
+    with library_logs.errors_only(), screen, contextlib.redirect_stderr(screen):
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         try:
             yield
         except UserError:

@@ -20,7 +20,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import cpu_precision, storage, system_errors
+from albert_zh.common import cpu_precision, library_logs, storage, system_errors
 from albert_zh.common.errors import UserError
 from albert_zh.inference import (
     arguments,
@@ -188,7 +188,7 @@ class SavedModelBackend:
         settings = sessions.settings(num_threads or 0)
         self._session = tf.Session(graph=tf.Graph(), config=settings)
         try:
-            with self._session.graph.as_default():
+            with self._session.graph.as_default(), library_logs.errors_only():
                 model = tf.saved_model.loader.load(self._session, ["serve"], folder)
         except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
             raise UserError(

@@ -1,6 +1,7 @@
 """The same results from a model folder and from its exported forms, from Python, shell and HTTP."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -77,6 +78,35 @@ def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path
     name = "model.onnx" if form.startswith("ONNX") else "model.tflite"
     path = export(folder, str(tmp_path / "exported" / name), FORMS[form])
     check(path, texts, expected)
+
+
+class Listener(logging.Handler):
+    """Keeps what TensorFlow's loggers are given."""
+
+    def __init__(self, monkeypatch, caplog):
+        super().__init__()
+        self.messages = []
+        for name in ("absl", "tensorflow"):
+            caplog.set_level(logging.INFO, logger=name)
+            monkeypatch.setattr(logging.getLogger(name), "handlers", [self])
+            logging.getLogger(name).info("heard " + name)
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+def test_making_a_tflite_file_logs_nothing(folder, tmp_path, monkeypatch, caplog):
+    listener = Listener(monkeypatch, caplog)
+    export(folder, str(tmp_path / "model.tflite"), FORMS["TFLite, 48 tokens"])
+    assert listener.messages == ["heard absl", "heard tensorflow"]
+
+
+def test_loading_a_saved_model_logs_nothing(folder, tmp_path, monkeypatch, caplog):
+    path = export(folder, str(tmp_path / "exported"), FORMS["SavedModel"])
+    listener = Listener(monkeypatch, caplog)
+    with predictor.Predictor(path) as model:
+        assert len(model.predict(["今天"])[0]) == 1
+    assert listener.messages == ["heard absl", "heard tensorflow"]
 
 
 def test_a_saved_model_takes_what_the_model_takes(tmp_path):

@@ -1,0 +1,25 @@
+"""What TensorFlow logs of steps that the user did not ask for.
+
+with library_logs.errors_only():
+    model = tf.saved_model.loader.load(session, ["serve"], folder)
+"""
+
+import contextlib
+import logging
+from typing import Iterator
+
+_LOGGERS = ("absl", "tensorflow")
+
+
+@contextlib.contextmanager
+def errors_only() -> Iterator[None]:
+    """Has TensorFlow's Python side log nothing below an error."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
