@@ -74,9 +74,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", with_slow(list(KINDS), ["pairs", "several labels"])
-)
+@pytest.mark.parametrize("kind", with_slow(list(KINDS), ["pairs", "several labels"]))
 def test_texts_give_what_the_predictor_gives(kind, tmp_path):
     folder = classifier(tmp_path, **KINDS[kind])
     path = export(folder, tmp_path / "serving")
