@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import re
-from typing import IO, Any, Iterator, List, Optional, Tuple
+from typing import IO, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import zlib
 
 from albert_zh.common import storage, system_errors, text_encodings, validation
@@ -86,7 +86,7 @@ def parse_json(text: str, name: str) -> Any:
         raise UserError("%s: is empty, expected JSON" % name)
     try:
         value = json.loads(
-            text, object_pairs_hook=_object_without_repeated_keys, parse_int=_integer_of_digits
+            text, object_pairs_hook=object_without_repeated_keys, parse_int=_integer_of_digits
         )
         is_too_deep = _is_deeper_than(value, DEEPEST_JSON)
     except ValueError as error:
@@ -101,7 +101,12 @@ def parse_json(text: str, name: str) -> Any:
     return value
 
 
-def _object_without_repeated_keys(pairs):
+def object_without_repeated_keys(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, Any]:
+    """A JSON object, as `object_pairs_hook` of `json.loads`.
+
+    Raises:
+        ValueError: if it has a key twice.
+    """
     result = dict(pairs)
     if len(result) < len(pairs):
         repeated = collections.Counter(key for key, _ in pairs).most_common(1)[0][0]

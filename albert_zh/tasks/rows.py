@@ -140,7 +140,7 @@ def _json_row(line_number, line):
     if not line.strip():
         return Row(line_number, [line], BLANK)
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=files.object_without_repeated_keys)
         if has_escaped_surrogate(line):
             record = json.loads(
                 text_encodings.without_surrogates(json.dumps(record, ensure_ascii=False))

@@ -586,6 +586,9 @@ def test_values_of_json_that_are_no_text(tmp_path):
     deep = '{"text": "甲", "label": "a"}\n' + "[" * 100000 + "\n"
     with pytest.raises(UserError, match="line 2: not valid JSON"):
         read_own(tmp_path, deep, name="train.json")
+    twice = '{"text": "甲", "label": "a"}\n{"text": "乙", "text": "丙", "label": "b"}\n'
+    with pytest.raises(UserError, match="line 2: not valid JSON: .* key 'text' twice"):
+        read_own(tmp_path, twice, name="train.json")
 
 
 @pytest.mark.parametrize("label", ["2", '"x"', "1.0"])
