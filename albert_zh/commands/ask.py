@@ -88,6 +88,8 @@ def _answering(source):
 
 def _questions() -> Iterator[str]:
     if FLAGS.question is not None:
+        if not FLAGS.question.strip():
+            raise UserError("--question is empty: expected a text")
         yield FLAGS.question
         return
     is_terminal = sys.stdin.isatty()

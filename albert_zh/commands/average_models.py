@@ -37,7 +37,13 @@ __all__ = ["define_flags", "main", "run"]
 FLAGS = flags.FLAGS
 _COPIED = ("*.json", "*.tsv", "vocab*.txt", "*.model")
 # What fine_tuning.json says of one run alone: its figures, and what was fitted to its outputs.
-_OF_ONE_RUN = ("dev", "thresholds", "length_penalty", "null_score_diff_threshold")
+_OF_ONE_RUN = (
+    "dev",
+    "thresholds",
+    "length_penalty",
+    "null_score_diff_threshold",
+    "similarity_threshold",
+)
 _NOTES = fine_tuning_notes.FINE_TUNING_FILE
 _OF_THE_TASK = "objective pooling columns do_lower_case compares_sentences label_separator".split()
 

@@ -132,8 +132,8 @@ def _evaluated_data(options):
     notes = {} if options.do_train else _notes_of_model(options)
     if "objective" not in notes:
         return kind, task, folder
-    head = dict(notes["head"], corpus=options.corpus_file)
     kind = registry.get(notes["objective"])
+    head = kind.settings(options, notes).head
     return kind, task._replace(objective=kind.name, head=head), folder
 
 
@@ -152,7 +152,9 @@ def _texts_to_whiten(options):
     """The texts that the whitening is fitted to; raises `UserError` where they are too few."""
     _, task, folder = _data(options)
     if options.whitening_file:
-        texts = text_files.read_entries(options.whitening_file, options.encoding)
+        texts = text_files.read_entries(
+            options.whitening_file, options.encoding, options.skip_bad_rows
+        )
     else:
         split = _training_file(options, task, folder)
         texts = [text for e in split.examples for text in (e.text_a, e.text_b) + e.negatives]

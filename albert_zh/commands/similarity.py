@@ -153,6 +153,8 @@ def _check_flags(arguments):
     if len(given) > 1:
         raise UserError("%s exclude each other: give one of them" % " and ".join(given))
     asked = [name for name in ("query", "queries") if FLAGS[name].value is not None]
+    if FLAGS.query is not None and not FLAGS.query.strip():
+        raise UserError("--query is empty: expected a text to search for")
     if FLAGS.corpus and len(asked) != 1 and not (FLAGS.dev_file and not asked):
         raise UserError("--corpus needs either --query or --queries, or --dev_file")
     if not FLAGS.corpus:
@@ -304,9 +306,14 @@ def _groups_of_queries():
         yield [FLAGS.query]
     if FLAGS.queries is None:
         return
+    num_blank = 0
     for group in line_reader.groups_of_lines(FLAGS.queries, FLAGS.encoding):
-        for start in range(0, len(group), search.QUERIES_AT_ONCE):
-            yield [line for _, line in group[start : start + search.QUERIES_AT_ONCE]]
+        filled = [line for _, line in group if line.strip()]
+        num_blank += len(group) - len(filled)
+        for start in range(0, len(filled), search.QUERIES_AT_ONCE):
+            yield filled[start : start + search.QUERIES_AT_ONCE]
+    if num_blank:
+        print("note: %d empty lines of --queries are left out" % num_blank, file=sys.stderr)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""What TensorFlow logs of steps that the user did not ask for.
+"""What libraries log of steps that the user did not ask for.
 
 with library_logs.errors_only():
     model = tf.saved_model.loader.load(session, ["serve"], folder)
@@ -8,12 +8,12 @@ import contextlib
 import logging
 from typing import Iterator
 
-_LOGGERS = ("absl", "tensorflow")
+_LOGGERS = ("absl", "faiss", "tensorflow")
 
 
 @contextlib.contextmanager
 def errors_only() -> Iterator[None]:
-    """Has TensorFlow's Python side log nothing below an error."""
+    """Has the Python side of TensorFlow and Faiss log nothing below an error."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -18,7 +18,7 @@ import os
 import posixpath
 import re
 import shutil
-from typing import IO, Callable, Iterator, List
+from typing import IO, Callable, Iterator, List, Sequence
 
 BLOCK_BYTES = 8 << 20  # of a remote file, read or written at once
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -403,6 +403,11 @@ class RemoteBytes:
 
     def __exit__(self, *_):
         self._content.close()
+
+
+def sha256_of_all(digests: Sequence[str]) -> str:
+    """One digest for those of several files."""
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: None) -> str:

@@ -21,7 +21,7 @@ import time
 import numpy as np
 
 from albert_zh.common import output_files, storage, validation
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, naming
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import (
@@ -71,7 +71,8 @@ class Worker:
         self.tokenizer = tokenization.FullTokenizer(
             job.vocab_file, job.do_lower_case, job.spm_model_file
         )
-        self.vocabulary = sampling.make_vocabulary(self.tokenizer)
+        with naming(job.spm_model_file or job.vocab_file):
+            self.vocabulary = sampling.make_vocabulary(self.tokenizer)
         self.segmenter = word_segmentation.make_segmenter(job.segmenter, job.user_dict)
         self.starts_word = (
             word_starts.starts_sentencepiece_word if job.spm_model_file else word_starts.starts_word

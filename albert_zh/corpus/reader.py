@@ -278,7 +278,7 @@ def _paragraphs(line, source):
         "no text has to be left out of --input_file"
     )
     try:
-        document = json.loads(line)
+        document = json.loads(line, object_pairs_hook=files.object_without_repeated_keys)
     except (ValueError, RecursionError) as error:
         raise UserError("%s: not valid JSON (%s): %s" % (source, error, expected)) from error
     fields = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()

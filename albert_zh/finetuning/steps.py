@@ -33,8 +33,8 @@ def plan(options, num_rows, source):
     batch = options.train_batch_size
     if num_rows < batch:
         raise UserError(
-            "--train_batch_size=%d is more than the %d training rows of %s"
-            % (batch, num_rows, source)
+            "--train_batch_size=%d is more than the %d training rows of %s: pass at most "
+            "--train_batch_size=%d" % (batch, num_rows, source, num_rows)
         )
     total = options.train_step
     if total is None:

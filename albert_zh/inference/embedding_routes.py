@@ -319,6 +319,8 @@ def _add_search(app, model, limits):
     @app.post("/search", responses={**errors, **http_answers.answer(FoundLines)})
     async def find(request: SearchRequest):
         """The lines of the corpus that are most like a query."""
+        if not request.query.strip():
+            raise HTTPException(400, "query: is empty")
         choice = model.choice or search_choice.Choice("mixed", model.corpus.usual_weights)
         (hits,) = await run_in_threadpool(
             model.corpus.search,

@@ -44,7 +44,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     corpus = kind.corpus_of(task, data_dir)
     entries = [example.text_b for example in examples]
     if corpus:
-        entries += text_files.read_entries(corpus, options.encoding)
+        entries += text_files.read_entries(corpus, options.encoding, options.skip_bad_rows)
     entries = list(dict.fromkeys(entries))
     mined, counts = _mined(options, [read.sha256 for read in files], examples, entries)
     targets = _written(options.output_dir, examples_of_files, mined)

@@ -145,7 +145,7 @@ class Miner:
         waiting = []  # of each row the entries that may be drawn, in the order of the draw
         for number, (example, row) in enumerate(zip(block, similarities)):
             nearest, num_similar = self._within(
-                row, groups == example.group, row[positions[example.text_b]]
+                row, self._is_had(example, groups), row[positions[example.text_b]]
             )
             generator = np.random.RandomState([self._limits.seed % 2**32, start + number])
             waiting.append(generator.permutation(nearest).tolist())
@@ -153,7 +153,7 @@ class Miner:
         rows, counts[JUDGED_RIGHT] = self._judged(block, waiting)
         counts[MINED] = sum(map(len, rows))
         for number, (example, row) in enumerate(zip(block, rows)):
-            others = np.flatnonzero(groups != example.group)
+            others = np.flatnonzero(~self._is_had(example, groups))
             generator = np.random.RandomState([self._limits.seed % 2**32, start + number, 1])
             missing = self._limits.wanted - len(row)
             drawn = [entry for entry in generator.permutation(others).tolist() if entry not in row]
@@ -161,11 +161,16 @@ class Miner:
             counts[RANDOM] += len(drawn[:missing])
         return rows, counts
 
-    def _within(self, similarities, is_right, of_right):
+    def _is_had(self, example, groups):
+        """bool [entries]: whether an entry is right for a row, or among its wrong texts already."""
+        own = set(example.negatives)
+        return (groups == example.group) | np.array([text in own for text in self._entries])
+
+    def _within(self, similarities, is_had, of_right):
         """(entries within ranks and margins, how many were too similar)."""
         limits = self._limits
-        order = np.argsort(-np.where(is_right, -np.inf, similarities), kind="stable")
-        order = order[: min(limits.last, int((~is_right).sum()))][limits.first - 1 :]
+        order = np.argsort(-np.where(is_had, -np.inf, similarities), kind="stable")
+        order = order[: min(limits.last, int((~is_had).sum()))][limits.first - 1 :]
         bounds = [
             limits.most_similar,
             None if limits.margin is None else of_right - limits.margin,

@@ -13,7 +13,7 @@ from typing import Any, Optional, Tuple
 
 import numpy as np
 
-from albert_zh.common import package_files
+from albert_zh.common import library_logs, package_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 
@@ -123,7 +123,8 @@ class VectorIndex:
 def imported_faiss() -> Any:
     """The library; raises `UserError` where it is not installed."""
     try:
-        import faiss
+        with library_logs.errors_only():
+            import faiss
     except ImportError as error:
         raise UserError(
             "quantized vectors and large corpora need faiss (%s): install it with %s"

@@ -25,6 +25,7 @@ from albert_zh.model import (
     sentence_vectors,
     whole_folders,
 )
+from albert_zh.tasks.embedding.scorer import THRESHOLD
 
 _LEAST_SHARE = 1e-6  # of the largest variance: below, a direction is noise of rounding
 
@@ -126,6 +127,7 @@ def _further_notes(folder, notes):
         path = os.path.join(folder, name)
         if storage.exists(path):
             content = files.read_json(path)
+            content.pop(THRESHOLD, None)  # of the former vectors
             if name == fine_tuning_notes.FINE_TUNING_FILE and "head" in content:
                 content["head"] = dict(content["head"], **sentence_vectors.as_json(notes))
             yield name, content

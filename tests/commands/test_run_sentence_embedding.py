@@ -167,6 +167,17 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
         del notes["head"][name]
     (output / "best" / "fine_tuning.json").write_text(json.dumps(notes))
     best = str(output / "best")
+    entries = tmp_path / "entries.txt"
+    entries.write_text("别的条目\n另一条\n", encoding="utf-8")
+    run(
+        model,
+        tmp_path / "others",
+        "--do_eval=true",
+        data_dir=data,
+        init_checkpoint=best,
+        corpus_file=entries,
+    )
+    assert "searched are 2 entries of %s" % entries in capsys.readouterr().out
     run(model, tmp_path / "again", "--do_eval=true", data_dir=data, init_checkpoint=best)
     again = json.loads((tmp_path / "again" / "comparison.json").read_text())
     assert list(again["scores"]) == ["character TF-IDF", "trained"]

@@ -260,6 +260,7 @@ def test_other_encodings_are_told_and_can_be_named(folder, expected, capsys, tmp
         (["--pairs=x"], ["一", "二"], "two sentences and --pairs exclude each other"),
         (["--corpus=x"], [], "--corpus needs either --query or --queries"),
         (["--query=x"], [], "--query needs --corpus"),
+        (["--corpus=x", "--query= "], [], "--query is empty: expected a text"),
     ],
 )
 def test_flags_that_make_no_sense_together(folder, arguments, words, message):

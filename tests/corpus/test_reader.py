@@ -93,6 +93,7 @@ def test_json_lines(tmp_path):
         ('{"text": "a", "title": 1}', "line 1: the title is no string"),
         ('{"text"', "line 1: not valid JSON"),
         ("[" * 100000, "line 1: not valid JSON"),
+        ('{"text": "一。", "text": "二。"}', "line 1: not valid JSON .*key 'text' twice"),
     ):
         wrong = tmp_path / "b.jsonl"
         wrong.write_text(line)

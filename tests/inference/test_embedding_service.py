@@ -159,6 +159,7 @@ def test_search(port, encoder, model, corpus_file):
     for hit, of_search in zip(answer["hits"], expected):
         np.testing.assert_allclose(hit["score"], of_search.score, atol=1e-5)
     assert post(port, "/search", {"query": "好", "top_k": 0})[0] == 422
+    assert post(port, "/search", {"query": " "})[0] == 400
     with corpus_file.open("a", encoding="utf-8") as handle:
         handle.write("新的一行\n")
     deadline = time.time() + 60

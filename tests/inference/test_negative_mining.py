@@ -42,6 +42,16 @@ def test_the_nearest_that_is_not_right_is_taken(examples, tmp_path):
     assert counts == {MINED: 4, TOO_SIMILAR: 0, JUDGED_RIGHT: 0, RANDOM: 0}
 
 
+def test_wrong_texts_of_the_row_are_not_given_again(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text("甲乙\t甲乙丙\t甲乙丁\n庚辛\t庚辛壬\t甲乙丁\n", encoding="utf-8")
+    examples = read_split(str(path), "train", "positives").examples
+    mined, counts = mine(examples, tmp_path, last=1)
+    assert mined[0] == ["甲戊己"]
+    mined, counts = mine(examples, tmp_path / "all", wanted=9)
+    assert counts[RANDOM] > 0 and not [row for row in mined if "甲乙丁" in row]
+
+
 def test_ranks_skip_the_nearest(examples, tmp_path):
     mined, _ = mine(examples, tmp_path, first=2, last=2)
     assert mined[0] == ["甲戊己"] and mined[3] == ["甲乙丁"]

@@ -1,5 +1,6 @@
 """Whitened model folders, against NumPy."""
 
+import json
 import os
 
 import numpy as np
@@ -72,6 +73,9 @@ def test_the_folder_is_followed_without_flags(tmp_path, notes):
         vectors = encoder.encode_with_lengths(TEXTS)[1]
     kernel, bias = whitening.fitted(vectors, 5)
     target = str(tmp_path / "whitened")
+    tuned = {"objective": "sentence_embedding", "similarity_threshold": 0.9}
+    with open(os.path.join(source, "fine_tuning.json"), "w") as handle:
+        json.dump(tuned, handle)
     for _ in range(2):  # the second time in place of the first
         whitening.write_whitened(source, target, kernel, bias)
     centered = vectors - vectors.mean(axis=0)
@@ -84,5 +88,9 @@ def test_the_folder_is_followed_without_flags(tmp_path, notes):
     lengths = np.linalg.norm(found, axis=1)
     is_normalized = notes is None or notes.normalize
     assert np.allclose(lengths, 1) == is_normalized
+    with open(os.path.join(target, "fine_tuning.json")) as handle:
+        kept = json.load(handle)
+    # A cosine of the former vectors says nothing of these.
+    assert kept["objective"] == tuned["objective"] and "similarity_threshold" not in kept
     of_target = sentence_vectors.read_notes(target)
     assert (of_target.width, of_target.projection_width, of_target.widths) == (5, 5, ())

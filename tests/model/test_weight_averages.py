@@ -64,6 +64,7 @@ def folders_fixture(tmp_path):
         }
         model_writer.write_model_checkpoint(folder, weights)
         notes = {"objective": "sentences", "dev": {"global_step": number}, "thresholds": [0.1]}
+        notes["similarity_threshold"] = 0.8
         with open(os.path.join(folder, "fine_tuning.json"), "w") as handle:
             json.dump(notes, handle)
     return folders

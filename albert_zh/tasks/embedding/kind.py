@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common import storage
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import (
     kind_interface,
@@ -65,6 +66,14 @@ class SentenceEmbedding(task_type.TaskType):
 
     # Settings
 
+    def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
+        """As of every kind; what is searched is no matter of the model, and may be elsewhere."""
+        settings = super().settings(options, trained)
+        corpus = settings.head.get("corpus")
+        if options.corpus_file or not (corpus and storage.is_file(corpus)):
+            corpus = options.corpus_file
+        return settings._replace(head=dict(settings.head, corpus=corpus))
+
     def notes(self, task: Any, settings: Any) -> Dict[str, Any]:
         return dict(super().notes(task, settings), compares_sentences=False)
 
@@ -92,10 +101,13 @@ class SentenceEmbedding(task_type.TaskType):
             return read._replace(notes=notes)
         entries = [
             text_files.EmbeddingExample("entry-%d" % number, text, "", None, is_entry=True)
-            for number, text in enumerate(text_files.read_entries(corpus, encoding), start=1)
+            for number, text in enumerate(
+                text_files.read_entries(corpus, encoding, skip_bad_rows), start=1
+            )
         ]
         notes.append("searched are %d entries of %s" % (len(entries), corpus))
-        return read._replace(examples=read.examples + entries, notes=notes)
+        sha256 = storage.sha256_of_all([read.sha256, storage.sha256_of_file(corpus)])
+        return read._replace(examples=read.examples + entries, notes=notes, sha256=sha256)
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
         """The file of further entries that are searched; None without one."""
@@ -118,6 +130,8 @@ class SentenceEmbedding(task_type.TaskType):
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         width = _teacher_width(self.flags.head(options))
         mixed, changes = mixing.training_split(split, options, width)
+        if options.objective == "triplet":
+            mixed = mixed._replace(examples=training_rows.triplets(mixed.examples))
         training_rows.check_groups(mixed, options.objective, OBJECTIVES[options.objective])
         return mixed, changes
 

@@ -36,7 +36,7 @@ def corpus_beside(path: str) -> Optional[str]:
 
 def rows_of_qrels(
     path: str, rows: Sequence[Any], encoding: str
-) -> Tuple[List[Tuple[int, str, str]], List[Tuple[int, Exception]]]:
+) -> Tuple[List[Tuple[int, str, str]], List[Tuple[int, Exception]], List[str]]:
     """The right texts of each query.
 
     Args:
@@ -45,12 +45,15 @@ def rows_of_qrels(
         encoding: of the files.
 
     Returns:
-        ([(line, text of the query, text of the entry)], [(line, what is wrong)]).
+        ([(line, text of the query, text of the entry)], [(line, what is wrong)], digests of the
+        two other files).
 
     Raises:
         UserError: for a folder without corpus.jsonl or queries.jsonl.
     """
-    queries, entries = (_texts(path, name, encoding) for name in (QUERIES_FILE, CORPUS_FILE))
+    (queries, *digests), (entries, of_entries) = (
+        _texts(path, name, encoding) for name in (QUERIES_FILE, CORPUS_FILE)
+    )
     found: List[Tuple[int, str, str]] = []
     bad: List[Tuple[int, Exception]] = []
     for row in rows[1:]:
@@ -61,7 +64,7 @@ def rows_of_qrels(
             continue
         if text:
             found.append((row.line, text[0], text[1]))
-    return found, bad
+    return found, bad, digests + [of_entries]
 
 
 def _row(row, queries, entries):
@@ -76,6 +79,8 @@ def _row(row, queries, entries):
     for name, key, texts in ((QUERIES_FILE, query, queries), (CORPUS_FILE, entry, entries)):
         if key not in texts:
             raise ValueError("%s has no _id %r" % (name, key))
+        if is_right and not texts[key]:
+            raise ValueError("%s has no text for _id %r" % (name, key))
     return (queries[query], entries[entry]) if is_right else None
 
 
@@ -90,18 +95,21 @@ def _found(path, name):
 
 
 def _texts(path, name, encoding):
-    """{_id: text} of a JSON-lines file beside the qrels."""
+    """({_id: text} of a JSON-lines file beside the qrels, its digest)."""
     found = _found(path, name)
     if found is None:
         raise UserError(
             "%s: its header is that of qrels, but there is no %s beside it or in the folder above"
             % (path, name)
         )
-    texts = {}
-    for row in row_files.Table(found, encoding):
+    texts: Dict[str, str] = {}
+    table = row_files.Table(found, encoding)
+    for row in table:
         if row.problem == row_files.BLANK:
             continue
         if row.problem or not isinstance(row.cells, dict) or "_id" not in row.cells:
             raise UserError("%s, line %d: expected an object with _id and text" % (found, row.line))
-        texts[str(row.cells["_id"])] = text_of_record(row.cells)
-    return texts
+        key, text = str(row.cells["_id"]), text_of_record(row.cells)
+        if texts.setdefault(key, text) != text:
+            raise UserError("%s, line %d: another text for _id %r" % (found, row.line, key))
+    return texts, table.sha256()

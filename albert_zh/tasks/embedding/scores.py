@@ -31,7 +31,9 @@ def best_threshold(similarities: np.ndarray, labels: np.ndarray) -> float:
     order = np.argsort(-similarities, kind="stable")
     is_alike = labels[order] == labels.max()
     right = np.cumsum(is_alike) + (~is_alike).sum() - np.cumsum(~is_alike)
-    return float(similarities[order][int(right.argmax())])
+    found = similarities[order]
+    is_last_of_equals = np.append(found[1:] != found[:-1], True)
+    return float(found[int(np.where(is_last_of_equals, right, -1).argmax())])
 
 
 def retrieval_scores(

@@ -10,9 +10,10 @@ tab-separated, .csv or JSON lines; keys and headers are those of the usual colle
 
 import collections
 import math
+import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from albert_zh.common import validation
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_forms
@@ -29,9 +30,11 @@ _KEYS = {
     "score": task_forms.KEYS["label"] + ["similarity"],
     "margin": ["margin"] + task_forms.KEYS["label"],
 }
-_USUAL_COLUMNS = {"text_a": 0, "text_b": 1, "score": 2, "negatives": 2}  # without a header
-_COLUMNS_OF_MARGINS = {"text_a": 0, "text_b": 1, "negatives": 2, "margin": 3}
+# Indices of columns without a header; a slice takes all further ones.
+_USUAL_COLUMNS = {"text_a": [0], "text_b": [1], "score": [2], "negatives": [slice(2, None)]}
+_COLUMNS_OF_MARGINS = {"text_a": [0], "text_b": [1], "negatives": [2], "margin": [3]}
 _LARGEST_MARGIN = 2.0  # difference of two cosines
+_NUMBERED = re.compile(r"(.*?)[_ -]?\d+$")  # negative_1, neg 2
 
 
 class EmbeddingExample(NamedTuple):
@@ -100,8 +103,10 @@ def read_split(
     filled, notes = row_files.filled_rows(table)
     if not filled:
         raise UserError("%s is empty: expected %s" % (path, _EXPECTED[data_format]))
+    sha256 = table.sha256()
     if data_format == "positives" and retrieval_files.is_qrels(filled[0].cells):
-        found, bad = retrieval_files.rows_of_qrels(path, filled, encoding)
+        found, bad, digests = retrieval_files.rows_of_qrels(path, filled, encoding)
+        sha256 = storage.sha256_of_all([sha256] + digests)
         examples = [EmbeddingExample("", query, entry, 1.0, line) for line, query, entry in found]
     else:
         examples, bad = _examples_of_rows(filled, data_format)
@@ -112,7 +117,7 @@ def read_split(
     notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
     examples = groups.of_file(_with_targets(named))
-    return EmbeddingSplit(name, path, examples, True, notes, (), (), table.sha256(), {})
+    return EmbeddingSplit(name, path, examples, True, notes, (), (), sha256, {})
 
 
 def _examples_of_rows(filled, data_format):
@@ -138,21 +143,34 @@ _EXPECTED = {
 
 
 def _columns(rows, data_format):
-    """({column: index or None}, rows without the header) of a table; of JSON no columns."""
+    """({column: its indices}, rows without the header) of a table; of JSON no columns."""
     usual = _COLUMNS_OF_MARGINS if data_format == "margins" else _USUAL_COLUMNS
     first = rows[0]
     if data_format == "texts" or isinstance(first.cells, dict):
         return usual, rows
     names = [cell.strip().lower().lstrip("\ufeff") for cell in first.cells]
     by_name = {
-        column: names.index(name)
+        column: [names.index(name)]
         for column, keys in _KEYS.items()
         for name in reversed(keys)
         if name in names
     }
     if "text_a" in by_name and "text_b" in by_name:
+        by_name["negatives"] = _indices_of_negatives(names)
         return by_name, rows[1:]
     return usual, rows
+
+
+def _indices_of_negatives(names):
+    """Those of columns of wrong texts, and what is beyond a header that ends with one."""
+    indices: List[Any] = [
+        index
+        for index, name in enumerate(names)
+        if {name, _NUMBERED.sub(r"\1", name)} & set(_KEYS["negatives"])
+    ]
+    if indices and indices[-1] == len(names) - 1:
+        indices.append(slice(len(names), None))
+    return indices
 
 
 def _examples(row, columns, data_format):
@@ -182,11 +200,11 @@ def _of_record(record):
 
 
 def _of_cells(cells, columns, data_format):
-    texts = {}
-    for column, index in columns.items():
-        if index < len(cells):
-            is_last = column == "negatives" and data_format == "positives"
-            texts[column] = cells[index:] if is_last else [cells[index]]
+    texts: Dict[str, List[str]] = {}
+    for column, indices in columns.items():
+        for index in indices:
+            at = index if isinstance(index, slice) else slice(index, index + 1)
+            texts.setdefault(column, []).extend(cells[at])
     if data_format == "scored":
         texts.pop("negatives", None)
     return texts
@@ -203,6 +221,8 @@ def _of_texts(texts, data_format, line):
         return [EmbeddingExample("", anchor, other, score, line) for other in others]
     wrong = [text for text in texts.get("negatives", ()) if str(text).strip()]
     negatives = tuple(_text(text, "wrong") for text in wrong)
+    if set(negatives) & set(others):
+        raise ValueError("a right text is among the wrong ones, too")
     margin = _margin(texts, negatives) if data_format == "margins" else 0.0
     return [
         EmbeddingExample("", anchor, other, 1.0, line, negatives, margin=margin) for other in others
@@ -271,7 +291,7 @@ def _with_targets(examples):
     return [e._replace(target=(e.label - lowest) / (highest - lowest)) for e in examples]
 
 
-def read_entries(path: str, encoding: str = "utf-8") -> List[str]:
+def read_entries(path: str, encoding: str = "utf-8", skip_bad_rows: bool = False) -> List[str]:
     """The texts of a corpus that is searched: one a line, or JSON lines as of C-MTEB."""
-    split = read_split(path, "corpus", "texts", encoding)
+    split = read_split(path, "corpus", "texts", encoding, skip_bad_rows)
     return list(dict.fromkeys(example.text_a for example in split.examples))

@@ -4,7 +4,7 @@ head = head_of_file(split, head, objective)
 head = head_of_files(split, further, head, objective)
 """
 
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 from albert_zh.common.errors import UserError
 
@@ -39,6 +39,8 @@ def head_of_file(split: Any, head: Head, objective: Any) -> Head:
         )
     head = dict(head)
     head[NUM_NEGATIVES], head[CLASSES] = min(counts), []
+    if head["loss"] == "triplet":
+        head[NUM_NEGATIVES] = min(head[NUM_NEGATIVES], 1)  # of a row of `triplets`
     if head["loss"] == "softmax":
         head[CLASSES] = sorted({example.label for example in split.examples})
     for problem in _problems(split, head, objective):
@@ -77,6 +79,15 @@ def head_of_files(split: Any, further: Sequence[Any], head: Head, objective: Any
             )
         num_negatives = min(num_negatives, found[NUM_NEGATIVES])
     return dict(head, num_negatives=num_negatives)
+
+
+def triplets(examples: Sequence[Any]) -> List[Any]:
+    """Rows of one wrong text, as many of each example as it has."""
+    return [
+        example._replace(negatives=(text,), negative_groups=example.negative_groups[at : at + 1])
+        for example in examples
+        for at, text in enumerate(example.negatives)
+    ]
 
 
 def check_groups(split: Any, name: str, objective: Any) -> None:

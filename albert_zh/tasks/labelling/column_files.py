@@ -115,7 +115,9 @@ def _cells(text, separator):
 
 
 def _check_cells(path, line, text, cells, separator, first_line):
-    """Raises `UserError` for a line of other columns than the first one."""
+    """Raises `UserError` for a line of other columns than the first one, or without a token."""
+    if not cells[0]:
+        raise UserError("%s, line %d: an empty token before its tag" % (path, line))
     if separator is None:
         if len(cells[0]) == 1 and separator_of(text) is None:
             return
@@ -304,6 +306,10 @@ def _row_of_table(cells, header, line, path):
         raise UserError(
             "%s, line %d: %d tokens and %d labels, separated by blanks: expected as many"
             % (path, line, len(tokens), len(tags))
+        )
+    if "" in tokens:
+        raise UserError(
+            "%s, line %d: an empty token: expected one blank between two tokens" % (path, line)
         )
     return TaggedText(tokens, tags, [line] * len(tokens))
 

@@ -16,6 +16,7 @@ from albert_zh.common import checks, files, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
+from albert_zh.tasks.rows import has_escaped_surrogate
 
 CHARACTERS = "characters"
 # Size of a character in each unit that positions may count.
@@ -73,7 +74,7 @@ def read_cluener(
 
 
 def _text_of_cluener(line, text, source, offset_unit):
-    record = checks.checked(source, files.parse_json(text, source), _CLUENER)
+    record = checks.checked(source, _parsed(text, source), _CLUENER)
     mentions = record.get("label")
     if mentions is None:
         _check_has_none_of(record, "entity_list", "cluener", source)
@@ -112,7 +113,7 @@ def read_entity_list(
 
 
 def _text_of_entity_list(line, text, source, offset_unit):
-    record = checks.checked(source, files.parse_json(text, source), _ENTITY_LIST)
+    record = checks.checked(source, _parsed(text, source), _ENTITY_LIST)
     if "entity_list" not in record:
         _check_has_none_of(record, "label", "entity_list", source)
         return LabelledText(record["text"], None, None, line, record.get("id"))
@@ -260,7 +261,16 @@ def entity_list_line(
     return _line_of(text, identifier, entity_list=entities)
 
 
+def _parsed(text, source):
+    """The value of a line; halves of characters, which JSON may escape, are replaced."""
+    value = files.parse_json(text, source)
+    if not has_escaped_surrogate(text):
+        return value
+    whole = text_encodings.without_surrogates(json.dumps(value, ensure_ascii=False))
+    return files.parse_json(whole, source)
+
+
 def _line_of(text, identifier, **labels):
     record = {} if identifier is None else {"id": identifier}
-    record.update(text=text_encodings.without_surrogates(text), **labels)
+    record.update(text=text, **labels)
     return json.dumps(record, ensure_ascii=False)

@@ -357,7 +357,7 @@ def check_flat(path: str, text: LabelledText) -> None:
         )
         raise UserError(
             "%s, line %d: %s and %s overlap, which tags cannot express: pass "
-            "--head=global_pointer, or --overlaps=longest to keep the longer one"
+            "--overlaps=longest to keep the longer one, or train with --head=global_pointer"
             % (path, text.line, first, second)
         )
 

@@ -30,9 +30,9 @@ SQUAD, CMRC, LINES, TABLE = "squad", "cmrc", "lines", "table"
 
 # Names of columns, and of the keys of JSON lines; the first one is ours.
 COLUMNS = {
-    "context": ("context", "context_text", "paragraph", "passage"),
-    "question": ("question", "query", "query_text"),
-    "answer": ("answer", "answers", "answer_text"),
+    "context": ("context", "context_text", "paragraph", "passage", "原文", "上下文", "文章"),
+    "question": ("question", "query", "query_text", "问题"),
+    "answer": ("answer", "answers", "answer_text", "答案"),
     "start": ("start", "answer_start"),
     "id": ("id", "query_id", "qid"),
 }
@@ -231,6 +231,7 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
     """(questions, digest) of JSON lines or a table."""
     table = rows.Table(path, encoding)
     names: Optional[Dict[str, Any]] = None
+    num_columns = 0
     contexts: Dict[str, str] = {}
     read: List[Question] = []
     for row in table:
@@ -238,11 +239,17 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
             counts[reading_questions.BLANK_LINE] += 1
             continue
         if names is None and not table.is_json and not row.problem:
-            names, is_header = _columns(row.cells, path)
+            names, is_header = _columns(row.cells, path, row.line)
+            num_columns = len(row.cells)
             if is_header:
                 continue
         source = "%s, line %d" % (path, row.line)
         try:
+            if names and len(row.cells) > num_columns and any(row.cells[num_columns:]):
+                raise UserError(
+                    "%s: %d columns, expected %d as in the first row: has a text a comma or TAB "
+                    "that is not quoted?" % (source, len(row.cells), num_columns)
+                )
             cells = _cells_of_row(row, names, source)
             cells["context"] = contexts.setdefault(cells["context"], cells["context"])
             read.append(_question_of_cells(cells, len(read), source, counts))
@@ -278,7 +285,7 @@ def _named_cells(record: Dict[str, Any], source: str) -> Dict[str, Any]:
     return cells
 
 
-def _columns(cells: List[str], path: str) -> Tuple[Dict[str, int], bool]:
+def _columns(cells: List[str], path: str, line: int) -> Tuple[Dict[str, int], bool]:
     """({our name: column}, whether the first row is a header that names them)."""
     header = [cell.strip().lower() for cell in cells]
     columns = {
@@ -289,15 +296,15 @@ def _columns(cells: List[str], path: str) -> Tuple[Dict[str, int], bool]:
     }
     if "context" in columns and "question" in columns:
         return columns, True
-    if columns and set(header) <= {s for spellings in COLUMNS.values() for s in spellings}:
+    if columns:
         raise UserError(
-            "%s, line 1: the header names %s, expected context and question too"
-            % (path, ", ".join(header))
+            "%s, line %d: the header names %s, expected context and question too"
+            % (path, line, ", ".join(header)[:200])
         )
-    if len(cells) < 2:
+    if not 2 <= len(cells) <= len(_ORDER):
         raise UserError(
-            "%s, line 1: expected columns context, question[, answer[, start]], found one column"
-            % path
+            "%s, line %d: expected columns context, question[, answer[, start]], or a header that "
+            "names them, found %d columns" % (path, line, len(cells))
         )
     return dict(zip(_ORDER, range(len(cells)))), False
 

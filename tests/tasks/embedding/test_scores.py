@@ -22,6 +22,9 @@ def test_two_labels_have_an_area_under_the_curve():
     found = scores.pair_scores(np.array([0.9, 0.8, 0.7, 0.1]), np.array([1.0, 0.0, 1.0, 0.0]))
     assert found["auc"] == pytest.approx(0.75)
     assert scores.best_threshold(np.array([0.9, 0.8, 0.2, 0.1]), np.array([1, 1, 0, 0])) == 0.8
+    # From 1 on two of five are right, from 0.5 on three: equal similarities go together.
+    equal = scores.best_threshold(np.array([1, 1, 1, 0.5, 0.2]), np.array([1, 0, 0, 1, 0]))
+    assert equal == 0.5
 
 
 def test_vectors_that_are_all_the_same_have_no_correlation():

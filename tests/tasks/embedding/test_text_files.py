@@ -6,7 +6,8 @@ import pytest
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, registry
-from albert_zh.tasks.embedding import mixing, retrieval_files, text_files
+from albert_zh.tasks.embedding import mixing, retrieval_files, text_files, training_rows
+from albert_zh.tasks.embedding.flags import OBJECTIVES
 
 
 def read(tmp_path, text, data_format, name="train.tsv", **options):
@@ -60,6 +61,23 @@ def test_positives_with_wrong_texts_of_every_collection(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text, wrong",
+    [
+        ("甲\t乙\t丙\t丁\n", ("丙", "丁")),
+        ("query\tneg\tpos\n甲\t丙\t乙\n", ("丙",)),
+        ("neg\tquery\tpos\n丙\t甲\t乙\n", ("丙",)),
+        ("query\tpos\tneg\tscore\n甲\t乙\t丙\t0.93\n", ("丙",)),
+        ("anchor\tpositive\tnegative\tsource\n甲\t乙\t丙\tbank\n", ("丙",)),
+        ("anchor\tpositive\tnegative_1\tnegative_2\n甲\t乙\t丙\t丁\n", ("丙", "丁")),
+        ("query\tpos\tneg\n甲\t乙\t丙\t丁\n", ("丙", "丁")),
+        ("query\tpos\tsource\n甲\t乙\tbank\n", ()),
+    ],
+)
+def test_only_columns_of_wrong_texts_are_wrong_texts(tmp_path, text, wrong):
+    assert rows(read(tmp_path, text, "positives")) == [("甲", "乙", 1.0, wrong)]
+
+
+@pytest.mark.parametrize(
     "name, text",
     [
         ("a.tsv", "甲\t乙\t丙\t0.5\n丁\t戊\t己\t-2\n"),
@@ -75,6 +93,17 @@ def test_rows_with_margins(tmp_path, name, text):
     split = read(tmp_path, text, "margins", name)
     assert rows(split) == [("甲", "乙", 1.0, ("丙",)), ("丁", "戊", 1.0, ("己",))]
     assert [(e.margin, e.target) for e in split.examples] == [(0.5, 1.0), (-2.0, 1.0)]
+
+
+def test_each_wrong_text_makes_a_triplet(tmp_path):
+    split = read(tmp_path, "甲\t乙\t丙\t丁\n戊\t己\t庚\n", "positives")
+    found = training_rows.triplets(split.examples)
+    texts = [("甲", "乙", ("丙",)), ("甲", "乙", ("丁",)), ("戊", "己", ("庚",))]
+    assert [(e.text_a, e.text_b, e.negatives) for e in found] == texts
+    assert [len(e.negative_groups) for e in found] == [1, 1, 1]
+    objective = OBJECTIVES["triplet"]
+    head = training_rows.head_of_file(split, {"loss": "triplet"}, objective)
+    assert head[training_rows.NUM_NEGATIVES] == 1
 
 
 def test_a_faq_groups_questions_by_their_entry(tmp_path):
@@ -125,6 +154,37 @@ def test_wrong_lines_of_qrels_are_named(tmp_path, line, message):
     with pytest.raises(UserError, match=message) as error:
         text_files.read_split(path, "test", "positives")
     assert "\n" not in str(error.value)
+
+
+def test_a_set_is_another_one_when_any_of_its_files_is(tmp_path):
+    path = write_retrieval_set(tmp_path, ["q1\tc1\t1"])
+    digests = {text_files.read_split(path, "test", "positives").sha256}
+    for name in ("queries.jsonl", "corpus.jsonl"):
+        changed = (tmp_path / name).read_text(encoding="utf-8").replace('"text": "', '"text": "请')
+        (tmp_path / name).write_text(changed, encoding="utf-8")
+        digests.add(text_files.read_split(path, "test", "positives").sha256)
+    kind, task = registry.get("sentence_retrieval"), datasets.get_task("sentences")
+    task = task._replace(head={"loss": "infonce", "dev_format": "positives", "corpus": None})
+    for entries in ("开户\n销户\n", "开户\n改名\n"):
+        (tmp_path / "corpus.txt").write_text(entries, encoding="utf-8")
+        digests.add(kind.read_split(task, str(tmp_path), "test", "utf-8", False).sha256)
+    assert len(digests) == 5
+
+
+@pytest.mark.parametrize(
+    "name, record, message",
+    [
+        ("queries.jsonl", '{"_id": "q1", "text": "另一个"}', "line 3: another text for _id 'q1'"),
+        ("corpus.jsonl", '{"_id": "c2", "text": "另一个"}', "line 4: another text for _id 'c2'"),
+        ("queries.jsonl", '{"_id": "q3", "text": ""}', "queries.jsonl has no text for _id 'q3'"),
+    ],
+)
+def test_records_of_a_set_that_do_not_fit_are_named(tmp_path, name, record, message):
+    path = write_retrieval_set(tmp_path, ["q3\tc1\t1"])
+    with open(str(tmp_path / name), "a", encoding="utf-8") as handle:
+        handle.write("\n" + record + "\n")
+    with pytest.raises(UserError, match=message):
+        text_files.read_split(path, "test", "positives")
 
 
 def test_qrels_alone_are_refused(tmp_path):

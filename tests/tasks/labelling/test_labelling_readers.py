@@ -174,6 +174,8 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
         ("\n\n\n", r"train.txt: has no texts"),
         ("text_a\tlabel\n王 明\tB-PER\n", r"line 2: 2 tokens and 1 labels"),
         ("text_a\tlabel\n王 明\n", r"line 2: 1 columns, expected 2"),
+        ("text_a\tlabel\n王  明\tB-PER O I-PER\n", r"line 2: an empty token: expected one blank"),
+        ("王\tB-PER\n\tB-LOC\n明\tI-PER\n", r"line 2: an empty token before its tag"),
         ("王明/PER 去/o\n北京/LOC 。\n", r"train.txt, line 2: '。' has no type"),
     ],
 )
@@ -229,6 +231,14 @@ def cluener(text, mention, start, end):
 def test_bad_cluener(tmp_path, record, expected):
     with pytest.raises(UserError, match=expected):
         read(tmp_path, record, "train.json")
+
+
+def test_half_a_character_of_json_is_replaced_in_texts_and_mentions(tmp_path):
+    record = '{"text": "\\ud83d王明", "label": {"PER": {"\\ud83d王": [[0, 1]]}}}\n'
+    (text,) = read(tmp_path, record).texts
+    assert text.text == "\ufffd王明"
+    line = json_files.cluener_line(text.text, text.spans)
+    assert json.loads(line)["label"] == {"PER": {"\ufffd王": [[0, 1]]}}
 
 
 def test_a_table_without_its_header_is_named(tmp_path):

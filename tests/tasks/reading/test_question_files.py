@@ -278,7 +278,11 @@ def test_a_file_of_another_form_is_refused(tmp_path, document, message):
     [
         ("a\n", "line 1: expected columns context, question"),
         ("question,answer\nb,c\n", "line 1: the header names question, answer, expected context"),
+        ("id,context,questions\n1,b,c\n", "line 1: the header names id, context, questions, exp"),
         ("context,question,answer\na\n", "line 2: 1 columns, expected at least 2"),
+        ("context,question\na,b,c\n", "line 2: 3 columns, expected 2 as in the first row: has a t"),
+        ("context,question,answer\na,b,c,d\n", "line 2: 4 columns, expected 3 as in the first"),
+        ("a,b,c,0,d\n", "line 1: expected columns context, question.*found 5 columns"),
         ("context,question,answer,start\na,b,a,one\n", "line 2: expected the position"),
         ("context,question,answer\n", "no questions in it"),
     ],
@@ -286,6 +290,12 @@ def test_a_file_of_another_form_is_refused(tmp_path, document, message):
 def test_a_table_of_another_form_is_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         read_questions(written(tmp_path, text, "t.csv"))
+
+
+def test_chinese_headers_and_cells_that_are_empty_behind_them(tmp_path):
+    read = read_questions(written(tmp_path, "问题,原文\n谁,甲在乙\n何处,甲在丙,\n", "t.csv"))
+    found = [(question.text, question.context) for question in read.questions]
+    assert found == [("谁", "甲在乙"), ("何处", "甲在丙")]
 
 
 def test_an_id_that_is_there_twice_is_refused(tmp_path):
