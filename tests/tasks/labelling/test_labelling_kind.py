@@ -302,9 +302,7 @@ def test_overlapping_entities_are_named(settings, tmp_path):
     line = {"text": "甲京津沪", "label": {"loc": {"京津": [[1, 2]]}, "org": {"京津沪": [[1, 3]]}}}
     (tmp_path / "train.json").write_text(json.dumps(line) + "\n", encoding="utf-8")
     given = dict(settings, data_dir=str(tmp_path), output_dir=str(tmp_path / "out"))
-    with pytest.raises(
-        UserError, match="overlap.*--overlaps=longest.*, or train with --head"
-    ):
+    with pytest.raises(UserError, match="overlap.*--overlaps=longest.*, or train with --head"):
         finetuning.run(**given)
     kind = registry.get("sequence_labelling")
     task = datasets.get_task("ner")._replace(head={"overlaps": "longest"})
