@@ -21,6 +21,8 @@ _MASKED_WORD = "masked word: "
 _UNKNOWN = "unknown: "
 _MOST_UNKNOWN_SHOWN = 10
 _MOST_OF_ONE_SENTENCE = 0.5  # share of the documents from which on it is warned of
+_MOST_OF_LABEL_1 = 0.95  # share of the records from which on it is warned of
+_LEAST_OF_TEXT = 0.5  # share of the text below which it is warned of
 
 
 def counts_of_text(num_pieces, sentences, documents):
@@ -187,14 +189,34 @@ def warnings_of_order(counts):
         counts: `collections.Counter` of text and records.
     """
     share = counts["documents of one sentence"] / max(1, counts["documents"])
-    if share < _MOST_OF_ONE_SENTENCE:
+    of_label_1 = counts["label 1"] / max(1, counts["records"])
+    if share >= _MOST_OF_ONE_SENTENCE:
+        found = "%s of the documents have a single sentence" % _percent(share)
+    elif of_label_1 >= _MOST_OF_LABEL_1:
+        found = "%s of the records have label 1, as each line fills one" % _percent(of_label_1)
+    else:
         return []
     return [
-        "%s of the documents have a single sentence: of the order of sentences nothing can be "
-        "learnt from them (label 1: %s). Put the sentences of a document on lines one after "
-        "another, with a blank line behind it; give --split_sentences=true where lines are "
-        "paragraphs; or --one_segment=true for masked words alone"
-        % (_percent(share), _percent(counts["label 1"] / max(1, counts["records"])))
+        "%s: of the order of sentences nothing can be learnt from them (label 1: %s). Put the "
+        "sentences of a document on lines one after another, with a blank line behind it; give "
+        "--split_sentences=true where lines are paragraphs; or --one_segment=true for masked "
+        "words alone" % (found, _percent(of_label_1))
+    ]
+
+
+def warnings_of_loss(counts, dupe_factor):
+    """What is said of text that is in no record, as list of str.
+
+    Args:
+        counts, dupe_factor: as for `summary`.
+    """
+    share = statistics(counts, dupe_factor)["text in records"]
+    if share >= _LEAST_OF_TEXT:
+        return []
+    return [
+        "only %s of the text is in records: lines that fill one are cut, or have no other one in "
+        "their document to be paired with: give --split_sentences=true where lines are paragraphs"
+        % _percent(share)
     ]
 
 

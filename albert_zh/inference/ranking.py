@@ -58,7 +58,8 @@ class Ranking:
         self.asks_classifier = name in ("classifier", "reciprocal_rank") or (
             name == "mixed" and weights.classifier > 0
         )
-        self.num_candidates = top_k if name in ("lexical", "cosine") else max(top_k, candidates)
+        # Lines that are equal by wording are ranked by their cosines, which takes more than top_k.
+        self.num_candidates = top_k if name == "cosine" else max(top_k, candidates)
         self._weights = dict(zip(("lexical", "gain", "probability"), weights))
 
     def ranked(

@@ -1121,6 +1121,21 @@ def test_one_segment_has_no_second(flag, tmp_path):
     assert done.returncode == 2 and "--one_segment and --original_masking" in done.stderr
 
 
+def test_paragraphs_as_lines_are_warned_of(tmp_path):
+    """Each fills a record: google's pairs have label 1 alone, or there are none."""
+    text, output = tmp_path / "text.txt", tmp_path / "a"
+    settings = ["--input_file=%s" % text, "--output_file=%s" % output, "--num_workers=1"]
+    settings += ["--vocab_file=" + STARTER_VOCABULARY, "--dupe_factor=1", "--max_seq_length=32"]
+    paragraph = "今天天气很好我们都去公园里面散步" * 3 + "\n"
+    text.write_text((paragraph * 4 + "\n") * 6, encoding="utf-8")
+    script = "create_pretraining_data_google.py"
+    assert "100.0% of the records have label 1" in run_process(settings, script).stderr
+    paragraph = paragraph.strip() * 4 + "\n"
+    text.write_text(paragraph * 40 + "\n" + "明天会下雨。\n后天不下。\n\n" * 9, encoding="utf-8")
+    done = run_process(settings, script).stderr
+    assert re.search(r"only [0-9.]+% of the text is in records: lines that fill one are cut", done)
+
+
 @pytest.mark.parametrize("script", ["create_pretraining_data", "create_pretraining_data_google"])
 def test_documents_of_one_sentence_are_warned_of(script, tmp_path):
     text = tmp_path / "text.txt"

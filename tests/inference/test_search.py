@@ -67,6 +67,21 @@ class Counting:
         return self._encoder.encode(texts, **settings)
 
 
+def test_lines_that_are_equal_by_wording_are_ranked_by_their_cosines(tmp_path, encoder):
+    """However few are asked for: the first is the first of all."""
+    path = str(tmp_path / "faq.txt")
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write(
+            "".join("一二三%s\n" % more for more in "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申")
+        )
+    corpus = search.Corpus(path, encoder)
+    found = [
+        [hit.text for hit in corpus.search(["一二三"], top_k=k, ranking="lexical")[0]]
+        for k in (19, 5, 1)
+    ]
+    assert found[1] == found[0][:5] and found[2] == found[0][:1]
+
+
 def test_a_line_finds_itself_and_all_its_similarities_are_1(faq, encoder):
     path, lines = faq
     corpus = search.Corpus(path, encoder)
