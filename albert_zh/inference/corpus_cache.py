@@ -22,6 +22,7 @@ LINES_AT_ONCE = 2048
 VECTORS, IDS = "vectors_%s.npy", "ids_%s.npy"
 LEXICAL, LEXICAL_IDS = "lexical_%s.npz", "words_ids_%s.npy"
 INDEX, INDEX_IDS = "index_%s_%s.faiss", "index_%s_%s.npy"
+BUILT_OF = "built_of_%s_%s.npy"  # ids of the texts that its clusters and ranges were made of
 
 
 def ids_of(texts: Sequence[str]) -> np.ndarray:
@@ -119,34 +120,45 @@ class CorpusCache:
         with folder_locks.one_at_a_time(self._folder):
             if self._cache.is_valid(name):
                 return vector_index.VectorIndex.load(self._cache.path(name), storage)
-            index = self._updated_index(storage)
+            index, built_of = self._updated_index(storage)
             if index is None:
                 index = vector_index.VectorIndex.build(self.vectors, self.ids, storage)
             with output_files.whole_file(self._cache.path(name)) as partial:
                 index.save(partial)
-            self._write_ids(INDEX_IDS % (self._key, storage))
-            self._keep([name, INDEX_IDS % (self._key, storage)])
+            names = [pattern % (self._key, storage) for pattern in (INDEX_IDS, BUILT_OF)]
+            self._write_ids(names[0])
+            self._write_ids(names[1], built_of)
+            self._keep([name] + names)
         return index
 
     def _updated_index(self, storage):
-        """The index of the state before with what changed since; None if there is none of use."""
+        """(the index of the state before with what changed since, ids that it was built of).
+
+        (None, None) if there is none of use: of a corpus that grew far beyond what it was built of,
+        in one step or in many.
+        """
         for name in self._cache.names(INDEX % ("*", storage)):
             names_ids = name.replace(".faiss", ".npy")
-            if self._cache.is_valid(name) and self._cache.is_valid(names_ids):
-                former = np.load(self._cache.path(names_ids))
-                new = np.flatnonzero(rows_of(self.ids, former) < 0)
-                if len(new) <= vector_index.REBUILT_FROM * len(former):
+            names_built = names_ids.replace("index_", "built_of_")
+            if all(self._cache.is_valid(each) for each in (name, names_ids, names_built)):
+                former, built_of = (
+                    np.load(self._cache.path(each)) for each in (names_ids, names_built)
+                )
+                num_since = int((rows_of(self.ids, built_of) < 0).sum())
+                if num_since <= vector_index.REBUILT_FROM * len(built_of):
+                    new = np.flatnonzero(rows_of(self.ids, former) < 0)
                     index = vector_index.VectorIndex.load(self._cache.path(name), storage)
                     deleted = former[rows_of(former, self.ids) < 0]
                     index.update(self.vectors[new], self.ids[new], deleted)
-                    return index
-        return None
+                    return index, built_of
+        return None, None
 
-    def _write_ids(self, name):
+    def _write_ids(self, name, ids=None):
+        """Writes ids, those of the corpus where none are given."""
         with output_files.whole_file(self._cache.path(name)) as partial, open(
             partial, "wb"
         ) as output:
-            np.save(output, self.ids)
+            np.save(output, self.ids if ids is None else ids)
 
     def _keep(self, names):
         """Notes complete files and removes those of their kinds that they replace."""

@@ -507,6 +507,20 @@ def test_quantized_vectors_are_rescored(storage, faq, encoder):
     assert not build.called  # it was updated
 
 
+def test_an_index_of_a_corpus_that_grew_in_many_steps_is_built_again(tmp_path, encoder):
+    """Its clusters and ranges would be those of the first lines for good."""
+    pytest.importorskip("faiss")
+    path, num_built = str(tmp_path / "faq.txt"), []
+    for count in (8, 10, 12, 14, 16, 18):
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write("".join("第%d行\n" % number for number in range(count)))
+        build = mock.Mock(wraps=vector_index.VectorIndex.build)
+        with mock.patch.object(vector_index.VectorIndex, "build", build):
+            search.Corpus(path, encoder, storage="int8").search(["第3行"], top_k=1)
+        num_built += [count] * build.call_count
+    assert num_built == [8, 14]  # of 8 lines 12 are half as many again, 14 are more
+
+
 def test_storages_that_cannot_be(faq, encoder, monkeypatch):
     with pytest.raises(UserError, match="storage: unknown 'int4', expected one of"):
         search.Corpus(faq[0], encoder, storage="int4")
