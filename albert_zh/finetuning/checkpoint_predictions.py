@@ -160,7 +160,10 @@ class CheckpointPredictions:
 
 def open_stream(setup):
     """`RecordStream` of the run's streamed test file."""
-    return RecordStream(setup.task, setup.data.streamed_test, setup.options.encoding)
+    options = setup.options
+    return RecordStream(
+        setup.task, setup.data.streamed_test, options.encoding, options.skip_bad_rows
+    )
 
 
 def _grouped(rows, counts):

@@ -10,16 +10,17 @@ from albert_zh.tasks import rows as row_files
 class RecordStream:
     """The records of a file that is predicted, of which only those under way are kept."""
 
-    def __init__(self, task: Any, path: str, encoding: str) -> None:
+    def __init__(self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False) -> None:
         """Opens the file.
 
         Args:
             task: `Task`.
             path: the file.
             encoding: its encoding.
+            skip_bad_rows: as of `TaskType.open_stream`.
         """
         self._task, self._kind = task, registry.type_of(task)
-        self._opened = self._kind.open_stream(task, path, encoding)
+        self._opened = self._kind.open_stream(task, path, encoding, skip_bad_rows)
         self._under_way = collections.deque()
         self._problems = collections.Counter()
         self._first_damaged = None

@@ -181,8 +181,13 @@ class TaskType:
             lines += ["note: %s: %s" % (split.path, note) for note in split.notes]
         return lines, {}
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> StreamedFile:
-        """Opens a file whose records are predicted one by one, whatever they hold."""
+    def open_stream(
+        self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
+    ) -> StreamedFile:
+        """Opens a file whose records are predicted one by one, whatever they hold.
+
+        `skip_bad_rows` is for kinds that refuse records: they are left out and counted.
+        """
         return StreamedFile(*reader.open_stream(task, path, encoding))
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:

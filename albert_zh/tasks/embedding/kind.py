@@ -120,10 +120,12 @@ class SentenceEmbedding(task_type.TaskType):
         head = training_rows.head_of_files(train, further, head, objective)
         return task._replace(columns=("text_a", "text_b"), header=(), labels=(), head=head)
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
+    def open_stream(
+        self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
+    ) -> kind_interface.StreamedFile:
         folder, name = os.path.split(path)
         task = task._replace(files={"test": name})
-        read = self.read_split(task, folder or os.curdir, "test", encoding, False)
+        read = self.read_split(task, folder or os.curdir, "test", encoding, skip_bad_rows)
         records = iter([(example, None) for example in read.examples])
         return kind_interface.StreamedFile(read.notes, records)
 

@@ -90,8 +90,10 @@ class Generation(task_type.TaskType):
         count = options.damage_copies
         return raw_texts.copies_of(split, count), {"damage_copies": count}
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
-        read = pair_files.read_split(path, "test", task.chosen or {}, encoding)
+    def open_stream(
+        self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
+    ) -> kind_interface.StreamedFile:
+        read = pair_files.read_split(path, "test", task.chosen or {}, encoding, skip_bad_rows)
         records = iter([(example, None) for example in read.examples])
         return kind_interface.StreamedFile(read.notes, records)
 

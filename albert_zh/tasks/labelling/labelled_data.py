@@ -123,6 +123,8 @@ class LabelledData(task_type.TaskType):
                 splits.check_types(self.types_of(task), split)
         return lines, remarks
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> task_type.StreamedFile:
+    def open_stream(
+        self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
+    ) -> task_type.StreamedFile:
         notes, examples = splits.stream(task, path, encoding, self.types_of(task))
         return task_type.StreamedFile(notes, ((example, None) for example in examples))

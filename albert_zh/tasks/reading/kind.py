@@ -93,8 +93,10 @@ class ReadingComprehension(task_type.TaskType):
         lines = [line.replace(" rows", " questions", 1) for line in lines]
         return lines + examples.notes_of_shared_file(splits), remarks
 
-    def open_stream(self, task: Any, path: str, encoding: str) -> kind_interface.StreamedFile:
-        content = question_files.read_questions(path, encoding)
+    def open_stream(
+        self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
+    ) -> kind_interface.StreamedFile:
+        content = question_files.read_questions(path, encoding, skip_bad_rows=skip_bad_rows)
         read = examples.examples_of(content, "test")
         records_of_file = iter([(example, None) for example in read])
         notes = examples.notes_of_counts(content.counts)
