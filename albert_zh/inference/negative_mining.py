@@ -108,6 +108,7 @@ class Miner:
             key: what entries, finder and classifier are; other ones are not taken up again.
         """
         self._entries, self._finder, self._classify = list(entries), finder, classify
+        self._positions = {text: index for index, text in enumerate(entries)}
         self._limits, self._folder = limits, folder
         content = json.dumps([key, list(limits)]).encode("utf-8")
         self._key = hashlib.sha256(content).hexdigest()[:12]
@@ -140,12 +141,11 @@ class Miner:
     def _mine_block(self, start, block, groups):
         """(entries of each row, counts): JSON values."""
         similarities = self._finder([example.text_a for example in block])
-        positions = {text: index for index, text in enumerate(self._entries)}
         counts = dict.fromkeys(COUNTS, 0)
         waiting = []  # of each row the entries that may be drawn, in the order of the draw
         for number, (example, row) in enumerate(zip(block, similarities)):
             nearest, num_similar = self._within(
-                row, self._is_had(example, groups), row[positions[example.text_b]]
+                row, self._is_had(example, groups), row[self._positions[example.text_b]]
             )
             generator = np.random.RandomState([self._limits.seed % 2**32, start + number])
             waiting.append(generator.permutation(nearest).tolist())
@@ -163,8 +163,10 @@ class Miner:
 
     def _is_had(self, example, groups):
         """bool [entries]: whether an entry is right for a row, or among its wrong texts already."""
-        own = set(example.negatives)
-        return (groups == example.group) | np.array([text in own for text in self._entries])
+        is_had = groups == example.group
+        own = [self._positions[text] for text in example.negatives if text in self._positions]
+        is_had[own] = True
+        return is_had
 
     def _within(self, similarities, is_had, of_right):
         """(entries within ranks and margins, how many were too similar)."""
