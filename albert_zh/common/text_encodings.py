@@ -1,11 +1,23 @@
 """The encoding that a text seems to have, and characters that no encoding has."""
 
 import codecs
+import json
+import re
+from typing import Any
+
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def without_surrogates(text: str) -> str:
     """A text with U+FFFD for each half of a character, which no file in UTF-8 can hold."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def with_whole_characters(value: Any, text: str) -> Any:
+    """A JSON value with U+FFFD for each half of a character that its text escapes."""
+    if not _ESCAPED_SURROGATE.search(text):
+        return value
+    return json.loads(without_surrogates(json.dumps(value, ensure_ascii=False)))
 
 
 def likely_encoding(raw):

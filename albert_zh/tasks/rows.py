@@ -13,7 +13,6 @@ import csv
 import hashlib
 import itertools
 import json
-import re
 import sys
 from typing import List, Optional, Sequence, Tuple
 
@@ -24,7 +23,6 @@ MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never cl
 BLANK = "a blank line"
 _SHOWN_BAD_ROWS = 3  # in an error
 _JSON_ENDINGS = (".json", ".jsonl")
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Row = collections.namedtuple("Row", ["line", "cells", "problem"])
 Row.__doc__ = """One row.
@@ -127,11 +125,6 @@ def _delimiter(path, first_line):
     return ","
 
 
-def has_escaped_surrogate(text: str) -> bool:
-    """Whether a JSON text escapes halves of characters, which may lack their other half."""
-    return _ESCAPED_SURROGATE.search(text) is not None
-
-
 def _json_rows(numbered):
     return (_json_row(line_number, line) for line_number, line in numbered)
 
@@ -141,10 +134,7 @@ def _json_row(line_number, line):
         return Row(line_number, [line], BLANK)
     try:
         record = json.loads(line, object_pairs_hook=files.object_without_repeated_keys)
-        if has_escaped_surrogate(line):
-            record = json.loads(
-                text_encodings.without_surrogates(json.dumps(record, ensure_ascii=False))
-            )
+        record = text_encodings.with_whole_characters(record, line)
     except (ValueError, RecursionError) as error:
         return Row(line_number, [line], "not valid JSON: %s" % error)
     if not isinstance(record, dict):

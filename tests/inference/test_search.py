@@ -557,10 +557,12 @@ def test_command(faq, folder, model, capsys, tmp_path):
     np.testing.assert_allclose([float(row[2]) for row in rows], probabilities, atol=6e-5)
     assert (np.diff(probabilities) <= 1e-6).all() and len(rows) == 59
     queries = tmp_path / "queries.txt"
-    queries.write_text("今天\n明天吃饭\n", encoding="utf-8")
+    queries.write_text("今天\n \n明天吃饭\n\n", encoding="utf-8")
     small_models.run_command(similarity, arguments + ["--queries=%s" % queries, "--top_k=3"], [])
-    shown = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
-    assert shown == ["今天"] * 3 + ["明天吃饭"] * 3
+    shown = capsys.readouterr()
+    asked = [line.split("\t")[0] for line in shown.out.splitlines()]
+    assert asked == ["今天"] * 3 + ["明天吃饭"] * 3
+    assert "note: 2 empty lines of --queries are left out" in shown.err
 
 
 def test_bad_corpora(folder, encoder, tmp_path):

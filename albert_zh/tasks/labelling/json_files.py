@@ -16,7 +16,6 @@ from albert_zh.common import checks, files, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
-from albert_zh.tasks.rows import has_escaped_surrogate
 
 CHARACTERS = "characters"
 # Size of a character in each unit that positions may count.
@@ -262,12 +261,7 @@ def entity_list_line(
 
 
 def _parsed(text, source):
-    """The value of a line; halves of characters, which JSON may escape, are replaced."""
-    value = files.parse_json(text, source)
-    if not has_escaped_surrogate(text):
-        return value
-    whole = text_encodings.without_surrogates(json.dumps(value, ensure_ascii=False))
-    return files.parse_json(whole, source)
+    return text_encodings.with_whole_characters(files.parse_json(text, source), text)
 
 
 def _line_of(text, identifier, **labels):

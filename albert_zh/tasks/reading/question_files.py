@@ -142,7 +142,7 @@ def _read_json(path, encoding, counts, needs_texts, skip_bad_rows):
     text = files.read_text(path, encoding, digest)
     if _is_lines(text):
         return (LINES,) + _read_rows(path, encoding, counts, skip_bad_rows)
-    document = _without_surrogates(text, files.parse_json(text, path))
+    document = text_encodings.with_whole_characters(files.parse_json(text, path), text)
     layout, questions = _questions_of_document(path, document, counts, needs_texts)
     return layout, questions, digest.hexdigest()
 
@@ -174,14 +174,6 @@ def _is_lines(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return "data" not in first
-
-
-def _without_surrogates(text, document):
-    """The document with U+FFFD for each half of a character that the file escapes."""
-    if not rows.has_escaped_surrogate(text):
-        return document
-    dumped = json.dumps(document, ensure_ascii=False)
-    return json.loads(text_encodings.without_surrogates(dumped))
 
 
 def _squad_questions(path, articles, counts) -> Iterator[Question]:
@@ -245,12 +237,7 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
                 continue
         source = "%s, line %d" % (path, row.line)
         try:
-            if names and len(row.cells) > num_columns and any(row.cells[num_columns:]):
-                raise UserError(
-                    "%s: %d columns, expected %d as in the first row: has a text a comma or TAB "
-                    "that is not quoted?" % (source, len(row.cells), num_columns)
-                )
-            cells = _cells_of_row(row, names, source)
+            cells = _cells_of_row(row, names, num_columns, source)
             cells["context"] = contexts.setdefault(cells["context"], cells["context"])
             read.append(_question_of_cells(cells, len(read), source, counts))
         except UserError:
@@ -260,12 +247,24 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
     return read, table.sha256()
 
 
-def _cells_of_row(row, names, source) -> Dict[str, Any]:
-    """The values of a row by our names; names: {our name: column} of a table, of JSON None."""
+def _cells_of_row(row, names, num_columns, source) -> Dict[str, Any]:
+    """The values of a row by our names.
+
+    Args:
+        row: `rows.Row`.
+        names: {our name: column} of a table; None of JSON lines.
+        num_columns: of a table's first row.
+        source: file and line, for messages.
+    """
     if row.problem:
         raise UserError("%s: %s" % (source, row.problem))
     if names is None:
         return _named_cells(row.cells, source)
+    if any(row.cells[num_columns:]):
+        raise UserError(
+            "%s: %d columns, expected %d as in the first row: has a text a comma or TAB that is "
+            "not quoted?" % (source, len(row.cells), num_columns)
+        )
     return _cells_of_columns(row.cells, names, source)
 
 

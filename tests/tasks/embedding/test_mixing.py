@@ -173,6 +173,17 @@ def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, g
     refused(message, mixing.training_split, split, given, 8)
 
 
+def test_triplets_are_what_is_trained_on(read, monkeypatch):
+    split = read("a.tsv", "甲\t乙\t丙\t丁\n戊\t己\t庚\t辛\n", "positives")
+    kind = registry.get("sentence_retrieval")
+    monkeypatch.setattr(kind.flags, "head", lambda given: {"width": 8, "widths": []})
+    counts = [
+        len(kind.training_split(split, options(objective=name))[0].examples)
+        for name in ("triplet", "infonce")
+    ]
+    assert counts == [4, 2]
+
+
 def test_rows_of_one_group_alone_are_refused(read):
     def check(split, name):
         training_rows.check_groups(split, name, OBJECTIVES[name])
