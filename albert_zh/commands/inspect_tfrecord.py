@@ -154,6 +154,7 @@ class _Writer:
         length = int(features["input_mask"].sum())
         labels = dict(_predictions(features))
         (label,) = features.get("next_sentence_labels", [None])
+        in_b = features["segment_ids"][:length] == 1
         order = {0: "A before B", 1: "B before A, or from elsewhere"}.get(label, "unknown")
         yield "record %d: %d of %d pieces, %s, label %s (%s)" % (
             record_index,
@@ -161,11 +162,11 @@ class _Writer:
             len(features["input_ids"]),
             "%d predicted" % len(labels) if _is_masked(features) else "masked in training",
             label,
-            order,
+            order if in_b.any() else "one segment",
         )
-        in_b = features["segment_ids"][:length] == 1
         for name, positions in (("A", np.flatnonzero(~in_b)), ("B", np.flatnonzero(in_b))):
-            yield "  %s: %s" % (name, self._segment(features["input_ids"], positions, labels))
+            if positions.size:
+                yield "  %s: %s" % (name, self._segment(features["input_ids"], positions, labels))
 
     def _segment(self, ids, positions, labels):
         text, before = "", ""

@@ -76,7 +76,7 @@ def run(job, paths, outputs, options):
             coder=beam.coders.BytesCoder(),
         )
     counts, notes = _counts_and_notes(_finished(pipeline))
-    pipeline.check_any(counts, paths)
+    pipeline.check_any(counts, paths, job.settings.one_segment)
     return counts, notes
 
 

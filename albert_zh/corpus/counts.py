@@ -77,6 +77,7 @@ def counts_of_records(features, whole_words=True):
             "records": len(lengths),
             "places": features["input_ids"].size,
             "pieces": int(lengths.sum()),
+            "[CLS] and [SEP]": int((2 + features["segment_ids"].max(axis=1)).sum()),
             "label 1": int(features["next_sentence_labels"].sum()),
         }
     )
@@ -161,7 +162,7 @@ def statistics(counts, dupe_factor):
         "lengths", "masked words" (pieces -> how often) and "unknown characters", the most frequent
         first.
     """
-    in_records = counts["pieces"] - 3 * counts["records"]  # without [CLS], [SEP], [SEP]
+    in_records = counts["pieces"] - counts["[CLS] and [SEP]"]
     figures = {name: counts[name] for name in _WHOLE_NUMBERS}
     figures.update(
         {

@@ -245,7 +245,7 @@ def _make_records(job, paths, outputs, num_workers, folder):
         counts.update(result["counts"])
         notes.update(shard.notes)
         runs += [os.path.join(folder.path, name) for name in result["runs"]]
-    check_any(counts, paths)
+    check_any(counts, paths, job.settings.one_segment)
     runs = external_shuffle.combine_many(runs)
     size = external_shuffle.total_bytes(runs)
     with _open_outputs(outputs) as handles, progress_bar("shuffled", size, "B") as bar:
@@ -266,7 +266,7 @@ def _make_original_records(job, paths, outputs, num_workers, folder):
     counts.update(text.encoded().counts)
     path = os.path.join(folder.path, "records")
     ends, order = _write_original_records(job, text, path, counts)
-    check_any(counts, paths)
+    check_any(counts, paths, job.settings.one_segment)
     with _mapped(path) as records, _open_outputs(outputs) as handles:
         for place, number in enumerate(order):
             handles[place % len(handles)].write(records[ends[number] : ends[number + 1]])
@@ -411,12 +411,18 @@ def _open_outputs(outputs):
         yield [stack.enter_context(output_files.atomic_write(path, "wb")) for path in outputs]
 
 
-def check_any(counts, paths):
+def check_any(counts, paths, one_segment):
     """Raises `UserError` when no record was made of the files."""
     if not counts["records"]:
         more = " and %d more" % (len(paths) - 1) if len(paths) > 1 else ""
         raise UserError(
-            "%s: no two sentences in any of %d lines and %d documents: expected a "
+            "%s: no %s in any of %d lines and %d documents: expected a "
             "sentence a line and a blank line between documents (or --split_sentences for "
-            "paragraphs)" % (paths[0] + more, counts["lines"], counts["documents"])
+            "paragraphs)"
+            % (
+                paths[0] + more,
+                "text" if one_segment else "two sentences",
+                counts["lines"],
+                counts["documents"],
+            )
         )

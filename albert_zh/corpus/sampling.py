@@ -134,7 +134,8 @@ def encode_shard(shard, encoder):
                 counts.update(corpus_counts.counts_of_unknown(line, line_ids, encoder))
         if len(sentences) - 1 > first:
             documents.append((first, len(sentences) - 1))
-    counts.update(corpus_counts.counts_of_text(len(ids), sentences, documents))
+    new_documents = documents[int(shard.continues) :]
+    counts.update(corpus_counts.counts_of_text(len(ids), sentences, new_documents))
     return EncodedShard(
         shard.index,
         np.array(ids, np.int32),

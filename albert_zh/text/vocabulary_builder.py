@@ -9,13 +9,12 @@ What separates words, and what a word looks like after lower-casing, is decided 
 
 import collections
 import itertools
-import json
 import os
 import re
 import string
 from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
-from albert_zh.common import files, path_rules, storage
+from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError, printable
 from albert_zh.common.progress import progress_bar
 from albert_zh.text.tokenization import BasicTokenizer, WordpieceTokenizer
@@ -382,13 +381,15 @@ def _chunk_counts(path, encoding, progress=None):
 
 def _text_blocks(path, encoding, progress):
     """Yields the text of a file in blocks; of JSON whole lines, else cut between two words."""
-    is_json = path.endswith((".json", ".jsonl", ".json.gz", ".jsonl.gz"))
-    take_complete = _take_complete_json if is_json else _take_complete_words
+    blocks = _decoded_blocks(path, encoding, progress)
+    if path.endswith((".json", ".jsonl", ".json.gz", ".jsonl.gz")):
+        yield from _texts_of_json_lines(blocks, path)
+        return
     rest = ""
-    for text in _decoded_blocks(path, encoding, progress):
-        complete, rest = take_complete(rest + text)
+    for text in blocks:
+        complete, rest = _take_complete_words(rest + text)
         yield complete
-    yield _text_of_json(rest) if is_json else rest
+    yield rest
 
 
 def _decoded_blocks(path, encoding, progress):
@@ -416,14 +417,16 @@ def _take_complete_words(text):
     return text, ""
 
 
-def _take_complete_json(text):
-    """(text of the whole lines, the rest)."""
-    lines, _, rest = text.rpartition("\n")
-    return _text_of_json(lines), rest
-
-
-def _text_of_json(lines):
-    return "\n".join(map(_strings_of_json_line, lines.split("\n")))
+def _texts_of_json_lines(blocks, path):
+    """Yields for each block the strings of the lines that end in it."""
+    rest, line_number = "", 0
+    for text in itertools.chain(blocks, ["\n"]):
+        *lines, rest = (rest + text).split("\n")
+        yield "\n".join(
+            _strings_of_json_line(line, "%s, line %d" % (path, number))
+            for number, line in enumerate(lines, line_number + 1)
+        )
+        line_number += len(lines)
 
 
 def _byte_blocks(path, progress):
@@ -437,13 +440,17 @@ def _byte_blocks(path, progress):
                 seen = packed.tell()
 
 
-def _strings_of_json_line(line):
-    """All strings of a line of JSON but the keys, as text; another line stays as it is."""
+def _strings_of_json_line(line, source):
+    """All strings of a line of JSON but the keys, as text."""
+    if not line.strip():
+        return ""
     try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return line
-    return "\n".join(files.strings_in(content))
+        content = files.parse_json(line, source)
+    except UserError as error:
+        raise UserError(
+            "%s: expected JSON in each line; name a file of plain text *.txt" % error
+        ) from error
+    return text_encodings.without_surrogates("\n".join(files.strings_in(content)))
 
 
 def _file_progress_bar(description, paths):

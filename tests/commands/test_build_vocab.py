@@ -242,7 +242,7 @@ def test_command_takes_patterns_gzip_and_json(tmp_path):
         handle.write("㐁 ".encode() * 20)
     # As json.dumps writes hanzi by default; the key is not text.
     record = json.dumps({"㐂": ["㐃 " * 20, {"x": "㐄 " * 20}], "n": 1})
-    (tmp_path / "c.json").write_text(record + "\nnot json 㐅\n", encoding="utf-8")
+    (tmp_path / "c.json").write_text(record + '\n\n"㐅"\n', encoding="utf-8")
     forced = tmp_path / "forced.txt"
     forced.write_text("㐆\n㐇\n", encoding="utf-8")
     output = tmp_path / "new folder" / "vocab.txt"
@@ -427,9 +427,25 @@ def test_flags_that_would_not_be_used_are_told(tmp_path, corpus):
     assert vocab.read_text() == "a\n"
 
 
-def test_deep_brackets_are_text(tmp_path):
-    (tmp_path / "deep.jsonl").write_text("[" * 100000 + "汉\n", encoding="utf-8")
-    assert vocabulary_builder.count_corpus([str(tmp_path / "deep.jsonl")])
+@pytest.mark.parametrize(
+    "line, fault",
+    [
+        ("[" * 100000 + "汉", "nested in one another"),
+        ('{"text": "汉",', "not valid JSON"),
+        ('{"text": "汉", "text": "字"}', "has the key 'text' twice"),
+    ],
+)
+def test_json_lines_that_are_none(tmp_path, line, fault):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "上"}\n\n%s\n' % line, encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.jsonl, line 3: .*%s.*\*\.txt" % fault):
+        vocabulary_builder.count_corpus([str(path)])
+
+
+def test_half_characters_of_json_are_replaced(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "\\ud83d汉"}\n', encoding="utf-8")
+    counts = vocabulary_builder.count_corpus([str(tmp_path / "a.jsonl")])
+    assert counts.pieces == {"汉": 1}
 
 
 def test_output_that_cannot_be_written(tmp_path, corpus):
@@ -462,6 +478,8 @@ def test_starter_vocabulary_covers(shared, tmp_path, name):
     vocab = tokenization.load_vocab(STARTER_VOCAB)
     total = collections.Counter()
     for path in sorted(glob.glob(os.path.join(shared, "data", name, "*"))):
+        if path.endswith("label_distribution.json"):  # counts, in no JSON
+            continue
         coverage = vocabulary_builder.measure_coverage(_sample(path, tmp_path), vocab)
         total["tokens"] += coverage.tokens
         total["unknown"] += coverage.unknown_tokens

@@ -72,6 +72,15 @@ def test_records_are_shown_as_text(inspect):
     assert "  A:  2  5 [ 6  as  4 ]" in inspect(record(), vocab_file=None)
 
 
+def test_a_record_of_one_segment_has_no_order(inspect):
+    features = record()
+    features["segment_ids"] = np.zeros_like(features["segment_ids"])
+    first, text, end = inspect(features, num=1).strip().split("\n")
+    assert first.endswith("label 1 (one segment)")
+    assert text == "  A: 天[气]ab[c as 好][SEP][很 kept]好[SEP]".replace("天", "[CLS]天")
+    assert end.endswith("1 records")
+
+
 def test_a_right_file_is_told(inspect):
     out = inspect(*[record()] * 7, check=True, num=0)
     assert "checked: all 7 records are right" in out

@@ -22,6 +22,7 @@ from albert_zh.common.errors import Interrupted, UserError
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import external_shuffle, masking, pipeline, sampling, work_folder
 from albert_zh.corpus import reader as corpus_reader
+from albert_zh.text import tokenization, word_segmentation
 from project_root import ROOT
 
 SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
@@ -336,6 +337,29 @@ def test_lengths_of_masked_words_are_those_of_the_words():
     counts = corpus_counts.counts_of_records(features, whole_words=False)
     assert counts["masked word: 1"] == 5 and "masked word: 2" not in counts
     assert (counts["pieces"], counts["places"], counts["label 1"]) == (8, 9, 1)
+    assert counts["[CLS] and [SEP]"] == 3
+
+
+def test_statistics_of_one_segment_hold_all_the_text(tmp_path):
+    text = tmp_path / "a.txt"
+    text.write_text("今天天气很好\n\n我们去公园\n\n" * 3, encoding="utf-8")
+    stats = tmp_path / "stats.json"
+    done = run(tmp_path, input_file=text, one_segment=True, dupe_factor=1, stats=stats)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(stats.read_text(encoding="utf-8"))["text in records"] == 1
+
+
+def test_a_document_of_several_shards_counts_once(tmp_path):
+    text = tmp_path / "a.txt"
+    text.write_text("\n".join(["今天天气很好。"] * 20) + "\n\n一句。\n", encoding="utf-8")
+    shards = list(corpus_reader.read_shards([str(text)], shard_characters=10))
+    assert sum(shard.continues for shard in shards) > 1
+    tokenizer = tokenization.FullTokenizer(STARTER_VOCABULARY)
+    encoder = word_segmentation.LineEncoder(tokenizer)
+    counts = collections.Counter()
+    for shard in shards:
+        counts.update(sampling.encode_shard(shard, encoder).counts)
+    assert (counts["documents"], counts["documents of one sentence"]) == (2, 1)
 
 
 def limited(**limits):

@@ -85,7 +85,7 @@ def test_a_stopped_run_goes_on(bucket, tmp_path, monkeypatch, capsys):
     }
     check_any = pipeline.check_any
 
-    def stop(counts, paths):
+    def stop(*_):
         monkeypatch.setattr(pipeline, "check_any", check_any)
         raise KeyboardInterrupt
 
