@@ -13,6 +13,7 @@ import os
 from typing import Any, Dict, List, Sequence, Tuple
 
 from albert_zh.common import output_files, transfer
+from albert_zh.common.errors import UserError
 from albert_zh.inference import negative_mining, predictor, prepared_training, text_encoder
 from albert_zh.tasks import split_files
 from albert_zh.tasks.embedding import groups, mining_flags, text_files
@@ -47,6 +48,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
         entries += text_files.read_entries(corpus, options.encoding, options.skip_bad_rows)
     entries = list(dict.fromkeys(entries))
     mined, counts = _mined(options, [read.sha256 for read in files], examples, entries)
+    _check_each_has_one(path, examples, mined)
     targets = _written(options.output_dir, examples_of_files, mined)
     report = {"file": path, "rows": len(examples), "entries": len(entries), "texts": counts}
     report["more_train"] = [more.path for more in split.further]
@@ -61,6 +63,20 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
         "negatives of %d rows among %d texts: %s; %s"
         % (len(mined), len(entries), shown, ", ".join(targets))
     ]
+
+
+def _check_each_has_one(path, examples, mined):
+    """Raises `UserError` for rows that are left without a wrong text."""
+    lacking = [
+        example for example, found in zip(examples, mined) if not found and not example.negatives
+    ]
+    if lacking:
+        raise UserError(
+            "--mine_negatives: no wrong text is left for %d of the %d rows, such as line %s of %s: "
+            "all others are right for it, or left out by the --mining flags: name further texts "
+            "with --corpus_file, or larger limits"
+            % (len(lacking), len(examples), lacking[0].row_id, path)
+        )
 
 
 def _written(folder, examples_of_files, mined) -> List[str]:

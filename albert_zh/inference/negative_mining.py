@@ -5,7 +5,7 @@
 
 Of the entries that are nearest to a row's text, those that are right for a row of its group are
 left out, then those that are too similar and those that a pair classifier takes for right ones;
-some of the rest are drawn. What is drawn for a row depends on the seed and the row alone; finished
+some of the rest are drawn, and where they are too few, some of what is further away. What is drawn for a row depends on the seed and the row alone; finished
 blocks are kept in the folder, so that a killed run goes on.
 """
 
@@ -22,6 +22,7 @@ from albert_zh.inference import corpus_cache, lexical_index
 from albert_zh.tasks import text_groups
 
 ROWS_AT_ONCE = 256
+_DRAWN_AT_RANDOM = 10  # texts that are looked at for each one that a row lacks
 _BLOCK = "rows_%s_%d.json"  # of the folder: key of the settings, first row
 # What happened to the texts that were looked at, as the report calls it.
 MINED, RANDOM = "mined", "drawn at random, as too few were left"
@@ -142,24 +143,27 @@ class Miner:
         """(entries of each row, counts): JSON values."""
         similarities = self._finder([example.text_a for example in block])
         counts = dict.fromkeys(COUNTS, 0)
-        waiting = []  # of each row the entries that may be drawn, in the order of the draw
-        for number, (example, row) in enumerate(zip(block, similarities)):
-            nearest, num_similar = self._within(
-                row, self._is_had(example, groups), row[self._positions[example.text_b]]
-            )
-            generator = np.random.RandomState([self._limits.seed % 2**32, start + number])
-            waiting.append(generator.permutation(nearest).tolist())
-            counts[TOO_SIMILAR] += num_similar
-        rows, counts[JUDGED_RIGHT] = self._judged(block, waiting)
+        nearest, further = [], []  # of each row the entries that may be drawn, in that order
+        for number, (example, row) in enumerate(zip(block, similarities), start=start):
+            order = np.argsort(-row, kind="stable")
+            order = order[~self._is_had(example, groups)[order]]
+            is_kept = row[order] <= self._most_similar(row[self._positions[example.text_b]])
+            ranks, beyond = slice(self._limits.first - 1, self._limits.last), self._limits.last
+            counts[TOO_SIMILAR] += int((~is_kept[ranks]).sum())
+            nearest.append(self._drawn(order[ranks][is_kept[ranks]], number))
+            further.append(self._drawn(order[beyond:][is_kept[beyond:]], number, 1))
+        rows, num_right = self._judged(block, nearest, [[] for _ in block])
         counts[MINED] = sum(map(len, rows))
-        for number, (example, row) in enumerate(zip(block, rows)):
-            others = np.flatnonzero(~self._is_had(example, groups))
-            generator = np.random.RandomState([self._limits.seed % 2**32, start + number, 1])
-            missing = self._limits.wanted - len(row)
-            drawn = [entry for entry in generator.permutation(others).tolist() if entry not in row]
-            row += drawn[:missing]
-            counts[RANDOM] += len(drawn[:missing])
+        rows, num_more_right = self._judged(block, further, rows)
+        counts[RANDOM] = sum(map(len, rows)) - counts[MINED]
+        counts[JUDGED_RIGHT] = num_right + num_more_right
         return rows, counts
+
+    def _drawn(self, entries, *key):
+        """List of some of the entries in an order that depends on the seed and the key alone."""
+        generator = np.random.RandomState([self._limits.seed % 2**32, *key])
+        most = max(self._limits.last, _DRAWN_AT_RANDOM * self._limits.wanted)
+        return generator.permutation(entries)[:most].tolist()
 
     def _is_had(self, example, groups):
         """bool [entries]: whether an entry is right for a row, or among its wrong texts already."""
@@ -168,23 +172,22 @@ class Miner:
         is_had[own] = True
         return is_had
 
-    def _within(self, similarities, is_had, of_right):
-        """(entries within ranks and margins, how many were too similar)."""
+    def _most_similar(self, of_right):
+        """How similar to a text its negatives may be, where its right text is so similar."""
         limits = self._limits
-        order = np.argsort(-np.where(is_had, -np.inf, similarities), kind="stable")
-        order = order[: min(limits.last, int((~is_had).sum()))][limits.first - 1 :]
         bounds = [
             limits.most_similar,
             None if limits.margin is None else of_right - limits.margin,
             None if limits.relative_margin is None else of_right * (1 - limits.relative_margin),
         ]
-        most = min([bound for bound in bounds if bound is not None], default=np.inf)
-        is_kept = similarities[order] <= most
-        return order[is_kept], int((~is_kept).sum())
+        return min([bound for bound in bounds if bound is not None], default=np.inf)
 
-    def _judged(self, block, waiting):
-        """(the first entries of each row that the classifier lets pass, how many it did not)."""
-        rows: List[List[int]] = [[] for _ in waiting]
+    def _judged(self, block, waiting, rows):
+        """Fills rows up with the first entries that the classifier lets pass.
+
+        Returns:
+            (the rows, how many entries it did not let pass).
+        """
         num_right = 0
         while True:
             asked = [

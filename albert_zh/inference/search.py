@@ -346,10 +346,11 @@ def _lines_of(path, encoding):
 
 
 def _cosine_of_any(vectors):
-    """The mean cosine of any two of the vectors, by some of them, short of 1."""
+    """The mean cosine of any two different ones of the vectors, by some of them, short of 1."""
     sample = vectors[:: -(-len(vectors) // _SAMPLED_VECTORS)]
-    mean = sample.mean(axis=0)
-    return min(max(0.0, float(mean @ mean)), 0.999)
+    total, count = sample.sum(axis=0), len(sample)
+    of_others = float(total @ total) - float(np.square(sample).sum())
+    return min(max(0.0, of_others / max(1, count * (count - 1))), 0.999)
 
 
 def _highest(scores, k):

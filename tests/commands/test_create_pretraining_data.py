@@ -859,7 +859,10 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
         ({"output_file": "/proc/x/records"}, "cannot be written"),
         ({"input_file": STARTER_VOCABULARY + "x"}, "no such file"),
         ({"input_file": "{one}"}, "no two sentences in any of 3 lines and 2 documents"),
-        ({"input_file": "{blank}", "one_segment": True}, "no text in any of 2 lines and 0 documents"),
+        (
+            {"input_file": "{blank}", "one_segment": True},
+            "no text in any of 2 lines and 0 documents",
+        ),
         ({"input_file": "{gbk}"}, "line 2: the file is in GBK, expected UTF-8"),
         ({"vocab_file": "{maskless}"}, r"maskless: the vocabulary of 3 entries has no \[MASK\]"),
         ({"vocab_file": "{one}", "output_file": "{one}"}, "output_file=.*one: it is an input too"),

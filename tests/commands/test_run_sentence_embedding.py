@@ -89,7 +89,36 @@ def test_negatives_are_mined_alone(model, data, tmp_path, way, capsys):
     assert mined_rows(tmp_path / "b") != rows
 
 
-def test_further_files_are_mined_as_well(data, tmp_path):
+def prepare_mining(output, train_file, **settings):
+    """(the flags, the lines that are said) of mining for a file."""
+    output.mkdir()
+    options = finetuning_flags.of_settings(
+        "sentence_embedding",
+        objective="infonce",
+        mine_negatives="lexical",
+        train_file=str(train_file),
+        output_dir=str(output),
+        bert_config_file=os.path.join(STARTER, "albert_config_tiny.json"),
+        **settings,
+    )
+    kind = registry.get("sentence_retrieval")
+    task = datasets.get_task("sentences")
+    task = task._replace(head=kind.flags.head(options), files={"train": str(train_file)})
+    return options, mined_files.prepare(options, kind, task, os.curdir)
+
+
+def test_rows_that_no_wrong_text_is_left_for_are_named(tmp_path):
+    train = tmp_path / "a.tsv"
+    train.write_text("今天天气\t天气\n今天天气如何\t天气\n", encoding="utf-8")
+    message = (
+        "no wrong text is left for 2 of the 2 rows, such as line 1 of .*a.tsv: .*--corpus_file"
+    )
+    with pytest.raises(UserError, match=message):
+        prepare_mining(tmp_path / "out", train)
+    assert not (tmp_path / "out" / "mined_negatives.jsonl").exists()
+
+
+def test_further_files_are_mined_as_well(tmp_path):
     """What is right for a question in one file is no wrong text for it in the other."""
     shared = "明天天气"
     first = tmp_path / "a.tsv"
@@ -97,21 +126,9 @@ def test_further_files_are_mined_as_well(data, tmp_path):
     second = tmp_path / "b.tsv"
     second.write_text("今天天气\t银行卡\n开户银行\t天气明天\n", encoding="utf-8")
     output = tmp_path / "out"
-    output.mkdir()
-    options = finetuning_flags.of_settings(
-        "sentence_embedding",
-        objective="infonce",
-        mine_negatives="lexical",
-        mined_negatives=2,
-        train_file=str(first),
-        more_train=["%s:0.5" % second],
-        output_dir=str(output),
-        bert_config_file=os.path.join(STARTER, "albert_config_tiny.json"),
+    options, (line,) = prepare_mining(
+        output, first, mined_negatives=2, more_train=["%s:0.5" % second]
     )
-    kind = registry.get("sentence_retrieval")
-    task = datasets.get_task("sentences")
-    task = task._replace(head=kind.flags.head(options), files={"train": str(first)})
-    (line,) = mined_files.prepare(options, kind, task, os.curdir)
     targets = [str(output / name) for name in ("mined_negatives.jsonl", "mined_negatives_2.jsonl")]
     assert "negatives of 4 rows among 4 texts: 8 mined; " + ", ".join(targets) == line
     assert options.train_file == targets[0] and options.more_train == [targets[1] + ":0.5"]

@@ -49,7 +49,8 @@ def test_wrong_texts_of_the_row_are_not_given_again(tmp_path):
     mined, counts = mine(examples, tmp_path, last=1)
     assert mined[0] == ["甲戊己"]
     mined, counts = mine(examples, tmp_path / "all", wanted=9)
-    assert counts[RANDOM] > 0 and not [row for row in mined if "甲乙丁" in row]
+    assert counts[RANDOM] == 2 and [len(row) for row in mined] == [4, 4]
+    assert not [row for row in mined if "甲乙丁" in row]
 
 
 def test_ranks_skip_the_nearest(examples, tmp_path):
@@ -99,11 +100,30 @@ def test_the_classifier_throws_out_false_negatives(examples, tmp_path):
     assert num_right and len(asked) == len(set(asked)) == 16 + num_right
 
 
-def test_rows_with_too_few_are_filled_at_random_with_what_is_not_right(examples, tmp_path):
-    mined, counts = mine(examples, tmp_path, most_similar=-1.0, wanted=2)
-    assert counts[MINED] == 0 and counts[RANDOM] == 8
-    for (_, right), row in zip(ROWS, mined):
+def test_rows_with_too_few_are_filled_at_random_within_the_limits(examples, tmp_path):
+    def classify(pairs):
+        return np.array([0.9 * (entry == "卯辰巳") for _, entry in pairs])
+
+    mined, counts = mine(examples, tmp_path, last=1, wanted=2, most_similar=0.3)
+    assert counts == {MINED: 1, TOO_SIMILAR: 3, JUDGED_RIGHT: 0, RANDOM: 7}
+    for (text, right), row in zip(ROWS, mined):
+        found = dict(zip(ENTRIES, similarities([text])[0]))
         assert len(set(row)) == 2 and right not in row
+        assert max(found[entry] for entry in row) <= 0.3
+    judged, counts = mine(examples, tmp_path, classify, last=1, wanted=3, most_similar=0.3)
+    assert counts[JUDGED_RIGHT] > 0
+    assert not [row for row in judged if "卯辰巳" in row]
+
+
+def test_what_is_nearer_than_the_ranks_is_never_drawn(examples, tmp_path):
+    mined, _ = mine(examples, tmp_path, first=2, last=2, wanted=9)
+    nearest = ["甲乙丁", "甲乙丁", "甲乙丙", "甲乙丙"]
+    assert all(entry not in row for entry, row in zip(nearest, mined))
+
+
+def test_rows_without_any_are_left_empty(examples, tmp_path):
+    mined, counts = mine(examples, tmp_path, most_similar=-1.0, wanted=2)
+    assert mined == [[]] * 4 and counts[MINED] == counts[RANDOM] == 0
 
 
 def test_a_killed_run_goes_on_and_gives_the_same(examples, tmp_path, monkeypatch):

@@ -134,6 +134,14 @@ def test_the_pair_classifier_puts_the_candidates_in_order(faq, encoder, model):
     assert {hit.line for hit in few[0]} == {hit.line for hit in first[0]}
 
 
+def test_cosines_of_lines_with_themselves_are_no_measure_of_likeness():
+    angles = np.radians([0, 60, 90])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    expected = (np.cos(np.radians(60)) + 0 + np.cos(np.radians(30))) / 3
+    assert search._cosine_of_any(vectors) == pytest.approx(expected)
+    assert search._cosine_of_any(vectors[:1]) == 0
+
+
 def test_reciprocal_ranks_are_fused(faq, encoder, model):
     path, lines = faq
     corpus = search.Corpus(path, encoder)
@@ -155,7 +163,7 @@ def test_the_mixed_score_is_the_weighted_mean_of_what_a_hit_shows(faq, encoder, 
     corpus = search.Corpus(path, encoder)
     texts = [line for line in lines if line]
     vectors = encoder.encode(texts, normalize=True)
-    usual = (vectors @ vectors.T).mean()  # the cosine of any two lines
+    usual = (vectors @ vectors.T)[~np.eye(len(texts), dtype=bool)].mean()  # of any two lines
     for weights in ((5, 3, 2), (1, 0, 0), (0, 1, 0), (1, 1, 0)):
         (hits,) = corpus.search(["今天开门"], model, top_k=59, candidates=59, weights=weights)
         assert len(hits) == 59

@@ -93,20 +93,26 @@ class SentenceEmbedding(task_type.TaskType):
         if split == "train":
             more = task.head.get("more_train", ())  # models of former versions have none
             further = mixing.further_files(more, data_format, encoding, skip_bad_rows)
+            if task.head["loss"] == "infonce":
+                notes += training_rows.notes_of_cut_rows([read] + [more.split for more in further])
             return read._replace(notes=notes, further=further)
         if not self.is_retrieval:
             return read._replace(notes=notes)
+        texts = [text for example in read.examples for text in example.negatives]
+        if texts:
+            notes.append("searched are the %d wrong texts of the rows, too" % len(texts))
+        digests = [read.sha256]
         corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(path)
-        if corpus is None:
-            return read._replace(notes=notes)
+        if corpus is not None:
+            of_corpus = text_files.read_entries(corpus, encoding, skip_bad_rows)
+            notes.append("searched are %d entries of %s" % (len(of_corpus), corpus))
+            texts += of_corpus
+            digests.append(storage.sha256_of_file(corpus))
         entries = [
             text_files.EmbeddingExample("entry-%d" % number, text, "", None, is_entry=True)
-            for number, text in enumerate(
-                text_files.read_entries(corpus, encoding, skip_bad_rows), start=1
-            )
+            for number, text in enumerate(dict.fromkeys(texts), start=1)
         ]
-        notes.append("searched are %d entries of %s" % (len(entries), corpus))
-        sha256 = storage.sha256_of_all([read.sha256, storage.sha256_of_file(corpus)])
+        sha256 = storage.sha256_of_all(digests) if corpus else read.sha256
         return read._replace(examples=read.examples + entries, notes=notes, sha256=sha256)
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:

@@ -110,7 +110,7 @@ def _with_teacher(split, options, width):
     """(examples with their teacher's vectors, digest of the file)."""
     import numpy as np
 
-    from albert_zh.common import storage
+    from albert_zh.common import files, storage
 
     path = options.teacher_vectors
     try:
@@ -120,11 +120,13 @@ def _with_teacher(split, options, width):
             "--teacher_vectors=%s: no .npy file of numbers (%s)" % (path, error)
         ) from None
     last = max(example.row_id for example in split.examples)
-    if vectors.ndim != 2 or len(vectors) < last or vectors.dtype.kind not in "fiu":
+    num_lines = sum(1 for _ in files.stream_lines(split.path, options.encoding))
+    is_a_row_a_line = vectors.ndim == 2 and last <= len(vectors) <= num_lines
+    if not is_a_row_a_line or vectors.dtype.kind not in "fiu":
         raise UserError(
             "--teacher_vectors=%s: an array of the shape %s and type %s, expected numbers, a row "
             "for each of the %d lines of %s"
-            % (path, list(vectors.shape), vectors.dtype, last, split.path)
+            % (path, list(vectors.shape), vectors.dtype, num_lines, split.path)
         )
     if vectors.shape[1] != width:
         raise UserError(_misfit(options, vectors.shape[1], width))

@@ -109,7 +109,7 @@ def read_split(
         sha256 = storage.sha256_of_all([sha256] + digests)
         examples = [EmbeddingExample("", query, entry, 1.0, line) for line, query, entry in found]
     else:
-        examples, bad = _examples_of_rows(filled, data_format)
+        examples, bad = _examples_of_rows(filled, data_format, table.delimiter)
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, _EXPECTED[data_format])
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, _EXPECTED[data_format]))
@@ -120,9 +120,12 @@ def read_split(
     return EmbeddingSplit(name, path, examples, True, notes, (), (), sha256, {})
 
 
-def _examples_of_rows(filled, data_format):
+def _examples_of_rows(filled, data_format, delimiter):
     """(examples, [(line, what is wrong)]) of the rows of a table."""
-    columns, filled = _columns(filled, data_format)
+    if data_format == "texts":
+        columns, filled = _column_of_texts(filled, delimiter)
+    else:
+        columns, filled = _columns(filled, data_format)
     examples: List[EmbeddingExample] = []
     bad: List[Tuple[int, Exception]] = []
     for row in filled:
@@ -146,9 +149,9 @@ def _columns(rows, data_format):
     """({column: its indices}, rows without the header) of a table; of JSON no columns."""
     usual = _COLUMNS_OF_MARGINS if data_format == "margins" else _USUAL_COLUMNS
     first = rows[0]
-    if data_format == "texts" or isinstance(first.cells, dict):
+    if isinstance(first.cells, dict):
         return usual, rows
-    names = [cell.strip().lower().lstrip("\ufeff") for cell in first.cells]
+    names = _names(first.cells)
     by_name = {
         column: [names.index(name)]
         for column, keys in _KEYS.items()
@@ -159,6 +162,25 @@ def _columns(rows, data_format):
         by_name["negatives"] = _indices_of_negatives(names)
         return by_name, rows[1:]
     return usual, rows
+
+
+def _column_of_texts(rows, delimiter):
+    """As `_columns`, of a file of single texts; {} where a row is one text, tabs included."""
+    if delimiter != ",":
+        return {}, rows
+    names = _names(rows[0].cells)
+    named = [
+        names.index(name)
+        for column in ("text_a", "text_b")
+        for name in _KEYS[column]
+        if name in names
+    ]
+    return ({"text_a": named[:1]}, rows[1:]) if named else ({"text_a": [slice(None)]}, rows)
+
+
+def _names(cells):
+    """The cells of a header as they are compared with `_KEYS`."""
+    return [cell.strip().lower().lstrip("\ufeff") for cell in cells]
 
 
 def _indices_of_negatives(names):
@@ -179,7 +201,7 @@ def _examples(row, columns, data_format):
         raise ValueError(row.problem)
     if isinstance(row.cells, dict):
         texts = _of_record(row.cells)
-    elif data_format == "texts":
+    elif not columns:
         texts = {"text_a": ["\t".join(row.cells).strip()]}
     else:
         texts = _of_cells(row.cells, columns, data_format)
@@ -214,6 +236,10 @@ def _of_texts(texts, data_format, line):
     """Examples of {column: list of texts}."""
     anchor = _text(_first(texts, "text_a"), "first")
     if data_format == "texts":
+        if len(texts["text_a"]) > 1:
+            raise ValueError(
+                "it has %d columns, and no header names the one of texts" % len(texts["text_a"])
+            )
         return [EmbeddingExample("", anchor, "", None, line)]
     others = [_text(other, "second") for other in texts.get("text_b") or [""]]
     if data_format == "scored":

@@ -28,6 +28,7 @@ def read_fixture(tmp_path):
 def options(**values):
     usual = {
         "teacher_vectors": None,
+        "encoding": "utf-8",
         "seed": 1,
         "width": None,
         "matryoshka": None,
@@ -163,6 +164,7 @@ def test_weights_that_take_no_row_are_refused(read):
         (np.full([2, 8], np.inf), {}, "the vector of line 1 has values that are no finite"),
         (np.full([2, 8], "a"), {}, r"shape \[2, 8\] and type <U1, expected numbers"),
         (np.ones([1, 8]), {}, "a row for each of the 2 lines"),
+        (np.ones([3, 8]), {}, "a row for each of the 2 lines"),
     ],
 )
 def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, given, message):
@@ -171,6 +173,14 @@ def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, g
     np.save(path, vectors)
     given = options(teacher_vectors=path, **given)
     refused(message, mixing.training_split, split, given, 8)
+
+
+def test_rows_with_more_wrong_texts_than_others_are_counted(read):
+    equal = read("a.tsv", "甲\t乙\t丙\n丁\t戊\t己\n", "positives")
+    more = read("b.tsv", "庚\t辛\t壬\t癸\n", "positives")
+    assert training_rows.notes_of_cut_rows([equal]) == []
+    (note,) = training_rows.notes_of_cut_rows([equal, more])
+    assert note.startswith("1 rows have more wrong texts") and note.endswith("first 1 are taken")
 
 
 def test_triplets_are_what_is_trained_on(read, monkeypatch):

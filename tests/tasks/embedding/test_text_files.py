@@ -6,7 +6,13 @@ import pytest
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, registry
-from albert_zh.tasks.embedding import mixing, retrieval_files, text_files, training_rows
+from albert_zh.tasks.embedding import (
+    mixing,
+    retrieval_files,
+    scores,
+    text_files,
+    training_rows,
+)
 from albert_zh.tasks.embedding.flags import OBJECTIVES
 
 
@@ -36,6 +42,40 @@ def rows(split):
 def test_scored_pairs(tmp_path, name, text):
     split = read(tmp_path, text, "scored", name)
     assert rows(split) == [("甲", "乙", 5.0, ()), ("丙", "丁", 0.5, ())]
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.csv", "text\n甲\n乙\n"),
+        ("a.csv", 'id,标准问,答案\n1,甲,"一,二"\n2,乙,三\n'),
+        ("a.csv", "甲\n乙\n"),
+        ("a.txt", "甲\n乙\n"),
+        ("a.jsonl", '{"text": "甲"}\n{"text": "乙"}\n'),
+    ],
+)
+def test_texts_of_a_corpus(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert text_files.read_entries(str(tmp_path / name)) == ["甲", "乙"]
+
+
+def test_a_text_file_has_no_header_and_a_table_without_one_is_named(tmp_path):
+    (tmp_path / "a.txt").write_text("text\n甲\t乙\n", encoding="utf-8")
+    assert text_files.read_entries(str(tmp_path / "a.txt")) == ["text", "甲\t乙"]
+    (tmp_path / "a.csv").write_text("甲,乙\n丙,丁\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 1: it has 2 columns, and no header names the one"):
+        text_files.read_entries(str(tmp_path / "a.csv"))
+
+
+def test_wrong_texts_of_dev_rows_are_searched(tmp_path):
+    (tmp_path / "dev.tsv").write_text("甲\t乙\t丙\t丁\n戊\t己\t乙\n", encoding="utf-8")
+    kind = registry.get("sentence_retrieval")
+    head = {"loss": "infonce", "dev_format": "positives", "corpus": None}
+    task = datasets.get_task("sentences")._replace(head=head, objective=kind.name)
+    split = kind.read_split(task, str(tmp_path), "dev", "utf-8", False)
+    measured = scores.Measured(split.examples, is_retrieval=True)
+    assert sorted(measured.entries) == sorted("乙己丙丁")
+    assert "searched are the 3 wrong texts of the rows, too" in split.notes
 
 
 def test_labels_of_inference_are_ordered(tmp_path):
