@@ -38,8 +38,8 @@ def to_pieces(
 
     Returns:
         (spans, num_inexact, num_without_pieces): list of `Span` in pieces; the number of spans that
-        begin or end inside a piece (they are extended to whole pieces); the number of those left
-        out because no piece has a character of them.
+        begin or end inside a piece, or with a character that has none (whole pieces are taken);
+        the number of those left out because no piece has a character of them.
     """
     begins = [begin for begin, _ in offsets]
     ends = np.maximum.accumulate([end for _, end in offsets]).tolist() if offsets else []
@@ -50,7 +50,7 @@ def to_pieces(
         if first >= end:
             continue
         in_pieces.append(Span(first, end, span.type))
-        num_inexact += begins[first] < span.start or ends[end - 1] > span.end
+        num_inexact += begins[first] != span.start or ends[end - 1] != span.end
     return in_pieces, num_inexact, len(spans) - len(in_pieces)
 
 
@@ -130,7 +130,9 @@ def join_windows(parts: Sequence[np.ndarray], text_windows: Sequence[Window]) ->
 
 
 def join_spans(parts: Sequence[Sequence[Span]], text_windows: Sequence[Window]) -> List[Span]:
-    """The spans of a text, each from the window that owns its middle piece.
+    """The spans of a text, each from the window that owns its middle piece (the later of two).
+
+    That window has the whole span, if any has it.
 
     Args:
         parts: for each window, a list of `Span` in pieces from the window's start.
@@ -143,7 +145,7 @@ def join_spans(parts: Sequence[Sequence[Span]], text_windows: Sequence[Window]) 
     for spans, window in zip(parts, text_windows):
         for span in spans:
             moved = Span(span.start + window.start, span.end + window.start, span.type)
-            if window.first_owned <= (moved.start + moved.end - 1) // 2 < window.end_owned:
+            if window.first_owned <= (moved.start + moved.end) // 2 < window.end_owned:
                 joined.append(moved)
     return sorted(joined)
 

@@ -198,8 +198,9 @@ def notes_of_counts(counts: LabelCounts) -> List[str]:
     notes = []
     if counts.inexact:
         notes.append(
-            "%d of %d entities or words begin or end inside a word piece and are extended to it"
-            % (counts.inexact, counts.spans)
+            "%d of %d entities or words begin or end inside a word piece, or with a blank or "
+            "control character: they are learnt as whole pieces, and what is predicted is never "
+            "exactly them" % (counts.inexact, counts.spans)
         )
     if counts.left_out:
         notes.append(

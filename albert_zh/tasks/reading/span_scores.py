@@ -140,13 +140,9 @@ def ranked_answers(
     for index in np.argsort(-bounds, kind="stable"):
         if len(answers) >= n_best_size and bounds[index] < list(answers.values())[-1].score:
             break  # nothing in this window or in those behind it is among the best
-        window, starts, ends = scored[index]
-        for first, last in _best_pairs(window, starts, ends, max_answer_length, n_best_size):
-            answer = _answer(context, scored[index], first, last)
-            if answer.text:
-                known = answers.setdefault(answer.text, answer)
-                if answer.score > known.score:
-                    answers[answer.text] = answer
+        for text, answer in _best_texts(context, scored[index], max_answer_length, n_best_size):
+            if text not in answers or answer.score > answers[text].score:
+                answers[text] = answer
         ranked = sorted(answers.items(), key=lambda item: -item[1].score)
         answers = dict(ranked[:n_best_size])
     return _with_probabilities(list(answers.values()), null_score)
@@ -168,6 +164,23 @@ def log_probabilities(window: Window, logits: np.ndarray) -> np.ndarray:
     scores = np.where(mask, np.asarray(logits, np.float64)[:size], _IMPOSSIBLE)
     top = scores.max()
     return scores - top - np.log(np.exp(scores - top).sum())
+
+
+def _best_texts(
+    context: str, scored: Tuple[Window, np.ndarray, np.ndarray], max_answer_length: int, count: int
+) -> List[Tuple[str, ScoredAnswer]]:
+    """The best answers of a window with different texts: (text, answer) of each, best first."""
+    num_pairs = count
+    while True:
+        pairs = _best_pairs(*scored, max_answer_length, num_pairs)
+        best: Dict[str, ScoredAnswer] = {}
+        for first, last in pairs:
+            answer = _answer(context, scored, first, last)
+            if answer.text:
+                best.setdefault(answer.text, answer)
+        if len(best) >= count or len(pairs) < num_pairs:
+            return list(best.items())[:count]
+        num_pairs *= 4  # the same texts stand in the window more than once
 
 
 def _best_pairs(

@@ -36,6 +36,8 @@ def tokenizer(tmp_path_factory):
         ("cafe\u0301的", "cafe\u0301", "cafe", True),
         ("我😀京", "😀", "[UNK]", True),
         ("我ＡＢ京", "Ｂ", "[UNK]", False),
+        ("我 北京", " 北京", "北 京", False),
+        ("北京\u200b，", "北京\u200b", "北 京", False),
         ("北 京 ，", "北 京", "北 京", True),
         ("北\u200b京", "北\u200b京", "北 京", True),
     ],
@@ -52,7 +54,7 @@ def test_characters_to_pieces_and_back(tokenizer, text, mention, pieces, is_exac
     if is_exact:
         assert text[back.start : back.end] == mention
     else:
-        assert mention in text[back.start : back.end]
+        assert mention.strip(" \u200b") in text[back.start : back.end]
 
 
 def test_entities_without_pieces_are_counted(tokenizer):
@@ -128,6 +130,21 @@ def test_predictions_and_spans_are_joined():
     cut = alignment.spans_of_windows(spans, parts)
     assert alignment.join_spans(cut, parts) == spans
     assert cut[1] == [Span(1, 4, "b"), Span(5, 6, "a")]
+
+
+@pytest.mark.parametrize("max_pieces, stride", [(10, 5), (10, 10), (10, 1), (7, 4), (7, 3), (9, 4)])
+def test_spans_are_taken_once_from_a_window_that_has_them_whole(max_pieces, stride):
+    parts = alignment.windows(24, max_pieces, stride)
+    for start in range(24):
+        for end in range(start + 1, 25):
+            span = Span(start, end, "x")
+            seen = [
+                [Span(start - window.start, end - window.start, "x")]
+                if window.start <= start and end <= window.end
+                else []
+                for window in parts
+            ]
+            assert alignment.join_spans(seen, parts) == [span] * any(seen)
 
 
 def test_spans_are_cut_at_the_ends_of_windows():

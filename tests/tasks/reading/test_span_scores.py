@@ -65,6 +65,19 @@ def test_all_short_spans_are_ranked(size, stride, max_answer_length):
         assert [a.text for a in ranked.answers] == [CONTEXT[b:e] for _, b, e in expected]
 
 
+def test_texts_that_repeat_in_a_window_take_no_place_from_others():
+    context = "甲乙" * 12 + "丙丁戊"
+    windows = windows_of(27, 27, [(i, i + 1) for i in range(27)])
+    starts, ends = random_logits(windows, 3), random_logits(windows, 4)
+    best = {}
+    for score, begin, end in brute_force(windows, starts, ends, 4):
+        best.setdefault(context[begin:end], (score, begin, end))
+    expected = list(best.items())[:12]
+    found = ranked_answers(context, windows, starts, ends, 4, n_best_size=12).answers
+    assert [answer.text for answer in found] == [text for text, _ in expected]
+    np.testing.assert_allclose([a.score for a in found], [place[0] for _, place in expected])
+
+
 def test_blanks_and_case_of_the_context_are_kept():
     windows = windows_of(9, 9)
     starts, ends = (np.zeros(len(windows[0].input_ids)) for _ in range(2))
