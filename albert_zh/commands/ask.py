@@ -20,7 +20,7 @@ from typing import Iterator, List
 from absl import flags
 
 from albert_zh.common import files, line_reader, package_files, path_rules, storage
-from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import model_choice, model_flags
 from albert_zh.inference.reader import OBJECTIVE, Documents, Reader
 
@@ -106,7 +106,7 @@ def _questions() -> Iterator[str]:
 def _lines_of_context(context, reader, question) -> List[str]:
     answers = reader.answer(question, context, FLAGS.top_k)
     rows = [
-        (_cell(answer.text), "%.4f" % answer.probability, "%d-%d" % (answer.begin, answer.end))
+        (table_cell(answer.text), "%.4f" % answer.probability, "%d-%d" % (answer.begin, answer.end))
         for answer in answers
     ]
     return _lines(question, rows)
@@ -114,18 +114,14 @@ def _lines_of_context(context, reader, question) -> List[str]:
 
 def _lines_of_documents(documents, reader, question) -> List[str]:
     rows = [
-        (_cell(entry.answer.text), "%.4f" % entry.score, "%s:%d" % (entry.path, entry.line))
+        (table_cell(entry.answer.text), "%.4f" % entry.score, "%s:%d" % (entry.path, entry.line))
         for entry in documents.answer(reader, question, FLAGS.top_k)
     ]
     return _lines(question, rows)
 
 
 def _lines(question, rows) -> List[str]:
-    return ["\t".join((_cell(question),) + row) for row in rows or [("", "", "")]]
-
-
-def _cell(text):
-    return " ".join(text.split())
+    return ["\t".join((table_cell(question),) + row) for row in rows or [("", "", "")]]
 
 
 def main() -> None:

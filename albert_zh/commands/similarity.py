@@ -33,7 +33,7 @@ import sys
 from absl import flags
 
 from albert_zh.common import line_reader, path_rules
-from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import (
     backends,
     model_choice,
@@ -211,8 +211,9 @@ def search_corpus():
             hits = corpus.search(queries, model, FLAGS.top_k, FLAGS.candidates, ranking, weights)
             for query, best in zip(queries, hits):
                 for rank, hit in enumerate(best, start=1):
-                    cells = (query, rank, hit.score, hit.cosine, hit.line, hit.text)
-                    print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % cells)
+                    scores = (rank, hit.score, hit.cosine, hit.line)
+                    shown = table_cell(query), *scores, table_cell(hit.text)
+                    print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % shown)
             sys.stdout.flush()
 
 

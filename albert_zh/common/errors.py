@@ -16,6 +16,7 @@ import sys
 import threading
 from typing import Iterator, List
 import unicodedata
+import warnings
 
 __all__ = [
     "EXIT_BROKEN_PIPE",
@@ -41,6 +42,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
+_CELL_ENDS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters: control, format ...
 
 SIGNED_FLAGS = {"null_score_diff_threshold"}  # whose numbers may be below 0
@@ -162,7 +164,15 @@ def run_program(main):
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _use_safe_streams()
+    warnings.formatwarning = _formatted_warning
     sys.exit(_exit_status(main))
+
+
+def _formatted_warning(message, category, *place, formatted=warnings.formatwarning):
+    """A line for what is said to users; with its place in the code for other warnings."""
+    if category is UserWarning:
+        return "warning: %s\n" % printable(str(message))
+    return formatted(message, category, *place)
 
 
 class _StandardOutput(io.FileIO):
@@ -368,6 +378,11 @@ def printable(text):
         else char
         for char in text
     )
+
+
+def table_cell(text):
+    """A text as it may be a cell of a table: a blank for its tabs and line ends."""
+    return _CELL_ENDS.sub(" ", text)
 
 
 def _failed(message):

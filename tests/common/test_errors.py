@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from albert_zh.common.errors import table_cell
 from workspace import ROOT
 
 COMMAND = (
@@ -53,6 +54,16 @@ def test_ends_with_a_line_and_a_status(body, status, message):
 def test_a_bug_keeps_its_traceback():
     result = run("return 1 // 0")
     assert result.returncode == 1 and "ZeroDivisionError" in result.stderr
+
+
+def test_warnings_for_users_are_one_line():
+    result = run("from warnings import warn; warn('a.txt: twice'); warn('b', FutureWarning)")
+    first, second, *_ = result.stderr.split("\n")
+    assert first == "warning: a.txt: twice" and ": FutureWarning: b" in second
+
+
+def test_a_cell_of_a_table_is_in_one_line():
+    assert table_cell("甲\t乙\r\n丙\u2028丁 戊\u3000己") == "甲 乙 丙 丁 戊\u3000己"
 
 
 def test_a_closed_pipe_is_no_error():
