@@ -24,15 +24,26 @@ from albert_zh.common import output_files, path_rules, storage
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_values,
+    fine_tuning_notes,
+    label_map,
     model_writer,
     position_extension,
+    sentence_vectors,
     whole_folders,
 )
 
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
-_COPIED = ("*config*.json", "vocab*.txt", "*.model")
+_COPIED = (
+    "*config*.json",
+    "vocab*.txt",
+    "*.model",
+    "*.tsv",
+    fine_tuning_notes.FINE_TUNING_FILE,
+    label_map.LABEL_MAP,
+    sentence_vectors.SENTENCE_FILE,
+)
 
 
 def define_flags() -> None:

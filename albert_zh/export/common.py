@@ -279,7 +279,11 @@ def write_companions(model, folder):
     check_companions(model, folder)
     for name in COMPANIONS:
         source = os.path.join(model.folder, name)
-        if storage.exists(source):
+        if not storage.exists(source):
+            continue
+        if name == fine_tuning_notes.FINE_TUNING_FILE:
+            output_files.write_json(os.path.join(folder, name), model.exported_settings)
+        else:
             content = files.read_bytes(source)
             with output_files.atomic_write(os.path.join(folder, name), "wb") as stream:
                 stream.write(content)

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 
 from albert_zh.inference import input_rows
-from albert_zh.model import checkpoint_names, graph_inputs
+from albert_zh.model import checkpoint_names, fine_tuning_notes, graph_inputs
 from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.input_examples import InputExample
@@ -71,6 +71,13 @@ class Model(
     def kind(self):
         """The kind of task that it is fine-tuned for."""
         return registry.get(self.settings.get("objective", "single_label"))
+
+    @property
+    def exported_settings(self):
+        """`settings` with what only the config says, for programs that have no config."""
+        return dict(
+            self.settings, **{fine_tuning_notes.MAX_POSITIONS: self.config.longest_sequence}
+        )
 
     def further_inputs(self, heads):
         """{name: `task_type.Column`} of what some of its heads take beside the encoder's inputs."""

@@ -10,9 +10,10 @@ Values are JSON, but for `task` and `objective`.
 import json
 import os
 
-from albert_zh.common import output_files, storage
+from albert_zh.common import files, output_files, storage
 from albert_zh.conversion import tokenizer_json, tokenizer_steps
 from albert_zh.inference import input_rows
+from albert_zh.model import fine_tuning_notes
 from albert_zh.text import tokenization
 
 
@@ -41,6 +42,7 @@ def _notes(model, options):
             yield "labels", _json(model.labels)
         if model.settings.get("thresholds"):
             yield "thresholds", _json(model.settings["thresholds"])
+        yield fine_tuning_notes.FINE_TUNING_FILE, _json(model.exported_settings)
     if model.tokenizer is not None:
         yield "do_lower_case", json.dumps(model.tokenizer.basic_tokenizer.do_lower_case)
     content = _tokenizer_content(model, options)
@@ -71,8 +73,20 @@ def _tokenizer_content(model, options):
 
 
 def write_tokenizer_beside(path, model, options):
-    """Writes the tokenizer.json beside a file, where there is none; arguments as of `add`."""
+    """Writes the tokenizer.json beside a file, where there is none but of an earlier export.
+
+    Args:
+        path, model, options: as of `add`.
+    """
     beside = os.path.join(os.path.dirname(path) or ".", tokenizer_json.FILE)
     content = _tokenizer_content(model, options)
-    if content is not None and not storage.exists(beside):
+    if content is not None and _may_be_replaced(beside):
         output_files.write_json(beside, content)
+
+
+def _may_be_replaced(path):
+    """Whether there is no tokenizer.json, or one that `write_tokenizer_beside` has written."""
+    if not storage.exists(path):
+        return True
+    found = files.read_json(path)
+    return isinstance(found, dict) and tokenizer_steps.case_of(found) is not None

@@ -2,13 +2,16 @@
 
 The metadata are a separate flatbuffer in a buffer of the model; vocabulary and labels are a zip
 archive appended to the file. `_TABLES` is the part of TensorFlow Lite's metadata schema (file
-identifier M001) that a text classifier needs; the flatbuffers library does the rest.
+identifier M001) that a text classifier needs; the flatbuffers library does the rest. The archive
+has the model's fine_tuning.json, too, which `Predictor` reads.
 """
 
 import io
+import json
 import zipfile
 
 from albert_zh.common.errors import UserError
+from albert_zh.model import fine_tuning_notes
 
 BUFFER_NAME = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -150,7 +153,7 @@ def _written_vector(builder, kind, contents):
 
 
 def _archive(model):
-    """The zip archive of vocabulary and labels; stored plainly, since readers map it."""
+    """The zip archive of vocabulary, labels and settings; stored plainly, since readers map it."""
     tokens = [
         # Readers pass over empty lines, which would shift the ids of all that follow.
         token or "[empty%d]" % index
@@ -159,6 +162,7 @@ def _archive(model):
     contents = {
         VOCABULARY_FILE: "\n".join(tokens) + "\n",
         LABELS_FILE: "\n".join(model.labels) + "\n",
+        fine_tuning_notes.FINE_TUNING_FILE: json.dumps(model.exported_settings),
     }
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:

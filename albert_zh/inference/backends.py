@@ -2,7 +2,7 @@
 
 A backend has
     num_outputs: int, C, the last dimension of its first output;
-    longest: int, the longest row it takes;
+    longest: int, the longest row it takes, or None where only the files beside it say so;
     fixed_length: int, the only length it takes, or None;
     num_segments: int;
     vocab_size: int, or None where the model does not record it;
@@ -201,7 +201,7 @@ class SavedModelBackend:
         tensors = [graph.get_tensor_by_name(name) for name in outputs]
         sizes = _sizes_of_tables(folder)
         self.fixed_length = feeds[0].shape.as_list()[1]
-        self.longest = self.fixed_length or sizes.get("position", exported_names.LONGEST_UNKNOWN)
+        self.longest = self.fixed_length or sizes.get("position")
         self.num_segments = sizes.get("token_type", 2)
         self.vocab_size = sizes.get("word")
         self.num_outputs = tensors[0].shape.as_list()[-1]

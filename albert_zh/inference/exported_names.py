@@ -2,8 +2,6 @@
 
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
-LONGEST_UNKNOWN = 512  # of exported files, whose positions are not known
-
 # The second one is the name of TFLite metadata.
 _INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
 INPUT_NAMES = tuple(aliases[0] for aliases in _INPUT_ALIASES)

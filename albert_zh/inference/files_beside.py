@@ -8,6 +8,7 @@ from albert_zh.common import checks, files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.inference import packed_files, saved_models
 from albert_zh.model import fine_tuning_notes, label_map, model_folder
+from albert_zh.model.fine_tuning_notes import MAX_POSITIONS
 from albert_zh.tasks import registry
 from albert_zh.text import tokenization
 
@@ -23,7 +24,12 @@ def _check_kind(notes, source):
 
 
 class FilesBeside:
-    """What is beside a model's weights: vocabulary, labels, settings of its training."""
+    """What is beside a model's weights: vocabulary, labels, settings of its training.
+
+    Attributes:
+        settings: content of fine_tuning.json.
+        max_positions: the most tokens that an exported encoder takes; None where nothing says it.
+    """
 
     def __init__(self, path: str) -> None:
         """`path`: model folder, SavedModel folder, .tflite or .onnx file."""
@@ -41,10 +47,12 @@ class FilesBeside:
 
     def _read_settings(self):
         """What training noted: the file beside the model, or what an exported file carries."""
-        if self._notes_file is None and packed_files.SETTINGS in self._packed:
+        beside, packed = fine_tuning_notes.read_notes(self._notes_file), {}
+        if packed_files.SETTINGS in self._packed:
             notes = files.parse_json(self._packed[packed_files.SETTINGS], self._path)
-            return checks.checked(self._path, notes, fine_tuning_notes.NOTES)
-        return fine_tuning_notes.read_notes(self._notes_file)
+            packed = checks.checked(self._path, notes, fine_tuning_notes.NOTES)
+        self.max_positions = packed.get(MAX_POSITIONS, beside.get(MAX_POSITIONS))
+        return packed if self._notes_file is None else beside
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)

@@ -63,6 +63,12 @@ class AnnotatedText(pydantic.BaseModel):
     )
     slots_b: Any = None
 
+    def given(self) -> Any:
+        """As `Predictor.predict` takes it: a text or pair of texts where no slots are given."""
+        if self.slots is None and self.slots_b is None:
+            return self.text if self.text_b is None else (self.text, self.text_b)
+        return self.model_dump(exclude_none=True)
+
 
 class PredictRequest(pydantic.BaseModel):
     """Body of /predict."""
@@ -194,8 +200,7 @@ def _add_predictions(app, predictor, batched, limits):
     async def predict(request: PredictRequest, client: Request):
         """Predicts texts: their classes, or what else the model was fine-tuned for."""
         texts = [
-            text.model_dump(exclude_none=True) if isinstance(text, AnnotatedText) else text
-            for text in request.texts
+            text.given() if isinstance(text, AnnotatedText) else text for text in request.texts
         ]
         decoded, outputs = await predicted(texts, client)
         return JSONResponse(predictor.kind.answer(decoded, outputs, predictor.labels))

@@ -5,8 +5,9 @@
 
 Of the entries that are nearest to a row's text, those that are right for a row of its group are
 left out, then those that are too similar and those that a pair classifier takes for right ones;
-some of the rest are drawn, and where they are too few, some of what is further away. What is drawn for a row depends on the seed and the row alone; finished
-blocks are kept in the folder, so that a killed run goes on.
+some of the rest are drawn, and where they are too few, some of what is further away. What is drawn
+for a row depends on the seed and the row alone; finished blocks are kept in the folder, so that a
+killed run goes on.
 """
 
 import hashlib

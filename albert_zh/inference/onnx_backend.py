@@ -36,7 +36,10 @@ class OnnxBackend:
                 of such a task.
         """
         self.num_workers = 1 if num_threads else cores.num_usable()
-        self._session = _session_of(path, num_threads or 1)
+        content = files.read_bytes(path)
+        self._session = _session_of(path, content, num_threads or 1)
+        # Such a node has one scale for all rows of a batch, so that they change one another.
+        self._is_by_row = b"DynamicQuantizeLinear" in content
         inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
         outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
         further = tuple(further_inputs)
@@ -49,10 +52,20 @@ class OnnxBackend:
         length = self._inputs[0].shape[1]
         self.fixed_length = length if isinstance(length, int) else None
         self.num_shares = self.num_workers if self.fixed_length is None else 1
-        self.longest = self.fixed_length or exported_names.LONGEST_UNKNOWN
+        self.longest = self.fixed_length
 
     def run(self, *arrays: np.ndarray) -> List[np.ndarray]:
         """int32 [B, F] three times, further inputs [B, F, ...] -> list of float [B, ...]."""
+        if not self._is_by_row:
+            return self._outputs_of(arrays)
+        lengths = self.fixed_length or arrays[1].sum(axis=1)  # without the padding
+        rows = [
+            self._outputs_of([array[row : row + 1, :length] for array in arrays])
+            for row, length in enumerate(np.broadcast_to(lengths, len(arrays[0])))
+        ]
+        return [_joined(of_rows) for of_rows in zip(*rows)]
+
+    def _outputs_of(self, arrays):
         feeds = {tensor.name: array for tensor, array in zip(self._inputs, arrays)}
         return self._session.run(self._output_names, feeds)
 
@@ -61,14 +74,23 @@ class OnnxBackend:
         self._session = None
 
 
+def _joined(outputs):
+    """An output of several rows, [B, ...]; zeros where tokens of a row are fewer than others'."""
+    shape = [max(sizes) for sizes in zip(*(output.shape[1:] for output in outputs))]
+    joined = np.zeros([len(outputs), *shape], outputs[0].dtype)
+    for row, output in zip(joined, outputs):
+        row[tuple(slice(size) for size in output.shape[1:])] = output[0]
+    return joined
+
+
 def metadata_of(path: str) -> Dict[str, str]:
     """What a file says of its model, {name: text}; errors as of `OnnxBackend`."""
-    return _session_of(path, 1, is_optimized=False).get_modelmeta().custom_metadata_map
+    session = _session_of(path, files.read_bytes(path), 1, is_optimized=False)
+    return session.get_modelmeta().custom_metadata_map
 
 
-def _session_of(path: str, num_threads: int, is_optimized: bool = True) -> Any:
+def _session_of(path: str, content: bytes, num_threads: int, is_optimized: bool = True) -> Any:
     """onnxruntime's session of a file; optimizing takes most of the time to make one."""
-    content = files.read_bytes(path)
     try:
         import onnxruntime
     except ImportError as error:

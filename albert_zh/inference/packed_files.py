@@ -1,6 +1,6 @@
 """What exported files carry of a model beside its graph: vocabulary, labels, settings.
 
-texts_in("model.tflite")  # {"vocab.txt": "[PAD]\\n...", "labels.txt": "体育\\n财经"}
+texts_in("model.tflite")  # {"vocab.txt": "[PAD]\\n...", "labels.txt": "体育\\n财经", ...}
 texts_in("model.onnx")  # {"vocab.txt": ..., "labels.txt": ..., "fine_tuning.json": "{...}"}
 """
 
@@ -10,9 +10,11 @@ import zipfile
 
 from albert_zh.common import checks, files, storage, validation
 from albert_zh.inference import onnx_backend
+from albert_zh.model import fine_tuning_notes
 
 VOCABULARY, LABELS, SETTINGS = "vocab.txt", "labels.txt", "fine_tuning.json"
-# Entries of an .onnx file's metadata that a model folder's notes have under the same name.
+# Entries of an .onnx file's metadata that a model folder's notes have under the same name; files of
+# former versions have no others.
 _SETTINGS = ("max_seq_length", "do_lower_case", "thresholds")
 _LABELS = validation.list_of(validation.TEXT)
 _TOKENIZER = validation.record(
@@ -32,7 +34,7 @@ def texts_in(path: str) -> Dict[str, str]:
         path: a .tflite or .onnx file; anything else carries none.
 
     Returns:
-        dict with some of `VOCABULARY`, `LABELS` and, of an .onnx file, `SETTINGS`.
+        dict with some of `VOCABULARY`, `LABELS` and `SETTINGS`.
 
     Raises:
         UserError: if they are not what exporting writes.
@@ -49,7 +51,8 @@ def _of_archive(path: str) -> Dict[str, str]:
         if not zipfile.is_zipfile(content):
             return {}
         with zipfile.ZipFile(content) as archive:
-            names = {VOCABULARY: VOCABULARY, LABELS: LABELS, "label.txt": LABELS}
+            names = {name: name for name in (VOCABULARY, LABELS, SETTINGS)}
+            names["label.txt"] = LABELS
             return {
                 names[name]: archive.read(name).decode("utf-8")
                 for name in archive.namelist()
@@ -65,13 +68,22 @@ def _of_metadata(path: str) -> Dict[str, str]:
         texts[LABELS] = "\n".join(_value(path, notes, "labels", _LABELS))
     if "tokenizer.json" in notes:
         ids = _value(path, notes, "tokenizer.json", _TOKENIZER)["model"]["vocab"]
-        texts[VOCABULARY] = "".join(token + "\n" for token in sorted(ids, key=ids.__getitem__))
+        texts[VOCABULARY] = _lines_of_ids(ids)
     settings = {name: _value(path, notes, name, None) for name in _SETTINGS if name in notes}
     if "objective" in notes:
         settings["objective"] = notes["objective"]
+    if SETTINGS in notes:
+        settings.update(_value(path, notes, SETTINGS, fine_tuning_notes.NOTES))
     if settings:
         texts[SETTINGS] = json.dumps(settings)
     return texts
+
+
+def _lines_of_ids(ids):
+    """A vocabulary file of {token: id}; no text has what stands in the place of missing ids."""
+    tokens = {index: token for token, index in ids.items()}
+    places = range(max(tokens, default=-1) + 1)
+    return "".join((tokens.get(index) or "[empty%d]" % index) + "\n" for index in places)
 
 
 def _value(path, notes, name, kind):

@@ -37,6 +37,7 @@ __all__ = [
     "takes_pairs",
 ]
 
+LONGEST_UNKNOWN = 512  # tokens, of exported files that do not say how many they take
 # Labels, in lower case, which say that the two texts of a pair mean the same.
 SAME_MEANING = frozenset(
     "1 true yes y same similar duplicate paraphrase equivalent entailment "
@@ -123,7 +124,7 @@ class Predictor(loaded_model.LoadedModel):
         self._tokenizer = self._tokenizer_beside(files_beside, vocab_file, do_lower_case)
         self.max_seq_length = input_rows.checked_length(
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
-            self._backend.longest,
+            self._backend.longest or files_beside.max_positions or LONGEST_UNKNOWN,
         )
         self._use = self._model_in_use(files_beside)
 

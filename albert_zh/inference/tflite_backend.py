@@ -52,7 +52,7 @@ class TfliteBackend:
         self.num_outputs = first.num_outputs
         self.fixed_length = first.fixed_length
         self.num_shares = self.num_workers if first.fixed_length is None else 1
-        self.longest = self.fixed_length or exported_names.LONGEST_UNKNOWN
+        self.longest = self.fixed_length
 
     def run(self, *arrays: np.ndarray) -> List[np.ndarray]:
         """int32 [B, F] three times, further inputs [B, F, ...] -> list of float [B, ...]."""

@@ -9,6 +9,7 @@ from albert_zh.common.errors import UserError
 POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")  # see `classifier_output`
 # What a model folder calls the settings of its fine-tuning.
 FINE_TUNING_FILE = "fine_tuning.json"
+MAX_POSITIONS = "max_positions"  # beside exports: the most tokens that the encoder takes
 # What it may hold; other keys are there for people and for comparisons.
 NOTES = validation.record(
     {
@@ -16,6 +17,7 @@ NOTES = validation.record(
         "pooling": validation.one_of(*POOLINGS),
         "do_lower_case": validation.BOOLEAN,
         "max_seq_length": validation.integer(1),
+        MAX_POSITIONS: validation.integer(1),
         "label_separator": validation.or_none(validation.TEXT),
         "columns": validation.list_of(validation.or_none(validation.TEXT)),
         "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 import small_models
-from workspace import CHARACTERS, ROOT
+from workspace import CHARACTERS, ROOT, VOCABULARY
 
 FORMS = {
     "SavedModel": ["--format=saved_model"],
@@ -206,17 +207,68 @@ def test_an_onnx_file_that_is_none_is_named(folder, tmp_path, monkeypatch):
         predictor.Predictor(str(path))
 
 
-def test_an_onnx_file_carries_the_settings_of_its_model(tmp_path):
+@pytest.mark.parametrize("ending", ["tflite", "onnx"])
+def test_a_file_with_metadata_carries_the_settings_of_its_model(ending, tmp_path):
+    settings = {
+        "objective": "multi_label",
+        "thresholds": [0.0, 1.0, 0.0],
+        "label_separator": "+",
+        "columns": ["label", "text_a"],
+        "max_seq_length": 20,
+    }
     folder = small_models.write_model(
-        tmp_path / "several",
-        labels=("甲", "乙", "丙"),
-        settings={"objective": "multi_label", "thresholds": [0.0, 1.0, 0.0]},
+        tmp_path / "several", labels=("甲", "乙", "丙"), settings=settings
     )
-    path = export(folder, str(tmp_path / "exported" / "model.onnx"), FORMS["ONNX"])
-    alone = str(tmp_path / "alone.onnx")
+    arguments = OF_METADATA if ending == "tflite" else FORMS["ONNX"]
+    path = export(folder, str(tmp_path / "exported" / ("model." + ending)), arguments)
+    alone = str(tmp_path / ("alone." + ending))
     os.rename(path, alone)
     with predictor.Predictor(alone) as model:
         assert model.predict(["今天天气"])[0] == [["甲", "丙"]]
+        assert {name: model.notes[name] for name in settings} == settings
+        with pytest.raises(UserError, match="trained on single texts"):
+            model.predict([("今天", "明天")])
+
+
+@pytest.mark.parametrize("form", ["TFLite, any length", "ONNX"])
+@pytest.mark.parametrize("positions", [16, 600])
+def test_an_exported_file_knows_its_positions(form, positions, tmp_path):
+    folder = small_models.write_model(
+        tmp_path / "model", max_position_embeddings=positions, settings={"max_seq_length": 8}
+    )
+    name = "model.onnx" if form == "ONNX" else "model.tflite"
+    path = export(folder, str(tmp_path / "exported" / name), FORMS[form])
+    text = "今天天气" * 150
+    with predictor.Predictor(folder, max_seq_length=1000) as model:
+        _, expected = model.predict([text])
+    with predictor.Predictor(path, max_seq_length=1000) as model:
+        assert model.max_seq_length == positions
+        np.testing.assert_allclose(model.predict([text])[1], expected, atol=1e-5)
+
+
+def test_ids_of_a_file_are_those_of_a_vocabulary_with_an_entry_twice(tmp_path):
+    entries = list(VOCABULARY)
+    entries[7] = entries[6]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder = small_models.write_model(tmp_path / "model", vocabulary=entries)
+        path = export(folder, str(tmp_path / "exported" / "model.onnx"), FORMS["ONNX"])
+        texts = ["".join(entries[8:20]), entries[-1]]
+        with predictor.Predictor(folder) as model:
+            _, expected = model.predict(texts)
+        with predictor.Predictor(path) as model:
+            np.testing.assert_allclose(model.predict(texts)[1], expected, atol=1e-5)
+
+
+def test_texts_of_a_batch_do_not_change_one_another_in_integers(folder, tmp_path):
+    """Their scale is found while a batch runs."""
+    path = export(
+        folder, str(tmp_path / "exported" / "model.onnx"), FORMS["ONNX"] + ["--quantize=int8"]
+    )
+    texts = ["今", "今天天气" * 9, "很好" * 3, "ab12" * 8]
+    with predictor.Predictor(path) as model:
+        alone = np.concatenate([model.predict([text])[1] for text in texts])
+        np.testing.assert_array_equal(model.predict(texts)[1], alone)
 
 
 def test_an_onnx_file_of_another_task_is_named(folder, tmp_path):

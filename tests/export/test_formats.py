@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import zipfile
 
 import numpy as np
@@ -1016,18 +1017,20 @@ def test_a_sentencepiece_model_is_what_texts_are_encoded_with(tmp_path, texts_fi
 def test_settings_of_another_model_stay(tmp_path):
     for name in ("model", "out"):
         os.makedirs(str(tmp_path / name))
-    model = exported_model.Model(str(tmp_path / "model"), *[None] * 8)
-    settings = tmp_path / "model" / "fine_tuning.json"
-    settings.write_text('{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.5}}')
-    export_common.write_companions(model, str(tmp_path / "out"))
-    settings.write_text(
-        '{"max_seq_length": 128, "dev": {"global_step": 1, "accuracy": 0.6}}'
-    )  # trained further
-    export_common.write_companions(model, str(tmp_path / "out"))
-    settings.write_text('{"max_seq_length": 16}')
+    config = types.SimpleNamespace(longest_sequence=64)
+
+    def write(**settings):
+        (tmp_path / "model" / "fine_tuning.json").write_text(json.dumps(settings))
+        model = exported_model.Model(str(tmp_path / "model"), config, *[None] * 7)
+        export_common.write_companions(model._replace(settings=settings), str(tmp_path / "out"))
+
+    dev = {"global_step": 1, "accuracy": 0.5}
+    write(max_seq_length=128, dev=dev)
+    write(max_seq_length=128, dev=dict(dev, accuracy=0.6))  # trained further
     with pytest.raises(UserError, match="fine_tuning.json is of another model"):
-        export_common.write_companions(model, str(tmp_path / "out"))
-    assert "0.6" in (tmp_path / "out" / "fine_tuning.json").read_text()
+        write(max_seq_length=16)
+    written = json.loads((tmp_path / "out" / "fine_tuning.json").read_text())
+    assert written["dev"]["accuracy"] == 0.6 and written["max_positions"] == 64
 
 
 def test_what_only_another_model_has_does_not_stay_beside_an_export(tmp_path):

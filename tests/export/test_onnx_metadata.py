@@ -113,6 +113,14 @@ def test_a_tokenizer_that_is_there_stays(folder, tmp_path):
     assert files.read_json(path) == {}
 
 
+def test_a_tokenizer_of_an_earlier_export_is_replaced(folder, tmp_path):
+    exported(folder, tmp_path / "model.onnx", "--seq_length=32")
+    session = exported(folder, tmp_path / "model.onnx")
+    beside = files.read_json(str(tmp_path / "tokenizer.json"))
+    assert beside == json.loads(notes_of(session)["tokenizer.json"])
+    assert beside["truncation"]["max_length"] == 49
+
+
 def test_case_and_thresholds_are_noted(tmp_path):
     settings = {"do_lower_case": False, "objective": "multi_label", "thresholds": [0.5, 0.25, 0.5]}
     folder = small_models.write_model(tmp_path / "several", labels=LABELS, settings=settings)

@@ -98,6 +98,10 @@ def test_predictions_are_those_of_the_predictor(port, model):
     assert status == 200
     np.testing.assert_allclose(answer["similarities"], model.similarities(PAIRS), atol=1e-5)
     assert post(port, "/predict", {"texts": []})[2]["labels"] == []
+    objects = [{"text": "今天"}, {"text_a": PAIRS[0][0], "text_b": PAIRS[0][1]}]
+    status, _, answer = post(port, "/predict", {"texts": objects})
+    _, probabilities = model.predict(["今天", PAIRS[0]])
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-5)
 
 
 def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):

@@ -52,6 +52,8 @@ def model_fixture(tmp_path):
         json.dump(dict(CONFIG, max_position_embeddings=128), handle)
     with open(os.path.join(folder, "vocab.txt"), "w") as handle:
         handle.write("[PAD]\n[UNK]\n")
+    with open(os.path.join(folder, "fine_tuning.json"), "w") as handle:
+        handle.write('{"do_lower_case": false}\n')
     weights = {
         position_extension.POSITION_TABLES[0]: sinusoids(128, CONFIG["hidden_size"]),
         "bert/pooler/dense/bias": np.ones(4),
@@ -75,6 +77,8 @@ def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsy
     np.testing.assert_allclose(after[name], expected, atol=1e-5)
     np.testing.assert_array_equal(after["bert/pooler/dense/bias"], before["bert/pooler/dense/bias"])
     assert {"albert_config.json", "vocab.txt"} <= set(os.listdir(output))
+    with open(os.path.join(output, "fine_tuning.json")) as handle:
+        assert json.load(handle) == {"do_lower_case": False}
 
 
 @pytest.mark.parametrize(
