@@ -136,6 +136,10 @@ class Setup:
         folders = self.folder.folders_of_model(self.init_checkpoint)
         check_label_maps_agree(folders)
         self._labels, self._notes = label_map.notes_of_model(folders)
+        if self._labels is None and not options.do_train:
+            notes = family.flags.notes_without_training(options, folders)
+            if notes is not None:
+                self._labels, self._notes = (), notes
         self._folders_of_model = folders
         self._take_flags_of_model()
         self.tokenizer = tokenization.FullTokenizer(
@@ -169,7 +173,10 @@ class Setup:
             return kind, kind.settings(self.options, {})
         trained = self._notes.get("objective", kind.name)
         if kind.name != family and trained != kind.name:
-            raise _trained_otherwise("objective", trained, kind.name)
+            raise UserError(
+                "the flags ask for a model of the kind %s, this one is of the kind %s: leave out "
+                "what chooses another (--head, --dev_format)" % (kind.name, trained)
+            )
         kind = registry.get(trained)
         for name in tuple(kind.flags.noted) + ("do_lower_case",):
             given = self.options[name].value

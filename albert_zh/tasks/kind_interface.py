@@ -6,7 +6,7 @@ model that predicts; `KindFlags` are the flags of a kind. `task_type` has these 
 """
 
 import collections
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 
@@ -155,6 +155,17 @@ class KindFlags:
             output_dir: the run's folder, in which a converted one may go.
         """
         return prefix
+
+    def notes_without_training(
+        self, options: Any, folders: Sequence[str]
+    ) -> Optional[Dict[str, Any]]:
+        """What fine_tuning.json would say of a model without one; None where it has to be there.
+
+        Args:
+            options: the flags.
+            folders: those of the model.
+        """
+        return None
 
     def with_files(self, task: Any) -> Any:
         """The task with the files that its `head` asks for, by default those of the table."""

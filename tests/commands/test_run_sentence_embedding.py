@@ -14,7 +14,7 @@ from albert_zh.inference.predictor import Predictor
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import datasets, registry
-from albert_zh.tasks.embedding import text_files
+from albert_zh.tasks.embedding import scores, text_files
 import small_models
 from workspace import ROOT, VOCABULARY
 
@@ -60,6 +60,32 @@ def run(model, output, *arguments, **files):
         + ["--%s=%s" % item for item in files.items()]
         + list(arguments),
     )
+
+
+def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path):
+    """By the vectors that its folder describes, or else as the flags say."""
+    notes = sentence_vectors.SentenceNotes("max", True, 8, 24, projection_width=8)
+    folder = small_models.write_embedding_model(tmp_path / "vectors", notes)
+    for name in ("label_map.json", "fine_tuning.json"):
+        os.remove(os.path.join(folder, name))
+    measured = scores.Measured(
+        text_files.read_split(str(data / "dev.tsv"), "dev", "positives").examples
+        + [
+            text_files.EmbeddingExample("", text, "", None, is_entry=True)
+            for text in text_files.read_entries(str(data / "faq.txt"))
+        ],
+        is_retrieval=True,
+    )
+    for output, settings in (("noted", {}), ("by flags", {"pooling": "cls"})):
+        run(folder, tmp_path / output, "--do_eval=true", "--pooling=cls", data_dir=data)
+        result = json.loads((tmp_path / output / "eval_results.json").read_text())["best"]
+        with TextEncoder(folder, **settings) as encoder:
+            texts = measured.texts()
+            vectors = dict(zip(texts, encoder.encode(texts, normalize=True)))
+        expected = measured.scores(scores.VectorSimilarity(vectors))
+        assert result["eval_mrr_at_10"] == pytest.approx(expected["mrr_at_10"], abs=1e-6)
+        if output == "noted":
+            os.remove(os.path.join(folder, sentence_vectors.SENTENCE_FILE))
 
 
 def mined_rows(output):

@@ -1,6 +1,6 @@
 """Flags that only sentence embeddings have."""
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from absl import flags
 
@@ -257,6 +257,21 @@ class EmbeddingFlags(kind_interface.KindFlags):
 
     def json_files(self, head: Dict[str, Any]) -> Dict[str, Any]:
         return {sentence_vectors.SENTENCE_FILE: sentence_vectors.as_json(notes_of_head(head))}
+
+    def notes_without_training(
+        self, options: Any, folders: Sequence[str]
+    ) -> Optional[Dict[str, Any]]:
+        """Every encoder has vectors: as sentence_embedding.json says, or else the flags."""
+        head = self.head(options)
+        found = (sentence_vectors.read_notes(folder) for folder in folders)
+        notes = next(filter(None, found), notes_of_head(head))
+        head.update(sentence_vectors.as_json(notes))
+        return {
+            "objective": self.kind_of(options),
+            "columns": ["text_a", "text_b"],
+            "max_seq_length": notes.max_seq_length,
+            "head": head,
+        }
 
     def usual_rate(self, options: Any) -> Optional[float]:
         return RATE_OF_NARROW if model_width.is_narrow(options) else None

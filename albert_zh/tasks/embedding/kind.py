@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import storage
+from albert_zh.common.errors import table_cell
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import (
     kind_interface,
@@ -255,7 +256,8 @@ class Cosines(result_files.ResultFiles):
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         if not example.is_entry:
             cosine = float(np.dot(*_of_length_1(rows[0][VECTORS][:2])))
-            self.handles[0].write("%s\t%s\t%.4f\n" % (example.text_a, example.text_b, cosine))
+            texts = map(table_cell, (example.text_a, example.text_b))
+            self.handles[0].write("%s\t%s\t%.4f\n" % (*texts, cosine))
 
 
 def _of_length_1(vectors):
