@@ -1,9 +1,10 @@
 """Prints the accuracies that run_classifier_distill.sh reached: plain, teachers, ensemble, student.
 
-python scripts/compare_distilled.py --output_dir=distill_output
+python scripts/compare_distilled.py --output_dir=distill_output --teachers=teacher_11,teacher_12
+
+The score is the first that the reports have: accuracy, or of several labels micro F1, for instance.
 """
 
-import glob
 import os
 import sys
 
@@ -22,12 +23,13 @@ SPLITS = ("dev", "test")
 def define_flags():
     """Defines the flags."""
     flags.DEFINE_string("output_dir", "distill_output", "OUTPUT_DIR of run_classifier_distill.sh.")
+    flags.DEFINE_list("teachers", [], "Folders in it of the teachers that it trained.")
 
 
-def accuracies(folder):
-    """{split: accuracy} of a run's report."""
+def report_of(folder):
+    """{split: scores} of a run."""
     report = files.read_json(os.path.join(folder, "report.json"))
-    return {split: report[split]["accuracy"] for split in SPLITS if split in report}
+    return {split: report[split] for split in SPLITS if split in report}
 
 
 def accuracy_of_average(folders):
@@ -46,25 +48,23 @@ def accuracy_of_average(folders):
 
 def lines(output_dir):
     """Yields the lines of the table."""
-    teachers = sorted(glob.glob(os.path.join(glob.escape(output_dir), "teacher_*", "")))
-    teachers = [folder for folder in teachers if os.path.exists(folder + "report.json")]
+    teachers = [os.path.join(output_dir, name) for name in FLAGS.teachers]
     student = os.path.join(output_dir, "student")
     if not os.path.exists(os.path.join(student, "report.json")):
         raise UserError(
             "--output_dir=%s: holds no student: run bash run_classifier_distill.sh" % output_dir
         )
-    yield "%-24s %8s %8s" % (("accuracy",) + SPLITS)
-    yield _line("plain", accuracies(os.path.join(output_dir, "plain")))
-    for folder in teachers:
-        yield _line(os.path.basename(os.path.dirname(folder)), accuracies(folder))
-    if teachers:
-        yield _line("teachers, averaged", {"test": accuracy_of_average(teachers)})
-    yield _line("student", accuracies(student))
-
-
-def _line(name, of_splits):
-    cells = ["%.4f" % of_splits[split] if split in of_splits else "-" for split in SPLITS]
-    return "%-24s %8s %8s" % (name, *cells)
+    reports = {"plain": report_of(os.path.join(output_dir, "plain"))}
+    reports.update((os.path.basename(folder), report_of(folder)) for folder in teachers)
+    scored = report_of(student)
+    score = next(name for name in scored["dev"] if name != "rows")
+    if teachers and score == "accuracy" and "test" in scored:
+        reports["teachers, averaged"] = {"test": {score: accuracy_of_average(teachers)}}
+    reports["student"] = scored
+    yield "%-24s %8s %8s" % ((score,) + SPLITS)
+    for name, report in reports.items():
+        cells = ["%.4f" % report[split][score] if split in report else "-" for split in SPLITS]
+        yield "%-24s %8s %8s" % (name, *cells)
 
 
 def main():

@@ -25,6 +25,7 @@ OF_STUDENTS=" teacher_weights teacher_temperatures teacher_average teacher_cache
 
 main() {
     local python model data output teachers seed="${SEED:-1}" of_teacher of_all=() of_student=()
+    local trained=""
     case "${1:-}" in -h | --help) usage && return ;; esac
     part_arguments "$@"
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR
@@ -40,6 +41,7 @@ main() {
             say "teacher with seed $of_teacher"
             SEED="$of_teacher" train "teacher_$of_teacher"
             teachers="${teachers:+$teachers,}$output/teacher_$of_teacher/best"
+            trained="${trained:+$trained,}teacher_$of_teacher"
         done
     fi
     say "plain training"
@@ -47,7 +49,8 @@ main() {
     say "student"
     SEED="$seed" train student --teachers="$teachers" \
         ${UNLABELLED:+--unlabelled_file="$UNLABELLED"} ${of_student[@]+"${of_student[@]}"}
-    "$python" "$(shown "$PROJECT_ROOT/scripts/compare_distilled.py")" --output_dir="$output"
+    "$python" "$(shown "$PROJECT_ROOT/scripts/compare_distilled.py")" --output_dir="$output" \
+        --teachers="$trained"
 }
 
 # part_arguments ARGUMENT...: sets `of_student` to those of the flags in OF_STUDENTS, `of_all` to the others.

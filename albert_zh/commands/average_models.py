@@ -112,7 +112,9 @@ def _check_same_task(contents):
 def _of_task(contents):
     """What models of one task share: all files, of the notes what does not hang on a run."""
     notes = contents.get(_NOTES) or {}
-    return dict(contents, **{_NOTES: {name: notes.get(name) for name in _OF_THE_TASK}})
+    of_task = {name: notes.get(name) for name in _OF_THE_TASK}
+    of_task["head: tasks"] = notes.get("head", {}).get("tasks")  # how a generator writes
+    return dict(contents, **{_NOTES: of_task})
 
 
 def _difference(one, other):

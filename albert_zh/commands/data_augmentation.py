@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, output_files, path_rules
+from albert_zh.common import files, output_files, path_rules, storage
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -38,7 +38,6 @@ from albert_zh.text.word_vectors import WordVectors
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
-AUGMENTED = "train_aug"
 _VERSION = 3  # of how rows are made; what another one began is not gone on with
 _ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run goes on
 _SAMPLES = 30
@@ -110,7 +109,7 @@ def _output_file(train_file):
     """The path to write, with the ending of the training file."""
     folder, name = os.path.split(train_file)
     ending = os.path.splitext(name)[1]
-    path = FLAGS.output_file or os.path.join(folder, AUGMENTED + ending)
+    path = FLAGS.output_file or os.path.join(folder, split_files.AUGMENTED + ending)
     if os.path.splitext(path)[1] != ending:
         raise UserError(
             "--output_file=%s: expected the ending of %s, %s" % (path, train_file, ending)
@@ -150,7 +149,9 @@ def _fingerprint(source):
     prefix = checkpoint_files.find_checkpoint(FLAGS.pretrained_bert_model)
     model = checkpoint_values.fingerprint(prefix)
     given.update(version=_VERSION, task=FLAGS.task_name.lower())
-    return dict(given, data=source.sha256, model=model)
+    paths = [FLAGS[name].value for name in ("glove_embs", "vectors_corpus", "user_dict")]
+    contents = [storage.sha256_of_file(path) for path in paths if path]
+    return dict(given, data=source.sha256, model=model, contents=contents)
 
 
 class _TrainingRows:
@@ -293,6 +294,7 @@ class _Job:
         self._paths = (path + ".partial", stem + ".rows.tsv.partial")
         self._state_file = path + ".progress.json"
         self._report_file = stem + ".report.md"
+        self._made_of_file = stem + split_files.MADE_OF
         self._rows_file = stem + ".rows.tsv"
 
     def run(self, augmenter, report):
@@ -351,6 +353,7 @@ class _Job:
     def _finish(self, report):
         with output_files.atomic_write(self._report_file) as handle:
             handle.write(report.markdown())
+        output_files.write_json(self._made_of_file, {"sha256": self._source.sha256})
         os.replace(self._paths[1], self._rows_file)
         os.replace(self._paths[0], self._path)
         os.remove(self._state_file)

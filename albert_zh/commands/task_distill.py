@@ -17,7 +17,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, path_rules
+from albert_zh.common import files, path_rules, storage
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
@@ -42,7 +42,6 @@ __all__ = ["define_flags", "main", "run"]
 FLAGS = flags.FLAGS
 STUDENT_FOLDER = "student"
 FIRST_PHASE_FOLDER = "intermediate"  # in the output folder, with --both_phases
-AUGMENTED = "train_aug"  # files that data_augmentation.py writes beside train.*
 _OF_SECOND_PHASE = (
     "rdrop_alpha fgm_epsilon freeze_encoder seeds search gradient_accumulation_steps teachers "
     "teacher_weights teacher_temperatures teacher_average unlabelled_file teacher_cache "
@@ -101,31 +100,40 @@ def run():
 
 
 def _both_phases():
-    output, epochs = FLAGS.output_dir, FLAGS.num_train_epochs
-    _check_first_phase(output)
+    output = FLAGS.output_dir
+    length = _length_of_first_phase()
+    _check_first_phase(output, length)
     FLAGS.output_dir = os.path.join(output, FIRST_PHASE_FOLDER)
-    FLAGS.num_train_epochs = FLAGS.intermediate_epochs
-    with _without_flags(_OF_SECOND_PHASE):
+    with _without_flags([*_OF_SECOND_PHASE, *length]):
+        for name, value in length.items():
+            distillation_flags.take(FLAGS, name, value)
         _learn_layers()
     distillation_flags.take(
         FLAGS, "init_checkpoint", os.path.join(FLAGS.output_dir, STUDENT_FOLDER)
     )
-    FLAGS.output_dir, FLAGS.num_train_epochs = output, epochs
+    FLAGS.output_dir = output
     _learn_predictions()
 
 
-def _check_first_phase(output):
-    """Raises `UserError` for other epochs of a first phase that the second has gone on from."""
+def _length_of_first_phase():
+    """{flag: value}; the steps of --train_step are both phases' unless epochs are given."""
+    steps = None if FLAGS["intermediate_epochs"].present else FLAGS.train_step
+    return {"num_train_epochs": FLAGS.intermediate_epochs, "train_step": steps}
+
+
+def _check_first_phase(output, length):
+    """Raises `UserError` for another length of a first phase that the second has gone on from."""
     folder = os.path.join(output, FIRST_PHASE_FOLDER)
-    former = run_folder.former_settings(folder)["variable"].get("num_train_epochs")
+    former = run_folder.former_settings(folder)["variable"]
     of_second = [output] + glob.glob(os.path.join(glob.escape(output), "*_*"))  # of --seeds, too
-    if former is None or not any(run_folder.former_settings(path)["fixed"] for path in of_second):
+    if not any(run_folder.former_settings(path)["fixed"] for path in of_second):
         return
-    if former != FLAGS.intermediate_epochs:
-        raise UserError(
-            "--intermediate_epochs=%g: %s holds a second phase that began after %g: give that, or "
-            "another --output_dir" % (FLAGS.intermediate_epochs, output, former)
-        )
+    for name, flag in (("num_train_epochs", "intermediate_epochs"), ("train_step", "train_step")):
+        if former.get(name, length[name]) != length[name]:
+            raise UserError(
+                "--%s=%s: %s holds a second phase that began after a first one with %s: give that, "
+                "or another --output_dir" % (flag, length[name], output, former[name])
+            )
 
 
 @contextlib.contextmanager
@@ -220,12 +228,13 @@ def _augmented_data():
     flag_checks.require_flags(FLAGS, ["data_dir"])
     data = os.path.abspath(FLAGS.data_dir)
     train, _ = split_files.existing_path(datasets.get_task(FLAGS.task_name), data, "train")
-    augmented = os.path.join(data, AUGMENTED + os.path.splitext(train)[1])
+    augmented = os.path.join(data, split_files.AUGMENTED + os.path.splitext(train)[1])
     if not os.path.isfile(augmented):
         raise UserError(
             "--aug_train: %s: no such file: run data_augmentation.py with the same --task_name and "
             "--data_dir" % augmented
         )
+    _check_augmented(data, train, augmented)
     paths = {name: os.path.join(data, name) for name in os.listdir(data)}
     targets = {name: path for name, path in paths.items() if os.path.isfile(path)}
     targets[os.path.basename(train)] = augmented
@@ -234,6 +243,23 @@ def _augmented_data():
     os.makedirs(folder, exist_ok=True)
     _make_links(folder, targets)
     return folder
+
+
+def _check_augmented(data, train, augmented):
+    """Raises `UserError` for rows of another file, or where dev would be copies of them."""
+    made_of = os.path.splitext(augmented)[0] + split_files.MADE_OF
+    former = files.read_json(made_of) if os.path.isfile(made_of) else None
+    if former and former["sha256"] != storage.sha256_of_file(train):
+        raise UserError(
+            "--aug_train: %s was made before %s was changed: run data_augmentation.py again"
+            % (augmented, train)
+        )
+    has_dev = split_files.split_path(datasets.get_task(FLAGS.task_name), data, "dev")[0]
+    if not has_dev and (FLAGS.pred_distill or FLAGS.both_phases):
+        raise UserError(
+            "--aug_train: %s has no dev file, and rows of train that are set aside as one would be "
+            "copies of others: add a dev file, and run data_augmentation.py again" % data
+        )
 
 
 def _make_links(folder, targets):

@@ -137,6 +137,7 @@ def fitted_weights(likelihoods: np.ndarray) -> List[float]:
     Returns:
         list of T floats that add up to 1.
     """
+    likelihoods = np.maximum(likelihoods, _TINY)  # a label that no teacher thinks possible
     weights = np.full(likelihoods.shape[1], 1.0 / likelihoods.shape[1])
     for _ in range(_STEPS_OF_EM):
         joint = likelihoods * weights

@@ -4,6 +4,7 @@
     cache.add([(text_a, text_b), ...], [float32 array, ...])
     cache.get(text_a, text_b)
 
+Rows with slots have them as a third value: the same text with other slots is another row.
 A folder has chunks of rows, each a file of keys and one of values, which appear whole: the file of
 keys comes last and makes the chunk valid. Chunks are named by their keys, so that two runs may fill
 one folder. A damaged chunk is reported and left out: its rows are missing, and so written again.
@@ -25,12 +26,21 @@ _KEYS, _VALUES = ".keys.npy", ".values.npy"
 _MANIFEST = "manifest.json"
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
 
-Texts = Tuple[str, Optional[str]]
+Texts = Tuple[Optional[str], ...]  # text_a, text_b and perhaps the slots
 
 
-def key_of(text_a: str, text_b: Optional[str]) -> bytes:
+def texts_of(example: Any) -> Texts:
+    """What the targets of an example depend on."""
+    slots = getattr(example, "slots", None)
+    texts = (example.text_a, example.text_b)
+    return texts + (repr(slots),) if slots else texts
+
+
+def key_of(text_a: str, text_b: Optional[str], slots: str = "") -> bytes:
     """What a text or pair is known by: hexadecimal digits of a digest of it."""
     text = text_a if text_b is None else "%s\0%s" % (text_a, text_b)
+    if slots:
+        text += "\0\0" + slots
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return digest[: 2 * _KEY_BYTES].encode()
 
@@ -85,16 +95,16 @@ class TargetCache:
     def __contains__(self, texts: Texts) -> bool:
         return key_of(*texts) in self._targets
 
-    def get(self, text_a: str, text_b: Optional[str]) -> np.ndarray:
+    def get(self, *texts: Optional[str]) -> np.ndarray:
         """The target of a text or pair that the cache contains, float32."""
-        values, start, end = self._targets[key_of(text_a, text_b)]
+        values, start, end = self._targets[key_of(*texts)]
         return values[start:end]
 
     def add(self, texts: Sequence[Texts], targets: Sequence[np.ndarray]) -> None:
         """Writes a chunk.
 
         Args:
-            texts: (text_a, text_b) of rows that are not in the cache.
+            texts: as of `texts_of`, of rows that are not in the cache.
             targets: for each a float32 array of one dimension.
         """
         output_files.write_json(os.path.join(self.folder, _MANIFEST), self._about)

@@ -16,8 +16,8 @@ from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 from albert_zh.conversion import pytorch_files
-from albert_zh.distillation import label_names
-from albert_zh.distillation.target_cache import TargetCache, digest_of
+from albert_zh.distillation import label_names, target_cache
+from albert_zh.distillation.target_cache import digest_of
 from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
 
@@ -108,7 +108,7 @@ class ModelTeacher:
             "labels": list(student.use.task.labels),
             "kind": student.kind.name,
         }
-        self._cache = TargetCache(folder, self.about)
+        self._cache = target_cache.TargetCache(folder, self.about)
 
     def prepare(self, examples: Sequence[Any]) -> None:
         """Computes the targets that are not on disk.
@@ -119,7 +119,7 @@ class ModelTeacher:
         Args:
             examples: texts, as of `TaskType.read_split`.
         """
-        by_texts = {(e.text_a, e.text_b): e for e in examples}
+        by_texts = {target_cache.texts_of(example): example for example in examples}
         missing = self._cache.missing(list(by_texts))
         self.num_computed += len(missing)
         if not missing:
@@ -141,7 +141,7 @@ class ModelTeacher:
 
     def target(self, example: Any) -> np.ndarray:
         """The target of an example that was prepared."""
-        return self._cache.get(example.text_a, example.text_b)
+        return self._cache.get(*target_cache.texts_of(example))
 
     def _loaded(self):
         from albert_zh.inference.predictor import Predictor  # for what is not on disk

@@ -8,6 +8,8 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks.label_rules import shortened
 
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
+AUGMENTED = "train_aug"  # what data_augmentation.py writes beside train.*, with its ending
+MADE_OF = ".made_of.json"  # beside it: the digest of the training file that it was made of
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
 
 

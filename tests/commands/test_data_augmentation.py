@@ -75,6 +75,20 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
     assert contents[0] == contents[1]
 
 
+def test_other_word_vectors_start_again(model, tmp_path, monkeypatch):
+    """Whatever their file is called: rows of two vector files do not mix."""
+    write_texts(tmp_path, "train.csv", ",")
+    vectors, seen = tmp_path / "vectors.txt", []
+    fingerprint = data_augmentation._fingerprint
+    monkeypatch.setattr(
+        data_augmentation, "_fingerprint", lambda *rest: seen.append(fingerprint(*rest)) or seen[-1]
+    )
+    for numbers in ("1 0", "0 1"):
+        vectors.write_text("今天 %s\n明天 1 1\n" % numbers, "utf-8")
+        run(model, tmp_path, glove_embs=vectors)
+    assert seen[0] != seen[1]
+
+
 def test_pairs_and_json(model, tmp_path):
     rows = [{"a": a, "sentence1": a, "sentence2": b, "label": "0"} for a, b in PAIRS]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

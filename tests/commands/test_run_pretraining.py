@@ -536,6 +536,11 @@ def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
         assert "replaced_token_accuracy" in handle.read()
     with pytest.raises(UserError, match="another run|another objective"):
         small.run_here(folder.arguments(output_dir=output, input_file=folder.masked))
+    evaluated = folder.arguments(
+        output_dir=output, input_file=folder.masked, do_train=False, do_eval=True
+    )
+    with pytest.raises(UserError, match="have no .*cls/.* it was trained with --objective=electra"):
+        small.run_here(evaluated)
 
 
 @pytest.mark.newest

@@ -9,6 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import task_distill
+from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import teaching_flags
 from albert_zh.model import checkpoint_files, checkpoint_values
@@ -158,13 +159,15 @@ def test_loss_of_the_second_phase(space, monkeypatch, changes, name):
 @pytest.mark.parametrize("compatible, loss", [(False, "kl"), (True, "tinybert")])
 def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible, loss):
     """None of them has an effect in the first, which knows no teachers' outputs."""
-    of_phases = []
+    of_phases, lengths = [], []
 
     def note(make_distiller=None):
         options = task_distill.FLAGS
         teaching_flags.check_flags(options, registry.get("single_label"))
         names = "temperature distill_weight distill_loss fgm_epsilon seeds teachers".split()
         of_phases.append((bool(make_distiller), *(options[name].value for name in names)))
+        length = [options[name] for name in ("num_train_epochs", "train_step")]
+        lengths.append([(flag.value, bool(flag.present)) for flag in length])
 
     monkeypatch.setattr(task_distill.finetuning_runner, "run", note)
     monkeypatch.setattr(task_distill, "_write_student", lambda: None)
@@ -174,6 +177,16 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
         (True, 2.0, 0.9, "kl", 0.0, None, None),
         (False, 4.0, 1.0, loss, 0.5, ["1", "2"], [space.teacher]),
     ]
+    assert lengths == [[(10.0, True), (None, True)], [(1.0, True), (None, False)]]
+    for epochs, steps in (
+        (None, 5),
+        (3, None),
+    ):  # epochs replace the steps
+        lengths.clear()
+        further = {"num_train_epochs": None, "train_step": 5, "intermediate_epochs": epochs}
+        run(space, "both", both_phases=True, **further)
+        assert lengths[0] == [(epochs or 10.0, True), (steps, True)]
+        assert not lengths[1][0][1] and lengths[1][1] == (5, True)
 
 
 @pytest.mark.parametrize("of_second", ["", "seed_1"])
@@ -185,8 +198,34 @@ def test_first_phase_stays_as_the_second_began_with_it(space, tmp_path, of_secon
         (folder / "model.ckpt-1.index").write_text("")
         tf.train.update_checkpoint_state(str(folder), "model.ckpt-1")
     given = {"output_dir": str(tmp_path), "both_phases": True, "intermediate_epochs": 2}
-    with pytest.raises(UserError, match="--intermediate_epochs=2: .* that began after 1: give"):
+    with pytest.raises(
+        UserError, match="--intermediate_epochs=2.0: .* after a first one with 1: give"
+    ):
         run(space, "", **given)
+
+
+def _make_augmented(folder, *names):
+    """A folder of data with train_aug.csv, as data_augmentation.py leaves it."""
+    for name in ("train.csv", "train_aug.csv", *names):
+        (folder / name).write_text("text_a,label\n")
+    made_of = {"sha256": storage.sha256_of_file(str(folder / "train.csv"))}
+    (folder / "train_aug.made_of.json").write_text(json.dumps(made_of))
+
+
+def test_augmented_rows_of_a_changed_file_are_refused(tmp_path):
+    _make_augmented(tmp_path)
+    _augmented_data(tmp_path, tmp_path / "out", "multiclass")
+    (tmp_path / "train.csv").write_text("text_a,label\n甲,1\n")
+    with pytest.raises(UserError, match="train_aug.csv was made before .*train.csv was changed"):
+        _augmented_data(tmp_path, tmp_path / "out", "multiclass")
+
+
+def test_dev_is_not_made_of_augmented_rows(tmp_path):
+    _make_augmented(tmp_path)
+    with pytest.raises(UserError, match="has no dev file, and rows of train .* copies of others"):
+        _augmented_data(tmp_path, tmp_path / "out", "multiclass", both_phases=True)
+    _make_augmented(tmp_path, "dev.csv")
+    assert _augmented_data(tmp_path, tmp_path / "out", "multiclass", both_phases=True)
 
 
 @pytest.mark.newest
@@ -203,9 +242,9 @@ def test_augmented_rows_are_trained_on(space, capsys):
     assert "training: 64 rows" in capsys.readouterr().out
 
 
-def _augmented_data(folder, output_dir, task_name):
+def _augmented_data(folder, output_dir, task_name, **further):
     """The folder of `--aug_train`, {name: what its link names}."""
-    given = {"data_dir": folder, "output_dir": output_dir, "task_name": task_name}
+    given = {"data_dir": folder, "output_dir": output_dir, "task_name": task_name, **further}
     arguments = ["--%s=%s" % item for item in given.items()]
     with small_models.command_flags(task_distill, arguments):
         made = task_distill._augmented_data()

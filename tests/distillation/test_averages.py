@@ -65,6 +65,13 @@ def test_fitted_weights_are_the_best_of_a_grid():
     assert sum(weights) == pytest.approx(1)
 
 
+def test_a_label_that_no_teacher_thinks_possible_changes_no_weights():
+    likelihoods = np.array([[0.9, 0.2], [0.6, 0.5], [0.0, 0.0]])
+    weights = mixtures.fitted_weights(likelihoods)
+    assert np.isfinite(weights).all() and weights[0] > weights[1]
+    assert sum(weights) == pytest.approx(1)
+
+
 def test_weights_of_the_flag():
     assert mixtures.checked_weights(None, 2) == [0.5, 0.5]
     assert mixtures.checked_weights(["3", "1"], 2) == [0.75, 0.25]

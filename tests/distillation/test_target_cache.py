@@ -10,6 +10,7 @@ import pytest
 from albert_zh.common import storage
 from albert_zh.distillation import target_cache
 from albert_zh.distillation.target_cache import TargetCache
+from albert_zh.tasks.input_examples import InputExample
 import memory_storage
 
 ABOUT = {"teacher": "a"}
@@ -36,6 +37,17 @@ def test_targets_are_found_by_text_in_another_process_object(folder):
         np.testing.assert_array_equal(cache.get(*texts), _targets(4)[row])
     assert cache.missing([("别的", None), TEXTS[0], ("别的", None)]) == [("别的", None)]
     assert TargetCache(folder, {"teacher": "b"}).missing(TEXTS) == TEXTS
+
+
+def test_slots_make_another_row_of_a_text(tmp_path):
+    example = InputExample("1", "播放吴雨霏的歌", None, "music")
+    slots = [example._replace(slots=((2, 5, name),)) for name in ("singer", "song")]
+    rows = [target_cache.texts_of(row) for row in [example, *slots]]
+    assert rows[0] == ("播放吴雨霏的歌", None) and len(set(rows)) == 3
+    cache = TargetCache(str(tmp_path), ABOUT)
+    cache.add(rows, _targets(3))
+    for row, texts in enumerate(rows):
+        np.testing.assert_array_equal(cache.get(*texts), _targets(3)[row])
 
 
 def test_targets_of_any_length(tmp_path):

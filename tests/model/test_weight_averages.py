@@ -112,6 +112,19 @@ def test_other_settings_and_single_models_are_refused(folders, tmp_path):
     assert not (tmp_path / "mean").exists()
 
 
+def test_generators_that_write_otherwise_are_refused(tmp_path):
+    folders = [small_models.write_generator(tmp_path / name) for name in ("one", "two")]
+    for folder, task in zip(folders, ("prefix_lm", "masked_targets")):
+        path = os.path.join(folder, "fine_tuning.json")
+        with open(path) as handle:
+            notes = json.load(handle)
+        notes["head"]["tasks"] = [task]
+        with open(path, "w") as handle:
+            json.dump(notes, handle)
+    with pytest.raises(UserError, match=r"differ in fine_tuning.json \(head: tasks\): expected"):
+        run(folders, tmp_path / "mean")
+
+
 def test_heads_of_different_seeds_are_refused(tmp_path):
     folders = [small_models.write_model(tmp_path / str(seed), seed=seed) for seed in (1, 2)]
     with pytest.raises(UserError, match="began with different weights"):

@@ -871,9 +871,9 @@ def test_distillation_trains_teachers_and_a_student_of_them(project):
         assert run["init_checkpoint"] == "albert_starter_zh" and run["num_train_epochs"] == "2"
     teachers = ["distill_output/%s/best" % name for name in names[:3]]
     assert [run.get("teachers") for run in runs[:-1]] == [None] * 4 + [",".join(teachers)]
-    assert runs[-1] == {"output_dir": "distill_output"}
+    assert runs[-1] == {"output_dir": "distill_output", "teachers": ",".join(names[:3])}
     status, runs, _ = project.run_all("distill", TEACHERS="a,b.tsv", UNLABELLED="x/*")
-    assert [run.get("teachers") for run in runs] == [None, "a,b.tsv", None]
+    assert [run.get("teachers") for run in runs] == [None, "a,b.tsv", ""]
     assert [run.get("unlabelled_file") for run in runs] == [None, "x/*", None]
 
 

@@ -1,0 +1,66 @@
+"""The table that run_classifier_distill.sh ends with."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from project_root import ROOT
+
+
+@pytest.fixture(name="write")
+def write_fixture(tmp_path):
+    """Function of a run's name, its scores {split: {name: score}} and rows of predictions."""
+
+    def write(name, report, rows=()):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "report.json").write_text(json.dumps(report))
+        lines = ["text_a\tlabel\tP(0)\tP(1)"] + ["甲\t%s\t%s\t%s" % row for row in rows]
+        (folder / "predictions.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    return write
+
+
+def table(folder, teachers=""):
+    """The lines of the table, as lists of words."""
+    script = os.path.join(ROOT, "scripts", "compare_distilled.py")
+    done = subprocess.run(
+        [sys.executable, script, "--output_dir=%s" % folder, "--teachers=" + teachers],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.rsplit(None, 2) for line in done.stdout.splitlines()]
+
+
+def test_scores_of_the_runs_and_of_the_teachers_average(write, tmp_path):
+    def report(dev, test):
+        return {"dev": {"rows": 9, "accuracy": dev}, "test": {"rows": 3, "accuracy": test}}
+
+    write("plain", report(0.5, 0.25))
+    write("teacher_1", report(0.6, 2 / 3), [(1, 0.1, 0.9), (0, 0.6, 0.4), (0, 0.3, 0.7)])
+    write("teacher_2", report(0.7, 1 / 3), [(1, 0.6, 0.4), (0, 0.3, 0.7), (0, 0.9, 0.1)])
+    write("teacher_9", report(0.9, 0.9))  # of an earlier command
+    write("student", report(0.8, 0.75))
+    assert table(tmp_path, "teacher_1,teacher_2") == [
+        ["accuracy", "dev", "test"],
+        ["plain", "0.5000", "0.2500"],
+        ["teacher_1", "0.6000", "0.6667"],
+        ["teacher_2", "0.7000", "0.3333"],
+        ["teachers, averaged", "-", "0.6667"],
+        ["student", "0.8000", "0.7500"],
+    ]
+
+
+@pytest.mark.parametrize("score, splits", [("accuracy", ["dev"]), ("micro_f1", ["dev", "test"])])
+def test_without_labels_of_one_class_no_average_is_shown(write, tmp_path, score, splits):
+    report = {split: {"rows": 9, score: 0.5, "macro_f1": 0.1} for split in splits}
+    for name in ("plain", "teacher_1", "student"):
+        write(name, report, [("", 0.1, 0.9)])
+    lines = table(tmp_path, "teacher_1")
+    assert lines[0] == [score, "dev", "test"]
+    assert [name for name, _, _ in lines[1:]] == ["plain", "teacher_1", "student"]
+    assert all(dev == "0.5000" for _, dev, _ in lines[1:])
