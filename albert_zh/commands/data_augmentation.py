@@ -4,8 +4,9 @@ r"""Makes more training rows of a task's by replacing words (TinyBERT's augmenta
         --data_dir=my_pairs --N=10
 
 Writes train_aug.* beside the task's training file, in its format: each row with its label, followed
-by up to N rows in which words were replaced, and two files: train_aug.rows.tsv (the line of the
-training file that each row is made of) and train_aug.report.md (counts and samples). Candidates are
+by up to N rows in which words were replaced, and beside it train_aug.rows.tsv (the line of the
+training file that each row is made of), train_aug.report.md (counts and samples) and
+train_aug.made_of.json (the digest of the training file). Candidates are
 the masked LM's words of the same length, and with --glove_embs or --vectors_corpus the nearest
 words by vectors. task_distill.py --aug_train trains on these rows.
 """

@@ -29,6 +29,7 @@ _MODEL_FILES = (
     "checkpoint *.ckpt *.ckpt-*[0-9] *.index *.data-?????-of-????? *.meta *.json vocab*.txt "
     "*.vocab *.model slot_dictionaries.tsv best *.safetensors *.bin *.pt *.pth"
 ).split()
+_MADE_BESIDE = ("tokenizer.json",)  # but these, which an export makes of them
 
 # What a flag names: files (a name, or several with commas between), a folder of data, a model (its
 # folder, checkpoint or one of its files), an output, a model folder to write.
@@ -313,7 +314,9 @@ def _is_part_of_model(target, folder):
 
 
 def _is_name_of_model(name):
-    return any(fnmatch.fnmatch(name, pattern) for pattern in _MODEL_FILES)
+    return name not in _MADE_BESIDE and any(
+        fnmatch.fnmatch(name, pattern) for pattern in _MODEL_FILES
+    )
 
 
 checks_of_flags.append(check_flags)

@@ -8,6 +8,7 @@ from albert_zh.common import checks, files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.inference import packed_files, saved_models
 from albert_zh.model import fine_tuning_notes, label_map, model_folder
+from albert_zh.model.config import AlbertConfig
 from albert_zh.model.fine_tuning_notes import MAX_POSITIONS
 from albert_zh.tasks import registry
 from albert_zh.text import tokenization
@@ -21,6 +22,14 @@ def _check_kind(notes, source):
             "%s: objective: expected one of %s, found %r: %s"
             % (source, ", ".join(registry.names()), name, fine_tuning_notes.NOTES_WAY_OUT)
         )
+
+
+def _positions_of_config(folder):
+    """The most tokens that the config of a model folder allows; None where there is none."""
+    try:
+        return AlbertConfig.from_json_file(model_folder.config_in_folder(folder)).longest_sequence
+    except UserError:
+        return None
 
 
 class FilesBeside:
@@ -52,6 +61,8 @@ class FilesBeside:
             notes = files.parse_json(self._packed[packed_files.SETTINGS], self._path)
             packed = checks.checked(self._path, notes, fine_tuning_notes.NOTES)
         self.max_positions = packed.get(MAX_POSITIONS, beside.get(MAX_POSITIONS))
+        if self.max_positions is None and not storage.is_folder(self._path):
+            self.max_positions = _positions_of_config(self._folder)
         return packed if self._notes_file is None else beside
 
     def _find(self, name):

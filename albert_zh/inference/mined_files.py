@@ -12,7 +12,7 @@ import json
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
-from albert_zh.common import output_files, transfer
+from albert_zh.common import output_files, transfer, validation
 from albert_zh.common.errors import UserError
 from albert_zh.inference import negative_mining, predictor, prepared_training, text_encoder
 from albert_zh.tasks import split_files
@@ -48,7 +48,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
         entries += text_files.read_entries(corpus, options.encoding, options.skip_bad_rows)
     entries = list(dict.fromkeys(entries))
     mined, counts = _mined(options, [read.sha256 for read in files], examples, entries)
-    _check_each_has_one(path, examples, mined)
+    _check_each_has_one(examples, mined)
     targets = _written(options.output_dir, examples_of_files, mined)
     report = {"file": path, "rows": len(examples), "entries": len(entries), "texts": counts}
     report["more_train"] = [more.path for more in split.further]
@@ -65,17 +65,17 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     ]
 
 
-def _check_each_has_one(path, examples, mined):
+def _check_each_has_one(examples, mined):
     """Raises `UserError` for rows that are left without a wrong text."""
     lacking = [
         example for example, found in zip(examples, mined) if not found and not example.negatives
     ]
     if lacking:
         raise UserError(
-            "--mine_negatives: no wrong text is left for %d of the %d rows, such as line %s of %s: "
-            "all others are right for it, or left out by the --mining flags: name further texts "
-            "with --corpus_file, or larger limits"
-            % (len(lacking), len(examples), lacking[0].row_id, path)
+            "--mine_negatives: no wrong text is left for %d of %d rows, such as that of %s: all "
+            "others are right for it, or left out by the --mining flags: name further texts with "
+            "--corpus_file, or larger limits"
+            % (len(lacking), len(examples), validation.shown(lacking[0].text_a))
         )
 
 

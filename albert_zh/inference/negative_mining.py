@@ -23,6 +23,7 @@ from albert_zh.inference import corpus_cache, lexical_index
 from albert_zh.tasks import text_groups
 
 ROWS_AT_ONCE = 256
+_VERSION = 2  # of how negatives are chosen; blocks of another one are not taken up
 _DRAWN_AT_RANDOM = 10  # texts that are looked at for each one that a row lacks
 _BLOCK = "rows_%s_%d.json"  # of the folder: key of the settings, first row
 # What happened to the texts that were looked at, as the report calls it.
@@ -112,7 +113,7 @@ class Miner:
         self._entries, self._finder, self._classify = list(entries), finder, classify
         self._positions = {text: index for index, text in enumerate(entries)}
         self._limits, self._folder = limits, folder
-        content = json.dumps([key, list(limits)]).encode("utf-8")
+        content = json.dumps([_VERSION, key, list(limits)]).encode("utf-8")
         self._key = hashlib.sha256(content).hexdigest()[:12]
 
     def mine(self, examples: Sequence[Any]) -> Tuple[List[List[str]], Dict[str, int]]:

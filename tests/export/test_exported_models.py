@@ -81,6 +81,27 @@ def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path
     check(path, texts, expected)
 
 
+@pytest.mark.parametrize("kind", ["saved_model", "tflite", "onnx"])
+def test_an_export_goes_into_the_folder_of_its_model_by_default(kind, tmp_path):
+    if kind == "tflite" and tf.__version__.startswith("1."):
+        pytest.skip("TFLite files are made by TensorFlow 2")
+    if kind == "onnx":
+        pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
+    folder = small_models.write_model(tmp_path / "model")
+    before = set(os.listdir(folder))
+    for _ in range(2):  # again, too
+        small_models.run_command(export_model, ["--model_dir=" + folder, "--format=" + kind])
+    made = set(os.listdir(folder)) - before - {"tokenizer.json"}
+    names = {"saved_model": "saved_model", "tflite": "albert_classifier_64.tflite"}
+    assert made == {names.get(kind, "albert_classifier.onnx")}
+    with predictor.Predictor(folder) as model, predictor.Predictor(
+        os.path.join(folder, *made)
+    ) as exported:
+        np.testing.assert_allclose(
+            exported.predict(["今天"])[1], model.predict(["今天"])[1], atol=1e-5
+        )
+
+
 class Listener(logging.Handler):
     """Keeps what TensorFlow's loggers are given."""
 
@@ -237,13 +258,15 @@ def test_an_exported_file_knows_its_positions(form, positions, tmp_path):
         tmp_path / "model", max_position_embeddings=positions, settings={"max_seq_length": 8}
     )
     name = "model.onnx" if form == "ONNX" else "model.tflite"
-    path = export(folder, str(tmp_path / "exported" / name), FORMS[form])
+    outputs = [str(tmp_path / "exported" / name), os.path.join(folder, name)]  # beside a config
+    paths = [export(folder, path, FORMS[form]) for path in outputs]
     text = "今天天气" * 150
     with predictor.Predictor(folder, max_seq_length=1000) as model:
         _, expected = model.predict([text])
-    with predictor.Predictor(path, max_seq_length=1000) as model:
-        assert model.max_seq_length == positions
-        np.testing.assert_allclose(model.predict([text])[1], expected, atol=1e-5)
+    for path in paths:
+        with predictor.Predictor(path, max_seq_length=1000) as model:
+            assert model.max_seq_length == positions
+            np.testing.assert_allclose(model.predict([text])[1], expected, atol=1e-5)
 
 
 def test_ids_of_a_file_are_those_of_a_vocabulary_with_an_entry_twice(tmp_path):
