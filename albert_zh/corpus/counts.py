@@ -71,13 +71,15 @@ def counts_of_records(features, whole_words=True):
     Returns:
         `collections.Counter`.
     """
-    lengths = features["input_mask"].sum(axis=1)
+    ids, lengths = features["input_ids"], features["input_mask"].sum(axis=1)
+    last = np.take_along_axis(ids, lengths[:, None] - 1, axis=1)  # [SEP], as the first is [CLS]
+    is_special = (ids == ids[:, :1]) | (ids == last)
     counts = collections.Counter(
         {
             "records": len(lengths),
-            "places": features["input_ids"].size,
+            "places": ids.size,
             "pieces": int(lengths.sum()),
-            "[CLS] and [SEP]": int((2 + features["segment_ids"].max(axis=1)).sum()),
+            "[CLS] and [SEP]": int((features["input_mask"] * is_special).sum()),
             "label 1": int(features["next_sentence_labels"].sum()),
         }
     )

@@ -327,7 +327,7 @@ def test_lengths_of_masked_words_are_those_of_the_words():
         "input_mask": np.array([[1, 1, 1, 1, 1, 1, 1, 1, 0]]),
         "segment_ids": np.array([[0, 0, 0, 0, 0, 1, 1, 1, 0]]),
         "token_boundary": np.array([[1, 1, 0, 0, 1, 1, 0, 1, 0]]),
-        "input_ids": np.zeros((1, 9), int),
+        "input_ids": np.array([[2, 9, 9, 9, 3, 8, 9, 3, 0]]),
         "next_sentence_labels": np.array([[1]]),
         "masked_lm_positions": np.array([[1, 2, 3, 5, 6, 0]]),
         "masked_lm_weights": np.array([[1.0, 1, 1, 1, 1, 0]]),
@@ -340,11 +340,13 @@ def test_lengths_of_masked_words_are_those_of_the_words():
     assert counts["[CLS] and [SEP]"] == 3
 
 
-def test_statistics_of_one_segment_hold_all_the_text(tmp_path):
+@pytest.mark.parametrize("form", ["doc_sentences", "full_sentences"])
+def test_statistics_of_one_segment_hold_all_the_text(tmp_path, form):
+    """What stands between two documents in a record is none of it."""
     text = tmp_path / "a.txt"
     text.write_text("今天天气很好\n\n我们去公园\n\n" * 3, encoding="utf-8")
     stats = tmp_path / "stats.json"
-    done = run(tmp_path, input_file=text, one_segment=True, dupe_factor=1, stats=stats)
+    done = run(tmp_path, input_file=text, format=form, dupe_factor=1, stats=stats)
     assert done.returncode == 0, done.stderr
     assert json.loads(stats.read_text(encoding="utf-8"))["text in records"] == 1
 
