@@ -1,7 +1,7 @@
 """Scores predictions for DRCD: exact match and F1 by the rules of CMRC 2018, as is usual for it.
 
-    python drcd_evaluate.py DRCD_test.json reading_output/test_predictions.json
-    python drcd_evaluate.py DRCD_test.json reading_output/test_predictions.json metric.txt
+    python drcd_evaluate.py DRCD_test.json reading_output/dev_predictions.json
+    python drcd_evaluate.py DRCD_test.json reading_output/dev_predictions.json metric.txt
 
 Arguments and output are those of cmrc2018_evaluate.py.
 """

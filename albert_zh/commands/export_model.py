@@ -5,9 +5,9 @@ r"""Exports a model folder for phones, servers and other programs.
     python export_model.py --model_dir=lcqmc_output/best --format=tflite --seq_length=dynamic
     python export_model.py --model_dir=lcqmc_output/best --format=saved_model --output=serving
     python export_model.py --model_dir=lcqmc_output/best --format=onnx
-    python export_model.py --format=frozen --task=pretraining    # the available model
-    python export_model.py --model_dir=faq_output/best --format=sentence_transformers
-    python export_model.py --model_dir=faq_output/best --format=onnx --task=embedding
+    python export_model.py --model_dir=my_model --format=frozen --task=pretraining
+    python export_model.py --model_dir=embedding_output/best --format=sentence_transformers
+    python export_model.py --model_dir=embedding_output/best --format=onnx --task=embedding
 
 The written file is run on hundreds of texts and compared with the checkpoint; one that is too far
 from it (--tolerance, --min_equal_labels) is not kept. docs/mobile.md says which format is for what.

@@ -1,8 +1,7 @@
 r"""Makes a model for long texts of one that was pre-trained on short ones, without training.
 
-    python extend_positions.py --model_dir=albert_starter_zh --trained_length=128 \
-        --output_dir=albert_starter_512
-    MODEL_DIR=albert_starter_512 bash run_reading.sh
+    python extend_positions.py --model_dir=my_model --trained_length=128 --output_dir=my_model_512
+    MODEL_DIR=my_model_512 bash run_reading.sh
 
 The position table has rows for longer inputs than pre-training had, which were never trained. They
 are replaced by a continuation of the trained rows; the rest of the model stays as it is.

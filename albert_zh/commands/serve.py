@@ -4,7 +4,7 @@ r"""A small HTTP service around a fine-tuned model, with a page to try it on.
     python serve.py --model_dir=lcqmc_output/best
     curl -s 127.0.0.1:8000/similarity -H 'Content-Type: application/json' \
         -d '{"pairs": [["怎么开户", "如何开通账户"]]}'
-    python serve.py --embedding_dir=faq_output/best --corpus=faq.txt
+    python serve.py --embedding_dir=embedding_output/best --corpus=faq.txt
 
 With --embedding_dir vectors of texts are served in OpenAI's form (POST /v1/embeddings) and in that
 of text-embeddings-inference (/embed, /rerank); with --corpus the lines of that file are searched

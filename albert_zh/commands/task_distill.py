@@ -209,7 +209,7 @@ def _write_student():
         name: files.read_bytes(FLAGS.vocab_file),
     }
     model_writer.replace_model_folder(folder, newest, contents)
-    say("student          %s (from %s)", folder, newest)
+    say("student           %s (from %s)", folder, newest)
 
 
 def _learn_predictions():

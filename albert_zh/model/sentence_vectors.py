@@ -1,6 +1,6 @@
 """Sentence vectors: how a model's tokens become one, as `sentence_embedding.json` records it.
 
-    notes = sentence_vectors.read_notes("faq_output/best")  # None: no embedding model
+    notes = sentence_vectors.read_notes("embedding_output/best")  # None: no embedding model
     vectors = sentence_vectors.sentence_vector(model, input_mask, notes)  # [B, W]
 
 A model folder with that file is an embedding model: everything that encodes texts with it takes

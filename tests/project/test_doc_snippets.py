@@ -104,14 +104,14 @@ class Checkout:
                 settings=settings,
                 max_position_embeddings=128,
             )
-        faq = os.path.join(self.folder, "faq_output", "best")
+        faq = os.path.join(self.folder, "embedding_output", "best")
         small_models.write_embedding_model(faq, vocabulary=vocabulary)
         best = os.path.join(self.folder, "lcqmc_output", "best")
         for name in os.listdir(best):  # a checkpoint of the training itself
             shutil.copy(
                 os.path.join(best, name),
                 os.path.join(
-                    self.folder, "lcqmc_output", name.replace("albert_model.ckpt", "model.ckpt-492")
+                    self.folder, "lcqmc_output", name.replace("albert_model.ckpt", "model.ckpt-464")
                 ),
             )
 
