@@ -1,13 +1,17 @@
 """Flags of what pre-training learns, and what the model is told of them."""
 
+import contextlib
 import math
+import re
 
 from absl import flags
+import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model.attention_masks import PATTERNS
 from albert_zh.pretraining.objectives import electra_masks, generator_settings
 from albert_zh.text import tokenization
+from albert_zh.training import run_folder
 
 OBJECTIVES = ("masked_lm", "electra", "unilm")
 _TABLE = (
@@ -210,6 +214,29 @@ def run_settings(options):
             (name, getattr(options, name)) for name in generator_settings.Settings._fields
         )
     return settings
+
+
+@contextlib.contextmanager
+def missing_heads_named(folder, options):
+    """Says in one line that the flags ask for heads that a run did not train.
+
+    Args:
+        folder: of the run, whose checkpoint is read within the context.
+        options: the flags.
+    """
+    try:
+        yield
+    except tf.errors.NotFoundError as error:
+        missing = re.search("Key (\\S+) not found in checkpoint", str(error))
+        if not missing:
+            raise
+        former = run_folder.former_settings(folder)["fixed"]
+        trained = ["--%s=%s" % (n, former[n]) for n in run_settings(options) if former.get(n)]
+        raise UserError(
+            "%s: its checkpoints have no %s, which the flags ask for: it was trained with %s: "
+            "give that when evaluating, too"
+            % (folder, missing.group(1), " ".join(trained) or "other objectives")
+        ) from error
 
 
 def accuracies(options, sentence_name):

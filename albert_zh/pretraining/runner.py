@@ -4,11 +4,9 @@ records -> masked LM + sentence order -> checkpoints, metrics.jsonl, learning_cu
         -> eval_results.txt (--do_eval), a model folder (--export_dir)
 """
 
-import contextlib
 import functools
 import math
 import os
-import re
 import time
 
 from absl import flags
@@ -355,7 +353,9 @@ class Pretraining:
     def _evaluate(self, step, stop):
         """Metrics of the checkpoint of a step; recorded while training."""
         num_steps = record_sources.num_eval_steps(self._options, self._eval_source)
-        with record_sources.named_faults(self._eval_source), self._missing_heads_named():
+        with record_sources.named_faults(self._eval_source), objective_flags.missing_heads_named(
+            self._folder, self._options
+        ):
             result = self._engine.evaluate(
                 self._eval_input_fn,
                 steps=num_steps,
@@ -376,24 +376,6 @@ class Pretraining:
             "held-out text" if self._options.eval_file else "training text",
         )
         return metrics
-
-    @contextlib.contextmanager
-    def _missing_heads_named(self):
-        """Says in one line that the flags ask for heads that the run did not train."""
-        try:
-            yield
-        except tf.errors.NotFoundError as error:
-            missing = re.search("Key (\\S+) not found in checkpoint", str(error))
-            if not missing:
-                raise
-            former = run_folder.former_settings(self._folder)["fixed"]
-            names = objective_flags.run_settings(self._options)
-            trained = ["--%s=%s" % (name, former[name]) for name in names if former.get(name)]
-            raise UserError(
-                "%s: its checkpoints have no %s, which the flags ask for: it was trained with %s: "
-                "give that when evaluating, too"
-                % (self._folder, missing.group(1), " ".join(trained) or "other objectives")
-            ) from error
 
     def export(self):
         """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""

@@ -61,21 +61,40 @@ public final class AnswerDecoder {
             double[] starts = window.logProbabilities(window.startLogits);
             double[] ends = window.logProbabilities(window.endLogits);
             nullScore = Math.min(nullScore, starts[0] + ends[0]);
-            for (Answer answer : bestOf(text, window, starts, ends)) {
-                Answer known = byText.get(answer.text());
-                if (!answer.text().isEmpty()
-                        && (known == null || known.score() < answer.score())) {
-                    byText.put(answer.text(), answer);
-                }
+            for (Answer answer : bestTexts(text, window, starts, ends)) {
+                keepBetter(byText, answer);
             }
         }
         return withProbabilities(withLengthPenalty(best(byText.values())), nullScore);
     }
 
-    /** The best answers of one window, which may have equal texts. */
-    private Collection<Answer> bestOf(
+    /** Puts an answer in the place of a worse one of the same text. */
+    private static void keepBetter(Map<String, Answer> byText, Answer answer) {
+        Answer known = byText.get(answer.text());
+        if (!answer.text().isEmpty() && (known == null || known.score() < answer.score())) {
+            byText.put(answer.text(), answer);
+        }
+    }
+
+    /** The best answers of one window, whose texts all differ. */
+    private Collection<Answer> bestTexts(
             String text, AnswerWindow window, double[] starts, double[] ends) {
-        PriorityQueue<Answer> best = new PriorityQueue<>(size + 1, WORST_FIRST);
+        for (int count = size; ; count *= 4) { // the same texts stand there more than once
+            Collection<Answer> found = bestOf(text, window, starts, ends, count);
+            Map<String, Answer> byText = new LinkedHashMap<>();
+            for (Answer answer : found) {
+                keepBetter(byText, answer);
+            }
+            if (byText.size() >= size || found.size() < count) {
+                return best(byText.values());
+            }
+        }
+    }
+
+    /** So many of the best answers of one window, which may have equal texts. */
+    private Collection<Answer> bestOf(
+            String text, AnswerWindow window, double[] starts, double[] ends, int count) {
+        PriorityQueue<Answer> best = new PriorityQueue<>(count + 1, WORST_FIRST);
         for (int first = 0; first < window.begins.length; first++) {
             int begin = window.begins[first];
             for (int last = first; window.isScored[first] && last < window.begins.length; last++) {
@@ -84,10 +103,10 @@ public final class AnswerDecoder {
                     break;
                 }
                 double score = starts[first + 1] + ends[last + 1];
-                boolean isBetter = best.size() < size || score > best.peek().score();
+                boolean isBetter = best.size() < count || score > best.peek().score();
                 if (isBetter && end - begin <= maxAnswerLength) {
                     best.add(new Answer(substring(text, begin, end), begin, end, score, 0));
-                    if (best.size() > size) {
+                    if (best.size() > count) {
                         best.poll();
                     }
                 }
