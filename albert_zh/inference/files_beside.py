@@ -51,19 +51,19 @@ class FilesBeside:
         )
         self._path, self._packed = path, packed_files.texts_in(path)
         self._notes_file = self._find(fine_tuning_notes.FINE_TUNING_FILE)
-        self.settings = self._read_settings()
+        self.settings, self.max_positions = self._read_settings()
         _check_kind(self.settings, self._notes_file or path)
 
     def _read_settings(self):
-        """What training noted: the file beside the model, or what an exported file carries."""
+        """(what training noted, most positions): of a file beside it, or what an export carries."""
         beside, packed = fine_tuning_notes.read_notes(self._notes_file), {}
         if packed_files.SETTINGS in self._packed:
             notes = files.parse_json(self._packed[packed_files.SETTINGS], self._path)
             packed = checks.checked(self._path, notes, fine_tuning_notes.NOTES)
-        self.max_positions = packed.get(MAX_POSITIONS, beside.get(MAX_POSITIONS))
-        if self.max_positions is None and not storage.is_folder(self._path):
-            self.max_positions = _positions_of_config(self._folder)
-        return packed if self._notes_file is None else beside
+        positions = packed.get(MAX_POSITIONS, beside.get(MAX_POSITIONS))
+        if positions is None and not storage.is_folder(self._path):
+            positions = _positions_of_config(self._folder)
+        return (packed if self._notes_file is None else beside), positions
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)
