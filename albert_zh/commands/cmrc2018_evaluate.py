@@ -6,6 +6,9 @@
 DATA is in SQuAD's layout or the original one of CMRC, the predictions are {id: text}. Prints a JSON
 line: AVERAGE of F1 and EM, F1, EM, TOTAL of the questions, SKIP of those without prediction, which
 count as wrong, and FILE. The third argument is a file that gets the line too.
+
+Latin words are split as by NLTK's Treebank tokenizer, without its Punkt model of sentence ends: in
+an answer of several English sentences, full stops within it stay with their words.
 """
 
 import json
