@@ -112,6 +112,7 @@ def test_another_vocabulary_and_width_from_text(space, capsys):
     assert "training is complete" in printed and "records made of" not in printed
 
 
+@pytest.mark.slow
 def test_text_of_the_same_size_is_another_one(space):
     lines = ["今天天气很好。", "我们去吃饭吧。"] * 8
     text = space.write("edited.txt", "\n".join(lines) + "\n")

@@ -126,6 +126,7 @@ def test_fine_tuning_with_lamb_is_another_run(tmp_path):
         run_here(workspace.arguments(**settings))
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_the_best_model_is_exported_with_the_threshold(tmp_path):
     workspace = Workspace(tmp_path)

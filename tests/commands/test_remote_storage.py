@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from albert_zh.corpus import tfrecords
 from albert_zh.export import to_sentence_transformers
 from albert_zh.inference import predictor, reader, search, text_encoder
 from albert_zh.model import checkpoint_files, checkpoint_values
+from crossed_cases import with_slow
 import memory_storage
 import pretraining_workspace
 import small_models
@@ -58,11 +60,10 @@ _LABELLER = {
 }
 
 
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    """(local folder, folder in memory), each with a model and the files."""
-    local = tmp_path / "local"
-    local.mkdir()
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with models and files, which no test changes."""
+    local = tmp_path_factory.mktemp("made")
     for name, content in FILES.items():
         (local / name).write_text(content, encoding="utf-8")
     records = tfrecords.encode_examples(pretraining_workspace.masked_records(6))
@@ -73,6 +74,14 @@ def places(tmp_path, monkeypatch):
     small_models.write_generator(local / "generator")
     small_models.write_embedding_model(local / "embedding")
     small_models.write_model(local / "labeller", ("O", "B-loc", "I-loc"), settings=_LABELLER)
+    return local
+
+
+@pytest.fixture
+def places(made, tmp_path, monkeypatch):
+    """(local folder, folder in memory), each with a copy of what was made."""
+    local = tmp_path / "local"
+    shutil.copytree(str(made), str(local))
     with memory_storage.bucket(tmp_path, monkeypatch) as bucket:
         transfer.upload_folder(str(local), bucket)
         yield str(local), bucket
@@ -247,6 +256,7 @@ def test_the_mean_of_models(places):
         assert_same_weights(before, after)
 
 
+@pytest.mark.slow
 def test_positions_that_continue_a_table(places):
     short = small_models.write_model(places[0] + "/short", max_position_embeddings=80)
     transfer.upload_folder(short, places[1] + "/short")
@@ -263,12 +273,15 @@ def test_positions_that_continue_a_table(places):
 
 @pytest.mark.parametrize(
     "form, name",
-    [
-        ("frozen", "export.pb"),
-        ("tflite", "export.tflite"),
-        ("saved_model", "export"),
-        ("onnx", "export.onnx"),
-    ],
+    with_slow(
+        [
+            ("frozen", "export.pb"),
+            ("tflite", "export.tflite"),
+            ("saved_model", "export"),
+            ("onnx", "export.onnx"),
+        ],
+        [("tflite", "export.tflite"), ("onnx", "export.onnx")],
+    ),
 )
 def test_exports_of_every_format(places, form, name):
     if form == "onnx":
@@ -292,6 +305,7 @@ def test_exports_of_every_format(places, form, name):
         np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_embedding_model_for_other_libraries(places, monkeypatch):
     monkeypatch.setattr(to_sentence_transformers, "_runner", lambda *_: None)
     seen = []

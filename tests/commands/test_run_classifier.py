@@ -66,6 +66,7 @@ def test_a_share_of_the_steps_is_warm_up():
         assert steps.plan(flags.FLAGS, 96, "train.txt") == (12, 3, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_terminal_shows_a_live_bar(tmp_path):
     """Step, rate, time left, loss and last dev accuracy, also where the terminal has no size."""
@@ -303,6 +304,7 @@ def interrupt(process):
     return errors
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_interrupted_run_saves_and_ends_like_one_that_was_not(tmp_path, straight):
     stopped = Workspace(tmp_path)

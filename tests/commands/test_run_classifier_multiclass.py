@@ -671,6 +671,7 @@ def test_rows_set_aside_are_not_seen_by_training(tmp_path):
         run_here(data.arguments(dev_share=0.5, **settings))
 
 
+@pytest.mark.slow
 def test_runs_of_other_seeds_have_the_dev_rows_of_one_dev_seed(tmp_path):
     found = []
     for number, given in enumerate([{"seed": 1}, {"seed": 5, "dev_seed": 1}, {"dev_seed": -1}]):
@@ -741,6 +742,7 @@ def ids_of_rows(data, name):
     return {tuple(feature["input_ids"].int64_list.value) for feature in features}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first, second", [({"do_eval": None}, {"do_train": None}), ({}, {"do_eval": None})]
 )
@@ -877,6 +879,7 @@ def test_a_run_that_learns_nothing_says_so_with_advice(tmp_path, capsys, labels,
         assert advice in line
 
 
+@pytest.mark.slow
 def test_screen_and_files_name_the_metric_they_show(tmp_path, capsys):
     rows = titles(96)
     data = OwnData(tmp_path, train=rows, dev=titles(24, 2) + rows[:4], test=titles(24, 3))

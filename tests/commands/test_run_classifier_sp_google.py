@@ -61,6 +61,7 @@ def run(workspace, **changes):
     return run_process(words, "run_classifier_sp_google.py")
 
 
+@pytest.mark.slow
 def test_best_model_predicts_by_itself_what_the_run_predicted(workspace):
     best = os.path.join(workspace.output, "best")
     assert os.path.exists(os.path.join(best, tokenization.SENTENCEPIECE_FILE))

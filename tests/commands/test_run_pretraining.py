@@ -543,6 +543,7 @@ def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
         small.run_here(evaluated)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_each_pattern_of_unilm_is_measured(folder):
     output = os.path.join(folder.folder, "unilm", "run")
@@ -663,6 +664,7 @@ def _with_bad_byte(framed):
     return framed[:6] + [bytes(record)] + framed[7:]
 
 
+@pytest.mark.slow
 def test_damaged_records_are_named_or_left_out(folder, capsys):
     cut = _damaged(folder, "cut", lambda framed: [b"".join(framed)[:-30]])
     damaged = _damaged(folder, "damaged", _with_bad_byte)

@@ -242,6 +242,7 @@ def test_runs_of_several_seeds_are_compared_and_their_mean_is_measured(model, da
     assert list(scores) == ["character TF-IDF", "trained"]
 
 
+@pytest.mark.slow
 def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, capsys, monkeypatch):
     output, classifier = tmp_path / "out", small_models.write_model(tmp_path / "classifier", seed=3)
     monkeypatch.setattr(scored_pairs, "PAIRS_AT_ONCE", 10)

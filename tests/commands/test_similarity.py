@@ -151,6 +151,7 @@ def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_pa
     assert len(set(answers)) == 3
 
 
+@pytest.mark.slow
 def test_a_classifier_ranks_what_an_embedding_model_finds(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(package_files, "places_of_models", list)  # no *_output/best
     lines = ["机票怎么改签", "手机号怎么换绑", "信用卡怎么还款"]

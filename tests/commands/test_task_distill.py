@@ -228,6 +228,7 @@ def test_dev_is_not_made_of_augmented_rows(tmp_path):
     assert _augmented_data(tmp_path, tmp_path / "out", "multiclass", both_phases=True)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_augmented_rows_are_trained_on(space, capsys):
     data = os.path.join(space.folder, "augmented")

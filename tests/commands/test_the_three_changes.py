@@ -74,6 +74,7 @@ def test_the_command_shows_all_of_it():
         assert text in result.stdout
 
 
+@pytest.mark.slow
 def test_the_originals_names():
     """Its functions are called by people's own scripts."""
     for name in ("factorized_embedding", "share_parameters", "sentence_order_prediction"):

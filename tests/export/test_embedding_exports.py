@@ -101,6 +101,7 @@ def test_whitened_vectors_are_those_of_a_dense_layer(tmp_path, sentence_transfor
     np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_folder_is_replaced_only_by_another_export(tmp_path):
     folder = made_folder(tmp_path)
     output = tmp_path / "exported"

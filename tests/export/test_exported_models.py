@@ -16,6 +16,7 @@ from albert_zh.commands import export_model, similarity
 from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
+from crossed_cases import crossed, with_slow
 import small_models
 from workspace import CHARACTERS, ROOT, VOCABULARY
 
@@ -81,7 +82,7 @@ def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path
     check(path, texts, expected)
 
 
-@pytest.mark.parametrize("kind", ["saved_model", "tflite", "onnx"])
+@pytest.mark.parametrize("kind", with_slow(["saved_model", "tflite", "onnx"], ["onnx"]))
 def test_an_export_goes_into_the_folder_of_its_model_by_default(kind, tmp_path):
     if kind == "tflite" and tf.__version__.startswith("1."):
         pytest.skip("TFLite files are made by TensorFlow 2")
@@ -123,6 +124,7 @@ def test_making_a_tflite_file_logs_nothing(folder, tmp_path, monkeypatch, caplog
     assert listener.messages == ["heard absl", "heard tensorflow"]
 
 
+@pytest.mark.slow
 def test_loading_a_saved_model_logs_nothing(folder, tmp_path, monkeypatch, caplog):
     path = export(folder, str(tmp_path / "exported"), FORMS["SavedModel"])
     listener = Listener(monkeypatch, caplog)
@@ -131,6 +133,7 @@ def test_loading_a_saved_model_logs_nothing(folder, tmp_path, monkeypatch, caplo
     assert listener.messages == ["heard absl", "heard tensorflow"]
 
 
+@pytest.mark.slow
 def test_a_saved_model_takes_what_the_model_takes(tmp_path):
     folder = small_models.write_model(tmp_path / "single", type_vocab_size=1)
     path = export(folder, str(tmp_path / "exported"), FORMS["SavedModel"])
@@ -174,7 +177,10 @@ for num_threads in (None, 3):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
-@pytest.mark.parametrize("way", ["with LiteRT", pytest.param("without LiteRT", marks=of_former)])
+@pytest.mark.parametrize(
+    "way",
+    ["with LiteRT", pytest.param("without LiteRT", marks=[of_former, pytest.mark.slow])],
+)
 def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_path, way):
     if way == "with LiteRT":
         pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert (requirements.txt)")
@@ -251,8 +257,7 @@ def test_a_file_with_metadata_carries_the_settings_of_its_model(ending, tmp_path
             model.predict([("今天", "明天")])
 
 
-@pytest.mark.parametrize("form", ["TFLite, any length", "ONNX"])
-@pytest.mark.parametrize("positions", [16, 600])
+@pytest.mark.parametrize("form, positions", crossed(["TFLite, any length", "ONNX"], [16, 600]))
 def test_an_exported_file_knows_its_positions(form, positions, tmp_path):
     folder = small_models.write_model(
         tmp_path / "model", max_position_embeddings=positions, settings={"max_seq_length": 8}

@@ -573,6 +573,7 @@ def test_no_line_of_the_vocabulary_in_the_file_is_empty(tmp_path):
     assert len(tokens) == len(vocabulary) and all(tokens) and tokens[8:] == vocabulary[8:]
 
 
+@pytest.mark.slow
 def test_settings_of_training_go_with_a_fine_tuned_model(tmp_path):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(num_train_epochs=1))

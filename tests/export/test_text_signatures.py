@@ -74,7 +74,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", with_slow(list(KINDS), ["pairs", "several labels"]))
+@pytest.mark.parametrize("kind", with_slow(list(KINDS), ["pairs"]))
 def test_texts_give_what_the_predictor_gives(kind, tmp_path):
     folder = classifier(tmp_path, **KINDS[kind])
     path = export(folder, tmp_path / "serving")
@@ -96,6 +96,7 @@ def test_texts_give_what_the_predictor_gives(kind, tmp_path):
     assert ("labels" in found) == (kind not in ("several labels", "values"))
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_rows_are_padded_only_where_a_length_is_asked_for(exported, tmp_path):
     folder, path = exported

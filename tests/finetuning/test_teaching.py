@@ -130,6 +130,7 @@ def _changed_teacher(school, name, change):
     return folder
 
 
+@pytest.mark.slow
 def test_labels_in_another_order_are_mapped(school, capsys):
     """A teacher whose labels are exchanged is exactly wrong: it is worse than a constant."""
     folder = _changed_teacher(school, "exchanged", {"0": 1, "1": 0})

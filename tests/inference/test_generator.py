@@ -115,6 +115,7 @@ def test_writing_ends_when_nobody_wants_the_texts(generator, num_beams):
     assert 3 <= len(asked) <= 2 + len(SOURCES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"do_sample": True, "seed": 3}, {"num_beams": 2}])
 def test_several_threads_write_the_texts_of_one(folder, settings):
     sources = [source + text for source in SOURCES for text in ("", "好", "今天")]

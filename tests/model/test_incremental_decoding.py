@@ -115,7 +115,11 @@ def config_of(layout):
 
 
 @pytest.mark.parametrize(
-    "layout, width", [(name, 1) for name in LAYOUTS] + [("brightmart", 2), ("nezha", 3)]
+    "layout, width",
+    with_slow(
+        [(name, 1) for name in LAYOUTS] + [("brightmart", 2), ("nezha", 3)],
+        [("google", 1), ("bert", 1), ("brightmart", 2), ("nezha", 3)],
+    ),
 )
 @pytest.mark.newest
 def test_logits_with_a_cache_equal_those_without(layout, width):

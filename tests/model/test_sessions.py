@@ -20,6 +20,7 @@ def optimized_nodes(settings):
     return {node.name: node.op for graph in metadata.partition_graphs for node in graph.node}
 
 
+@pytest.mark.slow
 def test_passes_that_are_left_out_change_nothing():
     found = optimized_nodes(sessions.settings())
     assert found == optimized_nodes(tf.ConfigProto())

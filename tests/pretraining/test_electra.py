@@ -236,7 +236,7 @@ LAYOUTS = [
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("layout", with_slow(LAYOUTS, [LAYOUTS[1], LAYOUTS[3]]))
+@pytest.mark.parametrize("layout", with_slow(LAYOUTS, [LAYOUTS[1]]))
 def test_every_layout_learns_to_detect(layout):
     changes = {
         "electra": generator_settings.Settings(generator_hidden_size=0.5),
@@ -394,6 +394,7 @@ def test_an_own_word_counts_as_the_texts():
         assert not session.run(filled.is_replaced).any()
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.newest
 def test_shares_of_a_batch_give_the_weights_of_the_whole():

@@ -115,6 +115,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted_on_request():
     assert not np.isfinite(spoilt["bert/pooler/dense/kernel"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.parametrize("config", with_slow([{}, GOOGLE], [{}]))
 def test_the_step_compiles_under_xla_with_static_shapes(config):

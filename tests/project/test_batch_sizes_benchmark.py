@@ -114,6 +114,7 @@ def test_what_is_no_number_is_named(batch_sizes):
         batch_sizes._numbers("--lengths", "12,x", int)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps_memory", ["true", "false"])
 def test_tensorflow_records_allocations(keeps_memory):
     """What the figures rest on: a tensor of a million floats is recorded with four megabytes."""

@@ -27,7 +27,7 @@ def with_slow(values, always):
     """Parameter sets of values; those that are not in `always` run with --slow only.
 
     Args:
-        values: list.
+        values: list; of tuples where a set has several parameters.
         always: those of them that others add little to.
 
     Returns:
@@ -36,5 +36,9 @@ def with_slow(values, always):
     unknown = [value for value in always if value not in values]
     assert not unknown, unknown
     return [
-        pytest.param(value, marks=() if value in always else pytest.mark.slow) for value in values
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            marks=() if value in always else pytest.mark.slow,
+        )
+        for value in values
     ]

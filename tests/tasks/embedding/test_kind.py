@@ -18,6 +18,7 @@ from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.embedding import losses, objectives, text_files
 from albert_zh.tasks.embedding.flags import OBJECTIVES
 from albert_zh.text import tokenization
+from crossed_cases import with_slow
 from workspace import CONFIG, VOCABULARY
 
 FAMILY = "sentence_embedding"
@@ -105,6 +106,7 @@ def test_a_killed_run_goes_on_bit_by_bit_and_its_vectors_are_those_of_its_folder
     assert vectors.shape == (2, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_chunks_train_as_the_whole_batch_does(settings):
     found = []
@@ -120,7 +122,7 @@ def test_chunks_train_as_the_whole_batch_does(settings):
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize("objective", ["cosent", "softmax", "cosine"])
+@pytest.mark.parametrize("objective", with_slow(["cosent", "softmax", "cosine"], ["cosent"]))
 def test_scored_pairs_are_trained_by_every_loss(settings, folder, objective):
     settings.update(scored(folder), objective=objective, train_step=2)
     found = finetuning.run(**settings)

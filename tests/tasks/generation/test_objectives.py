@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks, heads, modeling
 from albert_zh.tasks.generation import objectives
+from crossed_cases import with_slow
 
 ROWS = {  # [CLS] 5 6 [SEP] 7 8 [SEP]; [CLS] 5 [SEP] 9 [SEP]; a source alone
     "input_ids": [[2, 5, 6, 3, 7, 8, 3], [2, 5, 3, 9, 3, 0, 0], [2, 5, 3, 0, 0, 0, 0]],
@@ -71,7 +72,7 @@ def with_values(session):
             variable.load(noise + variable.op.name.endswith("gamma"), session)
 
 
-@pytest.mark.parametrize("is_relative", [False, True])
+@pytest.mark.parametrize("is_relative", with_slow([False, True], [False]))
 def test_targets_at_masks_are_predicted_as_if_the_row_ended_there(is_relative):
     """The one pass of an evaluation, beside a pass for each target that ends in a [MASK]."""
     layout = {"embedding_size": None, "use_relative_position": True} if is_relative else {}

@@ -12,6 +12,7 @@ from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import datasets
 from albert_zh.tasks.labelling import granularity_names
+from crossed_cases import with_slow
 import small_models
 import whole_runs
 
@@ -106,7 +107,7 @@ ENDINGS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", sorted(ENDINGS))
+@pytest.mark.parametrize("output_format", with_slow(sorted(ENDINGS), ["onnx"]))
 def test_exported_models_have_both(finished, output_format, tmp_path):
     from albert_zh.commands import export_model
 
@@ -120,6 +121,7 @@ def test_exported_models_have_both(finished, output_format, tmp_path):
         assert [span["text"] for span in decoded] == words
 
 
+@pytest.mark.slow
 def test_parts_that_are_left_out_have_no_variables(finished, tmp_path):
     given = dict(finished[0], output_dir=str(tmp_path / "out"), train_step=1, do_predict=False)
     given.update(granularity_bigrams=False, granularity_attention=False, granularity_loss=0.0)
