@@ -92,8 +92,8 @@ def define_flags():
     flags.DEFINE_string(
         "seq_length",
         None,
-        "Length of the input in tokens, or dynamic; by default 128 (or all positions of a model "
-        "with fewer) for tflite, else dynamic.",
+        "Length of the input in tokens, or dynamic; by default that of the model's fine-tuning "
+        "(128 where it has none) for tflite, else dynamic.",
     )
     flags.DEFINE_string(
         "output", None, "File (saved_model: folder) to write; by default in the model folder."
@@ -140,9 +140,13 @@ def run():
     options = _options()
     model = export_common.read_model(_model_dir(options.task), options.task, FLAGS.bert_config_file)
     if FLAGS.seq_length is None and options.seq_length:
-        usual = model.sentence_notes.max_seq_length if model.sentence_notes else options.seq_length
+        usual = model.settings.get("max_seq_length", options.seq_length)
+        if model.sentence_notes:
+            usual = model.sentence_notes.max_seq_length
         length = min(usual, model.config.longest_sequence)
         options = options._replace(seq_length=length)
+    texts = comparison_texts.for_model(model, FLAGS.representative_texts, FLAGS.encoding)
+    options = options._replace(texts=texts)
     export_common.check_length(options.seq_length, model.config)
     _check_metadata(model, options)
     _check_texts(model, options)
@@ -157,6 +161,8 @@ def run():
     examples = export_comparison.Examples(
         model, options.task, export_common.session_of, texts, options.seq_length
     )
+    if FLAGS.min_equal_labels is not None and not examples.have_labels:
+        print("note: --min_equal_labels has no effect: what is compared stands for no label")
     comparison = FORMATS[FLAGS.format].write(model, examples, path, options)
     for title, text in _summary(model, path, options, comparison, time.time() - start):
         print(printable("%-10s %s" % (title, text)))
@@ -181,12 +187,12 @@ def _options():
         seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
         quantize=FLAGS.quantize,
         limits=export_comparison.limits(FLAGS.quantize, FLAGS.tolerance, FLAGS.min_equal_labels),
-        texts=comparison_texts.of_file(FLAGS.representative_texts, FLAGS.encoding),
+        texts=[],  # read for the model
         integer_only=FLAGS.integer_only,
         metadata=FLAGS.metadata,
     )
     if FLAGS.format == "tflite":
-        to_tflite.check_possible(options)
+        to_tflite.check_possible(options, bool(FLAGS.representative_texts))
     if FLAGS.format == "onnx":
         to_onnx.check_possible()
     return options

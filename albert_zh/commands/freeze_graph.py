@@ -122,7 +122,7 @@ def _build(session, prefix):
     settings = files_beside.FilesBeside(folder).settings
     shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     num_labels = shapes.get("output_weights", [None])[0]
-    heads = checkpoint_names.heads_of(shapes)
+    heads = inference_graph.heads_built_here(shapes, settings)
     inference_graph.build_for_converter(config, heads, num_labels, settings)
     export_common.load_weights(session, prefix)
 
@@ -134,7 +134,8 @@ def _check_outputs(graph, names):
         usual = [output for _, outputs in checkpoint_names.HEADS.values() for output in outputs]
         usual += exported_model.TASKS["encoder"].outputs
         raise UserError(
-            "--output_node_names=%s: the graph has no %s; it has %s"
+            "--output_node_names=%s: the graph has no %s; it has %s (export_model.py "
+            "--format=frozen writes the heads of all tasks)"
             % (",".join(names), ", ".join(lacking), ", ".join(n for n in usual if n in there))
         )
 

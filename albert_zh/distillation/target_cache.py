@@ -4,7 +4,7 @@
     cache.add([(text_a, text_b), ...], [float32 array, ...])
     cache.get(text_a, text_b)
 
-Rows with slots have them as a third value: the same text with other slots is another row.
+A third value tells apart rows of one text: with other slots, or of another granularity.
 A folder has chunks of rows, each a file of keys and one of values, which appear whole: the file of
 keys comes last and makes the chunk valid. Chunks are named by their keys, so that two runs may fill
 one folder. A damaged chunk is reported and left out: its rows are missing, and so written again.
@@ -26,21 +26,24 @@ _KEYS, _VALUES = ".keys.npy", ".values.npy"
 _MANIFEST = "manifest.json"
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
 
-Texts = Tuple[Optional[str], ...]  # text_a, text_b and perhaps the slots
+Texts = Tuple[Optional[str], ...]  # text_a, text_b and perhaps what else a row has
 
 
 def texts_of(example: Any) -> Texts:
     """What the targets of an example depend on."""
     slots = getattr(example, "slots", None)
+    granularity = getattr(example, "granularity", None)
     texts = (example.text_a, example.text_b)
+    if granularity:
+        return texts + ("granularity: " + granularity,)
     return texts + (repr(slots),) if slots else texts
 
 
-def key_of(text_a: str, text_b: Optional[str], slots: str = "") -> bytes:
+def key_of(text_a: str, text_b: Optional[str], further: str = "") -> bytes:
     """What a text or pair is known by: hexadecimal digits of a digest of it."""
     text = text_a if text_b is None else "%s\0%s" % (text_a, text_b)
-    if slots:
-        text += "\0\0" + slots
+    if further:
+        text += "\0\0" + further
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return digest[: 2 * _KEY_BYTES].encode()
 

@@ -19,11 +19,18 @@ from albert_zh.conversion import pytorch_files
 from albert_zh.distillation import label_names, target_cache
 from albert_zh.distillation.target_cache import digest_of
 from albert_zh.distillation.teacher_files import TeacherFile
-from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
+from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes, label_map
+from albert_zh.text import tokenization
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
 ROWS_PER_CHUNK = 1024
 _HASHED = (".json", ".txt", ".model", ".pb", ".tflite", ".onnx", ".index")
+_BESIDE = (  # an exported file
+    label_map.LABEL_MAP,
+    fine_tuning_notes.FINE_TUNING_FILE,
+    tokenization.VOCABULARY_FILE,
+    tokenization.SENTENCEPIECE_FILE,
+)
 _CONVERTED = "converted"
 
 Student = collections.namedtuple("Student", ["kind", "use", "settings", "is_symmetric"])
@@ -100,7 +107,7 @@ class ModelTeacher:
         self.name, self._path, self._student = name, path, student
         self.num_computed = 0
         with naming("--teachers=%s" % name):
-            fingerprint = _fingerprint(path)
+            fingerprint = _fingerprint(path, student.kind.flags.further_files)
             self.set_aside = _set_aside(path)
         self.about = {
             "version": VERSION,
@@ -166,9 +173,9 @@ class ModelTeacher:
         return model
 
     def _order_of_labels(self, model) -> List[int]:
-        labels = list(self._student.use.task.labels)
-        if not self._student.kind.rules.has_classes:
-            return list(range(len(labels)))
+        labels, kind = list(self._student.use.task.labels), self._student.kind
+        if not kind.rules.has_classes:  # its outputs have no names that could be in another order
+            return list(range(len(kind.distillation.teacher_outputs)))
         return order_of_labels(list(model.use.task.labels), labels, "--teachers=%s" % self.name)
 
 
@@ -216,11 +223,19 @@ def _set_aside(path):
     return {name: notes[name] for name in ("dev_share", "dev_seed") if name in notes}
 
 
-def _fingerprint(path):
-    """Digests of a model's files, by name: weights, config, vocabulary, labels, notes."""
+def _fingerprint(path, further_files):
+    """Digests of a model's files, by name: weights, config, vocabulary, labels, notes.
+
+    Args:
+        path: of the model.
+        further_files: names of files that its kind of task may have beside those.
+    """
     if not storage.is_folder(path):
-        return {os.path.basename(path): storage.sha256_of_file(path)}
-    found = _files_of_folder(path, _HASHED)
+        folder = os.path.dirname(path)
+        beside = [os.path.join(folder, name) for name in (*_BESIDE, *further_files)]
+        files = [path] + [file for file in beside if storage.is_file(file)]
+        return {os.path.basename(file): storage.sha256_of_file(file) for file in files}
+    found = _files_of_folder(path, _HASHED + tuple(further_files))
     if not _is_exported(path):
         prefix = checkpoint_files.find_checkpoint(path)
         found = {name: d for name, d in found.items() if not name.endswith(".index")}

@@ -126,6 +126,11 @@ class Examples:
                 for row in self.rows
             ]
 
+    @property
+    def have_labels(self) -> bool:
+        """Whether what is compared stands for labels."""
+        return self._labels_of is not None
+
     def check(
         self,
         run: Callable[[Row], List[np.ndarray]],

@@ -8,6 +8,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.export import exported_model
 from albert_zh.tasks import position_columns
 from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.task_forms import KEYS
 
 Texts = List[Tuple[str, Optional[str]]]
 
@@ -22,6 +23,23 @@ MOST_COMPARED = {
 }  # less of large outputs
 LEAST_COMPARED = 100  # where the user's texts are fewer, bundled ones are added
 LEAST_TO_DIVIDE = 200
+
+
+def for_model(model: exported_model.Model, path: Optional[str], encoding: str = "utf-8") -> Texts:
+    """`of_file`, by the model: one of single texts has no second ones, some kinds read own files.
+
+    Args:
+        model: `exporting.Model`.
+        path: the file, or None.
+        encoding: of the file.
+    """
+    if path is not None and model.kind.plain_texts is not None:
+        return [(text, None) for text in model.kind.plain_texts(path, encoding)]
+    texts = of_file(path, encoding)
+    columns = model.settings.get("columns")
+    if columns and "text_b" not in columns:
+        return [(text, None) for text, _ in texts]
+    return texts
 
 
 def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
@@ -51,15 +69,21 @@ def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
     rows = [row.cells for row in table if row.problem is None]
     if not rows:
         raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
+    labels = set()
     if len(rows) > 1 and any(position_columns.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
-        rows = rows[1:]  # a header
-    columns = _text_columns(rows)
+        header, rows = rows[0], rows[1:]
+        names = [cell.strip().lower() for cell in header]
+        labels = {number for number, name in enumerate(names) if name in KEYS["label"]}
+    columns = _text_columns(rows, labels)
     cells = [[row[column] for column in columns if column < len(row)] for row in rows]
     return [(row[0], row[1] if len(row) > 1 else None) for row in cells if row]
 
 
-def _text_columns(rows):
-    """Numbers of the first two columns that hold texts: of many values, or longer than labels."""
+def _text_columns(rows, labels):
+    """Numbers of the first two columns that hold texts: of many values, or longer than labels.
+
+    Those of `labels` do not.
+    """
     width = max(len(row) for row in rows)
     if width == 1:
         return [0]
@@ -69,6 +93,7 @@ def _text_columns(rows):
         is_id = all(
             map(position_columns.NUMBER.match, cells[1:] or cells)
         )  # line 1 may be a header
+        is_id = is_id or column in labels
         variety.append(0 if is_id else len(set(cells)))
         mean_length = sum(map(len, cells)) / len(cells)
         if not is_id and mean_length > 4 and len(set(cells)) > min(len(cells) / 4, 100):

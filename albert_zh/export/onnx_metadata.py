@@ -56,12 +56,10 @@ def _json(value):
 
 def _longest(model, options):
     """How many tokens a text is cut to."""
-    if options.seq_length:
-        return options.seq_length
     usual = model.settings.get("max_seq_length", input_rows.DEFAULT_LENGTH)
     if model.sentence_notes:
         usual = model.sentence_notes.max_seq_length
-    return min(usual, model.config.longest_sequence)
+    return min(usual, options.seq_length or model.config.longest_sequence)
 
 
 def _tokenizer_content(model, options):

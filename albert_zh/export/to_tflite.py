@@ -35,14 +35,19 @@ MAX_CALIBRATION_TEXTS = 100
 LEAST_OF_SCALE = 1e-3  # of a channel's scale, as a share of the largest
 
 
-def check_possible(options):
-    """Raises `UserError` where this TensorFlow or these options cannot make such a file."""
+def check_possible(options, has_texts):
+    """Raises `UserError` where this TensorFlow or these options cannot make such a file.
+
+    Args:
+        options: `exporting.Options`.
+        has_texts: bool, whether int8 has texts to find its ranges on.
+    """
     if tf.__version__.startswith("1."):
         raise UserError(
             "--format=tflite needs TensorFlow 2.15 (here is %s); with 1.15 use the two commands "
             "freeze_graph and tflite_convert, see docs/mobile.md" % tf.__version__
         )
-    if options.quantize == "int8" and not options.texts:
+    if options.quantize == "int8" and not has_texts:
         raise UserError(
             "--quantize=int8 needs --representative_texts=FILE: a hundred or more texts like those "
             "that the model will get, one a line (pairs: a tab between the two)"
@@ -63,7 +68,7 @@ def write(model, examples, path, options):
     Returns:
         `export_comparison.Comparison` with the checkpoint.
     """
-    check_possible(options)
+    check_possible(options, bool(options.texts))
     with export_common.file_to_export(path) as partial:
         content = converted(model, examples.output_names, options)
         if options.metadata:

@@ -8,7 +8,7 @@ work. The names of inputs and outputs are those of the graphs that albert_zh rel
 import collections
 import copy
 import math
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -213,6 +213,18 @@ def _masked_lm(config, model, inputs, shape):
     return {"masked_lm_log_probs": log_probs, MASKED_LM_LOSS: loss}
 
 
+def heads_built_here(shapes: Mapping[str, Sequence[int]], settings: Dict[str, Any]) -> List[str]:
+    """The heads of a checkpoint, less that of a task which is no classifier of the encoder alone.
+
+    Args:
+        shapes: {name: shape} of its variables.
+        settings: content of its fine_tuning.json.
+    """
+    is_plain = settings.get("objective", "single_label") in classifier_output.OBJECTIVES
+    is_built = is_plain and not settings.get("head")
+    return [head for head in heads_of(shapes) if is_built or head != TASK_HEAD]
+
+
 def write_meta_graph(
     path: str,
     config: AlbertConfig,
@@ -228,11 +240,8 @@ def write_meta_graph(
         settings: as in `build`.
     """
     num_labels = shapes.get("output_weights", [None])[0]
-    heads = heads_of(shapes)
     settings = settings or {}
-    is_plain = settings.get("objective", "single_label") in classifier_output.OBJECTIVES
-    if not is_plain or settings.get("head"):
-        heads = [head for head in heads if head != TASK_HEAD]  # no classifier of the encoder alone
+    heads = heads_built_here(shapes, settings)
     with tf.Graph().as_default():
         build_for_converter(config, heads, num_labels, settings)
         built = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}

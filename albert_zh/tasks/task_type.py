@@ -6,7 +6,7 @@ kind is a subclass of `TaskType` in a separate module, with a row in `registry` 
 `register`.
 """
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -66,6 +66,8 @@ class TaskType:
         feature_modules: modules that features are made by, beside those of the classes that this
             one is derived from: a change of their code makes cached features stale.
         distillation: `distillation.Distillation`, how it learns from teachers; None: it does not.
+        plain_texts: function (path, encoding) -> iterator of the texts of one of its files, without
+            labels; None: its texts are in columns of tables.
     """
 
     name = ""
@@ -106,6 +108,7 @@ class TaskType:
         text_groups,
     )
     distillation: Optional[Any] = None
+    plain_texts: Optional[Callable[[str, str], Iterator[str]]] = None
 
     # Settings
 

@@ -11,6 +11,7 @@ from albert_zh.common import storage
 from albert_zh.distillation import target_cache
 from albert_zh.distillation.target_cache import TargetCache
 from albert_zh.tasks.input_examples import InputExample
+from albert_zh.tasks.labelling import splits as labelled_splits
 import memory_storage
 
 ABOUT = {"teacher": "a"}
@@ -48,6 +49,13 @@ def test_slots_make_another_row_of_a_text(tmp_path):
     cache.add(rows, _targets(3))
     for row, texts in enumerate(rows):
         np.testing.assert_array_equal(cache.get(*texts), _targets(3)[row])
+
+
+def test_each_granularity_has_its_own_row():
+    text = labelled_splits.Example("1", "我们去吃饭", None, None, None)
+    rows = {target_cache.texts_of(text._replace(granularity=name)) for name in ("fine", "coarse")}
+    assert len(rows | {target_cache.texts_of(text)}) == 3
+    assert len({target_cache.key_of(*row) for row in rows}) == 2
 
 
 def test_targets_of_any_length(tmp_path):

@@ -1,10 +1,12 @@
 """How sequence labelling learns from teachers: the probabilities of each piece's tags.
 
 A target has, for each piece of the text, its range of characters and the logarithms of its tags'
-probabilities: of a conditional random field the marginals. A student whose vocabulary cuts the text
-otherwise takes for each of its pieces those of the teacher's piece that has its first character.
+probabilities: of a conditional random field the marginals. Where the student's vocabulary cuts the
+text otherwise, a piece opens a span if the teacher's piece that it begins with does, and closes it
+if the one that it ends with does.
 """
 
+import functools
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
@@ -29,6 +31,15 @@ from albert_zh.tasks.labelling.bad_rows import BadRows
 
 _LOGITS, _MASK = "teacher_logits", "teacher_mask"
 _RANGE = 2  # the first two columns of a target: first character, one past the last
+_OPENING = (tag_schemes.BEGIN, tag_schemes.SINGLE)
+_CLOSING = (tag_schemes.END, tag_schemes.SINGLE)
+# (whether a piece opens a span, whether it closes it) -> its role, or the next one a scheme has.
+_ROLES_OF_EDGES = {
+    (True, True): (tag_schemes.SINGLE, tag_schemes.BEGIN),
+    (True, False): (tag_schemes.BEGIN,),
+    (False, True): (tag_schemes.END, tag_schemes.INSIDE),
+    (False, False): (tag_schemes.INSIDE,),
+}
 
 
 class TagDistillation(distillation.Distillation):
@@ -136,38 +147,66 @@ def _of_pieces(pieces, offsets, labels):
     """A teacher's pieces [P, 2 + K] for a student's: (logits [Q, K], whether known [Q])."""
     logits = np.zeros([len(offsets), len(labels)], np.float32)
     mask = np.zeros([len(offsets)], np.float32)
-    starts, ends = pieces[:, 0], pieces[:, 1]
-    targets = _continuations(labels)
-    for number, (start, _) in enumerate(offsets):
-        index = int(np.searchsorted(starts, start, side="right")) - 1
-        if index < 0 or ends[index] <= start:
+    starts, ends, rows = pieces[:, 0], pieces[:, 1], pieces[:, _RANGE:]
+    for number, (start, end) in enumerate(offsets):
+        first, last = (
+            int(np.searchsorted(starts, edge, side="right")) - 1 for edge in (start, end - 1)
+        )
+        if first < 0 or ends[first] <= start:
             continue
-        row = pieces[index, _RANGE:]
-        is_inside = starts[index] < start
-        logits[number] = _continued(row, targets) if is_inside else row
+        is_cut = starts[first] < start, ends[last] > end
+        if first == last and not any(is_cut):
+            logits[number] = rows[first]
+        else:
+            logits[number] = _joined(
+                rows[first], None if first == last else rows[last], is_cut, labels
+            )
         mask[number] = 1.0
     return logits, mask
 
 
-def _continuations(labels):
-    """For each tag the number of the one that a later character of the same piece has."""
+def _joined(first, last, is_cut, labels):
+    """Logarithms of the tags' probabilities [K] of a piece that is cut otherwise than a teacher's.
+
+    Args:
+        first: those of the teacher's piece that it begins in, [K].
+        last: those of the one that it ends in, [K]; None for the same one.
+        is_cut: (whether the first one begins before it, whether the last one ends behind it).
+        labels: the tags.
+    """
+    of_first = np.exp(np.asarray(first, np.float64))
+    pairs = np.diag(of_first)
+    if last is not None:
+        pairs = np.outer(of_first, np.exp(np.asarray(last, np.float64)))
+    moved = np.zeros(len(labels))
+    np.add.at(moved, _tags_of_joined(labels, *is_cut), pairs)
+    return distillation.logits_of_classes(moved)
+
+
+@functools.lru_cache(maxsize=32)
+def _tags_of_joined(labels, begins_before, ends_behind):
+    """For tags of a first and of a last piece the number of the tag of what is between, [K, K].
+
+    A span that begins before or ends behind it is only gone on with; the first one's tag stays
+    where the two are not of one type.
+    """
     _, scheme = predictions.tag_table(labels)
     letters = {role: letter for letter, role in scheme.letters.items()}
     numbers = {label: number for number, label in enumerate(labels)}
-    later = {
-        tag_schemes.BEGIN: letters.get(tag_schemes.INSIDE),
-        tag_schemes.SINGLE: letters.get(tag_schemes.END, letters.get(tag_schemes.INSIDE)),
-    }
-    targets = []
-    for number, label in enumerate(labels):
-        letter, entity_type = tag_schemes.split_tag(label)
-        moved = later.get(scheme.letters[letter])
-        targets.append(numbers.get(moved and tag_schemes.join_tag(moved, entity_type), number))
-    return targets
+    parts = [tag_schemes.split_tag(label) for label in labels]
+    roles = [scheme.letters[letter] for letter, _ in parts]
 
+    def joined(first, last):
+        is_outside = tag_schemes.OUTSIDE in (roles[first], roles[last])
+        if is_outside or parts[first][1] != parts[last][1]:
+            return first
+        opens = not begins_before and roles[first] in _OPENING
+        closes = not ends_behind and roles[last] in _CLOSING
+        for role in _ROLES_OF_EDGES[opens, closes]:
+            tag = role in letters and tag_schemes.join_tag(letters[role], parts[first][1])
+            if tag in numbers:
+                return numbers[tag]
+        return first
 
-def _continued(logs, targets):
-    """Logarithms of tags' probabilities [K], each moved to the tag that continues it."""
-    moved = np.zeros(len(targets))
-    np.add.at(moved, targets, np.exp(np.asarray(logs, np.float64)))
-    return distillation.logits_of_classes(moved)
+    count = range(len(labels))
+    return np.array([[joined(first, last) for last in count] for first in count])

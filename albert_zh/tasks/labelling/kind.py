@@ -83,6 +83,7 @@ class SequenceLabelling(labelled_data.LabelledData):
     decoded_outputs: Tuple[str, ...] = ("logits", "transitions")
     token_outputs: Tuple[str, ...] = ("logits",)
     distillation: Any = distillation.TagDistillation()
+    plain_texts = staticmethod(reader.plain_texts)
     learns_whole_spans = False
     feature_modules = (
         alignment,

@@ -125,6 +125,11 @@ def stream_file(
     return _texts_that_are_not_empty(path, texts, notes)
 
 
+def plain_texts(path: str, encoding: str) -> Iterator[str]:
+    """The texts of a file of any of the formats, without labels."""
+    return (labelled.text for labelled in stream_file(path, encoding=encoding))
+
+
 def _texts_that_are_not_empty(path, texts, notes):
     """Yields them; notes get the number of the others. Raises `UserError` if there are none."""
     num_empty = num_kept = 0

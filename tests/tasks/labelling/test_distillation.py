@@ -65,6 +65,28 @@ def test_divergence_from_sure_tags_is_the_loss_of_labels(field):
     assert got[0] == pytest.approx(-likelihood, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "teacher, student",
+    [  # (characters, tag) of each piece: 2019 is a word, 年2019 another one
+        ([(0, 4, "S")], [(0, 2, "B"), (2, 4, "E")]),
+        ([(0, 4, "S")], [(0, 1, "B"), (1, 3, "M"), (3, 4, "E")]),
+        ([(0, 1, "B"), (1, 5, "E")], [(0, 1, "B"), (1, 3, "M"), (3, 5, "E")]),
+        ([(0, 2, "B"), (2, 4, "E")], [(0, 4, "S")]),
+        ([(0, 1, "B"), (1, 3, "M"), (3, 5, "E")], [(0, 1, "B"), (1, 5, "E")]),
+        ([(0, 1, "S"), (1, 2, "S")], [(0, 2, "S")]),
+        ([(0, 2, "B"), (2, 4, "E")], [(0, 1, "B"), (1, 4, "E")]),
+    ],
+)
+def test_words_of_pieces_that_are_cut_otherwise(teacher, student):
+    tags = "BMES"
+    sure = np.log(np.full([4, 4], 1e-9) + np.eye(4) * (1 - 4e-9))
+    rows = np.array([[begin, end, *sure[tags.index(tag)]] for begin, end, tag in teacher])
+    offsets = [(begin, end) for begin, end, _ in student]
+    logits, mask = labelling_distillation._of_pieces(rows, offsets, tuple(tags))
+    assert [tags[number] for number in logits.argmax(1)] == [tag for _, _, tag in student]
+    assert mask.tolist() == [1] * len(student)
+
+
 def test_pieces_that_are_cut_otherwise_continue_a_tag():
     teacher = np.array(
         [

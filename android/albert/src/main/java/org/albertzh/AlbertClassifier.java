@@ -40,7 +40,8 @@ public final class AlbertClassifier implements AutoCloseable {
             ByteBuffer model, WordPieceTokenizer tokenizer, List<String> labels, int threads) {
         LiteRtModel opened = new LiteRtModel(model, threads);
         try {
-            return new AlbertClassifier(opened, tokenizer, labels, DEFAULT_MAX_LENGTH);
+            int maxLength = Features.longestRow(opened, DEFAULT_MAX_LENGTH);
+            return new AlbertClassifier(opened, tokenizer, labels, maxLength);
         } catch (RuntimeException e) {
             opened.close();
             throw e;
@@ -50,8 +51,9 @@ public final class AlbertClassifier implements AutoCloseable {
     /**
      * Uses a model, which {@link #close()} closes.
      *
-     * @param maxLength longest row in tokens, at most the model's positions; a model of a fixed
-     *     length has its own.
+     * @param maxLength longest row in tokens, at most the model's positions: max_seq_length of
+     *     fine_tuning.json, beyond which texts were cut in training. No row is longer than a model
+     *     of a fixed length takes.
      * @throws IllegalArgumentException if model and labels do not fit together.
      */
     public AlbertClassifier(
@@ -64,7 +66,7 @@ public final class AlbertClassifier implements AutoCloseable {
         this.model = model;
         this.tokenizer = tokenizer;
         this.labels = Collections.unmodifiableList(new ArrayList<>(labels));
-        this.maxLength = model.sequenceLength() > 0 ? model.sequenceLength() : maxLength;
+        this.maxLength = Math.min(maxLength, Features.longestRow(model, maxLength));
     }
 
     /** Classifies a text. */

@@ -15,6 +15,15 @@ public final class Features {
     }
 
     /**
+     * The longest row that a model takes.
+     *
+     * @param otherwise of a model of dynamic length.
+     */
+    static int longestRow(TextModel model, int otherwise) {
+        return model.sequenceLength() > 0 ? model.sequenceLength() : otherwise;
+    }
+
+    /**
      * Texts to a row, as fine-tuning has it; what is too long loses tokens from the end, of a pair
      * the longer text first (the second where both are equally long).
      *

@@ -35,19 +35,21 @@ public final class TextEncoder implements AutoCloseable {
      * @param threads number of threads that the model may use.
      */
     public static TextEncoder open(ByteBuffer model, WordPieceTokenizer tokenizer, int threads) {
-        return new TextEncoder(new LiteRtModel(model, threads), tokenizer, DEFAULT_MAX_LENGTH);
+        LiteRtModel opened = new LiteRtModel(model, threads);
+        int maxLength = Features.longestRow(opened, DEFAULT_MAX_LENGTH);
+        return new TextEncoder(opened, tokenizer, maxLength);
     }
 
     /**
      * Uses a model, which {@link #close()} closes.
      *
-     * @param maxLength longest row in tokens, at most the model's positions; a model of a fixed
-     *     length has its own.
+     * @param maxLength longest row in tokens, at most the model's positions: max_seq_length of
+     *     sentence_embedding.json. No row is longer than a model of a fixed length takes.
      */
     public TextEncoder(TextModel model, WordPieceTokenizer tokenizer, int maxLength) {
         this.model = model;
         this.tokenizer = tokenizer;
-        this.maxLength = model.sequenceLength() > 0 ? model.sequenceLength() : maxLength;
+        this.maxLength = Math.min(maxLength, Features.longestRow(model, maxLength));
     }
 
     /** Number of values of a vector. */
