@@ -230,13 +230,30 @@ def missing_heads_named(folder, options):
         missing = re.search("Key (\\S+) not found in checkpoint", str(error))
         if not missing:
             raise
-        former = run_folder.former_settings(folder)["fixed"]
-        trained = ["--%s=%s" % (n, former[n]) for n in run_settings(options) if former.get(n)]
+        trained = _otherwise_trained(folder, options, run_settings(options))
         raise UserError(
             "%s: its checkpoints have no %s, which the flags ask for: it was trained with %s: "
             "give that when evaluating, too"
-            % (folder, missing.group(1), " ".join(trained) or "other objectives")
+            % (folder, missing.group(1), trained or "other objectives")
         ) from error
+
+
+def check_generator_is_of_run(folder, options):
+    """Raises `UserError` where flags of an evaluation ask for another generator than the run's."""
+    names = generator_settings.FORM if options.objective == "electra" else ()
+    trained = _otherwise_trained(folder, options, names)
+    if trained:
+        raise UserError(
+            "%s holds a run of another generator, trained with %s: give that when evaluating, too"
+            % (folder, trained)
+        )
+
+
+def _otherwise_trained(folder, options, names):
+    """Flags of a run that differ from those given, as a command line has them."""
+    former, given = run_folder.former_settings(folder)["fixed"], run_settings(options)
+    differing = [name for name in names if name in former and former[name] != given[name]]
+    return " ".join("--%s=%s" % (name, str(former[name]).lower()) for name in differing)
 
 
 def accuracies(options, sentence_name):

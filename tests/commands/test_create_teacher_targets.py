@@ -7,7 +7,10 @@ import pytest
 
 from albert_zh.commands import create_teacher_targets
 from albert_zh.common.errors import UserError
+from albert_zh.inference import predictor
+from albert_zh.tasks import input_examples
 import isolated_flags
+import small_models
 
 OF_SVM = {"今天": (0.7, 0.2, 0.1), "明天": (0.1, 0.1, 0.8)}
 OF_LLM = {"今天": "c", "明天": "a"}
@@ -47,6 +50,26 @@ def test_files_alone_are_averaged(files):
     numbers = np.array([row[2:] for row in rows], float)
     expected = 0.75 * np.array(list(OF_SVM.values())) + 0.25 * np.array([[0, 0, 1], [1, 0, 0]])
     np.testing.assert_allclose(numbers, expected, atol=1e-6)
+
+
+def test_a_reader_scores_starts_and_ends(tmp_path):
+    reader = small_models.write_reader(tmp_path / "reader")
+    questions = [
+        {"id": "Q", "question": "什么时候", "answers": [{"text": "天", "answer_start": 1}]}
+    ]
+    content = {"data": [{"paragraphs": [{"context": "今天我们去吃饭", "qas": questions}]}]}
+    (tmp_path / "dev.json").write_text(json.dumps(content), encoding="utf-8")
+    targets_of(tmp_path, "reader", "dev.json", output_file=str(tmp_path / "out.tsv"), labels=None)
+    row = json.loads((tmp_path / "out.tsv").read_text("utf-8"))
+    with predictor.Predictor(reader) as model:
+        example = input_examples.InputExample("1", "什么时候", "今天我们去吃饭", None)
+        ((of_reader,),) = model.outputs([example])
+    places = [0, *range(6, 13)]  # [CLS] and the text, behind the question
+    for output in ("start", "end"):
+        logits = of_reader[output + "_logits"][places].astype(float)
+        expected = logits - np.log(np.exp(logits).sum())
+        found = np.array(row["rows"][0]["teacher_" + output])[places]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_teachers_are_averaged_at_their_temperatures(files):

@@ -541,6 +541,17 @@ def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
     )
     with pytest.raises(UserError, match="have no .*cls/.* it was trained with --objective=electra"):
         small.run_here(evaluated)
+    halved = folder.arguments(
+        output_dir=output,
+        input_file=folder.masked,
+        do_train=False,
+        do_eval=True,
+        **dict(OBJECTIVES["electra"], generator_layers=0.5),
+    )
+    with pytest.raises(
+        UserError, match="of another generator, trained with --generator_layers=1.0"
+    ):
+        small.run_here(halved)
 
 
 @pytest.mark.slow

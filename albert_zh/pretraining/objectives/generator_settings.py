@@ -12,6 +12,12 @@ Settings = collections.namedtuple(
     "untied_generator_embeddings generator_temperature disallow_correct original_masks",
     defaults=(1.0, 50.0, 0.25, 1.0, True, False, 1.0, False, None),
 )
+FORM = (  # what variables and what passes over them depend on
+    "generator_hidden_size",
+    "generator_layers",
+    "untied_generator",
+    "untied_generator_embeddings",
+)
 Settings.__doc__ = """How a generator is made and weighed; fields as the flags of the same names.
 
 Fields:
