@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import cores, output_files, path_rules, progress
+from albert_zh.common import cores, output_files, path_rules, progress, storage
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.corpus import counts as corpus_counts
@@ -44,16 +44,28 @@ def define_flags():
     )
 
 
+def _check_is_held_out(paths):
+    """Raises `UserError` for a file that both flags name."""
+    held_out = set(map(storage.normalized, paths["held_out_file"]))
+    for path in paths["input_file"]:
+        if storage.normalized(path) in held_out:
+            raise UserError(
+                "--input_file: %s is --held_out_file, too: expected texts that are not measured on"
+                % path
+            )
+
+
 def main():
     """Packs the text and the pairs to measure on into one file."""
     for name in ("input_file", "held_out_file", "vocab_file", "output_file"):
         if not FLAGS[name].value:
             raise UserError("--%s is required" % name)
     output = path_rules.output_file(FLAGS.output_file)
-    paths = {
-        name: reader.input_files(FLAGS[name].value, name)
-        for name in ("input_file", "held_out_file")
-    }
+    paths = {"held_out_file": reader.input_files(FLAGS.held_out_file, "held_out_file")}
+    paths["input_file"] = reader.input_files(
+        FLAGS.input_file, "input_file", leave_out=paths["held_out_file"]
+    )
+    _check_is_held_out(paths)
     tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     vocabulary = sampling.make_vocabulary(tokenizer)
     special_ids = packed_text.special_ids_of(tokenizer)

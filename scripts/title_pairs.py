@@ -17,7 +17,7 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert_zh.common import files, output_files
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.corpus import reader as corpus_reader
 
@@ -59,18 +59,12 @@ def main():
 def documents_of(path, encoding):
     """Yields the documents of a file, lists of lines."""
     document = []
-    with files.open_unpacked(path) as (content, _):
-        for number, line in enumerate(content, start=1):
-            try:
-                line = " ".join(line.decode(encoding).split())
-            except UnicodeDecodeError as error:
-                source = "%s, line %d" % (path, number)
-                raise files.wrong_encoding(source, error, encoding) from error
-            if line:
-                document.append(line)
-            elif document:
+    for shard in corpus_reader.read_shards([path], corpus_reader.TextFormat(encoding, False)):
+        for number, lines in enumerate(shard.documents):
+            if document and (number or not shard.continues):
                 yield document
                 document = []
+            document += [" ".join(line.split()) for line in lines]
     if document:
         yield document
 
@@ -78,7 +72,7 @@ def documents_of(path, encoding):
 def pair_of(document):
     """(title, sentence) of a document; None where there is none."""
     title, following = document[0], document[1 : 1 + NEXT_LINES]
-    sentences = [line for line in following if _is_within(line, SENTENCE_LENGTHS)]
+    sentences = [line for line in following if line != title and _is_within(line, SENTENCE_LENGTHS)]
     if not sentences or not _is_within(title, TITLE_LENGTHS):
         return None
     return title, max(sentences, key=lambda line: len(set(line) & set(title)))

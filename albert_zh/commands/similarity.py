@@ -157,6 +157,9 @@ def _check_flags(arguments):
         raise UserError("--query is empty: expected a text to search for")
     if FLAGS.corpus and len(asked) != 1 and not (FLAGS.dev_file and not asked):
         raise UserError("--corpus needs either --query or --queries, or --dev_file")
+    for name in ("ranking", "search_weights"):
+        if FLAGS.dev_file and FLAGS[name].present:
+            raise UserError("--dev_file measures all rankings and keeps one: leave out --%s" % name)
     if not FLAGS.corpus:
         for name in asked + ["dev_file"] * bool(FLAGS.dev_file):
             raise UserError("--%s needs --corpus, the file to search in" % name)
@@ -232,7 +235,7 @@ def _model_of_search():
 def _choose_ranking(corpus, model):
     """Measures the rankings on `--dev_file`, shows them and keeps the best."""
     questions = search_choice.read_questions(FLAGS.dev_file, corpus, FLAGS.encoding)
-    fitted = search_choice.fit(corpus, model, questions)
+    fitted = search_choice.fit(corpus, model, questions, FLAGS.candidates)
     corpus.keep_choice(fitted.choice, model)
     print("%d questions of %s" % (len(questions), printable(FLAGS.dev_file)), file=sys.stderr)
     print(search_choice.table_of(fitted), file=sys.stderr)
@@ -282,15 +285,15 @@ def _open_classifier(path):
 def _open_encoder(path, beside):
     """The encoder whose vectors find the candidates: `--encoder_dir`, the model's or the usual."""
     if FLAGS.encoder_dir:
-        return text_encoder.TextEncoder(FLAGS.encoder_dir)
+        return text_encoder.TextEncoder(FLAGS.encoder_dir, precision=FLAGS.precision)
     if _finds_by_own_vectors(path):
-        return text_encoder.TextEncoder(path, **beside)
+        return text_encoder.TextEncoder(path, precision=FLAGS.precision, **beside)
     usual = model_choice.usual_embedding_model()
     note = (
         "vectors: %s, since those of %s are not trained to be compared (--encoder_dir takes them)"
     )
     print(printable(note % (usual, path)), file=sys.stderr)
-    return text_encoder.TextEncoder(usual)
+    return text_encoder.TextEncoder(usual, precision=FLAGS.precision)
 
 
 def _finds_by_own_vectors(path):

@@ -17,6 +17,7 @@ import re
 
 from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.text.sentences import SENTENCE_END, split_sentences
 
 SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
@@ -80,7 +81,7 @@ def input_files(patterns, flag="input_file", leave_out=()):
         leave_out: paths of files that are not meant by a pattern or folder.
 
     Returns:
-        list of str, pattern after pattern; those of one pattern sorted.
+        list of str, pattern after pattern, each file once; those of one pattern sorted.
 
     Raises:
         UserError: when there is no such file, or a folder or link cannot be followed.
@@ -108,7 +109,14 @@ def input_files(patterns, flag="input_file", leave_out=()):
         if not (storage.is_remote(path) or os.path.exists(path)):
             raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))
         path_rules.protect(path, "--" + flag)
-    return paths
+    by_place = collections.OrderedDict()
+    for path in paths:
+        by_place.setdefault(storage.normalized(path), path)
+    different = list(by_place.values())
+    if len(different) < len(paths):
+        num_repeated = len(paths) - len(different)
+        say("note: --%s: %d files are named more than once, and read once", flag, num_repeated)
+    return different
 
 
 def _files_below(path):

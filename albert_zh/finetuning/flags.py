@@ -337,6 +337,8 @@ def _check_several_runs(options):
             "--distribution=multi_worker trains one model: run each of --seeds and --search by "
             "itself (--seed, --learning_rate), with a separate --output_dir"
         )
+    if options["seeds"].present and not options.seeds:
+        raise UserError("--seeds= is empty: expected numbers with commas between, or leave it out")
     if options.search and options["learning_rate"].present:
         raise UserError(
             "--learning_rate and --search exclude each other: --search tries those of "

@@ -151,7 +151,8 @@ class Summary:
             ways.append("start from a pre-trained model (--init_checkpoint)")
         direction = "lower" if options.learning_rate > HIGH_RATE else "higher"
         ways.append("try a %s --learning_rate (now %g)" % (direction, options.learning_rate))
-        ways.append("more --num_train_epochs (now %g)" % options.num_train_epochs)
+        duration = "num_train_epochs" if options.train_step is None else "train_step"
+        ways.append("more --%s (now %g)" % (duration, options[duration].value))
         return ", ".join(ways) + ", and check that the labels belong to the texts"
 
     def _lines(self, report, pictures):

@@ -14,7 +14,8 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.training import flag_checks
+from albert_zh.training import flag_checks, run_folder
+from albert_zh.training.training_errors import Diverged
 
 TABLE = "runs.md"
 MACHINE_TABLE = "runs.json"
@@ -33,23 +34,39 @@ def run(options, run_once):
         UserError: for seeds that are no numbers, and without dev data to compare by.
     """
     seeds = _seeds(options)
-    rates = [options.learning_rate]
-    if options.search:
-        rates = finetuning_flags.searched_rates(options)
+    rates = finetuning_flags.searched_rates(options) if options.search else [_rate(options, seeds)]
     if options.search and not options.do_eval:
         raise UserError("--search compares on dev: add --do_eval=true")
-    summaries = []
+    if options.seeds and options["seed"].present:
+        say("note: --seed=%d has no effect beside --seeds", options.seed)
+    summaries, diverged = [], {}
     for run_index, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
         folder = os.path.join(options.output_dir, _name(options, rate, seed))
         print("run %d of %d: %s" % (run_index, len(rates) * len(seeds), folder))
-        summary = run_once(
-            finetuning_flags.with_values(options, learning_rate=rate, seed=seed, output_dir=folder)
-        )
+        try:
+            summary = run_once(
+                finetuning_flags.with_values(
+                    options, learning_rate=rate, seed=seed, output_dir=folder
+                )
+            )
+        except Diverged as error:
+            diverged[rate] = error
+            say("learning rate %g, seed %d: the training diverged", rate, seed)
+            continue
         if summary is not None:
             summaries.append(dict(summary, rate=rate, seed=seed, folder=folder))
-    if summaries:
-        rows = [_row(rate, [r for r in summaries if r["rate"] == rate]) for rate in rates]
-        _write(options.output_dir, summaries, rows)
+    compared = [summary for summary in summaries if summary["rate"] not in diverged]
+    if diverged and not compared:
+        raise diverged[rates[-1]]
+    if compared:
+        _write(options.output_dir, compared, [_row(rate, compared) for rate in rates])
+
+
+def _rate(options, seeds):
+    """The learning rate of runs without a search; without training that of the trained ones."""
+    folder = os.path.join(options.output_dir, _name(options, None, seeds[0]))
+    former = {} if options.do_train else run_folder.former_settings(folder)["fixed"]
+    return former.get("learning_rate", options.learning_rate)
 
 
 def _seeds(options):
@@ -72,11 +89,12 @@ def _name(options, rate, seed):
 
 
 def _row(rate, summaries):
-    """Mean and deviation over the seeds of a rate."""
-    row = {"rate": rate, "seeds": [summary["seed"] for summary in summaries]}
+    """Mean and deviation over the seeds of a rate; no seeds of one whose training diverged."""
+    of_rate = [summary for summary in summaries if summary["rate"] == rate]
+    row = {"rate": rate, "seeds": [summary["seed"] for summary in of_rate]}
     for split in ("dev", "test"):
-        scores = [_score(summary, split) for summary in summaries]
-        if None not in scores:
+        scores = [_score(summary, split) for summary in of_rate]
+        if scores and None not in scores:
             row[split] = mean_and_deviation(scores)
     return row
 
@@ -87,14 +105,21 @@ def mean_and_deviation(values):
 
 
 def _score(summary, split):
-    metrics, metric = summary[split], summary["metric"]
+    metrics, metric = summary[split], _metric(summary, split)
     return metrics and metrics.get("eval_" + metric, metrics.get(metric))
+
+
+def _metric(summary, split):
+    """Name of what a split is compared by: on test, which has no loss, the first of the others."""
+    metrics, metric = summary[split], summary["metric"]
+    return metric if split == "dev" or not metrics or metric in metrics else next(iter(metrics))
 
 
 def _write(folder, summaries, rows):
     metric = summaries[0]["metric"]
     sign = 1 if summaries[0]["is_higher_better"] else -1
-    best = max(rows, key=lambda row: sign * row["dev"][0]) if "dev" in rows[0] else None
+    measured = [row for row in rows if "dev" in row]
+    best = max(measured, key=lambda row: sign * row["dev"][0]) if measured else None
     best_run = best and max(
         (summary for summary in summaries if summary["rate"] == best["rate"]),
         key=lambda summary: sign * _score(summary, "dev"),
@@ -109,7 +134,7 @@ def _write(folder, summaries, rows):
             "best_run": best_run and best_run["folder"],
         },
     )
-    lines = list(_table(rows, metric))
+    lines = list(_table(rows, [_metric(summaries[0], split) for split in ("dev", "test")]))
     path = os.path.join(folder, TABLE)
     with output_files.atomic_write(path) as stream:
         stream.write("\n".join(lines) + "\n")
@@ -120,14 +145,14 @@ def _write(folder, summaries, rows):
         say("%-17s %s", title, text)
 
 
-def _table(rows, metric):
-    """Yields the lines of runs.md."""
-    yield "| learning rate | seeds | dev %s | test %s |" % (metric, metric)
+def _table(rows, metrics):
+    """Yields the lines of runs.md; metrics: names of those of dev and of test."""
+    yield "| learning rate | seeds | dev %s | test %s |" % tuple(metrics)
     yield "|---|---|---|---|"
     for row in rows:
-        seeds = ", ".join(map(str, row["seeds"]))
-        cells = ["%g" % row["rate"], seeds] + [_cell(row.get(name)) for name in ("dev", "test")]
-        yield "| %s |" % " | ".join(cells)
+        seeds = ", ".join(map(str, row["seeds"])) or "diverged"
+        cells = [_cell(row.get(name), len(row["seeds"])) for name in ("dev", "test")]
+        yield "| %s |" % " | ".join(["%g" % row["rate"], seeds] + cells)
 
 
 def _last_lines(summaries, rows, best, best_run):
@@ -142,7 +167,7 @@ def _last_lines(summaries, rows, best, best_run):
     if len(rows) > 1:
         text = "learning rate %g: %s mean dev %s, %.4f, of %d rates"
         yield "best rate", text % (best["rate"], extreme, metric, best["dev"][0], len(rows))
-        further = _further_rates(best["rate"], [row["rate"] for row in rows])
+        further = _further_rates(best["rate"], [row["rate"] for row in rows if row["seeds"]])
         if further:
             yield "next", further
     why = "%s dev %s, %.4f, of %d" % (extreme, metric, _score(best_run, "dev"), among)
@@ -155,9 +180,11 @@ def _further_rates(best, rates):
     if min(rates) < best < max(rates):
         return None
     end, factors = ("highest", (2, 4)) if best == max(rates) else ("lowest", (0.25, 0.5))
-    further = ",".join("%g" % (factor * best) for factor in factors)
-    return "it is the %s of them: try --search_rates=%s" % (end, further)
+    further = ["%g" % rate for rate in sorted({*rates, *(factor * best for factor in factors)})]
+    return "it is the %s of them: try --search_rates=%s" % (end, ",".join(further))
 
 
-def _cell(mean_and_deviation):
-    return "%.4f ± %.4f" % tuple(mean_and_deviation) if mean_and_deviation else "-"
+def _cell(mean_and_deviation, num_seeds):
+    if not mean_and_deviation:
+        return "-"
+    return ("%.4f ± %.4f" if num_seeds > 1 else "%.4f") % tuple(mean_and_deviation[:num_seeds])

@@ -23,6 +23,7 @@ from albert_zh.inference.ranking import CANDIDATES, RANKINGS, Ranking, Weights
 CHOICE_FILE = "ranking.json"  # in the folder of a corpus' vectors
 SHOWN = ("recall@1", "recall@5", "MRR@10")
 _STEPS = 10  # of the weights from 0 to 1
+_RANKED = 11  # what ranks up to the tenth need, beside the question itself
 _CONTENT = validation.record(
     {
         "model": validation.TEXT,
@@ -108,18 +109,24 @@ def read_questions(path: str, corpus: Any, encoding: str = "utf-8") -> List[Ques
     ]
 
 
-def fit(corpus: Any, predictor: Any, questions: Sequence[Question]) -> Fitted:
+def fit(
+    corpus: Any, predictor: Any, questions: Sequence[Question], candidates: int = CANDIDATES
+) -> Fitted:
     """The ranking that finds most; of equal ones the simplest.
 
     Args:
         corpus: `search.Corpus`.
         predictor: `Predictor` of sentence pairs, or None.
         questions: as of `read_questions`.
+        candidates: how many by each similarity.
     """
-    tables = _similarities(corpus, predictor, questions)
+    candidates = max(candidates, _RANKED)
+    tables = _similarities(corpus, predictor, questions, candidates)
     usual = Choice("mixed", corpus.usual_weights)
     options = _options(usual, predictor is not None)
-    gains = {option: _gains(tables, questions, option) for option in options}  # [Q, 3] each
+    gains = {  # [Q, 3] each
+        option: _gains(tables, questions, option, candidates) for option in options
+    }
     choice = _best(gains)
     alone = [option for option in options if option.ranking != "mixed"]
     shown = alone + [usual, choice]
@@ -147,9 +154,9 @@ def _options(usual, has_classifier):
     return list(dict.fromkeys(options))
 
 
-def _similarities(corpus, predictor, questions):
+def _similarities(corpus, predictor, questions, count):
     """Candidates of each question; with a classifier, the probabilities of all of them."""
-    tables = corpus.candidates([question.text for question in questions])
+    tables = corpus.candidates([question.text for question in questions], count)
     if predictor is None:
         return [(table, None) for table in tables]
     entries, classified = corpus.entries, []
@@ -161,9 +168,9 @@ def _similarities(corpus, predictor, questions):
     return classified
 
 
-def _gains(tables, questions, option):
+def _gains(tables, questions, option, count):
     """What each question adds to `SHOWN`: float [Q, 3]."""
-    ranking = Ranking(option.ranking, option.weights, top_k=CANDIDATES)
+    ranking = Ranking(option.ranking, option.weights, _RANKED, count)
     gains = np.zeros([len(questions), len(SHOWN)])
     for index, ((table, known), question) in enumerate(zip(tables, questions)):
         classify = None if known is None else lambda rows, of=known: np.array([of[r] for r in rows])

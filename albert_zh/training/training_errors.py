@@ -15,6 +15,10 @@ class Explosion(Exception):
     """A loss far above that of guessing."""
 
 
+class Diverged(UserError):
+    """A training whose loss is no finite number, or far above that of guessing."""
+
+
 # What TensorFlow raises for things a user can mend: (type, words in it, what to say).
 _EXPLANATIONS = (
     (
@@ -85,5 +89,6 @@ def explained_errors(folder):
                     error=system_errors.reason(error),
                     advice=system_errors.advice(error),
                 )
-                raise UserError(message) from error
+                is_divergence = kind in (tf.train.NanLossDuringTrainingError, Explosion)
+                raise (Diverged if is_divergence else UserError)(message) from error
         raise

@@ -21,6 +21,8 @@ from albert_zh.tasks import confusion_picture, datasets, input_examples, kind_in
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses
+from albert_zh.training import run_folder
+from albert_zh.training.training_errors import Diverged
 from titles import LABELS, titles
 from workspace import CHARACTERS, Workspace, flags_of, run_here, run_process
 
@@ -376,6 +378,8 @@ def search(data, accuracies, **settings):
 
     def run_once(options):
         folders.append(options.output_dir)
+        if accuracies[options.learning_rate] is None:
+            raise Diverged("the loss is no finite number")
         reached = {"dev": {"eval_accuracy": accuracies[options.learning_rate]}, "test": None}
         reached["checkpoint"] = "ckpt-%g" % options.learning_rate
         return dict(reached, metric="accuracy", is_higher_better=True)
@@ -406,14 +410,52 @@ def test_search_tries_the_rates(tmp_path, capsys):
 @pytest.mark.parametrize(
     "accuracies, expected",
     [
-        ({2e-4: 0.5, 4e-4: 0.75}, "it is the highest of them: try --search_rates=0.0008,0.0016"),
-        ({2e-4: 0.75, 4e-4: 0.5}, "it is the lowest of them: try --search_rates=5e-05,0.0001"),
+        ({2e-4: 0.5, 4e-4: 0.75}, ("highest", "0.0002,0.0004,0.0008,0.0016")),
+        ({2e-4: 0.75, 4e-4: 0.5}, ("lowest", "5e-05,0.0001,0.0002,0.0004")),
     ],
 )
 def test_search_over_given_rates_says_where_to_search_on(tmp_path, capsys, accuracies, expected):
     data = OwnData(tmp_path)
     assert len(search(data, accuracies, search_rates="2e-4,4e-4")) == 2
-    assert re.match("next +" + re.escape(expected), capsys.readouterr().out.splitlines()[-2])
+    line = capsys.readouterr().out.splitlines()[-2]
+    expected = "it is the %s of them: try --search_rates=%s" % expected
+    assert re.match("next +" + re.escape(expected), line)
+
+
+def test_a_rate_that_diverges_is_one_row_of_the_table(tmp_path, capsys):
+    data = OwnData(tmp_path)
+    assert len(search(data, {1.0: None, 2e-4: 0.5, 4e-4: 0.75}, search_rates="1,2e-4,4e-4")) == 3
+    assert data.results("runs.json")["best"]["rate"] == 4e-4
+    assert "| 1 | diverged | - | - |" in data.read("runs.md")
+    last = capsys.readouterr().out.splitlines()[-2]
+    assert "try --search_rates=0.0002,0.0004,0.0008,0.0016" in last  # not above what diverges
+    with pytest.raises(Diverged, match="no finite number"):
+        search(data, {1.0: None, 2.0: None}, search_rates="1,2")
+
+
+def test_runs_that_are_used_show_what_they_were_trained_by(tmp_path):
+    """The rate of the trained ones; test, which has no loss, by a metric that it has."""
+    from albert_zh.finetuning import sweeps
+
+    data = OwnData(tmp_path)
+    for seed in (1, 2):
+        folder = os.path.join(data.output, "seed_%d" % seed)
+        os.makedirs(folder)
+        checkpoint_values.write_checkpoint(os.path.join(folder, "model.ckpt-1"), {"w": np.ones(1)})
+        run_folder.remember_settings(folder, {"learning_rate": 1e-3}, {})
+
+    def run_once(options):
+        dev, test = {"eval_loss": options.seed / 4}, {"accuracy": options.seed / 8, "macro_f1": 0.5}
+        reached = {"dev": dev, "test": test, "checkpoint": "ckpt-1"}
+        return dict(reached, metric="loss", is_higher_better=False)
+
+    with flags_of(data.arguments(do_train=False, seeds="1,2", learning_rate=None)):
+        sweeps.run(flags.FLAGS, run_once)
+    assert data.read("runs.md").splitlines() == [
+        "| learning rate | seeds | dev loss | test accuracy |",
+        "|---|---|---|---|",
+        "| 0.001 | 1, 2 | 0.3750 ± 0.1768 | 0.1875 ± 0.0884 |",
+    ]
 
 
 def test_search_is_around_the_usual_rate_of_a_kind():

@@ -107,6 +107,16 @@ def test_half_a_character_of_json_is_replaced(tmp_path):
     assert documents_of([path]) == [["\U0001f600", "第一段\ufffd。"]]
 
 
+def test_a_file_that_two_patterns_fit_is_read_once(tmp_path, capsys):
+    for name in "ab":
+        (tmp_path / (name + ".txt")).write_text(name)
+    a, b = (str(tmp_path / (name + ".txt")) for name in "ab")
+    assert corpus_reader.input_files("%s,%s/*.txt,%s" % (b, tmp_path, tmp_path)) == [b, a]
+    assert "note: --input_file: 3 files are named more than once, and read once" in "".join(
+        capsys.readouterr()
+    )
+
+
 def test_folders_patterns_and_names(tmp_path):
     for name in ("b/2.txt", "b/c/1.gz", "b/.hidden", "b/.x/3.txt", "a.txt", "b/out.tfrecord"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """The ranking that is chosen by questions whose lines are known."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,26 @@ def test_a_choice_with_a_classifier_is_of_that_one_alone(corpus, folder, tmp_pat
         assert corpus.choice() == corpus.choice(other) == lexical
 
 
+def test_only_so_many_lines_are_classified_as_the_search_classifies(folder, tmp_path):
+    """Of 40 lines that are equally like the question, the classifier knows a few alone."""
+    lines = ["怎么%s%s开户" % pair for pair in itertools.product("甲乙丙丁戊己庚辛", "一二三四五")]
+    (tmp_path / "many.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    asked = []
+
+    class Counting:
+        def similarities(self, pairs):
+            asked.append(len(pairs))
+            return np.linspace(0, 1, len(pairs))
+
+    with text_encoder.TextEncoder(folder) as encoder:
+        many = search.Corpus(str(tmp_path / "many.txt"), encoder)
+        path = questions_file(tmp_path, [("开户", lines[7])])
+        questions = search_choice.read_questions(path, many)
+        for count in (11, 30):
+            search_choice.fit(many, Counting(), questions, count)
+    assert 11 <= asked[0] < 30 <= asked[1]
+
+
 def test_questions_that_cannot_be(corpus, tmp_path):
     for rows, problem in [
         ([("一", LINES[0]), ("二",)], "dev.tsv, line 2: expected question<tab>entry"),
@@ -147,5 +169,9 @@ def test_the_command_shows_keeps_and_uses_the_choice(corpus, folder, tmp_path, c
         similarity, arguments + ["--query=我要退票", "--top_k=1", "--ranking=lexical"], []
     )
     assert "chosen" not in capsys.readouterr().err
+    with pytest.raises(UserError, match="--dev_file measures all rankings.*leave out --ranking"):
+        small_models.run_command(
+            similarity, [*arguments, "--dev_file=" + path, "--ranking=lexical"], []
+        )
     with pytest.raises(UserError, match="--dev_file needs --corpus"):
         small_models.run_command(similarity, ["--dev_file=" + path], [])

@@ -266,9 +266,15 @@ def test_a_second_training_waits_for_the_first(packed, start, tmp_path, monkeypa
 def test_text_shorter_than_a_step_is_refused(packed, start, tmp_path):
     text = os.path.join(os.path.dirname(packed), "held_out.txt")
     path = str(tmp_path / "short.npz")
-    arguments = ["--input_file=" + text, "--held_out_file=" + text, "--num_workers=1"]
+    shutil.copy(text, str(tmp_path / "short.txt"))
+    arguments = ["--held_out_file=" + text, "--num_workers=1"]
     arguments += ["--vocab_file=%s/vocab.txt" % STARTER, "--output_file=" + path]
-    small_models.run_command(pack_text, arguments)
+    with pytest.raises(UserError, match="held_out.txt is --held_out_file, too"):
+        small_models.run_command(pack_text, arguments + ["--input_file=" + text])
+    both = "--input_file=%s/short.txt,%s/*_out.txt" % (tmp_path, os.path.dirname(text))
+    with pytest.raises(UserError, match="no text is there but .*held_out.txt"):
+        small_models.run_command(pack_text, [*arguments, both])
+    small_models.run_command(pack_text, [*arguments, "--input_file=%s/short.txt" % tmp_path])
     with pytest.raises(UserError, match="--num_pieces=4096: the text is shorter"):
         run(path, start, tmp_path / "out", "--num_pieces=4096")
 

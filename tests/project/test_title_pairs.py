@@ -35,6 +35,17 @@ def run(*arguments):
     small_models.run_command(title_pairs, list(arguments))
 
 
+def test_a_title_that_is_repeated_is_no_sentence_of_it(tmp_path):
+    path, output = tmp_path / "text.txt", tmp_path / "pairs.tsv"
+    title, sentence = "图书馆延长开放时间", "读者可以在馆内停留到晚上十点。"
+    path.write_bytes("\n".join([title, title, sentence, ""]).encode("utf-8-sig"))
+    run("--input_file=%s" % path, "--output_file=%s" % output)
+    assert output.read_text("utf-8") == "%s\t%s\n" % (title, sentence)
+    path.write_bytes("\n".join([title, title, sentence, ""]).encode("utf-16"))
+    run("--input_file=%s" % path, "--output_file=%s" % output, "--encoding=utf-16")
+    assert output.read_text("utf-8") == "%s\t%s\n" % (title, sentence)
+
+
 def test_the_sentence_that_shares_most_with_the_title_is_taken(tmp_path, capsys):
     path = tmp_path / "text.txt.gz"
     path.write_bytes(gzip.compress(TEXT.encode("utf-8")))
