@@ -74,11 +74,17 @@ class MicroBatcher:
         """
         if self._is_stopping or self.num_waiting + len(texts) > self._max_waiting:
             raise QueueIsFull("%d texts are waiting" % self.num_waiting)
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(texts, future))
+        entry = _Waiting(texts, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
         self.num_waiting += len(texts)
         self._arrived.set()
-        return await future
+        try:
+            return await entry.result
+        except asyncio.CancelledError:  # whoever asked has gone away
+            with contextlib.suppress(ValueError):  # it is no longer in the queue
+                self._waiting.remove(entry)
+                self.num_waiting -= len(texts)
+            raise
 
     async def _work(self):
         while self._waiting or not self._is_stopping:

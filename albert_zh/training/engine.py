@@ -68,6 +68,18 @@ def make_run_config(options, strategy=None, in_halves=False):
     )
 
 
+def _tpu_cluster(options):
+    """The TPU of --tpu_name; raises `UserError` where it cannot be looked up."""
+    try:
+        return tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=options.tpu_name,
+            zone=options.tpu_zone,
+            project=options.gcp_project,
+        )
+    except (RuntimeError, ValueError) as error:  # a package is missing; no such TPU
+        raise UserError("--tpu_name=%s: %s" % (options.tpu_name, error)) from error
+
+
 def make_tpu_config(options, save_checkpoints_steps):
     """The `tf.estimator.tpu.RunConfig` of the flags.
 
@@ -86,11 +98,7 @@ def make_tpu_config(options, save_checkpoints_steps):
         )
     cluster = None
     if options.tpu_name:
-        cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
-            tpu=options.tpu_name,
-            zone=options.tpu_zone,
-            project=options.gcp_project,
-        )
+        cluster = _tpu_cluster(options)
     return tf.estimator.tpu.RunConfig(
         cluster=cluster,
         master=options.master,
@@ -111,8 +119,7 @@ def make_tpu_config(options, save_checkpoints_steps):
 def num_hosts(options):
     """How many machines feed the devices of a run, by its flags and TF_CONFIG."""
     if options.distribution == "multi_worker":
-        cluster = multi_worker.cluster()
-        return max(1, sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")))
+        return max(1, multi_worker.num_machines())
     return max(1, options.num_tpu_cores // _CORES_OF_HOST) if options.use_tpu else 1
 
 
@@ -141,6 +148,7 @@ def make_strategy(options):
             'expected {"cluster": {"worker": ["HOST:PORT", ...]}, '
             '"task": {"type": "worker", "index": 0}}'
         )
+    multi_worker.check_place()
     return tf.distribute.experimental.MultiWorkerMirroredStrategy()
 
 

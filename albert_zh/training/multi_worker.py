@@ -3,8 +3,11 @@
 {"cluster": {"worker": ["host1:5000", "host2:5000"]}, "task": {"type": "worker", "index": 0}}
 """
 
+import contextlib
+import itertools
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -16,6 +19,7 @@ from albert_zh.common.errors import UserError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _MOST_DIGITS = 9  # of a worker's index
+_ADDRESS = re.compile(r".+:\d{1,5}")
 _LOOKS = 2  # in vain, before a worker is taken for dead
 
 
@@ -57,6 +61,26 @@ def _task():
     if not (isinstance(kind, str) and index.isdecimal() and len(index) <= _MOST_DIGITS):
         raise _unfit('task is %s: expected {"type": "worker", "index": 0}' % json.dumps(task))
     return kind, int(index)
+
+
+def num_machines():
+    """How many workers TF_CONFIG names; 0 where it names none, or is not readable."""
+    with contextlib.suppress(UserError):
+        return sum(len(cluster().get(kind, ())) for kind in ("chief", "worker"))
+    return 0
+
+
+def check_place():
+    """Raises `UserError` unless this process is one of the workers that TF_CONFIG names."""
+    hosts, (kind, index) = cluster(), _task()
+    if kind not in ("chief", "worker") or index >= len(hosts.get(kind, ())):
+        raise _unfit(
+            "task is %s %d, and its cluster %s: expected one of the machines there, a worker or "
+            "the chief" % (kind, index, json.dumps(hosts))
+        )
+    for address in itertools.chain.from_iterable(hosts.values()):
+        if not _ADDRESS.fullmatch(address):
+            raise _unfit("cluster has the address %r: expected HOST:PORT" % address)
 
 
 def helper_name():

@@ -91,8 +91,10 @@ def test_who_went_away_is_not_predicted_and_harms_nobody():
         gone = asyncio.ensure_future(batcher.submit(["gone"]))
         stays = asyncio.ensure_future(batcher.submit(["stays"]))
         await asyncio.sleep(0.01)
+        assert batcher.num_waiting == 2
         gone.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert batcher.num_waiting == 1  # there is again a place for others
         model.may_go_on.set()
         assert (await stays)[0] == ["5"] and (await first)[0] == ["5"]
 
