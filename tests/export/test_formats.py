@@ -864,6 +864,28 @@ def test_representative_texts_leave_labels_out(tmp_path):
             assert found[:2] == (expected or [(row.split("\t")[0], None) for row in rows[:2]])
 
 
+def test_representative_texts_are_what_the_model_takes(tmp_path):
+    """The task's own files: no label becomes a text, of tagged characters their sentence."""
+    columns = {"columns": ["text_a", "label"]}
+    single = small_models.write_model(tmp_path / "single", settings=columns)
+    table = tmp_path / "train.csv"
+    rows = ["这是第%d条新闻,股票基金%d|家电%d" % (n, n, n) for n in range(9)]
+    table.write_text("text_a,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    model = export_common.read_model(single, "classifier")
+    found = comparison_texts.for_model(model, str(table))
+    assert found == [("这是第%d条新闻" % n, None) for n in range(9)]
+    assert comparison_texts.of_file(str(table)) == found  # by its header
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    assert comparison_texts.for_model(model, str(table)) == found
+    tags = ("O", "B-loc", "I-loc")
+    notes = dict(columns, objective="sequence_labelling", head={"form": "softmax"})
+    labeller = small_models.write_model(tmp_path / "labeller", tags, settings=notes)
+    tagged = tmp_path / "train.txt"
+    tagged.write_text("去 O\n北 B-loc\n京 I-loc\n\n好 O\n吧 O\n", encoding="utf-8")
+    model = export_common.read_model(labeller, "classifier")
+    assert comparison_texts.for_model(model, str(tagged)) == [("去北京", None), ("好吧", None)]
+
+
 def test_representative_texts_are_read_as_what_they_are(tmp_path):
     table = tmp_path / "texts.csv"
     table.write_text('"今晚,国足对阵韩国队",体育\n"股市收盘,涨了""一点""",财经\n', encoding="utf-8")

@@ -104,6 +104,13 @@ def test_a_fixed_length_is_where_texts_are_cut(folder, tmp_path):
     assert len(tokenizer.encode("今" * 60).ids) == 32
 
 
+def test_a_longer_file_cuts_texts_where_the_model_was_trained_to(folder, tmp_path):
+    session = exported(folder, tmp_path / "longer.onnx", "--seq_length=60")
+    notes = notes_of(session)
+    assert notes["max_seq_length"] == "49"
+    assert json.loads(notes["tokenizer.json"])["truncation"]["max_length"] == 49
+
+
 def test_a_tokenizer_that_is_there_stays(folder, tmp_path):
     copied = shutil.copytree(folder, str(tmp_path / "model"))
     path = os.path.join(copied, "tokenizer.json")

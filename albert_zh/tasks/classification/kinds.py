@@ -88,6 +88,15 @@ class SingleLabel(task_type.TaskType):
                 )
         return super().read_split(task, data_dir, split, encoding, skip_bad_rows)
 
+    def open_stream(
+        self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
+    ) -> kind_interface.StreamedFile:
+        if task.head.get("slots") and column_files.is_tagged(path, encoding):
+            return kind_interface.StreamedFile(
+                [], column_files.stream(path, encoding, task.labels or ())
+            )
+        return super().open_stream(task, path, encoding, skip_bad_rows)
+
     def with_labels(self, task: Any, train: Any) -> Any:
         return own_labels.with_columns_and_labels(task, train)
 

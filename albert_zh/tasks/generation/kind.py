@@ -11,6 +11,7 @@ from albert_zh.tasks import (
     kind_interface,
     label_rules,
     registry,
+    result_files,
     split_files,
     task_type,
 )
@@ -18,6 +19,7 @@ from albert_zh.tasks.generation import damage, objectives, pair_files, raw_texts
 from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation.scorer import GenerationScorer
 from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
+from albert_zh.text import detokenization
 
 WRITTEN, LOSS = "written", "loss"
 Tensors = Dict[str, tf.Tensor]
@@ -93,7 +95,10 @@ class Generation(task_type.TaskType):
     def open_stream(
         self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
     ) -> kind_interface.StreamedFile:
-        read = pair_files.read_split(path, "test", task.chosen or {}, encoding, skip_bad_rows)
+        if _damage_of(task):
+            read = raw_texts.read_split(path, "test", _damage_of(task), encoding)
+        else:
+            read = pair_files.read_split(path, "test", task.chosen or {}, encoding, skip_bad_rows)
         records = iter([(example, None) for example in read.examples])
         return kind_interface.StreamedFile(read.notes, records)
 
@@ -150,13 +155,14 @@ class Generation(task_type.TaskType):
     def scorer(
         self, use: Any, settings: Any, options: Any = None, num_errors: int = 0
     ) -> GenerationScorer:
-        def target_of(example):
-            if not _damage_of(use.task):
-                return example.label
-            ids = raw_texts.damaged_text(example, use.tokenizer, use.task.head).target
-            return text_of_ids(use.tokenizer, ids)
+        return GenerationScorer(
+            lambda ids: text_of_ids(use.tokenizer, ids),
+            num_errors,
+            lambda example: _as_read(example, use).label,
+        )
 
-        return GenerationScorer(lambda ids: text_of_ids(use.tokenizer, ids), num_errors, target_of)
+    def result_files(self, folder: str, use: kind_interface.ModelInUse, options: Any) -> Any:
+        return _Lines(folder, self, use)
 
     def decode(
         self, examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
@@ -165,6 +171,25 @@ class Generation(task_type.TaskType):
 
     def next_command(self, task: Any) -> Tuple[str, str]:
         return "generate", '"要写标题的文章"'
+
+
+class _Lines(result_files.JsonLines):
+    """Lines of what the model read and should have written."""
+
+    def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
+        super().write(_as_read(example, self._use), rows)
+
+
+def _as_read(example, use):
+    """An example; of raw text with the damaged text and what is to be written for it."""
+    if not _damage_of(use.task):
+        return example
+    damaged = raw_texts.damaged_text(example, use.tokenizer, use.task.head)
+    source = use.tokenizer.convert_ids_to_tokens(damaged.source)
+    return example._replace(
+        text_a=detokenization.text_of_pieces(source),
+        label=text_of_ids(use.tokenizer, damaged.target),
+    )
 
 
 def _damage_of(task):

@@ -7,7 +7,9 @@
 A blank line ends a text, as in CAIS. Tags are BIO or BIES.
 """
 
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+import itertools
+import re
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
@@ -21,6 +23,8 @@ EXPECTED = "a character and its tag in each line, as 猜 B-song_name, and a blan
 _OUTSIDE = "O"
 _BEGIN, _INSIDE = "BS", "IEM"  # the first letter of a tag
 _LAST = "ES"  # after which a slot has ended
+_LOOKED_AT = 50  # lines by which a file without classes is known
+_TAGGED_LINE = re.compile(r"\S{1,20}\s+(O|[BIESM]-\S+)\s*$")
 
 
 def is_there(path: str) -> bool:
@@ -77,10 +81,40 @@ def read_split(
     return input_examples.Split(name, path, examples, True, notes, columns, (), digest)
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[Tuple[int, List[str]]]:
+def is_tagged(path: str, encoding: str) -> bool:
+    """Whether a file begins with lines of a character and its tag, and none else."""
+    lines = files.stream_lines(path, encoding, "replace")
+    filled = list(itertools.islice(filter(str.strip, lines), _LOOKED_AT))
+    return bool(filled) and all(map(_TAGGED_LINE.match, filled))
+
+
+def stream(
+    path: str, encoding: str, labels: Sequence[str]
+) -> Iterator[Tuple[InputExample, Optional[str]]]:
+    """Yields (text with its slots, what does not fit or None) of a file that is predicted.
+
+    Args:
+        path: the file; classes may be in a file beside it.
+        encoding: of both.
+        labels: the classes that there may be.
+    """
+    classes: Iterator[str] = iter(())
+    if is_there(path):
+        classes = map(str.strip, files.stream_lines(path + CLASSES, encoding, "replace"))
+    for line, rows in _blocks(files.stream_lines(path, encoding, "replace")):
+        label, problem = next(classes, None), None
+        try:
+            text, spans = text_and_spans(rows)
+        except ValueError as error:
+            text, spans, problem = "".join(row.split()[0] for row in rows), (), str(error)
+        known = label if label in labels else None
+        yield InputExample("test-%d" % line, text, None, known, None, (spans, ())), problem
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[Tuple[int, List[str]]]:
     """Yields (number of its first line, lines) of each text."""
     block: List[str] = []
-    for number, line in enumerate(list(lines) + [""], start=1):
+    for number, line in enumerate(itertools.chain(lines, [""]), start=1):
         if line.strip():
             block.append(line)
         elif block:

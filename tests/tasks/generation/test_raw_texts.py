@@ -1,8 +1,12 @@
 """Raw text as data of a generator: its documents, and the rows made of damaged texts."""
 
+import json
+
+import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import kind_interface, registry, task_forms
 from albert_zh.tasks.generation import damage, raw_texts
 from albert_zh.text import tokenization
 
@@ -32,6 +36,27 @@ def read(folder, head, content=CONTENT):
 def test_texts_have_whole_sentences_of_one_document(tmp_path):
     texts = [example.text_a for example in read(tmp_path, head_of("bart")).examples]
     assert texts == ["甲乙丙。\n丁戊。", "己庚辛甲乙丙丁戊", "己庚辛", "丙丁"]
+
+
+@pytest.mark.parametrize("way", ["bart", "mass"])
+def test_predictions_are_beside_what_was_read_and_to_be_written(tmp_path, tokenizer, way):
+    """A file that is only predicted is damaged, too."""
+    head, kind = head_of(way), registry.get("generation")
+    read(tmp_path, head)
+    task = task_forms.Task(files={}, columns=("text_a",), labels=(), head=head)
+    opened = kind.open_stream(task, str(tmp_path / "corpus.txt"), "utf-8")
+    use = kind_interface.ModelInUse(task, {}, tokenizer, 24)
+    expected = []
+    with kind.result_files(str(tmp_path), use, None) as lines:
+        for example, _ in opened.records:
+            damaged = raw_texts.damaged_text(example, tokenizer, head)
+            expected.append([TOKENS[number] for number in damaged.target])
+            lines.write(example, [{"written": np.array([5, 6])}])
+    with open(lines.paths[0], encoding="utf-8") as stream:
+        rows = [json.loads(line) for line in stream]
+    assert len(rows) >= 3 and any("[MASK]" in row["text"] for row in rows)
+    assert [row["prediction"] for row in rows] == ["甲乙"] * len(rows)
+    assert [row["label"] for row in rows] == ["".join(tokens) for tokens in expected]
 
 
 @pytest.mark.parametrize("way", ["bart", "mass"])

@@ -3,6 +3,7 @@
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import registry, task_forms
 from albert_zh.tasks.slots import column_files
 
 ROWS = (
@@ -64,3 +65,26 @@ def test_bad_texts_and_unknown_classes_may_be_left_out(tmp_path):
         read(tmp_path, labels=("PlayMusic",))
     split = read(tmp_path, labels=("PlayMusic",), skip_bad_rows=True)
     assert len(split.examples) == 1 and split.notes == ["1 rows that do not fit are left out"]
+
+
+def test_a_file_that_is_only_predicted_is_read_in_columns_too(tmp_path):
+    path = tmp_path / "test.txt"
+    path.write_text("播 O\n歌 B-song\n\n今 O\n天 B-date\n\n坏\n", encoding="utf-8")
+    assert not column_files.is_tagged(str(path), "utf-8")  # its last line has no tag
+    found = [
+        (example.text_a, example.label, [tuple(span) for span in example.slots[0]], bool(problem))
+        for example, problem in column_files.stream(str(path), "utf-8", ("music",))
+    ]
+    assert found == [
+        ("播歌", None, [(1, 2, "song")], False),
+        ("今天", None, [(1, 2, "date")], False),
+        ("坏", None, [], True),
+    ]
+    path.write_text("播 O\n歌 B-song\n\n今 O\n", encoding="utf-8")
+    (tmp_path / "test.txt.intent").write_text("music\nother\n", encoding="utf-8")
+    head = {"slots": ["song"]}
+    task = task_forms.Task(files={}, columns=("text_a", "label"), labels=("music", "x"), head=head)
+    opened = registry.get("single_label").open_stream(task, str(path), "utf-8")
+    assert [(e.text_a, e.label) for e, _ in opened.records] == [("播歌", "music"), ("今", None)]
+    plain = registry.get("single_label").open_stream(task._replace(head={}), str(path), "utf-8")
+    assert [e.text_a for e, _ in plain.records][0] == "播 O"
