@@ -57,7 +57,7 @@ def run(options, run_once):
             summaries.append(dict(summary, rate=rate, seed=seed, folder=folder))
     compared = [summary for summary in summaries if summary["rate"] not in diverged]
     if diverged and not compared:
-        raise diverged[rates[-1]]
+        raise next(iter(diverged.values()))
     if compared:
         _write(options.output_dir, compared, [_row(rate, compared) for rate in rates])
 

@@ -71,6 +71,15 @@ public class AlbertClassifierTest {
     }
 
     @Test
+    public void textsAreCutWhereTheyWereInTrainingThoughTheModelTakesMore() throws IOException {
+        FakeModel model = new FakeModel(6);
+        new AlbertClassifier(model, tokenizer(), LABELS, 4).classify("a b c d");
+        assertArrayEquals(new int[] {1, 3, 4, 2, 0, 0}, model.ids);
+        new AlbertClassifier(model, tokenizer(), LABELS, 128).classify("a b c d c b");
+        assertArrayEquals("no more than it takes", new int[] {1, 3, 4, 5, 6, 2}, model.ids);
+    }
+
+    @Test
     public void pairIsCutAtTheEndOfItsLongerText() throws IOException {
         FakeModel model = new FakeModel(0);
         AlbertClassifier classifier = new AlbertClassifier(model, tokenizer(), LABELS, 7);
