@@ -15,9 +15,10 @@ Reranking is by the pair classifier where there is one, otherwise by the cosine.
 
 import asyncio
 import base64
+import functools
 import os
 import sys
-from typing import Any, List, Literal, NamedTuple, Optional, Union
+from typing import Any, Callable, List, Literal, NamedTuple, Optional, Union
 
 from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -194,21 +195,25 @@ class FoundLines(pydantic.BaseModel):
     ranking: str
 
 
-def add_routes(app: Any, model: EmbeddingModel, batched: Any, limits: Any) -> None:
+def add_routes(app: Any, model: EmbeddingModel, batch: Callable[..., Any], limits: Any) -> None:
     """Adds the routes to a `FastAPI`.
 
     Args:
         app: the service.
         model: what is served.
-        batched: `BatchedModel` of its encoder.
+        batch: function that makes the `BatchedModel` of a function that predicts.
         limits: `Limits`.
     """
+    batched = batch(model.encoder.encode_with_lengths)
     _add_openai(app, model, batched, limits)
-    _add_text_embeddings_inference(app, model, batched, limits)
-    if model.reranker is None:  # of pairs /similarity is the classifier's
-        _add_similarity(app, model, batched, limits)
+    if model.reranker is None:
+        scores = functools.partial(_cosines, model, batched)
+        _add_similarity(app, model, batched, limits)  # of pairs it is the classifier's
+    else:
+        scores = functools.partial(_probabilities, model.reranker, batch(model.reranker.predict))
+    _add_text_embeddings_inference(app, model, batched, scores, limits)
     if model.corpus is not None:
-        _add_search(app, model, limits)
+        _add_search(app, model, batch(functools.partial(_found, model)), limits)
 
 
 def _add_openai(app, model, batched, limits):
@@ -254,7 +259,7 @@ def _add_similarity(app, model, batched, limits):
         return JSONResponse(cosines.tolist())
 
 
-def _add_text_embeddings_inference(app, model, batched, limits):
+def _add_text_embeddings_inference(app, model, batched, scores_of, limits):
     errors = http_answers.errors_of_predictions(limits)
 
     @app.post("/embed", responses={**errors, **http_answers.answer(List[List[float]])})
@@ -284,7 +289,9 @@ def _add_text_embeddings_inference(app, model, batched, limits):
         """Texts by how probably they mean the same as a query, the most probable first."""
         batched.check_number(len(request.texts))
         _checked_texts(request.texts), _checked_texts([request.query])
-        scores = await _rerank_scores(model, batched, request, client)
+        scores = await scores_of([request.query] + request.texts, client)
+        if request.raw_scores and model.reranker is not None:
+            scores = _logits(scores)
         entries = [
             {"index": index, "score": float(scores[index])}
             for index in np.argsort(-scores, kind="stable").tolist()
@@ -294,16 +301,15 @@ def _add_text_embeddings_inference(app, model, batched, limits):
         return JSONResponse(entries)
 
 
-async def _rerank_scores(model, batched, request, client):
-    """float [n]: probabilities of the pair classifier, their logits, or cosines."""
-    if model.reranker is None:
-        return await _cosines(model, batched, [request.query] + request.texts, client)
-    pairs = [(request.query, text) for text in request.texts]
-    scores = np.asarray(await run_in_threadpool(model.reranker.similarities, pairs), np.float64)
-    if request.raw_scores:
-        odds = scores / np.maximum(1 - scores, 1 / _LARGEST_ODDS)
-        scores = np.log(np.clip(odds, 1 / _LARGEST_ODDS, _LARGEST_ODDS))
-    return scores
+async def _probabilities(reranker, batched, texts, client):
+    """float [n - 1]: how probably the first text and each of the others mean the same."""
+    _, probabilities = await batched.run([(texts[0], text) for text in texts[1:]], client)
+    return np.asarray(probabilities, np.float64)[:, reranker.similarity_column()]
+
+
+def _logits(probabilities):
+    odds = probabilities / np.maximum(1 - probabilities, 1 / _LARGEST_ODDS)
+    return np.log(np.clip(odds, 1 / _LARGEST_ODDS, _LARGEST_ODDS))
 
 
 async def _cosines(model, batched, texts, client):
@@ -313,25 +319,28 @@ async def _cosines(model, batched, texts, client):
     return vectors[1:] @ vectors[0]
 
 
-def _add_search(app, model, limits):
+def _found(model, asked):
+    """(answers to (query, top_k), nothing), as `BatchedModel` takes it."""
+    choice = model.choice or search_choice.Choice("mixed", model.corpus.usual_weights)
+    ranking = {"ranking": choice.ranking, "weights": choice.weights}
+    found = [
+        model.corpus.search([query], model.reranker, top_k, **ranking)[0] for query, top_k in asked
+    ]
+    return [
+        {"hits": [hit._asdict() for hit in hits], "ranking": str(choice)} for hits in found
+    ], None
+
+
+def _add_search(app, model, batched, limits):
     errors = http_answers.errors_of_predictions(limits)
 
     @app.post("/search", responses={**errors, **http_answers.answer(FoundLines)})
-    async def find(request: SearchRequest):
+    async def find(request: SearchRequest, client: Request):
         """The lines of the corpus that are most like a query."""
         if not request.query.strip():
             raise HTTPException(400, "query: is empty")
-        choice = model.choice or search_choice.Choice("mixed", model.corpus.usual_weights)
-        (hits,) = await run_in_threadpool(
-            model.corpus.search,
-            [request.query],
-            model.reranker,
-            request.top_k,
-            ranking=choice.ranking,
-            weights=choice.weights,
-        )
-        content = {"hits": [hit._asdict() for hit in hits], "ranking": str(choice)}
-        return JSONResponse(content)
+        answers, _ = await batched.run([(request.query, request.top_k)], client)
+        return JSONResponse(answers[0])
 
     of_page = http_answers.errors({500: "An internal error, which the server's log shows."})
 

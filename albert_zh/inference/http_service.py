@@ -155,14 +155,16 @@ def create_app(
         for model in batched:
             await model.batcher.stop()
 
+    def batch(predict):
+        batched.append(BatchedModel(predict, limits, metrics))
+        return batched[-1]
+
     app = _empty_app(lifespan)
     _add_error_handlers(app)
     if predictor is not None:
-        batched.append(BatchedModel(predictor.predict, limits, metrics))
-        _add_predictions(app, predictor, batched[-1], limits)
+        _add_predictions(app, predictor, batch(predictor.predict), limits)
     if embedding is not None:
-        batched.append(BatchedModel(embedding.encoder.encode_with_lengths, limits, metrics))
-        embedding_routes.add_routes(app, embedding, batched[-1], limits)
+        embedding_routes.add_routes(app, embedding, batch, limits)
         background += embedding_routes.background_work(embedding)
     if generator is not None:
         generation_routes.add_routes(app, generator, limits)

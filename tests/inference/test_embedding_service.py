@@ -149,6 +149,20 @@ def test_requests_of_text_embeddings_inference(port, encoder, model):
         assert status in (400, 422) and list(answer) == ["error"]
 
 
+def test_texts_to_rerank_wait_as_all_others_do(encoder, model, corpus_file):
+    corpus = search.Corpus(str(corpus_file), encoder)
+    served = embedding_routes.EmbeddingModel(encoder, "small", model, corpus)
+    limits = http_service.Limits(max_waiting=2)
+    with running(http_service.create_app(model, limits, served)) as port:
+        request = {"query": "怎么退票", "texts": LINES[:2]}
+        assert post(port, "/rerank", request)[0] == 200
+        status, headers, answer = post(port, "/rerank", dict(request, texts=LINES[:3]))
+        assert status == 503 and "too much to do" in answer["error"], (headers, answer)
+        assert post(port, "/search", {"query": "怎么退票"})[0] == 200
+        metrics = ask(port, "GET", "/metrics")[2].decode("utf-8")
+    assert "albert_texts_total 3.0" in metrics  # two to rerank, one to search for
+
+
 def test_search(port, encoder, model, corpus_file):
     status, _, answer = post(port, "/search", {"query": "怎么退票", "top_k": 3})
     assert status == 200 and answer["ranking"] == "mixed 0.5,0.3,0.2"
