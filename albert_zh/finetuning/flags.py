@@ -389,8 +389,6 @@ def _check_flags_of_google(options):
         flag_checks.require_positive(options, ["train_step"])
     if options.export_dir and not options.keep_best:
         raise UserError("--export_dir exports the best model: leave out --keep_best=false")
-    if options.export_dir and options.do_train and not options.do_eval:
-        raise UserError("--export_dir exports the best model on dev: add --do_eval=true")
     if options.export_dir and (options.seeds or options.search):
         raise UserError("--export_dir exports one model: leave out --seeds and --search")
 

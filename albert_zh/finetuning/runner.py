@@ -61,6 +61,8 @@ def run(
             "--export_dir: this command writes no SavedModel: leave it out and run export_model.py "
             "--model_dir=%s/best --format=saved_model" % options.output_dir
         )
+    if options.export_dir and options.do_train and not options.do_eval:
+        raise UserError("--export_dir exports the best model on dev: add --do_eval=true")
     finetuning_flags.take_usual_rate(options, family)
     teaching_flags.take_usual_cache(options)
     allocator.choose_allocator(options.plain)

@@ -155,6 +155,7 @@ def test_the_best_model_is_exported_with_the_threshold(tmp_path):
         ({"threshold_to_export": 0.5}, ["--threshold_to_export", "--export_dir"]),
         ({"export_dir": "x", "keep_best": False}, ["--export_dir", "--keep_best"]),
         ({"export_dir": "x", "seeds": "1,2"}, ["--export_dir", "--seeds"]),
+        ({"export_dir": "x", "do_eval": False}, ["--export_dir", "add --do_eval=true"]),
         (
             {"albert_hub_module_handle": "https://tfhub.dev/google/albert_base/3"},
             ["albert_base/3", "--init_checkpoint", "--spm_model_file"],
