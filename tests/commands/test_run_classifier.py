@@ -48,6 +48,7 @@ def finished(tmp_path_factory):
     return workspace, result
 
 
+@pytest.mark.reference
 def test_screen_shows_our_lines_only(finished):
     workspace, result = finished
     lines = result.stdout.splitlines()
