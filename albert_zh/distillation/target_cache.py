@@ -4,7 +4,7 @@
     cache.add([(text_a, text_b), ...], [float32 array, ...])
     cache.get(text_a, text_b)
 
-A third value tells apart rows of one text: with other slots, or of another granularity.
+A third value distinguishes rows of one text: with other slots, or of another granularity.
 A folder has chunks of rows, each a file of keys and one of values, which appear whole: the file of
 keys comes last and makes the chunk valid. Chunks are named by their keys, so that two runs may fill
 one folder. A damaged chunk is reported and left out: its rows are missing, and so written again.

@@ -105,11 +105,12 @@ def say_what_has_no_effect(
     given = [name for name in _OF_TPU if options[name].present]
     if given and not options.use_tpu:
         say("note: without --use_tpu these flags have no effect: --%s", ", --".join(given))
-    if options.distribution != "multi_worker" and multi_worker.num_machines() > 1:
+    num_machines = multi_worker.num_machines()
+    if num_machines > 1 and options.distribution != "multi_worker":
         say(
             "note: TF_CONFIG names %d machines; without --distribution=multi_worker this one "
             "trains by itself",
-            multi_worker.num_machines(),
+            num_machines,
         )
     for name, reason in (old_flags or {}).items():
         if options[name].present:
