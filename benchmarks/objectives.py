@@ -13,6 +13,10 @@ its trial file) and CLUENER. Prints masked LM on held-out text and the scores, m
 of fine-tuning.
 Everything that is finished is kept in --output_dir: the same command continues where it was
 stopped, so that it can run in parts. `DATA` has the folders tnews, lcqmc, cmrc2018 and ner_cluener.
+
+With --hand_over the command stops before the pre-training, which a GPU then does in minutes
+(objectives_on_gpu.py, with the same number of sequences in larger batches); without the flag it
+goes on with what that has trained.
 """
 
 import collections
@@ -25,16 +29,21 @@ import statistics
 import subprocess
 import sys
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from absl import flags
+import objectives_hand_over
 
 from albert_zh.common import files, output_files, plotting
 from albert_zh.common.errors import UserError, run_command
+from albert_zh.model.config import AlbertConfig
+from albert_zh.text import tokenization
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 LENGTH, BATCH, PREDICTIONS = 128, 64, 20
+GPU_BATCH = 256
 MASKED_LM = "masked LM"
 
 Objective = collections.namedtuple("Objective", "format flags config")
@@ -144,6 +153,7 @@ def define_flags():
     flags.DEFINE_list("tasks", list(TASKS), "Which of the tasks.")
     flags.DEFINE_integer("cost_steps", 60, "Steps by which an objective's cost is measured.")
     flags.DEFINE_string("precision", "float32", "Of the products in training.")
+    flags.DEFINE_boolean("hand_over", False, "Whether a GPU is to pre-train; see above.")
     flags.DEFINE_string("chart", None, "PNG to draw the results to.")
 
 
@@ -152,6 +162,9 @@ def main():
     _check()
     write_data()
     plan = planned_steps()
+    if FLAGS.hand_over:
+        hand_over(plan)
+        return
     rows = collections.OrderedDict()
     for name in FLAGS.objectives:
         rows[name] = scores_of(name, plan[name])
@@ -336,12 +349,59 @@ def pretraining_settings(name, steps, folder):
     return dict(settings, **objective.flags)
 
 
+def hand_over(plan):
+    """Writes what objectives_on_gpu.py trains with to the folder `gpu`.
+
+    Args:
+        plan: {objective: steps}.
+    """
+    os.makedirs(path_of("gpu"), exist_ok=True)
+    tokens = tokenization.FullTokenizer(os.path.join(FLAGS.model_dir, "vocab.txt"))
+    special = {name[1:-1].lower(): tokens.vocab[name] for name in ("[MASK]", "[SEP]")}
+    trainings = {}
+    for name in FLAGS.objectives:
+        run = path_of("models", folder_of(name), "run")
+        steps = max(1, plan[name] * BATCH // GPU_BATCH)
+        settings = pretraining_settings(name, 2, run)
+        settings.update(num_warmup_steps=1, save_checkpoints_steps=1, do_eval=False)
+        if not os.path.exists(os.path.join(run, "model.ckpt-2.index")):
+            run_script("run_pretraining.py", settings, path_of("logs", "start.log"))
+        start = path_of("gpu", folder_of(name) + "_start.npz")
+        prefix = os.path.join(run, "model.ckpt-1")  # the start: the first step's rate is 0
+        objectives_hand_over.write_start(prefix, start)
+        trainings[folder_of(name)] = objectives_hand_over.training_settings(
+            OBJECTIVES[name],
+            AlbertConfig.from_json_file(config_of(name)),
+            steps=steps,
+            batch_size=GPU_BATCH,
+            learning_rate=settings["learning_rate"],
+            num_warmup_steps=min(steps // 10, 1000),
+        )
+    for text_format in sorted({training["format"] for training in trainings.values()}):
+        objectives_hand_over.write_records(
+            path_of(text_format + ".tfrecord"), path_of("gpu", "records_%s.npz" % text_format)
+        )
+    output_files.write_json(
+        path_of("gpu", "plan.json"),
+        {"special": dict(special, vocab_size=len(tokens.vocab)), "objectives": trainings},
+    )
+
+
+def _take_back(name, run, steps):
+    """Puts what a GPU has trained into the folder of the run, which then is at its end."""
+    trained = path_of("gpu", folder_of(name) + "_trained.npz")
+    if os.path.exists(trained):
+        objectives_hand_over.take_back(trained, run, steps)
+
+
 def scores_of(name, steps):
     """{what: scores} of an objective: one of held-out masked LM, each seed's of each task."""
     folder = path_of("models", folder_of(name))
     model, log = os.path.join(folder, "model"), os.path.join(folder, "pretraining.log")
     if not os.path.exists(os.path.join(model, "done")):
-        settings = pretraining_settings(name, steps, os.path.join(folder, "run"))
+        run = os.path.join(folder, "run")
+        _take_back(name, run, steps)
+        settings = pretraining_settings(name, steps, run)
         run_script("run_pretraining.py", dict(settings, export_dir=model), log)
         open(os.path.join(model, "done"), "w").close()
     results = files.read_lines(os.path.join(folder, "run", "eval_results.txt"))

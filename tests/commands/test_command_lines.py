@@ -71,6 +71,7 @@ WRITERS = {
     "benchmarks/linear_teacher": "out",
     "benchmarks/multi_label": "output_dir",
     "benchmarks/objectives": "chart output_dir",
+    "benchmarks/objectives_on_gpu": "output_dir",
     "benchmarks/results": "output_dir write",
     "benchmarks/slots": "output_dir",
     "benchmarks/versions": "output_dir",
