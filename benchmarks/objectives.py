@@ -59,7 +59,7 @@ OBJECTIVES = collections.OrderedDict(
     [
         ("MLM + SOP", Objective(_PAIRS, {"warm_start": True}, {})),
         (
-            "MLM + SOP, spans + SBO",
+            "MLM + SOP + spans + SBO",
             Objective(
                 _PAIRS,
                 {
@@ -71,11 +71,17 @@ OBJECTIVES = collections.OrderedDict(
                 {},
             ),
         ),
-        ("ELECTRA", Objective(_PAIRS, {"warm_start": True, "objective": "electra"}, {})),
+        (
+            "ELECTRA",  # at 1e-3 its detector stays at guessing
+            Objective(
+                _PAIRS, {"warm_start": True, "objective": "electra", "learning_rate": 5e-4}, {}
+            ),
+        ),
         (
             "DOC-SENTENCES",
             Objective("doc_sentences", {"warm_start": True, "sentence_task": False}, {}),
         ),
+        ("MLM + SOP without warm start", Objective(_PAIRS, {}, {})),
         ("relative positions", Objective(_PAIRS, {}, {"use_relative_position": True})),
     ]
 )

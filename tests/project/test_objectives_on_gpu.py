@@ -133,7 +133,7 @@ def test_each_record_comes_once_in_an_epoch():
     assert spread < 3  # of 8, where lengths are not looked at
 
 
-@pytest.mark.parametrize("name", ["MLM + SOP", "MLM + SOP, spans + SBO"])
+@pytest.mark.parametrize("name", ["MLM + SOP", "MLM + SOP + spans + SBO"])
 def test_masks_are_those_of_the_objective(records, name):
     _, read = records
     job = (np.arange(40), [1, 0])
