@@ -19,6 +19,7 @@ import functools
 import hashlib
 import itertools
 import os
+import sys
 import threading
 from typing import Any, List, NamedTuple, Optional, Sequence
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from albert_zh.common import checks, files, path_rules, transfer, validation
 from albert_zh.common import storage as file_storage
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments, corpus_cache, input_rows, search_choice, vector_index
 from albert_zh.inference.ranking import (
     CANDIDATES,
@@ -104,6 +105,19 @@ class _Contents(NamedTuple):
     faiss_index: Optional[vector_index.VectorIndex]  # None: each vector is compared
 
 
+def _folder_of_vectors(path):
+    """PATH.vectors, or of a file that is remote or in a read-only folder one in scratch."""
+    kept, parent = path + ".vectors", os.path.dirname(os.path.abspath(path))
+    if file_storage.is_remote(path):
+        return transfer.local_stand_in(kept)  # vectors are read where they are
+    if os.path.isdir(kept) or os.access(parent, os.W_OK):
+        return kept
+    folder = os.path.join(transfer.scratch_folder(parent), os.path.basename(kept))
+    note = "note: %s can only be read: vectors are kept in %s" % (parent, folder)
+    print(printable(note), file=sys.stderr)
+    return folder
+
+
 class Corpus:
     """The lines of a file and their vectors."""
 
@@ -121,7 +135,8 @@ class Corpus:
             path: text file, a line per text; blank lines are left out.
             encoder: `TextEncoder` with a pooling.
             encoding: of the file.
-            cache_dir: folder for the vectors; PATH.vectors by default.
+            cache_dir: folder for the vectors; by default PATH.vectors, or where that cannot be
+                made, a scratch folder (below $ALBERT_ZH_SCRATCH or that of temporary files).
             storage: how vectors are held in memory, one of `vector_index.STORAGES`; those of the
                 file rescore what the other forms find.
 
@@ -138,8 +153,7 @@ class Corpus:
         self._storage = storage
         self._oversampling = vector_index.OVERSAMPLING[storage]
         path_rules.check_local(cache_dir or "", "cache_dir=%s" % cache_dir)
-        kept = transfer.local_stand_in(self._path + ".vectors")  # vectors are read where they are
-        self.folder = path_rules.output_folder(cache_dir or kept)
+        self.folder = path_rules.output_folder(cache_dir or _folder_of_vectors(self._path))
         self._refreshing = threading.Lock()
         self._stamp = _stamp(self._path)
         self._contents = self._read(_lines_of(self._path, encoding))

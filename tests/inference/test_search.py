@@ -386,6 +386,26 @@ def test_vectors_are_computed_once(faq, encoder, folder, capsys):
     assert "is of another model: made again" in capsys.readouterr().err
 
 
+def test_a_file_in_a_folder_that_can_only_be_read_is_searched(
+    faq, encoder, tmp_path_factory, monkeypatch, capsys
+):
+    path, lines = faq
+    scratch = str(tmp_path_factory.mktemp("scratch"))
+    parent = os.path.dirname(os.path.abspath(path))
+    writable = os.access
+    monkeypatch.setattr(os, "access", lambda place, mode: place != parent and writable(place, mode))
+    monkeypatch.setenv("ALBERT_ZH_SCRATCH", scratch)
+    before = sorted(os.listdir(parent))
+    counting = Counting(encoder)
+    for _ in range(2):
+        corpus = search.Corpus(path, counting)
+        assert corpus.search([lines[3]], top_k=1)[0][0].line == 4
+        expected = "note: %s can only be read: vectors are kept in %s\n" % (parent, corpus.folder)
+        assert capsys.readouterr().err == expected
+    assert counting.count == 59 + 2 and sorted(os.listdir(parent)) == before
+    assert corpus.folder.startswith(scratch)
+
+
 def test_of_a_changed_file_only_new_lines_are_encoded(faq, encoder, monkeypatch, capsys):
     path, lines = faq
     counting = Counting(encoder)
