@@ -66,9 +66,9 @@ LEFT_OUT_ON_2_21 = {
     "pretraining": "input_pipeline learning_rate model_fn remote_storage replaced_tokens unilm",
     "project": "android batch_sizes_benchmark deploy doc_snippets docs_languages embedding_model "
     "entities_sample faq_sample fetch_assets fine_tuning_benchmark migration objectives_benchmarks "
-    "pairs_sample python_api questions_sample readme results_benchmark setup signatures sources "
-    "split_corpus starter_model structure title_pairs titles_sample topics_sample train_starter "
-    "training_costs versions_benchmark",
+    "objectives_on_gpu pairs_sample python_api questions_sample readme results_benchmark setup "
+    "signatures sources split_corpus starter_model structure title_pairs titles_sample "
+    "topics_sample train_starter training_costs versions_benchmark",
     "tasks": "data_checks dev_split label_rules reader",
     "tasks/classification": "input_pipeline",
     "tasks/embedding": "kind rows text_files",

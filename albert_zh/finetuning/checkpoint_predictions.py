@@ -31,6 +31,7 @@ class CheckpointPredictions:
             best: `BestCheckpoint`.
         """
         self._setup, self._options, self._best = setup, setup.options, best
+        self._inputs = {}  # {name of a split: its input function}
         self._completed = {}  # {checkpoint that was written again: the one that it is a copy of}
 
     # Which checkpoint
@@ -100,17 +101,22 @@ class CheckpointPredictions:
             "test": ("predicting", "predict_batch_size"),
         }[name]
         features, batch_size = self._setup.features[name], rows_together(self._options, flag)
-        input_fn = input_pipeline.eval_input_fn(
-            features,
-            self._options.max_seq_length,
-            batch_size,
-            self._options.use_tpu,
-            self._options.plain,
-        )
         num_batches = math.ceil(features.num_examples / batch_size)
-        rows = self._rows(prefix, input_fn, num_batches, what, stop)
+        rows = self._rows(prefix, self._input_of(name, batch_size), num_batches, what, stop)
         counts = features.rows_of_examples or [1] * features.num_examples
         yield from _grouped(rows, iter(counts))
+
+    def _input_of(self, name, batch_size):
+        """The input function of a split: one for all checkpoints, which then share a session."""
+        if name not in self._inputs:
+            self._inputs[name] = input_pipeline.eval_input_fn(
+                self._setup.features[name],
+                self._options.max_seq_length,
+                batch_size,
+                self._options.use_tpu,
+                self._options.plain,
+            )
+        return self._inputs[name]
 
     def of_stream(self, prefix, stream, path, stop):
         """Yields (example, its predictions) of a file of any length, none of which is kept.

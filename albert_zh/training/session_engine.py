@@ -53,6 +53,31 @@ class _InitializerHook(tf.train.SessionRunHook):
         session.run(self._initializer)
 
 
+_Predictions = collections.namedtuple(
+    "_Predictions", "graph predictions input_hooks scaffold session"
+)
+
+
+class _LastingSession(tf.Session):
+    """A session that lives as long as it is referred to."""
+
+    def close(self):
+        """Leaves it open for the next checkpoint."""
+
+
+class _LastingSessionCreator(tf.train.SessionCreator):
+    """Loads a checkpoint into a session that may have had another one."""
+
+    def __init__(self, made, checkpoint_path):
+        self._made, self._checkpoint_path = made, checkpoint_path
+
+    def create_session(self):
+        session, scaffold = self._made.session, self._made.scaffold
+        scaffold.saver.restore(session, self._checkpoint_path)
+        session.run(scaffold.local_init_op)
+        return session
+
+
 class Engine:
     """Runs a `model_fn`; TPUEstimator has methods of the same names and arguments."""
 
@@ -65,6 +90,7 @@ class Engine:
         """
         self._model_fn = model_fn
         self.config = config
+        self._kept_predictions = None  # while training, {input_fn: `_Predictions`}
 
     @property
     def model_dir(self):
@@ -83,7 +109,13 @@ class Engine:
         """
         if self._newest_step() >= max_steps:
             return
-        hooks = list(hooks) + [tf.train.StopAtStepHook(last_step=max_steps)]
+        self._kept_predictions = {}
+        try:
+            self._train(input_fn, list(hooks) + [tf.train.StopAtStepHook(last_step=max_steps)])
+        finally:
+            self._kept_predictions = None
+
+    def _train(self, input_fn, hooks):
         config, strategy = self.config.session_config, self.config.strategy
         if self.config.is_multi_worker:
             tensorflow_internals.run_as_worker(
@@ -206,6 +238,8 @@ class Engine:
     def predict(self, input_fn, hooks=(), checkpoint_path=None, yield_single_examples=True):
         """Yields what a checkpoint predicts, in the input's order.
 
+        Evaluations in the course of a training have one graph and session: those of its last input.
+
         Args:
             input_fn: function (params) -> `tf.data.Dataset` of features.
             hooks: session hooks.
@@ -215,18 +249,37 @@ class Engine:
         Yields:
             {name: array}.
         """
-        with tf.Graph().as_default():
+        made = self._predictions_of(input_fn)
+        creator = _LastingSessionCreator(
+            made, checkpoint_path or tf.train.latest_checkpoint(self.model_dir)
+        )
+        with made.graph.as_default(), tf.train.MonitoredSession(
+            creator, made.input_hooks + list(hooks)
+        ) as session:
+            while not session.should_stop():
+                batch = session.run(made.predictions)
+                if not yield_single_examples:
+                    yield batch
+                    continue
+                names = sorted(batch)
+                for row in zip(*[batch[name] for name in names]):
+                    yield dict(zip(names, row))
+
+    def _predictions_of(self, input_fn):
+        """The `_Predictions` of an input; kept for the next checkpoint while training."""
+        kept = self._kept_predictions or {}
+        if input_fn in kept:
+            return kept[input_fn]
+        kept.clear()
+        with tf.Graph().as_default() as graph:
             self._begin_graph()
             spec, input_hooks = self._specify(input_fn, ModeKeys.PREDICT)
-            with self._session(spec, checkpoint_path, input_hooks + list(hooks)) as session:
-                while not session.should_stop():
-                    batch = session.run(spec.predictions)
-                    if not yield_single_examples:
-                        yield batch
-                        continue
-                    names = sorted(batch)
-                    for row in zip(*[batch[name] for name in names]):
-                        yield dict(zip(names, row))
+            scaffold = _scaffold_of(spec).finalize()
+            session = _LastingSession(self.config.master or "", graph, self.config.session_config)
+        made = _Predictions(graph, spec.predictions, input_hooks, scaffold, session)
+        if self._kept_predictions is not None:
+            self._kept_predictions[input_fn] = made
+        return made
 
     def _begin_graph(self):
         """What comes first in a graph: the seed, and the step as a resource on every version."""

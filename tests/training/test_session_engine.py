@@ -208,6 +208,34 @@ def test_a_finished_training_leaves_no_graph(tmp_path):
     assert num_living_graphs() == before
 
 
+def test_checkpoints_of_a_training_are_predicted_with_in_one_graph(tmp_path):
+    """Also where rows were left; afterwards each prediction has a graph, which is freed."""
+    modes, found = [], []
+
+    def counting_model_fn(features, labels, mode, params):
+        modes.append(mode)
+        return model_fn(features, labels, mode, params)
+
+    class Predicting(tf.train.CheckpointSaverListener):
+        def after_save(self, session, global_step_value):
+            prefix = "%s/model.ckpt-%d" % (tmp_path, global_step_value)
+            next(trained.predict(rows_once, checkpoint_path=prefix))
+            rows = trained.predict(rows_once, checkpoint_path=prefix)
+            found.append((prefix, np.array([row["outputs"] for row in rows])))
+
+    trained = Engine(counting_model_fn, RunConfig(str(tmp_path), SEED))
+    trained.train(input_fn, 6, [SaverHook(str(tmp_path), 2, [Predicting()])])
+    assert modes.count(ModeKeys.PREDICT) == 1 and len(found) == 4
+    for prefix, outputs in found:
+        weights = tf.train.load_checkpoint(prefix).get_tensor("weights")
+        np.testing.assert_allclose(outputs, ROWS @ weights, atol=1e-6)
+    assert not np.allclose(found[1][1], found[3][1])
+    before = num_living_graphs()
+    list(trained.predict(rows_once))
+    list(trained.predict(rows_once))
+    assert modes.count(ModeKeys.PREDICT) == 3 and num_living_graphs() == before
+
+
 def test_metrics_are_those_of_the_checkpoint_and_are_written_for_tensorboard(tmp_path):
     """The model is w x: its loss over all rows follows from the weights."""
     trained = trained_engine(tmp_path, max_steps=4)
