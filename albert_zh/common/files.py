@@ -410,7 +410,9 @@ def wrong_encoding(
             "%s: an Excel workbook or another packed file, expected text: save it as CSV UTF-8"
             % place
         )
-    likely = text_encodings.likely_encoding(error.object) if encoding in (None, "utf-8") else None
+    codecs_of_part = {"gb2312": "GB18030", "gbk": "GB18030"}  # codecs of some of its characters
+    is_looked_at = encoding in (None, "utf-8") or encoding in codecs_of_part
+    likely = text_encodings.likely_encoding(error.object) if is_looked_at else None
     if likely is None:
         return UserError(
             "%s: not %s text (byte 0x%02x): is it the right file%s?"
@@ -423,6 +425,12 @@ def wrong_encoding(
         )
     name, codec = likely
     return UserError(
-        "%s: the file is in %s, expected UTF-8: %sconvert it (iconv -f %s -t utf-8)"
-        % (place, name, "pass --encoding=%s or " % codec if encoding else "", codec)
+        "%s: the file is in %s, expected %s: %sconvert it (iconv -f %s -t utf-8)"
+        % (
+            place,
+            codecs_of_part.get(encoding, name),
+            (encoding or "utf-8").upper(),
+            "pass --encoding=%s or " % codec if encoding else "",
+            codec,
+        )
     )

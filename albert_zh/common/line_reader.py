@@ -2,14 +2,17 @@
 
 import codecs
 import contextlib
+import os
+import re
 import sys
 from typing import Iterable, Iterator, List, Optional, Tuple
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 
 BYTES_AT_ONCE = 1 << 16
+_BEGINNINGS_OF_TABLES = {".csv": "[^,]*,", ".json": r"\s*[\[{]", ".jsonl": r"\s*\{"}
 _WRONG_TERMINAL = (
     "the terminal's encoding is not that of LANG: make both UTF-8 (export LANG=C.UTF-8), or put "
     "the texts into a file, and name its --encoding"
@@ -85,6 +88,8 @@ def groups_of_lines(
                 )
                 for index, line in enumerate(lines, start=1)
             ]
+            if group and not line_number:
+                _check_is_no_table(name, group[0][1])
             line_number += len(group)
             for source, line in group:
                 files.check_decoded(line, source, "name the --encoding of the text")
@@ -92,6 +97,17 @@ def groups_of_lines(
                 yield group
             if progress is not None:
                 progress(len(block))
+
+
+def _check_is_no_table(name, first_line):
+    """Raises `UserError` for a file of columns or JSON: its lines are no texts."""
+    beginning = _BEGINNINGS_OF_TABLES.get(os.path.splitext(name)[1])
+    if beginning and re.match(beginning, first_line):
+        raise UserError(
+            "%s: a table (line 1: %s), expected a text a line: save its column of texts as .txt, "
+            "or predict with the command that trained the model, which reads tables "
+            "(--do_predict=true)" % (name, validation.shortened(first_line))
+        )
 
 
 def groups_with_bar(title: str, path: Optional[str], encoding: str):

@@ -4,9 +4,11 @@ layout = ColumnLayout(get_task("lcqmc"), "train", table, rows)
 layout.examples(rows[layout.num_header_rows])
 """
 
+import ast
 import collections
 import contextlib
 import itertools
+import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from albert_zh.tasks import named_columns, registry
@@ -229,6 +231,8 @@ class ColumnLayout:
         if cell is None:
             return None
         has_several = self._rules.has_several_labels
+        if has_several and isinstance(cell, str):
+            cell = _list_of_cell(cell)
         if isinstance(cell, list) and has_several:
             cell = self._task.separator.join(self._labels_of_list(cell))
         label = _as_text(cell).strip()
@@ -242,6 +246,14 @@ class ColumnLayout:
         if problem:
             raise ValueError(problem)
         return label
+
+
+def _list_of_cell(cell):
+    """The list that a cell of a table is written as, in JSON's or Python's way; else the cell."""
+    if re.match(r"\s*\[.*\]\s*$", cell):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return list(ast.literal_eval(cell.strip()))
+    return cell
 
 
 def _column_choice(first_rows):

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 from albert_zh.tasks import registry, text_groups
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.label_rules import plain_label
-from albert_zh.tasks.own_labels import label_counts, separator_of
+from albert_zh.tasks.own_labels import joined_labels, label_counts, separator_of
 from albert_zh.tasks.task_forms import is_pair
 
 RARE = 10  # examples; classes with fewer are named
@@ -90,8 +90,16 @@ def _separators(task, splits):
         return
     separated = [label_parts(task, example.label) for example in splits["train"].examples]
     labels = [names[0] for names in separated if names]
+    joined = joined_labels(label_counts(task, splits["train"])) if kind.has_several_labels else []
+    if joined:
+        yield (
+            "warning: %d labels of train are others with a mark between them, and are taken for "
+            "labels of their own: %s: write the same mark everywhere, and name it by "
+            "--label_separator" % (len(joined), _some(joined)),
+            {"joined_labels": len(joined)},
+        )
     mark = separator_of(labels)
-    if mark is None or not kind.has_classes or max(map(len, separated)) > 1:
+    if mark is None or joined or not kind.has_classes or max(map(len, separated)) > 1:
         return
     way_out = "--label_separator=%r" % mark
     if not kind.has_several_labels:

@@ -88,6 +88,8 @@ def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dic
     texts = sorted((c for c in positions if c != "label"), key=positions.__getitem__)
     if may_lack_label and "label" in positions and width == len(texts):
         positions = {column: position for position, column in enumerate(texts)}
+    elif may_lack_label and positions.get("label", 0) >= width:
+        del positions["label"]  # the last column of the training file
     for column, position in positions.items():
         if not 0 <= position < width:
             raise UserError(

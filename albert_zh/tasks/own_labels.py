@@ -2,7 +2,7 @@
 
 import collections
 import re
-from typing import Any, Collection, Counter, Optional
+from typing import Any, Collection, Counter, List, Optional
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from albert_zh.tasks.task_forms import COLUMN_FLAGS
 FEW_LABELS, MANY_LABELS, LONG_LABEL = 20, 200, 10
 COMPOUND = 0.1  # share of labels with a mark in them from which it may separate labels
 _MARKS = re.compile("[;；,，、|]")
+_RARER_MARKS = re.compile("[;；,，、|｜/]")
 _WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 NAME_COLUMNS = (
     "let a header line name the right ones text_a, text_b and label, or name them by %s"
@@ -98,6 +99,17 @@ def separator_of(labels: Collection[str]) -> Optional[str]:
     counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
     likely = [mark for mark, count in counts.most_common(1) if count >= COMPOUND * len(labels)]
     return likely[0] if likely else None
+
+
+def joined_labels(labels: Collection[str]) -> List[str]:
+    """Labels that are others with marks between them, such as "a/b" where "a" and "b" are some."""
+    every = set(labels)
+    found = []
+    for label in sorted(every):
+        parts = [part.strip() for part in _RARER_MARKS.split(label)]
+        if len(parts) > 1 and every.issuperset(parts):
+            found.append(label)
+    return found
 
 
 def _are_no_classes(task, counts, examples):

@@ -99,25 +99,33 @@ class PositionColumns:
         return columns, label_position
 
     def _check_is_no_id(self, columns):
-        """Raises `UserError` where own pairs have numbers in place of their first texts."""
+        """Raises `UserError` where rows have numbers in place of their first texts."""
         cells = [row.cells[0] for row in self._rows[1:]]
         is_numbered = len(set(cells)) == len(cells) > 1 and all(map(NUMBER.match, cells))
-        if self._task.columns is None and is_numbered and len(columns) == len(PAIR):
+        if self._split == "test":
+            are_texts = len(columns) == 1 or any(map(self._is_label, self._labels(columns)))
+        else:
+            are_texts = self._task.columns is not None or len(columns) < len(PAIR)
+        if is_numbered and not are_texts:
             raise UserError(
                 "%s: column 1 has a different number in each row: an id? Name the columns in a "
                 "header line, as id, text_a, label, or by --text_column=2 --label_column=3"
                 % self._path
             )
 
+    def _labels(self, columns):
+        """What stands where the rows' labels are to be; none without such a column."""
+        if "label" not in columns:
+            return []
+        position = columns.index("label")
+        cells = [row.cells[position] for row in self._rows if len(row.cells) == len(columns)]
+        return [cell.strip() for cell in cells]
+
     def _check_columns_of_training(self, columns):
         """Raises `UserError` where rows without a header may begin with what training left out."""
-        header = self._task.header or ()
-        if self._split != "test" or len(header) <= len(columns) or "label" not in columns:
+        header, labels = self._task.header or (), self._labels(columns)
+        if self._split != "test" or len(header) <= len(columns):
             return
-        position = columns.index("label")
-        labels = [
-            row.cells[position].strip() for row in self._rows if len(row.cells) == len(columns)
-        ]
         if labels and not any(map(self._is_label, labels)):
             raise UserError(
                 "%s: no header, and %r is no label: let line 1 name the columns, as the training "
@@ -164,10 +172,7 @@ class PositionColumns:
         """Whether line 1 of training data, taken for a row, has a label that no other row has."""
         if self._task.columns or "label" not in columns or len(self._rows) < 3:
             return False
-        position = columns.index("label")
-        labels = [
-            row.cells[position].strip() for row in self._rows if len(row.cells) == len(columns)
-        ]
+        labels = self._labels(columns)
         if len(self._rows[0].cells) != len(columns) or NUMBER.match(labels[0]):
             return False
         parts = [set(self._rules.labels_of_cell(cell, self._task.separator)) for cell in labels]

@@ -85,6 +85,12 @@ class Table:
         return self._digest.hexdigest()
 
 
+def has_running_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first of three or more cells counts the rows, from 0 or 1."""
+    counts = [str(number) for number in range(len(rows) + 1)]
+    return min(map(len, rows)) > 2 and [cells[0] for cells in rows] in (counts[:-1], counts[1:])
+
+
 def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
     """The rows of a table that are not blank, and notes on how many were."""
     rows = list(table)
@@ -133,13 +139,22 @@ def _json_row(line_number, line):
     if not line.strip():
         return Row(line_number, [line], BLANK)
     try:
-        record = json.loads(line, object_pairs_hook=files.object_without_repeated_keys)
+        record = json.loads(
+            line,
+            object_pairs_hook=files.object_without_repeated_keys,
+            parse_constant=_refused_constant,
+        )
         record = text_encodings.with_whole_characters(record, line)
     except (ValueError, RecursionError) as error:
         return Row(line_number, [line], "not valid JSON: %s" % error)
     if not isinstance(record, dict):
         return Row(line_number, [line], "no JSON object")
     return Row(line_number, record, None)
+
+
+def _refused_constant(name):
+    """Refuses NaN and Infinity, which Python writes for empty cells of a table."""
+    raise ValueError("%s is none of JSON's values, write null for a missing one" % name)
 
 
 def _tab_rows(numbered):

@@ -1,7 +1,8 @@
 """The form of a task's files: columns, labels, names by which columns are known."""
 
 import collections
-from typing import Any
+import re
+from typing import Any, List, Sequence
 
 SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
 # Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
@@ -51,6 +52,26 @@ Fields:
     finds_words: labelling only: whether the spans are words, which have no type.
 """
 PAIR = ("text_a", "text_b", "label")
+_LIKE_A_NAME = re.compile(
+    r".{0,6}(问题|问句|标准问|相似问|内容|标题|文本|句子|答案|回复|摘要|正文|quer(y|ies)|questions?|texts?|"
+    r"titles?|answers?|sentences?)[ _-]?\w{0,2}$",
+    re.I,
+)
+
+
+def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
+    """A note where the first row of a file without a known header looks like one.
+
+    Args:
+        cells: of that row.
+        names: what its columns could be named, for the note.
+    """
+    if not all(_LIKE_A_NAME.match(cell.strip()) for cell in cells):
+        return []
+    return [
+        "line 1 is taken for a row (%s): if it is a header, name its columns %s"
+        % (" | ".join(cells), names)
+    ]
 
 
 def is_pair(task: Any) -> bool:

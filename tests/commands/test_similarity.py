@@ -201,6 +201,27 @@ def test_lines_that_end_as_on_old_macs_are_told(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "name, first, is_table",
+    [
+        ("a.csv", "text,label", True),
+        ("a.csv", "只有一列", False),
+        ("a.jsonl", '{"text": "今天"}', True),
+        ("a.json", "[", True),
+        ("a.txt", "今天,天气", False),
+    ],
+)
+def test_tables_are_not_read_as_texts(tmp_path, name, first, is_table):
+    path = tmp_path / name
+    path.write_text(first + "\n今天,好\n", encoding="utf-8")
+    if not is_table:
+        (group,) = line_reader.groups_of_lines(str(path))
+        assert [line for _, line in group] == [first, "今天,好"]
+        return
+    with pytest.raises(UserError, match=r"a table \(line 1: .*expected a text a line"):
+        list(line_reader.groups_of_lines(str(path)))
+
+
 def test_text_in_another_encoding_than_the_locale_is_told(folder, monkeypatch, tmp_path, capsys):
     """What Python makes of GBK on the command line or terminal of a UTF-8 locale."""
     wrong = "今天".encode("gbk").decode("utf-8", "surrogateescape")

@@ -45,6 +45,17 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert synced == [5] and os.path.exists(path)
 
 
+@pytest.mark.parametrize(
+    "encoding, text", [("gb2312", "我们找朱镕基先生"), ("gbk", "今天很开心😀")]
+)
+def test_parts_of_gb18030_name_the_whole_of_it(tmp_path, encoding, text):
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode("gb18030"))
+    message = "line 1: the file is in GB18030, expected %s: pass --encoding=gb18030"
+    with pytest.raises(UserError, match=message % encoding.upper()):
+        files.read_lines(str(path), encoding)
+
+
 def test_damaged_utf8_is_not_taken_for_gbk(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("前面有一行完好的汉字\n好".encode()[:-1])

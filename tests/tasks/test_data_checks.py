@@ -123,3 +123,18 @@ def test_rows_that_share_a_text_with_train_are_told():
     singles = {"train": split("train", [("甲", "a"), ("乙", "b")])}
     singles["test"] = split("test", [("甲", "a"), ("丙", "b")])  # the same row: told elsewhere
     assert "share_a_text_in_test" not in data_checks.check(TASK, singles)[1]
+
+
+def test_labels_joined_by_another_mark_are_told():
+    rows = [
+        ("一", "物流|价格"),
+        ("二", "物流"),
+        ("三", "价格/物流"),
+        ("四", "物流、价格"),
+        ("五", "软/硬"),
+    ]
+    lines, counts = data_checks.check(
+        MULTI._replace(labels=("物流", "价格")), {"train": split("train", rows)}
+    )
+    assert counts["joined_labels"] == 2
+    assert any("2 labels of train are others with a mark" in line for line in lines)

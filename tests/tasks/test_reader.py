@@ -886,3 +886,59 @@ def test_several_labels_without_the_flag_are_told_in_short(tmp_path):
     with pytest.raises(UserError, match="--multi_label=true --label_separator=';'") as caught:
         own_labels.with_columns_and_labels(OWN, read_own(tmp_path, "\n".join(rows), "train.tsv"))
     assert len(str(caught.value)) < 400
+
+
+def predicted(tmp_path, content, name="test.csv", training="天气好,晴\n下大雨,雨\n出太阳,晴\n"):
+    """A file to predict, read by the task that training data made."""
+    train = read_own(tmp_path, training)
+    task = own_labels.with_columns_and_labels(OWN, train)
+    return read_own(tmp_path, content, name, task, "test")
+
+
+@pytest.mark.parametrize(
+    "content, training",
+    [
+        ("1,天气不错\n2,再见\n3,好\n", "天气好,晴\n下大雨,雨\n出太阳,晴\n"),
+        ("序号,客户留言\n1,天气不错\n2,再见\n", "天气好,晴\n下大雨,雨\n出太阳,晴\n"),
+        ("1,甲,乙\n2,丙,丁\n3,子,丑\n", "甲,乙,1\n丙,丁,0\n戊,己,1\n"),
+        ("1,甲\n2,丙\n3,子\n", "甲,乙,1\n丙,丁,0\n戊,己,1\n"),
+    ],
+)
+def test_ids_of_a_file_to_predict_are_no_texts(tmp_path, content, training):
+    with pytest.raises(UserError, match="column 1 has a different number in each row: an id"):
+        predicted(tmp_path, content, training=training)
+
+
+def test_numbers_of_a_file_to_predict_may_be_texts(tmp_path):
+    assert rows_of(predicted(tmp_path, "10086,晴\n10010,雨\n10000,雨\n")) == [
+        ("10086", None, "晴"),
+        ("10010", None, "雨"),
+        ("10000", None, "雨"),
+    ]
+    texts = predicted(tmp_path, "10086\n10010\n10000\n")
+    assert [example.text_a for example in texts.examples] == ["10086", "10010", "10000"]
+
+
+def test_a_label_that_is_the_last_chosen_column_may_be_missing(tmp_path):
+    chosen = {"text_a": "2", "label": "3"}
+    train = read_chosen(tmp_path, "G1\t甲\t好\nG2\t乙\t坏\nG3\t丙\t好\n", "train.tsv", **chosen)
+    task = own_labels.with_columns_and_labels(OWN._replace(chosen=chosen), train)
+    split = read_own(tmp_path, "G4\t丁\nG5\t戊\n", "test.tsv", task, "test")
+    assert rows_of(split) == [("丁", None, None), ("戊", None, None)]
+    with pytest.raises(UserError, match="--text_column=2: .* has 1 columns"):
+        read_own(tmp_path, "丁\n戊\n己\n", "dev.tsv", task, "dev")
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_what_is_none_of_jsons_values_is_no_label(tmp_path, value):
+    content = '{"text": "甲", "label": "a"}\n{"text": "乙", "label": %s}\n' % value
+    with pytest.raises(UserError, match="line 2: not valid JSON: %s is none of JSON's" % value):
+        read_own(tmp_path, content, "train.json")
+
+
+@pytest.mark.parametrize("cell", ["\"['物流', '价格']\"", '"[""物流"", ""价格""]"', "物流|价格"])
+def test_several_labels_may_be_a_list_in_a_cell(tmp_path, cell):
+    task = OWN._replace(objective="multi_label")
+    content = "text,label\n一,%s\n二,物流\n三,[]\n四,[尾款\n" % cell
+    split = read_own(tmp_path, content, task=task)
+    assert [example.label for example in split.examples] == ["物流|价格", "物流", "", "[尾款"]

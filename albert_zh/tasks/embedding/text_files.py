@@ -17,15 +17,16 @@ from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_forms
-from albert_zh.tasks.embedding import groups, retrieval_files
+from albert_zh.tasks.embedding import groups, positive_checks, retrieval_files
 
 FORMATS = ("scored", "positives", "margins", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
 _KEYS = {
-    "text_a": task_forms.KEYS["text_a"] + ["anchor", "origin", "query", "用户问"],
+    "text_a": task_forms.KEYS["text_a"]
+    + ["anchor", "origin", "query", "用户问", "用户问题", "相似问", "相似问题"],
     "text_b": task_forms.KEYS["text_b"]
-    + ["positive", "positives", "pos", "entry", "entailment", "answer", "标准问"],
+    + ["positive", "positives", "pos", "entry", "entailment", "answer", "标准问", "标准问题"],
     "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
     "score": task_forms.KEYS["label"] + ["similarity"],
     "margin": ["margin"] + task_forms.KEYS["label"],
@@ -109,7 +110,11 @@ def read_split(
         sha256 = storage.sha256_of_all([sha256] + digests)
         examples = [EmbeddingExample("", query, entry, 1.0, line) for line, query, entry in found]
     else:
-        examples, bad = _examples_of_rows(filled, data_format, table.delimiter)
+        examples, bad = _examples_of_rows(path, filled, data_format, table.delimiter)
+    if data_format == "positives":
+        notes += positive_checks.notes_of_wrong_texts(path, examples)
+    if data_format != "texts" and any(e.row_id == filled[0].line for e in examples):
+        notes += task_forms.note_of_first_row(filled[0].cells, "text_a, text_b")
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, _EXPECTED[data_format])
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, _EXPECTED[data_format]))
@@ -120,12 +125,14 @@ def read_split(
     return EmbeddingSplit(name, path, examples, True, notes, (), (), sha256, {})
 
 
-def _examples_of_rows(filled, data_format, delimiter):
+def _examples_of_rows(path, filled, data_format, delimiter):
     """(examples, [(line, what is wrong)]) of the rows of a table."""
     if data_format == "texts":
         columns, filled = _column_of_texts(filled, delimiter)
     else:
         columns, filled = _columns(filled, data_format)
+    if data_format == "positives":
+        positive_checks.check_are_not_labelled(path, _labels_of(filled, columns))
     examples: List[EmbeddingExample] = []
     bad: List[Tuple[int, Exception]] = []
     for row in filled:
@@ -134,6 +141,14 @@ def _examples_of_rows(filled, data_format, delimiter):
         except ValueError as error:
             bad.append((row.line, error))
     return examples, bad
+
+
+def _labels_of(rows, columns):
+    """What rows have under the name of a score or label."""
+    records = [_of_record(row.cells) for row in rows if isinstance(row.cells, dict)]
+    if columns is not _USUAL_COLUMNS:  # named ones
+        records += [_of_cells(row.cells, columns, "positives") for row in rows if not row.problem]
+    return [_first(texts, "score") for texts in records]
 
 
 _EXPECTED = {

@@ -15,10 +15,11 @@ from albert_zh.common.errors import UserError
 KEYS = {
     "text_a": (
         "source src text_a text content abstract body article question query input 原文 正文 内容 "
-        "摘要 问题 文本"
+        "摘要 问题 文本 新闻内容 文章内容"
     ).split(),
     "label": (
-        "target tgt title headline summary reply response answer output 标题 题目 回复 回答 答案"
+        "target tgt title headline summary reply response answer output 标题 题目 回复 回答 答案 "
+        "新闻标题 文章标题"
     ).split(),
 }
 _WHICH = {"text_a": "source", "label": "target"}

@@ -9,7 +9,7 @@ predict may have sources alone.
 from typing import Any, Dict, NamedTuple, Optional
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import input_examples
+from albert_zh.tasks import input_examples, task_forms
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.generation.pair_columns import form_of
 
@@ -66,6 +66,8 @@ def read_split(
             examples.append(_example(row, form, needs_targets))
         except ValueError as error:
             bad.append((row.line, error))
+    if filled and filled[0].line == 1 and not table.is_json:
+        notes += task_forms.note_of_first_row(filled[0].cells, "source, target")
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, EXPECTED))

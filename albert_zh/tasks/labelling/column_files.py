@@ -12,6 +12,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.labelling.bad_rows import BadRows
 
 TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "lines"])
@@ -64,6 +65,7 @@ def read_columns(
     """
     bad_rows = bad_rows or BadRows()
     beginning, rows = _beginning(_rows(path, encoding, digest, bad_rows))
+    _check_are_no_numbers(path, beginning)
     first = next((cells for _, cells in beginning if cells), ())
     has_tags = len(first) > 1
     is_numbered = has_tags and _are_numbered(beginning)
@@ -116,6 +118,8 @@ def _cells(text, separator):
 
 def _check_cells(path, line, text, cells, separator, first_line):
     """Raises `UserError` for a line of other columns than the first one, or without a token."""
+    if "\r" in text:
+        raise files.wrong_line_ends("%s, line %d" % (path, line))
     if not cells[0]:
         raise UserError("%s, line %d: an empty token before its tag" % (path, line))
     if separator is None:
@@ -154,6 +158,18 @@ def _beginning(rows):
         if num_tokens == _LOOKED_AT:
             break
     return beginning, itertools.chain(beginning, rows)
+
+
+def _check_are_no_numbers(path, rows):
+    """Raises `UserError` where column 1 counts the tokens of each sentence, as in CoNLL-U."""
+    groups = itertools.groupby((cells for _, cells in rows), key=bool)
+    sentences = [list(group) for is_filled, group in groups if is_filled]
+    are_sentences = max(map(len, sentences), default=0) > 1
+    if are_sentences and all(map(row_files.has_running_numbers, sentences)):
+        raise UserError(
+            "%s: column 1 counts the tokens (1, 2, ...): remove it, so that the token comes first "
+            "and its tag last" % path
+        )
 
 
 def _are_numbered(rows):

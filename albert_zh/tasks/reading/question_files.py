@@ -33,7 +33,7 @@ COLUMNS = {
     "context": ("context", "context_text", "paragraph", "passage", "原文", "上下文", "文章"),
     "question": ("question", "query", "query_text", "问题"),
     "answer": ("answer", "answers", "answer_text", "答案"),
-    "start": ("start", "answer_start"),
+    "start": ("start", "answer_start", "begin", "answer_begin", "答案位置", "起始位置", "开始位置"),
     "id": ("id", "query_id", "qid"),
 }
 _ORDER = ("context", "question", "answer", "start")
@@ -226,6 +226,7 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
     num_columns = 0
     contexts: Dict[str, str] = {}
     read: List[Question] = []
+    num_rows = 0
     for row in table:
         if row.problem == rows.BLANK:
             counts[reading_questions.BLANK_LINE] += 1
@@ -236,10 +237,11 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
             if is_header:
                 continue
         source = "%s, line %d" % (path, row.line)
+        num_rows += 1
         try:
             cells = _cells_of_row(row, names, num_columns, source)
             cells["context"] = contexts.setdefault(cells["context"], cells["context"])
-            read.append(_question_of_cells(cells, len(read), source, counts))
+            read.append(_question_of_cells(cells, num_rows - 1, source, counts))
         except UserError:
             if not skip_bad_rows:
                 raise

@@ -126,6 +126,8 @@ def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
     """The text of lines, and its slots; `ValueError` says what does not fit."""
     text, spans = "", []
     open_one: Optional[SlotSpan] = None
+    if len(rows) > 1 and row_files.has_running_numbers([row.split() for row in rows]):
+        raise ValueError("column 1 counts the characters: remove it")
     for row in rows:
         cells = row.split()
         if len(cells) < 2:

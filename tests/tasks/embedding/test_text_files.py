@@ -302,3 +302,49 @@ def test_weights_say_how_often_rows_occur():
     for wrong in ("a.tsv", "a.tsv:0", "a.tsv:x", ":1"):
         with pytest.raises(UserError, match="expected FILE:WEIGHT"):
             mixing.weighted_files([wrong])
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("a.tsv", "甲\t乙\t1\n丙\t丁\t0\n", r"numbers in column 3 \(0, 1\): .*--objective=cosent"),
+        (
+            "a.csv",
+            "text_a,text_b,label\n甲,乙,1\n丙,丁,0\n",
+            r"labels \(0, 1\): expected right pairs",
+        ),
+        (
+            "a.jsonl",
+            '{"sentence1": "甲", "sentence2": "乙", "label": 0}\n'
+            '{"sentence1": "丙", "sentence2": "丁", "label": 1}\n',
+            r"labels \(0, 1\)",
+        ),
+        ("a.tsv", "1\t甲\t乙\n2\t丙\t丁\n", "column 1 has a different number in each row: an id"),
+    ],
+)
+def test_labelled_pairs_and_ids_are_no_right_pairs(tmp_path, name, text, message):
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, text, "positives", name)
+
+
+def test_labels_that_are_all_alike_and_categories_are_left_aside(tmp_path):
+    for last in ("1\n丙,丁,1\n", "开户\n丙,丁,转账\n"):
+        split = read(tmp_path, "text_a,text_b,label\n甲,乙," + last, "positives", "a.csv")
+        assert rows(split) == [("甲", "乙", 1.0, ()), ("丙", "丁", 1.0, ())]
+
+
+def test_wrong_texts_that_may_be_categories_are_noted(tmp_path):
+    lines = ["问%d\t答%d\t%s\n" % (n, n, "账户转账"[n % 2 * 2 :][:2]) for n in range(20)]
+    (note,) = read(tmp_path, "".join(lines), "positives").notes
+    assert note.startswith(
+        "what stands behind the right texts (账户, 转账) is taken for wrong texts"
+    )
+    answers = ["问%d\t答%d\t答%d\n" % (n, n, n % 2 + 5) for n in range(20) if n not in (5, 6)]
+    assert not read(tmp_path, "".join(answers) + "问5\t答5\n", "positives").notes
+
+
+def test_a_first_row_like_a_header_is_noted(tmp_path):
+    (note,) = read(tmp_path, "客户问题,标准句子\n甲,乙\n", "positives", "a.csv").notes
+    assert note.startswith("line 1 is taken for a row (客户问题 | 标准句子): if it is a header")
+    known = read(tmp_path, "用户问题,标准问题\n甲,乙\n", "positives", "a.csv")
+    assert rows(known) == [("甲", "乙", 1.0, ())] and not known.notes

@@ -58,6 +58,16 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
     assert split.notes == ["1 rows that do not fit are left out"]
 
 
+def test_a_first_row_like_a_header_is_noted(tmp_path):
+    (note,) = read(tmp_path, "公司内容\t题目文本\n正文一\t题一\n").notes
+    assert note.startswith(
+        "line 1 is taken for a row (公司内容 | 题目文本): if it is a header, name"
+    )
+    known = read(tmp_path, "新闻内容\t新闻标题\n正文一\t题一\n")
+    assert pairs(known) == [("正文一", "题一")] and not known.notes
+    assert not read(tmp_path, "今天的第一篇正文说的是天气\t天气好\n").notes
+
+
 def test_json_without_a_target_and_unknown_columns(tmp_path):
     with pytest.raises(UserError, match="found the columns x, y, none with the name of a target"):
         read(tmp_path, "x\ty\n长文\t头条\n", text_a="x")

@@ -177,6 +177,9 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
         ("text_a\tlabel\n王  明\tB-PER O I-PER\n", r"line 2: an empty token: expected one blank"),
         ("王\tB-PER\n\tB-LOC\n明\tI-PER\n", r"line 2: an empty token before its tag"),
         ("王明/PER 去/o\n北京/LOC 。\n", r"train.txt, line 2: '。' has no type"),
+        ("1 王 B-PER\n2 明 I-PER\n\n1 去 O\n", r"column 1 counts the tokens \(1, 2, ...\): remove"),
+        ("0\t王\tB-PER\n1\t明\tI-PER\n", r"column 1 counts the tokens"),
+        ("王 B-PER\n明 I-PER\n\n去 O\r北 O\r\n", r"line 4: its lines end with CR alone"),
     ],
 )
 def test_bad_files(tmp_path, content, expected):
@@ -184,6 +187,13 @@ def test_bad_files(tmp_path, content, expected):
         read(tmp_path, content)
     with pytest.raises(UserError, match=expected):
         list(reader.stream_file(str(tmp_path / "train.txt")))
+
+
+def test_numbers_that_are_tokens_stay(tmp_path):
+    """Digits count nothing where another sentence has none, or where no third column is."""
+    data = read(tmp_path, "1 数 O\n2 数 O\n\n3 数 O\n的 助 O\n")
+    assert [text.text for text in data.texts] == ["12", "3的"]
+    assert read(tmp_path, "1 O\n2 O\n").texts[0].text == "12"
 
 
 def test_gbk_is_named_and_read_with_the_flag(tmp_path):

@@ -52,6 +52,7 @@ def test_slots_that_meet_stay_apart():
         ("放\n", "Chat\n", "line 1: expected a character and its tag, found '放'"),
         ("放 O\n\n唱 X-song\n", "Chat\nChat\n", "line 3: 'X-song' is no tag of BIO or BIES"),
         ("放 B\n", "Chat\n", "line 1: 'B' is no tag"),
+        ("1 放 O\n2 歌 B-song\n", "Chat\n", "line 1: column 1 counts the characters: remove it"),
         ("\n", "", "has no text"),
     ],
 )

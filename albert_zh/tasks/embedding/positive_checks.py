@@ -1,0 +1,66 @@
+"""Whether rows of right pairs are such: no labelled pairs, no ids, no categories as wrong texts."""
+
+import re
+from typing import Any, List, Sequence
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+_FEW_ROWS = 10  # of a file that is not looked at
+_ROWS_OF_CATEGORY = 5  # on average, from which repeated wrong texts may be names of categories
+
+
+def check_are_not_labelled(path: str, labels: Sequence[Any]) -> None:
+    """Refuses rows whose pairs are right by their label or not.
+
+    Args:
+        path: the file.
+        labels: of the rows, by the key or column that is named so; None without one.
+
+    Raises:
+        UserError: if they are different numbers.
+    """
+    values = {str(label).strip() for label in labels if label is not None}
+    if len(values) > 1 and all(map(_NUMBER.match, values)):
+        raise _labelled_pairs(path, "labels", values)
+
+
+def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
+    """What is to be said of the wrong texts of a file.
+
+    Args:
+        path: the file.
+        examples: `EmbeddingExample`s.
+
+    Raises:
+        UserError: if they are numbers, or the texts that they are wrong for are.
+    """
+    wrong = [text for example in examples for text in example.negatives]
+    if len(examples) < 2 or not wrong:
+        return []
+    if all(map(_NUMBER.match, wrong)):
+        raise _labelled_pairs(path, "numbers in column 3", set(wrong))
+    anchors = {example.text_a for example in examples}
+    if len(anchors) == len(examples) and all(map(_NUMBER.match, anchors)):
+        raise UserError(
+            "%s: column 1 has a different number in each row: an id? Remove it, or name the "
+            "columns in a header line, as id, text_a, text_b" % path
+        )
+    different = set(wrong)
+    is_right_for_some = different & {example.text_b for example in examples}
+    are_few = _ROWS_OF_CATEGORY * len(different) <= len(wrong)
+    if len(examples) < _FEW_ROWS or is_right_for_some or not are_few:
+        return []
+    return [
+        "what stands behind the right texts (%s) is taken for wrong texts: if it is a category, "
+        "leave that column out" % validation.shortened(", ".join(sorted(different)))
+    ]
+
+
+def _labelled_pairs(path, what, values):
+    return UserError(
+        "%s: %s (%s): expected right pairs alone, as all are trained on as such: use "
+        "--objective=cosent for labelled pairs, or keep the right ones and remove the numbers"
+        % (path, what, validation.shortened(", ".join(sorted(values))))
+    )
