@@ -62,11 +62,12 @@ def run() -> None:
     prefix = checkpoint_files.find_checkpoint(FLAGS.model_dir)
     source = os.path.dirname(prefix) or "."
     checkpoint_values.check_readable(prefix)
-    weights = dict(checkpoint_values.read_weights(prefix))
+    weights = dict(checkpoint_values.read_weights(prefix, with_objectives=True))
     name = _table_name(weights, prefix)
     table = weights[name]
     _check_lengths(table, prefix)
-    weights[name] = position_extension.extended(table, FLAGS.trained_length)
+    for each in {name, position_extension.TABLE_OF_GENERATOR} & set(weights):
+        weights[each] = position_extension.extended(weights[each], FLAGS.trained_length)
     with whole_folders.filled_folder(FLAGS.output_dir) as partial:
         for pattern in _COPIED:
             for path in storage.in_folder(source, pattern):

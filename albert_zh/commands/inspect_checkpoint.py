@@ -37,6 +37,7 @@ from albert_zh.model import (
     label_map,
     model_folder,
     model_writer,
+    sentence_vectors,
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
@@ -67,6 +68,8 @@ COPIED_FILES = (
     tokenization.SENTENCEPIECE_FILE,
     label_map.LABEL_MAP,
     fine_tuning_notes.FINE_TUNING_FILE,
+    sentence_vectors.SENTENCE_FILE,
+    "*.tsv",
 )
 GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8

@@ -358,14 +358,12 @@ class Setup:
             further=soft,
         )
         if made.num_cut:
-            flag = self.kind.length_flag
             say(
-                "note: %d of %d rows of %s are longer than --%s=%d tokens and were cut",
+                "note: %d of %d rows of %s %s and were cut",
                 made.num_cut,
                 len(split.examples),
                 split.path,
-                flag,
-                options[flag].value,
+                _too_long_in_words(self.kind, options),
             )
             self.data.remarks["cut_in_" + split.name] = made.num_cut
         return made
@@ -446,6 +444,17 @@ class Setup:
             eval_batch_size=options.eval_batch_size,
             predict_batch_size=options.predict_batch_size,
         )
+
+
+def _too_long_in_words(kind, options):
+    """Which flags the rows that were cut are too long for."""
+    length = options[kind.length_flag].value
+    if kind.further_length_flag is None:
+        return "are longer than --%s=%d tokens" % (kind.length_flag, length)
+    of_target = options[kind.further_length_flag].value
+    words = "have a longer source than %d tokens (--%s=%d less --%s=%d) or a longer target than %d"
+    flags_and_lengths = (kind.length_flag, length, kind.further_length_flag, of_target)
+    return words % ((length - of_target,) + flags_and_lengths + (of_target - 1,))
 
 
 def _with_notes(split):

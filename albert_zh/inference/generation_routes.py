@@ -8,6 +8,7 @@ An event is `data: {"text": piece}`; the last one is `data: [DONE]`, an error on
 `data: {"error": "one line"}`.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -96,8 +97,7 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
         settings = _allowed(request.model_dump(exclude={"text"}), generator, limits)
         events = _events(generator, request.text, settings)
         first = await run_in_threadpool(next, events)  # errors of the request are no event
-        pieces = iterate_in_threadpool(_chained(first, events))
-        return StreamingResponse(pieces, media_type="text/event-stream")
+        return StreamingResponse(_sent(first, events), media_type="text/event-stream")
 
     @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
     async def write_page():
@@ -157,9 +157,15 @@ def _events(generator, text, settings: Dict[str, Any]) -> Iterator[str]:
     yield "data: [DONE]\n\n"
 
 
-def _chained(first, events):
-    yield first
-    yield from events
+async def _sent(first, events):
+    """Yields events; of a client that has gone no more are made, and their caches are freed."""
+    try:
+        yield first
+        async for event in iterate_in_threadpool(events):
+            yield event
+    finally:
+        with contextlib.suppress(ValueError):  # a thread is at work on the next: it is the last
+            events.close()
 
 
 def _event(content):

@@ -178,21 +178,29 @@ class Generator(loaded_model.LoadedModel):
                 stopped.set()
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
-        """Yields a text piece by piece as it is written; arguments as of `generate`, no beams."""
+        """Yields a text piece by piece as it is written; arguments as of `generate`, no beams.
+
+        Whoever leaves it half read keeps nobody from closing the generator.
+        """
         rules, longest = self._rules(settings)
         if rules.settings.num_beams > 1:
             raise UserError("num_beams: a beam search has no text before its end: leave it out")
         ids, _ = self._source(_checked([text])[0], longest)
         with self.in_use():
             rows = _Rows(self, [ids], rules)
-            written, shown = [], ""
-            for ((_, token, _),) in decoding.token_by_token(rows.next_log_probs, 1, rules):
-                if token == rules.end_id:
-                    return
-                written.append(token)
-                text = text_of_ids(self.tokenizer, written)
-                yield text[len(shown) :]
-                shown = text
+
+        def next_log_probs(tokens, parents):
+            with self.in_use():
+                return rows.next_log_probs(tokens, parents)
+
+        written, shown = [], ""
+        for ((_, token, _),) in decoding.token_by_token(next_log_probs, 1, rules):
+            if token == rules.end_id:
+                return
+            written.append(token)
+            text = text_of_ids(self.tokenizer, written)
+            yield text[len(shown) :]
+            shown = text
 
     def _rules(self, given):
         """(`decoding.Rules`, tokens of a source at most)."""

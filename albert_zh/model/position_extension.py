@@ -14,6 +14,7 @@ POSITION_TABLES = (
     "bert/embeddings/position_embeddings",
     "electra/embeddings/position_embeddings",
 )
+TABLE_OF_GENERATOR = "generator/embeddings/position_embeddings"
 DIRECTIONS = 29  # main directions in which the table continues; one is that of its mean
 SHORTEST = 64  # trained rows that a fit needs
 # Rows that differ from the others: [CLS] and what is near it, [SEP] at the end of full inputs.

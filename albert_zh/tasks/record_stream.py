@@ -64,9 +64,10 @@ class RecordStream:
                 % (self._problems["damaged"], self._first_damaged)
             )
         if self._problems["cut"]:
-            notes.append(
-                "%d texts were cut to --%s" % (self._problems["cut"], self._kind.length_flag)
-            )
+            kept = "--" + self._kind.length_flag
+            if self._kind.further_length_flag:
+                kept += " less --" + self._kind.further_length_flag
+            notes.append("%d texts were cut to %s" % (self._problems["cut"], kept))
         return notes
 
     def remarks(self) -> Dict[str, int]:

@@ -59,6 +59,8 @@ class TaskType:
         lengths_column: of records with several texts, each of `max_seq_length` tokens at most, the
             column with their lengths; None: a record has that many tokens.
         length_flag: name of the flag that says how much of an example's text is kept.
+        further_length_flag: name of the one that says what of those tokens a target may have, and
+            a source may not; None without targets.
         required_text: what the first text of an example is, where a model in use refuses an empty
             one; None: it takes any.
         flags: `KindFlags`.
@@ -85,6 +87,7 @@ class TaskType:
     has_head = True
     lengths_column: Optional[str] = None
     length_flag = "max_seq_length"
+    further_length_flag: Optional[str] = None
     required_text: Optional[str] = None
     flags = KindFlags()
     rules = label_rules.LabelRules()

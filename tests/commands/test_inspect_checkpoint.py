@@ -244,6 +244,8 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     made_model(tmp_path / "run", SMALL, extra=extra)
     (tmp_path / "run/vocab.txt").write_text("a\n")
     (tmp_path / "run/spiece.model").write_bytes(b"pieces")
+    (tmp_path / "run/slot_dictionaries.tsv").write_text("a\tb\n")
+    (tmp_path / "run/sentence_embedding.json").write_text("{}")
     line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"))
     folder = tmp_path / "run_weights"
     assert line.startswith(str(folder))
@@ -259,6 +261,7 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     ]
     assert 2.9 < sizes[0] / sizes[1] < 3.1
     copied = {"albert_config.json", "vocab.txt", "spiece.model", "checkpoint"}
+    copied |= {"slot_dictionaries.tsv", "sentence_embedding.json"}
     assert copied < set(os.listdir(str(folder)))
     assert described(folder)["optimizer"] == ["no slots"]
 

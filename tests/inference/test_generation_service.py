@@ -1,5 +1,6 @@
 """The HTTP service of a generator: texts at once, and as server-sent events."""
 
+import gc
 import json
 import socket
 import threading
@@ -121,6 +122,34 @@ def test_writing_ends_when_the_client_has_gone():
             connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
             assert generator.has_begun.wait(20)
         assert generator.has_ended.wait(20)
+
+
+class EndlessStream(Endless):
+    """The same for a text that is streamed."""
+
+    def stream(self, text, **settings):
+        try:
+            while True:
+                self.has_begun.set()
+                yield "a"
+                time.sleep(0.05)
+        finally:
+            self.has_ended.set()
+
+
+def test_a_stream_ends_when_the_client_has_gone():
+    generator = EndlessStream()
+    with running(http_service.create_app(generator=generator)) as port:
+        body = json.dumps({"text": "a"}).encode("utf-8")
+        head = b"POST /generate/stream HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert generator.has_begun.wait(20) and connection.recv(100)
+        gc.disable()  # what only the collector finds would keep its caches for long
+        try:
+            assert generator.has_ended.wait(20)
+        finally:
+            gc.enable()
 
 
 def test_its_pages_and_health(port):

@@ -1,6 +1,7 @@
 """A generator in memory: what it writes is what whole sequences computed at once would say."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -164,6 +165,18 @@ def test_streams_are_the_text_in_pieces_and_seeds_repeat_samples(generator):
     assert "".join(pieces) == written.text and len(pieces) >= 6
     (other,) = generator.generate(SOURCES[:1], **dict(settings, seed=6))
     assert other.text != written.text
+
+
+def test_a_stream_left_half_read_keeps_nobody_from_closing(folder):
+    generator = Generator(folder)
+    pieces = generator.stream(SOURCES[0], min_length=6)
+    assert next(pieces)
+    closing = threading.Thread(target=generator.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+    with pytest.raises(UserError, match="this Generator is closed"):
+        next(pieces)
 
 
 def test_no_ngram_is_repeated(generator):

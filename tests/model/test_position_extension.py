@@ -57,6 +57,8 @@ def model_fixture(tmp_path):
     weights = {
         position_extension.POSITION_TABLES[0]: sinusoids(128, CONFIG["hidden_size"]),
         "bert/pooler/dense/bias": np.ones(4),
+        "discriminator_predictions/dense/bias": np.ones(3),
+        position_extension.TABLE_OF_GENERATOR: 2 * sinusoids(128, 16),
     }
     checkpoint_values.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), weights)
     return folder
@@ -69,13 +71,16 @@ def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsy
     small_models.run_command(extend_positions, arguments)
     assert "128 positions, continued from 96" in capsys.readouterr().out
     before, after = (
-        checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
+        checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder), True)
         for folder in (model, output)
     )
-    name = position_extension.POSITION_TABLES[0]
-    expected = position_extension.extended(before[name], 96)
-    np.testing.assert_allclose(after[name], expected, atol=1e-5)
-    np.testing.assert_array_equal(after["bert/pooler/dense/bias"], before["bert/pooler/dense/bias"])
+    tables = [position_extension.POSITION_TABLES[0], position_extension.TABLE_OF_GENERATOR]
+    for name in tables:
+        expected = position_extension.extended(before[name], 96)
+        np.testing.assert_allclose(after[name], expected, atol=1e-5)
+    assert set(after) == set(before) and len(before) == 4
+    for name in set(before) - set(tables):
+        np.testing.assert_array_equal(after[name], before[name])
     assert {"albert_config.json", "vocab.txt"} <= set(os.listdir(output))
     with open(os.path.join(output, "fine_tuning.json")) as handle:
         assert json.load(handle) == {"do_lower_case": False}

@@ -65,6 +65,7 @@ class Generation(task_type.TaskType):
     feature_modules = (damage, pair_files, raw_texts)
     builds_encoder = True
     has_head = False
+    further_length_flag = "max_target_length"
 
     # Settings
 

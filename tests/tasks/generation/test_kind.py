@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import types
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.finetuning import setup
 from albert_zh.inference import generator, predictor
+from albert_zh.tasks import registry
 from albert_zh.tasks.generation import flags as generation_flags
 import memory_storage
 import whole_runs
@@ -182,3 +185,17 @@ def test_files_in_a_bucket_are_found(tmp_path, monkeypatch):
 def test_weights_of_tasks():
     given = ["prefix_lm", "masked_lm:0.5"]
     assert generation_flags.task_weights(given) == {"prefix_lm": 1.0, "masked_lm": 0.5}
+
+
+def test_what_cut_rows_are_too_long_for_is_named():
+    values = {"max_seq_length": 64, "max_target_length": 5, "max_query_length": 32}
+    options = {name: types.SimpleNamespace(value=value) for name, value in values.items()}
+    words = {
+        name: setup._too_long_in_words(registry.get(name), options)
+        for name in ("generation", "reading_comprehension")
+    }
+    assert words == {
+        "generation": "have a longer source than 59 tokens (--max_seq_length=64 less "
+        "--max_target_length=5) or a longer target than 4",
+        "reading_comprehension": "are longer than --max_query_length=32 tokens",
+    }
