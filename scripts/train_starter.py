@@ -83,6 +83,7 @@ OF_GOING_ON = {
     "save_steps": 250,
 }
 
+MODEL = "model"  # the stage that fills the model folder, which its user may have moved
 Stage = collections.namedtuple("Stage", ["name", "settings", "make"])
 Phase = collections.namedtuple(
     "Phase", ["name", "prefix", "record_flags", "most_warmup_steps", "curve"]
@@ -431,7 +432,7 @@ def plan(arguments):
         make = functools.partial(_pretrain, phase, arguments)
         stages.append(Stage(phase.name, dict(settings, **training), make))
     settings = dict(settings, **training)
-    stages.append(Stage("model", settings, _write_model))
+    stages.append(Stage(MODEL, settings, _write_model))
     for folder in FLAGS.data_dir:
         settings = dict(settings, data_dir=_about(folder, "data_dir"))
         name = os.path.relpath(_score_folder(folder), work_folder())
@@ -502,7 +503,8 @@ def _check_training_keeps_its_data(journal, phase, records):
 
 def run_stage(journal, stage):
     """Does a stage, unless that is done; `journal`: `Journal`."""
-    if journal.is_done(stage):
+    is_lost = stage.name == MODEL and not glob.glob(os.path.join(glob.escape(FLAGS.out), "*.index"))
+    if journal.is_done(stage) and not is_lost:
         _say("%s: done before" % stage.name)
         return
     changes = journal.changes(stage)

@@ -115,7 +115,8 @@ def _student_of_labels():
 def _read_texts(student, opened):
     """Reads the texts and shows what there is; files alone decide whether they are pairs."""
     task = student.use.task
-    if FLAGS.labels and not _are_pairs(task, opened):
+    is_known = not FLAGS.labels and "columns" in student.use.notes
+    if student.kind.is_classification and not is_known and not _are_pairs(task, opened):
         task = task._replace(columns=("text_a", "label"))
     read = unlabelled.read_unlabelled(
         FLAGS.input_file, student.kind, task, FLAGS.encoding, (), (), "input_file"
@@ -127,7 +128,8 @@ def _read_texts(student, opened):
 
 def _are_pairs(task, opened):
     """Whether texts are pairs, by those of the teachers; by --input_file's columns without any."""
-    with_texts = [teacher for teacher in opened if teacher.has_texts]
+    found = [teacher for teacher in opened if isinstance(teacher, teachers.TeacherFile)]
+    with_texts = [teacher for teacher in found if teacher.has_texts]
     if with_texts:
         return any(teacher.has_pairs for teacher in with_texts)
     path = next(iter(storage.matching(FLAGS.input_file[0])), FLAGS.input_file[0])

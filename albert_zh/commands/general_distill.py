@@ -78,6 +78,7 @@ def run():
     """Does what the flags ask for."""
     distillation_flags.check(FLAGS, ["teacher_model", "output_dir"])
     distillation_flags.take_old_flags(FLAGS, {"pregenerated_data": "input_file"})
+    distillation_flags.take_case_of_teacher(FLAGS)
     _take_student()
     if FLAGS.compatible and not FLAGS["masked_lm_weight"].present:
         FLAGS.masked_lm_weight = 0.0

@@ -72,6 +72,7 @@ def run():
     """Does what the flags ask for."""
     distillation_flags.check(FLAGS, ["teacher_model", "student_model", "output_dir", "task_name"])
     distillation_flags.take_old_flags(FLAGS, {"cache_dir": "cached_dir"})
+    distillation_flags.take_case_of_teacher(FLAGS)
     if FLAGS.pred_distill and FLAGS.both_phases:
         raise UserError("--pred_distill and --both_phases: give one of them")
     given = [

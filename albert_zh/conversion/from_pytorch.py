@@ -54,7 +54,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     labels = {}
     if "output_bias" in weights_by_name:
         num_outputs = len(weights_by_name["output_bias"])
-        labels = _label_map(settings, num_outputs, config_file)
+        labels = _label_map(source, settings, num_outputs, config_file)
         objective = _objective(settings, num_outputs)
         if objective != "single_label":
             trained.setdefault("objective", objective)
@@ -100,14 +100,36 @@ def check_model_folder(path, name):
         raise UserError(str(error).replace(path, name)) from error
 
 
-def _label_map(settings, num_outputs, config_file):
-    """{label: number} of a classifier's config; {} where its labels have no names."""
-    labels = settings.get("label2id") or {}
-    if not labels or "LABEL_0" in labels:
-        return {}
-    name = "%s: label2id" % config_file
-    label_map.check_num_labels(name, label_map.labels_of_numbers(labels, name), num_outputs)
-    return labels
+def _label_map(folder, settings, num_outputs, config_file):
+    """{label: number} of a classifier; {} where its labels have no names.
+
+    Names are those of a label_map.json beside it, else of the config's `id2label` or `label2id`.
+    """
+    name = os.path.join(folder, label_map.LABEL_MAP)
+    if storage.exists(name):
+        labels = label_map.labels_of_map(name)
+    else:
+        name, found = config_file + ": id2label or label2id", []
+        for number in settings.get("id2label") or {}:
+            if not number.isdigit():
+                raise UserError(
+                    "%s: id2label: expected numbers as keys, found %s"
+                    % (config_file, validation.shown(number))
+                )
+        numbers = {label: int(number) for number, label in (settings.get("id2label") or {}).items()}
+        for named in (numbers, settings.get("label2id") or {}):
+            if named and "LABEL_0" not in named:
+                found.append(label_map.labels_of_numbers(named, name))
+        if not found:
+            return {}
+        if found[0] != found[-1]:
+            raise UserError(
+                "%s: id2label has the labels %s, label2id %s: expected the same: correct one"
+                % (config_file, ", ".join(found[0]), ", ".join(found[-1]))
+            )
+        labels = found[0]
+    label_map.check_num_labels(name, labels, num_outputs)
+    return label_map.numbers_of(labels)
 
 
 def _objective(settings, num_outputs):

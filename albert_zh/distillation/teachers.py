@@ -25,6 +25,7 @@ from albert_zh.text import tokenization
 VERSION = 1  # of what targets are; another one makes cached ones stale
 ROWS_PER_CHUNK = 1024
 _HASHED = (".json", ".txt", ".model", ".pb", ".tflite", ".onnx", ".index")
+_WEIGHTS_OF_PYTORCH = (".bin", ".safetensors", ".pt", ".pth")
 _BESIDE = (  # an exported file
     label_map.LABEL_MAP,
     fine_tuning_notes.FINE_TUNING_FILE,
@@ -115,7 +116,16 @@ class ModelTeacher:
             "labels": list(student.use.task.labels),
             "kind": student.kind.name,
         }
+        self._length = None if self._has_length() else student.use.max_seq_length or None
+        if self._length:
+            self.about["max_seq_length"] = self._length
         self._cache = target_cache.TargetCache(folder, self.about)
+
+    def _has_length(self):
+        """Whether the model says how long its rows are: not one that was converted."""
+        if not storage.is_folder(self._path) or _is_exported(self._path):
+            return True
+        return "max_seq_length" in fine_tuning_notes.notes_of_folder(self._path)
 
     def prepare(self, examples: Sequence[Any]) -> None:
         """Computes the targets that are not on disk.
@@ -154,7 +164,7 @@ class ModelTeacher:
         from albert_zh.inference.predictor import Predictor  # for what is not on disk
 
         with naming("--teachers=%s" % self.name):
-            model = Predictor(self._path, check_text_form=False)
+            model = Predictor(self._path, self._length, check_text_form=False)
         kind = self._student.kind
         if model.kind.name != kind.name:
             model.close()
@@ -208,7 +218,7 @@ def _converted(path, folder):
     """The model folder of a Hugging Face folder, converted once."""
     from albert_zh.conversion import from_pytorch  # few runs need it
 
-    digest = digest_of({"files": _files_of_folder(path, _HASHED + (".bin", ".safetensors"))})
+    digest = digest_of({"files": _files_of_folder(path, _HASHED + _WEIGHTS_OF_PYTORCH)})
     target = os.path.join(folder, _CONVERTED, digest)
     if not storage.is_folder(target):
         say("converting %s", path)

@@ -4,6 +4,7 @@ Config, vocabulary, task and data, settings, features, numbers of steps, the Est
 """
 
 import hashlib
+import os
 import types
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -17,6 +18,7 @@ from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,
+    fine_tuning_notes,
     label_map,
     model_folder,
 )
@@ -159,8 +161,19 @@ class Setup:
         )
 
     def _take_flags_of_model(self):
-        """Without training, how texts are prepared is the model's where no flag says otherwise."""
+        """How texts are prepared is the model's where no flag says otherwise.
+
+        In training that is the case which a run began with, or its start has.
+        """
         if self.options.do_train:
+            former = run_folder.former_settings(self.folder.path)["fixed"]
+            is_new = self.init_checkpoint and "do_lower_case" not in former
+            of_start = os.path.dirname(self.init_checkpoint) if is_new else None
+            known = fine_tuning_notes.notes_of_folder(of_start) if of_start else former
+            is_cased = known.get("do_lower_case") is False and self.options.do_lower_case
+            if is_cased and not self.options["do_lower_case"].present:
+                say("note: letters keep their case, as in %s", of_start or "the run so far")
+                self.options["do_lower_case"].value = False
             return
         for name in ("do_lower_case", "max_seq_length"):
             if name in self._notes and not self.options[name].present:

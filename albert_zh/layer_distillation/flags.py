@@ -4,10 +4,11 @@ from typing import Any, Dict, Sequence, Tuple
 
 from absl import flags
 
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.layer_distillation.distiller import LOSSES, DistillationSettings, Distiller
-from albert_zh.layer_distillation.teacher import Teacher
+from albert_zh.layer_distillation.teacher import Teacher, folder_of_model
+from albert_zh.model import model_folder
 from albert_zh.text import tokenization
 
 # Old flags without an effect, and why.
@@ -124,6 +125,14 @@ def make_distiller(
         options.weight_decay,
     )
     return Distiller(teacher, config, tokenizer, settings)
+
+
+def take_case_of_teacher(options: flags.FlagValues) -> None:
+    """Sets --do_lower_case, where it is not given, to what the teacher was trained with."""
+    if not options["do_lower_case"].present:
+        with naming("--teacher_model"):
+            notes = model_folder.open_folder(folder_of_model(options.teacher_model)).notes
+        options["do_lower_case"].value = notes.get("do_lower_case", True)
 
 
 def _lowers(options, teacher):

@@ -213,6 +213,8 @@ def run_settings(options):
         settings.update(
             (name, getattr(options, name)) for name in generator_settings.Settings._fields
         )
+    if settings.get("original_masks"):
+        settings["masked_lm_prob"] = options.masked_lm_budget or options.masked_lm_prob
     return settings
 
 

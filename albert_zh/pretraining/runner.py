@@ -338,6 +338,7 @@ class Pretraining:
         done = {0} | {record["step"] for record in self._metrics.records if "dev" in record}
         for prefix in waiting_evaluation.new_checkpoints(self._folder, done, last_step, timeout):
             step = checkpoint_files.checkpoint_step(prefix)
+            objective_flags.check_generator_is_of_run(self._folder, self._options)
             try:
                 self._write_results(self._evaluate(step, stop))
             except (tf.errors.OpError, ValueError):

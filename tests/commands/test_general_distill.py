@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.commands import general_distill
+from albert_zh.commands import general_distill, task_distill
 from albert_zh.common.errors import UserError
+from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.model import checkpoint_files
+import isolated_flags
 import pretraining_workspace
 import small_models
 import workspace
@@ -150,3 +152,14 @@ def test_flags_that_make_no_sense(space, changes, message):
 def test_another_teacher_is_another_run(space, distilled):
     with pytest.raises(UserError, match="holds a run with another (distillation|teacher)"):
         run(space, "run", teacher_model=space.stranger)
+
+
+@pytest.mark.parametrize("settings", [{}, {"do_lower_case": False}])
+def test_texts_have_the_case_of_the_teacher(tmp_path, settings):
+    teacher = small_models.write_model(tmp_path / "teacher", settings=settings)
+    for command in (general_distill, task_distill):
+        for given in ([], ["--do_lower_case=true"]):
+            arguments = ["--teacher_model=" + teacher] + given
+            with isolated_flags.flags_of(arguments, command.define_flags):
+                distillation_flags.take_case_of_teacher(command.FLAGS)
+                assert command.FLAGS.do_lower_case == (bool(given) or not settings)

@@ -368,6 +368,12 @@ def test_without_training_texts_are_prepared_as_the_model_has_it(tmp_path, capsy
             os.remove(path)
     with pytest.raises(UserError, match="trained with do_lower_case False, the flags ask for True"):
         run_here(arguments + ["--do_lower_case=true"])
+    capsys.readouterr()
+    start, output = os.path.join(workspace.output, "best"), os.path.join(str(tmp_path), "further")
+    run_here(workspace.arguments(init_checkpoint=start, output_dir=output))
+    assert "note: letters keep their case, as in " + start in capsys.readouterr().out
+    with open(os.path.join(output, "best", "fine_tuning.json")) as handle:
+        assert json.load(handle)["do_lower_case"] is False
 
 
 @pytest.mark.newest

@@ -548,10 +548,11 @@ def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
         do_eval=True,
         **dict(OBJECTIVES["electra"], generator_layers=0.5),
     )
-    with pytest.raises(
-        UserError, match="of another generator, trained with --generator_layers=1.0"
-    ):
-        small.run_here(halved)
+    for arguments in (halved, halved + ["--eval_timeout=2"]):
+        with pytest.raises(
+            UserError, match="of another generator, trained with --generator_layers=1.0"
+        ):
+            small.run_here(arguments)
 
 
 @pytest.mark.slow

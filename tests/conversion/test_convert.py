@@ -1222,10 +1222,54 @@ def test_integer_weights_are_refused_both_ways(tmp_path, dtype):
 )
 def test_label_maps_that_no_reader_takes_are_refused(tmp_path, label2id, problem):
     hf, path, _ = converted(tmp_path)
-    write_settings(hf, label2id=label2id)
+    write_settings(hf, label2id=label2id, id2label="remove")
     with pytest.raises(UserError, match="config.json: .*" + problem):
         to_tf.convert(path, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))
+
+
+LABELS = ("坏", "好", "中", "上", "下")
+ID2LABEL = {str(number): label for number, label in enumerate(LABELS)}
+LABEL2ID = {label: number for number, label in enumerate(LABELS)}
+NO_NAMES = {"LABEL_%d" % number: number for number in range(5)}
+
+
+@pytest.mark.parametrize(
+    "settings, label_map",
+    [
+        ({"id2label": ID2LABEL, "label2id": None}, None),
+        ({"id2label": ID2LABEL, "label2id": NO_NAMES}, None),
+        ({"id2label": "remove", "label2id": LABEL2ID}, None),
+        ({"id2label": ID2LABEL, "label2id": LABEL2ID}, None),
+        ({"id2label": {"0": "LABEL_0"}, "label2id": NO_NAMES}, LABEL2ID),
+    ],
+)
+def test_labels_have_the_names_of_either_side_or_of_a_label_map(tmp_path, settings, label_map):
+    hf, path, _ = converted(tmp_path)
+    write_settings(hf, **settings)
+    if label_map:
+        with open(os.path.join(hf, "label_map.json"), "w") as handle:
+            json.dump(label_map, handle)
+    to_tf.convert(path, str(tmp_path / "out"))
+    with open(str(tmp_path / "out/label_map.json"), encoding="utf-8") as handle:
+        assert json.load(handle) == LABEL2ID
+
+
+@pytest.mark.parametrize(
+    "id2label, problem",
+    [
+        (
+            dict(ID2LABEL, **{"0": "好", "1": "坏"}),
+            "id2label has the labels 好, 坏, .* label2id 坏, 好",
+        ),
+        ({"a": "好"}, "id2label: expected numbers as keys, found 'a'"),
+    ],
+)
+def test_names_of_labels_that_contradict_are_refused(tmp_path, id2label, problem):
+    hf, path, _ = converted(tmp_path)
+    write_settings(hf, id2label=id2label, label2id=LABEL2ID)
+    with pytest.raises(UserError, match=problem):
+        to_tf.convert(path, str(tmp_path / "out"))
 
 
 def test_a_vocabulary_that_no_tokenizer_takes_is_refused(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 
 from albert_zh.commands import create_teacher_targets
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import from_pytorch, pytorch_files
+from albert_zh.distillation import teachers
 from albert_zh.distillation.teachers import Student, open_teacher
 from albert_zh.tasks import kind_interface, registry, task_forms
 from albert_zh.tasks.distillation import log_softmax
@@ -55,9 +57,9 @@ def logits_of(library, text_a, text_b):
     return logits[[LABELS_OF_TEACHER.index(label) for label in LABELS]]
 
 
-def student():
+def student(length=16):
     task = task_forms.Task({}, task_forms.PAIR, LABELS)
-    use = kind_interface.ModelInUse(task, {}, None, 16)
+    use = kind_interface.ModelInUse(task, {}, None, length)
     return Student(registry.get("single_label"), use, None, False)
 
 
@@ -70,6 +72,46 @@ def test_targets_are_the_logits_of_transformers(tmp_path):
     assert len(set(expected.argmax(axis=-1))) > 1
     found = [teacher.target(example) for example in examples]
     np.testing.assert_allclose(log_softmax(np.array(found)), log_softmax(expected), atol=1e-4)
+
+
+def test_a_teacher_without_a_length_reads_what_its_student_reads(tmp_path):
+    _, folder = saved(tmp_path, "Bert")
+    texts = [
+        InputExample(name, "今天好" * 3, "吃饭" * 4 + end, None) for name, end in ("a大", "b小")
+    ]
+    differences = {}
+    for length in (16, 24):
+        teacher = open_teacher(folder, student(length), str(tmp_path / "cache"))
+        assert teacher.about["max_seq_length"] == length
+        teacher.prepare(texts)
+        one, two = map(teacher.target, texts)
+        differences[length] = np.abs(np.subtract(one, two)).max()
+    assert differences[16] == 0 < differences[24]
+
+
+@pytest.mark.parametrize("ending", ["bin", "safetensors", "pt", "pth"])
+def test_other_weights_are_converted_again(tmp_path, monkeypatch, ending):
+    made = []
+    monkeypatch.setattr(from_pytorch, "convert", lambda weights, target: made.append(target))
+    monkeypatch.setattr(teachers, "_is_pytorch", lambda path: True)
+    monkeypatch.setattr(pytorch_files, "find_weights", lambda path: path)
+    (tmp_path / "config.json").write_text("{}")
+    for content in ("one", "two"):
+        (tmp_path / ("model." + ending)).write_text(content)
+        teachers.model_of(str(tmp_path), str(tmp_path / "cache"))
+    assert len(set(made)) == 2
+
+
+def test_labels_behind_the_texts_are_no_second_texts(tmp_path):
+    """The folder does not say whether its texts are pairs."""
+    _, folder = saved(tmp_path, "Bert")
+    (tmp_path / "rows.tsv").write_text("今天好\ta\n明天坏\tb\n", encoding="utf-8")
+    arguments = ["--teachers=" + folder, "--input_file=%s/rows.tsv" % tmp_path]
+    arguments += ["--output_file=%s/out.tsv" % tmp_path]
+    with isolated_flags.flags_of(arguments, create_teacher_targets.define_flags):
+        create_teacher_targets.run()
+    rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text("utf-8").splitlines()]
+    assert [row[:2] for row in rows[1:]] == [["今天好", ""], ["明天坏", ""]]
 
 
 def test_the_first_teacher_of_the_command_may_be_such_a_folder(tmp_path):

@@ -17,7 +17,7 @@ from albert_zh.model import (
 )
 from albert_zh.model.activations import gelu_erf
 from albert_zh.model.config import AlbertConfig
-from albert_zh.pretraining import initial_weights
+from albert_zh.pretraining import initial_weights, objective_flags
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.pretraining.objectives import (
     electra,
@@ -407,3 +407,14 @@ def test_shares_of_a_batch_give_the_weights_of_the_whole():
         trained(1, gradient_accumulation_steps=steps, **changes)[0][0] for steps in (1, 2)
     )
     assert whole == pytest.approx(parts, rel=0.02)  # draws differ
+
+
+@pytest.mark.parametrize("budget, share", [(0.0, 0.2), (0.4, 0.4)])
+def test_a_run_of_original_masks_keeps_their_share(budget, share):
+    values = {"objective": "electra", "sentence_task": None, "replaced_token_weight": 0.0}
+    values.update(generator_settings.Settings(original_masks=True)._asdict())
+    values.update(span_boundary_weight=0.0, masked_lm_prob=0.2, masked_lm_budget=budget)
+    options = types.SimpleNamespace(**values)
+    assert objective_flags.run_settings(options)["masked_lm_prob"] == share
+    options.original_masks = False
+    assert "masked_lm_prob" not in objective_flags.run_settings(options)

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -231,6 +232,14 @@ def test_a_stopped_stage_is_done_again_and_only_that(run):
     output_files.write_json(run.work("stages.json"), stages)
     assert run() == DATA[1:]
     assert all("--resume=True" in command for command in run.called)
+
+
+def test_a_model_folder_that_was_moved_is_filled_again(run, tmp_path):
+    run()
+    before = sorted(os.listdir(run.out))
+    shutil.move(run.out, str(tmp_path / "elsewhere"))
+    assert run() == []
+    assert sorted(os.listdir(run.out)) == before
 
 
 def test_changed_settings_are_told_and_what_depends_on_them_is_made_anew(run, capsys):
