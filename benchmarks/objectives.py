@@ -492,7 +492,7 @@ def draw(rows, path):
         ]
         panel.errorbar(means, labels, xerr=spreads, fmt="o", capsize=3)
         panel.margins(x=0.2, y=0.15)
-        panel.set_title(what)
+        panel.set_title(what.upper() if what in TASKS else what)
         panel.grid(axis="x", alpha=0.3)
     plotting.save(figure, path)
     print("chart: %s" % path)

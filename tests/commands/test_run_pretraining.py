@@ -317,6 +317,7 @@ def test_a_pod_killed_and_resumed_gives_the_weights_of_one_device(folder, alone,
 OBJECTIVES = {
     "replaced": {"replaced_token_weight": 2.0, "warm_start": True},
     "electra": {"objective": "electra", "generator_hidden_size": 0.5},
+    "original_masks": {"objective": "electra", "original_masks": True},
     "spans": {"span_boundary_weight": 1.0, "span": True, "sentence_task": False},
     "unilm": {"objective": "unilm"},
 }
@@ -327,6 +328,7 @@ OBJECTIVES = {
     [
         pytest.param("replaced", marks=pytest.mark.slow),
         pytest.param("electra", marks=[pytest.mark.newest, pytest.mark.slow]),
+        pytest.param("original_masks", marks=[pytest.mark.newest, pytest.mark.slow]),
         pytest.param("spans", marks=[pytest.mark.newest, pytest.mark.slow]),
         pytest.param("unilm", marks=[pytest.mark.newest, pytest.mark.slow]),
     ],

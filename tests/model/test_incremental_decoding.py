@@ -24,6 +24,7 @@ LAYOUTS = {
     "google_fast": {"embedding_size": 8, "num_hidden_groups": 1, "ffn_groups": 4},
     "bert": {},
     "nezha": {"use_relative_position": True},
+    "electra": {"embedding_size": 8, "model_type": "electra"},
 }
 MASK = 4
 SOURCES, TARGETS = np.array([5, 2, 7]), 6  # lengths
@@ -40,7 +41,7 @@ def at_once(config, row):
     mask = tf.ones_like(ids)
     seen = attention_masks.visible_positions("sequence_to_sequence", mask, segments)
     model = modeling.AlbertModel(
-        config, False, ids, mask, segments, scope="bert", attention_mask=seen
+        config, False, ids, mask, segments, scope=config.scope, attention_mask=seen
     )
     return heads.word_logits(config, model, model.get_sequence_output()[0, SOURCES[row] :])
 
@@ -55,7 +56,7 @@ def at_once_at_masks(config, row):
         mask = tf.ones_like(ids)
         seen = attention_masks.visible_positions("sequence_to_sequence", mask, segments)
         model = modeling.AlbertModel(
-            config, False, ids, mask, segments, scope="bert", attention_mask=seen
+            config, False, ids, mask, segments, scope=config.scope, attention_mask=seen
         )
         logits.append(heads.word_logits(config, model, model.get_sequence_output()[0, -1:]))
     return tf.concat(logits, axis=0)
@@ -163,7 +164,7 @@ def test_tokens_in_another_order_keep_their_positions(layout, positions):
         needed = {"whole": None, "turned": tf.constant(given) if positions == "chosen" else given}
         return {
             name: modeling.AlbertModel(
-                config, False, tf.constant(row, tf.int32), scope="bert",
+                config, False, tf.constant(row, tf.int32), scope=config.scope,
                 position_ids=places[name], output_positions=needed[name],
             ).get_sequence_output()
             for name, row in rows.items()
