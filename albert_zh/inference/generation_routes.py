@@ -14,6 +14,8 @@ import os
 import threading
 from typing import Any, Dict, Iterator, List, Optional
 
+import anyio
+import anyio.to_thread
 from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 import pydantic
@@ -25,6 +27,7 @@ from albert_zh.inference import http_answers, http_limits
 from albert_zh.inference.generator import Abandoned
 
 WRITE_PAGE = os.path.join(package_files.WEB, "write.html")
+_REQUESTS_AT_ONCE = 4  # of /generate; others wait, so that streams always find a thread
 _EXAMPLE = "一篇要写标题的文章"
 _STREAM = {
     "description": "The pieces of the text, as server-sent events.",
@@ -76,6 +79,7 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
         limits: `Limits`.
     """
     errors = http_answers.errors_of_predictions(limits)
+    at_work = _AtWork(limits.max_waiting)
 
     @app.post("/generate", responses={**errors, **http_answers.answer(GeneratedTexts)})
     async def generate(request: GenerateRequest, client: Request):
@@ -85,7 +89,8 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
             raise HTTPException(
                 413, "%d texts, at most %d" % (len(request.texts), limits.max_texts)
             )
-        texts = await _while_connected(client, generator, request.texts, settings)
+        with at_work.with_further(len(request.texts)):
+            texts = await _while_connected(client, generator, request.texts, settings, at_work)
         scores = [one.score for one in texts]
         return JSONResponse({"generated": [one.text for one in texts], "scores": scores})
 
@@ -95,8 +100,9 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
     async def stream(request: StreamRequest):
         """Writes a text and sends it piece by piece, as server-sent events."""
         settings = _allowed(request.model_dump(exclude={"text"}), generator, limits)
-        events = _events(generator, request.text, settings)
-        first = await run_in_threadpool(next, events)  # errors of the request are no event
+        with at_work.with_further(1):
+            events = _events(generator, request.text, settings)
+            first = await run_in_threadpool(next, events)  # errors of the request are no event
         return StreamingResponse(_sent(first, events), media_type="text/event-stream")
 
     @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
@@ -128,7 +134,27 @@ def _allowed(settings: Dict[str, Any], generator, limits) -> Dict[str, Any]:
     return settings
 
 
-async def _while_connected(client, generator, texts, settings):
+class _AtWork:
+    """Counts the texts that are written or wait for it."""
+
+    def __init__(self, most):
+        self._most, self._num_texts = most, 0
+        self.limiter = anyio.CapacityLimiter(_REQUESTS_AT_ONCE)
+
+    @contextlib.contextmanager
+    def with_further(self, count):
+        """Counts some more; raises `HTTPException` where that is too many."""
+        if self._num_texts + count > self._most:
+            message = "too much to do (%d texts are being written): try again soon"
+            raise HTTPException(503, message % self._num_texts, {"Retry-After": "1"})
+        self._num_texts += count
+        try:
+            yield
+        finally:
+            self._num_texts -= count
+
+
+async def _while_connected(client, generator, texts, settings, at_work):
     """The texts; writing ends after the present token when the client or the service goes."""
     is_over = threading.Event()
 
@@ -139,7 +165,8 @@ async def _while_connected(client, generator, texts, settings):
             return []
 
     try:
-        return await http_limits.while_connected(client, run_in_threadpool(written))
+        work = anyio.to_thread.run_sync(written, limiter=at_work.limiter)
+        return await http_limits.while_connected(client, work)
     finally:
         is_over.set()
 

@@ -124,6 +124,21 @@ def test_writing_ends_when_the_client_has_gone():
         assert generator.has_ended.wait(20)
 
 
+def test_more_texts_than_may_wait_are_refused():
+    generator = Endless()
+    limits = http_service.Limits(max_waiting=3)
+    with running(http_service.create_app(generator=generator, limits=limits)) as port:
+        body = json.dumps({"texts": ["a", "b"]}).encode("utf-8")
+        head = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert generator.has_begun.wait(20)
+            status, headers, answer = post(port, "/generate", {"texts": ["c", "d"]})
+            assert status == 503 and answer["error"].startswith("too much to do (2 texts are")
+            assert headers["retry-after"] == "1"
+        assert generator.has_ended.wait(20)
+
+
 class EndlessStream(Endless):
     """The same for a text that is streamed."""
 
