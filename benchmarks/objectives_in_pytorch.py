@@ -105,6 +105,14 @@ def _inner(weights, scope, rows):
     return dense(weights, scope + "intermediate/dense", rows)
 
 
+def model_output(weights, ids, batch, settings):
+    """The model's output [B, F, H] for ids in place of a batch's."""
+    is_relative = settings.has_relative_positions
+    rows = embedded(weights, ids, batch["segment_ids"], is_relative)
+    scope, mask = "bert/encoder/layer_shared/", batch["input_mask"]
+    return encoded(weights, scope, rows, mask, settings.heads, settings.layers, is_relative)
+
+
 def at(rows, places):
     """Rows [B, P, H] at some places [B, P]."""
     return rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))
@@ -179,18 +187,7 @@ def span_loss(weights, rows, batch):
 
 def masked_lm_losses(weights, batch, settings):
     """(loss, {name: part}) of masked words, with sentences and spans where they are learnt."""
-    rows = embedded(
-        weights, batch["input_ids"], batch["segment_ids"], settings.has_relative_positions
-    )
-    rows = encoded(
-        weights,
-        "bert/encoder/layer_shared/",
-        rows,
-        batch["input_mask"],
-        settings.heads,
-        settings.layers,
-        settings.has_relative_positions,
-    )
+    rows = model_output(weights, batch["input_ids"], batch, settings)
     logits = masked_lm_logits(weights, at(rows, batch["masked_lm_positions"]))
     loss = word_loss(logits, batch["masked_lm_ids"], batch["masked_lm_weights"])
     parts = {"masked_lm": loss}
@@ -244,15 +241,7 @@ def detection_loss(weights, batch, drawn, settings):
     """The model's loss of detecting which pieces are not the text's."""
     filled = filled_ids(batch, drawn)
     is_replaced = (filled != filled_ids(batch, batch["masked_lm_ids"])).float()
-    rows = embedded(weights, filled, batch["segment_ids"], False)
-    rows = encoded(
-        weights,
-        "bert/encoder/layer_shared/",
-        rows,
-        batch["input_mask"],
-        settings.heads,
-        settings.layers,
-    )
+    rows = model_output(weights, filled, batch, settings)
     rows = gelu(dense(weights, "discriminator_predictions/dense", rows))
     logits = dense(weights, "discriminator_predictions/dense_1", rows)[..., 0].float()
     losses = functional.binary_cross_entropy_with_logits(logits, is_replaced, reduction="none")

@@ -160,7 +160,7 @@ def test_masks_are_those_of_the_objective(records, name):
 
 def test_a_training_learns_and_is_not_repeated(records, tmp_path, monkeypatch):
     settings = settings_of(
-        "MLM + SOP", steps=300, format="x", num_warmup_steps=30, learning_rate=1e-3
+        "MLM + SOP", steps=600, format="x", num_warmup_steps=60, learning_rate=1e-3
     )
     _, start = in_tensorflow("MLM + SOP", 0)
     folder = str(tmp_path / "gpu")
@@ -174,7 +174,7 @@ def test_a_training_learns_and_is_not_repeated(records, tmp_path, monkeypatch):
         monkeypatch.setattr(on_gpu, "train", None)
         on_gpu.main()
     first, *_, last = map(json.loads, (tmp_path / "gpu" / "mlm.jsonl").read_text().splitlines())
-    assert last["step"] == 300 and last["sentences"] < 0.3 < 0.6 < first["sentences"]
+    assert last["step"] == 600 and last["sentences"] < 0.3 < 0.6 < first["sentences"]
     run = str(tmp_path / "run")
     os.makedirs(run)
     objectives_hand_over.take_back(on_gpu.trained_file(folder, "mlm"), run, 160)
