@@ -109,27 +109,37 @@ def _label_map(folder, settings, num_outputs, config_file):
     if storage.exists(name):
         labels = label_map.labels_of_map(name)
     else:
-        name, found = config_file + ": id2label or label2id", []
-        for number in settings.get("id2label") or {}:
-            if not number.isdigit():
-                raise UserError(
-                    "%s: id2label: expected numbers as keys, found %s"
-                    % (config_file, validation.shown(number))
-                )
-        numbers = {label: int(number) for number, label in (settings.get("id2label") or {}).items()}
-        for named in (numbers, settings.get("label2id") or {}):
-            if named and "LABEL_0" not in named:
-                found.append(label_map.labels_of_numbers(named, name))
-        if not found:
-            return {}
-        if found[0] != found[-1]:
-            raise UserError(
-                "%s: id2label has the labels %s, label2id %s: expected the same: correct one"
-                % (config_file, ", ".join(found[0]), ", ".join(found[-1]))
-            )
-        labels = found[0]
+        name, labels = config_file + ": id2label or label2id", _named_labels(settings, config_file)
+    if not labels:
+        return {}
     label_map.check_num_labels(name, labels, num_outputs)
     return label_map.numbers_of(labels)
+
+
+def _named_labels(settings, config_file):
+    """The labels of a config, in the order of their numbers; () without names."""
+    by_number = settings.get("id2label") or {}
+    for number in by_number:
+        if not number.isdigit():
+            raise UserError(
+                "%s: id2label: expected numbers as keys, found %s"
+                % (config_file, validation.shown(number))
+            )
+    sides = {
+        "id2label": {label: int(number) for number, label in by_number.items()},
+        "label2id": settings.get("label2id") or {},
+    }
+    found = [
+        label_map.labels_of_numbers(numbers, "%s: %s" % (config_file, name))
+        for name, numbers in sides.items()
+        if numbers and "LABEL_0" not in numbers
+    ]
+    if found and found[0] != found[-1]:
+        raise UserError(
+            "%s: id2label has the labels %s, label2id %s: expected the same: correct one"
+            % (config_file, ", ".join(found[0]), ", ".join(found[-1]))
+        )
+    return found[0] if found else ()
 
 
 def _objective(settings, num_outputs):
