@@ -120,7 +120,7 @@ def _named_labels(settings, config_file):
     """The labels of a config, in the order of their numbers; () without names."""
     by_number = settings.get("id2label") or {}
     for number in by_number:
-        if not number.isdigit():
+        if not number.isdecimal():
             raise UserError(
                 "%s: id2label: expected numbers as keys, found %s"
                 % (config_file, validation.shown(number))
@@ -137,7 +137,7 @@ def _named_labels(settings, config_file):
     if found and found[0] != found[-1]:
         raise UserError(
             "%s: id2label has the labels %s, label2id %s: expected the same: correct one"
-            % (config_file, ", ".join(found[0]), ", ".join(found[-1]))
+            % (config_file, validation.shown(list(found[0])), validation.shown(list(found[-1])))
         )
     return found[0] if found else ()
 

@@ -85,12 +85,6 @@ class Table:
         return self._digest.hexdigest()
 
 
-def has_running_numbers(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first of three or more cells counts the rows, from 0 or 1."""
-    counts = [str(number) for number in range(len(rows) + 1)]
-    return min(map(len, rows)) > 2 and [cells[0] for cells in rows] in (counts[:-1], counts[1:])
-
-
 def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
     """The rows of a table that are not blank, and notes on how many were."""
     rows = list(table)

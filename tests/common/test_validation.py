@@ -96,7 +96,7 @@ def read_hugging_face(path):
         config, notes = pytorch_configs.tf_config("google", settings)
     except UserError as error:
         raise UserError("%s: %s" % (path, error)) from error
-    labels = to_tf._label_map(settings, 2, path)
+    labels = to_tf._label_map(os.path.dirname(path), settings, 2, path)
     return config.to_dict(), notes, labels, to_tf._without_other_heads(settings, {})
 
 

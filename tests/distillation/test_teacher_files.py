@@ -96,8 +96,8 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ("a.jsonl", json_line(probabilities=[-0.5, 1.5]), "expected 0 to 1"),
         ("a.jsonl", json_line(logits=[1.0]), "line 1: found 1 number, expected 2: mend"),
         ("a.jsonl", json_line(logits=[1, 2, 3]), "found 3 numbers, expected 2: mend"),
-        ("a.jsonl", json_line(logits=[0, float("nan")]), "found nan, expected finite numbers"),
-        ("a.jsonl", json_line(logits=[-float("inf"), 0]), "found -inf, expected finite numbers"),
+        ("a.jsonl", json_line(logits=[0, float("nan")]), "NaN is none of JSON.s values"),
+        ("a.jsonl", json_line(logits=[-float("inf"), 0]), "-Infinity is none of JSON.s values"),
         ("a.jsonl", json_line(logits=[1e40, 0]), r"found 1e\+40, expected finite numbers"),
         pytest.param(
             "a.jsonl",

@@ -12,8 +12,8 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.labelling.bad_rows import BadRows
+from albert_zh.tasks.running_numbers import has_running_numbers
 
 TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "lines"])
 TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
@@ -165,7 +165,7 @@ def _check_are_no_numbers(path, rows):
     groups = itertools.groupby((cells for _, cells in rows), key=bool)
     sentences = [list(group) for is_filled, group in groups if is_filled]
     are_sentences = max(map(len, sentences), default=0) > 1
-    if are_sentences and all(map(row_files.has_running_numbers, sentences)):
+    if are_sentences and all(map(has_running_numbers, sentences)):
         raise UserError(
             "%s: column 1 counts the tokens (1, 2, ...): remove it, so that the token comes first "
             "and its tag last" % path

@@ -16,6 +16,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import input_examples
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.input_examples import InputExample
+from albert_zh.tasks.running_numbers import has_running_numbers
 from albert_zh.tasks.slots.cells import NAME, SlotSpan, Spans
 
 CLASSES = ".intent"  # ends the name of the file with the classes
@@ -126,7 +127,7 @@ def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
     """The text of lines, and its slots; `ValueError` says what does not fit."""
     text, spans = "", []
     open_one: Optional[SlotSpan] = None
-    if len(rows) > 1 and row_files.has_running_numbers([row.split() for row in rows]):
+    if len(rows) > 1 and has_running_numbers([row.split() for row in rows]):
         raise ValueError("column 1 counts the characters: remove it")
     for row in rows:
         cells = row.split()
