@@ -410,8 +410,8 @@ def wrong_encoding(
             "%s: an Excel workbook or another packed file, expected text: save it as CSV UTF-8"
             % place
         )
-    codecs_of_part = {"gb2312": "GB18030", "gbk": "GB18030"}  # codecs of some of its characters
-    is_looked_at = encoding in (None, "utf-8") or encoding in codecs_of_part
+    is_part = encoding in ("gb2312", "gbk")  # which have some of GB18030's characters
+    is_looked_at = is_part or encoding in (None, "utf-8")
     likely = text_encodings.likely_encoding(error.object) if is_looked_at else None
     if likely is None:
         return UserError(
@@ -428,7 +428,7 @@ def wrong_encoding(
         "%s: the file is in %s, expected %s: %sconvert it (iconv -f %s -t utf-8)"
         % (
             place,
-            codecs_of_part.get(encoding, name),
+            "GB18030" if is_part else name,
             (encoding or "utf-8").upper(),
             "pass --encoding=%s or " % codec if encoding else "",
             codec,

@@ -115,7 +115,7 @@ def make_distiller(
             "--vocab_file is required: there is no vocabulary beside the student's config, by "
             "which the teacher's pieces could be found"
         )
-    tokenizer = tokenization.FullTokenizer(vocab_file, _lowers(options, teacher))
+    tokenizer = tokenization.FullTokenizer(vocab_file, options.do_lower_case)
     settings = DistillationSettings(
         tuple(options.losses),
         tuple(options.layers),
@@ -133,13 +133,6 @@ def take_case_of_teacher(options: flags.FlagValues) -> None:
         with naming("--teacher_model"):
             notes = model_folder.open_folder(folder_of_model(options.teacher_model)).notes
         options["do_lower_case"].value = notes.get("do_lower_case", True)
-
-
-def _lowers(options, teacher):
-    """Whether the student's texts are lower-cased, where no flag says so: as the teacher's."""
-    if "do_lower_case" in options and options["do_lower_case"].present:
-        return options.do_lower_case
-    return teacher.tokenizer.basic_tokenizer.do_lower_case
 
 
 def check(options: flags.FlagValues, required: Sequence[str]) -> None:
