@@ -100,10 +100,11 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
     async def stream(request: StreamRequest):
         """Writes a text and sends it piece by piece, as server-sent events."""
         settings = _allowed(request.model_dump(exclude={"text"}), generator, limits)
-        with at_work.with_further(1):
+        with contextlib.ExitStack() as counted:
+            counted.enter_context(at_work.with_further(1))
             events = _events(generator, request.text, settings)
             first = await run_in_threadpool(next, events)  # errors of the request are no event
-        return StreamingResponse(_sent(first, events), media_type="text/event-stream")
+            return _Stream(_sent(first, events), counted.pop_all().close)
 
     @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
     async def write_page():
@@ -145,13 +146,29 @@ class _AtWork:
     def with_further(self, count):
         """Counts some more; raises `HTTPException` where that is too many."""
         if self._num_texts + count > self._most:
-            message = "too much to do (%d texts are being written): try again soon"
+            message = "too much to do (texts being written: %d): try again soon"
             raise HTTPException(503, message % self._num_texts, {"Retry-After": "1"})
         self._num_texts += count
         try:
             yield
         finally:
             self._num_texts -= count
+
+
+class _Stream(StreamingResponse):
+    """Server-sent events; calls a function once they have ended, however that was."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events, at_end):
+        super().__init__(events)
+        self._at_end = at_end
+
+    async def __call__(self, scope, receive, send):
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._at_end()
 
 
 async def _while_connected(client, generator, texts, settings, at_work):

@@ -1,5 +1,6 @@
 """The HTTP service of a generator: texts at once, and as server-sent events."""
 
+import contextlib
 import gc
 import json
 import socket
@@ -113,13 +114,20 @@ class Endless:
             time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def asked(port, path, body):
+    """A connection on which something was asked for, and whose client goes at the end."""
+    content = json.dumps(body).encode("utf-8")
+    head = "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % path
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(content) + content)
+        yield connection
+
+
 def test_writing_ends_when_the_client_has_gone():
     generator = Endless()
     with running(http_service.create_app(generator=generator)) as port:
-        body = json.dumps({"texts": ["a"]}).encode("utf-8")
-        head = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        with asked(port, "/generate", {"texts": ["a"]}):
             assert generator.has_begun.wait(20)
         assert generator.has_ended.wait(20)
 
@@ -128,13 +136,10 @@ def test_more_texts_than_may_wait_are_refused():
     generator = Endless()
     limits = http_service.Limits(max_waiting=3)
     with running(http_service.create_app(generator=generator, limits=limits)) as port:
-        body = json.dumps({"texts": ["a", "b"]}).encode("utf-8")
-        head = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        with asked(port, "/generate", {"texts": ["a", "b"]}):
             assert generator.has_begun.wait(20)
             status, headers, answer = post(port, "/generate", {"texts": ["c", "d"]})
-            assert status == 503 and answer["error"].startswith("too much to do (2 texts are")
+            assert status == 503 and answer["error"].startswith("too much to do (texts being written: 2)")
             assert headers["retry-after"] == "1"
         assert generator.has_ended.wait(20)
 
@@ -155,16 +160,31 @@ class EndlessStream(Endless):
 def test_a_stream_ends_when_the_client_has_gone():
     generator = EndlessStream()
     with running(http_service.create_app(generator=generator)) as port:
-        body = json.dumps({"text": "a"}).encode("utf-8")
-        head = b"POST /generate/stream HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        with asked(port, "/generate/stream", {"text": "a"}) as connection:
             assert generator.has_begun.wait(20) and connection.recv(100)
         gc.disable()  # what only the collector finds would keep its caches for long
         try:
             assert generator.has_ended.wait(20)
         finally:
             gc.enable()
+
+
+def test_a_stream_counts_until_it_has_ended():
+    generator = EndlessStream()
+    limits = http_service.Limits(max_waiting=1)
+    with running(http_service.create_app(generator=generator, limits=limits)) as port:
+        with asked(port, "/generate/stream", {"text": "a"}) as connection:
+            assert connection.recv(100)
+            status, _, answer = post(port, "/generate/stream", {"text": "b"})
+            assert status == 503 and "texts being written: 1" in answer["error"]
+        assert generator.has_ended.wait(20)
+        for _ in range(200):
+            with asked(port, "/generate/stream", {"text": "b"}) as connection:
+                if connection.recv(100).startswith(b"HTTP/1.1 200"):
+                    break
+            time.sleep(0.05)
+        else:
+            pytest.fail("nothing is written any more")
 
 
 def test_its_pages_and_health(port):
