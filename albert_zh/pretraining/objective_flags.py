@@ -8,6 +8,7 @@ from absl import flags
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.model.attention_masks import PATTERNS
 from albert_zh.pretraining.objectives import electra_masks, generator_settings
 from albert_zh.text import tokenization
@@ -248,6 +249,18 @@ def check_generator_is_of_run(folder, options):
         raise UserError(
             "%s holds a run of another generator, trained with %s: give that when evaluating, too"
             % (folder, trained)
+        )
+
+
+def say_what_is_measured(folder, options):
+    """Notes that an evaluation measures plain masked words of a run of several patterns."""
+    trained = _otherwise_trained(folder, options, ["objective"])
+    if trained == "--objective=unilm":
+        say(
+            "note: %s was trained with %s, and masked words are measured with all of the text in "
+            "view: with that flag each pattern is",
+            folder,
+            trained,
         )
 
 

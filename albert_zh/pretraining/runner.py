@@ -315,6 +315,7 @@ class Pretraining:
         if newest is None:
             raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
         objective_flags.check_generator_is_of_run(self._folder, self._options)
+        objective_flags.say_what_is_measured(self._folder, self._options)
         self._write_results(self._evaluate(checkpoint_files.checkpoint_step(newest), stop))
 
     def _write_results(self, result):

@@ -559,7 +559,7 @@ def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
 
 @pytest.mark.slow
 @pytest.mark.newest
-def test_each_pattern_of_unilm_is_measured(folder):
+def test_each_pattern_of_unilm_is_measured(folder, capfd):
     output = os.path.join(folder.folder, "unilm", "run")
     arguments = {
         "input_file": folder.unmasked,
@@ -578,6 +578,10 @@ def test_each_pattern_of_unilm_is_measured(folder):
     losses = {name: float(results[name + "_loss"]) for name in tasks + ["sequence_to_sequence"]}
     of_patterns = [losses[name] for name in list(losses) if name not in tasks[:2]]
     assert min(of_patterns) <= losses["masked_lm"] <= max(of_patterns)
+    assert "with that flag each pattern is" not in capfd.readouterr().out
+    arguments.update(do_train=False, objective="masked_lm")
+    small.run_here(folder.arguments(output_dir=output, **arguments))
+    assert "was trained with --objective=unilm, and" in capfd.readouterr().out
 
 
 # What goes wrong -> (flags that differ, words of the message).

@@ -139,7 +139,9 @@ def test_more_texts_than_may_wait_are_refused():
         with asked(port, "/generate", {"texts": ["a", "b"]}):
             assert generator.has_begun.wait(20)
             status, headers, answer = post(port, "/generate", {"texts": ["c", "d"]})
-            assert status == 503 and answer["error"].startswith("too much to do (texts being written: 2)")
+            assert status == 503 and answer["error"].startswith(
+                "too much to do (texts being written: 2)"
+            )
             assert headers["retry-after"] == "1"
         assert generator.has_ended.wait(20)
 

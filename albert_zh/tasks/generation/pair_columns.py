@@ -7,15 +7,17 @@ A header names both of them (`KEYS`), or the flags do; other tables have two col
 can be read in two ways it is refused: what a model is to write is its user's choice.
 """
 
+from collections import OrderedDict
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.named_columns import NOT_TEXTS
 
 KEYS = {
     "text_a": (
-        "source src text_a text content abstract body article question query input 原文 正文 内容 "
-        "摘要 问题 文本 新闻内容 文章内容"
+        "source src text_a text content abstract body article question query input instruction "
+        "原文 正文 内容 摘要 问题 文本 新闻内容 文章内容"
     ).split(),
     "label": (
         "target tgt title headline summary reply response answer output 标题 题目 回复 回答 答案 "
@@ -24,6 +26,7 @@ KEYS = {
 }
 _WHICH = {"text_a": "source", "label": "target"}
 _FLAGS = {"text_a": "--text_column", "label": "--label_column"}
+_INSTRUCTIONS = ("instruction", "input")  # JSON's keys of an instruction and what it is about
 _UNMISTAKABLE = ("source", "src", "target", "tgt")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*$")
 
@@ -35,10 +38,12 @@ class Form(NamedTuple):
         columns: {"text_a" or "label": index of a column, keys of a JSON object, or None for a
             column that is not there}.
         width: the most cells of a row; None for any number.
+        unused: names of columns that are neither.
     """
 
     columns: Dict[str, Any]
     width: Optional[int] = None
+    unused: Tuple[str, ...] = ()
 
     def cell(self, row: Any, which: str) -> Optional[str]:
         """The text of a row in a column; None without it.
@@ -49,6 +54,8 @@ class Form(NamedTuple):
         column = self.columns[which]
         if isinstance(row.cells, dict):
             there = [key for key in column or () if row.cells.get(key) is not None]
+            if sorted(there, reverse=True) == list(_INSTRUCTIONS):
+                return _joined([row.cells[key] for key in _INSTRUCTIONS])
             return row.cells[_only(there, which)] if there else None
         is_there = column is not None and column < len(row.cells)
         return row.cells[column] if is_there else None
@@ -60,6 +67,12 @@ class Form(NamedTuple):
                 "it has %d columns, expected %d (or name two by --text_column and --label_column)"
                 % (len(row.cells), self.width)
             )
+
+
+def _joined(texts):
+    """An instruction and what it is about as one text; what is no text goes on as it is."""
+    wrong = [text for text in texts if not isinstance(text, str)]
+    return wrong[0] if wrong else " ".join(filter(None, texts))
 
 
 def form_of(
@@ -78,7 +91,8 @@ def form_of(
         UserError: for a first line that names columns, but not those that are needed.
     """
     if is_json:
-        return Form({w: [chosen[w]] if w in chosen else KEYS[w] for w in KEYS}), rows
+        keys = {which: [chosen[which]] if which in chosen else KEYS[which] for which in KEYS}
+        return Form(keys, unused=_unused_keys(rows, keys)), rows
     names = [cell.strip().lower().lstrip("\ufeff") for cell in rows[0].cells] if rows else []
     usual = {which: [name for name in KEYS[which] if name in names] for which in KEYS}
     is_chosen = any(name.lower() in names for name in chosen.values())
@@ -96,7 +110,19 @@ def form_of(
     except ValueError as error:
         line = rows[0].line if rows else 1
         raise UserError("%s, line %d: %s" % (path, line, error)) from error
-    return Form(columns, len(names)), rows[1:]
+    unused = [name for index, name in enumerate(names) if index not in columns.values()]
+    return Form(columns, len(names), _without_ids(unused)), rows[1:]
+
+
+def _unused_keys(rows, keys):
+    """Names of the keys of JSON objects that are neither sources nor targets."""
+    records = [row.cells for row in rows if isinstance(row.cells, dict)]
+    names = OrderedDict.fromkeys(name for record in records for name in record)
+    return _without_ids(name for name in names if name not in keys["text_a"] + keys["label"])
+
+
+def _without_ids(names):
+    return tuple(name for name in names if name and name not in NOT_TEXTS)
 
 
 def _chosen_index(names, column):

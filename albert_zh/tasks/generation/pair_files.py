@@ -12,6 +12,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import input_examples, task_forms
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.generation.pair_columns import form_of
+from albert_zh.tasks.label_rules import shortened
 
 EXPECTED = "a source, a TAB and a target in each line, or JSON lines with source and target"
 
@@ -68,6 +69,8 @@ def read_split(
             bad.append((row.line, error))
     if filled and filled[0].line == 1 and not table.is_json:
         notes += task_forms.note_of_first_row(filled[0].cells, "source, target")
+    if form.unused:
+        notes.append("columns that are not used: %s" % shortened(", ".join(form.unused)))
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, EXPECTED))

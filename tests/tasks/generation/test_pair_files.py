@@ -68,6 +68,29 @@ def test_a_first_row_like_a_header_is_noted(tmp_path):
     assert not read(tmp_path, "今天的第一篇正文说的是天气\t天气好\n").notes
 
 
+def test_instructions_are_sources_with_what_they_are_about(tmp_path):
+    rows = [
+        '{"instruction": "翻译成英文：", "input": "你好", "output": "Hello", "history": []}',
+        '{"instruction": "写一首诗", "input": "", "output": "床前明月光", "id": 7}',
+        '{"instruction": "写标题", "output": "天气"}',
+    ]
+    split = read(tmp_path, "\n".join(rows) + "\n", file_name="a.jsonl")
+    assert pairs(split) == [
+        ("翻译成英文： 你好", "Hello"),
+        ("写一首诗", "床前明月光"),
+        ("写标题", "天气"),
+    ]
+    assert split.notes == ["columns that are not used: history"]
+    with pytest.raises(UserError, match="line 1: its source is empty or no text"):
+        read(tmp_path, '{"instruction": 3, "input": "a", "output": "b"}\n', file_name="b.jsonl")
+
+
+def test_columns_that_are_not_used_are_noted(tmp_path):
+    split = read(tmp_path, "id\ttitle\tchannel\tcontent\n1\t题\t体育\t文\n")
+    assert pairs(split) == [("文", "题")]
+    assert split.notes == ["columns that are not used: channel"]
+
+
 def test_json_without_a_target_and_unknown_columns(tmp_path):
     with pytest.raises(UserError, match="found the columns x, y, none with the name of a target"):
         read(tmp_path, "x\ty\n长文\t头条\n", text_a="x")
