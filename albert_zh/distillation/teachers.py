@@ -210,8 +210,11 @@ def _is_exported(path):
 
 
 def _is_pytorch(path):
-    has_checkpoint = any(name.endswith(".index") for name in storage.names_in(path))
-    return not has_checkpoint and pytorch_files.is_pytorch(path)
+    return not _has_checkpoint(path) and pytorch_files.is_pytorch(path)
+
+
+def _has_checkpoint(path):
+    return any(name.endswith(".index") for name in storage.names_in(path))
 
 
 def _converted(path, folder):
@@ -220,7 +223,8 @@ def _converted(path, folder):
 
     digest = digest_of({"files": _files_of_folder(path, _HASHED + _WEIGHTS_OF_PYTORCH)})
     target = os.path.join(folder, _CONVERTED, digest)
-    if not storage.is_folder(target):
+    # What was killed while it wrote into a bucket has left a part.
+    if not (storage.is_folder(target) and _has_checkpoint(target)):
         say("converting %s", path)
         with naming("--teachers=%s" % path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)

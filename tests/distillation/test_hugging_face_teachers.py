@@ -1,5 +1,7 @@
 """Folders that transformers saved as teachers: their logits are transformers' own."""
 
+import glob
+import os
 import types
 
 import numpy as np
@@ -100,6 +102,19 @@ def test_other_weights_are_converted_again(tmp_path, monkeypatch, ending):
         (tmp_path / ("model." + ending)).write_text(content)
         teachers.model_of(str(tmp_path), str(tmp_path / "cache"))
     assert len(set(made)) == 2
+
+
+def test_a_conversion_that_was_killed_while_it_wrote_is_finished(tmp_path):
+    library, folder = saved(tmp_path, "Bert")
+    cache = str(tmp_path / "cache")
+    converted = teachers.model_of(folder, cache)
+    for path in glob.glob(converted + "/*.index"):  # written last, see `transfer.upload_folder`
+        os.remove(path)
+    teacher = open_teacher(folder, student(), cache)
+    teacher.prepare([InputExample("1", *PAIRS[0], None)])
+    expected = log_softmax(np.array(logits_of(library, *PAIRS[0])))
+    found = log_softmax(np.array(teacher.target(InputExample("1", *PAIRS[0], None))))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_labels_behind_the_texts_are_no_second_texts(tmp_path):
