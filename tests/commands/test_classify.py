@@ -15,6 +15,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import summary
 from albert_zh.inference import predictor
 from albert_zh.tasks import task_forms
+from crossed_cases import with_slow
 import small_models
 
 TEXTS = ["今天天气很好", "明天去吃饭", "", "银行卡怎么办理"]
@@ -174,7 +175,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(COMMANDS))
+@pytest.mark.parametrize("kind", with_slow(sorted(COMMANDS), ["old", "several"]))
 def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_path):
     task, script = COMMANDS[kind]
     model = small_models.write_model(

@@ -38,6 +38,8 @@ from workspace import run_process
 sys.path.append(os.path.join(ROOT, "benchmarks"))
 import segment_order
 
+from crossed_cases import with_slow
+
 SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 
@@ -248,7 +250,7 @@ def test_a_word_in_the_user_dictionary_is_one_word(tmp_path, starter):
         word_segmentation.make_segmenter("none", str(path))
 
 
-@pytest.mark.parametrize("do_lower_case", [True, False])
+@pytest.mark.parametrize("do_lower_case", with_slow([True, False], [False]))
 def test_the_pieces_are_those_of_the_whole_line(do_lower_case, jieba):
     starter = tokenization.FullTokenizer(STARTER_VOCABULARY, do_lower_case)
     hypothesis = pytest.importorskip("hypothesis")
@@ -1056,7 +1058,10 @@ def test_a_separator_inside_of_a_segment_is_never_masked(starter):
     assert ((features["input_ids"] == sep_id).sum(axis=1)[:-1] == 8).all()
 
 
-@pytest.mark.parametrize("name, at_most", [("doc_sentences", 1), ("full_sentences", 60)])
+@pytest.mark.parametrize(
+    "name, at_most",
+    with_slow([("doc_sentences", 1), ("full_sentences", 60)], [("doc_sentences", 1)]),
+)
 def test_formats_of_one_segment_are_read_by_pre_training(name, at_most, tmp_path):
     output = str(tmp_path / "one.tfrecord")
     arguments = [

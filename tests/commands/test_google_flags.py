@@ -117,6 +117,7 @@ def test_lamb_with_rates_by_depth():
     np.testing.assert_allclose(found[2], expected(1, 0, False, 1), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_fine_tuning_with_lamb_is_another_run(tmp_path):
     workspace = Workspace(tmp_path)

@@ -189,6 +189,7 @@ def test_another_layout_is_named_with_what_both_sides_have(tmp_path):
     assert "bert/embeddings/word_embeddings_2 [6, 12] is not in the checkpoint" in rows["fits"]
 
 
+@pytest.mark.slow
 def test_an_index_without_weights_is_enough(tmp_path):
     made_model(tmp_path, SMALL, extra={"global_step": np.int64(7)})
     os.remove(str(tmp_path / "albert_model.ckpt.data-00000-of-00001"))

@@ -349,6 +349,7 @@ def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path)
     assert json.loads(workspace.read("best/fine_tuning.json"))["max_seq_length"] == 24
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_without_training_texts_are_prepared_as_the_model_has_it(tmp_path, capsys):
     workspace = Workspace(tmp_path)
@@ -504,6 +505,7 @@ def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
         assert json.loads(workspace.read("eval_results.json"))["best"] == pytest.approx(best)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_messages_for_a_stop_are_made_only_then(tmp_path, monkeypatch):
     """They read the newest checkpoint, which takes time with each evaluation."""
@@ -573,6 +575,7 @@ def test_finished_folder_refuses_other_settings(finished):
         run_here(workspace.arguments(do_train=False, do_eval=False, vocab_file=shuffled))
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_weights_that_became_nan_are_not_saved(tmp_path):
     workspace = Workspace(tmp_path)
@@ -614,6 +617,7 @@ def test_checkpoint_of_other_names_predicts_the_same(finished, tmp_path):
         assert handle.read() == workspace.read("test_results.tsv")
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
     workspace = Workspace(tmp_path)
@@ -656,6 +660,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     interrupt(process)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path, capsys):
     workspace = Workspace(tmp_path, num_train=32)

@@ -188,6 +188,7 @@ def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     assert "dev" not in data.results("report.json") and "## dev" not in data.read("report.md")
 
 
+@pytest.mark.slow
 def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
     generator = random.Random(5)
     rows = []
@@ -363,6 +364,7 @@ def test_runs_over_seeds_share_their_dev_rows(tmp_path):
     assert data.results("seed_6/eval_results.json")["best"] == pytest.approx(former)
 
 
+@pytest.mark.slow
 def test_runs_that_are_not_compared_are_named(tmp_path, capsys):
     data = OwnData(tmp_path, train=titles(16))
     run_here(data.arguments(num_train_epochs=1, seeds="1", do_eval=None, do_predict=None))
@@ -590,6 +592,7 @@ def test_ways_of_training_are_settings():
     }
 
 
+@pytest.mark.slow
 def test_run_classifier_multiclass_needs_no_name_of_a_task(tmp_path):
     data = OwnData(tmp_path, train=titles(16))
     arguments = data.arguments(task_name=None, num_train_epochs=1, do_eval=None, do_predict=None)
@@ -687,6 +690,7 @@ def test_long_labels_are_cut_in_pictures():
     assert confusion_picture.tick("x" * 21) == "x" * 19 + "…"
 
 
+@pytest.mark.slow
 def test_rows_set_aside_are_not_seen_by_training(tmp_path):
     data = OwnData(tmp_path, train=titles(16))
     run_here(data.arguments(dev_share=0.25, do_predict=None))
@@ -749,6 +753,7 @@ def test_a_run_begun_with_a_random_split_goes_on_with_it(tmp_path):
     assert ids_of_rows(data, "dev") != random_rows
 
 
+@pytest.mark.slow
 def test_a_file_alone_with_columns_of_any_name(tmp_path):
     data = OwnData(tmp_path)
     rows = [(label, n, text) for n, (text, label) in enumerate(titles(40))]

@@ -511,6 +511,7 @@ def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
     assert [call[1]["steps"] for call in spy.call_args_list] == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
     output, model = (os.path.join(folder.folder, "electra", name) for name in ("run", "model"))
@@ -789,6 +790,7 @@ def test_export_leaves_other_files_of_its_folder(folder, run):
     assert checkpoint_files.find_checkpoint(os.path.dirname(mine)).endswith("albert_model.ckpt")
 
 
+@pytest.mark.slow
 def test_a_sentencepiece_model_beside_the_config_masks_and_is_exported(folder):
     letters = ["".join(chr(97 + (i * j) % 26) for j in range(1, 9)) for i in range(1, 60)]
     own = os.path.dirname(folder.write("sentencepiece/config.json", "{}"))
@@ -829,6 +831,7 @@ def test_nan_ends_training_with_the_way_out(folder):
         assert np.isfinite(value).all()
 
 
+@pytest.mark.slow
 def test_a_loss_far_above_that_of_guessing_ends_training_with_the_way_out(folder, monkeypatch):
     output = os.path.join(folder.folder, "far")
     monkeypatch.setattr(pretraining_runner, "_EXPLOSION_FACTOR", 0.01)

@@ -84,8 +84,13 @@ def wait_until(condition, seconds=60):
     "flags, number, status",
     [
         ({"dupe_factor": 3}, signal.SIGKILL, -signal.SIGKILL),
-        ({"dupe_factor": 3}, signal.SIGINT, 130),
-        ({"original_masking": True, "dupe_factor": 1}, signal.SIGKILL, -signal.SIGKILL),
+        pytest.param({"dupe_factor": 3}, signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(
+            {"original_masking": True, "dupe_factor": 1},
+            signal.SIGKILL,
+            -signal.SIGKILL,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, number, status, tmp_path):
@@ -399,6 +404,7 @@ def test_a_disk_that_is_full_late_keeps_what_is_finished(tmp_path):
     assert files.read_bytes(str(tmp_path / "records")) == expected
 
 
+@pytest.mark.slow
 def test_no_shard_is_kept_when_it_is_finished(tmp_path, monkeypatch):
     copies = 2  # of the sample in a shard
     size = copies * os.path.getsize(SAMPLE) // 3  # characters, most of them of 3 bytes

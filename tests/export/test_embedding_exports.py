@@ -17,6 +17,7 @@ from albert_zh.inference import (
     whitening,
 )
 from albert_zh.model.sentence_vectors import SentenceNotes
+from crossed_cases import with_slow
 import interpreters
 import small_models
 
@@ -58,11 +59,11 @@ def sentence_transformers():
 
 @pytest.mark.parametrize(
     "layout, notes",
-    [("brightmart", "mean"), ("google", "cut"), ("bert", "projected")]
-    + [
-        pytest.param(layout, "mean", marks=pytest.mark.slow)
-        for layout in sorted(set(LAYOUTS) - {"brightmart"})
-    ],
+    with_slow(
+        [("google", "cut"), ("bert", "projected")]
+        + [(layout, "mean") for layout in sorted(LAYOUTS)],
+        [("google", "cut"), ("bert", "projected")],
+    ),
 )
 def test_sentence_transformers_gives_our_vectors(
     layout, notes, tmp_path, sentence_transformers, capsys
@@ -135,7 +136,9 @@ def rows_of(folder):
     return input_rows.rows_of(texts, opened.tokenizer, 24)
 
 
-@pytest.mark.parametrize("quantize, difference", [("none", 1e-5), ("int8", 0.05)])
+@pytest.mark.parametrize(
+    "quantize, difference", with_slow([("none", 1e-5), ("int8", 0.05)], [("int8", 0.05)])
+)
 def test_onnx_encoders_pool(quantize, difference, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
     pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")

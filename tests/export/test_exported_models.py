@@ -201,7 +201,7 @@ def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_pa
     assert all("pip install ai-edge-litert" in note for note in notes)
 
 
-@pytest.mark.parametrize("form", ["TFLite, any length", "ONNX"])
+@pytest.mark.parametrize("form", with_slow(["TFLite, any length", "ONNX"], ["ONNX"]))
 def test_batches_of_a_file_are_run_by_several_threads(form, folder, tmp_path, monkeypatch):
     """Each core takes a batch; outputs are in the order of the texts."""
     name = "model.onnx" if form == "ONNX" else "model.tflite"

@@ -3,6 +3,7 @@
 import copy
 import functools
 import glob
+import itertools
 import json
 import os
 import random
@@ -125,7 +126,7 @@ def assert_predicts_alike(path, folder, tolerance):
 # Formats
 
 
-@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["bert", "google_fast"]))
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["bert"]))
 def test_frozen_graph(layout, folders, tmp_path):
     path = str(tmp_path / "model.pb")
     export(folders[layout], "--format=frozen", "--output=" + path)
@@ -146,7 +147,7 @@ def test_frozen_graph(layout, folders, tmp_path):
     assert json.loads((tmp_path / "label_map.json").read_text(encoding="utf-8"))["财经"] == 1
 
 
-@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart", "google_fast"]))
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["google_fast"]))
 def test_saved_model(layout, folders, tmp_path):
     path = str(tmp_path / "serving")
     export(folders[layout], "--format=saved_model", "--output=" + path)
@@ -274,7 +275,7 @@ def with_a_large_channel(folder, target, factor):
     return target
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart", "google_fast"]))
 def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
     model = export_common.read_model(folders[layout], "classifier")
     row = {"input_ids": [[2, 7, 9, 3]], "input_mask": [[1] * 4], "segment_ids": [[0] * 4]}
@@ -337,7 +338,7 @@ def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
 
 @pytest.mark.parametrize(
     "quantize, megabytes",
-    [("none", 10.2), pytest.param("float16", 5.2, marks=pytest.mark.slow), ("int8", 2.75)],
+    with_slow([("none", 10.2), ("float16", 5.2), ("int8", 2.75)], [("int8", 2.75)]),
 )
 def test_onnx_files_of_the_bundled_model_hold_its_weights_once(quantize, megabytes, tmp_path):
     skip_unless_possible("onnx")
@@ -459,7 +460,13 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.parametrize("form, quantize", crossed(sorted(OUTPUTS), ["none", "int8"]))
+@pytest.mark.parametrize(
+    "form, quantize",
+    with_slow(
+        list(itertools.product(sorted(OUTPUTS), ["none", "int8"])),
+        [("onnx", "none"), ("tflite", "int8")],
+    ),
+)
 def test_longer_rows_than_the_model_has_positions_are_cut(
     form, quantize, folders, texts_file, tmp_path
 ):
@@ -500,7 +507,11 @@ def test_masked_words_behind_the_cut_are_of_their_own_row(folders, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "form, task", crossed(["frozen", "saved_model", "tflite", "onnx"], ["pretraining", "encoder"])
+    "form, task",
+    with_slow(
+        list(itertools.product(sorted(OUTPUTS), ["pretraining", "encoder"])),
+        [("frozen", "pretraining"), ("onnx", "encoder")],
+    ),
 )
 def test_other_tasks(task, form, folders, tmp_path, capsys):
     skip_unless_possible(form)
@@ -742,7 +753,7 @@ def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_
 # What goes wrong
 
 
-@pytest.mark.parametrize("form", sorted(export_model.FORMATS))
+@pytest.mark.parametrize("form", with_slow(sorted(export_model.FORMATS), ["frozen", "onnx"]))
 def test_a_file_that_differs_too_much_is_not_kept(form, folders, tmp_path, monkeypatch):
     skip_unless_possible(form)
     monkeypatch.setattr(errors, "_check_numbers", lambda flags: None)  # no output differs by < -1
@@ -753,7 +764,7 @@ def test_a_file_that_differs_too_much_is_not_kept(form, folders, tmp_path, monke
     assert not glob.glob(str(tmp_path / "*partial*"))
 
 
-@pytest.mark.parametrize("form", ["tflite", "onnx"])
+@pytest.mark.parametrize("form", with_slow(["tflite", "onnx"], ["onnx"]))
 def test_a_file_that_changes_labels_is_not_kept(form, folders, texts_file, tmp_path, capsys):
     skip_unless_possible(form)
     path = str(tmp_path / "model")

@@ -15,6 +15,7 @@ tokenizers = pytest.importorskip("tokenizers")
 from albert_zh.commands import export_model
 from albert_zh.common import files
 from albert_zh.inference import predictor
+from crossed_cases import with_slow
 import small_models
 
 LABELS = ("体育", "财经", "娱乐")
@@ -52,7 +53,9 @@ def predicted(session, texts):
     return [labels[p.argmax()] for p in probabilities], np.array(probabilities)
 
 
-@pytest.mark.parametrize("quantize, tolerance", [("none", 1e-5), ("float16", 0.01)])
+@pytest.mark.parametrize(
+    "quantize, tolerance", with_slow([("none", 1e-5), ("float16", 0.01)], [("none", 1e-5)])
+)
 def test_texts_are_predicted_by_the_file_alone(folder, tmp_path, quantize, tolerance):
     session = exported(folder, tmp_path / "model.onnx", "--quantize=" + quantize)
     with predictor.Predictor(folder) as model:

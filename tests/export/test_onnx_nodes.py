@@ -13,6 +13,7 @@ pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import exported_model, onnx_nodes, to_onnx
+from crossed_cases import crossed
 import small_models
 
 NUM_LAYERS = 2
@@ -61,8 +62,7 @@ def attribute(node, name):
     return value.decode() if isinstance(value, bytes) else value
 
 
-@pytest.mark.parametrize("task", ["classifier", "pretraining"])
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout, task", crossed(sorted(LAYOUTS), ["classifier", "pretraining"]))
 def test_layer_norms_and_gelus_are_nodes(layout, task, folders, tmp_path):
     proto = exported(folders[layout], str(tmp_path / "model.onnx"), task)
     with_head = 1 if task == "pretraining" else 0  # the masked words' transform has one of each

@@ -112,6 +112,7 @@ def test_rows_are_padded_only_where_a_length_is_asked_for(exported, tmp_path):
     assert found["input_ids"].shape == (2, 16)
 
 
+@pytest.mark.slow
 def test_signatures_of_tokens_are_as_before(exported):
     words = sorted(TOKENS + ["masked_lm_positions"])
     log_probs = ["masked_lm_log_probs", "sentence_order_log_probs"]
@@ -151,6 +152,7 @@ def test_vectors_of_texts(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_of_one_segment_takes_no_pairs(tmp_path):
     folder = small_models.write_model(tmp_path / "model", type_vocab_size=1)
     names = set(signatures_of(export(folder, tmp_path / "serving")))

@@ -20,6 +20,7 @@ def trained_weights(folder, **changes):
     return checkpoint_values.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_training_gives_the_same_weights(tmp_path, recomputed_chains):
     plain = trained_weights(tmp_path / "plain")

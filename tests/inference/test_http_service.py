@@ -27,6 +27,7 @@ from albert_zh.commands import serve
 from albert_zh.common import errors
 from albert_zh.common.errors import UserError
 from albert_zh.inference import http_limits, http_service, predictor
+from crossed_cases import with_slow
 from http_requests import ask, fits, post, running, send
 import small_models
 from workspace import CHARACTERS, ROOT
@@ -465,7 +466,10 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
         post(port, "/predict", {"texts": ["a"]})
 
 
-@pytest.mark.parametrize("signals", ["TERM INT", "INT TERM", "INT INT", "TERM INT INT TERM"])
+@pytest.mark.parametrize(
+    "signals",
+    with_slow(["TERM INT", "INT TERM", "INT INT", "TERM INT INT TERM"], ["TERM INT INT TERM"]),
+)
 def test_several_signals_within_a_second_are_one(folder, model, signals):
     text = "今天天气很好" * 8
     body = json.dumps({"texts": [text] * 500})
@@ -483,6 +487,7 @@ def test_several_signals_within_a_second_are_one(folder, model, signals):
         assert process.stderr.read() == "ended\n"
 
 
+@pytest.mark.slow
 def test_a_later_interrupt_ends_it_at_once(folder):
     with serving_process(folder) as (process, port):
         with socket.create_connection(("127.0.0.1", port)) as connection:

@@ -317,6 +317,7 @@ def test_a_forked_child_is_told_instead_of_waiting_forever(folder):
         assert re.match(message, line) and "get_context('spawn')" in line
 
 
+@pytest.mark.slow
 def test_a_child_that_was_forked_before_the_first_model_loads_its_own(folder):
     program = _FORKED.split("with predictor")[0] + (
         "child = os.fork()\n"

@@ -59,7 +59,7 @@ def test_too_few_texts_are_refused():
     "notes",
     [
         None,
-        SentenceNotes("mean", True, 16, 24),
+        pytest.param(SentenceNotes("mean", True, 16, 24), marks=pytest.mark.slow),
         SentenceNotes("max", False, 8, 24, (12, 8), 12),
     ],
 )

@@ -168,6 +168,7 @@ def test_original_loss_and_gradients_of_predictions_end_to_end(golden_folders):
         np.testing.assert_allclose(gradient, array, rtol=1e-4, atol=1e-6 * np.abs(array).max())
 
 
+@pytest.mark.slow
 def test_teacher_is_neither_trained_nor_saved(golden_folders, tmp_path):
     distiller = distiller_of(*golden_folders, DistillationSettings())
     with tf.Graph().as_default(), tf.Session() as session:

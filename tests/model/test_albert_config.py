@@ -126,7 +126,10 @@ def test_every_value_is_the_originals(name):
 
 @pytest.mark.parametrize(
     "name, heads, is_pre_norm",
-    [("albert_config_xlarge.json", 32, False), ("albert_config_xxlarge.json", 64, True)],
+    [
+        ("albert_config_xlarge.json", 32, False),
+        pytest.param("albert_config_xxlarge.json", 64, True, marks=pytest.mark.slow),
+    ],
 )
 def test_outputs_of_the_large_models_are_those_of_plain_numpy(name, heads, is_pre_norm):
     """Two layers, few words and a narrow feed-forward layer; hidden size and heads as they are."""

@@ -26,6 +26,7 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole(config, optimizer):
     assert whole[1]["global_step"] == 5
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.parametrize("config", with_slow([{}, GOOGLE], [GOOGLE]))
 def test_the_plain_way_trains_the_same_weights(config):
@@ -45,6 +46,7 @@ def test_recomputing_trains_the_same_weights(recomputed_chains):
     assert_same_weights(kept[1], recomputed[1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_parts_of_a_batch_weigh_by_their_predictions():
     """A part with fewer predictions must not count as much as one with more."""
@@ -60,6 +62,7 @@ def test_parts_of_a_batch_weigh_by_their_predictions():
     assert_same_weights(whole[1], parts[1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_dropout_differs_between_the_parts_of_a_batch():
     config = {"hidden_dropout_prob": 0.5}
@@ -77,7 +80,7 @@ def test_dropout_differs_between_the_parts_of_a_batch():
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize("precision", ["bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", with_slow(["bfloat16", "mixed_float16"], ["bfloat16"]))
 def test_lower_precision_trains_alike_and_keeps_float32_weights(precision):
     exact = trained(10)
     coarse = trained(10, precision=precision)

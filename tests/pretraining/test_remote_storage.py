@@ -58,6 +58,7 @@ def text_of(path):
         return handle.read()
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_that_of_local_files(folder, tmp_path, capsys):
     for place in (folder.folder, folder.bucket):
         for steps in (4, 8):  # stopped and resumed

@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.layers import gather_positions
 from albert_zh.pretraining.objectives import span_boundary
+from crossed_cases import with_slow
 import golden_cases
 from pretraining_steps import trained
 
@@ -164,7 +165,7 @@ def test_the_case_of_a_record_has_the_boundaries_of_its_positions():
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("is_plain", [True, False])
+@pytest.mark.parametrize("is_plain", with_slow([True, False], [False]))
 def test_a_model_learns_it_beside_masked_words(is_plain):
     losses, values = trained(8, span_boundary_weight=1.0, sentence_task=False, plain=is_plain)
     assert losses[0] == pytest.approx(2 * np.log(40), rel=0.2)

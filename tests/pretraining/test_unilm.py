@@ -160,6 +160,7 @@ def test_the_loss_is_over_all_words_and_order_over_rows_seen_from_both_sides():
         assert (by_name[name]["weights"].reshape([12, 3])[:, 0] == (patterns == number)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.parametrize(
     "changes",

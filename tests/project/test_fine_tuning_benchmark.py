@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from workspace import ROOT
 
 CODE = "import fine_tuning; print(fine_tuning.memory_of_tensorflow())"
 
 
+@pytest.mark.slow
 def test_memory_of_tensorflow_is_found_whatever_packages_are_installed(tmp_path):
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "__init__.py").write_text("")  # pyarrow brings such a package

@@ -73,9 +73,7 @@ def weights_of(values):
 
 @pytest.mark.parametrize(
     "name",
-    with_slow(
-        list(objectives.OBJECTIVES), ["MLM + SOP + spans + SBO", "ELECTRA", "relative positions"]
-    ),
+    with_slow(list(objectives.OBJECTIVES), ["ELECTRA", "relative positions"]),
 )
 def test_steps_equal_those_of_the_command(name, monkeypatch):
     """The words that ELECTRA's generator draws are the most probable ones here, on both sides."""

@@ -300,6 +300,7 @@ def test_the_order_of_the_text_does_not_depend_on_the_workers(packed, tmp_path):
     assert torch.equal(*found)
 
 
+@pytest.mark.slow
 def test_a_trained_model_can_be_trained_on(packed, start, tmp_path):
     run(packed, start, tmp_path / "first", "--steps=1", "--teacher_steps=0")
     run(packed, str(tmp_path / "first"), tmp_path / "second", "--steps=1", "--teacher_steps=0")

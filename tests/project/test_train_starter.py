@@ -276,6 +276,7 @@ def test_a_run_that_was_begun_when_files_were_told_by_their_size_goes_on(run):
     assert run() == DATA[:1]
 
 
+@pytest.mark.slow
 def test_how_it_is_computed_may_change_in_any_phase(run):
     run(pair_steps=6)
     # Whether a training goes on with these is for run_pretraining.py to say; records stay.

@@ -12,6 +12,7 @@ from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 from albert_zh.tasks import registry
+from crossed_cases import with_slow
 import digits_task
 import small_models
 import whole_runs
@@ -88,7 +89,7 @@ def test_it_is_used_and_served(finished):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", ["saved_model", "tflite"])
+@pytest.mark.parametrize("output_format", with_slow(["saved_model", "tflite"], ["tflite"]))
 def test_it_is_exported(finished, output_format, tmp_path):
     from albert_zh.commands import export_model
 

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.newest
 TRAIN, PREDICT = ModeKeys.TRAIN, ModeKeys.PREDICT
 LENGTH, BATCH = 24, 8
 REFUSED_KINDS = {"generation": ("seq2seq", "rows of any length are written: train on GPUs or a")}
+ONE_OF_A_KIND = list({case.kind: case for case in reversed(CASES)}.values())
 IN_CI = (CASES[0], PREDICT)  # without --slow: test_model_fn.py compiles steps of training
 
 
@@ -101,7 +102,11 @@ def test_every_kind_and_objective_has_a_case():
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=() if c in ONE_OF_A_KIND else pytest.mark.slow) for c in CASES],
+    ids=str,
+)
 def test_graphs(workspace, tmp_path, monkeypatch, case):
     setup = setup_of(case, workspace, str(tmp_path), monkeypatch)
     for mode in (TRAIN, PREDICT):

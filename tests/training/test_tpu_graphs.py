@@ -15,6 +15,7 @@ from albert_zh.pretraining import objective_flags
 from albert_zh.pretraining.objectives import electra_masks, generator_settings
 from albert_zh.training import engine, hooks, tpu_summaries
 from albert_zh.training.model_spec import ModeKeys
+from crossed_cases import with_slow
 from estimators import needs_estimators
 from pretraining_steps import SETTINGS, features_of
 import pretraining_workspace as small
@@ -66,11 +67,11 @@ def test_all_layouts_and_optimizers_are_checked():
 
 @pytest.mark.parametrize(
     "layout, mode, weight, steps",
-    [case + (0,) for case in TRAININGS + EVALUATIONS]
-    + [
-        pytest.param(*case, 2, marks=pytest.mark.slow)
-        for case in TRAININGS + EVALUATIONS + MASKED_ALONE
-    ],
+    with_slow(
+        [case + (0,) for case in TRAININGS + EVALUATIONS]
+        + [case + (2,) for case in TRAININGS + EVALUATIONS + MASKED_ALONE],
+        [case + (0,) for case in TRAININGS[:3] + EVALUATIONS[:1]],
+    ),
 )
 def test_pretraining(layout, mode, weight, steps):
     changes = {"replaced_token_weight": weight}
@@ -107,7 +108,7 @@ CASES = [case for name in objective_flags.OBJECTIVES for case in OBJECTIVES[name
 
 
 @pytest.mark.parametrize("layout, changes", CASES)
-@pytest.mark.parametrize("mode", [TRAIN, EVAL])
+@pytest.mark.parametrize("mode", with_slow([TRAIN, EVAL], [TRAIN]))
 def test_objectives(layout, changes, mode):
     check(pretraining(layout, mode, **changes), mode)
 

@@ -21,6 +21,7 @@ from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
 from albert_zh.training.model_spec import Spec
 from albert_zh.training.session_engine import Engine, RunConfig
 from albert_zh.training.training_errors import explained_errors
+from crossed_cases import with_slow
 from estimators import needs_estimators
 from workspace import ROOT, flags_of
 
@@ -123,7 +124,10 @@ print(*{memory.allocator_name for node in nodes for memory in node.memory})
 @pytest.mark.reference
 @pytest.mark.parametrize(
     "way, given, is_kept",
-    [("fast", {}, True), ("plain", {}, False), ("fast", {"USE_BFC": "false"}, False)],
+    with_slow(
+        [("fast", {}, True), ("plain", {}, False), ("fast", {"USE_BFC": "false"}, False)],
+        [("fast", {}, True)],
+    ),
 )
 def test_memory_of_tensors_is_kept_unless_plain_or_otherwise_asked_for(way, given, is_kept):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_CPU_")}

@@ -227,6 +227,7 @@ def first_gradients(monkeypatch):
     return gradients
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatch):
     """A hundredth of the first ones, as late in training, is mostly too small for float16."""

@@ -294,6 +294,7 @@ def changes_of_one_step(layout=(), **settings):
     return {name: float(np.abs(after[name] - before[name]).max()) for name in before}
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.parametrize("way", [{"freeze_encoder": True}, {"fgm_epsilon": 0.5}])
 def test_electra_is_frozen_or_attacked_like_bert(way):

@@ -101,14 +101,15 @@ def corpus_of(folder):
         (folder / (name + ".txt")).write_text(lines, encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.parametrize(
     "changes",
     [
         {"damage": "bart", "damage_copies": 2},
-        pytest.param({"damage": "mass"}, marks=pytest.mark.slow),
-        pytest.param({"damage": "bart", "tasks": "masked_targets"}, marks=pytest.mark.slow),
-        pytest.param({"damage": "mass", "tasks": "masked_targets"}, marks=pytest.mark.slow),
+        {"damage": "mass"},
+        {"damage": "bart", "tasks": "masked_targets"},
+        {"damage": "mass", "tasks": "masked_targets"},
     ],
 )
 def test_raw_text_is_learnt_and_a_stopped_run_resumes_bit_by_bit(tmp_path, changes):

@@ -190,6 +190,7 @@ def test_flags_of_training_take_effect(settings, tmp_path):
     assert not np.array_equal(ours[table], others[table])
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_the_best_model_is_exported(finished, tmp_path):
     from albert_zh.commands import run_seq_labelling
@@ -245,7 +246,7 @@ ENDINGS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", sorted(ENDINGS))
+@pytest.mark.parametrize("output_format", with_slow(sorted(ENDINGS), ["onnx", "saved_model"]))
 def test_exported_models_find_the_same_entities(finished, output_format, tmp_path):
     from albert_zh.commands import export_model
 
@@ -440,7 +441,7 @@ def test_nested_entities(nested):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", sorted(ENDINGS))
+@pytest.mark.parametrize("output_format", with_slow(sorted(ENDINGS), ["tflite"]))
 def test_exported_models_find_nested_entities(nested, output_format, tmp_path):
     from albert_zh.commands import export_model
 
@@ -460,6 +461,7 @@ def segmented_line(generator):
     return "  ".join(words) + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_segmentation(settings, tmp_path):
     """Dev is set aside; each training row ends in a word that no other row has."""

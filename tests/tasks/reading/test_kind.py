@@ -25,6 +25,7 @@ from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records
 from albert_zh.text import tokenization
 from albert_zh.training import flags as run_flags
+from crossed_cases import with_slow
 import small_models
 import whole_runs
 from workspace import ROOT, assert_same_weights
@@ -135,6 +136,7 @@ def test_its_model_notes_how_it_reads(finished):
     assert 0 <= notes["length_penalty"] <= 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_it_resumes_to_the_same_weights(finished, tmp_path):
     whole, again = whole_runs.resumed_weights(finished[0], tmp_path)
@@ -189,7 +191,9 @@ def test_predictor_answers_as_the_run(finished):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", ["saved_model", "tflite", "onnx"])
+@pytest.mark.parametrize(
+    "output_format", with_slow(["saved_model", "tflite", "onnx"], ["tflite", "onnx"])
+)
 def test_exported_files_answer_the_same(finished, output_format, tmp_path):
     from albert_zh.commands import export_model
 
