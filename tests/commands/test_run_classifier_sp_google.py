@@ -76,6 +76,7 @@ def test_best_model_predicts_by_itself_what_the_run_predicted(workspace):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_model_of_the_mean_is_refused_as_one_of_the_pooled_vector(workspace):
     result = run(workspace, use_pooled_output=True, do_train=False, do_predict=False)
     assert result.returncode == 2

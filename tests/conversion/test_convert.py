@@ -36,7 +36,7 @@ from albert_zh.model import (
     modeling,
 )
 from albert_zh.text import tokenization
-from crossed_cases import with_slow
+from crossed_cases import crossed, with_slow
 import golden_cases
 import small_models
 from workspace import ROOT, VOCABULARY
@@ -781,8 +781,7 @@ def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
         assert pytorch_names.tf_name(config.layout, torch.name) == (variable, torch.is_transposed)
 
 
-@pytest.mark.parametrize("name", sorted(ELECTRA))
-@pytest.mark.parametrize("heads", ["encoder", "classification"])
+@pytest.mark.parametrize("name, heads", crossed(sorted(ELECTRA), ["encoder", "classification"]))
 def test_an_electra_is_transformers_and_comes_back(tmp_path, transformers, name, heads):
     """Its GELU is the erf form on both sides; heads have no counterpart and are left out."""
     prefix, values = made_model(tmp_path, name, heads)
@@ -1313,8 +1312,7 @@ def save_tokenizer(hf, do_lower_case, **settings):
         os.remove(vocab_file)
 
 
-@pytest.mark.parametrize("do_lower_case", [True, False])
-@pytest.mark.parametrize("has_config", [True, False])
+@pytest.mark.parametrize("do_lower_case, has_config", crossed([True, False], [True, False]))
 def test_the_vocabulary_of_a_tokenizer_of_transformers_comes_back(
     tmp_path, do_lower_case, has_config
 ):

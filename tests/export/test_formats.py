@@ -50,6 +50,10 @@ LAYOUTS = {
     "google_fast": {"num_hidden_groups": 2, "inner_group_num": 1, "ffn_groups": 4},
     "bert": {"embedding_size": None},
 }
+OF_ONNX = with_slow(  # layouts, and whether weights are integers
+    list(itertools.product(sorted(LAYOUTS), ["none", "int8"])),
+    [("bert", "none"), ("brightmart", "int8"), ("google_fast", "none")],
+)
 # Largest mean difference of probabilities; random weights are harder on integers than trained ones.
 QUANTIZED = {"none": 1e-5, "float16": 1e-3, "dynamic": 0.05, "int8": 0.05}
 # Labels of random weights are more easily changed than those of trained ones.
@@ -350,7 +354,7 @@ def test_onnx_files_of_the_bundled_model_hold_its_weights_once(quantize, megabyt
     assert 0.95 * smallest < os.path.getsize(path) < megabytes * 1e6
 
 
-@pytest.mark.parametrize("layout, quantize", crossed(sorted(LAYOUTS), ["none", "int8"]))
+@pytest.mark.parametrize("layout, quantize", OF_ONNX)
 def test_onnx(layout, quantize, folders, tmp_path):
     skip_unless_possible("onnx")
     import onnxruntime
@@ -385,7 +389,7 @@ def test_onnx(layout, quantize, folders, tmp_path):
 @pytest.mark.parametrize(
     "task", ["classifier", pytest.param("pretraining", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("layout, quantize", crossed(sorted(LAYOUTS), ["none", "int8"]))
+@pytest.mark.parametrize("layout, quantize", OF_ONNX)
 def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_path):
     skip_unless_possible("onnx")
     import onnx

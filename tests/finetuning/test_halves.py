@@ -47,13 +47,9 @@ def trained_weights(folder, family, num_threads, **changes):
 
 
 @pytest.mark.skipif(not xla.pays(), reason="operations are shared where XLA does not pay")
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "family",
-    [
-        "sequence_labelling",
-        pytest.param("reading_comprehension", marks=pytest.mark.slow),
-        pytest.param("sentence_embedding", marks=pytest.mark.slow),
-    ],
+    "family", ["sequence_labelling", "reading_comprehension", "sentence_embedding"]
 )
 def test_training_gives_the_same_weights(tmp_path, family, halves):
     whole = trained_weights(tmp_path / "whole", family, 1)

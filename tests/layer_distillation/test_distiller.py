@@ -235,6 +235,7 @@ def losses_of(folder, teacher, student, settings, fetch=None):
         return session.run([by_kind, gradients])
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_every_depth_of_a_shared_layer_counts(albert_folders):
     """The shared layer's gradient is the sum of those of layers with equal weights."""

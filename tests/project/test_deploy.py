@@ -46,6 +46,7 @@ def test_models_of_tf_serving():
     assert model.model_platform == "tensorflow"
 
 
+@pytest.mark.slow
 def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_path):
     """The request of docs/serving.md, through the SavedModel that TF Serving loads."""
     export(folder, "--format=saved_model", "--output=%s" % (tmp_path / "albert"))

@@ -107,7 +107,13 @@ OBJECTIVES = {
 CASES = [case for name in objective_flags.OBJECTIVES for case in OBJECTIVES[name]]
 
 
-@pytest.mark.parametrize("layout, changes", CASES)
+def first_of_each_objective():
+    """The cases; all but the first of each objective are slow."""
+    firsts = [cases[0] for cases in OBJECTIVES.values()]
+    return [pytest.param(*c, marks=() if c in firsts else pytest.mark.slow) for c in CASES]
+
+
+@pytest.mark.parametrize("layout, changes", first_of_each_objective())
 @pytest.mark.parametrize("mode", with_slow([TRAIN, EVAL], [TRAIN]))
 def test_objectives(layout, changes, mode):
     check(pretraining(layout, mode, **changes), mode)
