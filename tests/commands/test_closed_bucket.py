@@ -249,10 +249,9 @@ FAST = set(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "commands",
-    [sorted(FAST), pytest.param(sorted(set(WORDS) - FAST), marks=pytest.mark.slow)],
-    ids=["fast", "others"],
+    "commands", [sorted(FAST), sorted(set(WORDS) - FAST)], ids=["fast", "others"]
 )
 def test_a_closed_bucket_is_named_in_a_line(commands, places, tmp_path):
     if "convert_albert_pytorch_checkpoint_to_tf" in commands:

@@ -89,6 +89,7 @@ def test_terminal_shows_a_live_bar(tmp_path):
     assert re.search(pattern, bars[-1])
 
 
+@pytest.mark.reference
 def test_last_lines_say_what_was_reached_and_where_it_lies(finished):
     workspace, result = finished
     last = dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines()[-9:])
@@ -832,6 +833,7 @@ def test_other_data_in_the_same_folder_is_refused(finished):
         ([], ["--data_dir is required"]),
     ],
 )
+@pytest.mark.reference
 def test_mistakes_are_one_line_and_status_2(arguments, words):
     result = run_process(arguments)
     assert result.returncode == 2 and result.stdout == ""

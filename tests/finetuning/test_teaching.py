@@ -169,6 +169,7 @@ def test_labels_in_another_order_are_mapped(school, capsys):
         ({"do_train": False}, "nothing is trained"),
     ],
 )
+@pytest.mark.reference
 def test_bad_teachers_are_one_line_before_the_first_step(school, changes, message):
     if changes.get("teachers") == "{labels}":
         changes = {"teachers": _changed_teacher(school, "labels", {"a": 0, "b": 1})}

@@ -155,6 +155,7 @@ def test_outputs_of_the_large_models_are_those_of_plain_numpy(name, heads, is_pr
         assert np.abs(found - of_other_heads).max() > 0.3  # so that the number of heads decides
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name", sorted(PUBLISHED_PARAMETERS))
 def test_published_sizes(name):
     assert count_of(name) == PUBLISHED_PARAMETERS[name]
@@ -171,6 +172,7 @@ def table_rows():
     return rows
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name", NAMES)
 def test_the_readmes_table_has_the_computed_figures(name):
     config = modeling.AlbertConfig.from_dict(settings_of(name))
@@ -247,6 +249,7 @@ def test_every_released_index_is_compared(shared):
     assert {os.path.basename(os.path.dirname(index)) for index in indices} == set(RELEASED)
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_without_building_all_layers_are_the_same(name):
     config = modeling.AlbertConfig.from_dict(settings_of(name))

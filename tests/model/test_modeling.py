@@ -36,13 +36,15 @@ CASES = golden_cases.case_names()
     # The graph of training computes some values twice; without dropout the numbers are the same.
     + [(name, {"is_training": True}) for name in CASES if "_cls_" not in name]
     + [
-        pytest.param(name, ways, marks=pytest.mark.reference)
+        pytest.param(
+            name, ways, marks=[pytest.mark.reference] + [pytest.mark.slow] * (index % 3 > 0)
+        )
         for ways in (
             {"plain": True},
             {"leaves_out": True},
             {"in_halves": True, "leaves_out": True},
         )
-        for name in CASES
+        for index, name in enumerate(CASES)
     ],
 )
 def test_outputs_losses_and_gradients_equal_the_originals(name, ways):

@@ -92,6 +92,7 @@ def test_tensorflow_is_quiet_unless_the_user_wants_its_log():
     assert printed(program) == ["3"] or os.environ.get("TF_CPP_MIN_LOG_LEVEL")
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("command", ["run_classifier", "run_pretraining", "export_model"])
 def test_what_few_runs_need_is_not_imported_with_a_command(command):
     names = printed("import sys, %s; print(*{n.split('.')[0] for n in sys.modules})" % command)

@@ -277,6 +277,7 @@ def test_what_has_no_slots_is_refused_by_name(finished, tmp_path):
         to_pytorch.convert(prefix, str(tmp_path / "pytorch"))
 
 
+@pytest.mark.slow
 def test_columns_of_characters_and_tags_are_data(tmp_path):
     """CAIS' form: what a dictionary would say stands in the data."""
     for split, count in (("train", 64), ("dev", 16)):
