@@ -109,7 +109,7 @@ LONG_FILES = [
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run end-to-end tests of minutes")
+    parser.addoption("--slow", action="store_true", help="also run end-to-end tests of minutes, and more cases")
     parser.addoption(
         "--beside-reference", action="store_true", help="run what may differ from TensorFlow 2.15"
     )
@@ -135,7 +135,7 @@ def pytest_collection_modifyitems(config, items):
     )
     if config.getoption("--slow"):
         return
-    reasons = {"slow": "takes minutes; run with --slow"}
+    reasons = {"slow": "takes long or adds little to another case; run with --slow"}
     beside = ["reference"] if IS_OLD_PYTHON or config.getoption("--beside-reference") else []
     for mark in beside + ["newest"] * IS_OLD_PYTHON:
         reasons[mark] = "as on TensorFlow 2.15; run with --slow"
