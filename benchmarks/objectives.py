@@ -121,6 +121,7 @@ TASKS = collections.OrderedDict(
                     "train_file": "{made}/cmrc2018/train.json",
                     "dev_file": "{data}/cmrc2018/data_cmrc2018_trial.json",
                     "max_seq_length": 256,
+                    "train_batch_size": 8,  # in larger ones there are too few steps to learn
                     "num_train_epochs": 2,
                 },
                 (_BEST, ("best", "eval_f1")),
