@@ -31,7 +31,7 @@ LEFT_OUT_ON_1_15 = {
     "common": "config_flag validation",
     "conversion": "convert",
     "corpus": "pipeline reader",
-    "export": "exported_models formats",
+    "export": "embedding_exports exported_models formats text_signatures",
     "finetuning": "remote_storage",
     "inference": "*",
     "pretraining": "remote_storage",
@@ -55,7 +55,7 @@ LEFT_OUT_ON_2_21 = {
     "conversion": "convert",
     "corpus": "pipeline reader remote_records",
     "distillation": "*",
-    "export": "comparison embedding_exports formats",
+    "export": "comparison embedding_exports formats layouts onnx_nodes",
     "finetuning": "gradient_accumulation halves recompute remote_storage teaching",
     "inference": "augmentation decoding documents embedding_service generation_service generator "
     "http_service lexical_index marked_text micro_batching negative_mining search search_choice "
@@ -109,7 +109,9 @@ LONG_FILES = [
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run end-to-end tests of minutes, and more cases")
+    parser.addoption(
+        "--slow", action="store_true", help="also run end-to-end tests of minutes, and more cases"
+    )
     parser.addoption(
         "--beside-reference", action="store_true", help="run what may differ from TensorFlow 2.15"
     )

@@ -48,6 +48,7 @@ def test_rows_keep_labels_and_columns(model, tmp_path):
     assert "| rows | 12 |" in (tmp_path / "train_aug.report.md").read_text("utf-8")
 
 
+@pytest.mark.reference
 def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
     names = ("train_aug.csv", "train_aug.rows.tsv", "train_aug.report.md")
     contents = []

@@ -56,6 +56,7 @@ def test_pretraining_keeps_twenty_checkpoints_by_default(tmp_path):
     assert steps_of(workspace.output)[-3:] == [24, 25, 26]
 
 
+@pytest.mark.reference
 def test_steps_and_warm_up_by_number(tmp_path, capsys):
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(train_step=5, warmup_step=3, do_eval=False, do_predict=False))

@@ -694,6 +694,7 @@ def test_emoji_rare_hanzi_and_a_million_characters_train(tmp_path):
     assert values["global_step"] == 12
 
 
+@pytest.mark.reference
 def test_pretrained_encoder_is_loaded_and_the_rest_is_new(tmp_path):
     workspace = Workspace(tmp_path)
     config = workspace.write("golden/albert_config.json", json.dumps(golden_config()))

@@ -140,6 +140,7 @@ def test_long_words_and_no_words(do_lower_case, vocab_file):
 
 
 @BOTH_CASES
+@pytest.mark.newest
 def test_any_text(do_lower_case, vocab_file):
     hypothesis = pytest.importorskip("hypothesis")
     strategies = hypothesis.strategies
@@ -159,6 +160,7 @@ def test_any_text(do_lower_case, vocab_file):
 
 
 @BOTH_CASES
+@pytest.mark.newest
 def test_random_texts_of_special_characters(do_lower_case, vocab_file):
     generator = random.Random(6)
     sizes = (generator.randint(0, 30) for _ in range(30000))
@@ -198,6 +200,7 @@ def some_texts(count):
 
 @pytest.mark.parametrize("max_seq_length", [3, 4, 8, 9, 10, 24, 128])
 @pytest.mark.parametrize("is_padded", [False, True])
+@pytest.mark.newest
 def test_rows_are_those_of_the_predictor(max_seq_length, is_padded, vocab_file):
     length = max_seq_length + 2 if is_padded else None
     run = encoder_of(vocab_file, max_seq_length, length)

@@ -463,6 +463,7 @@ with Predictor(sys.argv[1]) as model:
 """
 
 
+@pytest.mark.reference
 def test_importing_has_no_side_effects(model, folder, tmp_path):
     """From any folder: no flags parsed, no log lines, no threads."""
     result = subprocess.run(

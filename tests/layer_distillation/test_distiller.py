@@ -273,6 +273,7 @@ def test_a_model_is_no_distance_from_itself(albert_folders):
     } == {}  # of rounding
 
 
+@pytest.mark.reference
 def test_other_widths_and_heads_by_projections_and_relations(albert_folders, capsys):
     by_kind, gradients = losses_of(albert_folders, "wide", "student", DistillationSettings())
     assert set(by_kind) == {"hidden", "relations"}
@@ -291,6 +292,7 @@ def test_other_widths_and_heads_by_projections_and_relations(albert_folders, cap
     }
 
 
+@pytest.mark.reference
 def test_padding_counts_for_nothing(albert_folders):
     """Changing what stands in padding changes no loss; of the original it does."""
 

@@ -308,7 +308,7 @@ def training_step(settings, recompute, batch=4, trace=None, **ways):
         [("bert", False), ("google", False)],
     ),
 )
-@pytest.mark.newest
+@pytest.mark.reference
 def test_recomputed_layers_have_the_same_gradients(layout, is_plain):
     """With dropout: the second computation has to drop what the first one dropped."""
     settings = dict(

@@ -75,6 +75,7 @@ def run(folders, output):
     small_models.run_command(average_models, arguments)
 
 
+@pytest.mark.reference
 def test_the_command_writes_a_model_that_works(folders, tmp_path, capsys):
     run(folders, tmp_path / "mean")
     assert "the mean of 2 models" in capsys.readouterr().out

@@ -92,6 +92,7 @@ def test_lower_precision_trains_alike_and_keeps_float32_weights(precision):
     }
 
 
+@pytest.mark.reference
 def test_loss_scale_is_halved_and_the_step_skipped_when_gradients_overflow(monkeypatch):
     monkeypatch.setattr(pretraining_model_fn, "_FIRST_LOSS_SCALE", 2.0**40)
     _, before = trained(0, precision="mixed_float16")
@@ -103,6 +104,7 @@ def test_loss_scale_is_halved_and_the_step_skipped_when_gradients_overflow(monke
     )
 
 
+@pytest.mark.reference
 def test_steps_that_are_not_finite_are_skipped_and_counted_on_request():
     def broken():
         features = features_of()

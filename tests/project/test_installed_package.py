@@ -210,6 +210,7 @@ def test_unknown_command(call):
     assert refused.stderr.count("\n") == 1 and " classify, " in refused.stderr
 
 
+@pytest.mark.reference
 def test_help_and_mistakes_name_the_console_command(call):
     helped = call("albert-zh", "similarity", "--help")
     assert helped.returncode == 0 and "\n  --corpus: File to search in" in helped.stdout
@@ -236,6 +237,7 @@ def test_prediction_imports_nothing_of_the_clone(call, tmp_path):
     assert [path for path in of_clone if not path.startswith(libraries)] == []
 
 
+@pytest.mark.reference
 def test_models_are_found_without_flags(call, tmp_path):
     notes = {"columns": ["text_a", "text_b", "label"]}
     small_models.write_model(tmp_path / "my_output" / "best", settings=notes)
@@ -253,6 +255,7 @@ def test_outputs_of_the_bundled_model_go_to_the_current_folder(call, tmp_path):
     assert (tmp_path / "albert_starter_zh" / "albert_encoder.pb").exists()
 
 
+@pytest.mark.reference
 def test_ctrl_c_ends_a_command(programs, users_variables, tmp_path):
     folder = small_models.write_model(tmp_path / "model")
     command = [os.path.join(programs, "albert-zh"), "similarity", "--model_dir=" + folder]

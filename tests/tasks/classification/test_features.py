@@ -244,6 +244,7 @@ def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatc
     assert 0 < errors["change"] < 0.05
 
 
+@pytest.mark.reference
 def test_float16_gradients_of_large_values_are_finite(first_gradients):
     labels = np.random.RandomState(1).uniform(0, 3000, 64).astype(np.float32)
     settings = task_settings.Settings(objective="regression")

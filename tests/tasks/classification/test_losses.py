@@ -304,6 +304,7 @@ def test_electra_is_frozen_or_attacked_like_bert(way):
     assert any(of_encoder.values()) == ("fgm_epsilon" in way)
 
 
+@pytest.mark.reference
 def test_a_frozen_encoder_stays_and_lower_layers_learn_slower():
     plain = changes_of_one_step()
     frozen = changes_of_one_step(freeze_encoder=True)

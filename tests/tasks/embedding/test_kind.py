@@ -137,6 +137,7 @@ def test_texts_alone_are_trained_and_measured_by_pairs(settings, folder, objecti
     assert finetuning.run(**settings)["metric"] == "spearman"
 
 
+@pytest.mark.reference
 def test_a_teachers_vectors_are_learnt(settings, folder):
     teacher = str(folder / "teacher.npy")
     np.save(teacher, np.random.RandomState(1).normal(size=(64, 5)))

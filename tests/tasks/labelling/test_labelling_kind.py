@@ -88,6 +88,7 @@ def label_columns(path):
     return [list(c[1]) for c in columns], [list(c[2]) for c in columns]
 
 
+@pytest.mark.reference
 def test_scores_are_those_of_seqeval_on_the_written_labels(finished):
     seqeval_metrics = pytest.importorskip("seqeval.metrics")
     settings, reached = finished
