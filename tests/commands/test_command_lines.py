@@ -11,6 +11,7 @@ import pytest
 from albert_zh.common import path_rules
 from albert_zh.common.errors import UserError
 from command_flags import commands, define_flags_of, path_flags
+from crossed_cases import with_slow
 import isolated_flags
 import small_models
 from workspace import ROOT
@@ -252,7 +253,7 @@ FOUND_LATER = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("line, named", FOUND_LATER)
+@pytest.mark.parametrize("line, named", with_slow(FOUND_LATER, FOUND_LATER[:2] + FOUND_LATER[-1:]))
 def test_no_input_that_is_found_later_is_written_over(line, named, tmp_path):
     (tmp_path / "file").write_text("今天天气很好。\n")
     (tmp_path / "train.txt").write_text("我们去公园。\n")

@@ -69,8 +69,8 @@ def slots(name, shape, kind="adam"):
     "settings, layout",
     [
         (SMALL, "brightmart"),
-        (dict(SMALL, **GOOGLE), "google"),
-        (dict(SMALL, ffn_groups=4, **GOOGLE), "google_fast"),
+        pytest.param(dict(SMALL, **GOOGLE), "google", marks=pytest.mark.slow),
+        pytest.param(dict(SMALL, ffn_groups=4, **GOOGLE), "google_fast", marks=pytest.mark.slow),
         ({k: v for k, v in SMALL.items() if k != "embedding_size"}, "bert"),
     ],
 )

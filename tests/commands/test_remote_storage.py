@@ -280,7 +280,7 @@ def test_positions_that_continue_a_table(places):
             ("saved_model", "export"),
             ("onnx", "export.onnx"),
         ],
-        [("tflite", "export.tflite"), ("onnx", "export.onnx")],
+        [("onnx", "export.onnx")],
     ),
 )
 def test_exports_of_every_format(places, form, name):

@@ -215,10 +215,8 @@ def test_several_labels_a_row_without_a_dev_file(tmp_path, capsys):
         assert row[3] == ";".join(decided)
 
 
-@pytest.mark.parametrize(
-    "given, weights",
-    [("balanced", [2 / 3, 2]), pytest.param({"b": 3}, [1, 3], marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("given, weights", [("balanced", [2 / 3, 2]), ({"b": 3}, [1, 3])])
 def test_class_weights_and_f1_of_the_second_of_two_labels(tmp_path, given, weights):
     rows = titles(96, labels=("a", "b"))
     first, second = ([row for row in rows if row[1] == label] for label in "ab")

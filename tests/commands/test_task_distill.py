@@ -68,6 +68,7 @@ def test_first_phase_leaves_an_encoder_without_anything_of_its_teacher(space, fi
     assert "distillation/fit_1/kernel" in saved and not [n for n in saved if "teacher" in n]
 
 
+@pytest.mark.slow
 def test_first_phase_resumes_with_the_same_bits(space, first_phase):
     halfway = os.path.join(space.folder, "halfway")
     shutil.copytree(first_phase, halfway)

@@ -35,7 +35,7 @@ from albert_zh.model import (
     model_writer,
 )
 from albert_zh.text import encoding, tokenization
-from crossed_cases import crossed, with_slow
+from crossed_cases import with_slow
 import interpreters
 import sentencepiece_models
 import small_models
@@ -187,7 +187,13 @@ def test_saved_model_in_tensorflow_2(folders, tmp_path):
 
 
 @needs_tf2
-@pytest.mark.parametrize("layout, quantize", crossed(sorted(LAYOUTS), list(QUANTIZED)))
+@pytest.mark.parametrize(
+    "layout, quantize",
+    with_slow(
+        list(itertools.product(sorted(LAYOUTS), QUANTIZED)),
+        [("brightmart", "int8"), ("google_fast", "none"), ("bert", "dynamic")],
+    ),
+)
 def test_tflite(layout, quantize, folders, texts_file, tmp_path):
     # Lengths take turns, so that each layout and each quantization has both.
     is_fixed = (sorted(LAYOUTS).index(layout) + list(QUANTIZED).index(quantize) // 2) % 2

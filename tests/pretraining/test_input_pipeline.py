@@ -268,10 +268,7 @@ def with_counts(source, is_counted):
 
 
 # Masking takes most of the time, and which records are in a step does not depend on it.
-HOSTS = [
-    ("masked", True, True, 4, 2),
-    ("masked", False, False, 2, 4),
-]
+HOSTS = [("masked", True, True, 4, 2)]
 MORE_HOSTS = [
     pytest.param(kind, packed, is_counted, lanes, hosts, marks=pytest.mark.slow)
     for kind in ("masked", "unmasked")
