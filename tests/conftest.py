@@ -31,7 +31,7 @@ LEFT_OUT_ON_1_15 = {
     "common": "config_flag errors validation",
     "conversion": "convert",
     "corpus": "pipeline reader",
-    "export": "*",
+    "export": "embedding_exports exported_models formats graph_tokenizer layouts",
     "finetuning": "remote_storage",
     "inference": "*",
     "pretraining": "remote_storage",
