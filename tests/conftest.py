@@ -40,6 +40,7 @@ LEFT_OUT_ON_1_15 = {
     "starter_model structure topics_sample train_starter",
     "tasks": "data_checks dev_split",
     "tasks/embedding": "kind text_files",
+    "tasks/generation": "kind",
 }
 # On 2.21 (run_tests_tf2_21.sh) other versions of NumPy, protobuf, scikit-learn, ONNX, LiteRT,
 # SentencePiece, Faiss and of Python's Unicode tables come to that. What stays is one of each:
