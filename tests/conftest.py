@@ -103,9 +103,8 @@ LONG_FILES = [
         "pretraining/test_remote_storage finetuning/test_remote_storage pretraining/test_model_fn "
         "pretraining/test_replaced_tokens commands/test_google_flags commands/test_run_pretraining "
         "tasks/labelling/test_labelling_kind tasks/reading/test_kind tasks/test_task_type "
-        "model/test_training_golden finetuning/test_recompute compatibility/test_pretraining "
-        "compatibility/test_classification project/test_python_api project/test_train_starter "
-        "project/test_fine_tuning_benchmark"
+        "model/test_training_golden compatibility/test_pretraining "
+        "compatibility/test_classification project/test_python_api project/test_train_starter"
     ).split()
 ]
 
