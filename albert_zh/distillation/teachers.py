@@ -210,11 +210,7 @@ def _is_exported(path):
 
 
 def _is_pytorch(path):
-    return not _has_checkpoint(path) and pytorch_files.is_pytorch(path)
-
-
-def _has_checkpoint(path):
-    return any(name.endswith(".index") for name in storage.names_in(path))
+    return not checkpoint_files.index_files(path) and pytorch_files.is_pytorch(path)
 
 
 def _converted(path, folder):
@@ -224,7 +220,7 @@ def _converted(path, folder):
     digest = digest_of({"files": _files_of_folder(path, _HASHED + _WEIGHTS_OF_PYTORCH)})
     target = os.path.join(folder, _CONVERTED, digest)
     # What was killed while it wrote into a bucket has left a part.
-    if not (storage.is_folder(target) and _has_checkpoint(target)):
+    if not checkpoint_files.index_files(target):
         say("converting %s", path)
         with naming("--teachers=%s" % path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
