@@ -10,6 +10,8 @@ import small_models
 import tiny_tasks
 from workspace import Workspace, assert_same_weights
 
+pytestmark = pytest.mark.rewritten_graphs
+
 
 @pytest.fixture
 def halves(monkeypatch):

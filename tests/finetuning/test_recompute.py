@@ -8,6 +8,8 @@ import pytest
 from albert_zh.model import checkpoint_values
 from workspace import Workspace, run_here
 
+pytestmark = pytest.mark.rewritten_graphs
+
 
 def trained_weights(folder, **changes):
     """Weights after an epoch with dropout."""

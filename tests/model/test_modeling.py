@@ -13,6 +13,8 @@ from albert_zh.model import gradient_checkpointing, modeling
 from crossed_cases import with_slow
 import golden_cases
 
+pytestmark = pytest.mark.rewritten_graphs
+
 SMALL = {
     "vocab_size": 50,
     "hidden_size": 12,

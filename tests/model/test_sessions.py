@@ -6,6 +6,8 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import optimization, sessions
 import golden_cases
 
+pytestmark = pytest.mark.rewritten_graphs
+
 
 def optimized_nodes(settings):
     """{name: op} of what a session runs for a step of training."""

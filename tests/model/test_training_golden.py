@@ -9,6 +9,8 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import heads, optimization, xla
 import golden_cases
 
+pytestmark = pytest.mark.rewritten_graphs
+
 # Golden training -> model case and settings; 12 steps on one fixed batch.
 TRAININGS = {
     "train_bm_cls_postln_2_adamw_lr0.001_t12_w2": (
