@@ -337,9 +337,12 @@ class Pretraining:
         last_step, timeout = self._options.num_train_steps, self._options.eval_timeout
         self._metrics = metrics_log.Metrics(self._folder, last_step, process_name(self._options))
         done = {0} | {record["step"] for record in self._metrics.records if "dev" in record}
-        for prefix in waiting_evaluation.new_checkpoints(self._folder, done, last_step, timeout):
+        new = waiting_evaluation.new_checkpoints(self._folder, done, last_step, timeout)
+        for number, prefix in enumerate(new):
             step = checkpoint_files.checkpoint_step(prefix)
             objective_flags.check_generator_is_of_run(self._folder, self._options)
+            if not number:
+                objective_flags.say_what_is_measured(self._folder, self._options)
             try:
                 self._write_results(self._evaluate(step, stop))
             except (tf.errors.OpError, ValueError):
