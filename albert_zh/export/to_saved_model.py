@@ -11,6 +11,7 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, exported_model, text_signatures
 from albert_zh.model import checkpoint_names, graph_inputs
+from albert_zh.tasks import label_rules, task_forms
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
 SIGNATURES = {
@@ -141,11 +142,8 @@ def _signatures(model, graph, task, threshold):
         signatures["embed"] = (inputs, {name: graph.outputs[name]})
     if checkpoint_names.TASK_HEAD in model.heads:
         outputs = {name: graph.outputs[name] for name in model.kind.decoded_outputs}
-        rules = model.kind.rules
-        is_exclusive = rules.has_classes and not rules.has_several_labels
-        if model.kind.is_classification and is_exclusive:
-            best = tf.argmax(graph.outputs["logits"], axis=-1)
-            outputs["labels"] = tf.gather(tf.constant(model.labels), best, name="labels")  # [B]
+        if model.kind.is_classification and model.kind.rules.has_classes:
+            outputs["labels"] = _decided_labels(model, graph.outputs)
         if threshold is not None:
             rows = tf.shape(graph.inputs["input_ids"])[:1]
             outputs["threshold"] = tf.fill(rows, tf.constant(threshold, tf.float32))
@@ -158,6 +156,19 @@ def _signatures(model, graph, task, threshold):
         signatures["predict_masked"] = (dict(inputs, **positions), outputs)
     signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY] = signatures[SIGNATURES[task]]
     return signatures
+
+
+def _decided_labels(model, outputs):
+    """The label of each row, or all it has with the separator between them; string [B]."""
+    labels = tf.constant(model.labels)
+    if not model.kind.rules.has_several_labels:
+        return tf.gather(labels, tf.argmax(outputs["logits"], axis=-1), name="labels")
+    separator = model.settings.get("label_separator") or task_forms.SEPARATOR
+    least = model.settings.get("thresholds") or label_rules.DEFAULT_THRESHOLD
+    is_there = outputs["probabilities"] >= least  # [B, C]
+    ended = tf.tile((labels + separator)[None], [tf.shape(is_there)[0], 1])
+    joined = tf.strings.reduce_join(tf.where(is_there, ended, tf.fill(tf.shape(ended), "")), axis=1)
+    return tf.strings.regex_replace(joined, r"\Q%s\E$" % separator, "", name="labels")
 
 
 def _check_saved_model(folder, examples, options, name, of_texts):

@@ -70,6 +70,12 @@ KINDS = {
     "cut texts": {"columns": PAIRS_COLUMNS, "max_seq_length": 10, "do_lower_case": False},
     "unknown columns": {},
     "several labels": {"objective": "multi_label", "pooling": "mean"},
+    "other thresholds": {
+        "objective": "multi_label",
+        "thresholds": [0.3, 0.5, 0.4],
+        "label_separator": ".*",
+        "columns": SINGLE_COLUMNS,
+    },
     "values": {"objective": "regression", "labels": ("value",), "columns": PAIRS_COLUMNS},
 }
 
@@ -91,9 +97,12 @@ def test_texts_give_what_the_predictor_gives(kind, tmp_path):
             np.testing.assert_allclose(exported.predict(given)[1], expected, atol=1e-5)
         np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
         assert expected.std() > 0.05  # else nothing would be compared
+        assert ("labels" in found) == (kind != "values")
         if "labels" in found:
-            assert [label.decode("utf-8") for label in found["labels"]] == labels
-    assert ("labels" in found) == (kind not in ("several labels", "values"))
+            mark = KINDS[kind].get("label_separator", "|")
+            words = [given if isinstance(given, str) else mark.join(given) for given in labels]
+            assert [label.decode("utf-8") for label in found["labels"]] == words
+            assert len(set(words)) > 1
 
 
 @pytest.mark.slow
