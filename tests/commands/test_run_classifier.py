@@ -38,6 +38,8 @@ from workspace import (
     run_process,
 )
 
+pytestmark = pytest.mark.rewritten_graphs
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -92,7 +92,7 @@ def read_json(settings, name):
 
 def test_it_learns_and_answers(finished):
     settings, reached = finished
-    assert reached["metric"] == "f1" and reached["test"]["f1"] > 0.8
+    assert reached["metric"] == "f1" and reached["test"]["f1"] > 0.7
     predictions = read_json(settings, "dev_predictions.json")
     contexts = list(contexts_of(40, "test"))
     right = [predictions["Q%d" % at] == answer_of(text) for at, text in enumerate(contexts)]
