@@ -26,7 +26,7 @@ from albert_zh.pretraining.objectives import (
     replaced_tokens,
 )
 from albert_zh.pretraining.objectives.terms import total_loss
-from crossed_cases import with_slow
+from crossed_cases import crossed, with_slow
 import golden_cases
 from pretraining_steps import SETTINGS, features_of, trained
 import pretraining_workspace as small
@@ -98,8 +98,7 @@ def tensors_of(terms, drawn):
     )
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize("name, is_training", crossed(CASES, [True, False]))
 def test_losses_labels_and_gradients_equal_the_originals(name, is_training, drawn):
     config, of_electra, description, arrays = load(name)
     drawn.append(arrays.get("in/sampled_ids"))

@@ -136,6 +136,7 @@ def test_the_files_of_a_prediction(finished):
         assert list(json.load(handle)) == ["O", "B-loc", "I-loc", "B-per", "I-per"]
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_it_resumes_to_the_same_weights(finished, tmp_path):
     whole, again = whole_runs.resumed_weights(finished[0], tmp_path)
