@@ -8,8 +8,9 @@ r"""Fine-tunes a model that finds entities or words in texts, evaluates it and p
         --output_dir=entities_output
 
 The folder holds train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): a character and
-its tag a line, CLUENER's or entity_list JSON lines, or words with blanks between (--task_name=cws).
-Format, tag scheme and types are those of the training file; nothing has to be registered.
+its tag a line, CLUENER's, doccano's or entity_list JSON lines, or words with blanks between
+(--task_name=cws). Format, tag scheme and types are those of the training file; nothing has to be
+registered.
 """
 
 from albert_zh.common.errors import run_command

@@ -18,6 +18,7 @@ _LOOKED_AT = 10  # lines
 _LONG_WORD = 4  # characters; lines without blanks that are longer on average are no words
 _SHOWN_CHARACTERS = 40
 _TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
+_LIST_OF_LABELS = re.compile(r'"(labels?|entities)"\s*:\s*\[')  # CLUENER has an object
 # What ends lines of columns that are separated otherwise than `column_files` knows.
 _TAG_AT_END = re.compile(r"(\s|[^\w\s])(O|[A-Z][-_]\w[\w.-]*)\s*\Z")
 _EXPECTED = (
@@ -115,13 +116,20 @@ def _format_of_lines(path, lines):
     """The format of a file with these first lines."""
     first = lines[0] if lines else ""
     if path.endswith((".json", ".jsonl")) or first.startswith("{"):
-        return "entity_list" if any('"entity_list"' in line for line in lines) else "cluener"
+        return _json_format(lines)
     if _is_header(first.split("\t")):
         return "tsv"
     if _are_columns(lines):
         return "conll"
     is_slash_form = 2 * sum(map(segmented_files.is_slash_form, lines)) >= len(lines)
     return "slash" if is_slash_form else SEGMENTED
+
+
+def _json_format(lines):
+    """The format of lines of JSON; CLUENER's where they have no labels."""
+    if any('"entity_list"' in line for line in lines):
+        return "entity_list"
+    return "doccano" if any(map(_LIST_OF_LABELS.search, lines)) else "cluener"
 
 
 def _is_header(cells):

@@ -1,8 +1,10 @@
-"""Entities in JSON lines: CLUENER's form (inclusive ends) and entity_list (exclusive ends).
+"""Entities in JSON lines: CLUENER's form (inclusive ends), entity_list, doccano's (exclusive ends).
 
     {"text": "浙商银行", "label": {"company": {"浙商银行": [[0, 3]]}}}
     {"text": "浙商银行", "entity_list": [{"entity_index": {"begin": 0, "end": 4},
                                         "entity_type": "company", "entity": "浙商银行"}]}
+    {"text": "浙商银行", "label": [[0, 4, "company"]]}
+    {"text": "浙商银行", "entities": [{"start_offset": 0, "end_offset": 4, "label": "company"}]}
 
 Positions count characters. Files whose positions count bytes of UTF-8 or units of UTF-16 are
 recognised by the entities' texts, which then differ, and are read with `offset_unit`.
@@ -42,6 +44,19 @@ _ENTITY = validation.record(
 _ENTITY_LIST = validation.record(
     {"text": validation.TEXT, "entity_list": validation.list_of(_ENTITY)}, ["text"]
 )
+_POSITION = validation.integer(0)
+_TRIPLE = validation.Kind(
+    "[start, end, type]",
+    lambda value: isinstance(value, list) and len(value) == 3,
+    lambda value: zip(("[0]", "[1]", "[2]"), value, (_POSITION, _POSITION, validation.TEXT)),
+)
+_OFFSETS = {"start_offset": _POSITION, "end_offset": _POSITION, "label": validation.TEXT}
+_DOCCANO_KEYS = {
+    "label": validation.list_of(_TRIPLE),
+    "labels": validation.list_of(_TRIPLE),  # of older versions
+    "entities": validation.list_of(validation.record(_OFFSETS, list(_OFFSETS))),  # with relations
+}
+_DOCCANO = validation.record(dict(_DOCCANO_KEYS, text=validation.TEXT), ["text"])
 
 
 def read_cluener(
@@ -124,6 +139,34 @@ def _text_of_entity_list(line, text, source, offset_unit):
             entity.get("entity"),
         )
         for entity in record["entity_list"]
+    ]
+    labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
+    return labelled._replace(identifier=record.get("id"))
+
+
+def read_doccano(
+    path: str,
+    encoding: str = "utf-8",
+    digest: Any = None,
+    bad_rows: Optional[BadRows] = None,
+    offset_unit: str = CHARACTERS,
+) -> Iterator[LabelledText]:
+    """Texts of a file that doccano exports; args and errors as in `read_cluener`."""
+    bad_rows = bad_rows or BadRows()
+    for line, text in _lines(path, encoding, digest):
+        with bad_rows.row():
+            yield _text_of_doccano(line, text, "%s, line %d" % (path, line), offset_unit)
+
+
+def _text_of_doccano(line, text, source, offset_unit):
+    record = checks.checked(source, _parsed(text, source), _DOCCANO)
+    found = [record[key] for key in _DOCCANO_KEYS if key in record]
+    if not found:
+        _check_has_none_of(record, "entity_list", "doccano", source)
+        return LabelledText(record["text"], None, None, line, record.get("id"))
+    entities = [
+        (*(entity if isinstance(entity, list) else [entity[key] for key in _OFFSETS]), None)
+        for entity in itertools.chain(*found)
     ]
     labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
     return labelled._replace(identifier=record.get("id"))
@@ -258,6 +301,18 @@ def entity_list_line(
         for span in spans
     ]
     return _line_of(text, identifier, entity_list=entities)
+
+
+def doccano_line(
+    text: str,
+    spans: Sequence[Span],
+    identifier: Optional[Any] = None,
+    offset_unit: str = CHARACTERS,
+) -> str:
+    """A line that doccano imports, without its line end; as `cluener_line`."""
+    in_units = _unit_positions(text, offset_unit)
+    labels = [[in_units[span.start], in_units[span.end], span.type] for span in spans]
+    return _line_of(text, identifier, label=labels)
 
 
 def _parsed(text, source):

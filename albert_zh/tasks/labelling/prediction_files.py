@@ -15,6 +15,7 @@ from albert_zh.tasks.labelling.spans import LabelledText, Span
 
 PREDICTIONS, CONLL, LABELS = "predictions.tsv", "predictions.conll", "label_test.txt"
 JSON, SEGMENTED = "predictions.json", "predictions.txt"
+_JSON_LINES = {"entity_list": json_files.entity_list_line, "doccano": json_files.doccano_line}
 _HEADER = ("text", "gold", "predicted")
 _SHOWN_CONTROLS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
 
@@ -72,7 +73,8 @@ class PredictionFiles:
         self._paths = dict(paths)
         self._labels_path = self._paths.pop(LABELS, None)
         self._scheme = scheme
-        self._is_entity_list, self._offset_unit = file_format == "entity_list", offset_unit
+        self._json_line = _JSON_LINES.get(file_format, json_files.cluener_line)
+        self._offset_unit = offset_unit
         self._writers = {
             PREDICTIONS: self._table_lines,
             CONLL: self._column_lines,
@@ -119,8 +121,7 @@ class PredictionFiles:
         return ["_".join(tag.split()) for tag in token_tags(text, spans, self._scheme)]
 
     def _json_lines(self, text, spans):
-        write = json_files.entity_list_line if self._is_entity_list else json_files.cluener_line
-        return [write(text.text, spans, text.identifier, self._offset_unit)]
+        return [self._json_line(text.text, spans, text.identifier, self._offset_unit)]
 
     def _segmented_lines(self, text, spans):
         return [segmented_files.segmented_line(text.text, spans)]

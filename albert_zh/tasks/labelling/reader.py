@@ -48,12 +48,13 @@ _TAGGED = {
 _SPANNED = {
     "cluener": json_files.read_cluener,
     "entity_list": json_files.read_entity_list,
+    "doccano": json_files.read_doccano,
     "segmented": segmented_files.read_segmented,
     "slash": segmented_files.read_slash_form,
     "text": segmented_files.read_unlabelled,
 }
 FORMATS = tuple(_TAGGED) + tuple(_SPANNED)
-_WITH_UNITS = ("cluener", "entity_list")
+_WITH_UNITS = ("cluener", "entity_list", "doccano")
 
 
 def read_file(

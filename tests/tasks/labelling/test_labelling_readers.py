@@ -52,7 +52,54 @@ FORMATS = (
         "train.jsonl",
         "entity_list",
     ),
+    (
+        '{"id": 1, "text": "王明去", "label": [[0, 2, "PER"]]}\n'
+        '{"id": 2, "text": "北京。", "label": [[0, 2, "LOC"]]}\n',
+        "admin.jsonl",
+        "doccano",
+    ),
+    (
+        '{"text": "王明去", "labels": [[0, 2, "PER"]]}\n'
+        '{"text": "北京。", "labels": [[0, 2, "LOC"]]}\n',
+        "train.json",
+        "doccano",
+    ),
+    (
+        '{"text": "王明去", "entities": [{"id": 7, "label": "PER", "start_offset": 0, '
+        '"end_offset": 2}], "relations": [], "Comments": []}\n'
+        '{"text": "北京。", "entities": [{"id": 9, "label": "LOC", "start_offset": 0, '
+        '"end_offset": 2}], "relations": [], "Comments": []}\n',
+        "all.jsonl",
+        "doccano",
+    ),
 )
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        ('"label": [[0, 9, "PER"]]', "PER '' at 0-9, where the text .3 characters. has '王明去'"),
+        ('"label": ["PER"]', r"label\[0\]: expected \[start, end, type\], found 'PER'"),
+        ('"label": [[0, "2", "PER"]]', r"label\[0\]\[1\]: expected an integer"),
+        ('"entities": [{"label": "PER"}]', r"entities\[0\].start_offset is missing, expected"),
+    ],
+)
+def test_mistakes_in_files_of_doccano(tmp_path, labels, message):
+    with pytest.raises(UserError, match="train.json, line 1: .*" + message):
+        read(tmp_path, '{"text": "王明去", %s}\n' % labels, "train.json")
+
+
+def test_texts_without_entities_and_without_labels_in_files_of_doccano(tmp_path):
+    lines = [
+        '{"text": "王明去", "label": [[0, 2, "PER"]]}',
+        '{"text": "北", "label": []}',
+        '{"text": "京"}',
+    ]
+    data = read(tmp_path, "\n".join(lines), "train.json")
+    assert [text.spans for text in data.texts] == [[Span(0, 2, "PER")], [], None]
+    wide = '{"text": "😀王明", "label": [[2, 4, "PER"]]}'
+    data = read(tmp_path, wide, "train.json", offset_unit="utf16")
+    assert data.texts[0].spans == [Span(1, 3, "PER")]
 
 
 @pytest.mark.parametrize("content, name, file_format", FORMATS)

@@ -51,7 +51,7 @@ def test_tokens_of_several_characters_keep_their_lines(tmp_path):
     assert not (tmp_path / outputs.LABELS).exists()
 
 
-@pytest.mark.parametrize("file_format", ["cluener", "entity_list"])
+@pytest.mark.parametrize("file_format", ["cluener", "entity_list", "doccano"])
 @pytest.mark.parametrize("unit, begin, end", [("bytes", 7, 13), ("utf16", 3, 5)])
 def test_positions_are_in_the_unit_of_the_input(tmp_path, file_format, unit, begin, end):
     text, path = LabelledText("😀在浙商", None, None, 1), str(tmp_path / "p.json")
@@ -60,6 +60,8 @@ def test_positions_are_in_the_unit_of_the_input(tmp_path, file_format, unit, beg
     line = json.loads((tmp_path / "p.json").read_text("utf-8"))
     if file_format == "cluener":
         assert line["label"] == {"x": {"浙商": [[begin, end - 1]]}}
+    elif file_format == "doccano":
+        assert line["label"] == [[begin, end, "x"]]
     else:
         assert line["entity_list"][0]["entity_index"] == {"begin": begin, "end": end}
     data = reader.read_file(path, offset_unit=unit)
@@ -76,7 +78,7 @@ def test_types_with_blanks_keep_the_columns(tmp_path):
     assert data.texts[0].spans == [Span(1, 3, "city_or_town")]
 
 
-@pytest.mark.parametrize("file_format", ["cluener", "entity_list"])
+@pytest.mark.parametrize("file_format", ["cluener", "entity_list", "doccano"])
 def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
     content = written(tmp_path, [outputs.JSON], file_format=file_format)[outputs.JSON]
     data = reader.read_file(str(tmp_path / outputs.JSON))
@@ -88,6 +90,7 @@ def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
 @pytest.mark.parametrize(
     "file_format, no_labels, labels",
     [
+        ("doccano", ', "label": []', {"label": [[0, 2, "PER"]]}),
         ("cluener", "", {"label": {"PER": {"王明": [[0, 1]]}}}),
         (
             "entity_list",
