@@ -10,6 +10,7 @@ Positions count characters. Files whose positions count bytes of UTF-8 or units 
 recognised by the entities' texts, which then differ, and are read with `offset_unit`.
 """
 
+import collections
 import itertools
 import json
 from typing import Any, Iterator, Optional, Sequence
@@ -59,16 +60,65 @@ _DOCCANO_KEYS = {
 _DOCCANO = validation.record(dict(_DOCCANO_KEYS, text=validation.TEXT), ["text"])
 
 
-def read_cluener(
+def _entities_of_cluener(record):
+    """[(start, end, type, entity)] of a line in CLUENER's form; None if it has no labels."""
+    if record.get("label") is None:
+        return None
+    return [
+        (start, end + 1, entity_type, mention)
+        for entity_type, texts in record["label"].items()
+        for mention, positions in texts.items()
+        for start, end in positions
+    ]
+
+
+def _entities_of_entity_list(record):
+    """As `_entities_of_cluener`, of a line in the form entity_list."""
+    if "entity_list" not in record:
+        return None
+    return [
+        (
+            entity["entity_index"]["begin"],
+            entity["entity_index"]["end"],
+            entity["entity_type"],
+            entity.get("entity"),
+        )
+        for entity in record["entity_list"]
+    ]
+
+
+def _entities_of_doccano(record):
+    """As `_entities_of_cluener`, of a line of doccano."""
+    found = [record[key] for key in _DOCCANO_KEYS if key in record]
+    if not found:
+        return None
+    return [
+        (*(entity if isinstance(entity, list) else [entity[key] for key in _OFFSETS]), None)
+        for entity in itertools.chain(*found)
+    ]
+
+
+_Form = collections.namedtuple("_Form", "kind entities other_key is_inclusive")
+_FORMS = {
+    "cluener": _Form(_CLUENER, _entities_of_cluener, "entity_list", True),
+    "entity_list": _Form(_ENTITY_LIST, _entities_of_entity_list, "label", False),
+    "doccano": _Form(_DOCCANO, _entities_of_doccano, "entity_list", False),
+}
+FORMATS = tuple(_FORMS)
+
+
+def read_json(
+    file_format: str,
     path: str,
     encoding: str = "utf-8",
     digest: Any = None,
     bad_rows: Optional[BadRows] = None,
     offset_unit: str = CHARACTERS,
 ) -> Iterator[LabelledText]:
-    """Texts of a file in CLUENER's form.
+    """Texts of a file of JSON lines.
 
     Args:
+        file_format: one of `FORMATS`.
         path: the file.
         encoding: of the file.
         digest: as in `files.read_bytes`.
@@ -76,7 +126,7 @@ def read_cluener(
         offset_unit: key of `OFFSET_UNITS`.
 
     Yields:
-        `LabelledText`; spans are None for a line without `label`, as in CLUENER's test file.
+        `LabelledText`; spans are None for a line without labels, as in CLUENER's test file.
 
     Raises:
         UserError: for a line that is not of this form, or an entity that is not at its position.
@@ -84,22 +134,17 @@ def read_cluener(
     bad_rows = bad_rows or BadRows()
     for line, text in _lines(path, encoding, digest):
         with bad_rows.row():
-            yield _text_of_cluener(line, text, "%s, line %d" % (path, line), offset_unit)
+            yield _labelled_text(file_format, line, text, "%s, line %d" % (path, line), offset_unit)
 
 
-def _text_of_cluener(line, text, source, offset_unit):
-    record = checks.checked(source, _parsed(text, source), _CLUENER)
-    mentions = record.get("label")
-    if mentions is None:
-        _check_has_none_of(record, "entity_list", "cluener", source)
+def _labelled_text(file_format, line, text, source, offset_unit):
+    form = _FORMS[file_format]
+    record = checks.checked(source, _parsed(text, source), form.kind)
+    entities = form.entities(record)
+    if entities is None:
+        _check_has_none_of(record, form.other_key, file_format, source)
         return LabelledText(record["text"], None, None, line, record.get("id"))
-    entities = [
-        (start, end + 1, entity_type, mention)
-        for entity_type, texts in mentions.items()
-        for mention, positions in texts.items()
-        for start, end in positions
-    ]
-    labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=True)
+    labelled = _labelled(record["text"], entities, line, source, offset_unit, form.is_inclusive)
     return labelled._replace(identifier=record.get("id"))
 
 
@@ -110,66 +155,6 @@ def _check_has_none_of(record, key, file_format, source):
             "%s: has %s, but by its first lines the file is in the form %s: give --file_format, or "
             "write all lines in one form" % (source, key, file_format)
         )
-
-
-def read_entity_list(
-    path: str,
-    encoding: str = "utf-8",
-    digest: Any = None,
-    bad_rows: Optional[BadRows] = None,
-    offset_unit: str = CHARACTERS,
-) -> Iterator[LabelledText]:
-    """Texts of a file in the form entity_list; args and errors as in `read_cluener`."""
-    bad_rows = bad_rows or BadRows()
-    for line, text in _lines(path, encoding, digest):
-        with bad_rows.row():
-            yield _text_of_entity_list(line, text, "%s, line %d" % (path, line), offset_unit)
-
-
-def _text_of_entity_list(line, text, source, offset_unit):
-    record = checks.checked(source, _parsed(text, source), _ENTITY_LIST)
-    if "entity_list" not in record:
-        _check_has_none_of(record, "label", "entity_list", source)
-        return LabelledText(record["text"], None, None, line, record.get("id"))
-    entities = [
-        (
-            entity["entity_index"]["begin"],
-            entity["entity_index"]["end"],
-            entity["entity_type"],
-            entity.get("entity"),
-        )
-        for entity in record["entity_list"]
-    ]
-    labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
-    return labelled._replace(identifier=record.get("id"))
-
-
-def read_doccano(
-    path: str,
-    encoding: str = "utf-8",
-    digest: Any = None,
-    bad_rows: Optional[BadRows] = None,
-    offset_unit: str = CHARACTERS,
-) -> Iterator[LabelledText]:
-    """Texts of a file that doccano exports; args and errors as in `read_cluener`."""
-    bad_rows = bad_rows or BadRows()
-    for line, text in _lines(path, encoding, digest):
-        with bad_rows.row():
-            yield _text_of_doccano(line, text, "%s, line %d" % (path, line), offset_unit)
-
-
-def _text_of_doccano(line, text, source, offset_unit):
-    record = checks.checked(source, _parsed(text, source), _DOCCANO)
-    found = [record[key] for key in _DOCCANO_KEYS if key in record]
-    if not found:
-        _check_has_none_of(record, "entity_list", "doccano", source)
-        return LabelledText(record["text"], None, None, line, record.get("id"))
-    entities = [
-        (*(entity if isinstance(entity, list) else [entity[key] for key in _OFFSETS]), None)
-        for entity in itertools.chain(*found)
-    ]
-    labelled = _labelled(record["text"], entities, line, source, offset_unit, inclusive=False)
-    return labelled._replace(identifier=record.get("id"))
 
 
 def _lines(path, encoding, digest):

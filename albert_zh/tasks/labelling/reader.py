@@ -5,6 +5,7 @@ data.texts[0].text, data.texts[0].spans, data.scheme.name, data.notes
 """
 
 import collections
+import functools
 import hashlib
 from typing import Iterator, List, Optional, Sequence
 
@@ -46,15 +47,12 @@ _TAGGED = {
     "two_files": column_files.read_two_files,
 }
 _SPANNED = {
-    "cluener": json_files.read_cluener,
-    "entity_list": json_files.read_entity_list,
-    "doccano": json_files.read_doccano,
+    **{name: functools.partial(json_files.read_json, name) for name in json_files.FORMATS},
     "segmented": segmented_files.read_segmented,
     "slash": segmented_files.read_slash_form,
     "text": segmented_files.read_unlabelled,
 }
 FORMATS = tuple(_TAGGED) + tuple(_SPANNED)
-_WITH_UNITS = ("cluener", "entity_list", "doccano")
 
 
 def read_file(
@@ -146,7 +144,7 @@ def _texts_that_are_not_empty(path, texts, notes):
 
 
 def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):
-    settings = {"offset_unit": offset_unit} if file_format in _WITH_UNITS else {}
+    settings = {"offset_unit": offset_unit} if file_format in json_files.FORMATS else {}
     return _SPANNED[file_format](path, encoding, digest, bad_rows, **settings)
 
 
