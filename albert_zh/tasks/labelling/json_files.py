@@ -244,15 +244,17 @@ def _reason(text, mention, shown, inclusive):
     return "the text does not have it: has the text been changed?"
 
 
-def cluener_line(
+def json_line(
+    file_format: str,
     text: str,
     spans: Sequence[Span],
     identifier: Optional[Any] = None,
     offset_unit: str = CHARACTERS,
 ) -> str:
-    """A line of CLUENER's submission form, without its line end.
+    """A line of a text and its spans, without its line end: of CLUENER's form a submission's.
 
     Args:
+        file_format: one of `FORMATS`.
         text: str.
         spans: list of `Span`.
         identifier: value of "id"; None for none.
@@ -261,22 +263,21 @@ def cluener_line(
     Returns:
         str, JSON.
     """
-    label, in_units = {}, _unit_positions(text, offset_unit)
+    record = {} if identifier is None else {"id": identifier}
+    labels = _LABELS[file_format](text, spans, _unit_positions(text, offset_unit))
+    return json.dumps(dict(record, text=text, **labels), ensure_ascii=False)
+
+
+def _labels_of_cluener(text, spans, in_units):
+    label = {}
     for span in spans:
         mention = text[span.start : span.end]
         positions = label.setdefault(span.type, {}).setdefault(mention, [])
         positions.append([in_units[span.start], in_units[span.end] - 1])
-    return _line_of(text, identifier, label=label)
+    return {"label": label}
 
 
-def entity_list_line(
-    text: str,
-    spans: Sequence[Span],
-    identifier: Optional[Any] = None,
-    offset_unit: str = CHARACTERS,
-) -> str:
-    """A line of the form entity_list, without its line end; as `cluener_line`."""
-    in_units = _unit_positions(text, offset_unit)
+def _labels_of_entity_list(text, spans, in_units):
     entities = [
         {
             "entity_index": {"begin": in_units[span.start], "end": in_units[span.end]},
@@ -285,26 +286,19 @@ def entity_list_line(
         }
         for span in spans
     ]
-    return _line_of(text, identifier, entity_list=entities)
+    return {"entity_list": entities}
 
 
-def doccano_line(
-    text: str,
-    spans: Sequence[Span],
-    identifier: Optional[Any] = None,
-    offset_unit: str = CHARACTERS,
-) -> str:
-    """A line that doccano imports, without its line end; as `cluener_line`."""
-    in_units = _unit_positions(text, offset_unit)
-    labels = [[in_units[span.start], in_units[span.end], span.type] for span in spans]
-    return _line_of(text, identifier, label=labels)
+def _labels_of_doccano(text, spans, in_units):
+    return {"label": [[in_units[span.start], in_units[span.end], span.type] for span in spans]}
+
+
+_LABELS = {
+    "cluener": _labels_of_cluener,
+    "entity_list": _labels_of_entity_list,
+    "doccano": _labels_of_doccano,
+}
 
 
 def _parsed(text, source):
     return text_encodings.with_whole_characters(files.parse_json(text, source), text)
-
-
-def _line_of(text, identifier, **labels):
-    record = {} if identifier is None else {"id": identifier}
-    record.update(text=text, **labels)
-    return json.dumps(record, ensure_ascii=False)

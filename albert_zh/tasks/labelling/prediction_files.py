@@ -15,7 +15,6 @@ from albert_zh.tasks.labelling.spans import LabelledText, Span
 
 PREDICTIONS, CONLL, LABELS = "predictions.tsv", "predictions.conll", "label_test.txt"
 JSON, SEGMENTED = "predictions.json", "predictions.txt"
-_JSON_LINES = {"entity_list": json_files.entity_list_line, "doccano": json_files.doccano_line}
 _HEADER = ("text", "gold", "predicted")
 _SHOWN_CONTROLS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
 
@@ -73,7 +72,7 @@ class PredictionFiles:
         self._paths = dict(paths)
         self._labels_path = self._paths.pop(LABELS, None)
         self._scheme = scheme
-        self._json_line = _JSON_LINES.get(file_format, json_files.cluener_line)
+        self._json_format = file_format if file_format in json_files.FORMATS else "cluener"
         self._offset_unit = offset_unit
         self._writers = {
             PREDICTIONS: self._table_lines,
@@ -121,7 +120,8 @@ class PredictionFiles:
         return ["_".join(tag.split()) for tag in token_tags(text, spans, self._scheme)]
 
     def _json_lines(self, text, spans):
-        return [self._json_line(text.text, spans, text.identifier, self._offset_unit)]
+        settings = (text.identifier, self._offset_unit)
+        return [json_files.json_line(self._json_format, text.text, spans, *settings)]
 
     def _segmented_lines(self, text, spans):
         return [segmented_files.segmented_line(text.text, spans)]

@@ -294,7 +294,7 @@ def test_half_a_character_of_json_is_replaced_in_texts_and_mentions(tmp_path):
     record = '{"text": "\\ud83d王明", "label": {"PER": {"\\ud83d王": [[0, 1]]}}}\n'
     (text,) = read(tmp_path, record).texts
     assert text.text == "\ufffd王明"
-    line = json_files.cluener_line(text.text, text.spans)
+    line = json_files.json_line("cluener", text.text, text.spans)
     assert json.loads(line)["label"] == {"PER": {"\ufffd王": [[0, 1]]}}
 
 
@@ -422,10 +422,12 @@ def test_the_line_of_a_type_that_training_has_not(tmp_path, content, settings, l
 def test_lines_of_json_are_read_again(tmp_path):
     spans = [Span(0, 2, "PER"), Span(3, 5, "LOC"), Span(5, 7, "PER")]
     text = "王明在北京王明"
-    for name, line in (("c", json_files.cluener_line), ("e", json_files.entity_list_line)):
-        data = read(tmp_path, line(text, spans), name + ".json")
+    for file_format in json_files.FORMATS:
+        line = json_files.json_line(file_format, text, spans)
+        data = read(tmp_path, line, file_format + ".json")
+        assert data.format == file_format
         assert data.texts[0].spans == spans
-    submission = json.loads(json_files.cluener_line(text, spans, identifier=7))
+    submission = json.loads(json_files.json_line("cluener", text, spans, identifier=7))
     assert submission["id"] == 7
     assert submission["label"]["PER"] == {"王明": [[0, 1], [5, 6]]}
 
