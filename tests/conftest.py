@@ -44,9 +44,9 @@ LEFT_OUT_ON_1_15 = {
 }
 # On 2.21 (run_tests_tf2_21.sh) other versions of NumPy, protobuf, scikit-learn, ONNX, LiteRT,
 # SentencePiece, Faiss and of Python's Unicode tables come to that. What stays is one of each:
-# golden figures of models, optimizers, objectives and heads, the training engine, a command that
-# is killed and resumed, tokenization, masks and pictures, every format of export, models in
-# memory, a kind of task from its data to its service, the wheel.
+# golden figures of models, optimizers, objectives and heads, the training engine, a run that is
+# resumed, tokenization, masks and pictures, every format of export, models in memory, a kind of
+# task from its data to its service, the wheel.
 LEFT_OUT_ON_2_21 = {
     "commands": "build_vocab classify closed_bucket command_lines create_pretraining_data "
     "data_augmentation fill_mask general_distill google_flags inspect_checkpoint inspect_tfrecord "

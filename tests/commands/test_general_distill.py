@@ -81,7 +81,7 @@ def test_student_is_a_model_folder_without_anything_of_its_teacher(distilled):
     assert hidden[-1] < hidden[0]
 
 
-@pytest.mark.newest
+@pytest.mark.slow
 def test_resumed_run_has_the_same_bits(space, distilled):
     halfway = os.path.join(space.folder, "halfway")
     shutil.copytree(distilled, halfway)

@@ -273,7 +273,7 @@ def check_same_results(workspace, other):
     assert mine["evaluations"] == theirs["evaluations"] and mine["best"] == theirs["best"]
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_killed_run_ends_like_one_that_was_not(tmp_path, straight, capsys):
     killed = Workspace(tmp_path)
     process = start(killed, **LONG)

@@ -140,7 +140,7 @@ def test_long_words_and_no_words(do_lower_case, vocab_file):
 
 
 @BOTH_CASES
-@pytest.mark.newest
+@pytest.mark.reference
 def test_any_text(do_lower_case, vocab_file):
     hypothesis = pytest.importorskip("hypothesis")
     strategies = hypothesis.strategies

@@ -111,7 +111,7 @@ def test_checkpoints_with_slots_are_the_originals(golden_folder, tmp_path, name)
         np.testing.assert_array_equal(ours.get_tensor(variable), value, variable)
 
 
-@pytest.mark.newest
+@pytest.mark.reference
 def test_stopping_and_resuming_changes_nothing(tmp_path):
     """6 steps, a checkpoint, 6 steps equal 12 steps bit for bit, slots and step included."""
     config, _, arrays, values = golden_cases.load_case("bm_small_preln")
