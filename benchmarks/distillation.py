@@ -70,6 +70,7 @@ EXPERIMENTS = {
         False,
         results.LCQMC_FILES,
         ("dev.txt", slice(_NUM_DEV, None)),
+        student_flags=("--num_train_epochs=8",),
     ),
     "iflytek": Experiment("fewclue_iflytek", "iflytek", 128, 20, (), True, rate=4e-4),
     "thucnews": Experiment(

@@ -19,6 +19,10 @@ from albert_zh.training import flags as run_flags
 CLASSIFICATION = "single_label"  # the kind whose flags the classifier commands have
 SHORTEST_SEQUENCE = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 SEARCHED_RATES = (2e-5, 6e-5, 1e-4)
+# What a run goes on with unchanged, beside the kind's own flags; see `run_folder.check_same_run`.
+FIXED = (
+    "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding skip_bad_rows"
+).split() + task_settings.COMMON_SETTINGS
 
 _TABLE = (
     (

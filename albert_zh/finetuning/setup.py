@@ -33,16 +33,12 @@ from albert_zh.tasks import (
     run_data,
     task_forms,
 )
-from albert_zh.tasks.settings import COMMON_SETTINGS
 from albert_zh.text import tokenization
 from albert_zh.text.vocabulary_files import check_is_of_checkpoint
 from albert_zh.training import engine, run_folder
 from albert_zh.training import flags as run_flags
 
-# What a run's settings say beside the kind's own flags; see `run_folder.check_same_run`.
-_FIXED = (
-    "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding skip_bad_rows"
-).split()
+# What may change when a run goes on; see `run_folder.check_same_run`.
 _VARIABLE = (
     "num_train_epochs train_step warmup_step save_checkpoints_steps best_metric early_stopping "
     "precision plain"
@@ -289,7 +285,7 @@ class Setup:
         if not options.do_train:
             fixed.update(self.data.fingerprint("dev"))
             return fixed, {}
-        names = _FIXED + COMMON_SETTINGS + list(flags.fixed)
+        names = finetuning_flags.FIXED + list(flags.fixed)
         fixed.update((name, options[name].value) for name in names)
         fixed["objective"] = self.task.objective
         fixed["class_weights"] = self.settings.class_weights

@@ -40,15 +40,14 @@ def run(options, run_once):
     if options.seeds and options["seed"].present:
         say("note: --seed=%d has no effect beside --seeds", options.seed)
     summaries, diverged = [], {}
-    for run_index, (rate, seed) in enumerate(itertools.product(rates, seeds), start=1):
-        folder = os.path.join(options.output_dir, _name(options, rate, seed))
-        print("run %d of %d: %s" % (run_index, len(rates) * len(seeds), folder))
+    runs = [_options_of_run(options, *run) for run in itertools.product(rates, seeds)]
+    if options.do_train:
+        _check_folders(runs)
+    for number, of_run in enumerate(runs, start=1):
+        rate, seed, folder = of_run.learning_rate, of_run.seed, of_run.output_dir
+        print("run %d of %d: %s" % (number, len(runs), folder))
         try:
-            summary = run_once(
-                finetuning_flags.with_values(
-                    options, learning_rate=rate, seed=seed, output_dir=folder
-                )
-            )
+            summary = run_once(of_run)
         except Diverged as error:
             diverged[rate] = error
             say("learning rate %g, seed %d: the training diverged", rate, seed)
@@ -60,6 +59,18 @@ def run(options, run_once):
         raise next(iter(diverged.values()))
     if compared:
         _write(options.output_dir, compared, [_row(rate, compared) for rate in rates])
+
+
+def _options_of_run(options, rate, seed):
+    folder = os.path.join(options.output_dir, _name(options, rate, seed))
+    return finetuning_flags.with_values(options, learning_rate=rate, seed=seed, output_dir=folder)
+
+
+def _check_folders(runs):
+    """Raises `UserError` for a folder with a run of other flags before any run is trained."""
+    for options in runs:
+        given = {name: options[name].value for name in finetuning_flags.FIXED}
+        run_folder.check_same_run(options.output_dir, given)
 
 
 def _rate(options, seeds):
