@@ -13,6 +13,7 @@ words by vectors. task_distill.py --aug_train trains on these rows.
 
 import csv
 import io
+import itertools
 import json
 import os
 
@@ -33,6 +34,7 @@ from albert_zh.inference.mask_filler import MaskFiller
 from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
 from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import datasets, registry, rows, split_files
+from albert_zh.tasks.slots import cells as slot_cells
 from albert_zh.text import word_segmentation
 from albert_zh.text.word_vectors import WordVectors
 
@@ -187,6 +189,7 @@ class _TrainingRows:
         self._delimiter = table.delimiter
         lines = {int(example.guid.rsplit("-", 1)[1]) for example in split.examples}
         self._rows = [row for row in table if row.line in lines]
+        _check_has_no_slots(self.path, self._header, self._rows)
 
     def examples(self):
         """[`Example`] of the rows, without a header."""
@@ -231,6 +234,18 @@ class _TrainingRows:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(cells)
         return line.getvalue()
+
+
+def _check_has_no_slots(path, header, rows_of_file):
+    """Raises `UserError` for slots, which stand at other positions of other texts."""
+    keys = [row.cells for row in rows_of_file if isinstance(row.cells, dict)]
+    names = {name.strip().lower() for name in itertools.chain(header, *keys)}
+    slots = sorted(names & set(slot_cells.KEYS))
+    if slots:
+        raise UserError(
+            "%s: its column %s has positions in the text, which do not fit other words: remove "
+            "it, and train with --dictionaries" % (path, slots[0])
+        )
 
 
 def _in_encoding(text):

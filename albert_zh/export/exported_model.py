@@ -9,6 +9,7 @@ from albert_zh.model import checkpoint_names, fine_tuning_notes, graph_inputs
 from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.input_examples import InputExample
+from albert_zh.tasks.slots import cells
 from albert_zh.text import encoding
 
 # What a task puts out and which heads it needs. The first output is the one that is looked at.
@@ -139,16 +140,23 @@ def encoded(model, pair, number, longest, heads=()):
         name: np.asarray(row, np.int32)[None]
         for name, row in zip(graph_inputs.ENCODER_INPUTS, rows)
     }
-    return dict(row, **_further_inputs(model, (text_a, text_b), len(ids), heads))
+    return dict(row, **_further_inputs(model, (text_a, text_b), number, len(ids), heads))
 
 
-def _further_inputs(model, pair, length, heads):
-    """{name: array [1, F, ...]} of what heads take of a text beside the encoder's inputs."""
+def _further_inputs(model, pair, number, length, heads):
+    """{name: array [1, F, ...]} of what heads take of a text beside the encoder's inputs.
+
+    Every second text has slots by chance: texts alone may have none, and neither ranges of integers
+    nor a comparison would know of them.
+    """
     columns = model.further_inputs(heads)
     records = {name: np.zeros([length] + list(c.shape)) for name, c in columns.items()}
     if columns and model.tokenizer is not None:
         task = model.task._replace(labels=tuple(model.labels))
         example = InputExample("text", pair[0], pair[1], None)
+        if cells.COLUMN in columns and number % 2:
+            names = model.settings["head"]["slots"]["names"]
+            example = example._replace(slots=cells.by_chance(pair, names, number))
         (records,), _ = model.kind.features(task, example, model.tokenizer, length)
     return {
         name: input_rows.padded_columns([records[name]], column) for name, column in columns.items()

@@ -53,7 +53,9 @@ class ColumnLayout:
 
     def _width_with_slots(self, rows):
         """The cells of a row that ends with slots; None where a header names them, or without."""
-        is_named = self._is_json or slot_cells.COLUMN in map(str.lower, rows[0].cells)
+        is_named = self._is_json or any(
+            cell.strip().lower() in slot_cells.KEYS for cell in rows[0].cells
+        )
         if is_named or not self._task.head.get(slot_cells.COLUMN):
             return None
         return slot_cells.width_with_slots([row.cells for row in rows])
@@ -90,7 +92,7 @@ class ColumnLayout:
     def example_of_anything(self, row: Any) -> InputExample:
         """An example of what text there is in a row that does not fit."""
         if isinstance(row.cells, list):
-            texts = self._whole_text(row.cells)
+            texts = self._whole_text(self._parted(row.cells)[0])
         else:
             keys = [(self._names or {}).get(column) for column in ("text_a", "text_b")]
             known = [row.cells.get(key) for key in keys if key is not None]

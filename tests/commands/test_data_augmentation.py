@@ -107,6 +107,17 @@ def test_pairs_and_json(model, tmp_path):
             )
 
 
+@pytest.mark.parametrize("form", ["tsv", "json"])
+def test_slots_are_refused(model, tmp_path, form):
+    """Other words have them elsewhere."""
+    row = {"text": "我们明天去银行", "label": "a", "slots": "5-7:place"}
+    line = "\t".join(row.values()) if form == "tsv" else json.dumps(row, ensure_ascii=False)
+    header = ["\t".join(row)] if form == "tsv" else []
+    (tmp_path / ("train." + form)).write_text("\n".join(header + [line] * 4) + "\n", "utf-8")
+    with pytest.raises(UserError, match="its column slots has positions .*: remove it, and train"):
+        run(model, tmp_path)
+
+
 def test_rows_are_in_the_encoding_of_the_training_file(model, tmp_path):
     write_texts(tmp_path)
     text = (tmp_path / "train.tsv").read_text("utf-8")

@@ -10,6 +10,7 @@ import hashlib
 from typing import Iterator, List, Optional, Sequence
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.joined_tokens import joined_text
 from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.column_files import TaggedText
@@ -282,7 +283,7 @@ class _FoundTags:
 
 def _labelled(sentence: TaggedText, scheme) -> LabelledText:
     """A sentence with the spans of its tags, in characters."""
-    text, ranges = column_files.joined_text(sentence.tokens)
+    text, ranges = joined_text(sentence.tokens)
     tokens = None if all(len(token) == 1 for token in sentence.tokens) else ranges
     if scheme is None or sentence.tags is None:
         return LabelledText(text, None, tokens, sentence.lines[0])

@@ -10,6 +10,8 @@ import collections
 import re
 from typing import Any, Optional, Sequence, Tuple
 
+import numpy as np
+
 COLUMN = "slots"  # of feature records, an input of the model, a key of heads
 KEYS = ("slots", "slots_b")  # of rows: of the first and the second text
 NAME = re.compile(r"[^\s:|]+\Z")  # what a slot may be called
@@ -48,6 +50,27 @@ def of_record(record: Any, texts: Sequence[Optional[str]]) -> Tuple[Spans, ...]:
         if cell and text is None:
             raise ValueError("%s: expected none, as the row has no second text" % key)
         slots.append(_checked(_spans_of(cell, key, text), key, text) if cell else ())
+    return tuple(slots)
+
+
+def by_chance(
+    texts: Sequence[Optional[str]], names: Sequence[str], number: int
+) -> Tuple[Spans, ...]:
+    """Two slots in each of a row's texts, the same ones for the same number.
+
+    Args:
+        texts: text_a and text_b, None for one that is not there.
+        names: what they may be called.
+        number: of the row.
+    """
+    generator = np.random.RandomState(number)
+    slots = []
+    for text in texts:
+        length = len(text or "")
+        begins = generator.randint(0, length, 2) if length else []
+        ends = [min(length, begin + generator.randint(1, 5)) for begin in begins]
+        spans = zip(begins, ends, generator.choice(names, 2))
+        slots.append(tuple(SlotSpan(int(b), int(e), str(name)) for b, e, name in spans))
     return tuple(slots)
 
 

@@ -4,7 +4,8 @@
     猜 B-song_name
     谜 E-song_name
 
-A blank line ends a text, as in CAIS. Tags are BIO or BIES.
+A blank line ends a text, as in CAIS. Tags are BIO or BIES. Of Latin words, one a line, a text has
+blanks between them.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import input_examples
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.input_examples import InputExample
+from albert_zh.tasks.joined_tokens import joined_text
 from albert_zh.tasks.running_numbers import has_running_numbers
 from albert_zh.tasks.slots.cells import NAME, SlotSpan, Spans
 
@@ -107,7 +109,7 @@ def stream(
         try:
             text, spans = text_and_spans(rows)
         except ValueError as error:
-            text, spans, problem = "".join(row.split()[0] for row in rows), (), str(error)
+            text, spans, problem = _text_of(rows)[0], (), str(error)
         known = label if label in labels else None
         yield InputExample("test-%d" % line, text, None, known, None, (spans, ())), problem
 
@@ -123,22 +125,25 @@ def _blocks(lines: Iterable[str]) -> Iterator[Tuple[int, List[str]]]:
             block = []
 
 
+def _text_of(rows):
+    return joined_text([row.split()[0] for row in rows])
+
+
 def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
     """The text of lines, and its slots; `ValueError` says what does not fit."""
-    text, spans = "", []
+    text, ranges = _text_of(rows)
+    spans: List[SlotSpan] = []
     open_one: Optional[SlotSpan] = None
     if len(rows) > 1 and has_running_numbers([row.split() for row in rows]):
         raise ValueError("column 1 counts the characters: remove it")
-    for row in rows:
+    for row, (begin, end) in zip(rows, ranges):
         cells = row.split()
         if len(cells) < 2:
             raise ValueError("expected a character and its tag, found %r" % row[:40])
-        characters, tag = cells[0], cells[-1]
+        tag = cells[-1]
         kind, _, slot = tag.partition("-")
         if tag != _OUTSIDE and not (kind and kind in _BEGIN + _INSIDE and NAME.match(slot)):
             raise ValueError("%r is no tag of BIO or BIES" % tag[:40])
-        begin, end = len(text), len(text) + len(characters)
-        text += characters
         continues = kind in _INSIDE and open_one is not None and open_one.name == slot
         if open_one is not None and not continues:
             spans.append(open_one)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import datasets, reader
+from albert_zh.tasks import datasets, reader, registry
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots import annotations, cells, dictionaries, flags
 from albert_zh.tasks.slots.cells import SlotSpan
@@ -58,6 +58,34 @@ def test_slots_of_a_table_with_and_without_a_header(tmp_path, header):
         [],
         [(0, 1, "verb"), (1, 3, "city")],
     ]
+
+
+def test_slots_of_the_second_text_alone_are_its_own(tmp_path):
+    header, row = "text_a\ttext_b\tlabel\tslots_b", "去北京\t听好歌\ttravel\t1-3:song"
+    examples = examples_of(tmp_path, [header, row, row])
+    assert [(e.text_a, e.text_b, e.label) for e in examples] == [("去北京", "听好歌", "travel")] * 2
+    assert [tuple(map(tuple, spans)) for spans in examples[0].slots] == [(), ((1, 3, "song"),)]
+
+
+def test_a_row_whose_slots_do_not_fit_is_predicted_by_its_text_alone(tmp_path):
+    path = tmp_path / "test.tsv"
+    path.write_text("要听歌\ttravel\t0-1:x\n我\tmusic\t0-9:x\n", encoding="utf-8")
+    task = datasets.get_task("multiclass")._replace(
+        head={"slots": {"names": ["x"]}}, columns=("text_a", "label"), labels=("music", "travel")
+    )
+    records = list(registry.get("single_label").open_stream(task, str(path), "utf-8").records)
+    assert [example.text_a for example, _ in records] == ["要听歌", "我"]
+    assert records[0][1] is None and "0-9:x is no range" in records[1][1]
+
+
+def test_slots_by_chance_are_of_their_texts():
+    texts, names = ("今天天气", None), ["a", "b", "c"]
+    drawn = [cells.by_chance(texts, names, number) for number in range(50)]
+    assert drawn == [cells.by_chance(texts, names, number) for number in range(50)]
+    spans = [span for first, second in drawn for span in first + second]
+    assert len(spans) == 100 and all(0 <= s.begin < s.end <= 4 for s in spans)
+    assert {span.name for span in spans} == set(names)
+    assert cells.by_chance(("", "天"), names, 1)[0] == ()
 
 
 def test_a_table_whose_slots_are_all_blank_has_none(tmp_path):

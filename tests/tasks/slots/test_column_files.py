@@ -39,6 +39,17 @@ def test_a_last_tag_ends_its_slot():
     ]  # fmt: skip
 
 
+def test_latin_words_have_blanks_between_them():
+    """They were glued together, which no text is that the model reads later."""
+    rows = ["放 O", "taylor B-singer", "swift I-singer", "now O", "的 O", "a B-song", "b E-song"]
+    text, spans = column_files.text_and_spans(rows)
+    assert text == "放taylor swift now的ab"
+    assert [(text[s.begin : s.end], s.name) for s in spans] == [
+        ("taylor swift", "singer"),
+        ("ab", "song"),
+    ]
+
+
 def test_slots_that_meet_stay_apart():
     rows = ["甲 B-a", "乙 B-a", "丙 I-a", "丁 I-b", "戊 O", "己 I-b"]
     spans = column_files.text_and_spans(rows)[1]

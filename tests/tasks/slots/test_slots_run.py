@@ -13,6 +13,8 @@ from albert_zh import finetuning
 from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import to_pytorch
+from albert_zh.export import common as export_common
+from albert_zh.export import exported_model
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks.slots import dictionaries
@@ -256,6 +258,18 @@ def test_exported_files_annotate_too(finished, tmp_path, file_format, seq_length
     if file_format == "saved_model":  # a text alone says nothing of its slots
         names = saved_models.signatures_of(path)
         assert "encode_texts" in names and "classify_texts" not in names
+
+
+def test_every_second_text_of_a_comparison_has_slots(finished):
+    """Texts without entries left integers without ranges, and the comparison saw nothing of it."""
+    model = export_common.read_model(str(finished[2] / "best"), "classifier")
+    rows = [
+        exported_model.encoded(model, (LETTERS, None), number, 12, ["classification"])["slots"]
+        for number in range(20)
+    ]
+    assert rows[0].shape == (1, len(LETTERS) + 2, 3)
+    assert [bool(row.any()) for row in rows] == [False, True] * 10
+    assert np.sum(rows, axis=0).any(axis=1).all()  # every name
 
 
 def test_frozen_graph_takes_slots(finished, tmp_path):
