@@ -23,7 +23,7 @@ from topics_baseline import text_model
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.distillation.unlabelled import read_unlabelled
-from albert_zh.tasks import datasets, own_labels, reader, registry
+from albert_zh.tasks import datasets, own_labels, reader, registry, task_forms
 from albert_zh.tasks.distillation import log_softmax
 
 FLAGS = flags.FLAGS
@@ -37,6 +37,7 @@ def define_flags():
     flags.DEFINE_string("data_dir", None, "As of run_classifier.py.")
     flags.DEFINE_list("unlabelled_file", None, "As of run_classifier.py.")
     flags.DEFINE_string("out", None, "The file to write, JSON lines.")
+    flags.DEFINE_string("encoding", "utf-8", "As of run_classifier.py.")
     flags.DEFINE_integer("least_texts", 1, "Leave out n-grams that fewer texts have.")
 
 
@@ -83,13 +84,18 @@ def main():
             raise UserError("--%s is missing" % name)
     task = datasets.get_task(FLAGS.task_name)
     kind = registry.type_of(task)
-    train = reader.read_split(task, FLAGS.data_dir, "train")
+    train = reader.read_split(task, FLAGS.data_dir, "train", FLAGS.encoding)
     task = task if task.labels else own_labels.with_columns_and_labels(task, train)
-    dev = reader.read_split(task, FLAGS.data_dir, "dev")
+    if task.objective != "single_label" or task_forms.is_pair(task):
+        raise UserError(
+            "--task_name=%s: a linear model is a teacher of single texts with one label each: use "
+            "another teacher for pairs, several labels or values" % FLAGS.task_name
+        )
+    dev = reader.read_split(task, FLAGS.data_dir, "dev", FLAGS.encoding)
     others = list(dev.examples)
     if FLAGS.unlabelled_file:
         read = read_unlabelled(
-            FLAGS.unlabelled_file, kind, task, "utf-8", train.examples, dev.examples
+            FLAGS.unlabelled_file, kind, task, FLAGS.encoding, train.examples, dev.examples
         )
         others += read.examples
     unique = list({example.text_a: example for example in train.examples}.values())

@@ -60,6 +60,12 @@ def run():
     )
     path_rules.output_file(FLAGS.output_file)
     student = _student(folder)
+    is_json = os.path.splitext(FLAGS.output_file)[1] in (".json", ".jsonl")
+    if is_json and student.kind.distillation.takes_tables:
+        raise UserError(
+            "--output_file=%s: these targets are a table, which no program would read under this "
+            "name: expected one that ends in .tsv" % FLAGS.output_file
+        )
     opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]
     read = _read_texts(student, opened)
     for teacher in opened:

@@ -167,11 +167,16 @@ class _TrainingRows:
 
     def __init__(self):
         task = datasets.get_task(FLAGS.task_name)
+        why = None
         if task.objective not in _KINDS:
+            why = "a data set of the kind %s, whose labels belong to places of the text"
+            why %= task.objective
+        elif task.examples_of:
+            why = "its texts are put together from several parts of a row"
+        if why:
             raise UserError(
-                "--task_name=%s: a data set of the kind %s, whose labels belong to places of the "
-                "text: only texts and pairs with one label each are augmented"
-                % (FLAGS.task_name, task.objective)
+                "--task_name=%s: %s: only texts and pairs with one label each are augmented"
+                % (FLAGS.task_name, why)
             )
         folder = FLAGS.data_dir or os.path.join(FLAGS.glue_dir, FLAGS.task_name)
         kind = registry.type_of(task)
@@ -224,7 +229,8 @@ class _TrainingRows:
         return self._header.index(named) if self._header else int(named) - 1
 
     def _text(self, cells, name):
-        return None if self._names[name] is None else cells[self._key(name)]
+        text = None if self._names[name] is None else cells[self._key(name)]
+        return text if text is None or isinstance(text, str) else json.dumps(text)
 
     def _as_text(self, cells):
         if isinstance(cells, dict):
@@ -369,9 +375,9 @@ class _Job:
     def _finish(self, report):
         with output_files.atomic_write(self._report_file) as handle:
             handle.write(report.markdown())
-        output_files.write_json(self._made_of_file, {"sha256": self._source.sha256})
         os.replace(self._paths[1], self._rows_file)
         os.replace(self._paths[0], self._path)
+        output_files.write_json(self._made_of_file, {"sha256": self._source.sha256})
         os.remove(self._state_file)
         say("%d rows made of %d: %s", report.state["made"], report.state["rows"], self._path)
         say("samples          %s", self._report_file)

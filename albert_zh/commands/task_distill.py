@@ -45,7 +45,7 @@ FIRST_PHASE_FOLDER = "intermediate"  # in the output folder, with --both_phases
 _OF_SECOND_PHASE = (
     "rdrop_alpha fgm_epsilon freeze_encoder seeds search gradient_accumulation_steps teachers "
     "teacher_weights teacher_temperatures teacher_average unlabelled_file teacher_cache "
-    "distill_weight temperature distill_loss"
+    "distill_weight temperature distill_loss class_weights label_smoothing focal_gamma"
 ).split()
 # {--compatible: {flag: value in the second phase where it is not given}}
 _USUAL = {"distill_weight": 1.0, "temperature": 1.0}
@@ -267,8 +267,9 @@ def _make_links(folder, targets):
     """Makes the links of a folder those of {name: path}."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if os.path.islink(path) and os.readlink(path) != targets.get(name):
-            os.remove(path)
+        is_link = os.path.islink(path)
+        if os.readlink(path) != targets.get(name) if is_link else name in targets:
+            os.remove(path)  # also a file that a copying program put in a link's place
     for name, target in targets.items():
         path = os.path.join(folder, name)
         if not os.path.islink(path):

@@ -1,5 +1,6 @@
 """Teachers' shares in their average and their temperatures: of flags, or fitted to labels."""
 
+import itertools
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from albert_zh.common.errors import UserError
 
 AUTO = "auto"
 _STEPS_OF_EM = 500
+_STEPS_OF_PAIRS = 200
 _TINY = 1e-30
 # Sharper than this a fit is of too few rows: a teacher that is right on all of them has no best
 # temperature, and none of what it knows of improbable classes would be left.
@@ -126,6 +128,27 @@ def fitted_temperature(likelihoods: Callable[[float], np.ndarray]) -> float:
             right = low + _GOLDEN * (high - low)
             of_right = goodness(right)
     return float(np.exp((low + high) / 2.0))
+
+
+def least_squares_weights(errors: np.ndarray) -> List[float]:
+    """Weights of an average of values that bring it next to the gold values (a convex problem).
+
+    Args:
+        errors: float [n, T], what each of T teachers' values is above each gold value.
+
+    Returns:
+        list of T floats of 0 or more that add up to 1.
+    """
+    products = errors.T @ errors / len(errors)  # of two teachers' errors, [T, T]
+    weights = np.full(len(products), 1.0 / len(products))
+    for _ in range(_STEPS_OF_PAIRS):
+        for taker, giver in itertools.permutations(range(len(products)), 2):
+            slope = products[giver] @ weights - products[taker] @ weights
+            curve = products[taker, taker] + products[giver, giver] - 2 * products[taker, giver]
+            if slope > 0:
+                moved = min(weights[giver], slope / max(curve, _TINY))
+                weights[[taker, giver]] += [moved, -moved]
+    return weights.tolist()
 
 
 def fitted_weights(likelihoods: np.ndarray) -> List[float]:

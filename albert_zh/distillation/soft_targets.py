@@ -118,11 +118,16 @@ class TeacherScores:
 
         Their order says something of the teacher's scale, which a correlation does not.
         """
+        return float(np.square(self._errors(teacher)).mean()), float(self._gold_values().var())
+
+    def _errors(self, teacher):
+        """What a teacher's values are above the gold ones, float [n]."""
         task, distillation = self._student.use.task, self._student.kind.distillation
         outputs = [distillation.outputs_of(row, {}, task) for row, _ in self._rows_of(teacher)]
-        values = np.array([of_row["logits"][0] for of_row in outputs])
-        gold = np.array([records[0]["label_ids"] for records in self._records], np.float64)
-        return float(np.square(values - gold).mean()), float(gold.var())
+        return np.array([of_row["logits"][0] for of_row in outputs]) - self._gold_values()
+
+    def _gold_values(self):
+        return np.array([records[0]["label_ids"] for records in self._records], np.float64)
 
     def fitted_temperature(self, teacher: Any) -> float:
         """The temperature at which a teacher makes the gold labels most probable."""
@@ -130,7 +135,11 @@ class TeacherScores:
         return mixtures.fitted_temperature(functools.partial(self._likelihoods, rows))
 
     def fitted_weights(self, teachers: Sequence[Any], temperatures: Sequence[float]) -> List[float]:
-        """Weights by which the average makes the gold labels most probable."""
+        """Weights that make the gold labels most probable; of values, the average's error least."""
+        if self._student.kind.distillation.learns_values:
+            return mixtures.least_squares_weights(
+                np.stack([self._errors(teacher) for teacher in teachers], axis=1)
+            )
         likelihoods = [
             self._likelihoods(self._rows_of(teacher), temperature)
             for teacher, temperature in zip(teachers, temperatures)

@@ -213,6 +213,9 @@ class TeacherFile:
         if not all(isinstance(text, str) for text in texts) or not texts[0]:
             raise self._bad(row.line, "no text", "the key text_a (or text)")
         form = next((name for name in _VALUES_SHOWN if content.get(name) is not None), None)
+        if form in ("label", "labels") and content.get("prediction") is not None:
+            found = "the keys %s and prediction" % form
+            raise self._bad(row.line, found, "one of them, the answer as %s" % form)
         if form is None:
             raise self._bad(row.line, "no target", "one of " + ", ".join(_VALUES_SHOWN))
         if not self._student.kind.rules.has_classes and form in _OF_CLASSES:

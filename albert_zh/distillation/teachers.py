@@ -172,6 +172,12 @@ class ModelTeacher:
                 "--teachers=%s: a model of the kind %s, the student is one of %s: expected a "
                 "teacher of the same kind" % (self.name, model.kind.name, kind.name)
             )
+        misfit = kind.distillation.misfit(model.use.task, self._student.use.task)
+        if misfit:
+            model.close()
+            raise UserError(
+                "--teachers=%s: %s: expected a teacher of the same task" % (self.name, misfit)
+            )
         is_pair = "text_b" in self._student.use.task.columns
         if model.takes_pairs is not None and model.takes_pairs != is_pair:
             model.close()
@@ -228,8 +234,13 @@ def _converted(path, folder):
 
 
 def _set_aside(path):
-    """What a model folder's notes say of dev rows that were set aside of its training file."""
-    notes = fine_tuning_notes.notes_of_folder(path) if storage.is_folder(path) else {}
+    """What a model's notes say of dev rows that were set aside of its training file."""
+    if _is_exported(path):
+        from albert_zh.inference.files_beside import FilesBeside  # loads all of prediction
+
+        notes = FilesBeside(path).settings
+    else:
+        notes = fine_tuning_notes.notes_of_folder(path)
     return {name: notes[name] for name in ("dev_share", "dev_seed") if name in notes}
 
 

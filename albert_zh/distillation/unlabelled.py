@@ -6,6 +6,7 @@ from typing import Any, Iterable, List, NamedTuple, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError, naming
+from albert_zh.tasks import text_groups
 
 _REPLACED = "\ufffd"  # what stands for bytes that could not be read
 
@@ -58,15 +59,13 @@ def read_unlabelled(
             rows = list(kind.distillation.open_unlabelled(kind, task, path, encoding))
         has_bad_bytes = not files.is_decodable(path, encoding)
         for example, problem in rows:
-            if has_bad_bytes and _REPLACED in example.text_a + (example.text_b or ""):
+            if has_bad_bytes and example and _REPLACED in _joined(example):
                 counts["with bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
                 continue
-            if problem or not example.text_a.strip():
-                counts["that do not fit"] += 1
+            why = _why_left_out(example, problem, seen)
+            if why:
+                counts[why] += 1
                 first_problem = first_problem or problem or ""
-                continue
-            if _texts(example) in seen:
-                counts["repeated, or in train,"] += 1
                 continue
             seen.add(_texts(example))
             examples.append(example._replace(label=None, guid="unlabelled-%d" % len(examples)))
@@ -74,13 +73,22 @@ def read_unlabelled(
         raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)
     lines = ["unlabelled: %d rows of %d files" % (len(examples), len(paths))]
     lines += ["note: %d rows %s are left out" % (counts[what], what) for what in sorted(counts)]
-    lines += _about_held_out(examples, {_texts(example) for example in held_out})
+    lines += _about_held_out(examples, {_row(example) for example in held_out})
     return Unlabelled(examples, digest.hexdigest(), lines)
 
 
-def _about_held_out(examples, held_out_texts):
+def _why_left_out(example, problem, seen):
+    """What is counted of a row that is not learnt from; None of another one."""
+    if example and not _joined(example).strip():
+        return "that are blank"
+    if problem or not example.text_a.strip():
+        return "that do not fit"
+    return "repeated, or in train," if _texts(example) in seen else None
+
+
+def _about_held_out(examples, held_out_rows):
     """The warning for texts of dev or test among the unlabelled ones, a list."""
-    count = sum(_texts(example) in held_out_texts for example in examples)
+    count = held_out_rows and sum(_row(example) in held_out_rows for example in examples)
     if not count:
         return []
     return [
@@ -111,6 +119,15 @@ def _paths(patterns, flag):
             )
         paths += named
     return paths
+
+
+def _row(example):
+    """A row's texts in any order, without what is only a matter of writing."""
+    return tuple(sorted(text_groups.texts_of_row(example)))
+
+
+def _joined(example):
+    return example.text_a + (example.text_b or "")
 
 
 def _texts(example):

@@ -105,7 +105,7 @@ class Setup:
         self.teaching = None
         if options.do_train:
             self._read_training_rows()
-            num_rows = len(self.splits["train"].examples)
+            num_rows = len(self._trained.examples)
             finetuning_flags.take_usual_epochs(options, self.kind, num_rows)
         self.folder.check_best_is_of_this_run()
         run_folder.check_same_run(self.folder.path, *self._run_settings())

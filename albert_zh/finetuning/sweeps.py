@@ -14,6 +14,7 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.finetuning import teaching_flags
 from albert_zh.training import flag_checks, run_folder
 from albert_zh.training.training_errors import Diverged
 
@@ -67,8 +68,9 @@ def _options_of_run(options, rate, seed):
 
 
 def _check_folders(runs):
-    """Raises `UserError` for a folder with a run of other flags before any run is trained."""
+    """Raises `UserError` for a folder that a run cannot take before any run is trained."""
     for options in runs:
+        teaching_flags.check_teachers_are_kept(options)
         given = {name: options[name].value for name in finetuning_flags.FIXED}
         run_folder.check_same_run(options.output_dir, given)
 

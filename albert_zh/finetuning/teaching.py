@@ -3,7 +3,7 @@
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.distillation import mixtures, soft_targets, unlabelled
-from albert_zh.distillation.teachers import Student, open_teacher
+from albert_zh.distillation.teachers import ModelTeacher, Student, open_teacher
 
 _SHOWN_LABELS = 12
 _MOST_TRAIN_ROWS = 10000  # that are scored
@@ -119,7 +119,7 @@ class Teaching:
             raise UserError(
                 "--teachers=%s: %s %s %.4f, predicting %s for every row has %.4f: is it trained "
                 "for this task%s? leave it out"
-                % (teacher.name, split, metric, score, what, least, self._order_of_labels())
+                % (teacher.name, split, metric, score, what, least, self._order_of_labels(teacher))
             )
         if score == least:
             say(
@@ -132,9 +132,9 @@ class Teaching:
             self._check_scale(teacher, split)
         return "%s %s %.4f" % (split, metric, score)
 
-    def _order_of_labels(self):
+    def _order_of_labels(self, teacher):
         """What is asked about lists of numbers, of which none has a label's name."""
-        if not self._setup.kind.rules.has_classes:
+        if isinstance(teacher, ModelTeacher) or not self._setup.kind.rules.has_classes:
             return ""
         labels = ", ".join(self._setup.task.labels[:_SHOWN_LABELS])
         return ", and are lists of numbers in the order of the labels (%s)" % labels
@@ -219,6 +219,11 @@ class Teaching:
         if unscored:
             raise UserError(
                 "--%s=auto: %s has no rows of dev to fit it on: give numbers" % (name, unscored[0])
+            )
+        if any(self._know_dev):
+            raise UserError(
+                "--%s=auto: a teacher may have learnt the rows of dev that it is fitted on (the "
+                "warning above): give numbers" % name
             )
 
     def likeness(self, scorer):

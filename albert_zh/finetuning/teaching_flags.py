@@ -79,6 +79,7 @@ _LISTS = tuple(name for kind, name, _, _ in _TABLE if kind == "list")
 _CHOICES = {"distill_loss": DISTILL_LOSSES, "teacher_average": TEACHER_AVERAGES}
 HIGHEST_TEMPERATURE = 1000.0  # whose square is part of a loss of 32 bits
 _NEED_TEACHERS = ("teacher_weights", "teacher_temperatures", "unlabelled_file", "teacher_cache")
+OF_LABELS = ("class_weights", "label_smoothing", "focal_gamma")  # shares of the labels' loss
 NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature", "distill_loss")
 
 
@@ -132,22 +133,45 @@ def check_flags(options, kind):
             "--teacher_average=probabilities: --distill_loss=mse learns averages of logits: leave "
             "one of them out"
         )
+    _check_have_effect(options, kind)
     if options.teacher_temperatures and not kind.distillation.logit_columns:
         raise UserError(
             "--teacher_temperatures: a task of the kind %s has values, which no temperature "
             "divides: leave it out" % kind.name
         )
-    _check_teachers(options)
+    check_teachers_are_kept(options)
+    _check_numbers(options)
 
 
-def _check_teachers(options):
-    """Raises `UserError` for teachers that the run would replace, and numbers that do not fit."""
+def _check_have_effect(options, kind):
+    """Raises `UserError` for flags of a loss that the student is not trained by."""
+    is_of_labels = [name for name in OF_LABELS if name in options and options[name].value]
+    if is_of_labels and options.distill_weight == 1:
+        raise UserError(
+            "--%s is of the labels' loss, which --distill_weight=1 leaves out: lower that, or "
+            "leave the flag out" % is_of_labels[0]
+        )
+    has_none = options.distill_loss == SQUARED or kind.distillation.learns_values
+    if has_none and options["temperature"].present and options.temperature != 1:
+        what = "values" if kind.distillation.learns_values else "the logits of --distill_loss=mse"
+        raise UserError(
+            "--temperature=%g: %s are learnt as they are: leave it out"
+            % (options.temperature, what)
+        )
+
+
+def check_teachers_are_kept(options):
+    """Raises `UserError` for teachers that the run would replace."""
     best = storage.joined(storage.normalized(options.output_dir), "best")
-    for path in options.teachers:
+    for path in options.teachers or ():
         if storage.normalized(path) in (best, os.path.dirname(best)):
             raise UserError(
                 "--teachers=%s: the student would replace it: name another --output_dir" % path
             )
+
+
+def _check_numbers(options):
+    """Raises `UserError` for weights and temperatures that do not fit."""
     num_teachers = len(options.teachers)
     fitted = {
         "teacher_weights": mixtures.checked_weights(options.teacher_weights, num_teachers),

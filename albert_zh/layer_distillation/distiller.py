@@ -10,7 +10,6 @@ H width, H' the teacher's.
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
@@ -89,6 +88,12 @@ class Distiller:
         if settings.is_original:
             _check_original_can_compare(config, teacher, self._converter)
         self._settings = settings._replace(kinds=self._possible_kinds())
+        without = [kind for kind in self._settings.kinds if not self._pairs_of(kind)]
+        if without:
+            raise UserError(
+                "--layers=%s: depth 0 is the input of the first layer, which has no %s: name "
+                "further depths, or add --losses=hidden" % (",".join(settings.layers), without[0])
+            )
         say(
             "distilling %s of %s: layers %s%s",
             " and ".join(self._settings.kinds),
@@ -150,21 +155,6 @@ class Distiller:
             array.set_shape([inputs[0].shape[0], None])
         names = [_ROWS + name for name in alignment.TeacherRows._fields]
         return dict(batch, **dict(zip(names, arrays)))
-
-    def aligned_share(self, batches: Any) -> float:
-        """The share of the student's pieces that are compared, of some batches of arrays.
-
-        Args:
-            batches: list of {"input_ids", "input_mask", "segment_ids": int array [B, F]}.
-        """
-        if self._converter is None:
-            return 1.0
-        rows = [
-            self._converter.convert(b["input_ids"], b["input_mask"], b["segment_ids"])
-            for b in batches
-        ]
-        num_aligned = sum(int(np.sum(row.is_aligned)) for row in rows)
-        return num_aligned / max(1, sum(int(np.sum(b["input_mask"])) for b in batches))
 
     def counts(self, features: Dict[str, tf.Tensor]) -> losses.Counts:
         """What the losses of a batch are divided by."""

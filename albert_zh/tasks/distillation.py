@@ -6,7 +6,7 @@ several teachers become one (`average`), and that is a column of the row's recor
 graph has the loss. A kind without a `Distillation` cannot be distilled.
 """
 
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -66,6 +66,15 @@ class Distillation:
             float32 array of one dimension.
         """
         raise NotImplementedError
+
+    def misfit(self, of_teacher: Any, task: Any) -> Optional[str]:
+        """Why a teacher's task has no targets for a student's, beside kind and labels; or None.
+
+        Args:
+            of_teacher, task: `task_forms.Task`.
+        """
+        del of_teacher, task
+        return None
 
     def columns(self, task: Any) -> Dict[str, Any]:
         """{name: `task_type.Column`} of the averaged targets in records."""

@@ -52,6 +52,14 @@ def test_files_alone_are_averaged(files):
     np.testing.assert_allclose(numbers, expected, atol=1e-6)
 
 
+def test_a_table_is_not_called_json(files):
+    """As a teacher it was read as JSON lines, of which it has none."""
+    with pytest.raises(
+        UserError, match="targets.jsonl: these targets are a table, .* ends in .tsv"
+    ):
+        targets_of(files, "svm.tsv", output_file=str(files / "targets.jsonl"))
+
+
 def test_a_reader_scores_starts_and_ends(tmp_path):
     reader = small_models.write_reader(tmp_path / "reader")
     questions = [

@@ -107,6 +107,20 @@ def test_pairs_and_json(model, tmp_path):
             )
 
 
+def test_tasks_whose_texts_are_put_together_are_refused(model, tmp_path):
+    with pytest.raises(UserError, match="--task_name=csl: its texts are put together from several"):
+        run(model, tmp_path, task_name="csl")
+
+
+def test_numbers_of_json_are_texts(model, tmp_path):
+    rows = [{"text": text, "label": "a"} for text in (20201128, "今天天气很好")]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "train.json").write_text(text, "utf-8")
+    run(model, tmp_path)
+    made = (tmp_path / "train_aug.json").read_text("utf-8").splitlines()
+    assert '{"text": "20201128", "label": "a"}' in made
+
+
 @pytest.mark.parametrize("form", ["tsv", "json"])
 def test_slots_are_refused(model, tmp_path, form):
     """Other words have them elsewhere."""

@@ -244,6 +244,17 @@ def test_augmented_rows_are_trained_on(space, capsys):
     assert "training: 64 rows" in capsys.readouterr().out
 
 
+def test_files_in_place_of_links_are_replaced(tmp_path):
+    """A program that copied the output folder may have followed them."""
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "train.tsv").write_text("old")
+    (tmp_path / "links" / "other").write_text("of the user")
+    task_distill._make_links(str(tmp_path / "links"), {"train.tsv": str(tmp_path / "new")})
+    assert (tmp_path / "links" / "train.tsv").read_text() == "new"
+    assert (tmp_path / "links" / "other").read_text() == "of the user"
+
+
 def _augmented_data(folder, output_dir, task_name, **further):
     """The folder of `--aug_train`, {name: what its link names}."""
     given = {"data_dir": folder, "output_dir": output_dir, "task_name": task_name, **further}

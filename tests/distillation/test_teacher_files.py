@@ -110,6 +110,11 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ("a.jsonl", json_line(logits=["a", "b"]), "logits that are no numbers"),
         ("a.jsonl", json_line(label="2"), "the label '2', expected 0, 1"),
         ("a.jsonl", json_line(), "no target"),
+        (
+            "a.jsonl",
+            json_line(label="0", prediction="1"),
+            "found the keys label and prediction, expected one of them, the answer as label",
+        ),
         ("a.jsonl", '{"logits": [1, 2]}\n', "no text"),
         (
             "a.tsv",

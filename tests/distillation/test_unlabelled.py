@@ -10,6 +10,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import unlabelled
 from albert_zh.tasks import registry, task_forms
+from albert_zh.tasks.input_examples import InputExample
 
 TASK = task_forms.Task({}, ("text_a", "text_b", "label"), ("0", "1"))
 
@@ -44,6 +45,20 @@ def test_a_file_without_texts_names_the_flag(tmp_path, content, found):
     (tmp_path / "empty.tsv").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="^--input_file.*" + found):
         read(str(tmp_path / "empty.tsv"), flag="input_file")
+
+
+def test_dev_rows_that_are_written_otherwise_are_reported(tmp_path):
+    (tmp_path / "a.tsv").write_text("明天\t今天 ，\n今天Ａ\t明天\n新\t的\n\n", encoding="utf-8")
+    pairs = [("今天,", "明天"), ("今天a", "明天")]
+    held_out = [InputExample("dev", text_a, text_b, "1") for text_a, text_b in pairs]
+    kind = registry.get("single_label")
+    paths = [str(tmp_path / "a.tsv")]
+    found = unlabelled.read_unlabelled(paths, kind, TASK, "utf-8", (), held_out)
+    assert found.lines[:2] == [
+        "unlabelled: 3 rows of 1 files",
+        "note: 1 rows that are blank are left out",
+    ]
+    assert found.lines[2].startswith("warning: 2 of the unlabelled rows are in dev or test, too")
 
 
 def test_rows_that_do_not_fit_say_why(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import types
 
 from absl import flags as absl_flags
 import numpy as np
@@ -13,7 +14,7 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import teachers
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import runner, teaching_flags
+from albert_zh.finetuning import runner, sweeps, teaching, teaching_flags
 from albert_zh.finetuning.evaluation import Evaluation
 from albert_zh.model import checkpoint_files, checkpoint_values
 from albert_zh.tasks import registry
@@ -165,6 +166,14 @@ def test_labels_in_another_order_are_mapped(school, capsys):
             {"teacher_average": "probabilities", "distill_loss": "mse"},
             "--teacher_average=probabilities: --distill_loss=mse learns averages of logits",
         ),
+        (
+            {"label_smoothing": 0.1, "distill_weight": 1},
+            "--label_smoothing is of the labels' loss, which --distill_weight=1 leaves out",
+        ),
+        (
+            {"temperature": 3, "distill_loss": "mse"},
+            "--temperature=3: the logits of --distill_loss=mse are learnt as they are",
+        ),
         ({"teachers": None}, "--teacher_cache is for --teachers|--unlabelled_file is for"),
         ({"do_train": False}, "nothing is trained"),
     ],
@@ -192,6 +201,32 @@ def test_empty_values_are_refused(name, given):
     options(["run_classifier.py", "--%s=%s" % (name, given)])
     with pytest.raises(UserError, match="^--%s=%s: found an empty value" % (name, given)):
         teaching_flags.check_flags(options, registry.get("single_label"))
+
+
+def test_runs_over_seeds_keep_their_teachers():
+    """The first run replaced the teacher, and the second learnt from the first one's student."""
+    options = absl_flags.FlagValues()
+    finetuning_flags.define_flags("single_label", options)
+    folder = ["--output_dir=out", "--teachers=a,out/seed_2/best", "--seeds=1,2", "--do_train"]
+    options(["run_classifier.py"] + folder)
+    with pytest.raises(UserError, match="--teachers=out/seed_2/best: the student would replace it"):
+        sweeps.run(options, lambda options: pytest.fail("a run has begun"))
+
+
+def test_nothing_is_fitted_on_rows_that_a_teacher_may_have_learnt():
+    known = types.SimpleNamespace(_teachers=[], _know_dev=[False, True])
+    with pytest.raises(UserError, match="--teacher_weights=auto: a teacher may have learnt the"):
+        teaching.Teaching._require_dev(known, "teacher_weights")
+    known._know_dev = [False, False]
+    teaching.Teaching._require_dev(known, "teacher_weights")
+
+
+def test_exported_teachers_say_which_rows_were_dev(tmp_path):
+    notes = {"dev_share": 0.1, "dev_seed": 5, "objective": "single_label"}
+    (tmp_path / "fine_tuning.json").write_text(json.dumps(notes))
+    (tmp_path / "model.tflite").write_bytes(b"\0" * 16)
+    for path in (tmp_path, tmp_path / "model.tflite"):
+        assert teachers._set_aside(str(path)) == {"dev_share": 0.1, "dev_seed": 5}
 
 
 def test_values_have_no_temperatures():

@@ -275,6 +275,12 @@ def test_a_model_is_no_distance_from_itself(albert_folders):
     } == {}  # of rounding
 
 
+def test_inputs_of_the_first_layer_have_no_attention(albert_folders):
+    settings = DistillationSettings(("attention", "hidden"), ("0:0",))
+    with pytest.raises(UserError, match="--layers=0:0: depth 0 .* has no attention: name further"):
+        losses_of(albert_folders, "student", "student", settings)
+
+
 @pytest.mark.reference
 def test_other_widths_and_heads_by_projections_and_relations(albert_folders, capsys):
     by_kind, gradients = losses_of(albert_folders, "wide", "student", DistillationSettings())

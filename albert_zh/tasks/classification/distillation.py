@@ -14,7 +14,6 @@ from albert_zh.model.distillation_losses import DIVERGENCE, SQUARED, TINYBERT
 from albert_zh.tasks import distillation, kind_interface, registry
 
 _COLUMN = "teacher_logits"
-_LEAST_DENSITY = 1e-30
 
 
 class ClassDistillation(distillation.Distillation):
@@ -127,10 +126,6 @@ class ValueDistillation(ClassDistillation):
     ) -> distillation.Columns:
         estimates = np.stack([columns[_COLUMN] for columns in teachers]).astype(np.float64)
         return {_COLUMN: np.tensordot(np.asarray(weights), estimates, axes=1)}
-
-    def likelihoods(self, columns: distillation.Columns, record: Dict[str, Any]) -> np.ndarray:
-        """As of a normal distribution around the estimate, of variance 1."""
-        return np.exp(-0.5 * np.square(columns[_COLUMN] - record["label_ids"])) + _LEAST_DENSITY
 
     def losses(
         self, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any

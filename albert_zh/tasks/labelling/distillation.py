@@ -7,7 +7,7 @@ if the one that it ends with does.
 """
 
 import functools
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,6 +19,7 @@ from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.labelling import (
     crf,
     granularity_data,
+    granularity_names,
     head_names,
     heads,
     json_files,
@@ -59,6 +60,13 @@ class TagDistillation(distillation.Distillation):
             yield InputExample("test-%d" % text.line, text.text, None, None), None
         for error in bad_rows.errors:
             yield None, str(error)
+
+    def misfit(self, of_teacher: Any, task: Any) -> Optional[str]:
+        theirs, ours = (granularity_names.names(t.head) for t in (of_teacher, task))
+        if sorted(theirs) == sorted(ours):
+            return None
+        shown = [", ".join(names) or "none" for names in (theirs, ours)]
+        return "its granularities are %s, the student's %s" % tuple(shown)
 
     def target(self, use: Any, example: Any, rows: Any, order: Sequence[int]) -> np.ndarray:
         encoded = predictions.encoded_text(use.task, example, use.tokenizer, use.max_seq_length)

@@ -1,6 +1,7 @@
 """Labelling from teachers: marginals, the divergence of a field, pieces that are cut otherwise."""
 
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -124,3 +125,15 @@ def test_unlabelled_texts_of_any_form(tmp_path, named, name, content):
         ("王明", None, None),
         ("去北京", None, None),
     ]
+
+
+def test_a_teacher_of_other_granularities_has_no_targets():
+    """A token that it did not have was looked up, or its first one was taken without a word."""
+    with_two, without = (
+        types.SimpleNamespace(head=head) for head in ({"granularities": ["fine", "coarse"]}, {})
+    )
+    tags = registry.get("sequence_labelling").distillation
+    assert tags.misfit(with_two, with_two) is None and tags.misfit(without, without) is None
+    text = "its granularities are fine, coarse, the student's none"
+    assert tags.misfit(with_two, without) == text
+    assert tags.misfit(without, with_two) is not None
