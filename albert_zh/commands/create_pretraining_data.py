@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 FLAGS = flags.FLAGS
+_OF_MASKING = ("do_whole_word_mask", "masked_lm_prob", "max_predictions_per_seq")
 FORMATS = ("segment_pair", "doc_sentences", "full_sentences")
 
 
@@ -147,11 +148,12 @@ def run(google=False):
     job = _job(google)
     for note in pipeline.check(job):
         print(printable("note: " + note), file=sys.stderr)
-    if FLAGS.masking == "dynamic" and FLAGS["do_whole_word_mask"].present:
+    given = [name for name in _OF_MASKING if FLAGS[name].present]
+    if FLAGS.masking == "dynamic" and given:
+        values = ["--%s=%s" % (name, str(FLAGS[name].value).lower()) for name in given]
         print(
-            "note: with --masking=dynamic words are masked in training: give "
-            "--do_whole_word_mask=%s and --masked_lm_prob to run_pretraining.py"
-            % str(FLAGS.do_whole_word_mask).lower(),
+            "note: with --masking=dynamic words are masked in training: give %s to "
+            "run_pretraining.py" % " ".join(values),
             file=sys.stderr,
         )
     start = time.time()

@@ -11,12 +11,13 @@ import collections
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.text.word_vectors import WordVectors
 
 MOST_SIMILAR = 10  # words that vectors give for a word
 MOST_WORDS = 30000  # of a file of vectors, its first ones
+_FEWEST_NUMBERS = 3  # that are a vector; a numeral may be written in two ways
 _UNKNOWN = "[UNK]"
 _LEFT_OUT = "%s: similar words left out that have another number of pieces than the word: %d"
 _ROWS = 1024  # of words that are compared with all others at a time
@@ -80,6 +81,11 @@ def _rows_of_table(path):
             continue
         word, *others = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
         others = [other for other in others if other]
+        if len(others) >= _FEWEST_NUMBERS and all(map(validation.reads_as_number, others)):
+            raise UserError(
+                "%s: line %d: found numbers with TABs between them, expected similar words; the "
+                "numbers of a file of word vectors have blanks between them" % (path, number)
+            )
         if not (word and others):
             raise UserError(
                 "%s: line %d: %r: expected a word and similar ones, with TABs between them"

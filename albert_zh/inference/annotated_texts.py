@@ -49,6 +49,8 @@ def _separated(index, record, names):
         raise UserError(
             "text %d: %s: expected the keys %s" % (index, ", ".join(unknown), ", ".join(KEYS))
         )
+    if "text" in record and "text_a" in record:
+        raise UserError("text %d: found both text and text_a: expected one of them" % index)
     first, second = record.get("text", record.get("text_a")), record.get("text_b")
     if not isinstance(first, str) or not isinstance(second, (str, type(None))):
         raise UserError(

@@ -73,8 +73,17 @@ class Rules(NamedTuple):
     settings: DecodingSettings
 
     def allowed(self, log_probs: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-        """Log probabilities [V] behind tokens, -inf of what may not follow them."""
+        """Log probabilities [V] behind tokens, -inf of what may not follow them.
+
+        Raises:
+            UserError: for a model whose outputs are no numbers.
+        """
         allowed = np.array(log_probs, np.float64)
+        if np.isnan(allowed).any():
+            raise UserError(
+                "the model's outputs are no numbers (NaN): its weights are damaged: use another "
+                "checkpoint"
+            )
         allowed[list(self.forbidden_ids)] = -np.inf
         if len(tokens) < self.settings.min_length:
             allowed[self.end_id] = -np.inf
@@ -188,7 +197,8 @@ def kept_probabilities(log_probs: np.ndarray, settings: DecodingSettings) -> np.
         log_probs: float [V].
         settings: `DecodingSettings`.
     """
-    probabilities = np.exp((log_probs - log_probs.max()) / settings.temperature)
+    with np.errstate(over="ignore"):  # of a tiny temperature: all but the highest become 0
+        probabilities = np.exp((log_probs - log_probs.max()) / settings.temperature)
     probabilities /= probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")
     is_dropped = np.zeros(len(order), bool)

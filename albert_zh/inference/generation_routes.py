@@ -68,6 +68,7 @@ class GeneratedTexts(pydantic.BaseModel):
 
     generated: List[str]
     scores: List[float] = pydantic.Field(description="Normalized log probabilities.")
+    was_cut: List[bool] = pydantic.Field(description="Whether the end of a text was not read.")
 
 
 def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
@@ -91,8 +92,12 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
             )
         with at_work.with_further(len(request.texts)):
             texts = await _while_connected(client, generator, request.texts, settings, at_work)
-        scores = [one.score for one in texts]
-        return JSONResponse({"generated": [one.text for one in texts], "scores": scores})
+        answer = {
+            "generated": [one.text for one in texts],
+            "scores": [one.score for one in texts],
+            "was_cut": [one.was_cut for one in texts],
+        }
+        return JSONResponse(answer)
 
     @app.post(
         "/generate/stream", responses={**errors, 200: _STREAM}, response_class=StreamingResponse

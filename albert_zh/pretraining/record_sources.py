@@ -12,6 +12,9 @@ from albert_zh.pretraining import input_pipeline, objective_flags, record_files
 from albert_zh.text import tokenization
 from albert_zh.training import flags as run_flags
 
+_OF_SHARE = ("masked_lm_prob", "masked_lm_budget")
+_OF_MASKING = _OF_SHARE + ("do_whole_word_mask", "ngram", "span", "replacement_method")
+
 
 def vocabulary_file(options, config):
     """Path of --vocab_file, or of the vocabulary beside the config; None without both.
@@ -57,6 +60,8 @@ def record_source(options, flag, config, vocab_file):
     )
     if not about.has_pairs:
         _check_second_task(options, flag)
+    if about.is_masked and flag == "input_file":
+        _say_what_has_no_effect(options)
     if options.span_boundary_weight and not (options.span or about.is_masked):
         say(
             "warning: --span_boundary_weight: the records of --%s are masked here by single "
@@ -78,6 +83,19 @@ def record_source(options, flag, config, vocab_file):
         vocab_size=config.vocab_size,
         is_static=options.use_tpu,
     )
+
+
+def _say_what_has_no_effect(options):
+    """Names the flags of masking that were given for records that are masked already."""
+    given = [name for name in _OF_MASKING if options[name].present]
+    if options.original_masks:  # masks again, by a share
+        given = [name for name in given if name not in _OF_SHARE]
+    if given:
+        say(
+            "note: --%s: no effect: the records of --input_file were masked when they were made "
+            "(create_pretraining_data.py --masking=dynamic leaves that to training)",
+            ", --".join(given),
+        )
 
 
 def _check_second_task(options, flag):

@@ -87,6 +87,21 @@ def test_rules_that_leave_no_token_are_named(num_beams):
             list(decoding.token_by_token(Histories(1, 3).next_log_probs, 1, rules))
 
 
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_outputs_that_are_no_numbers_are_named(num_beams):
+    """Two flags were blamed, which have nothing to do with it."""
+    rules = rules_of(max_length=20, num_beams=num_beams)
+
+    def next_log_probs(tokens, parents):
+        return Histories(1, 3).next_log_probs(tokens, parents) * np.nan
+
+    with pytest.raises(UserError, match="outputs are no numbers .NaN.: its weights are damaged"):
+        if num_beams > 1:
+            decoding.beam_search(next_log_probs, rules)
+        else:
+            list(decoding.token_by_token(next_log_probs, 1, rules))
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("num_beams", [1, 2, 3])
 def test_scores_of_narrow_beams_are_those_of_their_texts(seed, num_beams):

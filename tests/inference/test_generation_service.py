@@ -47,6 +47,7 @@ def test_texts_are_those_of_the_generator(port, generator):
     status, _, answer = post(port, "/generate", {"texts": SOURCES, **settings})
     expected = generator.generate(SOURCES, **settings)
     assert status == 200 and answer["generated"] == [one.text for one in expected]
+    assert answer["was_cut"] == [one.was_cut for one in expected]
 
 
 def test_streams_send_the_text_in_pieces(port, generator):

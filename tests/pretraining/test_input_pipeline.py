@@ -79,6 +79,24 @@ def test_an_order_of_one_segment_that_is_asked_for_is_refused(folder):
 
 
 @pytest.mark.parametrize(
+    "flags, named",
+    [
+        (["--span", "--masked_lm_prob=0.3"], "--masked_lm_prob, --span: no effect: the records"),
+        ([], None),
+        (["--original_masks", "--masked_lm_prob=0.3"], None),
+    ],
+)
+def test_flags_of_masking_for_masked_records_are_named(folder, capsys, flags, named):
+    path = folder.write_records("with_masks", small.masked_records(4))
+    arguments = folder.arguments(input_file=path) + flags
+    with flags_of(arguments, pretraining_flags.define_flags):
+        config = types.SimpleNamespace(vocab_size=small.CONFIG["vocab_size"])
+        record_sources.record_source(pretraining_flags.FLAGS, "input_file", config, None)
+    said = capsys.readouterr().out
+    assert ("no effect" in said) == bool(named) and (named or "") in said
+
+
+@pytest.mark.parametrize(
     "flags, is_warned_of",
     [
         ([], False),

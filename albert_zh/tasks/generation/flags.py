@@ -200,4 +200,10 @@ def token_ids(tokenizer: Any, vocab_file: str) -> Dict[str, int]:
         raise UserError(
             "%s has no %s: expected a vocabulary of BERT's form" % (vocab_file, ", ".join(missing))
         )
-    return {name: tokenizer.vocab[token] for name, token in SPECIAL.items()}
+    ids = {name: tokenizer.vocab[token] for name, token in SPECIAL.items()}
+    if ids["pad"]:
+        raise UserError(
+            "%s has %s in line %d: expected it in the first line: what is behind a text has the "
+            "id 0" % (vocab_file, SPECIAL["pad"], ids["pad"] + 1)
+        )
+    return ids

@@ -99,6 +99,8 @@ def form_of(
     has_header = is_chosen or any(usual.values())
     try:
         columns = {which: _chosen_index(names, name) for which, name in chosen.items()}
+        if len(set(columns.values())) < len(columns):
+            raise ValueError("--text_column and --label_column name the same column: name two")
         if not has_header:
             width = None if chosen else len(KEYS)
             return Form({"text_a": 0, "label": 1, **columns}, width), rows

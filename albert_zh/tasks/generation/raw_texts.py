@@ -38,10 +38,9 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> i
     Raises:
         UserError: if the file is missing or has no text.
     """
+    lines = _plain_lines(path, files.stream_lines(path, encoding))
     texts = [
-        text
-        for sentences in documents(files.stream_lines(path, encoding))
-        for text in packed(sentences, damage["longest"])
+        text for sentences in documents(lines) for text in packed(sentences, damage["longest"])
     ]
     if not texts:
         raise UserError(
@@ -53,6 +52,18 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> i
     ]
     digest = storage.sha256_of_file(path)
     return input_examples.Split(name, path, examples, True, [], ("text_a", "label"), (), digest)
+
+
+def _plain_lines(path, lines):
+    """The lines of a file; raises `UserError` for pairs and JSON, which would be taken for text."""
+    for number, line in enumerate(lines, start=1):
+        found = "a TAB" if "\t" in line.strip() else "JSON" if line.startswith('{"') else None
+        if found:
+            raise UserError(
+                "%s, line %d: found %s, expected raw text, lines of sentences: leave --damage out "
+                "for pairs, and write the texts of JSON into lines" % (path, number, found)
+            )
+        yield line
 
 
 def documents(lines: Iterable[str]) -> Iterator[List[str]]:
@@ -74,8 +85,7 @@ def packed(sentences: Sequence[str], longest: int) -> Iterator[List[str]]:
     run: List[str] = []
     size = 0
     for sentence in sentences:
-        for begin in range(0, len(sentence), longest):
-            piece = sentence[begin : begin + longest]
+        for piece in _pieces(sentence, longest):
             if run and size + len(piece) > longest:
                 yield run
                 run, size = [], 0
@@ -83,6 +93,17 @@ def packed(sentences: Sequence[str], longest: int) -> Iterator[List[str]]:
             size += len(piece)
     if run:
         yield run
+
+
+def _pieces(sentence, longest):
+    """Yields parts of so many characters at most, divided at blanks where there are any."""
+    while len(sentence) > longest:
+        blank = sentence.rfind(" ", 1, longest + 1)
+        end = longest if blank < 0 else blank
+        yield sentence[:end]
+        sentence = sentence[end:].lstrip()
+    if sentence:
+        yield sentence
 
 
 def copies_of(split: input_examples.Split, count: int) -> input_examples.Split:

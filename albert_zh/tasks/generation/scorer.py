@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
+from albert_zh.common.errors import UserError
 from albert_zh.tasks import scorer
 from albert_zh.tasks.generation import text_scores
 from albert_zh.tasks.markdown import table
@@ -34,6 +35,11 @@ class GenerationScorer(scorer.Scorer):
         self._losses: List[List[float]] = []
 
     def add_labelled(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
+        if not np.isfinite(rows[0]["target_loss"]):
+            raise UserError(
+                "the loss of %s is no finite number: the model's weights are damaged, or its "
+                "training diverged: use another checkpoint" % example.guid
+            )
         written = self._text_of_ids(rows[0]["written"])
         example = example._replace(label=self._target_of(example))
         measured = text_scores.scores(written, example.label)

@@ -18,11 +18,13 @@ import unicodedata
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.tasks.slots.cells import NAME, SlotSpan
 
 FILE_NAME = "slot_dictionaries.tsv"  # in a model folder: entry, tab, name of the slot
 ENDING = ".txt"
 SHORTEST = 2  # characters of an entry
+_SHOWN = 10
 TABLE_ENDING = ".tsv"
 # Letters of Latin words, those with accents too, and digits; combining accents belong to a letter.
 _LATIN = re.compile(
@@ -118,7 +120,10 @@ def _read_file(path, name):
         )
     lines = _LINE_ENDS.split(files.read_text(path))
     entries = {normalized(line.split("\t")[0]).strip() for line in lines}
+    short = sorted(entry for entry in entries if 0 < len(entry) < SHORTEST)
     entries = {entry for entry in entries if len(entry) >= SHORTEST}
+    if short:
+        say("note: %s: entries of one character are left out: %s", path, " ".join(short[:_SHOWN]))
     if not entries:
         raise UserError(
             "%s has no entry of at least %d characters: expected one a line" % (path, SHORTEST)

@@ -174,3 +174,11 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path, file_name, content, m
 )
 def test_what_is_certain_or_chosen_is_read(tmp_path, file_name, content, chosen):
     assert pairs(read(tmp_path, content, file_name=file_name, **chosen)) == [("长文", "头条")]
+
+
+def test_one_column_is_not_both(tmp_path):
+    """A model learnt to copy."""
+    (tmp_path / "a.tsv").write_text("长文\t头条\n", encoding="utf-8")
+    chosen = {"text_a": "1", "label": "1"}
+    with pytest.raises(UserError, match="--text_column and --label_column name the same column"):
+        pair_files.read_split(str(tmp_path / "a.tsv"), "train", chosen)

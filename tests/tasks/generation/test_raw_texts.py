@@ -102,6 +102,28 @@ def test_a_file_without_text_is_an_error(tmp_path):
         read(tmp_path, head_of("bart"), "\n \n")
 
 
+@pytest.mark.parametrize(
+    "content, found",
+    [('{"text": "甲乙"}\n', "line 1: found JSON"), ("甲\n乙\t丙\n", "line 2: found a TAB")],
+)
+def test_pairs_and_json_are_no_raw_text(tmp_path, content, found):
+    """Keys and braces became sentences."""
+    with pytest.raises(UserError, match="corpus.txt, " + found):
+        read(tmp_path, head_of("bart"), content)
+
+
+def test_latin_sentences_are_divided_between_words():
+    text = "The quick brown fox jumps over the lazy dog near the river bank."
+    runs = list(raw_texts.packed([text], 23))
+    assert runs == [["The quick brown fox"], ["jumps over the lazy dog"], ["near the river bank."]]
+    assert list(raw_texts.packed(["a" * 30 + " b"], 12)) == [
+        ["a" * 12],
+        ["a" * 12],
+        ["a" * 6 + " b"],
+    ]
+    assert list(raw_texts.packed(["甲乙丙丁戊"], 2)) == [["甲乙"], ["丙丁"], ["戊"]]
+
+
 @pytest.mark.parametrize("way", ["bart", "mass"])
 def test_characters_of_several_tokens_do_not_make_rows_longer(tmp_path, way):
     """A Korean syllable is up to three of the vocabulary's letters."""

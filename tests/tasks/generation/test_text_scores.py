@@ -1,10 +1,14 @@
 """ROUGE and BLEU have the numbers of the packages `rouge` and `nltk`."""
 
 import random
+import types
 
+import numpy as np
 import pytest
 
-from albert_zh.tasks.generation import text_scores
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.generation import flags, scorer, text_scores
+from albert_zh.tasks.input_examples import InputExample
 
 # (prediction, reference, ROUGE-1, ROUGE-2, ROUGE-L, BLEU), from rouge 1.0.1 and nltk 3.10.4.
 FIXED = [
@@ -64,3 +68,22 @@ def test_distinct_ngrams():
     assert text_scores.distinct(texts, 1) == pytest.approx(2 / 5)
     assert text_scores.distinct(texts, 2) == pytest.approx(2 / 3)
     assert text_scores.distinct([], 2) == 0.0
+
+
+def test_a_loss_that_is_no_number_is_not_scored():
+    """All texts were empty, and results.json was no JSON."""
+    example = InputExample("test-7", "甲", None, "乙")
+    row = {"written": [5], "target_loss": np.float32("nan"), "target_tokens": 2.0}
+    with pytest.raises(UserError, match="the loss of test-7 is no finite number: the model's weig"):
+        scorer.GenerationScorer(lambda ids: "").add_labelled(example, [row])
+
+
+def test_padding_has_the_id_0():
+    """Texts ended at the character that had it."""
+    vocab = {token: number for number, token in enumerate(flags.SPECIAL.values())}
+    ids = flags.token_ids(types.SimpleNamespace(vocab=vocab), "vocab.txt")
+    assert ids["pad"] == 0 and sorted(ids.values()) == list(range(len(vocab)))
+    turned = dict(vocab, **{"的": 0, flags.SPECIAL["pad"]: len(vocab)})
+    message = "vocab.txt has .PAD. in line %d: expected it in the first" % (len(vocab) + 1)
+    with pytest.raises(UserError, match=message):
+        flags.token_ids(types.SimpleNamespace(vocab=turned), "vocab.txt")

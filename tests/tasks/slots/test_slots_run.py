@@ -147,6 +147,7 @@ def test_slots_of_the_caller_are_taken(finished):
             ({"text": text, "slots": "1-4:singer"}, "text 0: slots: 1-4:singer is no range"),
             ({"text": text, "slots": "0-1:food"}, "knows no food, expected some of city, odd, s"),
             ({"text": text, "slot": []}, "text 0: slot: expected the keys text, text_a"),
+            ({"text": text, "text_a": text}, "text 0: found both text and text_a"),
             ({"text": 3}, 'text 0: expected {"text": str'),
         ):
             with pytest.raises(UserError, match=message):
