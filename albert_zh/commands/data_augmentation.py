@@ -23,6 +23,7 @@ from albert_zh.common import files, output_files, path_rules, storage
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference.augmentation import (
     SHARED,
     WAYS_OF_PAIRS,
@@ -67,6 +68,9 @@ def define_flags():
         ("integer", "seed", 12345, "Seed of what is drawn."),
         ("string", "encoding", "utf-8", "Encoding of the training file."),
         ("boolean", "skip_bad_rows", False, "Leave out rows that don't fit, and count them."),
+        ("string", "text_column", None, "The text's column, as in training: name or position."),
+        ("string", "text_b_column", None, "The same of the second text of pairs."),
+        ("string", "label_column", None, "The same of the label."),
     ):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
     flags.DEFINE_enum(
@@ -152,6 +156,7 @@ def _fingerprint(source):
     prefix = checkpoint_files.find_checkpoint(FLAGS.pretrained_bert_model)
     model = checkpoint_values.fingerprint(prefix)
     given.update(version=_VERSION, task=FLAGS.task_name.lower())
+    given.update({"columns": source.columns} if source.columns else {})
     paths = [FLAGS[name].value for name in ("glove_embs", "vectors_corpus", "user_dict")]
     contents = [storage.sha256_of_file(path) for path in paths if path]
     return dict(given, data=source.sha256, model=model, contents=contents)
@@ -163,10 +168,12 @@ class _TrainingRows:
     Attributes:
         path: the file.
         sha256: of its bytes.
+        columns: {column: its name or position} of those that the flags name.
     """
 
     def __init__(self):
-        task = datasets.get_task(FLAGS.task_name)
+        self.columns = finetuning_flags.chosen_columns(FLAGS)
+        task = datasets.get_task(FLAGS.task_name)._replace(chosen=self.columns)
         why = None
         if task.objective not in _KINDS:
             why = "a data set of the kind %s, whose labels belong to places of the text"
@@ -377,7 +384,8 @@ class _Job:
             handle.write(report.markdown())
         os.replace(self._paths[1], self._rows_file)
         os.replace(self._paths[0], self._path)
-        output_files.write_json(self._made_of_file, {"sha256": self._source.sha256})
+        made_of = {"sha256": self._source.sha256, "columns": self._source.columns}
+        output_files.write_json(self._made_of_file, made_of)
         os.remove(self._state_file)
         say("%d rows made of %d: %s", report.state["made"], report.state["rows"], self._path)
         say("samples          %s", self._report_file)

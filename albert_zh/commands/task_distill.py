@@ -102,6 +102,7 @@ def run():
 
 def _both_phases():
     output = FLAGS.output_dir
+    _warn_of_no_dev()
     length = _length_of_first_phase()
     _check_first_phase(output, length)
     FLAGS.output_dir = os.path.join(output, FIRST_PHASE_FOLDER)
@@ -114,6 +115,17 @@ def _both_phases():
     )
     FLAGS.output_dir = output
     _learn_predictions()
+
+
+def _warn_of_no_dev():
+    """Warns of a first phase that reads the texts which the second sets aside as dev."""
+    task = datasets.get_task(FLAGS.task_name)
+    if FLAGS.data_dir and not split_files.split_path(task, FLAGS.data_dir, "dev")[0]:
+        say(
+            "warning: %s has no dev file: the first phase reads all texts of train, those too that "
+            "the second sets aside as dev: scores on them may be too good: add a dev file",
+            FLAGS.data_dir,
+        )
 
 
 def _length_of_first_phase():
@@ -254,6 +266,11 @@ def _check_augmented(data, train, augmented):
         raise UserError(
             "--aug_train: %s was made before %s was changed: run data_augmentation.py again"
             % (augmented, train)
+        )
+    if former and former.get("columns", {}) != finetuning_flags.chosen_columns(FLAGS):
+        raise UserError(
+            "--aug_train: %s was made of other columns: run data_augmentation.py with the same "
+            "--text_column, --text_b_column and --label_column" % augmented
         )
     has_dev = split_files.split_path(datasets.get_task(FLAGS.task_name), data, "dev")[0]
     if not has_dev and (FLAGS.pred_distill or FLAGS.both_phases):

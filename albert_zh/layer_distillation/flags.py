@@ -133,6 +133,12 @@ def take_case_of_teacher(options: flags.FlagValues) -> None:
         with naming("--teacher_model"):
             notes = model_folder.open_folder(folder_of_model(options.teacher_model)).notes
         options["do_lower_case"].value = notes.get("do_lower_case", True)
+        if not options.do_lower_case:
+            say(
+                "note: letters keep their case, as in %s: give --do_lower_case=true where the "
+                "student's vocabulary has no capitals",
+                options.teacher_model,
+            )
 
 
 def check(options: flags.FlagValues, required: Sequence[str]) -> None:

@@ -112,6 +112,21 @@ def test_tasks_whose_texts_are_put_together_are_refused(model, tmp_path):
         run(model, tmp_path, task_name="csl")
 
 
+def test_the_text_is_in_the_column_that_flags_name(model, tmp_path):
+    """That of another one was changed, and training on the file saw each row many times."""
+    lines = ["编号,标题,正文,类别"] + [
+        "%d,今天天气,%s,%d" % (i, t, i % 2) for i, t in enumerate(TEXTS)
+    ]
+    (tmp_path / "train.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    columns = {"text_column": "正文", "label_column": "类别"}
+    run(model, tmp_path, **columns)
+    rows = [row.split(",") for row in (tmp_path / "train_aug.csv").read_text("utf-8").splitlines()]
+    assert {row[1] for row in rows[1:]} == {"今天天气"}
+    assert len({row[2] for row in rows[1:]}) > len(set(TEXTS))
+    made_of = json.loads((tmp_path / "train_aug.made_of.json").read_text("utf-8"))
+    assert made_of["columns"] == {"text_a": "正文", "label": "类别"}
+
+
 def test_numbers_of_json_are_texts(model, tmp_path):
     rows = [{"text": text, "label": "a"} for text in (20201128, "今天天气很好")]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

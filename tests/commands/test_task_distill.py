@@ -244,6 +244,31 @@ def test_augmented_rows_are_trained_on(space, capsys):
     assert "training: 64 rows" in capsys.readouterr().out
 
 
+def test_augmented_rows_of_other_columns_are_refused(tmp_path):
+    for name in ("train.csv", "dev.csv", "train_aug.csv"):
+        (tmp_path / name).write_text("编号,正文,类别\n1,甲,a\n")
+    made_of = {"sha256": storage.sha256_of_file(str(tmp_path / "train.csv"))}
+    (tmp_path / "train_aug.made_of.json").write_text(json.dumps(made_of))
+    given = (tmp_path, tmp_path / "out", "multiclass")
+    assert _augmented_data(*given)["train.csv"] == str(tmp_path / "train_aug.csv")
+    with pytest.raises(
+        UserError, match="--aug_train: .*train_aug.csv was made of other columns: r"
+    ):
+        _augmented_data(*given, text_column="正文")
+
+
+@pytest.mark.parametrize("has_dev", [False, True])
+def test_a_first_phase_that_reads_dev_rows_is_warned_of(tmp_path, capsys, has_dev):
+    for name in ["train.tsv"] + ["dev.tsv"] * has_dev:
+        (tmp_path / name).write_text("甲\ta\n")
+    arguments = ["--data_dir=%s" % tmp_path, "--task_name=multiclass"]
+    with small_models.command_flags(task_distill, arguments):
+        task_distill._warn_of_no_dev()
+    assert (
+        "warning: %s has no dev file: the first phase" % tmp_path in capsys.readouterr().out
+    ) != has_dev
+
+
 def test_files_in_place_of_links_are_replaced(tmp_path):
     """A program that copied the output folder may have followed them."""
     (tmp_path / "new").write_text("new")
