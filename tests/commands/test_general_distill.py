@@ -155,7 +155,7 @@ def test_another_teacher_is_another_run(space, distilled):
 
 
 @pytest.mark.parametrize("settings", [{}, {"do_lower_case": False}])
-def test_texts_have_the_case_of_the_teacher(tmp_path, settings):
+def test_texts_have_the_case_of_the_teacher(tmp_path, capsys, settings):
     teacher = small_models.write_model(tmp_path / "teacher", settings=settings)
     for command in (general_distill, task_distill):
         for given in ([], ["--do_lower_case=true"]):
@@ -163,3 +163,5 @@ def test_texts_have_the_case_of_the_teacher(tmp_path, settings):
             with isolated_flags.flags_of(arguments, command.define_flags):
                 distillation_flags.take_case_of_teacher(command.FLAGS)
                 assert command.FLAGS.do_lower_case == (bool(given) or not settings)
+            said = capsys.readouterr().out
+            assert ("note: letters keep their case" in said) == bool(settings and not given)

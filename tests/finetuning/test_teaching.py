@@ -191,6 +191,22 @@ def test_bad_teachers_are_one_line_before_the_first_step(school, changes, messag
     assert not checkpoint_files.checkpoints_of_training(os.path.join(school.folder, "bad"))
 
 
+@pytest.mark.reference
+def test_the_usual_epochs_are_those_of_all_rows(school, monkeypatch):
+    """Those of the labelled ones were three times too many beside 80 times as many others."""
+    counted = []
+
+    def take(options, kind, num_rows):
+        counted.append(num_rows)
+        raise UserError("enough")
+
+    monkeypatch.setattr(finetuning_flags, "take_usual_epochs", take)
+    for changes in ({}, {"unlabelled_file": None}):
+        with pytest.raises(UserError, match="enough"):
+            run_here(school.student("counted", **changes))
+    assert counted[0] - counted[1] == NUM_UNLABELLED and counted[1] > 0
+
+
 @pytest.mark.parametrize(
     "name", ["teachers", "teacher_weights", "teacher_temperatures", "unlabelled_file"]
 )
