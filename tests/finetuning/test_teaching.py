@@ -12,7 +12,7 @@ import pytest
 
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
 from albert_zh.common.errors import UserError
-from albert_zh.distillation import teachers
+from albert_zh.distillation import target_cache, teachers
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import runner, sweeps, teaching, teaching_flags
 from albert_zh.finetuning.evaluation import Evaluation
@@ -81,7 +81,7 @@ def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys,
         assert re.search(line, shown)
     assert "teachers, averaged: dev accuracy" in shown
 
-    add, counts = teachers.TargetCache.add, []
+    add, counts = target_cache.TargetCache.add, []
 
     def killed(self, texts, targets):
         counts.append(len(texts))
@@ -89,10 +89,10 @@ def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys,
             raise KeyboardInterrupt
         add(self, texts, targets)
 
-    monkeypatch.setattr(teachers.TargetCache, "add", killed)
+    monkeypatch.setattr(target_cache.TargetCache, "add", killed)
     with pytest.raises(KeyboardInterrupt):
         run_here(school.student("killed", **settings))
-    monkeypatch.setattr(teachers.TargetCache, "add", add)
+    monkeypatch.setattr(target_cache.TargetCache, "add", add)
     evaluate = Evaluation.ends_training
 
     def killed_at_a_checkpoint(self, step):
