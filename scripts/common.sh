@@ -209,8 +209,8 @@ install_requirements() {
     : >"$log" # what it says of PyTorch is no sign of a half made environment
     : >"$folder/setup.unfinished"
     pip_install "$folder" "${arguments[@]}" >>"$log" 2>&1 || status=$?
-    # With all cores, where pip would take one; templates of packages are no Python, which is no harm.
-    "$folder/bin/python" -m compileall -q -j 0 "$folder/lib" >/dev/null 2>&1 || true
+    # Compiles what every command imports; the rest, of which most is never used, when it is imported.
+    PYTHONDONTWRITEBYTECODE='' "$folder/bin/python" "$PROJECT_ROOT/run_classifier.py" --help >/dev/null 2>&1 || true
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
     trap - EXIT INT

@@ -273,6 +273,7 @@ def check_same_results(workspace, other):
     assert mine["evaluations"] == theirs["evaluations"] and mine["best"] == theirs["best"]
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_killed_run_ends_like_one_that_was_not(tmp_path, straight, capsys):
     killed = Workspace(tmp_path)
@@ -556,6 +557,7 @@ def pairs_of_features(workspace, name):
         yield tuple(text.replace("[CLS]", "").split("[SEP]")[:2])
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_pairs_are_trained_on_both_ways_and_evaluated_as_they_are(tmp_path, capsys):
     workspace = Workspace(tmp_path, num_train=32)
@@ -686,6 +688,7 @@ def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path
     assert len(texts) == 13 and set("".join(texts[1:])) <= set(CHARACTERS)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_emoji_rare_hanzi_and_a_million_characters_train(tmp_path):
     workspace = Workspace(tmp_path)

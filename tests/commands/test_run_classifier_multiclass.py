@@ -295,6 +295,7 @@ def test_label_maps_of_two_runs_are_not_mixed(tmp_path, changes):
         run_here(data.arguments(num_train_epochs=1, do_train=False, **changes))
 
 
+@pytest.mark.slow
 def test_numbers_are_estimated(tmp_path):
     labels = [(text, "%.1f" % (10 + 5 * LABELS.index(label))) for text, label in titles(80)]
     rows = [(text, str(float(label) / 10)) for text, label in labels]
@@ -604,6 +605,7 @@ def test_run_classifier_multiclass_needs_no_name_of_a_task(tmp_path):
     assert json.loads(data.read("label_map.json")) == {"a b": 0, "体育": 1, "财经": 2}
 
 
+@pytest.mark.slow
 def test_run_classifier_clue_writes_the_submission(tmp_path):
     data = OwnData(tmp_path)
     texts = [text for text, _ in titles(5)]

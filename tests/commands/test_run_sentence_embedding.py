@@ -169,6 +169,7 @@ def test_further_files_are_mined_as_well(tmp_path):
     assert report["more_train"] == [str(second)] and report["rows"] == 4
 
 
+@pytest.mark.slow
 def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
     output = tmp_path / "out"
     arguments = [

@@ -97,6 +97,7 @@ def write_answers(space):
     return space.write("answers.jsonl", "\n".join(lines) + "\n")
 
 
+@pytest.mark.slow
 def test_second_phase_learns_probabilities(space, first_phase):
     answers = write_answers(space)
     output = run(space, "phase_2", student_model=first_phase, pred_distill=True, teachers=answers)

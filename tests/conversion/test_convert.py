@@ -425,6 +425,7 @@ def test_names_that_end_as_tensors_do_are_converted(tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_models_saved_by_transformers_come_back_and_forth(tmp_path, transformers):
     import torch
 

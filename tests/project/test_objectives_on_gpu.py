@@ -71,6 +71,7 @@ def weights_of(values):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     with_slow(list(objectives.OBJECTIVES), ["ELECTRA", "relative positions"]),

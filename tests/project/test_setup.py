@@ -40,7 +40,7 @@ case "$1 $2" in
         sleep "${{INSTALL_SECONDS:-0}}"
         ;;
     "-m pytest") echo "$*" ;;
-    "-m compileall") echo "$*" >>"$STAND_IN_LOG.compiled"; exit 1 ;;  # as some files are templates
+    */"run_classifier.py --help") echo "$*" >>"$STAND_IN_LOG.compiled"; exit 1 ;;  # no TensorFlow here
     *) exit 1 ;;
 esac
 """
@@ -125,7 +125,7 @@ def test_first_and_second_run(machine):
     assert [line.split("--no-input")[1] for line in machine.installs] == [
         " --no-compile --disable-pip-version-check -r requirements.txt"
     ]
-    compiled = "-m compileall -q -j 0 %s\n" % (machine.project / ".venv" / "lib")
+    compiled = "%s --help\n" % (machine.project / "run_classifier.py")
     assert (machine.base / "log.compiled").read_text() == compiled
     assert machine.setup() == (0, machine.venv_python, "")
     assert len(machine.installs) == 1

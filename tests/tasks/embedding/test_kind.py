@@ -121,6 +121,7 @@ def test_chunks_train_as_the_whole_batch_does(settings):
         np.testing.assert_allclose(found[0][name], found[1][name], atol=3e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize("objective", with_slow(["cosent", "softmax", "cosine"], ["cosent"]))
 def test_scored_pairs_are_trained_by_every_loss(settings, folder, objective):

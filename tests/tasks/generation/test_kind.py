@@ -53,6 +53,7 @@ def reached_fixture(settings):
     return finetuning.run(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_it_learns_to_write(settings, reached):
     """Texts of chance have 2 of 8 characters."""

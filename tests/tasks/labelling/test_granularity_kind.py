@@ -63,6 +63,7 @@ def finished_fixture(tmp_path_factory):
     return settings, finetuning.run(**settings), folder / "out"
 
 
+@pytest.mark.slow
 def test_scores_and_files_of_each_granularity(finished):
     settings, reached, output = finished
     assert reached["test"]["f1"] > 0.95
