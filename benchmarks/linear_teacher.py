@@ -52,11 +52,19 @@ def probabilities_of(train_texts, labels, other_texts, least_texts=1):
 
     Returns:
         (of the training texts, out of fold [n, C]; of the others [m, C]; factor of the margins).
+
+    Raises:
+        UserError: for too few texts.
     """
     texts, labels = np.array(train_texts, object), np.array(labels)
     folds = np.random.RandomState(0).permutation(len(texts)) % FOLDS
     margins = np.zeros([len(texts), labels.max() + 1])
     for fold in range(FOLDS):
+        if len(set(labels[folds != fold])) < 2:
+            raise UserError(
+                "--data_dir: %d different texts in train, and without each fifth of them those of "
+                "one label are left: expected more texts, of two labels at least" % len(texts)
+            )
         model = text_model(least_texts=least_texts).fit(texts[folds != fold], labels[folds != fold])
         margins[folds == fold] = _margins(model, texts[folds == fold], margins.shape[1])
     losses = [

@@ -33,6 +33,7 @@ def read_unlabelled(
     labelled: Sequence[Any],
     held_out: Iterable[Any],
     flag: str = "unlabelled_file",
+    is_symmetric: bool = False,
 ) -> Unlabelled:
     """Reads files of texts, in the form of the task's test file; labels are dropped.
 
@@ -44,6 +45,7 @@ def read_unlabelled(
         labelled: training rows: the same texts are left out.
         held_out: dev and test rows: the same texts are reported.
         flag: that named the files.
+        is_symmetric: whether a pair the other way round is the same.
 
     Raises:
         UserError: if there is no such file, or no text in it.
@@ -68,6 +70,8 @@ def read_unlabelled(
                 first_problem = first_problem or problem or ""
                 continue
             seen.add(_texts(example))
+            if is_symmetric:
+                seen.add(_texts(example)[::-1])
             examples.append(example._replace(label=None, guid="unlabelled-%d" % len(examples)))
     if not examples:
         raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)

@@ -4,6 +4,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.distillation import mixtures, soft_targets, unlabelled
 from albert_zh.distillation.teachers import ModelTeacher, Student, open_teacher
+from albert_zh.tasks import reader
 
 _SHOWN_LABELS = 12
 _MOST_TRAIN_ROWS = 10000  # that are scored
@@ -63,10 +64,11 @@ class Teaching:
             self._options.encoding,
             train.examples,
             held_out,
+            is_symmetric=self._student.is_symmetric,
         )
         for line in read.lines:
             say(line)
-        return read
+        return reader.in_both_orders(read) if self._student.is_symmetric else read
 
     def _split_of(self, teachers):
         """The name of the split that teachers are scored on; None where no row has a label.

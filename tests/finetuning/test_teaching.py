@@ -304,6 +304,17 @@ def test_a_file_and_a_model_teach_together(school, capsys):
     assert "teacher 1: dev accuracy 1.0000, weight 0.250, temperature 0.5" in shown
 
 
+def test_pairs_without_labels_are_learnt_both_ways_too(school, capsys):
+    """With --swap_pairs; a pair that is there the other way round is no other one."""
+    pairs = [("今天吃饭", "今天去吃饭"), ("今天去吃饭", "今天吃饭"), ("手机没电", "手机坏了")]
+    path = school.write("further.tsv", "".join("%s\t%s\n" % pair for pair in pairs))
+    settings = {"unlabelled_file": path, "swap_pairs": True, "train_step": 1, "do_eval": False}
+    run_here(school.student("both_ways", **settings))
+    shown = capsys.readouterr().out
+    assert "note: 1 rows repeated, or in train, are left out" in shown
+    assert "training: %d rows" % (2 * (len(school.rows("train")) + 2)) in shown
+
+
 @pytest.mark.parametrize(
     "flag",
     ["teacher_average=logits", "distill_weight=0.9", "temperature=2", "distill_loss=kl"],
