@@ -6,8 +6,8 @@
 Each experiment trains teachers (the model itself with other seeds, and where texts are single ones
 the linear model of `linear_teacher`), plain students and students of the teachers over the seeds,
 and prints the accuracies. `few_labels` has 2,000 labelled rows of THUCNews, the others without
-labels; `lcqmc` the split of results.py, and the rest of its dev file without labels; `pairs` is
-bundled. Runs are kept in --output_dir: a killed command, run again, goes on.
+labels; `lcqmc` the split of results.py, and the rest of its dev file without labels; `pairs` and
+`topics_sample` are bundled. Runs are kept in --output_dir: a killed command, run again, goes on.
 """
 
 import collections
@@ -29,8 +29,8 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 Experiment = collections.namedtuple(
     "Experiment",
-    "folder task length epochs teacher_flags has_linear files unlabelled rate student_flags",
-    defaults=(None, None, 1e-4, ()),
+    "folder task length epochs teacher_flags has_linear files unlabelled rate student_flags batch",
+    defaults=(None, None, 1e-4, (), 32),
 )
 Experiment.__doc__ = """How a set is trained.
 
@@ -43,12 +43,24 @@ Fields:
     unlabelled: (file, slice of the lines) whose labels are left out; None: no such texts.
     rate: learning rate of all runs.
     student_flags: further ones of the students.
+    batch: examples of a step.
 """
 _FGM = ("--fgm_epsilon=0.5",)
 _TRAIN = "train_45k_subset.txt"
 _THUCNEWS = {"train": _TRAIN, "dev": "dev.txt", "test": "test.txt"}
 _ALL, _FIRST, _REST = slice(None), slice(2000), slice(2000, None)
 _NUM_DEV = results.LCQMC_FILES["dev"][1].stop
+
+
+def _as_in_results(name, has_linear):
+    """An experiment with a set's settings in results.py, and all other flags at their defaults."""
+    found = results.DATASETS[name]
+    settings = {"rate": found.rate, "batch": found.batch}
+    return Experiment(
+        found.folder, found.task, found.length, found.epochs, (), has_linear, **settings
+    )
+
+
 EXPERIMENTS = {
     "few_labels": Experiment(
         "thucnews10",
@@ -94,7 +106,13 @@ EXPERIMENTS = {
         rate=3e-4,
         student_flags=("--distill_weight=0.5",),
     ),
+    "afqmc": _as_in_results("afqmc", False),
+    "chnsenticorp": _as_in_results("chnsenticorp", True),
+    "csl": _as_in_results("csl", False),
+    "wsc": _as_in_results("wsc", False),
+    "topics_sample": _as_in_results("topics_sample", True),
 }
+_WITHOUT_TEST_LABELS = ("afqmc", "tnews")
 
 
 def define_flags():
@@ -173,14 +191,14 @@ class Runs:
             "--init_checkpoint=" + starter,
             "--max_seq_length=%d" % experiment.length,
             "--num_train_epochs=%g" % experiment.epochs,
-            "--train_batch_size=32",
+            "--train_batch_size=%d" % experiment.batch,
             "--learning_rate=%g" % experiment.rate,
             "--seed=" + seed,
             "--precision=" + FLAGS.precision,
             "--num_threads=%d" % FLAGS.num_threads,
             "--do_train=true",
             "--do_eval=true",
-            "--do_predict=%s" % (experiment.task != "tnews"),
+            "--do_predict=%s" % (experiment.task not in _WITHOUT_TEST_LABELS),
             "--output_dir=" + folder,
         ]
         if not os.path.exists(path):

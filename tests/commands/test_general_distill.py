@@ -69,6 +69,7 @@ def last_loss(folder, name):
     return [record[name] for record in records if name in record]
 
 
+@pytest.mark.slow
 def test_student_is_a_model_folder_without_anything_of_its_teacher(distilled):
     student = os.path.join(distilled, "student")
     weights = {n for n, _ in tf.train.list_variables(os.path.join(student, "albert_model.ckpt"))}

@@ -199,6 +199,7 @@ def test_an_index_without_weights_is_enough(tmp_path):
         assert rows["layout"] == ["brightmart"] and rows["step"] == ["unknown"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [SMALL, dict(SMALL, **dict(GOOGLE, embedding_size=12))])
 def test_pytorch_folders_and_files_are_read(tmp_path, settings):
     heads = ("encoder", "masked_lm", "sentence_order")

@@ -112,6 +112,7 @@ def test_last_lines_say_what_was_reached_and_where_it_lies(finished):
             assert os.path.getsize(path) > 0
 
 
+@pytest.mark.reference
 def test_evaluation_goes_through_every_checkpoint_by_step(finished):
     workspace, _ = finished
     lines = workspace.read("eval_results_albert_zh.txt").splitlines()

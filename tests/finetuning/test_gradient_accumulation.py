@@ -56,6 +56,7 @@ def trained_weights(folder, **changes):
     return checkpoint_values.read_weights(os.path.join(workspace.output, "model.ckpt-2"))
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_training_gives_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)  # parts draw otherwise than the whole

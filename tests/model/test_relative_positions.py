@@ -40,6 +40,7 @@ def test_odd_width_ends_in_a_column_of_zeros():
     np.testing.assert_allclose(table[10, 2], np.sin(10 / 10000 ** (2 / 5)), atol=1e-6)
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     "name, ways",
     [

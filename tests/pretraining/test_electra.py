@@ -98,6 +98,7 @@ def tensors_of(terms, drawn):
     )
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name, is_training", crossed(CASES, [True, False]))
 def test_losses_labels_and_gradients_equal_the_originals(name, is_training, drawn):
     config, of_electra, description, arrays = load(name)

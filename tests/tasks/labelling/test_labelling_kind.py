@@ -432,6 +432,7 @@ def nested_fixture(settings, tmp_path_factory, request):
     return given, finetuning.run(**given)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_nested_entities(nested):
     settings, reached = nested
