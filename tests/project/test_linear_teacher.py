@@ -54,7 +54,7 @@ def test_the_file_has_a_row_for_each_text(tmp_path):
     "rows, arguments, problem",
     [
         (["今天吃饭\t今天去吃饭\t1"], ["--task_name=lcqmc"], "is a teacher of single texts"),
-        (["label\ttext_a", "体育\t进球", "财经\t上市"], [], "2 different texts in train, and without"),
+        (["label\ttext_a", "体育\t进球", "财经\t上市"], [], "2 different texts in train"),
     ],
 )
 def test_what_it_does_not_teach_is_one_line(tmp_path, rows, arguments, problem):
