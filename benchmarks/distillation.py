@@ -4,7 +4,7 @@
     python benchmarks/distillation.py --data_dir=DATA --unlabelled_file='titles/*.txt'
 
 Each experiment trains teachers (the model itself with other seeds, and where texts are single ones
-the linear model of `linear_teacher`), plain students and students of the teachers over the seeds,
+a linear model, too), plain students and students of the teachers over the seeds,
 and prints the accuracies. `few_labels` has 2,000 labelled rows of THUCNews, the others without
 labels; `lcqmc` the split of results.py, and the rest of its dev file without labels; `pairs` and
 `topics_sample` are bundled. Runs are kept in --output_dir: a killed command, run again, goes on.
@@ -163,15 +163,8 @@ class Runs:
         return results.in_order_of_chance(lines) if self._experiment.task == "lcqmc" else lines
 
     def teachers(self):
-        """Trains the teachers that are not there; returns their paths."""
-        paths = []
-        if self._experiment.has_linear:
-            paths.append(os.path.join(self._folder, "linear.jsonl"))
-            arguments = ["--task_name=" + self._experiment.task, "--data_dir=" + self._data]
-            if self._unlabelled:
-                arguments.append("--unlabelled_file=" + ",".join(self._unlabelled))
-            if not os.path.exists(paths[0]):
-                _call("benchmarks/linear_teacher.py", arguments + ["--out=" + paths[0]])
+        """Trains the teachers that are not there; returns what --teachers calls them."""
+        paths = ["linear"] if self._experiment.has_linear else []
         for seed in FLAGS.teacher_seeds:
             name = "teacher_" + seed
             self.train(name, seed, list(self._experiment.teacher_flags))

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 
 from albert_zh.common.errors import UserError, run_command
+from albert_zh.distillation.linear_model import text_model
 from albert_zh.tasks.rows import Row, Table
 
 FLAGS = flags.FLAGS
@@ -60,23 +61,6 @@ def read_labelled_texts(path):
     if not texts:
         raise UserError("%s: holds no rows: is it the right file?" % path)
     return texts, labels
-
-
-def text_model(seed=0, least_texts=1):
-    """TF-IDF of character n-grams and a linear SVM, as a pipeline of scikit-learn.
-
-    Args:
-        seed: of the order in which the SVM's solver visits the rows.
-        least_texts: n-grams in fewer texts are left out.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
-    grams = TfidfVectorizer(
-        analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=least_texts
-    )
-    return make_pipeline(grams, LinearSVC(C=0.5, random_state=seed))
 
 
 def baseline_accuracies(data_dir):

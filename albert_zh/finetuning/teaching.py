@@ -2,8 +2,9 @@
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.distillation import mixtures, soft_targets, unlabelled
-from albert_zh.distillation.teachers import ModelTeacher, Student, open_teacher
+from albert_zh.distillation import linear_model, linear_teacher, mixtures, soft_targets, unlabelled
+from albert_zh.distillation.teacher_files import TeacherFile
+from albert_zh.distillation.teachers import Student, open_teacher
 from albert_zh.tasks import reader
 
 _SHOWN_LABELS = 12
@@ -36,10 +37,7 @@ class Teaching:
         self.examples = train.examples + (others.examples if others else [])
         self._labelled = {name: _labelled(setup, name, train) for name in ("dev", "train")}
         self._scores = {}
-        folder = self._options.teacher_cache
-        self._teachers = [
-            open_teacher(path, self._student, folder) for path in self._options.teachers
-        ]
+        self._teachers = [self._opened(path, train) for path in self._options.teachers]
         if not self._labelled["dev"]:
             why = "no labelled dev rows" if self._options.do_eval else "without --do_eval=true"
             say("note: %s: teachers are scored on training rows", why)
@@ -51,6 +49,12 @@ class Teaching:
             unlabelled=others.sha256 if others else None,
             distill_weight=self._options.distill_weight,
         )
+
+    def _opened(self, path, train):
+        folder = self._options.teacher_cache
+        if path == linear_model.NAME:
+            return linear_teacher.LinearTeacher(self._student, train.examples, folder)
+        return open_teacher(path, self._student, folder)
 
     def _unlabelled(self, train):
         if not self._options.unlabelled_file:
@@ -136,7 +140,7 @@ class Teaching:
 
     def _order_of_labels(self, teacher):
         """What is asked about lists of numbers, of which none has a label's name."""
-        if isinstance(teacher, ModelTeacher) or not self._setup.kind.rules.has_classes:
+        if not isinstance(teacher, TeacherFile) or not self._setup.kind.rules.has_classes:
             return ""
         labels = ", ".join(self._setup.task.labels[:_SHOWN_LABELS])
         return ", and are lists of numbers in the order of the labels (%s)" % labels

@@ -6,7 +6,7 @@ from absl import flags as absl_flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.distillation import mixtures
+from albert_zh.distillation import linear_model, mixtures
 from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE, SQUARED
 from albert_zh.tasks.distillation import LOGITS, PROBABILITIES, TEACHER_AVERAGES
 
@@ -19,7 +19,8 @@ _TABLE = (
         None,
         "Teachers whose outputs are learnt: fine-tuned model folders of any layout, size and "
         "vocabulary, SavedModels, .tflite files, Hugging Face folders, files of logits or "
-        "probabilities (docs/distillation.md).",
+        "probabilities, or the word linear: a linear model of character n-grams that is trained "
+        "on the run's own rows (docs/distillation.md).",
     ),
     (
         "list",
@@ -164,7 +165,8 @@ def check_teachers_are_kept(options):
     """Raises `UserError` for teachers that the run would replace."""
     best = storage.joined(storage.normalized(options.output_dir), "best")
     for path in options.teachers or ():
-        if storage.normalized(path) in (best, os.path.dirname(best)):
+        is_path = path != linear_model.NAME
+        if is_path and storage.normalized(path) in (best, os.path.dirname(best)):
             raise UserError(
                 "--teachers=%s: the student would replace it: name another --output_dir" % path
             )

@@ -69,7 +69,6 @@ WRITERS = {
     "benchmarks/distillation": "output_dir",
     "benchmarks/distillation_chart": "chart",
     "benchmarks/embedding_results": "output_dir",
-    "benchmarks/linear_teacher": "out",
     "benchmarks/multi_label": "output_dir",
     "benchmarks/objectives": "chart output_dir",
     "benchmarks/objectives_on_gpu": "output_dir",

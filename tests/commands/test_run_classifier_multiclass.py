@@ -72,6 +72,18 @@ def test_labels_and_notes_lie_beside_the_checkpoints(finished):
     assert finished.results()["best"]["eval_macro_f1"] > 0.4
 
 
+def test_a_linear_model_of_the_same_rows_is_a_teacher(finished, tmp_path, capsys):
+    settings = {"teachers": "linear", "train_step": 1, "do_predict": False, "do_eval": True}
+    settings["teacher_cache"] = str(tmp_path / "targets")
+    run_here(finished.arguments(output_dir=str(tmp_path / "a"), **settings))
+    first = capsys.readouterr().out
+    assert re.search(
+        r"teacher 1: dev accuracy \d\.\d{4}, 1\d\d targets computed, .*: linear\n", first
+    )
+    run_here(finished.arguments(output_dir=str(tmp_path / "b"), seed=2, **settings))
+    assert "targets computed" not in capsys.readouterr().out
+
+
 def test_report_has_what_a_reader_asks(finished):
     report = finished.results("report.json")
     for name, count in (("dev", 24), ("test", 11)):

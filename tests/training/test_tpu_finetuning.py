@@ -126,6 +126,7 @@ def test_compiled(workspace, tmp_path, monkeypatch, case, mode):
     """Three steps give the numbers of uncompiled ones, where nothing is drawn."""
     for module in (heads, labelling_heads, granularity):
         monkeypatch.setattr(module, "CLASSIFIER_DROPOUT", 0.0)
+    monkeypatch.setattr(granularity, "BIGRAM_DROPOUT", 0.0)
     exact = {name: x for name, x in case.settings.items() if name != "precision"}
     case = case._replace(settings=exact)
     changes = {"slot_dropout": 0.0} if "slots" in case.settings else {}

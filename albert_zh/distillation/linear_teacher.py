@@ -1,0 +1,158 @@
+"""A linear model as teacher: TF-IDF of character n-grams and a linear SVM, of the run's own rows.
+
+teacher = LinearTeacher(student, train.examples, "out/teacher_targets")
+teacher.prepare(examples)
+teacher.target(example)           # float32 [C], logarithms of probabilities
+
+What a linear model says of the rows that it was trained on are their labels; the training rows'
+targets are therefore out of fold: each is of a model that was trained without that text.
+"""
+
+import collections
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from albert_zh.common.errors import UserError
+from albert_zh.common.progress import progress_bar
+from albert_zh.distillation import linear_model, target_cache
+from albert_zh.tasks.distillation import log_softmax
+
+VERSION = 1  # of what targets are; another one makes cached ones stale
+FOLDS = 5
+FACTORS = np.exp(np.linspace(np.log(0.5), np.log(20), 60))  # of margins, to make logits of them
+ROWS_PER_CHUNK = 8192
+
+
+class LinearTeacher:
+    """The linear model of a run's training rows.
+
+    Attributes:
+        name: "linear".
+        about: {name: JSON value} of what its targets depend on.
+        num_computed: texts whose targets were not on disk.
+        has_texts: True; see `TeacherFile`.
+        set_aside: {}: it knows no dev rows; see `ModelTeacher`.
+    """
+
+    name = linear_model.NAME
+    has_texts = True
+    set_aside: Dict[str, Any] = {}
+
+    def __init__(self, student: Any, examples: Sequence[Any], folder: str) -> None:
+        """Finds what is on disk; the model is trained when a target is missing.
+
+        Args:
+            student: `teachers.Student`.
+            examples: the training rows.
+            folder: where targets are kept.
+
+        Raises:
+            UserError: for tasks that it cannot be trained for.
+        """
+        _check_task(student)
+        labels = list(student.use.task.labels)
+        self._texts, self._classes = _unique_texts(examples, labels)
+        self._margins = np.zeros([0, len(labels)])  # of the training texts, out of fold [n, C]
+        self._model, self._factor, self.num_computed = None, 1.0, 0
+        rows = list(zip(self._texts, self._classes.tolist()))
+        self.about = {
+            "version": VERSION,
+            "linear": target_cache.digest_of({"rows": rows}),
+            "labels": labels,
+        }
+        self._cache = target_cache.TargetCache(folder, self.about)
+
+    def prepare(self, examples: Sequence[Any]) -> None:
+        """Computes the targets that are not on disk.
+
+        Args:
+            examples: texts, as of `TaskType.read_split`.
+        """
+        by_texts = {target_cache.texts_of(example): example.text_a for example in examples}
+        missing = self._cache.missing(list(by_texts))
+        self.num_computed += len(missing)
+        if missing and self._model is None:
+            self._train()
+        for start in range(0, len(missing), ROWS_PER_CHUNK):
+            rows = missing[start : start + ROWS_PER_CHUNK]
+            targets = self._logits([by_texts[row] for row in rows])
+            self._cache.add(rows, list(targets.astype(np.float32)))
+
+    def target(self, example: Any) -> np.ndarray:
+        """The target of an example that was prepared."""
+        return self._cache.get(*target_cache.texts_of(example))
+
+    def _train(self):
+        """Trains a model without each part of the texts, for those, and one on all, for others."""
+        texts, num_classes = np.array(self._texts, object), self._margins.shape[1]
+        folds = np.random.RandomState(0).permutation(len(texts)) % FOLDS
+        margins = np.zeros([len(texts), num_classes])
+        with progress_bar("linear model", FOLDS + 1, "fit", leave=False) as bar:
+            for fold in range(FOLDS):
+                rest = folds != fold
+                self._check_has_two_classes(self._classes[rest])
+                model = linear_model.text_model().fit(texts[rest], self._classes[rest])
+                margins[~rest] = linear_model.margins_of(model, texts[~rest], num_classes)
+                bar.update(1)
+            self._model = linear_model.text_model().fit(texts, self._classes)
+            bar.update(1)
+        self._margins, self._factor = margins, fitted_factor(margins, self._classes)
+
+    def _check_has_two_classes(self, classes):
+        if len(np.unique(classes)) < 2:
+            raise UserError(
+                "--teachers=%s: %d different texts in train, and without each fifth of them one "
+                "label is left: expected more texts: leave this teacher out"
+                % (linear_model.NAME, len(self._texts))
+            )
+
+    def _logits(self, texts):
+        """Logarithms of probabilities, [n, C]: of training texts out of fold."""
+        places = {text: place for place, text in enumerate(self._texts)}
+        known = [place for place, text in enumerate(texts) if text in places]
+        others = [place for place, text in enumerate(texts) if text not in places]
+        margins = np.zeros([len(texts), self._margins.shape[1]])
+        margins[known] = self._margins[[places[texts[place]] for place in known]]
+        if others:
+            new = np.array([texts[place] for place in others], object)
+            margins[others] = linear_model.margins_of(self._model, new, margins.shape[1])
+        return log_softmax(self._factor * margins)
+
+
+def fitted_factor(margins: np.ndarray, classes: np.ndarray) -> float:
+    """The factor by which margins are the most probable logits of given classes.
+
+    Args:
+        margins: [n, C].
+        classes: int [n].
+    """
+    rows = np.arange(len(classes))
+    losses = [-log_softmax(factor * margins)[rows, classes].mean() for factor in FACTORS]
+    return float(FACTORS[int(np.argmin(losses))])
+
+
+def _check_task(student):
+    """Raises `UserError` for a task that has no linear model, or where none can be trained."""
+    if student.kind.name != "single_label" or "text_b" in student.use.task.columns:
+        raise UserError(
+            "--teachers=%s: teaches single texts with one label each, this task has others: leave "
+            "it out" % linear_model.NAME
+        )
+    try:
+        import sklearn  # noqa: F401  (only to say early that it is missing)
+    except ImportError as error:
+        raise UserError(
+            "--teachers=%s: scikit-learn is not installed: pip install scikit-learn"
+            % linear_model.NAME
+        ) from error
+
+
+def _unique_texts(examples, labels) -> Tuple[List[str], np.ndarray]:
+    """Each text once, with the number of its most frequent label."""
+    counts: Dict[str, Any] = collections.OrderedDict()
+    for example in examples:
+        counts.setdefault(example.text_a, collections.Counter())[example.label] += 1
+    numbers = {label: number for number, label in enumerate(labels)}
+    classes = [numbers[of_text.most_common(1)[0][0]] for of_text in counts.values()]
+    return list(counts), np.array(classes)
