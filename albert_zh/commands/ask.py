@@ -57,6 +57,9 @@ def run() -> None:
     path = FLAGS.model_dir or _newest_reader()
     print(printable("model: %s" % path), file=sys.stderr)
     with Reader(path, max_seq_length=FLAGS.max_seq_length, precision=FLAGS.precision) as reader:
+        if not FLAGS.documents and FLAGS.top_k > reader.most_answers:
+            note = "note: --top_k=%d: the model keeps %d answers (--n_best_size of its training)"
+            print(note % (FLAGS.top_k, reader.most_answers), file=sys.stderr)
         for question in _questions():
             for line in answer(reader, question):
                 print(line)

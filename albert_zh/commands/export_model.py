@@ -147,7 +147,7 @@ def run():
         options = options._replace(seq_length=length)
     texts = comparison_texts.for_model(model, FLAGS.representative_texts, FLAGS.encoding)
     options = options._replace(texts=texts)
-    export_common.check_length(options.seq_length, model.config)
+    export_common.check_length(options.seq_length, model)
     _check_metadata(model, options)
     _check_texts(model, options)
     path = FLAGS.output or os.path.join(

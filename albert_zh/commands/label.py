@@ -14,9 +14,10 @@ import sys
 
 from absl import flags
 
-from albert_zh.common import line_reader, package_files, path_rules
+from albert_zh.common import line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import model_choice, model_flags, predictor
+from albert_zh.tasks.labelling import format_detection
 
 __all__ = ["define_flags", "main", "print_spans", "run"]
 
@@ -45,8 +46,20 @@ def run(words):
         if words:
             print_spans(model, words)
             return
+        if FLAGS.input_file:
+            _note_columns(FLAGS.input_file)
         for group in line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding):
             print_spans(model, [line for _, line in group])
+
+
+def _note_columns(path):
+    """Says that each line of a file of characters and tags is taken for a text."""
+    if storage.is_file(path) and format_detection.detect_format(path, FLAGS.encoding) == "conll":
+        note = (
+            "note: %s looks like a file of characters and tags, and each line is labelled as a "
+            "text: run_seq_labelling.py --do_predict=true reads such files" % path
+        )
+        print(printable(note), file=sys.stderr)
 
 
 def _open_model():

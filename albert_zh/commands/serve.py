@@ -176,7 +176,8 @@ def _embedding(models, path, reranker):
 
     if reranker is not None:
         reranker.similarity_column()  # raises for what compares no sentences
-    encoder = text_encoder.TextEncoder(path, precision=FLAGS.precision)
+    length = None if FLAGS.model_dir else FLAGS.max_seq_length  # else it is the classifier's
+    encoder = text_encoder.TextEncoder(path, max_seq_length=length, precision=FLAGS.precision)
     models.enter_context(encoder)
     encoder.encode(["预热"])
     print(printable("embedding model: %s" % path), file=sys.stderr)

@@ -160,6 +160,11 @@ def _check_flags(arguments):
     for name in ("ranking", "search_weights"):
         if FLAGS.dev_file and FLAGS[name].present:
             raise UserError("--dev_file measures all rankings and keeps one: leave out --%s" % name)
+    if FLAGS.search_weights is not None and FLAGS.ranking not in (None, "mixed", "classifier"):
+        raise UserError(
+            "--search_weights are those of --ranking=mixed, not of %s: leave one of them out"
+            % FLAGS.ranking
+        )
     if not FLAGS.corpus:
         for name in asked + ["dev_file"] * bool(FLAGS.dev_file):
             raise UserError("--%s needs --corpus, the file to search in" % name)
@@ -205,7 +210,7 @@ def search_corpus():
     """Prints the best lines of `--corpus` for `--query` or for each line of `--queries`."""
     weights = _search_weights()
     path, beside = _model_of_search()
-    with _open_classifier(path) as model, _open_encoder(path, beside) as encoder:
+    with _open_classifier(path) as model, _open_encoder(path, beside, model) as encoder:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
         if FLAGS.dev_file:
             _choose_ranking(corpus, model)
@@ -282,18 +287,21 @@ def _open_classifier(path):
             yield model
 
 
-def _open_encoder(path, beside):
+def _open_encoder(path, beside, classifier):
     """The encoder whose vectors find the candidates: `--encoder_dir`, the model's or the usual."""
+    settings = {"precision": FLAGS.precision}
+    if classifier is None:  # else the length is that of its pairs
+        settings["max_seq_length"] = FLAGS.max_seq_length
     if FLAGS.encoder_dir:
-        return text_encoder.TextEncoder(FLAGS.encoder_dir, precision=FLAGS.precision)
+        return text_encoder.TextEncoder(FLAGS.encoder_dir, **settings)
     if _finds_by_own_vectors(path):
-        return text_encoder.TextEncoder(path, precision=FLAGS.precision, **beside)
+        return text_encoder.TextEncoder(path, **settings, **beside)
     usual = model_choice.usual_embedding_model()
     note = (
         "vectors: %s, since those of %s are not trained to be compared (--encoder_dir takes them)"
     )
     print(printable(note % (usual, path)), file=sys.stderr)
-    return text_encoder.TextEncoder(usual, precision=FLAGS.precision)
+    return text_encoder.TextEncoder(usual, **settings)
 
 
 def _finds_by_own_vectors(path):

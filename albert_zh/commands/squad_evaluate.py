@@ -49,6 +49,8 @@ def define_flags():
     flags.DEFINE_float(
         "na_prob_thresh", 1.0, 'Questions whose number is above it count as answered by "".'
     )
+    flags.DEFINE_alias("na-prob-file", "na_prob_file")  # as SQuAD's own program spells them
+    flags.DEFINE_alias("na-prob-thresh", "na_prob_thresh")
     flags.DEFINE_string("out_file", None, "JSON file that gets the measures too.")
     path_rules.serve_remote_everywhere(FLAGS)
 

@@ -13,6 +13,9 @@ from albert_zh.common.progress import progress_bar
 
 BYTES_AT_ONCE = 1 << 16
 _BEGINNINGS_OF_TABLES = {".csv": "[^,]*,", ".json": r"\s*[\[{]", ".jsonl": r"\s*\{"}
+_PREDICT = (
+    ", or predict with the command that trained the model, which reads tables (--do_predict=true)"
+)
 _WRONG_TERMINAL = (
     "the terminal's encoding is not that of LANG: make both UTF-8 (export LANG=C.UTF-8), or put "
     "the texts into a file, and name its --encoding"
@@ -89,7 +92,7 @@ def groups_of_lines(
                 for index, line in enumerate(lines, start=1)
             ]
             if group and not line_number:
-                _check_is_no_table(name, group[0][1])
+                check_is_no_table(name, group[0][1])
             line_number += len(group)
             for source, line in group:
                 files.check_decoded(line, source, "name the --encoding of the text")
@@ -99,14 +102,19 @@ def groups_of_lines(
                 progress(len(block))
 
 
-def _check_is_no_table(name, first_line):
-    """Raises `UserError` for a file of columns or JSON: its lines are no texts."""
+def check_is_no_table(name: str, first_line: str, way_out: str = _PREDICT) -> None:
+    """Raises `UserError` for a file of columns or JSON: its lines are no texts.
+
+    Args:
+        name: of the file.
+        first_line: of it.
+        way_out: what else to do with a table, for the error.
+    """
     beginning = _BEGINNINGS_OF_TABLES.get(os.path.splitext(name)[1])
     if beginning and re.match(beginning, first_line):
         raise UserError(
-            "%s: a table (line 1: %s), expected a text a line: save its column of texts as .txt, "
-            "or predict with the command that trained the model, which reads tables "
-            "(--do_predict=true)" % (name, validation.shortened(first_line))
+            "%s: a table (line 1: %s), expected a text a line: save its column of texts as .txt%s"
+            % (name, validation.shortened(first_line), way_out)
         )
 
 

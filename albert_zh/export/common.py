@@ -71,7 +71,7 @@ def read_model(folder, task, config_file=None):
     checkpoint_values.check_readable(checkpoint_files.find_checkpoint(folder))
     opened = model_folder.open_folder(folder, config=read_config(folder, config_file))
     config, prefix, heads = opened.config, opened.prefix, opened.heads
-    _check_has_heads(prefix, heads, task, opened.notes)
+    _check_has_heads(opened, task)
     num_labels = opened.num_outputs()
     weights = checkpoint_values.read_weights(prefix)
     weights.pop("global_step", None)
@@ -135,17 +135,23 @@ def read_config(folder, config_file=None, points_to_best=True):
         return AlbertConfig.from_dict(remembered)
 
 
-def _check_has_heads(prefix, heads, task, notes):
+def _check_has_heads(opened, task):
+    prefix, heads = opened.prefix, opened.heads
     lacking = [head for head in exported_model.TASKS[task].heads if head not in heads]
     if task == "pretraining" and "masked_lm" in heads:
         return  # plain BERT may come without the second head
     if not lacking:
         return
-    command = registry.command_without_head(notes)
+    command = registry.command_without_head(opened.notes)
     if task == "classifier" and command:
         raise UserError(
             "%s has no head to export: use it with %s, or export --task=pretraining or "
             "--task=encoder" % (prefix, command)
+        )
+    if task == "classifier" and sentence_vectors.read_notes(os.path.dirname(prefix)):
+        raise UserError(
+            "%s is a model of sentence vectors, without a classifier: export --task=embedding"
+            % prefix
         )
     present = ", ".join(heads) or "no head at all"
     variables = ", ".join(checkpoint_names.HEADS[head][0][0] for head in lacking)
@@ -158,13 +164,20 @@ def _check_has_heads(prefix, heads, task, notes):
     )
 
 
-def check_length(length, config):
-    """Checks a sequence length (None for any) against the model's positions."""
-    if length is None or input_rows.SHORTEST_LENGTH <= length <= config.longest_sequence:
+def check_length(length, model):
+    """Checks a sequence length (None for any) against the model's positions and its task."""
+    needed = model.kind.shortest_length(model.settings.get("head", {}))
+    least = max(input_rows.SHORTEST_LENGTH, needed)
+    if length is None or least <= length <= model.config.longest_sequence:
         return
     raise UserError(
-        "--seq_length=%d: expected %d to %d (the config's max_position_embeddings), or dynamic"
-        % (length, input_rows.SHORTEST_LENGTH, config.longest_sequence)
+        "--seq_length=%d: expected %d%s to %d (the config's max_position_embeddings), or dynamic"
+        % (
+            length,
+            least,
+            " (what the model's questions need)" if least == needed else "",
+            model.config.longest_sequence,
+        )
     )
 
 

@@ -22,6 +22,7 @@ from albert_zh.export import exported_model
 from albert_zh.inference import input_rows
 from albert_zh.tasks import metrics as task_metrics
 
+_SEQUENCE = "sequence_output"  # of the encoder, of each token
 # Always compared: none, one and two texts, full width, several lengths, more than fits.
 ODD_TEXTS = (
     ("今天天气很好，我们去公园吧。", None),
@@ -107,7 +108,7 @@ class Examples:
         """
         self.output_names = exported_model.outputs_of(model, task)
         self._labels_of = _labels_of(model, task)
-        self._task = task
+        self._task, self._token_outputs = task, (_SEQUENCE, *model.kind.token_outputs)
         longest = seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
         heads = [head for head in exported_model.TASKS[task].heads if head in model.heads]
         self.texts = ODD_TEXTS + tuple(texts)
@@ -122,9 +123,19 @@ class Examples:
             tensors = [graph.outputs[name] for name in self.output_names]
             self.rows = [_with_masked_words(row, graph) for row in rows]
             self.expected = [
-                session.run(tensors, {graph.inputs[name]: row[name] for name in row})
+                self._read(
+                    row, session.run(tensors, {graph.inputs[name]: row[name] for name in row})
+                )
                 for row in self.rows
             ]
+
+    def _read(self, row, arrays):
+        """A row's outputs without those of padding, which nobody reads."""
+        length = int(row["input_mask"].sum())
+        return [
+            np.asarray(array)[:, :length] if name in self._token_outputs else array
+            for name, array in zip(self.output_names, arrays)
+        ]
 
     @property
     def have_labels(self) -> bool:
@@ -157,7 +168,7 @@ class Examples:
         )
         is_rounded_vector = self._task == "embedding" and quantize != "none"
         difference = _angle if is_rounded_vector else _differences
-        outputs = [run(row) for row in rows]
+        outputs = [self._read(row, run(row)) for row in rows]
         comparison = compared(outputs, self.expected, self._labels_of, difference)
         problem = problem_of(comparison, allowed, _LESS_QUANTIZATION[quantize])
         if problem:

@@ -323,6 +323,11 @@ class Predictor(loaded_model.LoadedModel):
             UserError: if the model has not two classes, was fine-tuned on something else than two
                 sentences, or its labels don't say so.
         """
+        if not self.kind.is_classification:
+            raise UserError(
+                "the model is none of sentence pairs (%s); vectors for a search are those of a "
+                "model folder, not of an exported file" % self.objective
+            )
         is_exclusive = self.rules.has_classes and not self.rules.has_several_labels
         if not is_exclusive or len(self.labels) != 2:
             raise UserError(

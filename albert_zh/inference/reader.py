@@ -21,6 +21,7 @@ from albert_zh.common import files, folder_locks, output_files, storage, transfe
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments, file_cache, input_rows, lexical_index
 from albert_zh.inference.predictor import Predictor
+from albert_zh.tasks.reading import limits
 
 __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
 
@@ -90,6 +91,11 @@ class Reader:
     def __exit__(self, *error: Any) -> None:
         self.close()
 
+    @property
+    def most_answers(self) -> int:
+        """How many answers the model keeps of a question."""
+        return self._predictor.notes.get("head", {}).get("n_best_size") or limits.N_BEST_SIZE
+
     def close(self) -> None:
         """Frees the model, when nobody uses it any more."""
         self._predictor.close()
@@ -103,8 +109,9 @@ class Reader:
             top_k: number of answers at most.
 
         Returns:
-            list of `Answer`, the best first; of a model that knows questions without an answer
-            "there is none" is one of them.
+            list of `Answer`, the best first, at most the --n_best_size of the model's training; of
+            a model that knows questions without an answer "there is none" is one of them. Without
+            any where the context has no text.
         """
         return self.answers([(question, context)], top_k)[0]
 

@@ -25,7 +25,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert_zh.common import checks, files, path_rules, transfer, validation
+from albert_zh.common import checks, files, line_reader, path_rules, transfer, validation
 from albert_zh.common import storage as file_storage
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments, corpus_cache, input_rows, search_choice, vector_index
@@ -350,6 +350,7 @@ def _lines_of(path, encoding):
     numbered = [(number, line.strip()) for number, line in lines if line.strip()]
     if not numbered:
         raise UserError("%s has no text: expected a line for each text" % path)
+    line_reader.check_is_no_table(path, numbered[0][1], way_out="")
     texts = [text for _, text in numbered]
     entries = {}
     rows = np.array([entries.setdefault(text, len(entries)) for text in texts])

@@ -219,6 +219,8 @@ class TextEncoder(loaded_model.LoadedModel):
         """A width as of `encode`; raises `UserError` for one that the model does not have."""
         if width is None:
             return self.width
+        if isinstance(width, bool) or not isinstance(width, (int, np.integer)):
+            raise UserError("width: expected a whole number, found %r" % (width,))
         if not 1 <= width <= self._widest:
             raise UserError(
                 "width: found %r, expected 1 to %d, the model's" % (width, self._widest)

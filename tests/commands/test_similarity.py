@@ -52,6 +52,25 @@ def check_rows(rows, expected):
     np.testing.assert_allclose([float(row[2]) for row in rows], expected[:, 1], atol=6e-5)
 
 
+@pytest.mark.parametrize(
+    "name, text, flags, problem",
+    [
+        (
+            "a.jsonl",
+            '{"text": "甲"}\n',
+            [],
+            "a.jsonl: a table .* save its column of texts as .txt$",
+        ),
+        ("a.txt", "甲\n", ["--ranking=lexical", "--search_weights=1,0,0"], "not of lexical"),
+    ],
+)
+def test_searches_that_make_no_sense(folder, tmp_path, name, text, flags, problem):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    corpus = ["--model_dir=" + folder, "--corpus=%s" % (tmp_path / name), "--query=甲"]
+    with pytest.raises(UserError, match=problem):
+        run(corpus + flags)
+
+
 def test_two_sentences(folder, expected, capsys):
     run(["--model_dir=" + folder], PAIRS[0])
     (row,) = printed_rows(capsys)

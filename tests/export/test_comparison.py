@@ -43,6 +43,32 @@ def test_differences_and_labels_are_counted():
     assert without_labels.equal_labels is None
 
 
+def test_what_stands_at_padding_is_not_compared(folder):
+    model = export_common.read_model(folder, "encoder")
+    examples = export_comparison.Examples(model, "encoder", export_common.session_of, seq_length=64)
+    lengths = [int(row["input_mask"].sum()) for row in examples.rows]
+    assert max(lengths) == 64 > min(lengths)
+    found = iter(zip(lengths, examples.expected))
+
+    def run(row):
+        length, (tokens, pooled) = next(found)
+        assert tokens.shape[1] == length
+        padded = np.full((1, 64) + tokens.shape[2:], 7.0, np.float32)
+        padded[:, :length] = tokens
+        return [padded, pooled]
+
+    limits = export_comparison.limits("none")
+    assert examples.check(run, limits, "model.tflite").largest == 0
+
+
+def test_a_readers_rows_have_room_for_a_question(folder):
+    """24 pieces of a question, [CLS], two [SEP] and one piece of the context."""
+    model = model_with(folder, objective="reading_comprehension", head={"max_query_length": 24})
+    export_common.check_length(28, model)
+    with pytest.raises(UserError, match="expected 28 .what the model's questions need. to"):
+        export_common.check_length(27, model)
+
+
 def test_large_outputs_are_compared_by_their_size():
     (found,) = [export_comparison.compared(arrays([10.0, 41.0]), arrays([10.0, 40.0]))]
     assert found.largest == pytest.approx(1 / 40) and found.mean == pytest.approx(1 / 80)

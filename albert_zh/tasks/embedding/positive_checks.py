@@ -7,23 +7,35 @@ from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
+# Labels, in lower case, that say whether or how two texts belong together.
+_RELATIONS = frozenset(
+    "entailment neutral contradiction true false yes no same different similar dissimilar "
+    "duplicate paraphrase 是 否 相同 不同 相似 不相似 同义 不同义 匹配 不匹配 一致 不一致 "
+    "蕴含 中立 矛盾 正例 负例".split()
+)
 _FEW_ROWS = 10  # of a file that is not looked at
 _ROWS_OF_CATEGORY = 5  # on average, from which repeated wrong texts may be names of categories
 
 
-def check_are_not_labelled(path: str, labels: Sequence[Any]) -> None:
-    """Refuses rows whose pairs are right by their label or not.
+def notes_of_labels(path: str, labels: Sequence[Any]) -> List[str]:
+    """What is to be said of the labels of a file of right pairs, which nothing is learnt from.
 
     Args:
         path: the file.
         labels: of the rows, by the key or column that is named so; None without one.
 
     Raises:
-        UserError: if they are different numbers.
+        UserError: if they say that some pairs are right and others are not.
     """
     values = {str(label).strip() for label in labels if label is not None}
-    if len(values) > 1 and all(map(_NUMBER.match, values)):
+    if len(values) < 2:
+        return []
+    if all(map(_NUMBER.match, values)) or _RELATIONS & {value.lower() for value in values}:
         raise _labelled_pairs(path, "labels", values)
+    return [
+        "labels (%s) are not read: all rows are taken for right pairs"
+        % validation.shortened(", ".join(sorted(values)))
+    ]
 
 
 def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
@@ -61,6 +73,6 @@ def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
 def _labelled_pairs(path, what, values):
     return UserError(
         "%s: %s (%s): expected right pairs alone, as all are trained on as such: use "
-        "--objective=cosent for labelled pairs, or keep the right ones and remove the numbers"
+        "--objective=cosent for labelled pairs, or keep the right ones and remove the labels"
         % (path, what, validation.shortened(", ".join(sorted(values))))
     )

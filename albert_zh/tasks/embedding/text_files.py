@@ -110,7 +110,8 @@ def read_split(
         sha256 = storage.sha256_of_all([sha256] + digests)
         examples = [EmbeddingExample("", query, entry, 1.0, line) for line, query, entry in found]
     else:
-        examples, bad = _examples_of_rows(path, filled, data_format, table.delimiter)
+        examples, bad, further_notes = _examples_of_rows(path, filled, data_format, table.delimiter)
+        notes += further_notes
     if data_format == "positives":
         notes += positive_checks.notes_of_wrong_texts(path, examples)
     if data_format != "texts" and any(e.row_id == filled[0].line for e in examples):
@@ -126,13 +127,15 @@ def read_split(
 
 
 def _examples_of_rows(path, filled, data_format, delimiter):
-    """(examples, [(line, what is wrong)]) of the rows of a table."""
+    """(examples, [(line, what is wrong)], notes) of the rows of a table."""
+    notes: List[str] = []
     if data_format == "texts":
-        columns, filled = _column_of_texts(filled, delimiter)
+        columns, filled = _column_of_texts(path, filled, delimiter)
+        notes = [] if columns else _note_of_tabs(filled)
     else:
         columns, filled = _columns(filled, data_format)
     if data_format == "positives":
-        positive_checks.check_are_not_labelled(path, _labels_of(filled, columns))
+        notes = positive_checks.notes_of_labels(path, _labels_of(filled, columns))
     examples: List[EmbeddingExample] = []
     bad: List[Tuple[int, Exception]] = []
     for row in filled:
@@ -140,7 +143,7 @@ def _examples_of_rows(path, filled, data_format, delimiter):
             examples += _examples(row, columns, data_format)
         except ValueError as error:
             bad.append((row.line, error))
-    return examples, bad
+    return examples, bad, notes
 
 
 def _labels_of(rows, columns):
@@ -179,9 +182,9 @@ def _columns(rows, data_format):
     return usual, rows
 
 
-def _column_of_texts(rows, delimiter):
+def _column_of_texts(path, rows, delimiter):
     """As `_columns`, of a file of single texts; {} where a row is one text, tabs included."""
-    if delimiter != ",":
+    if delimiter != "," and not path.endswith(".tsv"):
         return {}, rows
     names = _names(rows[0].cells)
     named = [
@@ -190,7 +193,20 @@ def _column_of_texts(rows, delimiter):
         for name in _KEYS[column]
         if name in names
     ]
-    return ({"text_a": named[:1]}, rows[1:]) if named else ({"text_a": [slice(None)]}, rows)
+    if named:
+        return {"text_a": named[:1]}, rows[1:]
+    return ({"text_a": [slice(None)]} if delimiter == "," else {}), rows
+
+
+def _note_of_tabs(rows):
+    """The note for a file of single texts whose lines have tabs, a list."""
+    count = sum(isinstance(row.cells, list) and len(row.cells) > 1 for row in rows)
+    if 2 * count < len(rows) or not count:
+        return []
+    return [
+        "%d of %d lines have tabs, and each line is taken for one text: of a table keep the column "
+        "of texts, or name it in the header of a .tsv file, as text_a" % (count, len(rows))
+    ]
 
 
 def _names(cells):

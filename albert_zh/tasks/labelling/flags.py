@@ -118,6 +118,11 @@ _CHOICES = {
 }
 _RATE_FACTORS = {head_names.CRF: CRF_RATE_FACTOR, head_names.SOFTMAX: 1.0}
 # How files are read may differ from training to use; the others belong to the model.
+_WITHOUT_MEANING_OF_SPAN_HEADS = {
+    "tag_scheme": "learns no tags",
+    "rdrop_alpha": "learns no tags",
+    "overlaps": "learns entities inside others",
+}
 READING = ("file_format", "overlaps", "offset_unit", "original_reader", "skip_bad_rows")
 GRANULARITY_PARTS = ("granularity_bigrams", "granularity_attention", "granularity_loss")
 
@@ -149,11 +154,11 @@ class LabellingFlags(kind_interface.KindFlags):
         _check_granularities(options)
         if options.head not in head_names.SPAN_HEADS:
             return
-        for name in ("tag_scheme", "rdrop_alpha"):
-            if options[name].value:
+        for name, why in _WITHOUT_MEANING_OF_SPAN_HEADS.items():
+            if options[name].value not in (None, 0, "", reader.REFUSED):
                 raise UserError(
-                    "--%s=%s has no meaning with --head=%s, which learns no tags: leave it out"
-                    % (name, options[name].value, options.head)
+                    "--%s=%s has no meaning with --head=%s, which %s: leave it out"
+                    % (name, options[name].value, options.head, why)
                 )
 
     def head(self, options: flags.FlagValues) -> Dict[str, Any]:

@@ -45,10 +45,10 @@ def read_unlabelled(
     """Texts without labels, one a line; args as in `read_segmented`.
 
     Yields:
-        `LabelledText`, of blank lines an empty one.
+        `LabelledText`, of blank lines too; blanks around a text are kept, as positions count them.
     """
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
-        yield LabelledText(text.strip(), None, None, line)
+        yield LabelledText(text, None, None, line)
 
 
 def read_slash_form(

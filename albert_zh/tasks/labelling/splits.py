@@ -217,7 +217,10 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
     for _ in _streamed_examples(path, encoding, head, types, (bad_rows, notes)):
         pass
     again = _streamed_examples(path, encoding, head, types, (BadRows(True), []))
-    return ["format %s" % head["file_format"]] + notes + bad_rows.notes(), again
+    found = "format %s" % head["file_format"]
+    if head["file_format"] == format_detection.SEGMENTED and not task.head.get("file_format"):
+        found += ": blanks are taken for borders of words; of plain texts: --file_format=text"
+    return [found] + notes + bad_rows.notes(), again
 
 
 def _streamed_examples(path, encoding, head, types, remarkable):

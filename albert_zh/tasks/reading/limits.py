@@ -9,9 +9,14 @@ LENGTH_PENALTIES = tuple(tenths / 10 for tenths in range(16))  # that are tried 
 NULL_THRESHOLD = 0.0  # null_score_diff_threshold of BERT's run_squad.py
 
 
+def shortest_length(max_query_length: int) -> int:
+    """Pieces of the shortest window: the question's, 3 special ones and one of the context."""
+    return max_query_length + 4
+
+
 def check_lengths(max_seq_length: int, doc_stride: int, max_query_length: int) -> None:
     """Raises `UserError` for lengths that leave no piece for the context, or never advance."""
-    if max_seq_length <= max_query_length + 3:
+    if max_seq_length < shortest_length(max_query_length):
         raise UserError(
             "--max_seq_length=%d: expected more than --max_query_length=%d and 3 special pieces: "
             "make it longer, or the question's limit shorter" % (max_seq_length, max_query_length)

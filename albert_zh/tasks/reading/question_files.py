@@ -176,7 +176,14 @@ def _is_lines(text: str) -> bool:
     return "data" not in first
 
 
+def _are_answered(entries) -> bool:
+    """Whether a file has answers: where all are empty, they are those of a test file, kept back."""
+    return any(entry.get("answers") or "is_impossible" in entry for entry in entries)
+
+
 def _squad_questions(path, articles, counts) -> Iterator[Question]:
+    paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
+    are_answered = _are_answered(entry for paragraph in paragraphs for entry in paragraph["qas"])
     for at_article, article in enumerate(articles):
         for at_paragraph, paragraph in enumerate(article["paragraphs"]):
             context = paragraph.get("context", "")
@@ -184,7 +191,7 @@ def _squad_questions(path, articles, counts) -> Iterator[Question]:
                 source = "%s: data[%d].paragraphs[%d].qas[%d]" % (
                     (path, at_article, at_paragraph, at_question)
                 )
-                answers = _squad_answers(context, entry, counts)
+                answers = _squad_answers(context, entry, counts) if are_answered else None
                 text = entry.get("question", "")
                 yield Question(str(entry["id"]), text, context, answers, source)
 
@@ -204,12 +211,13 @@ def _start_of_answer(answer, default=None) -> Optional[int]:
 
 
 def _cmrc_questions(path, paragraphs, counts) -> Iterator[Question]:
+    are_answered = _are_answered(entry for paragraph in paragraphs for entry in paragraph["qas"])
     for at_paragraph, paragraph in enumerate(paragraphs):
         context = paragraph.get("context_text", "")
         for at_question, entry in enumerate(paragraph["qas"]):
             source = "%s: [%d].qas[%d]" % (path, at_paragraph, at_question)
             answers = None
-            if "answers" in entry:
+            if "answers" in entry and are_answered:
                 texts = [(str(text), None) for text in entry["answers"]]
                 answers = located_answers(context, texts, counts)
             text = entry.get("query_text", "")
@@ -246,6 +254,8 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
             if not skip_bad_rows:
                 raise
             counts[reading_questions.BAD_ROW] += 1
+    if not table.is_json and not any(question.answers for question in read):  # kept back
+        read = [question._replace(answers=None) for question in read]
     return read, table.sha256()
 
 
@@ -349,6 +359,15 @@ def _answers_of_cell(cell: Any, start: Optional[int], source: str):
         return
     if isinstance(cell, str):
         yield cell, start
+    elif isinstance(cell, dict) and isinstance(cell.get("text"), list):  # of Hugging Face's sets
+        starts = cell.get("answer_start") or [None] * len(cell["text"])
+        if not isinstance(starts, list) or len(starts) != len(cell["text"]):
+            raise UserError(
+                "%s: answer: expected a list answer_start as long as the list text, found %s"
+                % (source, validation.shown(starts))
+            )
+        for text, start_of_text in zip(cell["text"], starts):
+            yield from _answers_of_cell(text, _start(start_of_text, source), source)
     elif isinstance(cell, dict):
         checks.checked(source + ": answer", cell, _ANSWER)
         yield str(cell["text"]), _start_of_answer(cell, start)

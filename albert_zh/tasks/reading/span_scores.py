@@ -86,7 +86,7 @@ class RankedAnswers(NamedTuple):
         Args:
             count: number of answers at most.
             null_threshold: what is subtracted from the score of "no answer", so that it comes first
-                where `text` is ""; None to leave it out.
+                where `text` is ""; probabilities are of that score, too. None to leave it out.
 
         Returns:
             list of `ScoredAnswer`; "no answer" has the text "" and the empty range (0, 0).
@@ -94,9 +94,10 @@ class RankedAnswers(NamedTuple):
         if null_threshold is None or np.isinf(self.null_score):
             return self._without_null()[:count]
         null_score = self.null_score - null_threshold
-        nothing = ScoredAnswer("", 0, 0, null_score, self.null_probability, 0.0, 0.0, 0, 0)
-        better = [answer for answer in self.answers if answer.score >= null_score]
-        return (better + [nothing] + self.answers[len(better) :])[:count]
+        ranked = _with_probabilities(self.answers, null_score)
+        nothing = ScoredAnswer("", 0, 0, null_score, ranked.null_probability, 0.0, 0.0, 0, 0)
+        num_better = sum(answer.score >= null_score for answer in self.answers)
+        return (ranked.answers[:num_better] + [nothing] + ranked.answers[num_better:])[:count]
 
     def _without_null(self) -> List[ScoredAnswer]:
         """The answers with their shares among one another."""

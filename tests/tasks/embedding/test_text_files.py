@@ -67,6 +67,36 @@ def test_a_text_file_has_no_header_and_a_table_without_one_is_named(tmp_path):
         text_files.read_entries(str(tmp_path / "a.csv"))
 
 
+def test_a_tsv_table_has_a_column_of_texts(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("question\tanswer\n甲\t一\n乙\t二\n", encoding="utf-8")
+    assert text_files.read_entries(str(path)) == ["甲", "乙"]
+    path.write_text("甲\t一\n乙\t二\n丙\n", encoding="utf-8")
+    split = text_files.read_split(str(path), "train", "texts")
+    assert [e.text_a for e in split.examples] == ["甲\t一", "乙\t二", "丙"]
+    assert "2 of 3 lines have tabs, and each line is taken for one text" in split.notes[0]
+
+
+@pytest.mark.parametrize(
+    "labels", [("entailment", "contradiction"), ("相同", "不同"), ("1", "0"), ("True", "False")]
+)
+def test_pairs_whose_labels_say_whether_they_are_right_are_refused(tmp_path, labels):
+    rows = ["甲,乙,%s" % labels[0], "丙,丁,%s" % labels[1]]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["sentence1,sentence2,label"] + rows) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="labels .*: expected right pairs alone"):
+        text_files.read_split(str(path), "train", "positives")
+
+
+def test_other_labels_of_right_pairs_are_noted(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("sentence1,sentence2,label\n甲,乙,账户\n丙,丁,贷款\n", encoding="utf-8")
+    split = text_files.read_split(str(path), "train", "positives")
+    assert "labels (账户, 贷款) are not read: all rows are taken for right pairs" in split.notes
+    path.write_text("sentence1,sentence2,label\n甲,乙,是\n丙,丁,是\n", encoding="utf-8")
+    assert not text_files.read_split(str(path), "train", "positives").notes
+
+
 def test_wrong_texts_of_dev_rows_are_searched(tmp_path):
     (tmp_path / "dev.tsv").write_text("甲\t乙\t丙\t丁\n戊\t己\t乙\n", encoding="utf-8")
     kind = registry.get("sentence_retrieval")

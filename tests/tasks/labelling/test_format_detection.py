@@ -181,7 +181,7 @@ def test_plain_texts_are_predicted(tmp_path):
     notes, examples = streamed(tmp_path, content)
     assert [(e.text_a, e.label, e.guid) for e in examples] == [
         ("王明去了北京。", None, "test-1"),
-        ("他说：OK", None, "test-3"),
+        (" 他说：OK ", None, "test-3"),  # positions are those of the file
     ]
     assert notes == ["format text", "1 empty texts are left out"]
     split = read_split(tmp_path, content, task_of("ner", LABELS), "test")
@@ -190,6 +190,17 @@ def test_plain_texts_are_predicted(tmp_path):
         streamed(tmp_path, "王,B-PER\n明,I-PER\n")
     with pytest.raises(UserError, match="dev.txt: has no labels .format text.: expected those"):
         read_split(tmp_path, content, task_of("ner", LABELS, file_format="text"), "dev")
+
+
+def test_blanks_that_are_taken_for_borders_of_words_are_noted(tmp_path):
+    """English words are none, but text and score would be silently other ones."""
+    (tmp_path / "test.txt").write_text("I love 北京\n他 说 OK\n", encoding="utf-8")
+    task = task_of("cws", labels=tuple("BMES"))
+    kind = registry.get("sequence_labelling")
+    (note,), _, _ = kind.open_stream(task, str(tmp_path / "test.txt"), "utf-8")
+    assert note.startswith("format segmented: blanks") and "--file_format=text" in note
+    task = task_of("cws", labels=tuple("BMES"), file_format="segmented")
+    assert kind.open_stream(task, str(tmp_path / "test.txt"), "utf-8")[0] == ["format segmented"]
 
 
 def test_a_streamed_file_is_read_as_nezha_does(tmp_path):

@@ -142,6 +142,11 @@ def test_a_table_of_two_columns_has_no_answers(tmp_path):
         ({"answer": "雷军", "answer_start": "8"}, (Answer("雷军", 8),)),
         ({"answer": ["雷军", "金山"]}, (Answer("雷军", 3), Answer("金山", 12))),
         ({"answers": [{"text": "雷军", "answer_start": 8}]}, (Answer("雷军", 8),)),
+        (
+            {"answers": {"text": ["雷军", "金山"], "answer_start": [8, 12]}},
+            (Answer("雷军", 8), Answer("金山", 12)),
+        ),
+        ({"answers": {"text": [], "answer_start": []}}, ()),
         ({"answer": None}, ()),
         ({"answer": ""}, ()),
         ({}, None),
@@ -231,6 +236,31 @@ def test_an_answer_that_is_not_in_the_context_is_counted_and_kept(tmp_path):
 def test_a_test_file_with_invented_answers_is_not_labelled(tmp_path):
     fakes = [("FAKE_ANSWER_%d" % k, -1) for k in (1, 2, 3)]
     assert not read_questions(squad_file(tmp_path, squad_question(0, fakes))).is_labelled
+
+
+def test_a_test_file_whose_answers_are_all_empty_is_not_labelled(tmp_path):
+    """They are kept back; a file that has answers, too, or says what is impossible, has some."""
+    for entry in (squad_question(0, []), squad_question(1, [])):
+        assert not read_questions(squad_file(tmp_path, entry)).is_labelled
+    some = squad_file(tmp_path, squad_question(0, []), squad_question(1))
+    assert answers_of(some) == [(), (Answer("雷军", 3),)]
+    assert answers_of(squad_file(tmp_path, squad_question(0, [], is_impossible=True))) == [()]
+    table = "context,question,answer\n%s,谁？,\n%s,何时？,\n" % (CONTEXT, CONTEXT)
+    assert answers_of(written(tmp_path, table, "t.csv")) == [None, None]
+    original = [
+        {"context_text": CONTEXT, "qas": [{"query_id": "1", "query_text": "谁", "answers": []}]}
+    ]
+    assert not read_questions(written(tmp_path, original)).is_labelled
+
+
+def test_lists_of_unequal_length_are_refused(tmp_path):
+    record = {
+        "context": CONTEXT,
+        "question": "谁？",
+        "answers": {"text": ["雷军"], "answer_start": [1, 2]},
+    }
+    with pytest.raises(UserError, match="expected a list answer_start as long as the list text"):
+        read_questions(written(tmp_path, json.dumps(record) + "\n", "t.jsonl"))
 
 
 def test_empty_contexts_and_questions_are_counted(tmp_path):

@@ -130,7 +130,7 @@ def test_no_answer_is_ranked_among_the_answers():
     between = ranked.null_score - (ranked.answers[0].score + second.score) / 2
     top = ranked.top(3, between)
     assert [answer.text for answer in top] == [ranked.answers[0].text, "", second.text]
-    assert (top[1].begin, top[1].end, top[1].probability) == (0, 0, ranked.null_probability)
+    assert (top[1].begin, top[1].end) == (0, 0)
     for threshold in (ranked.null_odds - 0.1, ranked.null_odds + 0.1):
         assert ranked.top(1, threshold)[0].text == ranked.text(threshold)
 
@@ -146,6 +146,23 @@ def test_probabilities_leave_out_no_answer_where_it_is_not_ranked():
     shares = [answer.probability for answer in ranked.top(len(scores))]
     assert shares == pytest.approx(expected.tolist()) and sum(shares) == pytest.approx(1.0)
     assert sum(answer.probability for answer in ranked.top(2, 0.0)[1:]) < 1e-6
+
+
+@pytest.mark.parametrize("threshold", [-6.0, 0.0, 6.0])
+def test_probabilities_are_in_the_order_of_the_answers(threshold):
+    """The threshold moves "no answer" in both."""
+    windows = windows_of(9, 9)
+    ranked = ranked_answers(
+        CONTEXT, windows, random_logits(windows, 3), random_logits(windows, 4), 9
+    )
+    top = ranked.top(99, threshold)
+    shares = [answer.probability for answer in top]
+    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1.0)
+    odds = {answer.text: answer.probability / shares[0] for answer in top}
+    scores = {a.text: a.score for a in ranked.answers}
+    scores[""] = ranked.null_score - threshold
+    for text, score in scores.items():
+        assert odds[text] == pytest.approx(np.exp(score - top[0].score))
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 3.0])

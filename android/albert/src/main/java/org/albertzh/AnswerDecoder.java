@@ -140,12 +140,13 @@ public final class AnswerDecoder {
     }
 
     /** The answers, and "there is none" where there is a threshold, with a softmax over these. */
-    private List<Answer> withProbabilities(List<Answer> answers, double nullScore) {
+    private List<Answer> withProbabilities(List<Answer> answers, double nullScoreBefore) {
         List<Answer> ranked = new ArrayList<>();
-        if (Double.isInfinite(nullScore)) {
+        if (Double.isInfinite(nullScoreBefore)) {
             return ranked;
         }
         boolean ranksNull = nullThreshold != null;
+        double nullScore = ranksNull ? nullScoreBefore - nullThreshold : nullScoreBefore;
         double top = ranksNull ? nullScore : Double.NEGATIVE_INFINITY;
         top = answers.isEmpty() ? top : Math.max(top, answers.get(0).score());
         double sum = ranksNull ? Math.exp(nullScore - top) : 0;
@@ -159,7 +160,7 @@ public final class AnswerDecoder {
         }
         if (ranksNull) {
             double share = Math.exp(nullScore - top) / sum;
-            insert(ranked, new Answer("", 0, 0, nullScore - nullThreshold, share));
+            insert(ranked, new Answer("", 0, 0, nullScore, share));
         }
         return ranked.subList(0, Math.min(size, ranked.size()));
     }
