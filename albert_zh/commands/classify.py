@@ -21,7 +21,7 @@ import sys
 from absl import flags
 
 from albert_zh.common import line_reader, path_rules
-from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import model_choice, model_flags, predictor
 
 __all__ = [
@@ -135,7 +135,7 @@ def _ranked(model, row, count):
 
 
 def _tsv_line(model, text, label, row):
-    cells = [text] if isinstance(text, str) else list(text)
+    cells = [table_cell(cell) for cell in ([text] if isinstance(text, str) else text)]
     if not model.rules.has_classes:
         return "\t".join(cells + ["%.4f" % label])
     is_multi_label = model.rules.has_several_labels

@@ -134,7 +134,10 @@ def fitted_factor(margins: np.ndarray, classes: np.ndarray) -> float:
 
 def _check_task(student):
     """Raises `UserError` for a task that has no linear model, or where none can be trained."""
-    if student.kind.name != "single_label" or "text_b" in student.use.task.columns:
+    rules = student.kind.rules
+    has_one_label = rules.has_classes and not rules.has_several_labels
+    is_classification = student.kind.is_classification and has_one_label
+    if not is_classification or "text_b" in student.use.task.columns:
         raise UserError(
             "--teachers=%s: teaches single texts with one label each, this task has others: leave "
             "it out" % linear_model.NAME

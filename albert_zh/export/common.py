@@ -49,7 +49,10 @@ EXPORTED_FOLDERS = {
     "saved_model.pb": "SavedModel",
     "modules.json": "folder of sentence-transformers",
 }
-DECIDING_SETTINGS = "objective do_lower_case max_seq_length pooling thresholds".split()
+DECIDING_SETTINGS = (
+    "objective do_lower_case max_seq_length pooling thresholds columns compares_sentences "
+    "label_separator head"
+).split()
 
 
 def read_model(folder, task, config_file=None):

@@ -3,7 +3,7 @@
 import os
 from typing import List, Optional, Sequence, Tuple
 
-from albert_zh.common import package_files, storage
+from albert_zh.common import package_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.export import exported_model
 from albert_zh.tasks import position_columns
@@ -39,6 +39,13 @@ def for_model(model: exported_model.Model, path: Optional[str], encoding: str = 
     columns = model.settings.get("columns")
     if columns and "text_b" not in columns:
         return [(text, None) for text, _ in texts]
+    single = [text for text, text_b in texts if text_b is None]
+    if path is not None and columns and single:
+        raise UserError(
+            "--representative_texts=%s: the model takes pairs, %d of %d rows have one text, the "
+            "first %r: expected text_a<tab>text_b"
+            % (path, len(single), len(texts), validation.shortened(single[0]))
+        )
     return texts
 
 

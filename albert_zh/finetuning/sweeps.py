@@ -72,6 +72,9 @@ def _check_folders(runs):
     for options in runs:
         teaching_flags.check_teachers_are_kept(options)
         given = {name: options[name].value for name in finetuning_flags.FIXED}
+        if options.seeds:  # all runs have the dev rows of the first
+            first = int(options.seeds[0])
+            given["dev_seed"] = first if options.dev_seed is None else options.dev_seed
         run_folder.check_same_run(options.output_dir, given)
 
 

@@ -63,7 +63,7 @@ class FilesBeside:
         positions = packed.get(MAX_POSITIONS, beside.get(MAX_POSITIONS))
         if positions is None and not storage.is_folder(self._path):
             positions = _positions_of_config(self._folder)
-        return (packed if self._notes_file is None else beside), positions
+        return packed or beside, positions  # a file beside it may be another model's
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)

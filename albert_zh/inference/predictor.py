@@ -38,11 +38,7 @@ __all__ = [
 ]
 
 LONGEST_UNKNOWN = 512  # tokens, of exported files that do not say how many they take
-# Labels, in lower case, which say that the two texts of a pair mean the same.
-SAME_MEANING = frozenset(
-    "1 true yes y same similar duplicate paraphrase equivalent entailment "
-    "是 相同 相似 同义 匹配 一致".split()
-)
+SAME_MEANING = task_forms.SAME_MEANING
 
 
 # Whether a model takes pairs: (what it was given, what it was trained on, what to give).
@@ -340,11 +336,12 @@ class Predictor(loaded_model.LoadedModel):
                 "the model was not fine-tuned to compare two sentences (labels %s), expected one "
                 "that was: fine-tune one with bash run_classifier_lcqmc.sh" % ", ".join(self.labels)
             )
-        columns = [n for n, label in enumerate(self.labels) if label.lower() in SAME_MEANING]
+        columns = task_forms.columns_of_same_meaning(self.labels)
         if len(columns) != 1:
             raise UserError(
-                "which of the labels %s says that two texts mean the same? train on pairs with the "
-                "labels 0 and 1, or 不同 and 相同" % " and ".join(self.labels)
+                "which of the labels %s says that two texts mean the same? classify.py prints the "
+                "labels; or train on pairs with the labels 0 and 1, or 不同 and 相同"
+                % " and ".join(self.labels)
             )
         return columns[0]
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.common import package_files
-from albert_zh.common.errors import UserError, printable
+from albert_zh.common.errors import UserError, printable, table_cell
 from albert_zh.inference import arguments, input_rows, model_choice, predictor
 from albert_zh.model import model_folder
 from albert_zh.text import tokenization
@@ -145,5 +145,5 @@ def _files_of_args(is_checkpoint):
 def print_pairs(pairs: Sequence[Tuple[str, Optional[str]]], probabilities: Sequence[float]) -> None:
     """Prints a line per pair: both sentences and the probability, tab-separated."""
     for (text_a, text_b), probability in zip(pairs, probabilities):
-        print("%s\t%s\t%.4f" % (text_a, text_b, probability))
+        print("%s\t%s\t%.4f" % (table_cell(text_a), table_cell(text_b or ""), probability))
     sys.stdout.flush()

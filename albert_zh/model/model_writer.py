@@ -6,8 +6,9 @@ import warnings
 
 import numpy as np
 
-from albert_zh.common import output_files
+from albert_zh.common import output_files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_values,
@@ -49,9 +50,18 @@ def replace_model_folder(
         folder: the folder to make.
         checkpoint, contents, json_files: as in `fill_model_folder`.
     """
+    former = set(storage.names_in(folder)) if storage.is_folder(folder) else set()
     with whole_folders.replaced_folder(folder) as partial:
         os.makedirs(partial)
         fill_model_folder(partial, checkpoint, contents, json_files)
+        others = sorted(former - set(os.listdir(partial)))
+    if others:
+        say(
+            "note: removed from %s with the former model: %s: what was exported has to be "
+            "exported again",
+            folder,
+            ", ".join(others),
+        )
 
 
 def write_model_checkpoint(folder: str, values: Mapping[str, np.ndarray]) -> None:

@@ -220,7 +220,7 @@ class ValueRules(LabelRules):
 
     def problem(self, cell: str) -> Optional[str]:
         try:
-            is_finite = math.isfinite(np.float32(cell))
+            is_finite = "_" not in cell and math.isfinite(np.float32(cell))
         except ValueError:
             is_finite = False
         return None if is_finite else "no number"

@@ -69,6 +69,7 @@ class PositionColumns:
         columns, label_position = self._usual_columns()
         self._check_is_no_id(columns)
         self._check_columns_of_training(columns)
+        self._check_texts_are_no_labels(columns)
         shown = shortened(" | ".join(cells))
         header, notes = (), []
         if label_position is not None or self._is_header(columns):
@@ -107,10 +108,14 @@ class PositionColumns:
         else:
             are_texts = self._task.columns is not None or len(columns) < len(PAIR)
         if is_numbered and not are_texts:
+            is_pair = "text_b" in columns and self._task.columns is not None
             raise UserError(
                 "%s: column 1 has a different number in each row: an id? Name the columns in a "
-                "header line, as id, text_a, label, or by --text_column=2 --label_column=3"
-                % self._path
+                "header line, as id, text_a, %s"
+                % (
+                    self._path,
+                    "text_b" if is_pair else "label, or by --text_column=2 --label_column=3",
+                )
             )
 
     def _labels(self, columns):
@@ -130,6 +135,21 @@ class PositionColumns:
             raise UserError(
                 "%s: no header, and %r is no label: let line 1 name the columns, as the training "
                 "file does (%s)" % (self._path, shortened(labels[0]), ", ".join(header))
+            )
+
+    def _check_texts_are_no_labels(self, columns):
+        """Raises `UserError` where texts and labels have changed places since the training."""
+        labels = self._labels(columns)
+        if self._split != "test" or not labels or not self._rules.has_classes:
+            return
+        position = columns.index("text_a")
+        texts = [row.cells[position] for row in self._rows if len(row.cells) == len(columns)]
+        num_labels = sum(bool(text.strip()) and self._is_label(text.strip()) for text in texts)
+        if 2 * num_labels > len(texts) and not any(map(self._is_label, labels)):
+            raise UserError(
+                "%s: column %d, where training had the text, has labels (%s), column %d none: name "
+                "the columns in a header line"
+                % (self._path, position + 1, texts[0], columns.index("label") + 1)
             )
 
     def _is_label(self, cell):

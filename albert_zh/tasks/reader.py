@@ -118,6 +118,12 @@ def _filled_rows(task, table, notes):
 
 def _check_label_column(layout, table, rows):
     if "label" not in layout.columns:
+        if table.is_json and not layout.header:
+            raise UserError(
+                "%s has no label: line %d has the keys %s: name them label and text_a, or by "
+                "--label_column=KEY --text_column=KEY"
+                % (table.path, rows[0].line, ", ".join(rows[0].cells) or "of no object")
+            )
         raise UserError(
             "%s has no label column: it has %s (%s)"
             % (
@@ -167,16 +173,20 @@ def _without_header(layout, readable, rows):
     return [row for row in rows if row.line not in headers]
 
 
-def open_stream(task: Any, path: str, encoding: str = "utf-8") -> Tuple[List[str], Iterator[Any]]:
+def open_stream(
+    task: Any, path: str, encoding: str = "utf-8", skip_bad_rows: bool = False
+) -> Tuple[List[str], Iterator[Any]]:
     """Opens a file whose records are predicted, whatever they hold, in their order.
 
     A blank line, a row of other columns or bytes of another encoding become an example of what text
-    there is. A header is left out; of labels only those are kept that are the task's.
+    there is, so that each line has its prediction. A header is left out; of labels only those are
+    kept that are the task's.
 
     Args:
         task: `Task`, whose labels and columns are known.
         path: the file.
         encoding: of the file.
+        skip_bad_rows: leave such lines out, as of other splits, and count them.
 
     Returns:
         (notes, records): lines for the user, to which the end of the records may add some; an
@@ -201,24 +211,28 @@ def open_stream(task: Any, path: str, encoding: str = "utf-8") -> Tuple[List[str
     if registry.rules_of(task).has_several_labels and not layout.has_labels(first):
         layout.drop_labels()
     rows = itertools.chain(first, table)
-    return layout.notes, _lenient_examples(layout, rows)
+    return layout.notes, _lenient_examples(layout, rows, skip_bad_rows)
 
 
-def _lenient_examples(layout, rows):
-    num_left_out = 0
+def _lenient_examples(layout, rows, skip_bad_rows):
+    num_left_out = num_bad = 0
     for row in rows:
         try:
             if row.problem:
                 raise ValueError(row.problem)
             found = layout.examples(row, is_lenient=True)
         except ValueError as error:
-            yield layout.example_of_anything(row), str(error)
+            num_bad += skip_bad_rows
+            if not skip_bad_rows:
+                yield layout.example_of_anything(row), str(error)
         else:
             num_left_out += found is None
             for example in found or ():
                 yield example, None
     if num_left_out:
         layout.notes.append(_LEFT_OUT % num_left_out)
+    if num_bad:
+        layout.notes.append("%d rows that do not fit, or blank, are left out" % num_bad)
     if layout.num_dropped_labels:
         layout.notes.append(
             "%d labels are none of the task's: their rows do not count in the scores"

@@ -75,7 +75,7 @@ class TaskData:
     def _take_single_file(self):
         """Takes `--data_dir` for the training file, or the test file if a run only predicts."""
         folder, name = os.path.split(self._flags.data_dir)
-        split_files.check_is_table(name)
+        split_files.check_is_table(self._flags.data_dir)
         if not self.is_own:
             raise UserError(
                 "--data_dir=%s: a file; the task %s needs the folder of its files, one file alone "

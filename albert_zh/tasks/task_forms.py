@@ -52,6 +52,11 @@ Fields:
     finds_words: labelling only: whether the spans are words, which have no type.
 """
 PAIR = ("text_a", "text_b", "label")
+# Labels, in lower case, which say that the two texts of a pair mean the same.
+SAME_MEANING = frozenset(
+    "1 true yes y same similar duplicate paraphrase equivalent entailment "
+    "是 相同 相似 同义 匹配 一致".split()
+)
 _LIKE_A_NAME = re.compile(
     r".{0,6}(问题|问句|标准问|相似问|内容|标题|文本|句子|答案|回复|摘要|正文|quer(y|ies)|questions?|texts?|"
     r"titles?|answers?|sentences?)[ _-]?\w{0,2}$",
@@ -72,6 +77,11 @@ def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
         "line 1 is taken for a row (%s): if it is a header, name its columns %s"
         % (" | ".join(cells), names)
     ]
+
+
+def columns_of_same_meaning(labels: Sequence[str]) -> List[int]:
+    """Numbers of the labels which say that the two texts of a pair mean the same."""
+    return [number for number, label in enumerate(labels) if label.lower() in SAME_MEANING]
 
 
 def is_pair(task: Any) -> bool:

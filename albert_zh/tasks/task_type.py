@@ -192,9 +192,9 @@ class TaskType:
     ) -> StreamedFile:
         """Opens a file whose records are predicted one by one, whatever they hold.
 
-        `skip_bad_rows` is for kinds that refuse records: they are left out and counted.
+        With `skip_bad_rows` those that do not fit are left out and counted.
         """
-        return StreamedFile(*reader.open_stream(task, path, encoding))
+        return StreamedFile(*reader.open_stream(task, path, encoding, skip_bad_rows))
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         """The rows that are trained on, of a training file, as the flags ask for them.

@@ -61,6 +61,21 @@ def test_what_stands_at_padding_is_not_compared(folder):
     assert examples.check(run, limits, "model.tflite").largest == 0
 
 
+def test_a_model_of_pairs_is_judged_by_pairs(folder, tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("怎么开户\t如何开通一个新的账户\n今天天气怎么样\n", encoding="utf-8")
+    pairs = model_with(folder, columns=["text_a", "text_b", "label"])
+    with pytest.raises(
+        UserError, match="takes pairs, 1 of 2 rows have one text, the first '今天天气"
+    ):
+        comparison_texts.for_model(pairs, str(path))
+    single = model_with(folder, columns=["text_a", "label"])
+    assert comparison_texts.for_model(single, str(path)) == [
+        ("怎么开户", None),
+        ("今天天气怎么样", None),
+    ]
+
+
 def test_a_readers_rows_have_room_for_a_question(folder):
     """24 pieces of a question, [CLS], two [SEP] and one piece of the context."""
     model = model_with(folder, objective="reading_comprehension", head={"max_query_length": 24})

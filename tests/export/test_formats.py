@@ -1071,8 +1071,9 @@ def test_settings_of_another_model_stay(tmp_path):
     dev = {"global_step": 1, "accuracy": 0.5}
     write(max_seq_length=128, dev=dev)
     write(max_seq_length=128, dev=dict(dev, accuracy=0.6))  # trained further
-    with pytest.raises(UserError, match="fine_tuning.json is of another model"):
-        write(max_seq_length=16)
+    for others in ({"max_seq_length": 16}, {"max_seq_length": 128, "columns": ["text_a", "label"]}):
+        with pytest.raises(UserError, match="fine_tuning.json is of another model"):
+            write(**others)
     written = json.loads((tmp_path / "out" / "fine_tuning.json").read_text())
     assert written["dev"]["accuracy"] == 0.6 and written["max_positions"] == 64
 

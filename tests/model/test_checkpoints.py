@@ -259,6 +259,16 @@ def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     assert not [name for name in os.listdir(str(tmp_path)) if "best." in name]
 
 
+def test_what_was_exported_from_the_former_model_is_named(tmp_path, capsys):
+    folder = str(tmp_path / "best")
+    model_writer.replace_model_folder(folder, SMALL, {"vocab.txt": b"a"})
+    (tmp_path / "best" / "model.tflite").write_bytes(b"x")
+    assert "removed" not in capsys.readouterr().out
+    model_writer.replace_model_folder(folder, SMALL, {"vocab.txt": b"a"})
+    assert "best with the former model: model.tflite: what was exported" in capsys.readouterr().out
+    assert not os.path.exists(os.path.join(folder, "model.tflite"))
+
+
 def test_tensorflows_error_of_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(prefix, values):
         raise tf.errors.ResourceExhaustedError(None, None, "x; No space left on device\nmore")

@@ -526,6 +526,38 @@ def test_a_stream_has_an_example_for_each_record_whatever_it_holds(tmp_path):
     assert notes[0].startswith("line 1 is a header")
 
 
+def test_bad_rows_of_a_stream_are_left_out_on_demand(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    path = tmp_path / "test.csv"
+    path.write_text("text_a,label\n甲,a\n\n乙,丙,丁\n戊,b\n\n", encoding="utf-8")
+    notes, records = task_reader.open_stream(task, str(path), skip_bad_rows=True)
+    assert [e.text_a for e, _ in records] == ["甲", "戊"]
+    assert "3 rows that do not fit, or blank, are left out" in notes
+
+
+def test_labels_in_the_place_of_the_text_are_refused(tmp_path):
+    """Training named its columns, label first; the test file has no header and another order."""
+    task = own_task(tmp_path, "label,text_a\na,甲\nb,乙\n")
+    message = "test.csv: column 2, where training had the text, has labels .a., column 1 none"
+    with pytest.raises(UserError, match=message):
+        stream_of(tmp_path, task, "甲一,a\n乙二,b\n", name="test.csv")
+    with pytest.raises(UserError, match=message):
+        read_own(tmp_path, "甲一,a\n乙二,b\n", name="test.csv", task=task, split="test")
+    _, examples = stream_of(tmp_path, task, "a,甲一\nb,a\n", name="test.csv")
+    assert [(e.text_a, e.label) for e in examples] == [("甲一", "a"), ("a", "b")]
+
+
+def test_records_without_known_keys_are_named(tmp_path):
+    with pytest.raises(UserError, match="has no label: line 1 has the keys a, b: name them label"):
+        read_own(tmp_path, '{"a": "甲", "b": 1}\n{"a": "乙", "b": 0}\n', name="train.json")
+
+
+def test_a_number_is_not_spelled_with_an_underscore(tmp_path):
+    """Python reads 1_0 as 10."""
+    with pytest.raises(UserError, match="'1_0' is no number"):
+        own_task(tmp_path, "text_a,label\n甲,1.5\n乙,1_0\n", objective="regression")
+
+
 def stream_of(tmp_path, task, content, name="test.json"):
     """(notes, records) of a file that is predicted; the notes as they are after its end."""
     path = tmp_path / name

@@ -217,7 +217,8 @@ class SingleLabel(task_type.TaskType):
         return {"classes": labels, "labels": decoded, "probabilities": probabilities}
 
     def next_command(self, task: Any) -> Tuple[str, str]:
-        if datasets.compares_sentences(task):
+        has_name = len(task_forms.columns_of_same_meaning(task.labels)) == 1
+        if datasets.compares_sentences(task) and has_name:
             return "similarity", '"怎么开户" "如何开通账户"'
         pair = '"怎么开户" "如何开通账户"' if task_forms.is_pair(task) else '"这家店的菜很好吃"'
         return "classify", pair
