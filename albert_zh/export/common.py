@@ -169,7 +169,7 @@ def _check_has_heads(opened, task):
 
 def check_length(length, model):
     """Checks a sequence length (None for any) against the model's positions and its task."""
-    needed = model.kind.shortest_length(model.settings.get("head", {}))
+    needed = model.kind.flags.shortest_length(model.settings.get("head", {}))
     least = max(input_rows.SHORTEST_LENGTH, needed)
     if length is None or least <= length <= model.config.longest_sequence:
         return

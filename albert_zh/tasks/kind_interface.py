@@ -139,6 +139,10 @@ class KindFlags:
         """
         return task
 
+    def shortest_length(self, head: Dict[str, Any]) -> int:
+        """The fewest tokens of a row that a model with this `Settings.head` can work with."""
+        return 0
+
     def further_inputs(self, head: Dict[str, Any]) -> Dict[str, Column]:
         """{name: `Column`} of what the graph takes beside the encoder's inputs.
 

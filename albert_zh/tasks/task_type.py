@@ -243,10 +243,6 @@ class TaskType:
 
     # Model: B rows, F tokens, H hidden, C outputs
 
-    def shortest_length(self, head: Dict[str, Any]) -> int:
-        """The fewest tokens of a row that a model with this head can work with."""
-        return 0
-
     def output_positions(self, settings: Any) -> Optional[Any]:
         """The positions of the last layer that the head needs, see `AlbertModel`; None for all."""
         return None

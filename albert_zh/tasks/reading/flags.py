@@ -90,6 +90,9 @@ class ReadingFlags(kind_interface.KindFlags):
     defaults = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": limits.MAX_SEQ_LENGTH}
     without_effect = {"verbose_logging": "whatever is remarkable is shown"}
 
+    def shortest_length(self, head: Dict[str, Any]) -> int:
+        return limits.shortest_length(head.get("max_query_length") or limits.MAX_QUERY_LENGTH)
+
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)

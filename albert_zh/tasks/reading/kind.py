@@ -10,7 +10,6 @@ from albert_zh.tasks import kind_interface, registry, task_type
 from albert_zh.tasks.reading import (
     distillation,
     examples,
-    limits,
     original_windows,
     question_files,
     questions,
@@ -46,9 +45,6 @@ class ReadingComprehension(task_type.TaskType):
     )  # fmt: skip
 
     # Settings
-
-    def shortest_length(self, head: Dict[str, Any]) -> int:
-        return limits.shortest_length(head.get("max_query_length") or limits.MAX_QUERY_LENGTH)
 
     def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
         settings = super().settings(options, trained)
