@@ -38,10 +38,10 @@ OUTPUT, MODEL_OUTPUT = "output", "model output"
 _FLAGS = {
     FILES: "bert_config_file class_weights config config_file context corpus corpus_file dev_file "
     "documents eval_file exclude exclude_file forced_chars_file glove_embs held_out "
-    "held_out_file held_out_text input_file input_meta_graph intents_file na_prob_file packed_file "
-    "pairs passages_file predict_file queries records report representative_texts similar_words "
-    "spm_model_file teacher_vectors teachers templates_file test_file train_file "
-    "unlabelled_file user_dict vectors_corpus vocab_file whitening_file",
+    "held_out_file held_out_text input_file input_meta_graph intents_file na-prob-file "
+    "na_prob_file packed_file pairs passages_file predict_file queries records report "
+    "representative_texts similar_words spm_model_file teacher_vectors teachers templates_file "
+    "test_file train_file unlabelled_file user_dict vectors_corpus vocab_file whitening_file",
     DATA: "data_dir dictionaries glue_dir pregenerated_data",
     MODEL: "embedding_dir encoder_dir generator_dir init_checkpoint init_model input_checkpoint "
     "mining_classifier_dir mining_model_dir model_dir model_dirs pretrained_bert_model "

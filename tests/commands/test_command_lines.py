@@ -163,7 +163,7 @@ SERVED = {
     "label": "input_file model_dir",
     "serve": "corpus embedding_dir generator_dir model_dir",
     "similarity": "corpus dev_file encoder_dir model_dir pairs queries",
-    "squad_evaluate": "na_prob_file out_file",
+    "squad_evaluate": "na-prob-file na_prob_file out_file",
 }
 
 

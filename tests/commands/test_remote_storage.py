@@ -146,6 +146,8 @@ def test_prints_and_writes_the_same(places, capsys, command, arguments, words):
 class FirstCharacters(contextlib.nullcontext):
     """In place of a reader: answers with the first characters of a context."""
 
+    most_answers = 1
+
     def answer(self, question, context, top_k):
         return [reader.Answer(context[:2], 0, 2, 0.5, -1.0)]
 

@@ -537,6 +537,7 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
         run = to_onnx._runner(path, examples) if is_onnx else to_tflite._runner(path)
         found = run(examples.rows[0])
         assert len(found) == len(examples.expected[0]) == 2
+        found[0] = found[0][:, : examples.expected[0][0].shape[1]]  # without padding
         for actual, expected in zip(found, examples.expected[0]):
             np.testing.assert_allclose(actual, expected, atol=1e-4)
 
