@@ -254,6 +254,8 @@ def test_a_file_with_metadata_carries_the_settings_of_its_model(ending, tmp_path
     path = export(folder, str(tmp_path / "exported" / ("model." + ending)), arguments)
     alone = str(tmp_path / ("alone." + ending))
     os.rename(path, alone)
+    others = dict(settings, thresholds=[1.0, 0.0, 1.0])  # of another model, exported later
+    (tmp_path / "fine_tuning.json").write_text(json.dumps(others), encoding="utf-8")
     with predictor.Predictor(alone) as model:
         assert model.predict(["今天天气"])[0] == [["甲", "丙"]]
         assert {name: model.notes[name] for name in settings} == settings

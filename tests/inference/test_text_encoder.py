@@ -74,6 +74,9 @@ def test_the_folder_of_an_embedding_model_is_followed(embedding_folder):
             np.testing.assert_allclose(encoder.encode(TEXTS, **settings), expected, atol=1e-5)
         with pytest.raises(UserError, match="width: found 13, expected 1 to 12"):
             encoder.encode(TEXTS, width=13)
+        for wrong in (True, 1.5):
+            with pytest.raises(UserError, match="width: expected a whole number"):
+                encoder.encode(TEXTS, width=wrong)
         of_folder = encoder.fingerprint_of()
     small = NOTES._replace(width=4)
     vectors_of_model.write_notes(embedding_folder, small)

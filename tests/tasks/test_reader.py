@@ -7,7 +7,7 @@ import re
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import datasets, input_examples, own_labels
+from albert_zh.tasks import datasets, input_examples, own_labels, registry
 from albert_zh.tasks import reader as task_reader
 
 LCQMC = datasets.TASKS["lcqmc"]
@@ -550,6 +550,22 @@ def test_labels_in_the_place_of_the_text_are_refused(tmp_path):
 def test_records_without_known_keys_are_named(tmp_path):
     with pytest.raises(UserError, match="has no label: line 1 has the keys a, b: name them label"):
         read_own(tmp_path, '{"a": "甲", "b": 1}\n{"a": "乙", "b": 0}\n', name="train.json")
+
+
+@pytest.mark.parametrize(
+    "labels, command",
+    [
+        (("0", "1"), "similarity"),
+        (("不同", "相同"), "similarity"),
+        (("不匹配", "匹配的"), "classify"),
+        (("一致", "相同"), "classify"),
+    ],
+)
+def test_the_next_command_is_one_that_takes_the_labels(labels, command):
+    """similarity.py has to know which label says that two texts mean the same."""
+    kind = registry.get("single_label")
+    task = LCQMC._replace(labels=labels)
+    assert kind.next_command(task)[0] == command
 
 
 def test_a_number_is_not_spelled_with_an_underscore(tmp_path):

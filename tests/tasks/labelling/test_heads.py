@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.model.config import AlbertConfig
+from albert_zh.tasks import registry
 from albert_zh.tasks.labelling import global_pointer, heads
 
 ROWS, LENGTH, HIDDEN, TAGS = 3, 8, 12, 5
@@ -274,3 +277,13 @@ def test_heads_learn(name):
             session.run(train)
         assert session.run(loss) < 0.1 * first
         assert all(np.isfinite(session.run(v)).all() for v in tf.trainable_variables())
+
+
+@pytest.mark.parametrize(
+    "flag", [{"tag_scheme": "BIO"}, {"rdrop_alpha": 1.0}, {"overlaps": "longest"}]
+)
+def test_flags_without_meaning_for_spans_are_refused(flag):
+    family = registry.get("span_labelling")
+    options = finetuning_flags.of_settings("sequence_labelling", head="global_pointer", **flag)
+    with pytest.raises(UserError, match="--%s=.* has no meaning with --head=" % list(flag)[0]):
+        family.flags.check(options)
