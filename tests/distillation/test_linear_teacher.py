@@ -30,7 +30,7 @@ def teacher_of(rows, folder):
 
 
 def rows_by_chance():
-    """Texts of any characters, with labels that nothing in them tells."""
+    """Texts of any characters, with labels that do not depend on them."""
     randomness = np.random.RandomState(1)
     texts = ["".join(chr(0x4E00 + c) for c in randomness.randint(0, 3000, 8)) for _ in range(200)]
     return [example(text, str(label)) for text, label in zip(texts, randomness.randint(0, 2, 200))]
