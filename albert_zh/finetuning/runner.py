@@ -159,9 +159,11 @@ class Run:
         self.metrics_log = metrics_log.Metrics(setup.folder.path, first_step, worker)
         if first_step >= setup.steps.total:
             say("training is complete (step %d): nothing to train", first_step)
+            self._say_what_stays()
             return
         if self.best.is_exhausted():
             say("training ended early at step %d: nothing to train", first_step)
+            self._say_what_stays()
             return
         if first_step:
             say("continuing from step %d of %d", first_step, setup.steps.total)
@@ -175,6 +177,16 @@ class Run:
         self.speed["training, with evaluations"] = (
             steps * setup.options.train_batch_size / (time.time() - begin)
         )
+
+    def _say_what_stays(self):
+        """Names flags that count in evaluations only, of which a complete training has had all."""
+        without_effect = set(self.setup.changed).intersection(self.setup.kind.flags.of_evaluations)
+        if without_effect and self.best.evaluations:
+            say(
+                "note: --%s: without effect: it counts when a checkpoint is evaluated, which they "
+                "all are: train again, into another --output_dir",
+                ", --".join(sorted(without_effect)),
+            )
 
     def _run_steps(self):
         setup, options = self.setup, self.setup.options

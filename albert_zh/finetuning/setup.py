@@ -44,6 +44,8 @@ _VARIABLE = (
     "precision plain"
 ).split()
 
+_OF_ROWS_SET_ASIDE = ("dev_share", "dev_split")
+
 
 class Parts(NamedTuple):
     """What a run is made of beside its setup, as functions."""
@@ -75,6 +77,7 @@ class Setup:
         metric: name of the metric that chooses the best checkpoint.
         teaching: `teaching.Teaching` of a training with teachers; else None.
         first_step: int.
+        changed: names of the settings with which a run goes on otherwise than it began.
         steps: `steps.Steps`.
         features: {name of a split: `FeatureFile`}.
         distiller: `Distiller` of a student's encoder, or None.
@@ -108,7 +111,7 @@ class Setup:
             num_rows = len(self._trained.examples)
             finetuning_flags.take_usual_epochs(options, self.kind, num_rows)
         self.folder.check_best_is_of_this_run()
-        run_folder.check_same_run(self.folder.path, *self._run_settings())
+        self.changed = run_folder.check_same_run(self.folder.path, *self._run_settings())
         self.features = {name: self._feature_file(split) for name, split in self.splits.items()}
         self.steps = steps.Steps(0, 0, options.save_checkpoints_steps)
         if options.do_train:
@@ -199,6 +202,7 @@ class Setup:
             self._flags_of_data(), self.settings.objective, (self._labels, self._notes)
         )
         self.task, self.splits = self.data.task, self.data.splits
+        self._say_whether_rows_are_set_aside()
         self.kind = registry.type_of(self.task)
         self._check_data_fits()
         self._take_further_files()
@@ -211,6 +215,18 @@ class Setup:
             self.config, self.num_outputs(), self.settings, self.kind.columns(self.task)
         )
         self._report_init_checkpoint()
+
+    def _say_whether_rows_are_set_aside(self):
+        """Names flags of dev rows that were given in vain."""
+        given = [name for name in _OF_ROWS_SET_ASIDE if self.options[name].present]
+        if given and not self.data.sets_rows_aside:
+            say(
+                "note: --%s: without effect: %s",
+                ", --".join(given),
+                "there is a dev file, and no row of train is set aside"
+                if "dev" in self.splits
+                else "without --do_eval no row of train is set aside",
+            )
 
     def _take_further_files(self):
         """Takes the model's further files: those that flags name, or of a model that is used."""

@@ -176,6 +176,35 @@ def _duplicates(task, splits):
             )
 
 
+def about_both_orders(split: Any) -> List[str]:
+    """Lines on pairs that stand the other way round with another label: each order learns both.
+
+    Args:
+        split: `Split` of pairs whose order says nothing (--swap_pairs).
+    """
+    labels = {(example.text_a, example.text_b): example.label for example in split.examples}
+    contradictory = [
+        example
+        for example in split.examples
+        if labels.get((example.text_b, example.text_a), example.label) != example.label
+    ]
+    if not contradictory:
+        return []
+    first = contradictory[0]
+    return [
+        "warning: %d rows of %s stand the other way round with another label, as %r and %r (%s and "
+        "%s): --swap_pairs trains each order with both"
+        % (
+            len(contradictory),
+            split.name,
+            first.text_a[:40],
+            (first.text_b or "")[:40],
+            first.label,
+            labels[(first.text_b, first.text_a)],
+        )
+    ]
+
+
 def _shared_rows(task, splits):
     """Rows of dev and test that training has seen, and those that it saw with another label."""
     if "train" not in splits:

@@ -50,6 +50,7 @@ class KindFlags:
     Attributes:
         fixed: names of those that make a model what it is: a run that goes on must have the same.
         variable: names of others that a run's settings record.
+        of_evaluations: those of `variable` that count when a checkpoint is evaluated, and only then.
         noted: names of those whose value the model's fine_tuning.json has: a model that is used as
             it is cannot be given another one.
         further_files: names of files that a model folder may have beside the usual ones, see
@@ -60,6 +61,7 @@ class KindFlags:
 
     fixed: Tuple[str, ...] = ()
     variable: Tuple[str, ...] = ()
+    of_evaluations: Tuple[str, ...] = ()
     noted: Tuple[str, ...] = ()
     further_files: Tuple[str, ...] = ()
     defaults: Dict[str, Any] = {}

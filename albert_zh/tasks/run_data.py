@@ -189,6 +189,11 @@ class TaskData:
         else:
             self.streamed_test = path
 
+    @property
+    def sets_rows_aside(self) -> bool:
+        """Whether dev is a part of the training file."""
+        return self._dev_split is not None
+
     def keys_of_training(self) -> Optional[Set[int]]:
         """Set of `text_groups.text_key` of the training rows; None where they cannot be read."""
         split = self.splits.get("train") or self._trained

@@ -97,6 +97,9 @@ def check_same_run(folder, fixed, variable=None):
             difference to the run that the folder holds is an error.
         variable: {name: value} of what may change when a run goes on (epochs): reported.
 
+    Returns:
+        list of the names of `variable` whose values are others.
+
     Raises:
         UserError: if the folder holds checkpoints of another run.
     """
@@ -108,15 +111,17 @@ def check_same_run(folder, fixed, variable=None):
                 "for the scripts) or remove this one"
                 % (folder, name, _from_to(former["fixed"][name], fixed[name]))
             )
-    for name, value in sorted((variable or {}).items()):
-        if former["variable"].get(name, value) != value:
-            say(
-                "note: the run in %s goes on with another %s: %s, formerly %s",
-                folder,
-                name,
-                value,
-                former["variable"][name],
-            )
+    former_values = dict(variable or {}, **former["variable"])
+    changed = [n for n, value in sorted((variable or {}).items()) if former_values[n] != value]
+    for name in changed:
+        say(
+            "note: the run in %s goes on with another %s: %s, formerly %s",
+            folder,
+            name,
+            variable[name],
+            former_values[name],
+        )
+    return changed
 
 
 def tensorflow_version():

@@ -72,6 +72,13 @@ def test_labels_and_notes_lie_beside_the_checkpoints(finished):
     assert finished.results()["best"]["eval_macro_f1"] > 0.4
 
 
+def test_flags_of_dev_rows_beside_a_dev_file_are_noted(finished, capsys):
+    run_here(finished.arguments(early_stopping=50, best_metric="macro_f1", dev_share=0.2))
+    out = capsys.readouterr().out
+    assert "note: --dev_share: without effect: there is a dev file" in out
+    assert "rows are set aside" not in out
+
+
 def test_a_linear_model_of_the_same_rows_is_a_teacher(finished, tmp_path, capsys):
     settings = {"teachers": "linear", "train_step": 1, "do_predict": False, "do_eval": True}
     settings["teacher_cache"] = str(tmp_path / "targets")
@@ -514,6 +521,8 @@ def _mirrored(devices):
         ({"regression": True, "focal_gamma": 2}, ["--focal_gamma=2", "--regression"]),
         ({"regression": True, "class_weights": "balanced"}, ["--class_weights", "--regression"]),
         ({"label_separator": ";"}, ["--label_separator=;", "--multi_label"]),
+        ({"multi_label_loss": "mean"}, ["--multi_label_loss=mean without --multi_label"]),
+        ({"threshold_rows": 5}, ["--threshold_rows=5.0 without --multi_label"]),
         ({"search": True}, ["--learning_rate", "--search tries those of --search_rates"]),
         ({"devices": "/cpu:0"}, ["--devices=/cpu:0", "--distribution=none", "=mirrored"]),
         (_mirrored("foo"), ["--devices=foo: expected names such as /gpu:0"]),
@@ -892,9 +901,13 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
     assert recorded["variable"]["num_train_epochs"] == 10
     assert recorded["variable"]["threshold_rows"] == 30
     assert data.results()["evaluations"][-1]["global_step"] == 40
+    best = data.results("best/fine_tuning.json")
     capsys.readouterr()
-    run_here(arguments)
-    assert "training is complete (step 40)" in capsys.readouterr().out
+    run_here(arguments + ["--threshold_rows=0"])
+    out = capsys.readouterr().out
+    assert "training is complete (step 40)" in out
+    assert "--threshold_rows: without effect: it counts when a checkpoint is evaluated" in out
+    assert data.results("best/fine_tuning.json") == best
 
 
 @pytest.mark.parametrize(

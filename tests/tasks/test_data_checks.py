@@ -125,6 +125,16 @@ def test_rows_that_share_a_text_with_train_are_told():
     assert "share_a_text_in_test" not in data_checks.check(TASK, singles)[1]
 
 
+def test_pairs_that_contradict_one_another_in_turned_order_are_told():
+    rows = [("甲", "乙", "1"), ("乙", "甲", "0"), ("丙", "丁", "1"), ("丁", "丙", "1"), ("戊", "戊", "1")]
+    examples = [InputExample("train-%d" % n, *row) for n, row in enumerate(rows)]
+    pairs = Split("train", "train.csv", examples, True, [])
+    (line,) = data_checks.about_both_orders(pairs)
+    assert line.startswith("warning: 2 rows of train stand the other way round with another label")
+    assert "as '甲' and '乙' (1 and 0)" in line
+    assert data_checks.about_both_orders(pairs._replace(examples=examples[2:])) == []
+
+
 def test_labels_joined_by_another_mark_are_told():
     rows = [
         ("一", "物流|价格"),

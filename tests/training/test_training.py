@@ -184,7 +184,8 @@ def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint
     run_folder.check_same_run(folder, {"task": "b"}, {"epochs": 1})
     run_folder.remember_settings(folder, {"task": "b"}, {"epochs": 1})
     save_checkpoint(folder)
-    run_folder.check_same_run(folder, {"task": "b", "dev data": "new"}, {"epochs": 2})
+    fixed, variable = {"task": "b", "dev data": "new"}, {"epochs": 2, "precision": "float32"}
+    assert run_folder.check_same_run(folder, fixed, variable) == ["epochs"]
     run_folder.remember_settings(folder, {"dev data": "new"}, {"epochs": 2})
     assert run_folder.former_settings(folder)["fixed"] == {"task": "b", "dev data": "new"}
     assert "another epochs: 2, formerly 1" in capsys.readouterr().out

@@ -96,6 +96,7 @@ class ClassificationFlags(kind_interface.KindFlags):
         "multi_label_loss",
     ) + slot_flags.FIXED
     variable = ("threshold_rows",)
+    of_evaluations = variable
     noted = ("pooling", "label_separator")
     further_files = (dictionaries.FILE_NAME,)
 
@@ -211,8 +212,9 @@ def _check_options_of_kind(options):
             )
     # A model of own data that is used as it is has in its notes whether it is a multi-label one.
     is_known = options.do_train or datasets.get_task(options.task_name).labels is not None
-    if is_known and options["label_separator"].present and not options.multi_label:
-        raise UserError(
-            "--label_separator=%s without --multi_label: add --multi_label=true if rows have "
-            "several labels, else leave it out" % options.label_separator
-        )
+    for name in ("label_separator", "multi_label_loss", "threshold_rows"):
+        if is_known and options[name].present and not options.multi_label:
+            raise UserError(
+                "--%s=%s without --multi_label: add --multi_label=true if rows have several "
+                "labels, else leave it out" % (name, options[name].value)
+            )

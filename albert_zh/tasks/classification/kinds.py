@@ -108,6 +108,8 @@ class SingleLabel(task_type.TaskType):
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
         if not options.swap_pairs:
             return split, {}
+        for line in data_checks.about_both_orders(split):
+            say(line)
         return reader.in_both_orders(split), {"swap_pairs": True}
 
     # Features
