@@ -170,6 +170,7 @@ def create_app(
         generation_routes.add_routes(app, generator, limits)
     metrics.waiting.set_function(lambda: sum(model.batcher.num_waiting for model in batched))
     _add_pages(app, (predictor, embedding, generator), metrics)
+    _answer_head_as_get(app)
     app.add_middleware(BodyLimits, limits=limits)
     paths = [route.path for route in app.routes]
     app.add_middleware(MeasuredRequests, metrics=metrics, paths=paths)
@@ -250,6 +251,13 @@ def _add_pages(app, models, metrics):
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 
+def _answer_head_as_get(app):
+    """Load balancers ask for headers alone; the server leaves the body out then."""
+    for route in list(app.routes):
+        if "GET" in route.methods:
+            app.head(route.path, include_in_schema=False)(route.endpoint)
+
+
 def _first_page(predictor, embedding, generator):
     """The page at /; None where what can be asked is all there is to show."""
     if predictor is not None:
@@ -280,8 +288,7 @@ def _add_error_handlers(app):
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error):
-        # Of forms that a value may have, the one that it came nearest to has the deepest error.
-        nearest = max(error.errors(), key=lambda one: len(one["loc"]))
+        nearest = max(error.errors(), key=_nearness)
         location = ".".join(str(key) for key in nearest["loc"])
         status = 400 if request.url.path.startswith(http_limits.OPENAI_PATHS) else 422
         return _error(request, status, "%s: %s" % (location, nearest["msg"]))
@@ -293,6 +300,15 @@ def _add_error_handlers(app):
     @app.exception_handler(Exception)
     async def on_unforeseen(request: Request, error):
         return _error(request, 500, "internal error: see the server's log")
+
+
+def _nearness(error):
+    """How near a value came to one of several forms: errors inside it, then of more than its type.
+
+    Args:
+        error: one of pydantic's.
+    """
+    return len(error["loc"]), not error["type"].endswith("_type")
 
 
 def _error(request, status, message, headers=None):

@@ -195,6 +195,11 @@ def test_health_and_metrics(port):
         "max_seq_length": 48,
     }
 
+    for path in ("/health", "/", "/metrics"):  # as load balancers ask
+        status, headers, answer = ask(port, "HEAD", path)
+        assert (status, answer) == (200, "") and int(headers["content-length"]) > 0
+    assert ask(port, "HEAD", "/predict")[0] == 405
+
     def metrics():
         status, headers, text = ask(port, "GET", "/metrics")
         assert status == 200 and headers["content-type"].startswith("text/plain")
@@ -256,6 +261,8 @@ def test_the_nearest_form_of_a_text_says_what_is_wrong(port):
     answers = [post(port, "/predict", {"texts": [{key: "今天"}]}) for key in ("text", "text_a")]
     assert answers[0][0] == answers[1][0] == 200  # without slots it is the text alone
     assert answers[0][2] == answers[1][2]
+    status, _, answer = post(port, "/predict", {"texts": [["a", "b", "c"]]})
+    assert status == 422 and "at most 2 items" in answer["error"]
 
 
 def test_other_ways_to_ask_wrongly(port):
