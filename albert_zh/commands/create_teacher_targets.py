@@ -158,6 +158,8 @@ def _lines(student, mixture, examples):
         targets = soft_targets.averaged_rows(student, mixture, example, student.settings)
         if not distillation.takes_tables:
             content = {"text_a": example.text_a, "text_b": example.text_b}
+            granularity = getattr(example, "granularity", None)
+            content.update({"granularity": granularity} if granularity else {})
             content["rows"] = [
                 {n: np.round(a, 6).tolist() for n, a in row.items()} for row in targets
             ]

@@ -51,7 +51,7 @@ def read_unlabelled(
         UserError: if there is no such file, or no text in it.
     """
     paths = _paths(patterns, flag)
-    seen = {_texts(example) for example in labelled}
+    seen = {_key(example) for example in labelled}
     examples, counts, digest = [], collections.Counter(), hashlib.sha256()
     first_problem = ""
     for path in paths:
@@ -69,9 +69,9 @@ def read_unlabelled(
                 counts[why] += 1
                 first_problem = first_problem or problem or ""
                 continue
-            seen.add(_texts(example))
+            seen.add(_key(example))
             if is_symmetric:
-                seen.add(_texts(example)[::-1])
+                seen.add(_key(example._replace(text_a=example.text_b, text_b=example.text_a)))
             examples.append(example._replace(label=None, guid="unlabelled-%d" % len(examples)))
     if not examples:
         raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)
@@ -87,7 +87,7 @@ def _why_left_out(example, problem, seen):
         return "that are blank"
     if problem or not example.text_a.strip():
         return "that do not fit"
-    return "repeated, or in train," if _texts(example) in seen else None
+    return "repeated, or in train," if _key(example) in seen else None
 
 
 def _about_held_out(examples, held_out_rows):
@@ -134,5 +134,6 @@ def _joined(example):
     return example.text_a + (example.text_b or "")
 
 
-def _texts(example):
-    return example.text_a, example.text_b
+def _key(example):
+    """What makes rows the same: the texts, and the granularity of those that have one."""
+    return example.text_a, example.text_b, getattr(example, "granularity", None)

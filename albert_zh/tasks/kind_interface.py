@@ -50,7 +50,7 @@ class KindFlags:
     Attributes:
         fixed: names of those that make a model what it is: a run that goes on must have the same.
         variable: names of others that a run's settings record.
-        of_evaluations: those of `variable` that count when a checkpoint is evaluated, and only then.
+        of_evaluations: those of `variable` that count in evaluations of checkpoints alone.
         noted: names of those whose value the model's fine_tuning.json has: a model that is used as
             it is cannot be given another one.
         further_files: names of files that a model folder may have beside the usual ones, see

@@ -15,7 +15,6 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import distillation_losses
 from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.tasks import distillation, kind_interface
-from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.labelling import (
     crf,
     granularity_data,
@@ -53,11 +52,15 @@ class TagDistillation(distillation.Distillation):
     def open_unlabelled(
         self, kind: Any, task: Any, path: str, encoding: str
     ) -> Iterator[Tuple[Any, Any]]:
-        """The texts of a file of any format of labelled texts, or of plain ones, one a line."""
+        """The texts of a file of any format of labelled texts, or of plain ones, one a line.
+
+        With granularities each text once for each of them.
+        """
         file_format, bad_rows = splits.format_of_texts(task, path, encoding), BadRows(True)
         unit = task.head.get("offset_unit") or json_files.CHARACTERS
         for text in reader.stream_file(path, file_format, encoding, unit, bad_rows):
-            yield InputExample("test-%d" % text.line, text.text, None, None), None
+            for name in granularity_names.predicted(task.head):
+                yield splits.Example("test-%d" % text.line, text.text, None, None, text, name), None
         for error in bad_rows.errors:
             yield None, str(error)
 

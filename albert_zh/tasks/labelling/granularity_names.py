@@ -22,6 +22,12 @@ def chosen(head: Mapping[str, Any], example: Any = None) -> Optional[str]:
     return of_file or head.get("granularity") or next(iter(names(head)), None)
 
 
+def predicted(head: Mapping[str, Any]) -> Tuple[Optional[str], ...]:
+    """The granularities that texts without labels have: the one that is asked for, or all."""
+    asked_for = head.get("granularity")
+    return (asked_for,) if asked_for else names(head) or (None,)
+
+
 def token(head: Mapping[str, Any], example: Any) -> Optional[str]:
     """The token that stands for an example's granularity; None of a model without."""
     name = chosen(head, example)

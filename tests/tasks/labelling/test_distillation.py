@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.distillation import unlabelled
 from albert_zh.tasks import registry, task_forms
 from albert_zh.tasks.labelling import crf
 from albert_zh.tasks.labelling import distillation as labelling_distillation
+from albert_zh.tasks.labelling import splits as labelled_splits
 
 TAGS = ("B-X", "I-X", "O")
 
@@ -125,6 +127,27 @@ def test_unlabelled_texts_of_any_form(tmp_path, named, name, content):
         ("王明", None, None),
         ("去北京", None, None),
     ]
+
+
+@pytest.mark.parametrize(
+    "head, expected",
+    [
+        ({}, [None]),
+        ({"granularities": ["fine", "coarse"]}, ["fine", "coarse"]),
+        ({"granularities": ["fine", "coarse"], "granularity": "coarse"}, ["coarse"]),
+    ],
+)
+def test_unlabelled_texts_are_learnt_in_every_granularity(tmp_path, head, expected):
+    """They were learnt in the first one alone."""
+    (tmp_path / "plain.txt").write_text("去北京\n王明\n去北京\n", encoding="utf-8")
+    task = task_forms.Task({}, ("text_a", "label"), TAGS, head=head)
+    kind = registry.get("sequence_labelling")
+    labelled = [labelled_splits.Example("train-1", "王明", None, [], None, expected[0])]
+    path = str(tmp_path / "plain.txt")
+    read = unlabelled.read_unlabelled([path], kind, task, "utf-8", labelled, ())
+    found = [(example.text_a, example.granularity) for example in read.examples]
+    assert found == [("去北京", name) for name in expected] + [("王明", n) for n in expected[1:]]
+    assert {example.label for example in read.examples} == {None}
 
 
 def test_a_teacher_of_other_granularities_has_no_targets():

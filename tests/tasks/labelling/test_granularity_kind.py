@@ -104,6 +104,26 @@ def test_one_granularity_of_a_file_is_predicted(finished, tmp_path):
     assert predicted.split() == WORDS["coarse"]
 
 
+@pytest.mark.slow
+def test_unlabelled_texts_teach_every_granularity(finished, tmp_path, capsys):
+    """The student's labelled rows are too few, and of fine words alone it would know coarse ones."""
+    settings, _, output = finished
+    write_data(tmp_path)
+    for name in WORDS:
+        path = tmp_path / ("train.%s.txt" % name)
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join(lines[:4]) + "\n", encoding="utf-8")
+        texts = [line.replace(" ", "") for line in lines[4:]]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    given = dict(settings, data_dir=str(tmp_path), output_dir=str(tmp_path / "out"))
+    given.update(teachers=str(output / "best"), unlabelled_file=str(tmp_path / "texts.txt"))
+    finetuning.run(**given)
+    out = capsys.readouterr().out
+    assert "unlabelled: %d rows of 1 files" % (2 * len(set(texts))) in out
+    scores = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["test"]
+    assert min(row["f1"] for row in scores["granularities"].values()) > 0.9
+
+
 ENDINGS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 
 
