@@ -106,7 +106,7 @@ def test_one_granularity_of_a_file_is_predicted(finished, tmp_path):
 
 @pytest.mark.slow
 def test_unlabelled_texts_teach_every_granularity(finished, tmp_path, capsys):
-    """The student's labelled rows are too few, and of fine words alone it would know coarse ones."""
+    """Its labelled rows are too few; by texts of fine words alone it would not know coarse ones."""
     settings, _, output = finished
     write_data(tmp_path)
     for name in WORDS:
