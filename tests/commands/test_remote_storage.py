@@ -91,11 +91,26 @@ def places(made, tmp_path, monkeypatch):
     "command, arguments, words",
     [
         (classify, ["--input_file={}/texts.txt", "--model_dir={}/model"], []),
-        (classify, ["--model_dir={}/model/albert_model.ckpt", "--format=jsonl"], ["今天"]),
-        (fill_mask, ["--model_dir={}/model", "--vocab_file={}/model/vocab.txt"], ["今[MASK]"]),
+        pytest.param(
+            classify,
+            ["--model_dir={}/model/albert_model.ckpt", "--format=jsonl"],
+            ["今天"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            fill_mask,
+            ["--model_dir={}/model", "--vocab_file={}/model/vocab.txt"],
+            ["今[MASK]"],
+            marks=pytest.mark.slow,
+        ),
         (similarity, ["--model_dir={}/pair_model", "--pairs={}/pairs.tsv"], []),
         (label, ["--input_file={}/texts.txt", "--model_dir={}/labeller"], []),
-        (generate, ["--input_file={}/titles.tsv", "--model_dir={}/generator"], []),
+        pytest.param(
+            generate,
+            ["--input_file={}/titles.tsv", "--model_dir={}/generator"],
+            [],
+            marks=pytest.mark.slow,
+        ),
         (
             similarity,
             ["--model_dir={}/model", "--corpus={}/texts.txt", "--queries={}/texts.txt"]
@@ -111,7 +126,12 @@ def places(made, tmp_path, monkeypatch):
         ),
         (build_vocab, ["--corpus={}/te*.txt", "--output={}/out.txt", "--min_count=1"], None),
         (build_vocab, ["--report={}/texts.txt", "--vocab_file={}/model/vocab.txt"], None),
-        (inspect_checkpoint, ["--output_dir={}/out", "--drop_optimizer"], ["{}/model"]),
+        pytest.param(
+            inspect_checkpoint,
+            ["--output_dir={}/out", "--drop_optimizer"],
+            ["{}/model"],
+            marks=pytest.mark.slow,
+        ),
         (inspect_tfrecord, ["--vocab_file={}/model/vocab.txt"], ["{}/a.tfrecord"]),
         (
             freeze_graph,

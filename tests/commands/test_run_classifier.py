@@ -636,6 +636,7 @@ def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
     assert {"albert_config.json", "vocab.txt"} <= set(best)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_damaged_checkpoints_are_told(tmp_path):
     workspace = Workspace(tmp_path)

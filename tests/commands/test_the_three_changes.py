@@ -55,6 +55,7 @@ def test_sentence_order():
         assert "[UNK]" not in pair.text_a + pair.text_b
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_the_command_shows_all_of_it():
     result = subprocess.run(

@@ -1041,7 +1041,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     [
         ({}, "multi_label"),
         ({"problem_type": "regression"}, "refused"),
-        ({"problem_type": None}, None),
+        pytest.param({"problem_type": None}, None, marks=pytest.mark.slow),
         ({"architectures": ["AlbertForTokenClassification"]}, "no classifier"),
     ],
 )
@@ -1183,7 +1183,7 @@ def converted(tmp_path, name="google", heads="classification"):
     return hf, path, tensors
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", with_slow([np.nan, np.inf, -np.inf], [-np.inf]))
 @pytest.mark.parametrize("is_to_tf", [True, False])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, value, is_to_tf):
     prefix, values = made_model(tmp_path, "google", "classification")
@@ -1247,8 +1247,8 @@ NO_NAMES = {"LABEL_%d" % number: number for number in range(5)}
     "settings, label_map",
     [
         ({"id2label": ID2LABEL, "label2id": None}, None),
-        ({"id2label": ID2LABEL, "label2id": NO_NAMES}, None),
-        ({"id2label": "remove", "label2id": LABEL2ID}, None),
+        pytest.param({"id2label": ID2LABEL, "label2id": NO_NAMES}, None, marks=pytest.mark.slow),
+        pytest.param({"id2label": "remove", "label2id": LABEL2ID}, None, marks=pytest.mark.slow),
         ({"id2label": ID2LABEL, "label2id": LABEL2ID}, None),
         ({"id2label": {"0": "LABEL_0"}, "label2id": NO_NAMES}, LABEL2ID),
     ],
@@ -1353,8 +1353,16 @@ def tokenizer_settings(**changes):
     "changes, note",
     [
         ({"normalizer": {"strip_accents": False}}, "strip_accents is false and true here"),
-        ({"normalizer": {"handle_chinese_chars": False}}, "handle_chinese_chars is false"),
-        ({"normalizer": {"type": "NFKC"}}, "normalizer is NFKC, the one here is BertNormalizer"),
+        pytest.param(
+            {"normalizer": {"handle_chinese_chars": False}},
+            "handle_chinese_chars is false",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"normalizer": {"type": "NFKC"}},
+            "normalizer is NFKC, the one here is BertNormalizer",
+            marks=pytest.mark.slow,
+        ),
         ({"model": {"type": "Unigram", "vocab": []}}, "a tokenizer of the type Unigram"),
     ],
 )
@@ -1376,8 +1384,12 @@ def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
     [
         ({"model": {"continuing_subword_prefix": "@@"}}, "expected one of ##, found '@@'"),
         ({"model": {"vocab": {"a": 0, "b": 2}}}, "the token 'b' has the id 2, expected 1"),
-        ({"model": {"vocab": ["a"]}}, "model.vocab: expected a JSON object"),
-        ({"model": {"vocab": {"a\nb": 0}}}, "a line end"),
+        pytest.param(
+            {"model": {"vocab": ["a"]}},
+            "model.vocab: expected a JSON object",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"model": {"vocab": {"a\nb": 0}}}, "a line end", marks=pytest.mark.slow),
         ({"added_tokens": [{"id": 0, "content": "new"}]}, "has the id 0, expected 1"),
         ({"normalizer": {"lowercase": "yes"}}, "normalizer.lowercase: expected true or false"),
     ],
@@ -1447,9 +1459,9 @@ def test_tensors_of_safetensors_do_not_overlap(tmp_path):
     [
         ("num_hidden_layers", 10**9),
         ("vocab_size", 10**30),
-        ("hidden_size", 10**30),
-        ("num_hidden_groups", 10**9),
-        ("inner_group_num", 10**9),
+        pytest.param("hidden_size", 10**30, marks=pytest.mark.slow),
+        pytest.param("num_hidden_groups", 10**9, marks=pytest.mark.slow),
+        pytest.param("inner_group_num", 10**9, marks=pytest.mark.slow),
         ("num_hidden_layers", "12"),
         ("max_position_embeddings", 1e30),
     ],

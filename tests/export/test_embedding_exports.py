@@ -182,6 +182,7 @@ def test_tflite_encoders_pool(quantize, difference, tmp_path):
         check_direction(vector, expected, difference)
 
 
+@pytest.mark.slow
 def test_a_saved_model_has_a_signature_of_vectors(tmp_path):
     folder = made_folder(tmp_path, "cut")
     output = str(tmp_path / "saved")

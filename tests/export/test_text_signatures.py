@@ -255,6 +255,7 @@ print(json.dumps(answers))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(IS_TF1, reason="TensorFlow 2's loader")
 def test_signatures_in_tensorflow_2_and_keras(exported):
     folder, path = exported

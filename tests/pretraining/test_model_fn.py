@@ -92,6 +92,7 @@ def test_lower_precision_trains_alike_and_keeps_float32_weights(precision):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_loss_scale_is_halved_and_the_step_skipped_when_gradients_overflow(monkeypatch):
     monkeypatch.setattr(pretraining_model_fn, "_FIRST_LOSS_SCALE", 2.0**40)

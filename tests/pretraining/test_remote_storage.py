@@ -81,6 +81,7 @@ def test_a_run_in_a_bucket_is_that_of_local_files(folder, tmp_path, capsys):
         small.run_here(arguments(folder, folder.bucket, train_batch_size=4, poly_power=0.0))
 
 
+@pytest.mark.slow
 def test_an_evaluation_job_evaluates_each_checkpoint_once(folder, capsys):
     run = arguments(folder, folder.bucket, num_train_steps=8)
     job = arguments(

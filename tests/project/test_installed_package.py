@@ -210,6 +210,7 @@ def test_unknown_command(call):
     assert refused.stderr.count("\n") == 1 and " classify, " in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_help_and_mistakes_name_the_console_command(call):
     helped = call("albert-zh", "similarity", "--help")

@@ -12,6 +12,7 @@ from albert_zh.inference import predictor, search, text_encoder
 from albert_zh.model import modeling
 from albert_zh.text import tokenization
 import args
+from crossed_cases import with_slow
 from documentation import blocks_of
 import small_models
 from workspace import ROOT
@@ -24,7 +25,15 @@ def folder(tmp_path_factory):
     return small_models.write_model(path, vocabulary=vocabulary, max_position_embeddings=512)
 
 
-@pytest.mark.parametrize("block", blocks_of("python_api.md"))
+def without_training(blocks):
+    """Those of blocks that train nothing."""
+    return [block for block in blocks if "finetuning" not in block]
+
+
+BLOCKS = blocks_of("python_api.md")
+
+
+@pytest.mark.parametrize("block", with_slow(BLOCKS, without_training(BLOCKS)))
 def test_python_api(block, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(args, "model_dir", folder)
     faq = tmp_path / "faq.txt"

@@ -474,8 +474,16 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
     "arguments, message",
     [
         (["--out=m", "--learning_rate=nan"], "--learning_rate=nan: expected a number, 0 or more"),
-        (["--out=m", "--pair_learning_rate=0"], "--pair_learning_rate=0 (PAIR_LEARNING_RATE)"),
-        (["--out=m", "--vocab_size=99999999999"], "--vocab_size=99999999999"),
+        pytest.param(
+            ["--out=m", "--pair_learning_rate=0"],
+            "--pair_learning_rate=0 (PAIR_LEARNING_RATE)",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--out=m", "--vocab_size=99999999999"],
+            "--vocab_size=99999999999",
+            marks=pytest.mark.slow,
+        ),
         (["--out=m", "--", "--poly_power=nan"], "--poly_power=nan: expected a number, 0 or more"),
         (["--out=m", "--", "--no_such_flag"], "Unknown command line flag 'no_such_flag'"),
     ],
