@@ -20,6 +20,8 @@ OPTIMIZERS = {
     "int8": ("fold_constants", "remove_identity"),
 }
 MODULES = ("tf2onnx", "onnx", "onnxruntime")
+# `reduce_range`: sums of 8-bit products saturate on x86 CPUs without VNNI.
+QUANTIZED = {"per_channel": True, "reduce_range": True}
 
 
 def check_possible():
@@ -141,8 +143,7 @@ def _quantize(path):
         path,
         nodes_to_exclude=[name for table in shared for name in table.gathers],
         weight_type=quantization.QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,  # sums of 8-bit products saturate on x86 CPUs without VNNI
+        **QUANTIZED,
     )
     proto = onnx.load(path)
     onnx_tables.store_once(proto.graph, shared)

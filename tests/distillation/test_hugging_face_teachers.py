@@ -88,7 +88,8 @@ def test_a_teacher_without_a_length_reads_what_its_student_reads(tmp_path):
         teacher.prepare(texts)
         one, two = map(teacher.target, texts)
         differences[length] = np.abs(np.subtract(one, two)).max()
-    assert differences[16] == 0 < differences[24]
+    assert differences[16] < 1e-6  # rows of a batch may be rounded otherwise
+    assert differences[24] > 1e-3
 
 
 @pytest.mark.parametrize("ending", ["bin", "safetensors", "pt", "pth"])
