@@ -27,10 +27,12 @@ from albert_zh.model import (
     checkpoint_files,
     checkpoint_values,
     fine_tuning_notes,
+    model_folder,
     model_writer,
     weight_averages,
     whole_folders,
 )
+from albert_zh.training import run_folder
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -69,10 +71,13 @@ def run() -> None:
     weights = weight_averages.averaged(
         {path: checkpoint_values.read_weights(prefix) for path, prefix in prefixes.items()}
     )
+    first = contents[FLAGS.model_dirs[0]]
     with whole_folders.filled_folder(FLAGS.output_dir) as partial:
-        _write_files(partial, contents[FLAGS.model_dirs[0]])
+        _write_files(partial, first)
         model_writer.write_model_checkpoint(partial, weights)
     print(printable("written    %s: the mean of %d models" % (FLAGS.output_dir, len(prefixes))))
+    if not any(name.endswith((".txt", ".model")) for name in first):
+        print(printable("note: %s has no vocabulary: put it beside the rest" % FLAGS.output_dir))
 
 
 def _check_several(prefixes):
@@ -91,9 +96,20 @@ def _contents_of(path, prefix):
     for file in (file for pattern in _COPIED for file in storage.in_folder(folder, pattern)):
         name = os.path.basename(file)
         contents[name] = files.read_json(file) if name.endswith(".json") else files.read_bytes(file)
+    contents = _as_model_folder(contents)
     notes = contents.get(_NOTES)
     if notes:
         contents[_NOTES] = {n: value for n, value in notes.items() if n not in _OF_ONE_RUN}
+    return contents
+
+
+def _as_model_folder(contents):
+    """Of a folder of training the config that it remembers, without the rest of its settings."""
+    of_run = contents.pop(run_folder.RUN_SETTINGS_FILE, {})
+    config = of_run.get("fixed", {}).get("config")
+    has_config = any(isinstance(c, dict) and "hidden_size" in c for c in contents.values())
+    if config and not has_config:
+        contents[model_folder.config_name("")] = config
     return contents
 
 

@@ -148,6 +148,11 @@ def run(google=False):
     job = _job(google)
     for note in pipeline.check(job):
         print(printable("note: " + note), file=sys.stderr)
+    if _has_one_segment() and FLAGS["short_seq_prob"].present:
+        print(
+            "note: --short_seq_prob has no effect: records of one segment are filled up",
+            file=sys.stderr,
+        )
     given = [name for name in _OF_MASKING if FLAGS[name].present]
     if FLAGS.masking == "dynamic" and given:
         values = ["--%s=%s" % (name, str(FLAGS[name].value).lower()) for name in given]
@@ -272,6 +277,7 @@ def _conflicts(google):
     one_segment = "--one_segment" if FLAGS.one_segment else "--format=%s" % FLAGS.format
     takes_b_elsewhere = google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence)
     one_flag, form = FLAGS["one_segment"], FLAGS["format"]
+    repeats = is_dynamic and FLAGS["dupe_factor"].present and FLAGS.dupe_factor > 1
     differs = FLAGS.format != ("doc_sentences" if FLAGS.one_segment else "segment_pair")
     rows = [
         (
@@ -281,6 +287,11 @@ def _conflicts(google):
         ),
         (one_segment, original, _has_one_segment() and FLAGS.original_masking),
         (one_segment, "a B from another document", _has_one_segment() and takes_b_elsewhere),
+        (
+            "--dupe_factor=%d" % FLAGS.dupe_factor,
+            "%s with --masking=dynamic, whose records would all be alike," % one_segment,
+            _has_one_segment() and repeats,
+        ),
         (
             "--non_chinese",
             "--segmenter=%s" % FLAGS.segmenter,
@@ -315,6 +326,8 @@ def _conflicts(google):
             FLAGS.original_masking and FLAGS.similar_next_sentence,
         ),
         ("--masking=dynamic", "--do_permutation", is_dynamic and FLAGS.do_permutation),
+        ("--masking=dynamic", "--favor_longer_ngram", is_dynamic and FLAGS.favor_longer_ngram),
+        ("--span", "--favor_longer_ngram", FLAGS.span and FLAGS.favor_longer_ngram),
         (
             "--favor_shorter_ngram",
             "--favor_longer_ngram",
@@ -364,9 +377,14 @@ def _job(google):
             FLAGS.encoding, FLAGS.split_sentences, as_original=FLAGS.original_masking
         ),
         original=FLAGS.original_masking,
-        dupe_factor=FLAGS.dupe_factor,
+        dupe_factor=_dupe_factor(),
         similar_words=FLAGS.similar_words,
     )
+
+
+def _dupe_factor():
+    """How often the text is used: once where each time would make the same records."""
+    return 1 if _has_one_segment() and FLAGS.masking == "dynamic" else FLAGS.dupe_factor
 
 
 def _run_weights(google):

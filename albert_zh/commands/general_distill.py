@@ -176,6 +176,7 @@ def _check_same_records(path):
 
 def _job():
     """How records are made of text: not masked, which training does."""
+    is_sentencepiece = tokenization.is_sentencepiece(FLAGS.vocab_file)  # which marks words itself
     settings = sampling.Settings(
         max_seq_length=FLAGS.max_seq_length,
         max_predictions=FLAGS.max_predictions_per_seq,
@@ -195,8 +196,8 @@ def _job():
         settings=settings,
         vocab_file=FLAGS.vocab_file,
         do_lower_case=FLAGS.do_lower_case,
-        spm_model_file=None,
-        segmenter="jieba" if FLAGS.do_whole_word_mask else "none",
+        spm_model_file=FLAGS.vocab_file if is_sentencepiece else None,
+        segmenter="jieba" if FLAGS.do_whole_word_mask and not is_sentencepiece else "none",
         user_dict=None,
         text_format=corpus_reader.TextFormat(
             FLAGS.encoding, FLAGS.split_sentences, as_original=False

@@ -54,9 +54,9 @@ def run(job, paths, outputs, options):
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     expected = corpus_reader.total_bytes(paths) * job.dupe_factor * _BYTES_PER_BYTE
     num_buckets = int(expected // _BUCKET_BYTES // len(outputs)) + 1
-    pipeline = beam.Pipeline(options=PipelineOptions(shlex.split(options)))
+    steps = beam.Pipeline(options=PipelineOptions(shlex.split(options)))
     shards = (
-        pipeline
+        steps
         | "Files" >> beam.Create([paths])
         | "Read" >> beam.ParDo(_ReadShards(job.text_format))
         | "SpreadShards" >> beam.Reshuffle()
@@ -75,7 +75,7 @@ def run(job, paths, outputs, options):
             append_trailing_newlines=False,
             coder=beam.coders.BytesCoder(),
         )
-    counts, notes = _counts_and_notes(_finished(pipeline))
+    counts, notes = _counts_and_notes(_finished(steps))
     pipeline.check_any(counts, paths, job.settings.one_segment)
     return counts, notes
 

@@ -45,19 +45,20 @@ def counts_of_text(num_pieces, sentences, documents):
     )
 
 
-def counts_of_unknown(line, ids, encoder):
+def counts_of_unknown(line, pieces, unknown, encoder):
     """What the vocabulary lacks of a line.
 
     Args:
         line: str.
-        ids: list of int, the line's pieces.
+        pieces: the line's, list of their ids or names.
+        unknown: what stands there for pieces that the vocabulary lacks.
         encoder: `segmentation.LineEncoder`.
 
     Returns:
         `collections.Counter`.
     """
     counts = collections.Counter(_UNKNOWN + char for char in encoder.unknown_characters(line))
-    counts["unknown pieces"] = ids.count(encoder.unknown_id)
+    counts["unknown pieces"] = pieces.count(unknown)
     return counts
 
 

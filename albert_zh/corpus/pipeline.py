@@ -35,6 +35,7 @@ from albert_zh.corpus import (
 )
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization, word_segmentation, word_starts
+from albert_zh.text.vocabulary_files import UNKNOWN
 
 _RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
 _FORMAT = 1  # of the work folder's files
@@ -82,7 +83,8 @@ class Worker:
         )
         similar, self.notes = None, []
         if job.similar_words:
-            similar = similar_words.read(job.similar_words, self.tokenizer)
+            with naming("--similar_words"):
+                similar = similar_words.read(job.similar_words, self.tokenizer)
             self.notes = similar.notes + self._unusable(similar)
         self._sampler = sampling.Sampler(job.settings, self.vocabulary, similar)
 
@@ -141,14 +143,18 @@ class Worker:
 
     def write_original_pieces(self, shard, folder):
         """Writes the marked pieces of each line of a shard into the work folder."""
-        documents = [
-            [
-                original_sampling.original_pieces(line, self.tokenizer, self.segmenter)
-                for line in lines
-            ]
-            for lines in shard.documents
-        ]
-        folder.finish(_name(shard), {"counts": shard.counts, "documents": documents})
+        counts, documents = collections.Counter(shard.counts), []
+        for lines in shard.documents:
+            documents.append([self._original_pieces(line, counts) for line in lines])
+        folder.finish(_name(shard), {"counts": counts, "documents": documents})
+
+    def _original_pieces(self, line, counts):
+        """The marked pieces of a line, which are counted."""
+        pieces = original_sampling.original_pieces(line, self.tokenizer, self.segmenter)
+        counts["sentences without pieces"] += not pieces
+        if UNKNOWN in pieces:
+            counts.update(corpus_counts.counts_of_unknown(line, pieces, UNKNOWN, self._encoder))
+        return pieces
 
 
 def framed_records(features, settings):
@@ -210,6 +216,7 @@ def manifest(job, paths):
     for name in ("settings", "text_format"):
         del settings[name]
     settings["run_weights"] = " ".join("%.3g" % weight for weight in settings["run_weights"])
+    settings["order of the input"] = ", ".join(paths)  # by which shards are numbered
     return {
         "setting": settings,
         "input": {path: _fingerprint(path) for path in paths},

@@ -4,7 +4,8 @@
         for document in shard.documents:  # list of sentences
             ...
 
-Files may be compressed with gzip; of JSON lines (.jsonl, .json), every line is a document. Text
+Files may be compressed with gzip; of JSON lines (.jsonl, .json, or by their first line), every line
+is a document. Text
 is read as a stream and handed on in shards, portions of whole documents that depend on nothing but
 the text, so that a corpus of any size can be worked on piece by piece and by any number of workers.
 """
@@ -18,6 +19,7 @@ import re
 from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
+from albert_zh.text import json_lines
 from albert_zh.text.sentences import SENTENCE_END, split_sentences
 
 SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
@@ -26,9 +28,7 @@ SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
 _LINE_CHARACTERS = 1 << 14
 _BLOCK_BYTES = 1 << 16
 _BYTE_ORDER_MARK = "\ufeff"
-_TEXT_KEYS = ("text", "content")  # of wiki_zh; of news2016zh and webtext2019zh
 _ORIGINAL_JSON = (".jsonl", ".jsonl.gz")  # albert_zh reads other files as plain text
-_JSON_LINES = _ORIGINAL_JSON + (".json", ".json.gz")
 
 # What the tokenizer leaves out: control characters, invisible ones, stand-ins for damaged ones.
 _CONTROL = re.compile(
@@ -37,8 +37,10 @@ _CONTROL = re.compile(
 
 # Kinds of notes.
 EMPTY_FILE = "empty files"
+JSON_BY_CONTENT = "files whose lines are JSON objects, read as such though not named .jsonl"
 ONE_DOCUMENT = "files without a blank line, each taken as one document"
 LONG_LINE = "lines of more than %d characters, parted" % _LINE_CHARACTERS
+RETURNS = "lines with a carriage return inside, as of old Macs, which is not taken for a line end"
 CONTROL_CHARACTERS = "lines with control or damaged characters, which were left out"
 
 TextFormat = collections.namedtuple(
@@ -228,14 +230,23 @@ def _texts_of_files(paths, text_format):
     """Yields (`_Text`, bytes read of all files so far); documents end with their file."""
     bytes_before = 0
     for path in paths:
-        is_json = path.endswith(_ORIGINAL_JSON if text_format.as_original else _JSON_LINES)
-        reader = _texts_of_json_lines if is_json else _texts_of_plain_lines
         with files.open_unpacked(path) as (content, packed):
+            endings = _ORIGINAL_JSON if text_format.as_original else json_lines.ENDINGS
+            is_named = path.endswith(endings)
+            is_json = is_named or _is_json_by_content(content, text_format)
+            if is_json and not is_named:
+                yield _Text([], True, False, (JSON_BY_CONTENT, path)), bytes_before
+            reader = _texts_of_json_lines if is_json else _texts_of_plain_lines
             for text in reader(content, path, text_format):
                 yield text, bytes_before + packed.tell()
         bytes_before += storage.size(path)
         if not text_format.as_original:
             yield _Text([], True, False, None), bytes_before
+
+
+def _is_json_by_content(content, text_format):
+    is_looked_at = not text_format.as_original
+    return is_looked_at and json_lines.begins_with_object(content, text_format.encoding)
 
 
 def _texts_of_plain_lines(content, path, text_format):
@@ -248,12 +259,10 @@ def _texts_of_plain_lines(content, path, text_format):
         sentences = _sentences(line, text_format)
         is_blank = segment_index == 0 and not sentences
         has_blank_line |= is_blank
-        yield _Text(
-            sentences,
-            is_blank,
-            segment_index == 0,
-            _note(sentences, segment_index == 1, path, line_number),
-        )
+        note = _note(sentences, segment_index == 1, path, line_number)
+        if "\r" in line.strip("\r"):
+            note = RETURNS, "%s, line %d" % (path, line_number)
+        yield _Text(sentences, is_blank, segment_index == 0, note)
     if line_number == 1 and has_returns and not text_format.as_original:
         raise files.wrong_line_ends(path)
     if not line_number:
@@ -289,7 +298,7 @@ def _paragraphs(line, source):
         document = json.loads(line, object_pairs_hook=files.object_without_repeated_keys)
     except (ValueError, RecursionError) as error:
         raise UserError("%s: not valid JSON (%s): %s" % (source, error, expected)) from error
-    fields = map(document.get, _TEXT_KEYS) if isinstance(document, dict) else ()
+    fields = map(document.get, json_lines.TEXT_KEYS) if isinstance(document, dict) else ()
     texts = [field for field in fields if isinstance(field, str)]
     if not texts:
         raise UserError("%s: no text in it: %s" % (source, expected))

@@ -131,7 +131,8 @@ def encode_shard(shard, encoder):
                 sentences.append(len(ids))
             counts["sentences without pieces"] += not line_ids
             if encoder.unknown_id in line_ids:
-                counts.update(corpus_counts.counts_of_unknown(line, line_ids, encoder))
+                unknown = encoder.unknown_id
+                counts.update(corpus_counts.counts_of_unknown(line, line_ids, unknown, encoder))
         if len(sentences) - 1 > first:
             documents.append((first, len(sentences) - 1))
     new_documents = documents[int(shard.continues) :]

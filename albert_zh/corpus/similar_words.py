@@ -46,7 +46,7 @@ def read(path, tokenizer):
     Raises:
         UserError: for a line without a similar word, and if no word has one.
     """
-    first = next(iter(files.stream_lines(path, "utf-8")), "")
+    first = next(iter(files.stream_lines(path, None)), "")
     vectors = None if "\t" in first else WordVectors.read(path)
     rows = _rows_of_vectors(vectors) if vectors else _rows_of_table(path)
     similar, num_left_out = collections.OrderedDict(), 0
@@ -76,7 +76,7 @@ def _ids_of(word, tokenizer):
 
 def _rows_of_table(path):
     """Yields (word, [similar words]) of each line that is not empty."""
-    for number, line in enumerate(files.stream_lines(path, "utf-8"), start=1):
+    for number, line in enumerate(files.stream_lines(path, None), start=1):
         if not line.strip():
             continue
         word, *others = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]

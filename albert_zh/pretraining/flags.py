@@ -140,6 +140,10 @@ def check_flags(options):
             "--export_dir=%s is the --output_dir, whose checkpoints the model's would hide: name "
             "another folder" % options.export_dir
         )
+    if options.init_from_group0 and not options.init_checkpoint:
+        raise UserError(
+            "--init_from_group0 spreads the groups of --init_checkpoint: name that, or leave it out"
+        )
     _check_shares(options)
     objective_flags.check(options)
     if options.learning_rate is not None:

@@ -5,6 +5,7 @@ records -> masked LM + sentence order -> checkpoints, metrics.jsonl, learning_cu
 """
 
 import functools
+import hashlib
 import math
 import os
 import time
@@ -112,6 +113,7 @@ class Pretraining:
         self._vocab_file = record_sources.vocabulary_file(options, self._config)
         run_folder.open_output_folder(self._folder, process_name(options))
         run_flags.say_what_has_no_effect(options)
+        self._say_what_is_left_out()
         self._distiller = None
         if make_distiller:
             objective_flags.check_distillation(options)
@@ -132,6 +134,24 @@ class Pretraining:
         self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._accuracies = objective_flags.accuracies(options, sentence_name)
         self._metrics = None
+
+    def _say_what_is_left_out(self):
+        """Names flags that were given in vain, and what an exported model will lack."""
+        options = self._options
+        if options.eval_file and not options.do_eval:
+            say("note: --eval_file has no effect without --do_eval=true: nothing is evaluated")
+        if options.init_checkpoint and not options.do_train:
+            say(
+                "note: --init_checkpoint has no effect without --do_train=true: what is used are "
+                "the checkpoints of %s",
+                self._folder,
+            )
+        if options.export_dir and not self._vocab_file:
+            say(
+                "warning: --export_dir=%s will have no vocabulary, without which no command opens "
+                "it: name it by --vocab_file",
+                options.export_dir,
+            )
 
     def _make_engine(self, init_checkpoint):
         """Makes the engine, once the run is known to be that of the output folder."""
@@ -203,6 +223,7 @@ class Pretraining:
         source = self._train_source
         counts["number of records"] = source.num_records
         counts["bytes of records"] = sum(map(storage.size, source.files))
+        counts["files of records"] = _digest_of_files(source.files)
         fixed["input lanes"] = self._num_lanes
         if self._distiller:
             fixed.update(self._distiller.run_settings())
@@ -416,6 +437,12 @@ class Pretraining:
         if newest:
             say("last checkpoint  %s", newest)
         say("time, memory     %s, at most %.0f MB", *time_and_memory(self._begin))
+
+
+def _digest_of_files(paths):
+    """A digest of files' names and sizes in their order, which decides what a run has read."""
+    about = ["%s %d" % (os.path.basename(path), storage.size(path)) for path in paths]
+    return hashlib.sha256("\n".join(about).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _plain(value):

@@ -17,6 +17,7 @@ from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError, printable
 from albert_zh.common.progress import progress_bar
+from albert_zh.text import json_lines
 from albert_zh.text.tokenization import BasicTokenizer, WordpieceTokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -382,7 +383,7 @@ def _chunk_counts(path, encoding, progress=None):
 def _text_blocks(path, encoding, progress):
     """Yields the text of a file in blocks; of JSON whole lines, else cut between two words."""
     blocks = _decoded_blocks(path, encoding, progress)
-    if path.endswith((".json", ".jsonl", ".json.gz", ".jsonl.gz")):
+    if _is_json_lines(path, encoding):
         yield from _texts_of_json_lines(blocks, path)
         return
     rest = ""
@@ -390,6 +391,13 @@ def _text_blocks(path, encoding, progress):
         complete, rest = _take_complete_words(rest + text)
         yield complete
     yield rest
+
+
+def _is_json_lines(path, encoding):
+    if path.endswith(json_lines.ENDINGS):
+        return True
+    with files.open_unpacked(path) as (content, _):
+        return json_lines.begins_with_object(content, encoding)
 
 
 def _decoded_blocks(path, encoding, progress):

@@ -442,6 +442,13 @@ def test_json_lines_that_are_none(tmp_path, line, fault):
         vocabulary_builder.count_corpus([str(path)])
 
 
+def test_json_lines_are_known_by_their_first_line_too(tmp_path):
+    path = tmp_path / "wiki_00"
+    path.write_text('{"url": "zh", "text": "汉字"}\n{"text": "字"}\n', encoding="utf-8")
+    counts = vocabulary_builder.count_corpus([str(path)])
+    assert counts.pieces == {"字": 2, "汉": 1} and set(counts.latin_words) == {"zh"}
+
+
 def test_half_characters_of_json_are_replaced(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "\\ud83d汉"}\n', encoding="utf-8")
     counts = vocabulary_builder.count_corpus([str(tmp_path / "a.jsonl")])

@@ -843,6 +843,14 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
         ({"dupe_factor": 0}, "--dupe_factor=0: expected at least 1"),
         ({"span": True, "ngram": 2}, "--span and --ngram exclude each other"),
         (
+            {"format": "doc_sentences", "masking": "dynamic", "dupe_factor": 2},
+            "--dupe_factor=2 and --format=doc_sentences with --masking=dynamic, whose records",
+        ),
+        (
+            {"similar_words": "{gbk}", "do_whole_word_mask": True},
+            "--similar_words: .*gbk, line 2: the file is in GBK, expected UTF-8: convert it",
+        ),
+        (
             {"one_segment": True, "format": "segment_pair"},
             "--one_segment=true and --format=segment_pair exclude each other",
         ),

@@ -238,6 +238,23 @@ def test_other_records_are_another_run(folder, run):
             small.run_here(folder.arguments(input_file=path, output_dir=run, num_train_steps=20))
 
 
+def test_files_of_records_in_another_order_are_another_run(folder, capsys):
+    """As many records and bytes; what a run has read is known by its place among them."""
+    names = [folder.write_records(name, small.masked_records(32)) for name in ("a.tf", "b.tf")]
+    output = os.path.join(folder.folder, "in_order")
+    common = {"output_dir": output, "num_warmup_steps": 0, "eval_file": names[0]}
+    common["export_dir"] = os.path.join(folder.folder, "no_vocabulary")
+    common["bert_config_file"] = folder.write("alone/albert_config.json", json.dumps(small.CONFIG))
+    small.run_here(folder.arguments(input_file=",".join(names), num_train_steps=1, **common))
+    out = capsys.readouterr().out
+    assert "note: --eval_file has no effect without --do_eval=true" in out
+    assert "no_vocabulary will have no vocabulary, without which no command opens it" in out
+    with pytest.raises(UserError, match="holds a run with another files of records"):
+        small.run_here(
+            folder.arguments(input_file=",".join(names[::-1]), num_train_steps=2, **common)
+        )
+
+
 def test_a_tpu_evaluates_full_batches(folder):
     source = types.SimpleNamespace(num_records=16, is_static=True)
     arguments = folder.arguments(input_file=folder.masked, eval_batch_size=64)
@@ -633,6 +650,7 @@ MISTAKES = {
     "no_cluster": ({"distribution": "multi_worker"}, "TF_CONFIG has no cluster"),
     "two_starts": ({"warm_start": True, "init_checkpoint": "x"}, "give one of them"),
     "one_folder": ({"export_dir": "{output}/"}, "is the --output_dir, whose checkpoints"),
+    "no_groups": ({"init_from_group0": True}, "--init_from_group0 spreads the groups of --init_"),
     "no_checkpoint": ({"do_train": None, "export_dir": "e"}, "holds no checkpoint to export"),
 }
 

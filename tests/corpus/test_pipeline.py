@@ -207,6 +207,14 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
     assert os.listdir(str(parent)) == ["text.txt"]
 
 
+def test_files_in_another_order_are_another_run():
+    """Shards are numbered by it: parts of one file were there twice, those of the other not."""
+    first, second = (pipeline.manifest(job(), paths) for paths in ([SAMPLE, ENGLISH],) * 2)
+    other = pipeline.manifest(job(), [ENGLISH, SAMPLE])
+    assert first == second != other
+    assert first["input"] == other["input"]
+
+
 @pytest.mark.parametrize("replaced", ["text.txt", "vocab.txt"])
 def test_a_file_that_is_replaced_while_it_is_read_is_named(replaced, tmp_path, monkeypatch):
     shutil.copy(STARTER_VOCABULARY, str(tmp_path / "vocab.txt"))
@@ -325,6 +333,20 @@ def test_statistics_account_for_every_line(tmp_path):
     assert "warning: " + values["warnings"][0] in done.stderr
     assert (tmp_path / "stats.png").read_bytes().startswith(b"\x89PNG")
     assert "unknown characters         𪚥 3 龖 1" in done.stdout
+
+
+@pytest.mark.parametrize("is_original", [False, True])
+def test_unknown_characters_are_counted(is_original, tmp_path):
+    """--original_masking said 0.000 % of any text."""
+    text = tmp_path / "text.txt"
+    text.write_text("今天𠮷好\n我们\n\u200b\n\n去𠮷\n公园\n", encoding="utf-8")
+    stats = tmp_path / "stats.json"
+    done = run(tmp_path, input_file=text, stats=stats, original_masking=is_original)
+    assert done.returncode == 0, done.stderr
+    found = files.read_json(str(stats))
+    assert found["unknown"] == 2 / 10
+    assert found["unknown characters"] == {"𠮷": 2}
+    assert found["sentences without pieces"] == 1
 
 
 def test_lengths_of_masked_words_are_those_of_the_words():

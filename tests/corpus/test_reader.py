@@ -101,6 +101,33 @@ def test_json_lines(tmp_path):
             shards_of([wrong])
 
 
+def test_json_lines_without_an_ending_are_known_by_their_first_line(tmp_path):
+    """As wiki_zh's files are, AA/wiki_00; records held the braces, keys and addresses."""
+    rows = [
+        {"id": "1", "url": "https://a", "title": "标题", "text": "一。\n二。"},
+        {"text": "三。"},
+    ]
+    content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n"
+    expected = [["标题", "一。", "二。"], ["三。"]]
+    for name, data in {
+        "wiki_00": b"\xef\xbb\xbf" + content.encode(),
+        "wiki_01.gz": gzip.compress(content.encode()),
+        "news.txt": content.encode(),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        assert documents_of([tmp_path / name]) == expected
+    notes = [note for shard in shards_of([tmp_path / "news.txt"]) for note in shard.notes]
+    assert notes == [(corpus_reader.JSON_BY_CONTENT, str(tmp_path / "news.txt"))]
+    (tmp_path / "wiki_02").write_bytes(content.encode("gb18030"))
+    text_format = corpus_reader.TextFormat(encoding="gb18030")
+    assert documents_of([tmp_path / "wiki_02"], text_format) == expected
+    original = corpus_reader.TextFormat(as_original=True)  # reads them as plain text
+    assert documents_of([tmp_path / "news.txt"], original)[0][0].startswith('{"id"')
+    for line in ('{"a": 1}', "{天气}", '{"text": 1}', "[1]", '{"text": "一。"'):
+        (tmp_path / "plain").write_text(line + "\n二。\n", encoding="utf-8")
+        assert documents_of([tmp_path / "plain"]) == [[line, "二。"]]
+
+
 def test_half_a_character_of_json_is_replaced(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "第一段\\ud83d。", "title": "\\ud83d\\ude00"}\n', encoding="utf-8")
@@ -181,9 +208,10 @@ def test_what_is_strange_is_noted(tmp_path):
         "control.txt": "好\n\n坏\x00\x01\n\n\ufffd\n\x07\n",
         "long.txt": "短\n\n" + "长" * 40000 + "\n\n短",
         "json.jsonl": json.dumps({"text": "a\u0007b"}),
+        "macs.txt": "一。\r二。\r\n三。\r四。\n\n五。\r\n",
     }
     for name, content in contents.items():
-        (tmp_path / name).write_text(content, encoding="utf-8")
+        (tmp_path / name).write_bytes(content.encode())
     paths = [str(tmp_path / name) for name in contents]
     shards = shards_of(paths)
     place = dict(zip(contents, paths))
@@ -195,6 +223,8 @@ def test_what_is_strange_is_noted(tmp_path):
         (corpus_reader.CONTROL_CHARACTERS, place["control.txt"] + ", line 6"),
         (corpus_reader.LONG_LINE, place["long.txt"] + ", line 3"),
         (corpus_reader.CONTROL_CHARACTERS, place["json.jsonl"] + ", line 1"),
+        (corpus_reader.RETURNS, place["macs.txt"] + ", line 1"),
+        (corpus_reader.RETURNS, place["macs.txt"] + ", line 2"),
     ]
     lines = sum(text.count("\n") + (not text.endswith("\n")) for text in contents.values() if text)
     assert counts_of(shards)["lines"] == lines

@@ -70,6 +70,37 @@ def test_modules_of_the_root_are_aliases_of_one_form(name):
         assert "\n__all__ = [" in source.read()
 
 
+def hidden_modules(source):
+    """Names of modules of the package that a function's variables take away from it, a set."""
+    tree, hidden = ast.parse(source), set()
+    modules = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("albert_zh")
+        for alias in node.names
+    }
+    for function in filter(lambda node: isinstance(node, ast.FunctionDef), ast.walk(tree)):
+        arguments = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+        stored = {
+            node.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        hidden |= stored.intersection(modules) - arguments
+    return hidden
+
+
+def test_no_variable_hides_a_module():
+    """One did where Beam makes the records, which few environments can run."""
+    found = {}
+    for path in glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True):
+        with open(path, encoding="utf-8") as handle:
+            found[os.path.relpath(path, ROOT)] = hidden_modules(handle.read())
+    assert {path: names for path, names in found.items() if names} == {}
+    source = "from albert_zh.corpus import pipeline\ndef f():\n    pipeline = 1\n"
+    assert hidden_modules(source) == {"pipeline"}
+
+
 def test_every_command_of_the_package_has_an_alias_in_the_root():
     paths = glob.glob(os.path.join(ROOT, "albert_zh", "commands", "[a-z]*.py"))
     assert len(paths) > 20

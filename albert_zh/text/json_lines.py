@@ -1,0 +1,34 @@
+"""Which files of raw text are JSON lines: by their names or, as of wiki_zh's, by their first line.
+
+with files.open_unpacked("AA/wiki_00") as (content, _):
+    begins_with_object(content, "utf-8")
+"""
+
+import json
+from typing import IO
+
+from albert_zh.common import files
+
+ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
+TEXT_KEYS = ("text", "content")  # of wiki_zh; of news2016zh and webtext2019zh
+_LONGEST_LINE = 1 << 24  # bytes
+
+
+def begins_with_object(content: IO, encoding: str) -> bool:
+    """Whether the first line that is not blank is a JSON object with a text.
+
+    Args:
+        content: the file, open for reading bytes at its beginning, where it is left.
+        encoding: of the file.
+    """
+    first = b"\n"
+    while first and not first.strip():
+        first = content.readline(_LONGEST_LINE)
+    content.seek(0)
+    if not first.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"):
+        return False
+    try:
+        record = json.loads(first.decode(files.known_encoding(encoding)).lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    return any(isinstance(record.get(key), str) for key in TEXT_KEYS)
