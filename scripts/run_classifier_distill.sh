@@ -27,6 +27,7 @@ main() {
     local python model data output teachers seed="${SEED:-1}" of_teacher of_all=() of_student=()
     local trained=""
     case "${1:-}" in -h | --help) usage && return ;; esac
+    refuse_sweeps "$@"
     part_arguments "$@"
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
@@ -51,6 +52,18 @@ main() {
         ${UNLABELLED:+--unlabelled_file="$UNLABELLED"} ${of_student[@]+"${of_student[@]}"}
     "$python" "$(shown "$PROJECT_ROOT/scripts/compare_distilled.py")" --output_dir="$output" \
         --teachers="$trained"
+}
+
+# refuse_sweeps ARGUMENT...: teachers and student are one run each.
+refuse_sweeps() {
+    local argument
+    for argument in "$@"; do
+        case "${argument#-}" in
+            -seeds* | seeds* | -search* | search*)
+                die "${argument%%=*}: this script trains one student: SEED=2 chooses another seed," \
+                    "run_classifier.py --teachers takes the flag" ;;
+        esac
+    done
 }
 
 # part_arguments ARGUMENT...: sets `of_student` to those of the flags in OF_STUDENTS, `of_all` to the others.

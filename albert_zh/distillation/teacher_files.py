@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import storage, validation
+from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.distillation import label_names
@@ -25,7 +25,7 @@ from albert_zh.tasks.separators import one_line
 _TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
 _PROBABILITY = re.compile(r"P\((.*)\)$")
 _USUAL_ERROR_OF_SUM, _LARGEST_ERROR_OF_SUM = 0.01, 0.1
-_LARGEST_DISAGREEMENT = 1e-4
+_LARGEST_DISAGREEMENT = 1e-3  # of probabilities: a GPU's differ by its batches
 _FEWEST_DIGITS = 4
 _TINY = 1e-6
 _OF_CLASSES = ("probabilities", "label", "labels")
@@ -80,9 +80,17 @@ class TeacherFile:
         missing = [example for example in examples if self._found(example) is None]
         if missing:
             raise UserError(
-                "--teachers=%s: has no row of %d of %d texts, the first %r (%s): add them, or name "
-                "data without them"
-                % (self.name, len(missing), len(examples), missing[0].text_a, missing[0].guid)
+                "--teachers=%s: has no row of %d of %d texts, the first %r (%s): %s"
+                % (
+                    self.name,
+                    len(missing),
+                    len(examples),
+                    missing[0].text_a,
+                    missing[0].guid,
+                    "its texts are single ones, those of the data pairs: give both (text_b)"
+                    if missing[0].text_b and not self.has_pairs
+                    else "add them, or name data without them",
+                )
             )
         return None
 
@@ -130,6 +138,7 @@ class TeacherFile:
 
     def _read(self):
         with naming("--teachers=%s" % self.name):
+            files.check_is_text(self.name, "utf-8")
             table = Table(self.name, encoding=None)
             rows = [row for row in table if row.problem != BLANK]
         bad = [row for row in rows if row.problem]
@@ -151,14 +160,16 @@ class TeacherFile:
 
     def _reader_of_header(self, rows):
         """The function that reads a row of a table, as of its header."""
-        header = [cell.strip() for cell in rows[0].cells]
-        if all(validation.reads_as_number(cell) for cell in header):
+        named = [cell.strip() for cell in rows[0].cells]
+        if all(validation.reads_as_number(cell) for cell in named):
             return self._numbers
-        if header[0].startswith("{"):
+        if named[0].startswith("{"):
             raise UserError(
                 "--teachers=%s, line 1: holds JSON: name the file .jsonl, as a table is expected "
                 "under this name" % self.name
             )
+        known = {other: names[0] for names in _TEXT_KEYS for other in names}
+        header = [known.get(name, name) for name in named]
         columns = {name: number for number, name in enumerate(header)}
         if len(columns) < len(header):
             twice = next(name for number, name in enumerate(header) if name in header[:number])
@@ -175,7 +186,7 @@ class TeacherFile:
             return lambda row: self._cells(row, columns, [columns["prediction"]]) + ("value",)
         raise UserError(
             "--teachers=%s, line 1: found the columns %s: expected text_a, text_b of pairs, and "
-            "P(LABEL) of each label, or logits" % (self.name, ", ".join(header[:8]))
+            "P(LABEL) of each label, or logits" % (self.name, ", ".join(named[:8]))
         )
 
     def _ordered(self, of_teacher, place):
@@ -212,13 +223,15 @@ class TeacherFile:
         ]
         if not all(isinstance(text, str) for text in texts) or not texts[0]:
             raise self._bad(row.line, "no text", "the key text_a (or text)")
-        form = next((name for name in _VALUES_SHOWN if content.get(name) is not None), None)
+        has_classes = self._student.kind.rules.has_classes
+        names = _VALUES_SHOWN if has_classes else _VALUES_SHOWN[::-1]  # a label may be the gold one
+        form = next((name for name in names if content.get(name) is not None), None)
         if form in ("label", "labels") and content.get("prediction") is not None:
             found = "the keys %s and prediction" % form
             raise self._bad(row.line, found, "one of them, the answer as %s" % form)
         if form is None:
             raise self._bad(row.line, "no target", "one of " + ", ".join(_VALUES_SHOWN))
-        if not self._student.kind.rules.has_classes and form in _OF_CLASSES:
+        if not has_classes and form in _OF_CLASSES:
             raise self._bad(row.line, "the key " + form, "the key value, a number")
         numbers, form = self._json_numbers(row.line, content[form], form)
         return _key(*texts), numbers, form
@@ -257,7 +270,11 @@ class TeacherFile:
         if form in ("logits", "value") or not rules.has_classes:
             return array.astype(np.float32)
         if (array < 0).any() or (array > 1 + LEAST_PROBABILITY).any():
-            raise self._bad(line, "%g" % array[np.argmax(np.abs(array - 0.5))], "0 to 1")
+            found = "%g" % array[np.argmax(np.abs(array - 0.5))]
+            expected = (
+                "probabilities from 0 to 1; logits stand beside the texts, in a column logits"
+            )
+            raise self._bad(line, found, expected)
         if not rules.has_several_labels and abs(array.sum() - 1) > _possible_error_of_sum(array):
             found = "probabilities that add up to %.4g" % array.sum()
             raise self._bad(line, found, "1 (those of all classes), or logits")
@@ -265,13 +282,18 @@ class TeacherFile:
 
     def _take(self, line, texts, target):
         """Keeps the target of a text; raises `UserError` where the file has another one of it."""
-        if texts in self._targets and _differ(self._targets[texts], target):
+        if texts in self._targets and self._differ(self._targets[texts], target):
             raise UserError(
                 "--teachers=%s, lines %d and %d: the same text with other numbers (%r): expected "
-                "one target for a text: leave one row out, or write their mean in both"
-                % (self.name, self._lines[texts], line, texts[0])
+                "one target for a text: leave one row out, or write their mean in both%s"
+                % (self.name, self._lines[texts], line, texts[0], self._hint_of_pairs(texts))
             )
         self._targets[texts], self._lines[texts] = target, line
+
+    def _hint_of_pairs(self, texts):
+        """What to look at where a file may lack the second texts."""
+        takes_pairs = "text_b" in (self._student.use.task.columns or ())
+        return "; of pairs give both texts (text_b)" if takes_pairs and not texts[1] else ""
 
     def _report_turned(self):
         """Reports pairs with other numbers the other way round, where order says nothing."""
@@ -280,7 +302,7 @@ class TeacherFile:
         lines = [
             (self._lines[texts], self._lines[texts[::-1]])
             for texts, target in self._targets.items()
-            if texts < texts[::-1] and _differ(target, self._targets.get(texts[::-1], target))
+            if texts < texts[::-1] and self._differ(target, self._targets.get(texts[::-1], target))
         ]
         if lines:
             say(
@@ -291,6 +313,12 @@ class TeacherFile:
                 len(lines),
                 *sorted(lines[0]),
             )
+
+    def _differ(self, one, other):
+        """Whether two targets are others as probabilities, or values."""
+        rows = np.array([one, other], np.float64)
+        first, second = self._student.kind.rules.probabilities(rows)
+        return np.abs(first - second).max() > _LARGEST_DISAGREEMENT
 
     def _bad(self, line, found, expected):
         return UserError(
@@ -325,10 +353,6 @@ def _report_digits(name, probabilities):
 def _key(text_a, text_b) -> Texts:
     """Texts as tables have them: without line breaks and tabs, and blanks around them."""
     return one_line(text_a).strip(), one_line(text_b or "").strip()
-
-
-def _differ(one, other):
-    return np.abs(one - other).max() > _LARGEST_DISAGREEMENT
 
 
 def _count(number):

@@ -32,6 +32,15 @@ _BESIDE = (  # an exported file
     tokenization.VOCABULARY_FILE,
     tokenization.SENTENCEPIECE_FILE,
 )
+_OF_MODEL = (  # a model folder, beside the weights and files of its kind
+    "albert_config*.json",
+    "bert_config*.json",
+    "config.json",
+    "vocab*.txt",
+    "*.model",
+    label_map.LABEL_MAP,
+    fine_tuning_notes.FINE_TUNING_FILE,
+)
 _CONVERTED = "converted"
 
 Student = collections.namedtuple("Student", ["kind", "use", "settings", "is_symmetric"])
@@ -256,11 +265,12 @@ def _fingerprint(path, further_files):
         beside = [os.path.join(folder, name) for name in (*_BESIDE, *further_files)]
         files = [path] + [file for file in beside if storage.is_file(file)]
         return {os.path.basename(file): storage.sha256_of_file(file) for file in files}
-    found = _files_of_folder(path, _HASHED + tuple(further_files))
-    if not _is_exported(path):
-        prefix = checkpoint_files.find_checkpoint(path)
-        found = {name: d for name, d in found.items() if not name.endswith(".index")}
-        found["weights"] = checkpoint_values.fingerprint(prefix)
+    if _is_exported(path):
+        return _files_of_folder(path, _HASHED + tuple(further_files))
+    names = [name for pattern in _OF_MODEL for name in storage.in_folder(path, pattern)]
+    names += [storage.joined(path, name) for name in further_files]
+    found = {os.path.basename(n): storage.sha256_of_file(n) for n in names if storage.is_file(n)}
+    found["weights"] = checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(path))
     return found
 
 

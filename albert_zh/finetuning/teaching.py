@@ -8,6 +8,10 @@ from albert_zh.distillation.teachers import Student, open_teacher
 from albert_zh.tasks import reader
 
 _SHOWN_LABELS = 12
+_CHECKED = {
+    "teacher_weights": mixtures.checked_weights,
+    "teacher_temperatures": mixtures.checked_temperatures,
+}
 _MOST_TRAIN_ROWS = 10000  # that are scored
 
 
@@ -42,7 +46,10 @@ class Teaching:
             why = "no labelled dev rows" if self._options.do_eval else "without --do_eval=true"
             say("note: %s: teachers are scored on training rows", why)
         self._know_dev = [self._warns_of_known_dev(teacher) for teacher in self._teachers]
-        of_teachers = [self._prepare(teacher) for teacher in self._teachers]
+        self._check_before_computing()
+        of_teachers = [self._scored(teacher) for teacher in self._teachers]
+        for teacher in self._teachers:
+            teacher.prepare(self.examples)
         self.soft = soft_targets.SoftTargets(self._student, self._mixture(of_teachers))
         self.fingerprint = dict(
             self.soft.fingerprint,
@@ -90,22 +97,30 @@ class Teaching:
             )
         return self._scores[split]
 
-    def _prepare(self, teacher):
-        """Makes a teacher's targets; those of dev first, so that a bad one is found soon.
+    def _check_before_computing(self):
+        """Finds what is wrong with files and flags before a model computes its targets."""
+        for teacher in self._teachers:
+            if not teacher.has_texts:
+                self._check_order_is_known(teacher)
+            if isinstance(teacher, TeacherFile):
+                teacher.prepare(self.examples)
+        for name in ("teacher_weights", "teacher_temperatures"):
+            given, check = self._options[name].value, _CHECKED[name]
+            if given and check(given, len(self._teachers)) is None:
+                self._require_dev(name)
+
+    def _scored(self, teacher):
+        """Makes a teacher's targets of the rows that score it, so that a bad one is found soon.
 
         Returns:
             what is shown of its score.
         """
-        if not teacher.has_texts:
-            self._check_order_is_known(teacher)
         split = self._split_of([teacher])
-        if split == "dev":
-            teacher.prepare(self._labelled["dev"])
-            shown = self._checked_score(teacher, split)
-            teacher.prepare(self.examples)
-            return shown
-        teacher.prepare(self.examples)
-        return self._checked_score(teacher, split) if split else "not scored"
+        if split is None:
+            return "not scored"
+        if teacher.has_texts:
+            teacher.prepare(self._labelled[split])
+        return self._checked_score(teacher, split)
 
     def _check_order_is_known(self, teacher):
         """Raises `UserError` for rows without texts where a seed decides which rows are dev."""

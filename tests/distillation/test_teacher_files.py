@@ -47,6 +47,7 @@ def json_line(**values):
             "今天\t明天\t0\t0\t0.8\t0.2000\t0.8000\n",
         ),
         ("uer.tsv", "text_a\ttext_b\tlabel\tlogits\n今天\t明天\t0\t1.386294 0\n"),
+        ("names.tsv", "sentence1\tsentence2\tP(0)\tP(1)\n今天\t明天\t0.8\t0.2\n"),
         ("a.jsonl", json_line(probabilities={"1": 0.2, "0": 0.8})),
         ("b.jsonl", json_line(logits=[1.386294, 0.0])),
         ("c.json", json_line(logits={"1": 5, "0": 6.386294})),
@@ -73,6 +74,34 @@ def test_multi_label_and_values(tmp_path):
     )
     teacher.prepare([PAIR])
     assert teacher.target(PAIR).tolist() == [2.5]
+    content = json_line(label=3, value=2.5)  # with the gold value, as data sets are dumped
+    teacher = opened(tmp_path, content, "v.jsonl", labels=("score",), kind="regression")
+    teacher.prepare([PAIR])
+    assert teacher.target(PAIR).tolist() == [2.5]
+    with pytest.raises(UserError, match="found the key label, expected the key value"):
+        opened(tmp_path, json_line(label=3), "w.jsonl", labels=("score",), kind="regression")
+
+
+def test_rows_of_one_text_may_differ_by_rounding(tmp_path):
+    """As a GPU's do by its batches; numbers near zero were held to the sixth digit."""
+    header, row = "text_a\ttext_b\tP(0)\tP(1)\n", "今天\t明天\t%s\n"
+    content = header + row % "0.999999\t0.000001" + row % "1.000000\t0.000000"
+    assert probabilities(opened(tmp_path, content))[0] == pytest.approx(1, abs=1e-5)
+    content = header + row % "0.80\t0.20" + row % "0.79\t0.21"
+    with pytest.raises(UserError, match="lines 2 and 3: the same text with other numbers"):
+        opened(tmp_path, content)
+
+
+def test_a_file_of_single_texts_for_pairs_names_what_is_missing(tmp_path):
+    teacher = opened(tmp_path, "text_a\tP(0)\tP(1)\n今天\t0.8\t0.2\n")
+    with pytest.raises(UserError, match="its texts are single ones, those of the data pairs"):
+        teacher.prepare([PAIR])
+
+
+def test_a_packed_file_is_named_as_such(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(UserError, match="a compressed file, expected text: unpack it"):
+        TeacherFile(str(tmp_path / "a.jsonl.gz"), student_of())
 
 
 def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
@@ -93,7 +122,16 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* up to 0.9, expected 1 .those"),
         ("a.jsonl", json_line(probabilities=[0.5, 0.48123]), "line 1: .* add up to 0.9812, expe"),
         ("a.jsonl", json_line(probabilities=[0.0, 0.0]), "line 1: .* add up to 0, expected 1"),
-        ("a.jsonl", json_line(probabilities=[-0.5, 1.5]), "expected 0 to 1"),
+        (
+            "a.jsonl",
+            json_line(probabilities=[-0.5, 1.5]),
+            "expected probabilities from 0 to 1; logits stand beside the texts",
+        ),
+        (
+            "a.tsv",  # of single texts, which the data are not
+            "text_a\tP(0)\tP(1)\nx\t1\t0\nx\t0\t1\n",
+            "lines 2 and 3: the same text .* of pairs give both texts .text_b",
+        ),
         ("a.jsonl", json_line(logits=[1.0]), "line 1: found 1 number, expected 2: mend"),
         ("a.jsonl", json_line(logits=[1, 2, 3]), "found 3 numbers, expected 2: mend"),
         ("a.jsonl", json_line(logits=[0, float("nan")]), "NaN is none of JSON.s values"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.distillation import target_cache, teachers
 from albert_zh.finetuning import flags as finetuning_flags
@@ -189,6 +190,31 @@ def test_bad_teachers_are_one_line_before_the_first_step(school, changes, messag
         run_here(arguments)
     assert "\n" not in str(caught.value)
     assert not checkpoint_files.checkpoints_of_training(os.path.join(school.folder, "bad"))
+
+
+@pytest.mark.reference
+def test_files_are_checked_before_a_model_computes(school, monkeypatch):
+    """A file that lacked rows was found after hours of a model before it in the list."""
+    monkeypatch.setattr(teachers.ModelTeacher, "prepare", lambda self, examples: pytest.fail())
+    path = school.write("few.jsonl", '{"text_a": "a", "text_b": "b", "label": "0"}\n')
+    given = {"teachers": "%s,%s" % (school.best[0], path), "teacher_weights": None}
+    with pytest.raises(UserError, match="few.jsonl: has no row of .* texts"):
+        run_here(school.student("checked", **given))
+
+
+@pytest.mark.reference
+def test_further_files_in_a_teachers_folder_do_not_make_it_another_one(school):
+    """An export beside it, say: its targets were computed again, and the run refused."""
+    path = os.path.join(school.folder, "copied")
+    shutil.copytree(school.best[0], path)
+    first = teachers._fingerprint(path, ())
+    for name in ("model.tflite", "notes.txt", "report.json", "model.onnx"):
+        with open(os.path.join(path, name), "w", encoding="utf-8") as handle:
+            handle.write("{}")
+    assert teachers._fingerprint(path, ()) == first
+    assert set(first) >= {"weights", "vocab.txt", "label_map.json", "fine_tuning.json"}
+    output_files.write_json(os.path.join(path, "label_map.json"), {"1": 0, "0": 1})
+    assert teachers._fingerprint(path, ()) != first
 
 
 @pytest.mark.reference

@@ -64,3 +64,11 @@ def test_without_labels_of_one_class_no_average_is_shown(write, tmp_path, score,
     assert lines[0] == [score, "dev", "test"]
     assert [name for name, _, _ in lines[1:]] == ["plain", "teacher_1", "student"]
     assert all(dev == "0.5000" for _, dev, _ in lines[1:])
+
+
+@pytest.mark.parametrize("argument", ["--seeds=1,2", "--search", "-seeds"])
+def test_the_script_refuses_sweeps_before_anything_is_trained(argument):
+    script = os.path.join(ROOT, "run_classifier_distill.sh")
+    done = subprocess.run(["bash", script, argument], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error: %s: this script trains one student" % argument.split("=")[0] in done.stderr
