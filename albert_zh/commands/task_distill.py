@@ -105,6 +105,8 @@ def _both_phases():
     _warn_of_no_dev()
     length = _length_of_first_phase()
     _check_first_phase(output, length)
+    if not os.path.exists(os.path.join(output, FIRST_PHASE_FOLDER, STUDENT_FOLDER)):
+        _check_second_phase()
     FLAGS.output_dir = os.path.join(output, FIRST_PHASE_FOLDER)
     with _without_flags([*_OF_SECOND_PHASE, *length]):
         for name, value in length.items():
@@ -115,6 +117,17 @@ def _both_phases():
     )
     FLAGS.output_dir = output
     _learn_predictions()
+
+
+def _check_second_phase():
+    """Finds out before the first phase, which may take hours, what the second would refuse."""
+    say("before the first phase: the second one's data and teachers are checked")
+    names = ["do_train", "do_eval", "teacher_cache", "teachers", *_USUAL]
+    given = {name: (FLAGS[name].value, FLAGS[name].present) for name in names}
+    _take_flags_of_second_phase()
+    finetuning_runner.check()
+    for name, (value, present) in given.items():
+        FLAGS[name].value, FLAGS[name].present = value, present
 
 
 def _warn_of_no_dev():
@@ -227,13 +240,17 @@ def _write_student():
 
 def _learn_predictions():
     """The second phase: the teacher's probabilities."""
+    _take_flags_of_second_phase()
+    finetuning_runner.run()
+
+
+def _take_flags_of_second_phase():
     FLAGS.do_train = FLAGS.do_eval = True
     if not FLAGS.teachers:
         distillation_flags.take(FLAGS, "teachers", [folder_of_model(FLAGS.teacher_model)])
     for name, value in _USUAL_OF_SECOND_PHASE[FLAGS.compatible].items():
         if not FLAGS[name].present:
             distillation_flags.take(FLAGS, name, value)
-    finetuning_runner.run()
 
 
 def _augmented_data():

@@ -6,6 +6,9 @@ train -> at each checkpoint the dev metrics, the best one kept in OUTPUT_DIR/bes
       -> report.md, report.json, pictures
 """
 
+import contextlib
+import io
+import tempfile
 import time
 from typing import Any, Callable, Dict, Optional
 
@@ -71,6 +74,26 @@ def run(
             sweeps.run(options, lambda options: run_once(options, stop, export, family))
             return None
         return run_once(options, stop, export, family, make_distiller)
+
+
+def check(
+    options: flags.FlagValues = flags.FLAGS, family: str = finetuning_flags.CLASSIFICATION
+) -> None:
+    """Does what a later run will do before its first step; of that only targets are kept.
+
+    Args:
+        options: the flags.
+        family: see `run`.
+
+    Raises:
+        UserError: for whatever that run would refuse.
+    """
+    finetuning_flags.check_flags(options, family)
+    teaching_flags.take_usual_cache(options)
+    seed = int(options.seeds[0]) if options.seeds else options.seed
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        given = {"output_dir": folder, "seeds": None, "search": False, "seed": seed}
+        Setup(finetuning_flags.with_values(options, **given), family, PARTS)
 
 
 def run_once(

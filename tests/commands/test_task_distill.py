@@ -172,6 +172,7 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
         lengths.append([(flag.value, bool(flag.present)) for flag in length])
 
     monkeypatch.setattr(task_distill.finetuning_runner, "run", note)
+    monkeypatch.setattr(task_distill.finetuning_runner, "check", lambda: None)
     monkeypatch.setattr(task_distill, "_write_student", lambda: None)
     given = {"temperature": 4, "fgm_epsilon": 0.5, "seeds": "1,2", "compatible": compatible}
     run(space, "both", both_phases=True, **given)
@@ -189,6 +190,30 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
         run(space, "both", both_phases=True, **further)
         assert lengths[0] == [(epochs or 10.0, True), (steps, True)]
         assert not lengths[1][0][1] and lengths[1][1] == (5, True)
+
+
+def test_a_teacher_that_the_second_phase_refuses_is_named_before_the_first(space):
+    """Of another label set, say: it was found when the first phase's hours were over."""
+    notes = {"columns": ["text_a", "label"], "max_seq_length": 32, "task": "multiclass"}
+    folder = os.path.join(space.folder, "of_single_texts")
+    small_models.write_model(folder, ("体育", "财经", "科技"), settings=notes, num_hidden_layers=4)
+    with pytest.raises(UserError, match="trained on single texts, the data have pairs"):
+        run(space, "refused", teacher_model=folder, both_phases=True)
+    assert not os.path.exists(os.path.join(space.folder, "refused", "intermediate"))
+
+
+@pytest.mark.slow
+def test_both_phases_from_end_to_end(space, capsys):
+    """Again, with all done: nothing is trained, and nothing checked that was."""
+    given = {"both_phases": True, "teachers": write_answers(space), "intermediate_epochs": 1}
+    output = run(space, "end_to_end", **given)
+    out = capsys.readouterr().out
+    assert out.count("the second one's data and teachers are checked") == 1
+    assert "teacher 1: dev accuracy 1.0000" in out
+    assert os.path.exists(os.path.join(output, "best", "vocab.txt"))
+    run(space, "end_to_end", **given)
+    out = capsys.readouterr().out
+    assert out.count("training is complete") == 2 and "teachers are checked" not in out
 
 
 @pytest.mark.parametrize("of_second", ["", "seed_1"])
