@@ -51,6 +51,11 @@ class LinearTeacher:
             UserError: for tasks that it cannot be trained for.
         """
         _check_task(student)
+        if all(example.label is None for example in examples):
+            raise UserError(
+                "--teachers=%s: it is trained on the training rows, which have no labels: leave it "
+                "out" % linear_model.NAME
+            )
         labels = list(student.use.task.labels)
         self._texts, self._classes = _unique_texts(examples, labels)
         self._margins = np.zeros([0, len(labels)])  # of the training texts, out of fold [n, C]

@@ -28,9 +28,12 @@ def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]
         (lines for the user, {name: count} for the report).
     """
     lines, counts = [], {}
-    finders = (_sizes, _few_dev_rows, _spellings, _separators, _imbalance, _absent_labels)
-    for find in finders + (_duplicates, _shared_rows, _shared_texts):
-        for line, count in find(task, splits):
+    labelled = {name: split for name, split in splits.items() if split.has_labels}
+    finders = [(find, splits) for find in (_sizes, _few_dev_rows)]
+    finders += [(f, labelled) for f in (_spellings, _separators, _imbalance, _absent_labels)]
+    finders += [(find, splits) for find in (_duplicates, _shared_rows, _shared_texts)]
+    for find, looked_at in finders:
+        for line, count in find(task, looked_at):
             lines.append(line)
             counts.update(count)
     return lines, counts
@@ -215,7 +218,8 @@ def _shared_rows(task, splits):
             continue
         shared = [e for e in splits[name].examples if text_groups.text_key(e) in labels]
         if shared:
-            other = sum(e.label not in (None, labels[text_groups.text_key(e)]) for e in shared)
+            pairs = [(e.label, labels[text_groups.text_key(e)]) for e in shared]
+            other = sum(None not in both and both[0] != both[1] for both in pairs)
             yield (
                 "note: %d of %d rows of %s are in train too%s%s"
                 % (

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Set, Tuple
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
+from albert_zh.model import label_map
 from albert_zh.tasks import (
     datasets,
     dev_split,
@@ -59,7 +60,7 @@ class TaskData:
         self._dev_split = None  # how dev is set aside, where it is a part of the train file
         self._trained = None  # what of the train file is not dev then
         if flags.do_train:
-            self._read("train")
+            self._read_train()
         if self.is_own:
             self._take_columns_and_labels(model)
         self._check_labels(model[0])
@@ -96,9 +97,45 @@ class TaskData:
         )
         return self.splits[name]
 
+    def _read_train(self):
+        """Reads the training rows; without labels where teachers alone are learnt from."""
+        try:
+            self._read("train")
+        except UserError:
+            path, _ = split_files.split_path(self.task, self._data_dir, "train")
+            texts = self._texts_alone(path) if getattr(self._flags, "teachers", None) else None
+            if texts is None:
+                raise
+            if self._flags.distill_weight != 1:
+                raise UserError(
+                    "%s has no labels, and a share of %g of them is learnt beside the teachers: "
+                    "pass --distill_weight=1 to learn from teachers alone, or add the labels"
+                    % (path, 1 - self._flags.distill_weight)
+                ) from None
+            self.splits["train"] = texts
+
+    def _texts_alone(self, path):
+        """The training rows as those of a test file, if they have no labels; else None."""
+        if path is None:
+            return None
+        as_test = self.task._replace(files=dict(self.task.files, test=self.task.files["train"]))
+        try:
+            split = self._kind.read_split(
+                as_test, self._data_dir, "test", self._flags.encoding, self._flags.skip_bad_rows
+            )
+        except UserError:
+            return None
+        if split.has_labels:
+            return None
+        rows = [e._replace(guid=e.guid.replace("test", "train")) for e in split.examples]
+        return split._replace(name="train", examples=rows)
+
     def _take_columns_and_labels(self, model):
         if "train" in self.splits:
-            self.task = self._kind.with_labels(self.task, self.splits["train"])
+            train = self.splits["train"]
+            with_labels = train if train.has_labels else self._labels_of_teachers_or_dev(train)
+            if with_labels is not None:
+                self.task = self._kind.with_labels(self.task, with_labels)
             return
         labels, notes = model
         if labels is None or "columns" not in notes:
@@ -117,6 +154,23 @@ class TaskData:
             chosen=self.task.chosen or notes.get("chosen_columns", {}),
         )
         self._kind = registry.type_of(self.task)
+
+    def _labels_of_teachers_or_dev(self, train):
+        """Takes the labels of the first teacher that notes them, or else returns the dev split."""
+        folders = [path for path in self._flags.teachers if storage.is_folder(path)]
+        labels, _ = label_map.notes_of_model(folders)
+        if labels is not None:
+            columns = (*train.columns, "label")
+            self.task = self.task._replace(labels=labels, columns=columns, header=())
+            return None
+        if split_files.split_path(self.task, self._data_dir, "dev")[0] is None:
+            raise UserError(
+                "%s has no labels, and which there are is not known: add a dev file with labels, "
+                "or a teacher with a label_map.json" % train.path
+            )
+        return self._kind.read_split(
+            self.task, self._data_dir, "dev", self._flags.encoding, self._flags.skip_bad_rows
+        )
 
     def _check_labels(self, labels):
         """A label map beside the checkpoint has to be of these data."""
@@ -144,6 +198,11 @@ class TaskData:
 
     def _set_dev_aside(self, train):
         """Makes dev of a part of the training file's rows."""
+        if not train.has_labels:
+            raise UserError(
+                "%s has no labels, by which rows set aside as dev would be scored: add a dev file, "
+                "or leave out --do_eval" % train.path
+            )
         num_rows, method, seed = len(train.examples), self._flags.dev_split, self._flags.seed
         share = self._flags.dev_share
         if share is None:

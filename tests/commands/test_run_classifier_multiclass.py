@@ -91,6 +91,54 @@ def test_a_linear_model_of_the_same_rows_is_a_teacher(finished, tmp_path, capsys
     assert "targets computed" not in capsys.readouterr().out
 
 
+def without_labels(finished, folder, **splits):
+    """A folder whose training file has texts alone; `splits` are further files."""
+    texts = [(text,) for text, _ in titles(96)]
+    data = OwnData(folder, dev=titles(20, 2), **splits)
+    data.write_rows("train.csv", texts, header=("text_a",))
+    return data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels_of", ["teacher", "dev"])
+def test_texts_alone_are_learnt_from_teachers(finished, tmp_path, capsys, labels_of):
+    """The labels are the teacher's, or dev's: the student agrees with what taught it."""
+    teacher = os.path.join(finished.output, "best")
+    if labels_of == "dev":
+        rows = titles(96) + titles(20, 2)
+        lines = [json.dumps({"text_a": text, "label": label}) for text, label in rows]
+        teacher = Workspace(tmp_path).write("answers.jsonl", "\n".join(lines))
+    data = without_labels(finished, tmp_path / "own")
+    settings = {"teachers": teacher, "distill_weight": 1, "num_train_epochs": 20}
+    run_here(data.arguments(do_predict=None, **settings))
+    out = capsys.readouterr().out
+    assert "train.csv: 96 rows, no labels" in out and "teacher 1: dev accuracy" in out
+    assert data.results("label_map.json") == {"a b": 0, "体育": 1, "财经": 2}
+    assert data.results()["best"]["eval_accuracy"] > 0.6
+    assert "not clearly better" not in out
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"distill_weight": 0.9}, "train.csv has no labels, and a share of 0.1 .*distill_weight=1"),
+        ({"teachers": None, "distill_weight": None}, "train.csv has no label column"),
+        ({"data": "alone", "do_predict": None}, "train.csv has no labels, by which rows set aside"),
+        ({"teachers": "linear"}, "--teachers=linear: it is trained on the training rows, which"),
+    ],
+)
+def test_texts_alone_need_what_tells_their_labels(finished, tmp_path, changes, message):
+    data = without_labels(finished, tmp_path)
+    if changes.get("data"):
+        os.remove(os.path.join(data.data, "dev.csv"))
+    best = os.path.join(finished.output, "best")
+    given = dict({"teachers": best, "distill_weight": 1, "do_predict": None}, **changes)
+    given = {name: value for name, value in given.items() if name != "data"}
+    with pytest.raises(UserError, match=message) as caught:
+        run_here(data.arguments(**given))
+    assert "\n" not in str(caught.value)
+
+
 def test_report_has_what_a_reader_asks(finished):
     report = finished.results("report.json")
     for name, count in (("dev", 24), ("test", 11)):

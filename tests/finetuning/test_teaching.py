@@ -297,6 +297,22 @@ def test_other_students_and_seeds_share_the_targets(school, capsys):
 
 
 @pytest.mark.slow
+def test_pairs_without_labels_are_learnt_as_those_with_labels(school, tmp_path):
+    """With --distill_weight=1 labels count for nothing: the same weights, to the bit."""
+    data = tmp_path / "texts"
+    shutil.copytree(school.data, str(data))
+    lines = (data / "train.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.rsplit("\t", 1)[0] for line in lines]
+    (data / "train.txt").write_text("\n".join(pairs) + "\n", encoding="utf-8")
+    given = {"distill_weight": 1, "unlabelled_file": None, "teachers": school.best[0]}
+    run_here(school.student("labelled", **given))
+    run_here(school.student("texts_alone", data_dir=str(data), **given))
+    one, two = school.weights("labelled"), school.weights("texts_alone")
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name])
+
+
+@pytest.mark.slow
 def test_a_hugging_face_folder_teaches_as_the_model_it_was_made_of(school, tmp_path, capsys):
     folder = str(tmp_path / "pytorch")
     to_pytorch.convert(checkpoint_files.find_checkpoint(school.best[0]), folder)

@@ -240,7 +240,7 @@ class MultiLabel(SingleLabel):
         self, settings: task_type.Settings, task: Any, train: Any, options: Any
     ) -> task_type.Settings:
         settings = super().settings_of_data(settings, task, train, options)
-        if not self.flags.sums_over_labels(options):
+        if not (self.flags.sums_over_labels(options) and train.has_labels):
             return settings
         counts = own_labels.label_counts(task, train)
         shares = [counts[label] for label in task.labels]
