@@ -122,7 +122,8 @@ def _both_phases():
 def _check_second_phase():
     """Finds out before the first phase, which may take hours, what the second would refuse."""
     say("before the first phase: the second one's data and teachers are checked")
-    names = ["do_train", "do_eval", "teacher_cache", "teachers", *_USUAL]
+    usual = _USUAL_OF_SECOND_PHASE[FLAGS.compatible]
+    names = ["do_train", "do_eval", "teacher_cache", "teachers", *usual]
     given = {name: (FLAGS[name].value, FLAGS[name].present) for name in names}
     _take_flags_of_second_phase()
     finetuning_runner.check()

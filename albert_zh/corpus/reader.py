@@ -4,10 +4,10 @@
         for document in shard.documents:  # list of sentences
             ...
 
-Files may be compressed with gzip; of JSON lines (.jsonl, .json, or by their first line), every line
-is a document. Text
-is read as a stream and handed on in shards, portions of whole documents that depend on nothing but
-the text, so that a corpus of any size can be worked on piece by piece and by any number of workers.
+Files may be compressed with gzip; of JSON lines (.jsonl, .json, or as their first line shows),
+every line is a document. Text is read as a stream and handed on in shards, portions of whole
+documents that depend on nothing but the text, so that a corpus of any size can be worked on piece
+by piece and by any number of workers.
 """
 
 import collections

@@ -14,6 +14,7 @@ from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.model import checkpoint_files
 import isolated_flags
 import pretraining_workspace
+from sentencepiece_models import train_sentencepiece
 import small_models
 import workspace
 
@@ -167,3 +168,12 @@ def test_texts_have_the_case_of_the_teacher(tmp_path, capsys, settings):
                 assert command.FLAGS.do_lower_case == (bool(given) or not settings)
             said = capsys.readouterr().out
             assert ("note: letters keep their case" in said) == bool(settings and not given)
+
+
+def test_words_of_a_sentencepiece_student_are_its_own(tmp_path):
+    """jieba parted the text before, and each of its words began with a mark of its own."""
+    model = train_sentencepiece(tmp_path, ["我 爱 北京 abc"] * 3, 20)
+    arguments = ["--vocab_file=" + model, "--corpus_file=x", "--do_whole_word_mask=true"]
+    with isolated_flags.flags_of(arguments, general_distill.define_flags):
+        job = general_distill._job()
+    assert (job.spm_model_file, job.segmenter) == (model, "none")

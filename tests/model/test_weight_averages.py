@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from albert_zh.commands import average_models
+from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import checkpoint_files, checkpoint_values, model_writer, weight_averages
+from albert_zh.training import run_folder
 import small_models
 
 
@@ -88,6 +91,29 @@ def test_the_command_writes_a_model_that_works(folders, tmp_path, capsys):
     encoders = [TextEncoder(folder) for folder in (folders[0], str(tmp_path / "mean"))]
     vectors = [encoder.encode(["今天天气很好"])[0] for encoder in encoders]
     assert 0.9 < float(vectors[0] @ vectors[1]) < 1 - 1e-7
+
+
+def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path, capsys):
+    """It had the run's settings in place of a config, and no command could open it."""
+    model = small_models.write_model(tmp_path / "model")
+    config = files.read_json(os.path.join(model, "albert_config.json"))
+    weights, run_of = weights_of(model), tmp_path / "run"
+    run_of.mkdir()
+    prefixes = []
+    for step in (2, 4):
+        folder = tmp_path / str(step)
+        model_writer.write_model_checkpoint(str(folder), weights)
+        prefixes.append(str(run_of / ("model.ckpt-%d" % step)))
+        for path in folder.glob("albert_model.ckpt.*"):
+            shutil.copy(str(path), prefixes[-1] + path.name[len("albert_model.ckpt") :])
+    run_folder.remember_settings(str(run_of), {"config": config}, {})
+    run(prefixes, tmp_path / "mean")
+    assert "has no vocabulary: put it beside the rest" in capsys.readouterr().out
+    names = {path.name for path in (tmp_path / "mean").iterdir()}
+    assert "albert_config.json" in names and "run_settings.json" not in names
+    shutil.copy(os.path.join(model, "vocab.txt"), str(tmp_path / "mean"))
+    before, after = (TextEncoder(str(f)).encode(["今天"])[0] for f in (model, tmp_path / "mean"))
+    np.testing.assert_allclose(before, after, atol=1e-6)
 
 
 def test_other_settings_and_single_models_are_refused(folders, tmp_path):
