@@ -174,7 +174,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("kind", with_slow(sorted(COMMANDS), ["old", "several"]))
+@pytest.mark.parametrize("kind", with_slow(sorted(COMMANDS), ["several"]))
 def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_path):
     task, script = COMMANDS[kind]
     model = small_models.write_model(

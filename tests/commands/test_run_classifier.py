@@ -838,8 +838,10 @@ def test_other_data_in_the_same_folder_is_refused(finished):
     [
         (["--lerning_rate=1"], ["lerning_rate"]),
         (["--do_train", "true"], ["unexpected argument 'true'", "--name=value"]),
-        (["--train_batch_size=many"], ["train_batch_size", "many"]),
-        ([], ["--data_dir is required"]),
+        pytest.param(
+            ["--train_batch_size=many"], ["train_batch_size", "many"], marks=pytest.mark.slow
+        ),
+        pytest.param([], ["--data_dir is required"], marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.reference

@@ -283,6 +283,7 @@ def test_an_exported_file_knows_its_positions(form, positions, tmp_path):
             np.testing.assert_allclose(model.predict([text])[1], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_ids_of_a_file_are_those_of_a_vocabulary_with_an_entry_twice(tmp_path):
     entries = list(VOCABULARY)
     entries[7] = entries[6]

@@ -14,6 +14,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.export.graph_tokenizer import GraphTokenizer
 from albert_zh.inference import checkpoint_session, input_rows
 from albert_zh.text import tokenization, tokenizer_tables
+from crossed_cases import with_slow
 import small_models
 
 # Sigmas of both kinds, marks of several combining classes that outlive the stripping of accents
@@ -71,6 +72,7 @@ def tokenizers(vocab_file, do_lower_case):
 
 
 BOTH_CASES = pytest.mark.parametrize("do_lower_case", [True, False])
+MOSTLY_LOWER_CASE = pytest.mark.parametrize("do_lower_case", with_slow([True, False], [True]))
 
 
 @BOTH_CASES
@@ -93,7 +95,7 @@ def is_surrogate(char):
     return unicodedata.category(char) == "Cs"
 
 
-@BOTH_CASES
+@MOSTLY_LOWER_CASE
 def test_every_character(do_lower_case, vocab_file):
     path = small_models.STARTER_VOCABULARY if do_lower_case else vocab_file
     chars = [chr(c) for c in range(sys.maxunicode + 1)]
@@ -139,7 +141,7 @@ def test_long_words_and_no_words(do_lower_case, vocab_file):
     assert both.tokens([b"a" * 200, b"a" * 201]) == [["a"] + ["##a"] * 199, ["[UNK]"]]
 
 
-@BOTH_CASES
+@MOSTLY_LOWER_CASE
 @pytest.mark.reference
 def test_any_text(do_lower_case, vocab_file):
     hypothesis = pytest.importorskip("hypothesis")

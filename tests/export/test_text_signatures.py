@@ -201,6 +201,7 @@ def test_files_without_signatures_of_texts_are_used_as_before(tmp_path, monkeypa
         np.testing.assert_allclose(exported.predict(texts())[1], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_file_whose_tokens_are_others_is_not_kept(tmp_path, monkeypatch):
     tokens = graph_tokenizer.GraphTokenizer.tokens
     monkeypatch.setattr(

@@ -247,6 +247,7 @@ def test_models_are_found_without_flags(call, tmp_path):
     assert scored.stderr == "model: %s\n" % os.path.join("my_output", "best")
 
 
+@pytest.mark.slow
 def test_outputs_of_the_bundled_model_go_to_the_current_folder(call, tmp_path):
     exported = call("albert-zh", "export_model", "--task=encoder", "--format=frozen")
     assert exported.returncode == 0, exported.stderr
