@@ -103,6 +103,7 @@ PLAIN = "plain"
 BASELINE = "baseline"
 FGM = "FGM, epsilon 0.5"
 SWAPPED = "pairs both ways"
+LONGER = "256 tokens"  # a third of ChnSentiCorp's reviews are longer than its 128
 # What a run of the main table starts from, and what it is called there.
 STARTS = collections.OrderedDict(
     [
@@ -110,6 +111,7 @@ STARTS = collections.OrderedDict(
         (PLAIN, "starter model"),
         (FGM, "starter model, --fgm_epsilon=0.5"),
         (SWAPPED, "starter model, --swap_pairs"),
+        (LONGER, "starter model, --max_seq_length=256"),
         (RANDOM, "random weights"),
     ]
 )
@@ -130,10 +132,11 @@ OPTIONS = collections.OrderedDict(
         ("frozen encoder, rate 1e-3", {"freeze_encoder": True, "learning_rate": 1e-3}),
     ]
 )
-# What --ways may name as well: a way for pairs alone, and ways of computing the same.
+# What --ways may name as well: ways for some sets alone, and ways of computing the same.
 FURTHER_WAYS = collections.OrderedDict(
     [
         (SWAPPED, {"swap_pairs": True}),
+        (LONGER, {"max_seq_length": 256}),
         ("--plain=true", {"plain": True}),
         ("--precision=bfloat16", {"precision": "bfloat16"}),
     ]
@@ -154,6 +157,7 @@ CHINESE = {
     STARTS[PLAIN]: "自带模型",
     STARTS[FGM]: "自带模型，--fgm_epsilon=0.5",
     STARTS[SWAPPED]: "自带模型，--swap_pairs",
+    STARTS[LONGER]: "自带模型，--max_seq_length=256",
     STARTS[RANDOM]: "随机权重",
     PLAIN: "不加选项",
     "layer-wise rate decay 0.8": "逐层学习率衰减 0.8",
@@ -168,6 +172,7 @@ CHINESE = {
     "pooling: second_to_last": "池化：second_to_last",
     "frozen encoder, rate 1e-3": "冻结编码器，学习率 1e-3",
     SWAPPED: "句对正反两个方向",
+    LONGER: "256 个词元",
 }
 
 
