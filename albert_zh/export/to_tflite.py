@@ -44,8 +44,8 @@ def check_possible(options, has_texts):
     """
     if tf.__version__.startswith("1."):
         raise UserError(
-            "--format=tflite needs TensorFlow 2.15 (here is %s); with 1.15 use the two commands "
-            "freeze_graph and tflite_convert, see docs/mobile.md" % tf.__version__
+            "--format=tflite needs TensorFlow 2.15 or newer (here is %s); with 1.15 use the two "
+            "commands freeze_graph and tflite_convert, see docs/mobile.md" % tf.__version__
         )
     if options.quantize == "int8" and not has_texts:
         raise UserError(

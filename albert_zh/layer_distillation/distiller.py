@@ -86,7 +86,7 @@ class Distiller:
         self.pairs = layer_mapping.layer_pairs(*depths, list(settings.layers))
         self._converter = _row_converter(tokenizer, teacher)
         if settings.is_original:
-            _check_original_can_compare(config, teacher, self._converter)
+            _check_original_can_compare(config, teacher, self._converter, settings.kinds)
         self._settings = settings._replace(kinds=self._possible_kinds())
         without = [kind for kind in self._settings.kinds if not self._pairs_of(kind)]
         if without:
@@ -278,7 +278,7 @@ def _row_converter(tokenizer, teacher):
     return alignment.RowConverter(tokenizer, teacher.tokenizer, longest)
 
 
-def _check_original_can_compare(config, teacher, converter):
+def _check_original_can_compare(config, teacher, converter, kinds):
     """Raises `UserError` where TinyBERT's own programs would fail."""
     numbers = [(c.num_hidden_layers, c.num_attention_heads) for c in (config, teacher.config)]
     differing = [
@@ -292,6 +292,8 @@ def _check_original_can_compare(config, teacher, converter):
             )
     if converter is not None:
         raise UserError("--compatible: the vocabularies differ: leave it out")
+    if "relations" in kinds:
+        raise UserError("--compatible: TinyBERT has no --losses=relations: leave one of them out")
 
 
 def _insides_of(model, config, positions=None):

@@ -329,6 +329,7 @@ def test_padding_counts_for_nothing(albert_folders):
     [
         ("wide", ORIGINAL, "--compatible: the teacher has 3 heads, the student 2: leave it out"),
         ("teacher", DistillationSettings(layers=("9:9",)), "--layers=9:9: the student has 3"),
+        ("teacher", ORIGINAL._replace(kinds=("relations",)), "TinyBERT has no --losses=relations"),
     ],
 )
 def test_what_cannot_be_compared(albert_folders, teacher, settings, message):
