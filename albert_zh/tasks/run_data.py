@@ -59,6 +59,7 @@ class TaskData:
         self.streamed_test = None  # path of a test file that is only predicted
         self._dev_split = None  # how dev is set aside, where it is a part of the train file
         self._trained = None  # what of the train file is not dev then
+        self._has_texts_alone = False  # whether teachers have to label the train file
         if flags.do_train:
             self._read_train()
         if self.is_own:
@@ -112,7 +113,7 @@ class TaskData:
                     "pass --distill_weight=1 to learn from teachers alone, or add the labels"
                     % (path, 1 - self._flags.distill_weight)
                 ) from None
-            self.splits["train"] = texts
+            self.splits["train"], self._has_texts_alone = texts, True
 
     def _texts_alone(self, path):
         """The training rows as those of a test file, if they have no labels; else None."""
@@ -133,9 +134,10 @@ class TaskData:
     def _take_columns_and_labels(self, model):
         if "train" in self.splits:
             train = self.splits["train"]
-            with_labels = train if train.has_labels else self._labels_of_teachers_or_dev(train)
-            if with_labels is not None:
-                self.task = self._kind.with_labels(self.task, with_labels)
+            if self._has_texts_alone:
+                self._take_labels_of_teachers_or_dev(train)
+            else:
+                self.task = self._kind.with_labels(self.task, train)
             return
         labels, notes = model
         if labels is None or "columns" not in notes:
@@ -155,22 +157,23 @@ class TaskData:
         )
         self._kind = registry.type_of(self.task)
 
-    def _labels_of_teachers_or_dev(self, train):
-        """Takes the labels of the first teacher that notes them, or else returns the dev split."""
+    def _take_labels_of_teachers_or_dev(self, train):
+        """Takes the labels of the first teacher that notes them, or else those of the dev file."""
         folders = [path for path in self._flags.teachers if storage.is_folder(path)]
         labels, _ = label_map.notes_of_model(folders)
         if labels is not None:
             columns = (*train.columns, "label")
             self.task = self.task._replace(labels=labels, columns=columns, header=())
-            return None
+            return
         if split_files.split_path(self.task, self._data_dir, "dev")[0] is None:
             raise UserError(
                 "%s has no labels, and which there are is not known: add a dev file with labels, "
                 "or a teacher with a label_map.json" % train.path
             )
-        return self._kind.read_split(
+        dev = self._kind.read_split(
             self.task, self._data_dir, "dev", self._flags.encoding, self._flags.skip_bad_rows
         )
+        self.task = self._kind.with_labels(self.task, dev)
 
     def _check_labels(self, labels):
         """A label map beside the checkpoint has to be of these data."""
@@ -198,7 +201,7 @@ class TaskData:
 
     def _set_dev_aside(self, train):
         """Makes dev of a part of the training file's rows."""
-        if not train.has_labels:
+        if self._has_texts_alone:
             raise UserError(
                 "%s has no labels, by which rows set aside as dev would be scored: add a dev file, "
                 "or leave out --do_eval" % train.path
