@@ -146,21 +146,8 @@ def run(google=False):
     _check_runner(paths, outputs)
     _check_outputs(outputs)
     job = _job(google)
-    for note in pipeline.check(job):
+    for note in pipeline.check(job) + list(_notes_on_flags()):
         print(printable("note: " + note), file=sys.stderr)
-    if _has_one_segment() and FLAGS["short_seq_prob"].present:
-        print(
-            "note: --short_seq_prob has no effect: records of one segment are filled up",
-            file=sys.stderr,
-        )
-    given = [name for name in _OF_MASKING if FLAGS[name].present]
-    if FLAGS.masking == "dynamic" and given:
-        values = ["--%s=%s" % (name, str(FLAGS[name].value).lower()) for name in given]
-        print(
-            "note: with --masking=dynamic words are masked in training: give %s to "
-            "run_pretraining.py" % " ".join(values),
-            file=sys.stderr,
-        )
     start = time.time()
     counts, notes = _runner()(job, paths, outputs)
     notes = notes.lines()
@@ -177,6 +164,25 @@ def run(google=False):
         print(printable("%-26s %s" % (name, value)))
     if _has_one_segment():
         print("note: the records have one segment: train with --sentence_task=false")
+
+
+def _notes_on_flags():
+    """Yields what flags do otherwise than their names say."""
+    is_dynamic = FLAGS.masking == "dynamic"
+    if _has_one_segment() and FLAGS["short_seq_prob"].present:
+        yield "--short_seq_prob has no effect: records of one segment are filled up"
+    if _has_one_segment() and is_dynamic and _dupe_factor() > 1:
+        yield (
+            "--dupe_factor=%d writes each record as often: of one segment, without masks, they are "
+            "alike" % FLAGS.dupe_factor
+        )
+    given = [name for name in _OF_MASKING if FLAGS[name].present]
+    if is_dynamic and given:
+        values = ["--%s=%s" % (name, str(FLAGS[name].value).lower()) for name in given]
+        yield (
+            "with --masking=dynamic words are masked in training: give %s to run_pretraining.py"
+            % " ".join(values)
+        )
 
 
 def _has_one_segment():
@@ -277,7 +283,6 @@ def _conflicts(google):
     one_segment = "--one_segment" if FLAGS.one_segment else "--format=%s" % FLAGS.format
     takes_b_elsewhere = google and (FLAGS.random_next_sentence or FLAGS.similar_next_sentence)
     one_flag, form = FLAGS["one_segment"], FLAGS["format"]
-    repeats = is_dynamic and FLAGS["dupe_factor"].present and FLAGS.dupe_factor > 1
     differs = FLAGS.format != ("doc_sentences" if FLAGS.one_segment else "segment_pair")
     rows = [
         (
@@ -287,11 +292,6 @@ def _conflicts(google):
         ),
         (one_segment, original, _has_one_segment() and FLAGS.original_masking),
         (one_segment, "a B from another document", _has_one_segment() and takes_b_elsewhere),
-        (
-            "--dupe_factor=%d" % FLAGS.dupe_factor,
-            "%s with --masking=dynamic, whose records would all be alike," % one_segment,
-            _has_one_segment() and repeats,
-        ),
         (
             "--non_chinese",
             "--segmenter=%s" % FLAGS.segmenter,
@@ -383,8 +383,9 @@ def _job(google):
 
 
 def _dupe_factor():
-    """How often the text is used: once where each time would make the same records."""
-    return 1 if _has_one_segment() and FLAGS.masking == "dynamic" else FLAGS.dupe_factor
+    """How often the text is used: once by default where each time makes the same records."""
+    makes_the_same = _has_one_segment() and FLAGS.masking == "dynamic"
+    return 1 if makes_the_same and not FLAGS["dupe_factor"].present else FLAGS.dupe_factor
 
 
 def _run_weights(google):

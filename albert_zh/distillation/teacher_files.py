@@ -282,18 +282,19 @@ class TeacherFile:
 
     def _take(self, line, texts, target):
         """Keeps the target of a text; raises `UserError` where the file has another one of it."""
-        if texts in self._targets and self._differ(self._targets[texts], target):
+        if texts in self._targets and _differ(self._student, self._targets[texts], target):
             raise UserError(
                 "--teachers=%s, lines %d and %d: the same text with other numbers (%r): expected "
                 "one target for a text: leave one row out, or write their mean in both%s"
-                % (self.name, self._lines[texts], line, texts[0], self._hint_of_pairs(texts))
+                % (
+                    self.name,
+                    self._lines[texts],
+                    line,
+                    texts[0],
+                    _hint_of_pairs(self._student, texts),
+                )
             )
         self._targets[texts], self._lines[texts] = target, line
-
-    def _hint_of_pairs(self, texts):
-        """What to look at where a file may lack the second texts."""
-        takes_pairs = "text_b" in (self._student.use.task.columns or ())
-        return "; of pairs give both texts (text_b)" if takes_pairs and not texts[1] else ""
 
     def _report_turned(self):
         """Reports pairs with other numbers the other way round, where order says nothing."""
@@ -302,7 +303,8 @@ class TeacherFile:
         lines = [
             (self._lines[texts], self._lines[texts[::-1]])
             for texts, target in self._targets.items()
-            if texts < texts[::-1] and self._differ(target, self._targets.get(texts[::-1], target))
+            if texts < texts[::-1]
+            and _differ(self._student, target, self._targets.get(texts[::-1], target))
         ]
         if lines:
             say(
@@ -313,12 +315,6 @@ class TeacherFile:
                 len(lines),
                 *sorted(lines[0]),
             )
-
-    def _differ(self, one, other):
-        """Whether two targets are others as probabilities, or values."""
-        rows = np.array([one, other], np.float64)
-        first, second = self._student.kind.rules.probabilities(rows)
-        return np.abs(first - second).max() > _LARGEST_DISAGREEMENT
 
     def _bad(self, line, found, expected):
         return UserError(
@@ -353,6 +349,18 @@ def _report_digits(name, probabilities):
 def _key(text_a, text_b) -> Texts:
     """Texts as tables have them: without line breaks and tabs, and blanks around them."""
     return one_line(text_a).strip(), one_line(text_b or "").strip()
+
+
+def _differ(student, one, other):
+    """Whether two targets are others as probabilities, or values."""
+    first, second = student.kind.rules.probabilities(np.array([one, other], np.float64))
+    return np.abs(first - second).max() > _LARGEST_DISAGREEMENT
+
+
+def _hint_of_pairs(student, texts):
+    """What to look at where a file may lack the second texts."""
+    takes_pairs = "text_b" in (student.use.task.columns or ())
+    return "; of pairs give both texts (text_b)" if takes_pairs and not texts[1] else ""
 
 
 def _count(number):

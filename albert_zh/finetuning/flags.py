@@ -8,6 +8,7 @@ from absl import flags
 
 from albert_zh.common import config_flag, errors, path_rules
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import say
 from albert_zh.finetuning import teaching_flags
 from albert_zh.model import optimization
 from albert_zh.tasks import datasets, dev_split, registry, task_forms
@@ -438,6 +439,21 @@ def _check_data_set(options, kind):
             "--task_name=%s: a data set of the kind %s, this run is of %s: use the command of that "
             "kind" % (options.task_name, task.objective, kind.name)
         )
+
+
+def say_what_sets_no_rows_aside(options: flags.FlagValues, data: Any) -> None:
+    """Names flags of dev rows that were given in vain.
+
+    Args:
+        options: the flags.
+        data: the run's `TaskData`.
+    """
+    given = [name for name in ("dev_share", "dev_split") if options[name].present]
+    if given and not data.sets_rows_aside:
+        why = "without --do_eval no row of train is set aside"
+        if "dev" in data.splits:
+            why = "there is a dev file, and no row of train is set aside"
+        say("note: --%s: without effect: %s", ", --".join(given), why)
 
 
 def check_best_metric(options: flags.FlagValues, kind: Any) -> None:

@@ -44,8 +44,6 @@ _VARIABLE = (
     "precision plain"
 ).split()
 
-_OF_ROWS_SET_ASIDE = ("dev_share", "dev_split")
-
 
 class Parts(NamedTuple):
     """What a run is made of beside its setup, as functions."""
@@ -202,7 +200,7 @@ class Setup:
             self._flags_of_data(), self.settings.objective, (self._labels, self._notes)
         )
         self.task, self.splits = self.data.task, self.data.splits
-        self._say_whether_rows_are_set_aside()
+        finetuning_flags.say_what_sets_no_rows_aside(self.options, self.data)
         self.kind = registry.type_of(self.task)
         self._check_data_fits()
         self._take_further_files()
@@ -215,18 +213,6 @@ class Setup:
             self.config, self.num_outputs(), self.settings, self.kind.columns(self.task)
         )
         self._report_init_checkpoint()
-
-    def _say_whether_rows_are_set_aside(self):
-        """Names flags of dev rows that were given in vain."""
-        given = [name for name in _OF_ROWS_SET_ASIDE if self.options[name].present]
-        if given and not self.data.sets_rows_aside:
-            say(
-                "note: --%s: without effect: %s",
-                ", --".join(given),
-                "there is a dev file, and no row of train is set aside"
-                if "dev" in self.splits
-                else "without --do_eval no row of train is set aside",
-            )
 
     def _take_further_files(self):
         """Takes the model's further files: those that flags name, or of a model that is used."""

@@ -113,7 +113,7 @@ class Pretraining:
         self._vocab_file = record_sources.vocabulary_file(options, self._config)
         run_folder.open_output_folder(self._folder, process_name(options))
         run_flags.say_what_has_no_effect(options)
-        self._say_what_is_left_out()
+        _say_what_is_left_out(options, self._vocab_file)
         self._distiller = None
         if make_distiller:
             objective_flags.check_distillation(options)
@@ -134,24 +134,6 @@ class Pretraining:
         self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._accuracies = objective_flags.accuracies(options, sentence_name)
         self._metrics = None
-
-    def _say_what_is_left_out(self):
-        """Names flags that were given in vain, and what an exported model will lack."""
-        options = self._options
-        if options.eval_file and not options.do_eval:
-            say("note: --eval_file has no effect without --do_eval=true: nothing is evaluated")
-        if options.init_checkpoint and not options.do_train:
-            say(
-                "note: --init_checkpoint has no effect without --do_train=true: what is used are "
-                "the checkpoints of %s",
-                self._folder,
-            )
-        if options.export_dir and not self._vocab_file:
-            say(
-                "warning: --export_dir=%s will have no vocabulary, without which no command opens "
-                "it: name it by --vocab_file",
-                options.export_dir,
-            )
 
     def _make_engine(self, init_checkpoint):
         """Makes the engine, once the run is known to be that of the output folder."""
@@ -437,6 +419,24 @@ class Pretraining:
         if newest:
             say("last checkpoint  %s", newest)
         say("time, memory     %s, at most %.0f MB", *time_and_memory(self._begin))
+
+
+def _say_what_is_left_out(options, vocab_file):
+    """Names flags that were given in vain, and what an exported model will lack."""
+    if options.eval_file and not options.do_eval:
+        say("note: --eval_file has no effect without --do_eval=true: nothing is evaluated")
+    if options.init_checkpoint and not options.do_train:
+        say(
+            "note: --init_checkpoint has no effect without --do_train=true: what is used are the "
+            "checkpoints of %s",
+            options.output_dir,
+        )
+    if options.export_dir and not vocab_file:
+        say(
+            "warning: --export_dir=%s will have no vocabulary, without which no command opens it: "
+            "name it by --vocab_file",
+            options.export_dir,
+        )
 
 
 def _digest_of_files(paths):

@@ -128,8 +128,8 @@ class TaskData:
             return None
         if split.has_labels:
             return None
-        rows = [e._replace(guid=e.guid.replace("test", "train")) for e in split.examples]
-        return split._replace(name="train", examples=rows)
+        examples = [e._replace(guid=e.guid.replace("test", "train")) for e in split.examples]
+        return split._replace(name="train", examples=examples)
 
     def _take_columns_and_labels(self, model):
         if "train" in self.splits:

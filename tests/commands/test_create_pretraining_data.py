@@ -843,10 +843,6 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
         ({"dupe_factor": 0}, "--dupe_factor=0: expected at least 1"),
         ({"span": True, "ngram": 2}, "--span and --ngram exclude each other"),
         (
-            {"format": "doc_sentences", "masking": "dynamic", "dupe_factor": 2},
-            "--dupe_factor=2 and --format=doc_sentences with --masking=dynamic, whose records",
-        ),
-        (
             {"similar_words": "{gbk}", "do_whole_word_mask": True},
             "--similar_words: .*gbk, line 2: the file is in GBK, expected UTF-8: convert it",
         ),
@@ -1210,3 +1206,19 @@ def test_the_originals_name_of_the_sample():
     """Its script reads data/news_zh_1.txt, which its users name in commands of their own, too."""
     originals = os.path.join(ROOT, "data", "news_zh_1.txt")
     assert files.read_text(originals) == files.read_text(SAMPLE)
+
+
+@pytest.mark.parametrize(
+    "arguments, times",
+    [
+        (["--format=doc_sentences", "--masking=dynamic"], 1),
+        (["--format=doc_sentences", "--masking=dynamic", "--dupe_factor=5"], 5),
+        (["--format=doc_sentences"], 10),
+        (["--masking=dynamic"], 10),
+    ],
+)
+def test_a_text_is_used_once_by_default_where_each_time_makes_the_same(arguments, times):
+    with isolated_flags.flags_of(arguments, create_pretraining_data.define_flags):
+        assert create_pretraining_data._dupe_factor() == times
+        notes = " ".join(create_pretraining_data._notes_on_flags())
+    assert ("--dupe_factor=5 writes each record as often" in notes) == (times == 5)
