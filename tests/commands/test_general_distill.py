@@ -171,7 +171,7 @@ def test_texts_have_the_case_of_the_teacher(tmp_path, capsys, settings):
 
 
 def test_words_of_a_sentencepiece_student_are_its_own(tmp_path):
-    """jieba parted the text before, and each of its words began with a mark of its own."""
+    """jieba parted the text before, and each of its words began with a separate mark."""
     model = train_sentencepiece(tmp_path, ["我 爱 北京 abc"] * 3, 20)
     arguments = ["--vocab_file=" + model, "--corpus_file=x", "--do_whole_word_mask=true"]
     with isolated_flags.flags_of(arguments, general_distill.define_flags):

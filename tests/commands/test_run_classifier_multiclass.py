@@ -127,7 +127,7 @@ def test_texts_alone_are_learnt_from_teachers(finished, tmp_path, capsys, labels
         ({"teachers": "linear"}, "--teachers=linear: it is trained on the training rows, which"),
     ],
 )
-def test_texts_alone_need_what_tells_their_labels(finished, tmp_path, changes, message):
+def test_texts_alone_need_a_source_of_labels(finished, tmp_path, changes, message):
     data = without_labels(finished, tmp_path)
     if changes.get("data"):
         os.remove(os.path.join(data.data, "dev.csv"))

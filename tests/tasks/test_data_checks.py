@@ -125,7 +125,7 @@ def test_rows_that_share_a_text_with_train_are_told():
     assert "share_a_text_in_test" not in data_checks.check(TASK, singles)[1]
 
 
-def test_pairs_that_contradict_one_another_in_turned_order_are_told():
+def test_pairs_that_contradict_one_another_in_turned_order_are_reported():
     rows = [("甲", "乙", "1"), ("乙", "甲", "0"), ("丙", "丁", "1"), ("丁", "丙", "1"), ("戊",) * 3]
     examples = [InputExample("train-%d" % n, *row) for n, row in enumerate(rows)]
     pairs = Split("train", "train.csv", examples, True, [])
