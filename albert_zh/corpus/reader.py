@@ -259,9 +259,8 @@ def _texts_of_plain_lines(content, path, text_format):
         sentences = _sentences(line, text_format)
         is_blank = segment_index == 0 and not sentences
         has_blank_line |= is_blank
-        note = _note(sentences, segment_index == 1, path, line_number)
-        if "\r" in line.strip("\r"):
-            note = RETURNS, "%s, line %d" % (path, line_number)
+        has_return = "\r" in line.strip("\r")
+        note = _note(sentences, segment_index == 1, path, line_number, has_return)
         yield _Text(sentences, is_blank, segment_index == 0, note)
     if line_number == 1 and has_returns and not text_format.as_original:
         raise files.wrong_line_ends(path)
@@ -316,7 +315,9 @@ def _sentences(text, text_format):
     return split_sentences(text) if text_format.split_sentences else [text]
 
 
-def _note(sentences, is_long, path, line_number):
+def _note(sentences, is_long, path, line_number, has_return=False):
+    if has_return:
+        return RETURNS, "%s, line %d" % (path, line_number)
     if is_long:
         return LONG_LINE, "%s, line %d" % (path, line_number)
     if any(map(_CONTROL.search, sentences)):
