@@ -24,20 +24,22 @@ IS_OLD_PYTHON = sys.version_info < (3, 8)  # that of TensorFlow 1.15
 #
 # On 1.15 that leaves modules that build graphs, and one command.
 LEFT_OUT_ON_1_15 = {
-    "commands": "build_vocab classify command_lines create_pretraining_data fill_mask "
-    "general_distill inspect_checkpoint inspect_tfrecord run_classifier_multiclass "
-    "run_classifier_sp_google run_pretraining run_sentence_embedding similarity task_distill "
-    "the_three_changes",
+    "commands": "build_vocab classify command_lines create_pretraining_data data_augmentation "
+    "fill_mask general_distill inspect_checkpoint inspect_tfrecord label "
+    "run_classifier_multiclass run_classifier_sp_google run_pretraining run_sentence_embedding "
+    "similarity task_distill the_three_changes",
     "common": "config_flag errors validation",
     "conversion": "convert",
     "corpus": "pipeline reader",
     "export": "embedding_exports exported_models formats graph_tokenizer layouts",
-    "finetuning": "remote_storage",
+    "finetuning": "remote_storage teaching",
     "inference": "*",
+    "model": "weight_averages",
     "pretraining": "remote_storage",
-    "project": "android deploy doc_snippets fetch_assets fine_tuning_benchmark installed_package "
-    "migration pairs_sample python_api questions_sample readme results_benchmark setup "
-    "starter_model structure topics_sample train_starter",
+    "project": "android deploy doc_snippets entities_sample fetch_assets fine_tuning_benchmark "
+    "installed_package migration pairs_sample python_api questions_sample readme "
+    "results_benchmark setup sources split_corpus starter_model structure topics_sample "
+    "train_starter",
     "tasks": "data_checks dev_split",
     "tasks/embedding": "kind text_files",
     "tasks/generation": "kind",
@@ -61,10 +63,10 @@ LEFT_OUT_ON_2_21 = {
     "finetuning": "gradient_accumulation halves recompute remote_storage teaching",
     "inference": "augmentation decoding documents embedding_service generation_service generator "
     "http_service lexical_index marked_text micro_batching negative_mining search search_choice "
-    "text_encoder",
+    "text_encoder whitening",
     "layer_distillation": "*",
     "model": "albert_config attention_masks checkpoints incremental_decoding packed_weights "
-    "position_extension slot_fusion slot_templates",
+    "position_extension slot_fusion slot_templates weight_averages",
     "pretraining": "input_pipeline learning_rate model_fn remote_storage replaced_tokens unilm",
     "project": "android batch_sizes_benchmark deploy doc_snippets docs_languages embedding_model "
     "entities_sample faq_sample fetch_assets fine_tuning_benchmark migration objectives_benchmarks "

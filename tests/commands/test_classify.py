@@ -15,7 +15,6 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import summary
 from albert_zh.inference import predictor
 from albert_zh.tasks import task_forms
-from crossed_cases import with_slow
 import small_models
 
 TEXTS = ["今天天气很好", "明天去吃饭", "", "银行卡怎么办理"]
@@ -132,6 +131,7 @@ def test_pairs_are_words_two_by_two_or_two_columns(run, folders):
         run("pairs", words=TEXTS[:3])
 
 
+@pytest.mark.slow
 def test_the_form_of_training_can_be_overruled(run, folders):
     with pytest.raises(
         UserError, match="input, line 1: 2 columns, but the model was trained on si"
@@ -174,7 +174,8 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("kind", with_slow(sorted(COMMANDS), ["several"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(COMMANDS))
 def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_path):
     task, script = COMMANDS[kind]
     model = small_models.write_model(

@@ -250,7 +250,8 @@ def test_a_word_in_the_user_dictionary_is_one_word(tmp_path, starter):
         word_segmentation.make_segmenter("none", str(path))
 
 
-@pytest.mark.parametrize("do_lower_case", with_slow([True, False], [False]))
+@pytest.mark.slow
+@pytest.mark.parametrize("do_lower_case", [True, False])
 def test_the_pieces_are_those_of_the_whole_line(do_lower_case, jieba):
     starter = tokenization.FullTokenizer(STARTER_VOCABULARY, do_lower_case)
     hypothesis = pytest.importorskip("hypothesis")

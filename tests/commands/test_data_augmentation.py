@@ -76,6 +76,7 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow
 def test_other_word_vectors_start_again(model, tmp_path, monkeypatch):
     """Whatever their file is called: rows of two vector files do not mix."""
     write_texts(tmp_path, "train.csv", ",")

@@ -152,6 +152,7 @@ def test_flags_that_make_no_sense(space, changes, message):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_another_teacher_is_another_run(space, distilled):
     with pytest.raises(UserError, match="holds a run with another (distillation|teacher)"):
         run(space, "run", teacher_model=space.stranger)

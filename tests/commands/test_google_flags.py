@@ -26,6 +26,7 @@ def steps_of(folder):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 @pytest.mark.parametrize(
     "most, kept",
@@ -56,6 +57,7 @@ def test_pretraining_keeps_twenty_checkpoints_by_default(tmp_path):
     assert steps_of(workspace.output)[-3:] == [24, 25, 26]
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_steps_and_warm_up_by_number(tmp_path, capsys):
     workspace = Workspace(tmp_path)

@@ -128,6 +128,7 @@ def test_names_that_end_as_tensors_do_are_the_same_model(tmp_path):
     assert rows["heads"] == ["classification (3 classes)"]
 
 
+@pytest.mark.slow
 def test_released_sizes_are_recognized(tmp_path):
     with open(CONFIG_TINY) as handle:
         made_model(tmp_path, json.load(handle), ("encoder", "masked_lm", "sentence_order"))
@@ -298,6 +299,7 @@ def test_the_source_is_never_overwritten_and_damage_is_told(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ["run"]
 
 
+@pytest.mark.slow
 def test_command_prints_the_description_and_mistakes_are_one_line(tmp_path):
     made_model(tmp_path, SMALL)
     command = [sys.executable, os.path.join(ROOT, "inspect_checkpoint.py")]

@@ -50,6 +50,7 @@ def finished(tmp_path_factory):
     return workspace, result
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_screen_shows_our_lines_only(finished):
     workspace, result = finished
@@ -637,6 +638,7 @@ def test_files_of_other_names_make_a_model_folder_all_the_same(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.reference
 def test_damaged_checkpoints_are_told(tmp_path):
     workspace = Workspace(tmp_path)
@@ -774,6 +776,7 @@ def test_unreadable_files_are_named(tmp_path):
         run_here(workspace.arguments())
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_unknown_config_keys_are_said_in_a_line(tmp_path, capsys):
     workspace = Workspace(tmp_path)

@@ -79,6 +79,7 @@ def test_flags_of_dev_rows_beside_a_dev_file_are_noted(finished, capsys):
     assert "rows are set aside" not in out
 
 
+@pytest.mark.slow
 def test_a_linear_model_of_the_same_rows_is_a_teacher(finished, tmp_path, capsys):
     settings = {"teachers": "linear", "train_step": 1, "do_predict": False, "do_eval": True}
     settings["teacher_cache"] = str(tmp_path / "targets")
@@ -322,7 +323,8 @@ def _check_renamed_predicts_the_same(data, predictions):
         assert handle.read() == predictions
 
 
-@pytest.mark.parametrize("keep_best", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("keep_best", [True, False])
 def test_thresholds_of_the_best_are_kept_for_all_that_follows(tmp_path, keep_best):
     data = OwnData(
         tmp_path,

@@ -377,11 +377,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder, objective):
     assert_same_weights(variables_of(straight), variables_of(killed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, ffn_groups, shape",
     [
         ("google", None, (16, 32)),
-        pytest.param("google_fast", 16, (1, 2, 16), marks=pytest.mark.slow),
+        ("google_fast", 16, (1, 2, 16)),
     ],
 )
 def test_google_commands_keep_flags_defaults_and_metrics(folder, name, ffn_groups, shape):

@@ -85,6 +85,7 @@ def test_pairs_of_a_file(folder, expected, capsys, tmp_path):
     check_rows(printed_rows(capsys), expected)
 
 
+@pytest.mark.slow
 def test_a_pipe_is_answered_at_once(folder, expected):
     """A program that writes a pair and waits for the answer before it writes the next gets it."""
     command = [sys.executable, os.path.join(ROOT, "similarity.py"), "--model_dir=" + folder]
@@ -146,6 +147,7 @@ def test_conversation_over_a_pipe_when_asked_for(folder, expected, capsys, monke
     assert "相似度：%.4f" % expected[0, 1] in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_path, capsys):
     """`folder` says which of the candidates is best, the other model which lines they are."""
     other = small_models.write_model(tmp_path / "other", seed=2)
@@ -335,6 +337,7 @@ def test_the_old_interface(folder, expected, args_of, capsys):
     sim.close()
 
 
+@pytest.mark.slow
 def test_the_old_interface_asks_which_class_is_the_same(tmp_path, args_of, capsys):
     labels = ("duplicate", "not_duplicate")
     settings = {"columns": ["text_a", "text_b", "label"]}
@@ -351,6 +354,7 @@ def test_the_old_interface_asks_which_class_is_the_same(tmp_path, args_of, capsy
         similarity.BertSim().start_model()
 
 
+@pytest.mark.slow
 def test_the_names_of_args_are_read(folder, expected, args_of, tmp_path, capsys):
     """As albert_zh has them: config, vocabulary and checkpoint in different places."""
     apart = tmp_path / "trained"

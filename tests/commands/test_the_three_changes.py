@@ -56,6 +56,7 @@ def test_sentence_order():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.newest
 def test_the_command_shows_all_of_it():
     result = subprocess.run(

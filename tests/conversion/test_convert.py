@@ -193,7 +193,7 @@ def transformers():
     return pytest.importorskip("transformers", reason="needs requirements-convert.txt")
 
 
-@pytest.mark.parametrize("name", with_slow(sorted(CONFIGS), ["bert", "google_groups"]))
+@pytest.mark.parametrize("name", with_slow(sorted(CONFIGS), ["bert"]))
 def test_pretraining_outputs_are_equal_in_pytorch(tmp_path, transformers, name):
     prefix, _ = made_model(tmp_path, name)
     folder = str(tmp_path / "hf")
@@ -292,7 +292,11 @@ def test_a_classifier_goes_on_learning_its_objective(tmp_path, transformers, obj
 
 
 @pytest.mark.parametrize(
-    "num_labels, labels", [(1, [0.5, 2.0, -1.0, 3.0]), (2, [[0.0, 1.0]] * 4), (2, [0, 1, 1, 0])]
+    "num_labels, labels",
+    with_slow(
+        [(1, [0.5, 2.0, -1.0, 3.0]), (2, [[0.0, 1.0]] * 4), (2, [0, 1, 1, 0])],
+        [(2, [[0.0, 1.0]] * 4)],
+    ),
 )
 def test_losses_without_a_problem_type_are_those_of_transformers(
     tmp_path, transformers, num_labels, labels
@@ -362,7 +366,7 @@ def test_half_precision_is_what_torch_makes_of_the_weights(tmp_path, transformer
     "name, heads",
     with_slow(
         list(itertools.product(sorted({**CONFIGS, **NEZHA}), sorted(HEADS))),
-        [("google_groups", "pretraining"), ("bert", "classification"), ("preln", "encoder")],
+        [("bert", "classification"), ("preln", "encoder")],
     ),
 )
 def test_round_trip_is_equal_bit_for_bit(tmp_path, name, heads):
@@ -1246,7 +1250,7 @@ NO_NAMES = {"LABEL_%d" % number: number for number in range(5)}
 @pytest.mark.parametrize(
     "settings, label_map",
     [
-        ({"id2label": ID2LABEL, "label2id": None}, None),
+        pytest.param({"id2label": ID2LABEL, "label2id": None}, None, marks=pytest.mark.slow),
         pytest.param({"id2label": ID2LABEL, "label2id": NO_NAMES}, None, marks=pytest.mark.slow),
         pytest.param({"id2label": "remove", "label2id": LABEL2ID}, None, marks=pytest.mark.slow),
         ({"id2label": ID2LABEL, "label2id": LABEL2ID}, None),

@@ -62,7 +62,7 @@ def sentence_transformers():
     with_slow(
         [("google", "cut"), ("bert", "projected")]
         + [(layout, "mean") for layout in sorted(LAYOUTS)],
-        [("google", "cut"), ("bert", "projected")],
+        [("bert", "projected")],
     ),
 )
 def test_sentence_transformers_gives_our_vectors(
@@ -89,6 +89,7 @@ def _files_of_normalize(folder):
     return {path.name: json.loads(path.read_text()) for path in folder.glob("*_Normalize/*")}
 
 
+@pytest.mark.slow
 def test_whitened_vectors_are_those_of_a_dense_layer(tmp_path, sentence_transformers):
     folder, whitened = made_folder(tmp_path), str(tmp_path / "whitened")
     with text_encoder.TextEncoder(folder) as encoder:
@@ -182,6 +183,7 @@ def test_tflite_encoders_pool(quantize, difference, tmp_path):
         check_direction(vector, expected, difference)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_saved_model_has_a_signature_of_vectors(tmp_path):
     folder = made_folder(tmp_path, "cut")

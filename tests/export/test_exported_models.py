@@ -83,7 +83,8 @@ def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path
     check(path, texts, expected)
 
 
-@pytest.mark.parametrize("kind", with_slow(["saved_model", "tflite", "onnx"], ["onnx"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["saved_model", "tflite", "onnx"])
 def test_an_export_goes_into_the_folder_of_its_model_by_default(kind, tmp_path):
     if kind == "tflite" and tf.__version__.startswith("1."):
         pytest.skip("TFLite files are made by TensorFlow 2")
@@ -180,6 +181,7 @@ for num_threads in (None, 3):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
 @pytest.mark.parametrize(
     "way",
@@ -263,9 +265,10 @@ def test_a_file_with_metadata_carries_the_settings_of_its_model(ending, tmp_path
             model.predict([("今天", "明天")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form, positions",
-    with_slow(list(itertools.product(["TFLite, any length", "ONNX"], [16, 600])), [("ONNX", 600)]),
+    list(itertools.product(["TFLite, any length", "ONNX"], [16, 600])),
 )
 def test_an_exported_file_knows_its_positions(form, positions, tmp_path):
     folder = small_models.write_model(

@@ -151,7 +151,8 @@ def test_frozen_graph(layout, folders, tmp_path):
     assert json.loads((tmp_path / "label_map.json").read_text(encoding="utf-8"))["财经"] == 1
 
 
-@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["google_fast"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_saved_model(layout, folders, tmp_path):
     path = str(tmp_path / "serving")
     export(folders[layout], "--format=saved_model", "--output=" + path)
@@ -159,6 +160,7 @@ def test_saved_model(layout, folders, tmp_path):
     assert_predicts_alike(path, folders[layout], 1e-6)
 
 
+@pytest.mark.slow
 @needs_tf2
 def test_saved_model_in_tensorflow_2(folders, tmp_path):
     import tensorflow as tf2
@@ -346,9 +348,10 @@ def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
             assert np.float32 not in used or op["op_name"] == "CAST", op["op_name"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "quantize, megabytes",
-    with_slow([("none", 10.2), ("float16", 5.2), ("int8", 2.75)], [("int8", 2.75)]),
+    [("none", 10.2), ("float16", 5.2), ("int8", 2.75)],
 )
 def test_onnx_files_of_the_bundled_model_hold_its_weights_once(quantize, megabytes, tmp_path):
     skip_unless_possible("onnx")
@@ -547,7 +550,7 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
     "settings",
     [
         {"objective": "multi_label", "pooling": "mean"},
-        {"objective": "regression", "pooling": "max"},
+        pytest.param({"objective": "regression", "pooling": "max"}, marks=pytest.mark.slow),
     ],
 )
 def test_pooling_and_objective_of_the_folder_are_kept(settings, tmp_path):

@@ -104,6 +104,7 @@ def test_every_character(do_lower_case, vocab_file):
     tokenizers(path, do_lower_case).check(["a" + char + "b" for char in chars])
 
 
+@pytest.mark.slow
 @BOTH_CASES
 def test_letters_around_a_sigma(do_lower_case, vocab_file):
     """Its lower case is another one at the end of a word, where that is as Unicode has it."""
@@ -141,6 +142,7 @@ def test_long_words_and_no_words(do_lower_case, vocab_file):
     assert both.tokens([b"a" * 200, b"a" * 201]) == [["a"] + ["##a"] * 199, ["[UNK]"]]
 
 
+@pytest.mark.slow
 @MOSTLY_LOWER_CASE
 @pytest.mark.reference
 def test_any_text(do_lower_case, vocab_file):

@@ -32,9 +32,7 @@ def model_fixture(request, tmp_path_factory):
         return folder, loaded.predict(TEXTS)[1]
 
 
-@pytest.mark.parametrize(
-    "file_format", with_slow(["saved_model", "tflite", "onnx"], ["tflite", "onnx"])
-)
+@pytest.mark.parametrize("file_format", with_slow(["saved_model", "tflite", "onnx"], ["onnx"]))
 def test_exported_models_predict_alike(model, tmp_path, file_format):
     folder, expected = model
     name = {"saved_model": "saved", "tflite": "model.tflite", "onnx": "model.onnx"}[file_format]

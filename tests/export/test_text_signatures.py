@@ -148,6 +148,7 @@ def test_variables_are_resources_and_operations_are_of_tensorflow_alone(exported
     assert not operations & {"VariableV2", "Variable", "PyFunc", "HashTableV2"}
 
 
+@pytest.mark.reference
 def test_vectors_of_texts(tmp_path):
     notes = SentenceNotes("cls", True, 8, 12, (16, 8))
     folder = small_models.write_embedding_model(tmp_path / "model", notes)
@@ -169,6 +170,7 @@ def test_a_model_of_one_segment_takes_no_pairs(tmp_path):
     assert not names & {"classify_pairs", "encode_pairs"}
 
 
+@pytest.mark.reference
 def test_what_has_no_list_of_word_pieces_takes_no_texts(tmp_path, capsys):
     folder = small_models.write_model(tmp_path / "model", vocabulary=["a"] * 70)
     os.remove(os.path.join(folder, "vocab.txt"))

@@ -61,6 +61,7 @@ def test_training_gives_the_same_weights(tmp_path, family, halves):
     assert_same_weights(whole, in_halves, atol=5e-5)  # steps are 3e-3 wide
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_views_by_dropout_are_not_computed_in_halves(tmp_path, halves):
     """The same seed drops the same on any machine."""

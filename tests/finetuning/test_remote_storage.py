@@ -110,6 +110,7 @@ def test_a_run_in_a_bucket_is_that_of_local_files(folder, tmp_path, capsys):
         finetuning.run(**settings_in(folder.bucket, train_batch_size=8))
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_it_ends_with_the_same_bits(folder, monkeypatch):
     whole = memory_storage.Mortal()
     monkeypatch.setattr(storage, "gfile", lambda: whole)

@@ -473,6 +473,7 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
         post(port, "/predict", {"texts": ["a"]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "signals",
     with_slow(["TERM INT", "INT TERM", "INT INT", "TERM INT INT TERM"], ["TERM INT INT TERM"]),

@@ -301,6 +301,7 @@ with predictor.Predictor(folder) as model, text_encoder.TextEncoder(folder) as e
 """
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_a_forked_child_is_told_instead_of_waiting_forever(folder):
     command = [sys.executable, "-c", _FORKED, os.pathsep.join(sys.path), folder]

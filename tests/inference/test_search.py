@@ -17,6 +17,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import lexical_index, predictor, search, text_encoder, vector_index
 from albert_zh.model import checkpoint_files, checkpoint_values, model_writer
+from crossed_cases import with_slow
 import small_models
 from workspace import CHARACTERS, ROOT
 
@@ -186,7 +187,9 @@ def starter():
         yield loaded
 
 
-@pytest.mark.parametrize("folder", ["pairs_hard_sample", "pairs_sample"])
+@pytest.mark.parametrize(
+    "folder", with_slow(["pairs_hard_sample", "pairs_sample"], ["pairs_hard_sample"])
+)
 def test_the_mixed_ranking_finds_no_less_than_tf_idf(folder, starter, tmp_path):
     questions = benchmark.bundled_questions(folder)
     path = tmp_path / "lines.txt"

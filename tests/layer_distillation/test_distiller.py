@@ -268,6 +268,7 @@ def test_every_depth_of_a_shared_layer_counts(albert_folders):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_model_is_no_distance_from_itself(albert_folders):
     settings = DistillationSettings(("attention", "hidden", "relations"))
     by_kind, _ = losses_of(albert_folders, "student", "student", settings)
@@ -276,6 +277,7 @@ def test_a_model_is_no_distance_from_itself(albert_folders):
     } == {}  # of rounding
 
 
+@pytest.mark.reference
 def test_inputs_of_the_first_layer_have_no_attention(albert_folders):
     settings = DistillationSettings(("attention", "hidden"), ("0:0",))
     with pytest.raises(UserError, match="--layers=0:0: depth 0 .* has no attention: name further"):

@@ -105,6 +105,7 @@ def test_loss_scale_is_halved_and_the_step_skipped_when_gradients_overflow(monke
     )
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_steps_that_are_not_finite_are_skipped_and_counted_on_request():
     def broken():

@@ -70,6 +70,7 @@ def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_pa
     assert [label.decode() for label in answer["labels"]] == labels
 
 
+@pytest.mark.slow
 def test_texts_that_docs_send_to_tf_serving_are_what_the_signature_takes(folder, tmp_path):
     """The curl line of docs/serving.md: a row for each text, as TF Serving's REST takes them."""
     path = str(tmp_path / "albert")

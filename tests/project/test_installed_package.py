@@ -211,6 +211,7 @@ def test_unknown_command(call):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.reference
 def test_help_and_mistakes_name_the_console_command(call):
     helped = call("albert-zh", "similarity", "--help")
@@ -238,6 +239,7 @@ def test_prediction_imports_nothing_of_the_clone(call, tmp_path):
     assert [path for path in of_clone if not path.startswith(libraries)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_models_are_found_without_flags(call, tmp_path):
     notes = {"columns": ["text_a", "text_b", "label"]}
@@ -248,6 +250,7 @@ def test_models_are_found_without_flags(call, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_outputs_of_the_bundled_model_go_to_the_current_folder(call, tmp_path):
     exported = call("albert-zh", "export_model", "--task=encoder", "--format=frozen")
     assert exported.returncode == 0, exported.stderr
@@ -257,6 +260,7 @@ def test_outputs_of_the_bundled_model_go_to_the_current_folder(call, tmp_path):
     assert (tmp_path / "albert_starter_zh" / "albert_encoder.pb").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_ctrl_c_ends_a_command(programs, users_variables, tmp_path):
     folder = small_models.write_model(tmp_path / "model")

@@ -108,6 +108,7 @@ def test_the_time_of_a_run_that_goes_on_is_left_out(workspace, capsys):
     assert cells["1,2,3"] == [" 3 ", " %.0f s " % ((seconds[1] + 200) / 2)]
 
 
+@pytest.mark.slow
 def test_chinese_pages_get_their_rows_in_chinese(workspace):
     old = OLD_PAGE.replace("baseline", "基线")
     pages = [workspace.write("results.md", OLD_PAGE), workspace.write("results_zh.md", old)]

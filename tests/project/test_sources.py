@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from crossed_cases import with_slow
 from project_root import ROOT
 
 SETTINGS = {"args"}  # of the root's modules, the one that is no alias
@@ -124,7 +125,10 @@ def test_tensorflow_is_quiet_unless_the_user_wants_its_log():
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize("command", ["run_classifier", "run_pretraining", "export_model"])
+@pytest.mark.parametrize(
+    "command",
+    with_slow(["run_classifier", "run_pretraining", "export_model"], ["run_classifier"]),
+)
 def test_what_few_runs_need_is_not_imported_with_a_command(command):
     names = printed("import sys, %s; print(*{n.split('.')[0] for n in sys.modules})" % command)
     assert "tensorflow" in names

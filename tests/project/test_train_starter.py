@@ -484,7 +484,11 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
             "--vocab_size=99999999999",
             marks=pytest.mark.slow,
         ),
-        (["--out=m", "--", "--poly_power=nan"], "--poly_power=nan: expected a number, 0 or more"),
+        pytest.param(
+            ["--out=m", "--", "--poly_power=nan"],
+            "--poly_power=nan: expected a number, 0 or more",
+            marks=pytest.mark.slow,
+        ),
         (["--out=m", "--", "--no_such_flag"], "Unknown command line flag 'no_such_flag'"),
     ],
 )

@@ -69,6 +69,7 @@ def test_it_learns_to_write(settings, reached):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_what_needs_a_head_names_the_command_that_writes(settings, reached):
     best = os.path.join(settings["output_dir"], "best")
     with pytest.raises(UserError, match="best/.* has no head to predict with: use generate.py"):

@@ -248,7 +248,7 @@ ENDINGS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", with_slow(sorted(ENDINGS), ["onnx", "saved_model"]))
+@pytest.mark.parametrize("output_format", with_slow(sorted(ENDINGS), ["onnx"]))
 def test_exported_models_find_the_same_entities(finished, output_format, tmp_path):
     from albert_zh.commands import export_model
 
@@ -444,8 +444,9 @@ def test_nested_entities(nested):
         assert spans_of(model.predict([NESTED_TEXT])[0]) == [NESTED_SPANS]
 
 
+@pytest.mark.slow
 @pytest.mark.newest
-@pytest.mark.parametrize("output_format", with_slow(sorted(ENDINGS), ["tflite"]))
+@pytest.mark.parametrize("output_format", sorted(ENDINGS))
 def test_exported_models_find_nested_entities(nested, output_format, tmp_path):
     from albert_zh.commands import export_model
 

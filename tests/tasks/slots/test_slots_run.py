@@ -273,6 +273,7 @@ def test_every_second_text_of_a_comparison_has_slots(finished):
     assert np.sum(rows, axis=0).any(axis=1).all()  # every name
 
 
+@pytest.mark.slow
 def test_frozen_graph_takes_slots(finished, tmp_path):
     path = exported(finished, tmp_path, "frozen")
     graph_def = tf.GraphDef()
