@@ -26,6 +26,7 @@ from albert_zh.common.errors import UserError, run_command
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+STARTER = os.path.join(ROOT, "albert_starter_zh")
 
 Experiment = collections.namedtuple(
     "Experiment",
@@ -45,7 +46,7 @@ Fields:
     student_flags: further ones of the students.
     batch: examples of a step.
 """
-_FGM = ("--fgm_epsilon=0.5",)
+FGM = ("--fgm_epsilon=0.5",)
 _TRAIN = "train_45k_subset.txt"
 _THUCNEWS = {"train": _TRAIN, "dev": "dev.txt", "test": "test.txt"}
 _ALL, _FIRST, _REST = slice(None), slice(2000), slice(2000, None)
@@ -67,7 +68,7 @@ EXPERIMENTS = {
         "multiclass",
         64,
         1,
-        (*_FGM, "--num_train_epochs=4"),
+        (*FGM, "--num_train_epochs=4"),
         True,
         {split: (file, _FIRST) for split, file in _THUCNEWS.items()},
         (_TRAIN, _REST),
@@ -78,7 +79,7 @@ EXPERIMENTS = {
         "lcqmc",
         64,
         4,
-        _FGM,
+        FGM,
         False,
         results.LCQMC_FILES,
         ("dev.txt", slice(_NUM_DEV, None)),
@@ -90,7 +91,7 @@ EXPERIMENTS = {
         "multiclass",
         64,
         3,
-        _FGM,
+        FGM,
         True,
         {split: (file, _ALL) for split, file in _THUCNEWS.items()},
         rate=3e-4,
@@ -101,7 +102,7 @@ EXPERIMENTS = {
         "tnews",
         128,
         5,
-        (*_FGM, "--num_train_epochs=3"),
+        (*FGM, "--num_train_epochs=3"),
         True,
         rate=3e-4,
         student_flags=("--distill_weight=0.5",),
@@ -133,7 +134,7 @@ class Runs:
     def __init__(self, name):
         """`name`: key of `EXPERIMENTS`."""
         self._experiment = EXPERIMENTS[name]
-        self._folder = os.path.join(FLAGS.output_dir, name)
+        self.folder = os.path.join(FLAGS.output_dir, name)
         self._unlabelled = list(FLAGS.unlabelled_file)
         self._data = self._prepared()
 
@@ -147,13 +148,13 @@ class Runs:
             raise UserError("--data_dir: %s: no such folder" % source)
         if not experiment.files:
             return source
-        target = os.path.join(self._folder, "data")
+        target = os.path.join(self.folder, "data")
         for split, (file, part) in experiment.files.items():
             _write(os.path.join(target, split + ".txt"), self._lines(source, file)[part])
         if experiment.unlabelled:
             file, part = experiment.unlabelled
             rows = [line.rsplit("\t", 1)[0] for line in self._lines(source, file)[part]]
-            self._unlabelled.append(os.path.join(self._folder, "unlabelled.txt"))
+            self._unlabelled.append(os.path.join(self.folder, "unlabelled.txt"))
             _write(self._unlabelled[-1], rows)
         return target
 
@@ -168,20 +169,19 @@ class Runs:
         for seed in FLAGS.teacher_seeds:
             name = "teacher_" + seed
             self.train(name, seed, list(self._experiment.teacher_flags))
-            paths.append(os.path.join(self._folder, name, "best"))
+            paths.append(os.path.join(self.folder, name, "best"))
         return paths
 
-    def train(self, name, seed, further):
+    def train(self, name, seed, further, script="run_classifier.py"):
         """A run, unless it is done; returns its report's accuracies, {split: percent}."""
-        folder, experiment = os.path.join(self._folder, name), self._experiment
+        folder, experiment = os.path.join(self.folder, name), self._experiment
         path = os.path.join(folder, "report.json")
-        starter = os.path.join(ROOT, "albert_starter_zh")
         arguments = [
             "--task_name=" + experiment.task,
             "--data_dir=" + self._data,
-            "--bert_config_file=" + os.path.join(starter, "albert_config_tiny.json"),
-            "--vocab_file=" + os.path.join(starter, "vocab.txt"),
-            "--init_checkpoint=" + starter,
+            "--bert_config_file=" + os.path.join(STARTER, "albert_config_tiny.json"),
+            "--vocab_file=" + os.path.join(STARTER, "vocab.txt"),
+            "--init_checkpoint=" + STARTER,
             "--max_seq_length=%d" % experiment.length,
             "--num_train_epochs=%g" % experiment.epochs,
             "--train_batch_size=%d" % experiment.batch,
@@ -195,7 +195,7 @@ class Runs:
             "--output_dir=" + folder,
         ]
         if not os.path.exists(path):
-            _call("run_classifier.py", arguments + further)
+            call(script, arguments + further)
         report = files.read_json(path)
         return {s: 100 * report[s]["accuracy"] for s in ("dev", "test") if s in report}
 
@@ -203,12 +203,12 @@ class Runs:
         """Yields (what, list of accuracies) of plain students and those of the teachers."""
         teachers = self.teachers()
         learning = ["--teachers=" + ",".join(teachers), "--teacher_weights=auto"]
-        learning.append("--teacher_cache=" + os.path.join(self._folder, "targets"))
+        learning.append("--teacher_cache=" + os.path.join(self.folder, "targets"))
         if self._unlabelled:
             learning.append("--unlabelled_file=" + ",".join(self._unlabelled))
         learning += self._experiment.student_flags
         students = [self.train("student_" + s, s, learning) for s in FLAGS.seeds]
-        path = os.path.join(self._folder, "student_" + FLAGS.seeds[0], "eval_results.json")
+        path = os.path.join(self.folder, "student_" + FLAGS.seeds[0], "eval_results.json")
         steps = files.read_json(path)["evaluations"][-1]["global_step"]
         same = ["--train_step=%d" % steps]
         yield "plain, as many steps", [self.train("plain_" + s, s, same) for s in FLAGS.seeds]
@@ -220,7 +220,12 @@ def _write(path, lines):
         stream.writelines(line + "\n" for line in lines)
 
 
-def _call(script, arguments):
+def call(script, arguments):
+    """Runs a command of the toolkit.
+
+    Raises:
+        UserError: if it fails.
+    """
     status = subprocess.call([sys.executable, os.path.join(ROOT, script)] + arguments)
     if status:
         raise UserError("%s ended with status %d" % (script, status))

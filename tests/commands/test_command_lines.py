@@ -69,6 +69,7 @@ WRITERS = {
     "benchmarks/distillation": "output_dir",
     "benchmarks/distillation_chart": "chart",
     "benchmarks/embedding_results": "output_dir",
+    "benchmarks/layer_distillation": "output_dir",
     "benchmarks/multi_label": "output_dir",
     "benchmarks/objectives": "chart output_dir",
     "benchmarks/objectives_on_gpu": "output_dir",
