@@ -912,13 +912,24 @@ def test_mistakes_are_one_line(flags, message, tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ({"original_masking": True}, "--original_masking and --similar_next_sentence exclude"),
-        ({}, "no two sentences in any of 3 lines and 2 documents"),
+        (
+            {"original_masking": True, "similar_next_sentence": True},
+            "--original_masking and --similar_next_sentence exclude",
+        ),
+        ({"similar_next_sentence": True}, "no two sentences in any of 3 lines and 2 documents"),
+        (
+            {"favor_longer_ngram": True, "masking": "dynamic"},
+            "--masking=dynamic and --favor_longer_ngram exclude each other",
+        ),
+        (
+            {"favor_longer_ngram": True, "favor_shorter_ngram": True},
+            "--favor_shorter_ngram and --favor_longer_ngram exclude each other",
+        ),
     ],
 )
-def test_similar_documents_are_of_two_sentences_and_our_own(flags, message, tmp_path):
+def test_mistakes_of_googles_flags(flags, message, tmp_path):
     (tmp_path / "one").write_text("只有一句。\n\n又一句。\n", encoding="utf-8")
-    flags = dict(flags, similar_next_sentence=True, input_file=str(tmp_path / "one"))
+    flags = dict(flags, input_file=str(tmp_path / "one"))
     done = run("create_pretraining_data_google.py", *arguments(tmp_path, **flags))
     assert done.returncode == 2 and message in done.stderr, done.stderr
 

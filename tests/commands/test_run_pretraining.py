@@ -668,6 +668,14 @@ def test_mistakes_are_one_clear_line(folder, name):
     assert "\n" not in str(caught.value)
 
 
+def test_weights_that_no_training_starts_from_are_noted(folder, capsys):
+    output = os.path.join(folder.folder, "in_vain")
+    changes = {"do_train": None, "export_dir": output + "_e", "init_checkpoint": "x"}
+    with pytest.raises(UserError, match="holds no checkpoint to export"):
+        small.run_here(folder.arguments(input_file=folder.masked, output_dir=output, **changes))
+    assert "note: --init_checkpoint has no effect without --do_train" in capsys.readouterr().out
+
+
 def test_unmasked_records_need_a_vocabulary(folder):
     config = folder.write("alone/albert_config.json", json.dumps(small.CONFIG))
     with pytest.raises(UserError, match="--vocab_file is required"):

@@ -20,6 +20,7 @@ from albert_zh.model.sentence_vectors import SentenceNotes
 from crossed_cases import with_slow
 import interpreters
 import small_models
+from workspace import ROOT
 
 IS_TF1 = tf.__version__.startswith("1.")
 LAYOUTS = {
@@ -118,6 +119,12 @@ def test_the_folder_is_replaced_only_by_another_export(tmp_path):
     modules = json.loads((output / "modules.json").read_text())
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     assert kinds == ["Transformer", "Pooling", "Normalize"]
+
+
+def test_a_model_without_a_classifier_is_exported_as_one_of_vectors(tmp_path):
+    bundled = os.path.join(ROOT, "albert_starter_zh", "embedding")
+    with pytest.raises(UserError, match="without a classifier: export --task=embedding"):
+        export(bundled, "--format=onnx", "--output=%s" % (tmp_path / "model.onnx"))
 
 
 @pytest.mark.newest

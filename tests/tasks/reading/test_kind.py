@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -461,6 +462,8 @@ def test_ask_prints_answers(best, tmp_path, capsys):
         small_models.run_command(ask, common + [source])
         cells = capsys.readouterr().out.rstrip("\n").split("\t")
         assert cells[:2] == [QUESTION, "42"] and cells[3] == "2-4"
+    small_models.run_command(ask, common + ["--text=甲乙42丙", "--top_k=99"])
+    assert re.search(r"note: --top_k=99: the model keeps \d+ answers", capsys.readouterr().err)
     small_models.run_command(ask, common + ["--documents=%s/*.txt" % tmp_path])
     cells = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (cells[1], cells[3]) == ("42", "%s:1" % context)
