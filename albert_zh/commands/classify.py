@@ -15,6 +15,7 @@ of a pair), label and probability (labels; value), and probabilities: {class: pr
 --top_k, or of all classes.
 """
 
+import functools
 import json
 import sys
 
@@ -23,6 +24,7 @@ from absl import flags
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import model_choice, model_flags, predictor
+from albert_zh.tasks import task_forms
 
 __all__ = [
     "FORMATS",
@@ -66,7 +68,8 @@ def run(words):
         if words:
             print_classes(model, _texts_of_arguments(words, is_pairs))
             return
-        groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding)
+        say_header = functools.partial(task_forms.say_header, header=model.notes.get("header", ()))
+        groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding, say_header)
         for group in groups:
             texts = [_text_of_line(source, line, is_pairs) for source, line in group]
             print_classes(model, texts)

@@ -28,6 +28,7 @@ by all later searches in that file by that model.
 """
 
 import contextlib
+import functools
 import sys
 
 from absl import flags
@@ -46,7 +47,7 @@ from albert_zh.inference import (
 )
 from albert_zh.inference.sentence_similarity import BertSim, open_predictor, print_pairs
 from albert_zh.model import sentence_vectors
-from albert_zh.tasks import pair_table
+from albert_zh.tasks import pair_table, task_forms
 
 __all__ = [
     "BertSim",
@@ -183,7 +184,8 @@ def score_lines(model):
         return
     if not FLAGS.pairs:
         print("reading pairs from standard input: text_a<tab>text_b", file=sys.stderr)
-    for group in line_reader.groups_with_bar("pairs", FLAGS.pairs, FLAGS.encoding):
+    say_header = functools.partial(task_forms.say_header, header=task.header or ())
+    for group in line_reader.groups_with_bar("pairs", FLAGS.pairs, FLAGS.encoding, say_header):
         pairs = [line_reader.pair_of_line(source, line) for source, line in group]
         print_pairs(pairs, model.similarities(pairs))
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
 from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
@@ -118,17 +118,21 @@ def check_is_no_table(name: str, first_line: str, way_out: str = _PREDICT) -> No
         )
 
 
-def groups_with_bar(title: str, path: Optional[str], encoding: str):
+def groups_with_bar(title: str, path: Optional[str], encoding: str, see_first: Callable = None):
     """The same with a progress bar.
 
     Args:
         title: of the bar.
         path: the file; None for standard input.
         encoding: name of its encoding.
+        see_first: function called with the place of the first line and that line, or None.
     """
     size = size_of_input(path)
     with progress_bar(title, size, "B", leave=False, disable=size is None) as bar:
-        yield from groups_of_lines(path, encoding, bar.update)
+        for number, group in enumerate(groups_of_lines(path, encoding, bar.update)):
+            if see_first and not number:
+                see_first(*group[0])
+            yield group
 
 
 def pair_of_line(place: str, line: str) -> Tuple[str, str]:

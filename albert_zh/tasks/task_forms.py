@@ -2,6 +2,7 @@
 
 import collections
 import re
+import sys
 from typing import Any, List, Sequence
 
 SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
@@ -77,6 +78,24 @@ def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
         "line 1 is taken for a row (%s): if it is a header, name its columns %s"
         % (" | ".join(cells), names)
     ]
+
+
+def say_header(place: str, line: str, header: Sequence[str] = ()) -> None:
+    """Notes on standard error that a line of texts to be predicted looks like a header.
+
+    Args:
+        place: file and line, for the note.
+        line: cells with tabs between.
+        header: of the training file.
+    """
+    cells = [cell.strip().lower() for cell in line.split("\t")]
+    names = {name.lower() for name in header}.union(*KEYS.values())
+    if names.issuperset(cells):
+        print(
+            "note: %s looks like a header (%s), and is predicted like any other line: leave it out "
+            "if it is one (tail -n +2)" % (place, " | ".join(cells)),
+            file=sys.stderr,
+        )
 
 
 def columns_of_same_meaning(labels: Sequence[str]) -> List[int]:

@@ -148,6 +148,24 @@ def test_the_form_of_training_can_be_overruled(run, folders):
     ]
 
 
+@pytest.mark.parametrize(
+    "kind, lines, noted",
+    [
+        ("pairs", "text_a\ttext_b\tlabel\n今天\t明天\n", "line 1 .*text_a | text_b | label"),
+        ("topics", "标题\n今天\n", "line 1 .*标题"),
+        ("topics", "今天\n标题\n", None),
+    ],
+)
+def test_a_first_line_like_a_header_is_noted(folders, capsys, tmp_path, kind, lines, noted):
+    path = tmp_path / "texts.txt"
+    path.write_text(lines, encoding="utf-8")
+    arguments = ["--model_dir=" + folders[kind], "--input_file=%s" % path]
+    small_models.run_command(classify, arguments, [])
+    shown = capsys.readouterr()
+    assert shown.out.count("\n") == 2  # nothing is left out
+    assert bool(re.search("texts.txt, %s" % noted, shown.err)) == bool(noted), shown.err
+
+
 def test_a_folder_without_a_note_of_the_form_takes_what_it_is_given(run, folders):
     labels, _ = predicted(folders["old"], [PAIRS[0], "今天"])
     rows = run("old", stdin="%s\t%s\n今天\n" % PAIRS[0])

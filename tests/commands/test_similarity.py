@@ -428,6 +428,15 @@ def test_pairs_of_the_file_that_was_trained_on(folder, tmp_path, capsys, name, c
     assert [row[:2] for row in rows] == [["今天,天气", "好 天气"], ["今", "天"]]
 
 
+def test_a_header_in_a_pipe_is_noted(folder, capsys, monkeypatch):
+    lines = io.BytesIO("text_a\ttext_b\n今天\t明天\n".encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines))
+    run(["--model_dir=" + folder])
+    shown = capsys.readouterr()
+    assert "standard input, line 1 looks like a header (text_a | text_b)" in shown.err
+    assert shown.out.count("\n") == 2
+
+
 def test_pairs_in_columns_that_the_model_was_trained_with(tmp_path, capsys):
     folder = small_models.write_model(
         tmp_path / "model",
