@@ -122,8 +122,9 @@ def define_flags():
     flags.DEFINE_float(
         "min_equal_labels",
         None,
-        "Of a classifier, least share of texts with the checkpoint's label; by default %s. Less "
-        "accepts a worse file." % _defaults("equal_labels"),
+        "Least share of texts with the checkpoint's label; of labelling with all its tags or "
+        "spans, of reading with its span. By default, of classifiers alone, %s. Less accepts a "
+        "worse file." % _defaults("equal_labels"),
         lower_bound=0.0,
         upper_bound=1.0,
     )
@@ -161,10 +162,11 @@ def run():
     examples = export_comparison.Examples(
         model, options.task, export_common.session_of, texts, options.seq_length
     )
-    if FLAGS.min_equal_labels is not None and not examples.have_labels:
+    if FLAGS.min_equal_labels is not None and not examples.have_answers:
         print("note: --min_equal_labels has no effect: what is compared stands for no label")
     comparison = FORMATS[FLAGS.format].write(model, examples, path, options)
-    for title, text in _summary(model, path, options, comparison, time.time() - start):
+    least = examples.limits(options.limits).equal_labels
+    for title, text in _summary(model, path, options, comparison, least, time.time() - start):
         print(printable("%-10s %s" % (title, text)))
 
 
@@ -271,7 +273,7 @@ def _usual_name(options):
     return "_".join(name_components) + FORMATS[FLAGS.format].ending
 
 
-def _summary(model, path, options, comparison, seconds):
+def _summary(model, path, options, comparison, least, seconds):
     length = "any length" if options.seq_length is None else "%d tokens" % options.seq_length
     size = storage.total_size(path)
     yield "model", "%s (%s layout)" % (model.prefix, model.config.layout)
@@ -285,14 +287,11 @@ def _summary(model, path, options, comparison, seconds):
         % (comparison.largest, comparison.mean, comparison.num_texts),
     )
     if comparison.equal_labels is not None:
-        yield (
-            "agreement",
-            "%s of the texts have the checkpoint's label (at least %s expected)"
-            % (
-                export_comparison.percentage(comparison.equal_labels),
-                export_comparison.percentage(options.limits.equal_labels),
-            ),
-        )
+        answer = "label" if model.kind.is_classification else "answer"
+        agreement = export_comparison.percentage(comparison.equal_labels)
+        if least is not None:
+            answer += " (at least %s expected)" % export_comparison.percentage(least)
+        yield "agreement", "%s of the texts have the checkpoint's %s" % (agreement, answer)
     if model.labels and options.task == "classifier":
         shown = ", ".join(model.labels[:8]) + (", ..." if len(model.labels) > 8 else "")
         yield "labels", "%d: %s" % (len(model.labels), shown)

@@ -6,11 +6,12 @@
 
 A few texts say little: a file whose probabilities are within 0.02 on ten pairs was 0.53 off on one
 of 500 and changed 3.9 % of the labels. So quantized classifiers are judged by the share of texts
-that keep the checkpoint's label, files in floating point by the largest difference as well.
+that keep the checkpoint's label, files in floating point by the largest difference as well. Of
+labelling and reading the share of texts that keep their spans is shown, and judged where asked for:
+a text of many spans has more to lose than one label.
 """
 
 import collections
-import functools
 import math
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -40,14 +41,20 @@ Fields:
     num_texts: number of texts compared.
     largest: largest difference.
     mean: mean difference.
-    equal_labels: share of texts with the checkpoint's label (multi-label: with all of them); None
-        for outputs that stand for no label.
+    equal_labels: share of texts with the checkpoint's label (multi-label: with all of them), or
+        with all its tags or spans; None for outputs that stand for neither.
 """
 
-Limits = collections.namedtuple("Limits", "largest mean equal_labels")
-Limits.__doc__ = (
-    "What a `Comparison` must keep to, field by field; None where anything is accepted."
+Limits = collections.namedtuple(
+    "Limits", "largest mean equal_labels equal_answers", defaults=(None,)
 )
+Limits.__doc__ = """What a `Comparison` must keep to; None where anything is accepted.
+
+Fields:
+    largest, mean: differences.
+    equal_labels: least share, of classifiers.
+    equal_answers: least share of equal tags or spans, of labelling and reading.
+"""
 
 # The largest difference of hundreds of texts is that of an outlier, which says little of integers.
 LIMITS = collections.OrderedDict(
@@ -82,7 +89,7 @@ def limits(
     if tolerance is not None:
         chosen = chosen._replace(largest=tolerance, mean=None)
     if min_equal_labels is not None:
-        chosen = chosen._replace(equal_labels=min_equal_labels)
+        chosen = chosen._replace(equal_labels=min_equal_labels, equal_answers=min_equal_labels)
     return chosen
 
 
@@ -107,7 +114,8 @@ class Examples:
             seq_length: F if all rows are padded to it, None for as long as each is.
         """
         self.output_names = exported_model.outputs_of(model, task)
-        self._labels_of = _labels_of(model, task)
+        self._answer_of = _answer_of(model, task, self.output_names)
+        self.have_labels = self._answer_of is not None and model.kind.is_classification
         self._task, self._token_outputs = task, (_SEQUENCE, *model.kind.token_outputs)
         longest = seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
         heads = [head for head in exported_model.TASKS[task].heads if head in model.heads]
@@ -137,10 +145,14 @@ class Examples:
             for name, array in zip(self.output_names, arrays)
         ]
 
+    def limits(self, allowed: Limits) -> Limits:
+        """Limits whose `equal_labels` is what holds for what these texts are compared by."""
+        return allowed if self.have_labels else allowed._replace(equal_labels=allowed.equal_answers)
+
     @property
-    def have_labels(self) -> bool:
-        """Whether what is compared stands for labels."""
-        return self._labels_of is not None
+    def have_answers(self) -> bool:
+        """Whether what is compared stands for labels, tags or spans."""
+        return self._answer_of is not None
 
     def check(
         self,
@@ -169,8 +181,8 @@ class Examples:
         is_rounded_vector = self._task == "embedding" and quantize != "none"
         difference = _angle if is_rounded_vector else _differences
         outputs = [self._read(row, run(row)) for row in rows]
-        comparison = compared(outputs, self.expected, self._labels_of, difference)
-        problem = problem_of(comparison, allowed, _LESS_QUANTIZATION[quantize])
+        comparison = compared(outputs, self.expected, self._answer_of, difference)
+        problem = problem_of(comparison, self.limits(allowed), _LESS_QUANTIZATION[quantize])
         if problem:
             raise UserError("%s is not written: %s" % (path, problem))
         return comparison
@@ -189,19 +201,28 @@ def _with_masked_words(row, graph):
     return dict(row, masked_lm_positions=positions)
 
 
-def _labels_of(model, task):
-    """The function of probabilities [1, C] -> the label they stand for; None if for none."""
-    if task != "classifier" or not (model.kind.is_classification and model.kind.rules.has_classes):
+def _answer_of(model, task, names):
+    """The function of a row's arrays -> what they stand for; None if for nothing."""
+    if task != "classifier":
         return None
-    return functools.partial(
-        task_metrics.predicted, model.kind.name, thresholds=model.settings.get("thresholds")
+    kind = model.kind
+    if kind.is_classification:
+        if not kind.rules.has_classes:
+            return None
+        thresholds = model.settings.get("thresholds")
+        return lambda arrays: task_metrics.predicted(kind.name, arrays[0], thresholds)
+    if kind.answer_of_row is None:
+        return None
+    head = model.settings.get("head", {})
+    return lambda arrays: kind.answer_of_row(
+        {name: array[0] for name, array in zip(names, arrays)}, model.labels, head
     )
 
 
 def compared(
     outputs: Sequence[Sequence[np.ndarray]],
     expected: Sequence[Sequence[np.ndarray]],
-    labels_of: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+    answer_of: Optional[Callable[[Sequence[np.ndarray]], Any]] = None,
     difference: Optional[Callable[[np.ndarray, np.ndarray], np.ndarray]] = None,
 ) -> Comparison:
     """Compares a file's outputs with the checkpoint's.
@@ -209,7 +230,7 @@ def compared(
     Args:
         outputs: for each text the file's arrays.
         expected: for each text the checkpoint's arrays.
-        labels_of: function of a text's first array -> its label, or None.
+        answer_of: function of a text's arrays -> what they stand for, such as a label; or None.
         difference: function of two arrays -> how far they are apart, an array; None: absolute.
 
     Raises:
@@ -221,10 +242,8 @@ def compared(
         for actual, wanted in zip(*of_text)
     ]
     equal_labels = None
-    if labels_of:
-        pairs = [
-            (labels_of(ours[0]), labels_of(wanted[0])) for ours, wanted in zip(outputs, expected)
-        ]
+    if answer_of:
+        pairs = [(answer_of(ours), answer_of(wanted)) for ours, wanted in zip(outputs, expected)]
         equal_labels = float(np.mean([np.array_equal(*pair) for pair in pairs]))
     return Comparison(
         num_texts=len(expected),

@@ -49,6 +49,9 @@ class TaskType:
         export_outputs: names of the outputs that frozen graphs have.
         decoded_outputs: names of those that `decode` needs and other exported files have.
         token_outputs: names of the outputs that have one value for each token, [B, F, ...].
+        answer_of_row: function (outputs of a row {name: array [F, ...]}, labels, head) -> what an
+            answer is read off, by which exported files are compared: lists of tags or spans; None:
+            no such.
         tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
         has_head: whether its models have variables of their own; a generator writes with those of
             masked words.
@@ -80,6 +83,7 @@ class TaskType:
     export_outputs: Tuple[str, ...] = ("logits",)
     decoded_outputs: Tuple[str, ...] = ("logits",)
     token_outputs: Tuple[str, ...] = ()
+    answer_of_row: Optional[Callable[[Dict[str, np.ndarray], Sequence[str], Any], Any]] = None
     tuned_notes: Tuple[str, ...] = ()
     builds_encoder = False
     is_mostly_encoder = True

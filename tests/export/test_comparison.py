@@ -1,5 +1,8 @@
 """How an exported file is compared with the checkpoint, and on which texts."""
 
+import itertools
+import types
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, exported_model
+from albert_zh.tasks import registry
 import small_models
 
 LABELS = ("体育", "财经", "娱乐")
@@ -36,7 +40,7 @@ def arrays(*values):
 def test_differences_and_labels_are_counted():
     expected = arrays([0.9, 0.1], [0.2, 0.8], [0.45, 0.55], [0.7, 0.3])
     outputs = arrays([0.9, 0.1], [0.3, 0.7], [0.55, 0.45], [0.6, 0.4])
-    found = export_comparison.compared(outputs, expected, lambda array: array.argmax(axis=-1))
+    found = export_comparison.compared(outputs, expected, lambda arrays: arrays[0].argmax(axis=-1))
     assert found.num_texts == 4 and found.equal_labels == 0.75
     assert found.largest == pytest.approx(0.1) and found.mean == pytest.approx(0.075)
     without_labels = export_comparison.compared(outputs, expected)
@@ -96,7 +100,7 @@ def test_outputs_that_are_no_numbers_are_a_problem_in_any_case(place):
     expected = [[np.zeros([1, 2], np.float32) for _ in range(3)]]
     outputs = [[array.copy() for array in expected[0]]]
     anything = export_comparison.limits("int8", tolerance=9.0, min_equal_labels=0.0)
-    labels_of = np.argmax
+    labels_of = np.size
     same = export_comparison.compared(outputs, expected, labels_of)
     assert export_comparison.problem_of(same, anything) is None
     outputs[0][place][0, 1] = np.nan
@@ -161,8 +165,62 @@ def test_what_equal_labels_are_depends_on_the_objective(folder):
         ({"objective": "regression"}, None),
     ):
         examples = examples_of(model_with(folder, **settings))
-        found = export_comparison.compared(outputs, expected, examples._labels_of)
+        found = export_comparison.compared(outputs, expected, examples._answer_of)
         assert found.equal_labels == equal
+
+
+def answers_of(kind, names, labels=None, **head):
+    """The function of a row's arrays -> what a model of a kind answers."""
+    model = types.SimpleNamespace(
+        kind=registry.get(kind), labels=labels, settings={"objective": kind, "head": head}
+    )
+    return export_comparison._answer_of(model, "classifier", names)
+
+
+def test_tags_are_those_of_the_pieces_by_themselves_or_along_the_best_path():
+    names, tags = ["logits", "transitions"], ("O", "B-a", "I-a")
+    logits = np.array([[[9, 0, 0], [1, 0, 0], [0, 3, 0], [0, 1, 2], [0, 9, 0]]], np.float32)
+    for form, transitions, expected in (
+        ("softmax", np.zeros([3, 3]), [0, 1, 2]),
+        ("crf", np.zeros([3, 3]), [0, 1, 2]),
+        ("crf", [[0, 0, 0], [0, 0, -9], [0, 0, 0]], [0, 1, 1]),  # I-a after B-a is unlikely
+    ):
+        answer = answers_of("sequence_labelling", names, tags, form=form)
+        assert list(answer([logits, np.array([transitions], np.float32)])) == expected
+
+
+def test_spans_are_those_with_a_score_above_0():
+    names = ["span_scores", "span_types", "span_starts", "span_ends"]
+    row = [np.array([column]) for column in ([2.0, 0.5, -0.1], [1, 0, 0], [4, 1, 2], [5, 1, 3])]
+    spans = answers_of("span_labelling", names, ("a", "b"))(row)
+    assert [tuple(span) for span in spans] == [(1, 2, "a"), (4, 6, "b")]
+
+
+def test_the_span_of_a_question_is_the_best_of_all_pairs():
+    draws = np.random.RandomState(3).normal(size=(20, 2, 1, 7))
+    answer = answers_of("reading_comprehension", ["start_logits", "end_logits"])
+    for starts, ends in draws:
+        pairs = itertools.combinations_with_replacement(range(7), 2)
+        best = max(pairs, key=lambda pair: starts[0, pair[0]] + ends[0, pair[1]])
+        assert answer([starts, ends]) == best
+
+
+def test_answers_are_judged_where_that_is_asked_for(folder):
+    examples = examples_of(model_with(folder, objective="regression"))
+    examples._answer_of, expected = (lambda arrays: arrays[0].round(3).tolist()), examples.expected
+    for share, is_kept in ((None, True), (0.5, True), (0.8, False)):
+        answers = iter(expected)
+        changes = iter([0.01, 0, 0, 0])
+        limits = export_comparison.limits("int8", tolerance=1.0, min_equal_labels=share)
+
+        def run(row, answers=answers, changes=changes):
+            return [next(answers)[0] + next(changes)]
+
+        if is_kept:
+            assert examples.check(run, limits, "model.onnx", "int8").equal_labels == 0.75
+        else:
+            with pytest.raises(UserError, match="75.0 % of its labels"):
+                examples.check(run, limits, "model.onnx", "int8")
 
 
 def test_bundled_texts_are_of_the_models_kind(folder):

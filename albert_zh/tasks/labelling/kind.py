@@ -82,6 +82,7 @@ class SequenceLabelling(labelled_data.LabelledData):
     export_outputs: Tuple[str, ...] = ("logits", "transitions")
     decoded_outputs: Tuple[str, ...] = ("logits", "transitions")
     token_outputs: Tuple[str, ...] = ("logits",)
+    answer_of_row = staticmethod(predictions.tags_of_row)
     distillation: Any = distillation.TagDistillation()
     plain_texts = staticmethod(reader.plain_texts)
     learns_whole_spans = False
@@ -256,6 +257,7 @@ class SpanLabelling(SequenceLabelling):
     distillation = None  # the best spans alone leave the graph, no distribution over all
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
     token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
+    answer_of_row = staticmethod(predictions.spans_of_row)
 
     def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
         if types == [""]:

@@ -75,6 +75,26 @@ def of_tags(
     ]
 
 
+def tags_of_row(outputs: Dict[str, np.ndarray], labels: Sequence[str], head: Any) -> np.ndarray:
+    """The tags of a row's pieces, int [F - 2], without those of [CLS] and [SEP].
+
+    Args:
+        outputs: `logits` float [F, K] and, of a CRF, `transitions` float [K, K].
+        labels: the K tags.
+        head: `Settings.head`.
+    """
+    is_crf = head.get("form") == head_names.CRF
+    transitions = outputs["transitions"] if is_crf else None
+    decoder = decoding.TagDecoder(labels, tag_table(tuple(labels))[1], transitions)
+    return decoder.tag_ids([outputs["logits"][1:-1]])[0]
+
+
+def spans_of_row(outputs: Dict[str, np.ndarray], labels: Sequence[str], head: Any) -> List[Any]:
+    """The spans of a row of a head that scores spans; arguments as of `tags_of_row`."""
+    del head
+    return decoding.spans_of_pairs(outputs, labels)[0]
+
+
 def joined_logits(encoded: Any, rows: Any) -> np.ndarray:
     """The logits of a text's pieces, float [P, K], of those of its windows, each [F, K]."""
     parts = [

@@ -14,6 +14,7 @@ from albert_zh.tasks.reading import (
     question_files,
     questions,
     records,
+    span_scores,
     window_places,
     windows,
 )
@@ -33,6 +34,9 @@ class ReadingComprehension(task_type.TaskType):
     metrics = {"f1": True, "exact_match": True, "average": True, "loss": False}
     usual_metrics = ("f1", "exact_match")
     export_outputs = decoded_outputs = token_outputs = (START, END)
+    answer_of_row = staticmethod(
+        lambda outputs, *_: span_scores.best_positions(outputs[START], outputs[END])
+    )
     tuned_notes = records.TUNED
     length_flag = "max_query_length"
     required_text = "question"

@@ -149,6 +149,18 @@ def ranked_answers(
     return _with_probabilities(list(answers.values()), null_score)
 
 
+def best_positions(starts: np.ndarray, ends: np.ndarray) -> Tuple[int, int]:
+    """The first and last position of a row's best span, whatever stands there.
+
+    Args:
+        starts: logits float [F].
+        ends: the same for the last piece.
+    """
+    sums = np.where(np.tri(len(starts), dtype=bool).T, starts[:, None] + ends, -np.inf)  # [F, F]
+    first, last = np.unravel_index(sums.argmax(), sums.shape)
+    return int(first), int(last)
+
+
 def _highest_sum(window: Window, starts: np.ndarray, ends: np.ndarray) -> float:
     """What no answer of a window exceeds: its best start and its best end, wherever they are."""
     pieces = slice(window.offset, window.offset + len(window.spans))

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -249,7 +250,7 @@ ENDINGS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 
 @pytest.mark.newest
 @pytest.mark.parametrize("output_format", with_slow(sorted(ENDINGS), ["onnx"]))
-def test_exported_models_find_the_same_entities(finished, output_format, tmp_path):
+def test_exported_models_find_the_same_entities(finished, output_format, tmp_path, capsys):
     from albert_zh.commands import export_model
 
     path = str(tmp_path / ("model" + ENDINGS[output_format]))
@@ -259,6 +260,8 @@ def test_exported_models_find_the_same_entities(finished, output_format, tmp_pat
         "--output=" + path,
     ]
     small_models.run_command(export_model, arguments)
+    agreement = r"agreement  \d+\.\d % of the texts have the checkpoint's answer\n"
+    assert re.search(agreement, capsys.readouterr().out)
     with predictor.Predictor(best_of(finished)) as model:
         expected = model.predict(TEXTS)[0]
     with predictor.Predictor(path) as model:
