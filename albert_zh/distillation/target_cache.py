@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from albert_zh.common import output_files, storage, transfer
+from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 
 _KEY_BYTES = 16
@@ -66,7 +67,15 @@ class TargetCache:
         Args:
             folder: of all teachers' targets.
             about: {name: JSON value} of all that the targets depend on beside the texts.
+
+        Raises:
+            UserError: if the folder is a file.
         """
+        if storage.is_file(folder):
+            raise UserError(
+                "--teacher_cache=%s: found a file, expected a folder, which is made where there "
+                "is none" % folder
+            )
         self.folder = os.path.join(folder, digest_of(about))
         self._about = about
         self._targets: Dict[bytes, Tuple[np.ndarray, int, int]] = {}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common import storage
+from albert_zh.common.errors import UserError
 from albert_zh.distillation import target_cache
 from albert_zh.distillation.target_cache import TargetCache
 from albert_zh.tasks.input_examples import InputExample
@@ -29,6 +30,12 @@ def folder_fixture(request, tmp_path, monkeypatch):
         return
     with memory_storage.bucket(tmp_path, monkeypatch) as folder:
         yield folder
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "targets").write_text("x", encoding="utf-8")
+    with pytest.raises(UserError, match="--teacher_cache=.*targets: found a file, expected a fold"):
+        TargetCache(str(tmp_path / "targets"), ABOUT)
 
 
 def test_targets_are_found_by_text_in_another_process_object(folder):
