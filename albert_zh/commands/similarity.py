@@ -65,6 +65,9 @@ __all__ = [
 
 FLAGS = flags.FLAGS
 EXAMPLE = [("我喜欢妈妈做的汤", "妈妈做的汤我很喜欢喝")]  # the original's
+_OF_SEARCH = (
+    "query queries dev_file top_k candidates ranking vectors search_weights encoder_dir"
+).split()
 HINT = (
     "this was the example; two sentences of your own: similarity.py SENTENCE SENTENCE, one pair "
     "after another: --interactive, a file of pairs: --pairs"
@@ -167,8 +170,9 @@ def _check_flags(arguments):
             % FLAGS.ranking
         )
     if not FLAGS.corpus:
-        for name in asked + ["dev_file"] * bool(FLAGS.dev_file):
-            raise UserError("--%s needs --corpus, the file to search in" % name)
+        in_vain = [name for name in _OF_SEARCH if FLAGS[name].present]
+        if in_vain:
+            raise UserError("--%s needs --corpus, the file to search in" % in_vain[0])
 
 
 def score_lines(model):
@@ -243,9 +247,9 @@ def _choose_ranking(corpus, model):
     """Measures the rankings on `--dev_file`, shows them and keeps the best."""
     questions = search_choice.read_questions(FLAGS.dev_file, corpus, FLAGS.encoding)
     fitted = search_choice.fit(corpus, model, questions, FLAGS.candidates)
-    corpus.keep_choice(fitted.choice, model)
     print("%d questions of %s" % (len(questions), printable(FLAGS.dev_file)), file=sys.stderr)
     print(search_choice.table_of(fitted), file=sys.stderr)
+    corpus.keep_choice(fitted.choice, model)
 
 
 def _ranking(corpus, model, weights):

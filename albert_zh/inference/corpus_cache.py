@@ -2,7 +2,8 @@
 
 Vectors belong to texts, not to lines: of a file that has changed only the texts that are new are
 encoded, and an index of faiss is updated. What was there stays valid until what replaces it is
-complete, so that a killed process loses no vectors.
+complete, and of many new texts each finished block is kept meanwhile: a killed process loses the
+vectors of `LINES_AT_ONCE` texts at most.
 """
 
 import glob
@@ -20,6 +21,7 @@ from albert_zh.inference import file_cache, lexical_index, vector_index
 LINES_AT_ONCE = 2048
 # Names of the files, by the texts that they are made of.
 VECTORS, IDS = "vectors_%s.npy", "ids_%s.npy"
+BLOCK = "block_%s.npy"  # finished vectors, until all are; by the encoder, too
 LEXICAL, LEXICAL_IDS = "lexical_%s.npz", "words_ids_%s.npy"
 INDEX, INDEX_IDS = "index_%s_%s.faiss", "index_%s_%s.npy"
 BUILT_OF = "built_of_%s_%s.npy"  # ids of the texts that its clusters and ranges were made of
@@ -65,6 +67,8 @@ class CorpusCache:
                 self._write_vectors(partial, *self._former_vectors())
             self._write_ids(names[1])
             self._keep(names)
+            for path in glob.glob(os.path.join(glob.escape(self._folder), BLOCK % "*")):
+                os.remove(path)
         return np.load(self._cache.path(names[0]), mmap_mode="r")
 
     def _former_vectors(self) -> Tuple[np.ndarray, Optional[np.ndarray]]:
@@ -79,6 +83,7 @@ class CorpusCache:
     def _write_vectors(self, path, former_ids, former):
         shape = (len(self._texts), self._encoder.width)
         vectors = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        _reserve(path)
         rows = rows_of(self.ids, former_ids)
         kept, new = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
         for start in range(0, len(kept), vector_index.VECTORS_AT_ONCE):
@@ -87,9 +92,21 @@ class CorpusCache:
         with progress_bar("vectors", len(new), "line", leave=False) as bar:
             for start in range(0, len(new), LINES_AT_ONCE):
                 block = new[start : start + LINES_AT_ONCE]
-                vectors[block] = encoded(self._encoder, [self._texts[row] for row in block])
+                vectors[block] = self._encoded(block, is_kept=len(new) > LINES_AT_ONCE)
                 bar.update(len(block))
         vectors.flush()
+
+    def _encoded(self, rows, is_kept):
+        """Vectors of the texts of rows; `is_kept`: those that a stopped process has finished."""
+        about = self._encoder.fingerprint_of().encode("utf-8") + self.ids[rows].tobytes()
+        path = self._cache.path(BLOCK % hashlib.sha256(about).hexdigest()[:16])
+        if is_kept and os.path.exists(path):
+            return np.load(path)
+        vectors = encoded(self._encoder, [self._texts[row] for row in rows])
+        if is_kept:
+            with output_files.whole_file(path) as partial, open(partial, "wb") as output:
+                np.save(output, vectors)
+        return vectors
 
     def _load_lexical(self):
         name, ids = LEXICAL % self._key_of_words, LEXICAL_IDS % self._key_of_words
@@ -168,6 +185,17 @@ class CorpusCache:
             for path in glob.glob(os.path.join(glob.escape(self._folder), kind)):
                 if os.path.basename(path) != name:
                     self._cache.forget(os.path.basename(path))
+
+
+def _reserve(path):
+    """Takes the space of a file whose parts are written through memory.
+
+    Raises:
+        OSError: on a full disk, which would else kill the process at such a write.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.path.getsize(path))
 
 
 def encoded(encoder: Any, texts: Sequence[str]) -> np.ndarray:

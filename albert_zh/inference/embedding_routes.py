@@ -27,7 +27,7 @@ import pydantic
 from starlette.concurrency import run_in_threadpool
 
 from albert_zh.common import files, package_files
-from albert_zh.common.errors import UserError, printable
+from albert_zh.common.errors import printable
 from albert_zh.inference import http_answers, search, search_choice
 
 SEARCH_PAGE = os.path.join(package_files.WEB, "search.html")
@@ -252,8 +252,8 @@ def _add_similarity(app, model, batched, limits):
     @app.post("/similarity", responses={**errors, **http_answers.answer(List[float])})
     async def similarity(request: SimilarityRequest, client: Request):
         """Cosines of a text and others, in the form of text-embeddings-inference."""
-        texts = _checked_texts(request.inputs.sentences)
-        source = _checked_texts([request.inputs.source_sentence])
+        texts = _checked_texts(request.inputs.sentences, "inputs.sentences")
+        source = _checked_texts([request.inputs.source_sentence], "inputs.source_sentence")
         batched.check_number(len(texts))
         cosines = await _cosines(model, batched, source + texts, client)
         return JSONResponse(cosines.tolist())
@@ -265,7 +265,7 @@ def _add_text_embeddings_inference(app, model, batched, scores_of, limits):
     @app.post("/embed", responses={**errors, **http_answers.answer(List[List[float]])})
     async def embed(request: EmbedRequest, client: Request):
         """Vectors of texts, in the form of text-embeddings-inference."""
-        _, vectors = await batched.run(_checked_texts(request.inputs), client)
+        _, vectors = await batched.run(_checked_texts(request.inputs, "inputs"), client)
         vectors = model.encoder.finished(vectors, request.normalize, request.dimensions)
         return JSONResponse(vectors.tolist())
 
@@ -288,7 +288,7 @@ def _add_text_embeddings_inference(app, model, batched, scores_of, limits):
     async def rerank(request: RerankRequest, client: Request):
         """Texts by how probably they mean the same as a query, the most probable first."""
         batched.check_number(len(request.texts))
-        _checked_texts(request.texts), _checked_texts([request.query])
+        _checked_texts(request.texts, "texts"), _checked_texts([request.query], "query")
         scores = await scores_of([request.query] + request.texts, client)
         if request.raw_scores and model.reranker is not None:
             scores = _logits(scores)
@@ -368,7 +368,7 @@ def background_work(model: EmbeddingModel) -> List[Any]:
             try:
                 await run_in_threadpool(model.corpus.refresh)
                 problem = None
-            except UserError as error:  # a file that is being replaced: what was read stays
+            except Exception as error:  # a file that is being replaced: what was read stays
                 if str(error) != problem:
                     problem = str(error)
                     print(printable("corpus not read again: %s" % problem), file=sys.stderr)
@@ -376,20 +376,25 @@ def background_work(model: EmbeddingModel) -> List[Any]:
     return [follow]
 
 
-def _checked_texts(texts):
-    """A text or a list of texts as a list; raises `HTTPException` for what is none."""
+def _checked_texts(texts, field="input"):
+    """A text or a list of texts as a list; raises `HTTPException` for what is none.
+
+    Args:
+        texts: of the request.
+        field: its name there, for the error.
+    """
     texts = [texts] if isinstance(texts, str) else texts
     if not texts:
-        raise HTTPException(400, "input: expected a text or a list of texts, found none")
+        raise HTTPException(400, field + ": expected a text or a list of texts, found none")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise HTTPException(
                 400,
-                "input: found token ids, which belong to another model's vocabulary: send texts "
+                field + ": found token ids, which belong to another model's vocabulary: send texts "
                 "(LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))",
             )
-        if not text:
-            raise HTTPException(400, "input: text %d is empty" % index)
+        if not text.strip():
+            raise HTTPException(400, "%s: text %d is empty" % (field, index))
     return texts
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import fnmatch
 import os
+import shutil
 import sys
 from typing import Any, List
 import zlib
@@ -34,7 +35,7 @@ class FileCache:
         if content.get("fingerprint") == fingerprint and isinstance(content.get("files"), dict):
             self._checksums = content["files"]
         else:
-            self._note("%s is of another model" % folder)
+            self._note("%s is of another model, or of other settings of it" % folder)
 
     def path(self, name: str) -> str:
         """The path of a file."""
@@ -87,6 +88,27 @@ class FileCache:
 
     def _note(self, problem):
         print("note: %s: made again" % problem, file=sys.stderr)
+
+
+def link_files(source: str, folder: str) -> None:
+    """Lets a cache in a folder that can only be read go on in another one, without copies.
+
+    Args:
+        source: the folder; its manifest and other notes are copied, its files linked to.
+        folder: the other one; what it has of an older state of the source is replaced.
+    """
+    manifests = [os.path.join(each, MANIFEST) for each in (source, folder)]
+    if not all(map(os.path.exists, manifests)):
+        is_new = os.path.exists(manifests[0])
+    else:
+        is_new = os.path.getmtime(manifests[0]) > os.path.getmtime(manifests[1])
+    os.makedirs(folder, exist_ok=True)
+    for name in os.listdir(source) if is_new else ():
+        target = os.path.join(folder, name)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(target)
+        link = shutil.copyfile if name.endswith(".json") else os.symlink
+        link(os.path.join(source, name), target)
 
 
 def _checksum(path) -> Any:

@@ -120,6 +120,7 @@ def checked_weights(weights: Sequence[float]) -> Weights:
         len(proportions) != 3
         or not all(are_numeric)
         or not all(0 <= v < np.inf for v in proportions)
+        or sum(proportions) == np.inf
     ):
         raise UserError(
             "search weights: found %r, expected 3 numbers from 0 on: lexical, cosine, classifier"

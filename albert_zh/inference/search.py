@@ -28,7 +28,14 @@ import numpy as np
 from albert_zh.common import checks, files, line_reader, path_rules, transfer, validation
 from albert_zh.common import storage as file_storage
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import arguments, corpus_cache, input_rows, search_choice, vector_index
+from albert_zh.inference import (
+    arguments,
+    corpus_cache,
+    file_cache,
+    input_rows,
+    search_choice,
+    vector_index,
+)
 from albert_zh.inference.ranking import (
     CANDIDATES,
     RANKINGS,
@@ -39,6 +46,7 @@ from albert_zh.inference.ranking import (
     Weights,
     checked_weights,
 )
+from albert_zh.text import tokenization
 
 __all__ = [
     "APPROXIMATE_FROM",
@@ -110,11 +118,14 @@ def _folder_of_vectors(path):
     kept, parent = path + ".vectors", os.path.dirname(os.path.abspath(path))
     if file_storage.is_remote(path):
         return transfer.local_stand_in(kept)  # vectors are read where they are
-    if os.path.isdir(kept) or os.access(parent, os.W_OK):
+    place = kept if os.path.isdir(kept) else parent
+    if os.access(place, os.W_OK):
         return kept
     folder = os.path.join(transfer.scratch_folder(parent), os.path.basename(kept))
-    note = "note: %s can only be read: vectors are kept in %s" % (parent, folder)
+    note = "note: %s can only be read: vectors are kept in %s" % (place, folder)
     print(printable(note), file=sys.stderr)
+    if place == kept:
+        file_cache.link_files(os.path.abspath(kept), folder)
     return folder
 
 
@@ -272,12 +283,22 @@ class Corpus:
     def _candidates(self, contents, queries, count, ranking):
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             group = queries[start : start + QUERIES_AT_ONCE]
-            vectors = corpus_cache.encoded(self._encoder, group)
+            vectors = self._vectors_of_queries(group)
             nearest = itertools.repeat(np.zeros(0, np.int64))
             if ranking != "lexical":
                 nearest = self._nearest(contents, vectors, count)
             for query, vector, rows in zip(group, vectors, nearest):
                 yield _candidates_of(contents, query, vector, rows, count, ranking)
+
+    def _vectors_of_queries(self, queries):
+        """Vectors [q, W]; 0 for queries of unknown pieces alone, which would all have the same."""
+        vectors = corpus_cache.encoded(self._encoder, queries)
+        for row, query in enumerate(queries):
+            if set(self._encoder.tokenizer.tokenize(query)) <= {tokenization.UNKNOWN}:
+                note = "note: the vocabulary has no piece of %s: only its wording is compared"
+                print(printable(note % validation.shown(query)), file=sys.stderr)
+                vectors[row] = 0
+        return vectors
 
     def _nearest(self, contents, vectors, count):
         """Yields int [k] of each query: rows of entries whose vectors are nearest."""
@@ -330,7 +351,10 @@ def _checked_queries(queries):
     for index, (_, text_b) in enumerate(pairs):
         if text_b is not None:
             raise UserError("text %d is a pair, expected a query, a single text" % index)
-    return [query for query, _ in pairs]
+    queries = [query.strip() for query, _ in pairs]  # as lines are
+    if not all(queries):
+        raise UserError("text %d is empty, expected a query" % queries.index(""))
+    return queries
 
 
 def _stamp(path):
@@ -352,6 +376,11 @@ def _lines_of(path, encoding):
         raise UserError("%s has no text: expected a line for each text" % path)
     line_reader.check_is_no_table(path, numbered[0][1], way_out="")
     texts = [text for _, text in numbered]
+    num_tabs = sum("\t" in text for text in texts)
+    if 2 * num_tabs >= len(texts):
+        note = "note: %s: %d of %d lines have tabs, and each line is searched as one text: of a "
+        note += "table keep the column to search in (cut -f1)"
+        print(printable(note % (path, num_tabs, len(texts))), file=sys.stderr)
     entries = {}
     rows = np.array([entries.setdefault(text, len(entries)) for text in texts])
     order = np.argsort(rows, kind="stable")

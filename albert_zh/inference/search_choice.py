@@ -11,12 +11,13 @@ questions and measured on the other.
 
 import itertools
 import os
+import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 import numpy as np
 
 from albert_zh.common import files, output_files, validation
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, printable
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference.ranking import CANDIDATES, RANKINGS, Ranking, Weights
 
@@ -224,5 +225,8 @@ def read(folder: str, model: str, classifier: str = "") -> Optional[Choice]:
     content = files.read_json(path, _CONTENT, "remove it, or fit again with --dev_file")
     choice = Choice(content["ranking"], Weights(*content["weights"]))
     needed = classifier if choice.uses_classifier else ""
-    is_theirs = content["model"] == model and content.get("classifier", "") == needed
-    return choice if is_theirs else None
+    if content["model"] == model and content.get("classifier", "") == needed:
+        return choice
+    note = "note: %s (%s) was chosen for another model or other settings of it, and is not used"
+    print(printable(note % (path, choice)), file=sys.stderr)
+    return None

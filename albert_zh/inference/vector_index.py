@@ -72,13 +72,23 @@ class VectorIndex:
         """Reads what `save` has written."""
         faiss = imported_faiss()
         read = faiss.read_index_binary if storage == "binary" else faiss.read_index
-        return cls(read(path), storage)
+        try:
+            return cls(read(path), storage)
+        except RuntimeError as error:
+            raise UserError("%s: cannot be read: %s" % (path, _reason(error))) from error
 
     def save(self, path: str) -> None:
-        """Writes the index to a file."""
+        """Writes the index to a file.
+
+        Raises:
+            OSError: where that fails, in place of the library's RuntimeError.
+        """
         faiss = imported_faiss()
         write = faiss.write_index_binary if self._storage == "binary" else faiss.write_index
-        write(self._index, path)
+        try:
+            write(self._index, path)
+        except RuntimeError as error:
+            raise OSError(_reason(error)) from error
 
     def __len__(self) -> int:
         return self._index.ntotal
@@ -118,6 +128,11 @@ class VectorIndex:
     def _codes(self, vectors):
         vectors = np.ascontiguousarray(vectors, np.float32)
         return np.packbits(vectors > 0, axis=1) if self._storage == "binary" else vectors
+
+
+def _reason(error):
+    """What faiss says behind the place in its code: "Read-only file system"."""
+    return str(error).strip().rsplit(": ", 1)[-1]
 
 
 def imported_faiss() -> Any:

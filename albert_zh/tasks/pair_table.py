@@ -7,9 +7,10 @@ if is_table("train.csv", "utf-8", task):
 
 import itertools
 import re
+import sys
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, printable
 from albert_zh.tasks import datasets, named_columns, task_forms
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.columns import ColumnLayout
@@ -53,7 +54,7 @@ def is_table(path: str, encoding: str, task: Any) -> bool:
 
 
 def groups(path: str, encoding: str, task: Any) -> Iterator[List[Tuple[str, str]]]:
-    """Yields the pairs of a table in lists; blank lines are left out.
+    """Yields the pairs of a table in lists; blank lines are left out, and noted at the end.
 
     Args:
         path: the file.
@@ -67,7 +68,8 @@ def groups(path: str, encoding: str, task: Any) -> Iterator[List[Tuple[str, str]
         UserError: for a row that is no pair; names the line.
     """
     table = row_files.Table(path, encoding)
-    rows = (row for row in table if row.problem != row_files.BLANK)
+    blank: List[int] = []  # lines
+    rows = _without_blank(table, blank)
     first = list(itertools.islice(rows, _LOOKED_AHEAD))
     readable = [row for row in first if row.problem is None]
     if not readable:
@@ -78,8 +80,20 @@ def groups(path: str, encoding: str, task: Any) -> Iterator[List[Tuple[str, str]
     while True:
         pairs = [_pair(path, layout, row) for row in itertools.islice(rows, PAIRS_AT_ONCE)]
         if not pairs:
-            return
+            break
         yield pairs
+    if blank:
+        note = "note: %s: %d empty lines are left out, such as line %d"
+        print(printable(note % (path, len(blank), blank[0])), file=sys.stderr)
+
+
+def _without_blank(rows, blank):
+    """Yields rows with cells; the lines of the others are added to `blank`."""
+    for row in rows:
+        if row.problem == row_files.BLANK:
+            blank.append(row.line)
+        else:
+            yield row
 
 
 def _pair(path, layout, row):

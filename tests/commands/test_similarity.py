@@ -303,6 +303,8 @@ def test_other_encodings_are_told_and_can_be_named(folder, expected, capsys, tmp
         (["--pairs=x"], ["一", "二"], "two sentences and --pairs exclude each other"),
         (["--corpus=x"], [], "--corpus needs either --query or --queries"),
         (["--query=x"], [], "--query needs --corpus"),
+        (["--pairs=x", "--ranking=cosine"], [], "--ranking needs --corpus"),
+        (["--top_k=5"], ["一", "二"], "--top_k needs --corpus"),
         (["--corpus=x", "--query= "], [], "--query is empty: expected a text"),
     ],
 )
@@ -424,8 +426,11 @@ def test_a_model_of_topics_is_no_model_of_pairs(tmp_path):
 )
 def test_pairs_of_the_file_that_was_trained_on(folder, tmp_path, capsys, name, content):
     run(["--model_dir=" + folder, "--pairs=" + write_pairs(tmp_path / name, content)])
-    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    shown = capsys.readouterr()
+    rows = [line.split("\t") for line in shown.out.splitlines()]
     assert [row[:2] for row in rows] == [["今天,天气", "好 天气"], ["今", "天"]]
+    note = name + ": 2 empty lines are left out, such as line 2"
+    assert (note in shown.err) == ("\n\n" in content)
 
 
 def test_a_header_in_a_pipe_is_noted(folder, capsys, monkeypatch):

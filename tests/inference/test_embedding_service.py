@@ -138,6 +138,7 @@ def test_requests_of_text_embeddings_inference(port, encoder, model):
     }
     for path, wrong in [
         ("/embed", {"inputs": [[1, 2]]}),
+        ("/embed", {"inputs": ["好", " "]}),
         ("/rerank", {"query": "", "texts": ["好"]}),
         ("/rerank", {"query": "好", "texts": ["好", ""]}),
         ("/embed", {"inputs": "好", "truncation_direction": "Left"}),
@@ -147,6 +148,9 @@ def test_requests_of_text_embeddings_inference(port, encoder, model):
     ]:
         status, _, answer = post(port, path, wrong)
         assert status in (400, 422) and list(answer) == ["error"]
+        if path == "/rerank" and "" in (wrong["query"], *wrong.get("texts", ())):
+            field = "texts: text 1" if wrong["query"] else "query: text 0"
+            assert answer["error"] == field + " is empty"
 
 
 def test_texts_to_rerank_wait_as_all_others_do(encoder, model, corpus_file):

@@ -1,5 +1,6 @@
 """Search in a corpus: vectors kept on the disk, nearest by cosine, put in order by pairs."""
 
+import errno
 import glob
 import importlib.util
 import os
@@ -15,7 +16,14 @@ import pytest
 from albert_zh.commands import similarity
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.inference import lexical_index, predictor, search, text_encoder, vector_index
+from albert_zh.inference import (
+    corpus_cache,
+    lexical_index,
+    predictor,
+    search,
+    text_encoder,
+    vector_index,
+)
 from albert_zh.model import checkpoint_files, checkpoint_values, model_writer
 from crossed_cases import with_slow
 import small_models
@@ -62,6 +70,7 @@ class Counting:
     def __init__(self, encoder):
         self._encoder, self.count = encoder, 0
         self.width, self.fingerprint_of = encoder.width, encoder.fingerprint_of
+        self.tokenizer = encoder.tokenizer
 
     def encode(self, texts, **settings):
         self.count += len(texts)
@@ -228,7 +237,8 @@ def cached(path, kind):
 
 
 @pytest.mark.parametrize(
-    "weights", [(1, 2), (1, 2, 3, 4), (-1, 1, 1), (float("nan"), 1, 1), (0, 0, 1), ("a", 1, 1)]
+    "weights",
+    [(1, 2), (1, 2, 3, 4), (-1, 1, 1), (float("nan"), 1, 1), (0, 0, 1), ("a", 1, 1), (1e308,) * 3],
 )
 def test_weights_that_are_none_are_told(weights):
     with pytest.raises(UserError, match="search weights: "):
@@ -386,7 +396,7 @@ def test_vectors_are_computed_once(faq, encoder, folder, capsys):
     assert counting.count == 2 * 59 + 1
     with text_encoder.TextEncoder(folder, pooling="max") as other:
         search.Corpus(path, other)
-    assert "is of another model: made again" in capsys.readouterr().err
+    assert "is of another model, or of other settings of it: made again" in capsys.readouterr().err
 
 
 def test_a_file_in_a_folder_that_can_only_be_read_is_searched(
@@ -407,6 +417,95 @@ def test_a_file_in_a_folder_that_can_only_be_read_is_searched(
         assert capsys.readouterr().err == expected
     assert counting.count == 59 + 2 and sorted(os.listdir(parent)) == before
     assert corpus.folder.startswith(scratch)
+
+
+def test_vectors_in_a_folder_that_can_only_be_read_are_used_and_added_to_elsewhere(
+    faq, encoder, tmp_path_factory, monkeypatch
+):
+    path, lines = faq
+    counting = Counting(encoder)
+    kept = search.Corpus(path, counting).folder
+    before = sorted(os.listdir(kept))
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write("新的一行\n")
+    writable = os.access
+    monkeypatch.setattr(os, "access", lambda place, mode: place != kept and writable(place, mode))
+    monkeypatch.setenv("ALBERT_ZH_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
+    for _ in range(2):
+        corpus = search.Corpus(path, counting)
+        assert corpus.folder != kept and corpus.texts[-1] == "新的一行"
+        assert counting.count == 59 + 1 and sorted(os.listdir(kept)) == before
+
+
+def test_a_stopped_encoding_goes_on_behind_its_finished_blocks(faq, encoder, monkeypatch):
+    path, lines = faq
+    monkeypatch.setattr(corpus_cache, "LINES_AT_ONCE", 20)
+
+    class Stopped(Counting):
+        def encode(self, texts, **settings):
+            if self.count == 40:
+                raise KeyboardInterrupt
+            return super().encode(texts, **settings)
+
+    with pytest.raises(KeyboardInterrupt):
+        search.Corpus(path, Stopped(encoder))
+    counting = Counting(encoder)
+    corpus = search.Corpus(path, counting)
+    assert counting.count == 59 - 40
+    assert not [name for name in os.listdir(corpus.folder) if "block" in name or "partial" in name]
+    expected = encoder.encode(corpus.entries, normalize=True)
+    np.testing.assert_allclose(corpus._contents.cache.vectors, expected, atol=1e-5)
+
+
+def test_a_full_disk_is_named_before_anything_is_written_through_memory(faq, encoder, monkeypatch):
+    """Such a write would end the process by a signal."""
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(UserError, match="vectors_.*cannot be written .No space left on device"):
+        search.Corpus(faq[0], encoder)
+    assert not glob.glob(faq[0] + ".vectors/vectors_*")
+
+
+def test_an_index_that_cannot_be_written_is_one_line(faq, encoder, tmp_path):
+    pytest.importorskip("faiss", reason="needs requirements-extra.txt")
+    index = vector_index.VectorIndex.build(
+        np.eye(8, dtype=np.float32), np.arange(8, dtype=np.int64), "float32"
+    )
+    with pytest.raises(OSError, match="^No such file or directory$"):
+        index.save(str(tmp_path / "nowhere" / "index"))
+    (tmp_path / "damaged").write_bytes(b"x")
+    with pytest.raises(UserError, match="damaged: cannot be read: "):
+        vector_index.VectorIndex.load(str(tmp_path / "damaged"), "float32")
+
+
+def test_queries_are_compared_without_blanks_around_them(faq, encoder):
+    corpus = search.Corpus(faq[0], encoder)
+    plain, padded = corpus.search([faq[1][3], " %s\t" % faq[1][3]], top_k=3)
+    assert [hit.line for hit in padded] == [hit.line for hit in plain]
+    scores = [[hit.score for hit in hits] for hits in (padded, plain)]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+    with pytest.raises(UserError, match="text 1 is empty, expected a query"):
+        corpus.search(["今天", " "])
+
+
+def test_queries_of_unknown_characters_are_like_no_vector(tmp_path, encoder, capsys):
+    path = tmp_path / "faq.txt"
+    path.write_text("😀\n今天天气\n", encoding="utf-8")
+    corpus = search.Corpus(str(path), encoder)
+    hits = corpus.search(["ไทย"], ranking="cosine")[0]
+    assert [hit.cosine for hit in hits] == [0, 0]
+    assert "the vocabulary has no piece of" in capsys.readouterr().err
+    assert corpus.search(["今天"])[0][0].text == "今天天气" and not capsys.readouterr().err
+
+
+def test_a_table_in_place_of_a_corpus_is_noted(tmp_path, encoder, capsys):
+    path = tmp_path / "faq.txt"
+    path.write_text("问\t答\n怎么开户\t去柜台\n别的\n", encoding="utf-8")
+    search.Corpus(str(path), encoder)
+    assert "faq.txt: 2 of 3 lines have tabs" in capsys.readouterr().err
 
 
 def test_of_a_changed_file_only_new_lines_are_encoded(faq, encoder, monkeypatch, capsys):

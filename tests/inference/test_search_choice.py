@@ -1,6 +1,7 @@
 """The ranking that is chosen by questions whose lines are known."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -96,13 +97,16 @@ def test_a_question_that_is_a_line_itself_does_not_find_that_one(corpus, tmp_pat
     assert figures["lexical"].tolist() == [1, 1, 1]
 
 
-def test_a_choice_is_kept_for_its_model(corpus, tmp_path, folder):
+def test_a_choice_is_kept_for_its_model(corpus, tmp_path, folder, capsys):
     assert corpus.choice() is None
     choice = search_choice.Choice("mixed", search.Weights(0.5, 0.5, 0))
     corpus.keep_choice(choice)
     assert corpus.choice() == choice
     with text_encoder.TextEncoder(folder, pooling="max") as other:
+        assert not re.search("ranking.json", capsys.readouterr().err)
         assert search.Corpus(str(tmp_path / "faq.txt"), other).choice() is None
+    note = "ranking.json .mixed 0.5,0.5,0. was chosen for another model or other settings"
+    assert re.search(note, capsys.readouterr().err)
 
 
 def test_a_choice_with_a_classifier_is_of_that_one_alone(corpus, folder, tmp_path):
