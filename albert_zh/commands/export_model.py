@@ -179,6 +179,8 @@ def _options():
             "--quantize=%s: --format=%s has only %s"
             % (FLAGS.quantize, FLAGS.format, ", ".join(allowed))
         )
+    if FLAGS["encoding"].present and not FLAGS.representative_texts:
+        print("note: --encoding has no effect without --representative_texts")
     for name in ("integer_only", "metadata"):
         if FLAGS[name].value and FLAGS.format != "tflite":
             raise UserError("--%s goes with --format=tflite" % name)

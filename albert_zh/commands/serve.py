@@ -129,12 +129,14 @@ def run():
             "serving needs %s: %s" % (error.name, package_files.installation_of("serve"))
         ) from error
     embedding_dir = _embedding_dir()
+    limits = _limits(http_service)
+    _note_flags_in_vain(embedding_dir)
     listener = _listener(FLAGS.host, FLAGS.port)
     with contextlib.ExitStack() as models:
         model = _predictor(models, embedding_dir)
         embedding = _embedding(models, embedding_dir, model) if embedding_dir else None
         generator = _generator(models) if FLAGS.generator_dir else None
-        app = http_service.create_app(model, _limits(http_service), embedding, generator)
+        app = http_service.create_app(model, limits, embedding, generator)
         server = _server(uvicorn, app)
         listener.listen(BACKLOG)
         _install_signal_handlers(server.handle_exit)  # as the server does, but from now on
@@ -142,6 +144,20 @@ def run():
         server.run(sockets=[listener])
         _install_signal_handlers(signal.SIG_IGN)  # what is left takes no time
     print("ended", file=sys.stderr)
+
+
+def _note_flags_in_vain(embedding_dir):
+    """Notes on standard error flags of what is not served."""
+    is_classifier = bool(FLAGS.model_dir) or not (embedding_dir or FLAGS.generator_dir)
+    in_vain = {
+        "--corpus": () if FLAGS.corpus else ("encoding", "vectors"),
+        "--generator_dir": () if FLAGS.generator_dir else ("max_beams", "max_length"),
+        "--model_dir": () if is_classifier else ("check_text_form", "granularity"),
+    }
+    for partner, names in in_vain.items():
+        for name in names:
+            if FLAGS[name].present:
+                print("note: --%s has no effect without %s" % (name, partner), file=sys.stderr)
 
 
 def _embedding_dir():

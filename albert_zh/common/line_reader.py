@@ -100,6 +100,8 @@ def groups_of_lines(
                 yield group
             if progress is not None:
                 progress(len(block))
+    if path and not line_number:
+        raise UserError("%s is empty: expected a text a line" % path)
 
 
 def check_is_no_table(name: str, first_line: str, way_out: str = _PREDICT) -> None:

@@ -36,6 +36,7 @@ from albert_zh.model import (
     checkpoint_values,
     graph_inputs,
     model_folder,
+    packed_weights,
     sessions,
 )
 from albert_zh.tasks import registry
@@ -128,7 +129,7 @@ class CheckpointBackend:
         opened = model_folder.open_folder(_checkpoint_of(model_dir), config_file)
         config, prefix = opened.config, opened.prefix
         if checkpoint_names.TASK_HEAD not in opened.heads:
-            raise _no_head(prefix, opened.notes)
+            raise _no_head(packed_weights.as_named(prefix), opened.notes)
         settings = task_settings.of_notes(opened.notes)
         self.num_outputs = opened.num_outputs()
         self.longest = config.longest_sequence

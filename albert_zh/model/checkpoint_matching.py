@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_values
+from albert_zh.model import checkpoint_values, packed_weights
 from albert_zh.model.checkpoint_names import (
     ENCODER_SCOPES,
     POSITION_TABLE,
@@ -149,7 +149,8 @@ def initialize_from(
 
 def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
     """Lines for the user: what came from a checkpoint and what is initialized."""
-    lines = ["%d variables start from %s" % (len(assignment.names), init_checkpoint)]
+    source = packed_weights.as_named(init_checkpoint)
+    lines = ["%d variables start from %s" % (len(assignment.names), source)]
     if assignment.new:
         lines.append("new, with random start values: " + ", ".join(assignment.new))
     for name, (shape, given) in sorted(assignment.reshaped.items()):

@@ -26,6 +26,7 @@ CHECKPOINT = "albert_model.ckpt"
 _SCALES = ":scales"
 _LARGEST = 127
 _folders: Dict[str, str] = {}  # {SHA-256 of the packed file and its folder: temporary folder}
+_sources: Dict[str, str] = {}  # {temporary folder: folder of the packed file}
 
 
 def packed(weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -93,5 +94,10 @@ def unpacked(folder: str, write_checkpoint: Callable[[str, Mapping[str, np.ndarr
             if os.path.isfile(source) and name != PACKED_FILE:
                 shutil.copyfile(source, os.path.join(target, name))
         write_checkpoint(os.path.join(target, CHECKPOINT), weights)
-        _folders[key] = target
+        _folders[key], _sources[target] = target, folder
     return os.path.join(_folders[key], CHECKPOINT)
+
+
+def as_named(prefix: str) -> str:
+    """What the user knows a checkpoint by: of unpacked weights the folder of the packed file."""
+    return _sources.get(os.path.dirname(prefix), prefix)

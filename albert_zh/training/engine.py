@@ -1,5 +1,8 @@
 """Run configuration, distribution strategy and engine of the flags."""
 
+import socket
+import urllib.parse
+
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cores, cpu_precision
@@ -78,6 +81,28 @@ def _tpu_cluster(options):
         )
     except (RuntimeError, ValueError) as error:  # a package is missing; no such TPU
         raise UserError("--tpu_name=%s: %s" % (options.tpu_name, error)) from error
+    except OSError as error:  # outside of Google Cloud
+        reason = getattr(error, "reason", error)
+        raise UserError(
+            "--tpu_name=%s: cannot be looked up (%s): run this on a machine of Google Cloud, or "
+            "give its address, grpc://HOST:PORT" % (options.tpu_name, reason)
+        ) from error
+
+
+def _check_answers(options):
+    """Raises `UserError` for a TPU's address where nothing listens: its sessions wait for ever."""
+    for name in ("tpu_name", "master"):
+        value = getattr(options, name) or ""
+        if not value.startswith("grpc://"):
+            continue
+        try:
+            address = urllib.parse.urlsplit(value.split(",")[0])
+            socket.create_connection((address.hostname, address.port or 8470), 20).close()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                "--%s=%s: nothing answers there (%s): expected the address of a running TPU, "
+                "grpc://HOST:PORT" % (name, value, error)
+            ) from error
 
 
 def make_tpu_config(options, save_checkpoints_steps):
@@ -96,6 +121,7 @@ def make_tpu_config(options, save_checkpoints_steps):
             "an environment of requirements.txt (Python 3.9 to 3.11), or leave --use_tpu out"
             % tf.__version__
         )
+    _check_answers(options)
     cluster = None
     if options.tpu_name:
         cluster = _tpu_cluster(options)

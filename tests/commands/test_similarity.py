@@ -433,6 +433,12 @@ def test_pairs_of_the_file_that_was_trained_on(folder, tmp_path, capsys, name, c
     assert (note in shown.err) == ("\n\n" in content)
 
 
+def test_an_empty_file_of_pairs_is_named(folder, tmp_path):
+    path = write_pairs(tmp_path / "a.tsv", "")
+    with pytest.raises(UserError, match="a.tsv is empty: expected a text a line"):
+        run(["--model_dir=" + folder, "--pairs=" + path])
+
+
 def test_a_header_in_a_pipe_is_noted(folder, capsys, monkeypatch):
     lines = io.BytesIO("text_a\ttext_b\n今天\t明天\n".encode())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines))

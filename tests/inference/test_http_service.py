@@ -583,11 +583,6 @@ def test_flags_limit_the_service():
         assert serve._server(uvicorn, app=None).config.limit_concurrency == 17
 
 
-def test_a_queue_that_no_full_request_fits_in_is_refused(folder):
-    with pytest.raises(UserError, match="--max_waiting=10: expected at least --max_texts=1000"):
-        small_models.run_command(serve, ["--model_dir=" + folder, "--port=0", "--max_waiting=10"])
-
-
 def test_the_page_shows_scores_as_bars(port, model, tmp_path):
     """In a real browser; nothing is loaded from elsewhere, nothing is complained of."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -628,3 +623,26 @@ def test_the_page_shows_scores_as_bars(port, model, tmp_path):
     assert single == ["%.1f %%" % (100 * value) for value in sorted(probabilities)[::-1]]
     assert {url.split("/")[2] for url in requests} == {"127.0.0.1:%d" % port}
     assert complaints == [] and os.path.getsize(str(tmp_path / "page.png")) > 5000
+
+
+def test_limits_are_checked_before_a_model_is_loaded(monkeypatch):
+    monkeypatch.setattr(serve, "_predictor", lambda *_: pytest.fail("a model is loaded"))
+    arguments = ["--port=0", "--model_dir=nowhere", "--max_waiting=5"]
+    with pytest.raises(UserError, match="--max_waiting=5: expected at least --max_texts"):
+        small_models.run_command(serve, arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, in_vain",
+    [
+        (["--model_dir=m", "--vectors=int8", "--max_beams=3"], ["vectors", "max_beams"]),
+        (["--corpus=c", "--encoding=gbk", "--check_text_form=false"], ["check_text_form"]),
+        (["--generator_dir=g", "--max_length=3"], []),
+    ],
+)
+def test_flags_of_what_is_not_served_are_noted(arguments, in_vain, capsys):
+    with small_models.command_flags(serve, arguments):
+        serve._note_flags_in_vain("e" if "--corpus=c" in arguments else None)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1][2:] for line in lines] == in_vain
+    assert all("has no effect without --" in line for line in lines)

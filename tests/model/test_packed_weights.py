@@ -63,6 +63,7 @@ def test_the_folder_is_opened_like_any_other(folders):
     prefix = checkpoint_files.find_checkpoint(small)
     assert checkpoint_files.find_checkpoint(small) == prefix
     assert os.path.exists(os.path.join(os.path.dirname(prefix), "sentence_embedding.json"))
+    assert packed_weights.as_named(prefix) == small and packed_weights.as_named(folder) == folder
 
 
 def test_a_damaged_file_is_told(folders):

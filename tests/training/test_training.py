@@ -1,12 +1,15 @@
 """Progress, records, stop requests, the guard against mixed runs."""
 
+import contextlib
 import ctypes
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.error
 
 from absl import flags
 from google.protobuf import text_format
@@ -258,10 +261,34 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
             raise KeyboardInterrupt  # far enough: there is no TPU to talk to
 
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StubResolver)
-    arguments = "--use_tpu=true --tpu_name=grpc://t --tpu_zone=z --gcp_project=p".split()
-    with flags_of(arguments), pytest.raises(KeyboardInterrupt):
+    with contextlib.closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        name = "grpc://127.0.0.1:%d" % listener.getsockname()[1]
+        arguments = ["--use_tpu=true", "--tpu_name=" + name, "--tpu_zone=z", "--gcp_project=p"]
+        with flags_of(arguments), pytest.raises(KeyboardInterrupt):
+            engine.make_tpu_config(flags.FLAGS, 10)
+    assert calls == [{"tpu": name, "zone": "z", "project": "p"}]
+
+
+@needs_estimators
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (["--tpu_name=grpc://127.0.0.1:1"], "--tpu_name=grpc://127.0.0.1:1: nothing answers there"),
+        (["--master=grpc://127.0.0.1:1"], "--master=grpc://127.0.0.1:1: nothing answers there"),
+        (["--tpu_name=mine"], "--tpu_name=mine: cannot be looked up .no such name.: run this on a"),
+    ],
+)
+def test_a_tpu_that_cannot_be_had_is_one_line(monkeypatch, arguments, problem):
+    """Its sessions would wait without end, and a name ended in a traceback outside of the cloud."""
+
+    def look_up(**_):
+        raise urllib.error.URLError("no such name")
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", look_up)
+    with flags_of(["--use_tpu=true"] + arguments), pytest.raises(UserError, match=problem):
         engine.make_tpu_config(flags.FLAGS, 10)
-    assert calls == [{"tpu": "grpc://t", "zone": "z", "project": "p"}]
 
 
 def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_path):
