@@ -42,6 +42,28 @@ die() {
     exit "$EXIT_USER_ERROR"
 }
 
+# given_flag "NAME..." ARGUMENT...: prints the first argument that is one of these flags, without its
+# value; fails where none is. absl takes one dash and two.
+given_flag() {
+    local names="$1" argument flag name
+    shift
+    for argument in "$@"; do
+        flag="${argument%%=*}" name="${argument%%=*}"
+        case "$flag" in
+            --*) name="${name#--}" ;;
+            -*) name="${name#-}" ;;
+            *) continue ;; # the value of the flag before it
+        esac
+        case " $names " in
+            *" $name "*)
+                printf '%s' "$flag"
+                return 0
+                ;;
+        esac
+    done
+    return 1
+}
+
 # check_local VARIABLE...: these settings, where they are set, may not name remote storage.
 check_local() {
     local name

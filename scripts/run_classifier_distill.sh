@@ -27,9 +27,10 @@ main() {
     local python model data output teachers seed="${SEED:-1}" of_teacher of_all=() of_student=()
     local trained=""
     case "${1:-}" in -h | --help) usage && return ;; esac
-    refuse_sweeps "$@"
+    refuse_flags "$@"
     part_arguments "$@"
-    check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    check_local DATA_DIR MODEL_DIR OUTPUT_DIR TEACHERS UNLABELLED
+    check_teachers
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     MODEL_DIR="${MODEL_DIR:-$STARTER_MODEL}"
     choose_model
@@ -54,15 +55,31 @@ main() {
         --teachers="$trained"
 }
 
-# refuse_sweeps ARGUMENT...: teachers and student are one run each.
-refuse_sweeps() {
-    local argument
-    for argument in "$@"; do
-        case "${argument#-}" in
-            -seeds* | seeds* | -search* | search*)
-                die "${argument%%=*}: this script trains one student: SEED=2 chooses another seed," \
-                    "run_classifier.py --teachers takes the flag" ;;
-        esac
+# refuse_flags ARGUMENT...: those that would be the same in runs that have to differ.
+refuse_flags() {
+    local flag
+    ! flag="$(given_flag "seeds search search_rates" "$@")" ||
+        die "$flag: this script trains one student: SEED=2 chooses another seed," \
+            "run_classifier.py --teachers takes the flag"
+    ! flag="$(given_flag seed "$@")" ||
+        die "$flag: teachers of one seed would be one model: SEED=2 is for the student and plain" \
+            "training, TEACHER_SEEDS=\"1 2\" for the teachers"
+    ! flag="$(given_flag output_dir "$@")" ||
+        die "$flag: all runs would write to one folder: OUTPUT_DIR=my_output has a folder for each"
+    ! flag="$(given_flag teachers "$@")" ||
+        die "$flag: plain training would learn from them, too: TEACHERS=a,b names the student's"
+}
+
+# check_teachers: whoever mistypes a name in TEACHERS hears of it before plain training.
+check_teachers() {
+    local names name
+    IFS=, read -ra names <<<"${TEACHERS:-}"
+    for name in ${names[@]+"${names[@]}"}; do
+        name="${name#"${name%%[![:space:]]*}"}"
+        name="${name%"${name##*[![:space:]]}"}"
+        [ "$name" = linear ] || [ -e "$name" ] ||
+            die "TEACHERS: $name: no such file or folder: expected a fine-tuned model, a file of logits or" \
+                "probabilities, or the word linear"
     done
 }
 

@@ -314,6 +314,7 @@ def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
         + ["sequence_labelling", "reading", "sentence_embedding"]
         for name in ("DATA_DIR", "MODEL_DIR", "OUTPUT_DIR")
     ]
+    + [("run_classifier_distill.sh", name) for name in ("TEACHERS", "UNLABELLED")]
     + [
         ("train_starter.sh", name)
         for name in ("CORPUS", "OUT", "EXCLUDE", "VOCAB_FILE", "CONFIG_FILE", "DATA_DIR")

@@ -66,9 +66,45 @@ def test_without_labels_of_one_class_no_average_is_shown(write, tmp_path, score,
     assert all(dev == "0.5000" for _, dev, _ in lines[1:])
 
 
-@pytest.mark.parametrize("argument", ["--seeds=1,2", "--search", "-seeds"])
-def test_the_script_refuses_sweeps_before_anything_is_trained(argument):
-    script = os.path.join(ROOT, "run_classifier_distill.sh")
-    done = subprocess.run(["bash", script, argument], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "error: %s: this script trains one student" % argument.split("=")[0] in done.stderr
+def run_script(*arguments, **settings):
+    """The finished process of the script, which is to end before anything is trained."""
+    return subprocess.run(
+        ["bash", os.path.join(ROOT, "run_classifier_distill.sh"), *arguments],
+        env=dict(os.environ, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+ONE_STUDENT = "this script trains one student: SEED=2 chooses another seed"
+SEEDS = "teachers of one seed would be one model: SEED=2 is for the student and plain training, "
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--seeds=1,2"], "--seeds: " + ONE_STUDENT),
+        (["--search"], "--search: " + ONE_STUDENT),
+        (["-seeds"], "-seeds: " + ONE_STUDENT),
+        (["--search_rates", "1e-4"], "--search_rates: " + ONE_STUDENT),
+        (["--dev_seed=3", "--seed=7"], "--seed: " + SEEDS + 'TEACHER_SEEDS="1 2" for'),
+        (["--fgm_epsilon=1", "-seed", "7"], "-seed: " + SEEDS),
+        (["--output_dir", "o"], "--output_dir: all runs would write to one folder: OUTPUT_DIR="),
+        (["-teachers=linear"], "-teachers: plain training would learn from them, too: TEACHERS="),
+    ],
+)
+def test_the_script_refuses_flags_that_all_runs_would_have(arguments, message):
+    done = run_script(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("run_classifier_distill.sh: error: " + message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_script_misses_a_teacher_before_anything_is_trained(tmp_path):
+    (tmp_path / "a b.tsv").write_text("")
+    settings = {"TEACHERS": "linear, %s ,%s/none" % (tmp_path / "a b.tsv", tmp_path)}
+    done = run_script(**settings)
+    assert (done.returncode, done.stdout) == (2, "")
+    missing = "TEACHERS: %s/none: no such file or folder: expected a fine-tuned model" % tmp_path
+    assert missing in done.stderr and done.stderr.count("\n") == 1

@@ -872,15 +872,19 @@ def test_distillation_trains_teachers_and_a_student_of_them(project):
     teachers = ["distill_output/%s/best" % name for name in names[:3]]
     assert [run.get("teachers") for run in runs[:-1]] == [None] * 4 + [",".join(teachers)]
     assert runs[-1] == {"output_dir": "distill_output", "teachers": ",".join(names[:3])}
-    status, runs, _ = project.run_all("distill", TEACHERS="a,b.tsv", UNLABELLED="x/*")
-    assert [run.get("teachers") for run in runs] == [None, "a,b.tsv", ""]
+    (project.root / "a").mkdir()
+    (project.root / "b.tsv").write_text("")
+    settings = {"TEACHERS": "a, b.tsv,linear", "UNLABELLED": "x/*"}
+    status, runs, _ = project.run_all("distill", "--dev_seed=5", **settings)
+    assert [run.get("dev_seed") for run in runs] == ["5", "5", None]
+    assert [run.get("teachers") for run in runs] == [None, "a, b.tsv,linear", ""]
     assert [run.get("unlabelled_file") for run in runs] == [None, "x/*", None]
 
 
 def test_how_a_student_learns_is_told_the_student_alone(project):
     (project.root / "scripts" / "compare_distilled.py").write_text(SHOWS_ARGUMENTS)
     arguments = ["--temperature=4", "--unlabelled_file=a b.tsv", "--fgm_epsilon=0.5"]
-    status, runs, _ = project.run_all("distill", *arguments, TEACHERS="a")
+    status, runs, _ = project.run_all("distill", *arguments, TEACHERS="linear")
     plain, student, _ = runs
     assert status == 0 and "temperature" not in plain and "unlabelled_file" not in plain
     assert student["temperature"] == "4" and student["unlabelled_file"] == "a b.tsv"
