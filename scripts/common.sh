@@ -68,11 +68,16 @@ given_flag() {
 check_local() {
     local name
     for name in "$@"; do
-        case "${!name:-}" in
-            *://*) die "$name=${!name}: remote storage is not supported by this command yet:" \
-                "copy it to a local path" ;;
-        esac
+        refuse_remote "${!name:-}" "$name="
     done
+}
+
+# refuse_remote PATH [WHAT-STANDS-BEFORE-IT]
+refuse_remote() {
+    case "$1" in
+        *://*) die "${2:-}$1: remote storage is not supported by this command yet:" \
+            "copy it to a local path" ;;
+    esac
 }
 
 # version_of PYTHON: prints e.g. 3.11; fails where that is no working Python (a pyenv shim of a

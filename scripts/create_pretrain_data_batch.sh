@@ -10,18 +10,22 @@
 #     OUTPUT_PREFIX  what stands before NAME (default: nothing)
 #     AGAIN          1 creates all files again
 # and those of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS, MASKED_LM_PROB).
-# Arguments behind -- go to create_pretraining_data.py.
+# Arguments behind -- go to create_pretraining_data.py. The exit status is 2 if a file failed.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 main() {
     local inputs=() input output num_made=0 num_skipped=0 failed=()
-    case "${1:-}" in -h | --help | '') usage && return ;; esac
+    [ $# -gt 0 ] || { usage >&2 && exit "$EXIT_USER_ERROR"; }
+    case "$1" in -h | --help) usage && return ;; esac
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         inputs+=("$1")
         shift
     done
     [ $# -eq 0 ] || shift
+    [ ${#inputs[@]} -gt 0 ] || die "no text before --: expected my/*.txt -- --dupe_factor=5"
     check_local OUTPUT_DIR VOCAB_FILE
+    refuse_paths "$@"
+    check_inputs "${inputs[@]}"
     check_names "${inputs[@]}"
     for input in "${inputs[@]}"; do
         output="$(output_of "$input")"
@@ -36,8 +40,28 @@ main() {
         fi
     done
     say "$num_made made, $num_skipped skipped, ${#failed[@]} failed${failed[*]:+: ${failed[*]}}"
-    [ ${#failed[@]} -eq 0 ]
+    [ ${#failed[@]} -eq 0 ] || exit "$EXIT_USER_ERROR"
 }
+
+# refuse_paths ARGUMENT...: those that would be the same for all texts.
+refuse_paths() {
+    local flag
+    ! flag="$(given_flag "input_file output_file" "$@")" ||
+        die "$flag: each text has its own: the texts are named before --, the records by OUTPUT_DIR" \
+            "and OUTPUT_PREFIX"
+}
+
+# check_inputs INPUT...: each is there before anything is made of the first.
+check_inputs() {
+    local input
+    for input in "$@"; do
+        refuse_remote "$input"
+        is_there "$input" || die "$input: no such file, and no file fits the pattern (flags go behind --)"
+    done
+}
+
+# is_there PATTERN: whether it is a file, or files fit it; `**` is for folders at any depth.
+is_there() { [ -e "$1" ] || (shopt -s globstar 2>/dev/null; compgen -G "$1" >/dev/null); }
 
 make_records() {
     local input="$1" output="$2" resume=true
@@ -56,9 +80,15 @@ output_of() {
     printf '%s/%s.tfrecord' "${OUTPUT_DIR:-$(dirname -- "$1")}" "${OUTPUT_PREFIX:-}${name%.*}"
 }
 
-# check_names INPUT...: no two may write the same file.
+# check_names INPUT...: no two may write the same file, and each writes one.
 check_names() {
-    local twice
+    local twice input output
+    for input in "$@"; do
+        output="$(output_of "$input")"
+        case "$output" in
+            *,*) die "$output: has a comma, which parts names of outputs: rename the file" ;;
+        esac
+    done
     twice="$(for input; do output_of "$input"; printf '\n'; done | sort | uniq -d | head -n 1)"
     [ -z "$twice" ] || die "two inputs would be written to $twice: choose another OUTPUT_DIR for one"
 }

@@ -14,7 +14,8 @@
 main() {
     local first="${1:-}" last="${2:-}" pattern="${INPUT:-raw_text/web_text_zh_raw/web_text_zh_%d.txt}"
     local number inputs=()
-    case "$first" in -h | --help | '') usage && return ;; esac
+    [ $# -gt 0 ] || { usage >&2 && exit "$EXIT_USER_ERROR"; }
+    case "$first" in -h | --help) usage && return ;; esac
     [[ "$first" =~ ^[0-9]{1,9}$ && "$last" =~ ^[0-9]{1,9}$ ]] ||
         die "expected two numbers, of the first and of the last file, found '$first' and '$last'"
     [ $((10#$first)) -le $((10#$last)) ] || die "the first number, $first, is above the last, $last"

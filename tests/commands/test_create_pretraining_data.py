@@ -988,7 +988,7 @@ def test_many_files_by_the_shell_command(tmp_path):
         )
 
     done = call()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "1 made, 0 skipped, 1 failed: %s" % texts[1] in done.stderr
     assert sorted(os.listdir(str(tmp_path / "out"))) == with_counts("a.tfrecord")
     texts[1].write_text("又有一句。\n再来一句。", encoding="utf-8")
@@ -1002,6 +1002,67 @@ def test_many_files_by_the_shell_command(tmp_path):
     (work / "shard 0.done").write_text("{}")
     done = call(AGAIN="1")
     assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
+
+
+NO_SUCH = "no such file, and no file fits the pattern (flags go behind --)"
+COMMA = "has a comma, which parts names of outputs: rename the file"
+
+
+@pytest.mark.parametrize(
+    "words, settings, message",
+    [
+        (["--", "--dupe_factor=5"], {}, "no text before --: expected "),
+        (["a.txt", "none.txt"], {}, "none.txt: " + NO_SUCH),
+        (["a.txt", "--dupe_factor=5"], {}, "--dupe_factor=5: " + NO_SUCH),
+        (["a.txt", "b/*.txt"], {}, "b/*.txt: " + NO_SUCH),
+        (["a.txt", "gs://b/c.txt"], {}, "gs://b/c.txt: remote storage is not supported"),
+        (["a.txt", "b,c.txt"], {}, "./b,c.tfrecord: " + COMMA),
+        (["a.txt"], {"OUTPUT_DIR": "x,y"}, "x,y/a.tfrecord: " + COMMA),
+        (["a.txt"], {"OUTPUT_PREFIX": "x,"}, "./x,a.tfrecord: " + COMMA),
+        (["a.txt", "--", "--input_file=b.txt"], {}, "--input_file: each text has its own: "),
+        (["a.txt", "--", "-output_file", "b"], {}, "-output_file: each text has its own: "),
+    ],
+)
+def test_mistakes_of_many_files_cost_no_work(tmp_path, words, settings, message):
+    for name in ("a.txt", "b,c.txt"):
+        (tmp_path / name).write_text("一句话。\n两句话。\n", encoding="utf-8")
+    done = call_batch(tmp_path, *words, **settings)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("create_pretrain_data_batch.sh: error: " + message)
+    assert done.stderr.count("\n") == 1
+    assert sorted(os.listdir(str(tmp_path))) == ["a.txt", "b,c.txt"]
+
+
+def call_batch(folder, *words, name="create_pretrain_data_batch.sh", **settings):
+    return subprocess.run(
+        ["bash", os.path.join(ROOT, "scripts", name), *words],
+        capture_output=True,
+        text=True,
+        cwd=str(folder),
+        timeout=120,
+        env=dict(os.environ, VIRTUAL_ENV=sys.prefix, **settings),
+    )
+
+
+@pytest.mark.parametrize("script", ["", "_webtext"])
+def test_a_batch_of_nothing_shows_how_it_is_called(tmp_path, script):
+    name = "create_pretrain_data_batch%s.sh" % script
+    done = call_batch(tmp_path, name=name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Makes pre-training records of ")
+    helped = call_batch(tmp_path, "--help", name=name)
+    assert (helped.returncode, helped.stdout, helped.stderr) == (0, done.stderr, "")
+
+
+@pytest.mark.parametrize("folder, word", [("x,y", "x,y/a.txt"), ("xy", "?y/**/a.txt")])
+def test_a_batch_takes_patterns_and_folders_with_commas(tmp_path, folder, word):
+    text = tmp_path / folder / "a.txt"
+    text.parent.mkdir()
+    text.write_text("一句话。\n两句话。\n", encoding="utf-8")
+    flags = ["--segmenter=none", "--vocab_file=" + STARTER_VOCABULARY]
+    done = call_batch(tmp_path, word, "--", *flags, OUTPUT_DIR="out")
+    assert done.returncode == 0 and "1 made, 0 skipped, 0 failed" in done.stderr
+    assert sorted(os.listdir(str(tmp_path / "out"))) == with_counts("a.tfrecord")
 
 
 # Records of one segment
