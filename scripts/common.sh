@@ -105,7 +105,7 @@ python_candidates() {
     local version
     for version in "$@"; do
         type -aP "python$version" || true
-        printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version".*/bin/python
+        printf '%s\n' "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$version".*/bin/python
     done
     type -aP python3 || true
     type -aP python || true

@@ -28,7 +28,7 @@ find_jar() {
 
 # find_junit: prints JUNIT_CLASSPATH, or one made of Debian's, Maven's or Gradle's copy of JUnit 4.
 find_junit() {
-    local maven="$HOME/.m2/repository" gradle="$HOME/.gradle/caches/modules-2/files-2.1" junit hamcrest
+    local maven="${HOME:-}/.m2/repository" gradle="${HOME:-}/.gradle/caches/modules-2/files-2.1" junit hamcrest
     [ -z "${JUNIT_CLASSPATH:-}" ] || { printf '%s\n' "$JUNIT_CLASSPATH" && return 0; }
     junit="$(find_jar /usr/share/java/junit4.jar "$maven/junit/junit/4.13*/junit-4.*.jar" \
         "$gradle/junit/junit/4.13*/*/junit-4.*.jar")" || return 1

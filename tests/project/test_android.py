@@ -58,6 +58,16 @@ def test_without_jdk_the_script_says_so(tmp_path):
     assert "skipped: no JDK: %s/bin/javac does not run" % tmp_path in result.stderr
 
 
+def test_the_script_needs_no_home_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    (tmp_path / "bin").mkdir()
+    os.symlink(shutil.which("true"), str(tmp_path / "bin" / "javac"))
+    cases = str(tmp_path / "none")
+    result = run_script(cases, JAVA_HOME=str(tmp_path), JUNIT_CLASSPATH="junit.jar")
+    assert result.returncode == 2
+    assert "error: %s: no such folder" % cases in result.stderr and result.stderr.count("\n") == 1
+
+
 @pytest.fixture
 def wrapper_script(tmp_path):
     """A copy of the script beside an Android project of its own."""

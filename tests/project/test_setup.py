@@ -252,6 +252,12 @@ def test_pyenv_version_that_is_not_chosen(machine):
     assert machine.setup()[:2] == (0, machine.venv_python)
 
 
+def test_a_machine_without_a_home_folder(machine):
+    machine.add_python("python3")
+    del machine.environment["HOME"]
+    assert machine.setup()[:2] == (0, machine.venv_python)
+
+
 def test_no_python(machine):
     machine.add_python("python3", "3.14")
     machine.add_python("python", "2.7")
