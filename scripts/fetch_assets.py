@@ -102,7 +102,12 @@ ASSETS = (
 
 # What must be in a folder of a kind for it to count as there; a `|` stands between alternatives.
 REQUIRED_FILES = {
-    "model": ("albert_config*.json|bert_config*.json|config.json", "*.index", "vocab*.txt"),
+    "model": (
+        "albert_config*.json|bert_config*.json|config.json",
+        "*.index",
+        "*.data-*",
+        "vocab*.txt",
+    ),
     "data": ("train.json", "dev.json"),
     "pairs": ("train.txt", "dev.txt", "test.txt"),
 }

@@ -458,6 +458,24 @@ def test_folder_with_something_else_is_left_alone(server, tmp_path, capsys):
     assert server.ranges == []
 
 
+def test_a_model_without_its_weights_is_not_there(server, tmp_path, capsys):
+    for name in set(MODEL_FILES) - {"albert_model.ckpt.data-00000-of-00001"}:
+        (tmp_path / MODEL_FOLDER).mkdir(parents=True, exist_ok=True)
+        (tmp_path / MODEL_FOLDER / name).write_bytes(MODEL_FILES[name])
+    assert fetch(tmp_path, "albert_tiny_489k") == 2
+    assert "albert_tiny_zh: is there but lacks *.data-*: complete it" in the_error(capsys)
+    assert server.ranges == []
+
+
+@pytest.mark.usefixtures("any_checkpoint")
+def test_an_archive_without_the_weights_is_refused(server, tmp_path, capsys):
+    files = {name: text for name, text in MODEL_FILES.items() if ".data-" not in name}
+    server.files["albert_tiny_489k.zip"] = zipped(files)
+    assert fetch(tmp_path, "albert_tiny_489k") == 2
+    assert "not what it should be: no file *.data-* in it" in the_error(capsys)
+    assert os.listdir(str(tmp_path)) == []
+
+
 def test_pairs(server, tmp_path):
     server.files.update({"train.txt": PAIRS * 2, "dev.txt": PAIRS, "test.txt": PAIRS})
     assert fetch(tmp_path, "lcqmc") == 0
