@@ -2,6 +2,7 @@
 cut."""
 
 import contextlib
+import errno
 import http.client
 import os
 import queue
@@ -28,6 +29,7 @@ BLOCK_BYTES = 1 << 16
 HEAD_BYTES = 256
 # More than any disk has; a size beyond it is no size.
 _LARGEST_FILE = 1 << 60
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SCHEMES = ("http", "https")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)$")
 _STATE = validation.record(
@@ -42,6 +44,43 @@ _STATE = validation.record(
 
 class NotReachable(UserError):
     """Nothing is wrong with the command or the file: it could not be had now."""
+
+
+class NoSpace(UserError):
+    """The disk is full: what has been received is of use once there is space."""
+
+
+def no_space(path, what):
+    """The `NoSpace` for a file or folder on a disk that is full.
+
+    Args:
+        path: the file or folder.
+        what: its size and what happens to it, such as "15.9 MB to unpack".
+    """
+    return NoSpace(
+        "%s: no disk space: %s, %s free: free space, then run the same command again"
+        % (path, what, megabytes(free_bytes(path)))
+    )
+
+
+def free_bytes(path):
+    """What is free on the disk of a file or folder whose folder is there."""
+    return shutil.disk_usage(os.path.dirname(path) or ".").free
+
+
+@contextlib.contextmanager
+def full_disk_named(path, what):
+    """Raises `no_space` for an error, of the system or a `UserError`, by which the disk is full."""
+    try:
+        yield
+    except (OSError, UserError) as error:
+        if not _is_of_full_disk(error):
+            raise
+        raise no_space(path, what) from error
+
+
+def _is_of_full_disk(error):
+    return getattr(error, "errno", None) in _DISK_IS_FULL
 
 
 class _Answer:
@@ -85,7 +124,8 @@ def download(url, path, check_start):
     Raises:
         NotReachable: no connection, no such file there, or the connection dropped; what has been
             received is kept.
-        UserError: refused by `check_start` (nothing is kept), or no space on the disk.
+        NoSpace: no space on the disk; what has been received is kept.
+        UserError: refused by `check_start`; nothing is kept.
     """
     for name in (path, _state_path(path)):
         if os.path.isdir(name):
@@ -126,15 +166,16 @@ def _receive(url, path, check_start):
         answer = _ask(url, None, 0)
     if answer is None:
         raise UserError("%s: the server sends another part of the file than it is asked for" % url)
-    with contextlib.closing(answer.response):
+    with contextlib.closing(answer.response), full_disk_named(path, _left_to_download(answer)):
         _check_space(path, answer)
         write_json(
             _state_path(path), {"url": url, "total": answer.total, "validator": answer.validator}
         )
         try:
             return _copy(answer, path, check_start)
-        except UserError:
-            discard(path)
+        except UserError as error:
+            if not _is_of_full_disk(error):
+                discard(path)
             raise
 
 
@@ -248,6 +289,13 @@ def _copy(answer, path, check_start):
     return is_complete
 
 
+def _left_to_download(answer):
+    """What is still to come of a file, in words."""
+    if answer.total is None:
+        return "a file of unknown size to download"
+    return "%s to download" % megabytes(answer.total - answer.offset)
+
+
 def _blocks(response):
     """Pieces of the body as they come, b"" at its end; none such where the connection drops."""
     block = None
@@ -260,12 +308,8 @@ def _blocks(response):
 
 
 def _check_space(path, answer):
-    free = shutil.disk_usage(os.path.dirname(path) or ".").free
-    if answer.total is not None and answer.total - answer.offset > free:
-        raise UserError(
-            "%s: no disk space: %s to download, %s free: free space or choose another disk"
-            % (path, megabytes(answer.total - answer.offset), megabytes(free))
-        )
+    if answer.total is not None and answer.total - answer.offset > free_bytes(path):
+        raise no_space(path, _left_to_download(answer))
 
 
 def _state_path(path):

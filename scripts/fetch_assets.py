@@ -37,6 +37,7 @@ from albert_zh.common.output_files import atomic_write
 from albert_zh.common.path_rules import output_folder
 from albert_zh.common.storage import sha256_of_file
 from downloading import (
+    NoSpace,
     NotReachable,
     checked_address,
     discard,
@@ -151,6 +152,7 @@ def fetch(asset, root=PROJECT_ROOT, url=None):
 
     Raises:
         NotReachable: when it cannot be downloaded now, or downloads are forbidden.
+        NoSpace: when it does not fit on the disk; what has been received is kept.
         UserError: when what came is broken or not what it should be; nothing of it is left behind.
     """
     target = output_folder(os.path.join(root, asset.folder))
@@ -201,7 +203,7 @@ def _download_and_unpack(asset, target, url):
         os.replace(stage, target)
         _discard_all(partial_paths)
     except UserError as error:
-        if not isinstance(error, NotReachable):  # what came is no good: the next call starts again
+        if not isinstance(error, (NotReachable, NoSpace)):  # what came is no good
             _discard_all(partial_paths)
         raise
     finally:

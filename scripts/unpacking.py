@@ -11,6 +11,7 @@ import zlib
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.output_files import atomic_write
+from downloading import free_bytes, full_disk_named, megabytes, no_space
 
 MAX_MEMBERS = 10000
 MAX_UNPACKED_BYTES = 20 << 30
@@ -43,6 +44,7 @@ def unpack(archive, folder, source):
         source: what to call the archive in errors.
 
     Raises:
+        NoSpace: no space on the disk; the archive may be good.
         UserError: when the archive is broken, would unpack to an absurd size, or has members that
             are not plain files inside `folder`.
     """
@@ -50,13 +52,12 @@ def unpack(archive, folder, source):
         with zipfile.ZipFile(archive) as opened:
             # `is_dir` of an empty name is an error.
             members = [info for info in opened.infolist() if not info.filename.endswith("/")]
-            _check_size(members, os.path.getsize(archive), folder, source)
-            for info, path in zip(members, _paths_inside(members, source)):
-                if path is not None:
-                    with opened.open(info) as member, atomic_write(
-                        os.path.join(folder, path), "wb"
-                    ) as target:
-                        shutil.copyfileobj(member, target, 1 << 20)
+            size = _checked_size(members, os.path.getsize(archive), source)
+            paths = _paths_inside(members, source)
+            if size > free_bytes(folder):
+                raise no_space(folder, _to_unpack(size))
+            with full_disk_named(folder, _to_unpack(size)):
+                _write_members(opened, zip(members, paths), folder)
     except UserError:
         raise
     except RuntimeError as error:  # NotImplementedError too: a password, an unusual method
@@ -65,7 +66,17 @@ def unpack(archive, folder, source):
         raise UserError("%s: broken zip archive (%s): fetch it again" % (source, error)) from error
 
 
-def _check_size(members, archive_bytes, folder, source):
+def _write_members(opened, places, folder):
+    for info, path in places:
+        if path is not None:
+            with opened.open(info) as member, atomic_write(
+                os.path.join(folder, path), "wb"
+            ) as target:
+                shutil.copyfileobj(member, target, 1 << 20)
+
+
+def _checked_size(members, archive_bytes, source):
+    """The bytes that all members make; raises `UserError` where they are absurdly many."""
     unpacked = sum(member.file_size for member in members)
     allowed = min(MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive_bytes))
     if unpacked > allowed or len(members) > MAX_MEMBERS:
@@ -73,11 +84,11 @@ def _check_size(members, archive_bytes, folder, source):
             "%s: refused: its %d bytes would unpack to %d bytes in %d files"
             % (source, archive_bytes, unpacked, len(members))
         )
-    free = shutil.disk_usage(os.path.dirname(folder) or ".").free
-    if unpacked > free:
-        raise UserError(
-            "%s: no disk space to unpack it: %d bytes needed, %d free" % (source, unpacked, free)
-        )
+    return unpacked
+
+
+def _to_unpack(size):
+    return "%s to unpack" % megabytes(size)
 
 
 def _paths_inside(members, source):

@@ -1,12 +1,14 @@
 """Downloads, against a server of our own that also behaves badly."""
 
 import contextlib
+import errno
 import hashlib
 import http.server
 import io
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -416,6 +418,94 @@ def test_archives_with_random_damage_give_one_error_or_the_files(tmp_path):
             outcomes.append("refused")
         assert sorted(os.listdir(str(tmp_path))) in (["here", "x.zip"], ["x.zip"])
     assert outcomes.count("refused") > 100
+
+
+UNFINISHED = os.path.join("prev_trained_model", "albert_tiny_zh.albert_tiny_489k.zip.part")
+GO_ON = "free space, then run the same command again"
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Context manager within which no disk has a byte left."""
+
+    @contextlib.contextmanager
+    def fill():
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
+            yield
+
+    return fill
+
+
+class FullFile(io.FileIO):
+    """A file on a disk with 100,000 bytes left."""
+
+    def write(self, content):
+        if self.tell() >= 100000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(content[: 100000 - self.tell()])
+
+
+@pytest.mark.usefixtures("any_checkpoint")
+def test_a_full_disk_keeps_the_part_that_is_there(server, tmp_path, capsys, full_disk):
+    server.files["albert_tiny_489k.zip"] = zipped(MODEL_FILES)
+    cut_off(server, tmp_path)
+    capsys.readouterr()
+    with full_disk():
+        assert fetch(tmp_path, "albert_tiny_489k") == 2
+    expected = "part: no disk space: 0.1 MB to download, 0.0 MB free: " + GO_ON
+    assert the_error(capsys).endswith(expected)
+    assert os.path.getsize(str(tmp_path / UNFINISHED)) == 90000
+    assert fetch(tmp_path, "albert_tiny_489k") == 0
+    assert server.ranges == ["bytes=90000-"] * 2
+
+
+@pytest.mark.usefixtures("any_checkpoint")
+@pytest.mark.parametrize("has_length", [True, False])
+def test_a_disk_that_fills_keeps_what_came(server, tmp_path, capsys, monkeypatch, has_length):
+    server.files["albert_tiny_489k.zip"] = zipped(MODEL_FILES)
+    server.has_length = has_length
+    with monkeypatch.context() as patch:
+        full = lambda path, mode: io.BufferedWriter(FullFile(path, mode))  # noqa: E731
+        patch.setattr(downloading, "open", full, raising=False)
+        assert fetch(tmp_path, "albert_tiny_489k") == 2
+    size = "0.2 MB" if has_length else "a file of unknown size"
+    error = the_error(capsys)
+    assert "part: no disk space: %s to download, " % size in error and error.endswith(GO_ON)
+    assert os.path.getsize(str(tmp_path / UNFINISHED)) == 100000
+    assert fetch(tmp_path, "albert_tiny_489k") == 0
+    assert server.ranges == [None, "bytes=100000-"]
+    for name, content in MODEL_FILES.items():
+        assert read(tmp_path, MODEL_FOLDER, name) == content
+
+
+def fails_for_want_of_space(*arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.usefixtures("any_checkpoint")
+@pytest.mark.parametrize(
+    "name, stand_in",
+    [
+        ("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 200000)),
+        ("shutil.copyfileobj", fails_for_want_of_space),
+    ],
+)
+def test_a_disk_too_full_to_unpack_keeps_the_archive(
+    server, tmp_path, capsys, monkeypatch, name, stand_in
+):
+    files = dict(MODEL_FILES, **{"readme.txt": bytes(100000)})
+    server.files["albert_tiny_489k.zip"] = zipped(files)
+    with monkeypatch.context() as patch:
+        patch.setattr(downloading, "_check_space", lambda path, answer: None)
+        patch.setattr(name, stand_in)
+        assert fetch(tmp_path, "albert_tiny_489k") == 2
+    error = the_error(capsys)
+    assert "unpacking: no disk space: 0.3 MB to unpack, " in error and error.endswith(GO_ON)
+    assert tree(tmp_path) == [UNFINISHED, UNFINISHED + ".json"]
+    assert fetch(tmp_path, "albert_tiny_489k") == 0
+    assert server.ranges == [None]  # nothing was asked for again
+    assert tree(tmp_path) == sorted(os.path.join(MODEL_FOLDER, name) for name in files)
 
 
 def test_no_such_file(server, tmp_path, capsys):
