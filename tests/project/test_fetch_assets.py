@@ -404,6 +404,7 @@ def test_archives_with_random_damage_give_one_error_or_the_files(tmp_path):
     archive = zipped({"top/a.txt": b"abc" * 50, "top/b.txt": b"x"})
     generator = random.Random(7)
     outcomes = []
+    (tmp_path / "here").mkdir()
     for _ in range(300):
         damaged = bytearray(archive)
         for _ in range(3):
@@ -417,7 +418,7 @@ def test_archives_with_random_damage_give_one_error_or_the_files(tmp_path):
             assert "\n" not in str(error)
             outcomes.append("refused")
         assert sorted(os.listdir(str(tmp_path))) in (["here", "x.zip"], ["x.zip"])
-    assert outcomes.count("refused") > 100
+    assert outcomes.count("refused") > 100 and "unpacked" in outcomes
 
 
 UNFINISHED = os.path.join("prev_trained_model", "albert_tiny_zh.albert_tiny_489k.zip.part")
