@@ -84,11 +84,13 @@ refuse_remote() {
 # version that is not chosen, a link left behind by an upgrade of the system).
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null; }
 
-# find_python VERSION...: prints the first Python of these versions (best first) that runs and can
-# make environments.
+# find_python FOLDER VERSION...: prints the first Python of these versions (best first) that runs and
+# can make the environment FOLDER: one outside of it.
 find_python() {
-    local candidate version
+    local folder="$1" candidate version
+    shift
     while IFS= read -r candidate; do
+        ! [ "${candidate%/*}" -ef "$folder/bin" ] || continue
         version="$("$candidate" -c "$PROBE" 2>/dev/null </dev/null)" || continue
         case " $* " in
             *" $version "*)
@@ -194,28 +196,48 @@ any_exists() {
     return 1
 }
 
+# make_environment FOLDER "VERSION...": looks for a Python before anything is removed.
 make_environment() {
-    local folder="$1" versions="$2" python output
-    if [ -e "$folder" ]; then
-        say "$folder is not complete: creating it again"
-        rm -rf -- "$folder"
-    fi
-    mkdir -p -- "$folder"
-    : >"$folder/setup.unfinished"
+    local folder="$1" versions="$2" python='' output
     # shellcheck disable=SC2086  # a list of versions
-    if python="$(find_python $versions)"; then
-        say "making $folder with $python"
-        output="$("$python" -m venv -- "$folder" 2>&1)" || die "$python -m venv failed: ${output##*$'\n'}"
-    elif command -v uv >/dev/null; then
-        say "making $folder with uv"
-        output="$(uv venv --quiet --allow-existing --python "${versions%% *}" -- "$folder" 2>&1)" ||
-            die "uv found no Python ${versions%% *}: ${output##*$'\n'}"
-    else
-        rm -rf -- "$folder"
+    python="$(find_python "$folder" $versions)" || command -v uv >/dev/null ||
         die "no Python ${versions// / or } with its venv module was found: install one (Debian and" \
             "Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3.11; conda: conda" \
             "create -n albert python=3.11, then activate it) or install uv, and run this again"
+    clear_place "$folder"
+    if [ -n "$python" ]; then
+        say "making $folder with $python"
+        output="$("$python" -m venv -- "$folder" 2>&1)" || die "$python -m venv failed: ${output##*$'\n'}"
+    else
+        say "making $folder with uv"
+        output="$(uv venv --quiet --allow-existing --python "${versions%% *}" -- "$folder" 2>&1)" ||
+            die "uv found no Python ${versions%% *}: ${output##*$'\n'}"
     fi
+}
+
+# clear_place FOLDER: makes it an empty folder with the mark of an unfinished set-up.
+clear_place() {
+    local folder="$1" output
+    if [ -e "$folder" ] || [ -L "$folder" ]; then
+        is_of_set_up "$folder" ||
+            die "$folder: is not an environment of this set-up: move it away and run this again"
+        say "$folder is not complete: creating it again"
+        output="$(rm -rf -- "$folder" 2>&1)" || cannot_change "$folder" "$output"
+    fi
+    output="$({ mkdir -p -- "$folder" && : >"$folder/setup.unfinished"; } 2>&1)" ||
+        cannot_change "$folder" "$output"
+}
+
+# is_of_set_up PATH: what it made, or would have gone on with: a kill may leave a folder empty.
+is_of_set_up() {
+    [ -d "$1" ] || return 1
+    any_exists "$1"/setup.{unfinished,log} "$1"/setup.installed.* || ! any_exists "$1"/* "$1"/.[!.]*
+}
+
+# cannot_change FOLDER OUTPUT: where OUTPUT is what a program said of it.
+cannot_change() {
+    die "$1: cannot be made (${2##*: }): make its folder writable, or activate an environment that has" \
+        "the packages of requirements.txt"
 }
 
 # install_requirements FOLDER REQUIREMENTS...: with pip, or with uv where uv made the environment.

@@ -8,7 +8,7 @@
 cd -- "$PROJECT_ROOT"
 if ! python="$(active_python 1.15 requirements-tf1.txt 2>/dev/null)"; then
     python="$PROJECT_ROOT/.venv-tf1/bin/python"
-    if ! version_of "$python" >/dev/null && ! find_python 3.7 >/dev/null; then
+    if ! version_of "$python" >/dev/null && ! find_python "${python%/bin/python}" 3.7 >/dev/null; then
         say "SKIPPED: the tests on TensorFlow 1.15 need Python 3.7, and none was found here"
         exit 0
     fi

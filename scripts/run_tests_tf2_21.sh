@@ -22,7 +22,7 @@ main() {
     esac
     if ! version_of "$python" >/dev/null; then
         # shellcheck disable=SC2086  # a list of versions
-        find_python $PYTHON_VERSIONS >/dev/null || skip "need Python 3.13 or 3.12, and none was found here"
+        find_python "$ENVIRONMENT" $PYTHON_VERSIONS >/dev/null || skip "need Python 3.13 or 3.12, and none was found here"
     fi
     # The first file is that of the lock: another one than setup.sh's, which may be at work on .venv.
     ensure_environment "$ENVIRONMENT" "$PYTHON_VERSIONS" requirements-dev.txt requirements.txt \

@@ -329,6 +329,77 @@ def test_interpreter_that_is_gone(machine):
     assert len(machine.installs) == 2
 
 
+def test_without_another_python_nothing_is_removed(machine):
+    machine.add_python()
+    machine.setup()
+    (machine.project / ".venv" / "bin" / "python").unlink()
+    (machine.base / "bin" / "python3.11").unlink()
+    status, out, err = machine.setup()
+    assert (status, out) == (2, "") and "no Python 3.11 or 3.10" in err
+    assert (machine.project / ".venv" / "setup.installed.requirements.txt").exists()
+
+
+def test_an_environment_is_not_made_with_itself(machine):
+    """As it is where its half made self is active."""
+    machine.add_python()
+    machine.setup()
+    (machine.project / ".venv" / "setup.unfinished").write_text("")
+    (machine.project / ".venv" / "setup.installed.requirements.txt").unlink()
+    (machine.project / ".venv" / "bin" / "python3.11").symlink_to("python")
+    (machine.base / "link").symlink_to(machine.project)
+    path = "%s/link/.venv/bin:%s" % (machine.base, machine.environment["PATH"])
+    status, out, err = machine.setup(PATH=path)
+    assert (status, out) == (0, machine.venv_python)
+    assert "making %s/.venv with %s/bin/python3.11" % (machine.project, machine.base) in err
+
+
+def make_file(path):
+    path.write_text("mine")
+
+
+def make_foreign_folder(path):
+    (path / "bin").mkdir(parents=True)
+    (path / "bin" / "mine").write_text("")
+
+
+def make_dangling_link(path):
+    path.symlink_to(path.parent / "none")
+
+
+@pytest.mark.parametrize("make", [make_file, make_foreign_folder, make_dangling_link])
+def test_what_set_up_did_not_make_is_left_alone(machine, make):
+    machine.add_python()
+    place = machine.project / ".venv"
+    make(place)
+    status, out, err = machine.setup()
+    assert (status, out) == (2, "")
+    expected = "%s: is not an environment of this set-up: move it away and run this again" % place
+    assert err == "setup.sh: error: %s\n" % expected
+    assert place.is_symlink() or place.is_file() or (place / "bin" / "mine").exists()
+
+
+def test_an_empty_folder_may_be_filled(machine):
+    machine.add_python()
+    (machine.project / ".venv").mkdir()
+    assert machine.setup()[:2] == (0, machine.venv_python)
+
+
+@pytest.mark.parametrize("tool", ["mkdir", "rm"])
+def test_a_place_that_cannot_be_changed(machine, tool):
+    machine.add_python()
+    if tool == "rm":
+        (machine.project / ".venv").mkdir()
+    place = machine.project / ".venv"
+    refuses = '#!/bin/bash\necho "%s: cannot do: Read-only file system" >&2\nexit 1\n' % tool
+    write_program(machine.base / "bin" / tool, refuses)
+    status, out, err = machine.setup()
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        "setup.sh: error: %s: cannot be made (Read-only file system): make its folder writable, or "
+        "activate an environment that has the packages of requirements.txt" % place
+    )
+
+
 def test_environment_of_another_version_is_not_touched(machine):
     machine.add_python("python", "3.14", folder=os.path.join("我的 项目 [1]", ".venv", "bin"))
     status, _, err = machine.setup()
