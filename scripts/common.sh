@@ -150,6 +150,7 @@ ensure_environment() {
         *" $version "*) ;;
         *) die "$folder has Python $version, one of $versions is needed: move it away and try again" ;;
     esac
+    follow_move "$folder"
     for file in "$@"; do
         fingerprint "$version" "$file" | cmp -s - "$(stamp_of "$folder" "$file")" || outdated+=("$file")
     done
@@ -161,6 +162,18 @@ ensure_environment() {
         rm -f -- "$folder/setup.unfinished"
     fi
     exec 9<&- # else whatever the shell becomes next would keep others waiting
+}
+
+# follow_move FOLDER: in a project folder that was moved or copied Python itself works, but
+# bin/activate and the programs name the old place.
+follow_move() {
+    local folder="$1" recorded old
+    [ -f "$folder/bin/activate" ] || return 0
+    recorded="$(sed -n "s/^.*VIRTUAL_ENV=[\"']\{0,1\}\(\/.*[^\"']\)[\"']\{0,1\}\$/\1/p" "$folder/bin/activate")"
+    case "$recorded" in "$folder" | "$(readlink -f -- "$folder")") return 0 ;; esac
+    old="$("$folder/bin/python" "$PROJECT_ROOT/scripts/relocate_environment.py" "$folder")" ||
+        return 0 # it has said why; Python works all the same
+    [ -z "$old" ] || say "$folder was made as $old: its programs name the new place now"
 }
 
 fingerprint() { printf 'Python %s\n' "$1" && cat -- "$2"; }

@@ -17,10 +17,12 @@ from project_root import ROOT
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
 import check_environment
+import relocate_environment
 
 TOOLS = (
     "bash basename cat cmp cp dirname env flock grep mkdir readlink rm sed sleep tail uname".split()
 )
+COPIED = ("setup.sh", "common.sh", "check_environment.py", "relocate_environment.py")
 
 # Does what setup.sh asks of a Python; writes down what pip is told.
 PYTHON = """#!/bin/bash
@@ -40,6 +42,7 @@ case "$1 $2" in
         sleep "${{INSTALL_SECONDS:-0}}"
         ;;
     "-m pytest") echo "$*" ;;
+    */"relocate_environment.py "*) exec "$REAL_PYTHON" "$@" ;;
     */"run_classifier.py --help") echo "$*" >>"$STAND_IN_LOG.compiled"; exit 1 ;;
     *) exit 1 ;;
 esac
@@ -66,7 +69,7 @@ class Machine:
         self.project = base / "我的 项目 [1]"
         self.log = base / "log"
         self.log.write_text("")
-        for name in ("setup.sh", "common.sh", "check_environment.py"):
+        for name in COPIED:
             (self.project / "scripts").mkdir(parents=True, exist_ok=True)
             shutil.copy(os.path.join(ROOT, "scripts", name), str(self.project / "scripts"))
         (self.project / "requirements.txt").write_text("tensorflow==2.15.1\n")
@@ -79,6 +82,7 @@ class Machine:
             "PATH": "%s:%s" % (base / "bin", base / "tools"),
             "HOME": str(base),
             "STAND_IN_LOG": str(self.log),
+            "REAL_PYTHON": sys.executable,
         }
 
     def add_python(self, name="python3.11", version="3.11", folder="bin"):
@@ -405,6 +409,118 @@ def test_environment_of_another_version_is_not_touched(machine):
     status, _, err = machine.setup()
     assert status == 2
     assert ".venv has Python 3.14, one of 3.11 3.10 3.9 3.13 3.12 is needed: move it away" in err
+
+
+# ------------------------------------------------------------------ a project that is moved
+
+
+FOR_SH = "#!/bin/sh\n'''exec' \"%s\" \"$0\" \"$@\"\n' '''\n"
+PROGRAM = "import sys\nprint(sys.argv[1:])\n"
+
+
+def write_environment(folder, place, quoted='"%s"'):
+    """A folder of an environment that was made as `place`."""
+    files = {
+        "activate": "unset VIRTUAL_ENV\nexport VIRTUAL_ENV=%s\n" % (quoted % place),
+        "activate.fish": "set -gx VIRTUAL_ENV %s\n" % (quoted % place),
+        "pip": "#!%s/bin/python3.11\n" % place + PROGRAM,
+        "long": FOR_SH % (place + "/bin/python") + PROGRAM,
+        "foreign": "#!/usr/bin/python\n# %s/bin/python\n" % place,
+    }
+    for name, text in files.items():
+        write_program(folder / "bin" / name, text)
+    (folder / "bin" / "binary").write_bytes(b"\x7fELF" + place.encode())
+    return folder
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in (folder / "bin").iterdir()}
+
+
+@pytest.mark.parametrize("quoted", ['"%s"', "'%s'", "%s"])
+@pytest.mark.parametrize("name", ["new", "b/old", "a b", "it's", "x" * 120])
+def test_a_moved_environment_names_its_new_place(tmp_path, name, quoted):
+    place = "/b/old"
+    folder = write_environment(tmp_path / name, place, quoted)
+    (tmp_path / name / "bin" / "python").symlink_to(sys.executable)
+    before = contents(folder)
+    assert relocate_environment.relocate(str(folder)) == place
+    after = contents(folder)
+    for unchanged in ("foreign", "binary", "python"):
+        assert after[unchanged] == before[unchanged]
+    for program, interpreter in (("pip", "python3.11"), ("long", "python")):
+        path = "%s/bin/%s" % (folder, interpreter)
+        is_plain = len(path) <= 120 and " " not in path
+        header = "#!%s\n" % path if is_plain else FOR_SH % path
+        assert after[program].decode() == header + PROGRAM
+        assert os.access(str(folder / "bin" / program), os.X_OK)
+    shown = subprocess.check_output(
+        ["bash", "-c", '. "$1/bin/activate"; printf "%s" "$VIRTUAL_ENV"', "-", str(folder)]
+    )
+    assert shown.decode() == str(folder)
+    assert "set -gx VIRTUAL_ENV '" in after["activate.fish"].decode()
+    assert relocate_environment.relocate(str(folder)) is None and contents(folder) == after
+
+
+def test_a_moved_program_runs(tmp_path):
+    """By its path alone, which the system cannot have behind #!."""
+    folder = write_environment(tmp_path / "a b", "/old")
+    (folder / "bin" / "python3.11").symlink_to(sys.executable)
+    relocate_environment.relocate(str(folder))
+    shown = subprocess.check_output([str(folder / "bin" / "pip"), "x  y"], text=True)
+    assert shown == "['x  y']\n"
+
+
+def test_set_up_follows_a_moved_project(machine):
+    machine.add_python()
+    machine.setup()
+    write_environment(machine.project / ".venv", "%s/.venv" % machine.project)
+    assert machine.setup() == (0, machine.venv_python, "")
+    old, machine.project = machine.project, machine.base / "moved 项目"
+    old.rename(machine.project)
+    status, out, err = machine.setup()
+    assert (status, out) == (0, machine.venv_python)
+    expected = "%s/.venv was made as %s/.venv: its programs name the new place now\n"
+    assert err == expected % (machine.project, old)
+    assert str(old) not in (machine.project / ".venv" / "bin" / "pip").read_text()
+    assert machine.setup() == (0, machine.venv_python, "")
+    assert len(machine.installs) == 1
+
+
+def test_a_moved_environment_that_cannot_be_written_is_used_all_the_same(machine):
+    machine.add_python()
+    machine.setup()
+    folder = write_environment(machine.project / ".venv", "/old")
+    (folder / "bin" / "long.new").mkdir()
+    status, out, err = machine.setup()
+    assert (status, out) == (0, machine.venv_python)
+    assert "long.new: Is a directory: make it writable" in err and err.count("\n") == 1
+
+
+def test_tflite_convert_of_an_environment_that_was_moved(tmp_path, project):
+    active = make_environment(tmp_path / "env", SUITABLE)
+    program = "#!/old/bin/python\nimport sys\nprint(sys.argv[1:])\n"
+    write_program(active / "bin" / "tflite_convert", program)
+    shown = subprocess.check_output(
+        [str(project.root / "scripts" / "tflite_convert"), "--output_file=a b"],
+        env=dict(project.environment, VIRTUAL_ENV=str(active)),
+        text=True,
+    )
+    assert shown == "['--enable_v1_converter', '--output_file=a b']\n"
+
+
+def test_an_environment_behind_a_link_is_of_its_own_place(machine):
+    machine.add_python()
+    machine.setup()
+    place = machine.project / ".venv"
+    elsewhere = machine.base / "elsewhere"
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    for recorded in (elsewhere, place):
+        write_environment(elsewhere, str(recorded))
+        before = contents(elsewhere)
+        assert machine.setup() == (0, machine.venv_python, "")
+        assert contents(elsewhere) == before
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
