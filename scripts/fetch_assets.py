@@ -129,10 +129,11 @@ def main(arguments=None, root=PROJECT_ROOT):
         the exit status.
     """
     options = _parse(arguments)
-    if options.list:
-        _print_list(root)
-        return 0
     try:
+        if options.list:
+            _check_list_is_alone(options)
+            _print_list(root)
+            return 0
         assets = _chosen_assets(options.names, options.url)
         return max(_status_of_fetching(asset, root, options.url) for asset in assets)
     except UserError as error:
@@ -158,7 +159,8 @@ def fetch(asset, root=PROJECT_ROOT, url=None):
     target = output_folder(os.path.join(root, asset.folder))
     with one_at_a_time(os.path.dirname(target)):
         if _is_there(asset, target):
-            print("%s: already in %s" % (asset.name, asset.folder))
+            note = " (--url not used: move the folder away to fetch it again)" if url else ""
+            print("%s: already in %s%s" % (asset.name, asset.folder, note))
         else:
             _download_and_unpack(asset, target, url)
         if asset.kind == "model":
@@ -314,6 +316,15 @@ def _share_vocabulary(vocabulary, root):
 def _address(asset, file_name):
     base = os.environ.get(asset.address) or ADDRESSES[asset.address]
     return "%s/%s" % (base.rstrip("/"), file_name)
+
+
+def _check_list_is_alone(options):
+    given = ["--url"] * bool(options.url) + options.names
+    if given:
+        raise UserError(
+            "--list shows what there is and fetches nothing, but %s is given: leave one out"
+            % validation.shown(given[0])
+        )
 
 
 def _chosen_assets(names, url):

@@ -199,7 +199,17 @@ def test_second_call_asks_nobody(server, tmp_path, capsys):
     assert fetch(tmp_path, "albert_tiny_489k") == 0
     assert fetch(tmp_path, "albert_tiny_zh") == 0  # the folder's name means the same
     assert len(server.ranges) == 1
-    assert "already in " + MODEL_FOLDER in capsys.readouterr().out
+    assert "already in %s\n" % MODEL_FOLDER in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("any_checkpoint")
+def test_an_address_for_what_is_there_is_not_used(server, tmp_path, capsys):
+    server.files["mine.zip"] = zipped(MODEL_FILES)
+    for _ in range(2):
+        assert fetch(tmp_path, "--url", server.url + "/mine.zip") == 0
+    assert len(server.ranges) == 1
+    note = "mine: already in %s (--url not used: move the folder away to fetch it again)\n"
+    assert note % os.path.join("prev_trained_model", "mine") in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("any_checkpoint")
@@ -623,6 +633,8 @@ def test_archive_from_an_address_of_ones_own(server, tmp_path):
         (["a", "b", "--url", "http://x/y.zip"], "the address of one archive, but 2 names"),
         (["--url", "ftp://x/y.zip"], "expected an address that begins with http"),
         (["../../x", "--url", "http://x/y.zip"], "no such name"),
+        (["--list", "lcqmc"], "--list shows what there is and fetches nothing, but 'lcqmc' is"),
+        (["--list", "--url", "http://x/y.zip"], "fetches nothing, but '--url' is given: leave"),
     ],
 )
 def test_mistakes(tmp_path, capsys, arguments, message):
