@@ -32,12 +32,12 @@ main() {
     if [ "${1:-}" = predict ]; then
         steps=(--do_train=false)
         shift
+        refuse_word "$@"
     fi
     if [ "$task" != all ] && [ -z "$(recipe "$task")" ]; then
         die "unknown task $task: expected all or one of $TASKS"
     fi
-    [ "$task" != all ] || [ -z "${DATA_DIR:-}${OUTPUT_DIR:-}" ] ||
-        die "DATA_DIR and OUTPUT_DIR are of one task, not of all: name it, such as tnews"
+    [ "$task" != all ] || refuse_one_folder "$@"
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model "$PROJECT_ROOT/albert_tiny"
     if [ "$task" = all ]; then
@@ -45,6 +45,23 @@ main() {
     else
         run_task "$task" "$@"
     fi
+}
+
+# refuse_word ARGUMENT...: behind predict come flags; the name of a task stands before it.
+refuse_word() {
+    case "${1:-}" in
+        -* | '') ;;
+        *) die "unexpected argument $1 behind predict, where flags go: expected: tnews predict" ;;
+    esac
+}
+
+# refuse_one_folder ARGUMENT...: for all tasks there is none.
+refuse_one_folder() {
+    local flag
+    [ -z "${DATA_DIR:-}${OUTPUT_DIR:-}" ] ||
+        die "DATA_DIR and OUTPUT_DIR are of one task, not of all: name it, such as tnews"
+    ! flag="$(given_flag "data_dir output_dir" "$@")" ||
+        die "$flag is of one task, not of all: name it, such as tnews"
 }
 
 # run_all ARGUMENT...: runs each task, says what became of it; the status is the highest of theirs.

@@ -1001,6 +1001,23 @@ def test_clue_mistakes(project):
     status, _, lines = project.run_all("clue", "all", OUTPUT_DIR="o", ALBERT_OFFLINE="1")
     assert status == 2
     assert "DATA_DIR and OUTPUT_DIR are of one task, not of all: name it" in lines[-1]
+    for words in (["predict", "tnews"], ["tnews", "predict", "csl", "--seed=1"]):
+        status, _, lines = project.run_all("clue", *words, ALBERT_OFFLINE="1")
+        word = words[words.index("predict") + 1]
+        message = "unexpected argument %s behind predict, where flags go: expected: tnews predict"
+        assert status == 2 and lines[-1].endswith(message % word) and len(lines) == 1
+    for words in (["--output_dir=o"], ["all", "-data_dir", "d"], ["predict", "--data_dir=d"]):
+        status, _, lines = project.run_all("clue", *words, ALBERT_OFFLINE="1")
+        flag = [word.split("=")[0] for word in words if word[0] == "-"][0]
+        assert status == 2 and len(lines) == 1
+        assert "error: %s is of one task, not of all: name it, such as tnews" % flag in lines[0]
+
+
+def test_clue_takes_folders_of_one_task(project):
+    add_clue_data(project, RECIPES)
+    words = ["tnews", "predict", "--output_dir=o", "--data_dir=d"]
+    status, runs, _ = project.run_all("clue", *words, ALBERT_OFFLINE="1")
+    assert status == 0 and (runs[0]["output_dir"], runs[0]["data_dir"]) == ("o", "d")
 
 
 def test_clue_goes_on_without_the_data_of_a_task(project):
