@@ -46,13 +46,15 @@ def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
         examples: `EmbeddingExample`s.
 
     Raises:
-        UserError: if they are numbers, or the texts that they are wrong for are.
+        UserError: if they are numbers or labels, or the texts that they are wrong for are numbers.
     """
     wrong = [text for example in examples for text in example.negatives]
     if len(examples) < 2 or not wrong:
         return []
     if all(map(_NUMBER.match, wrong)):
         raise _labelled_pairs(path, "numbers in column 3", set(wrong))
+    if _RELATIONS.issuperset(text.strip().lower() for text in wrong):
+        raise _labelled_pairs(path, "labels in column 3", set(wrong))
     anchors = {example.text_a for example in examples}
     if len(anchors) == len(examples) and all(map(_NUMBER.match, anchors)):
         raise UserError(

@@ -95,6 +95,8 @@ def test_other_labels_of_right_pairs_are_noted(tmp_path):
     assert "labels (账户, 贷款) are not read: all rows are taken for right pairs" in split.notes
     path.write_text("sentence1,sentence2,label\n甲,乙,是\n丙,丁,是\n", encoding="utf-8")
     assert not text_files.read_split(str(path), "train", "positives").notes
+    path.write_text("甲,乙,是\n丙,丁,开户\n", encoding="utf-8")  # a text may be such a word
+    assert text_files.read_split(str(path), "train", "positives").examples[0].negatives == ("是",)
 
 
 def test_wrong_texts_of_dev_rows_are_searched(tmp_path):
@@ -338,6 +340,8 @@ def test_weights_say_how_often_rows_occur():
     "name, text, message",
     [
         ("a.tsv", "甲\t乙\t1\n丙\t丁\t0\n", r"numbers in column 3 \(0, 1\): .*--objective=cosent"),
+        ("a.tsv", "甲\t乙\t是\n丙\t丁\t否\n", r"labels in column 3 \(否, 是\): .*--objective=cosent"),
+        ("a.tsv", "甲\t乙\tYes\n丙\t丁\tno \n", r"labels in column 3 \(Yes, no\): .*=cosent"),
         (
             "a.csv",
             "text_a,text_b,label\n甲,乙,1\n丙,丁,0\n",
