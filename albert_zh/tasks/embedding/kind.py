@@ -26,6 +26,7 @@ from albert_zh.tasks.embedding import (
     objectives,
     retrieval_files,
     rows,
+    scores,
     text_files,
     training_rows,
 )
@@ -98,6 +99,7 @@ class SentenceEmbedding(task_type.TaskType):
                 notes += training_rows.notes_of_cut_rows([read] + [more.split for more in further])
             return read._replace(notes=notes, further=further)
         if not self.is_retrieval:
+            scores.check_labels(path, read.examples)
             return read._replace(notes=notes)
         texts = [text for example in read.examples for text in example.negatives]
         if texts:
@@ -115,6 +117,12 @@ class SentenceEmbedding(task_type.TaskType):
         ]
         sha256 = storage.sha256_of_all(digests) if corpus else read.sha256
         return read._replace(examples=read.examples + entries, notes=notes, sha256=sha256)
+
+    def about_data(self, task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, int]]:
+        if "dev" in splits and not self.is_retrieval:
+            dev = splits["dev"]  # perhaps a part of the training file
+            scores.check_labels(dev.path, dev.examples)
+        return super().about_data(task, splits)
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
         """The file of further entries that are searched; None without one."""

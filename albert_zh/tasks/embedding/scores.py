@@ -4,8 +4,26 @@ from typing import Any, Dict, Sequence, Set
 
 import numpy as np
 
+from albert_zh.common.errors import UserError
+
 RANKS = (1, 5, 10, 50)  # of recall
 DEPTH = 10  # of the other measures of ranks
+
+
+def check_labels(path: str, examples: Sequence[Any]) -> None:
+    """Raises `UserError` for scored pairs that no correlation can be measured on.
+
+    Args:
+        path: their file, for the message.
+        examples: `text_files.EmbeddingExample`s.
+    """
+    num_scores = len({example.label for example in examples})
+    if num_scores < 2:
+        raise UserError(
+            "%s: %d rows to measure on with %d different scores: expected rows of two or more "
+            "different scores, or right pairs without scores and --dev_format=positives"
+            % (path, len(examples), num_scores)
+        )
 
 
 def pair_scores(similarities: np.ndarray, labels: np.ndarray) -> Dict[str, float]:

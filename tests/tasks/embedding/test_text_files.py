@@ -110,6 +110,27 @@ def test_wrong_texts_of_dev_rows_are_searched(tmp_path):
     assert "searched are the 3 wrong texts of the rows, too" in split.notes
 
 
+@pytest.mark.parametrize("text", ["甲\t乙\t1\n甲\t丙\t1.0\n", "甲\t乙\t0.3\n"])
+@pytest.mark.parametrize("name", ["dev", "test"])
+def test_scores_that_are_all_equal_measure_nothing(tmp_path, name, text):
+    (tmp_path / (name + ".tsv")).write_text(text, encoding="utf-8")
+    kind = registry.get("sentence_embedding")
+    head = {"loss": "cosent", "dev_format": "scored", "corpus": None}
+    task = datasets.get_task("sentences")._replace(head=head, objective=kind.name)
+    message = r"%s.tsv: %d rows to measure on with 1 different .*--dev_format=positives"
+    with pytest.raises(UserError, match=message % (name, text.count("\n"))) as error:
+        kind.read_split(task, str(tmp_path), name, "utf-8", False)
+    assert "\n" not in str(error.value)
+
+
+def test_rows_set_aside_that_have_one_score_measure_nothing(tmp_path):
+    split = read(tmp_path, "甲\t乙\t1\n甲\t丙\t1\n丁\t戊\t0\n", "scored")
+    splits = {"train": split, "dev": split._replace(name="dev", examples=split.examples[:2])}
+    with pytest.raises(UserError, match="train.tsv: 2 rows to measure on with 1 different scores"):
+        registry.get("sentence_embedding").about_data(None, splits)
+    assert registry.get("sentence_embedding").about_data(None, {"train": split})[0]
+
+
 def test_labels_of_inference_are_ordered(tmp_path):
     split = read(tmp_path, "甲\t乙\tentailment\n甲\t丙\tneutral\n甲\t丁\tcontradiction\n", "scored")
     assert [example.label for example in split.examples] == [2.0, 1.0, 0.0]
