@@ -62,7 +62,7 @@ def run() -> None:
     options = flags.FLAGS
     cores.give_sessions_their_threads()
     is_run = options.do_train or options.do_eval or options.do_predict
-    prepared_by = [module for flag, module in _PREPARED_BY.items() if options[flag].value]
+    prepared_by = _prepared_by(options, is_run and not options.do_train)
     is_prepared = prepared_by or options.whitening_width
     checked = options if is_run or not is_prepared else _as_prediction(options)
     finetuning_flags.check_flags(checked, KIND)
@@ -83,6 +83,17 @@ def run() -> None:
     if models:
         for line in _comparison(options, models, trained):
             say(line)
+
+
+def _prepared_by(options, is_measured_alone):
+    """The modules that prepare the training file, as the flags say."""
+    chosen = [flag for flag in _PREPARED_BY if options[flag].value]
+    if chosen and is_measured_alone:
+        raise UserError(
+            "--%s: it makes a file to train on, and this run does not train: add --do_train=true, "
+            "or leave out --%s" % (chosen[0], chosen[0])
+        )
+    return [_PREPARED_BY[flag] for flag in chosen]
 
 
 def _trained_models(options, summary):

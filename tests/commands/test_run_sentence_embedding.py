@@ -332,6 +332,18 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
         (["--mine_negatives=lexical", "--mining_ranks=5,2"], "expected the first and the last"),
         (["--mine_negatives=lexical", "--mined_negatives=51"], "expected 1 to 50"),
         (["--mine_negatives=lexical", "--mining_most_probable=2"], "expected 0 to 1"),
+        (
+            ["--mine_negatives=lexical", "--mining_most_probable=0.9"],
+            "--mining_most_probable: no classifier .*: add --mining_classifier_dir, or leave",
+        ),
+        (
+            ["--mine_negatives=lexical", "--do_eval=true"],
+            "--mine_negatives: it makes a file to train on, .*: add --do_train=true, or leave out",
+        ),
+        (
+            ["--scoring_classifier_dir=.", "--objective=cosent", "--do_predict=true"],
+            "--scoring_classifier_dir: it makes a file to train on",
+        ),
         (["--mine_negatives=lexical", "--mining_classifier_dir=none"], "none: no such folder"),
         (["--mine_negatives=lexical", "--mining_model_dir=."], "need --mine_negatives=vectors"),
         (

@@ -104,6 +104,11 @@ def check(options: Any) -> None:
         options.mining_model_dir or options.init_checkpoint
     ):
         raise UserError("--mine_negatives=vectors needs --mining_model_dir or --init_checkpoint")
+    if options["mining_most_probable"].present and not options.mining_classifier_dir:
+        raise UserError(
+            "--mining_most_probable: no classifier says what is probable: add "
+            "--mining_classifier_dir, or leave --mining_most_probable out"
+        )
     for name in ("mining_model_dir", "mining_classifier_dir"):
         path = options[name].value
         if path and not storage.exists(path):
