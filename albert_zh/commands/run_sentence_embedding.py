@@ -160,18 +160,19 @@ def _untrained(options):
 
 
 def _texts_to_whiten(options):
-    """The texts that the whitening is fitted to; raises `UserError` where they are too few."""
+    """(the texts that the whitening is fitted to, notes); `UserError` where they are too few."""
     _, task, folder = _data(options)
     if options.whitening_file:
-        texts = text_files.read_entries(
+        texts, notes = text_files.read_entries(
             options.whitening_file, options.encoding, options.skip_bad_rows
         )
     else:
         split = _training_file(options, task, folder)
         texts = [text for e in split.examples for text in (e.text_a, e.text_b) + e.negatives]
+        notes = [] if options.do_train else text_files.named_notes(split)  # which training says
     texts = list(dict.fromkeys(filter(None, texts)))
     whitening.check_number(len(texts), options.whitening_width)
-    return texts
+    return texts, notes
 
 
 def _training_file(options, task, folder):
@@ -187,7 +188,9 @@ def _training_file(options, task, folder):
 
 def _whitened(options, source, beside):
     """Writes the whitened model; returns its folder."""
-    texts = _texts_to_whiten(options)
+    texts, notes = _texts_to_whiten(options)
+    for note in notes:
+        say("note: " + note)
     with TextEncoder(source, **beside) as encoder:
         vectors = encoder.encode_with_lengths(texts)[1]
     target = os.path.join(options.output_dir, WHITENED)

@@ -44,11 +44,15 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
     examples = [example for of_file in examples_of_files for example in of_file]
     corpus = kind.corpus_of(task, data_dir)
     entries = [example.text_b for example in examples]
+    notes = text_files.named_notes(split)
     if corpus:
-        entries += text_files.read_entries(corpus, options.encoding, options.skip_bad_rows)
+        of_corpus = text_files.read_entries(corpus, options.encoding, options.skip_bad_rows)
+        entries += of_corpus[0]
+        notes += of_corpus[1]
     entries = list(dict.fromkeys(entries))
     mined, counts = _mined(options, [read.sha256 for read in files], examples, entries)
     _check_each_has_one(examples, mined)
+    notes += _notes_of_few(options.mined_negatives, mined)
     targets = _written(options.output_dir, examples_of_files, mined)
     report = {"file": path, "rows": len(examples), "entries": len(entries), "texts": counts}
     report["more_train"] = [more.path for more in split.further]
@@ -59,9 +63,9 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
             "%s:%.12g" % (target, more.weight) for target, more in zip(targets[1:], split.further)
         ]
     shown = ", ".join("%d %s" % (count, name) for name, count in counts.items() if count)
-    return [
-        "negatives of %d rows among %d texts: %s; %s"
-        % (len(mined), len(entries), shown, ", ".join(targets))
+    line = "negatives of %d rows among %d texts: %s; %s"
+    return ["note: " + note for note in notes] + [
+        line % (len(mined), len(entries), shown, ", ".join(targets))
     ]
 
 
@@ -77,6 +81,16 @@ def _check_each_has_one(examples, mined):
             "--corpus_file, or larger limits"
             % (len(lacking), len(examples), validation.shown(lacking[0].text_a))
         )
+
+
+def _notes_of_few(wanted, mined) -> List[str]:
+    """What is said of rows that fewer negatives are found for than are wanted."""
+    counts = [len(found) for found in mined]
+    num_few = sum(count < wanted for count in counts)
+    return [
+        "%d of %d rows have fewer than --mined_negatives=%d mined ones, the fewest %d"
+        % (num_few, len(counts), wanted, min(counts))
+    ] * bool(num_few)
 
 
 def _written(folder, examples_of_files, mined) -> List[str]:

@@ -56,7 +56,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     prepared_training.name_files(options, task, data_dir, target, kind.corpus_of(task, data_dir))
     num_alike = sum(score > 0.5 for score in scores.values())
-    return [
+    return ["note: " + note for note in text_files.named_notes(split)] + [
         "scores of %d pairs of %s by %s: %d above 0.5; %s"
         % (len(pairs), path, options.scoring_classifier_dir, num_alike, target)
     ]

@@ -72,7 +72,7 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path):
         text_files.read_split(str(data / "dev.tsv"), "dev", "positives").examples
         + [
             text_files.EmbeddingExample("", text, "", None, is_entry=True)
-            for text in text_files.read_entries(str(data / "faq.txt"))
+            for text in text_files.read_entries(str(data / "faq.txt"))[0]
         ],
         is_retrieval=True,
     )
@@ -140,6 +140,28 @@ def test_rows_that_no_wrong_text_is_left_for_are_named(tmp_path):
     with pytest.raises(UserError, match=message):
         prepare_mining(tmp_path / "out", train)
     assert not (tmp_path / "out" / "mined_negatives.jsonl").exists()
+
+
+def test_mining_says_what_is_left_out_and_which_rows_have_too_few(tmp_path):
+    train, further, corpus = (tmp_path / name for name in ("a.tsv", "b.tsv", "faq.txt"))
+    train.write_text("今天天气\t天气\n\n今天\t天气\n只有一句\n明天\t再说\n", encoding="utf-8")
+    further.write_text("银行\t开户\n银行\t开户\n", encoding="utf-8")
+    corpus.write_text("天气\n\n再说\n", encoding="utf-8")
+    _, lines = prepare_mining(
+        tmp_path / "out",
+        train,
+        skip_bad_rows=True,
+        mined_negatives=3,
+        more_train=["%s:1" % further],
+        corpus_file=str(corpus),
+    )
+    assert lines[:-1] == [
+        "note: %s: 1 empty lines are left out" % train,
+        "note: %s: 1 rows that do not fit are left out" % train,
+        "note: %s: 1 rows occur twice: they are taken once" % further,
+        "note: %s: 1 empty lines are left out" % corpus,
+        "note: 4 of 4 rows have fewer than --mined_negatives=3 mined ones, the fewest 2",
+    ]
 
 
 def test_further_files_are_mined_as_well(tmp_path):
@@ -268,14 +290,15 @@ def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, caps
     assert (output / "model.ckpt-2.index").exists()
 
 
-def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path):
+def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path, capsys):
     """Of a row with two wrong texts two rows are made."""
     lines = (data / "train.tsv").read_text("utf-8").splitlines()[:5]
     cells = [line.split("\t") + ["明天再说", "今天天气"] for line in lines]
     path = tmp_path / "train.tsv"
-    path.write_text("".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
+    path.write_text("\n".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
     arguments = ["--objective=margin_mse", "--scoring_classifier_dir=" + model]
     run(model, tmp_path / "out", *arguments, train_file=path)
+    assert "note: %s: 4 empty lines are left out" % path in capsys.readouterr().out
     written = str(tmp_path / "out" / "scored_pairs.jsonl")
     examples = text_files.read_split(written, "train", "margins").examples
     expected = [(a, b, (wrong,)) for a, b, *negatives in cells for wrong in negatives]
@@ -290,10 +313,11 @@ def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path):
+def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path, capsys):
     texts = tmp_path / "texts.txt"
-    texts.write_text("\n".join(WORDS + ["今天天气", "明天再说"]) + "\n", encoding="utf-8")
+    texts.write_text("\n".join(WORDS + ["今天天气", "", "明天再说"]) + "\n", encoding="utf-8")
     run(model, tmp_path / "out", "--whitening_width=3", data_dir=data, whitening_file=texts)
+    assert capsys.readouterr().out.count("note: %s: 1 empty lines are left out" % texts) == 1
     notes = sentence_vectors.read_notes(str(tmp_path / "out" / "whitened"))
     assert (notes.width, notes.projection_width, notes.normalize) == (3, 3, True)
 

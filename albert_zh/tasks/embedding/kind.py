@@ -95,8 +95,6 @@ class SentenceEmbedding(task_type.TaskType):
         if split == "train":
             more = task.head.get("more_train", ())  # models of former versions have none
             further = mixing.further_files(more, data_format, encoding, skip_bad_rows)
-            if task.head["loss"] == "infonce":
-                notes += training_rows.notes_of_cut_rows([read] + [more.split for more in further])
             return read._replace(notes=notes, further=further)
         if not self.is_retrieval:
             scores.check_labels(path, read.examples)
@@ -107,7 +105,8 @@ class SentenceEmbedding(task_type.TaskType):
         digests = [read.sha256]
         corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(path)
         if corpus is not None:
-            of_corpus = text_files.read_entries(corpus, encoding, skip_bad_rows)
+            of_corpus, further_notes = text_files.read_entries(corpus, encoding, skip_bad_rows)
+            notes += further_notes
             notes.append("searched are %d entries of %s" % (len(of_corpus), corpus))
             texts += of_corpus
             digests.append(storage.sha256_of_file(corpus))
@@ -122,7 +121,14 @@ class SentenceEmbedding(task_type.TaskType):
         if "dev" in splits and not self.is_retrieval:
             dev = splits["dev"]  # perhaps a part of the training file
             scores.check_labels(dev.path, dev.examples)
-        return super().about_data(task, splits)
+        lines, remarks = super().about_data(task, splits)
+        if "train" in splits:
+            train = splits["train"]
+            notes = text_files.named_notes(train)[len(train.notes) :]  # of further files
+            if task.head["loss"] == "infonce":
+                notes += training_rows.notes_of_cut_rows(train)
+            lines += ["note: " + note for note in notes]
+        return lines, remarks
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
         """The file of further entries that are searched; None without one."""

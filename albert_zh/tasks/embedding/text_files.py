@@ -348,7 +348,26 @@ def _with_targets(examples):
     return [e._replace(target=(e.label - lowest) / (highest - lowest)) for e in examples]
 
 
-def read_entries(path: str, encoding: str = "utf-8", skip_bad_rows: bool = False) -> List[str]:
-    """The texts of a corpus that is searched: one a line, or JSON lines as of C-MTEB."""
+def read_entries(
+    path: str, encoding: str = "utf-8", skip_bad_rows: bool = False
+) -> Tuple[List[str], List[str]]:
+    """The texts of a corpus that is searched: one a line, or JSON lines as of C-MTEB.
+
+    Args:
+        path: the file.
+        encoding, skip_bad_rows: as of `read_split`.
+
+    Returns:
+        (the texts, each once; what was left out of the file, a note each that names it).
+
+    Raises:
+        UserError: as `read_split`.
+    """
     split = read_split(path, "corpus", "texts", encoding, skip_bad_rows)
-    return list(dict.fromkeys(example.text_a for example in split.examples))
+    return list(dict.fromkeys(example.text_a for example in split.examples)), named_notes(split)
+
+
+def named_notes(split: EmbeddingSplit) -> List[str]:
+    """What is to be said of a split's file, and of those that are trained on with it."""
+    splits = [split] + [more.split for more in split.further]
+    return ["%s: %s" % (one.path, note) for one in splits for note in one.notes]

@@ -56,12 +56,12 @@ def test_scored_pairs(tmp_path, name, text):
 )
 def test_texts_of_a_corpus(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")
-    assert text_files.read_entries(str(tmp_path / name)) == ["甲", "乙"]
+    assert text_files.read_entries(str(tmp_path / name))[0] == ["甲", "乙"]
 
 
 def test_a_text_file_has_no_header_and_a_table_without_one_is_named(tmp_path):
     (tmp_path / "a.txt").write_text("text\n甲\t乙\n", encoding="utf-8")
-    assert text_files.read_entries(str(tmp_path / "a.txt")) == ["text", "甲\t乙"]
+    assert text_files.read_entries(str(tmp_path / "a.txt"))[0] == ["text", "甲\t乙"]
     (tmp_path / "a.csv").write_text("甲,乙\n丙,丁\n", encoding="utf-8")
     with pytest.raises(UserError, match="line 1: it has 2 columns, and no header names the one"):
         text_files.read_entries(str(tmp_path / "a.csv"))
@@ -70,7 +70,7 @@ def test_a_text_file_has_no_header_and_a_table_without_one_is_named(tmp_path):
 def test_a_tsv_table_has_a_column_of_texts(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("question\tanswer\n甲\t一\n乙\t二\n", encoding="utf-8")
-    assert text_files.read_entries(str(path)) == ["甲", "乙"]
+    assert text_files.read_entries(str(path))[0] == ["甲", "乙"]
     path.write_text("甲\t一\n乙\t二\n丙\n", encoding="utf-8")
     split = text_files.read_split(str(path), "train", "texts")
     assert [e.text_a for e in split.examples] == ["甲\t一", "乙\t二", "丙"]
@@ -123,12 +123,38 @@ def test_scores_that_are_all_equal_measure_nothing(tmp_path, name, text):
     assert "\n" not in str(error.value)
 
 
+def test_what_is_left_out_of_every_file_is_noted(tmp_path):
+    (tmp_path / "dev.tsv").write_text("甲\t乙\n", encoding="utf-8")
+    (tmp_path / "train.tsv").write_text("甲\t乙\t丁\t戊\n丙\t丁\t乙\n\n", encoding="utf-8")
+    (tmp_path / "more.tsv").write_text("己\t庚\t辛\n己\t庚\t辛\n", encoding="utf-8")
+    (tmp_path / "corpus.txt").write_text("乙\n\n乙\n丁\n", encoding="utf-8")
+    kind = registry.get("sentence_retrieval")
+    head = {"loss": "infonce", "dev_format": "positives", "corpus": None}
+    head["more_train"] = ["%s:1" % (tmp_path / "more.tsv")]
+    task = datasets.get_task("sentences")._replace(head=head, objective=kind.name)
+    splits = {
+        name: kind.read_split(task, str(tmp_path), name, "utf-8", False)
+        for name in ("train", "dev")
+    }
+    lines = "\n".join(kind.about_data(task, splits)[0])
+    for note in (
+        "train.tsv: 1 empty lines are left out",
+        "more.tsv: 1 rows occur twice: they are taken once",
+        "train.tsv: 1 rows have more wrong texts than the fewest of a row: their first 1 are taken",
+        "corpus.txt: 1 empty lines are left out",
+        "corpus.txt: 1 rows occur twice: they are taken once",
+    ):
+        assert lines.count(note) == 1
+
+
 def test_rows_set_aside_that_have_one_score_measure_nothing(tmp_path):
     split = read(tmp_path, "甲\t乙\t1\n甲\t丙\t1\n丁\t戊\t0\n", "scored")
     splits = {"train": split, "dev": split._replace(name="dev", examples=split.examples[:2])}
+    kind = registry.get("sentence_embedding")
+    task = datasets.get_task("sentences")._replace(head={"loss": "cosent"}, objective=kind.name)
     with pytest.raises(UserError, match="train.tsv: 2 rows to measure on with 1 different scores"):
-        registry.get("sentence_embedding").about_data(None, splits)
-    assert registry.get("sentence_embedding").about_data(None, {"train": split})[0]
+        kind.about_data(task, splits)
+    assert kind.about_data(task, {"train": split})[0]
 
 
 def test_labels_of_inference_are_ordered(tmp_path):
@@ -224,7 +250,7 @@ def test_sets_in_the_form_of_mteb(tmp_path):
     split = text_files.read_split(path, "test", "positives")
     assert rows(split) == [("开个户", "开户 怎样开户", 1.0, ()), ("不用卡了", "销户", 1.0, ())]
     corpus = retrieval_files.corpus_beside(path)
-    assert text_files.read_entries(corpus) == ["开户 怎样开户", "销户", "改密码"]
+    assert text_files.read_entries(corpus)[0] == ["开户 怎样开户", "销户", "改密码"]
     kind, task = registry.get("sentence_retrieval"), datasets.get_task("sentences")
     task = task._replace(head={"loss": "infonce", "dev_format": "positives", "corpus": None})
     read = kind.read_split(task, str(tmp_path), "test", "utf-8", False)
