@@ -387,7 +387,7 @@ def test_weights_say_how_often_rows_occur():
     "name, text, message",
     [
         ("a.tsv", "甲\t乙\t1\n丙\t丁\t0\n", r"numbers in column 3 \(0, 1\): .*--objective=cosent"),
-        ("a.tsv", "甲\t乙\t是\n丙\t丁\t否\n", r"labels in column 3 \(否, 是\): .*--objective=cosent"),
+        ("a.tsv", "甲\t乙\t是\n丙\t丁\t否\n", r"labels in column 3 \(否, 是\): .*=cosent"),
         ("a.tsv", "甲\t乙\tYes\n丙\t丁\tno \n", r"labels in column 3 \(Yes, no\): .*=cosent"),
         (
             "a.csv",
