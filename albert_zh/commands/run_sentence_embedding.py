@@ -64,10 +64,11 @@ def run() -> None:
     is_run = options.do_train or options.do_eval or options.do_predict
     prepared_by = _prepared_by(options, is_run and not options.do_train)
     is_prepared = prepared_by or options.whitening_width
-    checked = options if is_run or not is_prepared else _as_prediction(options)
+    checked = options if is_run or not is_prepared else _as_prediction(options, prepared_by)
     finetuning_flags.check_flags(checked, KIND)
-    if options.whitening_width and options.do_train:
-        _texts_to_whiten(options)  # a mistake is reported before the first step
+    if options.whitening_width:  # mistakes are reported before the first step
+        _texts_to_whiten(options)
+        _rows_to_measure(options)
     if is_prepared:
         run_folder.open_output_folder(options.output_dir, run_flags.helper_name(options))
     if options.do_train or not is_run:
@@ -115,9 +116,12 @@ def _trained_models(options, summary):
     return {name: (path, {}) for name, path in runs.items() if storage.is_folder(path)}
 
 
-def _as_prediction(options):
+def _as_prediction(options, prepared_by):
     """The flags of a run that does not train, by which those of the data are checked."""
-    return finetuning_flags.with_values(options, do_predict=True)
+    data_dir = options.data_dir
+    if not (data_dir or prepared_by) and options.whitening_file:
+        data_dir = os.curdir  # no data are needed
+    return finetuning_flags.with_values(options, do_predict=True, data_dir=data_dir)
 
 
 def _data(options):
@@ -132,6 +136,8 @@ def _data(options):
 
 def _notes_of_model(options):
     """What training noted of --init_checkpoint's model if it is one of sentence vectors; or {}."""
+    if not options.init_checkpoint:
+        return {}
     folder = os.path.dirname(checkpoint_files.find_checkpoint(options.init_checkpoint)) or "."
     has_vectors = sentence_vectors.read_notes(folder) is not None
     return fine_tuning_notes.notes_of_folder(folder) if has_vectors else {}
@@ -201,16 +207,25 @@ def _whitened(options, source, beside):
     return target
 
 
+def _rows_to_measure(options):
+    """(kind, rows of the test file, or else of dev, that vectors are measured on; or None)."""
+    kind, task, folder = _evaluated_data(options)
+    names = ("test", "dev") if folder else ()
+    splits = [name for name in names if split_files.split_path(task, folder, name)[0]]
+    if not splits:
+        return kind, None
+    read = kind.read_split(task, folder, splits[0], options.encoding, options.skip_bad_rows)
+    return kind, read
+
+
 def _comparison(options, models, trained):
     """Lines about models' vectors beside TF-IDF's and the untrained model's.
 
     `models`: {name: (path, files beside it)}; `trained`: those that are trained.
     """
-    kind, task, folder = _evaluated_data(options)
-    splits = [name for name in ("test", "dev") if split_files.split_path(task, folder, name)[0]]
-    if not splits:
+    kind, split = _rows_to_measure(options)
+    if split is None:
         return []
-    split = kind.read_split(task, folder, splits[0], options.encoding, options.skip_bad_rows)
     encoders = {name: _encoder(path, **beside) for name, (path, beside) in models.items()}
     if options.init_checkpoint and models.get(comparison.TRAINED) != _untrained(options):
         path, beside = _untrained(options)

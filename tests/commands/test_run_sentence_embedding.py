@@ -322,6 +322,28 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
     assert (notes.width, notes.projection_width, notes.normalize) == (3, 3, True)
 
 
+def test_whitening_needs_no_data_beside_its_texts(model, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    run(model, tmp_path / "out", "--whitening_width=3", whitening_file=texts)
+    assert sentence_vectors.read_notes(str(tmp_path / "out" / "whitened")).width == 3
+    with pytest.raises(UserError, match="--data_dir is required"):
+        run(model, tmp_path / "other", "--whitening_width=3")
+
+
+def test_what_is_measured_is_read_before_a_model_is_whitened(model, data, tmp_path):
+    """Right pairs, where --objective=cosent expects scores."""
+    arguments = ["--whitening_width=3", "--objective=cosent"]
+    files = {"data_dir": data, "whitening_file": data / "faq.txt"}
+    with pytest.raises(UserError, match="test.tsv: .*--dev_format=positives") as error:
+        run(model, tmp_path / "out", *arguments, **files)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+    run(model, tmp_path / "out", *arguments, "--dev_format=positives", **files)
+    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert "mrr_at_10" in found["scores"]["whitened"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -102,8 +102,11 @@ def read_split(
     """
     table = row_files.Table(path, encoding)
     filled, notes = row_files.filled_rows(table)
+    expected = _EXPECTED[data_format]
+    if data_format == "scored":
+        expected += _WITHOUT_SCORES["train" if name == "train" else "dev"]
     if not filled:
-        raise UserError("%s is empty: expected %s" % (path, _EXPECTED[data_format]))
+        raise UserError("%s is empty: expected %s" % (path, expected))
     sha256 = table.sha256()
     if data_format == "positives" and retrieval_files.is_qrels(filled[0].cells):
         found, bad, digests = retrieval_files.rows_of_qrels(path, filled, encoding)
@@ -116,9 +119,9 @@ def read_split(
         notes += positive_checks.notes_of_wrong_texts(path, examples)
     if data_format != "texts" and any(e.row_id == filled[0].line for e in examples):
         notes += task_forms.note_of_first_row(filled[0].cells, "text_a, text_b")
-    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, _EXPECTED[data_format])
+    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, expected)
     if not examples:
-        raise UserError("%s has no row that fits: expected %s" % (path, _EXPECTED[data_format]))
+        raise UserError("%s has no row that fits: expected %s" % (path, expected))
     examples, num_double = _once(examples)
     notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
@@ -160,6 +163,11 @@ _EXPECTED = {
     "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "
     "--scoring_classifier_dir makes them",
     "texts": "a text a line",
+}
+# What a file of right pairs, which have no scores, is read with.
+_WITHOUT_SCORES = {
+    "train": "; for right pairs without numbers --objective=infonce",
+    "dev": "; for right pairs without numbers --dev_format=positives",
 }
 
 

@@ -147,6 +147,18 @@ def test_what_is_left_out_of_every_file_is_noted(tmp_path):
         assert lines.count(note) == 1
 
 
+@pytest.mark.parametrize("skips", [False, True])
+@pytest.mark.parametrize(
+    "name, way_out", [("train", "--objective=infonce"), ("dev", "--dev_format=positives")]
+)
+def test_pairs_without_scores_have_a_way_out(tmp_path, name, way_out, skips):
+    path = tmp_path / (name + ".tsv")
+    path.write_text("甲\t乙\n丙\t丁\n", encoding="utf-8")
+    with pytest.raises(UserError, match="for right pairs without numbers " + way_out) as error:
+        text_files.read_split(str(path), name, "scored", "utf-8", skips)
+    assert "\n" not in str(error.value)
+
+
 def test_rows_set_aside_that_have_one_score_measure_nothing(tmp_path):
     split = read(tmp_path, "甲\t乙\t1\n甲\t丙\t1\n丁\t戊\t0\n", "scored")
     splits = {"train": split, "dev": split._replace(name="dev", examples=split.examples[:2])}
