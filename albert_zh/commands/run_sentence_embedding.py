@@ -77,7 +77,7 @@ def run() -> None:
                 say(line)
     summary = runner.run(None, options, KIND) if is_run else None
     models = _trained_models(options, summary) if is_run else {}
-    trained = list(models)
+    trained = [name for name in models if name != comparison.UNTRAINED]
     if options.whitening_width and not (is_run and summary is None):
         source, files = models.get(comparison.TRAINED) or _untrained(options)
         models[WHITENED] = (_whitened(options, source, files), {})
@@ -98,15 +98,15 @@ def _prepared_by(options, is_measured_alone):
 
 
 def _trained_models(options, summary):
-    """{name: (path, files beside it)} of what a run has trained, or of the model it measured.
+    """{name: (path, its encoder's arguments)} of what a run has trained, or else has measured.
 
     `summary`: what `runner.run` returned.
     """
     best = os.path.join(options.output_dir, output_folder.BEST_FOLDER)
     if summary and storage.is_folder(best):
         return {comparison.TRAINED: (best, {})}
-    if summary and _notes_of_model(options):
-        return {comparison.TRAINED: _untrained(options)}  # by this run
+    if summary and options.init_checkpoint and not options.do_train:
+        return _measured_model(options)
     if not (options.seeds or options.search):
         return {}
     runs = {
@@ -114,6 +114,15 @@ def _trained_models(options, summary):
         for path in output_folder.folders_of_runs(options.output_dir)
     }
     return {name: (path, {}) for name, path in runs.items() if storage.is_folder(path)}
+
+
+def _measured_model(options):
+    """As of `_trained_models`, of --init_checkpoint's model as its folder or the flags say."""
+    path, beside = _untrained(options)
+    if sentence_vectors.read_notes(_folder_of_model(options)) is not None:
+        return {comparison.TRAINED: (path, beside)}
+    notes = options_of.notes_of_head(options_of.EmbeddingFlags().head(options))
+    return {comparison.UNTRAINED: (path, dict(beside, notes=notes))}
 
 
 def _as_prediction(options, prepared_by):
@@ -138,9 +147,13 @@ def _notes_of_model(options):
     """What training noted of --init_checkpoint's model if it is one of sentence vectors; or {}."""
     if not options.init_checkpoint:
         return {}
-    folder = os.path.dirname(checkpoint_files.find_checkpoint(options.init_checkpoint)) or "."
+    folder = _folder_of_model(options)
     has_vectors = sentence_vectors.read_notes(folder) is not None
     return fine_tuning_notes.notes_of_folder(folder) if has_vectors else {}
+
+
+def _folder_of_model(options):
+    return os.path.dirname(checkpoint_files.find_checkpoint(options.init_checkpoint)) or os.curdir
 
 
 def _evaluated_data(options):
@@ -221,15 +234,16 @@ def _rows_to_measure(options):
 def _comparison(options, models, trained):
     """Lines about models' vectors beside TF-IDF's and the untrained model's.
 
-    `models`: {name: (path, files beside it)}; `trained`: those that are trained.
+    `models`: {name: (path, its encoder's arguments)}; `trained`: those that are trained.
     """
     kind, split = _rows_to_measure(options)
     if split is None:
         return []
     encoders = {name: _encoder(path, **beside) for name, (path, beside) in models.items()}
-    if options.init_checkpoint and models.get(comparison.TRAINED) != _untrained(options):
+    if options.init_checkpoint and comparison.UNTRAINED not in models:
         path, beside = _untrained(options)
-        encoders[comparison.UNTRAINED] = _encoder(path, "last", "mean", **beside)
+        if models.get(comparison.TRAINED) != (path, beside):
+            encoders[comparison.UNTRAINED] = _encoder(path, "last", "mean", **beside)
     return comparison.compare(
         split.examples, kind.is_retrieval, encoders, options.output_dir, split.path, trained
     )

@@ -75,6 +75,7 @@ class TextEncoder(loaded_model.LoadedModel):
         vocab_file: Optional[str] = None,
         precision: str = "float32",
         num_threads: Optional[int] = None,
+        notes: Optional[sentence_vectors.SentenceNotes] = None,
     ) -> None:
         """Loads config, vocabulary and weights; the files are not needed any more then.
 
@@ -92,6 +93,7 @@ class TextEncoder(loaded_model.LoadedModel):
             vocab_file: vocabulary where it is not in the model folder.
             precision: of the products, a key of `modeling.PRECISIONS`.
             num_threads: threads of a call; as many as there are cores by default.
+            notes: how vectors are made, in place of what the folder says.
 
         Raises:
             UserError: if there is no such model, or for unknown layers, pooling or precision.
@@ -103,7 +105,7 @@ class TextEncoder(loaded_model.LoadedModel):
         config = folder.config
         self.tokenizer = folder.tokenizer
         self._num_segments = config.type_vocab_size
-        self.notes = _notes_to_follow(folder, layers, pooling)
+        self.notes = notes or _notes_to_follow(folder, layers, pooling)
         self.pooling = "mean" if pooling == OF_FOLDER else pooling
         if max_seq_length is None and self.notes:
             max_seq_length = self.notes.max_seq_length

@@ -76,14 +76,19 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path):
         ],
         is_retrieval=True,
     )
-    for output, settings in (("noted", {}), ("by flags", {"pooling": "cls"})):
-        run(folder, tmp_path / output, "--do_eval=true", "--pooling=cls", data_dir=data)
+    cases = (("noted", {}, "trained"), ("by flags", {"pooling": "cls"}, "untrained"))
+    for output, settings, name in cases:
+        files = {"dev_file": data / "dev.tsv", "corpus_file": data / "faq.txt"}
+        run(folder, tmp_path / output, "--do_eval=true", "--pooling=cls", **files)
         result = json.loads((tmp_path / output / "eval_results.json").read_text())["best"]
         with TextEncoder(folder, **settings) as encoder:
             texts = measured.texts()
             vectors = dict(zip(texts, encoder.encode(texts, normalize=True)))
         expected = measured.scores(scores.VectorSimilarity(vectors))
         assert result["eval_mrr_at_10"] == pytest.approx(expected["mrr_at_10"], abs=1e-6)
+        compared = json.loads((tmp_path / output / "comparison.json").read_text())["scores"]
+        assert list(compared) == ["character TF-IDF", name]
+        assert compared[name]["mrr_at_10"] == pytest.approx(expected["mrr_at_10"], abs=1e-6)
         if output == "noted":
             os.remove(os.path.join(folder, sentence_vectors.SENTENCE_FILE))
 
