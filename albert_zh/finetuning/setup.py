@@ -369,10 +369,12 @@ class Setup:
             further=soft,
         )
         if made.num_cut:
+            num_rows = len(self.kind.rows_of_file(split))
             say(
-                "note: %d of %d rows of %s %s and were cut",
+                "note: %d of %d %s of %s %s and were cut",
                 made.num_cut,
                 len(split.examples),
+                "rows" if num_rows == len(split.examples) else "rows and entries",
                 split.path,
                 _too_long_in_words(self.kind, options),
             )

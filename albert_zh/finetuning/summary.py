@@ -120,7 +120,8 @@ class Summary:
 
     def _write_report(self, report):
         """Writes the report's files; returns the paths of those that were made."""
-        rows = {name: len(split.examples) for name, split in self._setup.splits.items()}
+        kind, splits = self._setup.kind, self._setup.splits
+        rows = {name: len(kind.rows_of_file(split)) for name, split in splits.items()}
         if self._run.test_file.num_predicted is not None:
             rows["test"] = self._run.test_file.num_predicted
         about = {

@@ -12,7 +12,7 @@ class TestFile:
 
     Attributes:
         paths: the files written.
-        num_predicted: examples predicted, or None before.
+        num_predicted: rows of the file that were predicted, or None before.
         scorer: `Scorer` of a labelled file, or None.
     """
 
@@ -39,17 +39,18 @@ class TestFile:
         use = setup.in_use(notes)
         files = setup.kind.result_files(setup.folder.path, use, options)
         scorer = setup.kind.scorer(use, setup.settings, options, num_errors=SHOWN_ERRORS)
-        count = 0
+        count = num_rows = 0
         with files:
             for example, rows in self._predicted(prefix):
                 files.write(example, rows)
                 scorer.add(example, rows)
                 count += 1
+                num_rows += setup.kind.is_row_of_file(example)
             self._run.stop.raise_if_made("stopped; the same command starts the prediction again")
         for note in files.notes():
             say("note: %s", note)
         self._run.speed["prediction"] = count / (time.time() - begin)
-        self.num_predicted, self.paths = count, files.paths
+        self.num_predicted, self.paths = num_rows, files.paths
         self.scorer = scorer if len(scorer) else None
 
     def _note_what_is_not_evaluated(self):

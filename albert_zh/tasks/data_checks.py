@@ -28,6 +28,10 @@ def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]
         (lines for the user, {name: count} for the report).
     """
     lines, counts = [], {}
+    kind = registry.type_of(task)
+    splits = {
+        name: split._replace(examples=kind.rows_of_file(split)) for name, split in splits.items()
+    }
     labelled = {name: split for name, split in splits.items() if split.has_labels}
     finders = [(find, splits) for find in (_sizes, _few_dev_rows)]
     finders += [(f, labelled) for f in (_spellings, _separators, _imbalance, _absent_labels)]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import datasets, registry
+from albert_zh.tasks import data_checks, datasets, registry
 from albert_zh.tasks.embedding import (
     mixing,
     retrieval_files,
@@ -121,6 +121,28 @@ def test_scores_that_are_all_equal_measure_nothing(tmp_path, name, text):
     with pytest.raises(UserError, match=message % (name, text.count("\n"))) as error:
         kind.read_split(task, str(tmp_path), name, "utf-8", False)
     assert "\n" not in str(error.value)
+
+
+def test_entries_that_are_searched_are_no_rows_of_the_file(tmp_path):
+    (tmp_path / "dev.tsv").write_text("甲\t乙\n丙\t丁\n", encoding="utf-8")
+    (tmp_path / "train.tsv").write_text("戊\t乙\n己\t庚\n丙\t丁\n", encoding="utf-8")
+    (tmp_path / "corpus.txt").write_text("乙\n庚\n辛\n壬\n", encoding="utf-8")
+    kind = registry.get("sentence_retrieval")
+    head = {"loss": "infonce", "dev_format": "positives", "corpus": None}
+    task = datasets.get_task("sentences")._replace(head=head, objective=kind.name)
+    splits = {
+        name: kind.read_split(task, str(tmp_path), name, "utf-8", False)
+        for name in ("train", "dev")
+    }
+    lines = kind.about_data(task, splits)[0]
+    assert "%s: 3 rows" % (tmp_path / "train.tsv") in lines
+    assert "%s: 2 rows, 5 entries to find" % (tmp_path / "dev.tsv") in lines
+    task = kind.with_labels(task, splits["train"])
+    notes = "\n".join(data_checks.check(task, splits)[0])
+    assert "dev has more rows than train" not in notes
+    assert "warning: dev has 2 rows: " in notes
+    assert "1 of 2 rows of dev are in train too" in notes
+    assert "2 of 2 rows of dev (100.0 %) share a text with train" in notes
 
 
 def test_what_is_left_out_of_every_file_is_noted(tmp_path):
