@@ -23,9 +23,9 @@ import numpy as np
 
 from albert_zh.common import config_flag, line_reader, output_files, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.common.progress import progress_bar
 from albert_zh.inference import text_encoder
 from albert_zh.model import model_folder
+from albert_zh.tasks import task_forms
 
 __all__ = [
     "BERT_LAYERS",
@@ -100,21 +100,38 @@ def run():
     form = _form_of_output()
     with _open_encoder(form) as encoder, _open_output() as stream:
         width = encoder.checked_width(FLAGS.width)
-        count = _write_vectors(encoder, _WRITERS[form](stream, encoder, width))
+        count, num_blank = _write_vectors(encoder, _WRITERS[form](stream, encoder, width))
+    notes = (
+        (num_blank, "lines are empty: their vectors are those of no text"),
+        (encoder.num_cut, "texts have more than %d tokens and are cut" % encoder.max_seq_length),
+    )
+    for number, what in notes:
+        if number:
+            print("note: %d of %d %s" % (number, count, what), file=sys.stderr)
     print("%d texts, vectors of width %d" % (count, width), file=sys.stderr)
 
 
 def _write_vectors(encoder, writer):
-    """Writes the vectors of all lines, closes the writer and returns their number."""
-    size = line_reader.size_of_input(FLAGS.input_file)
-    count = 0
-    bar = progress_bar("features", size, "B", leave=False, disable=size is None)
-    with contextlib.closing(writer), bar:
-        for group in line_reader.groups_of_lines(FLAGS.input_file, FLAGS.encoding, bar.update):
+    """Writes the vectors of all lines and closes the writer; (number of lines, of empty ones)."""
+    count = num_blank = 0
+    groups = line_reader.groups_with_bar("features", FLAGS.input_file, FLAGS.encoding, _say_header)
+    with contextlib.closing(writer):
+        for group in groups:
             texts = [_text_of_line(line) for _, line in group]
             writer.write(texts, _vectors(encoder, texts))
             count += len(texts)
-    return count
+            num_blank += sum(not line.strip() for _, line in group)
+    if not count:
+        raise UserError(
+            "%s: holds no text, expected one a line" % (FLAGS.input_file or "standard input")
+        )
+    return count, num_blank
+
+
+def _say_header(place, line):
+    text = _text_of_line(line)
+    cells = [text] if isinstance(text, str) else text
+    task_forms.say_header(place, "\t".join(cells), done="encoded")
 
 
 def _form_of_output():

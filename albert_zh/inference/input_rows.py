@@ -103,8 +103,8 @@ def rows_of(
     tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,
     num_segments: int = 2,
-) -> List[Row]:
-    """(ids, segment ids) of each text.
+) -> Tuple[List[Row], int]:
+    """(ids, segment ids) of each text, and how many texts were too long and cut.
 
     Args:
         texts: as of `checked_texts`.
@@ -113,18 +113,19 @@ def rows_of(
         num_segments: the config's type_vocab_size.
 
     Returns:
-        list of two lists of at most max_seq_length ints.
+        (list of two lists of at most max_seq_length ints, number of texts that were cut).
 
     Raises:
         UserError: for a pair where the model knows one segment.
     """
-    rows = []
+    rows, num_cut = [], 0
     for text_a, text_b in texts:
         if text_b is not None and num_segments < 2:
             raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
-        ids, segments, _ = encoding.encode(tokenizer, text_a, text_b, max_seq_length)
+        ids, segments, was_cut = encoding.encode(tokenizer, text_a, text_b, max_seq_length)
         rows.append((ids, segments))
-    return rows
+        num_cut += was_cut
+    return rows, num_cut
 
 
 def batches_by_length(lengths: Sequence[int], num_shares: int = 1) -> Iterator[List[int]]:

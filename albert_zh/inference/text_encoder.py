@@ -62,7 +62,11 @@ POOLINGS = {
 
 
 class TextEncoder(loaded_model.LoadedModel):
-    """An encoder that is loaded once and used by any number of threads."""
+    """An encoder that is loaded once and used by any number of threads.
+
+    Attributes:
+        num_cut: how many of the texts encoded so far had more than `max_seq_length` tokens.
+    """
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class TextEncoder(loaded_model.LoadedModel):
             UserError: if there is no such model, or for unknown layers, pooling or precision.
         """
         super().__init__()
+        self.num_cut = 0
         arguments.check_precision(precision)
         _check_arguments(layers, pooling, max_seq_length, num_threads)
         folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
@@ -259,9 +264,11 @@ class TextEncoder(loaded_model.LoadedModel):
     def _batches(self, texts):
         """Yields (indices, rows, what the session gives for them)."""
         with self.in_use():
-            rows = input_rows.rows_of(
+            rows, num_cut = input_rows.rows_of(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
+            with self._state:
+                self.num_cut += num_cut
             lengths = [len(ids) for ids, _ in rows]
             batches = list(input_rows.batches_by_length(lengths, self._session.num_shares))
 

@@ -80,20 +80,21 @@ def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
     ]
 
 
-def say_header(place: str, line: str, header: Sequence[str] = ()) -> None:
-    """Notes on standard error that a line of texts to be predicted looks like a header.
+def say_header(place: str, line: str, header: Sequence[str] = (), done: str = "predicted") -> None:
+    """Notes on standard error that the first line of texts for a model looks like a header.
 
     Args:
         place: file and line, for the note.
         line: cells with tabs between.
         header: of the training file.
+        done: what is done with each line, for the note.
     """
     cells = [cell.strip().lower() for cell in line.split("\t")]
     names = {name.lower() for name in header}.union(*KEYS.values())
     if names.issuperset(cells):
         print(
-            "note: %s looks like a header (%s), and is predicted like any other line: leave it out "
-            "if it is one (tail -n +2)" % (place, " | ".join(cells)),
+            "note: %s looks like a header (%s), and is %s like any other line: leave it out if "
+            "it is one (tail -n +2)" % (place, " | ".join(cells), done),
             file=sys.stderr,
         )
 

@@ -310,6 +310,52 @@ def test_parquet_that_cannot_be_imported_is_told_with_the_reason(extracted, monk
         extracted("v.parquet")
 
 
+def test_what_is_unlikely_to_be_meant_is_noted(extracted, tmp_path, capfdbinary):
+    source = tmp_path / "other.txt"
+    source.write_text("text_a ||| text_b\n\n今天\n" + "好" * 30 + "\n  \n", encoding="utf-8")
+    extracted("v.npy", "--input_file=%s" % source, "--max_seq_length=8")
+    shown = capfdbinary.readouterr().err.decode("utf-8").splitlines()
+    assert len(np.load(tmp_path / "v.npy")) == 5
+    assert [line for line in shown if line.startswith("note: ")] == [
+        "note: %s, line 1 looks like a header (text_a | text_b), and is encoded like any other "
+        "line: leave it out if it is one (tail -n +2)" % source,
+        "note: 2 of 5 lines are empty: their vectors are those of no text",
+        "note: 2 of 5 texts have more than 8 tokens and are cut",
+    ]
+    source.write_text("今天\n明天\n", encoding="utf-8")
+    extracted("v.npy", "--input_file=%s" % source)
+    assert b"note: " not in capfdbinary.readouterr().err
+
+
+def test_input_without_a_text_is_refused(extracted, tmp_path):
+    source = tmp_path / "nothing.txt"
+    source.write_bytes(b"")
+    for name in ("v.npy", "v.jsonl", None):
+        with pytest.raises(UserError, match="nothing.txt: holds no text, expected one a line"):
+            extracted(name, "--input_file=%s" % source)
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("v.")]
+
+
+def test_texts_that_are_cut_are_counted(folder):
+    with text_encoder.TextEncoder(folder, max_seq_length=8) as encoder:
+        encoder.encode(["好" * 6, "好" * 7, ("好" * 3, "好" * 3)])
+        assert encoder.num_cut == 2
+        encoder.encode(["好" * 9])
+        assert encoder.num_cut == 3
+
+
+def test_notes_say_how_vectors_are_made(embedding_folder):
+    """In place of the folder's, whose projection they leave out."""
+    notes = vectors_of_model.SentenceNotes("cls", True, 16, 20)
+    with text_encoder.TextEncoder(embedding_folder, notes=notes) as encoder:
+        assert (encoder.width, encoder.max_seq_length) == (16, 20)
+        found = encoder.encode(TEXTS)
+    with text_encoder.TextEncoder(
+        embedding_folder, layers="last", pooling="cls", max_seq_length=20
+    ) as encoder:
+        np.testing.assert_allclose(found, encoder.encode(TEXTS, normalize=True), atol=1e-5)
+
+
 def test_input_that_cannot_be_read_leaves_no_file(extracted, tmp_path):
     (tmp_path / "gbk.txt").write_bytes("我们明天去银行\n".encode("gbk") * 3)
     for arguments, message in (
