@@ -24,6 +24,7 @@ from albert_zh.model import (
 )
 from albert_zh.model.label_map import check_label_maps_agree
 from albert_zh.tasks import (
+    counted_rows,
     datasets,
     dev_split,
     feature_files,
@@ -369,7 +370,7 @@ class Setup:
             further=soft,
         )
         if made.num_cut:
-            num_rows = len(self.kind.rows_of_file(split))
+            num_rows = len(counted_rows.rows_of(split))
             say(
                 "note: %d of %d %s of %s %s and were cut",
                 made.num_cut,

@@ -11,7 +11,7 @@ from albert_zh.common.messages import say, time_and_memory
 from albert_zh.finetuning.checkpoint_predictions import global_step
 from albert_zh.finetuning.output_folder import EVAL_RESULTS
 from albert_zh.model import checkpoint_files
-from albert_zh.tasks import registry
+from albert_zh.tasks import counted_rows, registry
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.scorer import SHOWN_ERRORS
 from albert_zh.training import metrics_log, run_folder
@@ -120,8 +120,8 @@ class Summary:
 
     def _write_report(self, report):
         """Writes the report's files; returns the paths of those that were made."""
-        kind, splits = self._setup.kind, self._setup.splits
-        rows = {name: len(kind.rows_of_file(split)) for name, split in splits.items()}
+        splits = self._setup.splits
+        rows = {name: len(counted_rows.rows_of(split)) for name, split in splits.items()}
         if self._run.test_file.num_predicted is not None:
             rows["test"] = self._run.test_file.num_predicted
         about = {

@@ -4,6 +4,7 @@ import time
 
 from albert_zh.common.messages import say
 from albert_zh.finetuning.checkpoint_predictions import open_stream
+from albert_zh.tasks import counted_rows
 from albert_zh.tasks.scorer import SHOWN_ERRORS
 
 
@@ -45,7 +46,7 @@ class TestFile:
                 files.write(example, rows)
                 scorer.add(example, rows)
                 count += 1
-                num_rows += setup.kind.is_row_of_file(example)
+                num_rows += counted_rows.is_row(example)
             self._run.stop.raise_if_made("stopped; the same command starts the prediction again")
         for note in files.notes():
             say("note: %s", note)

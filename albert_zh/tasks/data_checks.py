@@ -3,7 +3,7 @@
 import collections
 from typing import Any, Dict, List, Tuple
 
-from albert_zh.tasks import registry, text_groups
+from albert_zh.tasks import counted_rows, registry, text_groups
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.label_rules import plain_label
 from albert_zh.tasks.own_labels import joined_labels, label_counts, separator_of
@@ -28,9 +28,8 @@ def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]
         (lines for the user, {name: count} for the report).
     """
     lines, counts = [], {}
-    kind = registry.type_of(task)
     splits = {
-        name: split._replace(examples=kind.rows_of_file(split)) for name, split in splits.items()
+        name: split._replace(examples=counted_rows.rows_of(split)) for name, split in splits.items()
     }
     labelled = {name: split for name, split in splits.items() if split.has_labels}
     finders = [(find, splits) for find in (_sizes, _few_dev_rows)]

@@ -14,6 +14,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.tasks import (
     column_choice,
     columns,
+    counted_rows,
     datasets,
     dev_split,
     header_columns,
@@ -187,21 +188,9 @@ class TaskType:
         """(lines for the user, {remark: count} for the report) about the files of a run."""
         lines = []
         for split in splits.values():
-            lines.append("%s: %s" % (split.path, self.size_in_words(split)))
+            lines.append("%s: %s" % (split.path, counted_rows.size_in_words(split)))
             lines += ["note: %s: %s" % (split.path, note) for note in split.notes]
         return lines, {}
-
-    def is_row_of_file(self, example: Any) -> bool:
-        """Whether an example is a row of its split's file, and is counted as such."""
-        return True
-
-    def rows_of_file(self, split: Any) -> List[Any]:
-        """The examples of a split that are rows of its file."""
-        return [example for example in split.examples if self.is_row_of_file(example)]
-
-    def size_in_words(self, split: Any) -> str:
-        """How much is in a split, for the user."""
-        return "%d rows" % len(self.rows_of_file(split))
 
     def open_stream(
         self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False

@@ -130,15 +130,6 @@ class SentenceEmbedding(task_type.TaskType):
             lines += ["note: " + note for note in notes]
         return lines, remarks
 
-    def is_row_of_file(self, example: Any) -> bool:
-        return not example.is_entry
-
-    def size_in_words(self, split: Any) -> str:
-        size = super().size_in_words(split)
-        if split.name == "train" or not self.is_retrieval:
-            return size
-        return "%s, %d entries to find" % (size, len(scores.Measured(split.examples, True).entries))
-
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
         """The file of further entries that are searched; None without one."""
         return task.head["corpus"] or split_files.file_of_split(data_dir, CORPUS)[0]
