@@ -123,11 +123,7 @@ class SentenceEmbedding(task_type.TaskType):
             scores.check_labels(dev.path, dev.examples)
         lines, remarks = super().about_data(task, splits)
         if "train" in splits:
-            train = splits["train"]
-            notes = text_files.named_notes(train)[len(train.notes) :]  # of further files
-            if task.head["loss"] == "infonce":
-                notes += training_rows.notes_of_cut_rows(train)
-            lines += ["note: " + note for note in notes]
+            lines += ["note: " + note for note in _notes_of_trained(splits["train"], task.head)]
         return lines, remarks
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
@@ -327,6 +323,16 @@ def _target(example, head):
     if example.label in classes:
         return float(classes.index(example.label))
     return float(getattr(example, "target", 0.0))
+
+
+def _notes_of_trained(train, head):
+    """What is to be said of --more_train's files, and of all files that are trained on."""
+    notes = text_files.named_notes(train)[len(train.notes) :]
+    if head["loss"] == "infonce":
+        files = [train] + [more.split for more in train.further]
+        cut = training_rows.notes_of_cut_rows(files)
+        notes += ["%s: %s" % (train.path, note) for note in cut]
+    return notes
 
 
 def _teacher_width(head):

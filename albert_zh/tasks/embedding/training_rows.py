@@ -48,21 +48,20 @@ def head_of_file(split: Any, head: Head, objective: Any) -> Head:
     return head
 
 
-def notes_of_cut_rows(train: Any) -> List[str]:
+def notes_of_cut_rows(files: Sequence[Any]) -> List[str]:
     """What is said of rows with more wrong texts than others, which a batch has no place for.
 
     Args:
-        train: `text_files.EmbeddingSplit` of the training file.
+        files: `input_examples.Split`s that are trained on together.
     """
-    splits = [train] + [more.split for more in train.further]
-    counts = [len(example.negatives) for split in splits for example in split.examples]
+    counts = [len(example.negatives) for split in files for example in split.examples]
     least = min(counts)
     cut = sum(count > least for count in counts)
     if not least or not cut:
         return []
     return [
-        "%s: %d rows have more wrong texts than the fewest of a row: their first %d are taken"
-        % (train.path, cut, least)
+        "%d rows have more wrong texts than the fewest of a row: their first %d are taken"
+        % (cut, least)
     ]
 
 
