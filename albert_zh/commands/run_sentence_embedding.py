@@ -198,7 +198,8 @@ def _training_file(options, task, folder):
     """The rows of the training file; one whose pairs a classifier scores has no scores before."""
     path = split_files.existing_path(task, folder, "train")[0]
     data_format = options_of.OBJECTIVES[options.objective].data_format
-    if options.scoring_classifier_dir:
+    scored = os.path.join(options.output_dir, scored_pairs.SCORED_FILE)
+    if options.scoring_classifier_dir and options.train_file != scored:  # not scored yet
         data_format = "positives"
     return text_files.read_split(
         path, "train", data_format, options.encoding, options.skip_bad_rows
