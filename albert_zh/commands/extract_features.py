@@ -121,10 +121,8 @@ def _write_vectors(encoder, writer):
             writer.write(texts, _vectors(encoder, texts))
             count += len(texts)
             num_blank += sum(not line.strip() for _, line in group)
-    if not count:
-        raise UserError(
-            "%s: holds no text, expected one a line" % (FLAGS.input_file or "standard input")
-        )
+    if not count:  # of a file that is said before
+        raise UserError("standard input is empty: expected a text a line")
     return count, num_blank
 
 

@@ -331,7 +331,7 @@ def test_input_without_a_text_is_refused(extracted, tmp_path):
     source = tmp_path / "nothing.txt"
     source.write_bytes(b"")
     for name in ("v.npy", "v.jsonl", None):
-        with pytest.raises(UserError, match="nothing.txt: holds no text, expected one a line"):
+        with pytest.raises(UserError, match="nothing.txt is empty: expected a text a line"):
             extracted(name, "--input_file=%s" % source)
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("v.")]
 
