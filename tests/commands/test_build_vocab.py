@@ -540,6 +540,7 @@ def test_a_long_line_is_counted_as_short_ones_are_in_little_memory(tmp_path, lin
             assert again.pieces == counts.pieces and again.latin_words == counts.latin_words
 
 
+@pytest.mark.slow
 def test_a_line_larger_than_the_memory(tmp_path):
     """The program alone takes 300 MB of address space or so."""
     path = tmp_path / "long.txt"

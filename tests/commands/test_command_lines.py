@@ -269,6 +269,7 @@ def test_no_input_that_is_found_later_is_written_over(line, named, tmp_path):
     assert content_of(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_model_that_is_there_does_not_give_way_to_another(tmp_path):
     from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
     from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_torch

@@ -269,6 +269,7 @@ def test_copy_without_slots_is_the_same_model_and_a_third_in_size(tmp_path):
     assert described(folder)["optimizer"] == ["no slots"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_fine_tuning_gets_the_files_of_its_best_folder(tmp_path):
     made_model(tmp_path / "run", SMALL)
     os.remove(str(tmp_path / "run/albert_config.json"))

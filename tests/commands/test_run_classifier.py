@@ -659,6 +659,7 @@ def test_an_output_folder_whose_checkpoints_could_not_be_read_is_refused(tmp_pat
     assert not os.path.exists(output)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     workspace = Workspace(tmp_path)

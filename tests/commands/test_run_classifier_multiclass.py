@@ -386,6 +386,7 @@ def test_numbers_are_estimated(tmp_path):
     run_here(data.arguments(best_metric="spearman", **settings))
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_training_and_is_remembered(tmp_path, capsys):
     data = OwnData(tmp_path, train=titles(32), dev=titles(8, 2))
     changes = {"num_train_epochs": 30, "learning_rate": 1e-12, "do_predict": None}
@@ -960,6 +961,7 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
     assert data.results("best/fine_tuning.json") == best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels, changes, words",
     [

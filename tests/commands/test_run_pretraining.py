@@ -843,6 +843,7 @@ def test_a_sentencepiece_model_beside_the_config_masks_and_is_exported(folder):
     assert (vocab["[CLS]"], vocab["[MASK]"], len(vocab)) == (3, 5, size)
 
 
+@pytest.mark.slow
 def test_nan_ends_training_with_the_way_out(folder):
     output = os.path.join(folder.folder, "exploded")
     with pytest.raises(UserError, match="not finite"):

@@ -411,6 +411,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_late_keeps_what_is_finished(tmp_path):
     pytest.importorskip("resource")
     write_text(tmp_path / "text.txt", 24 * 6)

@@ -105,6 +105,7 @@ def test_other_weights_are_converted_again(tmp_path, monkeypatch, ending):
     assert len(set(made)) == 2
 
 
+@pytest.mark.slow
 def test_a_conversion_that_was_killed_while_it_wrote_is_finished(tmp_path):
     library, folder = saved(tmp_path, "Bert")
     cache = str(tmp_path / "cache")

@@ -76,7 +76,7 @@ def check(path, texts, expected):
         np.testing.assert_allclose(model.predict(texts[:1])[1], expected[1][:1], atol=1e-5)
 
 
-@pytest.mark.parametrize("form", sorted(FORMS))
+@pytest.mark.parametrize("form", with_slow(sorted(FORMS), ["ONNX", "TFLite, any length"]))
 def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path):
     name = "model.onnx" if form.startswith("ONNX") else "model.tflite"
     path = export(folder, str(tmp_path / "exported" / name), FORMS[form])

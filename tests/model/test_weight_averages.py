@@ -78,6 +78,7 @@ def run(folders, output):
     small_models.run_command(average_models, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_the_command_writes_a_model_that_works(folders, tmp_path, capsys):
     run(folders, tmp_path / "mean")

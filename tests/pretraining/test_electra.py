@@ -282,7 +282,8 @@ def said_at_the_start(config, settings, prefix, tmp_path, capsys):
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("layout", with_slow(LAYOUTS[:1] + LAYOUTS[-1:], LAYOUTS[:1]))
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS[:1] + LAYOUTS[-1:])
 def test_generator_and_heads_go_on_from_a_checkpoint(layout, tmp_path, capsys):
     config = AlbertConfig.from_dict(dict(small.CONFIG, **layout))
     settings = SETTINGS._replace(

@@ -24,6 +24,7 @@ def test_it_is_small():
     assert os.path.samefile(FOLDER, package_files.EMBEDDING_MODEL)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_it_finds_more_entries_of_the_faq_than_tf_idf_does():
     rows = text_files.read_split(os.path.join(FAQ, "test.tsv"), "test", "positives").examples

@@ -184,6 +184,7 @@ def test_metadata_names_one_version_of_each_library(wheel, version, of_tensorflo
     assert not specifiers.SpecifierSet(metadata["Requires-Python"]).contains("3.14")
 
 
+@pytest.mark.slow
 def test_wheel_of_the_source_distribution_is_the_same(source, wheel, tmp_path):
     archive = built("sdist", source, tmp_path)
     shutil.unpack_archive(archive, str(tmp_path / "unpacked"))

@@ -323,6 +323,7 @@ def test_a_frozen_encoder_stays_and_lower_layers_learn_slower():
         assert decayed[name] == pytest.approx(factor * plain[name], rel=0.02), name
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.newest
 def test_fgm_and_rdrop_train_the_real_model_with_its_own_variables():

@@ -130,6 +130,7 @@ def test_such_a_checkpoint_predicts_through_the_command(original, tmp_path):
     assert spans and predicted == spans_to_tags(spans, len(TEXT), SCHEMES["BIO"])
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_such_a_checkpoint_is_trained_on(original, tmp_path, capsys):
     given = settings_of(original[0], tmp_path, do_train=True, train_step=1, head="softmax")
