@@ -3,7 +3,7 @@
 import copy
 import inspect
 import json
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 import warnings
 
 from albert_zh.common import checks, files, validation
@@ -171,7 +171,7 @@ class AlbertConfig:
         checks.checked("config", json_object, CONFIG)
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
-        names = set(inspect.signature(cls.__init__).parameters) - {"self", "other_keys"}
+        names = _names_of_settings()
         known = {key: setting for key, setting in json_object.items() if key in names}
         config = cls(**known)
         config._given_keys = set(known)
@@ -223,6 +223,10 @@ class AlbertConfig:
     def is_pre_norm(self) -> bool:
         """Whether LayerNorm stands before attention and feed-forward rather than after."""
         return self.ln_type == "preln"
+
+    def values(self) -> Tuple[Any, ...]:
+        """All settings, given or not, in the order of `__init__`, which takes them."""
+        return tuple(getattr(self, name) for name in _names_of_settings())
 
     def to_dict(self) -> Dict[str, Any]:
         """The settings as given (defaults that were not given are left out)."""
@@ -276,6 +280,11 @@ class AlbertConfig:
 
 
 BertConfig = AlbertConfig
+
+
+def _names_of_settings():
+    """What `AlbertConfig.__init__` takes by name."""
+    return [n for n in inspect.signature(AlbertConfig).parameters if n != "other_keys"]
 
 
 def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:

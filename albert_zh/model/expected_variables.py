@@ -1,6 +1,8 @@
 """The variables that a config asks for, with nothing allocated."""
 
 import collections
+import copy
+import functools
 from typing import Dict, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -38,7 +40,14 @@ def expected_shapes_by_part(
     Returns:
         OrderedDict, part -> {name: shape}.
     """
-    config = with_each_layer_once(config)
+    found = _shapes_by_part(with_each_layer_once(config).values(), num_labels, tuple(parts))
+    return copy.deepcopy(found)
+
+
+@functools.lru_cache(maxsize=32)
+def _shapes_by_part(settings, num_labels, parts):
+    """As `expected_shapes_by_part` of a config's `values`: a graph is built only once for them."""
+    config = AlbertConfig(*settings)
     shapes = collections.OrderedDict()
     with tf.Graph().as_default():
         zero = tf.zeros([1, 1], tf.int32)

@@ -7,11 +7,14 @@ work. The names of inputs and outputs are those of the graphs that albert_zh rel
 
 import collections
 import copy
+import functools
+import json
 import math
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common import output_files
 from albert_zh.model import classifier_output, graph_inputs, sentence_vectors
 from albert_zh.model.activations import ACTIVATIONS
 from albert_zh.model.checkpoint_names import MASKED_LM_LOSS, TASK_HEAD, heads_of
@@ -239,11 +242,25 @@ def write_meta_graph(
         shapes: {name: shape} of the checkpoint's variables.
         settings: as in `build`.
     """
-    num_labels = shapes.get("output_weights", [None])[0]
     settings = settings or {}
     heads = heads_built_here(shapes, settings)
+    num_labels = shapes.get("output_weights", [None])[0]
+    built, meta_graph = _meta_graph(
+        config.values(), tuple(heads), num_labels, json.dumps(settings, sort_keys=True)
+    )
+    if all(shapes.get(name) == shape for name, shape in built.items()):
+        with output_files.atomic_write(path, "wb") as handle:
+            handle.write(meta_graph)
+
+
+@functools.lru_cache(maxsize=16)
+def _meta_graph(config_values, heads, num_labels, settings_json):
+    """({name: shape} of its variables, serialized); training writes its best model many times."""
     with tf.Graph().as_default():
-        build_for_converter(config, heads, num_labels, settings)
+        config = AlbertConfig(*config_values)
+        build_for_converter(config, heads, num_labels, json.loads(settings_json))
         built = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
-        if all(shapes.get(name) == shape for name, shape in built.items()):
-            tf.train.Saver().export_meta_graph(path, clear_devices=True, strip_default_attrs=True)
+        meta_graph = tf.train.Saver().export_meta_graph(
+            clear_devices=True, strip_default_attrs=True
+        )
+    return built, meta_graph.SerializeToString()

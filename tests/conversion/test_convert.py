@@ -93,7 +93,7 @@ def config_of(name):
 def made_model(folder, name="postln", heads="pretraining", **changes):
     """Makes a model folder of a config with given heads; returns (prefix, {name: array})."""
     config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(KINDS[name], **changes)))
-    parts = small_models.shapes_of(config.to_json_string(), NUM_LABELS)
+    parts = expected_variables.expected_shapes_by_part(config, NUM_LABELS)
     values = {
         variable: golden_cases.rule_value(variable, shape, is_small=True)
         for part in HEADS[heads]

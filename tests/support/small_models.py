@@ -1,7 +1,6 @@
 """Model folders with random weights, exported forms of them, and commands run in this process."""
 
 import contextlib
-import functools
 import json
 import os
 
@@ -20,13 +19,6 @@ from albert_zh.model import (
 from workspace import CONFIG, ROOT, VOCABULARY
 
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
-
-
-@functools.lru_cache(maxsize=None)
-def shapes_of(config_json, num_labels):
-    """`expected_shapes_by_part` of a config, for which a graph is built only once."""
-    config = modeling.AlbertConfig.from_dict(json.loads(config_json))
-    return expected_variables.expected_shapes_by_part(config, num_labels)
 
 
 def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=None, **config):
@@ -56,7 +48,9 @@ def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=Non
     for name, content in contents.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as handle:
             handle.write(content)
-    shapes = shapes_of(json.dumps(values), len(labels))
+    shapes = expected_variables.expected_shapes_by_part(
+        modeling.AlbertConfig.from_dict(values), len(labels)
+    )
     random = np.random.RandomState(seed)
     weights = {}
     for part in shapes.values():
