@@ -9,7 +9,13 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cores
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_matching, checkpoint_values, graph_inputs, sessions
+from albert_zh.model import (
+    checkpoint_matching,
+    checkpoint_names,
+    checkpoint_values,
+    graph_inputs,
+    sessions,
+)
 
 INPUT_NAMES = graph_inputs.ENCODER_INPUTS
 # Weights of larger models stay variables: as constants they would be in memory several times.
@@ -61,7 +67,7 @@ class CheckpointSession:
         Args:
             prefix: checkpoint prefix, as of `checkpoint_files.find_checkpoint`.
             build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
-                of further placeholders that it made); called once more for a graph of constants.
+                of further placeholders that it made).
             expected: what the checkpoint has to be, for errors.
             num_threads: threads for all workers; None: as many as there are cores.
             hidden_size: of the model; None for one whose calls always get all threads.
@@ -73,28 +79,17 @@ class CheckpointSession:
         has_gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.num_workers = 1 if num_threads or has_gpu else 2
         self._shared = sessions.settings(num_threads or 0, num_threads or 0)
-        with tf.Graph().as_default() as graph:
-            outputs, feeds = _built(build)
-            session = tf.Session(graph=graph, config=self._shared)
-            try:
-                _load(session, prefix, expected)
-                values = _small_weights(session)
-            except BaseException:
-                session.close()
-                raise
+        weights = _small_weights(prefix)
         is_narrow = hidden_size is not None and hidden_size <= cores.WIDEST_OF_ONE_THREAD
-        self._has_one_thread = is_narrow and values is not None and not has_gpu
+        self._has_one_thread = is_narrow and weights is not None and not has_gpu
         self.num_shares = 1
         if self._has_one_thread:
             self.num_workers = self.num_shares = num_threads or cores.num_usable()
-        if values is not None:
-            session.close()
-            with tf.Graph().as_default() as graph, _constants_for_variables(values):
-                outputs, feeds = _built(build)
-            of_one = sessions.settings(1, _CALLING_THREAD)
-            config = of_one if self._has_one_thread else self._shared
-            session = tf.Session(graph=graph, config=config)
-        self._session = session
+        config = sessions.settings(1, _CALLING_THREAD) if self._has_one_thread else self._shared
+        if weights is None:
+            self._session, outputs, feeds = _of_variables(build, prefix, expected, config)
+        else:
+            self._session, outputs, feeds = _of_constants(build, weights, prefix, expected, config)
         self._of_all_threads: Optional[tf.Session] = None
         self._lock, self._is_closed = threading.Lock(), False
         self._outputs, self._feeds = outputs, feeds
@@ -143,38 +138,72 @@ def _built(build):
     return outputs, [features[name] for name in INPUT_NAMES] + further
 
 
-def _load(session, prefix, expected):
-    """Gives a session's variables the values of a checkpoint."""
-    assignment, _ = checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
+def _of_variables(build, prefix, expected, config):
+    """(session, outputs, feeds) of a graph whose variables have a checkpoint's values."""
+    with tf.Graph().as_default() as graph:
+        outputs, feeds = _built(build)
+        variables = tf.trainable_variables()
+        shapes = {variable.op.name: variable.shape.as_list() for variable in variables}
+        _check_fits(shapes, prefix, expected)
+        checkpoint_matching.initialize_from(prefix, variables)
+        session = tf.Session(graph=graph, config=config)
+        try:
+            session.run(tf.global_variables_initializer())
+        except BaseException as error:
+            session.close()
+            if isinstance(error, tf.errors.OpError):
+                checkpoint_values.check_readable(prefix)  # raises, and says what it is
+            raise
+    return session, outputs, feeds
+
+
+def _of_constants(build, weights, prefix, expected, config):
+    """(session, outputs, feeds) of a graph with constants in place of variables.
+
+    Args:
+        build, prefix, expected: as of `CheckpointSession`.
+        weights: {name: array} of the checkpoint.
+        config: of the session.
+    """
+    constants = {}
+
+    def constant(getter, name, shape=None, **kwargs):
+        del getter, kwargs
+        if name not in constants:
+            value = np.zeros(tf.TensorShape(shape).as_list(), np.float32)
+            if name in weights and weights[name].shape == value.shape:
+                value = checkpoint_values.as_float32(prefix, {name: weights[name]})[name]
+            constants[name] = tf.constant(value, name=name)
+        return constants[name]
+
+    with tf.Graph().as_default() as graph:
+        with tf.variable_scope("", custom_getter=constant):
+            outputs, feeds = _built(build)
+        shapes = {name: constant.shape.as_list() for name, constant in constants.items()}
+        _check_fits(shapes, prefix, expected)
+    return tf.Session(graph=graph, config=config), outputs, feeds
+
+
+def _check_fits(shapes, prefix, expected):
+    """Raises `UserError` unless a checkpoint has all of {name: shape}."""
+    assignment = checkpoint_matching.assign(shapes, prefix)
     misfits = assignment.new + sorted(assignment.reshaped)
     if misfits:
         raise UserError(
             "%s does not fit (%s): expected %s" % (prefix, ", ".join(misfits), expected)
         )
-    try:
-        session.run(tf.global_variables_initializer())
-    except tf.errors.OpError:
-        checkpoint_values.check_readable(prefix)  # raises, and says what it is
-        raise
 
 
-def _small_weights(session):
-    """{name: array} of all variables, None if they are larger than `LARGEST_AS_CONSTANTS`."""
-    variables = {variable.op.name: variable for variable in tf.global_variables()}
-    num_values = sum(variable.shape.num_elements() for variable in variables.values())
+def _small_weights(prefix):
+    """{name in graphs: array} of a checkpoint; None if larger than `LARGEST_AS_CONSTANTS`."""
+    shapes = checkpoint_values.read_shapes(prefix, with_objectives=True)
+    num_values = sum(int(np.prod(shape)) for shape in shapes.values())
     if num_values * np.dtype(np.float32).itemsize > LARGEST_AS_CONSTANTS:
         return None
-    return session.run(variables)
-
-
-def _constants_for_variables(values):
-    """A variable scope in which `tf.get_variable` returns constants, one for each name."""
-    constants = {}
-
-    def get(getter, name, *args, **kwargs):
-        del getter, args, kwargs
-        if name not in constants:
-            constants[name] = tf.constant(values[name], name=name)
-        return constants[name]
-
-    return tf.variable_scope("", custom_getter=get)
+    try:
+        values = checkpoint_values.read_weights(prefix, with_objectives=True)
+    except (tf.errors.OpError, RuntimeError, IndexError, ValueError):
+        checkpoint_values.check_readable(prefix)  # raises, and says what it is
+        raise
+    names = checkpoint_names.by_canonical_name(values)
+    return {name: values[source] for name, source in names.items()}

@@ -7,6 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cores
+from albert_zh.common.errors import UserError
 from albert_zh.inference import checkpoint_session
 from albert_zh.model import checkpoint_values
 
@@ -16,13 +17,13 @@ SHORT, LONG, TWO_ROWS = (1, 256), (1, 257), (2, 257)
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("one_weight") / "model.ckpt")
-    checkpoint_values.write_checkpoint(path, {"weight": np.array([7], np.int64)})
+    checkpoint_values.write_checkpoint(path, {"weight": np.array([7], np.float32)})
     return path
 
 
 def thread_and_weight(features):
     """A graph of the thread that its operations work on, and of its weight."""
-    weight = tf.get_variable("weight", [1], tf.int64)
+    weight = tf.get_variable("weight", [1])
     name_of_thread = tf.numpy_function(
         lambda _: np.int64(threading.get_ident()), [features["input_ids"]], tf.int64
     )
@@ -82,3 +83,29 @@ def test_calls_of_wide_models_share_all_threads(prefix, hidden_size):
     assert session._session._config.intra_op_parallelism_threads == 0
     assert threads_of(session, SHORT, LONG, TWO_ROWS) == [False, False, False]
     session.close()
+
+
+@pytest.mark.parametrize("largest", [1 << 28, 0])
+@pytest.mark.parametrize(
+    "weights, error",
+    [
+        ({"other": np.zeros(1)}, r"model.ckpt does not fit \(weight\): expected a weight"),
+        ({"weight": np.zeros(2)}, r"model.ckpt does not fit \(weight\): expected a weight"),
+    ],
+)
+def test_a_graph_without_its_weights_is_refused(tmp_path, monkeypatch, largest, weights, error):
+    """As constants of a small model, and as variables of a large one."""
+    monkeypatch.setattr(checkpoint_session, "LARGEST_AS_CONSTANTS", largest)
+    path = str(tmp_path / "model.ckpt")
+    checkpoint_values.write_checkpoint(
+        path, {name: value.astype(np.float32) for name, value in weights.items()}
+    )
+    with pytest.raises(UserError, match=error):
+        checkpoint_session.CheckpointSession(path, thread_and_weight, "a weight")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    path = str(tmp_path / "model.ckpt")
+    checkpoint_values.write_checkpoint(path, {"weight": np.array([np.nan], np.float32)})
+    with pytest.raises(UserError, match="weight has values that are infinite or no numbers"):
+        checkpoint_session.CheckpointSession(path, thread_and_weight, "a weight")
