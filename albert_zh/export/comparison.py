@@ -116,6 +116,7 @@ class Examples:
         self.output_names = exported_model.outputs_of(model, task)
         self._answer_of = _answer_of(model, task, self.output_names)
         self.have_labels = self._answer_of is not None and model.kind.is_classification
+        self._answer_names = model.kind.answer_names
         self._task, self._token_outputs = task, (_SEQUENCE, *model.kind.token_outputs)
         longest = seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
         heads = [head for head in exported_model.TASKS[task].heads if head in model.heads]
@@ -182,7 +183,8 @@ class Examples:
         difference = _angle if is_rounded_vector else _differences
         outputs = [self._read(row, run(row)) for row in rows]
         comparison = compared(outputs, self.expected, self._answer_of, difference)
-        problem = problem_of(comparison, self.limits(allowed), _LESS_QUANTIZATION[quantize])
+        way_out = _LESS_QUANTIZATION[quantize]
+        problem = problem_of(comparison, self.limits(allowed), way_out, self._answer_names)
         if problem:
             raise UserError("%s is not written: %s" % (path, problem))
         return comparison
@@ -266,13 +268,23 @@ def _differences(actual, expected):
     return np.abs(actual - expected) / max(1.0, float(np.abs(expected).max()))
 
 
-def problem_of(comparison: Comparison, allowed: Limits, way_out: str = "") -> Optional[str]:
-    """What a comparison does not keep to, and the way out; None if it keeps to all limits."""
+def problem_of(
+    comparison: Comparison, allowed: Limits, way_out: str = "", answers: str = "labels"
+) -> Optional[str]:
+    """What a comparison does not keep to, and the way out; None if it keeps to all limits.
+
+    Args:
+        comparison: what was measured.
+        allowed: what is expected.
+        way_out: what helps beside accepting the file, before an `or`.
+        answers: `TaskType.answer_names`.
+    """
     deviation = comparison
     if not math.isfinite(deviation.largest):
         return "some of its outputs on %d texts are no finite numbers" % deviation.num_texts
     if _is_below(deviation.equal_labels, allowed.equal_labels):
-        return "%s of its labels on %d texts are the checkpoint's, expected at least %s: %s" % (
+        return "its %s are the checkpoint's on %s of %d texts, expected at least %s: %s" % (
+            answers,
             percentage(deviation.equal_labels),
             deviation.num_texts,
             percentage(allowed.equal_labels),

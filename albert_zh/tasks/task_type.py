@@ -53,6 +53,7 @@ class TaskType:
         answer_of_row: function (outputs of a row {name: array [F, ...]}, labels, head) -> what an
             answer is read off, by which exported files are compared: lists of tags or spans; None:
             no such.
+        answer_names: what a text's answers are called, in the plural, where they are compared.
         tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
         has_head: whether its models have variables of their own; a generator writes with those of
             masked words.
@@ -85,6 +86,7 @@ class TaskType:
     decoded_outputs: Tuple[str, ...] = ("logits",)
     token_outputs: Tuple[str, ...] = ()
     answer_of_row: Optional[Callable[[Dict[str, np.ndarray], Sequence[str], Any], Any]] = None
+    answer_names = "labels"
     tuned_notes: Tuple[str, ...] = ()
     builds_encoder = False
     is_mostly_encoder = True

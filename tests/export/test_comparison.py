@@ -114,7 +114,7 @@ def test_problems_say_what_was_measured_expected_and_the_way_out():
     limits = export_comparison.limits
     assert problem(comparison, limits("int8")) is None
     assert problem(comparison, limits("int8", min_equal_labels=0.98), "add texts, or ") == (
-        "96.1 % of its labels on 500 texts are the checkpoint's, expected at least 98.0 %: add "
+        "its labels are the checkpoint's on 96.1 % of 500 texts, expected at least 98.0 %: add "
         "texts, or accept it with --min_equal_labels=0.961"
     )
     assert problem(comparison, limits("none", min_equal_labels=0.9)) == (
@@ -126,6 +126,24 @@ def test_problems_say_what_was_measured_expected_and_the_way_out():
         "it with --tolerance=0.54"
     )
     assert problem(comparison, limits("none", 0.54, 0.961)) is None
+
+
+@pytest.mark.parametrize(
+    "kind, answers",
+    [
+        ("multi_label", "labels"),
+        ("sequence_labelling", "tags"),
+        ("span_labelling", "spans"),
+        ("reading_comprehension", "answer spans"),
+    ],
+)
+def test_the_problem_names_what_a_model_of_the_kind_answers(kind, answers):
+    comparison = export_comparison.Comparison(500, 0.0, 0.0, 0.9)
+    limits = export_comparison.limits("none", min_equal_labels=1.0)
+    problem = export_comparison.problem_of(
+        comparison, limits, answers=registry.get(kind).answer_names
+    )
+    assert problem.startswith("its %s are the checkpoint's on 90.0 %% of 500 texts" % answers)
 
 
 def test_every_kind_of_quantization_has_limits_for_labels():
@@ -152,7 +170,7 @@ def test_a_file_is_judged_by_the_labels_of_all_texts(num_changed, is_kept, folde
         found = examples.check(run, limits, "model.tflite", "int8")
         assert found.equal_labels == pytest.approx(1 - num_changed / 104)
     else:
-        with pytest.raises(UserError, match="model.tflite is not written: 94.2 % of its labels"):
+        with pytest.raises(UserError, match="is not written: its labels are .* on 94.2 % of"):
             examples.check(run, limits, "model.tflite", "int8")
 
 
@@ -207,6 +225,7 @@ def test_the_span_of_a_question_is_the_best_of_all_pairs():
 
 def test_answers_are_judged_where_that_is_asked_for(folder):
     examples = examples_of(model_with(folder, objective="regression"))
+    examples._answer_names = "tags"
     examples._answer_of, expected = (lambda arrays: arrays[0].round(3).tolist()), examples.expected
     for share, is_kept in ((None, True), (0.5, True), (0.8, False)):
         answers = iter(expected)
@@ -219,7 +238,7 @@ def test_answers_are_judged_where_that_is_asked_for(folder):
         if is_kept:
             assert examples.check(run, limits, "model.onnx", "int8").equal_labels == 0.75
         else:
-            with pytest.raises(UserError, match="75.0 % of its labels"):
+            with pytest.raises(UserError, match="its tags are the checkpoint's on 75.0 % of 4"):
                 examples.check(run, limits, "model.onnx", "int8")
 
 

@@ -785,7 +785,7 @@ def test_a_file_that_changes_labels_is_not_kept(form, folders, texts_file, tmp_p
     arguments = ["--format=" + form, "--quantize=int8", "--representative_texts=" + texts_file]
     arguments += ["--output=" + path, "--tolerance=9"]
     with pytest.raises(
-        UserError, match="labels on .* texts are the checkpoint's, expected"
+        UserError, match="its labels are the checkpoint's on .* texts, expected"
     ) as raised:
         export(folders["bert"], "--min_equal_labels=1", *arguments)
     assert not os.path.exists(path)

@@ -83,6 +83,7 @@ class SequenceLabelling(labelled_data.LabelledData):
     decoded_outputs: Tuple[str, ...] = ("logits", "transitions")
     token_outputs: Tuple[str, ...] = ("logits",)
     answer_of_row = staticmethod(predictions.tags_of_row)
+    answer_names = "tags"
     distillation: Any = distillation.TagDistillation()
     plain_texts = staticmethod(reader.plain_texts)
     learns_whole_spans = False
@@ -258,6 +259,7 @@ class SpanLabelling(SequenceLabelling):
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
     token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
     answer_of_row = staticmethod(predictions.spans_of_row)
+    answer_names = "spans"
 
     def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
         if types == [""]:

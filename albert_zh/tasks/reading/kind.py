@@ -37,6 +37,7 @@ class ReadingComprehension(task_type.TaskType):
     answer_of_row = staticmethod(
         lambda outputs, *_: span_scores.best_positions(outputs[START], outputs[END])
     )
+    answer_names = "answer spans"
     tuned_notes = records.TUNED
     length_flag = "max_query_length"
     required_text = "question"
