@@ -183,6 +183,7 @@ class Setup:
         if self.options.do_train:
             return kind, kind.settings(self.options, {})
         trained = self._notes.get("objective", kind.name)
+        registry.check_family(trained, family, ", ".join(self._folders_of_model))
         if kind.name != family and trained != kind.name:
             raise UserError(
                 "the flags ask for a model of the kind %s, this one is of the kind %s: leave out "

@@ -65,6 +65,25 @@ def command_without_head(notes: Dict[str, Any]) -> Optional[str]:
     return None if kind is None or kind.has_head else kind.next_command(None)[0] + ".py"
 
 
+def check_family(name: str, family: str, source: str) -> None:
+    """Raises `UserError` for a model of a kind whose flags a command lacks.
+
+    Args:
+        name: of the model's kind.
+        family: of a kind whose flags the command has.
+        source: of the model, for the error.
+    """
+    flags = type(get(family).flags)
+    if issubclass(flags, type(get(name).flags)):
+        return
+    expected = [other for other in names() if type(get(other).flags) is flags]
+    raise UserError(
+        "%s holds a model of the kind %s, expected one of the kind %s: name such a model "
+        "(--init_checkpoint, --output_dir), train one (--do_train=true), or use the command that "
+        "trained this one" % (source, name, " or ".join(expected))
+    )
+
+
 def names() -> List[str]:
     """The names of all kinds."""
     return sorted(set(_MODULES) | set(_KINDS))

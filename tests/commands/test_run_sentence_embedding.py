@@ -93,6 +93,22 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path):
             os.remove(os.path.join(folder, sentence_vectors.SENTENCE_FILE))
 
 
+@pytest.mark.parametrize("objective", ["infonce", "cosent"])
+def test_a_classifier_is_named_where_an_embedding_model_is_measured(objective, data, tmp_path):
+    notes = {"objective": "single_label", "columns": ["text_a", "text_b", "label"]}
+    classifier = small_models.write_model(tmp_path / "classifier", settings=notes)
+    expected = "classifier holds a model of the kind single_label, expected one of the kind "
+    expected += "sentence_embedding or sentence_retrieval: name such a model "
+    with pytest.raises(UserError, match=expected):
+        run(
+            classifier,
+            tmp_path / "out",
+            "--objective=" + objective,
+            "--do_eval=true",
+            "--data_dir=%s" % data,
+        )
+
+
 def mined_rows(output):
     with open(os.path.join(str(output), "mined_negatives.jsonl"), encoding="utf-8") as stream:
         return [json.loads(line) for line in stream]
