@@ -60,9 +60,6 @@ check_inputs() {
     done
 }
 
-# is_there PATTERN: whether it is a file, or files fit it; `**` is for folders at any depth.
-is_there() { [ -e "$1" ] || (shopt -s globstar 2>/dev/null; compgen -G "$1" >/dev/null); }
-
 make_records() {
     local input="$1" output="$2" resume=true
     [ -z "${AGAIN:-}" ] || resume=false

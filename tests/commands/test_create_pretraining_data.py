@@ -1275,6 +1275,20 @@ def test_numbered_files_by_the_shell_command(tmp_path):
     assert "lacks %d" in call("1", "2", INPUT="x.txt").stderr
 
 
+def test_numbers_without_a_file_cost_no_work_and_are_named(tmp_path):
+    for number in (1, 3):
+        (tmp_path / ("a_%d.txt" % number)).write_text("一句话。\n两句话。\n", encoding="utf-8")
+    script = "create_pretrain_data_batch_webtext.sh"
+    for last, numbers in (("05", "2, 4, 5"), ("20", "2, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 8 more")):
+        done = call_batch(tmp_path, "1", last, name=script, INPUT="a_%d.txt")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "%s: error: a_%%d.txt: no such file where %%d is %s: give the numbers of files that "
+            "are there, or set INPUT to their names\n" % (script, numbers)
+        )
+    assert sorted(os.listdir(str(tmp_path))) == ["a_1.txt", "a_3.txt"]
+
+
 def test_the_originals_name_of_the_sample():
     """Its script reads data/news_zh_1.txt, which its users name in commands of their own, too."""
     originals = os.path.join(ROOT, "data", "news_zh_1.txt")
