@@ -140,6 +140,14 @@ def run(words):
         else:
             print_pairs(EXAMPLE, model.similarities(EXAMPLE))
             print(HINT, file=sys.stderr)
+        _note_cut(model.num_cut, "pairs", model)
+
+
+def _note_cut(number, what, model):
+    """Notes on standard error how many inputs of a model are longer than it reads."""
+    if number:
+        note = "note: %d %s have more than %d tokens and are cut"
+        print(note % (number, what, model.max_seq_length), file=sys.stderr)
 
 
 def _check_flags(arguments):
@@ -218,8 +226,10 @@ def search_corpus():
     path, beside = _model_of_search()
     with _open_classifier(path) as model, _open_encoder(path, beside, model) as encoder:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
+        _note_cut(encoder.num_cut, "texts of --corpus", encoder)
         if FLAGS.dev_file:
             _choose_ranking(corpus, model)
+        num_cut_before = encoder.num_cut
         ranking, weights = _ranking(corpus, model, weights)
         for queries in _groups_of_queries():
             hits = corpus.search(queries, model, FLAGS.top_k, FLAGS.candidates, ranking, weights)
@@ -229,6 +239,9 @@ def search_corpus():
                     shown = table_cell(query), *scores, table_cell(hit.text)
                     print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % shown)
             sys.stdout.flush()
+        _note_cut(encoder.num_cut - num_cut_before, "queries", encoder)
+        if model is not None:
+            _note_cut(model.num_cut, "pairs of a query and a line", model)
 
 
 def _model_of_search():

@@ -49,7 +49,11 @@ _FORM_MISMATCHES = {
 
 
 class Predictor(loaded_model.LoadedModel):
-    """A fine-tuned model that is loaded once and used by any number of threads."""
+    """A fine-tuned model that is loaded once and used by any number of threads.
+
+    Attributes:
+        num_cut: how many of the texts predicted so far were longer than the model reads.
+    """
 
     # long: the arguments are listed three times, in the signature, its checks and the loading
     def __init__(
@@ -85,6 +89,7 @@ class Predictor(loaded_model.LoadedModel):
             UserError: if there is no such model.
         """
         super().__init__()
+        self.num_cut = 0
         arguments.check_arguments(
             max_seq_length=max_seq_length,
             do_lower_case=do_lower_case,
@@ -205,16 +210,19 @@ class Predictor(loaded_model.LoadedModel):
             return [list(itertools.islice(predictions, count)) for count in counts]
 
     def _rows_of(self, examples):
-        """(records of all examples, number of rows of each)."""
-        rows, counts = [], []
+        """(records of all examples, number of rows of each); counts those that are cut."""
+        rows, counts, num_cut = [], [], 0
         for example in examples:
             if example.text_b is not None and self._backend.num_segments < 2:
                 raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
-            records, _ = self.kind.features(
+            records, was_cut = self.kind.features(
                 self._use.task, example, self._tokenizer, self.max_seq_length
             )
             rows += records
             counts.append(len(records))
+            num_cut += was_cut
+        with self._state:
+            self.num_cut += num_cut
         return rows, counts
 
     def _outputs_of(self, rows):

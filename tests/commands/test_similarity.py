@@ -85,6 +85,34 @@ def test_pairs_of_a_file(folder, expected, capsys, tmp_path):
     check_rows(printed_rows(capsys), expected)
 
 
+def test_pairs_that_are_cut_are_counted(folder, capsys, tmp_path):
+    """Of 48 tokens three are [CLS] and two [SEP]."""
+    pairs = [("好" * 20, "天" * 25), ("好" * 20, "天" * 26), ("好", "天" * 90)]
+    path = write_pairs(tmp_path / "pairs.tsv", "".join("%s\t%s\n" % pair for pair in pairs))
+    run(["--model_dir=" + folder, "--pairs=" + path])
+    note = "note: %d pairs have more than 48 tokens and are cut\n"
+    assert note % 2 in capsys.readouterr().err
+    run(["--model_dir=" + folder], pairs[1])
+    assert note % 1 in capsys.readouterr().err
+    run(["--model_dir=" + folder], pairs[0])
+    assert "are cut" not in capsys.readouterr().err
+
+
+def test_texts_of_a_search_that_are_cut_are_counted(folder, capsys, tmp_path):
+    encoder = small_models.write_embedding_model(tmp_path / "vectors")  # reads 24 tokens
+    lines = ["今天天气", "好" * 23, "天" * 40, "怎么办理"]
+    path = write_pairs(tmp_path / "faq.txt", "\n".join(lines) + "\n")
+    queries = write_pairs(tmp_path / "queries.txt", "天气\n%s\n%s\n" % ("好" * 30, "天" * 22))
+    flags = ["--model_dir=" + folder, "--encoder_dir=" + encoder, "--queries=" + queries]
+    run(flags + ["--corpus=" + path, "--candidates=4"])
+    notes = [line for line in capsys.readouterr().err.splitlines() if "are cut" in line]
+    assert notes == [
+        "note: 2 texts of --corpus have more than 24 tokens and are cut",
+        "note: 1 queries have more than 24 tokens and are cut",
+        "note: 3 pairs of a query and a line have more than 48 tokens and are cut",
+    ]
+
+
 @pytest.mark.slow
 def test_a_pipe_is_answered_at_once(folder, expected):
     """A program that writes a pair and waits for the answer before it writes the next gets it."""
