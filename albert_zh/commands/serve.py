@@ -202,6 +202,9 @@ def _embedding(models, path, reranker):
     served = embedding_routes.EmbeddingModel(encoder, _name_of(path), reranker)
     if FLAGS.corpus:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
+        if encoder.num_cut:
+            note = "note: %d texts of --corpus have more than %d tokens and are cut"
+            print(note % (encoder.num_cut, encoder.max_seq_length), file=sys.stderr)
         choice = corpus.choice(reranker)
         served = served._replace(corpus=corpus, choice=choice)
         corpus.search(["预热"], reranker)

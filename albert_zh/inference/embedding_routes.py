@@ -28,7 +28,7 @@ from starlette.concurrency import run_in_threadpool
 
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import printable
-from albert_zh.inference import http_answers, search, search_choice
+from albert_zh.inference import http_answers, input_rows, search, search_choice
 
 SEARCH_PAGE = os.path.join(package_files.WEB, "search.html")
 SECONDS_BETWEEN_REFRESHES = 1.0  # of the corpus, whose file may change
@@ -210,8 +210,11 @@ def add_routes(app: Any, model: EmbeddingModel, batch: Callable[..., Any], limit
         scores = functools.partial(_cosines, model, batched)
         _add_similarity(app, model, batched, limits)  # of pairs it is the classifier's
     else:
-        scores = functools.partial(_probabilities, model.reranker, batch(model.reranker.predict))
-    _add_text_embeddings_inference(app, model, batched, scores, limits)
+        scores = functools.partial(
+            _probabilities, model.reranker, batch(model.reranker.predict_with_cuts)
+        )
+    _add_vectors(app, model, batched, limits)
+    _add_reranking(app, model, batched, scores, limits)
     if model.corpus is not None:
         _add_search(app, model, batch(functools.partial(_found, model)), limits)
 
@@ -220,7 +223,9 @@ def _add_openai(app, model, batched, limits):
     errors = http_answers.errors_of_predictions(limits, http_answers.OpenAIError)
     errors.pop(422)  # OpenAI's clients expect 400
 
-    @app.post("/v1/embeddings", responses={**errors, **http_answers.answer(Embeddings)})
+    @app.post(
+        "/v1/embeddings", responses={**errors, **http_answers.answer_of_predictions(Embeddings)}
+    )
     async def embeddings(request: EmbeddingsRequest, client: Request):
         """Vectors of texts, in the form of OpenAI's service; texts that are too long are cut."""
         texts = _checked_texts(request.input)
@@ -233,7 +238,7 @@ def _add_openai(app, model, batched, limits):
         ]
         usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}
         content = {"object": "list", "data": data, "model": model.name, "usage": usage}
-        return JSONResponse(content)
+        return http_answers.predicted(content, client)
 
     of_pages = http_answers.errors(
         {500: "An internal error, which the server's log shows."}, http_answers.OpenAIError
@@ -249,25 +254,28 @@ def _add_openai(app, model, batched, limits):
 def _add_similarity(app, model, batched, limits):
     errors = http_answers.errors_of_predictions(limits)
 
-    @app.post("/similarity", responses={**errors, **http_answers.answer(List[float])})
+    @app.post(
+        "/similarity", responses={**errors, **http_answers.answer_of_predictions(List[float])}
+    )
     async def similarity(request: SimilarityRequest, client: Request):
         """Cosines of a text and others, in the form of text-embeddings-inference."""
         texts = _checked_texts(request.inputs.sentences, "inputs.sentences")
         source = _checked_texts([request.inputs.source_sentence], "inputs.source_sentence")
         batched.check_number(len(texts))
         cosines = await _cosines(model, batched, source + texts, client)
-        return JSONResponse(cosines.tolist())
+        return http_answers.predicted(cosines.tolist(), client)
 
 
-def _add_text_embeddings_inference(app, model, batched, scores_of, limits):
+def _add_vectors(app, model, batched, limits):
     errors = http_answers.errors_of_predictions(limits)
+    of_vectors = http_answers.answer_of_predictions(List[List[float]])
 
-    @app.post("/embed", responses={**errors, **http_answers.answer(List[List[float]])})
+    @app.post("/embed", responses={**errors, **of_vectors})
     async def embed(request: EmbedRequest, client: Request):
         """Vectors of texts, in the form of text-embeddings-inference."""
         _, vectors = await batched.run(_checked_texts(request.inputs, "inputs"), client)
         vectors = model.encoder.finished(vectors, request.normalize, request.dimensions)
-        return JSONResponse(vectors.tolist())
+        return http_answers.predicted(vectors.tolist(), client)
 
     of_pages = http_answers.errors({500: "An internal error, which the server's log shows."})
 
@@ -280,10 +288,14 @@ def _add_text_embeddings_inference(app, model, batched, scores_of, limits):
             "max_client_batch_size": limits.max_texts,
         }
 
+
+def _add_reranking(app, model, batched, scores_of, limits):
+    errors = http_answers.errors_of_predictions(limits)
+
     @app.post(
         "/rerank",
         response_model_exclude_none=True,
-        responses={**errors, **http_answers.answer(List[Rank])},
+        responses={**errors, **http_answers.answer_of_predictions(List[Rank])},
     )
     async def rerank(request: RerankRequest, client: Request):
         """Texts by how probably they mean the same as a query, the most probable first."""
@@ -298,7 +310,7 @@ def _add_text_embeddings_inference(app, model, batched, scores_of, limits):
         ]
         if request.return_text:
             entries = [dict(entry, text=request.texts[entry["index"]]) for entry in entries]
-        return JSONResponse(entries)
+        return http_answers.predicted(entries, client)
 
 
 async def _probabilities(reranker, batched, texts, client):
@@ -320,27 +332,28 @@ async def _cosines(model, batched, texts, client):
 
 
 def _found(model, asked):
-    """(answers to (query, top_k), nothing), as `BatchedModel` takes it."""
+    """((answer, whether the query was cut) of (query, top_k), nothing), for `BatchedModel`."""
     choice = model.choice or search_choice.Choice("mixed", model.corpus.usual_weights)
     ranking = {"ranking": choice.ranking, "weights": choice.weights}
     found = [
         model.corpus.search([query], model.reranker, top_k, **ranking)[0] for query, top_k in asked
     ]
-    return [
-        {"hits": [hit._asdict() for hit in hits], "ranking": str(choice)} for hits in found
-    ], None
+    answers = [{"hits": [hit._asdict() for hit in hits], "ranking": str(choice)} for hits in found]
+    longest = model.encoder.max_seq_length
+    lengths = [input_rows.num_tokens(model.encoder.tokenizer, query) for query, _ in asked]
+    return [(each, length > longest) for each, length in zip(answers, lengths)], None
 
 
 def _add_search(app, model, batched, limits):
     errors = http_answers.errors_of_predictions(limits)
 
-    @app.post("/search", responses={**errors, **http_answers.answer(FoundLines)})
+    @app.post("/search", responses={**errors, **http_answers.answer_of_predictions(FoundLines)})
     async def find(request: SearchRequest, client: Request):
         """The lines of the corpus that are most like a query."""
         if not request.query.strip():
             raise HTTPException(400, "query: is empty")
         answers, _ = await batched.run([(request.query, request.top_k)], client)
-        return JSONResponse(answers[0])
+        return http_answers.predicted(answers[0], client)
 
     of_page = http_answers.errors({500: "An internal error, which the server's log shows."})
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict
 
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 import pydantic
 
 from albert_zh.inference import http_limits
@@ -12,6 +12,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+CUT_HEADER = "X-Texts-Cut"
 PLAIN_TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
@@ -35,6 +36,24 @@ class OpenAIError(pydantic.BaseModel):
     """An error of a route below /v1/."""
 
     error: OpenAIErrorDetails
+
+
+def predicted(content: Any, client: Any) -> JSONResponse:
+    """An answer of `BatchedModel.run`, with how many texts were cut in a header.
+
+    Args:
+        content: JSON value.
+        client: the `Request` that was given to `run`.
+    """
+    return JSONResponse(content, headers={CUT_HEADER: str(client.state.num_cut)})
+
+
+def answer_of_predictions(model: Any) -> Dict[Any, Any]:
+    """As `answer`, of routes whose answers are those of `predicted`."""
+    about = "Texts that were longer than the model reads, and were cut."
+    described = answer(model)
+    described[200]["headers"] = {CUT_HEADER: {"description": about, "schema": {"type": "integer"}}}
+    return described
 
 
 def answer(model: Any, description: str = "The answer.") -> Dict[Any, Any]:

@@ -50,6 +50,9 @@ class Metrics:
             "albert_request_seconds", "Seconds from a request to its answer.", ["path"], **settings
         )
         self.texts = prometheus_client.Counter("albert_texts", "Predicted texts.", **settings)
+        self.cut = prometheus_client.Counter(
+            "albert_texts_cut", "Texts that were longer than the model reads.", **settings
+        )
         self.batch_size = prometheus_client.Histogram(
             "albert_batch_size",
             "Texts predicted at once.",
@@ -63,9 +66,12 @@ class BatchedModel:
     """A model whose waiting requests are combined, and what of them is refused."""
 
     def __init__(
-        self, predict: Callable[[List[Any]], Tuple[Any, Any]], limits: Limits, metrics: Metrics
+        self,
+        predict: Callable[[List[Any]], Tuple[List[Tuple[Any, bool]], Any]],
+        limits: Limits,
+        metrics: Metrics,
     ) -> None:
-        """`predict`: function of texts -> (list, array), as of `MicroBatcher`."""
+        """`predict`: function of texts -> (list of (answer, whether the text was cut), array)."""
         self._limits, self._metrics = limits, metrics
         self.batcher = micro_batching.MicroBatcher(
             predict,
@@ -76,23 +82,25 @@ class BatchedModel:
         )
 
     async def run(self, texts: List[Any], client: Any) -> Tuple[Any, Any]:
-        """What the model gives for checked texts.
+        """What the model gives for checked texts: (answers, array).
 
         Args:
             texts: of one request.
-            client: `Request`.
+            client: `Request`; its `state.num_cut` is how many of them were cut, from now on.
 
         Raises:
             HTTPException: for too many texts, here or waiting, and when the client has gone.
         """
         self.check_number(len(texts))
         try:
-            outputs = await while_connected(client, self.batcher.submit(texts))
+            outputs, array = await while_connected(client, self.batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error
+        client.state.num_cut = sum(was_cut for _, was_cut in outputs)
         self._metrics.texts.inc(len(texts))
-        return outputs
+        self._metrics.cut.inc(client.state.num_cut)
+        return [answer for answer, _ in outputs], array
 
     def check_number(self, count: int) -> None:
         """Raises `HTTPException` for more texts than a request may have."""

@@ -162,7 +162,7 @@ def create_app(
     app = _empty_app(lifespan)
     _add_error_handlers(app)
     if predictor is not None:
-        _add_predictions(app, predictor, batch(predictor.predict), limits)
+        _add_predictions(app, predictor, batch(predictor.predict_with_cuts), limits)
     if embedding is not None:
         embedding_routes.add_routes(app, embedding, batch, limits)
         background += embedding_routes.background_work(embedding)
@@ -199,21 +199,25 @@ def _add_predictions(app, predictor, batched, limits):
     errors = http_answers.errors_of_predictions(limits)
     form = Predictions if predictor.kind.is_classification else Decoded
 
-    @app.post("/predict", responses={**errors, **http_answers.answer(form)})
+    @app.post("/predict", responses={**errors, **http_answers.answer_of_predictions(form)})
     async def predict(request: PredictRequest, client: Request):
         """Predicts texts: their classes, or what else the model was fine-tuned for."""
         texts = [
             text.given() if isinstance(text, AnnotatedText) else text for text in request.texts
         ]
         decoded, outputs = await predicted(texts, client)
-        return JSONResponse(predictor.kind.answer(decoded, outputs, predictor.labels))
+        content = predictor.kind.answer(decoded, outputs, predictor.labels)
+        return http_answers.predicted(content, client)
 
-    @app.post("/similarity", responses={**errors, **http_answers.answer(Similarities)})
+    of_pairs = http_answers.answer_of_predictions(Similarities)
+
+    @app.post("/similarity", responses={**errors, **of_pairs})
     async def similarity(request: SimilarityRequest, client: Request):
         """How probably the two texts of each pair mean the same, by a model of sentence pairs."""
         column = predictor.similarity_column()
         _, probabilities = await predicted(request.pairs, client)
-        return JSONResponse({"similarities": probabilities[:, column].tolist()})
+        content = {"similarities": probabilities[:, column].tolist()}
+        return http_answers.predicted(content, client)
 
 
 def _add_pages(app, models, metrics):

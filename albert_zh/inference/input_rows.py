@@ -23,6 +23,7 @@ __all__ = [
     "checked_length",
     "checked_texts",
     "is_pair",
+    "num_tokens",
     "padded",
     "padded_columns",
     "rows_of",
@@ -103,8 +104,8 @@ def rows_of(
     tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,
     num_segments: int = 2,
-) -> Tuple[List[Row], int]:
-    """(ids, segment ids) of each text, and how many texts were too long and cut.
+) -> Tuple[List[Row], List[bool]]:
+    """(ids, segment ids) of each text, and whether it was too long and cut.
 
     Args:
         texts: as of `checked_texts`.
@@ -113,19 +114,27 @@ def rows_of(
         num_segments: the config's type_vocab_size.
 
     Returns:
-        (list of two lists of at most max_seq_length ints, number of texts that were cut).
+        (list of two lists of at most max_seq_length ints, list of bool).
 
     Raises:
         UserError: for a pair where the model knows one segment.
     """
-    rows, num_cut = [], 0
+    rows, cuts = [], []
     for text_a, text_b in texts:
         if text_b is not None and num_segments < 2:
             raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
         ids, segments, was_cut = encoding.encode(tokenizer, text_a, text_b, max_seq_length)
         rows.append((ids, segments))
-        num_cut += was_cut
-    return rows, num_cut
+        cuts.append(was_cut)
+    return rows, cuts
+
+
+def num_tokens(
+    tokenizer: "tokenization.FullTokenizer", text_a: str, text_b: Optional[str] = None
+) -> int:
+    """The length of the row of a text or pair if nothing were cut, [CLS] and [SEP] among it."""
+    tokens = len(tokenizer.tokenize(text_a)) + 2
+    return tokens if text_b is None else tokens + len(tokenizer.tokenize(text_b)) + 1
 
 
 def batches_by_length(lengths: Sequence[int], num_shares: int = 1) -> Iterator[List[int]]:

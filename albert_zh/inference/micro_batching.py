@@ -22,7 +22,7 @@ class MicroBatcher:
 
     def __init__(
         self,
-        predict: Callable[[List[Any]], Tuple[List[str], Any]],
+        predict: Callable[[List[Any]], Tuple[List[Any], Any]],
         max_batch_size: int,
         max_waiting: int,
         max_wait_seconds: float = 0.0,
@@ -31,7 +31,7 @@ class MicroBatcher:
         """Starts nothing yet.
 
         Args:
-            predict: function of a list of texts -> (list of labels, array [n, classes]).
+            predict: function of a list of texts -> (list of answers, array [n, ...]).
             max_batch_size: texts predicted at once; a request with more is a separate batch.
             max_waiting: texts that may wait; more are refused.
             max_wait_seconds: how long a batch that is not full waits for further texts.
@@ -60,14 +60,14 @@ class MicroBatcher:
         await self._worker
         self._executor.shutdown()
 
-    async def submit(self, texts: List[Any]) -> Tuple[List[str], Any]:
+    async def submit(self, texts: List[Any]) -> Tuple[List[Any], Any]:
         """Predicts texts.
 
         Args:
             texts: list of str or of pairs.
 
         Returns:
-            (list of labels, array [n, classes]).
+            (list of answers, array [n, ...]).
 
         Raises:
             QueueIsFull: if too many texts wait.

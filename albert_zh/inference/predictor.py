@@ -172,13 +172,20 @@ class Predictor(loaded_model.LoadedModel):
         Raises:
             UserError: as of `checked`, and after `close`.
         """
+        predictions, outputs = self.predict_with_cuts(texts)
+        return [prediction for prediction, _ in predictions], outputs
+
+    def predict_with_cuts(
+        self, texts: Sequence[input_rows.Text]
+    ) -> Tuple[List[Tuple[Any, bool]], np.ndarray]:
+        """As `predict`, with (label, whether the text was longer than the model reads)."""
         checked, slots = self._checked_with_slots(texts)
         examples = [
             InputExample("text-%d" % number, text_a, text_b, None, slots=slots[number])
             for number, (text_a, text_b) in enumerate(checked)
         ]
-        grouped = self.outputs(examples)
-        decoded = self.kind.decode(examples, grouped, self._use)
+        grouped, cuts = self._grouped_outputs(examples)
+        decoded = list(zip(self.kind.decode(examples, grouped, self._use), cuts))
         main = self.kind.decoded_outputs[0]
         if main in self.kind.token_outputs or {len(rows) for rows in grouped} - {1}:
             return decoded, None
@@ -204,14 +211,20 @@ class Predictor(loaded_model.LoadedModel):
         Raises:
             UserError: after `close`.
         """
+        return self._grouped_outputs(examples)[0]
+
+    def _grouped_outputs(self, examples):
+        """(as of `outputs`, for each example whether it was cut)."""
         with self.in_use():
-            rows, counts = self._rows_of(examples)
+            rows, counts, cuts = self._rows_of(examples)
+            with self._state:
+                self.num_cut += sum(cuts)
             predictions = iter(self._outputs_of(rows))
-            return [list(itertools.islice(predictions, count)) for count in counts]
+            return [list(itertools.islice(predictions, count)) for count in counts], cuts
 
     def _rows_of(self, examples):
-        """(records of all examples, number of rows of each); counts those that are cut."""
-        rows, counts, num_cut = [], [], 0
+        """(records of all examples, number of rows of each, whether each was cut)."""
+        rows, counts, cuts = [], [], []
         for example in examples:
             if example.text_b is not None and self._backend.num_segments < 2:
                 raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
@@ -220,10 +233,8 @@ class Predictor(loaded_model.LoadedModel):
             )
             rows += records
             counts.append(len(records))
-            num_cut += was_cut
-        with self._state:
-            self.num_cut += num_cut
-        return rows, counts
+            cuts.append(was_cut)
+        return rows, counts, cuts
 
     def _outputs_of(self, rows):
         """[{name: array}] of records, per-token arrays as long as the record."""

@@ -192,24 +192,27 @@ class TextEncoder(loaded_model.LoadedModel):
         width = self.checked_width(width)  # a mistake is reported before anything is computed
         return self.finished(self.encode_with_lengths(texts)[1], normalize, width)
 
-    def encode_with_lengths(self, texts: Sequence[input_rows.Text]) -> Tuple[List[int], np.ndarray]:
+    def encode_with_lengths(
+        self, texts: Sequence[input_rows.Text]
+    ) -> Tuple[List[Tuple[int, bool]], np.ndarray]:
         """Tokens and vectors of sentences, these as wide as they come and of any length.
 
         Args:
             texts: as of `encode`.
 
         Returns:
-            (list of how many tokens were encoded, float32 [n, widest]), in the order of the texts.
+            (list of (how many tokens were encoded, whether the text was cut), float32 [n, widest]),
+            in the order of the texts.
         """
         if self.pooling is None:
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
         checked = input_rows.checked_texts(texts)
         encoded = np.zeros([len(checked), self._widest], np.float32)
-        lengths = [0] * len(checked)
-        for indices, rows, vectors in self._batches(checked):
+        lengths = [(0, False)] * len(checked)
+        for indices, rows, cuts, vectors in self._batches(checked):
             encoded[indices] = vectors
-            for index, (ids, _) in zip(indices, rows):
-                lengths[index] = len(ids)
+            for index, (ids, _), was_cut in zip(indices, rows, cuts):
+                lengths[index] = len(ids), was_cut
         return lengths, encoded
 
     def finished(
@@ -254,7 +257,7 @@ class TextEncoder(loaded_model.LoadedModel):
         arguments.check_arguments(normalize=normalize)
         checked = input_rows.checked_texts(texts)
         vectors_of_texts: List[Any] = [None] * len(checked)
-        for indices, rows, vectors in self._batches(checked):
+        for indices, rows, _, vectors in self._batches(checked):
             for index, (ids, _), row in zip(indices, rows, vectors):
                 row = row[: len(ids)]
                 tokens = self.tokenizer.convert_ids_to_tokens(ids)
@@ -262,19 +265,20 @@ class TextEncoder(loaded_model.LoadedModel):
         return vectors_of_texts
 
     def _batches(self, texts):
-        """Yields (indices, rows, what the session gives for them)."""
+        """Yields (indices, rows, whether each is cut, what the session gives for them)."""
         with self.in_use():
-            rows, num_cut = input_rows.rows_of(
+            rows, cuts = input_rows.rows_of(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
             with self._state:
-                self.num_cut += num_cut
+                self.num_cut += sum(cuts)
             lengths = [len(ids) for ids, _ in rows]
             batches = list(input_rows.batches_by_length(lengths, self._session.num_shares))
 
             def computed(indices):
                 batch = [rows[index] for index in indices]
-                return indices, batch, self._session.run(*input_rows.padded(batch))
+                outputs = self._session.run(*input_rows.padded(batch))
+                return indices, batch, [cuts[index] for index in indices], outputs
 
             yield from self._workers.in_order(computed, batches)
 

@@ -103,6 +103,26 @@ def test_openais_client(port, encoder):
             client.embeddings.create(model="small", input=["好"] * 21)
 
 
+def test_answers_say_in_a_header_how_many_texts_were_cut(port, port_of_vectors):
+    """The encoder reads 24 tokens, the classifier 48."""
+    long, longest = "好" * 23, "好" * 40
+    similarity = {"source_sentence": long, "sentences": ["好", longest]}
+    for path, request, number in (
+        ("/v1/embeddings", {"input": ["好" * 22, long, longest]}, "2"),
+        ("/embed", {"inputs": TEXTS}, "1"),
+        ("/rerank", {"query": "天" * 10, "texts": ["好", longest, long]}, "1"),
+        ("/search", {"query": long}, "1"),
+        ("/search", {"query": "好" * 22}, "0"),
+    ):
+        status, headers, _ = post(port, path, request)
+        assert (status, headers["x-texts-cut"]) == (200, number), path
+    for path, request in (
+        ("/similarity", {"inputs": similarity}),
+        ("/rerank", {"query": long, "texts": ["好", longest]}),
+    ):
+        assert post(port_of_vectors, path, request)[1]["x-texts-cut"] == "2"
+
+
 def test_what_is_null_is_not_given(port, encoder):
     request = {"input": "好", "model": None, "encoding_format": None, "dimensions": None}
     status, _, answer = post(port, "/v1/embeddings", request)

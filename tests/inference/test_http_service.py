@@ -56,11 +56,11 @@ class Gate:
         self.was_entered = threading.Event()
         self.sizes = []
 
-    def predict(self, texts):
+    def predict_with_cuts(self, texts):
         self.was_entered.set()
         assert self.is_open.wait(60)
         self.sizes.append(len(texts))
-        return self._model.predict(texts)
+        return self._model.predict_with_cuts(texts)
 
     def __getattr__(self, name):
         return getattr(self._model, name)
@@ -103,6 +103,22 @@ def test_predictions_are_those_of_the_predictor(port, model):
     status, _, answer = post(port, "/predict", {"texts": objects})
     _, probabilities = model.predict(["今天", PAIRS[0]])
     np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-5)
+
+
+def test_answers_say_in_a_header_how_many_texts_were_cut(port):
+    """Of 48 tokens two are [CLS] and [SEP], in a pair three."""
+    number = float(
+        re.search("\nalbert_texts_cut_total (.*)", ask(port, "GET", "/metrics")[2]).group(1)
+    )
+    texts = ["天" * 46, "天" * 47, ["天" * 20, "天" * 25], ["天" * 20, "天" * 26]]
+    assert post(port, "/predict", {"texts": texts})[1]["x-texts-cut"] == "2"
+    assert post(port, "/similarity", {"pairs": texts[2:]})[1]["x-texts-cut"] == "1"
+    assert post(port, "/similarity", {"pairs": texts[2:3]})[1]["x-texts-cut"] == "0"
+    wait_for_metric(port, "albert_texts_cut_total %s" % (number + 3))
+    document = json.loads(ask(port, "GET", "/openapi.json")[2])
+    for path in ("/predict", "/similarity"):
+        answer = document["paths"][path]["post"]["responses"]["200"]
+        assert list(answer["headers"]) == ["X-Texts-Cut"]
 
 
 def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
@@ -419,7 +435,7 @@ def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
     def fail(texts):
         raise MemoryError("今天")
 
-    monkeypatch.setattr(gate, "predict", fail)
+    monkeypatch.setattr(gate, "predict_with_cuts", fail)
     with running(http_service.create_app(gate)) as port:
         status, _, answer = post(port, "/predict", {"texts": ["今天"]})
     assert status == 500 and answer == {"error": "internal error: see the server's log"}
