@@ -33,6 +33,7 @@ from albert_zh.inference import http_answers, input_rows, search, search_choice
 SEARCH_PAGE = os.path.join(package_files.WEB, "search.html")
 SECONDS_BETWEEN_REFRESHES = 1.0  # of the corpus, whose file may change
 _LARGEST_ODDS = 1e7  # probabilities of 0 and 1 as raw scores
+_TRUNCATE = "false: texts of more tokens than the model reads are refused (413)."
 _EXAMPLE = ["怎么开户", "如何开通账户"]
 
 
@@ -114,12 +115,13 @@ class Models(pydantic.BaseModel):
 
 
 class EmbedRequest(pydantic.BaseModel):
-    """Body of /embed; texts that are too long are cut, as in training."""
+    """Body of /embed; texts that are too long are cut, as in training, but for `truncate`."""
 
     inputs: Union[pydantic.StrictStr, List[pydantic.StrictStr]] = pydantic.Field(
         examples=[_EXAMPLE]
     )
     normalize: bool = pydantic.Field(True, examples=[True])
+    truncate: Optional[bool] = pydantic.Field(True, description=_TRUNCATE, examples=[True])
     truncation_direction: Literal["Right", "right"] = pydantic.Field("Right", examples=["Right"])
     prompt_name: None = pydantic.Field(None, examples=[None])
     dimensions: Optional[pydantic.StrictInt] = pydantic.Field(None, ge=1, examples=[None])
@@ -158,6 +160,7 @@ class RerankRequest(pydantic.BaseModel):
         False, description="Logarithms of odds in place of probabilities.", examples=[False]
     )
     return_text: bool = pydantic.Field(False, examples=[False])
+    truncate: Optional[bool] = pydantic.Field(True, description=_TRUNCATE, examples=[True])
     truncation_direction: Literal["Right", "right"] = pydantic.Field("Right", examples=["Right"])
 
 
@@ -273,7 +276,11 @@ def _add_vectors(app, model, batched, limits):
     @app.post("/embed", responses={**errors, **of_vectors})
     async def embed(request: EmbedRequest, client: Request):
         """Vectors of texts, in the form of text-embeddings-inference."""
-        _, vectors = await batched.run(_checked_texts(request.inputs, "inputs"), client)
+        texts = _checked_texts(request.inputs, "inputs")
+        if request.truncate is False:
+            batched.check_number(len(texts))
+            await run_in_threadpool(_check_lengths, model.encoder, texts, "inputs")
+        _, vectors = await batched.run(texts, client)
         vectors = model.encoder.finished(vectors, request.normalize, request.dimensions)
         return http_answers.predicted(vectors.tolist(), client)
 
@@ -301,6 +308,8 @@ def _add_reranking(app, model, batched, scores_of, limits):
         """Texts by how probably they mean the same as a query, the most probable first."""
         batched.check_number(len(request.texts))
         _checked_texts(request.texts, "texts"), _checked_texts([request.query], "query")
+        if request.truncate is False:
+            await run_in_threadpool(_check_reranked, model, request)
         scores = await scores_of([request.query] + request.texts, client)
         if request.raw_scores and model.reranker is not None:
             scores = _logits(scores)
@@ -409,6 +418,35 @@ def _checked_texts(texts, field="input"):
         if not text.strip():
             raise HTTPException(400, "%s: text %d is empty" % (field, index))
     return texts
+
+
+def _check_reranked(model, request):
+    """`_check_lengths` of what a request for /rerank has the model read."""
+    if model.reranker is None:
+        _check_lengths(model.encoder, [request.query], "query")
+        _check_lengths(model.encoder, request.texts, "texts")
+    else:
+        _check_lengths(model.reranker.use, request.texts, "texts", [request.query])
+
+
+def _check_lengths(model, texts, field, before=()):
+    """Raises `HTTPException` for a text that the model would cut.
+
+    Args:
+        model: `TextEncoder`, or the `use` of a `Predictor`.
+        texts: list of str.
+        field: their name in the request, for the error.
+        before: the text that the model reads before each of them, if there is one.
+    """
+    for index, text in enumerate(texts):
+        length = input_rows.num_tokens(model.tokenizer, *before, text)
+        if length > model.max_seq_length:
+            raise HTTPException(
+                413,
+                "%s: text %d has %d tokens%s, at most %d are read: shorten it, or leave out "
+                "truncate=false"
+                % (field, index, length, " with the query" * len(before), model.max_seq_length),
+            )
 
 
 def _as_base64(vectors):

@@ -123,6 +123,32 @@ def test_answers_say_in_a_header_how_many_texts_were_cut(port, port_of_vectors):
         assert post(port_of_vectors, path, request)[1]["x-texts-cut"] == "2"
 
 
+def test_texts_that_may_not_be_cut_are_refused(port, port_of_vectors):
+    """The encoder reads 24 tokens, the classifier 48."""
+    refused = "%s: text %d has %d tokens%s, at most %d are read: shorten it, or leave out truncate="
+    for service, path, request, error in (
+        (port, "/embed", {"inputs": ["好" * 22, "好" * 23]}, ("inputs", 1, 25, "", 24)),
+        (port, "/embed", {"inputs": "好" * 40}, ("inputs", 0, 42, "", 24)),
+        (
+            port,
+            "/rerank",
+            {"query": "天" * 10, "texts": ["好" * 35, "好" * 36]},
+            ("texts", 1, 49, " with the query", 48),
+        ),
+        (
+            port_of_vectors,
+            "/rerank",
+            {"query": "天" * 23, "texts": ["好"]},
+            ("query", 0, 25, "", 24),
+        ),
+    ):
+        status, _, answer = post(service, path, dict(request, truncate=False))
+        assert status == 413 and answer["error"].startswith(refused % error)
+        for truncate in (True, None):
+            assert post(service, path, dict(request, truncate=truncate))[0] == 200
+    assert post(port, "/embed", {"inputs": ["好" * 22], "truncate": False})[0] == 200
+
+
 def test_what_is_null_is_not_given(port, encoder):
     request = {"input": "好", "model": None, "encoding_format": None, "dimensions": None}
     status, _, answer = post(port, "/v1/embeddings", request)
