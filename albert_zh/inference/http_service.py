@@ -178,7 +178,7 @@ def create_app(
 
 
 def _empty_app(lifespan):
-    return FastAPI(
+    app = FastAPI(
         title="Chinese ALBERT",
         version="1",
         description="A fine-tuned model of texts or pairs of texts. Of errors each is a line of "
@@ -188,6 +188,8 @@ def _empty_app(lifespan):
         openapi_url=None,
         lifespan=lifespan,
     )
+    app.router.route_class = http_limits.Route
+    return app
 
 
 def _add_predictions(app, predictor, batched, limits):

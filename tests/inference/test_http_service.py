@@ -431,6 +431,20 @@ def test_models_without_pairs_and_closed_ones(tmp_path):
         assert status == 400 and "is closed" in answer["error"]
 
 
+@pytest.mark.parametrize(
+    "path, body, key",
+    [
+        ("/predict", '{"texts": ["今天"], "texts": ["好"]}', "texts"),
+        ("/predict", '{"texts": [{"text": "今天", "text_b": "好", "text": "天"}]}', "text"),
+        ("/similarity", '{"pairs": [], "键": 1, "键": 2}', "键"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_named(port, path, body, key):
+    status, _, answer = post(port, path, body.encode("utf-8"))
+    assert status == 400
+    assert answer == {"error": "body: an object has the key '%s' twice, expected once" % key}
+
+
 def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
     def fail(texts):
         raise MemoryError("今天")
