@@ -215,7 +215,7 @@ class ColumnLayout:
         return InputExample(guid, texts[0] or "", texts[1], label, row_id)
 
     def _labels_of_list(self, entries):
-        labels = [_as_text(entry) for entry in entries]
+        labels = [self._label_of_value(entry) for entry in entries]
         separator = self._task.separator
         bad = [label for label in labels if label is None or separator in label]
         if bad:
@@ -237,7 +237,7 @@ class ColumnLayout:
             cell = _list_of_cell(cell)
         if isinstance(cell, list) and has_several:
             cell = self._task.separator.join(self._labels_of_list(cell))
-        label = _as_text(cell).strip()
+        label = self._label_of_value(cell).strip()
         label = self._task.aliases.get(label, label)
         if not label and self._name == "test" and not has_several:
             return None
@@ -248,6 +248,12 @@ class ColumnLayout:
         if problem:
             raise ValueError(problem)
         return label
+
+    def _label_of_value(self, value):
+        """A cell or a JSON value as text; 1.0 is the class 1 where there is none of its own."""
+        text, known = _as_text(value), self._task.labels or ()
+        is_whole = isinstance(value, float) and value.is_integer() and text not in known
+        return str(int(value)) if is_whole and str(int(value)) in known else text
 
 
 def _list_of_cell(cell):

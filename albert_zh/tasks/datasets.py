@@ -48,8 +48,8 @@ def copa_examples(record: Dict[str, Any]) -> List[Any]:
         if record["question"] == "cause":
             texts.reverse()
         label = record.get("label")
-        if str(label) in ("0", "1"):
-            label = int(str(label) == str(number))
+        if label in (0, 1, "0", "1") and not isinstance(label, bool):
+            label = int(int(label) == number)
         examples.append({"text_a": texts[0], "text_b": texts[1], "label": label})
     return examples
 

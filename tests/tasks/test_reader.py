@@ -639,9 +639,27 @@ def test_values_of_json_that_are_no_text(tmp_path):
         read_own(tmp_path, twice, name="train.json")
 
 
-@pytest.mark.parametrize("label", ["2", '"x"', "1.0"])
+def test_whole_floats_of_json_are_the_class_of_the_integer(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,1\n乙,-1\n丙,2.0\n丁,2\n")
+    row = '{"text_a": "丙", "label": %s}\n'
+    rows = "".join(row % label for label in ("1.0", "1", "-1.0", "2.0", "2"))
+    split = read_own(tmp_path, rows, "dev.json", task, "dev")
+    assert [example.label for example in split.examples] == ["1", "1", "-1", "2.0", "2"]
+    for label in ("3.0", "1.5", '"1.0"', "1e400"):
+        with pytest.raises(UserError, match="dev.json: .* line 2: unknown label"):
+            read_own(tmp_path, row % 1 + row % label, "dev.json", task, "dev")
+    several = task._replace(objective="multi_label")
+    split = read_own(tmp_path, row % "[1.0, 2]" + row % "[-1.0]", "dev.json", several, "dev")
+    assert [example.label for example in split.examples] == ["1|2", "-1"]
+
+
+@pytest.mark.parametrize("label", ["2", '"x"', "1.5", "true"])
 def test_copa_takes_its_two_labels_only(tmp_path, label):
     row = '{"label": %s, "choice0": "甲", "choice1": "乙", "premise": "丙", "question": "cause"}\n'
+    for right in ("1", "1.0", '"1"'):
+        (tmp_path / "train.json").write_text(row % right, encoding="utf-8")
+        split = task_reader.read_split(datasets.get_task("copa"), str(tmp_path), "train")
+        assert [(e.text_a, e.label) for e in split.examples] == [("甲", "0"), ("乙", "1")]
     (tmp_path / "train.json").write_text(row % label, encoding="utf-8")
     with pytest.raises(UserError, match="unknown label"):
         task_reader.read_split(datasets.get_task("copa"), str(tmp_path), "train")
