@@ -79,7 +79,7 @@ check_teachers() {
         name="${name%"${name##*[![:space:]]}"}"
         [ "$name" = linear ] || [ -e "$name" ] ||
             die "TEACHERS: $name: no such file or folder: expected a fine-tuned model, a file of logits or" \
-                "probabilities, or the word linear"
+                "probabilities, or the word linear (commas part teachers: a path here has none)"
     done
 }
 

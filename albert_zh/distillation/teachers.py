@@ -80,7 +80,8 @@ def is_model(path: str) -> bool:
     if not storage.exists(path):
         raise UserError(
             "--teachers=%s: no such file or folder: expected a fine-tuned model, or a file of "
-            "logits or probabilities" % path
+            "logits or probabilities (commas part teachers: a path that has one goes into double "
+            "quotes within the quotes of the shell, --teachers='\"a,b\",c')" % path
         )
     return storage.is_folder(path) or _is_exported(path)
 

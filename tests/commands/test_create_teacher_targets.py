@@ -1,6 +1,7 @@
 """Targets of teachers that are files alone, averaged; and what is refused."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -50,6 +51,16 @@ def test_files_alone_are_averaged(files):
     numbers = np.array([row[2:] for row in rows], float)
     expected = 0.75 * np.array(list(OF_SVM.values())) + 0.25 * np.array([[0, 0, 1], [1, 0, 0]])
     np.testing.assert_allclose(numbers, expected, atol=1e-6)
+
+
+def test_a_path_with_a_comma_is_given_in_quotes(files, monkeypatch):
+    (files / "a,b").mkdir()
+    (files / "svm.tsv").rename(files / "a,b" / "svm.tsv")
+    monkeypatch.chdir(files)
+    with pytest.raises(UserError, match="=a: no such file .*commas part teachers: .*'\"a,b\",c'"):
+        targets_of(pathlib.Path(), "a,b/svm.tsv,llm.jsonl")
+    header, *_ = targets_of(pathlib.Path(), '"a,b/svm.tsv",llm.jsonl')
+    assert header == ["text_a", "text_b", "P(a)", "P(b)", "P(c)"]
 
 
 def test_a_table_is_not_called_json(files):

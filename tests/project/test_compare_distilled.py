@@ -108,3 +108,4 @@ def test_the_script_misses_a_teacher_before_anything_is_trained(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     missing = "TEACHERS: %s/none: no such file or folder: expected a fine-tuned model" % tmp_path
     assert missing in done.stderr and done.stderr.count("\n") == 1
+    assert "the word linear (commas part teachers: a path here has none)\n" in done.stderr
