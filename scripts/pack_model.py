@@ -54,7 +54,8 @@ def main():
     path = os.path.join(output, packed_weights.PACKED_FILE)
     with output_files.atomic_write(path, "wb") as stream:
         packed_weights.write(stream, kept)
-    print("%s: %d bytes, %d arrays" % (path, os.path.getsize(path), len(kept)))
+    shown = os.path.join(FLAGS.output_dir, packed_weights.PACKED_FILE)
+    print("%s: %d bytes, %d arrays" % (shown, os.path.getsize(path), len(kept)))
 
 
 if __name__ == "__main__":

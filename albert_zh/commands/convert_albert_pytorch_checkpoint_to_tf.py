@@ -64,7 +64,7 @@ def run():
     weights = pytorch_files.find_weights(FLAGS.pytorch_model_path)
     notes = convert(
         weights,
-        FLAGS.tf_dump_path or (os.path.dirname(storage.absolute(weights)) + "_tf"),
+        FLAGS.tf_dump_path or (storage.named_folder(os.path.dirname(weights)) + "_tf"),
         config_file=FLAGS.bert_config_file,
         vocab_file=FLAGS.vocab_file,
     )

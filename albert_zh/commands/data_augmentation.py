@@ -86,7 +86,7 @@ def run():
     """Does what the flags ask for."""
     _check_flags()
     source = _TrainingRows()
-    output = _output_file(source.path)
+    output, shown = _output_file(source.path)
     examples = source.examples()
     finder, filler = _finder()
     settings = AugmentationSettings(FLAGS.N, FLAGS.p, FLAGS.pair_words, FLAGS.seed)
@@ -94,6 +94,8 @@ def run():
     with filler:
         job = _Job(output, source, examples, _fingerprint(source))
         job.run(Augmenter(finder, settings), report)
+    say("%d rows made of %d: %s", report.state["made"], report.state["rows"], shown)
+    say("samples          %s", _report_file(shown))
 
 
 def _check_flags():
@@ -113,7 +115,7 @@ def _check_flags():
 
 
 def _output_file(train_file):
-    """The path to write, with the ending of the training file."""
+    """(path to write, as the user knows it), with the ending of the training file."""
     folder, name = os.path.split(train_file)
     ending = os.path.splitext(name)[1]
     path = FLAGS.output_file or os.path.join(folder, split_files.AUGMENTED + ending)
@@ -121,7 +123,7 @@ def _output_file(train_file):
         raise UserError(
             "--output_file=%s: expected the ending of %s, %s" % (path, train_file, ending)
         )
-    return path_rules.output_file(path, "--output_file=%s" % path)
+    return path_rules.output_file(path, "--output_file=%s" % path), path
 
 
 def _finder():
@@ -313,6 +315,11 @@ class _Report:
         return "\n".join(lines) + "\n"
 
 
+def _report_file(output):
+    """The path of the report beside an output."""
+    return os.path.splitext(output)[0] + ".report.md"
+
+
 class _Job:
     """Writes the rows in chunks; a killed run goes on behind the last whole chunk."""
 
@@ -322,7 +329,6 @@ class _Job:
         stem = os.path.splitext(path)[0]
         self._paths = (path + ".partial", stem + ".rows.tsv.partial")
         self._state_file = path + ".progress.json"
-        self._report_file = stem + ".report.md"
         self._made_of_file = stem + split_files.MADE_OF
         self._rows_file = stem + ".rows.tsv"
 
@@ -380,15 +386,13 @@ class _Job:
         return "".join(rows_), "".join(origins)
 
     def _finish(self, report):
-        with output_files.atomic_write(self._report_file) as handle:
+        with output_files.atomic_write(_report_file(self._path)) as handle:
             handle.write(report.markdown())
         os.replace(self._paths[1], self._rows_file)
         os.replace(self._paths[0], self._path)
         made_of = {"sha256": self._source.sha256, "columns": self._source.columns}
         output_files.write_json(self._made_of_file, made_of)
         os.remove(self._state_file)
-        say("%d rows made of %d: %s", report.state["made"], report.state["rows"], self._path)
-        say("samples          %s", self._report_file)
 
 
 def main():

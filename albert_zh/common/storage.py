@@ -135,6 +135,15 @@ def absolute(path: str) -> str:
     return path if is_remote(path) else os.path.abspath(path)
 
 
+def named_folder(folder: str) -> str:
+    """A folder's path as it is given; the absolute one where that has no name (`.`, `..`)."""
+    if is_remote(folder):
+        return folder
+    path = os.path.normpath(folder or os.curdir)
+    has_name = os.path.basename(path) not in ("", os.curdir, os.pardir)
+    return path if has_name else os.path.abspath(path)
+
+
 def joined(folder: str, name: str) -> str:
     """`os.path.join`, for which a remote name is an absolute one too."""
     return name if is_remote(name) else os.path.join(folder, name)

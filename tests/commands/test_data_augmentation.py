@@ -48,6 +48,19 @@ def test_rows_keep_labels_and_columns(model, tmp_path):
     assert "| rows | 12 |" in (tmp_path / "train_aug.report.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("output_file", [None, "out/more.tsv"])
+def test_paths_are_shown_as_they_are_given(model, tmp_path, monkeypatch, capsys, output_file):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "out").mkdir()
+    write_texts(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    run(model, "data", output_file=output_file)
+    expected = output_file or "data/train_aug.tsv"
+    made, samples = capsys.readouterr().out.splitlines()[-2:]
+    assert made.endswith(" rows made of 12: " + expected)
+    assert samples.split() == ["samples", expected.replace(".tsv", ".report.md")]
+
+
 @pytest.mark.reference
 def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
     names = ("train_aug.csv", "train_aug.rows.tsv", "train_aug.report.md")

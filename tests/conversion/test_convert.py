@@ -362,6 +362,21 @@ def test_half_precision_is_what_torch_makes_of_the_weights(tmp_path, transformer
 # Round trips
 
 
+def test_commands_show_paths_as_they_are_given(tmp_path, monkeypatch, capsys):
+    small_models.write_model(tmp_path / "a" / "model")
+    monkeypatch.chdir(tmp_path)
+    for command, flag, path, written in (
+        (to_pytorch, "tf_checkpoint_path", "a/model", "a/model_pytorch"),
+        (to_tf_command, "pytorch_model_path", "a/model_pytorch/", "a/model_pytorch_tf"),
+    ):
+        small_models.run_command(command, ["--%s=%s" % (flag, path)])
+        assert " -> %s (" % written in capsys.readouterr().out.splitlines()[-1]
+    monkeypatch.chdir(tmp_path / "a" / "model_pytorch")  # a folder without a name has its own
+    small_models.run_command(to_tf_command, ["--pytorch_model_path=.", "--tf_dump_path="])
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert " -> %s (" % (tmp_path / "a" / "model_pytorch_tf") in shown
+
+
 @pytest.mark.parametrize(
     "name, heads",
     with_slow(

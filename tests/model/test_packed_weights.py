@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from albert_zh.common.errors import UserError
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import checkpoint_files, checkpoint_values, packed_weights
+from project_root import ROOT
 import small_models
 
 TEXTS = ["今天天气很好", "怎么办理银行卡", "什么时候开门"]
@@ -26,6 +29,15 @@ def folders_fixture(tmp_path):
     with open(os.path.join(small, packed_weights.PACKED_FILE), "wb") as stream:
         packed_weights.write(stream, weights)
     return folder, small
+
+
+@pytest.mark.slow
+def test_the_script_shows_the_folder_as_it_is_given(folders, tmp_path):
+    script = os.path.join(ROOT, "scripts", "pack_model.py")
+    command = [sys.executable, script, "--model_dir=model", "--output_dir=packed"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=str(tmp_path), timeout=120)
+    assert done.stdout.startswith("packed/weights_int8.npz: "), done.stderr
+    assert os.path.exists(str(tmp_path / "packed" / "weights_int8.npz"))
 
 
 def test_each_output_has_its_scale():
