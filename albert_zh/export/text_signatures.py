@@ -112,7 +112,7 @@ class TextSignatures:
                 signature.inputs[name].name: [text.encode("utf-8") for text in of_name]
                 for name, of_name in zip(FORMS[form], zip(*pairs))
             }
-            rows, _ = input_rows.rows_of(pairs, self._model.tokenizer, self._longest)
+            rows = input_rows.rows_of(pairs, self._model.tokenizer, self._longest)
             expected = input_rows.padded(rows, self._length)
             found = session.run([signature.outputs[name].name for name in TOKENS], feeds)
             if not all(map(np.array_equal, found, expected)):

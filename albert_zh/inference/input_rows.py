@@ -27,6 +27,7 @@ __all__ = [
     "padded",
     "padded_columns",
     "rows_of",
+    "rows_with_cuts",
 ]
 
 Text = Union[str, Tuple[str, str]]
@@ -100,6 +101,15 @@ def checked_length(wanted: Optional[int], config_length: int) -> int:
 
 
 def rows_of(
+    texts: Sequence[Tuple[str, Optional[str]]],
+    tokenizer: "tokenization.FullTokenizer",
+    max_seq_length: int,
+) -> List[Row]:
+    """(ids, segment ids) of each text; arguments as of `rows_with_cuts`."""
+    return rows_with_cuts(texts, tokenizer, max_seq_length)[0]
+
+
+def rows_with_cuts(
     texts: Sequence[Tuple[str, Optional[str]]],
     tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,

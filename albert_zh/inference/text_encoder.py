@@ -267,7 +267,7 @@ class TextEncoder(loaded_model.LoadedModel):
     def _batches(self, texts):
         """Yields (indices, rows, whether each is cut, what the session gives for them)."""
         with self.in_use():
-            rows, cuts = input_rows.rows_of(
+            rows, cuts = input_rows.rows_with_cuts(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
             with self._state:

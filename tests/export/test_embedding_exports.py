@@ -141,7 +141,7 @@ def rows_of(folder):
     """The inputs of TEXTS, as `TextEncoder` makes them."""
     opened = loaded_model.open_folder(folder)
     texts = input_rows.checked_texts(TEXTS)
-    return input_rows.rows_of(texts, opened.tokenizer, 24)[0]
+    return input_rows.rows_of(texts, opened.tokenizer, 24)
 
 
 @pytest.mark.parametrize(

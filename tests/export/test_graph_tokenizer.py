@@ -212,7 +212,7 @@ def test_rows_are_those_of_the_predictor(max_seq_length, is_padded, vocab_file):
     for texts_a, texts_b in ((first, second), (first, None), (first[:1], second[:1]), ([""], [""])):
         pairs = list(zip(texts_a, texts_b or [None] * len(texts_a)))
         tokenizer = tokenizers(vocab_file, True).python
-        rows = input_rows.rows_of(pairs, tokenizer, max_seq_length)[0]
+        rows = input_rows.rows_of(pairs, tokenizer, max_seq_length)
         expected = input_rows.padded(rows, length)
         found = run(
             [t.encode("utf-8") for t in texts_a], [t.encode("utf-8") for t in texts_b or ()]
