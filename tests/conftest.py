@@ -31,7 +31,8 @@ LEFT_OUT_ON_1_15 = {
     "common": "config_flag errors validation",
     "conversion": "convert",
     "corpus": "pipeline reader",
-    "export": "embedding_exports exported_models formats graph_tokenizer layouts",
+    "export": "comparison embedding_exports exported_models formats graph_tokenizer layouts "
+    "text_signatures",
     "finetuning": "remote_storage teaching",
     "inference": "*",
     "model": "weight_averages",
@@ -43,6 +44,7 @@ LEFT_OUT_ON_1_15 = {
     "tasks": "data_checks dev_split",
     "tasks/embedding": "kind text_files",
     "tasks/generation": "kind",
+    "tasks/labelling": "labelling_kind",
 }
 # On 2.21 (run_tests_tf2_21.sh) other versions of NumPy, protobuf, scikit-learn, ONNX, LiteRT,
 # SentencePiece, Faiss and of Python's Unicode tables come to that. What stays is one of each:
@@ -52,14 +54,15 @@ LEFT_OUT_ON_1_15 = {
 LEFT_OUT_ON_2_21 = {
     "commands": "build_vocab classify closed_bucket command_lines create_pretraining_data "
     "data_augmentation fill_mask general_distill google_flags inspect_checkpoint inspect_tfrecord "
-    "label reading_evaluation remote_storage run_classifier_multiclass run_classifier_sp_google "
-    "run_pretraining run_sentence_embedding similarity task_distill the_three_changes",
+    "label reading_evaluation remote_storage run_classifier run_classifier_multiclass "
+    "run_classifier_sp_google run_pretraining run_sentence_embedding similarity task_distill "
+    "the_three_changes",
     "common": "config_flag errors object_store path_rules progress validation",
     "compatibility": "*",
     "conversion": "convert",
     "corpus": "pipeline reader remote_records",
     "distillation": "*",
-    "export": "comparison embedding_exports formats layouts onnx_nodes",
+    "export": "comparison embedding_exports formats graph_tokenizer layouts onnx_nodes",
     "finetuning": "gradient_accumulation halves recompute remote_storage teaching",
     "inference": "augmentation decoding documents embedding_service generation_service generator "
     "http_service lexical_index marked_text micro_batching negative_mining search search_choice "

@@ -104,9 +104,10 @@ def rows_of(
     texts: Sequence[Tuple[str, Optional[str]]],
     tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,
+    num_segments: int = 2,
 ) -> List[Row]:
     """(ids, segment ids) of each text; arguments as of `rows_with_cuts`."""
-    return rows_with_cuts(texts, tokenizer, max_seq_length)[0]
+    return rows_with_cuts(texts, tokenizer, max_seq_length, num_segments)[0]
 
 
 def rows_with_cuts(
