@@ -1135,6 +1135,7 @@ def test_a_separator_inside_of_a_segment_is_never_masked(starter):
     assert ((features["input_ids"] == sep_id).sum(axis=1)[:-1] == 8).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, at_most",
     with_slow([("doc_sentences", 1), ("full_sentences", 60)], [("doc_sentences", 1)]),

@@ -395,9 +395,8 @@ def test_onnx(layout, quantize, folders, tmp_path):
         assert weights and max(np.abs(array.astype(int)).max() for array in weights) in (63, 64)
 
 
-@pytest.mark.parametrize(
-    "task", ["classifier", pytest.param("pretraining", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classifier", "pretraining"])
 @pytest.mark.parametrize("layout, quantize", OF_ONNX)
 def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_path):
     skip_unless_possible("onnx")

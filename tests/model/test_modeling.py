@@ -353,6 +353,7 @@ def test_halves_of_a_batch_have_the_gradients_of_the_whole(layout, batch):
         assert np.abs(expected).max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize(
     "batch, recompute", with_slow([(3, False), (4, False), (3, True), (4, True)], [(3, True)])

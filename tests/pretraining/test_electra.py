@@ -375,6 +375,7 @@ def test_masks_of_the_original():
     assert (one["filled"] == np.where(hits, small.FIRST_WORD, text)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_a_model_learns_by_the_originals_masks():
     masks = electra_masks.OriginalMasks(

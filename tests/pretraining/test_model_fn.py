@@ -79,6 +79,7 @@ def test_dropout_differs_between_the_parts_of_a_batch():
     assert any(np.abs(both[name] - one[name]).max() > 1e-6 for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize("precision", with_slow(["bfloat16", "mixed_float16"], ["bfloat16"]))
 def test_lower_precision_trains_alike_and_keeps_float32_weights(precision):

@@ -87,6 +87,7 @@ def test_losses_of_pieces():
         np.testing.assert_allclose(session.run(losses), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_the_head_is_learnt_and_no_part_of_the_model():
     losses, values = trained(12, replaced_token_weight=2.0)
