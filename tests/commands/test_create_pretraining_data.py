@@ -38,8 +38,6 @@ from workspace import run_process
 sys.path.append(os.path.join(ROOT, "benchmarks"))
 import segment_order
 
-from crossed_cases import with_slow
-
 SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
 STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 
@@ -1138,7 +1136,7 @@ def test_a_separator_inside_of_a_segment_is_never_masked(starter):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name, at_most",
-    with_slow([("doc_sentences", 1), ("full_sentences", 60)], [("doc_sentences", 1)]),
+    [("doc_sentences", 1), ("full_sentences", 60)],
 )
 def test_formats_of_one_segment_are_read_by_pre_training(name, at_most, tmp_path):
     output = str(tmp_path / "one.tfrecord")

@@ -81,7 +81,7 @@ def test_dropout_differs_between_the_parts_of_a_batch():
 
 @pytest.mark.slow
 @pytest.mark.reference
-@pytest.mark.parametrize("precision", with_slow(["bfloat16", "mixed_float16"], ["bfloat16"]))
+@pytest.mark.parametrize("precision", ["bfloat16", "mixed_float16"])
 def test_lower_precision_trains_alike_and_keeps_float32_weights(precision):
     exact = trained(10)
     coarse = trained(10, precision=precision)
