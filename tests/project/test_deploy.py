@@ -36,6 +36,14 @@ def export(folder, *arguments):
     small_models.run_command(export_model, ["--model_dir=" + folder] + list(arguments))
 
 
+def request_of_docs(folder, texts):
+    """The block of docs/serving.md that makes a request of token ids, without sending it."""
+    (block,) = [block for block in blocks_of("serving.md") if "resident" in block]
+    block = block.replace('"lcqmc_output/best"', repr(folder))
+    block = re.sub(r'\[\("怎么开户", "如何开通账户"\)\]', repr(texts), block)
+    return block.split("print(")[0]
+
+
 def test_models_of_tf_serving():
     schema = pytest.importorskip(
         "tensorflow_serving.config.model_server_config_pb2", reason="needs tensorflow-serving-api"
@@ -46,15 +54,29 @@ def test_models_of_tf_serving():
     assert model.model_platform == "tensorflow"
 
 
+def test_tf_serving_does_not_pad():
+    """It would with each input's first value, 1 in input_mask (PadTensor of batching_util.cc)."""
+    path = os.path.join(DEPLOY, "tf_serving", "batching.config")
+    lines = [line for line in files.read_text(path).splitlines() if not line.startswith("#")]
+    (padding,) = [line for line in lines if line.startswith("pad_variable_length_inputs")]
+    assert padding == "pad_variable_length_inputs: false"
+
+
+def test_ids_that_docs_send_to_tf_serving_have_one_length(folder):
+    """Requests of other lengths are not batched: the block of docs/serving.md pads them itself."""
+    block, values = request_of_docs(folder, [("甲", "乙")]), {}
+    exec(compile(block, "serving.md", "exec"), values)
+    inputs = json.loads(values["body"].decode())["inputs"]
+    assert {np.shape(rows) for rows in inputs.values()} == {(1, 128)}
+    assert np.sum(inputs["input_mask"]) == 5 and not np.any(inputs["input_ids"][0][5:])
+
+
 @pytest.mark.slow
 def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_path):
     """The request of docs/serving.md, through the SavedModel that TF Serving loads."""
     export(folder, "--format=saved_model", "--output=%s" % (tmp_path / "albert"))
-    (block,) = [block for block in blocks_of("serving.md") if "resident" in block]
-    block = block.replace('"lcqmc_output/best"', repr(folder))
-    block = re.sub(r'\[\("怎么开户", "如何开通账户"\)\]', repr(TEXTS), block)
-    values = {}
-    exec(compile(block.split("print(")[0], "serving.md", "exec"), values)
+    block, values = request_of_docs(folder, TEXTS), {}
+    exec(compile(block, "serving.md", "exec"), values)
     body = json.loads(values["body"].decode())
     with tf.Session(graph=tf.Graph()) as session:
         versioned = str(tmp_path / "albert" / "1")
