@@ -7,7 +7,6 @@ reads a model folder opens it. Heads are left out; the pooler, which vectors do 
 """
 
 import os
-import shutil
 import sys
 
 from absl import flags
@@ -15,9 +14,16 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert_zh.common import output_files, path_rules
-from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import loaded_model
-from albert_zh.model import checkpoint_values, model_folder, packed_weights, sentence_vectors
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_values,
+    model_folder,
+    packed_weights,
+    sentence_vectors,
+    whole_folders,
+)
 
 FLAGS = flags.FLAGS
 _KEPT = ("bert/", sentence_vectors.PROJECTION + "/")
@@ -35,27 +41,44 @@ def main():
     for name in ("model_dir", "output_dir"):
         if not FLAGS[name].value:
             raise UserError("--%s is required" % name)
-    sentence_vectors.notes_of_embedding_model(FLAGS.model_dir)
     opened = loaded_model.open_folder(FLAGS.model_dir)
-    folder = os.path.dirname(opened.prefix)
+    sentence_vectors.notes_of_embedding_model(FLAGS.model_dir)
     output = path_rules.output_folder(FLAGS.output_dir)
-    os.makedirs(output, exist_ok=True)
-    config = model_folder.config_in_folder(folder)
-    names = {os.path.basename(config): config, opened.tokenizer.name_in_folder: opened.vocab_file}
-    names[sentence_vectors.SENTENCE_FILE] = os.path.join(folder, sentence_vectors.SENTENCE_FILE)
-    for name, path in names.items():
-        shutil.copyfile(path, os.path.join(output, name))
+    _check_no_checkpoint(output)
     weights = checkpoint_values.read_weights(opened.prefix)
     kept = {
         name: weight * (_UNUSED not in name)
         for name, weight in weights.items()
         if name.startswith(_KEPT)
     }
-    path = os.path.join(output, packed_weights.PACKED_FILE)
-    with output_files.atomic_write(path, "wb") as stream:
-        packed_weights.write(stream, kept)
-    shown = os.path.join(FLAGS.output_dir, packed_weights.PACKED_FILE)
-    print("%s: %d bytes, %d arrays" % (shown, os.path.getsize(path), len(kept)))
+    with whole_folders.filled_folder(output) as partial:
+        for name, path in _files_beside(opened).items():
+            output_files.copy_file(path, os.path.join(partial, name))
+        with open(os.path.join(partial, packed_weights.PACKED_FILE), "wb") as stream:
+            packed_weights.write(stream, kept)
+    path = os.path.join(FLAGS.output_dir, packed_weights.PACKED_FILE)
+    print(printable("%s: %d bytes, %d arrays" % (path, os.path.getsize(path), len(kept))))
+
+
+def _check_no_checkpoint(folder):
+    """Raises `UserError` if a checkpoint is there, which is read before packed weights."""
+    there = checkpoint_files.index_files(folder)
+    if there:
+        raise UserError(
+            "--output_dir=%s: the checkpoint there (%s) would be read in place of the packed "
+            "weights: name another folder" % (FLAGS.output_dir, there[0][: -len(".index")])
+        )
+
+
+def _files_beside(opened):
+    """{name in the folder: path} of what an embedding model has beside its weights."""
+    folder = os.path.dirname(opened.prefix) or "."
+    config = model_folder.config_in_folder(folder)
+    return {
+        os.path.basename(config): config,
+        opened.tokenizer.name_in_folder: opened.vocab_file,
+        sentence_vectors.SENTENCE_FILE: os.path.join(folder, sentence_vectors.SENTENCE_FILE),
+    }
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from albert_zh.conversion.to_pytorch import (
     convert,
     read_model,
 )
-from albert_zh.model import checkpoint_files, model_folder
+from albert_zh.model import checkpoint_files, model_folder, packed_weights
 
 __all__ = [
     "BERT_TOKENIZER",
@@ -75,7 +75,9 @@ def run():
     """Converts what the flags name and says what was written."""
     path = FLAGS.tf_checkpoint_path or model_folder.pretrained_folder("tf_checkpoint_path")
     prefix = checkpoint_files.find_checkpoint(path)
-    of_model = package_files.folder_of_outputs(storage.named_folder(os.path.dirname(prefix)))
+    of_model = package_files.folder_of_outputs(
+        storage.named_folder(packed_weights.folder_of(prefix))
+    )
     folder = FLAGS.pytorch_dump_path or of_model + "_pytorch"
     write_bin = FLAGS.write_bin or folder.endswith(".bin")
     if folder.endswith(".bin"):

@@ -33,7 +33,7 @@ from albert_zh.export import (
     to_sentence_transformers,
     to_tflite,
 )
-from albert_zh.model import fine_tuning_notes, model_folder, sentence_vectors
+from albert_zh.model import fine_tuning_notes, model_folder, packed_weights, sentence_vectors
 from albert_zh.tasks import registry
 from albert_zh.text import tokenization
 
@@ -278,7 +278,8 @@ def _usual_name(options):
 def _summary(model, path, options, comparison, least, seconds):
     length = "any length" if options.seq_length is None else "%d tokens" % options.seq_length
     size = storage.total_size(path)
-    yield "model", "%s (%s layout)" % (model.prefix, model.config.layout)
+    named = packed_weights.as_named(model.prefix)
+    yield "model", "%s (%s layout)" % (named, model.config.layout)
     yield "written", "%s (%.2f MB, %s, %s)" % (path, size / 1e6, options.task, length)
     if comparison is None:
         yield "difference", "not compared: that needs PyTorch and transformers"

@@ -32,7 +32,13 @@ from albert_zh.common import files, output_files, path_rules, storage, system_er
 from albert_zh.export import common as export_common
 from albert_zh.export import exported_model
 from albert_zh.inference import files_beside
-from albert_zh.model import checkpoint_files, checkpoint_names, checkpoint_values, inference_graph
+from albert_zh.model import (
+    checkpoint_files,
+    checkpoint_names,
+    checkpoint_values,
+    inference_graph,
+    packed_weights,
+)
 
 __all__ = [
     "INPUT_OF_TRAINING",
@@ -81,7 +87,10 @@ def run():
 
 def restore(session, prefix, meta_file):
     """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
-    if not storage.exists(meta_file):
+    named = packed_weights.as_named(prefix)
+    if not storage.exists(meta_file) and named != prefix:
+        meta_file, reason = named, "has packed weights and no .meta file"
+    elif not storage.exists(meta_file):
         reason = "is not there"
     else:
         meta_graph = _read_meta_graph(meta_file)

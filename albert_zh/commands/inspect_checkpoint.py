@@ -37,6 +37,7 @@ from albert_zh.model import (
     label_map,
     model_folder,
     model_writer,
+    packed_weights,
     sentence_vectors,
     whole_folders,
 )
@@ -94,6 +95,11 @@ def run(words):
     """Prints what the given checkpoint is, and writes its weights if asked to."""
     if len(words) != 1:
         raise UserError("expected one checkpoint (path of a file, prefix or folder)")
+    if FLAGS.output_dir and not FLAGS.drop_optimizer:
+        raise UserError(
+            "--output_dir=%s: nothing is written without --drop_optimizer: give both or neither"
+            % FLAGS.output_dir
+        )
     path = words[0]
     path_rules.protect_model(path, "the checkpoint")
     for line in description(path, FLAGS.bert_config_file):
@@ -150,7 +156,17 @@ def read_contents(path):
         checkpoint_values.check_readable(prefix)
         step = int(reader.get_tensor(GLOBAL_STEP))
     kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
-    return prefix, Contents(weights, state, step, [prefix + ".index"] + data, kind)
+    paths = _users_files(prefix, [prefix + ".index"] + data)
+    if paths[0].endswith(packed_weights.PACKED_FILE):
+        kind = "TensorFlow, packed as integers of 8 bits"
+    return packed_weights.as_named(prefix), Contents(weights, state, step, paths, kind)
+
+
+def _users_files(prefix, paths):
+    """Files of a checkpoint; in place of unpacked ones the packed file that they come from."""
+    if packed_weights.as_named(prefix) == prefix:
+        return paths
+    return [os.path.join(packed_weights.folder_of(prefix), packed_weights.PACKED_FILE)]
 
 
 def _has_index(path):
@@ -215,7 +231,8 @@ def _shown_path(path):
 
 def _config_beside(name):
     try:
-        return [model_folder.config_in_folder(os.path.dirname(name) or ".")]
+        folder = name if storage.is_folder(name) else os.path.dirname(name) or "."
+        return [model_folder.config_in_folder(folder)]
     except UserError:
         return []
 
@@ -345,7 +362,7 @@ def write_without_optimizer(path, output_dir=None):
     if pytorch_files.is_pytorch(path) and not _has_index(path):
         raise UserError("--drop_optimizer: %s is of PyTorch, which holds no slots" % path)
     prefix = checkpoint_files.find_checkpoint(path)
-    source = os.path.dirname(storage.absolute(prefix))
+    source = storage.absolute(packed_weights.folder_of(prefix))
     output_dir = output_dir or source + "_weights"
     if files.is_same_path(output_dir, source):
         raise UserError("--output_dir is the checkpoint's own folder: name another one")
@@ -355,9 +372,10 @@ def write_without_optimizer(path, output_dir=None):
             output_files.copy_file(found, os.path.join(partial, os.path.basename(found)))
         weights = checkpoint_values.read_weights(prefix, with_objectives=True)
         model_writer.write_model_checkpoint(partial, weights)
+    written = os.path.join(output_dir, checkpoint_files.CHECKPOINT_NAME)
     before, after = (
-        sum(map(storage.size, _files_of_checkpoint(stem)))
-        for stem in (prefix, os.path.join(output_dir, checkpoint_files.CHECKPOINT_NAME))
+        sum(map(storage.size, _users_files(stem, _files_of_checkpoint(stem))))
+        for stem in (prefix, written)
     )
     has_config = storage.in_folder(output_dir, COPIED_FILES[0])
     return "%s: the model without optimizer slots, %.1f MB of %.1f MB%s" % (

@@ -20,6 +20,7 @@ from albert_zh.model import (
     fine_tuning_notes,
     label_map,
     model_folder,
+    packed_weights,
     slot_fusion,
     whole_folders,
 )
@@ -98,7 +99,7 @@ def convert(
         _check_written(partial, config, sorted(tensors))
     count = sum(value.size for value in values.values())
     what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
-    return notes + ["%s -> %s (%s)" % (prefix, folder, what)]
+    return notes + ["%s -> %s (%s)" % (packed_weights.as_named(prefix), folder, what)]
 
 
 def _without_groups(config, values, notes):

@@ -26,6 +26,7 @@ from albert_zh.model import (
     inference_graph,
     label_map,
     model_folder,
+    packed_weights,
     sentence_vectors,
     whole_folders,
 )
@@ -139,7 +140,7 @@ def read_config(folder, config_file=None, points_to_best=True):
 
 
 def _check_has_heads(opened, task):
-    prefix, heads = opened.prefix, opened.heads
+    named, heads = packed_weights.as_named(opened.prefix), opened.heads
     lacking = [head for head in exported_model.TASKS[task].heads if head not in heads]
     if task == "pretraining" and "masked_lm" in heads:
         return  # plain BERT may come without the second head
@@ -149,12 +150,12 @@ def _check_has_heads(opened, task):
     if task == "classifier" and command:
         raise UserError(
             "%s has no head to export: use it with %s, or export --task=pretraining or "
-            "--task=encoder" % (prefix, command)
+            "--task=encoder" % (named, command)
         )
-    if task == "classifier" and sentence_vectors.read_notes(os.path.dirname(prefix)):
+    if task == "classifier" and sentence_vectors.read_notes(os.path.dirname(opened.prefix)):
         raise UserError(
             "%s is a model of sentence vectors, without a classifier: export --task=embedding"
-            % prefix
+            % named
         )
     present = ", ".join(heads) or "no head at all"
     variables = ", ".join(checkpoint_names.HEADS[head][0][0] for head in lacking)
@@ -163,7 +164,7 @@ def _check_has_heads(opened, task):
         "pretraining": "name a pre-trained model, or export --task=classifier",
     }[task]
     raise UserError(
-        "%s holds no %s (%s; it has %s): %s" % (prefix, task, variables, present, way_out)
+        "%s holds no %s (%s; it has %s): %s" % (named, task, variables, present, way_out)
     )
 
 

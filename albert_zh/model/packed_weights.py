@@ -98,6 +98,12 @@ def unpacked(folder: str, write_checkpoint: Callable[[str, Mapping[str, np.ndarr
     return os.path.join(_folders[key], CHECKPOINT)
 
 
+def folder_of(prefix: str) -> str:
+    """The folder of a checkpoint; of unpacked weights that of the packed file, which stays."""
+    folder = os.path.dirname(prefix) or "."
+    return _sources.get(folder, folder)
+
+
 def as_named(prefix: str) -> str:
     """What the user knows a checkpoint by: of unpacked weights the folder of the packed file."""
     return _sources.get(os.path.dirname(prefix), prefix)

@@ -16,6 +16,7 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_values, expected_variables, model_writer, modeling
 import golden_cases
+import small_models
 from workspace import ROOT
 
 CONFIG_TINY = os.path.join(ROOT, "albert_config", "albert_config_tiny.json")
@@ -361,3 +362,10 @@ def test_configs_of_hugging_face_that_are_damaged_are_named(tmp_path):
         output_files.write_json(path, content)
         with pytest.raises(UserError, match="config.json: .*" + problem):
             inspect_checkpoint.description(prefix, path)
+
+
+def test_a_folder_to_write_to_is_refused_where_nothing_is_written(tmp_path):
+    arguments = ["--output_dir=%s" % (tmp_path / "out")]
+    message = "--output_dir=.*/out: nothing is written without --drop_optimizer"
+    with pytest.raises(UserError, match=message):
+        small_models.run_command(inspect_checkpoint, arguments, [str(tmp_path)])

@@ -4,15 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 
+from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
+from albert_zh.commands import freeze_graph, inspect_checkpoint
 from albert_zh.common.errors import UserError
+from albert_zh.export import common as export_common
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import checkpoint_files, checkpoint_values, packed_weights
 from project_root import ROOT
 import small_models
+
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+import pack_model
 
 TEXTS = ["今天天气很好", "怎么办理银行卡", "什么时候开门"]
 
@@ -86,3 +93,66 @@ def test_a_damaged_file_is_told(folders):
     with pytest.raises(UserError, match="weights_int8.npz: the file is damaged") as error:
         TextEncoder(small)
     assert "\n" not in str(error.value)
+
+
+def test_commands_name_the_folder_that_the_user_named(folders, capsys):
+    """They named the temporary folder with the unpacked weights, and its size."""
+    _, small = folders
+    lines = inspect_checkpoint.description(small)
+    size = os.path.getsize(os.path.join(small, packed_weights.PACKED_FILE))
+    assert lines[0] == "checkpoint  %s (TensorFlow, packed as integers of 8 bits)" % small
+    assert f"size        {size:,} bytes in 1 file" in lines
+    assert "fits        " + os.path.relpath(os.path.join(small, "albert_config.json")) in lines
+    output = small + ".pb"
+    arguments = ["--input_checkpoint=" + small, "--output_graph=" + output]
+    small_models.run_command(freeze_graph, arguments + ["--output_node_names=pooled_output"])
+    assert "note: %s has packed weights and no .meta file" % small in capsys.readouterr().out
+    assert os.path.getsize(output)
+
+
+def test_what_is_written_by_default_lies_beside_the_packed_folder(folders, capsys):
+    """It was put beside the temporary folder, under its random name."""
+    _, small = folders
+    before = set(os.listdir(tempfile.gettempdir()))
+    small_models.run_command(inspect_checkpoint, ["--drop_optimizer"], [small])
+    assert "%s_weights: the model without" % small in capsys.readouterr().out
+    small_models.run_command(to_pytorch, ["--tf_checkpoint_path=" + small])
+    assert "%s -> %s_pytorch (" % (small, small) in capsys.readouterr().out
+    assert checkpoint_files.find_checkpoint(small + "_weights")
+    assert os.path.exists(os.path.join(small + "_pytorch", "model.safetensors"))
+    left = set(os.listdir(tempfile.gettempdir())) - before
+    assert not [name for name in left if name.endswith(("_weights", "_pytorch"))]
+
+
+def run_pack_model(folder, output):
+    arguments = ["--model_dir=%s" % folder, "--output_dir=%s" % output]
+    small_models.run_command(pack_model, arguments)
+
+
+def test_pack_model_fills_a_folder_that_may_be_there(folders, tmp_path, capsys):
+    folder, _ = folders
+    for _ in range(2):  # a second time nothing differs
+        run_pack_model(folder, tmp_path / "out")
+    assert str(tmp_path / "out" / packed_weights.PACKED_FILE) in capsys.readouterr().out
+    with TextEncoder(str(tmp_path / "out")) as encoder:
+        assert np.isfinite(encoder.encode(TEXTS)).all()
+    message = "^%s is a model of sentence vectors, without a classifier" % (tmp_path / "out")
+    with pytest.raises(UserError, match=message):  # not of the temporary folder
+        export_common.read_model(str(tmp_path / "out"), "classifier")
+    (tmp_path / "out" / "sentence_embedding.json").write_text('{"pooling": "max"}')
+    with pytest.raises(UserError, match="out holds another model .its sentence_embedding.json"):
+        run_pack_model(folder, tmp_path / "out")
+
+
+def test_pack_model_refuses_places_where_it_would_not_be_read(folders, tmp_path):
+    """A checkpoint in the folder wins over packed weights: the old model answered silently."""
+    folder, _ = folders
+    shutil.copytree(folder, str(tmp_path / "other"))
+    with pytest.raises(UserError, match="--output_dir=.*other: the checkpoint there .albert_model"):
+        run_pack_model(folder, tmp_path / "other")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="file: cannot be written"):
+        run_pack_model(folder, tmp_path / "file")
+    with pytest.raises(UserError, match="no checkpoint .*nothing .neither this folder"):
+        run_pack_model(tmp_path / "nothing", tmp_path / "out")
+    assert (tmp_path / "file").read_text() == "x" and not (tmp_path / "out").exists()
