@@ -27,17 +27,30 @@ from albert_zh.model import (
     checkpoint_files,
     checkpoint_values,
     fine_tuning_notes,
+    label_map,
     model_folder,
     model_writer,
+    sentence_vectors,
     weight_averages,
     whole_folders,
 )
+from albert_zh.tasks.slots import dictionaries
 from albert_zh.training import run_folder
 
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
-_COPIED = ("*.json", "*.tsv", "vocab*.txt", "*.model")
+# Files of a model, without what evaluations and exports put beside them.
+_COPIED = (
+    "*config*.json",
+    run_folder.RUN_SETTINGS_FILE,
+    fine_tuning_notes.FINE_TUNING_FILE,
+    label_map.LABEL_MAP,
+    sentence_vectors.SENTENCE_FILE,
+    dictionaries.FILE_NAME,
+    "vocab*.txt",
+    "*.model",
+)
 # What fine_tuning.json says of one run alone: its figures, and what was fitted to its outputs.
 _OF_ONE_RUN = (
     "dev",
@@ -107,10 +120,13 @@ def _as_model_folder(contents):
     """Of a folder of training the config that it remembers, without the rest of its settings."""
     of_run = contents.pop(run_folder.RUN_SETTINGS_FILE, {})
     config = of_run.get("fixed", {}).get("config")
-    has_config = any(isinstance(c, dict) and "hidden_size" in c for c in contents.values())
-    if config and not has_config:
+    if config and not any(map(_is_config, contents.values())):
         contents[model_folder.config_name("")] = config
     return contents
+
+
+def _is_config(content):
+    return isinstance(content, dict) and "hidden_size" in content
 
 
 def _check_same_task(contents):
@@ -126,7 +142,11 @@ def _check_same_task(contents):
 
 
 def _of_task(contents):
-    """What models of one task share: all files, of the notes what does not hang on a run."""
+    """What models of one task share: all files, of the notes what does not hang on a run.
+
+    The config counts under whatever name, which folders of training and `best/` choose otherwise.
+    """
+    contents = {"config" if _is_config(c) else name: c for name, c in contents.items()}
     notes = contents.get(_NOTES) or {}
     of_task = {name: notes.get(name) for name in _OF_THE_TASK}
     of_task["head: tasks"] = notes.get("head", {}).get("tasks")  # how a generator writes

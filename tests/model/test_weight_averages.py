@@ -163,3 +163,28 @@ def test_heads_of_different_seeds_are_refused(tmp_path):
 def test_a_model_is_not_replaced_by_its_mean(folders):
     with pytest.raises(UserError, match="it is an input too"):
         run(folders, folders[0])
+
+
+def test_what_lies_beside_the_models_does_not_part_them(folders, tmp_path):
+    """An export of one of them, or the figures of its run, had them refused."""
+    one, two = folders
+    files_of_one = {"tokenizer.json": {"model": {}}, "eval_results.json": {"best": 1}}
+    for name, content in files_of_one.items():
+        with open(os.path.join(one, name), "w") as handle:
+            json.dump(content, handle)
+    with open(os.path.join(two, "predictions.tsv"), "w") as handle:
+        handle.write("a\tb\n")
+    os.rename(*(os.path.join(two, name) for name in ("albert_config.json", "my_config.json")))
+    run(folders, tmp_path / "mean")
+    names = {path.name for path in (tmp_path / "mean").iterdir()}
+    assert {"albert_config.json", "vocab.txt", "sentence_embedding.json"} <= names
+    assert not names & {"tokenizer.json", "eval_results.json", "my_config.json"}
+
+
+def test_another_config_is_named_by_its_settings(folders, tmp_path):
+    path = os.path.join(folders[1], "albert_config.json")
+    config = files.read_json(path)
+    with open(path, "w") as handle:
+        json.dump(dict(config, num_attention_heads=1), handle)
+    with pytest.raises(UserError, match=r"differ in config \(num_attention_heads\): expected runs"):
+        run(folders, tmp_path / "mean")
