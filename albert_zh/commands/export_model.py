@@ -156,8 +156,8 @@ def run():
     )
     if options.task == "embedding" and sentence_vectors.read_notes(model.folder) is None:
         print(printable("note: %s: %s" % (model.folder, _UNTRAINED)))
-    if FORMATS[FLAGS.format].ending:  # others have a separate folder
-        export_common.check_companions(model, os.path.dirname(path) or ".")
+    if FLAGS.format != FOR_VECTORS:  # which has a separate folder
+        export_common.check_companions(model, _folder_of_companions(path))
     texts = comparison_texts.to_compare(model, options)
     examples = export_comparison.Examples(
         model, options.task, export_common.session_of, texts, options.seq_length
@@ -273,6 +273,13 @@ def _usual_name(options):
     if options.seq_length is not None:
         name_components.append(str(options.seq_length))
     return "_".join(name_components) + FORMATS[FLAGS.format].ending
+
+
+def _folder_of_companions(path):
+    """Where the vocabulary, labels and settings of what is exported to a path are put."""
+    if FORMATS[FLAGS.format].ending:
+        return os.path.dirname(path) or "."
+    return os.path.join(path, to_saved_model.VERSION, to_saved_model.EXTRA)
 
 
 def _summary(model, path, options, comparison, least, seconds):

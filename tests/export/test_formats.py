@@ -839,6 +839,17 @@ def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
     assert os.listdir(str(tmp_path / "data" / "1")) == ["notes.txt"]
 
 
+def test_a_saved_model_of_another_model_is_not_replaced(folders, tmp_path):
+    """Other formats refuse it as well; a server would have answered with other labels."""
+    extra = tmp_path / "serving" / "1" / "assets.extra"
+    extra.mkdir(parents=True)
+    (tmp_path / "serving" / "1" / "saved_model.pb").write_bytes(b"of another")
+    (extra / "label_map.json").write_text('{"好": 0, "坏": 1}', encoding="utf-8")
+    with pytest.raises(UserError, match="assets.extra/label_map.json is of another model: name"):
+        export(folders["bert"], "--format=saved_model", "--output=%s" % (tmp_path / "serving"))
+    assert (tmp_path / "serving" / "1" / "saved_model.pb").read_bytes() == b"of another"
+
+
 def test_head_and_labels_must_be_there(folders, tmp_path):
     folder = folders["brightmart"]
     values = checkpoint_values.read_weights(os.path.join(folder, "albert_model.ckpt"))
