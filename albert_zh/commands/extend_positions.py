@@ -75,6 +75,7 @@ def run() -> None:
         model_writer.write_model_checkpoint(partial, weights)
     line = "written    %s: %d positions, continued from %d"
     print(printable(line % (FLAGS.output_dir, len(table), FLAGS.trained_length)))
+    _note_what_is_lost(source, len(table))
 
 
 def _table_name(weights, prefix):
@@ -106,6 +107,22 @@ def _check_lengths(table, prefix):
                 len(table),
             )
         )
+
+
+def _note_what_is_lost(source, positions):
+    """Says so where fine-tuning has trained positions that were replaced."""
+    notes = sentence_vectors.read_notes(source)
+    longest = fine_tuning_notes.notes_of_folder(source).get("max_seq_length", 0)
+    longest = max(longest, notes.max_seq_length if notes else 0)
+    if longest <= FLAGS.trained_length:
+        return
+    line = (
+        "note: %s was fine-tuned on up to %d tokens: what it has learnt of positions behind %d is "
+        "replaced" % (source, longest, FLAGS.trained_length)
+    )
+    if longest < positions:
+        line += "; --trained_length=%d keeps it" % longest
+    print(printable(line))
 
 
 def main() -> None:

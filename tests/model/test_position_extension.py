@@ -106,3 +106,16 @@ def test_a_short_table_is_named(tmp_path):
     given = ["--model_dir=%s" % folder, "--output_dir=%s" % (tmp_path / "out")]
     with pytest.raises(UserError, match="has 64 positions: expected more than 64, of which"):
         small_models.run_command(extend_positions, given + ["--trained_length=64"])
+
+
+@pytest.mark.parametrize("longest, is_told", [(96, False), (112, True)])
+def test_positions_that_fine_tuning_has_trained_are_not_lost_silently(
+    model, tmp_path, monkeypatch, capsys, longest, is_told
+):
+    monkeypatch.setattr(model_writer, "_write_meta_graph", lambda *arguments: None)
+    with open(os.path.join(model, "fine_tuning.json"), "w") as handle:
+        json.dump({"max_seq_length": longest}, handle)
+    arguments = ["--model_dir=" + model, "--output_dir=%s" % (tmp_path / "out")]
+    small_models.run_command(extend_positions, arguments + ["--trained_length=96"])
+    note = "fine-tuned on up to 112 tokens: what it has learnt of positions behind 96 is replaced"
+    assert (note in capsys.readouterr().out) == is_told
