@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import sys
+import warnings
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -111,7 +112,8 @@ def converted(model, output_names, options):
             names.append("masked_lm_positions")
         inputs = [graph.inputs[name] for name in names]
         outputs = [graph.outputs[name] for name in output_names]
-        with _quietly():
+        with _quietly(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ranges that inputs, which are ids, do not need
             converter = tflite_converter(session, inputs, outputs)
             return _QUANTIZERS[options.quantize](converter, model, options)
 

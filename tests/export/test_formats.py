@@ -196,7 +196,7 @@ def test_saved_model_in_tensorflow_2(folders, tmp_path):
         [("brightmart", "int8"), ("google_fast", "none"), ("bert", "dynamic")],
     ),
 )
-def test_tflite(layout, quantize, folders, texts_file, tmp_path):
+def test_tflite(layout, quantize, folders, texts_file, tmp_path, recwarn):
     # Lengths take turns, so that each layout and each quantization has both.
     is_fixed = (sorted(LAYOUTS).index(layout) + list(QUANTIZED).index(quantize) // 2) % 2
     path = str(tmp_path / "model.tflite")
@@ -209,6 +209,7 @@ def test_tflite(layout, quantize, folders, texts_file, tmp_path):
         "--representative_texts=" + texts_file,
         *ANY_QUALITY,
     )
+    assert not [w for w in recwarn if "Statistics for quantized inputs" in str(w.message)]
     assert_predicts_alike(path, folders[layout], QUANTIZED[quantize])
     interpreter = interpreters.plain(path)
     names = [info["name"] for info in interpreter.get_input_details()]
