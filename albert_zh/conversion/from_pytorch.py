@@ -3,6 +3,7 @@
 notes = convert(pytorch_files.find_weights("bert_folder"), "prev_trained_model/my_model")
 """
 
+import contextlib
 import os
 
 import numpy as np
@@ -56,6 +57,8 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         num_outputs = len(weights_by_name["output_bias"])
         labels = _label_map(source, settings, num_outputs, config_file)
         objective = _objective(settings, num_outputs)
+        if "objective" not in trained:
+            _check_objective(objective, num_outputs, config_file)
         if objective != "single_label":
             trained.setdefault("objective", objective)
         fine_tuning_notes.check_notes(trained, num_outputs, config_file)
@@ -149,6 +152,15 @@ def _objective(settings, num_outputs):
         if kind == name:
             return objective
     return "regression" if num_outputs == 1 else "single_label"
+
+
+def _check_objective(objective, num_outputs, config_file):
+    """Raises `UserError` for a regression of several numbers, which there is not here."""
+    if objective == "regression" and num_outputs > 1:
+        raise UserError(
+            "%s: problem_type is regression, but the model has %d outputs: expected one; correct "
+            "problem_type if they are those of classes" % (config_file, num_outputs)
+        )
 
 
 def _fine_tuning(folder):
@@ -270,12 +282,14 @@ def _check(weights, config_file, config, weights_by_name, unknown):
 def _write_vocabulary(folder, source, vocab_file, config):
     """Writes the vocabulary that is named, or the one of the folder `source`; returns notes."""
     beside = tokenization.vocabulary_in_folder(source)
-    vocab_file = vocab_file or (beside if storage.exists(beside) else None)
+    path = os.path.join(source, tokenizer_json.FILE)
+    notes = []
+    if not vocab_file and storage.exists(beside):
+        vocab_file, notes = beside, _notes_on_other_ids(beside, path)
     if vocab_file:
         name = tokenization.name_in_folder(vocab_file)
         output_files.copy_file(vocab_file, os.path.join(folder, name))
-        return _vocabulary_notes(vocab_file, config)
-    path = os.path.join(source, tokenizer_json.FILE)
+        return notes + _vocabulary_notes(vocab_file, config)
     missing = "no vocab.txt in %s: the model folder has none (--vocab_file)" % source
     if not storage.exists(path):
         return [missing]
@@ -286,6 +300,24 @@ def _write_vocabulary(folder, source, vocab_file, config):
     with output_files.atomic_write(written) as stream:
         stream.writelines(token + "\n" for token in tokenizer.entries)
     return tokenizer.notes + _vocabulary_notes(written, config, path)
+
+
+def _notes_on_other_ids(vocab_file, path):
+    """A note where the tokenizer.json `path` has other ids than the vocab.txt beside it."""
+    if tokenization.is_sentencepiece(vocab_file) or not storage.exists(path):
+        return []
+    ids = {}
+    with contextlib.suppress(UserError):  # one without a form here is not needed
+        entries = tokenizer_json.read(path).entries
+        ids = {token: number for number, token in enumerate(entries or ())}
+    for token, number in tokenization.load_vocab(vocab_file).items():
+        if ids.get(token, number) != number:
+            return [
+                "note: the token %s is %d in %s and %d in %s, which transformers reads first: the "
+                "former is taken; if the latter fits the weights, move the former away"
+                % (validation.shown(token), number, vocab_file, ids[token], path)
+            ]
+    return []
 
 
 def _vocabulary_notes(vocab_file, config, name=None):

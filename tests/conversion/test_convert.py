@@ -1075,7 +1075,7 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
     config = os.path.join(hf, "config.json")
     output_files.write_json(config, dict(files.read_json(config), **changes))
     if objective == "refused":  # ours has one output, and 5 are here
-        with pytest.raises(UserError, match="objective is regression, expected a model of one"):
+        with pytest.raises(UserError, match="problem_type is regression, but the model has 5"):
             to_tf.convert(pytorch_files.find_weights(hf), back)
         return
     notes = to_tf.convert(pytorch_files.find_weights(hf), back)
@@ -1396,6 +1396,21 @@ def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
     if not is_word_piece:
         with pytest.raises(UserError, match="back holds no vocabulary"):
             predictor.Predictor(str(tmp_path / "back"))
+
+
+@pytest.mark.parametrize("is_other, is_read", [(True, True), (False, True), (True, False)])
+def test_a_tokenizer_with_other_ids_than_the_vocabulary_is_noted(tmp_path, is_other, is_read):
+    """transformers reads it first; here vocab.txt was taken without a word."""
+    hf, path, _ = converted(tmp_path)
+    swapped = VOCABULARY[:7] + VOCABULARY[8:9] + VOCABULARY[7:8] + VOCABULARY[9:]
+    ids = {token: number for number, token in enumerate(swapped if is_other else VOCABULARY)}
+    changes = {"model": {"vocab": ids, "continuing_subword_prefix": "##" if is_read else "@@"}}
+    output_files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
+    notes = to_tf.convert(path, str(tmp_path / "back"))
+    note = "note: the token '%s' is 7 in %s/vocab.txt and 8 in %s/tokenizer.json, which"
+    told = [line.startswith(note % (VOCABULARY[7], hf, hf)) for line in notes]
+    assert sum(told) == (is_other and is_read)
+    assert files.read_lines(str(tmp_path / "back/vocab.txt")) == VOCABULARY
 
 
 @pytest.mark.parametrize(
