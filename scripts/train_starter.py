@@ -322,6 +322,7 @@ def _check_training():
         if not _setting(phase, "learning_rate"):
             name = phase.prefix + "learning_rate"
             raise UserError("--%s=0 (%s): expected more than 0" % (name, name.upper()))
+    _check_is_file(_config_file(), "config_file")
     settings = files.read_json(_config_file(), CONFIG)
     positions = settings.get("max_position_embeddings", FLAGS.max_seq_length)
     if FLAGS.max_seq_length > positions:
@@ -460,9 +461,13 @@ def _about(patterns, flag):
     return "%d files, %d bytes (sha256 %s)" % (len(paths), num_bytes, digest[:12])
 
 
-def _digest(path, flag):
+def _check_is_file(path, flag):
     if not os.path.isfile(path):
-        raise UserError("--%s=%s: no such file" % (flag, path))
+        raise UserError("--%s=%s (%s): no such file" % (flag, path, flag.upper()))
+
+
+def _digest(path, flag):
+    _check_is_file(path, flag)
     return "%s (sha256 %s)" % (os.path.basename(path), storage.sha256_of_file(path)[:12])
 
 
@@ -675,12 +680,13 @@ def _summarize():
             if "accuracy" in report.get(split, {})
         }
     output_files.write_json(os.path.join(FLAGS.out, SCORES), scores)
+    width = max(map(len, scores))
     for name, scores_of_phase in scores.items():
         shown = [
             "%s %.4f" % pair for pair in scores_of_phase.items() if pair[0].endswith("_accuracy")
         ]
-        print("%-31s %s" % (name, ", ".join(shown)))
-    print("%-31s %s" % ("model folder", FLAGS.out))
+        print("%-*s %s" % (width, name, ", ".join(shown)))
+    print("%-*s %s" % (width, "model folder", FLAGS.out))
 
 
 # Commands

@@ -331,7 +331,8 @@ MISTAKES = {
         "--pair_warmup_steps=7500 (PAIR_WARMUP_STEPS): expected less than the 7500 steps",
     ),
     "two vocabularies": ({"VOCAB_SIZE": "9", "VOCAB_FILE": "v"}, "give one of them"),
-    "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v: no such file"),
+    "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v (VOCAB_FILE): no such file"),
+    "no config": ({"CONFIG_FILE": "c"}, "--config_file=c (CONFIG_FILE): no such file"),
     "no labelled data": ({"DATA_DIR": "."}, "--data_dir=.: expected a folder with train.txt"),
     "text within": ({"CORPUS": "."}, "takes in model.work, where this command works"),
 }
