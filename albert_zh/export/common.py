@@ -71,7 +71,10 @@ def read_model(folder, task, config_file=None):
         UserError: if the folder does not hold such a model.
     """
     if not storage.is_folder(folder):
-        raise UserError("--model_dir=%s: no such folder; expected a model folder" % folder)
+        raise UserError(
+            "--model_dir=%s: no such folder; expected a model folder%s"
+            % (folder, checkpoint_files.how_to_get(folder))
+        )
     checkpoint_values.check_readable(checkpoint_files.find_checkpoint(folder))
     opened = model_folder.open_folder(folder, config=read_config(folder, config_file))
     config, prefix, heads = opened.config, opened.prefix, opened.heads

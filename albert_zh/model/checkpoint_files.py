@@ -15,6 +15,7 @@ from albert_zh.model import checkpoint_values, packed_weights
 
 CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
 
+_DOWNLOADED = "prev_trained_model"  # the folder of released models
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
@@ -53,8 +54,24 @@ def find_checkpoint(path: str) -> str:
     folder = os.path.dirname(path) or "."
     there = [name[: -len(".index")] for name in index_files(folder)]
     raise UserError(
-        "no checkpoint %s (neither this folder nor %s.index is there); in %s there %s"
-        % (path, path, folder, "is " + ", ".join(there) if there else "is no checkpoint at all")
+        "no checkpoint %s (neither this folder nor %s.index is there); in %s there %s%s"
+        % (
+            path,
+            path,
+            folder,
+            "is " + ", ".join(there) if there else "is no checkpoint at all",
+            how_to_get(path),
+        )
+    )
+
+
+def how_to_get(path: str) -> str:
+    """What to add to an error on a missing model: where it comes from, if that is known."""
+    if _DOWNLOADED not in os.path.normpath(path).split(os.sep):
+        return ""
+    return (
+        ": download it (python scripts/fetch_assets.py --list), or name albert_starter_zh, which "
+        "is bundled"
     )
 
 

@@ -75,6 +75,13 @@ def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
     assert named in str(caught.value)
 
 
+def test_how_a_released_model_is_got_is_told(tmp_path):
+    for name, is_told in (("prev_trained_model/albert_tiny_zh", True), ("my_model", False)):
+        with pytest.raises(UserError) as error:
+            checkpoint_files.find_checkpoint(str(tmp_path / name))
+        assert ("fetch_assets.py --list" in str(error.value)) == is_told
+
+
 @pytest.mark.parametrize("name", ["v[1]", "back\\slash"])
 def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
     folder = tmp_path / name
