@@ -11,6 +11,7 @@ which make the checkpoints of training three times as large as the model.
 """
 
 import collections
+import contextlib
 import glob
 import os
 
@@ -230,11 +231,12 @@ def _shown_path(path):
 
 
 def _config_beside(name):
-    try:
-        folder = name if storage.is_folder(name) else os.path.dirname(name) or "."
-        return [model_folder.config_in_folder(folder)]
-    except UserError:
-        return []
+    """The config beside a checkpoint; in a folder of training that of its best/."""
+    folder = name if storage.is_folder(name) else os.path.dirname(name) or "."
+    for place in (folder, os.path.join(folder, "best")):
+        with contextlib.suppress(UserError):
+            return [model_folder.config_in_folder(place)]
+    return []
 
 
 def _fit(path, config, weights):

@@ -117,6 +117,15 @@ def test_what_an_objective_has_is_no_state_of_an_optimizer(tmp_path):
     assert not reader.has_tensor(names[0] + "/adam_m")
 
 
+def test_a_checkpoint_of_training_fits_the_config_of_its_best_folder(tmp_path):
+    """It "fits no config", and the nearest one differed in the size of the vocabulary."""
+    made_model(tmp_path / "run", SMALL)
+    os.makedirs(str(tmp_path / "run" / "best"))
+    config = str(tmp_path / "run" / "best" / "albert_config.json")
+    os.rename(str(tmp_path / "run" / "albert_config.json"), config)
+    assert described(tmp_path / "run")["fits"] == [os.path.relpath(config)]
+
+
 def test_names_that_end_as_tensors_do_are_the_same_model(tmp_path):
     made_model(tmp_path, SMALL, ("encoder", "classification"))
     prefix = str(tmp_path / "albert_model.ckpt")
