@@ -245,6 +245,11 @@ def _check_metadata(model, options):
             "--metadata: the model in %s is case-sensitive, which MediaPipe is not: "
             "leave it out" % model.folder
         )
+    if "text_b" in (model.settings.get("columns") or ()):
+        print(
+            "note: MediaPipe gives a model one text, this one was trained on pairs: use Predictor, "
+            "or the library for Android (docs/android.md)"
+        )
 
 
 def _check_texts(model, options):

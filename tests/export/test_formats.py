@@ -586,6 +586,18 @@ def test_metadata_are_in_the_file(folders, tmp_path):
     assert bytes(bytearray(model.buffers[entry.buffer].data))[4:8] == b"M001"
 
 
+@pytest.mark.parametrize("columns", [["text_a", "text_b", "label"], ["text_a", "label"]])
+def test_metadata_of_a_model_of_pairs_are_told_to_be_of_no_use_to_mediapipe(
+    tmp_path, capsys, columns
+):
+    folder = small_models.write_model(tmp_path / "model", settings={"columns": columns})
+    model = export_common.read_model(folder, "classifier")
+    options = types.SimpleNamespace(metadata=True, task="classifier")
+    export_model._check_metadata(model, options)
+    told = "note: MediaPipe gives a model one text, this one was trained on pairs"
+    assert (told in capsys.readouterr().out) == ("text_b" in columns)
+
+
 @needs_tf2
 def test_no_line_of_the_vocabulary_in_the_file_is_empty(tmp_path):
     """The released vocabulary has U+2028 in line 343, which counts as white space."""
