@@ -11,7 +11,9 @@ import optimization
 import optimization_finetuning
 import optimization_google
 from optimizer_cases import Toy
+import resident
 import sentencepiece_models
+import tokenization
 import tokenization_google
 
 
@@ -112,3 +114,14 @@ def test_shapes_of_bert_utils(session):
 def test_settings_have_the_originals_values():
     assert (args.batch_size, args.num_train_epochs, args.learning_rate) == (128, 10, 5e-5)
     assert args.layer_indexes == [-2] and args.gpu_memory_fraction == 0.8
+
+
+def test_rows_of_the_former_module_are_what_it_pads(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n甲\n乙\n", encoding="utf-8")
+    texts = resident.checked_texts([("甲", "乙甲"), "乙"])
+    rows = resident.rows_of(texts, tokenization.FullTokenizer(str(path)), 128)
+    assert rows == [([2, 4, 3, 5, 4, 3], [0, 0, 0, 1, 1, 1]), ([2, 5, 3], [0, 0, 0])]
+    ids, mask, segments = resident.padded(rows, 8)
+    assert ids.tolist() == [[2, 4, 3, 5, 4, 3, 0, 0], [2, 5, 3, 0, 0, 0, 0, 0]]
+    assert mask.sum(axis=1).tolist() == [6, 3] and segments.sum(axis=1).tolist() == [3, 0]
