@@ -170,16 +170,18 @@ def _of_constants(build, weights, prefix, expected, config):
     def constant(getter, name, shape=None, **kwargs):
         del getter, kwargs
         if name not in constants:
-            value = np.zeros(tf.TensorShape(shape).as_list(), np.float32)
-            if name in weights and weights[name].shape == value.shape:
+            shape = tf.TensorShape(shape).as_list()
+            if name in weights and list(weights[name].shape) == shape:
                 value = checkpoint_values.as_float32(prefix, {name: weights[name]})[name]
-            constants[name] = tf.constant(value, name=name)
+                constants[name] = tf.constant(value, name=name)
+            else:
+                constants[name] = tf.zeros(shape)  # for the moment, see `_check_fits`
         return constants[name]
 
     with tf.Graph().as_default() as graph:
         with tf.variable_scope("", custom_getter=constant):
             outputs, feeds = _built(build)
-        shapes = {name: constant.shape.as_list() for name, constant in constants.items()}
+        shapes = {name: tensor.shape.as_list() for name, tensor in constants.items()}
         _check_fits(shapes, prefix, expected)
     return tf.Session(graph=graph, config=config), outputs, feeds
 
