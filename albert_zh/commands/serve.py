@@ -203,8 +203,8 @@ def _embedding(models, path, reranker):
     if FLAGS.corpus:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
         if encoder.num_cut:
-            note = "note: %d texts of --corpus have more than %d tokens and are cut"
-            print(note % (encoder.num_cut, encoder.max_seq_length), file=sys.stderr)
+            note = "note: texts of --corpus of more than %d tokens are cut: %d"
+            print(note % (encoder.max_seq_length, encoder.num_cut), file=sys.stderr)
         choice = corpus.choice(reranker)
         served = served._replace(corpus=corpus, choice=choice)
         corpus.search(["预热"], reranker)

@@ -146,8 +146,8 @@ def run(words):
 def _note_cut(number, what, model):
     """Notes on standard error how many inputs of a model are longer than it reads."""
     if number:
-        note = "note: %d %s have more than %d tokens and are cut"
-        print(note % (number, what, model.max_seq_length), file=sys.stderr)
+        note = "note: %s of more than %d tokens are cut: %d"
+        print(note % (what, model.max_seq_length, number), file=sys.stderr)
 
 
 def _check_flags(arguments):

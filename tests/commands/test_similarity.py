@@ -90,7 +90,7 @@ def test_pairs_that_are_cut_are_counted(folder, capsys, tmp_path):
     pairs = [("好" * 20, "天" * 25), ("好" * 20, "天" * 26), ("好", "天" * 90)]
     path = write_pairs(tmp_path / "pairs.tsv", "".join("%s\t%s\n" % pair for pair in pairs))
     run(["--model_dir=" + folder, "--pairs=" + path])
-    note = "note: %d pairs have more than 48 tokens and are cut\n"
+    note = "note: pairs of more than 48 tokens are cut: %d\n"
     assert note % 2 in capsys.readouterr().err
     run(["--model_dir=" + folder], pairs[1])
     assert note % 1 in capsys.readouterr().err
@@ -107,9 +107,9 @@ def test_texts_of_a_search_that_are_cut_are_counted(folder, capsys, tmp_path):
     run(flags + ["--corpus=" + path, "--candidates=4"])
     notes = [line for line in capsys.readouterr().err.splitlines() if "are cut" in line]
     assert notes == [
-        "note: 2 texts of --corpus have more than 24 tokens and are cut",
-        "note: 1 queries have more than 24 tokens and are cut",
-        "note: 3 pairs of a query and a line have more than 48 tokens and are cut",
+        "note: texts of --corpus of more than 24 tokens are cut: 2",
+        "note: queries of more than 24 tokens are cut: 1",
+        "note: pairs of a query and a line of more than 48 tokens are cut: 3",
     ]
 
 
