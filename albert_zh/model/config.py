@@ -171,7 +171,7 @@ class AlbertConfig:
         checks.checked("config", json_object, CONFIG)
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
-        names = _names_of_settings()
+        names = _names_of_settings(cls)
         known = {key: setting for key, setting in json_object.items() if key in names}
         config = cls(**known)
         config._given_keys = set(known)
@@ -226,7 +226,7 @@ class AlbertConfig:
 
     def values(self) -> Tuple[Any, ...]:
         """All settings, given or not, in the order of `__init__`, which takes them."""
-        return tuple(getattr(self, name) for name in _names_of_settings())
+        return tuple(getattr(self, name) for name in _names_of_settings(AlbertConfig))
 
     def to_dict(self) -> Dict[str, Any]:
         """The settings as given (defaults that were not given are left out)."""
@@ -282,9 +282,9 @@ class AlbertConfig:
 BertConfig = AlbertConfig
 
 
-def _names_of_settings():
-    """What `AlbertConfig.__init__` takes by name."""
-    return [n for n in inspect.signature(AlbertConfig).parameters if n != "other_keys"]
+def _names_of_settings(config_class):
+    """What the `__init__` of a class of configs takes by name."""
+    return [n for n in inspect.signature(config_class).parameters if n != "other_keys"]
 
 
 def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:

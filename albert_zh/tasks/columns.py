@@ -250,7 +250,7 @@ class ColumnLayout:
         return label
 
     def _label_of_value(self, value):
-        """A cell or a JSON value as text; 1.0 is the class 1 where there is none of its own."""
+        """A cell or a JSON value as text; 1.0 is the class 1 where no class is called 1.0."""
         text, known = _as_text(value), self._task.labels or ()
         is_whole = isinstance(value, float) and value.is_integer() and text not in known
         return str(int(value)) if is_whole and str(int(value)) in known else text

@@ -594,8 +594,8 @@ def test_metadata_of_a_model_of_pairs_are_told_to_be_of_no_use_to_mediapipe(
     model = export_common.read_model(folder, "classifier")
     options = types.SimpleNamespace(metadata=True, task="classifier")
     export_model._check_metadata(model, options)
-    told = "note: MediaPipe gives a model one text, this one was trained on pairs"
-    assert (told in capsys.readouterr().out) == ("text_b" in columns)
+    note = "note: MediaPipe gives a model one text, this one was trained on pairs"
+    assert (note in capsys.readouterr().out) == ("text_b" in columns)
 
 
 @needs_tf2
