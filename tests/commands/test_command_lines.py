@@ -1,6 +1,7 @@
 """What holds for every command: its flags that name paths, its streams, --help."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -171,22 +172,20 @@ SERVED = {
 @pytest.mark.parametrize("command", commands())
 def test_remote_storage_is_served_or_refused_at_every_flag(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    served = SERVED.get(command, "").split()
-    assert set(served) <= set(path_flags(command))
-    for flag in served:
-        argument = "--%s=gs://bucket/folder/x" % flag
-        with isolated_flags.flags_of([argument], define_flags_of(command)):
-            pass
-    for flag in sorted(set(path_flags(command)) - set(served)):
-        argument = "--%s=gs://bucket/folder/x" % flag
-        with pytest.raises(UserError) as caught, isolated_flags.flags_of(
-            [argument], define_flags_of(command)
-        ):
-            pass
-        shown = argument.replace("--config_file", "--bert_config_file")  # of which it is an alias
-        assert str(caught.value).startswith((argument, shown))
-        assert "gs://bucket/folder/x: remote storage is not supported" in str(caught.value)
-        assert "\n" not in str(caught.value)
+    names, served = path_flags(command), SERVED.get(command, "").split()
+    assert set(served) <= set(names)
+    with isolated_flags.defined(define_flags_of(command)):
+        for flag in names:
+            argument = "--%s=gs://bucket/folder/x" % flag
+            if flag in served:
+                with isolated_flags.parsed([argument]):
+                    continue
+            with pytest.raises(UserError) as caught, isolated_flags.parsed([argument]):
+                pass
+            shown = argument.replace("--config_file", "--bert_config_file")  # its other name
+            assert str(caught.value).startswith((argument, shown))
+            assert "gs://bucket/folder/x: remote storage is not supported" in str(caught.value)
+            assert "\n" not in str(caught.value)
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -216,28 +215,31 @@ def test_no_input_is_written_over(command, sources, tmp_path):
     before = content_of(sources)
     names = {path_rules.FILES: ["file"], path_rules.DATA: ["data"], path_rules.MODEL: ["model"]}
     names[path_rules.MODEL] += ["model/vocab.txt", "model/checkpoint", "model/albert_model.ckpt"]
-    count = 0
-    for source in path_flags(command, *INPUTS):
-        for name in names[path_rules.PATH_FLAGS[source]]:
+    inputs, outputs = path_flags(command, *INPUTS), path_flags(command, *OUTPUTS)
+    cases = [(flag, name) for flag in inputs for name in names[path_rules.PATH_FLAGS[flag]]]
+    with isolated_flags.defined(define_flags_of(command)):
+        for count, (source, name) in enumerate(cases):
             path = str(sources / name)
-            is_file = os.path.isfile(path)
-            spellings = [path, os.path.join(str(sources), ".", name)]
-            for make, kind in ((os.symlink, "link"), (os.link, "hard")):
-                if kind == "link" or is_file:
-                    spellings.append(str(tmp_path / ("%s%d" % (kind, count))))
-                    make(path, spellings[-1])
-                    count += 1
             of_model = path_rules.PATH_FLAGS[source] == path_rules.MODEL
             given = str(sources / "model") if of_model else path
-            for output in path_flags(command, *OUTPUTS):
-                for spelling in spellings:
-                    arguments = ["--%s=%s" % (source, given), "--%s=%s" % (output, spelling)]
-                    with pytest.raises(
-                        UserError, match="is an input too"
-                    ) as caught, isolated_flags.flags_of(arguments, define_flags_of(command)):
-                        pass
-                    assert "\n" not in str(caught.value)
+            for output, spelling in itertools.product(outputs, spellings(path, tmp_path, count)):
+                arguments = ["--%s=%s" % (source, given), "--%s=%s" % (output, spelling)]
+                with pytest.raises(
+                    UserError, match="is an input too"
+                ) as caught, isolated_flags.parsed(arguments):
+                    pass
+                assert "\n" not in str(caught.value)
     assert content_of(sources) == before
+
+
+def spellings(path, folder, count):
+    """A path as it is, with a dot in it, and links to it in a folder: other ones for each count."""
+    links = [(os.symlink, "link")] + [(os.link, "hard")] * os.path.isfile(path)
+    found = [path, os.path.join(os.path.dirname(path), ".", os.path.basename(path))]
+    for make, kind in links:
+        found.append(str(folder / ("%s%d" % (kind, count))))
+        make(path, found[-1])
+    return found
 
 
 # Where the files are found by patterns, folders, words or defaults, the flags alone do not tell.

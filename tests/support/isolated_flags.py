@@ -16,6 +16,13 @@ def flags_of(arguments, define_flags):
         arguments: list of str, without the command's name.
         define_flags: function that defines the command's flags.
     """
+    with defined(define_flags), parsed(arguments):
+        yield
+
+
+@contextlib.contextmanager
+def defined(define_flags):
+    """Has a command's flags, not parsed yet, and no others."""
     values = flags.FLAGS
     before = {name: values[name] for name in values if values[name].name == name}
     others = [name for name in before if name not in _flags_of_absl(values)]
@@ -23,15 +30,23 @@ def flags_of(arguments, define_flags):
         delattr(values, name)
     try:
         define_flags()
+        yield
+    finally:
+        for name in [name for name in values if name not in before or name in others]:
+            delattr(values, name)
+        for name in others:
+            values[name] = before[name]
+
+
+@contextlib.contextmanager
+def parsed(arguments):
+    """Has the flags that are `defined` as given here; afterwards they have their defaults again."""
+    try:
         with flagsaver.flagsaver():
             errors.parse_flags(["command"] + arguments)
             yield
     finally:
         path_rules.forget_inputs()
-        for name in [name for name in values if name not in before or name in others]:
-            delattr(values, name)
-        for name in others:
-            values[name] = before[name]
 
 
 def _flags_of_absl(values):
