@@ -1163,6 +1163,7 @@ def test_formats_of_one_segment_are_read_by_pre_training(name, at_most, tmp_path
     assert max(counts) <= at_most and (name == "doc_sentences" or max(counts) > 1)
 
 
+@pytest.mark.slow
 def test_the_originals_program_for_one_segment(tmp_path, capsys):
     """Its records have the features of the original's, and are what run_pretraining.py reads."""
     output = str(tmp_path / "roberta.tfrecord")
@@ -1237,6 +1238,7 @@ def test_documents_of_one_sentence_are_warned_of(script, tmp_path):
     assert "single sentence" not in run_process(settings, script + ".py").stderr
 
 
+@pytest.mark.slow
 def test_numbered_files_by_the_shell_command(tmp_path):
     """The original's create_pretrain_data_batch_webtext.sh FIRST LAST; its folders below here."""
     folder = tmp_path / "raw_text" / "web_text_zh_raw"

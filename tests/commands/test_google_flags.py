@@ -175,6 +175,7 @@ def test_mistakes(tmp_path, changes, words):
     assert not steps_of(workspace.output)
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_flags_without_effect_are_named(tmp_path, capsys):
     workspace = Workspace(tmp_path)

@@ -238,6 +238,7 @@ def test_other_records_are_another_run(folder, run):
             small.run_here(folder.arguments(input_file=path, output_dir=run, num_train_steps=20))
 
 
+@pytest.mark.slow
 def test_files_of_records_in_another_order_are_another_run(folder, capsys):
     """As many records and bytes; what a run has read is known by its place among them."""
     names = [folder.write_records(name, small.masked_records(32)) for name in ("a.tf", "b.tf")]
@@ -780,7 +781,7 @@ def test_files_of_one_name_are_repaired_apart(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    "role", with_slow(["input_file", "eval_file", "warm_start"], ["input_file", "warm_start"])
+    "role", with_slow(["input_file", "eval_file", "warm_start"], ["warm_start"])
 )
 def test_ids_beyond_the_vocabulary_are_named(folder, role):
     features = small.masked_records(20)

@@ -226,9 +226,7 @@ def test_encoder_alone_opens_without_a_missing_or_unexpected_weight(tmp_path, tr
     golden_cases.assert_close(torch_outputs(model).pooler_output.numpy(), expected["pooled"])
 
 
-@pytest.mark.parametrize(
-    "name", with_slow(["postln", "preln", "google", "bert"], ["postln", "google"])
-)
+@pytest.mark.parametrize("name", with_slow(["postln", "preln", "google", "bert"], ["google"]))
 def test_classifier_gives_the_same_logits_and_keeps_its_labels(tmp_path, transformers, name):
     prefix, _ = made_model(tmp_path, name, "classification")
     folder = str(tmp_path / "hf")
@@ -1179,7 +1177,7 @@ def test_a_bin_file_on_request_asks_for_pytorch(tmp_path, monkeypatch, flags):
     [
         (0, ["--tf_checkpoint_path=nowhere"], "no checkpoint nowhere"),
         pytest.param(0, ["--dtype=int8"], "dtype", marks=pytest.mark.slow),
-        (1, [], "--pytorch_model_path is missing"),
+        pytest.param(1, [], "--pytorch_model_path is missing", marks=pytest.mark.slow),
         pytest.param(1, ["--pytorch_model_path=no"], "no: no such", marks=pytest.mark.slow),
     ],
 )

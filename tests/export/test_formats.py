@@ -477,7 +477,7 @@ OUTPUTS = {
     "form, quantize",
     with_slow(
         list(itertools.product(sorted(OUTPUTS), ["none", "int8"])),
-        [("onnx", "none"), ("tflite", "int8")],
+        [("tflite", "int8")],
     ),
 )
 def test_longer_rows_than_the_model_has_positions_are_cut(
@@ -710,6 +710,7 @@ def test_devices_of_a_meta_file_are_cleared_unless_they_are_to_stay(tmp_path, fl
     assert node.device.endswith(device) and bool(node.device) == bool(device)
 
 
+@pytest.mark.slow
 def test_scripts_find_their_environment(tmp_path):
     scripts = os.path.join(ROOT, "scripts")
     environment = dict(
@@ -779,7 +780,7 @@ def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_
 # What goes wrong
 
 
-@pytest.mark.parametrize("form", with_slow(sorted(export_model.FORMATS), ["frozen", "onnx"]))
+@pytest.mark.parametrize("form", with_slow(sorted(export_model.FORMATS), ["onnx"]))
 def test_a_file_that_differs_too_much_is_not_kept(form, folders, tmp_path, monkeypatch):
     skip_unless_possible(form)
     monkeypatch.setattr(errors, "_check_numbers", lambda flags: None)  # no output differs by < -1

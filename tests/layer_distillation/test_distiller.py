@@ -277,6 +277,7 @@ def test_a_model_is_no_distance_from_itself(albert_folders):
     } == {}  # of rounding
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_inputs_of_the_first_layer_have_no_attention(albert_folders):
     settings = DistillationSettings(("attention", "hidden"), ("0:0",))

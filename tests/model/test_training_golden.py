@@ -116,24 +116,26 @@ def test_stopping_and_resuming_changes_nothing(tmp_path):
     """6 steps, a checkpoint, 6 steps equal 12 steps bit for bit, slots and step included."""
     config, _, arrays, values = golden_cases.load_case("bm_small_preln")
     one_thread = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    checkpoint = str(tmp_path / "model.ckpt")
+    with tf.Graph().as_default(), tf.Session(config=one_thread) as session:
+        loss = golden_cases.build(config, arrays)["total_loss"]
+        train_op = optimization.create_optimizer(loss, 0.01, 12, 3, False, "lamb")
+        variables = {variable.op.name: variable for variable in tf.global_variables()}
+        saver = tf.train.Saver()
 
-    def train(steps, restored=None, saved=None):
-        with tf.Graph().as_default(), tf.Session(config=one_thread) as session:
-            loss = golden_cases.build(config, arrays)["total_loss"]
-            train_op = optimization.create_optimizer(loss, 0.01, 12, 3, False, "lamb")
-            golden_cases.set_variables(session, values)
-            if restored:
-                tf.train.Saver().restore(session, restored)
+        def train(steps):
             for _ in range(steps):
                 session.run(train_op)
-            if saved:
-                tf.train.Saver().save(session, saved)
-            return session.run({v.op.name: v for v in tf.global_variables()})
+            return session.run(variables)
 
-    checkpoint = str(tmp_path / "model.ckpt")
-    straight = train(12)
-    train(6, saved=checkpoint)
-    resumed = train(6, restored=checkpoint)
+        golden_cases.set_variables(session, values)
+        straight = train(12)
+        golden_cases.set_variables(session, values)
+        train(6)
+        saver.save(session, checkpoint, write_meta_graph=False)
+        golden_cases.set_variables(session, values)  # which the checkpoint overwrites
+        saver.restore(session, checkpoint)
+        resumed = train(6)
     assert straight["global_step"] == resumed["global_step"] == 12
     for name, value in straight.items():
         np.testing.assert_array_equal(resumed[name], value, name)

@@ -134,7 +134,7 @@ FURTHER_SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("changes", with_slow(FURTHER_SETTINGS, FURTHER_SETTINGS[1:3]))
+@pytest.mark.parametrize("changes", with_slow(FURTHER_SETTINGS, FURTHER_SETTINGS[1:2]))
 def test_settings_of_pretraining(changes):
     check(pretraining("brightmart", TRAIN, **changes), TRAIN)
 

@@ -248,7 +248,7 @@ def probabilities_of(path):
     [
         pytest.param("saved_model", "dynamic", marks=pytest.mark.slow),
         pytest.param("onnx", "dynamic", marks=pytest.mark.newest),
-        pytest.param("tflite", "16", marks=pytest.mark.newest),
+        pytest.param("tflite", "16", marks=[pytest.mark.newest, pytest.mark.slow]),
         pytest.param("tflite", "dynamic", marks=[pytest.mark.newest, pytest.mark.slow]),
     ],
 )
