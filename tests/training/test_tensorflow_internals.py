@@ -1,6 +1,7 @@
 """Every private name that the package uses stands in a table here, and in this TensorFlow."""
 
 import ast
+import functools
 import glob
 import importlib
 import os
@@ -58,6 +59,7 @@ PRIVATE_ATTRIBUTES = {
 OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 
 
+@functools.lru_cache(maxsize=None)
 def trees():
     """{path in the package: syntax tree} of all its modules."""
     package = os.path.join(ROOT, "albert_zh")
