@@ -245,6 +245,7 @@ def _check_flags():
         if not FLAGS[name].value:
             raise UserError("--%s (%s) is required" % (name, name.upper()))
     _check_training()
+    files.known_encoding(FLAGS.encoding)
     corpus_reader.input_files(FLAGS.corpus, "corpus")
     if FLAGS.vocab_file and FLAGS.vocab_size:
         raise UserError("--vocab_file and --vocab_size: give one of them")

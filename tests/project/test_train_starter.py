@@ -314,6 +314,7 @@ MISTAKES = {
     "no corpus": ({"CORPUS": ""}, "CORPUS is missing"),
     "no out": ({"OUT": ""}, "OUT is missing"),
     "no files": ({"CORPUS": "nothing/*"}, "--corpus=nothing/*: no such file"),
+    "no encoding": ({"ENCODING": "gbx"}, "--encoding: Python knows no encoding named 'gbx'"),
     "a file in the way": ({"OUT": "file/model"}, "file/model.work: cannot be written"),
     "not our folder": ({"OUT": "."}, "--out=. is there and was not made by this command"),
     "no number": ({"STEPS": "many"}, "flag --steps=many"),
