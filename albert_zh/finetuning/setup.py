@@ -344,7 +344,7 @@ class Setup:
 
     def _feature_file(self, split):
         options = self.options
-        self._report_labels(split)
+        self._report_features(split)
         settings = dict(
             vocabulary=self.tokenizer.sha256,
             do_lower_case=options.do_lower_case,
@@ -383,8 +383,8 @@ class Setup:
             self.data.remarks["cut_in_" + split.name] = made.num_cut
         return made
 
-    def _report_labels(self, split):
-        """Reports which labels of a split do not fit its tokens."""
+    def _report_features(self, split):
+        """Reports what the vocabulary lacks, and which labels of a split do not fit its tokens."""
         lines, remarks = self.kind.about_features(
             self.task, split, self.tokenizer, self.options.max_seq_length
         )

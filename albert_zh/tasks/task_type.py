@@ -31,6 +31,7 @@ from albert_zh.tasks import (
     split_files,
     task_forms,
     text_groups,
+    unknown_words,
 )
 from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse, StreamedFile
 from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
@@ -238,7 +239,7 @@ class TaskType:
     def about_features(
         self, task: Any, split: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[str], Dict[str, int]]:
-        """(lines for the user, {remark: count}) about labels that do not fit the tokens.
+        """(lines for the user, {remark: count}) about unknown words, labels that do not fit tokens.
 
         Args:
             task: `task_forms.Task`.
@@ -246,7 +247,7 @@ class TaskType:
             tokenizer: `FullTokenizer`.
             max_seq_length: longest row.
         """
-        return [], {}
+        return unknown_words.notes(split.examples, tokenizer), {}
 
     # Model: B rows, F tokens, H hidden, C outputs
 

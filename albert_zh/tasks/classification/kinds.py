@@ -137,9 +137,10 @@ class SingleLabel(task_type.TaskType):
     def about_features(
         self, task: Any, split: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[str], Dict[str, int]]:
-        if not task.head.get("slots"):
-            return [], {}
-        return annotations.about_unknown(split.examples, task.head["slots"]["names"]), {}
+        lines, remarks = super().about_features(task, split, tokenizer, max_seq_length)
+        if task.head.get("slots"):
+            lines += annotations.about_unknown(split.examples, task.head["slots"]["names"])
+        return lines, remarks
 
     # Model
 

@@ -1,5 +1,6 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
+import functools
 import os
 import re
 from typing import Any, Callable, Dict, List, Sequence, Tuple
@@ -9,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.tasks import kind_interface, registry, split_files
+from albert_zh.tasks import kind_interface, registry, split_files, unknown_words
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
@@ -141,7 +142,9 @@ class SequenceLabelling(labelled_data.LabelledData):
             "entities_in_no_row": total.in_no_row,
         }
         remarks = {name: count for name, count in remarks.items() if count}
-        return features.notes_of_counts(total), remarks
+        read = functools.partial(features.text_as_read, task.head)
+        lines = unknown_words.notes(split.examples, tokenizer, read)
+        return lines + features.notes_of_counts(total), remarks
 
     def counts_of_text(self, task: Any, encoded: Any, gold: Sequence[Any]) -> Any:
         """`features.LabelCounts` of a text's gold spans."""

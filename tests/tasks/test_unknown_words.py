@@ -1,0 +1,76 @@
+"""Notes on texts that the vocabulary lacks."""
+
+import collections
+import functools
+
+import pytest
+
+from albert_zh.tasks import datasets, registry, unknown_words
+from albert_zh.tasks.labelling import features
+from albert_zh.text import tokenization
+
+Example = collections.namedtuple("Example", "text_a text_b label", defaults=(None, None))
+Split = collections.namedtuple("Split", "examples")
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join("[PAD] [UNK] [CLS] [SEP] 天 气 好 a ##b".split()) + "\n")
+    return tokenization.FullTokenizer(str(path))
+
+
+def test_the_share_is_of_word_pieces(tokenizer):
+    """天 气 | ab -> a ##b | 很 | 天 气: one of seven; 鑫 twice in the second text of a pair."""
+    examples = [Example("天气ab很", "天气"), Example("天", "鑫鑫")]
+    (note,) = unknown_words.notes(examples, tokenizer)
+    assert note == (
+        "30.0 % of the word pieces are unknown to the vocabulary, most often 鑫, 很: the model "
+        "cannot tell them apart"
+    )
+
+
+@pytest.mark.parametrize("num_known, is_noted", [(99, True), (100, False)])
+def test_a_hundredth_is_noted(tokenizer, num_known, is_noted):
+    assert bool(unknown_words.notes([Example("天" * num_known + "鑫")], tokenizer)) == is_noted
+
+
+def test_nothing_is_noted_of_no_text(tokenizer):
+    for texts in ([], [""], ["天气"]):
+        assert unknown_words.notes([Example(text) for text in texts], tokenizer) == []
+
+
+def test_examples_of_a_long_file_are_evenly_spread(tokenizer):
+    """Of the first 10,000 texts all are known, of the second half none."""
+    examples = [Example("天")] * 10000 + [Example("鑫")] * 10000
+    (note,) = unknown_words.notes(examples, tokenizer)
+    assert note.startswith("50.0 %")
+
+
+def test_full_width_has_a_way_out(tokenizer):
+    (note,) = unknown_words.notes([Example("天气ＡＢ")], tokenizer)
+    assert "most often ＡＢ: " in note
+    assert note.endswith("; write letters and digits of full width half-width, here and in use")
+    read = functools.partial(features.text_as_read, {"half_width": True})
+    assert unknown_words.notes([Example("天气ＡＢ")], tokenizer, read) == []
+
+
+@pytest.mark.parametrize("name", ["single_label", "regression", "sentence_embedding"])
+def test_kinds_of_texts_note_them(tokenizer, name):
+    task = datasets.get_task("lcqmc_pair")._replace(objective=name)
+    split = Split([Example("天鑫", "气")])
+    lines, remarks = registry.get(name).about_features(task, split, tokenizer, 16)
+    assert len(lines) == 1 and lines[0].startswith("33.3 %") and remarks == {}
+
+
+@pytest.mark.parametrize("half_width, num_notes", [(True, 0), (False, 1)])
+def test_labelling_notes_what_it_reads(tokenizer, half_width, num_notes):
+    task = datasets.get_task("ner")._replace(
+        objective="sequence_labelling",
+        head={"form": "crf", "half_width": half_width},
+        labels=("O", "B-x", "I-x"),
+    )
+    example = collections.namedtuple("Text", "text_a text_b label granularity")
+    split = Split([example("天气ａＢ", None, [], None)])
+    lines, _ = registry.get("sequence_labelling").about_features(task, split, tokenizer, 16)
+    assert len(lines) == num_notes
