@@ -28,7 +28,7 @@ from albert_zh.finetuning.teaching import Teaching
 from albert_zh.finetuning.test_file import TestFile
 from albert_zh.model import checkpoint_files, model_writer
 from albert_zh.tasks import input_pipeline, model_fn, registry
-from albert_zh.training import allocator, loop, metrics_log, run_folder
+from albert_zh.training import allocator, engine, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags
 from albert_zh.training.hooks import StopRequest
 from albert_zh.training.training_errors import explained_errors
@@ -113,9 +113,10 @@ def run_once(
     helper = run_flags.helper_name(options)
     with explained_errors(options.output_dir), run_folder.uploaded_log(options.output_dir, helper):
         this_run = Run(Setup(options, family, PARTS, make_distiller), stop)
-        if options.do_train:
-            this_run.train()
-        return None if helper else this_run.finish(export)  # the worker that saves does the rest
+        with engine.one_prediction_graph(this_run.setup.engine):
+            if options.do_train:
+                this_run.train()
+            return None if helper else this_run.finish(export)  # the worker that saves does this
 
 
 class Command:

@@ -1,5 +1,6 @@
 """Run configuration, distribution strategy and engine of the flags."""
 
+import contextlib
 import socket
 import urllib.parse
 
@@ -236,3 +237,10 @@ def make_engine(options, model_fn, save_checkpoints_steps, in_halves=False, **ba
             "or name fewer --devices" % (batch_sizes["train_batch_size"], num_replicas)
         )
     return session_engine.Engine(model_fn, make_run_config(options, strategy, in_halves))
+
+
+def one_prediction_graph(engine):
+    """`Engine.one_prediction_graph`; TPUEstimator builds a graph for each checkpoint."""
+    if isinstance(engine, session_engine.Engine):
+        return engine.one_prediction_graph()
+    return contextlib.nullcontext()

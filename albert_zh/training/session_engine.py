@@ -9,6 +9,7 @@ runs give the same numbers as with those, and continue theirs.
 """
 
 import collections
+import contextlib
 import os
 
 import numpy as np
@@ -90,7 +91,7 @@ class Engine:
         """
         self._model_fn = model_fn
         self.config = config
-        self._kept_predictions = None  # while training, {input_fn: `_Predictions`}
+        self._kept_predictions = None  # {input_fn: `_Predictions`} within `one_prediction_graph`
 
     @property
     def model_dir(self):
@@ -109,11 +110,8 @@ class Engine:
         """
         if self._newest_step() >= max_steps:
             return
-        self._kept_predictions = {}
-        try:
+        with self.one_prediction_graph():
             self._train(input_fn, list(hooks) + [tf.train.StopAtStepHook(last_step=max_steps)])
-        finally:
-            self._kept_predictions = None
 
     def _train(self, input_fn, hooks):
         config, strategy = self.config.session_config, self.config.strategy
@@ -238,7 +236,8 @@ class Engine:
     def predict(self, input_fn, hooks=(), checkpoint_path=None, yield_single_examples=True):
         """Yields what a checkpoint predicts, in the input's order.
 
-        Evaluations in the course of a training have one graph and session: those of its last input.
+        Within `one_prediction_graph` checkpoints have one graph and session: those of the last
+        input.
 
         Args:
             input_fn: function (params) -> `tf.data.Dataset` of features.
@@ -265,8 +264,23 @@ class Engine:
                 for row in zip(*[batch[name] for name in names]):
                     yield dict(zip(names, row))
 
+    @contextlib.contextmanager
+    def one_prediction_graph(self):
+        """Has checkpoints that are predicted with from one input share a graph and a session.
+
+        A training does so for its evaluations.
+        """
+        if self._kept_predictions is not None:
+            yield
+            return
+        self._kept_predictions = {}
+        try:
+            yield
+        finally:
+            self._kept_predictions = None
+
     def _predictions_of(self, input_fn):
-        """The `_Predictions` of an input; kept for the next checkpoint while training."""
+        """The `_Predictions` of an input; kept for the next checkpoint if that is asked for."""
         kept = self._kept_predictions or {}
         if input_fn in kept:
             return kept[input_fn]

@@ -209,8 +209,8 @@ def test_a_finished_training_leaves_no_graph(tmp_path):
 
 
 def test_checkpoints_of_a_training_are_predicted_with_in_one_graph(tmp_path):
-    """Also where rows were left; afterwards each prediction has a graph, which is freed."""
-    modes, found = [], []
+    """Also where rows were left; elsewhere each prediction has a graph, which is freed."""
+    modes, found, before = [], [], num_living_graphs()
 
     def counting_model_fn(features, labels, mode, params):
         modes.append(mode)
@@ -224,13 +224,16 @@ def test_checkpoints_of_a_training_are_predicted_with_in_one_graph(tmp_path):
             found.append((prefix, np.array([row["outputs"] for row in rows])))
 
     trained = Engine(counting_model_fn, RunConfig(str(tmp_path), SEED))
-    trained.train(input_fn, 6, [SaverHook(str(tmp_path), 2, [Predicting()])])
+    with engine.one_prediction_graph(trained):
+        trained.train(input_fn, 6, [SaverHook(str(tmp_path), 2, [Predicting()])])
+        prefix = str(tmp_path / "model.ckpt-2")
+        after = [row["outputs"] for row in trained.predict(rows_once, checkpoint_path=prefix)]
+        np.testing.assert_array_equal(after, found[1][1])
     assert modes.count(ModeKeys.PREDICT) == 1 and len(found) == 4
     for prefix, outputs in found:
         weights = tf.train.load_checkpoint(prefix).get_tensor("weights")
         np.testing.assert_allclose(outputs, ROWS @ weights, atol=1e-6)
     assert not np.allclose(found[1][1], found[3][1])
-    before = num_living_graphs()
     list(trained.predict(rows_once))
     list(trained.predict(rows_once))
     assert modes.count(ModeKeys.PREDICT) == 3 and num_living_graphs() == before
