@@ -31,7 +31,8 @@ class CheckpointPredictions:
             best: `BestCheckpoint`.
         """
         self._setup, self._options, self._best = setup, setup.options, best
-        self._inputs = {}  # {name of a split: its input function}
+        self._inputs = {}  # input functions: those of splits and checkpoints share a session
+        self._path = None  # of the split that is predicted
         self._completed = {}  # {checkpoint that was written again: the one that it is a copy of}
 
     # Which checkpoint
@@ -107,16 +108,20 @@ class CheckpointPredictions:
         yield from _grouped(rows, iter(counts))
 
     def _input_of(self, name, batch_size):
-        """The input function of a split: one for all checkpoints, which then share a session."""
-        if name not in self._inputs:
-            self._inputs[name] = input_pipeline.eval_input_fn(
-                self._setup.features[name],
+        """The input function of a split: one for all, which then share a graph and a session."""
+        features, use_tpu = self._setup.features[name], self._options.use_tpu
+        self._path = features.path
+        shared_by = name if use_tpu else batch_size
+        if shared_by not in self._inputs:
+            self._inputs[shared_by] = input_pipeline.eval_input_fn(
+                features,
                 self._options.max_seq_length,
                 batch_size,
-                self._options.use_tpu,
+                use_tpu,
                 self._options.plain,
+                lambda: self._path,
             )
-        return self._inputs[name]
+        return self._inputs[shared_by]
 
     def of_stream(self, prefix, stream, path, stop):
         """Yields (example, its predictions) of a file of any length, none of which is kept.

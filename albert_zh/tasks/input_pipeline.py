@@ -7,7 +7,7 @@ and goes on sees what the uninterrupted one would have seen. On TPU, and with `p
 order in which they come and are padded to the longest length.
 """
 
-from typing import Any, Callable, Dict, Iterable, Iterator
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -78,6 +78,7 @@ def eval_input_fn(
     batch_size: int,
     use_tpu: bool = False,
     plain: bool = False,
+    path: Optional[Callable[[], str]] = None,
 ) -> Callable[..., Any]:
     """Input of evaluation and prediction: every example once.
 
@@ -90,6 +91,8 @@ def eval_input_fn(
         max_seq_length: longest sequence.
         batch_size: examples in a batch; on TPU the Estimator's.
         use_tpu, plain: as in `train_input_fn`.
+        path: function without arguments that says which file is read, whenever an evaluation begins
+            in a graph: files of the same columns share it. Not of TPUs. None: `feature_file`'s.
 
     Returns:
         input function for an Estimator.
@@ -98,9 +101,10 @@ def eval_input_fn(
     longest = _longest_row(feature_file.task, max_seq_length)
 
     def input_fn(params):
-        records = tf.data.TFRecordDataset(feature_file.path)
         if not use_tpu:
+            records = tf.data.TFRecordDataset(_said_by(path) if path else feature_file.path)
             return _rows_once(records, columns, longest, batch_size, plain)
+        records = tf.data.TFRecordDataset(feature_file.path)
         share = length_bucketing.share_of(params)
         size = params["batch_size"]  # of a core
         filler = feature_records.filler(columns, longest)
@@ -112,6 +116,13 @@ def eval_input_fn(
         return _finished(batches, columns, longest, is_static=True)
 
     return input_fn
+
+
+def _said_by(function):
+    """What a function says when the tensor is computed, a string []."""
+    said = tf.numpy_function(lambda: np.array(function().encode()), [], tf.string)
+    said.set_shape([])
+    return said
 
 
 def stream_input_fn(

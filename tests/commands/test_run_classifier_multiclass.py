@@ -21,7 +21,7 @@ from albert_zh.tasks import confusion_picture, datasets, input_examples, kind_in
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses
-from albert_zh.training import run_folder
+from albert_zh.training import run_folder, session_engine
 from albert_zh.training.training_errors import Diverged
 from titles import LABELS, titles
 from workspace import CHARACTERS, Workspace, flags_of, run_here, run_process
@@ -397,10 +397,16 @@ def test_early_stopping_ends_training_and_is_remembered(tmp_path, capsys):
     assert len(data.results()["evaluations"]) == 4  # of steps 0, 4, 8 and 12
 
 
-def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys):
+def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys, monkeypatch):
     data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
     settings = {"num_train_epochs": 1, "seeds": "1,2", "keep_best": False}
+    graphs, build = [], session_engine.Engine._specify
+    monkeypatch.setattr(
+        session_engine.Engine, "_specify", lambda *given: graphs.append(given[2]) or build(*given)
+    )
     run_here(data.arguments(**settings))
+    # All checkpoints of a run, and both its files, are predicted in one graph.
+    assert graphs == ["train", "infer"] * 2
     runs = data.results("runs.json")
     best = max(runs["runs"], key=lambda run: run["dev"]["eval_accuracy"])
     assert capsys.readouterr().out.splitlines()[-1] == (

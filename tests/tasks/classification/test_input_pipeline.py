@@ -1,6 +1,7 @@
 """Batches of a classifier: by length, each example once an epoch, rows back in order."""
 
 import collections
+import contextlib
 import itertools
 import os
 import tracemalloc
@@ -115,6 +116,32 @@ def test_rows_of_an_evaluation_come_back_in_order(features, batch_size, monkeypa
     assert numbers(batches) != list(range(NUM_ROWS))
     rows = list(input_pipeline.in_order(batches))
     assert [int(row["input_ids"][1]) - 1 for row in rows] == list(range(NUM_ROWS))
+
+
+def test_files_share_a_graph(features, tmp_path):
+    """Which one is read is asked whenever the input begins; names need not be of ASCII."""
+    other = str(tmp_path / "测试.tf_record")
+    with tf.python_io.TFRecordWriter(other) as writer:
+        writer.write(pair_record([2, 60 + 1, 3], 1))
+    read = [features.path]
+    input_fn = input_pipeline.eval_input_fn(features, 64, 32, path=lambda: read[-1])
+    with tf.Graph().as_default(), tf.Session() as session:
+        iterator = tf.data.make_initializable_iterator(input_fn(params={}))
+        batch = iterator.get_next()
+
+        def found():
+            session.run(iterator.initializer)
+            batches = []
+            with contextlib.suppress(tf.errors.OutOfRangeError):
+                while True:
+                    batches.append(session.run(batch))
+            return sorted(numbers(batches))
+
+        assert found() == list(range(NUM_ROWS))
+        read.append(other)
+        assert found() == [60]
+        read.append(features.path)
+        assert found() == list(range(NUM_ROWS))
 
 
 def test_streamed_rows_come_back_in_order_too():
