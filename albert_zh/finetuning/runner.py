@@ -116,7 +116,7 @@ def run_once(
         with engine.one_prediction_graph(this_run.setup.engine):
             if options.do_train:
                 this_run.train()
-            return None if helper else this_run.finish(export)  # the worker that saves does this
+            return None if helper else this_run.finish(export)  # the worker that saves does it
 
 
 class Command:

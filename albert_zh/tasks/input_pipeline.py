@@ -91,8 +91,8 @@ def eval_input_fn(
         max_seq_length: longest sequence.
         batch_size: examples in a batch; on TPU the Estimator's.
         use_tpu, plain: as in `train_input_fn`.
-        path: function without arguments that says which file is read, whenever an evaluation begins
-            in a graph: files of the same columns share it. Not of TPUs. None: `feature_file`'s.
+        path: function without arguments -> the file to read, called whenever an evaluation begins:
+            files of the same columns share a graph. None, and always on TPU: `feature_file`'s.
 
     Returns:
         input function for an Estimator.
@@ -102,7 +102,7 @@ def eval_input_fn(
 
     def input_fn(params):
         if not use_tpu:
-            records = tf.data.TFRecordDataset(_said_by(path) if path else feature_file.path)
+            records = tf.data.TFRecordDataset(_string_of(path) if path else feature_file.path)
             return _rows_once(records, columns, longest, batch_size, plain)
         records = tf.data.TFRecordDataset(feature_file.path)
         share = length_bucketing.share_of(params)
@@ -118,11 +118,11 @@ def eval_input_fn(
     return input_fn
 
 
-def _said_by(function):
-    """What a function says when the tensor is computed, a string []."""
-    said = tf.numpy_function(lambda: np.array(function().encode()), [], tf.string)
-    said.set_shape([])
-    return said
+def _string_of(function):
+    """A string tensor []: what a function returns whenever the tensor is computed."""
+    string = tf.numpy_function(lambda: np.array(function().encode()), [], tf.string)
+    string.set_shape([])
+    return string
 
 
 def stream_input_fn(
