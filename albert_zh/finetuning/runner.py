@@ -112,8 +112,9 @@ def run_once(
     stop.is_deferred = False  # this run has nothing to save yet
     helper = run_flags.helper_name(options)
     with explained_errors(options.output_dir), run_folder.uploaded_log(options.output_dir, helper):
-        this_run = Run(Setup(options, family, PARTS, make_distiller), stop)
-        with engine.one_prediction_graph(this_run.setup.engine):
+        setup = Setup(options, family, PARTS, make_distiller)
+        this_run = Run(setup, stop)
+        with engine.one_prediction_graph(setup.engine):
             if options.do_train:
                 this_run.train()
             return None if helper else this_run.finish(export)  # the worker that saves does it

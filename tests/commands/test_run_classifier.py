@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+import types
 
 from absl import flags
 import numpy as np
@@ -530,7 +531,8 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
         def __getattr__(self, name):
             return lambda *_: done.append(name)
 
-    monkeypatch.setattr(finetuning_runner, "Setup", lambda *_: None)
+    setup = types.SimpleNamespace(engine=None)
+    monkeypatch.setattr(finetuning_runner, "Setup", lambda *_: setup)
     monkeypatch.setattr(finetuning_runner, "Run", Run)
     monkeypatch.setattr(finetuning_runner.run_flags, "helper_name", lambda options: "worker1")
     with flags_of(["--do_train", "--do_eval", "--do_predict"]):
