@@ -190,6 +190,7 @@ def test_flags_without_effect_are_named(tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_remote_storage_is_refused_before_anything_is_done(tmp_path):
     workspace = Workspace(tmp_path)
     done = run_process(workspace.arguments(dictionaries="gs://bucket/x"), cwd=str(tmp_path))

@@ -842,7 +842,7 @@ def test_other_data_in_the_same_folder_is_refused(finished):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--lerning_rate=1"], ["lerning_rate"]),
+        pytest.param(["--lerning_rate=1"], ["lerning_rate"], marks=pytest.mark.slow),
         (["--do_train", "true"], ["unexpected argument 'true'", "--name=value"]),
         pytest.param(
             ["--train_batch_size=many"], ["train_batch_size", "many"], marks=pytest.mark.slow

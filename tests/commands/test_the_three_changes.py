@@ -87,6 +87,7 @@ def test_the_originals_names():
         assert changes.get_total_parameters() == 15
 
 
+@pytest.mark.slow
 def test_a_figure_that_is_wrong_ends_the_command(monkeypatch):
     monkeypatch.setattr(changes, "SHARED_COUNTS", (1, 2))
     with pytest.raises(changes.UserError, match="125976576"):

@@ -206,6 +206,7 @@ def test_a_saved_model_has_a_signature_of_vectors(tmp_path):
             np.testing.assert_allclose(session.run(vectors, feeds)[0], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_folder_that_says_nothing_of_its_vectors_is_exported_as_it_is_encoded(tmp_path, capsys):
     folder = small_models.write_model(tmp_path / "model", num_hidden_groups=1, inner_group_num=1)
     arguments = ["--format=sentence_transformers", "--output=%s" % (tmp_path / "exported")]

@@ -82,6 +82,7 @@ def test_half_precision_is_inside_alone(folder, tmp_path):
     assert {"LayerNormalization", "Gelu"} <= operators
 
 
+@pytest.mark.slow
 def test_vectors_in_half_precision(tmp_path):
     folder = small_models.write_embedding_model(tmp_path / "vectors")
     arguments = ["--task=embedding", "--quantize=float16"]  # compared by the angle, up to 0.02
@@ -123,6 +124,7 @@ def test_a_tokenizer_that_is_there_stays(folder, tmp_path):
     assert files.read_json(path) == {}
 
 
+@pytest.mark.slow
 def test_a_tokenizer_of_an_earlier_export_is_replaced(folder, tmp_path):
     exported(folder, tmp_path / "model.onnx", "--seq_length=32")
     session = exported(folder, tmp_path / "model.onnx")

@@ -170,6 +170,7 @@ def test_a_model_of_one_segment_takes_no_pairs(tmp_path):
     assert not names & {"classify_pairs", "encode_pairs"}
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_what_has_no_list_of_word_pieces_takes_no_texts(tmp_path, capsys):
     folder = small_models.write_model(tmp_path / "model", vocabulary=["a"] * 70)

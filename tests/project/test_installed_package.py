@@ -224,6 +224,7 @@ def test_help_and_mistakes_name_the_console_command(call):
     assert refused.stderr.startswith("albert-zh similarity: error: Unknown command line flag")
 
 
+@pytest.mark.reference
 def test_prediction_imports_nothing_of_the_clone(call, tmp_path):
     folder = small_models.write_model(tmp_path / "model", labels=("否", "是"))
     printed = call("python", "-c", PREDICTION, folder)

@@ -274,6 +274,7 @@ def test_baseline_names_a_bad_line(tmp_path, text, message):
         overlap_baseline.read_pairs(str(path))
 
 
+@pytest.mark.slow
 def test_shared_characters_do_not_solve_the_sample(negatives):
     pytest.importorskip("sklearn", minversion="1.2", reason="the baseline needs it")
     folder = FOLDERS[negatives]

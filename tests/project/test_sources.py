@@ -135,6 +135,7 @@ def test_what_few_runs_need_is_not_imported_with_a_command(command):
     assert not {"matplotlib", "sklearn", "tensorflow_addons", "jieba", "torch", "onnx"} & set(names)
 
 
+@pytest.mark.slow
 def test_prediction_imports_no_module_of_training():
     names = printed("import sys; from albert_zh import Predictor; print(*sys.modules)")
     of_package = {name.split(".")[1] for name in names if name.startswith("albert_zh.")}

@@ -94,7 +94,8 @@ def _write_fuzz(folder):
         ),
     )
     _write_table(os.path.join(folder, "labelled.tsv"), _labelled(texts, tokenizers["lower"]))
-    pairs = [(draw.choice(texts), draw.choice(texts + [None] * len(texts))) for _ in texts]
+    seconds = texts + [None] * len(texts)
+    pairs = [(draw.choice(texts), draw.choice(seconds)) for _ in texts]
     _write_rows(folder, tokenizers["lower"], pairs[:NUM_ROWS], draw)
 
 
