@@ -117,7 +117,11 @@ def run_once(
         with engine.one_prediction_graph(setup.engine):
             if options.do_train:
                 this_run.train()
-            return None if helper else this_run.finish(export)  # the worker that saves does it
+            if helper:  # the worker that saves does the rest
+                return None
+            this_run.predict()
+        allocator.give_back_freed()  # pictures and exports need what predictions had
+        return this_run.finish(export)
 
 
 class Command:
@@ -239,8 +243,15 @@ class Run:
                 dev_metric=setup.metric,
             )
 
+    def predict(self):
+        """Evaluates and predicts what the flags ask for."""
+        if self.setup.options.do_eval:
+            self.evaluation.evaluate_all()
+        if self.setup.options.do_predict:
+            self.test_file.predict()
+
     def finish(self, export):
-        """Evaluates, predicts and exports what the flags ask for.
+        """Exports the model if the flags ask for that, and sums up the run.
 
         Args:
             export: see `run`.
@@ -249,10 +260,6 @@ class Run:
             what `Summary.write` returns.
         """
         options = self.setup.options
-        if options.do_eval:
-            self.evaluation.evaluate_all()
-        if options.do_predict:
-            self.test_file.predict()
         if options.export_dir:
             self.export(export)
         summary = Summary(self).write()

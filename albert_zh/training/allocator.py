@@ -1,6 +1,7 @@
-"""Which memory allocator TensorFlow uses on CPUs."""
+"""Which memory allocator TensorFlow uses on CPUs, and what goes back to the system."""
 
 import ctypes
+import gc
 import os
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
@@ -24,3 +25,11 @@ def choose_allocator(plain):
         c_library.mallopt(_M_ARENA_MAX, max(1, len(os.sched_getaffinity(0)) // 2))
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "false" if plain else "true")
     os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(_MORE_MEMORY_THAN_THERE_IS))
+
+
+def give_back_freed():
+    """Frees graphs that are in use no more, and returns to the system what glibc's heaps keep."""
+    gc.collect()
+    c_library = ctypes.CDLL(None)
+    if hasattr(c_library, "malloc_trim"):
+        c_library.malloc_trim(0)

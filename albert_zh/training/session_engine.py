@@ -10,6 +10,7 @@ runs give the same numbers as with those, and continue theirs.
 
 import collections
 import contextlib
+import gc
 import os
 
 import numpy as np
@@ -112,6 +113,7 @@ class Engine:
             return
         with self.one_prediction_graph():
             self._train(input_fn, list(hooks) + [tf.train.StopAtStepHook(last_step=max_steps)])
+        gc.collect()  # a graph refers to itself, and what follows may build none for long
 
     def _train(self, input_fn, hooks):
         config, strategy = self.config.session_config, self.config.strategy

@@ -131,6 +131,9 @@ class SetUpAlone:
     def train(self):
         """Trains nothing."""
 
+    def predict(self):
+        """Predicts nothing."""
+
     def finish(self, export):
         """Writes nothing."""
 

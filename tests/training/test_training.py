@@ -338,3 +338,28 @@ def test_in_the_first_step_only_the_native_side_is_sent_to_the_log(tmp_path, cap
     os.write(2, b"later\n")
     assert capfd.readouterr().err == "stopped\nlater\n"
     assert (tmp_path / "train.log").read_text() == "compiled\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_freed_memory_goes_back_to_the_system():
+    """100 MB in small pieces, of which the last, on top of the heap, stays."""
+    program = """
+from albert_zh.training import allocator
+
+def megabytes():
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * 4096 / 1e6
+
+before = megabytes()
+pieces = [bytearray(2000) for _ in range(50000)]
+last = bytearray(2000)
+del pieces
+kept = megabytes() - before
+allocator.give_back_freed()
+print(kept, megabytes() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    kept, left = map(float, done.stdout.split())
+    assert kept > 90 and left < 20
