@@ -781,7 +781,7 @@ def test_files_of_one_name_are_repaired_apart(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    "role", with_slow(["input_file", "eval_file", "warm_start"], ["warm_start"])
+    "role", with_slow(["input_file", "eval_file", "warm_start"], ["input_file", "warm_start"])
 )
 def test_ids_beyond_the_vocabulary_are_named(folder, role):
     features = small.masked_records(20)
