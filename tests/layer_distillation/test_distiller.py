@@ -180,7 +180,7 @@ def test_teacher_is_neither_trained_nor_saved(golden_folders, tmp_path):
         assert all(not v.op.name.startswith("teacher") for v in tf.trainable_variables())
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         tf.train.Saver().save(session, str(tmp_path / "model.ckpt"))
-        read = {v.op.name: session.run(v) for v in tf.local_variables() if "teacher" in v.op.name}
+        read = session.run({v.op.name: v for v in tf.local_variables() if "teacher" in v.op.name})
     saved = checkpoint_values.read_shapes(str(tmp_path / "model.ckpt"))
     assert saved and not [name for name in saved if "teacher" in name]
     weights = golden_weights("e2e_teacher")

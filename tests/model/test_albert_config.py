@@ -13,6 +13,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_values, expected_variables, modeling
 import numpy_encoder
+import variable_values
 from workspace import ROOT
 
 FOLDER = os.path.join(ROOT, "albert_config")
@@ -138,14 +139,15 @@ def test_outputs_of_the_large_models_are_those_of_plain_numpy(name, heads, is_pr
     ids = np.array([[2, 7, 9, 30, 11, 3], [2, 25, 14, 3, 0, 0]])
     mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
     segments = np.array([[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
-    weights = {}
     with tf.Graph().as_default(), tf.Session() as session:
         model = modeling.AlbertModel(config, False, tf.constant(ids), tf.constant(mask), segments)
         generator = np.random.RandomState(5)
-        for variable in tf.trainable_variables():
-            values = numpy_encoder.random_weights(generator, variable.op.name, variable.shape)
-            variable.load(values, session)
-            weights[variable.op.name] = values
+        values = {
+            variable: numpy_encoder.random_weights(generator, variable.op.name, variable.shape)
+            for variable in tf.trainable_variables()
+        }
+        variable_values.assign(session, values)
+        weights = {variable.op.name: array for variable, array in values.items()}
         outputs = session.run([model.get_sequence_output(), model.get_pooled_output()])
     expected = numpy_encoder.outputs(weights, ids, mask, segments, 2, heads, is_pre_norm)
     others = numpy_encoder.outputs(weights, ids, mask, segments, 2, 16, is_pre_norm)

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks, modeling
 import numpy_encoder
+import variable_values
 
 SETTINGS = {
     "vocab_size": 30,
@@ -91,7 +92,7 @@ def test_encoder_equals_numpys_with_the_same_mask(pattern, ways):
                 )
             outputs.append(model.get_sequence_output())
         session.run(tf.global_variables_initializer())
-        weights = {v.op.name: array for v, array in with_noise(session, tf.global_variables())}
+        weights = with_noise(session, tf.global_variables())
         whole, some, first = session.run(outputs)
         seen = session.run(seen)
     expected, _ = numpy_encoder.outputs(weights, IDS, seen, SEGMENTS, 2, 2, is_pre_norm=False)
@@ -102,10 +103,11 @@ def test_encoder_equals_numpys_with_the_same_mask(pattern, ways):
 
 
 def with_noise(session, variables):
-    """Gives variables random values; yields (variable, value)."""
+    """Gives variables random values; returns them, {name: value}."""
     generator = np.random.RandomState(1)
+    values = {}
     for variable in variables:
         noise = 0.3 * generator.standard_normal(variable.shape.as_list())
-        array = (noise + variable.op.name.endswith("gamma")).astype(np.float32)
-        variable.load(array, session)
-        yield variable, array
+        values[variable] = (noise + variable.op.name.endswith("gamma")).astype(np.float32)
+    variable_values.assign(session, values)
+    return {variable.op.name: array for variable, array in values.items()}

@@ -215,8 +215,8 @@ def test_names_of_other_writers_are_understood(tmp_path, renamed):
         modeling.AlbertModel(config_of(), False, tf.zeros([1, 4], tf.int32))
         checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
         session.run(tf.global_variables_initializer())
-        for variable in tf.trainable_variables():
-            np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
+        for name, found in session.run({v.op.name: v for v in tf.trainable_variables()}).items():
+            np.testing.assert_array_equal(found, values[name])
 
 
 def test_on_tpu_the_weights_come_in_a_scaffold():
@@ -230,8 +230,10 @@ def test_on_tpu_the_weights_come_in_a_scaffold():
         scaffold = scaffold_fn().finalize()
         with tf.Session() as session:
             session.run(scaffold.init_op)
-            for variable in tf.trainable_variables():
-                np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
+            for name, found in session.run(
+                {v.op.name: v for v in tf.trainable_variables()}
+            ).items():
+                np.testing.assert_array_equal(found, values[name])
 
 
 def test_classifier_of_another_size_starts_anew(tmp_path):

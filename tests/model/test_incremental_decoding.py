@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks, heads, incremental_decoding, modeling
 from crossed_cases import with_slow
+import variable_values
 
 SIZES = {
     "vocab_size": 30,
@@ -105,9 +106,12 @@ def values_of(build):
         with tf.variable_scope("", reuse=tf.AUTO_REUSE):
             tensors = build()
         generator = np.random.RandomState(1)
-        for variable in tf.global_variables():
-            noise = 0.4 * generator.standard_normal(variable.shape.as_list())
-            variable.load(noise + variable.op.name.endswith("gamma"), session)
+        values = {
+            variable: 0.4 * generator.standard_normal(variable.shape.as_list())
+            + variable.op.name.endswith("gamma")
+            for variable in tf.global_variables()
+        }
+        variable_values.assign(session, values)
         return session.run(tensors)
 
 

@@ -59,8 +59,8 @@ def test_checkpoint_of_the_original_restores():
         tensors = golden_cases.build(config, arrays)
         prefix = "%s/bm_small_postln.ckpt" % golden_cases.BUNDLED
         tf.train.Saver(tf.trainable_variables()).restore(session, prefix)
-        for variable in tf.trainable_variables():
-            np.testing.assert_array_equal(session.run(variable), values[variable.op.name])
+        for name, found in session.run({v.op.name: v for v in tf.trainable_variables()}).items():
+            np.testing.assert_array_equal(found, values[name])
         golden_cases.assert_close(session.run(tensors["total_loss"]), arrays["out/total_loss"])
 
 

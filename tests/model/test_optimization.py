@@ -268,7 +268,7 @@ def test_sparse_gradient_equals_the_dense_one(session, name, use_resource):
     session.run(tf.global_variables_initializer())
     for _ in range(3):
         session.run(train_op)
-    values = {v.op.name: session.run(v) for v in tf.global_variables()}
+    values = session.run({v.op.name: v for v in tf.global_variables()})
     assert len(values) == 6
     for variable, value in values.items():
         if variable.startswith("gathered"):

@@ -60,9 +60,7 @@ def test_weights_of_attention_equal_the_originals(name):
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = [None if array is None else tf.constant(array) for array in given]
         model = modeling.AlbertModel(config, False, *inputs, keeps_attention=True)
-        session.run(tf.global_variables_initializer())
-        for variable in tf.trainable_variables():
-            variable.load(values[variable.op.name], session)
+        golden_cases.set_variables(session, values)
         relative = relative_positions_of(config)
         mask = 1 if given[1] is None else given[1][:, None, None, :]
         weights = [

@@ -10,6 +10,7 @@ from albert_zh.model import slot_fusion
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.slot_fusion import SlotSettings
 import numpy_encoder
+import variable_values
 
 ROWS, LENGTH, HIDDEN, NAMES = 3, 5, 8, ("city", "singer", "song")
 CONFIG = AlbertConfig(
@@ -42,8 +43,8 @@ def run(settings, sequence, slots=SLOTS, is_training=False, weights=None):
         )
         session.run(tf.global_variables_initializer())
         variables = tf.trainable_variables()
-        for variable in variables if weights else ():
-            variable.load(weights[variable.op.name], session)
+        if weights:
+            variable_values.assign(session, {v: weights[v.op.name] for v in variables})
         arrays = session.run(variables)
         return session.run(output), {v.op.name: a for v, a in zip(variables, arrays)}
 

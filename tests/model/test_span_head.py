@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model.modeling import AlbertConfig
 from albert_zh.model.span_head import span_head
+import variable_values
 
 B, F, H = 3, 7, 8
 
@@ -42,10 +43,9 @@ def expected(arrays):
 def run(arrays, head, *more):
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
-        for variable in tf.trainable_variables():
-            name = variable.op.name.rsplit("output_", 1)[-1]
-            if name in arrays:
-                variable.load(arrays[name], session)
+        names = {v: v.op.name.rsplit("output_", 1)[-1] for v in tf.trainable_variables()}
+        values = {v: arrays[name] for v, name in names.items() if name in arrays}
+        variable_values.assign(session, values)
         return session.run([tensor for tensor in head if tensor is not None] + list(more))
 
 

@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import modeling
 from project_root import ROOT
+import variable_values
 
 BUNDLED = os.path.join(ROOT, "tests", "golden", "model")
 
@@ -177,8 +178,7 @@ def set_variables(session, values):
     variables = {variable.op.name: variable for variable in tf.trainable_variables()}
     assert set(variables) == set(values)
     session.run(tf.global_variables_initializer())
-    for name, variable in variables.items():
-        variable.load(values[name], session)
+    variable_values.assign(session, {variables[name]: values[name] for name in variables})
 
 
 def assert_close(actual, expected, name=""):

@@ -276,7 +276,7 @@ def test_heads_learn(name):
         for _ in range(100):
             session.run(train)
         assert session.run(loss) < 0.1 * first
-        assert all(np.isfinite(session.run(v)).all() for v in tf.trainable_variables())
+        assert all(np.isfinite(array).all() for array in session.run(tf.trainable_variables()))
 
 
 @pytest.mark.parametrize(
