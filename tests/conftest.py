@@ -44,6 +44,7 @@ LEFT_OUT_ON_1_15 = {
     "results_benchmark setup sources split_corpus starter_model structure topics_sample "
     "train_starter",
     "tasks": "data_checks dev_split",
+    "tasks/reading": "kind",
     "tasks/embedding": "kind text_files",
     "tasks/generation": "kind",
     "tasks/labelling": "labelling_kind",
@@ -64,7 +65,8 @@ LEFT_OUT_ON_2_21 = {
     "conversion": "convert",
     "corpus": "pipeline reader remote_records",
     "distillation": "*",
-    "export": "comparison embedding_exports formats graph_tokenizer layouts onnx_nodes",
+    "export": "comparison embedding_exports formats graph_tokenizer layouts onnx_nodes "
+    "text_signatures",
     "finetuning": "gradient_accumulation halves recompute remote_storage teaching",
     "inference": "augmentation decoding documents embedding_service generation_service generator "
     "http_service lexical_index marked_text micro_batching negative_mining search search_choice "
@@ -85,8 +87,8 @@ LEFT_OUT_ON_2_21 = {
     "tasks/labelling": "alignment decoding distillation error_analysis features granularity "
     "granularity_kind labelling_kind labelling_readers labelling_scores original_tags "
     "prediction_files tag_schemes",
-    "tasks/reading": "answer_scores distillation error_analysis original_windows question_files "
-    "records scorer windows",
+    "tasks/reading": "answer_scores distillation error_analysis kind original_windows "
+    "question_files records scorer windows",
     "tasks/slots": "*",
     "training": "batching multi_worker tpu_finetuning tpu_graphs",
 }

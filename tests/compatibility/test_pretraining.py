@@ -164,7 +164,14 @@ def tokenizer(tmp_path):
 
 
 @needs_estimators
-def test_written_instances_are_read_and_trained(tokenizer, tmp_path):
+@pytest.mark.parametrize(
+    "module, key",
+    [
+        (run_pretraining, "next_sentence"),
+        pytest.param(run_pretraining_google, "sentence_order", marks=pytest.mark.slow),
+    ],
+)
+def test_written_instances_are_read_and_trained(tokenizer, tmp_path, module, key):
     instances = [
         instance(["今", "天", "很"][: 1 + n % 3], ["好"] * (1 + n % 2), n % 4 == 2)
         for n in range(10)
@@ -186,19 +193,17 @@ def test_written_instances_are_read_and_trained(tokenizer, tmp_path):
         assert batch["masked_lm_positions"][row][0] == 1
         assert batch["next_sentence_labels"][row] == [int(made.is_random_next)]
     config = modeling.BertConfig.from_dict(CONFIG)
-    modules = ((run_pretraining, "next_sentence"), (run_pretraining_google, "sentence_order"))
-    for module, key in modules:
-        estimator = tf.estimator.tpu.TPUEstimator(
-            module.model_fn_builder(config, None, 1e-2, 6, 2, False, False),
-            config=tf.estimator.tpu.RunConfig(model_dir=str(tmp_path / key), tf_random_seed=1),
-            use_tpu=False,
-            train_batch_size=4,
-            eval_batch_size=3,
-        )
-        estimator.train(module.input_fn_builder(paths, 8, 2, True), max_steps=6)
-        scores = estimator.evaluate(module.input_fn_builder(paths, 8, 2, False), steps=3)
-        assert {"masked_lm_loss", key + "_loss", key + "_accuracy"} <= set(scores)
-        assert scores["masked_lm_loss"] < np.log(len(VOCABULARY))
+    estimator = tf.estimator.tpu.TPUEstimator(
+        module.model_fn_builder(config, None, 1e-2, 6, 2, False, False),
+        config=tf.estimator.tpu.RunConfig(model_dir=str(tmp_path / key), tf_random_seed=1),
+        use_tpu=False,
+        train_batch_size=4,
+        eval_batch_size=3,
+    )
+    estimator.train(module.input_fn_builder(paths, 8, 2, True), max_steps=6)
+    scores = estimator.evaluate(module.input_fn_builder(paths, 8, 2, False), steps=3)
+    assert {"masked_lm_loss", key + "_loss", key + "_accuracy"} <= set(scores)
+    assert scores["masked_lm_loss"] < np.log(len(VOCABULARY))
 
 
 def test_truncation_takes_from_the_longer_list():

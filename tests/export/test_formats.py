@@ -52,7 +52,7 @@ LAYOUTS = {
 }
 OF_ONNX = with_slow(  # layouts, and whether weights are integers
     list(itertools.product(sorted(LAYOUTS), ["none", "int8"])),
-    [("bert", "none"), ("brightmart", "int8"), ("google_fast", "none")],
+    [("brightmart", "int8"), ("google_fast", "none")],
 )
 # Largest mean difference of probabilities; random weights are harder on integers than trained ones.
 QUANTIZED = {"none": 1e-5, "float16": 1e-3, "dynamic": 0.05, "int8": 0.05}

@@ -21,9 +21,7 @@ LAYOUTS = {
 TEXTS = [("今天天气", "明天天气很好"), ("怎么办理", "什么时候开门"), ("好", "今天")]
 
 
-@pytest.fixture(
-    name="model", scope="module", params=with_slow(sorted(LAYOUTS), ["electra", "nezha"])
-)
+@pytest.fixture(name="model", scope="module", params=with_slow(sorted(LAYOUTS), ["nezha"]))
 def model_fixture(request, tmp_path_factory):
     """(folder, probabilities of `TEXTS`) of a classifier."""
     changes = LAYOUTS[request.param]

@@ -37,9 +37,18 @@ class Class(Workspace):
         text = "".join("\t".join(pair) + "\n" for pair in texts)
         self.unlabelled = self.write("pairs.tsv", text)
         self.teachers = [os.path.join(self.folder, "t%d" % number) for number in (1, 2)]
-        for seed, path in enumerate(self.teachers, start=1):
-            run_here(self.arguments(seed=seed, num_train_epochs=4, output_dir=path))
         self.best = [os.path.join(path, "best") for path in self.teachers]
+        run_here(self.arguments(seed=1, num_train_epochs=4, output_dir=self.teachers[0]))
+        self._write_second_teacher()
+
+    def _write_second_teacher(self):
+        """The first one with noise in its weights."""
+        shutil.copytree(self.best[0], self.best[1])
+        prefix, generator = checkpoint_files.find_checkpoint(self.best[1]), np.random.RandomState(2)
+        values = checkpoint_values.read_weights(prefix)
+        noise = {name: 0.01 * generator.standard_normal(v.shape) for name, v in values.items()}
+        noisy = {name: (v + noise[name]).astype(np.float32) for name, v in values.items()}
+        checkpoint_values.write_checkpoint(prefix, noisy)
 
     def arguments(self, **changes):
         return super().arguments(**dict(FLAGS, **changes))

@@ -268,7 +268,6 @@ def test_every_depth_of_a_shared_layer_counts(albert_folders):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_model_is_no_distance_from_itself(albert_folders):
     settings = DistillationSettings(("attention", "hidden", "relations"))
     by_kind, _ = losses_of(albert_folders, "student", "student", settings)

@@ -123,7 +123,7 @@ def config_of(layout):
     "layout, width",
     with_slow(
         [(name, 1) for name in LAYOUTS] + [("brightmart", 2), ("nezha", 3)],
-        [("brightmart", 2), ("nezha", 3)],
+        [("nezha", 3)],
     ),
 )
 @pytest.mark.newest
