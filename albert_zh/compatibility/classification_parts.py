@@ -12,6 +12,7 @@ from albert_zh.compatibility.classifier_examples import InputExample, PaddingInp
 from albert_zh.model import checkpoint_matching, modeling, optimization
 from albert_zh.tasks.classification import features as task_features
 from albert_zh.tasks.classification.features import InputFeatures
+from albert_zh.training import length_bucketing
 from albert_zh.training.model_spec import ModeKeys, Spec, for_tpu_estimator
 
 __all__ = [
@@ -112,6 +113,7 @@ def file_based_input_fn_builder(
     for name in ("label_ids", "is_real_example"):
         columns[name] = tf.FixedLenFeature([], tf.int64)
 
+    @length_bucketing.without_translation
     def parse(records):
         parsed = tf.io.parse_example(records, columns)
         return {name: tf.cast(column, tf.int32) for name, column in parsed.items()}

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import heads
 from albert_zh.model.layers import gather_positions
 from albert_zh.pretraining.model_settings import ModelSettings
+from albert_zh.training import length_bucketing
 
 __all__ = [
     "gather_indexes",
@@ -125,6 +126,7 @@ def input_fn_builder(
     columns = {name: tf.FixedLenFeature([size], tf.int64) for name, size in sizes.items()}
     columns["masked_lm_weights"] = tf.FixedLenFeature([max_predictions_per_seq], tf.float32)
 
+    @length_bucketing.without_translation
     def parse(records):
         parsed = tf.io.parse_example(records, columns)
         return {

@@ -22,6 +22,7 @@ from albert_zh.model.checkpoint_values import DISTILLATION_SCOPE
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.relative_positions import RelativePositions
 from albert_zh.model.variables import new_variable
+from albert_zh.training import length_bucketing
 
 if TYPE_CHECKING:
     from albert_zh.layer_distillation.teacher import Teacher
@@ -132,6 +133,7 @@ class Distiller:
 
     # Rows
 
+    @length_bucketing.without_translation
     def with_teacher_rows(self, batches: Any) -> Any:
         """Batches (`tf.data.Dataset` of dicts) with what the teacher reads of each."""
         if self._converter is None:

@@ -44,6 +44,7 @@ Fields:
 """
 
 
+@length_bucketing.without_translation
 def training_batches(
     source,
     batch_size,
@@ -138,6 +139,7 @@ def _records_from(source, lane, num_lanes, seed, num_seen):
     return records if num_records else records.skip(num_seen)
 
 
+@length_bucketing.without_translation
 def evaluation_batches(source, batch_size, seed):
     """Batches for evaluation: each record once, of the files in turn; the last one may be smaller.
 

@@ -182,6 +182,7 @@ def _longest_row(task, max_seq_length):
     return max_seq_length * kind.columns(task)[kind.lengths_column].shape[0]
 
 
+@length_bucketing.without_translation
 def _rows_once(records, columns, max_seq_length, batch_size, plain):
     """Batches of all records; sorted by length in windows unless they are to be plain."""
     parse = _parser(columns, max_seq_length)
@@ -199,6 +200,7 @@ def _rows_once(records, columns, max_seq_length, batch_size, plain):
     return _finished(rows.batch(batch_size), columns, max_seq_length, is_static=False)
 
 
+@length_bucketing.without_translation
 def _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed):
     """Batches of records -> parsed batches, by length in windows of so many batches each.
 
@@ -236,6 +238,7 @@ def _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed):
     return windows.map(by_length, num_parallel_calls=2).flat_map(tf.data.Dataset.from_tensor_slices)
 
 
+@length_bucketing.without_translation
 def _shared(batches, share):
     """The batches of this pipeline's replicas, each its part of a step."""
     if share.num_replicas == 1:
@@ -261,6 +264,7 @@ def _parser(columns, max_seq_length):
     }
     stored.update((name, _stored(column)) for name, column in columns.items())
 
+    @length_bucketing.without_translation
     def parse(serialized):
         parsed = tf.io.parse_example(serialized, stored)
         ids = parsed["input_ids"]
@@ -310,6 +314,7 @@ def _lengths(features):
     return tf.reduce_sum(features["input_mask"], axis=1)
 
 
+@length_bucketing.without_translation
 def _finished(batches, columns, max_seq_length, is_static, multiple=1):
     """Cuts batches to the longest row, up to a multiple of a length, unless they are static."""
     sequences = {"input_ids", "input_mask", "segment_ids"}

@@ -6,9 +6,12 @@ share = share_of(params)  # which part of each step an input function is asked f
 """
 
 import collections
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 PREFETCHED = 4  # batches that are made ready
 WINDOW = 4096  # rows that are sorted by length together
@@ -110,3 +113,13 @@ def prefetched(batches):
     else:
         options.autotune.enabled = False
     return batches.prefetch(PREFETCHED).with_options(options)
+
+
+def without_translation(function: _Function) -> _Function:
+    """The function, such that TensorFlow leaves the Python of input pipelines within as it is.
+
+    It would look for Python's own loops and conditions to make graphs of them, which takes most of
+    a second. Here there are none. Not for a function that an Estimator calls: it looks at the names
+    of the parameters.
+    """
+    return tf.autograph.experimental.do_not_convert(function)

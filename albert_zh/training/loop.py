@@ -2,8 +2,6 @@
 
 import collections
 
-import tensorflow.compat.v1 as tf
-
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
 from albert_zh.training import flags as run_flags
@@ -119,15 +117,6 @@ def train_with_checkpoints(options, engine, input_fn, max_steps, save_steps, hoo
         return
     greeting = FirstStepHook()
     try:
-        without_translation(engine.train)(input_fn, max_steps=max_steps, hooks=hooks + [greeting])
+        engine.train(input_fn, max_steps=max_steps, hooks=hooks + [greeting])
     finally:
         greeting.restore()
-
-
-def without_translation(function):
-    """The function, such that TensorFlow leaves the Python of input pipelines within as it is.
-
-    It would look for Python's own loops and conditions to make graphs of them, which takes most of
-    a second. Here there are none.
-    """
-    return tf.autograph.experimental.do_not_convert(function)

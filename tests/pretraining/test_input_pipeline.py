@@ -18,6 +18,7 @@ from crossed_cases import with_slow
 from isolated_flags import flags_of
 import pretraining_workspace as small
 from record_generator import RecordGenerator
+import translated_functions
 
 FILES = [(24, 0), (16, 24)]  # number of records, the first one's
 NUM_RECORDS = 40
@@ -393,3 +394,13 @@ def test_on_tpu_an_input_is_a_cores_part_of_a_step(sources, folder, name):
         dataset = getattr(job, name)({"batch_size": 2, "context": context})
         shapes = tf.data.get_output_shapes(dataset)
     assert shapes["input_ids"].as_list() == [2, small.SEQUENCE]
+
+
+@pytest.mark.parametrize("kind", ["unmasked", "masked"])
+def test_nothing_is_translated(sources, kind):
+    """It takes seconds, and finds nothing."""
+    with translated_functions.of_parsers() as found:
+        batches(sources[kind], 1, packed=True)
+        with tf.Graph().as_default():
+            pretraining_input.evaluation_batches(sources[kind], 8, seed=1)
+    assert len(found) >= 2 and not any(found)

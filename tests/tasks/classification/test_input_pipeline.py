@@ -28,6 +28,7 @@ from albert_zh.tasks import settings as task_settings
 from albert_zh.text import tokenization
 from albert_zh.training import length_bucketing
 from classification_batches import batches_of, pair_record
+import translated_functions
 from workspace import CONFIG, ROOT
 
 TASK = datasets.TASKS["lcqmc"]
@@ -294,3 +295,13 @@ def test_a_tpu_predicts_in_batches_of_one_shape(tmp_path, use_tpu):
     flags = types.SimpleNamespace(label_separator="|", encoding="utf-8", use_tpu=use_tpu, **given)
     data = run_data.TaskData(flags, "single_label", (None, {}))
     assert (data.streamed_test is None) == use_tpu == ("test" in data.splits)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_nothing_is_translated(features, plain):
+    """It takes most of a second, and finds nothing."""
+    evaluation = input_pipeline.eval_input_fn(features, 64, 40, plain=plain)
+    with translated_functions.of_parsers() as found, tf.Graph().as_default():
+        training(features, num_steps=1, plain=plain)
+        evaluation({})
+    assert len(found) >= 2 and not any(found)
