@@ -23,7 +23,7 @@ from absl import flags
 
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
-from albert_zh.inference import model_choice, model_flags, predictor
+from albert_zh.inference import loaded_model, model_choice, model_flags, predictor
 from albert_zh.tasks import task_forms
 
 __all__ = [
@@ -67,12 +67,14 @@ def run(words):
         is_pairs = model.takes_pairs if FLAGS.text_pairs is None else FLAGS.text_pairs
         if words:
             print_classes(model, _texts_of_arguments(words, is_pairs))
+            loaded_model.note_unknown("the texts", model)
             return
         say_header = functools.partial(task_forms.say_header, header=model.notes.get("header", ()))
         groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding, say_header)
         for group in groups:
             texts = [_text_of_line(source, line, is_pairs) for source, line in group]
             print_classes(model, texts)
+        loaded_model.note_unknown(FLAGS.input_file or "standard input", model)
 
 
 def _open_model():

@@ -23,7 +23,7 @@ import numpy as np
 
 from albert_zh.common import config_flag, line_reader, output_files, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.inference import text_encoder
+from albert_zh.inference import loaded_model, text_encoder
 from albert_zh.model import model_folder
 from albert_zh.tasks import task_forms
 
@@ -108,6 +108,7 @@ def run():
     for number, what in notes:
         if number:
             print("note: %d of %d %s" % (number, count, what), file=sys.stderr)
+    loaded_model.note_unknown(FLAGS.input_file or "standard input", encoder)
     print("%d texts, vectors of width %d" % (count, width), file=sys.stderr)
 
 

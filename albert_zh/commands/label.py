@@ -16,7 +16,7 @@ from absl import flags
 
 from albert_zh.common import line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.inference import model_choice, model_flags, predictor
+from albert_zh.inference import loaded_model, model_choice, model_flags, predictor
 from albert_zh.tasks.labelling import format_detection
 
 __all__ = ["define_flags", "main", "print_spans", "run"]
@@ -45,11 +45,13 @@ def run(words):
     with _open_model() as model:
         if words:
             print_spans(model, words)
+            loaded_model.note_unknown("the texts", model)
             return
         if FLAGS.input_file:
             _note_columns(FLAGS.input_file)
         for group in line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding):
             print_spans(model, [line for _, line in group])
+        loaded_model.note_unknown(FLAGS.input_file or "standard input", model)
 
 
 def _note_columns(path):

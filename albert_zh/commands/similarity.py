@@ -37,6 +37,7 @@ from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import (
     backends,
+    loaded_model,
     model_choice,
     model_flags,
     search,
@@ -140,7 +141,9 @@ def run(words):
         else:
             print_pairs(EXAMPLE, model.similarities(EXAMPLE))
             print(HINT, file=sys.stderr)
+            return
         _note_cut(model.num_cut, "pairs", model)
+        loaded_model.note_unknown(FLAGS.pairs or "the pairs", model)
 
 
 def _note_cut(number, what, model):
@@ -227,6 +230,7 @@ def search_corpus():
     with _open_classifier(path) as model, _open_encoder(path, beside, model) as encoder:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
         _note_cut(encoder.num_cut, "texts of --corpus", encoder)
+        loaded_model.note_unknown(FLAGS.corpus, encoder)
         if FLAGS.dev_file:
             _choose_ranking(corpus, model)
         num_cut_before = encoder.num_cut
@@ -240,6 +244,7 @@ def search_corpus():
                     print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % shown)
             sys.stdout.flush()
         _note_cut(encoder.num_cut - num_cut_before, "queries", encoder)
+        loaded_model.note_unknown(FLAGS.queries or "--query", encoder)
         if model is not None:
             _note_cut(model.num_cut, "pairs of a query and a line", model)
 

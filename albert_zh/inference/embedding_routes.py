@@ -214,7 +214,7 @@ def add_routes(app: Any, model: EmbeddingModel, batch: Callable[..., Any], limit
         _add_similarity(app, model, batched, limits)  # of pairs it is the classifier's
     else:
         scores = functools.partial(
-            _probabilities, model.reranker, batch(model.reranker.predict_with_cuts)
+            _probabilities, model.reranker, batch(model.reranker.predict_with_readings)
         )
     _add_vectors(app, model, batched, limits)
     _add_reranking(app, model, batched, scores, limits)
@@ -341,16 +341,15 @@ async def _cosines(model, batched, texts, client):
 
 
 def _found(model, asked):
-    """((answer, whether the query was cut) of (query, top_k), nothing), for `BatchedModel`."""
+    """((answer, the query's `Reading`) of (query, top_k), nothing), for `BatchedModel`."""
     choice = model.choice or search_choice.Choice("mixed", model.corpus.usual_weights)
     ranking = {"ranking": choice.ranking, "weights": choice.weights}
     found = [
         model.corpus.search([query], model.reranker, top_k, **ranking)[0] for query, top_k in asked
     ]
     answers = [{"hits": [hit._asdict() for hit in hits], "ranking": str(choice)} for hits in found]
-    longest = model.encoder.max_seq_length
-    lengths = [input_rows.num_tokens(model.encoder.tokenizer, query) for query, _ in asked]
-    return [(each, length > longest) for each, length in zip(answers, lengths)], None
+    readings = [model.encoder.reading(query) for query, _ in asked]
+    return list(zip(answers, readings)), None
 
 
 def _add_search(app, model, batched, limits):

@@ -12,7 +12,14 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-CUT_HEADER = "X-Texts-Cut"
+# {header: (what `BatchedModel.run` counts, what the header says)}
+HEADERS = {
+    "X-Texts-Cut": ("num_cut", "Texts that were longer than the model reads, and were cut."),
+    "X-Texts-Unknown": (
+        "num_unknown",
+        "Texts of whose word pieces the vocabulary lacks at least half.",
+    ),
+}
 PLAIN_TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
@@ -39,20 +46,23 @@ class OpenAIError(pydantic.BaseModel):
 
 
 def predicted(content: Any, client: Any) -> JSONResponse:
-    """An answer of `BatchedModel.run`, with how many texts were cut in a header.
+    """An answer of `BatchedModel.run`, with what it counted of the texts in headers.
 
     Args:
         content: JSON value.
         client: the `Request` that was given to `run`.
     """
-    return JSONResponse(content, headers={CUT_HEADER: str(client.state.num_cut)})
+    counts = {name: str(getattr(client.state, count)) for name, (count, _) in HEADERS.items()}
+    return JSONResponse(content, headers=counts)
 
 
 def answer_of_predictions(model: Any) -> Dict[Any, Any]:
     """As `answer`, of routes whose answers are those of `predicted`."""
-    about = "Texts that were longer than the model reads, and were cut."
     described = answer(model)
-    described[200]["headers"] = {CUT_HEADER: {"description": about, "schema": {"type": "integer"}}}
+    described[200]["headers"] = {
+        name: {"description": about, "schema": {"type": "integer"}}
+        for name, (_, about) in HEADERS.items()
+    }
     return described
 
 

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 import prometheus_client
 
 from albert_zh.common import files
-from albert_zh.inference import micro_batching
+from albert_zh.inference import input_rows, micro_batching
 
 LINGER_SECONDS = 2.0  # see `_refuse`
 SECONDS_BETWEEN_LOOKS = 0.2  # whether who waits for an answer is still there
@@ -55,6 +55,11 @@ class Metrics:
         self.cut = prometheus_client.Counter(
             "albert_texts_cut", "Texts that were longer than the model reads.", **settings
         )
+        self.unknown = prometheus_client.Counter(
+            "albert_texts_unknown",
+            "Texts of whose word pieces the vocabulary lacks at least half.",
+            **settings,
+        )
         self.batch_size = prometheus_client.Histogram(
             "albert_batch_size",
             "Texts predicted at once.",
@@ -69,11 +74,11 @@ class BatchedModel:
 
     def __init__(
         self,
-        predict: Callable[[List[Any]], Tuple[List[Tuple[Any, bool]], Any]],
+        predict: Callable[[List[Any]], Tuple[List[Tuple[Any, input_rows.Reading]], Any]],
         limits: Limits,
         metrics: Metrics,
     ) -> None:
-        """`predict`: function of texts -> (list of (answer, whether the text was cut), array)."""
+        """`predict`: function of texts -> (list of (answer, `input_rows.Reading`), array)."""
         self._limits, self._metrics = limits, metrics
         self.batcher = micro_batching.MicroBatcher(
             predict,
@@ -88,7 +93,8 @@ class BatchedModel:
 
         Args:
             texts: of one request.
-            client: `Request`; its `state.num_cut` is how many of them were cut, from now on.
+            client: `Request`; from now on its `state.num_cut` is how many of them were cut, and
+                `state.num_unknown` how many the vocabulary lacks.
 
         Raises:
             HTTPException: for too many texts, here or waiting, and when the client has gone.
@@ -99,9 +105,11 @@ class BatchedModel:
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error
-        client.state.num_cut = sum(was_cut for _, was_cut in outputs)
+        client.state.num_cut = sum(reading.was_cut for _, reading in outputs)
+        client.state.num_unknown = sum(reading.is_unknown for _, reading in outputs)
         self._metrics.texts.inc(len(texts))
         self._metrics.cut.inc(client.state.num_cut)
+        self._metrics.unknown.inc(client.state.num_unknown)
         return [answer for answer, _ in outputs], array
 
     def check_number(self, count: int) -> None:

@@ -162,7 +162,7 @@ def create_app(
     app = _empty_app(lifespan)
     _add_error_handlers(app)
     if predictor is not None:
-        _add_predictions(app, predictor, batch(predictor.predict_with_cuts), limits)
+        _add_predictions(app, predictor, batch(predictor.predict_with_readings), limits)
     if embedding is not None:
         embedding_routes.add_routes(app, embedding, batch, limits)
         background += embedding_routes.background_work(embedding)

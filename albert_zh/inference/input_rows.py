@@ -1,7 +1,7 @@
 """Texts -> rows of ids -> batches of like length, for models kept in memory."""
 
 import collections.abc
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_LENGTH",
     "ROWS_PER_BATCH",
+    "Reading",
     "Row",
     "SHORTEST_LENGTH",
     "TOKENS_PER_BATCH",
@@ -37,6 +38,13 @@ SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
 ROWS_PER_BATCH = 256
 _TOKENS_OF_A_SHARE = 128  # on average; below, reading the weights takes most of a call
+
+
+class Reading(NamedTuple):
+    """What a model does not see of a text, or of a pair."""
+
+    was_cut: bool = False  # it was longer than the model reads
+    is_unknown: bool = False  # the vocabulary lacks at least half of its word pieces
 
 
 def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:

@@ -7,16 +7,17 @@ import collections
 import collections.abc
 import contextlib
 import os
+import sys
 import threading
 from typing import Any, Iterator, Optional
 
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments
 from albert_zh.inference.checkpoint_session import ABOUT_FORKS
 from albert_zh.model import model_folder
 from albert_zh.text import tokenization
 
-__all__ = ["LoadedModel", "ModelFolder", "check_vocabulary", "open_folder"]
+__all__ = ["LoadedModel", "ModelFolder", "check_vocabulary", "note_unknown", "open_folder"]
 
 ModelFolder = collections.namedtuple(
     "ModelFolder", ["prefix", "config", "vocab_file", "tokenizer", "do_lower_case"]
@@ -87,6 +88,17 @@ class LoadedModel:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def note_unknown(source: str, model: Any) -> None:
+    """Notes on standard error unknown words of the texts that a model read since the last call.
+
+    Args:
+        source: what they are, for the note.
+        model: with a `unknown_words.Tally`, `unknown`.
+    """
+    for line in model.unknown.take_notes():
+        print(printable("note: %s: %s" % (source, line)), file=sys.stderr)
 
 
 def open_folder(

@@ -7,6 +7,7 @@ The model may be a model folder, the folder of an exported SavedModel, or an exp
 .onnx file; vocabulary and labels are taken from its folder.
 """
 
+import functools
 import hashlib
 import itertools
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -26,7 +27,7 @@ from albert_zh.inference import (
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
 from albert_zh.model import checkpoint_files, checkpoint_values
-from albert_zh.tasks import kind_interface, outputs_graph, registry, task_forms
+from albert_zh.tasks import kind_interface, outputs_graph, registry, task_forms, unknown_words
 from albert_zh.tasks.input_examples import InputExample
 
 __all__ = [
@@ -53,6 +54,7 @@ class Predictor(loaded_model.LoadedModel):
 
     Attributes:
         num_cut: how many of the texts predicted so far were longer than the model reads.
+        unknown: `unknown_words.Tally` of the texts predicted so far.
     """
 
     # long: the arguments are listed three times, in the signature, its checks and the loading
@@ -128,6 +130,8 @@ class Predictor(loaded_model.LoadedModel):
             self._backend.longest or files_beside.max_positions or LONGEST_UNKNOWN,
         )
         self._use = self._model_in_use(files_beside)
+        read = functools.partial(self.kind.text_as_read, self._head)
+        self.unknown = unknown_words.Tally(self._tokenizer, read)
 
     def _labels_beside(self, files_beside):
         if not self.rules.has_classes:
@@ -172,20 +176,20 @@ class Predictor(loaded_model.LoadedModel):
         Raises:
             UserError: as of `checked`, and after `close`.
         """
-        predictions, outputs = self.predict_with_cuts(texts)
+        predictions, outputs = self.predict_with_readings(texts)
         return [prediction for prediction, _ in predictions], outputs
 
-    def predict_with_cuts(
+    def predict_with_readings(
         self, texts: Sequence[input_rows.Text]
-    ) -> Tuple[List[Tuple[Any, bool]], np.ndarray]:
-        """As `predict`, with (label, whether the text was longer than the model reads)."""
+    ) -> Tuple[List[Tuple[Any, input_rows.Reading]], np.ndarray]:
+        """As `predict`, with (label, what the model did not see of the text)."""
         checked, slots = self._checked_with_slots(texts)
         examples = [
             InputExample("text-%d" % number, text_a, text_b, None, slots=slots[number])
             for number, (text_a, text_b) in enumerate(checked)
         ]
-        grouped, cuts = self._grouped_outputs(examples)
-        decoded = list(zip(self.kind.decode(examples, grouped, self._use), cuts))
+        grouped, readings = self._grouped_outputs(examples)
+        decoded = list(zip(self.kind.decode(examples, grouped, self._use), readings))
         main = self.kind.decoded_outputs[0]
         if main in self.kind.token_outputs or {len(rows) for rows in grouped} - {1}:
             return decoded, None
@@ -214,17 +218,17 @@ class Predictor(loaded_model.LoadedModel):
         return self._grouped_outputs(examples)[0]
 
     def _grouped_outputs(self, examples):
-        """(as of `outputs`, for each example whether it was cut)."""
+        """(as of `outputs`, the `Reading` of each example)."""
         with self.in_use():
-            rows, counts, cuts = self._rows_of(examples)
+            rows, counts, readings = self._rows_of(examples)
             with self._state:
-                self.num_cut += sum(cuts)
+                self.num_cut += sum(reading.was_cut for reading in readings)
             predictions = iter(self._outputs_of(rows))
-            return [list(itertools.islice(predictions, count)) for count in counts], cuts
+            return [list(itertools.islice(predictions, count)) for count in counts], readings
 
     def _rows_of(self, examples):
-        """(records of all examples, number of rows of each, whether each was cut)."""
-        rows, counts, cuts = [], [], []
+        """(records of all examples, number of rows of each, the `Reading` of each)."""
+        rows, counts, readings = [], [], []
         for example in examples:
             if example.text_b is not None and self._backend.num_segments < 2:
                 raise UserError("the model takes single texts (type_vocab_size 1), found a pair")
@@ -233,8 +237,10 @@ class Predictor(loaded_model.LoadedModel):
             )
             rows += records
             counts.append(len(records))
-            cuts.append(was_cut)
-        return rows, counts, cuts
+            ids = [record["input_ids"] for record in records]
+            is_unknown = self.unknown.add((example.text_a, example.text_b), ids)
+            readings.append(input_rows.Reading(was_cut, is_unknown))
+        return rows, counts, readings
 
     def _outputs_of(self, rows):
         """[{name: array}] of records, per-token arrays as long as the record."""

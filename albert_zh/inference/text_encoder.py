@@ -28,6 +28,8 @@ from albert_zh.inference import (
 from albert_zh.model import checkpoint_values, sentence_vectors
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
+from albert_zh.tasks import unknown_words
+from albert_zh.text import encoding
 
 __all__ = [
     "LAYERS",
@@ -66,6 +68,7 @@ class TextEncoder(loaded_model.LoadedModel):
 
     Attributes:
         num_cut: how many of the texts encoded so far had more than `max_seq_length` tokens.
+        unknown: `unknown_words.Tally` of the texts encoded so far.
     """
 
     def __init__(
@@ -107,8 +110,8 @@ class TextEncoder(loaded_model.LoadedModel):
         arguments.check_precision(precision)
         _check_arguments(layers, pooling, max_seq_length, num_threads)
         folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
-        config = folder.config
-        self.tokenizer = folder.tokenizer
+        config, self.tokenizer = folder.config, folder.tokenizer
+        self.unknown = unknown_words.Tally(self.tokenizer)
         self._num_segments = config.type_vocab_size
         self.notes = notes or _notes_to_follow(folder, layers, pooling)
         self.pooling = "mean" if pooling == OF_FOLDER else pooling
@@ -194,25 +197,25 @@ class TextEncoder(loaded_model.LoadedModel):
 
     def encode_with_lengths(
         self, texts: Sequence[input_rows.Text]
-    ) -> Tuple[List[Tuple[int, bool]], np.ndarray]:
+    ) -> Tuple[List[Tuple[int, input_rows.Reading]], np.ndarray]:
         """Tokens and vectors of sentences, these as wide as they come and of any length.
 
         Args:
             texts: as of `encode`.
 
         Returns:
-            (list of (how many tokens were encoded, whether the text was cut), float32 [n, widest]),
-            in the order of the texts.
+            (list of (how many tokens were encoded, what the model did not see of the text),
+            float32 [n, widest]), in the order of the texts.
         """
         if self.pooling is None:
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
         checked = input_rows.checked_texts(texts)
         encoded = np.zeros([len(checked), self._widest], np.float32)
-        lengths = [(0, False)] * len(checked)
-        for indices, rows, cuts, vectors in self._batches(checked):
+        lengths = [(0, input_rows.Reading())] * len(checked)
+        for indices, rows, readings, vectors in self._batches(checked):
             encoded[indices] = vectors
-            for index, (ids, _), was_cut in zip(indices, rows, cuts):
-                lengths[index] = len(ids), was_cut
+            for index, (ids, _), reading in zip(indices, rows, readings):
+                lengths[index] = len(ids), reading
         return lengths, encoded
 
     def finished(
@@ -265,22 +268,31 @@ class TextEncoder(loaded_model.LoadedModel):
         return vectors_of_texts
 
     def _batches(self, texts):
-        """Yields (indices, rows, whether each is cut, what the session gives for them)."""
+        """Yields (indices, rows, the `Reading` of each, what the session gives for them)."""
         with self.in_use():
             rows, cuts = input_rows.rows_with_cuts(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
             )
             with self._state:
                 self.num_cut += sum(cuts)
+            readings = [
+                input_rows.Reading(was_cut, self.unknown.add(pair, [ids]))
+                for pair, (ids, _), was_cut in zip(texts, rows, cuts)
+            ]
             lengths = [len(ids) for ids, _ in rows]
             batches = list(input_rows.batches_by_length(lengths, self._session.num_shares))
 
             def computed(indices):
                 batch = [rows[index] for index in indices]
                 outputs = self._session.run(*input_rows.padded(batch))
-                return indices, batch, [cuts[index] for index in indices], outputs
+                return indices, batch, [readings[index] for index in indices], outputs
 
             yield from self._workers.in_order(computed, batches)
+
+    def reading(self, text: str) -> input_rows.Reading:
+        """What the model does not see of a text."""
+        ids, _, was_cut = encoding.encode(self.tokenizer, text, None, self.max_seq_length)
+        return input_rows.Reading(was_cut, self.unknown.is_unknown([ids]))
 
     def fingerprint_of(self, **further: Any) -> str:
         """A hash of everything the vectors depend on beside the texts, and of further values."""

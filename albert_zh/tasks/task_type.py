@@ -6,6 +6,7 @@ kind is a subclass of `TaskType` in a separate module, with a row in `registry` 
 `register`.
 """
 
+import functools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -76,6 +77,7 @@ class TaskType:
         distillation: `distillation.Distillation`, how it learns from teachers; None: it does not.
         plain_texts: function (path, encoding) -> iterator of the texts of one of its files, without
             labels; None: its texts are in columns of tables.
+        text_as_read: function (head, text) -> what the model reads of a text.
     """
 
     name = ""
@@ -120,6 +122,7 @@ class TaskType:
     )
     distillation: Optional[Any] = None
     plain_texts: Optional[Callable[[str, str], Iterator[str]]] = None
+    text_as_read: Callable[[Any, str], str] = staticmethod(lambda head, text: text)
 
     # Settings
 
@@ -247,7 +250,8 @@ class TaskType:
             tokenizer: `FullTokenizer`.
             max_seq_length: longest row.
         """
-        return unknown_words.notes(split.examples, tokenizer), {}
+        read = functools.partial(self.text_as_read, task.head)
+        return unknown_words.notes(split.examples, tokenizer, read), {}
 
     # Model: B rows, F tokens, H hidden, C outputs
 

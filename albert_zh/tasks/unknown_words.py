@@ -1,13 +1,18 @@
-"""What of a data set's texts the vocabulary lacks: words that the model cannot tell apart."""
+"""What of texts the vocabulary lacks: words that the model cannot tell apart.
+
+`notes` is of a data set, `Tally` of texts that are predicted, one group after another.
+"""
 
 import collections
-from typing import Any, Callable, List, Sequence
+import threading
+from typing import Any, Callable, Iterable, List, Optional, Sequence
 
 from albert_zh.text import unicode_text
-from albert_zh.text.vocabulary_files import UNKNOWN
+from albert_zh.text.vocabulary_files import SENTENCE_TOKENS, UNKNOWN
 
-LOOKED_AT = 1000  # examples, evenly spread over the file
+LOOKED_AT = 1000  # examples, evenly spread over the file; of a `Tally` the first with unknown words
 NOTED_FROM = 0.01  # share of the word pieces
+MOST = 0.5  # from this share of its word pieces on, a text is as good as unread
 _LOOKED_AT_OF_TEXT = 500  # characters
 _SHOWN = 5
 _LONGEST_SHOWN = 12
@@ -22,7 +27,70 @@ def notes(examples: Sequence[Any], tokenizer: Any, read: Callable[[str], str] = 
         read: what the model reads of a text.
     """
     num_pieces, unknown = _counted(examples, tokenizer, read)
-    num_unknown = sum(unknown.values())
+    return _lines(num_pieces, sum(unknown.values()), unknown, ", here and in use")
+
+
+class Tally:
+    """Counts the unknown word pieces of texts that a model predicts; any number of threads may."""
+
+    def __init__(self, tokenizer: Any, read: Callable[[str], str] = str) -> None:
+        """`tokenizer`: `FullTokenizer`; `read`: what the model reads of a text."""
+        self._tokenizer, self._read = tokenizer, read
+        self._unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
+        self._around = tokenizer.convert_tokens_to_ids(SENTENCE_TOKENS)
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self):
+        self._num_pieces = self._num_unknown = self._num_looked_at = 0
+        self._words: Any = collections.Counter()
+
+    def add(self, texts: Iterable[Optional[str]], rows: Iterable[List[int]]) -> bool:
+        """Counts what is predicted at once.
+
+        Args:
+            texts: a text, or the two of a pair; None for a missing one.
+            rows: its ids, [CLS] and [SEP] among them: one row, or several windows.
+
+        Returns:
+            whether at least half of its word pieces are unknown.
+        """
+        num_pieces, num_unknown = self._counts(rows)
+        with self._lock:
+            self._num_pieces += num_pieces
+            self._num_unknown += num_unknown
+            if num_unknown and self._num_looked_at < LOOKED_AT:
+                self._num_looked_at += 1
+                for text in filter(None, texts):
+                    _count_text(text, self._tokenizer, self._read, self._words)
+        return _is_most(num_pieces, num_unknown)
+
+    def is_unknown(self, rows: Iterable[List[int]]) -> bool:
+        """As of `add`, counting nothing."""
+        return _is_most(*self._counts(rows))
+
+    def _counts(self, rows):
+        """(number of word pieces, of unknown ones) of rows of ids."""
+        num_pieces = num_unknown = 0
+        for ids in rows:
+            num_pieces += len(ids) - sum(map(ids.count, self._around))
+            num_unknown += ids.count(self._unknown_id)
+        return num_pieces, num_unknown
+
+    def take_notes(self) -> List[str]:
+        """Lines as of `notes` on what was added since the last call."""
+        with self._lock:
+            lines = _lines(self._num_pieces, self._num_unknown, self._words, "")
+            self._begin()
+            return lines
+
+
+def _is_most(num_pieces, num_unknown):
+    return num_unknown > 0 and num_unknown >= MOST * num_pieces
+
+
+def _lines(num_pieces, num_unknown, unknown, where):
+    """The lines of `notes`; `unknown`: `Counter` of words, `where` the way out helps."""
     if not num_unknown or num_unknown < NOTED_FROM * num_pieces:
         return []
     most = [word for word, _ in unknown.most_common(_SHOWN)]
@@ -32,19 +100,26 @@ def notes(examples: Sequence[Any], tokenizer: Any, read: Callable[[str], str] = 
         % (100 * num_unknown / num_pieces, ", ".join(word[:_LONGEST_SHOWN] for word in most))
     )
     if any(unicode_text.with_half_width(word) != word for word in most):
-        note += "; write letters and digits of full width half-width, here and in use"
+        note += "; write letters and digits of full width half-width" + where
     return [note]
 
 
 def _counted(examples, tokenizer, read):
     """(number of word pieces, `Counter` of the unknown ones by their words) of some examples."""
-    unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
     num_pieces, unknown = 0, collections.Counter()
     for example in examples[:: max(1, len(examples) // LOOKED_AT)]:
         for text in filter(None, (example.text_a, example.text_b)):
-            for word in unicode_text.words_of(read(text[:_LOOKED_AT_OF_TEXT])):
-                ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word))
-                num_pieces += len(ids)
-                if unknown_id in ids:
-                    unknown[word] += ids.count(unknown_id)
+            num_pieces += _count_text(text, tokenizer, read, unknown)
     return num_pieces, unknown
+
+
+def _count_text(text, tokenizer, read, unknown):
+    """Adds a text's unknown pieces to a `Counter` of words; returns how many pieces it has."""
+    unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
+    num_pieces = 0
+    for word in unicode_text.words_of(read(text[:_LOOKED_AT_OF_TEXT])):
+        ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word))
+        num_pieces += len(ids)
+        if unknown_id in ids:
+            unknown[word] += ids.count(unknown_id)
+    return num_pieces

@@ -98,6 +98,20 @@ def test_values(run, folders):
         run("value", "--top_k=2", words=TEXTS)
 
 
+def test_unknown_words_of_a_file_are_noted(folders, tmp_path, capsys):
+    path = tmp_path / "texts.txt"
+    path.write_text("今天天气\n\n" + "怎么ＡＢ\n" * 2, encoding="utf-8")
+    flags = ["--model_dir=" + folders["topics"], "--input_file=%s" % path]
+    small_models.run_command(classify, flags, [])
+    assert (
+        "note: %s: 20.0 %% of the word pieces are unknown to the vocabulary, most often ＡＢ: the "
+        "model cannot tell them apart; write letters and digits of full width half-width\n" % path
+    ) in capsys.readouterr().err
+    path.write_text("今天天气\n" * 3, encoding="utf-8")
+    small_models.run_command(classify, flags, [])
+    assert "unknown" not in capsys.readouterr().err
+
+
 def test_json_lines(run, folders):
     labels, probabilities = predicted(folders["topics"], TEXTS)
     for index, (line,) in enumerate(run("topics", "--format=jsonl", words=TEXTS)):

@@ -98,6 +98,27 @@ def test_pairs_that_are_cut_are_counted(folder, capsys, tmp_path):
     assert "are cut" not in capsys.readouterr().err
 
 
+def test_unknown_words_of_pairs_are_noted(folder, capsys, tmp_path):
+    path = write_pairs(tmp_path / "pairs.tsv", "今天\t天气\n今天\t😀鑫鑫\n")
+    run(["--model_dir=" + folder, "--pairs=" + path])
+    note = (
+        "note: %s: 33.3 %% of the word pieces are unknown to the vocabulary, most often 鑫, 😀: "
+        "the model cannot tell them apart\n"
+    )
+    assert note % path in capsys.readouterr().err
+    run(["--model_dir=" + folder], PAIRS[0])
+    assert "unknown" not in capsys.readouterr().err
+
+
+def test_unknown_words_of_a_search_are_noted(folder, capsys, tmp_path):
+    encoder = small_models.write_embedding_model(tmp_path / "vectors")
+    path = write_pairs(tmp_path / "faq.txt", "今天天气\n怎么办理\n")
+    flags = ["--model_dir=" + folder, "--encoder_dir=" + encoder, "--corpus=" + path]
+    run(flags + ["--query=鑫鑫"])
+    notes = [line for line in capsys.readouterr().err.splitlines() if "unknown" in line]
+    assert len(notes) == 1 and notes[0].startswith("note: --query: 100.0 % of the word pieces")
+
+
 def test_texts_of_a_search_that_are_cut_are_counted(folder, capsys, tmp_path):
     encoder = small_models.write_embedding_model(tmp_path / "vectors")  # reads 24 tokens
     lines = ["今天天气", "好" * 23, "天" * 40, "怎么办理"]

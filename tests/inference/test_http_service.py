@@ -56,11 +56,11 @@ class Gate:
         self.was_entered = threading.Event()
         self.sizes = []
 
-    def predict_with_cuts(self, texts):
+    def predict_with_readings(self, texts):
         self.was_entered.set()
         assert self.is_open.wait(60)
         self.sizes.append(len(texts))
-        return self._model.predict_with_cuts(texts)
+        return self._model.predict_with_readings(texts)
 
     def __getattr__(self, name):
         return getattr(self._model, name)
@@ -118,7 +118,17 @@ def test_answers_say_in_a_header_how_many_texts_were_cut(port):
     document = json.loads(ask(port, "GET", "/openapi.json")[2])
     for path in ("/predict", "/similarity"):
         answer = document["paths"][path]["post"]["responses"]["200"]
-        assert list(answer["headers"]) == ["X-Texts-Cut"]
+        assert list(answer["headers"]) == ["X-Texts-Cut", "X-Texts-Unknown"]
+
+
+def test_answers_say_in_a_header_how_many_texts_are_unknown(port):
+    """Half of 今ＡＢ's word pieces are; of 今天ＡＢ's a third."""
+    pattern = "\nalbert_texts_unknown_total (.*)"
+    number = float(re.search(pattern, ask(port, "GET", "/metrics")[2]).group(1))
+    texts = ["今ＡＢ", "今天ＡＢ", "今天", "", ["今天", "鑫犇淼"]]
+    assert post(port, "/predict", {"texts": texts})[1]["x-texts-unknown"] == "2"
+    assert post(port, "/predict", {"texts": texts[1:4]})[1]["x-texts-unknown"] == "0"
+    wait_for_metric(port, "albert_texts_unknown_total %s" % (number + 2))
 
 
 def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
@@ -449,7 +459,7 @@ def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
     def fail(texts):
         raise MemoryError("今天")
 
-    monkeypatch.setattr(gate, "predict_with_cuts", fail)
+    monkeypatch.setattr(gate, "predict_with_readings", fail)
     with running(http_service.create_app(gate)) as port:
         status, _, answer = post(port, "/predict", {"texts": ["今天"]})
     assert status == 500 and answer == {"error": "internal error: see the server's log"}

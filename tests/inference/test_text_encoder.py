@@ -321,6 +321,8 @@ def test_what_is_unlikely_to_be_meant_is_noted(extracted, tmp_path, capfdbinary)
         "line: leave it out if it is one (tail -n +2)" % source,
         "note: 2 of 5 lines are empty: their vectors are those of no text",
         "note: 2 of 5 texts have more than 8 tokens and are cut",
+        "note: %s: 30.8 %% of the word pieces are unknown to the vocabulary, most often text_a, "
+        "text_b: the model cannot tell them apart" % source,
     ]
     source.write_text("今天\n明天\n", encoding="utf-8")
     extracted("v.npy", "--input_file=%s" % source)

@@ -74,3 +74,33 @@ def test_labelling_notes_what_it_reads(tokenizer, half_width, num_notes):
     split = Split([example("天气ａＢ", None, [], None)])
     lines, _ = registry.get("sequence_labelling").about_features(task, split, tokenizer, 16)
     assert len(lines) == num_notes
+
+
+def rows_of(tokenizer, text):
+    return [tokenizer.convert_tokens_to_ids(["[CLS]"] + tokenizer.tokenize(text) + ["[SEP]"])]
+
+
+@pytest.mark.parametrize("text, is_unknown", [("天气鑫", False), ("天鑫", True), ("", False)])
+def test_a_text_is_unknown_from_half_of_its_word_pieces_on(tokenizer, text, is_unknown):
+    tally = unknown_words.Tally(tokenizer)
+    assert tally.is_unknown(rows_of(tokenizer, text)) == is_unknown
+    assert tally.take_notes() == []
+    assert tally.add((text, None), rows_of(tokenizer, text)) == is_unknown
+
+
+def test_a_tally_notes_what_was_added_since_its_last_notes(tokenizer):
+    tally = unknown_words.Tally(tokenizer)
+    for text in ["天气好"] * 2000 + ["天鑫"] * 2000:
+        tally.add((text, None), rows_of(tokenizer, text))
+    (note,) = tally.take_notes()
+    assert note.startswith("20.0 % of the word pieces") and "most often 鑫: " in note
+    tally.add(("天气",), rows_of(tokenizer, "天气"))
+    assert tally.take_notes() == []
+
+
+def test_a_tally_shows_words_as_the_model_reads_them(tokenizer):
+    read = functools.partial(features.text_as_read, {"half_width": True})
+    tally = unknown_words.Tally(tokenizer, read)
+    tally.add(("ａｂ鑫",), rows_of(tokenizer, "ab鑫"))
+    (note,) = tally.take_notes()
+    assert note.startswith("33.3 %") and "most often 鑫: " in note

@@ -1,6 +1,5 @@
 """Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
 
-import functools
 import os
 import re
 from typing import Any, Callable, Dict, List, Sequence, Tuple
@@ -10,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.tasks import kind_interface, registry, split_files, unknown_words
+from albert_zh.tasks import kind_interface, registry, split_files
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
@@ -87,6 +86,7 @@ class SequenceLabelling(labelled_data.LabelledData):
     answer_names = "tags"
     distillation: Any = distillation.TagDistillation()
     plain_texts = staticmethod(reader.plain_texts)
+    text_as_read = staticmethod(features.text_as_read)
     learns_whole_spans = False
     feature_modules = (
         alignment,
@@ -142,8 +142,7 @@ class SequenceLabelling(labelled_data.LabelledData):
             "entities_in_no_row": total.in_no_row,
         }
         remarks = {name: count for name, count in remarks.items() if count}
-        read = functools.partial(features.text_as_read, task.head)
-        lines = unknown_words.notes(split.examples, tokenizer, read)
+        lines, _ = super().about_features(task, split, tokenizer, max_seq_length)
         return lines + features.notes_of_counts(total), remarks
 
     def counts_of_text(self, task: Any, encoded: Any, gold: Sequence[Any]) -> Any:
