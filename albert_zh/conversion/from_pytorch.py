@@ -59,6 +59,8 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         objective = _objective(settings, num_outputs)
         if "objective" not in trained:
             _check_objective(objective, num_outputs, config_file)
+        elif settings.get("problem_type") and trained["objective"] != objective:
+            notes.append(_other_objective(trained["objective"], settings, source, config_file))
         if objective != "single_label":
             trained.setdefault("objective", objective)
         fine_tuning_notes.check_notes(trained, num_outputs, config_file)
@@ -161,6 +163,20 @@ def _check_objective(objective, num_outputs, config_file):
             "%s: problem_type is regression, but the model has %d outputs: expected one; correct "
             "problem_type if they are those of classes" % (config_file, num_outputs)
         )
+
+
+def _other_objective(trained, settings, folder, config_file):
+    """The note on a config that takes a model for another kind than what fine-tuning wrote."""
+    return (
+        "note: %s: problem_type is %s, but %s, which counts, has the objective %s, as the model "
+        "was trained: to change the kind, change objective there"
+        % (
+            config_file,
+            settings["problem_type"],
+            os.path.join(folder, fine_tuning_notes.FINE_TUNING_FILE),
+            trained,
+        )
+    )
 
 
 def _fine_tuning(folder):

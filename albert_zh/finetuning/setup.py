@@ -12,7 +12,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import steps
+from albert_zh.finetuning import given_flags, steps
 from albert_zh.finetuning.output_folder import OutputFolder
 from albert_zh.model import (
     checkpoint_files,
@@ -190,11 +190,11 @@ class Setup:
                 "what chooses another (--head, --dev_format)" % (kind.name, trained)
             )
         kind = registry.get(trained)
-        for name in tuple(kind.flags.noted) + ("do_lower_case",):
-            given = self.options[name].value
-            if self.options[name].present and self._notes.get(name, given) != given:
-                raise _trained_otherwise(name, self._notes[name], given)
-        return kind, kind.settings(self.options, self._notes)
+        names = tuple(kind.flags.noted) + ("do_lower_case",)
+        given_flags.check_noted(self.options, names, self._notes)
+        settings = kind.settings(self.options, self._notes)
+        given_flags.say_what_has_no_effect(self.options, settings.head, self._folders_of_model)
+        return kind, settings
 
     def _read_data(self):
         """Reads the files of the run, and takes what depends on them."""
@@ -475,12 +475,6 @@ def _too_long_in_words(kind, options):
 def _with_notes(split):
     """A split's file for a message on how few rows it has: with what was left out of it."""
     return split.path + (" (%s)" % "; ".join(split.notes) if split.notes else "")
-
-
-def _trained_otherwise(name, trained, given):
-    return UserError(
-        "the model was trained with %s %s, the flags ask for %s" % (name, trained, given)
-    )
 
 
 def _found_init_checkpoint(options):

@@ -62,7 +62,7 @@ def run(model, output, *arguments, **files):
     )
 
 
-def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path):
+def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path, capsys):
     """By the vectors that its folder describes, or else as the flags say."""
     notes = sentence_vectors.SentenceNotes("max", True, 8, 24, projection_width=8)
     folder = small_models.write_embedding_model(tmp_path / "vectors", notes)
@@ -80,6 +80,10 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path):
     for output, settings, name in cases:
         files = {"dev_file": data / "dev.tsv", "corpus_file": data / "faq.txt"}
         run(folder, tmp_path / output, "--do_eval=true", "--pooling=cls", **files)
+        note = (
+            "note: --pooling=cls: without effect, as the model of %s was trained with max" % folder
+        )
+        assert (note in capsys.readouterr().out) == (output == "noted")
         result = json.loads((tmp_path / output / "eval_results.json").read_text())["best"]
         with TextEncoder(folder, **settings) as encoder:
             texts = measured.texts()

@@ -1086,6 +1086,26 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
     assert found == objective
 
 
+def test_a_changed_problem_type_beside_what_fine_tuning_wrote_is_noted(tmp_path):
+    prefix, _ = made_model(tmp_path, heads="classification")
+    trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
+    output_files.write_json(trained, {"objective": "multi_label"})
+    hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
+    to_pytorch.convert(prefix, hf)
+    weights = pytorch_files.find_weights(hf)
+    assert not [note for note in to_tf.convert(weights, back) if "which counts" in note]
+    config = os.path.join(hf, "config.json")
+    changes = {"problem_type": "single_label_classification"}
+    output_files.write_json(config, dict(files.read_json(config), **changes))
+    (note,) = [note for note in to_tf.convert(weights, back) if "which counts" in note]
+    assert note == (
+        "note: %s: problem_type is single_label_classification, but %s, which counts, has the "
+        "objective multi_label, as the model was trained: to change the kind, change objective "
+        "there" % (config, os.path.join(hf, "fine_tuning.json"))
+    )
+    assert files.read_json(os.path.join(back, "fine_tuning.json"))["objective"] == "multi_label"
+
+
 def test_one_output_is_a_number_as_to_transformers():
     assert to_tf._objective({}, 1) == "regression"
     assert to_tf._objective({"problem_type": "multi_label_classification"}, 1) == "multi_label"
