@@ -29,7 +29,7 @@ from albert_zh.common import cores, storage
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import output_folder, runner
+from albert_zh.finetuning import output_folder, runner, start_files
 from albert_zh.inference import mined_files, scored_pairs, whitening
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import checkpoint_files, fine_tuning_notes, sentence_vectors
@@ -61,6 +61,7 @@ def run() -> None:
     """Does what the flags ask for."""
     options = flags.FLAGS
     cores.give_sessions_their_threads()
+    start_files.take(options)
     is_run = options.do_train or options.do_eval or options.do_predict
     prepared_by = _prepared_by(options, is_run and not options.do_train)
     is_prepared = prepared_by or options.whitening_width

@@ -49,7 +49,12 @@ _TABLE = (
         "Task, such as lcqmc; multiclass for a folder of one's own, whose columns and labels are "
         "taken from its training file.",
     ),
-    ("string", "vocab_file", None, "Vocabulary that the model was trained with."),
+    (
+        "string",
+        "vocab_file",
+        None,
+        "Vocabulary that the model was trained with; that beside --init_checkpoint if left out.",
+    ),
     ("string", "spm_model_file", None, "A SentencePiece model, in place of --vocab_file."),
     ("boolean", "do_lower_case", True, "Whether to lower-case; False for cased models."),
     ("boolean", "do_predict", False, "Whether to predict the test file."),
@@ -205,7 +210,8 @@ def define_flags(
     of_kind = registry.get(family).flags
     defaults = dict(of_kind.defaults, **defaults)
     run_flags.define_run_flags(options, **defaults)
-    config_flag.define("Config JSON of the model.", options)
+    help_of_config = "Config JSON of the model; that beside --init_checkpoint if left out."
+    config_flag.define(help_of_config, options)
     for kind, name, default, help_text in _TABLE:
         choices = [_CHOICES[name]] if kind == "enum" else []
         define = getattr(flags, "DEFINE_" + kind)

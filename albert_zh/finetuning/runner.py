@@ -18,7 +18,7 @@ from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import sweeps, teaching_flags
+from albert_zh.finetuning import start_files, sweeps, teaching_flags
 from albert_zh.finetuning.best_checkpoint import BestCheckpoint
 from albert_zh.finetuning.checkpoint_predictions import CheckpointPredictions
 from albert_zh.finetuning.evaluation import Evaluation
@@ -58,6 +58,7 @@ def run(
     """
     cores.give_sessions_their_threads()
     registry.get(family).flags.take_other_names(options)
+    start_files.take(options)
     finetuning_flags.check_flags(options, family)
     if options.export_dir and export is None:
         raise UserError(
@@ -88,6 +89,7 @@ def check(
     Raises:
         UserError: for whatever that run would refuse.
     """
+    start_files.take(options)
     finetuning_flags.check_flags(options, family)
     teaching_flags.take_usual_cache(options)
     seed = int(options.seeds[0]) if options.seeds else options.seed

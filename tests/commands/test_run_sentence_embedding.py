@@ -103,14 +103,33 @@ def test_a_classifier_is_named_where_an_embedding_model_is_measured(objective, d
     classifier = small_models.write_model(tmp_path / "classifier", settings=notes)
     expected = "classifier holds a model of the kind single_label, expected one of the kind "
     expected += "sentence_embedding or sentence_retrieval: name such a model "
-    with pytest.raises(UserError, match=expected):
-        run(
-            classifier,
-            tmp_path / "out",
-            "--objective=" + objective,
-            "--do_eval=true",
-            "--data_dir=%s" % data,
-        )
+    for files in ({}, {"bert_config_file": "", "vocab_file": ""}):  # those of the folder then
+        with pytest.raises(UserError, match=expected):
+            run(
+                classifier,
+                tmp_path / "out",
+                "--objective=" + objective,
+                "--do_eval=true",
+                "--data_dir=%s" % data,
+                **files,
+            )
+
+
+def test_config_and_vocabulary_are_those_of_the_model(data, tmp_path):
+    notes = sentence_vectors.SentenceNotes("mean", True, 16, 24)
+    folder = small_models.write_embedding_model(tmp_path / "vectors", notes)
+    for name in ("label_map.json", "fine_tuning.json"):
+        os.remove(os.path.join(folder, name))
+    files = {"dev_file": data / "dev.tsv", "bert_config_file": "", "vocab_file": ""}
+    run(folder, tmp_path / "out", "--do_eval=true", **files)
+    assert "best" in json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    os.remove(os.path.join(folder, "albert_config.json"))
+    with pytest.raises(UserError) as error:
+        run(folder, tmp_path / "out", "--do_eval=true", **files)
+    assert str(error.value) == (
+        "--bert_config_file is required, as %s holds no config JSON (albert_config*.json): "
+        "expected a model folder" % folder
+    )
 
 
 def mined_rows(output):
