@@ -40,19 +40,22 @@ class TestFile:
         use = setup.in_use(notes)
         files = setup.kind.result_files(setup.folder.path, use, options)
         scorer = setup.kind.scorer(use, setup.settings, options, num_errors=SHOWN_ERRORS)
-        count = num_rows = 0
+        count = num_rows = num_unscored = 0
         with files:
             for example, rows in self._predicted(prefix):
                 files.write(example, rows)
                 scorer.add(example, rows)
                 count += 1
                 num_rows += counted_rows.is_row(example)
+                num_unscored += counted_rows.is_row(example) and example.label is None
             self._run.stop.raise_if_made("stopped; the same command starts the prediction again")
         for note in files.notes():
             say("note: %s", note)
         self._run.speed["prediction"] = count / (time.time() - begin)
         self.num_predicted, self.paths = num_rows, files.paths
         self.scorer = scorer if len(scorer) else None
+        if self.scorer and num_unscored:
+            setup.data.remarks["unscored_in_test"] = num_unscored
 
     def _note_what_is_not_evaluated(self):
         chosen, newest = self._run.best.chosen(), self._setup.folder.newest_step()

@@ -73,10 +73,8 @@ def read_split(
         _check_label_column(layout, table, readable)
     rows = _without_header(layout, readable, rows)
     examples, bad = _examples_of_rows(layout, rows, notes)
-    if bad and name == "test" and not examples and layout.only_labels_are_bad:
-        layout.drop_labels()
-        notes.append("none of its labels is one of the task's: it is predicted only")
-        examples, bad = _examples_of_rows(layout, rows, [])
+    if bad and name == "test":
+        examples, bad = _without_unknown_labels(layout, rows, not examples, bad[0], notes)
     _report_bad_rows(task, layout, table, bad, rows, skip_bad_rows, notes)
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
@@ -233,11 +231,16 @@ def _lenient_examples(layout, rows, skip_bad_rows):
         layout.notes.append(_LEFT_OUT % num_left_out)
     if num_bad:
         layout.notes.append("%d rows that do not fit, or blank, are left out" % num_bad)
-    if layout.num_dropped_labels:
-        layout.notes.append(
-            "%d labels are none of the task's: their rows do not count in the scores"
-            % layout.num_dropped_labels
-        )
+    layout.notes += _notes_of_dropped_labels(layout)
+
+
+def _notes_of_dropped_labels(layout, first=None):
+    """The notes on labels that are none of the task's; `first`: (line, problem) of the first."""
+    if not layout.num_dropped_labels:
+        return []
+    shown = " (first: line %d: %s)" % first if first else ""
+    note = "%d labels are none of the task's: their rows do not count in the scores%s"
+    return [note % (layout.num_dropped_labels, shown)]
 
 
 def describe(split: Any, task: Any) -> List[str]:
@@ -265,8 +268,11 @@ def _about_labels(split, task):
     return "labels " + ", ".join(shown[:SHOWN_LABELS]) + more
 
 
-def _examples_of_rows(layout, rows, notes):
-    """(examples, (line, problem) of bad rows); notes get what was left out."""
+def _examples_of_rows(layout, rows, notes, keeps_unknown_labels=False):
+    """(examples, (line, problem) of bad rows); notes get what was left out.
+
+    `keeps_unknown_labels`: whether a row whose label alone is bad becomes one without a label.
+    """
     examples, bad = [], []
     num_headers = num_left_out = 0
     for row in rows:
@@ -276,7 +282,7 @@ def _examples_of_rows(layout, rows, notes):
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            found = layout.examples(row)
+            found = _examples_of_row(layout, row, keeps_unknown_labels)
         except ValueError as error:
             bad.append((row.line, str(error)))
             continue
@@ -289,6 +295,29 @@ def _examples_of_rows(layout, rows, notes):
     if num_left_out:
         notes.append(_LEFT_OUT % num_left_out)
     return examples, bad
+
+
+def _without_unknown_labels(layout, rows, are_all_bad, first, notes):
+    """As `_examples_of_rows`, with no label where a test file's is none of the task's.
+
+    `first`: (line, problem) of the first bad row; notes get what was dropped.
+    """
+    if are_all_bad and layout.only_labels_are_bad:
+        layout.drop_labels()
+        notes.append("none of its labels is one of the task's: it is predicted only")
+        return _examples_of_rows(layout, rows, [])
+    examples, bad = _examples_of_rows(layout, rows, [], keeps_unknown_labels=True)
+    notes += _notes_of_dropped_labels(layout, first)
+    return examples, bad
+
+
+def _examples_of_row(layout, row, keeps_unknown_labels):
+    try:
+        return layout.examples(row)
+    except ValueError:
+        if not keeps_unknown_labels:
+            raise
+        return layout.examples(row, is_lenient=True)
 
 
 def _report_bad_rows(task, layout, table, bad, rows, skip, notes):

@@ -72,6 +72,23 @@ def test_labels_and_notes_lie_beside_the_checkpoints(finished):
     assert finished.results()["best"]["eval_macro_f1"] > 0.4
 
 
+@pytest.mark.parametrize("do_eval", [True, None])
+def test_rows_with_labels_that_training_never_saw_are_predicted(
+    finished, tmp_path, capsys, do_eval
+):
+    rows = titles(6, 5)
+    data = OwnData(tmp_path, dev=titles(8, 2), test=rows + [("今天", "军事"), ("明天", "")])
+    best = os.path.join(finished.output, "best")
+    run_here(data.arguments(do_train=None, do_eval=do_eval, init_checkpoint=best))
+    out = capsys.readouterr().out
+    assert "test.csv: 1 labels are none of the task's" in out
+    assert "their rows do not count in the scores" in out
+    report = data.results("report.json")
+    assert report["test"]["rows"] == 6 and report["data"]["test"] == 8
+    assert report["remarks"]["unscored_in_test"] == 2
+    assert len(data.read("predictions.tsv").splitlines()) == 9
+
+
 def test_flags_of_dev_rows_beside_a_dev_file_are_noted(finished, capsys):
     run_here(finished.arguments(early_stopping=50, best_metric="macro_f1", dev_share=0.2))
     out = capsys.readouterr().out

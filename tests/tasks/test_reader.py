@@ -687,6 +687,23 @@ def test_labels_of_a_stream_that_are_not_the_tasks_are_counted(tmp_path):
     assert any(note.startswith("1 labels are none of the task's") for note in notes)
 
 
+def test_labels_of_a_test_file_that_are_not_the_tasks_are_counted(tmp_path):
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    content = "text_a,label\n甲,a\n乙,z\n丙,y\n"
+    split = read_own(tmp_path, content, "test.csv", task, "test")
+    assert [(e.text_a, e.label) for e in split.examples] == [
+        ("甲", "a"),
+        ("乙", None),
+        ("丙", None),
+    ]
+    assert split.has_labels and split.notes[1:] == [
+        "2 labels are none of the task's: their rows do not count in the scores (first: line 3: "
+        "unknown label 'z', which training never saw; it has a, b)"
+    ]
+    with pytest.raises(UserError, match="1 of 3 rows don't fit: line 3: 3 columns"):
+        read_own(tmp_path, "text_a,label\n甲,a\n乙,z,1\n丙,y\n", "test.csv", task, "test")
+
+
 def test_an_empty_label_column_of_several_labels_is_none(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n", objective="multi_label", separator="|")
     content = "text_a,label\n甲,\n乙,\n"
