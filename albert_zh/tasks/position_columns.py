@@ -9,7 +9,7 @@ from albert_zh.tasks import named_columns
 from albert_zh.tasks.column_choice import ColumnChoice
 from albert_zh.tasks.label_checks import problem_of_label
 from albert_zh.tasks.label_rules import shortened
-from albert_zh.tasks.task_forms import PAIR
+from albert_zh.tasks.task_forms import PAIR, note_of_first_row
 
 # Names of text columns, by which the header of a file without labels is known.
 TEXT_COLUMN = re.compile(
@@ -80,6 +80,8 @@ class PositionColumns:
                 "line 1 is taken for a row (%s): if it is a header, name its columns %s"
                 % (shown, ", ".join(columns))
             )
+        elif self._split == "test" and "label" not in columns:
+            notes += note_of_first_row(cells, ", ".join(filter(None, columns)))
         if self._task.labels is None or self._task.header is not None:
             notes.append(
                 "columns are taken by their position: %s" % ", ".join(filter(None, columns))

@@ -687,6 +687,20 @@ def test_labels_of_a_stream_that_are_not_the_tasks_are_counted(tmp_path):
     assert any(note.startswith("1 labels are none of the task's") for note in notes)
 
 
+@pytest.mark.parametrize(
+    "first, is_noted", [("微博正文", True), ("新闻标题", True), ("今天天气", False), ("x", False)]
+)
+def test_a_first_text_that_looks_like_a_header_is_noted(tmp_path, first, is_noted):
+    task = own_task(tmp_path, LINES)
+    notes, examples = stream_of(tmp_path, task, first + "\n今天好\n明天\n", name="test.csv")
+    assert [e.text_a for e in examples] == [first, "今天好", "明天"]
+    note = "line 1 is taken for a row (%s): if it is a header, name its columns text_a" % first
+    assert (note in notes) == is_noted
+    task = datasets.get_task("lcqmc")
+    notes, _ = stream_of(tmp_path, task, "甲%s\t乙%s\n今\t天\n" % (first, first), name="test.txt")
+    assert any("name its columns text_a, text_b" in note for note in notes) == is_noted
+
+
 def test_labels_of_a_test_file_that_are_not_the_tasks_are_counted(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
     content = "text_a,label\n甲,a\n乙,z\n丙,y\n"
