@@ -72,7 +72,8 @@ def run(
     allocator.choose_allocator(options.plain)
     with StopRequest() as stop:
         if options.seeds or options.search:
-            sweeps.run(options, lambda options: run_once(options, stop, export, family))
+            of_kind = finetuning_flags.kind_of(options, family).flags.fixed
+            sweeps.run(options, lambda options: run_once(options, stop, export, family), of_kind)
             return None
         return run_once(options, stop, export, family, make_distiller)
 

@@ -22,7 +22,7 @@ TABLE = "runs.md"
 MACHINE_TABLE = "runs.json"
 
 
-def run(options, run_once):
+def run(options, run_once, of_kind=()):
     """Does the runs that `--seeds` and `--search` ask for.
 
     Args:
@@ -30,6 +30,7 @@ def run(options, run_once):
         run_once: function of flags that does one run of them and returns {"dev": metrics or None,
             "test": metrics or None, "metric": name, "is_higher_better": bool, "checkpoint": prefix
             or None}; None in a process that only helps another one.
+        of_kind: names of the kind's flags with which a run goes on unchanged.
 
     Raises:
         UserError: for seeds that are no numbers, and without dev data to compare by.
@@ -43,7 +44,7 @@ def run(options, run_once):
     summaries, diverged = [], {}
     runs = [_options_of_run(options, *run) for run in itertools.product(rates, seeds)]
     if options.do_train:
-        _check_folders(runs)
+        _check_folders(runs, finetuning_flags.FIXED + list(of_kind))
     for number, of_run in enumerate(runs, start=1):
         rate, seed, folder = of_run.learning_rate, of_run.seed, of_run.output_dir
         print("run %d of %d: %s" % (number, len(runs), folder))
@@ -67,11 +68,14 @@ def _options_of_run(options, rate, seed):
     return finetuning_flags.with_values(options, learning_rate=rate, seed=seed, output_dir=folder)
 
 
-def _check_folders(runs):
-    """Raises `UserError` for a folder that a run cannot take before any run is trained."""
+def _check_folders(runs, fixed):
+    """Raises `UserError` for a folder that a run cannot take before any run is trained.
+
+    `fixed`: names of the flags with which a run goes on unchanged.
+    """
     for options in runs:
         teaching_flags.check_teachers_are_kept(options)
-        given = {name: options[name].value for name in finetuning_flags.FIXED}
+        given = {name: options[name].value for name in fixed}
         if options.seeds:  # all runs have the dev rows of the first
             first = int(options.seeds[0])
             given["dev_seed"] = first if options.dev_seed is None else options.dev_seed

@@ -442,8 +442,9 @@ def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys, monkeypatch):
     with pytest.raises(UserError, match="no model itself.* are in .*/seed_1, .*/seed_2: name one"):
         run_here(data.arguments(do_train=False, do_eval=False))
     capsys.readouterr()
-    with pytest.raises(UserError, match="seed_2 holds a run with another max_seq_length"):
-        run_here(data.arguments(**dict(settings, seeds="3,2", max_seq_length=32)))
+    for name, value in (("max_seq_length", 32), ("pooling", "mean")):  # of every kind, of this one
+        with pytest.raises(UserError, match="seed_2 holds a run with another " + name):
+            run_here(data.arguments(**dict(settings, seeds="3,2", **{name: value})))
     assert "run 1" not in capsys.readouterr().out  # nothing is trained before
 
 
