@@ -71,6 +71,8 @@ class Summary:
 
     def _write_results(self, test):
         evaluations = sorted(self._run.best.evaluations.items())
+        has_accuracy = "accuracy" in self._setup.kind.metrics
+        accuracy = {"test_accuracy": test and test.get("accuracy")} if has_accuracy else {}
         output_files.write_json(
             os.path.join(self._folder.path, MACHINE_RESULTS),
             {
@@ -78,7 +80,7 @@ class Summary:
                 "model": self._run.predictions.digest(),
                 "best": self._best,
                 "evaluations": [metrics for _, metrics in evaluations],
-                "test_accuracy": test and test.get("accuracy"),
+                **accuracy,
                 "test": test,
                 "settings": run_folder.former_settings(self._folder.path) or None,
             },

@@ -84,6 +84,7 @@ def test_rows_with_labels_that_training_never_saw_are_predicted(
     assert "test.csv: 1 labels are none of the task's" in out
     assert "their rows do not count in the scores" in out
     report = data.results("report.json")
+    assert data.results()["test_accuracy"] == report["test"]["accuracy"]
     assert report["test"]["rows"] == 6 and report["data"]["test"] == 8
     assert report["remarks"]["unscored_in_test"] == 2
     assert len(data.read("predictions.tsv").splitlines()) == 9

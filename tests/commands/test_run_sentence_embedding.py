@@ -84,7 +84,9 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path, capsys):
             "note: --pooling=cls: without effect, as the model of %s was trained with max" % folder
         )
         assert (note in capsys.readouterr().out) == (output == "noted")
-        result = json.loads((tmp_path / output / "eval_results.json").read_text())["best"]
+        results = json.loads((tmp_path / output / "eval_results.json").read_text())
+        result = results["best"]
+        assert "test_accuracy" not in results  # there is none of vectors
         with TextEncoder(folder, **settings) as encoder:
             texts = measured.texts()
             vectors = dict(zip(texts, encoder.encode(texts, normalize=True)))

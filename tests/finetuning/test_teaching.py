@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import types
+import zipfile
 
 from absl import flags as absl_flags
 import numpy as np
@@ -278,6 +279,10 @@ def test_exported_teachers_say_which_rows_were_dev(tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"\0" * 16)
     for path in (tmp_path, tmp_path / "model.tflite"):
         assert teachers._set_aside(str(path)) == {"dev_share": 0.1, "dev_seed": 5}
+    (tmp_path / "fine_tuning.json").unlink()
+    with zipfile.ZipFile(str(tmp_path / "model.tflite"), "a") as archive:  # its metadata
+        archive.writestr("fine_tuning.json", json.dumps(notes))
+    assert teachers._set_aside(str(tmp_path / "model.tflite")) == {"dev_share": 0.1, "dev_seed": 5}
 
 
 def test_values_have_no_temperatures():
