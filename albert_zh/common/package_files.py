@@ -23,6 +23,12 @@ def places_of_models() -> List[str]:
     return [os.curdir, os.path.relpath(ROOT)]
 
 
+def shown(path: str) -> str:
+    """How a command line names a path from `ROOT`, for the current folder."""
+    relative = os.path.relpath(os.path.join(ROOT, path))
+    return os.path.join(ROOT, path) if relative.startswith(os.pardir) else relative
+
+
 def folder_of_outputs(model_dir: str) -> str:
     """The folder that outputs made of a model are written to by default.
 

@@ -203,9 +203,9 @@ def next_command(model_dir, task):
         path[len(here) :] if path.startswith(here) else path
         for path in [sys.executable] + _program(name)
     ]
-    return " ".join(shlex.quote(word) for word in programs + ["--model_dir=" + model_dir]) + (
-        " " + arguments
-    )
+    flag = "init_checkpoint" if name.startswith("run_") else "model_dir"
+    words = programs + ["--%s=%s" % (flag, model_dir)]
+    return " ".join(map(shlex.quote, words)) + " " + arguments
 
 
 def _program(name):

@@ -365,5 +365,8 @@ class TaskType:
         return {"predictions": decoded}
 
     def next_command(self, task: Any) -> Tuple[str, str]:
-        """(command, arguments) that try a model of this task, shown when training has ended."""
+        """(command, arguments) that try a model of this task, shown when training has ended.
+
+        One that trains, whose name begins with run_, takes the model by --init_checkpoint.
+        """
         return "classify", '"这家店的菜很好吃"'

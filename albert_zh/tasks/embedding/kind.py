@@ -3,12 +3,13 @@
 import copy
 import functools
 import os
+import shlex
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import storage
+from albert_zh.common import package_files, storage
 from albert_zh.common.errors import table_cell
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import (
@@ -237,7 +238,8 @@ class SentenceEmbedding(task_type.TaskType):
         return [[float(x) for x in of_text[0][VECTORS].ravel()] for of_text in predictions]
 
     def next_command(self, task: Any) -> Tuple[str, str]:
-        return "similarity", '--corpus=data/faq_sample/faq.txt --query="怎么改绑手机"'
+        corpus = shlex.quote(package_files.shown("data/faq_sample/faq.txt"))
+        return "similarity", '--corpus=%s --query="怎么改绑手机"' % corpus
 
 
 class SentenceRetrieval(SentenceEmbedding):

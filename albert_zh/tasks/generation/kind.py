@@ -1,10 +1,12 @@
 """Writing a text from a text as a kind of task: titles, replies, sequence to sequence."""
 
+import shlex
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common import package_files
 from albert_zh.model import incremental_decoding
 from albert_zh.tasks import (
     input_examples,
@@ -171,7 +173,12 @@ class Generation(task_type.TaskType):
         return [text_of_ids(use.tokenizer, rows[0][WRITTEN]) for rows in predictions]
 
     def next_command(self, task: Any) -> Tuple[str, str]:
-        return "generate", '"要写标题的文章"'
+        if task is None or not _damage_of(task):
+            return "generate", '"要写标题的文章"'
+        pairs = shlex.quote(package_files.shown("data/titles_sample"))
+        # What has learnt from damaged texts writes nothing yet: it is the start of a run on pairs.
+        arguments = "--data_dir=%s --do_train=true --do_eval=true --output_dir=titles_output"
+        return "run_seq2seq", arguments % pairs
 
 
 class _Lines(result_files.JsonLines):
