@@ -208,8 +208,9 @@ def _embedding(models, path, reranker):
         choice = corpus.choice(reranker)
         served = served._replace(corpus=corpus, choice=choice)
         corpus.search(["预热"], reranker)
-        chosen = "ranking %s" % (choice,) if choice else "no ranking chosen"
-        print("corpus: %d lines, %s" % (len(corpus.texts), chosen), file=sys.stderr)
+        why = "chosen by" if choice else "as usual, none is chosen by"
+        shown = (len(corpus.texts), served.ranking, why)
+        print("corpus: %d lines, ranking %s (%s similarity.py --dev_file)" % shown, file=sys.stderr)
     return served
 
 

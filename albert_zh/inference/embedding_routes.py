@@ -50,6 +50,12 @@ class EmbeddingModel(NamedTuple):
     corpus: Optional[search.Corpus] = None
     choice: Optional[search_choice.Choice] = None
 
+    @property
+    def ranking(self) -> search_choice.Choice:
+        """How lines of the corpus are ranked."""
+        assert self.corpus is not None
+        return self.choice or search_choice.Choice("mixed", self.corpus.usual_weights)
+
 
 Texts = Union[
     pydantic.StrictStr,
@@ -342,7 +348,7 @@ async def _cosines(model, batched, texts, client):
 
 def _found(model, asked):
     """((answer, the query's `Reading`) of (query, top_k), nothing), for `BatchedModel`."""
-    choice = model.choice or search_choice.Choice("mixed", model.corpus.usual_weights)
+    choice = model.ranking
     ranking = {"ranking": choice.ranking, "weights": choice.weights}
     found = [
         model.corpus.search([query], model.reranker, top_k, **ranking)[0] for query, top_k in asked

@@ -302,6 +302,22 @@ def test_a_corpus_that_cannot_be_read_again_stays(encoder, tmp_path, capsys, mon
     assert "faq.txt has no text" in shown
 
 
+def test_the_ranking_in_use_is_logged_at_the_start(tmp_path, capsys):
+    folder = small_models.write_embedding_model(tmp_path / "vectors")
+    (tmp_path / "faq.txt").write_text("今天天气\n怎么办理\n", encoding="utf-8")
+    logged = "corpus: 2 lines, ranking %s similarity.py --dev_file)\n"
+    flags = ["--embedding_dir=" + folder, "--corpus=%s" % (tmp_path / "faq.txt")]
+    with small_models.command_flags(serve, flags), contextlib.ExitStack() as models:
+        usual = serve._embedding(models, folder, None)
+        weights = ",".join("%g" % weight for weight in usual.corpus.usual_weights)
+        shown = "mixed %s (as usual, none is chosen by" % weights
+        assert logged % shown in capsys.readouterr().err
+        usual.corpus.keep_choice(search_choice.Choice("lexical", usual.corpus.usual_weights))
+        assert str(serve._embedding(models, folder, None).ranking) == "lexical"
+        assert str(usual.ranking) == "mixed " + weights  # it was started before
+        assert logged % "lexical (chosen by" in capsys.readouterr().err
+
+
 def test_a_corpus_alone_is_searched_by_the_bundled_model(monkeypatch):
     monkeypatch.setattr(package_files, "places_of_models", list)  # no *_output/best
     bundled = package_files.EMBEDDING_MODEL
