@@ -4,6 +4,7 @@ import ast
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -122,6 +123,20 @@ def test_the_package_imports_no_alias():
 def test_tensorflow_is_quiet_unless_the_user_wants_its_log():
     program = "import albert_zh, os; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     assert printed(program) == ["3"] or os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_a_clone_of_git_for_windows_has_scripts_that_bash_reads(tmp_path):
+    names = [".gitattributes", "run_reading.sh", "scripts/common.sh", "scripts/classifiers.sh"]
+    (tmp_path / "here" / "scripts").mkdir(parents=True)
+    for name in names:
+        shutil.copy(os.path.join(ROOT, name), str(tmp_path / "here" / name))
+    git = ["git", "-c", "core.autocrlf=true", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
+        subprocess.check_output(git + arguments, cwd=str(tmp_path / "here"))
+    subprocess.check_output(git + ["clone", "-q", "here", "there"], cwd=str(tmp_path))
+    for name in names:
+        assert b"\r" not in (tmp_path / "there" / name).read_bytes(), name
 
 
 @pytest.mark.reference
