@@ -164,7 +164,7 @@ def _no_head(prefix, notes):
 
 
 def _checkpoint_of(path):
-    if storage.is_folder(path) or storage.exists(path + ".index"):
+    if storage.exists(path) or storage.exists(path + ".index"):
         return checkpoint_files.find_checkpoint(path)
     raise UserError(
         "%s: no such model folder; expected one of a fine-tuned model, a SavedModel's folder, a "

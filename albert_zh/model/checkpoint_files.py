@@ -18,6 +18,8 @@ CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released a
 _DOWNLOADED = "prev_trained_model"  # the folder of released models
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
+_ARCHIVE_ENDINGS = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
+_EXPORTED_ENDINGS = (".pb", ".tflite", ".onnx", ".h5", ".keras")
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
 _END_OF_INDEX = bytes.fromhex("57fb808b247547db")  # what tables of TensorFlow end with
 
@@ -51,6 +53,8 @@ def find_checkpoint(path: str) -> str:
         raise UserError(_pytorch_message(path))
     if _has_weights(path):
         raise UserError("%s.index is missing beside its .data file: copy it too" % path)
+    if storage.is_file(path):
+        raise UserError(_no_checkpoint_message(path))
     folder = os.path.dirname(path) or "."
     there = [name[: -len(".index")] for name in index_files(folder)]
     raise UserError(
@@ -118,6 +122,23 @@ def _pytorch_message(path):
     return "%s is a PyTorch file, expected a TensorFlow checkpoint (%s.index and its .data)" % (
         path,
         CHECKPOINT_NAME,
+    )
+
+
+def _no_checkpoint_message(path):
+    """Of a file that is there, what it is instead of a checkpoint, and what to name."""
+    if path.lower().endswith(_ARCHIVE_ENDINGS):
+        return (
+            "%s is an archive, expected a model folder: unpack it and name the folder in it" % path
+        )
+    if path.lower().endswith(_EXPORTED_ENDINGS):
+        return (
+            "%s is an exported model, expected a TensorFlow checkpoint: name the model folder that "
+            "it was exported from" % path
+        )
+    return (
+        "%s is a file, but not of a checkpoint: expected a model folder, or a checkpoint's name "
+        "(such as DIR/%s)" % (path, CHECKPOINT_NAME)
     )
 
 

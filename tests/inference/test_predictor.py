@@ -420,6 +420,9 @@ def test_what_does_not_belong_together_is_refused(folder, tmp_path):
 def test_missing_and_unreadable_models_are_explained(tmp_path):
     with pytest.raises(UserError, match="no such model folder"):
         predictor.Predictor(str(tmp_path / "none"))
+    (tmp_path / "albert_tiny.zip").write_bytes(b"")
+    with pytest.raises(UserError, match="albert_tiny.zip is an archive, expected a model folder"):
+        predictor.Predictor(str(tmp_path / "albert_tiny.zip"))
     with pytest.raises(UserError, match="cannot be read"):
         predictor.Predictor(str(tmp_path / "none.tflite"))
     with pytest.raises(UserError, match="run_classifier_lcqmc.sh"):

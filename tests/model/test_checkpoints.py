@@ -65,6 +65,9 @@ def test_newest_of_a_folder_without_state_is_found(tmp_path):
         (["pytorch_model.bin"], "pytorch_model.bin", "PyTorch file"),
         (["model.safetensors"], "", "model.safetensors is a PyTorch file"),
         (["a.ckpt.data-00000-of-00001"], "", ".index file beside"),
+        (["albert_tiny.zip"], "albert_tiny.zip", "is an archive, expected a model folder: unpack"),
+        (["frozen.pb"], "frozen.pb", "is an exported model, expected a TensorFlow checkpoint"),
+        (["checkpoint"], "checkpoint", "is a file, but not of a checkpoint: expected a model"),
     ],
 )
 def test_missing_checkpoints_are_explained(tmp_path, make, path, named):
