@@ -22,14 +22,25 @@ run_classifier() {
         "$@"
 }
 
+# check_folders: whoever mistypes DATA_DIR or MODEL_DIR hears of it before anything is installed or
+# downloaded.
+check_folders() {
+    [ -z "${DATA_DIR:-}" ] || [ -d "$DATA_DIR" ] || die "DATA_DIR: $DATA_DIR: no such folder"
+    check_own_model
+}
+
+check_own_model() {
+    [ -n "${MODEL_DIR:-}" ] || return 0
+    [ -d "$MODEL_DIR" ] || die "MODEL_DIR: $MODEL_DIR: no such folder"
+    is_model "$MODEL_DIR" || die "MODEL_DIR: $MODEL_DIR lacks vocab.txt or albert_config*.json:" \
+        "expected a model folder"
+}
+
 # choose_model FOLDER...: sets `model` to the first model folder that is there, of these first.
 choose_model() {
     local folder
     if [ -n "${MODEL_DIR:-}" ]; then
         model="$MODEL_DIR"
-        [ -d "$model" ] || die "MODEL_DIR: $model: no such folder"
-        is_model "$model" || die "MODEL_DIR: $model lacks vocab.txt or albert_config*.json: expected" \
-            "a model folder"
         return
     fi
     for folder in "$@" "$RELEASED_MODEL"; do

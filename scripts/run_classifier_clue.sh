@@ -38,6 +38,7 @@ main() {
         die "unknown task $task: expected all or one of $TASKS"
     fi
     [ "$task" != all ] || refuse_one_folder "$@"
+    check_folders
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model "$PROJECT_ROOT/albert_tiny"
     if [ "$task" = all ]; then
@@ -124,9 +125,7 @@ run_task() {
 # Sets `data` to the folder of a task, downloaded if it is not there.
 choose_data() {
     data="${DATA_DIR:-$PROJECT_ROOT/CLUEdataset/$1}"
-    if [ -n "${DATA_DIR:-}" ]; then
-        [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
-    elif [ ! -f "$data/train.json" ]; then
+    if [ -z "${DATA_DIR:-}" ] && [ ! -f "$data/train.json" ]; then
         "$python" "$PROJECT_ROOT/scripts/fetch_assets.py" "$1" >&2 || {
             [ $? -ne "$EXIT_INTERRUPTED" ] || exit "$EXIT_INTERRUPTED"
             die "the data of $1 could not be downloaded: put train.json, dev.json and test.json into" \

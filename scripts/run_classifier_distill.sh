@@ -30,12 +30,12 @@ main() {
     refuse_flags "$@"
     part_arguments "$@"
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR TEACHERS UNLABELLED
+    check_folders
     check_teachers
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     MODEL_DIR="${MODEL_DIR:-$STARTER_MODEL}"
     choose_model
     data="${DATA_DIR:-$SAMPLE_DATA}"
-    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
     output="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/distill_output")}"
     teachers="${TEACHERS:-}"
     if [ -z "$teachers" ]; then

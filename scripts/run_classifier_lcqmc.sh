@@ -23,6 +23,8 @@ main() {
     local python model data
     case "${1:-}" in -h | --help) usage && return ;; esac
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    check_folders
+    check_splits
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model
     choose_data
@@ -36,14 +38,19 @@ main() {
         "$@"
 }
 
+# check_splits: a folder of the user's has all files.
+check_splits() {
+    local lacking
+    [ -n "${DATA_DIR:-}" ] || return 0
+    lacking="$(lacking_splits "$DATA_DIR")"
+    [ -z "$lacking" ] ||
+        die "DATA_DIR: $DATA_DIR lacks$lacking: expected train.txt, dev.txt and test.txt"
+}
+
 # Sets `data` to the first data folder that is there.
 choose_data() {
-    local lacking
     if [ -n "${DATA_DIR:-}" ]; then
         data="$DATA_DIR"
-        [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
-        lacking="$(lacking_splits "$data")"
-        [ -z "$lacking" ] || die "DATA_DIR: $data lacks$lacking: expected train.txt, dev.txt and test.txt"
     elif [ -z "$(lacking_splits "$LCQMC_DATA")" ] ||
         fetched lcqmc "the small sample $(shown "$SAMPLE_DATA")"; then
         data="$LCQMC_DATA"

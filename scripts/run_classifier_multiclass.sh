@@ -24,6 +24,7 @@ main() {
     local python model data
     case "${1:-}" in -h | --help) usage && return ;; esac
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    check_own_model
     data="${DATA_DIR:-$SAMPLE_DATA}"
     [ -e "$data" ] || die "DATA_DIR: $data: no such folder or file"
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"

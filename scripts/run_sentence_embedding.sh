@@ -22,10 +22,10 @@ main() {
     local python model data
     case "${1:-}" in -h | --help) usage && return ;; esac
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    check_folders
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model
     data="${DATA_DIR:-$PROJECT_ROOT/data/faq_sample}"
-    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
     run_classifier run_sentence_embedding.py \
         --objective="${OBJECTIVE:-infonce}" \
         --do_train=true --do_eval=true --do_predict=true \

@@ -24,10 +24,10 @@ main() {
     local python model data task="${TASK:-ner}"
     case "${1:-}" in -h | --help) usage && return ;; esac
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR
+    check_folders
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
     choose_model
     data="${DATA_DIR:-$SAMPLE_DATA}"
-    [ -d "$data" ] || die "DATA_DIR: $data: no such folder"
     run_classifier run_seq_labelling.py \
         --task_name="$task" --do_train=true --do_eval=true --do_predict=true \
         --head="${HEAD:-crf}" \

@@ -849,15 +849,34 @@ def test_output_goes_to_the_project_by_default(project, tmp_path):
     [
         ({"MODEL_DIR": "nowhere"}, "MODEL_DIR: nowhere: no such folder"),
         ({"MODEL_DIR": "data"}, "MODEL_DIR: data lacks vocab.txt or albert_config*.json"),
-        ({"ALBERT_OFFLINE": "1", "DATA_DIR": "half"}, "DATA_DIR: half lacks dev.txt test.txt"),
-        ({"ALBERT_OFFLINE": "1", "DATA_DIR": "nowhere"}, "DATA_DIR: nowhere: no such folder"),
+        ({"DATA_DIR": "half"}, "DATA_DIR: half lacks dev.txt test.txt"),
+        ({"DATA_DIR": "nowhere"}, "DATA_DIR: nowhere: no such folder"),
     ],
 )
 def test_own_folder_that_lacks_files_is_an_error(project, settings, message):
     add_data(project.root / "half", ["train"])
     status, _, lines = project.run(**settings)
     assert status == 2
-    assert message in lines[-1]
+    assert len(lines) == 1 and message in lines[0]  # before anything is downloaded
+
+
+@pytest.mark.parametrize("setting", ["DATA_DIR", "MODEL_DIR"])
+@pytest.mark.parametrize(
+    "path", glob.glob(os.path.join(ROOT, "run_*.sh")), ids=lambda path: os.path.basename(path)
+)
+def test_a_mistyped_folder_is_told_before_the_set_up(tmp_path, path, setting):
+    task = ["tnews"] if "clue" in path else []
+    no_python = {"VIRTUAL_ENV": str(tmp_path), "PATH": os.environ["PATH"], setting: "nowhere"}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho set-up >&2\nexit 1\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    done = subprocess.run(
+        ["bash", path, *task], env=dict(no_python, ALBERT_OFFLINE="1"), capture_output=True
+    )
+    told = done.stderr.decode()
+    assert done.returncode == 2
+    assert told.startswith("%s: error: %s: nowhere: no such f" % (os.path.basename(path), setting))
+    assert told.count("\n") == 1
 
 
 def test_half_a_model_in_the_default_place(project):
