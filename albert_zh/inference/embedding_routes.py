@@ -238,8 +238,9 @@ def _add_openai(app, model, batched, limits):
     async def embeddings(request: EmbeddingsRequest, client: Request):
         """Vectors of texts, in the form of OpenAI's service; texts that are too long are cut."""
         texts = _checked_texts(request.input)
+        width = model.encoder.checked_width(request.dimensions, "dimensions")
         lengths, vectors = await batched.run(texts, client)
-        vectors = model.encoder.finished(vectors, width=request.dimensions)
+        vectors = model.encoder.finished(vectors, width=width)
         entries = _as_base64(vectors) if request.encoding_format == "base64" else vectors.tolist()
         data = [
             {"object": "embedding", "index": index, "embedding": entry}
@@ -286,8 +287,9 @@ def _add_vectors(app, model, batched, limits):
         if request.truncate is False:
             batched.check_number(len(texts))
             await run_in_threadpool(_check_lengths, model.encoder, texts, "inputs")
+        width = model.encoder.checked_width(request.dimensions, "dimensions")
         _, vectors = await batched.run(texts, client)
-        vectors = model.encoder.finished(vectors, request.normalize, request.dimensions)
+        vectors = model.encoder.finished(vectors, request.normalize, width)
         return http_answers.predicted(vectors.tolist(), client)
 
     of_pages = http_answers.errors({500: "An internal error, which the server's log shows."})

@@ -228,15 +228,20 @@ class TextEncoder(loaded_model.LoadedModel):
         vectors = vectors[:, : self.checked_width(width)]
         return _of_length_one(vectors) if normalize else vectors
 
-    def checked_width(self, width: Optional[int]) -> int:
-        """A width as of `encode`; raises `UserError` for one that the model does not have."""
+    def checked_width(self, width: Optional[int], name: str = "width") -> int:
+        """A width as of `encode`; raises `UserError` for one that the model does not have.
+
+        Args:
+            width: number of values to keep, or None.
+            name: what the user calls it.
+        """
         if width is None:
             return self.width
         if isinstance(width, bool) or not isinstance(width, (int, np.integer)):
-            raise UserError("width: expected a whole number, found %r" % (width,))
+            raise UserError("%s: expected a whole number, found %r" % (name, width))
         if not 1 <= width <= self._widest:
             raise UserError(
-                "width: found %r, expected 1 to %d, the model's" % (width, self._widest)
+                "%s: found %r, expected 1 to %d, the model's" % (name, width, self._widest)
             )
         return int(width)
 

@@ -93,7 +93,7 @@ def test_openais_client(port, encoder):
             ({"input": [5, 6]}, "token ids"),
             ({"input": ""}, "input: text 0 is empty"),
             ({"input": []}, "expected a text or a list of texts, found none"),
-            ({"input": "好", "dimensions": 17}, "width: found 17, expected 1 to 16"),
+            ({"input": "好", "dimensions": 17}, "dimensions: found 17, expected 1 to 16"),
             ({"input": "好", "dimensions": 0}, "dimensions"),
         ]:
             with pytest.raises(openai.BadRequestError, match=problem) as caught:
@@ -197,6 +197,8 @@ def test_requests_of_text_embeddings_inference(port, encoder, model):
         if path == "/rerank" and "" in (wrong["query"], *wrong.get("texts", ())):
             field = "texts: text 1" if wrong["query"] else "query: text 0"
             assert answer["error"] == field + " is empty"
+    status, _, answer = post(port, "/embed", {"inputs": "好", "dimensions": 17})
+    assert (status, answer["error"]) == (400, "dimensions: found 17, expected 1 to 16, the model's")
 
 
 def test_texts_to_rerank_wait_as_all_others_do(encoder, model, corpus_file):
