@@ -8,11 +8,12 @@ from albert_zh.common import output_files, package_files
 
 def pyplot():
     """matplotlib's pyplot; None where it is not installed."""
+    # It reports when it builds its cache, and where: a folder for temporary files, without a HOME.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         import matplotlib
     except ImportError:
         return None
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it reports when it builds its cache
     matplotlib.use("Agg")
     from matplotlib import pyplot as loaded
 
