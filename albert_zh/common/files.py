@@ -3,6 +3,7 @@
 import codecs
 import collections
 import contextlib
+import errno
 import gzip
 import io
 import itertools
@@ -19,6 +20,12 @@ _BYTE_ORDER_MARK = "\ufeff"
 DEEPEST_JSON = 100  # levels; Python's own functions end with an error at several hundreds
 _MOST_DIGITS = 400  # of an integer in JSON; the largest float has 309
 _LOOKED_AT = 1 << 16  # bytes by which an encoding is detected
+_NO_PERMISSION = "make it readable for this user (chmod), or name a copy that is"
+_ADVICE_ON_READING = {
+    errno.EISDIR: "it is a folder, expected a file: name one in it",
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+}
 
 
 def is_same_path(path: str, other: str) -> bool:
@@ -28,7 +35,7 @@ def is_same_path(path: str, other: str) -> bool:
 
 def cannot_read(path: str, error: OSError) -> UserError:
     """The `UserError` for an error of the system or of remote storage met when reading `path`."""
-    way_out = getattr(error, "way_out", None)
+    way_out = getattr(error, "way_out", None) or _ADVICE_ON_READING.get(error.errno or 0)
     reason = error.strerror or str(error)
     unreadable = UserError(
         "%s: cannot be read: %s%s" % (path, reason, ": " + way_out if way_out else "")

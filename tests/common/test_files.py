@@ -1,5 +1,6 @@
 """Reading with clear errors, writing whole or not at all."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -138,6 +139,14 @@ def test_unknown_encoding_and_missing_file_are_named(tmp_path):
     for name in ("latin-99", "hex", "undefined"):
         with pytest.raises(UserError, match=name):
             files.read_lines(str(path), name)
+
+
+def test_a_folder_in_place_of_a_file_has_a_way_out(tmp_path):
+    with pytest.raises(UserError, match="is a folder, expected a file: name one in it") as caught:
+        list(files.read_lines(str(tmp_path)))
+    assert str(caught.value).startswith("%s: cannot be read: Is a directory: " % tmp_path)
+    denied = files.cannot_read("a.txt", PermissionError(errno.EACCES, "Permission denied"))
+    assert str(denied).startswith("a.txt: cannot be read: Permission denied: make it readable")
 
 
 def test_utf_16_with_and_without_its_mark(tmp_path):
