@@ -1,5 +1,6 @@
 """The Java library and the sample app: tests under the JDK; the resources fit the code."""
 
+import glob
 import os
 import re
 import shutil
@@ -110,6 +111,48 @@ def test_without_a_working_gradle_the_wrapper_is_not_made(wrapper_script, tmp_pa
     expected = "apt install gradle" if gradle != "false" else "false wrapper failed"
     assert expected in done.stderr
     assert not (tmp_path / "android" / "gradlew").exists()
+
+
+# What the Java blocks of the document take from the text before them.
+CONTEXT = """import java.io.*;
+import java.nio.ByteBuffer;
+import java.util.*;
+import org.albertzh.*;
+
+abstract class Block%d {
+    interface Assets { InputStream open(String name) throws IOException; }
+    Assets assets; ByteBuffer buffer; WordPieceTokenizer tokenizer; List<String> labels, questions;
+    LiteRtModel model; String text, question; int length;
+    void run(%s) throws IOException {
+%s
+    }
+}
+"""
+
+
+def java_blocks():
+    with open(os.path.join(ROOT, "docs", "android.md"), encoding="utf-8") as handle:
+        return re.findall(r"```java\n(.*?)```", handle.read(), re.S)
+
+
+def test_the_document_shows_how_each_class_for_models_is_used():
+    names = "AlbertClassifier TextEncoder LabelWindows TagDecoder QuestionWindows AnswerDecoder"
+    assert [name for name in names.split() if not re.search(name, "".join(java_blocks()))] == []
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK")
+def test_java_blocks_of_the_document_compile(tmp_path):
+    android = os.path.join(ROOT, "android")
+    sources = glob.glob(os.path.join(android, "albert", "src", "main", "java", "*", "*", "*.java"))
+    sources += glob.glob(os.path.join(android, "tests", "stub", "*", "*", "*", "*.java"))
+    for number, block in enumerate(java_blocks()):
+        mapped = "ByteBuffer model" if "open(model" in block else ""
+        path = tmp_path / ("Block%d.java" % number)
+        path.write_text(CONTEXT % (number, mapped, block), encoding="utf-8")
+        sources.append(str(path))
+    command = ["javac", "-encoding", "UTF-8", "-d", str(tmp_path / "classes")] + sources
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 def test_documents_name_the_versions_of_the_build():
