@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from crossed_cases import with_slow
 from project_root import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
@@ -1120,7 +1121,7 @@ def test_how_a_student_learns_is_told_the_student_alone(project):
     assert plain["fgm_epsilon"] == student["fgm_epsilon"] == "0.5"
 
 
-@pytest.mark.parametrize("name", ["clue", "multiclass", "lcqmc"])
+@pytest.mark.parametrize("name", with_slow(["clue", "multiclass", "lcqmc"], ["lcqmc"]))
 def test_a_search_has_rates_of_its_own(project, name):
     add_clue_data(project, RECIPES)
     (project.root / "data" / "topics_sample").mkdir()
