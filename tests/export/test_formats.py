@@ -193,7 +193,7 @@ def test_saved_model_in_tensorflow_2(folders, tmp_path):
     "layout, quantize",
     with_slow(
         list(itertools.product(sorted(LAYOUTS), QUANTIZED)),
-        [("brightmart", "int8"), ("google_fast", "none"), ("bert", "dynamic")],
+        [("brightmart", "int8"), ("google_fast", "none")],
     ),
 )
 def test_tflite(layout, quantize, folders, texts_file, tmp_path, recwarn):
