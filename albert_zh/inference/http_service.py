@@ -46,6 +46,14 @@ from albert_zh.inference.http_limits import (
 
 PAGE = os.path.join(package_files.WEB, "index.html")
 TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # in the page, by what the model takes
+# What a client does about a text of another form than the model was trained on, as of
+# `Predictor.checked`.
+_WAYS_OUT = {
+    True: 'give ["text_a", "text_b"]; single texts are taken by a server that was started with '
+    "--check_text_form=false",
+    False: "give one text; pairs are taken by a server that was started with "
+    "--check_text_form=false",
+}
 PATHS = ("/", "/predict", "/similarity", "/health", "/metrics", "/docs", "/openapi.json")
 Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
 
@@ -195,7 +203,7 @@ def _empty_app(lifespan):
 def _add_predictions(app, predictor, batched, limits):
     async def predicted(texts, client):
         batched.check_number(len(texts))
-        predictor.checked(texts)  # before it is a part of a batch
+        predictor.checked(texts, _WAYS_OUT)  # before it is a part of a batch
         return await batched.run(texts, client)
 
     errors = http_answers.errors_of_predictions(limits)

@@ -42,10 +42,12 @@ LONGEST_UNKNOWN = 512  # tokens, of exported files that do not say how many they
 SAME_MEANING = task_forms.SAME_MEANING
 
 
-# Whether a model takes pairs: (what it was given, what it was trained on, what to give).
-_FORM_MISMATCHES = {
-    True: ("a single text", "pairs", "(text_a, text_b)"),
-    False: ("a pair", "single texts", "one text"),
+# Whether a model takes pairs: (what it was given, what it was trained on).
+_FORM_MISMATCHES = {True: ("a single text", "pairs"), False: ("a pair", "single texts")}
+# What a program does about it; a client of the HTTP service has other ways.
+_WAYS_OUT = {
+    True: "give (text_a, text_b), or switch check_text_form off",
+    False: "give one text, or switch check_text_form off",
 }
 
 
@@ -270,25 +272,29 @@ class Predictor(loaded_model.LoadedModel):
             inputs.append(input_rows.padded_columns(columns, column, length))
         return inputs
 
-    def checked(self, texts: Sequence[input_rows.Text]) -> List[Tuple[str, Optional[str]]]:
+    def checked(
+        self, texts: Sequence[input_rows.Text], ways_out: Optional[Dict[bool, str]] = None
+    ) -> List[Tuple[str, Optional[str]]]:
         """Texts as (text_a, text_b), text_b None for a single one.
 
         Args:
             texts: list of str, of (text_a, text_b), or of dicts as of `predict`.
+            ways_out: {whether the model takes pairs: what to do about a text that is none, or a
+                pair}; None: what a program can do.
 
         Raises:
             UserError: for anything that is no text, or not what the model was trained on.
         """
-        return self._checked_with_slots(texts)[0]
+        return self._checked_with_slots(texts, ways_out)[0]
 
-    def _checked_with_slots(self, texts):
+    def _checked_with_slots(self, texts, ways_out=None):
         """(texts as of `checked`, for each the slots that it brings along, or None)."""
         names = self._head.get("slots", {}).get("names", ())
         plain, slots = annotated_texts.separated(texts, names)
         checked = input_rows.checked_texts(plain)
         for number, (_, text_b) in enumerate(checked if self._checks_text_form else ()):
             if (text_b is not None) != self.takes_pairs:
-                raise UserError("text %d is %s" % (number, self.form_mismatch()))
+                raise UserError("text %d is %s" % (number, self._form_mismatch(ways_out)))
         self._check_required(checked)
         return checked, slots or [None] * len(checked)
 
@@ -301,12 +307,12 @@ class Predictor(loaded_model.LoadedModel):
                     "text %d: the %s is empty, expected one before its context" % (number, name)
                 )
 
-    def form_mismatch(self) -> str:
+    def _form_mismatch(self, ways_out):
         """What is wrong with a text that is a pair where the model takes none, or no pair."""
-        return (
-            "%s, but the model was trained on %s: give %s, or switch check_text_form off"
-            % _FORM_MISMATCHES[bool(self.takes_pairs)]
-        )
+        form = bool(self.takes_pairs)
+        found, expected = _FORM_MISMATCHES[form]
+        way_out = (ways_out or _WAYS_OUT)[form]
+        return "%s, but the model was trained on %s: %s" % (found, expected, way_out)
 
     def fingerprint_of(self) -> str:
         """What identifies the model's weights; its files have to be there still."""
