@@ -153,7 +153,7 @@ def run(google=False):
     notes = notes.lines()
     if not _has_one_segment():
         notes += corpus_counts.warnings_of_order(counts)
-    notes += corpus_counts.warnings_of_loss(counts, job.dupe_factor)
+        notes += corpus_counts.warnings_of_loss(counts, job.dupe_factor, FLAGS.split_sentences)
     for note in notes:
         print(printable("warning: " + note), file=sys.stderr)
     seconds = time.time() - start

@@ -208,19 +208,28 @@ def warnings_of_order(counts):
     ]
 
 
-def warnings_of_loss(counts, dupe_factor):
-    """What is said of text that is in no record, as list of str.
+def warnings_of_loss(counts, dupe_factor, splits_sentences=False):
+    """What is said of text that is in no record of two segments, as list of str.
 
     Args:
         counts, dupe_factor: as for `summary`.
+        splits_sentences: bool, whether lines were cut into sentences, as paragraphs are.
     """
     share = statistics(counts, dupe_factor)["text in records"]
     if share >= _LEAST_OF_TEXT:
         return []
+    no_ends = "--one_segment=true keeps all text, without an order of sentences to learn"
+    if splits_sentences:
+        way_out = "--split_sentences finds no ends of sentences (。！？；…) in them: " + no_ends
+    else:
+        way_out = (
+            "give --split_sentences=true where lines are paragraphs; for text without ends of "
+            "sentences (。！？；…) " + no_ends
+        )
     return [
-        "only %s of the text is in records: lines that fill one are cut, or have no other one in "
-        "their document to be paired with: give --split_sentences=true where lines are paragraphs"
-        % _percent(share)
+        "only %s of the text is in records, %s of it is lost: lines that fill a record are cut, or "
+        "have no other one in their document to be paired with: %s"
+        % (_percent(share), _percent(1 - share), way_out)
     ]
 
 

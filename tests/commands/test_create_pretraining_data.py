@@ -1220,7 +1220,31 @@ def test_paragraphs_as_lines_are_warned_of(tmp_path):
     paragraph = paragraph.strip() * 4 + "\n"
     text.write_text(paragraph * 40 + "\n" + "明天会下雨。\n后天不下。\n\n" * 9, encoding="utf-8")
     done = run_process(settings, script).stderr
-    assert re.search(r"only [0-9.]+% of the text is in records: lines that fill one are cut", done)
+    assert re.search(r"only [0-9.]+% of the text is in records, [0-9.]+% of it is lost", done)
+
+
+def test_text_without_punctuation_is_kept_in_one_segment(tmp_path, capsys):
+    """No ends of sentences to cut at: the warning says how much is lost, and its way out works."""
+    text, output = tmp_path / "text.txt", tmp_path / "a"
+    text.write_text(("今天天气很好我们都去公园里面散步" * 125 + "\n") * 3, encoding="utf-8")
+    settings = ["--input_file=%s" % text, "--output_file=%s" % output, "--num_workers=1"]
+    settings += ["--vocab_file=" + STARTER_VOCABULARY, "--dupe_factor=1", "--max_seq_length=63"]
+    settings += ["--segmenter=none"]
+
+    def printed(*flags):
+        with isolated_flags.flags_of(settings + list(flags), create_pretraining_data.define_flags):
+            create_pretraining_data.run()
+        return capsys.readouterr()
+
+    warning = "only 1.0% of the text is in records, 99.0% of it is lost: lines that fill a record"
+    way_out = "in them: --one_segment=true keeps all text"
+    usual, split, one = printed(), printed("--split_sentences"), printed("--one_segment")
+    assert warning in usual.err and "give --split_sentences=true where lines are" in usual.err
+    assert warning in split.err and "--split_sentences finds no ends of sentences" in split.err
+    assert way_out in split.err and "give --split_sentences" not in split.err.split("lost")[1]
+    assert "lost" not in one.err
+    assert re.search("^records +99$", one.out, re.MULTILINE)  # 33 of 61 pieces for each line
+    assert re.search("^text in records +100.0% of each pass$", one.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("script", ["create_pretraining_data", "create_pretraining_data_google"])
