@@ -46,6 +46,10 @@ _CELL_ENDS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters: control, format ...
 
 SIGNED_FLAGS = {"null_score_diff_threshold"}  # whose numbers may be below 0
+POSITIVE_FLAGS = set(  # whose numbers are above 0, in every command that has them
+    "classifier_rate_factor distill_weight head_learning_rate intermediate_epochs layer_decay "
+    "learning_rate num_train_epochs temperature".split()
+)
 checks_of_flags = []  # functions of absl's FLAGS, once parsed; modules append theirs
 STOPPED = "stopped; the same command starts again cleanly"
 
@@ -297,8 +301,14 @@ def _check_numbers(flag_values):
         if flag_values[name].flag_type() == "float" and flag_values[name].value is not None:
             setting, is_signed = flag_values[name].value, name in SIGNED_FLAGS
             if not (0 <= setting < float("inf") or (is_signed and abs(setting) < float("inf"))):
-                expected = "a finite number" if is_signed else "a number, 0 or more"
-                raise UserError("--%s=%s: expected %s" % (name, setting, expected))
+                raise UserError("--%s=%s: expected %s" % (name, setting, _numbers_of(name)))
+
+
+def _numbers_of(name):
+    """Which numbers a flag takes, in words."""
+    if name in SIGNED_FLAGS:
+        return "a finite number"
+    return "a number above 0" if name in POSITIVE_FLAGS else "a number, 0 or more"
 
 
 def _define_ignore_unknown_flags():

@@ -22,9 +22,7 @@ def require_positive(options: flags.FlagValues, names: Sequence[str]) -> None:
     """Raises `UserError` for the first flag whose value is not a number above 0."""
     for name in names:
         if not 0 < options[name].value < float("inf"):
-            raise UserError(
-                "--%s: %s makes no sense, expected more than 0" % (name, options[name].value)
-            )
+            raise UserError("--%s=%s: expected a number above 0" % (name, options[name].value))
 
 
 def require_at_least_0(options: flags.FlagValues, names: Sequence[str]) -> None:

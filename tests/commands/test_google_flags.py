@@ -153,7 +153,7 @@ def test_the_best_model_is_exported_with_the_threshold(tmp_path):
     "changes, words",
     [
         ({"keep_checkpoint_max": -1}, ["--keep_checkpoint_max=-1: expected 0 or more"]),
-        ({"train_step": 0}, ["--train_step: 0"]),
+        ({"train_step": 0}, ["--train_step=0: expected a number above 0"]),
         ({"warmup_step": -1}, ["--warmup_step=-1: expected 0 or more"]),
         ({"warmup_step": 12}, ["--warmup_step=12", "less than the 12 steps"]),
         ({"threshold_to_export": 0.5}, ["--threshold_to_export", "--export_dir"]),

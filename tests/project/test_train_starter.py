@@ -475,7 +475,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--out=m", "--learning_rate=nan"], "--learning_rate=nan: expected a number, 0 or more"),
+        (["--out=m", "--learning_rate=nan"], "--learning_rate=nan: expected a number above 0"),
         pytest.param(
             ["--out=m", "--pair_learning_rate=0"],
             "--pair_learning_rate=0 (PAIR_LEARNING_RATE)",

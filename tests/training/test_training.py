@@ -19,6 +19,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import cpu_precision, plotting
 from albert_zh.common.errors import Interrupted, UserError
 from albert_zh.common.messages import readable_seconds
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.training import engine, loop, metrics_log, run_folder
 from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
 from albert_zh.training.model_spec import Spec
@@ -34,6 +35,18 @@ def run_flags_fixture():
     """The flags that every training has, whatever tests ran before."""
     with flags_of([]):
         yield
+
+
+@pytest.mark.parametrize("given", ["-1", "0", "nan", "inf"])
+@pytest.mark.parametrize("name", ["num_train_epochs", "learning_rate"])
+def test_numbers_above_0_are_asked_for_alike(name, given):
+    """A number below 0 is refused as any float, 0 by the command: both say which ones are taken."""
+    files = "data_dir bert_config_file vocab_file output_dir".split()
+    given_flags = dict({path: path for path in files}, task_name="lcqmc", do_train=True)
+    given_flags[name] = given
+    message = r"^--%s=%s: expected a number above 0$" % (name, float(given))
+    with pytest.raises(UserError, match=message):
+        finetuning_flags.check_flags(finetuning_flags.of_settings(**given_flags))
 
 
 def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
