@@ -60,10 +60,15 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
         )
     if len(counts) < 2:
         raise UserError(
-            "%s: all %d rows have the label %r: nothing to classify"
-            % (split.path, num_rows, "".join(counts))
+            "%s: %s the label %r: nothing to classify: expected rows of at least two labels"
+            % (split.path, all_rows_have(num_rows), "".join(counts))
         )
     return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def all_rows_have(num_rows: int) -> str:
+    """The beginning of a sentence on what all rows of a file have in common."""
+    return "all %d rows have" % num_rows if num_rows > 1 else "its only row has"
 
 
 def _way_out_of_labels(split, counts):

@@ -99,7 +99,7 @@ class Report:
         score, constant = self.metrics[name][metric], scorer.constant(metric)
         if constant is None or not task_metrics.is_within_chance(score, constant[0], len(scorer)):
             return None
-        return "%s %s %.4f is not clearly better than that of %s for every row (%.4f)" % (
+        return "%s %s %.4f is not clearly better than predicting %s for every row (%.4f)" % (
             name,
             metric,
             score,

@@ -87,9 +87,11 @@ def test_teachers_with_texts_are_averaged_on_dev(lesson, capsys):
 def test_columns_in_the_wrong_order_are_refused(lesson):
     path = lesson.numbers("".join("10"[int(label)] for label in LABELS))
     message = (
-        "train accuracy 0.0000, predicting . for every row has 0.5000: is it trained for this "
+        'train accuracy 0.0000, predicting the label "." for every row has 0.5000: is it trained '
     )
-    message += "task, and are lists of numbers in the order of the labels .0, 1.. leave it out"
+    message += (
+        "for this task, and are lists of numbers in the order of the labels .0, 1.. leave it out"
+    )
     with pytest.raises(UserError, match=message) as caught:
         lesson.teach(path)
     assert "\n" not in str(caught.value) and "--teachers=%s:" % path in str(caught.value)

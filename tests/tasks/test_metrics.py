@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from albert_zh.model import classifier_output
+from albert_zh.tasks import datasets, input_examples, kind_interface, registry
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses as class_losses
@@ -187,3 +188,25 @@ def test_the_best_prediction_for_all_rows_alike(objective, gold, metric, expecte
 )
 def test_what_is_no_better_than_one_prediction_for_all(score, constant, num_rows, is_within):
     assert task_metrics.is_within_chance(score, constant, num_rows) == is_within
+
+
+@pytest.mark.parametrize(
+    "objective, labels, gold, described",
+    [
+        ("single_label", ['say "hi", x', "b"], ['say "hi", x'] * 3, r'the label "say \"hi\", x"'),
+        ("multi_label", ["a b", "c, d"], ["a b|c, d"] * 3, 'the labels "a b", "c, d"'),
+        ("multi_label", ["a"], ["a"] * 3, 'the label "a"'),
+        ("regression", [], ["2.5"] * 3, "the value 2.5"),
+    ],
+)
+def test_labels_of_a_constant_prediction_stand_in_quotes(objective, labels, gold, described):
+    kind = registry.get(objective)
+    task = datasets.TASKS[datasets.OWN_DATA]._replace(
+        labels=tuple(labels), columns=("text_a", "label"), objective=objective
+    )
+    use = kind_interface.ModelInUse(task, {}, None, 16)
+    scorer = kind.scorer(use, task_settings.Settings(objective=objective))
+    for number, label in enumerate(gold):
+        example = input_examples.InputExample("dev-%d" % number, "今天", None, label)
+        scorer.add(example, [{"logits": np.zeros(max(1, len(labels)), np.float32)}])
+    assert scorer.constant(kind.usual_metrics[0])[1] == described

@@ -446,6 +446,9 @@ def test_a_text_taken_for_the_label_is_recognised(tmp_path):
         own_task(tmp_path, "text,label\n" + rows)
     with pytest.raises(UserError, match="all 2 rows have the label 'a'"):
         own_task(tmp_path, "text,label\n甲,a\n乙,a\n")
+    message = r"its only row has the label 'a': nothing to classify: expected rows of at least two"
+    with pytest.raises(UserError, match=message):
+        own_task(tmp_path, "text,label\n甲,a\n")
 
 
 @pytest.mark.parametrize("label", ["u%07d", "短标题%d", "今天说的第%d个很长很长的题目"])

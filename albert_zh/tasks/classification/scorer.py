@@ -1,5 +1,6 @@
 """Scores of classification, multi-label classification and regression."""
 
+import json
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -97,11 +98,16 @@ class ClassificationScorer(scorer.Scorer):
     def _description(self, prediction):
         """A constant prediction, see `metrics.constant_prediction`, in a few words."""
         if not self._rules.has_classes:
-            return "%.4g" % prediction
+            return "the value %.4g" % prediction
         names = self._rules.constant_names(prediction, self.task.labels)
-        labels = [confusion_picture.tick(name) for name in names[:SHOWN_LABELS]]
-        labels += ["and %d more" % (len(names) - SHOWN_LABELS)] if len(names) > SHOWN_LABELS else []
-        return ", ".join(labels) or "no label"
+        if not names:
+            return "no label"
+        shown = [
+            json.dumps(confusion_picture.tick(name), ensure_ascii=False)
+            for name in names[:SHOWN_LABELS]
+        ]
+        shown += ["and %d more" % (len(names) - SHOWN_LABELS)] if len(names) > SHOWN_LABELS else []
+        return "the label%s %s" % ("s" if len(names) > 1 else "", ", ".join(shown))
 
     def details(self) -> Dict[str, Any]:
         details: Dict[str, Any] = {"errors": list(self._errors())}

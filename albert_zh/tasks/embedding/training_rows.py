@@ -7,6 +7,7 @@ head = head_of_files(split, further, head, objective)
 from typing import Any, Dict, Iterator, List, Sequence
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import own_labels
 
 CLASSES, NUM_NEGATIVES = "classes", "num_negatives"  # keys of a head
 MOST_CLASSES = 100
@@ -132,9 +133,9 @@ def _problems(split, head, objective) -> Iterator[str]:
     labels = {example.label for example in split.examples}
     if objective.data_format == "scored" and len(labels) == 1:
         yield (
-            "%s: all %d rows have the label %g, of which nothing is learnt: expected rows that "
+            "%s: %s the label %g, of which nothing is learnt: expected rows that "
             "mean the same and rows that do not, or --objective=infonce for a file of the former"
-            % (split.path, len(split.examples), labels.pop())
+            % (split.path, own_labels.all_rows_have(len(split.examples)), labels.pop())
         )
     if objective.needs_negatives and not head[NUM_NEGATIVES]:
         yield (
