@@ -67,7 +67,17 @@ def reason(error: Exception) -> str:
 
 def advice(error: Exception) -> str:
     """What to do about it."""
+    if _is_in_folder(error):
+        return "nothing can be made in this folder: choose another place"
     return getattr(error, "way_out", None) or _ADVICE.get(number_of(error), "choose another place")
+
+
+def _is_in_folder(error):
+    """Whether a file or folder could not be made in a folder that is there, such as /proc."""
+    path, is_moved = getattr(error, "filename", None), getattr(error, "filename2", None)
+    if number_of(error) != errno.ENOENT or is_moved or not isinstance(path, str):
+        return False
+    return os.path.isdir(os.path.dirname(path) or ".")
 
 
 def is_of_system(error: OSError) -> bool:

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from albert_zh.common import files, system_errors
+from albert_zh.common import files, output_files, system_errors
+from albert_zh.common.errors import UserError
 
 GRAPH_ERROR = """Graph execution error:
 
@@ -45,3 +46,18 @@ def test_each_error_has_its_own_advice(number, advice):
     assert message.startswith("x: cannot be written (%s): " % os.strerror(number))
     assert advice in message
     assert ("free space" in message) == (number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def test_a_folder_that_takes_nothing_is_not_said_to_be_gone(tmp_path):
+    """Linux answers "No such file" to whoever makes a file or folder in /proc."""
+    lacking = str(tmp_path / "gone" / "x")
+    for path, advice in ((lacking, "its folder is gone: make it"), ("/proc/x", "nothing can be")):
+        with pytest.raises(UserError, match="cannot be written .No such file.*: " + advice):
+            try:
+                os.mkdir(path)
+            except OSError as error:
+                raise files.cannot_write(path, error) from error
+    with pytest.raises(
+        UserError, match="/proc/x: cannot be written .*: nothing can be made in"
+    ), output_files.atomic_write("/proc/x") as stream:
+        stream.write("x")
