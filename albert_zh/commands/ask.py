@@ -21,7 +21,7 @@ from absl import flags
 
 from albert_zh.common import files, line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
-from albert_zh.inference import model_choice, model_flags
+from albert_zh.inference import loaded_model, model_choice, model_flags
 from albert_zh.inference.reader import OBJECTIVE, Documents, Reader
 
 __all__ = ["define_flags", "main", "run"]
@@ -64,6 +64,8 @@ def run() -> None:
             for line in answer(reader, question):
                 print(line)
             sys.stdout.flush()
+        name = FLAGS.context or FLAGS.documents or "the text"
+        loaded_model.note_unknown("the questions and " + name, reader)
 
 
 def _newest_reader():

@@ -19,6 +19,7 @@ import numpy as np
 
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, run_command
+from albert_zh.inference import loaded_model
 from albert_zh.inference.generator import Generator
 from albert_zh.tasks.generation import pair_files, text_scores
 
@@ -79,6 +80,8 @@ def run(texts: Optional[List[str]] = None) -> None:
             sources = [source for source, _ in group]
             written = generator.generate(sources, first_number=len(scored), **settings)
             scored += [_print(*pair, text) for pair, text in zip(group, written)]
+        source = "the texts" if texts else FLAGS.input_file or "standard input"
+        loaded_model.note_unknown(source, generator)
     _report([row for row in scored if row])
 
 

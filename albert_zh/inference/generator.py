@@ -23,6 +23,7 @@ from albert_zh.inference import (
     workers,
 )
 from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
+from albert_zh.tasks import unknown_words
 from albert_zh.tasks.generation import objectives
 from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
 
@@ -59,6 +60,7 @@ class Generator(loaded_model.LoadedModel):
         tokenizer: `FullTokenizer` of its vocabulary.
         max_source_length: tokens of a source at most, in training.
         max_length: tokens of a text at most, in training.
+        unknown: `unknown_words.Tally` of the sources so far.
         appended: ids read behind the last token of a text, `[MASK]` where that is predicted.
     """
 
@@ -86,6 +88,7 @@ class Generator(loaded_model.LoadedModel):
                 % (model_dir, fine_tuning_notes.FINE_TUNING_FILE, notes.get("objective", "nothing"))
             )
         self.tokenizer, self._config = folder.tokenizer, folder.config
+        self.unknown = unknown_words.Tally(folder.tokenizer)
         self._ids = notes["head"]["token_ids"]
         self.max_length = notes["head"]["max_target_length"] - 1
         self.max_source_length = notes["max_seq_length"] - self.max_length - 1
@@ -215,7 +218,9 @@ class Generator(loaded_model.LoadedModel):
         return decoding.Rules(self._ids["sep"], forbidden, settings), longest
 
     def _source(self, text, longest):
-        return source_ids(self.tokenizer, text, longest)
+        ids, was_cut = source_ids(self.tokenizer, text, longest)
+        self.unknown.add([text], [ids])
+        return ids, was_cut
 
     def _written(self, sources, rules, is_wanted, first_number):
         rows = _Rows(self, [ids for ids, _ in sources], rules, is_wanted)

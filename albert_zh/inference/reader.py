@@ -21,6 +21,7 @@ from albert_zh.common import files, folder_locks, output_files, storage, transfe
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments, file_cache, input_rows, lexical_index
 from albert_zh.inference.predictor import Predictor
+from albert_zh.tasks import unknown_words
 from albert_zh.tasks.reading import limits
 
 __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
@@ -95,6 +96,11 @@ class Reader:
     def most_answers(self) -> int:
         """How many answers the model keeps of a question."""
         return self._predictor.notes.get("head", {}).get("n_best_size") or limits.N_BEST_SIZE
+
+    @property
+    def unknown(self) -> unknown_words.Tally:
+        """What the vocabulary lacks of the questions and contexts so far."""
+        return self._predictor.unknown
 
     def close(self) -> None:
         """Frees the model, when nobody uses it any more."""

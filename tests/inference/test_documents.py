@@ -114,3 +114,15 @@ def test_without_a_model_the_script_that_makes_one_is_named(paths, tmp_path, mon
     monkeypatch.setattr("albert_zh.common.package_files.places_of_models", lambda: [str(tmp_path)])
     with pytest.raises(UserError, match="make one with bash run_reading.sh, or name one with"):
         small_models.run_command(ask, ["--text=甲", "--question=乙？"])
+
+
+def test_unknown_words_of_questions_and_texts_are_noted(tmp_path, capsys):
+    folder = small_models.write_reader(tmp_path / "reader")
+    arguments = ["--model_dir=" + folder, "--question=今天"]
+    small_models.run_command(ask, arguments + ["--text=天气鑫很"])
+    assert (
+        "note: the questions and the text: 16.7 % of the word pieces are unknown to the "
+        "vocabulary, most often 鑫: the model cannot tell them apart\n"
+    ) in capsys.readouterr().err
+    small_models.run_command(ask, arguments + ["--text=天气很好"])
+    assert "note:" not in capsys.readouterr().err

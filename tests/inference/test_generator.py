@@ -230,3 +230,16 @@ def test_the_command_prints_json_and_means_of_scores(folder, tmp_path, capsys):
     assert [row["target"] for row in rows] == ["天气", "门"]
     assert all(row.keys() >= {"text", "generated", "score", "rouge_l"} for row in rows)
     assert "2 texts: rouge_1 " in shown.err and "distinct_2 " in shown.err
+
+
+def test_unknown_words_of_sources_are_noted(folder, capsys):
+    """As by all commands that read texts; letters of full width are none of the vocabulary's."""
+    arguments = ["--model_dir=%s" % folder, "--max_length=3"]
+    small_models.run_command(generate, arguments, words=["今天ＡＢ气很", "今天天气"])
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("note:")] == [
+        "note: the texts: 11.1 % of the word pieces are unknown to the vocabulary, most often "
+        "ＡＢ: the model cannot tell them apart; write letters and digits of full width half-width"
+    ]
+    small_models.run_command(generate, arguments, words=["今天天气"])
+    assert "unknown" not in capsys.readouterr().err
