@@ -16,6 +16,7 @@ SCRIPT = os.path.join(ROOT, "scripts", "run_java_tests.sh")
 SAMPLE = os.path.join(ROOT, "android", "sample", "src", "main")
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 WRAPPER_PROPERTIES = "android/gradle/wrapper/gradle-wrapper.properties"
+LIBRARY = (("albert", "src", "main", "java"), ("tests", "stub"))
 SKIPPED = 77
 
 
@@ -193,6 +194,94 @@ def test_sample_resources_fit_its_code():
         values = element.attrib.values()
         used |= {value.split("/")[1] for value in values if value.startswith("@string/")}
     assert used == set(names["values"])
+
+
+# Of Android what the sample app uses; assets cannot be opened, views print what they show.
+ANDROID_CLASSES = {
+    "android/os/Bundle": "public class Bundle {}",
+    "android/view/View": """public class View {
+    public interface OnClickListener { void onClick(View view); }
+    public void setOnClickListener(OnClickListener listener) {}
+    public void setEnabled(boolean isEnabled) { System.out.println("enabled: " + isEnabled); }
+}""",
+    "android/widget/TextView": """public class TextView extends android.view.View {
+    public void setText(CharSequence text) { System.out.println(text); }
+    public CharSequence getText() { return ""; }
+}""",
+    "android/widget/Button": "public class Button extends TextView {}",
+    "android/widget/EditText": "public class EditText extends TextView {}",
+    "android/content/res/AssetFileDescriptor": """public class AssetFileDescriptor
+        implements AutoCloseable {
+    public java.io.FileDescriptor getFileDescriptor() { return null; }
+    public long getStartOffset() { return 0; }
+    public long getDeclaredLength() { return 0; }
+    public void close() {}
+}""",
+    "android/content/res/AssetManager": """public class AssetManager {
+    public static Throwable failure;
+    public java.io.InputStream open(String name) throws java.io.IOException {
+        if (failure instanceof java.io.IOException) throw (java.io.IOException) failure;
+        if (failure instanceof Error) throw (Error) failure;
+        throw (RuntimeException) failure;
+    }
+    public AssetFileDescriptor openFd(String name) throws java.io.IOException { return null; }
+}""",
+    "android/app/Activity": """public class Activity {
+    protected void onCreate(android.os.Bundle state) {}
+    protected void onDestroy() {}
+    public void setContentView(int layout) {}
+    public void runOnUiThread(Runnable action) { action.run(); }
+    public android.content.res.AssetManager getAssets() {
+        return new android.content.res.AssetManager();
+    }
+    public String getString(int id, Object... words) { return id + ": " + words[0]; }
+    @SuppressWarnings("unchecked")
+    public <T extends android.view.View> T findViewById(int id) {
+        return (T) new android.widget.Button();
+    }
+}""",
+    "org/albertzh/sample/R": """public class R {
+    static class layout { static final int main = 0; }
+    static class id { static final int text_a = 1, text_b = 2, classify = 3, result = 4; }
+    static class string { static final int ready = 5, result = 6, failed = 7; }
+}""",
+    "org/albertzh/sample/Failures": """public class Failures {
+    public static void main(String[] names) throws Exception {
+        for (String name : names) {
+            android.content.res.AssetManager.failure =
+                    (Throwable) Class.forName(name).getConstructor(String.class).newInstance("why");
+            MainActivity activity = new MainActivity();
+            activity.onCreate(null);
+            activity.onDestroy();
+            while (Thread.activeCount() > 1) Thread.sleep(10);
+        }
+    }
+}""",
+}
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK")
+def test_the_sample_shows_why_a_model_cannot_be_loaded(tmp_path):
+    """Also what else than a missing or damaged file ends an app: no native library, say."""
+    for name, content in ANDROID_CLASSES.items():
+        path = tmp_path / (name + ".java")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        package = os.path.dirname(name).replace("/", ".")
+        path.write_text("package %s;\n%s\n" % (package, content), encoding="utf-8")
+    sources = [tmp_path, os.path.join(SAMPLE, "java")]
+    sources += [os.path.join(ROOT, "android", *parts) for parts in LIBRARY]
+    command = ["javac", "-J-XX:TieredStopAtLevel=1", "-proc:none", "-encoding", "UTF-8"]
+    command += ["-d", str(tmp_path), "-sourcepath"]
+    command += [os.pathsep.join(map(str, sources))]
+    command += [str(tmp_path / "org" / "albertzh" / "sample" / "Failures.java")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    names = "io.IOException lang.IllegalStateException lang.UnsatisfiedLinkError".split()
+    names = ["java." + name for name in names]
+    command = ["java", "-cp", str(tmp_path), "org.albertzh.sample.Failures"] + names
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    expected = [line for name in names for line in ("7: %s: why" % name, "enabled: false")]
+    assert done.stdout.splitlines() == expected, done.stderr
 
 
 def read(*names):

@@ -53,7 +53,7 @@ public final class MainActivity extends Activity {
         try {
             classifier = open(getAssets());
             show(getString(R.string.ready, classifier.labels().size()), true);
-        } catch (IOException | IllegalArgumentException e) {
+        } catch (IOException | RuntimeException | LinkageError e) { // LinkageError: no native library
             show(getString(R.string.failed, e), false);
         }
     }
