@@ -250,6 +250,7 @@ def json_line(
     spans: Sequence[Span],
     identifier: Optional[Any] = None,
     offset_unit: str = CHARACTERS,
+    line: Optional[int] = None,
 ) -> str:
     """A line of a text and its spans, without its line end: of CLUENER's form a submission's.
 
@@ -259,13 +260,15 @@ def json_line(
         spans: list of `Span`.
         identifier: value of "id"; None for none.
         offset_unit: what positions count, key of `OFFSET_UNITS`.
+        line: value of "line", of a text without an identifier; None for none.
 
     Returns:
         str, JSON.
     """
     record = {} if identifier is None else {"id": identifier}
     labels = _LABELS[file_format](text, spans, _unit_positions(text, offset_unit))
-    return json.dumps(dict(record, text=text, **labels), ensure_ascii=False)
+    place = {} if line is None or identifier is not None else {"line": line}
+    return json.dumps(dict(record, text=text, **labels, **place), ensure_ascii=False)
 
 
 def _labels_of_cluener(text, spans, in_units):

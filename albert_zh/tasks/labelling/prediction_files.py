@@ -2,7 +2,8 @@
 
 predictions.tsv has the text, its gold and its predicted entities; predictions.conll a token and its
 tag on each line; label_test.txt token, gold tag and predicted tag, as BERT-BiLSTM-CRF-NER writes
-it; predictions.json each text in the form of the input (CLUENER's is its submission).
+it; predictions.json each text in the form of the input (CLUENER's is its submission), with its id,
+or else the line of the input at which it begins.
 """
 
 import contextlib
@@ -120,7 +121,7 @@ class PredictionFiles:
         return ["_".join(tag.split()) for tag in token_tags(text, spans, self._scheme)]
 
     def _json_lines(self, text, spans):
-        settings = (text.identifier, self._offset_unit)
+        settings = (text.identifier, self._offset_unit, text.line)
         return [json_files.json_line(self._json_format, text.text, spans, *settings)]
 
     def _segmented_lines(self, text, spans):

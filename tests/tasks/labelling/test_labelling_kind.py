@@ -125,7 +125,7 @@ def test_the_files_of_a_prediction(finished):
         assert len(handle.readlines()) == 21
     with open(os.path.join(folder, "predictions.json"), encoding="utf-8") as handle:
         first = json.loads(handle.readline())
-    assert set(first) == {"text", "label"}
+    assert set(first) == {"text", "label", "line"} and first["line"] == 1
     with open(os.path.join(folder, "entities.html"), encoding="utf-8") as handle:
         assert handle.read().count('class="text"') == 20
     with open(os.path.join(folder, "report.md"), encoding="utf-8") as handle:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from albert_zh.tasks.labelling import bad_rows, reader
 from albert_zh.tasks.labelling import prediction_files as outputs
-from albert_zh.tasks.labelling import reader
 from albert_zh.tasks.labelling.spans import LabelledText, Span, words_as_spans
 from albert_zh.tasks.labelling.tag_schemes import SCHEMES
 
@@ -84,7 +84,22 @@ def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
     data = reader.read_file(str(tmp_path / outputs.JSON))
     assert data.format == file_format
     assert [text.spans for text in data.texts] == [spans for _, spans in TEXTS]
-    assert json.loads(content.splitlines()[0])["text"] == "王明去北京"
+    records = [json.loads(line) for line in content.splitlines()]
+    assert [(record["text"], record["line"]) for record in records] == [
+        ("王明去北京", 1),
+        ("a b", 9),
+    ]
+
+
+def test_predictions_of_a_file_with_gaps_have_its_lines(tmp_path):
+    """Rows that do not fit are left out, and one-character lines make a text of several lines."""
+    path = tmp_path / "test.conll"
+    path.write_text("王 B-PER\n明 I-PER\n\n去 ?\n\n\n北 B-LOC\n京 I-LOC\n", encoding="utf-8")
+    texts = reader.read_file(str(path), bad_rows=bad_rows.BadRows(True)).texts
+    rows = [(text, text.spans) for text in texts]
+    content = written(tmp_path, [outputs.JSON], rows)[outputs.JSON]
+    records = [json.loads(line) for line in content.splitlines()]
+    assert [(record["text"], record["line"]) for record in records] == [("王明", 1), ("北京", 7)]
 
 
 @pytest.mark.parametrize(
