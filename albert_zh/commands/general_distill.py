@@ -145,7 +145,7 @@ def _check_flags():
 
 def _records_of_text():
     """The TFRecords of --corpus_file, made where a run of the same text has not made them yet."""
-    paths = corpus_reader.input_files(FLAGS.corpus_file, "corpus_file")
+    paths = corpus_reader.input_files(FLAGS.corpus_file, "corpus_file", output_dir=FLAGS.output_dir)
     job = _job()
     pipeline.check(job)
     made_from = json.dumps(pipeline.manifest(job, paths), sort_keys=True, default=str)

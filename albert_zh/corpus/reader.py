@@ -73,7 +73,7 @@ Fields:
 _Text = collections.namedtuple("_Text", "sentences ends_document starts_line note")
 
 
-def input_files(patterns, flag="input_file", leave_out=()):
+def input_files(patterns, flag="input_file", leave_out=(), output_dir=None):
     """The files that names, patterns and folders stand for.
 
     Args:
@@ -81,6 +81,7 @@ def input_files(patterns, flag="input_file", leave_out=()):
             stands for all files in it and below, but hidden ones.
         flag: the flag to name in errors.
         leave_out: paths of files that are not meant by a pattern or folder.
+        output_dir: a folder that is not meant by a pattern, or by a folder above it; or None.
 
     Returns:
         list of str, pattern after pattern, each file once; those of one pattern sorted.
@@ -95,18 +96,7 @@ def input_files(patterns, flag="input_file", leave_out=()):
         if storage.is_file(pattern):
             paths.append(pattern)
             continue
-        matches = [pattern] if storage.exists(pattern) else storage.matching(pattern)
-        matches = sorted(path for name in matches for path in _files_below(name))
-        if not matches:
-            raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
-        not_meant = set(map(storage.normalized, leave_out))
-        meant = [path for path in matches if storage.normalized(path) not in not_meant]
-        if not meant:
-            raise UserError(
-                "--%s=%s: no text is there but %s, which this command writes or takes for another "
-                "flag: name the files of the text" % (flag, pattern, matches[0])
-            )
-        paths += meant
+        paths += _files_meant(pattern, flag, leave_out, output_dir)
     for path in paths:
         if not (storage.is_remote(path) or os.path.exists(path)):
             raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))
@@ -121,13 +111,40 @@ def input_files(patterns, flag="input_file", leave_out=()):
     return different
 
 
-def _files_below(path):
-    """A file, or all files of a folder and those below it, but hidden ones; links are followed."""
+def _files_meant(pattern, flag, leave_out, output_dir):
+    """The files that a pattern or folder stands for; arguments and errors as of `input_files`."""
+    left_out = storage.normalized(output_dir) if output_dir else None
+    matches = [pattern]
+    if not storage.exists(pattern):
+        found = storage.matching(pattern)
+        matches = [path for path in found if storage.normalized(path) != left_out]
+    matches = sorted(path for name in matches for path in _files_below(name, left_out))
+    if not matches:
+        raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
+    not_meant = set(map(storage.normalized, leave_out))
+    meant = [path for path in matches if storage.normalized(path) not in not_meant]
+    if not meant:
+        raise UserError(
+            "--%s=%s: no text is there but %s, which this command writes or takes for another "
+            "flag: name the files of the text" % (flag, pattern, matches[0])
+        )
+    return meant
+
+
+def _files_below(path, left_out=None):
+    """A file, or all files of a folder and those below it, but hidden ones; links are followed.
+
+    Args:
+        path: of the file or folder.
+        left_out: the normalized path of a folder below it that is not looked into; or None.
+    """
     if not storage.is_folder(path):
         return [path]
     if storage.is_remote(path):
-        return storage.files_below(path)
-    paths, seen = [], {os.path.realpath(path)}
+        is_inside = (left_out or "").startswith(storage.normalized(path) + "/")
+        inside = (left_out + "/",) if is_inside else ()
+        return [name for name in storage.files_below(path) if not name.startswith(inside)]
+    paths, seen = [], {os.path.realpath(path), left_out}
     for folder, folders, names in os.walk(path, onerror=_cannot_be_read, followlinks=True):
         shown = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
         folders[:] = []

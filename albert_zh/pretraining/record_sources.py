@@ -49,7 +49,7 @@ def record_source(options, flag, config, vocab_file):
         UserError: if there are no records, or they do not fit the flags.
     """
     patterns = getattr(options, flag)
-    paths = corpus_reader.input_files(patterns, flag)
+    paths = corpus_reader.input_files(patterns, flag, output_dir=options.output_dir)
     paths = [path for path in paths if not record_counts.is_index(path)]
     if options.skip_corrupt_records:
         copies = os.path.join(options.output_dir, "repaired", flag)

@@ -164,6 +164,28 @@ def test_folders_patterns_and_names(tmp_path):
             found([pattern])
 
 
+def test_an_output_folder_among_the_texts_is_no_text(tmp_path):
+    """A run's log and tables would else be read as text when it goes on."""
+    for name in ("b/2.txt", "b/run/train.log", "b/run/records/1.tfrecord", "b/run_2/3.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+
+    def found(pattern, output="b/run"):
+        paths = corpus_reader.input_files(
+            str(tmp_path / pattern), output_dir=str(tmp_path / output) + "/"
+        )
+        return [path[len(str(tmp_path)) + 1 :] for path in paths]
+
+    for pattern in ("b", "b/*"):
+        assert found(pattern) == ["b/2.txt", "b/run_2/3.txt"]
+    assert found("b/run/records") == found("b/run/rec*") == ["b/run/records/1.tfrecord"]
+    assert found("b/run/records/*") == found("b/run/records/1.tfrecord")
+    assert found("b/run") == ["b/run/records/1.tfrecord", "b/run/train.log"]
+    assert len(found("b", output="b")) == 4
+    with pytest.raises(UserError, match="b/ru[?]: no such file"):
+        found("b/ru?")
+
+
 def test_links_are_followed_and_dead_ends_are_told(tmp_path, monkeypatch):
     (tmp_path / "far" / "deep").mkdir(parents=True)
     (tmp_path / "far" / "deep" / "1.txt").write_text("x")

@@ -1,6 +1,7 @@
 """The input pipeline of pre-training: order, masking anew, packing, going on."""
 
 import functools
+import shutil
 import types
 
 import numpy as np
@@ -77,6 +78,19 @@ def test_an_order_of_one_segment_that_is_asked_for_is_refused(folder):
         config = types.SimpleNamespace(vocab_size=small.CONFIG["vocab_size"])
         with pytest.raises(UserError, match="--sentence_task=true: the records of --input_file"):
             record_sources.record_source(pretraining_flags.FLAGS, "input_file", config, None)
+
+
+def test_an_output_folder_among_the_records_has_none(folder, tmp_path):
+    """--input_file=my --output_dir=my/run, when the run goes on."""
+    records = tmp_path / "my"
+    (records / "run").mkdir(parents=True)
+    (records / "run" / "train.log").write_text("no records")
+    shutil.copy(folder.write_records("named", small.masked_records(4)), str(records / "records"))
+    arguments = folder.arguments(input_file=records, output_dir=records / "run")
+    with flags_of(arguments, pretraining_flags.define_flags):
+        config = types.SimpleNamespace(vocab_size=small.CONFIG["vocab_size"])
+        source = record_sources.record_source(pretraining_flags.FLAGS, "input_file", config, None)
+    assert source.files == [str(records / "records")]
 
 
 @pytest.mark.parametrize(
