@@ -5,7 +5,7 @@ import collections
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
 from albert_zh.training import flags as run_flags
-from albert_zh.training import multi_worker
+from albert_zh.training import length_bucketing, multi_worker
 from albert_zh.training.hooks import (
     EvaluationListener,
     FirstStepHook,
@@ -117,6 +117,7 @@ def train_with_checkpoints(options, engine, input_fn, max_steps, save_steps, hoo
         return
     greeting = FirstStepHook()
     try:
-        engine.train(input_fn, max_steps=max_steps, hooks=hooks + [greeting])
+        train = length_bucketing.without_translation(engine.train)
+        train(input_fn, max_steps=max_steps, hooks=hooks + [greeting])
     finally:
         greeting.restore()

@@ -20,6 +20,7 @@ from albert_zh.model.relative_positions import (
     relative_table,
 )
 import golden_cases
+import variable_values
 
 CASES = [name for name in golden_cases.case_names("nezha") if name.startswith("nezha_")]
 
@@ -60,7 +61,9 @@ def test_weights_of_attention_equal_the_originals(name):
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = [None if array is None else tf.constant(array) for array in given]
         model = modeling.AlbertModel(config, False, *inputs, keeps_attention=True)
-        golden_cases.set_variables(session, values)
+        session.run(tf.global_variables_initializer())
+        known = {variable: values[variable.op.name] for variable in tf.trainable_variables()}
+        variable_values.assign(session, known)
         relative = relative_positions_of(config)
         mask = 1 if given[1] is None else given[1][:, None, None, :]
         weights = [
