@@ -45,7 +45,10 @@ def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
 
 def _about_folder(task, folder, name):
     """What is in a folder that lacks a file, and what to do with it."""
-    there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
+    try:
+        there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
+    except OSError as error:  # its files seem not to be there
+        raise files.cannot_read("--data_dir=%s" % folder, error) from error
     if not there:
         return "the folder is empty"
     way_out = ""

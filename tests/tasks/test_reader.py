@@ -440,6 +440,19 @@ def test_labels_are_collected_in_an_order_of_their_own(tmp_path):
     ]
 
 
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
+    """Its files seem not to be there; root, who runs tests at times, may look into any."""
+    (tmp_path / "data").mkdir()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    message = r"--data_dir=.*data: cannot be read: Permission denied"
+    with pytest.raises(UserError, match=message):
+        task_reader.read_split(LCQMC, str(tmp_path / "data"), "train")
+
+
 def test_a_text_taken_for_the_label_is_recognised(tmp_path):
     rows = "".join("a,标题%d\n" % number for number in range(100))
     with pytest.raises(UserError, match="100 different labels in 100 rows: is the label column"):
