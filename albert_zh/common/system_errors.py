@@ -81,5 +81,9 @@ def _is_in_folder(error):
 
 
 def is_of_system(error: OSError) -> bool:
-    """Whether it says something about the system (a full disk) or remote storage, not a program."""
-    return hasattr(error, "way_out") or error.errno in _ADVICE_ON_SYSTEM
+    """Whether it says something about the system (a full disk) or remote storage, not a program.
+
+    Permission that is lacking is of the system where a path is named.
+    """
+    is_refused = isinstance(error, PermissionError) and error.filename is not None
+    return hasattr(error, "way_out") or error.errno in _ADVICE_ON_SYSTEM or is_refused

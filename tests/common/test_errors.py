@@ -221,7 +221,9 @@ def test_too_little_memory_is_one_line():
     assert result.returncode == 2 and result.stderr.startswith("-c: error: out of memory: ")
 
 
-@pytest.mark.parametrize("name, is_told", [("ENOSPC", True), ("EMFILE", True), ("ENOENT", False)])
+@pytest.mark.parametrize(
+    "name, is_told", [("ENOSPC", True), ("EMFILE", True), ("EACCES", True), ("ENOENT", False)]
+)
 def test_what_the_system_lacks_is_one_line(name, is_told):
     result = run("import errno\n    raise OSError(errno.%s, 'reason', 'file')" % name)
     assert (result.returncode == 2) == is_told == ("Traceback" not in result.stderr)
