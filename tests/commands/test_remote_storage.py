@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -167,6 +168,7 @@ class FirstCharacters(contextlib.nullcontext):
     """In place of a reader: answers with the first characters of a context."""
 
     most_answers = 1
+    unknown = types.SimpleNamespace(take_notes=list)
 
     def answer(self, question, context, top_k):
         return [reader.Answer(context[:2], 0, 2, 0.5, -1.0)]
