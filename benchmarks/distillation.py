@@ -113,7 +113,9 @@ EXPERIMENTS = {
     "wsc": _as_in_results("wsc", False),
     "topics_sample": _as_in_results("topics_sample", True),
 }
-_WITHOUT_TEST_LABELS = ("afqmc", "tnews")
+_OF_TNEWS = EXPERIMENTS["tnews"]
+EXPERIMENTS["tnews_fgm"] = _OF_TNEWS._replace(student_flags=_OF_TNEWS.student_flags + FGM)
+_WITHOUT_TEST_LABELS = ("afqmc", "tnews", "tnews_fgm")
 
 
 def define_flags():
