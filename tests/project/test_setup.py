@@ -874,10 +874,10 @@ def test_a_mistyped_folder_is_told_before_the_set_up(tmp_path, path, setting):
     done = subprocess.run(
         ["bash", path, *task], env=dict(no_python, ALBERT_OFFLINE="1"), capture_output=True
     )
-    told = done.stderr.decode()
+    shown = done.stderr.decode()
     assert done.returncode == 2
-    assert told.startswith("%s: error: %s: nowhere: no such f" % (os.path.basename(path), setting))
-    assert told.count("\n") == 1
+    assert shown.startswith("%s: error: %s: nowhere: no such f" % (os.path.basename(path), setting))
+    assert shown.count("\n") == 1
 
 
 def test_half_a_model_in_the_default_place(project):
