@@ -69,8 +69,8 @@ LEFT_OUT_ON_2_21 = {
     "text_signatures",
     "finetuning": "gradient_accumulation halves recompute remote_storage teaching",
     "inference": "augmentation decoding documents embedding_service generation_service generator "
-    "http_service lexical_index marked_text micro_batching negative_mining search search_choice "
-    "text_encoder whitening",
+    "http_service lexical_index marked_text micro_batching negative_mining predictor search "
+    "search_choice text_encoder whitening",
     "layer_distillation": "*",
     "model": "albert_config attention_masks checkpoints incremental_decoding packed_weights "
     "position_extension slot_fusion slot_templates weight_averages",

@@ -184,6 +184,7 @@ def test_predictions_match_the_best_checkpoint(finished):
     assert "test accuracy     %.4f (12 rows)" % accuracy in result.stdout
 
 
+@pytest.mark.reference
 def test_best_folder_is_a_model_folder_that_predicts_by_itself(finished, tmp_path):
     workspace, _ = finished
     best = os.path.join(workspace.output, "best")

@@ -42,6 +42,7 @@ def test_where_nothing_is_known_nothing_is_said(cpuinfo):
     )
 
 
+@pytest.mark.reference
 def test_a_precision_that_costs_time_is_told_in_one_line(cpuinfo, tmp_path, caplog, monkeypatch):
     # commands of other tests in this process hush the log, or take it for themselves
     monkeypatch.setattr(tf.get_logger(), "propagate", True)

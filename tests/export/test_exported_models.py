@@ -83,6 +83,7 @@ def test_exported_forms_predict_the_same(form, folder, texts, expected, tmp_path
     check(path, texts, expected)
 
 
+@pytest.mark.reference
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["saved_model", "tflite", "onnx"])
 def test_an_export_goes_into_the_folder_of_its_model_by_default(kind, tmp_path):
@@ -204,6 +205,7 @@ def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_pa
     assert all("pip install ai-edge-litert" in note for note in notes)
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("form", with_slow(["TFLite, any length", "ONNX"], ["ONNX"]))
 def test_batches_of_a_file_are_run_by_several_threads(form, folder, tmp_path, monkeypatch):
     """Each core takes a batch; outputs are in the order of the texts."""
@@ -240,6 +242,7 @@ def test_an_onnx_file_that_is_none_is_named(folder, tmp_path, monkeypatch):
         predictor.Predictor(str(path))
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("ending", ["tflite", "onnx"])
 def test_a_file_with_metadata_carries_the_settings_of_its_model(ending, tmp_path):
     settings = {
@@ -312,6 +315,7 @@ def test_texts_of_a_batch_do_not_change_one_another_in_integers(folder, tmp_path
         np.testing.assert_array_equal(model.predict(texts)[1], alone)
 
 
+@pytest.mark.reference
 def test_an_onnx_file_of_another_task_is_named(folder, tmp_path):
     arguments = ["--format=onnx", "--task=encoder"]
     path = export(folder, str(tmp_path / "exported" / "encoder.onnx"), arguments)

@@ -39,7 +39,7 @@ CASES = golden_cases.case_names()
     + [(name, {"is_training": True}) for name in CASES if "_cls_" not in name]
     + [
         pytest.param(
-            name, ways, marks=[pytest.mark.reference] + [pytest.mark.slow] * (index % 3 > 0)
+            name, ways, marks=[pytest.mark.reference] + [pytest.mark.slow] * (index % 4 > 0)
         )
         for ways in (
             {"plain": True},

@@ -45,7 +45,7 @@ def test_odd_width_ends_in_a_column_of_zeros():
 @pytest.mark.parametrize(
     "name, ways",
     [
-        (name, ways)
+        pytest.param(name, ways, marks=[pytest.mark.slow] * ("plain" in ways or ways == {}))
         for name in CASES
         for ways in ({}, {"plain": True}, {"is_training": True}, {"leaves_out": True})
     ],

@@ -132,6 +132,7 @@ def test_drawn_words_make_the_text_of_the_original(name, fill):
     np.testing.assert_array_equal(filled.is_replaced, arrays["out/disc_labels"])
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("is_training", [True, False])
 def test_without_detection_the_model_learns_masked_words_alone(is_training):
     """Its losses of words are those of the case in which it is its own generator."""
@@ -235,6 +236,7 @@ LAYOUTS = [
 ]
 
 
+@pytest.mark.reference
 @pytest.mark.newest
 @pytest.mark.parametrize("layout", with_slow(LAYOUTS, [LAYOUTS[1]]))
 def test_every_layout_learns_to_detect(layout):
@@ -375,6 +377,7 @@ def test_masks_of_the_original():
     assert (one["filled"] == np.where(hits, small.FIRST_WORD, text)).all()
 
 
+@pytest.mark.reference
 @pytest.mark.slow
 @pytest.mark.newest
 def test_a_model_learns_by_the_originals_masks():

@@ -190,6 +190,7 @@ def test_a_run_goes_on_with_the_batches_it_would_have_had(
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
+@pytest.mark.reference
 def test_masks_are_others_in_each_epoch_and_depend_on_the_record_alone(sources):
     found = batches(sources["unmasked"], 10)
     by_text = [{}, {}]
@@ -354,6 +355,7 @@ def test_a_host_reads_its_share_of_the_files_alone():
         input_lanes.shares_of_host(4, 3, 0)
 
 
+@pytest.mark.reference
 def test_packed_batches_have_sequences_of_like_length(sources):
     def padding(packed):
         found = batches(sources["masked"], 5, packed=packed)
@@ -362,6 +364,7 @@ def test_packed_batches_have_sequences_of_like_length(sources):
     assert padding(True) < padding(False)
 
 
+@pytest.mark.reference
 def test_batches_are_as_wide_as_their_records_need(sources):
     for batch in batches(sources["unmasked"], 5):
         longest = batch["input_mask"].sum(axis=1).max()

@@ -164,6 +164,7 @@ def test_the_case_of_a_record_has_the_boundaries_of_its_positions():
         np.testing.assert_array_equal(getattr(found, field)[used], arrays["in/" + key][used])
 
 
+@pytest.mark.reference
 @pytest.mark.newest
 @pytest.mark.parametrize("is_plain", with_slow([True, False], [False]))
 def test_a_model_learns_it_beside_masked_words(is_plain):

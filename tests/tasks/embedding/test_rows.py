@@ -24,6 +24,7 @@ def test_texts_of_an_example_follow_each_other_without_padding():
     assert found.position.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 0, 0]]
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     "layout, pooling, is_static",
     [

@@ -120,6 +120,7 @@ def settings_of(folder, tmp_path, **changes):
     return dict(settings, **changes)
 
 
+@pytest.mark.reference
 def test_such_a_checkpoint_predicts_through_the_command(original, tmp_path):
     folder, logits = original
     finetuning.run(**settings_of(folder, tmp_path, do_predict=True))
