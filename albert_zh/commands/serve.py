@@ -29,6 +29,7 @@ from absl import flags
 from albert_zh.common import package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, stop_at_once
 from albert_zh.inference import (
+    loaded_model,
     model_choice,
     model_flags,
     predictor,
@@ -195,7 +196,6 @@ def _embedding(models, path, reranker):
     length = None if FLAGS.model_dir else FLAGS.max_seq_length  # else it is the classifier's
     encoder = text_encoder.TextEncoder(path, max_seq_length=length, precision=FLAGS.precision)
     models.enter_context(encoder)
-    encoder.encode(["预热"])
     print(printable("embedding model: %s" % path), file=sys.stderr)
     if encoder.notes is None:
         print("note: it is not trained for vectors: the mean of its tokens", file=sys.stderr)
@@ -205,12 +205,14 @@ def _embedding(models, path, reranker):
         if encoder.num_cut:
             note = "note: texts of --corpus of more than %d tokens are cut: %d"
             print(note % (encoder.max_seq_length, encoder.num_cut), file=sys.stderr)
+        loaded_model.note_unknown(FLAGS.corpus, encoder)
         choice = corpus.choice(reranker)
         served = served._replace(corpus=corpus, choice=choice)
-        corpus.search(["预热"], reranker)
+        corpus.search(corpus.texts[:1], reranker)
         why = "chosen by" if choice else "as usual, none is chosen by"
         shown = (len(corpus.texts), served.ranking, why)
         print("corpus: %d lines, ranking %s (%s similarity.py --dev_file)" % shown, file=sys.stderr)
+    encoder.encode(["预热"])
     return served
 
 
