@@ -422,14 +422,10 @@ def check_any(counts, paths, one_segment):
     """Raises `UserError` when no record was made of the files."""
     if not counts["records"]:
         more = " and %d more" % (len(paths) - 1) if len(paths) > 1 else ""
+        missing = "text" if one_segment else "two sentences"
+        of_one_sentence = "" if one_segment else ", --one_segment for documents of one sentence"
         raise UserError(
-            "%s: no %s in any of %d lines and %d documents: expected a "
-            "sentence a line and a blank line between documents (or --split_sentences for "
-            "paragraphs)"
-            % (
-                paths[0] + more,
-                "text" if one_segment else "two sentences",
-                counts["lines"],
-                counts["documents"],
-            )
+            "%s: no %s in any of %d lines and %d documents: expected a sentence a line and a "
+            "blank line between documents (or --split_sentences for paragraphs%s)"
+            % (paths[0] + more, missing, counts["lines"], counts["documents"], of_one_sentence)
         )
