@@ -191,7 +191,7 @@ class Distiller:
         student, teacher = self._insides(model, features, precision)
         mask = self._mask(features)
         if self._settings.is_original:
-            return self._original_losses(student, teacher, mask)
+            return self._original_losses(student, teacher, mask, counts)
         compared = {
             "attention": lambda s, t: losses.attention_loss(
                 student.scores(s), teacher.scores(t), mask, counts
@@ -239,8 +239,8 @@ class Distiller:
             ]
         )
 
-    def _original_losses(self, student, teacher, mask):
-        """TinyBERT's sums over the layers."""
+    def _original_losses(self, student, teacher, mask, counts):
+        """TinyBERT's sums over the layers, means over rows: a part's weigh its share of them."""
         masked = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * MASKED_LOGIT
         attention = [
             losses.original_attention_loss(student.scores(s) + masked, teacher.scores(t) + masked)
@@ -251,7 +251,8 @@ class Distiller:
             for s, t in self.pairs
         ]
         sums = {"attention": tf.add_n(attention), "hidden": tf.add_n(hidden)}
-        return {kind: sums[kind] for kind in self._settings.kinds}
+        share = 1.0 if counts is None else losses.counts_of(mask).rows / counts.rows
+        return {kind: sums[kind] * share for kind in self._settings.kinds}
 
     def _fitted(self, hidden, depth):
         """The student's state [B, K, H] in the teacher's width, [B, K, H']."""

@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.layer_distillation import distiller
+from albert_zh.layer_distillation import intermediate_losses as losses
 from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher
 from albert_zh.model import (
@@ -137,6 +138,38 @@ def test_original_losses_and_gradients_end_to_end(golden_folders):
         if name.endswith("word_embeddings"):  # PyTorch has no gradient of padding's row
             array, gradient = array[1:], gradient[1:]
         np.testing.assert_allclose(gradient, array, rtol=1e-4, atol=1e-6 * np.abs(array).max())
+
+
+def test_original_losses_of_parts_add_up_to_those_of_the_batch(golden_folders):
+    """As --gradient_accumulation_steps computes them: parts weigh their share of the rows."""
+    original = distiller_of(*golden_folders, ORIGINAL)
+    random = np.random.RandomState(1)
+
+    def insides(depth, width, rows):
+        hidden = [tf.constant(random.rand(4, 5, width), tf.float32)[rows] for _ in range(depth + 1)]
+        heads = tf.constant(random.rand(4, 2, 5, 3), tf.float32)[rows]
+        return distiller._Insides(hidden, [[heads * i, heads, heads] for i in range(depth)], None)
+
+    def of_rows(rows, counts=None):
+        random.seed(1)
+        mask = tf.constant([[1, 1, 1, 1, 0]] * 4)[rows]
+        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+            kernel = tf.get_variable("distillation/fit_dense/kernel", [12, 24])
+            by_kind = original._original_losses(
+                insides(3, 12, rows), insides(6, 24, rows), mask, counts
+            )
+        return [*by_kind.values(), tf.gradients(by_kind["hidden"], kernel)[0]]
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        counts = losses.counts_of(tf.ones([4, 5], tf.int32))
+        fetches = [of_rows(slice(None))]
+        fetches += [of_rows(rows, counts) for rows in (slice(None), slice(1), slice(1, None))]
+        session.run(tf.global_variables_initializer())
+        alone, whole, *parts = session.run(fetches)
+    for expected, at_once, first, rest in zip(alone, whole, *parts):
+        assert np.abs(expected).max() > 0
+        np.testing.assert_allclose(at_once, expected, rtol=1e-6)
+        np.testing.assert_allclose(first + rest, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_original_loss_and_gradients_of_predictions_end_to_end(golden_folders):
