@@ -29,6 +29,7 @@ from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,
+    fine_tuning_notes,
     model_folder,
     model_writer,
 )
@@ -235,7 +236,8 @@ def _write_student():
         model_folder.config_name(FLAGS.bert_config_file): files.read_bytes(FLAGS.bert_config_file),
         name: files.read_bytes(FLAGS.vocab_file),
     }
-    model_writer.replace_model_folder(folder, newest, contents)
+    case = fine_tuning_notes.notes_on_case(FLAGS.do_lower_case)
+    model_writer.replace_model_folder(folder, newest, contents, case)
     say("student           %s (from %s)", folder, newest)
 
 

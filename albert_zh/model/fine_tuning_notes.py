@@ -62,6 +62,11 @@ def read_notes(path: Optional[str]) -> Dict[str, Any]:
     return notes
 
 
+def notes_on_case(do_lower_case: bool) -> Dict[str, Dict[str, Any]]:
+    """{file name: content} of a pre-trained model's notes; {} where letters are lower-cased."""
+    return {} if do_lower_case else {FINE_TUNING_FILE: {"do_lower_case": False}}
+
+
 def check_notes(notes: Dict[str, Any], num_outputs: int, source: str) -> None:
     """Raises `UserError` unless what fine-tuning noted belongs to a model of so many outputs.
 

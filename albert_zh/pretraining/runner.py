@@ -17,12 +17,19 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
-from albert_zh.model import checkpoint_files, model_folder, model_writer, whole_folders
+from albert_zh.model import (
+    checkpoint_files,
+    fine_tuning_notes,
+    model_folder,
+    model_writer,
+    whole_folders,
+)
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import (
     input_lanes,
     learning_rate,
+    letter_case,
     model_settings,
     objective_flags,
     record_sources,
@@ -210,6 +217,7 @@ class Pretraining:
         if self._distiller:
             fixed.update(self._distiller.run_settings())
         fixed["masking"] = source.masking and list(map(str, source.masking[:-1]))
+        fixed["do_lower_case"] = letter_case.is_lowered(self._options)
         fixed["replacement_method"] = self._options.replacement_method
         return fixed, dict(variable, **run_folder.tensorflow_version())
 
@@ -387,17 +395,18 @@ class Pretraining:
         return metrics
 
     def export(self):
-        """Writes the newest checkpoint as a model folder: config, vocabulary, weights."""
+        """Writes the newest checkpoint as a model folder: config, vocabulary, case, weights."""
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
             raise UserError("%s holds no checkpoint to export" % self._folder)
         config_name = model_folder.config_name(self._options.bert_config_file)
+        case = fine_tuning_notes.notes_on_case(letter_case.is_lowered(self._options))
         with whole_folders.filled_folder(self._options.export_dir, replaces_model=True) as partial:
             model_writer.fill_model_folder(
                 partial,
                 newest,
                 self._contents_of_vocabulary(),
-                {config_name: self._config.to_dict()},
+                {config_name: self._config.to_dict(), **case},
             )
         say("model folder     %s (from %s)", self._options.export_dir, newest)
 

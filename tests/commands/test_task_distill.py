@@ -68,6 +68,27 @@ def test_first_phase_leaves_an_encoder_without_anything_of_its_teacher(space, fi
     assert "distillation/fit_1/kernel" in saved and not [n for n in saved if "teacher" in n]
 
 
+@pytest.mark.parametrize("do_lower_case, notes", [(True, {}), (False, {"do_lower_case": False})])
+def test_a_student_keeps_the_case_of_its_texts(space, monkeypatch, do_lower_case, notes):
+    written = []
+    monkeypatch.setattr(task_distill.checkpoint_files, "newest_of_training", lambda folder: "ckpt")
+    monkeypatch.setattr(
+        task_distill.model_writer, "replace_model_folder", lambda *given: written.append(given)
+    )
+    arguments = [
+        "--output_dir=out",
+        "--do_lower_case=%s" % do_lower_case,
+        "--vocab_file=%s/vocab.txt" % space.student,
+        "--bert_config_file=%s/albert_config.json" % space.student,
+    ]
+    with small_models.command_flags(task_distill, arguments):
+        task_distill._write_student()
+    (folder, checkpoint, contents, json_files) = written[0]
+    assert (folder, checkpoint) == (os.path.join("out", "student"), "ckpt")
+    assert sorted(contents) == ["albert_config.json", "vocab.txt"]
+    assert json_files == ({"fine_tuning.json": notes} if notes else {})
+
+
 @pytest.mark.slow
 def test_first_phase_resumes_with_the_same_bits(space, first_phase):
     halfway = os.path.join(space.folder, "halfway")
