@@ -80,13 +80,17 @@ def convert(
     if do_lower_case is None:
         do_lower_case = trained.get("do_lower_case", True)
     values, heads, left_out = read_model(prefix, config, encoder_only)
+    kind = trained.get("objective", "single_label")
+    if "classification" in heads and kind not in pytorch_configs.PROBLEM_TYPES:
+        values, heads, left_out = read_model(prefix, config, encoder_only=True)
+        notes.append("note: the encoder alone: %s is no classifier of texts (%s)" % (source, kind))
     if left_out:
         notes.append("left out: " + ", ".join(left_out))
     config, values = _without_groups(config, values, notes)
     tensors = pytorch_names.to_torch(config, values)
     settings = pytorch_configs.torch_config(config, heads, dtype)
     if "classification" in heads:
-        settings.update(_about_classifier(source, trained, len(values["output_bias"])))
+        settings.update(_about_classifier(source, kind, len(values["output_bias"])))
         notes += _notes_on_pooling(trained)
     with whole_folders.filled_folder(folder) as partial:
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
@@ -217,10 +221,9 @@ def _vocabulary(vocab_file, folder, config):
     return vocab_file, []
 
 
-def _about_classifier(folder, trained, num_labels):
+def _about_classifier(folder, kind, num_labels):
     """What config.json is to say of a classifier: its labels and what its outputs are."""
-    objective = trained.get("objective", "single_label")
-    return dict(_labels(folder, num_labels), problem_type=pytorch_configs.PROBLEM_TYPES[objective])
+    return dict(_labels(folder, num_labels), problem_type=pytorch_configs.PROBLEM_TYPES[kind])
 
 
 def _labels(folder, num_labels):

@@ -239,6 +239,25 @@ def test_classifier_gives_the_same_logits_and_keeps_its_labels(tmp_path, transfo
         assert json.load(handle) == {"c%d" % number: number for number in range(NUM_LABELS)}
 
 
+@pytest.mark.parametrize("kind", ["sequence_labelling", "span_labelling"])
+def test_a_model_that_labels_tokens_is_converted_without_its_head(tmp_path, kind):
+    """Its head has the names of a classifier's, which would be taken for one of texts."""
+    prefix, _ = made_model(tmp_path, "postln", "classification")
+    notes = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
+    with open(notes, "w") as handle:
+        json.dump({"objective": kind, "do_lower_case": False}, handle)
+    folder = str(tmp_path / "hf")
+    lines = to_pytorch.convert(prefix, folder)
+    source = os.path.dirname(prefix)
+    assert "note: the encoder alone: %s is no classifier of texts (%s)" % (source, kind) in lines
+    assert [line for line in lines if line.startswith("left out: ") and "output_weights" in line]
+    settings = read_config(folder)
+    assert settings["architectures"] == ["AlbertZhModel"] and "problem_type" not in settings
+    with open(os.path.join(folder, "tokenizer_config.json")) as handle:
+        assert json.load(handle)["do_lower_case"] is False
+    assert not os.path.exists(os.path.join(folder, "fine_tuning.json"))
+
+
 def test_masked_lm_and_losses_by_plain_import(tmp_path, transformers):
     prefix, _ = made_model(tmp_path)
     folder = str(tmp_path / "hf")
