@@ -18,6 +18,7 @@ from absl import flags
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
+from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import masking, pipeline, record_counts, sampling
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.layer_distillation import flags as distillation_flags
@@ -35,6 +36,11 @@ __all__ = ["define_flags", "main", "run"]
 FLAGS = flags.FLAGS
 STUDENT_FOLDER = "student"
 _RECORDS_OF_RUN = "of_run.json"  # beside the records: their digest
+# What makes of text that this command's own records would lose, or have no order of.
+_ONE_SEGMENT = (
+    "create_pretraining_data.py --one_segment=true (give its records by --input_file, with "
+    "--sentence_task=false)"
+)
 _SHORT_SEQUENCES = 0.1  # share of the sequences made of raw text that are shorter
 
 
@@ -154,11 +160,20 @@ def _records_of_text():
     if not (storage.is_file(path) and storage.is_file(record_counts.index_file(path))):
         storage.make_folders(os.path.dirname(path))
         counts, notes = pipeline.run(job, paths, [path], os.cpu_count() or 1, resume=True)
-        for note in notes.lines():
+        for note in notes.lines() + _warnings(counts, job.dupe_factor):
             say("warning: %s", note)
         say("%d records made of %s", counts["records"], FLAGS.corpus_file)
     _check_same_records(path)
     return path
+
+
+def _warnings(counts, dupe_factor):
+    """What of the text is not learnt, as list of str; order is, beside masked words alone."""
+    of_order = corpus_counts.warnings_of_order(counts, _ONE_SEGMENT)
+    of_loss = corpus_counts.warnings_of_loss(
+        counts, dupe_factor, FLAGS.split_sentences, _ONE_SEGMENT
+    )
+    return of_order * bool(FLAGS.masked_lm_weight) + of_loss
 
 
 def _check_same_records(path):

@@ -23,6 +23,7 @@ _MOST_UNKNOWN_SHOWN = 10
 _MOST_OF_ONE_SENTENCE = 0.5  # share of the documents from which on it is warned of
 _MOST_OF_LABEL_1 = 0.95  # share of the records from which on it is warned of
 _LEAST_OF_TEXT = 0.5  # share of the text below which it is warned of
+_ONE_SEGMENT = "--one_segment=true"  # makes records without an order of sentences
 
 
 def counts_of_text(num_pieces, sentences, documents):
@@ -186,11 +187,12 @@ def statistics(counts, dupe_factor):
     return figures
 
 
-def warnings_of_order(counts):
+def warnings_of_order(counts, one_segment=_ONE_SEGMENT):
     """What keeps the order of sentences from being learnt, as list of str.
 
     Args:
         counts: `collections.Counter` of text and records.
+        one_segment: what makes records of one segment, for the way out.
     """
     share = counts["documents of one sentence"] / max(1, counts["documents"])
     of_label_1 = counts["label 1"] / max(1, counts["records"])
@@ -203,22 +205,23 @@ def warnings_of_order(counts):
     return [
         "%s: of the order of sentences nothing can be learnt from them (label 1: %s). Put the "
         "sentences of a document on lines one after another, with a blank line behind it; give "
-        "--split_sentences=true where lines are paragraphs; or --one_segment=true for masked "
-        "words alone" % (found, _percent(of_label_1))
+        "--split_sentences=true where lines are paragraphs; or %s for masked words alone"
+        % (found, _percent(of_label_1), one_segment)
     ]
 
 
-def warnings_of_loss(counts, dupe_factor, splits_sentences=False):
+def warnings_of_loss(counts, dupe_factor, splits_sentences=False, one_segment=_ONE_SEGMENT):
     """What is said of text that is in no record of two segments, as list of str.
 
     Args:
         counts, dupe_factor: as for `summary`.
         splits_sentences: bool, whether lines were cut into sentences, as paragraphs are.
+        one_segment: as in `warnings_of_order`.
     """
     share = statistics(counts, dupe_factor)["text in records"]
     if share >= _LEAST_OF_TEXT:
         return []
-    no_ends = "--one_segment=true keeps all text, without an order of sentences to learn"
+    no_ends = one_segment + " keeps all text, without an order of sentences to learn"
     if splits_sentences:
         way_out = "--split_sentences finds no ends of sentences (。！？；…) in them: " + no_ends
     else:

@@ -19,6 +19,7 @@ import small_models
 import workspace
 
 STEPS = 4
+_ALONE = ["今天天气很好。"] * 5  # documents of one sentence
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,30 @@ def test_text_of_the_same_size_is_another_one(space):
         run(space, "edited_run", **settings)
     space.write("edited.txt", "\n".join(lines) + "\n")  # with another time
     assert run(space, "edited_run", **settings) == folder
+
+
+@pytest.mark.parametrize(
+    "lines, given, beginnings",
+    [
+        (_ALONE, [], ["83.3% of the documents have a single sentence", "only 24.5% "]),
+        (_ALONE, ["--masked_lm_weight=0"], ["only 24.5% of the text is in records"]),
+        (["今天天气很好。\n我们去吃饭吧。"] * 5, [], []),
+    ],
+)
+def test_text_that_is_lost_is_warned_of(space, tmp_path, capsys, lines, given, beginnings):
+    text = tmp_path / "text.txt"
+    pair = "我们去吃饭吧。\n明天再说什么？"
+    text.write_text("\n\n".join(lines + [pair]) + "\n", encoding="utf-8")
+    arguments = ["--corpus_file=%s" % text, "--output_dir=%s" % (tmp_path / "run"), *given]
+    arguments.append("--vocab_file=%s/vocab.txt" % space.student)
+    with isolated_flags.flags_of(arguments, general_distill.define_flags):
+        general_distill._records_of_text()
+    said = [line for line in capsys.readouterr().out.splitlines() if "warning: " in line]
+    assert len(said) == len(beginnings)
+    for line, beginning in zip(said, beginnings):
+        assert line.startswith("warning: " + beginning)
+        assert "give --split_sentences=true where lines are paragraphs; " in line
+        assert "create_pretraining_data.py --one_segment=true (give its records by --input_" in line
 
 
 @pytest.mark.parametrize(
