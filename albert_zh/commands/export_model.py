@@ -184,8 +184,8 @@ def _options():
     for name in ("integer_only", "metadata"):
         if FLAGS[name].value and FLAGS.format != "tflite":
             raise UserError("--%s goes with --format=tflite" % name)
-    if FLAGS.format == FOR_VECTORS and FLAGS["task"].present and FLAGS.task != "embedding":
-        raise UserError("--format=%s is for --task=embedding: leave out --task" % FOR_VECTORS)
+    if FLAGS.format == FOR_VECTORS:
+        _check_flags_of_vectors()
     options = exported_model.Options(
         task="embedding" if FLAGS.format == FOR_VECTORS else FLAGS.task,
         seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
@@ -200,6 +200,16 @@ def _options():
     if FLAGS.format == "onnx":
         to_onnx.check_possible()
     return options
+
+
+def _check_flags_of_vectors():
+    if FLAGS["task"].present and FLAGS.task != "embedding":
+        raise UserError("--format=%s is for --task=embedding: leave out --task" % FOR_VECTORS)
+    if FLAGS.seq_length not in (None, "dynamic"):
+        raise UserError(
+            "--seq_length=%s: --format=%s cuts texts at the model's own max_seq_length and pads "
+            "none: leave it out" % (FLAGS.seq_length, FOR_VECTORS)
+        )
 
 
 def _model_dir(task):

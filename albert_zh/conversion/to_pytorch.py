@@ -51,6 +51,7 @@ def convert(
     write_bin=False,
     encoder_only=False,
     do_lower_case=None,
+    config=None,
 ):
     """Writes the Hugging Face folder of a checkpoint.
 
@@ -63,6 +64,7 @@ def convert(
         write_bin: whether to write pytorch_model.bin as well.
         encoder_only: whether to leave the heads out.
         do_lower_case: what the tokenizer's config is to say; None: as in fine-tuning, or True.
+        config: `AlbertConfig` where it has been read already.
 
     Returns:
         list of lines for the user.
@@ -71,10 +73,7 @@ def convert(
         UserError: if the parts do not fit, or the layout has no PyTorch form.
     """
     source = os.path.dirname(prefix) or "."
-    config_file = config_file or model_folder.config_in_folder(source)
-    config = AlbertConfig.from_json_file(config_file)
-    if pytorch_names.refusal(config):
-        raise UserError("%s: %s" % (config_file, pytorch_names.refusal(config)))
+    config = _convertible(config, config_file, source)
     vocab_file, notes = _vocabulary(vocab_file, source, config)
     trained = fine_tuning_notes.notes_of_folder(source)
     if do_lower_case is None:
@@ -104,6 +103,16 @@ def convert(
     count = sum(value.size for value in values.values())
     what = "%s, %d parameters, %s" % (settings["architectures"][0], count, dtype)
     return notes + ["%s -> %s (%s)" % (packed_weights.as_named(prefix), folder, what)]
+
+
+def _convertible(config, config_file, folder):
+    """The config as of `convert`'s arguments; raises `UserError` for one without PyTorch form."""
+    if config is None:
+        config_file = config_file or model_folder.config_in_folder(folder)
+        config = AlbertConfig.from_json_file(config_file)
+    if pytorch_names.refusal(config):
+        raise UserError("%s: %s" % (config_file or folder, pytorch_names.refusal(config)))
+    return config
 
 
 def _without_groups(config, values, notes):

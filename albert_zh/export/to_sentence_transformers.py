@@ -55,7 +55,7 @@ def write(model, examples, path, options):
     """
     check_possible(model)
     with export_common.folder_to_export(path, MODULES_FILE) as partial:
-        to_pytorch.convert(model.prefix, partial, encoder_only=True)
+        to_pytorch.convert(model.prefix, partial, encoder_only=True, config=model.config)
         modules = list(_write_modules(model, partial))
         sentence_vectors.write_notes(partial, model.sentence_notes)
         entries = [

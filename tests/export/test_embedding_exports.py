@@ -9,6 +9,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
+from albert_zh.export import common as export_common
+from albert_zh.export import to_sentence_transformers
 from albert_zh.inference import (
     checkpoint_session,
     input_rows,
@@ -135,6 +137,23 @@ def test_poolings_that_sentence_transformers_lacks_are_named(tmp_path):
         export(folder, "--format=sentence_transformers")
     with pytest.raises(UserError, match="is for --task=embedding"):
         export(folder, "--format=sentence_transformers", "--task=encoder")
+    with pytest.raises(UserError, match="^--seq_length=32: .* cuts texts at the model's own max_"):
+        export(folder, "--format=sentence_transformers", "--seq_length=32")
+
+
+def test_a_config_beside_the_folder_is_converted(tmp_path, monkeypatch):
+    """--bert_config_file, or what the folder of a training remembers."""
+    folder = made_folder(tmp_path)
+    config_file = str(tmp_path / "elsewhere.json")
+    os.rename(os.path.join(folder, "albert_config.json"), config_file)
+    model = export_common.read_model(folder, "embedding", config_file)
+    monkeypatch.setattr(to_sentence_transformers, "_runner", lambda *given: None)
+    output = tmp_path / "exported"
+    to_sentence_transformers.write(model, None, str(output), None)
+    settings = json.loads((output / "config.json").read_text())
+    assert settings["architectures"] == ["AlbertZhModel"]
+    assert settings["hidden_size"] == model.config.hidden_size == 16
+    assert json.loads((output / "sentence_bert_config.json").read_text())["max_seq_length"] == 24
 
 
 def rows_of(folder):
