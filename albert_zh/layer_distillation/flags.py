@@ -116,6 +116,7 @@ def make_distiller(
             "which the teacher's pieces could be found"
         )
     tokenizer = tokenization.FullTokenizer(vocab_file, options.do_lower_case)
+    _check_length(options.max_seq_length, teacher, tokenizer)
     settings = DistillationSettings(
         tuple(options.losses),
         tuple(options.layers),
@@ -125,6 +126,19 @@ def make_distiller(
         options.weight_decay,
     )
     return Distiller(teacher, config, tokenizer, settings)
+
+
+def _check_length(length: int, teacher: Teacher, tokenizer: tokenization.FullTokenizer) -> None:
+    """Raises `UserError` for rows that a teacher of the same vocabulary cannot read.
+
+    Those of another vocabulary are cut to the teacher's positions.
+    """
+    longest = teacher.config.longest_sequence
+    if tokenizer.sha256 == teacher.tokenizer.sha256 and length > longest:
+        raise UserError(
+            "--max_seq_length=%d: the teacher %s has %d positions: expected at most as many"
+            % (length, teacher.path, longest)
+        )
 
 
 def take_case_of_teacher(options: flags.FlagValues) -> None:

@@ -11,7 +11,9 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import general_distill, task_distill
 from albert_zh.common.errors import UserError
 from albert_zh.layer_distillation import flags as distillation_flags
+from albert_zh.layer_distillation.teacher import Teacher
 from albert_zh.model import checkpoint_files
+from albert_zh.text.tokenization import FullTokenizer
 import isolated_flags
 import pretraining_workspace
 from sentencepiece_models import train_sentencepiece
@@ -176,7 +178,19 @@ def test_flags_that_make_no_sense(space, changes, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
+def test_rows_beyond_the_positions_of_the_teacher(space, tmp_path):
+    """Of another vocabulary they are cut; of the same one only the longest row would fail."""
+    short = small_models.write_model(tmp_path / "short", max_position_embeddings=12)
+    message = "--max_seq_length=16: the teacher %s has 12 positions: expected at most as many"
+    with pytest.raises(UserError) as caught:
+        run(space, "wrong", teacher_model=short)
+    assert str(caught.value) == message % short
+    same, other = (FullTokenizer(os.path.join(f, "vocab.txt")) for f in (short, space.stranger))
+    teacher = Teacher(short)
+    distillation_flags._check_length(12, teacher, same)
+    distillation_flags._check_length(16, teacher, other)
+
+
 @pytest.mark.slow
 def test_another_teacher_is_another_run(space, distilled):
     with pytest.raises(UserError, match="holds a run with another (distillation|teacher)"):
