@@ -298,6 +298,8 @@ def _conflicts(google):
             FLAGS.non_chinese and names_segmenter,
         ),
         ("a SentencePiece model", "--segmenter", is_sentencepiece and names_segmenter),
+        # Keys of its pieces have a mark which few pieces in the text have.
+        ("a SentencePiece model", "--similar_words", is_sentencepiece and has_similar),
         ("--span", "--ngram", FLAGS.span and names_ngram),
         (original, "--span", FLAGS.original_masking and FLAGS.span),
         (original, "--masking=dynamic", FLAGS.original_masking and is_dynamic),

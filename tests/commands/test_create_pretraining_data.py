@@ -882,6 +882,10 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
             {"vocab_file": "a.model", "segmenter": "jieba"},
             "a SentencePiece model and --segmenter exclude each other",
         ),
+        (
+            {"vocab_file": "a.model", "similar_words": "words", "do_whole_word_mask": True},
+            "a SentencePiece model and --similar_words exclude each other: leave one out",
+        ),
         ({"vocab_file": "{empty.model}"}, "empty.model: not a SentencePiece model"),
         ({"input_file": "{mac}"}, "mac: its lines end with CR alone"),
     ],
