@@ -92,11 +92,11 @@ class LinearTeacher:
         """Trains a model without each part of the texts, for those, and one on all, for others."""
         texts, num_classes = np.array(self._texts, object), self._margins.shape[1]
         folds = np.random.RandomState(0).permutation(len(texts)) % FOLDS
+        self._check_can_be_parted(folds)
         margins = np.zeros([len(texts), num_classes])
         with progress_bar("linear model", FOLDS + 1, "fit", leave=False) as bar:
             for fold in range(FOLDS):
                 rest = folds != fold
-                self._check_has_two_classes(self._classes[rest])
                 model = linear_model.text_model().fit(texts[rest], self._classes[rest])
                 margins[~rest] = linear_model.margins_of(model, texts[~rest], num_classes)
                 bar.update(1)
@@ -104,12 +104,14 @@ class LinearTeacher:
             bar.update(1)
         self._margins, self._factor = margins, fitted_factor(margins, self._classes)
 
-    def _check_has_two_classes(self, classes):
-        if len(np.unique(classes)) < 2:
+    def _check_can_be_parted(self, folds):
+        """Raises `UserError` for an empty part, or a part without which one label is left."""
+        rests = [np.unique(self._classes[folds != fold]) for fold in range(FOLDS)]
+        if len(folds) < FOLDS or min(map(len, rests)) < 2:
             raise UserError(
-                "--teachers=%s: %d different texts in train, and without each fifth of them one "
-                "label is left: expected more texts: leave this teacher out"
-                % (linear_model.NAME, len(self._texts))
+                "--teachers=%s: %d different texts in train: expected at least %d, of two labels "
+                "or more without each fifth of them: add texts, or leave this teacher out"
+                % (linear_model.NAME, len(folds), FOLDS)
             )
 
     def _logits(self, texts):

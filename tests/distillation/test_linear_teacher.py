@@ -91,10 +91,21 @@ def test_other_tasks_are_refused(tmp_path, of_student):
         linear_teacher.LinearTeacher(of_student, [], str(tmp_path))
 
 
-def test_too_few_texts_are_refused(tmp_path):
-    rows = [example("进球", "体育"), example("上市", "财经")]
-    with pytest.raises(UserError, match="linear: 2 different texts in train, .* one label is left"):
+@pytest.mark.parametrize(
+    "rows",
+    [["进球 体育", "上市 财经"], ["进球 体育", "上市 财经", "射门 体育", "股票 财经"]]
+    + [["上市 财经", "进球 体育", "射门 体育", "足球 体育", "比赛 体育"]],
+)
+def test_too_few_texts_are_refused(tmp_path, rows):
+    """Of four texts a part is empty; without one of five the others have one label."""
+    rows, number = [example(*row.split()) for row in rows], len(rows)
+    message = (
+        "--teachers=linear: %d different texts in train: expected at least 5, of two labels or "
+        "more without each fifth of them: add texts, or leave this teacher out" % number
+    )
+    with pytest.raises(UserError) as caught:
         teacher_of(rows, tmp_path).prepare(rows)
+    assert str(caught.value) == message
 
 
 def test_it_needs_scikit_learn(tmp_path, monkeypatch):
