@@ -221,7 +221,7 @@ def _check_flags(google):
     if not FLAGS.vocab_file and not _spm_model_file():
         raise UserError("--vocab_file is required (%s)" % FLAGS["vocab_file"].help.rstrip("."))
     for name, lowest in (
-        ("max_seq_length", sampling.SPECIAL_PIECES + 2),
+        ("max_seq_length", sampling.SHORTEST),
         ("max_predictions_per_seq", 1),
         ("dupe_factor", 1),
         ("ngram", 1),

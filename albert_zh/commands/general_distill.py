@@ -137,6 +137,10 @@ def _check_flags():
     flag_checks.require_positive(
         FLAGS, ["num_train_epochs", "train_batch_size", "max_seq_length", "max_predictions_per_seq"]
     )
+    if FLAGS.corpus_file and FLAGS.max_seq_length < sampling.SHORTEST:
+        raise UserError(
+            "--max_seq_length=%d: expected at least %d" % (FLAGS.max_seq_length, sampling.SHORTEST)
+        )
     if not 0 <= FLAGS.warmup_proportion < 1:
         raise UserError(
             "--warmup_proportion=%g: expected 0 or more and below 1" % FLAGS.warmup_proportion

@@ -31,6 +31,7 @@ from albert_zh.corpus import masking, similar_documents
 
 _MASK = "[MASK]"
 SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
+SHORTEST = SPECIAL_PIECES + 2  # pieces of a sequence
 _LABEL_OF_ONE = 1  # of records of one segment, in the original; it means nothing
 _MAX_TRIES = 10  # to draw a document other than a given one
 _BATCH_PIECES = 1 << 18

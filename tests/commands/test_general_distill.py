@@ -164,6 +164,10 @@ def test_text_that_is_lost_is_warned_of(space, tmp_path, capsys, lines, given, b
         ({"teacher_model": "nope"}, "^--teacher_model: "),
         ({"student_model": "nope"}, "^--student_model: nope holds no config"),
         ({"input_file": None}, "expected either --corpus_file .* found neither"),
+        (
+            {"input_file": None, "corpus_file": "x", "max_seq_length": 4},
+            "^--max_seq_length=4: expected at least 5$",
+        ),
         ({"losses": "attention,logits"}, "--losses=attention,logits: expected some of attention"),
         ({"recompute": True}, "--recompute keeps no attention"),
         ({"weight_decay": 1.5}, "--weight_decay=1.5: expected 0 or more and below 1"),
