@@ -134,6 +134,7 @@ def _check_flags():
             "expected either --corpus_file (text) or --input_file (TFRecords), found %s"
             % ("both" if FLAGS.input_file else "neither")
         )
+    _check_given_in_vain()
     flag_checks.require_positive(
         FLAGS, ["num_train_epochs", "train_batch_size", "max_seq_length", "max_predictions_per_seq"]
     )
@@ -151,6 +152,20 @@ def _check_flags():
         raise UserError(
             "--do_eval measures masked LM, which --masked_lm_weight=0 does not train: leave one out"
         )
+
+
+def _check_given_in_vain():
+    """Raises `UserError` for a flag that another one leaves without an effect."""
+    pairs = [("num_train_epochs", "num_train_steps"), ("warmup_proportion", "num_warmup_steps")]
+    for share, number in pairs:
+        if FLAGS[share].present and FLAGS[number].present:
+            raise UserError("--%s and --%s: give one of them" % (share, number))
+    for name in ("encoding", "split_sentences"):
+        if FLAGS.input_file and FLAGS[name].value != FLAGS[name].default:
+            raise UserError(
+                "--%s: of --corpus_file alone: --input_file's records are made already: leave it "
+                "out" % name
+            )
 
 
 def _records_of_text():

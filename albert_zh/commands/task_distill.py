@@ -48,6 +48,8 @@ _OF_SECOND_PHASE = (
     "teacher_weights teacher_temperatures teacher_average unlabelled_file teacher_cache "
     "distill_weight temperature distill_loss class_weights label_smoothing focal_gamma"
 ).split()
+_OF_CLASSIFIER = ("do_eval", "do_predict")  # which the first phase has not
+_OF_FIRST_PHASE = ("losses", "layers", "tie_projections")
 # {--compatible: {flag: value in the second phase where it is not given}}
 _USUAL = {"distill_weight": 1.0, "temperature": 1.0}
 _USUAL_OF_SECOND_PHASE = {False: _USUAL, True: dict(_USUAL, distill_loss=TINYBERT)}
@@ -74,19 +76,7 @@ def run():
     distillation_flags.check(FLAGS, ["teacher_model", "student_model", "output_dir", "task_name"])
     distillation_flags.take_old_flags(FLAGS, {"cache_dir": "cached_dir"})
     distillation_flags.take_case_of_teacher(FLAGS)
-    if FLAGS.pred_distill and FLAGS.both_phases:
-        raise UserError("--pred_distill and --both_phases: give one of them")
-    given = [
-        name
-        for name in _OF_SECOND_PHASE
-        if FLAGS[name].value != FLAGS[name].default
-        or (FLAGS[name].present and name in teaching_flags.NEED_TEACHERS_IF_GIVEN)
-    ]
-    if given and not (FLAGS.pred_distill or FLAGS.both_phases):
-        raise UserError(
-            "--%s: of the second phase alone: give it with --pred_distill or --both_phases"
-            % given[0]
-        )
+    _check_phases()
     if FLAGS.compatible and (FLAGS.pred_distill or FLAGS.both_phases):
         _check_kind_of_original()
     _check_teacher()
@@ -99,6 +89,33 @@ def run():
         _both_phases()
     else:
         _learn_layers()
+
+
+def _check_phases():
+    """Raises `UserError` for two choices of phases, or a flag of a phase that is not run."""
+    if FLAGS.both_phases:
+        if FLAGS.pred_distill:
+            raise UserError("--pred_distill and --both_phases: give one of them")
+        return
+    if FLAGS["intermediate_epochs"].present:
+        raise UserError(
+            "--intermediate_epochs: of --both_phases alone: give --num_train_epochs, the length of "
+            "a phase by itself"
+        )
+    if FLAGS.pred_distill:
+        names, phase, way_out = _OF_FIRST_PHASE, "first", "leave it out, or give --both_phases"
+    else:
+        names, phase = (*_OF_SECOND_PHASE, *_OF_CLASSIFIER), "second"
+        way_out = "give it with --pred_distill or --both_phases"
+    given = [name for name in names if _is_given(FLAGS[name])]
+    if given:
+        raise UserError("--%s: of the %s phase alone: %s" % (given[0], phase, way_out))
+
+
+def _is_given(flag):
+    """Whether a flag asks for something."""
+    needs_teachers = flag.name in teaching_flags.NEED_TEACHERS_IF_GIVEN
+    return flag.value != flag.default or bool(flag.present and needs_teachers)
 
 
 def _both_phases():

@@ -368,6 +368,19 @@ def test_links_of_other_data_do_not_stay(tmp_path):
         ({"temperature": 4}, "--temperature: of the second phase alone"),
         ({"temperature": 2}, "--temperature: of the second phase alone"),
         (
+            {"do_eval": True},
+            "^--do_eval: of the second phase alone: give it with --pred_",
+        ),
+        ({"do_predict": True}, "^--do_predict: of the second phase alone"),
+        (
+            {"intermediate_epochs": 10},
+            "^--intermediate_epochs: of --both_phases alone: give --",
+        ),
+        ({"pred_distill": True, "intermediate_epochs": 2}, "^--intermediate_epochs: of --both"),
+        ({"pred_distill": True, "losses": "hidden"}, "^--losses: of the first phase alone: leave"),
+        ({"pred_distill": True, "layers": "0:0"}, "^--layers: of the first phase alone"),
+        ({"pred_distill": True, "tie_projections": True}, "^--tie_projections: of the first phase"),
+        (
             {"both_phases": True, "compatible": True, "multi_label": True},
             "--compatible: TinyBERT's second phase has no loss for a task of the kind multi_label",
         ),
