@@ -1,5 +1,6 @@
 """Flags that the commands of distillation have, and TinyBERT's old names of others."""
 
+import os
 from typing import Any, Dict, Sequence, Tuple
 
 from absl import flags
@@ -79,14 +80,22 @@ def take_old_flags(options: flags.FlagValues, renamed: Dict[str, str]) -> None:
     for old, name in dict(renamed, eval_step="save_checkpoints_steps").items():
         if not options[old].present:
             continue
-        if options[name].present and options[name].value != options[old].value:
-            raise UserError("--%s is --%s by its old name: give one of them" % (old, name))
+        _check_agree(options, old, name, options[old].value)
         take(options, name, options[old].value)
     if options.fp16:
+        _check_agree(options, "fp16", "precision", "mixed_float16")
         take(options, "precision", "mixed_float16")
+    if options.no_cuda:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # CUDA has not looked at the devices yet
     for name, reason in _WITHOUT_EFFECT.items():
         if options[name].present:
             say("note: --%s has no effect: %s", name, reason)
+
+
+def _check_agree(options, old, name, value):
+    """Raises `UserError` where a flag was given beside its old name, with another value."""
+    if options[name].present and options[name].value != value:
+        raise UserError("--%s is --%s by its old name: give one of them" % (old, name))
 
 
 def take(options: flags.FlagValues, name: str, value: Any) -> None:

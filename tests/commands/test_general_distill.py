@@ -176,6 +176,7 @@ def test_text_that_is_lost_is_warned_of(space, tmp_path, capsys, lines, given, b
         ({"recompute": True}, "--recompute keeps no attention"),
         ({"weight_decay": 1.5}, "--weight_decay=1.5: expected 0 or more and below 1"),
         ({"do_eval": True, "masked_lm_weight": 0}, "--do_eval measures masked LM"),
+        ({"fp16": True, "precision": "bfloat16"}, "^--fp16 is --precision by its old name: give"),
         ({"eval_step": 3, "save_checkpoints_steps": 4}, "--eval_step is --save_checkpoints_steps"),
         ({"layers": "1:9"}, "--layers=1:9: the teacher has 4 layers"),
     ],
@@ -203,6 +204,17 @@ def test_rows_beyond_the_positions_of_the_teacher(space, tmp_path):
 def test_another_teacher_is_another_run(space, distilled):
     with pytest.raises(UserError, match="holds a run with another (distillation|teacher)"):
         run(space, "run", teacher_model=space.stranger)
+
+
+@pytest.mark.parametrize("given, visible", [([], "0"), (["--no_cuda"], "-1")])
+def test_old_flags_of_the_hardware(monkeypatch, given, visible):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for command in (general_distill, task_distill):
+        with isolated_flags.flags_of(["--fp16", *given], command.define_flags):
+            distillation_flags.take_old_flags(command.FLAGS, {})
+            assert command.FLAGS.precision == "mixed_float16"
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
 
 
 @pytest.mark.parametrize("settings", [{}, {"do_lower_case": False}])
