@@ -98,6 +98,8 @@ class LabelledData(task_type.TaskType):
                 "%s: some spans have no type, as words, and others have one, such as %s: expected "
                 "words alone, or a type of every span" % (train.path, types[1])
             )
+        if types == [""]:
+            splits.check_may_be_words(task, train)
         return task._replace(
             columns=("text_a", "label"), header=(), labels=self.labels_of(task, train, types)
         )

@@ -118,6 +118,25 @@ def _check_are_words(path, examples):
         )
 
 
+def check_may_be_words(task: Any, train: LabelledSplit) -> None:
+    """Refuses spans without types as words, unless words are what a run looks for.
+
+    Args:
+        task: `task_forms.Task` whose labels are not known.
+        train: its training file, whose spans have no types.
+
+    Raises:
+        UserError: where neither the task nor a flag names words.
+    """
+    names_words = task.finds_words or bool(granularity_names.names(task.head))
+    if not names_words and train.file_format != format_detection.SEGMENTED:
+        raise UserError(
+            "%s: none of its spans has a type (tags such as B and I alone), expected entities: "
+            "give each a type, as in B-PER, or learn them as words with --task_name=cws"
+            % train.path
+        )
+
+
 def _joined(splits):
     """The files of several granularities as one split, with the settings of the first."""
     names = [os.path.basename(split.path) for split in splits]

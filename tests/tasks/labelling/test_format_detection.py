@@ -57,6 +57,43 @@ def test_words_are_not_learnt_from_entities(tmp_path):
     read_split(tmp_path, content.replace("PER", "W").replace("LOC", "W"), task_of("cws"))
 
 
+@pytest.mark.parametrize(
+    "name, content, types",
+    [
+        ("train.txt", "王 B\n明 I\n去 O\n", [""]),
+        ("train.txt", "王 B\n明 E\n去 S\n", [""]),
+        ("train.json", '{"text": "王明去", "label": [[0, 2, ""]]}\n', [""]),
+        ("train.txt", "王 B-W\n明 I-W\n去 O\n", ["W"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sequence_labelling", "span_labelling"])
+def test_spans_without_types_are_no_entities(tmp_path, name, content, types, kind):
+    path = written(tmp_path, content, name)
+    kind, task = registry.get(kind), task_of("ner", form="crf")
+    train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
+    if types == ["W"]:
+        assert kind.types_of(kind.with_labels(task, train)) == types
+        return
+    with pytest.raises(UserError) as raised:
+        kind.with_labels(task, train)
+    message = str(raised.value)
+    assert message.startswith(path + ": none of its spans has a type")
+    assert "B-PER" in message and "--task_name=cws" in message and "\n" not in message
+
+
+def test_spans_without_types_are_words_where_a_flag_names_words(tmp_path):
+    content = "王 B\n小 M\n明 E\n去 S\n"
+    kind = registry.get("sequence_labelling")
+    for task, text in (
+        (task_of("cws"), content),
+        (task_of("ner", granularities=["fine"]), content),
+        (task_of("ner", file_format="segmented"), "王小明 去\n"),
+    ):
+        written(tmp_path, text)
+        train = kind.read_split(task, str(tmp_path), "train", "utf-8", False)
+        assert kind.with_labels(task, train).labels == ("B", "M", "E", "S"), task.head
+
+
 def test_lines_without_blanks_are_no_long_words(tmp_path):
     """The bakeoff's test files are lines without blanks: as words they had scores."""
     plain = "共同创造美好的新世纪\n今天，天气很好。\n"
