@@ -91,24 +91,18 @@ def form_of(
         UserError: for a first line that names columns, but not those that are needed.
     """
     if is_json:
-        keys = {which: [chosen[which]] if which in chosen else KEYS[which] for which in KEYS}
-        return Form(keys, unused=_unused_keys(rows, keys)), rows
+        return _form_of_json(path, rows, chosen, may_lack_targets), rows
     names = [cell.strip().lower().lstrip("\ufeff") for cell in rows[0].cells] if rows else []
-    usual = {which: [name for name in KEYS[which] if name in names] for which in KEYS}
     is_chosen = any(name.lower() in names for name in chosen.values())
-    has_header = is_chosen or any(usual.values())
+    has_header = is_chosen or any(name in names for keys in KEYS.values() for name in keys)
     try:
         columns = {which: _chosen_index(names, name) for which, name in chosen.items()}
-        if len(set(columns.values())) < len(columns):
-            raise ValueError("--text_column and --label_column name the same column: name two")
+        _check_are_two(columns)
         if not has_header:
             width = None if chosen else len(KEYS)
-            return Form({"text_a": 0, "label": 1, **columns}, width), rows
+            return Form(_without_header(names, columns, may_lack_targets), width), rows
         has_names_alone = is_chosen or all(map(_is_name, names))
-        needed = ["text_a"] if may_lack_targets and has_names_alone else list(KEYS)
-        for which in [which for which in KEYS if which not in columns]:
-            is_there = usual[which] or which in needed
-            columns[which] = _usual_index(names, usual, which) if is_there else None
+        columns = _of_header(names, columns, may_lack_targets and has_names_alone)
     except ValueError as error:
         line = rows[0].line if rows else 1
         raise UserError("%s, line %d: %s" % (path, line, error)) from error
@@ -116,11 +110,71 @@ def form_of(
     return Form(columns, len(names), _without_ids(unused)), rows[1:]
 
 
-def _unused_keys(rows, keys):
-    """Names of the keys of JSON objects that are neither sources nor targets."""
+def _check_are_two(columns):
+    if len(set(columns.values())) < len(columns):
+        raise ValueError("--text_column and --label_column name the same column: name two")
+
+
+def _form_of_json(path, rows, chosen, may_lack_targets):
+    """The `Form` of JSON objects."""
+    try:
+        _check_are_two(chosen)
+    except ValueError as error:
+        raise UserError("%s: %s" % (path, error)) from error
     records = [row.cells for row in rows if isinstance(row.cells, dict)]
-    names = OrderedDict.fromkeys(name for record in records for name in record)
-    return _without_ids(name for name in names if name not in keys["text_a"] + keys["label"])
+    names = list(OrderedDict.fromkeys(name for record in records for name in record))
+    rest = [name for name in names if name not in chosen.values()]
+    keys = {which: [name] for which, name in chosen.items()}
+    for which in [which for which in KEYS if which not in chosen]:
+        is_needed = which == "text_a" or not may_lack_targets
+        left = _left_by_flag(rest, is_needed) if chosen else []
+        keys[which] = [name for name in KEYS[which] if name in rest] or left
+    used = [name for of_text in keys.values() for name in of_text]
+    return Form(keys, unused=_without_ids(name for name in names if name not in used))
+
+
+def _without_header(names, columns, may_lack_targets):
+    """`Form.columns` of a table without a header, some of which flags name."""
+    missing = [which for which in KEYS if which not in columns]
+    if len(missing) != 1:
+        return columns or {"text_a": 0, "label": 1}
+    if may_lack_targets and len(names) == 1 and missing == ["text_a"]:
+        return {"text_a": 0, "label": None}
+    width = max([index for index, name in enumerate(names, start=1) if name] + [len(KEYS)])
+    left = [index for index in range(width) if index not in columns.values()]
+    if len(left) == 1:
+        return dict(columns, **{missing[0]: left[0]})
+    if may_lack_targets and missing == ["label"]:
+        return dict(columns, label=None)
+    raise ValueError(
+        "it has %d columns, and one flag names one of them: name the %s, too, by %s"
+        % (width, _WHICH[missing[0]], _FLAGS[missing[0]])
+    )
+
+
+def _of_header(names, columns, may_lack_targets):
+    """`Form.columns` by the names of a header, beside those that flags name."""
+    rest = [None if index in columns.values() else name for index, name in enumerate(names)]
+    found = dict(columns)
+    for which in [which for which in KEYS if which not in columns]:
+        is_needed = which == "text_a" or not may_lack_targets
+        left = _left_by_flag(rest, is_needed) if columns else []
+        usual = [name for name in KEYS[which] if name in rest] or left
+        is_there = usual or is_needed
+        found[which] = _usual_index(rest, usual, which) if is_there else None
+    return found
+
+
+def _left_by_flag(rest, is_needed):
+    """[the only name that a flag for the other text has left], or [] if there is not one alone.
+
+    Args:
+        rest: names of the columns that the flag does not name, and None.
+        is_needed: whether it may be any name, and not only one of `KEYS`.
+    """
+    names = _without_ids(rest)
+    is_text = is_needed or any(name in keys for name in names for keys in KEYS.values())
+    return list(names) if len(names) == 1 and is_text else []
 
 
 def _without_ids(names):
@@ -140,13 +194,14 @@ def _chosen_index(names, column):
 
 
 def _usual_index(names, usual, which):
-    """The index of a header's column for sources or targets."""
-    if usual[which]:
-        return _index(names, _only(usual[which], which))
+    """The index of a header's column for sources or targets; names: None where a flag has one."""
+    if usual:
+        return _index(names, _only(usual, which))
+    found = ", ".join([name for name in names if name][:5])
     raise ValueError(
         "found the columns %s, none with the name of a %s (%s, ...): name it by %s, or both "
         "columns by their positions"
-        % (", ".join(names[:5]), _WHICH[which], ", ".join(KEYS[which][:4]), _FLAGS[which])
+        % (found, _WHICH[which], ", ".join(KEYS[which][:4]), _FLAGS[which])
     )
 
 

@@ -92,8 +92,8 @@ def test_columns_that_are_not_used_are_noted(tmp_path):
 
 
 def test_json_without_a_target_and_unknown_columns(tmp_path):
-    with pytest.raises(UserError, match="found the columns x, y, none with the name of a target"):
-        read(tmp_path, "x\ty\n长文\t头条\n", text_a="x")
+    with pytest.raises(UserError, match="found the columns y, z, none with the name of a target"):
+        read(tmp_path, "x\ty\tz\n长文\t头条\t体育\n", text_a="x")
     with pytest.raises(UserError, match="line 1: its target is empty or no text"):
         read(tmp_path, '{"source": "长文"}\n', file_name="a.jsonl")
     with pytest.raises(UserError, match="no column 'z' in its header"):
@@ -176,9 +176,43 @@ def test_what_is_certain_or_chosen_is_read(tmp_path, file_name, content, chosen)
     assert pairs(read(tmp_path, content, file_name=file_name, **chosen)) == [("长文", "头条")]
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(
+    "file_name, content, chosen",
+    [
+        ("a.tsv", "头条\t长文\n", {"label": "1"}),
+        ("a.tsv", "头条\t长文\t\n", {"text_a": "2"}),
+        ("a.tsv", "question\tanswer\n头条\t长文\n", {"label": "question"}),
+        ("a.tsv", "id\tquestion\tanswer\n1\t头条\t长文\n", {"text_a": "answer"}),
+        ("a.tsv", "标题\t正文\n头条\t长文\n", {"label": "1"}),
+        ("a.csv", "content,abstract\n长文,头条\n", {"label": "abstract"}),
+        ("a.jsonl", '{"question": "头条", "answer": "长文"}', {"label": "question"}),
+        ("a.jsonl", '{"question": "头条", "answer": "长文"}', {"text_a": "answer"}),
+        ("a.jsonl", '{"content": "长文", "abstract": "头条"}', {"label": "abstract"}),
+    ],
+)
+def test_one_flag_leaves_the_other_column(tmp_path, split, file_name, content, chosen):
+    """Both were the same column, or the text that is named was refused as another one, too."""
+    found = read(tmp_path, content, split, file_name, **chosen)
+    assert pairs(found) == [("长文", "头条")] and not found.notes
+
+
+def test_one_flag_that_leaves_several_columns_is_not_enough(tmp_path):
+    rows = "to\t长文\t头条\n"
+    with pytest.raises(UserError, match="line 1: it has 3 columns, .* name the source, .*--text_c"):
+        read(tmp_path, rows, label="3")
+    with pytest.raises(UserError, match="name the target, too, by --label_column"):
+        read(tmp_path, rows, text_a="2")
+    assert pairs(read(tmp_path, rows, "test", text_a="2")) == [("长文", None)]
+    assert pairs(read(tmp_path, "长文\n", "test", label="1")) == [("长文", None)]
+
+
 def test_one_column_is_not_both(tmp_path):
     """A model learnt to copy."""
     (tmp_path / "a.tsv").write_text("长文\t头条\n", encoding="utf-8")
     chosen = {"text_a": "1", "label": "1"}
     with pytest.raises(UserError, match="--text_column and --label_column name the same column"):
         pair_files.read_split(str(tmp_path / "a.tsv"), "train", chosen)
+    (tmp_path / "a.jsonl").write_text('{"x": "长文", "y": "头条"}', encoding="utf-8")
+    with pytest.raises(UserError, match="--text_column and --label_column name the same column"):
+        pair_files.read_split(str(tmp_path / "a.jsonl"), "train", {"text_a": "x", "label": "x"})
