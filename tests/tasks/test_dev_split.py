@@ -75,6 +75,15 @@ def test_each_of_several_labels_has_its_share():
     assert found == {"": 5, "c": 5, "ab|": 10}
 
 
+def test_rows_whose_labels_are_texts_or_scores_give_a_split_of_the_share():
+    """Of rows to be written there was one."""
+    examples = [InputExample("t-%d" % n, "文%d" % n, None, "题%d" % n) for n in range(100)]
+    for objective in ("generation", "sentence_embedding", "reading_comprehension"):
+        for method in dev_split.METHODS:
+            kept, aside = parted(TASK._replace(objective=objective), examples, 0.3, 1, method)
+            assert (len(kept), len(aside)) == (70, 30), objective
+
+
 def questions(num_topics, num_rows, links=0.0, seed=1):
     """Pairs within topics of ten questions each; a share of the pairs links two topics."""
     generator = random.Random(seed)

@@ -36,6 +36,9 @@ class TargetRules(label_rules.FreeText):
     def num_outputs(self, num_labels: int) -> int:
         return 1
 
+    def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
+        return [0]  # all rows alike
+
 
 class Generation(task_type.TaskType):
     """A source's target is written by the masked-LM head, token by token."""
