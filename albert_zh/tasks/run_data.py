@@ -228,7 +228,13 @@ class TaskData:
         ]
         notes += [sides.note] if sides.note else []
         self._trained = self.splits["train"] = train._replace(examples=sides.kept)
-        self.splits["dev"] = train._replace(name="dev", examples=sides.aside, notes=notes)
+        self.splits["dev"] = self._kind.dev_of_rows(
+            self.task,
+            self._data_dir,
+            train._replace(name="dev", examples=sides.aside, notes=notes),
+            self._flags.encoding,
+            self._flags.skip_bad_rows,
+        )
 
     def _read_dev_file(self):
         try:

@@ -78,6 +78,9 @@ class TaskType:
         plain_texts: function (path, encoding) -> iterator of the texts of one of its files, without
             labels; None: its texts are in columns of tables.
         text_as_read: function (head, text) -> what the model reads of a text.
+        dev_of_rows: function (task, folder of the data, split of the rows of the training file that
+            are set aside as dev, encoding, skip_bad_rows) -> the dev split; raises `UserError` for
+            rows that nothing can be measured on.
     """
 
     name = ""
@@ -123,6 +126,7 @@ class TaskType:
     distillation: Optional[Any] = None
     plain_texts: Optional[Callable[[str, str], Iterator[str]]] = None
     text_as_read: Callable[[Any, str], str] = staticmethod(lambda head, text: text)
+    dev_of_rows: Callable[..., Any] = staticmethod(lambda task, data_dir, rows, *how: rows)
 
     # Settings
 

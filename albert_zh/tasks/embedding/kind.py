@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files, storage
-from albert_zh.common.errors import table_cell
+from albert_zh.common.errors import UserError, table_cell
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import (
     kind_interface,
@@ -97,14 +97,34 @@ class SentenceEmbedding(task_type.TaskType):
             more = task.head.get("more_train", ())  # models of former versions have none
             further = mixing.further_files(more, data_format, encoding, skip_bad_rows)
             return read._replace(notes=notes, further=further)
+        read = read._replace(notes=notes)
+        if self.is_retrieval:
+            return self._searched(task, data_dir, read, encoding, skip_bad_rows)
+        scores.check_labels(path, read.examples)
+        return read
+
+    def dev_of_rows(
+        self, task: Any, data_dir: str, rows_aside: Any, encoding: str, skip_bad_rows: bool
+    ) -> Any:
+        """Rows set aside search what those of a dev file do; labelled pairs are not searched."""
         if not self.is_retrieval:
-            scores.check_labels(path, read.examples)
-            return read._replace(notes=notes)
+            return rows_aside
+        if OBJECTIVES[task.head["loss"]].data_format == "scored":
+            raise UserError(
+                "%s has labelled pairs, and --dev_format=positives expects right pairs alone, "
+                "which rows set aside are not: add a dev file of such pairs, or leave out "
+                "--dev_format" % rows_aside.path
+            )
+        return self._searched(task, data_dir, rows_aside, encoding, skip_bad_rows)
+
+    def _searched(self, task, data_dir, read, encoding, skip_bad_rows):
+        """A dev or test split with all that its rows are searched in."""
+        notes = list(read.notes)
         texts = [text for example in read.examples for text in example.negatives]
         if texts:
             notes.append("searched are the %d wrong texts of the rows, too" % len(texts))
         digests = [read.sha256]
-        corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(path)
+        corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(read.path)
         if corpus is not None:
             of_corpus, further_notes = text_files.read_entries(corpus, encoding, skip_bad_rows)
             notes += further_notes
