@@ -9,7 +9,8 @@ Layouts, recognized by their content:
             [{"text", "answer_start"}], "is_impossible"}]}]}]}
     cmrc    [{"context_id", "context_text", "qas": [{"query_id", "query_text", "answers": [text]}]}]
     lines   {"context", "question", "answer", "start", "id"} in each line of a .json(l) file;
-            `answer` may be a list, "" or null stands for "not answered by the context"
+            `answer` may be a list; null, or a true `is_impossible`, stands for "not answered by
+            the context", and so do "" and [] beside rows that have answers
     table   the same columns in a .csv, .tsv or .txt file, with a header that names them or in this
             order: context, question, answer, start
 
@@ -37,6 +38,7 @@ COLUMNS = {
     "id": ("id", "query_id", "qid"),
 }
 _ORDER = ("context", "question", "answer", "start")
+_IMPOSSIBLE = "is_impossible"  # key of SQuAD's questions and of JSON lines
 
 _ID = validation.scalar(
     "a text or an integer",
@@ -234,7 +236,7 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
     num_columns = 0
     contexts: Dict[str, str] = {}
     read: List[Question] = []
-    num_rows = 0
+    num_rows, are_answered = 0, False
     for row in table:
         if row.problem == rows.BLANK:
             counts[reading_questions.BLANK_LINE] += 1
@@ -250,11 +252,12 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
             cells = _cells_of_row(row, names, num_columns, source)
             cells["context"] = contexts.setdefault(cells["context"], cells["context"])
             read.append(_question_of_cells(cells, num_rows - 1, source, counts))
+            are_answered |= bool(read[-1].answers) or _says_whether_it_has_one(cells)
         except UserError:
             if not skip_bad_rows:
                 raise
             counts[reading_questions.BAD_ROW] += 1
-    if not table.is_json and not any(question.answers for question in read):  # kept back
+    if not are_answered:  # kept back
         read = [question._replace(answers=None) for question in read]
     return read, table.sha256()
 
@@ -293,7 +296,15 @@ def _named_cells(record: Dict[str, Any], source: str) -> Dict[str, Any]:
                 "%s: expected the key %r with a text, found %s"
                 % (source, name, validation.shown(sorted(record)))
             )
+    if record.get(_IMPOSSIBLE) is not None:
+        checks.checked(source + ": " + _IMPOSSIBLE, record[_IMPOSSIBLE], validation.BOOLEAN)
+        cells[_IMPOSSIBLE] = record[_IMPOSSIBLE]
     return cells
+
+
+def _says_whether_it_has_one(cells: Dict[str, Any]) -> bool:
+    """Whether a row says if it has an answer; an empty one may be kept back."""
+    return _IMPOSSIBLE in cells or cells.get("answer", "") is None
 
 
 def _columns(cells: List[str], path: str, line: int) -> Tuple[Dict[str, int], bool]:
@@ -332,8 +343,10 @@ def _cells_of_columns(cells: List[str], columns: Dict[str, int], source: str) ->
 
 def _question_of_cells(cells, index, source, counts) -> Question:
     start = _start(cells.get("start"), source)
-    answers = None
-    if "answer" in cells:
+    answers: Optional[Tuple[Answer, ...]] = None
+    if cells.get(_IMPOSSIBLE):
+        answers = ()
+    elif "answer" in cells:
         given = list(_answers_of_cell(cells["answer"], start, source))
         answers = located_answers(cells["context"], given, counts)
     question_id = cells.get("id")

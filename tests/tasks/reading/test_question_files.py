@@ -146,9 +146,14 @@ def test_a_table_of_two_columns_has_no_answers(tmp_path):
             {"answers": {"text": ["雷军", "金山"], "answer_start": [8, 12]}},
             (Answer("雷军", 8), Answer("金山", 12)),
         ),
-        ({"answers": {"text": [], "answer_start": []}}, ()),
+        ({"answers": {"text": [], "answer_start": []}}, None),
+        ({"answers": []}, None),
         ({"answer": None}, ()),
-        ({"answer": ""}, ()),
+        ({"answer": ""}, None),
+        ({"answer": "", "is_impossible": True}, ()),
+        ({"answer": "雷军", "is_impossible": True}, ()),
+        ({"answers": [], "is_impossible": False}, ()),
+        ({"answer": "雷军", "is_impossible": False}, (Answer("雷军", 3),)),
         ({}, None),
     ],
 )
@@ -251,6 +256,18 @@ def test_a_test_file_whose_answers_are_all_empty_is_not_labelled(tmp_path):
         {"context_text": CONTEXT, "qas": [{"query_id": "1", "query_text": "谁", "answers": []}]}
     ]
     assert not read_questions(written(tmp_path, original)).is_labelled
+
+
+@pytest.mark.parametrize("says", [{"answer": "雷军"}, {"answer": None}, {"is_impossible": True}])
+def test_empty_answers_of_json_lines_beside_others_say_that_there_is_none(tmp_path, says):
+    """Alone they are kept back, as those of a table are."""
+    empty = [{"answer": ""}, {"answers": []}]
+    for records, expected in ((empty, [None, None]), (empty + [says], [(), ()])):
+        lines = [json.dumps(dict(r, context=CONTEXT, question="谁？")) + "\n" for r in records]
+        assert answers_of(written(tmp_path, "".join(lines), "t.jsonl"))[:2] == expected
+    wrong = json.dumps({"context": CONTEXT, "question": "谁？", "is_impossible": "no"})
+    with pytest.raises(UserError, match="t.jsonl, line 1: is_impossible: .* found .no"):
+        answers_of(written(tmp_path, wrong, "t.jsonl"))
 
 
 def test_lists_of_unequal_length_are_refused(tmp_path):
