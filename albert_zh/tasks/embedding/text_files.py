@@ -122,8 +122,9 @@ def read_split(
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, expected)
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, expected))
-    examples, num_double = _once(examples)
-    notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
+    if name not in ("dev", "test"):  # those are measured on as they are
+        examples, num_double = _once(examples)
+        notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
     examples = groups.of_file(_with_targets(named))
     return EmbeddingSplit(name, path, examples, True, notes, (), (), sha256, {})

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
@@ -352,6 +353,24 @@ def test_empty_lines_and_double_rows_are_left_out_and_counted(tmp_path):
         "1 empty lines are left out",
         "1 rows occur twice: they are taken once",
     ]
+
+
+@pytest.mark.parametrize("name", ["dev", "test"])
+def test_scores_are_those_of_all_rows_of_a_file(tmp_path, name):
+    """A row that occurs again was left out, and measures and test_cosines.tsv were of another."""
+    path = tmp_path / "a.tsv"
+    path.write_text("甲\t乙\t3\n甲\t丙\t2\n甲\t丁\t1\n甲\t丁\t1\n甲\t丁\t1\n", encoding="utf-8")
+    split = text_files.read_split(str(path), name, "scored")
+    assert [example.text_b for example in split.examples] == list("乙丙丁丁丁") and not split.notes
+    train = text_files.read_split(str(path), "train", "scored")
+    assert [example.text_b for example in train.examples] == list("乙丙丁")
+    angles = {"甲": 0.0, "乙": 0.1, "丙": 0.3, "丁": 0.2}
+    similarity = scores.VectorSimilarity(
+        {text: np.array([np.cos(angle), np.sin(angle)]) for text, angle in angles.items()}
+    )
+    measured = scores.Measured(split.examples, is_retrieval=False).scores(similarity)
+    # The ranks are 5 4 2 2 2 and 5 1 3 3 3; of rows that are taken once it would be 0.5.
+    assert measured["spearman"] == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
