@@ -178,9 +178,9 @@ class CorpusCache:
             np.save(output, self.ids if ids is None else ids)
 
     def _keep(self, names):
-        """Notes complete files and removes those of their kinds that they replace."""
+        """Notes complete files, and then removes those of their kinds that they replace."""
+        self._cache.add(*names)
         for name in names:
-            self._cache.add(name)
             kind = name.replace(self._key_of_words, "*").replace(self._key, "*")
             for path in glob.glob(os.path.join(glob.escape(self._folder), kind)):
                 if os.path.basename(path) != name:

@@ -63,9 +63,9 @@ class FileCache:
         with contextlib.suppress(OSError):  # writing it again says what is wrong
             os.remove(self.path(name))
 
-    def add(self, name: str) -> None:
-        """Notes that a file is complete."""
-        self._checksums[name] = _checksum(self.path(name))
+    def add(self, *names: str) -> None:
+        """Notes that files are complete, all at once: a killed process has noted all or none."""
+        self._checksums.update({name: _checksum(self.path(name)) for name in names})
         self._write_manifest()
 
     def _read_manifest(self):

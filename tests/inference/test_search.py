@@ -18,6 +18,7 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import (
     corpus_cache,
+    file_cache,
     lexical_index,
     predictor,
     search,
@@ -553,6 +554,33 @@ def test_a_process_killed_while_a_change_is_encoded_loses_no_vectors(faq, encode
         search.Corpus(path, Killed(encoder))
     counting = Counting(encoder)
     assert search.Corpus(path, counting).texts[-1] == "新的一行" and counting.count == 1
+
+
+@pytest.mark.parametrize("num_written", [0, 1, 2, 3, 4, 5])
+def test_a_process_killed_while_a_change_is_noted_loses_no_vectors(
+    num_written, faq, encoder, monkeypatch
+):
+    """By however many writes of the manifest it comes."""
+    path, _ = faq
+    search.Corpus(path, encoder)
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write("新的一行\n")
+    write, left = file_cache.FileCache._write_manifest, list(range(num_written))
+
+    def killed(cache):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        write(cache)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(file_cache.FileCache, "_write_manifest", killed)
+        search.Corpus(path, encoder)
+    counting = Counting(encoder)
+    build = mock.Mock(wraps=lexical_index.LexicalIndex.build)
+    monkeypatch.setattr(lexical_index.LexicalIndex, "build", build)
+    assert search.Corpus(path, counting).texts[-1] == "新的一行" and counting.count <= 1
+    assert not build.called  # it was updated
 
 
 def test_two_at_once_make_the_vectors_one_after_another(faq, encoder, capsys):
