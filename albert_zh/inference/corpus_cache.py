@@ -13,7 +13,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import folder_locks, output_files
+from albert_zh.common import folder_locks
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import file_cache, lexical_index, vector_index
@@ -63,7 +63,7 @@ class CorpusCache:
     def _load_vectors(self):
         names = [VECTORS % self._key, IDS % self._key]
         if not all(self._cache.is_valid(name) for name in names):
-            with output_files.whole_file(self._cache.path(names[0])) as partial:
+            with self._cache.writing(names[0]) as partial:
                 self._write_vectors(partial, *self._former_vectors())
             self._write_ids(names[1])
             self._keep(names)
@@ -99,19 +99,19 @@ class CorpusCache:
     def _encoded(self, rows, is_kept):
         """Vectors of the texts of rows; `is_kept`: those that a stopped process has finished."""
         about = self._encoder.fingerprint_of().encode("utf-8") + self.ids[rows].tobytes()
-        path = self._cache.path(BLOCK % hashlib.sha256(about).hexdigest()[:16])
-        if is_kept and os.path.exists(path):
-            return np.load(path)
+        name = BLOCK % hashlib.sha256(about).hexdigest()[:16]
+        if is_kept and os.path.exists(self._cache.path(name)):
+            return np.load(self._cache.path(name))
         vectors = encoded(self._encoder, [self._texts[row] for row in rows])
         if is_kept:
-            with output_files.whole_file(path) as partial, open(partial, "wb") as output:
+            with self._cache.writing(name) as partial, open(partial, "wb") as output:
                 np.save(output, vectors)
         return vectors
 
     def _load_lexical(self):
         name, ids = LEXICAL % self._key_of_words, LEXICAL_IDS % self._key_of_words
         if not all(self._cache.is_valid(each) for each in (name, ids)):
-            with output_files.whole_file(self._cache.path(name)) as partial:
+            with self._cache.writing(name) as partial:
                 self._made_lexical().save(partial)
             self._write_ids(ids)
             self._keep([name, ids])
@@ -140,7 +140,7 @@ class CorpusCache:
             index, built_of = self._updated_index(storage)
             if index is None:
                 index = vector_index.VectorIndex.build(self.vectors, self.ids, storage)
-            with output_files.whole_file(self._cache.path(name)) as partial:
+            with self._cache.writing(name) as partial:
                 index.save(partial)
             names = [pattern % (self._key, storage) for pattern in (INDEX_IDS, BUILT_OF)]
             self._write_ids(names[0])
@@ -172,9 +172,7 @@ class CorpusCache:
 
     def _write_ids(self, name, ids=None):
         """Writes ids, those of the corpus where none are given."""
-        with output_files.whole_file(self._cache.path(name)) as partial, open(
-            partial, "wb"
-        ) as output:
+        with self._cache.writing(name) as partial, open(partial, "wb") as output:
             np.save(output, self.ids if ids is None else ids)
 
     def _keep(self, names):

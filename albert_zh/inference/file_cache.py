@@ -5,10 +5,10 @@ import fnmatch
 import os
 import shutil
 import sys
-from typing import Any, List
+from typing import Any, Iterator, List
 import zlib
 
-from albert_zh.common import files, output_files
+from albert_zh.common import files, folder_locks, output_files
 from albert_zh.common.errors import UserError
 
 MANIFEST = "fingerprint.json"
@@ -63,6 +63,21 @@ class FileCache:
         with contextlib.suppress(OSError):  # writing it again says what is wrong
             os.remove(self.path(name))
 
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[str]:
+        """As `output_files.whole_file`; a link of `link_files` is replaced, not followed.
+
+        Args:
+            name: of the file.
+
+        Yields:
+            the path to write to.
+        """
+        if os.path.islink(self.path(name)):
+            self.forget(name)
+        with output_files.whole_file(self.path(name)) as partial:
+            yield partial
+
     def add(self, *names: str) -> None:
         """Notes that files are complete, all at once: a killed process has noted all or none."""
         self._checksums.update({name: _checksum(self.path(name)) for name in names})
@@ -97,18 +112,21 @@ def link_files(source: str, folder: str) -> None:
         source: the folder; its manifest and other notes are copied, its files linked to.
         folder: the other one; what it has of an older state of the source is replaced.
     """
+    with folder_locks.one_at_a_time(folder):
+        for name in os.listdir(source) if _is_newer(source, folder) else ():
+            target = os.path.join(folder, name)
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(target)
+            link = shutil.copyfile if name.endswith(".json") else os.symlink
+            link(os.path.join(source, name), target)
+
+
+def _is_newer(source, folder):
+    """Whether a folder has a manifest, and the other one none or an older one."""
     manifests = [os.path.join(each, MANIFEST) for each in (source, folder)]
     if not all(map(os.path.exists, manifests)):
-        is_new = os.path.exists(manifests[0])
-    else:
-        is_new = os.path.getmtime(manifests[0]) > os.path.getmtime(manifests[1])
-    os.makedirs(folder, exist_ok=True)
-    for name in os.listdir(source) if is_new else ():
-        target = os.path.join(folder, name)
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(target)
-        link = shutil.copyfile if name.endswith(".json") else os.symlink
-        link(os.path.join(source, name), target)
+        return os.path.exists(manifests[0])
+    return os.path.getmtime(manifests[0]) > os.path.getmtime(manifests[1])
 
 
 def _checksum(path) -> Any:

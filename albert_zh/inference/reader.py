@@ -17,7 +17,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files, folder_locks, output_files, storage, transfer, validation
+from albert_zh.common import files, folder_locks, storage, transfer, validation
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments, file_cache, input_rows, lexical_index
 from albert_zh.inference.predictor import Predictor
@@ -252,7 +252,7 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
                 return lexical_index.LexicalIndex.load(cache.path(_INDEX))
             cache.forget(_INDEX)
             index = lexical_index.LexicalIndex.build(texts)
-            with output_files.whole_file(cache.path(_INDEX)) as partial:
+            with cache.writing(_INDEX) as partial:
                 index.save(partial)
             cache.add(_INDEX)
             return index

@@ -4,6 +4,7 @@ import errno
 import glob
 import importlib.util
 import os
+import pathlib
 import re
 import sys
 import threading
@@ -436,6 +437,52 @@ def test_vectors_in_a_folder_that_can_only_be_read_are_used_and_added_to_elsewhe
         corpus = search.Corpus(path, counting)
         assert corpus.folder != kept and corpus.texts[-1] == "新的一行"
         assert counting.count == 59 + 1 and sorted(os.listdir(kept)) == before
+
+
+def test_vectors_in_a_folder_that_can_only_be_read_are_made_elsewhere_for_another_model(
+    faq, folder, encoder, tmp_path_factory, monkeypatch
+):
+    path, lines = faq
+    kept = pathlib.Path(search.Corpus(path, encoder).folder)
+    before = {file.name: file.read_bytes() for file in kept.iterdir()}
+    writable = os.access
+    monkeypatch.setattr(
+        os, "access", lambda place, mode: place != str(kept) and writable(place, mode)
+    )
+    monkeypatch.setenv("ALBERT_ZH_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
+    with text_encoder.TextEncoder(folder, pooling="max") as other:
+        corpus = search.Corpus(path, other)
+        np.testing.assert_allclose(
+            corpus._contents.cache.vectors, other.encode(corpus.entries, normalize=True), atol=1e-5
+        )
+    made = pathlib.Path(corpus.folder)
+    assert made != kept and sorted(file.name for file in made.iterdir()) == sorted(before)
+    assert not any(file.is_symlink() for file in made.iterdir())
+    assert {file.name: file.read_bytes() for file in kept.iterdir()} == before
+
+
+def test_two_first_starts_at_once_link_one_after_another(tmp_path, monkeypatch):
+    kept, made = tmp_path / "kept", tmp_path / "made"
+    kept.mkdir()
+    for name in ("fingerprint.json", "ids_1.npy", "vectors_1.npy"):
+        (kept / name).write_text("{}")
+    link, ends = os.symlink, []
+
+    def slow_link(source, target):
+        time.sleep(0.05)
+        link(source, target)
+
+    def start():
+        file_cache.link_files(str(kept), str(made))
+        ends.append(sorted(os.listdir(made)))
+
+    monkeypatch.setattr(os, "symlink", slow_link)
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ends == [["fingerprint.json", "ids_1.npy", "vectors_1.npy"]] * 2
 
 
 def test_a_stopped_encoding_goes_on_behind_its_finished_blocks(faq, encoder, monkeypatch):
