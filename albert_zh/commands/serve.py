@@ -130,7 +130,7 @@ def run():
             "serving needs %s: %s" % (error.name, package_files.installation_of("serve"))
         ) from error
     embedding_dir = _embedding_dir()
-    limits = _limits(http_service)
+    limits = _limits(http_service, embedding_dir)
     _note_flags_in_vain(embedding_dir)
     listener = _listener(FLAGS.host, FLAGS.port)
     with contextlib.ExitStack() as models:
@@ -265,11 +265,12 @@ def _server(uvicorn, app):
     return server
 
 
-def _limits(http_service):
-    if FLAGS.max_waiting < FLAGS.max_texts:
+def _limits(http_service, embedding_dir):
+    compares_vectors = bool(embedding_dir) and not FLAGS.model_dir
+    if FLAGS.max_waiting < FLAGS.max_texts + compares_vectors:
         raise UserError(
-            "--max_waiting=%d: expected at least --max_texts=%d, or a full request never fits in"
-            % (FLAGS.max_waiting, FLAGS.max_texts)
+            "--max_waiting=%d: expected at least --max_texts=%d%s, or a full request never fits in"
+            % (FLAGS.max_waiting, FLAGS.max_texts, " + 1 (a query)" * compares_vectors)
         )
     return http_service.Limits(
         FLAGS.max_texts,

@@ -238,6 +238,7 @@ def _add_openai(app, model, batched, limits):
     async def embeddings(request: EmbeddingsRequest, client: Request):
         """Vectors of texts, in the form of OpenAI's service; texts that are too long are cut."""
         texts = _checked_texts(request.input)
+        batched.check_number(len(texts))
         width = model.encoder.checked_width(request.dimensions, "dimensions")
         lengths, vectors = await batched.run(texts, client)
         vectors = model.encoder.finished(vectors, width=width)
@@ -284,8 +285,8 @@ def _add_vectors(app, model, batched, limits):
     async def embed(request: EmbedRequest, client: Request):
         """Vectors of texts, in the form of text-embeddings-inference."""
         texts = _checked_texts(request.inputs, "inputs")
+        batched.check_number(len(texts))
         if request.truncate is False:
-            batched.check_number(len(texts))
             await run_in_threadpool(_check_lengths, model.encoder, texts, "inputs")
         width = model.encoder.checked_width(request.dimensions, "dimensions")
         _, vectors = await batched.run(texts, client)

@@ -92,14 +92,13 @@ class BatchedModel:
         """What the model gives for checked texts: (answers, array).
 
         Args:
-            texts: of one request.
+            texts: of one request, whose number was checked; a query may come on top.
             client: `Request`; from now on its `state.num_cut` is how many of them were cut, and
                 `state.num_unknown` how many the vocabulary lacks.
 
         Raises:
-            HTTPException: for too many texts, here or waiting, and when the client has gone.
+            HTTPException: for too many waiting texts, and when the client has gone.
         """
-        self.check_number(len(texts))
         try:
             outputs, array = await while_connected(client, self.batcher.submit(texts))
         except micro_batching.QueueIsFull as error:

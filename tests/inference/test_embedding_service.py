@@ -201,6 +201,26 @@ def test_requests_of_text_embeddings_inference(port, encoder, model):
     assert (status, answer["error"]) == (400, "dimensions: found 17, expected 1 to 16, the model's")
 
 
+def test_a_query_is_none_of_the_texts_of_a_request(encoder):
+    """Of so many as /info allows; one more is refused."""
+    served = embedding_routes.EmbeddingModel(encoder, "small")
+    limits = http_service.Limits(max_texts=3, max_waiting=4)
+    with running(http_service.create_app(None, limits, served)) as port:
+        assert json.loads(ask(port, "GET", "/info")[2])["max_client_batch_size"] == 3
+        for path, request in (
+            ("/rerank", lambda texts: {"query": "好", "texts": texts}),
+            (
+                "/similarity",
+                lambda texts: {"inputs": {"source_sentence": "好", "sentences": texts}},
+            ),
+            ("/embed", lambda texts: {"inputs": texts}),
+            ("/v1/embeddings", lambda texts: {"input": texts}),
+        ):
+            assert post(port, path, request(TEXTS))[0] == 200, path
+            status, _, answer = post(port, path, request(TEXTS + ["好"]))
+            assert status == 413 and "4 texts, at most 3 at once" in str(answer["error"]), path
+
+
 def test_texts_to_rerank_wait_as_all_others_do(encoder, model, corpus_file):
     corpus = search.Corpus(str(corpus_file), encoder)
     served = embedding_routes.EmbeddingModel(encoder, "small", model, corpus)

@@ -630,7 +630,8 @@ def test_flags_limit_the_service():
     }
     given = dict(values, max_wait_ms=1600, max_connections=17)
     with small_models.command_flags(serve, ["--%s=%s" % item for item in given.items()]):
-        assert serve._limits(http_service) == http_service.Limits(max_wait_seconds=1.6, **values)
+        expected = http_service.Limits(max_wait_seconds=1.6, **values)
+        assert serve._limits(http_service, None) == expected
         assert serve._server(uvicorn, app=None).config.limit_concurrency == 17
 
 
@@ -681,6 +682,10 @@ def test_limits_are_checked_before_a_model_is_loaded(monkeypatch):
     arguments = ["--port=0", "--model_dir=nowhere", "--max_waiting=5"]
     with pytest.raises(UserError, match="--max_waiting=5: expected at least --max_texts"):
         small_models.run_command(serve, arguments)
+    with small_models.command_flags(serve, ["--max_waiting=9", "--max_texts=9"]):
+        assert serve._limits(http_service, None).max_waiting == 9
+        with pytest.raises(UserError, match=r"--max_waiting=9: .* --max_texts=9 \+ 1 \(a query\),"):
+            serve._limits(http_service, "embedding")
 
 
 @pytest.mark.parametrize(
