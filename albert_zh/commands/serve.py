@@ -143,7 +143,7 @@ def run():
         _install_signal_handlers(server.handle_exit)  # as the server does, but from now on
         print("serving at %s (Ctrl-C ends)" % _url(listener), file=sys.stderr, flush=True)
         server.run(sockets=[listener])
-        _install_signal_handlers(signal.SIG_IGN)  # what is left takes no time
+    _install_signal_handlers(signal.SIG_IGN)  # what is left takes no time
     print("ended", file=sys.stderr)
 
 

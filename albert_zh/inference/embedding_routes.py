@@ -13,12 +13,13 @@
 Reranking is by the pair classifier where there is one, otherwise by the cosine.
 """
 
-import asyncio
 import base64
+import contextlib
 import functools
 import os
 import sys
-from typing import Any, Callable, List, Literal, NamedTuple, Optional, Union
+import threading
+from typing import Any, Callable, Iterator, List, Literal, NamedTuple, Optional, Union
 
 from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -386,24 +387,34 @@ def search_page(model: EmbeddingModel) -> str:
     return files.read_text(SEARCH_PAGE)
 
 
-def background_work(model: EmbeddingModel) -> List[Any]:
-    """Coroutine functions that run while the service does: the corpus follows its file."""
-    if model.corpus is None:
-        return []
+@contextlib.contextmanager
+def following(corpus: Optional[search.Corpus]) -> Iterator[None]:
+    """The corpus follows its file meanwhile.
 
-    async def follow():
-        problem = None
-        while True:
-            await asyncio.sleep(SECONDS_BETWEEN_REFRESHES)
-            try:
-                await run_in_threadpool(model.corpus.refresh)
-                problem = None
-            except Exception as error:  # a file that is being replaced: what was read stays
-                if str(error) != problem:
-                    problem = str(error)
-                    print(printable("corpus not read again: %s" % problem), file=sys.stderr)
+    The end waits for no encoding: once its model is closed that one ends with its present block.
 
-    return [follow]
+    Args:
+        corpus: `search.Corpus` or None.
+    """
+    is_over = threading.Event()
+    if corpus is not None:
+        threading.Thread(target=_follow, args=(corpus, is_over), daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+
+
+def _follow(corpus, is_over):
+    problem = None
+    while not is_over.wait(SECONDS_BETWEEN_REFRESHES):
+        try:
+            corpus.refresh()
+            problem = None
+        except Exception as error:  # a file that is being replaced: what was read stays
+            if str(error) != problem and not is_over.is_set():
+                problem = str(error)
+                print(printable("corpus not read again: %s" % problem), file=sys.stderr)
 
 
 def _checked_texts(texts, field="input"):

@@ -15,7 +15,6 @@ Errors are {"error": "one line"}, but for uvicorn's own at too many connections.
 request names a file or is run.
 """
 
-import asyncio
 import contextlib
 import os
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
@@ -150,16 +149,15 @@ def create_app(
         `FastAPI`.
     """
     limits, metrics = limits or Limits(), Metrics()
-    batched, background = [], []
+    batched = []
+    corpus = embedding.corpus if embedding else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
         for model in batched:
             model.batcher.start()
-        tasks = [asyncio.ensure_future(work()) for work in background]
-        yield
-        for task in tasks:
-            task.cancel()
+        with embedding_routes.following(corpus):
+            yield
         for model in batched:
             await model.batcher.stop()
 
@@ -173,7 +171,6 @@ def create_app(
         _add_predictions(app, predictor, batch(predictor.predict_with_readings), limits)
     if embedding is not None:
         embedding_routes.add_routes(app, embedding, batch, limits)
-        background += embedding_routes.background_work(embedding)
     if generator is not None:
         generation_routes.add_routes(app, generator, limits)
     metrics.waiting.set_function(lambda: sum(model.batcher.num_waiting for model in batched))

@@ -3,7 +3,9 @@
 import base64
 import contextlib
 import json
+import queue
 import re
+import threading
 import time
 
 import numpy as np
@@ -322,6 +324,28 @@ def test_a_corpus_that_cannot_be_read_again_stays(encoder, tmp_path, capsys, mon
         hits = post(port, "/search", {"query": LINES[0]})[2]["hits"]
         assert hits[0]["text"] == LINES[0] and hits[0]["probability"] is None
     assert "faq.txt has no text" in shown
+
+
+def test_the_end_waits_for_no_corpus_that_is_read_again(encoder, corpus_file, monkeypatch):
+    monkeypatch.setattr(embedding_routes, "SECONDS_BETWEEN_REFRESHES", 0.05)
+    threads, ends = queue.Queue(), threading.Event()
+
+    def refresh(corpus):
+        threads.put(threading.current_thread())
+        ends.wait(30)
+
+    monkeypatch.setattr(search.Corpus, "refresh", refresh)
+    served = embedding_routes.EmbeddingModel(
+        encoder, "small", corpus=search.Corpus(str(corpus_file), encoder)
+    )
+    try:
+        with running(http_service.create_app(embedding=served)):
+            thread = threads.get(timeout=30)
+        assert thread.is_alive() and thread.daemon  # the end of the process does not wait for it
+    finally:
+        ends.set()
+    thread.join(30)
+    assert not thread.is_alive() and threads.empty()
 
 
 def test_the_ranking_in_use_is_logged_at_the_start(tmp_path, capsys):
