@@ -47,13 +47,7 @@ def define_flags() -> None:
 
 def run() -> None:
     """Answers the questions."""
-    given = [name for name in _SOURCES if FLAGS[name].value is not None]
-    if len(given) != 1:
-        raise UserError(
-            "expected one of --context=FILE, --text=TEXT and --documents=PATTERN, found %s"
-            % (" and ".join("--" + name for name in given) or "none")
-        )
-    answer = _answering(given[0])
+    answer = _answering(_checked_source())
     path = FLAGS.model_dir or _newest_reader()
     print(printable("model: %s" % path), file=sys.stderr)
     with Reader(path, max_seq_length=FLAGS.max_seq_length, precision=FLAGS.precision) as reader:
@@ -66,6 +60,19 @@ def run() -> None:
             sys.stdout.flush()
         name = FLAGS.context or FLAGS.documents or "the text"
         loaded_model.note_unknown("the questions and " + name, reader)
+
+
+def _checked_source():
+    """Which of `_SOURCES` is given; raises `UserError` for flags that cannot be."""
+    given = [name for name in _SOURCES if FLAGS[name].value is not None]
+    if len(given) != 1:
+        raise UserError(
+            "expected one of --context=FILE, --text=TEXT and --documents=PATTERN, found %s"
+            % (" and ".join("--" + name for name in given) or "none")
+        )
+    for name in ("question", "text"):
+        line_reader.check_arguments([FLAGS[name].value or ""], "--%s, text" % name)
+    return given[0]
 
 
 def _newest_reader():

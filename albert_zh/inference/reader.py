@@ -143,7 +143,8 @@ def checked_pairs(pairs: Any) -> List[Tuple[str, str]]:
         pairs: sequence of them.
 
     Raises:
-        UserError: for anything but pairs of texts, and a question without text.
+        UserError: for anything but pairs of texts, a question without text, and halves of
+            characters.
     """
     try:
         listed = list(pairs)
@@ -156,6 +157,10 @@ def checked_pairs(pairs: Any) -> List[Tuple[str, str]]:
             raise UserError(
                 "text %d: expected a question and its context, found %s"
                 % (number, validation.shown(pair))
+            )
+        for name, text in zip(("question", "context"), pair):
+            files.check_decoded(
+                text, "text %d, %s" % (number, name), "decode its bytes by their encoding"
             )
     return [(question, context) for question, context in listed]
 
@@ -208,7 +213,11 @@ class Documents:
 
         Returns:
             list of `DocumentAnswer`, the best first; without any where no paragraph has an answer.
+
+        Raises:
+            UserError: for a question that is none, as of `Reader.answers`.
         """
+        checked_pairs([(question, "")])
         scores = self._index.scores(question)
         nearest = np.argsort(-scores, kind="stable")[:num_paragraphs].tolist()
         most = scores[nearest[0]]

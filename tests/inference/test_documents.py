@@ -93,6 +93,20 @@ def test_a_question_without_any_wording_of_the_documents_has_answers_of_score_0(
     assert [answer.score for answer in answers] == [0.0, 0.0, 0.0]
 
 
+def test_a_question_of_bytes_that_are_no_text_is_named(paths):
+    wrong = os.fsdecode(b"a\xff")
+    with pytest.raises(UserError, match=r"^text 0, question: character 2 is .udcff, no character"):
+        reader.Documents(paths).answer(FirstCharacters(), wrong)
+    with pytest.raises(UserError, match="^text 0: expected a question and its context, found"):
+        reader.Documents(paths).answer(FirstCharacters(), " ")
+    with pytest.raises(UserError, match="^text 0, context: character 2 is "):
+        reader.checked_pairs([("甲", wrong)])
+    for flags in (["--question=" + wrong, "--documents=" + paths[0]], ["--text=" + wrong]):
+        expected = "^%s, text 1: character 2 is .*: the terminal's" % flags[0].partition("=")[0]
+        with pytest.raises(UserError, match=expected):
+            small_models.run_command(ask, ["--model_dir=nowhere"] + flags)
+
+
 def test_a_damaged_index_is_made_again(paths, builds, capsys):
     best(paths, "总部在哪？")
     with open(os.path.join(reader.index_folder(paths), "lexical.npz"), "r+b") as handle:
