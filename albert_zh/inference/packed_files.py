@@ -7,8 +7,10 @@ texts_in("model.onnx")  # {"vocab.txt": ..., "labels.txt": ..., "fine_tuning.jso
 import json
 from typing import Callable, Dict
 import zipfile
+import zlib
 
 from albert_zh.common import checks, files, storage, validation
+from albert_zh.common.errors import UserError
 from albert_zh.inference import onnx_backend
 from albert_zh.model import fine_tuning_notes
 
@@ -16,6 +18,8 @@ VOCABULARY, LABELS, SETTINGS = "vocab.txt", "labels.txt", "fine_tuning.json"
 # Entries of an .onnx file's metadata that a model folder's notes have under the same name; files of
 # former versions have no others.
 _SETTINGS = ("max_seq_length", "do_lower_case", "thresholds")
+# What reading an archive raises: of damaged bytes, of another encoding, of an encrypted one.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
 _LABELS = validation.list_of(validation.TEXT)
 _TOKENIZER = validation.record(
     {
@@ -47,17 +51,24 @@ def texts_in(path: str) -> Dict[str, str]:
 
 def _of_archive(path: str) -> Dict[str, str]:
     """Texts of the archive at the end of a .tflite file with metadata."""
+    names = {name: name for name in (VOCABULARY, LABELS, SETTINGS)}
+    names["label.txt"] = LABELS
     with storage.open_binary(path) as content:
         if not zipfile.is_zipfile(content):
             return {}
-        with zipfile.ZipFile(content) as archive:
-            names = {name: name for name in (VOCABULARY, LABELS, SETTINGS)}
-            names["label.txt"] = LABELS
-            return {
-                names[name]: archive.read(name).decode("utf-8")
-                for name in archive.namelist()
-                if name in names
-            }
+        try:
+            with zipfile.ZipFile(content) as archive:
+                return {
+                    names[name]: archive.read(name).decode("utf-8")
+                    for name in archive.namelist()
+                    if name in names
+                }
+        except _UNREADABLE as error:
+            raise UserError(
+                "%s: the vocabulary and labels in its archive cannot be read (%s): expected UTF-8 "
+                "text as exporting writes it: export the model again"
+                % (path, str(error) or type(error).__name__)
+            ) from error
 
 
 def _of_metadata(path: str) -> Dict[str, str]:
