@@ -4,7 +4,7 @@
     python fill_mask.py --model_dir=prev_trained_model/albert_tiny_zh --top_k=10 < texts.txt
 
 Prints a line per mask: the text, the mask's number, and the words with their probabilities, the
-most probable first; tab-separated.
+most probable first; tab-separated. Blank lines of standard input are left out.
 """
 
 import sys
@@ -12,7 +12,8 @@ import sys
 from absl import flags
 
 from albert_zh.common import config_flag, line_reader, path_rules
-from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.errors import UserError, printable, run_command, table_cell
+from albert_zh.inference import loaded_model
 from albert_zh.inference.mask_filler import MASK, MaskFiller
 from albert_zh.model import model_folder
 
@@ -55,13 +56,25 @@ def run(texts):
     with MaskFiller(model_dir, **settings) as filler:
         if texts:
             print_filled(filler, texts)
-            return
-        for group in line_reader.groups_of_lines(None, FLAGS.encoding):
-            for source, line in group:
-                try:
-                    print_filled(filler, [line])
-                except UserError as error:
-                    raise UserError("%s: %s" % (source, error)) from error
+        else:
+            _fill_lines(filler)
+        loaded_model.note_unknown("the texts" if texts else "standard input", filler)
+
+
+def _fill_lines(filler):
+    """Fills the masks of each line of standard input."""
+    num_blank = 0
+    for group in line_reader.groups_of_lines(None, FLAGS.encoding):
+        for source, line in group:
+            if not line.strip():
+                num_blank += 1
+                continue
+            try:
+                print_filled(filler, [line])
+            except UserError as error:
+                raise UserError("%s: %s" % (source, error)) from error
+    if num_blank:
+        print("note: %d empty lines of standard input are left out" % num_blank, file=sys.stderr)
 
 
 def print_filled(filler, texts):
@@ -69,7 +82,7 @@ def print_filled(filler, texts):
     for text in texts:
         for rank, filled_words in enumerate(filler.fill(text, FLAGS.top_k), start=1):
             cells = ["%s %.4f" % word for word in filled_words]
-            print("\t".join([text, str(rank)] + cells))
+            print("\t".join([table_cell(text), str(rank)] + cells))
     sys.stdout.flush()
 
 

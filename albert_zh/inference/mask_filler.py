@@ -14,6 +14,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import arguments, checkpoint_session, input_rows, loaded_model
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import masked_lm_head
+from albert_zh.tasks import unknown_words
 
 __all__ = ["MASK", "MaskFiller"]
 
@@ -26,6 +27,7 @@ class MaskFiller(loaded_model.LoadedModel):
     Attributes:
         tokenizer: `FullTokenizer` of its vocabulary.
         max_seq_length: longest row in tokens.
+        unknown: `unknown_words.Tally` of the texts filled so far.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class MaskFiller(loaded_model.LoadedModel):
         folder = loaded_model.open_folder(model_dir, config_file, vocab_file, do_lower_case)
         config = folder.config
         self.tokenizer = folder.tokenizer
+        self.unknown = unknown_words.Tally(self.tokenizer)
         self._mask_id = self.tokenizer.convert_tokens_to_ids([MASK])[0]
         self.max_seq_length = input_rows.checked_length(
             config.longest_sequence if max_seq_length is None else max_seq_length,
@@ -91,6 +94,7 @@ class MaskFiller(loaded_model.LoadedModel):
             raise UserError("expected a text with %s, found a pair" % MASK)
         ids = self._ids_of(text)
         positions = [index for index, token_id in enumerate(ids) if token_id == self._mask_id]
+        self.unknown.add(text.split(MASK), [[each for each in ids if each != self._mask_id]])
         with self.in_use():
             arrays = input_rows.padded([(ids, [0] * len(ids))])
             probabilities = self._session.run(*arrays, np.array([positions]))  # [P, V]

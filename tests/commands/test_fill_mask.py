@@ -117,6 +117,23 @@ def test_a_line_that_cannot_be_filled_is_named(folder, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("今[MASK]\t1\t")
 
 
+def test_blank_lines_are_left_out_and_tabs_shift_no_columns(folder, filler, monkeypatch, capsys):
+    lines = io.TextIOWrapper(io.BytesIO("\n今\t[MASK]\n \n".encode()))
+    monkeypatch.setattr(sys, "stdin", lines)
+    small_models.run_command(fill_mask, ["--model_dir=" + folder, "--top_k=1"], [])
+    shown = capsys.readouterr()
+    assert shown.out == "今 [MASK]\t1\t%s %.4f\n" % filler.fill("今[MASK]", top_k=1)[0][0]
+    assert shown.err.splitlines()[1:] == ["note: 2 empty lines of standard input are left out"]
+
+
+def test_unknown_words_are_noted(folder, capsys):
+    small_models.run_command(fill_mask, ["--model_dir=" + folder], ["今鑫[MASK]"])
+    assert (
+        "note: the texts: 50.0 % of the word pieces are unknown to the vocabulary, most often 鑫: "
+        "the model cannot tell them apart\n"
+    ) in capsys.readouterr().err
+
+
 def test_command(folder, filler):
     command = [sys.executable, os.path.join(ROOT, "fill_mask.py"), "--model_dir=" + folder]
     result = subprocess.run(
