@@ -29,6 +29,7 @@ from albert_zh.text.offsets import Span, offsets
 
 ANSWER_PERCENTILE = 99
 _REMEMBERED_CONTEXTS = 64
+_REMEMBERED_CHARACTERS = 1 << 18  # of all of them, about 40 MB with their pieces
 
 
 class WindowMaker:
@@ -119,7 +120,9 @@ class WindowMaker:
         if known is None:  # another thread may clear the contexts meanwhile
             pieces, spans = offsets(self._tokenizer, context)
             known = self._tokenizer.convert_tokens_to_ids(pieces), spans
-            if len(self._contexts) >= _REMEMBERED_CONTEXTS:
+            num_characters = len(context) + sum(map(len, list(self._contexts)))
+            is_full = len(self._contexts) >= _REMEMBERED_CONTEXTS
+            if is_full or num_characters > _REMEMBERED_CHARACTERS:
                 self._contexts.clear()
             self._contexts[context] = known
         return known

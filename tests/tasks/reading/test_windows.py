@@ -33,6 +33,15 @@ def question(text="谁创立？", answer="雷军", begin=3, context=CONTEXT):
     return Question("Q", text, context, (Answer(answer, begin),))
 
 
+def test_contexts_are_remembered_up_to_so_many_characters(tokenizer, monkeypatch):
+    monkeypatch.setattr(reading_windows, "_REMEMBERED_CHARACTERS", 10)
+    made, sizes = maker(tokenizer), []
+    for context in ("今天", "明天", "今天", "一二三四五六", "七", "上" * 11, "下" * 12, "八九"):
+        assert made._pieces(context) == maker(tokenizer)._pieces(context)
+        sizes.append(sum(map(len, made._contexts)))
+    assert sizes == [2, 4, 4, 10, 1, 11, 12, 2]
+
+
 def brute_force_max_context(bounds, piece):
     """The window of a piece by the rule as BERT's authors state it."""
     scores = [
