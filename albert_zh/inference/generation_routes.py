@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional
 import anyio
 import anyio.to_thread
 from fastapi import HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 import pydantic
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
@@ -32,6 +32,7 @@ _EXAMPLE = "一篇要写标题的文章"
 _STREAM = {
     "description": "The pieces of the text, as server-sent events.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "headers": http_answers.described_counts(),
 }
 
 
@@ -71,18 +72,32 @@ class GeneratedTexts(pydantic.BaseModel):
     was_cut: List[bool] = pydantic.Field(description="Whether the end of a text was not read.")
 
 
-def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
+def add_routes(
+    app: Any, generator: Any, limits: http_limits.Limits, metrics: http_limits.Metrics
+) -> None:
     """Adds the routes of a generator.
 
     Args:
         app: `FastAPI`.
         generator: `Generator`.
         limits: `Limits`.
+        metrics: `Metrics`, which count its texts.
     """
     errors = http_answers.errors_of_predictions(limits)
     at_work = _AtWork(limits.max_waiting)
+    _add_writing(app, generator, limits, metrics, at_work, errors)
+    _add_streaming(app, generator, limits, metrics, at_work, errors)
 
-    @app.post("/generate", responses={**errors, **http_answers.answer(GeneratedTexts)})
+    @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
+    async def write_page():
+        """A page to write with."""
+        return http_answers.html(page())
+
+
+def _add_writing(app, generator, limits, metrics, at_work, errors):
+    answers = http_answers.answer_of_predictions(GeneratedTexts)
+
+    @app.post("/generate", responses={**errors, **answers})
     async def generate(request: GenerateRequest, client: Request):
         """Writes a text for each text."""
         settings = _allowed(request.model_dump(exclude={"texts"}), generator, limits)
@@ -91,30 +106,33 @@ def add_routes(app: Any, generator: Any, limits: http_limits.Limits) -> None:
                 413, "%d texts, at most %d" % (len(request.texts), limits.max_texts)
             )
         with at_work.with_further(len(request.texts)):
-            texts = await _while_connected(client, generator, request.texts, settings, at_work)
+            texts, readings = await _while_connected(
+                client, generator, request.texts, settings, at_work
+            )
+        metrics.count_texts(readings, client)
         answer = {
             "generated": [one.text for one in texts],
             "scores": [one.score for one in texts],
             "was_cut": [one.was_cut for one in texts],
         }
-        return JSONResponse(answer)
+        return http_answers.predicted(answer, client)
 
+
+def _add_streaming(app, generator, limits, metrics, at_work, errors):
     @app.post(
         "/generate/stream", responses={**errors, 200: _STREAM}, response_class=StreamingResponse
     )
-    async def stream(request: StreamRequest):
+    async def stream(request: StreamRequest, client: Request):
         """Writes a text and sends it piece by piece, as server-sent events."""
         settings = _allowed(request.model_dump(exclude={"text"}), generator, limits)
         with contextlib.ExitStack() as counted:
             counted.enter_context(at_work.with_further(1))
-            events = _events(generator, request.text, settings)
-            first = await run_in_threadpool(next, events)  # errors of the request are no event
-            return _Stream(_sent(first, events), counted.pop_all().close)
-
-    @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
-    async def write_page():
-        """A page to write with."""
-        return http_answers.html(page())
+            first, events, reading = await run_in_threadpool(
+                _begun, generator, request.text, settings
+            )
+            metrics.count_texts([reading], client)
+            counts = http_answers.counts_of(client)
+            return _Stream(_sent(first, events), counts, counted.pop_all().close)
 
 
 def page() -> str:
@@ -165,8 +183,8 @@ class _Stream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events, at_end):
-        super().__init__(events)
+    def __init__(self, events, headers, at_end):
+        super().__init__(events, headers=headers)
         self._at_end = at_end
 
     async def __call__(self, scope, receive, send):
@@ -177,20 +195,30 @@ class _Stream(StreamingResponse):
 
 
 async def _while_connected(client, generator, texts, settings, at_work):
-    """The texts; writing ends after the present token when the client or the service goes."""
+    """(the texts, the `Reading` of each source).
+
+    Writing ends after the present token when the client or the service goes.
+    """
     is_over = threading.Event()
 
-    def written():
+    def work():
         try:
-            return generator.generate(texts, lambda: not is_over.is_set(), **settings)
+            written = generator.generate(texts, lambda: not is_over.is_set(), **settings)
         except Abandoned:
-            return []
+            return [], []
+        return written, [generator.reading(text, **settings) for text in texts]
 
     try:
-        work = anyio.to_thread.run_sync(written, limiter=at_work.limiter)
-        return await http_limits.while_connected(client, work)
+        written = anyio.to_thread.run_sync(work, limiter=at_work.limiter)
+        return await http_limits.while_connected(client, written)
     finally:
         is_over.set()
+
+
+def _begun(generator, text, settings):
+    """(first event, iterator of the others, the source's `Reading`); raises as `_events`."""
+    events = _events(generator, text, settings)
+    return next(events), events, generator.reading(text, **settings)
 
 
 def _events(generator, text, settings: Dict[str, Any]) -> Iterator[str]:

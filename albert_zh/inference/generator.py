@@ -205,6 +205,11 @@ class Generator(loaded_model.LoadedModel):
             yield text[len(shown) :]
             shown = text
 
+    def reading(self, text: str, **settings: Any) -> input_rows.Reading:
+        """What the model does not see of a source; arguments as of `stream`."""
+        ids, was_cut = source_ids(self.tokenizer, text, self._rules(settings)[1])
+        return input_rows.Reading(was_cut, self.unknown.is_unknown([ids]))
+
     def _rules(self, given):
         """(`decoding.Rules`, tokens of a source at most)."""
         settings = decoding.checked_settings(given, self.max_length)

@@ -12,7 +12,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# {header: (what `BatchedModel.run` counts, what the header says)}
+# {header: (what `Metrics.count_texts` counts, what the header says)}
 HEADERS = {
     "X-Texts-Cut": ("num_cut", "Texts that were longer than the model reads, and were cut."),
     "X-Texts-Unknown": (
@@ -46,24 +46,33 @@ class OpenAIError(pydantic.BaseModel):
 
 
 def predicted(content: Any, client: Any) -> JSONResponse:
-    """An answer of `BatchedModel.run`, with what it counted of the texts in headers.
+    """An answer with what was counted of the texts in headers.
 
     Args:
         content: JSON value.
-        client: the `Request` that was given to `run`.
+        client: the `Request` that was given to `Metrics.count_texts`.
     """
-    counts = {name: str(getattr(client.state, count)) for name, (count, _) in HEADERS.items()}
-    return JSONResponse(content, headers=counts)
+    return JSONResponse(content, headers=counts_of(client))
+
+
+def counts_of(client: Any) -> Dict[str, str]:
+    """The headers of an answer; argument as of `predicted`."""
+    return {name: str(getattr(client.state, count)) for name, (count, _) in HEADERS.items()}
 
 
 def answer_of_predictions(model: Any) -> Dict[Any, Any]:
     """As `answer`, of routes whose answers are those of `predicted`."""
     described = answer(model)
-    described[200]["headers"] = {
+    described[200]["headers"] = described_counts()
+    return described
+
+
+def described_counts() -> Dict[str, Any]:
+    """The headers of `counts_of`, as OpenAPI has them."""
+    return {
         name: {"description": about, "schema": {"type": "integer"}}
         for name, (_, about) in HEADERS.items()
     }
-    return described
 
 
 def answer(model: Any, description: str = "The answer.") -> Dict[Any, Any]:

@@ -68,6 +68,20 @@ class Metrics:
         )
         self.waiting = prometheus_client.Gauge("albert_waiting_texts", "Waiting texts.", **settings)
 
+    def count_texts(self, readings: Sequence[input_rows.Reading], client: Any) -> None:
+        """Counts what a model has read.
+
+        Args:
+            readings: one of each text.
+            client: `Request`; from now on its `state.num_cut` is how many of them were cut, and
+                `state.num_unknown` how many the vocabulary lacks.
+        """
+        client.state.num_cut = sum(reading.was_cut for reading in readings)
+        client.state.num_unknown = sum(reading.is_unknown for reading in readings)
+        self.texts.inc(len(readings))
+        self.cut.inc(client.state.num_cut)
+        self.unknown.inc(client.state.num_unknown)
+
 
 class BatchedModel:
     """A model whose waiting requests are combined, and what of them is refused."""
@@ -93,8 +107,7 @@ class BatchedModel:
 
         Args:
             texts: of one request, whose number was checked; a query may come on top.
-            client: `Request`; from now on its `state.num_cut` is how many of them were cut, and
-                `state.num_unknown` how many the vocabulary lacks.
+            client: `Request`, see `Metrics.count_texts`.
 
         Raises:
             HTTPException: for too many waiting texts, and when the client has gone.
@@ -104,11 +117,7 @@ class BatchedModel:
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error
-        client.state.num_cut = sum(reading.was_cut for _, reading in outputs)
-        client.state.num_unknown = sum(reading.is_unknown for _, reading in outputs)
-        self._metrics.texts.inc(len(texts))
-        self._metrics.cut.inc(client.state.num_cut)
-        self._metrics.unknown.inc(client.state.num_unknown)
+        self._metrics.count_texts([reading for _, reading in outputs], client)
         return [answer for answer, _ in outputs], array
 
     def check_number(self, count: int) -> None:

@@ -172,7 +172,7 @@ def create_app(
     if embedding is not None:
         embedding_routes.add_routes(app, embedding, batch, limits)
     if generator is not None:
-        generation_routes.add_routes(app, generator, limits)
+        generation_routes.add_routes(app, generator, limits, metrics)
     metrics.waiting.set_function(lambda: sum(model.batcher.num_waiting for model in batched))
     _add_pages(app, (predictor, embedding, generator), metrics)
     _answer_head_as_get(app)

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
 
-from albert_zh.inference import http_service
+from albert_zh.inference import http_service, input_rows
 from albert_zh.inference.generator import Abandoned, Generator
 from http_requests import ask, post, running
 import small_models
@@ -48,6 +48,23 @@ def test_texts_are_those_of_the_generator(port, generator):
     expected = generator.generate(SOURCES, **settings)
     assert status == 200 and answer["generated"] == [one.text for one in expected]
     assert answer["was_cut"] == [one.was_cut for one in expected]
+
+
+def test_answers_say_in_headers_what_was_not_read(generator):
+    """And the metrics count it."""
+    texts = ["今天", "天" * 99, "鑫鑫"]
+    with running(http_service.create_app(generator=generator)) as port:
+        _, headers, answer = post(port, "/generate", {"texts": texts})
+        assert answer["was_cut"] == [False, True, False]
+        assert (headers["x-texts-cut"], headers["x-texts-unknown"]) == ("1", "1")
+        for text, cut, unknown in zip(texts, "010", "001"):
+            body = json.dumps({"text": text})
+            _, headers, _ = ask(port, "POST", "/generate/stream", body, JSON)
+            assert (headers["x-texts-cut"], headers["x-texts-unknown"]) == (cut, unknown)
+        lines = ask(port, "GET", "/metrics")[2].splitlines()
+    for count in ("albert_texts_total 6.0", "albert_texts_cut_total 2.0"):
+        assert count in lines
+    assert "albert_texts_unknown_total 2.0" in lines
 
 
 def test_streams_send_the_text_in_pieces(port, generator):
@@ -149,6 +166,9 @@ def test_more_texts_than_may_wait_are_refused():
 
 class EndlessStream(Endless):
     """The same for a text that is streamed."""
+
+    def reading(self, text, **settings):
+        return input_rows.Reading()
 
     def stream(self, text, **settings):
         try:
