@@ -81,9 +81,19 @@ def _partial_prefix(path):
 
 def remove_left_behind(path: str) -> None:
     """Removes the partial files and folders of this machine's processes that were killed."""
-    prefix = _partial_prefix(path)
-    for partial in glob.glob(glob.escape(prefix) + "*"):
-        process = partial[len(prefix) :]
+    _remove_of_killed(glob.escape(_partial_prefix(path)))
+
+
+def remove_left_behind_in(folder: str) -> None:
+    """The same of all that was written in a folder, whatever it was to become."""
+    prefix = glob.escape(_partial_prefix(""))
+    _remove_of_killed(os.path.join(glob.escape(folder), "*" + prefix))
+
+
+def _remove_of_killed(prefix):
+    """`prefix`: a pattern of what is before the number of the process."""
+    for partial in glob.glob(prefix + "*"):
+        process = partial.rpartition(_partial_prefix(""))[2]
         if process.isdigit() and not os.path.exists("/proc/" + process):
             with contextlib.suppress(OSError):
                 (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)

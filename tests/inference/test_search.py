@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import socket
 import sys
 import threading
 import time
@@ -601,6 +602,20 @@ def test_a_process_killed_while_a_change_is_encoded_loses_no_vectors(faq, encode
         search.Corpus(path, Killed(encoder))
     counting = Counting(encoder)
     assert search.Corpus(path, counting).texts[-1] == "新的一行" and counting.count == 1
+
+
+def test_what_a_killed_process_wrote_of_another_state_is_removed(faq, encoder):
+    path, _ = faq
+    folder = search.Corpus(path, encoder).folder
+    partial = os.path.join(folder, "vectors_0123456789ab.npy.partial-%s-")
+    host = socket.gethostname()
+    kept = [partial % host + str(os.getpid())]  # of a process that writes, and of other machines
+    kept += [partial % other + "9999999" for other in ("elsewhere", host + "-a")]
+    for name in kept + [partial % host + "9999999"]:
+        with open(name, "wb") as handle:
+            handle.write(b"x")
+    search.Corpus(path, encoder)
+    assert sorted(glob.glob(glob.escape(folder) + "/*.partial-*")) == sorted(kept)
 
 
 @pytest.mark.parametrize("num_written", [0, 1, 2, 3, 4, 5])
