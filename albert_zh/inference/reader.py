@@ -9,9 +9,12 @@ answers = documents.answer(reader, "小米是谁创立的？", top_k=3)
 """
 
 import collections
+import contextlib
+import glob
 import hashlib
 import math
 import os
+import shutil
 import sys
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -31,6 +34,8 @@ LONGEST_PARAGRAPH = 1000  # characters; longer ones are searched in pieces
 PARAGRAPHS_READ = 5  # for a question on documents
 WORDING_POWER = 6  # chosen on CMRC 2018: 4 to 12 are alike
 _INDEX_FOLDER, _INDEX = ".ask_index", "lexical.npz"
+_KEPT_INDEXES = 4  # of the documents below a folder, those used last: one of each pattern
+_NAME_SIZE = 12  # of the folder of an index: hexadecimal digits
 _SENTENCE_ENDS = "。！？!?；;"
 
 Answer = collections.namedtuple("Answer", ["text", "begin", "end", "probability", "score"])
@@ -196,6 +201,8 @@ class Documents:
         texts = [text for text, _, _ in self._paragraphs]
         folder = index_folder(paths) if keeps_index else None
         self._index = _kept_index(folder, digest.hexdigest(), texts)
+        if folder is not None:
+            _remove_older(folder)
 
     def __len__(self) -> int:
         return len(self._paragraphs)
@@ -246,7 +253,9 @@ def index_folder(paths: Sequence[str]) -> str:
     names = "\0".join(os.path.relpath(path, common) for path in absolute)
     if storage.is_remote(absolute[0]):
         common = transfer.scratch_folder(os.path.dirname(absolute[0]))
-    return os.path.join(common, _INDEX_FOLDER, hashlib.sha256(names.encode()).hexdigest()[:12])
+    return os.path.join(
+        common, _INDEX_FOLDER, hashlib.sha256(names.encode()).hexdigest()[:_NAME_SIZE]
+    )
 
 
 def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
@@ -258,6 +267,8 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
         with folder_locks.one_at_a_time(folder):
             cache = file_cache.FileCache(folder, made_from)
             if cache.is_valid(_INDEX):
+                with contextlib.suppress(OSError):  # of someone else
+                    os.utime(folder)
                 return lexical_index.LexicalIndex.load(cache.path(_INDEX))
             cache.forget(_INDEX)
             index = lexical_index.LexicalIndex.build(texts)
@@ -268,6 +279,18 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
     except UserError as error:  # a folder that cannot be written
         print(printable("note: the index is not kept: %s" % error), file=sys.stderr)
         return lexical_index.LexicalIndex.build(texts)
+
+
+def _remove_older(folder):
+    """Removes the indexes beside a folder that were not used for long, all but a few.
+
+    With each document that is added or goes, a pattern has another folder.
+    """
+    beside = glob.glob(os.path.join(glob.escape(os.path.dirname(folder)), "[0-9a-f]" * _NAME_SIZE))
+    with contextlib.suppress(OSError, UserError):  # of someone else, or removed meanwhile
+        for older in sorted(beside, key=os.path.getmtime)[:-_KEPT_INDEXES]:
+            with folder_locks.one_at_a_time(older):
+                shutil.rmtree(older)
 
 
 def cut_paragraph(text: str, longest: Optional[int] = None) -> List[str]:

@@ -1,6 +1,7 @@
 """Documents that ask.py searches: their index is kept between starts."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -65,6 +66,22 @@ def test_the_index_is_kept_until_a_document_changes(paths, builds):
     assert builds == [3, 4, 2]
     folders = os.listdir(os.path.dirname(reader.index_folder(paths)))
     assert len(folders) == 2 and os.listdir(os.path.dirname(paths[0])).count(".ask_index") == 1
+
+
+def test_of_the_indexes_of_a_folder_those_used_last_are_kept(paths, builds):
+    """With each document that is added a pattern has another index; a second one keeps its own."""
+    made = []
+    for number in range(6):
+        paths.append(os.path.join(os.path.dirname(paths[0]), "%d.txt" % number))
+        with open(paths[-1], "w", encoding="utf-8") as handle:
+            handle.write("又一篇。\n")
+        assert best(paths, "总部在哪？") == best(paths[:1], "总部在哪？")
+        time.sleep(0.02)  # the next is made later by any file system's clock
+        made.append(list(paths))
+    assert builds == [4, 2, 5, 6, 7, 8, 9]
+    expected = [paths[:1]] + made[-3:]
+    kept = os.listdir(os.path.dirname(reader.index_folder(paths)))
+    assert sorted(kept) == sorted(os.path.basename(reader.index_folder(of)) for of in expected)
 
 
 def test_answers_are_ranked_by_their_score_and_by_the_wording_of_paragraphs(paths):
