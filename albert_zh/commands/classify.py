@@ -12,7 +12,8 @@ tab-separated; of a multi-label model the labels over their thresholds and their
 joined as in the training data; of a regression the value. With --top_k the most probable classes
 follow, each with its probability. --format=jsonl prints objects with the keys text (text_a, text_b
 of a pair), label and probability (labels; value), and probabilities: {class: probability} of the
---top_k, or of all classes.
+--top_k, or of all classes. Of a model that finds spans of text (labels, answers) each line is an
+object with the text and its prediction.
 """
 
 import functools
@@ -86,9 +87,19 @@ def _open_model():
         precision=FLAGS.precision,
         check_text_form=FLAGS.text_pairs is None,
     )
-    if not model.rules.has_classes and FLAGS.top_k:
-        raise UserError("--top_k: %s predicts a value, no classes: leave it out" % path)
+    _check_flags(model, path)
     return model
+
+
+def _check_flags(model, path):
+    """Raises `UserError` for --top_k where nothing is ranked; notes a --format in vain."""
+    is_classification = model.kind.is_classification
+    if FLAGS.top_k and not (is_classification and model.rules.has_classes):
+        predicted = "a value" if is_classification else "spans of text"
+        raise UserError("--top_k: %s predicts %s, no classes: leave it out" % (path, predicted))
+    if not is_classification and FLAGS["format"].present and FLAGS.format == "tsv":
+        note = "note: --format=tsv has no effect: of a model of the kind %s lines are JSON"
+        print(note % model.objective, file=sys.stderr)
 
 
 def _texts_of_arguments(arguments, is_pairs):
@@ -124,13 +135,13 @@ def print_classes(model, texts):
         texts: list of str, or of (text_a, text_b).
     """
     labels, probabilities = model.predict(texts)
-    if not model.kind.is_classification:
+    if model.kind.is_classification:
+        write = {"tsv": _tsv_line, "jsonl": _json_line}[FLAGS.format]
+        for text, label, row in zip(texts, labels, probabilities.tolist()):
+            print(write(model, text, label, row))
+    else:
         for text, prediction in zip(texts, labels):
             print(json.dumps(dict(_text_record(text), prediction=prediction), ensure_ascii=False))
-        return
-    write = {"tsv": _tsv_line, "jsonl": _json_line}[FLAGS.format]
-    for text, label, row in zip(texts, labels, probabilities.tolist()):
-        print(write(model, text, label, row))
     sys.stdout.flush()
 
 

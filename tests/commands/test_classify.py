@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -195,6 +196,41 @@ def test_mistakes(run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no fine-tuned model .*--model_dir"):
         small_models.run_command(classify, [], ["今天"])
+
+
+LABELLING = types.SimpleNamespace(
+    kind=types.SimpleNamespace(is_classification=False),
+    rules=types.SimpleNamespace(has_classes=True),
+    objective="sequence_labelling",
+    predict=lambda texts: ([[{"start": 0, "text": text[:1]}] for text in texts], None),
+)
+
+
+def test_flags_of_classes_are_none_of_a_model_of_spans(capsys):
+    with small_models.command_flags(classify, ["--format=tsv"]):
+        classify._check_flags(LABELLING, "ner/best")
+        assert capsys.readouterr().err == (
+            "note: --format=tsv has no effect: of a model of the kind sequence_labelling lines are "
+            "JSON\n"
+        )
+    expected = pytest.raises(UserError, match="--top_k: ner/best predicts spans of text, no clas")
+    with small_models.command_flags(classify, ["--top_k=3"]), expected:
+        classify._check_flags(LABELLING, "ner/best")
+
+
+def test_what_a_model_of_spans_says_of_a_line_is_shown_at_once(monkeypatch):
+    shown = []
+
+    class Pipe(io.StringIO):
+        def flush(self):
+            shown.append(self.getvalue())
+
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    with small_models.command_flags(classify, []):
+        classify.print_classes(LABELLING, ["今天"])
+    assert [json.loads(line) for line in shown] == [
+        {"text": "今天", "prediction": [{"start": 0, "text": "今"}]}
+    ]
 
 
 COMMANDS = {
