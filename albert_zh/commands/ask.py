@@ -22,7 +22,7 @@ from absl import flags
 from albert_zh.common import files, line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import loaded_model, model_choice, model_flags
-from albert_zh.inference.reader import OBJECTIVE, Documents, Reader
+from albert_zh.inference.reader import OBJECTIVE, PARAGRAPHS_READ, Documents, Reader
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -51,15 +51,23 @@ def run() -> None:
     path = FLAGS.model_dir or _newest_reader()
     print(printable("model: %s" % path), file=sys.stderr)
     with Reader(path, max_seq_length=FLAGS.max_seq_length, precision=FLAGS.precision) as reader:
-        if not FLAGS.documents and FLAGS.top_k > reader.most_answers:
-            note = "note: --top_k=%d: the model keeps %d answers (--n_best_size of its training)"
-            print(note % (FLAGS.top_k, reader.most_answers), file=sys.stderr)
+        _note_top_k(reader)
         for question in _questions():
             for line in answer(reader, question):
                 print(line)
             sys.stdout.flush()
         name = FLAGS.context or FLAGS.documents or "the text"
         loaded_model.note_unknown("the questions and " + name, reader)
+
+
+def _note_top_k(reader):
+    """Notes on standard error where a question has fewer answers than --top_k."""
+    most = PARAGRAPHS_READ if FLAGS.documents else reader.most_answers
+    if FLAGS.top_k > most:
+        why = "of --documents %d paragraphs are read, and each gives an answer at most"
+        if not FLAGS.documents:
+            why = "the model keeps %d answers (--n_best_size of its training)"
+        print("note: --top_k=%d: %s" % (FLAGS.top_k, why % most), file=sys.stderr)
 
 
 def _checked_source():

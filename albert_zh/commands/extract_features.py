@@ -172,6 +172,8 @@ def _open_encoder(form):
         raise UserError(
             "--width cuts vectors of texts, this writes one for each token: leave it out"
         )
+    if FLAGS.init_checkpoint and FLAGS.model_dir:
+        raise UserError("--init_checkpoint and --model_dir exclude each other: give one of them")
     path = FLAGS.init_checkpoint or FLAGS.model_dir or model_folder.pretrained_folder()
     print(printable("model: %s" % path), file=sys.stderr)
     return text_encoder.TextEncoder(

@@ -27,6 +27,7 @@ __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
 _GROUP = 64  # texts of a file that are written together
+_OF_FILE = ("text_column", "label_column", "skip_bad_rows")
 _SETTINGS = (
     ("integer", "max_length", None, "Tokens of a text at most; as in training by default."),
     ("integer", "min_length", 1, "Tokens of a text at least."),
@@ -73,6 +74,9 @@ def run(texts: Optional[List[str]] = None) -> None:
     line_reader.check_arguments(texts or [])
     if FLAGS.input_file and texts:
         raise UserError("--input_file and texts on the command line exclude each other")
+    for name in () if FLAGS.input_file else _OF_FILE:
+        if FLAGS[name].present:
+            print("note: --%s has no effect without --input_file" % name, file=sys.stderr)
     settings = {name: FLAGS[name].value for _, name, _, _ in _SETTINGS}
     with Generator(FLAGS.model_dir) as generator:
         scored: List[Any] = []

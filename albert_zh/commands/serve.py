@@ -154,6 +154,9 @@ def _note_flags_in_vain(embedding_dir):
         "--corpus": () if FLAGS.corpus else ("encoding", "vectors"),
         "--generator_dir": () if FLAGS.generator_dir else ("max_beams", "max_length"),
         "--model_dir": () if is_classifier else ("check_text_form", "granularity"),
+        "--model_dir or --embedding_dir": ()
+        if is_classifier or embedding_dir
+        else ("max_seq_length", "max_batch_size", "max_wait_ms"),
     }
     for partner, names in in_vain.items():
         for name in names:

@@ -2,6 +2,7 @@
 
 import os
 import time
+import types
 
 import numpy as np
 import pytest
@@ -122,6 +123,23 @@ def test_a_question_of_bytes_that_are_no_text_is_named(paths):
         expected = "^%s, text 1: character 2 is .*: the terminal's" % flags[0].partition("=")[0]
         with pytest.raises(UserError, match=expected):
             small_models.run_command(ask, ["--model_dir=nowhere"] + flags)
+
+
+def test_answers_beyond_those_that_there_can_be_are_noted(capsys):
+    model = types.SimpleNamespace(most_answers=20)
+    for flags, note in (
+        (
+            ["--documents=d", "--top_k=6"],
+            "of --documents 5 paragraphs are read, and each gives an ",
+        ),
+        (["--text=t", "--top_k=21"], "the model keeps 20 answers (--n_best_size of its training)"),
+        (["--documents=d", "--top_k=5"], None),
+        (["--text=t", "--top_k=20"], None),
+    ):
+        with small_models.command_flags(ask, flags):
+            ask._note_top_k(model)
+        shown = capsys.readouterr().err
+        assert shown.startswith("note: %s: %s" % (flags[1], note)) if note else not shown
 
 
 def test_a_damaged_index_is_made_again(paths, builds, capsys):

@@ -232,12 +232,16 @@ def test_the_command_prints_json_and_means_of_scores(folder, tmp_path, capsys):
     assert "2 texts: rouge_1 " in shown.err and "distinct_2 " in shown.err
 
 
-def test_unknown_words_of_sources_are_noted(folder, capsys):
+def test_unknown_words_of_sources_and_flags_in_vain_are_noted(folder, capsys):
     """As by all commands that read texts; letters of full width are none of the vocabulary's."""
     arguments = ["--model_dir=%s" % folder, "--max_length=3"]
-    small_models.run_command(generate, arguments, words=["今天ＡＢ气很", "今天天气"])
+    of_file = ["--text_column=1", "--label_column=2", "--skip_bad_rows"]
+    small_models.run_command(generate, arguments + of_file, words=["今天ＡＢ气很", "今天天气"])
     lines = capsys.readouterr().err.splitlines()
-    assert [line for line in lines if line.startswith("note:")] == [
+    of_flags = [
+        "note: %s has no effect without --input_file" % flag.partition("=")[0] for flag in of_file
+    ]
+    assert [line for line in lines if line.startswith("note:")] == of_flags + [
         "note: the texts: 11.1 % of the word pieces are unknown to the vocabulary, most often "
         "ＡＢ: the model cannot tell them apart; write letters and digits of full width half-width"
     ]

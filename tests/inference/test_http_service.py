@@ -694,6 +694,12 @@ def test_limits_are_checked_before_a_model_is_loaded(monkeypatch):
         (["--model_dir=m", "--vectors=int8", "--max_beams=3"], ["vectors", "max_beams"]),
         (["--corpus=c", "--encoding=gbk", "--check_text_form=false"], ["check_text_form"]),
         (["--generator_dir=g", "--max_length=3"], []),
+        (
+            ["--generator_dir=g", "--max_wait_ms=3", "--max_seq_length=9"],
+            ["max_seq_length", "max_wait_ms"],
+        ),
+        (["--generator_dir=g", "--model_dir=m", "--max_batch_size=3"], []),
+        (["--generator_dir=g", "--corpus=c", "--max_batch_size=3"], []),
     ],
 )
 def test_flags_of_what_is_not_served_are_noted(arguments, in_vain, capsys):

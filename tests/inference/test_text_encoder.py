@@ -106,6 +106,12 @@ def test_the_command_follows_the_folder_of_an_embedding_model(embedding_folder, 
         small_models.run_command(extract_features, arguments + ["--width=4", "--pooling=none"])
 
 
+def test_two_models_in_the_flags_are_refused():
+    flags = ["--model_dir=a", "--init_checkpoint=b"]
+    with pytest.raises(UserError, match="^--init_checkpoint and --model_dir exclude each other: "):
+        small_models.run_command(extract_features, flags)
+
+
 def test_tokens_and_vectors_are_the_models(folder, token_vectors):
     assert token_vectors[1][0] == ["[CLS]"] + list("怎么办理") + ["[SEP]"] + list("银行卡？") + [
         "[SEP]"
