@@ -44,6 +44,7 @@ __all__ = ["define_flags", "main", "run"]
 FLAGS = flags.FLAGS
 _VERSION = 3  # of how rows are made; what another one began is not gone on with
 _ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run goes on
+_SPECIAL_PIECES = 3  # of a masked row, which has a text twice
 _SAMPLES = 30
 _SAMPLED_COPIES = 3
 _KINDS = ("single_label", "multi_label", "regression")
@@ -94,8 +95,22 @@ def run():
     with filler:
         job = _Job(output, source, examples, _fingerprint(source))
         job.run(Augmenter(finder, settings), report)
+    if report.state["too long"]:
+        say("note: %s", _note_on_long_texts(report.state["too long"], filler.max_seq_length))
     say("%d rows made of %d: %s", report.state["made"], report.state["rows"], shown)
     say("samples          %s", _report_file(shown))
+
+
+def _note_on_long_texts(num_rows, longest):
+    """What is said of rows whose words had no candidates of masked LM."""
+    way_out = "give a larger --max_seq_length"
+    if longest < FLAGS.max_seq_length:
+        way_out = "the model takes no longer rows: cut the texts, or see extend_positions.py"
+    return (
+        "%d rows have a text of more than %d tokens, whose words masked LM has no candidates for, "
+        "as it reads a text twice in %d tokens: %s"
+        % (num_rows, (longest - _SPECIAL_PIECES) // 2, longest, way_out)
+    )
 
 
 def _check_flags():
@@ -279,8 +294,9 @@ def _in_encoding(text):
 class _Report:
     """Counts and samples of what was made."""
 
-    def __init__(self, state=None):
-        self.state = state or {"rows": 0, "made": 0, "words": 0, "candidates": 0, "samples": []}
+    def __init__(self):
+        self.state = dict.fromkeys(("rows", "made", "words", "candidates", "too long"), 0)
+        self.state["samples"] = []
 
     def add(self, example, augmented):
         """Takes the rows made of a row."""
@@ -289,6 +305,7 @@ class _Report:
         state["made"] += len(augmented.texts)
         state["words"] += len(augmented.candidates)
         state["candidates"] += sum(map(len, augmented.candidates.values()))
+        state["too long"] += augmented.is_too_long
         if augmented.texts and len(state["samples"]) < _SAMPLES:
             texts = [(example.text_a, example.text_b)] + augmented.texts[:_SAMPLED_COPIES]
             state["samples"].append([[text for text in row if text is not None] for row in texts])
@@ -306,6 +323,7 @@ class _Report:
             "| made of them | %d, %.1f of a row |" % (state["made"], state["made"] / rows_),
             "| words with candidates | %.1f of a row |" % (state["words"] / rows_),
             "| candidates | %.1f of a word |" % (state["candidates"] / words),
+            "| with a text too long for masked LM | %d |" % state["too long"],
             "",
             "## Samples",
         ]
@@ -364,7 +382,7 @@ class _Job:
         if is_same:
             for path, size in zip(self._paths, state["written"]):
                 os.truncate(path, size)
-            report.state = state["report"]
+            report.state.update(state["report"])
             say("going on behind row %d of %d", state["done"], len(self._examples))
             return state["done"], state["written"]
         starts = (self._source.header(), "line\tline of %s\n" % os.path.basename(self._source.path))

@@ -38,6 +38,7 @@ class Augmented(NamedTuple):
 
     texts: List[Tuple[str, Optional[str]]]  # without the row's own
     candidates: Dict[str, List[str]]  # of each word that could be replaced
+    is_too_long: bool  # whether it has a text which masked LM cannot read
 
 
 class Augmenter:
@@ -68,7 +69,9 @@ class Augmenter:
         for example, of_row in zip(examples, places):
             candidates = {word: self._fitting(example, next(found)) for word in of_row}
             candidates = {word: others for word, others in candidates.items() if others}
-            augmented.append(Augmented(self._rounds(example, candidates), candidates))
+            texts = {text for text, _ in of_row.values()}
+            is_too_long = any(map(self._finder.is_too_long, texts))
+            augmented.append(Augmented(self._rounds(example, candidates), candidates, is_too_long))
         return augmented
 
     def _places(self, example):

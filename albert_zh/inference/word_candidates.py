@@ -80,6 +80,10 @@ class CandidateFinder:
             begin = end
         return spans
 
+    def is_too_long(self, text: str) -> bool:
+        """Whether masked LM cannot read a text: a row of it has the text twice."""
+        return len(_row_of(self._filler.tokenizer.tokenize(text))) > self._filler.max_seq_length
+
     def candidates(self, requests: Sequence[Tuple[str, Span]]) -> List[List[str]]:
         """Words for the places of words, without the words themselves.
 
@@ -112,7 +116,7 @@ class CandidateFinder:
         tokenizer = self._filler.tokenizer
         pieces, spans = offsets.offsets(tokenizer, text)
         inside = [i for i, (begin, end) in enumerate(spans) if span[0] <= begin and end <= span[1]]
-        row = ["[CLS]"] + pieces + ["[SEP]"] + pieces + ["[SEP]"]
+        row = _row_of(pieces)
         if len(inside) != span[1] - span[0] or len(row) > self._filler.max_seq_length:
             return None
         for index in inside:
@@ -179,6 +183,11 @@ class CandidateFinder:
             if score >= least and word not in rejected and self._is_word(word)
         ]
         return words[: self._settings.most]
+
+
+def _row_of(pieces):
+    """The pieces of a row before its first segment is masked."""
+    return ["[CLS]"] + pieces + ["[SEP]"] + pieces + ["[SEP]"]
 
 
 def _is_chinese(word):

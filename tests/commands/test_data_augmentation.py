@@ -9,6 +9,7 @@ import pytest
 from albert_zh.commands import data_augmentation
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
+from albert_zh.inference.augmentation import Augmented, Example
 import small_models
 
 TEXTS = ["今天天气很好", "我们明天去银行", "今天什么时候去银行", "吃饭时间办理银行卡"] * 3
@@ -195,6 +196,24 @@ def test_files_of_the_data_are_not_written_over(model, tmp_path, name):
     with pytest.raises(UserError, match=r"--output_file=.*%s.*--data_dir" % name):
         run(model, tmp_path, output_file=str(tmp_path / name))
     assert (tmp_path / name).read_bytes() == former
+
+
+@pytest.mark.parametrize(
+    "longest, way_out",
+    [
+        (16, "a text of more than 6 tokens, .* twice in 16 tokens: give a larger --max_seq_length"),
+        (12, "a text of more than 4 tokens, .* twice in 12 tokens: the model takes no longer rows"),
+    ],
+)
+def test_long_texts_are_counted(longest, way_out):
+    report = data_augmentation._Report()
+    for is_too_long in (True, False, True):
+        made = Augmented([], {"银行": ["时间"]}, is_too_long)
+        report.add(Example(0, "银行", None), made)
+    assert "| with a text too long for masked LM | 2 |" in report.markdown()
+    with small_models.command_flags(data_augmentation, ["--max_seq_length=16"]):
+        note = data_augmentation._note_on_long_texts(report.state["too long"], longest)
+    assert re.match("2 rows have " + way_out, note)
 
 
 @pytest.mark.parametrize(

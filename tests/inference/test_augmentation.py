@@ -26,6 +26,9 @@ class Finder:
         places = [(text.find(word), len(word)) for word in WORDS if word in text]
         return sorted((begin, begin + size) for begin, size in places)
 
+    def is_too_long(self, text):
+        return len(text) > 20
+
     def candidates(self, requests):
         return [list(WORDS[text[begin:end]]) for text, (begin, end) in requests]
 
@@ -45,6 +48,18 @@ def test_rounds_replace_some_words():
     }
     assert len(texts) == len(set(texts)) > 5
     assert set(texts) <= possible - {"苹果手机很便宜。"}
+
+
+def test_rows_with_a_text_too_long_for_masked_lm_are_marked():
+    """A row of masked LM has [CLS] text [SEP] text [SEP]."""
+    tokenizer = types.SimpleNamespace(tokenize=list)
+    filler = types.SimpleNamespace(tokenizer=tokenizer, max_seq_length=9)
+    finder = CandidateFinder(filler, None, None, CandidateSettings())
+    assert [finder.is_too_long("苹" * length) for length in (0, 3, 4)] == [False, False, True]
+    examples = [Example(0, "苹果" + "。" * 18, None), Example(1, "苹果" + "。" * 19, None)]
+    examples.append(Example(2, "好" * 99, None))  # without a word that may be replaced
+    rows = Augmenter(Finder(), AugmentationSettings()).augment(examples)
+    assert [row.is_too_long for row in rows] == [False, True, False]
 
 
 def test_every_word_by_probability_1_and_none_by_0():
