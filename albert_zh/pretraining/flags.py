@@ -144,14 +144,16 @@ def check_flags(options):
         raise UserError(
             "--init_from_group0 spreads the groups of --init_checkpoint: name that, or leave it out"
         )
-    _check_shares(options)
+    _check_masking(options)
     objective_flags.check(options)
     if options.learning_rate is not None:
         flag_checks.require_positive(options, ["learning_rate"])
     _check_steps(options)
 
 
-def _check_shares(options):
+def _check_masking(options):
+    if options.span and options["ngram"].present and options.ngram > 1:
+        raise UserError("--span and --ngram exclude each other: leave one out")
     for name in ("masked_lm_prob", "masked_lm_budget"):
         share = getattr(options, name)
         if not 0 <= share <= 1:

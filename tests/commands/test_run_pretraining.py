@@ -646,6 +646,10 @@ MISTAKES = {
     "parts": ({"gradient_accumulation_steps": 3}, "is not a multiple of"),
     "warmup": ({"num_warmup_steps": 8}, "--num_warmup_steps=8: expected 0 or more and less"),
     "negative warmup": ({"num_warmup_steps": -5}, "--num_warmup_steps=-5: expected 0 or more"),
+    "two_ways": (
+        {"span": True, "ngram": 3},
+        "--span and --ngram exclude each other: leave",
+    ),
     "share": ({"masked_lm_prob": 15}, "--masked_lm_prob=15: expected a share from 0 to 1"),
     "budget": ({"masked_lm_budget": -1}, "--masked_lm_budget=-1.0: expected a number, 0 or more"),
     "weight": ({"replaced_token_weight": -1}, "--replaced_token_weight=-1.0: expected a number"),
