@@ -169,6 +169,8 @@ def run(google=False):
 def _notes_on_flags():
     """Yields what flags do otherwise than their names say."""
     is_dynamic = FLAGS.masking == "dynamic"
+    if FLAGS.beam_options and FLAGS.runner != "beam":
+        yield "--beam_options has no effect without --runner=beam: this machine makes the records"
     if _has_one_segment() and FLAGS["short_seq_prob"].present:
         yield "--short_seq_prob has no effect: records of one segment are filled up"
     if _has_one_segment() and is_dynamic and _dupe_factor() > 1:

@@ -1341,3 +1341,12 @@ def test_a_text_is_used_once_by_default_where_each_time_makes_the_same(arguments
         assert create_pretraining_data._dupe_factor() == times
         notes = " ".join(create_pretraining_data._notes_on_flags())
     assert ("--dupe_factor=5 writes each record as often" in notes) == (times == 5)
+
+
+@pytest.mark.parametrize("runner, notes", [("local", 1), ("beam", 0)])
+def test_options_of_beam_that_is_not_used_are_noted(runner, notes):
+    arguments = ["--runner=" + runner, "--beam_options=--runner=FlinkRunner"]
+    with isolated_flags.flags_of(arguments, create_pretraining_data.define_flags):
+        said = list(create_pretraining_data._notes_on_flags())
+    expected = "--beam_options has no effect without --runner=beam: this machine makes the records"
+    assert said == [expected] * notes
