@@ -159,6 +159,20 @@ def _check_have_effect(options, kind):
             "--temperature=%g: %s are learnt as they are: leave it out"
             % (options.temperature, what)
         )
+    _check_average(options, kind)
+
+
+def _check_average(options, kind):
+    """Raises `UserError` for a choice of averages where all are the same."""
+    if not options["teacher_average"].present:
+        return
+    why = None
+    if len(options.teachers) == 1:
+        why = "there is one teacher, of which nothing is averaged"
+    elif not kind.distillation.logit_columns:
+        why = "a task of the kind %s has values, whose average is one" % kind.name
+    if why:
+        raise UserError("--teacher_average: %s: leave it out" % why)
 
 
 def check_teachers_are_kept(options):

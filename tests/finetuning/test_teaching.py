@@ -382,3 +382,24 @@ def test_how_to_learn_without_teachers_is_refused(flag):
     message = "--%s is for --teachers, which is not given" % flag.split("=")[0]
     with pytest.raises(UserError, match=message):
         teaching_flags.check_flags(options, None)
+
+
+@pytest.mark.parametrize(
+    "teachers, kind, message",
+    [
+        ("a", "single_label", "there is one teacher, of which nothing is averaged"),
+        ("a,b", "regression", "a task of the kind regression has values, whose average is one"),
+        ("a,b", "single_label", None),
+    ],
+)
+def test_a_choice_of_averages_without_an_effect_is_refused(teachers, kind, message):
+    options = absl_flags.FlagValues()
+    teaching_flags.define_flags(options)
+    for given in ([], ["--teacher_average=logits"]):
+        options(["command", "--teachers=" + teachers, *given])
+        if not (given and message):
+            teaching_flags._check_average(options, registry.get(kind))
+            continue
+        with pytest.raises(UserError) as caught:
+            teaching_flags._check_average(options, registry.get(kind))
+        assert str(caught.value) == "--teacher_average: %s: leave it out" % message
