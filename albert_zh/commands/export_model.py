@@ -237,6 +237,11 @@ def _check_metadata(model, options):
         return
     if options.task != "classifier":
         raise UserError("--metadata describes a classifier: leave out --task=%s" % options.task)
+    if not (model.kind.is_classification and model.kind.rules.has_classes):
+        raise UserError(
+            "--metadata describes a classifier of texts, %s is of the kind %s: leave it out"
+            % (model.folder, model.kind.name)
+        )
     if model.further_inputs(model.heads):
         raise UserError(
             "--metadata describes a model of texts alone, but that in %s takes %s as well: leave "

@@ -34,6 +34,7 @@ from albert_zh.model import (
     model_folder,
     model_writer,
 )
+from albert_zh.tasks import registry
 from albert_zh.text import encoding, tokenization
 from crossed_cases import with_slow
 import interpreters
@@ -584,6 +585,16 @@ def test_metadata_are_in_the_file(folders, tmp_path):
     model = flatbuffer_utils.read_model(path)
     entry = next(e for e in model.metadata if e.name == b"TFLITE_METADATA")
     assert bytes(bytearray(model.buffers[entry.buffer].data))[4:8] == b"M001"
+
+
+@pytest.mark.parametrize("kind", ["sequence_labelling", "reading_comprehension", "regression"])
+def test_metadata_describe_no_other_model_than_a_classifier(kind):
+    model = types.SimpleNamespace(folder="my_model", kind=registry.get(kind))
+    options = types.SimpleNamespace(metadata=True, task="classifier")
+    with pytest.raises(UserError) as caught:
+        export_model._check_metadata(model, options)
+    message = "--metadata describes a classifier of texts, my_model is of the kind %s: leave it out"
+    assert str(caught.value) == message % kind
 
 
 @pytest.mark.parametrize("columns", [["text_a", "text_b", "label"], ["text_a", "label"]])
