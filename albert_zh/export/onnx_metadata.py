@@ -11,6 +11,7 @@ import json
 import os
 
 from albert_zh.common import files, output_files, storage
+from albert_zh.common.messages import say
 from albert_zh.conversion import tokenizer_json, tokenizer_steps
 from albert_zh.inference import input_rows
 from albert_zh.model import fine_tuning_notes
@@ -78,13 +79,21 @@ def write_tokenizer_beside(path, model, options):
     """
     beside = os.path.join(os.path.dirname(path) or ".", tokenizer_json.FILE)
     content = _tokenizer_content(model, options)
-    if content is not None and _may_be_replaced(beside):
-        output_files.write_json(beside, content)
+    former = files.read_json(beside) if storage.exists(beside) else content
+    if content is None or not _is_of_an_export(former):
+        return
+    lengths = [each["truncation"]["max_length"] for each in (former, content)]
+    if lengths[0] != lengths[1]:
+        say(
+            "note: %s, which cut texts at %d tokens, now cuts them at %d: an .onnx file of another "
+            "export that is there has its tokenizer.json in its metadata",
+            beside,
+            *lengths,
+        )
+    output_files.write_json(beside, content)
 
 
-def _may_be_replaced(path):
-    """Whether there is no tokenizer.json, or one that `write_tokenizer_beside` has written."""
-    if not storage.exists(path):
-        return True
-    found = files.read_json(path)
-    return isinstance(found, dict) and tokenizer_steps.case_of(found) is not None
+def _is_of_an_export(content):
+    """Whether a tokenizer.json is one that `write_tokenizer_beside` has written."""
+    is_ours = isinstance(content, dict) and tokenizer_steps.case_of(content) is not None
+    return is_ours and "max_length" in (content.get("truncation") or {})

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ tokenizers = pytest.importorskip("tokenizers")
 
 from albert_zh.commands import export_model
 from albert_zh.common import files
+from albert_zh.export import onnx_metadata
 from albert_zh.inference import predictor
+from albert_zh.text import tokenization
 from crossed_cases import with_slow
 import small_models
+from workspace import VOCABULARY
 
 LABELS = ("体育", "财经", "娱乐")
 TEXTS = ["今天天气怎么样", ("ＡＢＣ ab12，", "不好"), "", "今" * 200, ("很好" * 40, "ab" * 60)]
@@ -122,6 +126,27 @@ def test_a_tokenizer_that_is_there_stays(folder, tmp_path):
         handle.write("{}\n")
     exported(copied, os.path.join(copied, "model.onnx"))
     assert files.read_json(path) == {}
+
+
+def test_a_tokenizer_that_cuts_elsewhere_than_the_one_before_is_named(tmp_path, capsys):
+    """The first file's texts would be cut shorter by it, without a word."""
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", "utf-8")
+    model = types.SimpleNamespace(
+        tokenizer=tokenization.FullTokenizer(str(tmp_path / "vocab.txt")),
+        settings={"max_seq_length": 48},
+        sentence_notes=None,
+        config=types.SimpleNamespace(longest_sequence=64),
+    )
+    path = str(tmp_path / "tokenizer.json")
+    said = []
+    for length in (None, 48, 16):
+        options = types.SimpleNamespace(seq_length=length)
+        onnx_metadata.write_tokenizer_beside(str(tmp_path / "model.onnx"), model, options)
+        said.append(capsys.readouterr().out)
+        assert files.read_json(path)["truncation"]["max_length"] == (length or 48)
+    assert said[:2] == ["", ""]
+    assert "note: %s, which cut texts at 48 tokens, now cuts them at 16: " % path in said[2]
+    assert "has its tokenizer.json in its metadata" in said[2]
 
 
 @pytest.mark.slow
