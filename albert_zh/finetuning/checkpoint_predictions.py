@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from albert_zh.common import files
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import (
     checkpoint_files,
@@ -141,7 +141,7 @@ class CheckpointPredictions:
             batch_size,
             self._options.plain,
         )
-        num_batches = math.ceil(files.count_lines(path) / batch_size)
+        num_batches = math.ceil(_num_lines(path) / batch_size)
         rows = self._rows(prefix, input_fn, num_batches, "predicting", stop)
         examples = []
 
@@ -167,6 +167,14 @@ class CheckpointPredictions:
             for name in token_outputs:
                 row[name] = row[name][: row[kind_interface.NUM_TOKENS]]
             yield row
+
+
+def _num_lines(path):
+    """Lines of a file, or of the longest one of a folder, as that of sentences and tags."""
+    paths = [path]
+    if storage.is_folder(path):
+        paths = [os.path.join(path, name) for name in storage.names_in(path)]
+    return max(files.count_lines(path) for path in paths if storage.is_file(path))
 
 
 def open_stream(setup):
