@@ -82,7 +82,8 @@ class SingleLabel(task_type.TaskType):
     ) -> Any:
         if task.head.get("slots"):
             path, _ = split_files.existing_path(task, data_dir, split)
-            if column_files.is_there(path):
+            is_without = split == "test" and column_files.is_tagged(path, encoding)
+            if is_without or column_files.is_there(path):
                 return column_files.read_split(
                     path, split, encoding, skip_bad_rows, task.labels or ()
                 )

@@ -45,7 +45,7 @@ def read_split(
     """Reads a file of columns and the classes beside it.
 
     Args:
-        path: the file.
+        path: the file; of a test file classes may be missing.
         name: "train", "dev" or "test".
         encoding: of both.
         skip_bad_rows: leave texts out that do not fit (counted in the notes) rather than stop.
@@ -58,18 +58,16 @@ def read_split(
         UserError: if the files do not fit; names the lines.
     """
     blocks = list(_blocks(files.read_lines(path, encoding)))
-    classes = [line.strip() for line in files.read_lines(path + CLASSES, encoding)]
-    classes = classes[: len(classes) - (not classes[-1:] or not classes[-1])]
-    if len(classes) != len(blocks):
-        raise UserError(
-            "%s has %d texts, %s%s %d lines: expected a class for each text"
-            % (path, len(blocks), path, CLASSES, len(classes))
-        )
+    has_classes = is_there(path) or name != "test"
+    classes: List[Optional[str]] = [None] * len(blocks)
+    if has_classes:
+        classes = list(map(str.strip, files.read_lines(path + CLASSES, encoding)))
+        _check_are_as_many(path, len(blocks), classes)
     examples, bad = [], []
     for (line, rows), label in zip(blocks, classes):
         try:
             text, spans = text_and_spans(rows)
-            if not label or (labels and label not in labels):
+            if has_classes and (not label or (labels and label not in labels)):
                 raise ValueError("its class is %r, which training has not" % label)
         except ValueError as error:
             bad.append((line, error))
@@ -79,9 +77,21 @@ def read_split(
     notes = row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
     if not examples:
         raise UserError("%s has no text: expected %s" % (path, EXPECTED))
-    digest = storage.sha256_of_file(path) + storage.sha256_of_file(path + CLASSES)
-    columns = ("text_a", "label")
-    return input_examples.Split(name, path, examples, True, notes, columns, (), digest)
+    paths = [path, path + CLASSES] if has_classes else [path]
+    digest = "".join(map(storage.sha256_of_file, paths))
+    columns = ("text_a", "label") if has_classes else ("text_a",)
+    return input_examples.Split(name, path, examples, has_classes, notes, columns, (), digest)
+
+
+def _check_are_as_many(path, num_texts, classes):
+    """Raises `UserError` unless there is a class for each text; an empty line may end them."""
+    given = list(classes)
+    count = len(given) - bool(given and not given[-1])
+    if count != num_texts:
+        raise UserError(
+            "%s has %d texts, %s%s %d lines: expected a class for each text"
+            % (path, num_texts, path, CLASSES, count)
+        )
 
 
 def is_tagged(path: str, encoding: str) -> bool:
@@ -94,16 +104,29 @@ def is_tagged(path: str, encoding: str) -> bool:
 def stream(
     path: str, encoding: str, labels: Sequence[str]
 ) -> Iterator[Tuple[InputExample, Optional[str]]]:
-    """Yields (text with its slots, what does not fit or None) of a file that is predicted.
+    """Iterates over (text with its slots, what does not fit or None) of a file that is predicted.
 
     Args:
         path: the file; classes may be in a file beside it.
         encoding: of both.
         labels: the classes that there may be.
+
+    Raises:
+        UserError: if there is not a class for each text; the files are read once before.
     """
-    classes: Iterator[str] = iter(())
     if is_there(path):
-        classes = map(str.strip, files.stream_lines(path + CLASSES, encoding, "replace"))
+        num_texts = sum(1 for _ in _blocks(files.stream_lines(path, encoding, "replace")))
+        _check_are_as_many(path, num_texts, _stream_classes(path, encoding))
+    return _streamed(path, encoding, labels)
+
+
+def _stream_classes(path, encoding):
+    return map(str.strip, files.stream_lines(path + CLASSES, encoding, "replace"))
+
+
+def _streamed(path, encoding, labels):
+    """As `stream`, of checked files."""
+    classes: Iterator[str] = _stream_classes(path, encoding) if is_there(path) else iter(())
     for line, rows in _blocks(files.stream_lines(path, encoding, "replace")):
         label, problem = next(classes, None), None
         try:

@@ -100,3 +100,31 @@ def test_a_file_that_is_only_predicted_is_read_in_columns_too(tmp_path):
     assert [(e.text_a, e.label) for e, _ in opened.records] == [("播歌", "music"), ("今", None)]
     plain = registry.get("single_label").open_stream(task._replace(head={}), str(path), "utf-8")
     assert [e.text_a for e, _ in plain.records][0] == "播 O"
+
+
+def test_a_test_file_without_classes_is_read_alike_whether_or_not_a_run_trains(tmp_path):
+    """A run that trains, too, took each line for a text."""
+    (tmp_path / "test.txt").write_text("播 O\n歌 B-song\n\n今 O\n", encoding="utf-8")
+    kind = registry.get("single_label")
+    task = task_forms.Task(
+        files={"test": "test.txt"},
+        columns=("text_a", "label"),
+        labels=("music", "x"),
+        head={"slots": ["song"]},
+    )
+    split = kind.read_split(task, str(tmp_path), "test", "utf-8", False)
+    alone = kind.open_stream(task, str(tmp_path / "test.txt"), "utf-8").records
+    expected = [("test-1", "播歌", None), ("test-4", "今", None)]
+    assert not split.has_labels
+    for examples in (split.examples, [example for example, _ in alone]):
+        assert [(e.guid, e.text_a, e.label) for e in examples] == expected
+        assert [len(e.slots[0]) for e in examples] == [1, 0]
+
+
+@pytest.mark.parametrize("classes, count", [("music\n", 1), ("music\nmusic\nmusic\n", 3), ("", 0)])
+def test_a_file_that_is_only_predicted_has_a_class_for_each_text(tmp_path, classes, count):
+    path = tmp_path / "test.txt"
+    path.write_text("播 O\n歌 B-song\n\n今 O\n", encoding="utf-8")
+    (tmp_path / "test.txt.intent").write_text(classes, encoding="utf-8")
+    with pytest.raises(UserError, match="test.txt has 2 texts, .*test.txt.intent %d lines" % count):
+        column_files.stream(str(path), "utf-8", ("music",))
