@@ -15,6 +15,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import teaching_flags
+from albert_zh.tasks import report
 from albert_zh.training import flag_checks, run_folder
 from albert_zh.training.training_errors import Diverged
 
@@ -132,7 +133,9 @@ def _score(summary, split):
 def _metric(summary, split):
     """Name of what a split is compared by: on test, which has no loss, the first of the others."""
     metrics, metric = summary[split], summary["metric"]
-    return metric if split == "dev" or not metrics or metric in metrics else next(iter(metrics))
+    if split == "dev" or not metrics or metric in metrics:
+        return metric
+    return next(name for name in metrics if name != report.ROWS)
 
 
 def _write(folder, summaries, rows):

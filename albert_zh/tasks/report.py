@@ -18,6 +18,7 @@ from albert_zh.tasks.settings import Settings
 
 REPORT = "report.md"
 MACHINE_REPORT = "report.json"
+ROWS = "rows"  # among a split's metrics: how many it has
 SPLITS = ("dev", "test")
 _NO_METRICS = ("expected_calibration_error",)  # which a kind shows in a sentence
 _SECTION = validation.record(
@@ -73,7 +74,7 @@ class Report:
         return name in self._kind.metrics and name not in usual and name != "loss"
 
     def _metrics_of(self, scorer, keys):
-        metrics = {"rows": len(scorer)}
+        metrics = {ROWS: len(scorer)}
         metrics.update(scorer.values(list(dict.fromkeys(self._names))))
         is_seen = scorer.is_seen(keys)
         if is_seen.any():
