@@ -54,6 +54,7 @@ class ReadingComprehension(task_type.TaskType):
     def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
         settings = super().settings(options, trained)
         head = dict(settings.head, **reading_flags.given_head(options))
+        records.check_threshold(head, options)
         return settings._replace(head=head)
 
     def settings_of_data(self, settings: Any, task: Any, train: Any, options: Any) -> Any:
@@ -69,7 +70,9 @@ class ReadingComprehension(task_type.TaskType):
                 "leave that flag out, or add --version_2_with_negative=false to train on the others"
                 % (train.path, sum(question.is_impossible for question in asked), len(asked))
             )
-        return settings._replace(head=dict(settings.head, **missing))
+        head = dict(settings.head, **missing)
+        records.check_threshold(head, options)
+        return settings._replace(head=head)
 
     def notes(self, task: Any, settings: Any) -> Dict[str, Any]:
         return dict(super().notes(task, settings), compares_sentences=False)

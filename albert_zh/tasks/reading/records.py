@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from albert_zh.common.errors import UserError
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import limits, original_windows, span_scores
 from albert_zh.tasks.reading.examples import question_of
@@ -240,6 +241,28 @@ def may_be_unanswered(head: Dict[str, Any]) -> bool:
     """Whether a model with these settings may say that there is no answer."""
     is_refused = head.get("version_2_with_negative") is False
     return not is_refused and not head.get("original_features")
+
+
+def check_threshold(head: Dict[str, Any], options: Any) -> None:
+    """Raises `UserError` for a threshold of "no answer" of a model that always answers.
+
+    Args:
+        head: what it was, or will be, trained with.
+        options: the flags.
+    """
+    threshold = options[THRESHOLD].value
+    if options[THRESHOLD].present and threshold is not None and not may_be_unanswered(head):
+        raise UserError(
+            "--%s=%g: this model always answers (%s), and compares nothing with it: leave it out, "
+            "or train with --version_2_with_negative=true"
+            % (THRESHOLD, threshold, _why_it_answers(head))
+        )
+
+
+def _why_it_answers(head):
+    if head.get("original_features"):
+        return "--original_features"
+    return "--version_2_with_negative=false, as where each training question has an answer"
 
 
 def ranked_example(ranks: Ranker, example: Any, rows: Rows) -> RankedAnswers:

@@ -1,13 +1,17 @@
 """Settings of answers that a model in use has, and what they mean for its answers."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 
-from albert_zh.tasks import datasets, record_stream
+from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.tasks import datasets, record_stream, registry
 from albert_zh.tasks.kind_interface import ModelInUse
 from albert_zh.tasks.reading import answer_files, examples, records
+from albert_zh.tasks.reading.questions import Answer
 from albert_zh.text import tokenization
 
 PIECES = "[PAD] [UNK] [CLS] [SEP] ？ 数 甲 乙".split()
@@ -41,6 +45,44 @@ VERSION_2 = {"version_2_with_negative": True}
 def test_the_threshold_of_no_answer(tokenizer, head, notes, threshold, is_usual):
     ranks = ranker_of(tokenizer, head, **notes)
     assert (ranks.null_threshold, ranks.is_threshold_usual) == (threshold, is_usual)
+
+
+@pytest.mark.parametrize(
+    "head, why",
+    [
+        ({"version_2_with_negative": False}, "--version_2_with_negative=false"),
+        (dict(VERSION_2, original_features=True), "--original_features"),
+        (VERSION_2, None),
+        ({"version_2_with_negative": None}, None),
+    ],
+)
+def test_a_threshold_of_a_model_that_always_answers_is_refused(head, why):
+    """It had no effect."""
+    given = finetuning_flags.of_settings("reading_comprehension", null_score_diff_threshold=-1.5)
+    records.check_threshold(head, finetuning_flags.of_settings("reading_comprehension"))
+    if why is None:
+        records.check_threshold(head, given)
+        return
+    with pytest.raises(UserError) as caught:
+        records.check_threshold(head, given)
+    assert str(caught.value).startswith(
+        "--null_score_diff_threshold=-1.5: this model always answers (" + why
+    )
+
+
+def test_a_threshold_is_checked_with_what_the_training_file_decides():
+    kind = registry.get("reading_comprehension")
+    given = finetuning_flags.of_settings("reading_comprehension", null_score_diff_threshold=1.0)
+    with pytest.raises(UserError, match="threshold=1: this model always answers"):
+        kind.settings(given, {"head": {"version_2_with_negative": False}})
+    settings = kind.settings(given, {})
+    answered = examples.QuestionExample("train-1", "何时？", "甲乙丙", (Answer("乙", 1),), "1", "")
+    train = types.SimpleNamespace(path="train.json", examples=[answered])
+    with pytest.raises(UserError, match="threshold=1: this model always answers"):
+        kind.settings_of_data(settings, None, train, given)
+    train.examples.append(answered._replace(label=()))
+    head = kind.settings_of_data(settings, None, train, given).head
+    assert head["version_2_with_negative"] and head["null_score_diff_threshold"] == 1.0
 
 
 @pytest.mark.parametrize(
