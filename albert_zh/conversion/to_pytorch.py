@@ -78,13 +78,8 @@ def convert(
     trained = fine_tuning_notes.notes_of_folder(source)
     if do_lower_case is None:
         do_lower_case = trained.get("do_lower_case", True)
-    values, heads, left_out = read_model(prefix, config, encoder_only)
     kind = trained.get("objective", "single_label")
-    if "classification" in heads and kind not in pytorch_configs.PROBLEM_TYPES:
-        values, heads, left_out = read_model(prefix, config, encoder_only=True)
-        notes.append("note: the encoder alone: %s is no classifier of texts (%s)" % (source, kind))
-    if left_out:
-        notes.append("left out: " + ", ".join(left_out))
+    values, heads = _read_parts(prefix, config, encoder_only, kind, notes)
     config, values = _without_groups(config, values, notes)
     tensors = pytorch_names.to_torch(config, values)
     settings = pytorch_configs.torch_config(config, heads, dtype)
@@ -113,6 +108,18 @@ def _convertible(config, config_file, folder):
     if pytorch_names.refusal(config):
         raise UserError("%s: %s" % (config_file or folder, pytorch_names.refusal(config)))
     return config
+
+
+def _read_parts(prefix, config, encoder_only, kind, notes):
+    """(values, heads) as of `read_model`, without the head of a kind that is no classifier's."""
+    values, heads, left_out = read_model(prefix, config, encoder_only)
+    if "classification" in heads and kind not in pytorch_configs.PROBLEM_TYPES:
+        values, heads, left_out = read_model(prefix, config, encoder_only=True)
+        folder = os.path.dirname(prefix) or "."
+        notes.append("note: the encoder alone: %s is no classifier of texts (%s)" % (folder, kind))
+    if left_out:
+        notes.append("left out: " + ", ".join(left_out))
+    return values, heads
 
 
 def _without_groups(config, values, notes):
