@@ -212,7 +212,8 @@ class Pretraining:
         source = self._train_source
         counts["number of records"] = source.num_records
         counts["bytes of records"] = sum(map(storage.size, source.files))
-        counts["files of records"] = _digest_of_files(source.files)
+        if len(source.files) > 1:  # else there is no order, and a name does not matter
+            counts["files of records"] = _digest_of_files(source.files)
         fixed["input lanes"] = self._num_lanes
         if self._distiller:
             fixed.update(self._distiller.run_settings())
