@@ -2,6 +2,7 @@
 
 import math
 import random
+import tokenize
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
@@ -113,12 +114,7 @@ def _with_teacher(split, options, width):
     from albert_zh.common import files, storage
 
     path = options.teacher_vectors
-    try:
-        vectors = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise UserError(
-            "--teacher_vectors=%s: no .npy file of numbers (%s)" % (path, error)
-        ) from None
+    vectors = _array_of(path)
     last = max(example.row_id for example in split.examples)
     num_lines = sum(1 for _ in files.stream_lines(split.path, options.encoding))
     is_a_row_a_line = vectors.ndim == 2 and last <= len(vectors) <= num_lines
@@ -140,6 +136,22 @@ def _with_teacher(split, options, width):
             )
         rows.append(example._replace(teacher=tuple(vector)))
     return rows, storage.sha256_of_file(path)
+
+
+def _array_of(path):
+    """The array of an .npy file."""
+    import numpy as np
+
+    from albert_zh.common import storage
+
+    try:
+        with storage.open_binary(path) as handle:
+            return np.lib.format.read_array(handle, allow_pickle=False)
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:
+        raise UserError(
+            "--teacher_vectors=%s: no .npy file of numbers, as numpy.save writes it (%s)"
+            % (path, " ".join(str(error).split()))
+        ) from None
 
 
 def _misfit(options, found, width):

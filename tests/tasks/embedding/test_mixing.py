@@ -177,6 +177,30 @@ def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, g
     refused(message, mixing.training_split, split, given, 8)
 
 
+def test_files_that_are_no_array_of_numbers_are_refused(read, tmp_path):
+    """Some were tracebacks."""
+    split = read("a.txt", "甲\n乙\n", "texts")
+    np.save(str(tmp_path / "whole.npy"), np.ones([2, 8]))
+    np.savez(str(tmp_path / "several.npz"), a=np.ones([2, 8]))
+    whole = (tmp_path / "whole.npy").read_bytes()
+    contents = {
+        "empty.npy": b"",
+        "cut.npy": whole[:-8],
+        "head.npy": whole.replace(b"'shape'", b"(shape'"),
+        "text.npy": "甲\n".encode(),
+        "damaged.npz": b"PK\x03\x04garbage",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for name in [*contents, "several.npz"]:
+        given = options(teacher_vectors=str(tmp_path / name))
+        message = "--teacher_vectors=.*%s: no .npy file of numbers, as numpy.save writes it" % name
+        refused(message, mixing.training_split, split, given, 8)
+    given = options(teacher_vectors=str(tmp_path / "whole.npy"))
+    rows = mixing.training_split(split, given, 8)[0].examples
+    assert [row.teacher for row in rows] == [(1.0,) * 8] * 2
+
+
 def test_rows_with_more_wrong_texts_than_others_are_counted(read):
     equal = read("a.tsv", "甲\t乙\t丙\n丁\t戊\t己\n", "positives")
     more = read("b.tsv", "庚\t辛\t壬\t癸\n", "positives")
