@@ -64,12 +64,11 @@ def _has_no_agreed_label(record):
 
 # The table
 
-_DEV_NAMES = ("dev", "valid", "val", "validation")
 _SPLITS = {
     "train": ("train.csv", "train.tsv", "train.txt", "train.json", "train.jsonl"),
     "dev": tuple(
         name + ending
-        for name in _DEV_NAMES
+        for name in ("dev", "valid", "val", "validation")
         for ending in (".csv", ".tsv", ".txt", ".json", ".jsonl")
     ),
     "test": ("test.csv", "test.tsv", "test.txt", "test.json", "test.jsonl"),
@@ -78,7 +77,7 @@ _SPLITS = {
 _TEXT_ENDINGS = (".tsv", ".txt", ".csv", ".jsonl", ".json")
 _SENTENCES = {
     split: tuple(name + ending for name in names for ending in _TEXT_ENDINGS)
-    for split, names in (("train", ("train",)), ("dev", _DEV_NAMES), ("test", ("test",)))
+    for split, names in (("train", ("train",)), ("dev", ("dev", "valid")), ("test", ("test",)))
 }
 _CLUE = {
     "train": ("train.json", "train_few_all.json", "train_0.json", "train.tsv", "train.txt"),
@@ -90,10 +89,10 @@ _LABELLED_ENDINGS = (
     ".txt .json .jsonl .tsv .conll .bio .bioes .bmes .char.bmes .char .utf8 .data".split()
 )
 _LABELLED = {
-    split: tuple(name + ending for name in names for ending in _LABELLED_ENDINGS)
+    split: tuple(name + ending for ending in _LABELLED_ENDINGS for name in names)
     + tuple("example." + name for name in names)
     + names
-    for split, names in (("train", ("train",)), ("dev", _DEV_NAMES), ("test", ("test",)))
+    for split, names in (("train", ("train",)), ("dev", ("dev", "valid")), ("test", ("test",)))
 }
 _INFERENCE = ("contradiction", "entailment", "neutral")
 _LCQMC = Task(
@@ -122,14 +121,14 @@ _TNEWS_LABELS = collections.OrderedDict(
 )
 _NAMES_OF_QUESTIONS = {
     "train": "train cmrc2018_train DRCD_training",
-    "dev": " ".join(_DEV_NAMES) + " cmrc2018_dev DRCD_dev",
+    "dev": "dev cmrc2018_dev DRCD_dev",
     "test": "test cmrc2018_trial DRCD_test",
 }
 _QUESTIONS = {
     split: tuple(
         name + ending
-        for name in names.split()
         for ending in (".json", ".jsonl", ".csv", ".tsv", ".txt")
+        for name in names.split()
     )
     for split, names in _NAMES_OF_QUESTIONS.items()
 }

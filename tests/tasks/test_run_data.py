@@ -5,7 +5,7 @@ import types
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import counted_rows, datasets, run_data, split_files
+from albert_zh.tasks import counted_rows, run_data
 
 
 def data_of(folder, kind, task_name, head, **changes):
@@ -66,14 +66,3 @@ def test_labelled_pairs_set_aside_are_no_positives(tmp_path):
     (tmp_path / "dev.tsv").unlink()
     aside = data_of(tmp_path, "sentence_embedding", "sentences", dict(head, dev_format="scored"))
     assert {example.label for example in aside.splits["dev"].examples} == {0.0, 1.0}
-
-
-@pytest.mark.parametrize("name", ["valid.txt", "val.json", "validation.tsv"])
-@pytest.mark.parametrize("task", ["multiclass", "ner", "cws", "sentences", "seq2seq", "questions"])
-def test_usual_names_of_dev_files_count_for_every_kind_of_own_data(tmp_path, task, name):
-    (tmp_path / name).write_text("", encoding="utf-8")
-    path, others = split_files.split_path(datasets.get_task(task), str(tmp_path), "dev")
-    assert (path, others) == (str(tmp_path / name), [])
-    (tmp_path / "dev.json").write_text("", encoding="utf-8")
-    path, others = split_files.split_path(datasets.get_task(task), str(tmp_path), "dev")
-    assert (path, others) == (str(tmp_path / "dev.json"), [name])
