@@ -51,15 +51,6 @@ OBJECTIVES = {
 }
 SCORABLE = ("cosent", "cosine", "margin_mse")  # a pair classifier's scores may be learnt
 VIEWS = ("simcse", "esimcse")  # a text's positive is the text itself
-# Objectives whose losses a flag changes.
-_OBJECTIVES_OF_FLAGS = {
-    "cosine_temperature": ("cosent", "infonce", "four_blocks", "simbert", *VIEWS),
-    "margin": ("contrastive", "infonce", "triplet", *VIEWS),
-    "symmetric": ("infonce", *VIEWS),
-    "own_negative_weight": ("infonce",),
-    "triplet_distance": ("triplet",),
-    "teacher_vectors": ("vectors",),
-}
 
 _TABLE = (
     ("string", "train_file", None, "File to train on, in place of --data_dir."),
@@ -328,12 +319,6 @@ def _width_flag(options):
 
 def _check_loss(options, objective):
     del objective
-    for name, users in _OBJECTIVES_OF_FLAGS.items():
-        if options[name].present and options.objective not in users:
-            raise UserError(
-                "--%s: --objective=%s does not use it, but %s: leave it out"
-                % (name, options.objective, ", ".join(users))
-            )
     for name, least in (("cosine_temperature", 1e-4), ("width", 1), ("projection_width", 1)):
         given = options[name].value
         if given is not None and not given >= least:
@@ -419,11 +404,6 @@ def _check_dropout(options, objective):
 def _check_what_does_not_go(options, objective):
     if options.rdrop_alpha:
         raise UserError("--rdrop_alpha is for predictions of classes: leave it out")
-    if options.corpus_file and dev_format(options) == "scored":
-        raise UserError(
-            "--corpus_file: dev and test hold scored pairs, which are not searched for: leave it "
-            "out, or give --dev_format=positives"
-        )
     if options.fgm_epsilon and options.batch_in_memory:
         raise UserError("--fgm_epsilon and --batch_in_memory exclude each other: leave one out")
     if options.use_tpu and objective.is_of_batch:

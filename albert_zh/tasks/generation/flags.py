@@ -99,8 +99,6 @@ class GenerationFlags(kind_interface.KindFlags):
                 "--max_target_length=%d: expected 2 to %d, half of --max_seq_length=%d"
                 % (options.max_target_length, longest, options.max_seq_length)
             )
-        if options.text_b_column is not None:
-            raise UserError("--text_b_column: a row has a source and a target: leave it out")
         if options.rdrop_alpha:
             raise UserError("--rdrop_alpha is for predictions of classes: leave it out")
         if options.use_tpu:

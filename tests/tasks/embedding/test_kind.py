@@ -163,9 +163,6 @@ def test_a_teachers_vectors_are_learnt(settings, folder):
         ({"cosine_temperature": 0}, "--cosine_temperature=0.0: expected at least"),
         ({"objective": "triplet"}, "needs a wrong text in the third column"),
         ({"rdrop_alpha": 1}, "--rdrop_alpha is for predictions of classes"),
-        ({"triplet_distance": "euclidean"}, "--triplet_distance: --objective=infonce does not use"),
-        ({"objective": "cosent", "margin": 0.1}, "does not use it, but contrastive, infonce, tri"),
-        ({"dev_format": "scored", "corpus_file": __file__}, "--corpus_file: dev and test hold sco"),
         ({"objective": "vectors", "do_eval": False}, "add --teacher_vectors"),
         (
             {

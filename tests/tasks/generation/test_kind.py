@@ -187,12 +187,6 @@ def test_files_in_a_bucket_are_found(tmp_path, monkeypatch):
         generation_flags.GenerationFlags().check(options)
 
 
-def test_a_second_text_of_a_source_is_refused():
-    options = finetuning_flags.of_settings("generation", text_b_column="answer")
-    with pytest.raises(UserError, match="--text_b_column: a row has a source and a target"):
-        generation_flags.GenerationFlags().check(options)
-
-
 def test_weights_of_tasks():
     given = ["prefix_lm", "masked_lm:0.5"]
     assert generation_flags.task_weights(given) == {"prefix_lm": 1.0, "masked_lm": 0.5}

@@ -287,10 +287,3 @@ def test_flags_without_meaning_for_spans_are_refused(flag):
     options = finetuning_flags.of_settings("sequence_labelling", head="global_pointer", **flag)
     with pytest.raises(UserError, match="--%s=.* has no meaning with --head=" % list(flag)[0]):
         family.flags.check(options)
-
-
-@pytest.mark.parametrize("name", ["text_column", "label_column"])
-def test_columns_of_labelled_texts_have_no_names(name):
-    options = finetuning_flags.of_settings("sequence_labelling", **{name: "nonsense"})
-    with pytest.raises(UserError, match="--%s: files of labelled texts have no columns" % name):
-        registry.get("sequence_labelling").flags.check(options)
