@@ -6,7 +6,7 @@ model that predicts; `KindFlags` are the flags of a kind. `task_type` has these 
 """
 
 import collections
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 
@@ -42,6 +42,22 @@ Fields:
     tokenizer: its `FullTokenizer`.
     max_seq_length: longest row.
 """
+
+
+def refuse_given(options: Any, names: Iterable[str], why: str) -> None:
+    """Refuses flags that a kind of task has no use for.
+
+    Args:
+        options: the flags.
+        names: of those that may not be given.
+        why: for the message, with what to do in their place.
+
+    Raises:
+        UserError: for the first of them that is given.
+    """
+    for name in names:
+        if options[name].present:
+            raise UserError("--%s: %s" % (name, why))
 
 
 class KindFlags:

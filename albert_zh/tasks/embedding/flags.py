@@ -51,6 +51,15 @@ OBJECTIVES = {
 }
 SCORABLE = ("cosent", "cosine", "margin_mse")  # a pair classifier's scores may be learnt
 VIEWS = ("simcse", "esimcse")  # a text's positive is the text itself
+_OF_TEMPERATURE = ("cosent", "infonce", "four_blocks", "simbert") + VIEWS
+# {flag: the objectives whose losses it changes}
+_OBJECTIVES_OF = {
+    "cosine_temperature": _OF_TEMPERATURE,
+    "margin": ("infonce", "triplet", "contrastive") + VIEWS,
+    "triplet_distance": ("triplet",),
+    "symmetric": ("infonce",) + VIEWS,
+    "own_negative_weight": ("infonce",),
+}
 
 _TABLE = (
     ("string", "train_file", None, "File to train on, in place of --data_dir."),
@@ -203,18 +212,19 @@ class EmbeddingFlags(kind_interface.KindFlags):
         return RETRIEVAL if dev_format(options) == "positives" else SCORED
 
     def check(self, options: Any) -> None:
-        for column in task_forms.COLUMN_FLAGS.values():
-            if options[column].present:
-                raise UserError(
-                    "--%s: columns of these files have fixed names (text_a, text_b, label, "
-                    "negatives): name them so in the file's header" % column
-                )
+        kind_interface.refuse_given(
+            options,
+            task_forms.COLUMN_FLAGS.values(),
+            "columns of these files have fixed names (text_a, text_b, label, negatives): name them "
+            "so in the file's header",
+        )
         for name in _INPUT_FILES:
             path = options[name].value
             if path and not storage.is_file(path):
                 raise UserError("--%s=%s: no such file" % (name, path))
         for check in (
             _check_loss,
+            _check_effects,
             _check_batch,
             _check_dropout,
             _check_scoring,
@@ -331,6 +341,26 @@ def _check_loss(options, objective):
                 "--more_train: its rows have no vectors of --teacher_vectors, which "
                 "--objective=vectors learns: join the files and their vectors"
             )
+
+
+def _check_effects(options, objective):
+    """Raises `UserError` for flags of training that this objective, or this dev file, ignores."""
+    del objective
+    if not options.do_train:
+        return
+    for name, objectives in _OBJECTIVES_OF.items():
+        flag = options[name]
+        if flag.value != flag.default and options.objective not in objectives:
+            raise UserError(
+                "--%s=%s has no effect with --objective=%s: it is for %s: leave it out"
+                % (name, flag.value, options.objective, ", ".join(objectives))
+            )
+    if options.corpus_file and dev_format(options) == "scored" and not options.mine_negatives:
+        raise UserError(
+            "--corpus_file=%s has no effect: dev and test hold scored pairs, for which nothing is "
+            "searched: leave it out, or give files of right pairs and --dev_format=positives"
+            % options.corpus_file
+        )
 
 
 def _check_batch(options, objective):

@@ -83,6 +83,11 @@ class GenerationFlags(kind_interface.KindFlags):
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
 
     def check(self, options: Any) -> None:
+        kind_interface.refuse_given(
+            options,
+            ["text_b_column"],
+            "rows have a source (--text_column) and a target (--label_column): leave it out",
+        )
         task_weights(options.tasks)
         for name in ("train_file", "dev_file", "predict_file"):
             path = options[name].value

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 from absl import flags
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import kind_interface
+from albert_zh.tasks import kind_interface, task_forms
 from albert_zh.tasks.labelling import head_names, json_files, reader, tag_schemes
 
 CRF_RATE_FACTOR = 20.0  # transitions that start from 0 have to grow
@@ -150,6 +150,12 @@ class LabellingFlags(kind_interface.KindFlags):
         return "span_labelling" if options.head in head_names.SPAN_HEADS else "sequence_labelling"
 
     def check(self, options: flags.FlagValues) -> None:
+        kind_interface.refuse_given(
+            options,
+            task_forms.COLUMN_FLAGS.values(),
+            "files of labelled texts have no columns to choose (the TSV form has text_a and label "
+            "in its header): leave it out",
+        )
         _check_numbers(options)
         _check_granularities(options)
         if options.head not in head_names.SPAN_HEADS:

@@ -102,12 +102,12 @@ class ReadingFlags(kind_interface.KindFlags):
         for name in ("max_query_length", "max_answer_length", "n_best_size"):
             if options[name].value is not None and options[name].value < 1:
                 raise UserError("--%s=%d: expected 1 or more" % (name, options[name].value))
-        for column in task_forms.COLUMN_FLAGS.values():
-            if options[column].present:
-                raise UserError(
-                    "--%s: columns of questions have fixed names (context, question, answer, "
-                    "start): name them so in the file's header" % column
-                )
+        kind_interface.refuse_given(
+            options,
+            task_forms.COLUMN_FLAGS.values(),
+            "columns of questions have fixed names (context, question, answer, start): name them "
+            "so in the file's header",
+        )
         _check_original(options)
         _check_files(options)
 

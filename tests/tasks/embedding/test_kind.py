@@ -181,6 +181,53 @@ def test_flags_that_make_no_sense_are_refused(settings, change, message):
     assert "\n" not in str(error.value)
 
 
+IN_VAIN = {
+    "symmetric": (True, ["infonce", "simcse", "esimcse"]),
+    "own_negative_weight": (0.5, ["infonce"]),
+    "triplet_distance": ("euclidean", ["triplet"]),
+    "margin": (0.2, ["infonce", "triplet", "contrastive", "simcse", "esimcse"]),
+    "cosine_temperature": (
+        0.1,
+        ["cosent", "infonce", "four_blocks", "simbert", "simcse", "esimcse"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_VAIN)
+def test_flags_that_an_objective_ignores_are_refused(folder, name):
+    value, objectives_of_it = IN_VAIN[name]
+    given = {"bert_config_file": str(folder / "config.json"), name: value}
+    given.update(teacher_vectors=str(folder / "vocab.txt"), max_seq_length=16)
+    found = []
+    for objective in OBJECTIVES:
+        options = finetuning_flags.of_settings(
+            FAMILY, do_train=True, do_eval=False, objective=objective, **given
+        )
+        check = registry.get(FAMILY).flags.check
+        try:
+            check(options)
+            found.append(objective)
+        except UserError as error:
+            message = "--%s=%s has no effect with --objective=%s" % (name, value, objective)
+            assert str(error).startswith(message)
+        options.do_train = False  # the model has its losses' settings
+        check(options)
+    assert sorted(found) == sorted(objectives_of_it)
+
+
+def test_a_corpus_that_is_not_searched_is_refused(folder):
+    given = {"bert_config_file": str(folder / "config.json"), "do_train": True, "do_eval": True}
+    given.update(corpus_file=str(folder / "faq.txt"), max_seq_length=16)
+    check = registry.get(FAMILY).flags.check
+    check(finetuning_flags.of_settings(FAMILY, objective="infonce", **given))
+    with pytest.raises(UserError, match="--corpus_file=.*faq.txt has no effect: dev and test hold"):
+        check(finetuning_flags.of_settings(FAMILY, objective="cosent", **given))
+    given.update(objective="infonce", dev_format="scored")
+    with pytest.raises(UserError, match="has no effect: .* --dev_format=positives$"):
+        check(finetuning_flags.of_settings(FAMILY, **given))
+    check(finetuning_flags.of_settings(FAMILY, mine_negatives="lexical", **given))
+
+
 @pytest.mark.parametrize(
     "rows, message",
     [

@@ -163,6 +163,7 @@ def test_a_generator_writes_as_it_was_trained(settings, tmp_path):
         ({"damage": "bart", "damage_copies": 0}, "--damage_copies=0: expected 1 or more"),
         ({"damage": "bart", "tasks": "prefix_lm,masked_lm"}, "the source is damaged already"),
         ({"damage": "bart", "text_column": "1"}, "--text_column: raw text"),
+        ({"text_b_column": "2"}, "--text_b_column: rows have a source .--text_column. and a targ"),
         ({"tasks": "prefix_lm,other"}, "'other', expected NAME or NAME:WEIGHT"),
         ({"max_target_length": 12}, "expected 2 to 8, half of --max_seq_length=16"),
         ({"label_smoothing": 1.0}, "--label_smoothing=1: expected"),

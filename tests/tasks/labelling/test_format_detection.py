@@ -3,6 +3,7 @@
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.labelling import format_detection, reader, splits
 from albert_zh.tasks.labelling.spans import Span
@@ -263,3 +264,12 @@ def test_what_is_remarkable_in_a_streamed_file(tmp_path):
     line = '{"text": "王明", "label": {"PER": {"王明": [[0, 1]], "王": [[0, 0]]}}}\n'
     notes, _ = streamed(tmp_path, line, "test.json", overlaps="longest")
     assert notes == ["format cluener", "1 entities that overlap a longer one are left out"]
+
+
+@pytest.mark.parametrize("kind", ["sequence_labelling", "span_labelling"])
+@pytest.mark.parametrize("name", ["text_column", "text_b_column", "label_column"])
+def test_columns_cannot_be_chosen(kind, name):
+    """The flags had no effect."""
+    options = finetuning_flags.of_settings("sequence_labelling", **{name: "2"})
+    with pytest.raises(UserError, match="--%s: files of labelled texts have no columns" % name):
+        registry.get(kind).flags.check(options)
