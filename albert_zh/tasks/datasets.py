@@ -64,11 +64,12 @@ def _has_no_agreed_label(record):
 
 # The table
 
+DEV_NAMES = ("dev", "valid", "val", "validation")  # of files of own data, best first
 _SPLITS = {
     "train": ("train.csv", "train.tsv", "train.txt", "train.json", "train.jsonl"),
     "dev": tuple(
         name + ending
-        for name in ("dev", "valid", "val", "validation")
+        for name in DEV_NAMES
         for ending in (".csv", ".tsv", ".txt", ".json", ".jsonl")
     ),
     "test": ("test.csv", "test.tsv", "test.txt", "test.json", "test.jsonl"),
@@ -77,7 +78,7 @@ _SPLITS = {
 _TEXT_ENDINGS = (".tsv", ".txt", ".csv", ".jsonl", ".json")
 _SENTENCES = {
     split: tuple(name + ending for name in names for ending in _TEXT_ENDINGS)
-    for split, names in (("train", ("train",)), ("dev", ("dev", "valid")), ("test", ("test",)))
+    for split, names in (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))
 }
 _CLUE = {
     "train": ("train.json", "train_few_all.json", "train_0.json", "train.tsv", "train.txt"),
@@ -89,10 +90,10 @@ _LABELLED_ENDINGS = (
     ".txt .json .jsonl .tsv .conll .bio .bioes .bmes .char.bmes .char .utf8 .data".split()
 )
 _LABELLED = {
-    split: tuple(name + ending for ending in _LABELLED_ENDINGS for name in names)
+    split: tuple(name + ending for name in names for ending in _LABELLED_ENDINGS)
     + tuple("example." + name for name in names)
     + names
-    for split, names in (("train", ("train",)), ("dev", ("dev", "valid")), ("test", ("test",)))
+    for split, names in (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))
 }
 _INFERENCE = ("contradiction", "entailment", "neutral")
 _LCQMC = Task(
@@ -124,14 +125,14 @@ _NAMES_OF_QUESTIONS = {
     "dev": "dev cmrc2018_dev DRCD_dev",
     "test": "test cmrc2018_trial DRCD_test",
 }
+_ENDINGS_OF_QUESTIONS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 _QUESTIONS = {
-    split: tuple(
-        name + ending
-        for ending in (".json", ".jsonl", ".csv", ".tsv", ".txt")
-        for name in names.split()
-    )
+    split: tuple(name + ending for ending in _ENDINGS_OF_QUESTIONS for name in names.split())
     for split, names in _NAMES_OF_QUESTIONS.items()
 }
+_QUESTIONS["dev"] += tuple(
+    name + ending for name in DEV_NAMES[1:] for ending in _ENDINGS_OF_QUESTIONS
+)
 TASKS = {
     "lcqmc": _LCQMC,
     "lcqmc_pair": _LCQMC,

@@ -66,3 +66,25 @@ def test_labelled_pairs_set_aside_are_no_positives(tmp_path):
     (tmp_path / "dev.tsv").unlink()
     aside = data_of(tmp_path, "sentence_embedding", "sentences", dict(head, dev_format="scored"))
     assert {example.label for example in aside.splits["dev"].examples} == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("name", ["dev", "valid", "val", "validation"])
+@pytest.mark.parametrize(
+    "task_name, kind, head, ending, line",
+    [
+        ("multiclass", "single_label", {}, ".csv", "甲%d,%d"),
+        ("ner", "sequence_labelling", {"form": "crf"}, ".txt", "甲 B-x\n%d B-%d\n"),
+        ("questions", "reading_comprehension", {}, ".tsv", "甲%d\t谁%d\t甲"),
+        ("seq2seq", "generation", {}, ".tsv", "甲%d\t乙%d"),
+        ("sentences", "sentence_retrieval", dict(EMBEDDING, loss="infonce"), ".tsv", "甲%d\t乙%d"),
+    ],
+)
+def test_usual_names_of_dev_files_of_every_kind(
+    tmp_path, name, task_name, kind, head, ending, line
+):
+    """Of most kinds val.txt was left aside without a word, and rows of train were dev."""
+    lines = [line % (n, n % 2) for n in range(4)]
+    write(tmp_path / ("train" + ending), lines)
+    write(tmp_path / (name + ending), lines[2:])
+    dev = data_of(tmp_path, kind, task_name, head, label_separator="|").splits["dev"]
+    assert dev.path == str(tmp_path / (name + ending)) and len(dev.examples) == 2

@@ -7,7 +7,7 @@ from absl import flags
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
-from albert_zh.tasks import kind_interface, model_width, task_forms
+from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks.embedding import losses, mining_flags
 
 RATE_OF_NARROW = 2e-4
@@ -452,5 +452,5 @@ def _has_dev(options):
     if options.dev_file or not options.data_dir or not storage.is_folder(options.data_dir):
         return bool(options.dev_file)
     return any(
-        name.split(".")[0] in ("dev", "valid", "val") for name in storage.names_in(options.data_dir)
+        name.split(".")[0] in datasets.DEV_NAMES for name in storage.names_in(options.data_dir)
     )
