@@ -117,7 +117,8 @@ def read_split(
         notes += further_notes
     if data_format == "positives":
         notes += positive_checks.notes_of_wrong_texts(path, examples)
-    if data_format != "texts" and any(e.row_id == filled[0].line for e in examples):
+    is_table = data_format != "texts" and not table.is_json
+    if is_table and any(e.row_id == filled[0].line for e in examples):
         notes += task_forms.note_of_first_row(filled[0].cells, "text_a, text_b")
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, expected)
     if not examples:

@@ -482,3 +482,5 @@ def test_a_first_row_like_a_header_is_noted(tmp_path):
     assert note.startswith("line 1 is taken for a row (客户问题 | 标准句子): if it is a header")
     known = read(tmp_path, "用户问题,标准问题\n甲,乙\n", "positives", "a.csv")
     assert rows(known) == [("甲", "乙", 1.0, ())] and not known.notes
+    of_keys = read(tmp_path, '{"question": "甲", "answer": "乙"}\n', "positives", "a.jsonl")
+    assert rows(of_keys) == [("甲", "乙", 1.0, ())] and not of_keys.notes  # there is no header
