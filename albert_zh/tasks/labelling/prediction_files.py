@@ -129,8 +129,9 @@ class PredictionFiles:
 
 
 def _tokens(text):
-    """The tokens as a column shows them, where line ends and TABs would shift the tags."""
+    """The tokens as a column shows them: no line end, TAB or blank within one shifts the tags."""
     shown = text.text.translate(_SHOWN_CONTROLS)  # of the same length
     if text.tokens is None:
         return list(shown)
-    return [shown[start:end] for start, end in text.tokens]
+    tokens = [shown[start:end] for start, end in text.tokens]
+    return ["_".join(token.split()) or token for token in tokens]

@@ -26,6 +26,18 @@ def written(tmp_path, names, texts=TEXTS, file_format="conll", scheme="BIO"):
     return {name: (tmp_path / name).read_text("utf-8") for name in there}
 
 
+def test_a_token_with_a_blank_stays_one_column(tmp_path):
+    """ "New York" was two, and the file could not be read."""
+    path = tmp_path / "test.txt"
+    path.write_text("New York\tB-LOC\nis\tO\n北\u3000京\tB-LOC\n", encoding="utf-8")
+    (text,) = reader.read_file(str(path)).texts
+    contents = written(tmp_path, (outputs.CONLL, outputs.LABELS), [(text, text.spans)])
+    assert contents[outputs.CONLL] == "New_York B-LOC\nis O\n北_京 B-LOC\n\n"
+    assert contents[outputs.LABELS] == "New_York B-LOC B-LOC\nis O O\n北_京 B-LOC B-LOC\n\n"
+    (again,) = reader.read_file(str(tmp_path / outputs.CONLL)).texts
+    assert [again.text[span.start : span.end] for span in again.spans] == ["New_York", "北_京"]
+
+
 def test_table_and_columns(tmp_path):
     names = (outputs.PREDICTIONS, outputs.CONLL, outputs.LABELS)
     contents = written(tmp_path, names)
