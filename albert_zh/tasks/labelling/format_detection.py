@@ -19,6 +19,9 @@ _LONG_WORD = 4  # characters; lines without blanks that are longer on average ar
 _SHOWN_CHARACTERS = 40
 _TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
 _LIST_OF_LABELS = re.compile(r'"(labels?|entities)"\s*:\s*\[')  # CLUENER has an object
+_LOWER_LETTERS = {
+    letter.lower() for scheme in tag_schemes.SCHEMES.values() for letter in scheme.letters
+}
 # What ends lines of columns that are separated otherwise than `column_files` knows.
 _TAG_AT_END = re.compile(r"(\s|[^\w\s])(O|[A-Z][-_]\w[\w.-]*)\s*\Z")
 _EXPECTED = (
@@ -95,15 +98,30 @@ def detect_word_format(path: str, encoding: str = "utf-8") -> str:
     Returns:
         key of `reader.FORMATS`; `UNLABELLED` where most lines have no blanks, and are too long for
         words.
+
+    Raises:
+        UserError: for characters with tags in lower case, which would be words.
     """
     found = detect_format(path, encoding)
     if found != SEGMENTED:
         return found
-    lines = [text.split() for _, text in _first_lines(path, encoding)]
+    numbered = _first_lines(path, encoding)
+    lines = [text.split() for _, text in numbered]
+    if len(lines) > 1 and all(map(_is_tagged_in_lower_case, lines)):
+        raise UserError(
+            "%s, line %d: %r seems to be a character and its tag: expected tags in capitals, as in "
+            "%s %s (words that are such letters are read with --file_format=segmented)"
+            % (path, numbered[0][0], numbered[0][1], lines[0][0], lines[0][1].upper())
+        )
     words = [word for line in lines for word in line]
     have_blanks = 2 * sum(len(line) > 1 for line in lines) >= len(lines)
     are_long = sum(map(len, words)) > _LONG_WORD * len(words)
     return UNLABELLED if are_long and not have_blanks else SEGMENTED
+
+
+def _is_tagged_in_lower_case(cells):
+    """Whether a line has a character and a tag's letter in lower case."""
+    return len(cells) == 2 and len(cells[0]) == 1 and cells[1] in _LOWER_LETTERS
 
 
 def _first_lines(path, encoding):

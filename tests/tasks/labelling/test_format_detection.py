@@ -109,6 +109,22 @@ def test_lines_without_blanks_are_no_long_words(tmp_path):
     assert (words.file_format, words.has_labels) == ("segmented", True)
 
 
+def test_tags_in_lower_case_are_no_words(tmp_path):
+    """b was learnt as a word."""
+    content = "\n我 b\n们 e\n去 s\n\n北 b\n京 e\n"
+    with pytest.raises(UserError) as raised:
+        read_split(tmp_path, content, task_of("cws"))
+    path = str(tmp_path / "train.txt")
+    assert str(raised.value).startswith("%s, line 2: '我 b' seems to be a character" % path)
+    assert "as in 我 B " in str(raised.value) and "\n" not in str(raised.value)
+    capitals = read_split(tmp_path, content.upper(), task_of("cws"))
+    assert capitals.file_format == "conll"
+    named = read_split(tmp_path, content, task_of("cws", file_format="segmented"))
+    assert named.file_format == "segmented"
+    for words in ("我 b\n", "我 b\n维生素 b\n"):
+        assert read_split(tmp_path, words, task_of("cws")).file_format == "segmented"
+
+
 def test_words_are_read_where_words_are_looked_for(tmp_path):
     content = "共同  创造\n新  世纪\n"
     for task in (
