@@ -28,7 +28,7 @@ DOCUMENT_START = "-DOCSTART-"
 TABLE_COLUMNS = ("text_a", "label")
 TWO_FILES = ("sentences.txt", "tags.txt")
 _NUMBERED_TOKEN = re.compile(r"(.+?)([0-9]{1,4})\Z", re.DOTALL)
-_LOOKED_AT = 10  # tokens by which numbered ones are detected
+_LOOKED_AT = 10  # tokens by which numbered ones and separators are detected
 _SENTENCE_END = "。"
 _BAD = ()  # cells of a line that does not fit
 # Between columns; the first one that a line has is that of the file.
@@ -86,13 +86,12 @@ def read_columns(
 
 def _rows(path, encoding, digest, bad_rows):
     """(line, cells) of each line, cells None for a blank one or a document's first, or `_BAD`."""
-    separator, first_line = None, None
-    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
-        if not text.strip(" \t") or text.startswith(DOCUMENT_START):
+    lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
+    separator, first_line, lines = _separated(lines)
+    for line, text in lines:
+        if _is_no_token(text):
             yield line, None
             continue
-        if first_line is None:
-            separator, first_line = separator_of(text), line
         cells, num_bad = _cells(text, separator), len(bad_rows.errors)
         with bad_rows.row():
             _check_cells(path, line, text, cells, separator, first_line)
@@ -281,6 +280,28 @@ def _paired(tokens, tag_text, line, tags_path, is_there):
             % (tags_path, line, len(tags), TWO_FILES[0], len(tokens))
         )
     return tokens, tags
+
+
+def _is_no_token(text):
+    return not text.strip(" \t") or text.startswith(DOCUMENT_START)
+
+
+def _separated(lines):
+    """(separator of a file, the first line that has it, all lines).
+
+    It is that of the first line that has one, if most of the first lines do; else there is none.
+    """
+    beginning, filled = [], []
+    for line, text in lines:
+        beginning.append((line, text))
+        if not _is_no_token(text):
+            filled.append((line, separator_of(text)))
+        if len(filled) == _LOOKED_AT:
+            break
+    having = [place for place in filled if place[1]]
+    chosen = having if 2 * len(having) > len(filled) else filled
+    first_line, separator = chosen[0] if chosen else (None, None)
+    return separator, first_line, itertools.chain(beginning, lines)
 
 
 def read_table(

@@ -124,6 +124,20 @@ def test_formats_in_every_encoding_whole_and_streamed(tmp_path, content, name, f
             assert list(reader.stream_file(path, encoding=codec)) == data.texts
 
 
+def test_a_first_line_without_its_tag_is_the_one_that_does_not_fit(tmp_path):
+    """Leaving out bad rows left out all others: they had columns, and the first one none."""
+    path = written(tmp_path, "\n王\n明 I-PER\n\n去 O\n北 B-LOC\n\n京\n")
+    with pytest.raises(UserError, match="line 2: a column is missing: '王', .* as in line 3"):
+        reader.read_file(path)
+    skipping = BadRows(True)
+    found = reader.read_file(path, bad_rows=skipping)
+    assert [(text.text, text.spans) for text in found.texts] == [("去北", [Span(1, 2, "LOC")])]
+    assert "2 rows that do not fit are left out (first: " in " ".join(found.notes)
+    path = written(tmp_path, "王\n明\n\n去\n北 B-LOC\n")  # most have none: no tags
+    with pytest.raises(UserError, match="line 5: found '北 B-LOC', expected one character, as in"):
+        reader.read_file(path, "conll")
+
+
 def test_two_files(tmp_path):
     written(tmp_path, "王 明 去\n北 京 。\n", "sentences.txt")
     written(tmp_path, "B-PER I-PER O\nB-LOC I-LOC O\n", "tags.txt")
