@@ -8,7 +8,10 @@ r"""Distils a fine-tuned teacher into a student on a task's data, in TinyBERT's 
 The first phase trains the encoder by the teacher's attention and hidden states and leaves it in
 OUTPUT_DIR/student. The second trains the classifier by the teacher's probabilities and leaves the
 best checkpoint on dev in OUTPUT_DIR/best. --both_phases does one after the other. The other flags
-are those of run_classifier.py.
+are those of run_classifier.py. --do_eval and --do_predict without a teacher measure the student:
+
+    python task_distill.py --do_eval --student_model=phase_2 --task_name=lcqmc \
+        --data_dir=my_pairs --output_dir=phase_2_on_dev
 """
 
 import contextlib
@@ -73,13 +76,43 @@ def define_flags():
 
 def run():
     """Does what the flags ask for."""
-    distillation_flags.check(FLAGS, ["teacher_model", "student_model", "output_dir", "task_name"])
+    measures = not FLAGS.teacher_model and (FLAGS.do_eval or FLAGS.do_predict)
+    teacher = [] if measures else ["teacher_model"]
+    distillation_flags.check(FLAGS, [*teacher, "student_model", "output_dir", "task_name"])
     distillation_flags.take_old_flags(FLAGS, {"cache_dir": "cached_dir"})
+    if measures:
+        _measure_student()
+    else:
+        _distil()
+
+
+def _measure_student():
+    """Evaluates and predicts with a student that both phases have made, as TinyBERT's --do_eval."""
+    phases = ("do_train", "pred_distill", "both_phases", "aug_train", "intermediate_epochs")
+    given = [name for name in (*phases, *_OF_FIRST_PHASE) if _is_given(FLAGS[name])]
+    if given:
+        raise UserError(
+            "--%s trains: give --teacher_model, or leave it out and --student_model is measured"
+            % given[0]
+        )
+    _check_has_classifier(
+        "student_model",
+        "to measure a student give the second phase's --output_dir, to train one --teacher_model",
+    )
+    _take_student(FLAGS.student_model)
+    finetuning_runner.run()
+
+
+def _distil():
+    """Runs the phases that the flags ask for."""
     distillation_flags.take_case_of_teacher(FLAGS)
     _check_phases()
     if FLAGS.compatible and (FLAGS.pred_distill or FLAGS.both_phases):
         _check_kind_of_original()
-    _check_teacher()
+    _check_has_classifier(
+        "teacher_model",
+        "its probabilities are learnt: fine-tune it on the task first (run_classifier.py)",
+    )
     _take_student(FLAGS.student_model)
     if FLAGS.aug_train:
         distillation_flags.take(FLAGS, "data_dir", _augmented_data())
@@ -208,16 +241,13 @@ def _take_student(path):
             distillation_flags.take(FLAGS, name, found())
 
 
-def _check_teacher():
-    """Raises `UserError` for a teacher that was not fine-tuned."""
-    with naming("--teacher_model"):
-        prefix = checkpoint_files.find_checkpoint(folder_of_model(FLAGS.teacher_model))
+def _check_has_classifier(flag, way_out):
+    """Raises `UserError` for a model, named by a flag, that was not fine-tuned."""
+    with naming("--" + flag):
+        prefix = checkpoint_files.find_checkpoint(folder_of_model(FLAGS[flag].value))
     shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
     if "output_weights" not in shapes:
-        raise UserError(
-            "--teacher_model=%s has no classifier, whose probabilities are learnt: fine-tune it on "
-            "the task first (run_classifier.py)" % FLAGS.teacher_model
-        )
+        raise UserError("--%s=%s has no classifier: %s" % (flag, FLAGS[flag].value, way_out))
 
 
 def _check_kind_of_original():

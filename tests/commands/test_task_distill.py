@@ -13,6 +13,7 @@ from albert_zh.commands import task_distill
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import teaching_flags
+from albert_zh.inference.predictor import Predictor
 from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
 from albert_zh.tasks import distillation, registry
 import small_models
@@ -123,6 +124,40 @@ def test_second_phase_learns_probabilities(space, first_phase):
     names = names_of(os.path.join(output, "best"))
     assert "output_weights" in names
     assert not [name for name in names if "teacher" in name or "distill" in name]
+
+
+def test_a_student_is_measured_without_a_teacher(space):
+    """TinyBERT's command of the last step: --do_eval --student_model, no phase and no teacher."""
+    fine_tuned = {"teacher_model": None, "student_model": space.teacher}
+    output = run(space, "measured", do_eval=True, do_predict=True, **fine_tuned)
+    assert not checkpoint_files.checkpoints_of_training(output)  # nothing was trained
+    with open(os.path.join(space.data, "dev.txt"), encoding="utf-8") as source:
+        rows = [line.split("\t") for line in source.read().splitlines()[1:]]
+    chosen, _ = Predictor(space.teacher).predict([tuple(row[:2]) for row in rows])
+    right = np.mean([label == row[2] for label, row in zip(chosen, rows)])
+    with open(os.path.join(output, "eval_results.json"), encoding="utf-8") as source:
+        assert json.load(source)["best"]["eval_accuracy"] == pytest.approx(right)
+    assert os.path.isfile(os.path.join(output, "test_results.tsv"))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"do_train": True}, "^--do_train trains: give --teacher_model, or leave it out and --stu"),
+        ({"pred_distill": True}, "^--pred_distill trains: give --teacher_model"),
+        ({"losses": "hidden"}, "^--losses trains: give --teacher_model"),
+    ],
+)
+def test_a_student_that_cannot_be_measured(space, changes, message):
+    changes = {"teacher_model": None, "student_model": space.teacher, **changes}
+    with pytest.raises(UserError, match=message):
+        run(space, "not_measured", do_eval=True, **changes)
+
+
+def test_a_student_of_the_first_phase_is_not_measured(space, first_phase):
+    message = "^--student_model=.*phase_1 has no classifier: to measure a student give the second"
+    with pytest.raises(UserError, match=message):
+        run(space, "no_head", do_eval=True, teacher_model=None, student_model=first_phase)
 
 
 def test_second_phase_has_the_teacher_alone_at_temperature_1(space, first_phase, monkeypatch):
