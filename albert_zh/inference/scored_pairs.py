@@ -22,7 +22,7 @@ from albert_zh.tasks.embedding import text_files
 SCORED_FILE = "scored_pairs.jsonl"
 WORK_FOLDER = "scoring"
 PAIRS_AT_ONCE = 4096
-_BLOCK = "scores_%s_%d.json"  # of the work folder: key of pairs and classifier, first pair
+_BLOCK = "scores_%s_%d.json"  # of the work folder: key of what they are made of, first pair
 _DIGITS = 6
 Scores = Dict[Tuple[str, str], float]  # of pairs
 
@@ -103,7 +103,8 @@ def _scores(options, pairs):
     scores = []
     with predictor.Predictor(path, precision=options.precision) as model:
         model.similarity_column()  # a mistake is reported before anything is computed
-        key = hashlib.sha256(json.dumps([pairs, model.fingerprint_of()]).encode()).hexdigest()[:12]
+        made_of = [pairs, model.fingerprint_of(), options.precision]
+        key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
         with progress_bar("scores of pairs", len(pairs), "pair", leave=False) as bar:
             for start in range(0, len(pairs), PAIRS_AT_ONCE):
                 block = pairs[start : start + PAIRS_AT_ONCE]

@@ -336,6 +336,23 @@ def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, caps
     assert (output / "model.ckpt-2.index").exists()
 
 
+def test_scores_of_another_precision_are_computed(model, data, tmp_path):
+    written = tmp_path / "out" / "scored_pairs.jsonl"
+    arguments = ["--objective=cosent", "--scoring_classifier_dir=" + model]
+    rounds = []
+    for precision in ("float32", "bfloat16"):
+        run(
+            model,
+            tmp_path / "out",
+            *arguments,
+            "--precision=" + precision,
+            train_file=data / "train.tsv",
+        )
+        rounds.append([json.loads(line)["score"] for line in written.open(encoding="utf-8")])
+    assert rounds[0] != rounds[1]
+    np.testing.assert_allclose(rounds[0], rounds[1], atol=0.06)  # random weights
+
+
 def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path, capsys):
     """Of a row with two wrong texts two rows are made."""
     lines = (data / "train.tsv").read_text("utf-8").splitlines()[:5]
