@@ -47,9 +47,10 @@ FLAGS = flags.FLAGS
 STUDENT_FOLDER = "student"
 FIRST_PHASE_FOLDER = "intermediate"  # in the output folder, with --both_phases
 _OF_SECOND_PHASE = (
-    "rdrop_alpha fgm_epsilon freeze_encoder seeds search gradient_accumulation_steps teachers "
-    "teacher_weights teacher_temperatures teacher_average unlabelled_file teacher_cache "
-    "distill_weight temperature distill_loss class_weights label_smoothing focal_gamma"
+    "rdrop_alpha fgm_epsilon freeze_encoder seeds search search_rates early_stopping best_metric "
+    "gradient_accumulation_steps teachers teacher_weights teacher_temperatures teacher_average "
+    "unlabelled_file teacher_cache distill_weight temperature distill_loss class_weights "
+    "label_smoothing focal_gamma"
 ).split()
 _OF_CLASSIFIER = ("do_eval", "do_predict")  # which the first phase has not
 _OF_FIRST_PHASE = ("losses", "layers", "tie_projections")

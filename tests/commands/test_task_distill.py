@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import task_distill
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import teaching_flags
 from albert_zh.inference.predictor import Predictor
 from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
@@ -223,6 +224,7 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
     def note(make_distiller=None):
         options = task_distill.FLAGS
         teaching_flags.check_flags(options, registry.get("single_label"))
+        finetuning_flags.check_flags(options)
         names = "temperature distill_weight distill_loss fgm_epsilon seeds teachers".split()
         of_phases.append((bool(make_distiller), *(options[name].value for name in names)))
         length = [options[name] for name in ("num_train_epochs", "train_step")]
@@ -232,6 +234,7 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
     monkeypatch.setattr(task_distill.finetuning_runner, "check", lambda: None)
     monkeypatch.setattr(task_distill, "_write_student", lambda: None)
     given = {"temperature": 4, "fgm_epsilon": 0.5, "seeds": "1,2", "compatible": compatible}
+    given.update({"early_stopping": 2, "search": True, "search_rates": "1e-4,2e-4"})
     run(space, "both", both_phases=True, **given)
     assert of_phases == [
         (True, 2.0, 0.9, "kl", 0.0, None, None),
@@ -400,6 +403,8 @@ def test_links_of_other_data_do_not_stay(tmp_path):
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
         ({"temperature": 4}, "--temperature: of the second phase alone"),
         ({"temperature": 2}, "--temperature: of the second phase alone"),
+        ({"early_stopping": 2}, "--early_stopping: of the second phase alone"),
+        ({"best_metric": "macro_f1"}, "--best_metric: of the second phase alone"),
         (
             {"do_eval": True},
             "^--do_eval: of the second phase alone: give it with --pred_",
