@@ -7,6 +7,7 @@ over the rows that are set aside as one, so that all runs are measured by the sa
 
 import itertools
 import os
+import re
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import teaching_flags
+from albert_zh.finetuning import output_folder, teaching_flags
 from albert_zh.tasks import report
 from albert_zh.training import flag_checks, run_folder
 from albert_zh.training.training_errors import Diverged
 
 TABLE = "runs.md"
 MACHINE_TABLE = "runs.json"
+_RATE_OF_NAME = re.compile(r"rate_([0-9.]+(?:e[+-]?[0-9]+)?)(?:_|$)")  # see `_name`
 
 
 def run(options, run_once, of_kind=()):
@@ -37,7 +39,7 @@ def run(options, run_once, of_kind=()):
         UserError: for seeds that are no numbers, and without dev data to compare by.
     """
     seeds = _seeds(options)
-    rates = finetuning_flags.searched_rates(options) if options.search else [_rate(options, seeds)]
+    rates = _searched_rates(options) if options.search else [_rate(options, seeds)]
     if options.search and not options.do_eval:
         raise UserError("--search compares on dev: add --do_eval=true")
     if options.seeds and options["seed"].present:
@@ -81,6 +83,16 @@ def _check_folders(runs, fixed):
             first = int(options.seeds[0])
             given["dev_seed"] = first if options.dev_seed is None else options.dev_seed
         run_folder.check_same_run(options.output_dir, given)
+
+
+def _searched_rates(options):
+    """The rates of --search; without training those of the models that one left."""
+    names = map(os.path.basename, output_folder.folders_of_runs(options.output_dir))
+    matches = [_RATE_OF_NAME.match(name) for name in names]
+    trained = sorted({float(match.group(1)) for match in matches if match})
+    if options.do_train or options.search_rates or not trained:
+        return finetuning_flags.searched_rates(options)
+    return trained
 
 
 def _rate(options, seeds):

@@ -1,13 +1,16 @@
 """Runs over seeds and rates: what they are compared by."""
 
 import json
+import os
 
+from absl import flags
 import numpy as np
 
 from albert_zh.finetuning import sweeps
 from albert_zh.tasks import datasets, kind_interface, registry, report
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.settings import Settings
+from workspace import Workspace, flags_of
 
 
 def scorer_of(num_rows, num_right):
@@ -34,3 +37,22 @@ def test_runs_that_the_loss_chooses_are_compared_by_a_score_of_the_test_file(tmp
     assert lines[2] == "| 0.0001 | 1, 2 | 0.6500 ± 0.0707 | 0.4000 ± 0.1414 |"
     (row,) = json.loads((tmp_path / "runs.json").read_text(encoding="utf-8"))["rows"]
     assert np.allclose(row["test"], [0.4, 0.02**0.5])
+
+
+def test_a_search_without_training_has_the_rates_of_the_models(tmp_path, monkeypatch):
+    """It had others where the kind of task has a usual rate, whose folders hold no model."""
+    for name in ("rate_5e-05_seed_1", "rate_0.0002_seed_1", "rate_7e-05", "rate_x", "seed_1"):
+        (tmp_path / name).mkdir()
+        if name != "rate_7e-05":  # whose training diverged before a checkpoint
+            (tmp_path / name / "best").mkdir()
+    folders = []
+    monkeypatch.setattr(sweeps, "_write", lambda *arguments: None)
+    space, given = Workspace(tmp_path / "space"), {"search": True, "seeds": "1"}
+    for further in ({}, {"search_rates": "0.0002"}, {"do_train": True}):
+        values = dict({"do_train": False, "learning_rate": None}, **given)
+        arguments = space.arguments(output_dir=tmp_path, **dict(values, **further))
+        with flags_of(arguments):
+            sweeps.run(flags.FLAGS, lambda options: folders.append(options.output_dir))
+    rates = [os.path.basename(path).split("_")[1] for path in folders]
+    assert rates[:2] == ["5e-05", "0.0002"] and rates[2] == "0.0002"
+    assert rates[3:] == ["2e-05", "6e-05", "0.0001"]
