@@ -42,7 +42,7 @@ class Teaching:
         self._labelled = {name: _labelled(setup, name, train) for name in ("dev", "train")}
         self._scores = {}
         self._teachers = [self._opened(path, train) for path in self._options.teachers]
-        if not self._labelled["dev"]:
+        if self._labelled["train"] and not self._labelled["dev"]:
             why = "no labelled dev rows" if self._options.do_eval else "without --do_eval=true"
             say("note: %s: teachers are scored on training rows", why)
         self._know_dev = [self._warns_of_known_dev(teacher) for teacher in self._teachers]

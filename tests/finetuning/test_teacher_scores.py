@@ -105,6 +105,18 @@ def test_numbers_without_texts_are_scored_where_there_is_no_dev(lesson, capsys):
     assert "teacher 2: train accuracy 1.0000" in shown
 
 
+def test_teachers_of_texts_without_labels_are_not_scored(lesson, capsys):
+    """They were said to be scored on training rows, too."""
+    path = lesson.texts()
+    del lesson.setup.splits["dev"]
+    train = lesson.setup.splits["train"]
+    unlabelled = [example._replace(label=None) for example in train.examples]
+    lesson.setup.splits["train"] = train._replace(examples=unlabelled, has_labels=False)
+    lesson.teach(path)
+    shown = capsys.readouterr().out
+    assert "teacher 1: not scored" in shown and "scored on training rows" not in shown
+
+
 def test_numbers_without_texts_need_a_dev_file(lesson):
     """Which rows of the training file they are of depends on the seed that sets dev aside."""
     lesson.setup.data.fingerprint = lambda name: {"dev_share": 0.1, "dev_seed": 2}
