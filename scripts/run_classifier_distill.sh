@@ -88,6 +88,7 @@ part_arguments() {
     local argument flag=""
     for argument in "$@"; do
         case "$argument" in -*) flag="${argument%%=*}" ;; esac # else the value of the flag before it
+        [ -n "$flag" ] || die "$argument: flags are written --name=value (--help names the settings)"
         case "$OF_STUDENTS" in
             *[[:space:]]"${flag##*-}"[[:space:]]*) of_student+=("$argument") ;;
             *) of_all+=("$argument") ;;

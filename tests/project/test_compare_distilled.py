@@ -91,6 +91,7 @@ SEEDS = "teachers of one seed would be one model: SEED=2 is for the student and 
         (["--dev_seed=3", "--seed=7"], "--seed: " + SEEDS + 'TEACHER_SEEDS="1 2" for'),
         (["--fgm_epsilon=1", "-seed", "7"], "-seed: " + SEEDS),
         (["--output_dir", "o"], "--output_dir: all runs would write to one folder: OUTPUT_DIR="),
+        (["my_pairs", "--temperature=4"], "my_pairs: flags are written --name=value"),
         (["-teachers=linear"], "-teachers: plain training would learn from them, too: TEACHERS="),
     ],
 )
