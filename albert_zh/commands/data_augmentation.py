@@ -38,6 +38,7 @@ from albert_zh.tasks import datasets, registry, rows, split_files
 from albert_zh.tasks.slots import cells as slot_cells
 from albert_zh.text import word_segmentation
 from albert_zh.text.word_vectors import WordVectors
+from albert_zh.training import flag_checks
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -125,6 +126,7 @@ def _check_flags():
     for name in ("p", "min_probability"):
         if not 0 <= FLAGS[name].value <= 1:
             raise UserError("--%s=%g: expected a share from 0 to 1" % (name, FLAGS[name].value))
+    flag_checks.check_seed(FLAGS.seed)
     if FLAGS.glove_embs and FLAGS.vectors_corpus:
         raise UserError("--glove_embs and --vectors_corpus: give one of them")
 
@@ -145,6 +147,10 @@ def _finder():
     """(`CandidateFinder` of the flags, its `MaskFiller`)."""
     segment = word_segmentation.make_segmenter("jieba", FLAGS.user_dict)
     dictionary = segment.__self__.FREQ  # jieba's words, and their beginnings with 0
+    # First: a wrong name is then found before vectors are read or trained, which may take long.
+    with naming("--pretrained_bert_model"):
+        filler = MaskFiller(FLAGS.pretrained_bert_model)
+    filler.max_seq_length = min(FLAGS.max_seq_length, filler.max_seq_length)
     vectors = None
     if FLAGS.glove_embs:
         with naming("--glove_embs"):
@@ -154,10 +160,7 @@ def _finder():
     elif FLAGS.vectors_corpus:
         with naming("--vectors_corpus"):
             lines = files.read_lines(FLAGS.vectors_corpus)
-        vectors = WordVectors.train([segment(line.strip()) for line in lines], FLAGS.seed)
-    with naming("--pretrained_bert_model"):
-        filler = MaskFiller(FLAGS.pretrained_bert_model)
-    filler.max_seq_length = min(FLAGS.max_seq_length, filler.max_seq_length)
+        vectors = WordVectors.train([line.strip() for line in lines], segment, FLAGS.seed)
     settings = CandidateSettings(FLAGS.M, FLAGS.min_probability)
     is_word = lambda word: dictionary.get(word, 0) > 0  # noqa: E731
     return CandidateFinder(filler, segment, is_word, settings, vectors), filler

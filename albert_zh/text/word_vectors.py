@@ -6,7 +6,7 @@ vectors.nearest("手机", 5)  # [(word, cosine)]
 
 import itertools
 import logging
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -74,11 +74,14 @@ class WordVectors:
         return cls(list(vectors), np.stack(list(vectors.values())), notes)
 
     @classmethod
-    def train(cls, sentences: Any, seed: int) -> "WordVectors":
+    def train(
+        cls, texts: Sequence[str], segment: Callable[[str], List[str]], seed: int
+    ) -> "WordVectors":
         """Trains vectors by skip-gram (gensim's Word2Vec).
 
         Args:
-            sentences: list of lists of words.
+            texts: list of str.
+            segment: function that cuts a text into words; called when gensim is there.
             seed: of the training.
 
         Raises:
@@ -92,6 +95,7 @@ class WordVectors:
                 "word vectors (--glove_embs)"
             ) from error
         logging.getLogger("gensim").setLevel(logging.WARNING)  # a user reads our lines alone
+        sentences = [segment(text) for text in texts]
         model = Word2Vec(vector_size=100, window=5, min_count=5, sg=1, workers=1, seed=seed)
         model.build_vocab(sentences)
         if not len(model.wv):

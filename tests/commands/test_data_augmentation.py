@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 import pytest
 
@@ -10,6 +11,8 @@ from albert_zh.commands import data_augmentation
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference.augmentation import Augmented, Example
+from albert_zh.text import word_segmentation
+from albert_zh.text.word_vectors import WordVectors
 import small_models
 
 TEXTS = ["今天天气很好", "我们明天去银行", "今天什么时候去银行", "吃饭时间办理银行卡"] * 3
@@ -88,6 +91,36 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
         contents.append([(folder / name).read_bytes() for name in names])
         assert not [name for name in os.listdir(str(folder)) if re.search("partial|progress", name)]
     assert contents[0] == contents[1]
+
+
+def test_a_corpus_is_not_cut_into_words_for_nothing(model, tmp_path, monkeypatch):
+    """A wrong model, or gensim missing, was found when the whole corpus was cut into words."""
+    write_texts(tmp_path)
+    (tmp_path / "corpus.txt").write_text("今天天气很好\n" * 9, "utf-8")
+    cut, segmenter = [], word_segmentation.make_segmenter("jieba", None)
+
+    class Noting:
+        FREQ = segmenter.__self__.FREQ
+
+        def cut(self, text):
+            cut.append(text)
+            return segmenter(text)
+
+    monkeypatch.setattr(word_segmentation, "make_segmenter", lambda *_: Noting().cut)
+    given = {"vectors_corpus": str(tmp_path / "corpus.txt")}
+    with pytest.raises(UserError, match="--pretrained_bert_model: no checkpoint nope"):
+        run("nope", tmp_path, **given)
+    monkeypatch.setitem(sys.modules, "gensim.models", None)
+    with pytest.raises(UserError, match="--vectors_corpus needs the package gensim"):
+        run(model, tmp_path, **given)
+    assert not cut
+
+
+def test_words_near_by_the_vectors_of_a_corpus(tmp_path):
+    pytest.importorskip("gensim")
+    vectors = WordVectors.train(["今天 天气", "明天 天气"] * 5 + ["很少"], str.split, 1)
+    assert sorted(vectors.words) == ["今天", "天气", "明天"]
+    assert {word for word, _ in vectors.nearest("今天", 9)} == {"天气", "明天"}
 
 
 @pytest.mark.slow
@@ -223,6 +256,7 @@ def test_long_texts_are_counted(longest, way_out):
         ({"data_dir": None}, "expected --data_dir"),
         ({"N": 0}, "--N=0: expected at least 1"),
         ({"p": 1.5}, "--p=1.5: expected a share from 0 to 1"),
+        ({"seed": -1}, "^--seed: -1 makes no sense, expected 0 to "),
         ({"task_name": "ner"}, "--task_name=ner: a data set of the kind"),
         ({"output_file": "x.json"}, "--output_file=x.json: expected the ending of"),
         ({"pretrained_bert_model": "nope"}, "^--pretrained_bert_model: no checkpoint nope"),
