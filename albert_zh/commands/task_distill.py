@@ -130,6 +130,7 @@ def _check_phases():
     if FLAGS.both_phases:
         if FLAGS.pred_distill:
             raise UserError("--pred_distill and --both_phases: give one of them")
+        flag_checks.require_positive(FLAGS, ["intermediate_epochs"])
         return
     if FLAGS["intermediate_epochs"].present:
         raise UserError(
@@ -298,10 +299,26 @@ def _learn_predictions():
 def _take_flags_of_second_phase():
     FLAGS.do_train = FLAGS.do_eval = True
     if not FLAGS.teachers:
-        distillation_flags.take(FLAGS, "teachers", [folder_of_model(FLAGS.teacher_model)])
+        distillation_flags.take(FLAGS, "teachers", [_folder_of_teacher()])
     for name, value in _USUAL_OF_SECOND_PHASE[FLAGS.compatible].items():
         if not FLAGS[name].present:
             distillation_flags.take(FLAGS, name, value)
+
+
+def _folder_of_teacher():
+    """The folder of --teacher_model, which may be the prefix of the checkpoint in it."""
+    path = folder_of_model(FLAGS.teacher_model)
+    if os.path.isdir(path):
+        return path
+    prefix = checkpoint_files.find_checkpoint(path)
+    folder = os.path.dirname(prefix) or os.curdir
+    others = checkpoint_files.find_checkpoint(folder)
+    if others != prefix:
+        raise UserError(
+            "--teacher_model=%s: its folder has another checkpoint, which would be taken, %s: copy "
+            "the teacher's files into a folder without others" % (FLAGS.teacher_model, others)
+        )
+    return folder
 
 
 def _augmented_data():

@@ -78,6 +78,12 @@ def is_model(path: str) -> bool:
         UserError: if nothing is there.
     """
     if not storage.exists(path):
+        if storage.exists(path + ".index"):
+            raise UserError(
+                "--teachers=%s: found the prefix of a checkpoint, expected its model folder, with "
+                "config, vocabulary and labels: --teachers=%s"
+                % (path, os.path.dirname(path) or os.curdir)
+            )
         raise UserError(
             "--teachers=%s: no such file or folder: expected a fine-tuned model, or a file of "
             "logits or probabilities (commas part teachers: a path that has one goes into double "

@@ -252,6 +252,25 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
         assert not lengths[1][0][1] and lengths[1][1] == (5, True)
 
 
+def test_a_teacher_by_its_prefix(space, tmp_path):
+    """The first phase took it, and the second said that there was no such --teachers."""
+
+    def folder_of(path):
+        with small_models.command_flags(task_distill, ["--teacher_model=%s" % path]):
+            return task_distill._folder_of_teacher()
+
+    prefix = os.path.join(space.teacher, "albert_model.ckpt")
+    assert folder_of(prefix) == folder_of(space.teacher) == space.teacher
+    folder = str(tmp_path / "several")
+    shutil.copytree(space.teacher, folder)
+    for path in glob.glob(os.path.join(folder, "albert_model.ckpt.*")):
+        shutil.copy(path, path.replace("albert_model.ckpt", "model.ckpt-7"))
+    tf.train.update_checkpoint_state(folder, "model.ckpt-7")
+    assert folder_of(os.path.join(folder, "model.ckpt-7")) == folder
+    with pytest.raises(UserError, match="--teacher_model=.*another checkpoint, .*model.ckpt-7: c"):
+        folder_of(os.path.join(folder, "albert_model.ckpt"))
+
+
 def test_a_teacher_that_the_second_phase_refuses_is_named_before_the_first(space):
     """Of another label set, say: it was found when the first phase's hours were over."""
     notes = {"columns": ["text_a", "label"], "max_seq_length": 32, "task": "multiclass"}
@@ -400,6 +419,7 @@ def test_links_of_other_data_do_not_stay(tmp_path):
         ({"teacher_model": None}, "--teacher_model is required"),
         ({"student_model": None}, "--student_model is required"),
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
+        ({"both_phases": True, "intermediate_epochs": 0}, "^--intermediate_epochs=0.0: expected a"),
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
         ({"temperature": 4}, "--temperature: of the second phase alone"),
         ({"temperature": 2}, "--temperature: of the second phase alone"),

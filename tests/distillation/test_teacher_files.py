@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.distillation import label_names
+from albert_zh.distillation import label_names, teachers
 from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.distillation.teachers import Student
 from albert_zh.tasks import kind_interface, registry, task_forms
@@ -96,6 +96,15 @@ def test_a_file_of_single_texts_for_pairs_names_what_is_missing(tmp_path):
     teacher = opened(tmp_path, "text_a\tP(0)\tP(1)\n今天\t0.8\t0.2\n")
     with pytest.raises(UserError, match="its texts are single ones, those of the data pairs"):
         teacher.prepare([PAIR])
+
+
+def test_the_prefix_of_a_checkpoint_is_named_as_such(tmp_path):
+    """As programs of BERT are given a model; it was no such file or folder."""
+    (tmp_path / "model.ckpt-7.index").write_text("")
+    with pytest.raises(UserError) as caught:
+        teachers.is_model(str(tmp_path / "model.ckpt-7"))
+    assert "model.ckpt-7: found the prefix of a checkpoint, expected its" in str(caught.value)
+    assert str(caught.value).endswith("--teachers=%s" % tmp_path)
 
 
 def test_a_packed_file_is_named_as_such(tmp_path):
