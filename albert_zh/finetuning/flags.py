@@ -178,8 +178,8 @@ _TABLE = (
         "search_rates",
         None,
         "The learning rates that --search tries; by default half, once and twice the usual rate of "
-        "the kind of task and model, where there is one, else %s."
-        % ", ".join("%g" % rate for rate in SEARCHED_RATES),
+        "the kind of task and model, where there is one, else %s; without training those of the "
+        "trained models." % ", ".join("%g" % rate for rate in SEARCHED_RATES),
     ),
 )
 _CHOICES = {
