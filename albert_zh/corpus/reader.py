@@ -87,12 +87,19 @@ def input_files(patterns, flag="input_file", leave_out=(), output_dir=None):
         list of str, pattern after pattern, each file once; those of one pattern sorted.
 
     Raises:
-        UserError: when there is no such file, or a folder or link cannot be followed.
+        UserError: when there is no such file, no name but commas, or a folder or link that cannot
+            be followed.
     """
     paths = []
     is_one = not storage.is_remote(patterns) and os.path.exists(patterns)  # with commas in it
     names = [patterns] if is_one else [part.strip() for part in patterns.split(",")]
-    for pattern in filter(None, names):
+    names = list(filter(None, names))
+    if patterns and not names:
+        raise UserError(
+            "--%s=%s: names no file: expected files, patterns or folders, with commas between"
+            % (flag, patterns)
+        )
+    for pattern in names:
         if storage.is_file(pattern):
             paths.append(pattern)
             continue

@@ -164,6 +164,14 @@ def test_folders_patterns_and_names(tmp_path):
             found([pattern])
 
 
+def test_commas_alone_name_no_file():
+    """No file was read, and statistics of no records were computed: ZeroDivisionError."""
+    for patterns in (",", " , ", " "):
+        with pytest.raises(UserError, match="--input_file= *,? *: names no file: expected files"):
+            corpus_reader.input_files(patterns)
+    assert corpus_reader.input_files("", "exclude") == []  # a flag that was not given
+
+
 def test_an_output_folder_among_the_texts_is_no_text(tmp_path):
     """A run's log and tables would else be read as text when it goes on."""
     for name in ("b/2.txt", "b/run/train.log", "b/run/records/1.tfrecord", "b/run_2/3.txt"):
