@@ -18,6 +18,7 @@ import pickle
 import random
 import signal
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -30,6 +31,16 @@ _SHORT_SIMILAR_SHARE = 0.8  # of similar pairs are about as short as the texts o
 _LONG_FROM = 150  # pieces; what is shorter is among the short pairs already
 MOST_ENTRIES = 1 << 16  # of a vocabulary; pieces are stored in two bytes
 _MOST_PIECES = (1 << 31) - 1  # places are stored in four
+# What reading a damaged file can raise, beside errors of the system.
+_DAMAGED = (
+    EOFError,
+    KeyError,
+    RuntimeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 _ARRAYS = (
     "pieces sentences documents similar counts held_out_pieces held_out_pairs special_ids "
@@ -260,7 +271,7 @@ def _read(path):
             return {name: arrays[name] for name in _ARRAYS}
     except OSError as error:
         raise files.cannot_read("--packed_file=" + path, error) from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except _DAMAGED as error:
         raise UserError(
             "--packed_file=%s: no whole file of scripts/pack_text.py: pack the text again" % path
         ) from error

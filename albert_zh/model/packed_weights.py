@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from typing import IO, Callable, Dict, Mapping
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -25,6 +26,8 @@ PACKED_FILE = "weights_int8.npz"
 CHECKPOINT = "albert_model.ckpt"
 _SCALES = ":scales"
 _LARGEST = 127
+# What reading a damaged .npz can raise.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
 _folders: Dict[str, str] = {}  # {SHA-256 of the packed file and its folder: temporary folder}
 _sources: Dict[str, str] = {}  # {temporary folder: folder of the packed file}
 
@@ -67,7 +70,7 @@ def read(path: str) -> Dict[str, np.ndarray]:
                 for name in arrays.files
                 if not name.endswith(_SCALES)
             }
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise UserError("%s: the file is damaged (%s): fetch it again" % (path, error)) from error
 
 

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -93,6 +95,22 @@ def test_a_damaged_file_is_told(folders):
     with pytest.raises(UserError, match="weights_int8.npz: the file is damaged") as error:
         TextEncoder(small)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_with_one_damaged_byte_is_named(tmp_path):
+    """Where the byte was compressed data, zlib's error was a traceback."""
+    path = tmp_path / "w.npz"
+    with open(str(path), "wb") as stream:
+        packed_weights.write(stream, {"a/kernel": np.arange(600, dtype=np.float32).reshape(20, 30)})
+    content, reasons = path.read_bytes(), set()
+    for place in range(0, len(content), 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            packed_weights.read(str(path))
+        except UserError as error:
+            assert "w.npz: the file is damaged" in str(error)
+            reasons.add(type(error.__cause__))
+    assert {zlib.error, zipfile.BadZipFile} <= reasons
 
 
 def test_commands_name_the_folder_that_the_user_named(folders, capsys):
