@@ -75,6 +75,7 @@ def run() -> None:
         model_writer.write_model_checkpoint(partial, weights)
     line = "written    %s: %d positions, continued from %d"
     print(printable(line % (FLAGS.output_dir, len(table), FLAGS.trained_length)))
+    _note_what_is_missing(source)
     _note_what_is_lost(source, len(table))
 
 
@@ -107,6 +108,19 @@ def _check_lengths(table, prefix):
                 len(table),
             )
         )
+
+
+def _note_what_is_missing(source):
+    """Says so where a folder has no config or vocabulary to go along, as those of training."""
+    patterns_of = {"config": _COPIED[:1], "vocabulary": _COPIED[1:3]}
+    missing = [
+        what
+        for what, patterns in patterns_of.items()
+        if not any(storage.in_folder(FLAGS.output_dir, pattern) for pattern in patterns)
+    ]
+    if missing:
+        line = "note: %s has no %s, as there is none beside the weights in %s: put it there"
+        print(printable(line % (FLAGS.output_dir, " and no ".join(missing), source)))
 
 
 def _note_what_is_lost(source, positions):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ def test_a_short_table_is_named(tmp_path):
     given = ["--model_dir=%s" % folder, "--output_dir=%s" % (tmp_path / "out")]
     with pytest.raises(UserError, match="has 64 positions: expected more than 64, of which"):
         small_models.run_command(extend_positions, given + ["--trained_length=64"])
+
+
+def test_what_a_folder_of_training_lacks_is_noted(model, tmp_path, monkeypatch, capsys):
+    """The folder that was written could not be opened, and nothing had said why."""
+    monkeypatch.setattr(model_writer, "_write_meta_graph", lambda *arguments: None)
+    output = str(tmp_path / "out")
+    arguments = ["--model_dir=" + model, "--output_dir=" + output, "--trained_length=96"]
+    for name, missing in (
+        ("vocab.txt", "vocabulary"),
+        ("albert_config.json", "config and no vocabulary"),
+    ):
+        os.remove(os.path.join(model, name))
+        shutil.rmtree(output, ignore_errors=True)
+        small_models.run_command(extend_positions, arguments)
+        assert "note: %s has no %s" % (output, missing) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("longest, is_told", [(96, False), (112, True)])
