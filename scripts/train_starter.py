@@ -284,6 +284,15 @@ def _start_folder():
     return os.path.dirname(_start_checkpoint())
 
 
+def _keeps_case():
+    """Whether the model to go on from has capital letters, as its folder says."""
+    if not FLAGS.init_checkpoint:
+        return False
+    from albert_zh.model import fine_tuning_notes
+
+    return fine_tuning_notes.notes_of_folder(_start_folder()).get("do_lower_case") is False
+
+
 def _start_checkpoint():
     """Prefix of --init_checkpoint's checkpoint."""
     from albert_zh.model import checkpoint_files  # takes seconds to be imported, as TensorFlow is
@@ -423,6 +432,8 @@ def plan(arguments):
     settings.update(_values("split_sentences segmenter max_seq_length max_predictions"))
     if FLAGS.one_segment:  # runs that were begun before there was a choice go on
         settings["one_segment"] = True
+    if _keeps_case():
+        settings["do_lower_case"] = False
     training = dict(_values("batch_size precision"), arguments=" ".join(arguments))
     for phase in phases():
         settings = dict(settings, **_values("dupe_factor", phase.prefix))
@@ -581,6 +592,7 @@ def _make_records(phase):
             dupe_factor=dupe_factor,
             max_seq_length=FLAGS.max_seq_length,
             max_predictions_per_seq=FLAGS.max_predictions,
+            do_lower_case=False if _keeps_case() else None,
             resume=True,
             **({"one_segment": True} if FLAGS.one_segment else phase.record_flags),
         )

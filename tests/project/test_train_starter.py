@@ -192,6 +192,24 @@ def test_a_model_goes_on_with_its_own_vocabulary_and_config(run, tmp_path):
         run(init_checkpoint=str(tmp_path / "nowhere"))
 
 
+def test_a_model_with_capital_letters_goes_on_with_them(run, tmp_path):
+    """It went on with texts in lower case, and its folder said that it keeps the case."""
+    cased = tmp_path / "cased"
+    cased.mkdir()
+    for name in os.listdir(STARTER):
+        if os.path.isfile(os.path.join(STARTER, name)):
+            os.symlink(os.path.join(STARTER, name), str(cased / name))
+    run(init_checkpoint=str(cased))
+    assert "do_lower_case" not in flags_in(run.called[1])
+    output_files.write_json(str(cased / "fine_tuning.json"), {"do_lower_case": False})
+    with pytest.raises(UserError, match="other data .*do_lower_case is False, was None"):
+        run(init_checkpoint=str(cased))
+    shutil.rmtree(run.work())
+    shutil.rmtree(run.out)
+    run(init_checkpoint=str(cased))
+    assert [flags_in(command)["do_lower_case"] for command in run.called[1:3]] == ["False"] * 2
+
+
 def test_texts_of_one_sentence_teach_masked_words_alone(run):
     assert run(one_segment=True, init_checkpoint=STARTER, **OF_GOING_ON)
     assert [flags_in(command).get("one_segment") for command in run.called] == [
