@@ -11,8 +11,18 @@ from albert_zh.corpus import reader as corpus_reader
 from albert_zh.pretraining import input_pipeline, objective_flags, record_files
 from albert_zh.text import tokenization
 from albert_zh.training import flags as run_flags
+from albert_zh.training import run_folder
 
 _OF_SHARE = ("masked_lm_prob", "masked_lm_budget")
+# The flags of each of `masking_settings`, and of the replacement method.
+_FLAGS_OF_CHOICE = (
+    "--masked_lm_prob",
+    "--max_predictions_per_seq",
+    "--ngram or --span",
+    "--do_whole_word_mask",
+    "",
+    "--replacement_method",
+)
 _OF_MASKING = _OF_SHARE + ("do_whole_word_mask", "ngram", "span", "replacement_method")
 
 
@@ -153,11 +163,40 @@ def described_masking(choice):
         return "masked when they were made"
     unit = "whole words (do_whole_word_mask)" if choice.whole_words else "single pieces"
     runs = "" if len(choice.run_weights) == 1 else ", up to %d in a row" % len(choice.run_weights)
-    return "masked again in each epoch: %g %% of the pieces, %s%s" % (
+    return "masked again in each epoch: %g %% of the pieces, at most %d of a sequence, %s%s" % (
         100 * choice.masked_lm_prob,
+        choice.max_predictions,
         unit,
         runs,
     )
+
+
+def say_other_masks(options, source):
+    """Notes that an evaluation masks its records otherwise than the run did which it measures.
+
+    Args:
+        options: the flags.
+        source: `RecordSource` of the evaluation.
+    """
+    former = run_folder.former_settings(options.output_dir)["fixed"]
+    if source.masking is None or not former.get("masking"):
+        return
+    choice = former["masking"] + [former.get("replacement_method")]
+    here = masking_settings(source.masking) + [options.replacement_method]
+    others = [flags for flags, a, b in zip(_FLAGS_OF_CHOICE, choice, here) if a != b]
+    if others:
+        say(
+            "note: %s was trained with other masks: give %s as in training, or masked words of "
+            "another kind are measured (here: %s)",
+            options.output_dir,
+            ", ".join(others),
+            described_masking(source.masking),
+        )
+
+
+def masking_settings(choice):
+    """What a run remembers of a `MaskingChoice`: list of str."""
+    return list(map(str, choice[:-1]))
 
 
 def num_eval_steps(options, source):

@@ -217,7 +217,7 @@ class Pretraining:
         fixed["input lanes"] = self._num_lanes
         if self._distiller:
             fixed.update(self._distiller.run_settings())
-        fixed["masking"] = source.masking and list(map(str, source.masking[:-1]))
+        fixed["masking"] = source.masking and record_sources.masking_settings(source.masking)
         fixed["do_lower_case"] = letter_case.is_lowered(self._options)
         fixed["replacement_method"] = self._options.replacement_method
         return fixed, dict(variable, **run_folder.tensorflow_version())
@@ -327,8 +327,12 @@ class Pretraining:
         if newest is None:
             raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
         objective_flags.check_generator_is_of_run(self._folder, self._options)
-        objective_flags.say_what_is_measured(self._folder, self._options)
+        self._say_what_is_measured()
         self._write_results(self._evaluate(checkpoint_files.checkpoint_step(newest), stop))
+
+    def _say_what_is_measured(self):
+        objective_flags.say_what_is_measured(self._folder, self._options)
+        record_sources.say_other_masks(self._options, self._eval_source)
 
     def _write_results(self, result):
         """Writes the metrics of a checkpoint as `eval_results.txt`."""
@@ -354,7 +358,7 @@ class Pretraining:
             step = checkpoint_files.checkpoint_step(prefix)
             objective_flags.check_generator_is_of_run(self._folder, self._options)
             if not number:
-                objective_flags.say_what_is_measured(self._folder, self._options)
+                self._say_what_is_measured()
             try:
                 self._write_results(self._evaluate(step, stop))
             except (tf.errors.OpError, ValueError):

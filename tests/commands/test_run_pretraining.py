@@ -443,6 +443,43 @@ def test_flags_choose_how_unmasked_records_are_masked(define_flags, arguments, e
     assert choice == masking.MaskingChoice(*expected, permute=False)
 
 
+def test_the_most_pieces_are_shown_beside_their_share():
+    """Of sequences of 512, 15 % were said to be masked where 20 pieces are the most, 4 %."""
+    choice = masking.MaskingChoice(0.15, 20, WORD_TRIPLES, True, permute=False)
+    shown = record_sources.described_masking(choice)
+    assert "15 % of the pieces, at most 20 of a sequence, whole words" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["--do_whole_word_mask", "--ngram=3"], ""),
+        (["--do_whole_word_mask=false", "--ngram=1"], "--ngram or --span, --do_whole_word_mask"),
+        (
+            ["--do_whole_word_mask", "--ngram=3", "--replacement_method=span"],
+            "--replacement_method",
+        ),
+    ],
+)
+def test_an_evaluation_with_other_masks_is_noted(arguments, named, capsys, monkeypatch):
+    """Single pieces, which are easier, were measured of a run that learnt whole words."""
+    learnt = masking.MaskingChoice(0.15, 20, WORD_TRIPLES, True, permute=False)
+    fixed = {
+        "masking": record_sources.masking_settings(learnt),
+        "replacement_method": "word_piece",
+    }
+    former = {"fixed": fixed, "variable": {}}
+    monkeypatch.setattr(record_sources.run_folder, "former_settings", lambda folder: former)
+    with flags_of(["--output_dir=out"] + arguments, pretraining_flags.define_flags):
+        options = pretraining_flags.FLAGS
+        for choice in (record_sources.masking_choice(options), None):
+            source = types.SimpleNamespace(masking=choice)
+            record_sources.say_other_masks(options, source)
+    notes = [line for line in lines_of(capsys) if line.startswith("note: ")]
+    start = "note: out was trained with other masks: give %s as in training" % named
+    assert [note.startswith(start) for note in notes] == [True] * bool(named)
+
+
 @pytest.mark.slow
 def test_init_from_group0_starts_all_groups_from_the_first(folder, run):
     config = dict(small.CONFIG, num_hidden_groups=1)
