@@ -171,6 +171,10 @@ def _notes_on_flags():
     is_dynamic = FLAGS.masking == "dynamic"
     if FLAGS.beam_options and FLAGS.runner != "beam":
         yield "--beam_options has no effect without --runner=beam: this machine makes the records"
+    for value in _segmentation_in_vain():
+        yield (
+            "%s has no effect without --do_whole_word_mask=true: single pieces are masked" % value
+        )
     if _has_one_segment() and FLAGS["short_seq_prob"].present:
         yield "--short_seq_prob has no effect: records of one segment are filled up"
     if _has_one_segment() and is_dynamic and _dupe_factor() > 1:
@@ -185,6 +189,15 @@ def _notes_on_flags():
             "with --masking=dynamic words are masked in training: give %s to run_pretraining.py"
             % " ".join(values)
         )
+
+
+def _segmentation_in_vain():
+    """The flags of words that were given where neither masks nor records have words."""
+    has_words = FLAGS.do_whole_word_mask or FLAGS.masking == "dynamic" or FLAGS.original_masking
+    if has_words:
+        return []
+    names = [name for name in ("segmenter", "user_dict") if FLAGS[name].present]
+    return ["--%s=%s" % (name, FLAGS[name].value) for name in names if FLAGS[name].value != "none"]
 
 
 def _has_one_segment():

@@ -1350,3 +1350,23 @@ def test_options_of_beam_that_is_not_used_are_noted(runner, notes):
         said = list(create_pretraining_data._notes_on_flags())
     expected = "--beam_options has no effect without --runner=beam: this machine makes the records"
     assert said == [expected] * notes
+
+
+@pytest.mark.parametrize(
+    "arguments, noted",
+    [
+        (["--segmenter=rjieba"], ["--segmenter=rjieba"]),
+        (["--user_dict=my.txt", "--ngram=2"], ["--user_dict=my.txt"]),
+        (["--segmenter=none"], []),
+        (["--segmenter=jieba", "--do_whole_word_mask"], []),
+        (["--segmenter=jieba", "--masking=dynamic"], []),
+        (["--segmenter=jieba", "--original_masking"], []),
+        ([], []),
+    ],
+)
+def test_words_that_are_not_masked_are_noted(arguments, noted):
+    """Who names a segmenter expects whole words; single pieces were masked without a note."""
+    with isolated_flags.flags_of(arguments, create_pretraining_data.define_flags):
+        notes = list(create_pretraining_data._notes_on_flags())
+    end = " has no effect without --do_whole_word_mask=true: single pieces are masked"
+    assert notes == [flag + end for flag in noted]
