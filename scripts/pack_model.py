@@ -18,6 +18,7 @@ from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import loaded_model
 from albert_zh.model import (
     checkpoint_files,
+    checkpoint_names,
     checkpoint_values,
     model_folder,
     packed_weights,
@@ -26,7 +27,7 @@ from albert_zh.model import (
 )
 
 FLAGS = flags.FLAGS
-_KEPT = ("bert/", sentence_vectors.PROJECTION + "/")
+_KEPT = checkpoint_names.ENCODER_SCOPES + (sentence_vectors.PROJECTION + "/",)
 _UNUSED = "bert/pooler/"
 
 

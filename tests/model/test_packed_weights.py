@@ -162,6 +162,16 @@ def test_pack_model_fills_a_folder_that_may_be_there(folders, tmp_path, capsys):
         run_pack_model(folder, tmp_path / "out")
 
 
+def test_pack_model_keeps_the_encoder_of_an_electra(tmp_path):
+    """The packed file had none of its weights, and the command ended well."""
+    folder = small_models.write_embedding_model(tmp_path / "model", model_type="electra")
+    run_pack_model(folder, tmp_path / "out")
+    packed = packed_weights.read(str(tmp_path / "out" / packed_weights.PACKED_FILE))
+    assert "electra/embeddings/word_embeddings" in packed
+    with TextEncoder(str(tmp_path / "out")) as encoder:
+        assert np.isfinite(encoder.encode(TEXTS)).all()
+
+
 def test_pack_model_refuses_places_where_it_would_not_be_read(folders, tmp_path):
     """A checkpoint in the folder wins over packed weights: the old model answered silently."""
     folder, _ = folders
