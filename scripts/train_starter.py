@@ -32,6 +32,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 from absl import flags
 
@@ -39,7 +40,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert_zh.common import files, output_files, storage, validation
-from albert_zh.common.errors import UserError, run_command
+from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization
@@ -340,6 +341,23 @@ def _check_training():
             "--max_seq_length=%d (MAX_SEQ_LENGTH) is more than the %d positions of %s"
             % (FLAGS.max_seq_length, positions, _config_file())
         )
+    if FLAGS.config_file:
+        _check_config(settings)
+
+
+def _check_config(settings):
+    """Raises `UserError` for a config that no model can be made of; its vocab_size is set later."""
+    from albert_zh.model.config import AlbertConfig  # imported late, as above
+
+    with naming("--config_file=%s (CONFIG_FILE)" % FLAGS.config_file), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pre-training says it
+        AlbertConfig.from_dict(dict(settings, vocab_size=1))
+
+
+def _has_structured_values():
+    """Whether there are start values beyond random ones for the config."""
+    settings = files.read_json(_config_file(), CONFIG)
+    return not settings.get("use_relative_position") and settings.get("model_type") != "electra"
 
 
 def _is_empty_folder(path):
@@ -623,7 +641,7 @@ def _pretrain(phase, arguments):
         max_seq_length=FLAGS.max_seq_length,
         max_predictions_per_seq=FLAGS.max_predictions,
         precision=FLAGS.precision,
-        warm_start=not former and not FLAGS.init_checkpoint,
+        warm_start=not former and not FLAGS.init_checkpoint and _has_structured_values(),
         init_checkpoint=_export_of(former[-1]) if former else FLAGS.init_checkpoint or None,
         keep_checkpoint_max=KEPT_CHECKPOINTS,
         optimizer="adamw",

@@ -315,6 +315,19 @@ def test_a_vocabulary_of_ones_own(run):
     assert len(files.read_lines(run.work("vocabulary", "vocab.txt"))) == 7300
 
 
+def test_a_config_is_looked_at_before_any_work(run, tmp_path):
+    """Pre-training refused it, after the records were made."""
+    config = files.read_json(os.path.join(STARTER, "albert_config_tiny.json"))
+    path = str(tmp_path / "albert_config_mine.json")
+    output_files.write_json(path, dict(config, num_attention_heads=5))
+    with pytest.raises(UserError, match="CONFIG_FILE.: .*num_attention_heads"):
+        run(config_file=path)
+    assert not run.called
+    output_files.write_json(path, dict(config, use_relative_position=True))
+    run(config_file=path)
+    assert flags_in(run.called[-1])["warm_start"] == "False"
+
+
 def test_what_is_excluded_is_in_neither_part(run, tmp_path):
     with open(NEWS, encoding="utf-8") as handle:
         document = handle.read().split("\n\n")[2].split("\n")
