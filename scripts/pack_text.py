@@ -8,10 +8,12 @@ longest. scripts/split_corpus.py makes the two parts of the text. What is writte
 large as the text, which the training then does not need.
 """
 
+import collections
+import concurrent.futures
 import functools
 import io
-import multiprocessing
 import os
+import signal
 import sys
 
 from absl import flags
@@ -107,8 +109,8 @@ def _packed(paths, text_format, encode, vocabulary):
     texts = reader.read_shards(paths, text_format)
     shards, notes = [], corpus_counts.Notes()
     bar = progress.progress_bar("packing", total, "B")
-    with multiprocessing.Pool(FLAGS.num_workers or cores.num_usable()) as pool, bar:
-        for shard, rows, bytes_read, noted in pool.imap(work, texts, chunksize=2):
+    with bar:
+        for shard, rows, bytes_read, noted in _by_all_cores(work, texts):
             shards.append((shard, rows))
             notes.update(noted)
             bar.update(bytes_read - bar.n)
@@ -117,6 +119,39 @@ def _packed(paths, text_format, encode, vocabulary):
     if not sum(len(shard[0]) for shard, _ in shards):
         raise UserError("--input_file=%s: no text in it" % FLAGS.input_file)
     return packed_text.joined(shards)
+
+
+def _by_all_cores(work, texts):
+    """Yields what a function makes of each text, in their order; few of them are read ahead.
+
+    Raises:
+        UserError: if a process is ended from outside.
+    """
+    num_workers = FLAGS.num_workers or cores.num_usable()
+    waiting = collections.deque()
+    try:
+        with concurrent.futures.ProcessPoolExecutor(
+            num_workers, initializer=_leave_interrupts
+        ) as pool:
+            try:
+                for text in texts:
+                    waiting.append(pool.submit(work, text))
+                    if len(waiting) >= 3 * num_workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise UserError(
+            "a process was ended from outside, most often for want of memory: give fewer than "
+            "--num_workers=%d" % num_workers
+        ) from error
+
+
+def _leave_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
 
 
 def _pack_shard(shard, encode, vocabulary):

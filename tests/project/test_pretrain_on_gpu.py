@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -319,6 +320,21 @@ def test_files_of_other_kinds_are_refused(packed, start, tmp_path):
         run(str(tmp_path / "gone.npz"), start, tmp_path / "out")
     with pytest.raises(UserError, match="config.json.*convert_albert_tf_checkpoint_to_pytorch.py"):
         run(packed, STARTER, tmp_path / "out")
+
+
+def _end_from_outside(shard, **_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_ends_the_packing(tmp_path, monkeypatch):
+    """For want of memory, say: the command waited for it without end."""
+    monkeypatch.setattr(pack_text, "_pack_shard", _end_from_outside)
+    arguments = ["--input_file=" + NEWS, "--held_out_file=" + str(tmp_path / "held_out.txt")]
+    arguments += ["--vocab_file=%s/vocab.txt" % STARTER, "--output_file=%s/x.npz" % tmp_path]
+    shutil.copy(NEWS, str(tmp_path / "held_out.txt"))
+    with pytest.raises(UserError, match="ended from outside.*fewer than --num_workers=2"):
+        small_models.run_command(pack_text, arguments + ["--num_workers=2"])
+    assert not os.path.exists(str(tmp_path / "x.npz"))
 
 
 def test_models_that_cannot_be_trained_are_refused(packed, start, tmp_path):
