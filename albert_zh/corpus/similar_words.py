@@ -37,7 +37,7 @@ def read(path, tokenizer):
     """Reads a table `word<TAB>similar<TAB>similar...`, or word vectors in word2vec's text format.
 
     Args:
-        path: the file; what has no TAB in its first line is vectors.
+        path: the file; what has no TAB in its first line that is not blank is vectors.
         tokenizer: `tokenization.FullTokenizer`.
 
     Returns:
@@ -46,7 +46,7 @@ def read(path, tokenizer):
     Raises:
         UserError: for a line without a similar word, and if no word has one.
     """
-    first = next(iter(files.stream_lines(path, None)), "")
+    first = next(filter(str.strip, files.stream_lines(path, None)), "")
     vectors = None if "\t" in first else WordVectors.read(path)
     rows = _rows_of_vectors(vectors) if vectors else _rows_of_table(path)
     similar, num_left_out = collections.OrderedDict(), 0

@@ -41,6 +41,12 @@ def test_a_table_has_the_words_of_as_many_pieces(tmp_path, tokenizer):
     assert table.num_left_out == 2  # 移动电话 is longer; 高兴 is the word itself
 
 
+def test_a_table_may_begin_with_blank_lines(tmp_path, tokenizer):
+    """It was taken for word vectors, of which no line is one."""
+    table = similar_words.read(write(tmp_path, "\n \n手机\t电话\n"), tokenizer)
+    assert table.similar == {ids_of("手机", tokenizer): [ids_of("电话", tokenizer)]}
+
+
 def test_words_that_the_vocabulary_lacks_are_no_words_of_a_table(tmp_path, tokenizer):
     """Else any unknown piece would be shown as their similar words, or those as it."""
     assert tokenizer.tokenize("𰻝") == ["[UNK]"]
