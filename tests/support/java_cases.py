@@ -34,6 +34,7 @@ from albert_zh.common.errors import run_command
 from albert_zh.tasks import kind_interface, task_forms
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.labelling import decoding, head_names, predictions, tag_schemes
+from albert_zh.tasks.labelling.spans import without_whitespace
 from albert_zh.tasks.reading import span_scores, windows
 from albert_zh.text import encoding, tokenization
 from albert_zh.text.offsets import offsets
@@ -150,10 +151,11 @@ def _scores(draw, *shape):
 
 
 def _located_spans(text, predicted):
-    """["begin,end,type,confidence"] of a prediction."""
-    ranges = _in_utf16(text, [(span.start, span.end) for span in predicted.spans])
-    for span, confidence, bounds in zip(predicted.spans, predicted.confidences, ranges):
-        yield "%d,%d,%s,%r" % (bounds + (span.type, confidence))
+    """["begin,end,type,confidence"] of a prediction, of words as `Predictor` gives them."""
+    for span, confidence in zip(predicted.spans, predicted.confidences):
+        parts = [span] if span.type else without_whitespace(text, span)
+        for bounds in _in_utf16(text, [(part.start, part.end) for part in parts]):
+            yield "%d,%d,%s,%r" % (bounds + (span.type, confidence))
 
 
 def _in_utf16(text, spans):

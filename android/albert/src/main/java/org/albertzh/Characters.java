@@ -146,7 +146,7 @@ final class Characters {
     }
 
     /** Python's str.isspace(): separators, and the control characters that separate. */
-    private static boolean isWhitespace(char unit) {
+    static boolean isWhitespace(char unit) {
         return kind(unit) == SPACE
                 || unit == '\u000b'
                 || unit == '\f'

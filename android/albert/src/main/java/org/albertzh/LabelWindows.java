@@ -145,8 +145,8 @@ public final class LabelWindows {
     /**
      * The entities or words of the text, in order; no character is in two.
      *
-     * <p>A segmentation (labels without O) covers the whole text: what is between two words belongs
-     * to the first.
+     * <p>The words of a segmentation (labels without O) cover all of the text but its whitespace,
+     * which parts them: any other character between two words belongs to the first.
      *
      * @param logits as of {@link #join}.
      */
@@ -164,17 +164,31 @@ public final class LabelWindows {
         return decoder.isSegmentation() ? filled(spans) : spans;
     }
 
+    /** The words without gaps between them, then without the whitespace in them. */
     private List<TextSpan> filled(List<TextSpan> words) {
         List<TextSpan> filled = new ArrayList<>();
         for (int i = 0; i < words.size(); i++) {
             int begin = i == 0 ? 0 : words.get(i).begin();
             int end = i + 1 < words.size() ? words.get(i + 1).begin() : text.length();
-            filled.add(located(begin, end, "", words.get(i).confidence()));
+            addWords(begin, end, words.get(i).confidence(), filled);
         }
-        if (words.isEmpty() && !text.isEmpty()) {
-            filled.add(located(0, text.length(), "", 1));
+        if (words.isEmpty()) {
+            addWords(0, text.length(), 1, filled);
         }
         return filled;
+    }
+
+    /** Adds what is between whitespace in a part of the text. */
+    private void addWords(int begin, int end, double confidence, List<TextSpan> words) {
+        int start = begin;
+        for (int i = begin; i <= end; i++) {
+            if (i == end || Characters.isWhitespace(text.charAt(i))) {
+                if (start < i) {
+                    words.add(located(start, i, "", confidence));
+                }
+                start = i + 1;
+            }
+        }
     }
 
     private TextSpan located(int begin, int end, String type, double confidence) {
