@@ -52,7 +52,7 @@ EXPORTED_FOLDERS = {
 }
 DECIDING_SETTINGS = (
     "objective do_lower_case max_seq_length pooling thresholds columns compares_sentences "
-    "label_separator head"
+    "label_separator head length_penalty null_score_diff_threshold"
 ).split()
 
 

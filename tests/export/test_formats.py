@@ -1110,7 +1110,12 @@ def test_settings_of_another_model_stay(tmp_path):
     dev = {"global_step": 1, "accuracy": 0.5}
     write(max_seq_length=128, dev=dev)
     write(max_seq_length=128, dev=dict(dev, accuracy=0.6))  # trained further
-    for others in ({"max_seq_length": 16}, {"max_seq_length": 128, "columns": ["text_a", "label"]}):
+    for others in (
+        {"max_seq_length": 16},
+        {"max_seq_length": 128, "columns": ["text_a", "label"]},
+        {"max_seq_length": 128, "length_penalty": 0.3},  # of a reader, tuned on dev
+        {"max_seq_length": 128, "null_score_diff_threshold": -2.5},
+    ):
         with pytest.raises(UserError, match="fine_tuning.json is of another model"):
             write(**others)
     written = json.loads((tmp_path / "out" / "fine_tuning.json").read_text())
