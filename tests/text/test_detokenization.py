@@ -20,3 +20,8 @@ def test_text_of_pieces(pieces, text):
     assert detokenization.text_of_pieces(pieces) == text
     for end in range(len(pieces)):
         assert text.startswith(detokenization.text_of_pieces(pieces[:end]))
+
+
+def test_an_empty_entry_of_the_vocabulary_adds_nothing():
+    """The released vocabulary has one: a line end to Unicode, which is stripped."""
+    assert detokenization.text_of_pieces(["用", "bert", "", "base"]) == "用bert base"
