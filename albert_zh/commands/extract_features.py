@@ -14,6 +14,7 @@ A line is a text, or a pair written `text_a ||| text_b`. Forms of the output:
 
 import contextlib
 import json
+import os
 import re
 import struct
 import sys
@@ -21,10 +22,17 @@ import sys
 from absl import flags
 import numpy as np
 
-from albert_zh.common import config_flag, line_reader, output_files, package_files, path_rules
+from albert_zh.common import (
+    config_flag,
+    line_reader,
+    output_files,
+    package_files,
+    path_rules,
+    storage,
+)
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import loaded_model, text_encoder
-from albert_zh.model import model_folder
+from albert_zh.model import model_folder, sentence_vectors
 from albert_zh.tasks import task_forms
 
 __all__ = [
@@ -77,7 +85,8 @@ def define_flags():
     flags.DEFINE_boolean(
         "normalize",
         None,
-        "Whether to make each vector 1 long; by default as the folder of an embedding model says.",
+        "Whether to make each vector 1 long; by default as the folder of an embedding model says, "
+        "unless --layers or --pooling are given.",
     )
     flags.DEFINE_integer(
         "width", None, "How many of the first values of each vector to keep (Matryoshka).", 1
@@ -86,7 +95,7 @@ def define_flags():
         "max_seq_length",
         None,
         "Longest text in tokens, longer ones are cut; by default as the folder of an embedding "
-        "model says, of other models 128.",
+        "model says, of other models, and with --layers or --pooling, 128.",
         lower_bound=1,
     )
     flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
@@ -176,7 +185,7 @@ def _open_encoder(form):
         raise UserError("--init_checkpoint and --model_dir exclude each other: give one of them")
     path = FLAGS.init_checkpoint or FLAGS.model_dir or model_folder.pretrained_folder()
     print(printable("model: %s" % path), file=sys.stderr)
-    return text_encoder.TextEncoder(
+    encoder = text_encoder.TextEncoder(
         path,
         FLAGS.layers or (BERT_LAYERS if form == "bert_json" else None),
         None if of_tokens else FLAGS.pooling or text_encoder.OF_FOLDER,
@@ -186,6 +195,21 @@ def _open_encoder(form):
         FLAGS.vocab_file,
         FLAGS.precision,
     )
+    if encoder.notes is None and not of_tokens:
+        _note_other_vectors(path)
+    return encoder
+
+
+def _note_other_vectors(path):
+    """Notes that --layers or --pooling make other vectors than the folder of a model says."""
+    folder = path if storage.is_folder(path) else os.path.dirname(path)
+    described = os.path.join(folder, sentence_vectors.SENTENCE_FILE)
+    if storage.exists(described):
+        note = (
+            "note: with --layers or --pooling nothing is taken from %s: no projection, width, "
+            "normalization or length"
+        )
+        print(printable(note % described), file=sys.stderr)
 
 
 @contextlib.contextmanager

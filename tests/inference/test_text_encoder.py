@@ -106,6 +106,20 @@ def test_the_command_follows_the_folder_of_an_embedding_model(embedding_folder, 
         small_models.run_command(extract_features, arguments + ["--width=4", "--pooling=none"])
 
 
+def test_other_vectors_than_the_folder_of_an_embedding_model_describes_are_noted(
+    embedding_folder, tmp_path, capsys
+):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("今天天气很好\n", encoding="utf-8")
+    arguments = ["--model_dir=" + embedding_folder, "--input_file=%s" % texts]
+    arguments.append("--output_file=%s" % (tmp_path / "vectors.npy"))
+    described = os.path.join(embedding_folder, "sentence_embedding.json")
+    note = "note: with --layers or --pooling nothing is taken from " + described
+    for flags, is_noted in (([], False), (["--pooling=mean"], True), (["--pooling=none"], False)):
+        small_models.run_command(extract_features, arguments + flags)
+        assert (note in capsys.readouterr().err) == is_noted
+
+
 def test_two_models_in_the_flags_are_refused():
     flags = ["--model_dir=a", "--init_checkpoint=b"]
     with pytest.raises(UserError, match="^--init_checkpoint and --model_dir exclude each other: "):
