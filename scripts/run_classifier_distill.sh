@@ -28,8 +28,8 @@ main() {
     local trained=""
     case "${1:-}" in -h | --help) usage && return ;; esac
     refuse_flags "$@"
-    part_arguments "$@"
     check_local DATA_DIR MODEL_DIR OUTPUT_DIR TEACHERS UNLABELLED
+    part_arguments "$@"
     check_folders
     check_teachers
     python="$(bash "$PROJECT_ROOT/scripts/setup.sh")"
