@@ -1,7 +1,8 @@
 """A teacher in the graph of its student: read from a model folder, never trained, never saved."""
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, MutableMapping, Set
+import weakref
 
 import tensorflow.compat.v1 as tf
 
@@ -56,6 +57,7 @@ class Teacher:
         self.config = opened.config
         self.num_outputs = opened.num_outputs()
         self._prefix = opened.prefix
+        self._built_on: MutableMapping[tf.Graph, Set[str]] = weakref.WeakKeyDictionary()
         checkpoint_values.check_readable(self._prefix)
         checkpoint_matching.assign(expected_variables.expected_shapes(self.config), self._prefix)
         self.fingerprint = checkpoint_values.fingerprint(self._prefix)
@@ -97,7 +99,6 @@ class Teacher:
             created[name[len(SCOPE) + 1 :]] = variable
             return variable
 
-        is_first = not tf.get_collection(tf.GraphKeys.LOCAL_VARIABLES, SCOPE + "/")
         with tf.variable_scope(SCOPE, reuse=tf.AUTO_REUSE, custom_getter=local_variable):
             model = AlbertModel(
                 self.config,
@@ -109,9 +110,17 @@ class Teacher:
                 precision=precision,
                 keeps_attention=True,
             )
-        if is_first:
+        if self._is_first_on_replica():
             self._start_from_checkpoint(created)
         return model
+
+    def _is_first_on_replica(self):
+        """Whether this is the first call in a graph by a replica: all of them are to assign."""
+        devices = str(tf.distribute.get_replica_context().devices)
+        built_on = self._built_on.setdefault(tf.get_default_graph(), set())
+        is_first = devices not in built_on
+        built_on.add(devices)
+        return is_first
 
     def _start_from_checkpoint(self, variables):
         """Makes the initializers of variables {name in the checkpoint: variable} read it."""

@@ -33,6 +33,11 @@ def sum_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> Lis
     return context.merge_call(_summed_over_replicas, args=(values,))
 
 
+def mean_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> List[tf.Tensor]:
+    """As `sum_over_replicas`, but the means: what a replica's share of a sum is divided by."""
+    return [total / num_replicas(use_tpu) for total in sum_over_replicas(list(values), use_tpu)]
+
+
 def accumulated_gradients(
     compute: Callable[..., Any], batch: Mapping[str, tf.Tensor], num_parts: int
 ) -> Tuple[List[tf.Tensor], Dict[str, tf.Tensor]]:

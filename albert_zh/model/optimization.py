@@ -19,6 +19,7 @@ from albert_zh.model import xla
 from albert_zh.model.gradients import (
     accumulated_gradients,
     clipped_over_replicas,
+    mean_over_replicas,
     num_replicas,
     sum_over_replicas,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "create_optimizer",
     "learning_rate",
     "make_optimizer",
+    "mean_over_replicas",
     "num_replicas",
     "sum_over_replicas",
 ]

@@ -7,6 +7,8 @@ strategy, the cores of a TPU, or the parts of `gradient_accumulation_steps`. So 
 the same weights.
 """
 
+import functools
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -191,11 +193,7 @@ def _gradients(config, settings, features, scaler, distiller):
         ([(gradient, variable)], {name: scalar} to look at, of the whole batch but on a TPU).
     """
     num_replicas = optimization.num_replicas(settings.use_tpu)
-
-    def of_whole_batch(sums):
-        sums = optimization.sum_over_replicas(list(sums), settings.use_tpu)
-        return [total / num_replicas for total in sums]
-
+    of_whole_batch = functools.partial(optimization.mean_over_replicas, use_tpu=settings.use_tpu)
     denominators = masked_lm.denominators_of(features, bool(settings.span_boundary_weight))
     denominators = type(denominators)(*of_whole_batch(denominators))
     counts = None

@@ -178,7 +178,9 @@ def _distilled_loss(config, distiller, model_settings, build_outputs, features, 
     model = AlbertModel(
         config, True, *inputs, scope=config.scope, keeps_attention=True, **model_settings
     )
-    by_kind = distiller.losses(model, features, precision=model_settings["precision"])
+    counts = distiller.counts(features)
+    counts = type(counts)(*optimization.mean_over_replicas(counts))
+    by_kind = distiller.losses(model, features, counts, model_settings["precision"])
     for kind, value in by_kind.items():
         show_in_progress("distilled_%s_loss" % kind, value)
     loss = tf.add_n(list(by_kind.values()))

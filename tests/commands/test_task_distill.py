@@ -104,6 +104,42 @@ def test_first_phase_resumes_with_the_same_bits(space, first_phase):
         np.testing.assert_array_equal(array, actual[name])
 
 
+@pytest.mark.slow
+def test_replicas_learn_what_one_device_does(space, tmp_path):
+    """A replica divided by its own tokens: those of the shorter texts counted more."""
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    student = small_models.write_model(
+        tmp_path / "student", hidden_size=8, num_attention_heads=2, **no_dropout
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = ["我" * length + "\t好\t1" for length in range(1, 27)]
+    (data / "train.txt").write_text("\n".join(["text_a\ttext_b\tlabel"] + rows) + "\n", "utf-8")
+    devices = {"none": None, "mirrored": "/cpu:0,/cpu:1"}
+    one, two = (
+        checkpoint_values.read_weights(
+            os.path.join(
+                run(
+                    space,
+                    distribution,
+                    data_dir=data,
+                    student_model=student,
+                    distribution=distribution,
+                    devices=names,
+                    learning_rate=1e-3,
+                ),
+                "student",
+                "albert_model.ckpt",
+            )
+        )
+        for distribution, names in devices.items()
+    )
+    workspace.assert_same_weights(one, two, atol=1e-5)
+    before = checkpoint_values.read_weights(os.path.join(student, "albert_model.ckpt"))
+    table = "bert/embeddings/word_embeddings"
+    assert np.abs(one[table] - before[table]).max() > 1e-4
+
+
 def write_answers(space):
     """A file of a teacher that knows the labels of train and dev."""
     lines = []
