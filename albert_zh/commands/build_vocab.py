@@ -28,6 +28,7 @@ from albert_zh.text.vocabulary_builder import (
     summary,
     tokenizers_package,
 )
+from albert_zh.text.vocabulary_files import UNKNOWN, check_required_tokens, is_sentencepiece
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -102,6 +103,18 @@ def _check_flags():
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
 
 
+def _given_vocabulary():
+    """The vocabulary of --vocab_file, {entry: id}; `UserError` for another kind of file."""
+    if is_sentencepiece(FLAGS.vocab_file):
+        raise UserError(
+            "--vocab_file=%s: a SentencePiece model, whose pieces are none of WordPiece: expected "
+            "a vocab.txt" % FLAGS.vocab_file
+        )
+    vocab = load_vocab(FLAGS.vocab_file)
+    check_required_tokens("--vocab_file=%s" % FLAGS.vocab_file, vocab, [UNKNOWN])
+    return vocab
+
+
 def _is_vocabulary(path):
     """Whether a file begins as what this command writes."""
     with storage.open_binary(path) as stream:
@@ -156,7 +169,7 @@ def run():
     if FLAGS.output and storage.is_file(FLAGS.output) and not _is_vocabulary(FLAGS.output):
         corpus = files_of_patterns(FLAGS.corpus, "corpus")  # a text, and not to be written over
     report = files_of_patterns(FLAGS.report, "report")
-    vocab = _build(corpus) if corpus else load_vocab(FLAGS.vocab_file)
+    vocab = _build(corpus) if corpus else _given_vocabulary()
     # A file that is measured twice would count twice in the total.
     measured = corpus + [path for path in report if path not in corpus]
     print_report(measured, vocab, FLAGS.do_lower_case, FLAGS.encoding)

@@ -296,6 +296,20 @@ def test_coverage_equals_the_tokenizer_on_a_text(tmp_path):
     assert coverage.unknown_tokens == tokens.count("[UNK]") >= 1  # 㗎
 
 
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("corpus.txt", "corpus.txt: its 2 entries have no [UNK]: is it the vocabulary"),
+        ("spiece.model", "spiece.model: a SentencePiece model, whose pieces are none of WordPiece"),
+    ],
+)
+def test_a_file_that_is_no_vocabulary_is_not_measured(tmp_path, name, message):
+    """Names that were exchanged gave a table of unknown tokens, of 100 % and the like."""
+    (tmp_path / name).write_text("今天天气很好。\n明天呢\n", encoding="utf-8")
+    vocab = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+    assert_fails(run("--vocab_file=%s" % (tmp_path / name), "--report=%s" % vocab), message)
+
+
 def test_report_of_another_vocabulary(tmp_path):
     vocab = tmp_path / "vocab.txt"
     vocab.write_text("[UNK]\n中\n", encoding="utf-8")
