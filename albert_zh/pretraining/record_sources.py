@@ -181,8 +181,9 @@ def say_other_masks(options, source):
     former = run_folder.former_settings(options.output_dir)["fixed"]
     if source.masking is None or not former.get("masking"):
         return
-    choice = former["masking"] + [former.get("replacement_method")]
-    here = masking_settings(source.masking) + [options.replacement_method]
+    method = options.replacement_method
+    choice = former["masking"] + [former.get("replacement_method", method)]
+    here = masking_settings(source.masking) + [method]
     others = [flags for flags, a, b in zip(_FLAGS_OF_CHOICE, choice, here) if a != b]
     if others:
         say(

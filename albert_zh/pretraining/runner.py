@@ -327,12 +327,8 @@ class Pretraining:
         if newest is None:
             raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
         objective_flags.check_generator_is_of_run(self._folder, self._options)
-        self._say_what_is_measured()
+        _say_what_is_measured(self._options, self._eval_source)
         self._write_results(self._evaluate(checkpoint_files.checkpoint_step(newest), stop))
-
-    def _say_what_is_measured(self):
-        objective_flags.say_what_is_measured(self._folder, self._options)
-        record_sources.say_other_masks(self._options, self._eval_source)
 
     def _write_results(self, result):
         """Writes the metrics of a checkpoint as `eval_results.txt`."""
@@ -358,7 +354,7 @@ class Pretraining:
             step = checkpoint_files.checkpoint_step(prefix)
             objective_flags.check_generator_is_of_run(self._folder, self._options)
             if not number:
-                self._say_what_is_measured()
+                _say_what_is_measured(self._options, self._eval_source)
             try:
                 self._write_results(self._evaluate(step, stop))
             except (tf.errors.OpError, ValueError):
@@ -451,6 +447,12 @@ def _say_what_is_left_out(options, vocab_file):
             "name it by --vocab_file",
             options.export_dir,
         )
+
+
+def _say_what_is_measured(options, source):
+    """Notes what an evaluation, on a `RecordSource`, measures otherwise than training learnt."""
+    objective_flags.say_what_is_measured(options.output_dir, options)
+    record_sources.say_other_masks(options, source)
 
 
 def _digest_of_files(paths):
