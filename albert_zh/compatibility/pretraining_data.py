@@ -8,7 +8,7 @@ is faster and its default better.
 """
 
 import functools
-from typing import List
+from typing import TYPE_CHECKING, List, Sequence
 
 from absl import flags
 import numpy as np
@@ -18,9 +18,14 @@ from albert_zh.corpus import original_masking, reader, sampling, tfrecords
 from albert_zh.corpus.original_sampling import padded
 from albert_zh.text import word_segmentation
 
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
 __all__ = [
     "TrainingInstance",
+    "create_float_feature",
     "create_instances_from_document_albert",
+    "create_int_feature",
     "create_masked_lm_predictions",
     "create_training_instances",
     "get_new_segment",
@@ -245,6 +250,20 @@ def write_instance_to_example_files(
                 rows = of_file[first : first + _BATCH_ROWS]
                 features = _features(rows, tokenizer, max_seq_length, max_predictions_per_seq)
                 stream.writelines(tfrecords.frame_records(tfrecords.encode_examples(features)))
+
+
+def create_int_feature(values: Sequence[int]) -> "tf.train.Feature":
+    """Integers of a `tf.train.Example`, for programs that write records of their kind."""
+    import tensorflow.compat.v1 as tf  # the processes that make records do without
+
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=list(values)))
+
+
+def create_float_feature(values: Sequence[float]) -> "tf.train.Feature":
+    """As `create_int_feature`, of floats."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.train.Feature(float_list=tf.train.FloatList(value=list(values)))
 
 
 def _features(instances, tokenizer, max_seq_length, max_predictions):

@@ -163,6 +163,22 @@ def tokenizer(tmp_path):
     return tokenization.FullTokenizer(str(path))
 
 
+def test_features_of_records_that_other_programs_write():
+    features = {
+        "ids": create_pretraining_data.create_int_feature(np.array([3, 1 << 40])),
+        "weights": create_pretraining_data.create_float_feature(iter([0.5, 1])),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    shapes = {"ids": tf.int64, "weights": tf.float32}
+    with tf.Graph().as_default(), tf.Session() as session:
+        parsed = tf.parse_single_example(
+            example.SerializeToString(),
+            {name: tf.FixedLenFeature([2], dtype) for name, dtype in shapes.items()},
+        )
+        parsed = session.run(parsed)
+    assert parsed["ids"].tolist() == [3, 1 << 40] and parsed["weights"].tolist() == [0.5, 1.0]
+
+
 @needs_estimators
 @pytest.mark.parametrize(
     "module, key",
