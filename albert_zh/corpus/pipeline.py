@@ -257,7 +257,7 @@ def _make_records(job, paths, outputs, num_workers, folder):
     size = external_shuffle.total_bytes(runs)
     with _open_outputs(outputs) as handles, progress_bar("shuffled", size, "B") as bar:
         external_shuffle.merge_runs(runs, handles, progress=bar)
-    _write_indices(outputs, counts["records"])
+    _write_indices(outputs, counts["records"], job.do_lower_case)
     return counts, notes
 
 
@@ -277,14 +277,15 @@ def _make_original_records(job, paths, outputs, num_workers, folder):
     with _mapped(path) as records, _open_outputs(outputs) as handles:
         for place, number in enumerate(order):
             handles[place % len(handles)].write(records[ends[number] : ends[number + 1]])
-    _write_indices(outputs, counts["records"])
+    _write_indices(outputs, counts["records"], job.do_lower_case)
     return counts, notes
 
 
-def _write_indices(outputs, num_records):
-    """Writes how many records each file has, which got them in turn."""
+def _write_indices(outputs, num_records, do_lower_case):
+    """Writes how many records each file has, which got them in turn, and of which case."""
     for shift, path in enumerate(outputs):
-        record_counts.write(path, len(range(shift, num_records, len(outputs))))
+        num_of_file = len(range(shift, num_records, len(outputs)))
+        record_counts.write(path, num_of_file, do_lower_case)
 
 
 def _write_original_records(job, text, path, counts):

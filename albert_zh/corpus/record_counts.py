@@ -1,7 +1,8 @@
-"""How many records a TFRecord file has, in a small file beside it: `NAME.count`.
+"""What is known of a TFRecord file's records, in a small file beside it: `NAME.count`.
 
     record_counts.write("my/x.tfrecord", 1000000)
     record_counts.read("my/x.tfrecord")  # 1000000, or None: the records have to be walked through
+    record_counts.keeps_case("my/x.tfrecord")  # False
 
 A file of terabytes need not be read for it. The index has the file's size; for a file of another
 size it does not count.
@@ -14,7 +15,12 @@ from albert_zh.common.errors import UserError
 
 ENDING = ".count"
 _INDEX = validation.record(
-    {"records": validation.integer(0), "bytes": validation.integer(0)}, ["records", "bytes"]
+    {
+        "records": validation.integer(0),
+        "bytes": validation.integer(0),
+        "do_lower_case": validation.BOOLEAN,
+    },
+    ["records", "bytes"],
 )
 
 
@@ -28,14 +34,18 @@ def is_index(path: str) -> bool:
     return path.endswith(ENDING)
 
 
-def write(path: str, num_records: int) -> None:
+def write(path: str, num_records: int, do_lower_case: bool = True) -> None:
     """Writes the index of a file of records that is there.
 
     Args:
         path: of the records.
         num_records: their number.
+        do_lower_case: whether letters were lower-cased when they were made.
     """
-    output_files.write_json(index_file(path), {"records": num_records, "bytes": storage.size(path)})
+    index = {"records": num_records, "bytes": storage.size(path)}
+    if not do_lower_case:
+        index["do_lower_case"] = False
+    output_files.write_json(index_file(path), index)
 
 
 def read(path: str) -> Optional[int]:
@@ -44,11 +54,25 @@ def read(path: str) -> Optional[int]:
     Args:
         path: of the records.
     """
+    return _index_of(path).get("records")
+
+
+def keeps_case(path: str) -> bool:
+    """Whether an index says that a file's records were made of texts with their case.
+
+    Args:
+        path: of the records.
+    """
+    return not _index_of(path).get("do_lower_case", True)
+
+
+def _index_of(path):
+    """The content of a file's index; {} without one that fits it."""
     index = index_file(path)
     try:
         if not storage.exists(index):
-            return None
-        counted = files.read_json(index, _INDEX, "remove it")
-        return counted["records"] if counted["bytes"] == storage.size(path) else None
-    except (UserError, OSError):  # a hint alone: the records themselves say it too
-        return None
+            return {}
+        content = files.read_json(index, _INDEX, "remove it")
+        return content if content["bytes"] == storage.size(path) else {}
+    except (UserError, OSError):  # a hint alone: the records themselves have what counts
+        return {}

@@ -1,23 +1,29 @@
 """Whether the texts of a pre-training run keep their case, which the model's folder has to note."""
 
 import os
+from typing import Sequence
 
 from absl import flags
 
+from albert_zh.corpus import record_counts
 from albert_zh.model import checkpoint_files, fine_tuning_notes
 from albert_zh.training import run_folder
 
 
-def is_lowered(options: flags.FlagValues) -> bool:
+def is_lowered(options: flags.FlagValues, record_files: Sequence[str] = ()) -> bool:
     """Whether letters are lower-cased before a run's model reads them.
 
     Args:
         options: the flags; of a command without --do_lower_case the case is that which the run
-            began with, or that of --init_checkpoint's folder.
+            began with, that which its records were made with, or that of --init_checkpoint's
+            folder.
+        record_files: paths of the run's records, of which the first is asked.
     """
     if "do_lower_case" in options:
         return options.do_lower_case
     former = run_folder.former_settings(options.output_dir)["fixed"]
+    if "do_lower_case" not in former and any(map(record_counts.keeps_case, record_files[:1])):
+        return False
     if "do_lower_case" in former or not (options.do_train and options.init_checkpoint):
         return former.get("do_lower_case", True)
     folder = os.path.dirname(checkpoint_files.find_checkpoint(options.init_checkpoint))

@@ -218,7 +218,7 @@ class Pretraining:
         if self._distiller:
             fixed.update(self._distiller.run_settings())
         fixed["masking"] = source.masking and record_sources.masking_settings(source.masking)
-        fixed["do_lower_case"] = letter_case.is_lowered(self._options)
+        fixed["do_lower_case"] = letter_case.is_lowered(self._options, source.files)
         fixed["replacement_method"] = self._options.replacement_method
         return fixed, dict(variable, **run_folder.tensorflow_version())
 

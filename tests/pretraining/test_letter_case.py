@@ -5,11 +5,12 @@ import types
 
 import pytest
 
-from albert_zh.commands import general_distill
+from albert_zh.commands import create_pretraining_data, general_distill
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import letter_case, runner
 from isolated_flags import flags_of
+import small_models
 import workspace
 
 CASED = {"fine_tuning.json": {"do_lower_case": False}}
@@ -57,6 +58,28 @@ def test_of_the_start_or_of_the_run_so_far(tmp_path, monkeypatch, notes, former,
         arguments.append("--init_checkpoint=" + folder_of(tmp_path / "start", notes))
     with flags_of(arguments, pretraining_flags.define_flags):
         assert files_of_export(monkeypatch, pretraining_flags.FLAGS) == expected
+
+
+@pytest.mark.parametrize("do_lower_case", [True, False])
+def test_of_the_records(tmp_path, do_lower_case):
+    """A model that had learnt capital letters was given texts in lower case by later commands."""
+    (tmp_path / "text.txt").write_text("Today 今天天气很好。\n我们去 Berlin。\n" * 4, "utf-8")
+    (tmp_path / "vocab.txt").write_text("\n".join(workspace.VOCABULARY) + "\n", "utf-8")
+    records = str(tmp_path / "x.tfrecord")
+    small_models.run_command(
+        create_pretraining_data,
+        [
+            "--input_file=%s" % (tmp_path / "text.txt"),
+            "--output_file=" + records,
+            "--vocab_file=%s" % (tmp_path / "vocab.txt"),
+            "--do_lower_case=%s" % do_lower_case,
+        ],
+    )
+    with flags_of(["--output_dir=%s" % (tmp_path / "out")], pretraining_flags.define_flags):
+        assert letter_case.is_lowered(pretraining_flags.FLAGS, [records]) is do_lower_case
+        with open(records, "ab") as stream:
+            stream.write(b"another file")  # of which the index says nothing
+        assert letter_case.is_lowered(pretraining_flags.FLAGS, [records])
 
 
 @pytest.mark.parametrize("value, expected", [("true", {}), ("false", CASED)])
