@@ -33,7 +33,7 @@ def report_of(folder):
 
 
 def accuracy_of_average(folders):
-    """The accuracy of the runs' averaged probabilities on the labelled test file."""
+    """The accuracy of the runs' averaged probabilities on the test file's labelled rows."""
     total, labels = 0.0, None
     for folder in folders:
         lines = files.read_lines(os.path.join(folder, "predictions.tsv"))
@@ -43,7 +43,7 @@ def accuracy_of_average(folders):
         labels = [row[header.index("label")] for row in rows]
         total = total + np.array([row[-len(names) :] for row in rows], np.float64)
     best = [names[number] for number in total.argmax(axis=1)]
-    return float(np.mean([label == name for label, name in zip(labels, best)]))
+    return float(np.mean([label == name for label, name in zip(labels, best) if label]))
 
 
 def lines(output_dir):

@@ -40,9 +40,14 @@ def test_scores_of_the_runs_and_of_the_teachers_average(write, tmp_path):
     def report(dev, test):
         return {"dev": {"rows": 9, "accuracy": dev}, "test": {"rows": 3, "accuracy": test}}
 
+    unlabelled = ("", 0.4, 0.6)  # counts in no score
     write("plain", report(0.5, 0.25))
-    write("teacher_1", report(0.6, 2 / 3), [(1, 0.1, 0.9), (0, 0.6, 0.4), (0, 0.3, 0.7)])
-    write("teacher_2", report(0.7, 1 / 3), [(1, 0.6, 0.4), (0, 0.3, 0.7), (0, 0.9, 0.1)])
+    write(
+        "teacher_1", report(0.6, 2 / 3), [(1, 0.1, 0.9), (0, 0.6, 0.4), (0, 0.3, 0.7), unlabelled]
+    )
+    write(
+        "teacher_2", report(0.7, 1 / 3), [(1, 0.6, 0.4), (0, 0.3, 0.7), (0, 0.9, 0.1), unlabelled]
+    )
     write("teacher_9", report(0.9, 0.9))  # of an earlier command
     write("student", report(0.8, 0.75))
     assert table(tmp_path, "teacher_1,teacher_2") == [
