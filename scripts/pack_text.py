@@ -8,7 +8,6 @@ longest. scripts/split_corpus.py makes the two parts of the text. What is writte
 large as the text, which the training then does not need.
 """
 
-import collections
 import concurrent.futures
 import functools
 import io
@@ -26,6 +25,7 @@ from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import reader, sampling
+from albert_zh.inference import workers
 from albert_zh.text import tokenization, word_segmentation
 import packed_text
 
@@ -108,8 +108,7 @@ def _packed(paths, text_format, encode, vocabulary):
     total = reader.total_bytes(paths)
     texts = reader.read_shards(paths, text_format)
     shards, notes = [], corpus_counts.Notes()
-    bar = progress.progress_bar("packing", total, "B")
-    with bar:
+    with progress.progress_bar("packing", total, "B") as bar:
         for shard, rows, bytes_read, noted in _by_all_cores(work, texts):
             shards.append((shard, rows))
             notes.update(noted)
@@ -128,21 +127,11 @@ def _by_all_cores(work, texts):
         UserError: if a process is ended from outside.
     """
     num_workers = FLAGS.num_workers or cores.num_usable()
-    waiting = collections.deque()
     try:
         with concurrent.futures.ProcessPoolExecutor(
             num_workers, initializer=_leave_interrupts
         ) as pool:
-            try:
-                for text in texts:
-                    waiting.append(pool.submit(work, text))
-                    if len(waiting) >= 3 * num_workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            yield from workers.in_order(pool, work, texts, 3 * num_workers)
     except concurrent.futures.process.BrokenProcessPool as error:
         raise UserError(
             "a process was ended from outside, most often for want of memory: give fewer than "

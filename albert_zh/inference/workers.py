@@ -2,7 +2,36 @@
 
 import collections
 from concurrent import futures
-from typing import Any, Callable, Deque, Iterator, Optional, Sequence
+from typing import Any, Callable, Deque, Iterable, Iterator, Optional, Sequence
+
+
+def in_order(
+    pool: futures.Executor,
+    function: Callable[[Any], Any],
+    arguments_of_calls: Iterable[Any],
+    num_ahead: int,
+) -> Iterator[Any]:
+    """Yields a function's results, in the order of the calls.
+
+    After an error, calls that have not begun are left out.
+
+    Args:
+        pool: whose workers call it.
+        function: called with each argument.
+        arguments_of_calls: taken one by one.
+        num_ahead: how many calls run, or wait to be taken, before a result is yielded.
+    """
+    waiting: Deque[Any] = collections.deque()
+    try:
+        for argument in arguments_of_calls:
+            waiting.append(pool.submit(function, argument))
+            if len(waiting) > num_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 class Workers:
@@ -22,9 +51,7 @@ class Workers:
     def in_order(
         self, function: Callable[[Any], Any], arguments_of_calls: Sequence[Any]
     ) -> Iterator[Any]:
-        """Yields a function's results, in order; so many calls run at a time, or wait to be taken.
-
-        After an error, calls that have not begun are left out.
+        """Yields a function's results as `in_order` does; so many calls run, or wait, at a time.
 
         Args:
             function: called with each argument.
@@ -33,17 +60,7 @@ class Workers:
         if self._pool is None or len(arguments_of_calls) < 2:
             yield from map(function, arguments_of_calls)
             return
-        waiting: Deque[Any] = collections.deque()
-        try:
-            for argument in arguments_of_calls:
-                waiting.append(self._pool.submit(function, argument))
-                if len(waiting) > self._num_workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from in_order(self._pool, function, arguments_of_calls, self._num_workers)
 
     def close(self) -> None:
         """Ends the threads."""
