@@ -50,7 +50,7 @@ _OF_SECOND_PHASE = (
     "rdrop_alpha fgm_epsilon freeze_encoder seeds search search_rates early_stopping best_metric "
     "gradient_accumulation_steps teachers teacher_weights teacher_temperatures teacher_average "
     "unlabelled_file teacher_cache distill_weight temperature distill_loss class_weights "
-    "label_smoothing focal_gamma"
+    "label_smoothing focal_gamma dev_share dev_seed dev_split"
 ).split()
 _OF_CLASSIFIER = ("do_eval", "do_predict")  # which the first phase has not
 _OF_FIRST_PHASE = ("losses", "layers", "tie_projections")

@@ -262,7 +262,9 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
         teaching_flags.check_flags(options, registry.get("single_label"))
         finetuning_flags.check_flags(options)
         names = "temperature distill_weight distill_loss fgm_epsilon seeds teachers".split()
-        of_phases.append((bool(make_distiller), *(options[name].value for name in names)))
+        sets_aside = bool(options["dev_share"].present)
+        values = (options[name].value for name in names)
+        of_phases.append((bool(make_distiller), sets_aside, *values))
         length = [options[name] for name in ("num_train_epochs", "train_step")]
         lengths.append([(flag.value, bool(flag.present)) for flag in length])
 
@@ -270,11 +272,13 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
     monkeypatch.setattr(task_distill.finetuning_runner, "check", lambda: None)
     monkeypatch.setattr(task_distill, "_write_student", lambda: None)
     given = {"temperature": 4, "fgm_epsilon": 0.5, "seeds": "1,2", "compatible": compatible}
-    given.update({"early_stopping": 2, "search": True, "search_rates": "1e-4,2e-4"})
+    given.update(
+        {"early_stopping": 2, "dev_share": 0.3, "search": True, "search_rates": "1e-4,2e-4"}
+    )
     run(space, "both", both_phases=True, **given)
     assert of_phases == [
-        (True, 2.0, 0.9, "kl", 0.0, None, None),
-        (False, 4.0, 1.0, loss, 0.5, ["1", "2"], [space.teacher]),
+        (True, False, 2.0, 0.9, "kl", 0.0, None, None),
+        (False, True, 4.0, 1.0, loss, 0.5, ["1", "2"], [space.teacher]),
     ]
     assert lengths == [[(10.0, True), (None, True)], [(1.0, True), (None, False)]]
     for epochs, steps in (
@@ -460,6 +464,7 @@ def test_links_of_other_data_do_not_stay(tmp_path):
         ({"temperature": 4}, "--temperature: of the second phase alone"),
         ({"temperature": 2}, "--temperature: of the second phase alone"),
         ({"early_stopping": 2}, "--early_stopping: of the second phase alone"),
+        ({"dev_share": 0.2}, "--dev_share: of the second phase alone"),
         ({"best_metric": "macro_f1"}, "--best_metric: of the second phase alone"),
         (
             {"do_eval": True},
