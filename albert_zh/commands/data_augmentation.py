@@ -160,7 +160,7 @@ def _finder():
     elif FLAGS.vectors_corpus:
         with naming("--vectors_corpus"):
             lines = files.read_lines(FLAGS.vectors_corpus)
-        vectors = WordVectors.train([line.strip() for line in lines], segment, FLAGS.seed)
+        vectors = WordVectors.train((segment(line.strip()) for line in lines), FLAGS.seed)
     settings = CandidateSettings(FLAGS.M, FLAGS.min_probability)
     is_word = lambda word: dictionary.get(word, 0) > 0  # noqa: E731
     return CandidateFinder(filler, segment, is_word, settings, vectors), filler

@@ -6,7 +6,7 @@ vectors.nearest("手机", 5)  # [(word, cosine)]
 
 import itertools
 import logging
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
@@ -74,14 +74,12 @@ class WordVectors:
         return cls(list(vectors), np.stack(list(vectors.values())), notes)
 
     @classmethod
-    def train(
-        cls, texts: Sequence[str], segment: Callable[[str], List[str]], seed: int
-    ) -> "WordVectors":
+    def train(cls, sentences: Iterable[List[str]], seed: int) -> "WordVectors":
         """Trains vectors by skip-gram (gensim's Word2Vec).
 
         Args:
-            texts: list of str.
-            segment: function that cuts a text into words; called when gensim is there.
+            sentences: lists of words; taken once gensim is there, so that a text need not be cut
+                into words in vain.
             seed: of the training.
 
         Raises:
@@ -95,7 +93,7 @@ class WordVectors:
                 "word vectors (--glove_embs)"
             ) from error
         logging.getLogger("gensim").setLevel(logging.WARNING)  # a user reads our lines alone
-        sentences = [segment(text) for text in texts]
+        sentences = list(sentences)
         model = Word2Vec(vector_size=100, window=5, min_count=5, sg=1, workers=1, seed=seed)
         model.build_vocab(sentences)
         if not len(model.wv):

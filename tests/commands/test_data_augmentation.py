@@ -12,7 +12,6 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference.augmentation import Augmented, Example
 from albert_zh.text import word_segmentation
-from albert_zh.text.word_vectors import WordVectors
 import small_models
 
 TEXTS = ["今天天气很好", "我们明天去银行", "今天什么时候去银行", "吃饭时间办理银行卡"] * 3
@@ -114,13 +113,6 @@ def test_a_corpus_is_not_cut_into_words_for_nothing(model, tmp_path, monkeypatch
     with pytest.raises(UserError, match="--vectors_corpus needs the package gensim"):
         run(model, tmp_path, **given)
     assert not cut
-
-
-def test_words_near_by_the_vectors_of_a_corpus(tmp_path):
-    pytest.importorskip("gensim")
-    vectors = WordVectors.train(["今天 天气", "明天 天气"] * 5 + ["很少"], str.split, 1)
-    assert sorted(vectors.words) == ["今天", "天气", "明天"]
-    assert {word for word, _ in vectors.nearest("今天", 9)} == {"天气", "明天"}
 
 
 @pytest.mark.slow
