@@ -57,7 +57,7 @@ class Teacher:
         self.config = opened.config
         self.num_outputs = opened.num_outputs()
         self._prefix = opened.prefix
-        self._built_on: MutableMapping[tf.Graph, Set[str]] = weakref.WeakKeyDictionary()
+        self._built_on: MutableMapping[tf.Graph, Set[int]] = weakref.WeakKeyDictionary()
         checkpoint_values.check_readable(self._prefix)
         checkpoint_matching.assign(expected_variables.expected_shapes(self.config), self._prefix)
         self.fingerprint = checkpoint_values.fingerprint(self._prefix)
@@ -116,10 +116,13 @@ class Teacher:
 
     def _is_first_on_replica(self):
         """Whether this is the first call in a graph by a replica: all of them are to assign."""
-        devices = str(tf.distribute.get_replica_context().devices)
+        number = 0
+        if tf.distribute.has_strategy():
+            context = tf.distribute.get_replica_context()
+            number = int(tf.get_static_value(context.replica_id_in_sync_group))
         built_on = self._built_on.setdefault(tf.get_default_graph(), set())
-        is_first = devices not in built_on
-        built_on.add(devices)
+        is_first = number not in built_on
+        built_on.add(number)
         return is_first
 
     def _start_from_checkpoint(self, variables):
