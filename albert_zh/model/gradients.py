@@ -35,7 +35,8 @@ def sum_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> Lis
 
 def mean_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> List[tf.Tensor]:
     """As `sum_over_replicas`, but the means: what a replica's share of a sum is divided by."""
-    return [total / num_replicas(use_tpu) for total in sum_over_replicas(list(values), use_tpu)]
+    number = num_replicas(use_tpu)
+    return [total / number for total in sum_over_replicas(list(values), use_tpu)]
 
 
 def accumulated_gradients(
