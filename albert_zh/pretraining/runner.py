@@ -141,6 +141,7 @@ class Pretraining:
         self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._accuracies = objective_flags.accuracies(options, sentence_name)
         self._metrics = None
+        self._measured = {}  # metrics of the checkpoint that was evaluated last, by its step
 
     def _make_engine(self, init_checkpoint):
         """Makes the engine, once the run is known to be that of the output folder."""
@@ -326,9 +327,12 @@ class Pretraining:
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
             raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
+        step = checkpoint_files.checkpoint_step(newest)
         objective_flags.check_generator_is_of_run(self._folder, self._options)
         _say_what_is_measured(self._options, self._eval_source)
-        self._write_results(self._evaluate(checkpoint_files.checkpoint_step(newest), stop))
+        if step not in self._measured:  # while training
+            self._evaluate(step, stop)
+        self._write_results(self._measured[step])
 
     def _write_results(self, result):
         """Writes the metrics of a checkpoint as `eval_results.txt`."""
@@ -382,6 +386,7 @@ class Pretraining:
             )
         stop.raise_if_made("stopped while evaluating; the same command goes on")
         metrics = {name: _plain(value) for name, value in result.items()}
+        self._measured = {step: metrics}
         if self._metrics is not None:
             plotted = {"dev_" + name: metrics[name] for name in metrics if name != "global_step"}
             self._metrics.add(step, dev=metrics, **plotted)

@@ -95,7 +95,7 @@ def test_curves_and_metrics_are_recorded(run):
     losses = [record["loss"] for record in records if "learning_rate" in record]
     assert len(losses) == 20 and losses[-1] < losses[0]
     evaluations = [record["step"] for record in records if "dev_masked_lm_accuracy" in record]
-    assert evaluations[:2] == [10, 20]
+    assert evaluations == [10, 20]  # the last checkpoint once, though eval_results.txt has it, too
     with open(os.path.join(run, "learning_curve.png"), "rb") as handle:
         assert handle.read(8) == b"\x89PNG\r\n\x1a\n"
 
