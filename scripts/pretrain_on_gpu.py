@@ -80,16 +80,16 @@ def define_flags():
     flags.DEFINE_integer("steps", 13000, "Steps of training.", lower_bound=1)
     flags.DEFINE_integer("num_pieces", 65536, "Pieces of text in a step.", lower_bound=1024)
     flags.DEFINE_float(
-        "learning_rate", 1.5e-3, "Highest rate; it rises to this early, then falls to 0."
+        "learning_rate", 1.5e-3, "Highest rate; it rises to this early, then falls to 0.", 0.0
     )
     flags.DEFINE_float(
-        "detection_from", 0.7, "Share of the steps before replaced pieces are learnt."
+        "detection_from", 0.7, "Share of the steps before replaced pieces are learnt.", 0.0, 1.0
     )
     flags.DEFINE_float("long_share", 0.1, "Share of text in sequences of up to 512 pieces.", 0, 0.9)
     flags.DEFINE_integer("teacher_steps", 0, "Steps of the teacher; 0: none.", lower_bound=0)
     flags.DEFINE_integer("teacher_layers", 8, "Layers of the teacher.", lower_bound=1)
     flags.DEFINE_integer("teacher_hidden_size", 512, "Hidden size of the teacher.", lower_bound=64)
-    flags.DEFINE_float("teacher_learning_rate", 7e-4, "Highest rate of the teacher.")
+    flags.DEFINE_float("teacher_learning_rate", 7e-4, "Highest rate of the teacher.", 0.0)
     flags.DEFINE_integer("seed", 1, "Of masked pieces and of the start values of new tensors.")
     flags.DEFINE_integer("save_seconds", 60, "Seconds between saved states.", lower_bound=1)
     flags.DEFINE_integer("eval_steps", 2000, "Steps between evaluations.", lower_bound=1)

@@ -102,6 +102,13 @@ class Distiller:
             ", ".join("%d from %d" % pair for pair in self.pairs),
             "" if self._converter is None else "; the vocabularies differ",
         )
+        if settings.tie_projections and not self._has_projections():
+            say("note: --tie_projections has no effect: no state of another width is compared")
+
+    def _has_projections(self):
+        """Whether states are compared that `fit_dense` brings to the teacher's width."""
+        widths_differ = self._config.hidden_size != self.teacher.config.hidden_size
+        return "hidden" in self._settings.kinds and (widths_differ or self._settings.is_original)
 
     def _possible_kinds(self):
         """The losses, with relations in place of attention where the heads differ."""
@@ -258,7 +265,7 @@ class Distiller:
         """The student's state [B, K, H] in the teacher's width, [B, K, H']."""
         width = self.teacher.config.hidden_size
         is_tied = self._settings.tie_projections or self._settings.is_original
-        if self._config.hidden_size == width and not self._settings.is_original:
+        if not self._has_projections():
             return hidden
         scope = DISTILLATION_SCOPE + ("fit_dense" if is_tied else "fit_%d" % depth)
         with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):

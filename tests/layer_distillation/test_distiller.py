@@ -334,6 +334,18 @@ def test_other_widths_and_heads_by_projections_and_relations(albert_folders, cap
         "distillation/fit_dense/kernel",
         "distillation/fit_dense/bias",
     }
+    assert "no effect" not in capsys.readouterr().out
+
+
+@pytest.mark.reference
+def test_tied_projections_where_there_are_none(albert_folders, capsys):
+    of_scores = DistillationSettings(("attention",), tie_projections=True)
+    for teacher, settings in (
+        ("wide", of_scores),
+        ("teacher", DistillationSettings(tie_projections=True)),
+    ):
+        distiller_of(*(str(albert_folders / name) for name in (teacher, "student")), settings)
+        assert "note: --tie_projections has no effect" in capsys.readouterr().out
 
 
 @pytest.mark.reference
