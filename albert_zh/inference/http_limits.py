@@ -84,7 +84,11 @@ class Metrics:
 
 
 class BatchedModel:
-    """A model whose waiting requests are combined, and what of them is refused."""
+    """A model whose waiting requests are combined, and what of them is refused.
+
+    Requests of more than `micro_batching.MAX_CHARACTERS` have a separate queue and thread, so that
+    the others do not wait until all windows of a long text are predicted.
+    """
 
     def __init__(
         self,
@@ -94,13 +98,26 @@ class BatchedModel:
     ) -> None:
         """`predict`: function of texts -> (list of (answer, `input_rows.Reading`), array)."""
         self._limits, self._metrics = limits, metrics
-        self.batcher = micro_batching.MicroBatcher(
-            predict,
-            limits.max_batch_size,
-            limits.max_waiting,
-            limits.max_wait_seconds,
-            metrics.batch_size.observe,
+        settings = (limits.max_batch_size, limits.max_waiting, limits.max_wait_seconds)
+        self._usual, self._of_long = (
+            micro_batching.MicroBatcher(predict, *settings, metrics.batch_size.observe)
+            for _ in range(2)
         )
+
+    @property
+    def num_waiting(self) -> int:
+        """How many texts wait."""
+        return self._usual.num_waiting + self._of_long.num_waiting
+
+    def start(self) -> None:
+        """Begins to work; to be called in the event loop."""
+        self._usual.start()
+        self._of_long.start()
+
+    async def stop(self) -> None:
+        """Answers everything that waits, then ends."""
+        await self._usual.stop()
+        await self._of_long.stop()
 
     async def run(self, texts: List[Any], client: Any) -> Tuple[Any, Any]:
         """What the model gives for checked texts: (answers, array).
@@ -112,8 +129,10 @@ class BatchedModel:
         Raises:
             HTTPException: for too many waiting texts, and when the client has gone.
         """
+        is_long = micro_batching.num_characters(texts) > micro_batching.MAX_CHARACTERS
+        batcher = self._of_long if is_long else self._usual
         try:
-            outputs, array = await while_connected(client, self.batcher.submit(texts))
+            outputs, array = await while_connected(client, batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error

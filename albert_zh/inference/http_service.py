@@ -155,11 +155,11 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app):
         for model in batched:
-            model.batcher.start()
+            model.start()
         with embedding_routes.following(corpus):
             yield
         for model in batched:
-            await model.batcher.stop()
+            await model.stop()
 
     def batch(predict):
         batched.append(BatchedModel(predict, limits, metrics))
@@ -173,7 +173,7 @@ def create_app(
         embedding_routes.add_routes(app, embedding, batch, limits)
     if generator is not None:
         generation_routes.add_routes(app, generator, limits, metrics)
-    metrics.waiting.set_function(lambda: sum(model.batcher.num_waiting for model in batched))
+    metrics.waiting.set_function(lambda: sum(model.num_waiting for model in batched))
     _add_pages(app, (predictor, embedding, generator), metrics)
     _answer_head_as_get(app)
     app.add_middleware(BodyLimits, limits=limits)

@@ -8,9 +8,21 @@ import asyncio
 import collections
 from concurrent import futures
 import contextlib
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 _Waiting = collections.namedtuple("_Waiting", ["texts", "result"])
+# Of a batch; a single text of more has as many windows as a batch of texts has rows.
+MAX_CHARACTERS = 1 << 14
+
+
+def num_characters(texts: Sequence[Any]) -> int:
+    """The characters of all texts, each a str, a pair, or a dict with texts among its values."""
+    total = 0
+    for text in texts:
+        parts = text.values() if isinstance(text, dict) else text
+        parts = [text] if isinstance(text, str) else parts
+        total += sum(len(part) for part in parts if isinstance(part, str))
+    return total
 
 
 class QueueIsFull(Exception):
@@ -32,7 +44,8 @@ class MicroBatcher:
 
         Args:
             predict: function of a list of texts -> (list of answers, array [n, ...]).
-            max_batch_size: texts predicted at once; a request with more is a separate batch.
+            max_batch_size: texts predicted at once, of at most `MAX_CHARACTERS`; a request with
+                more is a separate batch.
             max_waiting: texts that may wait; more are refused.
             max_wait_seconds: how long a batch that is not full waits for further texts.
             observe: function of each batch's size, or None.
@@ -109,10 +122,12 @@ class MicroBatcher:
 
     def _next_batch(self):
         """Takes requests from the queue, as many as fit into a batch, at least one."""
-        batch, size = [], 0
+        batch, size, length = [], 0, 0
         while self._waiting:
             texts, future = self._waiting[0]
-            if batch and size + len(texts) > self._max_batch_size:
+            length += num_characters(texts)
+            is_full = size + len(texts) > self._max_batch_size or length > MAX_CHARACTERS
+            if batch and is_full:
                 break
             self._waiting.popleft()
             self.num_waiting -= len(texts)

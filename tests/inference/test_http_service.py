@@ -26,7 +26,7 @@ import uvicorn
 from albert_zh.commands import serve
 from albert_zh.common import errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import http_limits, http_service, predictor
+from albert_zh.inference import http_limits, http_service, micro_batching, predictor
 from crossed_cases import with_slow
 from http_requests import ask, fits, post, running, send
 import small_models
@@ -416,6 +416,33 @@ def test_concurrent_requests_are_predicted_together_and_each_gets_its_answer(por
     assert gate.sizes[0] == len(requests[0]) and sum(gate.sizes[1:]) == num_waiting
     # Of 32 texts at most, and of 29 at least while others wait: a request has up to 4.
     assert max(gate.sizes) <= 32 and min(gate.sizes[1:-1]) >= 29
+
+
+class SlowWithLongTexts(Gate):
+    """A predictor that is held up by long texts alone."""
+
+    def predict_with_readings(self, texts):
+        if len(texts[0]) <= micro_batching.MAX_CHARACTERS:
+            return self._model.predict_with_readings(texts)
+        return super().predict_with_readings(texts)
+
+
+def test_a_long_text_holds_up_no_other_request(model):
+    slow = SlowWithLongTexts(model)
+    slow.is_open.clear()
+    app = http_service.create_app(slow)
+    with running(app) as port, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        try:
+            texts = ["天" * (micro_batching.MAX_CHARACTERS + 1)]
+            tasks = [pool.submit(post, port, "/predict", {"texts": texts}) for _ in range(2)]
+            assert slow.was_entered.wait(30)
+            wait_for_metric(port, "albert_waiting_texts 1.0\n")
+            assert post(port, "/predict", {"texts": ["今天"]}, timeout=30)[0] == 200
+            assert not any(task.done() for task in tasks)
+        finally:
+            slow.is_open.set()
+        assert [task.result()[0] for task in tasks] == [200, 200]
+    assert slow.sizes == [1, 1]
 
 
 def test_more_than_may_wait_is_told_to_come_later(port, gate):

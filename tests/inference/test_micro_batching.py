@@ -71,6 +71,21 @@ def test_everyone_gets_their_own_answer_from_few_batches():
     assert sizes == [1, 4, 3, 2]  # requests of 1, 2, 1, 2, 1, 2 texts, none of them split
 
 
+def test_batches_are_of_a_bounded_number_of_characters(monkeypatch):
+    monkeypatch.setattr(micro_batching, "MAX_CHARACTERS", 10)
+    texts = ["a" * 6, ("bb", "cc"), "d", {"text": "e" * 11, "slots": [1] * 20}, "f"]
+
+    async def steps(batcher, model):
+        first = await held_up(batcher, model)
+        tasks = [asyncio.ensure_future(batcher.submit([text])) for text in texts]
+        await asyncio.sleep(0.01)
+        model.may_go_on.set()
+        await asyncio.gather(first, *tasks)
+
+    batches = run(steps).batches[1:]
+    assert batches == [texts[:2], texts[2:3], texts[3:4], texts[4:]]
+
+
 def test_a_full_queue_refuses():
     async def steps(batcher, model):
         first = await held_up(batcher, model)
