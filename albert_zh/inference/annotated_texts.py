@@ -4,10 +4,10 @@
 {"text_a": ..., "text_b": ..., "slots": {"singer": "吴雨霏"}, "slots_b": ...}
 """
 
-import collections.abc
 from typing import Any, List, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
+from albert_zh.inference import input_rows
 from albert_zh.tasks.slots import cells
 
 KEYS = ("text", "text_a", "text_b") + cells.KEYS
@@ -17,7 +17,8 @@ def separated(texts: Any, names: Sequence[str]) -> Tuple[Any, List[Any]]:
     """Texts without their slots, and the slots.
 
     Args:
-        texts: sequence of str, pairs of str and dicts of `KEYS`; anything else stays as it is.
+        texts: list or generator of str, pairs of str and dicts of `KEYS`; anything else stays as it
+            is.
         names: of the model's slots; () for a model that takes none.
 
     Returns:
@@ -27,9 +28,9 @@ def separated(texts: Any, names: Sequence[str]) -> Tuple[Any, List[Any]]:
     Raises:
         UserError: for a dict that does not fit, or a model that takes no slots.
     """
-    is_list = isinstance(texts, collections.abc.Sequence) and not isinstance(texts, (str, bytes))
-    if not is_list or not any(isinstance(text, dict) for text in texts):
-        return texts, [None] * (len(texts) if is_list else 0)
+    if not input_rows.is_several(texts):
+        return texts, []
+    texts = list(texts)
     plain, slots = [], []
     for index, text in enumerate(texts):
         spans = None

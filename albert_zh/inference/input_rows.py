@@ -24,6 +24,7 @@ __all__ = [
     "checked_length",
     "checked_texts",
     "is_pair",
+    "is_several",
     "num_tokens",
     "padded",
     "padded_columns",
@@ -58,7 +59,7 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
     """
     if isinstance(texts, (str, bytes)):
         raise UserError("texts: expected a list of texts, found a single one: put it into a list")
-    if isinstance(texts, (collections.abc.Mapping, collections.abc.Set)) or not _is_iterable(texts):
+    if not is_several(texts):
         raise UserError("texts: expected a list of texts, found %s" % validation.shown(texts))
     checked: List[Tuple[str, Optional[str]]] = []
     for index, text in enumerate(texts):
@@ -75,7 +76,10 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
     return checked
 
 
-def _is_iterable(texts):
+def is_several(texts: Any) -> bool:
+    """Whether something gives texts one after another in an order: a list, a generator."""
+    if isinstance(texts, (str, bytes, collections.abc.Mapping, collections.abc.Set)):
+        return False
     try:
         iter(texts)
     except TypeError:  # NumPy's arrays of no dimension have the method, too

@@ -142,6 +142,7 @@ def test_slots_of_the_caller_are_taken(finished):
         plain = model.predict([text, "甲京沪"])[1]
         forms = [{"text": text, "slots": given}, {"text_a": text, "slots": "1-3:singer"}, same]
         slots = model.predict(forms)[1]
+        of_generator = model.predict(form for form in forms)[1]
         other = model.predict([{"text": text}, {"text": text, "slots": []}])[1]
         for record, message in (
             ({"text": text, "slots": "1-4:singer"}, "text 0: slots: 1-4:singer is no range"),
@@ -153,6 +154,7 @@ def test_slots_of_the_caller_are_taken(finished):
             with pytest.raises(UserError, match=message):
                 model.checked([record])
     assert np.abs(slots[0] - plain[0]).max() > 1e-3
+    np.testing.assert_allclose(of_generator, slots, atol=1e-6)
     np.testing.assert_allclose(slots[0], slots[1], atol=1e-6)
     np.testing.assert_allclose(slots[2], plain[1], atol=1e-6)  # it is found anyway
     np.testing.assert_allclose(other, [plain[0]] * 2, atol=1e-6)
