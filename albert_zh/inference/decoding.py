@@ -185,7 +185,7 @@ def _next_token(log_probs, settings, generator):
 
 def _no_token(settings):
     return UserError(
-        "no token may follow: lower --no_repeat_ngram_size=%d or --min_length=%d"
+        "no token may follow: lower no_repeat_ngram_size=%d or min_length=%d"
         % (settings.no_repeat_ngram_size, settings.min_length)
     )
 

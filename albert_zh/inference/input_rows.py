@@ -94,20 +94,26 @@ def is_pair(text: Any) -> bool:
     return is_of_two and all(isinstance(single, str) for single in text)
 
 
-def checked_length(wanted: Optional[int], config_length: int) -> int:
+def checked_length(wanted: Optional[int], config_length: int, needed: int = 0) -> int:
     """The longest input in tokens: what is wanted, as far as the model goes.
 
     Args:
         wanted: int or None.
         config_length: the config's max_position_embeddings, or a fixed length.
+        needed: by the kind of task, as of `KindFlags.shortest_length`.
 
     Raises:
         UserError: if it is too short for anything.
     """
     length = min(DEFAULT_LENGTH if wanted is None else wanted, config_length)
-    if length < min(SHORTEST_LENGTH, config_length):
+    if length < max(needed, min(SHORTEST_LENGTH, config_length)):
         raise UserError(
-            "max_seq_length: %d is too short, expected at least %d" % (length, SHORTEST_LENGTH)
+            "max_seq_length: %d is too short, expected at least %d%s"
+            % (
+                length,
+                max(needed, SHORTEST_LENGTH),
+                " (what the model's questions need)" if needed > SHORTEST_LENGTH else "",
+            )
         )
     return int(length)
 

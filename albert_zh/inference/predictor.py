@@ -130,6 +130,7 @@ class Predictor(loaded_model.LoadedModel):
         self.max_seq_length = input_rows.checked_length(
             trained.get("max_seq_length") if max_seq_length is None else max_seq_length,
             self._backend.longest or files_beside.max_positions or LONGEST_UNKNOWN,
+            self.kind.flags.shortest_length(self._head),
         )
         self._use = self._model_in_use(files_beside)
         read = functools.partial(self.kind.text_as_read, self._head)

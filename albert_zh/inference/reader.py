@@ -80,7 +80,8 @@ class Reader:
             **settings: further arguments of `Predictor`.
 
         Raises:
-            UserError: if there is no such model, or it is of another kind of task.
+            UserError: if there is no such model, it is of another kind of task, or `max_seq_length`
+                leaves no token for the text beside the longest question.
         """
         self._predictor = Predictor(path, **settings)
         if self._predictor.objective != OBJECTIVE:

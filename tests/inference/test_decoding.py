@@ -81,7 +81,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts(seed, settings):
 @pytest.mark.parametrize("num_beams", [1, 2, 64])
 def test_rules_that_leave_no_token_are_named(num_beams):
     rules = rules_of(max_length=20, min_length=20, num_beams=num_beams, no_repeat_ngram_size=1)
-    with pytest.raises(UserError, match="no token may follow: lower --no_repeat_ngram_size=1 or"):
+    with pytest.raises(UserError, match="no token may follow: lower no_repeat_ngram_size=1 or"):
         if num_beams > 1:
             decoding.beam_search(Histories(1, 3).next_log_probs, rules)
         else:

@@ -175,3 +175,16 @@ def test_unknown_words_of_questions_and_texts_are_noted(tmp_path, capsys):
     ) in capsys.readouterr().err
     small_models.run_command(ask, arguments + ["--text=天气很好"])
     assert "note:" not in capsys.readouterr().err
+
+
+def test_a_window_that_is_too_short_is_named_before_any_question(tmp_path):
+    """Of 12 tokens 8 may be the question's, 3 are special ones."""
+    folder = small_models.write_reader(tmp_path / "reader")
+    message = r"^max_seq_length: 11 is too short, expected at least 12 \(what the model's questions"
+    with pytest.raises(UserError, match=message):
+        reader.Reader(folder, max_seq_length=11)
+    arguments = ["--model_dir=" + folder, "--max_seq_length=11", "--text=今天"]
+    with pytest.raises(UserError, match=message):
+        small_models.run_command(ask, arguments + ["--question=好？"])
+    with reader.Reader(folder, max_seq_length=12) as model:
+        assert model.answer("今天" * 8, "明天开门")
