@@ -101,13 +101,28 @@ class CorpusCache:
         """Vectors of the texts of rows; `is_kept`: those that a stopped process has finished."""
         about = self._encoder.fingerprint_of().encode("utf-8") + self.ids[rows].tobytes()
         name = BLOCK % hashlib.sha256(about).hexdigest()[:16]
-        if is_kept and os.path.exists(self._cache.path(name)):
-            return np.load(self._cache.path(name))
+        finished = self._finished(name, (len(rows), self._encoder.width)) if is_kept else None
+        if finished is not None:
+            return finished
         vectors = encoded(self._encoder, [self._texts[row] for row in rows])
         if is_kept:
             with self._cache.writing(name) as partial, open(partial, "wb") as output:
                 np.save(output, vectors)
         return vectors
+
+    def _finished(self, name, shape):
+        """Vectors of a block that is there; None if it is not, or damaged, which is noted."""
+        try:
+            with open(self._cache.path(name), "rb") as block:
+                vectors = np.lib.format.read_array(block, allow_pickle=False)
+            if vectors.shape == shape and np.isfinite(vectors).all():
+                return vectors
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError):  # no numbers
+            pass
+        self._cache.note_damaged(name)
+        return None
 
     def _load_lexical(self):
         name, ids = LEXICAL % self._key_of_words, LEXICAL_IDS % self._key_of_words

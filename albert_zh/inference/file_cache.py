@@ -53,8 +53,12 @@ class FileCache:
         with contextlib.suppress(OSError):
             if expected is not None and expected == _checksum(path):
                 return True
-        self._note("%s is damaged" % path)
+        self.note_damaged(name)
         return False
+
+    def note_damaged(self, name: str) -> None:
+        """Notes on stderr that a file cannot be used as it is."""
+        self._note("%s is damaged" % self.path(name))
 
     def forget(self, name: str) -> None:
         """Removes a file that is to be made again, and the manifest's entry before."""

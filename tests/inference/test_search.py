@@ -3,6 +3,7 @@
 import errno
 import glob
 import importlib.util
+import io
 import os
 import pathlib
 import re
@@ -486,22 +487,61 @@ def test_two_first_starts_at_once_link_one_after_another(tmp_path, monkeypatch):
     assert ends == [["fingerprint.json", "ids_1.npy", "vectors_1.npy"]] * 2
 
 
+class Stopped(Counting):
+    """Encodes 40 texts, then it is interrupted."""
+
+    def encode(self, texts, **settings):
+        if self.count == 40:
+            raise KeyboardInterrupt
+        return super().encode(texts, **settings)
+
+
 def test_a_stopped_encoding_goes_on_behind_its_finished_blocks(faq, encoder, monkeypatch):
     path, lines = faq
     monkeypatch.setattr(corpus_cache, "LINES_AT_ONCE", 20)
-
-    class Stopped(Counting):
-        def encode(self, texts, **settings):
-            if self.count == 40:
-                raise KeyboardInterrupt
-            return super().encode(texts, **settings)
-
     with pytest.raises(KeyboardInterrupt):
         search.Corpus(path, Stopped(encoder))
     counting = Counting(encoder)
     corpus = search.Corpus(path, counting)
     assert counting.count == 59 - 40
     assert not [name for name in os.listdir(corpus.folder) if "block" in name or "partial" in name]
+    expected = encoder.encode(corpus.entries, normalize=True)
+    np.testing.assert_allclose(corpus._contents.cache.vectors, expected, atol=1e-5)
+
+
+def _saved(array):
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda content: b"",
+        lambda content: content[:50],
+        lambda content: content[:-1],
+        lambda content: b"PK" + content,
+        lambda content: _saved(np.zeros([20, 15], np.float32)),
+        lambda content: _saved(np.full([20, 16], np.nan, np.float32)),
+        lambda content: _saved(np.array([None] * 20)),
+    ],
+)
+def test_a_damaged_block_is_made_again(damaged, faq, encoder, monkeypatch, capsys):
+    path, _ = faq
+    monkeypatch.setattr(corpus_cache, "LINES_AT_ONCE", 20)
+    with pytest.raises(KeyboardInterrupt):
+        search.Corpus(path, Stopped(encoder))
+    block = sorted(glob.glob(os.path.join(glob.escape(path + ".vectors"), "block_*")))[0]
+    with open(block, "rb+") as file:
+        content = file.read()
+        file.seek(0)
+        file.truncate()
+        file.write(damaged(content))
+    counting = Counting(encoder)
+    corpus = search.Corpus(path, counting)
+    assert counting.count == 59 - 20
+    assert "note: %s is damaged: made again\n" % block in capsys.readouterr().err
     expected = encoder.encode(corpus.entries, normalize=True)
     np.testing.assert_allclose(corpus._contents.cache.vectors, expected, atol=1e-5)
 
