@@ -19,7 +19,14 @@ def source_ids(tokenizer: Any, text: str, longest: int) -> Tuple[List[int], bool
 
 
 def text_of_ids(tokenizer: Any, ids: Sequence[int], end: Optional[int] = 0) -> str:
-    """The text of ids up to the first that is `end`."""
+    """The text of ids up to the first that is `end`.
+
+    Args:
+        tokenizer: `FullTokenizer`.
+        ids: that were written.
+        end: by default [PAD], which fills the rows of a graph behind their ends, and is never
+            written: of all vocabularies for generators it is the first token (`flags.token_ids`).
+    """
     kept = []
     for token_id in ids:
         if token_id == end:
