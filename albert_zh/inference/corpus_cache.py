@@ -17,6 +17,7 @@ from albert_zh.common import folder_locks, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import file_cache, lexical_index, vector_index
+from albert_zh.text import unicode_text
 
 LINES_AT_ONCE = 2048
 # Names of the files, by the texts that they are made of.
@@ -27,11 +28,23 @@ INDEX, INDEX_IDS = "index_%s_%s.faiss", "index_%s_%s.npy"
 BUILT_OF = "built_of_%s_%s.npy"  # ids of the texts that its clusters and ranges were made of
 
 
+def as_read(text: str) -> str:
+    """The text as encoders and classifiers read it: few vocabularies have full-width letters."""
+    return unicode_text.with_half_width(text)
+
+
 def ids_of(texts: Sequence[str]) -> np.ndarray:
     """int64 [n]: a hash of each text."""
-    hashes = (hashlib.blake2b(text.encode("utf-8"), digest_size=8) for text in texts)
+    hashed = (_hashed(text).encode("utf-8") for text in texts)
+    hashes = (hashlib.blake2b(content, digest_size=8) for content in hashed)
     digests = b"".join(digest.digest() for digest in hashes)
     return np.frombuffer(digests, "<i8") & np.int64(2**63 - 1)  # of faiss -1 is none
+
+
+def _hashed(text):
+    """The text; with a mark where former versions kept the vector of another reading of it."""
+    read = as_read(text)
+    return text if read == text else text + "\0" + read
 
 
 class CorpusCache:
@@ -214,7 +227,7 @@ def _reserve(path):
 
 def encoded(encoder: Any, texts: Sequence[str]) -> np.ndarray:
     """Vectors [n, W], 1 long each; raises `UserError` for vectors that are no numbers."""
-    vectors = encoder.encode(texts, normalize=True)
+    vectors = encoder.encode([as_read(text) for text in texts], normalize=True)
     if not np.isfinite(vectors).all():
         raise UserError("the model's vectors are no numbers: its weights are damaged")
     return vectors

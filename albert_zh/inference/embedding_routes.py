@@ -29,7 +29,7 @@ from starlette.concurrency import run_in_threadpool
 
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import printable
-from albert_zh.inference import http_answers, input_rows, search, search_choice
+from albert_zh.inference import corpus_cache, http_answers, input_rows, search, search_choice
 
 SEARCH_PAGE = os.path.join(package_files.WEB, "search.html")
 SECONDS_BETWEEN_REFRESHES = 1.0  # of the corpus, whose file may change
@@ -358,7 +358,7 @@ def _found(model, asked):
         model.corpus.search([query], model.reranker, top_k, **ranking)[0] for query, top_k in asked
     ]
     answers = [{"hits": [hit._asdict() for hit in hits], "ranking": str(choice)} for hits in found]
-    readings = [model.encoder.reading(query) for query, _ in asked]
+    readings = [model.encoder.reading(corpus_cache.as_read(query)) for query, _ in asked]
     return list(zip(answers, readings)), None
 
 

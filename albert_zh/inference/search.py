@@ -7,7 +7,7 @@ with TextEncoder(folder) as encoder, Predictor(folder) as predictor:
 
 Candidates are the lines that share most of the query's characters (BM25) and those whose vectors
 are nearest to its own; both similarities and a pair classifier's probability rank them, see
-`ranking`.
+`ranking`. Letters and digits of full width are read as those of half width.
 
 Index and vectors are computed once and kept in CORPUS.vectors/; of a file that has changed, only
 new lines are encoded (`corpus_cache`). Of more than 100,000 lines the nearest are found by faiss
@@ -294,7 +294,8 @@ class Corpus:
         """Vectors [q, W]; 0 for queries of unknown pieces alone, which would all have the same."""
         vectors = corpus_cache.encoded(self._encoder, queries)
         for row, query in enumerate(queries):
-            if set(self._encoder.tokenizer.tokenize(query)) <= {tokenization.UNKNOWN}:
+            pieces = self._encoder.tokenizer.tokenize(corpus_cache.as_read(query))
+            if set(pieces) <= {tokenization.UNKNOWN}:
                 note = "note: the vocabulary has no piece of %s: only its wording is compared"
                 print(printable(note % validation.shown(query)), file=sys.stderr)
                 vectors[row] = 0
@@ -320,7 +321,8 @@ def _classification(query, entries, predictor):
     """The function of rows of entries -> probabilities; None without a predictor."""
     if predictor is None:
         return None
-    return lambda rows: predictor.similarities([(query, entries[row]) for row in rows])
+    query, read = corpus_cache.as_read(query), corpus_cache.as_read
+    return lambda rows: predictor.similarities([(query, read(entries[row])) for row in rows])
 
 
 def _hits(lines, candidates, top_k) -> List[Hit]:

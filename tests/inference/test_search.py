@@ -580,6 +580,38 @@ def test_queries_are_compared_without_blanks_around_them(faq, encoder):
         corpus.search(["今天", " "])
 
 
+def test_letters_of_full_width_are_those_of_half_width(tmp_path, encoder, model, capsys):
+    path = tmp_path / "lines.txt"
+    path.write_text("办理a卡\n办理b卡\n办理１卡\nａ\n", encoding="utf-8")
+    corpus = search.Corpus(str(path), encoder)
+    pairs = [("办理ａ卡", "办理a卡"), ("办理1卡", "办理１卡"), ("Ａ", "ａ")]
+    for ranking in ("cosine", "lexical", "mixed"):
+        for query, line in pairs:
+            (hit,) = corpus.search([query], model, top_k=1, ranking=ranking)[0]
+            similarities = (round(hit.cosine, 4), round(hit.lexical, 4))
+            assert (hit.text, similarities) == (line, (1, 1))
+            if ranking == "mixed":
+                half = "办理1卡" if line == "办理１卡" else line.replace("ａ", "a")
+                expected = model.similarities([(half, half)])[0]
+                assert hit.probability == pytest.approx(expected, abs=1e-4)
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_vectors_of_versions_that_read_full_width_letters_are_made_again(
+    tmp_path, encoder, monkeypatch
+):
+    path = tmp_path / "lines.txt"
+    path.write_text("办理a卡\n办理ａ卡\n", encoding="utf-8")
+    with monkeypatch.context() as former:
+        former.setattr(corpus_cache, "as_read", str)
+        search.Corpus(str(path), encoder)
+    counting = Counting(encoder)
+    corpus = search.Corpus(str(path), counting)
+    assert counting.count == 1
+    first, second = corpus._contents.cache.vectors
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
 def test_queries_of_unknown_characters_are_like_no_vector(tmp_path, encoder, capsys):
     path = tmp_path / "faq.txt"
     path.write_text("😀\n今天天气\n", encoding="utf-8")
