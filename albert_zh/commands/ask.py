@@ -52,10 +52,14 @@ def run() -> None:
     print(printable("model: %s" % path), file=sys.stderr)
     with Reader(path, max_seq_length=FLAGS.max_seq_length, precision=FLAGS.precision) as reader:
         _note_top_k(reader)
+        num_cut = 0
         for question in _questions():
+            num_cut_before = reader.num_cut
             for line in answer(reader, question):
                 print(line)
             sys.stdout.flush()
+            num_cut += reader.num_cut > num_cut_before  # in each paragraph that it is asked of
+        loaded_model.note_cut("questions", num_cut, reader.longest_question)
         name = FLAGS.context or FLAGS.documents or "the text"
         loaded_model.note_unknown("the questions and " + name, reader)
 

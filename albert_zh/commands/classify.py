@@ -68,14 +68,20 @@ def run(words):
         is_pairs = model.takes_pairs if FLAGS.text_pairs is None else FLAGS.text_pairs
         if words:
             print_classes(model, _texts_of_arguments(words, is_pairs))
-            loaded_model.note_unknown("the texts", model)
+            _add_notes(model, "the texts")
             return
         say_header = functools.partial(task_forms.say_header, header=model.notes.get("header", ()))
         groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding, say_header)
         for group in groups:
             texts = [_text_of_line(source, line, is_pairs) for source, line in group]
             print_classes(model, texts)
-        loaded_model.note_unknown(FLAGS.input_file or "standard input", model)
+        _add_notes(model, FLAGS.input_file or "standard input")
+
+
+def _add_notes(model, source):
+    """Notes on standard error what the model did not see of the texts."""
+    loaded_model.note_cut(source + ": texts", model.num_cut, model.longest_uncut)
+    loaded_model.note_unknown(source, model)
 
 
 def _open_model():

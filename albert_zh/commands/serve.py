@@ -205,9 +205,7 @@ def _embedding(models, path, reranker):
     served = embedding_routes.EmbeddingModel(encoder, _name_of(path), reranker)
     if FLAGS.corpus:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
-        if encoder.num_cut:
-            note = "note: texts of --corpus of more than %d tokens are cut: %d"
-            print(note % (encoder.max_seq_length, encoder.num_cut), file=sys.stderr)
+        loaded_model.note_cut("texts of --corpus", encoder.num_cut, encoder.max_seq_length)
         loaded_model.note_unknown(FLAGS.corpus, encoder)
         choice = corpus.choice(reranker)
         served = served._replace(corpus=corpus, choice=choice)

@@ -142,15 +142,8 @@ def run(words):
             print_pairs(EXAMPLE, model.similarities(EXAMPLE))
             print(HINT, file=sys.stderr)
             return
-        _note_cut(model.num_cut, "pairs", model)
+        loaded_model.note_cut("pairs", model.num_cut, model.max_seq_length)
         loaded_model.note_unknown(FLAGS.pairs or "the pairs", model)
-
-
-def _note_cut(number, what, model):
-    """Notes on standard error how many inputs of a model are longer than it reads."""
-    if number:
-        note = "note: %s of more than %d tokens are cut: %d"
-        print(note % (what, model.max_seq_length, number), file=sys.stderr)
 
 
 def _check_flags(arguments):
@@ -229,7 +222,7 @@ def search_corpus():
     path, beside = _model_of_search()
     with _open_classifier(path) as model, _open_encoder(path, beside, model) as encoder:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
-        _note_cut(encoder.num_cut, "texts of --corpus", encoder)
+        loaded_model.note_cut("texts of --corpus", encoder.num_cut, encoder.max_seq_length)
         loaded_model.note_unknown(FLAGS.corpus, encoder)
         if FLAGS.dev_file:
             _choose_ranking(corpus, model)
@@ -243,10 +236,12 @@ def search_corpus():
                     shown = table_cell(query), *scores, table_cell(hit.text)
                     print("%s\t%d\t%.4f\t%.4f\t%d\t%s" % shown)
             sys.stdout.flush()
-        _note_cut(encoder.num_cut - num_cut_before, "queries", encoder)
+        loaded_model.note_cut("queries", encoder.num_cut - num_cut_before, encoder.max_seq_length)
         loaded_model.note_unknown(FLAGS.queries or "--query", encoder)
         if model is not None:
-            _note_cut(model.num_cut, "pairs of a query and a line", model)
+            loaded_model.note_cut(
+                "pairs of a query and a line", model.num_cut, model.max_seq_length
+            )
 
 
 def _model_of_search():

@@ -17,7 +17,14 @@ from albert_zh.inference.checkpoint_session import ABOUT_FORKS
 from albert_zh.model import model_folder
 from albert_zh.text import tokenization
 
-__all__ = ["LoadedModel", "ModelFolder", "check_vocabulary", "note_unknown", "open_folder"]
+__all__ = [
+    "LoadedModel",
+    "ModelFolder",
+    "check_vocabulary",
+    "note_cut",
+    "note_unknown",
+    "open_folder",
+]
 
 ModelFolder = collections.namedtuple(
     "ModelFolder", ["prefix", "config", "vocab_file", "tokenizer", "do_lower_case"]
@@ -99,6 +106,19 @@ def note_unknown(source: str, model: Any) -> None:
     """
     for line in model.unknown.take_notes():
         print(printable("note: %s: %s" % (source, line)), file=sys.stderr)
+
+
+def note_cut(what: str, num_cut: int, longest: int) -> None:
+    """Notes on standard error how many inputs of a model, if any, are longer than it reads.
+
+    Args:
+        what: they are, in the plural.
+        num_cut: how many.
+        longest: tokens that it reads of one.
+    """
+    if num_cut:
+        note = "note: %s of more than %d tokens are cut: %d" % (what, longest, num_cut)
+        print(printable(note), file=sys.stderr)
 
 
 def open_folder(

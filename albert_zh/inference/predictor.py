@@ -56,6 +56,7 @@ class Predictor(loaded_model.LoadedModel):
 
     Attributes:
         num_cut: how many of the texts predicted so far were longer than the model reads.
+        longest_uncut: tokens that it reads of a text, or of a reader's question.
         unknown: `unknown_words.Tally` of the texts predicted so far.
     """
 
@@ -132,6 +133,8 @@ class Predictor(loaded_model.LoadedModel):
             self._backend.longest or files_beside.max_positions or LONGEST_UNKNOWN,
             self.kind.flags.shortest_length(self._head),
         )
+        longest_of_kind = trained.get("head", {}).get(self.kind.length_flag)
+        self.longest_uncut = longest_of_kind or self.max_seq_length
         self._use = self._model_in_use(files_beside)
         read = functools.partial(self.kind.text_as_read, self._head)
         self.unknown = unknown_words.Tally(self._tokenizer, read)

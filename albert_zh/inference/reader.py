@@ -104,6 +104,16 @@ class Reader:
         return self._predictor.notes.get("head", {}).get("n_best_size") or limits.N_BEST_SIZE
 
     @property
+    def num_cut(self) -> int:
+        """Of how many pairs so far the question was longer than the model reads."""
+        return self._predictor.num_cut
+
+    @property
+    def longest_question(self) -> int:
+        """Tokens that it reads of a question."""
+        return self._predictor.longest_uncut
+
+    @property
     def unknown(self) -> unknown_words.Tally:
         """What the vocabulary lacks of the questions and contexts so far."""
         return self._predictor.unknown

@@ -113,6 +113,20 @@ def test_unknown_words_of_a_file_are_noted(folders, tmp_path, capsys):
     assert "unknown" not in capsys.readouterr().err
 
 
+def test_texts_that_are_cut_are_noted(folders, tmp_path, capsys):
+    """Of 48 tokens two are [CLS] and [SEP]."""
+    path = tmp_path / "texts.txt"
+    path.write_text("%s\n%s\n今天\n" % ("今" * 46, "天" * 47), encoding="utf-8")
+    flags = ["--model_dir=" + folders["topics"]]
+    small_models.run_command(classify, flags + ["--input_file=%s" % path], [])
+    note = "note: %s: texts of more than 48 tokens are cut: %d\n"
+    assert note % (path, 1) in capsys.readouterr().err
+    small_models.run_command(classify, flags, ["天" * 47, "今" * 48])
+    assert note % ("the texts", 2) in capsys.readouterr().err
+    small_models.run_command(classify, flags, ["天" * 46])
+    assert "are cut" not in capsys.readouterr().err
+
+
 def test_json_lines(run, folders):
     labels, probabilities = predicted(folders["topics"], TEXTS)
     for index, (line,) in enumerate(run("topics", "--format=jsonl", words=TEXTS)):

@@ -188,3 +188,16 @@ def test_a_window_that_is_too_short_is_named_before_any_question(tmp_path):
         small_models.run_command(ask, arguments + ["--question=好？"])
     with reader.Reader(folder, max_seq_length=12) as model:
         assert model.answer("今天" * 8, "明天开门")
+
+
+def test_questions_that_are_cut_are_noted(paths, tmp_path, capsys, monkeypatch):
+    """Of 8 tokens; a question is read beside each paragraph."""
+    arguments = ["--model_dir=" + small_models.write_reader(tmp_path / "reader")]
+    questions = ["今天" * 4 + "好", "今天" * 4, "很好" * 9]
+    monkeypatch.setattr(ask, "_questions", lambda: questions)
+    for source in ("--text=今天天气很好", "--documents=%s/*.txt" % os.path.dirname(paths[0])):
+        small_models.run_command(ask, arguments + [source])
+        assert "note: questions of more than 8 tokens are cut: 2\n" in capsys.readouterr().err
+    del questions[::2]
+    small_models.run_command(ask, arguments + ["--text=今天天气很好"])
+    assert "are cut" not in capsys.readouterr().err
