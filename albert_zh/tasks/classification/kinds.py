@@ -82,8 +82,7 @@ class SingleLabel(task_type.TaskType):
     ) -> Any:
         if task.head.get("slots"):
             path, _ = split_files.existing_path(task, data_dir, split)
-            is_without = split == "test" and column_files.is_tagged(path, encoding)
-            if is_without or column_files.is_there(path):
+            if column_files.is_there(path) or column_files.is_tagged(path, encoding):
                 return column_files.read_split(
                     path, split, encoding, skip_bad_rows, task.labels or ()
                 )

@@ -30,6 +30,14 @@ _LOOKED_AT = 50  # lines by which a file without classes is known
 _TAGGED_LINE = re.compile(r"\S{1,20}\s+(O|[BIESM]-\S+)\s*$")
 
 
+class _BadRow(ValueError):
+    """A row of a text does not fit; `number` is which, from 0."""
+
+    def __init__(self, message, number):
+        super().__init__(message)
+        self.number = number
+
+
 def is_there(path: str) -> bool:
     """Whether a file has its classes in a file beside it."""
     return storage.exists(path + CLASSES)
@@ -60,6 +68,11 @@ def read_split(
     blocks = list(_blocks(files.read_lines(path, encoding)))
     has_classes = is_there(path) or name != "test"
     classes: List[Optional[str]] = [None] * len(blocks)
+    if has_classes and not is_there(path):
+        raise UserError(
+            "%s has a character and its tag in each line, and no classes: expected a class a line, "
+            "one for each text, in %s%s" % (path, path, CLASSES)
+        )
     if has_classes:
         classes = list(map(str.strip, files.read_lines(path + CLASSES, encoding)))
         _check_are_as_many(path, len(blocks), classes)
@@ -70,7 +83,7 @@ def read_split(
             if has_classes and (not label or (labels and label not in labels)):
                 raise ValueError("its class is %r, which training has not" % label)
         except ValueError as error:
-            bad.append((line, error))
+            bad.append((line + getattr(error, "number", 0), error))
             continue
         guid = "%s-%d" % (name, line)
         examples.append(InputExample(guid, text, None, label, None, (spans, ())))
@@ -152,6 +165,18 @@ def _text_of(rows):
     return joined_text([row.split()[0] for row in rows])
 
 
+def _tag_of(row, number):
+    """(tag, its letter, its slot) of a row; raises `_BadRow`."""
+    cells = row.split()
+    if len(cells) < 2:
+        raise _BadRow("expected a character and its tag, found %r" % row[:40], number)
+    kind, _, slot = cells[-1].partition("-")
+    is_slot = kind and kind in _BEGIN + _INSIDE and NAME.match(slot)
+    if cells[-1] != _OUTSIDE and not is_slot:
+        raise _BadRow("%r is no tag of BIO or BIES" % cells[-1][:40], number)
+    return cells[-1], kind, slot
+
+
 def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
     """The text of lines, and its slots; `ValueError` says what does not fit."""
     text, ranges = _text_of(rows)
@@ -159,14 +184,8 @@ def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
     open_one: Optional[SlotSpan] = None
     if len(rows) > 1 and has_running_numbers([row.split() for row in rows]):
         raise ValueError("column 1 counts the characters: remove it")
-    for row, (begin, end) in zip(rows, ranges):
-        cells = row.split()
-        if len(cells) < 2:
-            raise ValueError("expected a character and its tag, found %r" % row[:40])
-        tag = cells[-1]
-        kind, _, slot = tag.partition("-")
-        if tag != _OUTSIDE and not (kind and kind in _BEGIN + _INSIDE and NAME.match(slot)):
-            raise ValueError("%r is no tag of BIO or BIES" % tag[:40])
+    for number, (row, (begin, end)) in enumerate(zip(rows, ranges)):
+        tag, kind, slot = _tag_of(row, number)
         continues = kind in _INSIDE and open_one is not None and open_one.name == slot
         if open_one is not None and not continues:
             spans.append(open_one)

@@ -63,6 +63,8 @@ def test_slots_that_meet_stay_apart():
         ("放\n", "Chat\n", "line 1: expected a character and its tag, found '放'"),
         ("放 O\n\n唱 X-song\n", "Chat\nChat\n", "line 3: 'X-song' is no tag of BIO or BIES"),
         ("放 B\n", "Chat\n", "line 1: 'B' is no tag"),
+        ("放 O\n\n放 O\n歌\n", "Chat\nChat\n", "line 4: expected a character and its tag"),
+        ("放 O\n歌 O\n唱 X-song\n", "Chat\n", "line 3: 'X-song' is no tag"),
         ("1 放 O\n2 歌 B-song\n", "Chat\n", "line 1: column 1 counts the characters: remove it"),
         ("\n", "", "has no text"),
     ],
@@ -70,6 +72,20 @@ def test_slots_that_meet_stay_apart():
 def test_what_does_not_fit_is_named(tmp_path, rows, classes, message):
     with pytest.raises(UserError, match=message):
         read(tmp_path, rows, classes)
+
+
+def test_a_file_of_columns_without_classes_is_named(tmp_path):
+    """It was read as a table, whose error asks for tabs."""
+    (tmp_path / "train.txt").write_text(ROWS, encoding="utf-8")
+    task = task_forms.Task(
+        files={"train": "train.txt"},
+        columns=("text_a", "label"),
+        labels=None,
+        head={"slots": ["song"]},
+    )
+    message = "no classes: expected a class a line, one for each text, in .*train.txt.intent$"
+    with pytest.raises(UserError, match=message):
+        registry.get("single_label").read_split(task, str(tmp_path), "train", "utf-8", False)
 
 
 def test_bad_texts_and_unknown_classes_may_be_left_out(tmp_path):
