@@ -220,7 +220,8 @@ def _reason(text, mention, shown, inclusive):
     if not mention:
         return None
     start, end = shown
-    if text[start : end + (not inclusive)] == mention:
+    is_as_long = end + (not inclusive) - start == len(mention)
+    if is_as_long and text.startswith(mention, start):
         form, other = ("cluener", "entity_list")[:: 1 if inclusive else -1]
         return "its end is %s, as in the form %s, but %s was read: expected %s" % (
             "exclusive" if inclusive else "inclusive",

@@ -286,6 +286,7 @@ def cluener(text, mention, start, end):
     "record, expected",
     [
         (cluener("在浙商银行", "浙商银行", 1, 5), r"line 1: x '浙商银行' at 1-5.*end is exclusive"),
+        (cluener("在浙商银行", "浙商银行", 1, 9), r"at 1-9, where .*: expected 1-4"),
         (cluener("在浙商银行", "浙商银行", 0, 3), r"has '在浙商银': expected 1-4"),
         (cluener("在浙商银行", "浙商银行", 3, 14), r"count bytes of UTF-8.*--offset_unit=bytes"),
         (cluener("😀在浙商", "浙商", 3, 4), r"count units of UTF-16.*--offset_unit=utf16"),
