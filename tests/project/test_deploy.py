@@ -10,7 +10,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import export_model
 from albert_zh.common import files
+from albert_zh.export import exported_model
 from albert_zh.inference import checkpoint_session, predictor
+from albert_zh.tasks import registry
+from albert_zh.tasks.slots import cells
 from documentation import blocks_of
 import saved_models
 import small_models
@@ -108,6 +111,20 @@ def test_texts_that_docs_send_to_tf_serving_are_what_the_signature_takes(folder,
     assert [label.decode() for label in answer["labels"]] == labels
     (answered,) = re.findall(r'# (\{"predictions".+)', page)
     assert set(json.loads(answered)["predictions"][0]) == set(answer)
+
+
+def test_comments_for_triton_name_the_outputs_of_other_kinds():
+    page = files.read_text(os.path.join(DEPLOY, "triton", "albert", "config.pbtxt"))
+    comments = " ".join(line.strip("# ") for line in page.splitlines() if line.startswith("#"))
+    names = [
+        name
+        for group in re.findall(r"((?:\w+, )*\w+): TYPE_", comments)
+        for name in group.split(", ")
+    ]
+    kinds = ("sequence_labelling", "span_labelling", "reading_comprehension")
+    expected = {name for kind in kinds for name in registry.get(kind).decoded_outputs}
+    expected |= set(exported_model.TASKS["embedding"].outputs) | {cells.COLUMN}
+    assert len(names) == len(expected) and set(names) == expected
 
 
 def test_model_of_triton(folder, tmp_path):
