@@ -22,6 +22,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 
 from absl import flags
@@ -42,6 +43,7 @@ __all__ = [
     "BACKLOG",
     "SECONDS_OF_ONE_STOP",
     "SECONDS_TO_END",
+    "SECONDS_TO_REFUSE",
     "define_flags",
     "main",
     "run",
@@ -49,6 +51,7 @@ __all__ = [
 
 FLAGS = flags.FLAGS
 SECONDS_TO_END = 60
+SECONDS_TO_REFUSE = 2  # those whose requests take longer than that
 SECONDS_OF_ONE_STOP = 1  # within which several signals are one: of the terminal, of a supervisor
 BACKLOG = 2048  # connections that the system keeps until the server takes them
 
@@ -257,6 +260,8 @@ def _server(uvicorn, app):
     first_signal = []
 
     def handle_exit(signum, frame):
+        if not first_signal:
+            _stop_after(SECONDS_TO_END + SECONDS_TO_REFUSE)
         first_signal.append(time.monotonic())
         if signum == signal.SIGINT and time.monotonic() - first_signal[0] > SECONDS_OF_ONE_STOP:
             stop_at_once()
@@ -264,6 +269,13 @@ def _server(uvicorn, app):
 
     server.handle_exit = handle_exit
     return server
+
+
+def _stop_after(seconds):
+    """Ends the process then, if it is still there: a thread may be at work on a very long text."""
+    timer = threading.Timer(seconds, stop_at_once)
+    timer.daemon = True
+    timer.start()
 
 
 def _limits(http_service, embedding_dir):

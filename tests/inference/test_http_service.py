@@ -611,6 +611,19 @@ def test_a_request_that_outlasts_the_end_is_told(gate, monkeypatch):
     assert status == 503 and json.loads(content) == {"error": "the service is ending"}
 
 
+def test_a_text_that_outlasts_the_end_does_not_keep_the_process(gate, monkeypatch):
+    """The thread that predicts it cannot be stopped, and Python waits for it."""
+    ended = threading.Event()
+    monkeypatch.setattr(serve, "stop_at_once", ended.set)
+    monkeypatch.setattr(serve, "SECONDS_TO_END", 0.1)
+    monkeypatch.setattr(serve, "SECONDS_TO_REFUSE", 0.1)
+    with small_models.command_flags(serve, []):
+        server = serve._server(uvicorn, http_service.create_app(gate))
+        assert not ended.is_set()
+        server.handle_exit(signal.SIGTERM, None)
+    assert server.should_exit and ended.wait(30)
+
+
 @pytest.mark.parametrize(
     "flag",
     [
