@@ -6,6 +6,7 @@
 
 from typing import Any, List, Sequence, Tuple
 
+from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.inference import input_rows
 from albert_zh.tasks.slots import cells
@@ -48,7 +49,8 @@ def _separated(index, record, names):
     unknown = sorted(set(map(str, record)) - set(KEYS))
     if unknown:
         raise UserError(
-            "text %d: %s: expected the keys %s" % (index, ", ".join(unknown), ", ".join(KEYS))
+            "text %d: %s: expected the keys %s"
+            % (index, validation.shortened(", ".join(unknown)), ", ".join(KEYS))
         )
     if "text" in record and "text_a" in record:
         raise UserError("text %d: found both text and text_a: expected one of them" % index)
@@ -70,6 +72,6 @@ def _separated(index, record, names):
     if others:
         raise UserError(
             "text %d: slots: the model knows no %s, expected some of %s"
-            % (index, ", ".join(others), ", ".join(names))
+            % (index, validation.shortened(", ".join(others)), ", ".join(names))
         )
     return text, spans

@@ -12,6 +12,8 @@ from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
+from albert_zh.common import validation
+
 COLUMN = "slots"  # of feature records, an input of the model, a key of heads
 KEYS = ("slots", "slots_b")  # of rows: of the first and the second text
 NAME = re.compile(r"[^\s:|]+\Z")  # what a slot may be called
@@ -97,7 +99,7 @@ def _spans_of(cell, key, text):
         return [_span_of_json(entry, key) for entry in cell]
     raise ValueError(
         "%s: expected a list of {begin, end, name}, an object {name: text} or BEGIN-END:NAME, "
-        "found %r" % (key, cell)
+        "found %s" % (key, validation.shown(cell))
     )
 
 
@@ -113,7 +115,8 @@ def _span_of_json(entry, key):
     positions = [entry["begin"], entry["end"]] if is_span else [None]
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in positions):
         raise ValueError(
-            '%s: expected {"begin": 3, "end": 6, "name": ...}, found %r' % (key, entry)
+            '%s: expected {"begin": 3, "end": 6, "name": ...}, found %s'
+            % (key, validation.shown(entry))
         )
     return SlotSpan(entry["begin"], entry["end"], entry["name"])
 
@@ -123,7 +126,8 @@ def _located(entry, name, key, text):
     for words in entry if isinstance(entry, list) else [entry]:
         begins = [] if not (isinstance(words, str) and words) else _begins(text, words)
         if not begins:
-            raise ValueError("%s: %s: the text has no %r" % (key, name, words))
+            shown = (validation.shown_key(str(name)), validation.shown(words))
+            raise ValueError("%s: %s: the text has no %s" % ((key,) + shown))
         yield from (SlotSpan(begin, begin + len(words), name) for begin in begins)
 
 
@@ -134,12 +138,13 @@ def _begins(text, words):
 def _checked(spans, key, text):
     for span in spans:
         if not 0 <= span.begin < span.end <= len(text):
+            shown = validation.shortened("%d-%d:%s" % (span.begin, span.end, span.name))
             raise ValueError(
-                "%s: %d-%d:%s is no range of the text's %d characters"
-                % (key, span.begin, span.end, span.name, len(text))
+                "%s: %s is no range of the text's %d characters" % (key, shown, len(text))
             )
         if not (isinstance(span.name, str) and NAME.match(span.name)):
             raise ValueError(
-                "%s: a slot cannot be called %r: without blanks, : and |" % (key, span.name)
+                "%s: a slot cannot be called %s: without blanks, : and |"
+                % (key, validation.shown(span.name))
             )
     return tuple(sorted(set(spans)))

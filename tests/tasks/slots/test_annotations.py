@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
+from albert_zh.inference import annotated_texts
 from albert_zh.tasks import datasets, reader, registry
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots import annotations, cells, dictionaries, flags
@@ -124,6 +125,42 @@ def test_rows_without_slots_may_be_shorter(tmp_path):
 def test_bad_slots(record, message):
     with pytest.raises(ValueError, match=message):
         cells.of_record(record, (TEXT, None))
+
+
+def _nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+LONG = "周" * 10000
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [
+        [{"begin": 1, "end": 2, "name": LONG, "of": 1}],
+        [{"begin": 1, "end": 2, "name": LONG + " "}],
+        [{"begin": 1, "end": 99, "name": LONG}],
+        [{"begin": 1, "end": 10**4000, "name": "x"}],
+        [_nested(100000)],
+        {"singer": LONG},
+        {LONG: "丁"},
+        {"singer": [[LONG]]},
+        {LONG: "吴雨霏"},
+        _nested(100000),
+    ],
+)
+@pytest.mark.parametrize("names", [("singer",), ()])
+def test_errors_show_the_beginning_of_what_is_long(slots, names):
+    """A service answers with them; lists in lists ended in a RecursionError."""
+    with pytest.raises(UserError) as raised:
+        annotated_texts.separated([{"text": TEXT, "slots": slots}], names)
+    assert len(str(raised.value)) < 250
+    with pytest.raises(UserError) as raised:
+        annotated_texts.separated([{"text": TEXT, LONG: slots, "slots": []}], names)
+    assert len(str(raised.value)) < 250
 
 
 @pytest.fixture
