@@ -132,6 +132,7 @@ class BatchedModel:
         is_long = micro_batching.num_characters(texts) > micro_batching.MAX_CHARACTERS
         batcher = self._of_long if is_long else self._usual
         try:
+            micro_batching.check_waiting(self.num_waiting, len(texts), self._limits.max_waiting)
             outputs, array = await while_connected(client, batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
             message = "too much to do (%s): try again soon" % error

@@ -29,6 +29,12 @@ class QueueIsFull(Exception):
     """So many texts wait already that a further one had better come later."""
 
 
+def check_waiting(num_waiting: int, num_further: int, most: int) -> None:
+    """Raises `QueueIsFull` where further texts would be more than may wait."""
+    if num_waiting + num_further > most:
+        raise QueueIsFull("%d texts are waiting" % num_waiting)
+
+
 class MicroBatcher:
     """Predicts what several tasks of an event loop submit, in the loop's only worker thread."""
 
@@ -85,8 +91,8 @@ class MicroBatcher:
         Raises:
             QueueIsFull: if too many texts wait.
         """
-        if self._is_stopping or self.num_waiting + len(texts) > self._max_waiting:
-            raise QueueIsFull("%d texts are waiting" % self.num_waiting)
+        most = -1 if self._is_stopping else self._max_waiting  # then none, not even of no texts
+        check_waiting(self.num_waiting, len(texts), most)
         entry = _Waiting(texts, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         self.num_waiting += len(texts)

@@ -445,6 +445,23 @@ def test_a_long_text_holds_up_no_other_request(model):
     assert slow.sizes == [1, 1]
 
 
+def test_long_texts_count_among_those_that_may_wait(model):
+    slow = SlowWithLongTexts(model)
+    slow.is_open.clear()
+    app = http_service.create_app(slow, http_service.Limits(max_texts=3, max_waiting=3))
+    with running(app) as port, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        try:
+            texts = ["天" * (micro_batching.MAX_CHARACTERS + 1)]
+            tasks = [pool.submit(post, port, "/predict", {"texts": texts}) for _ in range(2)]
+            wait_for_metric(port, "albert_waiting_texts 1.0\n")
+            assert post(port, "/predict", {"texts": ["今天"] * 2})[0] == 200
+            status, _, answer = post(port, "/predict", {"texts": ["今天"] * 3})
+            assert status == 503 and "(1 texts are waiting)" in answer["error"]
+        finally:
+            slow.is_open.set()
+        assert [task.result()[0] for task in tasks] == [200, 200]
+
+
 def test_more_than_may_wait_is_told_to_come_later(port, gate):
     gate.is_open.clear()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
