@@ -34,7 +34,7 @@ class _Missing:
         return "missing"
 
 
-_MISSING = _Missing()
+MISSING = _Missing()
 
 
 def _no_members(value):
@@ -64,7 +64,7 @@ def scalar(expected: str, accepts) -> Kind:
     return Kind(expected, accepts, _no_members)
 
 
-ANYTHING = scalar("a value", lambda value: value is not _MISSING)
+ANYTHING = scalar("a value", lambda value: value is not MISSING)
 BOOLEAN = scalar("true or false", lambda value: isinstance(value, bool))
 TEXT = scalar("a text", lambda value: isinstance(value, str))
 NUMBER_OR_NAN = scalar("a number", lambda value: _is_integer(value) or isinstance(value, float))
@@ -148,7 +148,7 @@ def record(
     def members(value):
         for name in required:
             if name not in value:
-                yield name, _MISSING, fields.get(name, others)
+                yield name, MISSING, fields.get(name, others)
         for name, member in value.items():
             yield str(name), member, fields.get(name, others)
 
@@ -165,7 +165,7 @@ def fault_of(name: str, value: Any, kind: Kind) -> Optional[str]:
     """
     for key, found, expected in _faults(value, kind, ""):
         name = "%s: %s" % (name, shown_key(key)) if key else name
-        if found is _MISSING:
+        if found is MISSING:
             return "%s is missing, expected %s" % (name, expected)
         return "%s: expected %s, found %s" % (name, expected, shown(found))
     return None

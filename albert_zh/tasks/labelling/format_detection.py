@@ -18,7 +18,7 @@ _LOOKED_AT = 10  # lines
 _LONG_WORD = 4  # characters; lines without blanks that are longer on average are no words
 _SHOWN_CHARACTERS = 40
 _TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
-_LIST_OF_LABELS = re.compile(r'"(labels?|entities)"\s*:\s*\[')  # CLUENER has an object
+_LIST_OF_LABELS = re.compile(r'"(labels?|entities|spans)"\s*:\s*\[')  # CLUENER has an object
 _LOWER_LETTERS = {
     letter.lower() for scheme in tag_schemes.SCHEMES.values() for letter in scheme.letters
 }

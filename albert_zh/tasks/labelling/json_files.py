@@ -1,10 +1,13 @@
 """Entities in JSON lines: CLUENER's form (inclusive ends), entity_list, doccano's (exclusive ends).
 
+Lists of spans as label.py, Prodigy and spaCy have them are read as doccano's.
+
     {"text": "浙商银行", "label": {"company": {"浙商银行": [[0, 3]]}}}
     {"text": "浙商银行", "entity_list": [{"entity_index": {"begin": 0, "end": 4},
                                         "entity_type": "company", "entity": "浙商银行"}]}
     {"text": "浙商银行", "label": [[0, 4, "company"]]}
     {"text": "浙商银行", "entities": [{"start_offset": 0, "end_offset": 4, "label": "company"}]}
+    {"text": "浙商银行", "entities": [{"type": "bank", "start": 0, "end": 4, "text": "浙商银行"}]}
 
 Positions count characters. Files whose positions count bytes of UTF-8 or units of UTF-16 are
 recognised by the entities' texts, which then differ, and are read with `offset_unit`.
@@ -46,17 +49,39 @@ _ENTITY_LIST = validation.record(
     {"text": validation.TEXT, "entity_list": validation.list_of(_ENTITY)}, ["text"]
 )
 _POSITION = validation.integer(0)
-_TRIPLE = validation.Kind(
-    "[start, end, type]",
-    lambda value: isinstance(value, list) and len(value) == 3,
-    lambda value: zip(("[0]", "[1]", "[2]"), value, (_POSITION, _POSITION, validation.TEXT)),
+_FIELDS = (("start_offset", "start"), ("end_offset", "end"), ("label", "type"))  # other names
+_KINDS_OF_FIELDS = (_POSITION, _POSITION, validation.TEXT)
+_MENTION = "text"
+
+
+def _fields_of_span(span):
+    """(start, end, type) of a list or an object; `MISSING` for each that an object lacks."""
+    if isinstance(span, list):
+        return tuple(span)
+    return tuple(
+        next((span[key] for key in names if key in span), validation.MISSING) for names in _FIELDS
+    )
+
+
+def _members_of_span(span):
+    """(key, value, `Kind`) of all that is read of a list or an object."""
+    keys = ("[0]", "[1]", "[2]")
+    if isinstance(span, dict):
+        keys = [next((key for key in names if key in span), names[0]) for names in _FIELDS]
+        yield _MENTION, span.get(_MENTION), validation.or_none(validation.TEXT)
+    yield from zip(keys, _fields_of_span(span), _KINDS_OF_FIELDS)
+
+
+_SPAN = validation.Kind(
+    "[start, end, type], or an object of start, end, type",
+    lambda value: isinstance(value, dict) or (isinstance(value, list) and len(value) == 3),
+    _members_of_span,
 )
-_OFFSETS = {"start_offset": _POSITION, "end_offset": _POSITION, "label": validation.TEXT}
-_DOCCANO_KEYS = {
-    "label": validation.list_of(_TRIPLE),
-    "labels": validation.list_of(_TRIPLE),  # of older versions
-    "entities": validation.list_of(validation.record(_OFFSETS, list(_OFFSETS))),  # with relations
-}
+_DOCCANO_KEYS = dict.fromkeys(
+    # Of doccano's newer and older versions and with relations; of Prodigy.
+    ("label", "labels", "entities", "spans"),
+    validation.list_of(_SPAN),
+)
 _DOCCANO = validation.record(dict(_DOCCANO_KEYS, text=validation.TEXT), ["text"])
 
 
@@ -88,13 +113,13 @@ def _entities_of_entity_list(record):
 
 
 def _entities_of_doccano(record):
-    """As `_entities_of_cluener`, of a line of doccano."""
+    """As `_entities_of_cluener`, of a line of doccano or another list of spans."""
     found = [record[key] for key in _DOCCANO_KEYS if key in record]
     if not found:
         return None
     return [
-        (*(entity if isinstance(entity, list) else [entity[key] for key in _OFFSETS]), None)
-        for entity in itertools.chain(*found)
+        (*_fields_of_span(span), span.get(_MENTION) if isinstance(span, dict) else None)
+        for span in itertools.chain(*found)
     ]
 
 

@@ -72,6 +72,24 @@ FORMATS = (
         "all.jsonl",
         "doccano",
     ),
+    (
+        '{"text": "王明去", "entities": [{"type": "PER", "start": 0, "end": 2, "text": "王明"}]}\n'
+        '{"text": "北京。", "entities": [{"type": "LOC", "start": 0, "end": 2, "text": "北京"}]}\n',
+        "found.jsonl",  # as label.py prints it
+        "doccano",
+    ),
+    (
+        '{"text": "王明去", "spans": [{"start": 0, "end": 2, "label": "PER"}]}\n'
+        '{"text": "北京。", "spans": [{"start": 0, "end": 2, "label": "LOC"}]}\n',
+        "prodigy.jsonl",
+        "doccano",
+    ),
+    (
+        '{"text": "王明去", "entities": [[0, 2, "PER"]]}\n'
+        '{"text": "北京。", "entities": [[0, 2, "LOC"]]}\n',
+        "spacy.jsonl",
+        "doccano",
+    ),
 )
 
 
@@ -79,9 +97,14 @@ FORMATS = (
     "labels, message",
     [
         ('"label": [[0, 9, "PER"]]', "PER '' at 0-9, where the text .3 characters. has '王明去'"),
-        ('"label": ["PER"]', r"label\[0\]: expected \[start, end, type\], found 'PER'"),
+        ('"label": ["PER"]', r"label\[0\]: expected \[start, end, type\], or .* found 'PER'"),
         ('"label": [[0, "2", "PER"]]', r"label\[0\]\[1\]: expected an integer"),
         ('"entities": [{"label": "PER"}]', r"entities\[0\].start_offset is missing, expected"),
+        ('"spans": [{"start": 0, "end": "2", "label": "PER"}]', r"spans\[0\].end: expected an int"),
+        (
+            '"entities": [{"start": 0, "end": 1, "type": "PER", "text": "王明"}]',
+            "PER '王明' at 0-1, where .* its end is inclusive",
+        ),
     ],
 )
 def test_mistakes_in_files_of_doccano(tmp_path, labels, message):
