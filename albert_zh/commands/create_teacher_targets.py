@@ -59,6 +59,7 @@ def run():
         os.path.dirname(FLAGS.output_file), "teacher_targets"
     )
     path_rules.output_file(FLAGS.output_file)
+    _check_output_is_no_input()
     student = _student(folder)
     is_json = os.path.splitext(FLAGS.output_file)[1] in (".json", ".jsonl")
     if is_json and student.kind.distillation.takes_tables:
@@ -76,6 +77,16 @@ def run():
         stream.writelines(line + "\n" for line in lines)
     counts = len(read.examples), len(opened)
     print(printable("%d targets of %d teachers: %s" % (*counts, FLAGS.output_file)))
+
+
+def _check_output_is_no_input():
+    """Raises `UserError` for a pattern of texts that fits the file to write."""
+    for pattern in FLAGS.input_file:
+        if unlabelled.is_pattern(pattern) and unlabelled.fits(pattern, FLAGS.output_file):
+            raise UserError(
+                "--input_file=%s fits --output_file=%s, too, whose targets would be read as texts: "
+                "choose another place for them" % (pattern, FLAGS.output_file)
+            )
 
 
 def _given_numbers():

@@ -1,6 +1,7 @@
 """Texts without labels, of files that the user names."""
 
 import collections
+import fnmatch
 import hashlib
 from typing import Any, Iterable, List, NamedTuple, Sequence
 
@@ -8,6 +9,7 @@ from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError, naming
 from albert_zh.tasks import text_groups
 
+_MARKS_OF_PATTERNS = "*?["
 _REPLACED = "\ufffd"  # what stands for bytes that could not be read
 
 
@@ -79,6 +81,30 @@ def read_unlabelled(
     lines += ["note: %d rows %s are left out" % (counts[what], what) for what in sorted(counts)]
     lines += _about_held_out(examples, {_row(example) for example in held_out})
     return Unlabelled(examples, digest.hexdigest(), lines)
+
+
+def is_pattern(path: str) -> bool:
+    """Whether what a flag names is a pattern of names; what is there is a name."""
+    return any(mark in path for mark in _MARKS_OF_PATTERNS) and not storage.exists(path)
+
+
+def fits(pattern: str, path: str) -> bool:
+    """Whether a pattern fits a path, which need not be there yet.
+
+    Args:
+        pattern: as of `storage.matching`.
+        path: of a file or folder.
+    """
+    return _fit(storage.normalized(pattern).split("/"), storage.normalized(path).split("/"))
+
+
+def _fit(patterns, names):
+    """Whether patterns of names fit names, `**` any number of them."""
+    if not patterns or not names:
+        return not names and set(patterns) <= {"**"}
+    if patterns[0] == "**":
+        return _fit(patterns[1:], names) or _fit(patterns, names[1:])
+    return fnmatch.fnmatchcase(names[0], patterns[0]) and _fit(patterns[1:], names[1:])
 
 
 def _why_left_out(example, problem, seen):

@@ -12,7 +12,7 @@ from albert_zh.model import (
     label_map,
     whole_folders,
 )
-from albert_zh.tasks import registry
+from albert_zh.tasks import datasets, registry
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 
@@ -135,6 +135,28 @@ class OutputFolder:
                 "gone; it would be taken for this one's: remove it, name another --output_dir, or "
                 "add --do_eval=true" % self.best
             )
+
+
+def check_is_no_split(options):
+    """Raises `UserError` for an output folder that would be taken for a file of the data set.
+
+    Some tasks read folders, `test` with `sentences.txt`, say.
+
+    Args:
+        options: the flags.
+    """
+    if not options.data_dir:
+        return
+    output = storage.normalized(options.output_dir)
+    for split, names in datasets.get_task(options.task_name).files.items():
+        for name in [names] if isinstance(names, str) else names:
+            path = storage.joined(options.data_dir, name)
+            if storage.normalized(path) == output:
+                raise UserError(
+                    "--output_dir=%s: the task %s reads %s in --data_dir=%s as its %s file: name "
+                    "another folder"
+                    % (options.output_dir, options.task_name, name, options.data_dir, split)
+                )
 
 
 def _is_fine_tuned(prefix):

@@ -18,7 +18,7 @@ from albert_zh.common import cores
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.finetuning import start_files, sweeps, teaching_flags
+from albert_zh.finetuning import output_folder, start_files, sweeps, teaching_flags
 from albert_zh.finetuning.best_checkpoint import BestCheckpoint
 from albert_zh.finetuning.checkpoint_predictions import CheckpointPredictions
 from albert_zh.finetuning.evaluation import Evaluation
@@ -60,6 +60,7 @@ def run(
     registry.get(family).flags.take_other_names(options)
     start_files.take(options)
     finetuning_flags.check_flags(options, family)
+    output_folder.check_is_no_split(options)
     if options.export_dir and export is None:
         raise UserError(
             "--export_dir: this command writes no SavedModel: leave it out and run export_model.py "
@@ -92,6 +93,7 @@ def check(
     """
     start_files.take(options)
     finetuning_flags.check_flags(options, family)
+    output_folder.check_is_no_split(options)
     teaching_flags.take_usual_cache(options)
     seed = int(options.seeds[0]) if options.seeds else options.seed
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

@@ -6,7 +6,7 @@ from absl import flags as absl_flags
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.distillation import linear_model, mixtures
+from albert_zh.distillation import linear_model, mixtures, unlabelled
 from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE, SQUARED
 from albert_zh.tasks.distillation import LOGITS, PROBABILITIES, TEACHER_AVERAGES
 
@@ -80,6 +80,7 @@ _LISTS = tuple(name for kind, name, _, _ in _TABLE if kind == "list")
 _CHOICES = {"distill_loss": DISTILL_LOSSES, "teacher_average": TEACHER_AVERAGES}
 HIGHEST_TEMPERATURE = 1000.0  # whose square is part of a loss of 32 bits
 _NEED_TEACHERS = ("teacher_weights", "teacher_temperatures", "unlabelled_file", "teacher_cache")
+_FOLDERS_OF_RUN = ("best", "seed_1", "rate_1e-05", TARGETS_FOLDER)  # that the output folder has
 OF_LABELS = ("class_weights", "label_smoothing", "focal_gamma")  # shares of the labels' loss
 NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature", "distill_loss")
 
@@ -141,6 +142,7 @@ def check_flags(options, kind):
             "divides: leave it out" % kind.name
         )
     check_teachers_are_kept(options)
+    _check_unlabelled_is_no_output(options)
     _check_numbers(options)
 
 
@@ -183,6 +185,19 @@ def check_teachers_are_kept(options):
         if is_path and storage.normalized(path) in (best, os.path.dirname(best)):
             raise UserError(
                 "--teachers=%s: the student would replace it: name another --output_dir" % path
+            )
+
+
+def _check_unlabelled_is_no_output(options):
+    """Raises `UserError` for a pattern that fits files which the run itself writes."""
+    output = options.output_dir
+    folders = [output] + [storage.joined(output, name) for name in _FOLDERS_OF_RUN]
+    for pattern in options.unlabelled_file or ():
+        folder = os.path.dirname(pattern) or os.curdir
+        if unlabelled.is_pattern(pattern) and any(unlabelled.fits(folder, f) for f in folders):
+            raise UserError(
+                "--unlabelled_file=%s fits files that the run writes to --output_dir=%s, too: name "
+                "the texts one by one, or another --output_dir" % (pattern, output)
             )
 
 

@@ -53,6 +53,20 @@ def test_files_alone_are_averaged(files):
     np.testing.assert_allclose(numbers, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("pattern", ["*.tsv", "**/o?t.tsv", "../*/out*"])
+def test_a_pattern_that_fits_the_file_to_write_is_refused(files, pattern):
+    """At the second call the targets of the first would be texts."""
+    with pytest.raises(UserError) as caught:
+        targets_of(files, "svm.tsv", input_file=pattern)
+    message = "--input_file=%s fits --output_file=%s, too" % (files / pattern, files / "out.tsv")
+    assert str(caught.value).startswith(message)
+    assert not (files / "out.tsv").exists()
+
+
+def test_a_pattern_of_other_files_beside_the_one_to_write_is_read(files):
+    assert len(targets_of(files, "svm.tsv", input_file="text*.t[xs]?")) == 1 + len(OF_SVM)
+
+
 def test_a_path_with_a_comma_is_given_in_quotes(files, monkeypatch):
     (files / "a,b").mkdir()
     (files / "svm.tsv").rename(files / "a,b" / "svm.tsv")

@@ -255,6 +255,39 @@ def test_empty_values_are_refused(name, given):
         teaching_flags.check_flags(options, registry.get("single_label"))
 
 
+@pytest.mark.parametrize(
+    "pattern, fits",
+    [
+        ("{out}/*.txt", True),
+        ("{out}/best/*.txt", True),
+        ("{out}/seed_*/*", True),
+        ("{out}/../*/*.txt", True),
+        ("{out}/../**/*.txt", True),
+        ("{out}/texts/*.txt", False),  # a folder of the user's
+        ("{out}/../other/*.txt", False),
+        ("{out}/mine.txt", False),
+        ("{out}/a[1].txt", False),  # there: a name
+    ],
+)
+def test_a_pattern_that_fits_what_the_run_writes_is_refused(tmp_path, pattern, fits):
+    """At the second call the first one's results would be taken for texts."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a[1].txt").write_text("今天\t明天\n", encoding="utf-8")
+    options = absl_flags.FlagValues()
+    finetuning_flags.define_flags("single_label", options)
+    given = "--unlabelled_file=" + pattern.format(out=out)
+    options(["run_classifier.py", "--output_dir=%s" % out, "--teachers=a", "--do_train", given])
+    if not fits:
+        teaching_flags.check_flags(options, registry.get("single_label"))
+        return
+    with pytest.raises(UserError) as caught:
+        teaching_flags.check_flags(options, registry.get("single_label"))
+    expected = "%s fits files that the run writes to --output_dir=%s, too: name the texts"
+    assert str(caught.value).startswith(expected % (given, out))
+    assert "\n" not in str(caught.value)
+
+
 def test_runs_over_seeds_keep_their_teachers():
     """The first run replaced the teacher, and the second learnt from the first one's student."""
     options = absl_flags.FlagValues()
