@@ -201,7 +201,7 @@ def _training_file(options, task, folder):
     data_format = options_of.OBJECTIVES[options.objective].data_format
     scored = os.path.join(options.output_dir, scored_pairs.SCORED_FILE)
     if options.scoring_classifier_dir and options.train_file != scored:  # not scored yet
-        data_format = "positives"
+        data_format = scored_pairs.format_of(options.objective)
     return text_files.read_split(
         path, "train", data_format, options.encoding, options.skip_bad_rows
     )

@@ -41,10 +41,10 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
         UserError: for files and models that do not fit.
     """
     path = split_files.existing_path(task, data_dir, "train")[0]
-    split = text_files.read_split(
-        path, "train", "positives", options.encoding, options.skip_bad_rows
-    )
     has_margins = options.objective == "margin_mse"
+    split = text_files.read_split(
+        path, "train", format_of(options.objective), options.encoding, options.skip_bad_rows
+    )
     if has_margins:
         _check_wrong_texts(split)
     pairs = _pairs(split.examples, has_margins)
@@ -60,6 +60,11 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
         "scores of %d pairs of %s by %s: %d above 0.5; %s"
         % (len(pairs), path, options.scoring_classifier_dir, num_alike, target)
     ]
+
+
+def format_of(objective: str) -> str:
+    """What a file of pairs that are scored is read as: a key of `text_files.FORMATS`."""
+    return "positives" if objective == "margin_mse" else "pairs"
 
 
 def _check_wrong_texts(split):

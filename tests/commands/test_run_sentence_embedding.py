@@ -336,6 +336,26 @@ def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, caps
     assert (output / "model.ckpt-2.index").exists()
 
 
+def test_a_pair_classifier_scores_labelled_pairs(model, tmp_path, capsys):
+    """They were refused as wrong texts; their labels are not what is learnt."""
+    pairs = [("今天吃饭", "明天吃饭"), ("手机没电", "手机坏了"), ("今天", "明天")]
+    path, rows = tmp_path / "train.tsv", []
+    for labels in (["1", "0", "1"], ["0", "1", "0"]):
+        cells = [pair + (label,) for pair, label in zip(pairs, labels)]
+        path.write_text("".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
+        arguments = ["--objective=cosine", "--scoring_classifier_dir=" + model]
+        run(model, tmp_path / "out", *arguments, "--whitening_width=2", train_file=path)
+        note = "note: %s: what stands behind the two texts (0, 1) is not read: a classifier"
+        assert note % path in capsys.readouterr().out
+        written = tmp_path / "out" / "scored_pairs.jsonl"
+        rows.append([json.loads(line) for line in written.open(encoding="utf-8")])
+    assert [(row["text_a"], row["text_b"]) for row in rows[0]] == pairs
+    with Predictor(model) as predictor:
+        expected = predictor.similarities(pairs)
+    np.testing.assert_allclose([row["score"] for row in rows[0]], expected, atol=2e-6)
+    assert rows[0] == rows[1] and len({row["score"] for row in rows[0]}) == 3
+
+
 def test_scores_of_another_precision_are_computed(model, data, tmp_path):
     written = tmp_path / "out" / "scored_pairs.jsonl"
     arguments = ["--objective=cosent", "--scoring_classifier_dir=" + model]

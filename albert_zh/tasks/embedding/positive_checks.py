@@ -55,12 +55,7 @@ def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
         raise _labelled_pairs(path, "numbers in column 3", set(wrong))
     if _RELATIONS.issuperset(text.strip().lower() for text in wrong):
         raise _labelled_pairs(path, "labels in column 3", set(wrong))
-    anchors = {example.text_a for example in examples}
-    if len(anchors) == len(examples) and all(map(_NUMBER.match, anchors)):
-        raise UserError(
-            "%s: column 1 has a different number in each row: an id? Remove it, or name the "
-            "columns in a header line, as id, text_a, text_b" % path
-        )
+    _check_are_no_ids(path, examples)
     different = set(wrong)
     is_right_for_some = different & {example.text_b for example in examples}
     are_few = _ROWS_OF_CATEGORY * len(different) <= len(wrong)
@@ -70,6 +65,51 @@ def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
         "what stands behind the right texts (%s) is taken for wrong texts: if it is a category, "
         "leave that column out" % validation.shortened(", ".join(sorted(different)))
     ]
+
+
+def notes_of_unread_labels(labels: Sequence[Any]) -> List[str]:
+    """What is to be said of the labels of pairs that a classifier scores.
+
+    Args:
+        labels: as of `notes_of_labels`.
+    """
+    values = {str(label).strip() for label in labels if label is not None}
+    found = validation.shortened(", ".join(sorted(values)))
+    return ["labels (%s) are not read: a classifier scores the pairs" % found] * bool(values)
+
+
+def notes_of_pairs(path: str, examples: Sequence[Any]) -> List[str]:
+    """What is to be said of what stands behind the two texts of rows that a classifier scores.
+
+    Args:
+        path: the file.
+        examples: `EmbeddingExample`s, whose `negatives` that is.
+
+    Raises:
+        UserError: if the first texts are numbers.
+    """
+    if len(examples) < 2:
+        return []
+    _check_are_no_ids(path, examples)
+    if all(_NUMBER.match(example.text_a) for example in examples):
+        raise UserError(
+            "%s: column 1 holds numbers alone: expected texts: are they labels? Name the columns "
+            "in a header line, as label, text_a, text_b" % path
+        )
+    further = {text for example in examples for text in example.negatives}
+    return [
+        "what stands behind the two texts (%s) is not read: a classifier scores the pairs"
+        % validation.shortened(", ".join(sorted(further)))
+    ] * bool(further)
+
+
+def _check_are_no_ids(path, examples):
+    anchors = {example.text_a for example in examples}
+    if len(anchors) == len(examples) and all(map(_NUMBER.match, anchors)):
+        raise UserError(
+            "%s: column 1 has a different number in each row: an id? Remove it, or name the "
+            "columns in a header line, as id, text_a, text_b" % path
+        )
 
 
 def _labelled_pairs(path, what, values):

@@ -2,10 +2,11 @@
 
     split = read_split("faq/train.tsv", "train", "positives")
 
-Formats: `scored` (two texts and a number), `positives` (a text, one that is right for it, and any
-number that are not; a FAQ file `question<TAB>entry` is one), `margins` (a text, one that is right
-for it, one that is not, and how much more alike the right one is), `texts` (one a line). Tables are
-tab-separated, .csv or JSON lines; keys and headers are those of the usual collections.
+Formats: `scored` (two texts and a number), `pairs` (two texts, which are scored later),
+`positives` (a text, one that is right for it, and any number that are not; a FAQ file
+`question<TAB>entry` is one), `margins` (a text, one that is right for it, one that is not, and how
+much more alike the right one is), `texts` (one a line). Tables are tab-separated, .csv or JSON
+lines; keys and headers are those of the usual collections.
 """
 
 import collections
@@ -19,7 +20,7 @@ from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_forms
 from albert_zh.tasks.embedding import groups, positive_checks, retrieval_files
 
-FORMATS = ("scored", "positives", "margins", "texts")
+FORMATS = ("scored", "pairs", "positives", "margins", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
 _KEYS = {
@@ -108,7 +109,8 @@ def read_split(
     if not filled:
         raise UserError("%s is empty: expected %s" % (path, expected))
     sha256 = table.sha256()
-    if data_format == "positives" and retrieval_files.is_qrels(filled[0].cells):
+    is_of_right_pairs = data_format in ("pairs", "positives")
+    if is_of_right_pairs and retrieval_files.is_qrels(filled[0].cells):
         found, bad, digests = retrieval_files.rows_of_qrels(path, filled, encoding)
         sha256 = storage.sha256_of_all([sha256] + digests)
         examples = [EmbeddingExample("", query, entry, 1.0, line) for line, query, entry in found]
@@ -117,6 +119,9 @@ def read_split(
         notes += further_notes
     if data_format == "positives":
         notes += positive_checks.notes_of_wrong_texts(path, examples)
+    elif data_format == "pairs":
+        notes += positive_checks.notes_of_pairs(path, examples)
+        examples = [example._replace(negatives=()) for example in examples]
     is_table = data_format != "texts" and not table.is_json
     if is_table and any(e.row_id == filled[0].line for e in examples):
         notes += task_forms.note_of_first_row(filled[0].cells, "text_a, text_b")
@@ -141,6 +146,8 @@ def _examples_of_rows(path, filled, data_format, delimiter):
         columns, filled = _columns(filled, data_format)
     if data_format == "positives":
         notes = positive_checks.notes_of_labels(path, _labels_of(filled, columns))
+    elif data_format == "pairs":
+        notes = positive_checks.notes_of_unread_labels(_labels_of(filled, columns))
     examples: List[EmbeddingExample] = []
     bad: List[Tuple[int, Exception]] = []
     for row in filled:
@@ -161,6 +168,7 @@ def _labels_of(rows, columns):
 
 _EXPECTED = {
     "scored": "rows of text<tab>text<tab>number",
+    "pairs": "rows of text<tab>text; labels behind them are not read",
     "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
     "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "
     "--scoring_classifier_dir makes them",
@@ -288,7 +296,7 @@ def _of_texts(texts, data_format, line):
         return [EmbeddingExample("", anchor, other, score, line) for other in others]
     wrong = [text for text in texts.get("negatives", ()) if str(text).strip()]
     negatives = tuple(_text(text, "wrong") for text in wrong)
-    if set(negatives) & set(others):
+    if data_format != "pairs" and set(negatives) & set(others):
         raise ValueError("a right text is among the wrong ones, too")
     margin = _margin(texts, negatives) if data_format == "margins" else 0.0
     return [

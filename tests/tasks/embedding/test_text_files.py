@@ -413,6 +413,46 @@ def test_values_of_json_that_do_not_fit_are_named(tmp_path, row, data_format, me
     assert "\n" not in str(error.value)
 
 
+UNREAD = "%s are not read: a classifier scores the pairs"
+
+
+@pytest.mark.parametrize(
+    "name, text, note",
+    [
+        (
+            "a.tsv",
+            "甲\t乙\t0\n甲\t丙\t1\n",
+            "what stands behind the two texts (0, 1) is not read: a classifier scores the pairs",
+        ),
+        ("a.tsv", "label\ttext_a\ttext_b\n0\t甲\t乙\n1\t甲\t丙\n", UNREAD % "labels (0, 1)"),
+        (
+            "a.jsonl",
+            '{"sentence1": "甲", "sentence2": "乙", "label": "entailment"}\n'
+            '{"sentence1": "甲", "sentence2": "丙", "label": "neutral"}\n',
+            UNREAD % "labels (entailment, neutral)",
+        ),
+        ("a.tsv", "甲\t乙\n甲\t丙\n", None),
+    ],
+)
+def test_labels_of_pairs_that_are_scored_later_are_left_unread(tmp_path, name, text, note):
+    split = read(tmp_path, text, "pairs", name)
+    assert rows(split) == [("甲", "乙", 1.0, ()), ("甲", "丙", 1.0, ())]
+    assert [n for n in split.notes if "not read" in n] == [note] * bool(note)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("1\t甲\t乙\n0\t甲\t丙\n0\t丁\t丙\n", "column 1 holds numbers alone.*are they labels"),
+        ("1\t甲\t乙\n2\t甲\t丙\n", "column 1 has a different number in each row: an id"),
+    ],
+)
+def test_columns_before_pairs_that_are_scored_later_are_refused(tmp_path, text, message):
+    with pytest.raises(UserError, match=message) as error:
+        read(tmp_path, text, "pairs")
+    assert "\n" not in str(error.value)
+
+
 def test_nothing_in_place_of_wrong_texts_is_none(tmp_path):
     records = [{"query": "甲", "pos": "乙", "neg": wrong} for wrong in (None, [], ["", None])]
     for record in records:
