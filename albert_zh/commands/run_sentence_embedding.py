@@ -163,7 +163,7 @@ def _evaluated_data(options):
     notes = {} if options.do_train else _notes_of_model(options)
     if "objective" not in notes:
         return kind, task, folder
-    kind = registry.get(notes["objective"])
+    kind = registry.get(kind.flags.kind_in_use(options, notes["objective"]))
     head = kind.settings(options, notes).head
     return kind, task._replace(objective=kind.name, head=head), folder
 

@@ -184,12 +184,15 @@ class Setup:
             return kind, kind.settings(self.options, {})
         trained = self._notes.get("objective", kind.name)
         registry.check_family(trained, family, ", ".join(self._folders_of_model))
+        trained = kind.flags.kind_in_use(self.options, trained)
         if kind.name != family and trained != kind.name:
             raise UserError(
                 "the flags ask for a model of the kind %s, this one is of the kind %s: leave out "
-                "what chooses another (--head, --dev_format)" % (kind.name, trained)
+                "what chooses another (--head, --objective)" % (kind.name, trained)
             )
         kind = registry.get(trained)
+        if "objective" in self._notes:
+            self._notes = dict(self._notes, objective=trained)
         names = tuple(kind.flags.noted) + ("do_lower_case",)
         given_flags.check_noted(self.options, names, self._notes)
         settings = kind.settings(self.options, self._notes)
@@ -320,6 +323,8 @@ class Setup:
             return False
         digest = self.splits["dev"].sha256
         former = run_folder.former_settings(self.folder.path)
+        if former["fixed"].get("objective", self.kind.name) != self.kind.name:
+            return False
         if "dev data" not in former["fixed"]:
             fixed = dict({"dev data": digest}, **self.data.fingerprint("dev"))
             run_folder.remember_settings(self.folder.path, fixed, former["variable"])

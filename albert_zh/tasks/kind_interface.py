@@ -97,6 +97,15 @@ class KindFlags:
         """Name of the kind that the flags of this kind's command ask for; None: of the data set."""
         return None
 
+    def kind_in_use(self, options: Any, trained: str) -> str:
+        """Name of the kind that a model is used as without training.
+
+        Args:
+            options: the flags.
+            trained: name of the kind that it was trained as.
+        """
+        return trained
+
     def check(self, options: Any) -> None:
         """Raises `UserError` for flags that make no sense."""
 

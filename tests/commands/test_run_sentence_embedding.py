@@ -15,11 +15,13 @@ from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.embedding import scores, text_files
+from crossed_cases import with_slow
 import small_models
 from workspace import ROOT, VOCABULARY
 
 STARTER = os.path.join(ROOT, "albert_starter_zh")
 WORDS = VOCABULARY[5:25]
+FORMATS = [("scored", "positives"), ("positives", "scored")]  # in training, later
 
 
 @pytest.fixture(name="model", scope="module")
@@ -292,6 +294,37 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
     again = json.loads((tmp_path / "again" / "comparison.json").read_text())
     assert list(again["scores"]) == ["character TF-IDF", "trained"]
     assert again["scores"]["trained"] == pytest.approx(scores["scores"]["trained"], abs=1e-4)
+
+
+@pytest.mark.parametrize("trained, measured", with_slow(FORMATS, FORMATS[:1]))
+def test_a_model_is_measured_on_files_of_another_format(model, data, tmp_path, trained, measured):
+    """Its vectors are the same; the flag was refused, and advised where it was missing."""
+    pairs = [line.split("\t") for line in (data / "dev.tsv").read_text("utf-8").splitlines()]
+    rows = ["%s\t%s\t%d\n" % (a, b, n % 3) for n, (a, b) in enumerate(pairs)]
+    (tmp_path / "scored.tsv").write_text("".join(rows), encoding="utf-8")
+    files = {"scored": tmp_path / "scored.tsv", "positives": data / "dev.tsv"}
+    names = {"scored": "spearman", "positives": "mrr_at_10"}
+    output, other = tmp_path / "out", tmp_path / "other"
+    steps = ["--objective=cosent", "--train_batch_size=8", "--train_step=2"]
+    steps += ["--dev_format=" + trained, "--dev_file=%s" % files[trained], "--do_eval=true"]
+    run(model, output, *steps, "--do_train=true", train_file=files["scored"])
+    kept = json.loads((output / "best" / "fine_tuning.json").read_text())
+    assert "eval_" + names[trained] in kept["dev"]
+    flags = ["--objective=cosent", "--do_eval=true", "--dev_format=" + measured]
+    flags.append("--dev_file=%s" % files[measured])
+    found = []
+    for folder, start in ((other, str(output / "best")), (output, model)):
+        run(start, folder, *flags, bert_config_file=os.path.join(model, "albert_config.json"))
+        results = json.loads((folder / "eval_results.json").read_text())["best"]
+        compared = json.loads((folder / "comparison.json").read_text())["scores"]["trained"]
+        found += [results["eval_" + names[measured]], compared[names[measured]]]
+    examples = text_files.read_split(str(files[measured]), "dev", measured).examples
+    expected = scores.Measured(examples, is_retrieval=measured == "positives")
+    with TextEncoder(str(output / "best")) as encoder:
+        vectors = dict(zip(expected.texts(), encoder.encode(expected.texts(), normalize=True)))
+    expected = expected.scores(scores.VectorSimilarity(vectors))
+    np.testing.assert_allclose(found, [expected[names[measured]]] * 4, atol=1e-4)
+    assert json.loads((output / "best" / "fine_tuning.json").read_text()) == kept
 
 
 @pytest.mark.slow

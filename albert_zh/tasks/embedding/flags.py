@@ -211,6 +211,10 @@ class EmbeddingFlags(kind_interface.KindFlags):
     def kind_of(self, options: Any) -> Optional[str]:
         return RETRIEVAL if dev_format(options) == "positives" else SCORED
 
+    def kind_in_use(self, options: Any, trained: str) -> str:
+        """Vectors are the same whatever the files are that measure them."""
+        return trained if options.dev_format is None else str(self.kind_of(options))
+
     def check(self, options: Any) -> None:
         kind_interface.refuse_given(
             options,

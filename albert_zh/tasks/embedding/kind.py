@@ -70,12 +70,13 @@ class SentenceEmbedding(task_type.TaskType):
     # Settings
 
     def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
-        """As of every kind; what is searched is no matter of the model, and may be elsewhere."""
+        """As of every kind; what is measured on is no matter of the model, and may be another."""
         settings = super().settings(options, trained)
         corpus = settings.head.get("corpus")
         if options.corpus_file or not (corpus and storage.is_file(corpus)):
             corpus = options.corpus_file
-        return settings._replace(head=dict(settings.head, corpus=corpus))
+        data_format = options.dev_format or settings.head["dev_format"]
+        return settings._replace(head=dict(settings.head, corpus=corpus, dev_format=data_format))
 
     def notes(self, task: Any, settings: Any) -> Dict[str, Any]:
         return dict(super().notes(task, settings), compares_sentences=False)
