@@ -295,6 +295,8 @@ class Setup:
         names = finetuning_flags.FIXED + list(flags.fixed)
         fixed.update((name, options[name].value) for name in names)
         fixed["objective"] = self.task.objective
+        if "loss" in self.settings.head:  # of which a kind has several
+            fixed["loss"] = self.settings.head["loss"]
         fixed["class_weights"] = self.settings.class_weights
         fixed["chosen columns"] = self.task.chosen
         for name, split in self.splits.items():

@@ -183,9 +183,9 @@ _ENUMS = (
         "default as the objective's training file.",
     ),
 )
-# What a model is: a run that goes on must have the same.
+# What a model is: a run that goes on must have the same, as well as the loss, which its head names.
 _FIXED = (
-    "objective pooling normalize width matryoshka projection_width cosine_temperature margin "
+    "pooling normalize width matryoshka projection_width cosine_temperature margin "
     "triplet_distance symmetric own_negative_weight dropout more_train dev_format"
 ).split()
 _OF_ONE_LAYER = ("cls", "mean", "second_to_last")  # poolings that are linear in one layer's output

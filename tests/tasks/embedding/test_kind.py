@@ -245,6 +245,19 @@ def test_files_that_nothing_is_learnt_of_are_refused(settings, folder, tmp_path,
     assert "\n" not in str(error.value)
 
 
+def test_another_loss_does_not_go_on_with_a_run(settings, folder, capsys):
+    """The kind's name stood for it, so that runs of --seeds, too, were refused when run again."""
+    settings.update(scored(folder), objective="cosent", do_eval=False, train_step=1)
+    settings.update(data_dir="", seeds=[1])
+    finetuning.run(**settings)
+    capsys.readouterr()
+    finetuning.run(**settings)
+    assert "nothing to train" in capsys.readouterr().out
+    message = r"seed_1 holds a run with another loss \(cosent, now cosine\)"
+    with pytest.raises(UserError, match=message):
+        finetuning.run(**dict(settings, objective="cosine", train_step=2))
+
+
 def test_too_few_rows_are_explained_by_those_that_occur_twice(settings, folder, tmp_path):
     (tmp_path / "texts.txt").write_text("今天天气\n" * 20)
     settings.update(objective="simcse", do_eval=False, train_file=str(tmp_path / "texts.txt"))
