@@ -147,15 +147,19 @@ class AlbertConfig:
         Raises:
             UserError: for a value that makes no sense.
         """
-        values = dict(locals())
-        del values["self"], values["other_keys"]
-        self.__dict__.update(values)
-        self._given_keys = set(values)
+        values = {name: value for name, value in locals().items() if name in SETTINGS}
+        self._given_keys, self._is_of_dictionary = set(), False
         self._other_keys = {}
-        if model_type == "electra" and hidden_act == "gelu":
+        self._take(values)
+        self._keep(other_keys)
+
+    def _take(self, values):
+        """Sets and checks settings."""
+        self.__dict__.update(values)
+        self._given_keys.update(values)
+        if self.model_type == "electra" and self.hidden_act == "gelu":
             self.hidden_act = "gelu_erf"
         self._check()
-        self._keep(other_keys)
 
     def _keep(self, other_keys):
         """Keeps keys that mean nothing here; warns of those not known to be harmless."""
@@ -171,11 +175,14 @@ class AlbertConfig:
         checks.checked("config", json_object, CONFIG)
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
-        names = _names_of_settings(cls)
-        known = {key: setting for key, setting in json_object.items() if key in names}
-        config = cls(**known)
-        config._given_keys = set(known)
-        config._keep({key: json_object[key] for key in json_object if key not in names})
+        names, takes_all = _names_of_settings(cls), _takes_all_keys(cls)
+        taken = {key: json_object[key] for key in json_object if takes_all or key in names}
+        others = {key: json_object[key] for key in json_object if key not in taken}
+        config = cls(**taken)
+        config._given_keys = {key for key in taken if key in config.__dict__}
+        config._is_of_dictionary = True
+        config._take({key: others.pop(key) for key in sorted(SETTINGS & set(others))})
+        config._keep(others)
         return config
 
     @classmethod
@@ -230,7 +237,10 @@ class AlbertConfig:
 
     def to_dict(self) -> Dict[str, Any]:
         """The settings as given (defaults that were not given are left out)."""
-        given = {key: self.__dict__[key] for key in sorted(self._given_keys)}
+        keys = set(self._given_keys)
+        if not self._is_of_dictionary:  # what a subclass takes beside the settings
+            keys.update(key for key in _names_of_settings(type(self)) if key in self.__dict__)
+        given = {key: self.__dict__[key] for key in sorted(keys)}
         return copy.deepcopy(dict(given, **self._other_keys))
 
     def to_json_string(self) -> str:
@@ -279,12 +289,33 @@ class AlbertConfig:
             )
 
 
-BertConfig = AlbertConfig
-
-
 def _names_of_settings(config_class):
-    """What the `__init__` of a class of configs takes by name."""
-    return [n for n in inspect.signature(config_class).parameters if n != "other_keys"]
+    """What the `__init__` of a class of configs takes by name: of one with **kwargs, its bases'."""
+    parameters = [parameter for of_class in _parameters(config_class) for parameter in of_class]
+    return [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+
+
+def _takes_all_keys(config_class):
+    """Whether a user's subclass hands all keys on that it does not name."""
+    *of_subclasses, of_config = _parameters(config_class)
+    return bool(of_subclasses) and any(p.name == "other_keys" for p in of_config)
+
+
+def _parameters(config_class):
+    """The parameters of the `__init__` of a class and of those that **kwargs hand on to."""
+    found = []
+    for one in inspect.getmro(config_class):
+        if "__init__" in vars(one):
+            found.append(list(inspect.signature(one.__init__).parameters.values())[1:])
+            if all(parameter.kind != parameter.VAR_KEYWORD for parameter in found[-1]):
+                break
+            if one is AlbertConfig:
+                break
+    return found
+
+
+SETTINGS = frozenset(_names_of_settings(AlbertConfig))
+BertConfig = AlbertConfig
 
 
 def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:

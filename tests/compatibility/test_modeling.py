@@ -1,9 +1,13 @@
 """The low-level functions of albert_zh's `modeling*`, from the root's modules."""
 
+import json
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert_zh.common.errors import UserError
 import golden_cases
 import modeling
 import modeling_google
@@ -323,3 +327,68 @@ def test_bert_model_equals_plain_numpy(session):
     outputs = session.run([model.get_sequence_output(), model.get_pooled_output()])
     np.testing.assert_allclose(outputs[0][mask == 1], expected[0][mask == 1], atol=1e-5)
     np.testing.assert_allclose(outputs[1], expected[1], atol=1e-5)
+
+
+class HandsOn(modeling.BertConfig):
+    """As users write one: a value of their own, and everything else as it is."""
+
+    def __init__(self, vocab_size, mixture=0.25, **kwargs):
+        super().__init__(vocab_size, **kwargs)
+        self.mixture = mixture
+
+
+class TakesFew(modeling.AlbertConfig):
+    def __init__(self, vocab_size, mixture=0.25):
+        super().__init__(vocab_size, hidden_size=32, num_attention_heads=4)
+        self.mixture = mixture
+
+
+class Pops(modeling.BertConfig):
+    def __init__(self, vocab_size, **kwargs):
+        self.mixture = kwargs.pop("mixture", 0.25)
+        super().__init__(vocab_size, **kwargs)
+
+
+class OfGoogle(modeling_google.AlbertConfig):
+    def __init__(self, vocab_size, **kwargs):
+        super().__init__(vocab_size, **kwargs)
+
+
+SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 24,
+    "embedding_size": 8,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "intermediate_size": 40,
+    "hidden_act": "relu",
+    "type_vocab_size": 3,
+}
+
+
+@pytest.mark.parametrize("config_class", [HandsOn, TakesFew, Pops, OfGoogle])
+def test_a_users_class_of_configs_takes_all_values_of_a_file(config_class, tmp_path):
+    """Those that its __init__ does not name had kept their defaults."""
+    settings = dict(SIZES, **{} if config_class is OfGoogle else {"mixture": 0.75})
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no key is unknown
+        config = config_class.from_json_file(str(path))
+    assert type(config) is config_class
+    assert {name: getattr(config, name) for name in settings} == settings
+    assert config.to_dict() == settings
+    with tf.Graph().as_default():
+        ids = tf.constant([[2, 7, 3]])
+        shape = modeling.BertModel(config, False, ids).get_pooled_output().shape.as_list()
+    assert shape == [1, 24]
+    with pytest.raises(UserError, match="hidden_size .25. is not a multiple of num_attention"):
+        config_class.from_dict(dict(settings, hidden_size=25))
+
+
+@pytest.mark.parametrize("config_class", [HandsOn, TakesFew])
+def test_a_users_class_of_configs_writes_its_own_value(config_class):
+    config = config_class(40, mixture=0.5)
+    assert config.to_dict()["mixture"] == 0.5
+    again = config_class.from_dict(config.to_dict())
+    assert (again.mixture, again.to_dict()) == (0.5, config.to_dict())

@@ -366,6 +366,42 @@ def test_texts_that_are_cut_are_counted(folder):
         assert encoder.num_cut == 3
 
 
+@pytest.mark.parametrize("wanted, length", [(None, 10), (8, 8), (10, 10), (24, 24), (500, 64)])
+def test_the_length_that_is_asked_for_goes_before_the_folders(embedding_folder, wanted, length):
+    """The folder's is 10 tokens; a model of 64 positions goes no further."""
+    text = "今天气很好我们去吃饭吧明天再说什么时候开门" * 4
+    with text_encoder.TextEncoder(embedding_folder, max_seq_length=wanted) as encoder:
+        assert encoder.max_seq_length == length
+        found = encoder.encode([text, text[: length - 2], text[: length - 3]])
+        assert encoder.num_cut == 1
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    assert np.abs(found[1] - found[2]).max() > 1e-3  # the last token that is kept counts
+
+
+@pytest.mark.parametrize("length", [8, 20])
+def test_the_length_of_the_command_is_that_of_the_encoder(
+    embedding_folder, tmp_path, capfd, length
+):
+    """Shorter and longer than the folder's 10."""
+    source = tmp_path / "texts.txt"
+    source.write_text("今天气很好我们去吃饭吧明天再说什么时候开门\n", encoding="utf-8")
+    flags = ["--model_dir=" + embedding_folder, "--input_file=%s" % source]
+    flags.append("--max_seq_length=%d" % length)
+    small_models.run_command(extract_features, flags)
+    shown = capfd.readouterr()
+    with text_encoder.TextEncoder(embedding_folder, max_seq_length=length) as encoder:
+        expected = encoder.encode([source.read_text(encoding="utf-8").strip()])[0]
+    np.testing.assert_allclose(json.loads(shown.out)["vector"], expected, atol=1e-5)
+    assert "note: 1 of 1 texts have more than %d tokens and are cut" % length in shown.err
+
+
+def test_a_length_without_a_token_between_the_marks_is_refused(embedding_folder, tmp_path):
+    (tmp_path / "texts.txt").write_text("今天\n", encoding="utf-8")
+    flags = ["--model_dir=" + embedding_folder, "--input_file=%s" % (tmp_path / "texts.txt")]
+    with pytest.raises(UserError, match="max_seq_length: 3 is too short, expected at least 8"):
+        small_models.run_command(extract_features, flags + ["--max_seq_length=3"])
+
+
 def test_notes_say_how_vectors_are_made(embedding_folder):
     """In place of the folder's, whose projection they leave out."""
     notes = vectors_of_model.SentenceNotes("cls", True, 16, 20)

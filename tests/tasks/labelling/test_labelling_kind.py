@@ -19,6 +19,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_values
 from albert_zh.tasks import datasets, registry
+from albert_zh.tasks.labelling import alignment
 from albert_zh.tasks.labelling.spans import Span, filled
 from crossed_cases import with_slow
 import small_models
@@ -169,6 +170,49 @@ def test_settings_of_a_trained_model_cannot_be_changed(finished, tmp_path, given
     used = dict(finished[0], do_train=False, init_checkpoint=best_of(finished), **given)
     with pytest.raises(UserError, match=message):
         finetuning.run(**dict(used, output_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "noted, given, used", [(3, None, 3), (3, 5, 5), (None, 5, 5), (40, None, 14)]
+)
+def test_windows_are_as_the_model_notes_unless_a_flag_says_otherwise(
+    finished, tmp_path, monkeypatch, noted, given, used
+):
+    """Of a text of 30 characters, in windows of 14; a stride beyond a window is a window."""
+    best = str(tmp_path / "best")
+    shutil.copytree(best_of(finished), best)
+    path = os.path.join(best, "fine_tuning.json")
+    with open(path, encoding="utf-8") as handle:
+        notes = json.load(handle)
+    assert notes["head"]["stride"] is None
+    notes["head"]["stride"] = noted
+    with open(path, "w", encoding="utf-8") as handle:
+        json.dump(notes, handle)
+    text = "甲乙丙丁戊" * 6
+    (tmp_path / "texts.txt").write_text("".join(c + " O\n" for c in text), encoding="utf-8")
+    starts = []
+
+    def recorded(num_pieces, max_pieces, stride):
+        found = windows(num_pieces, max_pieces, stride)
+        starts.append([window.start for window in found])
+        return found
+
+    windows = alignment.windows
+    monkeypatch.setattr(alignment, "windows", recorded)
+    settings = dict(finished[0], do_train=False, do_eval=False, init_checkpoint=best)
+    settings.update({"stride": given} if given else {}, output_dir=str(tmp_path / "out"))
+    finetuning.run(**dict(settings, data_dir=str(tmp_path / "texts.txt")))
+    assert starts and all(found == [*range(0, 16, used), 16] for found in starts), starts
+    if not given:
+        del starts[:]
+        with predictor.Predictor(best) as model:
+            model.predict([text])
+        assert starts and all(found == [*range(0, 16, used), 16] for found in starts), starts
+
+
+def test_a_run_does_not_go_on_with_another_stride(finished):
+    with pytest.raises(UserError, match=r"holds a run with another stride \(None, now 4\)"):
+        finetuning.run(**dict(finished[0], stride=4))
 
 
 @pytest.mark.slow
