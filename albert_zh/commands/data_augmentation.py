@@ -4,9 +4,9 @@ r"""Makes more training rows of a task's by replacing words (TinyBERT's augmenta
         --data_dir=my_pairs --N=10
 
 Writes train_aug.* beside the task's training file, in its format: each row with its label, followed
-by up to N rows in which words were replaced, and beside it train_aug.rows.tsv (the line of the
-training file that each row is made of), train_aug.report.md (counts and samples) and
-train_aug.made_of.json (the digest of the training file). Candidates are
+by up to N rows in which words were replaced, and beside it train_aug.rows.tsv (the line that each
+row begins in, and that of the row of the training file that it is made of), train_aug.report.md
+(counts and samples) and train_aug.made_of.json (the digest of the training file). Candidates are
 the masked LM's words of the same length, and with --glove_embs or --vectors_corpus the nearest
 words by vectors. task_distill.py --aug_train trains on these rows.
 """
@@ -43,7 +43,7 @@ from albert_zh.training import flag_checks
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
-_VERSION = 3  # of how rows are made; what another one began is not gone on with
+_VERSION = 4  # of how rows are made; what another one began is not gone on with
 _ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run goes on
 _SPECIAL_PIECES = 3  # of a masked row, which has a text twice
 _SAMPLES = 30
@@ -253,7 +253,9 @@ class _TrainingRows:
         named = self._names[name]
         if self._delimiter is None:
             return named
-        return self._header.index(named) if self._header else int(named) - 1
+        named_ones = set(filter(None, self._names.values()))
+        are_names = self._header and named_ones <= set(self._header)  # else positions, from 1
+        return self._header.index(named) if are_names else int(named) - 1
 
     def _text(self, cells, name):
         text = None if self._names[name] is None else cells[self._key(name)]
@@ -352,6 +354,7 @@ class _Job:
         self._state_file = path + ".progress.json"
         self._made_of_file = stem + split_files.MADE_OF
         self._rows_file = stem + ".rows.tsv"
+        self._line = 1  # of the next row
 
     def run(self, augmenter, report):
         """Writes everything that is not written yet."""
@@ -366,7 +369,8 @@ class _Job:
                     written[number] += handle.write(_in_encoding(text))
                     handle.flush()
                     os.fsync(handle.fileno())
-            state = {"done": first + len(chunk), "written": written, "report": report.state}
+            state = {"done": first + len(chunk), "line": self._line}
+            state.update(written=written, report=report.state)
             output_files.write_json(self._state_file, dict(state, fingerprint=self._fingerprint))
             bar.update(len(chunk))
         bar.close()
@@ -386,12 +390,14 @@ class _Job:
             for path, size in zip(self._paths, state["written"]):
                 os.truncate(path, size)
             report.state.update(state["report"])
+            self._line = state["line"]
             say("going on behind row %d of %d", state["done"], len(self._examples))
             return state["done"], state["written"]
         starts = (self._source.header(), "line\tline of %s\n" % os.path.basename(self._source.path))
         for path, text in zip(self._paths, starts):
             with output_files.atomic_write(path, "wb") as handle:
                 handle.write(_in_encoding(text))
+        self._line = 1 + starts[0].count("\n")
         return 0, [len(_in_encoding(text)) for text in starts]
 
     def _texts(self, examples, augmented, report):
@@ -400,10 +406,11 @@ class _Job:
         for example, made in zip(examples, augmented):
             report.add(example, made)
             own = (example.text_a, example.text_b)
-            num_lines = report.state["rows"] + report.state["made"] + bool(self._source.header())
-            for line, texts in enumerate([own] + made.texts, num_lines - len(made.texts)):
-                rows_.append(self._source.with_texts(example.number, *texts))
-                origins.append("%d\t%d\n" % (line, self._source.line(example.number)))
+            for texts in [own] + made.texts:
+                row = self._source.with_texts(example.number, *texts)
+                rows_.append(row)
+                origins.append("%d\t%d\n" % (self._line, self._source.line(example.number)))
+                self._line += row.count("\n")  # of a quoted text over several lines more than one
         return "".join(rows_), "".join(origins)
 
     def _finish(self, report):

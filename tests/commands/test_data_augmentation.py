@@ -51,6 +51,35 @@ def test_rows_keep_labels_and_columns(model, tmp_path):
     assert "| rows | 12 |" in (tmp_path / "train_aug.report.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("header", ["", "text,label\n", '"te\nxt",label\n'])
+def test_lines_are_those_of_files_with_blank_lines_and_texts_over_several(
+    model, tmp_path, monkeypatch, header
+):
+    """They were counted as rows, so that behind a text over two lines all were wrong."""
+    texts = [
+        "今天天气很好",
+        "\n",
+        '"我们明天去银行\n今天去银行"',
+        "今天什么时候去银行",
+        "吃饭时间",
+    ] * 2
+    lines = [text + (",%d\n" % (n % 2) if text.strip() else "") for n, text in enumerate(texts)]
+    (tmp_path / "train.csv").write_text(header + "".join(lines), "utf-8")
+    monkeypatch.setattr(data_augmentation, "_ROWS_OF_CHUNK", 3)
+    columns = {"text_column": 1, "label_column": 2} if "\n" in header[:-1] else {}
+    run(model, tmp_path, task_name="multiclass", **columns)
+    source = (tmp_path / "train.csv").read_text("utf-8").split("\n")
+    written = (tmp_path / "train_aug.csv").read_text("utf-8").split("\n")
+    _, *origins = (tmp_path / "train_aug.rows.tsv").read_text("utf-8").splitlines()
+    pairs = [tuple(map(int, origin.split("\t"))) for origin in origins]
+    assert len(pairs) > 3 * 8 and len({line for line, _ in pairs}) == len(pairs)
+    for line, of_source in pairs:
+        row, former = written[line - 1], source[of_source - 1]
+        assert len(row) == len(former) and row.startswith('"') == former.startswith('"')
+        assert row[-2:] == former[-2:] or former.startswith('"')
+    assert {former for _, former in pairs if source[former - 1].startswith('"我们')}
+
+
 @pytest.mark.parametrize("output_file", [None, "out/more.tsv"])
 def test_paths_are_shown_as_they_are_given(model, tmp_path, monkeypatch, capsys, output_file):
     (tmp_path / "data").mkdir()
