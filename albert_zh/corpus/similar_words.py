@@ -19,6 +19,7 @@ MOST_SIMILAR = 10  # words that vectors give for a word
 MOST_WORDS = 30000  # of a file of vectors, its first ones
 _FEWEST_NUMBERS = 3  # that are a vector; a numeral may be written in two ways
 _UNKNOWN = "[UNK]"
+_SHOWN_CHARACTERS = 40  # of a line that is wrong
 _LEFT_OUT = "%s: similar words left out that have another number of pieces than the word: %d"
 _ROWS = 1024  # of words that are compared with all others at a time
 
@@ -46,8 +47,7 @@ def read(path, tokenizer):
     Raises:
         UserError: for a line without a similar word, and if no word has one.
     """
-    first = next(filter(str.strip, files.stream_lines(path, None)), "")
-    vectors = None if "\t" in first else WordVectors.read(path)
+    vectors = None if _is_table(path) else WordVectors.read(path)
     rows = _rows_of_vectors(vectors) if vectors else _rows_of_table(path)
     similar, num_left_out = collections.OrderedDict(), 0
     for word, others in rows:
@@ -66,6 +66,22 @@ def read(path, tokenizer):
     if num_left_out:
         notes.append(_LEFT_OUT % (path, num_left_out))
     return Table(similar, num_left_out, notes)
+
+
+def _is_table(path):
+    """Whether a file is a table; raises `UserError` for words without TABs between them."""
+    lines = enumerate(files.stream_lines(path, None), start=1)
+    number, first = next(((n, line) for n, line in lines if line.strip()), (1, ""))
+    if "\t" in first.strip("\r\n"):
+        return True
+    cells = first.split()
+    if cells and not validation.reads_as_number(cells[-1]):
+        raise UserError(
+            "%s: line %d: %r: expected a word and similar ones, with TABs between them, or word "
+            "vectors, lines of a word and numbers with blanks between them"
+            % (path, number, first.strip()[:_SHOWN_CHARACTERS])
+        )
+    return False
 
 
 def _ids_of(word, tokenizer):
@@ -89,7 +105,7 @@ def _rows_of_table(path):
         if not (word and others):
             raise UserError(
                 "%s: line %d: %r: expected a word and similar ones, with TABs between them"
-                % (path, number, line.strip()[:40])
+                % (path, number, line.strip()[:_SHOWN_CHARACTERS])
             )
         yield word, others
 

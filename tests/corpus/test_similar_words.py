@@ -69,7 +69,12 @@ def test_word_vectors_give_the_nearest_words_of_as_many_characters(tmp_path, tok
     [
         ("手机\t电话\n天气\n", "similar.txt: line 2: '天气': expected a word and similar ones"),
         ("手机\t移动电话\n", "no word has a similar one of as many pieces"),
-        ("手机 电话 座机\n", "line 1: '手机 电话 座机' is no word vector"),
+        (
+            "手机 电话 座机\n天气 气候\n",
+            "line 1: '手机 电话 座机': expected a word and similar ones, with TABs between them",
+        ),
+        ("\n手机，电话\n", "line 2: '手机，电话': expected a word and similar ones, with TABs"),
+        ("手机 0.1 0.2\n天气 0.1\n", "line 2: '天气 0.1' is no word vector"),
         (
             "手机\t0.1\t-2e-3\t.5\n",
             "line 1: found numbers with TABs between them, expected similar",
