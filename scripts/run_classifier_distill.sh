@@ -24,7 +24,7 @@ OF_STUDENTS=" teacher_weights teacher_temperatures teacher_average teacher_cache
     distill_weight temperature distill_loss "
 
 main() {
-    local python model data output teachers seed="${SEED:-1}" of_teacher of_all=() of_student=()
+    local python model data output teachers seed="${SEED:-1}" of_all=() of_student=() name
     local trained=""
     case "${1:-}" in -h | --help) usage && return ;; esac
     refuse_flags "$@"
@@ -39,18 +39,24 @@ main() {
     output="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/distill_output")}"
     teachers="${TEACHERS:-}"
     if [ -z "$teachers" ]; then
-        for of_teacher in ${TEACHER_SEEDS:-11 12 13}; do
-            say "teacher with seed $of_teacher"
-            SEED="$of_teacher" train "teacher_$of_teacher"
-            teachers="${teachers:+$teachers,}$output/teacher_$of_teacher/best"
-            trained="${trained:+$trained,}teacher_$of_teacher"
+        case "$output" in *,*) die "OUTPUT_DIR: $output: commas part teachers: name a folder without" ;; esac
+        for name in ${TEACHER_SEEDS:-11 12 13}; do
+            teachers="${teachers:+$teachers,}$output/teacher_$name/best"
+            trained="${trained:+$trained,}teacher_$name"
         done
     fi
+    of_student=(--teachers="$teachers" ${UNLABELLED:+--unlabelled_file="$UNLABELLED"}
+        ${of_student[@]+"${of_student[@]}"})
+    say "what the student learns by and from is checked"
+    SEED="$seed" run_with scripts/check_student.py student "${of_student[@]}"
+    for name in ${trained//,/ }; do
+        say "teacher with seed ${name#teacher_}"
+        SEED="${name#teacher_}" run_with run_classifier.py "$name"
+    done
     say "plain training"
-    SEED="$seed" train plain
+    SEED="$seed" run_with run_classifier.py plain
     say "student"
-    SEED="$seed" train student --teachers="$teachers" \
-        ${UNLABELLED:+--unlabelled_file="$UNLABELLED"} ${of_student[@]+"${of_student[@]}"}
+    SEED="$seed" run_with run_classifier.py student "${of_student[@]}"
     "$python" "$(shown "$PROJECT_ROOT/scripts/compare_distilled.py")" --output_dir="$output" \
         --teachers="$trained"
 }
@@ -70,9 +76,13 @@ refuse_flags() {
         die "$flag: plain training would learn from them, too: TEACHERS=a,b names the student's"
 }
 
-# check_teachers: whoever mistypes a name in TEACHERS hears of it before plain training.
+# check_teachers: whoever mistypes a name in TEACHERS, or a seed, hears of it before any training.
 check_teachers() {
     local names name
+    for name in ${TEACHER_SEEDS:-}; do
+        case "$name" in *[!0-9]*) die "TEACHER_SEEDS: $name: expected whole numbers with blanks" \
+            "between them, such as \"11 12 13\"" ;; esac
+    done
     IFS=, read -ra names <<<"${TEACHERS:-}"
     for name in ${names[@]+"${names[@]}"}; do
         name="${name#"${name%%[![:space:]]*}"}"
@@ -96,11 +106,11 @@ part_arguments() {
     done
 }
 
-# train NAME ARGUMENT...: a run in the output folder's NAME.
-train() {
-    local name="$1"
-    shift
-    (run_classifier run_classifier.py \
+# run_with COMMAND NAME ARGUMENT...: a run in the output folder's NAME.
+run_with() {
+    local command="$1" name="$2"
+    shift 2
+    (run_classifier "$command" \
         --task_name="${TASK:-lcqmc}" --do_train=true --do_eval=true --do_predict=true \
         --max_seq_length="${MAX_SEQ_LENGTH:-64}" \
         --train_batch_size="${BATCH_SIZE:-32}" \

@@ -24,7 +24,7 @@ from albert_zh.finetuning.checkpoint_predictions import CheckpointPredictions
 from albert_zh.finetuning.evaluation import Evaluation
 from albert_zh.finetuning.setup import Parts, Setup
 from albert_zh.finetuning.summary import Summary
-from albert_zh.finetuning.teaching import Teaching
+from albert_zh.finetuning.teaching import Teaching, WithoutTeachers
 from albert_zh.finetuning.test_file import TestFile
 from albert_zh.model import checkpoint_files, model_writer
 from albert_zh.tasks import input_pipeline, model_fn, registry
@@ -80,13 +80,16 @@ def run(
 
 
 def check(
-    options: flags.FlagValues = flags.FLAGS, family: str = finetuning_flags.CLASSIFICATION
+    options: flags.FlagValues = flags.FLAGS,
+    family: str = finetuning_flags.CLASSIFICATION,
+    has_teachers: bool = True,
 ) -> None:
     """Does what a later run will do before its first step; of that only targets are kept.
 
     Args:
         options: the flags.
         family: see `run`.
+        has_teachers: whether the teachers that the flags name are there already.
 
     Raises:
         UserError: for whatever that run would refuse.
@@ -98,7 +101,8 @@ def check(
     seed = int(options.seeds[0]) if options.seeds else options.seed
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         given = {"output_dir": folder, "seeds": None, "search": False, "seed": seed}
-        Setup(finetuning_flags.with_values(options, **given), family, PARTS)
+        parts = PARTS if has_teachers else PARTS._replace(make_teaching=WithoutTeachers)
+        Setup(finetuning_flags.with_values(options, **given), family, parts)
 
 
 def run_once(

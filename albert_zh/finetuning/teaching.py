@@ -34,11 +34,7 @@ class Teaching:
         Raises:
             UserError: for teachers that do not fit.
         """
-        self._options, self._setup = setup.options, setup
-        is_symmetric = bool(getattr(setup.options, "swap_pairs", False))
-        self._student = Student(setup.kind, setup.in_use({}), setup.settings, is_symmetric)
-        others = self._unlabelled(train)
-        self.examples = train.examples + (others.examples if others else [])
+        self._read_rows(setup, train)
         self._labelled = {name: _labelled(setup, name, train) for name in ("dev", "train")}
         self._scores = {}
         self._teachers = [self._opened(path, train) for path in self._options.teachers]
@@ -53,9 +49,17 @@ class Teaching:
         self.soft = soft_targets.SoftTargets(self._student, self._mixture(of_teachers))
         self.fingerprint = dict(
             self.soft.fingerprint,
-            unlabelled=others.sha256 if others else None,
+            unlabelled=self._others.sha256 if self._others else None,
             distill_weight=self._options.distill_weight,
         )
+
+    def _read_rows(self, setup, train):
+        """Takes the rows that are trained on, those without labels behind the others."""
+        self._options, self._setup = setup.options, setup
+        is_symmetric = bool(getattr(setup.options, "swap_pairs", False))
+        self._student = Student(setup.kind, setup.in_use({}), setup.settings, is_symmetric)
+        self._others = self._unlabelled(train)
+        self.examples = train.examples + (self._others.examples if self._others else [])
 
     def _opened(self, path, train):
         folder = self._options.teacher_cache
@@ -266,3 +270,17 @@ def _labelled(setup, name, train):
     split = train if name == "train" else setup.splits.get(name)
     rows = [example for example in split.examples if example.label is not None] if split else []
     return rows[:: 1 + len(rows) // _MOST_TRAIN_ROWS] if name == "train" else rows
+
+
+class WithoutTeachers(Teaching):
+    """What is known of a training before its teachers are there: the rows that it reads.
+
+    Attributes:
+        examples: as of `Teaching`.
+        soft, fingerprint: None and {}.
+    """
+
+    def __init__(self, setup, train):
+        """Reads the rows; the same arguments as those of `Teaching`."""
+        self._read_rows(setup, train)
+        self.soft, self.fingerprint = None, {}

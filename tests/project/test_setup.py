@@ -700,6 +700,11 @@ class Project:
         status, runs, lines = self.run_all("lcqmc", *arguments, **environment)
         return status, (runs[0] if status == 0 else {}), lines
 
+    def show_arguments_of(self, *names):
+        """Has scripts print their arguments."""
+        for name in names:
+            (self.root / "scripts" / (name + ".py")).write_text(SHOWS_ARGUMENTS)
+
     def run_all(self, name, *arguments, **environment):
         """The same of run_classifier_NAME.sh, with a dict of flags for each run of its command."""
         cwd = environment.pop("cwd", self.root)
@@ -1089,10 +1094,12 @@ def test_multiclass_recipe_and_settings(project):
 
 
 def test_distillation_trains_teachers_and_a_student_of_them(project):
-    (project.root / "scripts" / "compare_distilled.py").write_text(SHOWS_ARGUMENTS)
+    project.show_arguments_of("compare_distilled", "check_student")
     (project.root / "albert_starter_zh" / "albert_model.ckpt.index").write_text("x")
     status, runs, lines = project.run_all("distill", "--fgm_epsilon=0.5", EPOCHS="2", SEED="3")
-    assert status == 0 and len(lines) == 5
+    assert status == 0 and len(lines) == 6
+    checked, *runs = runs
+    assert checked == runs[-2]  # the student, before all others
     names = ["teacher_11", "teacher_12", "teacher_13", "plain", "student"]
     assert [run["output_dir"] for run in runs[:-1]] == ["distill_output/" + n for n in names]
     assert [run["seed"] for run in runs[:-1]] == ["11", "12", "13", "3", "3"]
@@ -1106,16 +1113,28 @@ def test_distillation_trains_teachers_and_a_student_of_them(project):
     (project.root / "b.tsv").write_text("")
     settings = {"TEACHERS": "a, b.tsv,linear", "UNLABELLED": "x/*"}
     status, runs, _ = project.run_all("distill", "--dev_seed=5", **settings)
-    assert [run.get("dev_seed") for run in runs] == ["5", "5", None]
-    assert [run.get("teachers") for run in runs] == [None, "a, b.tsv,linear", ""]
-    assert [run.get("unlabelled_file") for run in runs] == [None, "x/*", None]
+    assert runs[0] == runs[2]
+    assert [run.get("dev_seed") for run in runs[1:]] == ["5", "5", None]
+    assert [run.get("teachers") for run in runs[1:]] == [None, "a, b.tsv,linear", ""]
+    assert [run.get("unlabelled_file") for run in runs[1:]] == [None, "x/*", None]
+
+
+def test_a_student_that_is_refused_costs_no_teacher(project):
+    project.show_arguments_of("compare_distilled")
+    (project.root / "scripts" / "check_student.py").write_text("import sys\nsys.exit(2)\n")
+    status, runs, lines = project.run_all("distill")
+    assert (status, runs) == (2, []) and not [line for line in lines if "with seed" in line]
+    status, _, lines = project.run_all("distill", TEACHER_SEEDS="11 1x")
+    expected = "run_classifier_distill.sh: error: TEACHER_SEEDS: 1x: expected whole numbers with"
+    assert status == 2 and len(lines) == 1 and lines[0].startswith(expected)
 
 
 def test_how_a_student_learns_is_told_the_student_alone(project):
-    (project.root / "scripts" / "compare_distilled.py").write_text(SHOWS_ARGUMENTS)
+    project.show_arguments_of("compare_distilled", "check_student")
     arguments = ["--temperature=4", "--unlabelled_file=a b.tsv", "--fgm_epsilon=0.5"]
     status, runs, _ = project.run_all("distill", *arguments, TEACHERS="linear")
-    plain, student, _ = runs
+    checked, plain, student, _ = runs
+    assert checked == student
     assert status == 0 and "temperature" not in plain and "unlabelled_file" not in plain
     assert student["temperature"] == "4" and student["unlabelled_file"] == "a b.tsv"
     assert plain["fgm_epsilon"] == student["fgm_epsilon"] == "0.5"
