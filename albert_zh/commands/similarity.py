@@ -35,6 +35,8 @@ from absl import flags
 
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
+from albert_zh.compatibility import similarity
+from albert_zh.compatibility.similarity import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.inference import (
     backends,
     loaded_model,
@@ -51,6 +53,7 @@ from albert_zh.model import sentence_vectors
 from albert_zh.tasks import pair_table, task_forms
 
 __all__ = [
+    *similarity.__all__,
     "BertSim",
     "EXAMPLE",
     "HINT",

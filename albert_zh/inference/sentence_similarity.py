@@ -80,6 +80,12 @@ class BertSim:
         """As `predict_sentences` of one pair: float array [1, 2]."""
         return self.predict_sentences([(sentence1, sentence2)])
 
+    def model_in_use(self) -> Any:
+        """The `ModelInUse` of the model, which is loaded if it is not yet."""
+        if self._predictor is None:
+            self.start_model()
+        return self._predictor.use
+
     def close(self) -> None:
         """Frees the model."""
         if self._predictor is not None:

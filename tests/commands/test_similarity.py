@@ -11,11 +11,13 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from albert_zh.commands import similarity
 from albert_zh.common import line_reader, package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor, text_encoder
+from albert_zh.text import encoding, tokenization
 import args
 import small_models
 from workspace import ROOT
@@ -385,6 +387,30 @@ def test_the_old_interface(folder, expected, args_of, capsys):
         sim.set_mode("train")
     with pytest.raises(UserError, match="text 0 is None"):
         sim.predict_sentences([None])
+    sim.close()
+
+
+def test_pairs_for_an_estimator_of_the_old_interface(folder, args_of):
+    """The function that albert_zh's `BertSim` predicted by, and its processor."""
+    args_of(model_dir=folder, max_seq_len=12)
+    examples = similarity.SimProcessor().get_sentence_examples(PAIRS)
+    assert [(e.guid, e.text_a, e.text_b, e.label) for e in examples] == [
+        ("test-%d" % number, *pair, "0") for number, pair in enumerate(PAIRS)
+    ]
+    assert similarity.SimProcessor().get_labels() == ["0", "1"]
+    assert issubclass(similarity.SimProcessor, similarity.DataProcessor)
+    sim = similarity.BertSim()
+    with tf.Graph().as_default(), tf.Session() as session:
+        dataset = similarity.input_fn_builder(sim, PAIRS)()
+        batch = session.run(tf.data.make_one_shot_iterator(dataset).get_next())
+    assert {name: array.shape for name, array in batch.items()} == {
+        **dict.fromkeys(("input_ids", "input_mask", "segment_ids"), (len(PAIRS), 12)),
+        "label_ids": (len(PAIRS),),
+    }
+    tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
+    for row, mask, pair in zip(batch["input_ids"], batch["input_mask"], PAIRS):
+        ids = encoding.encode(tokenizer, *pair, 12)[0]
+        assert row.tolist() == ids + [0] * (12 - len(ids)) and mask.sum() == len(ids)
     sim.close()
 
 
