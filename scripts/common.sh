@@ -42,8 +42,11 @@ die() {
     exit "$EXIT_USER_ERROR"
 }
 
-# is_there PATTERN: whether it is a file, or files fit it; `**` is for folders at any depth.
-is_there() { [ -e "$1" ] || (shopt -s globstar 2>/dev/null; compgen -G "$1" >/dev/null); }
+# is_there PATTERN: whether it is a file, or files fit it.
+is_there() { [ -e "$1" ] || matching "$1" >/dev/null; }
+
+# matching PATTERN: prints the paths that fit it, one a line; `**` is for folders at any depth.
+matching() { (shopt -s globstar 2>/dev/null; compgen -G "$1"); }
 
 # given_flag "NAME..." ARGUMENT...: prints the first argument that is one of these flags, without its
 # value; fails where none is. absl takes one dash and two.

@@ -26,6 +26,7 @@ main() {
     check_local OUTPUT_DIR VOCAB_FILE
     refuse_paths "$@"
     check_inputs "${inputs[@]}"
+    expand_patterns "${inputs[@]}"
     check_names "${inputs[@]}"
     for input in "${inputs[@]}"; do
         output="$(output_of "$input")"
@@ -58,6 +59,22 @@ check_inputs() {
         refuse_remote "$input"
         is_there "$input" || die "$input: no such file, and no file fits the pattern (flags go behind --)"
     done
+}
+
+# expand_patterns INPUT...: sets `inputs` to them, those in quotes to the files that they fit.
+expand_patterns() {
+    local input path
+    inputs=()
+    for input in "$@"; do
+        if [ -e "$input" ]; then
+            inputs+=("$input")
+            continue
+        fi
+        while IFS= read -r path; do
+            [ -d "$path" ] || inputs+=("$path")
+        done < <(matching "$input")
+    done
+    [ ${#inputs[@]} -gt 0 ] || die "$*: folders alone: expected files, as in my/*.txt"
 }
 
 make_records() {

@@ -1070,6 +1070,21 @@ def test_a_batch_takes_patterns_and_folders_with_commas(tmp_path, folder, word):
     assert sorted(os.listdir(str(tmp_path / "out"))) == with_counts("a.tfrecord")
 
 
+def test_a_pattern_in_quotes_is_every_file_that_it_fits(tmp_path):
+    """One file of records was made of all, called `*.tfrecord`."""
+    for name in ("a b.txt", "c.txt", "folder.txt/d.txt"):
+        (tmp_path / "my" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "my" / name).write_text("一句话。\n两句话。\n", encoding="utf-8")
+    flags = ["--segmenter=none", "--vocab_file=" + STARTER_VOCABULARY]
+    done = call_batch(tmp_path, "my/*.txt", "--", *flags, OUTPUT_DIR="out")
+    assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
+    names = with_counts("a b.tfrecord", "c.tfrecord")
+    assert sorted(os.listdir(str(tmp_path / "out"))) == names
+    (tmp_path / "my" / "e.txt").write_text("一句话。\n两句话。\n", encoding="utf-8")
+    done = call_batch(tmp_path, "my/*.txt", "--", *flags, OUTPUT_DIR="out")
+    assert "1 made, 2 skipped, 0 failed" in done.stderr
+
+
 # Records of one segment
 
 
