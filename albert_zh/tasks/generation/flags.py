@@ -99,7 +99,7 @@ class GenerationFlags(kind_interface.KindFlags):
                     "--%s=%g: expected 0 or more and below 1" % (name, options[name].value)
                 )
         longest = options.max_seq_length // 2
-        if not 2 <= options.max_target_length <= longest:
+        if options.do_train and not 2 <= options.max_target_length <= longest:
             raise UserError(
                 "--max_target_length=%d: expected 2 to %d, half of --max_seq_length=%d"
                 % (options.max_target_length, longest, options.max_seq_length)

@@ -186,14 +186,20 @@ def _reads_half_width(options):
     return not options.original_reader if options.half_width is None else options.half_width
 
 
-def _check_numbers(options):
-    """Raises `UserError` for a stride or a factor that makes no sense."""
+def check_stride(options: flags.FlagValues) -> None:
+    """Raises `UserError` for a stride that leaves pieces out, in windows of `--max_seq_length`."""
     longest = options.max_seq_length - 2  # without [CLS] and [SEP]
     if options.stride is not None and not 0 < options.stride <= longest:
         raise UserError(
             "--stride=%d: expected 1 to %d, the word pieces of a window (--max_seq_length=%d)"
             % (options.stride, longest, options.max_seq_length)
         )
+
+
+def _check_numbers(options):
+    """Raises `UserError` for a stride or a factor that makes no sense."""
+    if options.do_train:  # else the model says how long windows are
+        check_stride(options)
     factor = options.head_learning_rate
     if factor is not None and not 0 < factor < float("inf"):
         raise UserError("--head_learning_rate=%s: expected a factor above 0" % factor)

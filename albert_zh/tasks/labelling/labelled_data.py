@@ -67,6 +67,7 @@ class LabelledData(task_type.TaskType):
                     "the model was trained with --%s=%s, the flags ask for %s"
                     % (name, value, options[name].value)
                 )
+        labelling_flags.check_stride(options)
         names = labelling_flags.READING + ("granularity", "stride")
         given = {name: options[name].value for name in names if options[name].present}
         head = dict(trained["head"], **given)

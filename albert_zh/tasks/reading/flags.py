@@ -98,7 +98,7 @@ class ReadingFlags(kind_interface.KindFlags):
             getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
 
     def check(self, options: Any) -> None:
-        limits.check_lengths(options.max_seq_length, options.doc_stride, options.max_query_length)
+        _check_lengths(options)
         for name in ("max_query_length", "max_answer_length", "n_best_size"):
             if options[name].value is not None and options[name].value < 1:
                 raise UserError("--%s=%d: expected 1 or more" % (name, options[name].value))
@@ -133,6 +133,15 @@ def given_head(options: Any) -> Dict[str, Any]:
     """{name: value} of the flags of `HEAD` that a command line gives; options may have none."""
     names = [name for name in HEAD if options is not None and name in options]
     return {name: options[name].value for name in names if options[name].present}
+
+
+def _check_lengths(options):
+    """Checks lengths; those of a model that is used as it is are checked with its windows."""
+    names = ("max_seq_length", "max_query_length")
+    are_known = options.do_train or all(options[name].present for name in names)
+    of_query = options.max_query_length
+    longest = options.max_seq_length if are_known else limits.shortest_length(of_query)
+    limits.check_lengths(longest, options.doc_stride, of_query)
 
 
 def _check_original(options):

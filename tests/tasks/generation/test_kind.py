@@ -205,3 +205,11 @@ def test_what_cut_rows_are_too_long_for_is_named():
         "--max_target_length=5) or a longer target than 4",
         "reading_comprehension": "are longer than --max_query_length=32 tokens",
     }
+
+
+def test_a_length_of_training_is_no_matter_of_prediction():
+    """With --max_seq_length alone the default of --max_target_length was refused."""
+    check = registry.get("generation").flags.check
+    check(finetuning_flags.of_settings("generation", max_seq_length=48))
+    with pytest.raises(UserError, match="--max_target_length=.*: expected 2 to 24, half of --max"):
+        check(finetuning_flags.of_settings("generation", max_seq_length=48, do_train=True))

@@ -16,6 +16,7 @@ import pytest
 
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor
 from albert_zh.model import checkpoint_values
 from albert_zh.tasks import datasets, registry
@@ -208,6 +209,22 @@ def test_windows_are_as_the_model_notes_unless_a_flag_says_otherwise(
         with predictor.Predictor(best) as model:
             model.predict([text])
         assert starts and all(found == [*range(0, 16, used), 16] for found in starts), starts
+
+
+def test_a_stride_is_compared_with_the_windows_of_the_model(finished, tmp_path):
+    """Not with the default of --max_seq_length, which is shorter than windows of 510 pieces."""
+    used = dict(finished[0], do_train=False, init_checkpoint=best_of(finished), stride=15)
+    del used["max_seq_length"]
+    with pytest.raises(UserError, match=r"--stride=15: expected 1 to 14, .*--max_seq_length=16"):
+        finetuning.run(**dict(used, output_dir=str(tmp_path)))
+    check = registry.get("sequence_labelling").flags.check
+    for settings in ({"do_train": True}, {"do_train": False}):
+        options = finetuning_flags.of_settings("sequence_labelling", stride=300, **settings)
+        if not settings["do_train"]:
+            check(options)
+            continue
+        with pytest.raises(UserError, match="--stride=300: expected 1 to 126"):
+            check(options)
 
 
 def test_a_run_does_not_go_on_with_another_stride(finished):

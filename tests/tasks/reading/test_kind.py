@@ -505,3 +505,17 @@ BAD_QUESTIONS = {
 def test_questions_that_cannot_be_answered(message):
     with pytest.raises(UserError, match=message):
         small_models.run_command(ask, ["--model_dir=none"] + BAD_QUESTIONS[message])
+
+
+def test_lengths_of_a_model_that_is_used_are_not_compared_with_defaults():
+    """The default of --max_query_length is no matter of a model with shorter questions."""
+    check = registry.get(FAMILY).flags.check
+    lengths = {"max_seq_length": 64, "max_query_length": 64}
+    message = "--max_seq_length=64: expected more than --max_query_length=64"
+    for settings in ({"max_seq_length": 64, "do_train": True}, lengths):
+        with pytest.raises(UserError, match=message):
+            check(finetuning_flags.of_settings(FAMILY, **settings))
+    for name, length in (("max_seq_length", 64), ("max_query_length", 500)):
+        check(finetuning_flags.of_settings(FAMILY, **{name: length}))
+    with pytest.raises(UserError, match="--doc_stride=0: expected 1 or more"):
+        check(finetuning_flags.of_settings(FAMILY, doc_stride=0))
