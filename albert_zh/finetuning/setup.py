@@ -305,6 +305,7 @@ class Setup:
                 fixed.update(self.data.fingerprint(name))
         for name, content in self.further_files.items():
             fixed[name] = hashlib.sha256(content).hexdigest()
+        fixed.update((name, self._changes[name]) for name in self._changes if name != "teaching")
         fixed["teachers"] = self.teaching and self.teaching.fingerprint
         fixed["init_checkpoint"] = "none"
         if self.init_checkpoint:

@@ -113,15 +113,7 @@ def check_flags(options, kind):
         return
     if not options.do_train:
         raise UserError("--teachers: nothing is trained: add --do_train=true, or leave it out")
-    if not 0 < options.temperature <= HIGHEST_TEMPERATURE:
-        raise UserError(
-            "--temperature=%g: expected more than 0 and at most %g"
-            % (options.temperature, HIGHEST_TEMPERATURE)
-        )
-    if not 0 < options.distill_weight <= 1:
-        raise UserError(
-            "--distill_weight=%s: expected more than 0 and at most 1" % options.distill_weight
-        )
+    _check_ranges(options)
     if kind.distillation is None:
         raise UserError("--teachers: a task of the kind %s cannot be distilled" % kind.name)
     if options.distill_loss not in kind.distillation.loss_names:
@@ -144,6 +136,19 @@ def check_flags(options, kind):
     check_teachers_are_kept(options)
     _check_unlabelled_is_no_output(options)
     _check_numbers(options)
+
+
+def _check_ranges(options):
+    """Raises `UserError` for a temperature or a weight that makes no sense."""
+    if not 0 < options.temperature <= HIGHEST_TEMPERATURE:
+        raise UserError(
+            "--temperature=%g: expected more than 0 and at most %g"
+            % (options.temperature, HIGHEST_TEMPERATURE)
+        )
+    if not 0 < options.distill_weight <= 1:
+        raise UserError(
+            "--distill_weight=%s: expected more than 0 and at most 1" % options.distill_weight
+        )
 
 
 def _check_have_effect(options, kind):

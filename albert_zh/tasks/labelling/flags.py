@@ -131,7 +131,7 @@ class LabellingFlags(kind_interface.KindFlags):
     """The flags of the labelling commands."""
 
     fixed = (
-        ("head", "tag_scheme", "half_width", "stride", "granularities")
+        ("head", "tag_scheme", "half_width", "stride", "head_learning_rate", "granularities")
         + READING
         + GRANULARITY_PARTS
     )

@@ -151,6 +151,19 @@ def test_a_teachers_vectors_are_learnt(settings, folder):
     finetuning.run(**dict(settings, projection_width=5))
     kernel = weights(settings["output_dir"], 2)["sentence_projection/kernel"]
     assert kernel.shape == (16, 5)
+    np.save(teacher, np.random.RandomState(2).normal(size=(64, 5)))
+    with pytest.raises(UserError, match="holds a run with another teacher_vectors: name another"):
+        finetuning.run(**dict(settings, projection_width=5, train_step=3))
+
+
+def test_another_further_file_does_not_go_on_with_a_run(settings, folder, tmp_path):
+    more = tmp_path / "more.tsv"
+    more.write_text("今天去哪\t天气很好\n", encoding="utf-8")
+    settings.update(more_train="%s:1" % more, do_eval=False, train_step=1)
+    finetuning.run(**settings)
+    more.write_text("今天去哪\t银行开门\n", encoding="utf-8")
+    with pytest.raises(UserError, match="holds a run with another more_train .*more.tsv"):
+        finetuning.run(**dict(settings, train_step=2))
 
 
 @pytest.mark.parametrize(

@@ -227,9 +227,13 @@ def test_a_stride_is_compared_with_the_windows_of_the_model(finished, tmp_path):
             check(options)
 
 
-def test_a_run_does_not_go_on_with_another_stride(finished):
-    with pytest.raises(UserError, match=r"holds a run with another stride \(None, now 4\)"):
-        finetuning.run(**dict(finished[0], stride=4))
+@pytest.mark.parametrize(
+    "name, now, shown",
+    [("stride", 4, r"\(None, now 4\)"), ("head_learning_rate", 2.0, r"\(1.0, now 2.0\)")],
+)
+def test_a_run_does_not_go_on_with_another_setting_of_its_kind(finished, name, now, shown):
+    with pytest.raises(UserError, match="holds a run with another %s %s" % (name, shown)):
+        finetuning.run(**dict(finished[0], **{name: now}))
 
 
 @pytest.mark.slow
