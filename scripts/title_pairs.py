@@ -41,7 +41,9 @@ def main():
         if not FLAGS[name].value:
             raise UserError("--%s is required" % name)
     pairs = []
-    for path in corpus_reader.input_files(FLAGS.input_file, "input_file"):
+    for path in corpus_reader.input_files(
+        FLAGS.input_file, "input_file", leave_out=[FLAGS.output_file]
+    ):
         found = list(filter(None, map(pair_of, documents_of(path, FLAGS.encoding))))
         random.Random(FLAGS.seed).shuffle(found)
         pairs += found[: FLAGS.most]

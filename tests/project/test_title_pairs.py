@@ -46,6 +46,15 @@ def test_a_title_that_is_repeated_is_no_sentence_of_it(tmp_path):
     assert output.read_text("utf-8") == "%s\t%s\n" % (title, sentence)
 
 
+def test_a_pattern_that_fits_the_output_does_not_mean_it(tmp_path):
+    """The second call was refused for the file that the first had written."""
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    output = tmp_path / "pairs.txt"
+    for _ in range(2):
+        run("--input_file=%s/*.txt" % tmp_path, "--output_file=%s" % output)
+        assert len(output.read_text(encoding="utf-8").splitlines()) == 2
+
+
 def test_the_sentence_that_shares_most_with_the_title_is_taken(tmp_path, capsys):
     path = tmp_path / "text.txt.gz"
     path.write_bytes(gzip.compress(TEXT.encode("utf-8")))
