@@ -85,7 +85,7 @@ def read_split(
 
 def _has_target(row, form):
     try:
-        return not _is_blank(form.cell(row, "label"))
+        return not row.problem and not _is_blank(form.cell(row, "label"))
     except ValueError:  # `_example` has it in its message
         return True
 

@@ -43,6 +43,19 @@ def test_a_file_to_predict_may_have_sources_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "line, problem", [("[1, 2]", "no JSON object"), ('{"source": ', "not valid JSON")]
+)
+def test_lines_of_a_file_to_predict_that_are_no_objects_are_named(tmp_path, line, problem):
+    """They ended in a traceback: "'<' not supported between instances of 'list' and 'int'"."""
+    content = '{"source": "长文"}\n%s\n' % line
+    with pytest.raises(UserError, match="line 2: " + problem) as error:
+        read(tmp_path, content, "test", "a.jsonl")
+    assert "\n" not in str(error.value)
+    split = read(tmp_path, content, "test", "a.jsonl", skips=True)
+    assert pairs(split) == [("长文", None)] and not split.has_labels
+
+
+@pytest.mark.parametrize(
     "content, problem",
     [
         ("长文\t头条\n没有标题\n", "line 2: it has no TAB and no target"),
