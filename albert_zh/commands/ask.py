@@ -27,6 +27,9 @@ from albert_zh.inference.reader import OBJECTIVE, PARAGRAPHS_READ, Documents, Re
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
+_QUESTIONS = (
+    "; questions of a file with their texts: run_reading_comprehension.py --do_predict=true"
+)
 _SOURCES = ("context", "text", "documents")
 
 
@@ -105,6 +108,7 @@ def _answering(source):
     context = FLAGS.text
     if source == "context":
         context = files.read_text(FLAGS.context, FLAGS.encoding)
+        line_reader.check_is_no_table(FLAGS.context, context.split("\n")[0], _QUESTIONS)
     if not context.strip():
         raise UserError("--%s: the text is empty, expected one with answers" % source)
     return lambda reader, question: _lines_of_context(context, reader, question)

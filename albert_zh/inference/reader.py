@@ -20,7 +20,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files, folder_locks, storage, transfer, validation
+from albert_zh.common import files, folder_locks, line_reader, storage, transfer, validation
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments, file_cache, input_rows, lexical_index
 from albert_zh.inference.predictor import Predictor
@@ -203,6 +203,8 @@ class Documents:
         for path in paths:
             content = hashlib.sha256()
             for number, line in enumerate(files.stream_lines(path, encoding, digest=content), 1):
+                if number == 1:
+                    line_reader.check_is_no_table(path, line, way_out="")
                 self._paragraphs += [(piece, path, number) for piece in cut_paragraph(line.strip())]
             digest.update(content.digest())
         if not self._paragraphs:

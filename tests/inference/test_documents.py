@@ -201,3 +201,23 @@ def test_questions_that_are_cut_are_noted(paths, tmp_path, capsys, monkeypatch):
     del questions[::2]
     small_models.run_command(ask, arguments + ["--text=今天天气很好"])
     assert "are cut" not in capsys.readouterr().err
+
+
+TABLES = [
+    ("a.jsonl", '{"text": "今天"}\n', '{"text": "今天"}'),
+    ("a.json", '[{"context": "今天"}]', '[{"context": "今天"}]'),
+    ("a.csv", "text,label\n今天,1\n", "text,label"),
+]
+
+
+@pytest.mark.parametrize("name, content, shown", TABLES)
+@pytest.mark.parametrize("flag", ["documents", "context"])
+def test_tables_are_not_read_as_texts(tmp_path, flag, name, content, shown):
+    """Their brackets and names of columns were answers."""
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    arguments = ["--%s=%s" % (flag, path), "--question=怎么", "--model_dir=gone"]
+    with pytest.raises(UserError) as error:
+        small_models.run_command(ask, arguments)
+    assert str(error.value).startswith("%s: a table (line 1: %s), expected a text" % (path, shown))
+    assert ("run_reading_comprehension.py" in str(error.value)) == (flag == "context")
