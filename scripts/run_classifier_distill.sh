@@ -4,7 +4,8 @@
 #     EPOCHS=1 TEACHER_SEEDS="1 2" bash run_classifier_distill.sh
 #     TEACHERS=big_output/best,svm.jsonl UNLABELLED='texts/*.txt' DATA_DIR=my_pairs bash run_classifier_distill.sh
 # Trains a model plainly, a teacher for each seed (unless TEACHERS names some), and a student that
-# learns their averaged outputs; prints the accuracy of each. What is finished is not done again.
+# learns their averaged outputs; prints the accuracy of each. What the student learns by and from is
+# checked before any training; what is finished is not done again.
 # Settings, each an environment variable:
 #     MODEL_DIR      folder with config JSON, vocabulary and checkpoint, which all start from
 #                    (default: the bundled albert_starter_zh)
