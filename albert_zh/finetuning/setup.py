@@ -28,6 +28,7 @@ from albert_zh.tasks import (
     datasets,
     dev_split,
     feature_files,
+    head_notes,
     kind_interface,
     outputs_graph,
     registry,
@@ -191,6 +192,7 @@ class Setup:
                 "what chooses another (--head, --objective)" % (kind.name, trained)
             )
         kind = registry.get(trained)
+        head_notes.check_head(self._notes, ", ".join(self._folders_of_model))
         if "objective" in self._notes:
             self._notes = dict(self._notes, objective=trained)
         names = tuple(kind.flags.noted) + ("do_lower_case",)

@@ -10,7 +10,7 @@ from albert_zh.inference import packed_files, saved_models
 from albert_zh.model import fine_tuning_notes, label_map, model_folder
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.fine_tuning_notes import MAX_POSITIONS
-from albert_zh.tasks import registry
+from albert_zh.tasks import head_notes, registry
 from albert_zh.text import tokenization
 
 
@@ -53,6 +53,7 @@ class FilesBeside:
         self._notes_file = self._find(fine_tuning_notes.FINE_TUNING_FILE)
         self.settings, self.max_positions = self._read_settings()
         _check_kind(self.settings, self._notes_file or path)
+        head_notes.check_head(self.settings, self._notes_file or path)
 
     def _read_settings(self):
         """(what training noted, most positions): of a file beside it, or what an export carries."""

@@ -7,6 +7,7 @@ with Generator("titles_output/best") as generator:
 """
 
 import itertools
+import os
 import threading
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -23,7 +24,8 @@ from albert_zh.inference import (
     workers,
 )
 from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
-from albert_zh.tasks import unknown_words
+from albert_zh.tasks import head_notes, unknown_words
+from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation import objectives
 from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
 
@@ -81,12 +83,7 @@ class Generator(loaded_model.LoadedModel):
         arguments.check_arguments(num_threads=num_threads)
         arguments.check_precision(precision)
         folder = loaded_model.open_folder(model_dir)
-        notes = model_folder.open_folder(model_dir).notes
-        if notes.get("objective") != OBJECTIVE:
-            raise UserError(
-                "%s: no generator (its %s says %s): train one with run_seq2seq.py"
-                % (model_dir, fine_tuning_notes.FINE_TUNING_FILE, notes.get("objective", "nothing"))
-            )
+        notes = _checked_notes(model_dir, folder)
         self.tokenizer, self._config = folder.tokenizer, folder.config
         self.unknown = unknown_words.Tally(folder.tokenizer)
         self._ids = notes["head"]["token_ids"]
@@ -256,6 +253,38 @@ class Generator(loaded_model.LoadedModel):
     def _free(self):
         self._workers.close()
         self._session.close()
+
+
+def _checked_notes(model_dir, folder):
+    """What a generator's fine_tuning.json says; raises `UserError` where it is no generator's."""
+    notes, name = model_folder.open_folder(model_dir).notes, fine_tuning_notes.FINE_TUNING_FILE
+    if notes.get("objective") != OBJECTIVE:
+        raise UserError(
+            "%s: no generator (its %s says %s): train one with run_seq2seq.py"
+            % (model_dir, name, notes.get("objective", "nothing"))
+        )
+    source = os.path.join(os.path.dirname(folder.prefix), name)
+    head_notes.check_head(notes, source)
+    ids = generation_flags.token_ids(folder.tokenizer, folder.vocab_file)
+    noted, longest = notes["head"]["token_ids"], notes["head"]["max_target_length"]
+    if noted != ids:
+        fault = "head: token_ids: expected %s, those of %s, found %s" % (
+            _in_words(ids),
+            folder.vocab_file,
+            _in_words(noted),
+        )
+    elif notes.get("max_seq_length", 0) <= longest:
+        fault = "max_seq_length: expected more than head.max_target_length, %d, found %s" % (
+            longest,
+            notes.get("max_seq_length", "none"),
+        )
+    else:
+        return notes
+    raise UserError("%s: %s: %s" % (source, fault, fine_tuning_notes.NOTES_WAY_OUT))
+
+
+def _in_words(token_ids):
+    return ", ".join("%s %d" % item for item in sorted(token_ids.items()))
 
 
 class _Rows:

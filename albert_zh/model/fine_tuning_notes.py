@@ -9,6 +9,9 @@ from albert_zh.common.errors import UserError
 POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")  # see `classifier_output`
 # What a model folder calls the settings of its fine-tuning.
 FINE_TUNING_FILE = "fine_tuning.json"
+_SEPARATOR = validation.scalar(
+    "a text that is not empty", lambda value: isinstance(value, str) and value != ""
+)
 MAX_POSITIONS = "max_positions"  # beside exports: the most tokens that the encoder takes
 # What it may hold; other keys are there for people and for comparisons.
 NOTES = validation.record(
@@ -18,13 +21,17 @@ NOTES = validation.record(
         "do_lower_case": validation.BOOLEAN,
         "max_seq_length": validation.integer(1),
         MAX_POSITIONS: validation.integer(1),
-        "label_separator": validation.or_none(validation.TEXT),
+        "label_separator": validation.or_none(_SEPARATOR),
         "columns": validation.list_of(validation.or_none(validation.TEXT)),
         "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),
         "chosen_columns": validation.record({}, [], validation.TEXT),
         "compares_sentences": validation.BOOLEAN,
         "head": validation.record(),
         "thresholds": validation.or_none(validation.list_of(validation.number(0, 1))),
+        "length_penalty": validation.or_none(validation.number(0)),
+        "null_score_diff_threshold": validation.or_none(validation.number()),
+        "similarity_threshold": validation.or_none(validation.number()),
+        "task": validation.or_none(validation.TEXT),
         "dev": validation.record(
             {"global_step": validation.integer(0)}, ["global_step"], validation.NUMBER_OR_NAN
         ),

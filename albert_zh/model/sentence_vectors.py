@@ -62,15 +62,16 @@ POOLINGS: Dict[str, Callable[[List[tf.Tensor], tf.Tensor], tf.Tensor]] = {
     "last4": _mean_of_layers(-1, -2, -3, -4),
 }
 
+FIELDS = {
+    "pooling": validation.one_of(*POOLINGS),
+    "normalize": validation.BOOLEAN,
+    "width": validation.integer(1),
+    "widths": validation.list_of(validation.integer(1)),
+    "max_seq_length": validation.integer(3),
+    "projection_width": validation.or_none(validation.integer(1)),
+}
 NOTES = validation.record(
-    {
-        "pooling": validation.one_of(*POOLINGS),
-        "normalize": validation.BOOLEAN,
-        "width": validation.integer(1),
-        "widths": validation.list_of(validation.integer(1)),
-        "max_seq_length": validation.integer(3),
-        "projection_width": validation.or_none(validation.integer(1)),
-    },
+    FIELDS,
     required=("pooling", "normalize", "width", "max_seq_length"),
     expected="the JSON object that training wrote there",
 )

@@ -8,6 +8,7 @@ model that predicts; `KindFlags` are the flags of a kind. `task_type` has these 
 import collections
 from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
+from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 
 # The prediction by which a row's per-token predictions are cut.
@@ -73,6 +74,7 @@ class KindFlags:
             `model_files`.
         defaults: {flag: default} of the usual flags, in place of a classifier's.
         without_effect: {old flag that is only accepted: why it has no effect}.
+        head_kind: `validation.Kind` of `Settings.head`, as a model's fine_tuning.json has it.
     """
 
     fixed: Tuple[str, ...] = ()
@@ -82,6 +84,7 @@ class KindFlags:
     further_files: Tuple[str, ...] = ()
     defaults: Dict[str, Any] = {}
     without_effect: Dict[str, str] = {}
+    head_kind: validation.Kind = validation.record()
 
     def define(self, options: Any) -> None:
         """Defines them.

@@ -1,6 +1,7 @@
 """A generator in memory: what it writes is what whole sequences computed at once would say."""
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -210,6 +211,30 @@ def test_other_models_are_refused(tmp_path):
     folder = small_models.write_model(tmp_path / "classifier")
     with pytest.raises(UserError, match="no generator .* train one with run_seq2seq.py"):
         Generator(folder)
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("head", None, "head: max_target_length is missing"),
+        ("token_ids", {"pad": 0, "unk": 1, "cls": 2, "sep": 7, "mask": 4}, "found .* sep 7"),
+        ("max_target_length", 40, "max_seq_length: expected more than .* 40, found 40"),
+    ],
+)
+def test_damaged_notes_are_named(tmp_path, key, value, message):
+    folder = small_models.write_generator(tmp_path / "model")
+    path = os.path.join(folder, "fine_tuning.json")
+    with open(path, encoding="utf-8") as handle:
+        notes = json.load(handle)
+    if value is None:
+        del notes[key]
+    else:
+        notes["head"][key] = value
+    with open(path, "w", encoding="utf-8") as handle:
+        json.dump(notes, handle)
+    with pytest.raises(UserError, match="fine_tuning.json: .*%s" % message) as caught:
+        Generator(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_long_sources_are_cut_and_marked(generator):

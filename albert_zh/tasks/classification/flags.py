@@ -99,6 +99,7 @@ class ClassificationFlags(kind_interface.KindFlags):
     of_evaluations = variable
     noted = ("pooling", "label_separator")
     further_files = (dictionaries.FILE_NAME,)
+    head_kind = slot_flags.HEAD_KIND
 
     def define(self, options: flags.FlagValues) -> None:
         for kind, name, default, help_text in _TABLE + slot_flags.TABLE:

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from absl import flags
 
-from albert_zh.common import storage
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
@@ -193,6 +193,24 @@ _INPUT_FILES = "train_file dev_file predict_file corpus_file teacher_vectors whi
 _OF_LOSS = (
     "cosine_temperature margin triplet_distance symmetric own_negative_weight batch_in_memory"
 ).split()
+# What a model notes of its loss and its vectors.
+_HEAD_KIND = validation.record(
+    {
+        "loss": validation.one_of(*OBJECTIVES),
+        "cosine_temperature": validation.number(above=0),
+        "margin": validation.or_none(validation.number()),
+        "triplet_distance": validation.one_of(*losses.DISTANCES),
+        "symmetric": validation.BOOLEAN,
+        "own_negative_weight": validation.number(),
+        "batch_in_memory": validation.or_none(validation.integer(1)),
+        "dropout": validation.or_none(validation.number(least=0, below=1)),
+        "corpus": validation.or_none(validation.TEXT),
+        "more_train": validation.list_of(validation.TEXT),
+        "dev_format": validation.one_of(*DEV_FORMATS),
+        **sentence_vectors.FIELDS,
+    },
+    required=("loss", "dropout", *sentence_vectors.SentenceNotes._fields),
+)
 
 
 class EmbeddingFlags(kind_interface.KindFlags):
@@ -200,6 +218,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
 
     fixed = tuple(_FIXED)
     variable = ("batch_in_memory",)
+    head_kind = _HEAD_KIND
 
     def define(self, options: Any) -> None:
         for kind, name, default, help_text in _TABLE:

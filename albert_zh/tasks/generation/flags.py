@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional
 
 from absl import flags
 
-from albert_zh.common import storage
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import kind_interface, model_width
 from albert_zh.tasks.generation import damage, objectives
@@ -64,11 +64,34 @@ _TABLE = (
 )
 _HEAD = ("max_target_length", "label_smoothing", "target_mask_prob")
 _SHARE_OF_MASKED_TARGETS = 0.7  # UniLM's, of summaries
+_SHARE = validation.number(least=0, below=1)
+_TOKENS = "pad unk cls sep mask".split()
+# What a model notes of them.
+_HEAD_KIND = validation.record(
+    {
+        "max_target_length": validation.integer(2),
+        "label_smoothing": _SHARE,
+        "target_mask_prob": _SHARE,
+        "tasks": validation.record(others=validation.number(above=0)),
+        "damage": validation.record(
+            {
+                "way": validation.one_of(*damage.DAMAGES),
+                "seed": validation.or_none(validation.integer()),
+                "longest": validation.integer(1),
+            }
+        ),
+        "token_ids": validation.record(
+            dict.fromkeys(_TOKENS, validation.integer(0)), required=_TOKENS
+        ),
+    },
+    required=("max_target_length", "token_ids"),
+)
 
 
 class GenerationFlags(kind_interface.KindFlags):
     """Flags of run_seq2seq.py."""
 
+    head_kind = _HEAD_KIND
     fixed = (
         "max_target_length",
         "tasks",

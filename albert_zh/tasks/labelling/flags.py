@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional
 
 from absl import flags
 
+from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import kind_interface, task_forms
 from albert_zh.tasks.labelling import head_names, json_files, reader, tag_schemes
@@ -125,11 +126,31 @@ _WITHOUT_MEANING_OF_SPAN_HEADS = {
 }
 READING = ("file_format", "overlaps", "offset_unit", "original_reader", "skip_bad_rows")
 GRANULARITY_PARTS = ("granularity_bigrams", "granularity_attention", "granularity_loss")
+# What a model notes of them.
+_HEAD_KIND = validation.record(
+    {
+        "form": validation.one_of(*head_names.HEADS),
+        "tag_scheme": validation.or_none(validation.one_of(*tag_schemes.SCHEMES)),
+        "stride": validation.or_none(validation.integer(1)),
+        "half_width": validation.BOOLEAN,
+        "file_format": validation.or_none(validation.one_of(*reader.FORMATS)),
+        "overlaps": validation.one_of(reader.REFUSED, reader.LONGEST),
+        "offset_unit": validation.one_of(*json_files.OFFSET_UNITS),
+        "original_reader": validation.BOOLEAN,
+        "skip_bad_rows": validation.BOOLEAN,
+        "granularities": validation.list_of(validation.TEXT),
+        "granularity_tokens": validation.record(others=validation.TEXT),
+        "granularity_bigrams": validation.BOOLEAN,
+        "granularity_attention": validation.BOOLEAN,
+        "granularity_loss": validation.number(0),
+    }
+)
 
 
 class LabellingFlags(kind_interface.KindFlags):
     """The flags of the labelling commands."""
 
+    head_kind = _HEAD_KIND
     fixed = (
         ("head", "tag_scheme", "half_width", "stride", "head_learning_rate", "granularities")
         + READING

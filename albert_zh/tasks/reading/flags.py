@@ -4,7 +4,7 @@ from typing import Any, Dict, Optional
 
 from absl import flags
 
-from albert_zh.common import storage
+from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks.reading import limits
@@ -78,6 +78,20 @@ HEAD = (
 ).split()
 LENGTHS = ("doc_stride", "max_query_length")
 DEFAULTS = {name: default for _, name, default, _ in _TABLE}
+_COUNT = validation.integer(1)
+# What a model notes of them.
+_HEAD_KIND = validation.record(
+    {
+        "doc_stride": _COUNT,
+        "max_query_length": _COUNT,
+        "max_answer_length": validation.or_none(_COUNT),
+        "n_best_size": _COUNT,
+        "version_2_with_negative": validation.or_none(validation.BOOLEAN),
+        "length_penalty": validation.or_none(validation.number(0)),
+        "null_score_diff_threshold": validation.or_none(validation.number()),
+        "original_features": validation.BOOLEAN,
+    }
+)
 
 
 class ReadingFlags(kind_interface.KindFlags):
@@ -88,6 +102,7 @@ class ReadingFlags(kind_interface.KindFlags):
         "max_answer_length n_best_size length_penalty null_score_diff_threshold".split()
     )
     defaults = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": limits.MAX_SEQ_LENGTH}
+    head_kind = _HEAD_KIND
     without_effect = {"verbose_logging": "whatever is remarkable is shown"}
 
     def shortest_length(self, head: Dict[str, Any]) -> int:

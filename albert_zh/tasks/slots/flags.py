@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from absl import flags
 
+from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import slot_templates
@@ -62,6 +63,22 @@ TABLE = (
     ),
 )
 NAMES = tuple(row[1] for row in TABLE)
+# What a classifier notes of them.
+HEAD_KIND = validation.record(
+    {
+        "slots": validation.record(
+            dict(
+                dict.fromkeys(PARTS, validation.BOOLEAN),
+                names=validation.list_of(validation.TEXT),
+                dropout=validation.number(least=0, below=1),
+                dictionaries=validation.or_none(validation.TEXT),
+                label_width=validation.integer(1),
+                width=validation.integer(1),
+            ),
+            required=("names",),
+        )
+    }
+)
 FIXED = tuple(name for name in NAMES if name != "dictionaries")  # a path may change
 
 

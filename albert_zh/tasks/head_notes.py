@@ -1,0 +1,21 @@
+"""What only one kind of task notes of a model, checked: `head` of fine_tuning.json."""
+
+from typing import Any, Dict
+
+from albert_zh.common import validation
+from albert_zh.common.errors import UserError
+from albert_zh.model import fine_tuning_notes
+from albert_zh.tasks import registry
+
+
+def check_head(notes: Dict[str, Any], source: str) -> None:
+    """Raises `UserError` for notes whose head the kind of the model cannot work with.
+
+    Args:
+        notes: content of its `fine_tuning.json`.
+        source: file or model that they are from, for the error.
+    """
+    head_kind = registry.get(notes.get("objective", "single_label")).flags.head_kind
+    fault = validation.fault_of("%s: head" % source, notes.get("head", {}), head_kind)
+    if fault is not None:
+        raise UserError("%s: %s" % (fault, fine_tuning_notes.NOTES_WAY_OUT))
