@@ -330,14 +330,15 @@ def test_the_end_waits_for_no_corpus_that_is_read_again(encoder, corpus_file, mo
     monkeypatch.setattr(embedding_routes, "SECONDS_BETWEEN_REFRESHES", 0.05)
     threads, ends = queue.Queue(), threading.Event()
 
-    def refresh(corpus):
-        threads.put(threading.current_thread())
-        ends.wait(30)
+    corpus = search.Corpus(str(corpus_file), encoder)
+
+    def refresh(refreshed):
+        if refreshed is corpus:  # those of the other tests' servers are read again, too
+            threads.put(threading.current_thread())
+            ends.wait(30)
 
     monkeypatch.setattr(search.Corpus, "refresh", refresh)
-    served = embedding_routes.EmbeddingModel(
-        encoder, "small", corpus=search.Corpus(str(corpus_file), encoder)
-    )
+    served = embedding_routes.EmbeddingModel(encoder, "small", corpus=corpus)
     try:
         with running(http_service.create_app(embedding=served)):
             thread = threads.get(timeout=30)
