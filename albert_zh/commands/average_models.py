@@ -59,6 +59,12 @@ _OF_ONE_RUN = (
     "null_score_diff_threshold",
     "similarity_threshold",
 )
+_CONTENTS = {
+    run_folder.RUN_SETTINGS_FILE: run_folder.RUN_SETTINGS,
+    fine_tuning_notes.FINE_TUNING_FILE: fine_tuning_notes.NOTES,
+    label_map.LABEL_MAP: label_map.LABEL_MAP_KIND,
+    sentence_vectors.SENTENCE_FILE: sentence_vectors.NOTES,
+}
 _NOTES = fine_tuning_notes.FINE_TUNING_FILE
 _OF_THE_TASK = "objective pooling columns do_lower_case compares_sentences label_separator".split()
 
@@ -108,7 +114,10 @@ def _contents_of(path, prefix):
     contents = {}
     for file in (file for pattern in _COPIED for file in storage.in_folder(folder, pattern)):
         name = os.path.basename(file)
-        contents[name] = files.read_json(file) if name.endswith(".json") else files.read_bytes(file)
+        is_json = name.endswith(".json")
+        contents[name] = (
+            files.read_json(file, _CONTENTS.get(name)) if is_json else files.read_bytes(file)
+        )
     contents = _as_model_folder(contents)
     notes = contents.get(_NOTES)
     if notes:

@@ -19,7 +19,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, output_files, path_rules, storage
+from albert_zh.common import files, output_files, path_rules, storage, validation
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -48,6 +48,19 @@ _ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run 
 _SPECIAL_PIECES = 3  # of a masked row, which has a text twice
 _SAMPLES = 30
 _SAMPLED_COPIES = 3
+_COUNTS = ("rows", "made", "words", "candidates", "too long")
+_SAMPLE = validation.list_of(validation.list_of(validation.TEXT))
+_STATE = validation.record(
+    {
+        "done": validation.integer(0),
+        "written": validation.list_of(validation.integer(0), 2),
+        "report": validation.record(
+            dict(dict.fromkeys(_COUNTS, validation.integer(0)), samples=validation.list_of(_SAMPLE))
+        ),
+        "fingerprint": validation.record(),
+    },
+    required=("done", "written", "report", "fingerprint"),
+)
 _KINDS = ("single_label", "multi_label", "regression")
 
 
@@ -300,7 +313,7 @@ class _Report:
     """Counts and samples of what was made."""
 
     def __init__(self):
-        self.state = dict.fromkeys(("rows", "made", "words", "candidates", "too long"), 0)
+        self.state = dict.fromkeys(_COUNTS, 0)
         self.state["samples"] = []
 
     def add(self, example, augmented):
@@ -380,8 +393,7 @@ class _Job:
         """(rows that are done, bytes of each file) of the same run before; starts the files."""
         state = {}
         if os.path.exists(self._state_file):
-            with open(self._state_file, encoding="utf-8") as handle:
-                state = json.load(handle)
+            state = files.read_json(self._state_file, _STATE, "remove it to start over")
         is_same = state.get("fingerprint") == self._fingerprint and all(
             os.path.exists(path) and os.path.getsize(path) >= size
             for path, size in zip(self._paths, state.get("written", []))

@@ -20,7 +20,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, path_rules, storage
+from albert_zh.common import files, path_rules, storage, validation
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
@@ -346,7 +346,7 @@ def _augmented_data():
 def _check_augmented(data, train, augmented):
     """Raises `UserError` for rows of another file, or where dev would be copies of them."""
     made_of = os.path.splitext(augmented)[0] + split_files.MADE_OF
-    former = files.read_json(made_of) if os.path.isfile(made_of) else None
+    former = _made_of(made_of) if os.path.isfile(made_of) else None
     if former and former["sha256"] != storage.sha256_of_file(train):
         raise UserError(
             "--aug_train: %s was made before %s was changed: run data_augmentation.py again"
@@ -363,6 +363,15 @@ def _check_augmented(data, train, augmented):
             "--aug_train: %s has no dev file, and rows of train that are set aside as one would be "
             "copies of others: add a dev file, and run data_augmentation.py again" % data
         )
+
+
+def _made_of(path):
+    """What data_augmentation.py noted of the training file."""
+    kind = validation.record(
+        {"sha256": validation.TEXT, "columns": validation.record(others=validation.TEXT)},
+        ["sha256"],
+    )
+    return files.read_json(path, kind, "run data_augmentation.py again")
 
 
 def _make_links(folder, targets):

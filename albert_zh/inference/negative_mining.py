@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from albert_zh.common import files, output_files, storage
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import corpus_cache, lexical_index
 from albert_zh.tasks import text_groups
@@ -30,6 +30,16 @@ _BLOCK = "rows_%s_%d.json"  # of the folder: key of the settings, first row
 MINED, RANDOM = "mined", "drawn at random, as too few were left"
 TOO_SIMILAR, JUDGED_RIGHT = "left out as too similar", "left out by the classifier"
 COUNTS = (MINED, TOO_SIMILAR, JUDGED_RIGHT, RANDOM)
+
+
+def _block_kind(num_rows, num_entries):
+    """`validation.Kind` of a finished block: the entries of each row, and counts."""
+    entries = validation.list_of(validation.integer(0, num_entries - 1))
+    counts = validation.record(others=validation.integer(0), required=COUNTS)
+    parts = (("[0]", validation.list_of(entries, num_rows)), ("[1]", counts))
+    return validation.list_of(validation.ANYTHING, len(parts))._replace(
+        members=lambda found: ((name, part, kind) for (name, kind), part in zip(parts, found))
+    )
 
 
 class Limits(NamedTuple):
@@ -135,7 +145,8 @@ class Miner:
                 block = examples[start : start + ROWS_AT_ONCE]
                 if not storage.exists(path):
                     output_files.write_json(path, self._mine_block(start, block, groups))
-                rows, of_block = files.read_json(path)
+                kind = _block_kind(len(block), len(self._entries))
+                rows, of_block = files.read_json(path, kind, "remove it: it is made again")
                 mined += [[self._entries[entry] for entry in row] for row in rows]
                 counts = {name: counts[name] + of_block[name] for name in COUNTS}
                 bar.update(len(block))

@@ -12,7 +12,7 @@ import json
 import os
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-from albert_zh.common import files, output_files, storage
+from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import predictor, prepared_training
@@ -117,6 +117,7 @@ def _scores(options, pairs):
                 if not storage.exists(name):
                     computed = [round(float(score), _DIGITS) for score in model.similarities(block)]
                     output_files.write_json(name, computed)
-                scores += files.read_json(name)
+                kind = validation.list_of(validation.number(0, 1), len(block))
+                scores += files.read_json(name, kind, "remove it: it is made again")
                 bar.update(len(block))
     return scores

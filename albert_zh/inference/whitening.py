@@ -123,10 +123,14 @@ def write_whitened(
 
 def _further_notes(folder, notes):
     """Yields (name, content) of what is noted of a model's training, its head as it is now."""
-    for name in (label_map.LABEL_MAP, fine_tuning_notes.FINE_TUNING_FILE):
+    kinds = {
+        label_map.LABEL_MAP: label_map.LABEL_MAP_KIND,
+        fine_tuning_notes.FINE_TUNING_FILE: fine_tuning_notes.NOTES,
+    }
+    for name, kind in kinds.items():
         path = os.path.join(folder, name)
         if storage.exists(path):
-            content = files.read_json(path)
+            content = files.read_json(path, kind)
             content.pop(THRESHOLD, None)  # of the former vectors
             if name == fine_tuning_notes.FINE_TUNING_FILE and "head" in content:
                 content["head"] = dict(content["head"], **sentence_vectors.as_json(notes))

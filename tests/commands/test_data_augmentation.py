@@ -121,6 +121,14 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
     assert contents[0] == contents[1]
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"done": 1}', '{"done": "x"}'])
+def test_damaged_progress_is_named(model, tmp_path, content):
+    write_texts(tmp_path)
+    (tmp_path / "train_aug.tsv.progress.json").write_text(content)
+    with pytest.raises(UserError, match="train_aug.tsv.progress.json: .*: remove it to start"):
+        run(model, tmp_path)
+
+
 def test_a_corpus_is_not_cut_into_words_for_nothing(model, tmp_path, monkeypatch):
     """A wrong model, or gensim missing, was found when the whole corpus was cut into words."""
     write_texts(tmp_path)

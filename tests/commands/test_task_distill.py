@@ -366,6 +366,14 @@ def test_augmented_rows_of_a_changed_file_are_refused(tmp_path):
         _augmented_data(tmp_path, tmp_path / "out", "multiclass")
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"sha256": "x", "columns": 5}'])
+def test_a_damaged_note_on_augmented_rows_is_named(tmp_path, content):
+    _make_augmented(tmp_path)
+    (tmp_path / "train_aug.made_of.json").write_text(content)
+    with pytest.raises(UserError, match="train_aug.made_of.json: .*expected .*: run data_aug"):
+        _augmented_data(tmp_path, tmp_path / "out", "multiclass")
+
+
 def test_dev_is_not_made_of_augmented_rows(tmp_path):
     _make_augmented(tmp_path)
     with pytest.raises(UserError, match="has no dev file, and rows of train .* copies of others"):

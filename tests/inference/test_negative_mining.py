@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from albert_zh.common.errors import UserError
 from albert_zh.inference import negative_mining
 from albert_zh.inference.negative_mining import JUDGED_RIGHT, MINED, RANDOM, TOO_SIMILAR, Limits
 from albert_zh.tasks.embedding.text_files import read_split
@@ -149,6 +150,23 @@ def test_a_killed_run_goes_on_and_gives_the_same(examples, tmp_path, monkeypatch
     assert other[0] != whole[0]
     mine(examples, tmp_path / "part", finder=killed, key="another model", wanted=2, last=4, seed=7)
     assert len(calls) == 10
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("[[[0]], {", "not valid JSON"),
+        ("{}", "expected a list of 2, found {}"),
+        ("[[[6], [], [], []], {}]", r"\[0\]\[0\]\[0\]: expected an integer from 0 to 5, found 6"),
+        ("[[[], [], [], []], {}]", r"\[1\].mined is missing"),
+    ],
+)
+def test_a_damaged_block_is_named(examples, tmp_path, content, message):
+    mine(examples, tmp_path / "work")
+    (name,) = os.listdir(tmp_path / "work")
+    (tmp_path / "work" / name).write_text(content)
+    with pytest.raises(UserError, match="%s: .*%s.*: remove it" % (name, message)):
+        mine(examples, tmp_path / "work")
 
 
 def test_blocks_do_not_change_what_is_drawn(examples, tmp_path, monkeypatch):

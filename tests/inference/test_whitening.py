@@ -94,3 +94,14 @@ def test_the_folder_is_followed_without_flags(tmp_path, notes):
     assert kept["objective"] == tuned["objective"] and "similarity_threshold" not in kept
     of_target = sentence_vectors.read_notes(target)
     assert (of_target.width, of_target.projection_width, of_target.widths) == (5, 5, ())
+
+
+def test_a_damaged_label_map_is_named(tmp_path):
+    source = small_models.write_model(tmp_path / "model")
+    with open(os.path.join(source, "label_map.json"), "w") as handle:
+        handle.write("[5]")
+    with pytest.raises(UserError, match="label_map.json: expected a JSON object"):
+        whitening.write_whitened(
+            source, str(tmp_path / "whitened"), np.eye(16, 4), np.zeros(4, np.float32)
+        )
+    assert not (tmp_path / "whitened").exists()

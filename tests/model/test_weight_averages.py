@@ -94,6 +94,18 @@ def test_the_command_writes_a_model_that_works(folders, tmp_path, capsys):
     assert 0.9 < float(vectors[0] @ vectors[1]) < 1 - 1e-7
 
 
+@pytest.mark.parametrize(
+    "name", ["fine_tuning.json", "label_map.json", "run_settings.json", "sentence_embedding.json"]
+)
+def test_a_damaged_file_of_a_model_is_named(folders, tmp_path, name):
+    for folder in folders:
+        with open(os.path.join(folder, name), "w") as handle:
+            handle.write('["x"]')
+    with pytest.raises(UserError, match="one/%s: expected .*, found" % name):
+        run(folders, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
 def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path, capsys):
     """It had the run's settings in place of a config, and no command could open it."""
     model = small_models.write_model(tmp_path / "model")
