@@ -1,7 +1,7 @@
 """What was written beside what should have been: ROUGE, BLEU, distinct n-grams, perplexity."""
 
 import math
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -65,6 +65,9 @@ class GenerationScorer(scorer.Scorer):
         return {name: measured[name] for name in names}
 
     # Report
+
+    def constant(self, metric: str) -> Optional[Tuple[float, str]]:
+        return (0.0, "an empty text") if metric in _OF_ROWS else None
 
     def details(self) -> Dict[str, Any]:
         errors = [

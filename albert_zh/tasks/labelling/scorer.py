@@ -1,7 +1,7 @@
 """Scores of labelled texts: entities or words, strict and lenient, tags; errors in context."""
 
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from albert_zh.tasks.labelling import (
     segmented_files,
     tag_schemes,
 )
-from albert_zh.tasks.labelling.spans import filled
+from albert_zh.tasks.labelling.spans import Span, filled
 from albert_zh.tasks.markdown import table
 
 METRICS = {
@@ -39,6 +39,7 @@ _TOKEN_METRICS = {
 USUAL_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1") + tuple(_TOKEN_METRICS)
 # Heads that score spans give tokens no tags.
 SPAN_METRICS = {name: METRICS[name] for name in METRICS if name not in _TOKEN_METRICS}
+_CONSTANT_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1")
 CONFUSION_PICTURE = "confusion_matrix.png"
 _PENDING = 64  # texts that are decoded at once
 WORD = "word"  # what a type without a name is called in tables
@@ -158,6 +159,19 @@ class LabellingScorer(scorer.Scorer):
         return entities
 
     # Report
+
+    def constant(self, metric: str) -> Optional[Tuple[float, str]]:
+        if metric not in _CONSTANT_METRICS:
+            return None
+        if not self.is_segmentation:
+            return 0.0, "no entity"
+        self._decode()
+        characters = [
+            [Span(at, at + 1, "") for word in words for at in range(word.start, word.end)]
+            for words in self._gold
+        ]
+        scores = self._entities(characters, range(len(characters))).metrics()
+        return scores.get(metric, scores["f1"]), "a word for each character"
 
     def details(self) -> Dict[str, Any]:
         self._decode()

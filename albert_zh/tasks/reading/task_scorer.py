@@ -1,7 +1,7 @@
 """The scores of a labelled file of questions, as every kind of task reports them."""
 
 import os
-from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -64,6 +64,11 @@ class TaskScorer(scorer.Scorer):
         measured = {"f1": scores.f1 / 100, "exact_match": scores.exact_match / 100}
         measured["average"] = (measured["f1"] + measured["exact_match"]) / 2
         return {name: measured[name] for name in names}
+
+    def constant(self, metric: str) -> Optional[Tuple[float, str]]:
+        if metric == "loss":
+            return None
+        return float(np.mean([q.is_impossible for q in self._questions])), "no answer"
 
     def details(self) -> Dict[str, Any]:
         analysis = self._answers.analysis()
