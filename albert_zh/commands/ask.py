@@ -14,6 +14,7 @@ from --documents have the file and the line of their paragraph in place of the r
 the documents is kept in .ask_index in their folder, and made again when one of them has changed.
 """
 
+import os
 import sys
 from typing import Iterator, List
 
@@ -99,7 +100,12 @@ def _answering(source):
     if source == "documents":
         paths = list(filter(storage.is_file, storage.matching(FLAGS.documents)))
         if not paths:
-            raise UserError("--documents=%s: no such file, expected text files" % FLAGS.documents)
+            found = "no such file, expected text files"
+            if storage.is_folder(FLAGS.documents):
+                found = "a folder, expected files: pass --documents='%s'" % (
+                    os.path.join(FLAGS.documents, "*.txt")
+                )
+            raise UserError("--documents=%s: %s" % (FLAGS.documents, found))
         documents = Documents(paths, FLAGS.encoding, keeps_index=True)
         print(
             printable("%d paragraphs of %d files" % (len(documents), len(paths))), file=sys.stderr

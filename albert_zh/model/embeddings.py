@@ -96,6 +96,7 @@ def check_length(length: Any, max_position_embeddings: int) -> None:
     """Raises `UserError` for a sequence (int or tensor, of which nothing is known) too long."""
     if isinstance(length, int) and length > max_position_embeddings:
         raise UserError(
-            "--max_seq_length: %d is more than the config's max_position_embeddings, %d"
+            "--max_seq_length=%d: expected at most %d, the config's max_position_embeddings: give "
+            "less, or a model of more positions (extend_positions.py makes one)"
             % (length, max_position_embeddings)
         )

@@ -54,12 +54,20 @@ def _about_folder(task, folder, name):
     way_out = ""
     for entry in there:
         if entry.lower().endswith(_WORKBOOKS):
-            way_out = ": save %s as CSV UTF-8, named %s.csv" % (entry, name)
+            way_out = ": save %s as %s" % (entry, _saved_table(task, name))
             break
     tables_there = [entry for entry in there if entry.endswith(ENDINGS)]
     if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:
         way_out = ": for that file alone --data_dir=%s" % os.path.join(folder, tables_there[0])
     return "there: %s%s" % (shortened(", ".join(there), 200), way_out)
+
+
+def _saved_table(task, name):
+    """How a workbook is to be saved to be a file of a task."""
+    names = task.files.get(name, ("%s.csv" % name,))
+    names = (names,) if isinstance(names, str) else names
+    of_csv = next((file for file in names if file.endswith(".csv")), None)
+    return "CSV UTF-8, named %s" % of_csv if of_csv else "UTF-8 text, named %s" % names[0]
 
 
 def check_is_table(path: str) -> None:

@@ -747,7 +747,10 @@ def golden_config():
         ({"num_train_epochs": 0}, ["--num_train_epochs=0.0: expected a number above 0"]),
         ({"train_batch_size": 97}, ["--train_batch_size=97", "96 training rows"]),
         ({"num_train_epochs": 0.1}, ["less than one step"]),
-        ({"max_seq_length": 65}, ["--max_seq_length: 65", "max_position_embeddings, 64"]),
+        (
+            {"max_seq_length": 65},
+            ["--max_seq_length=65: expected at most 64, ", "max_position_embeddings"],
+        ),
         ({"max_seq_length": 3}, ["--max_seq_length: 3 is too short"]),
         ({"warmup_proportion": 1.0}, ["--warmup_proportion"]),
         ({"init_checkpoint": "/nowhere/a.ckpt"}, ["no checkpoint /nowhere/a.ckpt"]),

@@ -679,7 +679,7 @@ MISTAKES = {
     "no_input": ({"input_file": None}, "--input_file is required"),
     "no_file": ({"input_file": "nowhere/*.tfrecord"}, "no such file"),
     "length": ({"max_seq_length": 32}, "record 1: input_ids has 16 values, expected "),
-    "too_long": ({"max_seq_length": 64}, "--max_seq_length: 64 is more than"),
+    "too_long": ({"max_seq_length": 64}, "--max_seq_length=64: expected at most"),
     "predictions": ({"max_predictions_per_seq": 4}, "masked_lm_positions has 3 values"),
     "nothing_to_do": ({"do_train": None}, "nothing to do"),
     "parts": ({"gradient_accumulation_steps": 3}, "is not a multiple of"),

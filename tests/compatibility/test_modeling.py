@@ -239,7 +239,7 @@ def test_embedding_lookup_of_one_and_of_several_ids(session, use_one_hot):
 def test_embedding_postprocessor_says_what_is_missing(session):
     with pytest.raises(ValueError, match="token_type_ids"):
         modeling.embedding_postprocessor(tf.zeros([1, 4, 8]), use_token_type=True)
-    with pytest.raises(ValueError, match="max_position_embeddings, 3"):
+    with pytest.raises(ValueError, match="at most 3, the config"):
         modeling.embedding_postprocessor(tf.zeros([1, 4, 8]), max_position_embeddings=3)
 
 

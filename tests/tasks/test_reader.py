@@ -9,6 +9,7 @@ import pytest
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, input_examples, own_labels, registry
 from albert_zh.tasks import reader as task_reader
+from albert_zh.tasks.labelling import splits
 
 LCQMC = datasets.TASKS["lcqmc"]
 
@@ -983,6 +984,14 @@ def test_what_is_in_the_folder_instead_is_told(tmp_path, there, words):
         (tmp_path / name).write_text("x")
     with pytest.raises(UserError, match="train.csv: no such file, nor train.tsv.*" + words):
         task_reader.read_split(OWN, str(tmp_path), "train")
+
+
+def test_a_workbook_in_place_of_labelled_texts_is_named(tmp_path):
+    (tmp_path / "a.xlsx").write_text("x")
+    task = datasets.get_task("ner")
+    expected = r"there: a.xlsx: save a.xlsx as UTF-8 text, named train.txt\)$"
+    with pytest.raises(UserError, match="train.txt: no such file, nor .*" + expected):
+        splits.read_split(task, str(tmp_path), "train", "utf-8")
 
 
 def test_several_labels_without_the_flag_are_told_in_short(tmp_path):

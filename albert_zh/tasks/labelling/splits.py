@@ -71,15 +71,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
 def _read_file_of_split(task, data_dir, names, encoding):
     """`LabelledSplit` of one file; names: of the split, in `Task.files`, of the granularity."""
     name, key, granularity = names
-    split_files.check_folder(data_dir)
-    path, others = split_files.split_path(task, data_dir, key)
-    if path is None:
-        file_names = task.files.get(key, ())
-        file_names = (file_names,) if isinstance(file_names, str) else file_names
-        raise UserError(
-            "--data_dir=%s has no %s file: expected %s"
-            % (data_dir, key, " or ".join(file_names[:5]))
-        )
+    path, others = split_files.existing_path(task, data_dir, key)
     head = dict(task.head, file_format=format_of(task, path, name, encoding))
     data = read_labelled(path, encoding, head)
     if name != "test" and not data.has_labels:

@@ -155,7 +155,7 @@ def test_parts_that_are_left_out_have_no_variables(finished, tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"granularities": ["fine", "pku"]}, "has no train.pku file: expected train.pku.txt"),
+        ({"granularities": ["fine", "pku"]}, "train.pku.txt: no such file, nor train.pku"),
         ({"granularities": ["fine", "fine"]}, "expected different names"),
         ({"granularity": "fine"}, "--granularity=fine chooses what a trained model predicts"),
         ({"head": "global_pointer"}, "--granularities segments into words: use --head=crf"),

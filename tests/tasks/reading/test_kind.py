@@ -498,6 +498,7 @@ BAD_QUESTIONS = {
     "found --context and --text": ["--context=a", "--text=b"],
     "--text: the text is empty": ["--text= "],
     "no such file, expected text files": ["--documents=nothing/*.txt"],
+    r"=/: a folder, expected files: pass --documents='/\*.txt'": ["--documents=/"],
 }
 
 
