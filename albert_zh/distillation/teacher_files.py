@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import files, storage, validation
+from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.distillation import label_names
@@ -63,7 +63,6 @@ class TeacherFile:
                 "of each word piece: expected a model" % (path, student.kind.name)
             )
         self._labels = list(student.use.task.labels)
-        self.about = {"file": storage.sha256_of_file(path)}
         self._targets: Dict[Texts, np.ndarray] = {}
         self._lines: Dict[Texts, int] = {}
         self._by_position: List[Tuple[int, np.ndarray]] = []  # of (line, target)
@@ -141,6 +140,7 @@ class TeacherFile:
             files.check_is_text(self.name, "utf-8")
             table = Table(self.name, encoding=None)
             rows = [row for row in table if row.problem != BLANK]
+            self.about = {"file": table.sha256()}  # of the bytes that were read
         bad = [row for row in rows if row.problem]
         if bad or not rows:
             place = "line %d: %s" % (bad[0].line, bad[0].problem) if bad else "no rows"

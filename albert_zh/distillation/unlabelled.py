@@ -57,11 +57,12 @@ def read_unlabelled(
     examples, counts, digest = [], collections.Counter(), hashlib.sha256()
     first_problem = ""
     for path in paths:
-        digest.update(storage.sha256_of_file(path).encode())
+        sha256 = storage.sha256_of_file(path)
+        digest.update(sha256.encode())
         with naming("--" + flag):
-            files.check_is_text(path, encoding)
-            rows = list(kind.distillation.open_unlabelled(kind, task, path, encoding))
-        has_bad_bytes = not files.is_decodable(path, encoding)
+            rows, has_bad_bytes = _rows_of(path, kind, task, encoding)
+            if storage.sha256_of_file(path) != sha256:
+                raise UserError("%s: was changed while it was read: start again" % path)
         for example, problem in rows:
             if has_bad_bytes and example and _REPLACED in _joined(example):
                 counts["with bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
@@ -105,6 +106,13 @@ def _fit(patterns, names):
     if patterns[0] == "**":
         return _fit(patterns[1:], names) or _fit(patterns, names[1:])
     return fnmatch.fnmatchcase(names[0], patterns[0]) and _fit(patterns[1:], names[1:])
+
+
+def _rows_of(path, kind, task, encoding):
+    """(rows of a file, whether some of its bytes are not of its encoding)."""
+    files.check_is_text(path, encoding)
+    rows = list(kind.distillation.open_unlabelled(kind, task, path, encoding))
+    return rows, not files.is_decodable(path, encoding)
 
 
 def _why_left_out(example, problem, seen):

@@ -127,11 +127,13 @@ class SentenceEmbedding(task_type.TaskType):
         digests = [read.sha256]
         corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(read.path)
         if corpus is not None:
-            of_corpus, further_notes = text_files.read_entries(corpus, encoding, skip_bad_rows)
+            of_corpus, further_notes, digest = text_files.read_corpus(
+                corpus, encoding, skip_bad_rows
+            )
             notes += further_notes
             notes.append("searched are %d entries of %s" % (len(of_corpus), corpus))
             texts += of_corpus
-            digests.append(storage.sha256_of_file(corpus))
+            digests.append(digest)
         entries = [
             text_files.EmbeddingExample("entry-%d" % number, text, "", None, is_entry=True)
             for number, text in enumerate(dict.fromkeys(texts), start=1)

@@ -1,5 +1,6 @@
 """The rows that are trained on: of several files, each as often as its weight says."""
 
+import hashlib
 import math
 import random
 import tokenize
@@ -111,10 +112,10 @@ def _with_teacher(split, options, width):
     """(examples with their teacher's vectors, digest of the file)."""
     import numpy as np
 
-    from albert_zh.common import files, storage
+    from albert_zh.common import files
 
-    path = options.teacher_vectors
-    vectors = _array_of(path)
+    path, digest = options.teacher_vectors, hashlib.sha256()
+    vectors = _array_of(path, digest)
     last = max(example.row_id for example in split.examples)
     num_lines = sum(1 for _ in files.stream_lines(split.path, options.encoding))
     is_a_row_a_line = vectors.ndim == 2 and last <= len(vectors) <= num_lines
@@ -135,23 +136,39 @@ def _with_teacher(split, options, width):
                 % (path, example.row_id)
             )
         rows.append(example._replace(teacher=tuple(vector)))
-    return rows, storage.sha256_of_file(path)
+    return rows, digest.hexdigest()
 
 
-def _array_of(path):
-    """The array of an .npy file."""
+def _array_of(path, digest):
+    """The array of an .npy file, whose bytes go into a digest."""
     import numpy as np
 
     from albert_zh.common import storage
 
     try:
         with storage.open_binary(path) as handle:
-            return np.lib.format.read_array(handle, allow_pickle=False)
+            hashed = _Hashed(handle, digest)
+            array = np.lib.format.read_array(hashed, allow_pickle=False)
+            hashed.read()  # what is behind the array
+            return array
     except (ValueError, SyntaxError, tokenize.TokenError) as error:
         raise UserError(
             "--teacher_vectors=%s: no .npy file of numbers, as numpy.save writes it (%s)"
             % (path, " ".join(str(error).split()))
         ) from None
+
+
+class _Hashed:
+    """A file whose bytes go into a digest as they are read."""
+
+    def __init__(self, handle, digest):
+        self._handle, self._digest = handle, digest
+
+    def read(self, size=-1):
+        """The next bytes, all by default."""
+        content = self._handle.read(size)
+        self._digest.update(content)
+        return content
 
 
 def _misfit(options, found, width):

@@ -381,8 +381,16 @@ def read_entries(
     Raises:
         UserError: as `read_split`.
     """
+    return read_corpus(path, encoding, skip_bad_rows)[:2]
+
+
+def read_corpus(
+    path: str, encoding: str = "utf-8", skip_bad_rows: bool = False
+) -> Tuple[List[str], List[str], str]:
+    """As `read_entries`, and the digest of the bytes that were read."""
     split = read_split(path, "corpus", "texts", encoding, skip_bad_rows)
-    return list(dict.fromkeys(example.text_a for example in split.examples)), named_notes(split)
+    texts = list(dict.fromkeys(example.text_a for example in split.examples))
+    return texts, named_notes(split), split.sha256
 
 
 def named_notes(split: EmbeddingSplit) -> List[str]:

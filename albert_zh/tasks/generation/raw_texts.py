@@ -7,12 +7,13 @@ A file has sentences or paragraphs in its lines and a blank line between documen
 create_pretraining_data.py takes it.
 """
 
+import hashlib
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 import zlib
 
 import numpy as np
 
-from albert_zh.common import files, storage
+from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import input_examples
 from albert_zh.tasks.generation.damage import DAMAGES, Damaged
@@ -38,7 +39,8 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> i
     Raises:
         UserError: if the file is missing or has no text.
     """
-    lines = _plain_lines(path, files.stream_lines(path, encoding))
+    digest = hashlib.sha256()
+    lines = _plain_lines(path, files.stream_lines(path, encoding, digest=digest))
     texts = [
         text for sentences in documents(lines) for text in packed(sentences, damage["longest"])
     ]
@@ -50,8 +52,8 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> i
         GenerationExample("%s-%d" % (name, number), _SEPARATOR.join(text), label=" ".join(text))
         for number, text in enumerate(texts, start=1)
     ]
-    digest = storage.sha256_of_file(path)
-    return input_examples.Split(name, path, examples, True, [], ("text_a", "label"), (), digest)
+    columns, sha256 = ("text_a", "label"), digest.hexdigest()
+    return input_examples.Split(name, path, examples, True, [], columns, (), sha256)
 
 
 def _plain_lines(path, lines):

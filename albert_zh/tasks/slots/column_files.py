@@ -8,6 +8,7 @@ A blank line ends a text, as in CAIS. Tags are BIO or BIES. Of Latin words, one 
 blanks between them.
 """
 
+import hashlib
 import itertools
 import re
 from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
@@ -65,7 +66,8 @@ def read_split(
     Raises:
         UserError: if the files do not fit; names the lines.
     """
-    blocks = list(_blocks(files.read_lines(path, encoding)))
+    digests = [hashlib.sha256(), hashlib.sha256()]  # of the texts, of the classes
+    blocks = list(_blocks(files.read_lines(path, encoding, digests[0])))
     has_classes = is_there(path) or name != "test"
     classes: List[Optional[str]] = [None] * len(blocks)
     if has_classes and not is_there(path):
@@ -74,7 +76,7 @@ def read_split(
             "one for each text, in %s%s" % (path, path, CLASSES)
         )
     if has_classes:
-        classes = list(map(str.strip, files.read_lines(path + CLASSES, encoding)))
+        classes = list(map(str.strip, files.read_lines(path + CLASSES, encoding, digests[1])))
         _check_are_as_many(path, len(blocks), classes)
     examples, bad = [], []
     for (line, rows), label in zip(blocks, classes):
@@ -90,8 +92,7 @@ def read_split(
     notes = row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
     if not examples:
         raise UserError("%s has no text: expected %s" % (path, EXPECTED))
-    paths = [path, path + CLASSES] if has_classes else [path]
-    digest = "".join(map(storage.sha256_of_file, paths))
+    digest = "".join(part.hexdigest() for part in digests[: 1 + has_classes])
     columns = ("text_a", "label") if has_classes else ("text_a",)
     return input_examples.Split(name, path, examples, has_classes, notes, columns, (), digest)
 
