@@ -68,7 +68,10 @@ ANYTHING = scalar("a value", lambda value: value is not MISSING)
 BOOLEAN = scalar("true or false", lambda value: isinstance(value, bool))
 TEXT = scalar("a text", lambda value: isinstance(value, str))
 NUMBER_OR_NAN = scalar("a number", lambda value: _is_integer(value) or isinstance(value, float))
-PATH = scalar("the path of a file or folder", lambda value: isinstance(value, (str, os.PathLike)))
+PATH = scalar(
+    "the path of a file or folder",
+    lambda value: isinstance(value, (str, os.PathLike)) and "\0" not in str(value),
+)
 
 
 def integer(least: Optional[int] = None, most: int = LARGEST_INTEGER) -> Kind:

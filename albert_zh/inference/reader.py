@@ -93,6 +93,7 @@ class Reader:
             )
 
     def __enter__(self) -> "Reader":
+        self._predictor.__enter__()  # an error once it is closed
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -41,6 +41,7 @@ from albert_zh.training import metrics_log, run_folder
         (validation.number(above=0, most=5), [5], [6, 0], "of at most 5 and above 0"),
         (validation.one_of("a", 1), ["a", 1], [True, "b", None, []], "one of a, 1"),
         (validation.or_none(validation.TEXT), [None, "x"], [1, ["x"]], "a text, or null"),
+        (validation.PATH, ["a", ""], [None, 5, b"a", "a\0b"], "the path of a file or folder"),
         (validation.BOOLEAN, [True], [1, "true", None], "true or false"),
         (validation.list_of(validation.TEXT), [[], ["x"]], ["x", {}, [1], ("x",)], "a "),
         (validation.list_of(validation.TEXT, 1), [["x"]], [[], ["x", "y"]], "a list of 1"),

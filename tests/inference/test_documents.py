@@ -221,3 +221,10 @@ def test_tables_are_not_read_as_texts(tmp_path, flag, name, content, shown):
         small_models.run_command(ask, arguments)
     assert str(error.value).startswith("%s: a table (line 1: %s), expected a text" % (path, shown))
     assert ("run_reading_comprehension.py" in str(error.value)) == (flag == "context")
+
+
+def test_a_closed_reader_is_not_entered(tmp_path):
+    model = reader.Reader(small_models.write_reader(tmp_path / "model"))
+    model.close()
+    with pytest.raises(UserError, match="is closed: make a new one"), model:
+        pass
