@@ -7,6 +7,7 @@ train -> at each checkpoint the dev metrics, the best one kept in OUTPUT_DIR/bes
 """
 
 import contextlib
+import functools
 import io
 import tempfile
 import time
@@ -26,7 +27,7 @@ from albert_zh.finetuning.setup import Parts, Setup
 from albert_zh.finetuning.summary import Summary
 from albert_zh.finetuning.teaching import Teaching, WithoutTeachers
 from albert_zh.finetuning.test_file import TestFile
-from albert_zh.model import checkpoint_files, model_writer
+from albert_zh.model import checkpoint_files, model_writer, start_checks
 from albert_zh.tasks import input_pipeline, model_fn, registry
 from albert_zh.training import allocator, engine, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags
@@ -120,7 +121,10 @@ def run_once(
     """
     stop.is_deferred = False  # this run has nothing to save yet
     helper = run_flags.helper_name(options)
-    with explained_errors(options.output_dir), run_folder.uploaded_log(options.output_dir, helper):
+    check_start = functools.partial(start_checks.check_start, options.init_checkpoint)
+    with explained_errors(options.output_dir, check_start), run_folder.uploaded_log(
+        options.output_dir, helper
+    ):
         setup = Setup(options, family, PARTS, make_distiller)
         this_run = Run(setup, stop)
         with engine.one_prediction_graph(setup.engine):

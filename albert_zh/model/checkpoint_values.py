@@ -95,12 +95,16 @@ def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.nd
             )
         with np.errstate(over="ignore"):
             result[name] = value.astype(np.float32)
-        if not np.isfinite(result[name]).all():
-            raise UserError(
-                "%s: %s has values that are infinite or no numbers (NaN): take a checkpoint from "
-                "before training went wrong" % (source, name)
-            )
+        _check_is_finite(source, name, result[name])
     return result
+
+
+def _check_is_finite(source, name, value):
+    if not np.isfinite(value).all():
+        raise UserError(
+            "%s: %s has values that are infinite or no numbers (NaN): take a checkpoint from "
+            "before training went wrong" % (source, name)
+        )
 
 
 def is_training_state(name: str) -> bool:
@@ -145,9 +149,16 @@ def read_weights(prefix: str, with_objectives: bool = False) -> Dict[str, np.nda
 
     Args:
         prefix, with_objectives: as in `read_shapes`.
+
+    Raises:
+        UserError: for a weight with values that are no finite numbers.
     """
     reader = open_reader(prefix)
     names = list(read_shapes(prefix, with_objectives))
     if reader.has_tensor("global_step"):
         names.append("global_step")
-    return {name: reader.get_tensor(name) for name in names}
+    weights = {name: reader.get_tensor(name) for name in names}
+    for name, value in weights.items():
+        if value.dtype.kind == "f":
+            _check_is_finite(prefix, name, value)
+    return weights

@@ -22,6 +22,7 @@ from albert_zh.model import (
     fine_tuning_notes,
     model_folder,
     model_writer,
+    start_checks,
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
@@ -72,9 +73,10 @@ def run(sentence_name="next_sentence", ffn_groups=None, make_distiller=None):
     """
     pretraining_flags.check_flags(FLAGS)
     allocator.choose_allocator(FLAGS.plain)
-    with StopRequest() as stop, explained_errors(FLAGS.output_dir), run_folder.uploaded_log(
-        FLAGS.output_dir, process_name(FLAGS)
-    ):
+    check_start = functools.partial(start_checks.check_start, FLAGS.init_checkpoint)
+    with StopRequest() as stop, explained_errors(
+        FLAGS.output_dir, check_start
+    ), run_folder.uploaded_log(FLAGS.output_dir, process_name(FLAGS)):
         job = Pretraining(FLAGS, sentence_name, ffn_groups, make_distiller)
         if FLAGS.do_train:
             job.train(stop)

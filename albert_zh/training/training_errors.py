@@ -24,14 +24,14 @@ _EXPLANATIONS = (
     (
         tf.train.NanLossDuringTrainingError,
         "",
-        "the loss or the weights are not finite numbers; the last good checkpoint is {checkpoint}: "
-        "a smaller --learning_rate usually helps, with another --output_dir",
+        "the loss or the weights are not finite numbers; {checkpoint}: a smaller --learning_rate "
+        "usually helps, with another --output_dir",
     ),
     (
         Explosion,
         "",
-        "{error}, far above that of guessing; the last good checkpoint is {checkpoint}: a smaller "
-        "--learning_rate or a longer warm-up usually helps, with another --output_dir",
+        "{error}, far above that of guessing; {checkpoint}: a smaller --learning_rate or a longer "
+        "warm-up usually helps, with another --output_dir",
     ),
     (
         tf.errors.OpError,
@@ -74,21 +74,35 @@ def _explain_storage(error):
         ) from error
 
 
+def _last_good_checkpoint(folder):
+    """The last good checkpoint of a training, in words."""
+    newest = tf.train.latest_checkpoint(folder)
+    return "the last good checkpoint is %s" % newest if newest else "there is no checkpoint yet"
+
+
 @contextlib.contextmanager
-def explained_errors(folder):
-    """Turns what TensorFlow raises for full disks, bad folders, NaN ... into `UserError`."""
+def explained_errors(folder, check_start=None):
+    """Turns what TensorFlow raises for full disks, bad folders, NaN ... into `UserError`.
+
+    Args:
+        folder: the output folder.
+        check_start: function that raises `UserError` if weights that training started from are no
+            finite numbers; None without one.
+    """
     try:
         yield
     except Exception as error:  # re-raised unless it is one of the table
         _explain_storage(error)
         for kind, words, explanation in _EXPLANATIONS:
             if isinstance(error, kind) and words in str(error):
+                is_divergence = kind in (tf.train.NanLossDuringTrainingError, Explosion)
+                if is_divergence and check_start:
+                    check_start()
                 message = explanation.format(
                     folder=folder,
-                    checkpoint=tf.train.latest_checkpoint(folder),
+                    checkpoint=_last_good_checkpoint(folder) if is_divergence else None,
                     error=system_errors.reason(error),
                     advice=system_errors.advice(error),
                 )
-                is_divergence = kind in (tf.train.NanLossDuringTrainingError, Explosion)
                 raise (Diverged if is_divergence else UserError)(message) from error
         raise

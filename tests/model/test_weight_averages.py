@@ -106,6 +106,15 @@ def test_a_damaged_file_of_a_model_is_named(folders, tmp_path, name):
     assert not (tmp_path / "mean").exists()
 
 
+def test_a_model_of_nan_is_not_averaged(folders, tmp_path):
+    weights = weights_of(folders[1])
+    weights["bert/pooler/dense/bias"][1] = np.nan
+    model_writer.write_model_checkpoint(folders[1], weights)
+    with pytest.raises(UserError, match="two/albert_model.ckpt: bert/pooler/dense/bias has values"):
+        run(folders, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
 def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path, capsys):
     """It had the run's settings in place of a config, and no command could open it."""
     model = small_models.write_model(tmp_path / "model")

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ import urllib.error
 
 from absl import flags
 from google.protobuf import text_format
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -20,6 +22,7 @@ from albert_zh.common import cpu_precision, plotting
 from albert_zh.common.errors import Interrupted, UserError
 from albert_zh.common.messages import readable_seconds
 from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.model import model_writer, start_checks
 from albert_zh.training import engine, loop, metrics_log, run_folder
 from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
 from albert_zh.training.model_spec import Spec
@@ -262,6 +265,20 @@ def test_the_axis_of_the_learning_curve_says_the_metric(tmp_path, monkeypatch):
 def test_tensorflows_errors_are_explained(tmp_path, error, words):
     with pytest.raises(UserError, match=words), explained_errors(str(tmp_path)):
         raise error
+
+
+def test_a_start_with_nan_is_named(tmp_path):
+    weights = {"a": np.ones([2], np.float32), "b": np.full([2], np.nan, np.float32)}
+    model_writer.write_model_checkpoint(str(tmp_path / "model"), weights)
+    nan = tf.train.NanLossDuringTrainingError()
+    for start, words in (
+        (tmp_path / "model", "model/albert_model.ckpt: b has values that are infinite or no num"),
+        (tmp_path / "gone", "there is no checkpoint yet: a smaller --learning_rate"),
+        (None, "there is no checkpoint yet: a smaller --learning_rate"),
+    ):
+        check = functools.partial(start_checks.check_start, start and str(start))
+        with pytest.raises(UserError, match=words), explained_errors(str(tmp_path / "out"), check):
+            raise nan
 
 
 @needs_estimators
