@@ -14,6 +14,7 @@ import errno
 import hashlib
 import json
 import os
+import tokenize
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -25,6 +26,8 @@ from albert_zh.common.messages import say
 _KEY_BYTES = 16
 _KEYS, _VALUES = ".keys.npy", ".values.npy"
 _MANIFEST = "manifest.json"
+# What NumPy raises for files that are not whole: the last ones where their head is damaged.
+_DAMAGED = (OSError, EOFError, ValueError, OverflowError, SyntaxError, tokenize.TokenError)
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
 
 Texts = Tuple[Optional[str], ...]  # text_a, text_b and perhaps what else a row has
@@ -85,10 +88,11 @@ class TargetCache:
                 path = os.path.join(self.folder, name[: -len(_KEYS)])
                 try:
                     self._take_chunk(path)
-                except (OSError, EOFError, ValueError) as error:
+                except _DAMAGED as error:
                     if not _is_damage(error):
                         raise
-                    say("warning: %s is damaged and left out: %s", path, error)
+                    reason = " ".join(str(error).split())
+                    say("warning: %s is damaged and left out: %s", path, reason)
 
     def _take_chunk(self, path):
         """Reads a chunk; raises what `_is_damage` knows where it is not whole."""

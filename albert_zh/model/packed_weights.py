@@ -13,6 +13,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import tokenize
 from typing import IO, Callable, Dict, Mapping
 import zipfile
 import zlib
@@ -27,7 +28,18 @@ CHECKPOINT = "albert_model.ckpt"
 _SCALES = ":scales"
 _LARGEST = 127
 # What reading a damaged .npz can raise.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
+_DAMAGED = (
+    EOFError,
+    KeyError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,  # as the next one, of an array's head
+    tokenize.TokenError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _folders: Dict[str, str] = {}  # {SHA-256 of the packed file and its folder: temporary folder}
 _sources: Dict[str, str] = {}  # {temporary folder: folder of the packed file}
 

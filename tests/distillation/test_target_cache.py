@@ -97,7 +97,7 @@ def _damage(name, content):
 
 
 @pytest.mark.parametrize("ending", [".keys.npy", ".values.npy"])
-@pytest.mark.parametrize("damage", ["cut", "empty", "removed", "of other rows"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "removed", "of other rows", "head", "type"])
 def test_rows_of_a_damaged_chunk_are_made_again(folder, ending, damage, capsys):
     cache = TargetCache(folder, ABOUT)
     cache.add(TEXTS[:2], _targets(2))
@@ -110,6 +110,8 @@ def test_rows_of_a_damaged_chunk_are_made_again(folder, ending, damage, capsys):
         "empty": b"",
         "removed": None,
         "of other rows": memory_storage.content(other),
+        "head": memory_storage.content(damaged).replace(b"), }", b", }"),
+        "type": memory_storage.content(damaged).replace(b"'<", b"'<,").replace(b"'|", b"'|,"),
     }
     _damage(damaged, contents[damage])
     again = TargetCache(folder, ABOUT)

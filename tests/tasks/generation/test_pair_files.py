@@ -71,6 +71,17 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
     assert split.notes == ["1 rows that do not fit are left out"]
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("line", ["[1, 2]", "true", '{"source": "a", "target": NaN}', "{"])
+def test_lines_that_are_no_objects_are_named_or_left_out(tmp_path, line, split):
+    """They were a traceback, in a file to predict and where targets are looked for."""
+    content = line + "\n" + BY_NAME
+    with pytest.raises(UserError, match="line 1: (no JSON object|not valid JSON)"):
+        read(tmp_path, content, split, "a.jsonl")
+    made = read(tmp_path, content, split, "a.jsonl", skips=True)
+    assert pairs(made) == [("长文", "头条"), ("又一篇", "题")]
+
+
 def test_a_first_row_like_a_header_is_noted(tmp_path):
     (note,) = read(tmp_path, "公司内容\t题目文本\n正文一\t题一\n").notes
     assert note.startswith(
