@@ -5,7 +5,8 @@
     cat texts.txt | python classify.py --model_dir=topics_output/best --top_k=3 --format=jsonl
 
 Texts are the words of the command line, or the lines of a file or of standard input. A model of
-pairs takes the words two by two, and lines text_a<tab>text_b; further columns are not read.
+pairs takes the words two by two, and lines text_a<tab>text_b; further columns are not read. A file
+that is a table (.csv, .json, .jsonl, or with a header) is read as the model's training file was.
 
 Prints a line per text, in the input's order: the text (or both), the label and its probability,
 tab-separated; of a multi-label model the labels over their thresholds and their probabilities, each
@@ -25,7 +26,7 @@ from absl import flags
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import loaded_model, model_choice, model_flags, predictor
-from albert_zh.tasks import task_forms
+from albert_zh.tasks import pair_table, task_forms
 
 __all__ = [
     "FORMATS",
@@ -70,10 +71,7 @@ def run(words):
             print_classes(model, _texts_of_arguments(words, is_pairs))
             _add_notes(model, "the texts")
             return
-        say_header = functools.partial(task_forms.say_header, header=model.notes.get("header", ()))
-        groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding, say_header)
-        for group in groups:
-            texts = [_text_of_line(source, line, is_pairs) for source, line in group]
+        for texts in _groups_of_table(model) or _groups_of_lines(model, is_pairs):
             print_classes(model, texts)
         _add_notes(model, FLAGS.input_file or "standard input")
 
@@ -82,6 +80,26 @@ def _add_notes(model, source):
     """Notes on standard error what the model did not see of the texts."""
     loaded_model.note_cut(source + ": texts", model.num_cut, model.longest_uncut)
     loaded_model.note_unknown(source, model)
+
+
+def _groups_of_table(model):
+    """Lists of the texts of a file that is a table as the model was trained on; None of others."""
+    reads_slots = any(model.kind.flags.further_inputs(model.use.task.head))
+    is_known = model.kind.is_classification and model.takes_pairs is not None
+    if not (FLAGS.input_file and is_known) or reads_slots or FLAGS.text_pairs is not None:
+        return None
+    task = pair_table.task_of_model(model.notes, model.labels)
+    if not pair_table.is_table(FLAGS.input_file, FLAGS.encoding, task):
+        return None
+    return pair_table.groups(FLAGS.input_file, FLAGS.encoding, task)
+
+
+def _groups_of_lines(model, is_pairs):
+    """Yields lists of the texts of lines, of a file or of standard input."""
+    say_header = functools.partial(task_forms.say_header, header=model.notes.get("header", ()))
+    groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding, say_header)
+    for group in groups:
+        yield [_text_of_line(source, line, is_pairs) for source, line in group]
 
 
 def _open_model():

@@ -16,6 +16,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import summary
 from albert_zh.inference import predictor
 from albert_zh.tasks import task_forms
+from project_root import ROOT
 import small_models
 
 TEXTS = ["今天天气很好", "明天去吃饭", "", "银行卡怎么办理"]
@@ -180,7 +181,6 @@ def test_the_form_of_training_can_be_overruled(run, folders):
 @pytest.mark.parametrize(
     "kind, lines, noted",
     [
-        ("pairs", "text_a\ttext_b\tlabel\n今天\t明天\n", "line 1 .*text_a | text_b | label"),
         ("topics", "标题\n今天\n", "line 1 .*标题"),
         ("topics", "今天\n标题\n", None),
     ],
@@ -199,6 +199,52 @@ def test_a_folder_without_a_note_of_the_form_takes_what_it_is_given(run, folders
     labels, _ = predicted(folders["old"], [PAIRS[0], "今天"])
     rows = run("old", stdin="%s\t%s\n今天\n" % PAIRS[0])
     assert [row[:-1] for row in rows] == [list(PAIRS[0]) + labels[:1], ["今天", labels[1]]]
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.csv", '情感,评论\n好,今天天气很好\n坏,"明天,去\n吃饭"\n'),
+        ("a.txt", "标签\t标题\n好\t今天天气很好\n坏\t明天,去 吃饭\n"),
+        ("a.csv", '评论\n今天天气很好\n\n"明天,去\n吃饭"\n'),
+        ("a.tsv", "评论\t情感\n今天天气很好\t好\n明天,去 吃饭\t\n"),
+        ("a.jsonl", '{"text": "今天天气很好"}\n{"text": "明天,去\\n吃饭", "label": "好"}\n'),
+    ],
+)
+def test_a_table_is_read_as_the_training_file_was(run, folders, tmp_path, name, content):
+    """It was refused, or its header and its quotes were classified."""
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    texts = ["今天天气很好", "明天,去 吃饭"]
+    labels, _ = predicted(folders["topics"], texts)
+    rows = run("topics", "--input_file=%s" % path)
+    assert [row[:2] for row in rows] == [list(pair) for pair in zip(texts, labels)]
+
+
+def test_pairs_of_a_table(run, folders, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("label,text_b,text_a\n体育,%s,%s\n" % PAIRS[0][::-1], encoding="utf-8")
+    labels, _ = predicted(folders["pairs"], PAIRS[:1])
+    rows = run("pairs", "--input_file=%s" % path)
+    assert [row[:3] for row in rows] == [list(PAIRS[0]) + labels]
+    path = tmp_path / "a.txt"
+    path.write_text("label\ttext_a\ttext_b\n体育\t%s\t%s\n" % PAIRS[0], encoding="utf-8")
+    assert run("pairs", "--input_file=%s" % path) == [list(PAIRS[0]) + labels + [rows[0][-1]]]
+    path = tmp_path / "a.csv"
+    path.write_text("情感,评论\n体育,好\n", encoding="utf-8")
+    with pytest.raises(UserError, match="a.csv has no text_b"):
+        run("pairs", "--input_file=%s" % path)
+
+
+def test_no_line_of_a_pipe_is_lost(folders):
+    """A look at its first line would take it."""
+    line = (
+        'printf "今天天气很好\\n明天去吃饭\\n" | "%s" classify.py --model_dir="%s" --input_file=%s'
+    )
+    line %= (sys.executable, folders["topics"], "/dev/stdin")
+    done = subprocess.run(line, shell=True, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    texts = [row.split("\t")[0] for row in done.stdout.decode("utf-8").splitlines()]
+    assert texts == ["今天天气很好", "明天去吃饭"]
 
 
 def test_mistakes(run, monkeypatch, tmp_path):
