@@ -167,7 +167,7 @@ def test_prints_and_writes_the_same(places, capsys, command, arguments, words):
 class FirstCharacters(contextlib.nullcontext):
     """In place of a reader: answers with the first characters of a context."""
 
-    most_answers = 1
+    most_answers, num_cut, longest_question = 1, 0, 64
     unknown = types.SimpleNamespace(take_notes=list)
 
     def answer(self, question, context, top_k):
