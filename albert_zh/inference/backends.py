@@ -206,7 +206,7 @@ class SavedModelBackend:
         self.num_segments = sizes.get("token_type", 2)
         self.vocab_size = sizes.get("word")
         self.num_outputs = tensors[0].shape.as_list()[-1]
-        self.run = self._session.make_callable(tensors, feeds)
+        self.run = sessions.callable_of(self._session, tensors, feeds)
 
     def close(self) -> None:
         """Frees the session."""

@@ -109,7 +109,7 @@ class CheckpointSession:
                 raise RuntimeError("the session is closed")
             if self._of_all_threads is None:
                 session = tf.Session(graph=self._session.graph, config=self._shared)
-                self._run_of_all_threads = session.make_callable(self._outputs, self._feeds)
+                self._run_of_all_threads = sessions.callable_of(session, self._outputs, self._feeds)
                 self._of_all_threads = session
         return self._run_of_all_threads(*arrays)
 
@@ -120,7 +120,7 @@ class CheckpointSession:
             outputs: tensor, or list of tensors, of the last call of `build`.
             feeds: placeholders of that call.
         """
-        return self._session.make_callable(outputs, feeds)
+        return sessions.callable_of(self._session, outputs, feeds)
 
     def close(self) -> None:
         """Frees the sessions."""

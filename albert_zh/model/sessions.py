@@ -3,7 +3,38 @@
 with tf.Session(config=sessions.settings(threads=1)) as session:
 """
 
+from typing import Any, Callable, Sequence
+
+import numpy as np
 import tensorflow.compat.v1 as tf
+
+
+def callable_of(
+    session: tf.Session, outputs: Any, feeds: Sequence[tf.Tensor]
+) -> Callable[..., Any]:
+    """A function of the arrays of some placeholders that returns some tensors' values.
+
+    `Session.make_callable` looks names, shapes and types up at each call, in Python.
+
+    Args:
+        session: whose graph gets no further operations that these tensors need.
+        outputs: tensor, or list of tensors.
+        feeds: the placeholders.
+    """
+    from tensorflow.core.protobuf import config_pb2
+
+    fetches = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    options = config_pb2.CallableOptions(
+        feed=[tensor.name for tensor in feeds], fetch=[tensor.name for tensor in fetches]
+    )
+    run = session._make_callable_from_options(options)
+    dtypes = [tensor.dtype.as_numpy_dtype for tensor in feeds]
+
+    def call(*arrays):
+        values = run(*map(np.asarray, arrays, dtypes))
+        return values if fetches is outputs else values[0]
+
+    return call
 
 
 def settings(threads: int = 0, operations: int = 0) -> tf.ConfigProto:

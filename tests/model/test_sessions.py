@@ -1,5 +1,6 @@
 """The passes that are left out change no graph; what is left in does."""
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -36,3 +37,17 @@ def test_threads_are_as_asked_for(given):
     found = sessions.settings(*given)
     threads = (found.intra_op_parallelism_threads, found.inter_op_parallelism_threads)
     assert threads == (given + (0, 0))[:2]
+
+
+def test_a_callable_takes_arrays_in_the_order_of_its_placeholders():
+    with tf.Graph().as_default(), tf.Session() as session:
+        ids, scale = tf.placeholder(tf.int32, [None, None]), tf.placeholder(tf.float32, [])
+        product = tf.cast(ids, tf.float32) * scale
+        single = sessions.callable_of(session, product, [ids, scale])
+        several = sessions.callable_of(session, [tf.reduce_sum(product), ids + 1], [scale, ids])
+        rows = np.array([[1, 2], [3, 4]])  # 64 bits, as lists of Python's have them
+        np.testing.assert_array_equal(single(rows, 0.5), [[0.5, 1.0], [1.5, 2.0]])
+        np.testing.assert_array_equal(single(rows[:, :1], 2), [[2.0], [6.0]])
+        total, following = several(0.5, rows)
+    assert total == 5.0 and following.tolist() == [[2, 3], [4, 5]]
+    assert following.dtype == np.int32

@@ -32,6 +32,7 @@ PRIVATE_MODULES = {
             "CoordinatorMode",
         ],
     },
+    "model/sessions.py": {"tensorflow.core.protobuf.config_pb2": ["CallableOptions"]},
     "export/graph_transforms.py": {"tensorflow.python.framework.op_def_registry": []},
     "export/tflite_metadata.py": {
         "tensorflow.lite.python.schema_py_generated": ["BufferT", "MetadataT"],
@@ -51,6 +52,7 @@ PRIVATE_ATTRIBUTES = {
         "_scale_loss_for_estimator_enabled",
     },
     "training/hooks.py": {"_checkpoint_dir", "_global_step_tensor", "_summary_writer"},
+    "model/sessions.py": {"_make_callable_from_options"},
     "model/optimization.py": {"_use_locking", "_zeros_slot"},
     "export/to_onnx.py": {"_optimizers"},  # of tf2onnx
     "common/errors.py": {"_exit"},  # of os
