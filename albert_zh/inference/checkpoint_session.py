@@ -96,7 +96,13 @@ class CheckpointSession:
         self._run = self.callable_of(outputs, feeds)
 
     def run(self, *arrays: np.ndarray) -> Any:
-        """The outputs of `build` for the arrays of its placeholders, int [B, F] first."""
+        """The outputs of `build` for the arrays of its placeholders, int [B, F] first.
+
+        Raises:
+            RuntimeError: if the session is closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("the session is closed")
         num_rows, length = arrays[0].shape
         is_long = num_rows == 1 and length > LONGEST_OF_ONE_THREAD
         if self._has_one_thread and is_long and self.num_workers > 1:
