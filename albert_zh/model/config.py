@@ -290,28 +290,15 @@ class AlbertConfig:
 
 
 def _names_of_settings(config_class):
-    """What the `__init__` of a class of configs takes by name: of one with **kwargs, its bases'."""
-    parameters = [parameter for of_class in _parameters(config_class) for parameter in of_class]
+    """What the `__init__` of a class of configs takes by name."""
+    parameters = inspect.signature(config_class).parameters.values()
     return [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
 
 
 def _takes_all_keys(config_class):
-    """Whether a user's subclass hands all keys on that it does not name."""
-    *of_subclasses, of_config = _parameters(config_class)
-    return bool(of_subclasses) and any(p.name == "other_keys" for p in of_config)
-
-
-def _parameters(config_class):
-    """The parameters of the `__init__` of a class and of those that **kwargs hand on to."""
-    found = []
-    for one in inspect.getmro(config_class):
-        if "__init__" in vars(one):
-            found.append(list(inspect.signature(one.__init__).parameters.values())[1:])
-            if all(parameter.kind != parameter.VAR_KEYWORD for parameter in found[-1]):
-                break
-            if one is AlbertConfig:
-                break
-    return found
+    """Whether the `__init__` of a class of configs takes keys that it does not name, too."""
+    parameters = inspect.signature(config_class).parameters.values()
+    return any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
 
 
 SETTINGS = frozenset(_names_of_settings(AlbertConfig))
