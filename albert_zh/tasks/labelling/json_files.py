@@ -54,20 +54,23 @@ _KINDS_OF_FIELDS = (_POSITION, _POSITION, validation.TEXT)
 _MENTION = "text"
 
 
+def _names_of_fields(span):
+    """What an object calls its start, end and type; the first name of what it lacks."""
+    return [next((name for name in names if name in span), names[0]) for names in _FIELDS]
+
+
 def _fields_of_span(span):
     """(start, end, type) of a list or an object; `MISSING` for each that an object lacks."""
     if isinstance(span, list):
         return tuple(span)
-    return tuple(
-        next((span[key] for key in names if key in span), validation.MISSING) for names in _FIELDS
-    )
+    return tuple(span.get(name, validation.MISSING) for name in _names_of_fields(span))
 
 
 def _members_of_span(span):
     """(key, value, `Kind`) of all that is read of a list or an object."""
     keys = ("[0]", "[1]", "[2]")
     if isinstance(span, dict):
-        keys = [next((key for key in names if key in span), names[0]) for names in _FIELDS]
+        keys = _names_of_fields(span)
         yield _MENTION, span.get(_MENTION), validation.or_none(validation.TEXT)
     yield from zip(keys, _fields_of_span(span), _KINDS_OF_FIELDS)
 
