@@ -176,7 +176,8 @@ class AlbertConfig:
         if "vocab_size" not in json_object:
             raise UserError("config: vocab_size is missing: is this a model's config JSON?")
         names, takes_all = _names_of_settings(cls), _takes_all_keys(cls)
-        taken = {key: json_object[key] for key in json_object if takes_all or key in names}
+        by_name = [key for key in json_object if key in names or takes_all and key != "self"]
+        taken = {key: json_object[key] for key in by_name}
         others = {key: json_object[key] for key in json_object if key not in taken}
         config = cls(**taken)
         config._given_keys = {key for key in taken if key in config.__dict__}
@@ -296,9 +297,10 @@ def _names_of_settings(config_class):
 
 
 def _takes_all_keys(config_class):
-    """Whether the `__init__` of a class of configs takes keys that it does not name, too."""
+    """Whether a user's class of configs takes keys that its `__init__` does not name, too."""
     parameters = inspect.signature(config_class).parameters.values()
-    return any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
+    takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
+    return takes_all and config_class is not AlbertConfig
 
 
 SETTINGS = frozenset(_names_of_settings(AlbertConfig))

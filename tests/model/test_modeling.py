@@ -154,6 +154,18 @@ def test_odd_keys_shadow_nothing():
     assert config.to_dict() == dict(SMALL, **odd) and not config.saves_memory
 
 
+def test_a_key_self_reaches_no_init_of_a_subclass():
+    class Config(modeling.AlbertConfig):
+        def __init__(self, vocab_size, depth=1, **others):
+            super().__init__(vocab_size, **others)
+            self.depth = depth
+
+    settings = dict(SMALL, self=1, depth=3)
+    with pytest.warns(UserWarning, match="self"):
+        config = Config.from_dict(settings)
+    assert config.depth == 3 and config.to_dict() == settings
+
+
 def test_old_names_are_the_same_classes():
     assert modeling.BertConfig is modeling.AlbertConfig
     assert modeling.BertModel is modeling.AlbertModel
