@@ -53,6 +53,7 @@ _SAMPLE = validation.list_of(validation.list_of(validation.TEXT))
 _STATE = validation.record(
     {
         "done": validation.integer(0),
+        "line": validation.integer(1),
         "written": validation.list_of(validation.integer(0), 2),
         "report": validation.record(
             dict(dict.fromkeys(_COUNTS, validation.integer(0)), samples=validation.list_of(_SAMPLE))

@@ -87,7 +87,7 @@ def _has_target(row, form):
     if row.problem:
         return False
     try:
-        return not row.problem and not _is_blank(form.cell(row, "label"))
+        return not _is_blank(form.cell(row, "label"))
     except ValueError:  # `_example` has it in its message
         return True
 
