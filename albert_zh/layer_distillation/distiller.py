@@ -249,17 +249,19 @@ class Distiller:
     def _original_losses(self, student, teacher, mask, counts):
         """TinyBERT's sums over the layers, means over rows: a part's weigh its share of them."""
         masked = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * MASKED_LOGIT
-        attention = [
-            losses.original_attention_loss(student.scores(s) + masked, teacher.scores(t) + masked)
-            for s, t in self._pairs_of("attention")
-        ]
-        hidden = [
-            losses.original_hidden_loss(self._fitted(student.hidden[s], s), teacher.hidden[t])
-            for s, t in self.pairs
-        ]
-        sums = {"attention": tf.add_n(attention), "hidden": tf.add_n(hidden)}
+        compared = {
+            "attention": lambda s, t: losses.original_attention_loss(
+                student.scores(s) + masked, teacher.scores(t) + masked
+            ),
+            "hidden": lambda s, t: losses.original_hidden_loss(
+                self._fitted(student.hidden[s], s), teacher.hidden[t]
+            ),
+        }
         share = 1.0 if counts is None else losses.counts_of(mask).rows / counts.rows
-        return {kind: sums[kind] * share for kind in self._settings.kinds}
+        return {
+            kind: tf.add_n([compared[kind](*pair) for pair in self._pairs_of(kind)]) * share
+            for kind in self._settings.kinds
+        }
 
     def _fitted(self, hidden, depth):
         """The student's state [B, K, H] in the teacher's width, [B, K, H']."""

@@ -140,6 +140,28 @@ def test_original_losses_and_gradients_end_to_end(golden_folders):
         np.testing.assert_allclose(gradient, array, rtol=1e-4, atol=1e-6 * np.abs(array).max())
 
 
+@pytest.mark.parametrize(
+    "kind, layers, states",
+    [("attention", (), slice(None)), ("hidden", (), slice(None)), ("hidden", ("0:0",), slice(1))],
+)
+def test_each_original_loss_alone(golden_folders, kind, layers, states):
+    """A student of another width needs no projection for attention, one of depth 0 no attention."""
+    settings = ORIGINAL._replace(kinds=(kind,), layers=layers)
+    weights = golden_weights("e2e_student")
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = golden_features()
+        config = model_folder.open_folder(golden_folders[1]).config
+        by_kind = distiller_of(*golden_folders, settings).losses(
+            student_of(config, features), features
+        )
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+        for variable in tf.trainable_variables():
+            variable.load(weights[variable.op.name], session)
+        found = session.run(by_kind)
+    expected = GOLDEN["e2e_%s_losses" % kind][states].sum()
+    assert found == {kind: pytest.approx(expected, rel=1e-6)}
+
+
 def test_original_losses_of_parts_add_up_to_those_of_the_batch(golden_folders):
     """As --gradient_accumulation_steps computes them: parts weigh their share of the rows."""
     original = distiller_of(*golden_folders, ORIGINAL)
