@@ -44,9 +44,11 @@ def _first_token(layers, mask):
 
 
 def _mean_of_layers(*indices: int) -> Callable[[List[tf.Tensor], tf.Tensor], tf.Tensor]:
+    """Of a model with fewer layers those that it has, each once."""
+
     def pooled(layers, mask):
-        chosen = [layers[max(index, -len(layers))] for index in indices]
-        return mean_over_tokens(tf.add_n(chosen) / len(chosen), mask)
+        places = dict.fromkeys(max(index, -len(layers)) for index in indices)
+        return mean_over_tokens(tf.add_n([layers[i] for i in places]) / len(places), mask)
 
     return pooled
 

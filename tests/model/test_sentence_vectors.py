@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import sentence_vectors
+from albert_zh.model import classifier_output, sentence_vectors
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.sentence_vectors import SentenceNotes
 
@@ -18,8 +18,11 @@ LAYERS = [GENERATOR.normal(size=(2, 3, H)).astype(np.float32) for _ in range(5)]
 
 
 class Model:
+    def __init__(self, num_layers=5):
+        self.num_layers = num_layers
+
     def get_all_encoder_layers(self):
-        return [tf.constant(layer) for layer in LAYERS]
+        return [tf.constant(layer) for layer in LAYERS[: self.num_layers]]
 
 
 def mean(layer):
@@ -42,6 +45,18 @@ def test_pooling_leaves_padding_out(pooling, expected):
     with tf.Graph().as_default(), tf.Session() as session:
         vectors = session.run(sentence_vectors.sentence_vector(Model(), tf.constant(MASK), notes))
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_layers, pooling", [(3, "last4"), (1, "second_to_last")])
+def test_layers_that_a_model_lacks_weigh_nothing(num_layers, pooling):
+    """As in a classifier's pooling of the same name."""
+    model, expected = Model(num_layers), mean(np.mean(LAYERS[:num_layers], axis=0))
+    with tf.Graph().as_default(), tf.Session() as session:
+        mask = tf.constant(MASK)
+        vectors = sentence_vectors.pooled_tokens(model, mask, pooling)
+        of_classifier = classifier_output.pooled_output(model, mask, pooling)
+        for found in session.run([vectors, of_classifier]):
+            np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_projected_vectors_are_cut_and_then_normalized():
