@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -101,11 +102,41 @@ def test_groups_and_inner_groups_follow_the_layer_number():
     assert kernels == [scope % place for place in [(0, 0), (0, 1), (1, 0), (1, 1)]]
 
 
+def layers_of_groups(num_layers, num_groups, values_of):
+    """The layers' outputs; group g has the values that the rule gives to group values_of[g]."""
+    settings = dict(SMALL, num_hidden_layers=num_layers, num_hidden_groups=num_groups)
+    ids = np.random.RandomState(1).randint(0, 50, [2, 7]).astype(np.int32)
+
+    def named_as(match):
+        return str(values_of[int(match.group())])
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        config = modeling.AlbertConfig.from_dict(settings)
+        model = modeling.AlbertModel(config, False, tf.constant(ids))
+        values = {}
+        for variable in tf.trainable_variables():
+            name = re.sub(r"(?<=/group_)\d+", named_as, variable.op.name)
+            shape = variable.shape.as_list()
+            values[variable.op.name] = golden_cases.rule_value(name, shape, True)
+        golden_cases.set_variables(session, values)
+        return session.run(model.get_all_encoder_layers())
+
+
+@pytest.mark.parametrize(
+    "num_layers, num_groups, group_of_layer",
+    [(3, 2, [0, 0, 1]), (5, 3, [0, 0, 1, 1, 2]), (2, 3, [0, 1]), (4, 12, [0, 3, 6, 9])],
+)
+def test_groups_need_not_be_of_one_size(num_layers, num_groups, group_of_layer):
+    """The original's int(layer / layers * groups), against layers with a group each."""
+    apart = layers_of_groups(num_layers, num_layers, group_of_layer)
+    found = layers_of_groups(num_layers, num_groups, range(num_groups))
+    np.testing.assert_allclose(found, apart, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "change, named",
     [
         ({"num_attention_heads": 5}, "num_attention_heads"),
-        ({"num_hidden_groups": 3}, "num_hidden_groups"),
         ({"num_hidden_groups": 1, "ffn_groups": 5}, "ffn_groups"),
         ({"ffn_groups": 2}, "ffn_groups"),
         ({"hidden_size": -12}, "hidden_size"),
