@@ -154,7 +154,7 @@ class TextEncoder(loaded_model.LoadedModel):
                 mask = features["input_mask"]
                 whole = self.notes._replace(width=self._widest, normalize=False)
                 return sentence_vectors.sentence_vector(model, mask, whole), []  # [B, W]
-            outputs = model.get_all_encoder_layers()
+            outputs = model.get_hidden_states()[1:]
             outputs = [tf.cast(outputs[layer], tf.float32) for layer in self.layers]
             tokens = tf.concat(outputs, -1) if combination == "concat" else tf.add_n(outputs)
             self.width = int(tokens.shape[-1])

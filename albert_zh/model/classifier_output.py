@@ -46,7 +46,7 @@ def pooled_output(
     """
     if pooling == "cls" and changed is None:
         return model.get_pooled_output()
-    layers = model.get_all_encoder_layers()
+    layers = model.get_hidden_states()[1:]
     sequence = {
         "cls": lambda: layers[-1],
         "mean": lambda: layers[-1],

@@ -13,6 +13,7 @@ I intermediate, V vocabulary, P masked positions, R = B * F rows, G feed-forward
 
 import copy
 import functools
+import itertools
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -128,7 +129,7 @@ class AlbertModel:
 
     def _build_layers(self, build, rows, seen, recompute, output_positions):
         self._first_rows = self._widened(rows, "embedding_hidden_mapping_in")  # [R, H]
-        self._layer_rows = build(
+        self._block_rows = build(
             self._config,
             self._first_rows,
             attention_masks.added_to_scores(seen),
@@ -164,11 +165,14 @@ class AlbertModel:
 
     def get_sequence_output(self) -> tf.Tensor:
         """[B, F, H], the output of the last layer; with `output_positions` [B, K, H]."""
-        return self._unflatten(self._layer_rows[-1])
+        return self._unflatten(self._block_rows[-1])
 
     def get_all_encoder_layers(self) -> List[tf.Tensor]:
-        """List of [B, F, H], the output of each layer; the last one as `get_sequence_output`."""
-        return [self._unflatten(rows) for rows in self._layer_rows]
+        """List of [B, F, H], the output of each block; the last one as `get_sequence_output`.
+
+        A layer is one block, but of google's layouts `inner_group_num` of them.
+        """
+        return [self._unflatten(rows) for rows in self._block_rows]
 
     def get_hidden_states(self) -> List[tf.Tensor]:
         """List of [B, F, H]: what goes into the first layer, then the output of each layer.
@@ -176,7 +180,8 @@ class AlbertModel:
         Layers that share their weights have a state each. All positions, so not with
         `output_positions`.
         """
-        return [self._unflatten(rows) for rows in [self._first_rows] + self._layer_rows]
+        last_of_layers = self._block_rows[self._blocks_of_layer - 1 :: self._blocks_of_layer]
+        return [self._unflatten(rows) for rows in [self._first_rows] + last_of_layers]
 
     def get_attention_inputs(self) -> List[List[tf.Tensor]]:
         """For each layer [query, key, value], float [B, N, F, D]; needs `keeps_attention`.
@@ -254,33 +259,28 @@ def encoder_layers(
         layout: `Layout` in place of the config's.
 
     Returns:
-        list of [R, H], one per layer; with `output_positions` the last one is [B * K, H].
+        list of [R, H], one per block, of which a layer has `inner_group_num`; with
+        `output_positions` the last one is [B * K, H].
     """
     layout = layout or LAYOUTS[config.layout]
     groups = config.num_hidden_groups or 1
     last_block = (config.num_hidden_layers - 1, config.inner_group_num - 1)
 
-    def apply_layer(layer, seeds, rows):
+    def apply_block(layer, inner_group, seeds, rows):
         group = layer * groups // config.num_hidden_layers
-        for inner_group in range(config.inner_group_num):
-            scopes = layout.of_block(layer=layer, group=group, inner_group=inner_group)
-            positions = output_positions if (layer, inner_group) == last_block else None
-            with tf.variable_scope(scopes.layer_scope, reuse=tf.AUTO_REUSE):
-                seen = attention_masks.of_queries(mask, positions)
-                rows = transformer_block(
-                    config, scopes, rows, seen, batch_shape, seeds[inner_group], positions
-                )
-        return rows
+        scopes = layout.of_block(layer=layer, group=group, inner_group=inner_group)
+        positions = output_positions if (layer, inner_group) == last_block else None
+        with tf.variable_scope(scopes.layer_scope, reuse=tf.AUTO_REUSE):
+            seen = attention_masks.of_queries(mask, positions)
+            return transformer_block(config, scopes, rows, seen, batch_shape, seeds, positions)
 
-    layers = []
-    for index in range(config.num_hidden_layers):
-        seeds = [_block_seeds(config) for _ in range(config.inner_group_num)]
-        layers.append(functools.partial(apply_layer, index, seeds))
+    places = itertools.product(range(config.num_hidden_layers), range(config.inner_group_num))
+    blocks = [functools.partial(apply_block, *place, _block_seeds(config)) for place in places]
     if recompute:
-        return recomputed_chain(layers, rows)
+        return recomputed_chain(blocks, rows)
     outputs = []
-    for layer in layers:
-        rows = layer(rows)
+    for block in blocks:
+        rows = block(rows)
         outputs.append(rows)
     return outputs
 

@@ -211,7 +211,7 @@ def pooled_tokens(model: Any, input_mask: tf.Tensor, pooling: str) -> tf.Tensor:
         input_mask: int [B, F], 1 for tokens and 0 for padding.
         pooling: a name in `POOLINGS`.
     """
-    layers = [tf.cast(layer, tf.float32) for layer in model.get_all_encoder_layers()]
+    layers = [tf.cast(layer, tf.float32) for layer in model.get_hidden_states()[1:]]
     mask = tf.cast(input_mask[:, :, None], tf.float32)  # [B, F, 1]
     return POOLINGS[pooling](layers, mask)
 

@@ -122,6 +122,35 @@ def layers_of_groups(num_layers, num_groups, values_of):
         return session.run(model.get_all_encoder_layers())
 
 
+def test_all_encoder_layers_are_those_of_each_block_as_in_the_original():
+    """Layers of two blocks, against a layer of another group for each block."""
+    ids = np.random.RandomState(1).randint(0, 50, [2, 7]).astype(np.int32)
+
+    def outputs(name_of_block, **settings):
+        with tf.Graph().as_default(), tf.Session() as session:
+            config = modeling.AlbertConfig.from_dict(dict(SMALL, **settings))
+            model = modeling.AlbertModel(config, False, tf.constant(ids))
+            values = {}
+            for variable in tf.trainable_variables():
+                name = re.sub(r"group_(\d+)/inner_group_(\d+)", name_of_block, variable.op.name)
+                shape = variable.shape.as_list()
+                values[variable.op.name] = golden_cases.rule_value(name, shape, True)
+            golden_cases.set_variables(session, values)
+            return session.run([model.get_all_encoder_layers(), model.get_hidden_states()[1:]])
+
+    found, last_of_layers = outputs(
+        r"\1 \2", num_hidden_layers=2, num_hidden_groups=2, inner_group_num=2
+    )
+    expected, _ = outputs(
+        lambda match: "%d %d" % divmod(int(match.group(1)), 2),
+        num_hidden_layers=4,
+        num_hidden_groups=4,
+    )
+    assert len(found) == 4
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(last_of_layers, expected[1::2], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "num_layers, num_groups, group_of_layer",
     [(3, 2, [0, 0, 1]), (5, 3, [0, 0, 1, 1, 2]), (2, 3, [0, 1]), (4, 12, [0, 3, 6, 9])],

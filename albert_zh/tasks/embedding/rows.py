@@ -77,7 +77,7 @@ def packed_vectors(
 
     Args:
         model: function of rows and further arguments of `AlbertModel` that makes one.
-        pool: function of a model's layers (`get_all_encoder_layers`) and a mask [N, L] ->
+        pool: function of a model's layers (`get_hidden_states`) and a mask [N, L] ->
             float [N, W].
         packed: input_ids [B, F] and `LENGTHS` [B, T].
 
@@ -107,13 +107,13 @@ class _SeparateTexts:
         self._columns = tf.reshape(columns, [-1, int(lengths.shape[1]) * self._longest])
         self.mask = tf.sequence_mask(tf.reshape(lengths, [-1]), self._longest, dtype=tf.int32)
 
-    def get_all_encoder_layers(self):
-        """List of [B * T, L, H]."""
+    def get_hidden_states(self):
+        """List of [B * T, L, H], the first layer's input and the output of each layer."""
         return [
             tf.reshape(
                 gather_positions(layer, self._columns), [-1, self._longest, int(layer.shape[-1])]
             )
-            for layer in self._model.get_all_encoder_layers()
+            for layer in self._model.get_hidden_states()
         ]
 
 

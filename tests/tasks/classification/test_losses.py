@@ -225,7 +225,7 @@ def test_pooling_leaves_padding_out(pooling, expected):
     layers = [tokens * factor for factor in (0.0, 1000, 100, 10, 1)]
     model = types.SimpleNamespace(
         get_pooled_output=lambda: tf.constant([[9.0, 9.0]]),
-        get_all_encoder_layers=lambda: [tf.constant(layer) for layer in layers],
+        get_hidden_states=lambda: [None] + [tf.constant(layer) for layer in layers],
     )
     found = value(lambda mask: classifier_output.pooled_output(model, mask, pooling), [[1, 1, 0]])
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
