@@ -1,6 +1,7 @@
 """Where the files of a task's splits are."""
 
 import os
+import re
 from typing import Any, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
@@ -10,13 +11,45 @@ from albert_zh.tasks.label_rules import shortened
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 AUGMENTED = "train_aug"  # what data_augmentation.py writes beside train.*, with its ending
 MADE_OF = ".made_of.json"  # beside it: the digest of the training file that it was made of
+# What an edition adds to a name: train-v2.0.json, train-zen-v1.0.json, PAWS-X's dev_2k.tsv.
+_EDITION = re.compile(r"([-_.]([a-z]+[-_.])?v\d+(\.\d+)*|_\d+k)(?=\.[a-z]+$)")
+# What models write, perhaps into the folder of their data.
+_WRITTEN = re.compile("predictions|results|^label_test.txt$")
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
 
 
 def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List[str]]:
-    """(path of a split's file or None, names of further files that could be meant)."""
+    """(path of a split's file or None, names of further files that could be meant).
+
+    Where several names are usual and none is there, a data set's name may stand before one, and an
+    edition's behind it: data_cmrc2018_dev.json, cnews.val.txt, dev-v2.0.json.
+    """
     names = task.files.get(name, ())
-    return file_of_split(data_dir, (names,) if isinstance(names, str) else names)
+    if isinstance(names, str):
+        return file_of_split(data_dir, (names,))
+    path, others = file_of_split(data_dir, names)
+    return (path, others) if path else file_of_split(data_dir, _names_alike(data_dir, names))
+
+
+def _names_alike(folder, names):
+    """The files of a folder whose names end as one of some, as `split_path` says; best first."""
+    ends = [re.compile(r"(^|.*[-_.])%s$" % re.escape(name.lower())) for name in names]
+    ranks = {}
+    for entry in _entries(folder):
+        plain = _EDITION.sub("", entry.lower())
+        rank = next((rank for rank, end in enumerate(ends) if end.match(plain)), None)
+        if rank is not None and storage.is_file(storage.joined(folder, entry)):
+            ranks[entry] = rank
+    return sorted(ranks, key=ranks.get)
+
+
+def _entries(folder):
+    """The names in a folder that may be of data, sorted."""
+    try:
+        there = storage.names_in(folder) if storage.is_folder(folder) else []
+    except OSError as error:
+        raise files.cannot_read("--data_dir=%s" % folder, error) from error
+    return [entry for entry in there if not entry.startswith(".") and not _WRITTEN.search(entry)]
 
 
 def check_folder(data_dir: str) -> None:

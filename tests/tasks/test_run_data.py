@@ -1,5 +1,6 @@
 """The data of one run: which rows are dev, and what they are measured on."""
 
+import json
 import types
 
 import pytest
@@ -32,6 +33,7 @@ def write(path, lines):
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
+SPLITS = ("train", "dev", "test")
 EMBEDDING = {"more_train": (), "corpus": None, "dev_format": "positives"}
 
 
@@ -88,3 +90,60 @@ def test_usual_names_of_dev_files_of_every_kind(
     write(tmp_path / (name + ending), lines[2:])
     dev = data_of(tmp_path, kind, task_name, head, label_separator="|").splits["dev"]
     assert dev.path == str(tmp_path / (name + ending)) and len(dev.examples) == 2
+
+
+def _question(number):
+    answers = [{"text": "北京", "answer_start": 0}]
+    asked = [{"id": "%d" % number, "question": "首都在哪%d" % number, "answers": answers}]
+    paragraphs = [{"context": "北京是首都，%d。" % number, "qas": asked}]
+    return {"data": [{"paragraphs": paragraphs}]}
+
+
+@pytest.mark.parametrize(
+    "task_name, names",
+    [
+        (
+            "questions",
+            ["cmrc2018_train.json", "data_cmrc2018_dev.json", "data_cmrc2018_trial.json"],
+        ),
+        ("questions", ["new_cmrc2018_train.json", "new_cmrc2018_dev.json", None]),
+        ("questions", ["train-v2.0.json", "dev-v2.0.json", None]),
+        ("questions", ["train-zen-v1.0.json", "dev-zen-v1.0.json", None]),
+        ("multiclass", ["cnews.train.txt", "cnews.val.txt", "cnews.test.txt"]),
+        ("multiclass", ["translated_train.tsv", "dev_2k.tsv", "test_2k.tsv"]),
+        ("multiclass", ["Train.csv", "Dev.csv", "Test.csv"]),
+        ("ner", ["weiboNER_2nd_conll.train", "weiboNER_2nd_conll.dev", "weiboNER_2nd_conll.test"]),
+    ],
+)
+def test_names_of_public_data_sets(tmp_path, task_name, names):
+    """Rows of train were dev beside data_cmrc2018_dev.json; the other folders were refused."""
+    kinds = {"questions": "reading_comprehension", "ner": "sequence_labelling"}
+    for number, name in enumerate(names):
+        if name and task_name == "questions":
+            (tmp_path / name).write_text(json.dumps(_question(number)), encoding="utf-8")
+        elif name:
+            rows = {"multiclass": "甲%d%s1", "ner": "甲%d%sB-LOC"}[task_name]
+            line = rows % (number, "," if name.endswith(".csv") else "\t")
+            other = line.replace("1" if task_name == "multiclass" else "甲", "0")
+            write(tmp_path / name, [line, other, ""])
+    data = data_of(
+        tmp_path,
+        kinds.get(task_name, "single_label"),
+        task_name,
+        {"form": "crf"} if task_name == "ner" else {},
+        label_separator="|",
+        do_predict=True,
+    )
+    found = [data.splits[name].path if name in data.splits else None for name in SPLITS]
+    assert found == [name and str(tmp_path / name) for name in names]
+
+
+def test_plain_names_come_before_those_with_a_data_set(tmp_path):
+    """Neither results of a model nor hidden files nor folders are data."""
+    lines = ["甲%d\t%d" % (n, n % 2) for n in range(4)]
+    for name in ("train.txt", "my_train.txt", ".old_dev.txt", "label_test.txt", "no_dev_rows.txt"):
+        write(tmp_path / name, lines)
+    (tmp_path / "old_test.txt").mkdir()
+    data = data_of(tmp_path, "single_label", "multiclass", {}, label_separator="|", do_predict=True)
+    assert {split.path for split in data.splits.values()} == {str(tmp_path / "train.txt")}
+    assert set(data.splits) == {"train", "dev"}
