@@ -65,14 +65,17 @@ def _has_no_agreed_label(record):
 # The table
 
 DEV_NAMES = ("dev", "valid", "val", "validation")  # of files of own data, best first
+_FEWCLUE = {
+    "train": ("train_few_all.json", "train_0.json"),
+    "dev": ("dev_few_all.json", "dev_0.json"),
+    "test": ("test_public.json",),
+}
 _SPLITS = {
-    "train": ("train.csv", "train.tsv", "train.txt", "train.json", "train.jsonl"),
-    "dev": tuple(
-        name + ending
-        for name in DEV_NAMES
-        for ending in (".csv", ".tsv", ".txt", ".json", ".jsonl")
-    ),
-    "test": ("test.csv", "test.tsv", "test.txt", "test.json", "test.jsonl"),
+    split: tuple(
+        name + ending for name in names for ending in (".csv", ".tsv", ".txt", ".json", ".jsonl")
+    )
+    + _FEWCLUE[split]
+    for split, names in (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))
 }
 # CLUE's names, FewCLUE's, and those of copies in plain columns (of tasks that have plain columns).
 _TEXT_ENDINGS = (".tsv", ".txt", ".csv", ".jsonl", ".json")
@@ -81,9 +84,9 @@ _SENTENCES = {
     for split, names in (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))
 }
 _CLUE = {
-    "train": ("train.json", "train_few_all.json", "train_0.json", "train.tsv", "train.txt"),
-    "dev": ("dev.json", "dev_few_all.json", "dev_0.json", "dev.tsv", "dev.txt"),
-    "test": ("test.json", "test_public.json", "test1.0.json", "test.tsv", "test.txt"),
+    "train": ("train.json", *_FEWCLUE["train"], "train.tsv", "train.txt"),
+    "dev": ("dev.json", *_FEWCLUE["dev"], "dev.tsv", "dev.txt"),
+    "test": ("test.json", *_FEWCLUE["test"], "test1.0.json", "test.tsv", "test.txt"),
 }
 _TSV = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
 _LABELLED_ENDINGS = (

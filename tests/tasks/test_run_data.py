@@ -147,3 +147,19 @@ def test_plain_names_come_before_those_with_a_data_set(tmp_path):
     data = data_of(tmp_path, "single_label", "multiclass", {}, label_separator="|", do_predict=True)
     assert {split.path for split in data.splits.values()} == {str(tmp_path / "train.txt")}
     assert set(data.splits) == {"train", "dev"}
+
+
+@pytest.mark.parametrize("edition", ["few_all", "0"])
+def test_names_of_fewclue_are_those_of_own_data(tmp_path, edition):
+    """FewCLUE's OCNLI, BUSTM, EPRSTMT and CSLDCP were refused for their names."""
+    names = ["train_%s.json" % edition, "dev_%s.json" % edition, "test_public.json"]
+    for name in names:
+        pairs = [("%s甲" % name, "乙", "1"), ("%s丙" % name, "丁", "0")]
+        records = [dict(zip(("sentence1", "sentence2", "label"), pair)) for pair in pairs]
+        write(tmp_path / name, map(json.dumps, records))
+    options = {"label_separator": "|", "do_predict": True}
+    data = data_of(tmp_path, "single_label", "multiclass", {}, **options)
+    read = {split.path: [e[1:4] for e in split.examples] for split in data.splits.values()}
+    assert read == {
+        str(tmp_path / name): [(name + "甲", "乙", "1"), (name + "丙", "丁", "0")] for name in names
+    }
