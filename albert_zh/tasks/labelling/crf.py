@@ -35,13 +35,18 @@ def crf_log_likelihood(
 def crf_sequence_score(
     unaries: tf.Tensor, tag_ids: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
 ) -> tf.Tensor:
-    """Score of the gold path, see `crf_log_likelihood`; float tensor [B]."""
-    mask = _mask(unaries, lengths)
+    """Score of the gold path, see `crf_log_likelihood`; float tensor [B].
+
+    Scores of -inf, of what is forbidden, count only where the path has them.
+    """
+    inside = _mask(unaries, lengths, tf.bool)
     num_tags = int(transitions.shape[0])
-    one_hot = tf.one_hot(tag_ids, num_tags, dtype=unaries.dtype)  # [B, T, K]
-    unary = tf.reduce_sum(unaries * one_hot, axis=2) * mask  # [B, T]
+    is_gold = tf.one_hot(tag_ids, num_tags, True, False, dtype=tf.bool)  # [B, T, K]
+    is_counted = is_gold & inside[:, :, None]
+    unary = tf.reduce_sum(tf.where(is_counted, unaries, tf.zeros_like(unaries)), axis=2)
     pairs = tag_ids[:, :-1] * num_tags + tag_ids[:, 1:]
-    binary = tf.gather(tf.reshape(transitions, [-1]), pairs) * mask[:, 1:]  # [B, T - 1]
+    binary = tf.gather(tf.reshape(transitions, [-1]), pairs)  # [B, T - 1]
+    binary = tf.where(inside[:, 1:], binary, tf.zeros_like(binary))
     return tf.reduce_sum(unary, axis=1) + tf.reduce_sum(binary, axis=1)
 
 

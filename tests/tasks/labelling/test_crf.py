@@ -115,6 +115,23 @@ def test_impossible_tags_have_finite_gradients():
     assert np.abs(values["grad_inputs"][:, :, 3]).max() == 0
 
 
+def test_forbidden_tags_and_moves_of_minus_infinity():
+    """The likelihood was NaN for a path that has none of them; tensorflow-addons' is finite."""
+    unaries, tag_ids, lengths, transitions = random_inputs(6, (3, 6, 4), [4, 2, 1])
+    tag_ids[:] = [0, 1, 1, 0, 2, 3]  # the last two are padding
+    unaries[:, :, 3] = -np.inf
+    transitions[2, 3] = transitions[3, 0] = transitions[0, 2] = -np.inf
+    values = graph_values(unaries, tag_ids, lengths, transitions)
+    for row, length in enumerate(lengths):
+        scores = paths(unaries[row].astype(float), transitions.astype(float), length)
+        log_norm = np.log(np.sum(np.exp(list(scores.values()))))
+        gold = scores[tuple(tag_ids[row, :length])]
+        np.testing.assert_allclose(values["sequence_score"][row], gold, rtol=1e-5)
+        np.testing.assert_allclose(values["log_likelihood"][row], gold - log_norm, rtol=1e-5)
+    for name in ("loss", "grad_inputs", "grad_transitions"):
+        assert np.isfinite(values[name]).all(), name
+
+
 def test_what_is_beyond_a_row_does_not_matter():
     unaries, tag_ids, lengths, transitions = random_inputs(4, (2, 6, 4), [3, 6])
     before = graph_values(unaries, tag_ids, lengths, transitions)
