@@ -34,6 +34,7 @@ WORDS = {
     "what?! [x] {y} <z>": ["what", "?", "!", "[", "x", "]", "{", "y", "}", "<", "z", ">"],
     "‘x’ «y»": ["‘", "x", "’", "«", "y", "»"],
     "cannot'tis": ["can", "not", "'t", "is"],
+    "they're\u3000in it's\ta": ["they", "'re", "in", "it", "'s", "a"],
     "dogs' o'clock x 'tis": ["dogs", "'", "o'clock", "x", "'", "tis"],
 }
 
