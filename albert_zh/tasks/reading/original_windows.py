@@ -189,7 +189,12 @@ def split_into_words(text: str, lowers: bool) -> List[str]:
 
 
 def _stands_alone(char: str) -> bool:
-    """Whether a character is a word: what the tokenizer cleans, spaces or takes for punctuation."""
+    """Whether a character is a word: what the tokenizer cleans, spaces or takes for punctuation.
+
+    Not so U+FFFD, which the tokenizer cleans but which is no control character.
+    """
+    if char == "\ufffd":
+        return False
     return unicode_text.CLEANED_AND_SPACED[ord(char)] != char or unicode_text.is_punctuation(char)
 
 

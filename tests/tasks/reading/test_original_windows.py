@@ -45,6 +45,12 @@ def test_words_and_answers_are_the_original_s(case):
         assert maker.answer_words(question, document) == (example["start"], example["end"])
 
 
+def test_runs_of_letters_go_on_over_a_replaced_character():
+    """U+FFFD is neither ideograph, mark, white space nor control character to the original."""
+    words = original_windows.split_into_words("北a\ufffdB京\u200b9\x00C", False)
+    assert words == ["北", "a\ufffdB", "京", "\u200b", "9", "\x00", "C"]
+
+
 @pytest.mark.parametrize("mode", ["train", "predict"])
 def test_windows_are_the_original_s(case, mode):
     expected, questions, maker, _ = case
