@@ -46,7 +46,7 @@ def convert_single_example(ex_index: int, example, label_list, max_seq_length: i
     if isinstance(example, PaddingInputExample):
         zeros = [0] * max_seq_length
         return InputFeatures(zeros, list(zeros), list(zeros), 0, is_real_example=False)
-    if not example.text_b:
+    if not (example.text_b and tokenizer.tokenize(example.text_b)):  # of blanks alone, too
         single = (example.guid, example.text_a, None, example.label)
         example = InputExample(*single)
     return task_features.convert_single_example(

@@ -59,6 +59,16 @@ def test_features_of_pairs_single_texts_and_padding(tokenizer):
     assert padding == run_classifier.InputFeatures([0] * 5, [0] * 5, [0] * 5, 0, False)
 
 
+@pytest.mark.parametrize("text_b", ["", " ", "\u3000\t", "\u200b"])
+def test_a_second_text_without_tokens_makes_no_pair(tokenizer, text_b):
+    """The original asks whether text_b has tokens; there were two [SEP] in a row."""
+    example = classifier_utils.InputExample(guid="x", text_a="今天", text_b=text_b, label="0")
+    features = run_classifier.convert_single_example(0, example, ["0", "1"], 6, tokenizer)
+    ids = tokenizer.convert_tokens_to_ids(["[CLS]", "今", "天", "[SEP]"])
+    assert features.input_ids == ids + [0, 0]
+    assert features.input_mask == [1] * 4 + [0, 0] and features.segment_ids == [0] * 6
+
+
 def test_files_of_features_and_their_batches(tokenizer, tmp_path):
     texts = ["今天", "天气", "我们", "吃饭", "明天"]
     examples = [
