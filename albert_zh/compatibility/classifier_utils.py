@@ -78,10 +78,14 @@ class _TaskProcessor(DataProcessor):
     Attributes:
         task_name: its key of `datasets.TASKS`.
         first_number: of the examples' names; 1 where the original counts a header's row, too.
+        counts_all_lines: whether the names have the lines' numbers, of those left out, too.
+        label_of_test: of examples of a file without labels; None for that of class 0.
     """
 
     task_name = None
     first_number = 0
+    counts_all_lines = False
+    label_of_test = None
 
     def get_train_examples(self, data_dir):
         """Examples of the training file; raises `UserError` for a file that does not fit."""
@@ -92,7 +96,7 @@ class _TaskProcessor(DataProcessor):
         return self._examples(data_dir, "dev")
 
     def get_test_examples(self, data_dir):
-        """Examples of the test file; in one without labels all have that of class 0."""
+        """Examples of the test file; in one without labels all have the original's."""
         return self._examples(data_dir, "test")
 
     def get_labels(self):
@@ -101,11 +105,15 @@ class _TaskProcessor(DataProcessor):
 
     def _examples(self, data_dir, name):
         split = reader.read_split(datasets.get_task(self.task_name), data_dir, name)
-        first = self.get_labels()[0]
-        return [
-            InputExample("%s-%d" % (name, index), e.text_a, e.text_b, e.label or first)
+        label = self.label_of_test or self.get_labels()[0]
+        examples = [
+            InputExample("%s-%d" % (name, index), e.text_a, e.text_b, e.label or label)
             for index, e in enumerate(split.examples, start=self.first_number)
         ]
+        if self.counts_all_lines:
+            for example, read in zip(examples, split.examples):
+                example.guid = read.guid
+        return examples
 
 
 class LCQMCPairClassificationProcessor(_TaskProcessor):
@@ -150,7 +158,8 @@ class CMNLIProcessor(_TaskProcessor):
     """CLUE's CMNLI."""
 
     task_name = "cmnli"
-    first_number = 1
+    counts_all_lines = True
+    label_of_test = "neutral"
 
 
 class CslProcessor(_TaskProcessor):

@@ -191,6 +191,22 @@ def test_processors_of_clue(name, row, expected, num_labels, tmp_path):
     assert [e.guid for e in test] == ["test-%d" % (first + n) for n in range(len(test))]
 
 
+def test_examples_of_cmnli_have_the_originals_names(tmp_path):
+    """The original counts the rows without an agreed label, and gives those of a test "neutral"."""
+    labels = ["-", "neutral", "-", "entailment"]
+    rows = [{"sentence1": "甲%d" % n, "sentence2": "乙", "label": x} for n, x in enumerate(labels)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "train.json").write_text(text, encoding="utf-8")
+    (tmp_path / "test.json").write_text('{"sentence1": "甲", "sentence2": "乙"}\n', "utf-8")
+    processor = classifier_utils.CMNLIProcessor()
+    train, test = (
+        [(e.guid, e.text_a, e.label) for e in read(str(tmp_path))]
+        for read in (processor.get_train_examples, processor.get_test_examples)
+    )
+    assert train == [("train-2", "甲1", "neutral"), ("train-4", "甲3", "entailment")]
+    assert test == [("test-1", "甲", "neutral")]
+
+
 def test_processors_of_tables(tmp_path):
     (tmp_path / "train_0827.tsv").write_text("1\t甲\t乙\n0\t丙\t丁\n", encoding="utf-8")
     processor = run_classifier.SentencePairClassificationProcessor()
