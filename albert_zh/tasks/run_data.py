@@ -227,6 +227,7 @@ class TaskData:
             "--dev_seed=%d)" % (len(sides.aside), num_rows, share, method, seed)
         ]
         notes += [sides.note] if sides.note else []
+        notes += self._notes_of_names_like_dev()
         self._trained = self.splits["train"] = train._replace(examples=sides.kept)
         self.splits["dev"] = self._kind.dev_of_rows(
             self.task,
@@ -235,6 +236,16 @@ class TaskData:
             self._flags.encoding,
             self._flags.skip_bad_rows,
         )
+
+    def _notes_of_names_like_dev(self):
+        """A note on files of the data's folder that could be meant for dev, but are not read."""
+        usual = self.task.files.get("dev")
+        if not usual or isinstance(usual, str):  # the run's files are given one by one
+            return []
+        names = split_files.names_with_word(self._data_dir, datasets.DEV_NAMES)
+        return [
+            "%s is not read: if it is the dev file, name it %s" % (name, usual[0]) for name in names
+        ]
 
     def _read_dev_file(self):
         try:

@@ -43,6 +43,12 @@ def _names_alike(folder, names):
     return sorted(ranks, key=ranks.get)
 
 
+def names_with_word(folder: str, words: Sequence[str]) -> List[str]:
+    """The names in a folder that have one of some words, as dev.all.bmes and my_val.json.gz do."""
+    word = re.compile(r"(^|[-_.])(%s)\d*([-_.]|$)" % "|".join(words))
+    return [entry for entry in _entries(folder) if word.search(entry.lower())]
+
+
 def _entries(folder):
     """The names in a folder that may be of data, sorted."""
     try:

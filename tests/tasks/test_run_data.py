@@ -163,3 +163,15 @@ def test_names_of_fewclue_are_those_of_own_data(tmp_path, edition):
     assert read == {
         str(tmp_path / name): [(name + "甲", "乙", "1"), (name + "丙", "丁", "0")] for name in names
     }
+
+
+@pytest.mark.parametrize(
+    "name", ["dev.all.bmes", "me_validation.ann.json", "dev.csv.gz", "Val1.csv"]
+)
+def test_files_that_could_be_dev_are_named_where_rows_are_set_aside(tmp_path, name):
+    """Their rows were not used, and no word said so."""
+    for file in ("train.csv", name, "dev_predictions.json", "invalid.csv"):
+        write(tmp_path / file, ["甲%d,%d" % (n, n % 2) for n in range(9)])
+    dev = data_of(tmp_path, "single_label", "multiclass", {}, label_separator="|").splits["dev"]
+    about = "%s is not read: if it is the dev file, name it dev.csv" % name
+    assert dev.path == str(tmp_path / "train.csv") and dev.notes[1:] == [about]
