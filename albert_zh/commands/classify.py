@@ -7,6 +7,7 @@
 Texts are the words of the command line, or the lines of a file or of standard input. A model of
 pairs takes the words two by two, and lines text_a<tab>text_b; further columns are not read. A file
 that is a table (.csv, .json, .jsonl, or with a header) is read as the model's training file was.
+An empty line that is no row of a table is an empty text; a note counts what has an empty text.
 
 Prints a line per text, in the input's order: the text (or both), the label and its probability,
 tab-separated; of a multi-label model the labels over their thresholds and their probabilities, each
@@ -67,13 +68,25 @@ def run(words):
         raise UserError("texts and --input_file exclude each other: give one of them")
     with _open_model() as model:
         is_pairs = model.takes_pairs if FLAGS.text_pairs is None else FLAGS.text_pairs
-        if words:
-            print_classes(model, _texts_of_arguments(words, is_pairs))
-            _add_notes(model, "the texts")
-            return
-        for texts in _groups_of_table(model) or _groups_of_lines(model, is_pairs):
+        source = "the texts" if words else FLAGS.input_file or "standard input"
+        groups = (
+            [_texts_of_arguments(words, is_pairs)]
+            if words
+            else _groups_of_table(model) or _groups_of_lines(model, is_pairs)
+        )
+        num_texts = num_empty = 0
+        for texts in groups:
             print_classes(model, texts)
-        _add_notes(model, FLAGS.input_file or "standard input")
+            num_texts, num_empty = num_texts + len(texts), num_empty + sum(map(_is_empty, texts))
+        if num_empty and model.kind.is_classification:
+            note = "note: %s: %d of %d rows have an empty text, and a prediction all the same"
+            print(printable(note % (source, num_empty, num_texts)), file=sys.stderr)
+        _add_notes(model, source)
+
+
+def _is_empty(text):
+    """Whether a text is empty, or one of a pair."""
+    return not all(part.strip() for part in ([text] if isinstance(text, str) else text))
 
 
 def _add_notes(model, source):

@@ -128,6 +128,27 @@ def test_texts_that_are_cut_are_noted(folders, tmp_path, capsys):
     assert "are cut" not in capsys.readouterr().err
 
 
+EMPTY = "have an empty text, and a prediction all the same"
+
+
+@pytest.mark.parametrize(
+    "kind, name, content, noted",
+    [
+        ("topics", "texts.txt", "今天\n\n  \n天气\n", "2 of 4 rows"),
+        ("topics", "texts.csv", "今天,体育\n\n,财经\n天气,体育\n", "1 of 3 rows"),
+        ("pairs", "texts.txt", "今天\t天气\n今天\t\n", "1 of 2 rows"),
+        ("value", "texts.txt", "今天\n天气\n", None),
+    ],
+)
+def test_what_has_an_empty_text_is_counted(folders, tmp_path, capsys, kind, name, content, noted):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    flags = ["--model_dir=" + folders[kind], "--input_file=%s" % path]
+    small_models.run_command(classify, flags, [])
+    notes = [line for line in capsys.readouterr().err.split("\n") if EMPTY in line]
+    assert notes == ["note: %s: %s %s" % (path, noted, EMPTY)] * bool(noted)
+
+
 def test_json_lines(run, folders):
     labels, probabilities = predicted(folders["topics"], TEXTS)
     for index, (line,) in enumerate(run("topics", "--format=jsonl", words=TEXTS)):
