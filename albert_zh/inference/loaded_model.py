@@ -41,9 +41,14 @@ Fields:
 
 
 class LoadedModel:
-    """Counts those who use a model, so that it is freed after the last of them."""
+    """Counts those who use a model, so that it is freed after the last of them.
+
+    Attributes:
+        shown_name: what errors call it: the class that its user has made.
+    """
 
     def __init__(self) -> None:
+        self.shown_name = type(self).__name__
         self._process = os.getpid()
         self._state = threading.Condition()
         self._num_users = 0
@@ -55,7 +60,7 @@ class LoadedModel:
         if self._process != os.getpid():
             raise UserError(
                 "this %s was loaded in process %d, this is its forked child %d: %s"
-                % (type(self).__name__, self._process, os.getpid(), ABOUT_FORKS)
+                % (self.shown_name, self._process, os.getpid(), ABOUT_FORKS)
             )
         with self._state:
             self._check_is_open()
@@ -87,7 +92,7 @@ class LoadedModel:
 
     def _check_is_open(self):
         if self._is_closed:
-            raise UserError("this %s is closed: make a new one" % type(self).__name__)
+            raise UserError("this %s is closed: make a new one" % self.shown_name)
 
     def __enter__(self) -> "LoadedModel":
         self._check_is_open()

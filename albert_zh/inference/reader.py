@@ -91,6 +91,7 @@ class Reader:
                 "%s: the model is of the kind %s, expected %s: fine-tune one with "
                 "bash run_reading.sh" % (path, objective, OBJECTIVE)
             )
+        self._predictor.shown_name = type(self).__name__
 
     def __enter__(self) -> "Reader":
         self._predictor.__enter__()  # an error once it is closed

@@ -226,5 +226,7 @@ def test_tables_are_not_read_as_texts(tmp_path, flag, name, content, shown):
 def test_a_closed_reader_is_not_entered(tmp_path):
     model = reader.Reader(small_models.write_reader(tmp_path / "model"))
     model.close()
-    with pytest.raises(UserError, match="is closed: make a new one"), model:
+    with pytest.raises(UserError, match="^this Reader is closed: make a new one$"), model:
         pass
+    with pytest.raises(UserError, match="^this Reader is closed: make a new one$"):
+        model.answer("什么", "今天天气")
