@@ -22,7 +22,7 @@ from albert_zh.common.errors import UserError
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
 BLANK = "a blank line"
 _SHOWN_BAD_ROWS = 3  # in an error
-_JSON_ENDINGS = (".json", ".jsonl")
+_JSON_ENDINGS, _TABLE_ENDINGS = (".json", ".jsonl"), (".csv", ".tsv")
 
 Row = collections.namedtuple("Row", ["line", "cells", "problem"])
 Row.__doc__ = """One row.
@@ -57,12 +57,13 @@ class Table:
 
         Raises:
             UserError: if the file is missing, unreadable or not of that encoding, here or by the
-                iterator; names the line.
+                iterator; names the line. If JSON lines have the name of a table.
         """
         self.path, self._digest = path, hashlib.sha256()
         errors = "replace" if replaces_bad_bytes else "strict"
         lines = files.stream_lines(path, encoding, errors, self._digest)
         first, second = next(lines, None), next(lines, None)
+        _check_is_no_json(path, first or "")
         self.delimiter = _delimiter(path, first or "")
         start = [line for line in (first, second) if line is not None]
         numbered = enumerate(itertools.chain(start, lines), start=1)
@@ -123,6 +124,15 @@ def _delimiter(path, first_line):
     if not path.endswith(".csv") or ("\t" in first_line and "," not in first_line):
         return "\t"
     return ","
+
+
+def _check_is_no_json(path, first_line):
+    """Raises `UserError` for a file of JSON lines by the name of a table."""
+    if path.endswith(_TABLE_ENDINGS) and isinstance(_json_row(1, first_line).cells, dict):
+        raise UserError(
+            "%s, line 1: holds JSON: name the file .jsonl, as a table is expected under this name"
+            % path
+        )
 
 
 def _json_rows(numbered):

@@ -682,6 +682,18 @@ def test_copa_takes_its_two_labels_only(tmp_path, label):
         task_reader.read_split(datasets.get_task("copa"), str(tmp_path), "train")
 
 
+@pytest.mark.parametrize("name", ["test.csv", "test.tsv"])
+@pytest.mark.parametrize("record", [{"text_a": "今天"}, {"text_a": "今天", "label": "体育"}])
+def test_json_lines_are_no_table(tmp_path, name, record):
+    """A model of single texts would predict each line, braces and all, as a text."""
+    task, content = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n"), json.dumps(record) + "\n"
+    expected = "%s, line 1: holds JSON: name the file .jsonl, as a table is" % (tmp_path / name)
+    with pytest.raises(UserError, match=re.escape(expected)):
+        stream_of(tmp_path, task, content, name=name)
+    with pytest.raises(UserError, match=re.escape(expected)):
+        read_own(tmp_path, content, name=name, task=task, split="test")
+
+
 def test_a_stream_without_rows_is_an_error(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
     for content, words in (("", "is empty"), ("text_a,label\n", "has no rows")):
