@@ -22,7 +22,9 @@ NOTES = validation.record(
         "max_seq_length": validation.integer(1),
         MAX_POSITIONS: validation.integer(1),
         "label_separator": validation.or_none(_SEPARATOR),
-        "columns": validation.list_of(validation.or_none(validation.TEXT)),
+        "columns": validation.list_of(
+            validation.or_none(validation.one_of("text_a", "text_b", "label"))
+        ),
         "header": validation.or_none(validation.list_of(validation.or_none(validation.TEXT))),
         "chosen_columns": validation.record({}, [], validation.TEXT),
         "compares_sentences": validation.BOOLEAN,
@@ -61,6 +63,8 @@ def read_notes(path: Optional[str]) -> Dict[str, Any]:
     if not path or not storage.exists(path):
         return {}
     notes = files.read_json(path, NOTES, NOTES_WAY_OUT)
+    if "text_a" not in notes.get("columns", ["text_a"]):
+        raise UserError("%s: columns: expected text_a among them: %s" % (path, NOTES_WAY_OUT))
     if notes.get("compares_sentences") and "text_b" not in notes.get("columns", ["text_b"]):
         raise UserError(
             "%s: compares_sentences is true, expected false, as its columns have no text_b: %s"

@@ -363,6 +363,9 @@ def test_no_reader_ends_in_another_error(tmp_path, name, monkeypatch):
         ({"pooling": "median"}, "pooling: expected one of"),
         ({"do_lower_case": "no"}, "do_lower_case: expected true or false"),
         ({"columns": ["text_a", "label"]}, "compares_sentences is true, expected false"),
+        ({"columns": ["text", "label"]}, r"columns\[0\]: expected one of text_a, text_b, label"),
+        ({"columns": ["text_b", None, "label"]}, "columns: expected text_a among them"),
+        ({"columns": []}, "columns: expected text_a among them"),
         ({"compares_sentences": "no"}, "compares_sentences: expected true or false, found 'no'"),
     ],
 )
