@@ -144,17 +144,17 @@ def read_config(folder, config_file=None, points_to_best=True):
 
 def _check_has_heads(opened, task):
     named, heads = packed_weights.as_named(opened.prefix), opened.heads
-    lacking = [head for head in exported_model.TASKS[task].heads if head not in heads]
-    if task == "pretraining" and "masked_lm" in heads:
-        return  # plain BERT may come without the second head
-    if not lacking:
-        return
     command = registry.command_without_head(opened.notes)
     if task == "classifier" and command:
         raise UserError(
             "%s has no head to export: use it with %s, or export --task=pretraining or "
             "--task=encoder" % (named, command)
         )
+    lacking = [head for head in exported_model.TASKS[task].heads if head not in heads]
+    if task == "pretraining" and "masked_lm" in heads:
+        return  # plain BERT may come without the second head
+    if not lacking:
+        return
     if task == "classifier" and sentence_vectors.read_notes(os.path.dirname(opened.prefix)):
         raise UserError(
             "%s is a model of sentence vectors, without a classifier: export --task=embedding"

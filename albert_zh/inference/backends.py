@@ -128,7 +128,8 @@ class CheckpointBackend:
         """Arguments and errors as of `open_model`."""
         opened = model_folder.open_folder(_checkpoint_of(model_dir), config_file)
         config, prefix = opened.config, opened.prefix
-        if checkpoint_names.TASK_HEAD not in opened.heads:
+        has_head = checkpoint_names.TASK_HEAD in opened.heads
+        if not has_head or registry.command_without_head(opened.notes):
             raise _no_head(packed_weights.as_named(prefix), opened.notes)
         settings = task_settings.of_notes(opened.notes)
         self.num_outputs = opened.num_outputs()

@@ -18,6 +18,7 @@ from albert_zh.inference import generator, predictor
 from albert_zh.tasks import registry
 from albert_zh.tasks.generation import flags as generation_flags
 import memory_storage
+import small_models
 import whole_runs
 
 CHARACTERS = "甲乙丙丁戊己庚辛"
@@ -68,7 +69,15 @@ def test_it_learns_to_write(settings, reached):
     assert notes["objective"] == "generation" and notes["head"]["token_ids"]["sep"] == 3
 
 
-@pytest.mark.slow
+def test_a_classifier_beside_a_generator_is_not_its_head(tmp_path):
+    folder = small_models.write_generator(tmp_path / "best")  # holds one as well
+    with pytest.raises(UserError, match="best/.* has no head to predict with: use generate.py"):
+        predictor.Predictor(folder)
+    with pytest.raises(UserError, match="best/.* has no head to export: use it with generate.py"):
+        export_common.read_model(folder, "classifier")
+    assert export_common.read_model(folder, "pretraining").folder == folder
+
+
 @pytest.mark.slow
 def test_what_needs_a_head_names_the_command_that_writes(settings, reached):
     best = os.path.join(settings["output_dir"], "best")
