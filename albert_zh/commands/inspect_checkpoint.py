@@ -16,6 +16,7 @@ import glob
 import os
 
 from absl import flags
+import numpy as np
 
 from albert_zh.common import package_files, storage
 from albert_zh.common.errors import (  # first: it quietens TensorFlow
@@ -77,8 +78,11 @@ GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8
 _MEGABYTE = 1e6
 
-# What a checkpoint holds; shapes are {name: list} by TensorFlow's names.
-Contents = collections.namedtuple("Contents", ["weights", "state", "step", "files", "kind"])
+# What a checkpoint holds; shapes are {name: list} by TensorFlow's names, `broken` names variables
+# whose values are not all finite numbers.
+Contents = collections.namedtuple(
+    "Contents", ["weights", "state", "step", "files", "kind", "broken"], defaults=((),)
+)
 Fit = collections.namedtuple("Fit", ["path", "config", "differences"])
 
 
@@ -130,7 +134,8 @@ def description(path, config_file=None):
         rows.append(("", "no BERT or ALBERT; its variables begin with " + first))
     else:
         rows += _config_rows(name, contents.weights, layout, config_file)
-    return ["%-11s %s" % row for row in rows + _size_rows(contents)]
+    rows += _size_rows(contents) + _broken_rows(contents.broken)
+    return ["%-11s %s" % row for row in rows]
 
 
 def read_contents(path):
@@ -152,15 +157,24 @@ def read_contents(path):
     state = {n: s for n, s in shapes.items() if checkpoint_values.is_training_state(n)}
     weights = {n: s for n, s in shapes.items() if n not in state}
     data = [path for path in _files_of_checkpoint(prefix) if ".data-" in os.path.basename(path)]
-    step = None
-    if GLOBAL_STEP in state and data:
+    step, broken = None, []
+    if data:
         checkpoint_values.check_readable(prefix)
-        step = int(reader.get_tensor(GLOBAL_STEP))
+        step = int(reader.get_tensor(GLOBAL_STEP)) if GLOBAL_STEP in state else None
+        broken = [name for name in weights if not _is_finite(reader.get_tensor(name))]
     kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
     paths = _users_files(prefix, [prefix + ".index"] + data)
     if paths[0].endswith(packed_weights.PACKED_FILE):
         kind = "TensorFlow, packed as integers of 8 bits"
-    return packed_weights.as_named(prefix), Contents(weights, state, step, paths, kind)
+    return packed_weights.as_named(prefix), Contents(weights, state, step, paths, kind, broken)
+
+
+def _is_finite(values):
+    """Whether an array has finite numbers alone; texts and integers count as such."""
+    values = np.asarray(values)
+    is_float = values.dtype.kind == "f" or values.dtype.name == "bfloat16"
+    with np.errstate(over="ignore"):  # of a double
+        return not is_float or bool(np.isfinite(values.astype(np.float32)).all())
 
 
 def _users_files(prefix, paths):
@@ -188,7 +202,9 @@ def _find_prefix(path):
 
 
 def _read_pytorch(path):
-    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(path))
+    tensors = pytorch_files.read_tensors(path)
+    broken = [name for name, values in tensors.items() if not _is_finite(values)]
+    layout, tensors = pytorch_names.canonical(tensors)
     tensors, notes = pytorch_names.retied(tensors)
     if layout is None:
         weights = collections.OrderedDict((n, list(t.shape)) for n, t in tensors.items())
@@ -198,7 +214,7 @@ def _read_pytorch(path):
         weights = {name: list(value.shape) for name, value in values.items()}
         weights.update((name, list(tensors[name].shape)) for name in unknown)
     kind = "PyTorch, %d tied tensors" % len(notes) if notes else "PyTorch"
-    return path, Contents(weights, {}, None, pytorch_files.files_of_weights(path), kind)
+    return path, Contents(weights, {}, None, pytorch_files.files_of_weights(path), kind, broken)
 
 
 def layout_of(weights):
@@ -316,6 +332,14 @@ def _size_rows(contents):
         ("step", "unknown" if contents.step is None else f"{contents.step:,}"),
         ("heads", ", ".join(_heads(contents.weights)) or "none"),
     ]
+
+
+def _broken_rows(names):
+    """A row on the variables whose values are not all finite numbers."""
+    if not names:
+        return []
+    text = "%s with values that are infinite or no numbers (NaN), such as %s: no command takes them"
+    return [("damaged", text % (_counted(len(names), "variable"), names[0]))]
 
 
 def _counted(number, noun):

@@ -14,6 +14,7 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.commands import inspect_checkpoint
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
+from albert_zh.conversion import pytorch_files
 from albert_zh.model import checkpoint_values, expected_variables, model_writer, modeling
 import golden_cases
 import small_models
@@ -208,6 +209,24 @@ def test_an_index_without_weights_is_enough(tmp_path):
         rows = described(path)
         assert "its index alone" in rows["checkpoint"][0]
         assert rows["layout"] == ["brightmart"] and rows["step"] == ["unknown"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_no_model_can_have_are_named(tmp_path, value):
+    names = ("bert/embeddings/word_embeddings", "bert/pooler/dense/bias")
+    made_model(tmp_path, SMALL, extra={"global_step": np.int64(7)})
+    assert "damaged" not in described(tmp_path)
+    weights = checkpoint_values.read_weights(str(tmp_path / "albert_model.ckpt"))
+    for name in names:
+        weights[name].flat[-1] = value
+    expected = (
+        "2 variables with values that are infinite or no numbers (NaN), such as %s: no command "
+        "takes them" % names[0]
+    )
+    checkpoint_values.write_checkpoint(str(tmp_path / "albert_model.ckpt"), weights)
+    assert described(tmp_path)["damaged"] == [expected]
+    pytorch_files.write_safetensors(str(tmp_path / "model.safetensors"), weights)
+    assert "2 variables" in described(tmp_path / "model.safetensors")["damaged"][0]
 
 
 @pytest.mark.slow
