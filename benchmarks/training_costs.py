@@ -5,8 +5,9 @@ r"""Hours and price of pre-training on paper: operations, parsing rate, bandwidt
         --prices=v3-8=8,8xA100=24
 
 No machine is measured. A step takes as long as the slowest of the three: the operations at --usage
-of the peak, parsing by --parsing_cores of each host, reading from the bucket. --prices are per hour
-of a whole machine, in any currency.
+of the peak, parsing by --parsing_cores of each host, reading from the bucket. --record_bytes and
+--records_of_core, where they are left out, go with --length in proportion. --prices are per hour of
+a whole machine, in any currency.
 """
 
 import argparse
@@ -25,18 +26,23 @@ MACHINES = "v3-8,v3-32,v3-128,v3-256,8xA100"
 PASSES = 3  # forward, and twice as much backward
 CORES_OF_HOST = 8  # of a TPU
 OPERATIONS_OF_PRODUCT = 2  # a multiplication and an addition
+LENGTH = 512  # tokens of the records that were measured
 
 # (name, default, help) of the numbers.
 _NUMBERS = (
     ("steps", 125000, "steps of training"),
     ("batch", 4096, "sequences in a step"),
-    ("length", 512, "tokens of a sequence"),
+    ("length", LENGTH, "tokens of a sequence"),
     ("predictions", 77, "masked positions of a sequence"),
     ("tpu_tflops", 52.5, "peak of a TPU core, 10^12 operations a second; 52.5 of v3"),
     ("gpu_tflops", 312.0, "peak of a GPU; 312 of A100 in bfloat16"),
     ("usage", 0.4, "share of the peak that training reaches"),
-    ("record_bytes", 2754, "bytes of a record"),
-    ("records_of_core", 9962, "records a second that a core reads, parses and masks"),
+    ("record_bytes", 2754.0, "bytes of a record; the default is of %d tokens" % LENGTH),
+    (
+        "records_of_core",
+        9962.0,
+        "records a second that a core reads, parses and masks; the default likewise",
+    ),
     ("parsing_cores", 8, "cores of a host that parse"),
     ("megabytes_of_host", 200.0, "megabytes a second that a host reads from the bucket"),
 )
@@ -129,6 +135,11 @@ def _arguments():
     parser.add_argument("--prices", default="", help="MACHINE=PRICE, with commas between")
     for name, default, text in _NUMBERS:
         parser.add_argument("--" + name, type=type(default), default=default, help=text)
+    as_long = (parser.parse_args().length or LENGTH) / LENGTH  # 0 is an error below
+    parser.set_defaults(
+        record_bytes=parser.get_default("record_bytes") * as_long,
+        records_of_core=parser.get_default("records_of_core") / as_long,
+    )
     arguments = parser.parse_args()
     for name, _, _ in _NUMBERS:
         if not getattr(arguments, name) > 0:
