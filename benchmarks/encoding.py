@@ -22,6 +22,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+from albert_zh.common import files
+from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import input_rows
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -46,9 +48,10 @@ def parse_arguments():
 
 def read_texts(path, count):
     """`count` sentences of a TSV file, from the start again if it has fewer."""
-    with open(path, encoding="utf-8") as handle:
-        rows = [line.rstrip("\n").split("\t") for line in handle]
+    rows = [line.split("\t") for line in files.stream_lines(path)]
     texts = [cell for row in rows for cell in row[:2] if len(row) >= 2]
+    if not texts:
+        raise UserError("--texts=%s: no pairs in it, expected text_a<tab>text_b" % path)
     return [texts[index % len(texts)] for index in range(count)]
 
 
@@ -232,4 +235,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

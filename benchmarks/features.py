@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+from albert_zh.common.errors import run_program
 from albert_zh.tasks import datasets, feature_files
 from albert_zh.tasks import reader as task_reader
 from albert_zh.text import tokenization
@@ -49,4 +50,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -11,6 +11,7 @@ medians.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -24,6 +25,8 @@ sys.path.insert(0, ROOT)
 
 import measuring
 
+from albert_zh.common import files
+from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import input_rows
 from albert_zh.model import model_writer
 from albert_zh.tasks import outputs_graph
@@ -59,8 +62,11 @@ def parse_arguments():
 
 def read_pairs(path, count):
     """`count` pairs of a TSV file with a header, from the start again if it has fewer."""
-    with open(path, encoding="utf-8") as handle:
-        rows = [line.rstrip("\n").split("\t")[:2] for line in handle][1:]
+    rows = [line.split("\t")[:2] for line in files.stream_lines(path)][1:]
+    if not rows or len(rows[0]) < 2:
+        raise UserError(
+            "%s: expected a header, and text_a<tab>text_b in each line behind it" % path
+        )
     return [tuple(rows[number % len(rows)]) for number in range(count)]
 
 
@@ -263,4 +269,4 @@ if __name__ == "__main__":
     if given.work_as_peer:
         work_as_peer(given)
     else:
-        main(given)
+        run_program(functools.partial(main, given))

@@ -24,6 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert_zh.common import storage
+from albert_zh.common.errors import run_program
 from albert_zh.corpus import reader as corpus_reader
 
 SENTENCES = 50  # in a document
@@ -129,4 +130,4 @@ def run(arguments, segmenter, mode, workers, output):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -26,6 +26,8 @@ sys.path.insert(0, ROOT)
 import measuring
 import numpy as np
 
+from albert_zh.common.errors import run_program
+
 STARTER = os.path.join(ROOT, "albert_starter_zh")
 CONFIG = os.path.join(STARTER, "albert_config_tiny.json")
 SAMPLE = os.path.join(ROOT, "data", "questions_sample", "train.json")
@@ -249,4 +251,4 @@ def transformers_step():
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

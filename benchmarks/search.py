@@ -48,6 +48,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from albert_zh.common import (
     files,
 )
+from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import (
     backends,
     predictor,
@@ -124,9 +125,9 @@ def bundled_questions(folder):
 
 def read_pairs(path):
     """[(text_a, text_b, label)] of a file."""
-    with open(path, encoding="utf-8-sig", newline="") as rows:
-        cells = csv.reader(rows) if path.endswith(".csv") else (line.split("\t") for line in rows)
-        return [tuple(cell.strip() for cell in row[:3]) for row in cells if len(row) >= 3]
+    rows = (line + "\n" for line in files.stream_lines(path))
+    cells = csv.reader(rows) if path.endswith(".csv") else (line.split("\t") for line in rows)
+    return [tuple(cell.strip() for cell in row[:3]) for row in cells if len(row) >= 3]
 
 
 def questions_of_pairs(path, num_queries, num_lines):
@@ -138,6 +139,8 @@ def questions_of_pairs(path, num_queries, num_lines):
             same[text_a].add(text_b)
             same[text_b].add(text_a)
     pairs = [(text_a, text_b) for text_a, text_b, label in rows if label == "1"]
+    if not pairs:
+        raise UserError("%s: no pair of label 1: expected text_a<tab>text_b<tab>label" % path)
     generator.shuffle(pairs)
     taken, queries, lines = set(), [], []
     for text_a, text_b in pairs:
@@ -357,4 +360,4 @@ def measure_sizes(arguments):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

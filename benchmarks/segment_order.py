@@ -19,6 +19,7 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # before this folder, whose pretraining_data.py is another
 
+from albert_zh.common.errors import run_program
 from albert_zh.corpus import (
     masking,
     sampling,
@@ -44,7 +45,7 @@ def main():
     arguments = parser.parse_args()
     together = Order(), Order()
     print("%-24s %8s %10s %11s" % ("accuracy in %", "records", "sentences", "difference"))
-    for path in corpus_reader.input_files(arguments.corpus):
+    for path in corpus_reader.input_files(arguments.corpus, "corpus"):
         alone = Order(), Order()
         add_texts(
             alone, [path], arguments.max_seq_length, arguments.num_shards, arguments.sentences
@@ -189,4 +190,4 @@ def _add_records(order, is_unseen, encoded, sampler):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -25,6 +25,7 @@ sys.path[:0] = [ROOT, os.path.join(ROOT, "benchmarks")]
 
 import prediction
 
+from albert_zh.common.errors import run_program
 from albert_zh.inference import predictor
 
 TOLERANCE = 1e-4
@@ -169,4 +170,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)
