@@ -69,8 +69,9 @@ def run():
         )
     opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]
     read = _read_texts(student, opened)
-    for teacher in opened:
-        teacher.prepare(read.examples)
+    for teacher, weight in zip(opened, weights):
+        if weight:
+            teacher.prepare(read.examples)
     mixture = mixtures.Mixture(opened, weights, temperatures)
     lines = _lines(student, mixture, read.examples)
     with output_files.atomic_write(FLAGS.output_file) as stream:

@@ -31,7 +31,7 @@ class SoftTargets:
 
         Args:
             student: `teachers.Student`.
-            mixture: of teachers that have been prepared with the rows.
+            mixture: of teachers; those of a weight above 0 have been prepared with the rows.
         """
         self._student, self.mixture = student, mixture
         self._distillation = student.kind.distillation
@@ -68,9 +68,11 @@ def averaged_rows(
             distillation.tempered(columns, temperature)
             for columns in distillation.of_records(student.use, example, teacher.target(example))
         ]
-        for teacher, temperature in zip(mixture.teachers, mixture.temperatures)
+        for teacher, weight, temperature in zip(*mixture)
+        if weight
     ]
-    return [distillation.average(rows, mixture.weights, settings) for rows in zip(*of_teachers)]
+    weights = [weight for weight in mixture.weights if weight]
+    return [distillation.average(rows, weights, settings) for rows in zip(*of_teachers)]
 
 
 class TeacherScores:

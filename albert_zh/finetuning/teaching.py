@@ -44,7 +44,7 @@ class Teaching:
         self._know_dev = [self._warns_of_known_dev(teacher) for teacher in self._teachers]
         self._check_before_computing()
         of_teachers = [self._scored(teacher) for teacher in self._teachers]
-        for teacher in self._teachers:
+        for teacher in self._learnt_from():
             teacher.prepare(self.examples)
         self.soft = soft_targets.SoftTargets(self._student, self._mixture(of_teachers))
         self.fingerprint = dict(
@@ -84,6 +84,12 @@ class Teaching:
         for line in read.lines:
             say(line)
         return reader.in_both_orders(read) if self._student.is_symmetric else read
+
+    def _learnt_from(self):
+        """The teachers whose weight is not given as 0; those are scored alone."""
+        given = mixtures.checked_weights(self._options.teacher_weights, len(self._teachers))
+        weights = given or [None] * len(self._teachers)
+        return [teacher for teacher, weight in zip(self._teachers, weights) if weight != 0]
 
     def _split_of(self, teachers):
         """The name of the split that teachers are scored on; None where no row has a label.

@@ -53,6 +53,14 @@ def test_files_alone_are_averaged(files):
     np.testing.assert_allclose(numbers, expected, atol=1e-6)
 
 
+def test_nothing_is_asked_of_a_teacher_of_weight_0(files):
+    """It lacks a row, and may be a large model."""
+    (files / "llm.jsonl").write_text('{"text": "今天", "label": "c"}\n', encoding="utf-8")
+    _, *rows = targets_of(files, "svm.tsv,llm.jsonl", teacher_weights="2,0")
+    numbers = np.array([row[2:] for row in rows], float)
+    np.testing.assert_allclose(numbers, list(OF_SVM.values()), atol=1e-6)
+
+
 @pytest.mark.parametrize("pattern", ["*.tsv", "**/o?t.tsv", "../*/out*"])
 def test_a_pattern_that_fits_the_file_to_write_is_refused(files, pattern):
     """At the second call the targets of the first would be texts."""

@@ -140,6 +140,38 @@ def test_weights_are_not_fitted_to_training_rows(lesson):
         lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_weights="auto")
 
 
+class Asked:
+    """A teacher that is no file; counts the rows that its targets are made of."""
+
+    def __init__(self, teacher):
+        self._teacher, self.num_rows = teacher, []
+
+    def __getattr__(self, name):
+        return getattr(self._teacher, name)
+
+    def prepare(self, examples):
+        self.num_rows.append(len(examples))
+        self._teacher.prepare(examples)
+
+
+def test_a_teacher_of_weight_0_is_scored_alone(lesson, monkeypatch, capsys):
+    asked = []
+
+    def opened(*arguments):
+        asked.append(Asked(teachers.open_teacher(*arguments)))
+        return asked[-1]
+
+    monkeypatch.setattr("albert_zh.finetuning.teaching.open_teacher", opened)
+    path = lesson.texts()
+    taught = lesson.teach(path, path, teacher_weights="0,1")
+    assert [teacher.num_rows for teacher in asked] == [[4], [4, len(LABELS)]]  # dev; train
+    assert "teacher 1: dev accuracy 1.0000, weight 0.000" in capsys.readouterr().out
+    assert taught.soft.mixture.weights == [0.0, 1.0]
+    asked.clear()
+    lesson.teach(path, path)
+    assert [teacher.num_rows for teacher in asked] == [[4, len(LABELS)]] * 2
+
+
 def test_temperatures_are_fitted_to_dev_where_several_teachers_have_it(lesson):
     wrong = "1" + LABELS[1:4]  # of 4 dev rows 3 are right: the best probability is 3/4
     rows = [
