@@ -7,7 +7,7 @@ split.examples[0].text_a
 import itertools
 from typing import Any, Iterator, List, Tuple
 
-from albert_zh.common import files
+from albert_zh.common import files, json_lists
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import registry, split_files
 from albert_zh.tasks import rows as row_files
@@ -101,6 +101,8 @@ def read_split(
 def _filled_rows(task, table, notes):
     """The rows of a file but for blank ones, at least one; notes get how many those are."""
     rows, num_blank = [], 0
+    if table.is_list:
+        notes.append(json_lists.NOTE)
     for row in table:
         if row.problem == row_files.BLANK:
             num_blank += 1

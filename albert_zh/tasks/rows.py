@@ -16,7 +16,7 @@ import json
 import sys
 from typing import List, Optional, Sequence, Tuple
 
-from albert_zh.common import files, text_encodings
+from albert_zh.common import files, json_lists, text_encodings
 from albert_zh.common.errors import UserError
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
@@ -28,8 +28,8 @@ Row = collections.namedtuple("Row", ["line", "cells", "problem"])
 Row.__doc__ = """One row.
 
 Fields:
-    line: number of its first line in the file, from 1.
-    cells: list of str; in a JSON file the object of the line, a dict.
+    line: number of its first line in the file, from 1; of a list of objects, its place there.
+    cells: list of str; in a JSON file an object, a dict.
     problem: why it could not be read, in words, or None; cells are then the raw line's.
 """
 
@@ -41,7 +41,8 @@ class Table:
 
     Attributes:
         path: the file.
-        delimiter: the character between cells, a comma or a tab; None for JSON lines.
+        delimiter: the character between cells, a comma or a tab; None for JSON.
+        is_list: whether the file is a list of JSON objects rather than JSON lines.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class Table:
 
         Raises:
             UserError: if the file is missing, unreadable or not of that encoding, here or by the
-                iterator; names the line. If JSON lines have the name of a table.
+                iterator; names the line. If JSON lines have the name of a table, or a list of
+                objects is not whole.
         """
         self.path, self._digest = path, hashlib.sha256()
         errors = "replace" if replaces_bad_bytes else "strict"
@@ -66,7 +68,11 @@ class Table:
         _check_is_no_json(path, first or "")
         self.delimiter = _delimiter(path, first or "")
         start = [line for line in (first, second) if line is not None]
-        numbered = enumerate(itertools.chain(start, lines), start=1)
+        self.is_list = self.is_json and json_lists.begins(start)
+        lines = itertools.chain(start, lines)
+        if self.is_list:
+            lines = json_lists.entries(path, lines)
+        numbered = enumerate(lines, start=1)
         self._rows = {None: _json_rows, ",": _csv_rows, "\t": _tab_rows}[self.delimiter](numbered)
 
     @property
@@ -87,11 +93,12 @@ class Table:
 
 
 def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
-    """The rows of a table that are not blank, and notes on how many were."""
+    """The rows of a table that are not blank, and notes on how many were and on lists."""
     rows = list(table)
     filled = [row for row in rows if row.problem != BLANK]
     num_blank = len(rows) - len(filled)
-    return filled, ["%d empty lines are left out" % num_blank] * bool(num_blank)
+    notes = ["%d empty lines are left out" % num_blank] * bool(num_blank)
+    return filled, [json_lists.NOTE] * table.is_list + notes
 
 
 def bad_row_notes(

@@ -1,11 +1,13 @@
 """Reading the files of tasks: forms, headers, bad rows; own data; whole data sets."""
 
+import hashlib
 import json
 import os
 import re
 
 import pytest
 
+from albert_zh.common import json_lists
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, input_examples, own_labels, registry
 from albert_zh.tasks import reader as task_reader
@@ -492,15 +494,32 @@ def test_commas_in_a_file_of_tabs_are_told(tmp_path, name):
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_an_array_is_no_file_of_json_lines(tmp_path, indent):
-    rows = [{"text": "甲", "label": "a"}, {"text": "乙", "label": "b"}]
+def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, indent):
+    rows = [{"text": "甲]},[", "label": "a"}, {"text": "乙\n", "label": "b"}]
     content = json.dumps(rows, ensure_ascii=False, indent=indent)
-    message = r"line 1: one JSON object a line is expected.* found \[.* without \[ \]"
+    split = read_own(tmp_path, content, "train.json")
+    found = [(e.guid, e.text_a, e.label) for e in split.examples]
+    assert found == [("train-1", "甲]},[", "a"), ("train-2", "乙\n", "b")]
+    assert split.notes[0] == json_lists.NOTE
+    assert split.sha256 == hashlib.sha256(content.encode("utf-8")).hexdigest()
+    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
+    assert [e.text_a for e in stream_of(tmp_path, task, content)[1]] == ["甲]},[", "乙\n"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('[{"text": "甲", "label": "a"},\n{"text": "乙', "line 2: not valid JSON"),
+        ('[\n{"text": "甲", "label": "a"}\n{"text": "乙"}]', "line 3: neither , nor ]"),
+        ('[{"text": "甲", "label": "a"}]\n{"text": "乙"}', "line 2: more behind the list"),
+        ('[{"text": "甲", "label": "a"}, 1]', "1 of 2 rows don't fit: line 2: no JSON object"),
+        ("[]", "is empty"),
+        ('["甲", "a"]\n["乙", "b"]', r"one JSON object a line is expected.* found \["),
+    ],
+)
+def test_a_list_that_is_not_whole_is_named(tmp_path, content, message):
     with pytest.raises(UserError, match=message):
         read_own(tmp_path, content, "train.json")
-    task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
-    with pytest.raises(UserError, match=message):
-        stream_of(tmp_path, task, content)
 
 
 def test_labels_that_training_never_saw_name_their_rows(tmp_path):

@@ -8,12 +8,13 @@ import itertools
 import os
 import re
 
-from albert_zh.common import files, storage
+from albert_zh.common import files, json_lists, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import column_files, segmented_files, tag_schemes
 
 SEGMENTED, UNLABELLED = "segmented", "text"
 
+_JSON_ENDINGS = (".json", ".jsonl")
 _LOOKED_AT = 10  # lines
 _LONG_WORD = 4  # characters; lines without blanks that are longer on average are no words
 _SHOWN_CHARACTERS = 40
@@ -125,15 +126,18 @@ def _is_tagged_in_lower_case(cells):
 
 
 def _first_lines(path, encoding):
-    """[(number, text)] of the first lines that are not blank."""
-    lines = enumerate(files.stream_lines(path, encoding), start=1)
-    return list(itertools.islice(((n, text) for n, text in lines if text.strip()), _LOOKED_AT))
+    """[(number, text)] of the first lines that are not blank; of a list of JSON, its objects."""
+    lines = files.stream_lines(path, encoding)
+    if path.endswith(_JSON_ENDINGS):
+        lines = json_lists.lines_or_entries(path, lines)
+    filled = ((number, text) for number, text in enumerate(lines, start=1) if text.strip())
+    return list(itertools.islice(filled, _LOOKED_AT))
 
 
 def _format_of_lines(path, lines):
     """The format of a file with these first lines."""
     first = lines[0] if lines else ""
-    if path.endswith((".json", ".jsonl")) or first.startswith("{"):
+    if path.endswith(_JSON_ENDINGS) or first.startswith("{"):
         return _json_format(lines)
     if _is_header(first.split("\t")):
         return "tsv"

@@ -18,7 +18,7 @@ import itertools
 import json
 from typing import Any, Iterator, Optional, Sequence
 
-from albert_zh.common import checks, files, text_encodings, validation
+from albert_zh.common import checks, files, json_lists, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
@@ -143,7 +143,7 @@ def read_json(
     bad_rows: Optional[BadRows] = None,
     offset_unit: str = CHARACTERS,
 ) -> Iterator[LabelledText]:
-    """Texts of a file of JSON lines.
+    """Texts of a file of JSON lines, or of a list of such objects.
 
     Args:
         file_format: one of `FORMATS`.
@@ -186,13 +186,9 @@ def _check_has_none_of(record, key, file_format, source):
 
 
 def _lines(path, encoding, digest):
-    """Yields (number, text) of the lines that are not blank."""
-    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
-        if text.lstrip().startswith("["):
-            raise UserError(
-                "%s, line %d: a list, expected JSON lines, an object on each: jq -c '.[]' makes "
-                "them of it" % (path, line)
-            )
+    """Yields (number, text) of the lines that are not blank, or of a list's objects."""
+    lines = files.stream_lines(path, encoding, digest=digest)
+    for line, text in enumerate(json_lists.lines_or_entries(path, lines), start=1):
         if text.strip():
             yield line, text
 

@@ -145,6 +145,8 @@ def _read_json(path, encoding, counts, needs_texts, skip_bad_rows):
     if _is_lines(text):
         return (LINES,) + _read_rows(path, encoding, counts, skip_bad_rows)
     document = text_encodings.with_whole_characters(files.parse_json(text, path), text)
+    if _is_list_of_rows(document):
+        return (LINES,) + _read_rows(path, encoding, counts, skip_bad_rows)
     layout, questions = _questions_of_document(path, document, counts, needs_texts)
     return layout, questions, digest.hexdigest()
 
@@ -176,6 +178,12 @@ def _is_lines(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return "data" not in first
+
+
+def _is_list_of_rows(document: Any) -> bool:
+    """Whether a document is a list of what JSON lines have: a context and a question each."""
+    first = document[0] if isinstance(document, list) and document else None
+    return isinstance(first, dict) and any(name in first for name in COLUMNS["question"])
 
 
 def _are_answered(entries) -> bool:

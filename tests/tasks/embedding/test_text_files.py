@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from albert_zh.common import json_lists
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import data_checks, datasets, registry
 from albert_zh.tasks.embedding import (
@@ -21,6 +22,17 @@ def read(tmp_path, text, data_format, name="train.tsv", **options):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return text_files.read_split(str(path), "train", data_format, **options)
+
+
+def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path):
+    records = [
+        {"query": "怎么开户", "pos": ["如何开通账户"], "neg": ["天气"]},
+        {"query": "几点开门", "pos": ["营业时间", "何时开门"], "neg": []},
+    ]
+    contents = [json.dumps(records, indent=1), "\n".join(map(json.dumps, records))]
+    of_list, of_lines = (read(tmp_path, text, "positives", "train.json") for text in contents)
+    assert len(of_lines.examples) == 3 and of_list.examples == of_lines.examples
+    assert of_list.notes[0] == json_lists.NOTE
 
 
 def rows(split):

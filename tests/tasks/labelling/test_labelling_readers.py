@@ -341,10 +341,21 @@ def test_a_table_without_its_header_is_named(tmp_path):
         read(tmp_path, "王 明\tB-PER I-PER\n北 京\tB-LOC I-LOC\n", "t.tsv")
 
 
-@pytest.mark.parametrize("content", ['[{"text": "王"}]', '[\n {"text": "王"}\n]\n'])
-def test_a_list_is_named_as_such(tmp_path, content):
-    with pytest.raises(UserError, match="line 1: a list, expected JSON lines, an object on each"):
-        read(tmp_path, content, "train.json")
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "entities, name",
+    [
+        ({"label": {"PER": {"王明": [[0, 1]]}}}, "cluener"),
+        ({"labels": [[0, 2, "PER"]]}, "doccano"),
+        ({"entity_list": [{"entity_index": {"begin": 0, "end": 2}, "entity_type": "PER"}]}, None),
+    ],
+)
+def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, entities, name, indent):
+    rows = [dict(entities, text="王明去北京"), dict(entities, text="王明]")]
+    data = read(tmp_path, json.dumps(rows, ensure_ascii=False, indent=indent), "train.json")
+    assert data.format == (name or "entity_list")
+    assert [text.text for text in data.texts] == ["王明去北京", "王明]"]
+    assert all(text.spans == [Span(0, 2, "PER")] for text in data.texts)
 
 
 @pytest.mark.parametrize("labels", ['"entity_list": []', '"label": {}'])

@@ -159,8 +159,8 @@ def test_a_table_of_two_columns_has_no_answers(tmp_path):
 )
 def test_json_lines_are_read(tmp_path, record, answers):
     line = json.dumps(dict(record, context=CONTEXT, question="谁？"))
-    for name in ("t.jsonl", "t.json"):
-        read = read_questions(written(tmp_path, line + "\n", name))
+    for name, content in (("t.jsonl", line), ("t.json", line), ("t.json", "[%s]" % line)):
+        read = read_questions(written(tmp_path, content + "\n", name))
         assert read.layout == "lines" and read.questions[0].answers == answers
 
 

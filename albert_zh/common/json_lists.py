@@ -1,0 +1,80 @@
+"""Lists of JSON objects, as json.dump writes them, read where JSON lines are expected.
+
+for text in lines_or_entries("train.json", files.stream_lines("train.json")):
+    json.loads(text)
+"""
+
+import itertools
+import json
+import re
+from typing import Iterable, Iterator, Sequence
+
+from albert_zh.common.errors import UserError
+
+NOTE = "a list of JSON objects: lines in messages are its objects, counted from 1"
+_BEGIN = re.compile(r"\s*\[\s*[{\]]")
+_BLANKS = re.compile(r"\s*")
+_DECODER = json.JSONDecoder()
+
+
+def begins(lines: Sequence[str]) -> bool:
+    """Whether a file with these first two lines is a list of objects, or an empty list."""
+    return bool(_BEGIN.match("\n".join(lines)))
+
+
+def lines_or_entries(path: str, lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a file; of one that is a list of objects, the JSON text of each object.
+
+    Args:
+        path: the file, for errors.
+        lines: of the file.
+
+    Raises:
+        UserError: as of `entries`, by the iterator.
+    """
+    lines = iter(lines)
+    first = list(itertools.islice(lines, 2))
+    lines = itertools.chain(first, lines)
+    return entries(path, lines) if begins(first) else lines
+
+
+def entries(path: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yields the JSON text of each entry of a list.
+
+    Args:
+        path: the file, for errors.
+        lines: of the file, which holds the list.
+
+    Raises:
+        UserError: if the list is not whole, or something follows it; names the line.
+    """
+    text = "\n".join(lines)
+    at = _behind(text, text.index("[") + 1)
+    while not text.startswith("]", at):
+        try:
+            _, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            place = error.pos if isinstance(error, json.JSONDecodeError) else at
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+            raise _misfit(path, text, place, "not valid JSON (%s)" % reason) from error
+        yield text[at:end]
+        at = _behind(text, end)
+        if text.startswith(",", at):
+            at = _behind(text, at + 1)
+        elif not text.startswith("]", at):
+            raise _misfit(path, text, at, "neither , nor ] behind an object")
+    at = _behind(text, at + 1)
+    if at < len(text):
+        raise _misfit(path, text, at, "more behind the list")
+
+
+def _behind(text, at):
+    """The place of the first character from `at` on that is not blank."""
+    return _BLANKS.match(text, at).end()
+
+
+def _misfit(path, text, at, fault):
+    return UserError(
+        "%s, line %d: %s: expected one list of objects, as json.dump writes it, or an object a line"
+        % (path, text.count("\n", 0, at) + 1, fault)
+    )
