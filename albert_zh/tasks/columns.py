@@ -15,7 +15,7 @@ from albert_zh.tasks import named_columns, registry
 from albert_zh.tasks.column_choice import ColumnChoice, FirstRows
 from albert_zh.tasks.header_columns import HeaderColumns
 from albert_zh.tasks.input_examples import NO_RECORD, InputExample
-from albert_zh.tasks.label_checks import problem_of_label
+from albert_zh.tasks.label_checks import known_label, problem_of_label
 from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.named_columns import NOT_TEXTS
 from albert_zh.tasks.position_columns import PositionColumns
@@ -50,6 +50,7 @@ class ColumnLayout:
             self.notes.append("column %d has slots (3-6:singer)" % self._slots_width)
         self.only_labels_are_bad = True
         self.num_dropped_labels = 0
+        self._respelled = {}  # {label of a row: the task's label that is the same number}
 
     def _width_with_slots(self, rows):
         """The cells of a row that ends with slots; None where a header names them, or without."""
@@ -113,7 +114,7 @@ class ColumnLayout:
         end = len(cells) - len(names) + position + 1
         behind = names[position + 1 :]
         if keys.get("label") in behind:
-            label = cells[end + behind.index(keys["label"])].strip()
+            label = self._known_label(cells[end + behind.index(keys["label"])].strip())
             end = len(cells) if problem_of_label(self._rules, self._task, label) else end
         return [("," if self._is_csv else "\t").join(cells[position:end])]
 
@@ -215,7 +216,7 @@ class ColumnLayout:
         return InputExample(guid, texts[0] or "", texts[1], label, row_id)
 
     def _labels_of_list(self, entries):
-        labels = [self._label_of_value(entry) for entry in entries]
+        labels = [_as_text(entry) for entry in entries]
         separator = self._task.separator
         bad = [label for label in labels if label is None or separator in label]
         if bad:
@@ -237,8 +238,8 @@ class ColumnLayout:
             cell = _list_of_cell(cell)
         if isinstance(cell, list) and has_several:
             cell = self._task.separator.join(self._labels_of_list(cell))
-        label = self._label_of_value(cell).strip()
-        label = self._task.aliases.get(label, label)
+        label = _as_text(cell).strip()
+        label = self._known_label(self._task.aliases.get(label, label))
         if not label and self._name == "test" and not has_several:
             return None
         problem = problem_of_label(self._rules, self._task, label)
@@ -249,11 +250,17 @@ class ColumnLayout:
             raise ValueError(problem)
         return label
 
-    def _label_of_value(self, value):
-        """A cell or a JSON value as text; 1.0 is the class 1 where no class is called 1.0."""
-        text, known = _as_text(value), self._task.labels or ()
-        is_whole = isinstance(value, float) and value.is_integer() and text not in known
-        return str(int(value)) if is_whole and str(int(value)) in known else text
+    def _known_label(self, label):
+        known = known_label(self._rules, self._task, label)
+        if known != label:
+            self._respelled[label] = known
+        return known
+
+    def notes_of_spellings(self) -> List[str]:
+        """A note on the labels that rows read so far write otherwise than training did."""
+        pairs = ["%s is %s" % pair for pair in sorted(self._respelled.items())]
+        shown = shortened(", ".join(pairs), 80)
+        return ["labels are the same numbers written otherwise: %s" % shown] if pairs else []
 
 
 def _list_of_cell(cell):

@@ -1,8 +1,40 @@
 """Whether a cell is a label of the task."""
 
+import re
 from typing import Any, Optional
 
 from albert_zh.tasks.label_rules import LabelRules, plain_label, shortened
+
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]+)(?:\.0+)?\Z")  # pandas writes 1 as 1.0
+
+
+def known_label(rules: LabelRules, task: Any, label: str) -> str:
+    """A row's label as the task has it, where it is the same whole number written otherwise.
+
+    Args:
+        rules: those of the task's kind.
+        task: `task_forms.Task`.
+        label: what the row has.
+
+    Returns:
+        str: 1.0 for 1 where training had 1.0 alone, and the reverse; by default the label itself.
+    """
+    known = (task.labels or ()) if rules.has_classes else ()
+    names = rules.labels_of_cell(label, task.separator)
+    spelled = [name if name in known else _other_spelling(name, known) for name in names]
+    return task.separator.join(spelled) if spelled != names else label
+
+
+def _other_spelling(name, known):
+    """The one known label that is the same whole number as a name; without one the name."""
+    number = _WHOLE_NUMBER.match(name)
+    found = [other for other in known if number and _is_number(other, number.group(1))]
+    return found[0] if len(found) == 1 else name
+
+
+def _is_number(label, digits):
+    match = _WHOLE_NUMBER.match(label)
+    return bool(match) and match.group(1) == digits
 
 
 def problem_of_label(rules: LabelRules, task: Any, label: str) -> Optional[str]:

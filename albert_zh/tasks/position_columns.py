@@ -7,7 +7,7 @@ from typing import Any, Dict
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import named_columns
 from albert_zh.tasks.column_choice import ColumnChoice
-from albert_zh.tasks.label_checks import problem_of_label
+from albert_zh.tasks.label_checks import known_label, problem_of_label
 from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.task_forms import PAIR, note_of_first_row
 
@@ -155,7 +155,8 @@ class PositionColumns:
             )
 
     def _is_label(self, cell):
-        return problem_of_label(self._rules, self._task, cell) is None
+        label = known_label(self._rules, self._task, cell)
+        return problem_of_label(self._rules, self._task, label) is None
 
     def _lacks_labels(self, usual, columns):
         """Whether a file's usual row has no label; commas of a text may have parted some rows."""

@@ -76,6 +76,7 @@ def read_split(
     if bad and name == "test":
         examples, bad = _without_unknown_labels(layout, rows, not examples, bad[0], notes)
     _report_bad_rows(task, layout, table, bad, rows, skip_bad_rows, notes)
+    notes += layout.notes_of_spellings()
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
     notes.extend(remarkable_texts(examples))
@@ -233,7 +234,7 @@ def _lenient_examples(layout, rows, skip_bad_rows):
         layout.notes.append(_LEFT_OUT % num_left_out)
     if num_bad:
         layout.notes.append("%d rows that do not fit, or blank, are left out" % num_bad)
-    layout.notes += _notes_of_dropped_labels(layout)
+    layout.notes += layout.notes_of_spellings() + _notes_of_dropped_labels(layout)
 
 
 def _notes_of_dropped_labels(layout, first=None):
