@@ -8,7 +8,7 @@ r"""Fine-tunes a model that finds entities or words in texts, evaluates it and p
         --output_dir=entities_output
 
 The folder holds train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): a character and
-its tag a line, CLUENER's, doccano's or entity_list JSON lines, or words with blanks between
+its tag a line, JSON of CLUENER, CMeEE, doccano or entity_list, or words with blanks between
 (--task_name=cws). Format, tag scheme and types are those of the training file; nothing has to be
 registered.
 """

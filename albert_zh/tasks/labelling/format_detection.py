@@ -151,6 +151,8 @@ def _json_format(lines):
     """The format of lines of JSON; CLUENER's where they have no labels."""
     if any('"entity_list"' in line for line in lines):
         return "entity_list"
+    if any('"start_idx"' in line for line in lines):
+        return "cmeee"
     return "doccano" if any(map(_LIST_OF_LABELS.search, lines)) else "cluener"
 
 

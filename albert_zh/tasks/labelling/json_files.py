@@ -1,8 +1,11 @@
-"""Entities in JSON lines: CLUENER's form (inclusive ends), entity_list, doccano's (exclusive ends).
+"""Entities in JSON lines: CLUENER's and CMeEE's forms (inclusive ends), entity_list, doccano's.
 
-Lists of spans as label.py, Prodigy and spaCy have them are read as doccano's.
+The others have exclusive ends. Lists of spans as label.py, Prodigy and spaCy have them are read as
+doccano's.
 
     {"text": "浙商银行", "label": {"company": {"浙商银行": [[0, 3]]}}}
+    {"text": "浙商银行", "entities": [{"start_idx": 0, "end_idx": 3, "type": "company",
+                                     "entity": "浙商银行"}]}
     {"text": "浙商银行", "entity_list": [{"entity_index": {"begin": 0, "end": 4},
                                         "entity_type": "company", "entity": "浙商银行"}]}
     {"text": "浙商银行", "label": [[0, 4, "company"]]}
@@ -49,6 +52,18 @@ _ENTITY_LIST = validation.record(
     {"text": validation.TEXT, "entity_list": validation.list_of(_ENTITY)}, ["text"]
 )
 _POSITION = validation.integer(0)
+_CMEEE_ENTITY = validation.record(
+    {
+        "start_idx": _POSITION,
+        "end_idx": _POSITION,
+        "type": validation.TEXT,
+        "entity": validation.TEXT,  # shows that the end is inclusive
+    },
+    ["start_idx", "end_idx", "type", "entity"],
+)
+_CMEEE = validation.record(
+    {"text": validation.TEXT, "entities": validation.list_of(_CMEEE_ENTITY)}, ["text"]
+)
 _FIELDS = (("start_offset", "start"), ("end_offset", "end"), ("label", "type"))  # other names
 _KINDS_OF_FIELDS = (_POSITION, _POSITION, validation.TEXT)
 _MENTION = "text"
@@ -100,6 +115,16 @@ def _entities_of_cluener(record):
     ]
 
 
+def _entities_of_cmeee(record):
+    """As `_entities_of_cluener`, of a record in CMeEE's form."""
+    if "entities" not in record:
+        return None
+    return [
+        (entity["start_idx"], entity["end_idx"] + 1, entity["type"], entity["entity"])
+        for entity in record["entities"]
+    ]
+
+
 def _entities_of_entity_list(record):
     """As `_entities_of_cluener`, of a line in the form entity_list."""
     if "entity_list" not in record:
@@ -129,6 +154,7 @@ def _entities_of_doccano(record):
 _Form = collections.namedtuple("_Form", "kind entities other_key is_inclusive")
 _FORMS = {
     "cluener": _Form(_CLUENER, _entities_of_cluener, "entity_list", True),
+    "cmeee": _Form(_CMEEE, _entities_of_cmeee, "label", True),
     "entity_list": _Form(_ENTITY_LIST, _entities_of_entity_list, "label", False),
     "doccano": _Form(_DOCCANO, _entities_of_doccano, "entity_list", False),
 }
@@ -246,12 +272,10 @@ def _reason(text, mention, shown, inclusive):
     start, end = shown
     is_as_long = end + (not inclusive) - start == len(mention)
     if is_as_long and text.startswith(mention, start):
-        form, other = ("cluener", "entity_list")[:: 1 if inclusive else -1]
-        return "its end is %s, as in the form %s, but %s was read: expected %s" % (
-            "exclusive" if inclusive else "inclusive",
-            other,
-            form,
-            "an inclusive end" if inclusive else "an exclusive end",
+        return "its end is %s, as in the form %s: expected %s" % (
+            ("exclusive", "entity_list", "an inclusive end")
+            if inclusive
+            else ("inclusive", "cluener", "an exclusive end")
         )
     for unit in OFFSET_UNITS:
         positions = _character_positions(text, unit)
@@ -305,6 +329,19 @@ def _labels_of_cluener(text, spans, in_units):
     return {"label": label}
 
 
+def _labels_of_cmeee(text, spans, in_units):
+    entities = [
+        {
+            "start_idx": in_units[span.start],
+            "end_idx": in_units[span.end] - 1,
+            "type": span.type,
+            "entity": text[span.start : span.end],
+        }
+        for span in spans
+    ]
+    return {"entities": entities}
+
+
 def _labels_of_entity_list(text, spans, in_units):
     entities = [
         {
@@ -323,6 +360,7 @@ def _labels_of_doccano(text, spans, in_units):
 
 _LABELS = {
     "cluener": _labels_of_cluener,
+    "cmeee": _labels_of_cmeee,
     "entity_list": _labels_of_entity_list,
     "doccano": _labels_of_doccano,
 }

@@ -53,6 +53,13 @@ FORMATS = (
         "entity_list",
     ),
     (
+        '[{"text": "王明去", "entities": [{"start_idx": 0, "end_idx": 1, "type": "PER", '
+        '"entity": "王明"}]},\n{"text": "北京。", "entities": [{"start_idx": 0, "end_idx": 1, '
+        '"type": "LOC", "entity": "北京"}]}]\n',
+        "CMeEE-V2_train.json",
+        "cmeee",
+    ),
+    (
         '{"id": 1, "text": "王明去", "label": [[0, 2, "PER"]]}\n'
         '{"id": 2, "text": "北京。", "label": [[0, 2, "LOC"]]}\n',
         "admin.jsonl",
@@ -377,6 +384,26 @@ def test_entity_list_with_inclusive_ends_is_named(tmp_path):
     }
     with pytest.raises(UserError, match="end is inclusive, as in the form cluener"):
         read(tmp_path, json.dumps(record), "train.json")
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"end_idx": 5}, r"line 1: x '浙商银行' at 1-5.*end is exclusive.*expected an inclusive"),
+        ({"end_idx": 3}, r"at 1-3, where .* has '浙商银': expected 1-4"),
+        ({"entity": None}, r"entities\[0\].entity: expected a text"),
+        ({"entity": "招商银行"}, r"the text does not have it"),
+        ({"start_idx": 3, "end_idx": 14}, r"count bytes of UTF-8.*--offset_unit=bytes"),
+    ],
+)
+def test_spans_of_cmeee_have_to_be_their_mentions(tmp_path, changes, expected):
+    entity = {"start_idx": 1, "end_idx": 4, "type": "x", "entity": "浙商银行"}
+    lines = [json.dumps({"text": "在浙商银行", "entities": [entity]}, ensure_ascii=False)] * 2
+    data = read(tmp_path, "\n".join(lines), "train.json")
+    assert [text.spans for text in data.texts] == [[Span(1, 5, "x")]] * 2
+    lines[0] = json.dumps({"text": "在浙商银行", "entities": [dict(entity, **changes)]})
+    with pytest.raises(UserError, match=expected):
+        read(tmp_path, "\n".join(lines), "train.json")
 
 
 GOOD_JSON = '{"text": "王明", "label": {"PER": {"王明": [[0, 1]]}}}\n'

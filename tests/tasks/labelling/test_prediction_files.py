@@ -63,7 +63,7 @@ def test_tokens_of_several_characters_keep_their_lines(tmp_path):
     assert not (tmp_path / outputs.LABELS).exists()
 
 
-@pytest.mark.parametrize("file_format", ["cluener", "entity_list", "doccano"])
+@pytest.mark.parametrize("file_format", ["cluener", "cmeee", "entity_list", "doccano"])
 @pytest.mark.parametrize("unit, begin, end", [("bytes", 7, 13), ("utf16", 3, 5)])
 def test_positions_are_in_the_unit_of_the_input(tmp_path, file_format, unit, begin, end):
     text, path = LabelledText("😀在浙商", None, None, 1), str(tmp_path / "p.json")
@@ -72,6 +72,9 @@ def test_positions_are_in_the_unit_of_the_input(tmp_path, file_format, unit, beg
     line = json.loads((tmp_path / "p.json").read_text("utf-8"))
     if file_format == "cluener":
         assert line["label"] == {"x": {"浙商": [[begin, end - 1]]}}
+    elif file_format == "cmeee":
+        entity = {"start_idx": begin, "end_idx": end - 1, "type": "x", "entity": "浙商"}
+        assert line["entities"] == [entity]
     elif file_format == "doccano":
         assert line["label"] == [[begin, end, "x"]]
     else:
@@ -90,7 +93,7 @@ def test_types_with_blanks_keep_the_columns(tmp_path):
     assert data.texts[0].spans == [Span(1, 3, "city_or_town")]
 
 
-@pytest.mark.parametrize("file_format", ["cluener", "entity_list", "doccano"])
+@pytest.mark.parametrize("file_format", ["cluener", "cmeee", "entity_list", "doccano"])
 def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
     content = written(tmp_path, [outputs.JSON], file_format=file_format)[outputs.JSON]
     data = reader.read_file(str(tmp_path / outputs.JSON))
@@ -119,6 +122,11 @@ def test_predictions_of_a_file_with_gaps_have_its_lines(tmp_path):
     [
         ("doccano", ', "label": []', {"label": [[0, 2, "PER"]]}),
         ("cluener", "", {"label": {"PER": {"王明": [[0, 1]]}}}),
+        (
+            "cmeee",
+            "",
+            {"entities": [{"start_idx": 0, "end_idx": 1, "type": "PER", "entity": "王明"}]},
+        ),
         (
             "entity_list",
             ', "entity_list": []',
