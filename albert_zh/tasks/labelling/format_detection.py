@@ -169,7 +169,17 @@ def _are_columns(lines):
     has_type = [_has_typed_tag(line) for line in lines]
     num_tagged = len(lines) - has_type.count(None)
     # A letter alone may be a word: 维生素 B. Half of the lines are enough where a tag has a type.
-    return 2 * num_tagged > len(lines) or (2 * num_tagged == len(lines) and True in has_type)
+    if 2 * num_tagged > len(lines) or (2 * num_tagged == len(lines) and True in has_type):
+        return True
+    return _are_rows_of_words(lines)
+
+
+def _are_rows_of_words(lines):
+    """Whether lines are words with further columns and tags, blanks between, as of CoNLL-2003."""
+    rows = [line.split() for line in lines if not line.startswith(column_files.DOCUMENT_START)]
+    are_as_long = len({len(row) for row in rows}) == 1 and len(rows[0]) > 2
+    has_type = [_is_typed(row[-1]) for row in rows]
+    return are_as_long and None not in has_type and True in has_type
 
 
 def _has_typed_tag(line):
@@ -178,7 +188,11 @@ def _has_typed_tag(line):
     cells = [cell for cell in line.split(separator) if cell]
     if len(cells) < 2 or not (len(cells[0]) == 1 or separator == "\t" or len(cells) == 2):
         return None
-    tag = cells[-1].strip()
+    return _is_typed(cells[-1].strip())
+
+
+def _is_typed(tag):
+    """Whether a tag has a type, or seems to; None for what is no tag."""
     if _TYPED_TAG.match(tag):
         return True
     is_letter = any(tag in scheme.letters for scheme in tag_schemes.SCHEMES.values())

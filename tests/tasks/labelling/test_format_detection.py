@@ -137,6 +137,14 @@ def test_words_are_read_where_words_are_looked_for(tmp_path):
         read_split(tmp_path, content, task_of("cws", LABELS), "dev")
 
 
+def test_the_last_of_several_columns_is_the_tag(tmp_path):
+    start = "-DOCSTART- -X- -X- O\n\n"
+    content = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\nB. NNP I-NP I-PER\n\n"
+    split = read_split(tmp_path, start + content + start + content)
+    expected = [("EU rejects", [("EU", "ORG")]), ("Peter B.", [("Peter B.", "PER")])]
+    assert texts_and_entities(split.examples) == expected * 2
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -193,6 +201,11 @@ def test_slashes_within_a_piece_are_text(tmp_path):
         ("王 O\n明 B-\n", "conll"),
         ("  O\n王 O\n北京 O\n京 NR O\n", "conll"),
         ("维生素 S\n很 S\n\n好\n", "conll"),
+        ("-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n", "conll"),
+        ("-DOCSTART- O\n\nEU NNP B-ORG\nrejects VBZ O\n", "conll"),
+        ("维生素 含 B\n我们 有 O\n", "segmented"),
+        ("我们 有 B-PER\n我们 去 吃饭\n", "segmented"),
+        ("我们 有 B-PER\n我们 都 去 B-PER\n", "segmented"),
     ],
 )
 def test_most_lines_decide_over_columns(tmp_path, content, expected):
