@@ -4,7 +4,7 @@ import collections
 from typing import Any, Optional
 
 MOST = 0.9  # share of lines that a mark cuts into equally many cells, so that it may separate them
-_SEPARATORS = ("\t", ",", ";", "，", "；", "|", " ")  # that users put between columns
+_SEPARATORS = ("\t", ",", ";", "，", "；", "||", "|", " ")  # that users put between columns
 
 
 def other_separator(table: Any, rows: Any) -> Optional[str]:
@@ -27,6 +27,12 @@ def other_separator(table: Any, rows: Any) -> Optional[str]:
         "each line has one column and %r in it" if is_single else "most lines have %r as often"
     )
     return "%s: if that separates columns, %s" % (observation % mark, way_out)
+
+
+def expected_instead(expected: str, table: Any, rows: Any, bad: Any) -> str:
+    """What rows are expected to be; with `other_separator` where most of them are bad."""
+    mark = other_separator(table, rows) if 2 * len(bad) > len(rows) else None
+    return "%s (%s)" % (expected, mark) if mark else expected
 
 
 def _may_separate(lines, mark):

@@ -409,6 +409,10 @@ def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
         ("", ["is empty: expected rows of a text and its label"]),
         ("text_a,label\n", ["has no rows of 2 (text_a, label)"]),
         ("text;label\n甲;a\n", ["no label column", "has one column and ';'", "put commas there"]),
+        (
+            "甲||乙||a\n丙||丁||b\n",
+            ["no label column", "has one column and '||'", "put commas there"],
+        ),
         ("text，label\n甲，a\n", ["no label column", "'，' in it", "put commas there"]),
         (
             "text_a,label\n甲,a\n".encode() + "乙题目的,b\n".encode("gbk"),

@@ -19,6 +19,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks import task_forms
 from albert_zh.tasks.embedding import groups, positive_checks, retrieval_files
+from albert_zh.tasks.separators import expected_instead
 
 FORMATS = ("scored", "pairs", "positives", "margins", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
@@ -125,7 +126,8 @@ def read_split(
     is_table = data_format != "texts" and not table.is_json
     if is_table and any(e.row_id == filled[0].line for e in examples):
         notes += task_forms.note_of_first_row(filled[0].cells, "text_a, text_b")
-    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, expected)
+    wanted = expected_instead(expected, table, filled, bad)
+    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, wanted)
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, expected))
     if name not in ("dev", "test"):  # those are measured on as they are

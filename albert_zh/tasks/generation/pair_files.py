@@ -13,6 +13,7 @@ from albert_zh.tasks import input_examples, task_forms
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.generation.pair_columns import form_of
 from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks.separators import expected_instead
 
 EXPECTED = "a source, a TAB and a target in each line, or JSON lines with source and target"
 
@@ -71,7 +72,8 @@ def read_split(
         notes += task_forms.note_of_first_row(filled[0].cells, "source, target")
     if form.unused:
         notes.append("columns that are not used: %s" % shortened(", ".join(form.unused)))
-    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, EXPECTED)
+    wanted = expected_instead(EXPECTED, table, filled, bad)
+    notes += row_files.bad_row_notes(path, bad, skip_bad_rows, wanted)
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, EXPECTED))
     examples = [

@@ -397,6 +397,14 @@ def test_scores_are_those_of_all_rows_of_a_file(tmp_path, name):
         ("甲\t乙\t\t1\n", "margins", "line 1: it has 0 wrong texts, expected one"),
         ("甲\t乙\t丙\tentailment\n", "margins", "line 1: the margin 'entailment' is no number"),
         ("甲\t乙\t丙\t9.5\n", "margins", "line 1: the margin 9.5 is no difference of cosines"),
+        ("1-0||甲||乙||5\n1-1||丙||丁||3\n", "scored", r"one column and '\|\|'.* put tabs there"),
+        ("甲||乙\n丙||丁\n", "pairs", r"second text is empty.*'\|\|' in it.* put tabs there"),
+        ("甲 乙\n丙 丁\n", "positives", "has one column and ' ' in it.* put tabs there"),
+        (
+            "甲，乙\n丙\t丁\n戊\t己\n",
+            "positives",
+            r"text<tab>right text, perhaps <tab>wrong texts, or",
+        ),
         ("\n \n", "texts", "is empty: expected a text a line"),
     ],
 )

@@ -231,6 +231,13 @@ def test_one_flag_that_leaves_several_columns_is_not_enough(tmp_path):
     assert pairs(read(tmp_path, "长文\n", "test", label="1")) == [("长文", None)]
 
 
+def test_another_mark_between_the_columns_is_named(tmp_path):
+    with pytest.raises(
+        UserError, match=r"each line has one column and '\|\|' in it.* put tabs there"
+    ):
+        read(tmp_path, "长文||头条\n又一篇||题\n", "dev")
+
+
 def test_one_column_is_not_both(tmp_path):
     """A model learnt to copy."""
     (tmp_path / "a.tsv").write_text("长文\t头条\n", encoding="utf-8")
