@@ -1,5 +1,7 @@
 """Lists of JSON objects, as json.dump writes them, read where JSON lines are expected.
 
+An object whose keys are numbers, {"0": {...}, "1": {...}}, is such a list, too.
+
 for text in lines_or_entries("train.json", files.stream_lines("train.json")):
     json.loads(text)
 """
@@ -12,13 +14,15 @@ from typing import Iterable, Iterator, Sequence
 from albert_zh.common.errors import UserError
 
 NOTE = "a list of JSON objects: lines in messages are its objects, counted from 1"
-_BEGIN = re.compile(r"\s*\[\s*[{\]]")
+_KEY = re.compile(r'"[0-9]+"\s*:\s*')
+_BEGIN = re.compile(r"\s*(\[\s*[{\]]|\{\s*%s\{)" % _KEY.pattern)
+_ENDS = {"[": "]", "{": "}"}
 _BLANKS = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()
 
 
 def begins(lines: Sequence[str]) -> bool:
-    """Whether a file with these first two lines is a list of objects, or an empty list."""
+    """Whether a file with these first two lines is a list of objects, or an empty one."""
     return bool(_BEGIN.match("\n".join(lines)))
 
 
@@ -49,8 +53,11 @@ def entries(path: str, lines: Iterable[str]) -> Iterator[str]:
         UserError: if the list is not whole, or something follows it; names the line.
     """
     text = "\n".join(lines)
-    at = _behind(text, text.index("[") + 1)
-    while not text.startswith("]", at):
+    at = _behind(text, 0)
+    end_mark = _ENDS[text[at]]
+    at = _behind(text, at + 1)
+    while not text.startswith(end_mark, at):
+        at = at if end_mark == "]" else _behind_key(path, text, at)
         try:
             _, end = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
@@ -61,8 +68,8 @@ def entries(path: str, lines: Iterable[str]) -> Iterator[str]:
         at = _behind(text, end)
         if text.startswith(",", at):
             at = _behind(text, at + 1)
-        elif not text.startswith("]", at):
-            raise _misfit(path, text, at, "neither , nor ] behind an object")
+        elif not text.startswith(end_mark, at):
+            raise _misfit(path, text, at, "neither , nor %s behind an object" % end_mark)
     at = _behind(text, at + 1)
     if at < len(text):
         raise _misfit(path, text, at, "more behind the list")
@@ -71,6 +78,14 @@ def entries(path: str, lines: Iterable[str]) -> Iterator[str]:
 def _behind(text, at):
     """The place of the first character from `at` on that is not blank."""
     return _BLANKS.match(text, at).end()
+
+
+def _behind_key(path, text, at):
+    """The place of the value of the key at a place."""
+    key = _KEY.match(text, at)
+    if key is None:
+        raise _misfit(path, text, at, "no number as a key, as those before")
+    return key.end()
 
 
 def _misfit(path, text, at, fault):

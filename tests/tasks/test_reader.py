@@ -498,8 +498,10 @@ def test_commas_in_a_file_of_tabs_are_told(tmp_path, name):
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, indent):
+@pytest.mark.parametrize("keys", [None, ("0", "1"), ("17", "4")])
+def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, indent, keys):
     rows = [{"text": "甲]},[", "label": "a"}, {"text": "乙\n", "label": "b"}]
+    rows = dict(zip(keys, rows)) if keys else rows
     content = json.dumps(rows, ensure_ascii=False, indent=indent)
     split = read_own(tmp_path, content, "train.json")
     found = [(e.guid, e.text_a, e.label) for e in split.examples]
@@ -517,6 +519,10 @@ def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, indent):
         ('[\n{"text": "甲", "label": "a"}\n{"text": "乙"}]', "line 3: neither , nor ]"),
         ('[{"text": "甲", "label": "a"}]\n{"text": "乙"}', "line 2: more behind the list"),
         ('[{"text": "甲", "label": "a"}, 1]', "1 of 2 rows don't fit: line 2: no JSON object"),
+        ('{"0": {"text": "甲", "label": "a"},\n"b": {"text": "乙"}}', "line 2: no number as a key"),
+        ('{"0": {"text": "甲", "label": "a"}\n"1": {"text": "乙"}}', "line 2: neither , nor }"),
+        ('{"0": {"text": "甲", "label": "a"}}\n{"1": {"text": "乙"}}', "line 2: more behind"),
+        ('{"0": {"text": "甲", "label": "a"},\n"1": {"text": "乙', "line 2: not valid JSON"),
         ("[]", "is empty"),
         ('["甲", "a"]\n["乙", "b"]', r"one JSON object a line is expected.* found \["),
     ],

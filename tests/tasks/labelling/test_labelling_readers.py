@@ -359,10 +359,12 @@ def test_a_table_without_its_header_is_named(tmp_path):
 )
 def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, entities, name, indent):
     rows = [dict(entities, text="王明去北京"), dict(entities, text="王明]")]
-    data = read(tmp_path, json.dumps(rows, ensure_ascii=False, indent=indent), "train.json")
-    assert data.format == (name or "entity_list")
-    assert [text.text for text in data.texts] == ["王明去北京", "王明]"]
-    assert all(text.spans == [Span(0, 2, "PER")] for text in data.texts)
+    for written in (rows, {"0": rows[0], "1": rows[1]}):
+        content = json.dumps(written, ensure_ascii=False, indent=indent)
+        data = read(tmp_path, content, "train.json")
+        assert data.format == (name or "entity_list")
+        assert [text.text for text in data.texts] == ["王明去北京", "王明]"]
+        assert all(text.spans == [Span(0, 2, "PER")] for text in data.texts)
 
 
 @pytest.mark.parametrize("labels", ['"entity_list": []', '"label": {}'])
