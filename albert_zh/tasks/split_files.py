@@ -1,5 +1,6 @@
 """Where the files of a task's splits are."""
 
+import collections
 import os
 import re
 from typing import Any, List, Optional, Sequence, Tuple
@@ -11,8 +12,11 @@ from albert_zh.tasks.label_rules import shortened
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 AUGMENTED = "train_aug"  # what data_augmentation.py writes beside train.*, with its ending
 MADE_OF = ".made_of.json"  # beside it: the digest of the training file that it was made of
-# What an edition adds to a name: train-v2.0.json, train-zen-v1.0.json, PAWS-X's dev_2k.tsv.
-_EDITION = re.compile(r"([-_.]([a-z]+[-_.])?v\d+(\.\d+)*|_\d+k)(?=\.[a-z]+$)")
+# What an edition adds to a name: train-v2.0.json, train-zen-v1.0.json, PAWS-X's dev_2k.tsv and
+# OCNLI's train.50k.json, the largest of several.
+_EDITION = re.compile(r"([-_.]([a-z]+[-_.])?v\d+(\.\d+)*|[-_.](?P<thousands>\d+)k)(?=\.[a-z]+$)")
+# What stands for a split in names that differ in it alone.
+_WORDS = {"train": "train", "dev": "dev|valid|val|validation", "test": "test"}
 # What models write, perhaps into the folder of their data.
 _WRITTEN = re.compile("predictions|results|^label_test.txt$")
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
@@ -22,13 +26,44 @@ def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List
     """(path of a split's file or None, names of further files that could be meant).
 
     Where several names are usual and none is there, a data set's name may stand before one, and an
-    edition's behind it: data_cmrc2018_dev.json, cnews.val.txt, dev-v2.0.json.
+    edition's behind it: data_cmrc2018_dev.json, cnews.val.txt, dev-v2.0.json. Where train has no
+    such name either, it may be one of files whose names differ in the split alone:
+    msra_train_bio.txt, msra_test_bio.txt.
     """
+    path, others = _usual_file(task, data_dir, name)
+    if path or isinstance(task.files.get(name, ""), str) or _usual_file(task, data_dir, "train")[0]:
+        return path, others
+    return file_of_split(data_dir, _names_of_one_form(task, data_dir, name))
+
+
+def _usual_file(task, folder, name):
+    """As `split_path`, of files whose names begin or end with a usual one."""
     names = task.files.get(name, ())
     if isinstance(names, str):
-        return file_of_split(data_dir, (names,))
-    path, others = file_of_split(data_dir, names)
-    return (path, others) if path else file_of_split(data_dir, _names_alike(data_dir, names))
+        return file_of_split(folder, (names,))
+    path, others = file_of_split(folder, names)
+    return (path, others) if path else file_of_split(folder, _names_alike(folder, names))
+
+
+def _names_of_one_form(task, folder, name):
+    """The files of a split by the one form of names that train and another split have."""
+    endings = {os.path.splitext(usual)[1] for usual in task.files.get("train", ())}
+    forms = collections.defaultdict(lambda: collections.defaultdict(list))
+    for entry in _entries(folder):
+        if os.path.splitext(entry.lower())[1] not in endings or not _is_file(folder, entry):
+            continue
+        for split, words in _WORDS.items():
+            found = re.match(r"(|.*[-_.])(%s)([-_.].*|)$" % words, entry.lower())
+            if found:
+                forms[found.group(1), found.group(3)][split].append(entry)
+    shared = [
+        of_splits for of_splits in forms.values() if "train" in of_splits and len(of_splits) > 1
+    ]
+    return shared[0].get(name, []) if len(shared) == 1 else []
+
+
+def _is_file(folder, entry):
+    return storage.is_file(storage.joined(folder, entry))
 
 
 def _names_alike(folder, names):
@@ -36,10 +71,12 @@ def _names_alike(folder, names):
     ends = [re.compile(r"(^|.*[-_.])%s$" % re.escape(name.lower())) for name in names]
     ranks = {}
     for entry in _entries(folder):
+        edition = _EDITION.search(entry.lower())
+        thousands = int(edition.group("thousands") or 0) if edition else 0
         plain = _EDITION.sub("", entry.lower())
         rank = next((rank for rank, end in enumerate(ends) if end.match(plain)), None)
-        if rank is not None and storage.is_file(storage.joined(folder, entry)):
-            ranks[entry] = rank
+        if rank is not None and _is_file(folder, entry):
+            ranks[entry] = rank, -thousands
     return sorted(ranks, key=ranks.get)
 
 

@@ -1,12 +1,13 @@
 """The data of one run: which rows are dev, and what they are measured on."""
 
 import json
+import os
 import types
 
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import counted_rows, run_data
+from albert_zh.tasks import counted_rows, datasets, run_data, split_files
 
 
 def data_of(folder, kind, task_name, head, **changes):
@@ -112,6 +113,11 @@ def _question(number):
         ("multiclass", ["cnews.train.txt", "cnews.val.txt", "cnews.test.txt"]),
         ("multiclass", ["translated_train.tsv", "dev_2k.tsv", "test_2k.tsv"]),
         ("multiclass", ["Train.csv", "Dev.csv", "Test.csv"]),
+        ("multiclass", ["train.50k.txt", "dev.txt", "test.txt"]),
+        ("ner", ["msra_train_bio.txt", "msra_dev_bio.txt", "msra_test_bio.txt"]),
+        ("ner", ["train.all.bmes", "dev.all.bmes", "test.all.bmes"]),
+        ("ner", ["train_data", "val_data", "test_data"]),
+        ("multiclass", ["my.Train_clean.csv", "my.Val_clean.csv", None]),
         ("ner", ["weiboNER_2nd_conll.train", "weiboNER_2nd_conll.dev", "weiboNER_2nd_conll.test"]),
     ],
 )
@@ -136,6 +142,30 @@ def test_names_of_public_data_sets(tmp_path, task_name, names):
     )
     found = [data.splits[name].path if name in data.splits else None for name in SPLITS]
     assert found == [name and str(tmp_path / name) for name in names]
+
+
+@pytest.mark.parametrize(
+    "names, train, left_aside",
+    [
+        (["train.1k.tsv", "train.30k.tsv", "train.50k.tsv", "train.3k.tsv"], "train.50k.tsv", 3),
+        (["my_train.tsv", "train_a.tsv", "test_a.tsv"], "my_train.tsv", 0),
+        (["train_a.tsv", "test_a.tsv", "train_b.tsv", "test_c.tsv"], "train_a.tsv", 0),
+        (["train_a.tsv", "test_a.tsv", "train_b.tsv", "test_b.tsv"], None, None),
+        (["train_a.tsv", "test_b.tsv"], None, None),
+        (["train_a.npy", "test_a.npy"], None, None),
+        (["constraint_a.tsv", "test_a.tsv"], None, None),
+        (["train_predictions.tsv", "test_predictions.tsv"], None, None),
+    ],
+)
+def test_names_whose_splits_are_not_clear_are_no_files(tmp_path, names, train, left_aside):
+    for name in names:
+        write(tmp_path / name, ["甲%d\t%d" % (n, n % 2) for n in range(4)])
+    task = datasets.get_task("multiclass")
+    path, others = split_files.split_path(task, str(tmp_path), "train")
+    assert (path and os.path.basename(path)) == train
+    assert train is None or len(others) == left_aside
+    if train in (None, "my_train.tsv"):
+        assert split_files.split_path(task, str(tmp_path), "test") == (None, [])
 
 
 def test_plain_names_come_before_those_with_a_data_set(tmp_path):
