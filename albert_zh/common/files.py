@@ -255,6 +255,10 @@ def stream_lines(
     codec = known_encoding(encoding or "utf-8")
     try:
         content = io.BufferedReader(_HashedFile(path, digest))
+        packed = _packed_file("%s, line 1" % path, content.peek(len(_GZIP_MAGIC)))
+        if packed is not None:
+            content.close()
+            raise packed
         with io.TextIOWrapper(content, codec, errors, newline="\n") as handle:
             first_lines = list(itertools.islice(handle, 2))
             _check_line_ends(path, first_lines)
@@ -401,6 +405,18 @@ def wrong_line_ends(path: str) -> UserError:
     )
 
 
+def _packed_file(place, head):
+    """The `UserError` for a packed file in place of a text, by its first bytes; None for others."""
+    if head.startswith(_GZIP_MAGIC):
+        return UserError("%s: a gzip file, expected text: unpack it first (gunzip)" % place)
+    if head.startswith(_WORKBOOK_STARTS):
+        return UserError(
+            "%s: an Excel workbook or another packed file, expected text: save it as CSV UTF-8"
+            % place
+        )
+    return None
+
+
 def wrong_encoding(
     place: str, error: UnicodeDecodeError, encoding: Optional[str] = None
 ) -> UserError:
@@ -412,11 +428,9 @@ def wrong_encoding(
         encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
             always.
     """
-    if bytes(error.object[:8]).startswith(_WORKBOOK_STARTS):
-        return UserError(
-            "%s: an Excel workbook or another packed file, expected text: save it as CSV UTF-8"
-            % place
-        )
+    packed = _packed_file(place, bytes(error.object[:8]))
+    if packed is not None:
+        return packed
     is_part = encoding in ("gb2312", "gbk")  # which have some of GB18030's characters
     is_looked_at = is_part or encoding in (None, "utf-8")
     likely = text_encodings.likely_encoding(error.object) if is_looked_at else None

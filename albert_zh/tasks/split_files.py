@@ -19,6 +19,7 @@ _EDITION = re.compile(r"([-_.]([a-z]+[-_.])?v\d+(\.\d+)*|[-_.](?P<thousands>\d+)
 _WORDS = {"train": "train", "dev": "dev|valid|val|validation", "test": "test"}
 # What models write, perhaps into the folder of their data.
 _WRITTEN = re.compile("predictions|results|^label_test.txt$")
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zip", ".rar", ".7z", ".tar")
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
 
 
@@ -131,6 +132,9 @@ def _about_folder(task, folder, name):
     for entry in there:
         if entry.lower().endswith(_WORKBOOKS):
             way_out = ": save %s as %s" % (entry, _saved_table(task, name))
+            break
+        if entry.lower().endswith(_PACKED):
+            way_out = ": unpack %s first" % entry
             break
     tables_there = [entry for entry in there if entry.endswith(ENDINGS)]
     if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:

@@ -1,6 +1,7 @@
 """Reading with clear errors, writing whole or not at all."""
 
 import errno
+import gzip
 import hashlib
 import os
 import stat
@@ -251,3 +252,20 @@ def test_workbooks_are_named(tmp_path, start):
     path.write_bytes(start + bytes(range(128, 256)))
     with pytest.raises(UserError, match="line 1: an Excel workbook .* save it as CSV UTF-8"):
         list(files.read_lines(str(path), "utf-8"))
+    for errors in ("strict", "replace"):
+        with pytest.raises(UserError, match="line 1: an Excel workbook .* save it as CSV UTF-8"):
+            list(files.stream_lines(str(path), "utf-8", errors))
+
+
+def test_gzip_files_in_place_of_texts_are_named(tmp_path):
+    """Where a file is predicted only, each of its lines was a text of damaged bytes."""
+    path = tmp_path / "test.tsv"
+    lines = "".join("%s\n" % hashlib.sha256(b"%d" % n).hexdigest() for n in range(500))
+    path.write_bytes(gzip.compress(lines.encode("ascii")))
+    message = r"test.tsv, line \d+: a gzip file, expected text: unpack it first \(gunzip\)"
+    for errors in ("strict", "replace"):
+        for encoding in ("utf-8", "gb18030", "latin-1"):
+            with pytest.raises(UserError, match=message):
+                list(files.stream_lines(str(path), encoding, errors))
+    with pytest.raises(UserError, match=message):
+        files.read_lines(str(path), "utf-8")

@@ -1051,6 +1051,7 @@ def test_another_separator_is_named(tmp_path, name, mark, header):
         (["waimai.csv"], "there: waimai.csv: for that file alone --data_dir=.*waimai.csv"),
         (["a.xlsx", "b.csv"], "there: a.xlsx, b.csv: save a.xlsx as CSV UTF-8, named train.csv"),
         (["a.csv", "b.csv"], r"there: a.csv, b.csv\)$"),
+        (["dev.csv", "train.csv.gz"], r"train.csv.gz: unpack train.csv.gz first\)$"),
         ([], "the folder is empty"),
     ],
 )
