@@ -4,7 +4,7 @@ import collections
 from typing import Any, Optional
 
 MOST = 0.9  # share of lines that a mark cuts into equally many cells, so that it may separate them
-_SEPARATORS = ("\t", ",", ";", "，", "；", "||", "|", " ")  # that users put between columns
+_SEPARATORS = ("\t", "_!_", "||", ",", ";", "，", "；", "|", " ")  # that users put between columns
 
 
 def other_separator(table: Any, rows: Any) -> Optional[str]:

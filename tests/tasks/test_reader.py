@@ -497,6 +497,12 @@ def test_commas_in_a_file_of_tabs_are_told(tmp_path, name):
         read_own(tmp_path, "text,label\n" + LINES, name)
 
 
+def test_the_marks_of_toutiao_are_named_and_not_its_commas(tmp_path):
+    rows = "".join("65%d_!_101_!_culture_!_甲%d,一_!_词,语\n" % (n, n) for n in range(20))
+    with pytest.raises(UserError, match="no label column: .*has one column and '_!_' in it"):
+        read_own(tmp_path, rows, "train.txt")
+
+
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("keys", [None, ("0", "1"), ("17", "4")])
 def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, indent, keys):
