@@ -48,7 +48,7 @@ def _usual_file(task, folder, name):
 
 def _names_of_one_form(task, folder, name):
     """The files of a split by the one form of names that train and another split have."""
-    endings = {os.path.splitext(usual)[1] for usual in task.files.get("train", ())}
+    endings = _endings(task)
     forms = collections.defaultdict(lambda: collections.defaultdict(list))
     for entry in _entries(folder):
         if os.path.splitext(entry.lower())[1] not in endings or not _is_file(folder, entry):
@@ -61,6 +61,12 @@ def _names_of_one_form(task, folder, name):
         of_splits for of_splits in forms.values() if "train" in of_splits and len(of_splits) > 1
     ]
     return shared[0].get(name, []) if len(shared) == 1 else []
+
+
+def _endings(task):
+    """The endings of the usual names of a training file, "" for a name without one."""
+    names = task.files.get("train", ())
+    return {os.path.splitext(usual)[1] for usual in ((names,) if isinstance(names, str) else names)}
 
 
 def _is_file(folder, entry):
@@ -136,7 +142,10 @@ def _about_folder(task, folder, name):
         if entry.lower().endswith(_PACKED):
             way_out = ": unpack %s first" % entry
             break
-    tables_there = [entry for entry in there if entry.endswith(ENDINGS)]
+    if all(storage.is_folder(storage.joined(folder, entry)) for entry in there):
+        way_out = ": folders alone: name with --data_dir the one that has the files"
+    endings = ENDINGS + tuple(filter(None, _endings(task)))
+    tables_there = [entry for entry in there if entry.endswith(endings)]
     if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:
         way_out = ": for that file alone --data_dir=%s" % os.path.join(folder, tables_there[0])
     return "there: %s%s" % (shortened(", ".join(there), 200), way_out)

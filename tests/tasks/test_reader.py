@@ -1068,6 +1068,19 @@ def test_what_is_in_the_folder_instead_is_told(tmp_path, there, words):
         task_reader.read_split(OWN, str(tmp_path), "train")
 
 
+def test_folders_in_place_of_files_are_named(tmp_path):
+    """As icwb2-data has training, testing and gold."""
+    for name in ("training", "gold"):
+        (tmp_path / name).mkdir()
+    expected = r"there: gold, training: folders alone: name with --data_dir the one that has"
+    for task, read in (("ner", splits.read_split), ("multiclass", task_reader.read_split)):
+        with pytest.raises(UserError, match=expected):
+            read(datasets.get_task(task), str(tmp_path), "train", "utf-8")
+    (tmp_path / "gold" / "pku_gold.utf8").write_text("x")
+    with pytest.raises(UserError, match="gold.utf8: for that file alone --data_dir=.*gold.utf8"):
+        splits.read_split(datasets.get_task("cws"), str(tmp_path / "gold"), "train", "utf-8")
+
+
 def test_a_workbook_in_place_of_labelled_texts_is_named(tmp_path):
     (tmp_path / "a.xlsx").write_text("x")
     task = datasets.get_task("ner")
