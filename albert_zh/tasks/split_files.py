@@ -139,7 +139,8 @@ def _about_folder(task, folder, name):
         if entry.lower().endswith(_WORKBOOKS):
             way_out = ": save %s as %s" % (entry, _saved_table(task, name))
             break
-        if entry.lower().endswith(_PACKED):
+        is_of_split = len(there) == 1 or re.search(_WORDS.get(name, name), entry.lower())
+        if is_of_split and entry.lower().endswith(_PACKED):
             way_out = ": unpack %s first" % entry
             break
     if all(storage.is_folder(storage.joined(folder, entry)) for entry in there):
