@@ -25,9 +25,21 @@ def _f1(average):
     def value(gold, predicted):
         from sklearn.metrics import f1_score
 
-        return f1_score(gold, predicted, average=average, zero_division=0)
+        return f1_score(
+            gold, predicted, labels=_scored_numbers(gold), average=average, zero_division=0
+        )
 
     return value
+
+
+def _scored_numbers(gold, num_labels=None):
+    """What scikit-learn is to score: all it finds (None), or so many labels.
+
+    It takes rows of one label that may be absent for two classes, of which the label is 1.
+    """
+    if gold.ndim == 2 and gold.shape[1] == 1:
+        return [1]
+    return None if num_labels is None else list(range(num_labels))
 
 
 def _accuracy(gold, predicted):
@@ -275,7 +287,7 @@ def per_class(gold: np.ndarray, decided: np.ndarray, labels: Sequence[str]) -> L
     from sklearn.metrics import precision_recall_fscore_support
 
     columns = precision_recall_fscore_support(
-        gold, decided, labels=list(range(len(labels))), zero_division=0
+        gold, decided, labels=_scored_numbers(gold, len(labels)), zero_division=0
     )
     return [
         {

@@ -119,6 +119,22 @@ def test_evaluation_of_several_labels_uses_them():
     assert evaluate("multi_label", logits, gold, 8)["eval_micro_f1"] == 0
 
 
+def test_a_single_label_that_rows_may_lack_is_scored_by_its_rows_alone():
+    """2 of 3 rows that have it are found, 1 of 7 that lack it has it by mistake."""
+    gold = np.array([[1], [1], [1], [0], [0], [0], [0], [0], [0], [0]])
+    decided = np.array([[1], [1], [0], [1], [0], [0], [0], [0], [0], [0]])
+    names = ["macro_f1", "micro_f1", "weighted_f1", "accuracy"]
+    found = evaluate("multi_label", 2.0 * decided - 1, gold, 4, names)
+    assert [found["eval_" + name] for name in names] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 0.8])
+    (row,) = task_metrics.per_class(gold, decided, ["a"])
+    assert (row["precision"], row["recall"], row["f1"]) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+    assert row["support"] == 3
+    assert task_metrics.constant_prediction("multi_label", gold, "micro_f1") == (
+        pytest.approx(6 / 13),
+        [0],
+    )
+
+
 def test_correlations_equal_scipys():
     stats = pytest.importorskip("scipy.stats")
     generator = np.random.RandomState(1)
