@@ -5,7 +5,8 @@ teacher.prepare(examples)
 teacher.target(example)           # float32 [C], logarithms of probabilities
 
 What a linear model says of the rows that it was trained on are their labels; the training rows'
-targets are therefore out of fold: each is of a model that was trained without that text.
+targets are therefore out of fold: each is of a model that was trained without that text, and
+without those that differ from it in width, case, blanks or punctuation alone.
 """
 
 import collections
@@ -16,6 +17,7 @@ import numpy as np
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import linear_model, target_cache
+from albert_zh.tasks import text_groups
 from albert_zh.tasks.distillation import log_softmax
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
@@ -66,6 +68,9 @@ class LinearTeacher:
             "linear": target_cache.digest_of({"rows": rows}),
             "labels": labels,
         }
+        self._groups = _groups_of(self._texts)
+        if len(set(self._groups)) < len(self._texts):  # else folds are those of former versions
+            self.about["folds"] = "of texts that differ in more than their writing"
         self._cache = target_cache.TargetCache(folder, self.about)
 
     def prepare(self, examples: Sequence[Any]) -> None:
@@ -91,8 +96,9 @@ class LinearTeacher:
     def _train(self):
         """Trains a model without each part of the texts, for those, and one on all, for others."""
         texts, num_classes = np.array(self._texts, object), self._margins.shape[1]
-        folds = np.random.RandomState(0).permutation(len(texts)) % FOLDS
-        self._check_can_be_parted(folds)
+        num_groups = max(self._groups) + 1
+        folds = (np.random.RandomState(0).permutation(num_groups) % FOLDS)[self._groups]
+        self._check_can_be_parted(folds, num_groups)
         margins = np.zeros([len(texts), num_classes])
         with progress_bar("linear model", FOLDS + 1, "fit", leave=False) as bar:
             for fold in range(FOLDS):
@@ -104,14 +110,14 @@ class LinearTeacher:
             bar.update(1)
         self._margins, self._factor = margins, fitted_factor(margins, self._classes)
 
-    def _check_can_be_parted(self, folds):
+    def _check_can_be_parted(self, folds, num_groups):
         """Raises `UserError` for an empty part, or a part without which one label is left."""
         rests = [np.unique(self._classes[folds != fold]) for fold in range(FOLDS)]
-        if len(folds) < FOLDS or min(map(len, rests)) < 2:
+        if num_groups < FOLDS or min(map(len, rests)) < 2:
             raise UserError(
                 "--teachers=%s: %d different texts in train: expected at least %d, of two labels "
                 "or more without each fifth of them: add texts, or leave this teacher out"
-                % (linear_model.NAME, len(folds), FOLDS)
+                % (linear_model.NAME, num_groups, FOLDS)
             )
 
     def _logits(self, texts):
@@ -166,3 +172,9 @@ def _unique_texts(examples, labels) -> Tuple[List[str], np.ndarray]:
     numbers = {label: number for number, label in enumerate(labels)}
     classes = [numbers[of_text.most_common(1)[0][0]] for of_text in counts.values()]
     return list(counts), np.array(classes)
+
+
+def _groups_of(texts) -> List[int]:
+    """For each text the number of those that differ from it in nothing but their writing."""
+    numbers: Dict[str, int] = {}
+    return [numbers.setdefault(text_groups.normalized(text), len(numbers)) for text in texts]
