@@ -254,7 +254,8 @@ def stream_lines(
     """
     codec = known_encoding(encoding or "utf-8")
     try:
-        content = io.BufferedReader(_HashedFile(path, digest))
+        opened = storage.open_binary(path) if storage.is_remote(path) else io.FileIO(path)
+        content = io.BufferedReader(_HashedFile(opened, digest))
         packed = _packed_file("%s, line 1" % path, content.peek(len(_GZIP_MAGIC)))
         if packed is not None:
             content.close()
@@ -283,14 +284,11 @@ def _without_return(line):
 
 
 class _HashedFile(io.RawIOBase):
-    """A file whose bytes go into a digest, if there is one, as they are read from first to last."""
+    """An open file whose bytes go into a digest, if there is one, as they are read."""
 
-    def __init__(self, path, digest):
+    def __init__(self, content, digest):
         super().__init__()
-        self._content = (
-            io.FileIO(path) if not storage.is_remote(path) else storage.open_binary(path)
-        )
-        self._digest = digest
+        self._content, self._digest = content, digest
 
     def readable(self):
         return True
