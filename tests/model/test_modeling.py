@@ -102,46 +102,39 @@ def test_groups_and_inner_groups_follow_the_layer_number():
     assert kernels == [scope % place for place in [(0, 0), (0, 1), (1, 0), (1, 1)]]
 
 
-def layers_of_groups(num_layers, num_groups, values_of):
-    """The layers' outputs; group g has the values that the rule gives to group values_of[g]."""
-    settings = dict(SMALL, num_hidden_layers=num_layers, num_hidden_groups=num_groups)
+def outputs_of_groups(pattern, number, **settings):
+    """(outputs of blocks, of layers); values are the rule's for names with other group numbers."""
     ids = np.random.RandomState(1).randint(0, 50, [2, 7]).astype(np.int32)
-
-    def named_as(match):
-        return str(values_of[int(match.group())])
-
     with tf.Graph().as_default(), tf.Session() as session:
-        config = modeling.AlbertConfig.from_dict(settings)
+        config = modeling.AlbertConfig.from_dict(dict(SMALL, **settings))
         model = modeling.AlbertModel(config, False, tf.constant(ids))
         values = {}
         for variable in tf.trainable_variables():
-            name = re.sub(r"(?<=/group_)\d+", named_as, variable.op.name)
+            name = re.sub(pattern, number, variable.op.name)
             shape = variable.shape.as_list()
             values[variable.op.name] = golden_cases.rule_value(name, shape, True)
         golden_cases.set_variables(session, values)
-        return session.run(model.get_all_encoder_layers())
+        return session.run([model.get_all_encoder_layers(), model.get_hidden_states()[1:]])
+
+
+def layers_of_groups(num_layers, num_groups, values_of):
+    """The layers' outputs; group g has the values that the rule gives to group values_of[g]."""
+    return outputs_of_groups(
+        r"(?<=/group_)\d+",
+        lambda match: str(values_of[int(match.group())]),
+        num_hidden_layers=num_layers,
+        num_hidden_groups=num_groups,
+    )[0]
 
 
 def test_all_encoder_layers_are_those_of_each_block_as_in_the_original():
     """Layers of two blocks, against a layer of another group for each block."""
-    ids = np.random.RandomState(1).randint(0, 50, [2, 7]).astype(np.int32)
-
-    def outputs(name_of_block, **settings):
-        with tf.Graph().as_default(), tf.Session() as session:
-            config = modeling.AlbertConfig.from_dict(dict(SMALL, **settings))
-            model = modeling.AlbertModel(config, False, tf.constant(ids))
-            values = {}
-            for variable in tf.trainable_variables():
-                name = re.sub(r"group_(\d+)/inner_group_(\d+)", name_of_block, variable.op.name)
-                shape = variable.shape.as_list()
-                values[variable.op.name] = golden_cases.rule_value(name, shape, True)
-            golden_cases.set_variables(session, values)
-            return session.run([model.get_all_encoder_layers(), model.get_hidden_states()[1:]])
-
-    found, last_of_layers = outputs(
-        r"\1 \2", num_hidden_layers=2, num_hidden_groups=2, inner_group_num=2
+    blocks = r"group_(\d+)/inner_group_(\d+)"
+    found, last_of_layers = outputs_of_groups(
+        blocks, r"\1 \2", num_hidden_layers=2, num_hidden_groups=2, inner_group_num=2
     )
-    expected, _ = outputs(
+    expected, _ = outputs_of_groups(
+        blocks,
         lambda match: "%d %d" % divmod(int(match.group(1)), 2),
         num_hidden_layers=4,
         num_hidden_groups=4,
