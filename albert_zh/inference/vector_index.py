@@ -168,7 +168,7 @@ def nearest_by_numpy(
         k: int, at most n.
 
     Returns:
-        (int [q, k], float [q, k]): indices and cosines, the highest first.
+        (int [q, k], float [q, k]): indices and cosines, the highest first; of equal ones the first.
     """
     best = np.full([len(queries), 0], -np.inf, np.float32)
     indices = np.zeros([len(queries), 0], np.int64)
@@ -178,7 +178,16 @@ def nearest_by_numpy(
         numbers = np.arange(start, start + cosines.shape[1])
         indices = np.concatenate([indices, np.broadcast_to(numbers, cosines.shape)], axis=1)
         if best.shape[1] > k:
-            kept = np.argpartition(-best, k - 1, axis=1)[:, :k]
+            kept = _columns_of_highest(best, k)
             best, indices = (np.take_along_axis(a, kept, 1) for a in (best, indices))
     order = np.lexsort([indices, -best])
     return np.take_along_axis(indices, order, 1), np.take_along_axis(best, order, 1)
+
+
+def _columns_of_highest(rows, k):
+    """The columns [n, k] of each row's k highest values, ascending; of equal ones the first."""
+    lowest = np.partition(rows, -k, axis=1)[:, -k, None]
+    is_equal = rows == lowest
+    num_equal = k - (rows > lowest).sum(axis=1, keepdims=True)
+    is_kept = (rows > lowest) | (is_equal & (is_equal.cumsum(axis=1) <= num_equal))
+    return np.nonzero(is_kept)[1].reshape(-1, k)

@@ -51,6 +51,16 @@ def test_nearest_by_numpy_is_exact_over_blocks(monkeypatch):
     assert vector_index.nearest_by_numpy(vectors[:3], queries, 3)[0].shape == (7, 3)
 
 
+@pytest.mark.parametrize("at_once", [7, 60, 400])
+def test_of_equal_cosines_the_first_lines_are_kept_whatever_the_blocks(at_once, monkeypatch):
+    monkeypatch.setattr(vector_index, "VECTORS_AT_ONCE", at_once)
+    axes = np.eye(4, dtype=np.float32)
+    which = np.random.RandomState(5).randint(0, 4, 400)
+    indices, cosines = vector_index.nearest_by_numpy(axes[which], axes, 9)
+    np.testing.assert_array_equal(indices, [np.flatnonzero(which == axis)[:9] for axis in range(4)])
+    np.testing.assert_array_equal(cosines, np.ones([4, 9]))
+
+
 @pytest.mark.parametrize(
     "storage, least, wanted", [("float32", 1, 10), ("int8", 0.9, 10), ("binary", 0.5, 80)]
 )
