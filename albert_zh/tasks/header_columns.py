@@ -3,9 +3,9 @@
 from typing import Any, Optional, Sequence
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import named_columns
+from albert_zh.tasks import named_columns, task_forms
 from albert_zh.tasks.column_choice import ColumnChoice
-from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks.label_rules import plain_label, shortened
 from albert_zh.tasks.named_columns import NOT_TEXTS
 from albert_zh.tasks.slots import cells as slot_cells
 
@@ -43,13 +43,34 @@ class HeaderColumns:
 
         Returns:
             `ColumnChoice`.
+
+        Raises:
+            UserError: if own data have a label, and no key that is known as a text's.
         """
         columns, names = self._columns_of(keys)
         notes = []
         if self._task.columns is None:  # known tasks have more keys than they use
             used = set(NOT_TEXTS).union(names.values())
-            notes = self._unused([key for key in keys if key not in used], names)
+            unused = [key for key in keys if key not in used]
+            self._check_has_text(names, unused)
+            notes = self._about_pair(names) + self._unused(unused, names)
         return ColumnChoice(columns, names, notes=notes)
+
+    def _check_has_text(self, names, unused):
+        if names["label"] is not None and names["text_a"] is None and not self._task.examples_of:
+            raise UserError(
+                "%s has no text: beside %s it has %s: name the text's text_a, or by "
+                "--text_column=KEY"
+                % (self._path, names["label"], shortened(", ".join(unused), 200) or "none")
+            )
+
+    def _about_pair(self, names):
+        """The note on a second text whose name is known beside that of a question alone."""
+        known = task_forms.KEYS["text_b"]
+        if self._task.columns or not names["text_b"] or plain_label(names["text_b"]) in known:
+            return []
+        pair = (names["text_a"], names["text_b"])
+        return ["pairs of %s and %s: of one text alone give its --text_column" % pair]
 
     def of_header(self) -> Optional[ColumnChoice]:
         """The columns by the names in line 1 or 2; None if neither is a header that is known.
@@ -120,6 +141,7 @@ class HeaderColumns:
         self._check_names_are_once(header, names, rows[row_index].line)
         num_header_rows = row_index + 1
         notes = ["line %d is a header (%s)" % (row_index + 1, shortened(" | ".join(header)))]
+        notes += self._about_pair(names)
         notes += self._unused([cell for cell in header if cell not in names.values()], names)
         other = rows[1 - row_index].cells if len(rows) > 1 else []
         if row_index == 1 or self._has_same_names(other, header, names):

@@ -8,13 +8,33 @@ from albert_zh.tasks.label_rules import plain_label, shortened
 from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS
 
 NOT_TEXTS = ("id", "idx")  # keys of records
+# Names of a first text, beside which another one's is that of the second: query and title.
+_QUESTIONS = ("query", "question")
+_BESIDE_QUESTIONS = [key for key in KEYS["text_a"] if key not in _QUESTIONS] + ["answer", "passage"]
 
 
 def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
     """Which of some names usually stands for a column, or None."""
     lower = {plain_label(name): name for name in reversed(list(names))}
+    question = _question_of_pair(task, lower)
+    if question and column == "text_a":
+        return question
     keys = list(task.keys.get(column, ())) + KEYS[column]
+    keys += _BESIDE_QUESTIONS * bool(question and column == "text_b")
     return next((lower[key] for key in keys if key in lower), None)
+
+
+def _question_of_pair(task, names):
+    """The name of a question, beside which stands that of what may answer it; or None.
+
+    names: {name as `plain_label` writes it: name}.
+    """
+    if task.columns is not None and "text_b" not in task.columns:
+        return None
+    has_second = any(key in names for key in [*task.keys.get("text_b", ()), *KEYS["text_b"]])
+    if has_second or not any(key in names for key in _BESIDE_QUESTIONS):
+        return None
+    return next((names[key] for key in _QUESTIONS if key in names), None)
 
 
 def are_positions(chosen: Dict[str, str]) -> bool:

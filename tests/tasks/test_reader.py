@@ -350,8 +350,8 @@ def test_what_was_found_is_said(tmp_path):
     assert "columns are taken by their position: text_a, label" in read_own(tmp_path, LINES).notes
     notes = read_own(tmp_path, "id,text,label\n1,甲,a\n2,乙,b\n").notes
     assert notes == ["line 1 is a header (id | text | label)", "columns that are not used: id"]
-    notes = read_own(tmp_path, "query,title,label\n甲,乙,a\n丙,丁,b\n").notes
-    assert notes[1].endswith("not used: query (text_b would be the name of a second text)")
+    notes = read_own(tmp_path, "content,title,label\n甲,乙,a\n丙,丁,b\n").notes
+    assert notes[1].endswith("not used: content (text_b would be the name of a second text)")
     rows = (
         '{"id": 1, "title": "甲", "content": "很长", "label": "a"}\n{"title": "乙", "label": "b"}'
     )
@@ -1033,6 +1033,38 @@ def test_common_headers_are_known(tmp_path, text, label):
 def test_common_headers_of_pairs_are_known(tmp_path, texts):
     split = read_own(tmp_path, texts + ",label\n甲,乙,1\n丙,丁,0\n")
     assert rows_of(split) == [("甲", "乙", "1"), ("丙", "丁", "0")]
+
+
+@pytest.mark.parametrize(
+    "question, other",
+    [("query", "title"), ("question", "sentence"), ("question", "answer"), ("Query", "Passage")],
+)
+def test_a_question_and_what_may_answer_it_are_a_pair(tmp_path, question, other):
+    """Of QBQTC, KUAKE-QTR and QNLI the second text alone was read."""
+    names = "%s,%s,label" % (other, question)
+    split = read_own(tmp_path, names + "\n甲,谁,1\n乙,何,0\n")
+    pairs = [("谁", "甲", "1"), ("何", "乙", "0")]
+    assert rows_of(split) == pairs
+    note = "pairs of %s and %s: of one text alone give its --text_column" % (question, other)
+    assert note in split.notes
+    line = '{"id": %%d, "%s": "%%s", "%s": "%%s", "label": "%%s"}\n' % (question, other)
+    content = "".join(line % (n, *pair) for n, pair in enumerate(pairs))
+    (tmp_path / "train.csv").unlink()
+    split = read_own(tmp_path, content, name="train.json")
+    assert rows_of(split) == pairs and split.notes == [note]
+    task = own_labels.with_columns_and_labels(OWN, split)
+    test = '{"%s": "谁", "%s": "甲"}\n' % (question, other)
+    assert rows_of(read_own(tmp_path, test, "test.json", task, "test")) == [("谁", "甲", None)]
+    single = task._replace(columns=("text_a", "label"))  # of a model trained before
+    text = read_own(tmp_path, test, "test.json", single, "test").examples[0].text_a
+    assert text == ("谁" if other.lower() in ("answer", "passage") else "甲")
+
+
+def test_json_without_a_known_text_is_refused(tmp_path):
+    """Such rows, those of CSL for instance, were trained on as empty texts."""
+    content = '{"abst": "甲", "keyword": ["丙"], "label": "%d"}\n'
+    with pytest.raises(UserError, match="has no text: beside label it has abst, keyword: name the"):
+        read_own(tmp_path, content % 0 + content % 1, name="train.json")
 
 
 # What else is in the way
