@@ -170,10 +170,22 @@ def write_parts(paths, excluded):
             notes.update(shard.notes)
             bar.update(shard.bytes_read - bar.n)
         writers.end_document()
+        if writers.counts["documents"] == writers.counts["excluded documents"]:
+            raise _nothing_left(writers.counts["documents"])
     bar.close()
     for note in notes.lines():
         _warn(note)
     return writers.counts
+
+
+def _nothing_left(num_documents):
+    """The error of a text that neither part has anything of."""
+    if not num_documents:
+        return UserError("--input_file=%s: has no text" % FLAGS.input_file)
+    return UserError(
+        "--exclude_file=%s: has lines of all %d documents of --input_file, nothing is left: leave "
+        "it out, or name other texts" % (FLAGS.exclude_file, num_documents)
+    )
 
 
 class _Parts:

@@ -116,6 +116,16 @@ def test_sentences_of_paragraphs_are_excluded(tmp_path):
     assert split_up[2]["excluded documents"] == 1
 
 
+def test_where_nothing_is_left_no_parts_are_written(tmp_path):
+    with pytest.raises(UserError, match="--input_file=.*texts.txt: has no text"):
+        split(tmp_path, "\n \n")
+    (tmp_path / "test.txt").write_text(LINE, encoding="utf-8")
+    text = "%s\n\n一。\n%s\n" % (LINE, SAME)
+    with pytest.raises(UserError, match="--exclude_file=.*test.txt: has lines of all 2 documents"):
+        split(tmp_path, text, exclude_file=tmp_path / "test.txt")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize("excluded_line", [None, 0, 39999])
 def test_a_long_document_is_one_wherever_it_goes(excluded_line, tmp_path, capsys):
     lines = ["第%d行是别处没有的一行文字" % number for number in range(40000)]
