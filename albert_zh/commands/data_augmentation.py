@@ -352,6 +352,20 @@ class _Report:
         return "\n".join(lines) + "\n"
 
 
+def _nothing_made(path, counts):
+    """The error of a training file of whose rows no other ones were made."""
+    if counts["words"]:
+        way_out = "give a larger --p or --N"
+    else:
+        way_out = "give a smaller --min_probability, or word vectors (--vectors_corpus)"
+        if counts["too long"]:
+            way_out += "; %d rows are too long for masked LM" % counts["too long"]
+    return UserError(
+        "%s: no row was made of its %d: %d of their words have candidates: %s"
+        % (path, counts["rows"], counts["words"], way_out)
+    )
+
+
 def _report_file(output):
     """The path of the report beside an output."""
     return os.path.splitext(output)[0] + ".report.md"
@@ -388,6 +402,10 @@ class _Job:
             output_files.write_json(self._state_file, dict(state, fingerprint=self._fingerprint))
             bar.update(len(chunk))
         bar.close()
+        if not report.state["made"]:
+            for path in (*self._paths, self._state_file):
+                os.remove(path)
+            raise _nothing_made(self._source.path, report.state)
         self._finish(report)
 
     def _resume(self, report):

@@ -93,6 +93,20 @@ def test_paths_are_shown_as_they_are_given(model, tmp_path, monkeypatch, capsys,
     assert samples.split() == ["samples", expected.replace(".tsv", ".report.md")]
 
 
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"p": 0}, r"no row was made of its 12: [1-9]\d* of their words .*: give a larger --p"),
+        ({"min_probability": 1}, "no row was made of its 12: 0 of their words .*--min_probability"),
+    ],
+)
+def test_where_nothing_is_made_no_file_is_written(model, tmp_path, changes, message):
+    write_texts(tmp_path)
+    with pytest.raises(UserError, match="train.tsv: " + message):
+        run(model, tmp_path, **changes)
+    assert os.listdir(str(tmp_path)) == ["train.tsv"]
+
+
 @pytest.mark.reference
 def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
     names = ("train_aug.csv", "train_aug.rows.tsv", "train_aug.report.md")
@@ -205,7 +219,7 @@ def test_the_text_is_in_the_column_that_flags_name(model, tmp_path):
 
 
 def test_numbers_of_json_are_texts(model, tmp_path):
-    rows = [{"text": text, "label": "a"} for text in (20201128, "今天天气很好")]
+    rows = [{"text": text, "label": "a"} for text in (20201128, *TEXTS)]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (tmp_path / "train.json").write_text(text, "utf-8")
     run(model, tmp_path)
