@@ -22,6 +22,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from absl import flags
+import measuring
 
 from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
@@ -152,7 +153,7 @@ def _result(name, seed, arguments):
         os.makedirs(output, exist_ok=True)
         with open(output + ".log", "a", encoding="utf-8") as log:
             command = command_of(TASKS[name], seed, output) + arguments
-            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+            measuring.run_step(command, stdout=log, stderr=subprocess.STDOUT)
     measured = files.read_json(os.path.join(output, "report.json"))["dev"]
     return {metric: measured[metric] for metric in SHOWN}
 

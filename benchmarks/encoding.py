@@ -22,6 +22,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+import measuring
+
 from albert_zh.common import files
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import input_rows
@@ -119,7 +121,7 @@ class Peer:
 def export(model_dir, *flags):
     """Runs export_model.py."""
     command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + model_dir]
-    subprocess.run(command + list(flags), check=True, stdout=subprocess.DEVNULL)
+    measuring.run_step(command + list(flags), stdout=subprocess.DEVNULL)
 
 
 def embedding_folder(model_dir, root):
@@ -182,6 +184,7 @@ def measured(arguments, root):
 
     texts = read_texts(arguments.texts, arguments.num_texts)
     folder = embedding_folder(arguments.model_dir, root)
+    measuring.check_python(arguments.peer_python)
     peer = None
     if arguments.peer_python:
         converted = os.path.join(root, "converted")

@@ -22,6 +22,7 @@ from unittest import mock
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+import measuring
 import numpy as np
 
 from albert_zh.common import path_rules
@@ -45,6 +46,7 @@ def parsed_arguments():
     parser.add_argument("--output_dir", help="folder for the files: nothing is measured")
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
+    measuring.check_python(arguments.peer_python)
     return arguments
 
 

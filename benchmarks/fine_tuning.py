@@ -110,6 +110,7 @@ def main():
 
 def show_ways(arguments):
     """The table of all ways, and of the peers if there are any."""
+    measuring.check_python(arguments.peer_python)
     lengths = row_lengths(Way())
     print(
         "tiny, batch 64, %d rows of %.1f tokens on average, 95 %% up to %d; %d cores, %s threads"

@@ -18,6 +18,12 @@ import subprocess
 import sys
 
 PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+sys.path.insert(0, PROJECT)
+
+import measuring
+
+from albert_zh.common.errors import UserError, run_program
+
 TWO = "cws_two_granularity"
 
 DataSet = collections.namedtuple("DataSet", ["folder", "measured", "files", "flags", "starts"])
@@ -138,7 +144,7 @@ def run_of(arguments, name, seed, start):
     if not os.path.exists(report):
         print("%s, %s, seed %d" % (name, start, seed), file=sys.stderr, flush=True)
         with open(os.path.join(folder, "run.log"), "a", encoding="utf-8") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+            measuring.run_step(command, stdout=log, stderr=subprocess.STDOUT)
     with open(report, encoding="utf-8") as handle:
         return json.load(handle)[data_set.measured]
 
@@ -156,7 +162,7 @@ def baseline(arguments, name):
     train, test = (os.path.join(folder, file) for file in data_set.files)
     command = [sys.executable, os.path.join(PROJECT, "benchmarks", "labelling_baseline.py")]
     command += ["--train_file=" + train, "--test_file=" + test]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    printed = measuring.run_step(command, stdout=subprocess.PIPE, text=True)
     return float(printed.rsplit("F1: ", 1)[1].split(" ", 1)[0])
 
 
@@ -189,7 +195,12 @@ def main():
     parser.add_argument("--learning_rate", default="2e-4")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     arguments = parser.parse_args()
+    if not all(seed.isdecimal() for seed in arguments.seeds.split(",")):
+        raise UserError("--seeds=%s: expected numbers with commas between" % arguments.seeds)
     arguments.seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    unknown = [name for name in arguments.sets.split(";") if name not in SETS]
+    if unknown:
+        raise UserError("--sets: unknown %r, expected some of %s" % (unknown[0], "; ".join(SETS)))
     print("| data | start | F1 |\n|---|---|---:|")
     for name in arguments.sets.split(";"):
         for row in rows_of(arguments, name):
@@ -197,4 +208,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

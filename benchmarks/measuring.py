@@ -2,6 +2,7 @@
 
 import collections
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -59,6 +60,39 @@ def serve_turns(turn, wait=lambda: float("nan")):
     answers = {"turn": turn, "memory": peak_memory, "input wait": wait}
     for request in sys.stdin:
         print(answers[request.strip()](), flush=True)
+
+
+def run_step(command, stdout=None, **settings):
+    """Runs a program to its end.
+
+    Args:
+        command: list of str.
+        stdout, **settings: as of `subprocess.run`.
+
+    Returns:
+        what it printed, where `stdout` is a pipe.
+
+    Raises:
+        UserError: where it fails.
+    """
+    from albert_zh.common.errors import UserError  # as in `check_settings`
+
+    done = subprocess.run(command, stdout=stdout, **settings)
+    if done.returncode:
+        where = getattr(stdout, "name", "the lines above")
+        name = os.path.basename(command[1])
+        raise UserError("%s ended with status %d: see %s" % (name, done.returncode, where))
+    return done.stdout
+
+
+def check_python(path):
+    """Raises `UserError` where --peer_python names no program; None: it is not given."""
+    from albert_zh.common.errors import UserError  # as in `check_settings`
+
+    if path is not None and not shutil.which(path):
+        raise UserError(
+            "--peer_python=%s: no such program, expected the Python of another environment" % path
+        )
 
 
 def check_settings(folder, settings):

@@ -29,6 +29,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from absl import flags
+import measuring
 import numpy as np
 import topics_baseline
 
@@ -258,7 +259,7 @@ def fine_tuned_scores(folder, arguments):
     command += ["--vocab_file=" + os.path.join(FLAGS.model_dir, "vocab.txt")]
     command += ["--init_checkpoint=" + FLAGS.model_dir] + list(arguments)
     with open(os.path.join(folder, "run.log"), "a", encoding="utf-8") as log:
-        subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+        measuring.run_step(command, stdout=log, stderr=subprocess.STDOUT)
     return files.read_json(os.path.join(output, "eval_results.json"))["test"]
 
 

@@ -9,6 +9,7 @@ matrix products, tanh GELU, one single-threaded process per core, each with its 
 their gradients are averaged.
 """
 
+import argparse
 import math
 import os
 import sys
@@ -170,7 +171,9 @@ def hand_tuned_process(rank, size, port):
 
 def main():
     """Answers turns for the program that the argument names."""
-    kind, precision = sys.argv[1].split()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("peer", choices=fine_tuning.PEERS)
+    kind, precision = parser.parse_args().peer.split()
     if kind != "hand-tuned":
         torch.set_num_threads(measuring.num_cores())
         measuring.serve_turns(turn_of(transformers_step(kind, precision)))

@@ -147,7 +147,7 @@ def write_int8(folder, path):
     command += ["--format=" + form, "--quantize=int8", "--output=" + path]
     command += ["--seq_length=dynamic"] if form == "tflite" else []
     command += ["--representative_texts=" + PAIRS, "--tolerance=1", "--min_equal_labels=0"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    measuring.run_step(command, stdout=subprocess.DEVNULL)
 
 
 def predictions_of_tensorflow(folder, exported):

@@ -70,6 +70,7 @@ def main():
 
 def print_rates(arguments):
     """Runs all ways and prints windows per second."""
+    measuring.check_python(arguments.peer_python)
     lengths = write_windows(arguments)
     shown = (arguments.train_batch_size, len(lengths), lengths.mean(), measuring.num_cores())
     print("tiny, batch %d, %d windows of %.0f tokens on average, %d cores" % shown)

@@ -21,6 +21,8 @@ import measuring
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+from albert_zh.common.errors import UserError, run_program
+
 NUM_LABELS = 2
 LEARNING_RATE = 1e-4
 
@@ -54,7 +56,11 @@ def parsed_arguments():
     parser.add_argument("--max_seq_length", type=int, default=128, help="tokens in an example")
     parser.add_argument("--steps", type=int, default=1, help="steps that are timed")
     parser.add_argument("--measure", choices=("plain", "recompute"), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for name in ("batch_size", "max_seq_length", "steps"):
+        if getattr(arguments, name) < 1:
+            raise UserError("--%s=%d: expected at least 1" % (name, getattr(arguments, name)))
+    return arguments
 
 
 def measured_alone(setting):
@@ -62,7 +68,7 @@ def measured_alone(setting):
     command = [sys.executable, os.path.abspath(__file__)] + sys.argv[1:]
     command.append("--measure=" + setting)
     quiet = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
-    output = subprocess.run(command, env=quiet, stdout=subprocess.PIPE, check=True).stdout
+    output = measuring.run_step(command, env=quiet, stdout=subprocess.PIPE)
     result = json.loads(output.decode("utf-8").splitlines()[-1])
     print(
         "%-14s %12.0f %12.2f %12.6f"
@@ -111,4 +117,4 @@ def measured(arguments, recompute):
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

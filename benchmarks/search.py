@@ -30,7 +30,6 @@ import contextlib
 import csv
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -355,7 +354,7 @@ def measure_sizes(arguments):
     for count in arguments.lines:
         for storage in arguments.vectors:
             command = [sys.executable, os.path.abspath(__file__), "--work", str(count), storage]
-            subprocess.run(command + [str(arguments.made_vectors)], check=True)
+            measuring.run_step(command + [str(arguments.made_vectors)])
     print("%d cores, load %.1f" % (os.cpu_count(), os.getloadavg()[0]), file=sys.stderr)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # before this folder, whose pretraining_data.py is another
 
-from albert_zh.common.errors import run_program
+from albert_zh.common.errors import UserError, run_program
 from albert_zh.corpus import (
     masking,
     sampling,
@@ -50,10 +50,15 @@ def main():
         add_texts(
             alone, [path], arguments.max_seq_length, arguments.num_shards, arguments.sentences
         )
-        if alone[0].rows[False]:  # else all of its documents are of one sentence
+        if alone[0].is_enough():  # else nearly all of its documents are of one sentence
             show(os.path.basename(path), alone)
         for order, part in zip(together, alone):
             order.extend(part)
+    if not together[0].is_enough():
+        raise UserError(
+            "--corpus=%s: too few records of two segments in it: expected documents of several "
+            "sentences, blank lines between" % arguments.corpus
+        )
     show("together", together)
 
 
@@ -80,6 +85,12 @@ class Order:
         """Adds the rows of another one."""
         for is_unseen, rows in other.rows.items():
             self.rows[is_unseen] += rows
+
+    def is_enough(self):
+        """Whether there are rows of both orders to learn from, and unseen ones."""
+        orders = [rows[:, -1] for rows in self.rows[False]]
+        has_both = len(np.unique(np.concatenate(orders or [[]]))) > 1
+        return has_both and any(map(len, self.rows[True]))
 
     def accuracy(self):
         """Accuracy of a logistic regression on unseen documents."""
@@ -148,7 +159,9 @@ def _parts(encoded):
 def _all_neighbours(encoded, generator, max_seq_length):
     """The first sentences of all pairs of neighbouring sentences."""
     del generator, max_seq_length
-    return np.concatenate([np.arange(first, last - 1) for first, last in encoded.documents])
+    firsts = [np.zeros(0, np.int64)]
+    firsts += [np.arange(first, last - 1) for first, last in encoded.documents]
+    return np.concatenate(firsts)
 
 
 def _neighbours_as_records(encoded, generator, max_seq_length):

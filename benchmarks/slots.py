@@ -24,6 +24,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from absl import flags
+import measuring
 
 from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
@@ -211,7 +212,7 @@ def _trained(size, folder, seed, arguments):
     command += ["--bert_config_file=" + config, "--init_checkpoint=" + FLAGS.model_dir]
     command += ["--seed=" + seed, "--save_checkpoints_steps=10000", *SIZES[size], *arguments]
     with open(os.path.join(folder, "run.log"), "a", encoding="utf-8") as log:
-        subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+        measuring.run_step(command, stdout=log, stderr=subprocess.STDOUT)
     return files.read_json(os.path.join(output, "eval_results.json"))["test"]
 
 

@@ -19,6 +19,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+import measuring
+
+from albert_zh.common import files
+from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import input_rows
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,9 +40,12 @@ def parse_arguments():
 
 
 def read_pairs(path, count):
-    """`count` pairs of a TSV file, from the start again if it has fewer."""
-    with open(path, encoding="utf-8") as handle:
-        rows = [line.rstrip("\n").split("\t") for line in handle][1:]
+    """`count` pairs of a TSV file with a header, from the start again if it has fewer."""
+    rows = [line.split("\t") for line in files.stream_lines(path)][1:]
+    if not rows or min(map(len, rows)) < 2:
+        raise UserError(
+            "--texts=%s: expected a header, and text_a<tab>text_b in each line behind it" % path
+        )
     return [tuple(rows[index % len(rows)][:2]) for index in range(count)]
 
 
@@ -100,12 +107,11 @@ def milliseconds_of_a_batch(function, pairs, size):
 def export(model_dir, path):
     command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + model_dir]
     command += ["--format=saved_model", "--task=encoder", "--output=" + path]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    measuring.run_step(command, stdout=subprocess.DEVNULL)
 
 
 def main():
     arguments = parse_arguments()
-    sys.path.insert(0, ROOT)
     pairs = read_pairs(arguments.texts, arguments.num_pairs)
     with tempfile.TemporaryDirectory() as root:
         path = os.path.join(root, "served")
@@ -127,4 +133,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

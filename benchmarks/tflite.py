@@ -38,7 +38,7 @@ import numpy as np
 import prediction
 
 from albert_zh.common import files, path_rules, plotting
-from albert_zh.common.errors import run_program
+from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import input_rows
 from albert_zh.model import fine_tuning_notes, model_writer
 
@@ -131,8 +131,10 @@ def print_all(work, models, arguments):
 
 def given_models(arguments):
     """{name: folder} of --models."""
-    pairs = [pair.split("=", 1) for pair in (arguments.models or "").split(",") if pair]
-    return collections.OrderedDict(pairs)
+    pairs = [pair.partition("=") for pair in (arguments.models or "").split(",") if pair]
+    if not all(name and folder for name, _, folder in pairs):
+        raise UserError("--models=%s: expected NAME=FOLDER,..." % arguments.models)
+    return collections.OrderedDict((name, folder) for name, _, folder in pairs)
 
 
 # Files

@@ -10,7 +10,6 @@ run_pretraining.py, and prints what each has learnt on held-out text. The record
 import argparse
 import collections
 import os
-import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -121,7 +120,7 @@ def train(name, values, arguments):
             "precision": arguments.precision,
         }
         command = [sys.executable, os.path.join(ROOT, "run_pretraining.py")]
-        subprocess.run(command + ["--%s=%s" % flag for flag in flags.items()], check=True)
+        measuring.run_step(command + ["--%s=%s" % flag for flag in flags.items()])
     lines = dict(line.split(" = ") for line in files.read_lines(results))
     return {metric: float(value) for metric, value in lines.items()}
 

@@ -21,8 +21,21 @@ MISTAKES = {
     "prediction.py": ("--pairs={file}", NO_FILE),
     "serving.py": ("--pairs={file}", NO_FILE),
     "encoding.py": ("--texts={empty}", "--texts={empty}: no pairs in it"),
-    "segment_order.py": ("--corpus={file}", "--corpus={file}: no such file"),
     "pretraining_data.py": ("--input_file={file}", "--input_file={file}: no such file"),
+    "segment_order.py": ("--corpus={empty}", "--corpus={empty}: too few records of two segments"),
+    "text_signatures.py": ("--texts={empty}", "--texts={empty}: expected a header, and text_a"),
+    "recompute.py": ("--config={file}", "recompute.py ended with status 2: see the lines above"),
+    "fine_tuning.py": ("--peer_python={file}", "--peer_python={file}: no such program"),
+    "reading_speed.py": ("--peer_python={file}", "--peer_python={file}: no such program"),
+    "export_speed.py": ("--peer_python={file}", "--peer_python={file}: no such program"),
+    "tflite.py": ("--models=nope", "--models=nope: expected NAME=FOLDER"),
+    "labelling_results.py": ("--sets=nope", "--sets: unknown 'nope', expected some of cluener; "),
+    "peers_fine_tuning.py": ("nope", "argument peer: invalid choice: 'nope' (choose from"),
+}
+MORE = {
+    "pretraining_data.py": ["--vocab_file=vocab.txt"],
+    "export_speed.py": ["--format=onnx"],
+    "labelling_results.py": ["--data_dir=nowhere"],
 }
 
 
@@ -37,8 +50,9 @@ def test_a_file_that_is_not_there_is_one_line(name, tmp_path):
     places = {"file": tmp_path / "nope.txt", "empty": tmp_path / "empty.txt"}
     places["empty"].write_text("")
     flag, message = (text.format(**places) for text in MISTAKES[name])
-    more = ["--vocab_file=vocab.txt"] if name == "pretraining_data.py" else []
-    result = script(name, flag, *more)
+    if name == "peers_fine_tuning.py":
+        pytest.importorskip("torch")
+    result = script(name, flag, *MORE.get(name, ()))
     assert result.returncode == 2, result.stderr
     assert result.stderr.strip().split("\n")[-1].startswith("%s: error: %s" % (name, message))
     assert "Traceback" not in result.stderr
