@@ -4,7 +4,7 @@ Code: albert_zh/commands/run_pretraining.py
 """
 
 from albert_zh.commands.run_pretraining import *  # noqa: F403  (names that other programs import)
-from albert_zh.commands.run_pretraining import main
+from albert_zh.commands.run_pretraining import __getattr__, main  # noqa: F401  (FLAGS)
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,7 @@
 """google's name and flags for pre-training. Code: albert_zh/commands/run_pretraining_google.py"""
 
 from albert_zh.commands.run_pretraining_google import *  # noqa: F403  (names that other programs import)
-from albert_zh.commands.run_pretraining_google import main
+from albert_zh.commands.run_pretraining_google import __getattr__, main  # noqa: F401  (FLAGS)
 
 if __name__ == "__main__":
     main()

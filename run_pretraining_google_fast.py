@@ -4,7 +4,7 @@ Code: albert_zh/commands/run_pretraining_google_fast.py
 """
 
 from albert_zh.commands.run_pretraining_google_fast import *  # noqa: F403  (names that other programs import)
-from albert_zh.commands.run_pretraining_google_fast import main
+from albert_zh.commands.run_pretraining_google_fast import __getattr__, main  # noqa: F401  (FLAGS)
 
 if __name__ == "__main__":
     main()

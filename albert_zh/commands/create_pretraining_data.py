@@ -21,7 +21,7 @@ from absl import flags
 
 from albert_zh.common import path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.compatibility import pretraining_data
+from albert_zh.compatibility import command_flags, pretraining_data
 from albert_zh.compatibility.pretraining_data import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import masking, pipeline, record_counts, sampling, statistics_files, tfrecords
@@ -415,7 +415,11 @@ def _run_weights(google):
     return masking.ngram_weights(FLAGS.ngram, favor_longer)
 
 
-def main():
-    """Runs the command line."""
-    define_flags()
+_flags = command_flags.CommandFlags(__name__, define_flags)
+__getattr__ = _flags.attribute
+
+
+def main(_argv=None):
+    """Runs the command line; `tf.app.run(main)` may start it."""
+    _flags.define()
     run_command(run, description=__doc__)

@@ -9,13 +9,19 @@ import functools
 
 from albert_zh.commands import create_pretraining_data
 from albert_zh.common.errors import run_command
+from albert_zh.compatibility import command_flags
 
 __all__ = [
     "main",
 ]
 
+_flags = command_flags.CommandFlags(
+    __name__, functools.partial(create_pretraining_data.define_flags, google=True)
+)
+__getattr__ = _flags.attribute
 
-def main():
-    """Runs the command line."""
-    create_pretraining_data.define_flags(google=True)
+
+def main(_argv=None):
+    """Runs the command line; `tf.app.run(main)` may start it."""
+    _flags.define()
     run_command(functools.partial(create_pretraining_data.run, google=True), description=__doc__)

@@ -10,7 +10,7 @@ Add --init_checkpoint=MODEL_DIR/albert_model.ckpt to start from a pre-trained mo
 """
 
 from albert_zh.common.errors import run_command
-from albert_zh.compatibility import classification
+from albert_zh.compatibility import classification, command_flags
 from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
@@ -20,13 +20,16 @@ __all__ = [
     "main",
 ]
 
+_flags = command_flags.CommandFlags(__name__, finetuning_runner.define_flags)
+__getattr__ = _flags.attribute
+
 
 def run():
     """Does what the flags ask for."""
     finetuning_runner.run(write_servable)
 
 
-def main():
-    """Runs the command line."""
-    finetuning_runner.define_flags()
+def main(_argv=None):
+    """Runs the command line; `tf.app.run(main)` may start it."""
+    _flags.define()
     run_command(run, description=__doc__)

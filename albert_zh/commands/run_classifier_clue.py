@@ -8,8 +8,10 @@ r"""The name under which CLUE's tasks are run: run_classifier.py, and the file f
         --train_batch_size=16 --learning_rate=2e-5 --num_train_epochs=3 --output_dir=tnews_output
 """
 
+import functools
+
 from albert_zh.common.errors import run_command
-from albert_zh.compatibility import classification
+from albert_zh.compatibility import classification, command_flags
 from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
@@ -19,13 +21,18 @@ __all__ = [
     "main",
 ]
 
+_flags = command_flags.CommandFlags(
+    __name__, functools.partial(finetuning_runner.define_flags, clue_submission=True)
+)
+__getattr__ = _flags.attribute
+
 
 def run():
     """Does what the flags ask for."""
     finetuning_runner.run(write_servable)
 
 
-def main():
-    """Runs the command line."""
-    finetuning_runner.define_flags(clue_submission=True)
+def main(_argv=None):
+    """Runs the command line; `tf.app.run(main)` may start it."""
+    _flags.define()
     run_command(run, description=__doc__)

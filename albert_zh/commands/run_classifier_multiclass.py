@@ -11,8 +11,10 @@ The folder holds train.csv, dev.csv and test.csv (or .tsv, .json); columns are f
 file a part of train is set aside. --task_name=NAME takes one of the known tasks instead.
 """
 
+import functools
+
 from albert_zh.common.errors import run_command
-from albert_zh.compatibility import classification
+from albert_zh.compatibility import classification, command_flags
 from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
@@ -23,13 +25,18 @@ __all__ = [
     "main",
 ]
 
+_flags = command_flags.CommandFlags(
+    __name__, functools.partial(finetuning_runner.define_flags, task_name=datasets.OWN_DATA)
+)
+__getattr__ = _flags.attribute
+
 
 def run():
     """Does what the flags ask for."""
     finetuning_runner.run(write_servable)
 
 
-def main():
-    """Runs the command line."""
-    finetuning_runner.define_flags(task_name=datasets.OWN_DATA)
+def main(_argv=None):
+    """Runs the command line; `tf.app.run(main)` may start it."""
+    _flags.define()
     run_command(run, description=__doc__)

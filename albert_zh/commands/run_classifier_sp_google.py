@@ -11,7 +11,7 @@ r"""run_classifier.py with the flags of google's ALBERT script of this name.
 from absl import flags
 
 from albert_zh.common.errors import run_command
-from albert_zh.compatibility import classification_google
+from albert_zh.compatibility import classification_google, command_flags
 from albert_zh.compatibility.classification_google import *  # noqa: F403  (for programs)
 from albert_zh.export.after_training import write_servable
 from albert_zh.finetuning import runner as finetuning_runner
@@ -43,7 +43,11 @@ def run():
     finetuning_runner.run(write_servable)
 
 
-def main():
-    """Runs the command line."""
-    define_flags()
+_flags = command_flags.CommandFlags(__name__, define_flags)
+__getattr__ = _flags.attribute
+
+
+def main(_argv=None):
+    """Runs the command line; `tf.app.run(main)` may start it."""
+    _flags.define()
     run_command(run, description=__doc__)

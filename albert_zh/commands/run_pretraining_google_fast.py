@@ -8,7 +8,7 @@
 import functools
 
 from albert_zh.common.errors import run_command
-from albert_zh.compatibility import pretraining_google
+from albert_zh.compatibility import command_flags, pretraining_google
 from albert_zh.compatibility.pretraining_google import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import runner as pretraining_runner
@@ -18,10 +18,13 @@ __all__ = [
     "main",
 ]
 
+_flags = command_flags.CommandFlags(__name__, pretraining_flags.define_google_flags)
+__getattr__ = _flags.attribute
 
-def main():
-    """Runs the command line."""
-    pretraining_flags.define_google_flags()
+
+def main(_argv=None):
+    """Runs the command line; `tf.app.run(main)` may start it."""
+    _flags.define()
     run_command(
         functools.partial(pretraining_runner.run_google, ffn_groups=16), description=__doc__
     )

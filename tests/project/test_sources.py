@@ -17,7 +17,8 @@ SETTINGS = {"args"}  # of the root's modules, the one that is no alias
 ALIAS = re.compile(
     r'"""[^"]+Code: (?P<code>albert_zh/[/\w]+\.py)\n?"""\n\n'
     r"from (?P<module>albert_zh[.\w]+) import \*  # noqa: F403[^\n]*\n"
-    r'(from (?P=module) import main\n\nif __name__ == "__main__":\n    main\(\)\n)?'
+    r"(from (?P=module) import (?P<flags>__getattr__, )?main(?(flags)  # noqa: F401  \(FLAGS\))\n"
+    r'\nif __name__ == "__main__":\n    main\(\)\n)?'
 )
 
 
@@ -69,7 +70,9 @@ def test_modules_of_the_root_are_aliases_of_one_form(name):
         alias = ALIAS.fullmatch(source.read())
     assert alias and alias["code"] == alias["module"].replace(".", "/") + ".py"
     with open(os.path.join(ROOT, alias["code"]), encoding="utf-8") as source:
-        assert "\n__all__ = [" in source.read()
+        code = source.read()
+    assert "\n__all__ = [" in code
+    assert bool(alias["flags"]) == ("\n__getattr__ = " in code)
 
 
 def hidden_modules(source):

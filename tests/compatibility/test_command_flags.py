@@ -1,0 +1,89 @@
+"""`FLAGS` and `main` of the commands, as programs of albert_zh use them."""
+
+import json
+import os
+import subprocess
+import sys
+
+from albert_zh.corpus import record_counts
+from project_root import ROOT
+
+# The original's defaults, flag by flag.
+DEFAULTS = {
+    "run_classifier": {"max_seq_length": 128, "train_batch_size": 32, "num_tpu_cores": 8},
+    "run_classifier_clue": {"eval_batch_size": 8, "learning_rate": 5e-5, "warmup_proportion": 0.1},
+    "run_classifier_multiclass": {"predict_batch_size": 8, "num_train_epochs": 3.0},
+    "run_classifier_sp_google": {"max_seq_length": 512, "use_pooled_output": True},
+    "run_pretraining": {"num_train_steps": 100000, "num_warmup_steps": 10000, "do_train": False},
+    "run_pretraining_google": {"train_batch_size": 4096, "optimizer": "lamb", "do_train": True},
+    "run_pretraining_google_fast": {"poly_power": 1.0, "save_checkpoints_steps": 5000},
+    "create_pretraining_data": {"max_seq_length": 128, "dupe_factor": 10, "non_chinese": False},
+    "create_pretraining_data_google": {"max_seq_length": 512, "ngram": 3, "do_permutation": False},
+}
+ALL_DEFAULTS = """
+import importlib, json, sys
+defaults = json.loads(sys.argv[1])
+found = {}
+for name, flags in defaults.items():
+    values = importlib.import_module(name).FLAGS
+    values.mark_as_parsed()
+    found[name] = {flag: values[flag].value for flag in flags}
+print(json.dumps(found))
+"""
+OWN_PROGRAM = """
+import tensorflow.compat.v1 as tf
+from run_classifier import FLAGS, DataProcessor
+import run_classifier
+tf.flags.DEFINE_integer("num_shards", 3, "A flag that albert_zh has not.")
+tf.flags.DEFINE_string("seed", "today", "One that only the toolkit has.")
+
+def main(_):
+    assert FLAGS is run_classifier.FLAGS
+    print([FLAGS.data_dir, FLAGS.max_seq_length, FLAGS.num_shards, FLAGS.seed])
+
+tf.flags.mark_flag_as_required("data_dir")
+tf.app.run()
+"""
+STARTS_MAIN = """
+import tensorflow.compat.v1 as tf
+import create_pretraining_data
+create_pretraining_data.FLAGS.dupe_factor = 3
+tf.app.run(create_pretraining_data.main)
+"""
+
+
+def _run(program, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=dict(os.environ, PYTHONPATH=ROOT),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_every_command_has_its_flags():
+    assert json.loads(_run(ALL_DEFAULTS, json.dumps(DEFAULTS))[-1]) == DEFAULTS
+
+
+def test_a_program_reads_the_flags_of_a_command_beside_its_own():
+    printed = _run(OWN_PROGRAM, "--data_dir=here", "--max_seq_length=64", "--seed=never")
+    assert printed[-1] == str(["here", 64, 3, "never"])
+
+
+def test_main_is_started_by_tensorflow_with_flags_that_a_program_set(tmp_path):
+    text = "今天天气很好\n我们去公园\n\n明天下雨\n带伞\n"
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    records = str(tmp_path / "a.tfrecord")
+    vocab = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
+    _run(
+        STARTS_MAIN,
+        "--input_file=%s" % (tmp_path / "a.txt"),
+        "--output_file=%s" % records,
+        "--vocab_file=%s" % vocab,
+        "--max_seq_length=32",
+        "--max_predictions_per_seq=5",
+    )
+    assert record_counts.read(records) == 6  # of two documents, three times
