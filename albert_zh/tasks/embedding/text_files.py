@@ -17,8 +17,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks import task_forms
+from albert_zh.tasks import running_numbers, task_forms
 from albert_zh.tasks.embedding import groups, positive_checks, retrieval_files
+from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.separators import expected_instead
 
 FORMATS = ("scored", "pairs", "positives", "margins", "texts")
@@ -28,11 +29,14 @@ _KEYS = {
     "text_a": task_forms.KEYS["text_a"]
     + ["anchor", "origin", "query", "用户问", "用户问题", "相似问", "相似问题"],
     "text_b": task_forms.KEYS["text_b"]
-    + ["positive", "positives", "pos", "entry", "entailment", "answer", "标准问", "标准问题"],
+    + "positive positives pos entry entailment answer reply response 标准问 标准问题".split()
+    + "答案 回答 回复 答复 解答".split(),
     "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
-    "score": task_forms.KEYS["label"] + ["similarity"],
+    "score": task_forms.KEYS["label"] + ["similarity", "is_best"],
     "margin": ["margin"] + task_forms.KEYS["label"],
 }
+# Columns that rows with an id before their texts have at least.
+_FEWEST_WITH_ID = {"scored": 4, "pairs": 3, "positives": 3, "margins": 5}
 # Indices of columns without a header; a slice takes all further ones.
 _USUAL_COLUMNS = {"text_a": [0], "text_b": [1], "score": [2], "negatives": [slice(2, None)]}
 _COLUMNS_OF_MARGINS = {"text_a": [0], "text_b": [1], "negatives": [2], "margin": [3]}
@@ -145,11 +149,11 @@ def _examples_of_rows(path, filled, data_format, delimiter):
         columns, filled = _column_of_texts(path, filled, delimiter)
         notes = [] if columns else _note_of_tabs(filled)
     else:
-        columns, filled = _columns(filled, data_format)
+        columns, filled, notes = _columns(path, filled, data_format)
     if data_format == "positives":
-        notes = positive_checks.notes_of_labels(path, _labels_of(filled, columns))
+        notes += positive_checks.notes_of_labels(path, _labels_of(filled, columns))
     elif data_format == "pairs":
-        notes = positive_checks.notes_of_unread_labels(_labels_of(filled, columns))
+        notes += positive_checks.notes_of_unread_labels(_labels_of(filled, columns))
     examples: List[EmbeddingExample] = []
     bad: List[Tuple[int, Exception]] = []
     for row in filled:
@@ -183,12 +187,12 @@ _WITHOUT_SCORES = {
 }
 
 
-def _columns(rows, data_format):
-    """({column: its indices}, rows without the header) of a table; of JSON no columns."""
+def _columns(path, rows, data_format):
+    """({column: its indices}, rows without header and ids, notes); of JSON the usual columns."""
     usual = _COLUMNS_OF_MARGINS if data_format == "margins" else _USUAL_COLUMNS
     first = rows[0]
     if isinstance(first.cells, dict):
-        return usual, rows
+        return usual, rows, []
     names = _names(first.cells)
     by_name = {
         column: [names.index(name)]
@@ -198,8 +202,30 @@ def _columns(rows, data_format):
     }
     if "text_a" in by_name and "text_b" in by_name:
         by_name["negatives"] = _indices_of_negatives(names)
-        return by_name, rows[1:]
-    return usual, rows
+        return by_name, rows[1:], _notes_of_unused(first.cells, by_name)
+    return (usual, *_without_ids(path, rows, _FEWEST_WITH_ID[data_format]))
+
+
+def _notes_of_unused(header, by_name):
+    """The note on columns of a header that are not read, a list."""
+    used = [index for indices in by_name.values() for index in indices]
+    unused = [name for index, name in enumerate(header) if index not in used]
+    return ["columns that are not used: %s" % shortened(", ".join(unused))] * bool(unused)
+
+
+def _without_ids(path, rows, fewest_columns):
+    """(rows without a column of ids before their texts, notes); `UserError` below a header."""
+    good = [row.cells for row in rows if not row.problem]
+    is_headed = not running_numbers.are_ids([cells[0] for cells in good])
+    if not running_numbers.are_ids([cells[0] for cells in good[is_headed:]]):
+        return rows, []
+    if is_headed or min(map(len, good)) < fewest_columns:
+        raise UserError(
+            "%s: column 1 has a different number in each row: an id? Name the columns in line 1, "
+            "as id, text_a, text_b (and what follows: negative, score)" % path
+        )
+    rows = [row if row.problem else row._replace(cells=row.cells[1:]) for row in rows]
+    return rows, ["column 1 has a different number in each row: it is left out as an id"]
 
 
 def _column_of_texts(path, rows, delimiter):

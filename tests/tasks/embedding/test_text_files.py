@@ -521,6 +521,49 @@ def test_labelled_pairs_and_ids_are_no_right_pairs(tmp_path, name, text, message
         read(tmp_path, text, "positives", name)
 
 
+@pytest.mark.parametrize("number", ["%d", "1%04d", "Q%03d", "faq-%d"])
+@pytest.mark.parametrize(
+    "data_format, row, expected",
+    [
+        ("positives", "问{0}\t答{0}", ("问3", "答3", 1.0, ())),
+        ("positives", "问{0}\t答{0}\t错{0}", ("问3", "答3", 1.0, ("错3",))),
+        ("pairs", "问{0}\t答{0}", ("问3", "答3", 1.0, ())),
+        ("scored", "问{0}\t答{0}\t0.{0}", ("问3", "答3", 0.3, ())),
+        ("margins", "问{0}\t答{0}\t错{0}\t0.{0}", ("问3", "答3", 1.0, ("错3",))),
+    ],
+)
+def test_a_first_column_of_ids_is_no_text(tmp_path, number, data_format, row, expected):
+    """Letters and a number were trained on as texts, with the questions as their right texts."""
+    lines = [number % n + "\t" + row.format(n) + "\n" for n in range(6)]
+    split = read(tmp_path, "".join(lines), data_format)
+    assert rows(split)[3] == expected and len(split.examples) == 6
+    assert "column 1 has a different number in each row: it is left out as an id" in split.notes
+
+
+@pytest.mark.parametrize("header", ["", "编号\t内容一\t内容二\n"])
+def test_ids_before_one_text_or_below_an_unknown_header_are_refused(tmp_path, header):
+    lines = ["%d\t问%d%s\n" % (n, n, "\t答" * bool(header)) for n in range(6)]
+    with pytest.raises(UserError, match="an id. Name the columns in line 1, as id, text_a, text_b"):
+        read(tmp_path, header + "".join(lines), "positives")
+
+
+def test_numbers_that_are_questions_stay_texts(tmp_path):
+    lines = "10086\t客服电话\n10010\t客服热线\n怎么开户\t开通账户\n九点\t营业\n几点\t营业\n"
+    assert rows(read(tmp_path, lines, "positives"))[0] == ("10086", "客服电话", 1.0, ())
+
+
+@pytest.mark.parametrize("name", "答案 回答 回复 reply response".split())
+def test_answers_are_known_by_their_names(tmp_path, name):
+    """Below the header 序号, 问题, 答案 the numbers were the texts, and the answers wrong ones."""
+    text = "序号,问题,%s\n" % name + "".join("%d,问%d,答%d\n" % (n, n, n) for n in range(6))
+    split = read(tmp_path, text, "positives", "a.csv")
+    assert rows(split)[0] == ("问0", "答0", 1.0, ()) and len(split.examples) == 6
+    assert split.notes == ["columns that are not used: 序号"]
+    labelled = "title,reply,is_best\n" + "".join("问%d,答%d,%d\n" % (n, n, n % 2) for n in range(6))
+    with pytest.raises(UserError, match=r"labels \(0, 1\): expected right pairs alone"):
+        read(tmp_path, labelled, "positives", "a.csv")
+
+
 def test_labels_that_are_all_alike_and_categories_are_left_aside(tmp_path):
     for last in ("1\n丙,丁,1\n", "开户\n丙,丁,转账\n"):
         split = read(tmp_path, "text_a,text_b,label\n甲,乙," + last, "positives", "a.csv")
