@@ -9,18 +9,18 @@ SEPARATOR = "|"  # between the labels of a multi-label row, unless another is na
 # Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
 KEYS = {
     "text_a": (
-        "text_a text sentence title text1 text_1 sentence1 sentence_1 sent1 question question1 "
-        "question_1 query query1 query_1 q1 s1 content review review_body comment comments body "
-        "document utterance tweet message premise 文本 句子 标题 内容 正文 评论 评价 问题 问句 "
-        "语句 原文 文章 文本一 文本1 句子一 句子1 问题一 问题1"
+        "text_a text sentence title text1 text_1 sentence1 sentence_1 sentence_a sent1 question "
+        "question1 question_1 query query1 query_1 q1 s1 content review review_body comment "
+        "comments body document utterance tweet message premise 文本 句子 标题 内容 正文 评论 评价 "
+        "问题 问句 语句 原文 文章 文本一 文本1 句子一 句子1 问题一 问题1"
     ).split(),
     "text_b": (
-        "text_b text2 text_2 sentence2 sentence_2 sent2 question2 question_2 query2 query_2 q2 s2 "
-        "hypothesis hypo 文本二 文本2 句子二 句子2 问题二 问题2"
+        "text_b text2 text_2 sentence2 sentence_2 sentence_b sent2 question2 question_2 query2 "
+        "query_2 q2 s2 hypothesis hypo 文本二 文本2 句子二 句子2 问题二 问题2"
     ).split(),
     "label": (
         "label labels class category target score gold_label sentiment emotion intent rating "
-        "stars tag tags 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 标记"
+        "stars tag tags is_duplicate 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 标记"
     ).split(),
 }
 # The flags by which a user names the columns: by name in a header, by key, or by position from 1.

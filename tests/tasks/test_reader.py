@@ -1028,10 +1028,13 @@ def test_common_headers_are_known(tmp_path, text, label):
 
 
 @pytest.mark.parametrize(
-    "texts", "text_1,text_2 query1,query2 question1,question2 s1,s2 sentence_1,sentence_2".split()
+    "texts",
+    "text_1,text_2 query1,query2 question1,question2 s1,s2 sentence_1,sentence_2 "
+    "sentence_A,sentence_B".split(),
 )
-def test_common_headers_of_pairs_are_known(tmp_path, texts):
-    split = read_own(tmp_path, texts + ",label\n甲,乙,1\n丙,丁,0\n")
+@pytest.mark.parametrize("label", ["label", "is_duplicate"])
+def test_common_headers_of_pairs_are_known(tmp_path, texts, label):
+    split = read_own(tmp_path, texts + ",%s\n甲,乙,1\n丙,丁,0\n" % label)
     assert rows_of(split) == [("甲", "乙", "1"), ("丙", "丁", "0")]
 
 
