@@ -2,12 +2,16 @@
 
 import math
 import re
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Collection, List, Optional, Sequence, Tuple
 import unicodedata
 
 import numpy as np
 
 DEFAULT_THRESHOLD = 0.5
+# Labels are no classes if they are many and nearly each stands once, or if they are longer than so
+# many words or characters.
+MANY_LABELS, LONG_LABEL = 200, 10
+_WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 CONSTANTS_TRIED = 20  # classes, the most frequent ones
 
 
@@ -257,6 +261,15 @@ def plain_label(label: str) -> str:
     """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
     label = unicodedata.normalize("NFKC", label).replace("\u200b", "").lower().strip()
     return label[:-2] if re.match(r"\d+\.0$", label) else label
+
+
+def are_short(labels: Collection[str], texts: Sequence[str]) -> bool:
+    """Whether what may be labels is shorter than texts; a Latin word is as long as a character."""
+
+    def mean_length(parts):
+        return np.mean([len(_WORD.findall(part)) for part in parts])
+
+    return bool(mean_length(labels) <= min(LONG_LABEL, 0.75 * mean_length(texts)))
 
 
 def shortened(text: str, limit: int = 40) -> str:

@@ -4,23 +4,17 @@ import collections
 import re
 from typing import Any, Collection, Counter, List, Optional
 
-import numpy as np
-
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import label_parts
-from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks.label_rules import MANY_LABELS, are_short, shortened
 from albert_zh.tasks.named_columns import label_candidates
-from albert_zh.tasks.position_columns import NUMBER
+from albert_zh.tasks.position_columns import FEW_LABELS, NUMBER
 from albert_zh.tasks.task_forms import COLUMN_FLAGS
 
-# Where there are more labels than half the rows, they are no classes if they are many and nearly
-# each stands once, or if they are longer than so many words or characters.
-FEW_LABELS, MANY_LABELS, LONG_LABEL = 20, 200, 10
 COMPOUND = 0.1  # share of labels with a mark in them from which it may separate labels
 _MARKS = re.compile("[;；,，、|]")
 _RARER_MARKS = re.compile("[;；,，、|｜/]")
-_WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 NAME_COLUMNS = (
     "let a header line name the right ones text_a, text_b and label, or name them by %s"
     % ", ".join("--%s" % flag for flag in COLUMN_FLAGS.values())
@@ -41,6 +35,8 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
         UserError: if nearly every row has a different label, or all have the same.
     """
     task = task._replace(columns=split.columns, header=tuple(split.header))
+    if _is_behind_ids(task, split):
+        task = task._replace(chosen=dict(split.names))
     counts = label_counts(task, split)
     labels = registry.rules_of(task).labels_of_all(counts)
     if labels is not None:
@@ -64,6 +60,12 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
             % (split.path, all_rows_have(num_rows), "".join(counts))
         )
     return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def _is_behind_ids(task, split):
+    """Whether the columns are known by positions of which the first is another column's."""
+    places = set(split.names.values())
+    return not (task.chosen or split.header or "1" in places) and all(map(str.isdigit, places))
 
 
 def all_rows_have(num_rows: int) -> str:
@@ -128,15 +130,10 @@ def _are_no_classes(task, counts, examples):
 
 
 def _are_texts(labels, examples):
-    """Whether labels are numbers or as long as texts; a Latin word is as long as a character."""
-
-    def mean_length(texts):
-        return np.mean([len(_WORD.findall(text)) for text in texts])
-
+    """Whether labels are numbers or as long as texts."""
     if all(NUMBER.match(label) for label in labels):
         return True
-    limit = min(LONG_LABEL, 0.75 * mean_length([example.text_a for example in examples]))
-    return mean_length(labels) > limit
+    return not are_short(labels, [example.text_a for example in examples])
 
 
 def _label_order(label):

@@ -5,10 +5,10 @@ import re
 from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import named_columns
+from albert_zh.tasks import named_columns, running_numbers
 from albert_zh.tasks.column_choice import ColumnChoice
 from albert_zh.tasks.label_checks import known_label, problem_of_label
-from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks.label_rules import MANY_LABELS, are_short, shortened
 from albert_zh.tasks.task_forms import PAIR, note_of_first_row
 
 # Names of text columns, by which the header of a file without labels is known.
@@ -18,6 +18,7 @@ TEXT_COLUMN = re.compile(
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
 _NAME = re.compile(r"[A-Za-z][\w ./-]*$", re.A)  # as columns have in English
 _ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
+FEW_LABELS = 20  # as many may be different in as many rows
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
 
@@ -67,11 +68,12 @@ class PositionColumns:
         """
         cells = self._rows[0].cells
         columns, label_position = self._usual_columns()
-        self._check_is_no_id(columns)
+        if None not in columns:
+            self._check_is_no_id(columns)
         self._check_columns_of_training(columns)
         self._check_texts_are_no_labels(columns)
         shown = shortened(" | ".join(cells))
-        header, notes = (), []
+        header, notes = (), self._about_ids(columns)
         if label_position is not None or self._is_header(columns):
             header = tuple(cells)
             notes.append("line 1 is a header (%s)" % shown)
@@ -92,7 +94,7 @@ class PositionColumns:
         """(columns, where line 1 has a name of the label column or None)."""
         widths = collections.Counter(len(row.cells) for row in self._rows)
         usual = widths.most_common(1)[0][0]
-        columns = self._task.columns or _COLUMNS_BY_COUNT.get(usual, PAIR)
+        columns = self._task.columns or self._columns_by_content(usual)
         unlabelled = tuple(column for column in columns if column != "label")
         if self._split == "test" and self._lacks_labels(usual, columns):
             columns = unlabelled
@@ -100,6 +102,21 @@ class PositionColumns:
         if label_position is not None:
             columns = unlabelled[:label_position] + ("label",) + unlabelled[label_position:]
         return columns, label_position
+
+    def _columns_by_content(self, usual):
+        """The columns of own data of a usual width; None for one of ids before the others."""
+        rows = [row.cells for row in self._rows if len(row.cells) == usual]
+        starts_with_id = self._split != "test" and usual - 1 in (2, 3) and _are_ids(rows)
+        columns = _COLUMNS_BY_COUNT.get(usual - starts_with_id, PAIR)
+        if self._rules.has_classes and _has_label_first(rows, starts_with_id, len(columns)):
+            columns = ("label", *columns[:-1])
+        return (None,) * starts_with_id + columns
+
+    def _about_ids(self, columns):
+        """The note on a column of ids that is left out, a list."""
+        is_left_out = self._task.columns is None and None in columns
+        note = "column 1 has a different number in each row: it is left out as an id"
+        return [note] * is_left_out
 
     def _check_is_no_id(self, columns):
         """Raises `UserError` where rows have numbers in place of their first texts."""
@@ -116,9 +133,15 @@ class PositionColumns:
                 "header line, as id, text_a, %s"
                 % (
                     self._path,
-                    "text_b" if is_pair else "label, or by --text_column=2 --label_column=3",
+                    "text_b" if is_pair else "label, or by %s" % self._flags_behind_id(),
                 )
             )
+
+    def _flags_behind_id(self):
+        """The flags for the columns of training rows behind one of ids."""
+        if len(self._rows[-1].cells) > len(PAIR):
+            return "--text_column=2 --text_b_column=3 --label_column=4"
+        return "--text_column=2 --label_column=3"
 
     def _labels(self, columns):
         """What stands where the rows' labels are to be; none without such a column."""
@@ -236,3 +259,19 @@ class PositionColumns:
 
     def _key_of(self, names, column):
         return named_columns.known_name(self._task, names, column)
+
+
+def _are_ids(rows):
+    return running_numbers.are_ids([cells[0] for cells in rows])
+
+
+def _has_label_first(rows, start, count):
+    """Whether of columns from `start` on the first alone has labels, as the last has texts."""
+    columns = {n: [cells[start + n] for cells in rows] for n in range(count)}
+    candidates = [n for n, _ in named_columns.label_candidates(columns)]
+    if candidates != [0] or len(set(columns[0])) > MANY_LABELS:
+        return False
+    texts = columns[count - 1]
+    are_different = len(set(texts)) > max(FEW_LABELS, 0.9 * len(texts))
+    are_numbers = all(NUMBER.match(text.strip()) for text in texts)
+    return are_different and not are_numbers and are_short(set(columns[0]), texts)

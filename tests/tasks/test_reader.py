@@ -1004,11 +1004,53 @@ def test_columns_that_are_not_there_are_told(tmp_path, content, chosen, message)
         read_chosen(tmp_path, content, **chosen)
 
 
-def test_label_first_files_are_told_of_the_flag(tmp_path):
-    content = "".join("%d\t评论第%d条\n" % (n % 2, n) for n in range(800))
-    split = read_own(tmp_path, content, "train.tsv")
-    with pytest.raises(UserError, match="800 different labels in 800 rows.*add --label_column=1$"):
+FIRST_LABELS = "".join("%d\t评论第%d条\n" % (n % 2, n) for n in range(800))
+
+
+@pytest.mark.parametrize(
+    "row, expected",
+    [
+        ("{1}\t评论第{0}条", ("评论第3条", None, "1")),
+        ("体育{1}\t第{0}条\t评论第{0}条", ("第3条", "评论第3条", "体育1")),
+        ("{0}\t{1}\t评论第{0}条", ("评论第3条", None, "1")),
+        ("{0}\t评论第{0}条\t{1}", ("评论第3条", None, "1")),
+        ("{0}\t问{0}\t评论第{0}条\t{1}", ("问3", "评论第3条", "1")),
+        ("A{0}\t{1}\t问{0}\t评论第{0}条", ("问3", "评论第3条", "1")),
+    ],
+)
+def test_first_labels_and_ids_are_found_by_what_columns_hold(tmp_path, row, expected):
+    """AG News, Sogou, ATIS and ATEC were refused, ATEC's with flags that took texts as labels."""
+    lines = [row.format(n, n % 2) + "\n" for n in range(60)]
+    train = read_own(tmp_path, "".join(lines[:40]), "train.tsv")
+    assert rows_of(train)[3] == expected and len(train.examples) == 40
+    task = own_labels.with_columns_and_labels(OWN, train)
+    assert task.labels == tuple(expected[2].replace("1", n) for n in "01")
+    dev = read_own(tmp_path, "".join(lines[40:]), "dev.tsv", task, "dev")
+    assert [text for text, _, _ in rows_of(dev)] == [
+        expected[0].replace("3", "%d" % n) for n in range(40, 60)
+    ]
+    texts = [cell for cell in expected[:2] if cell]
+    test = read_own(tmp_path, "\t".join(texts) + "\n", "test.tsv", task, "test")
+    assert rows_of(test) == [(*expected[:2], None)]
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ("{1}\t{2}\t评论第{0}条", "--label_column=1$"),  # 0 to 3 may be the label, too
+        ("问题{1}\t文章{0}\t0.{0}", "--regression=true|--label_column=1$"),
+        ("这样一个标准问题是第{1}个\t怎么问{0}", "--label_column=1$"),
+    ],
+)
+def test_other_first_columns_are_told_of_the_flag(tmp_path, row, message):
+    lines = [row.format(n, n % 2, n % 4) + "\n" for n in range(800)]
+    split = read_own(tmp_path, "".join(lines), "train.tsv")
+    with pytest.raises(UserError, match="800 different labels in 800 rows.*" + message):
         own_labels.with_columns_and_labels(OWN, split)
+
+
+def test_a_named_column_of_texts_is_told_of_the_flag(tmp_path):
+    content = FIRST_LABELS
     content = "text,label\n" + content.replace("\t", ",")
     with pytest.raises(UserError, match="Column text has 2 values.*--label_column=text$"):
         own_labels.with_columns_and_labels(OWN, read_own(tmp_path, content))
