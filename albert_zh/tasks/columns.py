@@ -11,7 +11,7 @@ import itertools
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from albert_zh.tasks import named_columns, registry
+from albert_zh.tasks import datasets, named_columns, registry
 from albert_zh.tasks.column_choice import ColumnChoice, FirstRows
 from albert_zh.tasks.header_columns import HeaderColumns
 from albert_zh.tasks.input_examples import NO_RECORD, InputExample
@@ -35,6 +35,8 @@ class ColumnLayout:
             table: `tables.Table`, the file.
             rows: its first rows or all, at least one.
         """
+        if task.header is not None and set(task.labels or ()) == set(datasets.INFERENCE):
+            task = task._replace(is_left_out=datasets.has_no_agreed_label)  # own data
         self._task, self._name = task, name
         self._rules = registry.rules_of(task)
         self._is_json, self._is_csv = table.is_json, table.delimiter == ","

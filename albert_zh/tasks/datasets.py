@@ -15,6 +15,8 @@ OWN_DATA = "multiclass"
 OWN_QUESTIONS = "questions"
 OWN_SENTENCES = "sentences"
 OWN_TEXTS = "seq2seq"
+INFERENCE = ("contradiction", "entailment", "neutral")
+DISAGREEMENT = "-"  # in place of one of them
 
 
 # Records that are no plain row of texts
@@ -58,8 +60,9 @@ def _is_not_chinese(record):
     return str(record.get("language", "zh")) != "zh"
 
 
-def _has_no_agreed_label(record):
-    return "-" in (record.get("label"), record.get("gold_label"))
+def has_no_agreed_label(record: Dict[str, Any]) -> bool:
+    """Whether a row of inference has no label, as its annotators disagree."""
+    return DISAGREEMENT in (record.get("label"), record.get("gold_label"))
 
 
 # The table
@@ -98,7 +101,6 @@ _LABELLED = {
     + names
     for split, names in (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))
 }
-_INFERENCE = ("contradiction", "entailment", "neutral")
 _LCQMC = Task(
     files={"train": "train.txt", "dev": "dev.txt", "test": "test.txt"},
     columns=PAIR,
@@ -154,7 +156,7 @@ TASKS = {
     "iflytek": Task(
         files=_CLUE, columns=("text_a", "label"), labels=tuple(str(n) for n in range(119))
     ),
-    "cmnli": Task(files=_CLUE, columns=PAIR, labels=_INFERENCE, is_left_out=_has_no_agreed_label),
+    "cmnli": Task(files=_CLUE, columns=PAIR, labels=INFERENCE, is_left_out=has_no_agreed_label),
     "csl": Task(files=_CLUE, columns=PAIR, labels=("0", "1"), examples_of=_csl_examples),
     "wsc": Task(
         files=_CLUE,
@@ -170,7 +172,7 @@ TASKS = {
             "test": ("test.json", "XNLI-1.0/xnli.test.tsv", "xnli.test.tsv", "test.tsv"),
         },
         columns=PAIR,
-        labels=_INFERENCE,
+        labels=INFERENCE,
         aliases={"contradictory": "contradiction"},
         is_left_out=_is_not_chinese,
     ),
@@ -179,7 +181,7 @@ TASKS = {
     "mnli": Task(
         files={"train": "train.tsv", "dev": "dev_matched.tsv", "test": "test_matched.tsv"},
         columns=PAIR,
-        labels=_INFERENCE,
+        labels=INFERENCE,
     ),
     "mrpc": Task(
         files=_TSV,

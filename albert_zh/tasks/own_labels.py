@@ -2,11 +2,11 @@
 
 import collections
 import re
-from typing import Any, Collection, Counter, List, Optional
+from typing import Any, Collection, Counter, List, Optional, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import registry
-from albert_zh.tasks.datasets import label_parts
+from albert_zh.tasks.datasets import DISAGREEMENT, INFERENCE, label_parts
 from albert_zh.tasks.label_rules import MANY_LABELS, are_short, shortened
 from albert_zh.tasks.named_columns import label_candidates
 from albert_zh.tasks.position_columns import FEW_LABELS, NUMBER
@@ -60,6 +60,16 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
             % (split.path, all_rows_have(num_rows), "".join(counts))
         )
     return task._replace(labels=tuple(sorted(counts, key=_label_order)))
+
+
+def agreed(examples: List[Any]) -> Tuple[List[Any], List[str]]:
+    """The rows of a training file of inference without those of no agreed label, "-"; and notes."""
+    labels = {example.label for example in examples}
+    if labels != {DISAGREEMENT, *INFERENCE}:
+        return examples, []
+    kept = [example for example in examples if example.label != DISAGREEMENT]
+    note = "%d rows are left out: their label is -, as of annotators who disagree"
+    return kept, [note % (len(examples) - len(kept))]
 
 
 def _is_behind_ids(task, split):

@@ -14,7 +14,13 @@ from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.columns import ColumnLayout, form
 from albert_zh.tasks.input_examples import Split
 from albert_zh.tasks.label_rules import shortened
-from albert_zh.tasks.own_labels import NAME_COLUMNS, label_counts, separator_of, use_multi_label
+from albert_zh.tasks.own_labels import (
+    NAME_COLUMNS,
+    agreed,
+    label_counts,
+    separator_of,
+    use_multi_label,
+)
 from albert_zh.tasks.separators import other_separator
 from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_over_lines
 
@@ -77,6 +83,9 @@ def read_split(
         examples, bad = _without_unknown_labels(layout, rows, not examples, bad[0], notes)
     _report_bad_rows(task, layout, table, bad, rows, skip_bad_rows, notes)
     notes += layout.notes_of_spellings()
+    if task.labels is None and name != "test":
+        examples, remarks = agreed(examples)
+        notes += remarks
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
     notes.extend(remarkable_texts(examples))

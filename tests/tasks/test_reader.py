@@ -1105,6 +1105,25 @@ def test_a_question_and_what_may_answer_it_are_a_pair(tmp_path, question, other)
     assert text == ("谁" if other.lower() in ("answer", "passage") else "甲")
 
 
+def test_rows_of_inference_without_an_agreed_label_are_left_out(tmp_path):
+    """The label - of OCNLI's and SNLI's files was learnt as a fourth class."""
+    labels = ["neutral", "-", "entailment", "contradiction"]
+    line = '{"sentence1": "甲%d", "sentence2": "乙", "label": "%s"}\n'
+    content = "".join(line % pair for pair in enumerate(labels))
+    train = read_own(tmp_path, content, "train.json")
+    assert rows_of(train)[1] == ("甲2", "乙", "entailment") and len(train.examples) == 3
+    assert train.notes == ["1 rows are left out: their label is -, as of annotators who disagree"]
+    task = own_labels.with_columns_and_labels(OWN, train)
+    assert task.labels == ("contradiction", "entailment", "neutral")
+    dev = read_own(tmp_path, content, "dev.json", task, "dev")
+    assert rows_of(dev) == rows_of(train)
+    _, stream = stream_of(tmp_path, task, content)
+    assert [example.label for example in stream] == ["neutral", None, *labels[2:]]
+    (tmp_path / "train.json").unlink()
+    signs = read_own(tmp_path, "甲,+\n乙,-\n丙,-\n丁,+\n")  # other classes
+    assert [label for _, _, label in rows_of(signs)] == ["+", "-", "-", "+"]
+
+
 def test_json_without_a_known_text_is_refused(tmp_path):
     """Such rows, those of CSL for instance, were trained on as empty texts."""
     content = '{"abst": "甲", "keyword": ["丙"], "label": "%d"}\n'
