@@ -228,12 +228,13 @@ class ProgressHook(tf.train.SessionRunHook):
         return tf.train.SessionRunArgs(self._fetches)
 
     def after_run(self, run_context, run_values):
-        self._step = min(self._step + self._steps_per_run, self._total_steps)
+        former = self._step
+        self._step = min(former + self._steps_per_run, self._total_steps)
         scalars = {name: float(scalar) for name, scalar in run_values.results.items()}
         self._num_tokens += self._steps_per_run * scalars.pop("tokens", 0)
         for name, scalar in scalars.items():
             self._recent[name] = 0.95 * self._recent.get(name, scalar) + 0.05 * scalar
-        if scalars and self._step % self._record_every == 0:
+        if scalars and self._step // self._record_every > former // self._record_every:
             self._metrics.add(self._step, **scalars)
         self._show()
 

@@ -24,7 +24,7 @@ from albert_zh.common.messages import readable_seconds
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.model import model_writer, start_checks
 from albert_zh.training import engine, loop, metrics_log, run_folder
-from albert_zh.training.hooks import FirstStepHook, StopHook, StopRequest
+from albert_zh.training.hooks import FirstStepHook, ProgressHook, StopHook, StopRequest
 from albert_zh.training.model_spec import Spec
 from albert_zh.training.session_engine import Engine, RunConfig
 from albert_zh.training.training_errors import explained_errors
@@ -65,6 +65,23 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
     assert resumed.last("other", "%s") == []
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 2]
+
+
+def test_losses_of_loops_of_steps_are_recorded_each(tmp_path):
+    """Of a TPU's loops of 1,000 steps only every 31st ended at a multiple of 62 steps."""
+    log = metrics_log.Metrics(str(tmp_path), 0)
+    hook = ProgressHook(log, 9500, batch_size=8, steps_per_run=1000, record_every=62)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.train.get_or_create_global_step()
+        session.run(tf.global_variables_initializer())
+        hook.begin()
+        hook.after_create_session(session, None)
+        for loss in range(10):
+            values = tf.train.SessionRunValues({"loss": np.float32(loss)}, None, None)
+            hook.after_run(None, values)
+        hook.end(session)
+    steps = list(range(1000, 10000, 1000)) + [9500]
+    assert log.series("loss") == (steps, [float(loss) for loss in range(10)])
 
 
 def test_a_helper_goes_on_with_its_own_metrics(tmp_path):
