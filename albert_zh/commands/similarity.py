@@ -188,17 +188,25 @@ def score_lines(model):
     Raises:
         UserError: for a line that is no pair.
     """
-    task = pair_table.task_of_model(model.notes, model.labels)
+    num_empty = 0
+    for pairs in _groups_of_pairs(pair_table.task_of_model(model.notes, model.labels)):
+        print_pairs(pairs, model.similarities(pairs))
+        num_empty += sum(not (text_a.strip() and text_b.strip()) for text_a, text_b in pairs)
+    if num_empty:
+        note = "note: pairs with an empty text, whose similarity says nothing: %d"
+        print(note % num_empty, file=sys.stderr)
+
+
+def _groups_of_pairs(task):
+    """Yields the pairs of `--pairs`, or of standard input, as many as there are at a time."""
     if FLAGS.pairs and pair_table.is_table(FLAGS.pairs, FLAGS.encoding, task):
-        for pairs in pair_table.groups(FLAGS.pairs, FLAGS.encoding, task):
-            print_pairs(pairs, model.similarities(pairs))
+        yield from pair_table.groups(FLAGS.pairs, FLAGS.encoding, task)
         return
     if not FLAGS.pairs:
         print("reading pairs from standard input: text_a<tab>text_b", file=sys.stderr)
     say_header = functools.partial(task_forms.say_header, header=task.header or ())
     for group in line_reader.groups_with_bar("pairs", FLAGS.pairs, FLAGS.encoding, say_header):
-        pairs = [line_reader.pair_of_line(source, line) for source, line in group]
-        print_pairs(pairs, model.similarities(pairs))
+        yield [line_reader.pair_of_line(source, line) for source, line in group]
 
 
 def talk(model):

@@ -100,6 +100,17 @@ def test_pairs_that_are_cut_are_counted(folder, capsys, tmp_path):
     assert "are cut" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending, header", [("tsv", ""), ("csv", "text_a,text_b\n")])
+def test_pairs_with_an_empty_text_are_noted(folder, capsys, tmp_path, ending, header):
+    separator = "," if header else "\t"
+    rows = [separator.join(pair) for pair in (("今天", "天气"), ("今天", " "), ("", "天气"))]
+    path = write_pairs(tmp_path / ("pairs." + ending), header + "\n".join(rows) + "\n")
+    run(["--model_dir=" + folder, "--pairs=" + path])
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert "note: pairs with an empty text, whose similarity says nothing: 2\n" in printed.err
+
+
 def test_unknown_words_of_pairs_are_noted(folder, capsys, tmp_path):
     path = write_pairs(tmp_path / "pairs.tsv", "今天\t天气\n今天\t😀鑫鑫\n")
     run(["--model_dir=" + folder, "--pairs=" + path])
@@ -150,7 +161,9 @@ def test_a_pipe_is_answered_at_once(folder, expected):
         process.stdin.close()
         errors = process.stderr.read().decode("utf-8")
     reading = "reading pairs from standard input: text_a<tab>text_b"
-    assert process.returncode == 0 and errors.splitlines() == ["model: %s" % folder, reading]
+    note = "note: pairs with an empty text, whose similarity says nothing: 1"
+    assert process.returncode == 0
+    assert errors.splitlines() == ["model: %s" % folder, reading, note]
     check_rows(rows, expected)
 
 
