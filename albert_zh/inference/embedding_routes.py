@@ -16,7 +16,6 @@ Reranking is by the pair classifier where there is one, otherwise by the cosine.
 import base64
 import contextlib
 import functools
-import os
 import sys
 import threading
 from typing import Any, Callable, Iterator, List, Literal, NamedTuple, Optional, Union
@@ -27,11 +26,9 @@ import numpy as np
 import pydantic
 from starlette.concurrency import run_in_threadpool
 
-from albert_zh.common import files, package_files
 from albert_zh.common.errors import printable
 from albert_zh.inference import corpus_cache, http_answers, input_rows, search, search_choice
 
-SEARCH_PAGE = os.path.join(package_files.WEB, "search.html")
 SECONDS_BETWEEN_REFRESHES = 1.0  # of the corpus, whose file may change
 _LARGEST_ODDS = 1e7  # probabilities of 0 and 1 as raw scores
 _TRUNCATE = "false: texts of more tokens than the model reads are refused (413)."
@@ -378,13 +375,7 @@ def _add_search(app, model, batched, limits):
     @app.get("/search", response_class=HTMLResponse, responses=of_page)
     async def show_search():
         """A page to search the corpus by."""
-        return http_answers.html(search_page(model))
-
-
-def search_page(model: EmbeddingModel) -> str:
-    """The page to search the corpus by."""
-    del model
-    return files.read_text(SEARCH_PAGE)
+        return http_answers.html(http_answers.page("search.html"))
 
 
 @contextlib.contextmanager

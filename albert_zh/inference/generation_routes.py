@@ -10,7 +10,6 @@ An event is `data: {"text": piece}`; the last one is `data: [DONE]`, an error on
 
 import contextlib
 import json
-import os
 import threading
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -21,12 +20,10 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 import pydantic
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
-from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import http_answers, http_limits
 from albert_zh.inference.generator import Abandoned
 
-WRITE_PAGE = os.path.join(package_files.WEB, "write.html")
 _REQUESTS_AT_ONCE = 4  # of /generate; others wait, so that streams always find a thread
 _EXAMPLE = "一篇要写标题的文章"
 _STREAM = {
@@ -91,7 +88,7 @@ def add_routes(
     @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
     async def write_page():
         """A page to write with."""
-        return http_answers.html(page())
+        return http_answers.html(http_answers.page("write.html"))
 
 
 def _add_writing(app, generator, limits, metrics, at_work, errors):
@@ -133,11 +130,6 @@ def _add_streaming(app, generator, limits, metrics, at_work, errors):
             metrics.count_texts([reading], client)
             counts = http_answers.counts_of(client)
             return _Stream(_sent(first, events), counts, counted.pop_all().close)
-
-
-def page() -> str:
-    """HTML of the page to write with."""
-    return files.read_text(WRITE_PAGE)
 
 
 def _allowed(settings: Dict[str, Any], generator, limits) -> Dict[str, Any]:

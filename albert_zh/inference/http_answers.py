@@ -1,10 +1,12 @@
 """Answers of the HTTP service as its OpenAPI document has them, and its pages."""
 
+import os
 from typing import Any, Dict
 
 from fastapi.responses import HTMLResponse, JSONResponse
 import pydantic
 
+from albert_zh.common import files, package_files
 from albert_zh.inference import http_limits
 
 # The page loads nothing, and talks to this service only.
@@ -109,6 +111,18 @@ def errors_of_predictions(limits: http_limits.Limits, model: Any = Error) -> Dic
         }
     }
     return described
+
+
+def page(name: str) -> str:
+    """HTML of a page of the package, with the style that all have.
+
+    Args:
+        name: of its file.
+    """
+    content, style = (
+        files.read_text(os.path.join(package_files.WEB, file)) for file in (name, "style.css")
+    )
+    return content.replace("{{style}}\n", style)
 
 
 def html(content: str) -> HTMLResponse:

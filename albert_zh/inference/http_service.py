@@ -16,7 +16,6 @@ request names a file or is run.
 """
 
 import contextlib
-import os
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
 from fastapi import FastAPI, Request, Response
@@ -26,7 +25,6 @@ import prometheus_client
 import pydantic
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import (
     api_page,
@@ -43,7 +41,6 @@ from albert_zh.inference.http_limits import (
     Metrics,
 )
 
-PAGE = os.path.join(package_files.WEB, "index.html")
 TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # in the page, by what the model takes
 # What a client does about a text of another form than the model was trained on, as of
 # `Predictor.checked`.
@@ -53,7 +50,6 @@ _WAYS_OUT = {
     False: "give one text; pairs are taken by a server that was started with "
     "--check_text_form=false",
 }
-PATHS = ("/", "/predict", "/similarity", "/health", "/metrics", "/docs", "/openapi.json")
 Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
 
 
@@ -272,10 +268,11 @@ def _answer_head_as_get(app):
 def _first_page(predictor, embedding, generator):
     """The page at /; None where what can be asked is all there is to show."""
     if predictor is not None:
-        return files.read_text(PAGE).replace("{{text_form}}", TEXT_FORMS[predictor.takes_pairs])
+        form = TEXT_FORMS[predictor.takes_pairs]
+        return http_answers.page("index.html").replace("{{text_form}}", form)
     if embedding is not None and embedding.corpus is not None:
-        return embedding_routes.search_page(embedding)
-    return None if generator is None else generation_routes.page()
+        return http_answers.page("search.html")
+    return None if generator is None else http_answers.page("write.html")
 
 
 def _health(predictor, embedding, generator):

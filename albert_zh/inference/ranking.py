@@ -17,7 +17,6 @@ from albert_zh.common.errors import UserError
 
 # What decides: a weighted mean, reciprocal rank fusion, or a similarity alone.
 RANKINGS = ("mixed", "reciprocal_rank", "lexical", "cosine", "classifier")
-FUSIONS = ("mixed", "reciprocal_rank")
 CANDIDATES = 50  # per query, that the pair classifier scores
 RANK_CONSTANT = 60  # of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)
 

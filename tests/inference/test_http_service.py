@@ -26,12 +26,13 @@ import uvicorn
 from albert_zh.commands import serve
 from albert_zh.common import errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import http_limits, http_service, micro_batching, predictor
+from albert_zh.inference import http_answers, http_limits, http_service, micro_batching, predictor
 from crossed_cases import with_slow
 from http_requests import ask, fits, post, running, send
 import small_models
 from workspace import CHARACTERS, ROOT
 
+PATHS = ("/", "/predict", "/similarity", "/health", "/metrics", "/docs", "/openapi.json")
 PAIRS = [["今天天气", "明天天气"], ["好", "好"], ["怎么办理", "什么时候开门"], ["", "今天"]]
 
 
@@ -133,7 +134,7 @@ def test_answers_say_in_a_header_how_many_texts_are_unknown(port):
 
 def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
     document = json.loads(ask(port, "GET", "/openapi.json")[2])
-    assert sorted(document["paths"]) == sorted(http_service.PATHS)
+    assert sorted(document["paths"]) == sorted(PATHS)
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas  # FastAPI's, which is not sent
     for path, methods in document["paths"].items():
@@ -158,11 +159,20 @@ def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
         assert limit in json.dumps(document)
 
 
+@pytest.mark.parametrize("name", ["index.html", "search.html", "write.html"])
+def test_pages_have_one_style_and_show_errors_in_red(name):
+    """The grey of #about, an id, was stronger than the red of .bad, a class."""
+    page = http_answers.page(name)
+    assert page.count("<style>") == page.count("{ color-scheme: light dark;") == 1
+    assert "{{style}}" not in page and 'id="about"' in page
+    assert re.search(r"#about\.bad \{ color: var\(--bad\); \}", page)
+
+
 def test_the_page_of_the_document_needs_nothing_from_elsewhere(port):
     status, headers, page = ask(port, "GET", "/docs")
     assert status == 200 and headers["content-type"].startswith("text/html")
     assert not re.search(r"(src|href)=[\"']?(https?:)?//|@import|url\(|<script", page)
-    for path in http_service.PATHS:
+    for path in PATHS:
         assert "<code>%s</code>" % path in page
     for status in (200, 400, 408, 413, 415, 422, 500, 503):
         assert "<td>%d</td>" % status in page
