@@ -100,7 +100,7 @@ def excluded_texts(path, text_format=corpus_reader.PLAIN):
 
     Args:
         path: a table (tab-separated or .csv), or JSON, one value or one a line.
-        text_format: `corpus.TextFormat` of the corpus; the file may be in its encoding or UTF-8.
+        text_format: `reader.TextFormat` of the corpus; the file may be in its encoding or UTF-8.
 
     Returns:
         set of str: of cells and of strings in JSON, line by line (and sentence by sentence, where

@@ -1,4 +1,4 @@
-"""The records of pre-training, made by Apache Beam: the same set as pretraining_runner makes.
+"""The records of pre-training, made by Apache Beam: the same set as pipeline makes.
 
     counts, notes = run(job, paths, outputs, "--runner=FlinkRunner --parallelism=64")
 
@@ -39,13 +39,13 @@ def run(job, paths, outputs, options):
     """Makes record files.
 
     Args:
-        job: `pretraining_runner.Job`.
+        job: `pipeline.Job`.
         paths: list of str, the files of the text.
         outputs: list of str, the files to write.
         options: str, Beam's own flags.
 
     Returns:
-        (counts, notes) as `pretraining_runner.run`.
+        (counts, notes) as `pipeline.run`.
 
     Raises:
         UserError: for text that cannot be read, a text without pairs.

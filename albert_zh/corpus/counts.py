@@ -31,7 +31,7 @@ def counts_of_text(num_pieces, sentences, documents):
 
     Args:
         num_pieces: int.
-        sentences, documents: as in `pretraining_data.EncodedShard`.
+        sentences, documents: as in `sampling.EncodedShard`.
 
     Returns:
         `collections.Counter`.
@@ -53,7 +53,7 @@ def counts_of_unknown(line, pieces, unknown, encoder):
         line: str.
         pieces: the line's, list of their ids or names.
         unknown: what stands there for pieces that the vocabulary lacks.
-        encoder: `segmentation.LineEncoder`.
+        encoder: `word_segmentation.LineEncoder`.
 
     Returns:
         `collections.Counter`.

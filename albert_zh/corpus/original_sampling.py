@@ -136,8 +136,8 @@ class OriginalSampler:
 
         Args:
             text: `OriginalText`.
-            settings: `pretraining_data.Settings`.
-            vocabulary: `pretraining_data.Vocabulary`.
+            settings: `sampling.Settings`.
+            vocabulary: `sampling.Vocabulary`.
             generator: `random.Random`, by default a new one with the settings' seed.
         """
         self.num_records = self.documents_done = 0

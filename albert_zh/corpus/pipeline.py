@@ -58,7 +58,7 @@ Job = collections.namedtuple(
 Job.__doc__ = """All that a worker must know.
 
 The fields are flags of create_pretraining_data.py, but for `settings`
-(`pretraining_data.Settings`), `text_format` (`corpus.TextFormat`) and `original`.
+(`sampling.Settings`), `text_format` (`reader.TextFormat`) and `original`.
 """
 
 
@@ -103,7 +103,7 @@ class Worker:
         """Makes all records of a shard.
 
         Args:
-            shard: `corpus.Shard`.
+            shard: `reader.Shard`.
 
         Yields:
             (framed records: list of N bytes, their keys: uint64 [N], `Counter` of what is in them)
@@ -195,7 +195,7 @@ def run(job, paths, outputs, num_workers, resume=False):
         resume: whether to go on where the same run was stopped.
 
     Returns:
-        (`Counter` of what was read and made, see `pretraining_statistics`; the text's `Notes`).
+        (`Counter` of what was read and made, see `corpus.counts`; the text's `Notes`).
 
     Raises:
         UserError: for text that cannot be read, files that cannot be written, a text without pairs,

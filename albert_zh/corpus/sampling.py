@@ -86,7 +86,7 @@ Fields:
     word_starts: bool [pieces].
     sentences: list of int, where each sentence begins, and the end of the last.
     documents: list of (first, last): sentences first to last - 1 are a document.
-    counts: `collections.Counter` of what is in it, see `pretraining_statistics`.
+    counts: `collections.Counter` of what is in it, see `corpus.counts`.
 """
 
 Pairs = collections.namedtuple("Pairs", "begins_a lengths_a begins_b lengths_b labels")
@@ -114,8 +114,8 @@ def encode_shard(shard, encoder):
     """Cuts the lines of a shard into pieces.
 
     Args:
-        shard: `corpus.Shard`.
-        encoder: `segmentation.LineEncoder`.
+        shard: `reader.Shard`.
+        encoder: `word_segmentation.LineEncoder`.
 
     Returns:
         `EncodedShard`; lines and documents without any piece are left out.
@@ -266,7 +266,7 @@ def segment_of_similar_document(text, neighbours, former, index, wanted, generat
 
     Args:
         text: `EncodedShard`.
-        neighbours: `similar_text.Neighbours` of it.
+        neighbours: `similar_documents.Neighbours` of it.
         former: (begin, end) of A in places of the text's pieces.
         index: int, the document of A.
         wanted: int, pieces to reach; the document may end before.

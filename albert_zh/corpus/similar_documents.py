@@ -19,7 +19,7 @@ class Neighbours:
         """Initializes the neighbours.
 
         Args:
-            text: `pretraining_data.EncodedShard`.
+            text: `sampling.EncodedShard`.
         """
         self._ids = text.ids.astype(np.int64)
         # Where the document of each sentence ends; every sentence is in one, in their order.

@@ -3,8 +3,8 @@
     model = read_model("lcqmc_output/best", "classifier")
     graph_def = frozen_graph(model, outputs_of(model, "classifier"))  # weights as constants
 
-Each format's module (`export_graphs`, `export_tflite`, `export_onnx`) makes its file from it and
-runs the file on texts (`export_comparison`); one that is too far from the checkpoint is not kept.
+Each format's module (`to_saved_model`, `to_tflite`, `to_onnx`) makes its file from it and
+runs the file on texts (`comparison`); one that is too far from the checkpoint is not kept.
 """
 
 import contextlib
@@ -194,10 +194,10 @@ def session_of(model, **build_settings):
 
     Args:
         model: `Model`.
-        **build_settings: of `inference.build`: `config`, `heads`, `shape`, `input_names` ...
+        **build_settings: of `inference_graph.build`: `config`, `heads`, `shape`, `input_names` ...
 
     Yields:
-        (session, `inference.Graph`).
+        (session, `inference_graph.Graph`).
     """
     settings = {"config": model.config, "heads": model.heads}
     settings = dict(settings, sentence_notes=model.sentence_notes, **build_settings)

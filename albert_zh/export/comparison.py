@@ -107,8 +107,8 @@ class Examples:
         """Runs the checkpoint.
 
         Args:
-            model: `exporting.Model`.
-            task: key of `exporting.TASKS`.
+            model: `exported_model.Model`.
+            task: key of `exported_model.TASKS`.
             open_session: function as `common.session_of`.
             texts: pairs (text_a, text_b or None) beside `ODD_TEXTS`.
             seq_length: F if all rows are padded to it, None for as long as each is.

@@ -29,7 +29,7 @@ def for_model(model: exported_model.Model, path: Optional[str], encoding: str = 
     """`of_file`, by the model: one of single texts has no second ones, some kinds read own files.
 
     Args:
-        model: `exporting.Model`.
+        model: `exported_model.Model`.
         path: the file, or None.
         encoding: of the file.
     """
@@ -130,8 +130,8 @@ def to_compare(model: exported_model.Model, options: exported_model.Options) -> 
     are few, bundled texts of the model's kind are added.
 
     Args:
-        model: `exporting.Model`.
-        options: `exporting.Options`.
+        model: `exported_model.Model`.
+        options: `exported_model.Options`.
 
     Returns:
         at most `MOST_COMPARED` texts.

@@ -37,7 +37,7 @@ Fields:
     task: key of `TASKS`.
     seq_length: F, or None for any.
     quantize: "none", "float16", "dynamic" or "int8".
-    limits: `export_comparison.Limits`, how far the file may be from the checkpoint.
+    limits: `comparison.Limits`, how far the file may be from the checkpoint.
     texts: list of (text_a, text_b or None), the user's own.
     integer_only: bool; TFLite int8 only: no operation in floating point.
     metadata: bool; TFLite only: tokenizer, vocabulary and labels go into the file.

@@ -23,8 +23,8 @@ def add(path, model, options):
 
     Args:
         path: the .onnx file.
-        model: `exporting.Model`.
-        options: `exporting.Options`.
+        model: `exported_model.Model`.
+        options: `exported_model.Options`.
     """
     import onnx
 

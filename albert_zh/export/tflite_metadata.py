@@ -58,7 +58,7 @@ def with_metadata(content, model):
 
     Args:
         content: bytes of the file.
-        model: `exporting.Model`, with vocabulary and labels.
+        model: `exported_model.Model`, with vocabulary and labels.
 
     Returns:
         bytes.

@@ -43,13 +43,13 @@ def write(model, examples, path, options):
     `--quantize=float16` computes in half precision, but for LayerNorm's mean and variance.
 
     Args:
-        model: `exporting.Model`.
-        examples: `export_comparison.Examples`.
+        model: `exported_model.Model`.
+        examples: `comparison.Examples`.
         path: the file.
-        options: `exporting.Options`.
+        options: `exported_model.Options`.
 
     Returns:
-        `export_comparison.Comparison` with the checkpoint.
+        `comparison.Comparison` with the checkpoint.
     """
     check_possible()
     with export_common.file_to_export(path) as partial:
@@ -66,10 +66,10 @@ def convert(model, output_names, path, options):
     """Writes the file, without metadata and without comparing it.
 
     Args:
-        model: `exporting.Model`.
+        model: `exported_model.Model`.
         output_names: list of str.
         path: the file.
-        options: `exporting.Options`.
+        options: `exported_model.Options`.
     """
     proto = _converted(model, output_names, options)
     onnx_nodes.use_native_nodes(proto)

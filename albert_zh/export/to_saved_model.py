@@ -30,10 +30,10 @@ def write_frozen(model, examples, path, options):
     `cls/predictions/truediv`, `pooled_output` ...
 
     Args:
-        model: `exporting.Model`.
+        model: `exported_model.Model`.
         examples: `export_comparison.Examples`.
         path: the .pb file.
-        options: `exporting.Options`.
+        options: `exported_model.Options`.
 
     Returns:
         `export_comparison.Comparison` with the checkpoint.

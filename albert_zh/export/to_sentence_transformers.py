@@ -44,13 +44,13 @@ def write(model, examples, path, options):
     """Writes the folder.
 
     Args:
-        model: `exporting.Model`.
-        examples: `export_comparison.Examples`.
+        model: `exported_model.Model`.
+        examples: `comparison.Examples`.
         path: the folder to write.
-        options: `exporting.Options`.
+        options: `exported_model.Options`.
 
     Returns:
-        `export_comparison.Comparison` with the checkpoint; None where PyTorch and transformers,
+        `comparison.Comparison` with the checkpoint; None where PyTorch and transformers,
         which it is made with, are not installed.
     """
     check_possible(model)

@@ -40,7 +40,7 @@ def check_possible(options, has_texts):
     """Raises `UserError` where this TensorFlow or these options cannot make such a file.
 
     Args:
-        options: `exporting.Options`.
+        options: `exported_model.Options`.
         has_texts: bool, whether int8 has texts to find its ranges on.
     """
     if tf.__version__.startswith("1."):
@@ -61,13 +61,13 @@ def write(model, examples, path, options):
     """Writes a .tflite file.
 
     Args:
-        model: `exporting.Model`.
-        examples: `export_comparison.Examples`.
+        model: `exported_model.Model`.
+        examples: `comparison.Examples`.
         path: the file.
-        options: `exporting.Options`.
+        options: `exported_model.Options`.
 
     Returns:
-        `export_comparison.Comparison` with the checkpoint.
+        `comparison.Comparison` with the checkpoint.
     """
     check_possible(options, bool(options.texts))
     with export_common.file_to_export(path) as partial:
@@ -86,9 +86,9 @@ def converted(model, output_names, options):
     """The content of the .tflite file, without metadata.
 
     Args:
-        model: `exporting.Model`.
+        model: `exported_model.Model`.
         output_names: list of str.
-        options: `exporting.Options`.
+        options: `exported_model.Options`.
 
     Returns:
         bytes.
@@ -149,7 +149,7 @@ def feed_forward_scale(model, rows):
     layer's input by it in floating point. It is one for all layers: shared weights stay shared.
 
     Args:
-        model: `exporting.Model`.
+        model: `exported_model.Model`.
         rows: as of `calibration_rows`.
 
     Returns:
@@ -255,8 +255,8 @@ def calibration_rows(model, options):
     or for files of any length that of the longest of the texts.
 
     Args:
-        model: `exporting.Model`.
-        options: `exporting.Options`.
+        model: `exported_model.Model`.
+        options: `exported_model.Options`.
 
     Returns:
         list of lists of int32 arrays [1, F], as the converter's inputs.

@@ -72,7 +72,7 @@ class AlbertConfig:
     # Where the tokens count as standing, int tensor [B, F]; None: in the order of the row.
     position_ids: Any = None
     # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
-    # divided until they are added; see `export_tflite.feed_forward_scale`.
+    # divided until they are added; see `to_tflite.feed_forward_scale`.
     ffn_out_scale: Any = None
 
     vocab_size: int

@@ -158,8 +158,8 @@ def assemble_train_step(
     """Builds a training step: gradients, learning rate, update of the weights, step count.
 
     Args:
-        gradients: function of the optimizer that applies them (a TPU's `CrossShardOptimizer` has a
-            its own `compute_gradients`) -> [(gradient, variable)].
+        gradients: function of the optimizer that applies them (a TPU's `CrossShardOptimizer` has
+            another `compute_gradients`) -> [(gradient, variable)].
         schedule: the learning rate by step.
         optimizer: a key of `OPTIMIZERS`.
         layout: the model's layout, which decides LAMB's variant.

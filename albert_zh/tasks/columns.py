@@ -32,7 +32,7 @@ class ColumnLayout:
         Args:
             task: `Task`.
             name: name of the split.
-            table: `tables.Table`, the file.
+            table: `rows.Table`, the file.
             rows: its first rows or all, at least one.
         """
         if task.header is not None and set(task.labels or ()) == set(datasets.INFERENCE):
@@ -131,7 +131,7 @@ class ColumnLayout:
         """The examples of a row.
 
         Args:
-            row: `tables.Row`.
+            row: `rows.Row`.
             is_lenient: whether a label that does not fit is dropped, and a row is left out for
                 what it is, not for its label.
 

@@ -82,9 +82,9 @@ def eval_input_fn(
 ) -> Callable[..., Any]:
     """Input of evaluation and prediction: every example once.
 
-    Rows are sorted by length in windows, `batching.ROW` has their positions (`in_order`); on TPU
-    and with `plain` they keep the file's order. On TPU the last batch is filled up with examples
-    that `is_real_example` marks as none.
+    Rows are sorted by length in windows, `length_bucketing.ROW` has their positions (`in_order`);
+    on TPU and with `plain` they keep the file's order. On TPU the last batch is filled up with
+    examples that `is_real_example` marks as none.
 
     Args:
         feature_file: `feature_records.FeatureFile`.
@@ -158,8 +158,8 @@ def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any
     """Rows of an `eval_input_fn`'s outputs as the input had them.
 
     Args:
-        batches: iterable of {name: array [B, ...]}, with `batching.ROW` if rows are not at their
-            places.
+        batches: iterable of {name: array [B, ...]}, with `length_bucketing.ROW` if rows are
+            not at their places.
 
     Yields:
         {name: value} of each row.

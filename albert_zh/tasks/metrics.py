@@ -118,7 +118,7 @@ def evaluate(
         batch_size: of the evaluation; `loss` is the mean of its batches' means, as the original's.
         further: names of metrics beside the usual ones.
         thresholds: of a multi-label task, one per label; 0.5 for all where None.
-        multi_label_loss: as in `objectives.Settings`.
+        multi_label_loss: as in `settings.Settings`.
 
     Returns:
         {name: float}.

@@ -85,7 +85,7 @@ def read_settings(path):
 
 
 def read_report(path):
-    """The former report, as `reports.Report` takes what a run did not look at from it."""
+    """The former report, as `report.Report` takes what a run did not look at from it."""
     report = task_report.Report.__new__(task_report.Report)
     report._scorers = {}
     return report._kept_sections(os.path.dirname(path), {"model": "m", "data": {}, "remarks": {}})

@@ -172,3 +172,44 @@ def test_what_is_left_out_beside_the_reference_is_there(pytestconfig):
             for name in set(names.split()) - {"*"}:
                 path = os.path.join(ROOT, "tests", folder, "test_%s.py" % name)
                 assert os.path.exists(path), path
+
+
+REFERENCE = re.compile(r"`([a-z_]+(?:\.[a-z_]+)*)\.([A-Z]\w*)`")
+NOT_OURS = set(
+    "absl collections flags np numpy onnx random sentencepiece subprocess tf torch".split()
+)
+
+
+def names_and_aliases(source):
+    """(names that a module defines or imports, {alias: module} of what it imports)."""
+    tree = ast.parse(source)
+    names = {
+        name.id if isinstance(name, ast.Name) else name.name
+        for name in ast.walk(tree)
+        if isinstance(name, (ast.ClassDef, ast.Name))
+    }
+    imported = [entry for node in ast.walk(tree) for entry in getattr(node, "names", ())]
+    imported = [entry for entry in imported if isinstance(entry, ast.alias)]
+    names |= {entry.asname or entry.name for entry in imported}
+    return names, {entry.asname: entry.name for entry in imported if entry.asname}
+
+
+def test_classes_that_comments_name_are_where_they_say():
+    """Modules were renamed, and docstrings went on naming 'exporting.Model', 'corpus.Shard' ..."""
+    names, aliases, references = {}, {}, []
+    for path in source_files():
+        with open(path, encoding="utf-8") as handle:
+            source = handle.read()
+        module = path[: -len(".py")].replace(os.sep, ".")
+        names[module], aliases[path] = names_and_aliases(source)
+        references += [(path, *found) for found in REFERENCE.findall(source)]
+    lost = [
+        "%s: %s.%s" % (os.path.relpath(path, ROOT), module, name)
+        for path, module, name in references
+        if module.split(".")[0] not in NOT_OURS
+        and not any(
+            name in defined and place.endswith("." + aliases[path].get(module, module))
+            for place, defined in names.items()
+        )
+    ]
+    assert len(references) > 300 and lost == []

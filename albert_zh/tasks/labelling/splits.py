@@ -41,7 +41,7 @@ LabelledSplit = collections.namedtuple(
 LabelledSplit.__doc__ = """A `input_examples.Split` of labelled texts.
 
 Fields beside those of `Split`:
-    file_format: key of `labelling.reader.FORMATS`.
+    file_format: key of `reader.FORMATS`.
     scheme: `tag_schemes.Scheme` of its tags; None where it has none.
 """
 
