@@ -22,6 +22,7 @@ from albert_zh.tasks.own_labels import (
     use_multi_label,
 )
 from albert_zh.tasks.separators import other_separator
+from albert_zh.tasks.task_forms import PAIR
 from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_over_lines
 
 SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # with what is wrong in them; with their numbers at most
@@ -348,6 +349,8 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
         way_out = "mend them, or leave them out with --skip_bad_rows=true"
         if not layout.only_labels_are_bad and 2 * len(bad) > len(rows):
             way_out = other_separator(table, rows) or way_out
+            if task.columns is None and min(len(row.cells) for row in rows) > len(PAIR):
+                way_out = NAME_COLUMNS
         kind = registry.rules_of(task)
         can_have_several = kind.has_classes and not kind.has_several_labels
         mark = separator_of(task.labels or ()) if can_have_several else None

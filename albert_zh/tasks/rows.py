@@ -65,9 +65,9 @@ class Table:
         errors = "replace" if replaces_bad_bytes else "strict"
         lines = files.stream_lines(path, encoding, errors, self._digest)
         first, second = next(lines, None), next(lines, None)
-        _check_is_no_json(path, first or "")
-        self.delimiter = _delimiter(path, first or "")
         start = [line for line in (first, second) if line is not None]
+        _check_is_no_json(path, start)
+        self.delimiter = _delimiter(path, first or "")
         self.is_list = self.is_json and json_lists.begins(start)
         lines = itertools.chain(start, lines)
         if self.is_list:
@@ -133,12 +133,17 @@ def _delimiter(path, first_line):
     return ","
 
 
-def _check_is_no_json(path, first_line):
-    """Raises `UserError` for a file of JSON lines by the name of a table."""
-    if path.endswith(_TABLE_ENDINGS) and isinstance(_json_row(1, first_line).cells, dict):
+def _check_is_no_json(path, start):
+    """Raises `UserError` for JSON by another name, of a text file for two lines of it or a list."""
+    if path.endswith(_JSON_ENDINGS):
+        return
+    is_list = json_lists.begins(start)
+    are_objects = [isinstance(_json_row(1, line).cells, dict) for line in start]
+    is_table = path.endswith(_TABLE_ENDINGS)
+    if is_list or any(are_objects[:1]) and (is_table or are_objects == [True, True]):
         raise UserError(
-            "%s, line 1: holds JSON: name the file .jsonl, as a table is expected under this name"
-            % path
+            "%s, line 1: holds JSON: name the file %s, as a table is expected under this name"
+            % (path, ".json" if is_list else ".jsonl")
         )
 
 

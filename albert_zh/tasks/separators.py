@@ -12,7 +12,9 @@ def other_separator(table: Any, rows: Any) -> Optional[str]:
     if table.is_json:
         return None
     lines = [table.delimiter.join(row.cells).strip() for row in rows]
-    if _share_of_usual_count(lines, table.delimiter) >= MOST:
+    widths = collections.Counter(len(row.cells) for row in rows)
+    usual, num_usual = widths.most_common(1)[0]  # commas of quoted texts separate nothing
+    if usual > 1 and num_usual >= MOST * len(rows):
         return None
     marks = [mark for mark in _SEPARATORS if _may_separate(lines, mark)]
     if not marks:

@@ -751,6 +751,35 @@ def test_copa_takes_its_two_labels_only(tmp_path, label):
         task_reader.read_split(datasets.get_task("copa"), str(tmp_path), "train")
 
 
+@pytest.mark.parametrize("is_list", [False, True])
+def test_json_in_a_text_file_is_named(tmp_path, is_list):
+    """As SMP's usual_train.txt is; the advice was to put tabs in place of its commas."""
+    records = [{"content": "甲", "label": "好"}, {"content": "乙", "label": "坏"}]
+    content = json.dumps(records) if is_list else "\n".join(map(json.dumps, records))
+    expected = "train.txt, line 1: holds JSON: name the file %s, as" % (
+        ".json" if is_list else ".jsonl"
+    )
+    with pytest.raises(UserError, match=expected):
+        read_own(tmp_path, content, "train.txt")
+    one = read_own(tmp_path, '{"a": 1}\t好\n乙\t坏\n', "train.txt")  # no line of JSON
+    assert rows_of(one)[0][0] == '{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    "header, row, message",
+    [
+        ("Class Index,Title,Description", '%d,"a, b","c, d"', "no label column.* has Class Index"),
+        ("id,comment_text,toxic,threat", 'd%d77bf,"a, b",0,1', "4 columns, expected 3"),
+    ],
+)
+def test_commas_in_quotes_are_no_separators_to_be_put_there(tmp_path, header, row, message):
+    content = header + "\n" + "".join(row % n + "\n" for n in range(4))
+    with pytest.raises(UserError, match=message) as caught:
+        read_own(tmp_path, content)
+    way_out = "or name them by --text_column, --text_b_column, --label_column)"
+    assert str(caught.value).endswith(way_out) and "put commas" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["test.csv", "test.tsv"])
 @pytest.mark.parametrize("record", [{"text_a": "今天"}, {"text_a": "今天", "label": "体育"}])
 def test_json_lines_are_no_table(tmp_path, name, record):
