@@ -27,6 +27,7 @@ Fields:
 DOCUMENT_START = "-DOCSTART-"
 TABLE_COLUMNS = ("text_a", "label")
 TWO_FILES = ("sentences.txt", "tags.txt")
+_MARK_OF_ERNIE = "\x02"  # between the tokens of a cell, in ERNIE's and PaddleNLP's tables
 _NUMBERED_TOKEN = re.compile(r"(.+?)([0-9]{1,4})\Z", re.DOTALL)
 _LOOKED_AT = 10  # tokens by which numbered ones and separators are detected
 _SENTENCE_END = "。"
@@ -309,6 +310,8 @@ def read_table(
 ) -> Iterator[TaggedText]:
     """Sentences of a TAB-separated table with a header: `text_a` and `label`, blanks in both.
 
+    Where ERNIE's mark, the character 2, is in a text, it separates the tokens and tags instead.
+
     Args, yields: as `read_columns`.
 
     Raises:
@@ -337,8 +340,9 @@ def _row_of_table(cells, header, line, path):
             % (path, line, len(cells), len(header))
         )
     row = dict(zip(header, cells))
-    tokens = row[TABLE_COLUMNS[0]].split(" ")
-    tags = row[TABLE_COLUMNS[1]].split(" ") if TABLE_COLUMNS[1] in row else None
+    mark = _MARK_OF_ERNIE if _MARK_OF_ERNIE in row[TABLE_COLUMNS[0]] else " "
+    tokens = row[TABLE_COLUMNS[0]].split(mark)
+    tags = row[TABLE_COLUMNS[1]].split(mark) if TABLE_COLUMNS[1] in row else None
     if tags is not None and len(tokens) != len(tags):
         raise UserError(
             "%s, line %d: %d tokens and %d labels, separated by blanks: expected as many"

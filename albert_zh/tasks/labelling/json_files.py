@@ -1,7 +1,7 @@
 """Entities in JSON lines: CLUENER's and CMeEE's forms (inclusive ends), entity_list, doccano's.
 
-The others have exclusive ends. Lists of spans as label.py, Prodigy and spaCy have them are read as
-doccano's.
+The others have exclusive ends. Lists of spans as label.py, Prodigy, spaCy, Label Studio (JSON_MIN)
+and CCKS have them are read as doccano's.
 
     {"text": "浙商银行", "label": {"company": {"浙商银行": [[0, 3]]}}}
     {"text": "浙商银行", "entities": [{"start_idx": 0, "end_idx": 3, "type": "company",
@@ -11,6 +11,8 @@ doccano's.
     {"text": "浙商银行", "label": [[0, 4, "company"]]}
     {"text": "浙商银行", "entities": [{"start_offset": 0, "end_offset": 4, "label": "company"}]}
     {"text": "浙商银行", "entities": [{"type": "bank", "start": 0, "end": 4, "text": "浙商银行"}]}
+    {"text": "浙商银行", "label": [{"start": 0, "end": 4, "text": "浙商银行", "labels": ["bank"]}]}
+    {"originalText": "浙商银行", "entities": [{"start_pos": 0, "end_pos": 4, "label_type": "bank"}]}
 
 Positions count characters. Files whose positions count bytes of UTF-8 or units of UTF-16 are
 recognised by the entities' texts, which then differ, and are read with `offset_unit`.
@@ -64,9 +66,14 @@ _CMEEE_ENTITY = validation.record(
 _CMEEE = validation.record(
     {"text": validation.TEXT, "entities": validation.list_of(_CMEEE_ENTITY)}, ["text"]
 )
-_FIELDS = (("start_offset", "start"), ("end_offset", "end"), ("label", "type"))  # other names
+_FIELDS = (  # and other names of them
+    ("start_offset", "start", "start_pos"),
+    ("end_offset", "end", "end_pos"),
+    ("label", "type", "label_type", "labels"),
+)
 _KINDS_OF_FIELDS = (_POSITION, _POSITION, validation.TEXT)
 _MENTION = "text"
+_TEXT_OF_CCKS = "originalText"
 
 
 def _names_of_fields(span):
@@ -78,7 +85,9 @@ def _fields_of_span(span):
     """(start, end, type) of a list or an object; `MISSING` for each that an object lacks."""
     if isinstance(span, list):
         return tuple(span)
-    return tuple(span.get(name, validation.MISSING) for name in _names_of_fields(span))
+    start, end, label = (span.get(name, validation.MISSING) for name in _names_of_fields(span))
+    is_list_of_one = isinstance(label, list) and len(label) == 1  # as of Label Studio
+    return start, end, label[0] if is_list_of_one else label
 
 
 def _members_of_span(span):
@@ -193,7 +202,10 @@ def read_json(
 
 def _labelled_text(file_format, line, text, source, offset_unit):
     form = _FORMS[file_format]
-    record = checks.checked(source, _parsed(text, source), form.kind)
+    record = _parsed(text, source)
+    if isinstance(record, dict) and "text" not in record and _TEXT_OF_CCKS in record:
+        record["text"] = record.pop(_TEXT_OF_CCKS)
+    record = checks.checked(source, record, form.kind)
     entities = form.entities(record)
     if entities is None:
         _check_has_none_of(record, form.other_key, file_format, source)

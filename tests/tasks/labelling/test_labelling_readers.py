@@ -97,6 +97,25 @@ FORMATS = (
         "spacy.jsonl",
         "doccano",
     ),
+    (
+        '[{"text": "王明去", "id": 3, "label": [{"start": 0, "end": 2, "text": "王明", "labels": '
+        '["PER"]}], "annotator": 1},\n{"text": "北京。", "id": 4, "label": [{"start": 0, "end": 2, '
+        '"text": "北京", "labels": ["LOC"]}], "annotator": 1}]\n',
+        "project-1.json",  # JSON_MIN of Label Studio
+        "doccano",
+    ),
+    (
+        '{"originalText": "王明去", "entities": [{"end_pos": 2, "label_type": "PER", '
+        '"start_pos": 0}]}\n{"originalText": "北京。", "entities": [{"label_type": "LOC", '
+        '"overlap": 0, "start_pos": 0, "end_pos": 2}]}\n',
+        "subtask1_training_part1.txt",  # of CCKS 2019
+        "doccano",
+    ),
+    (
+        "text_a\tlabel\n王\x02明\x02去\tB-PER\x02I-PER\x02O\n北\x02京\x02。\tB-LOC\x02I-LOC\x02O\n",
+        "train.tsv",  # of ERNIE and PaddleNLP
+        "tsv",
+    ),
 )
 
 
@@ -117,6 +136,14 @@ FORMATS = (
 def test_mistakes_in_files_of_doccano(tmp_path, labels, message):
     with pytest.raises(UserError, match="train.json, line 1: .*" + message):
         read(tmp_path, '{"text": "王明去", %s}\n' % labels, "train.json")
+
+
+def test_texts_of_ccks_without_entities_and_spans_of_two_types(tmp_path):
+    data = read(tmp_path, '{"originalText": "王明去"}\n', "test.json")
+    assert [(text.text, text.spans) for text in data.texts] == [("王明去", None)]
+    both = '{"text": "王明", "label": [{"start": 0, "end": 2, "labels": ["PER", "LOC"]}]}\n'
+    with pytest.raises(UserError, match=r"train.json, line 1: label\[0\].labels: expected a text"):
+        read(tmp_path, both, "train.json")
 
 
 def test_texts_without_entities_and_without_labels_in_files_of_doccano(tmp_path):
