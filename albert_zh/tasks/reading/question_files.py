@@ -39,6 +39,10 @@ COLUMNS = {
 }
 _ORDER = ("context", "question", "answer", "start")
 _IMPOSSIBLE = "is_impossible"  # key of SQuAD's questions and of JSON lines
+_TRUTHS = {True: True, False: False, "true": True, "false": False}  # texts: of CJRC and CAIL
+_TRUTH = validation.scalar(
+    "true or false", lambda value: isinstance(value, (bool, str)) and value in _TRUTHS
+)
 
 _ID = validation.scalar(
     "a text or an integer",
@@ -74,7 +78,7 @@ def _document_kinds(needs_texts):
             "id": _ID,
             "question": validation.TEXT,
             "answers": validation.list_of(_ANSWER),
-            "is_impossible": validation.BOOLEAN,
+            "is_impossible": _TRUTH,
         },
         ["id", "question"] if needs_texts else ["id"],
     )
@@ -207,7 +211,7 @@ def _squad_questions(path, articles, counts) -> Iterator[Question]:
 
 
 def _squad_answers(context, entry, counts) -> Optional[Tuple[Answer, ...]]:
-    if entry.get("is_impossible"):
+    if _TRUTHS[entry.get(_IMPOSSIBLE, False)]:
         return ()
     if "answers" not in entry:
         return None
@@ -305,8 +309,8 @@ def _named_cells(record: Dict[str, Any], source: str) -> Dict[str, Any]:
                 % (source, name, validation.shown(sorted(record)))
             )
     if record.get(_IMPOSSIBLE) is not None:
-        checks.checked(source + ": " + _IMPOSSIBLE, record[_IMPOSSIBLE], validation.BOOLEAN)
-        cells[_IMPOSSIBLE] = record[_IMPOSSIBLE]
+        checks.checked(source + ": " + _IMPOSSIBLE, record[_IMPOSSIBLE], _TRUTH)
+        cells[_IMPOSSIBLE] = _TRUTHS[record[_IMPOSSIBLE]]
     return cells
 
 

@@ -258,6 +258,18 @@ def test_a_test_file_whose_answers_are_all_empty_is_not_labelled(tmp_path):
     assert not read_questions(written(tmp_path, original)).is_labelled
 
 
+@pytest.mark.parametrize("says, expected", [("false", (Answer("雷军", 8),)), ("true", ())])
+def test_is_impossible_may_be_a_text(tmp_path, says, expected):
+    """As in CJRC and CAIL 2019, which were refused."""
+    path = squad_file(tmp_path, squad_question(0, [("雷军", 8)], is_impossible=says))
+    assert answers_of(path) == [expected]
+    line = {"context": CONTEXT, "question": "谁？", "answer": "雷军", "start": 8}
+    lines = json.dumps(dict(line, is_impossible=says))
+    assert answers_of(written(tmp_path, lines, "t.jsonl")) == [expected]
+    with pytest.raises(UserError, match="is_impossible: expected true or false, found 'no'"):
+        answers_of(squad_file(tmp_path, squad_question(0, [], is_impossible="no")))
+
+
 @pytest.mark.parametrize("says", [{"answer": "雷军"}, {"answer": None}, {"is_impossible": True}])
 def test_empty_answers_of_json_lines_beside_others_say_that_there_is_none(tmp_path, says):
     """Alone they are kept back, as those of a table are."""
