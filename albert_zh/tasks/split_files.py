@@ -16,7 +16,7 @@ MADE_OF = ".made_of.json"  # beside it: the digest of the training file that it 
 # OCNLI's train.50k.json, the largest of several.
 _EDITION = re.compile(r"([-_.]([a-z]+[-_.])?v\d+(\.\d+)*|[-_.](?P<thousands>\d+)k)(?=\.[a-z]+$)")
 # What stands for a split in names that differ in it alone.
-_WORDS = {"train": "train", "dev": "dev|valid|val|validation", "test": "test"}
+_WORDS = {"train": "train|training", "dev": "dev|valid|val|validation", "test": "test"}
 # What models write, perhaps into the folder of their data.
 _WRITTEN = re.compile("predictions|results|^label_test.txt$")
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zip", ".rar", ".7z", ".tar")

@@ -117,6 +117,7 @@ def _question(number):
         ("ner", ["msra_train_bio.txt", "msra_dev_bio.txt", "msra_test_bio.txt"]),
         ("ner", ["train.all.bmes", "dev.all.bmes", "test.all.bmes"]),
         ("ner", ["train_data", "val_data", "test_data"]),
+        ("ner", ["pku_training.utf8", "pku_dev.utf8", "pku_test.utf8"]),
         ("multiclass", ["my.Train_clean.csv", "my.Val_clean.csv", None]),
         ("ner", ["weiboNER_2nd_conll.train", "weiboNER_2nd_conll.dev", "weiboNER_2nd_conll.test"]),
     ],
