@@ -84,9 +84,7 @@ def read_split(
         examples, bad = _without_unknown_labels(layout, rows, not examples, bad[0], notes)
     _report_bad_rows(task, layout, table, bad, rows, skip_bad_rows, notes)
     notes += layout.notes_of_spellings()
-    if task.labels is None and name != "test":
-        examples, remarks = agreed(examples)
-        notes += remarks
+    examples = _with_agreed_labels(task, name, examples, notes)
     if not examples:
         raise UserError("%s has no %s" % (path, _expected_rows(table, layout.columns)))
     notes.extend(remarkable_texts(examples))
@@ -107,6 +105,15 @@ def read_split(
         table.sha256(),
         layout.names_of_columns(),
     )
+
+
+def _with_agreed_labels(task, name, examples, notes):
+    """The rows but for those of own training data that `agreed` leaves out, which notes get."""
+    if task.labels is not None or name == "test":
+        return examples
+    kept, remarks = agreed(examples)
+    notes += remarks
+    return kept
 
 
 def _filled_rows(task, table, notes):
