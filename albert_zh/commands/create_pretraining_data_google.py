@@ -9,9 +9,11 @@ import functools
 
 from albert_zh.commands import create_pretraining_data
 from albert_zh.common.errors import run_command
-from albert_zh.compatibility import command_flags
+from albert_zh.compatibility import command_flags, pretraining_data_google
+from albert_zh.compatibility.pretraining_data_google import *  # noqa: F403  (for programs)
 
 __all__ = [
+    *pretraining_data_google.__all__,
     "main",
 ]
 

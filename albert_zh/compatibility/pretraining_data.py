@@ -83,22 +83,30 @@ def create_training_instances(
     Returns:
         list of `TrainingInstance`.
     """
+    settings = (max_seq_length, short_seq_prob, masked_lm_prob, max_predictions_per_seq)
+    return instances_of_files(
+        create_instances_from_document_albert, input_files, tokenizer, dupe_factor, settings, rng
+    )
+
+
+def instances_of_files(of_document, input_files, tokenizer, dupe_factor, settings, rng):
+    """The instances that a function makes of each document of files, shuffled.
+
+    Args:
+        of_document: function with the arguments of `create_instances_from_document_albert`.
+        input_files, tokenizer, dupe_factor, rng: as in `create_training_instances`.
+        settings: the function's arguments from `max_seq_length` to `max_predictions_per_seq`.
+
+    Returns:
+        list of what the function makes.
+    """
     documents = _documents(input_files, tokenizer)
     rng.shuffle(documents)
     vocab_words = list(tokenizer.vocab)
     instances = []
     for _ in range(dupe_factor):
         for index in range(len(documents)):
-            instances += create_instances_from_document_albert(
-                documents,
-                index,
-                max_seq_length,
-                short_seq_prob,
-                masked_lm_prob,
-                max_predictions_per_seq,
-                vocab_words,
-                rng,
-            )
+            instances += of_document(documents, index, *settings, vocab_words, rng)
     rng.shuffle(instances)
     return instances
 
@@ -135,9 +143,9 @@ def create_instances_from_document_albert(
         Others: as in `create_training_instances`.
     """
     lines = all_documents[document_index]
-    if not _flag("non_chinese", False):
+    if not flag_value("non_chinese", False):
         lines = [get_new_segment(line) for line in lines]
-    settings = _sampling_settings(max_seq_length, short_seq_prob)
+    settings = sampling_settings(max_seq_length, short_seq_prob)
     instances = []
     chunks = sampling.chunks_of_document([len(line) for line in lines], settings, rng)
     for begin, middle, end, _ in chunks:
@@ -156,11 +164,11 @@ def create_instances_from_document_albert(
     return instances
 
 
-def _sampling_settings(max_seq_length, short_seq_prob):
+def sampling_settings(max_seq_length, short_seq_prob, **others):
     """The settings that `sampling.chunks_of_document` looks at, the others empty."""
     empty = dict.fromkeys(sampling.Settings._fields, False)
     return sampling.Settings(
-        **dict(empty, max_seq_length=max_seq_length, short_seq_prob=short_seq_prob)
+        **dict(empty, max_seq_length=max_seq_length, short_seq_prob=short_seq_prob, **others)
     )
 
 
@@ -181,13 +189,13 @@ def create_masked_lm_predictions(
         (tokens as the input shows them, masked positions, tokens that stood there).
     """
     specials = {n for n, token in enumerate(tokens) if token in ("[CLS]", "[SEP]")}
-    masks_whole_words = _flag("do_whole_word_mask", False)
+    masks_whole_words = flag_value("do_whole_word_mask", False)
     continues = [masks_whole_words and token.startswith("##") for token in tokens]
     limit = min(max_predictions_per_seq, max(1, int(round(len(tokens) * masked_lm_prob))))
     shown = original_masking.original_choice_of_words(
         original_masking.original_candidates(continues, specials), limit, len(vocab_words), rng
     )
-    is_chinese = not _flag("non_chinese", False)
+    is_chinese = not flag_value("non_chinese", False)
     output = [original_masking.original_visible_token(t) if is_chinese else t for t in tokens]
     for position, replacement in shown.items():
         if replacement == original_masking.MASKED:
@@ -212,8 +220,8 @@ def _segmenter():
     return word_segmentation.make_segmenter("jieba")
 
 
-def _flag(name, default):
-    """The value of a flag where the program has it."""
+def flag_value(name, default):
+    """The value of a flag where the program has it, otherwise the default."""
     return flags.FLAGS[name].value if name in flags.FLAGS else default
 
 
@@ -243,13 +251,21 @@ def write_instance_to_example_files(
     Raises:
         UserError: for a token that the vocabulary lacks.
     """
+    write_rows(
+        instances,
+        lambda rows: instance_features(rows, tokenizer, max_seq_length, max_predictions_per_seq),
+        output_files,
+    )
+
+
+def write_rows(instances, features, output_files):
+    """Writes what a function makes of lists of instances, {name: array [N, k]}, round-robin."""
     for index, path in enumerate(output_files):
         of_file = instances[index :: len(output_files)]
         with whole_file(path) as partial, open(partial, "wb") as stream:
             for first in range(0, len(of_file), _BATCH_ROWS):
-                rows = of_file[first : first + _BATCH_ROWS]
-                features = _features(rows, tokenizer, max_seq_length, max_predictions_per_seq)
-                stream.writelines(tfrecords.frame_records(tfrecords.encode_examples(features)))
+                rows = features(of_file[first : first + _BATCH_ROWS])
+                stream.writelines(tfrecords.frame_records(tfrecords.encode_examples(rows)))
 
 
 def create_int_feature(values: Sequence[int]) -> "tf.train.Feature":
@@ -266,7 +282,7 @@ def create_float_feature(values: Sequence[float]) -> "tf.train.Feature":
     return tf.train.Feature(float_list=tf.train.FloatList(value=list(values)))
 
 
-def _features(instances, tokenizer, max_seq_length, max_predictions):
+def instance_features(instances, tokenizer, max_seq_length, max_predictions):
     """{name: array [N, k]} of a batch of instances."""
     ids = [tokenizer.convert_tokens_to_ids(i.tokens) for i in instances]
     labels = [tokenizer.convert_tokens_to_ids(i.masked_lm_labels) for i in instances]

@@ -1,5 +1,6 @@
 """albert_zh's pre-training as other programs import it, from the root's modules."""
 
+import functools
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import create_pretraining_data
+import create_pretraining_data_google
 from estimators import needs_estimators
 import golden_cases
 from isolated_flags import flags_of
@@ -261,6 +263,42 @@ def test_the_originals_instances(shared):
         assert made.masked_lm_positions == row["pos"]
         assert "".join(map(str, made.segment_ids)) == row["segment_ids"]
         assert made.is_random_next == row["is_random_next"]
+
+
+@pytest.mark.parametrize(
+    "flags_given, key",
+    [("--ngram=1", "google_ng1"), ("--random_next_sentence=true", "google_ng3_rns")],
+)
+def test_googles_instances(flags_given, key, shared, tmp_path):
+    """The same records, in the same order, of the same draws as google's original."""
+    folder = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
+    tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
+    records = str(tmp_path / "records.tfrecord")
+    define_flags = functools.partial(create_pretraining_data.define_flags, google=True)
+    np.random.seed(12345)
+    with flags_of([flags_given], define_flags):
+        instances = create_pretraining_data_google.create_training_instances(
+            [os.path.join(shared, "data", "raw_news_zh_1", "news_zh_1.txt")],
+            tokenizer,
+            max_seq_length=128,
+            dupe_factor=3,
+            short_seq_prob=0.1,
+            masked_lm_prob=0.15,
+            max_predictions_per_seq=20,
+            rng=random.Random(12345),
+        )
+        create_pretraining_data_google.write_instance_to_example_files(
+            instances, tokenizer, 128, 20, [records]
+        )
+    expected = np.load(os.path.join(shared, "golden", "data", key + ".npz"))
+    rows = [tf.train.Example.FromString(r) for r in tf.python_io.tf_record_iterator(records)]
+    assert (
+        {"token_boundary", "masked_lm_ids"} <= set(expected.files) == set(rows[0].features.feature)
+    )
+    for name in expected.files:
+        found = [row.features.feature[name] for row in rows]
+        values = [list(f.int64_list.value or f.float_list.value) for f in found]
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
 @pytest.mark.parametrize("flag, lengths", [("true", {0, 2}), ("false", {1, 2})])
