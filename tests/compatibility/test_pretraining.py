@@ -24,6 +24,8 @@ import run_pretraining_google_fast
 import tokenization
 from workspace import CONFIG, ROOT, VOCABULARY
 
+SAMPLE = os.path.join(ROOT, "data", "news_sample.txt")
+STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 NAMES = (
     "model_fn_builder get_masked_lm_output get_next_sentence_output get_sentence_order_output "
     "gather_indexes input_fn_builder"
@@ -299,6 +301,27 @@ def test_googles_instances(flags_given, key, shared, tmp_path):
         found = [row.features.feature[name] for row in rows]
         values = [list(f.int64_list.value or f.float_list.value) for f in found]
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_googles_functions_write_what_the_command_writes(tmp_path):
+    """The command's records are compared with google's; it makes them by other functions."""
+    options = ["--do_permutation=true", "--random_next_sentence=true"]
+    common = ["--input_file=" + SAMPLE, "--vocab_file=" + STARTER_VOCABULARY]
+    common += ["--max_seq_length=64", "--dupe_factor=2", "--original_masking=true", *options]
+    command = [sys.executable, os.path.join(ROOT, "create_pretraining_data_google.py"), *common]
+    by_command, by_functions = tmp_path / "command", tmp_path / "functions"
+    subprocess.run([*command, "--output_file=%s" % by_command], check=True, timeout=300)
+    define_flags = functools.partial(create_pretraining_data.define_flags, google=True)
+    tokenizer = tokenization.FullTokenizer(STARTER_VOCABULARY)
+    np.random.seed(12345)
+    with flags_of(options, define_flags):
+        instances = create_pretraining_data_google.create_training_instances(
+            [SAMPLE], tokenizer, 64, 2, 0.1, 0.15, 20, random.Random(12345)
+        )
+        create_pretraining_data_google.write_instance_to_example_files(
+            instances, tokenizer, 64, 20, [str(by_functions)]
+        )
+    assert by_functions.read_bytes() == by_command.read_bytes() and len(instances) > 20
 
 
 @pytest.mark.parametrize("flag, lengths", [("true", {0, 2}), ("false", {1, 2})])
