@@ -1,7 +1,9 @@
 """google's name and flags for pre-training. Code: albert_zh/commands/run_pretraining_google.py"""
 
 from albert_zh.commands.run_pretraining_google import *  # noqa: F403  (names that other programs import)
-from albert_zh.commands.run_pretraining_google import __getattr__, main  # noqa: F401  (FLAGS)
+from albert_zh.commands.run_pretraining_google import __getattr__, main
+
+FLAGS = __getattr__("FLAGS")  # defined by the import, as the original defines its flags
 
 if __name__ == "__main__":
     main()

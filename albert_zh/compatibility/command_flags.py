@@ -3,8 +3,9 @@
     _flags = CommandFlags(__name__, define_flags)
     __getattr__ = _flags.attribute
 
-The original defines its flags where it is imported. Here they are defined where a program first
-asks for `FLAGS`, so that two commands can be imported side by side.
+The flags are defined where `FLAGS` is first read. The commands in the root, which have the
+original's names, read it where they are imported, as the original defines its flags there; those
+of the package leave absl's flags as they are.
 """
 
 from typing import Any, Callable
@@ -29,14 +30,25 @@ class CommandFlags:
         self._is_defined = False
 
     def define(self) -> None:
-        """Defines the flags, if they are not; those of a program may take their names."""
+        """Defines the flags, if they are not; those of a program may take their names.
+
+        A program's flag of such a name stays, whether it is defined before or after; another
+        command's gives way.
+        """
         if self._is_defined:
             return
-        before = {name: flags.FLAGS[name] for name in flags.FLAGS}
+        of_program = {}
+        for name in flags.FLAGS:
+            if not flags.FLAGS[name].allow_override:
+                of_program[name] = flags.FLAGS[name]
+                of_program[name].allow_override = True
         self._define_flags()
         for name in flags.FLAGS:
-            if flags.FLAGS[name] is not before.get(name):
-                flags.FLAGS[name].allow_override = True
+            flags.FLAGS[name].allow_override = True
+        for name, flag in of_program.items():
+            if flags.FLAGS[name] is not flag:
+                flags.FLAGS[name] = flag
+            flag.allow_override = False
         self._is_defined = True
 
     def attribute(self, name: str) -> Any:

@@ -44,6 +44,22 @@ def main(_):
 tf.flags.mark_flag_as_required("data_dir")
 tf.app.run()
 """
+REQUIRES_FLAGS = """
+import tensorflow.compat.v1 as tf
+from absl import app
+tf.flags.DEFINE_string("seed", "today", "One that only the toolkit has.")
+import run_classifier
+from run_classifier import *
+
+assert FLAGS is tf.flags.FLAGS
+tf.flags.mark_flag_as_required("data_dir")
+
+def main(_):
+    assert run_classifier.FLAGS is FLAGS
+    print([tf.flags.FLAGS.data_dir, FLAGS.task_name, FLAGS.seed])
+
+app.run(main)
+"""
 STARTS_MAIN = """
 import tensorflow.compat.v1 as tf
 import create_pretraining_data
@@ -52,14 +68,18 @@ tf.app.run(create_pretraining_data.main)
 """
 
 
-def _run(program, *arguments):
-    done = subprocess.run(
+def _done(program, *arguments):
+    return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env=dict(os.environ, PYTHONPATH=ROOT),
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def _run(program, *arguments):
+    done = _done(program, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -71,6 +91,14 @@ def test_every_command_has_its_flags():
 def test_a_program_reads_the_flags_of_a_command_beside_its_own():
     printed = _run(OWN_PROGRAM, "--data_dir=here", "--max_seq_length=64", "--seed=never")
     assert printed[-1] == str(["here", 64, 3, "never"])
+
+
+def test_a_program_requires_flags_of_a_command_that_it_has_only_imported():
+    printed = _run(REQUIRES_FLAGS, "--data_dir=here", "--task_name=mine")
+    assert printed[-1] == str(["here", "mine", "today"])
+    done = _done(REQUIRES_FLAGS, "--task_name=mine")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--data_dir" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_main_is_started_by_tensorflow_with_flags_that_a_program_set(tmp_path):
