@@ -55,13 +55,12 @@ def plan(options, num_rows, source):
     if not options["save_checkpoints_steps"].present:
         save = min(save, math.ceil(num_rows / batch))
     say(
-        "training: %d rows, batch %d, %.4g epochs: %d steps, %d of them warm-up; "
-        "a checkpoint every %d steps",
+        "training: %d rows, batch %d, %.4g epochs: %d steps, %d of them warm-up; a checkpoint %s",
         num_rows,
         batch,
         total * batch / num_rows if options.train_step else options.num_train_epochs,
         total,
         warmup,
-        save,
+        "every %d steps" % save if save <= total else "after the last",
     )
     return Steps(total, warmup, save)

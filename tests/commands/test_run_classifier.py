@@ -71,6 +71,19 @@ def test_a_share_of_the_steps_is_warm_up():
         assert steps.plan(flags.FLAGS, 96, "train.txt") == (12, 3, 6)
 
 
+@pytest.mark.parametrize(
+    "setting, said",
+    [
+        ("--num_train_epochs=0.5", "3 steps, 0 of them warm-up; a checkpoint after the last\n"),
+        ("--num_train_epochs=1", "6 steps, 0 of them warm-up; a checkpoint every 6 steps\n"),
+    ],
+)
+def test_less_than_an_epoch_has_a_checkpoint_after_its_last_step(setting, said, capsys):
+    with flags_of(["--do_train=true", "--train_batch_size=16", setting]):
+        steps.plan(flags.FLAGS, 96, "train.txt")
+    assert capsys.readouterr().out.endswith(said)
+
+
 @pytest.mark.slow
 @pytest.mark.reference
 def test_terminal_shows_a_live_bar(tmp_path):
