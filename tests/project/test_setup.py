@@ -510,6 +510,23 @@ def test_tflite_convert_of_an_environment_that_was_moved(tmp_path, project):
     assert shown == "['--enable_v1_converter', '--output_file=a b']\n"
 
 
+@pytest.mark.parametrize(
+    "flags", [["--graph_def_file=no.pb"], ["--graph_def_file", "no.pb", "--output_file=x"]]
+)
+def test_tflite_convert_names_a_file_that_is_not_there(flags, tmp_path):
+    done = subprocess.run(
+        [os.path.join(ROOT, "scripts", "tflite_convert"), *flags],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "tflite_convert: error: --graph_def_file=no.pb: no such file or directory: "
+        "name a model that is there\n"
+    )
+
+
 def test_an_environment_behind_a_link_is_of_its_own_place(machine):
     machine.add_python()
     machine.setup()
