@@ -55,7 +55,7 @@ def run(options, run_once, of_kind=()):
             summary = run_once(of_run)
         except Diverged as error:
             diverged[rate] = error
-            say("learning rate %g, seed %d: the training diverged", rate, seed)
+            say("learning rate %s, seed %d: the training diverged", _shown(rate), seed)
             continue
         if summary is not None:
             summaries.append(dict(summary, rate=rate, seed=seed, folder=folder))
@@ -117,8 +117,14 @@ def _seeds(options):
 
 
 def _name(options, rate, seed):
-    components = ["rate_%g" % rate] if options.search else []
+    components = ["rate_" + _shown(rate)] if options.search else []
     return "_".join(components + (["seed_%d" % seed] if options.seeds else []))
+
+
+def _shown(rate):
+    """A rate in so many digits that no other one is written in the same way."""
+    text = "%g" % rate
+    return text if float(text) == rate else repr(rate)
 
 
 def _row(rate, summaries):
@@ -187,7 +193,7 @@ def _table(rows, metrics):
     for row in rows:
         seeds = ", ".join(map(str, row["seeds"])) or "diverged"
         cells = [_cell(row.get(name), len(row["seeds"])) for name in ("dev", "test")]
-        yield "| %s |" % " | ".join(["%g" % row["rate"], seeds] + cells)
+        yield "| %s |" % " | ".join([_shown(row["rate"]), seeds] + cells)
 
 
 def _last_lines(summaries, rows, best, best_run):
@@ -200,8 +206,8 @@ def _last_lines(summaries, rows, best, best_run):
     extreme = "highest" if summaries[0]["is_higher_better"] else "lowest"
     among = len(best["seeds"])
     if len(rows) > 1:
-        text = "learning rate %g: %s mean dev %s, %.4f, of %d rates"
-        yield "best rate", text % (best["rate"], extreme, metric, best["dev"][0], len(rows))
+        text = "learning rate %s: %s mean dev %s, %.4f, of %d rates"
+        yield "best rate", text % (_shown(best["rate"]), extreme, metric, best["dev"][0], len(rows))
         further = _further_rates(best["rate"], [row["rate"] for row in rows if row["seeds"]])
         if further:
             yield "next", further
@@ -215,7 +221,7 @@ def _further_rates(best, rates):
     if min(rates) < best < max(rates):
         return None
     end, factors = ("highest", (2, 4)) if best == max(rates) else ("lowest", (0.25, 0.5))
-    further = ["%g" % rate for rate in sorted({*rates, *(factor * best for factor in factors)})]
+    further = [_shown(rate) for rate in sorted({*rates, *(factor * best for factor in factors)})]
     return "it is the %s of them: try --search_rates=%s" % (end, ",".join(further))
 
 

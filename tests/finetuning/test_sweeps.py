@@ -56,3 +56,24 @@ def test_a_search_without_training_has_the_rates_of_the_models(tmp_path, monkeyp
     rates = [os.path.basename(path).split("_")[1] for path in folders]
     assert rates[:2] == ["5e-05", "0.0002"] and rates[2] == "0.0002"
     assert rates[3:] == ["2e-05", "6e-05", "0.0001"]
+
+
+def test_rates_that_differ_in_the_seventh_digit_have_separate_folders(tmp_path, monkeypatch):
+    """They shared one: the second went on with the first one's model, and was not trained."""
+    trained = []
+    monkeypatch.setattr(sweeps, "_write", lambda *arguments: None)
+    space, rates = Workspace(tmp_path / "space"), {"search": True, "learning_rate": None}
+
+    def train(options):
+        folder = os.path.join(options.output_dir, "best")
+        os.makedirs(folder)  # an error where it is there
+        trained.append((os.path.basename(options.output_dir), options.learning_rate))
+
+    given = dict(rates, do_train=True, search_rates="5e-5,5.0000001e-5")
+    with flags_of(space.arguments(output_dir=tmp_path, **given)):
+        sweeps.run(flags.FLAGS, train)
+    assert trained == [("rate_5e-05", 5e-5), ("rate_5.0000001e-05", 5.0000001e-5)]
+    found = []
+    with flags_of(space.arguments(output_dir=tmp_path, **dict(rates, do_train=False))):
+        sweeps.run(flags.FLAGS, lambda options: found.append(options.learning_rate))
+    assert found == [5e-5, 5.0000001e-5]
