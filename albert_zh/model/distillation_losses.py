@@ -11,10 +11,12 @@ import tensorflow.compat.v1 as tf
 DIVERGENCE, SQUARED, TINYBERT = "kl", "mse", "tinybert"
 
 
-def soft_cross_entropy(
+def mean_soft_cross_entropy(
     logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
 ) -> tf.Tensor:
-    """Cross-entropy of the softened distributions, summed over the classes (Hinton et al. 2015).
+    """TinyBERT's loss of predictions: cross-entropy of the softened distributions.
+
+    Hinton et al. (2015) add it up over the classes; this is its mean over them.
 
     Args:
         logits: the student's, float tensor [..., C].
@@ -24,23 +26,8 @@ def soft_cross_entropy(
     Returns:
         float tensor [...]; no factor of the temperature's square.
     """
-    return tf.reduce_sum(_entropies_of_classes(logits, teacher_logits, temperature), axis=-1)
-
-
-def mean_soft_cross_entropy(
-    logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
-) -> tf.Tensor:
-    """TinyBERT's loss of predictions: `soft_cross_entropy` as a mean over the classes.
-
-    Args and returns: as of `soft_cross_entropy`.
-    """
-    return tf.reduce_mean(_entropies_of_classes(logits, teacher_logits, temperature), axis=-1)
-
-
-def _entropies_of_classes(logits, teacher_logits, temperature):
-    """Each class's part of the cross-entropy, float tensor [..., C]."""
     targets = tf.nn.softmax(teacher_logits / temperature)
-    return -targets * tf.nn.log_softmax(logits / temperature)
+    return tf.reduce_mean(-targets * tf.nn.log_softmax(logits / temperature), axis=-1)
 
 
 def softened_divergence(
@@ -49,7 +36,7 @@ def softened_divergence(
     """KL(teacher | student) of the softened distributions, times the temperature's square.
 
     The square keeps the size of the gradient independent of the temperature. Args as in
-    `soft_cross_entropy`.
+    `mean_soft_cross_entropy`.
 
     Returns:
         float tensor [...].

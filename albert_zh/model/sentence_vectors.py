@@ -99,19 +99,6 @@ class SentenceNotes(NamedTuple):
     widths: Tuple[int, ...] = ()
     projection_width: Optional[int] = None
 
-    def with_width(self, width: Optional[int]) -> "SentenceNotes":
-        """The notes of vectors that are cut to a width; None: unchanged.
-
-        Raises:
-            UserError: for a width that the model does not have.
-        """
-        largest = max((self.width,) + tuple(self.widths))
-        if width is None:
-            return self
-        if not 1 <= width <= largest:
-            raise UserError("width: found %d, expected 1 to %d, the model's" % (width, largest))
-        return self._replace(width=width)
-
 
 def write_notes(folder: str, notes: SentenceNotes) -> None:
     """Writes `sentence_embedding.json`, which makes a model folder that of an embedding model."""

@@ -80,7 +80,6 @@ def test_notes_come_back_as_they_were_written(tmp_path):
     notes = SentenceNotes("cls", False, 256, 32, (312, 256, 64), 312)
     sentence_vectors.write_notes(str(tmp_path), notes)
     assert sentence_vectors.read_notes(str(tmp_path)) == notes
-    assert notes.with_width(None) == notes and notes.with_width(64).width == 64
 
 
 @pytest.mark.parametrize(
@@ -128,8 +127,3 @@ def test_relative_positions_do_not_limit_the_length():
         use_relative_position=True,
     )
     sentence_vectors.check_notes(SentenceNotes(width=8, max_seq_length=99), config, "notes")
-
-
-def test_widths_beyond_the_model_are_refused():
-    with pytest.raises(UserError, match="found 400, expected 1 to 312"):
-        SentenceNotes(width=128, widths=(312, 128)).with_width(400)

@@ -1,14 +1,11 @@
 """Linear-chain conditional random field (Lafferty et al. 2001) in plain graph operations.
 
     log_likelihood = crf_log_likelihood(unaries, tag_ids, lengths, transitions)   # [B]
-    best, score = crf_decode(unaries, lengths, transitions)                        # [B, T], [B]
 
 The score of a path is the sum of its unaries and of transitions[previous tag, next tag]. No scores
 of start and end. The same operations run on TensorFlow 1.15 and 2.15; a row of length 0 has score
 and log norm 0. B rows, T steps, K tags.
 """
-
-from typing import Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -70,47 +67,6 @@ def crf_log_norm(unaries: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor)
     alpha = _last_of_scan(step, unaries, lengths)
     log_norm = tf.reduce_logsumexp(alpha, axis=1)
     return tf.where(lengths > 0, log_norm, tf.zeros_like(log_norm))
-
-
-def crf_decode(
-    unaries: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
-) -> Tuple[tf.Tensor, tf.Tensor]:
-    """The best path, by Viterbi's algorithm; of equal ones the lowest ids.
-
-    A reference that only tests use, which hold it and `viterbi` to the same golden tags:
-    predictions are decoded outside of the graph, by `viterbi` and, on Android, `TagDecoder`.
-
-    Args:
-        unaries: float tensor [B, T, K].
-        lengths: int tensor [B].
-        transitions: float tensor [K, K].
-
-    Returns:
-        (tags, scores): int32 tensor [B, T], 0 beyond a row's length, and float tensor [B].
-    """
-    steps, inside = _time_major(unaries, lengths)
-    identity = tf.zeros_like(steps[0], tf.int32) + tf.range(tf.shape(unaries)[2])  # [B, K]
-
-    def forward(state, inputs):
-        best, _ = state
-        unary, is_inside = inputs
-        scores = best[:, :, None] + transitions[None]  # [B, K, K]
-        before = tf.argmax(scores, axis=1, output_type=tf.int32)
-        best = tf.where(is_inside, tf.reduce_max(scores, axis=1) + unary, best)
-        return best, tf.where(is_inside, before, identity)
-
-    best, before = tf.scan(
-        forward, (steps[1:], inside[1:]), initializer=(steps[0], identity)
-    )  # [T, B, K] each
-    best = best[-1]
-    last = tf.argmax(best, axis=1, output_type=tf.int32)  # [B]
-
-    def backward(tag, before):
-        return tf.gather_nd(before, tf.stack([tf.range(tf.shape(tag)[0]), tag], axis=1))
-
-    earlier = tf.scan(backward, before, initializer=last, reverse=True)  # [T, B]
-    tags = tf.transpose(tf.concat([earlier, last[None]], axis=0))  # [B, T + 1]
-    return tags[:, :-1] * _mask(unaries, lengths, tf.int32), tf.reduce_max(best, axis=1)
 
 
 def _mask(unaries, lengths, dtype=None):

@@ -12,7 +12,7 @@ import collections
 import copy
 import itertools
 import re
-from typing import Any, Collection, Dict, List, Sequence
+from typing import Any, Collection, Dict, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -171,14 +171,3 @@ def granularity_loss(
         logits = dense(first, len(settings.names), config, "prediction")
         losses, _ = cross_entropy(granularity_ids, logits)
     return settings.loss_weight * losses
-
-
-def added_variables(settings: Any) -> List[str]:
-    """Prefixes of the variables that `settings` add to a model, which no checkpoint starts."""
-    parts = {
-        "bigram_embeddings": settings.has_bigrams,
-        "join": settings.has_bigrams,
-        "attention": settings.has_attention,
-        "prediction": bool(settings.loss_weight),
-    }
-    return ["%s/%s" % (SCOPE, name) for name, is_there in parts.items() if is_there]

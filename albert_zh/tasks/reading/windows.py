@@ -104,16 +104,6 @@ class WindowMaker:
         """Whether a question is longer than its limit."""
         return len(self._tokenizer.tokenize(question)) > self._lengths[2]
 
-    def is_aligned(self, question: Question) -> bool:
-        """Whether the first located answer begins and ends with a piece."""
-        answer = question.located
-        _, spans = self._pieces(question.context)
-        pieces = pieces_of_span(spans, answer.begin, answer.begin + len(answer.text))
-        if pieces is None:
-            return False
-        begin, end = spans[pieces[0]][0], spans[pieces[1]][1]
-        return question.context[begin:end].strip() == answer.text.strip()
-
     def _pieces(self, context: str) -> Tuple[List[int], List[Span]]:
         """(ids, spans) of a context's pieces."""
         known = self._contexts.get(context)
