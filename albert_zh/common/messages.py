@@ -20,6 +20,12 @@ def say(message, *values):
         logger.info(line)
 
 
+def exact_number(number):
+    """A number in as few digits as it takes to read it back, six of them where those are enough."""
+    text = "%g" % number
+    return text if float(text) == number else repr(number)
+
+
 def time_and_memory(begin):
     """(time since `begin` in words, the most memory this process had, in MB)."""
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0

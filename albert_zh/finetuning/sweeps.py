@@ -13,7 +13,7 @@ import numpy as np
 
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import say
+from albert_zh.common.messages import exact_number, say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import output_folder, teaching_flags
 from albert_zh.tasks import report
@@ -55,7 +55,7 @@ def run(options, run_once, of_kind=()):
             summary = run_once(of_run)
         except Diverged as error:
             diverged[rate] = error
-            say("learning rate %s, seed %d: the training diverged", _shown(rate), seed)
+            say("learning rate %s, seed %d: the training diverged", exact_number(rate), seed)
             continue
         if summary is not None:
             summaries.append(dict(summary, rate=rate, seed=seed, folder=folder))
@@ -117,14 +117,8 @@ def _seeds(options):
 
 
 def _name(options, rate, seed):
-    components = ["rate_" + _shown(rate)] if options.search else []
+    components = ["rate_" + exact_number(rate)] if options.search else []
     return "_".join(components + (["seed_%d" % seed] if options.seeds else []))
-
-
-def _shown(rate):
-    """A rate in so many digits that no other one is written in the same way."""
-    text = "%g" % rate
-    return text if float(text) == rate else repr(rate)
 
 
 def _row(rate, summaries):
@@ -193,7 +187,7 @@ def _table(rows, metrics):
     for row in rows:
         seeds = ", ".join(map(str, row["seeds"])) or "diverged"
         cells = [_cell(row.get(name), len(row["seeds"])) for name in ("dev", "test")]
-        yield "| %s |" % " | ".join([_shown(row["rate"]), seeds] + cells)
+        yield "| %s |" % " | ".join([exact_number(row["rate"]), seeds] + cells)
 
 
 def _last_lines(summaries, rows, best, best_run):
@@ -207,7 +201,10 @@ def _last_lines(summaries, rows, best, best_run):
     among = len(best["seeds"])
     if len(rows) > 1:
         text = "learning rate %s: %s mean dev %s, %.4f, of %d rates"
-        yield "best rate", text % (_shown(best["rate"]), extreme, metric, best["dev"][0], len(rows))
+        yield (
+            "best rate",
+            text % (exact_number(best["rate"]), extreme, metric, best["dev"][0], len(rows)),
+        )
         further = _further_rates(best["rate"], [row["rate"] for row in rows if row["seeds"]])
         if further:
             yield "next", further
@@ -221,7 +218,9 @@ def _further_rates(best, rates):
     if min(rates) < best < max(rates):
         return None
     end, factors = ("highest", (2, 4)) if best == max(rates) else ("lowest", (0.25, 0.5))
-    further = [_shown(rate) for rate in sorted({*rates, *(factor * best for factor in factors)})]
+    further = [
+        exact_number(rate) for rate in sorted({*rates, *(factor * best for factor in factors)})
+    ]
     return "it is the %s of them: try --search_rates=%s" % (end, ",".join(further))
 
 

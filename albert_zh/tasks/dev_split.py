@@ -12,6 +12,7 @@ import collections
 import random
 from typing import Any, Optional, Sequence, Tuple
 
+from albert_zh.common.messages import exact_number
 from albert_zh.tasks import registry, text_groups
 from albert_zh.tasks.datasets import label_parts
 
@@ -39,7 +40,7 @@ Fields:
 
 def described(share: float, method: str) -> str:
     """What a run's settings say of a split; `recorded` reads it."""
-    return "%g, %s" % (share, METHODS[method])
+    return "%s, %s" % (exact_number(share), METHODS[method])
 
 
 def recorded(description: str) -> Tuple[Optional[float], Any]:

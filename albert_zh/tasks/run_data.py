@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Set, Tuple
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import say
+from albert_zh.common.messages import exact_number, say
 from albert_zh.model import label_map
 from albert_zh.tasks import (
     datasets,
@@ -223,8 +223,8 @@ class TaskData:
                 "more rows" % (train.path, share, num_rows)
             )
         notes = [
-            "no dev file: %d of its %d rows are set aside as one (--dev_share=%g, --dev_split=%s, "
-            "--dev_seed=%d)" % (len(sides.aside), num_rows, share, method, seed)
+            "no dev file: %d of its %d rows are set aside as one (--dev_share=%s, --dev_split=%s, "
+            "--dev_seed=%d)" % (len(sides.aside), num_rows, exact_number(share), method, seed)
         ]
         notes += [sides.note] if sides.note else []
         notes += self._notes_of_names_like_dev()

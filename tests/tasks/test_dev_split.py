@@ -172,3 +172,12 @@ def test_overlap_counts_rows_with_known_texts():
     train = [("甲", "乙"), ("丙", "丁")]
     rows = [("甲", "戊"), ("甲", "丙"), ("乙", "甲"), ("丙", "丁"), ("己", "庚"), ()]
     assert text_groups.overlap(rows, train) == (4, 3, 2)
+
+
+def test_a_share_of_many_digits_comes_back_as_it_was():
+    """It had six digits: a run that went on set 1235 of 10000 rows aside, not the former 1234."""
+    share, _ = dev_split.recorded(dev_split.described(0.12344999, "random"))
+    assert share == 0.12344999
+    examples = examples_of("ab" * 5000)
+    sides = [parted(TASK, examples, each, 1, "random") for each in (0.12344999, share)]
+    assert [len(aside) for _, aside in sides] == [1234, 1234] and sides[0] == sides[1]
