@@ -30,6 +30,7 @@ from albert_zh.model import (
     sentence_vectors,
     whole_folders,
 )
+from albert_zh.tasks.slots import dictionaries
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -38,7 +39,7 @@ _COPIED = (
     "*config*.json",
     "vocab*.txt",
     "*.model",
-    "*.tsv",
+    dictionaries.FILE_NAME,
     fine_tuning_notes.FINE_TUNING_FILE,
     label_map.LABEL_MAP,
     sentence_vectors.SENTENCE_FILE,

@@ -44,6 +44,7 @@ from albert_zh.model import (
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
+from albert_zh.tasks.slots import dictionaries
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -72,7 +73,7 @@ COPIED_FILES = (
     label_map.LABEL_MAP,
     fine_tuning_notes.FINE_TUNING_FILE,
     sentence_vectors.SENTENCE_FILE,
-    "*.tsv",
+    dictionaries.FILE_NAME,
 )
 GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8

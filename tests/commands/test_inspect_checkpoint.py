@@ -317,6 +317,18 @@ def test_a_checkpoint_of_fine_tuning_gets_the_files_of_its_best_folder(tmp_path)
     ]
 
 
+def test_predictions_beside_a_checkpoint_are_no_part_of_the_model(tmp_path):
+    """They were copied, and in place of the dictionaries, which best/ alone has."""
+    made_model(tmp_path / "run", SMALL)
+    for name in ("predictions.tsv", "test_results.tsv"):
+        (tmp_path / "run" / name).write_text("text_a\tlabel\n")
+    os.makedirs(str(tmp_path / "run/best"))
+    (tmp_path / "run/best/slot_dictionaries.tsv").write_text("北京站\tstation\n")
+    inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "out"))
+    tables = [name for name in os.listdir(str(tmp_path / "out")) if name.endswith(".tsv")]
+    assert tables == ["slot_dictionaries.tsv"]
+
+
 def test_the_source_is_never_overwritten_and_damage_is_told(tmp_path):
     made_model(tmp_path / "run", SMALL)
     with pytest.raises(UserError, match="the checkpoint's own folder"):
