@@ -51,7 +51,6 @@ tf.flags.DEFINE_string("seed", "today", "One that only the toolkit has.")
 import run_classifier
 from run_classifier import *
 
-assert FLAGS is tf.flags.FLAGS
 tf.flags.mark_flag_as_required("data_dir")
 
 def main(_):

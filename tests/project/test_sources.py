@@ -17,7 +17,8 @@ SETTINGS = {"args"}  # of the root's modules, the one that is no alias
 ALIAS = re.compile(
     r'"""[^"]+Code: (?P<code>albert_zh/[/\w]+\.py)\n?"""\n\n'
     r"from (?P<module>albert_zh[.\w]+) import \*  # noqa: F403[^\n]*\n"
-    r"(from (?P=module) import (?P<flags>__getattr__, )?main(?(flags)  # noqa: F401  \(FLAGS\))\n"
+    r"(from (?P=module) import (?P<flags>__getattr__, )?main\n"
+    r'(?(flags)\nFLAGS = __getattr__\("FLAGS"\)  # [^\n]*\n)'
     r'\nif __name__ == "__main__":\n    main\(\)\n)?'
 )
 

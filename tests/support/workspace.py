@@ -1,18 +1,16 @@
 """A small model, vocabulary and data set to run commands on, and ways to run them."""
 
-import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
 
-from absl import flags
-from absl.testing import flagsaver
 import numpy as np
 
 from albert_zh.commands import run_classifier
 from albert_zh.finetuning import runner as finetuning_runner
+import isolated_flags
 from project_root import ROOT
 
 CHARACTERS = "今天气很好我们去吃饭吧明天再说什么时候开门怎么办理银行卡"
@@ -128,14 +126,6 @@ def run_here(arguments):
         run_classifier.run()
 
 
-@contextlib.contextmanager
 def flags_of(arguments):
     """Has absl's flags as run_classifier.py would with these arguments."""
-    if "bert_config_file" not in flags.FLAGS:
-        finetuning_runner.define_flags()
-    with flagsaver.flagsaver():
-        flags.FLAGS.unparse_flags()
-        for name in flags.FLAGS:
-            flags.FLAGS[name].present = 0
-        flags.FLAGS(["run_classifier.py"] + arguments)
-        yield
+    return isolated_flags.flags_of(arguments, finetuning_runner.define_flags)
