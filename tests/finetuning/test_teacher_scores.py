@@ -255,11 +255,14 @@ def test_how_alike_student_and_teachers_are(lesson):
     """On dev, whose labels are 0 1 1 0, the teacher's probabilities are those of SURE."""
     teaching = lesson.teach(lesson.texts(), lesson.texts(), teacher_temperatures="1")
     setup = lesson.setup
-    scorer = setup.kind.scorer(setup.in_use({}), setup.settings, setup.options)
-    for example, probability in zip(setup.splits["dev"].examples, (0.9123, 0.0877, 0.5001, 0.6)):
-        logits = np.log([probability, 1 - probability])
-        scorer.add(example, [{"logits": logits}])
-    found = teaching.likeness(scorer)
+    with flags_of(lesson.space.arguments()):
+        scorer = setup.kind.scorer(setup.in_use({}), setup.settings, setup.options)
+        for example, probability in zip(
+            setup.splits["dev"].examples, (0.9123, 0.0877, 0.5001, 0.6)
+        ):
+            logits = np.log([probability, 1 - probability])
+            scorer.add(example, [{"logits": logits}])
+        found = teaching.likeness(scorer)
     p = 0.9123
     third, fourth = ((1 - p, 0.5001), (p, 0.6))
     expected = sum(
