@@ -239,22 +239,29 @@ def test_truncation_takes_from_the_longer_list():
     assert (a, b) == (list("cd"), list("xy"))
 
 
+def golden_instances(module, shared):
+    """(instances, tokenizer) of the text and settings that the golden files were made with."""
+    folder = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
+    tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
+    instances = module.create_training_instances(
+        [os.path.join(shared, "data", "raw_news_zh_1", "news_zh_1.txt")],
+        tokenizer,
+        max_seq_length=128,
+        dupe_factor=3,
+        short_seq_prob=0.1,
+        masked_lm_prob=0.15,
+        max_predictions_per_seq=20,
+        rng=random.Random(12345),
+    )
+    return instances, tokenizer
+
+
 def test_the_originals_instances(shared):
     """The same instances, in the same order, of the same draws as the original's."""
     pytest.importorskip("jieba")
-    folder = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
     whole_words = ["--do_whole_word_mask=true"]
     with flags_of(whole_words, create_pretraining_data.define_flags):
-        instances = create_pretraining_data.create_training_instances(
-            [os.path.join(shared, "data", "raw_news_zh_1", "news_zh_1.txt")],
-            tokenization.FullTokenizer(os.path.join(folder, "vocab.txt")),
-            max_seq_length=128,
-            dupe_factor=3,
-            short_seq_prob=0.1,
-            masked_lm_prob=0.15,
-            max_predictions_per_seq=20,
-            rng=random.Random(12345),
-        )
+        instances, _ = golden_instances(create_pretraining_data, shared)
     path = os.path.join(shared, "golden", "data", "instances_128_first40.json")
     with open(path, encoding="utf-8") as handle:
         expected = json.load(handle)
@@ -273,22 +280,11 @@ def test_the_originals_instances(shared):
 )
 def test_googles_instances(flags_given, key, shared, tmp_path):
     """The same records, in the same order, of the same draws as google's original."""
-    folder = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
-    tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
     records = str(tmp_path / "records.tfrecord")
     define_flags = functools.partial(create_pretraining_data.define_flags, google=True)
     np.random.seed(12345)
     with flags_of([flags_given], define_flags):
-        instances = create_pretraining_data_google.create_training_instances(
-            [os.path.join(shared, "data", "raw_news_zh_1", "news_zh_1.txt")],
-            tokenizer,
-            max_seq_length=128,
-            dupe_factor=3,
-            short_seq_prob=0.1,
-            masked_lm_prob=0.15,
-            max_predictions_per_seq=20,
-            rng=random.Random(12345),
-        )
+        instances, tokenizer = golden_instances(create_pretraining_data_google, shared)
         create_pretraining_data_google.write_instance_to_example_files(
             instances, tokenizer, 128, 20, [records]
         )
