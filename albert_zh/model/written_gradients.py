@@ -41,14 +41,17 @@ def normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float) 
         kept = tf.cast(standard, x.dtype)
 
         def gradient(dy):
+            with tf.control_dependencies([dy]):  # else widened, and kept so, in the forward pass
+                late = tf.identity(kept)
             wide_dy = tf.cast(dy, tf.float32)
-            product = wide_dy * tf.cast(kept, tf.float32)
+            product = wide_dy * tf.cast(late, tf.float32)
             mean_weights = tf.expand_dims(gamma, 1) / int(x.shape[-1])  # [W, 1]
             means = [tf.matmul(rows, mean_weights) for rows in (wide_dy, product)]  # [R, 1]
-            dx = _normalized_gradient()(dy, kept, gamma, scale, *means)
+            dx = _normalized_gradient()(dy, late, gamma, scale, *means)
             return dx, column_sums(wide_dy), column_sums(product)
 
-        return tf.cast(standard * gamma + beta, x.dtype), gradient
+        with tf.control_dependencies([kept]):  # else `standard` waits, and is kept, for that
+            return tf.cast(standard * gamma + beta, x.dtype), gradient
 
     return apply(x, *[tf.identity(variable) for variable in (beta, gamma)])
 

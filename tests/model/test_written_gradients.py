@@ -86,6 +86,47 @@ def test_only_the_input_is_kept_for_the_gradient():
     assert {op.type for op in large} <= {"Const", "Identity", "IdentityN", "Fill"}
 
 
+def depends_on(op, others):
+    """Whether an operation waits for one of others, for its values or else."""
+    waiting, seen = [op], set()
+    while waiting:
+        current = waiting.pop()
+        if current in others:
+            return True
+        if current not in seen:
+            seen.add(current)
+            waiting += [tensor.op for tensor in current.inputs] + list(current.control_inputs)
+    return False
+
+
+def ops_before_gradient(function, arrays, precision):
+    """Operations on x's rows that a gradient adds, and that may run before dy is there."""
+    with tf.Graph().as_default() as graph:
+        x, *others = [tf.constant(array) for array in arrays]
+        y = function(tf.cast(x, precision), *others)
+        dy = tf.placeholder(y.dtype, y.shape)
+        before = set(graph.get_operations())
+        tf.gradients(y, [x], dy)
+        added = set(graph.get_operations()) - before
+        computing = [op for op in added if op.type not in ("Identity", "IdentityN", "ZerosLike")]
+        of_rows = [op for op in computing if [t.shape.as_list() for t in op.outputs] == [[7, 12]]]
+        return [op.name for op in of_rows if not depends_on(op, {dy.op})]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nothing_is_made_wide_for_the_gradient_before_its_turn(precision):
+    """TensorFlow runs what it can at once, and would keep it to the end of the forward pass."""
+
+    def normalize(x, beta, gamma):
+        return written_gradients.normalized(x, beta, gamma, layers.LAYER_NORM_EPSILON)
+
+    def activate(x, bias, kernel):
+        return written_gradients.activated_product(x, bias, kernel, tf.tanh, layers.product)
+
+    assert not ops_before_gradient(normalize, [X, BETA, GAMMA], precision)
+    assert not ops_before_gradient(activate, [X, BETA, np.eye(12, dtype=np.float32)], precision)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_column_sums_are_float32(precision):
     with tf.Graph().as_default(), tf.Session() as session:
