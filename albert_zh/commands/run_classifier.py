@@ -31,5 +31,5 @@ def run():
 
 def main(_argv=None):
     """Runs the command line; `tf.app.run(main)` may start it."""
-    _flags.define()
+    _flags.use()
     run_command(run, description=__doc__)

@@ -49,5 +49,5 @@ __getattr__ = _flags.attribute
 
 def main(_argv=None):
     """Runs the command line; `tf.app.run(main)` may start it."""
-    _flags.define()
+    _flags.use()
     run_command(run, description=__doc__)

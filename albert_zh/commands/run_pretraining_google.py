@@ -16,11 +16,13 @@ __all__ = [
     "main",
 ]
 
-_flags = command_flags.CommandFlags(__name__, pretraining_flags.define_google_flags)
+_flags = command_flags.CommandFlags(
+    __name__, pretraining_flags.define_google_flags, {"learning_rate": 0.00176}
+)
 __getattr__ = _flags.attribute
 
 
 def main(_argv=None):
     """Runs the command line; `tf.app.run(main)` may start it."""
-    _flags.define()
+    _flags.use()
     run_command(pretraining_runner.run_google, description=__doc__)

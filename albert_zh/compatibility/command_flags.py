@@ -5,10 +5,11 @@
 
 The flags are defined where `FLAGS` is first read. The commands in the root, which have the
 original's names, read it where they are imported, as the original defines its flags there; those
-of the package leave absl's flags as they are.
+of the package leave absl's flags as they are. Of two commands that a program imports, the names
+that both have are parsed once, and each command's `FLAGS` has its own defaults.
 """
 
-from typing import Any, Callable
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from absl import flags
 
@@ -18,38 +19,70 @@ __all__ = ["CommandFlags"]
 class CommandFlags:
     """The flags of a command, defined once."""
 
-    def __init__(self, module: str, define_flags: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        module: str,
+        define_flags: Callable[[], None],
+        defaults_of_original: Optional[Dict[str, Any]] = None,
+    ) -> None:
         """Keeps what defines the flags.
 
         Args:
             module: name of the command's module.
             define_flags: function that defines the flags.
+            defaults_of_original: {name: value} that programs read of flags whose default is None
+                because the command itself chooses.
         """
         self._module = module
         self._define_flags = define_flags
-        self._is_defined = False
+        self._defaults_of_original = defaults_of_original or {}
+        self._own: Dict[str, flags.Flag] = {}
+        self._values: Any = None
 
     def define(self) -> None:
         """Defines the flags, if they are not; those of a program may take their names.
 
-        A program's flag of such a name stays, whether it is defined before or after; another
-        command's gives way.
+        A program's flag of such a name stays, whether it is defined before or after; so does that
+        of a command which was imported earlier, and `FLAGS` of this one has its own defaults.
         """
-        if self._is_defined:
+        if self._values is not None:
             return
-        of_program = {}
-        for name in flags.FLAGS:
-            if not flags.FLAGS[name].allow_override:
-                of_program[name] = flags.FLAGS[name]
-                of_program[name].allow_override = True
+        before = {name: flags.FLAGS[name] for name in flags.FLAGS}
+        of_program = [name for name, flag in before.items() if not flag.allow_override]
+        for name in of_program:
+            before[name].allow_override = True
         self._define_flags()
-        for name in flags.FLAGS:
-            flags.FLAGS[name].allow_override = True
-        for name, flag in of_program.items():
-            if flags.FLAGS[name] is not flag:
-                flags.FLAGS[name] = flag
-            flag.allow_override = False
-        self._is_defined = True
+        defined = {name: flags.FLAGS[name] for name in flags.FLAGS}
+        self._own = {name: flag for name, flag in defined.items() if flag is not before.get(name)}
+        for name, flag in self._own.items():
+            flag.allow_override = True
+            if name in before:
+                flags.FLAGS[name] = before[name]
+        for name in of_program:
+            before[name].allow_override = False
+            self._own.pop(name, None)
+        self._set_defaults(self._defaults_of_original)
+        shares_names = any(flags.FLAGS[name] is not flag for name, flag in self._own.items())
+        self._values = _CommandValues(self._own) if shares_names else flags.FLAGS
+
+    def use(self) -> None:
+        """Has absl's flags be the command's, with what was set of them: for its run."""
+        self.define()
+        self._set_defaults(dict.fromkeys(self._defaults_of_original))
+        for name, flag in self._own.items():
+            parsed = flags.FLAGS[name]
+            if not parsed.allow_override:  # the program defined it later
+                continue
+            if _is_set(parsed) and not _is_set(flag):
+                flag.value, flag.present = parsed.value, parsed.present
+                flag.using_default_value = False
+            flags.FLAGS[name] = flag
+
+    def _set_defaults(self, defaults: Dict[str, Any]) -> None:
+        for name, default in defaults.items():
+            flag = self._own.get(name)  # None: the program has one of that name
+            if flag is not None and not _is_set(flag):
+                flag.value = default
 
     def attribute(self, name: str) -> Any:
         """What a module that has `FLAGS` uses as `__getattr__`.
@@ -66,4 +99,51 @@ class CommandFlags:
         if name != "FLAGS":
             raise AttributeError("module %r has no attribute %r" % (self._module, name))
         self.define()
-        return flags.FLAGS
+        return self._values
+
+
+def _is_set(flag):
+    """Whether a user or program gave a flag's value; an alias leaves but the count of it."""
+    return bool(flag.present) or not flag.using_default_value
+
+
+class _CommandValues:
+    """absl's flags, but for what nobody set of a command's: there its own defaults."""
+
+    def __init__(self, own: Dict[str, flags.Flag]) -> None:
+        self.__dict__["_own"] = own
+
+    def __getitem__(self, name: str) -> flags.Flag:
+        parsed = flags.FLAGS[name]
+        own = self._own.get(name) if parsed.allow_override else None  # else it is the program's
+        return parsed if own is None or (_is_set(parsed) and not _is_set(own)) else own
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(flags.FLAGS, name)  # raises as absl does for one that is not parsed
+        return self[name].value if name in flags.FLAGS else value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self._own.get(name)
+        if own is None or own is flags.FLAGS[name] or not flags.FLAGS[name].allow_override:
+            setattr(flags.FLAGS, name, value)
+        else:
+            own.value, own.using_default_value = value, False
+
+    def __contains__(self, name: str) -> bool:
+        return name in flags.FLAGS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(flags.FLAGS)
+
+    def __len__(self) -> int:
+        return len(flags.FLAGS)
+
+    def __dir__(self):
+        return dir(flags.FLAGS)
+
+    def __call__(self, argv, known_only: bool = False):
+        return flags.FLAGS(argv, known_only=known_only)
+
+    def flag_values_dict(self) -> Dict[str, Any]:
+        """{name: value} of all flags."""
+        return {name: self[name].value for name in self}

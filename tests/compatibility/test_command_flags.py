@@ -14,8 +14,18 @@ DEFAULTS = {
     "run_classifier_clue": {"eval_batch_size": 8, "learning_rate": 5e-5, "warmup_proportion": 0.1},
     "run_classifier_multiclass": {"predict_batch_size": 8, "num_train_epochs": 3.0},
     "run_classifier_sp_google": {"max_seq_length": 512, "use_pooled_output": True},
-    "run_pretraining": {"num_train_steps": 100000, "num_warmup_steps": 10000, "do_train": False},
-    "run_pretraining_google": {"train_batch_size": 4096, "optimizer": "lamb", "do_train": True},
+    "run_pretraining": {
+        "num_train_steps": 100000,
+        "num_warmup_steps": 10000,
+        "do_train": False,
+        "learning_rate": 5e-5,
+    },
+    "run_pretraining_google": {
+        "train_batch_size": 4096,
+        "optimizer": "lamb",
+        "do_train": True,
+        "learning_rate": 0.00176,
+    },
     "run_pretraining_google_fast": {"poly_power": 1.0, "save_checkpoints_steps": 5000},
     "create_pretraining_data": {"max_seq_length": 128, "dupe_factor": 10, "non_chinese": False},
     "create_pretraining_data_google": {"max_seq_length": 512, "ngram": 3, "do_permutation": False},
@@ -59,6 +69,48 @@ def main(_):
 
 app.run(main)
 """
+TWO_COMMANDS = """
+import json
+import tensorflow.compat.v1 as tf
+import run_classifier, run_pretraining
+tf.flags.DEFINE_string("seed", "today", "One that only the toolkit has.")
+
+NAMES = "train_batch_size max_seq_length learning_rate output_dir bert_config_file seed".split()
+
+def main(_):
+    run_pretraining.FLAGS.max_seq_length = 64
+    found = [[getattr(c.FLAGS, name) for name in NAMES] for c in (run_classifier, run_pretraining)]
+    assert found == [
+        [command.FLAGS.flag_values_dict()[name] for name in NAMES]
+        for command in (run_classifier, run_pretraining)
+    ]
+    print(json.dumps(found + [run_pretraining.FLAGS.num_train_steps]))
+
+run_pretraining.FLAGS(["program"], known_only=True)
+tf.app.run()
+"""
+SECOND_MAIN = """
+import run_classifier
+import tensorflow.compat.v1 as tf
+import run_pretraining_google
+run_classifier.FLAGS.train_batch_size = 64
+print(run_pretraining_google.FLAGS["num_train_steps"].value)
+run_pretraining_google.FLAGS.num_train_steps = 20
+tf.app.run(run_pretraining_google.main)
+"""
+CHOSEN_BY_COMMAND = """
+import run_pretraining
+from absl import flags
+from albert_zh.commands import run_pretraining as command
+
+flags.FLAGS.mark_as_parsed()
+print(run_pretraining.FLAGS.learning_rate)
+command._flags.use()
+print(run_pretraining.FLAGS.learning_rate)
+run_pretraining.FLAGS.learning_rate = 1e-3
+command._flags.use()
+print(run_pretraining.FLAGS.learning_rate)
+"""
 STARTS_MAIN = """
 import tensorflow.compat.v1 as tf
 import create_pretraining_data
@@ -98,6 +150,39 @@ def test_a_program_requires_flags_of_a_command_that_it_has_only_imported():
     done = _done(REQUIRES_FLAGS, "--task_name=mine")
     assert (done.returncode, done.stdout) == (1, "")
     assert "--data_dir" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_two_commands_have_their_own_defaults_and_what_was_set_for_both():
+    printed = _run(TWO_COMMANDS, "--output_dir=here", "--albert_config_file=a.json")
+    assert json.loads(printed[-1]) == [
+        [32, 128, 5e-5, "here", "a.json", "today"],
+        [32, 64, 5e-5, "here", "a.json", "today"],
+        100000,
+    ]
+    printed = _run(TWO_COMMANDS, "--train_batch_size=7", "--learning_rate=1e-3", "--seed=never")
+    assert json.loads(printed[-1]) == [
+        [7, 128, 1e-3, None, None, "never"],
+        [7, 64, 1e-3, None, None, "never"],
+        100000,
+    ]
+
+
+def test_the_main_of_a_second_command_has_its_own_defaults(tmp_path):
+    """Its check names the defaults that it works with; the batch is what the program set."""
+    done = _done(
+        SECOND_MAIN,
+        "--input_file=none.tfrecord",
+        "--output_dir=%s" % (tmp_path / "out"),
+        "--albert_config_file=none.json",
+    )
+    assert (done.returncode, done.stdout) == (2, "125000\n")
+    assert done.stderr.endswith(
+        "--num_warmup_steps=3125: expected 0 or more and less than --num_train_steps=20\n"
+    )
+
+
+def test_the_command_chooses_the_rate_of_which_programs_read_the_original_default():
+    assert _run(CHOSEN_BY_COMMAND) == ["5e-05", "None", "0.001"]
 
 
 def test_main_is_started_by_tensorflow_with_flags_that_a_program_set(tmp_path):
