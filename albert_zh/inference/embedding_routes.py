@@ -347,8 +347,9 @@ async def _cosines(model, batched, texts, client):
     return vectors[1:] @ vectors[0]
 
 
-def _found(model, asked):
+def _found(model, asked, is_wanted):
     """((answer, the query's `Reading`) of (query, top_k), nothing), for `BatchedModel`."""
+    del is_wanted  # a query is a row
     choice = model.ranking
     ranking = {"ranking": choice.ranking, "weights": choice.weights}
     found = [

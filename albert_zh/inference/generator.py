@@ -23,6 +23,7 @@ from albert_zh.inference import (
     loaded_model,
     workers,
 )
+from albert_zh.inference.workers import Abandoned
 from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
 from albert_zh.tasks import head_notes, unknown_words
 from albert_zh.tasks.generation import flags as generation_flags
@@ -35,10 +36,6 @@ OBJECTIVE = "generation"
 _SHORTEST_SOURCE = 8  # tokens
 _ROWS = 16  # written together by a thread
 _COLUMNS = 64  # of the caches that are added at once
-
-
-class Abandoned(Exception):
-    """Nobody wants the texts any more."""
 
 
 class Generated(NamedTuple):

@@ -92,11 +92,11 @@ class BatchedModel:
 
     def __init__(
         self,
-        predict: Callable[[List[Any]], Tuple[List[Tuple[Any, input_rows.Reading]], Any]],
+        predict: micro_batching.Predict,
         limits: Limits,
         metrics: Metrics,
     ) -> None:
-        """`predict`: function of texts -> (list of (answer, `input_rows.Reading`), array)."""
+        """`predict`: as of `MicroBatcher`; each answer is (answer, `input_rows.Reading`)."""
         self._limits, self._metrics = limits, metrics
         settings = (limits.max_batch_size, limits.max_waiting, limits.max_wait_seconds)
         self._usual, self._of_long = (

@@ -10,6 +10,8 @@ from concurrent import futures
 import contextlib
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
+# Function of (texts, function that says whether to go on) -> (an answer for each, array [n, ...]).
+Predict = Callable[[List[Any], Callable[[], bool]], Tuple[List[Any], Any]]
 _Waiting = collections.namedtuple("_Waiting", ["texts", "result"])
 # Of a batch; a single text of more has as many windows as a batch of texts has rows.
 MAX_CHARACTERS = 1 << 14
@@ -40,7 +42,7 @@ class MicroBatcher:
 
     def __init__(
         self,
-        predict: Callable[[List[Any]], Tuple[List[Any], Any]],
+        predict: Predict,
         max_batch_size: int,
         max_waiting: int,
         max_wait_seconds: float = 0.0,
@@ -49,7 +51,7 @@ class MicroBatcher:
         """Starts nothing yet.
 
         Args:
-            predict: function of a list of texts -> (list of answers, array [n, ...]).
+            predict: `Predict`; it may raise an error once nobody waits for the texts any more.
             max_batch_size: texts predicted at once, of at most `MAX_CHARACTERS`; a request with
                 more is a separate batch.
             max_waiting: texts that may wait; more are refused.
@@ -148,8 +150,14 @@ class MicroBatcher:
         texts = [text for request in batch for text in request.texts]
         self._observe(len(texts))
         loop = asyncio.get_running_loop()
+
+        def is_wanted():  # called in the worker's thread
+            return not all(request.result.done() for request in batch)
+
         try:
-            labels, probabilities = await loop.run_in_executor(self._executor, self._predict, texts)
+            labels, probabilities = await loop.run_in_executor(
+                self._executor, self._predict, texts, is_wanted
+            )
         except Exception as error:  # the request's own handler reports it
             if len(batch) > 1:
                 await self._answer_one_by_one(batch)

@@ -186,15 +186,19 @@ class Predictor(loaded_model.LoadedModel):
         return [prediction for prediction, _ in predictions], outputs
 
     def predict_with_readings(
-        self, texts: Sequence[input_rows.Text]
+        self, texts: Sequence[input_rows.Text], is_wanted: workers.IsWanted = None
     ) -> Tuple[List[Tuple[Any, input_rows.Reading]], np.ndarray]:
-        """As `predict`, with (label, what the model did not see of the text)."""
+        """As `predict`, with (label, what the model did not see of the text).
+
+        Raises:
+            Abandoned: when `is_wanted`, which is asked before every batch, returns False.
+        """
         checked, slots = self._checked_with_slots(texts)
         examples = [
             InputExample("text-%d" % number, text_a, text_b, None, slots=slots[number])
             for number, (text_a, text_b) in enumerate(checked)
         ]
-        grouped, readings = self._grouped_outputs(examples)
+        grouped, readings = self._grouped_outputs(examples, is_wanted)
         decoded = list(zip(self.kind.decode(examples, grouped, self._use), readings))
         main = self.kind.decoded_outputs[0]
         if main in self.kind.token_outputs or {len(rows) for rows in grouped} - {1}:
@@ -223,13 +227,13 @@ class Predictor(loaded_model.LoadedModel):
         """
         return self._grouped_outputs(examples)[0]
 
-    def _grouped_outputs(self, examples):
+    def _grouped_outputs(self, examples, is_wanted=None):
         """(as of `outputs`, the `Reading` of each example)."""
         with self.in_use():
             rows, counts, readings = self._rows_of(examples)
             with self._state:
                 self.num_cut += sum(reading.was_cut for reading in readings)
-            predictions = iter(self._outputs_of(rows))
+            predictions = iter(self._outputs_of(rows, is_wanted))
             return [list(itertools.islice(predictions, count)) for count in counts], readings
 
     def _rows_of(self, examples):
@@ -248,7 +252,7 @@ class Predictor(loaded_model.LoadedModel):
             readings.append(input_rows.Reading(was_cut, is_unknown))
         return rows, counts, readings
 
-    def _outputs_of(self, rows):
+    def _outputs_of(self, rows, is_wanted):
         """[{name: array}] of records, per-token arrays as long as the record."""
         names, token_outputs = self.kind.decoded_outputs, self.kind.token_outputs
         outputs = [None] * len(rows)
@@ -258,7 +262,7 @@ class Predictor(loaded_model.LoadedModel):
 
         lengths = [len(row["input_ids"]) for row in rows]
         batches = list(input_rows.batches_by_length(lengths, self._backend.num_shares))
-        for batch, arrays in zip(batches, self._workers.in_order(run, batches)):
+        for batch, arrays in zip(batches, self._workers.in_order(run, batches, is_wanted)):
             for place, index in enumerate(batch):
                 outputs[index] = {name: array[place] for name, array in zip(names, arrays)}
         for name in token_outputs:

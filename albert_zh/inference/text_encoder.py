@@ -196,23 +196,28 @@ class TextEncoder(loaded_model.LoadedModel):
         return self.finished(self.encode_with_lengths(texts)[1], normalize, width)
 
     def encode_with_lengths(
-        self, texts: Sequence[input_rows.Text]
+        self, texts: Sequence[input_rows.Text], is_wanted: workers.IsWanted = None
     ) -> Tuple[List[Tuple[int, input_rows.Reading]], np.ndarray]:
         """Tokens and vectors of sentences, these as wide as they come and of any length.
 
         Args:
             texts: as of `encode`.
+            is_wanted: asked before every batch whether to go on.
 
         Returns:
             (list of (how many tokens were encoded, what the model did not see of the text),
             float32 [n, widest]), in the order of the texts.
+
+        Raises:
+            Abandoned: when `is_wanted` returns False.
+            UserError: as of `encode`.
         """
         if self.pooling is None:
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
         checked = input_rows.checked_texts(texts)
         encoded = np.zeros([len(checked), self._widest], np.float32)
         lengths = [(0, input_rows.Reading())] * len(checked)
-        for indices, rows, readings, vectors in self._batches(checked):
+        for indices, rows, readings, vectors in self._batches(checked, is_wanted):
             encoded[indices] = vectors
             for index, (ids, _), reading in zip(indices, rows, readings):
                 lengths[index] = len(ids), reading
@@ -272,7 +277,7 @@ class TextEncoder(loaded_model.LoadedModel):
                 vectors_of_texts[index] = (tokens, _of_length_one(row) if normalize else row)
         return vectors_of_texts
 
-    def _batches(self, texts):
+    def _batches(self, texts, is_wanted=None):
         """Yields (indices, rows, the `Reading` of each, what the session gives for them)."""
         with self.in_use():
             rows, cuts = input_rows.rows_with_cuts(
@@ -292,7 +297,7 @@ class TextEncoder(loaded_model.LoadedModel):
                 outputs = self._session.run(*input_rows.padded(batch))
                 return indices, batch, [readings[index] for index in indices], outputs
 
-            yield from self._workers.in_order(computed, batches)
+            yield from self._workers.in_order(computed, batches, is_wanted)
 
     def reading(self, text: str) -> input_rows.Reading:
         """What the model does not see of a text."""

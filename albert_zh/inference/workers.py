@@ -4,6 +4,12 @@ import collections
 from concurrent import futures
 from typing import Any, Callable, Deque, Iterable, Iterator, Optional, Sequence
 
+IsWanted = Optional[Callable[[], bool]]  # whether somebody still waits for results; None: yes
+
+
+class Abandoned(Exception):
+    """Nobody wants the results any more."""
+
 
 def in_order(
     pool: futures.Executor,
@@ -49,18 +55,31 @@ class Workers:
             self._pool = futures.ThreadPoolExecutor(num_workers)
 
     def in_order(
-        self, function: Callable[[Any], Any], arguments_of_calls: Sequence[Any]
+        self,
+        function: Callable[[Any], Any],
+        arguments_of_calls: Sequence[Any],
+        is_wanted: IsWanted = None,
     ) -> Iterator[Any]:
         """Yields a function's results as `in_order` does; so many calls run, or wait, at a time.
 
         Args:
             function: called with each argument.
             arguments_of_calls: a sequence.
+            is_wanted: asked before every call, by several threads, whether to go on.
+
+        Raises:
+            Abandoned: when `is_wanted` returns False.
         """
+
+        def call(argument):
+            if is_wanted is not None and not is_wanted():
+                raise Abandoned
+            return function(argument)
+
         if self._pool is None or len(arguments_of_calls) < 2:
-            yield from map(function, arguments_of_calls)
+            yield from map(call, arguments_of_calls)
             return
-        yield from in_order(self._pool, function, arguments_of_calls, self._num_workers)
+        yield from in_order(self._pool, call, arguments_of_calls, self._num_workers)
 
     def close(self) -> None:
         """Ends the threads."""

@@ -26,7 +26,14 @@ import uvicorn
 from albert_zh.commands import serve
 from albert_zh.common import errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import http_answers, http_limits, http_service, micro_batching, predictor
+from albert_zh.inference import (
+    http_answers,
+    http_limits,
+    http_service,
+    input_rows,
+    micro_batching,
+    predictor,
+)
 from crossed_cases import with_slow
 from http_requests import ask, fits, post, running, send
 import small_models
@@ -57,11 +64,11 @@ class Gate:
         self.was_entered = threading.Event()
         self.sizes = []
 
-    def predict_with_readings(self, texts):
+    def predict_with_readings(self, texts, is_wanted):
         self.was_entered.set()
         assert self.is_open.wait(60)
         self.sizes.append(len(texts))
-        return self._model.predict_with_readings(texts)
+        return self._model.predict_with_readings(texts, is_wanted)
 
     def __getattr__(self, name):
         return getattr(self._model, name)
@@ -394,6 +401,38 @@ def test_who_went_away_is_not_predicted(port, gate):
     assert gate.sizes == [1, 1]
 
 
+class BackendGate:
+    """Counts the batches of a model, which can be held up, on their way to its backend."""
+
+    def __init__(self, backend):
+        self._run, self.num_batches = backend.run, 0
+        self.was_entered, self.is_open = threading.Event(), threading.Event()
+
+    def run(self, *inputs):
+        self.num_batches += 1
+        self.was_entered.set()
+        assert self.is_open.wait(60)
+        return self._run(*inputs)
+
+
+def test_work_ends_with_the_batch_once_its_client_has_gone(model, monkeypatch):
+    monkeypatch.setattr(input_rows, "ROWS_PER_BATCH", 4)
+    backend = BackendGate(model._backend)
+    monkeypatch.setattr(model._backend, "run", backend.run)
+    body = json.dumps({"texts": ["今天"] * 100}).encode()
+    with running(http_service.create_app(model)) as port:
+        try:
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+                assert backend.was_entered.wait(30)
+            wait_for_metric(port, 'albert_requests_total{path="/predict",status="499"}')
+            num_begun = backend.num_batches
+        finally:
+            backend.is_open.set()
+        assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
+    assert num_begun < 25 and backend.num_batches == num_begun + 1  # that of the second request
+
+
 def random_requests(count):
     random = np.random.RandomState(0)
 
@@ -431,10 +470,10 @@ def test_concurrent_requests_are_predicted_together_and_each_gets_its_answer(por
 class SlowWithLongTexts(Gate):
     """A predictor that is held up by long texts alone."""
 
-    def predict_with_readings(self, texts):
+    def predict_with_readings(self, texts, is_wanted):
         if len(texts[0]) <= micro_batching.MAX_CHARACTERS:
-            return self._model.predict_with_readings(texts)
-        return super().predict_with_readings(texts)
+            return self._model.predict_with_readings(texts, is_wanted)
+        return super().predict_with_readings(texts, is_wanted)
 
 
 def test_a_long_text_holds_up_no_other_request(model):
@@ -521,7 +560,7 @@ def test_a_key_that_is_there_twice_is_named(port, path, body, key):
 
 
 def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
-    def fail(texts):
+    def fail(texts, is_wanted):
         raise MemoryError("今天")
 
     monkeypatch.setattr(gate, "predict_with_readings", fail)

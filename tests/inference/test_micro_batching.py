@@ -21,7 +21,7 @@ class Model:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def predict(self, texts):
+    def predict(self, texts, is_wanted):
         assert self.may_go_on.wait(60)
         self.batches.append(list(texts))
         if "bad" in texts:

@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import extract_features
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
-from albert_zh.inference import text_encoder
+from albert_zh.inference import input_rows, text_encoder, workers
 from albert_zh.model import (
     checkpoint_files,
     checkpoint_matching,
@@ -216,6 +216,17 @@ def test_misuse_of_an_encoder(folder, tmp_path):
 
 
 # The command
+
+
+def test_encoding_ends_between_batches_once_nobody_waits(folder, monkeypatch):
+    monkeypatch.setattr(input_rows, "ROWS_PER_BATCH", 2)
+    with text_encoder.TextEncoder(folder, num_threads=1) as encoder:
+        answers = iter([True, True, False])
+        with pytest.raises(workers.Abandoned):
+            encoder.encode_with_lengths(["今天"] * 20, lambda: next(answers))
+        asked = []
+        _, vectors = encoder.encode_with_lengths(["今天"] * 4, lambda: not asked.append(True))
+        assert len(asked) == 2 and np.array_equal(vectors, encoder.encode(["今天"] * 4))
 
 
 @pytest.fixture
