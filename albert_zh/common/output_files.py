@@ -1,15 +1,14 @@
 """Writing files that appear whole or not at all."""
 
 import contextlib
-import glob
 import json
 import os
 import shutil
-import socket
 from typing import IO, Any, Iterator
 
 from albert_zh.common import path_rules, storage, transfer
 from albert_zh.common.files import cannot_read, cannot_write
+from albert_zh.common.partial_files import partial_path, remove_left_behind
 
 # A path that is not UTF-8 has bytes that need an escape; JSON reads it as what it was.
 _TEXT_SETTINGS = {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
@@ -68,35 +67,6 @@ def sync(path: str) -> None:
     """Waits until a file's bytes are on the disk, to survive a power cut."""
     with open(path, "rb") as handle:
         os.fsync(handle.fileno())
-
-
-def partial_path(path: str) -> str:
-    """Where this process writes what is to become `path`: machines may share the folder."""
-    return "%s%d" % (_partial_prefix(path), os.getpid())
-
-
-def _partial_prefix(path):
-    return "%s.partial-%s-" % (path, socket.gethostname())
-
-
-def remove_left_behind(path: str) -> None:
-    """Removes the partial files and folders of this machine's processes that were killed."""
-    _remove_of_killed(glob.escape(_partial_prefix(path)))
-
-
-def remove_left_behind_in(folder: str) -> None:
-    """The same of all that was written in a folder, whatever it was to become."""
-    prefix = glob.escape(_partial_prefix(""))
-    _remove_of_killed(os.path.join(glob.escape(folder), "*" + prefix))
-
-
-def _remove_of_killed(prefix):
-    """`prefix`: a pattern of what is before the number of the process."""
-    for partial in glob.glob(prefix + "*"):
-        process = partial.rpartition(_partial_prefix(""))[2]
-        if process.isdigit() and not os.path.exists("/proc/" + process):
-            with contextlib.suppress(OSError):
-                (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)
 
 
 @contextlib.contextmanager

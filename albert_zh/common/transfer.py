@@ -9,12 +9,11 @@ import errno
 import hashlib
 import os
 import posixpath
-import socket
 import stat
 import tempfile
 from typing import Any, Callable
 
-from albert_zh.common import storage
+from albert_zh.common import partial_files, storage
 
 SCRATCH_VARIABLE = "ALBERT_ZH_SCRATCH"  # environment variable that names the scratch folder
 
@@ -33,7 +32,7 @@ def upload(source: str, target: str) -> None:
     Raises:
         StorageError: when it cannot be written; nothing is left behind then.
     """
-    partial = "%s.partial-%s-%d" % (target, socket.gethostname(), os.getpid())
+    partial = partial_files.partial_path(target)
     storage.make_folders(posixpath.dirname(target))
     try:
         with storage.explained(target), open(source, "rb") as content:
@@ -51,7 +50,8 @@ def upload(source: str, target: str) -> None:
 
 def download(source: str, target: str, progress: Callable[[int], Any] = lambda size: None) -> None:
     """Copies a remote file to a local one, which appears whole or not at all."""
-    partial = "%s.partial-%d" % (target, os.getpid())
+    partial = partial_files.partial_path(target)
+    partial_files.remove_left_behind(target)
     try:
         with storage.open_binary(source) as content, open(partial, "wb") as handle:
             for block in iter(lambda: content.read(storage.BLOCK_BYTES), b""):
@@ -96,10 +96,12 @@ def local_copy(path: str) -> str:
     if not storage.is_remote(path):
         return path
     digest = hashlib.sha256(storage.fingerprint(path).encode()).hexdigest()[:8]
-    target = os.path.join(scratch_folder(posixpath.dirname(path)), digest)
-    os.makedirs(target, exist_ok=True)
-    target = os.path.join(target, posixpath.basename(path))
+    scratch = scratch_folder(posixpath.dirname(path))
+    os.makedirs(os.path.join(scratch, digest), exist_ok=True)
+    target = os.path.join(scratch, digest, posixpath.basename(path))
     if not os.path.exists(target):
+        for name in os.listdir(scratch):  # a killed run may have begun with another state of it
+            partial_files.remove_left_behind_in(os.path.join(scratch, name))
         download(path, target)
     return target
 
@@ -125,7 +127,7 @@ def replace_folder(source: str, target: str) -> None:
         source: local folder.
         target: remote folder to make or replace.
     """
-    partial = "%s.partial-%s-%d" % (target, socket.gethostname(), os.getpid())
+    partial = partial_files.partial_path(target)
     names = _names_below(source)
     try:
         upload_folder(source, partial)

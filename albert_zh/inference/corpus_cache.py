@@ -13,7 +13,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import folder_locks, output_files
+from albert_zh.common import folder_locks, partial_files
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference import file_cache, lexical_index, vector_index
@@ -65,7 +65,7 @@ class CorpusCache:
         self._settings = hashlib.sha256(repr(lexical_index.SETTINGS).encode()).hexdigest()[:8]
         self._key_of_words = self._settings + self._key
         with folder_locks.one_at_a_time(folder):
-            output_files.remove_left_behind_in(folder)  # by their names few would ever be replaced
+            partial_files.remove_left_behind_in(folder)  # by their names few would ever be replaced
             self._cache = file_cache.FileCache(folder, encoder.fingerprint_of())
             self.vectors = self._load_vectors()  # float32 [n, W], read as needed
             self.lexical = self._load_lexical()

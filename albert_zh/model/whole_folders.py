@@ -7,7 +7,7 @@ from typing import Iterator
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.common import files, output_files, path_rules, storage, transfer
+from albert_zh.common import files, partial_files, path_rules, storage, transfer
 from albert_zh.common.errors import UserError
 
 
@@ -65,8 +65,8 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
         UserError: when it cannot be written, or holds another model.
     """
     folder = path_rules.output_folder(folder)
-    partial = output_files.partial_path(transfer.local_stand_in(folder))
-    output_files.remove_left_behind(transfer.local_stand_in(folder))
+    partial = partial_files.partial_path(transfer.local_stand_in(folder))
+    partial_files.remove_left_behind(transfer.local_stand_in(folder))
     try:
         os.makedirs(partial)
         yield partial

@@ -34,6 +34,21 @@ def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_
     assert left == sorted([path, alive, elsewhere])
 
 
+def test_running_processes_keep_their_files_where_the_system_has_no_proc(tmp_path, monkeypatch):
+    exists = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: "/proc/" not in path and exists(path))
+    path = str(tmp_path / "text.txt")
+    own = output_files.partial_path(path)[: -len(str(os.getpid()))]
+    alive, unknown = own + str(os.getppid()), own + str(2**80)
+    for partial in (alive, unknown, own + str(2**22 + 1)):
+        with open(partial, "w") as handle:
+            handle.write("half")
+    with output_files.atomic_write(path) as handle:
+        handle.write("whole")
+    left = sorted(os.path.join(str(tmp_path), name) for name in os.listdir(str(tmp_path)))
+    assert left == sorted([path, alive, unknown])
+
+
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     path, synced = str(tmp_path / "text.txt"), []
 

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 import re
+import socket
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -193,6 +194,21 @@ def test_local_copies_follow_the_remote_file(folder):
     with open(transfer.local_copy(folder + "/a.bin"), "rb") as handle:
         assert handle.read() == b"newer"
     assert transfer.local_copy("/a/local/path") == "/a/local/path"
+
+
+def test_what_killed_downloads_left_is_removed(folder):
+    put(folder + "/a.bin", b"old")
+    first = transfer.local_copy(folder + "/a.bin")
+    stem = first + ".partial-%s-" % socket.gethostname()
+    dead, alive = stem + str(2**22 + 1), stem + str(os.getppid())
+    elsewhere = first + ".partial-another.machine-1"
+    for partial in (dead, alive, elsewhere):
+        with open(partial, "w") as handle:
+            handle.write("half")
+    tf.gfile.Remove(folder + "/a.bin")
+    put(folder + "/a.bin", b"newer")
+    assert transfer.local_copy(folder + "/a.bin") != first
+    assert sorted(glob.glob(glob.escape(first) + "*")) == sorted([first, alive, elsewhere])
 
 
 def test_a_replaced_folder_has_the_new_files_alone(folder, tmp_path):
