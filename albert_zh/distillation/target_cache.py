@@ -8,6 +8,7 @@ A third value distinguishes rows of one text: with other slots, or of another gr
 A folder has chunks of rows, each a file of keys and one of values, which appear whole: the file of
 keys comes last and makes the chunk valid. Chunks are named by their keys, so that two runs may fill
 one folder. A damaged chunk is reported and left out: its rows are missing, and so written again.
+Behind the keys their file has a checksum of both arrays; chunks of earlier versions have none.
 """
 
 import errno
@@ -16,6 +17,7 @@ import json
 import os
 import tokenize
 from typing import Any, Dict, List, Optional, Sequence, Tuple
+import zlib
 
 import numpy as np
 
@@ -96,13 +98,15 @@ class TargetCache:
 
     def _take_chunk(self, path):
         """Reads a chunk; raises what `_is_damage` knows where it is not whole."""
-        rows = np.load(transfer.local_copy(path + _KEYS))
+        rows, checksum = _arrays_of_keys(transfer.local_copy(path + _KEYS))
         # A plain view of the mapped file: slices of np.memmap take several times as long.
         values = np.asarray(np.load(transfer.local_copy(path + _VALUES), mmap_mode="r"))
         if rows.dtype != _ROW or values.dtype != np.float32:
             raise ValueError("found %s and %s" % (rows.dtype, values.dtype))
         if (rows["length"] < 0).any() or values.shape != (rows["length"].sum(),):
             raise ValueError("%s values of %d rows" % (list(values.shape), len(rows)))
+        if checksum is not None and checksum != _checksum(rows, values):
+            raise ValueError("its checksum is that of other values")
         ends = np.cumsum(rows["length"]).tolist()
         starts = [0] + ends[:-1]
         for key, start, end in zip(rows["key"].tolist(), starts, ends):
@@ -127,8 +131,9 @@ class TargetCache:
         keys = [key_of(*row) for row in texts]
         rows = np.array([(key, len(t)) for key, t in zip(keys, targets)], _ROW)
         path = os.path.join(self.folder, hashlib.sha256(b"".join(keys)).hexdigest()[:16])
-        _write_array(path + _VALUES, np.concatenate(targets).astype(np.float32))
-        _write_array(path + _KEYS, rows)
+        values = np.concatenate(targets).astype(np.float32)
+        _write_arrays(path + _VALUES, values)
+        _write_arrays(path + _KEYS, rows, _checksum(rows, values))
         self._take_chunk(path)
 
     def missing(self, texts: Sequence[Texts]) -> List[Texts]:
@@ -141,6 +146,22 @@ def _is_damage(error):
     return not isinstance(error, OSError) or error.errno == errno.ENOENT
 
 
-def _write_array(path, array):
+def _arrays_of_keys(path):
+    """(rows, the chunk's checksum, or None of an earlier version)."""
+    with open(path, "rb") as stream:
+        rows, end = np.load(stream), stream.tell()
+        if not stream.read(1):
+            return rows, None
+        stream.seek(end)
+        return rows, np.load(stream)
+
+
+def _checksum(rows, values):
+    return np.uint32(zlib.crc32(values, zlib.crc32(rows.tobytes())))
+
+
+def _write_arrays(path, *arrays):
+    """Writes arrays one behind the other, as `np.load` reads them from an open file."""
     with output_files.atomic_write(path, "wb") as stream:
-        np.save(stream, array)
+        for array in arrays:
+            np.save(stream, array)

@@ -76,13 +76,13 @@ def test_a_writer_that_is_killed_leaves_no_half_chunk(tmp_path, monkeypatch):
     cache.add(TEXTS[:2], _targets(2))
     written = []
 
-    def killed_before_keys(path, array, write=target_cache._write_array):
+    def killed_before_keys(path, *arrays, write=target_cache._write_arrays):
         if written:
             raise KeyboardInterrupt
         written.append(path)
-        write(path, array)
+        write(path, *arrays)
 
-    monkeypatch.setattr(target_cache, "_write_array", killed_before_keys)
+    monkeypatch.setattr(target_cache, "_write_arrays", killed_before_keys)
     with pytest.raises(KeyboardInterrupt):
         cache.add(TEXTS[2:], _targets(2))
     assert TargetCache(str(tmp_path), ABOUT).missing(TEXTS) == TEXTS[2:]
@@ -124,6 +124,36 @@ def test_rows_of_a_damaged_chunk_are_made_again(folder, ending, damage, capsys):
     whole = TargetCache(folder, ABOUT)
     assert whole.missing(TEXTS[:3]) == [] and capsys.readouterr().out == ""
     np.testing.assert_array_equal(whole.get(*TEXTS[1]), _targets(2)[1])
+
+
+@pytest.mark.parametrize("ending, num_bytes", [(".keys.npy", 2 * 40), (".values.npy", 6 * 4)])
+def test_rows_of_a_chunk_with_another_bit_are_made_again(tmp_path, ending, num_bytes, capsys):
+    cache = TargetCache(str(tmp_path), ABOUT)
+    cache.add(TEXTS[:2], _targets(2))
+    (name,) = (n for n in storage.names_in(cache.folder) if n.endswith(ending))
+    with open(os.path.join(cache.folder, name), "r+b") as handle:
+        handle.seek(128 + num_bytes // 2)  # behind the head of the file
+        byte = handle.read(1)[0]
+        handle.seek(-1, os.SEEK_CUR)
+        handle.write(bytes([byte ^ 1]))
+    again = TargetCache(str(tmp_path), ABOUT)
+    assert again.missing(TEXTS[:2]) == TEXTS[:2]
+    shown = capsys.readouterr().out
+    assert shown.endswith("is damaged and left out: its checksum is that of other values\n")
+    again.add(TEXTS[:2], _targets(2))
+    whole = TargetCache(str(tmp_path), ABOUT)
+    np.testing.assert_array_equal(whole.get(*TEXTS[1]), _targets(2)[1])
+
+
+def test_chunks_of_earlier_versions_have_no_checksum_and_are_read(tmp_path, capsys):
+    cache = TargetCache(str(tmp_path), ABOUT)
+    cache.add(TEXTS[:2], _targets(2))
+    (keys,) = (n for n in storage.names_in(cache.folder) if n.endswith(".keys.npy"))
+    path = os.path.join(cache.folder, keys)
+    np.save(path, np.load(path))
+    former = TargetCache(str(tmp_path), ABOUT)
+    assert former.missing(TEXTS) == TEXTS[2:] and capsys.readouterr().out == ""
+    np.testing.assert_array_equal(former.get(*TEXTS[1]), _targets(2)[1])
 
 
 def test_a_chunk_out_of_reach_is_not_taken_for_damaged(tmp_path, monkeypatch):
