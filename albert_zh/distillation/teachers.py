@@ -124,7 +124,7 @@ class ModelTeacher:
         self.name, self._path, self._student = name, path, student
         self.num_computed = 0
         with naming("--teachers=%s" % name):
-            fingerprint = _fingerprint(path, student.kind.flags.further_files)
+            fingerprint = self._fingerprint()
             self.set_aside = _set_aside(path)
         self.about = {
             "version": VERSION,
@@ -151,6 +151,10 @@ class ModelTeacher:
 
         Args:
             examples: texts, as of `TaskType.read_split`.
+
+        Raises:
+            UserError: if the model is none for the student, or its files have changed since they
+                were looked for on disk: its targets would be kept as those of the former ones.
         """
         by_texts = {target_cache.texts_of(example): example for example in examples}
         missing = self._cache.missing(list(by_texts))
@@ -161,6 +165,7 @@ class ModelTeacher:
         with self._loaded() as model, progress_bar(
             "targets of %s" % self.name, len(missing), "row", leave=False
         ) as bar:
+            self._check_is_what_was_found()
             order = self._order_of_labels(model)
             for start in range(0, len(missing), ROWS_PER_CHUNK):
                 texts = missing[start : start + ROWS_PER_CHUNK]
@@ -175,6 +180,19 @@ class ModelTeacher:
     def target(self, example: Any) -> np.ndarray:
         """The target of an example that was prepared."""
         return self._cache.get(*target_cache.texts_of(example))
+
+    def _fingerprint(self):
+        return _fingerprint(self._path, self._student.kind.flags.further_files)
+
+    def _check_is_what_was_found(self):
+        """Raises `UserError` if the files that were loaded are others than those of `about`."""
+        before, now = self.about["model"], self._fingerprint()
+        changed = [name for name in sorted({**before, **now}) if before.get(name) != now.get(name)]
+        if changed:
+            raise UserError(
+                "--teachers=%s: changed since this command began (%s): start again once the model "
+                "is whole" % (self.name, ", ".join(changed))
+            )
 
     def _loaded(self):
         from albert_zh.inference.predictor import Predictor  # for what is not on disk
@@ -239,14 +257,24 @@ def _converted(path, folder):
     """The model folder of a Hugging Face folder, converted once."""
     from albert_zh.conversion import from_pytorch  # few runs need it
 
-    digest = digest_of({"files": _files_of_folder(path, _HASHED + _WEIGHTS_OF_PYTORCH)})
+    digest = _digest_of_pytorch(path)
     target = os.path.join(folder, _CONVERTED, digest)
     # What was killed while it wrote into a bucket has left a part.
     if not checkpoint_files.index_files(target):
         say("converting %s", path)
         with naming("--teachers=%s" % path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
+        if _digest_of_pytorch(path) != digest:
+            storage.remove_tree(target)  # its name is that of the former files
+            raise UserError(
+                "--teachers=%s: changed while it was converted: start again once the model is "
+                "whole" % path
+            )
     return target
+
+
+def _digest_of_pytorch(path):
+    return digest_of({"files": _files_of_folder(path, _HASHED + _WEIGHTS_OF_PYTORCH)})
 
 
 def _set_aside(path):

@@ -105,6 +105,21 @@ def test_other_weights_are_converted_again(tmp_path, monkeypatch, ending):
     assert len(set(made)) == 2
 
 
+def test_a_folder_that_changes_while_it_is_converted_is_not_kept(tmp_path, monkeypatch):
+    _, folder = saved(tmp_path, "Bert")
+    config = os.path.join(folder, "config.json")
+
+    def convert(weights, target, convert=from_pytorch.convert):
+        convert(weights, target)
+        with open(config, "a") as handle:
+            handle.write("\n")
+
+    monkeypatch.setattr(from_pytorch, "convert", convert)
+    with pytest.raises(UserError, match="changed while it was converted: start again"):
+        teachers.model_of(folder, str(tmp_path / "cache"))
+    assert os.listdir(str(tmp_path / "cache" / "converted")) == []
+
+
 @pytest.mark.slow
 def test_a_conversion_that_was_killed_while_it_wrote_is_finished(tmp_path):
     library, folder = saved(tmp_path, "Bert")
