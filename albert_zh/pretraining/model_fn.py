@@ -300,7 +300,7 @@ class LossScaler:
     """Keeps float16 gradients in range (Micikevicius et al. 2017).
 
     The loss is multiplied by a power of two, which is halved when gradients overflow (that step is
-    skipped) and doubled after 2,000 steps without.
+    skipped) and doubled after 2,000 steps without, for as long as that is a finite float32.
     """
 
     def __init__(self):
@@ -320,7 +320,9 @@ class LossScaler:
         """The op that adapts the scale after a step whose gradients were finite or not."""
         good_steps = self._good_steps + 1.0
         grows = good_steps >= _LOSS_SCALE_GROWTH_STEPS
-        scale_if_good = tf.where_v2(grows, 2.0 * self.scale, self.scale)
+        grown = 2.0 * self.scale
+        has_grown = tf.logical_and(grows, tf.is_finite(grown))  # an infinite one stays so
+        scale_if_good = tf.where_v2(has_grown, grown, self.scale)
         scale_if_bad = tf.maximum(1.0, self.scale / 2.0)
         keeps_counting = tf.logical_and(is_finite, tf.logical_not(grows))
         return tf.group(

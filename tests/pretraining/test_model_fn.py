@@ -106,6 +106,21 @@ def test_loss_scale_is_halved_and_the_step_skipped_when_gradients_overflow(monke
     )
 
 
+@pytest.mark.parametrize(
+    "scale, is_finite, expected",
+    [(2.0**126, True, 2.0**127), (2.0**127, True, 2.0**127), (2.0**127, False, 2.0**126)],
+)
+def test_a_loss_scale_grows_to_no_infinite_one(monkeypatch, scale, is_finite, expected):
+    """From an infinite one it would never come back: half of it is infinite, too."""
+    monkeypatch.setattr(pretraining_model_fn, "_FIRST_LOSS_SCALE", scale)
+    monkeypatch.setattr(pretraining_model_fn, "_LOSS_SCALE_GROWTH_STEPS", 1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        scaler = pretraining_model_fn.LossScaler()
+        session.run(tf.global_variables_initializer())
+        session.run(scaler.updated(tf.constant(is_finite)))
+        assert session.run(scaler.scale) == expected
+
+
 @pytest.mark.slow
 @pytest.mark.reference
 def test_steps_that_are_not_finite_are_skipped_and_counted_on_request():
