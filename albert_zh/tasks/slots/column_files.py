@@ -10,6 +10,7 @@ blanks between them.
 
 import hashlib
 import itertools
+import os
 import re
 from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
@@ -79,11 +80,11 @@ def read_split(
         classes = list(map(str.strip, files.read_lines(path + CLASSES, encoding, digests[1])))
         _check_are_as_many(path, len(blocks), classes)
     examples, bad = [], []
-    for (line, rows), label in zip(blocks, classes):
+    for class_line, ((line, rows), label) in enumerate(zip(blocks, classes), 1):
         try:
             text, spans = text_and_spans(rows)
-            if has_classes and (not label or (labels and label not in labels)):
-                raise ValueError("its class is %r, which training has not" % label)
+            if has_classes:
+                _check_class(path, class_line, label, labels)
         except ValueError as error:
             bad.append((line + getattr(error, "number", 0), error))
             continue
@@ -95,6 +96,22 @@ def read_split(
     digest = "".join(part.hexdigest() for part in digests[: 1 + has_classes])
     columns = ("text_a", "label") if has_classes else ("text_a",)
     return input_examples.Split(name, path, examples, has_classes, notes, columns, (), digest)
+
+
+def _check_class(path, line, label, labels):
+    """Raises `ValueError` for a class that is empty, or none of those that there may be.
+
+    Args:
+        path: of the texts.
+        line: of the class in the file beside it.
+        label: the class.
+        labels: () for any.
+    """
+    place = "line %d of %s%s" % (line, os.path.basename(path), CLASSES)
+    if not label:
+        raise ValueError("it has no class (%s is empty)" % place)
+    if labels and label not in labels:
+        raise ValueError("its class is %r, which training has not (%s)" % (label, place))
 
 
 def _check_are_as_many(path, num_texts, classes):

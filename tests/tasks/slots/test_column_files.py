@@ -89,8 +89,11 @@ def test_a_file_of_columns_without_classes_is_named(tmp_path):
 
 
 def test_bad_texts_and_unknown_classes_may_be_left_out(tmp_path):
-    with pytest.raises(UserError, match="line 10: its class is 'Chat', which training has not"):
+    message = r"line 10: its class is 'Chat', which training has not \(line 2 of train.txt.intent\)"
+    with pytest.raises(UserError, match=message):
         read(tmp_path, labels=("PlayMusic",))
+    with pytest.raises(UserError, match=r"line 1: it has no class \(line 1 of train.*t is empty\)"):
+        read(tmp_path, classes="\nChat\n")
     split = read(tmp_path, labels=("PlayMusic",), skip_bad_rows=True)
     assert len(split.examples) == 1 and split.notes == ["1 rows that do not fit are left out"]
 
