@@ -33,7 +33,12 @@ _LOG_IN = (
     "to the bucket"
 )
 TRY_AGAIN = "check the connection and run the command again"
-# By the class of TensorFlow's error: (errno, what is said, the way out).
+_NO_NETWORK = (
+    "check the network (behind a proxy set https_proxy), or copy the files here and give a local "
+    "path"
+)
+# By the class of TensorFlow's error, or what its HTTP library says: (errno, what is said, the way
+# out).
 _EXPLANATIONS = {
     "NotFoundError": (errno.ENOENT, "not found (404)", "check the bucket's and the file's name"),
     "PermissionDeniedError": (errno.EACCES, "no access (403)", _LOG_IN),
@@ -41,6 +46,9 @@ _EXPLANATIONS = {
     "DeadlineExceededError": (errno.ETIMEDOUT, "no answer in time (timeout)", TRY_AGAIN),
     "UnavailableError": (errno.EAGAIN, "the service is unavailable (503)", TRY_AGAIN),
     "AbortedError": (errno.EAGAIN, "the connection was broken off", TRY_AGAIN),
+    "no proxy": (errno.EHOSTUNREACH, "the proxy's name cannot be resolved", _NO_NETWORK),
+    "no host": (errno.EHOSTUNREACH, "the host's name cannot be resolved", _NO_NETWORK),
+    "no connection": (errno.EHOSTUNREACH, "no connection to the host or proxy", _NO_NETWORK),
     "UnimplementedError": (
         errno.ENOTSUP,
         "this TensorFlow has no such file system",
@@ -50,7 +58,12 @@ _EXPLANATIONS = {
 _RETRIED = (errno.ETIMEDOUT, errno.EAGAIN, errno.EIO)  # reading is tried once more
 _NAMED_STATUS = re.compile(r"(?:HTTP response code|libcurl code) (\d+)")
 _STATUS = {"401": "UnauthenticatedError", "403": "PermissionDeniedError", "404": "NotFoundError"}
-_LIBCURL = {"28": "DeadlineExceededError", "6": "AbortedError", "7": "UnavailableError"}
+_LIBCURL = {
+    "5": "no proxy",
+    "6": "no host",
+    "7": "no connection",
+    "28": "DeadlineExceededError",
+}
 
 
 class StorageError(OSError):

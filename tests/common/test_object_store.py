@@ -43,6 +43,24 @@ def run(store, tmp_path, code):
     )
 
 
+@pytest.mark.parametrize(
+    "proxy, reason",
+    [
+        ("http://no-such-proxy.invalid:9", "the proxy's name cannot be resolved"),
+        ("http://127.0.0.1:9", "no connection to the host or proxy"),
+    ],
+)
+def test_a_bucket_out_of_reach_is_one_line_with_the_way_out(store, tmp_path, proxy, reason):
+    store.environment.update(https_proxy=proxy, HTTPS_PROXY=proxy)
+    code = "from albert_zh.common import storage; storage.exists('gs://bucket/a')"
+    done = run(store, tmp_path, "from albert_zh.common import errors\n" + RUN % code)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(
+        "error: gs://bucket/a: %s: check the network (behind a proxy set https_proxy), or copy the "
+        "files here and give a local path" % reason
+    )
+
+
 def assert_token_is_nowhere(done, store, scratch):
     """What the client shows to the store is in no output, object (logs, settings) or local file."""
     paths = [path for path in scratch.rglob("*") if path.is_file()]
@@ -52,6 +70,12 @@ def assert_token_is_nowhere(done, store, scratch):
     assert any(name.endswith("/train.log") for name in store.objects)
 
 
+RUN = """
+def main():
+    %s
+
+errors.run_program(main)
+"""
 CODE = """
 import json
 from albert_zh.common import files, output_files, storage

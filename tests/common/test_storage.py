@@ -134,6 +134,17 @@ def test_a_reader_that_fails_once_tries_again_where_it_stood(folder, monkeypatch
         ("PermissionDeniedError", "HTTP response code 403 with body x", "no access (403): log in"),
         ("UnknownError", "HTTP response code 401", "not logged in (401): log in"),
         ("UnavailableError", "libcurl code 28 meaning 'Timeout'", "no answer in time (timeout): "),
+        (
+            "FailedPreconditionError",
+            "libcurl code 6 meaning 'Couldn't resolve host name'",
+            "the host's name cannot be resolved: check the network (behind a proxy",
+        ),
+        (
+            "AbortedError",
+            "All 10 retry attempts failed. The last failure: libcurl code 5 meaning 'x'",
+            "the proxy's name cannot be resolved: check the network",
+        ),
+        ("AbortedError", "libcurl code 7 meaning 'x'", "no connection to the host or proxy: check"),
         ("DeadlineExceededError", "", "no answer in time (timeout): check the connection"),
         ("InternalError", "odd\nsecond line", "odd: check the connection"),
         ("InternalError", "GET https://u:pw@h/o?access_token=abc&x", "GET https://...h/o?...&x: "),
