@@ -37,6 +37,7 @@ class CommandFlags:
         self._define_flags = define_flags
         self._defaults_of_original = defaults_of_original or {}
         self._own: Dict[str, flags.Flag] = {}
+        self._modules: Dict[str, str] = {}  # that define them
         self._values: Any = None
 
     def define(self) -> None:
@@ -47,17 +48,17 @@ class CommandFlags:
         """
         if self._values is not None:
             return
-        before = {name: flags.FLAGS[name] for name in flags.FLAGS}
+        before, modules = _defined_flags()
         of_program = [name for name, flag in before.items() if not flag.allow_override]
         for name in of_program:
             before[name].allow_override = True
         self._define_flags()
-        defined = {name: flags.FLAGS[name] for name in flags.FLAGS}
+        defined, self._modules = _defined_flags()
         self._own = {name: flag for name, flag in defined.items() if flag is not before.get(name)}
         for name, flag in self._own.items():
             flag.allow_override = True
             if name in before:
-                flags.FLAGS[name] = before[name]
+                _register(name, before[name], modules[name])
         for name in of_program:
             before[name].allow_override = False
             self._own.pop(name, None)
@@ -76,7 +77,8 @@ class CommandFlags:
             if _is_set(parsed) and not _is_set(flag):
                 flag.value, flag.present = parsed.value, parsed.present
                 flag.using_default_value = False
-            flags.FLAGS[name] = flag
+            if flag is not parsed:
+                _register(name, flag, self._modules[name])
 
     def _set_defaults(self, defaults: Dict[str, Any]) -> None:
         for name, default in defaults.items():
@@ -100,6 +102,18 @@ class CommandFlags:
             raise AttributeError("module %r has no attribute %r" % (self._module, name))
         self.define()
         return self._values
+
+
+def _defined_flags():
+    """({name: flag}, {name: module that defines it}) of absl's flags."""
+    defined = {name: flags.FLAGS[name] for name in flags.FLAGS}
+    return defined, {name: flags.FLAGS.find_module_defining_flag(name) for name in defined}
+
+
+def _register(name, flag, module):
+    """Has a name be a flag's once more, in --help, too."""
+    flags.FLAGS[name] = flag
+    flags.FLAGS.register_flag_by_module(module, flag)
 
 
 def _is_set(flag):

@@ -169,6 +169,9 @@ def test_two_commands_have_their_own_defaults_and_what_was_set_for_both():
 
 def test_the_main_of_a_second_command_has_its_own_defaults(tmp_path):
     """Its check names the defaults that it works with; the batch is what the program set."""
+    shown = _done(SECOND_MAIN, "--helpfull").stdout
+    for name in ("num_warmup_steps", "max_seq_length", "data_dir"):  # of one, of both, of the other
+        assert shown.count("--%s:" % name) == 1
     done = _done(
         SECOND_MAIN,
         "--input_file=none.tfrecord",
