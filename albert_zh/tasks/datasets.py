@@ -93,7 +93,7 @@ _CLUE = {
 }
 _TSV = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
 _LABELLED_ENDINGS = (
-    ".txt .json .jsonl .tsv .conll .bio .bioes .bmes .char.bmes .char .utf8 .data".split()
+    ".txt .json .jsonl .tsv .conll .conllu .bio .bioes .bmes .char.bmes .char .utf8 .data".split()
 )
 _LABELLED = {
     split: tuple(name + ending for name in names for ending in _LABELLED_ENDINGS)

@@ -3,7 +3,6 @@
 Readers yield `TaggedText`; `reader.read_file` makes spans of their tags.
 """
 
-import collections
 import hashlib
 import itertools
 import os
@@ -13,16 +12,8 @@ from typing import Any, Iterator, List, Optional, Sequence
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
+from albert_zh.tasks.labelling.spans import TaggedText
 from albert_zh.tasks.running_numbers import has_running_numbers
-
-TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "lines"])
-TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
-
-Fields:
-    tokens: list of str.
-    tags: list of str; None where the file has none.
-    lines: int sequence, the line of the file of each token, from 1.
-"""
 
 DOCUMENT_START = "-DOCSTART-"
 TABLE_COLUMNS = ("text_a", "label")

@@ -10,7 +10,13 @@ import re
 
 from albert_zh.common import files, json_lists, storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.labelling import column_files, segmented_files, tag_schemes
+from albert_zh.tasks.labelling import (
+    column_files,
+    conllu_files,
+    segmented_files,
+    tag_schemes,
+    token_lists,
+)
 
 SEGMENTED, UNLABELLED = "segmented", "text"
 
@@ -20,11 +26,13 @@ _LONG_WORD = 4  # characters; lines without blanks that are longer on average ar
 _SHOWN_CHARACTERS = 40
 _TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
 _LIST_OF_LABELS = re.compile(r'"(labels?|entities|spans)"\s*:\s*\[')  # CLUENER has an object
+_BEGINS_OBJECT = re.compile(r"\{(?!\{)")
 _LOWER_LETTERS = {
     letter.lower() for scheme in tag_schemes.SCHEMES.values() for letter in scheme.letters
 }
 # What ends lines of columns that are separated otherwise than `column_files` knows.
 _TAG_AT_END = re.compile(r"(\s|[^\w\s])(O|[A-Z][-_]\w[\w.-]*)\s*\Z")
+_JSON_LINE = '{"text": "王明去", "entities": [{"start": 0, "end": 2, "type": "PER"}]}'
 _EXPECTED = (
     "expected a character and its tag (王 B-PER), JSON lines with text and label or entity_list, "
     "a TSV with the header text_a and label, or 王明/PER 去/o: --file_format names the format "
@@ -48,7 +56,11 @@ def detect_format(path: str, encoding: str = "utf-8") -> str:
     if storage.is_folder(path):
         if storage.exists(os.path.join(path, column_files.TWO_FILES[0])):
             return "two_files"
-        raise UserError("%s: a folder without %s and %s" % ((path,) + column_files.TWO_FILES))
+        raise UserError(
+            "%s: a folder without %s and %s: of a file a text with its entities beside it (brat's "
+            ".ann, CCKS 2017) write one file of JSON lines, as %s"
+            % ((path,) + column_files.TWO_FILES + (_JSON_LINE,))
+        )
     return _format_of_lines(path, [text for _, text in _first_lines(path, encoding)])
 
 
@@ -137,10 +149,14 @@ def _first_lines(path, encoding):
 def _format_of_lines(path, lines):
     """The format of a file with these first lines."""
     first = lines[0] if lines else ""
-    if path.endswith(_JSON_ENDINGS) or first.startswith("{"):
+    if path.endswith(_JSON_ENDINGS) or _BEGINS_OBJECT.match(first):
         return _json_format(lines)
+    if lines and 2 * sum(map(segmented_files.has_braces, lines)) >= len(lines):
+        return "braces"
     if _is_header(first.split("\t")):
         return "tsv"
+    if conllu_files.are_words(lines):
+        return "conllu"
     if _are_columns(lines):
         return "conll"
     is_slash_form = 2 * sum(map(segmented_files.is_slash_form, lines)) >= len(lines)
@@ -149,6 +165,8 @@ def _format_of_lines(path, lines):
 
 def _json_format(lines):
     """The format of lines of JSON; CLUENER's where they have no labels."""
+    if any(map(token_lists.is_token_list, lines)):
+        return "token_lists"
     if any('"entity_list"' in line for line in lines):
         return "entity_list"
     if any('"start_idx"' in line for line in lines):

@@ -11,12 +11,19 @@ from typing import Iterator, List, Optional, Sequence
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.joined_tokens import joined_text
-from albert_zh.tasks.labelling import column_files, json_files, segmented_files, tag_schemes
+from albert_zh.tasks.labelling import (
+    column_files,
+    conllu_files,
+    json_files,
+    segmented_files,
+    tag_schemes,
+    token_lists,
+)
 from albert_zh.tasks.labelling.bad_rows import BadRows
-from albert_zh.tasks.labelling.column_files import TaggedText
 from albert_zh.tasks.labelling.format_detection import detect_format
 from albert_zh.tasks.labelling.spans import (
     LabelledText,
+    TaggedText,
     line_of,
     overlapping,
     without_shorter_spans,
@@ -46,11 +53,14 @@ _TAGGED = {
     "conll": column_files.read_columns,
     "tsv": column_files.read_table,
     "two_files": column_files.read_two_files,
+    "token_lists": token_lists.read_token_lists,
 }
 _SPANNED = {
     **{name: functools.partial(json_files.read_json, name) for name in json_files.FORMATS},
     "segmented": segmented_files.read_segmented,
     "slash": segmented_files.read_slash_form,
+    "braces": segmented_files.read_braces,
+    "conllu": conllu_files.read_conllu,
     "text": segmented_files.read_unlabelled,
 }
 FORMATS = tuple(_TAGGED) + tuple(_SPANNED)

@@ -1,8 +1,10 @@
-"""Text that marks its spans itself: words between blanks, and pieces with /TYPE behind them.
+"""Text that marks its spans itself: words between blanks, pieces with /TYPE, {{TYPE:pieces}}.
 
-共同  创造  美好  的  新  世纪              segmented
-我们/o 变/o 而/o 以/o 书会/o 厉声/nr        slash form
-共同创造美好的新世纪                        without labels
+共同  创造  美好  的  新  世纪                            segmented
+我们/o 变/o 而/o 以/o 书会/o 厉声/nr                      slash form
+19980101-01-001-002/m  [中国/ns  政府/n]nt  充满/v        slash form of the People's Daily corpus
+{{person_name:叶老桂}}在{{location:北京}}说               braces, as of BosonNLP
+共同创造美好的新世纪                                      without labels
 """
 
 import re
@@ -15,6 +17,13 @@ from albert_zh.tasks.labelling.spans import LabelledText, Span, words_as_spans
 
 OUTSIDE_TYPE = "o"
 _PIECE = re.compile(r"(?P<text>.+)/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)\Z", re.DOTALL)
+
+# The People's Daily corpus: an article's number before each line, brackets around compounds.
+_ARTICLE = re.compile(r"\d{8}-\d{2}-\d{3}-\d{3}(/m)?\Z")
+_COMPOUND_END = re.compile(r"(?P<piece>.+/[A-Za-z]+)\]/?(?P<type>[A-Za-z][A-Za-z0-9_.-]*)\Z")
+_BRACES = re.compile(r"\{\{(?P<type>[A-Za-z]\w*):(?P<text>[^{}]+)\}\}")
+# The number before a text, as in the test file of CCKS's addresses.
+_NUMBERED = re.compile(r"(?P<number>\d+)\x01(?P<text>.*)\Z", re.DOTALL)
 
 _TYPE_WITHIN = re.compile(r"/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)[^\x00-\x7f]")
 
@@ -46,9 +55,14 @@ def read_unlabelled(
 
     Yields:
         `LabelledText`, of blank lines too; blanks around a text are kept, as positions count them.
+        A number and the character 1 before a text are its identifier.
     """
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
-        yield LabelledText(text, None, None, line)
+        numbered = _NUMBERED.match(text)
+        if numbered:
+            yield LabelledText(numbered.group("text"), None, None, line, numbered.group("number"))
+        else:
+            yield LabelledText(text, None, None, line)
 
 
 def read_slash_form(
@@ -56,10 +70,12 @@ def read_slash_form(
 ) -> Iterator[LabelledText]:
     """Sentences of a file of pieces of text with their types, such as 北京/ns, blanks between them.
 
-    Args, yields: as in `read_segmented`; pieces of the type "o" are outside of all entities.
+    Args, yields: as in `read_segmented`; pieces of the type "o" are outside of all entities. The
+        number of an article at a line's start is left out; compounds in brackets are spans around
+        those of their words.
 
     Raises:
-        UserError: for a piece without a type.
+        UserError: for a piece without a type, or a bracket without the other one.
     """
     bad_rows = bad_rows or BadRows()
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
@@ -69,20 +85,50 @@ def read_slash_form(
 
 
 def _text_of_slash_form(path, line, text):
-    pieces, spans, length = [], [], 0
-    for piece in text.split():
-        match = _PIECE.match(piece)
-        if not match:
-            raise UserError(
-                "%s, line %d: %r has no type: expected text and type, as in 北京/ns or 的/o"
-                % (path, line, piece[:40])
-            )
-        _check_is_one_piece(path, line, piece, match)
+    pieces, spans, length, compound_start = [], [], 0, None
+    for index, piece in enumerate(text.split()):
+        if index == 0 and _ARTICLE.match(piece):
+            continue
+        piece, compound = _without_bracket(piece, compound_start is not None)
+        if compound_start is None and _begins_compound(piece):
+            piece, compound_start = piece[1:], length
+        match = _typed_piece(path, line, piece)
         pieces.append(match.group("text"))
         start, length = length, length + len(pieces[-1])
         if match.group("type").lower() != OUTSIDE_TYPE:
             spans.append(Span(start, length, match.group("type")))
-    return LabelledText("".join(pieces), spans, None, line)
+        if compound:
+            spans.append(Span(compound_start, length, compound))
+            compound_start = None
+    if compound_start is not None:
+        raise UserError(
+            "%s, line %d: a bracket [ without its ]: expected compounds as [中国/ns 政府/n]nt"
+            % (path, line)
+        )
+    return LabelledText("".join(pieces), sorted(set(spans)), None, line)
+
+
+def _begins_compound(piece):
+    """Whether a bracket is before a piece, rather than the piece itself: [/w."""
+    return piece.startswith("[") and not piece.startswith("[/")
+
+
+def _without_bracket(piece, is_within):
+    """(a piece without the bracket behind it, the type of the compound that ends so or None)."""
+    match = _COMPOUND_END.match(piece) if is_within or _begins_compound(piece) else None
+    return (match.group("piece"), match.group("type")) if match else (piece, None)
+
+
+def _typed_piece(path, line, piece):
+    """The match of a piece with its type; raises `UserError` for another one."""
+    match = _PIECE.match(piece)
+    if not match:
+        raise UserError(
+            "%s, line %d: %r has no type: expected text and type, as in 北京/ns or 的/o"
+            % (path, line, piece[:40])
+        )
+    _check_is_one_piece(path, line, piece, match)
+    return match
 
 
 def _check_is_one_piece(path, line, piece, match):
@@ -94,6 +140,46 @@ def _check_is_one_piece(path, line, piece, match):
                 "%s, line %d: %r has the type %s in its middle, too: expected a blank behind each "
                 "type" % (path, line, piece[:40], within.group("type"))
             )
+
+
+def read_braces(
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
+) -> Iterator[LabelledText]:
+    """Texts with {{TYPE:entity}} in place of each entity, one a line; args as in `read_segmented`.
+
+    Yields:
+        `LabelledText`.
+
+    Raises:
+        UserError: for braces that are of no entity.
+    """
+    bad_rows = bad_rows or BadRows()
+    for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
+        with bad_rows.row():
+            if text.strip():
+                yield _text_of_braces(path, line, text.strip())
+
+
+def _text_of_braces(path, line, text):
+    pieces, spans, length, end = [], [], 0, 0
+    for match in _BRACES.finditer(text):
+        pieces += [text[end : match.start()], match.group("text")]
+        start = length + match.start() - end
+        length, end = start + len(match.group("text")), match.end()
+        spans.append(Span(start, length, match.group("type")))
+    pieces.append(text[end:])
+    rest = "".join(pieces[::2])
+    if "{{" in rest or "}}" in rest:
+        raise UserError(
+            "%s, line %d: braces that are of no entity: expected {{type:text}}, as in "
+            "{{location:北京}}" % (path, line)
+        )
+    return LabelledText("".join(pieces), spans, None, line)
+
+
+def has_braces(text: str) -> bool:
+    """Whether a line has entities in braces."""
+    return bool(_BRACES.search(text))
 
 
 def is_slash_form(text: str) -> bool:

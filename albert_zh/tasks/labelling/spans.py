@@ -1,4 +1,4 @@
-"""Entities and words as spans of characters."""
+"""Texts with entities and words as spans of characters, or with a tag for each token."""
 
 import bisect
 import collections
@@ -29,6 +29,15 @@ Fields:
     line: int, the line of the file at which it begins, from 1.
     identifier: value of "id" in a JSON file, or None.
     token_lines: int sequence, the line of each token; None: the whole text is in `line`.
+"""
+
+TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "lines"])
+TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
+
+Fields:
+    tokens: list of str.
+    tags: list of str; None where the file has none.
+    lines: int sequence, the line of the file of each token, from 1.
 """
 
 

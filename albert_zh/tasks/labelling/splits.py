@@ -14,11 +14,13 @@ from albert_zh.tasks.labelling import (
     json_files,
     reader,
     tag_schemes,
+    word_types,
 )
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText
 
 WORD_SCHEME, ENTITY_SCHEME = "BMES", "BIO"  # of files without tags
+_DROPS_TYPES = "drops_types"  # key of a file's head
 
 Example = collections.namedtuple(
     "Example", ["guid", "text_a", "text_b", "label", "source", "granularity"], defaults=(None,)
@@ -72,7 +74,7 @@ def _read_file_of_split(task, data_dir, names, encoding):
     """`LabelledSplit` of one file; names: of the split, in `Task.files`, of the granularity."""
     name, key, granularity = names
     path, others = split_files.existing_path(task, data_dir, key)
-    head = dict(task.head, file_format=format_of(task, path, name, encoding))
+    head = _head_of_file(task, path, name, encoding)
     data = read_labelled(path, encoding, head)
     if name != "test" and not data.has_labels:
         raise UserError(
@@ -165,6 +167,13 @@ def format_of(task: Any, path: str, name: str, encoding: str) -> str:
     return format_detection.detect_entity_format(path, encoding, may_lack_labels=name == "test")
 
 
+def _head_of_file(task, path, name, encoding):
+    """`Task.head` with the format of a file, and whether its words lose their parts of speech."""
+    file_format = format_of(task, path, name, encoding)
+    drops_types = _finds_words(task) and file_format in word_types.FORMATS
+    return dict(task.head, file_format=file_format, **{_DROPS_TYPES: drops_types})
+
+
 def format_of_texts(task: Any, path: str, encoding: str) -> str:
     """The format of a file whose labels do not matter, as `format_of` a test file.
 
@@ -201,6 +210,9 @@ def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.Labe
         head.get("offset_unit") or json_files.CHARACTERS,
         BadRows(skips),
     )
+    if head.get(_DROPS_TYPES) and word_types.have_parts_of_speech(data.texts):
+        texts = [word_types.words_alone(text) for text in data.texts]
+        data = data._replace(texts=texts, notes=data.notes + [word_types.NOTE])
     if head.get("form") in head_names.SPAN_HEADS:
         return data
     if head.get("overlaps") == reader.LONGEST:
@@ -223,7 +235,7 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
     Raises:
         UserError: for a text that does not fit: the file is read once before.
     """
-    head = dict(task.head, file_format=format_of(task, path, "test", encoding))
+    head = _head_of_file(task, path, "test", encoding)
     bad_rows, notes = BadRows(head.get("skip_bad_rows", False)), []
     for _ in _streamed_examples(path, encoding, head, types, (bad_rows, notes)):
         pass
@@ -257,6 +269,7 @@ def _streamed_examples(path, encoding, head, types, remarkable):
 
 def _streamed(path, text, head, types):
     """The `Example` of a text, checked as those of files that are read whole."""
+    text = word_types.words_alone(text) if head.get(_DROPS_TYPES) else text
     data = reader.LabelledFile(path, None, [text], None, True, [], "")
     reader.check_types(types, data)
     if head.get("form") not in head_names.SPAN_HEADS:

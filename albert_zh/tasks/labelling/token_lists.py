@@ -1,0 +1,131 @@
+"""Labelled text in JSON whose lines have a list of tokens and one of their tags.
+
+    {"tokens": ["王", "明", "去"], "ner_tags": ["B-PER", "I-PER", "O"]}
+    {"tokens": ["王", "明", "去"], "ner_tags": [1, 2, 0]}
+    {"text": "王明去", "labels": ["B-PER", "I-PER", "O"]}
+
+Numbers, as data sets of Hugging Face have them, are named by `labels.txt` beside the file: a tag a
+line, that of number 0 first.
+"""
+
+import contextlib
+import json
+import os
+from typing import Any, Iterator, List, Optional, Tuple
+
+from albert_zh.common import files, json_lists, storage, text_encodings, validation
+from albert_zh.common.errors import UserError
+from albert_zh.tasks.labelling.bad_rows import BadRows
+from albert_zh.tasks.labelling.spans import TaggedText
+
+NAMES_OF_TAGS = "labels.txt"
+_TOKENS = ("tokens", "words", "text", "sentence")
+_TAGS = ("ner_tags", "tags", "labels", "label", "ner")
+
+
+def is_token_list(line: str) -> bool:
+    """Whether a line of JSON has a list of tokens, or one of as many tags as characters."""
+    record = None
+    with contextlib.suppress(ValueError, RecursionError):
+        record = json.loads(line)
+    if not isinstance(record, dict):
+        return False
+    tokens, tags = _value_of(record, _TOKENS), _value_of(record, _TAGS)
+    if isinstance(tokens, list):
+        return all(isinstance(token, str) for token in tokens)
+    are_tags = isinstance(tags, list) and not isinstance(tags[0] if tags else [], (list, dict))
+    return are_tags and isinstance(tokens, str) and len(tokens) == len(tags)
+
+
+def read_token_lists(
+    path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
+) -> Iterator[TaggedText]:
+    """Sentences of JSON lines, or of a list of such objects.
+
+    Args:
+        path: the file.
+        encoding: of the file.
+        digest: as in `files.read_bytes`; names of tags count, too.
+        bad_rows: `BadRows`; by default the first one is an error.
+
+    Yields:
+        `TaggedText`; tags are None for a line without them.
+
+    Raises:
+        UserError: for a line without tokens, with other numbers of tokens and tags, or with tags
+            that are numbers without names.
+    """
+    bad_rows = bad_rows or BadRows()
+    names: List[str] = []
+    lines = json_lists.lines_or_entries(path, files.stream_lines(path, encoding, digest=digest))
+    for line, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        source = "%s, line %d" % (path, line)
+        with bad_rows.row():
+            tokens, tags = _tokens_and_tags(text, source)
+            if any(isinstance(tag, int) for tag in tags or ()):
+                names = names or _names_of_tags(path, source, encoding, digest)
+                tags = [_named(tag, names, source) for tag in tags or ()]
+            if tokens:
+                yield TaggedText(tokens, tags, [line] * len(tokens))
+
+
+def _value_of(record, keys):
+    """The value of the first of some keys that a record has; None without one."""
+    return next((record[key] for key in keys if record.get(key) is not None), None)
+
+
+def _tokens_and_tags(text, source) -> Tuple[List[str], Optional[List[Any]]]:
+    """(tokens, tags or None) of a line, as they are written."""
+    record = text_encodings.with_whole_characters(files.parse_json(text, source), text)
+    record = record if isinstance(record, dict) else {}
+    tokens, tags = _value_of(record, _TOKENS), _value_of(record, _TAGS)
+    tokens = list(tokens) if isinstance(tokens, str) else tokens
+    _check_are(source, "tokens", tokens, str)
+    if tags is None:
+        return tokens, None
+    _check_are(source, "tags", tags, (str, int))
+    if len(tokens) != len(tags):
+        raise UserError(
+            "%s: %d tokens and %d tags: expected a tag for each token"
+            % (source, len(tokens), len(tags))
+        )
+    if "" in tokens:
+        raise UserError("%s: an empty token: expected none" % source)
+    return tokens, tags
+
+
+def _check_are(source, name, values, kinds):
+    """Raises `UserError` for what is no list of values of some types."""
+    if isinstance(values, list) and all(
+        isinstance(value, kinds) and not isinstance(value, bool) for value in values
+    ):
+        return
+    raise UserError(
+        '%s: expected %s, as in {"tokens": ["王", "明"], "ner_tags": ["B-PER", "I-PER"]}, found %s'
+        % (source, name, validation.shown(values))
+    )
+
+
+def _names_of_tags(path, source, encoding, digest) -> List[str]:
+    """The names of tags that are numbers."""
+    beside = os.path.join(os.path.dirname(path), NAMES_OF_TAGS)
+    if not storage.exists(beside):
+        raise UserError(
+            "%s: its tags are numbers without names: write the names into %s, a tag a line, that "
+            "of 0 first (of Hugging Face's data sets: features['ner_tags'].feature.names)"
+            % (source, beside)
+        )
+    lines = files.stream_lines(beside, encoding, digest=digest)
+    return [text.strip() for text in lines if text.strip()]
+
+
+def _named(tag, names, source):
+    """The name of a tag's number."""
+    if isinstance(tag, int) and 0 <= tag < len(names):
+        return names[tag]
+    raise UserError(
+        "%s: the tag %r has no name: %s has %d, of the numbers from 0"
+        % (source, tag, NAMES_OF_TAGS, len(names))
+    )
