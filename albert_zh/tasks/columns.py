@@ -11,7 +11,7 @@ import itertools
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from albert_zh.tasks import datasets, named_columns, registry
+from albert_zh.tasks import datasets, named_columns, nested_keys, registry
 from albert_zh.tasks.column_choice import ColumnChoice, FirstRows
 from albert_zh.tasks.header_columns import HeaderColumns
 from albert_zh.tasks.input_examples import NO_RECORD, InputExample
@@ -41,7 +41,7 @@ class ColumnLayout:
         self._rules = registry.rules_of(task)
         self._is_json, self._is_csv = table.is_json, table.delimiter == ","
         self._slots_width = self._width_with_slots(rows)
-        rows = [row._replace(cells=self._parted(row.cells)[0]) for row in rows]
+        rows = [row._replace(cells=self._cells_without_slots(row)) for row in rows]
         first_rows = FirstRows(task, self._rules, name, table.path, self._is_csv, rows)
         self._wanted = first_rows.wanted
         choice = _column_choice(first_rows)
@@ -62,6 +62,11 @@ class ColumnLayout:
         if is_named or not self._task.head.get(slot_cells.COLUMN):
             return None
         return slot_cells.width_with_slots([row.cells for row in rows])
+
+    def _cells_without_slots(self, row):
+        if isinstance(row.cells, dict):
+            return nested_keys.with_nested(row.cells, self._task.chosen.values())
+        return self._parted(row.cells)[0]
 
     def _parted(self, cells):
         """(a row's cells without its last one with slots, {key of slots: that one})."""
@@ -98,7 +103,8 @@ class ColumnLayout:
             texts = self._whole_text(self._parted(row.cells)[0])
         else:
             keys = [(self._names or {}).get(column) for column in ("text_a", "text_b")]
-            known = [row.cells.get(key) for key in keys if key is not None]
+            cells = self._cells_without_slots(row)
+            known = [cells.get(key) for key in keys if key is not None]
             if all(text is None for text in known):
                 known = [cell for cell in row.cells.values() if isinstance(cell, str)]
             texts = ["" if text is None else str(text) for text in known]
@@ -177,7 +183,7 @@ class ColumnLayout:
 
     def _record(self, row):
         if isinstance(row.cells, dict):
-            return dict(row.cells)
+            return dict(self._cells_without_slots(row))
         names = self.header if self._names is not None else self.columns
         cells, slots = self._parted(row.cells)
         if len(cells) != len(names):
@@ -220,6 +226,11 @@ class ColumnLayout:
     def _labels_of_list(self, entries):
         labels = [_as_text(entry) for entry in entries]
         separator = self._task.separator
+        if len(labels) > 2 and set(labels) == {"0", "1"}:
+            raise ValueError(
+                "the label %s: a 0 or 1 for each class? Write the names of those that it has"
+                % shortened(", ".join(labels))
+            )
         bad = [label for label in labels if label is None or separator in label]
         if bad:
             raise ValueError(
@@ -240,6 +251,10 @@ class ColumnLayout:
             cell = _list_of_cell(cell)
         if isinstance(cell, list) and has_several:
             cell = self._task.separator.join(self._labels_of_list(cell))
+        if isinstance(cell, list) and self._rules.has_classes:
+            raise ValueError(
+                "a list where a label is expected (for several labels of a row --multi_label=true)"
+            )
         label = _as_text(cell).strip()
         label = self._known_label(self._task.aliases.get(label, label))
         if not label and self._name == "test" and not has_several:

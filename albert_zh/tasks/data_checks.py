@@ -14,6 +14,7 @@ IMBALANCE = 10  # times that the largest class is larger than the smallest
 SHOWN = 5
 MUCH_SHARED = 0.1  # share of rows with a text of train from which it is a warning
 FEW_DEV_ROWS = 100  # by fewer no checkpoint is chosen better than by chance
+_ALL_SCORES, _FEWEST_SCORES = frozenset("0 1 2 3 4 5".split()), 5  # of pairs, as STS-B's
 _PRESUMED_SCORE = 0.8  # for which the standard error is reported
 
 
@@ -33,7 +34,8 @@ def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]
     }
     labelled = {name: split for name, split in splits.items() if split.has_labels}
     finders = [(find, splits) for find in (_sizes, _few_dev_rows)]
-    finders += [(f, labelled) for f in (_spellings, _separators, _imbalance, _absent_labels)]
+    of_labels = (_spellings, _separators, _scores_as_classes, _imbalance, _absent_labels)
+    finders += [(find, labelled) for find in of_labels]
     finders += [(find, splits) for find in (_duplicates, _shared_rows, _shared_texts)]
     for find, looked_at in finders:
         for line, count in find(task, looked_at):
@@ -117,6 +119,21 @@ def _separators(task, splits):
         % (len(with_mark), len(labels), mark, with_mark[0], way_out),
         {"labels_with_a_separator": len(with_mark)},
     )
+
+
+def _scores_as_classes(task, splits):
+    """Whole scores of pairs, as those of STS-B are, which are learnt as classes."""
+    is_own = task.header is not None
+    if "train" not in splits or not (is_own and registry.rules_of(task).has_classes):
+        return
+    are_scores = is_pair(task) and _ALL_SCORES.issuperset(task.labels)
+    if are_scores and len(task.labels) >= _FEWEST_SCORES:
+        yield (
+            "note: the labels of these pairs are the numbers %s to %s, and are learnt as %d "
+            "classes without an order: if they say how alike the texts are, use --regression=true"
+            % (task.labels[0], task.labels[-1], len(task.labels)),
+            {"scores_as_classes": len(task.labels)},
+        )
 
 
 def _imbalance(task, splits):

@@ -9,6 +9,9 @@ from albert_zh.tasks.label_rules import plain_label, shortened
 from albert_zh.tasks.named_columns import NOT_TEXTS
 from albert_zh.tasks.slots import cells as slot_cells
 
+# Names of a second text that the first one may do without.
+_ANSWERS = frozenset("answer reply response 答案 回答 回复 答复".split())
+
 
 class HeaderColumns:
     """Columns by the names of a header line, or of the keys of JSON lines."""
@@ -172,8 +175,14 @@ class HeaderColumns:
         """A hint where a column that is not used has a text's name."""
         if "text_b" not in self._wanted or names["text_b"] or not names["text_a"]:
             return ""
-        is_text = self._key_of(unused, "text_a") is not None
-        return " (text_b would be the name of a second text)" if is_text else ""
+        second = self._key_of(unused, "text_a") or next(
+            (name for name in unused if plain_label(name) in _ANSWERS), None
+        )
+        if second is None or self._task.columns:
+            return ""
+        return " (to read both %s and %s: --text_column=%s --text_b_column=%s)" % (
+            (names["text_a"], second) * 2
+        )
 
     def _has_same_names(self, cells, header, names):
         """Whether a line has known names, too, wherever the header, which names the label, has."""

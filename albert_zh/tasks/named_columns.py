@@ -10,6 +10,7 @@ from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS
 NOT_TEXTS = ("id", "idx")  # keys of records
 # Names of a first text, beside which another one's is that of the second: query and title.
 _QUESTIONS = ("query", "question")
+_TARGET, _TOXIC = "target", "toxic"  # of ToxiCN: whom a text is about, and its label
 _BESIDE_QUESTIONS = [key for key in KEYS["text_a"] if key not in _QUESTIONS] + ["answer", "passage"]
 
 
@@ -20,6 +21,8 @@ def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
     if question and column == "text_a":
         return question
     keys = list(task.keys.get(column, ())) + KEYS[column]
+    if column == "label" and _TARGET in lower:
+        keys.insert(keys.index(_TARGET), _TOXIC)
     keys += _BESIDE_QUESTIONS * bool(question and column == "text_b")
     return next((lower[key] for key in keys if key in lower), None)
 

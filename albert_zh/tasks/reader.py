@@ -9,7 +9,7 @@ from typing import Any, Iterator, List, Tuple
 
 from albert_zh.common import files, json_lists
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import registry, split_files
+from albert_zh.tasks import nested_keys, registry, split_files
 from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.columns import ColumnLayout, form
 from albert_zh.tasks.input_examples import Split
@@ -137,10 +137,11 @@ def _filled_rows(task, table, notes):
 def _check_label_column(layout, table, rows):
     if "label" not in layout.columns:
         if table.is_json and not layout.header:
+            keys = ", ".join(nested_keys.names_of(rows[0].cells)) or "of no object"
             raise UserError(
                 "%s has no label: line %d has the keys %s: name them label and text_a, or by "
                 "--label_column=KEY --text_column=KEY"
-                % (table.path, rows[0].line, ", ".join(rows[0].cells) or "of no object")
+                % (table.path, rows[0].line, shortened(keys, 200))
             )
         raise UserError(
             "%s has no label column: it has %s (%s)"

@@ -351,13 +351,16 @@ def test_what_was_found_is_said(tmp_path):
     notes = read_own(tmp_path, "id,text,label\n1,甲,a\n2,乙,b\n").notes
     assert notes == ["line 1 is a header (id | text | label)", "columns that are not used: id"]
     notes = read_own(tmp_path, "content,title,label\n甲,乙,a\n丙,丁,b\n").notes
-    assert notes[1].endswith("not used: content (text_b would be the name of a second text)")
+    assert notes[1].endswith(
+        "not used: content (to read both title and content: --text_column=title "
+        "--text_b_column=content)"
+    )
     rows = (
         '{"id": 1, "title": "甲", "content": "很长", "label": "a"}\n{"title": "乙", "label": "b"}'
     )
     (tmp_path / "json").mkdir()
     notes = read_own(tmp_path / "json", rows, "train.json").notes
-    assert notes[-1].startswith("columns that are not used: content (text_b would be")
+    assert notes[-1].startswith("columns that are not used: content (to read both title and con")
     notes = read_own(tmp_path, "text,label\n甲,a\ntext,label\n乙,b\n").notes
     assert "1 rows repeat the header and are left out" in notes
 
