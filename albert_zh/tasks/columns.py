@@ -41,7 +41,7 @@ class ColumnLayout:
         self._rules = registry.rules_of(task)
         self._is_json, self._is_csv = table.is_json, table.delimiter == ","
         self._slots_width = self._width_with_slots(rows)
-        rows = [row._replace(cells=self._cells_without_slots(row)) for row in rows]
+        rows = [row._replace(cells=self._parted(row.cells)[0]) for row in rows]
         first_rows = FirstRows(task, self._rules, name, table.path, self._is_csv, rows)
         self._wanted = first_rows.wanted
         choice = _column_choice(first_rows)
@@ -63,13 +63,13 @@ class ColumnLayout:
             return None
         return slot_cells.width_with_slots([row.cells for row in rows])
 
-    def _cells_without_slots(self, row):
-        if isinstance(row.cells, dict):
-            return nested_keys.with_nested(row.cells, self._task.chosen.values())
-        return self._parted(row.cells)[0]
-
     def _parted(self, cells):
-        """(a row's cells without its last one with slots, {key of slots: that one})."""
+        """(a row's cells without its last one with slots, {key of slots: that one}).
+
+        Objects have the chosen keys of objects in them, too.
+        """
+        if isinstance(cells, dict):
+            return nested_keys.with_nested(cells, self._task.chosen.values()), {}
         if len(cells) != self._slots_width:
             return cells, {}
         return cells[:-1], {slot_cells.COLUMN: cells[-1]}
@@ -103,7 +103,7 @@ class ColumnLayout:
             texts = self._whole_text(self._parted(row.cells)[0])
         else:
             keys = [(self._names or {}).get(column) for column in ("text_a", "text_b")]
-            cells = self._cells_without_slots(row)
+            cells = self._parted(row.cells)[0]
             known = [cells.get(key) for key in keys if key is not None]
             if all(text is None for text in known):
                 known = [cell for cell in row.cells.values() if isinstance(cell, str)]
@@ -183,7 +183,7 @@ class ColumnLayout:
 
     def _record(self, row):
         if isinstance(row.cells, dict):
-            return dict(self._cells_without_slots(row))
+            return dict(self._parted(row.cells)[0])
         names = self.header if self._names is not None else self.columns
         cells, slots = self._parted(row.cells)
         if len(cells) != len(names):

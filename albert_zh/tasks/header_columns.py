@@ -145,7 +145,9 @@ class HeaderColumns:
         num_header_rows = row_index + 1
         notes = ["line %d is a header (%s)" % (row_index + 1, shortened(" | ".join(header)))]
         notes += self._about_pair(names)
-        notes += self._unused([cell for cell in header if cell not in names.values()], names)
+        notes += self._unused(
+            [cell for cell in header if cell and cell not in names.values()], names
+        )
         other = rows[1 - row_index].cells if len(rows) > 1 else []
         if row_index == 1 or self._has_same_names(other, header, names):
             num_header_rows = 2

@@ -20,8 +20,8 @@ KEYS = {
     ).split(),
     "label": (
         "label labels class category target score similarity gold_label sentiment emotion intent "
-        "rating stars tag tags is_duplicate 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 标记 "
-        "相似度"
+        "rating star stars tag tags is_duplicate 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 "
+        "标记 相似度"
     ).split(),
 }
 # The flags by which a user names the columns: by name in a header, by key, or by position from 1.

@@ -129,6 +129,30 @@ def test_whole_scores_of_pairs_are_noted(tmp_path, name):
     assert "scores_as_classes" not in checked(read(tmp_path, "train.tsv", "".join(few)))[1]
 
 
+def test_texts_that_are_numbers_are_noted(tmp_path):
+    """They are ids in cMedQA's lists of questions and answers."""
+    rows = ["%d,%d\n" % (100 - n, n % 2) for n in range(6)]
+    split = read(tmp_path, "train.csv", "text,label\n" + "".join(rows))
+    assert split.notes[-1].startswith("all texts are numbers: of ids write the texts")
+    split = read(tmp_path, "train.csv", "text,label\n" + "".join(rows) + "一,1\n")
+    assert "numbers" not in split.notes[-1]
+
+
+@pytest.mark.parametrize(
+    "header, notes",
+    [
+        ("ID,Movie_Name_EN,Star,Comment", ["columns that are not used: ID, Movie_Name_EN"]),
+        (",,Star,Comment", []),
+    ],
+)
+def test_stars_of_reviews_are_labels(tmp_path, header, notes):
+    """DMSC's were no label, and the nameless index of pandas was named as unused."""
+    rows = ["%d,x,%d,影评%d\n" % (n, n % 5 + 1, n) for n in range(10)]
+    split = read(tmp_path, "train.csv", header + "\n" + "".join(rows))
+    assert cells(split)[4] == ("影评4", None, "5")
+    assert split.notes[1:] == notes
+
+
 @pytest.mark.parametrize("second", ["content", "reply", "答案"])
 def test_the_note_on_a_second_text_has_the_flags(tmp_path, second):
     rows = ["标题%d,很长的正文%d,%s\n" % (n, n, "ab"[n % 2]) for n in range(4)]

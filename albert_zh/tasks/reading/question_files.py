@@ -23,7 +23,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from albert_zh.common import checks, files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import rows
+from albert_zh.tasks import nested_keys, rows
 from albert_zh.tasks.reading import questions as reading_questions
 from albert_zh.tasks.reading.questions import Answer, Question, QuestionFile, located_answers
 
@@ -37,6 +37,8 @@ COLUMNS = {
     "start": ("start", "answer_start", "begin", "answer_begin", "答案位置", "起始位置", "开始位置"),
     "id": ("id", "query_id", "qid"),
 }
+_ROW = '{"context": "...", "question": "...", "answer": "..."}'
+_SHOWN_CHARACTERS = 120
 _ORDER = ("context", "question", "answer", "start")
 _IMPOSSIBLE = "is_impossible"  # key of SQuAD's questions and of JSON lines
 _TRUTHS = {True: True, False: False, "true": True, "false": False}  # texts: of CJRC and CAIL
@@ -161,6 +163,11 @@ def _questions_of_document(path, document, counts, needs_texts):
         is_squad = any(isinstance(entry, dict) and "paragraphs" in entry for entry in document)
         document = {"data": document} if is_squad else document
     if isinstance(document, dict):
+        if _is_list_of_rows(document.get("data")):
+            raise UserError(
+                '%s: "data" has rows of a question each, expected paragraphs with their questions: '
+                "write its list alone, [%s, ...]" % (path, _ROW)
+            )
         checks.checked(path, document, squad_kind)
         return SQUAD, list(_squad_questions(path, document["data"], counts))
     if isinstance(document, list):
@@ -305,13 +312,25 @@ def _named_cells(record: Dict[str, Any], source: str) -> Dict[str, Any]:
     for name in ("context", "question"):
         if not isinstance(cells.get(name), str):
             raise UserError(
-                "%s: expected the key %r with a text, found %s"
-                % (source, name, validation.shown(sorted(record)))
+                "%s: expected the key %r with a text, as in %s, found the keys %s%s"
+                % (source, name, _ROW, _shown_keys(record), _about_inner_texts(record))
             )
     if record.get(_IMPOSSIBLE) is not None:
         checks.checked(source + ": " + _IMPOSSIBLE, record[_IMPOSSIBLE], _TRUTH)
         cells[_IMPOSSIBLE] = _TRUTHS[record[_IMPOSSIBLE]]
     return cells
+
+
+def _shown_keys(record):
+    keys = ", ".join(nested_keys.names_of(record)) or "of no object"
+    return keys if len(keys) <= _SHOWN_CHARACTERS else keys[:_SHOWN_CHARACTERS] + "..."
+
+
+def _about_inner_texts(record):
+    """The way out for a record whose texts are in objects, as of DuReader 2.0 and WebQA."""
+    if not any("." in key for key in nested_keys.names_of(record)):
+        return ""
+    return ": of several texts of a question write a line each"
 
 
 def _says_whether_it_has_one(cells: Dict[str, Any]) -> bool:
@@ -330,6 +349,11 @@ def _columns(cells: List[str], path: str, line: int) -> Tuple[Dict[str, int], bo
     }
     if "context" in columns and "question" in columns:
         return columns, True
+    if any(cell.endswith("_id") for cell in header):
+        raise UserError(
+            "%s, line %d: the header names %s, expected context and question: write the texts that "
+            "other files have for ids" % (path, line, ", ".join(header)[:200])
+        )
     if columns:
         raise UserError(
             "%s, line %d: the header names %s, expected context and question too"

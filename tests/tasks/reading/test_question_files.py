@@ -40,6 +40,63 @@ def answers_of(path):
 # Layouts
 
 
+@pytest.mark.parametrize(
+    "record, keys",
+    [
+        (  # of DuReader 2.0
+            {
+                "documents": [{"title": "a", "paragraphs": ["b"]}],
+                "question": "谁？",
+                "answers": ["b"],
+            },
+            "documents.title, documents.paragraphs, question, answers: of several texts of a quest",
+        ),
+        (  # of WebQA
+            {
+                "Q_1": {
+                    "question": "谁？",
+                    "evidences": {"Q_1#0": {"answer": ["b"], "evidence": "b"}},
+                }
+            },
+            "Q_1.question, Q_1.evidences.Q_1#0: of several texts of a question write a line each",
+        ),
+        ({"content": ["b"], "candidates": ["c"]}, "content, candidates$"),
+    ],
+)
+def test_the_way_out_of_layouts_that_are_not_read(tmp_path, record, keys):
+    """The keys were cut off, and nothing said what to write."""
+    row = '{"context": "...", "question": "...", "answer": "..."}'
+    with pytest.raises(UserError, match="line 1: expected the key 'context' with .* " + keys) as e:
+        read_questions(written(tmp_path, record))
+    assert row in str(e.value) and "\n" not in str(e.value)
+
+
+def test_rows_in_place_of_paragraphs_are_refused(tmp_path):
+    row = {"id": "1", "context": CONTEXT, "question": "谁？", "answers": {"text": ["雷军"]}}
+    with pytest.raises(UserError, match='"data" has rows of a question each, .* its list alone'):
+        read_questions(written(tmp_path, {"data": [row]}))
+    assert answers_of(written(tmp_path, [row])) == [(Answer("雷军", 3),)]
+
+
+@pytest.mark.parametrize(
+    "header", ["question_id,ans_id,cnt,label", "question_id,pos_ans_id,neg_ans_id"]
+)
+def test_ids_in_place_of_texts_are_refused(tmp_path, header):
+    """The header was a row, and its ids a context and a question, as in cMedQA."""
+    path = written(tmp_path, header + "\n1,2,0,1\n", "train.csv")
+    with pytest.raises(
+        UserError, match="line 1: the header names %s, .* have for ids" % header[:11]
+    ):
+        read_questions(path)
+
+
+def test_checklist_of_dureader_is_read(tmp_path):
+    """Questions without an answer have one at -1."""
+    question = squad_question(0, [("", -1)], is_impossible=True, type="in-domain")
+    read = read_questions(squad_file(tmp_path, question, squad_question(1)))
+    assert [question.answers for question in read.questions] == [(), (Answer("雷军", 3),)]
+
+
 def test_squad_layout_is_read(tmp_path):
     path = squad_file(
         tmp_path,
@@ -323,7 +380,7 @@ def test_empty_contexts_and_questions_are_counted(tmp_path):
             r"qas\[0\].id: expected a text or an integer, found \[\]",
         ),
         ([{"context_text": 3, "qas": []}], r"\[0\].context_text: expected a text, found 3"),
-        ({"question": "a"}, "line 1: expected the key 'context' with a text, found"),
+        ({"question": "a"}, "line 1: expected the key 'context' with a text, as in"),
         ('{"context": "a", "question": "b"}\n[]\n', "line 2: no JSON object"),
         ('{"context": "a", "question": "b", "start": "x"}\n', "line 1: expected the position"),
         ('{"context": "a", "question": "b", "answer": 3}\n', "line 1: expected the answer as"),
