@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.label_rules import plain_label, shortened
-from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS
+from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS, counted_from_one
 
 NOT_TEXTS = ("id", "idx")  # keys of records
 # Names of a first text, beside which another one's is that of the second: query and title.
@@ -16,7 +16,8 @@ _BESIDE_QUESTIONS = [key for key in KEYS["text_a"] if key not in _QUESTIONS] + [
 
 def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
     """Which of some names usually stands for a column, or None."""
-    lower = {plain_label(name): name for name in reversed(list(names))}
+    names = list(names)[::-1]
+    lower = dict(zip(counted_from_one(list(map(plain_label, names))), names))
     question = _question_of_pair(task, lower)
     if question and column == "text_a":
         return question

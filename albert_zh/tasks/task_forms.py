@@ -100,6 +100,20 @@ def say_header(place: str, line: str, header: Sequence[str] = (), done: str = "p
         )
 
 
+def counted_from_one(names: Sequence[str]) -> List[str]:
+    """Names whose numbers begin at 0, as sent0 and sent1 do, as if they began at 1.
+
+    Args:
+        names: of columns or keys, in lower case.
+    """
+    renamed = {}
+    for name in names:
+        stem = name[:-1]
+        if name == stem + "0" and stem + "1" in names and stem + "2" not in names:
+            renamed.update({name: stem + "1", stem + "1": stem + "2"})
+    return [renamed.get(name, name) for name in names]
+
+
 def columns_of_same_meaning(labels: Sequence[str]) -> List[int]:
     """Numbers of the labels which say that the two texts of a pair mean the same."""
     return [number for number, label in enumerate(labels) if label.lower() in SAME_MEANING]

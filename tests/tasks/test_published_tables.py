@@ -164,3 +164,11 @@ def test_the_note_on_a_second_text_has_the_flags(tmp_path, second):
     )
     both = read(tmp_path, "train.csv", content, task_of(text_a="title", text_b=second))
     assert cells(both)[0] == ("标题0", "很长的正文0", "a")
+
+
+@pytest.mark.parametrize("names", ["sent0,sent1", "sentence0,sentence1", "text_0,text_1"])
+def test_names_that_count_from_zero(tmp_path, names):
+    """Of sent0 and sent1 the second one alone was read, as the first text."""
+    rows = ["甲%d,乙%d,%d\n" % (n, n, n % 2) for n in range(4)]
+    split = read(tmp_path, "train.csv", names + ",label\n" + "".join(rows))
+    assert cells(split)[1] == ("甲1", "乙1", "1")

@@ -41,6 +41,11 @@ _FEWEST_WITH_ID = {"scored": 4, "pairs": 3, "positives": 3, "margins": 5}
 _USUAL_COLUMNS = {"text_a": [0], "text_b": [1], "score": [2], "negatives": [slice(2, None)]}
 _COLUMNS_OF_MARGINS = {"text_a": [0], "text_b": [1], "negatives": [2], "margin": [3]}
 _LARGEST_MARGIN = 2.0  # difference of two cosines
+_ID_NAME = re.compile(r"(.*[-_ ])?[a-z]{0,3}id$")
+_NO_IDS = (
+    "expected texts: write those that other files have for them, or corpus.jsonl, queries.jsonl "
+    "and qrels/train.tsv with the header query-id, corpus-id, score"
+)
 _NUMBERED = re.compile(r"(.*?)[_ -]?\d+$")  # negative_1, neg 2
 
 
@@ -134,6 +139,8 @@ def read_split(
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, wanted)
     if not examples:
         raise UserError("%s has no row that fits: expected %s" % (path, expected))
+    if all(e.text_a.isdigit() and e.text_b.isdigit() for e in examples):
+        raise UserError("%s: its texts are numbers, as ids are: %s" % (path, _NO_IDS))
     if name not in ("dev", "test"):  # those are measured on as they are
         examples, num_double = _once(examples)
         notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
@@ -203,6 +210,8 @@ def _columns(path, rows, data_format):
     if "text_a" in by_name and "text_b" in by_name:
         by_name["negatives"] = _indices_of_negatives(names)
         return by_name, rows[1:], _notes_of_unused(first.cells, by_name)
+    if len(names) > 1 and all(map(_ID_NAME.match, names[:2])):
+        raise UserError("%s, line 1: a header of ids (%s): %s" % (path, ", ".join(names), _NO_IDS))
     return (usual, *_without_ids(path, rows, _FEWEST_WITH_ID[data_format]))
 
 
@@ -257,7 +266,7 @@ def _note_of_tabs(rows):
 
 def _names(cells):
     """The cells of a header as they are compared with `_KEYS`."""
-    return [cell.strip().lower().lstrip("\ufeff") for cell in cells]
+    return task_forms.counted_from_one([cell.strip().lower().lstrip("\ufeff") for cell in cells])
 
 
 def _indices_of_negatives(names):

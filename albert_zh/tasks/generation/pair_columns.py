@@ -12,12 +12,13 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from albert_zh.common.errors import UserError
+from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.named_columns import NOT_TEXTS
 
 KEYS = {
     "text_a": (
-        "source src text_a text content abstract body article question query input instruction "
-        "原文 正文 内容 摘要 问题 文本 新闻内容 文章内容"
+        "source src text_a text content abstract abst body article question query input "
+        "instruction 原文 正文 内容 摘要 问题 文本 新闻内容 文章内容"
     ).split(),
     "label": (
         "target tgt title headline summary reply response answer output 标题 题目 回复 回答 答案 "
@@ -129,6 +130,11 @@ def _form_of_json(path, rows, chosen, may_lack_targets):
         is_needed = which == "text_a" or not may_lack_targets
         left = _left_by_flag(rest, is_needed) if chosen else []
         keys[which] = [name for name in KEYS[which] if name in rest] or left
+    if records and not keys["text_a"]:
+        raise UserError(
+            "%s has no source: it has the keys %s: name the texts source and target, or by "
+            "--text_column=KEY --label_column=KEY" % (path, shortened(", ".join(names), 200))
+        )
     used = [name for of_text in keys.values() for name in of_text]
     return Form(keys, unused=_without_ids(name for name in names if name not in used))
 

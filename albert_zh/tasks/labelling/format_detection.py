@@ -4,12 +4,15 @@ detect_format("train.char.bmes")                          # "conll"
 detect_entity_format("texts.txt", may_lack_labels=True)   # "text", where words would be "segmented"
 """
 
+import contextlib
 import itertools
+import json
 import os
 import re
 
 from albert_zh.common import files, json_lists, storage
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import nested_keys
 from albert_zh.tasks.labelling import (
     column_files,
     conllu_files,
@@ -94,6 +97,15 @@ def is_plain_text(path: str, encoding: str = "utf-8") -> bool:
     """Whether a file is in no format of entities, with few tags at the ends of its lines."""
     is_other = detect_format(path, encoding) != SEGMENTED
     return not is_other and _are_mostly_without_tags(path, encoding)
+
+
+def keys_in_words(path: str, encoding: str = "utf-8") -> str:
+    """What keys the first line of a file has, if it is JSON, for messages; else nothing."""
+    for line, text in _first_lines(path, encoding)[:1]:
+        with contextlib.suppress(ValueError, RecursionError):
+            keys = nested_keys.names_of(json.loads(text))
+            return "; line %d has the keys %s" % (line, ", ".join(keys)[:200]) if keys else ""
+    return ""
 
 
 def _are_mostly_without_tags(path, encoding):

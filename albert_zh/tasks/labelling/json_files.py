@@ -72,13 +72,18 @@ _FIELDS = (  # and other names of them
     ("label", "type", "label_type", "labels"),
 )
 _KINDS_OF_FIELDS = (_POSITION, _POSITION, validation.TEXT)
-_MENTION = "text"
+_NAMES_OF_MENTION = ("text", "entity", "mention")  # names of an entity's text
 _TEXT_OF_CCKS = "originalText"
 
 
 def _names_of_fields(span):
     """What an object calls its start, end and type; the first name of what it lacks."""
     return [next((name for name in names if name in span), names[0]) for names in _FIELDS]
+
+
+def _name_of_mention(span):
+    """What an object calls the text of its entity; the first name where it has none."""
+    return next((name for name in _NAMES_OF_MENTION if name in span), _NAMES_OF_MENTION[0])
 
 
 def _fields_of_span(span):
@@ -95,7 +100,8 @@ def _members_of_span(span):
     keys = ("[0]", "[1]", "[2]")
     if isinstance(span, dict):
         keys = _names_of_fields(span)
-        yield _MENTION, span.get(_MENTION), validation.or_none(validation.TEXT)
+        name = _name_of_mention(span)
+        yield name, span.get(name), validation.or_none(validation.TEXT)
     yield from zip(keys, _fields_of_span(span), _KINDS_OF_FIELDS)
 
 
@@ -155,7 +161,10 @@ def _entities_of_doccano(record):
     if not found:
         return None
     return [
-        (*_fields_of_span(span), span.get(_MENTION) if isinstance(span, dict) else None)
+        (
+            *_fields_of_span(span),
+            span.get(_name_of_mention(span)) if isinstance(span, dict) else None,
+        )
         for span in itertools.chain(*found)
     ]
 

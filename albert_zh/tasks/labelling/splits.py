@@ -78,8 +78,9 @@ def _read_file_of_split(task, data_dir, names, encoding):
     data = read_labelled(path, encoding, head)
     if name != "test" and not data.has_labels:
         raise UserError(
-            "%s: has no labels (format %s): expected those of a %s file; --file_format names "
-            "another format" % (path, data.format, name)
+            "%s: has no labels (format %s%s): expected those of a %s file; --file_format names "
+            "another format"
+            % (path, data.format, format_detection.keys_in_words(path, encoding), name)
         )
     if name != "test":
         data = reader.with_labels_only(data, BadRows(head.get("skip_bad_rows", False)))

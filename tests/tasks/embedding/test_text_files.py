@@ -587,3 +587,29 @@ def test_a_first_row_like_a_header_is_noted(tmp_path):
     assert rows(known) == [("甲", "乙", 1.0, ())] and not known.notes
     of_keys = read(tmp_path, '{"question": "甲", "answer": "乙"}\n', "positives", "a.jsonl")
     assert rows(of_keys) == [("甲", "乙", 1.0, ())] and not of_keys.notes  # there is no header
+
+
+def test_names_that_count_from_zero(tmp_path):
+    """The header of SimCSE's inference triples was their first row."""
+    content = "sent0,sent1,hard_neg\n怎么开户,如何开户,天气\n几点开门,何时开门,下雨\n"
+    assert rows(read(tmp_path, content, "positives", "train.csv")) == [
+        ("怎么开户", "如何开户", 1.0, ("天气",)),
+        ("几点开门", "何时开门", 1.0, ("下雨",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content, place",
+    [
+        ("qid\tpid\n7\t3\n8\t4\n", ", line 1: a header of ids .qid, pid.: expected texts"),
+        ("query_id\tpos_id\tneg_id\n7\t3\t4\n", ", line 1: a header of ids .query_id, pos_id, neg"),
+        (
+            "".join("%d\t%d\t%d\n" % (n, n + 10, n + 20) for n in range(9)),
+            ": its texts are numbers",
+        ),
+    ],
+)
+def test_ids_are_no_texts(tmp_path, content, place):
+    """Of three columns of ids the second and third were pairs of texts."""
+    with pytest.raises(UserError, match="train.tsv%s.* query-id, corpus-id, score$" % place):
+        read(tmp_path, content, "positives")

@@ -247,3 +247,16 @@ def test_one_column_is_not_both(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"x": "长文", "y": "头条"}', encoding="utf-8")
     with pytest.raises(UserError, match="--text_column and --label_column name the same column"):
         pair_files.read_split(str(tmp_path / "a.jsonl"), "train", {"text_a": "x", "label": "x"})
+
+
+def test_json_without_a_source_is_refused_with_its_keys(tmp_path):
+    """Each row was named, and none of the keys."""
+    content = '{"messages": [], "id": 1}\n{"dialog": "b"}\n'
+    message = "data.jsonl has no source: it has the keys messages, id, dialog: .*--text_column=KEY"
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, content, file_name="data.jsonl")
+
+
+def test_abstracts_of_csl_are_sources(tmp_path):
+    split = read(tmp_path, '{"id": 1, "title": "题", "abst": "长文"}\n', file_name="data.json")
+    assert pairs(split) == [("长文", "题")]

@@ -251,3 +251,22 @@ def test_a_folder_of_texts_and_entities_is_refused_with_a_way_out(tmp_path):
         UserError, match=r"train: a folder without .*\.ann, CCKS 2017.*\"entities\":"
     ):
         splits.read_split(task_of("ner"), str(tmp_path), "train", "utf-8")
+
+
+def test_the_keys_of_a_file_without_labels_are_named(tmp_path):
+    content = record(text="王明去", spo_list=[{"subject": "王明", "predicate": "去"}])
+    keys = "line 1 has the keys id, text, spo_list.subject, spo_list.predicate"
+    with pytest.raises(UserError, match="train.json: has no labels .format cluener; %s.:" % keys):
+        read_split(tmp_path, content, "ner", "train.json")
+
+
+@pytest.mark.parametrize("name", ["text", "entity", "mention"])
+def test_the_text_of_an_entity_shows_that_its_end_is_inclusive(tmp_path, name):
+    """Only `text` was compared: other entities lost their last character."""
+    span = {"start": 0, "end": 1, "type": "PER", name: "王明"}
+    path = written(tmp_path, record(text="王明去", entities=[span]), "train.json")
+    with pytest.raises(UserError, match="line 1: PER '王明' at 0-1, where .* end is inclusive"):
+        reader.read_file(path)
+    span["end"] = 2
+    path = written(tmp_path, record(text="王明去", entities=[span]), "train.json")
+    assert texts_and_spans(reader.read_file(path).texts) == [("王明去", [("王明", "PER")])]
