@@ -296,13 +296,13 @@ def _labelled(sentence: TaggedText, scheme) -> LabelledText:
     text, ranges = joined_text(sentence.tokens)
     tokens = None if all(len(token) == 1 for token in sentence.tokens) else ranges
     if scheme is None or sentence.tags is None:
-        return LabelledText(text, None, tokens, sentence.lines[0])
+        return LabelledText(text, None, tokens, sentence.lines[0], sentence.identifier)
     spans = [
         span._replace(start=ranges[span.start][0], end=ranges[span.end - 1][1])
         for span in tag_schemes.tags_to_spans(sentence.tags, scheme)
     ]
     lines = sentence.lines if sentence.lines[-1] > sentence.lines[0] else None
-    return LabelledText(text, spans, tokens, sentence.lines[0], token_lines=lines)
+    return LabelledText(text, spans, tokens, sentence.lines[0], sentence.identifier, lines)
 
 
 def check_types(train_types: Sequence[str], data: LabelledFile) -> None:

@@ -31,13 +31,16 @@ Fields:
     token_lines: int sequence, the line of each token; None: the whole text is in `line`.
 """
 
-TaggedText = collections.namedtuple("TaggedText", ["tokens", "tags", "lines"])
+TaggedText = collections.namedtuple(
+    "TaggedText", ["tokens", "tags", "lines", "identifier"], defaults=(None,)
+)
 TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
 
 Fields:
     tokens: list of str.
     tags: list of str; None where the file has none.
     lines: int sequence, the line of the file of each token, from 1.
+    identifier: value of "id" in a JSON file, or None.
 """
 
 

@@ -63,12 +63,13 @@ def read_token_lists(
             continue
         source = "%s, line %d" % (path, line)
         with bad_rows.row():
-            tokens, tags = _tokens_and_tags(text, source)
+            record = _parsed(text, source)
+            tokens, tags = _tokens_and_tags(record, source)
             if any(isinstance(tag, int) for tag in tags or ()):
                 names = names or _names_of_tags(path, source, encoding, digest)
                 tags = [_named(tag, names, source) for tag in tags or ()]
             if tokens:
-                yield TaggedText(tokens, tags, [line] * len(tokens))
+                yield TaggedText(tokens, tags, [line] * len(tokens), record.get("id"))
 
 
 def _value_of(record, keys):
@@ -76,10 +77,14 @@ def _value_of(record, keys):
     return next((record[key] for key in keys if record.get(key) is not None), None)
 
 
-def _tokens_and_tags(text, source) -> Tuple[List[str], Optional[List[Any]]]:
-    """(tokens, tags or None) of a line, as they are written."""
+def _parsed(text, source):
+    """The object of a line; an empty one for what is none."""
     record = text_encodings.with_whole_characters(files.parse_json(text, source), text)
-    record = record if isinstance(record, dict) else {}
+    return record if isinstance(record, dict) else {}
+
+
+def _tokens_and_tags(record, source) -> Tuple[List[str], Optional[List[Any]]]:
+    """(tokens, tags or None) of a record, as they are written."""
     tokens, tags = _value_of(record, _TOKENS), _value_of(record, _TAGS)
     tokens = list(tokens) if isinstance(tokens, str) else tokens
     _check_are(source, "tokens", tokens, str)

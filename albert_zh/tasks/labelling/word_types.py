@@ -6,7 +6,7 @@ from albert_zh.tasks.labelling.spans import LabelledText, Span, without_whitespa
 
 FORMATS = ("slash", "conllu")  # whose pieces are words
 NOTE = "parts of speech are not read: words have no types"
-_FEWEST = 0.9  # share of the characters that have a part of speech; more lack an entity's type
+_FEWEST = 0.8  # share of the characters that have a part of speech; more lack an entity's type
 
 
 def have_parts_of_speech(texts: Sequence[LabelledText]) -> bool:

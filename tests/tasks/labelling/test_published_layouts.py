@@ -54,6 +54,7 @@ def test_lists_of_tokens_and_tags(tmp_path, fields, is_list):
     content = "[%s]" % ",\n".join(lines) if is_list else "\n".join(lines)
     split = read_split(tmp_path, content, "ner", "train.json")
     assert (split.file_format, split.scheme.name) == ("token_lists", "BIO")
+    assert [e.source.identifier for e in split.examples] == ["0", "0"]
     assert texts_and_spans([e.source for e in split.examples]) == [("王明去北京", ENTITIES)] * 2
 
 
