@@ -34,8 +34,8 @@ def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]
     }
     labelled = {name: split for name, split in splits.items() if split.has_labels}
     finders = [(find, splits) for find in (_sizes, _few_dev_rows)]
-    of_labels = (_spellings, _separators, _scores_as_classes, _imbalance, _absent_labels)
-    finders += [(find, labelled) for find in of_labels]
+    of_labels = [_spellings, _separators, _scores_as_classes, _labels_as_texts, _imbalance]
+    finders += [(find, labelled) for find in [*of_labels, _absent_labels]]
     finders += [(find, splits) for find in (_duplicates, _shared_rows, _shared_texts)]
     for find, looked_at in finders:
         for line, count in find(task, looked_at):
@@ -134,6 +134,25 @@ def _scores_as_classes(task, splits):
             % (task.labels[0], task.labels[-1], len(task.labels)),
             {"scores_as_classes": len(task.labels)},
         )
+
+
+def _labels_as_texts(task, splits):
+    """A text that is the label in other words, as its number beside its name."""
+    is_own = task.header is not None
+    if "train" not in splits or not (is_own and is_pair(task)):
+        return
+    if not registry.rules_of(task).has_classes or registry.rules_of(task).has_several_labels:
+        return
+    for column in ("text_a", "text_b"):
+        pairs = {(getattr(e, column), e.label) for e in splits["train"].examples}
+        texts, labels = map(set, zip(*pairs))
+        if len(pairs) == len(texts) == len(labels) < len(splits["train"].examples) / 2:
+            yield (
+                "warning: %s of train is the label in other words, as %r with %r: name the columns "
+                "of the text and the label by --text_column and --label_column"
+                % ((column, *min(pairs))),
+                {"labels_as_texts": len(pairs)},
+            )
 
 
 def _imbalance(task, splits):

@@ -9,9 +9,9 @@ from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS, counted_from_one
 
 NOT_TEXTS = ("id", "idx")  # keys of records
 # Names of a first text, beside which another one's is that of the second: query and title.
-_QUESTIONS = ("query", "question")
+QUESTIONS = ("query", "question")
 _TARGET, _TOXIC = "target", "toxic"  # of ToxiCN: whom a text is about, and its label
-_BESIDE_QUESTIONS = [key for key in KEYS["text_a"] if key not in _QUESTIONS] + ["answer", "passage"]
+BESIDE_QUESTIONS = [key for key in KEYS["text_a"] if key not in QUESTIONS] + ["answer", "passage"]
 
 
 def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
@@ -24,7 +24,7 @@ def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
     keys = list(task.keys.get(column, ())) + KEYS[column]
     if column == "label" and _TARGET in lower:
         keys.insert(keys.index(_TARGET), _TOXIC)
-    keys += _BESIDE_QUESTIONS * bool(question and column == "text_b")
+    keys += BESIDE_QUESTIONS * bool(question and column == "text_b")
     return next((lower[key] for key in keys if key in lower), None)
 
 
@@ -36,9 +36,9 @@ def _question_of_pair(task, names):
     if task.columns is not None and "text_b" not in task.columns:
         return None
     has_second = any(key in names for key in [*task.keys.get("text_b", ()), *KEYS["text_b"]])
-    if has_second or not any(key in names for key in _BESIDE_QUESTIONS):
+    if has_second or not any(key in names for key in BESIDE_QUESTIONS):
         return None
-    return next((names[key] for key in _QUESTIONS if key in names), None)
+    return next((names[key] for key in QUESTIONS if key in names), None)
 
 
 def are_positions(chosen: Dict[str, str]) -> bool:

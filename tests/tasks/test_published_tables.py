@@ -172,3 +172,19 @@ def test_names_that_count_from_zero(tmp_path, names):
     rows = ["甲%d,乙%d,%d\n" % (n, n, n % 2) for n in range(4)]
     split = read(tmp_path, "train.csv", names + ",label\n" + "".join(rows))
     assert cells(split)[1] == ("甲1", "乙1", "1")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_a_text_that_is_the_label_is_a_warning(tmp_path, order):
+    """The number beside a label's name was the second text, and dev scores were perfect."""
+    names = ["体育", "财经", "娱乐"]
+    rows = [("新闻%d" % n, "%d" % (100 + n % 3), names[n % 3]) for n in range(12)]
+    content = "".join("\t".join(row[at] for at in order) + "\n" for row in rows)
+    found, counts = checked(read(tmp_path, "train.tsv", content))
+    assert counts["labels_as_texts"] == 3
+    (warning,) = [line for line in found if "in other words" in line]
+    column = "text_%s" % "ab"[order.index(1)]
+    assert warning.startswith("warning: %s of train is the label in other words, as '100'" % column)
+    topics = [(text, names[n % 2], label) for n, (text, _, label) in enumerate(rows)]
+    content = "".join("\t".join(row) + "\n" for row in topics)
+    assert "labels_as_texts" not in checked(read(tmp_path, "train.tsv", content))[1]

@@ -16,8 +16,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import named_columns, running_numbers, task_forms
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks import running_numbers, task_forms
 from albert_zh.tasks.embedding import groups, positive_checks, retrieval_files
 from albert_zh.tasks.label_rules import shortened
 from albert_zh.tasks.separators import expected_instead
@@ -29,8 +29,8 @@ _KEYS = {
     "text_a": task_forms.KEYS["text_a"]
     + ["anchor", "origin", "query", "用户问", "用户问题", "相似问", "相似问题"],
     "text_b": task_forms.KEYS["text_b"]
-    + "positive positives pos entry entailment answer reply response 标准问 标准问题".split()
-    + "答案 回答 回复 答复 解答".split(),
+    + "positive positives pos passage entry entailment answer reply response".split()
+    + "标准问 标准问题 答案 回答 回复 答复 解答".split(),
     "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
     "score": task_forms.KEYS["label"] + ["similarity", "is_best"],
     "margin": ["margin"] + task_forms.KEYS["label"],
@@ -207,12 +207,28 @@ def _columns(path, rows, data_format):
         for name in reversed(keys)
         if name in names
     }
+    by_name.update((column, [names.index(name)]) for column, name in _answered(names).items())
     if "text_a" in by_name and "text_b" in by_name:
         by_name["negatives"] = _indices_of_negatives(names)
         return by_name, rows[1:], _notes_of_unused(first.cells, by_name)
     if len(names) > 1 and all(map(_ID_NAME.match, names[:2])):
         raise UserError("%s, line 1: a header of ids (%s): %s" % (path, ", ".join(names), _NO_IDS))
     return (usual, *_without_ids(path, rows, _FEWEST_WITH_ID[data_format]))
+
+
+def _answered(names):
+    """{column: name} of a question and the text that answers it: query and title."""
+    question = next((name for name in named_columns.QUESTIONS if name in names), None)
+    beside = [name for name in named_columns.BESIDE_QUESTIONS if name in names]
+    has_second = any(name in names for name in _KEYS["text_b"])
+    return (
+        {}
+        if has_second or not (question and beside)
+        else {
+            "text_a": question,
+            "text_b": beside[0],
+        }
+    )
 
 
 def _notes_of_unused(header, by_name):
@@ -286,7 +302,9 @@ def _examples(row, columns, data_format):
     if row.problem:
         raise ValueError(row.problem)
     if isinstance(row.cells, dict):
+        answered = {} if data_format == "texts" else _answered(row.cells)
         texts = _of_record(row.cells)
+        texts.update((column, [row.cells[name]]) for column, name in answered.items())
     elif not columns:
         texts = {"text_a": ["\t".join(row.cells).strip()]}
     else:

@@ -16,6 +16,7 @@ from albert_zh.tasks import nested_keys
 from albert_zh.tasks.labelling import (
     column_files,
     conllu_files,
+    json_files,
     segmented_files,
     tag_schemes,
     token_lists,
@@ -29,13 +30,15 @@ _LONG_WORD = 4  # characters; lines without blanks that are longer on average ar
 _SHOWN_CHARACTERS = 40
 _TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
 _LIST_OF_LABELS = re.compile(r'"(labels?|entities|spans)"\s*:\s*\[')  # CLUENER has an object
+_TAGGED_WORD = re.compile(r".*[^\x00-\x7f][_#][A-Z]{1,4}$")  # as the Penn treebank's
+_PART_OF_SPEECH = re.compile(r"[A-Za-z]{1,4}$")
+_FEWEST_LINES = 5  # by fewer a Latin word may stand behind each
 _BEGINS_OBJECT = re.compile(r"\{(?!\{)")
 _LOWER_LETTERS = {
     letter.lower() for scheme in tag_schemes.SCHEMES.values() for letter in scheme.letters
 }
 # What ends lines of columns that are separated otherwise than `column_files` knows.
 _TAG_AT_END = re.compile(r"(\s|[^\w\s])(O|[A-Z][-_]\w[\w.-]*)\s*\Z")
-_JSON_LINE = '{"text": "王明去", "entities": [{"start": 0, "end": 2, "type": "PER"}]}'
 _EXPECTED = (
     "expected a character and its tag (王 B-PER), JSON lines with text and label or entity_list, "
     "a TSV with the header text_a and label, or 王明/PER 去/o: --file_format names the format "
@@ -62,7 +65,7 @@ def detect_format(path: str, encoding: str = "utf-8") -> str:
         raise UserError(
             "%s: a folder without %s and %s: of a file a text with its entities beside it (brat's "
             ".ann, CCKS 2017) write one file of JSON lines, as %s"
-            % ((path,) + column_files.TWO_FILES + (_JSON_LINE,))
+            % ((path,) + column_files.TWO_FILES + (json_files.EXAMPLE,))
         )
     return _format_of_lines(path, [text for _, text in _first_lines(path, encoding)])
 
@@ -139,9 +142,30 @@ def detect_word_format(path: str, encoding: str = "utf-8") -> str:
             % (path, numbered[0][0], numbered[0][1], lines[0][0], lines[0][1].upper())
         )
     words = [word for line in lines for word in line]
+    _check_are_words_alone(path, numbered, lines, words)
     have_blanks = 2 * sum(len(line) > 1 for line in lines) >= len(lines)
     are_long = sum(map(len, words)) > _LONG_WORD * len(words)
     return UNLABELLED if are_long and not have_blanks else SEGMENTED
+
+
+def _check_are_words_alone(path, numbered, lines, words):
+    """Raises `UserError` for words with their parts of speech, which would be words, too."""
+    are_tagged = 2 * sum(map(bool, map(_TAGGED_WORD.match, words))) > len(words)
+    has_columns = len(lines) >= _FEWEST_LINES and all(
+        len(cells) == 2 and not cells[0].isascii() and _PART_OF_SPEECH.match(cells[1])
+        for cells in lines
+    )
+    has_numbers = len(lines) > 1 and all(
+        cells[0].isdigit() and "\t" in text and len(cells) > 2
+        for cells, (_, text) in zip(lines, numbered)
+    )
+    if are_tagged or has_columns or has_numbers:
+        raise UserError(
+            "%s, line %d: %r seems to have parts of speech or numbers beside the words: expected "
+            "words alone, 共同/AD 创造/VV, or the ten columns of CoNLL-U (--file_format=segmented "
+            "reads all that blanks separate as words)"
+            % (path, numbered[0][0], numbered[0][1][:_SHOWN_CHARACTERS])
+        )
 
 
 def _is_tagged_in_lower_case(cells):

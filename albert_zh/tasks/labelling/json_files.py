@@ -25,6 +25,7 @@ from typing import Any, Iterator, Optional, Sequence
 
 from albert_zh.common import checks, files, json_lists, text_encodings, validation
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import nested_keys
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
@@ -73,6 +74,7 @@ _FIELDS = (  # and other names of them
 )
 _KINDS_OF_FIELDS = (_POSITION, _POSITION, validation.TEXT)
 _NAMES_OF_MENTION = ("text", "entity", "mention")  # names of an entity's text
+EXAMPLE = '{"text": "王明去", "entities": [{"start": 0, "end": 2, "type": "PER"}]}'
 _TEXT_OF_CCKS = "originalText"
 
 
@@ -214,6 +216,11 @@ def _labelled_text(file_format, line, text, source, offset_unit):
     record = _parsed(text, source)
     if isinstance(record, dict) and "text" not in record and _TEXT_OF_CCKS in record:
         record["text"] = record.pop(_TEXT_OF_CCKS)
+    if isinstance(record, dict) and "text" not in record:
+        raise UserError(
+            "%s: text is missing, found the keys %s: expected as in %s"
+            % (source, ", ".join(nested_keys.names_of(record))[:200] or "of no object", EXAMPLE)
+        )
     record = checks.checked(source, record, form.kind)
     entities = form.entities(record)
     if entities is None:

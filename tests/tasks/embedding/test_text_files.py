@@ -613,3 +613,19 @@ def test_ids_are_no_texts(tmp_path, content, place):
     """Of three columns of ids the second and third were pairs of texts."""
     with pytest.raises(UserError, match="train.tsv%s.* query-id, corpus-id, score$" % place):
         read(tmp_path, content, "positives")
+
+
+@pytest.mark.parametrize("second", ["title", "passage", "content"])
+def test_a_question_stands_with_what_answers_it(tmp_path, second):
+    """A header was a row, and JSON was refused, as both names are those of a first text."""
+    expected = [("怎么开户", "如何开户", 1.0, ()), ("几点开门", "何时开门", 1.0, ())]
+    table = "%s\tquery\n如何开户\t怎么开户\n何时开门\t几点开门\n" % second
+    assert rows(read(tmp_path, table, "positives")) == expected
+    records = [{"query": row[0], second: row[1], "id": "1"} for row in expected]
+    content = "\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    assert rows(read(tmp_path, content, "positives", "train.jsonl")) == expected
+
+
+def test_a_title_is_the_text_of_a_corpus(tmp_path):
+    content = json.dumps({"query": "问", "title": "题"})
+    assert rows(read(tmp_path, content, "texts", "corpus.jsonl"))[0][0] == "题"

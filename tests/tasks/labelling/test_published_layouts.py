@@ -271,3 +271,35 @@ def test_the_text_of_an_entity_shows_that_its_end_is_inclusive(tmp_path, name):
     span["end"] = 2
     path = written(tmp_path, record(text="王明去", entities=[span]), "train.json")
     assert texts_and_spans(reader.read_file(path).texts) == [("王明去", [("王明", "PER")])]
+
+
+@pytest.mark.parametrize(
+    "content, shown",
+    [
+        ("共同_AD 创造_VV 世纪_NN\n今天_NT 好_VA\n", "共同_AD 创造"),
+        ("共同 d\n创造 v\n美好 a\n\n新 a\n世纪 n\n", "共同 d"),
+        ("共同\tAD\n创造\tVV\n美好\tJJ\n\n新\tJJ\n世纪\tNN\n", "共同.tAD"),
+        ("1\t坚决\t坚决\tAD\tAD\t_\n2\t惩治\t惩治\tVV\tVV\t_\n", "1.t坚决"),
+    ],
+)
+def test_words_with_parts_of_speech_beside_are_no_words(tmp_path, content, shown):
+    """The parts of speech were learnt as words."""
+    with pytest.raises(UserError, match="line 1: '%s.* seems to have parts of speech" % shown):
+        read_split(tmp_path, content, "cws")
+    named = read_split(tmp_path, content, "cws", file_format="segmented")
+    assert named.examples[0].label[-1].type == ""
+
+
+def test_words_that_look_like_some_with_tags_are_words(tmp_path):
+    content = "我 b\n维生素 b\n卡 a\n和 c\n我们 去 吃饭\n"
+    assert read_split(tmp_path, content, "cws").file_format == "segmented"
+    content = "文件_A 文件 文件\n我 去 了\n"
+    assert read_split(tmp_path, content, "cws").file_format == "segmented"
+
+
+def test_the_keys_of_a_record_without_a_text_are_named(tmp_path):
+    content = record(data={"text": "王明去"}, annotations=[{"result": [{"value": {}}]}])
+    path = written(tmp_path, content, "train.json")
+    keys = "line 1: text is missing, found the keys id, data.text, annotations.result.value: exp"
+    with pytest.raises(UserError, match=keys):
+        reader.read_file(path)
