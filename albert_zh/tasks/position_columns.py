@@ -139,6 +139,8 @@ class PositionColumns:
 
     def _flags_behind_id(self):
         """The flags for the columns of training rows behind one of ids."""
+        if len(self._rows[-1].cells) > len(PAIR) + 1:
+            return "--text_column and --label_column: names in line 1, or positions from 1"
         if len(self._rows[-1].cells) > len(PAIR):
             return "--text_column=2 --text_b_column=3 --label_column=4"
         return "--text_column=2 --label_column=3"

@@ -148,9 +148,25 @@ def _check_label_column(layout, table, rows):
             % (
                 table.path,
                 ", ".join(map(str, layout.header or layout.columns)),
-                other_separator(table, rows) or NAME_COLUMNS,
+                other_separator(table, rows) or _about_classes(layout, rows) or NAME_COLUMNS,
             )
         )
+
+
+def _about_classes(layout, rows):
+    """The way out for a table with a column of 0 and 1 for each class; None for another one."""
+    of_columns = zip(*(row.cells for row in rows[layout.num_header_rows :]))
+    names = [
+        name
+        for name, cells in zip(layout.header, of_columns)
+        if set(cells) == {"0", "1"} and name not in layout.names_of_columns().values()
+    ]
+    if len(names) <= 1:
+        return None
+    return (
+        "%s have 0 and 1 alone: if they are classes, write the names of those that a row has into "
+        "one column label, with | between, and add --multi_label=true" % shortened(", ".join(names))
+    )
 
 
 def _is_empty(table, task):

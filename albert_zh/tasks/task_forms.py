@@ -12,7 +12,7 @@ KEYS = {
         "text_a text sentence title text1 text_1 sentence1 sentence_1 sentence_a sent1 question "
         "question1 question_1 query query1 query_1 q1 s1 content review review_body comment "
         "comments body document utterance tweet message premise 文本 句子 标题 内容 正文 评论 评价 "
-        "问题 问句 语句 原文 文章 文本一 文本1 句子一 句子1 问题一 问题1"
+        "问题 问句 语句 原文 文章 微博内容 微博中文内容 文本一 文本1 句子一 句子1 问题一 问题1"
     ).split(),
     "text_b": (
         "text_b text2 text_2 sentence2 sentence_2 sentence_b sent2 question2 question_2 query2 "
@@ -21,7 +21,7 @@ KEYS = {
     "label": (
         "label labels class category target score similarity gold_label sentiment emotion intent "
         "rating star stars tag tags is_duplicate 标签 类别 分类 情感 情绪 意图 主题 类型 评分 星级 "
-        "标记 相似度"
+        "标记 相似度 情感倾向"
     ).split(),
 }
 # The flags by which a user names the columns: by name in a header, by key, or by position from 1.

@@ -188,3 +188,23 @@ def test_a_text_that_is_the_label_is_a_warning(tmp_path, order):
     topics = [(text, names[n % 2], label) for n, (text, _, label) in enumerate(rows)]
     content = "".join("\t".join(row) + "\n" for row in topics)
     assert "labels_as_texts" not in checked(read(tmp_path, "train.tsv", content))[1]
+
+
+def test_columns_of_classes_have_a_way_out(tmp_path):
+    """The columns were listed, and nothing said how to write several labels."""
+    rows = ["话%d,%d,%d,1,9\n" % (n, n % 2, n % 3 == 0) for n in range(6)]
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, "train.csv", "text,体育,财经,娱乐,赞\n" + "".join(rows))
+    message = str(raised.value)
+    assert "(体育, 财经 have 0 and 1 alone: if they are classes" in message
+    assert "--multi_label=true" in message and "\n" not in message
+
+
+def test_the_way_out_of_many_columns_behind_an_id(tmp_path):
+    """Columns 2, 3 and 4 were named, whatever they were."""
+    rows = ["%d,1月%d日,用户,话%d,[],%d\n" % (4567 + n, n, n, n % 3 - 1) for n in range(8)]
+    with pytest.raises(UserError, match="--text_column and --label_column: names in line 1, or"):
+        read(tmp_path, "train.csv", "编码,时间,账号,说的话,图片,倾向\n" + "".join(rows))
+    header = "微博id,微博发布时间,发布人账号,微博中文内容,微博图片,情感倾向\n"
+    split = read(tmp_path, "train.csv", header + "".join(rows))
+    assert cells(split)[2] == ("话2", None, "1")
