@@ -55,11 +55,14 @@ def run(words):
 
 
 def _note_columns(path):
-    """Says that each line of a file of characters and tags is taken for a text."""
-    if storage.is_file(path) and format_detection.detect_format(path, FLAGS.encoding) == "conll":
+    """Says that each line of a file of labelled texts is taken for a text."""
+    if not storage.is_file(path):
+        return
+    found = format_detection.detect_format(path, FLAGS.encoding)
+    if found != format_detection.SEGMENTED:  # or plain texts
         note = (
-            "note: %s looks like a file of characters and tags, and each line is labelled as a "
-            "text: run_seq_labelling.py --do_predict=true reads such files" % path
+            "note: %s looks like a file of labelled texts (format %s), and each line is labelled "
+            "as a text: run_seq_labelling.py --do_predict=true reads such files" % (path, found)
         )
         print(printable(note), file=sys.stderr)
 

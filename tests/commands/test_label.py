@@ -58,3 +58,26 @@ def test_words_make_up_their_text_without_its_blanks(models, capsys, monkeypatch
 def test_a_classifier_is_refused(models):
     with pytest.raises(UserError, match="a model of the kind single_label, expected one that lab"):
         small_models.run_command(label, ["--model_dir=" + models["classes"]], ["今天"])
+
+
+@pytest.mark.parametrize(
+    "name, line, found",
+    [
+        ("a.txt", "王 B-PER", "conll"),
+        ("a.txt", '{"tokens": ["王", "明"]}', "token_lists"),
+        ("a.txt", "王明/nr 去/o", "slash"),
+        ("a.txt", "今天天气很好", None),
+        ("a.txt", "今天 天气 很好", None),
+    ],
+)
+def test_files_of_labelled_texts_are_noted(models, capsys, tmp_path, name, line, found):
+    """All but columns were labelled as text without a word."""
+    path = tmp_path / name
+    path.write_text(line + "\n", encoding="utf-8")
+    options = ["--model_dir=" + models["entities"], "--input_file=%s" % path]
+    small_models.run_command(label, options, [])
+    printed_lines = capsys.readouterr()
+    assert len(printed_lines.out.splitlines()) == 1
+    note = "labelled texts (format %s), and each line is labelled as a text" % found
+    assert (note in printed_lines.err) == (found is not None)
+    assert ("looks like" in printed_lines.err) == (found is not None)

@@ -27,10 +27,11 @@ _EMPTY_NODE = re.compile(r"\d+\.\d+$")
 def are_words(lines: Sequence[str]) -> bool:
     """Whether lines that are not blank are words of ten columns, but for comments."""
     rows = [line.split("\t") for line in lines if not _COMMENT.match(line)]
-    return bool(rows) and all(len(row) == _NUM_COLUMNS and _is_id(row[0]) for row in rows)
+    return bool(rows) and all(len(row) == _NUM_COLUMNS and is_id(row[0]) for row in rows)
 
 
-def _is_id(cell):
+def is_id(cell: str) -> bool:
+    """Whether a cell is the number of a word, of several or of an empty node: 1, 1-2, 1.1."""
     return any(form.match(cell) for form in (_WORD, _RANGE, _EMPTY_NODE))
 
 
@@ -67,7 +68,7 @@ def _is_word(text):
 def _cells(path, line, text):
     """(line, cells) of a word."""
     cells = text.split("\t")
-    if len(cells) != _NUM_COLUMNS or not _is_id(cells[0]) or not cells[1].strip():
+    if len(cells) != _NUM_COLUMNS or not is_id(cells[0]) or not cells[1].strip():
         raise UserError(
             "%s, line %d: %r: expected ten columns with TABs between, as of CoNLL-U: a number, a "
             "word, ... (the fourth is its part of speech)" % (path, line, text[:40])

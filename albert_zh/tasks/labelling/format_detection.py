@@ -155,9 +155,9 @@ def _check_are_words_alone(path, numbered, lines, words):
         len(cells) == 2 and not cells[0].isascii() and _PART_OF_SPEECH.match(cells[1])
         for cells in lines
     )
-    has_numbers = len(lines) > 1 and all(
-        cells[0].isdigit() and "\t" in text and len(cells) > 2
-        for cells, (_, text) in zip(lines, numbered)
+    rows = [cells for cells in lines if cells[0] != "#"]  # but for comments
+    has_numbers = len(rows) > 1 and all(
+        conllu_files.is_id(cells[0]) and 2 < len(cells) == len(rows[0]) for cells in rows
     )
     if are_tagged or has_columns or has_numbers:
         raise UserError(

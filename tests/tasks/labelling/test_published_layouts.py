@@ -280,6 +280,7 @@ def test_the_text_of_an_entity_shows_that_its_end_is_inclusive(tmp_path, name):
         ("共同 d\n创造 v\n美好 a\n\n新 a\n世纪 n\n", "共同 d"),
         ("共同\tAD\n创造\tVV\n美好\tJJ\n\n新\tJJ\n世纪\tNN\n", "共同.tAD"),
         ("1\t坚决\t坚决\tAD\tAD\t_\n2\t惩治\t惩治\tVV\tVV\t_\n", "1.t坚决"),
+        (CONLLU.replace("\t", " ").split("\n", 2)[2], "1 我 我"),
     ],
 )
 def test_words_with_parts_of_speech_beside_are_no_words(tmp_path, content, shown):
