@@ -218,17 +218,11 @@ def _columns(path, rows, data_format):
 
 def _answered(names):
     """{column: name} of a question and the text that answers it: query and title."""
+    if any(name in names for name in _KEYS["text_b"]):
+        return {}
     question = next((name for name in named_columns.QUESTIONS if name in names), None)
     beside = [name for name in named_columns.BESIDE_QUESTIONS if name in names]
-    has_second = any(name in names for name in _KEYS["text_b"])
-    return (
-        {}
-        if has_second or not (question and beside)
-        else {
-            "text_a": question,
-            "text_b": beside[0],
-        }
-    )
+    return {"text_a": question, "text_b": beside[0]} if question and beside else {}
 
 
 def _notes_of_unused(header, by_name):
