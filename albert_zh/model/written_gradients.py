@@ -94,12 +94,12 @@ def activated_product(
         def gradient(dy):
             # Waiting for dy keeps TensorFlow from merging this with the first computation.
             with tf.control_dependencies([dy]):
-                late_x, late_kernel = tf.identity(x), tf.identity(kernel)
+                late_x = tf.identity(x)
             # A product's gradient by one factor does not depend on that factor's value.
-            (da,) = tf.gradients(multiply(late_x, late_kernel), late_x, dy)
+            (da,) = tf.gradients(multiply(late_x, kernel), late_x, dy)
             again, dx = activated_and_gradient(late_x, bias, da)
             again = tf.stop_gradient(again)
-            (dkernel,) = tf.gradients(multiply(again, late_kernel), late_kernel, dy)
+            (dkernel,) = tf.gradients(multiply(again, kernel), kernel, dy)
             return dx, column_sums(dx), dkernel
 
         return multiply(activated(x, bias), kernel), gradient
