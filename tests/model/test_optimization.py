@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common.errors import UserError
 from albert_zh.model import optimization
 from optimizer_cases import BUNDLED, Toy
+from waiting_operations import depends_on
 
 NO_DECAY = ["LayerNorm", "layer_norm", "bias"]
 IS_TF1 = tf.__version__.startswith("1.")
@@ -393,21 +394,9 @@ def test_tpu_optimizer_is_wrapped(session, monkeypatch):
     sums = [op for op in tf.get_default_graph().get_operations() if op.type == "CrossReplicaSum"]
     norms = [op for op in tf.get_default_graph().get_operations() if "global_norm" in op.name]
     assert len(sums) == 1 and norms
-    assert _depends_on(train_op, sums[0])
-    clipped_after_sum = [op for op in norms if _depends_on(op, sums[0])]
+    assert depends_on(train_op, sums[0])
+    clipped_after_sum = [op for op in norms if depends_on(op, sums[0])]
     assert clipped_after_sum  # the norm is that of the gradient summed over all cores
-
-
-def _depends_on(op, ancestor):
-    seen, queue = set(), [op]
-    while queue:
-        current = queue.pop()
-        if current is ancestor:
-            return True
-        if current not in seen:
-            seen.add(current)
-            queue += [tensor.op for tensor in current.inputs] + list(current.control_inputs)
-    return False
 
 
 @pytest.mark.parametrize(

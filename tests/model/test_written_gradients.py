@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import activations, feed_forward, layers, written_gradients
 from albert_zh.training.tensorflow_internals import gradients_forgotten
 from living_graphs import num_living_graphs
+from waiting_operations import depends_on
 
 RANDOM = np.random.RandomState(4)
 X = 3 * RANDOM.randn(7, 12).astype(np.float32)
@@ -86,19 +87,6 @@ def test_only_the_input_is_kept_for_the_gradient():
     assert {op.type for op in large} <= {"Const", "Identity", "IdentityN", "Fill"}
 
 
-def depends_on(op, others):
-    """Whether an operation waits for one of others, for its values or else."""
-    waiting, seen = [op], set()
-    while waiting:
-        current = waiting.pop()
-        if current in others:
-            return True
-        if current not in seen:
-            seen.add(current)
-            waiting += [tensor.op for tensor in current.inputs] + list(current.control_inputs)
-    return False
-
-
 def ops_before_gradient(function, arrays, precision):
     """Operations on x's rows that a gradient adds, and that may run before dy is there."""
     with tf.Graph().as_default() as graph:
@@ -110,7 +98,7 @@ def ops_before_gradient(function, arrays, precision):
         added = set(graph.get_operations()) - before
         computing = [op for op in added if op.type not in ("Identity", "IdentityN", "ZerosLike")]
         of_rows = [op for op in computing if [t.shape.as_list() for t in op.outputs] == [[7, 12]]]
-        return [op.name for op in of_rows if not depends_on(op, {dy.op})]
+        return [op.name for op in of_rows if not depends_on(op, dy.op)]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
