@@ -13,13 +13,12 @@ and flags give the same files, byte for byte, whatever --num_workers is.
 """
 
 import functools
-import os
 import sys
 import time
 
 from absl import flags
 
-from albert_zh.common import path_rules, storage
+from albert_zh.common import cores, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.compatibility import command_flags, pretraining_data
 from albert_zh.compatibility.pretraining_data import *  # noqa: F403  (for programs of albert_zh)
@@ -80,7 +79,7 @@ def define_flags(google=False, one_segment=False):
             "Words shown in place of [MASK], as MacBERT does: lines word<TAB>similar..., or word "
             "vectors.",
         ),
-        ("integer", "num_workers", os.cpu_count(), "How many processes work at the same time."),
+        ("integer", "num_workers", cores.num_usable(), "How many processes work at once."),
         ("bool", "resume", False, "Whether to go on where the same run was stopped."),
         ("string", "beam_options", "", "Beam's own flags, such as --runner=FlinkRunner."),
         ("string", "stats", None, "A JSON file for the statistics; a .png is written beside it."),

@@ -15,7 +15,7 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, output_files, storage
+from albert_zh.common import cores, files, output_files, storage
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.corpus import counts as corpus_counts
@@ -178,7 +178,7 @@ def _records_of_text():
     path = os.path.join(FLAGS.output_dir, "records", digest + ".tfrecord")
     if not (storage.is_file(path) and storage.is_file(record_counts.index_file(path))):
         storage.make_folders(os.path.dirname(path))
-        counts, notes = pipeline.run(job, paths, [path], os.cpu_count() or 1, resume=True)
+        counts, notes = pipeline.run(job, paths, [path], cores.num_usable(), resume=True)
         for note in notes.lines() + _warnings(counts, job.dupe_factor):
             say("warning: %s", note)
         say("%d records made of %s", counts["records"], FLAGS.corpus_file)
