@@ -27,6 +27,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path.insert(0, ROOT)
 
+from albert_zh.common import lean_import
+
+lean_import.install()  # as commands do, before anything imports TensorFlow
+
 import kernels
 import measuring
 import numpy as np
@@ -277,8 +281,11 @@ def worker_command(way, arguments):
 
 
 def memory_of_tensorflow():
-    """MiB of a process that has imported TensorFlow and nothing else."""
-    code = "import tensorflow, measuring; print(measuring.peak_memory())"
+    """MiB of a process that has imported TensorFlow as commands do, and nothing else."""
+    code = (
+        "import sys, measuring; sys.path.append(%r); from albert_zh.common import lean_import; "
+        "lean_import.install(); import tensorflow; print(measuring.peak_memory())" % ROOT
+    )
     output = subprocess.run(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=HERE, check=True
     )

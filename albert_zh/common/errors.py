@@ -77,6 +77,9 @@ def _is_command(path):
 
 def prepare_imports():
     """Has Ctrl-C end a command while it imports TensorFlow, and the import be fast."""
+    from albert_zh.common import lean_import  # here, as all modules import this one
+
+    lean_import.install()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, stop_at_once)
         gc.disable()  # what an import makes stays
