@@ -72,7 +72,7 @@ def read_split(
     path, others = split_files.existing_path(task, data_dir, name)
     notes = ["%s left aside" % ", ".join(others)] if others else []
     table = row_files.Table(path, encoding)
-    rows = _filled_rows(task, table, notes)
+    rows = _filled_rows(task, table, notes, name != "test")
     readable = [row for row in rows if row.problem is None] or rows
     layout = ColumnLayout(task, name, table, readable)
     notes += layout.notes
@@ -116,13 +116,18 @@ def _with_agreed_labels(task, name, examples, notes):
     return kept
 
 
-def _filled_rows(task, table, notes):
-    """The rows of a file but for blank ones, at least one; notes get how many those are."""
+def _filled_rows(task, table, notes, leaves_out_empty):
+    """The rows of a file but for blank ones, at least one; notes get how many those are.
+
+    `leaves_out_empty`: whether rows of empty cells alone, as Excel has them below its tables, are
+    blank, too; a row to predict is not.
+    """
     rows, num_blank = [], 0
     if table.is_list:
         notes.append(json_lists.NOTE)
     for row in table:
-        if row.problem == row_files.BLANK:
+        is_empty = leaves_out_empty and isinstance(row.cells, list) and not any(row.cells)
+        if row.problem == row_files.BLANK or is_empty:
             num_blank += 1
         else:
             rows.append(row)

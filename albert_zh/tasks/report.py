@@ -37,7 +37,7 @@ MACHINE_REPORT_KIND = validation.record(
     {
         "model": validation.TEXT,
         "data": validation.record(others=validation.integer(0)),
-        "remarks": validation.record(others=validation.integer(0)),
+        "remarks": validation.record(others=validation.number(0)),  # imbalance is a ratio
         "dev": _SECTION,
         "test": _SECTION,
     },

@@ -4,6 +4,7 @@ import re
 from typing import Any, Iterator, Sequence
 
 _QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
+_IN_QUOTES = re.compile(r'".*"$', re.S)  # what programs quote that quote all cells
 
 
 def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
@@ -40,6 +41,13 @@ def quoted_texts(task: Any, table: Any, examples: Sequence[Any]) -> Iterator[str
     """Notes on own data's texts in quotes, as Excel writes them where a tab separates."""
     is_own = task.columns is None or task.header is not None
     if not is_own or table.delimiter != "\t":
+        return
+    are_all = len(examples) > 1 and all(_IN_QUOTES.match(e.text_a) for e in examples)
+    if are_all and all(e.label is None or _IN_QUOTES.match(e.label) for e in examples):
+        yield (
+            "all cells are in quotes, which belong to the texts and labels where tabs separate: "
+            "write the file without them, or with commas, as .csv"
+        )
         return
     quoted = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
     if quoted:

@@ -933,6 +933,27 @@ def test_texts_in_quotes_where_tabs_separate_are_told(tmp_path):
     assert not read(tmp_path, '"甲"\t乙\t1\n').notes
 
 
+def test_cells_that_are_all_in_quotes_where_tabs_separate_are_noted(tmp_path):
+    rows = ['"甲%d"\t"%s"' % (number, "ab"[number % 2]) for number in range(6)]
+    split = read_own(tmp_path, "\n".join(rows), "train.tsv")
+    assert split.examples[0].text_a == '"甲0"' and split.examples[0].label == '"a"'
+    assert any(note.startswith("all cells are in quotes, which belong to") for note in split.notes)
+    rows[3] = "乙\ta"
+    notes = read_own(tmp_path, "\n".join(rows), "train.tsv").notes
+    assert not any("in quotes" in note for note in notes)
+
+
+def test_rows_of_empty_cells_below_a_table_are_blank_but_for_prediction(tmp_path):
+    content = "文本,类别\n甲,a\n乙,b\n,\n丙,a\n丁,b\n,\n"
+    split = read_own(tmp_path, content, "train.csv")
+    assert [e.text_a for e in split.examples] == ["甲", "乙", "丙", "丁"]
+    assert [e.guid for e in split.examples] == ["train-2", "train-3", "train-5", "train-6"]
+    assert "2 blank lines are left out" in split.notes
+    task = own_task(tmp_path, "文本,类别\n甲,a\n乙,b\n")
+    split = read_own(tmp_path, content, "test.csv", task, "test")
+    assert [e.text_a for e in split.examples] == ["甲", "乙", "", "丙", "丁", ""]
+
+
 def test_a_json_line_of_other_keys_is_predicted_as_its_text(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
     (tmp_path / "test.json").write_text('{"text": "甲"}\n{"other": "x", "id": 3}\n', "utf-8")
