@@ -75,10 +75,15 @@ def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
     """
     if not all(_LIKE_A_NAME.match(cell.strip()) for cell in cells):
         return []
-    return [
-        "line 1 is taken for a row (%s): if it is a header, name its columns %s"
-        % (" | ".join(cells), names)
-    ]
+    return [taken_for_row(cells, names)]
+
+
+def taken_for_row(cells: Sequence[str], names: str) -> str:
+    """That the first row of a table is read as the others; args as of `note_of_first_row`."""
+    return "line 1 is taken for a row (%s): if it is a header, name its columns %s" % (
+        " | ".join(cells),
+        names,
+    )
 
 
 def say_header(place: str, line: str, header: Sequence[str] = (), done: str = "predicted") -> None:

@@ -11,7 +11,7 @@ TASK = datasets.TASKS[datasets.OWN_DATA]._replace(labels=("a", "b"), columns=("t
 
 def test_dev_stays_in_the_report_of_a_later_prediction_where_train_is_imbalanced(tmp_path):
     labels = ["a"] * 33 + ["b"] * 2
-    examples = [InputExample("train-%d" % n, "x%d" % n, None, l) for n, l in enumerate(labels)]
+    examples = [InputExample("train-%d" % n, "x%d" % n, None, a) for n, a in enumerate(labels)]
     train = Split("train", "train.csv", examples, True, [])
     remarks = dict(data_checks.check(TASK, {"train": train})[1], repeated_in_dev=3)
     assert remarks["imbalance"] == 16.5

@@ -20,8 +20,8 @@ from albert_zh.tasks import (
     split_files,
     task_type,
 )
-from albert_zh.tasks.embedding import flags as embedding_flags
 from albert_zh.tasks.embedding import (
+    file_columns,
     groups,
     mixing,
     objectives,
@@ -31,6 +31,7 @@ from albert_zh.tasks.embedding import (
     text_files,
     training_rows,
 )
+from albert_zh.tasks.embedding import flags as embedding_flags
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
 from albert_zh.tasks.embedding.flags import OBJECTIVES, VIEWS
 from albert_zh.tasks.embedding.scorer import THRESHOLD, EmbeddingScorer
@@ -61,7 +62,15 @@ class SentenceEmbedding(task_type.TaskType):
     tuned_notes = (THRESHOLD,)
     flags = embedding_flags.EmbeddingFlags()
     rules = PairRules()
-    feature_modules = (text_files, retrieval_files, rows, mixing, groups, training_rows)
+    feature_modules = (
+        text_files,
+        file_columns,
+        retrieval_files,
+        rows,
+        mixing,
+        groups,
+        training_rows,
+    )
     builds_encoder = True
     rows_are_independent = False
     lengths_column = rows.LENGTHS

@@ -13,6 +13,7 @@ _RELATIONS = frozenset(
     "duplicate paraphrase 是 否 相同 不同 相似 不相似 同义 不同义 匹配 不匹配 一致 不一致 "
     "蕴含 中立 矛盾 正例 负例".split()
 )
+_MARK = re.compile(r"\|+|#{2,}|\n|@{2,}|\t")  # that may separate several texts of a cell
 _FEW_ROWS = 10  # of a file that is not looked at
 _ROWS_OF_CATEGORY = 5  # on average, from which repeated wrong texts may be names of categories
 
@@ -65,6 +66,23 @@ def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
         "what stands behind the right texts (%s) is taken for wrong texts: if it is a category, "
         "leave that column out" % validation.shortened(", ".join(sorted(different)))
     ]
+
+
+def notes_of_joined_texts(examples: Sequence[Any]) -> List[str]:
+    """The note on a file whose cells seem to hold several texts each, as 相似问 may; a list.
+
+    Args:
+        examples: `EmbeddingExample`s.
+    """
+    for texts in ([e.text_a for e in examples], [e.text_b for e in examples]):
+        marks = [mark.group() for mark in map(_MARK.search, texts) if mark]
+        if 2 * len(marks) >= len(texts) > 1:
+            return [
+                "%d of %d rows have %r in a text, and are taken for one text each: if it separates "
+                "several, write each of them into a row, or into a list of JSON"
+                % (len(marks), len(texts), marks[0])
+            ]
+    return []
 
 
 def notes_of_unread_labels(labels: Sequence[Any]) -> List[str]:

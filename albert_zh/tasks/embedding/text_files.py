@@ -10,31 +10,21 @@ lines; keys and headers are those of the usual collections.
 """
 
 import collections
+import itertools
 import math
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import named_columns, running_numbers, task_forms
 from albert_zh.tasks import rows as row_files
-from albert_zh.tasks.embedding import groups, positive_checks, retrieval_files
-from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks import running_numbers, task_forms
+from albert_zh.tasks.embedding import file_columns, groups, positive_checks, retrieval_files
 from albert_zh.tasks.separators import expected_instead
 
 FORMATS = ("scored", "pairs", "positives", "margins", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
-_KEYS = {
-    "text_a": task_forms.KEYS["text_a"]
-    + ["anchor", "origin", "query", "用户问", "用户问题", "相似问", "相似问题"],
-    "text_b": task_forms.KEYS["text_b"]
-    + "positive positives pos passage entry entailment answer reply response".split()
-    + "标准问 标准问题 答案 回答 回复 答复 解答".split(),
-    "negatives": ["negative", "negatives", "neg", "hard_neg", "contradiction"],
-    "score": task_forms.KEYS["label"] + ["similarity", "is_best"],
-    "margin": ["margin"] + task_forms.KEYS["label"],
-}
 # Columns that rows with an id before their texts have at least.
 _FEWEST_WITH_ID = {"scored": 4, "pairs": 3, "positives": 3, "margins": 5}
 # Indices of columns without a header; a slice takes all further ones.
@@ -46,7 +36,6 @@ _NO_IDS = (
     "expected texts: write those that other files have for them, or corpus.jsonl, queries.jsonl "
     "and qrels/train.tsv with the header query-id, corpus-id, score"
 )
-_NUMBERED = re.compile(r"(.*?)[_ -]?\d+$")  # negative_1, neg 2
 
 
 class EmbeddingExample(NamedTuple):
@@ -129,12 +118,13 @@ def read_split(
         notes += further_notes
     if data_format == "positives":
         notes += positive_checks.notes_of_wrong_texts(path, examples)
+        notes += positive_checks.notes_of_joined_texts(examples)
     elif data_format == "pairs":
         notes += positive_checks.notes_of_pairs(path, examples)
         examples = [example._replace(negatives=()) for example in examples]
     is_table = data_format != "texts" and not table.is_json
     if is_table and any(e.row_id == filled[0].line for e in examples):
-        notes += task_forms.note_of_first_row(filled[0].cells, "text_a, text_b")
+        notes += file_columns.notes_of_first_row(filled[0].cells)
     wanted = expected_instead(expected, table, filled, bad)
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, wanted)
     if not examples:
@@ -173,14 +163,14 @@ def _examples_of_rows(path, filled, data_format, delimiter):
 
 def _labels_of(rows, columns):
     """What rows have under the name of a score or label."""
-    records = [_of_record(row.cells) for row in rows if isinstance(row.cells, dict)]
+    records = [_of_record(row.cells, "positives") for row in rows if isinstance(row.cells, dict)]
     if columns is not _USUAL_COLUMNS:  # named ones
         records += [_of_cells(row.cells, columns, "positives") for row in rows if not row.problem]
     return [_first(texts, "score") for texts in records]
 
 
 _EXPECTED = {
-    "scored": "rows of text<tab>text<tab>number",
+    "scored": "rows of text<tab>text<tab>number, which a header names score",
     "pairs": "rows of text<tab>text; labels behind them are not read",
     "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
     "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "
@@ -199,37 +189,18 @@ def _columns(path, rows, data_format):
     usual = _COLUMNS_OF_MARGINS if data_format == "margins" else _USUAL_COLUMNS
     first = rows[0]
     if isinstance(first.cells, dict):
-        return usual, rows, []
+        records = [row.cells for row in rows if isinstance(row.cells, dict)]
+        return usual, rows, file_columns.notes_of_unused_keys(records)
     names = _names(first.cells)
-    by_name = {
-        column: [names.index(name)]
-        for column, keys in _KEYS.items()
-        for name in reversed(keys)
-        if name in names
-    }
-    by_name.update((column, [names.index(name)]) for column, name in _answered(names).items())
+    by_name = file_columns.columns_of(names)
     if "text_a" in by_name and "text_b" in by_name:
-        by_name["negatives"] = _indices_of_negatives(names)
-        return by_name, rows[1:], _notes_of_unused(first.cells, by_name)
+        wrong = by_name.get("negatives", [])
+        used = list(itertools.chain(*by_name.values()))
+        by_name["negatives"] = file_columns.numbered_texts(wrong, len(names))
+        return by_name, rows[1:], file_columns.notes_of_unused(first.cells, used)
     if len(names) > 1 and all(map(_ID_NAME.match, names[:2])):
         raise UserError("%s, line 1: a header of ids (%s): %s" % (path, ", ".join(names), _NO_IDS))
     return (usual, *_without_ids(path, rows, _FEWEST_WITH_ID[data_format]))
-
-
-def _answered(names):
-    """{column: name} of a question and the text that answers it: query and title."""
-    if any(name in names for name in _KEYS["text_b"]):
-        return {}
-    question = next((name for name in named_columns.QUESTIONS if name in names), None)
-    beside = [name for name in named_columns.BESIDE_QUESTIONS if name in names]
-    return {"text_a": question, "text_b": beside[0]} if question and beside else {}
-
-
-def _notes_of_unused(header, by_name):
-    """The note on columns of a header that are not read, a list."""
-    used = [index for indices in by_name.values() for index in indices]
-    unused = [name for index, name in enumerate(header) if index not in used]
-    return ["columns that are not used: %s" % shortened(", ".join(unused))] * bool(unused)
 
 
 def _without_ids(path, rows, fewest_columns):
@@ -255,7 +226,7 @@ def _column_of_texts(path, rows, delimiter):
     named = [
         names.index(name)
         for column in ("text_a", "text_b")
-        for name in _KEYS[column]
+        for name in file_columns.KEYS[column]
         if name in names
     ]
     if named:
@@ -275,20 +246,8 @@ def _note_of_tabs(rows):
 
 
 def _names(cells):
-    """The cells of a header as they are compared with `_KEYS`."""
+    """The cells of a header as they are compared with `file_columns.KEYS`."""
     return task_forms.counted_from_one([cell.strip().lower().lstrip("\ufeff") for cell in cells])
-
-
-def _indices_of_negatives(names):
-    """Those of columns of wrong texts, and what is beyond a header that ends with one."""
-    indices: List[Any] = [
-        index
-        for index, name in enumerate(names)
-        if {name, _NUMBERED.sub(r"\1", name)} & set(_KEYS["negatives"])
-    ]
-    if indices and indices[-1] == len(names) - 1:
-        indices.append(slice(len(names), None))
-    return indices
 
 
 def _examples(row, columns, data_format):
@@ -296,9 +255,7 @@ def _examples(row, columns, data_format):
     if row.problem:
         raise ValueError(row.problem)
     if isinstance(row.cells, dict):
-        answered = {} if data_format == "texts" else _answered(row.cells)
-        texts = _of_record(row.cells)
-        texts.update((column, [row.cells[name]]) for column, name in answered.items())
+        texts = _of_record(row.cells, data_format)
     elif not columns:
         texts = {"text_a": ["\t".join(row.cells).strip()]}
     else:
@@ -306,17 +263,25 @@ def _examples(row, columns, data_format):
     return _of_texts(texts, data_format, row.line)
 
 
-def _of_record(record):
+def _of_record(record, data_format):
     """{column: list of texts} of a JSON object."""
     if "_id" in record:
         return {"text_a": [retrieval_files.text_of_record(record)]}
-    texts = {}
-    for column, keys in _KEYS.items():
-        for key in keys:
-            if key in record and column not in texts:
-                content = record[key] if isinstance(record[key], list) else [record[key]]
-                texts[column] = [value for value in content if value is not None]
-    return texts
+    if data_format == "texts":
+        key = next((key for key in file_columns.KEYS["text_a"] if key in record), None)
+        return {"text_a": _listed(record.get(key))}
+    names = list(record)
+    columns = file_columns.columns_of(names).items()
+    return {
+        column: [text for index in indices for text in _listed(record[names[index]])]
+        for column, indices in columns
+    }
+
+
+def _listed(content):
+    """A value of JSON as the list of its values; [] of null."""
+    content = content if isinstance(content, list) else [content]
+    return [value for value in content if value is not None]
 
 
 def _of_cells(cells, columns, data_format):
@@ -332,25 +297,34 @@ def _of_cells(cells, columns, data_format):
 
 def _of_texts(texts, data_format, line):
     """Examples of {column: list of texts}."""
-    anchor = _text(_first(texts, "text_a"), "first")
+    anchors = _texts(texts, "text_a", "first")
     if data_format == "texts":
         if len(texts["text_a"]) > 1:
             raise ValueError(
                 "it has %d columns, and no header names the one of texts" % len(texts["text_a"])
             )
-        return [EmbeddingExample("", anchor, "", None, line)]
-    others = [_text(other, "second") for other in texts.get("text_b") or [""]]
+        return [EmbeddingExample("", anchors[0], "", None, line)]
+    others = _texts(texts, "text_b", "second")
+    if len(anchors) > 1 and data_format != "positives":
+        raise ValueError("it has %d first texts, expected one" % len(anchors))
     if data_format == "scored":
         score = _score(texts)
-        return [EmbeddingExample("", anchor, other, score, line) for other in others]
+        return [EmbeddingExample("", anchors[0], other, score, line) for other in others]
     wrong = [text for text in texts.get("negatives", ()) if str(text).strip()]
     negatives = tuple(_text(text, "wrong") for text in wrong)
     if data_format != "pairs" and set(negatives) & set(others):
         raise ValueError("a right text is among the wrong ones, too")
     margin = _margin(texts, negatives) if data_format == "margins" else 0.0
     return [
-        EmbeddingExample("", anchor, other, 1.0, line, negatives, margin=margin) for other in others
+        EmbeddingExample("", anchor, other, 1.0, line, negatives, margin=margin)
+        for anchor, other in itertools.product(anchors, others)
     ]
+
+
+def _texts(texts, column, which):
+    """The texts of a column, at least one; of several those that are not empty."""
+    filled = [text for text in texts.get(column) or () if str(text).strip()]
+    return [_text(text, which) for text in filled or [""]]
 
 
 def _text(text, which):

@@ -629,3 +629,57 @@ def test_a_question_stands_with_what_answers_it(tmp_path, second):
 def test_a_title_is_the_text_of_a_corpus(tmp_path):
     content = json.dumps({"query": "问", "title": "题"})
     assert rows(read(tmp_path, content, "texts", "corpus.jsonl"))[0][0] == "题"
+
+
+def test_all_similar_questions_of_an_entry_are_rows(tmp_path):
+    """Of a list the first one was taken alone; of columns without a known name they were wrong."""
+    expected = [("甲", "标", 1.0, ()), ("乙", "标", 1.0, ()), ("丙", "准", 1.0, ())]
+    faq = [{"标准问": "标", "相似问": ["甲", "", "乙"]}, {"标准问": "准", "相似问": ["丙"]}]
+    of_lists = read(tmp_path, "\n".join(map(json.dumps, faq)), "positives", "a.jsonl")
+    assert rows(of_lists) == expected and not of_lists.notes
+    assert [e.group for e in of_lists.examples] == [0, 0, 1]
+    for question in ("标准问", "问题"):
+        table = "%s,相似问1,相似问2\n标,甲,乙\n准,丙,\n" % question
+        of_columns = read(tmp_path, table, "positives", "a.csv")
+        assert rows(of_columns) == expected and not of_columns.notes
+    with pytest.raises(UserError, match="line 1: it has 2 first texts, expected one"):
+        row = {"相似问": ["甲", "乙"], "标准问": "标", "score": 1}
+        read(tmp_path, json.dumps(row), "scored", "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hard_negatives": ["戊", "己"]},
+        {"negative_1": "戊", "negative_2": "己"},
+        {"negs": ["戊", "己"]},
+        {"负例": ["戊", "己"]},
+    ],
+)
+def test_wrong_texts_of_json_by_other_names(tmp_path, wrong):
+    """They were left out without a word."""
+    record = dict({"query": "甲", "pos": ["乙"]}, **wrong)
+    split = read(tmp_path, json.dumps(record), "positives", "a.jsonl")
+    assert rows(split) == [("甲", "乙", 1.0, ("戊", "己"))] and not split.notes
+
+
+def test_keys_of_json_that_are_not_read_are_noted(tmp_path):
+    lines = [{"query": "甲", "pos": ["乙"], "neg_docs": ["丙"]}, {"query": "丁", "pos": ["戊"]}]
+    split = read(tmp_path, "\n".join(map(json.dumps, lines)), "positives", "a.jsonl")
+    assert split.notes == ["keys that are not used: neg_docs"]
+
+
+def test_a_first_row_with_a_known_name_is_noted(tmp_path):
+    (note,) = read(tmp_path, "query\tpos_doc\tneg_doc\n甲\t乙\t丙\n", "positives").notes
+    assert note.startswith("line 1 is taken for a row (query | pos_doc | neg_doc): if it is")
+    table = "问题\t正例\t负例\n甲\t乙\t丙\n"
+    assert rows(read(tmp_path, table, "positives")) == [("甲", "乙", 1.0, ("丙",))]
+    table = "句子1\t句子2\t分数\n甲\t乙\t3\n"
+    assert rows(read(tmp_path, table, "scored")) == [("甲", "乙", 3.0, ())]
+
+
+def test_cells_that_may_hold_several_texts_are_noted(tmp_path):
+    table = "标准问\t相似问\n标\t甲|乙\n准\t丙||丁\n"
+    (note,) = read(tmp_path, table, "positives").notes
+    assert note.startswith("2 of 2 rows have '|' in a text, and are taken for one text each")
+    assert not read(tmp_path, "甲|乙\t丙\n丁\t戊\n己\t庚\n", "positives").notes

@@ -1,0 +1,128 @@
+"""Which columns of a table, or keys of JSON, hold the texts of a row, its wrong ones and its score.
+
+columns_of(["标准问", "相似问1", "相似问2"])  # {"text_a": [1, 2], "text_b": [0]}
+"""
+
+import functools
+import itertools
+import re
+from typing import Any, Dict, List, Sequence, Tuple
+
+from albert_zh.tasks import named_columns, task_forms
+from albert_zh.tasks.label_rules import shortened
+
+_SIMILAR = ["相似问", "相似问题", "相似问法"]
+# Names of columns of which a row may have several, numbered (相似问1, negative_2).
+_SEVERAL = {
+    "text_a": ["anchor", "origin", "用户问", "用户问题", *_SIMILAR],
+    "text_b": "positive positives pos passage entry entailment answer reply response 标准问 "
+    "标准问题 答案 回答 回复 答复 解答 正例 正样本".split(),
+    "negatives": "negative negatives neg negs hard_neg hard_negs hard_negative hard_negatives "
+    "contradiction 负例 负样本 难负例".split(),
+}
+KEYS = {
+    "text_a": task_forms.KEYS["text_a"]
+    + ["anchor", "origin", "query", "用户问", "用户问题", *_SIMILAR],
+    "text_b": task_forms.KEYS["text_b"] + _SEVERAL["text_b"],
+    "negatives": _SEVERAL["negatives"],
+    "score": task_forms.KEYS["label"] + "similarity is_best 分数 得分 相关性 相关度".split(),
+    "margin": ["margin"] + task_forms.KEYS["label"],
+}
+_TEXTS = ("text_a", "text_b")
+_KNOWN_TEXTS = frozenset(itertools.chain(*(KEYS[column] for column in _TEXTS)))
+_NUMBERED = re.compile(r"(.*?)[_ -]?\d+$")
+
+
+def columns_of(names: Sequence[str]) -> Dict[str, List[int]]:
+    """The positions of the names of each column.
+
+    Args:
+        names: of a header, in lower case, or the keys of an object.
+
+    Returns:
+        {column: positions}, several of texts that are numbered, and of all wrong ones; of columns
+        that are not among the names nothing.
+    """
+    return {column: list(indices) for column, indices in _columns_of(tuple(names))}
+
+
+@functools.lru_cache(maxsize=1024)  # files of JSON lines have few kinds of objects
+def _columns_of(names):
+    """`columns_of`, as a tuple of (column, positions)."""
+    found = {column: _indices(names, column) for column in KEYS}
+    found.update((column, [names.index(name)]) for column, name in _answered(names).items())
+    similar = [index for index, name in enumerate(names) if _stem(name) in _SIMILAR]
+    if similar and found["text_a"] and not found["text_b"] and found["text_a"][0] not in similar:
+        found.update(text_a=similar, text_b=found["text_a"])
+    return tuple((column, tuple(indices)) for column, indices in found.items() if indices)
+
+
+def _indices(names, column):
+    """The positions of a column's names."""
+    several = _SEVERAL.get(column, ())
+    if column == "negatives":
+        return [index for index, name in enumerate(names) if _stem(name) in several]
+    known = [name for name in KEYS[column] if name in names]
+    stems = [_stem(name) for name in known[:1]] or [
+        stem for stem in several if any(_stem(name) == stem for name in names)
+    ][:1]
+    numbered = [
+        index
+        for index, name in enumerate(names)
+        if _stem(name) in stems and _stem(name) in several and name not in known[:1]
+    ]
+    return [names.index(name) for name in known[:1]] + numbered
+
+
+def _stem(name):
+    """A name without its number."""
+    numbered = _NUMBERED.match(name)
+    return numbered.group(1) if numbered else name
+
+
+def _answered(names):
+    """{column: name} of a question and the text that answers it: query and title."""
+    if any(name in names for name in KEYS["text_b"]):
+        return {}
+    question = next((name for name in named_columns.QUESTIONS if name in names), None)
+    beside = [name for name in named_columns.BESIDE_QUESTIONS if name in names]
+    return {"text_a": question, "text_b": beside[0]} if question and beside else {}
+
+
+def notes_of_unused(names: Sequence[str], used: Any, what: str = "columns") -> List[str]:
+    """The note on columns or keys that are not read, a list.
+
+    Args:
+        names: of all.
+        used: positions of those that are read.
+        what: they are, in words.
+    """
+    unused = [name for index, name in enumerate(names) if index not in used]
+    return ["%s that are not used: %s" % (what, shortened(", ".join(unused)))] * bool(unused)
+
+
+def notes_of_unused_keys(records: Sequence[Dict[str, Any]]) -> List[str]:
+    """The note on the keys of JSON objects that none of them is read by, a list."""
+    used: Dict[str, bool] = {}
+    for record in records:
+        names = list(record)
+        read = set(itertools.chain(*columns_of(names).values()))
+        for index, name in enumerate(names):
+            used[name] = used.get(name, False) or index in read
+    return notes_of_unused(
+        list(used), [i for i, is_used in enumerate(used.values()) if is_used], "keys"
+    )
+
+
+def notes_of_first_row(cells: Sequence[str]) -> List[str]:
+    """The note on the first row of a table that is read as texts, where it may be a header."""
+    names = [cell.strip().lower() for cell in cells[: len(_TEXTS)]]
+    if _KNOWN_TEXTS.intersection(names):
+        return [task_forms.taken_for_row(cells, ", ".join(_TEXTS))]
+    return task_forms.note_of_first_row(cells, ", ".join(_TEXTS))
+
+
+def numbered_texts(indices: Sequence[int], width: int) -> Tuple[Any, ...]:
+    """Positions of wrong texts, and all cells beyond a header that ends with one."""
+    beyond = (slice(width, None),) if indices and indices[-1] == width - 1 else ()
+    return (*indices, *beyond)
