@@ -6,12 +6,13 @@ columns_of(["标准问", "相似问1", "相似问2"])  # {"text_a": [1, 2], "tex
 import functools
 import itertools
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Container, Dict, List, Optional, Sequence, Tuple
 
 from albert_zh.tasks import named_columns, task_forms
 from albert_zh.tasks.label_rules import shortened
 
 _SIMILAR = ["相似问", "相似问题", "相似问法"]
+_ENTRIES = ["标准问", "标准问题"]  # of a FAQ, beside similar questions
 # Names of columns of which a row may have several, numbered (相似问1, negative_2).
 _SEVERAL = {
     "text_a": ["anchor", "origin", "用户问", "用户问题", *_SIMILAR],
@@ -62,16 +63,14 @@ def _indices(names, column):
     several = _SEVERAL.get(column, ())
     if column == "negatives":
         return [index for index, name in enumerate(names) if _stem(name) in several]
-    known = [name for name in KEYS[column] if name in names]
-    stems = [_stem(name) for name in known[:1]] or [
-        stem for stem in several if any(_stem(name) == stem for name in names)
-    ][:1]
-    numbered = [
-        index
-        for index, name in enumerate(names)
-        if _stem(name) in stems and _stem(name) in several and name not in known[:1]
-    ]
-    return [names.index(name) for name in known[:1]] + numbered
+    known = next((name for name in KEYS[column] if name in names), None)
+    stems = [_stem(name) for name in names]
+    stem = (
+        next((stem for stem in stems if stem in several), None) if known is None else _stem(known)
+    )
+    if stem in several:
+        return [index for index, other in enumerate(stems) if other == stem]
+    return [] if known is None else [names.index(known)]
 
 
 def _stem(name):
@@ -122,7 +121,13 @@ def notes_of_first_row(cells: Sequence[str]) -> List[str]:
     return task_forms.note_of_first_row(cells, ", ".join(_TEXTS))
 
 
+def name_of_single_texts(names: Container[str]) -> Optional[str]:
+    """Which of some names is that of the texts of a file of single ones; None without one."""
+    known = (*_ENTRIES, *KEYS["text_a"], *KEYS["text_b"])
+    return next((name for name in known if name in names), None)
+
+
 def numbered_texts(indices: Sequence[int], width: int) -> Tuple[Any, ...]:
-    """Positions of wrong texts, and all cells beyond a header that ends with one."""
+    """Positions of wrong texts, and all cells beyond a header of that width that ends with one."""
     beyond = (slice(width, None),) if indices and indices[-1] == width - 1 else ()
     return (*indices, *beyond)

@@ -223,14 +223,9 @@ def _column_of_texts(path, rows, delimiter):
     if delimiter != "," and not path.endswith(".tsv"):
         return {}, rows
     names = _names(rows[0].cells)
-    named = [
-        names.index(name)
-        for column in ("text_a", "text_b")
-        for name in file_columns.KEYS[column]
-        if name in names
-    ]
-    if named:
-        return {"text_a": named[:1]}, rows[1:]
+    name = file_columns.name_of_single_texts(names)
+    if name is not None:
+        return {"text_a": [names.index(name)]}, rows[1:]
     return ({"text_a": [slice(None)]} if delimiter == "," else {}), rows
 
 
@@ -268,8 +263,7 @@ def _of_record(record, data_format):
     if "_id" in record:
         return {"text_a": [retrieval_files.text_of_record(record)]}
     if data_format == "texts":
-        key = next((key for key in file_columns.KEYS["text_a"] if key in record), None)
-        return {"text_a": _listed(record.get(key))}
+        return {"text_a": _listed(record.get(file_columns.name_of_single_texts(record)))}
     names = list(record)
     columns = file_columns.columns_of(names).items()
     return {

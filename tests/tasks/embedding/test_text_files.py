@@ -65,6 +65,13 @@ def test_scored_pairs(tmp_path, name, text):
         ("a.csv", "甲\n乙\n"),
         ("a.txt", "甲\n乙\n"),
         ("a.jsonl", '{"text": "甲"}\n{"text": "乙"}\n'),
+        # The similar questions of entries were searched in their place.
+        ("a.csv", "相似问,标准问\n一,甲\n二,乙\n"),
+        (
+            "a.jsonl",
+            '{"相似问": ["一"], "标准问": "甲"}\n{"相似问": ["二", "三"], "标准问": "乙"}\n',
+        ),
+        ("a.jsonl", '{"答案": "甲"}\n{"答案": "乙"}\n'),
     ],
 )
 def test_texts_of_a_corpus(tmp_path, name, text):
@@ -639,9 +646,10 @@ def test_all_similar_questions_of_an_entry_are_rows(tmp_path):
     assert rows(of_lists) == expected and not of_lists.notes
     assert [e.group for e in of_lists.examples] == [0, 0, 1]
     for question in ("标准问", "问题"):
-        table = "%s,相似问1,相似问2\n标,甲,乙\n准,丙,\n" % question
-        of_columns = read(tmp_path, table, "positives", "a.csv")
-        assert rows(of_columns) == expected and not of_columns.notes
+        for similar in ("相似问1,相似问2", "相似问,相似问2", "相似问,相似问"):
+            table = "%s,%s\n标,甲,乙\n准,丙,\n" % (question, similar)
+            of_columns = read(tmp_path, table, "positives", "a.csv")
+            assert rows(of_columns) == expected and not of_columns.notes
     with pytest.raises(UserError, match="line 1: it has 2 first texts, expected one"):
         row = {"相似问": ["甲", "乙"], "标准问": "标", "score": 1}
         read(tmp_path, json.dumps(row), "scored", "a.jsonl")
