@@ -31,9 +31,11 @@ SQUAD, CMRC, LINES, TABLE = "squad", "cmrc", "lines", "table"
 
 # Names of columns, and of the keys of JSON lines; the first one is ours.
 COLUMNS = {
-    "context": ("context", "context_text", "paragraph", "passage", "原文", "上下文", "文章"),
-    "question": ("question", "query", "query_text", "问题"),
-    "answer": ("answer", "answers", "answer_text", "答案"),
+    "context": tuple(
+        "context context_text paragraph passage content 原文 上下文 文章 段落 短文 内容".split()
+    ),
+    "question": ("question", "query", "query_text", "问题", "提问"),
+    "answer": ("answer", "answers", "answer_text", "答案", "回答"),
     "start": ("start", "answer_start", "begin", "answer_begin", "答案位置", "起始位置", "开始位置"),
     "id": ("id", "query_id", "qid"),
 }
@@ -378,6 +380,7 @@ def _cells_of_columns(cells: List[str], columns: Dict[str, int], source: str) ->
 
 
 def _question_of_cells(cells, index, source, counts) -> Question:
+    cells = _with_listed_starts(cells)
     start = _start(cells.get("start"), source)
     answers: Optional[Tuple[Answer, ...]] = None
     if cells.get(_IMPOSSIBLE):
@@ -388,6 +391,13 @@ def _question_of_cells(cells, index, source, counts) -> Question:
     question_id = cells.get("id")
     question_id = str(index) if question_id in (None, "") else str(question_id)
     return Question(question_id, cells["question"], cells["context"], answers, source)
+
+
+def _with_listed_starts(cells: Dict[str, Any]) -> Dict[str, Any]:
+    """A row whose starts are a list as its answers are, with both as of Hugging Face's sets."""
+    if not (isinstance(cells.get("start"), list) and isinstance(cells.get("answer"), list)):
+        return cells
+    return dict(cells, answer={"text": cells["answer"], "answer_start": cells["start"]}, start=None)
 
 
 def _start(given: Any, source: str) -> Optional[int]:

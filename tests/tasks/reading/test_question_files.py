@@ -204,6 +204,11 @@ def test_a_table_of_two_columns_has_no_answers(tmp_path):
             (Answer("雷军", 8), Answer("金山", 12)),
         ),
         ({"answers": {"text": [], "answer_start": []}}, None),
+        # Lists side by side were refused.
+        (
+            {"answers": ["雷军", "金山"], "answer_start": [8, 12]},
+            (Answer("雷军", 8), Answer("金山", 12)),
+        ),
         ({"answers": []}, None),
         ({"answer": None}, ()),
         ({"answer": ""}, None),
@@ -414,6 +419,16 @@ def test_chinese_headers_and_cells_that_are_empty_behind_them(tmp_path):
     read = read_questions(written(tmp_path, "问题,原文\n谁,甲在乙\n何处,甲在丙,\n", "t.csv"))
     found = [(question.text, question.context) for question in read.questions]
     assert found == [("谁", "甲在乙"), ("何处", "甲在丙")]
+
+
+def test_other_usual_names_of_columns(tmp_path):
+    """A header of them was a question of the file."""
+    read = read_questions(written(tmp_path, "段落,提问,回答\n甲在乙,谁,甲\n", "t.csv"))
+    (question,) = read.questions
+    assert (question.text, question.context, question.located) == ("谁", "甲在乙", Answer("甲", 0))
+    line = json.dumps({"content": "甲在乙", "question": "何处", "answer": "乙"})
+    (question,) = read_questions(written(tmp_path, line + "\n", "t.jsonl")).questions
+    assert question.located == Answer("乙", 2)
 
 
 def test_an_id_that_is_there_twice_is_refused(tmp_path):
