@@ -29,7 +29,8 @@ _LOOKED_AT = 10  # lines
 _LONG_WORD = 4  # characters; lines without blanks that are longer on average are no words
 _SHOWN_CHARACTERS = 40
 _TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
-_LIST_OF_LABELS = re.compile(r'"(labels?|entities|spans)"\s*:\s*\[')  # CLUENER has an object
+# CLUENER has an object; the last one is Label Studio's.
+_LIST_OF_LABELS = re.compile(r'"(labels?|entities|spans|annotations)"\s*:\s*\[')
 _TAGGED_WORD = re.compile(r".*[^\x00-\x7f][_#][A-Z]{1,4}$")  # as the Penn treebank's
 _PART_OF_SPEECH = re.compile(r"[A-Za-z]{1,4}$")
 _FEWEST_LINES = 5  # by fewer a Latin word may stand behind each

@@ -1,7 +1,7 @@
 """Entities in JSON lines: CLUENER's and CMeEE's forms (inclusive ends), entity_list, doccano's.
 
-The others have exclusive ends. Lists of spans as label.py, Prodigy, spaCy, Label Studio (JSON_MIN)
-and CCKS have them are read as doccano's.
+The others have exclusive ends. Lists of spans as label.py, Prodigy, spaCy, CCKS and Label Studio
+(JSON and JSON_MIN, see `label_studio`) have them are read as doccano's.
 
     {"text": "浙商银行", "label": {"company": {"浙商银行": [[0, 3]]}}}
     {"text": "浙商银行", "entities": [{"start_idx": 0, "end_idx": 3, "type": "company",
@@ -26,6 +26,7 @@ from typing import Any, Iterator, Optional, Sequence
 from albert_zh.common import checks, files, json_lists, text_encodings, validation
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import nested_keys
+from albert_zh.tasks.labelling import label_studio
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
@@ -213,7 +214,7 @@ def read_json(
 
 def _labelled_text(file_format, line, text, source, offset_unit):
     form = _FORMS[file_format]
-    record = _parsed(text, source)
+    record = label_studio.flattened(_parsed(text, source), source)
     if isinstance(record, dict) and "text" not in record and _TEXT_OF_CCKS in record:
         record["text"] = record.pop(_TEXT_OF_CCKS)
     if isinstance(record, dict) and "text" not in record:

@@ -105,6 +105,15 @@ FORMATS = (
         "doccano",
     ),
     (
+        '[{"id": 3, "data": {"text": "王明去"}, "annotations": [{"result": [{"value": {"start": 0, '
+        '"end": 2, "text": "王明", "labels": ["PER"]}, "type": "labels"}]}]},\n'
+        '{"id": 4, "data": {"content": "北京。"}, "annotations": [{"was_cancelled": true, '
+        '"result": []}, {"result": [{"value": {"start": 0, "end": 2, "labels": ["LOC"]}}, '
+        '{"type": "choices", "value": {"choices": ["news"]}}]}]}]\n',
+        "project-1-at-2024.json",  # JSON of Label Studio
+        "doccano",
+    ),
+    (
         '{"originalText": "王明去", "entities": [{"end_pos": 2, "label_type": "PER", '
         '"start_pos": 0}]}\n{"originalText": "北京。", "entities": [{"label_type": "LOC", '
         '"overlap": 0, "start_pos": 0, "end_pos": 2}]}\n',
@@ -144,6 +153,23 @@ def test_texts_of_ccks_without_entities_and_spans_of_two_types(tmp_path):
     both = '{"text": "王明", "label": [{"start": 0, "end": 2, "labels": ["PER", "LOC"]}]}\n'
     with pytest.raises(UserError, match=r"train.json, line 1: label\[0\].labels: expected a text"):
         read(tmp_path, both, "train.json")
+
+
+def test_tasks_of_label_studio_without_entities_or_with_several_annotations(tmp_path):
+    one = '{"id": 1, "data": {"text": "王明去"}, "annotations": [%s]}\n'
+    annotation = '{"result": [{"value": {"start": 0, "end": %d, "labels": ["PER"]}}]}'
+    texts = read(tmp_path, one % '{"result": []}' + one % "", "train.json").texts
+    assert [(text.spans, text.identifier) for text in texts] == [([], 1), (None, 1)]
+    same = read(tmp_path, one % ", ".join([annotation % 2] * 2), "train.json").texts
+    assert same[0].spans == [Span(0, 2, "PER")]
+    with pytest.raises(UserError, match="train.json, line 1: 2 annotations that differ: expected"):
+        read(tmp_path, one % ", ".join(annotation % n for n in (2, 3)), "train.json")
+    of_min = '{"text": "甲", "id": 2, "annotator": 1, "annotation_id": 5}\n'
+    labelled = (
+        '{"text": "甲", "annotator": 1, "label": [{"start": 0, "end": 1, "labels": ["A"]}]}\n'
+    )
+    spans = [text.spans for text in read(tmp_path, labelled + of_min, "train.json").texts]
+    assert spans == [[Span(0, 1, "A")], []]
 
 
 def test_texts_without_entities_and_without_labels_in_files_of_doccano(tmp_path):

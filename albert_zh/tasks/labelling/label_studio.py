@@ -1,0 +1,67 @@
+"""Tasks of Label Studio's exports, JSON and JSON_MIN, as texts with a list of spans.
+
+flattened({"data": {"text": "王明去"}, "annotations": [{"result": [{"value": {
+    "start": 0, "end": 2, "labels": ["PER"]}}]}]}, "train.json, line 1")
+# {"text": "王明去", "label": [{"start": 0, "end": 2, "labels": ["PER"]}]}
+"""
+
+from typing import Any, Dict, List
+
+from albert_zh.common.errors import UserError
+
+_TEXT, _LABEL = "text", "label"
+_OF_MIN = ("annotation_id", "annotator")  # keys of a task of JSON_MIN that is annotated
+
+
+def flattened(record: Any, source: str) -> Any:
+    """A task with its text and spans beside each other; any other value as it is.
+
+    Args:
+        record: a value of JSON.
+        source: file and line, for messages.
+
+    Returns:
+        the value; of a task {"text", "label"} and its "id", without "label" where nobody has
+        annotated it, and with an empty one where it has no entity (JSON_MIN then has no "label").
+
+    Raises:
+        UserError: if several have, and not alike.
+    """
+    if not isinstance(record, dict):
+        return record
+    if _TEXT in record:
+        has_none = _LABEL not in record and all(record.get(key) is not None for key in _OF_MIN)
+        return dict(record, **{_LABEL: []}) if has_none else record
+    data, annotations = record.get("data"), record.get("annotations")
+    if not (isinstance(data, dict) and isinstance(annotations, list)):
+        return record
+    texts = [data[_TEXT]] if _TEXT in data else [v for v in data.values() if isinstance(v, str)]
+    if len(texts) != 1:
+        return record
+    task: Dict[str, Any] = {"id": record.get("id"), _TEXT: texts[0]}
+    kept = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
+    if not kept:
+        return task
+    spans = [_spans(annotation) for annotation in kept]
+    if any(_keys(of_one) != _keys(spans[0]) for of_one in spans):
+        raise UserError(
+            "%s: %d annotations that differ: expected one, keep the right one" % (source, len(kept))
+        )
+    return dict(task, label=spans[0])
+
+
+def _spans(annotation: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The spans of an annotation; relations and choices are none."""
+    entries = annotation.get("result")
+    values = [
+        entry.get("value")
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+    ]
+    return [value for value in values if isinstance(value, dict) and "labels" in value]
+
+
+def _keys(spans: List[Dict[str, Any]]) -> List[str]:
+    """What spans are compared by."""
+    names = ("start", "end", "labels")
+    return sorted(repr([span.get(name) for name in names]) for span in spans)
