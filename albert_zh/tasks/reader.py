@@ -29,6 +29,10 @@ SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # with what is wrong in them; with thei
 SHOWN_LABELS = 20
 LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
 _LEFT_OUT = "%d rows are left out, as this task does with such"
+_OTHER_LABELS = (
+    "labels of another kind are learnt with --task_name=multiclass; columns in another order need "
+    "the header %s in line 1"
+)
 
 
 def in_both_orders(split: Any) -> Split:
@@ -375,11 +379,7 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
         shown += " ..." if len(bad) > SHOWN_BAD_LINES else ""
     count = "%d of %d rows" % (len(bad), len(rows))
     if not skip:
-        way_out = "mend them, or leave them out with --skip_bad_rows=true"
-        if not layout.only_labels_are_bad and 2 * len(bad) > len(rows):
-            way_out = other_separator(table, rows) or way_out
-            if task.columns is None and min(len(row.cells) for row in rows) > len(PAIR):
-                way_out = NAME_COLUMNS
+        way_out = _way_out_of_bad_rows(task, layout, table, bad, rows)
         kind = registry.rules_of(task)
         can_have_several = kind.has_classes and not kind.has_several_labels
         mark = separator_of(task.labels or ()) if can_have_several else None
@@ -395,3 +395,17 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
             layout.only_labels_are_bad,
         )
     notes.append("left out %s: %s" % (count, shown))
+
+
+def _way_out_of_bad_rows(task, layout, table, bad, rows):
+    """What to do about bad rows, by what is wrong with most rows of the file."""
+    way_out = "mend them, or leave them out with --skip_bad_rows=true"
+    if 2 * len(bad) < len(rows):
+        return way_out
+    if not layout.only_labels_are_bad:
+        if task.columns is None and min(len(row.cells) for row in rows) > len(PAIR):
+            return NAME_COLUMNS
+        return other_separator(table, rows) or way_out
+    if task.labels and task.header is None:
+        return _OTHER_LABELS % ", ".join(filter(None, layout.columns))
+    return way_out

@@ -943,6 +943,18 @@ def test_cells_that_are_all_in_quotes_where_tabs_separate_are_noted(tmp_path):
     assert not any("in quotes" in note for note in notes)
 
 
+@pytest.mark.parametrize("row", ["甲%d\t乙\t是", "0\t甲%d\t乙", "甲%d\t乙\t3"])
+def test_pairs_of_other_labels_or_columns_have_a_way_out(tmp_path, row):
+    """All rows were advised to be left out."""
+    content = "".join(row % number + "\n" for number in range(6))
+    with pytest.raises(UserError, match="6 of 6 rows don't fit") as error:
+        read(tmp_path, content)
+    assert "learnt with --task_name=multiclass; columns in another order" in str(error.value)
+    assert "the header text_a, text_b, label in line 1" in str(error.value)
+    with pytest.raises(UserError, match="leave them out with --skip_bad_rows=true"):
+        read(tmp_path, "甲\t乙\t1\n丙\t丁\t0\n戊\t己\t是\n")
+
+
 def test_rows_of_empty_cells_below_a_table_are_blank_but_for_prediction(tmp_path):
     content = "文本,类别\n甲,a\n乙,b\n,\n丙,a\n丁,b\n,\n"
     split = read_own(tmp_path, content, "train.csv")
