@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Any, Dict, Iterator, List, Sequence
 
-from albert_zh.common import storage
+from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError, printable
 from albert_zh.tasks import datasets, named_columns, task_forms
 from albert_zh.tasks import rows as row_files
@@ -45,11 +45,18 @@ def task_of_model(notes: Dict[str, Any], labels: Sequence[str]) -> Any:
 
 
 def is_table(path: str, encoding: str, task: Any) -> bool:
-    """Whether a file is more than lines of texts or pairs: CSV, JSON lines, or with a header."""
+    """Whether a file is more than lines of texts or pairs: CSV, JSON lines, or with a header.
+
+    Raises:
+        UserError: if a bucket refuses it.
+    """
     if path.endswith((".csv", ".json", ".jsonl")):
         return True
-    if not storage.is_file(path):  # a pipe, whose first lines would be lost
-        return False
+    try:
+        if not storage.is_file(path):  # a pipe, whose first lines would be lost
+            return False
+    except OSError as error:  # of a bucket
+        raise files.cannot_read(path, error) from error
     row = next(row_files.Table(path, encoding), None)
     cells = row.cells if row else []
     if len(cells) < _FEWEST_COLUMNS:
