@@ -87,17 +87,22 @@ class FilesBeside:
         Raises:
             UserError: if there are more or fewer.
         """
-        path = self._find(label_map.LABEL_MAP)
-        packed = self._packed.get(packed_files.LABELS)
-        if packed is not None:  # a file beside it may be another model's
-            path, labels = self._path, packed.rstrip("\n").split("\n")
-        elif path is not None:
+        path, labels = self._path, self._packed_labels()
+        if labels is None:  # where there are some, a file beside it may be another model's
+            path = self._find(label_map.LABEL_MAP)
+            if path is None:
+                return [str(index) for index in range(num_labels or 0)]
             labels = list(label_map.labels_of_map(path))
-        else:
-            return [str(index) for index in range(num_labels or 0)]
         if num_labels is not None:
             label_map.check_num_labels(path, labels, num_labels)
         return labels
+
+    def _packed_labels(self):
+        """The labels that an exported file carries, in their order; None where it has none."""
+        if packed_files.LABEL_LIST in self._packed:
+            return files.parse_json(self._packed[packed_files.LABEL_LIST], self._path)
+        lines = self._packed.get(packed_files.LABELS)
+        return None if lines is None else lines.rstrip("\n").split("\n")
 
     def tokenizer(
         self, vocab_file: Optional[str], do_lower_case: bool

@@ -1,7 +1,7 @@
 """What exported files carry of a model beside its graph: vocabulary, labels, settings.
 
 texts_in("model.tflite")  # {"vocab.txt": "[PAD]\\n...", "labels.txt": "体育\\n财经", ...}
-texts_in("model.onnx")  # {"vocab.txt": ..., "labels.txt": ..., "fine_tuning.json": "{...}"}
+texts_in("model.onnx")  # {"vocab.txt": ..., "labels.json": "[...]", "fine_tuning.json": "{...}"}
 """
 
 import json
@@ -15,6 +15,7 @@ from albert_zh.inference import onnx_backend
 from albert_zh.model import fine_tuning_notes
 
 VOCABULARY, LABELS, SETTINGS = "vocab.txt", "labels.txt", "fine_tuning.json"
+LABEL_LIST = "labels.json"  # of a file that has them as a list: labels of JSON may have line ends
 # Entries of an .onnx file's metadata that a model folder's notes have under the same name; files of
 # former versions have no others.
 _SETTINGS = ("max_seq_length", "do_lower_case", "thresholds")
@@ -38,7 +39,7 @@ def texts_in(path: str) -> Dict[str, str]:
         path: a .tflite or .onnx file; anything else carries none.
 
     Returns:
-        dict with some of `VOCABULARY`, `LABELS` and `SETTINGS`.
+        dict with some of `VOCABULARY`, `LABELS` or `LABEL_LIST`, and `SETTINGS`.
 
     Raises:
         UserError: if they are not what exporting writes.
@@ -76,7 +77,7 @@ def _of_metadata(path: str) -> Dict[str, str]:
     notes = onnx_backend.metadata_of(path)
     texts = {}
     if "labels" in notes:
-        texts[LABELS] = "\n".join(_value(path, notes, "labels", _LABELS))
+        texts[LABEL_LIST] = json.dumps(_value(path, notes, "labels", _LABELS))
     if "tokenizer.json" in notes:
         ids = _value(path, notes, "tokenizer.json", _TOKENIZER)["model"]["vocab"]
         texts[VOCABULARY] = _lines_of_ids(ids)

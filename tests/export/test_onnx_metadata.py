@@ -57,6 +57,17 @@ def predicted(session, texts):
     return [labels[p.argmax()] for p in probabilities], np.array(probabilities)
 
 
+def test_labels_with_line_ends(tmp_path):
+    labels = ("体育\n球", "财经\n")
+    folder = small_models.write_model(tmp_path / "model", labels)
+    path = tmp_path / "elsewhere" / "model.onnx"
+    exported(folder, path)
+    os.remove(str(path.parent / "label_map.json"))
+    with predictor.Predictor(str(path)) as of_file, predictor.Predictor(folder) as model:
+        assert of_file.labels == list(labels)
+        assert of_file.predict(["今天", "明天"])[0] == model.predict(["今天", "明天"])[0]
+
+
 @pytest.mark.parametrize(
     "quantize, tolerance", with_slow([("none", 1e-5), ("float16", 0.01)], [("none", 1e-5)])
 )
