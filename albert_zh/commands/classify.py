@@ -194,12 +194,12 @@ def _tsv_line(model, text, label, row):
     is_multi_label = model.rules.has_several_labels
     probability_of = dict(zip(model.labels, row))
     chosen = label if is_multi_label else [label]
-    cells.append(model.label_separator.join(chosen))
+    cells.append(table_cell(model.label_separator.join(chosen)))
     cells.append(model.label_separator.join("%.4f" % probability_of[name] for name in chosen))
     if FLAGS.top_k:
         ranked = _ranked(model, row, FLAGS.top_k)
         for name, probability in ranked if is_multi_label else ranked[1:]:
-            cells += [name, "%.4f" % probability]
+            cells += [table_cell(name), "%.4f" % probability]
     return "\t".join(cells)
 
 

@@ -90,6 +90,18 @@ def test_several_labels_are_those_over_their_thresholds(run, folders):
         assert row[3:] == [TOPICS[values.argmax()], "%.4f" % values.max()]
 
 
+@pytest.mark.parametrize("settings", [{}, {"objective": "multi_label", "thresholds": [0, 0]}])
+def test_line_ends_and_tabs_of_labels_are_blanks(capsys, tmp_path, settings):
+    settings = dict(settings, columns=SINGLE, label_separator="|")
+    labels = ("体育\n球\t类", "财经\u2028股")
+    folder = small_models.write_model(tmp_path / "model", labels, settings=settings)
+    small_models.run_command(classify, ["--model_dir=" + folder, "--top_k=2"], TEXTS)
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == TEXTS
+    assert {len(row) for row in rows} == {7 if "objective" in settings else 5}
+    assert {row[-2] for row in rows} <= {"体育 球 类", "财经 股"}
+
+
 def test_values(run, folders):
     values, _ = predicted(folders["value"], TEXTS)
     assert run("value", words=TEXTS) == [[t, "%.4f" % v] for t, v in zip(TEXTS, values)]
