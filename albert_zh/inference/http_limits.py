@@ -20,6 +20,7 @@ from albert_zh.inference import input_rows, micro_batching
 LINGER_SECONDS = 2.0  # see `_refuse`
 SECONDS_BETWEEN_LOOKS = 0.2  # whether who waits for an answer is still there
 OPENAI_PATHS = "/v1/"
+CLIENT_HAS_GONE = 499  # nginx's number for it
 
 Limits = collections.namedtuple(
     "Limits",
@@ -162,7 +163,7 @@ async def while_connected(client: Any, coroutine: Any) -> Any:
     try:
         while not (await asyncio.wait([task], timeout=SECONDS_BETWEEN_LOOKS))[0]:
             if await client.is_disconnected():
-                raise HTTPException(499, "the client has gone away")  # nginx's number for it
+                raise HTTPException(CLIENT_HAS_GONE, "the client has gone away")
         return task.result()
     except asyncio.CancelledError:  # by the server, whose time to end is over
         raise HTTPException(503, "the service is ending") from None
@@ -215,18 +216,19 @@ class MeasuredRequests:
             await self._app(scope, receive, send)
             return
         path = scope["path"] if scope["path"] in self._paths else "other"
-        status = [500]
+        begun, unanswered = [], 500
 
         async def counting_send(message):
             if message["type"] == "http.response.start":
-                status[0] = message["status"]
+                begun.append(message["status"])
             await send(message)
 
         start = time.perf_counter()
         try:
             await self._app(scope, receive, counting_send)
+            unanswered = CLIENT_HAS_GONE  # before its body was there
         finally:
-            self._metrics.requests.labels(path, status[0]).inc()
+            self._metrics.requests.labels(path, begun[0] if begun else unanswered).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - start)
 
 

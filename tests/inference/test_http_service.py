@@ -381,6 +381,14 @@ def test_clients_that_go_away_harm_nobody(port, gate):
     assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
 
 
+def test_who_leaves_before_the_body_is_there_counts_as_no_error_of_the_server(model):
+    with running(http_service.create_app(model)) as port:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")
+        wait_for_metric(port, 'albert_requests_total{path="/predict",status="499"} 1.0')
+        assert 'status="500"' not in ask(port, "GET", "/metrics")[2]
+
+
 def test_who_went_away_is_not_predicted(port, gate):
     body = json.dumps({"texts": ["今天"] * 20}).encode()
     del gate.sizes[:]
@@ -393,7 +401,7 @@ def test_who_went_away_is_not_predicted(port, gate):
             with socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
                 wait_for_metric(port, "albert_waiting_texts 20.0\n")
-            wait_for_metric(port, 'albert_requests_total{path="/predict",status="499"}')
+            wait_for_metric(port, "albert_waiting_texts 0.0\n")
         finally:
             gate.is_open.set()
         assert first.result()[0] == 200
