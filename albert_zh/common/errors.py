@@ -190,8 +190,8 @@ class _StandardOutput(io.FileIO):
             return super().write(content)
         except OSError as error:
             _discard_output(self.fileno())  # or the interpreter would try again at its end
-            if isinstance(error, BrokenPipeError):
-                raise
+            if isinstance(error, BrokenPipeError):  # without its number absl does not pass over it
+                raise BrokenPipeError("standard output has no reader") from error
             raise UserError(
                 "standard output: cannot be written (%s): send it elsewhere" % error.strerror
             ) from error

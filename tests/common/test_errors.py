@@ -69,6 +69,9 @@ def test_a_cell_of_a_table_is_in_one_line():
 def test_a_closed_pipe_is_no_error():
     result = run("print('x' * 1000000, flush=True)", after="| head -c 1; echo ${PIPESTATUS[0]}")
     assert result.stdout == "x141\n" and result.stderr == ""
+    gone = "| (exec <&-; sleep 1); echo ${PIPESTATUS[0]}"  # help of any length, which absl writes
+    result = run("return None", "--help", before="PYTHONUNBUFFERED=1", after=gone)
+    assert result.stdout == "141\n" and result.stderr == ""
 
 
 def test_streams_that_cannot_show_chinese_get_escapes():
