@@ -26,9 +26,16 @@ from albert_zh.model.layouts import LAYOUTS
 from albert_zh.text import tokenization
 
 POOLER = "bert/pooler/dense/"
+_WORDS_HEAD = "cls/predictions/"
 POOLER_SEED = 0  # of the start values where a file has no pooler
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_SETTINGS = validation.record({"do_lower_case": validation.or_none(validation.BOOLEAN)})
+_USE_ITS_CONFIG = "use the config that came with the weights"
+_ADAPTER_FILE = "adapter_model."  # of PEFT
+_NO_ADAPTER = (
+    "%s %s an adapter (LoRA)%s, expected a whole model: merge it in PyTorch, by "
+    "model.merge_and_unload().save_pretrained(...), and convert that folder"
+)
 CONFIG_NAMES = {"bert": "bert_config.json", "nezha": "bert_config.json"}
 
 
@@ -48,8 +55,10 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         UserError: if the weights are damaged, unknown or do not fit the config.
     """
     source = os.path.dirname(weights) or "."
+    if os.path.basename(weights).startswith(_ADAPTER_FILE):
+        raise UserError(_NO_ADAPTER % (weights, "is", ""))
     config_file = config_file or model_folder.config_in_folder(source)
-    settings = files.read_json(config_file, pytorch_configs.CONFIG)
+    settings = files.read_json(config_file, pytorch_configs.CONFIG, _USE_ITS_CONFIG)
     config, weights_by_name, notes = read_model(weights, config_file, settings)
     trained = _fine_tuning(source)
     labels = {}
@@ -211,21 +220,11 @@ def read_model(weights, config_file, settings):
     Raises:
         UserError: if the weights do not fit the config.
     """
-    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(weights), settings)
-    if layout is None:
-        raise UserError(
-            "%s is no ALBERT or BERT: its tensors begin with %s"
-            % (weights, ", ".join(list(tensors)[:3]))
-        )
-    foreign = pytorch_names.foreign_base(layout, tensors)
-    if foreign:
-        raise UserError(
-            "%s: found tensors %s.*, a class of models that is not supported: expected a BERT "
-            "(Chinese RoBERTa-wwm-ext and MacBERT are such), ALBERT, ELECTRA or NEZHA; a teacher "
-            "may be a file of the model's logits (docs/distillation.md)" % (weights, foreign)
-        )
+    layout, tensors = _known_tensors(weights, settings)
     tensors, notes = pytorch_names.retied(tensors)
     weights_by_name, unknown = pytorch_names.to_tf(layout, tensors)
+    if not any(name.startswith(_WORDS_HEAD) for name in weights_by_name):
+        settings = dict(settings, tie_word_embeddings=True)  # there is nothing to be tied
     try:
         config, inequalities = pytorch_configs.tf_config(layout, settings)
     except UserError as error:
@@ -239,6 +238,39 @@ def read_model(weights, config_file, settings):
     if unknown:
         notes.append("left out, as our models have no such part: " + ", ".join(unknown))
     return config, weights_by_name, notes
+
+
+def _known_tensors(weights, settings):
+    """(layout, {name: array}) of `pytorch_names.canonical`; raises `UserError` for other models."""
+    layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(weights), settings)
+    adapter = pytorch_names.adapter_of(tensors)
+    if adapter:
+        raise UserError(_NO_ADAPTER % (weights, "has", " in it (%s)" % validation.shown(adapter)))
+    if layout is None:
+        raise UserError(
+            "%s is no ALBERT or BERT: its tensors begin with %s"
+            % (weights, ", ".join(list(tensors)[:3]))
+        )
+    foreign = pytorch_names.foreign_base(layout, tensors)
+    if foreign in pytorch_names.MODEL_CLASSES:
+        raise UserError(
+            "%s: found tensors %s.*, but the config's model_type is %s: %s"
+            % (weights, foreign, validation.shown(settings.get("model_type")), _USE_ITS_CONFIG)
+        )
+    if foreign:
+        raise UserError(
+            "%s: found tensors %s.*, a class of models that is not supported: expected a BERT "
+            "(Chinese RoBERTa-wwm-ext and MacBERT are such), ALBERT, ELECTRA or NEZHA; a teacher "
+            "may be a file of the model's logits (docs/distillation.md)" % (weights, foreign)
+        )
+    outer = pytorch_names.outer_prefix(layout, tensors)
+    if outer:
+        raise UserError(
+            "%s: the names of its tensors have %s before them, as of a model within another: save "
+            "the inner one by its save_pretrained(...), or take that off the names"
+            % (weights, validation.shown(outer))
+        )
+    return layout, tensors
 
 
 def _without_other_heads(settings, weights_by_name):
@@ -290,8 +322,14 @@ def _check(weights, config_file, config, weights_by_name, unknown):
     problems += ["%s is unknown" % name for name in unknown if name.startswith(base)]
     if problems:
         raise UserError(
-            "%s does not fit %s: %s%s: use the config that came with the weights"
-            % (weights, config_file, "; ".join(problems[:3]), "; ..." if problems[3:] else "")
+            "%s does not fit %s: %s%s: %s"
+            % (
+                weights,
+                config_file,
+                "; ".join(problems[:3]),
+                "; ..." if problems[3:] else "",
+                _USE_ITS_CONFIG,
+            )
         )
 
 
@@ -301,8 +339,10 @@ def _write_vocabulary(folder, source, vocab_file, config):
     path = os.path.join(source, tokenizer_json.FILE)
     notes = []
     if not vocab_file and storage.exists(beside):
-        vocab_file, notes = beside, _notes_on_other_ids(beside, path)
+        vocab_file, notes = beside, _notes_on_other_ids(beside, path) + _case_notes(source, path)
     if vocab_file:
+        if not tokenization.is_sentencepiece(vocab_file):
+            tokenization.FullTokenizer(vocab_file)  # so that errors name this file, not its copy
         name = tokenization.name_in_folder(vocab_file)
         output_files.copy_file(vocab_file, os.path.join(folder, name))
         return notes + _vocabulary_notes(vocab_file, config)
@@ -316,6 +356,18 @@ def _write_vocabulary(folder, source, vocab_file, config):
     with output_files.atomic_write(written) as stream:
         stream.writelines(token + "\n" for token in tokenizer.entries)
     return tokenizer.notes + _vocabulary_notes(written, config, path)
+
+
+def _case_notes(source, path):
+    """Notes on what a tokenizer makes of texts beside the case, from the file that says it."""
+    if tokenization.is_sentencepiece(tokenization.vocabulary_in_folder(source)):
+        return []
+    if storage.exists(path):
+        with contextlib.suppress(UserError):
+            return tokenizer_json.read(path).notes
+        return []
+    path = os.path.join(source, TOKENIZER_CONFIG)
+    return tokenizer_json.notes_of_config(path) if storage.exists(path) else []
 
 
 def _notes_on_other_ids(vocab_file, path):
@@ -342,7 +394,10 @@ def _vocabulary_notes(vocab_file, config, name=None):
     size = tokenization.num_entries(vocab_file)
     if size == config.vocab_size:
         return []
+    way_out = "use the vocabulary that came with the model"
+    if size < config.vocab_size:
+        way_out += ", or, if it is this one, add lines such as [unused1] at its end"
     return [
-        "%s has %d entries, the config's vocab_size is %d: the commands here ask for equal ones"
-        % (name or vocab_file, size, config.vocab_size)
+        "%s has %d entries, the config's vocab_size is %d: the commands here ask for equal ones: %s"
+        % (name or vocab_file, size, config.vocab_size, way_out)
     ]

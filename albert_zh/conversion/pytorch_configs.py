@@ -62,6 +62,7 @@ CONFIG = validation.record(
         "layer_norm_eps": validation.number(least=0, most=1),
         "position_embedding_type": validation.or_none(validation.TEXT),
         "tie_word_embeddings": validation.BOOLEAN,
+        "is_decoder": validation.or_none(validation.BOOLEAN),
         "problem_type": validation.or_none(validation.one_of(*PROBLEM_TYPES.values())),
         "label2id": validation.or_none(validation.record(others=validation.integer(0))),
         "id2label": validation.or_none(validation.record(others=validation.TEXT)),
@@ -80,8 +81,30 @@ _ACTIVATIONS = {
 }
 _FROM_ACTIVATIONS = {theirs: ours for ours, theirs in _ACTIVATIONS.items()}
 _FROM_ACTIVATIONS.update(
-    swish="swish", gelu_fast="gelu", gelu_pytorch_tanh="gelu", gelu_erf="gelu_erf"
+    swish="swish",
+    gelu_fast="gelu",
+    gelu_accurate="gelu",
+    gelu_pytorch_tanh="gelu",
+    gelu_python="gelu_erf",
+    gelu_erf="gelu_erf",
 )
+# transformers' types whose encoders compute what a layout's does. Others may have tensors of the
+# same names and shapes: RoBERTa numbers positions from 2 on, and an ALBERT's config means another
+# activation. (The names of brightmart and NEZHA are theirs alone, whatever a config says.)
+_MODEL_TYPES = {"google": ("albert",), "bert": ("bert", "ernie"), "electra": ("electra",)}
+# Keys that have one value here -> (that one, what to do about another).
+_ONLY_VALUES = {
+    "position_embedding_type": ("absolute", "use a model with a table of positions"),
+    "is_decoder": (
+        False,
+        "a decoder's tokens do not see those that follow, as they do here; correct it if the model "
+        "was trained to read both ways",
+    ),
+    "tie_word_embeddings": (
+        True,
+        "save the encoder alone, by AutoModel.from_pretrained(...).save_pretrained(...)",
+    ),
+}
 
 
 def torch_config(config, heads, dtype="float32"):
@@ -142,9 +165,7 @@ def tf_config(layout, settings):
         raise UserError(
             "%s is missing, which a model of the %s layout needs" % (missing[0], layout)
         )
-    for key, only in (("position_embedding_type", "absolute"), ("tie_word_embeddings", True)):
-        if settings.get(key) not in (None, only):
-            raise UserError("%s is %r; only %r has a TensorFlow form" % (key, settings[key], only))
+    _check_kind(layout, settings)
     activation = settings["hidden_act"]
     if activation not in _FROM_ACTIVATIONS:
         raise UserError(
@@ -161,6 +182,23 @@ def tf_config(layout, settings):
     if layout == "electra":
         tf_settings.update(_settings_of_electra(settings))
     return AlbertConfig.from_dict(tf_settings), _inequalities(settings)
+
+
+def _check_kind(layout, settings):
+    """Raises `UserError` for the config of a model that computes otherwise than the layout's."""
+    kind, expected = settings.get("model_type"), _MODEL_TYPES.get(layout, ())
+    if expected and kind and kind not in expected:
+        raise UserError(
+            "model_type is %s, but the weights have the names of the %s layout, expected %s: use "
+            "the config that came with the weights (models of other classes cannot be converted; "
+            "a teacher may be a file of the model's logits, docs/distillation.md)"
+            % (validation.shown(kind), layout, " or ".join(expected))
+        )
+    for key, (only, way_out) in _ONLY_VALUES.items():
+        if settings.get(key) not in (None, only):
+            raise UserError(
+                "%s is %r; only %r has a TensorFlow form: %s" % (key, settings[key], only, way_out)
+            )
 
 
 def _is_of_transformers(settings):

@@ -45,6 +45,8 @@ _SAFETENSORS_DTYPES = {
     "I8": "<i1",
     "U8": "<u1",
     "BOOL": "?",
+    "F8_E4M3": "<u1",  # as the bytes they are; weights of the type are refused as quantized ones
+    "F8_E5M2": "<u1",
 }
 _TENSOR_ENTRY = validation.record(
     {

@@ -134,6 +134,7 @@ _TIED = {
 _BUFFER = re.compile(  # constants, no weights
     r"\.embeddings\.(position_ids|token_type_ids)$|\.relative_positions_encoding\."
 )
+_ADAPTER = re.compile(r"\.(lora_\w+|base_layer|modules_to_save)\.")  # as PEFT names them
 _OLD_ENDINGS = {"gamma": "weight", "beta": "bias"}  # of LayerNorm, before Hugging Face's renaming
 
 # Classes of transformers (brightmart: of modeling_albert_zh.py) by the heads that are there.
@@ -203,6 +204,26 @@ def foreign_base(layout, names):
         if match and match.group(1) != MODEL_CLASSES[layout].base:
             return match.group(1)
     return None
+
+
+def adapter_of(names):
+    """The first name of a tensor that belongs to an adapter (LoRA) rather than to a model; None."""
+    return next(filter(_ADAPTER.search, names), None)
+
+
+def outer_prefix(layout, names):
+    """What names of tensors have before the encoder's own, of a model within another; "" if none.
+
+    Args:
+        layout: layout of the tensors.
+        names: names of `canonical`.
+    """
+    base = MODEL_CLASSES[layout].base + "."
+    for name in names:
+        match = re.match(r"(.+\.)embeddings\.word_embeddings\.weight$", name)
+        if match and match.group(1) != base:
+            return re.sub(r"(^|(?<=\.))%s$" % re.escape(base), "", match.group(1))
+    return ""
 
 
 def refusal(config):
@@ -305,7 +326,7 @@ def canonical(tensors, settings=None):
     renamed = collections.OrderedDict()
     for name, tensor in tensors.items():
         name = re.sub(r"^module\.", "", name)
-        if re.match(r"(embeddings|embeddings_project|encoder|pooler)\.", name):
+        if base and re.match(r"(embeddings|embeddings_project|encoder|pooler)\.", name):
             name = "%s.%s" % (base, name)
         if layout == "nezha":
             name = re.sub(r"^bert\.", "nezha.", name)

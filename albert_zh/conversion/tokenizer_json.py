@@ -7,6 +7,8 @@ transformers 5 saves BERT's tokenizers as this file alone. `tokenizer_steps` wri
 """
 
 import collections
+import re
+from typing import List
 
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
@@ -46,6 +48,22 @@ _WORD_PIECE = validation.record(
 _KIND_OF_WORD_PIECE = validation.record(
     dict(_FIELDS, model=_WORD_PIECE, normalizer=validation.or_none(_BERT_NORMALIZER))
 )
+_ALWAYS_ON = ("handle_chinese_chars", "tokenize_chinese_chars", "clean_text", "do_basic_tokenize")
+_SWITCH = validation.or_none(validation.BOOLEAN)
+_CONFIG = validation.record(
+    {
+        "do_lower_case": _SWITCH,
+        "strip_accents": _SWITCH,
+        "tokenize_chinese_chars": _SWITCH,
+        "do_basic_tokenize": _SWITCH,
+        "tokenizer_class": validation.or_none(validation.TEXT),
+    }
+)
+# Classes of transformers that cut texts as BERT does, or whatever the files beside them say.
+_CLASSES = (
+    "BertTokenizer ElectraTokenizer ErnieTokenizer NezhaTokenizer AlbertTokenizer "
+    "PreTrainedTokenizer TokenizersBackend"
+).split()
 _WAY_OUT = "name the model's vocabulary with --vocab_file"
 
 Tokenizer = collections.namedtuple("Tokenizer", ["entries", "do_lower_case", "notes"])
@@ -89,6 +107,32 @@ def read(path: str) -> Tokenizer:
     )
 
 
+def notes_of_config(path: str) -> List[str]:
+    """Notes on what a tokenizer_config.json says that has no form here.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    content = files.read_json(path, _CONFIG)
+    kind = content.get("tokenizer_class")
+    notes = []
+    if kind and re.sub("Fast$", "", kind) not in _CLASSES:
+        notes.append(
+            "note: %s: its tokenizer_class is %s, the one here is BertTokenizer: texts may become "
+            "other word pieces" % (path, validation.shown(kind))
+        )
+    settings = {
+        "lowercase": content.get("do_lower_case") is not False,
+        "strip_accents": content.get("strip_accents"),
+        "tokenize_chinese_chars": content.get("tokenize_chinese_chars"),
+        "do_basic_tokenize": content.get("do_basic_tokenize"),
+    }
+    return notes + ["note: %s: %s" % (path, line) for line in _other_settings(settings)]
+
+
 def _entries_by_id(path, content):
     ids = dict(content["model"]["vocab"])
     ids.update((token["content"], token["id"]) for token in content.get("added_tokens", ()))
@@ -121,16 +165,16 @@ def _differences(content):
                 validation.shown_key(kind),
                 expected,
             )
-    normalizer = normalizer or {}
-    lower_cases = normalizer.get("lowercase", True)
-    for name, expected in (
-        ("strip_accents", lower_cases),
-        ("handle_chinese_chars", True),
-        ("clean_text", True),
-    ):
-        if normalizer.get(name) not in (None, expected):
+    yield from _other_settings(normalizer or {})
+
+
+def _other_settings(settings):
+    """Yields which of a BERT tokenizer's settings are other ones here."""
+    for name in _ALWAYS_ON + ("strip_accents",):
+        expected = name in _ALWAYS_ON or settings.get("lowercase", True)
+        if settings.get(name) not in (None, expected):
             yield "its %s is %s and %s here: texts may become other word pieces" % (
                 name,
-                str(normalizer[name]).lower(),
+                str(settings[name]).lower(),
                 str(expected).lower(),
             )

@@ -1339,7 +1339,7 @@ def test_a_vocabulary_that_no_tokenizer_takes_is_refused(tmp_path):
     hf, path, _ = converted(tmp_path)
     with open(os.path.join(hf, "vocab.txt"), "w") as handle:
         handle.writelines("%d\n" % number for number in range(len(VOCABULARY)))
-    with pytest.raises(UserError, match="out/vocab.txt: .*no .UNK., .CLS., .SEP."):
+    with pytest.raises(UserError, match="hf/vocab.txt: .*no .UNK., .CLS., .SEP."):
         to_tf.convert(path, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))
 
