@@ -25,7 +25,7 @@ from albert_zh.model import (
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig
-from albert_zh.text import tokenization
+from albert_zh.text import sentencepiece_models, tokenization
 
 MODELING_FILE = os.path.join(package_files.PYTORCH, pytorch_configs.MODELING_MODULE + ".py")
 BERT_TOKENIZER = {
@@ -231,10 +231,22 @@ def _vocabulary(vocab_file, folder, config):
         if not storage.exists(vocab_file):
             return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
     if tokenization.is_sentencepiece(vocab_file):
-        return vocab_file, []
+        return vocab_file, _notes_on_algorithm(vocab_file)
     size = tokenization.num_entries(vocab_file)
     tokenization.check_num_entries(vocab_file, size, config.vocab_size)
     return vocab_file, []
+
+
+def _notes_on_algorithm(vocab_file):
+    """A note on a SentencePiece model that transformers' class takes for another kind."""
+    algorithm = sentencepiece_models.algorithm_of(vocab_file)
+    if algorithm in (None, "unigram"):
+        return []
+    return [
+        "note: %s is a %s model, and transformers' AlbertTokenizer cuts texts as a unigram one: "
+        "take the ids from the package sentencepiece, or from FullTokenizer here"
+        % (vocab_file, algorithm)
+    ]
 
 
 def _about_classifier(folder, kind, num_labels):

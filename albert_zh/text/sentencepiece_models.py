@@ -1,6 +1,6 @@
 """SentencePiece as google's ALBERT uses it."""
 
-from typing import Any, List, Union
+from typing import Any, Iterator, List, Optional, Tuple, Union
 import unicodedata
 
 from albert_zh.common import files
@@ -8,6 +8,12 @@ from albert_zh.common.errors import UserError
 from albert_zh.text.unicode_text import convert_to_unicode
 
 SPIECE_UNDERLINE = "\u2581"  # SentencePiece's space
+# In sentencepiece_model.proto: the number of the trainer's settings in a model, that of the
+# algorithm in these, and the algorithms by their numbers.
+_TRAINER_SPEC, _MODEL_TYPE = 2, 3
+_ALGORITHMS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+_VARINT, _DELIMITED = 0, 2
+_SIZES = {1: 8, 5: 4}  # bytes of the protocol buffers' other types
 # Of subword regularization in google's scripts: how many ways to cut a text, and how even they are.
 _SAMPLED_WAYS, _SAMPLING_SMOOTHNESS = 64, 0.1
 
@@ -51,6 +57,56 @@ class SentencePieceTokenizer:
     def tokenize(self, text: Union[str, bytes]) -> List[str]:
         """Splits a text (str, or bytes in UTF-8) into a list of pieces."""
         return encode_pieces(self.model, preprocess_text(text, lower=self.do_lower_case))
+
+
+def algorithm_of(model_file: str) -> Optional[str]:
+    """How a model cuts texts: one of `_ALGORITHMS`; None if the file does not say.
+
+    Args:
+        model_file: path; it is read without the package sentencepiece.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        fields = dict(_fields(files.read_bytes(model_file)))
+        trainer = dict(_fields(fields[_TRAINER_SPEC])) if _TRAINER_SPEC in fields else None
+    except (IndexError, TypeError, ValueError):  # no such model: whoever uses it says so
+        return None
+    return None if trainer is None else _ALGORITHMS.get(trainer.get(_MODEL_TYPE, 1))
+
+
+def _fields(message: bytes) -> Iterator[Tuple[int, Any]]:
+    """Yields (number, value) of a protocol buffer; raises `ValueError` or `IndexError`."""
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            value, place = _varint(message, place)
+            yield number, value
+            continue
+        if kind == _DELIMITED:
+            size, place = _varint(message, place)
+        elif kind in _SIZES:
+            size = _SIZES[kind]
+        else:
+            raise ValueError("type %d" % kind)
+        if place + size > len(message):
+            raise ValueError("cut off")
+        yield number, message[place : place + size]
+        place += size
+
+
+def _varint(message, place):
+    """(number, place behind it)."""
+    number = shift = 0
+    while True:
+        byte = message[place]
+        number |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return number, place
 
 
 def encode_pieces(

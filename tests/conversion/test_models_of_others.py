@@ -2,13 +2,15 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.conversion import from_pytorch, pytorch_configs, pytorch_files
+from albert_zh.conversion import from_pytorch, pytorch_configs, pytorch_files, to_pytorch
+import sentencepiece_models
 from workspace import VOCABULARY
 
 SIZES = {
@@ -218,3 +220,17 @@ def test_transformers_roberta_is_refused_and_its_bert_of_one_segment_is_equal(tm
             assert "model_type is 'roberta'" in refusal(folder)
         else:
             assert "bert layout" in convert(folder)[-1]
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+def test_a_sentencepiece_model_that_transformers_takes_for_another_is_noted(tmp_path, algorithm):
+    """It cuts by any model as by a unigram one: 412 of 1,190 texts had other ids by one of BPE."""
+    text = ["我们在%s%s大学读书，天气很好。" % (a, b) for a in "北东南西" for b in "京海山川"]
+    model = sentencepiece_models.train_sentencepiece(tmp_path, text, 30, algorithm)
+    weights = saved_folder(tmp_path / "hf")
+    os.remove(weights + "/vocab.txt")
+    convert(weights)
+    shutil.copy(model, weights + "_tf/spiece.model")
+    notes = to_pytorch.convert(weights + "_tf/albert_model.ckpt", str(tmp_path / "back"))
+    noted = [line for line in notes if "spiece.model is a bpe model" in line]
+    assert len(noted) == (algorithm == "bpe")

@@ -13,7 +13,7 @@ import sentencepiece
 sentencepiece.SentencePieceTrainer.train(
     input=sys.argv[1],
     model_prefix=sys.argv[2],
-    model_type="bpe",
+    model_type=sys.argv[4],
     vocab_size=int(sys.argv[3]),
     control_symbols=["[CLS]", "[SEP]", "[MASK]"],
     minloglevel=2,
@@ -21,13 +21,14 @@ sentencepiece.SentencePieceTrainer.train(
 """
 
 
-def train_sentencepiece(folder, lines, vocab_size):
+def train_sentencepiece(folder, lines, vocab_size, algorithm="bpe"):
     """Trains a model; skips the test where the package is missing.
 
     Args:
         folder: where the files go.
         lines: the text, a list of str.
         vocab_size: int, number of pieces.
+        algorithm: "bpe" or "unigram".
 
     Returns:
         path of the model.
@@ -36,5 +37,6 @@ def train_sentencepiece(folder, lines, vocab_size):
     text, prefix = (os.path.join(str(folder), name) for name in ("text.txt", "spm"))
     with open(text, "w", encoding="utf-8") as handle:
         handle.write("\n".join(lines))
-    subprocess.run([sys.executable, "-c", _TRAIN, text, prefix, str(vocab_size)], check=True)
+    arguments = [text, prefix, str(vocab_size), algorithm]
+    subprocess.run([sys.executable, "-c", _TRAIN] + arguments, check=True)
     return prefix + ".model"
