@@ -232,6 +232,12 @@ def read_model(weights, config_file, settings):
     weights_by_name = checkpoint_values.as_float32(
         weights, pytorch_names.without_identity_mapping(weights_by_name)
     )
+    if pytorch_names.has_mapping(weights_by_name) and config.word_width == config.hidden_size:
+        raise UserError(
+            "%s: maps word vectors to others of the same size (embedding_size and hidden_size are "
+            "%d), which has no TensorFlow form: ALBERTs with a smaller embedding_size can be "
+            "converted" % (weights, config.hidden_size)
+        )
     notes += inequalities + _without_other_heads(settings, weights_by_name)
     notes += _add_missing_pooler(config, weights_by_name)
     _check(weights, config_file, config, weights_by_name, unknown)

@@ -383,6 +383,11 @@ def to_tf(layout, tensors):
     return arrays, unknown
 
 
+def has_mapping(values):
+    """Whether TensorFlow's variables {name: array} map word vectors to the encoder's width."""
+    return _MAPPING_IN + "kernel" in values
+
+
 def without_identity_mapping(values):
     """Takes out an E->H mapping of vectors to themselves: with E = H ours has none."""
     kernel, bias = values.get(_MAPPING_IN + "kernel"), values.get(_MAPPING_IN + "bias")

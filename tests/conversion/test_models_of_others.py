@@ -9,7 +9,15 @@ import pytest
 
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
-from albert_zh.conversion import from_pytorch, pytorch_configs, pytorch_files, to_pytorch
+from albert_zh.conversion import (
+    from_pytorch,
+    pytorch_configs,
+    pytorch_files,
+    pytorch_names,
+    to_pytorch,
+)
+from albert_zh.model import config as config_of_settings
+from albert_zh.model import expected_variables
 import sentencepiece_models
 from workspace import VOCABULARY
 
@@ -156,6 +164,22 @@ def test_a_model_within_another_is_named(tmp_path, before, shown):
         assert "the names of its tensors have %s before them" % shown in message
 
 
+def test_a_mapping_between_equal_sizes_is_named(tmp_path):
+    """The error asked for the config that came with the weights, which it was."""
+    sizes = {"embedding_size": 12, "num_hidden_groups": 1, "inner_group_num": 1}
+    config = config_of_settings.AlbertConfig.from_dict(dict(SIZES, **sizes))
+    shapes = expected_variables.expected_shapes_by_part(config, 2)["encoder"]
+    values = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    tensors = pytorch_names.to_torch(config, values)
+    folder = saved_folder(tmp_path / "identity", tensors, **sizes)
+    convert(edited(folder, model_type="albert"))
+    tensors["albert.encoder.embedding_hidden_mapping_in.weight"] = np.ones([12, 12], np.float32)
+    folder = saved_folder(tmp_path / "mapped", tensors, **sizes)
+    assert "maps word vectors to others of the same size" in refusal(
+        edited(folder, model_type="albert")
+    )
+
+
 def test_names_of_a_distilbert_are_shown_as_they_are(tmp_path):
     tensors = {"embeddings.word_embeddings.weight": np.ones([4, 12], "f4")}
     message = refusal(saved_folder(tmp_path / "hf", tensors))
@@ -207,7 +231,7 @@ def test_what_a_tokenizers_config_says_of_texts_is_noted(tmp_path, settings, not
     assert len(notes) == bool(note) and all(note in line for line in notes), notes
 
 
-def test_transformers_roberta_is_refused_and_its_bert_of_one_segment_is_equal(tmp_path):
+def test_a_roberta_that_transformers_saved_is_refused_and_a_bert_is_not(tmp_path):
     torch = pytest.importorskip("torch", reason="needs PyTorch (requirements-convert.txt)")
     transformers = pytest.importorskip("transformers", reason="needs requirements-convert.txt")
     torch.manual_seed(2)
