@@ -7,6 +7,7 @@ flattened({"data": {"text": "王明去"}, "annotations": [{"result": [{"value": 
 
 from typing import Any, Dict, List
 
+from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 
 _TEXT, _LABEL = "text", "label"
@@ -25,7 +26,7 @@ def flattened(record: Any, source: str) -> Any:
         annotated it, and with an empty one where it has no entity (JSON_MIN then has no "label").
 
     Raises:
-        UserError: if several have, and not alike.
+        UserError: if several have, and not alike, or for a marked passage without labels.
     """
     if not isinstance(record, dict):
         return record
@@ -42,7 +43,7 @@ def flattened(record: Any, source: str) -> Any:
     kept = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
     if not kept:
         return task
-    spans = [_spans(annotation) for annotation in kept]
+    spans = [_spans(annotation, source) for annotation in kept]
     if any(_keys(of_one) != _keys(spans[0]) for of_one in spans):
         raise UserError(
             "%s: %d annotations that differ: expected one, keep the right one" % (source, len(kept))
@@ -50,15 +51,25 @@ def flattened(record: Any, source: str) -> Any:
     return dict(task, label=spans[0])
 
 
-def _spans(annotation: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """The spans of an annotation; relations and choices are none."""
+def _spans(annotation: Dict[str, Any], source: str) -> List[Dict[str, Any]]:
+    """The spans of an annotation; relations and choices are none, also those of a passage."""
     entries = annotation.get("result")
-    values = [
-        entry.get("value")
+    marked = [
+        (entry.get("id"), entry["value"])
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict)
+        and isinstance(entry.get("value"), dict)
+        and "start" in entry["value"]
     ]
-    return [value for value in values if isinstance(value, dict) and "labels" in value]
+    labelled = {passage for passage, value in marked if "labels" in value}
+    for passage, value in marked:
+        if passage not in labelled:
+            raise UserError(
+                "%s: a passage is marked without labels (found the keys %s), expected start, end "
+                "and labels: label it or remove it, and mark plain texts by <Labels>"
+                % (source, ", ".join(map(validation.shown_key, value)))
+            )
+    return [value for _, value in marked if "labels" in value]
 
 
 def _keys(spans: List[Dict[str, Any]]) -> List[str]:

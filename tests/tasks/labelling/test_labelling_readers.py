@@ -164,6 +164,13 @@ def test_tasks_of_label_studio_without_entities_or_with_several_annotations(tmp_
     assert same[0].spans == [Span(0, 2, "PER")]
     with pytest.raises(UserError, match="train.json, line 1: 2 annotations that differ: expected"):
         read(tmp_path, one % ", ".join(annotation % n for n in (2, 3)), "train.json")
+    choice = '{"id": "p", "value": {"start": 0, "end": 2, "%s": ["PER"]}}'
+    of_passage = '{"result": [%s, %s]}' % (choice % "labels", choice % "choices")
+    assert read(tmp_path, one % of_passage, "train.json").texts[0].spans == [Span(0, 2, "PER")]
+    for value in ('"hypertextlabels": ["PER"]', '"text": "王"'):
+        marked = '{"result": [{"value": {"start": 0, "end": 1, %s}}]}' % value
+        with pytest.raises(UserError, match="line 1: a passage is marked without labels .found"):
+            read(tmp_path, one % marked, "train.json")
     of_min = '{"text": "甲", "id": 2, "annotator": 1, "annotation_id": 5}\n'
     labelled = (
         '{"text": "甲", "annotator": 1, "label": [{"start": 0, "end": 1, "labels": ["A"]}]}\n'

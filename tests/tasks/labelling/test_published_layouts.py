@@ -299,8 +299,8 @@ def test_words_that_look_like_some_with_tags_are_words(tmp_path):
 
 
 def test_the_keys_of_a_record_without_a_text_are_named(tmp_path):
-    content = record(data={"text": "王明去"}, annotations=[{"result": [{"value": {}}]}])
+    content = record(data={"text": "王明去"}, marks=[{"result": [{"value": {}}]}])
     path = written(tmp_path, content, "train.json")
-    keys = "line 1: text is missing, found the keys id, data.text, annotations.result.value: exp"
+    keys = "line 1: text is missing, found the keys id, data.text, marks.result.value: exp"
     with pytest.raises(UserError, match=keys):
         reader.read_file(path)
