@@ -6,7 +6,7 @@ import sys
 from project_root import ROOT
 
 PACKAGES = ("keras.src.optimizers", "h5py", "scipy.sparse")
-# In a process of its own: TensorFlow is imported once.
+# Another process: TensorFlow is imported once in each.
 PROGRAM = """
 import sys
 sys.path.insert(0, %r)
