@@ -116,10 +116,15 @@ def _counted(examples, tokenizer, read):
 def _count_text(text, tokenizer, read, unknown):
     """Adds a text's unknown pieces to a `Counter` of words; returns how many pieces it has."""
     unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
+
+    def ids_of(word):
+        return tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word))
+
     num_pieces = 0
     for word in unicode_text.words_of(read(text[:_LOOKED_AT_OF_TEXT])):
-        ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word))
+        ids = ids_of(word)
         num_pieces += len(ids)
         if unknown_id in ids:
-            unknown[word] += ids.count(unknown_id)
+            parts = word.translate(unicode_text.SPACED_PUNCTUATION).split()
+            unknown.update(part for part in parts for _ in range(ids_of(part).count(unknown_id)))
     return num_pieces
