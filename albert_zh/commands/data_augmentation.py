@@ -19,7 +19,14 @@ import os
 
 from absl import flags
 
-from albert_zh.common import files, output_files, path_rules, storage, validation
+from albert_zh.common import (
+    files,
+    folder_locks,
+    output_files,
+    path_rules,
+    storage,
+    validation,
+)
 from albert_zh.common.errors import UserError, naming, run_command
 from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
@@ -107,13 +114,19 @@ def run():
     finder, filler = _finder()
     settings = AugmentationSettings(FLAGS.N, FLAGS.p, FLAGS.pair_words, FLAGS.seed)
     report = _Report()
-    with filler:
+    with filler, folder_locks.one_at_a_time(_lock_folder(output)):
         job = _Job(output, source, examples, _fingerprint(source))
         job.run(Augmenter(finder, settings), report)
     if report.state["too long"]:
         say("note: %s", _note_on_long_texts(report.state["too long"], filler.max_seq_length))
     say("%d rows made of %d: %s", report.state["made"], report.state["rows"], shown)
     say("samples          %s", _report_file(shown))
+
+
+def _lock_folder(output):
+    """The hidden folder, beside an output, that is locked while this command makes the output."""
+    folder, name = os.path.split(output)
+    return os.path.join(folder, ".%s.lock" % name)
 
 
 def _note_on_long_texts(num_rows, longest):

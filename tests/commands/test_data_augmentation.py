@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference.augmentation import Augmented, Example
 from albert_zh.text import word_segmentation
 import small_models
+import workspace
 
 TEXTS = ["今天天气很好", "我们明天去银行", "今天什么时候去银行", "吃饭时间办理银行卡"] * 3
 PAIRS = [("今天天气很好", "明天天气怎么"), ("银行今天开门", "明天再去银行")] * 3
@@ -133,6 +135,34 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
         contents.append([(folder / name).read_bytes() for name in names])
         assert not [name for name in os.listdir(str(folder)) if re.search("partial|progress", name)]
     assert contents[0] == contents[1]
+
+
+def test_a_second_process_of_the_same_output_waits(model, tmp_path, monkeypatch):
+    """It wrote its rows behind those of the first one: each row was there twice, with status 0."""
+    write_texts(tmp_path)
+    monkeypatch.setattr(data_augmentation, "_ROWS_OF_CHUNK", 4)
+    arguments = ["--pretrained_bert_model=%s" % model, "--data_dir=%s" % tmp_path]
+    arguments += ["--task_name=multiclass", "--N=6", "--min_probability=0"]
+    write_json, others = output_files.write_json, []
+
+    def write_while_another_one_runs(path, value):
+        write_json(path, value)
+        if not others:
+            line = workspace.command(arguments, "data_augmentation.py")
+            others.append(subprocess.Popen(line, stderr=subprocess.PIPE, text=True))
+            said = iter(others[0].stderr.readline, "")  # to its end where it does not wait
+            assert any("another process is at work" in line for line in said)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output_files, "write_json", write_while_another_one_runs)
+        run(model, tmp_path)
+    others[0].communicate(timeout=100)
+    assert others[0].returncode == 0
+    origins = (tmp_path / "train_aug.rows.tsv").read_text("utf-8").splitlines()[1:]
+    lines = [int(origin.split("\t")[0]) for origin in origins]
+    assert lines == list(range(2, 2 + len(lines)))
+    assert len((tmp_path / "train_aug.tsv").read_text("utf-8").splitlines()) == 1 + len(lines)
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith(".")]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"done": 1}', '{"done": "x"}'])
