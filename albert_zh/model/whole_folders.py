@@ -30,9 +30,9 @@ def replaced_folder(folder: str) -> Iterator[str]:
     folder = path_rules.output_folder(folder)
     path_rules.check_not_replaced(folder)
     draft = transfer.local_stand_in(folder)
-    partial, old = draft + ".partial", folder + ".old"
+    partial, old = partial_files.partial_path(draft), folder + ".old"
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove_left_behind(draft, partial)
         yield partial
         if storage.is_remote(folder):
             transfer.replace_folder(partial, folder)
@@ -65,9 +65,10 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
         UserError: when it cannot be written, or holds another model.
     """
     folder = path_rules.output_folder(folder)
-    partial = partial_files.partial_path(transfer.local_stand_in(folder))
-    partial_files.remove_left_behind(transfer.local_stand_in(folder))
+    draft = transfer.local_stand_in(folder)
+    partial = partial_files.partial_path(draft)
     try:
+        _remove_left_behind(draft, partial)
         os.makedirs(partial)
         yield partial
         if storage.is_remote(folder):
@@ -85,6 +86,17 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
         raise files.cannot_write(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_left_behind(draft, partial):
+    """Removes what killed processes left.
+
+    One of them may have had this process's number: a container gives the same ones at each start.
+
+    `draft`: what is made; `partial`: where this process makes it.
+    """
+    partial_files.remove_left_behind(draft)
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_may_be_moved(partial, folder, replaces_model):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 
 import numpy as np
 import pytest
@@ -342,3 +343,32 @@ def test_the_output_folder_of_a_run_names_its_model(tmp_path):
     (tmp_path / "best").mkdir()
     with pytest.raises(UserError, match="expected a model folder, such as .*best$"):
         model_folder.config_in_folder(str(tmp_path))
+
+
+@pytest.mark.parametrize("makes", [whole_folders.filled_folder, whole_folders.replaced_folder])
+def test_a_killed_process_of_the_same_number_does_not_block_a_folder(tmp_path, makes):
+    """A container that is started again has the same host's name and numbers of processes."""
+    folder = str(tmp_path / "out")
+    left = tmp_path / ("out.partial-%s-%d" % (socket.gethostname(), os.getpid()))
+    left.mkdir()
+    (left / "half.txt").write_text("half")
+    with makes(folder) as partial:
+        os.makedirs(partial, exist_ok=True)
+        with open(os.path.join(partial, "whole.txt"), "w") as stream:
+            stream.write("whole")
+    assert os.listdir(str(tmp_path)) == ["out"] and os.listdir(folder) == ["whole.txt"]
+
+
+def test_two_processes_that_replace_a_folder_at_once_do_not_mix_their_files(tmp_path, monkeypatch):
+    """The second one removed the files of the first, which left a half-written folder."""
+    folder = str(tmp_path / "out")
+    with whole_folders.replaced_folder(folder) as first:
+        os.makedirs(first)
+        (tmp_path / os.path.basename(first) / "first.txt").write_text("1")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", os.getppid)  # of another process that is alive
+            with whole_folders.replaced_folder(folder) as second:
+                os.makedirs(second)
+                (tmp_path / os.path.basename(second) / "second.txt").write_text("2")
+            assert os.listdir(folder) == ["second.txt"]
+    assert os.listdir(folder) == ["first.txt"] and os.listdir(str(tmp_path)) == ["out"]
