@@ -15,6 +15,7 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import Interrupted, stop_at_once
 from albert_zh.common.messages import readable_seconds, say
 from albert_zh.common.progress import progress_bar
+from albert_zh.model import checkpoint_files
 from albert_zh.training.training_errors import Explosion
 
 # Values of the training graph that a progress line shows, and how.
@@ -150,13 +151,28 @@ class SaverHook(tf.train.CheckpointSaverHook):
         self._is_finite = tf.reduce_all(tf.is_finite(tf.stack(sums)))
 
     def after_create_session(self, session, coord):
-        """Writes the graph and the first checkpoint, as the parent would in twice the time."""
+        """Writes the graph and the first checkpoint, as the parent would in twice the time.
+
+        A checkpoint that training goes on from is not written again: TensorFlow would write its
+        index in place, and a process that is killed meanwhile would leave it damaged.
+        """
         with output_files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as stream:
             stream.write(str(session.graph.as_graph_def(add_shapes=True)))
         self._summary_writer.add_graph(session.graph)
         step = session.run(self._global_step_tensor)
-        self._save(session, step)
+        if self._is_saved(step):
+            for listener in self._listeners:
+                listener.before_save(session, step)
+                listener.after_save(session, step)
+        else:
+            self._save(session, step)
         self._timer.update_last_triggered_step(step)
+
+    def _is_saved(self, step):
+        """Whether the checkpoint that the session began with is that of a step, with all files."""
+        newest = tf.train.latest_checkpoint(self._checkpoint_dir)
+        is_of_step = newest is not None and checkpoint_files.checkpoint_step(newest) == step
+        return is_of_step and tf.gfile.Exists(newest + ".meta")  # which is written last
 
     def _save(self, session, step):
         if not session.run(self._is_finite):

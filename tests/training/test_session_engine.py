@@ -107,6 +107,39 @@ def test_a_run_of_tpu_estimator_is_continued(tmp_path):
     assert_same_bits(tmp_path / "estimator", tmp_path / "engine")
 
 
+class Steps(tf.train.CheckpointSaverListener):
+    """Those after which it was called."""
+
+    def __init__(self):
+        self.steps = []
+
+    def after_save(self, session, global_step_value):
+        self.steps.append(int(global_step_value))
+
+
+def test_a_checkpoint_that_training_goes_on_from_is_not_written_again(tmp_path):
+    """TensorFlow writes the index in place: killed meanwhile, the run had lost that checkpoint."""
+    trained_engine(tmp_path, max_steps=4)
+    prefix = str(tmp_path / "model.ckpt-4")
+    paths = [prefix + end for end in (".index", ".data-00000-of-00001", ".meta")]
+    before = [(os.stat(path).st_ino, os.stat(path).st_mtime_ns) for path in paths]
+    listener, folder = Steps(), str(tmp_path)
+    config = RunConfig(folder, SEED, keep_checkpoint_max=3)
+    Engine(model_fn, config).train(input_fn, NUM_STEPS, [SaverHook(folder, 2, [listener])])
+    assert [(os.stat(path).st_ino, os.stat(path).st_mtime_ns) for path in paths] == before
+    assert listener.steps == [4, 6]  # of 4 it may not have been called before
+    kept = [os.path.basename(path) for path in sorted(glob.glob(folder + "/*.index"))]
+    assert kept == ["model.ckpt-%d.index" % step for step in (2, 4, 6)]
+
+
+def test_a_checkpoint_without_its_graph_is_completed(tmp_path):
+    """Killed before TensorFlow wrote the last of the files."""
+    trained_engine(tmp_path, max_steps=4)
+    os.remove(str(tmp_path / "model.ckpt-4.meta"))
+    trained_engine(tmp_path)
+    assert (tmp_path / "model.ckpt-4.meta").exists()
+
+
 class NamesOfOperations(tf.train.SessionRunHook):
     """Those of the graph of a session that is ready."""
 

@@ -51,7 +51,12 @@ PRIVATE_ATTRIBUTES = {
         "_registry",
         "_scale_loss_for_estimator_enabled",
     },
-    "training/hooks.py": {"_checkpoint_dir", "_global_step_tensor", "_summary_writer"},
+    "training/hooks.py": {
+        "_checkpoint_dir",
+        "_global_step_tensor",
+        "_listeners",
+        "_summary_writer",
+    },
     "model/sessions.py": {"_make_callable_from_options"},
     "model/optimization.py": {"_use_locking", "_zeros_slot"},
     "export/to_onnx.py": {"_optimizers"},  # of tf2onnx
