@@ -21,6 +21,10 @@ _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
 _ARCHIVE_ENDINGS = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
 _EXPORTED_ENDINGS = (".pb", ".tflite", ".onnx", ".h5", ".keras")
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
+# What TensorFlow writes before it has its name: a checkpoint, its graph, the list of checkpoints.
+_UNFINISHED = re.compile(
+    r"model\.ckpt-\d+(_temp(_[0-9a-f]{32})?|\.meta\.tmp[0-9a-f]{32})$|checkpoint\.tmp[0-9a-f]{32}$"
+)
 _END_OF_INDEX = bytes.fromhex("57fb808b247547db")  # what tables of TensorFlow end with
 
 
@@ -218,6 +222,18 @@ def check_can_be_resumed(folder: str) -> None:
             "%s names %s, of which no files are there: put them back, or remove it to start over"
             % (os.path.join(folder, "checkpoint"), missing[-1])
         )
+
+
+def remove_unfinished(folder: str) -> None:
+    """Removes what TensorFlow had not finished when a training was killed: up to a checkpoint each.
+
+    Args:
+        folder: of a training that does not run.
+    """
+    for name in _listing(folder):
+        if _UNFINISHED.match(name):
+            path = os.path.join(folder, name)
+            (storage.remove_tree if storage.is_folder(path) else storage.remove)(path)
 
 
 def _record_checkpoints(folder, prefixes):

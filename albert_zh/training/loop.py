@@ -56,6 +56,8 @@ def train(
         UserError: where the folder's newest checkpoint is missing.
     """
     checkpoint_files.check_can_be_resumed(options.output_dir)
+    if not run_flags.helper_name(options):
+        checkpoint_files.remove_unfinished(options.output_dir)
     progress = ProgressHook(
         log,
         steps.total,

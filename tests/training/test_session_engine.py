@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
 from albert_zh.model.config import AlbertConfig
-from albert_zh.training import engine, loop, model_spec, tensorflow_internals
+from albert_zh.training import engine, loop, metrics_log, model_spec, tensorflow_internals
 from albert_zh.training.hooks import SaverHook, StopHook, StopRequest
 from albert_zh.training.model_spec import ModeKeys, Spec
 from albert_zh.training.session_engine import Engine, RunConfig
@@ -184,6 +184,25 @@ def test_a_preempted_run_of_tpu_estimator_is_saved_and_continued(tmp_path):
     assert weights_of(folder)["global_step"] == 4  # none was due by the number of steps
     tpu_estimator(folder).train(input_fn, max_steps=NUM_STEPS)
     assert_same_bits(tmp_path / "whole", folder)
+
+
+def test_what_a_killed_training_had_not_finished_is_removed(tmp_path):
+    """TensorFlow's drafts, each as large as a checkpoint, stayed in the folder for good."""
+    folder, digits = str(tmp_path), "0123456789abcdef" * 2
+    drafts = ["model.ckpt-2_temp", "model.ckpt-2_temp_" + digits]  # the second one's of 1.15
+    for name in drafts:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part-00000-of-00001.data-00000-of-00001.tempstate1").write_text("x")
+    drafts += ["model.ckpt-2.meta.tmp" + digits, "checkpoint.tmp" + digits]
+    others = ["model.ckpt-2_temp.md", "notes.tmp" + digits]
+    for name in drafts[2:] + others:
+        (tmp_path / name).write_text("x")
+    with flags_of(["--output_dir=" + folder]), StopRequest() as stop:
+        trained, log = Engine(model_fn, RunConfig(folder, SEED)), metrics_log.Metrics(folder, 0)
+        loop.train(flags.FLAGS, trained, input_fn, loop.Steps(0, 4, 2), stop, log)
+    left = os.listdir(folder)
+    assert set(others) < set(left) and "model.ckpt-4.index" in left
+    assert not set(drafts) & set(left)
 
 
 def two_cpus():
