@@ -25,6 +25,7 @@ __all__ = [
     "checked_texts",
     "is_pair",
     "is_several",
+    "is_table",
     "num_tokens",
     "padded",
     "padded_columns",
@@ -38,6 +39,7 @@ DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
 ROWS_PER_BATCH = 256
+_NOT_SEVERAL = (str, bytes, collections.abc.Mapping, collections.abc.Set)
 _TOKENS_OF_A_SHARE = 128  # on average; below, reading the weights takes most of a call
 
 
@@ -59,6 +61,11 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
     """
     if isinstance(texts, (str, bytes)):
         raise UserError("texts: expected a list of texts, found a single one: put it into a list")
+    if is_table(texts):
+        raise UserError(
+            "texts: expected a list of texts, found a table: give one of its columns, or pairs as "
+            "zip(table[a], table[b])"
+        )
     if not is_several(texts):
         raise UserError("texts: expected a list of texts, found %s" % validation.shown(texts))
     checked: List[Tuple[str, Optional[str]]] = []
@@ -78,13 +85,18 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
 
 def is_several(texts: Any) -> bool:
     """Whether something gives texts one after another in an order: a list, a generator."""
-    if isinstance(texts, (str, bytes, collections.abc.Mapping, collections.abc.Set)):
+    if isinstance(texts, _NOT_SEVERAL) or is_table(texts):
         return False
     try:
         iter(texts)
     except TypeError:  # NumPy's arrays of no dimension have the method, too
         return False
     return True
+
+
+def is_table(texts: Any) -> bool:
+    """Whether something is a table, of pandas for instance: what it gives are names of columns."""
+    return hasattr(texts, "columns")
 
 
 def is_pair(text: Any) -> bool:

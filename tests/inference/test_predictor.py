@@ -21,6 +21,15 @@ import small_models
 from workspace import CHARACTERS, ROOT, Workspace, run_here
 
 
+class Table:
+    """As pandas' DataFrame: what it gives one after another are the names of its columns."""
+
+    columns = ("title",)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+
 @pytest.fixture(scope="module")
 def fine_tuned(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("fine_tuned"))
@@ -156,6 +165,7 @@ def test_control_characters_change_nothing(model):
         (["今天", ("好", "今\udce4")], r"text 1: character 2 is \\udce4, no character but a byte"),
         (["\ud800今天"], r"text 0: character 1 is \\ud800"),
         ([("x" * 1000, None)], r"text 0 is \('x{38}\.\.\.,"),
+        (Table(), "found a table: give one of its columns, or pairs as zip"),
     ],
 )
 def test_what_is_no_text_is_refused(model, texts, message):
