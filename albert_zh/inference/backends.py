@@ -210,8 +210,10 @@ class SavedModelBackend:
         self.run = sessions.callable_of(self._session, tensors, feeds)
 
     def close(self) -> None:
-        """Frees the session."""
+        """Frees the session and the graph."""
         self._session.close()
+        sessions.free(self._session.graph)
+        del self.run, self._session
 
 
 def _sizes_of_tables(folder):

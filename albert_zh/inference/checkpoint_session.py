@@ -129,18 +129,23 @@ class CheckpointSession:
         return sessions.callable_of(self._session, outputs, feeds)
 
     def close(self) -> None:
-        """Frees the sessions."""
+        """Frees the sessions and the graph."""
         with self._lock:
+            if self._is_closed:
+                return
             self._is_closed = True
-            self._session.close()
-            if self._of_all_threads is not None:
-                self._of_all_threads.close()
+            for session in filter(None, (self._of_all_threads, self._session)):
+                session.close()
+            sessions.free(self._session.graph)
+            self._session = self._of_all_threads = self._outputs = self._feeds = None
+            self._run = self._run_of_all_threads = None
 
 
 def _built(build):
     """(outputs, list of the placeholders to feed) of a graph."""
     features = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUT_NAMES}
     outputs, further = build(features)
+    sessions.forget_gradients(tf.get_default_graph())
     return outputs, [features[name] for name in INPUT_NAMES] + further
 
 

@@ -249,6 +249,7 @@ class Generator(loaded_model.LoadedModel):
 
     def _free(self):
         self._workers.close()
+        del self.encode, self.step  # which hold the session
         self._session.close()
 
 

@@ -3,7 +3,7 @@
 with tf.Session(config=sessions.settings(threads=1)) as session:
 """
 
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -35,6 +35,36 @@ def callable_of(
         return values if fetches is outputs else values[0]
 
     return call
+
+
+def free(graph: tf.Graph) -> None:
+    """Frees a graph of closed sessions, and the constants in it; it cannot be used any more.
+
+    A graph and its operations refer to each other: Python would keep them until it looks for such
+    cycles, which in a process with TensorFlow's many objects is rare.
+    """
+    from tensorflow.python.framework import ops
+
+    ops.dismantle_graph(graph)
+
+
+def registered_gradients() -> Dict[str, Any]:
+    """What `tf.custom_gradient` has registered, and TensorFlow keeps with its graph, by names."""
+    from tensorflow.python.framework import ops
+
+    is_old = hasattr(ops, "_gradient_registry")  # 1.15
+    return (ops._gradient_registry if is_old else ops.gradient_registry)._registry
+
+
+def forget_gradients(graph: tf.Graph) -> None:
+    """Has TensorFlow keep none of what `tf.custom_gradient` has registered for a graph built here.
+
+    Others that are being built in other threads keep theirs.
+    """
+    registered = registered_gradients()
+    for operation in graph.get_operations():
+        if operation.type == "IdentityN":  # the one with the name
+            registered.pop(operation.node_def.attr["_gradient_op_type"].s.decode(), None)
 
 
 def settings(threads: int = 0, operations: int = 0) -> tf.ConfigProto:

@@ -7,6 +7,8 @@ import contextlib
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.model import sessions
+
 
 def has_estimators():
     """Whether this TensorFlow has TPUEstimator (up to 2.15)."""
@@ -39,10 +41,7 @@ def gradients_forgotten():
     TensorFlow would keep them, and with them their graph, as long as the process lives. Once a
     training step is built, nothing looks them up.
     """
-    from tensorflow.python.framework import ops
-
-    is_old = hasattr(ops, "_gradient_registry")  # 1.15
-    registered = (ops._gradient_registry if is_old else ops.gradient_registry)._registry
+    registered = sessions.registered_gradients()
     before = set(registered)
     try:
         yield

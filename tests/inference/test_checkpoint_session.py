@@ -1,6 +1,8 @@
 """On which threads the calls of a checkpoint's session work."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -64,6 +66,29 @@ def test_a_closed_session_makes_no_other(prefix):
     session.close()
     with pytest.raises(RuntimeError, match="closed"):
         threads_of(session, LONG)
+
+
+@tf.custom_gradient
+def with_written_gradient(x):
+    """Its gradient refers to the graph."""
+    return tf.identity(x), lambda dy: dy * x
+
+
+@pytest.mark.parametrize("used", [tf.identity, with_written_gradient])
+def test_closing_frees_the_graph_at_once(prefix, used):
+    """With the weights in it: not only when Python looks for objects that refer to each other."""
+    gc.disable()
+    try:
+        session = checkpoint_session.CheckpointSession(
+            prefix, lambda features: (used(tf.get_variable("weight", [1])), []), "a weight"
+        )
+        assert session.run(*[np.zeros(SHORT, np.int32)] * 3) == 7
+        graph = weakref.ref(session._session.graph)
+        session.close()
+        assert graph() is None
+    finally:
+        gc.enable()
+    session.close()
 
 
 def test_one_thread_needs_no_second_session(prefix):
