@@ -96,7 +96,7 @@ def errors_of_predictions(limits: http_limits.Limits, model: Any = Error) -> Dic
             400: "The body cannot be read, or a text is none that the model takes.",
             408: "The body did not come within %g seconds." % limits.body_seconds,
             413: "More than %d texts, or %d bytes." % (limits.max_texts, limits.max_body_bytes),
-            415: "The content type is not application/json.",
+            415: "The content type is not application/json, or the body is compressed.",
             422: "The body is not JSON of the form that is asked for.",
             500: "An internal error, which the server's log shows.",
             503: "Too many texts are waiting (JSON), or too many connections are open (text).",

@@ -180,7 +180,7 @@ def error_content(path: str, status: int, message: str) -> Dict[str, Any]:
 
 
 class Route(APIRoute):
-    """A route whose bodies are refused (400) if an object has a key twice, as files are."""
+    """A route whose bodies are refused (400) if they are no UTF-8 or an object has a key twice."""
 
     def get_route_handler(self) -> Callable[..., Any]:
         """FastAPI's, which reads the body by another class of requests."""
@@ -194,7 +194,11 @@ class Route(APIRoute):
 
 class _StrictRequest(Request):
     async def json(self) -> Any:
-        return json.loads(await self.body(), object_pairs_hook=_object_of_body)
+        try:
+            return json.loads(await self.body(), object_pairs_hook=_object_of_body)
+        except UnicodeDecodeError as error:  # of a Chinese Windows console, say
+            message = "body: byte %d is not UTF-8: send the JSON in UTF-8" % (error.start + 1)
+            raise HTTPException(400, message) from error
 
 
 def _object_of_body(pairs):
@@ -244,7 +248,7 @@ class BodyLimits:
             await self._app(scope, receive, send)
             return
         try:
-            _check_content_type(scope)
+            _check_form_of_body(scope)
             body = await asyncio.wait_for(self._body(scope, receive), self._limits.body_seconds)
         except asyncio.TimeoutError:
             message = "the body did not come within %g s" % self._limits.body_seconds
@@ -275,7 +279,9 @@ class BodyLimits:
                 return b"".join(chunks)
 
 
-def _check_content_type(scope):
+def _check_form_of_body(scope):
+    if _header(scope, b"content-encoding").strip().lower() not in (b"", b"identity"):
+        raise HTTPException(415, "expected no Content-Encoding: send the body uncompressed")
     content_type = _header(scope, b"content-type").split(b";")[0].strip().lower()
     if content_type != b"application/json":
         raise HTTPException(415, "expected Content-Type: application/json")

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -565,6 +566,18 @@ def test_a_key_that_is_there_twice_is_named(port, path, body, key):
     status, _, answer = post(port, path, body.encode("utf-8"))
     assert status == 400
     assert answer == {"error": "body: an object has the key '%s' twice, expected once" % key}
+
+
+def test_bodies_in_other_encodings_and_compressed_ones_say_what_is_expected(port):
+    """curl in a Chinese Windows console sends GBK."""
+    body = '{"texts": ["今天"]}'
+    assert post(port, "/predict", body.encode("utf-16"))[0] == 200  # JSON's readers recognize it
+    status, _, answer = post(port, "/predict", body.encode("gbk"))
+    assert status == 400
+    assert answer == {"error": "body: byte 13 is not UTF-8: send the JSON in UTF-8"}
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    status, _, answer = ask(port, "POST", "/predict", gzip.compress(body.encode()), headers)
+    assert status == 415 and "send the body uncompressed" in answer
 
 
 def test_an_unforeseen_error_is_json_too(gate, monkeypatch):
