@@ -210,10 +210,8 @@ class SavedModelBackend:
         self.run = sessions.callable_of(self._session, tensors, feeds)
 
     def close(self) -> None:
-        """Frees the session and the graph."""
+        """Frees the session."""
         self._session.close()
-        sessions.free(self._session.graph)
-        del self.run, self._session
 
 
 def _sizes_of_tables(folder):
