@@ -67,41 +67,57 @@ def groups_of_lines(
         UserError: if the file cannot be read, is not of that encoding (names the line) or ends its
             lines with CR alone.
     """
-    decoder = files.text_decoder(encoding)
-    name, line_number, rest = path or "standard input", 0, ""
-    with _opened(path) as stream:
-        for block in _blocks(stream, name):
-            try:
-                text = rest + decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                line = line_number + 1 + error.object.count(b"\n", 0, error.start)
-                source = "%s, line %d" % (name, line)
-                raise files.wrong_encoding(source, error, codecs.lookup(encoding).name) from error
-            except UnicodeError as error:
-                raise files.undecodable(name, encoding, error) from error
-            *lines, rest = text.split("\n")
-            if not block and rest:
-                if not line_number and "\r" in rest[:-1]:
-                    raise files.wrong_line_ends(name)
-                lines, rest = lines + [rest], ""
-            group = [
-                (
-                    "%s, line %d" % (name, line_number + index),
-                    _bare(line, is_first=line_number + index == 1),
-                )
-                for index, line in enumerate(lines, start=1)
-            ]
-            if group and not line_number:
-                check_is_no_table(name, group[0][1])
-            line_number += len(group)
-            for source, line in group:
-                files.check_decoded(line, source, "name the --encoding of the text")
-            if group:
-                yield group
-            if progress is not None:
-                progress(len(block))
+    name, line_number = path or "standard input", 0
+    for lines, num_bytes in _completed_lines(path, name, encoding):
+        group = [
+            (
+                "%s, line %d" % (name, line_number + index),
+                _bare(line, is_first=line_number + index == 1),
+            )
+            for index, line in enumerate(lines, start=1)
+        ]
+        if group and not line_number:
+            check_is_no_table(name, group[0][1])
+        line_number += len(group)
+        for source, line in group:
+            files.check_decoded(line, source, "name the --encoding of the text")
+        if group:
+            yield group
+        if progress is not None:
+            progress(num_bytes)
     if path and not line_number:
         raise UserError("%s is empty: expected a text a line" % path)
+
+
+def _completed_lines(path, name, encoding):
+    """Yields (lines that end in a block, its bytes); the parts of a long line are joined once."""
+    decoder, line_number, parts = files.text_decoder(encoding), 0, []
+    with _opened(path) as stream:
+        for block in _blocks(stream, name):
+            text = _decoded(decoder, block, name, line_number, encoding)
+            *lines, rest = text.split("\n")
+            if lines:
+                lines[0] = "".join([*parts, lines[0]])
+                parts = []
+            parts.append(rest)
+            last = "" if block else "".join(parts)
+            if last:
+                if not line_number and "\r" in last[:-1]:
+                    raise files.wrong_line_ends(name)
+                lines.append(last)
+            line_number += len(lines)
+            yield lines, len(block)
+
+
+def _decoded(decoder, block, name, line_number, encoding):
+    try:
+        return decoder.decode(block, final=not block)
+    except UnicodeDecodeError as error:
+        line = line_number + 1 + error.object.count(b"\n", 0, error.start)
+        source = "%s, line %d" % (name, line)
+        raise files.wrong_encoding(source, error, codecs.lookup(encoding).name) from error
+    except UnicodeError as error:
+        raise files.undecodable(name, encoding, error) from error
 
 
 def check_is_no_table(name: str, first_line: str, way_out: str = _PREDICT) -> None:

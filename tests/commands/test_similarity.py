@@ -8,6 +8,7 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -343,6 +344,16 @@ def test_lines_come_in_groups_with_their_places(tmp_path):
     path = write_pairs(tmp_path / "long.txt", "x" + long + "\n" + long + "\n")
     lines = [line for group in line_reader.groups_of_lines(path) for _, line in group]
     assert lines == ["x" + long, long]
+
+
+def test_the_time_of_a_long_line_grows_with_its_length(monkeypatch, tmp_path):
+    """16,000 blocks of one line: copying what is there at each of them takes many seconds."""
+    monkeypatch.setattr(line_reader, "BYTES_AT_ONCE", 256)
+    path = write_pairs(tmp_path / "long.txt", "first\n" + "x" * (1 << 22) + "\r\nlast")
+    begin = time.process_time()
+    lines = [line for group in line_reader.groups_of_lines(path) for _, line in group]
+    assert time.process_time() - begin < 3
+    assert lines == ["first", "x" * (1 << 22), "last"]
 
 
 def test_other_encodings_are_told_and_can_be_named(folder, expected, capsys, tmp_path):
