@@ -196,8 +196,10 @@ def _csv_rows(numbered):
                 break
             taken.append(more)
             text += "\n" + more[1]
-            cells, is_open = _quoted_cells(text) if '"' in more[1] else (None, True)
+            within = '"' + more[1]  # read by itself: the text so far ends within a quoted cell
+            behind, is_open = _quoted_cells(within) if '"' in more[1] else (None, True)
             if not is_open:
+                cells = behind and _quoted_cells(text)[0]
                 break
         if cells is None:
             waiting.extendleft(reversed(taken))
