@@ -1,6 +1,6 @@
 """How good vectors are: correlations of scored pairs, and ranks of what is searched for."""
 
-from typing import Any, Dict, Sequence, Set
+from typing import Any, Dict, Iterator, Sequence, Set
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from albert_zh.common.errors import UserError
 
 RANKS = (1, 5, 10, 50)  # of recall
 DEPTH = 10  # of the other measures of ranks
+_CELLS_AT_ONCE = 1 << 23  # similarities of queries and entries that are held
 
 
 def check_labels(path: str, examples: Sequence[Any]) -> None:
@@ -69,7 +70,7 @@ def retrieval_scores(
         precision at the right ones, over min(right ones, 10).
     """
     depth = min(max(RANKS), similarities.shape[1])
-    order = np.argsort(-similarities, axis=1, kind="stable")[:, :depth]
+    order = np.array([_best_columns(row, depth) for row in -similarities])
     hits = np.array([[c in right for c in row] for row, right in zip(order.tolist(), relevant)])
     counts = np.array([len(right) for right in relevant])
     scores = {"recall_at_%d" % k: hits[:, :k].sum(axis=1) / counts for k in RANKS}
@@ -82,6 +83,20 @@ def retrieval_scores(
     precisions = np.cumsum(top, axis=1) / ranks
     scores["map_at_10"] = (top * precisions).sum(axis=1) / np.minimum(counts, DEPTH)
     return scores
+
+
+def _best_columns(distances, depth):
+    """The places of the lowest of distances [c], nearest first; of equal ones the first."""
+    farthest = np.partition(distances, depth - 1)[depth - 1]
+    places = np.flatnonzero(~(distances > farthest))  # with what is no number, which comes last
+    return places[np.argsort(distances[places], kind="stable")[:depth]]
+
+
+def _blocks(queries, entries):
+    """Yields the products [q, c] of queries [Q, W] with entries [W, c], of some at a time."""
+    at_once = max(1, _CELLS_AT_ONCE // max(1, entries.shape[1]))
+    for start in range(0, queries.shape[0], at_once):
+        yield queries[start : start + at_once] @ entries
 
 
 def mean_cosine(vectors: np.ndarray) -> float:
@@ -109,9 +124,9 @@ class VectorSimilarity:
         """Cosines of a[i] and b[i], [n]."""
         return np.sum(self._of(a) * self._of(b), axis=1)
 
-    def matrix(self, queries: Sequence[str], entries: Sequence[str]) -> np.ndarray:
-        """Cosines of each with each, [q, c]."""
-        return self._of(queries) @ self._of(entries).T
+    def matrices(self, queries: Sequence[str], entries: Sequence[str]) -> Iterator[np.ndarray]:
+        """Yields cosines [q, c] of some queries with all entries, block by block."""
+        return _blocks(self._of(queries), self._of(entries).T)
 
 
 class CharacterTfIdf:
@@ -131,9 +146,10 @@ class CharacterTfIdf:
         """As `VectorSimilarity.pairs`."""
         return np.asarray(self._of(a).multiply(self._of(b)).sum(axis=1)).ravel()
 
-    def matrix(self, queries: Sequence[str], entries: Sequence[str]) -> np.ndarray:
-        """As `VectorSimilarity.matrix`."""
-        return (self._of(queries) @ self._of(entries).T).toarray()
+    def matrices(self, queries: Sequence[str], entries: Sequence[str]) -> Iterator[np.ndarray]:
+        """As `VectorSimilarity.matrices`."""
+        columns = self._of(entries).T.tocsr()  # once, not in each product
+        return (block.toarray() for block in _blocks(self._of(queries), columns))
 
 
 class Measured:
@@ -168,16 +184,23 @@ class Measured:
         chosen = np.ones(len(self._a), bool) if chosen is None else chosen
         if not self.is_retrieval:
             return pair_scores(self.cosines(similarity)[chosen], self._labels[chosen])
-        right = self._right_entries()
         asked = {text for text, is_chosen in zip(self._a, chosen) if is_chosen}
         queries = [text for text in self.queries if text in asked]
-        similarities = similarity.matrix(queries, self.entries)
+        blocks = list(self._scores_of_blocks(similarity, queries))
+        return {name: float(np.concatenate([b[name] for b in blocks]).mean()) for name in blocks[0]}
+
+    def _scores_of_blocks(self, similarity, queries):
+        """Yields `retrieval_scores` of some queries at a time, whose similarities are then held."""
+        right = self._right_entries()
         positions = {text: column for column, text in enumerate(self.entries)}
-        for row, text in enumerate(queries):  # a query does not find itself
-            if text in positions and positions[text] not in right[text]:
-                similarities[row, positions[text]] = -np.inf
-        scores = retrieval_scores(similarities, [right[text] for text in queries])
-        return {name: float(of_queries.mean()) for name, of_queries in scores.items()}
+        begin = 0
+        for similarities in similarity.matrices(queries, self.entries):
+            of_block = queries[begin : begin + len(similarities)]
+            begin += len(similarities)
+            for row, text in enumerate(of_block):  # a query does not find itself
+                if text in positions and positions[text] not in right[text]:
+                    similarities[row, positions[text]] = -np.inf
+            yield retrieval_scores(similarities, [right[text] for text in of_block])
 
     def threshold(self, similarity: Any) -> Any:
         """`best_threshold` of pairs with two kinds of labels, else None."""
