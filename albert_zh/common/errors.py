@@ -64,15 +64,14 @@ def stop_at_once(number=None, frame=None):
 
 
 def _is_command(path):
-    """Whether a program is one of the root's commands, each an alias of one in the package."""
+    """Whether a program is one of the root's commands: an alias of the package's of that name."""
     from albert_zh.common import package_files  # here, as all modules import this one
 
     if not path or not os.path.exists(path):
         return False
-    if os.path.dirname(os.path.abspath(path)) != package_files.ROOT:
-        return False
-    with open(path, "rb") as program:
-        return b"\nfrom albert_zh.commands." in program.read()
+    folder, name = os.path.split(os.path.abspath(path))
+    in_package = os.path.join(package_files.PACKAGE, "commands", name)
+    return folder == package_files.ROOT and os.path.exists(in_package)
 
 
 def prepare_imports():

@@ -155,14 +155,12 @@ def test_commands_collect_no_garbage_before_they_begin(tmp_path, is_command):
         "def main():\n"
         "    run_command(show)\n"
     )
-    importing = "\nfrom albert_zh.commands.show import main\n"
-    (tmp_path / "program.py").write_text(
-        importing + "main()\n"
-        if is_command
-        else "from albert_zh.commands.show import show\n\nshow()\n"
+    program = tmp_path / ("show.py" if is_command else "program.py")
+    program.write_text(
+        '"""Says it twice."""\n\nfrom albert_zh.commands.show import %s\n\n%s()\n'
+        % (("main",) * 2 if is_command else ("show",) * 2)
     )
-    command = [sys.executable, str(tmp_path / "program.py")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
     first = "False True\n" if is_command else "True False\n"
     assert done.stdout == first + "True False\n", done.stderr
 
