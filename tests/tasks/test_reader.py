@@ -403,6 +403,7 @@ def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
 def test_the_time_of_a_long_quoted_cell_grows_with_its_length(tmp_path):
     """9,000 lines with quotes in one cell: reading it from its beginning at each takes seconds."""
     cell = "\n".join(['他说"好"，"来"。'] * 9000)
+    read_own(tmp_path, "text,label\n甲,a\n乙,b\n")  # what is loaded at first use is not timed
     begin = time.process_time()
     split = read_own(tmp_path, 'text,label\n"%s",a\n乙,b\n' % cell.replace('"', '""'))
     assert time.process_time() - begin < 3
