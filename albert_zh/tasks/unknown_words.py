@@ -116,15 +116,16 @@ def _counted(examples, tokenizer, read):
 def _count_text(text, tokenizer, read, unknown):
     """Adds a text's unknown pieces to a `Counter` of words; returns how many pieces it has."""
     unknown_id = tokenizer.convert_tokens_to_ids([UNKNOWN])[0]
-
-    def ids_of(word):
-        return tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word))
-
     num_pieces = 0
     for word in unicode_text.words_of(read(text[:_LOOKED_AT_OF_TEXT])):
-        ids = ids_of(word)
+        ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word))
         num_pieces += len(ids)
         if unknown_id in ids:
-            parts = word.translate(unicode_text.SPACED_PUNCTUATION).split()
-            unknown.update(part for part in parts for _ in range(ids_of(part).count(unknown_id)))
+            unknown[_without_marks(word)] += ids.count(unknown_id)
     return num_pieces
+
+
+def _without_marks(word):
+    """A word without the punctuation around it; marks alone stay."""
+    inner = [at for at, char in enumerate(word) if not unicode_text.is_punctuation(char)]
+    return word[inner[0] : inner[-1] + 1] if inner else word

@@ -26,13 +26,15 @@ PRIVATE_MODULES = {
             "_get_or_create_global_step_read",
             "GLOBAL_STEP_READ_KEY",
         ],
-        "tensorflow.python.framework.ops": [REGISTERED_GRADIENTS],
         "tensorflow.python.distribute.distribute_coordinator": [
             "run_distribute_coordinator",
             "CoordinatorMode",
         ],
     },
-    "model/sessions.py": {"tensorflow.core.protobuf.config_pb2": ["CallableOptions"]},
+    "model/sessions.py": {
+        "tensorflow.core.protobuf.config_pb2": ["CallableOptions"],
+        "tensorflow.python.framework.ops": [REGISTERED_GRADIENTS, "dismantle_graph"],
+    },
     "export/graph_transforms.py": {"tensorflow.python.framework.op_def_registry": []},
     "export/tflite_metadata.py": {
         "tensorflow.lite.python.schema_py_generated": ["BufferT", "MetadataT"],
@@ -46,9 +48,7 @@ PRIVATE_MODULES = {
 PRIVATE_ATTRIBUTES = {
     "training/tensorflow_internals.py": {
         "_get_or_create_global_step_read",
-        "_gradient_registry",
         "_is_loss_scaled_by_optimizer",
-        "_registry",
         "_scale_loss_for_estimator_enabled",
     },
     "training/hooks.py": {
@@ -57,7 +57,7 @@ PRIVATE_ATTRIBUTES = {
         "_listeners",
         "_summary_writer",
     },
-    "model/sessions.py": {"_make_callable_from_options"},
+    "model/sessions.py": {"_gradient_registry", "_make_callable_from_options", "_registry"},
     "model/optimization.py": {"_use_locking", "_zeros_slot"},
     "export/to_onnx.py": {"_optimizers"},  # of tf2onnx
     "common/errors.py": {"_exit"},  # of os
