@@ -119,6 +119,7 @@ def run_once(
     Returns:
         what `Summary.write` returns; None where this process only helps another one.
     """
+    begin = time.time()
     stop.is_deferred = False  # this run has nothing to save yet
     helper = run_flags.helper_name(options)
     check_start = functools.partial(start_checks.check_start, options.init_checkpoint)
@@ -126,7 +127,7 @@ def run_once(
         options.output_dir, helper
     ):
         setup = Setup(options, family, PARTS, make_distiller)
-        this_run = Run(setup, stop)
+        this_run = Run(setup, stop, begin)
         with engine.one_prediction_graph(setup.engine):
             if options.do_train:
                 this_run.train()
@@ -164,7 +165,7 @@ class Run:
     Attributes:
         setup: `Setup`.
         stop: `StopRequest`.
-        begin: time at which it began, seconds.
+        begin: time at which it began to read its data, seconds.
         speed: {what: examples a second}.
         stopped_at: steps at which training was stopped before.
         metrics_log: `metrics_log.Metrics` of a training; else None.
@@ -174,15 +175,16 @@ class Run:
         test_file: `TestFile`.
     """
 
-    def __init__(self, setup, stop):
+    def __init__(self, setup, stop, begin):
         """Initializes the run.
 
         Args:
             setup: `Setup`.
             stop: `StopRequest`.
+            begin: see the attributes.
         """
         self.setup, self.stop = setup, stop
-        self.begin, self.speed, self.metrics_log = time.time(), {}, None
+        self.begin, self.speed, self.metrics_log = begin, {}, None
         records = metrics_log.Metrics.read(setup.folder.path, setup.first_step)
         self.stopped_at = {record["step"] for record in records if "stopped" in record}
         self.best = BestCheckpoint(setup)

@@ -241,6 +241,24 @@ def test_finished_run_repeats_nothing(finished, capsys):
     assert shown.splitlines()[-9:-3] == first.stdout.splitlines()[-9:-3]
 
 
+@pytest.mark.reference
+def test_time_of_a_run_includes_reading_its_data(finished, capsys, monkeypatch):
+    """By a clock that is put forward by 1,000 seconds once the data is read."""
+    workspace, _ = finished
+    now, put_forward = time.time, []
+    monkeypatch.setattr(time, "time", lambda: now() + sum(put_forward))
+
+    class Setup(finetuning_runner.Setup):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            put_forward.append(1000)
+
+    monkeypatch.setattr(finetuning_runner, "Setup", Setup)
+    run_here(workspace.arguments())
+    (shown,) = re.findall(r"^time, memory +(\d+):\d\d,", capsys.readouterr().out, re.MULTILINE)
+    assert 16 <= int(shown) < 20
+
+
 @pytest.mark.newest
 @pytest.mark.slow
 def test_same_seed_same_numbers_other_seed_others(finished, tmp_path):
