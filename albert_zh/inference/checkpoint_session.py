@@ -93,7 +93,7 @@ class CheckpointSession:
         self._of_all_threads: Optional[tf.Session] = None
         self._lock, self._is_closed = threading.Lock(), False
         self._outputs, self._feeds = outputs, feeds
-        self._run = self.callable_of(outputs, feeds)
+        self._run: Any = self.callable_of(outputs, feeds)
 
     def run(self, *arrays: np.ndarray) -> Any:
         """The outputs of `build` for the arrays of its placeholders, int [B, F] first.
