@@ -558,7 +558,7 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
     done = []
 
     class Run:
-        def __init__(self, setup, stop):
+        def __init__(self, setup, stop, begin):
             pass
 
         def __getattr__(self, name):

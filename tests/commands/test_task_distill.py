@@ -216,7 +216,7 @@ class SetUpAlone:
 
     settings = None
 
-    def __init__(self, setup, stop):
+    def __init__(self, setup, stop, begin):
         SetUpAlone.settings = setup.settings
 
     def train(self):
