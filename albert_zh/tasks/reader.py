@@ -401,7 +401,8 @@ def _way_out_of_bad_rows(task, layout, table, bad, rows):
     """What to do about bad rows, by what is wrong with most rows of the file."""
     way_out = "mend them, or leave them out with --skip_bad_rows=true"
     if 2 * len(bad) < len(rows):
-        return way_out
+        is_header = [line for line, _ in bad] == [rows[0].line] and len(rows[0].cells) == 1
+        return (is_header and other_separator(table, rows[:1])) or way_out
     if not layout.only_labels_are_bad:
         if task.columns is None and min(len(row.cells) for row in rows) > len(PAIR):
             return NAME_COLUMNS

@@ -1227,6 +1227,13 @@ def test_another_separator_is_named(tmp_path, name, mark, header):
         own_labels.with_columns_and_labels(task, split)
 
 
+def test_the_separator_of_a_header_alone_is_named(tmp_path):
+    """Each row had one comma in its text: line 1 was to be left out, and half of each text gone."""
+    rows = ["%d;很好,第%d条" % (n % 2, n) for n in range(50)]
+    with pytest.raises(UserError, match="line 1 has one column and ';' in it.* put commas there"):
+        read_own(tmp_path, "\n".join(["label;text", *rows]) + "\n", "train.csv")
+
+
 @pytest.mark.parametrize(
     "there, words",
     [

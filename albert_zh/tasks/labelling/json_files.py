@@ -31,6 +31,7 @@ from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
 
 CHARACTERS = "characters"
+_NAMES_OF_UNITS = {"bytes": "bytes of UTF-8", "utf16": "units of UTF-16"}
 # Size of a character in each unit that positions may count.
 OFFSET_UNITS = {
     CHARACTERS: lambda char: 1,
@@ -258,7 +259,9 @@ def _labelled(text, entities, line, source, offset_unit, inclusive):
         if not is_inside or mention not in (None, text[first:last]):
             shown = (start, end - 1 if inclusive else end)
             raise _wrong_position(text, entity_type, mention, shown, source, inclusive)
-        spans.append(Span(first, last, entity_type))
+        if not entity_type.strip():
+            raise UserError("%s: %r has no type: expected its name" % (source, text[first:last]))
+        spans.append(Span(first, last, entity_type.strip()))
     return LabelledText(text, sorted(set(spans)), None, line)
 
 
@@ -296,9 +299,9 @@ def _wrong_position(text, entity_type, mention, shown, source, inclusive):
 
 def _reason(text, mention, shown, inclusive):
     """What the positions seem to be instead, with the way out; None if they fit nothing."""
-    if not mention:
-        return None
     start, end = shown
+    if not mention:
+        return _unit_that_fits(text, start, end + inclusive)
     is_as_long = end + (not inclusive) - start == len(mention)
     if is_as_long and text.startswith(mention, start):
         return "its end is %s, as in the form %s: expected %s" % (
@@ -311,7 +314,7 @@ def _reason(text, mention, shown, inclusive):
         first, last = positions.get(start), positions.get(end + inclusive)
         if first is not None and last is not None and text[first:last] == mention:
             return "its positions count %s, expected characters: pass --offset_unit=%s" % (
-                {"bytes": "bytes of UTF-8", "utf16": "units of UTF-16"}[unit],
+                _NAMES_OF_UNITS[unit],
                 unit,
             )
     if mention in text:
@@ -320,6 +323,19 @@ def _reason(text, mention, shown, inclusive):
             text.index(mention) + len(mention) - inclusive,
         )
     return "the text does not have it: has the text been changed?"
+
+
+def _unit_that_fits(text, start, end):
+    """The way out for positions past the end of a text that another unit has; None if none has."""
+    if end <= len(text):
+        return None
+    for unit, name in _NAMES_OF_UNITS.items():
+        if {start, end} <= _character_positions(text, unit).keys():
+            return "expected characters: if its positions count %s, pass --offset_unit=%s" % (
+                name,
+                unit,
+            )
+    return None
 
 
 def json_line(

@@ -8,7 +8,7 @@ import pytest
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling import json_files, reader, segmented_files
 from albert_zh.tasks.labelling.bad_rows import BadRows
-from albert_zh.tasks.labelling.spans import LabelledText, Span
+from albert_zh.tasks.labelling.spans import LabelledText, Span, types_of
 
 COLUMNS = "王 B-PER\n明 I-PER\n去 O\n\n北 B-LOC\n京 I-LOC\n。 O\n"
 ENTITIES = [[("王明", "PER")], [("北京", "LOC")]]
@@ -190,6 +190,11 @@ def test_texts_without_entities_and_without_labels_in_files_of_doccano(tmp_path)
     wide = '{"text": "😀王明", "label": [[2, 4, "PER"]]}'
     data = read(tmp_path, wide, "train.json", offset_unit="utf16")
     assert data.texts[0].spans == [Span(1, 3, "PER")]
+
+
+def test_spaces_around_a_type_do_not_make_another(tmp_path):
+    lines = ['{"text": "王明去", "label": [[0, 2, "%s"]]}' % name for name in ("PER", " PER ")]
+    assert types_of(read(tmp_path, "\n".join(lines), "train.json").texts) == ["PER"]
 
 
 @pytest.mark.parametrize("content, name, file_format", FORMATS)
@@ -386,6 +391,12 @@ def cluener(text, mention, start, end):
             '{"text": "在", "label": {"x": {"在": [0, 0]}}}',
             r"label.x.在\[0\]: expected a list of 2, found 0",
         ),
+        ('{"text": "王明", "label": [[0, 2, " "]]}', r"'王明' has no type: expected its name"),
+        (
+            '{"text": "在浙商", "label": [[3, 9, "x"]]}',
+            r"x '' at 3-9, .* if its positions count bytes of UTF-8, pass --offset_unit=bytes",
+        ),
+        ('{"text": "😀浙商", "label": [[2, 4, "x"]]}', r"of UTF-16, pass --offset_unit=utf16"),
         ('{"label": {}}', r"line 1: text is missing"),
         ('{"text": "在"', r"line 1: not valid JSON"),
     ],
