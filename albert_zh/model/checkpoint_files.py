@@ -19,7 +19,8 @@ _DOWNLOADED = "prev_trained_model"  # the folder of released models
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
 _ARCHIVE_ENDINGS = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
-_EXPORTED_ENDINGS = (".pb", ".tflite", ".onnx", ".h5", ".keras")
+_KERAS_ENDINGS = (".h5", ".keras")
+_EXPORTED_ENDINGS = (".pb", ".tflite", ".onnx") + _KERAS_ENDINGS
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
 # What TensorFlow writes before it has its name: a checkpoint, its graph, the list of checkpoints.
 _UNFINISHED = re.compile(
@@ -53,12 +54,10 @@ def find_checkpoint(path: str) -> str:
         return path
     if storage.is_folder(path):
         return _checkpoint_in_folder(path)
-    if path.endswith(_PYTORCH_ENDINGS):
-        raise UserError(_pytorch_message(path))
     if _has_weights(path):
         raise UserError("%s.index is missing beside its .data file: copy it too" % path)
     if storage.is_file(path):
-        raise UserError(_no_checkpoint_message(path))
+        raise UserError(_no_checkpoint_message(path, path))
     folder = os.path.dirname(path) or "."
     there = [name[: -len(".index")] for name in index_files(folder)]
     raise UserError(
@@ -110,9 +109,10 @@ def _checkpoint_in_folder(folder):
             return find_checkpoint(os.path.join(folder, name))
     if packed_weights.is_packed(folder):
         return packed_weights.unpacked(folder, checkpoint_values.write_checkpoint)
-    foreign = sorted(name for name in _listing(folder) if name.endswith(_PYTORCH_ENDINGS))
-    if foreign:
-        raise UserError(_pytorch_message(os.path.join(folder, foreign[0])))
+    for endings in (_PYTORCH_ENDINGS, _EXPORTED_ENDINGS):
+        foreign = sorted(name for name in _listing(folder) if name.endswith(endings))
+        if foreign:
+            raise UserError(_no_checkpoint_message(os.path.join(folder, foreign[0]), folder))
     if any(".data-" in name for name in _listing(folder)):
         raise UserError(
             "%s: the .index file beside the checkpoint's .data file is missing" % folder
@@ -122,18 +122,26 @@ def _checkpoint_in_folder(folder):
     )
 
 
-def _pytorch_message(path):
-    return "%s is a PyTorch file, expected a TensorFlow checkpoint (%s.index and its .data)" % (
-        path,
-        CHECKPOINT_NAME,
-    )
+def _no_checkpoint_message(path, named):
+    """Of a file that is there, what it is instead of a checkpoint, and what to do.
 
-
-def _no_checkpoint_message(path):
-    """Of a file that is there, what it is instead of a checkpoint, and what to name."""
+    `named` is what the user named: the file or its folder.
+    """
+    if path.endswith(_PYTORCH_ENDINGS):
+        return (
+            "%s is a PyTorch file, expected a TensorFlow checkpoint (%s.index and its .data): "
+            "convert it by convert_albert_pytorch_checkpoint_to_tf.py --pytorch_model_path=%s"
+            % (path, CHECKPOINT_NAME, named)
+        )
     if path.lower().endswith(_ARCHIVE_ENDINGS):
         return (
             "%s is an archive, expected a model folder: unpack it and name the folder in it" % path
+        )
+    if path.lower().endswith(_KERAS_ENDINGS):
+        return (
+            "%s is a Keras file, expected a TensorFlow checkpoint: convert the model's PyTorch "
+            "file (pytorch_model.bin or model.safetensors) by "
+            "convert_albert_pytorch_checkpoint_to_tf.py" % path
         )
     if path.lower().endswith(_EXPORTED_ENDINGS):
         return (
