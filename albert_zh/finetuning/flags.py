@@ -44,13 +44,6 @@ _TABLE = (
     ("string", "label_column", None, "The same of the label."),
     (
         "string",
-        "task_name",
-        None,
-        "Task, such as lcqmc; multiclass for a folder of one's own, whose columns and labels are "
-        "taken from its training file.",
-    ),
-    (
-        "string",
         "vocab_file",
         None,
         "Vocabulary that the model was trained with; that beside --init_checkpoint if left out.",
@@ -212,6 +205,7 @@ def define_flags(
     run_flags.define_run_flags(options, **defaults)
     help_of_config = "Config JSON of the model; that beside --init_checkpoint if left out."
     config_flag.define(help_of_config, options)
+    flags.DEFINE_string("task_name", None, of_kind.help_of_task, flag_values=options)
     for kind, name, default, help_text in _TABLE:
         choices = [_CHOICES[name]] if kind == "enum" else []
         define = getattr(flags, "DEFINE_" + kind)

@@ -74,6 +74,7 @@ class KindFlags:
             `model_files`.
         defaults: {flag: default} of the usual flags, in place of a classifier's.
         without_effect: {old flag that is only accepted: why it has no effect}.
+        help_of_task: help of --task_name.
         head_kind: `validation.Kind` of `Settings.head`, as a model's fine_tuning.json has it.
     """
 
@@ -84,6 +85,10 @@ class KindFlags:
     further_files: Tuple[str, ...] = ()
     defaults: Dict[str, Any] = {}
     without_effect: Dict[str, str] = {}
+    help_of_task = (
+        "Task, such as lcqmc; multiclass for a folder of one's own, whose columns and labels are "
+        "taken from its training file."
+    )
     head_kind: validation.Kind = validation.record()
 
     def define(self, options: Any) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ import pytest
 
 from albert_zh.common import path_rules
 from albert_zh.common.errors import UserError
+from albert_zh.finetuning import flags as finetuning_flags
+from albert_zh.tasks import datasets
 from command_flags import commands, define_flags_of, path_flags
 from crossed_cases import with_slow
 import isolated_flags
@@ -378,6 +381,25 @@ def test_help_of_every_command(command):
         (">&-", 0),
     ):
         check_ending(line, after, status)
+
+
+@pytest.mark.parametrize(
+    "family, names",
+    [
+        ("sequence_labelling", ["ner", "cws"]),
+        ("reading_comprehension", ["questions", "cmrc2018", "drcd"]),
+        ("sentence_embedding", ["sentences"]),
+        ("generation", ["seq2seq"]),
+    ],
+)
+def test_the_tasks_of_a_command_are_in_its_help(family, names):
+    """Commands of other kinds than classification recommended lcqmc and multiclass."""
+    options = flags.FlagValues()
+    finetuning_flags.define_flags(family, options)
+    words = re.findall(r"\w+", options["task_name"].help)
+    named = {name for name in datasets.TASKS if name in words}
+    of_family = {name for name, task in datasets.TASKS.items() if task.objective == family}
+    assert named == set(names) == of_family
 
 
 @pytest.mark.slow

@@ -216,6 +216,7 @@ _HEAD_KIND = validation.record(
 class EmbeddingFlags(kind_interface.KindFlags):
     """Flags of run_sentence_embedding.py."""
 
+    help_of_task = "Task: sentences."
     fixed = tuple(_FIXED)
     variable = ("batch_in_memory",)
     head_kind = _HEAD_KIND

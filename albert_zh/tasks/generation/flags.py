@@ -91,6 +91,7 @@ _HEAD_KIND = validation.record(
 class GenerationFlags(kind_interface.KindFlags):
     """Flags of run_seq2seq.py."""
 
+    help_of_task = "Task: seq2seq, pairs of texts."
     head_kind = _HEAD_KIND
     fixed = (
         "max_target_length",

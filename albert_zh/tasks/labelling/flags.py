@@ -150,6 +150,7 @@ _HEAD_KIND = validation.record(
 class LabellingFlags(kind_interface.KindFlags):
     """The flags of the labelling commands."""
 
+    help_of_task = "Task: ner for entities, cws for words."
     head_kind = _HEAD_KIND
     fixed = (
         ("head", "tag_scheme", "half_width", "stride", "head_learning_rate", "granularities")

@@ -97,6 +97,7 @@ _HEAD_KIND = validation.record(
 class ReadingFlags(kind_interface.KindFlags):
     """Flags of run_reading_comprehension.py and run_squad.py."""
 
+    help_of_task = "Task: questions for files of one's own, cmrc2018 or drcd."
     fixed = tuple("doc_stride max_query_length version_2_with_negative original_features".split())
     variable = tuple(
         "max_answer_length n_best_size length_penalty null_score_diff_threshold".split()
