@@ -35,8 +35,8 @@ def run(words: List[str]) -> None:
     """Scores a file of predictions."""
     if len(words) not in (2, 3):
         raise UserError(
-            "expected DATA PREDICTIONS [METRIC_FILE], found %d arguments: "
-            "cmrc2018_evaluate.py cmrc2018_dev.json dev_predictions.json" % len(words)
+            "expected DATA PREDICTIONS [METRIC_FILE], such as dev.json dev_predictions.json, "
+            "found %d arguments" % len(words)
         )
     for path in words[:2]:
         path_rules.protect(path, path)

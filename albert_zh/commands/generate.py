@@ -17,9 +17,9 @@ from typing import Any, Iterator, List, Optional, Tuple
 from absl import flags
 import numpy as np
 
-from albert_zh.common import line_reader, path_rules
-from albert_zh.common.errors import UserError, run_command
-from albert_zh.inference import loaded_model
+from albert_zh.common import line_reader, package_files, path_rules
+from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.inference import loaded_model, model_choice
 from albert_zh.inference.generator import Generator
 from albert_zh.tasks.generation import pair_files, text_scores
 
@@ -51,7 +51,9 @@ _SETTINGS = (
 def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_string(
-        "model_dir", None, "Folder of the model, OUTPUT_DIR/best of run_seq2seq.py."
+        "model_dir",
+        None,
+        "Folder of the model, OUTPUT_DIR/best of run_seq2seq.py; the newest here if left out.",
     )
     flags.DEFINE_string("input_file", None, "File of sources, or of sources and targets.")
     flags.DEFINE_string("text_column", None, "Its column of sources: name, or position from 1.")
@@ -69,8 +71,6 @@ def run(texts: Optional[List[str]] = None) -> None:
     Args:
         texts: the command line's; None for --input_file or standard input.
     """
-    if not FLAGS.model_dir:
-        raise UserError("--model_dir is required: OUTPUT_DIR/best of run_seq2seq.py")
     line_reader.check_arguments(texts or [])
     if FLAGS.input_file and texts:
         raise UserError("--input_file and texts on the command line exclude each other")
@@ -78,7 +78,11 @@ def run(texts: Optional[List[str]] = None) -> None:
         if FLAGS[name].present:
             print("note: --%s has no effect without --input_file" % name, file=sys.stderr)
     settings = {name: FLAGS[name].value for _, name, _, _ in _SETTINGS}
-    with Generator(FLAGS.model_dir) as generator:
+    path = FLAGS.model_dir or model_choice.newest_best_folder(
+        package_files.places_of_models(), kinds=["generation"]
+    )
+    print(printable("model: %s" % path), file=sys.stderr)
+    with Generator(path) as generator:
         scored: List[Any] = []
         for group in _groups(texts):
             sources = [source for source, _ in group]

@@ -59,8 +59,8 @@ def run(words: List[str]) -> None:
     """Scores a file of predictions."""
     if len(words) != 2:
         raise UserError(
-            "expected DATA PREDICTIONS, found %d arguments: "
-            "squad_evaluate.py dev.json dev_predictions.json" % len(words)
+            "expected DATA PREDICTIONS, such as dev.json dev_predictions.json, found %d arguments"
+            % len(words)
         )
     for path in words:
         path_rules.protect(path, path)

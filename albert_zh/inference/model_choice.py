@@ -11,6 +11,7 @@ from albert_zh.model import fine_tuning_notes
 # What makes a model of a kind of task, for the error where there is none.
 _SCRIPT_OF_CLASSIFIERS = "run_classifier (or bash run_classifier_lcqmc.sh)"
 _SCRIPTS = {
+    "generation": "run_seq2seq.py",
     "reading_comprehension": "bash run_reading.sh",
     "sequence_labelling": "bash run_sequence_labelling.sh",
 }

@@ -82,7 +82,7 @@ def test_the_line_is_printed_and_written(files):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["data.json"], "expected DATA PREDICTIONS [METRIC_FILE], found 1 arguments"),
+        (["data.json"], "PREDICTIONS [METRIC_FILE], such as dev.json dev_predictions.json, fo"),
         (["a", "b", "c", "d"], "found 4 arguments"),
         (["none.json", "predictions.json"], "none.json: cannot be read"),
         (["data.json", "data.json"], "version: expected the text of an answer, found"),
