@@ -7,6 +7,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.tasks import registry
 from albert_zh.tasks.label_rules import shortened
 
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
@@ -145,6 +146,11 @@ def _about_folder(task, folder, name):
             break
     if all(storage.is_folder(storage.joined(folder, entry)) for entry in there):
         way_out = ": folders alone: name with --data_dir the one that has the files"
+        if name == "train" and task.columns is None and registry.rules_of(task).has_classes:
+            way_out += (
+                "; if each is a class, write its texts into train.tsv, in each line one, a tab and "
+                "the class"
+            )
     endings = ENDINGS + tuple(filter(None, _endings(task)))
     tables_there = [entry for entry in there if entry.endswith(endings)]
     if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:

@@ -1262,6 +1262,9 @@ def test_folders_in_place_of_files_are_named(tmp_path):
     for task, read in (("ner", splits.read_split), ("multiclass", task_reader.read_split)):
         with pytest.raises(UserError, match=expected):
             read(datasets.get_task(task), str(tmp_path), "train", "utf-8")
+    expected += r" the files; if each is a class, write its texts into train.tsv"
+    with pytest.raises(UserError, match=expected):
+        task_reader.read_split(OWN, str(tmp_path), "train")
     (tmp_path / "gold" / "pku_gold.utf8").write_text("x")
     with pytest.raises(UserError, match="gold.utf8: for that file alone --data_dir=.*gold.utf8"):
         splits.read_split(datasets.get_task("cws"), str(tmp_path / "gold"), "train", "utf-8")

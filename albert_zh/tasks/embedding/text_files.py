@@ -102,9 +102,7 @@ def read_split(
     """
     table = row_files.Table(path, encoding)
     filled, notes = row_files.filled_rows(table)
-    expected = _EXPECTED[data_format]
-    if data_format == "scored":
-        expected += _WITHOUT_SCORES["train" if name == "train" else "dev"]
+    expected = _expected_rows(data_format, name, filled)
     if not filled:
         raise UserError("%s is empty: expected %s" % (path, expected))
     sha256 = table.sha256()
@@ -182,6 +180,18 @@ _WITHOUT_SCORES = {
     "train": "; for right pairs without numbers --objective=infonce",
     "dev": "; for right pairs without numbers --dev_format=positives",
 }
+_TEXTS_ALONE = "; of texts alone --objective=simcse learns"
+
+
+def _expected_rows(data_format, name, filled):
+    """What rows are expected to be, with what else could be done with those of the file."""
+    expected = _EXPECTED[data_format]
+    if data_format == "scored":
+        expected += _WITHOUT_SCORES["train" if name == "train" else "dev"]
+    if name == "train" and data_format != "texts" and filled:
+        is_of_texts = all(isinstance(row.cells, list) and len(row.cells) == 1 for row in filled)
+        expected += _TEXTS_ALONE if is_of_texts else ""
+    return expected
 
 
 def _columns(path, rows, data_format):

@@ -480,6 +480,15 @@ def test_columns_before_pairs_that_are_scored_later_are_refused(tmp_path, text, 
     assert "\n" not in str(error.value)
 
 
+def test_of_texts_alone_the_objective_that_learns_them_is_named(tmp_path):
+    for data_format in ("scored", "pairs", "positives"):
+        with pytest.raises(UserError, match="; of texts alone --objective=simcse learns"):
+            read(tmp_path, "今天\n明天\n", data_format)
+        with pytest.raises(UserError) as error:
+            read(tmp_path, "今天\n明天\t\n", data_format)
+        assert "simcse" not in str(error.value)
+
+
 def test_nothing_in_place_of_wrong_texts_is_none(tmp_path):
     records = [{"query": "甲", "pos": "乙", "neg": wrong} for wrong in (None, [], ["", None])]
     for record in records:
