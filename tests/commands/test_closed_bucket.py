@@ -266,6 +266,6 @@ def test_a_closed_bucket_is_named_in_a_line(commands, places, tmp_path):
     found = outcomes([words for _, words in cases], tmp_path)
     wrong = {}
     for (name, _), ended in zip(cases, found):
-        flag, remote = re.fullmatch("[a-z_0-9]+ (--[a-z_]+)?=?(gs://.*)", name).groups()
+        flag, remote = re.fullmatch("[a-z_0-9]+ (--[a-z_-]+)?=?(gs://.*)", name).groups()
         wrong[name] = faults(ended, flag, remote)
     assert not any(wrong.values()), "\n".join("%s: %s" % row for row in wrong.items() if row[1])
