@@ -259,8 +259,6 @@ def _labelled(text, entities, line, source, offset_unit, inclusive):
         if not is_inside or mention not in (None, text[first:last]):
             shown = (start, end - 1 if inclusive else end)
             raise _wrong_position(text, entity_type, mention, shown, source, inclusive)
-        if not entity_type.strip():
-            raise UserError("%s: %r has no type: expected its name" % (source, text[first:last]))
         spans.append(Span(first, last, entity_type.strip()))
     return LabelledText(text, sorted(set(spans)), None, line)
 
