@@ -368,6 +368,9 @@ def _print_list(root):
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file=None):
+        print(self.format_help(), end="", file=file)  # argparse passes over a reader that has gone
+
     def error(self, message):
         print("fetch_assets.py: error: %s (--help lists all)" % printable(message), file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
