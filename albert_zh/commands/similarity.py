@@ -93,7 +93,7 @@ def define_flags():
 
 def _define_flags_of_search():
     flags.DEFINE_string("corpus", None, "File to search in, a text per line.")
-    flags.DEFINE_string("query", None, "What to search for.")
+    flags.DEFINE_multi_string("query", None, "What to search for; more than once for more texts.")
     flags.DEFINE_string("queries", None, "File of what to search for, a text per line.")
     flags.DEFINE_integer("top_k", 5, "Lines to show for a query.", lower_bound=1)
     flags.DEFINE_integer(
@@ -151,7 +151,7 @@ def run(words):
 
 def _check_flags(arguments):
     line_reader.check_arguments(arguments)
-    line_reader.check_arguments([FLAGS.query or ""], "--query, text")
+    line_reader.check_arguments(FLAGS.query or [], "--query, text")
     if arguments and len(arguments) != 2:
         raise UserError("expected two sentences, found %d: quote each of them" % len(arguments))
     ways = {
@@ -164,7 +164,7 @@ def _check_flags(arguments):
     if len(given) > 1:
         raise UserError("%s exclude each other: give one of them" % " and ".join(given))
     asked = [name for name in ("query", "queries") if FLAGS[name].value is not None]
-    if FLAGS.query is not None and not FLAGS.query.strip():
+    if not all(query.strip() for query in FLAGS.query or []):
         raise UserError("--query is empty: expected a text to search for")
     if FLAGS.corpus and len(asked) != 1 and not (FLAGS.dev_file and not asked):
         raise UserError("--corpus needs either --query or --queries, or --dev_file")
@@ -344,8 +344,8 @@ def _finds_by_own_vectors(path):
 
 
 def _groups_of_queries():
-    if FLAGS.query is not None:
-        yield [FLAGS.query]
+    if FLAGS.query:
+        yield FLAGS.query
     if FLAGS.queries is None:
         return
     num_blank = 0

@@ -133,6 +133,16 @@ def test_unknown_words_of_a_search_are_noted(folder, capsys, tmp_path):
     assert len(notes) == 1 and notes[0].startswith("note: --query: 100.0 % of the word pieces")
 
 
+def test_a_search_of_several_queries_answers_each(folder, capsys, tmp_path):
+    corpus = "--corpus=" + write_pairs(tmp_path / "faq.txt", "今天天气\n怎么办理\n")
+    flags = ["--model_dir=" + folder, "--ranking=lexical", corpus, "--top_k=1"]
+    run(flags + ["--query=怎么办", "--query=天气"])
+    best = [(row[0], row[-1]) for row in printed_rows(capsys)]
+    assert best == [("怎么办", "怎么办理"), ("天气", "今天天气")]
+    with pytest.raises(UserError, match="--query is empty"):
+        run(flags + ["--query=怎么办", "--query="])
+
+
 def test_texts_of_a_search_that_are_cut_are_counted(folder, capsys, tmp_path):
     encoder = small_models.write_embedding_model(tmp_path / "vectors")  # reads 24 tokens
     lines = ["今天天气", "好" * 23, "天" * 40, "怎么办理"]
