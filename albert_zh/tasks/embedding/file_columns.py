@@ -58,6 +58,24 @@ def _columns_of(names):
     return tuple((column, tuple(indices)) for column, indices in found.items() if indices)
 
 
+def columns_beside_score(names: Sequence[str]) -> Dict[str, List[int]]:
+    """The columns of a header of three that names a score, and one or no text by a known name.
+
+    Args:
+        names: of the header, in lower case.
+
+    Returns:
+        As `columns_of`, the texts in their order where neither is known; {} for another header.
+    """
+    known = columns_of(names)
+    texts = [index for index in range(len(names)) if index not in known.get("score", ())]
+    if len(names) != 3 or len(texts) != 2 or "negatives" in known:
+        return {}
+    if texts[0] in known.get("text_b", ()) or texts[1] in known.get("text_a", ()):
+        texts.reverse()
+    return {"text_a": texts[:1], "text_b": texts[1:], "score": known["score"]}
+
+
 def _indices(names, column):
     """The positions of a column's names."""
     several = _SEVERAL.get(column, ())

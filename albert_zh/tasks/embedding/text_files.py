@@ -210,6 +210,10 @@ def _columns(path, rows, data_format):
         return by_name, rows[1:], file_columns.notes_of_unused(first.cells, used)
     if len(names) > 1 and all(map(_ID_NAME.match, names[:2])):
         raise UserError("%s, line 1: a header of ids (%s): %s" % (path, ", ".join(names), _NO_IDS))
+    by_order = file_columns.columns_beside_score(names)
+    if by_order:
+        texts = [first.cells[by_order[column][0]] for column in ("text_a", "text_b")]
+        return by_order, rows[1:], ["texts are those of the columns %s and %s" % tuple(texts)]
     return (usual, *_without_ids(path, rows, _FEWEST_WITH_ID[data_format]))
 
 

@@ -605,6 +605,31 @@ def test_a_first_row_like_a_header_is_noted(tmp_path):
     assert rows(of_keys) == [("甲", "乙", 1.0, ())] and not of_keys.notes  # there is no header
 
 
+@pytest.mark.parametrize(
+    "header, first, second",
+    [
+        ("q,a,score", 0, 1),
+        ("句甲,句乙,相关度", 0, 1),
+        ("label,x,y", 1, 2),
+        ("标准问,说法,score", 1, 0),
+    ],
+)
+def test_texts_beside_a_score_may_have_any_names(tmp_path, header, first, second):
+    """The header was a row whose score was no number, or whose wrong text was "score"."""
+    cells = [["0.5", "1"] if name in ("label", "score", "相关度") else [name + "1", name + "2"]
+             for name in header.split(",")]  # fmt: skip
+    content = "\n".join([header] + [",".join(row) for row in zip(*cells)])
+    split = read(tmp_path, content, "scored", "a.csv")
+    texts = [(row[first], row[second]) for row in zip(*cells)]
+    assert [(e.text_a, e.text_b) for e in split.examples] == texts
+    assert [e.label for e in split.examples] == [0.5, 1.0]
+    names = header.split(",")
+    note = "texts are those of the columns %s and %s" % (names[first], names[second])
+    assert split.notes == [note]
+    with pytest.raises(UserError, match="labels"):
+        read(tmp_path, content, "positives", "a.csv")
+
+
 def test_names_that_count_from_zero(tmp_path):
     """The header of SimCSE's inference triples was their first row."""
     content = "sent0,sent1,hard_neg\n怎么开户,如何开户,天气\n几点开门,何时开门,下雨\n"
