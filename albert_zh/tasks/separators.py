@@ -1,9 +1,15 @@
 """Whether another mark than a file's delimiter separates its columns."""
 
 import collections
+import re
 from typing import Any, Optional
 
 MOST = 0.9  # share of lines that a mark cuts into equally many cells, so that it may separate them
+_FASTTEXT = re.compile(r"__label__\S+ ")  # its files: the label, then words with blanks between
+_ABOUT_FASTTEXT = (
+    "its lines are fastText's: write them as text<tab>label, sed -E "
+    "':a;s/^(__label__\\S+) +__label__(\\S+)/\\1|\\2/;ta;s/^__label__(\\S+) +(.*)/\\2\\t\\1/'"
+)
 _SEPARATORS = ("\t", "_!_", "||", ",", ";", "，", "；", "|", " ")  # that users put between columns
 
 
@@ -12,6 +18,8 @@ def other_separator(table: Any, rows: Any) -> Optional[str]:
     if table.is_json:
         return None
     lines = [table.delimiter.join(row.cells).strip() for row in rows]
+    if sum(map(bool, map(_FASTTEXT.match, lines))) >= MOST * len(lines):
+        return _ABOUT_FASTTEXT
     widths = collections.Counter(len(row.cells) for row in rows)
     usual, num_usual = widths.most_common(1)[0]  # commas of quoted texts separate nothing
     if usual > 1 and num_usual >= MOST * len(rows):

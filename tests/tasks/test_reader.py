@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -519,6 +520,18 @@ def test_the_marks_of_toutiao_are_named_and_not_its_commas(tmp_path):
     rows = "".join("65%d_!_101_!_culture_!_甲%d,一_!_词,语\n" % (n, n) for n in range(20))
     with pytest.raises(UserError, match="no label column: .*has one column and '_!_' in it"):
         read_own(tmp_path, rows, "train.txt")
+
+
+def test_the_command_for_files_of_fasttext_makes_them_readable(tmp_path):
+    lines = "__label__体育 今天 的 比赛\n__label__财经 __label__股票 大盘 上涨\n"
+    with pytest.raises(UserError, match="its lines are fastText's") as error:
+        read_own(tmp_path, lines * 5, "train.txt")
+    program = re.search("sed -E '(.*)'", str(error.value)).group(1)
+    command = ["sed", "-E", program, str(tmp_path / "train.txt")]
+    content = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode("utf-8")
+    split = read_own(tmp_path, content, "train.txt")
+    expected = [("今天 的 比赛", None, "体育"), ("大盘 上涨", None, "财经|股票")]
+    assert rows_of(split) == expected * 5
 
 
 @pytest.mark.parametrize("indent", [None, 1])
