@@ -38,6 +38,7 @@ def test_a_rate_left_out_fits_the_batch(capsys, optimizer, batch, rate):
         ("nezha_lamb", 64, 0.001, True),
         ("nezha_lamb", 64, 0.0005, False),
         ("adamw", 64, 0.0005, False),  # the starter model's
+        ("adamw", 32, 0.0005, False),
         ("adamw", 64, 0.001, True),
     ],
 )
