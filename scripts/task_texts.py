@@ -1,0 +1,88 @@
+"""Writes the texts of a task's training file as text to go on pre-training with, without labels.
+
+    python scripts/task_texts.py --data_dir=my_pairs --output_file=texts.txt
+    CORPUS=texts.txt EXCLUDE=my_pairs/dev.txt,my_pairs/test.txt OUT=my_model \\
+        INIT_CHECKPOINT=albert_starter_zh bash scripts/train_starter.sh
+
+Each row becomes a document, each of its texts a line; texts or pairs that occur twice are written
+once. The file is read as the commands that fine-tune read it: its name is that of --task_name, or
+train.txt, .tsv, .csv, .json or .jsonl of one's own data, with a header or none.
+"""
+
+import os
+import sys
+
+from absl import flags
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from albert_zh.common import files, output_files
+from albert_zh.common.errors import UserError, run_command
+from albert_zh.tasks import datasets, registry
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines this command's flags."""
+    flags.DEFINE_string("data_dir", None, "Folder of the task's files, or a file of own data.")
+    flags.DEFINE_string("task_name", datasets.OWN_DATA, "Task: its files' names and columns.")
+    flags.DEFINE_string("output_file", None, "The text: a document a row, a blank line between.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the file, such as gb18030 (GBK).")
+    flags.DEFINE_boolean("skip_bad_rows", False, "Whether to leave rows out that do not fit.")
+
+
+def main():
+    """Reads the training file and writes its texts."""
+    for name in ("data_dir", "output_file"):
+        if not FLAGS[name].value:
+            raise UserError("--%s is required" % name)
+    task = datasets.get_task(FLAGS.task_name)
+    if task is datasets.TASKS["sentences"]:
+        raise UserError(
+            "--task_name=sentences: its files have several forms: for pairs, --task_name=%s and "
+            "columns named text_a, text_b, label" % datasets.OWN_DATA
+        )
+    split = _read_train(task)
+    if files.is_same_path(split.path, FLAGS.output_file):
+        raise UserError("--output_file: %s would be written over: name another" % split.path)
+    for note in split.notes:
+        print("note: %s: %s" % (split.path, note), file=sys.stderr)
+    documents = documents_of(split.examples)
+    with output_files.atomic_write(FLAGS.output_file) as stream:
+        stream.write("".join("\n".join(document) + "\n\n" for document in documents))
+    print("%s: %d documents of %d rows" % (split.path, len(documents), len(split.examples)))
+    if all(len(document) == 1 for document in documents):
+        print("next: SPLIT_SENTENCES=true where the texts are paragraphs, else ONE_SEGMENT=true")
+
+
+def _read_train(task):
+    """The training rows, of --data_dir itself where it is a file."""
+    folder = FLAGS.data_dir
+    if os.path.isfile(folder) and FLAGS.task_name == datasets.OWN_DATA:
+        folder, name = os.path.split(folder)
+        task = task._replace(files={"train": name})
+    settings = (folder or os.curdir, "train", FLAGS.encoding, FLAGS.skip_bad_rows)
+    return registry.type_of(task).read_split(task, *settings)
+
+
+def documents_of(examples):
+    """The different documents of rows, in their order.
+
+    Args:
+        examples: of a split, with `text_a` and `text_b`.
+
+    Returns:
+        list of tuples of one or two lines.
+    """
+    documents = {}
+    for example in examples:
+        texts = (" ".join((text or "").split()) for text in (example.text_a, example.text_b))
+        documents[tuple(text for text in texts if text)] = None
+    documents.pop((), None)
+    return list(documents)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_command(main, description=__doc__)
