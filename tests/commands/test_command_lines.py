@@ -68,6 +68,7 @@ WRITERS = {
     "scripts/pack_text": "output_file",
     "scripts/pretrain_on_gpu": "output_dir",
     "scripts/split_corpus": "output_dir",
+    "scripts/task_texts": "output_file",
     "scripts/title_pairs": "output_file",
     "scripts/train_starter": "out",
     "benchmarks/dialogue_tasks": "output_dir",
