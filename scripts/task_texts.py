@@ -59,7 +59,7 @@ def main():
 def _read_train(task):
     """The training rows, of --data_dir itself where it is a file."""
     folder = FLAGS.data_dir
-    if os.path.isfile(folder) and FLAGS.task_name == datasets.OWN_DATA:
+    if os.path.isfile(folder) and task is datasets.TASKS[datasets.OWN_DATA]:
         folder, name = os.path.split(folder)
         task = task._replace(files={"train": name})
     settings = (folder or os.curdir, "train", FLAGS.encoding, FLAGS.skip_bad_rows)

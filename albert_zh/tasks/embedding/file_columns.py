@@ -59,20 +59,18 @@ def _columns_of(names):
 
 
 def columns_beside_score(names: Sequence[str]) -> Dict[str, List[int]]:
-    """The columns of a header of three that names a score, and one or no text by a known name.
+    """The columns of a header of three that names a score, and no text by a known name.
 
     Args:
         names: of the header, in lower case.
 
     Returns:
-        As `columns_of`, the texts in their order where neither is known; {} for another header.
+        As `columns_of`, the texts in their order; {} for another header.
     """
     known = columns_of(names)
-    texts = [index for index in range(len(names)) if index not in known.get("score", ())]
-    if len(names) != 3 or len(texts) != 2 or "negatives" in known:
+    if len(names) != 3 or "score" not in known or set(known) - {"score", "margin"}:
         return {}
-    if texts[0] in known.get("text_b", ()) or texts[1] in known.get("text_a", ()):
-        texts.reverse()
+    texts = [index for index in range(len(names)) if index not in known["score"]]
     return {"text_a": texts[:1], "text_b": texts[1:], "score": known["score"]}
 
 

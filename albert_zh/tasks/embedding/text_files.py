@@ -211,10 +211,17 @@ def _columns(path, rows, data_format):
     if len(names) > 1 and all(map(_ID_NAME.match, names[:2])):
         raise UserError("%s, line 1: a header of ids (%s): %s" % (path, ", ".join(names), _NO_IDS))
     by_order = file_columns.columns_beside_score(names)
-    if by_order:
-        texts = [first.cells[by_order[column][0]] for column in ("text_a", "text_b")]
-        return by_order, rows[1:], ["texts are those of the columns %s and %s" % tuple(texts)]
+    texts = [by_order[column][0] for column in ("text_a", "text_b") if by_order]
+    if texts and not any(_are_ids(rows, column) for column in texts):
+        named = tuple(first.cells[column] for column in texts)
+        return by_order, rows[1:], ["texts are those of the columns %s and %s" % named]
     return (usual, *_without_ids(path, rows, _FEWEST_WITH_ID[data_format]))
+
+
+def _are_ids(rows, column):
+    """Whether a column below a header is one of ids, by its name or its cells."""
+    cells = [row.cells[column] for row in rows if not row.problem and column < len(row.cells)]
+    return bool(_ID_NAME.match(cells[0].strip().lower())) or running_numbers.are_ids(cells[1:])
 
 
 def _without_ids(path, rows, fewest_columns):

@@ -606,28 +606,29 @@ def test_a_first_row_like_a_header_is_noted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "header, first, second",
+    "content, note",
     [
-        ("q,a,score", 0, 1),
-        ("句甲,句乙,相关度", 0, 1),
-        ("label,x,y", 1, 2),
-        ("标准问,说法,score", 1, 0),
+        ("q,a,score\n甲,乙,0.5\n丙,丁,1\n", "q and a"),
+        ("句甲,句乙,相关度\n甲,乙,0.5\n丙,丁,1\n", "句甲 and 句乙"),
+        ("label,x,y\n0.5,甲,乙\n1,丙,丁\n", "x and y"),
     ],
 )
-def test_texts_beside_a_score_may_have_any_names(tmp_path, header, first, second):
+def test_texts_beside_a_score_may_have_any_names(tmp_path, content, note):
     """The header was a row whose score was no number, or whose wrong text was "score"."""
-    cells = [["0.5", "1"] if name in ("label", "score", "相关度") else [name + "1", name + "2"]
-             for name in header.split(",")]  # fmt: skip
-    content = "\n".join([header] + [",".join(row) for row in zip(*cells)])
     split = read(tmp_path, content, "scored", "a.csv")
-    texts = [(row[first], row[second]) for row in zip(*cells)]
-    assert [(e.text_a, e.text_b) for e in split.examples] == texts
-    assert [e.label for e in split.examples] == [0.5, 1.0]
-    names = header.split(",")
-    note = "texts are those of the columns %s and %s" % (names[first], names[second])
-    assert split.notes == [note]
+    assert rows(split) == [("甲", "乙", 0.5, ()), ("丙", "丁", 1.0, ())]
+    assert split.notes == ["texts are those of the columns " + note]
     with pytest.raises(UserError, match="labels"):
         read(tmp_path, content, "positives", "a.csv")
+
+
+@pytest.mark.parametrize(
+    "header", ["id,text,label", "id,说法,label", "编号,说法,label", "text,source,label"]
+)
+def test_what_stands_beside_a_score_and_is_no_text_is_refused(tmp_path, header):
+    lines = ["%d,问题%d,%d\n" % (n, n, n % 2) for n in range(6)]
+    with pytest.raises(UserError, match="a.csv"):
+        read(tmp_path, header + "\n" + "".join(lines), "scored", "a.csv")
 
 
 def test_names_that_count_from_zero(tmp_path):
