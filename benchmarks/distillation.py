@@ -113,8 +113,9 @@ EXPERIMENTS = {
     "wsc": _as_in_results("wsc", False),
     "topics_sample": _as_in_results("topics_sample", True),
 }
-_OF_TNEWS = EXPERIMENTS["tnews"]
-EXPERIMENTS["tnews_fgm"] = _OF_TNEWS._replace(student_flags=_OF_TNEWS.student_flags + FGM)
+for _name in ("tnews", "iflytek"):  # the same, with students that learn with FGM too
+    _plain = EXPERIMENTS[_name]
+    EXPERIMENTS[_name + "_fgm"] = _plain._replace(student_flags=_plain.student_flags + FGM)
 _WITHOUT_TEST_LABELS = ("afqmc", "tnews", "tnews_fgm")
 
 

@@ -5,7 +5,6 @@ known. What Python prints, a Ctrl-C's line for instance, still goes to the user.
 """
 
 import contextlib
-import importlib.util
 import io
 import os
 import sys
@@ -25,8 +24,7 @@ class _Finder:
     def find_spec(self, name, path=None, target=None):
         if name != _MODULE:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        spec = self._found_by_others(name, path, target)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
@@ -36,6 +34,12 @@ class _Finder:
 
             spec.loader.exec_module = exec_module
         return spec
+
+    def _found_by_others(self, *arguments):
+        """What the other finders find; also programs ask that only want to know what is there."""
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(*arguments) for finder in others if hasattr(finder, "find_spec"))
+        return next((spec for spec in found if spec is not None), None)
 
 
 @contextlib.contextmanager

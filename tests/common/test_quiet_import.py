@@ -36,6 +36,12 @@ def test_only_the_native_lines_are_held_back(variables, lines, tmp_path):
     assert standard_error(tmp_path, **variables) == lines
 
 
+def test_a_program_that_asks_first_whether_it_is_installed(tmp_path):
+    """Such as transformers and datasets, when they are imported."""
+    use = "import importlib.util, albert_zh\nassert importlib.util.find_spec('tensorflow')\n" + USE
+    assert standard_error(tmp_path, use=use) == ["a line of Python", "afterwards"]
+
+
 LOGS = """
 import logging
 import sys
