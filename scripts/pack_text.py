@@ -70,12 +70,7 @@ def main():
     _check_is_held_out(paths)
     tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     vocabulary = sampling.make_vocabulary(tokenizer)
-    special_ids = packed_text.special_ids_of(tokenizer)
-    if special_ids[-1] > packed_text.MOST_ENTRIES:
-        raise UserError(
-            "--vocab_file=%s: %d entries, expected at most %d"
-            % (FLAGS.vocab_file, special_ids[-1], packed_text.MOST_ENTRIES)
-        )
+    special_ids = _special_ids(tokenizer)
     encode = functools.partial(
         sampling.encode_shard, encoder=word_segmentation.LineEncoder(tokenizer)
     )
@@ -100,6 +95,17 @@ def main():
             FLAGS.output_file,
         )
     )
+
+
+def _special_ids(tokenizer):
+    """Those of `packed_text.special_ids_of`; `UserError` for a vocabulary that is too large."""
+    special_ids = packed_text.special_ids_of(tokenizer)
+    if special_ids[-1] > packed_text.MOST_ENTRIES:
+        raise UserError(
+            "--vocab_file=%s: %d entries, expected at most %d"
+            % (FLAGS.vocab_file, special_ids[-1], packed_text.MOST_ENTRIES)
+        )
+    return special_ids
 
 
 def _packed(paths, text_format, encode, vocabulary):

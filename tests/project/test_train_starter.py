@@ -20,6 +20,8 @@ import workspace
 from workspace import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
+import starter_settings
+import starter_stages
 import train_starter
 
 NEWS = os.path.join(ROOT, "data", "news_sample.txt")
@@ -53,12 +55,12 @@ class Run:
         self.called = []
         values = dict(dict(SETTINGS, out=self.out), **changes)
         words = ["--%s=%s" % item for item in values.items() if item[1] is not None]
-        with flags_of(words, train_starter.define_flags):
+        with flags_of(words, starter_settings.define_flags):
             train_starter.main(list(arguments))
         return [os.path.basename(command[1]) for command in self.called]
 
     def call(self, command, **settings):
-        """Stands in for `train_starter._call`: does the data, and pretends to train."""
+        """Stands in for `starter_stages._call`: does the data, and pretends to train."""
         self.called.append(command)
         if command[1].endswith("run_pretraining.py"):
             folder = os.path.basename(flags_in(command)["output_dir"])
@@ -78,7 +80,7 @@ class Run:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     one = Run(tmp_path)
-    monkeypatch.setattr(train_starter, "_call", one.call)
+    monkeypatch.setattr(starter_stages, "_call", one.call)
     return one
 
 
@@ -394,9 +396,9 @@ def test_too_little_text_to_hold_any_out(run):
 
 def test_a_command_ends_with_the_one_that_started_it(tmp_path):
     script = (
-        "import sys; sys.path.insert(0, %r); import train_starter\n"
-        "train_starter._call(['bash', '-c', 'echo $$ >pid; exec sleep 600'])"
-    ) % os.path.join(ROOT, "scripts")
+        "import sys; sys.path[:0] = %r; import starter_stages\n"
+        "starter_stages._call(['bash', '-c', 'echo $$ >pid; exec sleep 600'])"
+    ) % ([os.path.join(ROOT, "scripts"), ROOT],)
     process = subprocess.Popen([sys.executable, "-c", script], cwd=str(tmp_path))
     path = tmp_path / "pid"
     _wait_until(lambda: path.exists() and path.read_text().strip())
@@ -497,7 +499,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_model(start, tmp_path):
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)
     scores = files.read_json(str(tmp_path / "killed" / "scores.json"))
-    phases = ["held-out text, " + phase.name for phase in train_starter.PHASES]
+    phases = ["held-out text, " + phase.name for phase in starter_settings.PHASES]
     assert list(scores) == phases + ["data", "topics"]
     assert 0 <= scores["data"]["test_accuracy"] <= 1 and 0 <= scores["topics"]["dev_accuracy"] <= 1
     assert os.path.exists(str(tmp_path / "killed" / "learning_curve.png"))

@@ -34,6 +34,7 @@ DEFINED_ELSEWHERE = {
     "create_pretraining_data_roberta": ("create_pretraining_data", {"one_segment": True}),
     "make_character_data": (None, {}),
     "test_changes": (None, {}),
+    "train_starter": ("starter_settings", {}),
 }
 KINDS = set(path_rules.PATH_FLAGS.values())
 
