@@ -8,22 +8,19 @@ the 20 best starts and ends are paired, and answers are joined from pieces witho
 import bisect
 import collections
 import functools
-import json
 import math
 import operator
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.reading import window_places
-from albert_zh.tasks.reading.limits import MAX_ANSWER_LENGTH, check_lengths
+from albert_zh.tasks.reading.limits import check_lengths
 from albert_zh.tasks.reading.questions import Question
 from albert_zh.text import tokenization, unicode_text
 
 FIRST_UNIQUE_ID = 1000000000
-PREDICTIONS, NBEST_PREDICTIONS = "dev_predictions.json", "dev_nbest_predictions.json"
 _NOTHING_LEFT = "empty"  # the original's prediction where no pair is allowed
 
 
@@ -218,32 +215,6 @@ def _words_of_characters(context: str, words: Sequence[str], lowers: bool) -> Li
 _Pair = collections.namedtuple("_Pair", "features start end start_logit end_logit")
 
 
-def n_best(
-    words: Sequence[str],
-    windows: Sequence[Features],
-    log_probabilities: Sequence[Tuple[Sequence[float], Sequence[float]]],
-    lowers: bool,
-    n_best_size: int = 20,
-    max_answer_length: int = MAX_ANSWER_LENGTH,
-) -> List[Dict[str, Any]]:
-    """The original's n-best list of a question.
-
-    Args:
-        words: words of its document.
-        windows: its W windows.
-        log_probabilities: W pairs (starts, ends) of lists of floats [F].
-        lowers: whether the tokenizer lower-cases.
-        n_best_size: number of starts and of ends that are paired, and of answers that are kept.
-        max_answer_length: pieces of an answer at most.
-
-    Returns:
-        list of dicts as in dev_nbest_predictions.json.
-    """
-    return entries_of(
-        best_pairs(words, windows, log_probabilities, lowers, n_best_size, max_answer_length)
-    )
-
-
 def best_pairs(
     words: Sequence[str],
     windows: Sequence[Features],
@@ -255,7 +226,12 @@ def best_pairs(
     """{text: the pair of a start and an end that is best of those with this text}, best first.
 
     Args:
-        words, windows, log_probabilities, lowers, n_best_size, max_answer_length: as of `n_best`.
+        words: words of the question's document.
+        windows: its W windows.
+        log_probabilities: W pairs (starts, ends) of lists of floats [F].
+        lowers: whether the tokenizer lower-cases.
+        n_best_size: number of starts and of ends that are paired, and of answers that are kept.
+        max_answer_length: pieces of an answer at most.
     """
     pairs = [
         pair
@@ -367,23 +343,3 @@ def characters_of(
     at = "".join(letter for letter, _ in located).find(text)
     chosen = located if at < 0 else located[at : at + len(text)]
     return chosen[0][1], chosen[-1][1] + 1
-
-
-def write_predictions(
-    predictions_file: str, n_best_file: str, ranked: Dict[str, List[Dict[str, Any]]]
-) -> None:
-    """Writes the two files of predictions.
-
-    Args:
-        predictions_file: path of {question id: text}.
-        n_best_file: path of {question id: n-best list}.
-        ranked: {question id: n-best list}.
-    """
-    texts = {
-        name: next((entry["text"] for entry in entries if entry["text"]), "")
-        for name, entries in ranked.items()
-    }
-    with output_files.atomic_write(predictions_file) as stream:
-        stream.write(json.dumps(texts, indent=4, ensure_ascii=False) + "\n")
-    with output_files.atomic_write(n_best_file) as stream:
-        stream.write(json.dumps(ranked, indent=4) + "\n")

@@ -8,12 +8,10 @@ scorer.metrics()["f1"], scorer.predictions()
 """
 
 import json
-import os
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from albert_zh.common import output_files
 from albert_zh.tasks.reading import answer_scores, error_analysis, limits, span_scores
 from albert_zh.tasks.reading.answer_scores import CHINESE, Predictions, Rules, Scores
 from albert_zh.tasks.reading.questions import Question
@@ -213,19 +211,3 @@ class Scorer:
         if self.null_threshold is not None:
             contents[NULL_ODDS] = json.dumps(self.null_odds(), indent=4) + "\n"
         return contents
-
-    def write_predictions(self, folder: str) -> List[str]:
-        """Writes dev_predictions.json, dev_nbest_predictions.json, and null_odds.json if needed.
-
-        Args:
-            folder: where to.
-
-        Returns:
-            paths of the files.
-        """
-        paths = []
-        for name, text in self.contents().items():
-            paths.append(os.path.join(folder, name))
-            with output_files.atomic_write(paths[-1]) as handle:
-                handle.write(text)
-        return paths

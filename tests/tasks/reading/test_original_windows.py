@@ -58,7 +58,7 @@ def test_windows_are_the_original_s(case, mode):
     assert json.loads(json.dumps(made)) == expected["features_" + mode]
 
 
-def test_predictions_are_the_original_s_to_the_byte(case, tmp_path):
+def test_ranked_answers_are_exactly_the_original_s(case):
     _, questions, maker, path = case
     windows = {}
     for features in maker.features(questions):
@@ -70,15 +70,16 @@ def test_predictions_are_the_original_s_to_the_byte(case, tmp_path):
             (scores["start_%d" % f.unique_id].tolist(), scores["end_%d" % f.unique_id].tolist())
             for f in windows[index]
         ]
-        words = maker.document(question.context).words
-        ranked[question.id] = original_windows.n_best(
-            words, windows[index], log_probabilities, maker.lowers
+        pairs = original_windows.best_pairs(
+            maker.document(question.context).words,
+            windows[index],
+            log_probabilities,
+            maker.lowers,
+            n_best_size=20,
+            max_answer_length=30,
         )
-    files = [str(tmp_path / name) for name in ("predictions.json", "nbest.json")]
-    original_windows.write_predictions(*files, ranked)
-    for made, golden in zip(files, ("dev_predictions_%s.json", "dev_nbest_predictions_%s.json")):
-        with open(made, "rb") as ours, open(path(golden), "rb") as theirs:
-            assert ours.read() == theirs.read()
+        ranked[question.id] = original_windows.entries_of(pairs)
+    assert ranked == read_json(path("dev_nbest_predictions_%s.json"))
 
 
 @pytest.fixture
@@ -112,7 +113,10 @@ def test_a_question_whose_answer_is_not_there_has_no_training_windows(small_make
 def test_a_question_without_an_allowed_pair_gets_the_original_s_nonce(small_maker):
     (window,) = small_maker.features([Question("0", "我", "我爱", None)])
     starts = [0.0] * 20
-    (entry,) = original_windows.n_best(["我", "爱"], [window], [(starts, starts)], True, 1)
+    pairs = original_windows.best_pairs(
+        ["我", "爱"], [window], [(starts, starts)], lowers=True, n_best_size=1, max_answer_length=30
+    )
+    (entry,) = original_windows.entries_of(pairs)
     assert entry["text"] == "empty" and entry["probability"] == 1.0
 
 

@@ -130,9 +130,18 @@ def test_a_question_without_scores_is_answered_by_nothing(data_path):
     assert scorer.metrics()["exact_match"] == 40.0 and scorer.null_odds() == {}
 
 
+def written(scorer, folder):
+    """Writes the contents of the scorer's files; returns their paths."""
+    paths = []
+    for name, text in scorer.contents().items():
+        (folder / name).write_text(text, encoding="utf-8")
+        paths.append(str(folder / name))
+    return paths
+
+
 def test_files_of_predictions_are_those_of_the_evaluators(scorer, data_path, tmp_path):
     scorer.tune_threshold()
-    paths = scorer.write_predictions(str(tmp_path / "out"))
+    paths = written(scorer, tmp_path)
     assert [os.path.basename(path) for path in paths] == [
         "dev_predictions.json", "dev_nbest_predictions.json", "null_odds.json",
     ]  # fmt: skip
@@ -157,7 +166,7 @@ def test_predictions_of_answerable_questions_can_be_evaluated(scorer, data_path,
     document["data"][0]["paragraphs"][0]["qas"] = questions[:3]
     answerable = tmp_path / "answerable.json"
     answerable.write_text(json.dumps(document))
-    paths = scorer.write_predictions(str(tmp_path))
+    paths = written(scorer, tmp_path)
     assert len(paths) == 2
     line = json.loads(cmrc2018_evaluate.metric_line(str(answerable), paths[0]))
     assert (line["EM"], line["F1"]) == ("66.667", "88.889")
