@@ -22,7 +22,6 @@ from albert_zh.tasks.labelling.spans import Span, overlapping
 BEGIN, INSIDE, END, SINGLE, OUTSIDE = "begin", "inside", "end", "single", "outside"
 OUTSIDE_TAG = "O"
 _SEPARATORS = "-_"
-_SHOWN_TAGS = 8
 
 Scheme = collections.namedtuple("Scheme", ["name", "letters"])
 Scheme.__doc__ = """A way to write spans as tags.
