@@ -22,7 +22,10 @@ def run(family: str = "single_label", **settings: Any) -> Optional[Dict[str, Any
 
     Raises:
         UserError: for settings that make no sense, and data that do not fit.
+        Interrupted: (of `albert_zh.common.errors`) after a Ctrl-C, once a checkpoint is saved with
+            which the same call goes on; before the first step it is a `KeyboardInterrupt`.
     """
     from albert_zh.finetuning import flags, runner  # TensorFlow is loaded here
 
-    return runner.run(options=flags.of_settings(family, **settings), family=family)
+    options = flags.of_settings(family, **settings)
+    return runner.run(options=options, family=family, is_command=False)

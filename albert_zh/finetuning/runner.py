@@ -43,6 +43,7 @@ def run(
     options: flags.FlagValues = flags.FLAGS,
     family: str = finetuning_flags.CLASSIFICATION,
     make_distiller: Optional[Callable] = None,
+    is_command: bool = True,
 ) -> Optional[Dict[str, Any]]:
     """Does what the flags ask for.
 
@@ -53,6 +54,7 @@ def run(
         family: name of a kind of task whose flags the command has.
         make_distiller: function (config, path of the vocabulary) -> `Distiller` by whose losses the
             encoder is trained, without a head; None for training on the task.
+        is_command: see `StopRequest`.
 
     Returns:
         of a single run what `Summary.write` returns, else None.
@@ -72,7 +74,7 @@ def run(
     finetuning_flags.take_usual_rate(options, family)
     teaching_flags.take_usual_cache(options)
     allocator.choose_allocator(options.plain)
-    with StopRequest() as stop:
+    with StopRequest(is_command) as stop:
         if options.seeds or options.search:
             of_kind = finetuning_flags.kind_of(options, family).flags.fixed
             sweeps.run(options, lambda options: run_once(options, stop, export, family), of_kind)

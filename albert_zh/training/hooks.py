@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 
 import tensorflow.compat.v1 as tf
@@ -36,17 +37,26 @@ PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no ter
 class StopRequest:
     """Ctrl-C or SIGTERM, noted so that training can end with a checkpoint.
 
-    Used as a context manager. Before training has begun, and at a second signal, it stops at once.
+    Used as a context manager. Before training has begun, and at a second signal, it stops at once:
+    a command's process ends; in another program the signal does what it did before. A thread that
+    is not the main one gets no signals.
     """
 
-    def __init__(self):
+    def __init__(self, is_command=True):
+        """Initializes the stop request.
+
+        Args:
+            is_command: bool, whether the process has nothing to do but this run.
+        """
+        self._is_command = is_command
         self.is_made = False
         self.is_deferred = False  # until a step has run there is nothing to save
         self._former = {}
 
     def __enter__(self):
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            self._former[signum] = signal.signal(signum, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                self._former[signum] = signal.signal(signum, self._note)
         return self
 
     def __exit__(self, *_):
@@ -54,9 +64,13 @@ class StopRequest:
             signal.signal(signum, handler)
 
     def _note(self, signum, frame):
-        if self.is_made or not self.is_deferred:
+        if not self.is_made and self.is_deferred:
+            self.is_made = True
+        elif self._is_command:
             stop_at_once()
-        self.is_made = True
+        else:
+            signal.signal(signum, self._former[signum])
+            os.kill(os.getpid(), signum)
 
     def raise_if_made(self, message):
         """Raises `Interrupted` with a message if a signal came."""

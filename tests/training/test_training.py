@@ -116,6 +116,20 @@ def test_first_signal_asks_second_stops(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_in_another_program_a_signal_does_what_it_did_before():
+    """A notebook's kernel, say, lives on: a Ctrl-C ends the cell."""
+    with StopRequest(is_command=False), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    with StopRequest(is_command=False) as stop:
+        StopHook(stop).after_run(None, None)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_made
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+
+
 @pytest.mark.parametrize(
     "given, is_told",
     [
