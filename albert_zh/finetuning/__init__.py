@@ -26,6 +26,8 @@ def run(family: str = "single_label", **settings: Any) -> Optional[Dict[str, Any
             which the same call goes on; before the first step it is a `KeyboardInterrupt`.
     """
     from albert_zh.finetuning import flags, runner  # TensorFlow is loaded here
+    from albert_zh.training import run_folder
 
     options = flags.of_settings(family, **settings)
-    return runner.run(options=options, family=family, is_command=False)
+    with run_folder.logs_of_host():
+        return runner.run(options=options, family=family, is_command=False)

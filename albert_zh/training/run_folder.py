@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import re
+import warnings
 
 import tensorflow.compat.v1 as tf
 
@@ -21,6 +22,46 @@ RUN_SETTINGS = validation.record(
 )
 
 _DIGEST = re.compile("[0-9a-f]{64}$")
+
+
+class _RunLog(logging.FileHandler):
+    """The log of a run, whose file is its lock too."""
+
+
+@contextlib.contextmanager
+def logs_of_host():
+    """Has the program that a run is a part of log and warn as before, once the run has ended.
+
+    The run's log is closed then, and with it the lock of its folder.
+    """
+    loggers = _loggers()
+    former = [(logger, _without_run_log(logger), logger.propagate) for logger in loggers]
+    level, show = tf.get_logger().level, warnings.showwarning
+    try:
+        yield
+    finally:
+        _close_run_logs(loggers)
+        for logger, handlers, propagate in former:
+            logger.handlers, logger.propagate = handlers, propagate
+        tf.get_logger().setLevel(level)
+        if warnings.showwarning is not show:
+            logging.captureWarnings(False)
+
+
+def _loggers():
+    """Those of TensorFlow and of Python's warnings."""
+    return tf.get_logger(), logging.getLogger("py.warnings")
+
+
+def _without_run_log(logger):
+    return [handler for handler in logger.handlers if not isinstance(handler, _RunLog)]
+
+
+def _close_run_logs(loggers):
+    for logger in loggers:
+        for handler in logger.handlers:
+            if isinstance(handler, _RunLog):
+                handler.close()
 
 
 def open_output_folder(folder, worker=None):
@@ -41,14 +82,13 @@ def open_output_folder(folder, worker=None):
     path = _log_file(folder, worker)
     try:
         storage.make_folders(target)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _RunLog(path, encoding="utf-8")
         handler.handleError = lambda record: None  # a full disk: what the run writes reports it
     except OSError as error:
         named = folder if storage.is_remote(folder) else path
         raise files.cannot_write(named, error) from error
-    loggers = (tf.get_logger(), logging.getLogger("py.warnings"))
-    for former in {handler for logger in loggers for handler in logger.handlers}:
-        former.close()
+    loggers = _loggers()
+    _close_run_logs(loggers)
     try:
         fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -1,10 +1,15 @@
 """A fine-tuning that another program has started: what that program notices of it."""
 
+import fcntl
+import logging
+import os
 import threading
+import warnings
 
 import pytest
 
 from albert_zh import finetuning
+from albert_zh.training import run_folder
 import whole_runs
 
 CHARACTERS = "今天气好"
@@ -27,3 +32,32 @@ def test_it_runs_in_a_thread(settings):
     thread.start()
     thread.join()
     assert reached[0]["dev"]["global_step"] in (1, 2)
+
+
+@pytest.fixture(name="logger")
+def logger_fixture(monkeypatch):
+    """TensorFlow's logger as a host program has set it up, and the lines that it gets."""
+    logger, lines = logging.getLogger("tensorflow"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", True)
+    return logger, lines
+
+
+@pytest.mark.slow
+def test_the_host_logs_and_warns_as_before_and_the_folder_is_free(settings, logger):
+    level = logger[0].level
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        finetuning.run(**settings)
+        del warned[:]
+        warnings.warn("a warning of the host", stacklevel=1)
+    assert [str(warning.message) for warning in warned] == ["a warning of the host"]
+    logger[0].warning("a line of the host")
+    assert logger[1][-1] == "a line of the host"
+    assert (logger[0].propagate, logger[0].level) == (True, level)
+    path = os.path.join(settings["output_dir"], run_folder.LOG_FILE)
+    with open(path, encoding="utf-8") as log:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error where someone holds it
+        assert "of the host" not in log.read()
