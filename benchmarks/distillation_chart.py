@@ -54,7 +54,7 @@ def latencies(models, texts):
 
 def draw(rows, path):
     """Draws the chart of (name, accuracy, milliseconds)."""
-    figure, axes = plotting.pyplot().subplots(figsize=(7, 4.5))
+    figure, axes = plotting.subplots(figsize=(7, 4.5))
     longest = max(row[2] for row in rows)
     for name, percent, milliseconds in rows:
         axes.scatter([milliseconds], [percent], s=60)

@@ -242,8 +242,7 @@ def draw_growth(path, rates):
     """Draws the tables as a PNG."""
     from albert_zh.common import plotting
 
-    pyplot = plotting.pyplot()
-    figure, axes = pyplot.subplots(1, 4, figsize=(15, 3.6))
+    figure, axes = plotting.subplots(1, 4, figsize=(15, 3.6))
     labels = {"batch": "batch", "length": "length of all rows", "rows": "rows", "model": "model"}
     for axis, (kind, label) in zip(axes, labels.items()):
         values = [value for found, value in rates if found == kind]

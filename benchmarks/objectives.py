@@ -486,7 +486,7 @@ def _cell(scores):
 def draw(rows, path):
     """Draws a panel for each score: means, and deviations over the seeds."""
     names = list(next(iter(rows.values())))
-    figure, panels = plotting.pyplot().subplots(
+    figure, panels = plotting.subplots(
         1, len(names), figsize=(2.6 * len(names) + 2, 3.2), sharey=True, squeeze=False
     )
     labels = list(rows)[::-1]

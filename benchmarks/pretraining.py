@@ -337,8 +337,7 @@ def flops_of_step(config, batch_size, length, predictions):
 
 def draw_growth(path, by_batch, by_length, models):
     """Draws the three tables as a PNG."""
-    pyplot = plotting.pyplot()
-    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
+    figure, axes = plotting.subplots(1, 3, figsize=(13, 4))
     for axis, values, label in ((axes[0], by_batch, "batch"), (axes[1], by_length, "S")):
         axis.plot(list(values), list(values.values()), "o-")
         axis.set_xscale("log", base=2)

@@ -553,7 +553,6 @@ def call_of_interpreter(path, way, pairs):
 
 def draw(results, accuracies, path):
     """Draws bars of size, latency (128 tokens, one thread) and accuracy for each file."""
-    pyplot = plotting.pyplot()
     first = _first(results)
     shown = [r for r in results if (r.runtime, r.threads, r.tokens) == (first, 1, 128)]
     panels = {
@@ -566,7 +565,7 @@ def draw(results, accuracies, path):
     names = ["%s, %s" % (r.model, r.name.split()[0]) for r in shown]
     models = list(dict.fromkeys(r.model for r in shown))
     colors = ["C%d" % models.index(r.model) for r in shown]
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(12, 5), dpi=120, sharey=True)
+    figure, axes = plotting.subplots(1, len(panels), figsize=(12, 5), dpi=120, sharey=True)
     for axis, (title, values) in zip(axes, panels.items()):
         bars = axis.barh(names, values, color=colors)
         axis.bar_label(bars, ["" if np.isnan(v) else "%.1f" % v for v in values], padding=2, size=8)

@@ -8,12 +8,12 @@ import contextlib
 import logging
 from typing import Iterator
 
-_LOGGERS = ("absl", "faiss", "tensorflow")
+_LOGGERS = ("absl", "faiss", "matplotlib", "tensorflow")
 
 
 @contextlib.contextmanager
 def errors_only() -> Iterator[None]:
-    """Has the Python side of TensorFlow and Faiss log nothing below an error."""
+    """Has the Python side of TensorFlow, Faiss and matplotlib log nothing below an error."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

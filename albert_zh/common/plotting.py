@@ -1,30 +1,37 @@
-"""Pictures without a screen: matplotlib, loaded only when one is drawn."""
+"""Pictures without a screen: matplotlib, loaded only when one is drawn.
+
+Its pyplot is left alone: the program that this is a part of, a notebook say, may show figures by
+it, on a screen that it has chosen.
+"""
 
 import itertools
-import logging
 
-from albert_zh.common import output_files, package_files
+from albert_zh.common import library_logs, output_files, package_files
 
 
-def pyplot():
-    """matplotlib's pyplot; None where it is not installed."""
-    # It reports when it builds its cache, and where: a folder for temporary files, without a HOME.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+def is_installed():
+    """Whether there is matplotlib."""
     try:
-        import matplotlib
+        # It logs when it builds its cache, and where: a folder for temporary files, without a HOME.
+        with library_logs.errors_only():
+            import matplotlib.figure  # noqa: F401
     except ImportError:
-        return None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as loaded
+        return False
+    return True
 
-    return loaded
+
+def subplots(rows=1, columns=1, sharey=False, **settings):
+    """(figure, its axes) as of pyplot's function of that name; settings are the figure's."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(**settings)
+    return figure, figure.subplots(rows, columns, sharey=sharey)
 
 
 def save(figure, path):
-    """Writes a figure as PNG, whole or not at all, and closes it."""
-    with output_files.atomic_write(path, "wb") as stream:
+    """Writes a figure as PNG, whole or not at all."""
+    with output_files.atomic_write(path, "wb") as stream, library_logs.errors_only():
         figure.savefig(stream, format="png", dpi=120, bbox_inches="tight")
-    pyplot().close(figure)
 
 
 def font_for(text):

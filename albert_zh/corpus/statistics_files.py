@@ -22,10 +22,9 @@ def write_statistics(path, values):
     """
     output_files.write_json(path, values)
     picture = picture_beside(path)
-    pyplot = plotting.pyplot()
-    if pyplot is None:
+    if not plotting.is_installed():
         return [path]
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
+    figure, axes = plotting.subplots(1, 2, figsize=(10, 4))
     histograms = (("lengths", "length of a record (pieces)", "records"),)
     histograms += (("masked words", "length of a masked word (pieces)", "words"),)
     for axis, (name, label, unit) in zip(axes, histograms):

@@ -23,8 +23,7 @@ def draw(counts: np.ndarray, labels: Sequence[str], path: str, title: str) -> Op
     Returns:
         the path, or None where matplotlib is not installed.
     """
-    pyplot = plotting.pyplot()
-    if pyplot is None:
+    if not plotting.is_installed():
         say("no confusion matrix: matplotlib is not installed")
         return None
     labels = [tick(label) for label in labels]
@@ -36,7 +35,7 @@ def draw(counts: np.ndarray, labels: Sequence[str], path: str, title: str) -> Op
             path,
         )
         labels = [str(index) for index in range(len(labels))]
-    plotting.save(_figure(pyplot, counts, labels, font, title), path)
+    plotting.save(_figure(counts, labels, font, title), path)
     return path
 
 
@@ -46,9 +45,9 @@ def tick(label: str) -> str:
     return text if len(text) <= SHOWN_LABEL else text[: SHOWN_LABEL - 1] + "…"
 
 
-def _figure(pyplot, counts, labels, font, title):
+def _figure(counts, labels, font, title):
     size = min(24.0, max(4.0, 0.45 * len(labels) + 2))
-    figure, axes = pyplot.subplots(figsize=(size, size))
+    figure, axes = plotting.subplots(figsize=(size, size))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     text_size = 9 if len(labels) <= MAX_CLASSES_WITH_NUMBERS else 6

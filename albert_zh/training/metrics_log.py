@@ -123,11 +123,10 @@ def draw_learning_curve(
     Returns:
         the path, or None where matplotlib is not installed.
     """
-    pyplot = plotting.pyplot()
-    if pyplot is None:
+    if not plotting.is_installed():
         say("no learning curve: matplotlib is not installed")
         return None
-    figure, loss_axes = pyplot.subplots(figsize=(8, 4.5))
+    figure, loss_axes = plotting.subplots(figsize=(8, 4.5))
     steps, losses = metrics.series("loss")
     loss_axes.plot(steps, losses, color="tab:blue", alpha=0.25)
     loss_axes.plot(steps, _smooth(losses), color="tab:blue", label="training loss (smoothed)")

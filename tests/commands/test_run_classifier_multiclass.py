@@ -777,9 +777,8 @@ def test_records_that_are_none_are_not_submitted(tmp_path):
 
 
 def test_dollars_in_labels_are_no_formulas(tmp_path):
-    pyplot = plotting.pyplot()
     labels = ["$", "$$", "$$$", "a$b$"]
-    figure = confusion_picture._figure(pyplot, np.eye(4), labels, None, "dev")
+    figure = confusion_picture._figure(np.eye(4), labels, None, "dev")
     figure.savefig(str(tmp_path / "figure.png"))
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()][1] == r"\$\$"
 

@@ -60,6 +60,6 @@ def test_what_is_logged_later_reaches_the_screen(tmp_path):
 def test_matplotlib_is_quiet_where_no_home_can_be_written(tmp_path):
     pytest.importorskip("matplotlib")
     (tmp_path / "home").write_text("a file: not even root can make a folder below it")
-    use = "from albert_zh.common import plotting\nassert plotting.pyplot() is not None\n"
+    use = "from albert_zh.common import plotting\nassert plotting.is_installed()\n"
     places = {name: str(tmp_path / "home") for name in ("HOME", "XDG_CONFIG_HOME")}
     assert standard_error(tmp_path, tensorflow="", use=use, MPLCONFIGDIR="", **places) == []

@@ -102,10 +102,9 @@ def _markdown(title, scores, columns, warnings):
 
 def _draw(path, title, scores, columns):
     """Draws the measures as bars; nothing where matplotlib is not installed."""
-    pyplot = plotting.pyplot()
-    if pyplot is None:
+    if not plotting.is_installed():
         return
-    figure, axes = pyplot.subplots(figsize=(1.5 + 1.2 * len(columns), 3.5))
+    figure, axes = plotting.subplots(figsize=(1.5 + 1.2 * len(columns), 3.5))
     width = 0.8 / len(scores)
     for number, (name, of_one) in enumerate(scores.items()):
         places = np.arange(len(columns)) + number * width

@@ -158,8 +158,7 @@ def draw_chart(path: str, analysis: Analysis, title: str = "") -> Optional[str]:
     Returns:
         the path; None without matplotlib.
     """
-    pyplot = plotting.pyplot()
-    if pyplot is None:
+    if not plotting.is_installed():
         say("no chart of the answers: matplotlib is not installed")
         return None
     panels = (
@@ -167,7 +166,7 @@ def draw_chart(path: str, analysis: Analysis, title: str = "") -> Optional[str]:
         ("characters of the answer", analysis.by_answer_length()),
     )
     font = font_for("".join(row["group"] for _, rows in panels for row in rows))
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(11, 4), sharey=True)
+    figure, axes = plotting.subplots(1, len(panels), figsize=(11, 4), sharey=True)
     for axis, (name, rows) in zip(axes, panels):
         _draw_panel(axis, name, rows, font)
     axes[0].set_ylabel("%")
