@@ -27,7 +27,7 @@ from albert_zh.finetuning.setup import Parts, Setup
 from albert_zh.finetuning.summary import Summary
 from albert_zh.finetuning.teaching import Teaching, WithoutTeachers
 from albert_zh.finetuning.test_file import TestFile
-from albert_zh.model import checkpoint_files, model_writer, start_checks
+from albert_zh.model import checkpoint_files, forks, model_writer, start_checks
 from albert_zh.tasks import input_pipeline, model_fn, registry
 from albert_zh.training import allocator, engine, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags
@@ -74,6 +74,7 @@ def run(
     finetuning_flags.take_usual_rate(options, family)
     teaching_flags.take_usual_cache(options)
     allocator.choose_allocator(options.plain)
+    forks.check_sessions_can_run("trained")
     with StopRequest(is_command) as stop:
         if options.seeds or options.search:
             of_kind = finetuning_flags.kind_of(options, family).flags.fixed

@@ -34,6 +34,7 @@ from albert_zh.model import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,
+    forks,
     graph_inputs,
     model_folder,
     packed_weights,
@@ -186,7 +187,7 @@ class SavedModelBackend:
         further_inputs: Iterable[str] = (),
     ) -> None:
         """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
-        checkpoint_session.check_sessions_can_run()
+        forks.check_sessions_can_run()
         settings = sessions.settings(num_threads or 0)
         self._session = tf.Session(graph=tf.Graph(), config=settings)
         try:

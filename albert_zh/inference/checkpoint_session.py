@@ -1,6 +1,5 @@
 """A checkpoint's weights in a session, for graphs of any kind."""
 
-import os
 import threading
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -13,6 +12,7 @@ from albert_zh.model import (
     checkpoint_matching,
     checkpoint_names,
     checkpoint_values,
+    forks,
     graph_inputs,
     sessions,
 )
@@ -21,24 +21,8 @@ INPUT_NAMES = graph_inputs.ENCODER_INPUTS
 # Weights of larger models stay variables: as constants they would be in memory several times.
 LARGEST_AS_CONSTANTS = 1 << 28  # bytes
 LONGEST_OF_ONE_THREAD = 256  # tokens of a row that is computed alone, on one thread
-ABOUT_FORKS = (
-    "start child processes with multiprocessing.get_context('spawn') and load the model in them, "
-    "or fork before the first model is loaded"
-)
 _CALLING_THREAD = -1  # as inter_op_parallelism_threads: operations run in the calling thread
 cores.give_sessions_their_threads()  # TensorFlow reads the variable once, for the first session
-_process_with_sessions = None  # id of the process that started TensorFlow's threads
-
-
-def check_sessions_can_run() -> None:
-    """Raises `UserError` in a fork of a process with a session: it would wait for its threads."""
-    global _process_with_sessions
-    if _process_with_sessions not in (None, os.getpid()):
-        raise UserError(
-            "no model can be loaded in this process: it was forked from one that had loaded a "
-            "model, and TensorFlow's threads stayed there: " + ABOUT_FORKS
-        )
-    _process_with_sessions = os.getpid()
 
 
 class CheckpointSession:
@@ -75,7 +59,7 @@ class CheckpointSession:
         Raises:
             UserError: if the checkpoint lacks a variable of the graph.
         """
-        check_sessions_can_run()
+        forks.check_sessions_can_run()
         has_gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.num_workers = 1 if num_threads or has_gpu else 2
         self._shared = sessions.settings(num_threads or 0, num_threads or 0)

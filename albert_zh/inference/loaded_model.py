@@ -13,8 +13,7 @@ from typing import Any, Iterator, Optional
 
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments
-from albert_zh.inference.checkpoint_session import ABOUT_FORKS
-from albert_zh.model import model_folder
+from albert_zh.model import forks, model_folder
 from albert_zh.text import tokenization
 
 __all__ = [
@@ -60,7 +59,7 @@ class LoadedModel:
         if self._process != os.getpid():
             raise UserError(
                 "this %s was loaded in process %d, this is its forked child %d: %s"
-                % (self.shown_name, self._process, os.getpid(), ABOUT_FORKS)
+                % (self.shown_name, self._process, os.getpid(), forks.ABOUT_FORKS)
             )
         with self._state:
             self._check_is_open()

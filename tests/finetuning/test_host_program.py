@@ -1,8 +1,11 @@
 """A fine-tuning that another program has started: what that program notices of it."""
 
 import fcntl
+import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -10,6 +13,7 @@ import pytest
 
 from albert_zh import finetuning
 from albert_zh.training import run_folder
+import small_models
 import whole_runs
 
 CHARACTERS = "今天气好"
@@ -61,3 +65,30 @@ def test_the_host_logs_and_warns_as_before_and_the_folder_is_free(settings, logg
     with open(path, encoding="utf-8") as log:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error where someone holds it
         assert "of the host" not in log.read()
+
+
+FORKED = """
+import json, os, sys
+sys.path[:0] = json.loads(sys.argv[1])
+from albert_zh import Predictor, UserError, finetuning
+with Predictor(sys.argv[2]) as model:
+    model.predict(["今天"])
+if os.fork() == 0:
+    try:
+        finetuning.run(**json.loads(sys.argv[3]))
+    except UserError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.slow
+def test_in_a_child_that_was_forked_after_a_model_was_loaded_it_is_refused(settings, tmp_path):
+    """TensorFlow's threads are not in the child: its first step would wait for them forever."""
+    folder = small_models.write_model(tmp_path / "model")
+    command = [sys.executable, "-c", FORKED, json.dumps(sys.path), folder, json.dumps(settings)]
+    shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    assert shown.stdout.startswith("no model can be trained in this process: it was forked from")
+    assert "get_context('spawn')" in shown.stdout
+    assert len(shown.stdout.splitlines()) == 1
