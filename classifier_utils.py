@@ -1,3 +1,3 @@
-"""Examples and data sets. Code: albert_zh/compatibility/classifier_utils.py"""
+"""Examples, data sets, features, classifier. Code: albert_zh/compatibility/classification.py"""
 
-from albert_zh.compatibility.classifier_utils import *  # noqa: F403
+from albert_zh.compatibility.classification import *  # noqa: F403

@@ -29,7 +29,13 @@ NAMES = (
 
 @pytest.mark.parametrize(
     "module",
-    [run_classifier, run_classifier_clue, run_classifier_multiclass, run_classifier_sp_google],
+    [
+        classifier_utils,
+        run_classifier,
+        run_classifier_clue,
+        run_classifier_multiclass,
+        run_classifier_sp_google,
+    ],
 )
 def test_every_name_is_in_every_module(module):
     assert not [name for name in NAMES if not callable(getattr(module, name, None))]
