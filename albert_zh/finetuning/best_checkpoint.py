@@ -1,7 +1,12 @@
 """Which checkpoint of a fine-tuning is the best one."""
 
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+
 from albert_zh.model import checkpoint_files
 from albert_zh.training import metrics_log
+
+if TYPE_CHECKING:
+    from albert_zh.finetuning.setup import Setup
 
 
 class BestCheckpoint:
@@ -12,11 +17,11 @@ class BestCheckpoint:
         tuned: {step: values of `TaskType.tuned_notes`} that were chosen on dev.
     """
 
-    def __init__(self, setup):
+    def __init__(self, setup: "Setup") -> None:
         """Reads what the folder's checkpoints, also deleted ones, reached.
 
         Args:
-            setup: `Setup`.
+            setup: of the run.
         """
         self._options, self._folder = setup.options, setup.folder
         self._metric = setup.metric
@@ -45,7 +50,7 @@ class BestCheckpoint:
     def _is_measured(self, metrics):
         return self._metric == "loss" or "eval_" + self._metric in metrics
 
-    def rank(self, metrics):
+    def rank(self, metrics: Dict[str, Any]) -> Tuple[bool, float, float]:
         """What makes a checkpoint better: being trained at all, the metric, a lower loss."""
         sign = 1 if self._is_higher_better else -1
         return (
@@ -54,7 +59,7 @@ class BestCheckpoint:
             -metrics["eval_loss"],
         )
 
-    def is_best(self, metrics):
+    def is_best(self, metrics: Dict[str, Any]) -> bool:
         """Whether no other checkpoint is better; another dev file chooses no new one.
 
         Args:
@@ -70,7 +75,7 @@ class BestCheckpoint:
             if at != step
         )
 
-    def is_exhausted(self):
+    def is_exhausted(self) -> bool:
         """Whether as many evaluations as early stopping waits for brought no better checkpoint."""
         best = self._best_of(self.evaluations)
         if not self._options.early_stopping or best is None:
@@ -78,7 +83,7 @@ class BestCheckpoint:
         since = sum(step > best["global_step"] for step in self.evaluations)
         return since >= self._options.early_stopping
 
-    def best(self):
+    def best(self) -> Optional[Dict[str, Any]]:
         """Dev metrics of the checkpoint that is predicted with; None where they are not known.
 
         On this run's dev file if it is evaluated, else on that of training.
@@ -89,7 +94,7 @@ class BestCheckpoint:
         metrics = self.evaluations.get(chosen["global_step"], chosen)
         return metrics if "eval_" + self._metric in metrics else None
 
-    def chosen(self):
+    def chosen(self) -> Optional[Dict[str, Any]]:
         """Dev metrics by which a checkpoint was chosen in training; None without one."""
         if self._folder.uses_best():
             return self._folder.notes_of_best().get("dev")
@@ -105,7 +110,7 @@ class BestCheckpoint:
         """The best metrics of {step: metrics}, or None."""
         return max(evaluations.values(), key=self.rank, default=None)
 
-    def reason(self, best):
+    def reason(self, best: Dict[str, Any]) -> str:
         """A line: which of the evaluated checkpoints is best, and why.
 
         Args:

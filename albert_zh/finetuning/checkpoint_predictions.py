@@ -2,6 +2,7 @@
 
 import math
 import os
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -15,20 +16,25 @@ from albert_zh.model import (
 )
 from albert_zh.tasks import input_pipeline, kind_interface
 from albert_zh.tasks.record_stream import RecordStream
-from albert_zh.training.hooks import CountingHook, StopHook
+from albert_zh.training.hooks import CountingHook, StopHook, StopRequest
+
+if TYPE_CHECKING:
+    from albert_zh.finetuning.best_checkpoint import BestCheckpoint
+    from albert_zh.finetuning.setup import Setup
 
 TOKENS_TOGETHER = 16384  # of a batch in evaluation: larger ones are no faster
+Rows = List[Dict[str, np.ndarray]]  # what is predicted for each of an example's rows
 
 
 class CheckpointPredictions:
     """Predicts with checkpoints of a run."""
 
-    def __init__(self, setup, best):
+    def __init__(self, setup: "Setup", best: "BestCheckpoint") -> None:
         """Initializes the checkpoint predictions.
 
         Args:
-            setup: `Setup`.
-            best: `BestCheckpoint`.
+            setup: of the run.
+            best: that of the run.
         """
         self._setup, self._options, self._best = setup, setup.options, best
         self._inputs = {}  # input functions: those of splits and checkpoints share a session
@@ -37,7 +43,7 @@ class CheckpointPredictions:
 
     # Which checkpoint
 
-    def used(self):
+    def used(self) -> Optional[str]:
         """Prefix of the folder's checkpoint that is predicted with; None where it has none."""
         folder = self._setup.folder
         if folder.uses_best():
@@ -49,7 +55,7 @@ class CheckpointPredictions:
             of_training = [prefix] if prefix in of_training else of_training
         return of_training[-1] if of_training else None
 
-    def complete_one(self):
+    def complete_one(self) -> str:
         """As `used`, or else `--init_checkpoint`; in a form that TensorFlow restores by name.
 
         Raises:
@@ -63,7 +69,7 @@ class CheckpointPredictions:
             )
         return self.complete(prefix)
 
-    def complete(self, prefix):
+    def complete(self, prefix: str) -> str:
         """The prefix, or that of a copy whose variables are named as the graph's."""
         complete = checkpoint_matching.complete_checkpoint(
             prefix, self._setup.shapes, self._setup.folder.path
@@ -71,7 +77,7 @@ class CheckpointPredictions:
         self._completed[complete] = prefix
         return complete
 
-    def tuned_notes(self, prefix):
+    def tuned_notes(self, prefix: str) -> Dict[str, Any]:
         """{name: value} of `TaskType.tuned_notes` that were chosen for a checkpoint on dev."""
         prefix = self._completed.get(prefix, prefix)
         folder = os.path.dirname(prefix)
@@ -80,22 +86,19 @@ class CheckpointPredictions:
         notes = fine_tuning_notes.notes_of_folder(folder)
         return {name: notes[name] for name in self._setup.kind.tuned_notes if name in notes}
 
-    def digest(self):
+    def digest(self) -> str:
         """Fingerprint of the weights that are predicted with."""
         return checkpoint_values.fingerprint(self.used() or self._setup.init_checkpoint)
 
     # What it predicts
 
-    def of_split(self, prefix, name, stop):
+    def of_split(self, prefix: str, name: str, stop: StopRequest) -> Iterator[Rows]:
         """Yields the predictions of each example of "dev" or "test".
 
         Args:
             prefix: the checkpoint.
             name: of the split.
-            stop: `StopRequest`; after one is made, predictions end early.
-
-        Yields:
-            list of {name: array}, one for each of the example's rows.
+            stop: after one is made, predictions end early.
         """
         what, flag = {
             "dev": ("evaluating", "eval_batch_size"),
@@ -123,12 +126,14 @@ class CheckpointPredictions:
             )
         return self._inputs[shared_by]
 
-    def of_stream(self, prefix, stream, path, stop):
+    def of_stream(
+        self, prefix: str, stream: RecordStream, path: str, stop: StopRequest
+    ) -> Iterator[Tuple[Any, Rows]]:
         """Yields (example, its predictions) of a file of any length, none of which is kept.
 
         Args:
             prefix: the checkpoint.
-            stream: `RecordStream` of the file.
+            stream: of the file.
             path: the file.
             stop: as in `of_split`.
         """
@@ -177,8 +182,8 @@ def _num_lines(path):
     return max(files.count_lines(path) for path in paths if storage.is_file(path))
 
 
-def open_stream(setup):
-    """`RecordStream` of the run's streamed test file."""
+def open_stream(setup: "Setup") -> RecordStream:
+    """The records of the run's streamed test file."""
     options = setup.options
     return RecordStream(
         setup.task, setup.data.streamed_test, options.encoding, options.skip_bad_rows
@@ -203,18 +208,18 @@ def _grouped(rows, counts):
             group, wanted = [], None
 
 
-def rows_together(options, flag):
+def rows_together(options: Any, flag: str) -> int:
     """How many rows are predicted at a time: the flag's number where it was given, else many."""
     if options[flag].present or options.use_tpu or options.plain:
         return options[flag].value
     return max(options[flag].value, TOKENS_TOGETHER // options.max_seq_length)
 
 
-def global_step(prefix):
-    """The step of a checkpoint, int; complete checkpoints have one."""
+def global_step(prefix: str) -> int:
+    """The step of a checkpoint; complete checkpoints have one."""
     return int(checkpoint_values.open_reader(prefix).get_tensor("global_step"))
 
 
-def printed(value):
+def printed(value: float) -> Union[int, np.float32]:
     """A number as the original prints it: float32 digits."""
     return value if isinstance(value, int) else np.float32(value)

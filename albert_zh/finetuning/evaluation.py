@@ -2,12 +2,16 @@
 
 import os
 import time
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 
 from albert_zh.common import output_files
 from albert_zh.common.messages import say
-from albert_zh.finetuning.checkpoint_predictions import global_step, printed
+from albert_zh.finetuning.checkpoint_predictions import Rows, global_step, printed
 from albert_zh.finetuning.output_folder import EVAL_RESULTS
 from albert_zh.model import checkpoint_files
+
+if TYPE_CHECKING:
+    from albert_zh.tasks.scorer import Scorer
 
 
 class Evaluation:
@@ -18,13 +22,13 @@ class Evaluation:
             run has evaluated it.
     """
 
-    def __init__(self, run):
+    def __init__(self, run: Any) -> None:
         """`run`: `runner.Run`."""
         self._run, self._setup, self._options = run, run.setup, run.setup.options
         self._best = run.best
-        self.best_predictions = (None, None)
+        self.best_predictions: Tuple[Optional[int], Optional[List[Rows]]] = (None, None)
 
-    def evaluate_all(self):
+    def evaluate_all(self) -> None:
         """Evaluates every checkpoint of the output folder, by step; writes the result file.
 
         What training has evaluated already is not repeated. Of a folder without checkpoints the
@@ -42,7 +46,7 @@ class Evaluation:
                 self._evaluate(prefix)
         self._write_eval_results()
 
-    def let_best_compete(self):
+    def let_best_compete(self) -> None:
         """Evaluates the best folder by a metric that training has not recorded.
 
         Its checkpoint may be gone otherwise, and a worse one would take its place.
@@ -54,7 +58,7 @@ class Evaluation:
         if self._options.do_eval and self._options.keep_best and self._setup.is_dev_of_training:
             self._evaluate(checkpoint_files.find_checkpoint(folder.best))
 
-    def evaluate_if_new(self, step):
+    def evaluate_if_new(self, step: int) -> None:
         """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
         steps = self._setup.steps
         is_on_grid = step % steps.save == 0 or step == steps.total
@@ -62,7 +66,7 @@ class Evaluation:
         if is_due and step not in self._best.evaluations:
             self._evaluate(self._setup.folder.checkpoint(step))
 
-    def ends_training(self, step):
+    def ends_training(self, step: int) -> bool:
         """Evaluates the checkpoint that training has just written; whether it is the last one."""
         self.evaluate_if_new(step)
         if not self._best.is_exhausted():
@@ -77,14 +81,16 @@ class Evaluation:
             )
         return True
 
-    def dev_predictions(self, prefix):
-        """List of the predictions of each dev example, as of `CheckpointPredictions.of_split`."""
+    def dev_predictions(self, prefix: str) -> List[Rows]:
+        """The predictions of each dev example, as of `CheckpointPredictions.of_split`."""
         begin = time.time()
         predictions = list(self._run.predictions.of_split(prefix, "dev", self._run.stop))
         self._run.speed["evaluation"] = len(predictions) / (time.time() - begin)
         return predictions
 
-    def scorer(self, predictions, notes, num_errors=0):
+    def scorer(
+        self, predictions: Iterable[Rows], notes: Dict[str, Any], num_errors: int = 0
+    ) -> "Scorer":
         """A scorer of the dev examples.
 
         Args:
@@ -146,7 +152,7 @@ class Evaluation:
             dev = {"dev_" + name: metrics["eval_" + name]}
             self._run.metrics_log.add(step, dev=metrics, **dict(dev, **tuned))
 
-    def scores_text(self, metrics):
+    def scores_text(self, metrics: Dict[str, Any]) -> str:
         """The metric that chooses the best checkpoint, and the usual one beside it."""
         names = dict.fromkeys([self._setup.metric, self._setup.kind.usual_metrics[0]])
         return ", ".join("%s %.4f" % (name, metrics["eval_" + name]) for name in names)

@@ -1,6 +1,7 @@
 """The output folder of a fine-tuning: its checkpoints, the best one, and what is noted of them."""
 
 import os
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from albert_zh.common import output_files, path_rules, storage
 from albert_zh.common.errors import UserError
@@ -16,6 +17,9 @@ from albert_zh.tasks import datasets, registry
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 
+if TYPE_CHECKING:
+    from albert_zh.tasks.task_forms import Task
+
 BEST_FOLDER = "best"
 EVAL_RESULTS = "eval_results_albert_zh.txt"
 
@@ -27,7 +31,7 @@ class OutputFolder:
         path, best: the folder, and the best checkpoint's in it.
     """
 
-    def __init__(self, options, write_model):
+    def __init__(self, options: Any, write_model: Callable[..., None]) -> None:
         """Makes the folder, or restores one that a kill left while `best` was replaced.
 
         Args:
@@ -45,34 +49,36 @@ class OutputFolder:
         if options.do_train:
             path_rules.check_not_replaced(self.best)
 
-    def newest_step(self):
+    def newest_step(self) -> int:
         """The step of the newest checkpoint of training; 0 without any."""
         newest = checkpoint_files.newest_of_training(self.path)
         return 0 if newest is None else checkpoint_files.checkpoint_step(newest)
 
-    def checkpoints(self):
+    def checkpoints(self) -> List[str]:
         """Prefixes of training's checkpoints, by step."""
         return checkpoint_files.checkpoints_of_training(self.path)
 
-    def checkpoint(self, step):
+    def checkpoint(self, step: int) -> str:
         """Prefix of the checkpoint of a step."""
         return os.path.join(self.path, "model.ckpt-%d" % step)
 
-    def uses_best(self):
+    def uses_best(self) -> bool:
         """Whether the best checkpoint is there, and what is predicted with."""
         return self._options.keep_best and storage.is_folder(self.best)
 
-    def notes_of_best(self):
+    def notes_of_best(self) -> Dict[str, Any]:
         """What is noted of the best checkpoint; {} without one."""
         return label_map.notes_of_model([self.best])[1]
 
-    def keep_best(self, prefix, model_files, task, notes):
+    def keep_best(
+        self, prefix: str, model_files: Dict[str, bytes], task: "Task", notes: Dict[str, Any]
+    ) -> None:
         """Makes `best` a model folder of a checkpoint.
 
         Args:
             prefix: of the checkpoint.
             model_files: {name: bytes} of config and vocabulary.
-            task: `task_forms.Task`.
+            task: with its labels.
             notes: content of fine_tuning.json.
         """
         json_files = {
@@ -82,11 +88,13 @@ class OutputFolder:
         json_files.update(registry.type_of(task).flags.json_files(notes.get("head", {})))
         self._write_model(self.best, prefix, model_files, json_files=json_files)
 
-    def write_notes(self, task, notes, further_files):
+    def write_notes(
+        self, task: "Task", notes: Dict[str, Any], further_files: Dict[str, bytes]
+    ) -> None:
         """Writes what whoever uses the checkpoints has to know of them, beside them.
 
         Args:
-            task: `task_forms.Task`.
+            task: with its labels.
             notes: content of fine_tuning.json.
             further_files: {name: bytes} of other files.
         """
@@ -100,11 +108,11 @@ class OutputFolder:
         for name, content in registry.type_of(task).flags.json_files(notes.get("head", {})).items():
             output_files.write_json(os.path.join(self.path, name), content)
 
-    def folders_of_model(self, init_checkpoint):
+    def folders_of_model(self, init_checkpoint: Optional[str]) -> List[str]:
         """Folders that may hold `fine_tuning.json` of a model used without training.
 
         Args:
-            init_checkpoint: prefix of `--init_checkpoint`, or None.
+            init_checkpoint: prefix of `--init_checkpoint`.
         """
         if self.checkpoints():
             return [self.path, self.best]
@@ -114,7 +122,7 @@ class OutputFolder:
             return []
         return [os.path.dirname(init_checkpoint)]
 
-    def check_is_no_folder_of_runs(self, init_checkpoint):
+    def check_is_no_folder_of_runs(self, init_checkpoint: Optional[str]) -> None:
         """Raises `UserError` where a model is looked for that is in a folder of --seeds."""
         has_model = self.checkpoints() or self.uses_best()
         if self._options.do_train or has_model or _is_fine_tuned(init_checkpoint):
@@ -126,7 +134,7 @@ class OutputFolder:
                 "name one of them with --output_dir" % (self.path, ", ".join(runs))
             )
 
-    def check_best_is_of_this_run(self):
+    def check_best_is_of_this_run(self) -> None:
         """Raises `UserError` where a new model would be trained and an older one predicted with."""
         options = self._options
         if options.do_train and not options.do_eval and not self.newest_step() and self.uses_best():
@@ -137,7 +145,7 @@ class OutputFolder:
             )
 
 
-def check_is_no_split(options):
+def check_is_no_split(options: Any) -> None:
     """Raises `UserError` for an output folder that would be taken for a file of the data set.
 
     Some tasks read folders, `test` with `sentences.txt`, say.
@@ -167,7 +175,7 @@ def _is_fine_tuned(prefix):
     return checkpoint_names.TASK_HEAD in checkpoint_names.heads_of(names)
 
 
-def folders_of_runs(folder):
+def folders_of_runs(folder: str) -> List[str]:
     """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
     folders = [
         path for pattern in ("rate_*", "seed_*") for path in storage.in_folder(folder, pattern)

@@ -110,13 +110,17 @@ def check(
 
 
 def run_once(
-    options, stop, export=None, family=finetuning_flags.CLASSIFICATION, make_distiller=None
-):
+    options: flags.FlagValues,
+    stop: StopRequest,
+    export: Optional[Callable] = None,
+    family: str = finetuning_flags.CLASSIFICATION,
+    make_distiller: Optional[Callable] = None,
+) -> Optional[Dict[str, Any]]:
     """One run of the flags.
 
     Args:
         options: the flags.
-        stop: `StopRequest`.
+        stop: the user's request to end early.
         export, family, make_distiller: see `run`.
 
     Returns:
@@ -178,16 +182,15 @@ class Run:
         test_file: `TestFile`.
     """
 
-    def __init__(self, setup, stop, begin):
+    def __init__(self, setup: Setup, stop: StopRequest, begin: float) -> None:
         """Initializes the run.
 
         Args:
-            setup: `Setup`.
-            stop: `StopRequest`.
-            begin: see the attributes.
+            setup, stop, begin: see the attributes.
         """
         self.setup, self.stop = setup, stop
-        self.begin, self.speed, self.metrics_log = begin, {}, None
+        self.begin, self.speed = begin, {}
+        self.metrics_log: Optional[metrics_log.Metrics] = None
         records = metrics_log.Metrics.read(setup.folder.path, setup.first_step)
         self.stopped_at = {record["step"] for record in records if "stopped" in record}
         self.best = BestCheckpoint(setup)
@@ -195,7 +198,7 @@ class Run:
         self.evaluation = Evaluation(self)
         self.test_file = TestFile(self)
 
-    def train(self):
+    def train(self) -> None:
         """Trains to the last step, from the newest checkpoint of the output folder if it has one.
 
         Raises:
@@ -261,14 +264,14 @@ class Run:
                 dev_metric=setup.metric,
             )
 
-    def predict(self):
+    def predict(self) -> None:
         """Evaluates and predicts what the flags ask for."""
         if self.setup.options.do_eval:
             self.evaluation.evaluate_all()
         if self.setup.options.do_predict:
             self.test_file.predict()
 
-    def finish(self, export):
+    def finish(self, export: Optional[Callable]) -> Dict[str, Any]:
         """Exports the model if the flags ask for that, and sums up the run.
 
         Args:
@@ -279,7 +282,7 @@ class Run:
         """
         options = self.setup.options
         if options.export_dir:
-            self.export(export)
+            self.export(export)  # type: ignore[arg-type] # which `run` requires then
         summary = Summary(self).write()
         if options.do_train and options.do_eval and not options["keep_checkpoint_max"].present:
             self.remove_older_checkpoints()
@@ -288,7 +291,7 @@ class Run:
     def _steps(self):
         return loop.Steps(self.setup.first_step, self.setup.steps.total, self.setup.steps.save)
 
-    def raise_if_stopped(self):
+    def raise_if_stopped(self) -> None:
         """Raises `Interrupted` if a stop was requested."""
         if self.stop.is_made:  # the message reads the newest checkpoint
             self.stop.raise_if_made(self._how_to_go_on())
@@ -297,7 +300,7 @@ class Run:
         folder = self.setup.folder
         return loop.how_to_resume(folder.path, folder.newest_step(), self._steps())
 
-    def export(self, export):
+    def export(self, export: Callable) -> None:
         """Writes the best checkpoint as a SavedModel.
 
         Args:
@@ -317,7 +320,7 @@ class Run:
             comparison.num_texts,
         )
 
-    def remove_older_checkpoints(self):
+    def remove_older_checkpoints(self) -> None:
         """Leaves of a finished training the newest checkpoint and the one that is predicted with.
 
         Those of training hold the optimizer's state and are three times as large as the model.

@@ -6,7 +6,7 @@ Config, vocabulary, task and data, settings, features, numbers of steps, the Est
 import hashlib
 import os
 import types
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
@@ -68,15 +68,13 @@ class Setup:
             may be replaced before the best checkpoint is kept.
         further_files: {name: bytes} of those that the kind of task adds to them.
         init_checkpoint: prefix of `--init_checkpoint`, or None.
-        data: `TaskData`.
-        task, splits: of `data`.
-        kind: the kind of task.
-        settings: `settings.Settings`.
+        data, task, splits: `TaskData`, and what it has.
+        kind, settings: the kind of task, and its `settings.Settings`.
         shapes: {name: shape} of the model's variables.
         is_dev_of_training: whether the folder's best checkpoint is chosen by these dev rows.
         metric: name of the metric that chooses the best checkpoint.
         teaching: `teaching.Teaching` of a training with teachers; else None.
-        first_step: int.
+        first_step: that training goes on from.
         changed: names of the settings with which a run goes on otherwise than it began.
         steps: `steps.Steps`.
         features: {name of a split: `FeatureFile`}.
@@ -84,7 +82,9 @@ class Setup:
         engine: as of `make_engine`.
     """
 
-    def __init__(self, options, family, parts, make_distiller=None):
+    def __init__(
+        self, options: Any, family: str, parts: Parts, make_distiller: Optional[Callable] = None
+    ) -> None:
         """Reads and checks everything, and writes the features.
 
         Args:
@@ -265,7 +265,7 @@ class Setup:
         self.kind.flags.check_task(self.options, self.task)
         finetuning_flags.check_best_metric(self.options, self.kind)
 
-    def num_outputs(self):
+    def num_outputs(self) -> int:
         """Outputs of the task's head."""
         return datasets.num_outputs(self.task)
 
@@ -404,7 +404,7 @@ class Setup:
             ("%s_in_%s" % (remark, split.name), count) for remark, count in remarks.items()
         )
 
-    def in_use(self, tuned):
+    def in_use(self, tuned: Dict[str, Any]) -> kind_interface.ModelInUse:
         """The run's `ModelInUse`.
 
         Args:
@@ -415,7 +415,7 @@ class Setup:
             self.task, notes, self.tokenizer, self.options.max_seq_length
         )
 
-    def notes(self):
+    def notes(self) -> Dict[str, Any]:
         """What whoever uses the checkpoints has to know of them: `fine_tuning.json`."""
         options = self.options
         trained = {} if options.do_train else self._notes

@@ -2,6 +2,7 @@
 
 import collections
 import math
+from typing import Any
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
@@ -16,7 +17,7 @@ Fields:
 """
 
 
-def plan(options, num_rows, source):
+def plan(options: Any, num_rows: int, source: str) -> Steps:
     """The steps of a training.
 
     Args:

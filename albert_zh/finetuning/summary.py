@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from typing import TYPE_CHECKING, Any, Dict
 
 from albert_zh.common import files, output_files, package_files, storage, validation
 from albert_zh.common.errors import UserError
@@ -15,6 +16,9 @@ from albert_zh.tasks import counted_rows, registry
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.scorer import SHOWN_ERRORS
 from albert_zh.training import metrics_log, run_folder
+
+if TYPE_CHECKING:
+    from albert_zh.tasks.task_forms import Task
 
 MACHINE_RESULTS = "eval_results.json"
 FORMER_RESULTS = validation.record(
@@ -30,13 +34,13 @@ HIGH_RATE = 2e-4  # learning rate above which a model that learns nothing needs 
 class Summary:
     """What a run reached."""
 
-    def __init__(self, run):
+    def __init__(self, run: Any) -> None:
         """`run`: `runner.Run`."""
         self._run, self._setup, self._options = run, run.setup, run.setup.options
         self._folder = run.setup.folder
         self._best = run.best.best()
 
-    def write(self):
+    def write(self) -> Dict[str, Any]:
         """Writes the machine-readable results and the report, and prints what was reached.
 
         Returns:
@@ -190,12 +194,12 @@ class Summary:
             yield "next", next_command(self._folder.best, self._setup.task)
 
 
-def next_command(model_dir, task):
+def next_command(model_dir: str, task: "Task") -> str:
     """The command line that uses a model on an example, for the user's shell and folder.
 
     Args:
         model_dir: its folder.
-        task: `task_forms.Task`.
+        task: that of the model.
     """
     name, arguments = registry.type_of(task).next_command(task)
     here = os.path.join(os.getcwd(), "")

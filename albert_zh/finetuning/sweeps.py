@@ -8,6 +8,7 @@ over the rows that are set aside as one, so that all runs are measured by the sa
 import itertools
 import os
 import re
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -25,7 +26,9 @@ MACHINE_TABLE = "runs.json"
 _RATE_OF_NAME = re.compile(r"rate_([0-9.]+(?:e[+-]?[0-9]+)?)(?:_|$)")  # see `_name`
 
 
-def run(options, run_once, of_kind=()):
+def run(
+    options: Any, run_once: Callable[[Any], Optional[Dict[str, Any]]], of_kind: Sequence[str] = ()
+) -> None:
     """Does the runs that `--seeds` and `--search` ask for.
 
     Args:
@@ -132,7 +135,7 @@ def _row(rate, summaries):
     return row
 
 
-def mean_and_deviation(values):
+def mean_and_deviation(values: Sequence[float]) -> List[float]:
     """[mean, standard deviation of a sample (0 for a single value)]."""
     return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
 

@@ -1,11 +1,18 @@
 """Learning from teachers: what is prepared and shown before the first step."""
 
+from typing import TYPE_CHECKING, Dict
+
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.distillation import linear_model, linear_teacher, mixtures, soft_targets, unlabelled
 from albert_zh.distillation.teacher_files import TeacherFile
 from albert_zh.distillation.teachers import Student, open_teacher
 from albert_zh.tasks import reader
+
+if TYPE_CHECKING:
+    from albert_zh.finetuning.setup import Setup
+    from albert_zh.tasks.input_examples import Split
+    from albert_zh.tasks.scorer import Scorer
 
 _SHOWN_LABELS = 12
 _CHECKED = {
@@ -24,12 +31,12 @@ class Teaching:
         fingerprint: {name: JSON value} of what makes the run another one.
     """
 
-    def __init__(self, setup, train):
+    def __init__(self, setup: "Setup", train: "Split") -> None:
         """Prepares the targets and shows how good the teachers are.
 
         Args:
-            setup: `setup.Setup`, with data and settings.
-            train: `input_examples.Split` of the rows that are trained on.
+            setup: of the run, with data and settings.
+            train: the rows that are trained on.
 
         Raises:
             UserError: for teachers that do not fit.
@@ -257,7 +264,7 @@ class Teaching:
                 "warning above): give numbers" % name
             )
 
-    def likeness(self, scorer):
+    def likeness(self, scorer: "Scorer") -> Dict[str, float]:
         """{name: figure} of how alike a student's and the teachers' answers on dev are.
 
         Args:
@@ -286,7 +293,8 @@ class WithoutTeachers(Teaching):
         soft, fingerprint: None and {}.
     """
 
-    def __init__(self, setup, train):
+    def __init__(self, setup: "Setup", train: "Split") -> None:
         """Reads the rows; the same arguments as those of `Teaching`."""
         self._read_rows(setup, train)
-        self.soft, self.fingerprint = None, {}
+        self.soft = None  # type: ignore[assignment] # `likeness` alone needs it, after training
+        self.fingerprint = {}

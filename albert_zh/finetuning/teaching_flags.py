@@ -1,6 +1,7 @@
 """The flags by which a model learns from teachers."""
 
 import os
+from typing import Any
 
 from absl import flags as absl_flags
 
@@ -85,11 +86,11 @@ OF_LABELS = ("class_weights", "label_smoothing", "focal_gamma")  # shares of the
 NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature", "distill_loss")
 
 
-def define_flags(options):
+def define_flags(options: absl_flags.FlagValues) -> None:
     """Defines the flags.
 
     Args:
-        options: `absl.flags.FlagValues`.
+        options: to define them in.
     """
     for kind, name, default, help_text in _TABLE:
         choices = [_CHOICES[name]] if kind == "enum" else []
@@ -97,7 +98,7 @@ def define_flags(options):
         define(name, default, *choices, help_text, flag_values=options)
 
 
-def check_flags(options, kind):
+def check_flags(options: absl_flags.FlagValues, kind: Any) -> None:
     """Raises `UserError` for flags that make no sense.
 
     Args:
@@ -182,7 +183,7 @@ def _check_average(options, kind):
         raise UserError("--teacher_average: %s: leave it out" % why)
 
 
-def check_teachers_are_kept(options):
+def check_teachers_are_kept(options: absl_flags.FlagValues) -> None:
     """Raises `UserError` for teachers that the run would replace."""
     best = storage.joined(storage.normalized(options.output_dir), "best")
     for path in options.teachers or ():
@@ -231,7 +232,7 @@ def _check_lists(options):
             )
 
 
-def take_usual_cache(options):
+def take_usual_cache(options: absl_flags.FlagValues) -> None:
     """Sets `--teacher_cache` where it is not given: one for all runs of --seeds and --search."""
     if options.teachers and not options.teacher_cache:
         options.teacher_cache = os.path.join(options.output_dir, TARGETS_FOLDER)

@@ -1,11 +1,12 @@
 """Predicting a run's test file, and scoring it where it is labelled."""
 
 import time
+from typing import Any, List, Optional
 
 from albert_zh.common.messages import say
 from albert_zh.finetuning.checkpoint_predictions import open_stream
 from albert_zh.tasks import counted_rows
-from albert_zh.tasks.scorer import SHOWN_ERRORS
+from albert_zh.tasks.scorer import SHOWN_ERRORS, Scorer
 
 
 class TestFile:
@@ -19,12 +20,14 @@ class TestFile:
 
     __test__ = False  # no class of tests
 
-    def __init__(self, run):
+    def __init__(self, run: Any) -> None:
         """`run`: `runner.Run`."""
         self._run, self._setup = run, run.setup
-        self.paths, self.num_predicted, self.scorer = [], None, None
+        self.paths: List[str] = []
+        self.num_predicted: Optional[int] = None
+        self.scorer: Optional[Scorer] = None
 
-    def predict(self):
+    def predict(self) -> None:
         """Predicts the test file with the best checkpoint and writes the result files.
 
         Raises:
