@@ -8,9 +8,13 @@ which wraps around as uint64 does.
 """
 
 import collections
+from typing import TYPE_CHECKING, Dict, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+
+if TYPE_CHECKING:
+    from albert_zh.corpus.masking import MaskingChoice
 
 _STEP = 0x9E3779B97F4A7C15
 _MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -24,23 +28,30 @@ _MASKED_OR_KEPT_SHARE = 0.9
 _Words = collections.namedtuple("_Words", "begins ends counts is_word joined of_piece")
 
 
-def masked_features(features, choice, mask_id, vocab_size, seed, keys, sep_id=None):
+def masked_features(
+    features: Dict[str, tf.Tensor],
+    choice: "MaskingChoice",
+    mask_id: int,
+    vocab_size: int,
+    seed: int,
+    keys: tf.Tensor,
+    sep_id: Optional[int] = None,
+) -> Dict[str, tf.Tensor]:
     """Masks a batch of records of `--masking=dynamic`.
 
     Args:
-        features: dict with `input_ids`, `input_mask`, `segment_ids` and `token_boundary`, int64
-            [N, S] each. Further features are handed on.
-        choice: `masking.MaskingChoice` that permutes nothing.
+        features: `input_ids`, `input_mask`, `segment_ids` and `token_boundary`, int64 [N, S] each.
+            Further features are handed on.
+        choice: one that permutes nothing.
         mask_id: id of [MASK].
         vocab_size: random pieces have ids below it.
-        seed: int.
+        seed: of the random numbers.
         keys: int64 [N, K], what identifies the records, such as epoch, file and place in it.
         sep_id: id of [SEP], which is not masked inside of a segment either; None: there is none.
 
     Returns:
-        dict: the features without `token_boundary`, with `input_ids` masked, and
-        `masked_lm_positions`, `masked_lm_ids` (int64 [N, P]) and `masked_lm_weights` (float32
-        [N, P]).
+        the features without `token_boundary`, with `input_ids` masked, and `masked_lm_positions`,
+        `masked_lm_ids` (int64 [N, P]) and `masked_lm_weights` (float32 [N, P]).
     """
     ids, input_mask = features["input_ids"], features["input_mask"]
     maskable = _maskable_pieces(input_mask, features["segment_ids"])  # [N, S]

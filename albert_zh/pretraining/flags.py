@@ -1,5 +1,7 @@
 """Flags of the pre-training commands, and what they must be."""
 
+from typing import Any
+
 from absl import flags
 
 from albert_zh.common import config_flag, files, path_rules
@@ -88,7 +90,7 @@ _TABLE = (
 )
 
 
-def define_flags(**defaults):
+def define_flags(**defaults: Any) -> None:
     """Defines the flags of a pre-training command.
 
     Args:
@@ -110,12 +112,12 @@ def define_flags(**defaults):
     path_rules.serve_remote(FLAGS, _REMOTE)
 
 
-def define_google_flags():
+def define_google_flags() -> None:
     """Defines the flags of google's commands, with their defaults."""
     define_flags(**_GOOGLE_DEFAULTS)
 
 
-def check_flags(options):
+def check_flags(options: flags.FlagValues) -> None:
     """Checks the flags' values and that they fit one another.
 
     Args:

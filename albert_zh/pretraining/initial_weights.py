@@ -1,6 +1,7 @@
 """The weights that a pre-training run begins with."""
 
 import os
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
@@ -15,6 +16,11 @@ from albert_zh.pretraining import objective_flags
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from albert_zh.model.config import AlbertConfig
+
 # Ends the messages about --init_checkpoint where the run has a checkpoint already.
 _NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its own weights"
 
@@ -22,12 +28,18 @@ _NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its
 class InitialWeights:
     """Random weights, structured ones, those of a checkpoint, or the output folder's own."""
 
-    def __init__(self, options, config, count_pieces, shapes_of_objective):
+    def __init__(
+        self,
+        options: Any,
+        config: "AlbertConfig",
+        count_pieces: Callable[[], "np.ndarray"],
+        shapes_of_objective: Callable[[], Dict[str, List[int]]],
+    ) -> None:
         """Sets up what decides about the weights.
 
         Args:
             options: the flags.
-            config: `AlbertConfig`.
+            config: the model's.
             count_pieces: function that counts the pieces of the records, int [V], which structured
                 weights fit.
             shapes_of_objective: function that returns {name: shape} of the variables that only the
@@ -39,14 +51,16 @@ class InitialWeights:
         self._count_pieces = count_pieces
         self._shapes_of_objective = shapes_of_objective
 
-    def checkpoint(self):
+    def checkpoint(self) -> Optional[str]:
         """The checkpoint that the weights start from; None for random ones, or the folder's own."""
         if not self._options.do_train or checkpoint_files.newest_of_training(self._folder):
             return None
-        shapes = expected_variables.expected_shapes_by_part(
+        by_part = expected_variables.expected_shapes_by_part(
             self._config, parts=self._learnt_parts()
         )
-        shapes = {name: shape for component in shapes.values() for name, shape in component.items()}
+        shapes = {
+            name: shape for component in by_part.values() for name, shape in component.items()
+        }
         if not self._options.init_checkpoint:
             if not self._options.warm_start:
                 return None
@@ -83,7 +97,7 @@ class InitialWeights:
             self._folder, ".".join(filter(None, [run_flags.helper_name(self._options), name]))
         )
 
-    def settings(self):
+    def settings(self) -> Dict[str, Any]:
         """Settings that identify the first weights; a run that continues need not name them."""
         goes_on = checkpoint_files.newest_of_training(self._folder)
         if not self._options.init_checkpoint:

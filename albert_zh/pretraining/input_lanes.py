@@ -9,6 +9,7 @@ records are in a step does not depend on how many hosts read them later.
 """
 
 import collections
+from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 
@@ -19,8 +20,8 @@ LaneShare = collections.namedtuple("LaneShare", "lane part num_parts")
 Range = collections.namedtuple("Range", "file first count stride offset")
 
 
-def shares_of_host(num_lanes, num_hosts, host):
-    """What one of several hosts reads: list of `LaneShare`, contiguous rows of each step.
+def shares_of_host(num_lanes: int, num_hosts: int, host: int) -> List[LaneShare]:
+    """What one of several hosts reads: contiguous rows of each step.
 
     Args:
         num_lanes: lanes of the run.
@@ -38,7 +39,7 @@ def shares_of_host(num_lanes, num_hosts, host):
     return [LaneShare(host // num_parts, host % num_parts, num_parts)]
 
 
-def check_hosts(num_lanes, num_hosts):
+def check_hosts(num_lanes: int, num_hosts: int) -> None:
     """Raises `UserError` where hosts cannot share a run's lanes alike."""
     if num_lanes % num_hosts and num_hosts % num_lanes:
         raise UserError(
@@ -48,7 +49,9 @@ def check_hosts(num_lanes, num_hosts):
         )
 
 
-def ranges_of_lane(counts, num_files, lane, num_lanes):
+def ranges_of_lane(
+    counts: Optional[Sequence[int]], num_files: int, lane: int, num_lanes: int
+) -> Tuple[List[Range], Optional[int]]:
     """Which records a lane has: those of files, and of the files at its ends a part.
 
     Args:
@@ -58,7 +61,7 @@ def ranges_of_lane(counts, num_files, lane, num_lanes):
         num_lanes: lanes of the run.
 
     Returns:
-        (list of `Range`, number of records or None). Over all lanes every record is in one range.
+        (ranges, number of records or None). Over all lanes every record is in one range.
     """
     if num_lanes == 1:
         ranges = [Range(number, 0, -1, 1, 0) for number in range(num_files)]

@@ -46,28 +46,27 @@ Fields:
 
 @length_bucketing.without_translation
 def training_batches(
-    source,
-    batch_size,
-    seed,
-    first_step,
-    pack_by_length,
-    share=length_bucketing.ALONE,
-    num_lanes=1,
-):
+    source: RecordSource,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    pack_by_length: bool,
+    share: length_bucketing.Share = length_bucketing.ALONE,
+    num_lanes: int = 1,
+) -> tf.data.Dataset:
     """Batches for training, without end.
 
     Args:
-        source: `RecordSource`.
+        source: the records.
         batch_size: B, records in a step of all replicas together; a multiple of the replicas.
         seed: of order and masking.
         first_step: steps that are done already: their batches are left out.
-        pack_by_length: bool, whether batches are made of sequences of like length.
-        share: `length_bucketing.Share`, the replicas that share a step and this host's place among
-            those that feed them.
+        pack_by_length: whether batches are made of sequences of like length.
+        share: the replicas that share a step and this host's place among those that feed them.
         num_lanes: lanes that the records are parted into, see `input_lanes`.
 
     Returns:
-        `tf.data.Dataset` of dicts of [B / replicas, ...]; each element is a replica's part.
+        dicts of [B / replicas, ...]; each element is a replica's part.
     """
     lanes = [
         _batches_of_lane(source, lane, num_lanes, batch_size, seed, first_step, pack_by_length)
@@ -140,16 +139,16 @@ def _records_from(source, lane, num_lanes, seed, num_seen):
 
 
 @length_bucketing.without_translation
-def evaluation_batches(source, batch_size, seed):
+def evaluation_batches(source: RecordSource, batch_size: int, seed: int) -> tf.data.Dataset:
     """Batches for evaluation: each record once, of the files in turn; the last one may be smaller.
 
     Args:
-        source: `RecordSource`.
+        source: the records.
         batch_size: B.
         seed: of the masking.
 
     Returns:
-        `tf.data.Dataset` of dicts of [B, ...]; with `source.is_static` all are of B.
+        dicts of [B, ...]; with `source.is_static` all are of B.
     """
     ranges, _ = input_lanes.ranges_of_lane(None, len(source.files), lane=0, num_lanes=1)
     records = _keyed_records(source, 0, ranges).batch(batch_size, drop_remainder=source.is_static)

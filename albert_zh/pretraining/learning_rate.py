@@ -1,6 +1,7 @@
 """Which learning rate fits a batch."""
 
 import math
+from typing import Any
 
 from albert_zh.common.messages import say
 
@@ -19,14 +20,14 @@ _REFERENCE_RATES = {
 _COLLAPSING_FACTORS = {"adamw": 16, "lamb": 4, "nezha_adamw": 16, "nezha_lamb": 4}
 
 
-def chosen_rate(options):
+def chosen_rate(options: Any) -> float:
     """The learning rate of the flag, or one that fits batch and optimizer.
 
     Args:
         options: the flags.
 
     Returns:
-        float; a rate that is known to be too high is warned of.
+        a rate; one that is known to be too high is warned of.
     """
     if not options.do_train:
         return options.learning_rate or 1.0

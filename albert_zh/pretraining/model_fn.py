@@ -8,6 +8,7 @@ the same weights.
 """
 
 import functools
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Union
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -15,22 +16,29 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import checkpoint_matching, checkpoint_values, optimization
 from albert_zh.model.layers import gather_positions, part_of_batch
 from albert_zh.pretraining.objectives import electra, electra_masks, masked_lm, unilm
-from albert_zh.pretraining.objectives.terms import eval_metrics, shown_scalars, total_loss
+from albert_zh.pretraining.objectives.terms import Term, eval_metrics, shown_scalars, total_loss
 from albert_zh.training import tpu_summaries
 from albert_zh.training.hooks import show_in_progress
 from albert_zh.training.model_spec import ModeKeys, Spec
+
+if TYPE_CHECKING:
+    from albert_zh.layer_distillation.distiller import Distiller
+    from albert_zh.model.config import AlbertConfig
+    from albert_zh.pretraining.model_settings import ModelSettings
 
 _FIRST_LOSS_SCALE = 2.0**15
 _LOSS_SCALE_GROWTH_STEPS = 2000
 
 
-def prepared(features, is_training, settings):
+def prepared(
+    features: Dict[str, tf.Tensor], is_training: bool, settings: "ModelSettings"
+) -> Dict[str, tf.Tensor]:
     """The features with what an objective decides about a whole batch: patterns, other masks.
 
     Args:
-        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
-        is_training: bool.
-        settings: `ModelSettings`.
+        features: a batch's, [B, F], [B, P] and [B, 1].
+        is_training: whether it is of training.
+        settings: how the model is trained.
     """
     if settings.unilm:
         features = unilm.with_patterns(features, is_training)
@@ -39,18 +47,21 @@ def prepared(features, is_training, settings):
     return features
 
 
-def losses_of(config, features, is_training, settings, denominators=None):
+def losses_of(
+    config: "AlbertConfig",
+    features: Dict[str, tf.Tensor],
+    is_training: bool,
+    settings: "ModelSettings",
+    denominators: Optional[masked_lm.Denominators] = None,
+) -> List[Term]:
     """Builds the model and its losses.
 
     Args:
-        config: `AlbertConfig`.
-        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1], as of `prepared`.
-        is_training: bool.
-        settings: `ModelSettings`.
-        denominators: `masked_lm.Denominators`; those of the batch if left out.
-
-    Returns:
-        list of `Term`.
+        config: the model's.
+        features: a batch's, [B, F], [B, P] and [B, 1], as of `prepared`.
+        is_training: whether it is of training.
+        settings: how the model is trained.
+        denominators: those of the batch if left out.
     """
     if denominators is None:
         denominators = masked_lm.denominators_of(features, bool(settings.span_boundary_weight))
@@ -61,12 +72,12 @@ def losses_of(config, features, is_training, settings, denominators=None):
         return masked_lm.terms(*inputs)
 
 
-def shapes_of_objective(config, settings):
+def shapes_of_objective(config: "AlbertConfig", settings: "ModelSettings") -> Dict[str, List[int]]:
     """Names and shapes of what the graph of training has for its objective alone.
 
     Args:
-        config: `AlbertConfig`.
-        settings: `ModelSettings`.
+        config: the model's.
+        settings: how it is trained.
 
     Returns:
         {name: shape}; nothing is allocated.
@@ -126,14 +137,20 @@ def _distilled(config, features, settings, denominators, distiller, counts):
     return loss, dict(scalars, loss=loss)
 
 
-def model_fn_builder(config, settings, init_checkpoint, distiller=None, summary_folder=None):
+def model_fn_builder(
+    config: "AlbertConfig",
+    settings: "ModelSettings",
+    init_checkpoint: Optional[str],
+    distiller: Optional["Distiller"] = None,
+    summary_folder: Optional[str] = None,
+) -> Callable[..., Spec]:
     """The `model_fn` of pre-training.
 
     Args:
-        config: `AlbertConfig`.
-        settings: `ModelSettings`.
+        config: the model's.
+        settings: how it is trained.
         init_checkpoint: prefix of the checkpoint that training starts from, or None.
-        distiller: `Distiller` whose losses a student is trained by, or None.
+        distiller: that whose losses a student is trained by, or None.
         summary_folder: where the host of a TPU writes what is looked at; None: nowhere.
 
     Returns:
@@ -282,11 +299,11 @@ def _state_variable(name, initial):
     )
 
 
-def state_of_training(settings):
+def state_of_training(settings: "ModelSettings") -> Dict[str, np.float32]:
     """What the graph of training has beside weights and slots: {variable's name: first value}.
 
     Args:
-        settings: `ModelSettings`.
+        settings: how the model is trained.
     """
     state = {}
     if settings.precision == "mixed_float16":
@@ -303,20 +320,20 @@ class LossScaler:
     skipped) and doubled after 2,000 steps without, for as long as that is a finite float32.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._scale = _state_variable("loss_scale", _FIRST_LOSS_SCALE)
         self._good_steps = _state_variable("good_steps", 0.0)
         self.scale = self._scale.read_value()
 
-    def scaled(self, loss):
+    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss times the scale."""
         return loss * self.scale
 
-    def unscaled(self, gradient):
+    def unscaled(self, gradient: Union[tf.Tensor, tf.IndexedSlices]) -> tf.Tensor:
         """A gradient of the scaled loss as one of the loss, dense."""
         return tf.convert_to_tensor(gradient) / self.scale
 
-    def updated(self, is_finite):
+    def updated(self, is_finite: tf.Tensor) -> tf.Operation:
         """The op that adapts the scale after a step whose gradients were finite or not."""
         good_steps = self._good_steps + 1.0
         grows = good_steps >= _LOSS_SCALE_GROWTH_STEPS

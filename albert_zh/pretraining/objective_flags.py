@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 from absl import flags
 import tensorflow.compat.v1 as tf
@@ -13,6 +14,9 @@ from albert_zh.model.attention_masks import PATTERNS
 from albert_zh.pretraining.objectives import electra_masks, generator_settings
 from albert_zh.text import tokenization
 from albert_zh.training import run_folder
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
 
 OBJECTIVES = ("masked_lm", "electra", "unilm")
 _TABLE = (
@@ -75,7 +79,7 @@ _POSITIVE = ("generator_temperature",)
 _AT_LEAST_0 = ("replaced_token_weight", "span_boundary_weight", "gen_weight", "disc_weight")
 
 
-def define():
+def define() -> None:
     """Defines the flags."""
     flags.DEFINE_enum(
         "objective",
@@ -88,7 +92,7 @@ def define():
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
 
 
-def check(options):
+def check(options: flags.FlagValues) -> None:
     """Raises `UserError` for values that make no sense or do not fit one another.
 
     Args:
@@ -138,19 +142,21 @@ def _check_electra(options):
         raise UserError("--gen_weight=0 and --disc_weight=0: nothing is learnt: leave one out")
 
 
-def has_sentence_task(options):
+def has_sentence_task(options: flags.FlagValues) -> bool:
     """Whether there is a second task."""
     if options.sentence_task is None:
         return options.objective != "electra"
     return options.sentence_task
 
 
-def model_settings(options, config, vocab_file=None):
+def model_settings(
+    options: flags.FlagValues, config: "AlbertConfig", vocab_file: Optional[str] = None
+) -> Dict[str, Any]:
     """{field of `ModelSettings`: value} that the flags ask for.
 
     Args:
         options: the flags.
-        config: `AlbertConfig` of the model.
+        config: the model's.
         vocab_file: path of its vocabulary, or None.
 
     Raises:
@@ -193,7 +199,7 @@ def _original_masks(options, vocab_file):
     )
 
 
-def check_distillation(options):
+def check_distillation(options: flags.FlagValues) -> None:
     """Raises `UserError` for an objective that a student of a teacher cannot have."""
     if options.objective != "masked_lm":
         raise UserError(
@@ -202,7 +208,7 @@ def check_distillation(options):
         )
 
 
-def run_settings(options):
+def run_settings(options: flags.FlagValues) -> Dict[str, Any]:
     """{name: value} of what must not change when a run goes on."""
     settings = {
         "objective": options.objective,
@@ -220,7 +226,7 @@ def run_settings(options):
 
 
 @contextlib.contextmanager
-def missing_heads_named(folder, options):
+def missing_heads_named(folder: str, options: flags.FlagValues) -> Iterator[None]:
     """Says in one line that the flags ask for heads that a run did not train.
 
     Args:
@@ -241,7 +247,7 @@ def missing_heads_named(folder, options):
         ) from error
 
 
-def check_generator_is_of_run(folder, options):
+def check_generator_is_of_run(folder: str, options: flags.FlagValues) -> None:
     """Raises `UserError` where flags of an evaluation ask for another generator than the run's."""
     names = generator_settings.FORM if options.objective == "electra" else ()
     trained = _otherwise_trained(folder, options, names)
@@ -252,7 +258,7 @@ def check_generator_is_of_run(folder, options):
         )
 
 
-def say_what_is_measured(folder, options):
+def say_what_is_measured(folder: str, options: flags.FlagValues) -> None:
     """Notes that an evaluation measures plain masked words of a run of several patterns."""
     trained = _otherwise_trained(folder, options, ["objective"])
     if trained == "--objective=unilm":
@@ -271,7 +277,7 @@ def _otherwise_trained(folder, options, names):
     return " ".join("--%s=%s" % (name, str(former[name]).lower()) for name in differing)
 
 
-def accuracies(options, sentence_name):
+def accuracies(options: flags.FlagValues, sentence_name: str) -> List[Tuple[str, str]]:
     """(name of a metric, how people call it) of each task.
 
     Args:
@@ -290,7 +296,7 @@ def accuracies(options, sentence_name):
     return [(name + "_accuracy", label) for name, label in tasks]
 
 
-def loss_of_guessing(options, vocab_size):
+def loss_of_guessing(options: flags.FlagValues, vocab_size: int) -> float:
     """The loss of a model that knows nothing, all tasks together."""
     word, choice = math.log(vocab_size), math.log(2)
     if options.objective == "electra":

@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import contextlib
 import os
+from typing import Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -37,20 +38,23 @@ Fields:
 _Kind = collections.namedtuple("_Kind", "is_masked is_pair")  # of a file, by its first record
 
 
-def inspected(paths, max_seq_length, max_predictions, flag, is_counted=True):
+def inspected(
+    paths: Sequence[str],
+    max_seq_length: int,
+    max_predictions: int,
+    flag: str,
+    is_counted: bool = True,
+) -> Inspection:
     """Counts records and checks that they are what the flags say, by the first of each file.
 
     Where an index beside a file has its number (`record_counts`), the file is not read through.
 
     Args:
-        paths: list of TFRecord files.
+        paths: of TFRecord files.
         max_seq_length: S that is expected.
         max_predictions: P that is expected of masked records.
         flag: the flag to name in errors.
-        is_counted: bool, whether to count the records.
-
-    Returns:
-        `Inspection`.
+        is_counted: whether to count the records.
 
     Raises:
         UserError: for a file that is damaged, empty, or holds other records.
@@ -62,21 +66,21 @@ def inspected(paths, max_seq_length, max_predictions, flag, is_counted=True):
 
     with concurrent.futures.ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         looks = pool.map(look, paths)
-        looks = list(
+        found = list(
             progress_bar("counting records", len(paths), "file", iterable=looks, leave=False)
         )
-    looks = [(path, kind, count) for path, (kind, count) in zip(paths, looks) if count]
-    kinds = [kind for _, kind, _ in looks]
+    filled = [(path, kind, count) for path, (kind, count) in zip(paths, found) if count]
+    kinds = [kind for _, kind, _ in filled]
     if len({kind.is_masked for kind in kinds}) > 1:
         raise UserError(
             "--%s: some files hold masked records and some unmasked ones (--masking=dynamic): "
             "expected one kind" % flag
         )
-    if not looks:
+    if not filled:
         raise UserError("--%s: no record in %s" % (flag, ", ".join(paths[:_MOST_EXAMPLES])))
-    counts = [count for _, _, count in looks] if is_counted else None
+    counts = [count for _, _, count in filled] if is_counted else None
     has_pairs = any(kind.is_pair for kind in kinds)
-    return Inspection([path for path, _, _ in looks], counts, kinds[0].is_masked, has_pairs)
+    return Inspection([path for path, _, _ in filled], counts, kinds[0].is_masked, has_pairs)
 
 
 def _kind_and_count(path, content, max_seq_length, max_predictions, is_counted):
@@ -102,7 +106,7 @@ def _opened(path):
         raise files.cannot_read(path, error) from error
 
 
-def num_records(path):
+def num_records(path: str) -> int:
     """The number of a file's records, by their lengths; raises `tfrecords.Damage`."""
     with _opened(path) as content:
         return sum(1 for _ in tfrecords.record_places(content))
@@ -120,7 +124,7 @@ def _checked_kind(path, content, place, max_seq_length, max_predictions):
     return _Kind("masked_lm_positions" in features, bool(features["segment_ids"].any()))
 
 
-def parsed(serialized):
+def parsed(serialized: bytes) -> Dict[str, np.ndarray]:
     """{name: array} of a record; raises ValueError where it is no `tf.train.Example`."""
     try:
         example = tf.train.Example.FromString(bytes(serialized))
@@ -132,7 +136,12 @@ def parsed(serialized):
     }
 
 
-def fault_of(features, max_seq_length, max_predictions, vocab_size=None):
+def fault_of(
+    features: Dict[str, np.ndarray],
+    max_seq_length: int,
+    max_predictions: int,
+    vocab_size: Optional[int] = None,
+) -> Optional[str]:
     """What is wrong with a record, in words, or None.
 
     Args:
@@ -171,11 +180,13 @@ def _is_within(values, end):
     return len(values) == 0 or (min(values) >= 0 and max(values) < end)
 
 
-def first_fault(paths, max_seq_length, max_predictions, vocab_size):
+def first_fault(
+    paths: Sequence[str], max_seq_length: int, max_predictions: int, vocab_size: int
+) -> Optional[str]:
     """The first record that cannot be trained on, as "FILE, record N: why", or None.
 
     Args:
-        paths: list of TFRecord files.
+        paths: of TFRecord files.
         max_seq_length: S.
         max_predictions: P.
         vocab_size: V.
@@ -200,7 +211,9 @@ def _fault_of_contents(serialized, *sizes):
 
 
 @contextlib.contextmanager
-def named_faults(paths, max_seq_length, max_predictions, vocab_size):
+def named_faults(
+    paths: Sequence[str], max_seq_length: int, max_predictions: int, vocab_size: int
+) -> Iterator[None]:
     """Looks for a faulty record where TensorFlow stops at one, and names it in a `UserError`.
 
     Args:
@@ -244,15 +257,15 @@ def _batches(items):
         yield batch
 
 
-def repaired(paths, folder):
+def repaired(paths: Sequence[str], folder: str) -> List[str]:
     """Copies files that have damaged records, without them; says how many there were.
 
     Args:
-        paths: list of TFRecord files.
+        paths: of TFRecord files.
         folder: where copies go.
 
     Returns:
-        list of files, copies in place of damaged ones.
+        paths, copies in place of damaged ones.
     """
     result = []
     for number, path in enumerate(paths):
@@ -278,7 +291,9 @@ def repaired(paths, folder):
     return result
 
 
-def piece_counts(paths, max_seq_length, max_predictions, vocab_size):
+def piece_counts(
+    paths: Sequence[str], max_seq_length: int, max_predictions: int, vocab_size: int
+) -> np.ndarray:
     """How often each piece occurs in the first records of each file.
 
     Args:

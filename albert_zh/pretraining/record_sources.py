@@ -2,6 +2,7 @@
 
 import math
 import os
+from typing import TYPE_CHECKING, Any, ContextManager, List, Optional
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
@@ -12,6 +13,11 @@ from albert_zh.pretraining import input_pipeline, objective_flags, record_files
 from albert_zh.text import tokenization
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from albert_zh.model.config import AlbertConfig
 
 _OF_SHARE = ("masked_lm_prob", "masked_lm_budget")
 # The flags of each of `masking_settings`, and of the replacement method.
@@ -26,12 +32,12 @@ _FLAGS_OF_CHOICE = (
 _OF_MASKING = _OF_SHARE + ("do_whole_word_mask", "ngram", "span", "replacement_method")
 
 
-def vocabulary_file(options, config):
+def vocabulary_file(options: Any, config: "AlbertConfig") -> Optional[str]:
     """Path of --vocab_file, or of the vocabulary beside the config; None without both.
 
     Args:
         options: the flags.
-        config: `AlbertConfig`.
+        config: the model's.
 
     Raises:
         UserError: if the vocabulary is not the model's.
@@ -43,17 +49,16 @@ def vocabulary_file(options, config):
     return path
 
 
-def record_source(options, flag, config, vocab_file):
+def record_source(
+    options: Any, flag: str, config: "AlbertConfig", vocab_file: Optional[str]
+) -> input_pipeline.RecordSource:
     """The records of a flag's files, checked.
 
     Args:
         options: the flags.
         flag: name of the flag that names the files.
-        config: `AlbertConfig`.
+        config: the model's.
         vocab_file: path of the model's vocabulary, or None.
-
-    Returns:
-        `input_pipeline.RecordSource`.
 
     Raises:
         UserError: if there are no records, or they do not fit the flags.
@@ -81,7 +86,7 @@ def record_source(options, flag, config, vocab_file):
     return input_pipeline.RecordSource(
         files=about.files,
         num_records=num_records,
-        record_bytes=sum(map(storage.size, about.files)) / num_records if is_counted else None,
+        record_bytes=sum(map(storage.size, about.files)) / num_records if num_records else None,
         counts=about.counts,
         max_seq_length=options.max_seq_length,
         max_predictions=options.max_predictions_per_seq,
@@ -133,7 +138,12 @@ def _vocabulary_of_masking(options, vocab_file):
     return vocab
 
 
-def evaluation_source(options, config, vocab_file, train_source):
+def evaluation_source(
+    options: Any,
+    config: "AlbertConfig",
+    vocab_file: Optional[str],
+    train_source: input_pipeline.RecordSource,
+) -> input_pipeline.RecordSource:
     """The records of --eval_file, or without it those of training; arguments as above."""
     if options.eval_file:
         return record_source(options, "eval_file", config, vocab_file)
@@ -144,8 +154,8 @@ def evaluation_source(options, config, vocab_file, train_source):
     return train_source
 
 
-def masking_choice(options):
-    """How records that are not masked yet are masked, by the flags: `MaskingChoice`."""
+def masking_choice(options: Any) -> masking.MaskingChoice:
+    """How records that are not masked yet are masked, by the flags."""
     weights = masking.span_weights() if options.span else masking.ngram_weights(options.ngram)
     return masking.MaskingChoice(
         masked_lm_prob=options.masked_lm_budget or options.masked_lm_prob,
@@ -157,7 +167,7 @@ def masking_choice(options):
     )
 
 
-def described_masking(choice):
+def described_masking(choice: Optional[masking.MaskingChoice]) -> str:
     """How records are masked, in words; `choice` is as in `input_pipeline.RecordSource`."""
     if choice is None:
         return "masked when they were made"
@@ -171,12 +181,12 @@ def described_masking(choice):
     )
 
 
-def say_other_masks(options, source):
+def say_other_masks(options: Any, source: input_pipeline.RecordSource) -> None:
     """Notes that an evaluation masks its records otherwise than the run did which it measures.
 
     Args:
         options: the flags.
-        source: `RecordSource` of the evaluation.
+        source: that of the evaluation.
     """
     former = run_folder.former_settings(options.output_dir)["fixed"]
     if source.masking is None or not former.get("masking"):
@@ -195,12 +205,12 @@ def say_other_masks(options, source):
         )
 
 
-def masking_settings(choice):
-    """What a run remembers of a `MaskingChoice`: list of str."""
+def masking_settings(choice: masking.MaskingChoice) -> List[str]:
+    """What a run remembers of a `MaskingChoice`."""
     return list(map(str, choice[:-1]))
 
 
-def num_eval_steps(options, source):
+def num_eval_steps(options: Any, source: input_pipeline.RecordSource) -> int:
     """How many batches of a `RecordSource` are evaluated on, by the flags."""
     num_batches = source.num_records / options.eval_batch_size
     # On TPU every batch is full.
@@ -213,12 +223,12 @@ def num_eval_steps(options, source):
     return min(options.max_eval_steps, num_batches)
 
 
-def named_faults(source):
+def named_faults(source: input_pipeline.RecordSource) -> ContextManager[None]:
     """A context in which faulty records of a `RecordSource` are named by their files."""
     return record_files.named_faults(*_about_records(source))
 
 
-def piece_counts(source):
+def piece_counts(source: input_pipeline.RecordSource) -> "np.ndarray":
     """How often each piece occurs in the records of a `RecordSource`."""
     return record_files.piece_counts(*_about_records(source))
 

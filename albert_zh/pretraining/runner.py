@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import time
+from typing import Callable, Optional
 
 from absl import flags
 import numpy as np
@@ -56,12 +57,16 @@ MAX_RECORDS_OF_METRICS = 4000
 _EXPLOSION_FACTOR = 5  # a loss so many times that of guessing is no training any more
 
 
-def run_google(ffn_groups=None):
+def run_google(ffn_groups: Optional[int] = None) -> None:
     """Does what the flags of google's commands ask for; argument as in `run`."""
     run("sentence_order", ffn_groups)
 
 
-def run(sentence_name="next_sentence", ffn_groups=None, make_distiller=None):
+def run(
+    sentence_name: str = "next_sentence",
+    ffn_groups: Optional[int] = None,
+    make_distiller: Optional[Callable] = None,
+) -> None:
     """Does what the flags ask for.
 
     Args:
@@ -96,7 +101,7 @@ def _waits_for_checkpoints(options):
     return options.do_eval and not options.do_train and options.eval_timeout > 0
 
 
-def process_name(options):
+def process_name(options: flags.FlagValues) -> Optional[str]:
     """What the log of a process is named by that works beside the one which trains, or None."""
     return "evaluation" if _waits_for_checkpoints(options) else run_flags.helper_name(options)
 
@@ -104,7 +109,13 @@ def process_name(options):
 class Pretraining:
     """One run of a pre-training command: its data, model and results."""
 
-    def __init__(self, options, sentence_name, ffn_groups=None, make_distiller=None):
+    def __init__(
+        self,
+        options: flags.FlagValues,
+        sentence_name: str,
+        ffn_groups: Optional[int] = None,
+        make_distiller: Optional[Callable] = None,
+    ) -> None:
         """Reads and checks everything before the first step.
 
         Args:
@@ -142,7 +153,7 @@ class Pretraining:
         )
         self._engine = self._make_engine(self._initial_weights.checkpoint())
         self._accuracies = objective_flags.accuracies(options, sentence_name)
-        self._metrics = None
+        self._metrics: Optional[metrics_log.Metrics] = None
         self._measured = {}  # metrics of the checkpoint that was evaluated last, by its step
 
     def _make_engine(self, init_checkpoint):
@@ -238,11 +249,11 @@ class Pretraining:
 
     # Training
 
-    def train(self, stop):
+    def train(self, stop: StopRequest) -> None:
         """Trains to the last step, from the newest checkpoint of the output folder if it has one.
 
         Args:
-            stop: `StopRequest`.
+            stop: the user's request to end early.
 
         Raises:
             Interrupted: if a stop was requested; a checkpoint is saved then.
@@ -320,11 +331,11 @@ class Pretraining:
 
     # Evaluation and the end
 
-    def evaluate_newest(self, stop):
+    def evaluate_newest(self, stop: StopRequest) -> None:
         """Evaluates the newest checkpoint and writes `eval_results.txt`.
 
         Args:
-            stop: `StopRequest`.
+            stop: as in `train`.
         """
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
@@ -343,14 +354,14 @@ class Pretraining:
                 say("%s = %s", name, result[name])
                 handle.write("%s = %s\n" % (name, result[name]))
 
-    def evaluate_as_they_appear(self, stop):
+    def evaluate_as_they_appear(self, stop: StopRequest) -> None:
         """Evaluates each checkpoint of a run that trains elsewhere, until that has ended.
 
         What was measured is kept in `metrics.evaluation.jsonl`; a checkpoint in it is not
         evaluated again.
 
         Args:
-            stop: `StopRequest`.
+            stop: as in `train`.
         """
         last_step, timeout = self._options.num_train_steps, self._options.eval_timeout
         self._metrics = metrics_log.Metrics(self._folder, last_step, process_name(self._options))
@@ -402,7 +413,7 @@ class Pretraining:
         )
         return metrics
 
-    def export(self):
+    def export(self) -> None:
         """Writes the newest checkpoint as a model folder: config, vocabulary, case, weights."""
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
@@ -422,7 +433,7 @@ class Pretraining:
         path = self._vocab_file
         return {tokenization.name_in_folder(path): files.read_bytes(path)} if path else {}
 
-    def summarize(self):
+    def summarize(self) -> None:
         """Draws the learning curve and prints where the results are."""
         if self._metrics is not None:
             picture = metrics_log.draw_learning_curve(

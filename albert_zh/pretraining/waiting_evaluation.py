@@ -8,6 +8,7 @@ The folder is only looked at: its lock and its `checkpoint` file are those of th
 
 import os
 import time
+from typing import Any, Callable, Iterator, Set
 
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
@@ -15,12 +16,18 @@ from albert_zh.model import checkpoint_files
 _SECONDS_BETWEEN_LOOKS = 60
 
 
-def new_checkpoints(folder, done, last_step, timeout, sleep=time.sleep):
+def new_checkpoints(
+    folder: str,
+    done: Set[int],
+    last_step: int,
+    timeout: int,
+    sleep: Callable[[float], Any] = time.sleep,
+) -> Iterator[str]:
     """Yields each checkpoint of a folder once, by step, as they appear.
 
     Args:
         folder: the output folder of the run.
-        done: set of steps that need no evaluation; those that are yielded are added.
+        done: steps that need no evaluation; those that are yielded are added.
         last_step: the step whose checkpoint is the last.
         timeout: seconds to wait for the next one.
         sleep: function that waits for some seconds.
@@ -47,7 +54,7 @@ def new_checkpoints(folder, done, last_step, timeout, sleep=time.sleep):
         waited += pause
 
 
-def is_gone(prefix):
+def is_gone(prefix: str) -> bool:
     """Whether a checkpoint was removed meanwhile by the run that keeps the newest ones."""
     names = checkpoint_files.index_files(os.path.dirname(prefix))
     return os.path.basename(prefix) + ".index" not in names

@@ -9,7 +9,7 @@ import pytest
 from project_root import ROOT
 
 # Packages whose interfaces other people's programs use.
-PACKAGES = ["finetuning", "inference", "model", "tasks", "text"]
+PACKAGES = ["finetuning", "inference", "model", "pretraining", "tasks", "text"]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 

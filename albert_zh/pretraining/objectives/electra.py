@@ -8,6 +8,8 @@ of each piece whether it is the text's. Only the model is used afterwards. Formu
 those of google-research/electra; any layout can be the model.
 """
 
+from typing import TYPE_CHECKING, Callable, Dict, List
+
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks
@@ -23,24 +25,37 @@ from albert_zh.pretraining.objectives import (
 )
 from albert_zh.pretraining.objectives.terms import Term
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+    from albert_zh.model.encoder import AlbertModel
+    from albert_zh.pretraining.model_settings import ModelSettings
+    from albert_zh.pretraining.objectives.masked_lm import Denominators
+
 GENERATOR_SCOPE = "generator"
 _EPSILON = 1e-6  # in the denominators of both losses
 _NOT_DRAWN = 1000.0  # taken from the logit of a word that is not to be drawn
 
 
-def terms(config, features, is_training, settings, denominators, build_encoder):
+def terms(
+    config: "AlbertConfig",
+    features: Dict[str, tf.Tensor],
+    is_training: bool,
+    settings: "ModelSettings",
+    denominators: "Denominators",
+    build_encoder: Callable[..., "AlbertModel"],
+) -> List[Term]:
     """Builds generator and discriminator and their losses.
 
     Args:
-        config: `AlbertConfig` of the discriminator.
-        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
-        is_training: bool.
-        settings: `ModelSettings`; its `electra` are `Settings`.
-        denominators: `masked_lm.Denominators`.
+        config: the discriminator's.
+        features: a batch's, [B, F], [B, P] and [B, 1].
+        is_training: whether it is of training.
+        settings: how the model is trained; its `electra` are `Settings`.
+        denominators: what the losses' sums are divided by.
         build_encoder: function as `masked_lm.encoder`.
 
     Returns:
-        list of `Term`, that of the generator first; with a `disc_weight` of 0 that one alone.
+        terms, that of the generator first; with a `disc_weight` of 0 that one alone.
     """
     rows, table = _generated_rows(config, features, is_training, settings, build_encoder)
     words, logits = _generator_output(config, rows, table, features)
@@ -127,13 +142,15 @@ def _generator_output(config, rows, table, features):
         return word_predictions(rows, table, bias, *labels), word_scores(rows, table, bias)
 
 
-def sampling_logits(logits, label_ids, settings):
+def sampling_logits(
+    logits: tf.Tensor, label_ids: tf.Tensor, settings: generator_settings.Settings
+) -> tf.Tensor:
     """The logits by which words are drawn.
 
     Args:
         logits: float tensor [B * P, V].
         label_ids: int tensor [B, P], the text's own words.
-        settings: `Settings`.
+        settings: how the generator draws.
 
     Returns:
         float tensor [B * P, V], without a gradient.
@@ -145,20 +162,28 @@ def sampling_logits(logits, label_ids, settings):
     return logits
 
 
-def drawn_words(logits, label_ids, settings):
+def drawn_words(
+    logits: tf.Tensor, label_ids: tf.Tensor, settings: generator_settings.Settings
+) -> tf.Tensor:
     """Draws a word for each mask; arguments as of `sampling_logits`; int tensor [B * P, 1]."""
     return tf.random.stateless_categorical(
         sampling_logits(logits, label_ids, settings), 1, dropout_seed(), dtype=tf.int32
     )
 
 
-def discriminator_term(config, model, features, is_replaced, num_pieces):
+def discriminator_term(
+    config: "AlbertConfig",
+    model: "AlbertModel",
+    features: Dict[str, tf.Tensor],
+    is_replaced: tf.Tensor,
+    num_pieces: tf.Tensor,
+) -> Term:
     """The `Term` of telling which pieces are not the text's.
 
     Args:
-        config: `AlbertConfig`.
-        model: `AlbertModel` of the text with the generator's words.
-        features: dict of tensors, [B, F].
+        config: the model's.
+        model: that of the text with the generator's words.
+        features: a batch's, [B, F].
         is_replaced: float tensor [B, F].
         num_pieces: float scalar tensor, of the step's whole batch.
     """

@@ -9,6 +9,7 @@ puts the mean of their ids there.
 """
 
 import collections
+from typing import Dict
 
 import tensorflow.compat.v1 as tf
 
@@ -29,15 +30,15 @@ Fields:
 """
 
 
-def masked_again(features, masks):
+def masked_again(features: Dict[str, tf.Tensor], masks: OriginalMasks) -> Dict[str, tf.Tensor]:
     """The features with masks of the original instead of the records'.
 
     Args:
-        features: dict of a batch's tensors, [B, F] and [B, P].
-        masks: `OriginalMasks`.
+        features: a batch's, [B, F] and [B, P].
+        masks: how masks are made.
 
     Returns:
-        dict; positions without a prediction are 0.
+        features; positions without a prediction are 0.
     """
     text = original_text(features)
     most = int((masks.share + _MARGIN) * masks.max_seq_length)
@@ -61,12 +62,12 @@ def masked_again(features, masks):
     )
 
 
-def original_text(features):
+def original_text(features: Dict[str, tf.Tensor]) -> tf.Tensor:
     """Int [B, F], the text before any piece of it was masked."""
     return replaced_tokens.filled_with(features, features["masked_lm_ids"]).input_ids
 
 
-def filled_with(features, drawn):
+def filled_with(features: Dict[str, tf.Tensor], drawn: tf.Tensor) -> replaced_tokens.Filled:
     """As `replaced_tokens.filled_with`, with the mean of the ids that one position gets."""
     text = original_text(features)
     filled = averaged_update(
@@ -77,7 +78,7 @@ def filled_with(features, drawn):
     return replaced_tokens.Filled(filled, tf.cast(tf.not_equal(filled, text), tf.float32))
 
 
-def averaged_update(ids, updates, positions):
+def averaged_update(ids: tf.Tensor, updates: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Ids with others in their places; repeated positions get the mean, and position 0 nothing.
 
     Args:

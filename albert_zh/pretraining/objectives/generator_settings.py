@@ -33,15 +33,15 @@ Fields:
 """
 
 
-def generator_config(config, settings):
+def generator_config(config: AlbertConfig, settings: Settings) -> AlbertConfig:
     """The config of a model's generator.
 
     Args:
-        config: `AlbertConfig` of the model.
-        settings: `Settings`.
+        config: that of the model.
+        settings: the generator's shares of it.
 
     Returns:
-        `AlbertConfig`; heads have the width 64 where that divides the generator's.
+        a config; heads have the width 64 where that divides the generator's.
 
     Raises:
         UserError: if no model can have the sizes.

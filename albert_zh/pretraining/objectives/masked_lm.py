@@ -8,6 +8,7 @@ with `replaced_token_weight` the text whose masks the model has filled is read a
 """
 
 import collections
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -23,6 +24,10 @@ from albert_zh.pretraining.objectives import (
 )
 from albert_zh.pretraining.objectives.terms import Term
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+    from albert_zh.pretraining.model_settings import ModelSettings
+
 _LOGIT_SHARES = 4  # in which the logits of all words are computed in training
 
 Denominators = collections.namedtuple("Denominators", "words sentences pieces span_words")
@@ -36,12 +41,12 @@ Fields:
 """
 
 
-def denominators_of(features, has_spans=False):
+def denominators_of(features: Dict[str, tf.Tensor], has_spans: bool = False) -> Denominators:
     """The `Denominators` of a batch.
 
     Args:
-        features: dict of tensors, [B, F], [B, P] and [B, 1].
-        has_spans: bool; whether words of spans are to be counted.
+        features: the batch's, [B, F], [B, P] and [B, 1].
+        has_spans: whether words of spans are to be counted.
     """
     span_words = tf.constant(0.0)
     if has_spans:
@@ -54,18 +59,24 @@ def denominators_of(features, has_spans=False):
     )
 
 
-def terms(config, features, is_training, settings, denominators):
+def terms(
+    config: "AlbertConfig",
+    features: Dict[str, tf.Tensor],
+    is_training: bool,
+    settings: "ModelSettings",
+    denominators: Denominators,
+) -> List[Term]:
     """Builds the model and its losses; replaced pieces are detected in training alone.
 
     Args:
-        config: `AlbertConfig`.
-        features: dict of a batch's tensors, [B, F], [B, P] and [B, 1].
-        is_training: bool.
-        settings: `ModelSettings`.
-        denominators: `Denominators`.
+        config: the model's.
+        features: a batch's, [B, F], [B, P] and [B, 1].
+        is_training: whether it is of training.
+        settings: how the model is trained.
+        denominators: what the losses' sums are divided by.
 
     Returns:
-        list of `Term`, that of the masked words first.
+        terms, that of the masked words first.
     """
     wanted = wanted_positions(features, settings)
     if settings.plain:
@@ -79,8 +90,8 @@ def terms(config, features, is_training, settings, denominators):
     return terms_of_rows(config, model, rows, features, is_training, settings, denominators)
 
 
-def wanted_positions(features, settings):
-    """The positions whose outputs the losses need: list of int tensors [B, P]."""
+def wanted_positions(features: Dict[str, tf.Tensor], settings: "ModelSettings") -> List[tf.Tensor]:
+    """The positions whose outputs the losses need, int [B, P] each."""
     wanted = [features["masked_lm_positions"]]
     if settings.span_boundary_weight:
         targets = span_boundary.targets_of(features)
@@ -88,7 +99,14 @@ def wanted_positions(features, settings):
     return wanted
 
 
-def encoder(config, is_training, features, settings, output_positions=None, keeps_attention=False):
+def encoder(
+    config: "AlbertConfig",
+    is_training: bool,
+    features: Dict[str, tf.Tensor],
+    settings: "ModelSettings",
+    output_positions: Optional[tf.Tensor] = None,
+    keeps_attention: bool = False,
+) -> AlbertModel:
     """The `AlbertModel` of a batch, by `ModelSettings`."""
     return AlbertModel(
         config,
@@ -107,12 +125,20 @@ def encoder(config, is_training, features, settings, output_positions=None, keep
     )
 
 
-def terms_of_rows(config, model, rows, features, is_training, settings, denominators):
+def terms_of_rows(
+    config: "AlbertConfig",
+    model: AlbertModel,
+    rows: Sequence[tf.Tensor],
+    features: Dict[str, tf.Tensor],
+    is_training: bool,
+    settings: "ModelSettings",
+    denominators: Denominators,
+) -> List[Term]:
     """The losses of a model that is there; arguments and result as of `terms`.
 
     Args:
-        model: `AlbertModel` of the batch.
-        rows: list of float tensors [B * P, H], its outputs at each of `wanted_positions`.
+        model: that of the batch.
+        rows: float [B * P, H] each, its outputs at each of `wanted_positions`.
     """
     tables = (model.get_embedding_table(), model.get_embedding_projection())
     labels = (features["masked_lm_ids"], features["masked_lm_weights"])

@@ -1,12 +1,14 @@
 """The patterns by which `unilm` has rows read, as a feature of a batch."""
 
+from typing import Dict
+
 import tensorflow.compat.v1 as tf
 
 PATTERNS = "patterns"  # a feature, int [B], indices of `attention_masks.PATTERNS`
 BIDIRECTIONAL, LEFT_TO_RIGHT, RIGHT_TO_LEFT, SEQUENCE_TO_SEQUENCE = range(4)
 
 
-def is_bidirectional(features):
+def is_bidirectional(features: Dict[str, tf.Tensor]) -> tf.Tensor:
     """Float [B]: 1 for the rows that have the second task, all of those without patterns."""
     if PATTERNS not in features:
         return tf.ones([tf.shape(features["input_ids"])[0]])

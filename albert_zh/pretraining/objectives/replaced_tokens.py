@@ -10,10 +10,15 @@ ELECTRA fills with a separate, smaller model; here the same weights learn both t
 """
 
 import collections
+from typing import TYPE_CHECKING, Dict
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.layers import dense, dropout_seed, get_shape_list
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+    from albert_zh.model.encoder import AlbertModel
 
 SCOPE = "cls/replaced_tokens"  # of the head, which only training has
 
@@ -26,15 +31,15 @@ Fields:
 """
 
 
-def fill(features, log_probs):
+def fill(features: Dict[str, tf.Tensor], log_probs: tf.Tensor) -> Filled:
     """Fills the masks of a batch.
 
     Args:
-        features: dict of a batch's tensors, [B, F] and [B, P].
+        features: the batch's, [B, F] and [B, P].
         log_probs: float tensor [B * P, V], of the pieces at the masked positions.
 
     Returns:
-        `Filled`; there is no gradient through it.
+        the batch without masks; there is no gradient through it.
     """
     drawn = tf.random.stateless_categorical(
         tf.stop_gradient(log_probs), 1, dropout_seed(), dtype=tf.int32
@@ -42,15 +47,15 @@ def fill(features, log_probs):
     return filled_with(features, drawn)
 
 
-def filled_with(features, drawn):
+def filled_with(features: Dict[str, tf.Tensor], drawn: tf.Tensor) -> Filled:
     """Fills the masks of a batch with given pieces.
 
     Args:
-        features: dict of a batch's tensors, [B, F] and [B, P].
+        features: the batch's, [B, F] and [B, P].
         drawn: int tensor of B * P pieces, the one of each masked position.
 
     Returns:
-        `Filled`; a piece that is the text's own counts as original.
+        the batch without masks; a piece that is the text's own counts as original.
     """
     batch, length = get_shape_list(features["input_ids"], expected_rank=2)
     _, count = get_shape_list(features["masked_lm_positions"], expected_rank=2)
@@ -70,12 +75,14 @@ def filled_with(features, drawn):
     return Filled(filled, tf.cast(tf.not_equal(filled, original), tf.float32))
 
 
-def detection_losses(config, model, is_replaced):
+def detection_losses(
+    config: "AlbertConfig", model: "AlbertModel", is_replaced: tf.Tensor
+) -> tf.Tensor:
     """The loss of each piece of a filled text; the head's variables are under `SCOPE`.
 
     Args:
-        config: `modeling.AlbertConfig`.
-        model: `modeling.AlbertModel` of the filled text.
+        config: the model's.
+        model: that of the filled text.
         is_replaced: float tensor [B, F].
 
     Returns:

@@ -11,12 +11,16 @@ are read from their positions.
 """
 
 import collections
+from typing import TYPE_CHECKING, Dict
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.heads import word_predictions
+from albert_zh.model.heads import MaskedLmOutput, word_predictions
 from albert_zh.model.layers import dense, layer_norm, lookup
 from albert_zh.model.variables import new_variable
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
 
 SCOPE = "cls/span_boundary"  # of the head, which only training has
 LONGEST_SPAN = 20
@@ -32,11 +36,11 @@ Fields:
 """
 
 
-def targets_of(features):
+def targets_of(features: Dict[str, tf.Tensor]) -> Targets:
     """The `Targets` of a batch.
 
     Args:
-        features: dict of tensors, [B, F] and [B, P]; positions of masked words are ascending.
+        features: the batch's, [B, F] and [B, P]; positions of masked words are ascending.
     """
     positions = tf.cast(features["masked_lm_positions"], tf.int32)  # [B, P]
     is_used = features["masked_lm_weights"] > 0
@@ -70,19 +74,24 @@ def _separates(input_ids, last_sep, left, right):
     return tf.equal(ids[0], sep_id) | tf.equal(ids[1], sep_id)
 
 
-def boundary_output(config, left_rows, right_rows, targets, table, label_ids, parts=1):
+def boundary_output(
+    config: "AlbertConfig",
+    left_rows: tf.Tensor,
+    right_rows: tf.Tensor,
+    targets: Targets,
+    table: tf.Variable,
+    label_ids: tf.Tensor,
+    parts: int = 1,
+) -> MaskedLmOutput:
     """Predicts the words of spans; variables under `SCOPE`.
 
     Args:
-        config: `AlbertConfig`.
+        config: the model's.
         left_rows, right_rows: float tensors [B * P, H], the outputs at the spans' boundaries.
-        targets: `Targets`.
+        targets: of the batch.
         table: float variable [V, E], the word table.
         label_ids: int tensor [B, P], the words that stood there.
-        parts: int, see `heads.masked_lm_output`.
-
-    Returns:
-        `MaskedLmOutput`.
+        parts: see `heads.masked_lm_output`.
     """
     width = int(table.shape[-1])
     with tf.variable_scope(SCOPE):

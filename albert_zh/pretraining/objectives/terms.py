@@ -7,6 +7,7 @@ Every objective of pre-training returns `Term`s, of which training, its log and 
 """
 
 import collections
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -30,17 +31,17 @@ Fields:
 """
 
 
-def total_loss(terms):
+def total_loss(terms: Sequence[Term]) -> tf.Tensor:
     """The weighted sum of the losses of `Term`s, a float scalar tensor."""
     losses = [term for term in terms if term.loss is not None]
     return tf.add_n([term.loss if term.weight == 1 else term.weight * term.loss for term in losses])
 
 
-def shown_scalars(terms):
+def shown_scalars(terms: Sequence[Term]) -> Dict[str, tf.Tensor]:
     """{name: float scalar} to look at in training, each the batch's share of a mean.
 
     Args:
-        terms: list of `Term`.
+        terms: of the batch.
     """
     named = [term for term in terms if term.name and term.loss is not None]
     scalars = {term.name + "_loss": term.loss for term in named}
@@ -51,11 +52,11 @@ def shown_scalars(terms):
     return scalars
 
 
-def eval_metrics(terms):
+def eval_metrics(terms: Sequence[Term]) -> Tuple[Callable[..., Dict[str, Any]], List[tf.Tensor]]:
     """(function, tensors) of an evaluation's metrics, as `Spec` takes them.
 
     Args:
-        terms: list of `Term`; what is measured is loss and accuracy of each, and where it has
+        terms: of a batch; what is measured is loss and accuracy of each, and where it has
             scores also the area under the ROC curve, precision and recall.
     """
     named = [term for term in terms if term.name]

@@ -9,6 +9,8 @@ other ways in other epochs, and however a batch is divided, its rows are read al
 segment have the first half as their source.
 """
 
+from typing import TYPE_CHECKING, Dict, List, Optional
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -23,6 +25,9 @@ from albert_zh.pretraining.objectives.reading_patterns import (
 )
 from albert_zh.pretraining.objectives.terms import Term
 
+if TYPE_CHECKING:
+    from albert_zh.model.heads import MaskedLmOutput
+
 _SIXTHS = (
     BIDIRECTIONAL,
     BIDIRECTIONAL,
@@ -35,16 +40,16 @@ _STEP = 0x9E3779B1  # apart, of two steps
 _ROUNDS = ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1))  # of the hash: shifts and factors
 
 
-def with_patterns(features, is_training):
+def with_patterns(features: Dict[str, tf.Tensor], is_training: bool) -> Dict[str, tf.Tensor]:
     """The features with the pattern of each row.
 
     Args:
-        features: dict of tensors, [B, F], [B, P] and [B, 1].
-        is_training: bool; the patterns of an evaluation are the same in every step.
+        features: a batch's, [B, F], [B, P] and [B, 1].
+        is_training: whether to train; the patterns of an evaluation are the same in every step.
 
     Returns:
-        dict: the features with `PATTERNS`; rows of one segment that are read as source and target
-        have the second half as segment 1.
+        the features with `PATTERNS`; rows of one segment that are read as source and target have
+        the second half as segment 1.
     """
     keys = tf.cast(tf.reduce_sum(features["input_ids"], axis=1), tf.int32)
     if is_training:
@@ -73,7 +78,7 @@ def _hashed(keys):
     return keys
 
 
-def attention_mask(features):
+def attention_mask(features: Dict[str, tf.Tensor]) -> Optional[tf.Tensor]:
     """What positions see, int [B, F, F]; None for features without patterns."""
     if PATTERNS not in features:
         return None
@@ -82,12 +87,12 @@ def attention_mask(features):
     )
 
 
-def measured_terms(words, features):
-    """What an evaluation measures of each pattern: list of `Term` without a loss.
+def measured_terms(words: "MaskedLmOutput", features: Dict[str, tf.Tensor]) -> List[Term]:
+    """What an evaluation measures of each pattern, without a loss.
 
     Args:
-        words: `MaskedLmOutput` of the batch.
-        features: dict of tensors, with `PATTERNS`.
+        words: what is predicted for the batch.
+        features: the batch's, with `PATTERNS`.
     """
     count = get_shape_list(features["masked_lm_positions"])[1]
     of_words = tf.reshape(tf.tile(features[PATTERNS][:, None], [1, count]), [-1])  # [B * P]

@@ -1,24 +1,38 @@
 """The losses of masked words and of the order of segments, of outputs that are there."""
 
+from typing import TYPE_CHECKING, Any, Dict
+
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.heads import sentence_order_head
+from albert_zh.model.heads import MaskedLmOutput, sentence_order_head
 from albert_zh.pretraining.objectives import reading_patterns
 from albert_zh.pretraining.objectives.terms import Term
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+    from albert_zh.model.encoder import AlbertModel
+    from albert_zh.pretraining.model_settings import ModelSettings
 
 EPSILON = 1e-5  # in the denominator of the masked-LM loss
 
 
-def word_term(name, words, label_ids, label_weights, total_weight, epsilon=EPSILON):
+def word_term(
+    name: str,
+    words: MaskedLmOutput,
+    label_ids: tf.Tensor,
+    label_weights: tf.Tensor,
+    total_weight: tf.Tensor,
+    epsilon: float = EPSILON,
+) -> Term:
     """The `Term` of predicted words.
 
     Args:
-        name: str.
-        words: `MaskedLmOutput`.
+        name: as metrics call it.
+        words: what is predicted.
         label_ids: int tensor [B, P].
         label_weights: float tensor [B, P].
         total_weight: float scalar tensor, the weights of the step's whole batch.
-        epsilon: float, added to it.
+        epsilon: added to it.
     """
     return Term(
         name,
@@ -31,8 +45,22 @@ def word_term(name, words, label_ids, label_weights, total_weight, epsilon=EPSIL
     )
 
 
-def sentence_term(config, model, features, settings, denominators):
-    """The `Term` of the second task, whether segments are swapped (or B is from elsewhere)."""
+def sentence_term(
+    config: "AlbertConfig",
+    model: "AlbertModel",
+    features: Dict[str, tf.Tensor],
+    settings: "ModelSettings",
+    denominators: Any,
+) -> Term:
+    """The `Term` of the second task, whether segments are swapped (or B is from elsewhere).
+
+    Args:
+        config: the model's.
+        model: that of the batch.
+        features: the batch's, [B, F] and [B, 1].
+        settings: how the model is trained.
+        denominators: `masked_lm.Denominators`.
+    """
     labels = features["next_sentence_labels"]
     order = sentence_order_head(config, model.get_pooled_output(), labels)
     weights = reading_patterns.is_bidirectional(features)
