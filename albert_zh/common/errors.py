@@ -14,7 +14,8 @@ import re
 import signal
 import sys
 import threading
-from typing import Iterator, List
+from types import FrameType
+from typing import Any, Callable, Iterator, List, NoReturn, Optional
 import unicodedata
 import warnings
 
@@ -54,7 +55,7 @@ checks_of_flags = []  # functions of absl's FLAGS, once parsed; modules append t
 STOPPED = "stopped; the same command starts again cleanly"
 
 
-def stop_at_once(number=None, frame=None):
+def stop_at_once(number: Optional[int] = None, frame: Optional[FrameType] = None) -> NoReturn:
     """Ends the process as a signal handler, where no more is lost than by a kill.
 
     A KeyboardInterrupt would do less: libraries swallow it in places, and the command runs on.
@@ -74,7 +75,7 @@ def _is_command(path):
     return folder == package_files.ROOT and os.path.exists(in_package)
 
 
-def prepare_imports():
+def prepare_imports() -> None:
     """Has Ctrl-C end a command while it imports TensorFlow, and the import be fast."""
     from albert_zh.common import lean_import  # here, as all modules import this one
 
@@ -95,6 +96,8 @@ class UserError(ValueError):
     The message is one line: the file, line or flag, what was found, what is expected, the way out.
     """
 
+    errno: Optional[int]  # where it stands for an error of the system; others have none
+
 
 @contextlib.contextmanager
 def naming(where: str) -> Iterator[None]:
@@ -109,7 +112,9 @@ class Interrupted(Exception):
     """The user stopped the command; the message says how to go on."""
 
 
-def run_command(main, takes_words=False, description=None):
+def run_command(
+    main: Callable[..., Optional[int]], takes_words: bool = False, description: Optional[str] = None
+) -> NoReturn:
     """Parses the command line with absl and runs `main`, see `run_program`.
 
     Args:
@@ -159,7 +164,7 @@ def _as_started(description):
     return description
 
 
-def run_program(main):
+def run_program(main: Callable[[], Optional[int]]) -> NoReturn:
     """Runs a program and ends the process; what a user can mend is one line and exit status 2.
 
     Standard output that is full is such a mistake; a pipe whose reader has gone ends the program
@@ -254,12 +259,15 @@ def _show_all_flags_in_help():
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
-def parse_flags(argv, options=None):
+def parse_flags(argv: List[str], options: Any = None) -> List[str]:
     """absl's parser, except that a mistake is a `UserError` and asking for help is none.
 
     Args:
-        argv: list of str, the command's name first.
+        argv: the command's name first.
         options: `absl.flags.FlagValues` to parse; `FLAGS` by default.
+
+    Returns:
+        the words that are no flags, the command's name first.
     """
     from absl import flags
 
@@ -382,7 +390,7 @@ def _message_of(error):
     return "%s%s: %s" % (name, system_errors.reason(error), system_errors.advice(error))
 
 
-def printable(text):
+def printable(text: str) -> str:
     """A text of users, such as a name, as it may be shown: no control characters, in one line."""
     return "".join(
         char.encode("unicode_escape").decode("ascii")
@@ -392,7 +400,7 @@ def printable(text):
     )
 
 
-def table_cell(text):
+def table_cell(text: str) -> str:
     """A text as it may be a cell of a table: a blank for its tabs and line ends."""
     return _CELL_ENDS.sub(" ", text)
 

@@ -82,7 +82,7 @@ def parse_json(text: str, name: str) -> Any:
     """The value of a JSON text.
 
     Args:
-        text: str.
+        text: of a file or a line.
         name: what the text is called in errors: its file, and line.
 
     Raises:
@@ -153,7 +153,7 @@ def strings_in(value: Any) -> Iterator[str]:
             waiting.extend(reversed(list(members)))
 
 
-def read_bytes(path: str, digest=None) -> bytes:
+def read_bytes(path: str, digest: Any = None) -> bytes:
     """The content of a file.
 
     Args:
@@ -193,7 +193,8 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
         with storage.open_binary(path) as packed:
             is_gzip = packed.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
             packed.seek(0)
-            yield gzip.GzipFile(fileobj=packed) if is_gzip else packed, packed
+            content: Any = gzip.GzipFile(fileobj=packed) if is_gzip else packed
+            yield content, packed
     except (EOFError, zlib.error) as error:
         raise UserError(
             "%s: the gzip file is cut off or damaged (%s): make or fetch it again" % (path, error)
@@ -202,7 +203,7 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
         raise cannot_read(path, error) from error
 
 
-def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
+def read_text(path: str, encoding: Optional[str] = None, digest: Any = None) -> str:
     """The text of a file without its byte-order mark.
 
     Args:
@@ -211,7 +212,7 @@ def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
         digest: as in `read_bytes`.
 
     Returns:
-        str; line ends are left as they are.
+        the text; line ends are left as they are.
 
     Raises:
         UserError: when the file is missing, unreadable or not in that encoding; names the line and,
@@ -226,7 +227,7 @@ def read_text(path: str, encoding: Optional[str] = None, digest=None) -> str:
         raise wrong_encoding("%s, line %d" % (path, line), error, encoding and codec) from error
 
 
-def read_lines(path: str, encoding: Optional[str] = None, digest=None) -> List[str]:
+def read_lines(path: str, encoding: Optional[str] = None, digest: Any = None) -> List[str]:
     """The lines of a text file, split at `\\n` only (`\\r\\n` too), without a last empty line.
 
     Args and errors as in `read_text`; text that carriage returns part is refused, too.
@@ -239,7 +240,7 @@ def read_lines(path: str, encoding: Optional[str] = None, digest=None) -> List[s
 
 
 def stream_lines(
-    path: str, encoding: Optional[str] = "utf-8", errors: str = "strict", digest=None
+    path: str, encoding: Optional[str] = "utf-8", errors: str = "strict", digest: Any = None
 ) -> Iterator[str]:
     """Yields the lines of a text file of any size, as `read_lines` would give them.
 
@@ -386,7 +387,7 @@ def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(known_encoding(encoding))()
 
 
-def known_encoding(encoding):
+def known_encoding(encoding: str) -> str:
     """Python's name of an encoding: "UTF8" -> "utf-8"."""
     try:
         "".encode(encoding)  # also refuses codecs that are not of text, as "hex"
@@ -422,7 +423,7 @@ def wrong_encoding(
 
     Args:
         place: file and line.
-        error: `UnicodeDecodeError`.
+        error: of its decoder.
         encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
             always.
     """

@@ -10,7 +10,7 @@ from albert_zh.common import files, path_rules
 try:
     import fcntl
 except ImportError:  # not on Windows: there no folder is locked
-    fcntl = None
+    fcntl = None  # type: ignore[assignment] # every use asks first
 
 
 def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
@@ -51,7 +51,9 @@ def ask(prompt: str) -> str:
 
 
 def groups_of_lines(
-    path: Optional[str] = None, encoding: str = "utf-8", progress=None
+    path: Optional[str] = None,
+    encoding: str = "utf-8",
+    progress: Optional[Callable[[int], Any]] = None,
 ) -> Iterator[List[Tuple[str, str]]]:
     """Yields lines in groups, each of what is there at a time; memory stays flat.
 
@@ -136,7 +138,12 @@ def check_is_no_table(name: str, first_line: str, way_out: str = _PREDICT) -> No
         )
 
 
-def groups_with_bar(title: str, path: Optional[str], encoding: str, see_first: Callable = None):
+def groups_with_bar(
+    title: str,
+    path: Optional[str],
+    encoding: str,
+    see_first: Optional[Callable[[str, str], Any]] = None,
+) -> Iterator[List[Tuple[str, str]]]:
     """The same with a progress bar.
 
     Args:

@@ -4,13 +4,14 @@ import logging
 import resource
 import sys
 import time
+from typing import Any, Tuple
 
 from tqdm import tqdm
 
 from albert_zh.common.errors import printable
 
 
-def say(message, *values):
+def say(message: str, *values: Any) -> None:
     """A line for the user, on standard output and in the log of a run, where there is one."""
     line = printable(message % values if values else message)
     tqdm.write(line)
@@ -20,19 +21,19 @@ def say(message, *values):
         logger.info(line)
 
 
-def exact_number(number):
+def exact_number(number: float) -> str:
     """A number in as few digits as it takes to read it back, six of them where those are enough."""
     text = "%g" % number
     return text if float(text) == number else repr(number)
 
 
-def time_and_memory(begin):
+def time_and_memory(begin: float) -> Tuple[str, float]:
     """(time since `begin` in words, the most memory this process had, in MB)."""
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     return readable_seconds(time.time() - begin), megabytes
 
 
-def readable_seconds(seconds):
+def readable_seconds(seconds: float) -> str:
     """A duration as people write it: 75 -> "1:15"."""
     minutes, seconds = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)

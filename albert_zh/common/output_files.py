@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from typing import IO, Any, Iterator
+from typing import IO, Any, Dict, Iterator
 
 from albert_zh.common import path_rules, storage, transfer
 from albert_zh.common.files import cannot_read, cannot_write
@@ -80,7 +80,7 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     Yields:
         the open file.
     """
-    text_settings = {} if "b" in mode else _TEXT_SETTINGS
+    text_settings: Dict[str, Any] = {} if "b" in mode else _TEXT_SETTINGS
     with whole_file(path) as partial, open(partial, mode, **text_settings) as handle:
         yield handle
 

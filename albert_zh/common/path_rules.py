@@ -11,10 +11,13 @@ else: at flags that the command does not serve it at, see `serve_remote`.
 import fnmatch
 import os
 import re
-from typing import Iterable, Optional
+from typing import TYPE_CHECKING, Any, Iterable, Optional
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError, checks_of_flags
+
+if TYPE_CHECKING:
+    import argparse
 
 _MAX_LINKS = 40
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/[^/]+/(task/[^/]+/)?fd")
@@ -104,7 +107,7 @@ def forget_inputs() -> None:
         inputs.clear()
 
 
-def check_flags(flags) -> None:
+def check_flags(flags: Any) -> None:
     """Protects what the flags name as inputs and checks what they name as outputs.
 
     Args:
@@ -118,12 +121,12 @@ def check_flags(flags) -> None:
     _check(given, [flag for flag in given if getattr(flags[flag], _SERVES_REMOTE, False)])
 
 
-def check_arguments(arguments) -> None:
-    """The same for arguments of argparse: its namespace."""
+def check_arguments(arguments: "argparse.Namespace") -> None:
+    """The same for arguments of argparse."""
     _check({flag: value for flag, value in vars(arguments).items() if flag in PATH_FLAGS})
 
 
-def serve_remote(flags, names: Iterable[str]) -> None:
+def serve_remote(flags: Any, names: Iterable[str]) -> None:
     """Has flags take paths in remote storage, too; a command says so of those that it serves.
 
     Args:
@@ -135,12 +138,12 @@ def serve_remote(flags, names: Iterable[str]) -> None:
             setattr(flags[alias], _SERVES_REMOTE, True)
 
 
-def serve_remote_everywhere(flags) -> None:
+def serve_remote_everywhere(flags: Any) -> None:
     """The same for all flags that name paths."""
     serve_remote(flags, [name for name in PATH_FLAGS if name in flags])
 
 
-def refuse_remote(flags) -> None:
+def refuse_remote(flags: Any) -> None:
     """Has no flag take paths in remote storage: for a command that shares others' flags."""
     for name in flags:
         setattr(flags[name], _SERVES_REMOTE, False)

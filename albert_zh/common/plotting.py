@@ -5,11 +5,12 @@ it, on a screen that it has chosen.
 """
 
 import itertools
+from typing import Any, Optional, Tuple
 
 from albert_zh.common import library_logs, output_files, package_files
 
 
-def is_installed():
+def is_installed() -> bool:
     """Whether there is matplotlib."""
     try:
         # It logs when it builds its cache, and where: a folder for temporary files, without a HOME.
@@ -20,7 +21,9 @@ def is_installed():
     return True
 
 
-def subplots(rows=1, columns=1, sharey=False, **settings):
+def subplots(
+    rows: int = 1, columns: int = 1, sharey: bool = False, **settings: Any
+) -> Tuple[Any, Any]:
     """(figure, its axes) as of pyplot's function of that name; settings are the figure's."""
     from matplotlib.figure import Figure
 
@@ -28,17 +31,17 @@ def subplots(rows=1, columns=1, sharey=False, **settings):
     return figure, figure.subplots(rows, columns, sharey=sharey)
 
 
-def save(figure, path):
+def save(figure: Any, path: str) -> None:
     """Writes a figure as PNG, whole or not at all."""
     with output_files.atomic_write(path, "wb") as stream, library_logs.errors_only():
         figure.savefig(stream, format="png", dpi=120, bbox_inches="tight")
 
 
-def font_for(text):
+def font_for(text: str) -> Optional[Any]:
     """A font that has all characters of a text: ours, or one of the system's.
 
     Args:
-        text: str.
+        text: its blanks do not count.
 
     Returns:
         matplotlib's `FontProperties`; None where no font has them all.

@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+from typing import Any, Dict, Optional
 
 from tqdm import tqdm
 
@@ -34,22 +35,21 @@ def _counted(unit):
     return " " + unit + ("es" if unit.endswith("ch") else "s")
 
 
-def progress_bar(description, total, unit, **settings):
+def progress_bar(
+    description: Optional[str], total: Optional[int], unit: str, **settings: Any
+) -> tqdm:
     """A bar with rate and time left; a line now and then where stderr is no terminal.
 
     Args:
-        description: str, what is being done; None for nothing.
-        total: int, what `update` adds up to at the end; None where that is not known.
-        unit: str, as "row"; "B" for bytes.
+        description: what is being done; None for nothing.
+        total: what `update` adds up to at the end; None where that is not known.
+        unit: as "row"; "B" for bytes.
         **settings: further settings of tqdm, in place of those here.
-
-    Returns:
-        `tqdm.tqdm`.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     line = _LINE_WITHOUT_TOTAL if total is None else _LINE
     size = shutil.get_terminal_size()  # tqdm shows nothing on a terminal of unknown size
-    defaults = {
+    defaults: Dict[str, Any] = {
         "unit_scale": unit == "B" or (total or 0) >= _SCALED_FROM,
         "mininterval": 0.2 if on_terminal else _SECONDS_BETWEEN_LINES,
         "delay": 0 if on_terminal else _SECONDS_BETWEEN_LINES,

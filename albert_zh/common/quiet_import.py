@@ -12,7 +12,7 @@ import sys
 _MODULE = "tensorflow"
 
 
-def install():
+def install() -> None:
     """Has the next import of TensorFlow be quiet; nothing where it is imported already."""
     if _MODULE not in sys.modules:
         sys.meta_path.insert(0, _Finder())

@@ -18,7 +18,7 @@ import os
 import posixpath
 import re
 import shutil
-from typing import IO, Callable, Iterator, List, Sequence
+from typing import IO, Any, Callable, Iterator, List, Sequence, Tuple
 
 BLOCK_BYTES = 8 << 20  # of a remote file, read or written at once
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -73,7 +73,7 @@ class StorageError(OSError):
         way_out: str, what to do about it.
     """
 
-    def __init__(self, number: int, reason: str, path: str, way_out: str):
+    def __init__(self, number: int, reason: str, path: str, way_out: str) -> None:
         """Initializes the storage error.
 
         Args:
@@ -85,7 +85,7 @@ class StorageError(OSError):
         super().__init__(number, reason, path)
         self.way_out = way_out
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple[Any, ...]:
         return StorageError, (self.errno, self.strerror, self.filename, self.way_out)
 
 
@@ -94,7 +94,7 @@ def is_remote(path: str) -> bool:
     return _SCHEME.match(os.fspath(path)) is not None
 
 
-def gfile():
+def gfile() -> Any:
     """TensorFlow's file systems; imported where a path is remote, as it takes seconds."""
     import tensorflow.compat.v1 as tf
 
@@ -402,7 +402,7 @@ def open_binary(path: str) -> IO[bytes]:
 class RemoteBytes:
     """A remote file as a sequence of bytes that is read where it is sliced, a block ahead."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         """Initializes the remote bytes.
 
         Args:
@@ -411,19 +411,19 @@ class RemoteBytes:
         self._size = size(path)
         self._content = open_binary(path)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, places):
+    def __getitem__(self, places: slice) -> bytes:
         begin, end, _ = places.indices(self._size)
         if self._content.tell() != begin:
             self._content.seek(begin)
         return self._content.read(max(0, end - begin))
 
-    def __enter__(self):
+    def __enter__(self) -> "RemoteBytes":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self._content.close()
 
 

@@ -53,8 +53,9 @@ def number_of(error: Exception) -> Optional[int]:
 
 def reason(error: Exception) -> str:
     """What went wrong, in a line: the system's words where it was the system."""
-    if getattr(error, "strerror", None):
-        return error.strerror
+    words = getattr(error, "strerror", None)
+    if words:
+        return words
     lines = [_NODE.sub("", line).strip() for line in str(error).split("\n")]
     error_number = number_of(error)
     if error_number is not None:
@@ -69,7 +70,8 @@ def advice(error: Exception) -> str:
     """What to do about it."""
     if _is_in_folder(error):
         return "nothing can be made in this folder: choose another place"
-    return getattr(error, "way_out", None) or _ADVICE.get(number_of(error), "choose another place")
+    usual = _ADVICE.get(number_of(error) or 0, "choose another place")
+    return getattr(error, "way_out", None) or usual
 
 
 def _is_in_folder(error):

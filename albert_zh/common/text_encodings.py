@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from typing import Any
+from typing import Any, Optional, Tuple
 
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -20,7 +20,7 @@ def with_whole_characters(value: Any, text: str) -> Any:
     return json.loads(without_surrogates(json.dumps(value, ensure_ascii=False)))
 
 
-def likely_encoding(raw):
+def likely_encoding(raw: bytes) -> Optional[Tuple[str, str]]:
     """What bytes that are not UTF-8 seem to be: (name, Python's codec), or None.
 
     GBK only if most of what is not ASCII is common hanzi or punctuation; damaged UTF-8 taken for

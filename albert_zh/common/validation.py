@@ -12,7 +12,7 @@ import collections
 import math
 import numbers
 import os
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 LARGEST_INTEGER = 2**53  # every integer up to it is one of JSON's numbers in any language
 _SHOWN_VALUE, _SHOWN_NAME = 40, 80  # characters
@@ -59,7 +59,7 @@ def reads_as_number(text: str) -> bool:
     return True
 
 
-def scalar(expected: str, accepts) -> Kind:
+def scalar(expected: str, accepts: Callable[[Any], bool]) -> Kind:
     """A kind of values without members."""
     return Kind(expected, accepts, _no_members)
 
@@ -83,7 +83,12 @@ def integer(least: Optional[int] = None, most: int = LARGEST_INTEGER) -> Kind:
     )
 
 
-def number(least: float = None, most: float = None, above: float = None, below: float = None):
+def number(
+    least: Optional[float] = None,
+    most: Optional[float] = None,
+    above: Optional[float] = None,
+    below: Optional[float] = None,
+) -> Kind:
     """A finite number within bounds; `above` and `below` are none of the values."""
     bounds = [_range(least, most)] if (least, most) != (None, None) else []
     bounds += [" above %g" % above] if above is not None else []
@@ -106,7 +111,7 @@ def _range(least, most):
     return " of at least %s" % least if most is None else " from %s to %s" % (least, most)
 
 
-def one_of(*choices) -> Kind:
+def one_of(*choices: Any) -> Kind:
     """One of a few values, of the same type."""
     return scalar(
         "one of " + ", ".join(map(str, choices)),

@@ -5,6 +5,7 @@ notes = convert(pytorch_files.find_weights("bert_folder"), "prev_trained_model/m
 
 import contextlib
 import os
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from albert_zh.model import (
 from albert_zh.model.layouts import LAYOUTS
 from albert_zh.text import tokenization
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+
 POOLER = "bert/pooler/dense/"
 _WORDS_HEAD = "cls/predictions/"
 POOLER_SEED = 0  # of the start values where a file has no pooler
@@ -39,7 +43,9 @@ _NO_ADAPTER = (
 CONFIG_NAMES = {"bert": "bert_config.json", "nezha": "bert_config.json"}
 
 
-def convert(weights, folder, config_file=None, vocab_file=None):
+def convert(
+    weights: str, folder: str, config_file: Optional[str] = None, vocab_file: Optional[str] = None
+) -> List[str]:
     """Writes the TensorFlow model folder of PyTorch weights.
 
     Args:
@@ -49,7 +55,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
         vocab_file: vocabulary; None: the one beside the weights, if there is one.
 
     Returns:
-        list of lines for the user.
+        lines for the user.
 
     Raises:
         UserError: if the weights are damaged, unknown or do not fit the config.
@@ -93,7 +99,7 @@ def convert(weights, folder, config_file=None, vocab_file=None):
     return notes + ["%s -> %s (%s)" % (weights, folder, what)]
 
 
-def check_model_folder(path, name):
+def check_model_folder(path: str, name: str) -> None:
     """Reads a model folder as the commands here do, weights, labels and vocabulary.
 
     Args:
@@ -206,7 +212,9 @@ def _fine_tuning(folder):
     return {"do_lower_case": False} if do_lower_case is False else {}
 
 
-def read_model(weights, config_file, settings):
+def read_model(
+    weights: str, config_file: str, settings: Dict[str, Any]
+) -> Tuple["AlbertConfig", Dict[str, np.ndarray], List[str]]:
     """The model of PyTorch weights in TensorFlow's terms.
 
     Args:
@@ -215,7 +223,7 @@ def read_model(weights, config_file, settings):
         settings: content of the config JSON.
 
     Returns:
-        (`AlbertConfig`, {name: float32 array}, list of notes).
+        (`AlbertConfig`, {name: float32 array}, notes).
 
     Raises:
         UserError: if the weights do not fit the config.

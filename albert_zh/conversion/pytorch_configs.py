@@ -1,5 +1,7 @@
 """Config JSONs of PyTorch's models and ours, and transformers' classes of each layout."""
 
+from typing import Any, Dict, List, Tuple
+
 from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_names
@@ -107,16 +109,15 @@ _ONLY_VALUES = {
 }
 
 
-def torch_config(config, heads, dtype="float32"):
+def torch_config(
+    config: AlbertConfig, heads: Tuple[str, ...], dtype: str = "float32"
+) -> Dict[str, Any]:
     """The `config.json` of a Hugging Face folder.
 
     Args:
         config: `AlbertConfig` without a `refusal`.
-        heads: tuple, a key of `CLASS_ENDINGS`.
+        heads: a key of `CLASS_ENDINGS`.
         dtype: type that the weights are stored in.
-
-    Returns:
-        dict.
     """
     names = pytorch_names.MODEL_CLASSES[config.layout]
     keys = _COMMON_KEYS + _LAYOUT_KEYS[config.layout]
@@ -142,15 +143,15 @@ def torch_config(config, heads, dtype="float32"):
     return torch_settings
 
 
-def tf_config(layout, settings):
+def tf_config(layout: str, settings: Dict[str, Any]) -> Tuple[AlbertConfig, List[str]]:
     """The config of a PyTorch model's config JSON.
 
     Args:
         layout: layout of its tensors.
-        settings: dict of its config.json, or an `albert_config*.json` of ours.
+        settings: content of its config.json, or of an `albert_config*.json` of ours.
 
     Returns:
-        (`AlbertConfig`, list of notes on what will not be equal).
+        (`AlbertConfig`, notes on what will not be equal).
 
     Raises:
         UserError: if a key is missing or says what our model cannot do.

@@ -11,6 +11,7 @@ import collections
 import json
 import os
 import pickle
+from typing import Any, Dict, List, Mapping
 import zipfile
 
 import numpy as np
@@ -81,14 +82,14 @@ _DAMAGED = (
 )
 
 
-def is_pytorch(path):
+def is_pytorch(path: str) -> bool:
     """Whether a path is a PyTorch or safetensors file, or a folder that holds one."""
     if storage.is_folder(path):
         return _weights_in(path) is not None
     return path.endswith(_WEIGHT_ENDINGS) or path.endswith(".index.json")
 
 
-def find_weights(path):
+def find_weights(path: str) -> str:
     """The file of weights that is meant.
 
     Args:
@@ -121,7 +122,7 @@ def _weights_in(folder):
     return os.path.join(folder, names[0]) if names else None
 
 
-def files_of_weights(path):
+def files_of_weights(path: str) -> List[str]:
     """All files that hold the tensors of `find_weights(path)`."""
     path = find_weights(path)
     if not path.endswith(".index.json"):
@@ -130,14 +131,14 @@ def files_of_weights(path):
     return [os.path.join(folder, name) for name in sorted(set(_weight_map(path).values()))]
 
 
-def read_tensors(path):
+def read_tensors(path: str) -> Dict[str, np.ndarray]:
     """Reads tensors.
 
     Args:
         path: safetensors file, `.bin` file, index of a sharded one, or the folder of these.
 
     Returns:
-        OrderedDict, name -> array (bfloat16 widened to float32).
+        {name: array}, bfloat16 widened to float32.
 
     Raises:
         UserError: if a file is missing, damaged, cut off or holds anything but tensors.
@@ -232,7 +233,7 @@ def _safetensor(name, entry, data):
     return array_of_bytes(data[begin:end], dtype).reshape(shape)
 
 
-def write_safetensors(path, tensors, dtype="float32"):
+def write_safetensors(path: str, tensors: Mapping[str, np.ndarray], dtype: str = "float32") -> None:
     """Writes a safetensors file, whole or not at all.
 
     Args:
@@ -243,7 +244,7 @@ def write_safetensors(path, tensors, dtype="float32"):
     Raises:
         UserError: if a value is beyond float16, or the file cannot be written.
     """
-    header = collections.OrderedDict([("__metadata__", {"format": "pt"})])
+    header: Dict[str, Any] = collections.OrderedDict([("__metadata__", {"format": "pt"})])
     place = 0
     for name in sorted(tensors):
         end = place + tensors[name].size * item_size(dtype)
@@ -261,7 +262,7 @@ def write_safetensors(path, tensors, dtype="float32"):
             handle.write(narrowed(name, tensors[name], dtype).tobytes())
 
 
-def narrowed(name, array, dtype):
+def narrowed(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
     """An array in the type it is stored in (bfloat16 as the uint16 of its bits).
 
     Raises:
@@ -282,7 +283,7 @@ def narrowed(name, array, dtype):
     return result
 
 
-def write_bin(path, tensors, dtype="float32"):
+def write_bin(path: str, tensors: Mapping[str, np.ndarray], dtype: str = "float32") -> None:
     """Writes a `.bin` of torch's own; the one function here that needs PyTorch.
 
     Args and errors as in `write_safetensors`.

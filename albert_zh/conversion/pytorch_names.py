@@ -6,6 +6,7 @@ albert_pytorch project, which `pytorch/modeling_albert_zh.py` uses as well.
 
 import collections
 import re
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -171,7 +172,7 @@ def _pattern(template):
 _COMPILED = {layout: _compiled(rows) for layout, rows in NAMES.items()}
 
 
-def torch_name(layout, variable):
+def torch_name(layout: str, variable: str) -> Optional[TorchName]:
     """`TorchName` of a TensorFlow variable, or None if the layout has no such variable."""
     for pattern, _, _, template, is_transposed in _COMPILED[layout]:
         match = pattern.match(variable)
@@ -180,7 +181,7 @@ def torch_name(layout, variable):
     return None
 
 
-def tf_name(layout, tensor):
+def tf_name(layout: str, tensor: str) -> Optional[Tuple[str, bool]]:
     """(name, whether it is the transpose) of a tensor's TensorFlow variable; None if unknown."""
     for _, template, pattern, _, is_transposed in _COMPILED[layout]:
         match = pattern.match(tensor)
@@ -189,7 +190,7 @@ def tf_name(layout, tensor):
     return None
 
 
-def layout_of(names):
+def layout_of(names: Collection[str]) -> Optional[str]:
     """The layout that names of tensors show, or None."""
     for layout, mark in _LAYOUT_MARKS:
         if any(mark.search(name) for name in names):
@@ -197,7 +198,7 @@ def layout_of(names):
     return None
 
 
-def foreign_base(layout, names):
+def foreign_base(layout: str, names: Iterable[str]) -> Optional[str]:
     """What another class of models calls its encoder, in names of tensors; None if it is ours."""
     for name in names:
         match = re.match(r"(\w+)\.encoder\.layer\.\d+\.", name)
@@ -206,12 +207,12 @@ def foreign_base(layout, names):
     return None
 
 
-def adapter_of(names):
+def adapter_of(names: Iterable[str]) -> Optional[str]:
     """The first name of a tensor that belongs to an adapter (LoRA) rather than to a model; None."""
     return next(filter(_ADAPTER.search, names), None)
 
 
-def outer_prefix(layout, names):
+def outer_prefix(layout: str, names: Iterable[str]) -> str:
     """What names of tensors have before the encoder's own, of a model within another; "" if none.
 
     Args:
@@ -226,13 +227,14 @@ def outer_prefix(layout, names):
     return ""
 
 
-def refusal(config):
+def refusal(config: AlbertConfig) -> Optional[str]:
     """Why a model cannot be expressed by PyTorch's classes; None if it can."""
-    if config.layout.startswith("google") and config.num_hidden_groups > config.num_hidden_layers:
+    groups = config.num_hidden_groups or 0
+    if config.layout.startswith("google") and groups > config.num_hidden_layers:
         return (
             "it has more groups than layers (num_hidden_groups %d, num_hidden_layers %d), and "
             "transformers' ALBERT would ask for weights of all groups"
-            % (config.num_hidden_groups, config.num_hidden_layers)
+            % (groups, config.num_hidden_layers)
         )
     if config.use_relative_position and config.layout != "nezha":
         return (
@@ -247,7 +249,9 @@ def refusal(config):
     return None
 
 
-def with_dense_layers(config, values):
+def with_dense_layers(
+    config: AlbertConfig, values: Mapping[str, np.ndarray]
+) -> Tuple[AlbertConfig, Dict[str, np.ndarray]]:
     """A google_fast model as one of the google layout, with the same outputs.
 
     Args:
@@ -270,7 +274,7 @@ def with_dense_layers(config, values):
     return AlbertConfig.from_dict(settings), dense
 
 
-def to_torch(config, values):
+def to_torch(config: AlbertConfig, values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Tensors of a model.
 
     Args:
@@ -287,7 +291,8 @@ def to_torch(config, values):
         values[_MAPPING_IN + "bias"] = np.zeros(config.hidden_size, np.float32)
     tensors = {}
     for variable, array in values.items():
-        name, is_transposed = torch_name(config.layout, variable)
+        found = torch_name(config.layout, variable)
+        name, is_transposed = found  # type: ignore[misc] # the tables have all of a layout
         tensors[name] = np.ascontiguousarray(array.T) if is_transposed else array
     return tensors
 
@@ -308,7 +313,9 @@ def _layout_by_config(tensors, settings):
     return kind if kind in _ENCODERS_LIKE_BERT else "bert"
 
 
-def canonical(tensors, settings=None):
+def canonical(
+    tensors: Mapping[str, np.ndarray], settings: Optional[Mapping[str, Any]] = None
+) -> Tuple[Optional[str], Dict[str, np.ndarray]]:
     """Tensors under the names that this module's tables have.
 
     Undoes DataParallel's `module.`, old endings of LayerNorm, a base model's missing prefix and
@@ -338,14 +345,14 @@ def canonical(tensors, settings=None):
     return layout, renamed
 
 
-def retied(tensors):
+def retied(tensors: Mapping[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], List[str]]:
     """Takes tied tensors out, as TensorFlow's models have them once.
 
     Args:
         tensors: {name: array} of `canonical`.
 
     Returns:
-        ({name: array} without them, list of notes).
+        ({name: array} without them, notes).
     """
     untied, notes = collections.OrderedDict(tensors), []
     layout = layout_of(tensors)
@@ -363,7 +370,9 @@ def retied(tensors):
     return untied, notes
 
 
-def to_tf(layout, tensors):
+def to_tf(
+    layout: str, tensors: Mapping[str, np.ndarray]
+) -> Tuple[Dict[str, np.ndarray], List[str]]:
     """Variables of a model.
 
     Args:
@@ -371,7 +380,7 @@ def to_tf(layout, tensors):
         tensors: {name: array} of `retied`.
 
     Returns:
-        ({TensorFlow name: array}, list of names of tensors that no variable stands for).
+        ({TensorFlow name: array}, names of tensors that no variable stands for).
     """
     arrays, unknown = {}, []
     for name, tensor in tensors.items():
@@ -383,12 +392,12 @@ def to_tf(layout, tensors):
     return arrays, unknown
 
 
-def has_mapping(values):
+def has_mapping(values: Mapping[str, np.ndarray]) -> bool:
     """Whether TensorFlow's variables {name: array} map word vectors to the encoder's width."""
     return _MAPPING_IN + "kernel" in values
 
 
-def without_identity_mapping(values):
+def without_identity_mapping(values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Takes out an E->H mapping of vectors to themselves: with E = H ours has none."""
     kernel, bias = values.get(_MAPPING_IN + "kernel"), values.get(_MAPPING_IN + "bias")
     if kernel is None or bias is None or np.any(bias) or not _is_identity(kernel):

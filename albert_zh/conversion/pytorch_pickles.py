@@ -10,6 +10,7 @@ import os
 import pickle
 import pickletools
 import re
+from typing import Dict
 import zipfile
 
 import numpy as np
@@ -152,7 +153,7 @@ def _members(kind, count):
     return 1 if kind in (pickletools.pylist, pickletools.pydict, pickletools.pyset) else count
 
 
-def read_bin(path):
+def read_bin(path: str) -> Dict[str, np.ndarray]:
     """{name: array} of a `.bin` file, zipped or as torch before 1.6 wrote it."""
     with open(path, "rb") as stream:
         start = stream.read(4)

@@ -7,6 +7,7 @@ transformers' ALBERT has; the outputs are the same.
 """
 
 import os
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from albert_zh.common import files, package_files, storage
 from albert_zh.common.errors import UserError
@@ -27,6 +28,9 @@ from albert_zh.model import (
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import sentencepiece_models, tokenization
 
+if TYPE_CHECKING:
+    import numpy as np
+
 MODELING_FILE = os.path.join(package_files.PYTORCH, pytorch_configs.MODELING_MODULE + ".py")
 BERT_TOKENIZER = {
     "tokenizer_class": "BertTokenizer",
@@ -43,16 +47,16 @@ ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[S
 
 
 def convert(
-    prefix,
-    folder,
-    config_file=None,
-    vocab_file=None,
-    dtype="float32",
-    write_bin=False,
-    encoder_only=False,
-    do_lower_case=None,
-    config=None,
-):
+    prefix: str,
+    folder: str,
+    config_file: Optional[str] = None,
+    vocab_file: Optional[str] = None,
+    dtype: str = "float32",
+    write_bin: bool = False,
+    encoder_only: bool = False,
+    do_lower_case: Optional[bool] = None,
+    config: Optional[AlbertConfig] = None,
+) -> List[str]:
     """Writes the Hugging Face folder of a checkpoint.
 
     Args:
@@ -67,7 +71,7 @@ def convert(
         config: `AlbertConfig` where it has been read already.
 
     Returns:
-        list of lines for the user.
+        lines for the user.
 
     Raises:
         UserError: if the parts do not fit, or the layout has no PyTorch form.
@@ -148,7 +152,9 @@ def _check_written(folder, config, names):
     pytorch_configs.tf_config(config.layout, settings)
 
 
-def read_model(prefix, config, encoder_only=False):
+def read_model(
+    prefix: str, config: AlbertConfig, encoder_only: bool = False
+) -> Tuple[Dict[str, "np.ndarray"], Tuple[str, ...], List[str]]:
     """The weights of a checkpoint, under the names that its config gives them.
 
     Args:

@@ -8,7 +8,12 @@ ideographs and take "Σ" for "σ" at the end of a word; so the steps are spelled
 special, as "[MASK]" in a text is four tokens and more to `FullTokenizer`.
 """
 
+from typing import TYPE_CHECKING, Any, Dict, Optional
+
 from albert_zh.text import unicode_text
+
+if TYPE_CHECKING:
+    from albert_zh.text.tokenization import FullTokenizer
 
 MAX_CHARACTERS = 200  # of a word, as `WordpieceTokenizer` has it
 _CONTROLS = "\0|\ufffd|(?![\t\n\r])[\\p{Cc}\\p{Cf}]"
@@ -23,16 +28,13 @@ _FINAL_SIGMA = "(?<=%s|%s%s)Σ(?!%s*%s)" % (_CASED, _CASED, _WITHIN_WORD, _WITHI
 _SYMBOLS = "$+<=>^`|~"  # of ASCII, which Unicode does not call punctuation and BERT does
 
 
-def content_of(tokenizer, max_seq_length):
+def content_of(tokenizer: "FullTokenizer", max_seq_length: int) -> Dict[str, Any]:
     """The content of a tokenizer.json.
 
     Args:
         tokenizer: `FullTokenizer` of a vocab.txt.
         max_seq_length: texts and pairs are cut to so many tokens, as `encoding.encode` does it, but
             that of two long texts which share an odd number the second one keeps one more.
-
-    Returns:
-        dict.
     """
     cut = {"max_length": max_seq_length, "strategy": "LongestFirst", "stride": 0}
     model = {
@@ -55,7 +57,7 @@ def content_of(tokenizer, max_seq_length):
     }
 
 
-def case_of(content):
+def case_of(content: Dict[str, Any]) -> Optional[bool]:
     """Whether a tokenizer.json that is one of these lower-cases; None if it is another."""
     if content.get("pre_tokenizer") != _splitter():
         return None

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shlex
+from typing import Counter, Sequence, Tuple
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
@@ -35,14 +36,16 @@ _NAMESPACE = "pretraining"
 _NOTE = "note: "
 
 
-def run(job, paths, outputs, options):
+def run(
+    job: pipeline.Job, paths: Sequence[str], outputs: Sequence[str], options: str
+) -> Tuple[Counter[str], corpus_counts.Notes]:
     """Makes record files.
 
     Args:
         job: `pipeline.Job`.
-        paths: list of str, the files of the text.
-        outputs: list of str, the files to write.
-        options: str, Beam's own flags.
+        paths: the files of the text.
+        outputs: the files to write.
+        options: Beam's own flags.
 
     Returns:
         (counts, notes) as `pipeline.run`.

@@ -11,10 +11,25 @@ several processes, of a run that was killed and of the one that went on add up.
 """
 
 import collections
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Counter,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 
 from albert_zh.corpus import masking
+
+if TYPE_CHECKING:
+    from albert_zh.text.word_segmentation import LineEncoder
 
 _LENGTH = "length: "
 _MASKED_WORD = "masked word: "
@@ -26,15 +41,14 @@ _LEAST_OF_TEXT = 0.5  # share of the text below which it is warned of
 _ONE_SEGMENT = "--one_segment=true"  # makes records without an order of sentences
 
 
-def counts_of_text(num_pieces, sentences, documents):
+def counts_of_text(
+    num_pieces: int, sentences: Sequence[int], documents: Sequence[Tuple[int, int]]
+) -> Counter[str]:
     """What a portion of the text holds.
 
     Args:
-        num_pieces: int.
+        num_pieces: of all its sentences.
         sentences, documents: as in `sampling.EncodedShard`.
-
-    Returns:
-        `collections.Counter`.
     """
     return collections.Counter(
         {
@@ -46,32 +60,31 @@ def counts_of_text(num_pieces, sentences, documents):
     )
 
 
-def counts_of_unknown(line, pieces, unknown, encoder):
+def counts_of_unknown(
+    line: str,
+    pieces: Union[Sequence[int], Sequence[str]],
+    unknown: Union[int, str],
+    encoder: "LineEncoder",
+) -> Counter[str]:
     """What the vocabulary lacks of a line.
 
     Args:
-        line: str.
-        pieces: the line's, list of their ids or names.
+        line: of the text.
+        pieces: the line's, by their ids or names.
         unknown: what stands there for pieces that the vocabulary lacks.
         encoder: `word_segmentation.LineEncoder`.
-
-    Returns:
-        `collections.Counter`.
     """
     counts = collections.Counter(_UNKNOWN + char for char in encoder.unknown_characters(line))
     counts["unknown pieces"] = pieces.count(unknown)
     return counts
 
 
-def counts_of_records(features, whole_words=True):
+def counts_of_records(features: Mapping[str, np.ndarray], whole_words: bool = True) -> Counter[str]:
     """What a batch of records holds.
 
     Args:
-        features: dict of features [N, k] each, `token_boundary` among them.
+        features: by name, [N, k] each, `token_boundary` among them.
         whole_words: whether words were masked whole; otherwise every piece counts as a word.
-
-    Returns:
-        `collections.Counter`.
     """
     ids, lengths = features["input_ids"], features["input_mask"].sum(axis=1)
     last = np.take_along_axis(ids, lengths[:, None] - 1, axis=1)  # [SEP], as the first is [CLS]
@@ -109,15 +122,15 @@ def _histogram(name, samples):
     return {name + str(sample): int(count) for sample, count in zip(distinct, counts)}
 
 
-def summary(counts, dupe_factor):
+def summary(counts: Counter[str], dupe_factor: int) -> List[Tuple[str, str]]:
     """The statistics as a person reads them.
 
     Args:
-        counts: `collections.Counter` with at least one record.
+        counts: of at least one record.
         dupe_factor: how often the text was used.
 
     Returns:
-        list of (name, value), str each.
+        (name, value) of each row.
     """
     statistics_of_text = statistics(counts, dupe_factor)
     rows = [(name, "%d" % statistics_of_text[name]) for name in _WHOLE_NUMBERS]
@@ -133,8 +146,8 @@ def summary(counts, dupe_factor):
     return rows
 
 
-def summary_of_records(counts):
-    """The part of the summary that is about records alone, as list of (name, value)."""
+def summary_of_records(counts: Counter[str]) -> List[Tuple[str, str]]:
+    """The part of the summary that is about records alone, as (name, value) of each row."""
     masked = counts["masked"] / counts["pieces"]
     return [
         ("records", "%d" % counts["records"]),
@@ -155,19 +168,18 @@ _WHOLE_NUMBERS = (
 )
 
 
-def statistics(counts, dupe_factor):
+def statistics(counts: Counter[str], dupe_factor: int) -> Dict[str, Any]:
     """The statistics as values.
 
     Args:
         counts, dupe_factor: as for `summary`.
 
     Returns:
-        dict: whole numbers, shares from 0 to 1, "average length" in pieces, and the histograms
-        "lengths", "masked words" (pieces -> how often) and "unknown characters", the most frequent
-        first.
+        whole numbers, shares from 0 to 1, "average length" in pieces, and the histograms "lengths",
+        "masked words" (pieces -> how often) and "unknown characters", the most frequent first.
     """
     in_records = counts["pieces"] - counts["[CLS] and [SEP]"]
-    figures = {name: counts[name] for name in _WHOLE_NUMBERS}
+    figures: Dict[str, Any] = {name: counts[name] for name in _WHOLE_NUMBERS}
     figures.update(
         {
             "records": counts["records"],
@@ -187,11 +199,11 @@ def statistics(counts, dupe_factor):
     return figures
 
 
-def warnings_of_order(counts, one_segment=_ONE_SEGMENT):
-    """What keeps the order of sentences from being learnt, as list of str.
+def warnings_of_order(counts: Counter[str], one_segment: str = _ONE_SEGMENT) -> List[str]:
+    """What keeps the order of sentences from being learnt.
 
     Args:
-        counts: `collections.Counter` of text and records.
+        counts: of text and records.
         one_segment: what makes records of one segment, for the way out.
     """
     share = counts["documents of one sentence"] / max(1, counts["documents"])
@@ -210,12 +222,17 @@ def warnings_of_order(counts, one_segment=_ONE_SEGMENT):
     ]
 
 
-def warnings_of_loss(counts, dupe_factor, splits_sentences=False, one_segment=_ONE_SEGMENT):
-    """What is said of text that is in no record of two segments, as list of str.
+def warnings_of_loss(
+    counts: Counter[str],
+    dupe_factor: int,
+    splits_sentences: bool = False,
+    one_segment: str = _ONE_SEGMENT,
+) -> List[str]:
+    """What is said of text that is in no record of two segments.
 
     Args:
         counts, dupe_factor: as for `summary`.
-        splits_sentences: bool, whether lines were cut into sentences, as paragraphs are.
+        splits_sentences: whether lines were cut into sentences, as paragraphs are.
         one_segment: as in `warnings_of_order`.
     """
     share = statistics(counts, dupe_factor)["text in records"]
@@ -252,18 +269,18 @@ def _counts_by_length(counts, name):
 class Notes:
     """What the user should know of a text; of each kind how often it was met, and where first."""
 
-    def __init__(self, notes=()):
+    def __init__(self, notes: Iterable[Tuple[str, str]] = ()) -> None:
         """Begins with notes as `update` takes them."""
         self._counts, self._first_sources = collections.Counter(), collections.OrderedDict()
         self.update(notes)
 
-    def update(self, notes, times=1):
-        """Adds an iterable of (kind, place), each met so many times."""
+    def update(self, notes: Iterable[Tuple[str, str]], times: int = 1) -> None:
+        """Adds notes (kind, place), each met so many times."""
         for kind, source in notes:
             self._counts[kind] += times
             self._first_sources.setdefault(kind, source)
 
-    def lines(self):
-        """List of str, one for each kind."""
+    def lines(self) -> List[str]:
+        """A line for each kind."""
         first = self._first_sources.items()
         return ["%d %s (first: %s)" % (self._counts[kind], kind, source) for kind, source in first]

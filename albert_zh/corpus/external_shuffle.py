@@ -11,10 +11,14 @@ combined into fewer first.
 """
 
 import os
+from typing import IO, TYPE_CHECKING, Iterable, List, Optional, Sequence
 
 import numpy as np
 
 from albert_zh.common import output_files
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _BUCKET_BYTES = 32 << 20
 _MOST_RUNS = 512  # to merge at once
@@ -22,12 +26,12 @@ _KEY_BITS = 64
 _INDEX = np.dtype([("key", "<u8"), ("end", "<u8")])
 
 
-def write_run(path, records, keys):
+def write_run(path: str, records: Sequence[bytes], keys: np.ndarray) -> None:
     """Writes records as a run.
 
     Args:
-        path: str, the run's name; its files are this name with endings.
-        records: list of N bytes.
+        path: the run's name; its files are this name with endings.
+        records: N of them.
         keys: uint64 [N].
     """
     order = np.argsort(keys, kind="mergesort")
@@ -48,23 +52,25 @@ def _save_index(path, index):
     os.replace(partial, _index_file(path))
 
 
-def total_bytes(paths):
-    """The size of the records of runs (list of their names)."""
+def total_bytes(paths: Iterable[str]) -> int:
+    """The size of the records of runs, by their names."""
     return sum(os.path.getsize(_records_file(path)) for path in paths)
 
 
-def combine_many(paths, most=_MOST_RUNS, bucket_bytes=_BUCKET_BYTES):
+def combine_many(
+    paths: List[str], most: int = _MOST_RUNS, bucket_bytes: int = _BUCKET_BYTES
+) -> List[str]:
     """Combines runs into fewer and removes those that it has combined.
 
     It may be ended at any moment and called again with the same runs.
 
     Args:
-        paths: list of str, names of runs.
-        most: int, how many to leave.
-        bucket_bytes: int, about how many bytes of records are held at a time.
+        paths: names of runs.
+        most: how many to leave.
+        bucket_bytes: about how many bytes of records are held at a time.
 
     Returns:
-        list of str, names of runs; records of equal keys are still in their order.
+        names of runs; records of equal keys are still in their order.
     """
     if len(paths) <= most:
         return paths
@@ -94,13 +100,18 @@ def _combined(paths, bucket_bytes):
     return combined
 
 
-def merge_runs(paths, handles, bucket_bytes=_BUCKET_BYTES, progress=None):
+def merge_runs(
+    paths: Sequence[str],
+    handles: Sequence[IO[bytes]],
+    bucket_bytes: int = _BUCKET_BYTES,
+    progress: Optional["tqdm"] = None,
+) -> None:
     """Writes the records of runs to files in turn, in the order of their keys.
 
     Args:
-        paths: list of str, names of runs; records of equal keys are in their order.
+        paths: names of runs; records of equal keys are in their order.
         handles: files open for writing bytes; record i goes to number i modulo their number.
-        bucket_bytes: int, about how many bytes of records are held at a time.
+        bucket_bytes: about how many bytes of records are held at a time.
         progress: a progress bar to advance by the bytes written, or None.
     """
     written = 0

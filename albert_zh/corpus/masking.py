@@ -12,8 +12,12 @@ masking chooses runs of whole words and differs in how long a run is (`WHOLE_WOR
 """
 
 import collections
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from albert_zh.corpus.similar_words import Table
 
 # How often a run of 1, 2, ... words is drawn. A mask of whole words is a run of one.
 WHOLE_WORDS = (1.0,)
@@ -45,7 +49,7 @@ Fields:
 """
 
 
-def maskable_pieces(input_mask, segment_ids):
+def maskable_pieces(input_mask: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
     """The pieces of records that may be masked: neither [CLS], [SEP] nor padding.
 
     Args:
@@ -61,11 +65,19 @@ def maskable_pieces(input_mask, segment_ids):
     return (position > 0) & (position < last_sep) & (position != first_sep)
 
 
-def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=None, similar=None):
+def masked_features(
+    features: Mapping[str, np.ndarray],
+    choice: MaskingChoice,
+    mask_id: int,
+    vocab_size: int,
+    generator: np.random.RandomState,
+    sep_id: Optional[int] = None,
+    similar: Optional["Table"] = None,
+) -> Dict[str, np.ndarray]:
     """Masks a batch of records of `--masking=dynamic`.
 
     Args:
-        features: dict with `input_ids`, `input_mask`, `segment_ids` and `token_boundary`, int
+        features: by name, with `input_ids`, `input_mask`, `segment_ids` and `token_boundary`, int
             [N, S] each; the last is 1 at [CLS], [SEP] and where a word begins. Further features are
             handed on.
         choice: `MaskingChoice`.
@@ -76,7 +88,7 @@ def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=Non
         similar: `similar_words.Table`, whose words stand in place of [MASK]; None: [MASK] does.
 
     Returns:
-        dict: the features with `input_ids` masked, and `masked_lm_positions`, `masked_lm_ids`
+        the features with `input_ids` masked, and `masked_lm_positions`, `masked_lm_ids`
         (int64 [N, P]) and `masked_lm_weights` (float32 [N, P]); [N, 2 P] each with `permute`.
     """
     ids = features["input_ids"]
@@ -109,26 +121,18 @@ def masked_features(features, choice, mask_id, vocab_size, generator, sep_id=Non
     )
 
 
-def ngram_weights(longest, favor_longer=False):
-    """Weights of runs of 1 to `longest` words: 1/n (arXiv 1909.11942), or the reverse of that.
-
-    Returns:
-        tuple of float.
-    """
+def ngram_weights(longest: int, favor_longer: bool = False) -> Tuple[float, ...]:
+    """Weights of runs of 1 to `longest` words: 1/n (arXiv 1909.11942), or the reverse of that."""
     weights = tuple(1.0 / length for length in range(1, longest + 1))
     return weights[::-1] if favor_longer else weights
 
 
-def span_weights(longest=LONGEST_SPAN):
-    """Weights of runs of 1 to `longest` words, geometrically falling as in SpanBERT.
-
-    Returns:
-        tuple of float.
-    """
+def span_weights(longest: int = LONGEST_SPAN) -> Tuple[float, ...]:
+    """Weights of runs of 1 to `longest` words, geometrically falling as in SpanBERT."""
     return tuple(_SPAN_END * (1 - _SPAN_END) ** length for length in range(longest))
 
 
-def num_predictions(lengths, masked_lm_prob, max_predictions):
+def num_predictions(lengths: np.ndarray, masked_lm_prob: float, max_predictions: int) -> np.ndarray:
     """How many pieces of sequences are chosen.
 
     Args:
@@ -143,7 +147,14 @@ def num_predictions(lengths, masked_lm_prob, max_predictions):
     return np.minimum(max_predictions, np.maximum(1, wanted))
 
 
-def choose_pieces(word_starts, maskable, limits, weights, generator, taken=None):
+def choose_pieces(
+    word_starts: np.ndarray,
+    maskable: np.ndarray,
+    limits: np.ndarray,
+    weights: Sequence[float],
+    generator: np.random.RandomState,
+    taken: Optional[np.ndarray] = None,
+) -> np.ndarray:
     """Chooses runs of whole words in random order until a limit of pieces is reached.
 
     A run's length is drawn by `weights` among the lengths that the words from its start on allow;
@@ -155,7 +166,7 @@ def choose_pieces(word_starts, maskable, limits, weights, generator, taken=None)
             one that is not always does.
         maskable: bool [N, S], the pieces that may be chosen: not [CLS], [SEP] nor padding.
         limits: int [N], the most pieces to choose in each sequence.
-        weights: floats; weights[n - 1] is that of a run of n words.
+        weights: weights[n - 1] is that of a run of n words.
         generator: `numpy.random.RandomState`.
         taken: bool [N, S], whole words that must not be chosen; none if left out.
 
@@ -276,7 +287,14 @@ def _fitted_runs(candidates, rows, firsts, lengths, left):
         lengths[too_long] -= 1
 
 
-def mask_pieces(ids, chosen, mask_id, vocab_size, generator, by_span=False):
+def mask_pieces(
+    ids: np.ndarray,
+    chosen: np.ndarray,
+    mask_id: int,
+    vocab_size: int,
+    generator: np.random.RandomState,
+    by_span: bool = False,
+) -> np.ndarray:
     """The pieces that the model sees: of the chosen, 80% [MASK], 10% kept, 10% random.
 
     Args:
@@ -285,7 +303,7 @@ def mask_pieces(ids, chosen, mask_id, vocab_size, generator, by_span=False):
         mask_id: id of [MASK].
         vocab_size: random pieces have ids below it.
         generator: `numpy.random.RandomState`.
-        by_span: bool, whether that is drawn once for a run of chosen pieces.
+        by_span: whether that is drawn once for a run of chosen pieces.
 
     Returns:
         int [N, S]; `ids` is left as it is.
@@ -303,7 +321,14 @@ def mask_pieces(ids, chosen, mask_id, vocab_size, generator, by_span=False):
     return shown
 
 
-def similar_pieces(ids, chosen, starts, table, vocab_size, generator):
+def similar_pieces(
+    ids: np.ndarray,
+    chosen: np.ndarray,
+    starts: np.ndarray,
+    table: "Table",
+    vocab_size: int,
+    generator: np.random.RandomState,
+) -> np.ndarray:
     """The pieces that the model sees: of the chosen words, 80% similar ones, 10% kept, 10% random.
 
     A word without a similar one is shown as random pieces instead.
@@ -346,7 +371,9 @@ def _run_starts(chosen):
     return np.maximum.accumulate(np.where(begins, np.arange(chosen.shape[1]), 0), axis=1)
 
 
-def permute_pieces(ids, chosen, generator):
+def permute_pieces(
+    ids: np.ndarray, chosen: np.ndarray, generator: np.random.RandomState
+) -> np.ndarray:
     """The sequences with their chosen pieces shuffled among each other.
 
     Args:
@@ -364,7 +391,9 @@ def permute_pieces(ids, chosen, generator):
     return permuted
 
 
-def predictions(ids, chosen, max_predictions):
+def predictions(
+    ids: np.ndarray, chosen: np.ndarray, max_predictions: int
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is to be predicted where, as features of a record.
 
     Args:

@@ -6,9 +6,13 @@ shown = original_choice_of_runs(runs, limit, weights, vocab_size, generator, len
 
 import bisect
 import itertools
+import random
 import re
+from typing import Any, Container, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
+
+Runs = List[List[List[int]]]  # of each word the runs of 1, 2 ... words from it on, as positions
 
 # Of the chosen pieces, 80% are masked; of the others each second one stays.
 _MASKED_SHARE = 0.8
@@ -23,15 +27,15 @@ _MARKED_HANZI = re.compile("##[\u4e00-\u9fa5]")
 _LONGEST_SET_WORD = 3
 
 
-def original_marked_tokens(tokens, words):
+def original_marked_tokens(tokens: Sequence[str], words: Set[str]) -> List[str]:
     """The original's whole-word marks: from each hanzi the longest run of up to 3 tokens in a set.
 
     Args:
-        tokens: list of str, word pieces of a line.
-        words: set of str, what a segmenter cut the joined pieces into.
+        tokens: word pieces of a line.
+        words: what a segmenter cut the joined pieces into.
 
     Returns:
-        list of str; "##" before what continues a word.
+        the pieces; "##" before what continues a word.
     """
     marked = []
     while len(marked) < len(tokens):
@@ -46,22 +50,22 @@ def original_marked_tokens(tokens, words):
     return marked
 
 
-def original_visible_token(token):
+def original_visible_token(token: str) -> str:
     """A token of `original_marked_tokens` as the input shows it: without the mark on a hanzi."""
     return token[len(_MARK) :] if _MARKED_HANZI.search(token) else token
 
 
-def original_candidates(continues, segment_ends):
+def original_candidates(continues: Sequence[bool], segment_ends: Container[int]) -> List[List[int]]:
     """The words of a sequence as the original counts them.
 
     A leading piece begins one, and a piece that continues a word may belong to one before [SEP].
 
     Args:
-        continues: list of bool, whether a piece continues a word.
-        segment_ends: container of the positions of [CLS] and [SEP].
+        continues: whether a piece continues a word.
+        segment_ends: the positions of [CLS] and [SEP].
 
     Returns:
-        list of lists of positions.
+        the positions of each word.
     """
     candidates = []
     for position, is_continuation in enumerate(continues):
@@ -74,17 +78,19 @@ def original_candidates(continues, segment_ends):
     return candidates
 
 
-def original_choice_of_words(words, limit, vocab_size, generator):
+def original_choice_of_words(
+    words: List[List[int]], limit: int, vocab_size: int, generator: random.Random
+) -> Dict[int, int]:
     """Masks whole words as the original does it.
 
     Args:
-        words: list of lists of positions; shuffled in place.
-        limit: int, the most positions to choose.
-        vocab_size: int.
-        generator: `random.Random`.
+        words: the positions of each; shuffled in place.
+        limit: the most positions to choose.
+        vocab_size: random pieces have indices below it.
+        generator: draws all.
 
     Returns:
-        dict, position -> MASKED, KEPT or an index of the vocabulary.
+        position -> MASKED, KEPT or an index of the vocabulary.
     """
     generator.shuffle(words)
     shown = {}
@@ -97,7 +103,7 @@ def original_choice_of_words(words, limit, vocab_size, generator):
     return shown
 
 
-def original_runs(words, longest):
+def original_runs(words: Sequence[Sequence[int]], longest: int) -> Runs:
     """For each word the runs of 1 to `longest` words that begin with it, as lists of positions.
 
     At the end of the sequence the same, shorter run stands several times.
@@ -108,19 +114,26 @@ def original_runs(words, longest):
     ]
 
 
-def original_choice_of_runs(runs, limit, weights, vocab_size, generator, length_generator):
+def original_choice_of_runs(
+    runs: Runs,
+    limit: int,
+    weights: Sequence[float],
+    vocab_size: int,
+    generator: random.Random,
+    length_generator: Any,
+) -> Dict[int, int]:
     """Masks runs of words as google's original does it.
 
     Args:
-        runs: lists of `original_runs`; shuffled in place, twice.
-        limit: int, the most positions to choose.
-        weights: floats of runs of 1, 2 ... words.
-        vocab_size: int.
-        generator: `random.Random`.
-        length_generator: `numpy.random.RandomState`, which draws the lengths.
+        runs: `original_runs`; shuffled in place, twice.
+        limit: the most positions to choose.
+        weights: of runs of 1, 2 ... words.
+        vocab_size: random pieces have indices below it.
+        generator: draws all but the lengths.
+        length_generator: `numpy.random.RandomState` or `numpy.random`, which draws the lengths.
 
     Returns:
-        dict, position -> MASKED, KEPT or an index of the vocabulary.
+        position -> MASKED, KEPT or an index of the vocabulary.
     """
     generator.shuffle(runs)
     shown = {}
@@ -131,15 +144,22 @@ def original_choice_of_runs(runs, limit, weights, vocab_size, generator, length_
     return shown
 
 
-def original_permutation(runs, limit, weights, generator, length_generator, masked):
+def original_permutation(
+    runs: Runs,
+    limit: int,
+    weights: Sequence[float],
+    generator: random.Random,
+    length_generator: Any,
+    masked: Container[int],
+) -> List[Tuple[int, int]]:
     """Chooses further runs and pairs their positions at random, as google's original does it.
 
     Args:
         runs, limit, weights, generator, length_generator: as for `original_choice_of_runs`.
-        masked: container of positions that must not be chosen.
+        masked: positions that must not be chosen.
 
     Returns:
-        list of (position, position of the piece that it gets), by position.
+        (position, position of the piece that it gets), by position.
     """
     chosen = {}
     for run in _original_fitting_runs(runs, limit, weights, length_generator, chosen, masked):

@@ -14,6 +14,7 @@ and cut once, however often it is used.
 
 import array
 import random
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -23,24 +24,28 @@ from albert_zh.corpus import original_masking
 from albert_zh.corpus.sampling import (
     SPECIAL_PIECES,
     EncodedShard,
+    Settings,
+    Vocabulary,
     chunks_of_document,
     segment_of_other_document,
 )
 from albert_zh.text import word_starts
 
+if TYPE_CHECKING:
+    from albert_zh.text.tokenization import FullTokenizer
+
 _BATCH_ROWS = 512
 
 
-def original_pieces(line, tokenizer, segmenter):
+def original_pieces(
+    line: str, tokenizer: "FullTokenizer", segmenter: Optional[Callable[[str], List[str]]]
+) -> List[str]:
     """The pieces of a line, with the original's whole-word marks.
 
     Args:
-        line: str.
+        line: of the text.
         tokenizer: `tokenization.FullTokenizer`.
-        segmenter: function from str to a list of words, or None for no marks.
-
-    Returns:
-        list of str.
+        segmenter: function from a text to its words, or None for no marks.
     """
     tokens = tokenizer.tokenize(line)
     if segmenter is None:
@@ -57,7 +62,12 @@ class OriginalText:
         cls, sep: int, numbers of [CLS] and [SEP].
     """
 
-    def __init__(self, tokenizer, has_marks, starts_word=word_starts.starts_word):
+    def __init__(
+        self,
+        tokenizer: "FullTokenizer",
+        has_marks: bool,
+        starts_word: Callable[[str], bool] = word_starts.starts_word,
+    ) -> None:
         """Initializes the original text.
 
         Args:
@@ -76,12 +86,14 @@ class OriginalText:
             self._number(token)
         self.cls, self.sep = 0, 1
 
-    def add_shard(self, documents, continues=False):
+    def add_shard(
+        self, documents: Iterable[Iterable[Sequence[str]]], continues: bool = False
+    ) -> None:
         """Adds documents; lines and documents without any piece are left out.
 
         Args:
-            documents: iterable of documents, each a list of lines, each a list of pieces (str).
-            continues: bool; the first of them goes on from the last one that was added.
+            documents: the lines of each, the pieces of each line.
+            continues: whether the first of them goes on from the last one that was added.
         """
         for lines in documents:
             first = len(self._sentences) - 1
@@ -94,12 +106,12 @@ class OriginalText:
             if len(self._sentences) - 1 > first:
                 self._documents.append((first, len(self._sentences) - 1))
 
-    def encoded(self):
+    def encoded(self) -> EncodedShard:
         """The text so far as an `EncodedShard` whose ids are the numbers (an `array`)."""
         counts = corpus_counts.counts_of_text(len(self._numbers), self._sentences, self._documents)
         return EncodedShard(0, self._numbers, None, self._sentences, list(self._documents), counts)
 
-    def label_id(self, number):
+    def label_id(self, number: int) -> int:
         """The id of a piece as a label, which bears the mark; `UserError` if it has no id."""
         return self._id(self._pieces[number])
 
@@ -131,14 +143,20 @@ class OriginalSampler:
         documents_done: int, documents worked on so far, in all passes.
     """
 
-    def __init__(self, text, settings, vocabulary, generator=None):
+    def __init__(
+        self,
+        text: OriginalText,
+        settings: Settings,
+        vocabulary: Vocabulary,
+        generator: Optional[random.Random] = None,
+    ) -> None:
         """Initializes the original sampler.
 
         Args:
             text: `OriginalText`.
             settings: `sampling.Settings`.
             vocabulary: `sampling.Vocabulary`.
-            generator: `random.Random`, by default a new one with the settings' seed.
+            generator: draws all but lengths; None: a new one with the settings' seed.
         """
         self.num_records = self.documents_done = 0
         self._text = text
@@ -148,14 +166,14 @@ class OriginalSampler:
         # The original draws n-gram lengths from numpy's global generator, which it never seeds.
         self._length_generator = np.random.RandomState(settings.seed % (1 << 32))
 
-    def batches(self, dupe_factor):
+    def batches(self, dupe_factor: int) -> Iterator[Dict[str, np.ndarray]]:
         """Draws all records, document after document and pass after pass.
 
         Args:
-            dupe_factor: int, number of passes.
+            dupe_factor: number of passes.
 
         Yields:
-            dict of features [N, k] each, for batches of records.
+            {name: feature [N, k]} of a batch of records.
         """
         encoded = self._text.encoded()
         self._generator.shuffle(encoded.documents)
@@ -170,8 +188,8 @@ class OriginalSampler:
         if rows:
             yield self._features(rows)
 
-    def shuffled_order(self):
-        """The order in which the records are to be written: list of numbers of drawn records."""
+    def shuffled_order(self) -> List[int]:
+        """The order in which the records are to be written: numbers of drawn records."""
         order = list(range(self.num_records))
         self._generator.shuffle(order)
         return order
@@ -272,7 +290,7 @@ class OriginalSampler:
         }
 
 
-def padded(rows, width, dtype=np.int64):
+def padded(rows: Sequence[Sequence[float]], width: int, dtype: type = np.int64) -> np.ndarray:
     """The rows below each other, zeros behind them."""
     table = np.zeros((len(rows), width), dtype)
     for row, ids in zip(table, rows):

@@ -17,6 +17,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any, Counter, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -65,7 +66,7 @@ The fields are flags of create_pretraining_data.py, but for `settings`
 class Worker:
     """Cuts text and makes records, in a worker process or in the only one."""
 
-    def __init__(self, job):
+    def __init__(self, job: Job) -> None:
         """Reads vocabulary and dictionaries of a `Job`."""
         self.job = job
         self.digests = _digests(job)
@@ -99,14 +100,16 @@ class Worker:
             % (self.job.similar_words, num_long, len(similar.similar))
         ]
 
-    def records(self, shard):
+    def records(
+        self, shard: corpus_reader.Shard
+    ) -> Iterator[Tuple[List[bytes], np.ndarray, Counter[str]]]:
         """Makes all records of a shard.
 
         Args:
             shard: `reader.Shard`.
 
         Yields:
-            (framed records: list of N bytes, their keys: uint64 [N], `Counter` of what is in them)
+            (N framed records, their keys: uint64 [N], counts of what is in them)
             for each batch; the counts of the text come first, with no records.
         """
         encoded = sampling.encode_shard(shard, self._encoder)
@@ -119,7 +122,7 @@ class Worker:
                 counts = corpus_counts.counts_of_records(features, self.job.settings.whole_words)
                 yield framed, keys, counts
 
-    def write_runs(self, shard, folder):
+    def write_runs(self, shard: corpus_reader.Shard, folder: work_folder.WorkFolder) -> None:
         """Writes all records of a shard into the work folder, as runs to merge."""
         counts = collections.Counter()
         runs, records, keys, size = [], [], [], 0
@@ -141,7 +144,9 @@ class Worker:
             write()
         folder.finish(_name(shard), {"counts": counts, "runs": runs})
 
-    def write_original_pieces(self, shard, folder):
+    def write_original_pieces(
+        self, shard: corpus_reader.Shard, folder: work_folder.WorkFolder
+    ) -> None:
         """Writes the marked pieces of each line of a shard into the work folder."""
         counts, documents = collections.Counter(shard.counts), []
         for lines in shard.documents:
@@ -157,8 +162,8 @@ class Worker:
         return pieces
 
 
-def framed_records(features, settings):
-    """The records of a batch of features as their file has them: list of bytes."""
+def framed_records(features: Mapping[str, np.ndarray], settings: sampling.Settings) -> List[bytes]:
+    """The records of a batch of features as their file has them."""
     if not (settings.google or settings.dynamic):
         features = {name: features[name] for name in features if name != "token_boundary"}
     return tfrecords.frame_records(tfrecords.encode_examples(features))
@@ -174,28 +179,30 @@ def _key_seed(job, shard, number):
     return [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, shard.index, number]
 
 
-def check(job):
+def check(job: Job) -> List[str]:
     """Makes this process's worker, so that a mistake shows before any process starts.
 
     Returns:
-        list of str, what to say about the job's files.
+        what to say about the job's files.
     """
     _start_worker(job)
     return _worker.notes
 
 
-def run(job, paths, outputs, num_workers, resume=False):
+def run(
+    job: Job, paths: Sequence[str], outputs: Sequence[str], num_workers: int, resume: bool = False
+) -> Tuple[Counter[str], corpus_counts.Notes]:
     """Makes record files.
 
     Args:
         job: `Job`.
-        paths: list of str, the files of the text.
-        outputs: list of str, the files to write; record i goes to number i modulo their number.
-        num_workers: int.
+        paths: the files of the text.
+        outputs: the files to write; record i goes to number i modulo their number.
+        num_workers: processes.
         resume: whether to go on where the same run was stopped.
 
     Returns:
-        (`Counter` of what was read and made, see `corpus.counts`; the text's `Notes`).
+        (counts of what was read and made, see `corpus.counts`; the text's `Notes`).
 
     Raises:
         UserError: for text that cannot be read, files that cannot be written, a text without pairs,
@@ -209,7 +216,7 @@ def run(job, paths, outputs, num_workers, resume=False):
         return make(job, paths, outputs, num_workers, folder)
 
 
-def manifest(job, paths):
+def manifest(job: Job, paths: Sequence[str]) -> Dict[str, Dict[str, Any]]:
     """What a run is made from, apart from the program."""
     settings = dict(job._asdict(), **job.settings._asdict())
     settings.update(job.text_format._asdict(), format=_FORMAT)
@@ -377,7 +384,7 @@ def _pool(job, num_workers):
         ) from error
 
 
-_worker = None
+_worker: Any = None  # this process's `Worker`
 
 
 def _start_worker(job):
@@ -419,7 +426,7 @@ def _open_outputs(outputs):
         yield [stack.enter_context(output_files.atomic_write(path, "wb")) for path in outputs]
 
 
-def check_any(counts, paths, one_segment):
+def check_any(counts: Counter[str], paths: Sequence[str], one_segment: bool) -> None:
     """Raises `UserError` when no record was made of the files."""
     if not counts["records"]:
         more = " and %d more" % (len(paths) - 1) if len(paths) > 1 else ""

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import re
+from typing import Iterable, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError
@@ -73,18 +74,23 @@ Fields:
 _Text = collections.namedtuple("_Text", "sentences ends_document starts_line note")
 
 
-def input_files(patterns, flag="input_file", leave_out=(), output_dir=None):
+def input_files(
+    patterns: str,
+    flag: str = "input_file",
+    leave_out: Sequence[str] = (),
+    output_dir: Optional[str] = None,
+) -> List[str]:
     """The files that names, patterns and folders stand for.
 
     Args:
-        patterns: str, names, patterns such as "my/*.txt" and folders, separated by commas. A folder
+        patterns: names, patterns such as "my/*.txt" and folders, separated by commas. A folder
             stands for all files in it and below, but hidden ones.
         flag: the flag to name in errors.
         leave_out: paths of files that are not meant by a pattern or folder.
         output_dir: a folder that is not meant by a pattern, or by a folder above it; or None.
 
     Returns:
-        list of str, pattern after pattern, each file once; those of one pattern sorted.
+        paths, pattern after pattern, each file once; those of one pattern sorted.
 
     Raises:
         UserError: when there is no such file, no name but commas, or a folder or link that cannot
@@ -167,7 +173,11 @@ def _cannot_be_read(error):
     raise UserError("%s: cannot be read: %s" % (error.filename, error.strerror)) from error
 
 
-def read_shards(paths, text_format=PLAIN, shard_characters=SHARD_CHARACTERS):
+def read_shards(
+    paths: Sequence[str],
+    text_format: TextFormat = PLAIN,
+    shard_characters: int = SHARD_CHARACTERS,
+) -> Iterator[Shard]:
     """Yields a corpus in portions of whole documents.
 
     A document that is longer than a shard is parted.
@@ -199,7 +209,7 @@ def read_shards(paths, text_format=PLAIN, shard_characters=SHARD_CHARACTERS):
         yield shard.finished(total_bytes(paths))
 
 
-def total_bytes(paths):
+def total_bytes(paths: Iterable[str]) -> int:
     """The size of files as they are on the disk."""
     return sum(storage.size(path) for path in paths)
 

@@ -22,12 +22,19 @@ show how it begins and ends, which a pair of its sentences rarely does.
 import collections
 import functools
 import random
+from typing import TYPE_CHECKING, Dict, Iterable, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import masking, similar_documents
+
+if TYPE_CHECKING:
+    from albert_zh.corpus.reader import Shard
+    from albert_zh.corpus.similar_words import Table
+    from albert_zh.text.tokenization import FullTokenizer
+    from albert_zh.text.word_segmentation import LineEncoder
 
 _MASK = "[MASK]"
 SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
@@ -93,7 +100,7 @@ Pairs = collections.namedtuple("Pairs", "begins_a lengths_a begins_b lengths_b l
 Pairs.__doc__ = """Pairs of segments as places in a shard's pieces; int64 [N] each."""
 
 
-def make_vocabulary(tokenizer):
+def make_vocabulary(tokenizer: "FullTokenizer") -> Vocabulary:
     """The `Vocabulary` of a `tokenization.FullTokenizer`.
 
     Raises:
@@ -110,7 +117,7 @@ def make_vocabulary(tokenizer):
     )
 
 
-def encode_shard(shard, encoder):
+def encode_shard(shard: "Shard", encoder: "LineEncoder") -> EncodedShard:
     """Cuts the lines of a shard into pieces.
 
     Args:
@@ -118,7 +125,7 @@ def encode_shard(shard, encoder):
         encoder: `word_segmentation.LineEncoder`.
 
     Returns:
-        `EncodedShard`; lines and documents without any piece are left out.
+        its pieces; lines and documents without any piece are left out.
     """
     ids, word_starts, sentences, documents = [], [], [0], []
     counts = collections.Counter()
@@ -148,14 +155,16 @@ def encode_shard(shard, encoder):
     )
 
 
-def chunks_of_document(lengths, settings, generator):
+def chunks_of_document(
+    lengths: Sequence[int], settings: Settings, generator: random.Random
+) -> Iterator[Tuple[int, int, Optional[int], int]]:
     """Parts a document into chunks and each chunk into A and B.
 
     A chunk is complete with the target length or the document's end. Draws from the generator what
     the original draws, in its order.
 
     Args:
-        lengths: list of int, pieces of each sentence.
+        lengths: pieces of each sentence.
         settings: `Settings`.
         generator: `random.Random`.
 
@@ -184,14 +193,14 @@ def chunks_of_document(lengths, settings, generator):
         begin, size = end, 0
 
 
-def segments_of_document(places, most):
+def segments_of_document(places: Sequence[int], most: int) -> Iterator[Tuple[int, int]]:
     """Parts a document into stretches of whole sentences that fit into a sequence.
 
     A sentence that is too long is cut; nothing is left out.
 
     Args:
-        places: list of int, where each sentence begins, and the end of the last.
-        most: int, pieces that fit.
+        places: where each sentence begins, and the end of the last.
+        most: pieces that fit.
 
     Yields:
         (begin, length).
@@ -209,16 +218,8 @@ def segments_of_document(places, most):
         yield begin, end - begin
 
 
-def with_separators(shard, sep_id):
-    """A shard whose documents are one, with a [SEP] between them as a sentence of one piece.
-
-    Args:
-        shard: `EncodedShard`.
-        sep_id: int.
-
-    Returns:
-        `EncodedShard`.
-    """
+def with_separators(shard: EncodedShard, sep_id: int) -> EncodedShard:
+    """A shard whose documents are one, with a [SEP] between them as a sentence of one piece."""
     ends = np.array([shard.sentences[last] for _, last in shard.documents[:-1]], np.int64)
     sentences = np.array(shard.sentences)
     moved = sentences + np.searchsorted(ends, sentences, side="right")
@@ -230,7 +231,9 @@ def with_separators(shard, sep_id):
     )
 
 
-def without_outer_separators(segments, ids, sep_id):
+def without_outer_separators(
+    segments: Iterable[Tuple[int, int]], ids: np.ndarray, sep_id: int
+) -> Iterator[Tuple[int, int]]:
     """Segments (begin, length) of pieces that neither begin nor end with a [SEP]."""
     for begin, length in segments:
         while length and ids[begin] == sep_id:
@@ -241,13 +244,15 @@ def without_outer_separators(segments, ids, sep_id):
             yield begin, length
 
 
-def segment_of_other_document(text, index, wanted, generator):
+def segment_of_other_document(
+    text: EncodedShard, index: int, wanted: int, generator: random.Random
+) -> Tuple[int, int]:
     """Draws consecutive sentences of another document, in the original's order of draws.
 
     Args:
-        text: `EncodedShard`.
-        index: int, the document that is not meant; taken where ten draws give no other.
-        wanted: int, pieces to reach; the document may end before.
+        text: all documents.
+        index: the document that is not meant; taken where ten draws give no other.
+        wanted: pieces to reach; the document may end before.
         generator: `random.Random`.
 
     Returns:
@@ -261,15 +266,22 @@ def segment_of_other_document(text, index, wanted, generator):
     return _sentences_from(text, first + generator.randint(0, last - first - 1), last, wanted)
 
 
-def segment_of_similar_document(text, neighbours, former, index, wanted, generator):
+def segment_of_similar_document(
+    text: EncodedShard,
+    neighbours: similar_documents.Neighbours,
+    former: Sequence[int],
+    index: int,
+    wanted: int,
+    generator: random.Random,
+) -> Tuple[int, int]:
     """Draws what follows, in another document, a sentence that shares rare words with A.
 
     Args:
         text: `EncodedShard`.
         neighbours: `similar_documents.Neighbours` of it.
         former: (begin, end) of A in places of the text's pieces.
-        index: int, the document of A.
-        wanted: int, pieces to reach; the document may end before.
+        index: the document of A.
+        wanted: pieces to reach; the document may end before.
         generator: `random.Random`.
 
     Returns:
@@ -294,7 +306,9 @@ def _sentences_from(text, first, last, wanted):
 class Sampler:
     """Draws the records of encoded shards."""
 
-    def __init__(self, settings, vocabulary, similar=None):
+    def __init__(
+        self, settings: Settings, vocabulary: Vocabulary, similar: Optional["Table"] = None
+    ) -> None:
         """Initializes the sampler.
 
         Args:
@@ -308,15 +322,15 @@ class Sampler:
         fields = masking.MaskingChoice._fields
         self._choice = masking.MaskingChoice(*(getattr(settings, field) for field in fields))
 
-    def features(self, shard, pass_number):
+    def features(self, shard: EncodedShard, pass_number: int) -> Iterator[Dict[str, np.ndarray]]:
         """Draws the records of one pass over a shard.
 
         Args:
             shard: `EncodedShard`.
-            pass_number: int, from 0.
+            pass_number: from 0.
 
         Yields:
-            dict of features [N, k] each, for batches of records; `token_boundary` is always there.
+            {name: feature [N, k]} of a batch of records; `token_boundary` is always there.
         """
         seed = "%d %d %d" % (self._settings.seed, shard.index, pass_number)
         if self._settings.crosses_documents:
@@ -329,16 +343,8 @@ class Sampler:
             batch = Pairs(*(column[first : first + step] for column in pairs))
             yield self._features_of_pairs(shard, batch, arrays)
 
-    def pairs(self, shard, generator):
-        """Draws the pairs of one pass over a shard, before they are cut to size.
-
-        Args:
-            shard: `EncodedShard`.
-            generator: `random.Random`.
-
-        Returns:
-            `Pairs`.
-        """
+    def pairs(self, shard: EncodedShard, generator: random.Random) -> Pairs:
+        """Draws the pairs of one pass over a shard, before they are cut to size."""
         rows = []
         draw_other = self._draw_of_other_documents(shard)
         for index, document in enumerate(shard.documents):
@@ -439,19 +445,19 @@ class Sampler:
         }
 
 
-def cut_to_size(pairs, max_pieces, generator):
+def cut_to_size(pairs: Pairs, max_pieces: int, generator: np.random.RandomState) -> Pairs:
     """Trims all ends of pairs, and cuts those that are too long.
 
     Every end loses up to `_MOST_TRIMMED` pieces, but less than half of its segment. What is still
     too many is taken from both segments in proportion to their lengths, at both ends of each.
 
     Args:
-        pairs: `Pairs`.
-        max_pieces: int, pieces of A and B together; 2 or more.
+        pairs: of any length.
+        max_pieces: pieces of A and B together; 2 or more.
         generator: `numpy.random.RandomState`.
 
     Returns:
-        `Pairs`; no segment is empty.
+        the pairs; no segment is empty.
     """
     begins_a, lengths_a = _trimmed(pairs.begins_a, pairs.lengths_a, generator)
     begins_b, lengths_b = _trimmed(pairs.begins_b, pairs.lengths_b, generator)

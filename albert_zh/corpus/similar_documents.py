@@ -6,6 +6,8 @@
 Texts are alike that share rare pairs of neighbouring pieces: in Chinese two hanzi, like most words.
 """
 
+from typing import Any, List, Tuple
+
 import numpy as np
 
 _MOST_OCCURRENCES = 50  # of a pair in a shard; what occurs more often is no topic
@@ -15,7 +17,7 @@ _MOST_CANDIDATES = 8  # several, since the most similar one may be the same text
 class Neighbours:
     """Where each pair of neighbouring pieces occurs in a shard."""
 
-    def __init__(self, text):
+    def __init__(self, text: Any) -> None:
         """Initializes the neighbours.
 
         Args:
@@ -36,15 +38,15 @@ class Neighbours:
         """A number for the pair of pieces at each place."""
         return (self._ids[positions] << 32) | self._ids[positions + 1]
 
-    def following(self, begin, end, document):
+    def following(self, begin: int, end: int, document: Tuple[int, int]) -> List[Tuple[int, int]]:
         """What stands behind the sentences of other documents that are most similar to a text.
 
         Args:
-            begin, end: int, the text's places in the shard's pieces.
+            begin, end: the text's places in the shard's pieces.
             document: (first, last), the sentences of its document.
 
         Returns:
-            list of up to `_MOST_CANDIDATES` (first, last), sentences to their document's end, those
+            up to `_MOST_CANDIDATES` (first, last), sentences to their document's end, those
             behind the most similar sentence first; empty where no other document shares a rare
             pair with the text.
         """

@@ -8,12 +8,16 @@ move. The table is a user's, or made from word vectors by cosine.
 """
 
 import collections
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 from albert_zh.text.word_vectors import WordVectors
+
+if TYPE_CHECKING:
+    from albert_zh.text.tokenization import FullTokenizer
 
 MOST_SIMILAR = 10  # words that vectors give for a word
 MOST_WORDS = 30000  # of a file of vectors, its first ones
@@ -34,15 +38,12 @@ Fields:
 """
 
 
-def read(path, tokenizer):
+def read(path: str, tokenizer: "FullTokenizer") -> Table:
     """Reads a table `word<TAB>similar<TAB>similar...`, or word vectors in word2vec's text format.
 
     Args:
         path: the file; what has no TAB in its first line that is not blank is vectors.
         tokenizer: `tokenization.FullTokenizer`.
-
-    Returns:
-        `Table`.
 
     Raises:
         UserError: for a line without a similar word, and if no word has one.

@@ -11,10 +11,13 @@ are equal bytes.
 import collections
 import mmap
 import struct
+from typing import Iterator, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from albert_zh.common import storage
+
+Content = Union[memoryview, mmap.mmap, storage.RemoteBytes]  # of a file, sliced to bytes
 
 # Fields of the messages, with their wire type (2: a length follows), see
 # tensorflow/core/example/{example,feature}.proto.
@@ -32,14 +35,14 @@ _CRC_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _CRC_MASK_DELTA = 0xA282EAD8
 
 
-def encode_examples(features):
+def encode_examples(features: Mapping[str, np.ndarray]) -> List[bytes]:
     """Encodes a batch of records.
 
     Args:
-        features: dict, name -> int or float32 array [N, k]; integers are not negative.
+        features: by name, int or float32 [N, k]; integers are not negative.
 
     Returns:
-        list of N bytes objects, each a serialized `tf.train.Example`.
+        N serialized `tf.train.Example`s.
     """
     columns = [_encoded_feature(name, features[name]) for name in sorted(features)]
     return [_with_length(_EXAMPLE_FEATURES, b"".join(entries)) for entries in zip(*columns)]
@@ -109,15 +112,8 @@ def _rows_of_bytes(array):
     return [content[begin : begin + size] for begin in range(0, size * len(array), size)]
 
 
-def frame_records(payloads):
-    """Records as a TFRecord file has them: length, its checksum, content, its checksum.
-
-    Args:
-        payloads: list of bytes.
-
-    Returns:
-        list of bytes.
-    """
+def frame_records(payloads: Sequence[bytes]) -> List[bytes]:
+    """Records as a TFRecord file has them: length, its checksum, content, its checksum."""
     headers = {}
     framed = []
     for payload, checksum in zip(payloads, masked_checksums(payloads)):
@@ -132,21 +128,21 @@ def frame_records(payloads):
 class Damage(Exception):
     """A record that cannot be read; all behind it in its file are lost, too."""
 
-    def __init__(self, number, why):
+    def __init__(self, number: int, why: str) -> None:
         """Initializes the damage.
 
         Args:
-            number: int, the record's, from 1.
-            why: str.
+            number: the record's, from 1.
+            why: what is wrong with it.
         """
         super().__init__("record %d %s" % (number, why))
 
 
-def record_places(content):
+def record_places(content: Union[bytes, Content]) -> Iterator[Tuple[int, int]]:
     """Yields (begin, end) of the records' contents.
 
     Args:
-        content: bytes-like, a TFRecord file.
+        content: of a TFRecord file.
 
     Raises:
         Damage: where the file does not go on with a record.
@@ -172,14 +168,14 @@ def record_places(content):
         yield begin, end
 
 
-def opened(path):
+def opened(path: str) -> Content:
     """A file's content: mapped into memory, read where it is sliced if it is remote.
 
     Args:
         path: of the file.
 
     Returns:
-        bytes-like, a context manager; of an empty file an empty one.
+        a context manager; of an empty file an empty one.
 
     Raises:
         OSError: if it cannot be read.
@@ -192,7 +188,7 @@ def opened(path):
         return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def is_whole(path):
+def is_whole(path: str) -> bool:
     """Whether a file consists of records, by their lengths alone."""
     with opened(path) as content:
         try:
@@ -202,7 +198,7 @@ def is_whole(path):
     return True
 
 
-def masked_checksums(contents):
+def masked_checksums(contents: Sequence[bytes]) -> List[bytes]:
     """The masked CRC-32C of each content, all at once.
 
     The contents stand below each other, aligned at their ends: zeros before a content do not change
@@ -210,10 +206,10 @@ def masked_checksums(contents):
     the first four bytes.
 
     Args:
-        contents: list of bytes, at least 4 in each.
+        contents: at least 4 bytes each.
 
     Returns:
-        list of 4 bytes.
+        4 bytes for each.
     """
     if not contents:
         return []

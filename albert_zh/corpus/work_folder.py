@@ -18,6 +18,7 @@ import os
 import shutil
 import sys
 import time
+from typing import Any, Dict, Iterator
 
 from albert_zh.common import (
     files,
@@ -44,12 +45,14 @@ class Unfinished(UserError):
 
 
 @contextlib.contextmanager
-def work_folder(output, manifest, resume):
+def work_folder(
+    output: str, manifest: Dict[str, Dict[str, Any]], resume: bool
+) -> Iterator["WorkFolder"]:
     """Makes the folder of a run, or takes up that of a run which was stopped.
 
     Args:
         output: the file that the run makes.
-        manifest: dict of dicts of JSON values, what the run is made from.
+        manifest: JSON values, what the run is made from.
         resume: whether to go on where such a run was stopped; otherwise it starts over.
 
     Yields:
@@ -112,22 +115,22 @@ class WorkFolder:
         manifest: what the run is made from.
     """
 
-    def __init__(self, path, manifest):
+    def __init__(self, path: str, manifest: Dict[str, Dict[str, Any]]) -> None:
         self.path, self.manifest = path, manifest
 
-    def finish(self, name, result):
+    def finish(self, name: str, result: Any) -> None:
         """Notes that a part is finished, and its result, a JSON value."""
         with output_files.atomic_write(self._file(name)) as handle:
             json.dump(result, handle, ensure_ascii=False)
 
-    def is_finished(self, name):
+    def is_finished(self, name: str) -> bool:
         return os.path.exists(self._file(name))
 
-    def result(self, name, kind):
+    def result(self, name: str, kind: validation.Kind) -> Any:
         """What `finish` was given; raises `UserError` unless it is of a `validation.Kind`."""
         return files.read_json(self._file(name), kind, _START_OVER)
 
-    def num_finished(self):
+    def num_finished(self) -> int:
         return sum(name.endswith(".done") for name in os.listdir(self.path))
 
     def _file(self, name):

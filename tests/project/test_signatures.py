@@ -8,8 +8,20 @@ import pytest
 
 from project_root import ROOT
 
-# Packages whose interfaces other people's programs use.
-PACKAGES = ["finetuning", "inference", "model", "pretraining", "tasks", "text"]
+# Sub-packages that [tool.mypy] in pyproject.toml names, too.
+PACKAGES = [
+    "common",
+    "conversion",
+    "corpus",
+    "finetuning",
+    "inference",
+    "model",
+    "pretraining",
+    "tasks",
+    "text",
+]
+# Handed to users as it is, beside the weights, in the style of transformers.
+SHIPPED = os.path.join("conversion", "pytorch", "modeling_albert_zh.py")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -41,7 +53,8 @@ def _missing_hints(source):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_public_signatures_have_type_hints(package):
     pattern = os.path.join(ROOT, "albert_zh", package, "**", "*.py")
-    paths = glob.glob(pattern, recursive=True)
+    found = glob.glob(pattern, recursive=True)
+    paths = [path for path in found if not path.endswith(SHIPPED)]
     assert len(paths) > 5
     missing = {}
     for path in paths:

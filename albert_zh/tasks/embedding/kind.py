@@ -300,8 +300,8 @@ class Cosines(result_files.ResultFiles):
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         if not example.is_entry:
             cosine = float(np.dot(*_of_length_1(rows[0][VECTORS][:2])))
-            texts = map(table_cell, (example.text_a, example.text_b))
-            self.handles[0].write("%s\t%s\t%.4f\n" % (*texts, cosine))
+            text_a, text_b = map(table_cell, (example.text_a, example.text_b))
+            self.handles[0].write("%s\t%s\t%.4f\n" % (text_a, text_b, cosine))
 
 
 def _of_length_1(vectors):
