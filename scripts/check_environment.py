@@ -9,6 +9,7 @@ names count. Prints what is missing and ends with status 1, else with status 0.
 import os
 import re
 import sys
+from typing import Dict, List, Sequence
 
 TENSORFLOW_PACKAGES = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos")
 NEEDED_PACKAGES = ("absl-py", "numpy", "jieba", "tqdm", "matplotlib", "scikit-learn")
@@ -16,7 +17,7 @@ NEEDED_PACKAGES = ("absl-py", "numpy", "jieba", "tqdm", "matplotlib", "scikit-le
 _INSTALLED = re.compile(r"([^-]+)-([^-]+)(-.*)?\.(dist|egg)-info$")
 
 
-def installed_packages():
+def installed_packages() -> Dict[str, str]:
     """{name: version} of what Python finds; Python 3.7 has no importlib.metadata."""
     versions = {}
     for folder in filter(os.path.isdir, sys.path):
@@ -25,7 +26,7 @@ def installed_packages():
     return versions
 
 
-def required_names(path):
+def required_names(path: str) -> List[str]:
     """The names of the packages in a requirements file that this Python is to have."""
     with open(path, encoding="utf-8") as lines:
         matches = [re.match(r"([A-Za-z0-9][\w.-]*)[^;]*(?:;(.*))?", line) for line in lines]
@@ -41,7 +42,7 @@ def _applies(marker):
     return not marker or Marker(marker).evaluate()
 
 
-def lacking(tensorflow_versions, requirement_files):
+def lacking(tensorflow_versions: Sequence[str], requirement_files: Sequence[str]) -> List[str]:
     """What is missing, as words to show: ["TensorFlow 2.15 or 1.15 (2.17.0 is there)", "jieba"]."""
     versions = installed_packages()
     version = next((versions[name] for name in TENSORFLOW_PACKAGES if name in versions), None)
@@ -59,7 +60,7 @@ def _normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def main():
+def main() -> int:
     """Prints what is missing; returns the exit status."""
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):

@@ -21,14 +21,14 @@ FLAGS = flags.FLAGS
 define_flags = runner.define_flags
 
 
-def run():
+def run() -> None:
     """Does what the flags ask for."""
     names = [name.strip() for name in FLAGS.teachers or ()]
     are_there = all(name == linear_model.NAME or os.path.exists(name) for name in names)
     runner.check(FLAGS, has_teachers=are_there)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

@@ -7,6 +7,7 @@ The score is the first that the reports have: accuracy, or of several labels mic
 
 import os
 import sys
+from typing import Any, Dict, Iterable, Iterator
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -20,19 +21,19 @@ FLAGS = flags.FLAGS
 SPLITS = ("dev", "test")
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags."""
     flags.DEFINE_string("output_dir", "distill_output", "OUTPUT_DIR of run_classifier_distill.sh.")
     flags.DEFINE_list("teachers", [], "Folders in it of the teachers that it trained.")
 
 
-def report_of(folder):
+def report_of(folder: str) -> Dict[str, Any]:
     """{split: scores} of a run."""
     report = files.read_json(os.path.join(folder, "report.json"))
     return {split: report[split] for split in SPLITS if split in report}
 
 
-def accuracy_of_average(folders):
+def accuracy_of_average(folders: Iterable[str]) -> float:
     """The accuracy of the runs' averaged probabilities on the test file's labelled rows."""
     total, labels = 0.0, None
     for folder in folders:
@@ -46,7 +47,7 @@ def accuracy_of_average(folders):
     return float(np.mean([label == name for label, name in zip(labels, best) if label]))
 
 
-def lines(output_dir):
+def lines(output_dir: str) -> Iterator[str]:
     """Yields the lines of the table."""
     teachers = [os.path.join(output_dir, name) for name in FLAGS.teachers]
     student = os.path.join(output_dir, "student")
@@ -67,7 +68,7 @@ def lines(output_dir):
         yield "%-24s %8s %8s" % (name, *cells)
 
 
-def main():
+def main() -> None:
     """Prints the table."""
     for line in lines(FLAGS.output_dir):
         print(line)

@@ -11,6 +11,7 @@ import shutil
 import sys
 import threading
 import time
+from typing import Callable, Iterator, Optional
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -50,8 +51,8 @@ class NoSpace(UserError):
     """The disk is full: what has been received is of use once there is space."""
 
 
-def no_space(path, what):
-    """The `NoSpace` for a file or folder on a disk that is full.
+def no_space(path: str, what: str) -> NoSpace:
+    """The error for a file or folder on a disk that is full.
 
     Args:
         path: the file or folder.
@@ -63,13 +64,13 @@ def no_space(path, what):
     )
 
 
-def free_bytes(path):
+def free_bytes(path: str) -> int:
     """What is free on the disk of a file or folder whose folder is there."""
     return shutil.disk_usage(os.path.dirname(path) or ".").free
 
 
 @contextlib.contextmanager
-def full_disk_named(path, what):
+def full_disk_named(path: str, what: str) -> Iterator[None]:
     """Raises `no_space` for an error, of the system or a `UserError`, by which the disk is full."""
     try:
         yield
@@ -109,7 +110,7 @@ def _span(headers):
     return first, total
 
 
-def download(url, path, check_start):
+def download(url: str, path: str, check_start: Callable[[bytes], None]) -> None:
     """Downloads a file, going on where an earlier call for the same file was cut.
 
     Beside `path`, `path + ".json"` says which file the bytes belong to. A connection that drops is
@@ -118,7 +119,7 @@ def download(url, path, check_start):
     Args:
         url: http or https address.
         path: where the file goes; its folder must be there.
-        check_start: function of the first bytes (up to `HEAD_BYTES` or more); raises `UserError`
+        check_start: called with the first bytes (up to `HEAD_BYTES` or more); raises `UserError`
             when that is not the kind of file expected.
 
     Raises:
@@ -141,7 +142,7 @@ def download(url, path, check_start):
         most = size
 
 
-def discard(path):
+def discard(path: str) -> None:
     """Removes an unfinished download; folders of these names are somebody else's."""
     for name in (path, _state_path(path)):
         if not os.path.isdir(name):
@@ -149,7 +150,7 @@ def discard(path):
                 os.remove(name)
 
 
-def megabytes(size):
+def megabytes(size: float) -> str:
     """A number of bytes as people read it, e.g. "15.9 MB"."""
     return "%.1f MB" % (size / 1e6)
 
@@ -332,7 +333,7 @@ def _strong_validator(headers):
     return tag if tag.startswith('"') else headers.get("Last-Modified")
 
 
-def checked_address(url):
+def checked_address(url: str) -> str:
     """An address as it was given; raises `UserError` if it is none of http or https."""
     try:
         address = urllib.parse.urlsplit(url)
@@ -356,20 +357,20 @@ def _quoted(url):
 class Progress:
     """A line with size, rate and time left, rewritten on a terminal, else repeated now and then."""
 
-    def __init__(self, name, done, total):
+    def __init__(self, name: str, done: int, total: Optional[int]) -> None:
         self._name, self._total = name, total
         self._first = done
         self._begin = self._shown = time.time()
         self._is_terminal = sys.stdout.isatty()
         self._pause = 0.2 if self._is_terminal else 15.0
 
-    def show(self, done):
+    def show(self, done: int) -> None:
         """Shows how much of the file is there, unless that was shown a moment ago."""
         if time.time() - self._shown >= self._pause:
             self._shown = time.time()
             self._print(done, end="")
 
-    def finish(self, done):
+    def finish(self, done: int) -> None:
         """Shows the last state."""
         self._print(done, end="\n")
 

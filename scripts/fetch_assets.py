@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import sys
+from typing import List, Optional
 import urllib.parse
 
 PROJECT_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -118,11 +119,11 @@ RELEASED_VOCABULARY_SHA256 = "45bbac6b341c319adc98a532532882e91a9cefc0329aa57bac
 SHARED_VOCABULARY = os.path.join("albert_config", "vocab.txt")
 
 
-def main(arguments=None, root=PROJECT_ROOT):
+def main(arguments: Optional[List[str]] = None, root: str = PROJECT_ROOT) -> int:
     """Fetches what the command line names.
 
     Args:
-        arguments: list of str; the process's own by default.
+        arguments: its words; the process's by default.
         root: the folder below which everything is put.
 
     Returns:
@@ -143,11 +144,11 @@ def main(arguments=None, root=PROJECT_ROOT):
         return EXIT_INTERRUPTED
 
 
-def fetch(asset, root=PROJECT_ROOT, url=None):
+def fetch(asset: Asset, root: str = PROJECT_ROOT, url: Optional[str] = None) -> None:
     """Downloads, checks and places one asset, unless it is there.
 
     Args:
-        asset: an `Asset`.
+        asset: what to fetch.
         root: the folder below which everything is put.
         url: where to get it instead of the address in the table.
 
@@ -181,7 +182,7 @@ def _report(error):
     return EXIT_NOT_REACHABLE if isinstance(error, NotReachable) else EXIT_USER_ERROR
 
 
-def find_file(folder, patterns):
+def find_file(folder: str, patterns: str) -> Optional[str]:
     """The first file in `folder` that fits one of the patterns (`|` between), tried in turn."""
     for pattern in patterns.split("|"):
         matches = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))

@@ -31,13 +31,13 @@ _KEPT = checkpoint_names.ENCODER_SCOPES + (sentence_vectors.PROJECTION + "/",)
 _UNUSED = "bert/pooler/"
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("model_dir", None, "Folder of an embedding model.")
     flags.DEFINE_string("output_dir", None, "Folder to write.")
 
 
-def main():
+def main() -> None:
     """Writes the folder."""
     for name in ("model_dir", "output_dir"):
         if not FLAGS[name].value:

@@ -32,7 +32,7 @@ import packed_text
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("input_file", None, "Text to train on; patterns, separated by commas.")
     flags.DEFINE_string("held_out_file", None, "Text to measure on.")
@@ -57,7 +57,7 @@ def _check_is_held_out(paths):
             )
 
 
-def main():
+def main() -> None:
     """Packs the text and the pairs to measure on into one file."""
     for name in ("input_file", "held_out_file", "vocab_file", "output_file"):
         if not FLAGS[name].value:

@@ -12,10 +12,18 @@ size, E embedding, V vocabulary, n sequences.
 """
 
 import math
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    import packed_text
+
+Weights = Dict[str, torch.Tensor]
+Dense = Tuple[torch.Tensor, torch.Tensor]  # weight, bias
 LAYER_NORM_EPSILON = 1e-12
 HEAD_SIZES = (32, 64, 96, 128, 192, 256)  # of flash attention; heads are widened with zeros
 _DEVIATION = 0.02
@@ -24,19 +32,19 @@ _DEVIATION = 0.02
 class Parameters(torch.nn.Module):
     """Named float32 tensors to train."""
 
-    def __init__(self, values):
-        """Takes {name: tensor}."""
+    def __init__(self, values: Weights) -> None:
+        """Takes the start values by their names."""
         super().__init__()
         self._names = list(values)
         self._list = torch.nn.ParameterList(
             torch.nn.Parameter(value.float()) for value in values.values()
         )
 
-    def cast(self, dtype):
-        """{name: tensor of that type}, once a step."""
+    def cast(self, dtype: torch.dtype) -> Weights:
+        """The tensors in a type, by their names; once a step."""
         return {name: value.to(dtype) for name, value in zip(self._names, self._list)}
 
-    def values(self, prefixes=("",)):
+    def values(self, prefixes: Sequence[str] = ("",)) -> Dict[str, "np.ndarray"]:
         """{name: float32 array} of the tensors whose names begin so."""
         return {
             name: value.detach().cpu().numpy()
@@ -44,7 +52,7 @@ class Parameters(torch.nn.Module):
             if name.startswith(tuple(prefixes))
         }
 
-    def groups(self, weight_decay):
+    def groups(self, weight_decay: float) -> List[Dict[str, Any]]:
         """Groups for an optimizer; biases and LayerNorm do not decay."""
         groups = {True: [], False: []}
         for name, value in zip(self._names, self._list):
@@ -55,19 +63,21 @@ class Parameters(torch.nn.Module):
         ]
 
 
-def random_normal(*shape):
+def random_normal(*shape: int) -> torch.Tensor:
     """Random values of BERT's deviation."""
     return torch.empty(*shape).normal_(0, _DEVIATION)
 
 
-def packed_attention(qkv, num_heads, batch, scale):
+def packed_attention(
+    qkv: torch.Tensor, num_heads: int, batch: "packed_text.PackedBatch", scale: float
+) -> torch.Tensor:
     """Attention within each of the packed sequences.
 
     Args:
         qkv: [T, 3 * N * D].
-        num_heads: int, N.
-        batch: `packed_text.PackedBatch`.
-        scale: float, that the products of queries and keys are multiplied by.
+        num_heads: N.
+        batch: says which piece is of which sequence.
+        scale: what the products of queries and keys are multiplied by.
 
     Returns:
         [T, N * D].
@@ -86,19 +96,35 @@ def packed_attention(qkv, num_heads, batch, scale):
     return context.transpose(0, 1).flatten(1)
 
 
-def layer_norm(rows, weight, bias):
+def layer_norm(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """LayerNorm over the last axis."""
     return functional.layer_norm(rows, rows.shape[-1:], weight, bias, LAYER_NORM_EPSILON)
 
 
-def finish_layer(rows, context, gelu, out, norm_1, inner, outer, norm_2):
-    """A layer from the attention's output layer on; weights are pairs (weight, bias)."""
+def finish_layer(
+    rows: torch.Tensor,
+    context: torch.Tensor,
+    gelu: str,
+    out: Dense,
+    norm_1: Dense,
+    inner: Dense,
+    outer: Dense,
+    norm_2: Dense,
+) -> torch.Tensor:
+    """A layer from the attention's output layer on."""
     rows = layer_norm(rows + functional.linear(context, *out), *norm_1)
     hidden = functional.gelu(functional.linear(rows, *inner), approximate=gelu)
     return layer_norm(rows + functional.linear(hidden, *outer), *norm_2)
 
 
-def score_words(rows, gelu, dense, norm, widening, table):
+def score_words(
+    rows: torch.Tensor,
+    gelu: str,
+    dense: Dense,
+    norm: Dense,
+    widening: Optional[torch.Tensor],
+    table: Dense,
+) -> torch.Tensor:
     """Scores of all words [M, V]; `widening` is None where the rows have the words' width."""
     rows = layer_norm(functional.gelu(functional.linear(rows, *dense), approximate=gelu), *norm)
     if widening is not None:
@@ -107,28 +133,31 @@ def score_words(rows, gelu, dense, norm, widening, table):
 
 
 class Encoder:
-    """What both encoders share; weights are dicts of tensors by name.
+    """What both encoders share.
 
     Attributes:
-        hidden_size: int, H.
+        hidden_size: H.
     """
 
-    base = gelu = None  # prefix of names, kind of gelu
+    base: str  # prefix of names
+    gelu: str  # its kind: "tanh" or "none"
 
-    def __init__(self, config):
-        """Takes a dict of transformers' keys."""
+    def __init__(self, config: Dict[str, Any]) -> None:
+        """Takes settings by transformers' keys."""
         self.config = config
         self.hidden_size = config["hidden_size"]
         self._num_heads = config["num_attention_heads"]
         self._head_size = self.hidden_size // self._num_heads
         self._wide_head = min(size for size in HEAD_SIZES if size >= self._head_size)
 
-    def encode(self, weights, batch, ids):
+    def encode(
+        self, weights: Weights, batch: "packed_text.PackedBatch", ids: torch.Tensor
+    ) -> torch.Tensor:
         """The last layer's output.
 
         Args:
-            weights: {name: tensor}.
-            batch: `packed_text.PackedBatch`.
+            weights: the tensors by their names.
+            batch: the sequences.
             ids: int64 [T], shown in place of the batch's.
 
         Returns:
@@ -145,7 +174,7 @@ class Encoder:
             rows = finish_layer(rows, context, self.gelu, *rest)
         return rows
 
-    def word_logits(self, weights, rows):
+    def word_logits(self, weights: Weights, rows: torch.Tensor) -> torch.Tensor:
         """Scores of all words [M, V] for chosen rows [M, H]."""
         head = "cls.predictions."
         table = weights[self.base + "embeddings.word_embeddings.weight"]
@@ -158,7 +187,9 @@ class Encoder:
             (table, weights[head + "bias"]),
         )
 
-    def pair_logits(self, weights, rows, batch):
+    def pair_logits(
+        self, weights: Weights, rows: torch.Tensor, batch: "packed_text.PackedBatch"
+    ) -> torch.Tensor:
         """Scores of "same document" and "another" [n, 2]."""
         pooled = functional.linear(rows[batch.starts], *_dense(weights, "bert.pooler.dense"))
         return functional.linear(torch.tanh(pooled), *_dense(weights, "cls.seq_relationship"))
@@ -201,7 +232,7 @@ class AlbertZh(Encoder):
 
     base, gelu = "bert.", "tanh"
 
-    def scopes(self):
+    def scopes(self) -> List[str]:
         """Names of the layers, in their order."""
         return ["bert.encoder.layer_shared."] * self.config["num_hidden_layers"]
 
@@ -217,7 +248,7 @@ class Electra(Encoder):
 
     base, gelu = "electra.", "none"
 
-    def scopes(self):
+    def scopes(self) -> List[str]:
         """Names of the layers, in their order."""
         return ["electra.encoder.layer.%d." % n for n in range(self.config["num_hidden_layers"])]
 
@@ -226,7 +257,7 @@ class Electra(Encoder):
         rows = self._summed(weights, words, batch)
         return functional.linear(rows, *_dense(weights, "electra.embeddings_project"))
 
-    def start_values(self):
+    def start_values(self) -> Weights:
         """Random values of all tensors, heads included; positions are sinusoids."""
         width, hidden = self.config["embedding_size"], self.hidden_size
         embeddings, head = "electra.embeddings.", "cls.predictions.transform."
@@ -265,8 +296,8 @@ def _dense(weights, name):
     return weights[name + ".weight"], weights[name + ".bias"]
 
 
-def add_dense(values, name, rows, columns):
-    """Adds random values of a dense layer to a dict of tensors."""
+def add_dense(values: Weights, name: str, rows: int, columns: int) -> None:
+    """Adds random values of a dense layer."""
     values[name + ".weight"] = random_normal(rows, columns)
     values[name + ".bias"] = torch.zeros(rows)
 
@@ -282,7 +313,7 @@ def _sinusoids(count, width):
     return torch.cat([angles.sin(), angles.cos()], 1) * 0.05  # about as large as other rows
 
 
-def compile_functions(module, names):
+def compile_functions(module: Any, names: Iterable[str]) -> None:
     """Has functions of a module compiled at their first call, for shapes that never change."""
     for name in names:
         setattr(module, name, torch.compile(getattr(module, name), dynamic=False))

@@ -11,10 +11,16 @@ Letters: T pieces, H hidden, M chosen places, V vocabulary.
 """
 
 import math
+from typing import TYPE_CHECKING, Dict, Iterable, Optional, Tuple
 
 import torch
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    import packed_encoders
+    import packed_text
+
+Weights = Dict[str, torch.Tensor]
 MASKED_SHARE = 0.15
 _SHOWN_AS_MASK, _SHOWN_AS_OTHER = 0.8, 0.9
 DETECTION_WEIGHT, SOFT_WEIGHT, DISTANCE_WEIGHT, DISTANCE_UNTIL = 20.0, 0.5, 0.5, 0.8
@@ -24,14 +30,21 @@ def _mean(values, weights):
     return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
-def word_losses(logits, labels, weights):
+def word_losses(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """(mean cross-entropy, accuracy) of the weighted rows of logits [M, V]."""
     log_probs = functional.log_softmax(logits.float(), -1)
     losses = -log_probs.gather(1, labels[:, None])[:, 0]
     return _mean(losses, weights), _mean((logits.argmax(-1) == labels).float(), weights)
 
 
-def soft_word_losses(logits, teacher_logits, labels, weights):
+def soft_word_losses(
+    logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor,
+) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(cross-entropy of the labels, divergence from the teacher, accuracy), means of rows."""
     log_probs = functional.log_softmax(logits.float(), -1)
     losses = -log_probs.gather(1, labels[:, None])[:, 0]
@@ -41,7 +54,13 @@ def soft_word_losses(logits, teacher_logits, labels, weights):
     return _mean(losses, weights), _mean(divergence, weights), _mean(hits, weights)
 
 
-def output_distance(rows, weight, bias, teacher_rows, weights):
+def output_distance(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    teacher_rows: torch.Tensor,
+    weights: torch.Tensor,
+) -> torch.Tensor:
     """Mean squared difference of mapped outputs [T, H] from the teacher's, both normalized."""
     mapped = functional.linear(rows, weight, bias).float()
     mapped, wanted = (
@@ -50,7 +69,15 @@ def output_distance(rows, weight, bias, teacher_rows, weights):
     return _mean((mapped - wanted).square().mean(-1), weights)
 
 
-def detection_losses(rows, dense, dense_bias, out, out_bias, is_replaced, weights):
+def detection_losses(
+    rows: torch.Tensor,
+    dense: torch.Tensor,
+    dense_bias: torch.Tensor,
+    out: torch.Tensor,
+    out_bias: torch.Tensor,
+    is_replaced: torch.Tensor,
+    weights: torch.Tensor,
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """(mean cross-entropy, accuracy) of "is this piece replaced" over weighted rows [T, H]."""
     hidden = functional.gelu(functional.linear(rows, dense, dense_bias), approximate="tanh")
     logits = functional.linear(hidden, out, out_bias)[:, 0].float()
@@ -62,26 +89,38 @@ def detection_losses(rows, dense, dense_bias, out, out_bias, is_replaced, weight
 class Objective:
     """Losses of a training."""
 
-    def __init__(self, encoder, special_ids, teacher=None, detection_from=1.0):
+    def __init__(
+        self,
+        encoder: "packed_encoders.Encoder",
+        special_ids: "packed_text.SpecialIds",
+        teacher: Optional[Tuple["packed_encoders.Encoder", Weights]] = None,
+        detection_from: float = 1.0,
+    ) -> None:
         """Initializes the objective.
 
         Args:
-            encoder: `packed_encoders.Encoder`.
-            special_ids: `packed_text.SpecialIds`.
-            teacher: (encoder, {name: tensor}) or None.
-            detection_from: float, share of the steps before replaced pieces are learnt.
+            encoder: what learns.
+            special_ids: of the vocabulary.
+            teacher: (encoder, its weights) or None.
+            detection_from: share of the steps before replaced pieces are learnt.
         """
         self._encoder, self._ids, self._teacher = encoder, special_ids, teacher
         self._detection_from = detection_from
 
-    def losses(self, weights, batch, share, generator):
+    def losses(
+        self,
+        weights: Weights,
+        batch: "packed_text.PackedBatch",
+        share: float,
+        generator: torch.Generator,
+    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
         """The loss of a step.
 
         Args:
-            weights: {name: tensor}.
-            batch: `packed_text.PackedBatch`.
-            share: float, of the steps that are done.
-            generator: `torch.Generator`.
+            weights: of the encoder and the heads, by their names.
+            batch: the text.
+            share: of the steps, those that are done.
+            generator: what masks are drawn from.
 
         Returns:
             (loss, {name: what it is made of, detached}).
@@ -162,15 +201,17 @@ class Objective:
         return DETECTION_WEIGHT * loss + self._of_pairs(weights, rows, batch), hits
 
     @torch.no_grad()
-    def evaluated(self, weights, batches):
+    def evaluated(
+        self, weights: Weights, batches: Iterable["packed_text.PackedBatch"]
+    ) -> Dict[str, float]:
         """Loss and accuracies on held-out text, which is always masked alike.
 
         Args:
-            weights: {name: tensor}.
-            batches: iterable of `packed_text.PackedBatch`.
+            weights: as of `losses`.
+            batches: the text.
 
         Returns:
-            dict of floats.
+            {name: value}.
         """
         generator, totals = None, [0.0] * 5
         for batch in batches:

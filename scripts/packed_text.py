@@ -17,6 +17,7 @@ import multiprocessing
 import pickle
 import random
 import signal
+from typing import TYPE_CHECKING, Dict, Iterator, Optional, Sequence, Tuple, Union
 import zipfile
 import zlib
 
@@ -25,6 +26,11 @@ import numpy as np
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import sampling
+
+if TYPE_CHECKING:
+    import torch
+
+    from albert_zh.text import tokenization
 
 SHORT, LONG = 128, 512  # the longest sequences
 _SHORT_SIMILAR_SHARE = 0.8  # of similar pairs are about as short as the texts of tasks
@@ -67,8 +73,8 @@ def _settings(length, similar=False):
     )
 
 
-def compact(encoded):
-    """(pieces uint16 [N], sentences int32 [S + 1], documents int32 [D, 2]) of an `EncodedShard`."""
+def compact(encoded: sampling.EncodedShard) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(pieces uint16 [N], sentences int32 [S + 1], documents int32 [D, 2]) of a shard."""
     return (
         encoded.ids.astype(np.uint16),
         np.array(encoded.sentences, np.int32),
@@ -82,34 +88,36 @@ def _rows(encoded, settings, vocabulary, seed):
     return np.stack(pairs, 1).astype(np.int32)
 
 
-def similar_pairs(encoded, vocabulary):
-    """Pairs of an `EncodedShard`, half of them with a similar document, int32 [n, 5]."""
+def similar_pairs(encoded: sampling.EncodedShard, vocabulary: sampling.Vocabulary) -> np.ndarray:
+    """Pairs of a shard, half of them with a similar document, int32 [n, 5]."""
     settings = _settings(SHORT, similar=True)
     return _rows(encoded, settings, vocabulary, "similar %d" % encoded.index)
 
 
-def special_ids_of(tokenizer):
+def special_ids_of(tokenizer: "tokenization.FullTokenizer") -> np.ndarray:
     """The `SpecialIds` of a vocabulary as an array."""
     names = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
     return np.array(tokenizer.convert_tokens_to_ids(names) + [len(tokenizer.inv_vocab)])
 
 
-def held_out_arrays(shards, vocabulary):
-    """Arrays of the pairs to measure on, of a list of `EncodedShard`."""
+def held_out_arrays(
+    shards: Sequence[sampling.EncodedShard], vocabulary: sampling.Vocabulary
+) -> Dict[str, np.ndarray]:
+    """Arrays of the pairs to measure on, of shards."""
     pairs = [_rows(shard, _settings(SHORT), vocabulary, "held out") for shard in shards]
     arrays = joined([(compact(shard), rows) for shard, rows in zip(shards, pairs)])
     rows = np.random.RandomState(0).permutation(arrays["similar"])
     return {"held_out_pieces": arrays["pieces"], "held_out_pairs": rows}
 
 
-def joined(shards):
+def joined(shards: Sequence[Tuple[Tuple[np.ndarray, ...], np.ndarray]]) -> Dict[str, np.ndarray]:
     """Arrays of several shards, one after the other.
 
     Args:
-        shards: list of (`compact` shard, rows int32 [n, 5] in places of its pieces).
+        shards: of each (`compact` shard, rows int32 [n, 5] in places of its pieces).
 
     Returns:
-        dict: pieces uint16 [N]; similar int32 [n, 5] in places of all pieces; and, in places of
+        pieces uint16 [N]; similar int32 [n, 5] in places of all pieces; and, in places of
         each shard, sentences int32 [S], documents int32 [D, 2], with counts int64 [shards, 3] of
         pieces, sentences and documents.
     """
@@ -149,16 +157,16 @@ class PackedText:
     """The text on a device; pairs are drawn again for each pass by worker processes.
 
     Attributes:
-        special_ids: `SpecialIds`.
-        vocabulary_sha256: str, digest of the vocabulary that cut the text.
+        special_ids: `SpecialIds` of the vocabulary.
+        vocabulary_sha256: digest of the vocabulary that cut the text.
     """
 
-    def __init__(self, path, num_workers):
+    def __init__(self, path: str, num_workers: int) -> None:
         """Reads a file of pack_text.py and starts the workers.
 
         Args:
-            path: str.
-            num_workers: int, processes that draw pairs.
+            path: the file.
+            num_workers: processes that draw pairs.
 
         Raises:
             UserError: if it is no such file.
@@ -182,8 +190,8 @@ class PackedText:
         self._pool.submit(int).result()  # forks now, before a GPU is in use
         self._arrays = arrays
 
-    def place_on(self, device):
-        """Copies the pieces to a `torch.device`."""
+    def place_on(self, device: "torch.device") -> None:
+        """Copies the pieces to a device."""
         self._device = device
         self._pieces = self._on_device(self._arrays["pieces"])
         self._held_out_pieces = self._on_device(self._arrays["held_out_pieces"])
@@ -194,7 +202,7 @@ class PackedText:
 
         return torch.from_numpy(pieces.view(np.int16)).to(self._device)
 
-    def close(self):
+    def close(self) -> None:
         """Ends the worker processes, whatever they are doing."""
         workers = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False)
@@ -220,17 +228,19 @@ class PackedText:
             ) from error
         return np.concatenate([_moved(found[n], self._starts[n]) for n in sorted(found)])
 
-    def batches(self, pass_number, num_pieces, long_share, first=0):
+    def batches(
+        self, pass_number: int, num_pieces: int, long_share: float, first: int = 0
+    ) -> Iterator["PackedBatch"]:
         """The batches of one pass over the text.
 
         Args:
-            pass_number: int; with it all draws of the pass are settled.
-            num_pieces: int, T.
-            long_share: float, of all pieces, those in sequences of up to 512.
-            first: int, batches that are left out.
+            pass_number: with it all draws of the pass are settled.
+            num_pieces: T.
+            long_share: of all pieces, those in sequences of up to 512.
+            first: batches that are left out.
 
         Yields:
-            `PackedBatch`.
+            a step's text.
         """
         for number in (pass_number, pass_number + 1):  # the next is drawn in the meantime
             for length in (SHORT, LONG):
@@ -248,8 +258,10 @@ class PackedText:
             raise UserError("--num_pieces=%d: the text is shorter than one step" % num_pieces)
         yield from self._batches_of(self._pieces, rows, num_pieces, bounds[first:-1])
 
-    def held_out_batches(self, num_pairs, num_pieces):
-        """Batches of the first pairs to measure on; the last one may be nearly empty."""
+    def held_out_batches(
+        self, num_pairs: Optional[int], num_pieces: int
+    ) -> Iterator["PackedBatch"]:
+        """Batches of the first (or all) pairs to measure on; the last may be nearly empty."""
         rows = self._held_out_pairs[:num_pairs].astype(np.int64)
         generator = np.random.RandomState(0)
         rows = cut_to_size(rows, SHORT - sampling.SPECIAL_PIECES, generator)
@@ -307,13 +319,15 @@ def _chosen(short, similar, long, long_share, generator):
     return short, similar, sample(long, wanted / max(1, size(long, LONG)))
 
 
-def cut_to_size(rows, most, generator):
+def cut_to_size(
+    rows: np.ndarray, most: Union[int, np.ndarray], generator: np.random.RandomState
+) -> np.ndarray:
     """Pairs trimmed at their ends and cut, as `sampling.cut_to_size` does.
 
     Args:
         rows: int64 [n, 5].
-        most: int or int [n], pieces of A and B together.
-        generator: `numpy.random.RandomState`.
+        most: pieces of A and B together, of all pairs or int [n] of each.
+        generator: what the cuts are drawn from.
 
     Returns:
         int64 [n, 5].
@@ -332,18 +346,24 @@ class PackedBatch:
         sequence: int64 [T], the number of a piece's sequence.
         starts, labels: int64 [n], the place of each [CLS]; 1: B is of another document.
         bounds: int32 [n + 2], where sequences begin and end, the padding as the last one.
-        longest: int, at least the pieces of any sequence (not of the padding, whose rows may hold
+        longest: at least the pieces of any sequence (not of the padding, whose rows may hold
             any values).
     """
 
-    def __init__(self, pieces, rows, num_pieces, special_ids):
+    def __init__(
+        self,
+        pieces: "torch.Tensor",
+        rows: "torch.Tensor",
+        num_pieces: int,
+        special_ids: SpecialIds,
+    ) -> None:
         """Builds the batch on the device of its rows.
 
         Args:
             pieces: int16 [N], all text.
             rows: int64 [n, 5].
-            num_pieces: int, T.
-            special_ids: `SpecialIds`.
+            num_pieces: T.
+            special_ids: of the vocabulary.
         """
         import torch
 

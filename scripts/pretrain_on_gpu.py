@@ -23,6 +23,7 @@ import os
 import pickle
 import sys
 import time
+from typing import TYPE_CHECKING, Dict, Sequence
 
 from absl import flags
 import numpy as np
@@ -35,6 +36,11 @@ from albert_zh.common.folder_locks import one_at_a_time
 from albert_zh.conversion import pytorch_files
 from albert_zh.training import metrics_log
 import packed_text
+
+if TYPE_CHECKING:
+    import torch
+
+    import packed_losses
 
 FLAGS = flags.FLAGS
 _COMPILED = {
@@ -72,7 +78,7 @@ _SETTINGS = _SETTINGS_OF_TEACHER + ["steps", "learning_rate", "detection_from"]
 _STEPS_BETWEEN_LOGS, _EVALUATED_PAIRS = 100, 1600
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("packed_file", None, "Text, packed by scripts/pack_text.py.")
     flags.DEFINE_string("init_model", None, "Model folder of PyTorch to start from.")
@@ -99,7 +105,7 @@ def define_flags():
     flags.DEFINE_boolean("compile", True, "Whether to compile what can be; slower without.")
 
 
-def main():
+def main() -> None:
     """Trains, and writes the model folder."""
     for name in ("packed_file", "init_model", "output_dir"):
         if not FLAGS[name].value:
@@ -295,13 +301,19 @@ class Training:
         parameters: `packed_encoders.Parameters`.
     """
 
-    def __init__(self, name, values, text, setting_names):
+    def __init__(
+        self,
+        name: str,
+        values: Dict[str, "torch.Tensor"],
+        text: packed_text.PackedText,
+        setting_names: Sequence[str],
+    ) -> None:
         """Places the parameters on the device.
 
         Args:
-            name: str, of its folder.
+            name: of its folder.
             values: {name: tensor}, what is started from.
-            text: `packed_text.PackedText`.
+            text: what is learnt from.
             setting_names: flags that a resumed run must have alike.
         """
         import torch
@@ -320,18 +332,24 @@ class Training:
         self._random = torch.Generator(self._device)
         self._random.manual_seed(FLAGS.seed)
 
-    def weights(self):
+    def weights(self) -> Dict[str, "torch.Tensor"]:
         """{name: tensor} in the type of training."""
         return self.parameters.cast(self._dtype)
 
-    def run(self, objective, num_steps, rate, warmup_share):
+    def run(
+        self,
+        objective: "packed_losses.Objective",
+        num_steps: int,
+        rate: float,
+        warmup_share: float,
+    ) -> None:
         """Trains up to a step, from the last saved state on.
 
         Args:
-            objective: `packed_losses.Objective`.
-            num_steps: int.
-            rate: float, the highest learning rate.
-            warmup_share: float, of the steps, until it is reached.
+            objective: the losses.
+            num_steps: that step.
+            rate: the highest learning rate.
+            warmup_share: of the steps, until it is reached.
         """
         import torch
 

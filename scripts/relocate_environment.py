@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import sys
+from typing import Optional
 
 # Longer paths, and those with a blank, cannot stand behind #!.
 _LONGEST_PLAIN = 120
@@ -23,14 +24,14 @@ _HEADER = (
 _FOR_SH = b"#!/bin/sh\n'''exec' \"%s\"%s \"$0\" \"$@\"\n' '''\n"
 
 
-def recorded_place(activate):
+def recorded_place(activate: str) -> Optional[str]:
     """The folder that a script `bin/activate` was written for; None where it finds that out."""
     match = re.search(r"^(?:.*\s)?VIRTUAL_ENV=([\"']?/.*)$", activate, re.MULTILINE)
     return match and shlex.split(match.group(1))[0]
 
 
-def relocated_activate(content, old, new):
-    """bytes of an activation script, with the new place quoted for any shell."""
+def relocated_activate(content: bytes, old: str, new: str) -> bytes:
+    """An activation script, with the new place quoted for any shell."""
     spellings = ['"%s"' % old, "'%s'" % old, shlex.quote(old)]
     quoted = os.fsencode("'%s'" % new.replace("'", "'\"'\"'"))
     return re.sub(
@@ -38,8 +39,8 @@ def relocated_activate(content, old, new):
     )
 
 
-def relocated_program(content, old, new):
-    """bytes of a program; unchanged unless its first lines name an interpreter in the old place."""
+def relocated_program(content: bytes, old: str, new: str) -> bytes:
+    """A program; unchanged unless its first lines name an interpreter in the old place."""
     match = re.match(_HEADER % re.escape(os.fsencode(old)), content)
     if match is None:
         return content
@@ -49,7 +50,7 @@ def relocated_program(content, old, new):
     return header % (interpreter, arguments) + content[match.end() :]
 
 
-def relocate(folder):
+def relocate(folder: str) -> Optional[str]:
     """Rewrites what names another place; bin/activate last, by which that is seen.
 
     Returns:
@@ -84,7 +85,7 @@ def _replace(path, content, changed):
         os.replace(path + ".new", path)
 
 
-def main():
+def main() -> int:
     """Prints the old place; returns the exit status."""
     if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__.strip())

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+from typing import Dict, Sequence, Set
 import unicodedata
 
 from absl import flags
@@ -30,7 +31,7 @@ _SHORTEST = 9  # shorter lines are phrases that anyone writes
 _NO_LETTER = re.compile(r"[\W_]+")
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("input_file", None, "Text files, .gz too; patterns, separated by commas.")
     flags.DEFINE_string("output_dir", None, "Folder for train.txt, held_out.txt and counts.json.")
@@ -40,7 +41,7 @@ def define_flags():
     flags.DEFINE_integer("held_out_every", 200, "Of so many documents one is held out.")
 
 
-def main():
+def main() -> None:
     """Reads the input once and writes the two parts."""
     for name in ("input_file", "output_dir"):
         if not FLAGS[name].value:
@@ -95,15 +96,17 @@ def _warn(text):
     print("warning: " + text, file=sys.stderr)
 
 
-def excluded_texts(path, text_format=corpus_reader.PLAIN):
+def excluded_texts(
+    path: str, text_format: corpus_reader.TextFormat = corpus_reader.PLAIN
+) -> Set[str]:
     """The normalized texts of a data file.
 
     Args:
         path: a table (tab-separated or .csv), or JSON, one value or one a line.
-        text_format: `reader.TextFormat` of the corpus; the file may be in its encoding or UTF-8.
+        text_format: of the corpus; the file may be in its encoding or UTF-8.
 
     Returns:
-        set of str: of cells and of strings in JSON, line by line (and sentence by sentence, where
+        those of cells and of strings in JSON, line by line (and sentence by sentence, where
         the corpus is parted so), what is no mere phrase.
 
     Raises:
@@ -140,20 +143,20 @@ def _text_of_row(cells):
         return cells
 
 
-def normalized(text):
+def normalized(text: str) -> str:
     """A text without punctuation and blanks, in lower case and half-width letters."""
     return _NO_LETTER.sub("", unicodedata.normalize("NFKC", text)).lower()
 
 
-def write_parts(paths, excluded):
+def write_parts(paths: Sequence[str], excluded: Set[str]) -> Dict[str, int]:
     """Writes train.txt and held_out.txt.
 
     Args:
         paths: text files.
-        excluded: set of normalized texts.
+        excluded: normalized texts.
 
     Returns:
-        dict of counts.
+        counts by what they are of.
     """
     outputs = _outputs()
     bar = progress.progress_bar("reading", corpus_reader.total_bytes(paths), "B")

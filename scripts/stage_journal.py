@@ -4,6 +4,7 @@ import collections
 import contextlib
 import fcntl
 import os
+from typing import Iterator, List
 
 from albert_zh.common import files, output_files, validation
 from albert_zh.common.errors import UserError
@@ -25,7 +26,7 @@ Fields:
 
 
 @contextlib.contextmanager
-def locked(folder):
+def locked(folder: str) -> Iterator[None]:
     """Makes a folder if it is not there and has it for this process alone.
 
     Raises:
@@ -47,7 +48,7 @@ def locked(folder):
 class Journal:
     """Which stages were begun and done with which settings; kept in a file."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._path = path
         self._stages = {}
         if os.path.exists(path):
@@ -58,17 +59,17 @@ class Journal:
                     entry["settings"].pop(setting, None)
 
     @property
-    def has_begun(self):
+    def has_begun(self) -> bool:
         """Whether any stage was begun."""
         return bool(self._stages)
 
-    def is_done(self, stage):
+    def is_done(self, stage: Stage) -> bool:
         """Whether a stage was done with its present settings."""
         entry = self._stages.get(stage.name, {})
         return entry.get("is_done", False) and not self.changes(stage)
 
-    def changes(self, stage):
-        """What differs from the settings that a stage was begun with: list of str."""
+    def changes(self, stage: Stage) -> List[str]:
+        """What differs from the settings that a stage was begun with."""
         former = self._stages.get(stage.name, {"settings": stage.settings})["settings"]
         return [
             "%s is %s, was %s" % (name, stage.settings.get(name), former.get(name))
@@ -76,7 +77,7 @@ class Journal:
             if not _is_same(former.get(name), stage.settings.get(name))
         ]
 
-    def write(self, stage, is_done):
+    def write(self, stage: Stage, is_done: bool) -> None:
         """Notes that a stage is begun or done."""
         self._stages[stage.name] = {"is_done": is_done, "settings": stage.settings}
         output_files.write_json(self._path, self._stages)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import List
 import warnings
 
 from absl import flags
@@ -15,7 +16,7 @@ import starter_settings
 FLAGS = flags.FLAGS
 
 
-def check_flags():
+def check_flags() -> None:
     for name in ("corpus", "out"):
         if not FLAGS[name].value:
             raise UserError("--%s (%s) is required" % (name, name.upper()))
@@ -56,7 +57,7 @@ def _check_start():
         )
 
 
-def check_further_flags(arguments):
+def check_further_flags(arguments: List[str]) -> None:
     """Raises `UserError` for further flags that run_pretraining.py would refuse after hours."""
     if not arguments:
         return
@@ -104,7 +105,7 @@ def _check_training():
         _check_config(settings)
 
 
-def check_is_file(path, flag):
+def check_is_file(path: str, flag: str) -> None:
     if not os.path.isfile(path):
         raise UserError("--%s=%s (%s): no such file" % (flag, path, flag.upper()))
 

@@ -2,6 +2,7 @@
 
 import collections
 import os
+from typing import Any, List
 
 from absl import flags
 
@@ -59,7 +60,7 @@ PHASES = [
 ]
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines this command's flags; those of the shell script have the same names in capitals."""
     table = [
         ("corpus", None, "Text files, .gz too; patterns and folders, commas between."),
@@ -111,24 +112,24 @@ def _define_numbers():
         flags.DEFINE_float(name, default, "Highest learning rate of the %s phase." % phase, 0.0)
 
 
-def set_defaults_of_going_on():
+def set_defaults_of_going_on() -> None:
     """Has a model that has learnt already go on for few steps, in one phase."""
     for name, default in OF_GOING_ON.items():
         if FLAGS.init_checkpoint and not FLAGS[name].present:
             FLAGS[name].value = default
 
 
-def phases():
+def phases() -> List[Phase]:
     """The phases that are asked for."""
     return [phase for phase in PHASES if setting(phase, "steps")]
 
 
-def setting(phase, name):
+def setting(phase: Phase, name: str) -> Any:
     """The value of a phase's flag, such as its `steps`."""
     return FLAGS[phase.prefix + name].value
 
 
-def work_folder(*names):
+def work_folder(*names: str) -> str:
     """The folder of all that is not the model, or a path in it."""
     return os.path.join(FLAGS.out.rstrip("/") + ".work", *names)
 
@@ -140,14 +141,14 @@ def _start_folder():
     return os.path.dirname(start_checkpoint())
 
 
-def start_checkpoint():
+def start_checkpoint() -> str:
     """Prefix of --init_checkpoint's checkpoint."""
     from albert_zh.model import checkpoint_files  # takes seconds to be imported, as TensorFlow is
 
     return checkpoint_files.find_checkpoint(FLAGS.init_checkpoint)
 
 
-def keeps_case():
+def keeps_case() -> bool:
     """Whether the model to go on from has capital letters, as its folder says."""
     if not FLAGS.init_checkpoint:
         return False
@@ -156,7 +157,7 @@ def keeps_case():
     return fine_tuning_notes.notes_of_folder(_start_folder()).get("do_lower_case") is False
 
 
-def config_file():
+def config_file() -> str:
     """The config JSON of the model to make, but for its `vocab_size`."""
     if FLAGS.config_file:
         return FLAGS.config_file
@@ -167,23 +168,23 @@ def config_file():
     return os.path.join(STARTER, "albert_config_tiny.json")
 
 
-def vocab_file():
+def vocab_file() -> str:
     """The vocabulary of the model to make, where none is built."""
     return FLAGS.vocab_file or os.path.join(_start_folder(), "vocab.txt")
 
 
-def has_structured_values():
+def has_structured_values() -> bool:
     """Whether there are start values beyond random ones for the config."""
     settings = files.read_json(config_file(), CONFIG)
     return not settings.get("use_relative_position") and settings.get("model_type") != "electra"
 
 
-def score_folder(folder):
+def score_folder(folder: str) -> str:
     """Where the model is fine-tuned on the data of a folder."""
     return work_folder("scores", os.path.basename(os.path.normpath(folder)))
 
 
-def fine_tuning_script(folder):
+def fine_tuning_script(folder: str) -> str:
     """The script for the data of a folder: pairs of sentences have LCQMC's files.
 
     Raises:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import Dict, List
 
 from absl import flags
 
@@ -39,7 +40,7 @@ _SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 MODEL = "model"  # the stage that fills the model folder, which its user may have moved
 
 
-def plan(arguments):
+def plan(arguments: List[str]) -> Dict[str, Stage]:
     """All stages by their names, in order; `arguments` as in `train_starter.main`."""
     split = _split_settings()
     vocabulary = _vocabulary_settings(split)

@@ -11,6 +11,7 @@ train.txt, .tsv, .csv, .json or .jsonl of one's own data, with a header or none.
 
 import os
 import sys
+from typing import Any, Iterable, List, Tuple
 
 from absl import flags
 
@@ -23,7 +24,7 @@ from albert_zh.tasks import datasets, registry
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("data_dir", None, "Folder of the task's files, or a file of own data.")
     flags.DEFINE_string("task_name", datasets.OWN_DATA, "Task: its files' names and columns.")
@@ -32,7 +33,7 @@ def define_flags():
     flags.DEFINE_boolean("skip_bad_rows", False, "Whether to leave rows out that do not fit.")
 
 
-def main():
+def main() -> None:
     """Reads the training file and writes its texts."""
     for name in ("data_dir", "output_file"):
         if not FLAGS[name].value:
@@ -66,14 +67,14 @@ def _read_train(task):
     return registry.type_of(task).read_split(task, *settings)
 
 
-def documents_of(examples):
+def documents_of(examples: Iterable[Any]) -> List[Tuple[str, ...]]:
     """The different documents of rows, in their order.
 
     Args:
         examples: of a split, with `text_a` and `text_b`.
 
     Returns:
-        list of tuples of one or two lines.
+        of each one or two lines.
     """
     documents = {}
     for example in examples:

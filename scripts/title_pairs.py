@@ -12,6 +12,7 @@ the one that shares most characters with it becomes its positive. Titles of 6 to
 import os
 import random
 import sys
+from typing import Iterator, List, Optional, Tuple
 
 from absl import flags
 
@@ -26,7 +27,7 @@ NEXT_LINES = 3
 TITLE_LENGTHS, SENTENCE_LENGTHS = (6, 40), (6, 60)
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("input_file", None, "Text files, .gz too; patterns, separated by commas.")
     flags.DEFINE_string("output_file", None, "The pairs: title<tab>sentence.")
@@ -35,7 +36,7 @@ def define_flags():
     flags.DEFINE_integer("seed", 1, "Of the draw and of the order.")
 
 
-def main():
+def main() -> None:
     """Reads the files and writes the pairs of all of them, mixed."""
     for name in ("input_file", "output_file"):
         if not FLAGS[name].value:
@@ -58,8 +59,8 @@ def main():
         stream.write("".join("%s\t%s\n" % pair for pair in pairs))
 
 
-def documents_of(path, encoding):
-    """Yields the documents of a file, lists of lines."""
+def documents_of(path: str, encoding: str) -> Iterator[List[str]]:
+    """Yields the lines of each document of a file."""
     document = []
     for shard in corpus_reader.read_shards([path], corpus_reader.TextFormat(encoding, False)):
         for number, lines in enumerate(shard.documents):
@@ -71,7 +72,7 @@ def documents_of(path, encoding):
         yield document
 
 
-def pair_of(document):
+def pair_of(document: List[str]) -> Optional[Tuple[str, str]]:
     """(title, sentence) of a document; None where there is none."""
     title, following = document[0], document[1 : 1 + NEXT_LINES]
     sentences = [line for line in following if line != title and _is_within(line, SENTENCE_LENGTHS)]

@@ -25,6 +25,7 @@ import os
 import shutil
 import sys
 import time
+from typing import List
 
 from absl import flags
 
@@ -45,11 +46,11 @@ LITTLE_TEXT = 50  # MB; the starter model had 231
 SCORES = "scores.json"
 
 
-def main(arguments):
+def main(arguments: List[str]) -> None:
     """Makes the model folder.
 
     Args:
-        arguments: list of str, further flags of run_pretraining.py.
+        arguments: further flags of run_pretraining.py.
     """
     arguments = _take_init_checkpoint(arguments)
     starter_settings.set_defaults_of_going_on()
@@ -101,8 +102,8 @@ def _check_training_keeps_its_data(journal, phase, records):
         )
 
 
-def run_stage(journal, stage):
-    """Does a stage, unless that is done; `journal`: `stage_journal.Journal`."""
+def run_stage(journal: stage_journal.Journal, stage: stage_journal.Stage) -> None:
+    """Does a stage, unless that is done by the journal."""
     is_lost = stage.name == starter_stages.MODEL and not glob.glob(
         os.path.join(glob.escape(FLAGS.out), "*.index")
     )

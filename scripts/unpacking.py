@@ -26,7 +26,7 @@ _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _JUNK = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|\._)")
 
 
-def check_is_zip(head, source):
+def check_is_zip(head: bytes, source: str) -> None:
     """Raises `UserError` unless the first bytes of a file are those of a zip archive."""
     if not head.startswith(b"PK\x03\x04"):
         raise UserError(
@@ -35,11 +35,11 @@ def check_is_zip(head, source):
         )
 
 
-def unpack(archive, folder, source):
+def unpack(archive: str, folder: str, source: str) -> None:
     """Unpacks a zip archive into a new folder; a single top folder in the archive is left out.
 
     Args:
-        archive: path of the zip file.
+        archive: the zip file.
         folder: the folder to make.
         source: what to call the archive in errors.
 

@@ -35,7 +35,7 @@ __all__ = ["define_flags", "main", "run"]
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_list(
         "corpus",
@@ -162,7 +162,7 @@ def _print_notes(counts, groups):
         )
 
 
-def run():
+def run() -> None:
     """Builds the vocabulary or takes the given one, and prints how well it covers the texts."""
     _check_flags()
     corpus = files_of_patterns(FLAGS.corpus, "corpus", FLAGS.output)
@@ -175,7 +175,7 @@ def run():
     print_report(measured, vocab, FLAGS.do_lower_case, FLAGS.encoding)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

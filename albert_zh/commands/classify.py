@@ -21,6 +21,7 @@ object with the text and its prediction.
 import functools
 import json
 import sys
+from typing import TYPE_CHECKING, List, Sequence
 
 from absl import flags
 
@@ -28,6 +29,9 @@ from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import loaded_model, model_choice, model_flags, predictor
 from albert_zh.tasks import pair_table, task_forms
+
+if TYPE_CHECKING:
+    from albert_zh.inference import input_rows
 
 __all__ = [
     "FORMATS",
@@ -41,7 +45,7 @@ FLAGS = flags.FLAGS
 FORMATS = ("tsv", "jsonl")
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
         "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none."
@@ -61,7 +65,7 @@ def define_flags():
     path_rules.serve_remote_everywhere(FLAGS)
 
 
-def run(words):
+def run(words: List[str]) -> None:
     """Prints the classes of the words, or of each line of the input."""
     line_reader.check_arguments(words)
     if words and FLAGS.input_file:
@@ -164,11 +168,11 @@ def _text_of_line(source, line, is_pairs):
     return line
 
 
-def print_classes(model, texts):
+def print_classes(model: predictor.Predictor, texts: Sequence["input_rows.Text"]) -> None:
     """Prints a line for each text.
 
     Args:
-        model: `Predictor`.
+        model: the classifier.
         texts: list of str, or of (text_a, text_b).
     """
     labels, probabilities = model.predict(texts)
@@ -217,7 +221,7 @@ def _json_line(model, text, label, row):
     return json.dumps(record, ensure_ascii=False)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, takes_words=True, description=__doc__)

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags: none."""
 
 
@@ -82,6 +82,6 @@ def metric_line(data_path: str, predictions_path: str) -> str:
     return json.dumps(measures)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     run_command(run, takes_words=True, description=__doc__)

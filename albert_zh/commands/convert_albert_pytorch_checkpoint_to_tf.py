@@ -43,7 +43,7 @@ __all__ = [
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("pytorch_model_path", None, "Folder or file of the PyTorch weights.")
     flags.DEFINE_string(
@@ -57,7 +57,7 @@ def define_flags():
     path_rules.serve_remote(FLAGS, names)
 
 
-def run():
+def run() -> None:
     """Converts what the flags name and says what was written."""
     if not FLAGS.pytorch_model_path:
         raise UserError("--pytorch_model_path is missing: the folder or file of PyTorch weights")
@@ -72,7 +72,7 @@ def run():
         print(printable(note))
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

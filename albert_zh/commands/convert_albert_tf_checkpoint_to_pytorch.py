@@ -45,7 +45,7 @@ __all__ = [
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_string(
         "tf_checkpoint_path",
@@ -71,7 +71,7 @@ def define_flags():
     path_rules.serve_remote(FLAGS, names)
 
 
-def run():
+def run() -> None:
     """Converts what the flags name and says what was written."""
     path = FLAGS.tf_checkpoint_path or model_folder.pretrained_folder("tf_checkpoint_path")
     prefix = checkpoint_files.find_checkpoint(path)
@@ -96,7 +96,7 @@ def run():
         print(printable(note))
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

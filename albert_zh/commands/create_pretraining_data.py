@@ -15,6 +15,7 @@ and flags give the same files, byte for byte, whatever --num_workers is.
 import functools
 import sys
 import time
+from typing import List, Optional
 
 from absl import flags
 
@@ -40,12 +41,12 @@ FORMATS = ("segment_pair", "doc_sentences", "full_sentences")
 
 
 # long: a table of flags
-def define_flags(google=False, one_segment=False):
+def define_flags(google: bool = False, one_segment: bool = False) -> None:
     """Defines the command's flags, with the defaults of google's script or of brightmart's.
 
     Args:
-        google: bool; those of google's.
-        one_segment: bool, default of --one_segment.
+        google: whether those of google's.
+        one_segment: default of --one_segment.
     """
     table = [
         ("string", "input_file", None, "Text files, patterns or folders, separated by commas."),
@@ -126,11 +127,11 @@ def define_flags(google=False, one_segment=False):
     path_rules.serve_remote(FLAGS, ("input_file", "output_file", "vocab_file", "stats"))
 
 
-def run(google=False):
+def run(google: bool = False) -> None:
     """Makes the records that the flags ask for.
 
     Args:
-        google: bool; by the flags and in the way of google's script, else of brightmart's.
+        google: whether by the flags and in the way of google's script, else of brightmart's.
 
     Raises:
         UserError: if flags or text do not fit.
@@ -418,7 +419,7 @@ _flags = command_flags.CommandFlags(__name__, define_flags)
 __getattr__ = _flags.attribute
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(run, description=__doc__)

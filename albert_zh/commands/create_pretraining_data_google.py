@@ -6,6 +6,7 @@
 """
 
 import functools
+from typing import List, Optional
 
 from albert_zh.commands import create_pretraining_data
 from albert_zh.common.errors import run_command
@@ -23,7 +24,7 @@ _flags = command_flags.CommandFlags(
 __getattr__ = _flags.attribute
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(functools.partial(create_pretraining_data.run, google=True), description=__doc__)

@@ -31,7 +31,7 @@ __all__ = ["define_flags", "main", "run"]
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_list("teachers", None, "Teachers, as of run_classifier.py.")
     flags.DEFINE_list(
@@ -49,7 +49,7 @@ def define_flags():
     )
 
 
-def run():
+def run() -> None:
     """Writes the targets."""
     for name in ("teachers", "input_file", "output_file"):
         if not FLAGS[name].value:
@@ -183,7 +183,7 @@ def _lines(student, mixture, examples):
         yield "\t".join(cells + ["%.8g" % number for number in numbers])
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

@@ -72,7 +72,7 @@ _STATE = validation.record(
 _KINDS = ("single_label", "multi_label", "regression")
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     for kind, name, default, help_text in (
         ("string", "pretrained_bert_model", None, "A pre-trained model with its masked-LM head."),
@@ -105,7 +105,7 @@ def define_flags():
     )
 
 
-def run():
+def run() -> None:
     """Does what the flags ask for."""
     _check_flags()
     source = _TrainingRows()
@@ -467,7 +467,7 @@ class _Job:
         os.remove(self._state_file)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

@@ -17,6 +17,6 @@ __all__ = [
 ]
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     run_command(run, takes_words=True, description=__doc__)

@@ -76,7 +76,7 @@ def _defaults(field, form="%g for %s"):
 
 
 # long: a table of flags
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_string(
         "model_dir",
@@ -134,7 +134,7 @@ def define_flags():
     path_rules.serve_remote(FLAGS, names)
 
 
-def run():
+def run() -> None:
     """Exports what the flags ask for and reports what was written."""
     start = time.time()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it reports what is deprecated
@@ -329,7 +329,7 @@ def _summary(model, path, options, comparison, least, seconds):
     yield "took", "%.0f s, at most %.0f MB" % (seconds, megabytes)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

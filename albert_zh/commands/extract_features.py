@@ -18,6 +18,7 @@ import os
 import re
 import struct
 import sys
+from typing import IO, TYPE_CHECKING, List, Sequence, Tuple, Union
 
 from absl import flags
 import numpy as np
@@ -35,6 +36,9 @@ from albert_zh.inference import loaded_model, text_encoder
 from albert_zh.model import model_folder, sentence_vectors
 from albert_zh.tasks import task_forms
 
+if TYPE_CHECKING:
+    from albert_zh.inference import input_rows
+
 __all__ = [
     "BERT_LAYERS",
     "BertJsonWriter",
@@ -51,11 +55,12 @@ FLAGS = flags.FLAGS
 FORMATS = ("npy", "jsonl", "parquet", "bert_json")
 BERT_LAYERS = "-1,-2,-3,-4"  # what BERT's extract_features.py gives by default
 _PAIR = re.compile(r"(.*) \|\|\| (.*)$", re.S)
+Vectors = Union[np.ndarray, Sequence[Tuple[List[str], np.ndarray]]]  # of texts, or of their tokens
 _NPY_HEADER_BYTES = 128  # fits any number of rows, which is known at the end only
 
 
 # long: a table of flags
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags; BERT's names stand beside `--model_dir`."""
     flags.DEFINE_string(
         "model_dir",
@@ -104,7 +109,7 @@ def define_flags():
     path_rules.serve_remote_everywhere(FLAGS)
 
 
-def run():
+def run() -> None:
     """Reads texts, writes vectors."""
     form = _form_of_output()
     with _open_encoder(form) as encoder, _open_output() as stream:
@@ -244,11 +249,11 @@ def _as_line(text):
 class NpyWriter:
     """One array; its header, with the number of rows, is written again at the end."""
 
-    def __init__(self, handle, encoder, width):
-        """`handle`: file to write bytes to; `encoder`: `TextEncoder`; `width`: of its vectors."""
+    def __init__(self, handle: IO[bytes], encoder: text_encoder.TextEncoder, width: int) -> None:
+        """`handle`: file to write to; `encoder`: what computes; `width`: of its vectors."""
         self._stream = handle
         self._count = 0
-        self._row_shape = (width,)
+        self._row_shape: Tuple[int, ...] = (width,)
         if encoder.pooling is None:
             self._row_shape = (encoder.max_seq_length, width)
         self._write_header()
@@ -260,7 +265,7 @@ class NpyWriter:
         self._stream.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", length))
         self._stream.write(about.ljust(length - 1).encode("ascii") + b"\n")
 
-    def write(self, texts, vectors):
+    def write(self, texts: Sequence["input_rows.Text"], vectors: Vectors) -> None:
         """Writes a group of vectors (or of (tokens, vectors)); `texts` is not used."""
         del texts
         for row in vectors:
@@ -271,7 +276,7 @@ class NpyWriter:
             self._stream.write(row.astype("<f4").tobytes())
             self._count += 1
 
-    def close(self):
+    def close(self) -> None:
         """Writes the number of rows."""
         self._stream.seek(0)
         self._write_header()
@@ -281,14 +286,14 @@ class NpyWriter:
 class JsonlWriter:
     """A JSON object per line."""
 
-    def __init__(self, handle, encoder, width):
-        """`handle`: file to write bytes to; `encoder`: `TextEncoder`; any width will do."""
+    def __init__(self, handle: IO[bytes], encoder: text_encoder.TextEncoder, width: int) -> None:
+        """`handle`: file to write to; `encoder`: what computes; any width will do."""
         del width
         self._stream = handle
         self._layers = encoder.layers
         self._count = 0
 
-    def write(self, texts, vectors):
+    def write(self, texts: Sequence["input_rows.Text"], vectors: Vectors) -> None:
         """Writes a group of texts and their vectors (or (tokens, vectors))."""
         for text, row in zip(texts, vectors):
             record = self._record(text, row)
@@ -306,7 +311,7 @@ class JsonlWriter:
             }
         return {"text": _as_line(text), "vector": _numbers(row)}
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is left to write."""
 
 
@@ -334,8 +339,8 @@ class BertJsonWriter(JsonlWriter):
 class ParquetWriter:
     """Columns text and vector, or text, tokens and vectors."""
 
-    def __init__(self, handle, encoder, width):
-        """`handle`: file to write bytes to; raises `UserError` without pyarrow."""
+    def __init__(self, handle: IO[bytes], encoder: text_encoder.TextEncoder, width: int) -> None:
+        """`handle`: file to write to; raises `UserError` without pyarrow."""
         del width
         try:
             import pyarrow
@@ -354,7 +359,7 @@ class ParquetWriter:
         self._schema = pyarrow.schema(columns)
         self._writer = pyarrow.parquet.ParquetWriter(handle, self._schema)
 
-    def write(self, texts, vectors):
+    def write(self, texts: Sequence["input_rows.Text"], vectors: Vectors) -> None:
         """Writes a group of texts and their vectors (or (tokens, vectors)) as a row group."""
         columns = [[_as_line(text) for text in texts]]
         if len(self._schema.names) == 3:
@@ -366,7 +371,7 @@ class ParquetWriter:
         ]
         self._writer.write_table(self._arrow.table(arrays, schema=self._schema))
 
-    def close(self):
+    def close(self) -> None:
         """Writes the end of the file."""
         self._writer.close()
 
@@ -379,7 +384,7 @@ _WRITERS = {
 }
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

@@ -8,6 +8,7 @@ most probable first; tab-separated. Blank lines of standard input are left out.
 """
 
 import sys
+from typing import Iterable, List
 
 from absl import flags
 
@@ -29,7 +30,7 @@ __all__ = [
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_string(
         "model_dir",
@@ -45,7 +46,7 @@ def define_flags():
     path_rules.serve_remote_everywhere(FLAGS)
 
 
-def run(texts):
+def run(texts: List[str]) -> None:
     """Fills the masks of the given texts, or of each line of standard input."""
     line_reader.check_arguments(texts)
     model_dir = FLAGS.model_dir or model_folder.pretrained_folder()
@@ -77,7 +78,7 @@ def _fill_lines(filler):
         print("note: %d empty lines of standard input are left out" % num_blank, file=sys.stderr)
 
 
-def print_filled(filler, texts):
+def print_filled(filler: MaskFiller, texts: Iterable[str]) -> None:
     """Prints a line per mask of each text."""
     for text in texts:
         for rank, filled_words in enumerate(filler.fill(text, FLAGS.top_k), start=1):
@@ -86,7 +87,7 @@ def print_filled(filler, texts):
     sys.stdout.flush()
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, takes_words=True, description=__doc__)

@@ -52,7 +52,7 @@ FLAGS = flags.FLAGS
 INPUT_OF_TRAINING = ("IteratorGetNext", "QueueDequeueV2", "InfeedDequeueTuple")
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags, those of TensorFlow's."""
     flags.DEFINE_string("input_checkpoint", None, "Prefix of the checkpoint.")
     flags.DEFINE_string("output_graph", None, "File to write the frozen graph to.")
@@ -64,7 +64,7 @@ def define_flags():
     path_rules.serve_remote(FLAGS, ("input_checkpoint", "output_graph", "input_meta_graph"))
 
 
-def run():
+def run() -> None:
     """Writes the frozen graph and prints its inputs and outputs."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it reports what is deprecated
     for name in ("input_checkpoint", "output_graph", "output_node_names"):
@@ -85,7 +85,7 @@ def run():
     print("outputs    " + ", ".join(outputs))
 
 
-def restore(session, prefix, meta_file):
+def restore(session: tf.Session, prefix: str, meta_file: str) -> None:
     """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
     named = packed_weights.as_named(prefix)
     if not storage.exists(meta_file) and named != prefix:
@@ -149,7 +149,7 @@ def _check_outputs(graph, names):
         )
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

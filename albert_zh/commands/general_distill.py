@@ -44,7 +44,7 @@ _ONE_SEGMENT = (
 _SHORT_SEQUENCES = 0.1  # share of the sequences made of raw text that are shorter
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     pretraining_flags.define_flags(save_checkpoints_steps=1000, num_warmup_steps=0)
     distillation_flags.define()
@@ -80,7 +80,7 @@ def define_flags():
         FLAGS.set_default(name, default)
 
 
-def run():
+def run() -> None:
     """Does what the flags ask for."""
     distillation_flags.check(FLAGS, ["teacher_model", "output_dir"])
     distillation_flags.take_old_flags(FLAGS, {"pregenerated_data": "input_file"})
@@ -254,7 +254,7 @@ def _take_steps():
         FLAGS.num_warmup_steps = int(FLAGS.num_train_steps * FLAGS.warmup_proportion)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

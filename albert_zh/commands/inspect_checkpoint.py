@@ -14,6 +14,7 @@ import collections
 import contextlib
 import glob
 import os
+from typing import Dict, List, Optional, Tuple
 
 from absl import flags
 import numpy as np
@@ -87,7 +88,7 @@ Contents = collections.namedtuple(
 Fit = collections.namedtuple("Fit", ["path", "config", "differences"])
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     config_flag.define("Config JSON to hold the checkpoint against.")
     flags.DEFINE_boolean("drop_optimizer", False, "Write the model without optimizer slots.")
@@ -97,7 +98,7 @@ def define_flags():
     path_rules.serve_remote(FLAGS, ("output_dir", "bert_config_file"))
 
 
-def run(words):
+def run(words: List[str]) -> None:
     """Prints what the given checkpoint is, and writes its weights if asked to."""
     if len(words) != 1:
         raise UserError("expected one checkpoint (path of a file, prefix or folder)")
@@ -114,7 +115,7 @@ def run(words):
         print(printable(write_without_optimizer(path, FLAGS.output_dir)))
 
 
-def description(path, config_file=None):
+def description(path: str, config_file: Optional[str] = None) -> List[str]:
     """What a checkpoint is.
 
     Args:
@@ -122,7 +123,7 @@ def description(path, config_file=None):
         config_file: config JSON to compare with; None: those of `albert_config/`.
 
     Returns:
-        list of lines.
+        lines for the user.
 
     Raises:
         UserError: if there is no checkpoint that can be read.
@@ -139,7 +140,7 @@ def description(path, config_file=None):
     return ["%-11s %s" % row for row in rows]
 
 
-def read_contents(path):
+def read_contents(path: str) -> Tuple[str, Contents]:
     """What is at a path.
 
     Args:
@@ -218,7 +219,7 @@ def _read_pytorch(path):
     return path, Contents(weights, {}, None, pytorch_files.files_of_weights(path), kind, broken)
 
 
-def layout_of(weights):
+def layout_of(weights: Dict[str, List[int]]) -> Optional[str]:
     """The layout that variables show: google_fast differs from google by its kernels of rank 3."""
     layout = checkpoint_names.layout_of(weights)
     has_groups = any("ffn_1/" in name and len(shape) == 3 for name, shape in weights.items())
@@ -373,7 +374,7 @@ def _files_of_model(folder):
     return paths
 
 
-def write_without_optimizer(path, output_dir=None):
+def write_without_optimizer(path: str, output_dir: Optional[str] = None) -> str:
     """Writes a model folder of a TensorFlow checkpoint's weights alone.
 
     Args:
@@ -413,7 +414,7 @@ def write_without_optimizer(path, output_dir=None):
     )
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, takes_words=True, description=__doc__)

@@ -10,6 +10,7 @@ the piece itself does. Where the output is no terminal: [天], [天 as 气], [�
 import collections
 import os
 import sys
+from typing import List
 
 from absl import flags
 import numpy as np
@@ -41,7 +42,7 @@ _KINDS = dict.fromkeys(_SEQUENCE_FEATURES + _MASKED_FEATURES, "int64_list")
 _KINDS.update(masked_lm_weights="float_list", next_sentence_labels="int64_list")
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("vocab_file", None, "The vocabulary; without one, ids are shown.")
     flags.DEFINE_integer("num", 3, "How many records to show.", short_name="n", lower_bound=0)
@@ -52,7 +53,7 @@ def define_flags():
     path_rules.serve_remote(FLAGS, ("vocab_file",))
 
 
-def run(words):
+def run(words: List[str]) -> None:
     """Shows a file."""
     if len(words) != 1:
         raise UserError("expected one file, found %d: inspect_tfrecord.py FILE" % len(words))
@@ -309,7 +310,7 @@ def _faults_of_predictions(features, maskable, num_entries):
         yield is_unknown.any(axis=1), "a label beyond the vocabulary"
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, takes_words=True, description=__doc__)

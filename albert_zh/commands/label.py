@@ -11,6 +11,7 @@ Prints a JSON object per text, in the input's order: {"text", "entities": [{"typ
 
 import json
 import sys
+from typing import List, Sequence
 
 from absl import flags
 
@@ -25,7 +26,7 @@ FLAGS = flags.FLAGS
 KINDS = ("sequence_labelling", "span_labelling")
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
         "Model folder, SavedModel folder, .tflite or .onnx file of a model that labels; the newest "
@@ -37,7 +38,7 @@ def define_flags():
     path_rules.serve_remote_everywhere(FLAGS)
 
 
-def run(words):
+def run(words: List[str]) -> None:
     """Prints the spans of the words, or of each line of the input."""
     line_reader.check_arguments(words)
     if words and FLAGS.input_file:
@@ -84,12 +85,12 @@ def _open_model():
     return model
 
 
-def print_spans(model, texts):
+def print_spans(model: predictor.Predictor, texts: Sequence[str]) -> None:
     """Prints a line for each text.
 
     Args:
-        model: `Predictor`.
-        texts: list of str.
+        model: one that labels.
+        texts: what it labels.
     """
     is_segmentation = "O" not in model.labels and model.objective == KINDS[0]
     for text, spans in zip(texts, model.predict(texts)[0]):
@@ -100,7 +101,7 @@ def print_spans(model, texts):
     sys.stdout.flush()
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, takes_words=True, description=__doc__)

@@ -9,6 +9,8 @@ r"""Fine-tunes a classifier on a task, evaluates it and predicts.
 Add --init_checkpoint=MODEL_DIR/albert_model.ckpt to start from a pre-trained model.
 """
 
+from typing import List, Optional
+
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import classification, command_flags
 from albert_zh.compatibility.classification import *  # noqa: F403  (for programs of albert_zh)
@@ -24,12 +26,12 @@ _flags = command_flags.CommandFlags(__name__, finetuning_runner.define_flags)
 __getattr__ = _flags.attribute
 
 
-def run():
+def run() -> None:
     """Does what the flags ask for."""
     finetuning_runner.run(write_servable)
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(run, description=__doc__)

@@ -12,6 +12,7 @@ file a part of train is set aside. --task_name=NAME takes one of the known tasks
 """
 
 import functools
+from typing import List, Optional
 
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import classification, command_flags
@@ -31,12 +32,12 @@ _flags = command_flags.CommandFlags(
 __getattr__ = _flags.attribute
 
 
-def run():
+def run() -> None:
     """Does what the flags ask for."""
     finetuning_runner.run(write_servable)
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(run, description=__doc__)

@@ -8,6 +8,8 @@ r"""run_classifier.py with the flags of google's ALBERT script of this name.
 --vocab_file=MODEL_DIR/vocab.txt serves models with a list of tokens.
 """
 
+from typing import List, Optional
+
 from absl import flags
 
 from albert_zh.common.errors import run_command
@@ -26,7 +28,7 @@ __all__ = [
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags: those of run_classifier.py, and google's."""
     finetuning_runner.define_flags(max_seq_length=512)
     flags.DEFINE_boolean(
@@ -36,7 +38,7 @@ def define_flags():
     )
 
 
-def run():
+def run() -> None:
     """Does what the flags ask for."""
     if FLAGS["use_pooled_output"].present:
         FLAGS["pooling"].parse("cls" if FLAGS.use_pooled_output else "mean")
@@ -47,7 +49,7 @@ _flags = command_flags.CommandFlags(__name__, define_flags)
 __getattr__ = _flags.attribute
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(run, description=__doc__)

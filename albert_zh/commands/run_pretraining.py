@@ -6,6 +6,8 @@
         --num_train_steps=100000 --num_warmup_steps=10000
 """
 
+from typing import List, Optional
+
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import command_flags, pretraining
 from albert_zh.compatibility.pretraining import *  # noqa: F403  (for programs of albert_zh)
@@ -23,7 +25,7 @@ _flags = command_flags.CommandFlags(
 __getattr__ = _flags.attribute
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(pretraining_runner.run, description=__doc__)

@@ -5,6 +5,8 @@
         --max_predictions_per_seq=51
 """
 
+from typing import List, Optional
+
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import command_flags, pretraining_google
 from albert_zh.compatibility.pretraining_google import *  # noqa: F403  (for programs of albert_zh)
@@ -22,7 +24,7 @@ _flags = command_flags.CommandFlags(
 __getattr__ = _flags.attribute
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(pretraining_runner.run_google, description=__doc__)

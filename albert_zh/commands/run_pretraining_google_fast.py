@@ -6,6 +6,7 @@
 """
 
 import functools
+from typing import List, Optional
 
 from albert_zh.common.errors import run_command
 from albert_zh.compatibility import command_flags, pretraining_google
@@ -24,7 +25,7 @@ _flags = command_flags.CommandFlags(
 __getattr__ = _flags.attribute
 
 
-def main(_argv=None):
+def main(_argv: Optional[List[str]] = None) -> None:
     """Runs the command line; `tf.app.run(main)` may start it."""
     _flags.use()
     run_command(

@@ -56,7 +56,7 @@ SECONDS_OF_ONE_STOP = 1  # within which several signals are one: of the terminal
 BACKLOG = 2048  # connections that the system keeps until the server takes them
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
         "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none."
@@ -122,7 +122,7 @@ def _define_flags_of_vectors():
     )
 
 
-def run():
+def run() -> None:
     """Serves until a signal ends it."""
     try:
         import uvicorn
@@ -317,7 +317,7 @@ def _listener(host, port):
     return listener
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

@@ -30,6 +30,7 @@ by all later searches in that file by that model.
 import contextlib
 import functools
 import sys
+from typing import TYPE_CHECKING, List
 
 from absl import flags
 
@@ -51,6 +52,9 @@ from albert_zh.inference import (
 from albert_zh.inference.sentence_similarity import BertSim, open_predictor, print_pairs
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import pair_table, task_forms
+
+if TYPE_CHECKING:
+    from albert_zh.inference import predictor
 
 __all__ = [
     *similarity.__all__,
@@ -78,7 +82,7 @@ HINT = (
 )
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
         "Fine-tuned model; that of args.py or the newest *_output/best if left out.",
@@ -127,7 +131,7 @@ def _define_flags_of_search():
     )
 
 
-def run(words):
+def run(words: List[str]) -> None:
     """Prints the similarity of pairs, or the lines of a corpus that are most like a query."""
     _check_flags(words)
     if FLAGS.corpus:
@@ -136,7 +140,8 @@ def run(words):
     with open_predictor(FLAGS.model_dir, FLAGS.max_seq_length, FLAGS.precision) as model:
         model.similarity_column()  # a mistake is reported before anything is asked
         if words:
-            print_pairs([tuple(words)], model.similarities([tuple(words)]))
+            pair = (words[0], words[1])
+            print_pairs([pair], model.similarities([pair]))
         elif FLAGS.interactive:
             talk(model)
         elif FLAGS.pairs or not sys.stdin or not sys.stdin.isatty():
@@ -182,7 +187,7 @@ def _check_flags(arguments):
             raise UserError("--%s needs --corpus, the file to search in" % in_vain[0])
 
 
-def score_lines(model):
+def score_lines(model: "predictor.Predictor") -> None:
     """Prints the similarity of each pair of `--pairs`, or of standard input, as they come.
 
     Raises:
@@ -209,7 +214,7 @@ def _groups_of_pairs(task):
         yield [line_reader.pair_of_line(source, line) for source, line in group]
 
 
-def talk(model):
+def talk(model: "predictor.Predictor") -> None:
     """Asks for pairs until an empty line or Ctrl-D."""
     with contextlib.suppress(ImportError):  # some systems' Python is built without it
         import readline  # noqa: F401  (lets lines be edited)
@@ -224,10 +229,10 @@ def talk(model):
                 return
             if not sentences[-1].strip():
                 return
-        print("相似度：%.4f" % model.similarities([tuple(sentences)])[0])
+        print("相似度：%.4f" % model.similarities([(sentences[0], sentences[1])])[0])
 
 
-def search_corpus():
+def search_corpus() -> None:
     """Prints the best lines of `--corpus` for `--query` or for each line of `--queries`."""
     weights = _search_weights()
     path, beside = _model_of_search()
@@ -358,7 +363,7 @@ def _groups_of_queries():
         print("note: %d empty lines of --queries are left out" % num_blank, file=sys.stderr)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, takes_words=True, description=__doc__)

@@ -11,7 +11,7 @@ that have none (NoAns); with --na_prob_file the best ones that a threshold can g
 
 import json
 import sys
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from absl import flags
 
@@ -32,7 +32,7 @@ _NULL_ODDS = validation.record(
 )
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_enum(
         "rules",
@@ -65,7 +65,11 @@ def run(words: List[str]) -> None:
     for path in words:
         path_rules.protect(path, path)
     measures = measures_of_files(
-        *words, answer_scores.RULES[FLAGS.rules], FLAGS.na_prob_file, FLAGS.na_prob_thresh
+        words[0],
+        words[1],
+        answer_scores.RULES[FLAGS.rules],
+        FLAGS.na_prob_file,
+        FLAGS.na_prob_thresh,
     )
     print(json.dumps(measures, indent=2))
     if FLAGS.out_file:
@@ -76,7 +80,7 @@ def measures_of_files(
     data_path: str,
     predictions_path: str,
     rules: answer_scores.Rules = answer_scores.CHINESE,
-    null_odds_path: str = None,
+    null_odds_path: Optional[str] = None,
     threshold: float = 1.0,
 ) -> Dict[str, Any]:
     """SQuAD 2.0's measures of a file of predictions.
@@ -106,7 +110,7 @@ def measures_of_files(
     return answer_scores.no_answer_measures(questions, scores, null_odds, threshold)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, takes_words=True, description=__doc__)

@@ -60,7 +60,7 @@ _USUAL_OF_SECOND_PHASE = {False: _USUAL, True: dict(_USUAL, distill_loss=TINYBER
 _AUGMENTED_FOLDER = "augmented_data"
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the command's flags."""
     finetuning_runner.define_flags()
     distillation_flags.define()
@@ -75,7 +75,7 @@ def define_flags():
     path_rules.refuse_remote(FLAGS)
 
 
-def run():
+def run() -> None:
     """Does what the flags ask for."""
     measures = not FLAGS.teacher_model and (FLAGS.do_eval or FLAGS.do_predict)
     teacher = [] if measures else ["teacher_model"]
@@ -387,7 +387,7 @@ def _make_links(folder, targets):
             os.symlink(target, path)
 
 
-def main():
+def main() -> None:
     """Runs the command line."""
     define_flags()
     run_command(run, description=__doc__)

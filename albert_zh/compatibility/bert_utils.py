@@ -1,5 +1,7 @@
 """albert_zh's `bert_utils`: shapes of tensors, and the mask of UniLM (arXiv 1905.03197)."""
 
+from typing import Any, Optional
+
 import tensorflow.compat.v1 as tf
 
 from albert_zh.compatibility.modeling import assert_rank, reshape_from_matrix, reshape_to_matrix
@@ -16,7 +18,9 @@ __all__ = [
 ]
 
 
-def generate_seq2seq_mask(attention_mask, mask_sequence, seq_type: str, **kargs):
+def generate_seq2seq_mask(
+    attention_mask: tf.Tensor, mask_sequence: Optional[tf.Tensor], seq_type: str, **kargs: Any
+) -> tf.Tensor:
     """Which tokens look at which when a target is written behind its source.
 
     Args:

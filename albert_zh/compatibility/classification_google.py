@@ -3,7 +3,7 @@
 As `compatibility.classification` but for the names of arguments and what `create_model` returns.
 """
 
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -11,19 +11,22 @@ from albert_zh.compatibility import classification_parts, classifier_utils
 from albert_zh.compatibility.classification_parts import *  # noqa: F403
 from albert_zh.compatibility.classifier_utils import *  # noqa: F403
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+
 __all__ = [*classifier_utils.__all__, *classification_parts.__all__]
 
 
 def create_model(
-    albert_config,
+    albert_config: "AlbertConfig",
     is_training: bool,
-    input_ids,
-    input_mask,
-    segment_ids,
-    labels,
+    input_ids: tf.Tensor,
+    input_mask: tf.Tensor,
+    segment_ids: tf.Tensor,
+    labels: tf.Tensor,
     num_labels: int,
     use_one_hot_embeddings: bool,
-):
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """A classifier on the pooled output.
 
     Args: as in `compatibility.classification.create_model`.
@@ -46,7 +49,7 @@ def create_model(
 
 
 def model_fn_builder(
-    albert_config,
+    albert_config: "AlbertConfig",
     num_labels: int,
     init_checkpoint: Optional[str],
     learning_rate: float,

@@ -4,7 +4,7 @@ The commands have a faster way (`tasks.classification`); arguments, variables an
 the original's. Letters in shape comments: B batch, F tokens, C classes, H hidden.
 """
 
-from typing import Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 
@@ -14,6 +14,9 @@ from albert_zh.tasks.classification import features as task_features
 from albert_zh.tasks.classification.features import InputFeatures
 from albert_zh.training import length_bucketing
 from albert_zh.training.model_spec import ModeKeys, Spec, for_tpu_estimator
+
+if TYPE_CHECKING:
+    from albert_zh.text import tokenization
 
 __all__ = [
     "InputFeatures",
@@ -26,11 +29,18 @@ __all__ = [
     "model_fn_builder",
 ]
 
+Example = Union[InputExample, PaddingInputExample]
 _SHUFFLE_BUFFER = 100  # records, as in the original
 _SEQUENCES = ("input_ids", "input_mask", "segment_ids")
 
 
-def convert_single_example(ex_index: int, example, label_list, max_seq_length: int, tokenizer):
+def convert_single_example(
+    ex_index: int,
+    example: Example,
+    label_list: Sequence[str],
+    max_seq_length: int,
+    tokenizer: "tokenization.FullTokenizer",
+) -> InputFeatures:
     """An example to padded features.
 
     Args:
@@ -38,10 +48,10 @@ def convert_single_example(ex_index: int, example, label_list, max_seq_length: i
         example: `InputExample`, or `PaddingInputExample` for features of zeros.
         label_list: the labels, class 0 first.
         max_seq_length: length of the lists.
-        tokenizer: `FullTokenizer`.
+        tokenizer: of the vocabulary.
 
     Returns:
-        `InputFeatures`: lists of int [max_seq_length], the label's number, whether it is real.
+        lists of int [max_seq_length], the label's number, whether it is real.
     """
     if isinstance(example, PaddingInputExample):
         zeros = [0] * max_seq_length
@@ -55,7 +65,10 @@ def convert_single_example(ex_index: int, example, label_list, max_seq_length: i
 
 
 def convert_examples_to_features(
-    examples, label_list, max_seq_length: int, tokenizer
+    examples: Iterable[Example],
+    label_list: Sequence[str],
+    max_seq_length: int,
+    tokenizer: "tokenization.FullTokenizer",
 ) -> List[InputFeatures]:
     """`convert_single_example` of each example."""
     return [
@@ -65,15 +78,19 @@ def convert_examples_to_features(
 
 
 def file_based_convert_examples_to_features(
-    examples, label_list, max_seq_length: int, tokenizer, output_file: str
+    examples: Iterable[Example],
+    label_list: Sequence[str],
+    max_seq_length: int,
+    tokenizer: "tokenization.FullTokenizer",
+    output_file: str,
 ) -> None:
     """Writes examples as a TFRecord file, padded to `max_seq_length`.
 
     Args:
-        examples: list of `InputExample`.
+        examples: as `convert_single_example` has them.
         label_list: the labels, class 0 first.
         max_seq_length: length of the sequences.
-        tokenizer: `FullTokenizer`.
+        tokenizer: of the vocabulary.
         output_file: the file, of features `input_ids`, `input_mask`, `segment_ids` (int64
             [max_seq_length]), `label_ids` and `is_real_example` (int64).
     """
@@ -95,7 +112,7 @@ def _record(features):
 
 
 def file_based_input_fn_builder(
-    input_file, seq_length: int, is_training: bool, drop_remainder: bool
+    input_file: Union[str, Sequence[str]], seq_length: int, is_training: bool, drop_remainder: bool
 ) -> Callable:
     """The input function of a file of `file_based_convert_examples_to_features`.
 
@@ -147,19 +164,19 @@ def input_fn_builder(
 
 
 def create_model(
-    bert_config,
+    bert_config: modeling.AlbertConfig,
     is_training: bool,
-    input_ids,
-    input_mask,
-    segment_ids,
-    labels,
+    input_ids: tf.Tensor,
+    input_mask: tf.Tensor,
+    segment_ids: tf.Tensor,
+    labels: tf.Tensor,
     num_labels: int,
     use_one_hot_embeddings: bool,
-):
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """A classifier on the pooled output; variables `bert/...`, `output_weights`, `output_bias`.
 
     Args:
-        bert_config: `BertConfig`.
+        bert_config: the encoder's.
         is_training: whether dropout is applied.
         input_ids, input_mask, segment_ids: int tensors [B, F].
         labels: int tensor [B].
@@ -180,7 +197,7 @@ def create_model(
 
 # long: the arguments and the model_fn of albert_zh's interface
 def model_fn_builder(
-    bert_config,
+    bert_config: modeling.AlbertConfig,
     num_labels: int,
     init_checkpoint: Optional[str],
     learning_rate: float,
@@ -192,7 +209,7 @@ def model_fn_builder(
     """The `model_fn` of a classifier for TPUEstimator: AdamW, `eval_accuracy`, `eval_loss`.
 
     Args:
-        bert_config: `BertConfig`.
+        bert_config: the encoder's.
         num_labels: classes.
         init_checkpoint: prefix of the checkpoint that the encoder starts from, or None.
         learning_rate: the highest rate.

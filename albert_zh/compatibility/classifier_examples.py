@@ -8,7 +8,7 @@ class InputExample:
 
     def __init__(
         self, guid: str, text_a: str, text_b: Optional[str] = None, label: Optional[str] = None
-    ):
+    ) -> None:
         """Initializes the input example.
 
         Args:

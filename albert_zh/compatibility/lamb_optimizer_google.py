@@ -1,5 +1,7 @@
 """albert_zh's `lamb_optimizer_google`: LAMB as google's programs have it."""
 
+from typing import Any, Optional, Sequence
+
 from albert_zh.model import optimization
 
 __all__ = ["LAMBOptimizer"]
@@ -10,15 +12,15 @@ class LAMBOptimizer(optimization.LAMBOptimizer):
 
     def __init__(
         self,
-        learning_rate,
-        weight_decay_rate=optimization.WEIGHT_DECAY_RATE,
-        beta_1=optimization.BETA_1,
-        beta_2=optimization.BETA_2,
-        epsilon=optimization.EPSILON,
-        exclude_from_weight_decay=None,
-        exclude_from_layer_adaptation=None,
-        name="LAMBOptimizer",
-    ):
+        learning_rate: Any,
+        weight_decay_rate: Any = optimization.WEIGHT_DECAY_RATE,
+        beta_1: float = optimization.BETA_1,
+        beta_2: float = optimization.BETA_2,
+        epsilon: float = optimization.EPSILON,
+        exclude_from_weight_decay: Optional[Sequence[str]] = None,
+        exclude_from_layer_adaptation: Optional[Sequence[str]] = None,
+        name: str = "LAMBOptimizer",
+    ) -> None:
         """Sets up the optimizer.
 
         Args:

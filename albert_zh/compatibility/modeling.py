@@ -11,7 +11,7 @@ Letters in shape comments: B batch, F tokens, T tokens looked at, E embedding, H
 D head size, V vocabulary.
 """
 
-from typing import Callable, List, Optional, Tuple, Union
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 
@@ -35,6 +35,7 @@ __all__ = [
     "transformer_model",
 ]
 
+Activation = Union[Callable[[tf.Tensor], tf.Tensor], str, None]  # a function or a name
 # Which layers of `prelln_transformer_model` share what: the scopes that differ between layers.
 _SHARED_TYPES = {
     "all": {"layer_scope": "layer_shared"},
@@ -53,22 +54,26 @@ _SHARED_TYPES = {
 }
 
 
-def create_initializer(initializer_range: float = 0.02):
+def create_initializer(initializer_range: float = 0.02) -> Callable[..., tf.Tensor]:
     """The initializer of all weights: a truncated normal of that standard deviation."""
     return tf.truncated_normal_initializer(stddev=initializer_range)
 
 
-def layer_norm_and_dropout(input_tensor, dropout_prob: float, name: Optional[str] = None):
+def layer_norm_and_dropout(
+    input_tensor: tf.Tensor, dropout_prob: float, name: Optional[str] = None
+) -> tf.Tensor:
     """`layer_norm`, then `dropout`; float tensor of any shape."""
     return modeling.dropout(modeling.layer_norm(input_tensor, name), dropout_prob)
 
 
-def assert_rank(tensor, expected_rank: Union[int, List[int]], name: Optional[str] = None) -> None:
+def assert_rank(
+    tensor: tf.Tensor, expected_rank: Union[int, Sequence[int]], name: Optional[str] = None
+) -> None:
     """Raises `ValueError` where a tensor's rank is not (one of) the expected."""
     modeling.get_shape_list(tensor, expected_rank, name)
 
 
-def reshape_to_matrix(input_tensor):
+def reshape_to_matrix(input_tensor: tf.Tensor) -> tf.Tensor:
     """A tensor of rank 2 or more as one of rank 2, of the same last axis.
 
     Raises:
@@ -81,7 +86,7 @@ def reshape_to_matrix(input_tensor):
     return tf.reshape(input_tensor, [-1, input_tensor.shape[-1]])
 
 
-def reshape_from_matrix(output_tensor, orig_shape_list):
+def reshape_from_matrix(output_tensor: tf.Tensor, orig_shape_list: Sequence[Any]) -> tf.Tensor:
     """Undoes `reshape_to_matrix`; the last axis is that of the matrix.
 
     Args:
@@ -95,13 +100,13 @@ def reshape_from_matrix(output_tensor, orig_shape_list):
 
 
 def embedding_lookup(
-    input_ids,
+    input_ids: tf.Tensor,
     vocab_size: int,
     embedding_size: int = 128,
     initializer_range: float = 0.02,
     word_embedding_name: str = "word_embeddings",
     use_one_hot_embeddings: bool = False,
-) -> Tuple:
+) -> Tuple[tf.Tensor, tf.Variable]:
     """Word vectors.
 
     Args:
@@ -124,14 +129,14 @@ def embedding_lookup(
 
 
 def embedding_lookup_factorized(
-    input_ids,
+    input_ids: tf.Tensor,
     vocab_size: int,
     hidden_size: int,
     embedding_size: int = 128,
     initializer_range: float = 0.02,
     word_embedding_name: str = "word_embeddings",
     use_one_hot_embeddings: bool = False,
-) -> Tuple:
+) -> Tuple[tf.Tensor, tf.Variable, tf.Variable]:
     """Word vectors as wide as the encoder, of a narrow table and a second one.
 
     Args:
@@ -157,9 +162,9 @@ def embedding_lookup_factorized(
 
 
 def embedding_postprocessor(
-    input_tensor,
+    input_tensor: tf.Tensor,
     use_token_type: bool = False,
-    token_type_ids=None,
+    token_type_ids: Optional[tf.Tensor] = None,
     token_type_vocab_size: int = 16,
     token_type_embedding_name: str = "token_type_embeddings",
     use_position_embeddings: bool = True,
@@ -167,7 +172,7 @@ def embedding_postprocessor(
     initializer_range: float = 0.02,
     max_position_embeddings: int = 512,
     dropout_prob: float = 0.1,
-):
+) -> tf.Tensor:
     """Word vectors plus those of segments and positions, then LayerNorm and dropout.
 
     Args:
@@ -208,7 +213,7 @@ def embedding_postprocessor(
     return layer_norm_and_dropout(output, dropout_prob)
 
 
-def create_attention_mask_from_input_mask(from_tensor, to_mask):
+def create_attention_mask_from_input_mask(from_tensor: tf.Tensor, to_mask: tf.Tensor) -> tf.Tensor:
     """Which tokens look at which: all of them at those that are no padding.
 
     Args:
@@ -225,21 +230,21 @@ def create_attention_mask_from_input_mask(from_tensor, to_mask):
 
 # long: 14 arguments, as in albert_zh's interface
 def attention_layer(
-    from_tensor,
-    to_tensor,
-    attention_mask=None,
+    from_tensor: tf.Tensor,
+    to_tensor: tf.Tensor,
+    attention_mask: Optional[tf.Tensor] = None,
     num_attention_heads: int = 1,
     size_per_head: int = 512,
-    query_act: Optional[Callable] = None,
-    key_act: Optional[Callable] = None,
-    value_act: Optional[Callable] = None,
+    query_act: Activation = None,
+    key_act: Activation = None,
+    value_act: Activation = None,
     attention_probs_dropout_prob: float = 0.0,
     initializer_range: float = 0.02,
     do_return_2d_tensor: bool = False,
     batch_size: Optional[int] = None,
     from_seq_length: Optional[int] = None,
     to_seq_length: Optional[int] = None,
-):
+) -> tf.Tensor:
     """Multi-head attention without an output layer; variables `query`, `key`, `value`.
 
     Args:
@@ -295,19 +300,19 @@ def attention_layer(
 
 
 def transformer_model(
-    input_tensor,
-    attention_mask=None,
+    input_tensor: tf.Tensor,
+    attention_mask: Optional[tf.Tensor] = None,
     hidden_size: int = 768,
     num_hidden_layers: int = 12,
     num_attention_heads: int = 12,
     intermediate_size: int = 3072,
-    intermediate_act_fn: Optional[Callable] = modeling.gelu,
+    intermediate_act_fn: Activation = modeling.gelu,
     hidden_dropout_prob: float = 0.1,
     attention_probs_dropout_prob: float = 0.1,
     initializer_range: float = 0.02,
     do_return_all_layers: bool = False,
     share_parameter_across_layers: bool = True,
-):
+) -> Union[tf.Tensor, List[tf.Tensor]]:
     """The encoder's layers, post-LN.
 
     Args:
@@ -347,20 +352,20 @@ def transformer_model(
 
 
 def prelln_transformer_model(
-    input_tensor,
-    attention_mask=None,
+    input_tensor: tf.Tensor,
+    attention_mask: Optional[tf.Tensor] = None,
     hidden_size: int = 768,
     num_hidden_layers: int = 12,
     num_attention_heads: int = 12,
     intermediate_size: int = 3072,
-    intermediate_act_fn: Optional[Callable] = modeling.gelu,
+    intermediate_act_fn: Activation = modeling.gelu,
     hidden_dropout_prob: float = 0.1,
     attention_probs_dropout_prob: float = 0.1,
     initializer_range: float = 0.02,
     do_return_all_layers: bool = False,
     shared_type: Optional[str] = "all",
-    adapter_fn=None,
-):
+    adapter_fn: Any = None,
+) -> Union[tf.Tensor, List[tf.Tensor]]:
     """The encoder's layers, pre-LN.
 
     Args:
@@ -392,7 +397,7 @@ def prelln_transformer_model(
     return encoder_outputs(config, input_tensor, attention_mask, do_return_all_layers, layout)
 
 
-def additive_mask(attention_mask):
+def additive_mask(attention_mask: Optional[tf.Tensor]) -> tf.Tensor:
     """What is added to attention scores.
 
     Args:
@@ -410,15 +415,21 @@ def additive_mask(attention_mask):
     return (1.0 - kept) * modeling.MASKED_LOGIT
 
 
-def encoder_outputs(config, input_tensor, attention_mask, all_layers, layout=None):
+def encoder_outputs(
+    config: modeling.AlbertConfig,
+    input_tensor: tf.Tensor,
+    attention_mask: Optional[tf.Tensor],
+    all_layers: bool,
+    layout: Optional[modeling.Layout] = None,
+) -> Union[tf.Tensor, List[tf.Tensor]]:
     """The layers of `modeling.encoder_layers` for tensors as BERT's programs have them.
 
     Args:
-        config: `AlbertConfig`.
+        config: the encoder's.
         input_tensor: float tensor [B, F, H].
         attention_mask: as in `additive_mask`.
-        all_layers: bool.
-        layout: `modeling.Layout`; that of the config by default.
+        all_layers: whether to return all layers' outputs.
+        layout: that of the config by default.
 
     Returns:
         float tensor [B, F, H], or a list of them.

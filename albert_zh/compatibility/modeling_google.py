@@ -5,7 +5,7 @@ Letters in shape comments: B batch, F tokens, E embedding, H hidden, N heads, D 
 
 import collections
 import re
-from typing import Callable, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 
@@ -23,23 +23,23 @@ class AlbertConfig(modeling.AlbertConfig):
 
     def __init__(
         self,
-        vocab_size,
-        embedding_size=128,
-        hidden_size=4096,
-        num_hidden_layers=12,
-        num_hidden_groups=1,
-        num_attention_heads=64,
-        intermediate_size=16384,
-        inner_group_num=1,
-        down_scale_factor=1,
-        hidden_act="gelu",
-        hidden_dropout_prob=0,
-        attention_probs_dropout_prob=0,
-        max_position_embeddings=512,
-        type_vocab_size=2,
-        initializer_range=0.02,
-        ffn_groups=1,
-    ):
+        vocab_size: int,
+        embedding_size: int = 128,
+        hidden_size: int = 4096,
+        num_hidden_layers: int = 12,
+        num_hidden_groups: int = 1,
+        num_attention_heads: int = 64,
+        intermediate_size: int = 16384,
+        inner_group_num: int = 1,
+        down_scale_factor: int = 1,
+        hidden_act: Any = "gelu",
+        hidden_dropout_prob: float = 0,
+        attention_probs_dropout_prob: float = 0,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        initializer_range: float = 0.02,
+        ffn_groups: int = 1,
+    ) -> None:
         """Sets and checks every value; `down_scale_factor` is kept and changes nothing."""
         super().__init__(
             vocab_size,
@@ -64,11 +64,13 @@ class AlbertConfig(modeling.AlbertConfig):
 BertConfig = AlbertConfig
 
 
-def get_assignment_map_from_checkpoint(tvars, init_checkpoint: str, num_of_group: int = 0):
+def get_assignment_map_from_checkpoint(
+    tvars: Sequence[tf.Variable], init_checkpoint: str, num_of_group: int = 0
+) -> Tuple[Union[Dict[str, str], List[Dict[str, str]]], Dict[str, int]]:
     """Which variables of a checkpoint go to which of the graph.
 
     Args:
-        tvars: list of variables.
+        tvars: the graph's.
         init_checkpoint: checkpoint prefix.
         num_of_group: with more than 1, groups that the checkpoint lacks start from its group 0.
 
@@ -80,7 +82,7 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint: str, num_of_group
     if not num_of_group:
         return modeling.get_assignment_map_from_checkpoint(tvars, init_checkpoint)
     there = {name for name, _ in tf.train.list_variables(init_checkpoint)}
-    maps = [collections.OrderedDict() for _ in range(num_of_group)]
+    maps: List[Dict[str, str]] = [collections.OrderedDict() for _ in range(num_of_group)]
     initialized = {}
     for name in [re.sub(r":\d+$", "", variable.name) for variable in tvars]:
         candidates = [name, re.sub(r"/group_\d+/", "/group_0/", name)]
@@ -94,19 +96,19 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint: str, num_of_group
 
 
 def attention_layer(
-    from_tensor,
-    to_tensor,
-    attention_mask=None,
+    from_tensor: tf.Tensor,
+    to_tensor: tf.Tensor,
+    attention_mask: Optional[tf.Tensor] = None,
     num_attention_heads: int = 1,
-    query_act: Optional[Callable] = None,
-    key_act: Optional[Callable] = None,
-    value_act: Optional[Callable] = None,
+    query_act: brightmart.Activation = None,
+    key_act: brightmart.Activation = None,
+    value_act: brightmart.Activation = None,
     attention_probs_dropout_prob: float = 0.0,
     initializer_range: float = 0.02,
     batch_size: Optional[int] = None,
     from_seq_length: Optional[int] = None,
     to_seq_length: Optional[int] = None,
-):
+) -> tf.Tensor:
     """Multi-head attention without an output layer; heads are as wide as they share the width.
 
     Args: as in `compatibility.modeling.attention_layer`; `attention_mask` [B, T] or [B, F, T].
@@ -137,21 +139,21 @@ def attention_layer(
 
 # long: 14 arguments, as in albert_zh's interface
 def transformer_model(
-    input_tensor,
-    attention_mask=None,
+    input_tensor: tf.Tensor,
+    attention_mask: Optional[tf.Tensor] = None,
     hidden_size: int = 768,
     num_hidden_layers: int = 12,
     num_hidden_groups: int = 12,
     num_attention_heads: int = 12,
     intermediate_size: int = 3072,
     inner_group_num: int = 1,
-    intermediate_act_fn: Optional[Callable] = "gelu",
+    intermediate_act_fn: brightmart.Activation = "gelu",
     hidden_dropout_prob: float = 0.1,
     attention_probs_dropout_prob: float = 0.1,
     initializer_range: float = 0.02,
     do_return_all_layers: bool = False,
     ffn_groups: int = 1,
-):
+) -> Union[tf.Tensor, List[tf.Tensor]]:
     """The encoder's layers; embeddings of another width are mapped to the hidden size.
 
     Args:

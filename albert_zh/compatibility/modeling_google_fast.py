@@ -1,6 +1,7 @@
 """albert_zh's `modeling_google_fast`: `modeling_google` with feed-forward layers in 16 groups."""
 
 import functools
+from typing import Any, Dict
 
 from albert_zh.compatibility import modeling_google
 from albert_zh.compatibility.modeling_google import *  # noqa: F403
@@ -14,12 +15,12 @@ class AlbertConfig(modeling_google.AlbertConfig):
     """`modeling_google.AlbertConfig` of 16 `ffn_groups`."""
 
     @functools.wraps(modeling_google.AlbertConfig.__init__)
-    def __init__(self, *args, **settings):
+    def __init__(self, *args: Any, **settings: Any) -> None:
         settings.setdefault("ffn_groups", FFN_GROUPS)
         super().__init__(*args, **settings)
 
     @classmethod
-    def from_dict(cls, json_object):
+    def from_dict(cls, json_object: Dict[str, Any]) -> "AlbertConfig":
         """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
         return super().from_dict(dict({"ffn_groups": FFN_GROUPS}, **json_object))
 

@@ -5,18 +5,21 @@ config, model.get_sequence_output(), model.get_embedding_table(),
 model.get_embedding_table_2(), positions, ids, weights)
 """
 
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from albert_zh.compatibility import pretraining_parts
 from albert_zh.compatibility.pretraining_parts import *  # noqa: F403
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import for_tpu_estimator
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+
 __all__ = [*pretraining_parts.__all__, "model_fn_builder"]
 
 
 def model_fn_builder(
-    bert_config,
+    bert_config: "AlbertConfig",
     init_checkpoint: Optional[str],
     learning_rate: float,
     num_train_steps: int,
@@ -27,7 +30,7 @@ def model_fn_builder(
     """The `model_fn` of pre-training for TPUEstimator, by LAMB.
 
     Args:
-        bert_config: `BertConfig`.
+        bert_config: the model's.
         init_checkpoint: prefix of the checkpoint that training starts from, or None.
         learning_rate: the highest rate.
         num_train_steps: steps of the schedule.

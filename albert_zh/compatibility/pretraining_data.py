@@ -8,7 +8,7 @@ is faster and its default better.
 """
 
 import functools
-from typing import TYPE_CHECKING, List, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Sequence, Tuple
 
 from absl import flags
 import numpy as np
@@ -19,7 +19,11 @@ from albert_zh.corpus.original_sampling import padded
 from albert_zh.text import word_segmentation
 
 if TYPE_CHECKING:
+    import random
+
     import tensorflow.compat.v1 as tf
+
+    from albert_zh.text import tokenization
 
 __all__ = [
     "TrainingInstance",
@@ -33,6 +37,7 @@ __all__ = [
     "write_instance_to_example_files",
 ]
 
+Document = List[List[str]]  # the pieces of each line
 _BATCH_ROWS = 512
 
 
@@ -40,48 +45,52 @@ class TrainingInstance:
     """A pair of segments with masks.
 
     Attributes:
-        tokens: list of str, what the input shows.
-        segment_ids: list of int.
-        masked_lm_positions: list of int.
-        masked_lm_labels: list of str, the pieces that stood there.
-        is_random_next: bool, whether the segments were swapped.
+        tokens: what the input shows.
+        segment_ids: 0 or 1 for each.
+        masked_lm_positions: where tokens are masked.
+        masked_lm_labels: the pieces that stood there.
+        is_random_next: whether the segments were swapped.
     """
 
-    def __init__(self, tokens, segment_ids, masked_lm_positions, masked_lm_labels, is_random_next):
+    def __init__(
+        self,
+        tokens: List[str],
+        segment_ids: List[int],
+        masked_lm_positions: List[int],
+        masked_lm_labels: List[str],
+        is_random_next: bool,
+    ) -> None:
         self.tokens = tokens
         self.segment_ids = segment_ids
         self.is_random_next = is_random_next
         self.masked_lm_positions = masked_lm_positions
         self.masked_lm_labels = masked_lm_labels
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "".join("%s: %s\n" % field for field in sorted(vars(self).items()))
 
 
 def create_training_instances(
-    input_files: List[str],
-    tokenizer,
+    input_files: Sequence[str],
+    tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,
     dupe_factor: int,
     short_seq_prob: float,
     masked_lm_prob: float,
     max_predictions_per_seq: int,
-    rng,
+    rng: "random.Random",
 ) -> List[TrainingInstance]:
     """The instances of text files, shuffled.
 
     Args:
         input_files: files of a sentence a line, a blank line between documents.
-        tokenizer: `FullTokenizer`.
+        tokenizer: of the vocabulary.
         max_seq_length: longest sequence.
         dupe_factor: passes over the documents.
         short_seq_prob: how often a document's sequences are shorter.
         masked_lm_prob: share of the pieces to mask.
         max_predictions_per_seq: the most pieces to mask.
-        rng: `random.Random`, which all is drawn from.
-
-    Returns:
-        list of `TrainingInstance`.
+        rng: what all is drawn from.
     """
     settings = (max_seq_length, short_seq_prob, masked_lm_prob, max_predictions_per_seq)
     return instances_of_files(
@@ -89,7 +98,14 @@ def create_training_instances(
     )
 
 
-def instances_of_files(of_document, input_files, tokenizer, dupe_factor, settings, rng):
+def instances_of_files(
+    of_document: Callable[..., List[Any]],
+    input_files: Sequence[str],
+    tokenizer: "tokenization.FullTokenizer",
+    dupe_factor: int,
+    settings: Tuple[Any, ...],
+    rng: "random.Random",
+) -> List[Any]:
     """The instances that a function makes of each document of files, shuffled.
 
     Args:
@@ -125,19 +141,19 @@ def _documents(input_files, tokenizer):
 
 
 def create_instances_from_document_albert(
-    all_documents,
+    all_documents: Sequence[Document],
     document_index: int,
     max_seq_length: int,
     short_seq_prob: float,
     masked_lm_prob: float,
     max_predictions_per_seq: int,
     vocab_words: List[str],
-    rng,
+    rng: "random.Random",
 ) -> List[TrainingInstance]:
     """The instances of a document, half of them with swapped segments.
 
     Args:
-        all_documents: list of documents, each a list of lines, each a list of pieces.
+        all_documents: of each its lines' pieces.
         document_index: the document's number.
         vocab_words: the vocabulary, in its file's order.
         Others: as in `create_training_instances`.
@@ -164,7 +180,9 @@ def create_instances_from_document_albert(
     return instances
 
 
-def sampling_settings(max_seq_length, short_seq_prob, **others):
+def sampling_settings(
+    max_seq_length: int, short_seq_prob: float, **others: Any
+) -> sampling.Settings:
     """The settings that `sampling.chunks_of_document` looks at, the others empty."""
     empty = dict.fromkeys(sampling.Settings._fields, False)
     return sampling.Settings(
@@ -177,12 +195,12 @@ def create_masked_lm_predictions(
     masked_lm_prob: float,
     max_predictions_per_seq: int,
     vocab_words: List[str],
-    rng,
-):
+    rng: "random.Random",
+) -> Tuple[List[str], List[int], List[str]]:
     """Masks tokens, whole words with the flag `--do_whole_word_mask`.
 
     Args:
-        tokens: list of str with [CLS] and [SEP]; `##` marks what continues a word.
+        tokens: with [CLS] and [SEP]; `##` marks what continues a word.
         Others: as in `create_instances_from_document_albert`.
 
     Returns:
@@ -220,12 +238,14 @@ def _segmenter():
     return word_segmentation.make_segmenter("jieba")
 
 
-def flag_value(name, default):
+def flag_value(name: str, default: Any) -> Any:
     """The value of a flag where the program has it, otherwise the default."""
     return flags.FLAGS[name].value if name in flags.FLAGS else default
 
 
-def truncate_seq_pair(tokens_a: List[str], tokens_b: List[str], max_num_tokens: int, rng) -> None:
+def truncate_seq_pair(
+    tokens_a: List[str], tokens_b: List[str], max_num_tokens: int, rng: "random.Random"
+) -> None:
     """Cuts two lists in place to a total length: the longer at either end, at random."""
     while len(tokens_a) + len(tokens_b) > max_num_tokens:
         longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
@@ -233,20 +253,20 @@ def truncate_seq_pair(tokens_a: List[str], tokens_b: List[str], max_num_tokens: 
 
 
 def write_instance_to_example_files(
-    instances: List[TrainingInstance],
-    tokenizer,
+    instances: Sequence[TrainingInstance],
+    tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,
     max_predictions_per_seq: int,
-    output_files: List[str],
+    output_files: Sequence[str],
 ) -> None:
     """Writes instances as TFRecord files, round-robin.
 
     Args:
-        instances: list of `TrainingInstance`.
-        tokenizer: `FullTokenizer`.
+        instances: what is written.
+        tokenizer: of the vocabulary.
         max_seq_length: to which sequences are padded.
         max_predictions_per_seq: to which predictions are padded.
-        output_files: paths.
+        output_files: their paths.
 
     Raises:
         UserError: for a token that the vocabulary lacks.
@@ -258,7 +278,11 @@ def write_instance_to_example_files(
     )
 
 
-def write_rows(instances, features, output_files):
+def write_rows(
+    instances: Sequence[TrainingInstance],
+    features: Callable[[Sequence[TrainingInstance]], Dict[str, np.ndarray]],
+    output_files: Sequence[str],
+) -> None:
     """Writes what a function makes of lists of instances, {name: array [N, k]}, round-robin."""
     for index, path in enumerate(output_files):
         of_file = instances[index :: len(output_files)]
@@ -282,7 +306,12 @@ def create_float_feature(values: Sequence[float]) -> "tf.train.Feature":
     return tf.train.Feature(float_list=tf.train.FloatList(value=list(values)))
 
 
-def instance_features(instances, tokenizer, max_seq_length, max_predictions):
+def instance_features(
+    instances: Sequence[TrainingInstance],
+    tokenizer: "tokenization.FullTokenizer",
+    max_seq_length: int,
+    max_predictions: int,
+) -> Dict[str, np.ndarray]:
     """{name: array [N, k]} of a batch of instances."""
     ids = [tokenizer.convert_tokens_to_ids(i.tokens) for i in instances]
     labels = [tokenizer.convert_tokens_to_ids(i.masked_lm_labels) for i in instances]

@@ -8,7 +8,7 @@ As `compatibility.pretraining_data` but for n-grams, a B from another document a
 `token_boundary`. The original draws the lengths of n-grams from numpy's global generator.
 """
 
-from typing import List
+from typing import TYPE_CHECKING, List, Sequence, Tuple
 
 import numpy as np
 
@@ -22,6 +22,11 @@ from albert_zh.compatibility.pretraining_data import (
 from albert_zh.corpus import masking, original_masking, sampling
 from albert_zh.corpus.original_sampling import padded
 from albert_zh.text import word_starts
+
+if TYPE_CHECKING:
+    import random
+
+    from albert_zh.text import tokenization
 
 __all__ = [
     "TrainingInstance",
@@ -44,26 +49,26 @@ class TrainingInstance(pretraining_data.TrainingInstance):
 
     def __init__(
         self,
-        tokens,
-        segment_ids,
-        masked_lm_positions,
-        masked_lm_labels,
-        is_random_next,
-        token_boundary,
-    ):
+        tokens: List[str],
+        segment_ids: List[int],
+        masked_lm_positions: List[int],
+        masked_lm_labels: List[str],
+        is_random_next: bool,
+        token_boundary: List[int],
+    ) -> None:
         super().__init__(tokens, segment_ids, masked_lm_positions, masked_lm_labels, is_random_next)
         self.token_boundary = token_boundary
 
 
 def create_training_instances(
-    input_files: List[str],
-    tokenizer,
+    input_files: Sequence[str],
+    tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,
     dupe_factor: int,
     short_seq_prob: float,
     masked_lm_prob: float,
     max_predictions_per_seq: int,
-    rng,
+    rng: "random.Random",
 ) -> List[TrainingInstance]:
     """The instances of text files, shuffled.
 
@@ -76,14 +81,14 @@ def create_training_instances(
 
 
 def create_instances_from_document(
-    all_documents,
+    all_documents: Sequence[pretraining_data.Document],
     document_index: int,
     max_seq_length: int,
     short_seq_prob: float,
     masked_lm_prob: float,
     max_predictions_per_seq: int,
     vocab_words: List[str],
-    rng,
+    rng: "random.Random",
 ) -> List[TrainingInstance]:
     """The instances of a document; a B from elsewhere has label 1, as swapped segments have.
 
@@ -147,15 +152,15 @@ def create_masked_lm_predictions(
     masked_lm_prob: float,
     max_predictions_per_seq: int,
     vocab_words: List[str],
-    rng,
-):
+    rng: "random.Random",
+) -> Tuple[List[str], List[int], List[str], List[int]]:
     """Masks runs of 1 to `--ngram` words; the flags are those of the command, where they are there.
 
     Args: as in `compatibility.pretraining_data.create_masked_lm_predictions`.
 
     Returns:
-        (tokens as the input shows them, masked positions, tokens that stood there, list of int: 1
-        where a word begins).
+        (tokens as the input shows them, masked positions, tokens that stood there, 1 where a word
+        begins).
     """
     specials = {n for n, token in enumerate(tokens) if token in _SPECIALS}
     starts = [n in specials or is_start_piece(token) for n, token in enumerate(tokens)]
@@ -188,11 +193,11 @@ def create_masked_lm_predictions(
 
 
 def write_instance_to_example_files(
-    instances: List[TrainingInstance],
-    tokenizer,
+    instances: Sequence[TrainingInstance],
+    tokenizer: "tokenization.FullTokenizer",
     max_seq_length: int,
     max_predictions_per_seq: int,
-    output_files: List[str],
+    output_files: Sequence[str],
 ) -> None:
     """Writes instances as TFRecord files, round-robin; twice the predictions if permuted.
 

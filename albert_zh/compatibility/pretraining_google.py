@@ -3,32 +3,44 @@
 As `compatibility.pretraining` but for the arguments of two functions.
 """
 
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Tuple
 
 from albert_zh.compatibility import pretraining_parts
 from albert_zh.compatibility.pretraining_parts import *  # noqa: F403
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import for_tpu_estimator
 
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+    from albert_zh.model.config import AlbertConfig
+
 __all__ = [*pretraining_parts.__all__, "model_fn_builder"]
 
 
 def get_masked_lm_output(
-    albert_config, input_tensor, output_weights, positions, label_ids, label_weights
-):
+    albert_config: "AlbertConfig",
+    input_tensor: "tf.Tensor",
+    output_weights: "tf.Variable",
+    positions: "tf.Tensor",
+    label_ids: "tf.Tensor",
+    label_weights: "tf.Tensor",
+) -> Tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
     """Predicts masked words; as `compatibility.pretraining.get_masked_lm_output`."""
     return pretraining_parts.get_masked_lm_output(
         albert_config, input_tensor, output_weights, None, positions, label_ids, label_weights
     )
 
 
-def get_sentence_order_output(albert_config, input_tensor, labels):
+def get_sentence_order_output(
+    albert_config: "AlbertConfig", input_tensor: "tf.Tensor", labels: "tf.Tensor"
+) -> Tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
     """As `compatibility.pretraining.get_next_sentence_output`."""
     return pretraining_parts.get_next_sentence_output(albert_config, input_tensor, labels)
 
 
 def model_fn_builder(
-    albert_config,
+    albert_config: "AlbertConfig",
     init_checkpoint: Optional[str],
     learning_rate: float,
     num_train_steps: int,

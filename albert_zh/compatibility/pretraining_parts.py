@@ -4,7 +4,7 @@ Letters in shape comments: B batch, F tokens, P masked positions, E embedding, H
 V vocabulary.
 """
 
-from typing import Callable, List
+from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -12,6 +12,9 @@ from albert_zh.model import heads
 from albert_zh.model.layers import gather_positions
 from albert_zh.pretraining.model_settings import ModelSettings
 from albert_zh.training import length_bucketing
+
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
 
 __all__ = [
     "gather_indexes",
@@ -24,21 +27,27 @@ __all__ = [
 _SHUFFLE_BUFFER = 100  # records, as in the original
 
 
-def gather_indexes(sequence_tensor, positions):
+def gather_indexes(sequence_tensor: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Rows of a sequence; float [B, F, H] at int [B, P] -> [B * P, H]."""
     return gather_positions(sequence_tensor, positions)
 
 
 def get_masked_lm_output(
-    bert_config, input_tensor, output_weights, project_weights, positions, label_ids, label_weights
-):
+    bert_config: "AlbertConfig",
+    input_tensor: tf.Tensor,
+    output_weights: tf.Variable,
+    project_weights: Optional[tf.Variable],
+    positions: tf.Tensor,
+    label_ids: tf.Tensor,
+    label_weights: tf.Tensor,
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Predicts masked words; variables under `cls/predictions`.
 
     Args:
-        bert_config: `BertConfig`.
+        bert_config: the model's.
         input_tensor: float tensor [B, F, H], the encoder's output.
-        output_weights: float tensor [V, E], the word table.
-        project_weights: float tensor [E, H], the second word table; None for google's layouts.
+        output_weights: float [V, E], the word table.
+        project_weights: float [E, H], the second word table; None for google's layouts.
         positions: int tensor [B, P], the masked positions.
         label_ids: int tensor [B, P], the words that stood there.
         label_weights: float tensor [B, P], 0 for unused predictions.
@@ -53,11 +62,13 @@ def get_masked_lm_output(
     return output.loss, output.per_example_loss, output.log_probs
 
 
-def get_next_sentence_output(bert_config, input_tensor, labels):
+def get_next_sentence_output(
+    bert_config: "AlbertConfig", input_tensor: tf.Tensor, labels: tf.Tensor
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Predicts whether segments were swapped; variables under `cls/seq_relationship`.
 
     Args:
-        bert_config: `BertConfig`.
+        bert_config: the model's.
         input_tensor: float tensor [B, H], the pooled output.
         labels: int tensor [B] or [B, 1], 1 for swapped.
 
@@ -72,16 +83,16 @@ get_sentence_order_output = get_next_sentence_output
 
 
 def model_settings(
-    learning_rate,
-    num_train_steps,
-    num_warmup_steps,
-    use_tpu,
-    sentence_name,
-    optimizer="lamb",
-    poly_power=1.0,
-    start_warmup_step=0,
-):
-    """`ModelSettings` of a plain pre-training."""
+    learning_rate: float,
+    num_train_steps: int,
+    num_warmup_steps: int,
+    use_tpu: bool,
+    sentence_name: str,
+    optimizer: str = "lamb",
+    poly_power: float = 1.0,
+    start_warmup_step: int = 0,
+) -> ModelSettings:
+    """The settings of a plain pre-training."""
     return ModelSettings(
         learning_rate=learning_rate,
         num_train_steps=num_train_steps,

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import threading
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, TypeVar
 
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments
@@ -25,6 +25,7 @@ __all__ = [
     "open_folder",
 ]
 
+_Model = TypeVar("_Model", bound="LoadedModel")
 ModelFolder = collections.namedtuple(
     "ModelFolder", ["prefix", "config", "vocab_file", "tokenizer", "do_lower_case"]
 )
@@ -93,7 +94,7 @@ class LoadedModel:
         if self._is_closed:
             raise UserError("this %s is closed: make a new one" % self.shown_name)
 
-    def __enter__(self) -> "LoadedModel":
+    def __enter__(self: _Model) -> _Model:
         self._check_is_open()
         return self
 
