@@ -11,6 +11,7 @@ import gc
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -174,6 +175,8 @@ def run_program(main: Callable[[], Optional[int]]) -> NoReturn:
         main: function of no arguments that returns the exit status, or None.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _is_in_notebook():
+        sys.exit(_refused_in_notebook())
     _use_safe_streams()
     warnings.formatwarning = _formatted_warning
     sys.exit(_exit_status(main))
@@ -184,6 +187,26 @@ def _formatted_warning(message, category, *place, formatted=warnings.formatwarni
     if category is UserWarning:
         return "warning: %s\n" % printable(str(message))
     return formatted(message, category, *place)
+
+
+def _is_in_notebook():
+    """Whether what is printed goes to an object of Python, as of `%run` in a notebook."""
+    streams = (sys.stdout, sys.stderr)
+    return any(stream is not None and not hasattr(stream, "buffer") for stream in streams)
+
+
+def _refused_in_notebook():
+    """Says how a notebook runs a command; its flags may be defined again."""
+    from absl import flags
+
+    for module, defined in list(flags.FLAGS.flags_by_module_dict().items()):
+        for flag in list(defined) if module.startswith("albert_zh.") else ():
+            if flag.name in flags.FLAGS and not flag.allow_override:
+                delattr(flags.FLAGS, flag.name)
+    return _failed(
+        "a command needs a process, and %%run starts none: write !%s"
+        % " ".join(map(shlex.quote, own_words()))
+    )
 
 
 class _StandardOutput(io.FileIO):

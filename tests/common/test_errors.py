@@ -238,3 +238,33 @@ def test_numbers_that_are_none_are_refused(number):
     assert result.returncode == 2
     assert result.stderr == "-c: error: --rate=%s: expected a number, 0 or more\n" % number
     assert run(body, "--rate=0").returncode == 0
+
+
+# As IPython's %run: the script is the main module, and printed text goes to an object.
+NOTEBOOK = """
+import contextlib, io, runpy, signal, sys
+sys.path[:0] = sys.argv[1:2]
+sys.argv = sys.argv[2:]
+for _ in range(2):
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+    print(status, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    print(shown.getvalue(), end="")
+"""
+
+
+@pytest.mark.parametrize("command", ["build_vocab.py", "run_classifier.py"])
+def test_a_notebook_is_shown_how_to_run_a_command(command):
+    script = os.path.join(ROOT, command)
+    program = [sys.executable, "-c", NOTEBOOK, ROOT, script, "--corpus=my texts.txt"]
+    shown = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=True).stdout
+    lines = [
+        "2 True",
+        "%s: error: a command needs a process, and %%run starts none: write !%s %s "
+        "'--corpus=my texts.txt'" % (command, sys.executable, script),
+    ]
+    assert shown.splitlines() == lines * 2
