@@ -68,12 +68,13 @@ def test_the_host_logs_and_warns_as_before_and_the_folder_is_free(settings, logg
 
 
 FORKED = """
-import json, os, sys
+import json, os, signal, sys
 sys.path[:0] = json.loads(sys.argv[1])
 from albert_zh import Predictor, UserError, finetuning
 with Predictor(sys.argv[2]) as model:
     model.predict(["今天"])
 if os.fork() == 0:
+    signal.alarm(50)  # no child that waits outlives the test
     try:
         finetuning.run(**json.loads(sys.argv[3]))
     except UserError as error:
