@@ -30,7 +30,7 @@ def margins_of(model: Any, texts: Sequence[str], num_classes: int) -> np.ndarray
 
     Args:
         model: as of `text_model`, trained.
-        texts: list of str.
+        texts: what they are of.
         num_classes: C.
 
     Returns:

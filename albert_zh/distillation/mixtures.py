@@ -42,11 +42,11 @@ def checked_weights(given: Optional[Sequence[str]], num_teachers: int) -> Option
     """Weights of teachers as a flag has them, adding up to 1.
 
     Args:
-        given: list of numbers as text, or of `AUTO` alone; None: equal ones.
-        num_teachers: int.
+        given: numbers as text, or `AUTO` alone; None: equal ones.
+        num_teachers: their number.
 
     Returns:
-        list of float; None where they are to be fitted.
+        the weights; None where they are to be fitted.
 
     Raises:
         UserError: for what are no weights.
@@ -72,12 +72,11 @@ def checked_temperatures(
     """Temperatures of teachers as a flag has them.
 
     Args:
-        given: list of numbers as text, one for all teachers or one for each, or of `AUTO` alone;
-            None: `AUTO`.
-        num_teachers: int.
+        given: numbers as text, one for all teachers or one for each, or `AUTO` alone; None: `AUTO`.
+        num_teachers: their number.
 
     Returns:
-        list of float; None where they are to be fitted.
+        the temperatures; None where they are to be fitted.
 
     Raises:
         UserError: for what are no temperatures.

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import tokenize
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import zlib
 
 import numpy as np
@@ -32,7 +32,8 @@ _MANIFEST = "manifest.json"
 _DAMAGED = (OSError, EOFError, ValueError, OverflowError, SyntaxError, tokenize.TokenError)
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
 
-Texts = Tuple[Optional[str], ...]  # text_a, text_b and perhaps what else a row has
+# text_a, text_b and perhaps what else a row has
+Texts = Union[Tuple[str, Optional[str]], Tuple[str, Optional[str], str]]
 
 
 def texts_of(example: Any) -> Texts:
@@ -115,9 +116,9 @@ class TargetCache:
     def __contains__(self, texts: Texts) -> bool:
         return key_of(*texts) in self._targets
 
-    def get(self, *texts: Optional[str]) -> np.ndarray:
+    def get(self, text_a: str, text_b: Optional[str], further: str = "") -> np.ndarray:
         """The target of a text or pair that the cache contains, float32."""
-        values, start, end = self._targets[key_of(*texts)]
+        values, start, end = self._targets[key_of(text_a, text_b, further)]
         return values[start:end]
 
     def add(self, texts: Sequence[Texts], targets: Sequence[np.ndarray]) -> None:

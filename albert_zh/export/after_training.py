@@ -1,9 +1,12 @@
 """The SavedModel of --export_dir, which a training command writes at its end."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from albert_zh.export.comparison import Comparison
 
 
-def write_servable(model_dir: str, path: str, options: Any) -> Any:
+def write_servable(model_dir: str, path: str, options: Any) -> "Comparison":
     """Writes the SavedModel of a run's best checkpoint, see `to_saved_model.write_servable`.
 
     Args:
@@ -12,7 +15,7 @@ def write_servable(model_dir: str, path: str, options: Any) -> Any:
         options: the flags; those of classifiers have `threshold_to_export`.
 
     Returns:
-        `comparison.Comparison` with the checkpoint.
+        how far it is from the checkpoint.
     """
     from albert_zh.export import to_saved_model  # few runs need it
 

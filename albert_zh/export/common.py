@@ -9,12 +9,14 @@ runs the file on texts (`comparison`); one that is too far from the checkpoint i
 
 import contextlib
 import os
+from typing import Any, Iterator, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.export import exported_model, graph_transforms
+from albert_zh.export.exported_model import Model
 from albert_zh.inference import input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.model import (
@@ -56,16 +58,13 @@ DECIDING_SETTINGS = (
 ).split()
 
 
-def read_model(folder, task, config_file=None):
+def read_model(folder: str, task: str, config_file: Optional[str] = None) -> Model:
     """Reads and checks a model folder.
 
     Args:
         folder: model folder, with or without optimizer slots.
         task: key of `TASKS`.
-        config_file: config JSON, if it is not in the folder.
-
-    Returns:
-        `Model`.
+        config_file: config JSON; None for that of the folder.
 
     Raises:
         UserError: if the folder does not hold such a model.
@@ -91,7 +90,7 @@ def read_model(folder, task, config_file=None):
     if storage.exists(vocab_file):
         tokenizer = beside.tokenizer(vocab_file, beside.settings.get("do_lower_case", True))
         loaded_model.check_vocabulary(vocab_file, tokenizer, config.vocab_size)
-    return exported_model.Model(
+    return Model(
         folder,
         config,
         prefix,
@@ -113,17 +112,16 @@ def _task_of(kind, beside, folder):
     return kind.flags.with_model_files(task, beside.further_files(kind.flags.further_files), folder)
 
 
-def read_config(folder, config_file=None, points_to_best=True):
+def read_config(
+    folder: str, config_file: Optional[str] = None, points_to_best: bool = True
+) -> AlbertConfig:
     """The config of a folder's checkpoint: its JSON, or what training remembers in its folder.
 
     Args:
         folder: model folder, or output folder of training.
-        config_file: path of a config to take instead, or None.
-        points_to_best: bool; whether a folder of training is an error if it has a best model, which
+        config_file: config to take instead, or None.
+        points_to_best: whether a folder of training is an error if it has a best model, which
             comes with vocabulary and labels.
-
-    Returns:
-        `AlbertConfig`.
 
     Raises:
         UserError: if it does not exist.
@@ -171,7 +169,7 @@ def _check_has_heads(opened, task):
     )
 
 
-def check_length(length, model):
+def check_length(length: Optional[int], model: Model) -> None:
     """Checks a sequence length (None for any) against the model's positions and its task."""
     needed = model.kind.flags.shortest_length(model.settings.get("head", {}))
     least = max(input_rows.SHORTEST_LENGTH, needed)
@@ -189,15 +187,17 @@ def check_length(length, model):
 
 
 @contextlib.contextmanager
-def session_of(model, **build_settings):
+def session_of(
+    model: Model, **build_settings: Any
+) -> Iterator[Tuple[tf.Session, inference_graph.Graph]]:
     """A session with the model's graph for use and the checkpoint's weights.
 
     Args:
-        model: `Model`.
+        model: as of `read_model`.
         **build_settings: of `inference_graph.build`: `config`, `heads`, `shape`, `input_names` ...
 
     Yields:
-        (session, `inference_graph.Graph`).
+        (session, its graph's tensors).
     """
     settings = {"config": model.config, "heads": model.heads}
     settings = dict(settings, sentence_notes=model.sentence_notes, **build_settings)
@@ -209,12 +209,12 @@ def session_of(model, **build_settings):
         yield session, graph
 
 
-def load_weights(session, prefix):
+def load_weights(session: tf.Session, prefix: str) -> None:
     """Gives all variables of a session's graph the values of a checkpoint.
 
     Args:
-        session: `tf.Session` of the default graph.
-        prefix: checkpoint prefix.
+        session: of the default graph.
+        prefix: of the checkpoint.
 
     Raises:
         UserError: if a variable, of a head too, is missing there or has another shape: it would be
@@ -229,30 +229,24 @@ def load_weights(session, prefix):
     session.run(tf.global_variables_initializer())
 
 
-def frozen_graph(model, output_names, **build_settings):
+def frozen_graph(model: Model, output_names: Sequence[str], **build_settings: Any) -> tf.GraphDef:
     """The graph for use with the weights as constants.
 
     Args:
-        model: `Model`.
+        model: as of `read_model`.
         output_names: what must be computable; the rest is cut off.
         **build_settings: as in `session_of`.
-
-    Returns:
-        `GraphDef`.
     """
     with session_of(model, **build_settings) as (session, _):
         return frozen(session, output_names)
 
 
-def frozen(session, output_names):
+def frozen(session: tf.Session, output_names: Sequence[str]) -> tf.GraphDef:
     """The graph of a session up to some outputs, with the weights as constants, each once.
 
     Args:
-        session: `tf.Session`.
+        session: with values of the variables.
         output_names: names of nodes, which keep their names.
-
-    Returns:
-        `GraphDef`.
     """
     graph_def = tf.graph_util.convert_variables_to_constants(
         session, session.graph.as_graph_def(), list(output_names)
@@ -271,7 +265,7 @@ def _about_model(path):
     return {name: settings.get(name) for name in DECIDING_SETTINGS}
 
 
-def check_companions(model, folder):
+def check_companions(model: Model, folder: str) -> None:
     """Raises `UserError` if vocabulary, labels or settings of another model are in a folder."""
     for name in COMPANIONS:
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)
@@ -284,11 +278,11 @@ def check_companions(model, folder):
             )
 
 
-def write_companions(model, folder):
+def write_companions(model: Model, folder: str) -> None:
     """Puts vocabulary, labels and settings beside an exported file, where they are not already.
 
     Args:
-        model: `Model`.
+        model: as of `read_model`.
         folder: of the exported file.
 
     Raises:
@@ -310,7 +304,7 @@ def write_companions(model, folder):
 
 
 @contextlib.contextmanager
-def file_to_export(path):
+def file_to_export(path: str) -> Iterator[str]:
     """Lets an exported file appear whole or not at all; an unwritable folder is reported at once.
 
     Args:
@@ -338,7 +332,7 @@ def _check_is_export(path, mark):
 
 
 @contextlib.contextmanager
-def folder_to_export(path, mark="saved_model.pb"):
+def folder_to_export(path: str, mark: str = "saved_model.pb") -> Iterator[str]:
     """Lets an exported folder appear whole or not at all.
 
     Args:

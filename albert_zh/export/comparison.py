@@ -103,7 +103,7 @@ class Examples:
         open_session: Callable[..., Any],
         texts: Sequence[Tuple[str, Optional[str]]] = (),
         seq_length: Optional[int] = None,
-    ):
+    ) -> None:
         """Runs the checkpoint.
 
         Args:

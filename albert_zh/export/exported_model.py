@@ -1,6 +1,7 @@
 """What is exported: tasks, a model that has been read, options; texts as its inputs."""
 
 import collections
+from typing import TYPE_CHECKING, Any, Container, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots import cells
 from albert_zh.text import encoding
+
+if TYPE_CHECKING:
+    from albert_zh.tasks.kind_interface import Column
 
 # What a task puts out and which heads it needs. The first output is the one that is looked at.
 ExportedTask = collections.namedtuple("ExportedTask", ["heads", "outputs"])
@@ -69,29 +73,29 @@ class Model(
     __slots__ = ()
 
     @property
-    def kind(self):
-        """The kind of task that it is fine-tuned for."""
+    def kind(self) -> Any:
+        """The kind of task that it is fine-tuned for, a `TaskType`."""
         return registry.get(self.settings.get("objective", "single_label"))
 
     @property
-    def exported_settings(self):
+    def exported_settings(self) -> Dict[str, Any]:
         """`settings` with what only the config says, for programs that have no config."""
         return dict(
             self.settings, **{fine_tuning_notes.MAX_POSITIONS: self.config.longest_sequence}
         )
 
-    def further_inputs(self, heads):
-        """{name: `task_type.Column`} of what some of its heads take beside the encoder's inputs."""
+    def further_inputs(self, heads: Container[str]) -> Dict[str, "Column"]:
+        """{name: column} of what some of its heads take beside the encoder's inputs."""
         if checkpoint_names.TASK_HEAD not in heads:
             return {}
         return self.kind.flags.further_inputs(self.settings.get("head", {}))
 
-    def input_names(self, heads):
+    def input_names(self, heads: Container[str]) -> List[str]:
         """Names of the inputs of some of its heads, but for those of masked words."""
         return list(graph_inputs.ENCODER_INPUTS) + list(self.further_inputs(heads))
 
 
-def outputs_of(model, task):
+def outputs_of(model: Model, task: str) -> List[str]:
     """Names of a task's outputs, as far as the model has their heads."""
     there = {name for head in model.heads for name in outputs_of_head(model, head)}
     names = model.kind.decoded_outputs if task == "classifier" else TASKS[task].outputs
@@ -99,28 +103,34 @@ def outputs_of(model, task):
     return [name for name in names if name in there]
 
 
-def outputs_of_head(model, head):
+def outputs_of_head(model: Model, head: str) -> Sequence[str]:
     """Names of what one of a model's heads puts out."""
     if head == checkpoint_names.TASK_HEAD:
         return model.kind.export_outputs
     return checkpoint_names.HEADS[head][1]
 
 
-def output_positions(model, task):
+def output_positions(model: Model, task: str) -> Any:
     """The positions of the last layer that a task's outputs need, as `AlbertModel` takes them."""
     if task != "classifier":
         return None
     return model.kind.output_positions(task_settings.of_notes(model.settings))
 
 
-def encoded(model, pair, number, longest, heads=()):
+def encoded(
+    model: Model,
+    pair: Tuple[str, Optional[str]],
+    number: int,
+    longest: int,
+    heads: Container[str] = (),
+) -> Dict[str, np.ndarray]:
     """A text or pair as the model's inputs, without padding.
 
     Args:
-        model: `Model`; one without vocabulary gets ids by chance.
+        model: one without vocabulary gets ids by chance.
         pair: (text_a, text_b or None).
         number: of the pair.
-        longest: int, longer ones are cut.
+        longest: tokens; longer ones are cut.
         heads: keys of `checkpoint_names.HEADS`, whose further inputs are added.
 
     Returns:
@@ -163,7 +173,7 @@ def _further_inputs(model, pair, number, length, heads):
     }
 
 
-def padded(row, length):
+def padded(row: Dict[str, np.ndarray], length: int) -> Dict[str, np.ndarray]:
     """A row's arrays [1, F, ...] with zeros up to a length."""
 
     def filled(array):

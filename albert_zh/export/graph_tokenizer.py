@@ -10,6 +10,7 @@ all words. Chinese texts hardly ever enter them, as an ideograph is a word by it
 """
 
 import collections
+from typing import Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -31,19 +32,25 @@ _NUM_SPECIAL = 2  # around one text; a pair has one more
 class GraphTokenizer:
     """Operations that tokenize, as many times as `encode` is called."""
 
-    def __init__(self, tables):
-        """Takes `TokenizerTables`."""
+    def __init__(self, tables: tables_module.TokenizerTables) -> None:
+        """Takes the tables of the tokenizer that it equals."""
         self._tables = tables
         self._num_symbols = tables.first_nodes.shape[1]
 
-    def encode(self, text_a, text_b, max_seq_length, length=None):
+    def encode(
+        self,
+        text_a: tf.Tensor,
+        text_b: tf.Tensor,
+        max_seq_length: int,
+        length: Optional[int] = None,
+    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Texts, or pairs of them, as the encoder's inputs; equals `encoding.encode`.
 
         Args:
             text_a: string [B], in UTF-8.
             text_b: string [B]; [0] for single texts.
-            max_seq_length: int; longer rows are cut.
-            length: int, F; None: that of the longest row.
+            max_seq_length: longer rows are cut.
+            length: F; None: that of the longest row.
 
         Returns:
             (ids, mask, segment ids), int32 [B, F] each.
@@ -54,13 +61,14 @@ class GraphTokenizer:
             text_b = tf.reshape(text_b, [is_pair * num_rows])  # fails for other numbers of texts
             ids, rows = self.tokens(tf.concat([text_a, text_b], axis=0))
             counts = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, 2 * num_rows)
-            kept = _truncated(counts[:num_rows], counts[num_rows:], max_seq_length, is_pair)
-            layout = _Layout(*kept, is_pair=is_pair, length=length)
+            of_a, of_b = counts[:num_rows], counts[num_rows:]
+            kept_a, kept_b = _truncated(of_a, of_b, max_seq_length, is_pair)
+            layout = _Layout(kept_a, kept_b, is_pair, length)
             specials = self._tables.token_ids
             ids = layout.filled(ids, rows, counts, specials["[CLS]"], specials["[SEP]"])
             return ids, layout.mask(), layout.segments()
 
-    def tokens(self, texts):
+    def tokens(self, texts: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         """The tokens of texts.
 
         Args:

@@ -9,6 +9,7 @@ Values are JSON, but for `task` and `objective`.
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.messages import say
@@ -17,14 +18,17 @@ from albert_zh.inference import input_rows
 from albert_zh.model import fine_tuning_notes
 from albert_zh.text import tokenization
 
+if TYPE_CHECKING:
+    from albert_zh.export.exported_model import Model, Options
 
-def add(path, model, options):
+
+def add(path: str, model: "Model", options: "Options") -> None:
     """Adds the notes to a file.
 
     Args:
         path: the .onnx file.
-        model: `exported_model.Model`.
-        options: `exported_model.Options`.
+        model: what is exported.
+        options: how.
     """
     import onnx
 
@@ -71,7 +75,7 @@ def _tokenizer_content(model, options):
     return tokenizer_steps.content_of(tokenizer, _longest(model, options))
 
 
-def write_tokenizer_beside(path, model, options):
+def write_tokenizer_beside(path: str, model: "Model", options: "Options") -> None:
     """Writes the tokenizer.json beside a file, where there is none but of an earlier export.
 
     Args:

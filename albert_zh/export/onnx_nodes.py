@@ -11,6 +11,7 @@ number for a constant of that value; a name for any tensor, the same one whereve
 
 import collections
 import math
+from typing import Any, Dict
 
 OPSET, IR_VERSION = 20, 9  # the first with Gelu
 
@@ -28,7 +29,7 @@ _COMMUTATIVE = ("Add", "Mul")
 _LARGEST_SCALAR = 8  # bytes; larger constants are not looked into
 
 
-def use_native_nodes(proto):
+def use_native_nodes(proto: Any) -> Dict[str, int]:
     """Replaces the subgraphs of LayerNorm and GELU in a model, and makes it one of opset 20.
 
     Nothing that opset 18 has and these graphs use changed its meaning up to opset 20.
@@ -40,7 +41,7 @@ def use_native_nodes(proto):
         {operator: how many nodes were written}.
     """
     finder = _Finder(proto.graph)
-    written = collections.Counter()
+    written: Dict[str, int] = collections.Counter()
     for index, node in enumerate(proto.graph.node):
         native = _native_node(finder, node)
         if native is not None:

@@ -109,7 +109,7 @@ def quantize_sliced_tables(graph: Any) -> None:
     scales: Dict[str, str] = {}
     for node in map(copy.deepcopy, graph.node):
         nodes.append(node)
-        name = node.input[0] if node.input else None
+        name = node.input[0] if node.input else ""
         if node.op_type == "Slice" and name in tables:
             if name not in scales:
                 scales[name] = _as_integers(tables[name], graph)

@@ -9,6 +9,7 @@ graph serves signatures of tokens and of texts.
 """
 
 import collections
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,17 +20,20 @@ from albert_zh.inference import input_rows, model_choice
 from albert_zh.model import graph_inputs
 from albert_zh.text import tokenization, tokenizer_tables
 
+if TYPE_CHECKING:
+    from albert_zh.export.exported_model import Model, Options
+    from albert_zh.model.inference_graph import Graph
+
+# {name: ({name: input tensor}, {name: output tensor})}.
+Signatures = Dict[str, Tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]]]
+
 # What a signature's name ends in: the texts that it takes.
 FORMS = collections.OrderedDict([("texts", ("text_a",)), ("pairs", ("text_a", "text_b"))])
 TOKENS = graph_inputs.ENCODER_INPUTS[:2]  # what a client needs to read outputs of each token
 
 
-def why_none(model):
-    """Why a model has no signatures of texts, or None where it has them.
-
-    Args:
-        model: `exported_model.Model`.
-    """
+def why_none(model: "Model") -> Optional[str]:
+    """Why a model has no signatures of texts, or None where it has them."""
     if model.tokenizer is None:
         return "%s has no %s" % (model.folder, tokenization.VOCABULARY_FILE)
     if model.tokenizer.sentencepiece is not None:
@@ -40,16 +44,16 @@ def why_none(model):
 class TextSignatures:
     """The signatures of texts of a model that has them, see `why_none`."""
 
-    def __init__(self, model, options):
-        """Takes `exported_model.Model` and `exported_model.Options`."""
+    def __init__(self, model: "Model", options: "Options") -> None:
+        """Takes what is exported, and how."""
         self._model = model
         self._length = options.seq_length
         trained = model.settings.get("max_seq_length", input_rows.DEFAULT_LENGTH)
         wanted = model.sentence_notes.max_seq_length if model.sentence_notes else trained
         self._longest = min(wanted, options.seq_length or model.config.longest_sequence)
-        self._inputs = {}
+        self._inputs: Dict[str, tf.Tensor] = {}
 
-    def rows(self):
+    def rows(self) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Makes placeholders of texts in the default graph; returns (ids, mask, segment ids)."""
         no_texts = tf.constant([], tf.string)
         self._inputs = {
@@ -60,12 +64,12 @@ class TextSignatures:
         tokenizer = graph_tokenizer.GraphTokenizer(tables)
         return tokenizer.encode(max_seq_length=self._longest, length=self._length, **self._inputs)
 
-    def beside(self, signatures, graph):
+    def beside(self, signatures: Signatures, graph: "Graph") -> Signatures:
         """Signatures of tokens, and those of texts with the same outputs.
 
         Args:
-            signatures: {name: ({name: input tensor}, {name: output tensor})}.
-            graph: `inference_graph.Graph` of `rows`.
+            signatures: those of tokens.
+            graph: with the inputs of `rows`.
         """
         beside = dict(signatures)
         for name, (_, outputs) in signatures.items():
@@ -92,13 +96,19 @@ class TextSignatures:
             "classify": trained if is_of_words else [],
         }.get(name, [])
 
-    def check(self, session, signatures, texts, path):
+    def check(
+        self,
+        session: tf.Session,
+        signatures: Mapping[str, Any],
+        texts: Sequence[Tuple[str, Optional[str]]],
+        path: str,
+    ) -> None:
         """Compares the tokens of texts with those of the tokenizer in Python.
 
         Args:
-            session: `tf.Session` with the written SavedModel.
+            session: with the written SavedModel.
             signatures: {name: `SignatureDef`} of it.
-            texts: list of (text_a, text_b or None).
+            texts: (text_a, text_b or None) each.
             path: of the SavedModel, for the error.
 
         Raises:

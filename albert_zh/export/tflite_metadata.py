@@ -8,10 +8,14 @@ has the model's fine_tuning.json, too, which `Predictor` reads.
 
 import io
 import json
+from typing import TYPE_CHECKING
 import zipfile
 
 from albert_zh.common.errors import UserError
 from albert_zh.model import fine_tuning_notes
+
+if TYPE_CHECKING:
+    from albert_zh.export.exported_model import Model
 
 BUFFER_NAME = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -53,15 +57,12 @@ _INPUT_DESCRIPTIONS = {
 }
 
 
-def with_metadata(content, model):
+def with_metadata(content: bytes, model: "Model") -> bytes:
     """A classifier's .tflite file with metadata, vocabulary and labels in it.
 
     Args:
-        content: bytes of the file.
-        model: `exported_model.Model`, with vocabulary and labels.
-
-    Returns:
-        bytes.
+        content: of the file.
+        model: one with vocabulary and labels.
 
     Raises:
         UserError: if the model is none that the metadata can describe.

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+from typing import TYPE_CHECKING, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -10,6 +11,10 @@ from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.export import exported_model, onnx_metadata, onnx_nodes, onnx_tables
+from albert_zh.export.exported_model import Model, Options
+
+if TYPE_CHECKING:
+    from albert_zh.export.comparison import Comparison, Examples
 
 OPSET = 18  # tf2onnx's last; `onnx_nodes` makes it 20
 # All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. The quantizer finds
@@ -24,7 +29,7 @@ MODULES = ("tf2onnx", "onnx", "onnxruntime")
 QUANTIZED = {"per_channel": True, "reduce_range": True}
 
 
-def check_possible():
+def check_possible() -> None:
     """Raises `UserError` where what ONNX needs is not installed."""
     for name in MODULES:
         try:
@@ -36,20 +41,20 @@ def check_possible():
             ) from error
 
 
-def write(model, examples, path, options):
+def write(model: Model, examples: "Examples", path: str, options: Options) -> "Comparison":
     """Writes an .onnx file.
 
     `--quantize=int8` has weights in 8-bit integers and ranges of activations found while it runs;
     `--quantize=float16` computes in half precision, but for LayerNorm's mean and variance.
 
     Args:
-        model: `exported_model.Model`.
-        examples: `comparison.Examples`.
+        model: what is exported.
+        examples: what the checkpoint makes of texts.
         path: the file.
-        options: `exported_model.Options`.
+        options: how it is exported.
 
     Returns:
-        `comparison.Comparison` with the checkpoint.
+        how far the file is from the checkpoint.
     """
     check_possible()
     with export_common.file_to_export(path) as partial:
@@ -62,14 +67,14 @@ def write(model, examples, path, options):
     return comparison
 
 
-def convert(model, output_names, path, options):
+def convert(model: Model, output_names: Sequence[str], path: str, options: Options) -> None:
     """Writes the file, without metadata and without comparing it.
 
     Args:
-        model: `exported_model.Model`.
-        output_names: list of str.
+        model: what is exported.
+        output_names: what the file puts out.
         path: the file.
-        options: `exported_model.Options`.
+        options: how it is exported.
     """
     proto = _converted(model, output_names, options)
     onnx_nodes.use_native_nodes(proto)

@@ -2,6 +2,7 @@
 
 import collections
 import os
+from typing import Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -10,6 +11,8 @@ from albert_zh.common.messages import say
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, exported_model, text_signatures
+from albert_zh.export.comparison import Comparison, Examples
+from albert_zh.export.exported_model import Model, Options
 from albert_zh.model import checkpoint_names, graph_inputs
 from albert_zh.tasks import label_rules, task_forms
 
@@ -23,20 +26,20 @@ SIGNATURES = {
 EXTRA = "assets.extra"  # of a SavedModel: files that the graph does not read
 
 
-def write_frozen(model, examples, path, options):
+def write_frozen(model: Model, examples: Examples, path: str, options: Options) -> Comparison:
     """Writes the graph with the weights as constants.
 
     It has the outputs of the task, and the others that the model has: `logits`,
     `cls/predictions/truediv`, `pooled_output` ...
 
     Args:
-        model: `exported_model.Model`.
-        examples: `export_comparison.Examples`.
+        model: what is exported.
+        examples: what the checkpoint makes of texts.
         path: the .pb file.
-        options: `exported_model.Options`.
+        options: how it is exported.
 
     Returns:
-        `export_comparison.Comparison` with the checkpoint.
+        how far the graph is from the checkpoint.
     """
     shape = (None, options.seq_length)
     heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
@@ -67,18 +70,18 @@ def _check_frozen(partial, examples, limits, path):
         return examples.check(run, limits, path)
 
 
-def write_servable(model_dir, path, threshold=None):
+def write_servable(model_dir: str, path: str, threshold: Optional[float] = None) -> Comparison:
     """Writes the SavedModel of a fine-tuned model folder.
 
     Args:
         model_dir: the model folder.
         path: the folder for TF Serving.
-        threshold: float that the classifier's signature puts out for each row, or None.
+        threshold: what the classifier's signature puts out for each row, or None.
 
     Returns:
-        `export_comparison.Comparison` with the checkpoint.
+        how far the SavedModel is from the checkpoint.
     """
-    options = exported_model.Options(
+    options = Options(
         task="classifier",
         seq_length=None,
         quantize="none",
@@ -89,11 +92,17 @@ def write_servable(model_dir, path, threshold=None):
     )
     model = export_common.read_model(model_dir, options.task)
     texts = comparison_texts.to_compare(model, options)
-    examples = export_comparison.Examples(model, options.task, export_common.session_of, texts)
+    examples = Examples(model, options.task, export_common.session_of, texts)
     return write_saved_model(model, examples, path, options, threshold)
 
 
-def write_saved_model(model, examples, path, options, threshold=None):
+def write_saved_model(
+    model: Model,
+    examples: Examples,
+    path: str,
+    options: Options,
+    threshold: Optional[float] = None,
+) -> Comparison:
     """Writes a SavedModel into `path`/1, with the signatures that the model has heads for.
 
     Args and Returns as in `write_frozen`; `path` is the model's folder for TF Serving, `threshold`

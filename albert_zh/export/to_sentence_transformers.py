@@ -9,6 +9,7 @@ projection is a module Dense; vectors are cut by `truncate_dim`, before they are
 
 import contextlib
 import os
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, to_pytorch
 from albert_zh.export import common as export_common
 from albert_zh.model import checkpoint_values, sentence_vectors
+
+if TYPE_CHECKING:
+    from albert_zh.export.comparison import Comparison, Examples
+    from albert_zh.export.exported_model import Model, Options
 
 MODULES_FILE = "modules.json"
 # Our poolings -> what sentence-transformers calls them; it has only those of the last layer.
@@ -27,7 +32,7 @@ _MODES = (
 _TYPE = "sentence_transformers.models.%s"
 
 
-def check_possible(model):
+def check_possible(model: "Model") -> None:
     """Raises `UserError` for vectors that sentence-transformers has no module for."""
     notes = model.sentence_notes
     if notes.pooling not in POOLINGS:
@@ -40,18 +45,20 @@ def check_possible(model):
         raise UserError("--format=sentence_transformers: %s has no vocabulary" % model.folder)
 
 
-def write(model, examples, path, options):
+def write(
+    model: "Model", examples: "Examples", path: str, options: "Options"
+) -> Optional["Comparison"]:
     """Writes the folder.
 
     Args:
-        model: `exported_model.Model`.
-        examples: `comparison.Examples`.
+        model: what is exported.
+        examples: what the checkpoint makes of texts.
         path: the folder to write.
-        options: `exported_model.Options`.
+        options: how it is exported.
 
     Returns:
-        `comparison.Comparison` with the checkpoint; None where PyTorch and transformers,
-        which it is made with, are not installed.
+        how far the folder is from the checkpoint; None where PyTorch and transformers, which run
+        it, are not installed.
     """
     check_possible(model)
     with export_common.folder_to_export(path, MODULES_FILE) as partial:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import sys
+from typing import TYPE_CHECKING, Any, Iterable, List, Sequence
 import warnings
 
 import numpy as np
@@ -21,9 +22,13 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, exported_model, tflite_metadata
+from albert_zh.export.exported_model import Model, Options
 from albert_zh.inference import input_rows, litert
 from albert_zh.model import graph_inputs, inference_graph
 from albert_zh.model.layouts import LAYOUTS
+
+if TYPE_CHECKING:
+    from albert_zh.export.comparison import Comparison, Examples
 
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
 # Operators that int8 leaves in floating point.
@@ -36,12 +41,12 @@ MAX_CALIBRATION_TEXTS = 100
 LEAST_OF_SCALE = 1e-3  # of a channel's scale, as a share of the largest
 
 
-def check_possible(options, has_texts):
+def check_possible(options: Options, has_texts: bool) -> None:
     """Raises `UserError` where this TensorFlow or these options cannot make such a file.
 
     Args:
-        options: `exported_model.Options`.
-        has_texts: bool, whether int8 has texts to find its ranges on.
+        options: how the model is exported.
+        has_texts: whether int8 has texts to find its ranges on.
     """
     if tf.__version__.startswith("1."):
         raise UserError(
@@ -57,17 +62,17 @@ def check_possible(options, has_texts):
         raise UserError("--integer_only goes with --quantize=int8")
 
 
-def write(model, examples, path, options):
+def write(model: Model, examples: "Examples", path: str, options: Options) -> "Comparison":
     """Writes a .tflite file.
 
     Args:
-        model: `exported_model.Model`.
-        examples: `comparison.Examples`.
+        model: what is exported.
+        examples: what the checkpoint makes of texts.
         path: the file.
-        options: `exported_model.Options`.
+        options: how it is exported.
 
     Returns:
-        `comparison.Comparison` with the checkpoint.
+        how far the file is from the checkpoint.
     """
     check_possible(options, bool(options.texts))
     with export_common.file_to_export(path) as partial:
@@ -82,16 +87,13 @@ def write(model, examples, path, options):
     return comparison
 
 
-def converted(model, output_names, options):
+def converted(model: Model, output_names: Sequence[str], options: Options) -> bytes:
     """The content of the .tflite file, without metadata.
 
     Args:
-        model: `exported_model.Model`.
-        output_names: list of str.
-        options: `exported_model.Options`.
-
-    Returns:
-        bytes.
+        model: what is exported.
+        output_names: what the file puts out.
+        options: how it is exported.
     """
     config = inference_graph.with_fusible_gelu(model.config)
     if options.quantize == "int8" and not options.integer_only:
@@ -118,13 +120,15 @@ def converted(model, output_names, options):
             return _QUANTIZERS[options.quantize](converter, model, options)
 
 
-def tflite_converter(session, inputs, outputs):
+def tflite_converter(
+    session: tf.Session, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]
+) -> Any:
     """TensorFlow 2's converter of a part of a session's graph, with the weights as constants.
 
     Args:
-        session: `tf.Session` of the default graph.
-        inputs: list of placeholders.
-        outputs: list of tensors.
+        session: of the default graph.
+        inputs: placeholders.
+        outputs: what is to be computed of them.
 
     Returns:
         `tf.lite.TFLiteConverter` of the API of TensorFlow 2.
@@ -140,7 +144,7 @@ def tflite_converter(session, inputs, outputs):
         return lite.TFLiteConverter.from_concrete_functions([function], imported)
 
 
-def feed_forward_scale(model, rows):
+def feed_forward_scale(model: Model, rows: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
     """How large each channel of the feed-forward layers' outputs becomes.
 
     A few channels are many times as large as the others (Sun et al. 2024, Massive Activations in
@@ -149,7 +153,7 @@ def feed_forward_scale(model, rows):
     layer's input by it in floating point. It is one for all layers: shared weights stay shared.
 
     Args:
-        model: `exported_model.Model`.
+        model: whose layers they are.
         rows: as of `calibration_rows`.
 
     Returns:
@@ -248,18 +252,18 @@ _QUANTIZERS = {
 }
 
 
-def calibration_rows(model, options):
+def calibration_rows(model: Model, options: Options) -> List[List[np.ndarray]]:
     """Inputs on which the ranges of activations are found.
 
     All have one length, since TensorFlow's calibration fails where it changes: the sequence length,
     or for files of any length that of the longest of the texts.
 
     Args:
-        model: `exported_model.Model`.
-        options: `exported_model.Options`.
+        model: what is exported.
+        options: how it is exported.
 
     Returns:
-        list of lists of int32 arrays [1, F], as the converter's inputs.
+        of each text int32 arrays [1, F], as the converter's inputs.
     """
     texts = comparison_texts.spread(comparison_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
     longest = options.seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
@@ -269,11 +273,11 @@ def calibration_rows(model, options):
         for index, pair in enumerate(texts)
     ]
     length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
-    rows = [list(exported_model.padded(row, length).values()) for row in rows]
+    inputs = [list(exported_model.padded(row, length).values()) for row in rows]
     if options.task == "pretraining":
         positions = np.array([[1, 2, 3]], np.int32)
-        rows = [row + [positions] for row in rows]
-    return rows
+        inputs = [arrays + [positions] for arrays in inputs]
+    return inputs
 
 
 def _runner(path):

@@ -1,7 +1,7 @@
 """Flags that the commands of distillation have, and TinyBERT's old names of others."""
 
 import os
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from absl import flags
 
@@ -105,14 +105,14 @@ def take(options: flags.FlagValues, name: str, value: Any) -> None:
 
 
 def make_distiller(
-    options: flags.FlagValues, config: Any, vocab_file: Any, label_weight: float = 0.0
+    options: flags.FlagValues, config: Any, vocab_file: Optional[str], label_weight: float = 0.0
 ) -> Distiller:
     """The `Distiller` of the flags.
 
     Args:
         options: the flags.
         config: `AlbertConfig` of the student.
-        vocab_file: path of its vocabulary, or None.
+        vocab_file: its vocabulary, or None.
         label_weight: see `DistillationSettings`.
 
     Raises:

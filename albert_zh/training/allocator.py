@@ -8,7 +8,7 @@ _M_ARENA_MAX = -8  # of glibc's malloc.h
 _MORE_MEMORY_THAN_THERE_IS = 1 << 24  # MiB; without a number TensorFlow stops at 64 GiB
 
 
-def choose_allocator(plain):
+def choose_allocator(plain: bool) -> None:
     """Lets TensorFlow keep the memory of tensors for later ones, unless all is to be plain.
 
     By default each tensor is asked of the C library, which gives large arrays back to the system
@@ -18,7 +18,7 @@ def choose_allocator(plain):
     the environment says already is left as it is.
 
     Args:
-        plain: bool.
+        plain: whether all is to be plain.
     """
     c_library = ctypes.CDLL(None)
     if not plain and "MALLOC_ARENA_MAX" not in os.environ and hasattr(c_library, "mallopt"):
@@ -27,7 +27,7 @@ def choose_allocator(plain):
     os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(_MORE_MEMORY_THAN_THERE_IS))
 
 
-def give_back_freed():
+def give_back_freed() -> None:
     """Frees graphs that are in use no more, and returns to the system what glibc's heaps keep."""
     gc.collect()
     c_library = ctypes.CDLL(None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Optional, Union
 import urllib.parse
 
 import tensorflow.compat.v1 as tf
@@ -12,10 +13,14 @@ from albert_zh.common.messages import say
 from albert_zh.model import sessions, xla
 from albert_zh.training import model_spec, multi_worker, session_engine, tensorflow_internals
 
+if TYPE_CHECKING:
+    from albert_zh.model.config import AlbertConfig
+
+AnyEngine = Union[session_engine.Engine, "tf.estimator.tpu.TPUEstimator"]
 _CORES_OF_HOST = 8  # of a TPU
 
 
-def takes_halves(options, config):
+def takes_halves(options: Any, config: "AlbertConfig") -> bool:
     """Whether each of two threads is to have half of a batch: on two cores of a CPU.
 
     Two threads that share an operation wait for each other at its end. Wide layers are long enough
@@ -24,7 +29,7 @@ def takes_halves(options, config):
 
     Args:
         options: the flags.
-        config: `AlbertConfig`.
+        config: of the model.
     """
     num_threads = options.num_threads or cores.num_usable()
     is_shared_otherwise = options.use_tpu or options.distribution != "none"
@@ -34,12 +39,12 @@ def takes_halves(options, config):
     return num_threads == 2 and xla.pays() and is_small and not is_refused
 
 
-def session_settings(num_threads, in_halves):
-    """The `ConfigProto` of training.
+def session_settings(num_threads: int, in_halves: bool) -> tf.ConfigProto:
+    """The settings of training's sessions.
 
     Args:
-        num_threads: int, threads of an operation; 0 for as many as there are cores.
-        in_halves: bool, whether the model computes the halves of a batch side by side.
+        num_threads: threads of an operation; 0 for as many as there are cores.
+        in_halves: whether the model computes the halves of a batch side by side.
     """
     return sessions.settings(1, 2) if in_halves else sessions.settings(num_threads)
 
@@ -53,13 +58,15 @@ def _session_config(options, in_halves=False):
     return session
 
 
-def make_run_config(options, strategy=None, in_halves=False):
-    """The `RunConfig` of the flags, for CPUs and GPUs.
+def make_run_config(
+    options: Any, strategy: Optional[tf.distribute.Strategy] = None, in_halves: bool = False
+) -> session_engine.RunConfig:
+    """The configuration of the flags, for CPUs and GPUs.
 
     Args:
         options: the flags.
-        strategy: `tf.distribute.Strategy` that shares the steps, or None.
-        in_halves: bool, whether the model computes the halves of a batch side by side.
+        strategy: shares the steps; None for one device.
+        in_halves: whether the model computes the halves of a batch side by side.
     """
     return session_engine.RunConfig(
         model_dir=options.output_dir,
@@ -106,8 +113,8 @@ def _check_answers(options):
             ) from error
 
 
-def make_tpu_config(options, save_checkpoints_steps):
-    """The `tf.estimator.tpu.RunConfig` of the flags.
+def make_tpu_config(options: Any, save_checkpoints_steps: int) -> "tf.estimator.tpu.RunConfig":
+    """The configuration of the flags, for TPUs.
 
     Args:
         options: the flags.
@@ -143,15 +150,15 @@ def make_tpu_config(options, save_checkpoints_steps):
     )
 
 
-def num_hosts(options):
+def num_hosts(options: Any) -> int:
     """How many machines feed the devices of a run, by its flags and TF_CONFIG."""
     if options.distribution == "multi_worker":
         return max(1, multi_worker.num_machines())
     return max(1, options.num_tpu_cores // _CORES_OF_HOST) if options.use_tpu else 1
 
 
-def make_strategy(options):
-    """The `tf.distribute.Strategy` of --distribution, or None.
+def make_strategy(options: Any) -> Optional[tf.distribute.Strategy]:
+    """The strategy of --distribution; None where nothing is shared.
 
     Raises:
         UserError: when the flags or TF_CONFIG don't fit.
@@ -201,18 +208,21 @@ def _check_devices(names):
         seen.add(place)
 
 
-def make_engine(options, model_fn, save_checkpoints_steps, in_halves=False, **batch_sizes):
+def make_engine(
+    options: Any,
+    model_fn: Callable[..., model_spec.Spec],
+    save_checkpoints_steps: int,
+    in_halves: bool = False,
+    **batch_sizes: int,
+) -> AnyEngine:
     """What trains, evaluates and predicts by the flags: `Engine`, with --use_tpu TPUEstimator.
 
     Args:
         options: the flags.
         model_fn: function (features, labels, mode, params) -> `Spec`.
         save_checkpoints_steps: steps between checkpoints on a TPU, whose estimator saves itself.
-        in_halves: bool, whether the model computes the halves of a batch side by side.
+        in_halves: whether the model computes the halves of a batch side by side.
         **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
-
-    Returns:
-        `session_engine.Engine` or `tf.estimator.tpu.TPUEstimator`.
 
     Raises:
         UserError: for a batch that the replicas cannot share alike, or --use_tpu where TensorFlow
@@ -239,7 +249,7 @@ def make_engine(options, model_fn, save_checkpoints_steps, in_halves=False, **ba
     return session_engine.Engine(model_fn, make_run_config(options, strategy, in_halves))
 
 
-def one_prediction_graph(engine):
+def one_prediction_graph(engine: AnyEngine) -> ContextManager[None]:
     """`Engine.one_prediction_graph`; TPUEstimator builds a graph for each checkpoint."""
     if isinstance(engine, session_engine.Engine):
         return engine.one_prediction_graph()

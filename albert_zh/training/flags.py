@@ -143,8 +143,8 @@ def check_sizes(
     Args:
         options: the flags.
         config: `AlbertConfig`.
-        vocab_file: the vocabulary's file, or None.
-        num_entries: its entries.
+        vocab_file: the vocabulary's file; None without one.
+        num_entries: its entries; None without one.
 
     Raises:
         UserError: if they do not.
@@ -155,5 +155,5 @@ def check_sizes(
             "less, or a model of more positions (extend_positions.py makes one)"
             % (options.max_seq_length, config.longest_sequence)
         )
-    if vocab_file is not None:
+    if vocab_file is not None and num_entries is not None:
         check_num_entries(vocab_file, num_entries, config.vocab_size)

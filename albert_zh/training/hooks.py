@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -18,6 +19,9 @@ from albert_zh.common.messages import readable_seconds, say
 from albert_zh.common.progress import progress_bar
 from albert_zh.model import checkpoint_files
 from albert_zh.training.training_errors import Explosion
+
+if TYPE_CHECKING:
+    from albert_zh.training.metrics_log import Metrics
 
 # Values of the training graph that a progress line shows, and how.
 _SHOWN = (
@@ -42,24 +46,24 @@ class StopRequest:
     is not the main one gets no signals.
     """
 
-    def __init__(self, is_command=True):
+    def __init__(self, is_command: bool = True) -> None:
         """Initializes the stop request.
 
         Args:
-            is_command: bool, whether the process has nothing to do but this run.
+            is_command: whether the process has nothing to do but this run.
         """
         self._is_command = is_command
         self.is_made = False
         self.is_deferred = False  # until a step has run there is nothing to save
         self._former = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGINT, signal.SIGTERM):
                 self._former[signum] = signal.signal(signum, self._note)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         for signum, handler in self._former.items():
             signal.signal(signum, handler)
 
@@ -72,7 +76,7 @@ class StopRequest:
             signal.signal(signum, self._former[signum])
             os.kill(os.getpid(), signum)
 
-    def raise_if_made(self, message):
+    def raise_if_made(self, message: str) -> None:
         """Raises `Interrupted` with a message if a signal came."""
         if self.is_made:
             raise Interrupted(message)
@@ -81,15 +85,17 @@ class StopRequest:
 class StopHook(tf.train.SessionRunHook):
     """Ends a session's loop after the step in which a stop was requested."""
 
-    def __init__(self, stop):
+    def __init__(self, stop: StopRequest) -> None:
         """Initializes the stop hook.
 
         Args:
-            stop: `StopRequest`.
+            stop: what ends the loop once it is made.
         """
         self._stop = stop
 
-    def after_run(self, run_context, run_values):
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         self._stop.is_deferred = True
         if self._stop.is_made:
             run_context.request_stop()
@@ -98,7 +104,7 @@ class StopHook(tf.train.SessionRunHook):
 class GridTimer(tf.train.SecondOrStepTimer):
     """Triggers at the multiples of a number of steps, wherever a run began."""
 
-    def __init__(self, every_steps):
+    def __init__(self, every_steps: int) -> None:
         """Initializes the grid timer.
 
         Args:
@@ -107,7 +113,7 @@ class GridTimer(tf.train.SecondOrStepTimer):
         super().__init__(every_steps=every_steps)
         self._grid = every_steps
 
-    def should_trigger_for_step(self, step):
+    def should_trigger_for_step(self, step: int) -> bool:
         last = self.last_triggered_step()
         return last is None or step // self._grid > last // self._grid
 
@@ -119,12 +125,13 @@ class FirstStepHook(tf.train.SessionRunHook):
     Python says, that the run is stopped for instance, still goes to the user.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._is_over = False
         self._redirection = contextlib.ExitStack()
 
-    def before_run(self, run_context):
-        logs = [h.stream for h in tf.get_logger().handlers if isinstance(h, logging.FileHandler)]
+    def before_run(self, run_context: tf.train.SessionRunContext) -> None:
+        handlers = tf.get_logger().handlers
+        logs: List[Any] = [h.stream for h in handlers if isinstance(h, logging.FileHandler)]
         if logs and not self._is_over:
             sys.stderr.flush()
             standard_error = os.dup(2)
@@ -137,10 +144,12 @@ class FirstStepHook(tf.train.SessionRunHook):
             self._redirection.enter_context(contextlib.redirect_stderr(for_python))
         self._is_over = True
 
-    def after_run(self, run_context, run_values):
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         self.restore()
 
-    def restore(self):
+    def restore(self) -> None:
         """Ends the redirection; to be called also where a step has failed."""
         self._redirection.close()
 
@@ -148,23 +157,28 @@ class FirstStepHook(tf.train.SessionRunHook):
 class SaverHook(tf.train.CheckpointSaverHook):
     """Saves at the same steps whether a run was stopped in between or not, and never NaN."""
 
-    def __init__(self, folder, save_steps, listeners=()):
+    def __init__(
+        self,
+        folder: str,
+        save_steps: int,
+        listeners: Sequence[tf.train.CheckpointSaverListener] = (),
+    ) -> None:
         """Initializes the saver hook.
 
         Args:
             folder: where checkpoints go.
             save_steps: steps between them.
-            listeners: `tf.train.CheckpointSaverListener`s.
+            listeners: hear of each checkpoint.
         """
         super().__init__(folder, save_steps=save_steps, listeners=list(listeners))
         self._timer = GridTimer(save_steps)  # in place of the one that counts from the last start
 
-    def begin(self):
+    def begin(self) -> None:
         super().begin()
         sums = [tf.reduce_sum(variable) for variable in tf.trainable_variables()]
         self._is_finite = tf.reduce_all(tf.is_finite(tf.stack(sums)))
 
-    def after_create_session(self, session, coord):
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
         """Writes the graph and the first checkpoint, as the parent would in twice the time.
 
         A checkpoint that training goes on from is not written again: TensorFlow would write its
@@ -194,7 +208,7 @@ class SaverHook(tf.train.CheckpointSaverHook):
         return super()._save(session, step)
 
 
-def show_in_progress(name, value):
+def show_in_progress(name: str, value: tf.Tensor) -> None:
     """Has `ProgressHook` show and record a float scalar of the training graph."""
     tf.add_to_collection(
         PROGRESS_TENSORS, tf.identity(value, name="%s/%s" % (PROGRESS_TENSORS, name))
@@ -209,17 +223,17 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def __init__(
         self,
-        metrics,
-        total_steps,
-        batch_size,
-        steps_per_run=1,
-        record_every=1,
-        dev_metric="accuracy",
-    ):
+        metrics: "Metrics",
+        total_steps: int,
+        batch_size: int,
+        steps_per_run: int = 1,
+        record_every: int = 1,
+        dev_metric: str = "accuracy",
+    ) -> None:
         """Initializes the progress hook.
 
         Args:
-            metrics: `Metrics` of the run.
+            metrics: of the run.
             total_steps: the step at which training ends.
             batch_size: examples in a step.
             steps_per_run: steps in one session run (a TPU's loop).
@@ -233,18 +247,18 @@ class ProgressHook(tf.train.SessionRunHook):
         self._steps_per_run = steps_per_run
         self._record_every = record_every
 
-    def begin(self):
+    def begin(self) -> None:
         losses = tf.get_collection(tf.GraphKeys.LOSSES)  # the engine puts the total loss there
         self._fetches = {"loss": losses[-1]} if losses else {}
         for tensor in reversed(tf.get_collection(PROGRESS_TENSORS)):  # the first replica's stay
             self._fetches[re.sub(r"(_\d+)?$", "", tensor.op.name.split("/")[-1])] = tensor
         self._global_step = tf.train.get_global_step()
 
-    def after_create_session(self, session, coord):
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
         self._step = self._first_step = int(session.run(self._global_step))
         self._start = self._last_line = time.time()
         self._recent = {}  # moving averages
-        self._num_tokens = 0
+        self._num_tokens: float = 0
         self._bar = progress_bar(
             None,
             self._total_steps,
@@ -254,10 +268,12 @@ class ProgressHook(tf.train.SessionRunHook):
             disable=None,  # where there is no terminal, lines of ours also show the examples' rate
         )
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: tf.train.SessionRunContext) -> tf.train.SessionRunArgs:
         return tf.train.SessionRunArgs(self._fetches)
 
-    def after_run(self, run_context, run_values):
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         former = self._step
         self._step = min(former + self._steps_per_run, self._total_steps)
         scalars = {name: float(scalar) for name, scalar in run_values.results.items()}
@@ -291,14 +307,14 @@ class ProgressHook(tf.train.SessionRunHook):
                 ", ".join(state),
             )
 
-    def end(self, session):
+    def end(self, session: tf.Session) -> None:
         self._bar.close()
 
 
 class ExplosionHook(tf.train.SessionRunHook):
     """Ends training when the loss has left all bounds."""
 
-    def __init__(self, highest_loss):
+    def __init__(self, highest_loss: float) -> None:
         """Initializes the explosion hook.
 
         Args:
@@ -306,11 +322,13 @@ class ExplosionHook(tf.train.SessionRunHook):
         """
         self._highest_loss = highest_loss
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: tf.train.SessionRunContext) -> tf.train.SessionRunArgs:
         losses = tf.get_collection(tf.GraphKeys.LOSSES)
         return tf.train.SessionRunArgs(losses[-1:])
 
-    def after_run(self, run_context, run_values):
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         for loss in run_values.results:
             if loss > self._highest_loss:
                 raise Explosion("the loss is %.4g" % loss)
@@ -319,7 +337,7 @@ class ExplosionHook(tf.train.SessionRunHook):
 class CountingHook(tf.train.SessionRunHook):
     """Shows how many of a known number of batches are done."""
 
-    def __init__(self, what, num_batches):
+    def __init__(self, what: str, num_batches: int) -> None:
         """Initializes the counting hook.
 
         Args:
@@ -329,41 +347,43 @@ class CountingHook(tf.train.SessionRunHook):
         self._what = what
         self._num_batches = num_batches
 
-    def begin(self):
+    def begin(self) -> None:
         self._bar = progress_bar(self._what, self._num_batches, "batch", leave=False)
 
-    def after_run(self, run_context, run_values):
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         self._bar.update()
 
-    def end(self, session):
+    def end(self, session: tf.Session) -> None:
         self._bar.close()
 
 
 class MetricsListener(tf.train.CheckpointSaverListener):
     """Writes what was measured before each checkpoint: whoever resumes from it has all of it."""
 
-    def __init__(self, log):
-        """`log`: `metrics_log.Metrics`."""
+    def __init__(self, log: "Metrics") -> None:
+        """`log`: what is written."""
         self._log = log
 
-    def before_save(self, session, global_step_value):
+    def before_save(self, session: tf.Session, global_step_value: int) -> None:
         self._log.flush()
 
 
 class EvaluationListener(tf.train.CheckpointSaverListener):
     """Calls a function with each checkpoint that training writes, except the untrained one."""
 
-    def __init__(self, evaluate, stop):
+    def __init__(self, evaluate: Callable[[int], bool], stop: StopRequest) -> None:
         """Initializes the evaluation listener.
 
         Args:
             evaluate: function of a step; training ends if it returns True.
-            stop: `StopRequest`; nothing is evaluated once a stop is requested.
+            stop: once it is made, nothing is evaluated.
         """
         self._evaluate = evaluate
         self._stop = stop
 
-    def after_save(self, session, global_step_value):
+    def after_save(self, session: tf.Session, global_step_value: int) -> Optional[bool]:
         if global_step_value > 0 and not self._stop.is_made:
             return self._evaluate(int(global_step_value))
         return None

@@ -6,7 +6,7 @@ share = share_of(params)  # which part of each step an input function is asked f
 """
 
 import collections
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -24,15 +24,17 @@ Share = collections.namedtuple("Share", "num_replicas num_pipelines pipeline")
 ALONE = Share(num_replicas=1, num_pipelines=1, pipeline=0)
 
 
-def share_of(params, input_context=None):
+def share_of(
+    params: Mapping[str, Any], input_context: Optional[tf.distribute.InputContext] = None
+) -> Share:
     """The part of a step's batch that an input function is asked for.
 
     Args:
-        params: dict of a TPUEstimator's input function; on TPU it has a `TPUContext`.
-        input_context: `tf.distribute.InputContext` of a strategy, or None.
+        params: of a TPUEstimator's input function; on TPU it has a `TPUContext`.
+        input_context: of a strategy; None without one.
 
     Returns:
-        `Share`; an element of the input is one replica's part of a step.
+        the part; an element of the input is one replica's part of a step.
     """
     if "context" in params:
         context = params["context"]
@@ -46,14 +48,14 @@ def share_of(params, input_context=None):
     return ALONE
 
 
-def of_pipeline(batches, share):
+def of_pipeline(batches: tf.data.Dataset, share: Share) -> tf.data.Dataset:
     """The batches that one of several input pipelines gives."""
     if share.num_pipelines == 1:
         return batches
     return batches.shard(share.num_pipelines, share.pipeline)
 
 
-def order_by_length(lengths, batch_size, seed):
+def order_by_length(lengths: tf.Tensor, batch_size: int, seed: Sequence[Any]) -> tf.Tensor:
     """An order of rows in which batches are of like length, and come in random order.
 
     Args:
@@ -69,17 +71,19 @@ def order_by_length(lengths, batch_size, seed):
     return tf.reshape(tf.gather(by_length, order), [-1])
 
 
-def window_starts(num_examples, batch_size, num_steps, window=WINDOW):
+def window_starts(
+    num_examples: int, batch_size: int, num_steps: int, window: int = WINDOW
+) -> np.ndarray:
     """The steps at which windows begin whose batches are of one epoch.
 
     A batch with the end of one epoch and the beginning of the next is a separate window, so that
     sorting never brings an example beside itself.
 
     Args:
-        num_examples: int, rows of an epoch.
-        batch_size: int, rows of a step.
-        num_steps: int, where the last window ends.
-        window: int, the most rows of one.
+        num_examples: rows of an epoch.
+        batch_size: rows of a step.
+        num_steps: where the last window ends.
+        window: the most rows of one.
 
     Returns:
         int64 [windows], increasing, the first one 0.
@@ -93,7 +97,7 @@ def window_starts(num_examples, batch_size, num_steps, window=WINDOW):
     return starts[starts < num_steps]
 
 
-def prefetched(batches):
+def prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Some batches are made ready ahead, and TensorFlow does not tune or rewrite the pipeline.
 
     Every parallelism is given; the tuner's thread would sleep for up to a minute between looks, and
@@ -101,10 +105,10 @@ def prefetched(batches):
     one operation, which shuffles by other seeds than the two: another order than later versions'.
 
     Args:
-        batches: `tf.data.Dataset`.
+        batches: of any features.
 
     Returns:
-        `tf.data.Dataset` of the same batches.
+        the same batches.
     """
     options = tf.data.Options()
     if tf.__version__.startswith("1"):

@@ -1,6 +1,7 @@
 """Training to a step, with checkpoints on a fixed grid of steps: the loop of all training."""
 
 import collections
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
@@ -13,7 +14,14 @@ from albert_zh.training.hooks import (
     ProgressHook,
     SaverHook,
     StopHook,
+    StopRequest,
 )
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+    from albert_zh.training.engine import AnyEngine
+    from albert_zh.training.metrics_log import Metrics
 
 Steps = collections.namedtuple("Steps", ["first", "total", "save"])
 Steps.__doc__ = """Steps of a training.
@@ -26,26 +34,26 @@ Fields:
 
 
 def train(
-    options,
-    engine,
-    input_fn,
-    steps,
-    stop,
-    log,
-    evaluate=None,
-    hooks=(),
-    max_records=2000,
-    dev_metric="accuracy",
-):
+    options: Any,
+    engine: "AnyEngine",
+    input_fn: Callable[..., Any],
+    steps: Steps,
+    stop: StopRequest,
+    log: "Metrics",
+    evaluate: Optional[Callable[[int], bool]] = None,
+    hooks: "Sequence[tf.train.SessionRunHook]" = (),
+    max_records: int = 2000,
+    dev_metric: str = "accuracy",
+) -> None:
     """Trains to the last step, with progress, evaluations and an orderly end at Ctrl-C.
 
     Args:
         options: the flags.
         engine: as of `make_engine`.
         input_fn: input function.
-        steps: `Steps`.
-        stop: `StopRequest`; once it is made, a checkpoint is saved and training ends.
-        log: `metrics_log.Metrics`.
+        steps: see `Steps`.
+        stop: once it is made, a checkpoint is saved and training ends.
+        log: of the run.
         evaluate: function of the step of a new checkpoint, which may end training by returning
             True; None for no evaluations.
         hooks: further session hooks.
@@ -80,13 +88,13 @@ def train(
     )
 
 
-def how_to_resume(folder, step, steps):
+def how_to_resume(folder: str, step: int, steps: Steps) -> str:
     """The message for a training that was stopped.
 
     Args:
         folder: the output folder.
         step: of the checkpoint that was saved.
-        steps: `Steps`.
+        steps: of the training.
     """
     return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
         step,
@@ -95,7 +103,15 @@ def how_to_resume(folder, step, steps):
     )
 
 
-def train_with_checkpoints(options, engine, input_fn, max_steps, save_steps, hooks, listeners=()):
+def train_with_checkpoints(
+    options: Any,
+    engine: "AnyEngine",
+    input_fn: Callable[..., Any],
+    max_steps: int,
+    save_steps: int,
+    hooks: "Sequence[tf.train.SessionRunHook]",
+    listeners: "Sequence[tf.train.CheckpointSaverListener]" = (),
+) -> None:
     """Trains to a step; saves on the grid of `save_steps`, and at the end.
 
     Args:

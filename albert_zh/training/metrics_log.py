@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from albert_zh.common import checks, files, output_files, plotting, storage, validation
 from albert_zh.common.errors import UserError
@@ -33,23 +34,24 @@ class Metrics:
     A resumed run drops what was recorded after the checkpoint it goes on from.
     """
 
-    def __init__(self, folder, first_step, worker=None):
+    def __init__(self, folder: str, first_step: int, worker: Optional[str] = None) -> None:
         """Initializes the metrics.
 
         Args:
             folder: the output folder.
             first_step: the step training goes on from.
-            worker: name of a process that only helps another one, see `flags.helper_name`.
+            worker: name of a process that only helps another one, see `flags.helper_name`; None
+                of the one that saves.
         """
         name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
         self._path = os.path.join(folder, name)
         self.records = self.read(folder, first_step, name)
         self._write()
 
-    def __enter__(self):
+    def __enter__(self) -> "Metrics":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.flush()
 
     def _write(self):
@@ -57,13 +59,13 @@ class Metrics:
         with output_files.atomic_write(self._path) as handle:
             handle.writelines(json.dumps(record) + "\n" for record in self.records)
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes what is not in the file yet: in remote storage no line can be added to it."""
         if storage.is_remote(self._path):
             self._write()
 
     @staticmethod
-    def read(folder, last_step, name=METRICS_FILE):
+    def read(folder: str, last_step: int, name: str = METRICS_FILE) -> List[Dict[str, Any]]:
         """The records of a folder up to a step.
 
         A line that a kill left unfinished is dropped, and so are damaged ones, with a note.
@@ -83,7 +85,7 @@ class Metrics:
             say("note: %d damaged lines are left out: %s", len(problems), problems[0])
         return [record for record in records if record["step"] <= last_step]
 
-    def add(self, step, **values):
+    def add(self, step: int, **values: Any) -> None:
         """Records values at a step."""
         record = dict(step=step, **values)
         self.records.append(record)
@@ -98,24 +100,27 @@ class Metrics:
         except OSError as error:
             raise files.cannot_write(self._path, error) from error
 
-    def last(self, name, text):
+    def last(self, name: str, text: str) -> List[str]:
         """[text % newest value of a name], or [] without one."""
         values = [record[name] for record in self.records if name in record]
         return [text % values[-1]] if values else []
 
-    def series(self, name):
+    def series(self, name: str) -> Tuple[List[int], List[float]]:
         """(steps, values) of a name, by step."""
         points = sorted((r["step"], r[name]) for r in self.records if name in r)
         return [step for step, _ in points], [value for _, value in points]
 
 
 def draw_learning_curve(
-    metrics, path, accuracies=(("dev_accuracy", "dev accuracy"),), axis_label="accuracy"
-):
+    metrics: Metrics,
+    path: str,
+    accuracies: Sequence[Tuple[str, str]] = (("dev_accuracy", "dev accuracy"),),
+    axis_label: str = "accuracy",
+) -> Optional[str]:
     """Draws training loss and accuracies over steps as a PNG.
 
     Args:
-        metrics: `Metrics`.
+        metrics: of the run.
         path: file to write.
         accuracies: (name in the metrics, label in the picture) of each accuracy.
         axis_label: what the accuracies' axis says.

@@ -1,6 +1,7 @@
 """What a `model_fn` is asked for and what it answers, as Estimator's names have it."""
 
 import collections
+from typing import Any, Callable
 
 import tensorflow.compat.v1 as tf
 
@@ -16,9 +17,10 @@ class ModeKeys:
 
 
 Spec = collections.namedtuple(
-    "Spec", "mode loss train_op predictions eval_metrics scaffold_fn host_call"
+    "Spec",
+    "mode loss train_op predictions eval_metrics scaffold_fn host_call",
+    defaults=(None, None, None, None, None, None),
 )
-Spec.__new__.__defaults__ = (None,) * 6
 Spec.__doc__ = """What a `model_fn` has built.
 
 Fields:
@@ -32,7 +34,7 @@ Fields:
 """
 
 
-def for_tpu_estimator(model_fn):
+def for_tpu_estimator(model_fn: Callable[..., Spec]) -> Callable[..., Any]:
     """The `model_fn` such that TPUEstimator takes it; as it is where TensorFlow has none.
 
     Args:

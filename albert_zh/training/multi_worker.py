@@ -11,6 +11,7 @@ import re
 import socket
 import sys
 import threading
+from typing import Callable, Dict, List, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -23,7 +24,7 @@ _ADDRESS = re.compile(r".+:\d{1,5}")
 _LOOKS = 2  # in vain, before a worker is taken for dead
 
 
-def cluster():
+def cluster() -> Dict[str, List[str]]:
     """{kind: ["HOST:PORT", ...]} of TF_CONFIG; {} where it names none.
 
     Raises:
@@ -63,14 +64,14 @@ def _task():
     return kind, int(index)
 
 
-def num_machines():
+def num_machines() -> int:
     """How many workers TF_CONFIG names; 0 where it names none, or is not readable."""
     with contextlib.suppress(UserError):
         return sum(len(cluster().get(kind, ())) for kind in ("chief", "worker"))
     return 0
 
 
-def check_place():
+def check_place() -> None:
     """Raises `UserError` unless this process is one of the workers that TF_CONFIG names."""
     hosts, (kind, index) = cluster(), _task()
     if kind not in ("chief", "worker") or index >= len(hosts.get(kind, ())):
@@ -83,7 +84,7 @@ def check_place():
             raise _unfit("cluster has the address %r: expected HOST:PORT" % address)
 
 
-def helper_name():
+def helper_name() -> Optional[str]:
     """A name such as "worker1" of a process that helps another one; None of the one that saves."""
     kind, index = _task()
     is_saving = kind == "chief" or (index == 0 and "chief" not in cluster())
@@ -107,7 +108,7 @@ class WatchHook(tf.train.SessionRunHook):
     dead one's successor, and both go on from the last checkpoint.
     """
 
-    def __init__(self, last_step, say):
+    def __init__(self, last_step: int, say: Callable[[str], None]) -> None:
         """Initializes the watch hook.
 
         Args:
@@ -117,22 +118,24 @@ class WatchHook(tf.train.SessionRunHook):
         self._last_step = last_step
         self._say = say
         self._is_over = threading.Event()
-        self._thread = None
+        self._thread: Optional[threading.Thread] = None
 
-    def begin(self):
+    def begin(self) -> None:
         self._global_step = tf.train.get_global_step()
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: tf.train.SessionRunContext) -> tf.train.SessionRunArgs:
         return tf.train.SessionRunArgs(self._global_step)
 
-    def after_run(self, run_context, run_values):
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         if run_values.results >= self._last_step - 1:
             self._is_over.set()
         elif self._thread is None:  # all are there: they have made a step together
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
 
-    def end(self, session):
+    def end(self, session: tf.Session) -> None:
         self._is_over.set()
 
     def _watch(self):

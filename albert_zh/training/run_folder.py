@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import re
+from typing import Any, Dict, Iterator, List, Optional
 import warnings
 
 import tensorflow.compat.v1 as tf
@@ -29,7 +30,7 @@ class _RunLog(logging.FileHandler):
 
 
 @contextlib.contextmanager
-def logs_of_host():
+def logs_of_host() -> Iterator[None]:
     """Has the program that a run is a part of log and warn as before, once the run has ended.
 
     The run's log is closed then, and with it the lock of its folder.
@@ -64,7 +65,7 @@ def _close_run_logs(loggers):
                 handler.close()
 
 
-def open_output_folder(folder, worker=None):
+def open_output_folder(folder: str, worker: Optional[str] = None) -> None:
     """Makes the output folder and sends TensorFlow's log and Python's warnings to a file in it.
 
     The log file is locked, so that two runs in one folder don't mix. Where the folder is remote, it
@@ -72,7 +73,8 @@ def open_output_folder(folder, worker=None):
 
     Args:
         folder: the output folder.
-        worker: name of a process that only helps another one, see `flags.helper_name`.
+        worker: name of a process that only helps another one, see `flags.helper_name`; None of
+            the one that saves.
 
     Raises:
         UserError: if the folder cannot be written to, or another run is at work in it.
@@ -82,7 +84,7 @@ def open_output_folder(folder, worker=None):
     path = _log_file(folder, worker)
     try:
         storage.make_folders(target)
-        handler = _RunLog(path, encoding="utf-8")
+        handler: Any = _RunLog(path, encoding="utf-8")
         handler.handleError = lambda record: None  # a full disk: what the run writes reports it
     except OSError as error:
         named = folder if storage.is_remote(folder) else path
@@ -112,23 +114,25 @@ def _log_file(folder, worker):
 
 
 @contextlib.contextmanager
-def uploaded_log(folder, worker=None):
+def uploaded_log(folder: Optional[str], worker: Optional[str] = None) -> Iterator[None]:
     """Puts the log of a run into its output folder at the end, where that is remote.
 
     Args:
-        folder, worker: as in `open_output_folder`.
+        folder, worker: as in `open_output_folder`; no folder where the flags name none.
     """
     try:
         yield
     finally:
-        is_remote = folder is not None and storage.is_remote(folder)
-        path = _log_file(folder, worker) if is_remote else None
-        if path and os.path.exists(path):
-            with contextlib.suppress(OSError, UserError):  # the run's own error is to be reported
-                transfer.upload(path, os.path.join(folder, os.path.basename(path)))
+        if folder is not None and storage.is_remote(folder):
+            path = _log_file(folder, worker)
+            if os.path.exists(path):
+                with contextlib.suppress(OSError, UserError):  # the run's own error is reported
+                    transfer.upload(path, os.path.join(folder, os.path.basename(path)))
 
 
-def check_same_run(folder, fixed, variable=None):
+def check_same_run(
+    folder: str, fixed: Dict[str, Any], variable: Optional[Dict[str, Any]] = None
+) -> List[str]:
     """Keeps two different runs from mixing in one output folder.
 
     Args:
@@ -138,12 +142,12 @@ def check_same_run(folder, fixed, variable=None):
         variable: {name: value} of what may change when a run goes on (epochs): reported.
 
     Returns:
-        list of the names of `variable` whose values are others.
+        the names of `variable` whose values are others.
 
     Raises:
         UserError: if the folder holds checkpoints of another run.
     """
-    former = former_settings(folder)
+    former, variable = former_settings(folder), variable or {}
     for name in sorted(set(fixed) & set(former["fixed"])):
         if former["fixed"][name] != fixed[name]:
             raise UserError(
@@ -151,8 +155,8 @@ def check_same_run(folder, fixed, variable=None):
                 "for the scripts) or remove this one"
                 % (folder, name, _from_to(former["fixed"][name], fixed[name]))
             )
-    former_values = dict(variable or {}, **former["variable"])
-    changed = [n for n, value in sorted((variable or {}).items()) if former_values[n] != value]
+    former_values = dict(variable, **former["variable"])
+    changed = [n for n, value in sorted(variable.items()) if former_values[n] != value]
     for name in changed:
         say(
             "note: the run in %s goes on with another %s: %s, formerly %s",
@@ -164,12 +168,12 @@ def check_same_run(folder, fixed, variable=None):
     return changed
 
 
-def tensorflow_version():
+def tensorflow_version() -> Dict[str, str]:
     """{"TensorFlow": "2.15"}: may change when a run goes on, as its weights may by rounding."""
     return {"TensorFlow": ".".join(tf.__version__.split(".")[:2])}
 
 
-def former_settings(folder):
+def former_settings(folder: str) -> Dict[str, Dict[str, Any]]:
     """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
     path = os.path.join(folder, RUN_SETTINGS_FILE)
     has_checkpoint = bool(checkpoint_files.checkpoints_of_training(folder))
@@ -178,7 +182,7 @@ def former_settings(folder):
     return files.read_json(path, RUN_SETTINGS, "put it back, or name another folder")
 
 
-def remember_settings(folder, fixed, variable):
+def remember_settings(folder: str, fixed: Dict[str, Any], variable: Dict[str, Any]) -> None:
     """Writes down what a folder's checkpoints are made from."""
     fixed = dict(former_settings(folder)["fixed"], **fixed)
     output_files.write_json(

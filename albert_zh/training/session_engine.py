@@ -12,21 +12,23 @@ import collections
 import contextlib
 import gc
 import os
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.training import tensorflow_internals
-from albert_zh.training.model_spec import ModeKeys
+from albert_zh.training.model_spec import ModeKeys, Spec
 
 LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
 _HOURS_BETWEEN_KEPT = 10000  # checkpoints that are never removed: none
 _SECONDS_OF_WAITING = 7200  # for the worker that initializes
 
 RunConfig = collections.namedtuple(
-    "RunConfig", "model_dir seed keep_checkpoint_max session_config strategy master is_multi_worker"
+    "RunConfig",
+    "model_dir seed keep_checkpoint_max session_config strategy master is_multi_worker",
+    defaults=(None, 5, None, None, None, False),
 )
-RunConfig.__new__.__defaults__ = (None, 5, None, None, None, False)
 RunConfig.__doc__ = """How an `Engine` runs.
 
 Fields:
@@ -83,29 +85,35 @@ class _LastingSessionCreator(tf.train.SessionCreator):
 class Engine:
     """Runs a `model_fn`; TPUEstimator has methods of the same names and arguments."""
 
-    def __init__(self, model_fn, config):
+    def __init__(self, model_fn: Callable[..., Spec], config: RunConfig) -> None:
         """Initializes the engine.
 
         Args:
             model_fn: function (features, labels, mode, params) -> `Spec`.
-            config: `RunConfig`.
+            config: see `RunConfig`.
         """
         self._model_fn = model_fn
         self.config = config
-        self._kept_predictions = None  # {input_fn: `_Predictions`} within `one_prediction_graph`
+        # {input_fn: what predicts from it} within `one_prediction_graph`.
+        self._kept_predictions: Optional[Dict[Callable[..., Any], _Predictions]] = None
 
     @property
-    def model_dir(self):
+    def model_dir(self) -> str:
         """The folder of the checkpoints."""
         return self.config.model_dir
 
     # Training
 
-    def train(self, input_fn, max_steps, hooks=()):
+    def train(
+        self,
+        input_fn: Callable[..., tf.data.Dataset],
+        max_steps: int,
+        hooks: Sequence[tf.train.SessionRunHook] = (),
+    ) -> None:
         """Trains from the folder's newest checkpoint, if it has one, to a step.
 
         Args:
-            input_fn: function (params[, input_context]) -> `tf.data.Dataset` of features.
+            input_fn: function (params[, input_context]) -> batches of features.
             max_steps: the step to stop at.
             hooks: session hooks; one of them has to save checkpoints.
         """
@@ -204,11 +212,17 @@ class Engine:
 
     # Evaluation and prediction
 
-    def evaluate(self, input_fn, steps=None, hooks=(), checkpoint_path=None):
+    def evaluate(
+        self,
+        input_fn: Callable[..., tf.data.Dataset],
+        steps: Optional[int] = None,
+        hooks: Sequence[tf.train.SessionRunHook] = (),
+        checkpoint_path: Optional[str] = None,
+    ) -> Dict[str, Any]:
         """Measures a checkpoint.
 
         Args:
-            input_fn: function (params) -> `tf.data.Dataset` of features.
+            input_fn: function (params) -> batches of features.
             steps: the most batches, or None for all.
             hooks: session hooks.
             checkpoint_path: prefix; the folder's newest checkpoint if left out.
@@ -235,14 +249,20 @@ class Engine:
             self._write_events(final.final_ops_values)
             return final.final_ops_values
 
-    def predict(self, input_fn, hooks=(), checkpoint_path=None, yield_single_examples=True):
+    def predict(
+        self,
+        input_fn: Callable[..., tf.data.Dataset],
+        hooks: Sequence[tf.train.SessionRunHook] = (),
+        checkpoint_path: Optional[str] = None,
+        yield_single_examples: bool = True,
+    ) -> Iterator[Dict[str, np.ndarray]]:
         """Yields what a checkpoint predicts, in the input's order.
 
         Within `one_prediction_graph` checkpoints have one graph and session: those of the last
         input.
 
         Args:
-            input_fn: function (params) -> `tf.data.Dataset` of features.
+            input_fn: function (params) -> batches of features.
             hooks: session hooks.
             checkpoint_path: prefix; the folder's newest checkpoint if left out.
             yield_single_examples: whether rows are yielded, otherwise batches.
@@ -267,7 +287,7 @@ class Engine:
                     yield dict(zip(names, row))
 
     @contextlib.contextmanager
-    def one_prediction_graph(self):
+    def one_prediction_graph(self) -> Iterator[None]:
         """Has checkpoints that are predicted with from one input share a graph and a session.
 
         A training does so for its evaluations.

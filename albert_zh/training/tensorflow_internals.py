@@ -4,18 +4,19 @@ A test (tests/training/test_tensorflow_internals.py) fails as soon as a version 
 """
 
 import contextlib
+from typing import Callable, Iterator, Optional
 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model import sessions
 
 
-def has_estimators():
+def has_estimators() -> bool:
     """Whether this TensorFlow has TPUEstimator (up to 2.15)."""
     return hasattr(tf, "estimator") and hasattr(tf.estimator, "tpu")
 
 
-def add_global_step_read():
+def add_global_step_read() -> None:
     """Adds the read of the global step that optimizers count with, so that op numbers are fixed.
 
     The seed of a random op that has none follows from the op's number in the graph: this keeps the
@@ -26,7 +27,7 @@ def add_global_step_read():
     training_util._get_or_create_global_step_read(tf.get_default_graph())
 
 
-def add_shared_global_step_read(strategy):
+def add_shared_global_step_read(strategy: tf.distribute.Strategy) -> None:
     """As `add_global_step_read`, outside of a strategy's replicas."""
     from tensorflow.python.training import training_util
 
@@ -35,7 +36,7 @@ def add_shared_global_step_read(strategy):
 
 
 @contextlib.contextmanager
-def gradients_forgotten():
+def gradients_forgotten() -> Iterator[None]:
     """Forgets at the end the gradients that `tf.custom_gradient` has registered within.
 
     TensorFlow would keep them, and with them their graph, as long as the process lives. Once a
@@ -52,20 +53,24 @@ def gradients_forgotten():
 
 
 @contextlib.contextmanager
-def scaled_losses(strategy):
+def scaled_losses(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Has optimizers divide the loss by the number of replicas, whose gradients they add up."""
     with strategy._scale_loss_for_estimator_enabled():
         yield
 
 
-def loss_reduction():
+def loss_reduction() -> tf.distribute.ReduceOp:
     """How the replicas' losses make that of the step: the mean where an optimizer scales them."""
     if tf.get_default_graph()._is_loss_scaled_by_optimizer:
         return tf.distribute.get_loss_reduction()
     return tf.distribute.ReduceOp.SUM
 
 
-def run_as_worker(strategy, session_config, function):
+def run_as_worker(
+    strategy: tf.distribute.Strategy,
+    session_config: Optional[tf.ConfigProto],
+    function: Callable[[tf.distribute.Strategy], None],
+) -> None:
     """Calls a function of a strategy as the worker that TF_CONFIG says this process is.
 
     Its server is started first, and `tf.train.MonitoredTrainingSession` knows within whose session
@@ -73,7 +78,7 @@ def run_as_worker(strategy, session_config, function):
 
     Args:
         strategy: `tf.distribute.experimental.MultiWorkerMirroredStrategy`.
-        session_config: `tf.ConfigProto`.
+        session_config: of its sessions; None for the default.
         function: of the strategy that is configured for the cluster.
     """
     from tensorflow.python.distribute import distribute_coordinator

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from typing import Callable, Iterator, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -81,11 +82,13 @@ def _last_good_checkpoint(folder):
 
 
 @contextlib.contextmanager
-def explained_errors(folder, check_start=None):
+def explained_errors(
+    folder: Optional[str], check_start: Optional[Callable[[], None]] = None
+) -> Iterator[None]:
     """Turns what TensorFlow raises for full disks, bad folders, NaN ... into `UserError`.
 
     Args:
-        folder: the output folder.
+        folder: the output folder; None where the flags name none.
         check_start: function that raises `UserError` if weights that training started from are no
             finite numbers; None without one.
     """
