@@ -14,8 +14,9 @@ from albert_zh.common.errors import printable
 def say(message: str, *values: Any) -> None:
     """A line for the user, on standard output and in the log of a run, where there is one."""
     line = printable(message % values if values else message)
-    tqdm.write(line)
-    sys.stdout.flush()
+    if sys.stdout is not None:  # as of a program without a terminal
+        tqdm.write(line)
+        sys.stdout.flush()
     logger = logging.getLogger("tensorflow")
     if not logger.propagate:  # into a file; else the line would be on the terminal twice
         logger.info(line)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import threading
-from typing import Any, Iterator, Optional, TypeVar
+from typing import Any, Iterator, NoReturn, Optional, TypeVar
 
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments
@@ -93,6 +93,12 @@ class LoadedModel:
     def _check_is_open(self):
         if self._is_closed:
             raise UserError("this %s is closed: make a new one" % self.shown_name)
+
+    def __reduce__(self) -> NoReturn:
+        raise UserError(
+            "this %s cannot be pickled or copied, as for another process: make one there, from the "
+            "same folder" % self.shown_name
+        )
 
     def __enter__(self: _Model) -> _Model:
         self._check_is_open()

@@ -1,6 +1,7 @@
 """Lines for the user: once on the terminal, and in a run's log."""
 
 import logging
+import sys
 
 import pytest
 
@@ -28,3 +29,8 @@ def test_a_line_is_logged_where_a_run_has_a_log(monkeypatch, capsys, has_log):
     logger.manager._clear_cache()
     assert capsys.readouterr().out == "3 rows\n"
     assert handler.lines == (["3 rows"] if has_log else [])
+
+
+def test_a_program_without_standard_output_goes_on(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    say("nobody reads this")

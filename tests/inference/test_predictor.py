@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import pathlib
+import pickle
 import re
 import shutil
 import subprocess
@@ -284,6 +285,14 @@ def test_texts_have_the_form_of_training(columns, right, wrong, message, tmp_pat
 def test_a_folder_without_a_note_of_the_form_takes_both(model):
     assert model.takes_pairs is None
     assert model.predict(["今天", ("今天", "明天")])[1].shape == (2, 2)
+
+
+def test_a_model_that_is_sent_to_another_process_is_refused(folder):
+    """As joblib, multiprocessing and Spark send what their functions use."""
+    with predictor.Predictor(folder) as model:
+        with pytest.raises(UserError, match="^this Predictor cannot be pickled .*: make one there"):
+            pickle.dumps({"model": model})
+        assert model.predict(["今天"])[0]
 
 
 _FORKED = """
