@@ -116,6 +116,15 @@ def test_first_signal_asks_second_stops(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.fixture
+def interruptible():
+    """Has a Ctrl-C interrupt this process, also where tests run in the background of a script."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_in_another_program_a_signal_does_what_it_did_before():
     """A notebook's kernel, say, lives on: a Ctrl-C ends the cell."""
     with StopRequest(is_command=False), pytest.raises(KeyboardInterrupt):
