@@ -28,6 +28,7 @@ class FileCache:
         self._folder = folder
         self._fingerprint = fingerprint
         self._checksums = {}  # of each file, by its name
+        self._noted_damaged = set()  # names; a file is asked for as it is and as a former state
         content = self._read_manifest()
         self._is_ours = content is not None and content.get("fingerprint") == fingerprint
         if content is None:
@@ -57,8 +58,10 @@ class FileCache:
         return False
 
     def note_damaged(self, name: str) -> None:
-        """Notes on stderr that a file cannot be used as it is."""
-        self._note("%s is damaged" % self.path(name))
+        """Notes on stderr that a file cannot be used as it is; once for each file."""
+        if name not in self._noted_damaged:
+            self._noted_damaged.add(name)
+            self._note("%s is damaged" % self.path(name))
 
     def forget(self, name: str) -> None:
         """Removes a file that is to be made again, and the manifest's entry before."""

@@ -326,6 +326,7 @@ def test_a_damaged_cache_is_made_again(name, damage, faq, encoder, capsys):
         assert found == expected
         notes = capsys.readouterr().err.splitlines()
         assert notes and all(re.match("note: .*: made again$", note) for note in notes)
+        assert len(set(notes)) == len(notes)
     search.Corpus(path, encoder)
     assert capsys.readouterr().err == ""
 
