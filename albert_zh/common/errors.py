@@ -28,6 +28,7 @@ __all__ = [
     "PROGRAM",
     "STOPPED",
     "UserError",
+    "UserNotice",
     "checks_of_flags",
     "naming",
     "own_words",
@@ -98,6 +99,10 @@ class UserError(ValueError):
     """
 
     errno: Optional[int]  # where it stands for an error of the system; others have none
+
+
+class UserNotice(UserWarning):
+    """A warning for whoever runs a command; a library's are for those who program with it."""
 
 
 @contextlib.contextmanager
@@ -184,7 +189,7 @@ def run_program(main: Callable[[], Optional[int]]) -> NoReturn:
 
 def _formatted_warning(message, category, *place, formatted=warnings.formatwarning):
     """A line for what is said to users; with its place in the code for other warnings."""
-    if category is UserWarning:
+    if category in (UserWarning, UserNotice):
         return "warning: %s\n" % printable(str(message))
     return formatted(message, category, *place)
 

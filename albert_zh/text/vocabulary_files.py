@@ -6,7 +6,7 @@ from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Seq
 import warnings
 
 from albert_zh.common import checks, files, storage, validation
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, UserNotice
 from albert_zh.common.messages import say
 
 UNKNOWN = "[UNK]"
@@ -180,7 +180,8 @@ def _warn_of_repeated_entries(path, entries):
             warnings.warn(
                 "%s, line %d: the entry %s is in line %d already, and the id of that line is never "
                 "used: has a line been added or changed by mistake?"
-                % (path, line, validation.shown(entry), lines[entry])
+                % (path, line, validation.shown(entry), lines[entry]),
+                UserNotice,
             )
             return
         lines[entry] = line

@@ -11,7 +11,7 @@ import warnings
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, output_files, path_rules, storage, transfer, validation
-from albert_zh.common.errors import UserError
+from albert_zh.common.errors import UserError, UserNotice
 from albert_zh.common.messages import say
 from albert_zh.model import checkpoint_files
 
@@ -98,13 +98,23 @@ def open_output_folder(folder: str, worker: Optional[str] = None) -> None:
     except OSError:
         tf.get_logger().info("this file system has no locks")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.captureWarnings(True)
+    warnings.showwarning = _show_warning
     for logger in loggers:
         logger.handlers = [handler]
         logger.propagate = False
     tf.logging.set_verbosity(tf.logging.INFO)
     if storage.is_remote(folder):
         say("log and lock until the run ends: %s", path)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Logs a warning of Python's; one for the user is on the screen too."""
+    del file
+    if issubclass(category, UserNotice):
+        say("warning: %s", message)
+        return
+    shown = warnings.formatwarning(message, category, filename, lineno, line)
+    logging.getLogger("py.warnings").warning("%s", shown)
 
 
 def _log_file(folder, worker):

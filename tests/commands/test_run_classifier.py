@@ -65,6 +65,19 @@ def test_screen_shows_our_lines_only(finished):
     assert "INFO" in workspace.read("train.log")
 
 
+def test_a_repeated_entry_of_the_vocabulary_is_warned_of_on_the_screen(tmp_path):
+    """Not in train.log alone, where Python's warnings go."""
+    workspace = Workspace(tmp_path)
+    entries = VOCABULARY[:-1] + [VOCABULARY[7]]
+    workspace.write("model/vocab.txt", "\n".join(entries) + "\n")
+    result = run_process(workspace.arguments(num_train_epochs=0.2, do_predict=None))
+    assert result.returncode == 0, result.stderr
+    found = "line %d: the entry %r is in line 8 already" % (len(entries), VOCABULARY[7])
+    (line,) = [line for line in result.stdout.splitlines() if found in line]
+    assert line.startswith("warning: %s, " % workspace.vocab)
+    assert found in workspace.read("train.log") and result.stderr == ""
+
+
 def test_a_share_of_the_steps_is_warm_up():
     numbers = ["--train_batch_size=16", "--num_train_epochs=2", "--warmup_proportion=0.25"]
     with flags_of(["--do_train=true"] + numbers):
