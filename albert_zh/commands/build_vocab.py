@@ -13,10 +13,13 @@ The same corpus and flags give the same file, byte for byte. A corpus file is UT
 lines (`*.json`, `*.jsonl`) whose strings are the text; either may be compressed with gzip.
 """
 
+import os
+
 from absl import flags
 
 from albert_zh.common import files, output_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.model import checkpoint_files
 from albert_zh.text.tokenization import load_vocab
 from albert_zh.text.vocabulary_builder import (
     HANZI_SETS,
@@ -28,7 +31,12 @@ from albert_zh.text.vocabulary_builder import (
     summary,
     tokenizers_package,
 )
-from albert_zh.text.vocabulary_files import UNKNOWN, check_required_tokens, is_sentencepiece
+from albert_zh.text.vocabulary_files import (
+    UNKNOWN,
+    VOCABULARY_FILE,
+    check_required_tokens,
+    is_sentencepiece,
+)
 
 __all__ = ["define_flags", "main", "run"]
 
@@ -103,6 +111,17 @@ def _check_flags():
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
 
 
+def _check_is_of_no_checkpoint(path):
+    """Raises `UserError` for the vocabulary of a model with weights: its lines are their ids."""
+    folder, name = os.path.split(path)
+    checkpoints = checkpoint_files.index_files(folder or ".")
+    if name == VOCABULARY_FILE and checkpoints and storage.is_file(path):
+        raise UserError(
+            "--output=%s: it is the vocabulary of the checkpoint beside it (%s), for which another "
+            "one would be wrong: choose another place" % (path, checkpoints[0])
+        )
+
+
 def _given_vocabulary():
     """The vocabulary of --vocab_file, {entry: id}; `UserError` for another kind of file."""
     if is_sentencepiece(FLAGS.vocab_file):
@@ -166,6 +185,8 @@ def run() -> None:
     """Builds the vocabulary or takes the given one, and prints how well it covers the texts."""
     _check_flags()
     corpus = files_of_patterns(FLAGS.corpus, "corpus", FLAGS.output)
+    if FLAGS.output:
+        _check_is_of_no_checkpoint(FLAGS.output)
     if FLAGS.output and storage.is_file(FLAGS.output) and not _is_vocabulary(FLAGS.output):
         corpus = files_of_patterns(FLAGS.corpus, "corpus")  # a text, and not to be written over
     report = files_of_patterns(FLAGS.report, "report")

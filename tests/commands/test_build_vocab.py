@@ -417,6 +417,19 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
     assert (tmp_path / "vocab.txt").read_text() == "汉字\n"
 
 
+def test_the_vocabulary_of_a_checkpoint_stays(tmp_path, corpus):
+    """Its lines are the ids of the weights; with others the model reads every text wrongly."""
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("[PAD]\n[UNK]\n")
+    build = ["--corpus=%s" % corpus, "--vocab_size=300", "--hanzi_set=none"]
+    (tmp_path / "albert_model.ckpt.index").write_bytes(b"")
+    assert_fails(run(*build, "--output=%s" % vocab), "beside it (albert_model.ckpt.index)")
+    assert vocab.read_text() == "[PAD]\n[UNK]\n"
+    assert run(*build, "--output=%s" % (tmp_path / "vocab_new.txt"))[0] == 0
+    (tmp_path / "albert_model.ckpt.index").unlink()
+    assert run(*build, "--output=%s" % vocab)[0] == 0 and len(vocab.read_text()) > 100
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_json_with_a_mark_and_in_blocks(tmp_path, encoding, monkeypatch):
     monkeypatch.setattr(vocabulary_builder, "_BLOCK_BYTES", 8)
