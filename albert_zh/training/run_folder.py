@@ -45,8 +45,7 @@ def logs_of_host() -> Iterator[None]:
         for logger, handlers, propagate in former:
             logger.handlers, logger.propagate = handlers, propagate
         tf.get_logger().setLevel(level)
-        if warnings.showwarning is not show:
-            logging.captureWarnings(False)
+        warnings.showwarning = show
 
 
 def _loggers():
