@@ -1,8 +1,10 @@
-"""The configuration files for TF Serving and Triton, against their schemas and exported models."""
+"""The files for TF Serving, Triton and containers, against schemas, exports and a service."""
 
 import json
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -147,3 +149,26 @@ def test_model_of_triton(folder, tmp_path):
         for tensor in described:
             assert types[named[tensor.name].type] == tensor.data_type
             assert len(named[tensor.name].shape) == 1 + len(tensor.dims)  # the batch comes first
+
+
+def test_what_a_container_runs(folder):
+    """The entry point and the health check of deploy/Dockerfile, without the container."""
+    pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
+    page = files.read_text(os.path.join(DEPLOY, "Dockerfile"))
+    entry_point = json.loads(re.search(r"^ENTRYPOINT (.+)", page, re.M).group(1))
+    check = json.loads(re.search(r"^HEALTHCHECK .*CMD (.+)", page, re.M).group(1))
+    assert (entry_point[0], check[0]) == ("albert-zh", "python")
+    command = [sys.executable, "-m", "albert_zh"] + entry_point[1:]
+    command += ["--model_dir=" + folder, "--port=0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr.readline() == "model: %s\n" % folder
+            port = re.search(r"http://0\.0\.0\.0:(\d+)/", process.stderr.readline()).group(1)
+            code = check[-1].replace(":8000/", ":%s/" % port)
+            subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+            unhealthy = subprocess.run(
+                [sys.executable, "-c", code.replace("/health", "/unknown")], stderr=subprocess.PIPE
+            )
+            assert unhealthy.returncode == 1
+        finally:
+            process.kill()
