@@ -16,11 +16,11 @@ from albert_zh.finetuning import given_flags, steps
 from albert_zh.finetuning.output_folder import OutputFolder
 from albert_zh.model import (
     checkpoint_files,
-    checkpoint_matching,
     checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_folder,
+    start_checks,
 )
 from albert_zh.model.label_map import check_label_maps_agree
 from albert_zh.tasks import (
@@ -275,8 +275,7 @@ class Setup:
             not self.options.do_train and self.folder.uses_best()
         )
         if self.init_checkpoint and not has_own:
-            assignment = checkpoint_matching.assign(self.shapes, self.init_checkpoint)
-            for line in checkpoint_matching.report(assignment, self.init_checkpoint):
+            for line in start_checks.report(self.shapes, self.init_checkpoint, self.config):
                 say(line)
 
     def _run_settings(self):

@@ -4,7 +4,7 @@ import fnmatch
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from albert_zh.common import files, package_files, path_rules, storage
+from albert_zh.common import files, package_files, path_rules, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, checkpoint_names, checkpoint_values, fine_tuning_notes
 from albert_zh.model.config import AlbertConfig
@@ -13,6 +13,7 @@ from albert_zh.model.config import AlbertConfig
 PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
+_NOT_IN_SHAPES = ("num_hidden_layers", "num_attention_heads", "hidden_act")  # of the weights
 _BEST = "best"  # where a run leaves its model folder
 
 
@@ -22,9 +23,7 @@ class OpenedFolder(NamedTuple):
     folder: str
     prefix: str  # of its checkpoint
     config: AlbertConfig
-    shapes: Dict[
-        str, Sequence[int]
-    ]  # {name as graphs have it: shape} of the checkpoint's variables
+    shapes: Dict[str, Sequence[int]]  # of the checkpoint's variables, by their names in graphs
     heads: List[str]  # keys of `checkpoint_names.HEADS` that the checkpoint has
     notes: Dict[str, Any]  # content of fine_tuning.json, {} without one
 
@@ -97,6 +96,26 @@ def files_in(folders: Sequence[str], names: Sequence[str]) -> Dict[str, bytes]:
         if path is not None:
             contents[name] = files.read_bytes(path)
     return contents
+
+
+def config_warnings(config: AlbertConfig, folder: str) -> List[str]:
+    """Warnings of what a model's config in its folder has otherwise, though its weights fit both.
+
+    Args:
+        config: what the weights are to be used with.
+        folder: of the weights; one without a config gives no warnings.
+    """
+    try:
+        path = config_in_folder(folder)
+        settings = files.read_json(path, validation.record())
+    except UserError:
+        return []
+    return [
+        "warning: the config has %s %s, that of the checkpoint (%s) %s: its weights fit both, but "
+        "were trained with its own" % (name, getattr(config, name), path, settings[name])
+        for name in _NOT_IN_SHAPES
+        if settings.get(name, getattr(config, name)) != getattr(config, name)
+    ]
 
 
 def config_name(path: str) -> str:

@@ -10,6 +10,7 @@ from albert_zh.model import (
     checkpoint_matching,
     checkpoint_values,
     expected_variables,
+    start_checks,
     structured_initialization,
 )
 from albert_zh.pretraining import objective_flags
@@ -80,7 +81,7 @@ class InitialWeights:
             prefix = checkpoint_matching.with_group0_everywhere(
                 prefix, shapes, self._path("group0.ckpt")
             )
-        for line in checkpoint_matching.report(checkpoint_matching.assign(shapes, prefix), prefix):
+        for line in start_checks.report(shapes, prefix, self._config):
             say(line)
         return prefix
 

@@ -1,5 +1,6 @@
 """Which checkpoint is meant, whether it fits, and what is said when it does not."""
 
+import json
 import os
 import shutil
 import socket
@@ -18,6 +19,7 @@ from albert_zh.model import (
     model_folder,
     model_writer,
     modeling,
+    start_checks,
     whole_folders,
 )
 import golden_cases
@@ -181,6 +183,36 @@ def test_fitting_checkpoint_fills_the_encoder_and_names_what_is_new():
     assert len(result.names) == len(shapes) - 1
     lines = checkpoint_matching.report(result, SMALL)
     assert "24 variables" in lines[0] and "output_weights" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "changes, name, values",
+    [
+        ({}, None, None),
+        ({"num_attention_heads": 6}, "num_attention_heads", (6, 4)),  # of xlarge 16 instead of 32
+        ({"num_hidden_layers": 2}, "num_hidden_layers", (2, 3)),  # they share their weights
+        ({"hidden_act": "relu"}, "hidden_act", ("relu", "gelu")),
+        ({"hidden_dropout_prob": 0.1}, None, None),
+    ],
+)
+def test_another_config_than_that_beside_the_weights_is_warned_of(tmp_path, changes, name, values):
+    """No shape shows it, and the outputs are others."""
+    prefix = copy_checkpoint(tmp_path)
+    path = tmp_path / "albert_config.json"
+    path.write_text(json.dumps(config_of().to_dict()))
+    config = config_of(**changes)
+    shapes = expected_variables.expected_shapes(config)
+    warnings = start_checks.report(shapes, prefix, config)[1:]
+    if name is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        words = (
+            "warning: the config has %s %s, that of the checkpoint (%s) %s: its weights fit both"
+        )
+        assert warning.startswith(words % (name, values[0], path, values[1]))
+    path.unlink()
+    assert start_checks.report(shapes, prefix, config)[1:] == []
 
 
 @pytest.mark.parametrize(
