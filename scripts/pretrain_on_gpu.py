@@ -347,7 +347,7 @@ class Training:
 
         Args:
             objective: the losses.
-            num_steps: that step.
+            num_steps: the step to train up to.
             rate: the highest learning rate.
             warmup_share: of the steps, until it is reached.
         """

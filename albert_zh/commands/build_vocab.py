@@ -19,7 +19,6 @@ from absl import flags
 
 from albert_zh.common import files, output_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.model import checkpoint_files
 from albert_zh.text.tokenization import load_vocab
 from albert_zh.text.vocabulary_builder import (
     HANZI_SETS,
@@ -113,12 +112,18 @@ def _check_flags():
 
 def _check_is_of_no_checkpoint(path):
     """Raises `UserError` for the vocabulary of a model with weights: its lines are their ids."""
-    folder, name = os.path.split(path)
-    checkpoints = checkpoint_files.index_files(folder or ".")
-    if name == VOCABULARY_FILE and checkpoints and storage.is_file(path):
+    written = path if storage.is_remote(path) else os.path.realpath(path)
+    folder, name = os.path.split(written)
+    if name != VOCABULARY_FILE or not storage.is_file(written):
+        return
+    from albert_zh.model import checkpoint_files, packed_weights  # as TensorFlow, takes seconds
+
+    weights = list(checkpoint_files.index_files(folder))
+    weights += [packed_weights.PACKED_FILE] * packed_weights.is_packed(folder)
+    if weights:
         raise UserError(
             "--output=%s: it is the vocabulary of the checkpoint beside it (%s), for which another "
-            "one would be wrong: choose another place" % (path, checkpoints[0])
+            "one would be wrong: choose another place" % (path, weights[0])
         )
 
 

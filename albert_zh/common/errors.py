@@ -87,8 +87,14 @@ def prepare_imports() -> None:
         gc.disable()  # what an import makes stays
 
 
+def _is_in_notebook():
+    """Whether what is printed goes to an object of Python, as of `%run` in a notebook."""
+    streams = (sys.stdout, sys.stderr)
+    return any(stream is not None and not hasattr(stream, "buffer") for stream in streams)
+
+
 # A command imports this module first; other programs that import the package are left alone.
-if _is_command(getattr(sys.modules["__main__"], "__file__", None)):
+if _is_command(getattr(sys.modules["__main__"], "__file__", None)) and not _is_in_notebook():
     prepare_imports()
 
 
@@ -194,22 +200,19 @@ def _formatted_warning(message, category, *place, formatted=warnings.formatwarni
     return formatted(message, category, *place)
 
 
-def _is_in_notebook():
-    """Whether what is printed goes to an object of Python, as of `%run` in a notebook."""
-    streams = (sys.stdout, sys.stderr)
-    return any(stream is not None and not hasattr(stream, "buffer") for stream in streams)
-
-
 def _refused_in_notebook():
     """Says how a notebook runs a command; its flags may be defined again."""
     from absl import flags
 
+    from albert_zh.common import package_files  # here, as all modules import this one
+
     for module, defined in list(flags.FLAGS.flags_by_module_dict().items()):
-        for flag in list(defined) if module.startswith("albert_zh.") else ():
+        path = getattr(sys.modules.get(module), "__file__", None) or ""
+        for flag in list(defined) if path.startswith(package_files.ROOT) else ():
             if flag.name in flags.FLAGS and not flag.allow_override:
                 delattr(flags.FLAGS, flag.name)
     return _failed(
-        "a command needs a process, and %%run starts none: write !%s"
+        "a command needs a process, and a notebook's %%run, say, starts none: write !%s"
         % " ".join(map(shlex.quote, own_words()))
     )
 

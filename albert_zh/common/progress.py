@@ -59,5 +59,7 @@ def progress_bar(
     }
     if not on_terminal:
         settings.pop("leave", None)  # nothing can be cleared there
+    if sys.stderr is None:  # as of a program without a terminal
+        settings["file"] = io.StringIO()
     kind = tqdm if on_terminal else _Lines
     return kind(desc=description, total=total, unit=unit, **dict(defaults, **settings))

@@ -153,7 +153,7 @@ def create_instances_from_document_albert(
     """The instances of a document, half of them with swapped segments.
 
     Args:
-        all_documents: of each its lines' pieces.
+        all_documents: the lines of each, the pieces of each line.
         document_index: the document's number.
         vocab_words: the vocabulary, in its file's order.
         Others: as in `create_training_instances`.

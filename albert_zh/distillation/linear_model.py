@@ -30,7 +30,7 @@ def margins_of(model: Any, texts: Sequence[str], num_classes: int) -> np.ndarray
 
     Args:
         model: as of `text_model`, trained.
-        texts: what they are of.
+        texts: those that the labels are of.
         num_classes: C.
 
     Returns:

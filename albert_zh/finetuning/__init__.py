@@ -4,9 +4,14 @@ from albert_zh import finetuning
 results = finetuning.run(task_name="lcqmc", data_dir="data/pairs_sample", do_train=True, ...)
 """
 
+import threading
 from typing import Any, Dict, Optional
 
+from albert_zh.common.errors import UserError
+
 __all__ = ["run"]
+
+_at_work = threading.Lock()  # a run has the process's logs and signals
 
 
 def run(family: str = "single_label", **settings: Any) -> Optional[Dict[str, Any]]:
@@ -29,5 +34,13 @@ def run(family: str = "single_label", **settings: Any) -> Optional[Dict[str, Any
     from albert_zh.training import run_folder
 
     options = flags.of_settings(family, **settings)
-    with run_folder.logs_of_host():
-        return runner.run(options=options, family=family, is_command=False)
+    if not _at_work.acquire(blocking=False):
+        raise UserError(
+            "another fine-tuning is at work in this process: wait for it, or start this one in a "
+            "process"
+        )
+    try:
+        with run_folder.logs_of_host():
+            return runner.run(options=options, family=family, is_command=False)
+    finally:
+        _at_work.release()

@@ -74,7 +74,7 @@ def run(
     finetuning_flags.take_usual_rate(options, family)
     teaching_flags.take_usual_cache(options)
     allocator.choose_allocator(options.plain)
-    forks.check_sessions_can_run("trained")
+    forks.check_is_no_fork("trained")
     with StopRequest(is_command) as stop:
         if options.seeds or options.search:
             of_kind = finetuning_flags.kind_of(options, family).flags.fixed
@@ -134,6 +134,7 @@ def run_once(
         options.output_dir, helper
     ):
         setup = Setup(options, family, PARTS, make_distiller)
+        forks.check_sessions_can_run("trained")
         this_run = Run(setup, stop, begin)
         with engine.one_prediction_graph(setup.engine):
             if options.do_train:

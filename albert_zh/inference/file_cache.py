@@ -65,6 +65,7 @@ class FileCache:
 
     def forget(self, name: str) -> None:
         """Removes a file that is to be made again, and the manifest's entry before."""
+        self._noted_damaged.discard(name)
         if self._checksums.pop(name, None) is not None:
             self._write_manifest()
         with contextlib.suppress(OSError):  # writing it again says what is wrong

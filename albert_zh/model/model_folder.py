@@ -3,8 +3,9 @@
 import fnmatch
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+import warnings
 
-from albert_zh.common import files, package_files, path_rules, storage, validation
+from albert_zh.common import files, package_files, path_rules, storage
 from albert_zh.common.errors import UserError
 from albert_zh.model import checkpoint_files, checkpoint_names, checkpoint_values, fine_tuning_notes
 from albert_zh.model.config import AlbertConfig
@@ -107,14 +108,17 @@ def config_warnings(config: AlbertConfig, folder: str) -> List[str]:
     """
     try:
         path = config_in_folder(folder)
-        settings = files.read_json(path, validation.record())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trained_with = AlbertConfig.from_json_file(path)
     except UserError:
         return []
     return [
-        "warning: the config has %s %s, that of the checkpoint (%s) %s: its weights fit both, but "
-        "were trained with its own" % (name, getattr(config, name), path, settings[name])
+        "warning: --bert_config_file has the %s %s, %s beside the checkpoint %s: the weights fit "
+        "both, and were trained with the second; name that file, unless the change is meant"
+        % (name, getattr(config, name), path, getattr(trained_with, name))
         for name in _NOT_IN_SHAPES
-        if settings.get(name, getattr(config, name)) != getattr(config, name)
+        if str(getattr(config, name)).lower() != str(getattr(trained_with, name)).lower()
     ]
 
 

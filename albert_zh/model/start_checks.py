@@ -1,6 +1,5 @@
 """What a training starts from, for its user, and whether that is what made it fail."""
 
-import os
 from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 from albert_zh.common.errors import UserError
@@ -16,22 +15,25 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
 
-def report(shapes: Mapping[str, Sequence[int]], prefix: str, config: "AlbertConfig") -> List[str]:
+def report(
+    shapes: Mapping[str, Sequence[int]],
+    prefix: str,
+    config: "AlbertConfig",
+    folder: Optional[str] = None,
+) -> List[str]:
     """Lines for the user: what a graph takes from a checkpoint, and what may be wrong with it.
 
     Args:
         shapes: {name: shape} of the graph's variables.
         prefix: of the checkpoint.
         config: of the graph.
+        folder: where the checkpoint was copied from; None for its own.
 
     Raises:
         UserError: if the checkpoint does not fit.
     """
-    named = packed_weights.as_named(prefix)
-    folder = os.path.dirname(prefix) if named == prefix else named
-    assignment = checkpoint_matching.assign(shapes, prefix)
-    lines = checkpoint_matching.report(assignment, prefix)
-    return lines + model_folder.config_warnings(config, folder or os.curdir)
+    lines = checkpoint_matching.report(checkpoint_matching.assign(shapes, prefix), prefix)
+    return lines + model_folder.config_warnings(config, folder or packed_weights.folder_of(prefix))
 
 
 def check_start(start: Optional[str]) -> None:

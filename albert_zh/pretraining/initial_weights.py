@@ -10,6 +10,7 @@ from albert_zh.model import (
     checkpoint_matching,
     checkpoint_values,
     expected_variables,
+    packed_weights,
     start_checks,
     structured_initialization,
 )
@@ -76,12 +77,13 @@ class InitialWeights:
             raise UserError("--warm_start and --init_checkpoint: give one of them")
         prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
         checkpoint_values.check_readable(prefix)
+        folder = packed_weights.folder_of(prefix)
         shapes.update(self._shapes_of_objective())
         if self._options.init_from_group0:
             prefix = checkpoint_matching.with_group0_everywhere(
                 prefix, shapes, self._path("group0.ckpt")
             )
-        for line in start_checks.report(shapes, prefix, self._config):
+        for line in start_checks.report(shapes, prefix, self._config, folder):
             say(line)
         return prefix
 

@@ -42,8 +42,9 @@ class StopRequest:
     """Ctrl-C or SIGTERM, noted so that training can end with a checkpoint.
 
     Used as a context manager. Before training has begun, and at a second signal, it stops at once:
-    a command's process ends; in another program the signal does what it did before. A thread that
-    is not the main one gets no signals.
+    a command's process ends; in another program the signal does what it did before, and a SIGTERM
+    does that, too, once the checkpoint is saved. A thread that is not the main one gets no signals,
+    and handlers that are not Python's stay.
     """
 
     def __init__(self, is_command: bool = True) -> None:
@@ -55,21 +56,25 @@ class StopRequest:
         self._is_command = is_command
         self.is_made = False
         self.is_deferred = False  # until a step has run there is nothing to save
+        self._is_ending = False  # by SIGTERM
         self._former = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGINT, signal.SIGTERM):
-                self._former[signum] = signal.signal(signum, self._note)
+                if signal.getsignal(signum) is not None:
+                    self._former[signum] = signal.signal(signum, self._note)
         return self
 
     def __exit__(self, *_: Any) -> None:
         for signum, handler in self._former.items():
             signal.signal(signum, handler)
+        if self._is_ending and not self._is_command:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _note(self, signum, frame):
         if not self.is_made and self.is_deferred:
-            self.is_made = True
+            self.is_made, self._is_ending = True, signum == signal.SIGTERM
         elif self._is_command:
             stop_at_once()
         else:
@@ -132,7 +137,7 @@ class FirstStepHook(tf.train.SessionRunHook):
     def before_run(self, run_context: tf.train.SessionRunContext) -> None:
         handlers = tf.get_logger().handlers
         logs: List[Any] = [h.stream for h in handlers if isinstance(h, logging.FileHandler)]
-        if logs and not self._is_over:
+        if logs and not self._is_over and sys.stderr is not None:
             sys.stderr.flush()
             standard_error = os.dup(2)
             self._redirection.callback(os.close, standard_error)
@@ -168,7 +173,7 @@ class SaverHook(tf.train.CheckpointSaverHook):
         Args:
             folder: where checkpoints go.
             save_steps: steps between them.
-            listeners: hear of each checkpoint.
+            listeners: called at each checkpoint.
         """
         super().__init__(folder, save_steps=save_steps, listeners=list(listeners))
         self._timer = GridTimer(save_steps)  # in place of the one that counts from the last start
@@ -363,7 +368,7 @@ class MetricsListener(tf.train.CheckpointSaverListener):
     """Writes what was measured before each checkpoint: whoever resumes from it has all of it."""
 
     def __init__(self, log: "Metrics") -> None:
-        """`log`: what is written."""
+        """`log`: of the run."""
         self._log = log
 
     def before_save(self, session: tf.Session, global_step_value: int) -> None:

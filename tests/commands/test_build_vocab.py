@@ -426,8 +426,20 @@ def test_the_vocabulary_of_a_checkpoint_stays(tmp_path, corpus):
     assert_fails(run(*build, "--output=%s" % vocab), "beside it (albert_model.ckpt.index)")
     assert vocab.read_text() == "[PAD]\n[UNK]\n"
     assert run(*build, "--output=%s" % (tmp_path / "vocab_new.txt"))[0] == 0
-    (tmp_path / "albert_model.ckpt.index").unlink()
+    (tmp_path / "linked").mkdir()
+    link = tmp_path / "linked" / "vocab.txt"
+    link.symlink_to(vocab)
+    assert_fails(run(*build, "--output=%s" % link), "beside it (albert_model.ckpt.index)")
+    (tmp_path / "albert_model.ckpt.index").rename(tmp_path / "weights_int8.npz")
+    assert_fails(run(*build, "--output=%s" % vocab), "beside it (weights_int8.npz)")
+    (tmp_path / "weights_int8.npz").unlink()
     assert run(*build, "--output=%s" % vocab)[0] == 0 and len(vocab.read_text()) > 100
+
+
+def test_the_command_imports_no_tensorflow():
+    program = "import sys, build_vocab; print('tensorflow' in sys.modules)"
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, cwd=ROOT, text=True) == "False\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -242,8 +242,8 @@ def test_numbers_that_are_none_are_refused(number):
 
 # As IPython's %run: the script is the main module, and printed text goes to an object.
 NOTEBOOK = """
-import contextlib, io, runpy, signal, sys
-sys.path[:0] = sys.argv[1:2]
+import contextlib, io, os, runpy, signal, sys
+sys.path[:0] = [os.path.dirname(sys.argv[2]), sys.argv[1]]
 sys.argv = sys.argv[2:]
 for _ in range(2):
     shown = io.StringIO()
@@ -257,14 +257,16 @@ for _ in range(2):
 """
 
 
-@pytest.mark.parametrize("command", ["build_vocab.py", "run_classifier.py"])
+@pytest.mark.parametrize(
+    "command", ["build_vocab.py", "run_classifier.py", "scripts/train_starter.py"]
+)
 def test_a_notebook_is_shown_how_to_run_a_command(command):
     script = os.path.join(ROOT, command)
     program = [sys.executable, "-c", NOTEBOOK, ROOT, script, "--corpus=my texts.txt"]
     shown = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=True).stdout
     lines = [
         "2 True",
-        "%s: error: a command needs a process, and %%run starts none: write !%s %s "
-        "'--corpus=my texts.txt'" % (command, sys.executable, script),
+        "%s: error: a command needs a process, and a notebook's %%run, say, starts none: write "
+        "!%s %s '--corpus=my texts.txt'" % (os.path.basename(command), sys.executable, script),
     ]
     assert shown.splitlines() == lines * 2

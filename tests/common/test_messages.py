@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from albert_zh.common.messages import say
+from albert_zh.common.progress import progress_bar
 
 
 class _Lines(logging.Handler):
@@ -31,6 +32,9 @@ def test_a_line_is_logged_where_a_run_has_a_log(monkeypatch, capsys, has_log):
     assert handler.lines == (["3 rows"] if has_log else [])
 
 
-def test_a_program_without_standard_output_goes_on(monkeypatch):
+def test_a_program_without_standard_streams_goes_on(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
     say("nobody reads this")
+    with progress_bar("reading", 2, "row", delay=0, mininterval=0) as bar:
+        bar.update(2)

@@ -12,6 +12,7 @@ import warnings
 import pytest
 
 from albert_zh import finetuning
+from albert_zh.common.errors import UserError
 from albert_zh.training import run_folder
 import small_models
 import whole_runs
@@ -74,7 +75,7 @@ from albert_zh import Predictor, UserError, finetuning
 with Predictor(sys.argv[2]) as model:
     model.predict(["今天"])
 if os.fork() == 0:
-    signal.alarm(50)  # no child that waits outlives the test
+    signal.alarm(120)  # no child that waits outlives the test
     try:
         finetuning.run(**json.loads(sys.argv[3]))
     except UserError as error:
@@ -89,7 +90,24 @@ def test_in_a_child_that_was_forked_after_a_model_was_loaded_it_is_refused(setti
     """TensorFlow's threads are not in the child: its first step would wait for them forever."""
     folder = small_models.write_model(tmp_path / "model")
     command = [sys.executable, "-c", FORKED, json.dumps(sys.path), folder, json.dumps(settings)]
-    shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
     assert shown.stdout.startswith("no model can be trained in this process: it was forked from")
     assert "get_context('spawn')" in shown.stdout
     assert len(shown.stdout.splitlines()) == 1
+
+
+def test_one_run_at_a_time(settings, monkeypatch):
+    """A second one would take the first one's log, lock and signals."""
+    from albert_zh.finetuning import runner
+
+    refused = []
+
+    def run_another(**_):
+        with pytest.raises(UserError, match="^another fine-tuning is at work in this process: "):
+            finetuning.run(**settings)
+        refused.append(True)
+
+    monkeypatch.setattr(runner, "run", run_another)
+    finetuning.run(**settings)
+    finetuning.run(**settings)
+    assert len(refused) == 2

@@ -208,11 +208,27 @@ def test_another_config_than_that_beside_the_weights_is_warned_of(tmp_path, chan
     else:
         (warning,) = warnings
         words = (
-            "warning: the config has %s %s, that of the checkpoint (%s) %s: its weights fit both"
+            "warning: --bert_config_file has the %s %s, %s beside the checkpoint %s: the weights"
         )
         assert warning.startswith(words % (name, values[0], path, values[1]))
     path.unlink()
     assert start_checks.report(shapes, prefix, config)[1:] == []
+
+
+@pytest.mark.parametrize(
+    "settings, beside",
+    [
+        ({"model_type": "electra", "hidden_act": "gelu"}, {}),  # which is that of erf there
+        ({"hidden_act": "gelu"}, {"hidden_act": "GELU"}),
+        ({}, {"num_attention_heads": 5, "hidden_size": 23}),  # that one is no config
+    ],
+)
+def test_a_config_of_the_same_values_is_not_warned_of(tmp_path, settings, beside):
+    settings = dict(config_of().to_dict(), **settings)
+    content = json.dumps(dict(settings, **beside))
+    (tmp_path / "albert_config.json").write_text(content)
+    config = modeling.AlbertConfig.from_dict(settings)
+    assert model_folder.config_warnings(config, str(tmp_path)) == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 
 from absl import flags
@@ -103,7 +104,7 @@ def test_first_signal_asks_second_stops(monkeypatch):
     with StopRequest() as stop:
         with pytest.raises(SystemExit):  # nothing has run that could be saved
             os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
+            time.sleep(10)
         StopHook(stop).after_run(None, None)
         stop.raise_if_made("unused")
         os.kill(os.getpid(), signal.SIGTERM)
@@ -112,7 +113,7 @@ def test_first_signal_asks_second_stops(monkeypatch):
             stop.raise_if_made("go on")
         with pytest.raises(SystemExit):
             os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
+            time.sleep(10)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -129,14 +130,30 @@ def test_in_another_program_a_signal_does_what_it_did_before():
     """A notebook's kernel, say, lives on: a Ctrl-C ends the cell."""
     with StopRequest(is_command=False), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
-        signal.pause()
+        time.sleep(10)
     with StopRequest(is_command=False) as stop:
         StopHook(stop).after_run(None, None)
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.is_made
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
+            time.sleep(10)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_in_another_program_sigterm_is_not_lost():
+    """Whoever watches over that program has asked it to end."""
+    ended = []
+    former = signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    try:
+        with StopRequest(is_command=False) as stop:
+            StopHook(stop).after_run(None, None)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.is_made and not ended
+        time.sleep(0.01)
+        assert ended == [True]
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 @pytest.mark.parametrize(
