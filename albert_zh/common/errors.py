@@ -204,17 +204,23 @@ def _refused_in_notebook():
     """Says how a notebook runs a command; its flags may be defined again."""
     from absl import flags
 
-    from albert_zh.common import package_files  # here, as all modules import this one
-
     for module, defined in list(flags.FLAGS.flags_by_module_dict().items()):
-        path = getattr(sys.modules.get(module), "__file__", None) or ""
-        for flag in list(defined) if path.startswith(package_files.ROOT) else ():
+        for flag in list(defined) if _is_of_project(module) else ():
             if flag.name in flags.FLAGS and not flag.allow_override:
                 delattr(flags.FLAGS, flag.name)
     return _failed(
         "a command needs a process, and a notebook's %%run, say, starts none: write !%s"
         % " ".join(map(shlex.quote, own_words()))
     )
+
+
+def _is_of_project(module):
+    """Whether a module is one of the package or of scripts/; packages may lie below its folder."""
+    from albert_zh.common import package_files  # here, as all modules import this one
+
+    path = getattr(sys.modules.get(module), "__file__", None) or ""
+    scripts = os.path.join(package_files.ROOT, "scripts")
+    return path.startswith(package_files.PACKAGE + os.sep) or os.path.dirname(path) == scripts
 
 
 class _StandardOutput(io.FileIO):

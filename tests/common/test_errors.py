@@ -254,6 +254,8 @@ for _ in range(2):
             status = end.code
     print(status, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     print(shown.getvalue(), end="")
+from absl import flags
+assert "verbosity" in flags.FLAGS, "absl's own flags are left alone"
 """
 
 
