@@ -215,7 +215,7 @@ def _refused_in_notebook():
 
 
 def _is_of_project(module):
-    """Whether a module is one of the package or of scripts/; packages may lie below its folder."""
+    """Whether a module is one of the package or of scripts/, not of an environment beside them."""
     from albert_zh.common import package_files  # here, as all modules import this one
 
     path = getattr(sys.modules.get(module), "__file__", None) or ""

@@ -34,12 +34,12 @@ def write_frozen(model: Model, examples: Examples, path: str, options: Options) 
 
     Args:
         model: what is exported.
-        examples: what the checkpoint makes of texts.
+        examples: `comparison.Examples`, what the checkpoint makes of texts.
         path: the .pb file.
         options: how it is exported.
 
     Returns:
-        how far the graph is from the checkpoint.
+        `comparison.Comparison`: how far the graph is from the checkpoint.
     """
     shape = (None, options.seq_length)
     heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
@@ -79,7 +79,7 @@ def write_servable(model_dir: str, path: str, threshold: Optional[float] = None)
         threshold: what the classifier's signature puts out for each row, or None.
 
     Returns:
-        how far the SavedModel is from the checkpoint.
+        `comparison.Comparison`: how far the SavedModel is from the checkpoint.
     """
     options = Options(
         task="classifier",

@@ -52,7 +52,7 @@ def write(
 
     Args:
         model: what is exported.
-        examples: what the checkpoint makes of texts.
+        examples: `comparison.Examples`, what the checkpoint makes of texts.
         path: the folder to write.
         options: how it is exported.
 

@@ -67,12 +67,12 @@ def write(model: Model, examples: "Examples", path: str, options: Options) -> "C
 
     Args:
         model: what is exported.
-        examples: what the checkpoint makes of texts.
+        examples: `comparison.Examples`, what the checkpoint makes of texts.
         path: the file.
         options: how it is exported.
 
     Returns:
-        how far the file is from the checkpoint.
+        `comparison.Comparison`: how far the file is from the checkpoint.
     """
     check_possible(options, bool(options.texts))
     with export_common.file_to_export(path) as partial:

@@ -35,6 +35,13 @@ def test_a_line_is_logged_where_a_run_has_a_log(monkeypatch, capsys, has_log):
 def test_a_program_without_standard_streams_goes_on(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    say("nobody reads this")
+    logger, handler = logging.getLogger("tensorflow"), _Lines()
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.manager._clear_cache()
+    say("%d rows", 3)
+    logger.manager._clear_cache()
     with progress_bar("reading", 2, "row", delay=0, mininterval=0) as bar:
         bar.update(2)
+    assert handler.lines == ["3 rows"] and bar.n == 2

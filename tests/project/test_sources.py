@@ -213,4 +213,4 @@ def test_classes_that_comments_name_are_where_they_say():
             for place, defined in names.items()
         )
     ]
-    assert len(references) > 250 and lost == []
+    assert len(references) > 300 and lost == []
