@@ -215,6 +215,13 @@ class AlbertModel:
 
     get_embedding_table_2 = get_embedding_projection  # albert_zh's name
 
+    # The attributes that programs written for BERT read.
+    embedding_output = property(get_embedding_output)
+    embedding_table = property(get_embedding_table)
+    all_encoder_layers = property(get_all_encoder_layers)
+    sequence_output = property(get_sequence_output)
+    pooled_output = property(get_pooled_output)
+
 
 def config_of_graph(
     config: "AlbertConfig",

@@ -228,12 +228,12 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             rate_scales: {name of a variable: factor of its learning rate}, 1 where it has none.
         """
         super().__init__(use_locking, name)
-        self._learning_rate = learning_rate
-        self._weight_decay_rate = weight_decay_rate
-        self._beta_1 = beta_1
-        self._beta_2 = beta_2
-        self._epsilon = epsilon
-        self._exclude_from_weight_decay = exclude_from_weight_decay or ()
+        self.learning_rate = learning_rate
+        self.weight_decay_rate = weight_decay_rate
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.exclude_from_weight_decay = exclude_from_weight_decay or ()
         self._slot_names = tuple(slot_names)
         self._clip_norm = clip_norm
         self.skips_nonfinite = skips_nonfinite
@@ -287,14 +287,14 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
     def _updated_now(self, var, grad):
         mean, mean_of_squares = (self.get_slot(var, name) for name in self._slot_names)
-        is_decayed = not _is_matched(var, self._exclude_from_weight_decay)
+        is_decayed = not _is_matched(var, self.exclude_from_weight_decay)
 
         def moved(var, grad, mean, mean_of_squares):
-            mean = self._beta_1 * mean + (1.0 - self._beta_1) * grad
-            mean_of_squares = self._beta_2 * mean_of_squares + (1.0 - self._beta_2) * grad * grad
+            mean = self.beta_1 * mean + (1.0 - self.beta_1) * grad
+            mean_of_squares = self.beta_2 * mean_of_squares + (1.0 - self.beta_2) * grad * grad
             update = self._direction(mean, mean_of_squares)
             if is_decayed:
-                update += self._weight_decay_rate * var
+                update += self.weight_decay_rate * var
             return mean, mean_of_squares, update
 
         if self.is_compiled and var.shape.num_elements() >= COMPILED_FROM:
@@ -304,7 +304,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         scale = self._scale(var, update, before[1], next_mean, next_mean_of_squares)
         if variable_name(var) in self._rate_scales:
             scale = self._rate_scales[variable_name(var)] * scale
-        scale = tf.cast(self._learning_rate, update.dtype) * scale
+        scale = tf.cast(self.learning_rate, update.dtype) * scale
         step = scale * update
         if self.skips_nonfinite:
             is_finite = tf.is_finite(self.gradient_norm)
@@ -319,7 +319,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
     def _direction(self, mean, mean_of_squares):
         """The step by the means alone, before weight decay and learning rate."""
-        return mean / (tf.sqrt(mean_of_squares) + self._epsilon)
+        return mean / (tf.sqrt(mean_of_squares) + self.epsilon)
 
     def _scale(self, var, update, grad, mean, mean_of_squares):
         """What a variable's learning rate is multiplied by."""
@@ -364,11 +364,11 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
             name,
             **options,
         )
-        self._exclude_from_layer_adaptation = exclude_from_layer_adaptation or ()
+        self.exclude_from_layer_adaptation = exclude_from_layer_adaptation or ()
 
     def _scale(self, var, update, grad, mean, mean_of_squares):
         del grad, mean, mean_of_squares
-        if _is_matched(var, self._exclude_from_layer_adaptation):
+        if _is_matched(var, self.exclude_from_layer_adaptation):
             return 1.0
         weight_norm, update_norm = _norm(var), _norm(update)
         is_defined = tf.logical_and(weight_norm > 0.0, update_norm > 0.0)
@@ -388,7 +388,7 @@ class NezhaLAMBOptimizer(AdamWeightDecayOptimizer):
 
     def _prepare(self):
         count = tf.cast(tf.train.get_or_create_global_step(), tf.float32) + 2.0
-        self._corrections = [1.0 - tf.pow(beta, count) for beta in (self._beta_1, self._beta_2)]
+        self._corrections = [1.0 - tf.pow(beta, count) for beta in (self.beta_1, self.beta_2)]
 
     def _corrected(self, mean, mean_of_squares):
         return mean / self._corrections[0], mean_of_squares / self._corrections[1]
@@ -398,7 +398,7 @@ class NezhaLAMBOptimizer(AdamWeightDecayOptimizer):
 
     def _scale(self, var, update, grad, mean, mean_of_squares):
         mean, mean_of_squares = self._corrected(mean, mean_of_squares)
-        decayed = mean * tf.rsqrt(mean_of_squares + self._epsilon) + self._weight_decay_rate * var
+        decayed = mean * tf.rsqrt(mean_of_squares + self.epsilon) + self.weight_decay_rate * var
         weight_norm, grad_norm, norm = (_norm(x) for x in (var, grad, decayed))
         is_defined = tf.logical_and(weight_norm > 0.0, grad_norm > 0.0)
         ratio = tf.where(is_defined, weight_norm / norm, tf.ones_like(norm))

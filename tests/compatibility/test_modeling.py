@@ -276,6 +276,19 @@ def test_get_embedding_table_2_is_the_second_word_table(session):
     assert len(model.get_all_encoder_layers()) == 3
 
 
+def test_attributes_that_programs_read_are_the_outputs(session):
+    config, _, arrays, _ = golden_cases.load_case("bm_small_postln")
+    model = modeling.BertModel(config, False, tf.constant(arrays["in/input_ids"]))
+    session.run(tf.global_variables_initializer())
+    read = (model.sequence_output, model.pooled_output, model.embedding_output)
+    got = (model.get_sequence_output(), model.get_pooled_output(), model.get_embedding_output())
+    read, got = session.run((read, got))
+    for attribute, output in zip(read, got):
+        np.testing.assert_array_equal(attribute, output)
+    np.testing.assert_array_equal(read[0], session.run(model.all_encoder_layers[-1]))
+    assert model.embedding_table.op.name == "bert/embeddings/word_embeddings"
+
+
 def test_google_configs_have_googles_defaults():
     config = modeling_google.AlbertConfig(100, hidden_size=32, num_attention_heads=4)
     assert (config.layout, config.embedding_size, config.num_hidden_groups) == ("google", 128, 1)

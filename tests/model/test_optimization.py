@@ -138,6 +138,13 @@ def test_create_optimizer_called_as_in_the_original_is_lamb(session):
     }
 
 
+def test_subclasses_find_the_settings_under_berts_names(session):
+    optimizer = optimization.LAMBOptimizer(0.5, exclude_from_weight_decay=["bias"])
+    assert (optimizer.learning_rate, optimizer.weight_decay_rate) == (0.5, 0.01)
+    assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-6)
+    assert optimizer.exclude_from_weight_decay == ["bias"]
+
+
 def test_lamb_optimizer_decays_by_a_hundredth_unless_told_otherwise(session):
     """With a gradient of 0 the update is the decay alone, whose length the trust ratio undoes."""
     weight = tf.get_variable("w", initializer=np.float32([3.0, 4.0]))
