@@ -1,6 +1,7 @@
 """Vocabularies: lists of tokens, a token per line, and SentencePiece models."""
 
 import collections
+import functools
 import os
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Sequence
 import warnings
@@ -177,14 +178,19 @@ def _warn_of_repeated_entries(path, entries):
     lines = {}
     for line, entry in enumerate(entries, start=1):
         if entry and entry in lines:
-            warnings.warn(
+            _warn_once(
                 "%s, line %d: the entry %s is in line %d already, and the id of that line is never "
                 "used: has a line been added or changed by mistake?"
-                % (path, line, validation.shown(entry), lines[entry]),
-                UserNotice,
+                % (path, line, validation.shown(entry), lines[entry])
             )
             return
         lines[entry] = line
+
+
+@functools.lru_cache(maxsize=None)
+def _warn_once(message):
+    """Python forgets what it has shown when TensorFlow's import changes its filters."""
+    warnings.warn(message, UserNotice)
 
 
 def _no_such_vocabulary(path):
