@@ -1,3 +1,3 @@
-"""Finds the lines of a file that mean the same as a text. Code: albert_zh/inference/search.py"""
+"""Finds the lines of a file most like a text. Code: albert_zh/inference/retrieval/search.py"""
 
-from albert_zh.inference.search import *  # noqa: F403
+from albert_zh.inference.retrieval.search import *  # noqa: F403

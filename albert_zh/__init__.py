@@ -22,7 +22,7 @@ if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
 _CLASSES = {
     "Predictor": "albert_zh.inference.predictor",
     "TextEncoder": "albert_zh.inference.text_encoder",
-    "Corpus": "albert_zh.inference.search",
+    "Corpus": "albert_zh.inference.retrieval.search",
     "Reader": "albert_zh.inference.reader",
     "Generator": "albert_zh.inference.generator",
     "MaskFiller": "albert_zh.inference.mask_filler",

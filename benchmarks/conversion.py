@@ -24,7 +24,8 @@ import transformers
 
 from albert_zh.commands import convert_albert_pytorch_checkpoint_to_tf as to_tf
 from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pytorch
-from albert_zh.model import checkpoint_files, checkpoint_values, model_writer, modeling
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, model_writer
 
 TINY = {
     "vocab_size": 21128,

@@ -18,7 +18,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.inference import lexical_index, reader
+from albert_zh.inference import reader
+from albert_zh.inference.retrieval import lexical_index
 from albert_zh.tasks.reading import answer_scores, lexical_baseline, question_files
 
 FLAGS = flags.FLAGS

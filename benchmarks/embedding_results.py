@@ -28,7 +28,7 @@ import numpy as np
 
 from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.tasks import text_groups
+from albert_zh.tasks.tables import text_groups
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))

@@ -128,7 +128,8 @@ def embedding_folder(model_dir, root):
     """A copy of a model's folder that says how its vectors are made, as it is if it says so."""
     import shutil
 
-    from albert_zh.model import config, model_folder, sentence_vectors
+    from albert_zh.model import config, sentence_vectors
+    from albert_zh.model.checkpoints import model_folder
 
     if sentence_vectors.read_notes(model_dir):
         return model_dir
@@ -143,7 +144,8 @@ def embedding_folder(model_dir, root):
 def integers_turn(folder, root, texts_file, threads):
     """A function of a list of texts -> vectors of a .tflite file of 8-bit integers."""
     from albert_zh.common import files
-    from albert_zh.inference import litert, loaded_model
+    from albert_zh.inference import loaded_model
+    from albert_zh.inference.runtimes import litert
 
     path = os.path.join(root, "int8.tflite")
     export(

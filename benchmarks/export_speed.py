@@ -181,7 +181,7 @@ def onnx_run(path, inputs):
 def tflite_run(path, inputs):
     """A function that runs a TFLite file by LiteRT and gives its outputs."""
     from albert_zh.export import to_tflite
-    from albert_zh.inference import litert
+    from albert_zh.inference.runtimes import litert
 
     with open(path, "rb") as stream:
         interpreter = litert.interpreter(stream.read(), num_threads=1)

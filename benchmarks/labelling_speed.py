@@ -25,13 +25,13 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.inference import predictor
-from albert_zh.model import (
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_writer,
-    modeling,
 )
 from albert_zh.tasks import model_fn, outputs_graph, registry
 from albert_zh.tasks.settings import Settings

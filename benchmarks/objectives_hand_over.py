@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import output_files
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.pretraining.objectives import generator_settings
 
 

@@ -28,7 +28,7 @@ import measuring
 from albert_zh.common import files
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import input_rows
-from albert_zh.model import model_writer
+from albert_zh.model.checkpoints import model_writer
 from albert_zh.tasks import outputs_graph
 
 PAIRS = os.path.join(ROOT, "data", "pairs_sample", "test.txt")
@@ -91,7 +91,8 @@ def write_random_model(folder):
     """A model folder of albert_tiny's size with random weights."""
     import numpy as np
 
-    from albert_zh.model import expected_variables, modeling
+    from albert_zh.model import modeling
+    from albert_zh.model.checkpoints import expected_variables
 
     with open(VOCABULARY, encoding="utf-8", newline="\n") as handle:
         vocabulary = handle.read()
@@ -119,7 +120,8 @@ def plain_prediction(folder):
     """The function that predicts as albert_zh does, but for the graph, which is built once."""
     import numpy as np
 
-    from albert_zh.inference import checkpoint_session, loaded_model
+    from albert_zh.inference import loaded_model
+    from albert_zh.inference.runtimes import checkpoint_session
     from albert_zh.tasks.settings import Settings
 
     found = loaded_model.open_folder(folder)

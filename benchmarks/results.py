@@ -31,9 +31,10 @@ import topics_baseline
 from albert_zh.common import files, output_files, validation
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.finetuning import sweeps
-from albert_zh.model import checkpoint_files, checkpoint_values, model_folder
-from albert_zh.tasks import datasets, own_labels, split_files, task_forms, text_groups
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, model_folder
+from albert_zh.tasks import datasets, task_forms
 from albert_zh.tasks import reader as task_reader
+from albert_zh.tasks.tables import own_labels, split_files, text_groups
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))

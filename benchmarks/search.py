@@ -48,13 +48,9 @@ from albert_zh.common import (
     files,
 )
 from albert_zh.common.errors import UserError, run_program
-from albert_zh.inference import (
-    backends,
-    predictor,
-    search,
-    text_encoder,
-    vector_index,
-)
+from albert_zh.inference import predictor, text_encoder
+from albert_zh.inference.retrieval import search, vector_index
+from albert_zh.inference.runtimes import backends
 
 QUERIES = 10
 WIDTH = prediction.TINY["hidden_size"]

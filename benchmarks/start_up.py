@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from absl import flags
 
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.model.model_folder import config_in_folder
+from albert_zh.model.checkpoints.model_folder import config_in_folder
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))

@@ -55,7 +55,8 @@ class Served:
     def __init__(self, model_dir, path):
         import tensorflow.compat.v1 as tf
 
-        from albert_zh.inference import checkpoint_session, loaded_model
+        from albert_zh.inference import loaded_model
+        from albert_zh.inference.runtimes import checkpoint_session
 
         self._rows_of, self._padded = input_rows.rows_of, input_rows.padded
         self._tokenizer = loaded_model.open_folder(model_dir).tokenizer

@@ -40,7 +40,7 @@ import prediction
 from albert_zh.common import files, path_rules, plotting
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.inference import input_rows
-from albert_zh.model import fine_tuning_notes, model_writer
+from albert_zh.model.checkpoints import fine_tuning_notes, model_writer
 
 INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
 RECIPE_SHAPES = "1,128:1,128:128:1,128:1,128:1,128"
@@ -210,8 +210,9 @@ def sampled(folder, data_dir, split, most):
         errors,  # noqa: F401 (quietens TensorFlow)
         validation,
     )
-    from albert_zh.tasks import datasets, own_labels
+    from albert_zh.tasks import datasets
     from albert_zh.tasks import reader as task_reader
+    from albert_zh.tasks.tables import own_labels
 
     notes_file = os.path.join(folder, fine_tuning_notes.FINE_TUNING_FILE)
     kind = validation.record({"task": validation.TEXT}, ["task"])

@@ -17,7 +17,7 @@ from absl import flags
 
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.distillation.linear_model import text_model
-from albert_zh.tasks.rows import Row, Table
+from albert_zh.tasks.tables.rows import Row, Table
 
 FLAGS = flags.FLAGS
 

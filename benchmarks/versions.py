@@ -33,7 +33,7 @@ import numpy as np
 
 from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, run_command
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 
 FLAGS = flags.FLAGS
 PARTS = ("numbers", "crossing", "speed")

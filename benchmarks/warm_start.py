@@ -25,12 +25,8 @@ from albert_zh.common import (
 )
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.model import (
-    checkpoint_values,
-    expected_variables,
-    modeling,
-    structured_initialization,
-)
+from albert_zh.model import modeling, structured_initialization
+from albert_zh.model.checkpoints import checkpoint_values, expected_variables
 from albert_zh.pretraining import record_files
 
 CONFIG = os.path.join(ROOT, "albert_starter_zh", "albert_config_tiny.json")

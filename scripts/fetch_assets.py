@@ -253,7 +253,7 @@ def _complete_model(folder, source):
     config = find_file(folder, REQUIRED_FILES["model"][0])
     prefix = find_file(folder, "albert_model.ckpt.index|*.index")[: -len(".index")]
     try:
-        from albert_zh.model import expected_variables
+        from albert_zh.model.checkpoints import expected_variables
     except ImportError as error:
         print("the checkpoint is not compared with its config, as there is %s" % error)
         return

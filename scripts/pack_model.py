@@ -16,13 +16,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from albert_zh.common import output_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import loaded_model
-from albert_zh.model import (
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,
     model_folder,
     packed_weights,
-    sentence_vectors,
     whole_folders,
 )
 

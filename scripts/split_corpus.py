@@ -24,7 +24,7 @@ from albert_zh.common import files, output_files, path_rules, progress
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.corpus import counts as corpus_counts
 from albert_zh.corpus import reader as corpus_reader
-from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.tables import rows as row_files
 
 FLAGS = flags.FLAGS
 _SHORTEST = 9  # shorter lines are phrases that anyone writes

@@ -143,7 +143,9 @@ def _start_folder():
 
 def start_checkpoint() -> str:
     """Prefix of --init_checkpoint's checkpoint."""
-    from albert_zh.model import checkpoint_files  # takes seconds to be imported, as TensorFlow is
+    from albert_zh.model.checkpoints import (
+        checkpoint_files,  # takes seconds to be imported, as TensorFlow is
+    )
 
     return checkpoint_files.find_checkpoint(FLAGS.init_checkpoint)
 
@@ -152,7 +154,7 @@ def keeps_case() -> bool:
     """Whether the model to go on from has capital letters, as its folder says."""
     if not FLAGS.init_checkpoint:
         return False
-    from albert_zh.model import fine_tuning_notes
+    from albert_zh.model.checkpoints import fine_tuning_notes
 
     return fine_tuning_notes.notes_of_folder(_start_folder()).get("do_lower_case") is False
 
@@ -162,7 +164,9 @@ def config_file() -> str:
     if FLAGS.config_file:
         return FLAGS.config_file
     if FLAGS.init_checkpoint:
-        from albert_zh.model import model_folder  # imported late: TensorFlow takes seconds
+        from albert_zh.model.checkpoints import (
+            model_folder,  # imported late: TensorFlow takes seconds
+        )
 
         return model_folder.config_in_folder(_start_folder())
     return os.path.join(STARTER, "albert_config_tiny.json")

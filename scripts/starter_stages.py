@@ -130,7 +130,7 @@ def _digest(path, flag):
 
 def _about_start():
     """A description that identifies the weights to go on from."""
-    from albert_zh.model import checkpoint_values
+    from albert_zh.model.checkpoints import checkpoint_values
 
     prefix = starter_settings.start_checkpoint()
     digest = checkpoint_values.fingerprint(prefix)[:12]

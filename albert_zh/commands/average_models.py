@@ -23,14 +23,14 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 # isort: split
 
 from albert_zh.common import files, output_files, path_rules, storage
-from albert_zh.model import (
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_folder,
     model_writer,
-    sentence_vectors,
     weight_averages,
     whole_folders,
 )

@@ -116,7 +116,10 @@ def _check_is_of_no_checkpoint(path):
     folder, name = os.path.split(written)
     if name != VOCABULARY_FILE or not storage.is_file(written):
         return
-    from albert_zh.model import checkpoint_files, packed_weights  # as TensorFlow, takes seconds
+    from albert_zh.model.checkpoints import (  # as TensorFlow, takes seconds
+        checkpoint_files,
+        packed_weights,
+    )
 
     weights = list(checkpoint_files.index_files(folder))
     weights += [packed_weights.PACKED_FILE] * packed_weights.is_packed(folder)

@@ -28,7 +28,8 @@ from absl import flags
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import loaded_model, model_choice, model_flags, predictor
-from albert_zh.tasks import pair_table, task_forms
+from albert_zh.tasks import task_forms
+from albert_zh.tasks.tables import pair_table
 
 if TYPE_CHECKING:
     from albert_zh.inference import input_rows

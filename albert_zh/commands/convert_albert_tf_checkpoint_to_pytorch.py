@@ -29,7 +29,7 @@ from albert_zh.conversion.to_pytorch import (
     convert,
     read_model,
 )
-from albert_zh.model import checkpoint_files, model_folder, packed_weights
+from albert_zh.model.checkpoints import checkpoint_files, model_folder, packed_weights
 
 __all__ = [
     "BERT_TOKENIZER",

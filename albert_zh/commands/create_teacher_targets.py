@@ -22,9 +22,10 @@ from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import mixtures, soft_targets, teachers, unlabelled
 from albert_zh.inference.predictor import Predictor
-from albert_zh.tasks import kind_interface, registry, rows, task_forms
+from albert_zh.tasks import kind_interface, registry, task_forms
 from albert_zh.tasks import settings as task_settings
-from albert_zh.tasks.separators import one_line
+from albert_zh.tasks.tables import rows
+from albert_zh.tasks.tables.separators import one_line
 
 __all__ = ["define_flags", "main", "run"]
 

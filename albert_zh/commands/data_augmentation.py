@@ -40,9 +40,10 @@ from albert_zh.inference.augmentation import (
 )
 from albert_zh.inference.mask_filler import MaskFiller
 from albert_zh.inference.word_candidates import CandidateFinder, CandidateSettings
-from albert_zh.model import checkpoint_files, checkpoint_values
-from albert_zh.tasks import datasets, registry, rows, split_files
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
+from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.slots import cells as slot_cells
+from albert_zh.tasks.tables import rows, split_files
 from albert_zh.text import word_segmentation
 from albert_zh.text.word_vectors import WordVectors
 from albert_zh.training import flag_checks

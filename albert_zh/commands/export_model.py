@@ -33,7 +33,8 @@ from albert_zh.export import (
     to_sentence_transformers,
     to_tflite,
 )
-from albert_zh.model import fine_tuning_notes, model_folder, packed_weights, sentence_vectors
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import fine_tuning_notes, model_folder, packed_weights
 from albert_zh.tasks import registry
 from albert_zh.text import tokenization
 

@@ -20,14 +20,14 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 # isort: split
 
 from albert_zh.common import output_files, path_rules, storage
-from albert_zh.model import (
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_writer,
     position_extension,
-    sentence_vectors,
     whole_folders,
 )
 from albert_zh.tasks.slots import dictionaries

@@ -33,7 +33,8 @@ from albert_zh.common import (
 )
 from albert_zh.common.errors import UserError, printable, run_command
 from albert_zh.inference import loaded_model, text_encoder
-from albert_zh.model import model_folder, sentence_vectors
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import model_folder
 from albert_zh.tasks import task_forms
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from albert_zh.common import config_flag, line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
 from albert_zh.inference import loaded_model
 from albert_zh.inference.mask_filler import MASK, MaskFiller
-from albert_zh.model import model_folder
+from albert_zh.model.checkpoints import model_folder
 
 __all__ = [
     "MASK",

@@ -32,11 +32,11 @@ from albert_zh.common import files, output_files, path_rules, storage, system_er
 from albert_zh.export import common as export_common
 from albert_zh.export import exported_model
 from albert_zh.inference import files_beside
-from albert_zh.model import (
+from albert_zh.model import inference_graph
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,
-    inference_graph,
     packed_weights,
 )
 

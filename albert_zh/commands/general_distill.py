@@ -23,7 +23,7 @@ from albert_zh.corpus import masking, pipeline, record_counts, sampling
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.layer_distillation.teacher import Teacher
-from albert_zh.model import model_folder
+from albert_zh.model.checkpoints import model_folder
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import record_sources
 from albert_zh.pretraining import runner as pretraining_runner

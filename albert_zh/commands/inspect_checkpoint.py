@@ -31,7 +31,8 @@ from albert_zh.common.errors import (  # first: it quietens TensorFlow
 from albert_zh.common import config_flag, files, output_files, path_rules
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.conversion.tensor_bytes import count_of
-from albert_zh.model import (
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,
@@ -41,7 +42,6 @@ from albert_zh.model import (
     model_folder,
     model_writer,
     packed_weights,
-    sentence_vectors,
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig

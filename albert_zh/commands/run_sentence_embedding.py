@@ -30,12 +30,14 @@ from albert_zh.common.errors import UserError, run_command
 from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import output_folder, runner, start_files
-from albert_zh.inference import mined_files, scored_pairs, whitening
+from albert_zh.inference.retrieval import mined_files, scored_pairs, whitening
 from albert_zh.inference.text_encoder import TextEncoder
-from albert_zh.model import checkpoint_files, fine_tuning_notes, sentence_vectors
-from albert_zh.tasks import datasets, registry, split_files
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import checkpoint_files, fine_tuning_notes
+from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.embedding import comparison, text_files
 from albert_zh.tasks.embedding import flags as options_of
+from albert_zh.tasks.tables import split_files
 from albert_zh.training import flags as run_flags
 from albert_zh.training import run_folder
 

@@ -29,15 +29,8 @@ from absl import flags
 
 from albert_zh.common import package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, stop_at_once
-from albert_zh.inference import (
-    loaded_model,
-    model_choice,
-    model_flags,
-    predictor,
-    search,
-    text_encoder,
-    vector_index,
-)
+from albert_zh.inference import loaded_model, model_choice, model_flags, predictor, text_encoder
+from albert_zh.inference.retrieval import search, vector_index
 
 __all__ = [
     "BACKLOG",
@@ -127,7 +120,7 @@ def run() -> None:
     try:
         import uvicorn
 
-        from albert_zh.inference import http_service
+        from albert_zh.inference.serving import http_service
     except ImportError as error:
         raise UserError(
             "serving needs %s: %s" % (error.name, package_files.installation_of("serve"))
@@ -195,7 +188,7 @@ def _predictor(models, embedding_dir):
 
 def _embedding(models, path, reranker):
     """The `EmbeddingModel` of a folder and --corpus."""
-    from albert_zh.inference import embedding_routes
+    from albert_zh.inference.serving import embedding_routes
 
     if reranker is not None:
         reranker.similarity_column()  # raises for what compares no sentences

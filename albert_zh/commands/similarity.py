@@ -39,19 +39,18 @@ from albert_zh.common.errors import UserError, printable, run_command, table_cel
 from albert_zh.compatibility import similarity
 from albert_zh.compatibility.similarity import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.inference import (
-    backends,
     loaded_model,
     model_choice,
     model_flags,
-    search,
-    search_choice,
     sentence_similarity,
     text_encoder,
-    vector_index,
 )
+from albert_zh.inference.retrieval import search, search_choice, vector_index
+from albert_zh.inference.runtimes import backends
 from albert_zh.inference.sentence_similarity import BertSim, open_predictor, print_pairs
 from albert_zh.model import sentence_vectors
-from albert_zh.tasks import pair_table, task_forms
+from albert_zh.tasks import task_forms
+from albert_zh.tasks.tables import pair_table
 
 if TYPE_CHECKING:
     from albert_zh.inference import predictor

@@ -28,7 +28,7 @@ from albert_zh.finetuning import runner as finetuning_runner
 from albert_zh.finetuning import teaching_flags
 from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.layer_distillation.teacher import folder_of_model
-from albert_zh.model import (
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,
@@ -37,7 +37,8 @@ from albert_zh.model import (
     model_writer,
 )
 from albert_zh.model.distillation_losses import TINYBERT
-from albert_zh.tasks import datasets, split_files
+from albert_zh.tasks import datasets
+from albert_zh.tasks.tables import split_files
 from albert_zh.text import tokenization
 from albert_zh.training import flag_checks, run_folder
 

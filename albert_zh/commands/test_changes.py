@@ -19,7 +19,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.corpus import reader as corpus_reader
 from albert_zh.corpus import sampling
-from albert_zh.model import expected_variables
+from albert_zh.model.checkpoints import expected_variables
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.variables import count_parameters

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, 
 import tensorflow.compat.v1 as tf
 
 from albert_zh.compatibility.classifier_examples import InputExample, PaddingInputExample
-from albert_zh.model import checkpoint_matching, modeling, optimization
+from albert_zh.model import modeling, optimization
+from albert_zh.model.checkpoints import checkpoint_matching
 from albert_zh.tasks.classification import features as task_features
 from albert_zh.tasks.classification.features import InputFeatures
 from albert_zh.training import length_bucketing

@@ -12,7 +12,7 @@ import numpy as np
 from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names, tokenizer_json
-from albert_zh.model import (
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,

@@ -13,7 +13,8 @@ from albert_zh.common import files, package_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.output_files import copy_file, write_json
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
-from albert_zh.model import (
+from albert_zh.model import slot_fusion
+from albert_zh.model.checkpoints import (
     checkpoint_matching,
     checkpoint_names,
     checkpoint_values,
@@ -22,7 +23,6 @@ from albert_zh.model import (
     label_map,
     model_folder,
     packed_weights,
-    slot_fusion,
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig

@@ -17,8 +17,8 @@ import numpy as np
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 from albert_zh.distillation import linear_model, target_cache
-from albert_zh.tasks import text_groups
 from albert_zh.tasks.distillation import log_softmax
+from albert_zh.tasks.tables import text_groups
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
 FOLDS = 5

@@ -19,8 +19,8 @@ from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.distillation import label_names
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
-from albert_zh.tasks.rows import BLANK, Table
-from albert_zh.tasks.separators import one_line
+from albert_zh.tasks.tables.rows import BLANK, Table
+from albert_zh.tasks.tables.separators import one_line
 
 _TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
 _PROBABILITY = re.compile(r"P\((.*)\)$")

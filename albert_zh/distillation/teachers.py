@@ -19,7 +19,12 @@ from albert_zh.conversion import pytorch_files
 from albert_zh.distillation import label_names, target_cache
 from albert_zh.distillation.target_cache import digest_of
 from albert_zh.distillation.teacher_files import TeacherFile
-from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes, label_map
+from albert_zh.model.checkpoints import (
+    checkpoint_files,
+    checkpoint_values,
+    fine_tuning_notes,
+    label_map,
+)
 from albert_zh.text import tokenization
 
 VERSION = 1  # of what targets are; another one makes cached ones stale
@@ -244,7 +249,7 @@ def order_of_labels(of_teacher: Sequence[str], labels: Sequence[str], name: str)
 
 
 def _is_exported(path):
-    from albert_zh.inference import backends  # loads all of prediction
+    from albert_zh.inference.runtimes import backends  # loads all of prediction
 
     return backends.is_exported(path)
 

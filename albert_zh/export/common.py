@@ -19,17 +19,16 @@ from albert_zh.export import exported_model, graph_transforms
 from albert_zh.export.exported_model import Model
 from albert_zh.inference import input_rows, loaded_model
 from albert_zh.inference.files_beside import FilesBeside
-from albert_zh.model import (
+from albert_zh.model import inference_graph, sentence_vectors
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_names,
     checkpoint_values,
     fine_tuning_notes,
-    inference_graph,
     label_map,
     model_folder,
     packed_weights,
-    sentence_vectors,
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig

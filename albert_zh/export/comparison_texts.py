@@ -6,8 +6,8 @@ from typing import List, Optional, Sequence, Tuple
 from albert_zh.common import package_files, storage, validation
 from albert_zh.common.errors import UserError
 from albert_zh.export import exported_model
-from albert_zh.tasks import position_columns
-from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.tables import position_columns
+from albert_zh.tasks.tables import rows as row_files
 from albert_zh.tasks.task_forms import KEYS
 
 Texts = List[Tuple[str, Optional[str]]]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Container, Dict, List, Optional, Sequence
 import numpy as np
 
 from albert_zh.inference import input_rows
-from albert_zh.model import checkpoint_names, fine_tuning_notes, graph_inputs
+from albert_zh.model import graph_inputs
+from albert_zh.model.checkpoints import checkpoint_names, fine_tuning_notes
 from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.input_examples import InputExample

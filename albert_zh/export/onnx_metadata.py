@@ -15,7 +15,7 @@ from albert_zh.common import files, output_files, storage
 from albert_zh.common.messages import say
 from albert_zh.conversion import tokenizer_json, tokenizer_steps
 from albert_zh.inference import input_rows
-from albert_zh.model import fine_tuning_notes
+from albert_zh.model.checkpoints import fine_tuning_notes
 from albert_zh.text import tokenization
 
 if TYPE_CHECKING:

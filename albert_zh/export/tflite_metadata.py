@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import zipfile
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import fine_tuning_notes
+from albert_zh.model.checkpoints import fine_tuning_notes
 
 if TYPE_CHECKING:
     from albert_zh.export.exported_model import Model

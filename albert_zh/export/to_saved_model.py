@@ -13,8 +13,10 @@ from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, exported_model, text_signatures
 from albert_zh.export.comparison import Comparison, Examples
 from albert_zh.export.exported_model import Model, Options
-from albert_zh.model import checkpoint_names, graph_inputs
-from albert_zh.tasks import label_rules, task_forms
+from albert_zh.model import graph_inputs
+from albert_zh.model.checkpoints import checkpoint_names
+from albert_zh.tasks import task_forms
+from albert_zh.tasks.tables import label_rules
 
 VERSION = "1"  # TF Serving takes the highest numbered folder
 SIGNATURES = {

@@ -17,7 +17,8 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files, to_pytorch
 from albert_zh.export import common as export_common
-from albert_zh.model import checkpoint_values, sentence_vectors
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import checkpoint_values
 
 if TYPE_CHECKING:
     from albert_zh.export.comparison import Comparison, Examples

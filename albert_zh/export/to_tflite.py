@@ -23,7 +23,8 @@ from albert_zh.common.progress import progress_bar
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, exported_model, tflite_metadata
 from albert_zh.export.exported_model import Model, Options
-from albert_zh.inference import input_rows, litert
+from albert_zh.inference import input_rows
+from albert_zh.inference.runtimes import litert
 from albert_zh.model import graph_inputs, inference_graph
 from albert_zh.model.layouts import LAYOUTS
 

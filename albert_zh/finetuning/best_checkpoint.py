@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 from albert_zh.training import metrics_log
 
 if TYPE_CHECKING:

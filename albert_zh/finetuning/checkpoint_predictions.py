@@ -8,7 +8,7 @@ import numpy as np
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,

@@ -8,7 +8,7 @@ from albert_zh.common import output_files
 from albert_zh.common.messages import say
 from albert_zh.finetuning.checkpoint_predictions import Rows, global_step, printed
 from albert_zh.finetuning.output_folder import EVAL_RESULTS
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 
 if TYPE_CHECKING:
     from albert_zh.tasks.scorer import Scorer

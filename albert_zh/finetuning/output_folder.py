@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from albert_zh.common import output_files, path_rules, storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,

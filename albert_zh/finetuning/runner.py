@@ -27,7 +27,8 @@ from albert_zh.finetuning.setup import Parts, Setup
 from albert_zh.finetuning.summary import Summary
 from albert_zh.finetuning.teaching import Teaching, WithoutTeachers
 from albert_zh.finetuning.test_file import TestFile
-from albert_zh.model import checkpoint_files, forks, model_writer, start_checks
+from albert_zh.model import forks, start_checks
+from albert_zh.model.checkpoints import checkpoint_files, model_writer
 from albert_zh.tasks import input_pipeline, model_fn, registry
 from albert_zh.training import allocator, engine, loop, metrics_log, run_folder
 from albert_zh.training import flags as run_flags

@@ -14,15 +14,15 @@ from albert_zh.common.messages import say
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import given_flags, steps
 from albert_zh.finetuning.output_folder import OutputFolder
-from albert_zh.model import (
+from albert_zh.model import start_checks
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
     fine_tuning_notes,
     label_map,
     model_folder,
-    start_checks,
 )
-from albert_zh.model.label_map import check_label_maps_agree
+from albert_zh.model.checkpoints.label_map import check_label_maps_agree
 from albert_zh.tasks import (
     counted_rows,
     datasets,

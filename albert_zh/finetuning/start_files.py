@@ -5,7 +5,7 @@ from typing import Any
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, model_folder
+from albert_zh.model.checkpoints import checkpoint_files, model_folder
 from albert_zh.text import tokenization
 
 

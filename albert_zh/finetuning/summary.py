@@ -11,7 +11,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
 from albert_zh.finetuning.checkpoint_predictions import global_step
 from albert_zh.finetuning.output_folder import EVAL_RESULTS
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 from albert_zh.tasks import counted_rows, registry
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.scorer import SHOWN_ERRORS

@@ -6,10 +6,10 @@ from typing import Dict, List, Optional, Sequence
 
 from albert_zh.common import checks, files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.inference import packed_files, saved_models
-from albert_zh.model import fine_tuning_notes, label_map, model_folder
+from albert_zh.inference.runtimes import packed_files, saved_models
+from albert_zh.model.checkpoints import fine_tuning_notes, label_map, model_folder
+from albert_zh.model.checkpoints.fine_tuning_notes import MAX_POSITIONS
 from albert_zh.model.config import AlbertConfig
-from albert_zh.model.fine_tuning_notes import MAX_POSITIONS
 from albert_zh.tasks import head_notes, registry
 from albert_zh.text import tokenization
 

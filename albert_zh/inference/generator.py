@@ -15,16 +15,11 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import (
-    arguments,
-    checkpoint_session,
-    decoding,
-    input_rows,
-    loaded_model,
-    workers,
-)
+from albert_zh.inference import arguments, decoding, input_rows, loaded_model, workers
+from albert_zh.inference.runtimes import checkpoint_session
 from albert_zh.inference.workers import Abandoned
-from albert_zh.model import fine_tuning_notes, incremental_decoding, model_folder
+from albert_zh.model import incremental_decoding
+from albert_zh.model.checkpoints import fine_tuning_notes, model_folder
 from albert_zh.tasks import head_notes, unknown_words
 from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation import objectives

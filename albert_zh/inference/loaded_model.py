@@ -13,7 +13,8 @@ from typing import Any, Iterator, NoReturn, Optional, TypeVar
 
 from albert_zh.common.errors import UserError, printable
 from albert_zh.inference import arguments
-from albert_zh.model import forks, model_folder
+from albert_zh.model import forks
+from albert_zh.model.checkpoints import model_folder
 from albert_zh.text import tokenization
 
 __all__ = [

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import arguments, checkpoint_session, input_rows, loaded_model
+from albert_zh.inference import arguments, input_rows, loaded_model
+from albert_zh.inference.runtimes import checkpoint_session
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import masked_lm_head
 from albert_zh.tasks import unknown_words

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import fine_tuning_notes
+from albert_zh.model.checkpoints import fine_tuning_notes
 
 # What makes a model of a kind of task, for the error where there is none.
 _SCRIPT_OF_CLASSIFIERS = "run_classifier (or bash run_classifier_lcqmc.sh)"

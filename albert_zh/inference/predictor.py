@@ -16,17 +16,11 @@ import numpy as np
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.inference import (
-    annotated_texts,
-    arguments,
-    backends,
-    input_rows,
-    loaded_model,
-    workers,
-)
+from albert_zh.inference import annotated_texts, arguments, input_rows, loaded_model, workers
 from albert_zh.inference.files_beside import FilesBeside
 from albert_zh.inference.model_choice import compares_sentences, newest_best_folder, takes_pairs
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.inference.runtimes import backends
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.tasks import kind_interface, outputs_graph, registry, task_forms, unknown_words
 from albert_zh.tasks.input_examples import InputExample
 

@@ -22,8 +22,9 @@ import numpy as np
 
 from albert_zh.common import files, folder_locks, line_reader, storage, transfer, validation
 from albert_zh.common.errors import UserError, printable
-from albert_zh.inference import arguments, file_cache, input_rows, lexical_index
+from albert_zh.inference import arguments, file_cache, input_rows
 from albert_zh.inference.predictor import Predictor
+from albert_zh.inference.retrieval import lexical_index
 from albert_zh.tasks import unknown_words
 from albert_zh.tasks.reading import limits
 

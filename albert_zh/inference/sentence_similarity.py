@@ -15,7 +15,7 @@ import numpy as np
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError, printable, table_cell
 from albert_zh.inference import arguments, input_rows, model_choice, predictor
-from albert_zh.model import model_folder
+from albert_zh.model.checkpoints import model_folder
 from albert_zh.text import tokenization
 
 __all__ = ["BertSim", "model_of_args", "open_predictor", "print_pairs"]

@@ -18,14 +18,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cpu_precision
 from albert_zh.common.errors import UserError
-from albert_zh.inference import (
-    arguments,
-    checkpoint_session,
-    input_rows,
-    loaded_model,
-    workers,
-)
-from albert_zh.model import checkpoint_values, sentence_vectors
+from albert_zh.inference import arguments, input_rows, loaded_model, workers
+from albert_zh.inference.runtimes import checkpoint_session
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import max_over_tokens, mean_over_tokens
 from albert_zh.tasks import unknown_words

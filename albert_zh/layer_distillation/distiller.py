@@ -18,7 +18,7 @@ from albert_zh.layer_distillation import alignment, layer_mapping
 from albert_zh.layer_distillation import intermediate_losses as losses
 from albert_zh.model.attention import attention_scores
 from albert_zh.model.attention_masks import MASKED_LOGIT
-from albert_zh.model.checkpoint_values import DISTILLATION_SCOPE
+from albert_zh.model.checkpoints.checkpoint_values import DISTILLATION_SCOPE
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.relative_positions import RelativePositions
 from albert_zh.model.variables import new_variable

@@ -9,7 +9,7 @@ from albert_zh.common.errors import UserError, naming
 from albert_zh.common.messages import say
 from albert_zh.layer_distillation.distiller import LOSSES, DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher, folder_of_model
-from albert_zh.model import model_folder
+from albert_zh.model.checkpoints import model_folder
 from albert_zh.text import tokenization
 
 # Old flags without an effect, and why.

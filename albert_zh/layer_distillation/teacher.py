@@ -7,7 +7,12 @@ import weakref
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError, naming
-from albert_zh.model import checkpoint_matching, checkpoint_values, expected_variables, model_folder
+from albert_zh.model.checkpoints import (
+    checkpoint_matching,
+    checkpoint_values,
+    expected_variables,
+    model_folder,
+)
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.text import tokenization
 

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import output_files
 from albert_zh.model import classifier_output, graph_inputs, sentence_vectors
 from albert_zh.model.activations import ACTIVATIONS
-from albert_zh.model.checkpoint_names import MASKED_LM_LOSS, TASK_HEAD, heads_of
+from albert_zh.model.checkpoints.checkpoint_names import MASKED_LM_LOSS, TASK_HEAD, heads_of
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,

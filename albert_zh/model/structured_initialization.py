@@ -22,7 +22,7 @@ from typing import Dict, Mapping, Sequence
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.model.config import AlbertConfig
 from albert_zh.model.layouts import LAYOUTS
 

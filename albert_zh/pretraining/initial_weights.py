@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import (
+from albert_zh.model import start_checks, structured_initialization
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,
     expected_variables,
     packed_weights,
-    start_checks,
-    structured_initialization,
 )
 from albert_zh.pretraining import objective_flags
 from albert_zh.training import flags as run_flags

@@ -6,7 +6,7 @@ from typing import Sequence
 from absl import flags
 
 from albert_zh.corpus import record_counts
-from albert_zh.model import checkpoint_files, fine_tuning_notes
+from albert_zh.model.checkpoints import checkpoint_files, fine_tuning_notes
 from albert_zh.training import run_folder
 
 

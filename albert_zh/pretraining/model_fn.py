@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Union
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_matching, checkpoint_values, optimization
+from albert_zh.model import optimization
+from albert_zh.model.checkpoints import checkpoint_matching, checkpoint_values
 from albert_zh.model.layers import gather_positions, part_of_batch
 from albert_zh.pretraining.objectives import electra, electra_masks, masked_lm, unilm
 from albert_zh.pretraining.objectives.terms import Term, eval_metrics, shown_scalars, total_loss

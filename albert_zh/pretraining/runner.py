@@ -18,12 +18,12 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say, time_and_memory
-from albert_zh.model import (
+from albert_zh.model import start_checks
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     fine_tuning_notes,
     model_folder,
     model_writer,
-    start_checks,
     whole_folders,
 )
 from albert_zh.model.config import AlbertConfig

@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Iterator, Set
 
 from albert_zh.common.messages import say
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 
 _SECONDS_BETWEEN_LOOKS = 60
 

@@ -3,10 +3,11 @@
 import collections
 from typing import Any, Dict, List, Tuple
 
-from albert_zh.tasks import counted_rows, registry, text_groups
+from albert_zh.tasks import counted_rows, registry
 from albert_zh.tasks.datasets import label_parts
-from albert_zh.tasks.label_rules import plain_label
-from albert_zh.tasks.own_labels import joined_labels, label_counts, separator_of
+from albert_zh.tasks.tables import text_groups
+from albert_zh.tasks.tables.label_rules import plain_label
+from albert_zh.tasks.tables.own_labels import joined_labels, label_counts, separator_of
 from albert_zh.tasks.task_forms import is_pair
 
 RARE = 10  # examples; classes with fewer are named

@@ -13,8 +13,9 @@ import random
 from typing import Any, Optional, Sequence, Tuple
 
 from albert_zh.common.messages import exact_number
-from albert_zh.tasks import registry, text_groups
+from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import label_parts
+from albert_zh.tasks.tables import text_groups
 
 # What a run's settings say of the method: other rows would be dev, those of a former run's training
 # among them.

@@ -4,7 +4,7 @@ from typing import Any, Dict
 
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
-from albert_zh.model import fine_tuning_notes
+from albert_zh.model.checkpoints import fine_tuning_notes
 from albert_zh.tasks import registry
 
 

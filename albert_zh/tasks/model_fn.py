@@ -11,7 +11,8 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_matching, checkpoint_names, optimization
+from albert_zh.model import optimization
+from albert_zh.model.checkpoints import checkpoint_matching, checkpoint_names
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.layers import part_of_batch
 from albert_zh.model.variables import variable_name

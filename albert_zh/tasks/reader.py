@@ -9,19 +9,20 @@ from typing import Any, Iterator, List, Tuple
 
 from albert_zh.common import files, json_lists
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import nested_keys, registry, split_files
-from albert_zh.tasks import rows as row_files
-from albert_zh.tasks.columns import ColumnLayout, form
+from albert_zh.tasks import registry
 from albert_zh.tasks.input_examples import Split
-from albert_zh.tasks.label_rules import shortened
-from albert_zh.tasks.own_labels import (
+from albert_zh.tasks.tables import nested_keys, split_files
+from albert_zh.tasks.tables import rows as row_files
+from albert_zh.tasks.tables.columns import ColumnLayout, form
+from albert_zh.tasks.tables.label_rules import shortened
+from albert_zh.tasks.tables.own_labels import (
     NAME_COLUMNS,
     agreed,
     label_counts,
     separator_of,
     use_multi_label,
 )
-from albert_zh.tasks.separators import other_separator
+from albert_zh.tasks.tables.separators import other_separator
 from albert_zh.tasks.task_forms import PAIR
 from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_over_lines
 

@@ -4,7 +4,7 @@ import collections
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from albert_zh.tasks import registry
-from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.tables import rows as row_files
 
 
 class RecordStream:

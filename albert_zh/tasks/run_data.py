@@ -9,16 +9,9 @@ from typing import Any, Dict, Optional, Set, Tuple
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import exact_number, say
-from albert_zh.model import label_map
-from albert_zh.tasks import (
-    datasets,
-    dev_split,
-    registry,
-    rows,
-    split_files,
-    task_forms,
-    text_groups,
-)
+from albert_zh.model.checkpoints import label_map
+from albert_zh.tasks import datasets, dev_split, registry, task_forms
+from albert_zh.tasks.tables import rows, split_files, text_groups
 
 ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a separate file
 

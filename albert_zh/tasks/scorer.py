@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.tasks import text_groups
+from albert_zh.tasks.tables import text_groups
 
 SHOWN_ERRORS = 50  # in a report
 

@@ -4,7 +4,7 @@ import collections
 from typing import Any, Dict
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import fine_tuning_notes
+from albert_zh.model.checkpoints import fine_tuning_notes
 from albert_zh.model.distillation_losses import DIVERGENCE
 from albert_zh.model.optimization import WEIGHT_DECAY_RATE
 from albert_zh.tasks.distillation import PROBABILITIES

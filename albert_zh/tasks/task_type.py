@@ -13,29 +13,31 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.tasks import (
-    column_choice,
-    columns,
     counted_rows,
     datasets,
     dev_split,
-    header_columns,
     input_examples,
+    reader,
+    registry,
+    result_files,
+    task_forms,
+    unknown_words,
+)
+from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse, StreamedFile
+from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
+from albert_zh.tasks.tables import (
+    column_choice,
+    columns,
+    header_columns,
     label_checks,
     label_rules,
     named_columns,
     own_labels,
     position_columns,
-    reader,
-    registry,
-    result_files,
     rows,
     split_files,
-    task_forms,
     text_groups,
-    unknown_words,
 )
-from albert_zh.tasks.kind_interface import Column, KindFlags, ModelInUse, StreamedFile
-from albert_zh.tasks.settings import COMMON_SETTINGS, Settings
 
 
 class TaskType:

@@ -17,7 +17,7 @@ from albert_zh.common import output_files
 from albert_zh.common.errors import Interrupted, stop_at_once
 from albert_zh.common.messages import readable_seconds, say
 from albert_zh.common.progress import progress_bar
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 from albert_zh.training.training_errors import Explosion
 
 if TYPE_CHECKING:

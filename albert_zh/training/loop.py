@@ -4,7 +4,7 @@ import collections
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from albert_zh.common.messages import say
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 from albert_zh.training import flags as run_flags
 from albert_zh.training import length_bucketing, multi_worker
 from albert_zh.training.hooks import (

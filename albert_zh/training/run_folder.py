@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, output_files, path_rules, storage, transfer, validation
 from albert_zh.common.errors import UserError, UserNotice
 from albert_zh.common.messages import say
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 
 LOG_FILE = "train.log"
 

@@ -12,13 +12,13 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import fill_mask
 from albert_zh.common import files, package_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,
     model_folder,
     model_writer,
-    modeling,
 )
 import small_models
 from workspace import ROOT, VOCABULARY

@@ -12,7 +12,7 @@ from albert_zh.commands import general_distill, task_distill
 from albert_zh.common.errors import UserError
 from albert_zh.layer_distillation import flags as distillation_flags
 from albert_zh.layer_distillation.teacher import Teacher
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 from albert_zh.text.tokenization import FullTokenizer
 import isolated_flags
 import pretraining_workspace

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files
+from albert_zh.model.checkpoints import checkpoint_files
 from albert_zh.tasks import model_fn
 from albert_zh.tasks import settings as task_settings
 import pretraining_workspace as small

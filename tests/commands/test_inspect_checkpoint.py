@@ -15,7 +15,8 @@ from albert_zh.commands import inspect_checkpoint
 from albert_zh.common import output_files
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import pytorch_files
-from albert_zh.model import checkpoint_values, expected_variables, model_writer, modeling
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import checkpoint_values, expected_variables, model_writer
 import golden_cases
 import small_models
 from workspace import ROOT

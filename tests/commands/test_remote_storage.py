@@ -35,8 +35,9 @@ from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import tfrecords
 from albert_zh.export import to_sentence_transformers
-from albert_zh.inference import predictor, reader, search, text_encoder
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.inference import predictor, reader, text_encoder
+from albert_zh.inference.retrieval import search
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from crossed_cases import with_slow
 import memory_storage
 import pretraining_workspace

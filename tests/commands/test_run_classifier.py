@@ -22,7 +22,8 @@ from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import best_checkpoint, checkpoint_predictions, steps
 from albert_zh.finetuning import runner as finetuning_runner
-from albert_zh.model import checkpoint_files, checkpoint_values, heads
+from albert_zh.model import heads
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.tasks import datasets
 from albert_zh.training.hooks import StopRequest
 import golden_cases

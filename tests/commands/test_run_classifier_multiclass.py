@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, output_files, package_files, plotting
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.model import checkpoint_files, checkpoint_values, label_map
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, label_map
 from albert_zh.tasks import confusion_picture, datasets, input_examples, kind_interface, registry
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks import settings as task_settings

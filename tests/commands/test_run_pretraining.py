@@ -19,7 +19,8 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import masking, tfrecords
-from albert_zh.model import checkpoint_files, checkpoint_values, expected_variables, modeling
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, expected_variables
 from albert_zh.pretraining import flags as pretraining_flags
 from albert_zh.pretraining import record_files, record_sources
 from albert_zh.pretraining import runner as pretraining_runner

@@ -9,8 +9,8 @@ import pytest
 from albert_zh.commands import average_models, run_sentence_embedding
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.inference import mined_files, scored_pairs
 from albert_zh.inference.predictor import Predictor
+from albert_zh.inference.retrieval import mined_files, scored_pairs
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import datasets, registry

@@ -15,7 +15,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import teaching_flags
 from albert_zh.inference.predictor import Predictor
-from albert_zh.model import checkpoint_files, checkpoint_values, fine_tuning_notes
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, fine_tuning_notes
 from albert_zh.tasks import distillation, registry
 import small_models
 import workspace

@@ -17,7 +17,8 @@ from albert_zh.conversion import pytorch_configs, pytorch_files, tokenizer_json
 from albert_zh.corpus import pipeline, work_folder
 from albert_zh.finetuning import summary
 from albert_zh.inference import files_beside
-from albert_zh.model import fine_tuning_notes, label_map, modeling
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import fine_tuning_notes, label_map
 from albert_zh.tasks import feature_files, feature_records
 from albert_zh.tasks import report as task_report
 from albert_zh.tasks.classification import losses

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import model_writer
+from albert_zh.model.checkpoints import model_writer
 import golden_cases
 
 VERSION = "0.11.5"

@@ -26,14 +26,14 @@ from albert_zh.common.errors import UserError
 from albert_zh.conversion import from_pytorch as to_tf
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
 from albert_zh.inference import predictor
-from albert_zh.model import (
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,
     expected_variables,
     model_folder,
     model_writer,
-    modeling,
 )
 from albert_zh.text import tokenization
 from crossed_cases import crossed, with_slow

@@ -17,7 +17,7 @@ from albert_zh.conversion import (
     to_pytorch,
 )
 from albert_zh.model import config as config_of_settings
-from albert_zh.model import expected_variables
+from albert_zh.model.checkpoints import expected_variables
 import sentencepiece_models
 from workspace import VOCABULARY
 

@@ -11,13 +11,9 @@ from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.export import to_sentence_transformers
-from albert_zh.inference import (
-    checkpoint_session,
-    input_rows,
-    loaded_model,
-    text_encoder,
-    whitening,
-)
+from albert_zh.inference import input_rows, loaded_model, text_encoder
+from albert_zh.inference.retrieval import whitening
+from albert_zh.inference.runtimes import checkpoint_session
 from albert_zh.model.sentence_vectors import SentenceNotes
 from crossed_cases import with_slow
 import interpreters

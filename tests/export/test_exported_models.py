@@ -354,7 +354,7 @@ def test_making_and_running_integers_needs_no_interpreter_of_tensorflow(folder, 
 def test_1000_real_pairs_are_the_same_everywhere(shared, tmp_path, capsys):
     """Python, command line, HTTP, TFLite."""
     pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
-    from albert_zh.inference import http_service
+    from albert_zh.inference.serving import http_service
     from http_requests import post, running
 
     folder = small_models.write_model(

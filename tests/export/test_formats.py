@@ -27,10 +27,10 @@ from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.export import comparison_texts, exported_model, to_onnx, to_tflite
 from albert_zh.inference import predictor
-from albert_zh.model import (
+from albert_zh.model import graph_inputs
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
-    graph_inputs,
     model_folder,
     model_writer,
 )

@@ -12,7 +12,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.export.graph_tokenizer import GraphTokenizer
-from albert_zh.inference import checkpoint_session, input_rows
+from albert_zh.inference import input_rows
+from albert_zh.inference.runtimes import checkpoint_session
 from albert_zh.text import tokenization, tokenizer_tables
 from crossed_cases import with_slow
 import small_models

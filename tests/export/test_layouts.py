@@ -7,7 +7,7 @@ import pytest
 
 from albert_zh.commands import export_model
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from crossed_cases import with_slow
 import small_models
 

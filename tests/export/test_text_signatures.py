@@ -15,7 +15,8 @@ from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison_texts, graph_tokenizer, text_signatures
-from albert_zh.inference import checkpoint_session, predictor, text_encoder
+from albert_zh.inference import predictor, text_encoder
+from albert_zh.inference.runtimes import checkpoint_session
 from albert_zh.model.sentence_vectors import SentenceNotes
 from crossed_cases import with_slow
 from saved_models import operations_of, run_signature, signatures_of

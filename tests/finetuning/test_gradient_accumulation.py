@@ -7,7 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_values, heads
+from albert_zh.model import heads
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.tasks import model_fn
 from albert_zh.tasks import settings as task_settings
 import small_models

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 from workspace import Workspace, run_here
 
 pytestmark = pytest.mark.rewritten_graphs

@@ -13,7 +13,7 @@ from albert_zh.common import storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import to_pytorch
 from albert_zh.finetuning import output_folder
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 import memory_storage
 import tiny_tasks
 from workspace import Workspace, assert_same_weights

@@ -18,7 +18,7 @@ from albert_zh.distillation import target_cache, teachers
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.finetuning import runner, sweeps, teaching, teaching_flags
 from albert_zh.finetuning.evaluation import Evaluation
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.tasks import registry
 from project_root import ROOT
 from workspace import Workspace, assert_same_weights, flags_of, run_here

@@ -10,8 +10,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import cores
 from albert_zh.common.errors import UserError
-from albert_zh.inference import checkpoint_session
-from albert_zh.model import checkpoint_values
+from albert_zh.inference.runtimes import checkpoint_session
+from albert_zh.model.checkpoints import checkpoint_values
 
 SHORT, LONG, TWO_ROWS = (1, 256), (1, 257), (2, 257)
 

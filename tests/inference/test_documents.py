@@ -9,7 +9,8 @@ import pytest
 
 from albert_zh.commands import ask
 from albert_zh.common.errors import UserError
-from albert_zh.inference import lexical_index, reader
+from albert_zh.inference import reader
+from albert_zh.inference.retrieval import lexical_index
 import small_models
 
 

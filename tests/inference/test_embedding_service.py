@@ -15,15 +15,10 @@ pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
 
 from albert_zh.commands import serve
 from albert_zh.common import package_files
-from albert_zh.inference import (
-    embedding_routes,
-    http_service,
-    predictor,
-    search,
-    search_choice,
-    text_encoder,
-)
-from albert_zh.inference.ranking import Weights
+from albert_zh.inference import predictor, text_encoder
+from albert_zh.inference.retrieval import search, search_choice
+from albert_zh.inference.retrieval.ranking import Weights
+from albert_zh.inference.serving import embedding_routes, http_service
 from albert_zh.model import sentence_vectors
 from http_requests import ask, post, running
 import small_models

@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
 
-from albert_zh.inference import http_service, input_rows
+from albert_zh.inference import input_rows
 from albert_zh.inference.generator import Abandoned, Generator
+from albert_zh.inference.serving import http_service
 from http_requests import ask, post, running
 import small_models
 

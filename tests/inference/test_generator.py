@@ -13,7 +13,8 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference import decoding
 from albert_zh.inference import generator as generator_module
 from albert_zh.inference.generator import Abandoned, Generator
-from albert_zh.model import attention_masks, checkpoint_files, checkpoint_values, heads, modeling
+from albert_zh.model import attention_masks, heads, modeling
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 import small_models
 from workspace import VOCABULARY
 

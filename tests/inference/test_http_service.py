@@ -27,14 +27,8 @@ import uvicorn
 from albert_zh.commands import serve
 from albert_zh.common import errors
 from albert_zh.common.errors import UserError
-from albert_zh.inference import (
-    http_answers,
-    http_limits,
-    http_service,
-    input_rows,
-    micro_batching,
-    predictor,
-)
+from albert_zh.inference import input_rows, predictor
+from albert_zh.inference.serving import http_answers, http_limits, http_service, micro_batching
 from crossed_cases import with_slow
 from http_requests import ask, fits, post, running, send
 import small_models

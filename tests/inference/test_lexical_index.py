@@ -6,7 +6,7 @@ import unicodedata
 
 import numpy as np
 
-from albert_zh.inference import lexical_index
+from albert_zh.inference.retrieval import lexical_index
 
 TEXTS = [
     "怎么开户",

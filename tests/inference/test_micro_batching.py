@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from albert_zh.inference import micro_batching
+from albert_zh.inference.serving import micro_batching
 
 if sys.version_info < (3, 9):
     pytest.skip("serving needs Python 3.9", allow_module_level=True)

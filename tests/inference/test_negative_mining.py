@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import negative_mining
-from albert_zh.inference.negative_mining import JUDGED_RIGHT, MINED, RANDOM, TOO_SIMILAR, Limits
+from albert_zh.inference.retrieval import negative_mining
+from albert_zh.inference.retrieval.negative_mining import (
+    JUDGED_RIGHT,
+    MINED,
+    RANDOM,
+    TOO_SIMILAR,
+    Limits,
+)
 from albert_zh.tasks.embedding.text_files import read_split
 
 ENTRIES = ["甲乙丙", "甲乙丁", "甲戊己", "庚辛壬", "子丑寅", "卯辰巳"]

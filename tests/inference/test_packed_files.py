@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import packed_files
+from albert_zh.inference.runtimes import packed_files
 
 
 @pytest.fixture(name="path")

@@ -19,16 +19,9 @@ import pytest
 from albert_zh.commands import similarity
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.inference import (
-    corpus_cache,
-    file_cache,
-    lexical_index,
-    predictor,
-    search,
-    text_encoder,
-    vector_index,
-)
-from albert_zh.model import checkpoint_files, checkpoint_values, model_writer
+from albert_zh.inference import file_cache, predictor, text_encoder
+from albert_zh.inference.retrieval import corpus_cache, lexical_index, search, vector_index
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, model_writer
 from crossed_cases import with_slow
 import small_models
 from workspace import CHARACTERS, ROOT

@@ -8,8 +8,9 @@ import pytest
 
 from albert_zh.commands import similarity
 from albert_zh.common.errors import UserError
-from albert_zh.inference import search, search_choice, text_encoder
+from albert_zh.inference import text_encoder
 from albert_zh.inference.predictor import Predictor
+from albert_zh.inference.retrieval import search, search_choice
 import small_models
 
 LINES = ["如何退票", "退市股票怎么处理", "银行卡怎么开户", "今天天气好吗", "手机号码怎么注销"]

@@ -14,15 +14,15 @@ from albert_zh.commands import extract_features
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.inference import input_rows, text_encoder, workers
+from albert_zh.model import modeling
 from albert_zh.model import (
+    sentence_vectors as vectors_of_model,
+)
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,
     model_folder,
-    modeling,
-)
-from albert_zh.model import (
-    sentence_vectors as vectors_of_model,
 )
 import small_models
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from albert_zh.inference import vector_index
+from albert_zh.inference.retrieval import vector_index
 from project_root import ROOT
 
 

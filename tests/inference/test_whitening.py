@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.inference import whitening
+from albert_zh.inference.retrieval import whitening
 from albert_zh.inference.text_encoder import TextEncoder
 from albert_zh.model import sentence_vectors
 from albert_zh.model.sentence_vectors import SentenceNotes

@@ -12,10 +12,10 @@ from albert_zh.layer_distillation import distiller
 from albert_zh.layer_distillation import intermediate_losses as losses
 from albert_zh.layer_distillation.distiller import DistillationSettings, Distiller
 from albert_zh.layer_distillation.teacher import Teacher
-from albert_zh.model import (
+from albert_zh.model import distillation_losses
+from albert_zh.model.checkpoints import (
     checkpoint_matching,
     checkpoint_values,
-    distillation_losses,
     model_folder,
     model_writer,
 )

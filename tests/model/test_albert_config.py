@@ -11,7 +11,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_values, expected_variables, modeling
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import checkpoint_values, expected_variables
 from crossed_cases import with_slow
 import numpy_encoder
 import variable_values

@@ -11,15 +11,14 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model import modeling, start_checks
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_matching,
     checkpoint_values,
     expected_variables,
     model_folder,
     model_writer,
-    modeling,
-    start_checks,
     whole_folders,
 )
 import golden_cases

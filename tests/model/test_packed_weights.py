@@ -16,7 +16,7 @@ from albert_zh.commands import freeze_graph, inspect_checkpoint
 from albert_zh.common.errors import UserError
 from albert_zh.export import common as export_common
 from albert_zh.inference.text_encoder import TextEncoder
-from albert_zh.model import checkpoint_files, checkpoint_values, packed_weights
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, packed_weights
 from project_root import ROOT
 import small_models
 

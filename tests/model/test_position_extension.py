@@ -9,7 +9,12 @@ import pytest
 
 from albert_zh.commands import extend_positions
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_files, checkpoint_values, model_writer, position_extension
+from albert_zh.model.checkpoints import (
+    checkpoint_files,
+    checkpoint_values,
+    model_writer,
+    position_extension,
+)
 import small_models
 from workspace import CONFIG
 

@@ -5,15 +5,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model import modeling, structured_initialization
+from albert_zh.model.attention import attention_scores
+from albert_zh.model.checkpoints import (
     checkpoint_matching,
     checkpoint_names,
     checkpoint_values,
     expected_variables,
-    modeling,
-    structured_initialization,
 )
-from albert_zh.model.attention import attention_scores
 from albert_zh.model.relative_positions import (
     RelativePositions,
     relative_positions_of,

@@ -11,7 +11,12 @@ from albert_zh.commands import average_models
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.inference.text_encoder import TextEncoder
-from albert_zh.model import checkpoint_files, checkpoint_values, model_writer, weight_averages
+from albert_zh.model.checkpoints import (
+    checkpoint_files,
+    checkpoint_values,
+    model_writer,
+    weight_averages,
+)
 from albert_zh.training import run_folder
 import small_models
 

@@ -9,13 +9,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model.activations import gelu_erf
+from albert_zh.model.checkpoints import (
     checkpoint_matching,
     checkpoint_names,
     checkpoint_values,
     expected_variables,
 )
-from albert_zh.model.activations import gelu_erf
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining import initial_weights, objective_flags
 from albert_zh.pretraining import model_fn as pretraining_model_fn

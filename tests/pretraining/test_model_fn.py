@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import expected_variables, modeling, structured_initialization
+from albert_zh.model import modeling, structured_initialization
+from albert_zh.model.checkpoints import expected_variables
 from albert_zh.pretraining import model_fn as pretraining_model_fn
 from albert_zh.training.model_spec import ModeKeys
 from crossed_cases import with_slow

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import path_rules, storage, transfer
 from albert_zh.common.errors import UserError
 from albert_zh.corpus import record_counts
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.pretraining import record_files, waiting_evaluation
 import pretraining_workspace as small
 from workspace import assert_same_weights

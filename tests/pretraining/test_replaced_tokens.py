@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_values, modeling
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.pretraining.objectives import replaced_tokens
 from pretraining_steps import features_of, trained
 import pretraining_workspace as small

@@ -14,7 +14,8 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import export_model
 from albert_zh.common import files
 from albert_zh.export import exported_model
-from albert_zh.inference import checkpoint_session, predictor
+from albert_zh.inference import predictor
+from albert_zh.inference.runtimes import checkpoint_session
 from albert_zh.tasks import registry
 from albert_zh.tasks.slots import cells
 from documentation import blocks_of

@@ -23,7 +23,7 @@ from project_root import ROOT
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 import downloading
 import fetch_assets
 import unpacking
@@ -140,7 +140,7 @@ def server(monkeypatch):
 def any_checkpoint(monkeypatch):
     """Lets every checkpoint pass, where it is not what the test is about."""
     monkeypatch.setattr(
-        "albert_zh.model.expected_variables.check_fits", lambda config, prefix: None
+        "albert_zh.model.checkpoints.expected_variables.check_fits", lambda config, prefix: None
     )
 
 
@@ -668,7 +668,8 @@ def _real_model(folder, hidden_layers_written):
     """Files of a model whose checkpoint has the tiny config's variables, as bytes by name."""
     import numpy
 
-    from albert_zh.model import expected_variables, modeling
+    from albert_zh.model import modeling
+    from albert_zh.model.checkpoints import expected_variables
 
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, hidden_size=hidden_layers_written))
     shapes = expected_variables.expected_shapes(config)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.model.config import AlbertConfig
 from albert_zh.pretraining.objectives import electra, generator_settings
 from crossed_cases import with_slow

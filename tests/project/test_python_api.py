@@ -8,7 +8,8 @@ import pytest
 
 from albert_zh.commands import fill_mask, similarity
 from albert_zh.common.errors import UserError
-from albert_zh.inference import predictor, search, text_encoder
+from albert_zh.inference import predictor, text_encoder
+from albert_zh.inference.retrieval import search
 from albert_zh.model import modeling
 from albert_zh.text import tokenization
 import args

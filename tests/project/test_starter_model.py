@@ -12,12 +12,12 @@ from albert_zh.commands import convert_albert_tf_checkpoint_to_pytorch as to_pyt
 from albert_zh.commands import fill_mask
 from albert_zh.conversion import pytorch_files
 from albert_zh.inference import text_encoder
-from albert_zh.model import (
+from albert_zh.model import modeling
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
     expected_variables,
     model_folder,
-    modeling,
 )
 from workspace import ROOT
 

@@ -451,7 +451,7 @@ def start(tmp_path):
 
 
 def _values(folder):
-    from albert_zh.model import checkpoint_files, checkpoint_values
+    from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 
     return checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
 

@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.layers import new_variable
-from albert_zh.tasks import kind_interface, label_rules, registry, scorer, task_type
+from albert_zh.tasks import kind_interface, registry, scorer, task_type
+from albert_zh.tasks.tables import label_rules
 
 
 class DigitScorer(scorer.Scorer):

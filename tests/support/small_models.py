@@ -8,13 +8,12 @@ from absl import flags
 import numpy as np
 
 from albert_zh.common import errors, path_rules
-from albert_zh.model import (
+from albert_zh.model import modeling, sentence_vectors
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
     expected_variables,
     model_writer,
-    modeling,
-    sentence_vectors,
 )
 from workspace import CONFIG, ROOT, VOCABULARY
 

@@ -9,7 +9,8 @@ from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
-from albert_zh.model import fine_tuning_notes, optimization
+from albert_zh.model import optimization
+from albert_zh.model.checkpoints import fine_tuning_notes
 from albert_zh.tasks.classification import losses
 from albert_zh.tasks.embedding.flags import OBJECTIVES
 from albert_zh.tasks.labelling import head_names

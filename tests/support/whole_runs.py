@@ -6,7 +6,7 @@ import os
 import shutil
 
 from albert_zh import finetuning
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 from workspace import CONFIG, SPECIAL
 
 

@@ -6,8 +6,9 @@ import string
 
 import pytest
 
-from albert_zh.tasks import datasets, dev_split, text_groups
+from albert_zh.tasks import datasets, dev_split
 from albert_zh.tasks.input_examples import InputExample
+from albert_zh.tasks.tables import text_groups
 
 TASK = datasets.TASKS[datasets.OWN_DATA]._replace(labels=("a", "b"), columns=("text_a", "label"))
 MULTI = TASK._replace(objective="multi_label")

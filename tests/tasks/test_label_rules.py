@@ -12,7 +12,11 @@ from workspace import ROOT
 
 COMPARISON = re.compile(r'[=!]= "(single_label|multi_label|regression)"')
 # Flags and other programs' files name kinds; everything else asks the kind itself.
-MAY_NAME_KINDS = {"finetuning/flags.py", "finetuning/setup.py", "model/fine_tuning_notes.py"}
+MAY_NAME_KINDS = {
+    "finetuning/flags.py",
+    "finetuning/setup.py",
+    "model/checkpoints/fine_tuning_notes.py",
+}
 LABELS = ("甲", "乙", "丙")
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import data_checks, datasets, own_labels, reader
+from albert_zh.tasks import data_checks, datasets, reader
+from albert_zh.tasks.tables import own_labels
 
 CRIMES = ["盗窃", "诈骗"]
 

@@ -10,9 +10,10 @@ import pytest
 
 from albert_zh.common import json_lists
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import datasets, input_examples, own_labels, registry, rows
+from albert_zh.tasks import datasets, input_examples, registry
 from albert_zh.tasks import reader as task_reader
 from albert_zh.tasks.labelling import splits
+from albert_zh.tasks.tables import own_labels, rows
 
 LCQMC = datasets.TASKS["lcqmc"]
 

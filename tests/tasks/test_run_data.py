@@ -7,7 +7,8 @@ import types
 import pytest
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import counted_rows, datasets, run_data, split_files
+from albert_zh.tasks import counted_rows, datasets, run_data
+from albert_zh.tasks.tables import split_files
 
 
 def data_of(folder, kind, task_name, head, **changes):

@@ -71,7 +71,7 @@ def test_it_resumes_to_the_same_weights(finished, tmp_path):
 
 def test_it_is_used_and_served(finished):
     pytest.importorskip("uvicorn")
-    from albert_zh.inference import http_service
+    from albert_zh.inference.serving import http_service
     from http_requests import running
 
     texts = ["甲12乙", "丙丁", "0甲"]

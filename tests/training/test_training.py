@@ -23,7 +23,8 @@ from albert_zh.common import cpu_precision, plotting
 from albert_zh.common.errors import Interrupted, UserError
 from albert_zh.common.messages import readable_seconds
 from albert_zh.finetuning import flags as finetuning_flags
-from albert_zh.model import model_writer, start_checks
+from albert_zh.model import start_checks
+from albert_zh.model.checkpoints import model_writer
 from albert_zh.training import engine, loop, metrics_log, run_folder
 from albert_zh.training.hooks import FirstStepHook, ProgressHook, StopHook, StopRequest
 from albert_zh.training.model_spec import Spec

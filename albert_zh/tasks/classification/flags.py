@@ -6,7 +6,7 @@ from absl import flags
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import fine_tuning_notes
+from albert_zh.model.checkpoints import fine_tuning_notes
 from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses

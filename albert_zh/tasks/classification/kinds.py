@@ -13,11 +13,8 @@ from albert_zh.tasks import (
     data_checks,
     datasets,
     kind_interface,
-    label_rules,
-    own_labels,
     reader,
     registry,
-    split_files,
     task_forms,
     task_type,
 )
@@ -29,6 +26,7 @@ from albert_zh.tasks.classification.scorer import ClassificationScorer
 from albert_zh.tasks.settings import COMMON_SETTINGS
 from albert_zh.tasks.slots import annotations, cells, column_files, dictionaries
 from albert_zh.tasks.slots import flags as slot_flags
+from albert_zh.tasks.tables import label_rules, own_labels, split_files
 from albert_zh.text import encoding, offsets
 
 # What `Settings` and a run's settings take from flags of the same name.

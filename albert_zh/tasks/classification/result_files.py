@@ -8,7 +8,7 @@ import numpy as np
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, input_examples, registry, result_files
 from albert_zh.tasks.classification.scorer import label_text
-from albert_zh.tasks.separators import one_line
+from albert_zh.tasks.tables.separators import one_line
 
 PROBABILITIES = "test_results.tsv"
 PREDICTIONS = "predictions.tsv"

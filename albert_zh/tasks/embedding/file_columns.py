@@ -8,8 +8,9 @@ import itertools
 import re
 from typing import Any, Container, Dict, List, Optional, Sequence, Tuple
 
-from albert_zh.tasks import named_columns, task_forms
-from albert_zh.tasks.label_rules import shortened
+from albert_zh.tasks import task_forms
+from albert_zh.tasks.tables import named_columns
+from albert_zh.tasks.tables.label_rules import shortened
 
 _SIMILAR = ["相似问", "相似问题", "相似问法"]
 _ENTRIES = ["标准问", "标准问题"]  # of a FAQ, beside similar questions

@@ -8,7 +8,7 @@ A batch's loss takes no text for wrong that is right for a row of the anchor's g
 
 from typing import Any, Dict, List, Sequence, Tuple
 
-from albert_zh.tasks import text_groups
+from albert_zh.tasks.tables import text_groups
 
 NO_GROUP = -1  # of a wrong text that is right for no row
 Keys = Tuple[str, ...]

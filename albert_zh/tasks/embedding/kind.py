@@ -12,14 +12,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import package_files, storage
 from albert_zh.common.errors import UserError, table_cell
 from albert_zh.model import sentence_vectors
-from albert_zh.tasks import (
-    kind_interface,
-    label_rules,
-    registry,
-    result_files,
-    split_files,
-    task_type,
-)
+from albert_zh.tasks import kind_interface, registry, result_files, task_type
 from albert_zh.tasks.embedding import (
     file_columns,
     groups,
@@ -35,6 +28,7 @@ from albert_zh.tasks.embedding import flags as embedding_flags
 from albert_zh.tasks.embedding.chunks import vectors_in_chunks
 from albert_zh.tasks.embedding.flags import OBJECTIVES, VIEWS
 from albert_zh.tasks.embedding.scorer import THRESHOLD, EmbeddingScorer
+from albert_zh.tasks.tables import label_rules, split_files
 
 CORPUS = ("faq.txt", "corpus.txt")  # entries that are searched, beside the files of a data set
 VECTORS = "vectors"

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import rows as row_files
+from albert_zh.tasks.tables import rows as row_files
 
 CORPUS_FILE, QUERIES_FILE = "corpus.jsonl", "queries.jsonl"
 _HEADER = ["query-id", "corpus-id", "score"]

@@ -4,9 +4,10 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert_zh.tasks import scorer, text_groups
+from albert_zh.tasks import scorer
 from albert_zh.tasks.embedding.scores import Measured, VectorSimilarity, mean_cosine
 from albert_zh.tasks.markdown import table
+from albert_zh.tasks.tables import text_groups
 
 COLLAPSED = 0.95  # mean cosine of different texts from which on vectors say little
 THRESHOLD = "similarity_threshold"  # tuned on dev

@@ -17,10 +17,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import rows as row_files
-from albert_zh.tasks import running_numbers, task_forms
+from albert_zh.tasks import task_forms
 from albert_zh.tasks.embedding import file_columns, groups, positive_checks, retrieval_files
-from albert_zh.tasks.separators import expected_instead
+from albert_zh.tasks.tables import rows as row_files
+from albert_zh.tasks.tables import running_numbers
+from albert_zh.tasks.tables.separators import expected_instead
 
 FORMATS = ("scored", "pairs", "positives", "margins", "texts")
 # Labels of inference as scores: what contradicts is further away than what is unrelated.

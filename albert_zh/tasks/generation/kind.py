@@ -8,19 +8,12 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files
 from albert_zh.model import incremental_decoding
-from albert_zh.tasks import (
-    input_examples,
-    kind_interface,
-    label_rules,
-    registry,
-    result_files,
-    split_files,
-    task_type,
-)
+from albert_zh.tasks import input_examples, kind_interface, registry, result_files, task_type
 from albert_zh.tasks.generation import damage, objectives, pair_files, raw_texts
 from albert_zh.tasks.generation import flags as generation_flags
 from albert_zh.tasks.generation.scorer import GenerationScorer
 from albert_zh.tasks.generation.token_ids import source_ids, text_of_ids
+from albert_zh.tasks.tables import label_rules, split_files
 from albert_zh.text import detokenization
 
 WRITTEN, LOSS = "written", "loss"

@@ -12,8 +12,8 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.label_rules import shortened
-from albert_zh.tasks.named_columns import NOT_TEXTS
+from albert_zh.tasks.tables.label_rules import shortened
+from albert_zh.tasks.tables.named_columns import NOT_TEXTS
 
 KEYS = {
     "text_a": (

@@ -10,10 +10,10 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import input_examples, task_forms
-from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.generation.pair_columns import form_of
-from albert_zh.tasks.label_rules import shortened
-from albert_zh.tasks.separators import expected_instead
+from albert_zh.tasks.tables import rows as row_files
+from albert_zh.tasks.tables.label_rules import shortened
+from albert_zh.tasks.tables.separators import expected_instead
 
 EXPECTED = "a source, a TAB and a target in each line, or JSON lines with source and target"
 

@@ -13,7 +13,7 @@ from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import TaggedText
-from albert_zh.tasks.running_numbers import has_running_numbers
+from albert_zh.tasks.tables.running_numbers import has_running_numbers
 
 DOCUMENT_START = "-DOCSTART-"
 TABLE_COLUMNS = ("text_a", "label")

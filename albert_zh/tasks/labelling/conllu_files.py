@@ -13,9 +13,9 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.joined_tokens import joined_text
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
+from albert_zh.tasks.tables.joined_tokens import joined_text
 
 _NUM_COLUMNS = 10
 _EMPTY = "_"

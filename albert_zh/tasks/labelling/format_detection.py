@@ -12,7 +12,6 @@ import re
 
 from albert_zh.common import files, json_lists, storage
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import nested_keys
 from albert_zh.tasks.labelling import (
     column_files,
     conllu_files,
@@ -21,6 +20,7 @@ from albert_zh.tasks.labelling import (
     tag_schemes,
     token_lists,
 )
+from albert_zh.tasks.tables import nested_keys
 
 SEGMENTED, UNLABELLED = "segmented", "text"
 

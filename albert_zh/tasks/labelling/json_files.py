@@ -25,10 +25,10 @@ from typing import Any, Iterator, Optional, Sequence
 
 from albert_zh.common import checks, files, json_lists, text_encodings, validation
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import nested_keys
 from albert_zh.tasks.labelling import label_studio
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText, Span
+from albert_zh.tasks.tables import nested_keys
 
 CHARACTERS = "characters"
 _NAMES_OF_UNITS = {"bytes": "bytes of UTF-8", "utf16": "units of UTF-16"}

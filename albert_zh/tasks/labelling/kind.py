@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.tasks import kind_interface, registry, split_files
+from albert_zh.tasks import kind_interface, registry
 from albert_zh.tasks.labelling import (
     alignment,
     column_files,
@@ -39,6 +39,7 @@ from albert_zh.tasks.labelling.scorer import (
     USUAL_METRICS,
     LabellingScorer,
 )
+from albert_zh.tasks.tables import split_files
 from albert_zh.text import offsets
 
 _HEADS: Dict[str, Callable[..., Any]] = {

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import label_rules, task_type
+from albert_zh.tasks import task_type
 from albert_zh.tasks.labelling import flags as labelling_flags
 from albert_zh.tasks.labelling import (
     granularity_data,
@@ -12,6 +12,7 @@ from albert_zh.tasks.labelling import (
     spans,
     splits,
 )
+from albert_zh.tasks.tables import label_rules
 from albert_zh.text import tokenization
 
 

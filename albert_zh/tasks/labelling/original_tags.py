@@ -15,7 +15,7 @@ import numpy as np
 
 from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError
-from albert_zh.model import (
+from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_names,
     checkpoint_values,

@@ -10,7 +10,6 @@ import hashlib
 from typing import Iterator, List, Optional, Sequence
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks.joined_tokens import joined_text
 from albert_zh.tasks.labelling import (
     column_files,
     conllu_files,
@@ -28,6 +27,7 @@ from albert_zh.tasks.labelling.spans import (
     overlapping,
     without_shorter_spans,
 )
+from albert_zh.tasks.tables.joined_tokens import joined_text
 
 REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
 

@@ -6,7 +6,6 @@ import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.tasks import split_files
 from albert_zh.tasks.labelling import (
     format_detection,
     granularity_names,
@@ -18,6 +17,7 @@ from albert_zh.tasks.labelling import (
 )
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText
+from albert_zh.tasks.tables import split_files
 
 WORD_SCHEME, ENTITY_SCHEME = "BMES", "BIO"  # of files without tags
 _DROPS_TYPES = "drops_types"  # key of a file's head

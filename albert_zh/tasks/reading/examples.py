@@ -7,9 +7,9 @@ question_of(split.examples[0]).located
 import collections
 from typing import Any, Counter, Dict, List, NamedTuple, Tuple
 
-from albert_zh.tasks import label_rules, split_files
 from albert_zh.tasks.reading import question_files
 from albert_zh.tasks.reading.questions import Question, QuestionFile
+from albert_zh.tasks.tables import label_rules, split_files
 
 COLUMNS = ("text_a", "text_b")
 LABELS = ("start", "end")  # the head's two outputs

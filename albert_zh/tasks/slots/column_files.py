@@ -17,11 +17,11 @@ from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.tasks import input_examples
-from albert_zh.tasks import rows as row_files
 from albert_zh.tasks.input_examples import InputExample
-from albert_zh.tasks.joined_tokens import joined_text
-from albert_zh.tasks.running_numbers import has_running_numbers
 from albert_zh.tasks.slots.cells import NAME, SlotSpan, Spans
+from albert_zh.tasks.tables import rows as row_files
+from albert_zh.tasks.tables.joined_tokens import joined_text
+from albert_zh.tasks.tables.running_numbers import has_running_numbers
 
 CLASSES = ".intent"  # ends the name of the file with the classes
 EXPECTED = "a character and its tag in each line, as 猜 B-song_name, and a blank line between texts"

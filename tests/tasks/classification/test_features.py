@@ -8,7 +8,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common import output_files
-from albert_zh.model import checkpoint_files, heads, model_folder, modeling, optimization
+from albert_zh.model import heads, modeling, optimization
+from albert_zh.model.checkpoints import checkpoint_files, model_folder
 from albert_zh.tasks import (
     datasets,
     feature_files,

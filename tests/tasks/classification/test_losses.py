@@ -7,7 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert_zh.common.errors import UserError
-from albert_zh.model import classifier_output, fine_tuning_notes, modeling
+from albert_zh.model import classifier_output, modeling
+from albert_zh.model.checkpoints import fine_tuning_notes
 from albert_zh.tasks import model_fn, outputs_graph
 from albert_zh.tasks import settings as task_settings
 from albert_zh.tasks.classification import losses as class_losses

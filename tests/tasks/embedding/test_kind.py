@@ -13,7 +13,8 @@ from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference.text_encoder import TextEncoder
-from albert_zh.model import checkpoint_values, sentence_vectors
+from albert_zh.model import sentence_vectors
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.embedding import losses, objectives, text_files
 from albert_zh.tasks.embedding.flags import OBJECTIVES

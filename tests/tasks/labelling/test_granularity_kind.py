@@ -9,7 +9,7 @@ from albert_zh import finetuning
 from albert_zh.commands import label
 from albert_zh.common.errors import UserError
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.tasks import datasets
 from albert_zh.tasks.labelling import granularity_names
 from crossed_cases import with_slow

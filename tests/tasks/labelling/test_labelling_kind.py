@@ -18,7 +18,7 @@ from albert_zh import finetuning
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.tasks import datasets, registry
 from albert_zh.tasks.labelling import alignment
 from albert_zh.tasks.labelling.spans import Span, filled

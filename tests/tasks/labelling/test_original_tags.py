@@ -9,8 +9,8 @@ import pytest
 
 from albert_zh import finetuning
 from albert_zh.common.errors import UserError
-from albert_zh.inference import backends
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.inference.runtimes import backends
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.tasks import outputs_graph
 from albert_zh.tasks.labelling import original_tags
 from albert_zh.tasks.labelling.tag_schemes import SCHEMES, all_tags, spans_to_tags, tags_to_spans

@@ -20,7 +20,7 @@ from albert_zh.commands import ask, cmrc2018_evaluate
 from albert_zh.common.errors import UserError
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor, reader
-from albert_zh.model import checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_values
 from albert_zh.tasks import datasets, kind_interface, registry
 from albert_zh.tasks.reading import flags as reading_flags
 from albert_zh.tasks.reading import records

@@ -16,7 +16,7 @@ from albert_zh.conversion import to_pytorch
 from albert_zh.export import common as export_common
 from albert_zh.export import exported_model
 from albert_zh.inference import predictor
-from albert_zh.model import checkpoint_files, checkpoint_values
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.tasks.slots import dictionaries
 import saved_models
 import small_models
@@ -162,7 +162,7 @@ def test_slots_of_the_caller_are_taken(finished):
 
 def test_the_service_takes_slots(finished):
     pytest.importorskip("fastapi")
-    from albert_zh.inference import http_service
+    from albert_zh.inference.serving import http_service
     import http_requests
 
     body = {"texts": ["甲乙丙", {"text": "甲乙丙", "slots": {"singer": "乙丙"}}]}

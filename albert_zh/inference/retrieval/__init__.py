@@ -1,0 +1,1 @@
+"""Search in a corpus, its indexes, and what search prepares for training."""

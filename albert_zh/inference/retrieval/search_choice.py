@@ -1,0 +1,232 @@
+"""Which ranking finds most of the right lines for questions whose lines are known.
+
+    questions = read_questions("dev.tsv", corpus)  # question<TAB>entry, a line each
+    fitted = fit(corpus, predictor, questions)
+    write(corpus.folder, fitted.choice, corpus.fingerprint)
+
+Each similarity alone is among the choices, so that on these questions the chosen ranking is never
+below the best of them. How much of that is chance is seen where it is chosen on one half of the
+questions and measured on the other.
+"""
+
+import itertools
+import os
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
+
+import numpy as np
+
+from albert_zh.common import files, output_files, validation
+from albert_zh.common.errors import UserError, printable
+from albert_zh.common.progress import progress_bar
+from albert_zh.inference.retrieval.ranking import CANDIDATES, RANKINGS, Ranking, Weights
+
+CHOICE_FILE = "ranking.json"  # in the folder of a corpus' vectors
+SHOWN = ("recall@1", "recall@5", "MRR@10")
+_STEPS = 10  # of the weights from 0 to 1
+_RANKED = 11  # what ranks up to the tenth need, beside the question itself
+_CONTENT = validation.record(
+    {
+        "model": validation.TEXT,
+        "ranking": validation.one_of(*RANKINGS),
+        "weights": validation.list_of(validation.number(0, 1), 3),
+        "classifier": validation.TEXT,
+    },
+    ["model", "ranking", "weights"],
+)
+
+
+class Choice(NamedTuple):
+    """A ranking, and what each similarity counts if it is the mixed one."""
+
+    ranking: str
+    weights: Weights
+
+    @property
+    def uses_classifier(self) -> bool:
+        """Whether a pair classifier changes what is found."""
+        if self.ranking == "mixed":
+            return self.weights.classifier > 0
+        return self.ranking in ("classifier", "reciprocal_rank")
+
+    def __str__(self) -> str:
+        """As in a table: `mixed 0.6,0.3,0.1`."""
+        if self.ranking != "mixed":
+            return self.ranking
+        return "mixed %s" % ",".join("%g" % weight for weight in self.weights)
+
+
+class Question(NamedTuple):
+    """A question and the rows of the entries that answer it.
+
+    `own`: the row that is the question itself and does not answer it, which is not ranked; or None.
+    """
+
+    text: str
+    rows: Set[int]
+    own: Optional[int] = None
+
+
+class Fitted(NamedTuple):
+    """A choice and the figures that led to it.
+
+    `figures`: {what is measured: `SHOWN` as float [3]}, the chosen ranking and, last, the choice on
+    one half measured on the other.
+    """
+
+    choice: Choice
+    figures: Dict[str, np.ndarray]
+
+
+def read_questions(path: str, corpus: Any, encoding: str = "utf-8") -> List[Question]:
+    """Questions of a file, each once, with all entries that it has there.
+
+    Args:
+        path: lines of question<TAB>entry; the entry is a line of the corpus.
+        corpus: `search.Corpus`.
+        encoding: of the file.
+
+    Raises:
+        UserError: for a line of another form, and for an entry that the corpus lacks.
+    """
+    rows = {entry: row for row, entry in enumerate(corpus.entries)}
+    questions: Dict[str, Set[int]] = {}
+    for number, line in enumerate(files.stream_lines(path, encoding), start=1):
+        cells = [cell.strip() for cell in line.split("\t")]
+        if not line.strip():
+            continue
+        if len(cells) < 2 or not cells[0] or not cells[1]:
+            raise UserError("%s, line %d: expected question<tab>entry" % (path, number))
+        if cells[1] not in rows:
+            raise UserError(
+                "%s, line %d: the entry %.60r is no line of the corpus" % (path, number, cells[1])
+            )
+        questions.setdefault(cells[0], set()).add(rows[cells[1]])
+    if not questions:
+        raise UserError("%s has no question: expected lines of question<tab>entry" % path)
+    return [
+        Question(text, of_text, None if rows.get(text) in of_text else rows.get(text))
+        for text, of_text in questions.items()
+    ]
+
+
+def fit(
+    corpus: Any, predictor: Any, questions: Sequence[Question], candidates: int = CANDIDATES
+) -> Fitted:
+    """The ranking that finds most; of equal ones the simplest.
+
+    Args:
+        corpus: `search.Corpus`.
+        predictor: `Predictor` of sentence pairs, or None.
+        questions: as of `read_questions`.
+        candidates: how many by each similarity.
+    """
+    candidates = max(candidates, _RANKED)
+    tables = _similarities(corpus, predictor, questions, candidates)
+    usual = Choice("mixed", corpus.usual_weights)
+    options = _options(usual, predictor is not None)
+    gains = {  # [Q, 3] each
+        option: _gains(tables, questions, option, candidates) for option in options
+    }
+    choice = _best(gains)
+    alone = [option for option in options if option.ranking != "mixed"]
+    shown = alone + [usual, choice]
+    figures = {str(option): gains[option].mean(axis=0) for option in shown}
+    if len(questions) > 1:
+        halves = [np.arange(len(questions)) % 2 == half for half in (0, 1)]
+        measured = [gains[_best(gains, ~half)][half] for half in halves]
+        name = "chosen on one half, measured on the other"
+        figures[name] = np.concatenate(measured).mean(axis=0)
+    return Fitted(choice, figures)
+
+
+def _options(usual, has_classifier):
+    """Every similarity alone first, then their combinations."""
+    rankings = ["lexical", "cosine"] + ["classifier"] * has_classifier + ["reciprocal_rank"]
+    steps = itertools.product(range(_STEPS + 1), repeat=2)
+    weights = [Weights(a / _STEPS, b / _STEPS, (_STEPS - a - b) / _STEPS) for a, b in steps]
+    weights = [
+        each
+        for each in weights
+        if each.classifier >= 0 and sum(each[:2]) and (has_classifier or not each.classifier)
+    ]
+    options = [Choice(name, usual.weights) for name in rankings] + [usual]
+    options += [Choice("mixed", each) for each in weights]
+    return list(dict.fromkeys(options))
+
+
+def _similarities(corpus, predictor, questions, count):
+    """Candidates of each question; with a classifier, the probabilities of all of them."""
+    tables = corpus.candidates([question.text for question in questions], count)
+    if predictor is None:
+        return [(table, None) for table in tables]
+    entries, classified = corpus.entries, []
+    with progress_bar("questions", len(questions), "question", leave=False) as bar:
+        for question, table in zip(questions, tables):
+            pairs = [(question.text, entries[row]) for row in table["row"]]
+            classified.append((table, dict(zip(table["row"], predictor.similarities(pairs)))))
+            bar.update(1)
+    return classified
+
+
+def _gains(tables, questions, option, count):
+    """What each question adds to `SHOWN`: float [Q, 3]."""
+    ranking = Ranking(option.ranking, option.weights, _RANKED, count)
+    gains = np.zeros([len(questions), len(SHOWN)])
+    for index, ((table, known), question) in enumerate(zip(tables, questions)):
+        classify = None if known is None else lambda rows, of=known: np.array([of[r] for r in rows])
+        order = ranking.ranked(table, classify)["row"].tolist()
+        order = [row for row in order if row != question.own]
+        ranks = [rank for rank, row in enumerate(order, start=1) if row in question.rows]
+        if ranks:
+            first = ranks[0]
+            gains[index] = (first == 1, first <= 5, (first <= 10) / first)
+    return gains
+
+
+def _best(gains, among=slice(None)):
+    """The option with the highest recall@1; of equal ones the highest MRR, then the first."""
+    return max(gains, key=lambda option: tuple(gains[option][among].mean(axis=0)[[0, 2]].round(9)))
+
+
+def table_of(fitted: Fitted) -> str:
+    """The figures as lines of a table."""
+    lines = ["| ranking | %s |" % " | ".join(SHOWN), "|---|" + "---:|" * len(SHOWN)]
+    for name, figures in fitted.figures.items():
+        mark = " (chosen)" if name == str(fitted.choice) else ""
+        cells = " | ".join("%.3f" % figure for figure in figures)
+        lines.append("| %s%s | %s |" % (name, mark, cells))
+    return "\n".join(lines)
+
+
+def write(folder: str, choice: Choice, model: str, classifier: str = "") -> None:
+    """Keeps a choice for later searches.
+
+    Args:
+        folder: of the corpus' vectors.
+        choice: `Choice`.
+        model: fingerprint of the encoder.
+        classifier: fingerprint of the pair classifier, "" without one.
+    """
+    content = {"model": model, "ranking": choice.ranking, "weights": list(choice.weights)}
+    content["classifier"] = classifier if choice.uses_classifier else ""
+    output_files.write_json(os.path.join(folder, CHOICE_FILE), content)
+
+
+def read(folder: str, model: str, classifier: str = "") -> Optional[Choice]:
+    """The choice kept for a corpus and what searches it; None if it was made for another model.
+
+    Args:
+        folder, model, classifier: as of `write`.
+    """
+    path = os.path.join(folder, CHOICE_FILE)
+    if not os.path.exists(path):
+        return None
+    content = files.read_json(path, _CONTENT, "remove it, or fit again with --dev_file")
+    choice = Choice(content["ranking"], Weights(*content["weights"]))
+    needed = classifier if choice.uses_classifier else ""
+    if content["model"] == model and content.get("classifier", "") == needed:
+        return choice
+    note = "note: %s (%s) was chosen for another model or other settings of it, and is not used"
+    print(printable(note % (path, choice)), file=sys.stderr)
+    return None

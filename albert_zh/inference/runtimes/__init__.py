@@ -1,0 +1,1 @@
+"""What runs a model: a session of a checkpoint or SavedModel, TFLite, ONNX."""

@@ -1,0 +1,324 @@
+"""The HTTP service around models in memory. Needs requirements-serve.txt.
+
+    GET  /            a page to try the model on
+    POST /predict     {"texts": ["text", ["text a", "text b"], ...]}
+    POST /similarity  {"pairs": [["text a", "text b"], ...]}
+    GET  /health      what is served
+    GET  /metrics     for Prometheus
+    GET  /docs        what can be asked, for people
+    GET  /openapi.json  and for programs
+
+An embedding model has further routes, see `embedding_routes`, a generator those of
+`generation_routes`.
+
+Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a
+request names a file or is run.
+"""
+
+import contextlib
+from typing import Any, Dict, List, Literal, Optional, Tuple, Union
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+import prometheus_client
+import pydantic
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from albert_zh.common.errors import UserError
+from albert_zh.inference.serving import (
+    api_page,
+    embedding_routes,
+    generation_routes,
+    http_answers,
+    http_limits,
+)
+from albert_zh.inference.serving.http_limits import (
+    BatchedModel,
+    BodyLimits,
+    Limits,
+    MeasuredRequests,
+    Metrics,
+)
+
+TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # in the page, by what the model takes
+# What a client does about a text of another form than the model was trained on, as of
+# `Predictor.checked`.
+_WAYS_OUT = {
+    True: 'give ["text_a", "text_b"]; single texts are taken by a server that was started with '
+    "--check_text_form=false",
+    False: "give one text; pairs are taken by a server that was started with "
+    "--check_text_form=false",
+}
+Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
+
+
+class AnnotatedText(pydantic.BaseModel):
+    """A text that brings its slots along."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    text: pydantic.StrictStr = pydantic.Field(
+        validation_alias=pydantic.AliasChoices("text", "text_a")
+    )
+    text_b: Optional[pydantic.StrictStr] = None
+    slots: Any = pydantic.Field(
+        None, description='[{"begin": 3, "end": 6, "name": "singer"}], or {"singer": "吴雨霏"}.'
+    )
+    slots_b: Any = None
+
+    def given(self) -> Any:
+        """As `Predictor.predict` takes it: a text or pair of texts where no slots are given."""
+        if self.slots is None and self.slots_b is None:
+            return self.text if self.text_b is None else (self.text, self.text_b)
+        return self.model_dump(exclude_none=True)
+
+
+class PredictRequest(pydantic.BaseModel):
+    """Body of /predict."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    texts: List[Union[pydantic.StrictStr, Pair, AnnotatedText]] = pydantic.Field(
+        description="Each a text, or a pair of texts: what the model was trained on; for a model "
+        "with slots also an object with them.",
+        examples=[["苹果发布新手机"], [["怎么开户", "如何开通账户"]]],
+    )
+
+
+class SimilarityRequest(pydantic.BaseModel):
+    """Body of /similarity."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    pairs: List[Pair] = pydantic.Field(examples=[[["怎么开户", "如何开通账户"]]])
+
+
+class Predictions(pydantic.BaseModel):
+    """Answer of /predict, a row for each text."""
+
+    classes: List[str] = pydantic.Field(description="Names of the columns of the probabilities.")
+    labels: Union[List[str], List[List[str]], List[float]] = pydantic.Field(
+        description="The most probable class; of a multi-label model a list; else a value."
+    )
+    probabilities: List[List[float]] = pydantic.Field(
+        description="A column for each class; of a regression its values, as the only column."
+    )
+
+
+class Decoded(pydantic.BaseModel):
+    """Answer of /predict where the model answers by spans of the texts, or by texts."""
+
+    predictions: List[Any] = pydantic.Field(description="What is predicted for each text.")
+
+
+class Similarities(pydantic.BaseModel):
+    """Answer of /similarity."""
+
+    similarities: List[float] = pydantic.Field(
+        description="How probably the texts of each pair mean the same."
+    )
+
+
+class Health(pydantic.BaseModel):
+    """What is served."""
+
+    status: Literal["ok"]
+    objective: str = pydantic.Field(description="The kind of task, such as single_label.")
+    classes: List[str] = pydantic.Field(description="None where answers are spans or texts.")
+    max_seq_length: int = pydantic.Field(description="In tokens; longer texts are cut.")
+
+
+def create_app(
+    predictor: Any = None,
+    limits: Optional[Limits] = None,
+    embedding: Optional[embedding_routes.EmbeddingModel] = None,
+    generator: Any = None,
+) -> FastAPI:
+    """The service of a predictor, an embedding model or a generator, or of several of them.
+
+    Args:
+        predictor: `Predictor` or None; stays the caller's, who closes it after the service has
+            ended.
+        limits: `Limits`.
+        embedding: `EmbeddingModel` or None; its models and corpus stay the caller's.
+        generator: `Generator` or None; stays the caller's, too.
+
+    Returns:
+        `FastAPI`.
+    """
+    limits, metrics = limits or Limits(), Metrics()
+    batched = []
+    corpus = embedding.corpus if embedding else None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        for model in batched:
+            model.start()
+        with embedding_routes.following(corpus):
+            yield
+        for model in batched:
+            await model.stop()
+
+    def batch(predict):
+        batched.append(BatchedModel(predict, limits, metrics))
+        return batched[-1]
+
+    app = _empty_app(lifespan)
+    _add_error_handlers(app)
+    if predictor is not None:
+        _add_predictions(app, predictor, batch(predictor.predict_with_readings), limits)
+    if embedding is not None:
+        embedding_routes.add_routes(app, embedding, batch, limits)
+    if generator is not None:
+        generation_routes.add_routes(app, generator, limits, metrics)
+    metrics.waiting.set_function(lambda: sum(model.num_waiting for model in batched))
+    _add_pages(app, (predictor, embedding, generator), metrics)
+    _answer_head_as_get(app)
+    app.add_middleware(BodyLimits, limits=limits)
+    paths = [route.path for route in app.routes]
+    app.add_middleware(MeasuredRequests, metrics=metrics, paths=paths)
+    return app
+
+
+def _empty_app(lifespan):
+    app = FastAPI(
+        title="Chinese ALBERT",
+        version="1",
+        description="A fine-tuned model of texts or pairs of texts. Of errors each is a line of "
+        "JSON, also of paths that are none (404) and of other methods (405).",
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    app.router.route_class = http_limits.Route
+    return app
+
+
+def _add_predictions(app, predictor, batched, limits):
+    async def predicted(texts, client):
+        batched.check_number(len(texts))
+        predictor.checked(texts, _WAYS_OUT)  # before it is a part of a batch
+        return await batched.run(texts, client)
+
+    errors = http_answers.errors_of_predictions(limits)
+    form = Predictions if predictor.kind.is_classification else Decoded
+
+    @app.post("/predict", responses={**errors, **http_answers.answer_of_predictions(form)})
+    async def predict(request: PredictRequest, client: Request):
+        """Predicts texts: their classes, or what else the model was fine-tuned for."""
+        texts = [
+            text.given() if isinstance(text, AnnotatedText) else text for text in request.texts
+        ]
+        decoded, outputs = await predicted(texts, client)
+        content = predictor.kind.answer(decoded, outputs, predictor.labels)
+        return http_answers.predicted(content, client)
+
+    of_pairs = http_answers.answer_of_predictions(Similarities)
+
+    @app.post("/similarity", responses={**errors, **of_pairs})
+    async def similarity(request: SimilarityRequest, client: Request):
+        """How probably the two texts of each pair mean the same, by a model of sentence pairs."""
+        column = predictor.similarity_column()
+        _, probabilities = await predicted(request.pairs, client)
+        content = {"similarities": probabilities[:, column].tolist()}
+        return http_answers.predicted(content, client)
+
+
+def _add_pages(app, models, metrics):
+    page = _first_page(*models)
+    errors = http_answers.errors({500: "An internal error, which the server's log shows."})
+    errors[503] = {
+        "description": "Too many connections are open.",
+        "content": http_answers.PLAIN_TEXT,
+    }
+
+    @app.get("/", response_class=HTMLResponse, responses=errors)
+    async def index():
+        """A page to try the model on."""
+        return http_answers.html(page or api_page.render(app.openapi()))
+
+    @app.get("/docs", response_class=HTMLResponse, responses=errors)
+    async def docs():
+        """This document, for people."""
+        return http_answers.html(api_page.render(app.openapi()))
+
+    @app.get("/openapi.json", responses={**errors, **http_answers.answer(Dict[str, Any])})
+    async def openapi():
+        """This document, for programs."""
+        return JSONResponse(app.openapi())
+
+    @app.get("/health", responses={**errors, **http_answers.answer(Health)})
+    async def health():
+        """What is served."""
+        return JSONResponse(_health(*models))
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=errors)
+    async def show_metrics():
+        """Requests, seconds, batch sizes and waiting texts, for Prometheus."""
+        content = prometheus_client.generate_latest(metrics.registry)
+        return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+
+def _answer_head_as_get(app):
+    """Load balancers ask for headers alone; the server leaves the body out then."""
+    for route in list(app.routes):
+        if "GET" in route.methods:
+            app.head(route.path, include_in_schema=False)(route.endpoint)
+
+
+def _first_page(predictor, embedding, generator):
+    """The page at /; None where what can be asked is all there is to show."""
+    if predictor is not None:
+        form = TEXT_FORMS[predictor.takes_pairs]
+        return http_answers.page("index.html").replace("{{text_form}}", form)
+    if embedding is not None and embedding.corpus is not None:
+        return http_answers.page("search.html")
+    return None if generator is None else http_answers.page("write.html")
+
+
+def _health(predictor, embedding, generator):
+    if predictor is None and embedding is None:
+        kind, labels, length = "generation", [], generator.max_source_length
+    elif predictor is None:
+        kind, labels, length = "sentence_embedding", [], embedding.encoder.max_seq_length
+    else:
+        kind, length = predictor.objective, predictor.max_seq_length
+        has_columns = predictor.rules.has_classes or predictor.kind.is_classification
+        labels = predictor.labels if has_columns else []
+    return {"status": "ok", "objective": kind, "classes": labels, "max_seq_length": length}
+
+
+def _add_error_handlers(app):
+    """Errors are a line of JSON, which never repeats what was sent."""
+
+    @app.exception_handler(StarletteHTTPException)
+    async def on_http_error(request: Request, error):
+        return _error(request, error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error):
+        nearest = max(error.errors(), key=_nearness)
+        location = ".".join(str(key) for key in nearest["loc"])
+        status = 400 if request.url.path.startswith(http_limits.OPENAI_PATHS) else 422
+        return _error(request, status, "%s: %s" % (location, nearest["msg"]))
+
+    @app.exception_handler(UserError)
+    async def on_user_error(request: Request, error):
+        return _error(request, 400, str(error))
+
+    @app.exception_handler(Exception)
+    async def on_unforeseen(request: Request, error):
+        return _error(request, 500, "internal error: see the server's log")
+
+
+def _nearness(error):
+    """How near a value came to one of several forms: errors inside it, then of more than its type.
+
+    Args:
+        error: one of pydantic's.
+    """
+    return len(error["loc"]), not error["type"].endswith("_type")
+
+
+def _error(request, status, message, headers=None):
+    content = http_limits.error_content(request.url.path, status, message)
+    return JSONResponse(content, status, headers)

@@ -1,0 +1,1 @@
+"""Checkpoints and model folders: finding, reading, matching, writing."""

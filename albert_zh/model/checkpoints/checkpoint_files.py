@@ -1,0 +1,315 @@
+"""Finding checkpoints, and keeping the files of those of a training."""
+
+import glob
+import os
+import re
+import tempfile
+from typing import List, Mapping, Optional, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert_zh.common import storage, transfer
+from albert_zh.common.errors import UserError
+from albert_zh.model.checkpoints import checkpoint_values, packed_weights
+
+CHECKPOINT_NAME = "albert_model.ckpt"  # in a model folder, as in the released archives
+
+_DOWNLOADED = "prev_trained_model"  # the folder of released models
+_FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_PYTORCH_ENDINGS = (".bin", ".pt", ".pth", ".safetensors")
+_ARCHIVE_ENDINGS = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
+_KERAS_ENDINGS = (".h5", ".keras")
+_EXPORTED_ENDINGS = (".pb", ".tflite", ".onnx") + _KERAS_ENDINGS
+_PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
+# What TensorFlow writes before it has its name: a checkpoint, its graph, the list of checkpoints.
+_UNFINISHED = re.compile(
+    r"model\.ckpt-\d+(_temp(_[0-9a-f]{32})?|\.meta\.tmp[0-9a-f]{32})$|checkpoint\.tmp[0-9a-f]{32}$"
+)
+_END_OF_INDEX = bytes.fromhex("57fb808b247547db")  # what tables of TensorFlow end with
+
+
+def find_checkpoint(path: str) -> str:
+    """The prefix of the checkpoint that a user means.
+
+    Args:
+        path: a prefix, one of the checkpoint's files, or its folder. A folder's
+            `checkpoint` file may name a path of another machine; its last part is then looked for
+            in the folder. Packed weights of a folder are unpacked, see `packed_weights`.
+
+    Returns:
+        the prefix.
+
+    Raises:
+        UserError: if no checkpoint is found; says what is there instead.
+    """
+    path = _FILE_ENDING.sub("", path)
+    check_no_pattern(path)
+    if storage.exists(path + ".index"):
+        if not _has_weights(path):
+            raise UserError(
+                "%s.index is there, but not its weights (%s.data-00000-of-00001): "
+                "copy all files of the checkpoint" % (path, path)
+            )
+        return path
+    if storage.is_folder(path):
+        return _checkpoint_in_folder(path)
+    if _has_weights(path):
+        raise UserError("%s.index is missing beside its .data file: copy it too" % path)
+    if storage.is_file(path):
+        raise UserError(_no_checkpoint_message(path, path))
+    folder = os.path.dirname(path) or "."
+    there = [name[: -len(".index")] for name in index_files(folder)]
+    raise UserError(
+        "no checkpoint %s (neither this folder nor %s.index is there); in %s there %s%s"
+        % (
+            path,
+            path,
+            folder,
+            "is " + ", ".join(there) if there else "is no checkpoint at all",
+            how_to_get(path),
+        )
+    )
+
+
+def how_to_get(path: str) -> str:
+    """What to add to an error on a missing model: where it comes from, if that is known."""
+    if _DOWNLOADED not in os.path.normpath(path).split(os.sep):
+        return ""
+    return (
+        ": download it (python scripts/fetch_assets.py --list), or name albert_starter_zh, which "
+        "is bundled"
+    )
+
+
+def check_no_pattern(path: str, place: Optional[str] = None) -> None:
+    """Refuses names that TensorFlow would take for patterns when it looks for a checkpoint.
+
+    Args:
+        path: a folder or a prefix.
+        place: what names it, for the error; the path itself where it is left out.
+
+    Raises:
+        UserError: if there is a character in it with which a pattern does not match itself.
+    """
+    found = sorted(set(path) & _PATTERN_CHARACTERS)
+    if found:
+        raise UserError(
+            "%s: TensorFlow finds no checkpoints below a name with %s in it: rename the folder"
+            % (place or path, " ".join(found))
+        )
+
+
+def _checkpoint_in_folder(folder):
+    state = tf.train.get_checkpoint_state(folder)
+    named = [] if state is None else [os.path.basename(state.model_checkpoint_path)]
+    there = [name[: -len(".index")] for name in index_files(folder)]
+    for name in named + sorted(there, key=checkpoint_step, reverse=True):
+        if name in there:
+            return find_checkpoint(os.path.join(folder, name))
+    if packed_weights.is_packed(folder):
+        return packed_weights.unpacked(folder, checkpoint_values.write_checkpoint)
+    for endings in (_PYTORCH_ENDINGS, _EXPORTED_ENDINGS):
+        foreign = sorted(name for name in _listing(folder) if name.endswith(endings))
+        if foreign:
+            raise UserError(_no_checkpoint_message(os.path.join(folder, foreign[0]), folder))
+    if any(".data-" in name for name in _listing(folder)):
+        raise UserError(
+            "%s: the .index file beside the checkpoint's .data file is missing" % folder
+        )
+    raise UserError(
+        "%s holds no TensorFlow checkpoint (no *.index file): expected a model folder" % folder
+    )
+
+
+def _no_checkpoint_message(path, named):
+    """Of a file that is there, what it is instead of a checkpoint, and what to do.
+
+    `named` is what the user named: the file or its folder.
+    """
+    if path.endswith(_PYTORCH_ENDINGS):
+        return (
+            "%s is a PyTorch file, expected a TensorFlow checkpoint (%s.index and its .data): "
+            "convert it by convert_albert_pytorch_checkpoint_to_tf.py --pytorch_model_path=%s"
+            % (path, CHECKPOINT_NAME, named)
+        )
+    if path.lower().endswith(_ARCHIVE_ENDINGS):
+        return (
+            "%s is an archive, expected a model folder: unpack it and name the folder in it" % path
+        )
+    if path.lower().endswith(_KERAS_ENDINGS):
+        return (
+            "%s is a Keras file, expected a TensorFlow checkpoint: convert the model's PyTorch "
+            "file (pytorch_model.bin or model.safetensors) by "
+            "convert_albert_pytorch_checkpoint_to_tf.py" % path
+        )
+    if path.lower().endswith(_EXPORTED_ENDINGS):
+        return (
+            "%s is an exported model, expected a TensorFlow checkpoint: name the model folder that "
+            "it was exported from" % path
+        )
+    return (
+        "%s is a file, but not of a checkpoint: expected a model folder, or a checkpoint's name "
+        "(such as DIR/%s)" % (path, CHECKPOINT_NAME)
+    )
+
+
+def index_files(folder: str) -> List[str]:
+    """Names of the index files of a folder's checkpoints, sorted."""
+    return sorted(name for name in _listing(folder) if name.endswith(".index"))
+
+
+def _has_weights(prefix):
+    folder, name = os.path.split(prefix)
+    return any(there.startswith(name + ".data-") for there in _listing(folder or "."))
+
+
+def _listing(folder):
+    return storage.names_in(folder) if storage.is_folder(folder) else []
+
+
+def checkpoint_step(prefix: str) -> int:
+    """The step in a training checkpoint's name (`model.ckpt-120` -> 120); -1 without one."""
+    match = re.search(r"-(\d+)$", prefix)
+    return int(match.group(1)) if match else -1
+
+
+def checkpoints_of_training(folder: str) -> List[str]:
+    """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step.
+
+    One that is being written, or was when its run was killed, is left out.
+    """
+    names = [name[: -len(".index")] for name in index_files(folder)]
+    names = [name for name in names if name.startswith("model.ckpt-")]
+    prefixes = sorted((os.path.join(folder, name) for name in names), key=checkpoint_step)
+    if all(map(_has_whole_index, prefixes)):
+        return prefixes
+    recorded = _recorded_checkpoints(folder)
+    return [
+        prefix
+        for prefix in prefixes
+        if os.path.basename(prefix) in recorded or _has_whole_index(prefix)
+    ]
+
+
+def _recorded_checkpoints(folder):
+    """Names in the folder's `checkpoint` file, which gets each once it is written."""
+    state = tf.train.get_checkpoint_state(folder)
+    if state is None:
+        return set()
+    paths = [state.model_checkpoint_path] + list(state.all_model_checkpoint_paths)
+    return set(map(os.path.basename, paths))
+
+
+def _has_whole_index(prefix):
+    with storage.open_binary(prefix + ".index") as handle:
+        return handle.read().endswith(_END_OF_INDEX)
+
+
+def newest_of_training(folder: str) -> Optional[str]:
+    """The newest `model.ckpt-STEP` of a training folder, or None; checks that it is readable.
+
+    Mends the folder's `checkpoint` file, by which TensorFlow finds it, if that names another.
+    """
+    prefixes = checkpoints_of_training(folder)
+    if not prefixes:
+        return None
+    checkpoint_values.check_readable(prefixes[-1])
+    if tf.train.latest_checkpoint(folder) != prefixes[-1]:
+        _record_checkpoints(folder, prefixes)
+    return prefixes[-1]
+
+
+def check_can_be_resumed(folder: str) -> None:
+    """Raises `UserError` where a folder's `checkpoint` file names what is not there any more."""
+    if checkpoints_of_training(folder):
+        return
+    missing = sorted(n for n in _recorded_checkpoints(folder) if n.startswith("model.ckpt-"))
+    if missing:
+        raise UserError(
+            "%s names %s, of which no files are there: put them back, or remove it to start over"
+            % (os.path.join(folder, "checkpoint"), missing[-1])
+        )
+
+
+def remove_unfinished(folder: str) -> None:
+    """Removes what TensorFlow had not finished when a training was killed: up to a checkpoint each.
+
+    Args:
+        folder: of a training that does not run.
+    """
+    for name in _listing(folder):
+        if _UNFINISHED.match(name):
+            path = os.path.join(folder, name)
+            (storage.remove_tree if storage.is_folder(path) else storage.remove)(path)
+
+
+def _record_checkpoints(folder, prefixes):
+    """Writes a folder's `checkpoint` file, with names that do not depend on where it is.
+
+    TensorFlow takes what does not begin with a slash, such as a remote path, for a path from where
+    one stands, and makes it one from the folder.
+    """
+    paths = list(prefixes)
+    if not storage.is_remote(folder):
+        folder, paths = os.path.abspath(folder), list(map(os.path.basename, prefixes))
+    tf.train.update_checkpoint_state(folder, paths[-1], paths)
+
+
+def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
+    """Removes the `model.ckpt-STEP` checkpoints of a training folder, all but some.
+
+    Args:
+        folder: the folder.
+        prefixes: those to keep, by step; at least one.
+    """
+    _record_checkpoints(folder, prefixes)
+    names = [os.path.basename(prefix) for prefix in prefixes]
+    paths = storage.in_folder(folder, "model.ckpt-*")
+    # The index first: without it a checkpoint is none, should this be interrupted.
+    for path in sorted(paths, key=lambda path: not path.endswith(".index")):
+        match = re.match(r"(model\.ckpt-\d+)\.", os.path.basename(path))
+        if match and match.group(1) not in names:
+            storage.remove(path)
+
+
+def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
+    """Adds to a checkpoint what it lacks; killed at any moment, it is the old one or the new one.
+
+    Args:
+        prefix: checkpoint prefix.
+        values: {name: array}; of those that are there, the checkpoint's own stay.
+    """
+    reader = checkpoint_values.open_reader(prefix)
+    missing = {name: value for name, value in values.items() if not reader.has_tensor(name)}
+    if not missing:
+        return
+    folder, basename = os.path.split(prefix)
+    former = storage.in_folder(folder or ".", glob.escape(basename) + ".data-*")
+    names = sorted(reader.get_variable_to_shape_map())
+    # One file more than there are, so that none has a name that the old index speaks of.
+    shards = [
+        {name: reader.get_tensor(name) for name in names[index :: len(former)]}
+        for index in range(len(former))
+    ] + [missing]
+    draft_folder = os.path.dirname(transfer.local_stand_in(prefix)) or "."
+    with tempfile.TemporaryDirectory(dir=draft_folder) as partial:
+        _write_in_parts(os.path.join(partial, basename), shards)
+        made = storage.in_folder(partial, glob.escape(basename) + ".*")
+        for path in made:  # .data before .index
+            transfer.move_file(path, os.path.join(folder, os.path.basename(path)))
+    for path in former:
+        storage.remove(path)
+
+
+def _write_in_parts(prefix, parts):
+    """Writes a checkpoint with a data file for each dict of `parts`."""
+    prefixes = ["%s_part_%d" % (prefix, number) for number in range(len(parts))]
+    for part, values in zip(prefixes, parts):
+        checkpoint_values.write_checkpoint(part, values)
+    with tf.Graph().as_default(), tf.Session() as session:
+        session.run(
+            tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=prefixes, destination_prefix=prefix, delete_old_dirs=False
+            )
+        )

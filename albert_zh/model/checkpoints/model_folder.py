@@ -1,0 +1,153 @@
+"""Model folders: config JSON, vocabulary and checkpoint together; written whole or not at all."""
+
+import fnmatch
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+import warnings
+
+from albert_zh.common import files, package_files, path_rules, storage
+from albert_zh.common.errors import UserError
+from albert_zh.model.checkpoints import (
+    checkpoint_files,
+    checkpoint_names,
+    checkpoint_values,
+    fine_tuning_notes,
+)
+from albert_zh.model.config import AlbertConfig
+
+# The pre-trained models that commands take where none is named, the better one first.
+PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
+
+_CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
+_NOT_IN_SHAPES = ("num_hidden_layers", "num_attention_heads", "hidden_act")  # of the weights
+_BEST = "best"  # where a run leaves its model folder
+
+
+class OpenedFolder(NamedTuple):
+    """A model folder whose config, notes and names of weights have been read."""
+
+    folder: str
+    prefix: str  # of its checkpoint
+    config: AlbertConfig
+    shapes: Dict[str, Sequence[int]]  # of the checkpoint's variables, by their names in graphs
+    heads: List[str]  # keys of `checkpoint_names.HEADS` that the checkpoint has
+    notes: Dict[str, Any]  # content of fine_tuning.json, {} without one
+
+    def num_outputs(self) -> Optional[int]:
+        """Outputs of the head of a task; None without such a head."""
+        has_head = checkpoint_names.TASK_HEAD in self.heads
+        return checkpoint_names.num_labels(self.shapes) if has_head else None
+
+
+def open_folder(
+    path: str, config_file: Optional[str] = None, config: Optional[AlbertConfig] = None
+) -> OpenedFolder:
+    """Opens a model folder for use, without reading its weights.
+
+    Args:
+        path: model folder or checkpoint prefix.
+        config_file: config JSON where it is not in the folder.
+        config: the config, where it has been read already.
+
+    Raises:
+        UserError: if config or checkpoint are missing or cannot be read.
+    """
+    prefix = checkpoint_files.find_checkpoint(path)
+    folder = os.path.dirname(prefix) or "."
+    if config is None:
+        config = AlbertConfig.from_json_file(config_file or config_in_folder(folder))
+    shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
+    heads = checkpoint_names.heads_of(shapes)
+    notes = fine_tuning_notes.notes_of_folder(folder)
+    return OpenedFolder(folder, prefix, config, shapes, heads, notes)
+
+
+def pretrained_folder(flag: str = "model_dir") -> str:
+    """The folder of the pre-trained model that a command takes where none is named.
+
+    Args:
+        flag: the flag that would name one, for the error.
+
+    Returns:
+        the released model's folder where its weights have been downloaded, else the bundled one;
+        those of the current folder come before those of the clone or the installed package.
+
+    Raises:
+        UserError: if neither holds weights.
+    """
+    for name in PRETRAINED:
+        for place in package_files.places_of_models():
+            folder = os.path.normpath(os.path.join(place, name))
+            if checkpoint_files.index_files(folder):
+                path_rules.protect_model(folder, "--" + flag)
+                return folder
+    raise UserError(
+        "no pre-trained model: neither %s holds weights: download one (python "
+        "scripts/fetch_assets.py albert_tiny_489k), or name one with --%s"
+        % (" nor ".join(PRETRAINED), flag)
+    )
+
+
+def files_in(folders: Sequence[str], names: Sequence[str]) -> Dict[str, bytes]:
+    """{name: content} of files, each from the first of some folders that has it.
+
+    Args:
+        folders: where to look for them.
+        names: of the files; those that are nowhere are left out.
+    """
+    contents: Dict[str, bytes] = {}
+    for name in names:
+        paths = [os.path.join(folder, name) for folder in folders]
+        path = next((path for path in paths if storage.is_file(path)), None)
+        if path is not None:
+            contents[name] = files.read_bytes(path)
+    return contents
+
+
+def config_warnings(config: AlbertConfig, folder: str) -> List[str]:
+    """Warnings of what a model's config in its folder has otherwise, though its weights fit both.
+
+    Args:
+        config: what the weights are to be used with.
+        folder: of the weights; one without a config gives no warnings.
+    """
+    try:
+        path = config_in_folder(folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trained_with = AlbertConfig.from_json_file(path)
+    except UserError:
+        return []
+    return [
+        "warning: --bert_config_file has the %s %s, %s beside the checkpoint %s: the weights fit "
+        "both, and were trained with the second; name that file, unless the change is meant"
+        % (name, getattr(config, name), path, getattr(trained_with, name))
+        for name in _NOT_IN_SHAPES
+        if str(getattr(config, name)).lower() != str(getattr(trained_with, name)).lower()
+    ]
+
+
+def config_name(path: str) -> str:
+    """The name under which a config goes into a model folder: its own if it shows what it is."""
+    name = os.path.basename(path)
+    is_plain = any(fnmatch.fnmatch(name, pattern) for pattern in _CONFIG_PATTERNS)
+    return name if is_plain else "albert_config.json"
+
+
+def config_in_folder(folder: str) -> str:
+    """The config JSON of a model folder.
+
+    Raises:
+        UserError: if none is found, or more than one could be meant.
+    """
+    for pattern in _CONFIG_PATTERNS:
+        found = storage.in_folder(folder, pattern)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError("%s holds several configs (%s): keep one" % (folder, ", ".join(found)))
+    best = storage.joined(folder, _BEST)
+    raise UserError(
+        "%s holds no config JSON (albert_config*.json): expected a model folder%s"
+        % (folder, ", such as " + best if storage.is_folder(best) else "")
+    )

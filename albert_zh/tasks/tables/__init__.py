@@ -1,0 +1,1 @@
+"""Tables of labelled rows: lines, headers, columns, labels."""

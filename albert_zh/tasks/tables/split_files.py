@@ -1,0 +1,196 @@
+"""Where the files of a task's splits are."""
+
+import collections
+import os
+import re
+from typing import Any, List, Optional, Sequence, Tuple
+
+from albert_zh.common import files, storage
+from albert_zh.common.errors import UserError
+from albert_zh.tasks import registry
+from albert_zh.tasks.tables.label_rules import shortened
+
+ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
+AUGMENTED = "train_aug"  # what data_augmentation.py writes beside train.*, with its ending
+MADE_OF = ".made_of.json"  # beside it: the digest of the training file that it was made of
+# What an edition adds to a name: train-v2.0.json, train-zen-v1.0.json, PAWS-X's dev_2k.tsv and
+# OCNLI's train.50k.json, the largest of several.
+_EDITION = re.compile(r"([-_.]([a-z]+[-_.])?v\d+(\.\d+)*|[-_.](?P<thousands>\d+)k)(?=\.[a-z]+$)")
+# What stands for a split in names that differ in it alone.
+_WORDS = {"train": "train|training", "dev": "dev|valid|val|validation", "test": "test"}
+# What models write, perhaps into the folder of their data.
+_WRITTEN = re.compile("predictions|results|^label_test.txt$")
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zip", ".rar", ".7z", ".tar")
+_WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
+
+
+def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List[str]]:
+    """(path of a split's file or None, names of further files that could be meant).
+
+    Where several names are usual and none is there, a data set's name may stand before one, and an
+    edition's behind it: data_cmrc2018_dev.json, cnews.val.txt, dev-v2.0.json. Where train has no
+    such name either, it may be one of files whose names differ in the split alone:
+    msra_train_bio.txt, msra_test_bio.txt.
+    """
+    path, others = _usual_file(task, data_dir, name)
+    if path or isinstance(task.files.get(name, ""), str) or _usual_file(task, data_dir, "train")[0]:
+        return path, others
+    return file_of_split(data_dir, _names_of_one_form(task, data_dir, name))
+
+
+def _usual_file(task, folder, name):
+    """As `split_path`, of files whose names begin or end with a usual one."""
+    names = task.files.get(name, ())
+    if isinstance(names, str):
+        return file_of_split(folder, (names,))
+    path, others = file_of_split(folder, names)
+    return (path, others) if path else file_of_split(folder, _names_alike(folder, names))
+
+
+def _names_of_one_form(task, folder, name):
+    """The files of a split by the one form of names that train and another split have."""
+    endings = _endings(task)
+    forms = collections.defaultdict(lambda: collections.defaultdict(list))
+    for entry in _entries(folder):
+        if os.path.splitext(entry.lower())[1] not in endings or not _is_file(folder, entry):
+            continue
+        for split, words in _WORDS.items():
+            found = re.match(r"(|.*[-_.])(%s)([-_.].*|)$" % words, entry.lower())
+            if found:
+                forms[found.group(1), found.group(3)][split].append(entry)
+    shared = [
+        of_splits for of_splits in forms.values() if "train" in of_splits and len(of_splits) > 1
+    ]
+    return shared[0].get(name, []) if len(shared) == 1 else []
+
+
+def _endings(task):
+    """The endings of the usual names of a training file, "" for a name without one."""
+    names = task.files.get("train", ())
+    return {os.path.splitext(usual)[1] for usual in ((names,) if isinstance(names, str) else names)}
+
+
+def _is_file(folder, entry):
+    return storage.is_file(storage.joined(folder, entry))
+
+
+def _names_alike(folder, names):
+    """The files of a folder whose names end as one of some, as `split_path` says; best first."""
+    ends = [re.compile(r"(^|.*[-_.])%s$" % re.escape(name.lower())) for name in names]
+    ranks = {}
+    for entry in _entries(folder):
+        edition = _EDITION.search(entry.lower())
+        thousands = int(edition.group("thousands") or 0) if edition else 0
+        plain = _EDITION.sub("", entry.lower())
+        rank = next((rank for rank, end in enumerate(ends) if end.match(plain)), None)
+        if rank is not None and _is_file(folder, entry):
+            ranks[entry] = rank, -thousands
+    return sorted(ranks, key=ranks.get)
+
+
+def names_with_word(folder: str, words: Sequence[str]) -> List[str]:
+    """The names in a folder that have one of some words, as dev.all.bmes and my_val.json.gz do."""
+    word = re.compile(r"(^|[-_.])(%s)\d*([-_.]|$)" % "|".join(words))
+    return [entry for entry in _entries(folder) if word.search(entry.lower())]
+
+
+def _entries(folder):
+    """The names in a folder that may be of data, sorted."""
+    try:
+        there = storage.names_in(folder) if storage.is_folder(folder) else []
+    except OSError as error:
+        raise files.cannot_read("--data_dir=%s" % folder, error) from error
+    return [entry for entry in there if not entry.startswith(".") and not _WRITTEN.search(entry)]
+
+
+def check_folder(data_dir: str) -> None:
+    """Raises `UserError` if there is no such folder."""
+    if not storage.is_folder(data_dir):
+        raise UserError("--data_dir=%s: no such folder" % data_dir)
+
+
+def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
+    """As `split_path`; raises `UserError` where no file is there."""
+    check_folder(data_dir)
+    path, others = split_path(task, data_dir, name)
+    if path is None:
+        names = task.files.get(name, ("%s.csv" % name,))
+        names = (names,) if isinstance(names, str) else names
+        raise UserError(
+            "%s: no such file%s (%s)"
+            % (
+                storage.joined(data_dir, names[0]),
+                ", nor %s" % ", ".join(names[1:6]) if len(names) > 1 else "",
+                _about_folder(task, data_dir, name),
+            )
+        )
+    return path, others
+
+
+def _about_folder(task, folder, name):
+    """What is in a folder that lacks a file, and what to do with it."""
+    try:
+        there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
+    except OSError as error:  # its files seem not to be there
+        raise files.cannot_read("--data_dir=%s" % folder, error) from error
+    if not there:
+        return "the folder is empty"
+    way_out = ""
+    for entry in there:
+        if entry.lower().endswith(_WORKBOOKS):
+            way_out = ": save %s as %s" % (entry, _saved_table(task, name))
+            break
+        is_of_split = len(there) == 1 or re.search(_WORDS.get(name, name), entry.lower())
+        if is_of_split and entry.lower().endswith(_PACKED):
+            way_out = ": unpack %s first" % entry
+            break
+    if all(storage.is_folder(storage.joined(folder, entry)) for entry in there):
+        way_out = ": folders alone: name with --data_dir the one that has the files"
+        if name == "train" and task.columns is None and registry.rules_of(task).has_classes:
+            way_out += (
+                "; if each is a class, write its texts into train.tsv, in each line one, a tab and "
+                "the class"
+            )
+    endings = ENDINGS + tuple(filter(None, _endings(task)))
+    tables_there = [entry for entry in there if entry.endswith(endings)]
+    if not way_out and name == "train" and task.columns is None and len(tables_there) == 1:
+        way_out = ": for that file alone --data_dir=%s" % os.path.join(folder, tables_there[0])
+    return "there: %s%s" % (shortened(", ".join(there), 200), way_out)
+
+
+def _saved_table(task, name):
+    """How a workbook is to be saved to be a file of a task."""
+    names = task.files.get(name, ("%s.csv" % name,))
+    names = (names,) if isinstance(names, str) else names
+    of_csv = next((file for file in names if file.endswith(".csv")), None)
+    return "CSV UTF-8, named %s" % of_csv if of_csv else "UTF-8 text, named %s" % names[0]
+
+
+def check_is_table(path: str) -> None:
+    """Raises `UserError` for a file that is no text table by its name."""
+    if path.lower().endswith(_WORKBOOKS):
+        raise UserError("%s: a workbook: save it as CSV UTF-8, named .csv" % path)
+
+
+def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], List[str]]:
+    """The first of some file names that is there, and the others that are there too.
+
+    Args:
+        folder: where they may be.
+        names: file names, best first.
+
+    Returns:
+        (path or None, list of the names left aside).
+
+    Raises:
+        UserError: where remote storage refuses the request.
+    """
+    there = [name for name in names if _is_there(storage.joined(folder, name))]
+    return (storage.joined(folder, there[0]) if there else None), there[1:]
+
+
+def _is_there(path):
+    try:
+        return storage.exists(path)
+    except OSError as error:  # a bucket that lets nobody look
+        raise files.cannot_read(path, error) from error
