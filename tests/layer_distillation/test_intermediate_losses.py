@@ -17,7 +17,7 @@ def run(fetches):
         return session.run(fetches)
 
 
-def close(actual, expected):
+def assert_close(actual, expected):
     scale = np.max(np.abs(expected))
     np.testing.assert_allclose(actual, expected, rtol=RELATIVE, atol=RELATIVE * scale)
 
@@ -36,8 +36,8 @@ def test_tinybert_attention_loss_and_gradient():
         for i in LAYERS
     ]
     actual, gradient = run([by_layer, tf.gradients(tf.add_n(by_layer), scores)[0]])
-    close(actual, GOLDEN["tinybert_attention_losses"])
-    close(gradient, GOLDEN["tinybert_grad_student_scores"])
+    assert_close(actual, GOLDEN["tinybert_attention_losses"])
+    assert_close(gradient, GOLDEN["tinybert_grad_student_scores"])
 
 
 def test_tinybert_hidden_loss_and_gradients():
@@ -50,9 +50,9 @@ def test_tinybert_hidden_loss_and_gradients():
         for i, j in enumerate(states)
     ]
     actual, gradients = run([by_state, tf.gradients(tf.add_n(by_state), inputs)])
-    close(actual, GOLDEN["tinybert_hidden_losses"])
+    assert_close(actual, GOLDEN["tinybert_hidden_losses"])
     for name, gradient in zip(("student_hidden", "fit_kernel", "fit_bias"), gradients):
-        close(gradient, GOLDEN["tinybert_grad_" + name])
+        assert_close(gradient, GOLDEN["tinybert_grad_" + name])
 
 
 def test_losses_of_real_tokens_alone():
@@ -65,8 +65,8 @@ def test_losses_of_real_tokens_alone():
     scores = [tf.constant(GOLDEN[name]) for name in ("student_scores", "teacher_scores")]
     attention = losses.attention_loss(scores[0][0], scores[1][1], mask)
     hidden, attention = run([hidden, attention])
-    close(hidden, GOLDEN["textbrewer_hidden_mse"])
-    close(attention, GOLDEN["textbrewer_attention_mse_masked"])
+    assert_close(hidden, GOLDEN["textbrewer_hidden_mse"])
+    assert_close(attention, GOLDEN["textbrewer_attention_mse_masked"])
 
 
 @pytest.mark.parametrize("number, name", enumerate(["qq", "kk", "vv"]))
@@ -75,7 +75,7 @@ def test_relations(number, name, heads):
     """MiniLMv2's, whatever heads the vectors are in."""
     vectors = [_in_heads(GOLDEN[key][number], heads) for key in ("student_qkv", "teacher_qkv")]
     loss = losses.relation_loss(*vectors, tf.constant(MASK), num_heads=4)
-    close(run(loss), GOLDEN["minilmv2_%s_4_heads" % name])
+    assert_close(run(loss), GOLDEN["minilmv2_%s_4_heads" % name])
 
 
 def _in_heads(rows, heads):
@@ -103,4 +103,4 @@ def test_parts_of_a_batch_add_up_to_its_losses():
             for begin, end in ((0, 1), (1, 3))
         ]
         whole, total = run([loss(*pair, mask), tf.add_n(parts)])
-        close(total, whole)
+        assert_close(total, whole)

@@ -54,7 +54,7 @@ def head_of(loss, split, *further):
     return training_rows.head_of_files(split, further, head, OBJECTIVES[loss])
 
 
-def refused(message, function, *arguments):
+def assert_refused(message, function, *arguments):
     with pytest.raises(UserError, match=message) as error:
         function(*arguments)
     assert "\n" not in str(error.value)
@@ -104,9 +104,9 @@ def test_scores_of_each_file_are_of_its_own_scale(read):
     assert by_text["丙", "乙"] != by_text["丙", "丁"]
     assert head_of("cosine", first, second)["classes"] == []
     equal = read("c.tsv", "甲\t丁\t1\n丙\t乙\t1\n", "scored")
-    refused("c.tsv: all 2 rows have the label 1", head_of, "cosent", first, equal)
+    assert_refused("c.tsv: all 2 rows have the label 1", head_of, "cosent", first, equal)
     one = read("d.tsv", "甲\t丁\t1\n", "scored")
-    refused("d.tsv: its only row has the label 1, of which", head_of, "cosent", first, one)
+    assert_refused("d.tsv: its only row has the label 1, of which", head_of, "cosent", first, one)
 
 
 def test_classes_are_the_labels_in_their_order(read):
@@ -115,11 +115,11 @@ def test_classes_are_the_labels_in_their_order(read):
     assert head_of("softmax", first, second)["classes"] == [-1.0, 1.0, 1e9]
     third = read("c.tsv", "甲\t乙\t1\n丙\t丁\t0\n", "scored")
     message = r"c.tsv and \S+a.tsv have different labels \(in one alone: -1, 0, 1000000000\)"
-    refused(message, head_of, "softmax", first, third)
+    assert_refused(message, head_of, "softmax", first, third)
     fractions = read("d.tsv", "甲\t乙\t1\n丙\t丁\t0.5\n", "scored")
-    refused("d.tsv: the label 0.5 is no class", head_of, "softmax", fractions)
+    assert_refused("d.tsv: the label 0.5 is no class", head_of, "softmax", fractions)
     many = read("e.tsv", "".join("甲\t乙\t%d\n" % n for n in range(101)), "scored")
-    refused("e.tsv: 101 different labels, expected at most 100", head_of, "softmax", many)
+    assert_refused("e.tsv: 101 different labels, expected at most 100", head_of, "softmax", many)
 
 
 def test_files_with_and_without_negatives_do_not_mix(read):
@@ -132,7 +132,7 @@ def test_files_with_and_without_negatives_do_not_mix(read):
         message = (
             r"the rows of \S+b.tsv have wrong texts \(third column\), those of \S+a.tsv do not"
         )
-        refused(message, head_of, "infonce", *files)
+        assert_refused(message, head_of, "infonce", *files)
 
 
 @pytest.mark.parametrize("loss", ["four_blocks", "simbert"])
@@ -141,7 +141,7 @@ def test_losses_of_the_batchs_texts_take_no_wrong_texts(read, loss):
     one = read("b.tsv", "甲\t乙\t戊\n丙\t丁\t戊\n", "positives")
     assert head_of(loss, one)["num_negatives"] == 0
     assert head_of(loss, some, one)["num_negatives"] == 0
-    refused("some rows have wrong texts", head_of, "infonce", some)
+    assert_refused("some rows have wrong texts", head_of, "infonce", some)
 
 
 def test_weights_that_take_no_row_are_refused(read):
@@ -150,10 +150,10 @@ def test_weights_that_take_no_row_are_refused(read):
     assert len(mixed.examples) == 3
     for weight in ("inf", "nan"):
         message = "expected FILE:WEIGHT, a weight above 0 that is finite"
-        refused(message, with_further, split, split.path + ":" + weight)
+        assert_refused(message, with_further, split, split.path + ":" + weight)
     few = with_further(split, split.path + ":1e-9")
     message = "takes none of its 2 rows: expected a weight of 0.5 or more"
-    refused(message, mixing.training_split, few, options(), 8)
+    assert_refused(message, mixing.training_split, few, options(), 8)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, g
     path = str(tmp_path / "teacher.npy")
     np.save(path, vectors)
     given = options(teacher_vectors=path, **given)
-    refused(message, mixing.training_split, split, given, 8)
+    assert_refused(message, mixing.training_split, split, given, 8)
 
 
 def test_files_that_are_no_array_of_numbers_are_refused(read, tmp_path):
@@ -195,7 +195,7 @@ def test_files_that_are_no_array_of_numbers_are_refused(read, tmp_path):
     for name in [*contents, "several.npz"]:
         given = options(teacher_vectors=str(tmp_path / name))
         message = "--teacher_vectors=.*%s: no .npy file of numbers, as numpy.save writes it" % name
-        refused(message, mixing.training_split, split, given, 8)
+        assert_refused(message, mixing.training_split, split, given, 8)
     given = options(teacher_vectors=str(tmp_path / "whole.npy"))
     rows = mixing.training_split(split, given, 8)[0].examples
     assert [row.teacher for row in rows] == [(1.0,) * 8] * 2
@@ -226,10 +226,10 @@ def test_rows_of_one_group_alone_are_refused(read):
 
     split = read("a.tsv", "甲\t开户\n乙\t开户\n丙\t开户。\n", "positives")
     for name in ("infonce", "four_blocks", "simbert"):
-        refused(
+        assert_refused(
             "a.tsv: all 3 rows share texts and so are right for one another", check, split, name
         )
-    refused("all 2 rows share", check, read("b.txt", "甲\n甲。\n", "texts"), "simcse")
+    assert_refused("all 2 rows share", check, read("b.txt", "甲\n甲。\n", "texts"), "simcse")
     check(read("c.tsv", "甲\t开户\n乙\t销户\n", "positives"), "infonce")
     check(read("d.tsv", "甲\t开户\t丁\n乙\t开户\t丁\n", "positives"), "infonce")
     check(read("e.tsv", "甲\t乙\t1\n甲\t丙\t1\n", "scored"), "cosent")
