@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the environment of setup.sh and runs the tests; arguments go to pytest (--slow adds those of minutes):
+# Sets up the environment of setup.sh and runs the tests; arguments go to pytest (--slow adds tests that take minutes):
 #     bash scripts/run_tests.sh
 #     bash scripts/run_tests.sh tests/model/test_modeling.py -k gradient
 # In a git checkout the style is checked too, as CI does.
