@@ -1,4 +1,4 @@
-"""The picture of a confusion matrix."""
+"""Plots a confusion matrix."""
 
 from typing import Optional, Sequence
 
@@ -7,18 +7,18 @@ import numpy as np
 from albert_zh.common import plotting
 from albert_zh.common.messages import say
 
-MAX_CLASSES_WITH_NUMBERS = 30  # a larger confusion matrix is shown by colour alone
-SHOWN_LABEL = 20  # characters of a label
+MAX_CLASSES_WITH_NUMBERS = 30  # a larger confusion matrix shows colours only, no counts
+SHOWN_LABEL = 20  # characters of a label that are shown
 
 
 def draw(counts: np.ndarray, labels: Sequence[str], path: str, title: str) -> Optional[str]:
     """Draws a confusion matrix as a PNG.
 
     Args:
-        counts: int [C, C], rows are true labels, columns predicted ones.
+        counts: int [C, C], rows are true labels, columns are predicted labels.
         labels: list of C names.
         path: file to write.
-        title: what stands above.
+        title: title of the plot.
 
     Returns:
         the path, or None where matplotlib is not installed.
@@ -40,7 +40,7 @@ def draw(counts: np.ndarray, labels: Sequence[str], path: str, title: str) -> Op
 
 
 def tick(label: str) -> str:
-    """A label in one line of a picture."""
+    """A label shortened to one line for the plot."""
     text = " ".join(label.split())
     return text if len(text) <= SHOWN_LABEL else text[: SHOWN_LABEL - 1] + "…"
 
@@ -54,7 +54,7 @@ def _figure(counts, labels, font, title):
     settings = {"size": text_size} if font is None else {"fontproperties": font, "size": text_size}
     axes.set_xticks(range(len(labels)))
     axes.set_yticks(range(len(labels)))
-    labels = [label.replace("$", r"\$") for label in labels]  # no formulas
+    labels = [label.replace("$", r"\$") for label in labels]  # not as formulas
     axes.set_xticklabels(labels, rotation=90, **settings)
     axes.set_yticklabels(labels, **settings)
     axes.set_title(title)

@@ -1,4 +1,4 @@
-"""Which examples of a split are rows of its file, and which are only searched.
+"""Distinguishes the examples that are rows of a split's file from entries that are only searched.
 
 "%s: %s" % (split.path, size_in_words(split))  # dev.tsv: 40 rows, 928 entries to find
 """
@@ -7,7 +7,7 @@ from typing import Any, List
 
 
 def is_row(example: Any) -> bool:
-    """Whether an example is a row of its file; an entry that is only searched is none."""
+    """Whether an example is a row of its file and not an entry that is only searched."""
     return not getattr(example, "is_entry", False)
 
 
@@ -17,7 +17,7 @@ def rows_of(split: Any) -> List[Any]:
 
 
 def size_in_words(split: Any) -> str:
-    """How many rows a split has, and how many entries they are searched in, for the user."""
+    """The number of rows of a split and of the entries searched for them, for the user."""
     rows = rows_of(split)
     size = "%d rows" % len(rows)
     if len(rows) == len(split.examples):

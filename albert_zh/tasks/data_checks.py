@@ -1,4 +1,4 @@
-"""What is remarkable about a data set before training: imbalance, duplicates, contradictions."""
+"""Checks a data set before training: imbalance, duplicates, contradictory labels, shared texts."""
 
 import collections
 from typing import Any, Dict, List, Tuple
@@ -10,20 +10,20 @@ from albert_zh.tasks.tables.label_rules import plain_label
 from albert_zh.tasks.tables.own_labels import joined_labels, label_counts, separator_of
 from albert_zh.tasks.task_forms import is_pair
 
-RARE = 10  # examples; classes with fewer are named
-IMBALANCE = 10  # times that the largest class is larger than the smallest
+RARE = 10  # classes with fewer examples than this are listed
+IMBALANCE = 10  # ratio of the largest class to the smallest above which a note is printed
 SHOWN = 5
-MUCH_SHARED = 0.1  # share of rows with a text of train from which it is a warning
-FEW_DEV_ROWS = 100  # by fewer no checkpoint is chosen better than by chance
-_ALL_SCORES, _FEWEST_SCORES = frozenset("0 1 2 3 4 5".split()), 5  # of pairs, as STS-B's
-_PRESUMED_SCORE = 0.8  # for which the standard error is reported
+MUCH_SHARED = 0.1  # share of rows with a text of train above which the note is a warning
+FEW_DEV_ROWS = 100  # with fewer rows, a checkpoint cannot be chosen better than by chance
+_ALL_SCORES, _FEWEST_SCORES = frozenset("0 1 2 3 4 5".split()), 5  # scores of pairs, as in STS-B
+_PRESUMED_SCORE = 0.8  # the score for which the standard error is reported
 
 
 def check(task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, Any]]:
-    """Looks at the splits of a run.
+    """Checks the splits of a run.
 
     Args:
-        task: `Task`, whose labels are known.
+        task: `Task` with its labels.
         splits: {name: `Split`}.
 
     Returns:
@@ -57,7 +57,7 @@ def _sizes(task, splits):
 
 
 def _few_dev_rows(task, splits):
-    """A dev file that is too small to distinguish checkpoints."""
+    """Warns of a dev file that is too small to distinguish checkpoints."""
     num_rows = len(splits["dev"].examples) if "dev" in splits else FEW_DEV_ROWS
     if num_rows < FEW_DEV_ROWS:
         name = registry.type_of(task).usual_metrics[0]
@@ -71,12 +71,12 @@ def _few_dev_rows(task, splits):
 
 
 def standard_error(task: Any, num_rows: int, score: float = _PRESUMED_SCORE) -> float:
-    """Standard error of a task's score on so many rows."""
+    """Standard error of a task's score on `num_rows` rows."""
     return registry.rules_of(task).standard_error(score, num_rows)
 
 
 def _spellings(task, splits):
-    """Labels of train that differ in their writing only."""
+    """Notes labels of train that differ in spelling only (width, case, .0)."""
     if "train" not in splits or not registry.rules_of(task).has_classes:
         return
     same = collections.defaultdict(list)
@@ -92,7 +92,7 @@ def _spellings(task, splits):
 
 
 def _separators(task, splits):
-    """Several labels in one, where the flags say nothing of them or another separator."""
+    """Warns of cells that hold several labels if the flags name no separator or another one."""
     is_own = task.header is not None
     kind = registry.rules_of(task)
     if "train" not in splits or not (kind.has_several_labels or is_own):
@@ -123,7 +123,7 @@ def _separators(task, splits):
 
 
 def _scores_as_classes(task, splits):
-    """Whole scores of pairs, as those of STS-B are, which are learnt as classes."""
+    """Notes pairs with whole-number scores, as in STS-B, that would be trained as classes."""
     is_own = task.header is not None
     if "train" not in splits or not (is_own and registry.rules_of(task).has_classes):
         return
@@ -138,7 +138,7 @@ def _scores_as_classes(task, splits):
 
 
 def _labels_as_texts(task, splits):
-    """A text that is the label in other words, as its number beside its name."""
+    """Warns of a text column that only restates the label, such as its name next to its number."""
     is_own = task.header is not None
     if "train" not in splits or not (is_own and is_pair(task)):
         return
@@ -191,7 +191,7 @@ def _absent_labels(task, splits):
 
 
 def _duplicates(task, splits):
-    """Texts that stand twice in one file, with the same label or with different ones."""
+    """Notes texts that occur twice in one file, with the same label or with different labels."""
     for name, split in splits.items():
         if not split.has_labels:
             continue
@@ -220,10 +220,11 @@ def _duplicates(task, splits):
 
 
 def about_both_orders(split: Any) -> List[str]:
-    """Lines on pairs that stand the other way round with another label: each order learns both.
+    """Warnings about pairs that also occur in reverse order with a different label.
 
     Args:
-        split: `Split` of pairs whose order says nothing (--swap_pairs).
+        split: `Split` of pairs whose order does not matter (--swap_pairs): each order of such a
+            pair would be trained with both labels.
     """
     labels = {(example.text_a, example.text_b): example.label for example in split.examples}
     contradictory = [
@@ -249,7 +250,7 @@ def about_both_orders(split: Any) -> List[str]:
 
 
 def _shared_rows(task, splits):
-    """Rows of dev and test that training has seen, and those that it saw with another label."""
+    """Notes rows of dev and test that are in train too, and how many have another label there."""
     if "train" not in splits:
         return
     labels = {text_groups.text_key(example): example.label for example in splits["train"].examples}
@@ -274,7 +275,7 @@ def _shared_rows(task, splits):
 
 
 def _shared_texts(task, splits):
-    """Rows of dev and test that share a text with train, though not as the same row."""
+    """Notes rows of dev and test that share a text with train without being the same row."""
     if "train" not in splits or not {"dev", "test"}.intersection(splits):
         return
     rows = {name: list(map(text_groups.texts_of_row, splits[name].examples)) for name in splits}
@@ -299,7 +300,7 @@ def _shared_texts(task, splits):
 
 
 def _about_scores(task, split, num_seen):
-    """What rows that training has seen do to a split's scores, for the note on them."""
+    """How rows that training has seen affect a split's scores: the end of the note on them."""
     if not split.has_labels:
         return ""
     if num_seen == len(split.examples):

@@ -1,7 +1,7 @@
-"""Classification tasks: what their files and labels look like.
+"""The tasks: the files, columns and labels of each.
 
-A task is a row of `TASKS`; a new one of a known form needs nothing else. A folder of one's own is
-the task `multiclass`, whose columns and labels are taken from its training file.
+A task is an entry of `TASKS`; a new task of a known form needs nothing else. A folder with your own
+data is the task `multiclass`, whose columns and labels are taken from its training file.
 """
 
 import collections
@@ -16,10 +16,10 @@ OWN_QUESTIONS = "questions"
 OWN_SENTENCES = "sentences"
 OWN_TEXTS = "seq2seq"
 INFERENCE = ("contradiction", "entailment", "neutral")
-DISAGREEMENT = "-"  # in place of one of them
+DISAGREEMENT = "-"  # in place of a label if the annotators disagree
 
 
-# Records that are no plain row of texts
+# Records that are not plain rows of texts
 
 
 def _csl_examples(record):
@@ -43,7 +43,7 @@ def _wsc_examples(record):
 
 
 def copa_examples(record: Dict[str, Any]) -> List[Any]:
-    """A pair per choice, cause before effect; label 1 for the right choice."""
+    """One pair per choice, with the cause before the effect; label 1 for the right choice."""
     examples = []
     for number in (0, 1):
         texts = [record["premise"], record["choice%d" % number]]
@@ -61,13 +61,13 @@ def _is_not_chinese(record):
 
 
 def has_no_agreed_label(record: Dict[str, Any]) -> bool:
-    """Whether a row of inference has no label, as its annotators disagree."""
+    """Whether a row of an inference task has no label because its annotators disagree."""
     return DISAGREEMENT in (record.get("label"), record.get("gold_label"))
 
 
 # The table
 
-DEV_NAMES = ("dev", "valid", "val", "validation")  # of files of own data, best first
+DEV_NAMES = ("dev", "valid", "val", "validation")  # of the user's own files, by priority
 _FEWCLUE = {
     "train": ("train_few_all.json", "train_0.json"),
     "dev": ("dev_few_all.json", "dev_0.json"),
@@ -80,7 +80,7 @@ _SPLITS = {
     + _FEWCLUE[split]
     for split, names in (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))
 }
-# CLUE's names, FewCLUE's, and those of copies in plain columns (of tasks that have plain columns).
+# File names of CLUE, of FewCLUE, and of copies as tables (for tasks that have plain columns).
 _TEXT_ENDINGS = (".tsv", ".txt", ".csv", ".jsonl", ".json")
 _SENTENCES = {
     split: tuple(name + ending for name in names for ending in _TEXT_ENDINGS)
@@ -230,7 +230,7 @@ TASKS = {
 
 
 def get_task(name: str) -> Task:
-    """The task of a name (case does not matter); raises `UserError` for an unknown one."""
+    """The task with a name (case does not matter); raises `UserError` for an unknown name."""
     try:
         return TASKS[name.lower()]
     except KeyError:
@@ -240,10 +240,10 @@ def get_task(name: str) -> Task:
 
 
 def compares_sentences(task: Any) -> bool:
-    """Whether a task's model says if two sentences mean the same, as similarity.py needs it."""
+    """Whether a task's model decides if two sentences mean the same, as similarity.py needs."""
     kind = registry.rules_of(task)
     has_two_classes = kind.has_classes and not kind.has_several_labels and len(task.labels) == 2
-    # Records that are no plain row of texts (csl, copa) are no two sentences to compare.
+    # Records that are not plain rows of texts (csl, copa) are not two sentences to compare.
     return is_pair(task) and has_two_classes and task.examples_of is None
 
 
@@ -256,18 +256,18 @@ def num_outputs(task: Any) -> int:
 
 
 def label_value(task: Any, label: Optional[str]) -> Any:
-    """A label as training needs it.
+    """A label as a training target.
 
     Args:
-        task: `Task`, whose labels are known.
+        task: `Task` with its labels.
         label: str, or None.
 
     Returns:
-        the class's number; a list of 0 and 1, one per class (multi-label); a float (regression).
+        the class number; a list of 0 and 1, one per class (multi-label); a float (regression).
     """
     return registry.rules_of(task).target(label, task.labels, task.separator)
 
 
 def label_parts(task: Any, label: str) -> List[str]:
-    """The labels of one label cell: several, or none, in a multi-label task."""
+    """The labels in one label cell: any number of them in a multi-label task."""
     return registry.rules_of(task).labels_of_cell(label, task.separator)

@@ -1,11 +1,11 @@
-"""A part of the training rows set aside as dev rows.
+"""Sets a part of the training rows aside as dev rows.
 
     split = set_aside(task, examples, share=0.1, seed=1, method="groups")
     split.kept, split.aside
 
-By "groups", rows that share a text stay on one side: a dev row whose sentence is trained on, in
-another pair, scores higher than a new one. By "random" each row is drawn by itself. Either way each
-label has its share as far as that goes.
+With "groups", rows that share a text stay on the same side: a dev row whose sentence is trained on
+in another pair scores higher than a new one. With "random", each row is drawn independently. Either
+way every label gets its share of the dev rows as far as possible.
 """
 
 import collections
@@ -17,37 +17,38 @@ from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.tables import text_groups
 
-# What a run's settings say of the method: other rows would be dev, those of a former run's training
-# among them.
+# How a run's settings describe the method. Another method would choose other dev rows, among them
+# rows on which a former run was trained.
 METHODS = collections.OrderedDict(
     [("groups", "by groups of shared texts"), ("random", "by largest remainders")]
 )
 DEFAULT_SHARE = 0.1
-# Of few rows more than that share: a dev file of 10 rows chooses no checkpoint.
+# Of few rows a larger share is set aside: 10 dev rows are too few to choose a checkpoint by.
 FEWEST_ROWS, LARGEST_SHARE = 100, 0.3
-# One group may be this share of the dev rows, so that they are of several; of few rows all may be.
+# One group may fill at most this share of the dev rows, so that they come from several groups; if
+# there are few dev rows, one group may fill them all.
 _SHARE_OF_GROUP, _ROWS_OF_GROUP = 0.2, 5
 
 DevSplit = collections.namedtuple("DevSplit", ["kept", "aside", "num_left_out", "note"])
 DevSplit.__doc__ = """Training rows and dev rows.
 
 Fields:
-    kept: list of `InputExample`, what is trained on, in the order of the file.
-    aside: the same, the dev rows.
-    num_left_out: rows that are neither, as they share texts with both.
-    note: what is to be said of groups that are too large to be set aside, or None.
+    kept: list of `InputExample`, the training rows, in the order of the file.
+    aside: list of `InputExample`, the dev rows.
+    num_left_out: number of rows in neither, because they share texts with both.
+    note: a note on groups that are too large to be set aside, or None.
 """
 
 
 def described(share: float, method: str) -> str:
-    """What a run's settings say of a split; `recorded` reads it."""
+    """The description of a split in a run's settings; `recorded` parses it."""
     return "%s, %s" % (exact_number(share), METHODS[method])
 
 
 def recorded(description: str) -> Tuple[Optional[float], Any]:
-    """(share, method) of a former run's split, of which `described` made the description.
+    """(share, method) of a former run's split, from the description that `described` returned.
 
-    (None, None) for a run without one.
+    (None, None) for a run without a split.
     """
     share, _, description_of_method = (description or "").partition(", ")
     methods = [
@@ -57,7 +58,7 @@ def recorded(description: str) -> Tuple[Optional[float], Any]:
 
 
 def usual_share(num_rows: int) -> float:
-    """The share of the rows that is set aside unless another one is asked for."""
+    """The share of the rows that is set aside by default."""
     wanted = min(FEWEST_ROWS / max(num_rows, 1), LARGEST_SHARE)
     return max(DEFAULT_SHARE, round(wanted, 4))
 
@@ -68,8 +69,9 @@ def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, metho
     Args:
         task: `Task`.
         examples: list of `InputExample`.
-        share: float, share that is set aside, rounded; at least one example. Of a label with
-            several examples at least one stays, and a label's only example stays if it can.
+        share: float, share of the rows to set aside, rounded; at least one example. A label with
+            several examples keeps at least one for training; the only example of a label stays
+            in training if possible.
         seed: int.
         method: a key of `METHODS`.
 
@@ -102,9 +104,9 @@ def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, metho
 
 
 def _regions_of_large_groups(rows, groups, share, largest, seed):
-    """(parts to be set aside, rows that link them to the others) of the groups that can be parted.
+    """(parts of large groups to set aside, rows that link these parts to the remaining rows).
 
-    A group is not parted if that costs more rows than it brings.
+    A group is not split if that would discard more rows than it sets aside.
     """
     generator = random.Random(seed)
     regions, links = [], []
@@ -121,16 +123,16 @@ def _regions_of_large_groups(rows, groups, share, largest, seed):
 def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
     """Draws groups until each label has its share of rows.
 
-    The rarest label comes first: groups with it are set aside until it has its share, and of them
-    first those whose other labels need rows too (in the manner of Sechidis et al. 2011, "On the
-    stratification of multi-label data"; of groups of one row with one label it is the largest
-    remainder method).
+    The rarest label comes first: groups that contain it are set aside until it has its share, and
+    groups whose other labels need rows too are taken first (in the manner of Sechidis et al. 2011,
+    "On the stratification of multi-label data"; for groups of one row with one label it is the
+    largest remainder method).
 
     Args:
         task, examples, share, seed: as in `set_aside`.
-        groups: lists of row numbers, each of which is set aside as a whole or stays.
+        groups: lists of row numbers; each group is set aside as a whole or stays in training.
         first: groups that are set aside in any case.
-        left_out: numbers of rows that are neither trained on nor dev.
+        left_out: numbers of rows that are neither training rows nor dev rows.
 
     Returns:
         `DevSplit`.
@@ -155,26 +157,26 @@ def _drawn(task, examples, share, seed, groups, first=(), left_out=()):
 
 
 def _labels_to_spread(task, example):
-    """The labels of a row, each once; of several also how many, so that the rows' number fits."""
+    """The labels of a row without repetition; in a multi-label task also how many there are."""
     return registry.rules_of(task).labels_to_spread(label_parts(task, example.label))
 
 
 def _quotas(counts, share, num_rows, generator):
-    """How many rows of each label are set aside: its share, the largest remainders rounded up.
+    """How many rows of each label to set aside: its share, the largest remainders rounded up.
 
     Args:
-        counts: {label: rows}; an int is a number of labels, of which each row has one.
+        counts: {label: rows}; a key that is an int counts the rows with so many labels.
         share: float.
         num_rows: int.
-        generator: decides between labels of equal remainders.
+        generator: decides between labels with equal remainders.
 
     Returns:
-        {label: int}, so that one row of each label can stay.
+        {label: int}, such that at least one row of each label can stay in training.
     """
     quotas = {}
     for is_numeric in (False, True):
         group = {label: n for label, n in counts.items() if isinstance(label, int) == is_numeric}
-        if sum(group.values()) != num_rows:  # of several labels a row
+        if sum(group.values()) != num_rows:  # rows have several labels
             group = {label: n for label, n in group.items() if n > 1}
         quotas.update(_apportioned(group, share, generator))
     return quotas
@@ -195,13 +197,13 @@ def _apportioned(counts, share, generator):
 
 
 def _spread(labels, quotas, first, order, size):
-    """The numbers of the rows that are set aside, a set of at most `size` beside the first groups.
+    """The numbers of the rows to set aside: the first groups, and others up to `size` in total.
 
     Args:
-        labels: list of the labels of each row, but those that one row alone has.
-        quotas: {label: rows that are wanted of it}.
+        labels: list of the labels of each row, without labels that occur in only one row.
+        quotas: {label: number of its rows to set aside}.
         first: groups of rows that are set aside in any case.
-        order: the other groups, first come first taken.
+        order: the other groups, in the order in which they are tried.
         size: int.
     """
     aside = {index for group in first for index in group}

@@ -1,9 +1,9 @@
-"""What a kind of task says of learning from teachers: targets, their average, the loss.
+"""How a kind of task learns from teachers: the targets, their average, and the loss.
 
-A teacher's outputs for a text are kept as a *target*: a flat float32 array that depends on no
-student. For a student, a target becomes one array for each row of ids (`of_records`), the arrays of
-several teachers become one (`average`), and that is a column of the row's record, from which the
-graph has the loss. A kind without a `Distillation` cannot be distilled.
+A teacher's outputs for a text are saved as a *target*: a flat float32 array that does not depend on
+a student. For a student, a target is converted to one array per row of ids (`of_records`). The
+arrays of several teachers are averaged (`average`), and the average is a column of the row's
+record, from which the graph computes the loss. A kind without a `Distillation` cannot be distilled.
 """
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -14,10 +14,10 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import distillation_losses
 from albert_zh.model.distillation_losses import DISTILL_LOSSES, DIVERGENCE, SQUARED
 
-LEAST_PROBABILITY = 1e-7  # what smaller ones are taken for where their logarithm is needed
+LEAST_PROBABILITY = 1e-7  # smaller probabilities are raised to it before taking the logarithm
 _TINY = 1e-30
 PROBABILITIES, LOGITS = "probabilities", "logits"
-TEACHER_AVERAGES = (PROBABILITIES, LOGITS)  # what of several teachers is averaged
+TEACHER_AVERAGES = (PROBABILITIES, LOGITS)  # what is averaged over several teachers
 LABELLED = "is_labelled"  # the column that is 0 for rows without labels
 Rows = Sequence[Dict[str, np.ndarray]]
 Columns = Dict[str, np.ndarray]
@@ -27,10 +27,10 @@ class Distillation:
     """How a kind of task learns from teachers.
 
     Attributes:
-        teacher_outputs: names of the outputs that a teacher's `Predictor` has to give.
-        logit_columns: names of the columns that have logits, which a temperature divides.
-        takes_tables: whether a file of probabilities of each class can be a teacher.
-        loss_names: those of `distillation_losses.DISTILL_LOSSES` that it has.
+        teacher_outputs: names of the outputs that a teacher's `Predictor` has to return.
+        logit_columns: names of the columns with logits, which are divided by a temperature.
+        takes_tables: whether a file with the probabilities of each class can be a teacher.
+        loss_names: the losses of `distillation_losses.DISTILL_LOSSES` that the kind supports.
         learns_values: whether a target is a value on the scale of the labels.
     """
 
@@ -43,24 +43,24 @@ class Distillation:
     def open_unlabelled(
         self, kind: Any, task: Any, path: str, encoding: str
     ) -> Iterator[Tuple[Any, Any]]:
-        """Yields (example, why it is no proper row, or None) of a file of texts without labels.
+        """Yields (example, why the row is malformed, or None) from a file of unlabelled texts.
 
         Args:
             kind: the kind of task.
             task: `task_forms.Task`.
             path: the file.
-            encoding: of the file.
+            encoding: character encoding of the file.
         """
         yield from kind.open_stream(task, path, encoding).records
 
     def target(self, use: Any, example: Any, rows: Rows, order: Sequence[int]) -> np.ndarray:
-        """What is kept of a teacher's outputs for a text.
+        """The target that is saved of a teacher's outputs for a text.
 
         Args:
             use: the teacher's `task_type.ModelInUse`.
             example: the text.
-            rows: {name: array} of its rows.
-            order: numbers of the teacher's labels in the order of the student's.
+            rows: the outputs of each of its rows, {name: array}.
+            order: numbers of the teacher's labels in the order of the student's labels.
 
         Returns:
             float32 array of one dimension.
@@ -68,7 +68,7 @@ class Distillation:
         raise NotImplementedError
 
     def misfit(self, of_teacher: Any, task: Any) -> Optional[str]:
-        """Why a teacher's task has no targets for a student's, beside kind and labels; or None.
+        """Why a teacher's task does not fit a student's, apart from kind and labels; or None.
 
         Args:
             of_teacher, task: `task_forms.Task`.
@@ -86,10 +86,10 @@ class Distillation:
         Args:
             use: the student's `task_type.ModelInUse`.
             example: the text.
-            target: as of `target`.
+            target: a target as `target` returns it.
 
         Returns:
-            for each row that `TaskType.features` makes {name of a column: array}.
+            {name of a column: array} for each row that `TaskType.features` creates.
         """
         raise NotImplementedError
 
@@ -103,11 +103,11 @@ class Distillation:
     def average(
         self, teachers: Sequence[Columns], weights: Sequence[float], settings: Any
     ) -> Columns:
-        """The columns of one row of several teachers as one.
+        """The average of the columns of several teachers for one row.
 
         Args:
-            teachers: for each {name: array}.
-            weights: of the teachers, adding up to 1.
+            teachers: the columns {name: array} of each teacher.
+            weights: weights of the teachers, which add up to 1.
             settings: `Settings`, with temperature and loss.
         """
         return {
@@ -116,11 +116,11 @@ class Distillation:
         }
 
     def outputs_of(self, columns: Columns, record: Dict[str, Any], task: Any) -> Columns:
-        """Averaged columns (at temperature 1) as the outputs that the kind's scorer takes."""
+        """Averaged columns (at temperature 1) in the form of the outputs that the scorer takes."""
         raise NotImplementedError
 
     def likelihoods(self, columns: Columns, record: Dict[str, Any]) -> np.ndarray:
-        """The probabilities that columns give to a record's gold targets, float [n]."""
+        """The probabilities of a record's gold targets according to the columns, float [n]."""
         raise NotImplementedError
 
     def losses(
@@ -130,11 +130,11 @@ class Distillation:
         raise NotImplementedError
 
     def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
-        """{name: figure} of how alike the answers of a student and its teachers are.
+        """{name: figure}: how similar the predictions of a student and its teachers are.
 
         Args:
             student: the kind's scorer with a student's outputs.
-            teachers: one with those of the teachers' average, for the same rows.
+            teachers: the same scorer with the teachers' averaged outputs for the same rows.
         """
         del student, teachers
         return {}
@@ -143,13 +143,13 @@ class Distillation:
 def row_losses(
     kind: Any, outputs: Dict[str, tf.Tensor], features: Dict[str, tf.Tensor], settings: Any
 ) -> tf.Tensor:
-    """The losses of a batch's rows: of labels, of targets, or both in the settings' shares.
+    """The losses of a batch's rows: on labels, on targets, or the weighted sum of both.
 
     Args:
         kind: the kind of task.
-        outputs: of the student.
-        features: with the columns of targets, where there are teachers.
-        settings: `Settings`.
+        outputs: outputs of the student.
+        features: features of the batch, with the columns of targets if there are teachers.
+        settings: `Settings`; `distill_weight` is the weight of the loss on targets.
 
     Returns:
         float tensor [B].
@@ -168,27 +168,27 @@ def losses_of_classes(logits: tf.Tensor, targets: tf.Tensor, settings: Any) -> t
     """Losses of independent softmaxes.
 
     Args:
-        logits, targets: float tensors [..., C]; targets as of `average_logits`.
+        logits, targets: float tensors [..., C]; targets as `average_logits` returns them.
         settings: `Settings`.
 
     Returns:
         float tensor [...].
     """
     loss = distillation_losses.LOSSES_OF_CLASSES[settings.distill_loss]
-    # Targets are logits at temperature 1 of an average that was made at the temperature.
+    # Targets are logits at temperature 1, although the average was taken at the temperature.
     return loss(logits, targets, settings.temperature)
 
 
 def average_logits(
     logits: Sequence[np.ndarray], weights: Sequence[float], settings: Any
 ) -> np.ndarray:
-    """Logits whose softmax at the temperature is the average of those of the teachers.
+    """Logits whose softmax at the temperature is the average of the teachers' softmaxes.
 
-    With the squared loss, or where logits are to be averaged, it is the mean of the centred ones.
+    With the squared loss, or if logits are to be averaged, it is the mean of the centred logits.
 
     Args:
-        logits: list of float [..., C].
-        weights: adding up to 1.
+        logits: list of float [..., C], one array per teacher.
+        weights: weights of the teachers, which add up to 1.
         settings: `Settings`.
 
     Returns:
@@ -211,7 +211,7 @@ def averages_logits(settings: Any) -> bool:
 def average_label_logits(
     logits: Sequence[np.ndarray], weights: Sequence[float], settings: Any
 ) -> np.ndarray:
-    """The same of labels, each with a probability; float [..., C]."""
+    """Like `average_logits`, for independent labels with a sigmoid each; float [..., C]."""
     if averages_logits(settings) or len(logits) == 1:
         return _weighted(logits, weights)
     softened = [sigmoid(rows / settings.temperature) for rows in logits]
@@ -230,17 +230,17 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of labels' logits, float64."""
+    """Probabilities of independent labels from their logits, float64."""
     return np.exp(-np.logaddexp(0.0, -np.asarray(logits, np.float64)))
 
 
 def logits_of_classes(probabilities: np.ndarray) -> np.ndarray:
-    """Logits of probabilities of classes: exact but for a constant and very small ones."""
+    """Logits of class probabilities: exact up to a constant, except for tiny probabilities."""
     return np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST_PROBABILITY))
 
 
 def logits_of_labels(probabilities: np.ndarray) -> np.ndarray:
-    """Logits of the probabilities of labels."""
+    """Logits of the probabilities of independent labels."""
     clipped = np.clip(
         np.asarray(probabilities, np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY
     )
@@ -248,5 +248,5 @@ def logits_of_labels(probabilities: np.ndarray) -> np.ndarray:
 
 
 def plain_settings(settings: Any) -> Any:
-    """The settings by which averages are scored: probabilities at temperature 1."""
+    """The settings with which averages are scored: probabilities at temperature 1."""
     return settings._replace(temperature=1.0, distill_loss=DIVERGENCE)

@@ -1,4 +1,4 @@
-"""Examples -> TFRecord files of features, cached with a fingerprint of all that they depend on."""
+"""Writes examples to TFRecord files of features, cached with a fingerprint of their inputs."""
 
 import functools
 import hashlib
@@ -24,7 +24,7 @@ from albert_zh.text import (
     word_memory,
 )
 
-# The file beside a file of features that makes it valid.
+# The JSON file that marks a file of features as valid; it is stored next to it.
 _FEATURE_STAMP = validation.record(
     {
         "fingerprint": validation.record(),
@@ -46,22 +46,23 @@ def feature_file(
     shared_as: Optional[str] = None,
     further: Any = None,
 ) -> feature_records.FeatureFile:
-    """Writes a split's features as TFRecord, or takes the file that is there if it is of the same.
+    """Writes a split's features as TFRecord, or reuses the existing file if it is still valid.
 
-    Records are unpadded. Beside the file is a fingerprint of everything it was made from, which
-    makes it valid: it goes first and comes last.
+    Records are unpadded. A JSON file next to it holds a fingerprint of everything that the features
+    depend on. It marks the features as valid, so it is deleted first and written last.
 
     Args:
         split: `Split`.
         task: `Task`.
         tokenizer: `FullTokenizer`.
         max_seq_length: longest sequence.
-        folder: where the file goes, as `SPLIT.tf_record`.
-        settings: {name: value} that the features depend on beside the data (vocabulary ...).
-        shared_as: in a folder of several runs, the task's name: the file is then called
-            TASK_SPLIT-DIGEST.tf_record, so that no run takes the file of another one away.
-        further: what adds columns to the records, with `columns`, {name: `task_type.Column`}, and
-            `add_to(example, records)`; `settings` has what they depend on. None: nothing does.
+        folder: the folder in which the file is written as `SPLIT.tf_record`.
+        settings: {name: value} of what the features depend on besides the data (vocabulary ...).
+        shared_as: the task's name if several runs share the folder: the file is then called
+            TASK_SPLIT-DIGEST.tf_record, so that no run overwrites the file of another run.
+        further: an object that adds columns to the records, with `columns`, {name:
+            `task_type.Column`}, and `add_to(example, records)`; `settings` contains what these
+            columns depend on. None: no columns are added.
 
     Returns:
         `FeatureFile`.
@@ -83,7 +84,7 @@ def feature_file(
     cached = _cached_features(made, fingerprint)
     if cached:
         return cached
-    # Killed in between, a file of other settings must not pass for the one of the former ones.
+    # If the run is killed while writing, the new file must not pass for one of the old settings.
     if storage.exists(path + ".json"):
         storage.remove(path + ".json")
     records = _records(split, task, tokenizer, max_seq_length, further)
@@ -126,7 +127,7 @@ def _cached_features(feature_file, fingerprint):
 
 
 def _records(split, task, tokenizer, max_seq_length, further):
-    """Yields (records, whether text was cut) of each example."""
+    """Yields (records, whether text was truncated) for each example."""
     kind = registry.type_of(task)
     bar = progress_bar(
         "features of %s" % os.path.basename(split.path),
@@ -146,7 +147,8 @@ def _write_features(path, records_of_examples, columns):
     """Writes the records.
 
     Returns:
-        (how many texts were cut, list of the number of records of each example, None: one each).
+        (how many texts were truncated, list of the number of records of each example; None if each
+        example has one record).
     """
     num_cut, counts = 0, []
     with output_files.whole_file(path) as partial, tf.python_io.TFRecordWriter(partial) as writer:
@@ -179,9 +181,9 @@ def _digest_of_modules(modules):
     return digest.hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=None)  # of what is imported: files may be replaced during a run
+@functools.lru_cache(maxsize=None)  # the imported code: files may be replaced during a run
 def _code_version(kind):
-    """Fingerprint of the code that makes features of a kind of task."""
+    """Fingerprint of the code that creates the features of a kind of task."""
     modules = list(_MAKE_FEATURES)
     for base in type(kind).__mro__[:-1]:
         modules.append(sys.modules[base.__module__])

@@ -1,4 +1,4 @@
-"""Records of feature files: what they hold and how they are written."""
+"""Records of feature files: their content and serialization."""
 
 import collections
 from typing import Any, Dict
@@ -17,11 +17,11 @@ FeatureFile.__doc__ = """A file of features.
 
 Fields:
     path: the TFRecord file.
-    num_examples: its records: examples, or windows of them.
-    num_cut: examples whose text was cut off.
+    num_examples: number of records: one per example, or one per window of an example.
+    num_cut: number of examples whose text was truncated.
     task: `task_forms.Task`.
-    rows_of_examples: list of the number of records of each example; None: one each.
-    further_columns: {name: `task_type.Column`} beside those of the kind of task.
+    rows_of_examples: list of the number of records of each example; None: one record each.
+    further_columns: {name: `task_type.Column`} in addition to the columns of the kind of task.
 """
 
 
@@ -32,7 +32,7 @@ def columns_of(feature_file: FeatureFile) -> Dict[str, Any]:
 
 
 def serialized(record: Dict[str, Any], columns: Dict[str, Any], is_real_example: int = 1) -> bytes:
-    """A record of a feature file.
+    """A serialized record of a feature file.
 
     Args:
         record: {"input_ids", "segment_ids": list of int [F] without padding, and a value (a number,
@@ -71,7 +71,7 @@ def filler(columns: Dict[str, Any], max_seq_length: int) -> bytes:
 
     Args:
         columns: as in `serialized`.
-        max_seq_length: its length.
+        max_seq_length: length of the record.
     """
     padding = [0] * max_seq_length
     record = {"input_ids": padding, "segment_ids": padding}

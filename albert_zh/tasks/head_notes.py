@@ -1,4 +1,4 @@
-"""What only one kind of task notes of a model, checked: `head` of fine_tuning.json."""
+"""Checks `head` of fine_tuning.json: the settings that a kind of task saves with its models."""
 
 from typing import Any, Dict
 
@@ -9,11 +9,11 @@ from albert_zh.tasks import registry
 
 
 def check_head(notes: Dict[str, Any], source: str) -> None:
-    """Raises `UserError` for notes whose head the kind of the model cannot work with.
+    """Raises `UserError` for notes whose `head` is invalid for the model's kind of task.
 
     Args:
-        notes: content of its `fine_tuning.json`.
-        source: file or model that they are from, for the error.
+        notes: content of the model's `fine_tuning.json`.
+        source: file or model that the notes are from, for the error message.
     """
     head_kind = registry.get(notes.get("objective", "single_label")).flags.head_kind
     fault = validation.fault_of("%s: head" % source, notes.get("head", {}), head_kind)

@@ -1,8 +1,8 @@
-"""Examples of a data set, and a split of them."""
+"""An example of a data set, and a split: the examples of one file."""
 
 import collections
 
-NO_RECORD = "no record"  # in place of the id of a line that is predicted and not submitted
+NO_RECORD = "no record"  # the id of a line that is predicted but not part of a submission
 InputExample = collections.namedtuple(
     "InputExample",
     ["guid", "text_a", "text_b", "label", "row_id", "slots"],
@@ -22,7 +22,7 @@ Fields:
     examples: list of `InputExample`; label is None in a file without labels.
     has_labels: bool.
     notes: lines for the user about what was found in the file.
-    columns: the columns it has, of "text_a", "text_b", "label".
+    columns: those of the columns "text_a", "text_b" and "label" that the file has.
     header: the cells of its header line, or ().
     sha256: hexadecimal digest of the bytes that the examples were read from.
     names: {column: its name in the file, or its position from 1}.

@@ -1,10 +1,10 @@
-"""Features -> batches: of like length, padded as far as the longest row of each.
+"""Batches features by length and pads each batch to its longest row.
 
     input_fn = train_input_fn(feature_file, 128, batch_size=64, num_steps=1000, seed=12345)
 
-Every example comes once an epoch, in an order that seed and epoch determine: a run that is stopped
-and goes on sees what the uninterrupted one would have seen. On TPU, and with `plain`, rows keep the
-order in which they come and are padded to the longest length.
+Every example occurs once per epoch, in an order that is determined by seed and epoch: a run that is
+stopped and resumed sees the same batches as an uninterrupted run. On TPU, and with `plain`, rows
+are not sorted by length and are padded to the longest length.
 """
 
 from typing import Any, Callable, Dict, Iterable, Iterator, Optional
@@ -15,8 +15,8 @@ import tensorflow.compat.v1 as tf
 from albert_zh.tasks import feature_records, registry
 from albert_zh.training import length_bucketing
 
-SHUFFLE_BUFFER = 500000  # serialized examples, some 150 bytes each; more than most data sets have
-LENGTH_MULTIPLE = 4  # lengths in training: for each of them its activations are compiled
+SHUFFLE_BUFFER = 500000  # serialized examples, about 150 bytes each; larger than most data sets
+LENGTH_MULTIPLE = 4  # lengths in training are multiples of it: each length is compiled separately
 
 
 def train_input_fn(
@@ -29,17 +29,17 @@ def train_input_fn(
     use_tpu: bool = False,
     plain: bool = False,
 ) -> Callable[..., Any]:
-    """Input of training.
+    """The input function of training.
 
     Args:
         feature_file: `feature_records.FeatureFile`.
         max_seq_length: longest sequence; see `TaskType.lengths_column`.
-        batch_size: examples of a step, of all replicas together.
-        num_steps: steps of the whole training.
-        seed: of the shuffling.
-        first_step: steps that are done already.
+        batch_size: number of examples per step, over all replicas.
+        num_steps: number of steps of the whole training.
+        seed: random seed of the shuffling.
+        first_step: number of steps that are already done.
         use_tpu: bool.
-        plain: bool; pad all rows to `max_seq_length`, in the order in which they come.
+        plain: bool; pad all rows to `max_seq_length` and do not sort them by length.
 
     Returns:
         input function for an Estimator.
@@ -80,19 +80,20 @@ def eval_input_fn(
     plain: bool = False,
     path: Optional[Callable[[], str]] = None,
 ) -> Callable[..., Any]:
-    """Input of evaluation and prediction: every example once.
+    """The input function of evaluation and prediction, which returns every example once.
 
-    Rows are sorted by length in windows, `length_bucketing.ROW` has their positions (`in_order`);
-    on TPU and with `plain` they keep the file's order. On TPU the last batch is filled up with
-    examples that `is_real_example` marks as none.
+    Rows are sorted by length in windows, and `length_bucketing.ROW` contains their positions (see
+    `in_order`); on TPU and with `plain` they keep the file's order. On TPU the last batch is filled
+    up with records whose `is_real_example` is 0.
 
     Args:
         feature_file: `feature_records.FeatureFile`.
         max_seq_length: longest sequence.
-        batch_size: examples in a batch; on TPU the Estimator's.
+        batch_size: number of examples per batch; on TPU the Estimator's batch size is used.
         use_tpu, plain: as in `train_input_fn`.
-        path: function without arguments -> the file to read, called whenever an evaluation begins:
-            files of the same columns share a graph. None, and always on TPU: `feature_file`'s.
+        path: function without arguments that returns the file to read. It is called at the start
+            of each evaluation, so that files with the same columns can share a graph. None: the
+            file of `feature_file`, which is always used on TPU.
 
     Returns:
         input function for an Estimator.
@@ -106,7 +107,7 @@ def eval_input_fn(
             return _rows_once(records, columns, longest, batch_size, plain)
         records = tf.data.TFRecordDataset(feature_file.path)
         share = length_bucketing.share_of(params)
-        size = params["batch_size"]  # of a core
+        size = params["batch_size"]  # per core
         filler = feature_records.filler(columns, longest)
         num_missing = -feature_file.num_examples % (size * share.num_replicas)
         fillers = tf.data.Dataset.from_tensors(filler).repeat(num_missing)
@@ -119,7 +120,7 @@ def eval_input_fn(
 
 
 def _string_of(function):
-    """A string tensor []: what a function returns whenever the tensor is computed."""
+    """A string tensor [] that calls a function whenever it is evaluated."""
     string = tf.numpy_function(lambda: np.array(function().encode()), [], tf.string)
     string.set_shape([])
     return string
@@ -128,10 +129,10 @@ def _string_of(function):
 def stream_input_fn(
     records: Iterable[Any], task: Any, max_seq_length: int, batch_size: int, plain: bool = False
 ) -> Callable[..., Any]:
-    """Input of prediction without a file of features: memory does not grow with the number of rows.
+    """The input function of prediction from a stream of records, in constant memory.
 
     Args:
-        records: iterator of records as of `TaskType.features`; consumed once, in order.
+        records: iterator of records as `TaskType.features` creates them; consumed once, in order.
         task: `Task`.
         max_seq_length: longest sequence.
         batch_size, plain: as in `eval_input_fn`.
@@ -155,11 +156,11 @@ def stream_input_fn(
 
 
 def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any]]:
-    """Rows of an `eval_input_fn`'s outputs as the input had them.
+    """Rows of the outputs for an `eval_input_fn`, in the order of its input file.
 
     Args:
-        batches: iterable of {name: array [B, ...]}, with `length_bucketing.ROW` if rows are
-            not at their places.
+        batches: iterable of {name: array [B, ...]}, with `length_bucketing.ROW` if the rows are
+            not in the original order.
 
     Yields:
         {name: value} of each row.
@@ -175,7 +176,7 @@ def in_order(batches: Iterable[Dict[str, np.ndarray]]) -> Iterator[Dict[str, Any
 
 
 def _longest_row(task, max_seq_length):
-    """The most tokens of a record."""
+    """The maximum number of tokens of a record."""
     kind = registry.type_of(task)
     if kind.lengths_column is None:
         return max_seq_length
@@ -184,7 +185,7 @@ def _longest_row(task, max_seq_length):
 
 @length_bucketing.without_translation
 def _rows_once(records, columns, max_seq_length, batch_size, plain):
-    """Batches of all records; sorted by length in windows unless they are to be plain."""
+    """Batches of all records, sorted by length in windows unless `plain` is set."""
     parse = _parser(columns, max_seq_length)
     if plain:
         batches = records.batch(batch_size).map(parse)
@@ -202,9 +203,9 @@ def _rows_once(records, columns, max_seq_length, batch_size, plain):
 
 @length_bucketing.without_translation
 def _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed):
-    """Batches of records -> parsed batches, by length in windows of so many batches each.
+    """Parses batches of records and sorts them by length in windows of `sizes` batches each.
 
-    What comes after the last window is in windows of one batch.
+    Batches after the last window are in windows of one batch.
     """
     ends = tf.constant(np.cumsum(sizes), tf.int64)
     largest = max(sizes)
@@ -221,7 +222,7 @@ def _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed):
 
     def by_length(serialized):  # [batches, B]
         features = parse(tf.reshape(serialized, [-1]))
-        first_ids = tf.reduce_sum(features["input_ids"][:, :8])  # another order in each window
+        first_ids = tf.reduce_sum(features["input_ids"][:, :8])  # different in each window
         order = length_bucketing.order_by_length(_lengths(features), batch_size, [seed, first_ids])
         return {
             name: tf.reshape(
@@ -240,7 +241,7 @@ def _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed):
 
 @length_bucketing.without_translation
 def _shared(batches, share):
-    """The batches of this pipeline's replicas, each its part of a step."""
+    """The batches of this pipeline's replicas, each of which gets its part of a step."""
     if share.num_replicas == 1:
         return batches
 
@@ -256,7 +257,7 @@ def _shared(batches, share):
 
 
 def _parser(columns, max_seq_length):
-    """The function that parses records [N] and pads them to the longest length."""
+    """Returns a function that parses records [N] and pads them to the longest length."""
     stored = {
         "input_ids": tf.io.VarLenFeature(tf.int64),
         "segment_ids": tf.io.VarLenFeature(tf.int64),
@@ -304,7 +305,7 @@ def _padded(sparse, shape, dtype=tf.int32):
 
 
 def _padded_tokens(sparse, shape, shape_of_token, dtype):
-    """Values of each token, of which a record has those of a token one after another."""
+    """The padded values of each token; a record stores them token by token in a flat list."""
     size = int(np.prod(shape_of_token, dtype=np.int64))
     rows = _padded(sparse, [shape[0], shape[1] * size], dtype)
     return tf.reshape(rows, [-1, shape[1]] + list(shape_of_token)) if shape_of_token else rows
@@ -316,7 +317,7 @@ def _lengths(features):
 
 @length_bucketing.without_translation
 def _finished(batches, columns, max_seq_length, is_static, multiple=1):
-    """Cuts batches to the longest row, up to a multiple of a length, unless they are static."""
+    """Truncates batches to their longest row, rounded up to a multiple, unless they are static."""
     sequences = {"input_ids", "input_mask", "segment_ids"}
     sequences.update(name for name, column in columns.items() if column.is_per_token)
 

@@ -1,7 +1,7 @@
-"""What kinds of tasks and the stages that use them hand to one another.
+"""The data types that are passed between kinds of tasks and the stages that use them.
 
-`Column` describes a target in records, `StreamedFile` a file that is predicted, `ModelInUse` a
-model that predicts; `KindFlags` are the flags of a kind. `task_type` has these names beside
+`Column` describes a target in records, `StreamedFile` a file to predict, `ModelInUse` a model that
+predicts; `KindFlags` are the flags of a kind. `task_type` exports these names together with
 `TaskType`.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 
-# The prediction by which a row's per-token predictions are cut.
+# The prediction that holds the length to which a row's per-token predictions are truncated.
 NUM_TOKENS = "num_tokens"
 
 Column = collections.namedtuple("Column", ["dtype", "shape", "is_per_token"], defaults=((), False))
@@ -19,8 +19,8 @@ Column.__doc__ = """A target in the records of a feature file.
 
 Fields:
     dtype: "int" or "float".
-    shape: of one example's value, () for a scalar; with `is_per_token` of one token's.
-    is_per_token: bool; one value for each token, padded with 0 like the tokens.
+    shape: shape of one example's value, () for a scalar; with `is_per_token`, of one token's value.
+    is_per_token: bool; whether there is one value per token, padded with 0 like the tokens.
 """
 
 StreamedFile = collections.namedtuple(
@@ -29,8 +29,8 @@ StreamedFile = collections.namedtuple(
 StreamedFile.__doc__ = """A file whose records are predicted one by one.
 
 Fields:
-    notes: lines for the user, to which the end of the records may add some.
-    records: iterator of (example, why the record is no proper row, or None).
+    notes: lines for the user; more may be added when the records are exhausted.
+    records: iterator of (example, why the row is malformed, or None).
     remarks: {remark: count} for the report.
 """
 
@@ -46,15 +46,15 @@ Fields:
 
 
 def refuse_given(options: Any, names: Iterable[str], why: str) -> None:
-    """Refuses flags that a kind of task has no use for.
+    """Rejects flags that a kind of task does not use.
 
     Args:
         options: the flags.
-        names: of those that may not be given.
-        why: for the message, with what to do in their place.
+        names: names of the flags that may not be set.
+        why: the reason for the error message, with what to do instead.
 
     Raises:
-        UserError: for the first of them that is given.
+        UserError: for the first of these flags that is set.
     """
     for name in names:
         if options[name].present:
@@ -65,17 +65,17 @@ class KindFlags:
     """The flags that only one kind of task has; none by default.
 
     Attributes:
-        fixed: names of those that make a model what it is: a run that goes on must have the same.
-        variable: names of others that a run's settings record.
-        of_evaluations: those of `variable` that count in evaluations of checkpoints alone.
-        noted: names of those whose value the model's fine_tuning.json has: a model that is used as
-            it is cannot be given another one.
-        further_files: names of files that a model folder may have beside the usual ones, see
-            `model_files`.
-        defaults: {flag: default} of the usual flags, in place of a classifier's.
-        without_effect: {old flag that is only accepted: why it has no effect}.
-        help_of_task: help of --task_name.
-        head_kind: `validation.Kind` of `Settings.head`, as a model's fine_tuning.json has it.
+        fixed: names of the flags that define the model: a resumed run must have the same values.
+        variable: names of other flags that are recorded in a run's settings.
+        of_evaluations: those flags of `variable` that only affect evaluations of checkpoints.
+        noted: names of the flags whose values are saved in the model's fine_tuning.json: they
+            cannot be changed when a model is used without training.
+        further_files: names of files that a model folder may contain in addition to the usual
+            files, see `model_files`.
+        defaults: {flag: default} of common flags, in place of a classifier's defaults.
+        without_effect: {old flag that is accepted for compatibility: why it has no effect}.
+        help_of_task: help text of --task_name.
+        head_kind: `validation.Kind` of `Settings.head` as it is saved in fine_tuning.json.
     """
 
     fixed: Tuple[str, ...] = ()
@@ -92,30 +92,30 @@ class KindFlags:
     head_kind: validation.Kind = validation.record()
 
     def define(self, options: Any) -> None:
-        """Defines them.
+        """Defines the flags of this kind.
 
         Args:
             options: `absl.flags.FlagValues` to define them in.
         """
 
     def take_other_names(self, options: Any) -> None:
-        """Gives usual flags what was asked for by the names that other programs have for them."""
+        """Sets common flags from the names by which other programs call them."""
 
     def kind_of(self, options: Any) -> Optional[str]:
-        """Name of the kind that the flags of this kind's command ask for; None: of the data set."""
+        """Name of the kind that the flags of this kind's command choose; None: the data's kind."""
         return None
 
     def kind_in_use(self, options: Any, trained: str) -> str:
-        """Name of the kind that a model is used as without training.
+        """Name of the kind as which a model is used without training.
 
         Args:
             options: the flags.
-            trained: name of the kind that it was trained as.
+            trained: name of the kind as which the model was trained.
         """
         return trained
 
     def check(self, options: Any) -> None:
-        """Raises `UserError` for flags that make no sense."""
+        """Raises `UserError` for invalid values or combinations of flags."""
 
     def check_task(self, options: Any, task: Any) -> None:
         """Raises `UserError` for flags that do not suit the data.
@@ -126,27 +126,27 @@ class KindFlags:
         """
 
     def files(self, options: Any) -> Dict[str, str]:
-        """{split: path} of files that flags name in place of --data_dir; {} for none."""
+        """{split: path} of files that flags name instead of --data_dir; {} if there are none."""
         return {}
 
     def head(self, options: Any) -> Dict[str, Any]:
-        """{name: JSON value} of `Settings.head`, kept in fine_tuning.json."""
+        """{name: JSON value} of `Settings.head`, which is saved in fine_tuning.json."""
         return {}
 
     def rate_factor(self, options: Any) -> float:
-        """The usual factor of the head's learning rate."""
+        """The default factor of the head's learning rate."""
         return 1.0
 
     def usual_rate(self, options: Any) -> Optional[float]:
-        """The learning rate where none is given; None for that of the flag's default."""
+        """The learning rate if none is set; None for the flag's default."""
         return None
 
     def usual_epochs(self, options: Any, num_rows: int) -> Optional[float]:
-        """The passes over so many training rows where none are given; None for the default."""
+        """The number of epochs for `num_rows` training rows if none is set; None: the default."""
         return None
 
     def json_files(self, head: Dict[str, Any]) -> Dict[str, Any]:
-        """{name: JSON value} of further files of a model that was trained with these flags.
+        """{name: JSON value} of additional files of a model that was trained with these flags.
 
         Args:
             head: `Settings.head`.
@@ -154,23 +154,23 @@ class KindFlags:
         return {}
 
     def model_files(self, options: Any) -> Dict[str, bytes]:
-        """{name: content} of further files of a model that is trained with these flags.
+        """{name: content} of additional files of a model that is trained with these flags.
 
         Raises:
-            UserError: for files that flags name and that do not fit.
+            UserError: if a file named by a flag does not fit.
         """
         return {}
 
     def with_model_files(self, task: Any, files: Dict[str, bytes], source: str) -> Any:
-        """The task with what the model's further files hold.
+        """The task, completed with the content of the model's additional files.
 
         Args:
             task: `task_forms.Task` with its head.
-            files: {name: content} of those of `further_files` that are there.
-            source: the model, for errors.
+            files: {name: content} of those `further_files` that exist.
+            source: the model, for error messages.
 
         Raises:
-            UserError: for one that is missing or does not fit.
+            UserError: if a file is missing or does not fit.
         """
         return task
 
@@ -179,7 +179,7 @@ class KindFlags:
         return 0
 
     def further_inputs(self, head: Dict[str, Any]) -> Dict[str, Column]:
-        """{name: `Column`} of what the graph takes beside the encoder's inputs.
+        """{name: `Column`} of the graph's inputs in addition to the encoder's inputs.
 
         Args:
             head: `Settings.head`.
@@ -187,38 +187,38 @@ class KindFlags:
         return {}
 
     def start_of(self, prefix: str, output_dir: str) -> str:
-        """The checkpoint that `--init_checkpoint` stands for: itself, unless it is to be converted.
+        """The checkpoint to start from: `--init_checkpoint` itself, or a converted copy of it.
 
         Args:
-            prefix: of the checkpoint that is named.
-            output_dir: the run's folder, in which a converted one may go.
+            prefix: prefix of the checkpoint that the flag names.
+            output_dir: the run's folder, to which a converted checkpoint may be written.
         """
         return prefix
 
     def notes_without_training(
         self, options: Any, folders: Sequence[str]
     ) -> Optional[Dict[str, Any]]:
-        """What fine_tuning.json would say of a model without one; None where it has to be there.
+        """Default content of fine_tuning.json for models without it; None if it is required.
 
         Args:
             options: the flags.
-            folders: those of the model.
+            folders: the folders of the model.
         """
         return None
 
     def with_files(self, task: Any) -> Any:
-        """The task with the files that its `head` asks for, by default those of the table."""
+        """The task with the file names that its `head` requires; by default those in `TASKS`."""
         return task
 
     def head_in_use(self, head: Dict[str, Any], granularity: Optional[str]) -> Dict[str, Any]:
-        """What `Predictor` knows of a head.
+        """The head as `Predictor` uses it.
 
         Args:
-            head: of the model's fine_tuning.json.
-            granularity: the granularity that is asked for, or None.
+            head: `head` of the model's fine_tuning.json.
+            granularity: the requested granularity, or None.
 
         Raises:
-            UserError: for a granularity that the model has not.
+            UserError: for a granularity that the model does not have.
         """
         if granularity:
             raise UserError(

@@ -1,12 +1,12 @@
-"""Tables of Markdown."""
+"""Writes Markdown tables."""
 
 from typing import Any, Iterable, Iterator, Sequence
 
-SHOWN_TEXT = 120  # characters of a cell
+SHOWN_TEXT = 120  # characters of a cell that are shown
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Yields the lines of a Markdown table, and an empty one; nothing for no rows."""
+    """Yields the lines of a Markdown table and an empty line; nothing if there are no rows."""
     if not rows:
         return
     yield "| %s |" % " | ".join(columns)

@@ -1,7 +1,7 @@
-"""How good predictions are: the metrics by which checkpoints are chosen, and what a report shows.
+"""Metrics of predictions, by which checkpoints are chosen and which a report shows.
 
 Gold labels are int [n] (single label), int [n, C] of 0 and 1 (multi-label) or float [n]
-(regression); probabilities and logits are float [n, C]. scikit-learn is imported only where used.
+(regression); probabilities and logits are float [n, C]. scikit-learn is only imported when used.
 """
 
 import collections
@@ -13,7 +13,7 @@ import numpy as np
 from albert_zh.tasks import registry
 
 ECE_BINS = 15
-THRESHOLDS = np.arange(1, 400) / 400.0  # those that tuning tries
+THRESHOLDS = np.arange(1, 400) / 400.0  # the thresholds that tuning tries
 POOLED_ROWS = 30.0  # see `tuned_thresholds`
 _TINY = 1e-12
 LARGEST_CHANCE = 0.05
@@ -33,9 +33,9 @@ def _f1(average):
 
 
 def _scored_numbers(gold, num_labels=None):
-    """What scikit-learn is to score: all it finds (None), or so many labels.
+    """The labels that scikit-learn is to score: all that it finds (None), or `num_labels` labels.
 
-    It takes rows of one label that may be absent for two classes, of which the label is 1.
+    If a multi-label task has only one label, scikit-learn sees two classes: 1 is the label.
     """
     if gold.ndim == 2 and gold.shape[1] == 1:
         return [1]
@@ -43,7 +43,7 @@ def _scored_numbers(gold, num_labels=None):
 
 
 def _accuracy(gold, predicted):
-    """Share of examples whose label, or all of whose labels, are right."""
+    """Share of examples whose label is right; in a multi-label task, all of whose labels are."""
     right = predicted == gold
     return np.mean(right if right.ndim == 1 else right.all(axis=1))
 
@@ -55,14 +55,14 @@ def _mcc(gold, predicted):
 
 
 def _correlation(gold, predicted):
-    """Pearson's; 0 where one side is constant."""
+    """Pearson's correlation; 0 if one side is constant."""
     if np.std(gold) == 0 or np.std(predicted) == 0:
         return 0.0
     return np.corrcoef(gold, predicted)[0, 1]
 
 
 def _rank_correlation(gold, predicted):
-    """Spearman's: Pearson's of the ranks, ties sharing their mean rank."""
+    """Spearman's correlation: Pearson's of the ranks; ties share their mean rank."""
     return _correlation(_ranks(gold), _ranks(predicted))
 
 
@@ -73,7 +73,7 @@ def _ranks(ranked):
 
 
 _CLASSES = ("single_label", "multi_label")
-# `value` is a function of gold and predicted labels; "loss" is known without it.
+# `value` is a function of gold and predicted labels; "loss" is computed from logits instead.
 METRICS = {
     "accuracy": Metric(_CLASSES, True, _accuracy),
     "loss": Metric(_CLASSES + ("regression",), False, None),
@@ -88,7 +88,7 @@ METRICS = {
 
 
 def directions(objective: str) -> Dict[str, bool]:
-    """{name: whether higher is better} of the metrics of a kind of labels.
+    """{name: whether higher is better} for the metrics of a kind of labels.
 
     Args:
         objective: one of `classifier_output.OBJECTIVES`.
@@ -109,15 +109,16 @@ def evaluate(
     thresholds: Optional[Sequence[float]] = None,
     multi_label_loss: str = "sum",
 ) -> Dict[str, float]:
-    """Metrics of a labelled file's logits, named `eval_...` as the original's.
+    """Metrics of the logits for a labelled file, named `eval_...` as in the original program.
 
     Args:
         objective: one of `classifier_output.OBJECTIVES`.
         logits: float [n, C].
         gold: labels.
-        batch_size: of the evaluation; `loss` is the mean of its batches' means, as the original's.
-        further: names of metrics beside the usual ones.
-        thresholds: of a multi-label task, one per label; 0.5 for all where None.
+        batch_size: batch size of the evaluation; `loss` is the mean of the batch means, as in the
+            original program.
+        further: names of metrics in addition to the usual ones.
+        thresholds: of a multi-label task, one per label; None: 0.5 for all labels.
         multi_label_loss: as in `settings.Settings`.
 
     Returns:
@@ -152,7 +153,7 @@ def probabilities(objective: str, logits: Any) -> Any:
 def predicted(
     objective: str, probabilities: np.ndarray, thresholds: Optional[Sequence[float]] = None
 ) -> np.ndarray:
-    """What is decided by probabilities.
+    """The predictions for some probabilities.
 
     Args:
         objective: one of `classifier_output.OBJECTIVES`.
@@ -160,7 +161,7 @@ def predicted(
         thresholds: of a multi-label task, one per label.
 
     Returns:
-        int [n], int [n, C] or float [n], as gold labels are.
+        int [n], int [n, C] or float [n], in the form of gold labels.
     """
     return registry.get(objective).rules.decided(probabilities, thresholds)
 
@@ -168,18 +169,18 @@ def predicted(
 def tuned_thresholds(
     gold: np.ndarray, probabilities: np.ndarray, pooled_rows: float = POOLED_ROWS
 ) -> List[float]:
-    """The threshold of each label that gives it the best F1.
+    """The threshold with the best F1 for each label.
 
-    A rare label's rows are too few to choose by: what suits them does not suit others. So counts of
-    all labels together are added to those of each label, as so many rows that have it.
+    A rare label has too few rows to choose a threshold by: it would overfit. So the counts of all
+    labels together are added to the counts of each label, scaled to `pooled_rows` positive rows.
 
     Args:
         gold: int [n, C].
         probabilities: float [n, C].
-        pooled_rows: number of these rows; 0 for the label's own rows alone.
+        pooled_rows: number of the added rows; 0 to use only the label's own rows.
 
     Returns:
-        list of C floats of `THRESHOLDS`, the middle one of those that are equally good.
+        list of C elements of `THRESHOLDS`; the middle one if several are equally good.
     """
     own = np.array([_hits_and_sizes(*columns) for columns in zip(gold.T, probabilities.T)])
     counts = own + own.sum(axis=0) * (pooled_rows / max(gold.sum(), 1))  # [C, 2, T]
@@ -188,15 +189,15 @@ def tuned_thresholds(
 
 
 def _hits_and_sizes(gold, values):
-    """What F1 is made of at each threshold: 2 * hits / sizes.
+    """The terms of F1 at each threshold: F1 = 2 * hits / sizes.
 
     Args:
         gold: int [n], 1 for rows that have the label.
         values: float [n], the label's probabilities.
 
     Returns:
-        float [2, T]: rows at the threshold or above that have the label; rows that are there plus
-        rows that have it.
+        float [2, T]: the number of rows at or above the threshold that have the label; the number
+        of rows at or above the threshold plus the number of rows that have the label.
     """
     num_above = len(values) - np.searchsorted(np.sort(values), THRESHOLDS)
     hits = gold.sum() - np.searchsorted(np.sort(values[gold == 1]), THRESHOLDS)
@@ -209,7 +210,7 @@ def _middle_of_best(thresholds, scores):
 
 
 def constant_prediction(objective: str, gold: np.ndarray, metric: str) -> Tuple[float, Any]:
-    """The one prediction for all rows that scores highest, without a look at their texts.
+    """The constant prediction for all rows that scores highest: a baseline that reads no texts.
 
     Args:
         objective: one of `classifier_output.OBJECTIVES`.
@@ -217,8 +218,8 @@ def constant_prediction(objective: str, gold: np.ndarray, metric: str) -> Tuple[
         metric: a key of `METRICS` other than "loss".
 
     Returns:
-        (score, prediction): a class; of a multi-label task a list of classes; of a regression the
-        mean.
+        (score, prediction): the prediction is a class; in a multi-label task a list of classes; in
+        a regression the mean.
     """
     gold, kind = np.asarray(gold), registry.get(objective).rules
     if not kind.has_classes:
@@ -234,11 +235,12 @@ def constant_prediction(objective: str, gold: np.ndarray, metric: str) -> Tuple[
 
 
 def is_within_chance(score: float, constant_score: float, num_rows: int) -> bool:
-    """Whether a score is not above that of a constant prediction, or by no more than chance.
+    """Whether a score exceeds the score of a constant prediction by no more than chance.
 
-    That is a standard error; of few rows, whose error is large, `LARGEST_CHANCE`.
+    "Chance" is one standard error, but at most `LARGEST_CHANCE` (few rows have a large error).
     """
-    # The error of a share; where it is 0 for all, as of a correlation, that of a correlation of 0.
+    # The standard error of a share; if the constant scores 0, as for a correlation, that of a
+    # correlation of 0.
     variance = constant_score * (1.0 - constant_score) if constant_score else 1.0
     error = math.sqrt(max(variance, 0.0) / num_rows)
     return score <= constant_score + min(error, LARGEST_CHANCE)
@@ -250,13 +252,13 @@ def expected_calibration_error(
     """Expected calibration error (Guo et al. 2017) over bins of equal width.
 
     Args:
-        confidences: float [n], probabilities of what was predicted.
+        confidences: float [n], probabilities of the predictions.
         is_right: bool [n].
         bins: number of bins.
 
     Returns:
-        (error, rows): the mean distance of confidence and accuracy, weighted by the bins' sizes;
-        rows of (from, to, count, mean confidence, accuracy) of the bins that are not empty.
+        (error, rows): the mean distance between confidence and accuracy, weighted by bin size; a
+        row (from, to, count, mean confidence, accuracy) for each bin that is not empty.
     """
     numbers = np.minimum((np.asarray(confidences) * bins).astype(int), bins - 1)
     rows, error = [], 0.0
@@ -278,7 +280,7 @@ def per_class(gold: np.ndarray, decided: np.ndarray, labels: Sequence[str]) -> L
 
     Args:
         gold: int [n] or [n, C].
-        decided: the same of what was predicted.
+        decided: predictions in the same form.
         labels: the labels.
 
     Returns:
@@ -302,7 +304,7 @@ def per_class(gold: np.ndarray, decided: np.ndarray, labels: Sequence[str]) -> L
 
 
 def confusion(gold: np.ndarray, decided: np.ndarray, num_classes: int) -> np.ndarray:
-    """How often each class (row) was predicted as each (column); int [C, C]."""
+    """How often each class (row) was predicted as each class (column); int [C, C]."""
     counts = np.zeros([num_classes, num_classes], int)
     np.add.at(counts, (gold, decided), 1)
     return counts

@@ -1,8 +1,8 @@
 """The `model_fn` of fine-tuning, for every kind of task: training and prediction.
 
-Ways to train better that know no kind: R-Drop, FGM, learning rates by layer, a frozen encoder.
-Evaluation is prediction, too: a kind's scorer has the metrics. Letters in shape comments: B rows,
-F tokens, H hidden, C outputs, V entries of the vocabulary, E width of the embeddings.
+Training techniques that work with every kind: R-Drop, FGM, layer-wise learning rates, a frozen
+encoder. Evaluation runs in prediction mode, too: a kind's scorer computes the metrics. Letters in
+shape comments: B rows, F tokens, H hidden size, C outputs, V vocabulary size, E embedding size.
 """
 
 import functools
@@ -27,11 +27,11 @@ from albert_zh.training.model_spec import ModeKeys, Spec
 _FROZEN = re.compile(r"(bert|electra)/(embeddings|embeddings_project|encoder)/")
 _TABLES = re.compile(r"(bert|electra)/(embeddings|embeddings_project)/")
 _TINY = 1e-12
-# For classes: their gradients are far below float16's largest number; a value's grow with it.
+# For classes: their gradients are far below float16's maximum; a value's gradients grow with it.
 _LOSS_SCALE_OF_FLOAT16 = 2.0**10
 
 
-# long: what its closure takes of all settings
+# long: its closure uses nearly all settings
 def model_fn_builder(
     bert_config: Any,
     num_labels: int,
@@ -53,14 +53,14 @@ def model_fn_builder(
         num_labels: number of outputs of the head.
         init_checkpoint: prefix of the checkpoint that training starts from, or None.
         learning_rate: highest learning rate.
-        num_train_steps: steps of the schedule.
-        num_warmup_steps: of these, the warm-up.
+        num_train_steps: number of steps of the schedule.
+        num_warmup_steps: number of these steps that are warm-up.
         use_tpu: bool.
         use_one_hot_embeddings: bool, see `AlbertModel`.
-        settings: `Settings`; the plain ones of a classifier by default.
-        distiller: `Distiller` by whose losses the encoder alone is trained, without a head; None
-            for training on the task.
-        num_parts: parts that a step's batch is worked on in.
+        settings: `Settings`; by default those of a plain classifier.
+        distiller: `Distiller` whose losses train the encoder without a head; None for training on
+            the task.
+        num_parts: number of parts into which a step's batch is split.
         **model_settings: `recompute`, `precision`, `plain`, `in_halves` of `AlbertModel`.
 
     Returns:
@@ -109,7 +109,7 @@ def model_fn_builder(
 
 
 def _predictions(outputs, features, kind):
-    """What is predicted for a batch's rows, and their numbers if they are not in order."""
+    """The predictions for a batch's rows, and the row numbers if they are not in order."""
     predictions = dict(outputs)
     if kind.token_outputs:
         predictions[NUM_TOKENS] = tf.reduce_sum(features["input_mask"], axis=1)  # [B]
@@ -136,16 +136,16 @@ def training_loss(
     settings: Any,
     use_tpu: bool = False,
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """The loss that is minimised, and the plain part of it that is shown.
+    """The loss that is minimised, and its plain part, which is shown.
 
-    R-Drop: half of the paper's loss, so that it compares with that of one pass. FGM: the loss plus
-    that on a word table moved by epsilon along the gradient. With teachers the loss is that of
-    `distillation.row_losses`, which both act upon.
+    R-Drop: half of the paper's loss, so that it is comparable to the loss of a single pass. FGM:
+    the loss plus the loss with the word table moved by epsilon along the gradient. With teachers,
+    both are applied to the loss of `distillation.row_losses`.
 
     Args:
         build_outputs: function of a change of the word table (None, or a tensor [V, E]) -> outputs
-            of the model in training; a further call uses the same variables and other dropout.
-        features: {name: tensor [B, ...]}, targets among them.
+            of the model in training; each call uses the same variables and a new dropout mask.
+        features: {name: tensor [B, ...]}, including the targets.
         settings: `Settings`.
         use_tpu: bool.
 
@@ -172,7 +172,7 @@ def training_loss(
 
 
 def _distilled_loss(config, distiller, model_settings, build_outputs, features, settings, use_tpu):
-    """The sum of a `Distiller`'s losses, each of which is shown, in place of `training_loss`."""
+    """The sum of a `Distiller`'s losses, used instead of `training_loss`; each loss is shown."""
     del build_outputs, settings, use_tpu  # without a head
     names = ("input_ids", "input_mask", "segment_ids")
     inputs = [features[name] for name in names]
@@ -191,10 +191,10 @@ def _distilled_loss(config, distiller, model_settings, build_outputs, features, 
 def adversarial_change(
     loss: tf.Tensor, table: Any, epsilon: float, use_tpu: bool = False
 ) -> tf.Tensor:
-    """FGM's change of a table: the gradient of the whole batch's loss, epsilon long.
+    """FGM's change of a table: the gradient of the whole batch's loss, scaled to norm epsilon.
 
     Args:
-        loss: float scalar tensor, of this replica's share of the batch.
+        loss: float scalar tensor, the loss of this replica's share of the batch.
         table: variable [V, E].
         epsilon: float.
         use_tpu: bool.
@@ -224,7 +224,7 @@ def create_train_op(
     plain: bool = False,
     grads_and_vars: Optional[Sequence[Tuple[Any, Any]]] = None,
 ) -> tf.Operation:
-    """The op of one training step by the settings' optimizer: AdamW, unless they name another.
+    """The op of one training step with the optimizer in `settings`, by default AdamW.
 
     Args:
         loss: float scalar tensor.
@@ -234,7 +234,7 @@ def create_train_op(
         use_tpu: bool.
         settings: `Settings`.
         plain: bool; compile nothing.
-        grads_and_vars: [(gradient, variable)] where they are computed; the loss's by default.
+        grads_and_vars: [(gradient, variable)] if already computed; None: gradients of the loss.
     """
     scale = settings.loss_scale
     variables = _trained_variables(settings)
@@ -249,7 +249,7 @@ def create_train_op(
         gradients,
         optimization.Schedule(learning_rate, num_train_steps, num_warmup_steps),
         settings.optimizer,
-        "google",  # of the original's programs google's alone fine-tune with LAMB
+        "google",  # of the original programs, only Google's fine-tune with LAMB
         use_tpu,
         is_compiled=not (plain or use_tpu),
         rate_scales=rate_scales(
@@ -268,19 +268,20 @@ def gradients_in_parts(
     num_parts: int,
     settings: Any,
 ) -> Tuple[List[Tuple[Any, Any]], tf.Tensor]:
-    """Gradients of the mean loss of a batch's rows that are worked on in parts, one after another.
+    """Gradients of the mean loss of a batch, computed in parts one after another.
 
-    Those of tables stay rows: what clips gradients counts a row that is looked up twice as two.
+    Gradients of tables remain `tf.IndexedSlices`: gradient clipping counts a row that is looked up
+    twice as two rows.
 
     Args:
-        losses_of: function of the features of some rows -> as of `training_loss`; the loss is a
-            mean of the rows'.
+        losses_of: function of the features of some rows -> (loss, shown loss) as `training_loss`
+            returns them; the loss is the mean over the rows.
         features: {name: tensor [B, ...]}.
         num_parts: int, divides B.
         settings: `Settings`.
 
     Returns:
-        ([(gradient times `loss_scale`, variable)], float scalar tensor, the loss that is shown).
+        ([(gradient times `loss_scale`, variable)], the shown loss as a float scalar tensor).
     """
     shares = {name: tf.split(tensor, num_parts) for name, tensor in features.items()}
     gradients_of_parts: List[List[Any]] = []
@@ -305,7 +306,7 @@ def gradients_in_parts(
 
 
 def _sum_of_gradients(gradients):
-    """The sum of gradients of one variable, dense or of rows; None where there are none."""
+    """The sum of gradients of one variable, dense or sparse; None if there are none."""
     present = [gradient for gradient in gradients if gradient is not None]
     if not present:
         return None
@@ -327,7 +328,7 @@ def _trained_variables(settings):
 
 
 def _divided(gradient, divisor):
-    """A gradient, dense or of rows, or None, divided by a number."""
+    """A gradient (dense, sparse or None) divided by a number."""
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values / divisor, gradient.indices, gradient.dense_shape)
     return None if gradient is None else gradient / divisor
@@ -339,17 +340,17 @@ def rate_scales(
     classifier_factor: float = 1.0,
     scope_factors: Optional[Mapping[str, float]] = None,
 ) -> Dict[str, float]:
-    """Factors of the learning rate by depth: 1 for pooler and head, less below.
+    """Learning rate factors by depth (layer-wise decay): 1 for pooler and head, less below.
 
-    The head's depth is the highest; from one depth to the next below the factor is `layer_decay`.
-    Layers that share their weights are one depth, so a brightmart ALBERT has three: head and
-    pooler, the shared layer, the embeddings.
+    The head has the highest depth; each depth below it multiplies the factor by `layer_decay`.
+    Layers that share their weights have the same depth, so a brightmart ALBERT has three depths:
+    head and pooler, the shared layer, the embeddings.
 
     Args:
         names: names of variables.
         layer_decay: float, above 0 and up to 1.
-        classifier_factor: float, by which that of the head is multiplied.
-        scope_factors: {scope: factor} of parts of the head, in place of the head's.
+        classifier_factor: float, by which the head's factor is multiplied.
+        scope_factors: {scope: factor} for parts of the head, instead of `classifier_factor`.
 
     Returns:
         {name: factor}.
@@ -362,7 +363,7 @@ def rate_scales(
         depth = 0 if _TABLES.match(name) else top
         if layer is not None:
             depth = 1 + layers.index(layer)
-        elif name.startswith("bert/encoder/"):  # google's mapping of the embeddings
+        elif name.startswith("bert/encoder/"):  # projection of the embeddings in Google's layout
             depth = 0
         scales[name] = layer_decay ** (top - depth)
         if not name.startswith(checkpoint_names.ENCODER_SCOPES):
@@ -372,7 +373,7 @@ def rate_scales(
 
 
 def _layer_of(name):
-    """What orders the layers of a variable's name; None outside of layers."""
+    """The sort key of the layer in a variable's name; None if it is not in a layer."""
     match = re.match(
         r"(?:bert|electra)/encoder/(?:layer_(\d+)|(layer_shared)|\w+/group_(\d+)/\w+?_(\d+))/", name
     )

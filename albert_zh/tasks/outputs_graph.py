@@ -1,4 +1,4 @@
-"""The graph of encoder and head of a task. Shapes: B rows, F tokens, C outputs, [V, E] words."""
+"""Graph of a task's encoder and head. Shapes: B rows, F tokens, C outputs, [V, E] word table."""
 
 import contextlib
 from typing import Any, Callable, Dict, Iterator, List, Optional
@@ -10,7 +10,7 @@ from albert_zh.model.encoder import AlbertModel
 from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 
-_LENGTH = 4  # of the row of a graph that is built for its variables alone
+_LENGTH = 4  # length of the row in a graph that is only built to list its variables
 WORD_TABLES = ("bert/embeddings/word_embeddings", "electra/embeddings/word_embeddings")
 
 
@@ -22,7 +22,7 @@ def outputs_builder(
     is_training: bool,
     **model_settings: Any,
 ) -> Callable[..., Any]:
-    """The function that `training_loss` calls for a head's outputs.
+    """Returns the function that `training_loss` calls to get a head's outputs.
 
     Args:
         config: `AlbertConfig`.
@@ -30,10 +30,11 @@ def outputs_builder(
         num_outputs: int, C.
         settings: `Settings`.
         is_training: bool.
-        **model_settings: further arguments of `AlbertModel`; with `plain` nothing is left out.
+        **model_settings: further arguments of `AlbertModel`; with `plain`, the last layer is
+            computed at all positions, not only at those that the outputs need.
 
     Returns:
-        function of a change of the word table, or None -> {name: tensor [B, ...]}, as of
+        function of a change of the word table, or None -> {name: tensor [B, ...]}, as returned by
         `TaskType.outputs`.
     """
     kind = registry.get(settings.objective)
@@ -64,7 +65,7 @@ def outputs_builder(
 
 
 def head_builder(notes: Dict[str, Any], num_outputs: int) -> Callable[..., Any]:
-    """The function that `inference_graph.build` calls for a task's head.
+    """Returns the function that `inference_graph.build` calls to build a task's head.
 
     Args:
         notes: content of the model's fine_tuning.json.
@@ -82,7 +83,7 @@ def head_builder(notes: Dict[str, Any], num_outputs: int) -> Callable[..., Any]:
 def expected_shapes(
     config: Any, num_outputs: int, settings: Any, columns: Any
 ) -> Dict[str, List[int]]:
-    """{name: shape} of a model's variables, encoder and head; nothing is allocated.
+    """{name: shape} of a model's variables, encoder and head, without allocating them.
 
     Args:
         config: `AlbertConfig`.
@@ -106,7 +107,7 @@ def expected_shapes(
 
 @contextlib.contextmanager
 def changed_word_table(change: Optional[tf.Tensor]) -> Iterator[None]:
-    """What is built inside uses the variables that are there, the word table plus a change.
+    """A context that reuses the existing variables and adds a change to the word table.
 
     Args:
         change: float tensor [V, E], or None.

@@ -1,4 +1,4 @@
-"""Reading the files of a task: rows -> examples, with what is wrong or remarkable in them.
+"""Reads the files of a task into examples and reports what is wrong or unusual in them.
 
 split = read_split(get_task("lcqmc"), "data/pairs_sample", "train")
 split.examples[0].text_a
@@ -26,9 +26,9 @@ from albert_zh.tasks.tables.separators import other_separator
 from albert_zh.tasks.task_forms import PAIR
 from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_over_lines
 
-SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # with what is wrong in them; with their numbers at most
+SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # bad rows shown with the problem; line numbers shown
 SHOWN_LABELS = 20
-LOOKED_AHEAD = 1000  # rows by which a streamed file's columns are found
+LOOKED_AHEAD = 1000  # number of rows from which a streamed file's columns are detected
 _LEFT_OUT = "%d rows are left out, as this task does with such"
 _OTHER_LABELS = (
     "labels of another kind are learnt with --task_name=multiclass; columns in another order need "
@@ -37,13 +37,13 @@ _OTHER_LABELS = (
 
 
 def in_both_orders(split: Any) -> Split:
-    """A split of pairs with each of them the other way round, too.
+    """A split of pairs with each pair in both orders.
 
     Args:
         split: `Split`.
 
     Returns:
-        `Split` of twice as many examples.
+        `Split` with twice as many examples.
     """
     pairs = ((example, _turned(example)) for example in split.examples)
     return split._replace(examples=list(itertools.chain.from_iterable(pairs)))
@@ -59,14 +59,14 @@ def read_split(
 ) -> Split:
     """Reads one file of a task.
 
-    A header is recognised; a test file may lack the labels.
+    A header is detected; a test file may lack labels.
 
     Args:
         task: `Task`.
-        data_dir: the folder of its files.
+        data_dir: the folder with the task's files.
         name: "train", "dev" or "test".
-        encoding: of the file.
-        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
+        encoding: character encoding of the file.
+        skip_bad_rows: skip malformed rows (and count them in the notes) instead of failing.
 
     Returns:
         `Split`.
@@ -113,7 +113,7 @@ def read_split(
 
 
 def _with_agreed_labels(task, name, examples, notes):
-    """The rows but for those of own training data that `agreed` leaves out, which notes get."""
+    """The rows, without those of own training data that `agreed` drops and adds to the notes."""
     if task.labels is not None or name == "test":
         return examples
     kept, remarks = agreed(examples)
@@ -122,10 +122,10 @@ def _with_agreed_labels(task, name, examples, notes):
 
 
 def _filled_rows(task, table, notes, leaves_out_empty):
-    """The rows of a file but for blank ones, at least one; notes get how many those are.
+    """The rows of a file without blank ones, at least one; the number of blank rows is noted.
 
-    `leaves_out_empty`: whether rows of empty cells alone, as Excel has them below its tables, are
-    blank, too; a row to predict is not.
+    `leaves_out_empty`: whether rows that only have empty cells, as Excel adds them below tables,
+    count as blank too; a row to predict does not.
     """
     rows, num_blank = [], 0
     if table.is_list:
@@ -164,7 +164,7 @@ def _check_label_column(layout, table, rows):
 
 
 def _about_classes(layout, rows):
-    """The way out for a table with a column of 0 and 1 for each class; None for another one."""
+    """Advice for a table with a column of 0 and 1 per class; None for other tables."""
     of_columns = zip(*(row.cells for row in rows[layout.num_header_rows :]))
     names = [
         name
@@ -192,10 +192,10 @@ def _expected_rows(table, columns):
 
 
 def _check_json(table, rows):
-    """An array over the file is no file of JSON lines.
+    """Checks that a file has JSON lines and is not one JSON array.
 
     Raises:
-        UserError: if none of the rows could be read, or few of what begins as an array.
+        UserError: if no row could be read, or fewer than half of a file that begins as an array.
     """
     num_read = sum(row.problem is None for row in rows)
     is_array = rows[0].problem is not None and rows[0].cells[0].lstrip().startswith("[")
@@ -213,7 +213,7 @@ def _check_json(table, rows):
 
 
 def _without_header(layout, readable, rows):
-    """The rows but those that the layout, which was made of readable ones, takes for headers."""
+    """The rows without headers, which the layout has found among the `readable` rows."""
     headers = {row.line for row in readable[: layout.num_header_rows]}
     return [row for row in rows if row.line not in headers]
 
@@ -221,24 +221,24 @@ def _without_header(layout, readable, rows):
 def open_stream(
     task: Any, path: str, encoding: str = "utf-8", skip_bad_rows: bool = False
 ) -> Tuple[List[str], Iterator[Any]]:
-    """Opens a file whose records are predicted, whatever they hold, in their order.
+    """Opens a file whose records are all predicted, in order, even if they are malformed.
 
-    A blank line, a row of other columns or bytes of another encoding become an example of what text
-    there is, so that each line has its prediction. A header is left out; of labels only those are
-    kept that are the task's.
+    A blank line, a row with other columns or bytes in another encoding become an example with
+    whatever text they contain, so that every line has a prediction. A header is skipped; labels
+    that are not labels of the task are dropped.
 
     Args:
-        task: `Task`, whose labels and columns are known.
+        task: `Task` with its labels and columns.
         path: the file.
-        encoding: of the file.
-        skip_bad_rows: leave such lines out, as of other splits, and count them.
+        encoding: character encoding of the file.
+        skip_bad_rows: skip and count such lines, as in other splits.
 
     Returns:
-        (notes, records): lines for the user, to which the end of the records may add some; an
-        iterator of (`InputExample`, why the record is no proper row, or None).
+        (notes, records): lines for the user, to which more may be added when the records are
+        exhausted; an iterator of (`InputExample`, why the row is malformed, or None).
 
     Raises:
-        UserError: if the file is missing, empty or seems to be of another encoding.
+        UserError: if the file is missing, empty or seems to have another encoding.
     """
     table = row_files.Table(path, encoding, replaces_bad_bytes=True)
     first = list(itertools.islice(table, LOOKED_AHEAD))
@@ -282,7 +282,7 @@ def _lenient_examples(layout, rows, skip_bad_rows):
 
 
 def _notes_of_dropped_labels(layout, first=None):
-    """The notes on labels that are none of the task's; `first`: (line, problem) of the first."""
+    """Notes on labels that the task does not have; `first`: (line, problem) of the first one."""
     if not layout.num_dropped_labels:
         return []
     shown = " (first: line %d: %s)" % first if first else ""
@@ -291,7 +291,7 @@ def _notes_of_dropped_labels(layout, first=None):
 
 
 def describe(split: Any, task: Any) -> List[str]:
-    """Lines for the user: rows, labels, and what was remarkable in a file.
+    """Lines for the user: the rows and labels of a file, and the notes on it.
 
     Args:
         split: `Split`.
@@ -316,9 +316,9 @@ def _about_labels(split, task):
 
 
 def _examples_of_rows(layout, rows, notes, keeps_unknown_labels=False):
-    """(examples, (line, problem) of bad rows); notes get what was left out.
+    """(examples, list of (line, problem) of bad rows); skipped rows are added to the notes.
 
-    `keeps_unknown_labels`: whether a row whose label alone is bad becomes one without a label.
+    `keeps_unknown_labels`: whether a row with nothing wrong but its label is kept without a label.
     """
     examples, bad = [], []
     num_headers = num_left_out = 0
@@ -345,9 +345,9 @@ def _examples_of_rows(layout, rows, notes, keeps_unknown_labels=False):
 
 
 def _without_unknown_labels(layout, rows, are_all_bad, first, notes):
-    """As `_examples_of_rows`, with no label where a test file's is none of the task's.
+    """Like `_examples_of_rows`, but drops labels of a test file that the task does not have.
 
-    `first`: (line, problem) of the first bad row; notes get what was dropped.
+    `first`: (line, problem) of the first bad row; dropped labels are added to the notes.
     """
     if are_all_bad and layout.only_labels_are_bad:
         layout.drop_labels()
@@ -399,7 +399,7 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
 
 
 def _way_out_of_bad_rows(task, layout, table, bad, rows):
-    """What to do about bad rows, by what is wrong with most rows of the file."""
+    """What to do about bad rows, depending on what is wrong with most rows of the file."""
     way_out = "mend them, or leave them out with --skip_bad_rows=true"
     if 2 * len(bad) < len(rows):
         is_header = [line for line, _ in bad] == [rows[0].line] and len(rows[0].cells) == 1

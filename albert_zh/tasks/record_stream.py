@@ -1,4 +1,4 @@
-"""Files that are predicted record by record, in flat memory."""
+"""Predicts files record by record, in constant memory."""
 
 import collections
 from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -8,7 +8,7 @@ from albert_zh.tasks.tables import rows as row_files
 
 
 class RecordStream:
-    """The records of a file that is predicted, of which only those under way are kept."""
+    """The records of a file to predict; only those in progress are held in memory."""
 
     def __init__(self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False) -> None:
         """Opens the file.
@@ -17,7 +17,7 @@ class RecordStream:
             task: `Task`.
             path: the file.
             encoding: its encoding.
-            skip_bad_rows: as of `TaskType.open_stream`.
+            skip_bad_rows: as in `TaskType.open_stream`.
         """
         self._task, self._kind = task, registry.type_of(task)
         self._opened = self._kind.open_stream(task, path, encoding, skip_bad_rows)
@@ -27,7 +27,7 @@ class RecordStream:
         self._first_problem: Optional[str] = None
 
     def rows(self, tokenizer: Any, max_seq_length: int) -> Iterator[Dict[str, Any]]:
-        """Yields the rows of each record, as of `TaskType.features`.
+        """Yields the rows of each record, as `TaskType.features` creates them.
 
         Args:
             tokenizer: `FullTokenizer`.
@@ -47,11 +47,11 @@ class RecordStream:
             yield from rows
 
     def next_example(self) -> Tuple[Any, int]:
-        """(example, number of its rows) of the earliest record not yet asked for."""
+        """(example, number of its rows) of the earliest record not yet returned."""
         return self._under_way.popleft()
 
     def notes(self) -> List[str]:
-        """Lines for the user: what was remarkable in the file."""
+        """Lines for the user about anything unusual in the file."""
         notes = list(self._opened.notes)
         if self._first_problem:
             notes.append(
@@ -71,6 +71,6 @@ class RecordStream:
         return notes
 
     def remarks(self) -> Dict[str, int]:
-        """{remark: count} for the report, named as those of a test file that is read whole."""
+        """{remark: count} for the report, named like the remarks on a test file read as a whole."""
         counts = dict(self._opened.remarks, cut=self._problems["cut"])
         return {"%s_in_test" % name: count for name, count in counts.items() if count}

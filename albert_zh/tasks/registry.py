@@ -1,11 +1,11 @@
-"""The kinds of tasks by name; the module of a kind is imported when the kind is first asked for."""
+"""The kinds of tasks by name; the module of a kind is imported when the kind is first requested."""
 
 import importlib
 from typing import Any, Dict, List, Optional
 
 from albert_zh.common.errors import UserError
 
-# Where kinds are defined; such a module registers its kinds when it is imported.
+# The modules that define kinds; such a module registers its kinds when it is imported.
 _MODULES = {
     "single_label": "albert_zh.tasks.classification.kinds",
     "multi_label": "albert_zh.tasks.classification.kinds",
@@ -21,20 +21,20 @@ _KINDS: Dict[str, Any] = {}
 
 
 def register(kind: Any) -> Any:
-    """Makes a kind known by its name.
+    """Registers a kind by its name.
 
     Args:
         kind: `task_type.TaskType`.
 
     Returns:
-        the same.
+        the kind.
     """
     _KINDS[kind.name] = kind
     return kind
 
 
 def get(name: str) -> Any:
-    """The kind of a name, such as that of `objective` in `fine_tuning.json`."""
+    """The kind with a name, such as the value of `objective` in `fine_tuning.json`."""
     if name not in _KINDS and name in _MODULES:
         importlib.import_module(_MODULES[name])
     if name not in _KINDS:
@@ -56,10 +56,10 @@ def rules_of(task: Any) -> Any:
 
 
 def command_without_head(notes: Dict[str, Any]) -> Optional[str]:
-    """The command for a model whose kind has no head, such as `generate.py`; None for others.
+    """The command for a model whose kind has no head, such as `generate.py`; otherwise None.
 
     Args:
-        notes: content of its `fine_tuning.json`.
+        notes: content of the model's `fine_tuning.json`.
     """
     kind = get(notes["objective"]) if notes.get("objective") in names() else None
     return None if kind is None or kind.has_head else kind.next_command(None)[0] + ".py"
@@ -69,9 +69,9 @@ def check_family(name: str, family: str, source: str) -> None:
     """Raises `UserError` for a model of a kind whose flags a command lacks.
 
     Args:
-        name: of the model's kind.
-        family: of a kind whose flags the command has.
-        source: of the model, for the error.
+        name: name of the model's kind.
+        family: name of a kind whose flags the command has.
+        source: where the model is from, for the error message.
     """
     flags = type(get(family).flags)
     if issubclass(flags, type(get(name).flags)):

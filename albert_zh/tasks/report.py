@@ -1,8 +1,8 @@
-"""The report of a run: report.md, report.json and the pictures of its kind of task.
+"""The report of a run: report.md, report.json and the plots of its kind of task.
 
-Metrics of the best checkpoint on dev and on a labelled test file, with and without rows that
-training has seen; what the kind of task adds; the worst errors; speed. A run that predicts only
-test, or evaluates only dev, keeps what an earlier one reported of the other.
+It contains the metrics of the best checkpoint on dev and on a labelled test file, with and without
+rows that training has seen; details of the kind of task; the worst errors; speed. A run that only
+predicts test, or only evaluates dev, preserves what an earlier run reported on the other split.
 """
 
 import os
@@ -18,9 +18,9 @@ from albert_zh.tasks.settings import Settings
 
 REPORT = "report.md"
 MACHINE_REPORT = "report.json"
-ROWS = "rows"  # among a split's metrics: how many it has
+ROWS = "rows"  # key of the number of rows among a split's metrics
 SPLITS = ("dev", "test")
-_NO_METRICS = ("expected_calibration_error",)  # which a kind shows in a sentence
+_NO_METRICS = ("expected_calibration_error",)  # shown in a sentence instead
 _SECTION = validation.record(
     {
         "errors": validation.list_of(validation.record()),
@@ -46,7 +46,7 @@ MACHINE_REPORT_KIND = validation.record(
 
 
 class Report:
-    """What is reported about the predictions of a run."""
+    """The report on the predictions of a run."""
 
     def __init__(
         self, task: Any, scorers: Dict[str, Any], keys_of_training: Optional[Set[int]], metric: str
@@ -56,14 +56,14 @@ class Report:
         Args:
             task: `Task`.
             scorers: {"dev" or "test": `scorer.Scorer`}.
-            keys_of_training: set of `text_groups.text_key`, or None where it is not known.
-            metric: name of the metric that chose the checkpoint.
+            keys_of_training: set of `text_groups.text_key` of the training rows, None if unknown.
+            metric: name of the metric by which the checkpoint was chosen.
         """
         self._task, self._scorers = task, scorers
         self._kind = registry.type_of(task)
         usual = self._kind.usual_metrics
         chosen = metric if self._is_further(metric, ()) else usual[0]
-        # On the screen: the metric that chose the checkpoint, and the usual one.
+        # Shown on the screen: the metric by which the checkpoint was chosen, and the usual one.
         self._shown = list(dict.fromkeys([chosen, usual[0]]))
         self._names = usual + tuple(n for n in (metric, "macro_f1") if self._is_further(n, usual))
         self.metrics = {}
@@ -90,12 +90,12 @@ class Report:
         return "%s %s" % (name, metric), "%s (%d rows)" % (figures, self.metrics[name]["rows"])
 
     def _shown_metrics(self, name, suffix=""):
-        """The shown metrics of a split as text, each with its name."""
+        """The metrics of a split to show, as text with their names."""
         metrics = self.metrics[name]
         return ", ".join("%s %.4f" % (metric, metrics[metric + suffix]) for metric in self._shown)
 
     def unlearnt(self, name: str) -> Optional[str]:
-        """A line, where a split's score may be that of one prediction for all rows, by chance."""
+        """A warning if a split's score is not clearly better than a constant prediction's score."""
         metric, scorer = self._shown[0], self._scorers[name]
         score, constant = self.metrics[name][metric], scorer.constant(metric)
         if constant is None or not task_metrics.is_within_chance(score, constant[0], len(scorer)):
@@ -121,12 +121,12 @@ class Report:
         """Writes the report.
 
         Args:
-            folder: where to.
+            folder: the folder to write to.
             about: {name: value} of the run: task, checkpoint, the fingerprint of its weights as
                 "model", data, remarks, speed, time.
 
         Returns:
-            paths of the files made.
+            paths of the written files.
         """
         report = dict(about, **self._kept_sections(folder, about))
         for name, scorer in self._scorers.items():
@@ -141,7 +141,7 @@ class Report:
         ]
 
     def _kept_sections(self, folder, about):
-        """What an earlier run reported of the same model, of splits that are not in this one."""
+        """What an earlier run reported on the same model, for splits that are not in this run."""
         former = {}
         path = os.path.join(folder, MACHINE_REPORT)
         if storage.exists(path):
@@ -185,6 +185,6 @@ class Report:
         yield ""
         metrics = [entry for entry in section.items() if isinstance(entry[1], (int, float))]
         yield from table(("metric", "value"), [m for m in metrics if m[0] not in _NO_METRICS])
-        nobody = kind_interface.ModelInUse(self._task, {}, None, 0)  # of a split of an earlier run
+        nobody = kind_interface.ModelInUse(self._task, {}, None, 0)  # for a split of an earlier run
         scorer = self._scorers.get(name) or self._kind.scorer(nobody, Settings())
         yield from scorer.markdown(section)

@@ -1,4 +1,4 @@
-"""The files of a prediction: written row by row, there only when all is done."""
+"""The files of a prediction: written row by row, visible only once they are complete."""
 
 import contextlib
 import json
@@ -11,18 +11,18 @@ from albert_zh.common import output_files
 
 
 class ResultFiles:
-    """Files that appear together when a prediction ends; a context manager.
+    """A context manager for files that appear together when a prediction ends.
 
     Attributes:
-        paths: of the files.
+        paths: paths of the files.
     """
 
     def __init__(self, folder: str, names: List[str]) -> None:
         """Initializes the result files.
 
         Args:
-            folder: where the files go.
-            names: their names.
+            folder: the folder to which the files are written.
+            names: names of the files.
         """
         self.paths = [os.path.join(folder, name) for name in names]
 
@@ -40,14 +40,14 @@ class ResultFiles:
         return self._stack.__exit__(*error)
 
     def begin(self) -> None:
-        """Writes what stands before the first example."""
+        """Writes the content before the first example."""
 
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
-        """Writes an example's predictions; arguments as of `Scorer.add`."""
+        """Writes an example's predictions; takes the same arguments as `Scorer.add`."""
         raise NotImplementedError
 
     def end(self) -> None:
-        """Writes what stands after the last example."""
+        """Writes the content after the last example."""
 
     def notes(self) -> List[str]:
         """Lines for the user about what was written."""
@@ -55,13 +55,13 @@ class ResultFiles:
 
 
 class JsonLines(ResultFiles):
-    """`predictions.jsonl`: {"text" or "text_a" and "text_b", "label", "prediction"} a line."""
+    """`predictions.jsonl`: {"text" or "text_a" and "text_b", "label", "prediction"} per line."""
 
     def __init__(self, folder: str, kind: Any, use: Any) -> None:
-        """Initializes the json lines.
+        """Initializes the JSON lines.
 
         Args:
-            folder: where the file goes.
+            folder: the folder to which the file is written.
             kind: the kind of task.
             use: `ModelInUse`, for the kind's `decode`.
         """

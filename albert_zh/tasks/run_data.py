@@ -1,6 +1,6 @@
-"""The data of one run: a task and its splits, checked; of own data also its columns and labels.
+"""The data of one run: a task with its checked splits; for own data also the columns and labels.
 
-What a model was trained for is beside its checkpoint: `label_map.json` and `fine_tuning.json`.
+What a model was trained for is stored with its checkpoint: `label_map.json`, `fine_tuning.json`.
 """
 
 import os
@@ -13,7 +13,7 @@ from albert_zh.model.checkpoints import label_map
 from albert_zh.tasks import datasets, dev_split, registry, task_forms
 from albert_zh.tasks.tables import rows, split_files, text_groups
 
-ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside where dev is a separate file
+ALL_ARE_TRAINED = "0: on all rows"  # the share that is set aside if dev is a separate file
 
 
 class TaskData:
@@ -25,11 +25,11 @@ class TaskData:
         Args:
             flags: values of the flags, by name.
             objective: name of the kind of task.
-            model: (labels, notes) as of `notes_of_model`, of the checkpoint that is used as it is;
-                (None, {}) where a new classifier is trained.
+            model: (labels, notes) as returned by `notes_of_model` for a checkpoint that is used
+                without training; (None, {}) if a new classifier is trained.
 
         Raises:
-            UserError: for files that are missing or do not fit.
+            UserError: for files that are missing or malformed.
         """
         self._flags, self._data_dir = flags, flags.data_dir
         self.is_own = datasets.get_task(flags.task_name).labels is None
@@ -50,8 +50,8 @@ class TaskData:
             self._take_single_file()
         self.splits = {}
         self.streamed_test = None  # path of a test file that is only predicted
-        self._dev_split = None  # how dev is set aside, where it is a part of the train file
-        self._trained = None  # what of the train file is not dev then
+        self._dev_split = None  # how dev is set aside, if it is a part of the train file
+        self._trained = None  # the rows of the train file that are not dev in that case
         self._has_texts_alone = False  # whether teachers have to label the train file
         if flags.do_train:
             self._read_train()
@@ -68,7 +68,7 @@ class TaskData:
             say(line)
 
     def _take_single_file(self):
-        """Takes `--data_dir` for the training file, or the test file if a run only predicts."""
+        """Uses the file `--data_dir` as training file, or as test file if a run only predicts."""
         folder, name = os.path.split(self._flags.data_dir)
         split_files.check_is_table(self._flags.data_dir)
         if not self.is_own:
@@ -92,7 +92,7 @@ class TaskData:
         return self.splits[name]
 
     def _read_train(self):
-        """Reads the training rows; without labels where teachers alone are learnt from."""
+        """Reads the training rows; they need no labels if only teachers are learnt from."""
         try:
             self._read("train")
         except UserError:
@@ -109,7 +109,7 @@ class TaskData:
             self.splits["train"], self._has_texts_alone = texts, True
 
     def _texts_alone(self, path):
-        """The training rows as those of a test file, if they have no labels; else None."""
+        """The training rows, read like a test file, if they have no labels; otherwise None."""
         if path is None:
             return None
         as_test = self.task._replace(files=dict(self.task.files, test=self.task.files["train"]))
@@ -151,7 +151,7 @@ class TaskData:
         self._kind = registry.type_of(self.task)
 
     def _take_labels_of_teachers_or_dev(self, train):
-        """Takes the labels of the first teacher that notes them, or else those of the dev file."""
+        """Takes the labels of the first teacher that has saved them, or else of the dev file."""
         folders = [path for path in self._flags.teachers if storage.is_folder(path)]
         labels, _ = label_map.notes_of_model(folders)
         if labels is not None:
@@ -169,7 +169,7 @@ class TaskData:
         self.task = self._kind.with_labels(self.task, dev)
 
     def _check_labels(self, labels):
-        """A label map beside the checkpoint has to be of these data."""
+        """Checks that the label map in the checkpoint's folder belongs to these data."""
         if labels is None or labels == self.task.labels:
             return
         differing = sorted(set(labels) ^ set(self.task.labels))
@@ -193,7 +193,7 @@ class TaskData:
             del self.splits["train"]
 
     def _set_dev_aside(self, train):
-        """Makes dev of a part of the training file's rows."""
+        """Sets a part of the training file's rows aside as dev."""
         if self._has_texts_alone:
             raise UserError(
                 "%s has no labels, by which rows set aside as dev would be scored: add a dev file, "
@@ -231,9 +231,9 @@ class TaskData:
         )
 
     def _notes_of_names_like_dev(self):
-        """A note on files of the data's folder that could be meant for dev, but are not read."""
+        """Notes on files in the data folder that may be meant as dev files, but are not read."""
         usual = self.task.files.get("dev")
-        if not usual or isinstance(usual, str):  # the run's files are given one by one
+        if not usual or isinstance(usual, str):  # the run's files are named one by one
             return []
         names = split_files.names_with_word(self._data_dir, datasets.DEV_NAMES)
         return [
@@ -256,8 +256,8 @@ class TaskData:
         path, _ = split_files.split_path(self.task, self._data_dir, "test")
         if path is None and self.is_own and self._flags.do_train:
             say("note: %s has no test file: nothing is predicted", self._source)
-        elif path is None or self.splits or self._flags.use_tpu:  # a TPU wants batches of one shape
-            self._read("test")  # before hours of training, so that all is right afterwards
+        elif path is None or self.splits or self._flags.use_tpu:  # a TPU needs batches of one shape
+            self._read("test")  # before hours of training, to find errors early
         else:
             self.streamed_test = path
 
@@ -267,7 +267,7 @@ class TaskData:
         return self._dev_split is not None
 
     def keys_of_training(self) -> Optional[Set[int]]:
-        """Set of `text_groups.text_key` of the training rows; None where they cannot be read."""
+        """Set of `text_groups.text_key` of the training rows; None if they cannot be read."""
         split = self.splits.get("train") or self._trained
         if split is None:
             try:
@@ -279,16 +279,16 @@ class TaskData:
         return {text_groups.text_key(example) for example in split.examples}
 
     def fingerprint(self, name: str) -> Dict[str, Any]:
-        """What decides over the rows of a split beside its file, {name: value}."""
+        """{name: value} of the settings that, besides its file, determine the rows of a split."""
         if self._dev_split and name != "test":
             return {"dev_share": self._dev_split, "dev_seed": self._flags.seed}
         return {"dev_share": ALL_ARE_TRAINED} if self.is_own and name == "train" else {}
 
     def _check_rows_set_aside(self, notes):
-        """Raises `UserError` if a model has been trained on rows that are dev now.
+        """Raises `UserError` if a model may have been trained on rows that are dev rows now.
 
         Args:
-            notes: content of its fine_tuning.json.
+            notes: content of the model's fine_tuning.json.
         """
         for name, setting in self.fingerprint("dev").items():
             if notes.get(name, setting) != setting:

@@ -1,4 +1,4 @@
-"""How good predictions are: what every kind of task collects of labelled examples."""
+"""The base class of scorers, which compute metrics of the predictions for labelled examples."""
 
 import heapq
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -7,27 +7,27 @@ import numpy as np
 
 from albert_zh.tasks.tables import text_groups
 
-SHOWN_ERRORS = 50  # in a report
+SHOWN_ERRORS = 50  # number of errors shown in a report
 
 
 class Scorer:
-    """Collects the predictions of labelled examples; a kind of task fills in what is measured.
+    """Collects the predictions for labelled examples; subclasses define what is measured.
 
     Attributes:
-        num_errors: how many of the worst errors are kept.
+        num_errors: how many of the worst errors are stored.
     """
 
     def __init__(self, num_errors: int = 0) -> None:
-        """`num_errors`: how many of the worst errors are kept."""
+        """`num_errors`: how many of the worst errors are stored."""
         self.num_errors = num_errors
         self._keys, self._worst = [], []
 
     def add(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
-        """Takes an example's predictions.
+        """Adds an example's predictions.
 
         Args:
-            example: as of `TaskType.read_split`; one without a label is skipped.
-            rows: the predictions of each of its rows, {name: array}.
+            example: an example as `TaskType.read_split` returns it; skipped if it has no label.
+            rows: the predictions for each of its rows, {name: array}.
         """
         if example.label is None:
             return
@@ -35,17 +35,17 @@ class Scorer:
         self.add_labelled(example, rows)
 
     def add_labelled(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
-        """Takes the predictions of an example that has a label; arguments as of `add`."""
+        """Adds the predictions for an example with a label; takes the same arguments as `add`."""
         raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def tuned(self) -> Dict[str, Any]:
-        """Chooses on these examples what the model leaves open, such as thresholds, and uses it.
+        """Tunes decision parameters, such as thresholds, on these examples and applies them.
 
         Returns:
-            {name: JSON value} for fine_tuning.json, of `TaskType.tuned_notes`.
+            {name: JSON value} for fine_tuning.json, with names of `TaskType.tuned_notes`.
         """
         return {}
 
@@ -57,20 +57,20 @@ class Scorer:
         """{name: value} of metrics.
 
         Args:
-            names: of `TaskType.metrics`, without "loss".
+            names: names of `TaskType.metrics`, without "loss".
             chosen: bool [n], the examples to measure on; None for all.
         """
         raise NotImplementedError
 
     def metrics(self, batch_size: int, names: Sequence[str]) -> Dict[str, float]:
-        """Metrics of a checkpoint, named `eval_...` as the original's.
+        """Metrics of a checkpoint, named `eval_...` as in the original program.
 
         Args:
-            batch_size: `loss` is the mean of the batches' means, as the original's.
-            names: of metrics.
+            batch_size: `loss` is the mean of the batch means, as in the original program.
+            names: names of metrics.
 
         Returns:
-            {name: float}, `eval_loss` and `loss` among them.
+            {name: float}, including `eval_loss` and `loss`.
         """
         losses = self.losses()
         starts = range(0, len(losses), batch_size)
@@ -99,7 +99,7 @@ class Scorer:
         return None
 
     def details(self) -> Dict[str, Any]:
-        """What report.json has beside the metrics, with "errors": list of dicts, worst first."""
+        """Content of report.json besides the metrics, with "errors": list of dicts, worst first."""
         return {"errors": []}
 
     def markdown(self, details: Dict[str, Any]) -> Iterator[str]:
@@ -107,10 +107,10 @@ class Scorer:
         return iter(())
 
     def draw(self, folder: str, title: str) -> List[str]:
-        """Draws the kind's pictures; returns their paths.
+        """Draws the plots of the kind of task; returns their paths.
 
         Args:
-            folder: where to.
+            folder: the folder to write to.
             title: name of the split.
         """
         return []
@@ -118,20 +118,20 @@ class Scorer:
     # For subclasses
 
     def keep_error(self, size: float, example: Any, prediction: Any) -> None:
-        """Remembers an error if it is among the worst.
+        """Stores an error if it is among the worst.
 
         Args:
-            size: above 0 for an error.
+            size: size of the error, above 0; 0 for a right prediction.
             example: the example.
-            prediction: whatever `details` shows of it.
+            prediction: the prediction in the form in which `details` shows it.
         """
         if size <= 0 or not self.num_errors:
             return
-        # The number keeps the order of equal errors, and examples from being compared.
+        # The number preserves the order of equal errors, and avoids comparisons of examples.
         entry = (size, -len(self._keys), example, prediction)
         add = heapq.heappushpop if len(self._worst) >= self.num_errors else heapq.heappush
         add(self._worst, entry)
 
     def worst_errors(self) -> List[Tuple[float, Any, Any]]:
-        """(size, example, prediction) of the errors kept, the largest first."""
+        """(size, example, prediction) of the stored errors, the largest first."""
         return [(e[0], e[2], e[3]) for e in sorted(self._worst, key=lambda e: e[:2], reverse=True)]

@@ -50,37 +50,37 @@ Settings.__doc__ = """How the head of a task is built, and how the model is trai
 
 Fields:
     objective: name of the kind of task.
-    pooling: of a classifier, one of `fine_tuning_notes.POOLINGS`.
-    class_weights: list of float, one per class, by which its examples' losses are multiplied (of a
-        multi-label task: the losses of its positive examples); None for 1.
+    pooling: pooling of a classifier, one of `fine_tuning_notes.POOLINGS`.
+    class_weights: list of float, one per class, by which the losses of its examples are multiplied
+        (in a multi-label task: the losses of its positive examples); None for 1.
     label_smoothing: share of a label's probability that is spread over all classes.
     focal_gamma: exponent of focal loss (Lin et al. 2017).
-    rdrop_alpha: weight of R-Drop's divergence (Liang et al. 2021); 0 for one pass without it.
-    fgm_epsilon: length of FGM's change of the word table (Miyato et al. 2017); 0 for none.
-    layer_decay: factor of the learning rate from each depth of the encoder to the one below.
+    rdrop_alpha: weight of R-Drop's divergence (Liang et al. 2021); 0: a single pass without it.
+    fgm_epsilon: norm of FGM's change of the word table (Miyato et al. 2017); 0 for none.
+    layer_decay: factor of the learning rate from each depth of the encoder to the depth below.
     freeze_encoder: whether only pooler and classifier are trained.
-    loss_scale: gradients are those of so many times the loss until they are float32, so that small
-        ones are more than 0 in float16 (Micikevicius et al. 2017).
+    loss_scale: factor by which the loss is multiplied, so that small gradients do not underflow in
+        float16; gradients are divided by it in float32 (Micikevicius et al. 2017).
     optimizer: a key of `optimization.OPTIMIZERS`.
-    multi_label_loss: "sum" or "mean", how the loss of a multi-label example is made of its labels'.
+    multi_label_loss: "sum" or "mean", how the losses of the labels of an example are combined.
     classifier_rate_factor: factor of the classifier's learning rate.
-    initial_bias: list of float, start values of the classifier's bias, see `prior_logits`; None for
-        zeros.
-    head: {name: JSON value} of what only one kind of task has, see `TaskType.head_options`.
-    weight_decay: share of the weights that a step takes off, times its learning rate.
-    distill_weight: share of the loss against teachers' targets; 0 without teachers.
-    temperature: by which their logits and the student's are divided.
+    initial_bias: list of float, initial values of the classifier's bias, see `prior_logits`; None
+        for zeros.
+    head: {name: JSON value} of settings that only one kind of task has, see `KindFlags.head`.
+    weight_decay: share of the weights that is subtracted per step, times its learning rate.
+    distill_weight: weight of the loss against teachers' targets; 0 without teachers.
+    temperature: the temperature by which the logits of teachers and student are divided.
     distill_loss: one of `DISTILL_LOSSES`.
     teacher_average: one of `distillation.TEACHER_AVERAGES`.
-    scope_rate_factors: {variable scope: factor of the learning rate of what is in it}.
+    scope_rate_factors: {variable scope: factor of the learning rate of its variables}.
 """
 
 
 def of_notes(notes: Dict[str, Any]) -> Settings:
-    """The settings of a model that is used as it is.
+    """The settings of a model that is used without training.
 
     Args:
-        notes: content of its fine_tuning.json; empty of a classifier without one.
+        notes: content of its fine_tuning.json; empty for a classifier that has none.
     """
     return Settings(
         objective=notes.get("objective", "single_label"),
@@ -90,7 +90,7 @@ def of_notes(notes: Dict[str, Any]) -> Settings:
 
 
 def check(settings: Any) -> None:
-    """Raises `UserError` for settings that make no sense."""
+    """Raises `UserError` for invalid settings."""
     rules = (
         (
             "pooling",

@@ -1,12 +1,12 @@
-"""The form of a task's files: columns, labels, names by which columns are known."""
+"""The form of a task's files: columns, labels, and the known names of columns."""
 
 import collections
 import re
 import sys
 from typing import Any, List, Sequence
 
-SEPARATOR = "|"  # between the labels of a multi-label row, unless another is named
-# Names by which columns of a header, or keys of JSON lines, are known; case does not matter.
+SEPARATOR = "|"  # the default separator between the labels of a multi-label row
+# Known names of columns in a header, or of keys in JSON lines; case does not matter.
 KEYS = {
     "text_a": (
         "text_a text sentence title text1 text_1 sentence1 sentence_1 sentence_a sent1 question "
@@ -24,7 +24,7 @@ KEYS = {
         "标记 相似度 情感倾向"
     ).split(),
 }
-# The flags by which a user names the columns: by name in a header, by key, or by position from 1.
+# The flags that choose the columns: by name in a header, by key, or by position from 1.
 COLUMN_FLAGS = collections.OrderedDict(
     [("text_a", "text_column"), ("text_b", "text_b_column"), ("label", "label_column")]
 )
@@ -34,21 +34,21 @@ Task = collections.namedtuple(
     "head annotator finds_words",
     defaults=({}, {}, None, None, "single_label", SEPARATOR, None, {}, {}, None, False),
 )
-Task.__doc__ = """A row of the table.
+Task.__doc__ = """A task: the form of a data set. The built-in tasks are in `datasets.TASKS`.
 
 Fields:
-    files: {split: its file's name, or several, best first}.
-    columns: what a row of cells has, in order: "text_a", "text_b", "label", None for unused.
-    labels: what the label column may hold, class 0 first; None: what training has.
-    keys: {column: names of it in a header or in JSON lines} beside those of `KEYS`.
+    files: {split: name of its file, or several names, best first}.
+    columns: the columns of a row, in order: "text_a", "text_b", "label", None for unused.
+    labels: the possible labels, class 0 first; None: the labels in the training file.
+    keys: {column: its names in a header or in JSON lines} in addition to `KEYS`.
     aliases: {other spelling of a label: label}.
     examples_of: function of a record {key: value} -> list of {column: value}, for records that are
-        no plain row.
-    is_left_out: function of a record -> bool.
+        not plain rows.
+    is_left_out: function of a record -> bool, whether it is skipped.
     objective: name of its kind, see `registry`.
-    separator: what stands between the labels of a multi-label row.
+    separator: the separator between the labels of a multi-label row.
     header: own data only: the header of the training file, a tuple; () for none.
-    chosen: {column: name or position of it}, as `COLUMN_FLAGS` say.
+    chosen: {column: its name or position} as chosen by the flags in `COLUMN_FLAGS`.
     head: `Settings.head` of the run or model, for kinds whose features or scores depend on it.
     annotator: `slots.dictionaries.Annotator` of a model with dictionaries, or None.
     finds_words: labelling only: whether the spans are words, which have no type.
@@ -67,11 +67,11 @@ _LIKE_A_NAME = re.compile(
 
 
 def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
-    """A note where the first row of a file without a known header looks like one.
+    """A note if the first row of a file without a known header looks like a header.
 
     Args:
-        cells: of that row.
-        names: what its columns could be named, for the note.
+        cells: the cells of that row.
+        names: names that its columns could have, for the note.
     """
     if not all(_LIKE_A_NAME.match(cell.strip()) for cell in cells):
         return []
@@ -79,7 +79,7 @@ def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
 
 
 def taken_for_row(cells: Sequence[str], names: str) -> str:
-    """That the first row of a table is read as the others; args as of `note_of_first_row`."""
+    """A note that row 1 is read like any other row; same arguments as `note_of_first_row`."""
     return "line 1 is taken for a row (%s): if it is a header, name its columns %s" % (
         " | ".join(cells),
         names,
@@ -87,12 +87,12 @@ def taken_for_row(cells: Sequence[str], names: str) -> str:
 
 
 def say_header(place: str, line: str, header: Sequence[str] = (), done: str = "predicted") -> None:
-    """Notes on standard error that the first line of texts for a model looks like a header.
+    """Prints a note to standard error if the first line of input texts looks like a header.
 
     Args:
         place: file and line, for the note.
-        line: cells with tabs between.
-        header: of the training file.
+        line: the line, with tabs between cells.
+        header: the header of the training file.
         done: what is done with each line, for the note.
     """
     cells = [cell.strip().lower() for cell in line.split("\t")]
@@ -106,10 +106,10 @@ def say_header(place: str, line: str, header: Sequence[str] = (), done: str = "p
 
 
 def counted_from_one(names: Sequence[str]) -> List[str]:
-    """Names whose numbers begin at 0, as sent0 and sent1 do, as if they began at 1.
+    """Renumbers names that count from 0, such as sent0 and sent1, to count from 1.
 
     Args:
-        names: of columns or keys, in lower case.
+        names: names of columns or keys, in lower case.
     """
     renamed = {}
     for name in names:
@@ -120,7 +120,7 @@ def counted_from_one(names: Sequence[str]) -> List[str]:
 
 
 def columns_of_same_meaning(labels: Sequence[str]) -> List[int]:
-    """Numbers of the labels which say that the two texts of a pair mean the same."""
+    """Indices of the labels which say that the two texts of a pair mean the same."""
     return [number for number, label in enumerate(labels) if label.lower() in SAME_MEANING]
 
 

@@ -1,9 +1,9 @@
-"""Kinds of tasks: everything in which classification, labelling, reading and others differ.
+"""Kinds of tasks: everything that differs between classification, labelling, reading and others.
 
 A data set (`task_forms.Task`) names its kind by `objective`. Fine-tuning, prediction files,
-reports, `Predictor`, serve.py and exports know no kind: they ask `registry.type_of(task)`. A new
-kind is a subclass of `TaskType` in a separate module, with a row in `registry` or a call of its
-`register`.
+reports, `Predictor`, serve.py and exports are independent of the kind: they call
+`registry.type_of(task)`. A new kind is a subclass of `TaskType` in a separate module, with an entry
+in `registry` or a call of its `register`.
 """
 
 import functools
@@ -44,45 +44,45 @@ class TaskType:
     """A kind of task. Most methods have a default that suits texts in the columns of a table.
 
     Attributes:
-        name: what `fine_tuning.json` and `task_forms.Task.objective` call it.
-        metrics: {name: whether higher is better} of the dev metrics that may choose a checkpoint.
-        usual_metrics: names of those that are always reported; the first one chooses the best
-            checkpoint unless another is asked for.
-        scales_loss: whether the loss is small enough to be multiplied in `mixed_float16`.
+        name: name of the kind in `fine_tuning.json` and `task_forms.Task.objective`.
+        metrics: {name: whether higher is better} of the dev metrics by which a checkpoint can be
+            chosen.
+        usual_metrics: names of the metrics that are always reported; the best checkpoint is chosen
+            by the first one unless another metric is requested.
+        scales_loss: whether the loss is small enough to be scaled in `mixed_float16`.
         is_classification: whether `decode` returns classes or values, and the first of
             `decoded_outputs` has a column for each.
         export_outputs: names of the outputs that frozen graphs have.
-        decoded_outputs: names of those that `decode` needs and other exported files have.
+        decoded_outputs: names of the outputs that `decode` needs and other exported files have.
         token_outputs: names of the outputs that have one value for each token, [B, F, ...].
-        answer_of_row: function (outputs of a row {name: array [F, ...]}, labels, head) -> what an
-            answer is read off, by which exported files are compared: lists of tags or spans; None:
-            no such.
-        answer_names: what a text's answers are called, in the plural, where they are compared.
-        tuned_notes: keys of `fine_tuning.json` that a scorer chooses on dev.
-        has_head: whether its models have variables of their own; a generator writes with those of
-            masked words.
-        is_mostly_encoder: whether the head is little work beside the encoder's.
-        builds_encoder: whether `outputs` builds the encoder itself, on other rows than the
-            batch's.
+        answer_of_row: function (outputs of a row {name: array [F, ...]}, labels, head) -> the tags
+            or spans from which an answer is decoded, by which exported files are compared; None if
+            the kind has none.
+        answer_names: name of a text's answers, in the plural, in such comparisons.
+        tuned_notes: keys of `fine_tuning.json` whose values a scorer tunes on dev.
+        has_head: whether its models have variables besides the pre-trained ones; a generator does
+            not: it predicts words with the masked language model's variables.
+        is_mostly_encoder: whether the head needs little computation compared with the encoder.
+        builds_encoder: whether `outputs` builds the encoder itself, on other rows than the batch.
         rows_are_independent: whether a row's loss is a function of that row alone.
-        lengths_column: of records with several texts, each of `max_seq_length` tokens at most, the
-            column with their lengths; None: a record has that many tokens.
-        length_flag: name of the flag that says how much of an example's text is kept.
-        further_length_flag: name of the one that says what of those tokens a target may have, and
-            a source may not; None without targets.
-        required_text: what the first text of an example is, where a model in use refuses an empty
-            one; None: it takes any.
+        lengths_column: for records with several texts of at most `max_seq_length` tokens each, the
+            column with their lengths; None: the whole record has at most that many tokens.
+        length_flag: name of the flag that sets the maximum length of an example's text.
+        further_length_flag: name of the flag that reserves a part of that length for the target, so
+            that the source cannot use it; None without targets.
+        required_text: name of an example's first text, if the model in use rejects an empty one;
+            None: it may be empty.
         flags: `KindFlags`.
         rules: `LabelRules` of the label column, for data in tables.
-        feature_modules: modules that features are made by, beside those of the classes that this
-            one is derived from: a change of their code makes cached features stale.
-        distillation: `distillation.Distillation`, how it learns from teachers; None: it does not.
+        feature_modules: modules that create features, in addition to the modules of this class and
+            its base classes: a change of their code makes cached features stale.
+        distillation: `distillation.Distillation`, how it learns from teachers; None: it cannot.
         plain_texts: function (path, encoding) -> iterator of the texts of one of its files, without
             labels; None: its texts are in columns of tables.
-        text_as_read: function (head, text) -> what the model reads of a text.
+        text_as_read: function (head, text) -> the text as the model reads it.
         dev_of_rows: function (task, folder of the data, split of the rows of the training file that
-            are set aside as dev, encoding, skip_bad_rows) -> the dev split; raises `UserError` for
-            rows that nothing can be measured on.
+            are set aside as dev, encoding, skip_bad_rows) -> the dev split; raises `UserError` if
+            nothing can be measured on these rows.
     """
 
     name = ""
@@ -133,12 +133,12 @@ class TaskType:
     # Settings
 
     def settings(self, options: Any, trained: Dict[str, Any]) -> Settings:
-        """How the head is built and the model trained, as the flags say.
+        """How the head is built and the model is trained, according to the flags.
 
         Args:
             options: the flags.
-            trained: content of the model's fine_tuning.json where a model is used as it is, else
-                empty: flags do not change what it was trained with.
+            trained: content of the model's fine_tuning.json if a model is used without training,
+                otherwise empty: flags cannot change how that model was trained.
         """
         common = {name: options[name].value for name in COMMON_SETTINGS}
         if common["classifier_rate_factor"] is None:
@@ -147,10 +147,10 @@ class TaskType:
         return Settings(objective=self.name, head=head, **common)
 
     def settings_of_data(self, settings: Settings, task: Any, train: Any, options: Any) -> Settings:
-        """The settings with those that depend on the training rows.
+        """The settings, completed with those that depend on the training rows.
 
         Args:
-            settings: as of `settings`.
+            settings: settings as `settings` returns them.
             task: `task_forms.Task`.
             train: `input_examples.Split`.
             options: the flags.
@@ -158,7 +158,7 @@ class TaskType:
         return settings
 
     def notes(self, task: Any, settings: Settings) -> Dict[str, Any]:
-        """What fine_tuning.json has beside the usual, {key: JSON value}."""
+        """{key: JSON value} of this kind's additional entries in fine_tuning.json."""
         return {"head": settings.head} if settings.head else {}
 
     # Data
@@ -170,22 +170,22 @@ class TaskType:
 
         Args:
             task: `task_forms.Task`.
-            data_dir: its folder.
+            data_dir: the folder of the data set.
             split: "train", "dev" or "test".
-            encoding: of the file.
-            skip_bad_rows: leave rows out that do not fit, and count them.
+            encoding: character encoding of the file.
+            skip_bad_rows: skip and count malformed rows.
 
         Returns:
             `input_examples.Split`, whose examples have `guid`, `text_a`, `text_b` and `label` (None
-            where it is not known).
+            if it is unknown).
 
         Raises:
-            UserError: for a file that is missing or does not fit.
+            UserError: for a file that is missing or malformed.
         """
         return reader.read_split(task, data_dir, split, encoding, skip_bad_rows)
 
     def with_labels(self, task: Any, train: Any) -> Any:
-        """The task of own data, with the columns and labels that its training file has.
+        """The task of own data, completed with the columns and labels of its training file.
 
         Args:
             task: `task_forms.Task` without labels.
@@ -207,18 +207,18 @@ class TaskType:
     def open_stream(
         self, task: Any, path: str, encoding: str, skip_bad_rows: bool = False
     ) -> StreamedFile:
-        """Opens a file whose records are predicted one by one, whatever they hold.
+        """Opens a file whose records are predicted one by one, even if they are malformed.
 
-        With `skip_bad_rows` those that do not fit are left out and counted.
+        With `skip_bad_rows`, malformed records are skipped and counted.
         """
         return StreamedFile(*reader.open_stream(task, path, encoding, skip_bad_rows))
 
     def training_split(self, split: Any, options: Any) -> Tuple[Any, Dict[str, Any]]:
-        """The rows that are trained on, of a training file, as the flags ask for them.
+        """The rows of a training file on which the model is trained, according to the flags.
 
         Returns:
-            (`input_examples.Split`, {name: value} of what changed them, for the features'
-            fingerprint).
+            (`input_examples.Split`, {name: value} of the settings that changed the rows, for the
+            fingerprint of the features).
         """
         return split, {}
 
@@ -231,16 +231,16 @@ class TaskType:
     def features(
         self, task: Any, example: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[Dict[str, Any]], bool]:
-        """An example as rows of ids: one, or several windows of a long text.
+        """Converts an example to rows of ids: one row, or several windows of a long text.
 
         Args:
             task: `task_forms.Task`, with labels and `head`.
-            example: as of `read_split`; its label may be None.
+            example: an example as `read_split` returns it; its label may be None.
             tokenizer: `FullTokenizer`.
             max_seq_length: longest row.
 
         Returns:
-            (rows, whether text was cut off); a row is {"input_ids", "segment_ids": list of int
+            (rows, whether text was truncated); a row is {"input_ids", "segment_ids": list of int
             [F], and a value for each of `columns`}.
         """
         raise NotImplementedError
@@ -248,11 +248,11 @@ class TaskType:
     def about_features(
         self, task: Any, split: Any, tokenizer: Any, max_seq_length: int
     ) -> Tuple[List[str], Dict[str, int]]:
-        """(lines for the user, {remark: count}) about unknown words, labels that do not fit tokens.
+        """(lines for the user, {remark: count}) about unknown words, labels not matching tokens.
 
         Args:
             task: `task_forms.Task`.
-            split: as of `read_split`.
+            split: a split as `read_split` returns it.
             tokenizer: `FullTokenizer`.
             max_seq_length: longest row.
         """
@@ -262,7 +262,7 @@ class TaskType:
     # Model: B rows, F tokens, H hidden, C outputs
 
     def output_positions(self, settings: Any) -> Optional[Any]:
-        """The positions of the last layer that the head needs, see `AlbertModel`; None for all."""
+        """The positions at which the head needs the last layer, see `AlbertModel`; None for all."""
         return None
 
     def outputs(
@@ -278,9 +278,9 @@ class TaskType:
 
         Args:
             config: `AlbertConfig`.
-            model: `AlbertModel`; with `builds_encoder` a function of rows {`input_ids`,
-                `input_mask`, `segment_ids`: int [N, F]}, a config and further arguments of
-                `AlbertModel` that makes one.
+            model: `AlbertModel`; with `builds_encoder`, a function that creates an `AlbertModel`
+                from rows {`input_ids`, `input_mask`, `segment_ids`: int [N, F]}, a config and
+                further arguments.
             features: `input_ids`, `input_mask`, `segment_ids` int [B, F]; in training and
                 evaluation also `columns`.
             num_outputs: C.
@@ -288,8 +288,8 @@ class TaskType:
             is_training: bool.
 
         Returns:
-            {name: tensor [B, ...]}: what losses are made of and what is predicted,
-            `export_outputs` among them.
+            {name: tensor [B, ...]}: the inputs of the losses and the predictions, including
+            `export_outputs`.
         """
         raise NotImplementedError
 
@@ -306,7 +306,7 @@ class TaskType:
         features: Dict[str, tf.Tensor],
         settings: Any,
     ) -> tf.Tensor:
-        """R-Drop's divergence of two passes, float [B]: by default of independent softmaxes."""
+        """R-Drop's divergence of two passes, float [B]; by default for independent softmaxes."""
         p, q = tf.nn.log_softmax(outputs["logits"]), tf.nn.log_softmax(others["logits"])
         divergences = 0.5 * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1)
         return tf.reduce_mean(tf.reshape(divergences, [tf.shape(p)[0], -1]), axis=1)
@@ -320,13 +320,13 @@ class TaskType:
         options: Any = None,
         num_errors: int = 0,
     ) -> Any:
-        """A `scorer.Scorer` of labelled examples.
+        """A `scorer.Scorer` for labelled examples.
 
         Args:
-            use: the model; its notes have the values of `tuned_notes`, if there are any.
+            use: the model; its notes contain the values of `tuned_notes`, if there are any.
             settings: `settings.Settings`.
             options: the flags, or None for their defaults.
-            num_errors: how many of the worst errors are kept.
+            num_errors: how many of the worst errors are stored.
         """
         raise NotImplementedError
 
@@ -334,8 +334,8 @@ class TaskType:
         """The files of a prediction, a `result_files.ResultFiles`.
 
         Args:
-            folder: where they go.
-            use: the model; its notes have the values of `tuned_notes`.
+            folder: the folder to which they are written.
+            use: the model; its notes contain the values of `tuned_notes`.
             options: the flags.
         """
         return result_files.JsonLines(folder, self, use)
@@ -345,12 +345,12 @@ class TaskType:
     def decode(
         self, examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
     ) -> List[Any]:
-        """What is predicted for examples, as `Predictor` and serve.py return it.
+        """The predictions for examples, as `Predictor` and serve.py return them.
 
         Args:
             examples: examples without labels.
-            predictions: for each example `decoded_outputs` of its rows, each {name: array}, of
-                which per-token arrays end with the row's tokens.
+            predictions: for each example the `decoded_outputs` of its rows, each {name: array};
+                per-token arrays have no padding.
             use: `ModelInUse`.
 
         Returns:
@@ -361,18 +361,18 @@ class TaskType:
     def answer(
         self, decoded: List[Any], outputs: Optional[np.ndarray], labels: Sequence[str]
     ) -> Dict[str, Any]:
-        """The JSON object of serve.py's answer to /predict.
+        """The JSON object of serve.py's response to /predict.
 
         Args:
-            decoded: as of `decode`.
-            outputs: the first of `decoded_outputs`, [n, ...]; None where rows differ in length.
+            decoded: predictions as `decode` returns them.
+            outputs: the first of `decoded_outputs`, [n, ...]; None if rows differ in length.
             labels: the model's labels.
         """
         return {"predictions": decoded}
 
     def next_command(self, task: Any) -> Tuple[str, str]:
-        """(command, arguments) that try a model of this task, shown when training has ended.
+        """(command, arguments) with which to try a model of this task, shown after training.
 
-        One that trains, whose name begins with run_, takes the model by --init_checkpoint.
+        A training command, whose name begins with run_, takes the model by --init_checkpoint.
         """
         return "classify", '"这家店的菜很好吃"'

@@ -1,14 +1,14 @@
-"""Notes on texts that train badly, or that a stray quote has changed."""
+"""Notes on texts that are bad for training, or that a stray quote has changed."""
 
 import re
 from typing import Any, Iterator, Sequence
 
-_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # what Excel quotes: commas, quotes
-_IN_QUOTES = re.compile(r'".*"$', re.S)  # what programs quote that quote all cells
+_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # Excel quotes commas and quotes
+_IN_QUOTES = re.compile(r'".*"$', re.S)  # some programs quote all cells
 
 
 def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
-    """Notes on texts that train badly: empty ones, ones with NUL bytes."""
+    """Notes on texts that are bad for training: empty texts, numbers, texts with NUL bytes."""
     checks = (
         ("an empty text", lambda text: text is not None and not text.strip()),
         ("NUL bytes, which the tokenizer drops", lambda text: text is not None and "\0" in text),
@@ -23,7 +23,7 @@ def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
 
 
 def texts_over_lines(table: Any, examples: Sequence[Any]) -> Iterator[str]:
-    """Notes on texts of CSV over several lines, as a stray quote would make of several rows."""
+    """Notes on CSV texts over several lines, which may be rows joined by a stray quote."""
     if table.delimiter != ",":
         return
     examples_over_lines = [
@@ -38,7 +38,7 @@ def texts_over_lines(table: Any, examples: Sequence[Any]) -> Iterator[str]:
 
 
 def quoted_texts(task: Any, table: Any, examples: Sequence[Any]) -> Iterator[str]:
-    """Notes on own data's texts in quotes, as Excel writes them where a tab separates."""
+    """Notes on quoted texts in own tab-separated data, as Excel writes them."""
     is_own = task.columns is None or task.header is not None
     if not is_own or table.delimiter != "\t":
         return

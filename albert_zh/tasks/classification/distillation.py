@@ -1,7 +1,7 @@
 """How classification, multi-label tasks and regression learn from teachers.
 
-A target is a logit for each class: the logarithm of its probability, as exported models and files
-have probabilities only.
+A target is a logit for each class: the logarithm of its probability, because exported models and
+files only contain probabilities.
 """
 
 from typing import Any, Dict, List, Sequence, Tuple
@@ -17,7 +17,7 @@ _COLUMN = "teacher_logits"
 
 
 class ClassDistillation(distillation.Distillation):
-    """Targets of rows of which each has one of several classes."""
+    """Targets of rows that belong to exactly one of several classes."""
 
     teacher_outputs = ("probabilities",)
     logit_columns: Tuple[str, ...] = (_COLUMN,)
@@ -28,7 +28,7 @@ class ClassDistillation(distillation.Distillation):
         return self.logits(probabilities).astype(np.float32)
 
     def logits(self, probabilities: np.ndarray) -> np.ndarray:
-        """Targets of what models and files give, float [..., C]."""
+        """Targets from the probabilities that models and files contain, float [..., C]."""
         return distillation.logits_of_classes(probabilities)
 
     def columns(self, task: Any) -> Dict[str, Any]:
@@ -52,7 +52,7 @@ class ClassDistillation(distillation.Distillation):
         return distillation.losses_of_classes(outputs["logits"], features[_COLUMN], settings)
 
     def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
-        """Share of the rows with the same answer, and the mean divergence from the teachers'."""
+        """Share of rows with the same prediction, and mean divergence from the teachers."""
         is_same = student.decided() == teachers.decided()  # [n] or [n, C]
         divergences = self.divergences(teachers.probabilities, student.probabilities)
         return {
@@ -61,7 +61,7 @@ class ClassDistillation(distillation.Distillation):
         }
 
     def divergences(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Kullback-Leibler divergences of `others` from probabilities [n, C]; float [n]."""
+        """Kullback-Leibler divergences of `others` from `probabilities` [n, C]; float [n]."""
         logs = self.logits(probabilities) - self.logits(others)
         return (probabilities * logs).sum(axis=1)
 
@@ -69,7 +69,7 @@ class ClassDistillation(distillation.Distillation):
 class LabelDistillation(ClassDistillation):
     """Targets of rows that have any number of labels."""
 
-    loss_names = (DIVERGENCE, SQUARED)  # TinyBERT knows no such tasks
+    loss_names = (DIVERGENCE, SQUARED)  # TinyBERT has no such tasks
 
     def logits(self, probabilities: np.ndarray) -> np.ndarray:
         return distillation.logits_of_labels(probabilities)
@@ -88,7 +88,7 @@ class LabelDistillation(ClassDistillation):
         return distillation.sigmoid(signs * columns[_COLUMN])
 
     def divergences(self, probabilities: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Summed over the labels, each of which is there or not."""
+        """Divergences summed over the labels, each of which is a Bernoulli variable."""
         logs = distillation.logits_of_classes
         pairs = ((probabilities, others), (1 - probabilities, 1 - others))
         return sum((p * (logs(p) - logs(q))).sum(axis=1) for p, q in pairs)
@@ -107,9 +107,9 @@ class LabelDistillation(ClassDistillation):
 
 
 class ValueDistillation(ClassDistillation):
-    """Targets of rows with a value: the teacher's; the loss is the squared distance to it.
+    """Targets of rows with a value: the teacher's value; the loss is the squared distance to it.
 
-    TinyBERT's is the distance to the label: its teacher of a regression is not asked.
+    TinyBERT's loss is the distance to the label: in a regression, it does not use the teacher.
     """
 
     learns_values = True
@@ -138,6 +138,6 @@ class ValueDistillation(ClassDistillation):
         return distillation_losses.squared_distance(values, features[_COLUMN])
 
     def likeness(self, student: Any, teachers: Any) -> Dict[str, float]:
-        """Mean squared distance of the values."""
+        """Mean squared distance between the values of student and teachers."""
         distances = np.square(student.decided() - teachers.decided())
         return {"teacher_squared_distance": float(distances.mean())}

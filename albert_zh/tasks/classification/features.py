@@ -1,4 +1,4 @@
-"""Examples of classification tasks -> padded features, in BERT's form."""
+"""Converts examples of classification tasks to padded features in BERT's form."""
 
 import collections
 from typing import Any, Sequence
@@ -15,7 +15,7 @@ InputFeatures = collections.namedtuple(
 def convert_single_example(
     ex_index: int, example: Any, label_list: Sequence[str], max_seq_length: int, tokenizer: Any
 ) -> InputFeatures:
-    """An example to padded features (BERT's interface).
+    """Converts an example to padded features (BERT's interface).
 
     Args:
         ex_index: number of the example; not used.

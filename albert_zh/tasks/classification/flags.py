@@ -18,50 +18,50 @@ _TABLE = (
         "boolean",
         "swap_pairs",
         False,
-        "Train on each pair the other way round, too, where the order of the two texts says "
-        "nothing; an epoch has twice as many rows then.",
+        "Also train on each pair in reverse order, if the order of the two texts does not matter; "
+        "an epoch then has twice as many rows.",
     ),
     (
         "boolean",
         "multi_label",
         False,
-        "Own data: a row may have several labels, or none; trains a sigmoid for each.",
+        "Own data: a row may have any number of labels; trains a sigmoid for each label.",
     ),
     (
         "enum",
         "multi_label_loss",
         "sum",
-        "With --multi_label the loss of a row: the sum over its labels, with the classifier's bias "
-        "starting from the labels' shares, or their mean, starting from 0, as in earlier versions, "
-        "which learns little of many labels. With the sum the default --learning_rate of models "
-        "whose hidden_size is at most %d is %g, and few rows are passed over more often; with the "
-        "mean, as in earlier versions, neither."
+        "Loss of a row with --multi_label. sum: the sum over the labels; the classifier's bias is "
+        "initialized from the label frequencies, the default --learning_rate of models with a "
+        "hidden_size of at most %d is %g, and small training sets get more epochs. mean: the mean "
+        "over the labels, a bias of 0 and the usual defaults, as in earlier versions; it learns "
+        "little if there are many labels."
         % (model_width.NARROW, losses.RATE_OF_NARROW_MULTI_LABEL),
     ),
     (
         "float",
         "threshold_rows",
         task_metrics.POOLED_ROWS,
-        "With --multi_label each label's threshold is that of the best F1 on dev, where the counts "
-        "of all labels together are added to the label's own as so many rows that have it: the few "
-        "dev rows of a rare label say little. 0 for each label's own rows alone, as in earlier "
-        "versions.",
+        "With --multi_label, each label's threshold maximizes F1 on dev. Because a rare label has "
+        "too few dev rows, the counts of all labels together are added to its own counts, scaled "
+        "to this number of positive rows. 0: only each label's own rows, as in earlier versions.",
     ),
-    ("string", "label_separator", "|", "What stands between the labels of a multi-label row."),
-    ("boolean", "regression", False, "Own data: labels are numbers to be estimated."),
+    ("string", "label_separator", "|", "Separator between the labels of a multi-label row."),
+    ("boolean", "regression", False, "Own data: labels are numbers to be predicted."),
     (
         "string",
         "class_weights",
         None,
-        "Weights of the classes' losses: balanced (inverse to their sizes), or a JSON file "
-        "{label: weight}.",
+        "Class weights of the loss: balanced (inversely proportional to the class sizes), or a "
+        "JSON file {label: weight}.",
     ),
     (
         "enum",
         "pooling",
         "cls",
-        "What is classified: the first token's pooled vector, the mean or maximum over the tokens "
-        "of the last layer, the mean over those of the last four or of the last but one.",
+        "The vector that is classified: the pooled vector of the first token, the mean or maximum "
+        "over the tokens of the last layer, or the mean over the tokens of the last four layers or "
+        "of the last but one.",
     ),
     ("float", "label_smoothing", 0.0, "Share of a label's probability spread over all classes."),
     ("float", "focal_gamma", 0.0, "Exponent of focal loss; 0 for plain cross-entropy."),
@@ -69,14 +69,14 @@ _TABLE = (
         "float",
         "threshold_to_export",
         None,
-        "A number that the SavedModel of --export_dir puts out beside the probabilities, as "
-        "threshold: for the program that uses it.",
+        "A number that the SavedModel of --export_dir returns as threshold, in addition to the "
+        "probabilities, for the program that uses it.",
     ),
     (
         "boolean",
         "clue_submission",
         False,
-        "Also write the predictions as TASK_predict.json, in the form that CLUE's site takes.",
+        "Also write the predictions as TASK_predict.json, in the format of the CLUE website.",
     ),
 )
 _CHOICES = {
@@ -179,12 +179,12 @@ class ClassificationFlags(kind_interface.KindFlags):
         return losses.epochs_of_few_rows(usual, num_rows / options.train_batch_size)
 
     def sums_over_labels(self, options: flags.FlagValues) -> bool:
-        """Whether a multi-label task is trained by the sum of its labels' losses."""
+        """Whether a multi-label task is trained with the sum of the losses of its labels."""
         return options.multi_label and options.multi_label_loss == "sum"
 
 
 def _is_own_data(options):
-    """Whether labels are the user's own; without those that are learnt as in earlier versions."""
+    """Whether labels are the user's own and are not trained as in earlier versions."""
     is_as_before = options.multi_label and options.multi_label_loss != "sum"
     return options.task_name.lower() == datasets.OWN_DATA and not is_as_before
 
@@ -204,14 +204,14 @@ def _check_kind(options):
 
 
 def _check_options_of_kind(options):
-    """Raises `UserError` for flags that the kind has no use for."""
+    """Raises `UserError` for flags that the kind does not use."""
     for name in ("class_weights", "label_smoothing", "focal_gamma"):
         if options.regression and options[name].value:
             raise UserError(
                 "--%s=%s and --regression: a regression has no classes: leave one of them out"
                 % (name, options[name].value)
             )
-    # A model of own data that is used as it is has in its notes whether it is a multi-label one.
+    # If a model of own data is used without training, its notes say whether it is multi-label.
     is_known = options.do_train or datasets.get_task(options.task_name).labels is not None
     for name in ("label_separator", "multi_label_loss", "threshold_rows"):
         if is_known and options[name].present and not options.multi_label:

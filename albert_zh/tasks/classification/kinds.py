@@ -29,12 +29,12 @@ from albert_zh.tasks.slots import flags as slot_flags
 from albert_zh.tasks.tables import label_rules, own_labels, split_files
 from albert_zh.text import encoding, offsets
 
-# What `Settings` and a run's settings take from flags of the same name.
+# Names of the flags whose values are copied to `Settings` and to a run's settings.
 SETTINGS_OF_FLAGS = COMMON_SETTINGS + "pooling label_smoothing focal_gamma multi_label_loss".split()
 
 
 class SingleLabel(task_type.TaskType):
-    """Rows of which each has exactly one of several classes."""
+    """Classification: each row belongs to exactly one of several classes."""
 
     name = "single_label"
     metrics = task_metrics.directions("single_label")
@@ -143,7 +143,7 @@ class SingleLabel(task_type.TaskType):
     # Model
 
     def output_positions(self, settings: Any) -> Optional[Any]:
-        if settings.head.get("slots"):  # attention looks at all of them
+        if settings.head.get("slots"):  # attention uses all positions
             return None
         return classifier_output.output_positions(settings.pooling)
 
@@ -226,7 +226,7 @@ class SingleLabel(task_type.TaskType):
 
 
 class MultiLabel(SingleLabel):
-    """Rows that have any number of labels."""
+    """Multi-label classification: each row has any number of labels."""
 
     name = "multi_label"
     metrics = task_metrics.directions("multi_label")
@@ -247,7 +247,7 @@ class MultiLabel(SingleLabel):
 
 
 class Regression(SingleLabel):
-    """Rows with a value."""
+    """Regression: the label of each row is a number."""
 
     name = "regression"
     metrics = task_metrics.directions("regression")
@@ -258,7 +258,7 @@ class Regression(SingleLabel):
 
 
 def _class_weights(task, train, options):
-    """List of float, one per class, as --class_weights says; None for 1."""
+    """List of float, one per class, according to --class_weights; None for 1."""
     if not options.class_weights:
         return None
     if options.class_weights == "balanced":

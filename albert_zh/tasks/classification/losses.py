@@ -1,4 +1,4 @@
-"""Losses of classifiers: cross-entropy, sigmoid, squared error; class weights, smoothing, focus."""
+"""Losses of classifiers: cross-entropy, sigmoid, squared error; class weights and smoothing."""
 
 import math
 from typing import Any, Dict, List, Sequence
@@ -9,10 +9,10 @@ from albert_zh.common import checks, validation
 from albert_zh.common.errors import UserError
 
 MULTI_LABEL_LOSSES = ("sum", "mean")
-# Of the multi-label classifier with the summed loss: each of its labels has few rows to learn from.
+# For the multi-label classifier with the summed loss, whose labels have few rows each.
 MULTI_LABEL_RATE_FACTOR = 10.0
-# Defaults of training on own data, for models like the starter, which is 312 wide: docs/results.md
-# has what they gain; wider models keep the usual rate.
+# Defaults of training on own data for small models such as the starter model (hidden_size 312):
+# docs/results.md shows the gain; wider models use the usual rate.
 RATE_OF_NARROW = 1e-4
 RATE_OF_NARROW_MULTI_LABEL = 2e-4  # with the summed loss
 ENOUGH_STEPS = 1000
@@ -31,7 +31,7 @@ def per_example_loss(logits: tf.Tensor, labels: tf.Tensor, settings: Any) -> tf.
 
     Args:
         logits: float tensor [B, C].
-        labels: int [B]; of a multi-label task int [B, C] of 0 and 1; of a regression float [B].
+        labels: int [B]; for a multi-label task int [B, C] of 0 and 1; for a regression float [B].
         settings: `Settings`.
 
     Returns:
@@ -61,7 +61,7 @@ def _softmax_loss(logits, labels, settings):
 
 
 def _sigmoid_loss(logits, labels, settings):
-    """Sum (or mean) over the labels of the binary cross-entropy."""
+    """Binary cross-entropy, summed (or averaged) over the labels."""
     smoothing = settings.label_smoothing
     targets = (1.0 - smoothing) * tf.cast(labels, tf.float32) + smoothing / 2
     log_yes, log_no = tf.log_sigmoid(logits), tf.log_sigmoid(-logits)
@@ -81,16 +81,16 @@ _LOSSES = {
 
 
 def _over_labels(of_labels, multi_label_loss):
-    """One value for each example of those of its labels; float [B, C] -> [B].
+    """Reduces the values of an example's labels to one value; float [B, C] -> [B].
 
-    The gradient of a mean is C times smaller: with many labels next to nothing is learnt by it.
+    The gradient of the mean is C times smaller: with many labels, hardly anything is learnt.
     """
     reduce = {"sum": tf.reduce_sum, "mean": tf.reduce_mean}[multi_label_loss]
     return reduce(of_labels, axis=-1)
 
 
 def _focus(log_probs, gamma):
-    """(1 - p) ** gamma; for gamma below 1 its slope at p = 1 would be infinite."""
+    """(1 - p) ** gamma, clipped since for gamma below 1 the slope at p = 1 would be infinite."""
     return tf.pow(tf.maximum(-tf.math.expm1(log_probs), _TINY), gamma)
 
 
@@ -99,7 +99,7 @@ def divergence(
 ) -> tf.Tensor:
     """Symmetric Kullback-Leibler divergence of two predictions, (KL(p|q) + KL(q|p)) / 2.
 
-    Of a multi-label task it is the sum over the labels, of a regression the squared difference.
+    For a multi-label task it is the sum over the labels, for a regression the squared difference.
 
     Args:
         logits: float tensor [B, C].
@@ -120,7 +120,7 @@ def _divergence_of_classes(logits, other_logits, multi_label_loss):
 
 
 def _divergence_of_labels(logits, other_logits, multi_label_loss):
-    """For Bernoulli variables it is (p - q) times the difference of the logits."""
+    """For Bernoulli variables, KL(p|q) + KL(q|p) is (p - q) times the difference of the logits."""
     terms = (tf.sigmoid(logits) - tf.sigmoid(other_logits)) * (logits - other_logits)
     return 0.5 * _over_labels(terms, multi_label_loss)
 
@@ -141,51 +141,51 @@ _DIVERGENCES = {
 
 
 def prior_logits(counts: Sequence[int], num_rows: int) -> List[float]:
-    """Logits of the shares of rows that have each label, so that training starts from them.
+    """Logits of the share of rows with each label, the initial bias of training.
 
     Args:
-        counts: list of int, rows that have each label.
-        num_rows: all rows.
+        counts: list of int, number of rows with each label.
+        num_rows: number of all rows.
 
     Returns:
-        list of float; half a row is added to either side, so that none is infinite.
+        list of float; half a row is added to either count, so that no logit is infinite.
     """
     return [math.log((count + 0.5) / (num_rows - count + 0.5)) for count in counts]
 
 
 def epochs_of_few_rows(usual: float, steps_per_epoch: float) -> float:
-    """Passes over the rows: the usual number, of few rows more.
+    """The default number of epochs, which is higher for few rows.
 
     Args:
-        usual: float, the number for many rows.
+        usual: float, the number of epochs for many rows.
         steps_per_epoch: float.
     """
     return max(usual, min(ENOUGH_STEPS / steps_per_epoch, MOST_EPOCHS))
 
 
 def balanced_weights(counts: Sequence[int]) -> List[float]:
-    """Weights inverse to the classes' sizes, 1 on average over the examples.
+    """Weights inversely proportional to the class sizes, 1 on average over the examples.
 
     Args:
-        counts: list of int, examples of each class.
+        counts: list of int, number of examples of each class.
     """
     total = sum(counts)
     return [total / (len(counts) * count) if count else 1.0 for count in counts]
 
 
 def weights_of_labels(given: Dict[str, float], labels: Sequence[str], source: str) -> List[float]:
-    """Class weights of a file.
+    """Class weights from a file.
 
     Args:
-        given: {label: weight}, as a JSON file has it.
+        given: {label: weight}, the content of a JSON file.
         labels: the task's labels.
-        source: the file's name, for errors.
+        source: the file's name, for error messages.
 
     Returns:
-        list of float, 1 for labels that are not given.
+        list of float, 1 for labels without a weight.
 
     Raises:
-        UserError: for labels that the task has not, and weights that are no positive numbers.
+        UserError: for labels that the task does not have, and weights that are not positive.
     """
     checks.checked("--class_weights=%s" % source, given, CLASS_WEIGHTS)
     unknown = sorted(set(given) - set(labels))

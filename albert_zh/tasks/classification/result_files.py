@@ -1,4 +1,4 @@
-"""The files of a classifier's prediction."""
+"""Writes the prediction files of a classifier."""
 
 import json
 from typing import Any, Dict, List
@@ -16,10 +16,10 @@ SUBMISSION = "%s_predict.json"
 
 
 class ClassificationFiles(result_files.ResultFiles):
-    """The files of predictions of a classifier.
+    """The prediction files of a classifier.
 
-    `test_results.tsv`: tab-separated probabilities, a line for each example; `predictions.tsv`:
-    texts, gold and predicted labels, probabilities; if wanted CLUE's JSON lines.
+    `test_results.tsv`: tab-separated probabilities, one line per example; `predictions.tsv`: texts,
+    gold labels, predicted labels and probabilities; with --clue_submission also CLUE's JSON lines.
     """
 
     def __init__(self, task: Any, folder: str, notes: Dict[str, Any], options: Any) -> None:
@@ -27,8 +27,8 @@ class ClassificationFiles(result_files.ResultFiles):
 
         Args:
             task: `task_forms.Task`.
-            folder: where the files go.
-            notes: {"thresholds": of a multi-label model}, or {}.
+            folder: the folder to which the files are written.
+            notes: {"thresholds": thresholds of a multi-label model}, or {}.
             options: the flags.
         """
         names = [PROBABILITIES, PREDICTIONS]
@@ -67,7 +67,7 @@ class ClassificationFiles(result_files.ResultFiles):
         return ["%d lines are no records: not in %s" % (len(self._not_submitted), self.paths[-1])]
 
     def _submit(self, example, row, decided):
-        """A line {"id": ..., "label": ...}; of two choices (copa) the more probable one."""
+        """Writes a line {"id": ..., "label": ...}; of two choices (copa), the more probable one."""
         self._not_submitted.add(example.guid)
         if example.row_id == input_examples.NO_RECORD:
             return

@@ -12,15 +12,15 @@ from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.markdown import table
 
 CONFUSION_MATRIX = "confusion_matrix.png"
-SHOWN_LABELS = 3  # of a prediction in a line
+SHOWN_LABELS = 3  # number of labels of a prediction that a line shows
 
 
 class ClassificationScorer(scorer.Scorer):
-    """Logits and gold labels of examples.
+    """Collects logits and gold labels of examples and computes metrics from them.
 
     Attributes:
         task: `task_forms.Task`.
-        thresholds: of a multi-label task, one per label; None for the usual one.
+        thresholds: of a multi-label task, one per label; None for the default threshold.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class ClassificationScorer(scorer.Scorer):
             kind: the kind of task.
             task: `task_forms.Task`.
             settings: `Settings`.
-            notes: {"thresholds": of a multi-label model}, or {}.
+            notes: {"thresholds": thresholds of a multi-label model}, or {}.
             options: the flags, of which `threshold_rows` is used; None for its default.
-            num_errors: how many of the worst errors are kept.
+            num_errors: how many of the worst errors are stored.
         """
         super().__init__(num_errors)
         self.task, self.thresholds = task, notes.get("thresholds")
@@ -59,16 +59,16 @@ class ClassificationScorer(scorer.Scorer):
 
     @property
     def gold(self) -> np.ndarray:
-        """Labels, as `LabelRules.target` has them: int [n], int [n, C] or float [n]."""
+        """Labels in the form of `LabelRules.target`: int [n], int [n, C] or float [n]."""
         return np.array(self._gold)
 
     @property
     def probabilities(self) -> np.ndarray:
-        """float [n, C]."""
+        """Predicted probabilities (or values), float [n, C]."""
         return self._rules.probabilities(np.array(self._logits, np.float64))
 
     def decided(self) -> np.ndarray:
-        """What was predicted, in the form of `gold`."""
+        """The predictions, in the form of `gold`."""
         return self._rules.decided(self.probabilities, self.thresholds)
 
     def tuned(self) -> Dict[str, Any]:
@@ -168,7 +168,7 @@ class ClassificationScorer(scorer.Scorer):
 
 
 def label_text(task: Any, row: np.ndarray, thresholds: Optional[Sequence[float]] = None) -> str:
-    """What probabilities decide, as text: a label, several of them, a number.
+    """The prediction for probabilities as text: a label, several labels or a number.
 
     Args:
         task: `task_forms.Task`.

@@ -1,1 +1,1 @@
-"""Sentence embeddings: vectors trained to be compared, by pairs, positives or raw text."""
+"""Sentence embeddings: vectors for comparing texts, trained on pairs, positives or raw text."""

@@ -1,10 +1,10 @@
-"""Vectors of a large batch, computed in chunks: memory is one chunk's, numbers are the batch's.
+"""Computes the vectors of a large batch in chunks: same results, with the memory of one chunk.
 
     vectors = vectors_in_chunks(encode, {"input_ids": ids, "input_mask": mask}, 8)  # [N, W]
 
 Method: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"
-(GradCache). The loss and its gradient are of all vectors; each chunk is then computed again, with
-the same dropout, and the gradient goes on through it.
+(GradCache). The loss and its gradient are computed for all vectors; each chunk is then computed
+again with the same dropout, to backpropagate the gradient through it.
 """
 
 import functools
@@ -21,10 +21,10 @@ Tensors = Dict[str, tf.Tensor]
 def vectors_in_chunks(
     encode: Callable[[Tensors], tf.Tensor], rows: Tensors, width: int, num_chunks: int
 ) -> tf.Tensor:
-    """Vectors of rows, of which only those of one chunk are worked on at a time.
+    """The vectors of rows, computed one chunk at a time.
 
     Args:
-        encode: function of {name: tensor [n, ...]} -> float [n, W]; gets its variables by
+        encode: function of {name: tensor [n, ...]} -> float [n, W] that gets its variables by
             `tf.get_variable` and its seeds by `layers.dropout_seed`.
         rows: {name: tensor [N, ...]}.
         width: int, W.
@@ -37,7 +37,7 @@ def vectors_in_chunks(
 
     def with_chunk(chunk: int, seeds: List[tf.Tensor], before: tf.Tensor) -> tf.Tensor:
         first, last = (count * share // num_chunks for share in (chunk, chunk + 1))
-        with tf.control_dependencies([before]):  # the chunks before are done
+        with tf.control_dependencies([before]):  # after the previous chunks
             share = {name: tf.identity(tensor[first:last]) for name, tensor in rows.items()}
         with replayed_dropout(seeds):
             return tf.concat([before, encode(share)], axis=0)

@@ -1,4 +1,4 @@
-"""A model's vectors beside what needs no training: character TF-IDF and the untrained model.
+"""Compares a model's vectors with training-free baselines: character TF-IDF, untrained model.
 
 lines = compare(split.examples, True, {"trained": encode, "untrained": other}, "output")
 """
@@ -33,15 +33,15 @@ def compare(
     title: str,
     trained: Sequence[str] = (TRAINED,),
 ) -> List[str]:
-    """Measures encoders and TF-IDF on the same rows; writes comparison.md, .json and .png.
+    """Evaluates encoders and TF-IDF on the same rows; writes comparison.md, .json and .png.
 
     Args:
         examples: `text_files.EmbeddingExample`s of a dev or test file.
-        is_retrieval: whether positives are searched for.
+        is_retrieval: whether the rows are a retrieval task, in which positives are searched.
         encoders: {name: function of texts -> float [n, W]}.
-        folder: where the files go.
-        title: what was measured, for the files.
-        trained: which of the names are those of trained models.
+        folder: the folder to which the files are written.
+        title: name of the evaluated data, for the files.
+        trained: the names of the trained models.
 
     Returns:
         lines for the user.
@@ -76,7 +76,7 @@ def _row(scores, columns):
 
 
 def _warnings(trained, tf_idf, metric):
-    """What is wrong with trained vectors of these scores, one line each."""
+    """Warnings about trained vectors with these scores, one line each."""
     warnings = []
     if trained[metric] < tf_idf[metric]:
         warnings.append(
@@ -101,7 +101,7 @@ def _markdown(title, scores, columns, warnings):
 
 
 def _draw(path, title, scores, columns):
-    """Draws the measures as bars; nothing where matplotlib is not installed."""
+    """Draws the metrics as bars; nothing if matplotlib is not installed."""
     if not plotting.is_installed():
         return
     figure, axes = plotting.subplots(figsize=(1.5 + 1.2 * len(columns), 3.5))

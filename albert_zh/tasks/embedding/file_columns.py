@@ -1,4 +1,4 @@
-"""Which columns of a table, or keys of JSON, hold the texts of a row, its wrong ones and its score.
+"""Finds the table columns or JSON keys that hold a row's texts, its negatives and its score.
 
 columns_of(["标准问", "相似问1", "相似问2"])  # {"text_a": [1, 2], "text_b": [0]}
 """
@@ -13,8 +13,8 @@ from albert_zh.tasks.tables import named_columns
 from albert_zh.tasks.tables.label_rules import shortened
 
 _SIMILAR = ["相似问", "相似问题", "相似问法"]
-_ENTRIES = ["标准问", "标准问题"]  # of a FAQ, beside similar questions
-# Names of columns of which a row may have several, numbered (相似问1, negative_2).
+_ENTRIES = ["标准问", "标准问题"]  # entries of an FAQ, next to similar questions
+# Names of columns that a row may have several times, with numbers (相似问1, negative_2).
 _SEVERAL = {
     "text_a": ["anchor", "origin", "用户问", "用户问题", *_SIMILAR],
     "text_b": "positive positives pos passage entry entailment answer reply response 标准问 "
@@ -36,14 +36,14 @@ _NUMBERED = re.compile(r"(.*?)[_ -]?\d+$")
 
 
 def columns_of(names: Sequence[str]) -> Dict[str, List[int]]:
-    """The positions of the names of each column.
+    """The positions of each column in a list of names.
 
     Args:
-        names: of a header, in lower case, or the keys of an object.
+        names: names of a header, in lower case, or the keys of an object.
 
     Returns:
-        {column: positions}, several of texts that are numbered, and of all wrong ones; of columns
-        that are not among the names nothing.
+        {column: positions}: several positions for numbered texts and for negatives; columns that
+        are not among the names are missing.
     """
     return {column: list(indices) for column, indices in _columns_of(tuple(names))}
 
@@ -60,13 +60,13 @@ def _columns_of(names):
 
 
 def columns_beside_score(names: Sequence[str]) -> Dict[str, List[int]]:
-    """The columns of a header of three that names a score, and no text by a known name.
+    """The columns of a header with a score and two texts whose names are unknown.
 
     Args:
-        names: of the header, in lower case.
+        names: names of the header, in lower case.
 
     Returns:
-        As `columns_of`, the texts in their order; {} for another header.
+        the same as `columns_of`, with the texts in their order; {} for any other header.
     """
     known = columns_of(names)
     if len(names) != 3 or "score" not in known or set(known) - {"score", "margin"}:
@@ -97,7 +97,7 @@ def _stem(name):
 
 
 def _answered(names):
-    """{column: name} of a question and the text that answers it: query and title."""
+    """{column: name} of a question and the text that answers it, such as query and title."""
     if any(name in names for name in KEYS["text_b"]):
         return {}
     question = next((name for name in named_columns.QUESTIONS if name in names), None)
@@ -106,19 +106,19 @@ def _answered(names):
 
 
 def notes_of_unused(names: Sequence[str], used: Any, what: str = "columns") -> List[str]:
-    """The note on columns or keys that are not read, a list.
+    """A list with the note on columns or keys that are not read; empty if all are read.
 
     Args:
-        names: of all.
-        used: positions of those that are read.
-        what: they are, in words.
+        names: names of all columns or keys.
+        used: positions of the names that are read.
+        what: what the names are, in words.
     """
     unused = [name for index, name in enumerate(names) if index not in used]
     return ["%s that are not used: %s" % (what, shortened(", ".join(unused)))] * bool(unused)
 
 
 def notes_of_unused_keys(records: Sequence[Dict[str, Any]]) -> List[str]:
-    """The note on the keys of JSON objects that none of them is read by, a list."""
+    """A list with the note on keys that are not read from any of the JSON objects."""
     used: Dict[str, bool] = {}
     for record in records:
         names = list(record)
@@ -131,7 +131,7 @@ def notes_of_unused_keys(records: Sequence[Dict[str, Any]]) -> List[str]:
 
 
 def notes_of_first_row(cells: Sequence[str]) -> List[str]:
-    """The note on the first row of a table that is read as texts, where it may be a header."""
+    """A list with a note if the first row of a table is read as texts but may be a header."""
     names = [cell.strip().lower() for cell in cells[: len(_TEXTS)]]
     if _KNOWN_TEXTS.intersection(names):
         return [task_forms.taken_for_row(cells, ", ".join(_TEXTS))]
@@ -139,12 +139,12 @@ def notes_of_first_row(cells: Sequence[str]) -> List[str]:
 
 
 def name_of_single_texts(names: Container[str]) -> Optional[str]:
-    """Which of some names is that of the texts of a file of single ones; None without one."""
+    """The one of some names that denotes the texts in a file of single texts; or None."""
     known = (*_ENTRIES, *KEYS["text_a"], *KEYS["text_b"])
     return next((name for name in known if name in names), None)
 
 
 def numbered_texts(indices: Sequence[int], width: int) -> Tuple[Any, ...]:
-    """Positions of wrong texts, and all cells beyond a header of that width that ends with one."""
+    """Positions of negatives, and all cells beyond the header if its last column is a negative."""
     beyond = (slice(width, None),) if indices and indices[-1] == width - 1 else ()
     return (*indices, *beyond)

@@ -12,20 +12,20 @@ from albert_zh.tasks.embedding import losses, mining_flags
 
 RATE_OF_NARROW = 2e-4
 DROPOUT_OF_VIEWS = 0.1
-MARGINS_OF_TRIPLET = {"cosine": 0.5, "euclidean": 5.0}  # by distance
+MARGINS_OF_TRIPLET = {"cosine": 0.5, "euclidean": 5.0}  # default margin for each distance
 DEV_FORMATS = ("scored", "positives")
-SCORED, RETRIEVAL = "sentence_embedding", "sentence_retrieval"  # kinds, by what dev measures
+SCORED, RETRIEVAL = "sentence_embedding", "sentence_retrieval"  # kinds, by how dev is evaluated
 
 
 class Objective(NamedTuple):
-    """What an objective needs.
+    """The requirements of a training objective.
 
     Fields:
-        data_format: of the training file, one of `text_files.FORMATS`.
-        dev_format: the usual one of dev and test.
+        data_format: format of the training file, one of `text_files.FORMATS`.
+        dev_format: default format of the dev and test files.
         is_of_batch: whether the loss compares rows of the batch with each other.
-        takes_negatives: whether the wrong texts of a row are learnt of.
-        needs_negatives: whether each row has to have one.
+        takes_negatives: whether the loss uses the negatives of a row.
+        needs_negatives: whether each row has to have a negative.
     """
 
     data_format: str
@@ -49,10 +49,10 @@ OBJECTIVES = {
     "esimcse": Objective("texts", is_of_batch=True),
     "vectors": Objective("texts"),
 }
-SCORABLE = ("cosent", "cosine", "margin_mse")  # a pair classifier's scores may be learnt
-VIEWS = ("simcse", "esimcse")  # a text's positive is the text itself
+SCORABLE = ("cosent", "cosine", "margin_mse")  # may be trained on a pair classifier's scores
+VIEWS = ("simcse", "esimcse")  # the positive of a text is the text itself
 _OF_TEMPERATURE = ("cosent", "infonce", "four_blocks", "simbert") + VIEWS
-# {flag: the objectives whose losses it changes}
+# {flag: the objectives whose losses it affects}
 _OBJECTIVES_OF = {
     "cosine_temperature": _OF_TEMPERATURE,
     "margin": ("infonce", "triplet", "contrastive") + VIEWS,
@@ -62,100 +62,102 @@ _OBJECTIVES_OF = {
 }
 
 _TABLE = (
-    ("string", "train_file", None, "File to train on, in place of --data_dir."),
-    ("string", "dev_file", None, "File that chooses the best checkpoint."),
-    ("string", "predict_file", None, "File that the best model is measured on."),
+    ("string", "train_file", None, "Training file, instead of --data_dir."),
+    ("string", "dev_file", None, "Dev file, by which the best checkpoint is chosen."),
+    ("string", "predict_file", None, "Test file, on which the best model is evaluated."),
     (
         "string",
         "corpus_file",
         None,
-        "Entries that dev's and test's questions are searched in, one a line, beside those that "
-        "their rows name; DATA_DIR/corpus.txt if it is there.",
+        "File of corpus entries, one per line, that are searched for the queries of dev and test, "
+        "in addition to the entries in their rows; by default DATA_DIR/faq.txt or corpus.txt, if "
+        "it exists.",
     ),
     (
         "list",
         "more_train",
         None,
-        "Further training files as FILE:WEIGHT; each row of one occurs WEIGHT times in an epoch "
-        "(0.5: half of the rows).",
+        "Additional training files as FILE:WEIGHT; each row of such a file occurs WEIGHT times per "
+        "epoch (0.5: half of the rows).",
     ),
-    ("boolean", "normalize", True, "Whether vectors are made 1 long."),
-    ("integer", "width", None, "Values of a vector; by default all that the model has."),
+    ("boolean", "normalize", True, "Whether vectors are normalized to unit length."),
+    ("integer", "width", None, "Dimension of the vectors; by default the full dimension."),
     (
         "list",
         "matryoshka",
         None,
-        "Widths that vectors can be cut to afterwards, such as 312,128,64; the loss is summed over "
-        "them.",
+        "Dimensions to which vectors can be truncated after training, such as 312,128,64; the loss "
+        "is summed over them.",
     ),
     (
         "integer",
         "projection_width",
         None,
-        "Outputs of a dense layer that follows the pooling, such as the width of a teacher's "
-        "vectors; none by default.",
+        "Output dimension of a dense layer after the pooling, such as the dimension of a teacher's "
+        "vectors; by default there is no such layer.",
     ),
-    ("float", "cosine_temperature", 0.05, "What cosines are divided by in the loss."),
+    ("float", "cosine_temperature", 0.05, "Temperature by which the loss divides cosines."),
     (
         "float",
         "margin",
         None,
-        "infonce: what is taken off the positive's cosine, by default 0; triplet, contrastive: the "
-        "distance that is wanted, by default 0.5, of --triplet_distance=euclidean 5.",
+        "infonce: the margin subtracted from the positive's cosine, by default 0; triplet, "
+        "contrastive: the distance margin, by default 0.5 (5 with --triplet_distance=euclidean).",
     ),
-    ("boolean", "symmetric", False, "infonce: whether positives have to find their anchors, too."),
+    ("boolean", "symmetric", False, "infonce: also train positives to find their anchors."),
     (
         "float",
         "own_negative_weight",
         0.0,
-        "infonce: added to the logits of a row's own negatives.",
+        "infonce: a value added to the logits of a row's own negatives.",
     ),
     (
         "integer",
         "batch_in_memory",
         None,
-        "Rows of a batch that are worked on at a time: larger batches of infonce and cosent than "
-        "memory holds, with the same numbers.",
+        "Number of rows of a batch that are computed at a time: allows larger batches of infonce "
+        "and cosent than fit into memory, with the same results.",
     ),
     (
         "float",
         "dropout",
         None,
-        "Dropout in training in place of the config's; by default %g for simcse and esimcse, whose "
-        "positives it makes." % DROPOUT_OF_VIEWS,
+        "Dropout rate in training, instead of the config's; by default %g for simcse and esimcse, "
+        "whose positives differ from their anchors by dropout." % DROPOUT_OF_VIEWS,
     ),
     (
         "string",
         "teacher_vectors",
         None,
-        "vectors: .npy file of a teacher's vectors, a row for each line of the training file.",
+        "vectors: .npy file of a teacher's vectors, one row per line of the training file.",
     ),
     (
         "string",
         "scoring_classifier_dir",
         None,
-        "cosent, cosine: folder of a pair classifier (run_classifier.py), whose probabilities are "
-        "the scores of the training file's pairs; labels that it may have are not used. "
-        "margin_mse: its probability of the right text minus that of the wrong one is the margin.",
+        "cosent, cosine: folder of a pair classifier (run_classifier.py) whose probabilities are "
+        "the scores of the pairs in the training file; labels in that file are not used. "
+        "margin_mse: the margin is its probability of the positive minus that of the negative.",
     ),
     (
         "integer",
         "whitening_width",
         None,
-        "After training (or of --init_checkpoint's model alone) also writes OUTPUT_DIR/whitened, "
-        "whose vectors have so many values without correlation.",
+        "After training (or without training, for the model of --init_checkpoint), also write "
+        "OUTPUT_DIR/whitened, a model whose vectors have this many uncorrelated dimensions.",
     ),
     (
         "float",
         "whitening_power",
         1.0,
-        "1 makes the variances of all directions equal, 0.5 takes their roots, 0 keeps them.",
+        "Strength of the whitening: 1 makes the variances of all directions equal, 0.5 takes their "
+        "square roots, 0 leaves them unchanged.",
     ),
     (
         "string",
         "whitening_file",
         None,
-        "Texts that the whitening is fitted to, one a line; by default those of the training file.",
+        "Texts to which the whitening is fitted, one per line; by default the training texts.",
     ),
 )
 _ENUMS = (
@@ -163,37 +165,37 @@ _ENUMS = (
         "objective",
         "cosent",
         list(OBJECTIVES),
-        "The loss. Scored or labelled pairs: cosent, softmax, cosine, contrastive; pairs of texts "
-        "that mean the same, with or without wrong ones: infonce, four_blocks, simbert, "
-        "triplet; with a teacher's margins: margin_mse; texts alone: simcse, esimcse; texts with a "
-        "teacher's vectors: vectors.",
+        "The loss. For scored or labelled pairs: cosent, softmax, cosine, contrastive; for pairs "
+        "with the same meaning, with or without negatives: infonce, four_blocks, simbert, triplet; "
+        "for triplets with a teacher's margins: margin_mse; for unlabelled texts: simcse, esimcse; "
+        "for texts with a teacher's vectors: vectors.",
     ),
     (
         "triplet_distance",
         "cosine",
         list(losses.DISTANCES),
-        "triplet: 1 - cosine, or the Euclidean distance of vectors before they are made 1 long.",
+        "triplet: 1 - cosine, or the Euclidean distance of the vectors before normalization.",
     ),
-    ("pooling", "mean", list(sentence_vectors.POOLINGS), "How tokens become a sentence."),
+    ("pooling", "mean", list(sentence_vectors.POOLINGS), "How token vectors are pooled."),
     (
         "dev_format",
         None,
         list(DEV_FORMATS),
-        "What dev and test files hold: scored pairs, or positives, which are searched for; by "
-        "default as the objective's training file.",
+        "Content of dev and test files: scored pairs, or positives, which are searched for "
+        "(retrieval); the default depends on --objective.",
     ),
 )
-# What a model is: a run that goes on must have the same, as well as the loss, which its head names.
+# The flags that define a model: a resumed run must have the same values, and the same loss.
 _FIXED = (
     "pooling normalize width matryoshka projection_width cosine_temperature margin "
     "triplet_distance symmetric own_negative_weight dropout more_train dev_format"
 ).split()
-_OF_ONE_LAYER = ("cls", "mean", "second_to_last")  # poolings that are linear in one layer's output
+_OF_ONE_LAYER = ("cls", "mean", "second_to_last")  # poolings that are linear in a layer's output
 _INPUT_FILES = "train_file dev_file predict_file corpus_file teacher_vectors whitening_file".split()
 _OF_LOSS = (
     "cosine_temperature margin triplet_distance symmetric own_negative_weight batch_in_memory"
 ).split()
-# What a model notes of its loss and its vectors.
+# What fine_tuning.json contains about a model's loss and its vectors.
 _HEAD_KIND = validation.record(
     {
         "loss": validation.one_of(*OBJECTIVES),
@@ -232,7 +234,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
         return RETRIEVAL if dev_format(options) == "positives" else SCORED
 
     def kind_in_use(self, options: Any, trained: str) -> str:
-        """Vectors are the same whatever the files are that measure them."""
+        """The kind may change without training: vectors do not depend on the evaluation files."""
         return trained if options.dev_format is None else str(self.kind_of(options))
 
     def check(self, options: Any) -> None:
@@ -295,7 +297,7 @@ class EmbeddingFlags(kind_interface.KindFlags):
     def notes_without_training(
         self, options: Any, folders: Sequence[str]
     ) -> Optional[Dict[str, Any]]:
-        """Every encoder has vectors: as sentence_embedding.json says, or else the flags."""
+        """Every encoder has vectors, configured by sentence_embedding.json or else by the flags."""
         head = self.head(options)
         found = (sentence_vectors.read_notes(folder) for folder in folders)
         notes = next(filter(None, found), notes_of_head(head))
@@ -312,12 +314,12 @@ class EmbeddingFlags(kind_interface.KindFlags):
 
 
 def dev_format(options: Any) -> str:
-    """What dev and test files hold, one of `DEV_FORMATS`."""
+    """The format of dev and test files, one of `DEV_FORMATS`."""
     return options.dev_format or OBJECTIVES[options.objective].dev_format
 
 
 def matryoshka_widths(options: Any) -> List[int]:
-    """The widths of --matryoshka, the largest first; raises `UserError` for others than widths."""
+    """The widths of --matryoshka, the largest first; raises `UserError` for invalid widths."""
     try:
         widths = sorted({int(width) for width in options.matryoshka or ()}, reverse=True)
     except ValueError:
@@ -335,7 +337,7 @@ def matryoshka_widths(options: Any) -> List[int]:
 
 
 def notes_of_head(head: Dict[str, Any]) -> sentence_vectors.SentenceNotes:
-    """How a model with this `Settings.head` makes vectors."""
+    """How a model with this `Settings.head` computes vectors."""
     names = sentence_vectors.SentenceNotes._fields
     known = {name: head[name] for name in names}
     return sentence_vectors.SentenceNotes(**dict(known, widths=tuple(known["widths"])))
@@ -433,9 +435,10 @@ def _check_whitening(options):
 
 
 def _directions(notes, config):
-    """In how many directions a model's vectors can differ.
+    """The number of directions in which a model's vectors can differ.
 
-    A LayerNorm's outputs, and their mean, are one short of its width: they have a fixed sum.
+    It is one less than the width for the outputs of a LayerNorm, and for their mean, because their
+    sum is fixed.
     """
     has_one_norm = config.layout == "brightmart" or config.num_hidden_groups == 1
     is_linear = notes.pooling in _OF_ONE_LAYER or (has_one_norm and notes.pooling != "max")

@@ -1,23 +1,23 @@
-"""Groups of rows whose texts are right for one another, and the groups of wrong texts.
+"""Groups of rows whose texts are positives of one another, and the groups of negatives.
 
-    examples = of_file(examples)          # group and negative_groups of each are set
+    examples = of_file(examples)          # sets group and negative_groups of each example
     first, second = of_files([first, second])
 
-A batch's loss takes no text for wrong that is right for a row of the anchor's group.
+The loss of a batch does not use a text as negative if it is a positive of the anchor's group.
 """
 
 from typing import Any, Dict, List, Sequence, Tuple
 
 from albert_zh.tasks.tables import text_groups
 
-NO_GROUP = -1  # of a wrong text that is right for no row
+NO_GROUP = -1  # for a negative that is not a positive of any row
 Keys = Tuple[str, ...]
 
 
 def of_file(examples: Sequence[Any]) -> List[Any]:
-    """The rows of a file with their groups: rows that share a text have the same one.
+    """The rows of a file with their groups: rows that share a text have the same group.
 
-    Of scored rows only those of the highest score hang together.
+    Scored rows are only grouped if they have the highest score.
 
     Args:
         examples: `text_files.EmbeddingExample`s.
@@ -28,10 +28,10 @@ def of_file(examples: Sequence[Any]) -> List[Any]:
 
 
 def of_files(files: Sequence[Sequence[Any]]) -> List[List[Any]]:
-    """The rows of each file with groups over all files; a group of a file stays together.
+    """The rows of each file with groups over all files; a group within a file stays together.
 
     Args:
-        files: for each file its examples, as of `of_file`; some of its rows may be missing.
+        files: the examples of each file, as returned by `of_file`; some rows may be missing.
     """
     examples, rows, wrong = [], [], []
     for number, of_one in enumerate(files):
@@ -53,14 +53,14 @@ def _right_texts(example) -> Keys:
 
 
 def _key(number, group):
-    """What stands for a group of a file; no normalized text has a tab."""
+    """A key for a group of a file; it cannot be a normalized text, which never has a tab."""
     return "%d\t%d" % (number, group)
 
 
 def _with_groups(examples, rows: Sequence[Keys], wrong: Sequence[Sequence[Keys]]):
     """Examples with the groups of rows that share a key.
 
-    `wrong`: of each example, for each of its negatives the keys that may have a group.
+    `wrong`: for each example and each of its negatives, the keys that may belong to a group.
     """
     numbers = [0] * len(rows)
     for number, members in enumerate(text_groups.groups_of_rows(rows)):

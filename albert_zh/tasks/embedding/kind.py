@@ -1,4 +1,4 @@
-"""Sentence embeddings as kinds of tasks: two, as their dev files hold scored pairs or positives."""
+"""Sentence embeddings as two kinds of tasks: their dev files hold scored pairs or positives."""
 
 import copy
 import functools
@@ -30,13 +30,13 @@ from albert_zh.tasks.embedding.flags import OBJECTIVES, VIEWS
 from albert_zh.tasks.embedding.scorer import THRESHOLD, EmbeddingScorer
 from albert_zh.tasks.tables import label_rules, split_files
 
-CORPUS = ("faq.txt", "corpus.txt")  # entries that are searched, beside the files of a data set
+CORPUS = ("faq.txt", "corpus.txt")  # files with corpus entries in the folder of a data set
 VECTORS = "vectors"
 Tensors = Dict[str, tf.Tensor]
 
 
 class PairRules(label_rules.ValueRules):
-    """Labels that are scores of pairs."""
+    """Label rules for scores of pairs."""
 
     def labels_of_all(self, found: Sequence[str]) -> Tuple[str, ...]:
         return ()
@@ -46,7 +46,7 @@ class PairRules(label_rules.ValueRules):
 
 
 class SentenceEmbedding(task_type.TaskType):
-    """Vectors that are compared; dev and test files hold scored pairs."""
+    """Vectors for comparing texts; dev and test files hold scored pairs."""
 
     name = embedding_flags.SCORED
     metrics = {"spearman": True, "pearson": True, "auc": True, "mean_cosine": False, "loss": False}
@@ -73,7 +73,7 @@ class SentenceEmbedding(task_type.TaskType):
     # Settings
 
     def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
-        """As of every kind; what is measured on is no matter of the model, and may be another."""
+        """Like other kinds' settings, except that the corpus and dev format are not the model's."""
         settings = super().settings(options, trained)
         corpus = settings.head.get("corpus")
         if options.corpus_file or not (corpus and storage.is_file(corpus)):
@@ -98,7 +98,7 @@ class SentenceEmbedding(task_type.TaskType):
         read = text_files.read_split(path, split, data_format, encoding, skip_bad_rows)
         notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
         if split == "train":
-            more = task.head.get("more_train", ())  # models of former versions have none
+            more = task.head.get("more_train", ())  # missing in models of earlier versions
             further = mixing.further_files(more, data_format, encoding, skip_bad_rows)
             return read._replace(notes=notes, further=further)
         read = read._replace(notes=notes)
@@ -110,7 +110,7 @@ class SentenceEmbedding(task_type.TaskType):
     def dev_of_rows(
         self, task: Any, data_dir: str, rows_aside: Any, encoding: str, skip_bad_rows: bool
     ) -> Any:
-        """Rows set aside search what those of a dev file do; labelled pairs are not searched."""
+        """Rows set aside search the same entries as a dev file; labelled pairs cannot search."""
         if not self.is_retrieval:
             return rows_aside
         if OBJECTIVES[task.head["loss"]].data_format == "scored":
@@ -122,7 +122,7 @@ class SentenceEmbedding(task_type.TaskType):
         return self._searched(task, data_dir, rows_aside, encoding, skip_bad_rows)
 
     def _searched(self, task, data_dir, read, encoding, skip_bad_rows):
-        """A dev or test split with all that its rows are searched in."""
+        """A dev or test split, with all entries that are searched for its rows."""
         notes = list(read.notes)
         texts = [text for example in read.examples for text in example.negatives]
         if texts:
@@ -146,7 +146,7 @@ class SentenceEmbedding(task_type.TaskType):
 
     def about_data(self, task: Any, splits: Dict[str, Any]) -> Tuple[List[str], Dict[str, int]]:
         if "dev" in splits and not self.is_retrieval:
-            dev = splits["dev"]  # perhaps a part of the training file
+            dev = splits["dev"]  # may be a part of the training file
             scores.check_labels(dev.path, dev.examples)
         lines, remarks = super().about_data(task, splits)
         if "train" in splits:
@@ -154,7 +154,7 @@ class SentenceEmbedding(task_type.TaskType):
         return lines, remarks
 
     def corpus_of(self, task: Any, data_dir: str) -> Optional[str]:
-        """The file of further entries that are searched; None without one."""
+        """The file of additional entries to search; None if there is none."""
         return task.head["corpus"] or split_files.file_of_split(data_dir, CORPUS)[0]
 
     def with_labels(self, task: Any, train: Any) -> Any:
@@ -232,7 +232,7 @@ class SentenceEmbedding(task_type.TaskType):
         texts = {name: features[name] for name in ("input_ids", rows.LENGTHS)}
         if not is_training:
             return {VECTORS: _vectors_of_texts(model, config, notes, texts)}  # [B, T, W]
-        notes = notes._replace(normalize=False)  # losses take vectors of any length
+        notes = notes._replace(normalize=False)  # losses accept vectors of any norm
         if _is_of_texts(head):
             texts[rows.LENGTHS] = texts[rows.LENGTHS][:, :1]
         if head["loss"] in VIEWS:
@@ -269,7 +269,7 @@ class SentenceEmbedding(task_type.TaskType):
 
 
 class SentenceRetrieval(SentenceEmbedding):
-    """Vectors that are searched; dev and test files hold positives."""
+    """Vectors for retrieval; dev and test files hold positives."""
 
     name = embedding_flags.RETRIEVAL
     usual_metrics = ("mrr_at_10", "recall_at_1", "recall_at_5", "recall_at_50", "mean_cosine")
@@ -285,10 +285,10 @@ class SentenceRetrieval(SentenceEmbedding):
 
 
 class Cosines(result_files.ResultFiles):
-    """`test_cosines.tsv`: the two texts and the cosine of their vectors, a row each."""
+    """`test_cosines.tsv`: the two texts of each row and the cosine of their vectors."""
 
     def __init__(self, folder: str) -> None:
-        """`folder`: where the file goes."""
+        """`folder`: the folder to which the file is written."""
         super().__init__(folder, ["test_cosines.tsv"])
 
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
@@ -303,14 +303,14 @@ def _of_length_1(vectors):
 
 
 def _vectors_of_rows(model, config, notes, rows_of_model):
-    """Vectors of rows of one text, [N, W]; the rows are those of `AlbertModel`."""
+    """Vectors of rows of one text, [N, W]; the rows are inputs of `AlbertModel`."""
     names = ("input_ids", "input_mask", "segment_ids")
     encoder = model({name: rows_of_model[name] for name in names}, config)
     return sentence_vectors.sentence_vector(encoder, rows_of_model["input_mask"], notes)
 
 
 def _vectors_of_texts(model, config, notes, texts):
-    """Vectors of texts as `rows.record` has them, [N, T, W]."""
+    """Vectors of texts in the form of `rows.record`, [N, T, W]."""
     if texts[rows.LENGTHS].shape[1] == 1:
         of_model = rows.of_ids(texts["input_ids"], texts[rows.LENGTHS][:, 0])
         return _vectors_of_rows(model, config, notes, of_model)[:, None, :]
@@ -322,7 +322,7 @@ def _vectors_of_texts(model, config, notes, texts):
 
 
 def _in_chunks(encode, texts, width, num_chunks):
-    """`encode` of texts, [N, T, W], of which the rows of one chunk are worked on at a time."""
+    """`encode` of texts, [N, T, W], computed one chunk of rows at a time."""
     if num_chunks == 1:
         return encode(texts)
     num_texts = int(texts[rows.LENGTHS].shape[1])
@@ -339,12 +339,12 @@ def _is_of_texts(head):
 
 
 def _num_texts(head):
-    """T, texts of an example."""
+    """T, the number of texts of an example."""
     return 2 + head.get(training_rows.NUM_NEGATIVES, 0)
 
 
 def _target(example, head):
-    """What a row's loss takes as its score: from 0 to 1, a margin, or the number of its class."""
+    """The target of a row's loss: a score from 0 to 1, a margin, or the number of its class."""
     if head["loss"] == "margin_mse":
         return getattr(example, "margin", 0.0)
     classes = head.get(training_rows.CLASSES, ())
@@ -354,7 +354,7 @@ def _target(example, head):
 
 
 def _notes_of_trained(train, head):
-    """What is to be said of --more_train's files, and of all files that are trained on."""
+    """Notes on the files of --more_train, and on all training files."""
     notes = text_files.named_notes(train)[len(train.notes) :]
     if head["loss"] == "infonce":
         files = [train] + [more.split for more in train.further]
@@ -376,7 +376,7 @@ def _with_dropout(config, dropout):
 
 
 def _num_chunks(head, features):
-    """How many chunks a batch is computed in."""
+    """The number of chunks in which a batch is computed."""
     rows_of_batch = features["input_ids"].shape.as_list()[0]
     in_memory = head["batch_in_memory"]
     if not in_memory or rows_of_batch is None:

@@ -1,7 +1,7 @@
-"""Losses of sentence embeddings: functions of vectors of a batch -> scalar.
+"""Losses of sentence embeddings: functions of the vectors of a batch -> scalar.
 
-Letters in shape comments: B rows of the batch, C candidates, W width, K classes. Vectors of any
-length are taken: cosines normalize them. A scale is 1 / temperature. Formulas are those of
+Letters in shape comments: B rows of the batch, C candidates, W width, K classes. Vectors may have
+any norm: cosines normalize them. A scale is 1 / temperature. Formulas are taken from
 sentence-transformers (Reimers and Gurevych 2019), unless another source is named.
 """
 
@@ -9,24 +9,24 @@ from typing import Any, Callable, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-_TINY = 1e-24  # of a squared norm
-_EXCLUDED = -1e30  # logit of what takes no part; finite, so that its gradient is 0 and not NaN
+_TINY = 1e-24  # lower bound of squared norms
+_EXCLUDED = -1e30  # logit of an excluded candidate; finite, so that its gradient is 0 and not NaN
 Tensors = Sequence[tf.Tensor]
 
 
 def normalized(vectors: tf.Tensor) -> tf.Tensor:
-    """Vectors made 1 long, [B, W] -> [B, W]."""
+    """Vectors normalized to unit length, [B, W] -> [B, W]."""
     squares = tf.reduce_sum(vectors * vectors, axis=-1, keepdims=True)
     return vectors * tf.rsqrt(tf.maximum(squares, _TINY))
 
 
 def pair_cosines(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Cosines of rows, [B, W] and [B, W] -> [B]."""
+    """Cosines of corresponding rows, [B, W] and [B, W] -> [B]."""
     return _dot_products(normalized(a), normalized(b))
 
 
 def all_cosines(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Cosines of each with each, [B, W] and [C, W] -> [B, C]."""
+    """Cosines of all pairs of rows, [B, W] and [C, W] -> [B, C]."""
     return _all_dot_products(normalized(a), normalized(b))
 
 
@@ -38,7 +38,7 @@ def _all_dot_products(a, b):
     return tf.matmul(a, b, transpose_b=True)
 
 
-# How alike vectors are, by name: functions of rows -> [B], and of each with each -> [B, C].
+# Similarity functions by name: of corresponding rows -> [B], and of all pairs of rows -> [B, C].
 _SIMILARITIES = {"cosine": pair_cosines, "dot": _dot_products}
 _ALL_SIMILARITIES = {"cosine": all_cosines, "dot": _all_dot_products}
 
@@ -49,11 +49,11 @@ _ALL_SIMILARITIES = {"cosine": all_cosines, "dot": _all_dot_products}
 def cosent(a: tf.Tensor, b: tf.Tensor, labels: tf.Tensor, scale: float = 20.0) -> tf.Tensor:
     """CoSENT: log of 1 + sum of exp(scale * (cos_i - cos_j)) over rows with label_i < label_j.
 
-    Equal labels take no part. A sum over the batch, not a mean.
+    Pairs of rows with equal labels are ignored. The loss is a sum over the batch, not a mean.
 
     Args:
         a, b: float [B, W].
-        labels: float or int [B]; their order alone counts.
+        labels: float or int [B]; only their order matters.
         scale: float.
 
     Source: Su, "CoSENT", 2022.
@@ -69,7 +69,7 @@ def cosent(a: tf.Tensor, b: tf.Tensor, labels: tf.Tensor, scale: float = 20.0) -
 def softmax_of_pairs(
     a: tf.Tensor, b: tf.Tensor, classes: tf.Tensor, weights: Any, bias: Any
 ) -> tf.Tensor:
-    """SBERT's classifier of [u; v; |u - v|]: mean cross entropy.
+    """SBERT's classifier on [u; v; |u - v|]: mean cross entropy.
 
     Args:
         a, b: float [B, W].
@@ -85,7 +85,7 @@ def softmax_of_pairs(
 
 
 def cosine_regression(a: tf.Tensor, b: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-    """Mean squared difference of cosines and scores from 0 to 1 (or a teacher's cosines)."""
+    """Mean squared difference between cosines and scores from 0 to 1 (or a teacher's cosines)."""
     return tf.reduce_mean(tf.square(pair_cosines(a, b) - tf.cast(scores, a.dtype)))
 
 
@@ -116,20 +116,22 @@ def infonce(
 ) -> tf.Tensor:
     """InfoNCE: each anchor's positive against all other candidates of the batch.
 
-    Candidates are all positives, then all first negatives, then all second ones. Mean cross
-    entropy of scale * (similarity - margin of the own positive).
+    Candidates are all positives, then all first negatives, then all second negatives and so on. The
+    loss is the mean cross entropy of scale * similarity; the margin is subtracted from the
+    similarity of the own positive.
 
     Args:
         anchors, positives: float [B, W].
         negatives: list of float [B, W].
         scale: float, 1 / temperature.
-        margin: float, taken off the positive's similarity (Yang et al. 2019).
-        ids: int [B], equal for rows whose positives are right for one another's anchors: between
-            such rows positives are no negatives.
-        is_symmetric: whether positives are to find their anchors as well; the mean of both.
+        margin: float, subtracted from the positive's similarity (Yang et al. 2019).
+        ids: int [B], equal for rows whose positives are right for one another's anchors: they are
+            not used as negatives of each other.
+        is_symmetric: whether positives have to find their anchors, too; the loss is then the mean
+            of both directions.
         own_negative_weight: float, added to the logits of a row's own negatives (Gao et al. 2021).
-        negative_ids: int [B, N], the id of each negative; it is none for the anchors of other rows
-            with that id. None: each is a negative for all.
+        negative_ids: int [B, N], the id of each negative, which is not used as a negative for the
+            anchors of other rows with that id. None: every negative is used for all anchors.
         similarity: "cosine" or "dot".
     """
     compare = _ALL_SIMILARITIES[similarity]
@@ -155,7 +157,7 @@ def infonce_of_four_blocks(
     scale: float = 20.0,
     ids: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
-    """InfoNCE whose denominator has every other text of the batch, anchors among them.
+    """InfoNCE whose denominator has every other text of the batch, including anchors.
 
     Source: Li et al. 2023, "Towards General Text Embeddings".
     """
@@ -186,15 +188,15 @@ def infonce_of_both_views(
     Args:
         anchors, positives: float [B, W].
         scale: float, 1 / temperature.
-        ids: int [B], equal for rows whose texts are right for one another: such texts are no
-            negatives. None: all rows differ.
+        ids: int [B], equal for rows whose texts are right for one another: they are not used as
+            negatives of each other. None: all rows differ.
 
     Source: Su, "SimBERT", 2020.
     """
     texts = tf.concat([anchors, positives], axis=0)  # [2 B, W]
     partners = tf.concat([positives, anchors], axis=0)
     row_ids = tf.range(tf.shape(anchors)[0]) if ids is None else ids
-    both = tf.concat([row_ids, row_ids], axis=0)  # a text has the id of its partner: is left out
+    both = tf.concat([row_ids, row_ids], axis=0)  # excludes a text itself: same id as its partner
     return _cross_entropy_of_diagonal(
         _without_duplicates(scale * all_cosines(texts, partners), both, both)
     )
@@ -218,7 +220,7 @@ def triplet(
     margin: float = 0.5,
     distance: str = "cosine",
 ) -> tf.Tensor:
-    """Mean of max(0, d(a, p) - d(a, n) + margin) of a distance d, one of `DISTANCES`."""
+    """Mean of max(0, d(a, p) - d(a, n) + margin) for a distance d, one of `DISTANCES`."""
     of_rows = DISTANCES[distance]
     difference = of_rows(anchors, positives) - of_rows(anchors, negatives)
     return tf.reduce_mean(tf.nn.relu(difference + margin))
@@ -228,7 +230,7 @@ def triplet(
 
 
 def vector_distillation(vectors: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """Mean squared difference of all elements from a teacher's vectors, [B, W] and [B, W]."""
+    """Mean squared error of all elements with respect to a teacher's vectors, [B, W] both."""
     return tf.reduce_mean(tf.square(vectors - tf.cast(teacher, vectors.dtype)))
 
 
@@ -239,7 +241,7 @@ def margin_regression(
     margins: tf.Tensor,
     similarity: str = "cosine",
 ) -> tf.Tensor:
-    """Margin MSE: how much more alike a positive is than a negative, as a teacher says.
+    """Margin MSE: a positive's similarity minus a negative's is fitted to a teacher's margin.
 
     Args:
         anchors, positives, negatives: float [B, W].
@@ -264,8 +266,8 @@ def matryoshka(
     Args:
         loss: function of as many tensors [B, width] as there are vectors.
         vectors: list of float [B, W].
-        widths: list of int, the full width among them.
-        weights: list of float; 1 each by default.
+        widths: list of int, including the full width.
+        weights: list of float; by default 1 for each width.
     """
     weights = weights or [1.0] * len(widths)
     return tf.add_n(
@@ -281,12 +283,12 @@ def _excluded(like):
 
 
 def _where_excluded(condition, logits):
-    """Logits, where a condition holds as small as those of what takes no part."""
+    """Logits, with `_EXCLUDED` in place of those for which a condition holds."""
     return tf.where(condition, tf.fill(tf.shape(logits), _excluded(logits)), logits)
 
 
 def _without_duplicates(logits, ids, column_ids):
-    """Logits [B, B] without those of different rows that ids and column ids, [B], say are equal."""
+    """Logits [B, B] without those of different rows whose id equals the column id, both [B]."""
     if ids is None or column_ids is None:
         return logits
     is_equal = tf.equal(ids[:, None], column_ids[None, :])
@@ -295,7 +297,7 @@ def _without_duplicates(logits, ids, column_ids):
 
 
 def _cross_entropy_of_diagonal(logits):
-    """Mean cross entropy of logits [B, C] whose row i has the target i."""
+    """Mean cross entropy of logits [B, C], where the target of row i is i."""
     targets = tf.range(tf.shape(logits)[0])
     return tf.reduce_mean(
         tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)

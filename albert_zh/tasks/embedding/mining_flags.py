@@ -1,4 +1,4 @@
-"""The flags of mined negatives."""
+"""The flags for mining hard negatives."""
 
 from typing import Any
 
@@ -8,64 +8,67 @@ from albert_zh.common import storage
 from albert_zh.common.errors import UserError
 
 FINDERS = ("lexical", "vectors")
-OBJECTIVES = ("infonce", "triplet")  # whose rows have wrong texts
+OBJECTIVES = ("infonce", "triplet")  # objectives whose rows have negatives
 _TABLE = (
     (
         "string",
         "mining_model_dir",
         None,
-        "Model folder whose vectors find the negatives; --init_checkpoint's model by default.",
+        "Folder of the model whose vectors find the negatives; by default that of "
+        "--init_checkpoint.",
     ),
     (
         "string",
         "mining_classifier_dir",
         None,
-        "Folder of a pair classifier (run_classifier.py); what it takes for right is no negative.",
+        "Folder of a pair classifier (run_classifier.py); a text that it predicts to be a positive "
+        "is not used as a negative.",
     ),
-    ("integer", "mined_negatives", 1, "Negatives that are mined for a row."),
+    ("integer", "mined_negatives", 1, "Number of negatives to mine per row."),
     (
         "list",
         "mining_ranks",
         ["1", "50"],
-        "First and last rank of the texts that are drawn from; 1 is the nearest text that no row "
-        "says is right.",
+        "First and last rank of the texts from which negatives are drawn; rank 1 is the nearest "
+        "text that no row lists as a positive.",
     ),
     (
         "float",
         "mining_margin",
         None,
-        "Only texts whose similarity is at least so much below that of the row's right text.",
+        "Only use texts whose similarity is at least this much below that of the row's positive.",
     ),
     (
         "float",
         "mining_relative_margin",
         None,
-        "The same as a share of the right text's similarity, such as 0.05.",
+        "Like --mining_margin, but as a share of the positive's similarity, such as 0.05.",
     ),
-    ("float", "mining_most_similar", None, "Only texts whose similarity is at most this."),
+    ("float", "mining_most_similar", None, "Only use texts whose similarity is at most this."),
     (
         "float",
         "mining_most_probable",
         0.5,
-        "Texts whose probability by --mining_classifier_dir is above this are taken for right.",
+        "Texts to which --mining_classifier_dir assigns a higher probability than this count as "
+        "positives and are not used.",
     ),
 )
 NAMES = tuple(row[1] for row in _TABLE)
 _FINDS = (
-    "infonce, triplet: finds wrong texts for each row before training, among the right texts of "
-    "all training files and the entries of the corpus: by wording (BM25) or by vectors."
+    "infonce, triplet: mine hard negatives for each row before training, among the positives of "
+    "all training files and the corpus entries: lexical (BM25) or by vectors."
 )
 
 
 def define(options: Any) -> None:
-    """Defines them in `absl.flags.FlagValues`."""
+    """Defines the flags in `absl.flags.FlagValues`."""
     flags.DEFINE_enum("mine_negatives", None, list(FINDERS), _FINDS, flag_values=options)
     for kind, name, default, help_text in _TABLE:
         getattr(flags, "DEFINE_" + kind)(name, default, help_text, flag_values=options)
 
 
 def ranks(options: Any) -> Any:
-    """(first, last) of --mining_ranks; raises `UserError` for others than two ranks."""
+    """(first, last) of --mining_ranks; raises `UserError` unless it has two valid ranks."""
     try:
         first, last = [int(rank) for rank in options.mining_ranks]
     except ValueError:
@@ -79,7 +82,7 @@ def ranks(options: Any) -> Any:
 
 
 def check(options: Any) -> None:
-    """Raises `UserError` for flags that make no sense."""
+    """Raises `UserError` for invalid values or combinations of flags."""
     given = [name for name in NAMES if options[name].present]
     if not options.mine_negatives:
         for name in given:

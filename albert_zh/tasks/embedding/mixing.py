@@ -1,4 +1,4 @@
-"""The rows that are trained on: of several files, each as often as its weight says."""
+"""Mixes the training rows of several files, each row repeated according to its file's weight."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ class FurtherFile(NamedTuple):
 
     Fields:
         path: the file.
-        weight: how often each of its rows occurs in an epoch.
+        weight: how often each of its rows occurs per epoch.
         split: `text_files.EmbeddingSplit`.
     """
 
@@ -25,18 +25,18 @@ class FurtherFile(NamedTuple):
 
 
 def training_split(split: Any, options: Any, teacher_width: int) -> Tuple[Any, Dict[str, Any]]:
-    """A training file's rows with those of --more_train and the vectors of --teacher_vectors.
+    """Adds the rows of --more_train and the vectors of --teacher_vectors to a training file.
 
     Args:
         split: `text_files.EmbeddingSplit`.
         options: the flags.
-        teacher_width: values that a teacher's vectors have to have.
+        teacher_width: the required width of a teacher's vectors.
 
     Returns:
-        (the split, {name: value} of what changed it, for the features' fingerprint).
+        (the split, {name: value} of what changed it, for the fingerprint of the features).
 
     Raises:
-        UserError: for files that do not fit.
+        UserError: for invalid files.
     """
     examples, changes = list(split.examples), {}
     if options.teacher_vectors:
@@ -57,12 +57,12 @@ def further_files(
     """Reads the files of --more_train.
 
     Args:
-        given: FILE:WEIGHT of each.
+        given: FILE:WEIGHT of each file.
         data_format: one of `text_files.FORMATS`.
-        encoding, skip_bad_rows: as of `text_files.read_split`.
+        encoding, skip_bad_rows: as in `text_files.read_split`.
 
     Raises:
-        UserError: for files that do not fit.
+        UserError: for invalid files.
     """
     return [
         FurtherFile(
@@ -75,7 +75,7 @@ def further_files(
 
 
 def _taken(more, rows, seed):
-    """A further file's rows as often as its weight says."""
+    """The rows of an additional file, repeated according to its weight."""
     taken = repeated(rows, more.weight, seed)
     if not taken:
         raise UserError(
@@ -86,7 +86,7 @@ def _taken(more, rows, seed):
 
 
 def weighted_files(given: Any) -> List[Tuple[str, float]]:
-    """(file, weight) of each FILE:WEIGHT; raises `UserError` for others."""
+    """(file, weight) of each FILE:WEIGHT; raises `UserError` for entries of another form."""
     files = []
     for entry in given:
         path, _, weight = entry.rpartition(":")
@@ -102,14 +102,14 @@ def weighted_files(given: Any) -> List[Tuple[str, float]]:
 
 
 def repeated(examples: List[Any], weight: float, seed: int) -> List[Any]:
-    """Examples as often as a weight says; of its fraction a random share of them."""
+    """Examples repeated `weight` times; the fraction of the weight is a random share of them."""
     whole = int(weight)
     share = int(round((weight - whole) * len(examples)))
     return examples * whole + random.Random(seed).sample(examples, share)
 
 
 def _with_teacher(split, options, width):
-    """(examples with their teacher's vectors, digest of the file)."""
+    """(examples with a teacher's vectors, digest of the file of vectors)."""
     import numpy as np
 
     from albert_zh.common import files
@@ -140,7 +140,7 @@ def _with_teacher(split, options, width):
 
 
 def _array_of(path, digest):
-    """The array of an .npy file, whose bytes go into a digest."""
+    """The array of an .npy file; its bytes are added to a digest."""
     import numpy as np
 
     from albert_zh.common import storage
@@ -149,7 +149,7 @@ def _array_of(path, digest):
         with storage.open_binary(path) as handle:
             hashed = _Hashed(handle, digest)
             array = np.lib.format.read_array(hashed, allow_pickle=False)
-            hashed.read()  # what is behind the array
+            hashed.read()  # the bytes after the array
             return array
     except (ValueError, SyntaxError, tokenize.TokenError) as error:
         raise UserError(
@@ -159,20 +159,20 @@ def _array_of(path, digest):
 
 
 class _Hashed:
-    """A file whose bytes go into a digest as they are read."""
+    """A file whose bytes are added to a digest as they are read."""
 
     def __init__(self, handle, digest):
         self._handle, self._digest = handle, digest
 
     def read(self, size=-1):
-        """The next bytes, all by default."""
+        """The next bytes, by default all remaining bytes."""
         content = self._handle.read(size)
         self._digest.update(content)
         return content
 
 
 def _misfit(options, found, width):
-    """What to do about a teacher's vectors of a width that the model's do not have."""
+    """What to do if a teacher's vectors have another width than the model's vectors."""
     cut = [name for name in ("width", "matryoshka") if options[name].value]
     remedies = ["add --projection_width=%d" % found] * (options.projection_width != found)
     remedies += ["leave out --" + name for name in cut]

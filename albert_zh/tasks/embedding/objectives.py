@@ -1,4 +1,4 @@
-"""The loss of a batch by the name of the objective. Letters: B rows, T texts of each, W width."""
+"""The loss of a batch by name of the objective. Letters: B rows, T texts per row, W width."""
 
 import functools
 from typing import Any, Callable, Dict
@@ -16,11 +16,11 @@ Tensors = Dict[str, tf.Tensor]
 
 
 def batch_loss(vectors: tf.Tensor, features: Tensors, head: Dict[str, Any]) -> tf.Tensor:
-    """The loss of a batch, of all widths that vectors are to be cut to.
+    """The loss of a batch, summed over all widths to which vectors can be truncated.
 
     Args:
         vectors: float [B, T, W].
-        features: the batch's targets: score [B], group [B], negative_groups [B, T - 2] of rows
+        features: the batch's targets: score [B], group [B], negative_groups [B, T - 2] for rows
             with negatives, teacher [B, D].
         head: `Settings.head`.
 
@@ -100,10 +100,10 @@ _LOSSES: Dict[str, Callable[..., tf.Tensor]] = {
 
 
 def gathered(rows: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas that share a step, [B, ...] -> [R * B, ...]; alone the rows.
+    """Gathers the rows of all R replicas, [B, ...] -> [R * B, ...]; for one replica its rows.
 
-    The gradient of a function of all rows reaches those of this replica; the factor R is for the
-    mean over the replicas that a strategy's optimizer takes.
+    The gradient of a function of all rows reaches the rows of this replica; the factor R
+    compensates for the mean over replicas that a strategy's optimizer takes.
     """
     if not tf.distribute.has_strategy():
         return rows

@@ -1,4 +1,4 @@
-"""Whether rows of right pairs are such: no labelled pairs, no ids, no categories as wrong texts."""
+"""Checks that rows are positive pairs: no labelled pairs, no ids, no categories as negatives."""
 
 import re
 from typing import Any, List, Sequence
@@ -7,26 +7,26 @@ from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
-# Labels, in lower case, that say whether or how two texts belong together.
+# Labels, in lower case, that say whether or how two texts are related.
 _RELATIONS = frozenset(
     "entailment neutral contradiction true false yes no same different similar dissimilar "
     "duplicate paraphrase 是 否 相同 不同 相似 不相似 同义 不同义 匹配 不匹配 一致 不一致 "
     "蕴含 中立 矛盾 正例 负例".split()
 )
-_MARK = re.compile(r"\|+|#{2,}|\n|@{2,}|\t")  # that may separate several texts of a cell
-_FEW_ROWS = 10  # of a file that is not looked at
-_ROWS_OF_CATEGORY = 5  # on average, from which repeated wrong texts may be names of categories
+_MARK = re.compile(r"\|+|#{2,}|\n|@{2,}|\t")  # may separate several texts in a cell
+_FEW_ROWS = 10  # files with fewer rows are not checked for categories
+_ROWS_OF_CATEGORY = 5  # negatives repeated this often on average may be names of categories
 
 
 def notes_of_labels(path: str, labels: Sequence[Any]) -> List[str]:
-    """What is to be said of the labels of a file of right pairs, which nothing is learnt from.
+    """Notes on the labels in a file of positive pairs, which are not used in training.
 
     Args:
         path: the file.
-        labels: of the rows, by the key or column that is named so; None without one.
+        labels: the labels of the rows, from the key or column with such a name; None without one.
 
     Raises:
-        UserError: if they say that some pairs are right and others are not.
+        UserError: if the labels say that some pairs are positive and others are not.
     """
     values = {str(label).strip() for label in labels if label is not None}
     if len(values) < 2:
@@ -40,14 +40,14 @@ def notes_of_labels(path: str, labels: Sequence[Any]) -> List[str]:
 
 
 def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
-    """What is to be said of the wrong texts of a file.
+    """Notes on the negatives of a file.
 
     Args:
         path: the file.
         examples: `EmbeddingExample`s.
 
     Raises:
-        UserError: if they are numbers or labels, or the texts that they are wrong for are numbers.
+        UserError: if the negatives are numbers or labels, or if the anchors are numbers.
     """
     wrong = [text for example in examples for text in example.negatives]
     if len(examples) < 2 or not wrong:
@@ -69,7 +69,7 @@ def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
 
 
 def notes_of_joined_texts(examples: Sequence[Any]) -> List[str]:
-    """The note on a file whose cells seem to hold several texts each, as 相似问 may; a list.
+    """A list with a note if the cells seem to hold several texts each, as in 相似问 columns.
 
     Args:
         examples: `EmbeddingExample`s.
@@ -86,10 +86,10 @@ def notes_of_joined_texts(examples: Sequence[Any]) -> List[str]:
 
 
 def notes_of_unread_labels(labels: Sequence[Any]) -> List[str]:
-    """What is to be said of the labels of pairs that a classifier scores.
+    """Notes on the labels of pairs that a classifier scores.
 
     Args:
-        labels: as of `notes_of_labels`.
+        labels: as in `notes_of_labels`.
     """
     values = {str(label).strip() for label in labels if label is not None}
     found = validation.shortened(", ".join(sorted(values)))
@@ -97,11 +97,11 @@ def notes_of_unread_labels(labels: Sequence[Any]) -> List[str]:
 
 
 def notes_of_pairs(path: str, examples: Sequence[Any]) -> List[str]:
-    """What is to be said of what stands behind the two texts of rows that a classifier scores.
+    """Notes on further columns after the two texts of rows that a classifier scores.
 
     Args:
         path: the file.
-        examples: `EmbeddingExample`s, whose `negatives` that is.
+        examples: `EmbeddingExample`s, whose `negatives` are the texts of these columns.
 
     Raises:
         UserError: if the first texts are numbers.

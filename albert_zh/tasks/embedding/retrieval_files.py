@@ -1,8 +1,8 @@
-"""Retrieval sets in the form of BEIR and MTEB: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv.
+"""Retrieval data sets in the format of BEIR and MTEB: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv.
 
-A line of the qrels is query-id, corpus-id, score; a score above 0 means that the entry is right for
-the query. corpus.jsonl ({_id, title, text}) and queries.jsonl ({_id, text}) are beside the
-qrels or, of a folder `qrels`, in the one above.
+A line of the qrels is query-id, corpus-id, score; a score above 0 means that the entry is relevant
+to the query. corpus.jsonl ({_id, title, text}) and queries.jsonl ({_id, text}) are in the folder of
+the qrels or, if that folder is called `qrels`, in its parent folder.
 """
 
 import os
@@ -22,13 +22,13 @@ def is_qrels(cells: Any) -> bool:
 
 
 def text_of_record(record: Dict[str, Any]) -> str:
-    """The text of an object with "_id": its title, if it has one, and its text."""
+    """The text of an object with "_id": its title, if there is one, followed by its text."""
     parts = [record.get(key) for key in ("title", "text")]
     return " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
 
 
 def corpus_beside(path: str) -> Optional[str]:
-    """The corpus.jsonl of a file of qrels; None of a file without one."""
+    """The corpus.jsonl that belongs to a file of qrels; None if there is none."""
     if not _found(path, QUERIES_FILE):
         return None
     return _found(path, CORPUS_FILE)
@@ -37,12 +37,12 @@ def corpus_beside(path: str) -> Optional[str]:
 def rows_of_qrels(
     path: str, rows: Sequence[Any], encoding: str
 ) -> Tuple[List[Tuple[int, str, str]], List[Tuple[int, Exception]], List[str]]:
-    """The right texts of each query.
+    """The relevant entries of each query.
 
     Args:
         path: the file of qrels.
-        rows: its rows, as of `rows.Table`, the header first.
-        encoding: of the files.
+        rows: its rows, as `rows.Table` returns them, the header first.
+        encoding: character encoding of the files.
 
     Returns:
         ([(line, text of the query, text of the entry)], [(line, what is wrong)], digests of the
@@ -68,7 +68,7 @@ def rows_of_qrels(
 
 
 def _row(row, queries, entries):
-    """(query, entry) of a row; None of one that is not relevant; `ValueError` of a wrong one."""
+    """(query, entry) of a row; None if it is not relevant; `ValueError` if it is malformed."""
     if row.problem or len(row.cells) < 3:
         raise ValueError(row.problem or "it has no score")
     query, entry, score = (cell.strip() for cell in row.cells[:3])
@@ -95,7 +95,7 @@ def _found(path, name):
 
 
 def _texts(path, name, encoding):
-    """({_id: text} of a JSON-lines file beside the qrels, its digest)."""
+    """({_id: text} of a JSON-lines file that belongs to the qrels, digest of the file)."""
     found = _found(path, name)
     if found is None:
         raise UserError(

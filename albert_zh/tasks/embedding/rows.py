@@ -1,9 +1,9 @@
-"""Rows of several texts: their ids in records, and as the encoder reads them.
+"""Packs several texts into one row: their ids in records, and the inputs of the encoder.
 
-A record has the ids of all texts of an example, one text after another without padding between
-them, and how long each is. The encoder reads such a row as it is: no text sees another one, and
-positions begin again with each (`packed_vectors`).
-Letters in shape comments: B examples, T texts of each, F tokens, L tokens of the longest text.
+A record has the ids of all texts of an example, concatenated without padding, and the length of
+each text. The encoder reads such a packed row directly: texts do not attend to each other, and
+positions start again at 0 with each text (`packed_vectors`).
+Letters in shape comments: B examples, T texts per example, F tokens, L tokens of the longest text.
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
@@ -14,7 +14,7 @@ from albert_zh.model.layers import dropout_seed, gather_positions, get_shape_lis
 from albert_zh.text import encoding
 
 LENGTHS = "text_lengths"
-REPETITION = 0.32  # share of tokens that ESimCSE repeats at most (Wu et al. 2021)
+REPETITION = 0.32  # maximum share of tokens that ESimCSE repeats (Wu et al. 2021)
 Tensors = Dict[str, tf.Tensor]
 
 
@@ -25,12 +25,12 @@ def record(
 
     Args:
         texts: its texts, the first one not empty.
-        num_texts: T; what is missing of them is empty, which has length 0.
+        num_texts: T; missing texts are empty and have length 0.
         tokenizer: `FullTokenizer`.
-        max_seq_length: longest text with [CLS] and [SEP].
+        max_seq_length: maximum length of a text with [CLS] and [SEP].
 
     Returns:
-        ({column: list of int}, whether a text was cut).
+        ({column: list of int}, whether a text was truncated).
     """
     ids_of_all: List[int] = []
     lengths, was_cut = [], False
@@ -44,11 +44,11 @@ def record(
 
 
 class Places(NamedTuple):
-    """Where the tokens of packed rows belong.
+    """The text and position of each token of packed rows.
 
     Fields:
-        text: int [B, F], which text of the row a token is of; T for padding.
-        position: int [B, F], where a token stands in its text; 0 for padding.
+        text: int [B, F], the index of a token's text in the row; T for padding.
+        position: int [B, F], the position of a token in its text; 0 for padding.
     """
 
     text: tf.Tensor
@@ -56,7 +56,7 @@ class Places(NamedTuple):
 
 
 def places(lengths: tf.Tensor, width: Any) -> Places:
-    """The `Places` of rows whose texts have these lengths.
+    """The `Places` of rows whose texts have the given lengths.
 
     Args:
         lengths: int [B, T].
@@ -73,16 +73,16 @@ def places(lengths: tf.Tensor, width: Any) -> Places:
 def packed_vectors(
     model: Callable[..., Any], pool: Callable[[Any, tf.Tensor], tf.Tensor], packed: Tensors
 ) -> tf.Tensor:
-    """Vectors of the texts of packed rows, as if each were a row alone.
+    """Vectors of the texts in packed rows, the same as if each text were a separate row.
 
     Args:
-        model: function of rows and further arguments of `AlbertModel` that makes one.
+        model: function that creates an `AlbertModel` from rows and further arguments.
         pool: function of a model's layers (`get_hidden_states`) and a mask [N, L] ->
             float [N, W].
         packed: input_ids [B, F] and `LENGTHS` [B, T].
 
     Returns:
-        float [B, T, W]; what texts of length 0 have is of no meaning.
+        float [B, T, W]; the vectors of texts of length 0 are meaningless.
     """
     ids, lengths = packed["input_ids"], packed[LENGTHS]
     where = places(lengths, get_shape_list(ids)[1])
@@ -95,15 +95,15 @@ def packed_vectors(
 
 
 class _SeparateTexts:
-    """The layers of packed rows with a row for each text, [B * T, L, H]."""
+    """The layers of packed rows, split into one row per text, [B * T, L, H]."""
 
     def __init__(self, model, lengths, width):
-        """`model`: of the packed rows; `lengths`: int [B, T]; `width`: F, int or tensor."""
+        """`model`: model of the packed rows; `lengths`: int [B, T]; `width`: F, int or tensor."""
         self._model = model
         self._longest = width if isinstance(width, int) else tf.reduce_max(lengths)  # L
         starts = tf.cumsum(lengths, axis=1, exclusive=True)
         columns = starts[:, :, None] + tf.range(self._longest)  # [B, T, L]
-        columns = tf.minimum(columns, width - 1)  # the mask leaves out what is behind a text
+        columns = tf.minimum(columns, width - 1)  # the mask hides what follows a text
         self._columns = tf.reshape(columns, [-1, int(lengths.shape[1]) * self._longest])
         self.mask = tf.sequence_mask(tf.reshape(lengths, [-1]), self._longest, dtype=tf.int32)
 
@@ -118,22 +118,22 @@ class _SeparateTexts:
 
 
 def of_ids(ids: tf.Tensor, lengths: tf.Tensor) -> Tensors:
-    """Rows for the encoder of ids [N, F] and their lengths [N]."""
+    """Inputs of the encoder for ids [N, F] with lengths [N]."""
     mask = tf.sequence_mask(lengths, tf.shape(ids)[1], dtype=tf.int32)
     return {"input_ids": ids, "input_mask": mask, "segment_ids": tf.zeros_like(ids)}
 
 
 def two_views(texts: Tensors, repeats_words: bool, max_length: int) -> Tensors:
-    """Each text twice; the second time with some of its tokens repeated.
+    """Two views of each text; in the second view, some tokens may be repeated.
 
     Args:
         texts: input_ids [B, F] and `LENGTHS` [B, 1].
-        repeats_words: whether tokens are repeated (ESimCSE); dropout alone makes the views
-            different otherwise (SimCSE).
-        max_length: longest row.
+        repeats_words: whether tokens are repeated (ESimCSE); otherwise the views only differ by
+            dropout (SimCSE).
+        max_length: maximum length of a row.
 
     Returns:
-        input_ids [2 B, F'] and `LENGTHS` [2 B, 1], first those of the first views.
+        input_ids [2 B, F'] and `LENGTHS` [2 B, 1]: all first views, then all second views.
     """
     ids, lengths = texts["input_ids"], texts[LENGTHS][:, 0]
     others, lengths_of_others = ids, lengths
@@ -148,9 +148,9 @@ def two_views(texts: Tensors, repeats_words: bool, max_length: int) -> Tensors:
 def with_repeated_tokens(
     ids: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor, max_length: int
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Repeats random tokens: of n, a uniform number of 0 to max(2, 0.32 n), each once.
+    """Repeats random tokens once: of n tokens, a uniform number from 0 to max(2, 0.32 n).
 
-    [CLS] and [SEP] are not repeated, and no row grows beyond the longest length.
+    [CLS] and [SEP] are not repeated, and no row becomes longer than `max_length`.
 
     Args:
         ids: int [N, F].

@@ -1,4 +1,4 @@
-"""Dev and test metrics of vectors."""
+"""Dev and test metrics of sentence vectors."""
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -9,12 +9,12 @@ from albert_zh.tasks.embedding.scores import Measured, VectorSimilarity, mean_co
 from albert_zh.tasks.markdown import table
 from albert_zh.tasks.tables import text_groups
 
-COLLAPSED = 0.95  # mean cosine of different texts from which on vectors say little
+COLLAPSED = 0.95  # mean cosine of different texts above which vectors count as collapsed
 THRESHOLD = "similarity_threshold"  # tuned on dev
 
 
 class EmbeddingScorer(scorer.Scorer):
-    """Collects vectors, and measures them by the file's pairs or positives."""
+    """Collects vectors and evaluates them on the file's pairs or positives."""
 
     def __init__(
         self, is_retrieval: bool, threshold: Optional[float] = None, num_errors: int = 0
@@ -23,8 +23,8 @@ class EmbeddingScorer(scorer.Scorer):
 
         Args:
             is_retrieval: whether positives are searched for.
-            threshold: cosine from which on texts are called alike, where it is known.
-            num_errors: how many of the worst rows are kept.
+            threshold: cosine from which texts count as similar, None if unknown.
+            num_errors: how many of the worst rows are stored.
         """
         super().__init__(num_errors)
         self._is_retrieval, self._threshold = is_retrieval, threshold
@@ -43,7 +43,7 @@ class EmbeddingScorer(scorer.Scorer):
                 self._vectors[text] = vector
 
     def _measure(self):
-        """(`Measured`, `VectorSimilarity`) of what was collected."""
+        """(`Measured`, `VectorSimilarity`) for the collected examples and vectors."""
         if self._measured is None:
             measured = Measured(self._examples, self._is_retrieval)
             self._measured = measured, VectorSimilarity(self._vectors)

@@ -1,4 +1,4 @@
-"""How good vectors are: correlations of scored pairs, and ranks of what is searched for."""
+"""Metrics of sentence vectors: correlations for scored pairs, and retrieval metrics."""
 
 from typing import Any, Dict, Iterator, Sequence, Set
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from albert_zh.common.errors import UserError
 
-RANKS = (1, 5, 10, 50)  # of recall
-DEPTH = 10  # of the other measures of ranks
-_CELLS_AT_ONCE = 1 << 23  # similarities of queries and entries that are held
+RANKS = (1, 5, 10, 50)  # the ranks of recall
+DEPTH = 10  # the depth of the other retrieval metrics
+_CELLS_AT_ONCE = 1 << 23  # similarities of queries and entries that are in memory at a time
 
 
 def check_labels(path: str, examples: Sequence[Any]) -> None:
-    """Raises `UserError` for scored pairs that no correlation can be measured on.
+    """Raises `UserError` for scored pairs on which no correlation can be computed.
 
     Args:
-        path: their file, for the message.
+        path: the file of the pairs, for the message.
         examples: `text_files.EmbeddingExample`s.
     """
     num_scores = len({example.label for example in examples})
@@ -28,9 +28,9 @@ def check_labels(path: str, examples: Sequence[Any]) -> None:
 
 
 def pair_scores(similarities: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
-    """Correlations of similarities [n] and labels [n]; the area under the curve of two labels.
+    """Correlations of similarities [n] and labels [n]; for two labels also the ROC AUC.
 
-    With labels of two kinds Spearman's correlation does not reach 1: 0.866 for halves.
+    With only two labels, Spearman's correlation cannot reach 1: at most 0.866 for equal halves.
     """
     from scipy import stats
     from sklearn.metrics import roc_auc_score
@@ -46,7 +46,7 @@ def pair_scores(similarities: np.ndarray, labels: np.ndarray) -> Dict[str, float
 
 
 def best_threshold(similarities: np.ndarray, labels: np.ndarray) -> float:
-    """The similarity from which on pairs of two kinds of labels are best called alike."""
+    """The threshold of similarity that best separates pairs with two different labels."""
     order = np.argsort(-similarities, kind="stable")
     is_alike = labels[order] == labels.max()
     right = np.cumsum(is_alike) + (~is_alike).sum() - np.cumsum(~is_alike)
@@ -58,16 +58,17 @@ def best_threshold(similarities: np.ndarray, labels: np.ndarray) -> float:
 def retrieval_scores(
     similarities: np.ndarray, relevant: Sequence[Set[int]]
 ) -> Dict[str, np.ndarray]:
-    """Measures of each query, {name: float [q]}; what has equal similarities ranks by position.
+    """Retrieval metrics of each query, {name: float [q]}; ties are ranked by position.
 
     Args:
         similarities: float [q, c].
-        relevant: for each query the entries that are right, at least one.
+        relevant: the relevant entries of each query, at least one.
 
     Returns:
-        recall_at_K: share of the right entries among the first K; mrr_at_10: 1 / rank of the first
-        right one; ndcg_at_10: gains 1 / log2(rank + 1) over the best possible ones; map_at_10: mean
-        precision at the right ones, over min(right ones, 10).
+        recall_at_K: share of the relevant entries that are among the first K; mrr_at_10: 1 / rank
+        of the first relevant entry; ndcg_at_10: sum of gains 1 / log2(rank + 1) over the best
+        possible sum; map_at_10: sum of the precisions at the relevant entries, over min(number of
+        relevant entries, 10).
     """
     depth = min(max(RANKS), similarities.shape[1])
     order = np.array([_best_columns(row, depth) for row in -similarities])
@@ -86,21 +87,21 @@ def retrieval_scores(
 
 
 def _best_columns(distances, depth):
-    """The places of the lowest of distances [c], nearest first; of equal ones the first."""
+    """The positions of the lowest distances [c], nearest first; the first one of equals."""
     farthest = np.partition(distances, depth - 1)[depth - 1]
-    places = np.flatnonzero(~(distances > farthest))  # with what is no number, which comes last
+    places = np.flatnonzero(~(distances > farthest))  # includes NaN, which comes last
     return places[np.argsort(distances[places], kind="stable")[:depth]]
 
 
 def _blocks(queries, entries):
-    """Yields the products [q, c] of queries [Q, W] with entries [W, c], of some at a time."""
+    """Yields the products [q, c] of queries [Q, W] with entries [W, c], some queries at a time."""
     at_once = max(1, _CELLS_AT_ONCE // max(1, entries.shape[1]))
     for start in range(0, queries.shape[0], at_once):
         yield queries[start : start + at_once] @ entries
 
 
 def mean_cosine(vectors: np.ndarray) -> float:
-    """Mean cosine of different rows [n, W]: near 1 where all texts have become the same."""
+    """Mean cosine of different rows [n, W]: close to 1 if vectors have collapsed."""
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     total = (vectors / lengths).sum(axis=0)
     count = len(vectors)
@@ -108,7 +109,7 @@ def mean_cosine(vectors: np.ndarray) -> float:
 
 
 class VectorSimilarity:
-    """Cosines of texts by their vectors."""
+    """Cosine similarities of texts by their vectors."""
 
     def __init__(self, vectors: Dict[str, np.ndarray]) -> None:
         """`vectors`: {text: float [W]}."""
@@ -130,10 +131,10 @@ class VectorSimilarity:
 
 
 class CharacterTfIdf:
-    """Cosines of texts by TF-IDF of single characters and pairs of them: what needs no model."""
+    """Cosines of texts by TF-IDF of character unigrams and bigrams: a baseline without a model."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """`texts`: what document frequencies are counted in."""
+        """`texts`: texts from which document frequencies are counted."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2))
@@ -143,25 +144,25 @@ class CharacterTfIdf:
         return self._vectorizer.transform(texts)
 
     def pairs(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
-        """As `VectorSimilarity.pairs`."""
+        """Like `VectorSimilarity.pairs`."""
         return np.asarray(self._of(a).multiply(self._of(b)).sum(axis=1)).ravel()
 
     def matrices(self, queries: Sequence[str], entries: Sequence[str]) -> Iterator[np.ndarray]:
-        """As `VectorSimilarity.matrices`."""
-        columns = self._of(entries).T.tocsr()  # once, not in each product
+        """Like `VectorSimilarity.matrices`."""
+        columns = self._of(entries).T.tocsr()  # converted once, not in each product
         return (block.toarray() for block in _blocks(self._of(queries), columns))
 
 
 class Measured:
-    """Rows of a dev or test file that similarities are measured on.
+    """Rows of a dev or test file on which similarities are evaluated.
 
     Attributes:
-        is_retrieval: whether positives are searched for; else pairs are scored.
-        queries, entries: texts searched for and in.
+        is_retrieval: whether positives are searched for; otherwise pairs are scored.
+        queries, entries: the texts to search for, and the texts that are searched.
     """
 
     def __init__(self, examples: Sequence[Any], is_retrieval: bool) -> None:
-        """`examples`: `text_files.EmbeddingExample`s, entries of the corpus among them."""
+        """`examples`: `text_files.EmbeddingExample`s, including entries of the corpus."""
         self.is_retrieval = is_retrieval
         rows = [example for example in examples if not example.is_entry]
         self._a, self._b = [e.text_a for e in rows], [e.text_b for e in rows]
@@ -171,15 +172,15 @@ class Measured:
         self.entries = list(dict.fromkeys(self._b + of_corpus))
 
     def texts(self) -> Sequence[str]:
-        """All texts, each once."""
+        """All texts without duplicates."""
         return list(dict.fromkeys(self._a + (self.entries if self.is_retrieval else self._b)))
 
     def scores(self, similarity: Any, chosen: Any = None) -> Dict[str, float]:
-        """{name: value} of the measures.
+        """{name: value} of the metrics.
 
         Args:
             similarity: `VectorSimilarity` or `CharacterTfIdf`.
-            chosen: bool [rows], the rows to measure on; None for all.
+            chosen: bool [rows], the rows to evaluate; None for all.
         """
         chosen = np.ones(len(self._a), bool) if chosen is None else chosen
         if not self.is_retrieval:
@@ -190,7 +191,7 @@ class Measured:
         return {name: float(np.concatenate([b[name] for b in blocks]).mean()) for name in blocks[0]}
 
     def _scores_of_blocks(self, similarity, queries):
-        """Yields `retrieval_scores` of some queries at a time, whose similarities are then held."""
+        """Yields `retrieval_scores` of some queries at a time, to limit the memory."""
         right = self._right_entries()
         positions = {text: column for column, text in enumerate(self.entries)}
         begin = 0
@@ -203,13 +204,13 @@ class Measured:
             yield retrieval_scores(similarities, [right[text] for text in of_block])
 
     def threshold(self, similarity: Any) -> Any:
-        """`best_threshold` of pairs with two kinds of labels, else None."""
+        """`best_threshold` if the pairs have two different labels, otherwise None."""
         if self.is_retrieval or len(np.unique(self._labels)) != 2:
             return None
         return best_threshold(self.cosines(similarity), self._labels)
 
     def losses(self, similarity: Any) -> np.ndarray:
-        """Squared distance of each row's cosine from its label, which is scaled to 0..1; [n]."""
+        """Squared error of each row's cosine with respect to its label scaled to 0..1, [n]."""
         lowest, highest = (
             (0.0, 1.0) if self.is_retrieval else (self._labels.min(), self._labels.max())
         )

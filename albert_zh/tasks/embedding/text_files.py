@@ -1,12 +1,12 @@
-"""Files that sentence embeddings are trained and measured with, as examples.
+"""Reads the training and evaluation files of sentence embeddings as examples.
 
     split = read_split("faq/train.tsv", "train", "positives")
 
 Formats: `scored` (two texts and a number), `pairs` (two texts, which are scored later),
-`positives` (a text, one that is right for it, and any number that are not; a FAQ file
-`question<TAB>entry` is one), `margins` (a text, one that is right for it, one that is not, and how
-much more alike the right one is), `texts` (one a line). Tables are tab-separated, .csv or JSON
-lines; keys and headers are those of the usual collections.
+`positives` (an anchor, a positive, and any number of negatives; for example an FAQ file
+`question<TAB>entry`), `margins` (an anchor, a positive, a negative, and the similarity of the
+positive minus that of the negative), `texts` (one text per line). Tables are tab-separated, .csv or
+JSON lines; keys and headers may be those of common data sets.
 """
 
 import collections
@@ -24,11 +24,11 @@ from albert_zh.tasks.tables import running_numbers
 from albert_zh.tasks.tables.separators import expected_instead
 
 FORMATS = ("scored", "pairs", "positives", "margins", "texts")
-# Labels of inference as scores: what contradicts is further away than what is unrelated.
+# Scores of inference labels: a contradiction is less similar than an unrelated text.
 NAMED_SCORES = {"contradiction": 0.0, "neutral": 1.0, "entailment": 2.0}
-# Columns that rows with an id before their texts have at least.
+# Minimum number of columns of rows that start with an id.
 _FEWEST_WITH_ID = {"scored": 4, "pairs": 3, "positives": 3, "margins": 5}
-# Indices of columns without a header; a slice takes all further ones.
+# Indices of columns without a header; a slice means all further columns.
 _USUAL_COLUMNS = {"text_a": [0], "text_b": [1], "score": [2], "negatives": [slice(2, None)]}
 _COLUMNS_OF_MARGINS = {"text_a": [0], "text_b": [1], "negatives": [2], "margin": [3]}
 _LARGEST_MARGIN = 2.0  # difference of two cosines
@@ -40,21 +40,21 @@ _NO_IDS = (
 
 
 class EmbeddingExample(NamedTuple):
-    """A row of a file: the fields of `InputExample`, and what only embeddings have.
+    """A row of a file: the fields of `InputExample`, and fields that only embeddings have.
 
     Fields:
         guid: split and position in it.
-        text_a: the text, anchor or query; of a corpus' entry that text.
-        text_b: the other text; "" of a single text.
-        label: the score, 1.0 of positives; None of a single text.
+        text_a: the text, anchor or query; for a corpus entry, its text.
+        text_b: the other text; "" for a single text.
+        label: the score, 1.0 for positives; None for a single text.
         row_id: line of the file.
-        negatives: texts that are not right for text_a.
-        target: the score from 0, the file's lowest, to 1, its highest.
-        group: equal for rows whose texts are right for one another.
-        negative_groups: of each negative the group that it is right for, or `groups.NO_GROUP`.
-        is_entry: whether it is an entry of the corpus that is searched, and no row.
-        teacher: vector of a teacher for text_a, or ().
-        margin: how much more alike text_b is than the negative, as a teacher says.
+        negatives: the negatives of text_a.
+        target: the score, scaled so that the file's lowest score is 0 and its highest is 1.
+        group: equal for rows whose texts are positives of one another.
+        negative_groups: for each negative the group to which it belongs, or `groups.NO_GROUP`.
+        is_entry: whether the example is an entry of the searched corpus rather than a row.
+        teacher: a teacher's vector for text_a, or ().
+        margin: the similarity of text_b minus that of the negative, according to a teacher.
     """
 
     guid: str
@@ -78,8 +78,8 @@ EmbeddingSplit = collections.namedtuple(
 )
 EmbeddingSplit.__doc__ = """A `input_examples.Split` of `EmbeddingExample`s.
 
-Fields beside those of `Split`:
-    further: list of `mixing.FurtherFile` that are trained on as well.
+Fields in addition to those of `Split`:
+    further: list of `mixing.FurtherFile`, the additional training files.
 """
 
 
@@ -92,14 +92,14 @@ def read_split(
         path: the file.
         name: "train", "dev" or "test".
         data_format: one of `FORMATS`.
-        encoding: of the file.
-        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
+        encoding: character encoding of the file.
+        skip_bad_rows: skip malformed rows (and count them in the notes) instead of failing.
 
     Returns:
         `EmbeddingSplit`.
 
     Raises:
-        UserError: if the file is missing, empty or does not fit; names the line.
+        UserError: if the file is missing, empty or malformed; the message names the line.
     """
     table = row_files.Table(path, encoding)
     filled, notes = row_files.filled_rows(table)
@@ -130,7 +130,7 @@ def read_split(
         raise UserError("%s has no row that fits: expected %s" % (path, expected))
     if all(e.text_a.isdigit() and e.text_b.isdigit() for e in examples):
         raise UserError("%s: its texts are numbers, as ids are: %s" % (path, _NO_IDS))
-    if name not in ("dev", "test"):  # those are measured on as they are
+    if name not in ("dev", "test"):  # dev and test keep duplicates
         examples, num_double = _once(examples)
         notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
@@ -161,7 +161,7 @@ def _examples_of_rows(path, filled, data_format, delimiter):
 
 
 def _labels_of(rows, columns):
-    """What rows have under the name of a score or label."""
+    """The values of rows in the column or key of a score or label."""
     records = [_of_record(row.cells, "positives") for row in rows if isinstance(row.cells, dict)]
     if columns is not _USUAL_COLUMNS:  # named ones
         records += [_of_cells(row.cells, columns, "positives") for row in rows if not row.problem]
@@ -176,7 +176,7 @@ _EXPECTED = {
     "--scoring_classifier_dir makes them",
     "texts": "a text a line",
 }
-# What a file of right pairs, which have no scores, is read with.
+# The flag with which to read a file of positive pairs, which have no scores.
 _WITHOUT_SCORES = {
     "train": "; for right pairs without numbers --objective=infonce",
     "dev": "; for right pairs without numbers --dev_format=positives",
@@ -185,7 +185,7 @@ _TEXTS_ALONE = "; of texts alone --objective=simcse learns"
 
 
 def _expected_rows(data_format, name, filled):
-    """What rows are expected to be, with what else could be done with those of the file."""
+    """The expected form of rows, with alternatives for the rows that the file has."""
     expected = _EXPECTED[data_format]
     if data_format == "scored":
         expected += _WITHOUT_SCORES["train" if name == "train" else "dev"]
@@ -196,7 +196,7 @@ def _expected_rows(data_format, name, filled):
 
 
 def _columns(path, rows, data_format):
-    """({column: its indices}, rows without header and ids, notes); of JSON the usual columns."""
+    """({column: its indices}, rows without header and ids, notes); usual columns for JSON."""
     usual = _COLUMNS_OF_MARGINS if data_format == "margins" else _USUAL_COLUMNS
     first = rows[0]
     if isinstance(first.cells, dict):
@@ -220,13 +220,13 @@ def _columns(path, rows, data_format):
 
 
 def _are_ids(rows, column):
-    """Whether a column below a header is one of ids, by its name or its cells."""
+    """Whether a column with a header contains ids, according to its name or its cells."""
     cells = [row.cells[column] for row in rows if not row.problem and column < len(row.cells)]
     return bool(_ID_NAME.match(cells[0].strip().lower())) or running_numbers.are_ids(cells[1:])
 
 
 def _without_ids(path, rows, fewest_columns):
-    """(rows without a column of ids before their texts, notes); `UserError` below a header."""
+    """(rows without a first column of ids, notes); `UserError` if there is a header above."""
     good = [row.cells for row in rows if not row.problem]
     is_headed = not running_numbers.are_ids([cells[0] for cells in good])
     if not running_numbers.are_ids([cells[0] for cells in good[is_headed:]]):
@@ -241,7 +241,7 @@ def _without_ids(path, rows, fewest_columns):
 
 
 def _column_of_texts(path, rows, delimiter):
-    """As `_columns`, of a file of single texts; {} where a row is one text, tabs included."""
+    """Like `_columns`, for a file of single texts; {} if a whole line, with tabs, is one text."""
     if delimiter != "," and not path.endswith(".tsv"):
         return {}, rows
     names = _names(rows[0].cells)
@@ -252,7 +252,7 @@ def _column_of_texts(path, rows, delimiter):
 
 
 def _note_of_tabs(rows):
-    """The note for a file of single texts whose lines have tabs, a list."""
+    """A list with a note if many lines in a file of single texts contain tabs."""
     count = sum(isinstance(row.cells, list) and len(row.cells) > 1 for row in rows)
     if 2 * count < len(rows) or not count:
         return []
@@ -263,12 +263,12 @@ def _note_of_tabs(rows):
 
 
 def _names(cells):
-    """The cells of a header as they are compared with `file_columns.KEYS`."""
+    """The cells of a header, normalized for comparison with `file_columns.KEYS`."""
     return task_forms.counted_from_one([cell.strip().lower().lstrip("\ufeff") for cell in cells])
 
 
 def _examples(row, columns, data_format):
-    """The examples of a row; `ValueError` says what is wrong."""
+    """The examples of a row; raises `ValueError` if the row is malformed."""
     if row.problem:
         raise ValueError(row.problem)
     if isinstance(row.cells, dict):
@@ -295,7 +295,7 @@ def _of_record(record, data_format):
 
 
 def _listed(content):
-    """A value of JSON as the list of its values; [] of null."""
+    """A JSON value as a list of values; [] for null."""
     content = content if isinstance(content, list) else [content]
     return [value for value in content if value is not None]
 
@@ -312,7 +312,7 @@ def _of_cells(cells, columns, data_format):
 
 
 def _of_texts(texts, data_format, line):
-    """Examples of {column: list of texts}."""
+    """The examples from {column: list of texts}."""
     anchors = _texts(texts, "text_a", "first")
     if data_format == "texts":
         if len(texts["text_a"]) > 1:
@@ -338,7 +338,7 @@ def _of_texts(texts, data_format, line):
 
 
 def _texts(texts, column, which):
-    """The texts of a column, at least one; of several those that are not empty."""
+    """The texts of a column that are not empty, at least one."""
     filled = [text for text in texts.get(column) or () if str(text).strip()]
     return [_text(text, which) for text in filled or [""]]
 
@@ -352,7 +352,7 @@ def _text(text, which):
 
 
 def _first(texts, column):
-    """The first value of a column; None where there is none."""
+    """The first value of a column; None if there is none."""
     return (texts.get(column) or [None])[0]
 
 
@@ -374,7 +374,7 @@ def _margin(texts, negatives):
 
 
 def _number(texts, name):
-    """The number that a row has as its score or margin."""
+    """The score or margin of a row as a number."""
     cell = _first(texts, name)
     if cell is None:
         raise ValueError("it has no %s" % name)
@@ -388,7 +388,7 @@ def _number(texts, name):
 
 
 def _once(examples: Sequence[EmbeddingExample]) -> Tuple[List[EmbeddingExample], int]:
-    """(the examples without those that occur again, how many those are)."""
+    """(the examples without duplicates, number of duplicates)."""
     first: Dict[Any, EmbeddingExample] = {}
     for example in examples:
         key = (example.text_a, example.text_b, example.label, example.negatives, example.margin)
@@ -397,7 +397,7 @@ def _once(examples: Sequence[EmbeddingExample]) -> Tuple[List[EmbeddingExample],
 
 
 def _with_targets(examples):
-    """Examples with their scores on the scale of their file's lowest and highest, 0 to 1."""
+    """Examples with their scores scaled from the file's range to 0 to 1."""
     scores = [example.label for example in examples if example.label is not None]
     lowest, highest = min(scores, default=0.0), max(scores, default=0.0)
     if lowest == highest:
@@ -408,17 +408,17 @@ def _with_targets(examples):
 def read_entries(
     path: str, encoding: str = "utf-8", skip_bad_rows: bool = False
 ) -> Tuple[List[str], List[str]]:
-    """The texts of a corpus that is searched: one a line, or JSON lines as of C-MTEB.
+    """The texts of a corpus to search: one text per line, or JSON lines as in C-MTEB.
 
     Args:
         path: the file.
-        encoding, skip_bad_rows: as of `read_split`.
+        encoding, skip_bad_rows: as in `read_split`.
 
     Returns:
-        (the texts, each once; what was left out of the file, a note each that names it).
+        (the texts without duplicates, notes on what was skipped, which name the file).
 
     Raises:
-        UserError: as `read_split`.
+        UserError: as in `read_split`.
     """
     return read_corpus(path, encoding, skip_bad_rows)[:2]
 
@@ -426,13 +426,13 @@ def read_entries(
 def read_corpus(
     path: str, encoding: str = "utf-8", skip_bad_rows: bool = False
 ) -> Tuple[List[str], List[str], str]:
-    """As `read_entries`, and the digest of the bytes that were read."""
+    """Like `read_entries`, but also returns the digest of the bytes that were read."""
     split = read_split(path, "corpus", "texts", encoding, skip_bad_rows)
     texts = list(dict.fromkeys(example.text_a for example in split.examples))
     return texts, named_notes(split), split.sha256
 
 
 def named_notes(split: EmbeddingSplit) -> List[str]:
-    """What is to be said of a split's file, and of those that are trained on with it."""
+    """The notes on a split's file and its additional training files, with the file names."""
     splits = [split] + [more.split for more in split.further]
     return ["%s: %s" % (one.path, note) for one in splits for note in one.notes]

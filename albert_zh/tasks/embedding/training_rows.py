@@ -1,4 +1,4 @@
-"""What a head takes from the rows of its training files; rows that nothing is learnt of.
+"""The parts of a head that depend on the training rows, and checks of these rows.
 
 head = head_of_file(split, head, objective)
 head = head_of_files(split, further, head, objective)
@@ -11,12 +11,12 @@ from albert_zh.tasks.tables import own_labels
 
 CLASSES, NUM_NEGATIVES = "classes", "num_negatives"  # keys of a head
 MOST_CLASSES = 100
-_SHOWN = 5  # labels that a message names
+_SHOWN = 5  # number of labels that a message names
 Head = Dict[str, Any]
 
 
 def head_of_file(split: Any, head: Head, objective: Any) -> Head:
-    """The head with what a training file decides.
+    """The head, completed with the values that a training file determines.
 
     Args:
         split: `input_examples.Split` of `text_files.EmbeddingExample`.
@@ -24,11 +24,11 @@ def head_of_file(split: Any, head: Head, objective: Any) -> Head:
         objective: `flags.Objective`.
 
     Returns:
-        the head with `NUM_NEGATIVES`, int, 0 where the objective takes none, and `CLASSES`, list of
-        the labels that softmax predicts in the order of their outputs; [] of other objectives.
+        the head with `NUM_NEGATIVES`, int, 0 if the objective takes none, and `CLASSES`, list of
+        the labels that softmax predicts in the order of its outputs; [] for other objectives.
 
     Raises:
-        UserError: if some rows have negatives and some do not, or nothing is learnt of the rows.
+        UserError: if some rows have negatives and some do not, or if the rows cannot be trained on.
     """
     counts = {0}
     if objective.takes_negatives:
@@ -41,7 +41,7 @@ def head_of_file(split: Any, head: Head, objective: Any) -> Head:
     head = dict(head)
     head[NUM_NEGATIVES], head[CLASSES] = min(counts), []
     if head["loss"] == "triplet":
-        head[NUM_NEGATIVES] = min(head[NUM_NEGATIVES], 1)  # of a row of `triplets`
+        head[NUM_NEGATIVES] = min(head[NUM_NEGATIVES], 1)  # as in a row of `triplets`
     if head["loss"] == "softmax":
         head[CLASSES] = sorted({example.label for example in split.examples})
     for problem in _problems(split, head, objective):
@@ -50,10 +50,10 @@ def head_of_file(split: Any, head: Head, objective: Any) -> Head:
 
 
 def notes_of_cut_rows(files: Sequence[Any]) -> List[str]:
-    """What is said of rows with more wrong texts than others, which a batch has no place for.
+    """Notes on rows with more negatives than others, whose surplus negatives are not used.
 
     Args:
-        files: `input_examples.Split`s that are trained on together.
+        files: `input_examples.Split`s that are used for training together.
     """
     counts = [len(example.negatives) for split in files for example in split.examples]
     least = min(counts)
@@ -67,16 +67,16 @@ def notes_of_cut_rows(files: Sequence[Any]) -> List[str]:
 
 
 def head_of_files(split: Any, further: Sequence[Any], head: Head, objective: Any) -> Head:
-    """The head of a training file with what further ones decide.
+    """The head of a training file, completed with values that additional files determine.
 
     Args:
         split: the first file.
-        further: list of `input_examples.Split`, those of --more_train.
-        head: as of `head_of_file` of the first one.
+        further: list of `input_examples.Split`, the files of --more_train.
+        head: the head that `head_of_file` returned for the first file.
         objective: `flags.Objective`.
 
     Raises:
-        UserError: for files that do not go together.
+        UserError: for files that cannot be combined.
     """
     num_negatives = head[NUM_NEGATIVES]
     for more in further:
@@ -100,7 +100,7 @@ def head_of_files(split: Any, further: Sequence[Any], head: Head, objective: Any
 
 
 def triplets(examples: Sequence[Any]) -> List[Any]:
-    """Rows of one wrong text, as many of each example as it has."""
+    """Rows with one negative each: one row per negative of an example."""
     return [
         example._replace(negatives=(text,), negative_groups=example.negative_groups[at : at + 1])
         for example in examples
@@ -109,11 +109,11 @@ def triplets(examples: Sequence[Any]) -> List[Any]:
 
 
 def check_groups(split: Any, name: str, objective: Any) -> None:
-    """Raises `UserError` for rows of which no batch has a wrong text.
+    """Raises `UserError` for rows of which no batch can have a negative.
 
     Args:
-        split: all rows that are trained on.
-        name: of the objective.
+        split: all training rows.
+        name: name of the objective.
         objective: `flags.Objective`.
     """
     examples = split.examples

@@ -1,1 +1,1 @@
-"""Texts from texts: titles, replies, sequence to sequence."""
+"""Text generation, sequence to sequence: titles, replies and other texts from texts."""

@@ -1,31 +1,32 @@
-"""Damaged texts as sources of the whole ones: what MASS and BART learn from raw text.
+"""Corrupts raw text for denoising pre-training in the manner of MASS and BART.
 
 damaged = DAMAGES["bart"](sentences, mask_id, vocab_size, generator)  # ids
 
-mass  half of the text's tokens, in one piece, are masked; the target is that piece (Song et al.
-      2019)
-bart  the sentences are permuted and 30 % of the tokens masked by spans of Poisson(3) tokens,
-      each of which becomes one `[MASK]`; the target is the text (Lewis et al. 2020)
+mass  a contiguous fragment with half of the text's tokens is masked; the target is that fragment
+      (Song et al. 2019)
+bart  the sentences are permuted and 30 % of the tokens masked in spans of Poisson(3) tokens, each
+      of which is replaced by one `[MASK]`; the target is the text (Lewis et al. 2020)
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-FRAGMENT = 0.5  # of a text's tokens, what MASS masks
-INFILLED = 0.3  # of a text's tokens, what BART masks
+FRAGMENT = 0.5  # share of a text's tokens that MASS masks
+INFILLED = 0.3  # share of a text's tokens that BART masks
 MEAN_SPAN = 3.0
-_AT_START, _AT_END = 0.2, 0.4  # shares of the fragments that begin, or end, with the text
-_MASKED, _MASKED_OR_RANDOM = 0.8, 0.9  # of a fragment's tokens; the others stay
+_AT_START, _AT_END = 0.2, 0.4  # cumulative shares of fragments at the start and end of the text
+_MASKED, _MASKED_OR_RANDOM = 0.8, 0.9  # cumulative shares of a fragment's tokens; the others stay
 
 
 class Damaged(NamedTuple):
-    """A damaged text and what is to be written.
+    """A corrupted text and the text that is to be generated from it.
 
     Fields:
-        source: ids.
-        target: ids.
-        positions: of the target's tokens in the text, from 0; None where counting restarts.
+        source: ids of the corrupted text.
+        target: ids of the text to generate.
+        positions: positions of the target's tokens in the text, from 0; None if they are numbered
+            after the source's tokens.
     """
 
     source: List[int]
@@ -39,13 +40,13 @@ def denoising(
     vocab_size: int,
     generator: np.random.RandomState,
 ) -> Damaged:
-    """BART's: the text from its permuted sentences, with spans infilled.
+    """BART's denoising: the text is generated from its permuted sentences with masked spans.
 
     Args:
         sentences: ids of each sentence.
         mask_id: id of `[MASK]`.
-        vocab_size: not used; BART shows no random tokens.
-        generator: of the damage.
+        vocab_size: not used; BART has no random tokens.
+        generator: random number generator.
     """
     order = generator.permutation(len(sentences))
     permuted = [token for index in order for token in sentences[index]]
@@ -53,12 +54,13 @@ def denoising(
 
 
 def infilled(ids: Sequence[int], mask_id: int, generator: np.random.RandomState) -> List[int]:
-    """Ids with spans at random places replaced by one `[MASK]` each.
+    """Ids in which random spans are replaced by one `[MASK]` each.
 
     Args:
         ids: sequence of int.
         mask_id: id of `[MASK]`.
-        generator: of lengths and places; all ways to place the spans are equally probable.
+        generator: random number generator for the lengths and positions of spans; all ways to place
+            the spans are equally probable.
     """
     lengths = span_lengths(len(ids), generator)
     num_kept = len(ids) - sum(lengths)
@@ -73,9 +75,9 @@ def infilled(ids: Sequence[int], mask_id: int, generator: np.random.RandomState)
 
 
 def span_lengths(num_tokens: int, generator: np.random.RandomState) -> List[int]:
-    """Lengths of spans that mask 30 % of so many tokens: Poisson(3), the last one cut.
+    """Lengths of spans that mask 30 % of `num_tokens` tokens: Poisson(3), the last one truncated.
 
-    A span of no token is a `[MASK]` in between.
+    A span of length 0 inserts a `[MASK]`.
     """
     left = int(np.ceil(INFILLED * num_tokens))
     lengths = []
@@ -91,13 +93,13 @@ def masked_fragment(
     vocab_size: int,
     generator: np.random.RandomState,
 ) -> Damaged:
-    """MASS': a fragment of the text, from the text without it.
+    """MASS: a fragment of the text is generated from the text in which it is masked.
 
     Args:
         sentences: ids of each sentence.
-        mask_id: id of `[MASK]`, as which 80 % of the fragment's tokens are shown.
-        vocab_size: random tokens, 10 %, have ids below it.
-        generator: of the damage.
+        mask_id: id of `[MASK]`, which replaces 80 % of the fragment's tokens.
+        vocab_size: random tokens, which replace 10 %, have ids below it.
+        generator: random number generator.
     """
     ids = _joined(sentences)
     begin, end = fragment(len(ids), generator)
@@ -111,7 +113,7 @@ def masked_fragment(
 
 
 def fragment(num_tokens: int, generator: np.random.RandomState) -> Tuple[int, int]:
-    """(begin, end) of half of the tokens: 20 % at the start, 20 % at the end, others anywhere."""
+    """(begin, end) of half of the tokens: 20 % at the start, 20 % at the end, the rest anywhere."""
     size = max(1, int(round(FRAGMENT * num_tokens)))
     fate, last = generator.random_sample(), num_tokens - size
     begin = int(generator.randint(0, last + 1))
@@ -128,16 +130,16 @@ DAMAGES: Dict[str, Callable[..., Damaged]] = {"mass": masked_fragment, "bart": d
 
 
 def settings(way: str, seed: int, max_seq_length: int, max_target_length: int) -> Dict[str, Any]:
-    """What a head notes of its damage.
+    """The settings of the corruption that are saved in a head.
 
     Args:
         way: a key of `DAMAGES`.
-        seed: of the damage.
-        max_seq_length, max_target_length: as the flags of these names.
+        seed: random seed of the corruption.
+        max_seq_length, max_target_length: the flags with these names.
 
     Returns:
-        {"way", "seed", "longest": characters (and so tokens) of a text at most}.
+        {"way", "seed", "longest": maximum number of characters (and so of tokens) of a text}.
     """
-    most = max_target_length - 1  # without its end
+    most = max_target_length - 1  # without the end token
     longest = most if way == "bart" else min(2 * most, max_seq_length - max_target_length - 2)
     return {"way": way, "seed": seed, "longest": longest}

@@ -1,4 +1,4 @@
-"""Flags that only the training of generators has."""
+"""Flags that only text generation has."""
 
 import math
 from typing import Any, Dict, List, Optional
@@ -16,57 +16,58 @@ KIND = "generation"
 RATE_OF_NARROW = 5e-4
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _TABLE = (
-    ("string", "train_file", None, "File to train on, in place of --data_dir."),
-    ("string", "dev_file", None, "File that chooses the best checkpoint."),
-    ("string", "predict_file", None, "File that the best model writes targets for."),
+    ("string", "train_file", None, "Training file, instead of --data_dir."),
+    ("string", "dev_file", None, "Dev file, by which the best checkpoint is chosen."),
+    ("string", "predict_file", None, "Test file, for which the best model generates targets."),
     (
         "integer",
         "max_target_length",
         32,
-        "Tokens of a target at most, its end among them; a source has what is left of "
-        "--max_seq_length.",
+        "Maximum number of tokens of a target, including its end token; the source gets the rest "
+        "of --max_seq_length.",
     ),
     (
         "list",
         "tasks",
         objectives.PREFIX_LM,
-        "What is learnt at the same time, as NAME or NAME:WEIGHT: %s; masked_lm and "
-        "removed_positions are learnt beside prefix_lm or masked_targets, which write."
-        % ", ".join(objectives.OBJECTIVES),
+        "Training objectives that are combined, as NAME or NAME:WEIGHT: %s. Exactly one of "
+        "prefix_lm and masked_targets, which generate text, is required; masked_lm and "
+        "removed_positions may be added." % ", ".join(objectives.OBJECTIVES),
     ),
     (
         "float",
         "label_smoothing",
         0.1,
-        "Share of a target token's probability that is spread over all words.",
+        "Share of a target token's probability that is spread over the whole vocabulary.",
     ),
     (
         "float",
         "target_mask_prob",
         0.0,
-        "Share of the target's tokens that are damaged where they are read (80 % [MASK], 10 % "
-        "another word), so that more is taken from the source; of masked_targets those that are "
-        "predicted, 0.7 if left out.",
+        "prefix_lm: share of the target's tokens that are corrupted in the input (80 % [MASK], "
+        "10 % a random word), so that the model relies more on the source. masked_targets: share "
+        "of the target's tokens that are predicted, by default 0.7.",
     ),
     (
         "string",
         "damage",
         None,
-        "Learn from raw text, a sentence a line and a blank line between documents: each text is "
-        "written from a damaged copy of it, as by bart, or half of it from the other, as by mass.",
+        "Train on raw text, one sentence per line and a blank line between documents. bart: each "
+        "text is generated from a corrupted copy of it; mass: one half of it is generated from "
+        "the other.",
     ),
     (
         "integer",
         "damage_copies",
         1,
-        "With --damage: how often each text is damaged, each time by other draws.",
+        "With --damage: number of corrupted copies of each text, each with other random draws.",
     ),
 )
 _HEAD = ("max_target_length", "label_smoothing", "target_mask_prob")
-_SHARE_OF_MASKED_TARGETS = 0.7  # UniLM's, of summaries
+_SHARE_OF_MASKED_TARGETS = 0.7  # as in UniLM for summarization
 _SHARE = validation.number(least=0, below=1)
 _TOKENS = "pad unk cls sep mask".split()
-# What a model notes of them.
+# The values of these flags that fine_tuning.json contains.
 _HEAD_KIND = validation.record(
     {
         "max_target_length": validation.integer(2),
@@ -170,7 +171,7 @@ class GenerationFlags(kind_interface.KindFlags):
 
 
 def task_weights(given: List[str]) -> Dict[str, float]:
-    """{objective: weight} of --tasks; raises `UserError` for others."""
+    """{objective: weight} of --tasks; raises `UserError` for invalid entries."""
     weights = {}
     for entry in given:
         name, _, weight = entry.strip().partition(":")
@@ -219,7 +220,7 @@ def token_ids(tokenizer: Any, vocab_file: str) -> Dict[str, int]:
 
     Args:
         tokenizer: `FullTokenizer`.
-        vocab_file: path, for errors.
+        vocab_file: path, for error messages.
 
     Raises:
         UserError: for a vocabulary without them.

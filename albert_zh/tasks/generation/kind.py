@@ -1,4 +1,4 @@
-"""Writing a text from a text as a kind of task: titles, replies, sequence to sequence."""
+"""Text generation as a kind of task: titles, replies and other sequence-to-sequence tasks."""
 
 import shlex
 from typing import Any, Dict, List, Sequence, Tuple
@@ -21,7 +21,7 @@ Tensors = Dict[str, tf.Tensor]
 
 
 class TargetRules(label_rules.FreeText):
-    """Labels that are texts to be written."""
+    """Label rules for labels that are texts to generate."""
 
     def labels_of_all(self, found: Sequence[str]) -> Tuple[str, ...]:
         return ()
@@ -30,11 +30,11 @@ class TargetRules(label_rules.FreeText):
         return 1
 
     def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
-        return [0]  # all rows alike
+        return [0]  # the same for all rows
 
 
 class Generation(task_type.TaskType):
-    """A source's target is written by the masked-LM head, token by token."""
+    """Generation of a target from a source by the masked-LM head, token by token."""
 
     name = generation_flags.KIND
     metrics = {
@@ -57,7 +57,7 @@ class Generation(task_type.TaskType):
         "distinct_2",
     )
     export_outputs = decoded_outputs = (WRITTEN,)
-    is_mostly_encoder = False  # a word of the whole vocabulary for each token of a target
+    is_mostly_encoder = False  # each target token is predicted over the whole vocabulary
     flags = generation_flags.GenerationFlags()
     rules = TargetRules()
     feature_modules = (damage, pair_files, raw_texts)
@@ -172,20 +172,20 @@ class Generation(task_type.TaskType):
         if task is None or not _damage_of(task):
             return "generate", '"要写标题的文章"'
         pairs = shlex.quote(package_files.shown("data/titles_sample"))
-        # What has learnt from damaged texts writes nothing yet: it is the start of a run on pairs.
+        # A model trained on corrupted texts cannot write yet: it has to be trained on pairs next.
         arguments = "--data_dir=%s --do_train=true --do_eval=true --output_dir=titles_output"
         return "run_seq2seq", arguments % pairs
 
 
 class _Lines(result_files.JsonLines):
-    """Lines of what the model read and should have written."""
+    """JSON lines with the text that the model read and the text that it should have generated."""
 
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         super().write(_as_read(example, self._use), rows)
 
 
 def _as_read(example, use):
-    """An example; of raw text with the damaged text and what is to be written for it."""
+    """An example; for raw text, with the corrupted text and the text to generate from it."""
     if not _damage_of(use.task):
         return example
     damaged = raw_texts.damaged_text(example, use.tokenizer, use.task.head)
@@ -197,12 +197,12 @@ def _as_read(example, use):
 
 
 def _damage_of(task):
-    """How raw text is damaged, see `damage.settings`; None where the data are pairs."""
+    """How raw text is corrupted, see `damage.settings`; None if the data are pairs."""
     return task.head.get("damage")
 
 
 def _written(config, features, head):
-    """int32 [B, T], the most probable targets."""
+    """The greedily decoded targets, int32 [B, T]."""
     mask = features["input_mask"] * (1 - features["segment_ids"])
     longest = tf.maximum(tf.reduce_max(tf.reduce_sum(mask, axis=1)), 1)
     ids, first = head["token_ids"], None

@@ -1,14 +1,14 @@
-"""What a generator learns from rows `[CLS] source [SEP] target [SEP]`, an objective a function.
+"""Training objectives of generators on rows `[CLS] source [SEP] target [SEP]`; one function each.
 
-    prefix_lm          the next token of the target, from the source and the target before it
-    masked_targets     masked tokens of the target at their places, from the source and what is
-                       before them
-    masked_lm          masked tokens of both texts, from all others
-    removed_positions  behind which tokens of the source another one was removed
+    prefix_lm          predicts the next token of the target from the source and the target so far
+    masked_targets     predicts masked tokens of the target at their positions, from the source and
+                       the preceding tokens
+    masked_lm          predicts masked tokens of both texts from all other tokens
+    removed_positions  predicts after which tokens of the source a token was removed
 
-The last one is our reading of the "Mask Pos Predict" that was published without its formula. Each
-objective is one pass of the encoder. Letters in shape comments: B rows, F tokens, P predictions, H
-hidden, V vocabulary.
+The last one is our interpretation of "Mask Pos Predict", which was published without its formula.
+Each objective needs one pass of the encoder. Letters in shape comments: B rows, F tokens, P
+predictions, H hidden size, V vocabulary size.
 """
 
 from typing import Any, Callable, Dict, NamedTuple
@@ -21,15 +21,15 @@ from albert_zh.model.variables import new_variable
 
 PREFIX_LM, MASKED_TARGETS = "prefix_lm", "masked_targets"
 MASKED_LM, REMOVED_POSITIONS = "masked_lm", "removed_positions"
-WRITING = (PREFIX_LM, MASKED_TARGETS)  # of which a generator learns one
+WRITING = (PREFIX_LM, MASKED_TARGETS)  # a generator is trained with exactly one of them
 Features = Dict[str, tf.Tensor]
-_MASKED = 0.15  # share of the tokens of `masked_lm`
-_REMOVED = 0.15  # share of a source's tokens
-_SHOWN_AS_MASK, _REPLACED = 0.8, 0.1  # of masked tokens; the others stay
+_MASKED = 0.15  # share of the tokens that `masked_lm` predicts
+_REMOVED = 0.15  # share of the source's tokens that are removed
+_SHOWN_AS_MASK, _REPLACED = 0.8, 0.1  # shares of the chosen tokens; the others stay
 
 
 class Targets(NamedTuple):
-    """What is predicted, and where: int [B, P] positions and labels, float [B, P] weights."""
+    """Targets of a prediction: int [B, P] positions and labels, float [B, P] weights."""
 
     positions: tf.Tensor
     labels: tf.Tensor
@@ -54,7 +54,7 @@ def next_tokens(features: Features) -> Targets:
 def prefix_lm(
     config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
 ) -> tf.Tensor:
-    """Loss of each row [B], a mean over its target, with label smoothing and noise in the target.
+    """Loss of each row [B]: mean over its target, with label smoothing and corrupted target tokens.
 
     Args:
         config: `AlbertConfig`.
@@ -75,10 +75,10 @@ def prefix_lm(
 def masked_targets(
     config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
 ) -> tf.Tensor:
-    """Loss of each row [B] over a share of its target's tokens, the last `[SEP]` among them.
+    """Loss of each row [B] over a share of its target's tokens, including the last `[SEP]`.
 
-    UniLM's own fine-tuning: the chosen ones are masked (80 %), replaced (10 %) or stay, and are
-    predicted where they stand; arguments as of `prefix_lm`.
+    This is how UniLM is fine-tuned: the chosen tokens are masked (80 %), replaced (10 %) or stay,
+    and are predicted at their own positions. The arguments are those of `prefix_lm`.
     """
     ids, mask, segments = _rows(features)
     is_target = tf.equal(segments * mask, 1)
@@ -92,16 +92,16 @@ def masked_targets(
 
 
 def predicts_masks(head: Dict[str, Any]) -> bool:
-    """Whether a generator writes where a `[MASK]` stands, by its `Settings.head`."""
+    """Whether a generator with this `Settings.head` predicts tokens at a `[MASK]`."""
     return MASKED_TARGETS in head.get("tasks", ())
 
 
 def target_losses(
     config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
 ) -> Features:
-    """{"target_loss", "target_tokens": float [B]}: summed loss and number of a row's targets.
+    """{"target_loss", "target_tokens": float [B]}: summed loss and number of target tokens.
 
-    Each is predicted from the source and the true tokens before it, as the generator writes.
+    Each token is predicted from the source and the true preceding tokens, as in generation.
     """
     targets = next_tokens(features)
     logits_of = _logits_of_masks if predicts_masks(head) else _logits_of_followers
@@ -116,7 +116,7 @@ def target_losses(
 def masked_lm(
     config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
 ) -> tf.Tensor:
-    """Loss of each row [B] over 15 % of both texts' tokens; arguments as of `prefix_lm`."""
+    """Loss of each row [B] over 15 % of the tokens of both texts; arguments as in `prefix_lm`."""
     ids, mask, _ = _rows(features)
     is_word = tf.equal(mask, 1)
     for name in ("cls", "sep"):
@@ -132,9 +132,9 @@ def masked_lm(
 def removed_positions(
     config: Any, encoder: Callable[..., Any], features: Features, head: Dict[str, Any]
 ) -> tf.Tensor:
-    """Loss of each row [B]: whether a token was removed behind each; arguments as of `prefix_lm`.
+    """Loss of each row [B]: was a token removed after each token? Arguments as in `prefix_lm`.
 
-    15 % of the source's tokens are removed; the target is not shown.
+    15 % of the source's tokens are removed; the target is not part of the input.
     """
     ids, mask, segments = _rows(features)
     in_source = mask * (1 - segments)
@@ -170,12 +170,12 @@ OBJECTIVES = {
 
 
 def smoothed_losses(logits: tf.Tensor, labels: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Cross-entropy against labels of which a share is spread over all words.
+    """Cross-entropy with label smoothing over the whole vocabulary.
 
     Args:
         logits: float32 [B, P, V].
         labels: int [B, P].
-        smoothing: float, the share.
+        smoothing: float, the share of probability that is spread.
 
     Returns:
         float [B, P].
@@ -192,7 +192,7 @@ def _rows(features):
 
 
 def _chosen_tokens(ids, may_be_chosen, num_chosen):
-    """(`Targets` of so many tokens of each row by chance, bool [B, F] where they are)."""
+    """(`Targets` of `num_chosen` random tokens of each row, bool [B, F]: whether chosen)."""
     ranks = tf.where(may_be_chosen, _uniform(ids), tf.fill(tf.shape(ids), -1.0))
     _, positions = tf.math.top_k(ranks, tf.maximum(tf.reduce_max(num_chosen), 1))  # [B, P]
     steps = tf.range(tf.shape(positions)[1])
@@ -209,7 +209,7 @@ def _uniform(ids):
 
 
 def _damaged(ids, chosen, config, head):
-    """Ids of which the chosen ones are `[MASK]` (80 %), another word (10 %) or stay."""
+    """Ids of which the chosen ones become `[MASK]` (80 %) or a random word (10 %), or stay."""
     draws = _uniform(ids)
     others = tf.random.stateless_uniform(
         tf.shape(ids), dropout_seed(), maxval=config.vocab_size, dtype=tf.int32
@@ -220,15 +220,15 @@ def _damaged(ids, chosen, config, head):
 
 
 def _logits_of_followers(config, encoder, features, targets, head):
-    """Logits of the tokens behind the targets' positions, which is what these predict."""
+    """Logits at the targets' positions, which predict the tokens that follow them."""
     return _logits_at(config, encoder, features, targets, attention_masks.PATTERNS[3])
 
 
 def _logits_of_masks(config, encoder, features, targets, head):
-    """Logits of `next_tokens` at a `[MASK]` in the place of each, all in one pass.
+    """Logits of `next_tokens` at a `[MASK]` in place of each token, all in one pass.
 
-    Behind the row stand as many masks as it has targets: each counts as standing where its token
-    does, and sees the row before that and itself.
+    One mask per target is appended to the row. Each mask has the position of its target token, and
+    attends to the part of the row before that token and to itself.
     """
     ids, mask, segments = _rows(features)
     batch, length = get_shape_list(ids)
@@ -252,7 +252,7 @@ def _logits_of_masks(config, encoder, features, targets, head):
 
 
 def _logits_at(config, encoder, features, targets, pattern):
-    """Logits at the targets' positions, by a pattern of attention; None: all see all."""
+    """Logits at the targets' positions with an attention pattern; None: full attention."""
     seen = None
     if pattern is not None:
         seen = attention_masks.visible_positions(
@@ -262,8 +262,8 @@ def _logits_at(config, encoder, features, targets, pattern):
 
 
 def _logits_seeing(config, encoder, features, targets, seen):
-    """float32 [B, P, V], of a pass whose last layer computes the targets' positions only."""
-    positions = tf.pad(targets.positions, [[0, 0], [1, 0]])  # the pooler's first
+    """Logits, float32 [B, P, V]; the last layer is computed at the targets' positions only."""
+    positions = tf.pad(targets.positions, [[0, 0], [1, 0]])  # position 0 first, for the pooler
     model = encoder(
         features,
         config,
@@ -278,6 +278,6 @@ def _logits_seeing(config, encoder, features, targets, seen):
 
 
 def _mean_of_rows(losses, targets):
-    """[B, P] -> [B]; 0 of a row without targets."""
+    """Mean loss of each row, [B, P] -> [B]; 0 for a row without targets."""
     total = tf.reduce_sum(targets.weights, axis=1)
     return tf.reduce_sum(losses * targets.weights, axis=1) / tf.maximum(total, 1.0)

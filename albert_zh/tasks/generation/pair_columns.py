@@ -1,10 +1,10 @@
-"""Which columns or keys of a file are its sources and targets.
+"""Finds the columns or keys of a file that hold its sources and targets.
 
     form, rows = form_of("titles/train.tsv", rows, chosen={}, is_json=False, may_lack_targets=False)
     form.cell(rows[0], "text_a")
 
-A header names both of them (`KEYS`), or the flags do; other tables have two columns. Where a file
-can be read in two ways it is refused: what a model is to write is its user's choice.
+Both are named by a header (`KEYS`) or by flags; other tables must have two columns. An ambiguous
+file is rejected: the user has to decide what the model should generate.
 """
 
 from collections import OrderedDict
@@ -27,18 +27,18 @@ KEYS = {
 }
 _WHICH = {"text_a": "source", "label": "target"}
 _FLAGS = {"text_a": "--text_column", "label": "--label_column"}
-_INSTRUCTIONS = ("instruction", "input")  # JSON's keys of an instruction and what it is about
+_INSTRUCTIONS = ("instruction", "input")  # JSON keys of an instruction and its input
 _UNMISTAKABLE = ("source", "src", "target", "tgt")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*$")
 
 
 class Form(NamedTuple):
-    """Where the sources and targets of a file stand.
+    """The columns of the sources and targets of a file.
 
     Fields:
         columns: {"text_a" or "label": index of a column, keys of a JSON object, or None for a
-            column that is not there}.
-        width: the most cells of a row; None for any number.
+            missing column}.
+        width: the maximum number of cells in a row; None for any number.
         unused: names of columns that are neither.
     """
 
@@ -47,10 +47,10 @@ class Form(NamedTuple):
     unused: Tuple[str, ...] = ()
 
     def cell(self, row: Any, which: str) -> Optional[str]:
-        """The text of a row in a column; None without it.
+        """The text of a row in a column; None if it has none.
 
         Raises:
-            ValueError: if several keys of a JSON object may be meant.
+            ValueError: if several keys of a JSON object could be meant.
         """
         column = self.columns[which]
         if isinstance(row.cells, dict):
@@ -62,7 +62,7 @@ class Form(NamedTuple):
         return row.cells[column] if is_there else None
 
     def check_width(self, row: Any) -> None:
-        """Raises `ValueError` for a row of more cells than the file has columns."""
+        """Raises `ValueError` for a row with more cells than the file has columns."""
         if self.width is not None and any(row.cells[self.width :]):
             raise ValueError(
                 "it has %d columns, expected %d (or name two by --text_column and --label_column)"
@@ -71,7 +71,7 @@ class Form(NamedTuple):
 
 
 def _joined(texts):
-    """An instruction and what it is about as one text; what is no text goes on as it is."""
+    """An instruction and its input as one text; the first value that is not a text, if any."""
     wrong = [text for text in texts if not isinstance(text, str)]
     return wrong[0] if wrong else " ".join(filter(None, texts))
 
@@ -86,10 +86,10 @@ def form_of(
         rows: `rows.Row`s.
         chosen: {"text_a" or "label": name or position from 1} of columns that flags name.
         is_json: whether rows are JSON objects.
-        may_lack_targets: whether the file may have sources alone.
+        may_lack_targets: whether the file may have sources without targets.
 
     Raises:
-        UserError: for a first line that names columns, but not those that are needed.
+        UserError: for a first line that names columns, but not the required ones.
     """
     if is_json:
         return _form_of_json(path, rows, chosen, may_lack_targets), rows
@@ -159,7 +159,7 @@ def _without_header(names, columns, may_lack_targets):
 
 
 def _of_header(names, columns, may_lack_targets):
-    """`Form.columns` by the names of a header, beside those that flags name."""
+    """`Form.columns` by the names of a header, in addition to columns that flags name."""
     rest = [None if index in columns.values() else name for index, name in enumerate(names)]
     found = dict(columns)
     for which in [which for which in KEYS if which not in columns]:
@@ -172,11 +172,11 @@ def _of_header(names, columns, may_lack_targets):
 
 
 def _left_by_flag(rest, is_needed):
-    """[the only name that a flag for the other text has left], or [] if there is not one alone.
+    """[the only name that is left if a flag names the other text], or [] if it is not unique.
 
     Args:
-        rest: names of the columns that the flag does not name, and None.
-        is_needed: whether it may be any name, and not only one of `KEYS`.
+        rest: names of the columns that the flag does not name, and None for the others.
+        is_needed: whether any name is allowed, not only one of `KEYS`.
     """
     names = _without_ids(rest)
     is_text = is_needed or any(name in keys for name in names for keys in KEYS.values())
@@ -200,7 +200,7 @@ def _chosen_index(names, column):
 
 
 def _usual_index(names, usual, which):
-    """The index of a header's column for sources or targets; names: None where a flag has one."""
+    """Index of a header's column for sources or targets; `names`: None for columns of flags."""
     if usual:
         return _index(names, _only(usual, which))
     found = ", ".join([name for name in names if name][:5])
@@ -218,7 +218,7 @@ def _index(names, name):
 
 
 def _only(names, which):
-    """The one of several names that is meant; `ValueError` if that is not certain."""
+    """The one of several names that is meant; raises `ValueError` if it is ambiguous."""
     if len(names) > 1 and names[0] not in _UNMISTAKABLE:
         raise ValueError(
             "%s may each be the %s: name one of them by %s"
@@ -228,5 +228,5 @@ def _only(names, which):
 
 
 def _is_name(cell):
-    """Whether a cell of the first line looks like a column's name, and not like text."""
+    """Whether a cell of the first line looks like the name of a column rather than a text."""
     return _NAME.match(cell) is not None or any(cell in keys for keys in KEYS.values())

@@ -1,9 +1,9 @@
-"""Files of sources and targets: tab-separated, .csv or JSON lines.
+"""Reads files of sources and targets: tab-separated, .csv or JSON lines.
 
     split = read_split("titles/train.tsv", "train", chosen={})
 
-A row is `source<TAB>target`, or has columns or keys of the names in `pair_columns.KEYS`; a file to
-predict may have sources alone.
+A row is `source<TAB>target`, or has columns or keys with the names in `pair_columns.KEYS`; a file
+to predict may have sources only.
 """
 
 from typing import Any, Dict, NamedTuple, Optional
@@ -19,13 +19,13 @@ EXPECTED = "a source, a TAB and a target in each line, or JSON lines with source
 
 
 class GenerationExample(NamedTuple):
-    """A row: the fields of `InputExample`.
+    """A row, with the fields of `InputExample`.
 
     Fields:
         guid: split and position in it.
         text_a: the source.
         text_b: None.
-        label: the target; None where it is not known.
+        label: the target; None if it is unknown.
         row_id: line of the file.
     """
 
@@ -47,16 +47,16 @@ def read_split(
 
     Args:
         path: the file.
-        name: "train", "dev" or "test"; only of a test file targets may be missing.
+        name: "train", "dev" or "test"; only in a test file targets may be missing.
         chosen: {"text_a" or "label": name or position from 1} of columns that flags name.
-        encoding: of the file.
-        skip_bad_rows: leave rows out that don't fit (counted in the notes) rather than stop.
+        encoding: character encoding of the file.
+        skip_bad_rows: skip malformed rows (and count them in the notes) instead of failing.
 
     Returns:
         `input_examples.Split` of `GenerationExample`.
 
     Raises:
-        UserError: if the file is missing, empty or does not fit; names the line.
+        UserError: if the file is missing, empty or malformed; the message names the line.
     """
     table = row_files.Table(path, encoding)
     filled, notes = row_files.filled_rows(table)
@@ -90,7 +90,7 @@ def _has_target(row, form):
         return False
     try:
         return not _is_blank(form.cell(row, "label"))
-    except ValueError:  # `_example` has it in its message
+    except ValueError:  # reported by `_example`
         return True
 
 
@@ -99,7 +99,7 @@ def _is_blank(text):
 
 
 def _example(row, form, needs_target):
-    """The example of a row; `ValueError` says what is wrong."""
+    """The example of a row; raises `ValueError` if the row is malformed."""
     if row.problem:
         raise ValueError(row.problem)
     form.check_width(row)

@@ -1,10 +1,10 @@
-"""Raw text as data of a generator: texts of whole sentences, damaged as they become rows of ids.
+"""Raw text as training data of a generator: texts of whole sentences, corrupted to rows of ids.
 
     split = read_split("corpus.txt", "train", head["damage"])
     row = row_of(example, tokenizer, head)
 
-A file has sentences or paragraphs in its lines and a blank line between documents, as
-create_pretraining_data.py takes it.
+A file has sentences or paragraphs in its lines and a blank line between documents, the input format
+of create_pretraining_data.py.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from albert_zh.tasks.generation.damage import DAMAGES, Damaged
 from albert_zh.tasks.generation.pair_files import GenerationExample
 from albert_zh.text.sentences import split_sentences
 
-POSITIONS = "positions"  # of feature records: where each token counts as standing
-_SEPARATOR = "\n"  # of the sentences of an example
+POSITIONS = "positions"  # column of feature records with the position id of each token
+_SEPARATOR = "\n"  # between the sentences of an example
 
 
 def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> input_examples.Split:
@@ -30,11 +30,11 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> i
     Args:
         path: the file.
         name: "train", "dev" or "test".
-        damage: as of `damage.settings`.
-        encoding: of the file.
+        damage: settings as `damage.settings` returns them.
+        encoding: character encoding of the file.
 
     Returns:
-        `input_examples.Split` of `GenerationExample`; `text_a` is a text with a sentence a line.
+        `input_examples.Split` of `GenerationExample`; `text_a` has one sentence per line.
 
     Raises:
         UserError: if the file is missing or has no text.
@@ -57,7 +57,7 @@ def read_split(path: str, name: str, damage: Dict[str, Any], encoding: str) -> i
 
 
 def _plain_lines(path, lines):
-    """The lines of a file; raises `UserError` for pairs and JSON, which would be taken for text."""
+    """The lines of a file; raises `UserError` for pairs and JSON, which are not raw text."""
     for number, line in enumerate(lines, start=1):
         found = "a TAB" if "\t" in line.strip() else "JSON" if line.startswith('{"') else None
         if found:
@@ -83,7 +83,7 @@ def documents(lines: Iterable[str]) -> Iterator[List[str]]:
 
 
 def packed(sentences: Sequence[str], longest: int) -> Iterator[List[str]]:
-    """Yields runs of sentences of so many characters at most; a longer sentence is divided."""
+    """Yields sequences of sentences with at most `longest` characters; splits longer sentences."""
     run: List[str] = []
     size = 0
     for sentence in sentences:
@@ -98,7 +98,7 @@ def packed(sentences: Sequence[str], longest: int) -> Iterator[List[str]]:
 
 
 def _pieces(sentence, longest):
-    """Yields parts of so many characters at most, divided at blanks where there are any."""
+    """Yields parts of at most `longest` characters, split at blanks if there are any."""
     while len(sentence) > longest:
         blank = sentence.rfind(" ", 1, longest + 1)
         end = longest if blank < 0 else blank
@@ -109,7 +109,7 @@ def _pieces(sentence, longest):
 
 
 def copies_of(split: input_examples.Split, count: int) -> input_examples.Split:
-    """The split with each text so many times; each copy is damaged in another way."""
+    """The split with each text `count` times; each copy is corrupted differently."""
     examples = [
         example._replace(guid="%s-%d" % (example.guid, copy))
         for copy in range(count)
@@ -119,10 +119,10 @@ def copies_of(split: input_examples.Split, count: int) -> input_examples.Split:
 
 
 def damaged_text(example: Any, tokenizer: Any, head: Dict[str, Any]) -> Damaged:
-    """The `Damaged` of an example, a function of the seed and its name.
+    """The `Damaged` of an example, which is determined by the seed, its guid and its text.
 
     Args:
-        example: of `read_split`.
+        example: an example as `read_split` returns it.
         tokenizer: `FullTokenizer`.
         head: `Settings.head`.
     """
@@ -139,7 +139,10 @@ def damaged_text(example: Any, tokenizer: Any, head: Dict[str, Any]) -> Damaged:
 
 
 def _cut(sentences, longest):
-    """Sentences of so many tokens at most; a character may be several (Korean syllables are)."""
+    """Truncates sentences to `longest` tokens in total; some characters are several tokens.
+
+    This is the case for Korean syllables.
+    """
     kept, num_left = [], longest
     for ids in sentences:
         if ids[:num_left]:
@@ -151,11 +154,11 @@ def _cut(sentences, longest):
 def row_of(
     example: Any, tokenizer: Any, head: Dict[str, Any], max_seq_length: int
 ) -> Tuple[Dict[str, List[int]], bool]:
-    """(the row `[CLS] source [SEP] target [SEP]`, whether text was cut off).
+    """(the row `[CLS] source [SEP] target [SEP]`, whether text was truncated).
 
     Args:
-        example, tokenizer, head: as of `damaged_text`.
-        max_seq_length: longest row.
+        example, tokenizer, head: as in `damaged_text`.
+        max_seq_length: maximum length of the row.
     """
     special, text = head["token_ids"], damaged_text(example, tokenizer, head)
     most = max_seq_length - len(text.target) - 3
@@ -165,7 +168,7 @@ def row_of(
         "input_ids": source + target,
         "segment_ids": [0] * len(source) + [1] * len(target),
     }
-    if text.positions is not None:  # behind [CLS]
+    if text.positions is not None:  # counted after [CLS]
         of_target = [position + 1 for position in text.positions]
         row[POSITIONS] = list(range(len(source))) + of_target + [of_target[-1] + 1]
     return row, len(text.source) > most

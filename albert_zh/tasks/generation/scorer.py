@@ -1,4 +1,4 @@
-"""What was written beside what should have been: ROUGE, BLEU, distinct n-grams, perplexity."""
+"""Compares generated texts with their targets: ROUGE, BLEU, distinct n-grams, perplexity."""
 
 import math
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -17,15 +17,15 @@ _LARGEST_EXPONENT = 700.0
 
 
 class GenerationScorer(scorer.Scorer):
-    """Collects what was written; shares are between 0 and 1."""
+    """Collects generated texts and their metrics; shares are between 0 and 1."""
 
     def __init__(self, text_of_ids: Any, num_errors: int = 0, target_of: Any = None) -> None:
         """Initializes the scorer.
 
         Args:
             text_of_ids: function of ids [T] -> the text.
-            num_errors: how many of the worst rows are kept.
-            target_of: function of an example -> what should be written; None: its label.
+            num_errors: how many of the worst rows are stored.
+            target_of: function of an example -> the text to generate; None: its label.
         """
         self._target_of = target_of or (lambda example: example.label)
         super().__init__(num_errors)

@@ -1,16 +1,16 @@
-"""How near texts come to others, by characters: ROUGE-1/2/L, BLEU, distinct n-grams.
+"""Similarity of generated texts to references, by characters: ROUGE-1/2/L, BLEU, distinct n-grams.
 
-ROUGE has the numbers of the package `rouge` (Google's formulas over different n-grams, texts parted
-at "."), BLEU those of `nltk` (4-grams of a sentence, smoothing method 1). Case and blanks do not
-count. An empty prediction has 0.
+ROUGE has the same values as the package `rouge` (Google's formulas over distinct n-grams, texts
+split at "."), BLEU the same as `nltk` (4-grams of a sentence, smoothing method 1). Case and blanks
+are ignored. An empty prediction scores 0.
 """
 
 import collections
 import math
 from typing import Dict, Iterable, List, Sequence, Set, Tuple
 
-_TINY = 1e-8  # keeps the package's F from a division by 0
-_SMOOTHED = 0.1  # n-grams in common where there are none (Chen and Cherry 2014, method 1)
+_TINY = 1e-8  # avoids a division by 0 in F, as the package does
+_SMOOTHED = 0.1  # replaces a count of 0 common n-grams (Chen and Cherry 2014, method 1)
 LONGEST_NGRAM = 4
 
 
@@ -23,8 +23,8 @@ def scores(prediction: str, reference: str) -> Dict[str, float]:
     """ROUGE and BLEU of a text.
 
     Args:
-        prediction: what was written.
-        reference: what should have been.
+        prediction: the generated text.
+        reference: the text that should have been generated.
 
     Returns:
         {"rouge_1", "rouge_2", "rouge_l", "bleu": share between 0 and 1}.
@@ -42,7 +42,7 @@ def scores(prediction: str, reference: str) -> Dict[str, float]:
 
 
 def _sentences(tokens):
-    """Lists of tokens between full stops, as the package parts them; [""] between two of them."""
+    """Lists of tokens between full stops, split as in the package; [""] between two full stops."""
     sentences = " ".join(tokens).split(".")
     return [sentence.strip().split(" ") for sentence in sentences if sentence]
 
@@ -67,7 +67,7 @@ def _rouge_l(hypotheses, references):
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> List[str]:
-    """The longest common subsequence of two sequences; of equally long ones the package's."""
+    """The longest common subsequence of two sequences; the package's choice in case of ties."""
     lengths = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
     for i, a in enumerate(first, start=1):
         for j, b in enumerate(second, start=1):
@@ -108,7 +108,7 @@ def bleu(written: Sequence[str], wanted: Sequence[str]) -> float:
 
 
 def distinct(texts: Iterable[str], n: int) -> float:
-    """Different n-grams of characters over all n-grams of texts (Li et al. 2016), 0 of none."""
+    """Share of distinct character n-grams among those of texts (Li et al. 2016); 0 if none."""
     all_ngrams: List[Tuple[str, ...]] = []
     for text in texts:
         all_ngrams += _ngrams(characters(text), n)

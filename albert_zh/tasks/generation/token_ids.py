@@ -1,4 +1,4 @@
-"""Ids of a source, and the text of ids that were written."""
+"""Ids of a source text, and the text of generated ids."""
 
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -6,12 +6,12 @@ from albert_zh.text import detokenization
 
 
 def source_ids(tokenizer: Any, text: str, longest: int) -> Tuple[List[int], bool]:
-    """(ids of `[CLS] source [SEP]`, whether its end was cut off).
+    """(ids of `[CLS] source [SEP]`, whether the source was truncated).
 
     Args:
         tokenizer: `FullTokenizer`.
         text: the source.
-        longest: tokens at most.
+        longest: maximum number of tokens.
     """
     pieces = tokenizer.tokenize(text)
     tokens = ["[CLS]"] + pieces[: longest - 2] + ["[SEP]"]
@@ -19,13 +19,14 @@ def source_ids(tokenizer: Any, text: str, longest: int) -> Tuple[List[int], bool
 
 
 def text_of_ids(tokenizer: Any, ids: Sequence[int], end: Optional[int] = 0) -> str:
-    """The text of ids up to the first that is `end`.
+    """The text of ids up to the first `end`.
 
     Args:
         tokenizer: `FullTokenizer`.
-        ids: that were written.
-        end: by default [PAD], which fills the rows of a graph behind their ends, and is never
-            written: of all vocabularies for generators it is the first token (`flags.token_ids`).
+        ids: the generated ids.
+        end: by default [PAD], with which a graph fills rows after their ends and which is never
+            generated: it is the first token of all vocabularies for generators
+            (`flags.token_ids`).
     """
     kept = []
     for token_id in ids:

@@ -1,4 +1,4 @@
-"""What the columns of a file are, and the rows that they are found by."""
+"""The columns of a file, and the rows from which they are detected."""
 
 from typing import TYPE_CHECKING, Dict, NamedTuple, Optional, Sequence, Tuple
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class FirstRows(NamedTuple):
-    """The rows of a file that its columns are found by."""
+    """The rows of a file from which its columns are detected."""
 
     task: Task
-    rules: LabelRules  # of its kind
+    rules: LabelRules  # the label rules of the task's kind
     split: str  # "train", "dev" or "test"
     path: str
     is_csv: bool
-    rows: Sequence["Row"]  # the first of the file or all, at least one
+    rows: Sequence["Row"]  # the first rows of the file or all of them, at least one
 
     @property
     def wanted(self) -> Tuple[str, ...]:
@@ -26,10 +26,10 @@ class FirstRows(NamedTuple):
 
 
 class ColumnChoice(NamedTuple):
-    """What the columns of a file are."""
+    """The columns of a file."""
 
-    columns: Tuple[Optional[str], ...]  # in their order, None for one that is not used
-    names: Optional[Dict[str, Optional[str]]] = None  # {column: name}; None by position
+    columns: Tuple[Optional[str], ...]  # in the file's order, None for an unused column
+    names: Optional[Dict[str, Optional[str]]] = None  # {column: name}; None: columns by position
     header: Tuple[str, ...] = ()
     num_header_rows: int = 0
     notes: Sequence[str] = ()  # lines for the user

@@ -1,4 +1,4 @@
-"""What the rows of a file mean: its header, its columns, labels; rows -> examples.
+"""Detects a file's header, columns and labels, and turns its rows into examples.
 
 layout = ColumnLayout(get_task("lcqmc"), "train", table, rows)
 layout.examples(rows[layout.num_header_rows])
@@ -25,16 +25,16 @@ from albert_zh.tasks.task_forms import KEYS, is_pair
 
 
 class ColumnLayout:
-    """What the rows of one file mean: its header, its columns, records to examples."""
+    """The header and columns of one file, by which its rows are turned into examples."""
 
     def __init__(self, task: Any, name: str, table: Any, rows: Sequence[Any]) -> None:
-        """Finds out.
+        """Detects the header and the columns.
 
         Args:
             task: `Task`.
             name: name of the split.
             table: `rows.Table`, the file.
-            rows: its first rows or all, at least one.
+            rows: the first rows of the file or all of them, at least one.
         """
         if task.header is not None and set(task.labels or ()) == set(datasets.INFERENCE):
             task = task._replace(is_left_out=datasets.has_no_agreed_label)  # own data
@@ -47,16 +47,16 @@ class ColumnLayout:
         self._wanted = first_rows.wanted
         choice = _column_choice(first_rows)
         self.columns, self.header = choice.columns, choice.header
-        self._names = choice.names  # of a record's keys, where rows are no cells or a header is
+        self._names = choice.names  # names of keys or header cells; None: columns by position
         self.num_header_rows, self.notes = choice.num_header_rows, list(choice.notes)
         if self._slots_width:
             self.notes.append("column %d has slots (3-6:singer)" % self._slots_width)
         self.only_labels_are_bad = True
         self.num_dropped_labels = 0
-        self._respelled = {}  # {label of a row: the task's label that is the same number}
+        self._respelled = {}  # {label of a row: the task's label for the same number}
 
     def _width_with_slots(self, rows):
-        """The cells of a row that ends with slots; None where a header names them, or without."""
+        """Number of cells of a row that ends with slots; None if a header names them or without."""
         is_named = self._is_json or any(
             cell.strip().lower() in slot_cells.KEYS for cell in rows[0].cells
         )
@@ -65,9 +65,9 @@ class ColumnLayout:
         return slot_cells.width_with_slots([row.cells for row in rows])
 
     def _parted(self, cells):
-        """(a row's cells without its last one with slots, {key of slots: that one}).
+        """(a row's cells without its last cell with slots, {key of slots: that cell}).
 
-        Objects have the chosen keys of objects in them, too.
+        JSON objects also get the keys of nested objects that the user has chosen.
         """
         if isinstance(cells, dict):
             return nested_keys.with_nested(cells, self._task.chosen.values()), {}
@@ -76,21 +76,21 @@ class ColumnLayout:
         return cells[:-1], {slot_cells.COLUMN: cells[-1]}
 
     def names_of_columns(self) -> Dict[str, str]:
-        """{column: its name in the header or its key, without either its position from 1}."""
+        """{column: its header name or key, or its position from 1 if it has neither}."""
         if self._names is not None:
             return {column: name for column, name in self._names.items() if name is not None}
         numbered = enumerate(self.columns, start=1)
         return {column: "%d" % position for position, column in numbered if column}
 
     def drop_labels(self) -> None:
-        """Has the label column ignored."""
+        """Ignores the label column from now on."""
         self._task = self._task._replace(labels=())
         self.columns = tuple(None if column == "label" else column for column in self.columns)
         if self._names is not None:
             self._names["label"] = None
 
     def has_labels(self, rows: Any) -> bool:
-        """Whether any of some rows has a label; rows that do not fit have none."""
+        """Whether any of the rows has a label; malformed rows count as unlabelled."""
         key = "label" if self._names is None else self._names["label"]
         for row in rows:
             with contextlib.suppress(ValueError):
@@ -99,7 +99,7 @@ class ColumnLayout:
         return False
 
     def example_of_anything(self, row: Any) -> InputExample:
-        """An example of what text there is in a row that does not fit."""
+        """An example built from whatever text a malformed row contains."""
         if isinstance(row.cells, list):
             texts = self._whole_text(self._parted(row.cells)[0])
         else:
@@ -114,7 +114,7 @@ class ColumnLayout:
         return InputExample("test-%d" % row.line, texts[0], text_b, None, self._id_of(row.cells))
 
     def _whole_text(self, cells):
-        """The cells of a row, of which a single text that separators have parted is whole again."""
+        """The cells of a row, with a single text that separators had split joined again."""
         names = list(self.columns if self._names is None else self.header)
         if self._is_json or is_pair(self._task) or len(cells) <= len(names):
             return cells
@@ -128,10 +128,10 @@ class ColumnLayout:
         return [("," if self._is_csv else "\t").join(cells[position:end])]
 
     def is_repeated_header(self, row: Any) -> bool:
-        """Whether a row is the header once more, as in files put together of several."""
+        """Whether a row repeats the header, as in files concatenated from several."""
         if not isinstance(row.cells, list) or not self.header:
             return False
-        # It was the beginning of a file, perhaps with a byte-order mark.
+        # The row was the beginning of a file, which may have had a byte-order mark.
         return tuple(cell.strip("\ufeff \t") for cell in row.cells) == self.header
 
     def examples(self, row: Any, is_lenient: bool = False) -> Optional[List[InputExample]]:
@@ -139,14 +139,14 @@ class ColumnLayout:
 
         Args:
             row: `rows.Row`.
-            is_lenient: whether a label that does not fit is dropped, and a row is left out for
-                what it is, not for its label.
+            is_lenient: whether an invalid label is dropped instead of raising an error. A row is
+                then skipped for its other columns only, not for its label.
 
         Returns:
-            list of `InputExample`; None for a row that the task leaves out.
+            list of `InputExample`; None for a row that the task skips.
 
         Raises:
-            ValueError: says what does not fit.
+            ValueError: if the row is malformed or its label is invalid; the message says why.
         """
         record = self._record(row)
         if self._task.is_left_out and self._task.is_left_out(record):
@@ -176,7 +176,7 @@ class ColumnLayout:
             raise
 
     def _id_of(self, record):
-        """A record's own id; None for one that is known by its number."""
+        """The id that a record contains; None for a record identified by its number."""
         if self._is_json and not isinstance(record, dict):
             return NO_RECORD
         names = NOT_TEXTS if isinstance(record, dict) else ()
@@ -275,14 +275,14 @@ class ColumnLayout:
         return known
 
     def notes_of_spellings(self) -> List[str]:
-        """A note on the labels that rows read so far write otherwise than training did."""
+        """A note on labels that the rows read so far spell differently from training."""
         pairs = ["%s is %s" % pair for pair in sorted(self._respelled.items())]
         shown = shortened(", ".join(pairs), 80)
         return ["labels are the same numbers written otherwise: %s" % shown] if pairs else []
 
 
 def _list_of_cell(cell):
-    """The list that a cell of a table is written as, in JSON's or Python's way; else the cell."""
+    """The list in a table cell with JSON or Python syntax; the cell itself if it holds none."""
     if re.match(r"\s*\[.*\]\s*$", cell):
         with contextlib.suppress(ValueError, SyntaxError):
             return list(ast.literal_eval(cell.strip()))
@@ -290,7 +290,7 @@ def _list_of_cell(cell):
 
 
 def _column_choice(first_rows):
-    """The columns of a file: as the user names them, by their names, or by position."""
+    """The columns of a file: as chosen by the user, by their names, or by position."""
     first, chosen, keys = first_rows.rows[0].cells, first_rows.task.chosen, []
     if isinstance(first, dict):
         every = itertools.chain.from_iterable(row.cells for row in first_rows.rows)
@@ -304,14 +304,14 @@ def _column_choice(first_rows):
 
 
 def _has_chosen_columns(first_rows, names):
-    """Whether the chosen columns are to be found; a test file may have other or no names."""
+    """Whether the chosen columns must be used; a test file may have other names or none."""
     chosen = first_rows.task.chosen
     is_needed = first_rows.split != "test" or named_columns.are_positions(chosen)
     return is_needed or named_columns.has_chosen_names(chosen, names)
 
 
 def _chosen_columns(first_rows, keys):
-    """The columns that the user has named, and the others by their usual names."""
+    """The columns that the user has chosen, and the other columns by their usual names."""
     task, path, rows = first_rows.task, first_rows.path, first_rows.rows
     is_test = first_rows.split == "test"
     if not keys and named_columns.are_positions(task.chosen):

@@ -1,4 +1,4 @@
-"""Which column of a file is which, by the names in its header line or of its keys."""
+"""Detects the columns of a file by the names in its header line or by its JSON keys."""
 
 from typing import Any, Optional, Sequence
 
@@ -10,7 +10,7 @@ from albert_zh.tasks.tables.column_choice import ColumnChoice
 from albert_zh.tasks.tables.label_rules import plain_label, shortened
 from albert_zh.tasks.tables.named_columns import NOT_TEXTS
 
-# Names of a second text that the first one may do without.
+# Names of a second text that is optional: the first text may also be used alone.
 _ANSWERS = frozenset("answer reply response 答案 回答 回复 答复".split())
 
 
@@ -18,7 +18,7 @@ class HeaderColumns:
     """Columns by the names of a header line, or of the keys of JSON lines."""
 
     def __init__(self, first_rows: Any) -> None:
-        """Sets up what the columns are found in.
+        """Stores the rows in which the columns are searched.
 
         Args:
             first_rows: `FirstRows`.
@@ -49,7 +49,7 @@ class HeaderColumns:
             `ColumnChoice`.
 
         Raises:
-            UserError: if own data have a label, and no key that is known as a text's.
+            UserError: if the user's own data have a label but no key that is known for a text.
         """
         columns, names = self._columns_of(keys)
         notes = []
@@ -69,7 +69,7 @@ class HeaderColumns:
             )
 
     def _about_pair(self, names):
-        """The note on a second text whose name is known beside that of a question alone."""
+        """A note on a second text whose name counts only because the first text is a question."""
         known = task_forms.KEYS["text_b"]
         if self._task.columns or not names["text_b"] or plain_label(names["text_b"]) in known:
             return []
@@ -77,13 +77,13 @@ class HeaderColumns:
         return ["pairs of %s and %s: of one text alone give its --text_column" % pair]
 
     def of_header(self) -> Optional[ColumnChoice]:
-        """The columns by the names in line 1 or 2; None if neither is a header that is known.
+        """The columns by the names in line 1 or 2; None if neither line is a known header.
 
         Returns:
             `ColumnChoice`, or None.
 
         Raises:
-            UserError: if a name is there twice, or line 1 names some of the texts only.
+            UserError: if a name occurs twice, or line 1 names only some of the texts.
         """
         first = self._rows[0].cells
         if self._is_named(first) and not self._has_names_as_labels():
@@ -116,7 +116,7 @@ class HeaderColumns:
         )
 
     def _is_header_below_another(self):
-        """Whether line 2 has the known names, and line 1 is a title or a header of other names."""
+        """Whether line 2 has the known names and line 1 is a title or a header of other names."""
         second = self._rows[1].cells if len(self._rows) > 1 else []
         label = self._key_of(second, "label")
         if label is None or not self._is_named(second):
@@ -128,7 +128,7 @@ class HeaderColumns:
         return labels[0] not in labels[1:] and labels[0] not in (self._task.labels or ())
 
     def _check_named_texts(self, cells):
-        """A header that names a text and the label needs all texts of the task."""
+        """Checks that a header that names a text and the label names all texts of the task."""
         missing = [c for c in self._wanted if c != "label" and not self._key_of(cells, c)]
         has_some = len(missing) < len(self._wanted) - 1 and self._key_of(cells, "label")
         if self._task.columns and missing and has_some:
@@ -138,7 +138,7 @@ class HeaderColumns:
             )
 
     def _of_row(self, row_index):
-        """The columns by the names of a row, the first or the second: `ColumnChoice`."""
+        """The columns by the names in the first or second row, as a `ColumnChoice`."""
         rows = self._rows
         header = tuple(cell.strip() for cell in rows[row_index].cells)
         columns, names = self._columns_of(header)
@@ -175,7 +175,7 @@ class HeaderColumns:
         return ["columns that are not used: %s%s" % (shortened(", ".join(unused)), hint)]
 
     def _about_second_text(self, unused, names):
-        """A hint where a column that is not used has a text's name."""
+        """A hint if an unused column has the name of a text."""
         if "text_b" not in self._wanted or names["text_b"] or not names["text_a"]:
             return ""
         second = self._key_of(unused, "text_a") or next(
@@ -188,7 +188,7 @@ class HeaderColumns:
         )
 
     def _has_same_names(self, cells, header, names):
-        """Whether a line has known names, too, wherever the header, which names the label, has."""
+        """Whether a line is a second header: known names in all columns that the header names."""
         if len(cells) != len(header) or not names.get("label"):
             return False
         positions = {column: header.index(name) for column, name in names.items() if name}

@@ -1,17 +1,18 @@
-"""Tokens of a column file as a text."""
+"""Joins the tokens of a column file to a text."""
 
 from typing import List, Sequence, Tuple
 
 
 def joined_text(tokens: Sequence[str]) -> Tuple[str, List[Tuple[int, int]]]:
-    """The text of tokens, and where each of them is in it.
+    """The text of some tokens and the range of each token in it.
 
     Args:
         tokens: list of str.
 
     Returns:
-        (text, ranges): str, and a list of (start, end). Between two Latin words or numbers, one of
-        which has several letters, there is a blank; all other tokens follow one another.
+        (text, ranges): str, and a list of (start, end). Two Latin words or numbers are separated by
+        a blank if at least one of them has several characters; all other tokens follow one another
+        directly.
     """
     pieces, ranges, length = [], [], 0
     before = ""

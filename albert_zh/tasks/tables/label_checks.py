@@ -1,4 +1,4 @@
-"""Whether a cell is a label of the task."""
+"""Checks whether a cell is a label of the task."""
 
 import re
 from typing import Any, Optional
@@ -9,15 +9,15 @@ _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)(?:\.0+)?\Z")  # pandas writes 1 as 1.0
 
 
 def known_label(rules: LabelRules, task: Any, label: str) -> str:
-    """A row's label as the task has it, where it is the same whole number written otherwise.
+    """A row's label in the task's spelling, if it is the same whole number written differently.
 
     Args:
-        rules: those of the task's kind.
+        rules: the label rules of the task's kind.
         task: `task_forms.Task`.
-        label: what the row has.
+        label: the label in the row.
 
     Returns:
-        str: 1.0 for 1 where training had 1.0 alone, and the reverse; by default the label itself.
+        str: 1.0 for 1 if the task only has 1.0, and vice versa; otherwise the label itself.
     """
     known = (task.labels or ()) if rules.has_classes else ()
     names = rules.labels_of_cell(label, task.separator)
@@ -26,7 +26,7 @@ def known_label(rules: LabelRules, task: Any, label: str) -> str:
 
 
 def _other_spelling(name, known):
-    """The one known label that is the same whole number as a name; without one the name."""
+    """The only known label that is the same whole number as a name; otherwise the name."""
     number = _WHOLE_NUMBER.match(name)
     found = [other for other in known if number and _is_number(other, number.group(1))]
     return found[0] if len(found) == 1 else name
@@ -38,12 +38,12 @@ def _is_number(label, digits):
 
 
 def problem_of_label(rules: LabelRules, task: Any, label: str) -> Optional[str]:
-    """What is wrong with a label of a row; None if it is the task's.
+    """What is wrong with a label of a row; None if it is a label of the task.
 
     Args:
-        rules: those of the task's kind.
+        rules: the label rules of the task's kind.
         task: `task_forms.Task`.
-        label: what the row has.
+        label: the label in the row.
     """
     problem = rules.problem(label)
     if problem and rules.has_classes:
@@ -68,6 +68,6 @@ def _some_labels(task):
 
 
 def _spelling(label, labels):
-    """A hint where a label is a known one in another spelling: "1.0" for "1", full width ..."""
+    """A hint if a label is a known label in another spelling: "1.0" for "1", full width ..."""
     same = [known for known in labels if plain_label(known) == plain_label(label)]
     return " (is it %r, written otherwise?)" % same[0] if same else ""

@@ -1,4 +1,4 @@
-"""What the label column of a table holds, and what probabilities decide, for each kind of label."""
+"""For each kind of label: the content of the label column, and decisions from probabilities."""
 
 import math
 import re
@@ -8,23 +8,23 @@ import unicodedata
 import numpy as np
 
 DEFAULT_THRESHOLD = 0.5
-# Labels are no classes if they are many and nearly each stands once, or if they are longer than so
-# many words or characters.
+# Labels are not classes if there are many and nearly every one occurs only once, or if they are
+# longer than LONG_LABEL words or characters.
 MANY_LABELS, LONG_LABEL = 200, 10
 _WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
-CONSTANTS_TRIED = 20  # classes, the most frequent ones
+CONSTANTS_TRIED = 20  # number of the most frequent classes that are tried
 
 
 class LabelRules:
-    """Labels of a kind of task, by default classes of which each row has exactly one.
+    """The labels of a kind of task; by default each row belongs to exactly one class.
 
     Attributes:
         has_classes: whether labels are classes; otherwise they are values.
         has_several_labels: whether a row may have several labels, or none.
-        error_name: what the size of an error is called in reports.
-        error_order: what the first errors of a report are.
-        target_dtype: "int" or "float", of `target`.
-        label_key: what the JSON lines of classify.py call a label.
+        error_name: name of the size of an error in reports.
+        error_order: describes the errors that a report lists first.
+        target_dtype: "int" or "float", the dtype of `target`.
+        label_key: key of a label in the JSON lines of classify.py.
     """
 
     has_classes = True
@@ -37,11 +37,11 @@ class LabelRules:
     # Labels of a data set
 
     def num_outputs(self, num_labels: int) -> int:
-        """Outputs of the classifier."""
+        """Number of outputs of the classifier."""
         return num_labels
 
     def is_possible(self, num_outputs: int) -> bool:
-        """Whether a model with so many outputs can be of this kind."""
+        """Whether a model with this number of outputs can be of this kind."""
         return num_outputs > 1
 
     def labels_of_cell(self, cell: Optional[str], separator: str) -> List[str]:
@@ -49,15 +49,15 @@ class LabelRules:
         return [] if cell is None else [cell]
 
     def labels_of_all(self, found: Sequence[str]) -> Optional[Tuple[str, ...]]:
-        """The task's labels where they do not depend on those found in training; otherwise None."""
+        """The task's labels if they do not depend on the training file; otherwise None."""
         return None
 
     def problem(self, cell: str) -> Optional[str]:
-        """What is wrong with a cell, whatever the labels are; None if nothing."""
+        """What is wrong with a cell, regardless of the task's labels; None if nothing is."""
         return None if cell else "unknown label ''"
 
     def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> Any:
-        """A row's cell as training needs it: the number of its class."""
+        """The training target of a row's cell: the number of its class."""
         return 0 if cell is None else labels.index(cell)
 
     def target_shape(self, num_labels: int) -> List[int]:
@@ -67,7 +67,7 @@ class LabelRules:
     # Predictions: float [n, C] of logits or probabilities
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """What is predicted, as `classifier_output.probabilities`; float64 [n, C]."""
+        """The predicted probabilities, as in `classifier_output.probabilities`; float64 [n, C]."""
         odds = np.exp(logits - logits.max(axis=1)[:, None])
         return odds / odds.sum(axis=1)[:, None]
 
@@ -78,40 +78,40 @@ class LabelRules:
         return log_sums - logits[np.arange(len(gold)), gold]
 
     def decided(self, probabilities: np.ndarray, thresholds: Any = None) -> np.ndarray:
-        """What probabilities decide, in the form of gold labels (`target`)."""
+        """The predictions for probabilities, in the form of gold labels (`target`)."""
         return probabilities.argmax(axis=1)
 
     def decoded(self, probabilities: np.ndarray, labels: Sequence[str], thresholds: Any) -> List:
-        """What probabilities decide, as users get it: a list of n labels."""
+        """The predictions for probabilities in the form shown to users: a list of n labels."""
         return [labels[class_id] for class_id in self.decided(probabilities, thresholds)]
 
     def text(self, decoded: Any, separator: str) -> str:
-        """An element of `decoded` in a cell of a file."""
+        """An element of `decoded` as the text of a cell in a file."""
         return decoded
 
     def error_size(self, gold: Any, row: np.ndarray, thresholds: Any) -> float:
-        """How sure a wrong prediction is, 0 for a right one; of values the distance."""
+        """Confidence of a wrong prediction, 0 for a right one; for values the absolute error."""
         best = int(np.argmax(row))
         return 0.0 if best == gold else float(row[best])
 
     def confidences(
         self, gold: np.ndarray, decided: np.ndarray, probabilities: np.ndarray
     ) -> Tuple[np.ndarray, np.ndarray]:
-        """(confidence, whether it is right) of each decision, for calibration."""
+        """(confidence, whether it is right) for each decision, for calibration."""
         return probabilities.max(axis=1), decided == gold
 
     def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
-        """What rows that are set aside as dev should have in equal shares.
+        """The keys of a row that are spread evenly over the rows set aside as dev and the rest.
 
         Args:
-            labels: those of a row.
+            labels: the labels of the row.
         """
         return sorted(set(labels))
 
     # Baselines
 
     def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
-        """[(prediction, its row in the form of gold)] of constant predictions worth a try."""
+        """[(prediction, its row in the form of gold)] for the constant predictions to try."""
         classes = np.bincount(gold).argsort(kind="stable")[::-1][:CONSTANTS_TRIED]
         return [(int(class_id), np.array(int(class_id))) for class_id in classes]
 
@@ -120,12 +120,12 @@ class LabelRules:
         return [labels[prediction]]
 
     def standard_error(self, score: float, num_rows: int) -> float:
-        """Standard error of a score on so many rows: of a share of them."""
+        """Standard error of a score on `num_rows` rows, for a score that is a share of them."""
         return math.sqrt(score * (1 - score) / num_rows)
 
 
 class FreeText(LabelRules):
-    """Cells that the kind of task understands itself."""
+    """Labels that are free text, which the kind of task parses itself."""
 
     has_classes = False
 
@@ -137,7 +137,7 @@ class FreeText(LabelRules):
 
 
 class MultiLabelRules(LabelRules):
-    """Rows that have any number of labels."""
+    """Rows with any number of labels each."""
 
     has_several_labels = True
     label_key = "labels"
@@ -190,7 +190,7 @@ class MultiLabelRules(LabelRules):
 
     def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
         different = sorted(set(labels))
-        return different + [len(different)]  # so that the number of rows fits
+        return different + [len(different)]  # one key that every row has: balances the row count
 
     def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
         frequent = (-gold.sum(axis=0)).argsort(kind="stable")[:CONSTANTS_TRIED]
@@ -205,7 +205,7 @@ class MultiLabelRules(LabelRules):
 
 
 class ValueRules(LabelRules):
-    """Rows with a value."""
+    """Rows with a number as their label, for regression."""
 
     has_classes = False
     error_name = "error"
@@ -254,17 +254,17 @@ class ValueRules(LabelRules):
         return [0]
 
     def standard_error(self, score: float, num_rows: int) -> float:
-        return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))  # of a correlation
+        return (1 - score**2) / math.sqrt(max(num_rows - 1, 1))  # the error of a correlation
 
 
 def plain_label(label: str) -> str:
-    """A label without what is only a matter of writing: width, case, the .0 of a whole number."""
+    """A label with spelling variants removed: width, case, the .0 of a whole number."""
     label = unicodedata.normalize("NFKC", label).replace("\u200b", "").lower().strip()
     return label[:-2] if re.match(r"\d+\.0$", label) else label
 
 
 def are_short(labels: Collection[str], texts: Sequence[str]) -> bool:
-    """Whether what may be labels is shorter than texts; a Latin word is as long as a character."""
+    """Whether possible labels are shorter than texts; a Latin word counts as one character."""
 
     def mean_length(parts):
         return np.mean([len(_WORD.findall(part)) for part in parts])
@@ -273,5 +273,5 @@ def are_short(labels: Collection[str], texts: Sequence[str]) -> bool:
 
 
 def shortened(text: str, limit: int = 40) -> str:
-    """A text, cut after `limit` characters."""
+    """A text, truncated after `limit` characters."""
     return text if len(text) <= limit else text[:limit] + "..."

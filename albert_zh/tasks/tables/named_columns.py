@@ -1,4 +1,4 @@
-"""Which column of a file is which: by the names that are known, or as the user's flags say."""
+"""Identifies the columns of a file by known names, or as chosen by the user's flags."""
 
 import collections
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -8,14 +8,14 @@ from albert_zh.tasks.tables.label_rules import plain_label, shortened
 from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS, counted_from_one
 
 NOT_TEXTS = ("id", "idx")  # keys of records
-# Names of a first text, beside which another one's is that of the second: query and title.
+# Names of a first text: next to them, another text's name denotes the second text (query, title).
 QUESTIONS = ("query", "question")
-_TARGET, _TOXIC = "target", "toxic"  # of ToxiCN: whom a text is about, and its label
+_TARGET, _TOXIC = "target", "toxic"  # columns of ToxiCN: whom a text is about, and its label
 BESIDE_QUESTIONS = [key for key in KEYS["text_a"] if key not in QUESTIONS] + ["answer", "passage"]
 
 
 def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
-    """Which of some names usually stands for a column, or None."""
+    """The one of some names that usually denotes a column, or None."""
     names = list(names)[::-1]
     lower = dict(zip(counted_from_one(list(map(plain_label, names))), names))
     question = _question_of_pair(task, lower)
@@ -29,9 +29,9 @@ def known_name(task: Any, names: Iterable[str], column: str) -> Optional[str]:
 
 
 def _question_of_pair(task, names):
-    """The name of a question, beside which stands that of what may answer it; or None.
+    """The name of a question if there is also a text that may answer it; otherwise None.
 
-    names: {name as `plain_label` writes it: name}.
+    `names`: {name as normalized by `plain_label`: name}.
     """
     if task.columns is not None and "text_b" not in task.columns:
         return None
@@ -42,7 +42,7 @@ def _question_of_pair(task, names):
 
 
 def are_positions(chosen: Dict[str, str]) -> bool:
-    """Whether all columns that are chosen are, by their positions."""
+    """Whether all chosen columns are chosen by position."""
     return all(name.isdigit() for name in chosen.values())
 
 
@@ -54,22 +54,22 @@ def has_chosen_names(chosen: Dict[str, str], names: Iterable[str]) -> bool:
 def chosen_names(
     task: Any, path: str, names: Sequence[str], is_json: bool, may_lack_label: bool
 ) -> Dict[str, str]:
-    """The columns of a file with names: chosen ones, the others by their usual names.
+    """The columns of a file with named columns: the chosen ones, the others by their usual names.
 
-    A column that is wanted beside the chosen ones may have any name if it is the only one left.
+    If only one required column and only one name are left over, the column may have any name.
 
     Args:
         task: `Task` with chosen columns.
-        path: the file, for errors.
-        names: list of str, its header or keys.
-        is_json: whether they are keys, which have no positions.
+        path: the file, for error messages.
+        names: list of str, the file's header or keys.
+        is_json: whether the names are JSON keys, which have no positions.
         may_lack_label: whether the label may be missing.
 
     Returns:
-        {column: name}, for the columns that are there.
+        {column: name} for the columns that exist.
 
     Raises:
-        UserError: if a chosen column is missing or there twice.
+        UserError: if a chosen column is missing or occurs twice.
     """
     names_of_columns = {}
     for column, value in task.chosen.items():
@@ -107,7 +107,7 @@ def chosen_names(
 
 
 def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dict[str, int]:
-    """The same by positions: {column: place from 0}, for rows of `width` cells."""
+    """Like `chosen_names`, by positions: {column: position from 0} for rows of `width` cells."""
     positions = {column: int(position_text) - 1 for column, position_text in task.chosen.items()}
     texts = sorted((c for c in positions if c != "label"), key=positions.__getitem__)
     if may_lack_label and "label" in positions and width == len(texts):
@@ -132,26 +132,26 @@ def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dic
 
 
 def _wanted_beside_chosen(task):
-    """Columns that were not chosen; of own data a second text only if the first was not either."""
+    """Columns that were not chosen; in own data, text_b only if text_a was not chosen either."""
     columns = task.columns or ("text_a",) + ("text_b",) * ("text_a" not in task.chosen) + ("label",)
     return [column for column in columns if column and column not in task.chosen]
 
 
 def _same_name(names, value):
-    """The name that a value is, as it stands or in another writing; or None."""
+    """The name that equals a value, exactly or in another spelling; or None."""
     if value in names:
         return value
     return next((name for name in names if plain_label(name) == plain_label(value)), None)
 
 
 def label_candidates(columns: Dict[str, List[str]]) -> List[Tuple[str, int]]:
-    """The columns that may be labels, as few values come again and again; the fewest first.
+    """The columns that may be labels because they repeat few values; the fewest values first.
 
     Args:
         columns: {name of the column: list of its values}.
 
     Returns:
-        list of (name, number of its values).
+        list of (name, number of different values).
     """
     counts = {name: len(collections.Counter(cells)) for name, cells in columns.items()}
     candidates = [(n, name) for name, n in counts.items() if 1 < n <= len(columns[name]) / 2]

@@ -1,22 +1,23 @@
-"""Keys of objects within a record, by names with dots: `meta.accusation`.
+"""Access to nested keys of a JSON record by dotted names: `meta.accusation`.
 
     with_nested({"fact": "…", "meta": {"accusation": ["盗窃"]}}, ["meta.accusation"])
     -> {"fact": "…", "meta": {...}, "meta.accusation": ["盗窃"]}
 
-What a list of objects has under a key, as `event_list.event_type`, is a list.
+A key of a list of objects, such as `event_list.event_type`, has a list as its value.
 """
 
 from typing import Any, Dict, Iterable, List
 
-_DEEPEST = 3  # keys of a name
+_DEEPEST = 3  # maximum number of keys in a name
 
 
 def with_nested(record: Dict[str, Any], names: Iterable[str]) -> Dict[str, Any]:
-    """A record with the values that names with dots have in it.
+    """A record to which the values of dotted names are added as keys.
 
     Args:
-        record: an object.
-        names: those wanted; what the record has by its whole name, or not at all, stays as it is.
+        record: a JSON object.
+        names: the names to add; names that already are keys of the record or that do not exist in
+            it are ignored.
     """
     nested = {}
     for name in names:
@@ -27,7 +28,7 @@ def with_nested(record: Dict[str, Any], names: Iterable[str]) -> Dict[str, Any]:
 
 
 def _value_at(value, path):
-    """What a path of keys leads to, a list through a list of objects; None without it."""
+    """The value at a path of keys, a list if the path crosses a list; None if it does not exist."""
     if not path:
         return value
     if isinstance(value, list):
@@ -37,10 +38,10 @@ def _value_at(value, path):
 
 
 def names_of(record: Dict[str, Any]) -> List[str]:
-    """The keys of a record; in place of one of objects the names of their keys.
+    """The keys of a record; a key whose value is an object is replaced by its dotted names.
 
     Args:
-        record: an object, or anything.
+        record: a JSON object; any other value has no names.
     """
     return list(dict.fromkeys(_names(record, ()))) if isinstance(record, dict) else []
 

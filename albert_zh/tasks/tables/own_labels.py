@@ -1,4 +1,4 @@
-"""The labels of own data: which there are, and whether they are classes at all."""
+"""The labels of the user's own data: which labels there are, and whether they are classes."""
 
 import collections
 import re
@@ -12,7 +12,7 @@ from albert_zh.tasks.tables.named_columns import label_candidates
 from albert_zh.tasks.tables.position_columns import FEW_LABELS, NUMBER
 from albert_zh.tasks.task_forms import COLUMN_FLAGS
 
-COMPOUND = 0.1  # share of labels with a mark in them from which it may separate labels
+COMPOUND = 0.1  # a mark may separate labels if at least this share of the labels contains it
 _MARKS = re.compile("[;；,，、|]")
 _RARER_MARKS = re.compile("[;；,，、|｜/]")
 NAME_COLUMNS = (
@@ -22,17 +22,18 @@ NAME_COLUMNS = (
 
 
 def with_columns_and_labels(task: Any, split: Any) -> Any:
-    """Own data's task as its training file shows it.
+    """The task of the user's own data, completed with the columns and labels of its training file.
 
     Args:
         task: `Task` without labels or columns.
         split: `Split` of the training file.
 
     Returns:
-        `Task`: labels sorted (numbers by value), so that their order does not depend on the file's.
+        `Task`: labels sorted (numbers by value), so that their order does not depend on the order
+        of rows.
 
     Raises:
-        UserError: if nearly every row has a different label, or all have the same.
+        UserError: if nearly every row has a different label, or all rows have the same label.
     """
     task = task._replace(columns=split.columns, header=tuple(split.header))
     if _is_behind_ids(task, split):
@@ -63,7 +64,7 @@ def with_columns_and_labels(task: Any, split: Any) -> Any:
 
 
 def agreed(examples: List[Any]) -> Tuple[List[Any], List[str]]:
-    """The rows of a training file of inference without those of no agreed label, "-"; and notes."""
+    """(rows of an inference training file without those labelled "-" (no agreement), notes)."""
     labels = {example.label for example in examples}
     if labels != {DISAGREEMENT, *INFERENCE}:
         return examples, []
@@ -73,18 +74,18 @@ def agreed(examples: List[Any]) -> Tuple[List[Any], List[str]]:
 
 
 def _is_behind_ids(task, split):
-    """Whether the columns are known by positions of which the first is another column's."""
+    """Whether the columns are known by position and column 1 is not one of them."""
     places = set(split.names.values())
     return not (task.chosen or split.header or "1" in places) and all(map(str.isdigit, places))
 
 
 def all_rows_have(num_rows: int) -> str:
-    """The beginning of a sentence on what all rows of a file have in common."""
+    """The beginning of a message about what all rows of a file have in common."""
     return "all %d rows have" % num_rows if num_rows > 1 else "its only row has"
 
 
 def _way_out_of_labels(split, counts):
-    """What to do where the labels are no classes: another column, another objective."""
+    """What to do if the labels are not classes: choose another column or another objective."""
     columns = {
         column: [getattr(example, column) for example in split.examples] for column in split.columns
     }
@@ -104,7 +105,7 @@ def _way_out_of_labels(split, counts):
 
 
 def use_multi_label(mark: str) -> str:
-    """Advice to train a multi-label model, where a mark may separate labels."""
+    """Advice to train a multi-label model, for labels that a mark may separate."""
     return "If %r separates several labels of a row, add --multi_label=true%s" % (
         mark,
         "" if mark == "|" else " --label_separator=%r" % mark,
@@ -112,14 +113,14 @@ def use_multi_label(mark: str) -> str:
 
 
 def separator_of(labels: Collection[str]) -> Optional[str]:
-    """A mark that may stand between the labels of one cell, as a share of the labels has it."""
+    """A mark that may separate the labels of one cell because enough labels contain it; or None."""
     counts = collections.Counter(mark for label in labels for mark in set(_MARKS.findall(label)))
     likely = [mark for mark, count in counts.most_common(1) if count >= COMPOUND * len(labels)]
     return likely[0] if likely else None
 
 
 def joined_labels(labels: Collection[str]) -> List[str]:
-    """Labels that are others with marks between them, such as "a/b" where "a" and "b" are some."""
+    """Labels that join other labels by a mark, such as "a/b" if "a" and "b" are labels too."""
     every = set(labels)
     found = []
     for label in sorted(every):
@@ -130,7 +131,7 @@ def joined_labels(labels: Collection[str]) -> List[str]:
 
 
 def _are_no_classes(task, counts, examples):
-    """Whether labels seem to be texts, numbers or ids, as nearly each row has its own."""
+    """Whether labels seem to be texts, numbers or ids because they differ in nearly every row."""
     if len(counts) <= max(FEW_LABELS, len(examples) / 2):
         return False
     num_single = sum(count == 1 for count in counts.values())
@@ -151,7 +152,7 @@ def _label_order(label):
 
 
 def label_counts(task: Any, split: Any) -> Counter[str]:
-    """Counter of the rows of each label."""
+    """The number of rows with each label, as a Counter."""
     return collections.Counter(
         label for example in split.examples for label in label_parts(task, example.label)
     )

@@ -1,4 +1,4 @@
-"""Texts or pairs of a table, such as the CSV that a model was trained on: header, quotes, columns.
+"""Reads texts or pairs from a table (header, quotes, columns) such as a model's training CSV.
 
 if is_table("train.csv", "utf-8", task):
     for pairs in groups("train.csv", "utf-8", task):
@@ -18,20 +18,20 @@ from albert_zh.tasks.tables import rows as row_files
 from albert_zh.tasks.tables.columns import ColumnLayout
 
 PAIRS_AT_ONCE = 256
-_FEWEST_COLUMNS = 2  # of a header: a line that is one word may be a text
-_LOOKED_AHEAD = 1000  # rows by which the columns are found
-_BREAKS = re.compile(r"[\t\r\n]+")  # which the lines of the output have no place for
+_FEWEST_COLUMNS = 2  # a header has at least two columns: a line with one word may be a text
+_LOOKED_AHEAD = 1000  # number of rows from which the columns are detected
+_BREAKS = re.compile(r"[\t\r\n]+")  # characters that cannot occur in a line of the output
 
 
 def task_of_model(notes: Dict[str, Any], labels: Sequence[str]) -> Any:
-    """The task that a model was trained for, as far as its notes say.
+    """The task that a model was trained for, according to its notes.
 
     Args:
-        notes: content of `fine_tuning.json`; {} for none.
+        notes: content of `fine_tuning.json`; {} if there is none.
         labels: the model's labels.
 
     Returns:
-        `Task` with the model's columns, by default those of pairs.
+        `Task` with the model's columns, by default the columns of pairs.
     """
     task = datasets.TASKS.get(notes.get("task", ""), datasets.TASKS[datasets.OWN_DATA])
     header, chosen = notes.get("header"), notes.get("chosen_columns", {})
@@ -46,17 +46,17 @@ def task_of_model(notes: Dict[str, Any], labels: Sequence[str]) -> Any:
 
 
 def is_table(path: str, encoding: str, task: Any) -> bool:
-    """Whether a file is more than lines of texts or pairs: CSV, JSON lines, or with a header.
+    """Whether a file is CSV, JSON lines or has a header, rather than plain lines of texts or pairs.
 
     Raises:
-        UserError: if a bucket refuses it.
+        UserError: if a bucket denies access to the file.
     """
     if path.endswith((".csv", ".json", ".jsonl")):
         return True
     try:
         if not storage.is_file(path):  # a pipe, whose first lines would be lost
             return False
-    except OSError as error:  # of a bucket
+    except OSError as error:  # raised by a bucket
         raise files.cannot_read(path, error) from error
     row = next(row_files.Table(path, encoding), None)
     cells = row.cells if row else []
@@ -69,19 +69,19 @@ def is_table(path: str, encoding: str, task: Any) -> bool:
 
 
 def groups(path: str, encoding: str, task: Any) -> Iterator[List[Any]]:
-    """Yields the texts of a table in lists; blank lines are left out, and noted at the end.
+    """Yields the texts of a table in lists; blank lines are skipped and reported at the end.
 
     Args:
         path: the file.
         encoding: name of its encoding.
-        task: as of `task_of_model`.
+        task: a task as `task_of_model` returns it.
 
     Yields:
-        lists of (text_a, text_b), of a task of single texts of text_a alone, which have spaces for
-        tabs and line breaks.
+        lists of (text_a, text_b), or of text_a if the task has single texts. Tabs and line breaks
+        in texts are replaced by spaces.
 
     Raises:
-        UserError: for a row without these texts; names the line.
+        UserError: for a row without these texts; the message names the line.
     """
     table = row_files.Table(path, encoding)
     blank: List[int] = []  # lines
@@ -105,7 +105,7 @@ def groups(path: str, encoding: str, task: Any) -> Iterator[List[Any]]:
 
 
 def _without_blank(rows, blank):
-    """Yields rows with cells; the lines of the others are added to `blank`."""
+    """Yields the rows that are not blank; the line numbers of blank rows are added to `blank`."""
     for row in rows:
         if row.problem == row_files.BLANK:
             blank.append(row.line)

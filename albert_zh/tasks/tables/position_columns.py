@@ -1,4 +1,4 @@
-"""Which column of a file is which, by their order: files whose header, if any, is not known."""
+"""Identifies the columns of a file by their order, if it has no header or an unknown one."""
 
 import collections
 import re
@@ -11,22 +11,22 @@ from albert_zh.tasks.tables.label_checks import known_label, problem_of_label
 from albert_zh.tasks.tables.label_rules import MANY_LABELS, are_short, shortened
 from albert_zh.tasks.task_forms import PAIR, note_of_first_row
 
-# Names of text columns, by which the header of a file without labels is known.
+# Names of text columns, by which the header of a file without labels is recognized.
 TEXT_COLUMN = re.compile(
     r"(text|sentence|sent|question|query|title|q|s|句子|文本|问题|标题)[ _-]?([ab12]|一|二)?$", re.I
 )
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
-_NAME = re.compile(r"[A-Za-z][\w ./-]*$", re.A)  # as columns have in English
+_NAME = re.compile(r"[A-Za-z][\w ./-]*$", re.A)  # English column names
 _ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
-FEW_LABELS = 20  # as many may be different in as many rows
+FEW_LABELS = 20  # up to this many different labels are accepted even if every row has another one
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
 
 class PositionColumns:
-    """Columns by their positions; line 1 may be a header whose names are not known."""
+    """Columns by their positions; line 1 may be a header with unknown names."""
 
     def __init__(self, first_rows: Any) -> None:
-        """Sets up what the columns are found in.
+        """Stores the rows from which the columns are detected.
 
         Args:
             first_rows: `FirstRows`.
@@ -39,7 +39,7 @@ class PositionColumns:
         """Columns that the user has chosen by position.
 
         Args:
-            width: cells of the usual row.
+            width: number of cells in a usual row.
             places: {column: position from 0}.
 
         Returns:
@@ -58,13 +58,13 @@ class PositionColumns:
         return ColumnChoice(columns, None, tuple(cell.strip() for cell in cells), 1, notes)
 
     def usual(self) -> ColumnChoice:
-        """The columns that rows of the file's usual width have.
+        """The usual columns for rows of the file's usual width.
 
         Returns:
             `ColumnChoice`.
 
         Raises:
-            UserError: if there seem to be other columns than those.
+            UserError: if the file seems to have other columns.
         """
         cells = self._rows[0].cells
         columns, label_position = self._usual_columns()
@@ -91,7 +91,7 @@ class PositionColumns:
         return ColumnChoice(columns, None, header, int(bool(header)), notes)
 
     def _usual_columns(self):
-        """(columns, where line 1 has a name of the label column or None)."""
+        """(columns, position of a known name of the label column in line 1 or None)."""
         widths = collections.Counter(len(row.cells) for row in self._rows)
         usual = widths.most_common(1)[0][0]
         columns = self._task.columns or self._columns_by_content(usual)
@@ -104,7 +104,7 @@ class PositionColumns:
         return columns, label_position
 
     def _columns_by_content(self, usual):
-        """The columns of own data of a usual width; None for one of ids before the others."""
+        """The columns of own data with a usual width; None for a first column of ids."""
         rows = [row.cells for row in self._rows if len(row.cells) == usual]
         starts_with_id = self._split != "test" and usual - 1 in (2, 3) and _are_ids(rows)
         columns = _COLUMNS_BY_COUNT.get(usual - starts_with_id, PAIR)
@@ -113,13 +113,13 @@ class PositionColumns:
         return (None,) * starts_with_id + columns
 
     def _about_ids(self, columns):
-        """The note on a column of ids that is left out, a list."""
+        """A list with the note on an ignored column of ids; empty if there is none."""
         is_left_out = self._task.columns is None and None in columns
         note = "column 1 has a different number in each row: it is left out as an id"
         return [note] * is_left_out
 
     def _check_is_no_id(self, columns):
-        """Raises `UserError` where rows have numbers in place of their first texts."""
+        """Raises `UserError` if rows have numbers where their first text is expected."""
         cells = [row.cells[0] for row in self._rows[1:]]
         is_numbered = len(set(cells)) == len(cells) > 1 and all(map(NUMBER.match, cells))
         if self._split == "test":
@@ -138,7 +138,7 @@ class PositionColumns:
             )
 
     def _flags_behind_id(self):
-        """The flags for the columns of training rows behind one of ids."""
+        """The flags that name the columns of training rows after a column of ids."""
         if len(self._rows[-1].cells) > len(PAIR) + 1:
             return "--text_column and --label_column: names in line 1, or positions from 1"
         if len(self._rows[-1].cells) > len(PAIR):
@@ -146,7 +146,7 @@ class PositionColumns:
         return "--text_column=2 --label_column=3"
 
     def _labels(self, columns):
-        """What stands where the rows' labels are to be; none without such a column."""
+        """The cells in the label column; an empty list if there is no such column."""
         if "label" not in columns:
             return []
         position = columns.index("label")
@@ -154,7 +154,7 @@ class PositionColumns:
         return [cell.strip() for cell in cells]
 
     def _check_columns_of_training(self, columns):
-        """Raises `UserError` where rows without a header may begin with what training left out."""
+        """Raises `UserError` if rows without a header may have columns that training ignored."""
         header, labels = self._task.header or (), self._labels(columns)
         if self._split != "test" or len(header) <= len(columns):
             return
@@ -165,7 +165,7 @@ class PositionColumns:
             )
 
     def _check_texts_are_no_labels(self, columns):
-        """Raises `UserError` where texts and labels have changed places since the training."""
+        """Raises `UserError` if texts and labels have swapped places since training."""
         labels = self._labels(columns)
         if self._split != "test" or not labels or not self._rules.has_classes:
             return
@@ -184,7 +184,7 @@ class PositionColumns:
         return problem_of_label(self._rules, self._task, label) is None
 
     def _lacks_labels(self, usual, columns):
-        """Whether a file's usual row has no label; commas of a text may have parted some rows."""
+        """Whether a file's usual row has no label; commas in a text may have split some rows."""
         if usual == len([column for column in columns if column != "label"]):
             return True
         are_parted = usual == 2 and self._is_csv and any(len(row.cells) == 1 for row in self._rows)
@@ -195,7 +195,7 @@ class PositionColumns:
         return not any(label and self._is_label(label) for label in labels)
 
     def _position_of_label_name(self, columns):
-        """Where line 1 has a known name of the label column, so that it is a header; or None."""
+        """Position of a known label column name in line 1, if that line is a header; or None."""
         cells = [cell.strip() for cell in self._rows[0].cells]
         name = self._key_of(cells, "label")
         if name is None or "label" not in columns or len(cells) < 2:
@@ -217,7 +217,7 @@ class PositionColumns:
         return named
 
     def _has_first_label_alone(self, columns):
-        """Whether line 1 of training data, taken for a row, has a label that no other row has."""
+        """Whether line 1 of training data, read as a row, has a label that no other row has."""
         if self._task.columns or "label" not in columns or len(self._rows) < 3:
             return False
         labels = self._labels(columns)
@@ -240,7 +240,7 @@ class PositionColumns:
         return len(cells) == len(columns) and self._is_label_of_another_kind(columns)
 
     def _is_label_of_another_kind(self, columns):
-        """Whether line 1 alone has a label that is no number, or that no other line has."""
+        """Whether only the label in line 1 is not a number, or is not repeated in other lines."""
         position = columns.index("label")
         labels = [row.cells[position].strip() for row in self._rows if len(row.cells) > position]
         label, counts = labels[0], collections.Counter(labels[1:])
@@ -253,7 +253,7 @@ class PositionColumns:
         return is_text_among_numbers and not is_known and bool(_NAME.match(label))
 
     def _is_label_name(self, cells, columns):
-        """Whether the label's cell is a name of the label column, and no label."""
+        """Whether the cell in the label column is a name of that column rather than a label."""
         if "label" not in columns or len(cells) != len(columns):
             return False
         label = cells[columns.index("label")].strip()
@@ -268,7 +268,7 @@ def _are_ids(rows):
 
 
 def _has_label_first(rows, start, count):
-    """Whether of columns from `start` on the first alone has labels, as the last has texts."""
+    """Whether only the first of the columns from `start` on has labels, and the last has texts."""
     columns = {n: [cells[start + n] for cells in rows] for n in range(count)}
     candidates = [n for n, _ in named_columns.label_candidates(columns)]
     if candidates != [0] or len(set(columns[0])) > MANY_LABELS:

@@ -1,11 +1,11 @@
-"""Rows of a table as a stream: tab-separated, CSV as Python and Excel write it, JSON lines.
+"""Streams the rows of a table: tab-separated, CSV as Python and Excel write it, or JSON lines.
 
     table = Table("train.csv")
     for row in table:
         row.line, row.cells, row.problem
 
-Tabs separate, and quotes are literal, unless the name ends in .csv or .json(l); a .csv whose first
-line has tabs and no comma is tab-separated too.
+Files are tab-separated and quotes are literal, unless the name ends in .csv or .json(l). A .csv
+file whose first line has tabs and no comma is tab-separated too.
 """
 
 import collections
@@ -19,25 +19,25 @@ from typing import List, Optional, Sequence, Tuple
 from albert_zh.common import files, json_lists, text_encodings
 from albert_zh.common.errors import UserError
 
-MAX_LINES_OF_ROW = 10000  # a quoted cell over more lines than this was never closed
+MAX_LINES_OF_ROW = 10000  # a quoted cell with more lines than this counts as never closed
 BLANK = "a blank line"
-_SHOWN_BAD_ROWS = 3  # in an error
+_SHOWN_BAD_ROWS = 3  # in an error message
 _JSON_ENDINGS, _TABLE_ENDINGS = (".json", ".jsonl"), (".csv", ".tsv")
 
 Row = collections.namedtuple("Row", ["line", "cells", "problem"])
 Row.__doc__ = """One row.
 
 Fields:
-    line: number of its first line in the file, from 1; of a list of objects, its place there.
+    line: number of its first line in the file, from 1; in a list of objects, its position there.
     cells: list of str; in a JSON file an object, a dict.
-    problem: why it could not be read, in words, or None; cells are then the raw line's.
+    problem: why the row could not be read, or None; `cells` then has the raw line.
 """
 
 csv.field_size_limit(sys.maxsize)
 
 
 class Table:
-    """A file's rows, an iterator; blank lines are rows, too (their `problem` is `BLANK`).
+    """An iterator over a file's rows; blank lines are rows, too (their `problem` is `BLANK`).
 
     Attributes:
         path: the file.
@@ -52,14 +52,14 @@ class Table:
 
         Args:
             path: the file.
-            encoding: name of its encoding; None for what is in UTF-8 always.
-            replaces_bad_bytes: put U+FFFD in place of bytes that are not of the encoding rather
-                than raise.
+            encoding: name of its encoding; None for files that are always in UTF-8.
+            replaces_bad_bytes: replace bytes that are invalid in the encoding by U+FFFD instead of
+                raising an error.
 
         Raises:
-            UserError: if the file is missing, unreadable or not of that encoding, here or by the
-                iterator; names the line. If JSON lines have the name of a table, or a list of
-                objects is not whole.
+            UserError: if the file is missing, unreadable or not in that encoding (raised here or
+                while iterating; the message names the line); if JSON lines are named like a table;
+                or if a list of objects is incomplete.
         """
         self.path, self._digest = path, hashlib.sha256()
         errors = "replace" if replaces_bad_bytes else "strict"
@@ -88,12 +88,12 @@ class Table:
         return next(self._rows)
 
     def sha256(self) -> str:
-        """Hexadecimal digest of the bytes that were read: of the whole file after its last row."""
+        """Hexadecimal digest of the bytes read so far: of the whole file after its last row."""
         return self._digest.hexdigest()
 
 
 def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
-    """The rows of a table that are not blank, and notes on how many were and on lists."""
+    """(rows of a table that are not blank, notes on the number of blank lines and on lists)."""
     rows = list(table)
     filled = [row for row in rows if row.problem != BLANK]
     num_blank = len(rows) - len(filled)
@@ -104,16 +104,16 @@ def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
 def bad_row_notes(
     path: str, bad: Sequence[Tuple[int, Exception]], skips: bool, expected: str
 ) -> List[str]:
-    """Notes on the rows of a file that do not fit.
+    """Notes on the malformed rows of a file.
 
     Args:
         path: the file.
-        bad: (line, why) of each.
-        skips: whether they are left out.
-        expected: what rows are to be, in words.
+        bad: (line, reason) for each malformed row.
+        skips: whether malformed rows are skipped.
+        expected: description of valid rows.
 
     Raises:
-        UserError: if there are some that are not left out; names the first lines.
+        UserError: if there are malformed rows that are not skipped; names the first lines.
     """
     if bad and not skips:
         shown = "; ".join("line %d: %s" % row for row in bad[:_SHOWN_BAD_ROWS])
@@ -125,7 +125,7 @@ def bad_row_notes(
 
 
 def _delimiter(path, first_line):
-    """What separates the cells, by the file's name and its first line."""
+    """The separator of cells, according to the file's name and its first line."""
     if path.endswith(_JSON_ENDINGS):
         return None
     if not path.endswith(".csv") or ("\t" in first_line and "," not in first_line):
@@ -134,7 +134,7 @@ def _delimiter(path, first_line):
 
 
 def _check_is_no_json(path, start):
-    """Raises `UserError` for JSON by another name, of a text file for two lines of it or a list."""
+    """Raises `UserError` for JSON in a file not named so; in text files for two lines or a list."""
     if path.endswith(_JSON_ENDINGS):
         return
     is_list = json_lists.begins(start)
@@ -169,7 +169,7 @@ def _json_row(line_number, line):
 
 
 def _refused_constant(name):
-    """Refuses NaN and Infinity, which Python writes for empty cells of a table."""
+    """Rejects NaN and Infinity, which Python writes for empty cells of a table."""
     raise ValueError("%s is none of JSON's values, write null for a missing one" % name)
 
 
@@ -181,7 +181,7 @@ def _tab_rows(numbered):
 
 
 def _csv_rows(numbered):
-    """Rows of CSV; a quote that is never closed costs its own line only."""
+    """Rows of CSV; a quote that is never closed only invalidates the line that it is in."""
     waiting = collections.deque()
 
     def next_line():
@@ -196,7 +196,7 @@ def _csv_rows(numbered):
                 break
             taken.append(more)
             text += "\n" + more[1]
-            within = '"' + more[1]  # read by itself: the text so far ends within a quoted cell
+            within = '"' + more[1]  # parsed separately: the text so far ends within a quoted cell
             behind, is_open = _quoted_cells(within) if '"' in more[1] else (None, True)
             if not is_open:
                 cells = behind and _quoted_cells(text)[0]
@@ -216,13 +216,13 @@ def _csv_cells(text):
     if cells or is_open:
         return cells
     try:
-        return next(csv.reader([text]))  # text behind a closing quote, as in: "a"b,c
-    except csv.Error:  # NUL bytes, which Python's reader refuses before 3.11
+        return next(csv.reader([text]))  # text after a closing quote, as in: "a"b,c
+    except csv.Error:  # NUL bytes, which Python's reader rejects before 3.11
         return text.split(",")
 
 
 def _quoted_cells(text):
-    """(cells by the rules, whether the text ends within a quoted cell); None if misquoted."""
+    """(cells, whether the text ends within a quoted cell); the cells are None if misquoted."""
     try:
         return next(csv.reader([text], strict=True)), False
     except csv.Error as error:
@@ -230,11 +230,11 @@ def _quoted_cells(text):
 
 
 class RowsDontFit(UserError):
-    """Rows of a file are bad.
+    """Rows of a file are malformed.
 
     Attributes:
-        num_rows: rows of the file, the bad ones too.
-        has_unknown_labels: whether labels are all that is wrong.
+        num_rows: number of rows of the file, including malformed ones.
+        has_unknown_labels: whether nothing but the labels is wrong.
     """
 
     def __init__(self, message: str, num_rows: int, has_unknown_labels: bool) -> None:

@@ -1,4 +1,4 @@
-"""Where the files of a task's splits are."""
+"""Finds the files of a task's splits."""
 
 import collections
 import os
@@ -11,26 +11,26 @@ from albert_zh.tasks import registry
 from albert_zh.tasks.tables.label_rules import shortened
 
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
-AUGMENTED = "train_aug"  # what data_augmentation.py writes beside train.*, with its ending
-MADE_OF = ".made_of.json"  # beside it: the digest of the training file that it was made of
+AUGMENTED = "train_aug"  # data_augmentation.py writes this file next to train.*, same extension
+MADE_OF = ".made_of.json"  # next to it: the digest of the training file it was generated from
 # What an edition adds to a name: train-v2.0.json, train-zen-v1.0.json, PAWS-X's dev_2k.tsv and
-# OCNLI's train.50k.json, the largest of several.
+# OCNLI's train.50k.json. If there are several sizes, the largest is used.
 _EDITION = re.compile(r"([-_.]([a-z]+[-_.])?v\d+(\.\d+)*|[-_.](?P<thousands>\d+)k)(?=\.[a-z]+$)")
-# What stands for a split in names that differ in it alone.
+# Words for a split, in file names that differ only in that word.
 _WORDS = {"train": "train|training", "dev": "dev|valid|val|validation", "test": "test"}
-# What models write, perhaps into the folder of their data.
+# Files written by models, possibly into the folder with their data.
 _WRITTEN = re.compile("predictions|results|^label_test.txt$")
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zip", ".rar", ".7z", ".tar")
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers", ".et")
 
 
 def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List[str]]:
-    """(path of a split's file or None, names of further files that could be meant).
+    """(path of a split's file or None, names of other files that could be meant).
 
-    Where several names are usual and none is there, a data set's name may stand before one, and an
-    edition's behind it: data_cmrc2018_dev.json, cnews.val.txt, dev-v2.0.json. Where train has no
-    such name either, it may be one of files whose names differ in the split alone:
-    msra_train_bio.txt, msra_test_bio.txt.
+    If a task has several usual names and none of them exists, the name of a data set may precede a
+    usual name, and an edition may follow it: data_cmrc2018_dev.json, cnews.val.txt, dev-v2.0.json.
+    If train has no such name either, the file may be one of several whose names differ only in the
+    split: msra_train_bio.txt, msra_test_bio.txt.
     """
     path, others = _usual_file(task, data_dir, name)
     if path or isinstance(task.files.get(name, ""), str) or _usual_file(task, data_dir, "train")[0]:
@@ -39,7 +39,7 @@ def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List
 
 
 def _usual_file(task, folder, name):
-    """As `split_path`, of files whose names begin or end with a usual one."""
+    """Like `split_path`, but only for files with a usual name or one that contains it."""
     names = task.files.get(name, ())
     if isinstance(names, str):
         return file_of_split(folder, (names,))
@@ -48,7 +48,7 @@ def _usual_file(task, folder, name):
 
 
 def _names_of_one_form(task, folder, name):
-    """The files of a split by the one form of names that train and another split have."""
+    """The files of a split, if only one name pattern is shared by train and another split."""
     endings = _endings(task)
     forms = collections.defaultdict(lambda: collections.defaultdict(list))
     for entry in _entries(folder):
@@ -65,7 +65,7 @@ def _names_of_one_form(task, folder, name):
 
 
 def _endings(task):
-    """The endings of the usual names of a training file, "" for a name without one."""
+    """The extensions of the usual names of a training file, "" for a name without extension."""
     names = task.files.get("train", ())
     return {os.path.splitext(usual)[1] for usual in ((names,) if isinstance(names, str) else names)}
 
@@ -75,7 +75,7 @@ def _is_file(folder, entry):
 
 
 def _names_alike(folder, names):
-    """The files of a folder whose names end as one of some, as `split_path` says; best first."""
+    """The files of a folder whose names end with one of `names`, see `split_path`; best first."""
     ends = [re.compile(r"(^|.*[-_.])%s$" % re.escape(name.lower())) for name in names]
     ranks = {}
     for entry in _entries(folder):
@@ -89,13 +89,13 @@ def _names_alike(folder, names):
 
 
 def names_with_word(folder: str, words: Sequence[str]) -> List[str]:
-    """The names in a folder that have one of some words, as dev.all.bmes and my_val.json.gz do."""
+    """The names in a folder that contain one of `words`, such as dev.all.bmes, my_val.json.gz."""
     word = re.compile(r"(^|[-_.])(%s)\d*([-_.]|$)" % "|".join(words))
     return [entry for entry in _entries(folder) if word.search(entry.lower())]
 
 
 def _entries(folder):
-    """The names in a folder that may be of data, sorted."""
+    """The names in a folder that may be data files, sorted."""
     try:
         there = storage.names_in(folder) if storage.is_folder(folder) else []
     except OSError as error:
@@ -104,13 +104,13 @@ def _entries(folder):
 
 
 def check_folder(data_dir: str) -> None:
-    """Raises `UserError` if there is no such folder."""
+    """Raises `UserError` if the folder does not exist."""
     if not storage.is_folder(data_dir):
         raise UserError("--data_dir=%s: no such folder" % data_dir)
 
 
 def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
-    """As `split_path`; raises `UserError` where no file is there."""
+    """Like `split_path`, but raises `UserError` if there is no file."""
     check_folder(data_dir)
     path, others = split_path(task, data_dir, name)
     if path is None:
@@ -128,10 +128,10 @@ def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
 
 
 def _about_folder(task, folder, name):
-    """What is in a folder that lacks a file, and what to do with it."""
+    """What a folder without the required file contains, and advice what to do."""
     try:
         there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
-    except OSError as error:  # its files seem not to be there
+    except OSError as error:  # its files seem not to exist
         raise files.cannot_read("--data_dir=%s" % folder, error) from error
     if not there:
         return "the folder is empty"
@@ -159,7 +159,7 @@ def _about_folder(task, folder, name):
 
 
 def _saved_table(task, name):
-    """How a workbook is to be saved to be a file of a task."""
+    """The format and name under which a workbook has to be saved for a task."""
     names = task.files.get(name, ("%s.csv" % name,))
     names = (names,) if isinstance(names, str) else names
     of_csv = next((file for file in names if file.endswith(".csv")), None)
@@ -167,23 +167,23 @@ def _saved_table(task, name):
 
 
 def check_is_table(path: str) -> None:
-    """Raises `UserError` for a file that is no text table by its name."""
+    """Raises `UserError` for a file whose name shows that it is not a text table."""
     if path.lower().endswith(_WORKBOOKS):
         raise UserError("%s: a workbook: save it as CSV UTF-8, named .csv" % path)
 
 
 def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], List[str]]:
-    """The first of some file names that is there, and the others that are there too.
+    """The first of some file names that exists, and the other names that exist too.
 
     Args:
-        folder: where they may be.
+        folder: the folder to search.
         names: file names, best first.
 
     Returns:
-        (path or None, list of the names left aside).
+        (path or None, list of the other names).
 
     Raises:
-        UserError: where remote storage refuses the request.
+        UserError: if remote storage denies the request.
     """
     there = [name for name in names if _is_there(storage.joined(folder, name))]
     return (storage.joined(folder, there[0]) if there else None), there[1:]
@@ -192,5 +192,5 @@ def file_of_split(folder: str, names: Sequence[str]) -> Tuple[Optional[str], Lis
 def _is_there(path):
     try:
         return storage.exists(path)
-    except OSError as error:  # a bucket that lets nobody look
+    except OSError as error:  # a bucket that cannot be listed
         raise files.cannot_read(path, error) from error

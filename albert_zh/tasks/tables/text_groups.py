@@ -1,10 +1,10 @@
-"""Rows that share a text: which go together, and how many texts of a file another one has.
+"""Groups rows that share a text, and counts the texts that two files have in common.
 
     groups_of_rows([("怎么开户", "如何开户"), ("如何开户", "开户"), ("天气", "下雨")])
     -> [[0, 1], [2]]
 
-Texts that differ only in width, case, blanks or punctuation count as one: a model sees next to no
-difference, and LCQMC's test file has 4 % fewer texts by that measure.
+Texts that differ only in width, case, blanks or punctuation count as the same text: a model sees
+hardly any difference, and LCQMC's test file has 4 % fewer texts by that measure.
 """
 
 import collections
@@ -13,17 +13,17 @@ from typing import Any, Iterable, List, Sequence, Tuple
 import unicodedata
 
 Overlap = collections.namedtuple("Overlap", ["one_text", "all_texts", "same_row"])
-Overlap.__doc__ = """How many rows of a split have texts that another one has, too.
+Overlap.__doc__ = """How many rows of a split have texts that occur in another split, too.
 
 Fields:
-    one_text: rows of which at least one text does.
-    all_texts: rows of which each does, in the same row or in different ones.
-    same_row: rows that have the same texts as one there, a pair also the other way round.
+    one_text: number of rows with at least one such text.
+    all_texts: number of rows with only such texts, from the same row there or from several rows.
+    same_row: number of rows with the same texts as a row there; a pair may be in reverse order.
 """
 
 
 class _KeptCharacters(dict):
-    """{code point: itself; None for blanks, punctuation and controls}, filled on first sight."""
+    """{code point: itself; None for blanks, punctuation and controls}, filled on first use."""
 
     def __missing__(self, code):
         is_dropped = unicodedata.category(chr(code))[0] in "PZC"
@@ -35,29 +35,29 @@ _KEPT = _KeptCharacters()
 
 
 def normalized(text: str) -> str:
-    """A text without what is only a matter of writing; one of nothing else stays as it is."""
+    """A text without width, case, blanks and punctuation; unchanged if nothing else is left."""
     return unicodedata.normalize("NFKC", text).lower().translate(_KEPT) or text.strip()
 
 
 def text_key(example: Any) -> int:
-    """What makes two examples the same text or pair."""
+    """A hash that is equal for examples with the same text or pair."""
     return hash((example.text_a, example.text_b))
 
 
 def texts_of_row(example: Any) -> Tuple[str, ...]:
-    """The normalized texts of an `InputExample`, a tuple; without empty ones."""
+    """The normalized texts of an `InputExample` as a tuple, without empty texts."""
     texts = (example.text_a, example.text_b)
     return tuple(filter(None, (normalized(text) for text in texts if text)))
 
 
 def groups_of_rows(rows: Sequence[Tuple[str, ...]]) -> List[List[int]]:
-    """Rows that share a text, with one another or by way of further rows.
+    """Groups rows that share a text, directly or through other rows.
 
     Args:
         rows: list of tuples of texts, which may be empty.
 
     Returns:
-        list of lists of row numbers: the connected components, by their first rows.
+        list of lists of row numbers: the connected components, ordered by their first rows.
     """
     parents = {}
     for texts in rows:
@@ -84,21 +84,21 @@ def regions(
     largest: int,
     starts: Iterable[int],
 ) -> Tuple[List[List[int]], List[int]]:
-    """Parts of a group of rows that few further rows link to its rest.
+    """Splits parts off a group of rows such that few rows link them to the remaining rows.
 
-    Each part grows from a text by the text that has the largest share of its rows with texts of the
-    parts already.
+    Each part grows from one text. The next text to be added is always the one of whose rows the
+    largest share already contains texts of the parts.
 
     Args:
         rows: as in `groups_of_rows`.
         group: numbers of the rows.
-        num_wanted: rows that the parts are to have together.
-        largest: rows of a part at which it grows no further.
-        starts: numbers of rows, whose first texts the parts grow from, as far as they are needed.
+        num_wanted: number of rows that the parts should have in total.
+        largest: number of rows at which a part stops growing.
+        starts: numbers of rows from whose first texts the parts grow; used as far as needed.
 
     Returns:
         (parts, links): list of lists of row numbers, all of whose texts are inside the parts; list
-        of the row numbers that have texts inside and outside.
+        of the numbers of rows that have texts both inside and outside.
     """
     rows_of = collections.defaultdict(list)
     for row_index in group:
@@ -117,7 +117,7 @@ def regions(
 
 
 def _grown(rows, rows_of, inside, start, size):
-    """The rows of a part that has at least `size` of them if it can; adds its texts to `inside`."""
+    """The rows of a part, at least `size` if possible; adds the texts of the part to `inside`."""
     region, num_shared, waiting = [], collections.Counter(), [(0, start)]
     while waiting and len(region) < size:
         _, text = heapq.heappop(waiting)
@@ -135,11 +135,11 @@ def _grown(rows, rows_of, inside, start, size):
 
 
 def overlap(rows: Sequence[Tuple[str, ...]], other_rows: Sequence[Tuple[str, ...]]) -> Overlap:
-    """What of some rows' texts others have.
+    """Counts the rows whose texts also occur in other rows.
 
     Args:
         rows: list of tuples of texts.
-        other_rows: the same, of which it is asked whether they have them.
+        other_rows: list of tuples of texts in which the texts of `rows` are looked up.
 
     Returns:
         `Overlap`.
