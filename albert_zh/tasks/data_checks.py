@@ -85,8 +85,8 @@ def _spellings(task, splits):
     twice = [labels for labels in same.values() if len(labels) > 1]
     if twice:
         yield (
-            "note: %d labels of train occur in several writings (width, case, .0), which are "
-            "taken for different labels: %s" % (len(twice), _some(map(" and ".join, twice))),
+            "note: %d labels of train occur in several spellings (width, case, .0), which count "
+            "as different labels: %s" % (len(twice), _some(map(" and ".join, twice))),
             {"labels_in_several_writings": len(twice)},
         )
 
@@ -115,8 +115,8 @@ def _separators(task, splits):
         way_out = "--multi_label=true" + ("" if mark == "|" else " " + way_out)
     with_mark = [label for label in labels if mark in label]
     yield (
-        "warning: no row of train has several labels, but %d of %d labels have %r in them, as %r: "
-        "if it stands between labels, use %s"
+        "warning: no row of train has several labels, but %d of %d labels contain %r, such as %r: "
+        "if it separates labels, use %s"
         % (len(with_mark), len(labels), mark, with_mark[0], way_out),
         {"labels_with_a_separator": len(with_mark)},
     )
@@ -163,8 +163,9 @@ def _imbalance(task, splits):
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
     if many > IMBALANCE * few:
         yield (
-            "note: train is imbalanced: %s has %d rows, %s %d (--class_weights=balanced evens that "
-            "out, --best_metric=macro_f1 looks at all classes alike)" % (most, many, least, few),
+            "note: train is imbalanced: %s has %d rows, %s %d (--class_weights=balanced "
+            "compensates for that, --best_metric=macro_f1 weights all classes equally)"
+            % (most, many, least, few),
             {"imbalance": many / few},
         )
     rare = [label for label in task.labels if counts[label] < RARE]
@@ -201,7 +202,7 @@ def _duplicates(task, splits):
         repeated = len(split.examples) - len(labels)
         if repeated:
             yield (
-                "note: %d rows of %s repeat an earlier one's text" % (repeated, name),
+                "note: %d rows of %s repeat the text of an earlier row" % (repeated, name),
                 {"repeated_in_" + name: repeated},
             )
         contradictory = {key for key, labels_of_text in labels.items() if len(labels_of_text) > 1}

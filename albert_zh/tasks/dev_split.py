@@ -91,11 +91,11 @@ def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, metho
         return _drawn(task, examples, share, seed, small)
     groups_of_rows, links = _regions_of_large_groups(rows, large, share, largest, seed)
     split = _drawn(task, examples, share, seed, small, groups_of_rows, links)
-    about = "%d of its %d rows hang together by shared texts" % (num_in_large, len(examples))
+    about = "%d of its %d rows are connected by shared texts" % (num_in_large, len(examples))
     if 2 * len(split.aside) < size:
         split = _drawn(task, examples, share, seed, [[n] for n in range(len(examples))])
         return split._replace(
-            note="%s and cannot be parted: dev rows are drawn one by one, and share texts with "
+            note="%s and cannot be split: dev rows are drawn one by one, and share texts with "
             "train: their scores are higher than those of new texts" % about
         )
     return split._replace(

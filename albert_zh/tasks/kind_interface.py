@@ -86,8 +86,8 @@ class KindFlags:
     defaults: Dict[str, Any] = {}
     without_effect: Dict[str, str] = {}
     help_of_task = (
-        "Task, such as lcqmc; multiclass for a folder of one's own, whose columns and labels are "
-        "taken from its training file."
+        "Task, such as lcqmc; multiclass for a folder with your own data, whose columns and labels "
+        "are taken from its training file."
     )
     head_kind: validation.Kind = validation.record()
 
@@ -222,7 +222,7 @@ class KindFlags:
         """
         if granularity:
             raise UserError(
-                "granularity %s: the model has none: segmenters alone are trained for several"
+                "granularity %s: the model has no granularities: only word segmenters have them"
                 % granularity
             )
         return head

@@ -118,7 +118,7 @@ def evaluate(
         batch_size: batch size of the evaluation; `loss` is the mean of the batch means, as in the
             original program.
         further: names of metrics in addition to the usual ones.
-        thresholds: of a multi-label task, one per label; None: 0.5 for all labels.
+        thresholds: the thresholds of a multi-label task, one per label; None: 0.5 for all labels.
         multi_label_loss: as in `settings.Settings`.
 
     Returns:
@@ -146,7 +146,7 @@ def example_losses(
 
 
 def probabilities(objective: str, logits: Any) -> Any:
-    """As `classifier_output.probabilities`."""
+    """The same as `classifier_output.probabilities`, in NumPy."""
     return registry.get(objective).rules.probabilities(np.asarray(logits, np.float64))
 
 
@@ -158,7 +158,7 @@ def predicted(
     Args:
         objective: one of `classifier_output.OBJECTIVES`.
         probabilities: float [n, C].
-        thresholds: of a multi-label task, one per label.
+        thresholds: the thresholds of a multi-label task, one per label.
 
     Returns:
         int [n], int [n, C] or float [n], in the form of gold labels.
@@ -239,8 +239,8 @@ def is_within_chance(score: float, constant_score: float, num_rows: int) -> bool
 
     "Chance" is one standard error, but at most `LARGEST_CHANCE` (few rows have a large error).
     """
-    # The standard error of a share; if the constant scores 0, as for a correlation, that of a
-    # correlation of 0.
+    # The standard error of a share; if the constant prediction scores 0, as for a correlation, the
+    # standard error of a correlation of 0.
     variance = constant_score * (1.0 - constant_score) if constant_score else 1.0
     error = math.sqrt(max(variance, 0.0) / num_rows)
     return score <= constant_score + min(error, LARGEST_CHANCE)

@@ -57,7 +57,7 @@ def model_fn_builder(
         num_warmup_steps: number of these steps that are warm-up.
         use_tpu: bool.
         use_one_hot_embeddings: bool, see `AlbertModel`.
-        settings: `Settings`; by default those of a plain classifier.
+        settings: `Settings`; by default the settings of a plain classifier.
         distiller: `Distiller` whose losses train the encoder without a head; None for training on
             the task.
         num_parts: number of parts into which a step's batch is split.

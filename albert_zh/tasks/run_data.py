@@ -160,8 +160,8 @@ class TaskData:
             return
         if split_files.split_path(self.task, self._data_dir, "dev")[0] is None:
             raise UserError(
-                "%s has no labels, and which there are is not known: add a dev file with labels, "
-                "or a teacher with a label_map.json" % train.path
+                "%s has no labels, and the labels of the task are not known: add a dev file with "
+                "labels, or a teacher with a label_map.json" % train.path
             )
         dev = self._kind.read_split(
             self.task, self._data_dir, "dev", self._flags.encoding, self._flags.skip_bad_rows

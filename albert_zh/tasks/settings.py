@@ -115,4 +115,4 @@ def check(settings: Any) -> None:
                 "--%s: %s makes no sense, expected %s" % (name, getattr(settings, name), expected)
             )
     if settings.freeze_encoder and settings.fgm_epsilon:
-        raise UserError("--fgm_epsilon changes the word table, which --freeze_encoder keeps")
+        raise UserError("--fgm_epsilon changes the word table, which --freeze_encoder freezes")

@@ -20,7 +20,7 @@ class ClassificationScorer(scorer.Scorer):
 
     Attributes:
         task: `task_forms.Task`.
-        thresholds: of a multi-label task, one per label; None for the default threshold.
+        thresholds: the thresholds of a multi-label task, one per label; None: the default.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ def label_text(task: Any, row: np.ndarray, thresholds: Optional[Sequence[float]]
     Args:
         task: `task_forms.Task`.
         row: float [C].
-        thresholds: of a multi-label task.
+        thresholds: the thresholds of a multi-label task.
     """
     rules = registry.rules_of(task)
     return rules.text(rules.decoded(np.array([row]), task.labels, thresholds)[0], task.separator)

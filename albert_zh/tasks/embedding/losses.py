@@ -210,7 +210,7 @@ def _euclidean_distances(a, b):
     return tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(a - b), axis=-1), _TINY))
 
 
-DISTANCES = {"cosine": _cosine_distances, "euclidean": _euclidean_distances}  # of rows -> [B]
+DISTANCES = {"cosine": _cosine_distances, "euclidean": _euclidean_distances}  # [B]
 
 
 def triplet(

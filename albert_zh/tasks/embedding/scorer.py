@@ -85,9 +85,9 @@ class EmbeddingScorer(scorer.Scorer):
     def markdown(self, details: Dict[str, Any]) -> Iterator[str]:
         if "cosine_quantiles" in details:
             shown = ", ".join("%.2f" % quantile for quantile in details["cosine_quantiles"])
-            yield "Cosines of the rows' two texts, 5, 25, 50, 75, 95 %%: %s." % shown
+            yield "Quantiles (5, 25, 50, 75, 95 %%) of the cosines of text pairs: %s." % shown
         if details.get(THRESHOLD) is not None:
-            yield "Texts are best called alike from a cosine of %.3f on." % details[THRESHOLD]
+            yield "Best threshold of the cosine for similar texts: %.3f." % details[THRESHOLD]
         if details.get("mean_cosine", 0.0) > COLLAPSED:
             yield (
                 "Warning: the mean cosine of different texts is %.3f: vectors have collapsed, try "

@@ -163,13 +163,13 @@ def _examples_of_rows(path, filled, data_format, delimiter):
 def _labels_of(rows, columns):
     """The values of rows in the column or key of a score or label."""
     records = [_of_record(row.cells, "positives") for row in rows if isinstance(row.cells, dict)]
-    if columns is not _USUAL_COLUMNS:  # named ones
+    if columns is not _USUAL_COLUMNS:  # named columns
         records += [_of_cells(row.cells, columns, "positives") for row in rows if not row.problem]
     return [_first(texts, "score") for texts in records]
 
 
 _EXPECTED = {
-    "scored": "rows of text<tab>text<tab>number, which a header names score",
+    "scored": "rows of text<tab>text<tab>number, a column that a header names score",
     "pairs": "rows of text<tab>text; labels behind them are not read",
     "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
     "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "

@@ -153,7 +153,7 @@ def _without_header(names, columns, may_lack_targets):
     if may_lack_targets and missing == ["label"]:
         return dict(columns, label=None)
     raise ValueError(
-        "it has %d columns, and one flag names one of them: name the %s, too, by %s"
+        "it has %d columns, of which a flag names only one: name the %s, too, by %s"
         % (width, _WHICH[missing[0]], _FLAGS[missing[0]])
     )
 

@@ -87,7 +87,7 @@ class GenerationScorer(scorer.Scorer):
         }
 
     def markdown(self, details: Dict[str, Any]) -> Iterator[str]:
-        yield "Written are %.1f characters on average; %d texts are empty." % (
+        yield "The generated texts have %.1f characters on average; %d of them are empty." % (
             details["mean_characters_written"],
             details["empty_texts"],
         )

@@ -190,7 +190,7 @@ class MultiLabelRules(LabelRules):
 
     def labels_to_spread(self, labels: Sequence[str]) -> List[Any]:
         different = sorted(set(labels))
-        return different + [len(different)]  # one key that every row has: balances the row count
+        return different + [len(different)]  # one int per row: the number of rows fits, too
 
     def constants(self, gold: np.ndarray) -> List[Tuple[Any, np.ndarray]]:
         frequent = (-gold.sum(axis=0)).argsort(kind="stable")[:CONSTANTS_TRIED]

@@ -84,7 +84,7 @@ def chosen_names(
                     value,
                     path if is_json else path + ", line 1,",
                     shortened(", ".join(names), 200),
-                    "" if is_json else " (without a header give positions, from 1)",
+                    "" if is_json else " (if there is no header, pass positions from 1)",
                 )
             )
         if list(names).count(name) > 1:

@@ -100,8 +100,8 @@ def _way_out_of_labels(split, counts):
     if mark is not None:
         return use_multi_label(mark)
     if all(NUMBER.match(label) for label in counts):
-        return "Numbers that are to be estimated need --regression=true; else %s" % NAME_COLUMNS
-    return "If so, %s; classes of such names need two rows each" % NAME_COLUMNS
+        return "To predict numbers, add --regression=true; otherwise %s" % NAME_COLUMNS
+    return "If so, %s; if these are names of classes, each needs two rows" % NAME_COLUMNS
 
 
 def use_multi_label(mark: str) -> str:

@@ -4,7 +4,7 @@ import re
 from typing import Sequence
 
 _ID = re.compile(r"([A-Za-z]{0,8}[-_]?)\d+$")
-_FEWEST_IDS = 5  # in fewer rows, labels or scores may be all different, too
+_FEWEST_IDS = 5  # in fewer rows, labels or scores may all be different, too
 
 
 def are_ids(cells: Sequence[str]) -> bool:

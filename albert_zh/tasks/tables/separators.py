@@ -32,7 +32,7 @@ def other_separator(table: Any, rows: Any) -> Optional[str]:
     way_out = "put %s there" % ("tabs" if table.delimiter == "\t" else "commas")
     if mark == "," and not table.path.endswith(".csv"):
         way_out += ", or name the file .csv"
-    observation = "most lines have %r as often"
+    observation = "most lines contain %r equally often"
     if max(len(row.cells) for row in rows) == 1:
         lines_meant = "each line" if len(rows) > 1 else "line %d" % rows[0].line
         observation = lines_meant + " has one column and %r in it"

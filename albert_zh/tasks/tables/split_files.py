@@ -128,7 +128,7 @@ def existing_path(task: Any, data_dir: str, name: str) -> Tuple[str, List[str]]:
 
 
 def _about_folder(task, folder, name):
-    """What a folder without the required file contains, and advice what to do."""
+    """What a folder without the required file contains, and what to do about it."""
     try:
         there = [entry for entry in storage.names_in(folder) if not entry.startswith(".")]
     except OSError as error:  # its files seem not to exist
