@@ -1,1 +1,1 @@
-"""Teachers of a student: models and files, their targets on disk, their average."""
+"""Teachers for distillation: models and files, cached targets, and averages of teachers."""

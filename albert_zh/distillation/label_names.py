@@ -1,4 +1,4 @@
-"""How a teacher's labels differ from those of the data, in words."""
+"""Describes for error messages how a teacher's labels differ from the labels of the data."""
 
 from typing import Sequence
 
@@ -6,14 +6,14 @@ _SHOWN = 12
 
 
 def both_sides(of_teacher: Sequence[str], of_data: Sequence[str]) -> str:
-    """Names the labels of both sides, and those that one side alone has.
+    """Lists the labels of the teacher and the data, and the labels that only one of them has.
 
     Args:
-        of_teacher: label names.
-        of_data: label names.
+        of_teacher: label names of the teacher.
+        of_data: label names of the data.
 
     Returns:
-        such as "the labels a, b, the data a, c (only the teacher has b, only the data c)".
+        a text such as "the labels a, b, the data a, c (only the teacher has b, only the data c)".
     """
     sides = [
         "only %s %s" % (whose, shown(alone))
@@ -28,6 +28,6 @@ def both_sides(of_teacher: Sequence[str], of_data: Sequence[str]) -> str:
 
 
 def shown(labels: Sequence[str]) -> str:
-    """The first labels, and how many more there are."""
+    """Returns the first labels as text, with the number of further labels."""
     rest = len(labels) - _SHOWN
     return ", ".join(labels[:_SHOWN]) + (", and %d more" % rest if rest > 0 else "")

@@ -1,19 +1,19 @@
-"""The linear model of texts: TF-IDF of character n-grams and a linear SVM."""
+"""A linear text classifier: TF-IDF of character n-grams and a linear SVM."""
 
 from typing import Any, Sequence
 
 import numpy as np
 
-NAME = "linear"  # in --teachers
-_LEAST_MARGIN = -3.0  # of classes that a model has seen no text of
+NAME = "linear"  # the value of --teachers that selects it
+_LEAST_MARGIN = -3.0  # for classes without training texts
 
 
 def text_model(seed: int = 0, least_texts: int = 1) -> Any:
-    """TF-IDF of character n-grams and a linear SVM, as a pipeline of scikit-learn.
+    """Creates an untrained scikit-learn pipeline of TF-IDF of character n-grams and a linear SVM.
 
     Args:
-        seed: of the order in which the SVM's solver visits the rows.
-        least_texts: n-grams in fewer texts are left out.
+        seed: random seed of the order in which the SVM solver visits the rows.
+        least_texts: n-grams that occur in fewer texts are ignored (`min_df`).
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # few runs need it
     from sklearn.pipeline import make_pipeline
@@ -26,12 +26,12 @@ def text_model(seed: int = 0, least_texts: int = 1) -> Any:
 
 
 def margins_of(model: Any, texts: Sequence[str], num_classes: int) -> np.ndarray:
-    """Margins of all classes, very low for those that the model has not seen.
+    """Computes the margins of all classes; classes that were not in training get a low margin.
 
     Args:
-        model: as of `text_model`, trained.
-        texts: those that the labels are of.
-        num_classes: C.
+        model: a trained `text_model`.
+        texts: texts to classify.
+        num_classes: C, the number of classes.
 
     Returns:
         float [n, C].

@@ -1,12 +1,12 @@
-"""A linear model as teacher: TF-IDF of character n-grams and a linear SVM, of the run's own rows.
+"""A linear teacher (TF-IDF of character n-grams, linear SVM), trained on the run's own rows.
 
 teacher = LinearTeacher(student, train.examples, "out/teacher_targets")
 teacher.prepare(examples)
 teacher.target(example)           # float32 [C], logarithms of probabilities
 
-What a linear model says of the rows that it was trained on are their labels; the training rows'
-targets are therefore out of fold: each is of a model that was trained without that text, and
-without those that differ from it in width, case, blanks or punctuation alone.
+On its own training rows, a linear model just repeats the labels. The targets of training rows are
+therefore out-of-fold predictions: each comes from a model that was trained without that text, and
+without texts that differ from it only in character width, case, blanks or punctuation.
 """
 
 import collections
@@ -20,21 +20,22 @@ from albert_zh.distillation import linear_model, target_cache
 from albert_zh.tasks.distillation import log_softmax
 from albert_zh.tasks.tables import text_groups
 
-VERSION = 1  # of what targets are; another one makes cached ones stale
+VERSION = 1  # of the contents of targets; changing it makes cached targets stale
 FOLDS = 5
-FACTORS = np.exp(np.linspace(np.log(0.5), np.log(20), 60))  # of margins, to make logits of them
+# Candidates for the factor that turns margins into logits.
+FACTORS = np.exp(np.linspace(np.log(0.5), np.log(20), 60))
 ROWS_PER_CHUNK = 8192
 
 
 class LinearTeacher:
-    """The linear model of a run's training rows.
+    """A linear model that is trained on a run's training rows.
 
     Attributes:
         name: "linear".
-        about: {name: JSON value} of what its targets depend on.
-        num_computed: texts whose targets were not on disk.
+        about: {name: JSON value} that its targets depend on.
+        num_computed: number of texts whose targets were not cached on disk.
         has_texts: True; see `TeacherFile`.
-        set_aside: {}: it knows no dev rows; see `ModelTeacher`.
+        set_aside: {}, since it has no notes of dev rows; see `ModelTeacher`.
     """
 
     name = linear_model.NAME
@@ -42,15 +43,15 @@ class LinearTeacher:
     set_aside: Dict[str, Any] = {}
 
     def __init__(self, student: Any, examples: Sequence[Any], folder: str) -> None:
-        """Finds what is on disk; the model is trained when a target is missing.
+        """Opens the cached targets; the model is only trained if a target is missing.
 
         Args:
             student: `teachers.Student`.
             examples: the training rows.
-            folder: where targets are kept.
+            folder: folder in which targets are cached.
 
         Raises:
-            UserError: for tasks that it cannot be trained for.
+            UserError: if the task has no linear teacher, or the rows have no labels.
         """
         _check_task(student)
         if all(example.label is None for example in examples):
@@ -60,7 +61,7 @@ class LinearTeacher:
             )
         labels = list(student.use.task.labels)
         self._texts, self._classes = _unique_texts(examples, labels)
-        self._margins = np.zeros([0, len(labels)])  # of the training texts, out of fold [n, C]
+        self._margins = np.zeros([0, len(labels)])  # out-of-fold margins [n, C]
         self._model, self._factor, self.num_computed = None, 1.0, 0
         rows = list(zip(self._texts, self._classes.tolist()))
         self.about = {
@@ -69,15 +70,15 @@ class LinearTeacher:
             "labels": labels,
         }
         self._groups = _groups_of(self._texts)
-        if len(set(self._groups)) < len(self._texts):  # else folds are those of former versions
+        if len(set(self._groups)) < len(self._texts):  # otherwise as in earlier versions
             self.about["folds"] = "of texts that differ in more than their writing"
         self._cache = target_cache.TargetCache(folder, self.about)
 
     def prepare(self, examples: Sequence[Any]) -> None:
-        """Computes the targets that are not on disk.
+        """Computes the targets that are not cached on disk.
 
         Args:
-            examples: texts, as of `TaskType.read_split`.
+            examples: examples as `TaskType.read_split` returns them.
         """
         by_texts = {target_cache.texts_of(example): example.text_a for example in examples}
         missing = self._cache.missing(list(by_texts))
@@ -90,11 +91,11 @@ class LinearTeacher:
             self._cache.add(rows, list(targets.astype(np.float32)))
 
     def target(self, example: Any) -> np.ndarray:
-        """The target of an example that was prepared."""
+        """Returns the target of an example that `prepare` has seen."""
         return self._cache.get(*target_cache.texts_of(example))
 
     def _train(self):
-        """Trains a model without each part of the texts, for those, and one on all, for others."""
+        """Trains one model per fold for its held-out texts, and one on all texts for new texts."""
         texts, num_classes = np.array(self._texts, object), self._margins.shape[1]
         num_groups = max(self._groups) + 1
         folds = (np.random.RandomState(0).permutation(num_groups) % FOLDS)[self._groups]
@@ -111,7 +112,7 @@ class LinearTeacher:
         self._margins, self._factor = margins, fitted_factor(margins, self._classes)
 
     def _check_can_be_parted(self, folds, num_groups):
-        """Raises `UserError` for an empty part, or a part without which one label is left."""
+        """Raises `UserError` for too few texts, or if the rest of a fold has only one label."""
         rests = [np.unique(self._classes[folds != fold]) for fold in range(FOLDS)]
         if num_groups < FOLDS or min(map(len, rests)) < 2:
             raise UserError(
@@ -121,7 +122,7 @@ class LinearTeacher:
             )
 
     def _logits(self, texts):
-        """Logarithms of probabilities, [n, C]: of training texts out of fold."""
+        """Log-probabilities [n, C] of texts; those of training texts are out-of-fold."""
         places = {text: place for place, text in enumerate(self._texts)}
         known = [place for place, text in enumerate(texts) if text in places]
         others = [place for place, text in enumerate(texts) if text not in places]
@@ -134,11 +135,11 @@ class LinearTeacher:
 
 
 def fitted_factor(margins: np.ndarray, classes: np.ndarray) -> float:
-    """The factor by which margins are the most probable logits of given classes.
+    """Finds the factor at which margins, used as logits, make the gold classes most probable.
 
     Args:
-        margins: [n, C].
-        classes: int [n].
+        margins: float [n, C].
+        classes: gold classes, int [n].
     """
     rows = np.arange(len(classes))
     losses = [-log_softmax(factor * margins)[rows, classes].mean() for factor in FACTORS]
@@ -146,7 +147,7 @@ def fitted_factor(margins: np.ndarray, classes: np.ndarray) -> float:
 
 
 def _check_task(student):
-    """Raises `UserError` for a task that has no linear model, or where none can be trained."""
+    """Raises `UserError` if a linear model cannot learn the task, or scikit-learn is missing."""
     rules = student.kind.rules
     has_one_label = rules.has_classes and not rules.has_several_labels
     is_classification = student.kind.is_classification and has_one_label
@@ -156,7 +157,7 @@ def _check_task(student):
             "it out" % linear_model.NAME
         )
     try:
-        import sklearn  # noqa: F401  (only to say early that it is missing)
+        import sklearn  # noqa: F401  (reports early that it is missing)
     except ImportError as error:
         raise UserError(
             "--teachers=%s: scikit-learn is not installed: pip install scikit-learn"
@@ -165,7 +166,7 @@ def _check_task(student):
 
 
 def _unique_texts(examples, labels) -> Tuple[List[str], np.ndarray]:
-    """Each text once, with the number of its most frequent label."""
+    """Returns the distinct texts, and the index of each one's most frequent label."""
     counts: Dict[str, Any] = collections.OrderedDict()
     for example in examples:
         counts.setdefault(example.text_a, collections.Counter())[example.label] += 1
@@ -175,6 +176,6 @@ def _unique_texts(examples, labels) -> Tuple[List[str], np.ndarray]:
 
 
 def _groups_of(texts) -> List[int]:
-    """For each text the number of those that differ from it in nothing but their writing."""
+    """Returns a group number per text; texts that differ only in their writing share a group."""
     numbers: Dict[str, int] = {}
     return [numbers.setdefault(text_groups.normalized(text), len(numbers)) for text in texts]

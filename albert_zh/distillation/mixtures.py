@@ -1,4 +1,4 @@
-"""Teachers' shares in their average and their temperatures: of flags, or fitted to labels."""
+"""Weights and temperatures of averaged teachers: read from flags, or fitted to gold labels."""
 
 import itertools
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence
@@ -9,23 +9,23 @@ from albert_zh.common.errors import UserError
 
 AUTO = "auto"
 _STEPS_OF_MIXTURE = 100
-_GAP = 1e-6  # of a mean logarithm
+_GAP = 1e-6  # tolerance, as a mean log-likelihood
 _STEPS_OF_PAIRS = 200
 _TINY = 1e-30
-# Sharper than this a fit is of too few rows: a teacher that is right on all of them has no best
-# temperature, and none of what it knows of improbable classes would be left.
+# A lower temperature only results from a fit on too few rows: for a teacher that is right on all of
+# them no temperature is best, and what it knows about improbable classes would be lost.
 _LEAST_TEMPERATURE, _GREATEST_TEMPERATURE = 0.5, 10.0
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
-_STEPS_OF_SEARCH = 20  # each leaves 0.618 of the interval: the last is 2e-4 wide
+_STEPS_OF_SEARCH = 20  # each shrinks the interval to 0.618 of its width, down to 2e-4
 
 
 class Mixture(NamedTuple):
     """Teachers whose outputs are averaged.
 
     Attributes:
-        teachers: see `teachers.open_teacher`.
-        weights: their shares, adding up to 1.
-        temperatures: by which each one's logits are divided before anything else is done to them.
+        teachers: teachers as `teachers.open_teacher` returns them.
+        weights: weight of each teacher in the average; the weights add up to 1.
+        temperatures: temperature of each teacher; its logits are divided by it first of all.
     """
 
     teachers: Sequence[Any]
@@ -34,22 +34,22 @@ class Mixture(NamedTuple):
 
 
 def single(teacher: Any) -> Mixture:
-    """A teacher alone, as it is."""
+    """Returns the mixture that consists of one teacher, at temperature 1."""
     return Mixture([teacher], [1.0], [1.0])
 
 
 def checked_weights(given: Optional[Sequence[str]], num_teachers: int) -> Optional[List[float]]:
-    """Weights of teachers as a flag has them, adding up to 1.
+    """Parses the weights of teachers in a flag; the weights are normalized to add up to 1.
 
     Args:
-        given: numbers as text, or `AUTO` alone; None: equal ones.
-        num_teachers: their number.
+        given: numbers as text, or only `AUTO`; None: equal weights.
+        num_teachers: number of teachers.
 
     Returns:
-        the weights; None where they are to be fitted.
+        the weights; None if they are to be fitted.
 
     Raises:
-        UserError: for what are no weights.
+        UserError: if the flag's values are not valid weights.
     """
     if not given:
         return [1.0 / num_teachers] * num_teachers
@@ -69,17 +69,18 @@ def checked_weights(given: Optional[Sequence[str]], num_teachers: int) -> Option
 def checked_temperatures(
     given: Optional[Sequence[str]], num_teachers: int
 ) -> Optional[List[float]]:
-    """Temperatures of teachers as a flag has them.
+    """Parses the temperatures of teachers in a flag.
 
     Args:
-        given: numbers as text, one for all teachers or one for each, or `AUTO` alone; None: `AUTO`.
-        num_teachers: their number.
+        given: numbers as text, one for all teachers or one per teacher, or only `AUTO`; None:
+            `AUTO`.
+        num_teachers: number of teachers.
 
     Returns:
-        the temperatures; None where they are to be fitted.
+        the temperatures; None if they are to be fitted.
 
     Raises:
-        UserError: for what are no temperatures.
+        UserError: if the flag's values are not valid temperatures.
     """
     if not given or list(given) == [AUTO]:
         return None
@@ -103,13 +104,14 @@ def checked_temperatures(
 
 
 def fitted_temperature(likelihoods: Callable[[float], np.ndarray]) -> float:
-    """The temperature that makes the gold labels most probable (Guo et al. 2017).
+    """Fits the temperature that makes the gold labels most probable (Guo et al. 2017).
 
-    The mean of the logarithms is concave in the temperature's inverse: it has one maximum, which
-    golden sections find.
+    The mean log-likelihood is concave in the inverse of the temperature, so it has a single
+    maximum, which a golden-section search finds.
 
     Args:
-        likelihoods: of a temperature, what the teacher gives to each gold label: float [n].
+        likelihoods: function from a temperature to the probabilities that the teacher assigns to
+            the gold labels: float [n].
     """
 
     def goodness(log_temperature):
@@ -131,15 +133,15 @@ def fitted_temperature(likelihoods: Callable[[float], np.ndarray]) -> float:
 
 
 def least_squares_weights(errors: np.ndarray) -> List[float]:
-    """Weights of an average of values that bring it next to the gold values (a convex problem).
+    """Fits weights whose average of values has the least squared error (a convex problem).
 
     Args:
-        errors: float [n, T], what each of T teachers' values is above each gold value.
+        errors: float [n, T], differences of the values of T teachers from the gold values.
 
     Returns:
-        list of T floats of 0 or more that add up to 1.
+        list of T non-negative floats that add up to 1.
     """
-    products = errors.T @ errors / len(errors)  # of two teachers' errors, [T, T]
+    products = errors.T @ errors / len(errors)  # mean products of two teachers' errors, [T, T]
     weights = np.full(len(products), 1.0 / len(products))
     for _ in range(_STEPS_OF_PAIRS):
         for taker, giver in itertools.permutations(range(len(products)), 2):
@@ -152,24 +154,24 @@ def least_squares_weights(errors: np.ndarray) -> List[float]:
 
 
 def fitted_weights(likelihoods: np.ndarray) -> List[float]:
-    """Weights of a mixture that make the gold labels most probable (a convex problem).
+    """Fits mixture weights that make the gold labels most probable (a convex problem).
 
-    Each step takes the best weights of the quadratic function that is like the mean of the
-    logarithms at the present ones (Kim, Carbonetto, Stephens and Anitescu 2020, mix-SQP), or goes
-    a part of the way there. Of teachers that are nearly alike, EM would take thousands of steps.
+    Each step maximizes the quadratic approximation of the mean log-likelihood at the current
+    weights (Kim, Carbonetto, Stephens and Anitescu 2020, mix-SQP) and moves to its maximum, or part
+    of the way there. For teachers that are nearly alike, EM would need thousands of steps.
 
     Args:
-        likelihoods: float [n, T], what each of T teachers gives to each gold label.
+        likelihoods: float [n, T], probabilities that T teachers assign to the gold labels.
 
     Returns:
-        list of T floats of 0 or more that add up to 1.
+        list of T non-negative floats that add up to 1.
     """
-    likelihoods = np.maximum(likelihoods, _TINY)  # a label that no teacher thinks possible
+    likelihoods = np.maximum(likelihoods, _TINY)  # no logarithm of 0 if all teachers rule it out
     weights = np.full(likelihoods.shape[1], 1.0 / likelihoods.shape[1])
     goodness = np.log(likelihoods @ weights).mean()
     for _ in range(_STEPS_OF_MIXTURE):
         shares = likelihoods / (likelihoods @ weights)[:, None]
-        if shares.mean(axis=0).max() <= 1 + _GAP:  # no weights are better by more than that
+        if shares.mean(axis=0).max() <= 1 + _GAP:  # no weights are better by more than _GAP
             break
         move = np.array(least_squares_weights(shares - 2.0)) - weights
         for part in 0.5 ** np.arange(_STEPS_OF_SEARCH):

@@ -1,4 +1,4 @@
-"""The targets of a student's rows: those of its teachers, averaged, as columns of its records.
+"""Soft targets: the averaged targets of a student's teachers, as columns of its records.
 
 soft = SoftTargets(student, mixture)
 soft.add_to(example, records)  # as `feature_files.feature_file` calls it
@@ -13,16 +13,16 @@ from albert_zh.distillation import mixtures
 from albert_zh.tasks import distillation as distilling
 from albert_zh.tasks import kind_interface
 
-_FEATURE_MODULES_VERSION = 2  # of how targets become columns
+_FEATURE_MODULES_VERSION = 2  # of the conversion of targets to columns
 _LABELLED = kind_interface.Column("float")
 
 
 class SoftTargets:
-    """What is added to the records of training rows.
+    """Adds the teachers' averaged targets to the records of training rows.
 
     Attributes:
-        columns: {name: `kind_interface.Column`}.
-        fingerprint: {name: JSON value} of what they depend on beside the rows.
+        columns: {name: `kind_interface.Column`} of the added columns.
+        fingerprint: {name: JSON value} that the columns depend on, in addition to the rows.
         mixture: the teachers, with weights and temperatures.
     """
 
@@ -31,7 +31,7 @@ class SoftTargets:
 
         Args:
             student: `teachers.Student`.
-            mixture: of teachers; those of a weight above 0 have been prepared with the rows.
+            mixture: teachers; those with a weight above 0 must have been prepared for the rows.
         """
         self._student, self.mixture = student, mixture
         self._distillation = student.kind.distillation
@@ -45,7 +45,7 @@ class SoftTargets:
             "temperature": settings.temperature,
             "loss": settings.distill_loss,
         }
-        if set(mixture.temperatures) != {1.0}:  # without it, it is as in former versions
+        if set(mixture.temperatures) != {1.0}:  # otherwise as in earlier versions
             self.fingerprint["temperatures"] = list(mixture.temperatures)
         if settings.teacher_average != distilling.PROBABILITIES:
             self.fingerprint["average"] = settings.teacher_average
@@ -61,7 +61,7 @@ class SoftTargets:
 def averaged_rows(
     student: Any, mixture: mixtures.Mixture, example: Any, settings: Any
 ) -> List[Dict[str, np.ndarray]]:
-    """The averaged columns of each of an example's rows; arguments as of `SoftTargets`."""
+    """Returns the averaged columns of each row of an example; arguments as in `SoftTargets`."""
     distillation = student.kind.distillation
     of_teachers = [
         [
@@ -76,15 +76,15 @@ def averaged_rows(
 
 
 class TeacherScores:
-    """How good teachers are on rows with labels, alone and averaged."""
+    """Evaluates teachers on labelled rows, singly and averaged, and fits their mixture."""
 
     def __init__(self, student: Any, options: Any, examples: Sequence[Any]) -> None:
-        """Makes the records of the rows.
+        """Creates the records of the rows.
 
         Args:
             student: `teachers.Student`.
             options: the flags.
-            examples: the rows; of those without labels nothing is made.
+            examples: the rows; rows without labels are skipped.
         """
         self._student, self._options = student, options
         self._plain = distilling.plain_settings(student.settings)
@@ -96,13 +96,13 @@ class TeacherScores:
         ]
 
     def of(self, mixture: mixtures.Mixture) -> Tuple[float, Optional[Any]]:
-        """(score, what `Scorer.constant` says) of teachers' average, by the kind's usual metric."""
+        """Returns (score, `Scorer.constant`) of the average, by the task's usual metric."""
         scorer = self.scorer_of(mixture)
         metric = self._student.kind.usual_metrics[0]
         return scorer.values([metric])[metric], scorer.constant(metric)
 
     def scorer_of(self, mixture: mixtures.Mixture) -> Any:
-        """The kind's scorer with the outputs of teachers' average for the rows."""
+        """Returns the task's scorer, filled with the averaged outputs of the teachers."""
         kind, use = self._student.kind, self._student.use
         scorer = kind.scorer(use, self._plain, self._options)
         for example, records in zip(self._examples, self._records):
@@ -116,14 +116,15 @@ class TeacherScores:
         return scorer
 
     def squared_errors(self, teacher: Any) -> Tuple[float, float]:
-        """Of a kind that learns values: mean squared errors of a teacher's, and of the mean label.
+        """Returns the mean squared errors of a teacher's values and of the mean label.
 
-        Their order says something of the teacher's scale, which a correlation does not.
+        For regression only. A teacher that is worse than the mean label has values on another
+        scale, which a correlation does not show.
         """
         return float(np.square(self._errors(teacher)).mean()), float(self._gold_values().var())
 
     def _errors(self, teacher):
-        """What a teacher's values are above the gold ones, float [n]."""
+        """Differences of a teacher's values from the gold values, float [n]."""
         task, distillation = self._student.use.task, self._student.kind.distillation
         outputs = [distillation.outputs_of(row, {}, task) for row, _ in self._rows_of(teacher)]
         return np.array([of_row["logits"][0] for of_row in outputs]) - self._gold_values()
@@ -132,12 +133,12 @@ class TeacherScores:
         return np.array([records[0]["label_ids"] for records in self._records], np.float64)
 
     def fitted_temperature(self, teacher: Any) -> float:
-        """The temperature at which a teacher makes the gold labels most probable."""
+        """Fits the temperature at which a teacher makes the gold labels most probable."""
         rows = self._rows_of(teacher)
         return mixtures.fitted_temperature(functools.partial(self._likelihoods, rows))
 
     def fitted_weights(self, teachers: Sequence[Any], temperatures: Sequence[float]) -> List[float]:
-        """Weights that make the gold labels most probable; of values, the average's error least."""
+        """Fits weights for the most probable gold labels; for values, for the least error."""
         if self._student.kind.distillation.learns_values:
             return mixtures.least_squares_weights(
                 np.stack([self._errors(teacher) for teacher in teachers], axis=1)
@@ -149,7 +150,7 @@ class TeacherScores:
         return mixtures.fitted_weights(np.stack(likelihoods, axis=1))
 
     def _rows_of(self, teacher):
-        """[(columns, record)] of a teacher's rows."""
+        """[(columns, record)] of the rows, with a teacher's columns."""
         pairs: List[Tuple[Dict[str, np.ndarray], Any]] = []
         for example, records in zip(self._examples, self._records):
             rows = averaged_rows(self._student, mixtures.single(teacher), example, self._plain)
@@ -157,7 +158,7 @@ class TeacherScores:
         return pairs
 
     def _likelihoods(self, rows, temperature):
-        """What the columns of `_rows_of` give to the gold labels at a temperature, float [n]."""
+        """Probabilities of the gold labels at a temperature, from `_rows_of`: float [n]."""
         distillation = self._student.kind.distillation
         of_rows = [
             np.ravel(distillation.likelihoods(distillation.tempered(columns, temperature), record))

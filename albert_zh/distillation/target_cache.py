@@ -1,14 +1,15 @@
-"""Targets of texts on disk: what a teacher computed once is read by every later run.
+"""A cache of targets on disk: a teacher's outputs are computed once and read by later runs.
 
     cache = TargetCache("out/teacher_targets", {"teacher": digest, ...})
     cache.add([(text_a, text_b), ...], [float32 array, ...])
     cache.get(text_a, text_b)
 
-A third value distinguishes rows of one text: with other slots, or of another granularity.
-A folder has chunks of rows, each a file of keys and one of values, which appear whole: the file of
-keys comes last and makes the chunk valid. Chunks are named by their keys, so that two runs may fill
-one folder. A damaged chunk is reported and left out: its rows are missing, and so written again.
-Behind the keys their file has a checksum of both arrays; chunks of earlier versions have none.
+A third value distinguishes rows of the same text that have different slots or granularities.
+A folder contains chunks of rows, each of which has a file of keys and a file of values. Both are
+written atomically; the file of keys is written last and makes the chunk valid. Chunks are named by
+their keys, so two runs may fill the same folder. A damaged chunk is reported and skipped: its rows
+count as missing and are computed again. The file of keys ends with a checksum of both arrays;
+chunks of earlier versions have none.
 """
 
 import errno
@@ -28,16 +29,16 @@ from albert_zh.common.messages import say
 _KEY_BYTES = 16
 _KEYS, _VALUES = ".keys.npy", ".values.npy"
 _MANIFEST = "manifest.json"
-# What NumPy raises for files that are not whole: the last ones where their head is damaged.
+# What NumPy raises for incomplete files; the last two come from a damaged header.
 _DAMAGED = (OSError, EOFError, ValueError, OverflowError, SyntaxError, tokenize.TokenError)
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
 
-# text_a, text_b and perhaps what else a row has
+# text_a, text_b and, for some tasks, slots or granularity
 Texts = Union[Tuple[str, Optional[str]], Tuple[str, Optional[str], str]]
 
 
 def texts_of(example: Any) -> Texts:
-    """What the targets of an example depend on."""
+    """Returns what identifies an example in the cache: all that its targets depend on."""
     slots = getattr(example, "slots", None)
     granularity = getattr(example, "granularity", None)
     texts = (example.text_a, example.text_b)
@@ -47,7 +48,7 @@ def texts_of(example: Any) -> Texts:
 
 
 def key_of(text_a: str, text_b: Optional[str], further: str = "") -> bytes:
-    """What a text or pair is known by: hexadecimal digits of a digest of it."""
+    """Returns the cache key of a text or pair: hexadecimal digits of its digest."""
     text = text_a if text_b is None else "%s\0%s" % (text_a, text_b)
     if further:
         text += "\0\0" + further
@@ -56,23 +57,23 @@ def key_of(text_a: str, text_b: Optional[str], further: str = "") -> bytes:
 
 
 def digest_of(about: Dict[str, Any]) -> str:
-    """A short digest of JSON values."""
+    """Returns a short digest of JSON values."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class TargetCache:
-    """The targets of one teacher.
+    """The cached targets of one teacher.
 
     Attributes:
-        folder: where they are.
+        folder: the folder that contains them.
     """
 
     def __init__(self, folder: str, about: Dict[str, Any]) -> None:
-        """Reads what is there.
+        """Opens the chunks that exist.
 
         Args:
-            folder: of all teachers' targets.
-            about: {name: JSON value} of all that the targets depend on beside the texts.
+            folder: the folder with the targets of all teachers.
+            about: {name: JSON value} of everything but the texts that the targets depend on.
 
         Raises:
             UserError: if the folder is a file.
@@ -98,9 +99,9 @@ class TargetCache:
                     say("warning: %s is damaged and left out: %s", path, reason)
 
     def _take_chunk(self, path):
-        """Reads a chunk; raises what `_is_damage` knows where it is not whole."""
+        """Reads a chunk; if it is damaged, raises an error for which `_is_damage` is true."""
         rows, checksum = _arrays_of_keys(transfer.local_copy(path + _KEYS))
-        # A plain view of the mapped file: slices of np.memmap take several times as long.
+        # A plain view of the mapped file, since slicing an np.memmap takes several times as long.
         values = np.asarray(np.load(transfer.local_copy(path + _VALUES), mmap_mode="r"))
         if rows.dtype != _ROW or values.dtype != np.float32:
             raise ValueError("found %s and %s" % (rows.dtype, values.dtype))
@@ -117,7 +118,7 @@ class TargetCache:
         return key_of(*texts) in self._targets
 
     def get(self, text_a: str, text_b: Optional[str], further: str = "") -> np.ndarray:
-        """The target of a text or pair that the cache contains, float32."""
+        """Returns the cached target of a text or pair, float32; it must be in the cache."""
         values, start, end = self._targets[key_of(text_a, text_b, further)]
         return values[start:end]
 
@@ -125,8 +126,8 @@ class TargetCache:
         """Writes a chunk.
 
         Args:
-            texts: as of `texts_of`, of rows that are not in the cache.
-            targets: for each a float32 array of one dimension.
+            texts: results of `texts_of` for rows that are not in the cache.
+            targets: a one-dimensional float32 array per row.
         """
         output_files.write_json(os.path.join(self.folder, _MANIFEST), self._about)
         keys = [key_of(*row) for row in texts]
@@ -138,17 +139,17 @@ class TargetCache:
         self._take_chunk(path)
 
     def missing(self, texts: Sequence[Texts]) -> List[Texts]:
-        """Those texts, each once, that the cache does not contain."""
+        """Returns the texts that are not in the cache, without duplicates."""
         return [row for row in dict.fromkeys(texts) if row not in self]
 
 
 def _is_damage(error):
-    """Whether a chunk is not whole, rather than out of reach: no access, no answer in time."""
+    """Whether a chunk is damaged or incomplete, rather than inaccessible (permissions, timeout)."""
     return not isinstance(error, OSError) or error.errno == errno.ENOENT
 
 
 def _arrays_of_keys(path):
-    """(rows, the chunk's checksum, or None of an earlier version)."""
+    """(rows, checksum of the chunk; None if an earlier version wrote it)."""
     with open(path, "rb") as stream:
         rows, end = np.load(stream), stream.tell()
         if not stream.read(1):
@@ -162,7 +163,7 @@ def _checksum(rows, values):
 
 
 def _write_arrays(path, *arrays):
-    """Writes arrays one behind the other, as `np.load` reads them from an open file."""
+    """Writes arrays one after another, so that `np.load` reads them from an open file in turn."""
     with output_files.atomic_write(path, "wb") as stream:
         for array in arrays:
             np.save(stream, array)

@@ -1,12 +1,13 @@
-"""Files of what any program computed, as teachers: rows are matched by their texts.
+"""Teachers that are files of another program's outputs; rows are matched by their texts.
 
-Forms, each with one row for a text or pair:
-    predictions.tsv   columns text_a, text_b, P(LABEL) of each label; of a regression prediction
-    logits (UER-py)   columns text_a, text_b, logits: numbers with blanks between, in the order of
+Supported formats, each with one row per text or pair:
+    predictions.tsv   columns text_a, text_b, and P(LABEL) for each label, or prediction for a
+                      regression task
+    logits (UER-py)   columns text_a, text_b, logits: numbers separated by blanks, in the order of
                       the labels
     JSON lines        keys text_a (or text), text_b and one of probabilities, logits (objects
                       {label: number}, or lists in the order of the labels), label, labels, value
-    test_results.tsv  numbers alone, in the order of the training and the unlabelled rows
+    test_results.tsv  only numbers, in the order of the training rows and then the unlabelled rows
 """
 
 import re
@@ -25,7 +26,7 @@ from albert_zh.tasks.tables.separators import one_line
 _TEXT_KEYS = (("text_a", "text", "sentence", "sentence1"), ("text_b", "sentence2"))
 _PROBABILITY = re.compile(r"P\((.*)\)$")
 _USUAL_ERROR_OF_SUM, _LARGEST_ERROR_OF_SUM = 0.01, 0.1
-_LARGEST_DISAGREEMENT = 1e-3  # of probabilities: a GPU's differ by its batches
+_LARGEST_DISAGREEMENT = 1e-3  # of probabilities: on a GPU they vary with the batch
 _FEWEST_DIGITS = 4
 _TINY = 1e-6
 _OF_CLASSES = ("probabilities", "label", "labels")
@@ -38,10 +39,10 @@ class TeacherFile:
     """A file of logits or probabilities.
 
     Attributes:
-        name: its path.
-        about: {name: JSON value} that identifies its content.
-        num_computed: 0, as nothing is computed.
-        set_aside: {}, as nothing is known of its training; see `ModelTeacher`.
+        name: the path of the file.
+        about: {name: JSON value} that identifies the file's content.
+        num_computed: 0, since nothing is computed.
+        set_aside: {}, since nothing is known about how the teacher was trained; see `ModelTeacher`.
     """
 
     set_aside: Dict[str, Any] = {}
@@ -54,7 +55,7 @@ class TeacherFile:
             student: `teachers.Student`.
 
         Raises:
-            UserError: for rows that do not fit.
+            UserError: if the rows do not fit the student's task.
         """
         self.name, self._student, self.num_computed = path, student, 0
         if not student.kind.distillation.takes_tables:
@@ -69,10 +70,10 @@ class TeacherFile:
         self._read()
 
     def prepare(self, examples: Sequence[Any]) -> None:
-        """Checks that the file has rows of texts.
+        """Checks that the file has a row for every example.
 
         Raises:
-            UserError: if some are missing.
+            UserError: if some rows are missing.
         """
         if self._by_position:
             return self._assign(examples)
@@ -94,7 +95,7 @@ class TeacherFile:
         return None
 
     def target(self, example: Any) -> np.ndarray:
-        """The target of an example that was prepared."""
+        """Returns the target of an example that `prepare` has seen."""
         return self._found(example)
 
     def _found(self, example) -> Optional[np.ndarray]:
@@ -105,10 +106,10 @@ class TeacherFile:
         return target
 
     def _assign(self, examples):
-        """Takes rows without texts as those of the examples, in their order.
+        """Assigns rows without texts to the examples, in the order of the examples.
 
-        Where the order of a pair's texts says nothing, rows of the pairs as the data have them are
-        enough: a pair the other way round has the same guid.
+        If the order of the texts in a pair does not matter, one row per pair of the data is enough:
+        the swapped pair has the same guid.
         """
         num_rows = len(self._by_position)
         if self._student.is_symmetric and num_rows != len(examples):
@@ -130,7 +131,7 @@ class TeacherFile:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether some row has two texts; of numbers alone this is not known."""
+        """Whether some row has two texts; always False for a file that contains only numbers."""
         return any(text_b for _, text_b in self._targets)
 
     # Reading
@@ -140,7 +141,7 @@ class TeacherFile:
             files.check_is_text(self.name, "utf-8")
             table = Table(self.name, encoding=None)
             rows = [row for row in table if row.problem != BLANK]
-            self.about = {"file": table.sha256()}  # of the bytes that were read
+            self.about = {"file": table.sha256()}  # of the bytes that were actually read
         bad = [row for row in rows if row.problem]
         if bad or not rows:
             place = "line %d: %s" % (bad[0].line, bad[0].problem) if bad else "no rows"
@@ -159,7 +160,7 @@ class TeacherFile:
         self._report_turned()
 
     def _reader_of_header(self, rows):
-        """The function that reads a row of a table, as of its header."""
+        """Returns the function that reads the rows of a table with this header."""
         named = [cell.strip() for cell in rows[0].cells]
         if all(validation.reads_as_number(cell) for cell in named):
             return self._numbers
@@ -190,7 +191,7 @@ class TeacherFile:
         )
 
     def _ordered(self, of_teacher, place):
-        """The student's labels, if they are those of the teacher."""
+        """Returns the student's labels; raises `UserError` if the teacher has other labels."""
         if sorted(of_teacher) != sorted(self._labels):
             raise UserError(
                 "--teachers=%s, %s: has %s: expected the same names"
@@ -199,7 +200,7 @@ class TeacherFile:
         return self._labels
 
     def _cells(self, row, columns, numbers, separator=None):
-        """(texts, numbers) of a row, numbers of the cells of those columns."""
+        """(texts, numbers) of a row; `numbers` are the indices of the columns with numbers."""
         if len(row.cells) < len(columns) or any(row.cells[len(columns) :]):
             raise self._bad(row.line, "%d cells" % len(row.cells), "%d" % len(columns))
         texts = _key(*(row.cells[columns[n]] if n in columns else "" for n in ("text_a", "text_b")))
@@ -237,7 +238,7 @@ class TeacherFile:
         return _key(*texts), numbers, form
 
     def _json_numbers(self, line, value, form):
-        """(numbers, form) of a JSON value; labels alone become sure probabilities."""
+        """(numbers, form) of a JSON value; labels become probabilities of 0 and 1."""
         if form in ("label", "labels"):
             names = [value] if form == "label" else value
             names = [str(name) for name in names] if isinstance(names, list) else [None]
@@ -257,7 +258,7 @@ class TeacherFile:
         return [_as_float(entry) for entry in value], form
 
     def _checked(self, line, numbers, form) -> np.ndarray:
-        """Numbers of a row as a target."""
+        """Checks the numbers of a row and converts them to a target."""
         rules = self._student.kind.rules
         expected = rules.num_outputs(len(self._labels))
         array = np.array(numbers, np.float64)
@@ -281,7 +282,7 @@ class TeacherFile:
         return self._student.kind.distillation.logits(array).astype(np.float32)
 
     def _take(self, line, texts, target):
-        """Keeps the target of a text; raises `UserError` where the file has another one of it."""
+        """Stores the target of a text; raises `UserError` if it contradicts an earlier row."""
         if texts in self._targets and _differ(self._student, self._targets[texts], target):
             raise UserError(
                 "--teachers=%s, lines %d and %d: the same text with other numbers (%r): expected "
@@ -297,7 +298,7 @@ class TeacherFile:
         self._targets[texts], self._lines[texts] = target, line
 
     def _report_turned(self):
-        """Reports pairs with other numbers the other way round, where order says nothing."""
+        """Reports pairs whose numbers differ from the swapped pair's, if order does not matter."""
         if not self._student.is_symmetric:
             return
         lines = [
@@ -324,7 +325,7 @@ class TeacherFile:
 
 
 def _possible_error_of_sum(probabilities):
-    """How far from 1 a row's sum may be: of rounded numbers each is half of the last digit off."""
+    """Tolerated distance of a row's sum from 1; rounding adds half of the last digit per number."""
     usual = _USUAL_ERROR_OF_SUM + _TINY
     for digits in range(2, _FEWEST_DIGITS):
         scaled = probabilities * 10**digits
@@ -347,18 +348,18 @@ def _report_digits(name, probabilities):
 
 
 def _key(text_a, text_b) -> Texts:
-    """Texts as tables have them: without line breaks and tabs, and blanks around them."""
+    """Normalizes texts as tables do: no line breaks and tabs, no surrounding blanks."""
     return one_line(text_a).strip(), one_line(text_b or "").strip()
 
 
 def _differ(student, one, other):
-    """Whether two targets are others as probabilities, or values."""
+    """Whether two targets differ, compared as probabilities (or as values in a regression)."""
     first, second = student.kind.rules.probabilities(np.array([one, other], np.float64))
     return np.abs(first - second).max() > _LARGEST_DISAGREEMENT
 
 
 def _hint_of_pairs(student, texts):
-    """What to look at where a file may lack the second texts."""
+    """Returns a hint for the error message if the file may lack the second texts of pairs."""
     takes_pairs = "text_b" in (student.use.task.columns or ())
     return "; of pairs give both texts (text_b)" if takes_pairs and not texts[1] else ""
 
@@ -368,7 +369,7 @@ def _count(number):
 
 
 def _as_float(number):
-    """A JSON number as a float; integers that are too large for one are infinite."""
+    """Converts a JSON number to a float; integers that are too large become infinite."""
     try:
         return float(number)
     except OverflowError:

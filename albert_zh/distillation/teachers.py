@@ -1,7 +1,7 @@
-"""Teachers: models of any format, and files of what any other program computed.
+"""Teachers: models of any supported format, and files of another program's outputs.
 
 teacher = open_teacher("big_output/best", student, "out/teacher_targets")
-teacher.prepare(examples)         # computes, or reads, what is missing
+teacher.prepare(examples)         # computes the targets that are not cached
 teacher.target(example)           # float32 array, see `Distillation.target`
 """
 
@@ -27,17 +27,17 @@ from albert_zh.model.checkpoints import (
 )
 from albert_zh.text import tokenization
 
-VERSION = 1  # of what targets are; another one makes cached ones stale
+VERSION = 1  # of the contents of targets; changing it makes cached targets stale
 ROWS_PER_CHUNK = 1024
 _HASHED = (".json", ".txt", ".model", ".pb", ".tflite", ".onnx", ".index")
 _WEIGHTS_OF_PYTORCH = (".bin", ".safetensors", ".pt", ".pth")
-_BESIDE = (  # an exported file
+_BESIDE = (  # files in the folder of an exported file
     label_map.LABEL_MAP,
     fine_tuning_notes.FINE_TUNING_FILE,
     tokenization.VOCABULARY_FILE,
     tokenization.SENTENCEPIECE_FILE,
 )
-_OF_MODEL = (  # a model folder, beside the weights and files of its kind
+_OF_MODEL = (  # files of a model folder, besides the weights and files of its kind of task
     "albert_config*.json",
     "bert_config*.json",
     "config.json",
@@ -49,27 +49,27 @@ _OF_MODEL = (  # a model folder, beside the weights and files of its kind
 _CONVERTED = "converted"
 
 Student = collections.namedtuple("Student", ["kind", "use", "settings", "is_symmetric"])
-Student.__doc__ = """Whom teachers teach.
+Student.__doc__ = """The student of a distillation, as far as teachers need to know it.
 
 Fields:
     kind: the kind of task.
-    use: its `task_type.ModelInUse`.
-    settings: its `Settings`.
-    is_symmetric: whether the order of a pair's texts says nothing.
+    use: the student's `task_type.ModelInUse`.
+    settings: the student's `Settings`.
+    is_symmetric: whether the order of the texts in a pair does not matter.
 """
 
 
 def open_teacher(path: str, student: Student, folder: str) -> Any:
-    """A teacher by its path.
+    """Opens the teacher at a path.
 
     Args:
         path: model folder, SavedModel folder, .tflite or .onnx file, Hugging Face folder, or a
             file of logits or probabilities.
         student: `Student`.
-        folder: where targets are kept.
+        folder: folder in which targets are cached.
 
     Raises:
-        UserError: if nothing is there, or not what a teacher can be.
+        UserError: if the path does not exist or is not a valid teacher.
     """
     if is_model(path):
         return ModelTeacher(model_of(path, folder), student, folder, path)
@@ -77,10 +77,10 @@ def open_teacher(path: str, student: Student, folder: str) -> Any:
 
 
 def is_model(path: str) -> bool:
-    """Whether a teacher is a model, rather than a file of what one computed.
+    """Whether a teacher is a model, rather than a file of a model's outputs.
 
     Raises:
-        UserError: if nothing is there.
+        UserError: if the path does not exist.
     """
     if not storage.exists(path):
         if storage.exists(path + ".index"):
@@ -98,33 +98,34 @@ def is_model(path: str) -> bool:
 
 
 def model_of(path: str, folder: str) -> str:
-    """The model that `Predictor` takes for a teacher's: itself, or converted in `folder`."""
+    """Returns the path of a model that `Predictor` can load; converts PyTorch into `folder`."""
     if storage.is_folder(path) and not _is_exported(path) and _is_pytorch(path):
         return _converted(path, folder)
     return path
 
 
 class ModelTeacher:
-    """A model that is run, once for each text.
+    """A teacher that is a model; it is run once per text, and its targets are cached.
 
     Attributes:
-        name: as the user calls it.
-        about: {name: JSON value} of what its targets depend on.
-        num_computed: texts whose targets were not on disk.
+        name: the teacher's name in messages: the path that the user gave.
+        about: {name: JSON value} that its targets depend on.
+        num_computed: number of texts whose targets were not cached on disk.
         has_texts: True; see `TeacherFile`.
-        set_aside: {name: value} of how its training set dev rows aside; {} with a dev file.
+        set_aside: {name: value} of the settings by which its training split dev rows off the
+            training file; {} if it was trained with a dev file.
     """
 
     has_texts = True
 
     def __init__(self, path: str, student: Student, folder: str, name: str) -> None:
-        """Finds what is on disk; the model is loaded when a target is missing.
+        """Opens the cached targets; the model is only loaded if a target is missing.
 
         Args:
-            path: of the model, see `Predictor`.
+            path: path of the model, see `Predictor`.
             student: `Student`.
-            folder: where targets are kept.
-            name: what the user called it.
+            folder: folder in which targets are cached.
+            name: the path that the user gave, for messages.
         """
         self.name, self._path, self._student = name, path, student
         self.num_computed = 0
@@ -143,23 +144,23 @@ class ModelTeacher:
         self._cache = target_cache.TargetCache(folder, self.about)
 
     def _has_length(self):
-        """Whether the model says how long its rows are: not one that was converted."""
+        """Whether the model records its `max_seq_length`; a converted model does not."""
         if not storage.is_folder(self._path) or _is_exported(self._path):
             return True
         return "max_seq_length" in fine_tuning_notes.notes_of_folder(self._path)
 
     def prepare(self, examples: Sequence[Any]) -> None:
-        """Computes the targets that are not on disk.
+        """Computes the targets that are not cached on disk.
 
-        Chunks are of the same texts whenever a run is killed and started again, so that their
-        targets have the same bits.
+        A run that is killed and started again forms the same chunks of texts, so that its targets
+        are identical bit by bit.
 
         Args:
-            examples: texts, as of `TaskType.read_split`.
+            examples: examples as `TaskType.read_split` returns them.
 
         Raises:
-            UserError: if the model is none for the student, or its files have changed since they
-                were looked for on disk: its targets would be kept as those of the former ones.
+            UserError: if the model does not fit the student, or its files have changed since this
+                object was created: its targets would be cached under the earlier files' digest.
         """
         by_texts = {target_cache.texts_of(example): example for example in examples}
         missing = self._cache.missing(list(by_texts))
@@ -183,14 +184,14 @@ class ModelTeacher:
                 bar.update(len(texts))
 
     def target(self, example: Any) -> np.ndarray:
-        """The target of an example that was prepared."""
+        """Returns the target of an example that `prepare` has seen."""
         return self._cache.get(*target_cache.texts_of(example))
 
     def _fingerprint(self):
         return _fingerprint(self._path, self._student.kind.flags.further_files)
 
     def _check_is_what_was_found(self):
-        """Raises `UserError` if the files that were loaded are others than those of `about`."""
+        """Raises `UserError` if the loaded files are not the ones whose digests `about` has."""
         before, now = self.about["model"], self._fingerprint()
         changed = [name for name in sorted({**before, **now}) if before.get(name) != now.get(name)]
         if changed:
@@ -200,7 +201,7 @@ class ModelTeacher:
             )
 
     def _loaded(self):
-        from albert_zh.inference.predictor import Predictor  # for what is not on disk
+        from albert_zh.inference.predictor import Predictor  # needed only for missing targets
 
         with naming("--teachers=%s" % self.name):
             model = Predictor(self._path, self._length, check_text_form=False)
@@ -229,16 +230,16 @@ class ModelTeacher:
 
     def _order_of_labels(self, model) -> List[int]:
         labels, kind = list(self._student.use.task.labels), self._student.kind
-        if not kind.rules.has_classes:  # its outputs have no names that could be in another order
+        if not kind.rules.has_classes:  # outputs without names have a fixed order
             return list(range(len(kind.distillation.teacher_outputs)))
         return order_of_labels(list(model.use.task.labels), labels, "--teachers=%s" % self.name)
 
 
 def order_of_labels(of_teacher: Sequence[str], labels: Sequence[str], name: str) -> List[int]:
-    """Numbers of a teacher's labels in the order of the student's.
+    """Returns the indices of the teacher's labels, in the order of the student's labels.
 
     Raises:
-        UserError: if they are not the same labels; lists both sides.
+        UserError: if teacher and student have different labels; the message lists both.
     """
     if sorted(of_teacher) != sorted(labels):
         raise UserError(
@@ -259,18 +260,18 @@ def _is_pytorch(path):
 
 
 def _converted(path, folder):
-    """The model folder of a Hugging Face folder, converted once."""
+    """Converts a Hugging Face folder, unless that is done already; returns the model folder."""
     from albert_zh.conversion import from_pytorch  # few runs need it
 
     digest = _digest_of_pytorch(path)
     target = os.path.join(folder, _CONVERTED, digest)
-    # What was killed while it wrote into a bucket has left a part.
+    # A conversion into a bucket that was killed may have left an incomplete folder.
     if not checkpoint_files.index_files(target):
         say("converting %s", path)
         with naming("--teachers=%s" % path):
             from_pytorch.convert(pytorch_files.find_weights(path), target)
         if _digest_of_pytorch(path) != digest:
-            storage.remove_tree(target)  # its name is that of the former files
+            storage.remove_tree(target)  # it is named by the digest of the earlier files
             raise UserError(
                 "--teachers=%s: changed while it was converted: start again once the model is "
                 "whole" % path
@@ -283,7 +284,7 @@ def _digest_of_pytorch(path):
 
 
 def _set_aside(path):
-    """What a model's notes say of dev rows that were set aside of its training file."""
+    """Returns from a model's notes how dev rows were split off its training file."""
     if _is_exported(path):
         from albert_zh.inference.files_beside import FilesBeside  # loads all of prediction
 
@@ -294,11 +295,11 @@ def _set_aside(path):
 
 
 def _fingerprint(path, further_files):
-    """Digests of a model's files, by name: weights, config, vocabulary, labels, notes.
+    """Returns digests of a model's files, by name: weights, config, vocabulary, labels, notes.
 
     Args:
-        path: of the model.
-        further_files: names of files that its kind of task may have beside those.
+        path: path of the model.
+        further_files: names of additional files that its kind of task may have.
     """
     if not storage.is_folder(path):
         folder = os.path.dirname(path)
@@ -315,7 +316,7 @@ def _fingerprint(path, further_files):
 
 
 def _files_of_folder(path, endings):
-    in_folders = _is_exported(path)  # a SavedModel has assets
+    in_folders = _is_exported(path)  # a SavedModel has a folder of assets
     paths = storage.files_below(path) if in_folders else storage.in_folder(path, "*")
     return {
         os.path.relpath(full, path): storage.sha256_of_file(full)

@@ -1,4 +1,4 @@
-"""Texts without labels, of files that the user names."""
+"""Reads texts without labels from files that the user names."""
 
 import collections
 import fnmatch
@@ -10,16 +10,16 @@ from albert_zh.common.errors import UserError, naming
 from albert_zh.tasks.tables import text_groups
 
 _MARKS_OF_PATTERNS = "*?["
-_REPLACED = "\ufffd"  # what stands for bytes that could not be read
+_REPLACED = "\ufffd"  # replaces bytes that cannot be decoded
 
 
 class Unlabelled(NamedTuple):
-    """What was read.
+    """The unlabelled texts that were read.
 
     Fields:
-        examples: without labels, each text once.
+        examples: examples without labels and without duplicates.
         sha256: digest of the files.
-        lines: for the user.
+        lines: messages for the user.
     """
 
     examples: List[Any]
@@ -37,20 +37,20 @@ def read_unlabelled(
     flag: str = "unlabelled_file",
     is_symmetric: bool = False,
 ) -> Unlabelled:
-    """Reads files of texts, in the form of the task's test file; labels are dropped.
+    """Reads files of texts in the format of the task's test file; labels are dropped.
 
     Args:
         patterns: file names, or patterns of them.
         kind: the kind of task.
         task: `task_forms.Task`.
-        encoding: of the files.
-        labelled: training rows: the same texts are left out.
-        held_out: dev and test rows: the same texts are reported.
-        flag: that named the files.
-        is_symmetric: whether a pair the other way round is the same.
+        encoding: encoding of the files.
+        labelled: training rows, whose texts are skipped in the files.
+        held_out: dev and test rows, whose texts are reported if the files contain them.
+        flag: name of the flag that named the files.
+        is_symmetric: whether swapped pairs count as the same pair.
 
     Raises:
-        UserError: if there is no such file, or no text in it.
+        UserError: if a file does not exist, or the files contain no new text.
     """
     paths = _paths(patterns, flag)
     seen = {_key(example) for example in labelled}
@@ -85,22 +85,22 @@ def read_unlabelled(
 
 
 def is_pattern(path: str) -> bool:
-    """Whether what a flag names is a pattern of names; what is there is a name."""
+    """Whether a flag's value is a file name pattern; the path of an existing file never is."""
     return any(mark in path for mark in _MARKS_OF_PATTERNS) and not storage.exists(path)
 
 
 def fits(pattern: str, path: str) -> bool:
-    """Whether a pattern fits a path, which need not be there yet.
+    """Whether a pattern matches a path, which need not exist yet.
 
     Args:
-        pattern: as of `storage.matching`.
-        path: of a file or folder.
+        pattern: pattern as in `storage.matching`.
+        path: path of a file or folder.
     """
     return _fit(storage.normalized(pattern).split("/"), storage.normalized(path).split("/"))
 
 
 def _fit(patterns, names):
-    """Whether patterns of names fit names, `**` any number of them."""
+    """Whether patterns match path components; `**` matches any number of components."""
     if not patterns or not names:
         return not names and set(patterns) <= {"**"}
     if patterns[0] == "**":
@@ -109,14 +109,14 @@ def _fit(patterns, names):
 
 
 def _rows_of(path, kind, task, encoding):
-    """(rows of a file, whether some of its bytes are not of its encoding)."""
+    """(rows of a file, whether some of its bytes cannot be decoded)."""
     files.check_is_text(path, encoding)
     rows = list(kind.distillation.open_unlabelled(kind, task, path, encoding))
     return rows, not files.is_decodable(path, encoding)
 
 
 def _why_left_out(example, problem, seen):
-    """What is counted of a row that is not learnt from; None of another one."""
+    """Returns why a row is skipped, as a note counts it; None if it is used."""
     if example and not _joined(example).strip():
         return "that are blank"
     if problem or not example.text_a.strip():
@@ -125,7 +125,7 @@ def _why_left_out(example, problem, seen):
 
 
 def _about_held_out(examples, held_out_rows):
-    """The warning for texts of dev or test among the unlabelled ones, a list."""
+    """Returns a list with the warning for unlabelled texts that are in dev or test, if any."""
     count = held_out_rows and sum(_row(example) in held_out_rows for example in examples)
     if not count:
         return []
@@ -160,7 +160,7 @@ def _paths(patterns, flag):
 
 
 def _row(example):
-    """A row's texts in any order, without what is only a matter of writing."""
+    """Returns a row's normalized texts (`text_groups.normalized`), sorted."""
     return tuple(sorted(text_groups.texts_of_row(example)))
 
 
@@ -169,5 +169,5 @@ def _joined(example):
 
 
 def _key(example):
-    """What makes rows the same: the texts, and the granularity of those that have one."""
+    """Returns what identifies a row: its texts and, if it has one, its granularity."""
     return example.text_a, example.text_b, getattr(example, "granularity", None)

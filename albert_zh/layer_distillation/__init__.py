@@ -1,1 +1,1 @@
-"""Distillation of what is inside of a model: attention, hidden states, embeddings."""
+"""Distillation of a model's intermediate layers: attention, hidden states, embeddings."""

@@ -1,12 +1,12 @@
-"""Rows of a student's pieces as a teacher of another vocabulary has them.
+"""Converts rows of a student's word pieces to the vocabulary of a teacher, and aligns the two.
 
     converter = RowConverter(student_tokenizer, teacher_tokenizer, longest=512)
     rows = converter.convert(input_ids, input_mask, segment_ids)
 
-Words of the row are put together from their pieces and cut by the teacher's vocabulary; where a
-piece of the student and one of the teacher stand for the same characters, their positions are
-aligned, and what a model has at them can be compared. A character that the student's vocabulary
-lacks is unknown to the teacher too.
+The words of a row are joined from their pieces and tokenized again with the teacher's vocabulary.
+If a piece of the student and a piece of the teacher cover the same characters, their positions are
+aligned, and the models' states at these positions can be compared. A character that the student's
+vocabulary lacks becomes an unknown token for the teacher, too.
 """
 
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
@@ -20,7 +20,7 @@ _MAX_REMEMBERED_WORDS = 200000
 
 
 class TeacherRows(NamedTuple):
-    """A batch as the teacher reads it, and what in it has a counterpart in the student's rows."""
+    """A batch in the teacher's vocabulary, with its positions aligned with the student's."""
 
     input_ids: np.ndarray  # int32 [B, T]
     input_mask: np.ndarray  # int32 [B, T]
@@ -31,22 +31,22 @@ class TeacherRows(NamedTuple):
 
 
 class _Word(NamedTuple):
-    """A word's pieces by the teacher's vocabulary."""
+    """A word's pieces in the teacher's vocabulary."""
 
     ids: Tuple[int, ...]
-    aligned: Tuple[Tuple[int, int], ...]  # (number of the student's piece, of the teacher's)
+    aligned: Tuple[Tuple[int, int], ...]  # indices of (student's piece, teacher's piece)
 
 
 class RowConverter:
-    """Rows of one vocabulary -> rows of another."""
+    """Converts rows from the student's vocabulary to the teacher's."""
 
     def __init__(self, student: Any, teacher: Any, longest: int) -> None:
         """Initializes the converter.
 
         Args:
-            student: `FullTokenizer` of the rows.
-            teacher: the teacher's.
-            longest: pieces that the teacher's rows are cut to.
+            student: the student's `FullTokenizer`, which created the rows.
+            teacher: the teacher's `FullTokenizer`.
+            longest: number of pieces to which the teacher's rows are truncated.
         """
         self._pieces = student.inv_vocab
         self._teacher = teacher
@@ -57,7 +57,7 @@ class RowConverter:
     def convert(
         self, input_ids: np.ndarray, input_mask: np.ndarray, segment_ids: np.ndarray
     ) -> TeacherRows:
-        """The teacher's rows of a batch.
+        """Converts a batch to the teacher's rows.
 
         Args:
             input_ids: int array [B, F].
@@ -82,7 +82,7 @@ class RowConverter:
         )
 
     def _row(self, ids, segments):
-        """(ids, segments, aligned pairs of positions) of a row, by the teacher's vocabulary."""
+        """(ids, segments, aligned pairs of positions) of a row in the teacher's vocabulary."""
         teacher_ids: List[int] = []
         teacher_segments: List[int] = []
         pairs: List[Tuple[int, int]] = []
@@ -97,7 +97,7 @@ class RowConverter:
         return teacher_ids[:longest], teacher_segments[:longest], pairs
 
     def _word_ranges(self, ids):
-        """Yields the range (first, last) of each word's pieces; [MASK] and its like are words."""
+        """Yields the range (first, last) of each word's pieces; special tokens are words."""
         pieces = [self._pieces[token_id] for token_id in ids]
         first = 0
         for position in range(1, len(pieces)):
@@ -116,18 +116,18 @@ class RowConverter:
         return word
 
     def _converted(self, pieces):
-        """The `_Word` of a student's pieces."""
+        """Returns the `_Word` for the student's pieces of one word."""
         vocabulary = self._teacher.vocab
         if len(pieces) == 1 and (_is_special(pieces[0]) or pieces[0] in vocabulary):
             return _Word((vocabulary.get(pieces[0], self._unknown_id),), ((0, 0),))
         texts = [_without_mark(piece) for piece in pieces]
         cut = self._teacher.tokenize("".join(texts)) or [UNKNOWN]
         ids = tuple(self._teacher.convert_tokens_to_ids(cut))
-        if UNKNOWN in cut:  # whose characters are not known; the whole word is one
+        if UNKNOWN in cut:  # its characters are not known, unless the whole word is one [UNK]
             is_whole = len(cut) == 1 and len(pieces) == 1
             return _Word(ids, ((0, 0),) if is_whole else ())
         here, there = _spans(texts), _spans(map(_without_mark, cut))
-        if here[-1][1] != there[-1][1]:  # an accent that the teacher's vocabulary leaves out
+        if here[-1][1] != there[-1][1]:  # the teacher's tokenizer removed an accent
             return _Word(ids, ())
         places = {span: index for index, span in enumerate(there)}
         return _Word(
@@ -145,7 +145,7 @@ def _without_mark(piece: str) -> str:
 
 
 def _spans(texts: Any) -> List[Tuple[int, int]]:
-    """(begin, end) of texts that stand one after another."""
+    """(begin, end) of each text when the texts are concatenated."""
     spans, begin = [], 0
     for text in texts:
         spans.append((begin, begin + len(text)))
@@ -154,7 +154,7 @@ def _spans(texts: Any) -> List[Tuple[int, int]]:
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    """Rows of different lengths as int32 [B, longest], with 0 behind the shorter ones."""
+    """Pads rows of different lengths with 0 at the end: int32 [B, longest]."""
     padded = np.zeros([len(rows), max(1, max(map(len, rows)))], np.int32)
     for row, values in zip(padded, rows):
         row[: len(values)] = values

@@ -1,11 +1,11 @@
-"""A student that learns a teacher's attention and hidden states, layer by layer, in one graph.
+"""Losses by which a student learns a teacher's attention and hidden states, in one graph.
 
     distiller = Distiller(Teacher("bert_base_zh"), student_config, student_tokenizer, settings)
-    batches = distiller.with_teacher_rows(batches)  # tf.data, where the vocabularies differ
+    batches = distiller.with_teacher_rows(batches)  # tf.data, for different vocabularies
     losses = distiller.losses(student_model, features)  # {kind: scalar}
 
 Letters in shape comments: B rows, F tokens of the student, K compared tokens, N heads, D head size,
-H width, H' the teacher's.
+H width of the student, H' width of the teacher.
 """
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
@@ -28,41 +28,41 @@ if TYPE_CHECKING:
     from albert_zh.layer_distillation.teacher import Teacher
 
 LOSSES = ("attention", "hidden", "relations")
-_ROWS = "teacher_rows/"  # begins the names of what the teacher reads, in batches
+_ROWS = "teacher_rows/"  # prefix of the names of the teacher's inputs in a batch
 
 
 class DistillationSettings(NamedTuple):
-    """What of a teacher is learnt, and how it is compared."""
+    """Which parts of the teacher the student learns, and how the two are compared."""
 
     kinds: Tuple[str, ...] = ("attention", "hidden")  # of `LOSSES`
     layers: Tuple[str, ...] = ()  # see `layer_mapping.layer_pairs`
     tie_projections: bool = False  # one fit_dense for all layers
-    is_original: bool = False  # TinyBERT's own losses, with a teacher that drops values
-    label_weight: float = 0.0  # of the losses of labels (such as masked LM), added to these
-    weight_decay: float = 0.01  # of the optimizer
+    is_original: bool = False  # TinyBERT's own losses, with dropout in the teacher
+    label_weight: float = 0.0  # weight of the losses of labels (such as masked LM), which are added
+    weight_decay: float = 0.01  # weight decay of the optimizer
 
 
 class _Insides(NamedTuple):
-    """What is compared of a model, at the compared tokens."""
+    """The compared tensors of a model, at the compared tokens."""
 
-    hidden: List[tf.Tensor]  # [B, K, H] of each depth, from 0
-    attention: List[List[tf.Tensor]]  # [query, key, value], each [B, N, K, D], of each depth from 1
-    relative: Optional[RelativePositions]  # of the compared tokens; None for absolute ones
+    hidden: List[tf.Tensor]  # [B, K, H] per depth, from 0
+    attention: List[List[tf.Tensor]]  # [query, key, value], each [B, N, K, D], per depth from 1
+    relative: Optional[RelativePositions]  # of the compared tokens; None: absolute
 
     def scores(self, depth: int) -> tf.Tensor:
-        """The attention's scores of a depth from 1, before the softmax, float [B, N, K, K]."""
+        """Attention scores before the softmax at a depth from 1, float [B, N, K, K]."""
         query, key, _ = self.attention[depth - 1]
         return attention_scores(query, key, self.relative)
 
 
 class Distiller:
-    """Computes the losses of a student's layers by those of a teacher.
+    """Computes the losses between a student's layers and a teacher's.
 
     Attributes:
         teacher: `Teacher`.
-        label_weight: of the losses of labels.
-        weight_decay: of the optimizer.
-        pairs: list of (depth of the student, depth of the teacher) that are compared.
+        label_weight: weight of the losses of labels.
+        weight_decay: weight decay of the optimizer.
+        pairs: list of compared depths, as (depth of the student, depth of the teacher).
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Distiller:
             teacher: the teacher.
             config: `AlbertConfig` of the student.
             tokenizer: `FullTokenizer` of the student's rows.
-            settings: what is compared.
+            settings: which parts are compared, and how.
 
         Raises:
-            UserError: if they cannot.
+            UserError: if they cannot be compared.
         """
         self.teacher, self._config = teacher, config
         self.label_weight = settings.label_weight
@@ -106,12 +106,12 @@ class Distiller:
             say("note: --tie_projections has no effect: no state of another width is compared")
 
     def _has_projections(self):
-        """Whether states are compared that `fit_dense` brings to the teacher's width."""
+        """Whether `fit_dense` projects compared states to the teacher's width."""
         widths_differ = self._config.hidden_size != self.teacher.config.hidden_size
         return "hidden" in self._settings.kinds and (widths_differ or self._settings.is_original)
 
     def _possible_kinds(self):
-        """The losses, with relations in place of attention where the heads differ."""
+        """Returns the losses; relations replace attention if the numbers of heads differ."""
         kinds = self._settings.kinds
         heads = [c.num_attention_heads for c in (self._config, self.teacher.config)]
         if "attention" in kinds and heads[0] != heads[1]:
@@ -124,7 +124,7 @@ class Distiller:
         return tuple(dict.fromkeys(kinds))
 
     def run_settings(self) -> Dict[str, Any]:
-        """{name: JSON value} of what makes the student what it is."""
+        """Returns {name: JSON value} of the settings that determine the trained student."""
         return {
             "teacher": self.teacher.fingerprint,
             "weight_decay": self.weight_decay,
@@ -142,13 +142,13 @@ class Distiller:
 
     @length_bucketing.without_translation
     def with_teacher_rows(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Batches, dicts, with what the teacher reads of each."""
+        """Adds the teacher's inputs to batches (dicts), if the vocabularies differ."""
         if self._converter is None:
             return batches
         return batches.map(self._add_teacher_rows, num_parallel_calls=2)
 
     def with_teacher_rows_of(self, input_fn: Callable[..., Any]) -> Callable[..., Any]:
-        """An input function of an Estimator whose batches have what the teacher reads."""
+        """Wraps an Estimator's input function so that its batches contain the teacher's inputs."""
 
         def extended(params, input_context=None):
             return self.with_teacher_rows(input_fn(params, input_context))
@@ -166,11 +166,11 @@ class Distiller:
         return dict(batch, **dict(zip(names, arrays)))
 
     def counts(self, features: Dict[str, tf.Tensor]) -> losses.Counts:
-        """What the losses of a batch are divided by."""
+        """Returns the counts by which the losses of a batch are divided."""
         return losses.counts_of(self._mask(features))
 
     def _mask(self, features):
-        """Which of the compared positions are compared, int tensor [B, K]."""
+        """Mask of the compared positions, int tensor [B, K], 0 for padding."""
         name = "input_mask" if self._converter is None else _ROWS + "is_aligned"
         return features[name]
 
@@ -183,17 +183,17 @@ class Distiller:
         counts: Optional[losses.Counts] = None,
         precision: str = "float32",
     ) -> Dict[str, tf.Tensor]:
-        """The losses of a batch; the student's gradient flows through them, the teacher has none.
+        """Computes the losses of a batch; gradients flow to the student, not to the teacher.
 
         Args:
             model: the student, built with `keeps_attention` and all positions.
-            features: its batch, as of `with_teacher_rows`.
-            counts: what sums are divided by; the batch's if left out.
-            precision: of the teacher, as in `AlbertModel`.
+            features: the student's batch, as `with_teacher_rows` returns it.
+            counts: counts by which sums are divided; None: the counts of this batch.
+            precision: precision of the teacher, as in `AlbertModel`.
 
         Returns:
-            {kind: float scalar tensor}, of each kind the mean over the compared layers; of the
-            original the sum.
+            {kind: float scalar tensor}: per kind the mean over the compared layers, or their sum
+            with TinyBERT's original losses.
         """
         student, teacher = self._insides(model, features, precision)
         mask = self._mask(features)
@@ -216,13 +216,13 @@ class Distiller:
         }
 
     def _pairs_of(self, kind):
-        """The compared depths; inputs of the first layer have states alone."""
+        """Returns the compared depths; depth 0, the embeddings, only has hidden states."""
         if kind == "hidden":
             return self.pairs
         return [pair for pair in self.pairs if min(pair) > 0]
 
     def _insides(self, model, features, precision):
-        """`_Insides` of student and teacher."""
+        """Returns the `_Insides` of student and teacher."""
         names = ("input_ids", "input_mask", "segment_ids")
         prefix = "" if self._converter is None else _ROWS
         inputs = [features[prefix + name] for name in names]
@@ -236,7 +236,7 @@ class Distiller:
         )
 
     def _relation_loss(self, student, teacher, mask, counts):
-        """The mean over queries, keys and values."""
+        """Mean of the relation losses of queries, keys and values."""
         widths = [c.hidden_size for c in (self._config, self.teacher.config)]
         heads = losses.num_relation_heads(*widths)
         return _mean(
@@ -247,7 +247,7 @@ class Distiller:
         )
 
     def _original_losses(self, student, teacher, mask, counts):
-        """TinyBERT's sums over the layers, means over rows: a part's weigh its share of them."""
+        """TinyBERT's losses: sums over layers of means over rows, weighted by a part's share."""
         masked = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * MASKED_LOGIT
         compared = {
             "attention": lambda s, t: losses.original_attention_loss(
@@ -264,7 +264,7 @@ class Distiller:
         }
 
     def _fitted(self, hidden, depth):
-        """The student's state [B, K, H] in the teacher's width, [B, K, H']."""
+        """Projects the student's state [B, K, H] to the teacher's width: [B, K, H']."""
         width = self.teacher.config.hidden_size
         is_tied = self._settings.tie_projections or self._settings.is_original
         if not self._has_projections():
@@ -277,7 +277,7 @@ class Distiller:
 
 
 def _row_converter(tokenizer, teacher):
-    """The `RowConverter` of a student's rows; None where the teacher reads them as they are."""
+    """Returns the `RowConverter` of a student's rows; None if the vocabularies are the same."""
     if tokenizer.sha256 == teacher.tokenizer.sha256:
         return None
     if tokenizer.sentencepiece is not None or teacher.tokenizer.sentencepiece is not None:
@@ -291,7 +291,7 @@ def _row_converter(tokenizer, teacher):
 
 
 def _check_original_can_compare(config, teacher, converter, kinds):
-    """Raises `UserError` where TinyBERT's own programs would fail."""
+    """Raises `UserError` for models and settings on which TinyBERT's own programs would fail."""
     numbers = [(c.num_hidden_layers, c.num_attention_heads) for c in (config, teacher.config)]
     differing = [
         (numbers[1][0] % numbers[0][0], "the teacher's %d layers are no multiple of %d"),
@@ -309,7 +309,7 @@ def _check_original_can_compare(config, teacher, converter, kinds):
 
 
 def _insides_of(model, config, positions=None):
-    """`_Insides` of a model, at positions int [B, K] or at all."""
+    """Returns the `_Insides` of a model, at positions int [B, K]; None: at all positions."""
     relative = None
     if config.use_relative_position:
         head_size = config.hidden_size // config.num_attention_heads

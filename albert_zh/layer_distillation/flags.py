@@ -1,4 +1,4 @@
-"""Flags that the commands of distillation have, and TinyBERT's old names of others."""
+"""Flags of the layer distillation commands, including the names that TinyBERT's programs use."""
 
 import os
 from typing import Any, Dict, Optional, Sequence, Tuple
@@ -12,43 +12,45 @@ from albert_zh.layer_distillation.teacher import Teacher, folder_of_model
 from albert_zh.model.checkpoints import model_folder
 from albert_zh.text import tokenization
 
-# Old flags without an effect, and why.
+# Old flags that have no effect, with the reason or the replacement.
 _WITHOUT_EFFECT = {
     "reduce_memory": "data is never kept in memory whole",
     "data_url": "name the data by --data_dir or --input_file",
     "local_rank": "several machines are named by TF_CONFIG (--distribution=multi_worker)",
 }
 _TABLE: Tuple[Tuple[str, str, Any, str], ...] = (
-    ("string", "teacher_model", None, "The teacher: a model folder, or a run's output folder."),
-    ("string", "student_model", None, "The student: a folder with its config, and its weights."),
+    ("string", "teacher_model", None, "Teacher: a model folder, or the output folder of a run."),
+    ("string", "student_model", None, "Student: a folder with its config and, to start from them, its weights."),
     (
         "list",
         "losses",
         ["attention", "hidden"],
-        "What is compared: %s; relations are MiniLM's, which suit unequal heads."
+        "What is compared: %s; relations (MiniLM) allow different numbers of heads."
         % ", ".join(LOSSES),
     ),
     (
         "list",
         "layers",
         [],
-        "Compared depths as STUDENT:TEACHER, such as 0:0,2:6,4:12; by default all of the student's "
-        "with the teacher's at the same share of its depth.",
+        "Compared depths as STUDENT:TEACHER, such as 0:0,2:6,4:12; by default every depth of the "
+        "student is compared with the teacher's depth at the same fraction of its layers.",
     ),
     (
         "boolean",
         "tie_projections",
         False,
-        "Whether all layers share one fit_dense, by which a narrower student is compared.",
+        "Whether all layers share one fit_dense, which projects the states of a student to the "
+        "width of the teacher.",
     ),
     (
         "boolean",
         "compatible",
         False,
-        "TinyBERT's own losses, faults included: padding counts, sums over layers, one fit_dense, "
-        "and a teacher with dropout; of predictions the mean over classes.",
+        "Whether to use TinyBERT's own losses, faults included: padding counts, losses are summed "
+        "over layers, there is one fit_dense, the teacher has dropout, and the loss of predictions "
+        "is a mean over classes.",
     ),
-    ("float", "weight_decay", 0.01, "Share of the weights that a step takes off."),
+    ("float", "weight_decay", 0.01, "Weight decay of the optimizer."),
     ("integer", "eval_step", None, "Old name of --save_checkpoints_steps."),
     ("boolean", "no_cuda", False, "Whether to compute without GPUs."),
     ("boolean", "fp16", False, "Old name of --precision=mixed_float16."),
@@ -59,23 +61,23 @@ _TABLE: Tuple[Tuple[str, str, Any, str], ...] = (
 
 
 def define(options: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines the flags of both commands of distillation."""
+    """Defines the flags that both layer distillation commands have."""
     for kind, name, default, help_text in _TABLE:
         if name in options:
-            continue  # a fine-tuning's --weight_decay
+            continue  # such as --weight_decay of fine-tuning
         define_one = getattr(flags, "DEFINE_" + kind)
         define_one(name, default, help_text, flag_values=options)
 
 
 def take_old_flags(options: flags.FlagValues, renamed: Dict[str, str]) -> None:
-    """Gives the values of flags with old names to those of today.
+    """Copies the values of flags with old names to the flags that replaced them.
 
     Args:
         options: the flags.
-        renamed: {old name: name of today}, beside those of both commands.
+        renamed: {old name: current name}, in addition to the renamed flags of both commands.
 
     Raises:
-        UserError: where both were given, with different values.
+        UserError: if both names were given with different values.
     """
     for old, name in dict(renamed, eval_step="save_checkpoints_steps").items():
         if not options[old].present:
@@ -93,13 +95,13 @@ def take_old_flags(options: flags.FlagValues, renamed: Dict[str, str]) -> None:
 
 
 def _check_agree(options, old, name, value):
-    """Raises `UserError` where a flag was given beside its old name, with another value."""
+    """Raises `UserError` if a flag and its old name were given with different values."""
     if options[name].present and options[name].value != value:
         raise UserError("--%s is --%s by its old name: give one of them" % (old, name))
 
 
 def take(options: flags.FlagValues, name: str, value: Any) -> None:
-    """Sets a flag as if it had been given."""
+    """Sets a flag as if the user had given it."""
     options[name].value = value
     options[name].present += 1
 
@@ -107,12 +109,12 @@ def take(options: flags.FlagValues, name: str, value: Any) -> None:
 def make_distiller(
     options: flags.FlagValues, config: Any, vocab_file: Optional[str], label_weight: float = 0.0
 ) -> Distiller:
-    """The `Distiller` of the flags.
+    """Creates the `Distiller` that the flags describe.
 
     Args:
         options: the flags.
         config: `AlbertConfig` of the student.
-        vocab_file: its vocabulary, or None.
+        vocab_file: the student's vocabulary, or None.
         label_weight: see `DistillationSettings`.
 
     Raises:
@@ -138,9 +140,9 @@ def make_distiller(
 
 
 def _check_length(length: int, teacher: Teacher, tokenizer: tokenization.FullTokenizer) -> None:
-    """Raises `UserError` for rows that a teacher of the same vocabulary cannot read.
+    """Raises `UserError` for rows that are too long for a teacher of the same vocabulary.
 
-    Those of another vocabulary are cut to the teacher's positions.
+    If the vocabularies differ, rows are truncated to the teacher's positions instead.
     """
     longest = teacher.config.longest_sequence
     if tokenizer.sha256 == teacher.tokenizer.sha256 and length > longest:
@@ -151,7 +153,7 @@ def _check_length(length: int, teacher: Teacher, tokenizer: tokenization.FullTok
 
 
 def take_case_of_teacher(options: flags.FlagValues) -> None:
-    """Sets --do_lower_case, where it is not given, to what the teacher was trained with."""
+    """Sets --do_lower_case to what the teacher was trained with, if the flag is not given."""
     if not options["do_lower_case"].present:
         with naming("--teacher_model"):
             notes = model_folder.open_folder(folder_of_model(options.teacher_model)).notes
@@ -165,7 +167,7 @@ def take_case_of_teacher(options: flags.FlagValues) -> None:
 
 
 def check(options: flags.FlagValues, required: Sequence[str]) -> None:
-    """Raises `UserError` for flags of distillation that are missing or make no sense."""
+    """Raises `UserError` for distillation flags that are missing or invalid."""
     for name in required:
         if not options[name].value:
             raise UserError(

@@ -1,9 +1,9 @@
-"""How far a student's attention and hidden states are from a teacher's: pure functions.
+"""Losses between a student's and a teacher's attention and hidden states, as pure functions.
 
-Two families: `attention_loss`, `hidden_loss` and `relation_loss` are means over real tokens alone,
-divided by counts that the caller may give (of a whole batch, when it is worked on in parts).
-`original_attention_loss` and `original_hidden_loss` are TinyBERT's as its programs compute them:
-padding counts, and scores up to -100 are taken for masked.
+There are two families. `attention_loss`, `hidden_loss` and `relation_loss` are means over real
+tokens only; the caller may pass the counts that sums are divided by (the counts of the whole batch,
+if it is processed in parts). `original_attention_loss` and `original_hidden_loss` are TinyBERT's
+losses as its programs compute them: padding counts, and scores up to -100 are treated as masked.
 
 Letters in shape comments: B rows, F tokens, N heads, R relation heads, D head size, H width.
 """
@@ -15,21 +15,21 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model.attention import attention_scores
 
-LARGEST_COMMON_HEADS = 24  # relation heads that two widths are split into, if they divide both
+LARGEST_COMMON_HEADS = 24  # upper limit of relation heads that divide both widths
 _MASKED_BELOW = -100.0  # TinyBERT's threshold
-_HIDDEN_KEY = -1e9  # added to the relations with padding
+_HIDDEN_KEY = -1e9  # added to relations to padding tokens
 
 
 class Counts(NamedTuple):
-    """What the sums over a batch are divided by, float scalar tensors."""
+    """Counts by which the sums over a batch are divided, float scalar tensors."""
 
     rows: tf.Tensor
-    tokens: tf.Tensor  # that are not padding
-    token_pairs: tf.Tensor  # of the same row
+    tokens: tf.Tensor  # without padding
+    token_pairs: tf.Tensor  # pairs of tokens of the same row
 
 
 def counts_of(mask: tf.Tensor) -> Counts:
-    """The `Counts` of a batch.
+    """Returns the `Counts` of a batch.
 
     Args:
         mask: int tensor [B, F], 0 for padding.
@@ -45,10 +45,10 @@ def attention_loss(
     """Mean squared difference of attention scores over heads and pairs of real tokens.
 
     Args:
-        student: float tensor [B, N, F, F], scores before mask and softmax.
-        teacher: the same of the teacher.
+        student: float tensor [B, N, F, F], the student's scores before mask and softmax.
+        teacher: float tensor [B, N, F, F], the teacher's scores.
         mask: int tensor [B, F], 0 for padding.
-        counts: what sums are divided by; those of the mask if left out.
+        counts: counts by which sums are divided; None: the counts of the mask.
 
     Returns:
         float scalar tensor.
@@ -66,8 +66,8 @@ def hidden_loss(
     """Mean squared difference of hidden states over the width and real tokens.
 
     Args:
-        student: float tensor [B, F, H].
-        teacher: the same of the teacher.
+        student: float tensor [B, F, H], the student's states.
+        teacher: float tensor [B, F, H], the teacher's states.
         mask, counts: as in `attention_loss`.
 
     Returns:
@@ -86,15 +86,16 @@ def relation_loss(
     num_heads: int,
     counts: Optional[Counts] = None,
 ) -> tf.Tensor:
-    """MiniLM's divergence of self-attention relations, whatever heads and widths the two have.
+    """MiniLM's divergence of self-attention relations; numbers of heads and widths may differ.
 
-    Queries (or keys, or values) are split again, into relation heads; each token's relation to all
-    tokens of its row is a softmax of scaled products, and the loss is the mean over rows, heads and
-    tokens of the divergence of the student's from the teacher's.
+    Queries (or keys, or values) are split again, into relation heads. Each token's relation to all
+    tokens of its row is a softmax of scaled dot products. The loss is the Kullback-Leibler
+    divergence between the teacher's and the student's relations, averaged over rows, heads and
+    tokens.
 
     Args:
-        student: float tensor [B, N, F, D], queries, keys or values.
-        teacher: the same of the teacher, with any heads.
+        student: float tensor [B, N, F, D], the student's queries, keys or values.
+        teacher: the same tensor of the teacher, with any number of heads.
         mask, counts: as in `attention_loss`.
         num_heads: relation heads, R, which divide both widths; see `num_relation_heads`.
 
@@ -115,13 +116,13 @@ def relation_loss(
 
 
 def num_relation_heads(student_width: int, teacher_width: int) -> int:
-    """The most heads up to `LARGEST_COMMON_HEADS` that both widths can be split into."""
+    """Largest number of heads up to `LARGEST_COMMON_HEADS` that divides both widths."""
     divisor = math.gcd(student_width, teacher_width)
     return max(n for n in range(1, LARGEST_COMMON_HEADS + 1) if divisor % n == 0)
 
 
 def _relations(x, num_heads):
-    """Scaled products of the tokens' vectors [B, N, F, D], split into R heads: [B, R, F, F]."""
+    """Scaled dot products of token vectors [B, N, F, D], split into R heads: [B, R, F, F]."""
     _, heads, _, size = x.shape.as_list()
     shape = tf.shape(x)
     x = tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [shape[0], shape[2], heads * size])
@@ -131,11 +132,11 @@ def _relations(x, num_heads):
 
 
 def original_attention_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """TinyBERT's: mean of the squared differences over everything, masked scores taken for 0.
+    """TinyBERT's attention loss: mean squared difference over all scores, masked ones set to 0.
 
     Args:
-        student: float tensor [B, N, F, F], scores with the mask (-10000) added.
-        teacher: the same of the teacher.
+        student: float tensor [B, N, F, F], the student's scores with the mask (-10000) added.
+        teacher: float tensor [B, N, F, F], the teacher's scores with the mask added.
 
     Returns:
         float scalar tensor.
@@ -145,12 +146,12 @@ def original_attention_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor
 
 
 def original_hidden_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """TinyBERT's: mean of the squared differences [B, F, H] over everything, padding included."""
+    """TinyBERT's loss of states [B, F, H]: mean squared difference, padding included."""
     return tf.reduce_mean(tf.square(student - teacher))
 
 
 def fitted(hidden: tf.Tensor, kernel: Any, bias: Any) -> tf.Tensor:
-    """Hidden states [B, F, H] in the teacher's width H' (`fit_dense`): [B, F, H'].
+    """Projects hidden states [B, F, H] to the teacher's width H' (`fit_dense`): [B, F, H'].
 
     Args:
         hidden: float tensor [B, F, H].

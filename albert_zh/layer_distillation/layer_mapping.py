@@ -1,9 +1,9 @@
-"""Which layer of a teacher each layer of a student learns from.
+"""Layer mapping: determines which layer of a teacher each layer of a student learns from.
 
     pairs = layer_pairs(num_student=4, num_teacher=12)  # [(0, 0), (1, 3), (2, 6), (3, 9), (4, 12)]
 
-Layers are counted by depth, from 1, however many of them share their weights; depth 0 is the input
-of the first layer.
+Layers are counted by depth, from 1, whether or not they share weights; depth 0 is the input of the
+first layer.
 """
 
 import re
@@ -18,18 +18,18 @@ _EXAMPLE = "pairs STUDENT:TEACHER of depths such as 0:0,2:6,4:12"
 def layer_pairs(
     num_student: int, num_teacher: int, chosen: Optional[List[str]] = None
 ) -> List[Tuple[int, int]]:
-    """The depths that are compared: TinyBERT's uniform mapping, rounded to the nearest depth.
+    """Returns the compared depths: TinyBERT's uniform mapping, rounded to the nearest depth.
 
     Args:
-        num_student: layers of the student, M.
-        num_teacher: layers of the teacher, N; M and N may be any numbers.
-        chosen: "STUDENT:TEACHER" pairs in place of all of the uniform mapping.
+        num_student: M, the number of the student's layers.
+        num_teacher: N, the number of the teacher's layers; it need not be a multiple of M.
+        chosen: "STUDENT:TEACHER" pairs that replace the uniform mapping.
 
     Returns:
         list of (depth of the student, depth of the teacher), increasing.
 
     Raises:
-        UserError: for chosen pairs that are none, or of layers that there are not.
+        UserError: if a chosen pair is malformed, or names a layer that does not exist.
 
     Source: g(m) = m N / M of TinyBERT (Jiao et al. 2020), section 3.1.
     """

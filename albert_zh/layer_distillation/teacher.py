@@ -1,4 +1,4 @@
-"""A teacher in the graph of its student: read from a model folder, never trained, never saved."""
+"""A teacher in the student's graph: read from a model folder, neither trained nor saved."""
 
 import os
 from typing import Any, Dict, MutableMapping, Set
@@ -17,11 +17,11 @@ from albert_zh.model.encoder import AlbertModel
 from albert_zh.text import tokenization
 
 SCOPE = "teacher"
-_BEST_FOLDERS = ("best", "student")  # where runs of this toolkit leave their model
+_BEST_FOLDERS = ("best", "student")  # where runs of this toolkit save their model
 
 
 def folder_of_model(path: str) -> str:
-    """The model folder in a run's output folder, or the path itself.
+    """Returns the model folder in a run's output folder, or else the path itself.
 
     Args:
         path: model folder, checkpoint prefix, or the output folder of a fine-tuning or a
@@ -35,14 +35,14 @@ def folder_of_model(path: str) -> str:
 
 
 class Teacher:
-    """A model whose insides a student learns from.
+    """A model from whose intermediate layers a student learns.
 
     Attributes:
-        path: its folder or checkpoint.
+        path: the teacher's folder or checkpoint.
         config: `AlbertConfig`.
-        tokenizer: `FullTokenizer` of its vocabulary.
-        num_outputs: of the head of a task, None without one.
-        fingerprint: of its weights.
+        tokenizer: `FullTokenizer` with the teacher's vocabulary.
+        num_outputs: number of outputs of a task's head; None if the model has no such head.
+        fingerprint: fingerprint of the weights.
     """
 
     def __init__(self, path: str, flag: str = "teacher_model") -> None:
@@ -50,10 +50,10 @@ class Teacher:
 
         Args:
             path: as in `folder_of_model`.
-            flag: what names it, for errors.
+            flag: name of the flag that names the teacher, for error messages.
 
         Raises:
-            UserError: if it is no model, its weights do not fit its config, or it has no
+            UserError: if the path is not a model, its weights do not fit its config, or it has no
                 vocabulary.
         """
         self.path = folder_of_model(path)
@@ -87,14 +87,14 @@ class Teacher:
         precision: str = "float32",
         has_dropout: bool = False,
     ) -> AlbertModel:
-        """Builds the teacher's encoder; its weights are local variables, which no run saves.
+        """Builds the teacher's encoder; its weights are local variables, which are never saved.
 
         Args:
-            input_ids: int tensor [B, T], of the teacher's vocabulary.
+            input_ids: int tensor [B, T], ids in the teacher's vocabulary.
             input_mask: int tensor [B, T].
             segment_ids: int tensor [B, T].
             precision: as in `AlbertModel`.
-            has_dropout: whether it drops values, as TinyBERT's teacher does by mistake.
+            has_dropout: whether dropout is applied, as in TinyBERT's teacher by mistake.
         """
         created: Dict[str, Any] = {}
 
@@ -120,7 +120,7 @@ class Teacher:
         return model
 
     def _is_first_on_replica(self):
-        """Whether this is the first call in a graph by a replica: all of them are to assign."""
+        """Whether a replica calls this for the first time in a graph; each assigns weights once."""
         number = 0
         if tf.distribute.has_strategy():
             context = tf.distribute.get_replica_context()
@@ -131,7 +131,7 @@ class Teacher:
         return is_first
 
     def _start_from_checkpoint(self, variables):
-        """Makes the initializers of variables {name in the checkpoint: variable} read it."""
+        """Initializes variables {name in the checkpoint: variable} from the checkpoint."""
         shapes = {name: variable.shape.as_list() for name, variable in variables.items()}
         names = checkpoint_matching.assign(shapes, self._prefix).names
         tf.train.init_from_checkpoint(
