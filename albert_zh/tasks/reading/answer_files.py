@@ -1,4 +1,4 @@
-"""The files of predicted answers, under the names that BERT's and NEZHA's programs gave them."""
+"""Writes predicted answers to files with the names that BERT's and NEZHA's programs use."""
 
 from typing import Any, Dict, List
 
@@ -11,13 +11,13 @@ from albert_zh.tasks.reading.examples import question_of
 
 
 class AnswerFiles(result_files.ResultFiles):
-    """dev_predictions.json, dev_nbest_predictions.json, and null_odds.json where it is needed."""
+    """Writes dev_predictions.json, dev_nbest_predictions.json and, if needed, null_odds.json."""
 
     def __init__(self, folder: str, ranks: records.Ranker) -> None:
-        """Names the files.
+        """Determines the names of the files.
 
         Args:
-            folder: where the files go.
+            folder: folder in which the files are written.
             ranks: `records.Ranker` of the model.
         """
         self._ranks = ranks

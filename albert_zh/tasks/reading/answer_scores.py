@@ -1,11 +1,12 @@
-"""How good answers are: exact match and F1, by CMRC 2018's rules or SQuAD's.
+"""Evaluates answers: exact match and F1 by the rules of CMRC 2018 or of SQuAD.
 
     scores = score_predictions(questions, {"Q1": "2010年"}, CHINESE)
     scores.exact_match, scores.f1, scores.missing
 
-By CMRC's rules a few punctuation marks do not count, the tokens are ideographs and Latin words, and
-the overlap is the longest run of tokens that both have. By SQuAD's the tokens are words between
-blanks without punctuation and articles, and the overlap is the number of those in common.
+By CMRC's rules, some punctuation marks are ignored, the tokens are ideographs and Latin words, and
+the overlap is the length of the longest contiguous run of tokens that both texts have. By SQuAD's
+rules, the tokens are words between blanks without punctuation and articles, and the overlap is the
+number of tokens that both texts have.
 """
 
 import collections
@@ -20,7 +21,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks.reading.latin_words import latin_words
 from albert_zh.tasks.reading.questions import Question
 
-# The marks that CMRC's evaluation leaves out; others, such as ASCII commas and quotes, count.
+# The marks that CMRC's evaluation removes; other marks, such as ASCII commas and quotes, count.
 _CMRC_MARKS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 _IDEOGRAPHS = ("\u4e00", "\u9fa5")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -30,14 +31,14 @@ Predictions = Dict[str, str]
 
 
 class Rules(NamedTuple):
-    """How an answer is compared with a prediction.
+    """Rules by which an answer is compared with a prediction.
 
     Fields:
-        bare_text: function of a text -> what has to be equal for an exact match.
+        bare_text: function that normalizes a text; normalized texts are equal in an exact match.
         tokens: function of a text -> list of str.
         overlap: function of two lists of tokens -> number of tokens in common.
-        matches_nothing: whether two texts without a token have an F1 of 1, and answers of this kind
-            do not count beside others.
+        matches_nothing: whether two texts without tokens have an F1 of 1, and answers without
+            tokens are ignored if a question has other answers.
     """
 
     bare_text: Callable[[str], str]
@@ -52,7 +53,7 @@ class Scores(NamedTuple):
     Fields:
         exact_matches: float [N], 0 or 1.
         f1s: float [N].
-        missing: ids of the questions without prediction, which count as wrong.
+        missing: ids of the questions without a prediction, which count as wrong.
     """
 
     exact_matches: np.ndarray
@@ -61,26 +62,26 @@ class Scores(NamedTuple):
 
     @property
     def exact_match(self) -> float:
-        """Mean, in percent."""
+        """Mean exact match, in percent."""
         return 100.0 * sum(self.exact_matches.tolist()) / len(self.exact_matches)
 
     @property
     def f1(self) -> float:
-        """Mean, in percent."""
+        """Mean F1, in percent."""
         return 100.0 * sum(self.f1s.tolist()) / len(self.f1s)
 
     def of(self, is_chosen: np.ndarray) -> "Scores":
-        """The scores of some questions: bool [N]."""
+        """Returns the scores of the questions that a mask bool [N] selects."""
         return Scores(self.exact_matches[is_chosen], self.f1s[is_chosen], [])
 
 
 def cmrc_bare_text(text: str) -> str:
-    """A text in lower case without CMRC's punctuation marks."""
+    """Lower-cases a text and removes CMRC's punctuation marks."""
     return "".join(char for char in text.lower().strip() if char not in _CMRC_MARKS)
 
 
 def cmrc_tokens(text: str) -> List[str]:
-    """Ideographs and Latin words of a text, without CMRC's punctuation marks."""
+    """Splits a text into ideographs and Latin words, without CMRC's punctuation marks."""
     tokens, latin = [], []
     for char in cmrc_bare_text(text):
         if _IDEOGRAPHS[0] <= char <= _IDEOGRAPHS[1]:
@@ -108,13 +109,13 @@ def longest_common_run(tokens: Sequence[str], others: Sequence[str]) -> int:
 
 
 def squad_bare_text(text: str) -> str:
-    """A text in lower case without punctuation and articles, with single blanks."""
+    """Lower-cases a text, removes punctuation and articles, and collapses blanks."""
     without_marks = text.lower().translate(_ASCII_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", without_marks).split())
 
 
 def squad_tokens(text: str) -> List[str]:
-    """Words of a text between blanks."""
+    """Splits a normalized text into words at blanks."""
     return squad_bare_text(text).split()
 
 
@@ -135,7 +136,7 @@ def exact_match(answers: Sequence[str], prediction: str, rules: Rules = CHINESE)
 
 
 def f1(answers: Sequence[str], prediction: str, rules: Rules = CHINESE) -> float:
-    """The F1 of the tokens of a prediction, with the answer that is most like it."""
+    """Token F1 of a prediction with respect to the answer for which it is highest."""
     predicted = rules.tokens(prediction)
     return max(_f1_of_tokens(rules.tokens(answer), predicted, rules) for answer in answers)
 
@@ -153,7 +154,7 @@ def _f1_of_tokens(tokens, predicted, rules) -> float:
 def question_scores(
     question: Question, prediction: str, rules: Rules = CHINESE
 ) -> Tuple[float, float]:
-    """(exact match, F1) of a prediction; of a question without answer both are whether it is ""."""
+    """(exact match, F1) of a prediction; if there is no answer, both are 1 for "", otherwise 0."""
     if question.is_impossible:
         return (float(not rules.bare_text(prediction)),) * 2
     answers = [answer.text for answer in question.answers]
@@ -165,12 +166,12 @@ def question_scores(
 def score_predictions(
     questions: Sequence[Question], predictions: Predictions, rules: Rules = CHINESE
 ) -> Scores:
-    """Scores of predictions.
+    """Scores predictions.
 
     Args:
         questions: list of labelled `Question`.
         predictions: {id: text}; "" stands for "no answer".
-        rules: how answers are compared.
+        rules: rules by which answers are compared.
 
     Returns:
         `Scores`.
@@ -187,15 +188,15 @@ def score_predictions(
 
 
 def read_predictions(path: str, questions: Sequence[Question], data_path: str) -> Predictions:
-    """Predictions of a file {id: text}.
+    """Reads a file of predictions {id: text}.
 
     Args:
-        path: the file.
-        questions: the questions that it should be of.
-        data_path: the file of these, for messages.
+        path: the file of predictions.
+        questions: the questions that the file should answer.
+        data_path: the file of the questions, for messages.
 
     Raises:
-        UserError: if it is of another form, or has no prediction for any of the questions.
+        UserError: if the file is malformed, or has no prediction for any of the questions.
     """
     content = checks.checked(path, files.read_json(path), _PREDICTIONS)
     predictions = {name: str(answer) for name, answer in content.items()}
@@ -223,17 +224,17 @@ def no_answer_measures(
     null_odds: Optional[Dict[str, float]] = None,
     threshold: float = 1.0,
 ) -> Dict[str, Any]:
-    """SQuAD 2.0's measures, in percent.
+    """Computes the metrics of SQuAD 2.0, in percent.
 
     Args:
         questions: list of labelled `Question`.
-        scores: of them.
-        null_odds: {id: number}, the higher the likelier there is no answer, or None.
-        threshold: with `null_odds`, questions above it are taken as answered by "".
+        scores: scores of the questions.
+        null_odds: {id: number}, higher if "no answer" is more likely; or None.
+        threshold: with `null_odds`, questions whose odds are above it count as answered by "".
 
     Returns:
         {"exact", "f1", "total", "HasAns_exact" ..., "NoAns_exact" ..., "best_exact",
-        "best_exact_thresh" ...}, the last ones with `null_odds` only.
+        "best_exact_thresh" ...}; the "best_" entries only with `null_odds`.
     """
     is_impossible = np.array([question.is_impossible for question in questions])
     odds = np.array([(null_odds or {}).get(question.id, 0.0) for question in questions])
@@ -265,7 +266,8 @@ def _measures_of(scores: Scores) -> Dict[str, Any]:
 def _best_threshold(odds, answered, is_impossible) -> Tuple[float, float]:
     """(highest total, threshold): questions with odds up to the threshold are answered.
 
-    SQuAD's search: one question after the other, by ascending odds; starting from 0 with none.
+    This is SQuAD's search: it starts at threshold 0 with no question answered, and then adds the
+    questions one by one, by ascending odds.
     """
     total = best = float(is_impossible.sum())
     threshold = 0.0

@@ -1,10 +1,11 @@
-"""How reading comprehension learns from teachers: scores of each piece as start and end.
+"""Distillation for reading comprehension: the scores of each piece as start and end of an answer.
 
-A target has the pieces of each of the teacher's windows: number of the window, range of characters
-in the context (-1 for [CLS]), scores as start and end. A student's window takes the scores of the
-teacher's window that shares most pieces with it; for pieces that this one lacks, those of the other
-windows that have them. A piece starts an answer as the teacher's piece does that begins with the
-same character, and ends one as the piece does that ends with it: vocabularies may differ.
+A target lists the pieces of all windows of the teacher, with the number of the window, the range of
+characters in the context (-1 for [CLS]), and the scores as start and as end. A window of the
+student takes the scores of the teacher's window that shares the most pieces with it; the scores of
+pieces that this window lacks come from the teacher's other windows. Since vocabularies may differ,
+a piece's start score is that of the teacher's piece that begins at the same character, and its end
+score is that of the teacher's piece that ends at the same character.
 """
 
 from typing import Any, Dict, List, Sequence
@@ -22,7 +23,7 @@ from albert_zh.tasks.reading.examples import question_of
 _OUTPUTS = ("start_logits", "end_logits")
 _COLUMNS = ("teacher_start", "teacher_end")
 _POSITIONS = ("start_positions", "end_positions")
-_SIDES = (0, 1)  # of a piece's range of characters
+_SIDES = (0, 1)  # begin and end in a piece's range of characters
 _WIDTH = 5
 _NO_PIECE = -1
 _IMPOSSIBLE = -1e4
@@ -30,7 +31,7 @@ _NO_WINDOW = ({_NO_PIECE: _IMPOSSIBLE}, {_NO_PIECE: _IMPOSSIBLE})
 
 
 class SpanDistillation(distillation.Distillation):
-    """Targets of starts and ends of answers."""
+    """Distills the scores of starts and ends of answers."""
 
     teacher_outputs = _OUTPUTS
     logit_columns = _COLUMNS
@@ -85,7 +86,7 @@ class SpanDistillation(distillation.Distillation):
 
 
 def _windows(use, example):
-    """The windows of a question, without answers."""
+    """Returns the windows of a question, without answers."""
     head = use.task.head or use.notes.get("head", {})
     if head.get("original_features"):
         raise UserError(
@@ -96,17 +97,17 @@ def _windows(use, example):
 
 
 def _windows_of_target(target):
-    """The windows of a teacher, each ({first character: score as start}, {end: score as end})."""
+    """Teacher's windows in a target: ({first character: start score}, {end: end score}) of each."""
     windows: Dict[int, Any] = {}
     for number, begin, end, start_score, end_score in target.reshape([-1, _WIDTH]):
         starts, ends = windows.setdefault(int(number), ({}, {}))
-        starts.setdefault(int(begin), start_score)  # of several pieces of a character the first
+        starts.setdefault(int(begin), start_score)  # the first of several pieces of a character
         ends[int(end)] = end_score
     return list(windows.values())
 
 
 def _columns_of_window(window, windows_of_teacher):
-    """{column: float [F]} of a student's window, by those of `_windows_of_target`."""
+    """{column: float [F]} of a student's window, from the windows of `_windows_of_target`."""
     edges = tuple([span[side] for span in window.spans] for side in _SIDES)
 
     def num_lacked(scores_of_sides):
@@ -124,10 +125,11 @@ def _columns_of_window(window, windows_of_teacher):
 
 
 def _scores_of_edges(edges, windows):
-    """{character: score} of the first window, and of the others what it lacks.
+    """{character: score} of the first window; edges that it lacks come from the other windows.
 
-    Of several others that have a piece the highest score counts. Where one has its highest score at
-    such a piece, there is an answer there, and its score for none counts if it is lower.
+    If several of the other windows have an edge, their highest score counts. A window whose highest
+    score is at such an edge has an answer there; its score for "no answer" then counts if it is
+    lower.
     """
     known = dict(windows[0])
     lacked = set(edges) - known.keys()

@@ -1,4 +1,4 @@
-"""Where answers are right and where not: by question word, by answer length, the worst errors.
+"""Error analysis of answers: scores by question word and by answer length, and the worst errors.
 
 analysis = Analysis(questions, predictions, scores)
 analysis.by_question_word(), analysis.by_answer_length(), analysis.worst_errors()
@@ -22,7 +22,7 @@ SHOWN_CONTEXT = 60  # characters before and after the answer
 OTHER_QUESTIONS = "其他"
 NO_ANSWER = "无答案"
 # Kinds of questions and the words that identify them, simplified and traditional; the first match
-# counts, so that 为什么 is no 什么.
+# counts, so that 为什么 does not count as 什么.
 QUESTION_WORDS = {
     name: re.compile(pattern)
     for name, pattern in (
@@ -34,11 +34,11 @@ QUESTION_WORDS = {
         ("什么", "什么|什麼|甚麼|何|啥"),
     )
 }
-_LENGTHS = (1, 3, 6, 11, 21, 51)  # characters from which on an answer is in the next group
+_LENGTHS = (1, 3, 6, 11, 21, 51)  # shortest answer of each group, in characters
 
 
 class Analysis:
-    """Scores of a labelled file by groups of its questions."""
+    """Scores of a labelled file, grouped by kinds of questions."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class Analysis:
         scores: Scores,
         probabilities: Optional[Mapping[str, float]] = None,
     ) -> None:
-        """Keeps what is compared.
+        """Stores the questions, predictions and scores.
 
         Args:
             questions: list of N labelled `Question`.
             predictions: {id: text}.
-            scores: of the questions, in their order.
-            probabilities: {id: probability of the prediction}, where it is known.
+            scores: scores of the questions, in the same order.
+            probabilities: {id: probability of the prediction}, for predictions that have one.
         """
         self._questions = questions
         self._predictions = predictions
@@ -61,12 +61,12 @@ class Analysis:
         self._probabilities = probabilities or {}
 
     def by_question_word(self) -> List[Dict[str, Any]]:
-        """Rows {"group", "questions", "exact_match", "f1"} of the kinds of questions there are."""
+        """Returns rows {"group", "questions", "exact_match", "f1"}, one per kind of question."""
         order = list(QUESTION_WORDS) + [OTHER_QUESTIONS]
         return self._rows(order, lambda question: question_word(question.text))
 
     def by_answer_length(self) -> List[Dict[str, Any]]:
-        """The same rows for groups of the first answer's length in characters."""
+        """Returns the same rows, grouped by the length of the first answer in characters."""
         order = [NO_ANSWER] + [_length_name(at) for at in range(len(_LENGTHS))]
         return self._rows(order, answer_length_group)
 
@@ -88,11 +88,11 @@ class Analysis:
         return rows
 
     def worst_errors(self, count: int = WORST_ERRORS) -> List[Dict[str, Any]]:
-        """The wrong answers with the lowest F1, the most probable of equally bad ones first.
+        """Returns the wrong answers with the lowest F1; of equal F1, the most probable come first.
 
         Returns:
             list of {"id", "question", "context", "answers", "predicted", "f1", "probability",
-            "source"}; the context is what is around the answer.
+            "source"}; the context is an excerpt around the answer.
         """
         wrong = np.flatnonzero(self._scores.exact_matches == 0)
         order = sorted(wrong, key=lambda at: (self._scores.f1s[at], -self._probability(at), at))
@@ -116,7 +116,7 @@ class Analysis:
 
 
 def question_word(text: str) -> str:
-    """The kind of a question, a key of `QUESTION_WORDS` or `OTHER_QUESTIONS`."""
+    """Returns the kind of a question: a key of `QUESTION_WORDS`, or `OTHER_QUESTIONS`."""
     for name, pattern in QUESTION_WORDS.items():
         if pattern.search(text):
             return name
@@ -124,7 +124,7 @@ def question_word(text: str) -> str:
 
 
 def answer_length_group(question: Question) -> str:
-    """The group of a question's first answer: "1-2", "3-5" ... characters, or `NO_ANSWER`."""
+    """Returns the length group of the first answer, such as "1-2" or "3-5", or `NO_ANSWER`."""
     if question.is_impossible:
         return NO_ANSWER
     length = max(len(question.answers[0].text), _LENGTHS[0])
@@ -132,14 +132,14 @@ def answer_length_group(question: Question) -> str:
 
 
 def _length_name(at: int) -> str:
-    """The name of a group of lengths."""
+    """Returns the name of a group of lengths."""
     if at + 1 == len(_LENGTHS):
         return "%d+" % _LENGTHS[at]
     return "%d-%d" % (_LENGTHS[at], _LENGTHS[at + 1] - 1)
 
 
 def excerpt(question: Question, around: int = SHOWN_CONTEXT) -> str:
-    """What is around the first located answer of a context; its beginning if none is located."""
+    """Excerpt of the context around the first located answer, or its beginning without one."""
     answer = question.located
     begin = max(answer.begin - around, 0) if answer else 0
     end = answer.begin + len(answer.text) + around if answer else 2 * around
@@ -152,11 +152,11 @@ def draw_chart(path: str, analysis: Analysis, title: str = "") -> Optional[str]:
 
     Args:
         path: PNG file to write.
-        analysis: what to show.
-        title: str, above it.
+        analysis: the analysis to draw.
+        title: str, title of the chart.
 
     Returns:
-        the path; None without matplotlib.
+        the path; None if matplotlib is not installed.
     """
     if not plotting.is_installed():
         say("no chart of the answers: matplotlib is not installed")
@@ -177,7 +177,7 @@ def draw_chart(path: str, analysis: Analysis, title: str = "") -> Optional[str]:
 
 
 def _draw_panel(axis, name, rows, font):
-    """Bars of one grouping."""
+    """Draws the bars of one grouping."""
     positions = np.arange(len(rows))
     for shift, key, label in ((-0.2, "exact_match", "exact match"), (0.2, "f1", "F1")):
         axis.bar(positions + shift, [row[key] for row in rows], width=0.38, label=label)

@@ -1,4 +1,4 @@
-"""Questions as examples of a data set: text_a is the question, text_b the context.
+"""Represents questions as examples of a data set: text_a is the question, text_b the context.
 
 split = read_split(task, "data/questions_sample", "train")
 question_of(split.examples[0]).located
@@ -21,17 +21,17 @@ QuestionExample = collections.namedtuple(
 QuestionExample.__doc__ = """A question of a file.
 
 Fields:
-    guid: split and position in it.
+    guid: name of the split and number of the question in it.
     text_a: the question.
     text_b: the context.
-    label: `Question.answers`; None where the file says nothing of answers.
+    label: `Question.answers`; None if the file has no answers.
     row_id: `Question.id`.
     source: file and position in it.
 """
 
 
 class QuestionSplit(NamedTuple):
-    """A file of questions: fields of `input_examples.Split`, and `counts` of a `QuestionFile`."""
+    """A file of questions: the fields of `input_examples.Split`, and `QuestionFile.counts`."""
 
     name: str
     path: str
@@ -57,7 +57,7 @@ _REMARKS = {
 
 
 class AnswerRules(label_rules.FreeText):
-    """Labels that are answers: rows set aside as dev have a like share without an answer."""
+    """Labels that are answers; a dev set split off train has a similar share without an answer."""
 
     def num_outputs(self, num_labels: int) -> int:
         return len(LABELS)
@@ -67,7 +67,7 @@ class AnswerRules(label_rules.FreeText):
 
 
 def question_of(example: Any) -> Question:
-    """The question of an example: a `QuestionExample`, or `InputExample` without a label."""
+    """Converts a `QuestionExample`, or an `InputExample` without a label, to a `Question`."""
     return Question(
         example.guid if example.row_id is None else example.row_id,
         example.text_a,
@@ -80,10 +80,10 @@ def question_of(example: Any) -> Question:
 def read_split(
     task: Any, data_dir: str, split: str, encoding: str, skip_bad_rows: bool = False
 ) -> QuestionSplit:
-    """Reads a file of questions; arguments as of `TaskType.read_split`.
+    """Reads a file of questions; arguments as in `TaskType.read_split`.
 
     Raises:
-        UserError: if the file is missing or does not fit.
+        UserError: if the file is missing or malformed.
     """
     path, others = split_files.existing_path(task, data_dir, split)
     content = question_files.read_questions(path, encoding, skip_bad_rows=skip_bad_rows)
@@ -104,12 +104,12 @@ def read_split(
 
 
 def notes_of_counts(counts: Counter[str]) -> List[str]:
-    """Lines for the user about what was found while questions were read."""
+    """Returns messages for the user about irregularities found while questions were read."""
     return ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(counts.items())]
 
 
 def notes_of_shared_file(splits: Dict[str, QuestionSplit]) -> List[str]:
-    """A line for the user where a training chooses its model by the file that it is scored on.
+    """Returns a warning, in a list, if the dev file that selects the model is also the test file.
 
     Args:
         splits: {name: `QuestionSplit`} of the run's files.
@@ -124,7 +124,7 @@ def notes_of_shared_file(splits: Dict[str, QuestionSplit]) -> List[str]:
 
 
 def examples_of(content: QuestionFile, split: str) -> List[QuestionExample]:
-    """The questions of a file; of one that only has invented answers none has a label."""
+    """Converts a file's questions to examples, without labels unless the file is labelled."""
     return [
         QuestionExample(
             "%s-%d" % (split, number),

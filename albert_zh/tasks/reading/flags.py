@@ -1,4 +1,4 @@
-"""Flags that only reading comprehension has: those of BERT's run_squad.py, and a few more."""
+"""Flags of reading comprehension: the flags of BERT's run_squad.py, and a few more."""
 
 from typing import Any, Dict, Optional
 
@@ -9,7 +9,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks.reading import limits
 
-RATE_OF_NARROW = 2e-4  # of albert_tiny in CLUE's tables
+RATE_OF_NARROW = 2e-4  # learning rate of albert_tiny in CLUE's tables
 
 _TABLE = (
     ("string", "train_file", None, "File of questions to train on, in place of --data_dir."),
@@ -17,30 +17,31 @@ _TABLE = (
         "string",
         "predict_file",
         None,
-        "File of questions to answer; with --do_eval and without --dev_file also the one that "
-        "chooses the best checkpoint.",
+        "File of questions to answer; with --do_eval and without --dev_file, the best checkpoint "
+        "is also selected on this file.",
     ),
-    ("string", "dev_file", None, "File of questions that chooses the best checkpoint."),
+    ("string", "dev_file", None, "File of questions on which the best checkpoint is selected."),
     (
         "integer",
         "doc_stride",
         limits.DOC_STRIDE,
-        "Tokens from the beginning of a context's window to that of the next one.",
+        "Tokens between the beginnings of two successive windows of a context.",
     ),
     (
         "integer",
         "max_query_length",
         limits.MAX_QUERY_LENGTH,
-        "Tokens of a question at most; the others are left out.",
+        "Maximum number of tokens of a question; longer questions are truncated.",
     ),
     (
         "integer",
         "max_answer_length",
         None,
-        "Characters of an answer at most; by default what 99 %% of the training answers do not "
-        "exceed. With --original_features tokens, by default %d." % limits.MAX_ANSWER_LENGTH,
+        "Maximum length of an answer in characters; by default the length that 99 %% of the "
+        "training answers do not exceed. With --original_features in tokens, by default %d."
+        % limits.MAX_ANSWER_LENGTH,
     ),
-    ("integer", "n_best_size", limits.N_BEST_SIZE, "Answers kept for each question."),
+    ("integer", "n_best_size", limits.N_BEST_SIZE, "Number of answers to keep per question."),
     (
         "boolean",
         "version_2_with_negative",
@@ -51,27 +52,28 @@ _TABLE = (
         "float",
         "length_penalty",
         None,
-        "What is taken off an answer's score, times the natural logarithm of its characters; by "
-        "default the value with the best F1 on dev, 0 (as in BERT's program) where there is none.",
+        "Penalty that is subtracted from an answer's score, times the natural logarithm of its "
+        "number of characters; by default the value with the best F1 on dev, or 0 (as in BERT's "
+        "program) without a dev file.",
     ),
     (
         "float",
         "null_score_diff_threshold",
         None,
-        "There is no answer where the score of none is better than the best answer's by more than "
-        "this; by default the value with the best F1 on dev, %g where there is none."
+        'Predict "no answer" if its score exceeds the score of the best answer by more than this '
+        "threshold; by default the value with the best F1 on dev, or %g without a dev file."
         % limits.NULL_THRESHOLD,
     ),
     (
         "boolean",
         "original_features",
         False,
-        "Windows and answers exactly as run_squad.py of BERT and NEZHA made them for CMRC 2018; "
-        "every question is answered.",
+        "Whether to create windows and answers exactly as run_squad.py of BERT and NEZHA does for "
+        "CMRC 2018; every question is answered.",
     ),
     ("boolean", "verbose_logging", False, "Old flag without an effect."),
 )
-# Flags that a model remembers; a later run may give another value.
+# Flags whose values are saved with a model; a later run may override them.
 HEAD = (
     "doc_stride max_query_length max_answer_length n_best_size version_2_with_negative "
     "length_penalty null_score_diff_threshold original_features"
@@ -79,7 +81,7 @@ HEAD = (
 LENGTHS = ("doc_stride", "max_query_length")
 DEFAULTS = {name: default for _, name, default, _ in _TABLE}
 _COUNT = validation.integer(1)
-# What a model notes of them.
+# What a model saves of these flags.
 _HEAD_KIND = validation.record(
     {
         "doc_stride": _COUNT,
@@ -97,7 +99,7 @@ _HEAD_KIND = validation.record(
 class ReadingFlags(kind_interface.KindFlags):
     """Flags of run_reading_comprehension.py and run_squad.py."""
 
-    help_of_task = "Task: questions for files of one's own, cmrc2018 or drcd."
+    help_of_task = "Task: questions (for your own files), cmrc2018 or drcd."
     fixed = tuple("doc_stride max_query_length version_2_with_negative original_features".split())
     variable = tuple(
         "max_answer_length n_best_size length_penalty null_score_diff_threshold".split()
@@ -146,13 +148,13 @@ class ReadingFlags(kind_interface.KindFlags):
 
 
 def given_head(options: Any) -> Dict[str, Any]:
-    """{name: value} of the flags of `HEAD` that a command line gives; options may have none."""
+    """Returns {name: value} of the flags of `HEAD` that are given on the command line, if any."""
     names = [name for name in HEAD if options is not None and name in options]
     return {name: options[name].value for name in names if options[name].present}
 
 
 def _check_lengths(options):
-    """Checks lengths; those of a model that is used as it is are checked with its windows."""
+    """Checks the lengths; without training they may come from the model, and are checked later."""
     names = ("max_seq_length", "max_query_length")
     are_known = options.do_train or all(options[name].present for name in names)
     of_query = options.max_query_length
@@ -161,7 +163,7 @@ def _check_lengths(options):
 
 
 def _check_original(options):
-    """Raises `UserError` for what the original's windows and answers do not have."""
+    """Raises `UserError` for flags that have no meaning with --original_features."""
     if not options.original_features:
         return
     is_asked = {
@@ -177,7 +179,7 @@ def _check_original(options):
 
 
 def _check_files(options):
-    """Raises `UserError` where the file flags lack one that the run needs."""
+    """Raises `UserError` if a file flag that the run needs is missing, or a file does not exist."""
     if not (options.train_file or options.predict_file or options.dev_file):
         return
     needs = (

@@ -1,4 +1,4 @@
-"""Reading comprehension as a kind of task: questions answered by a span of their context."""
+"""Reading comprehension as a kind of task: a question is answered by a span of its context."""
 
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -28,7 +28,7 @@ Tensors = Dict[str, tf.Tensor]
 
 
 class ReadingComprehension(task_type.TaskType):
-    """A question's context is read in windows; the best span of all of them is the answer."""
+    """Extractive reading comprehension: the answer is the best span of all windows of a context."""
 
     name = "reading_comprehension"
     metrics = {"f1": True, "exact_match": True, "average": True, "loss": False}
@@ -197,7 +197,7 @@ class ReadingComprehension(task_type.TaskType):
 
 
 def _decoded(answer, context):
-    """The JSON value of an answer; its text is the context's, as `original_windows` changes it."""
+    """Converts an answer to JSON, with the context's text, which `original_windows` changes."""
     return {
         "text": context[answer.begin : answer.end],
         "begin": answer.begin,

@@ -1,15 +1,15 @@
-"""Words of Latin text by the Penn Treebank's rules, as evaluation of CMRC 2018 splits it.
+"""Splits Latin text into words by the Penn Treebank's rules, as CMRC 2018's evaluation does.
 
     latin_words("3.5% of the b.b.c.'s shows")  # ["3.5", "%", "of", "the", "b.b.c.", "'s", "shows"]
 
-Punctuation marks are separate words, except within numbers, abbreviations and contractions; of
-a period only the last one of the text. Straight quotation marks become `` and ''.
+Punctuation marks are separate words, except within numbers, abbreviations and contractions; a
+period is only separated at the end of the text. Straight quotation marks become `` and ''.
 """
 
 import re
 from typing import List
 
-# (pattern, replacement), applied one after the other; blanks separate words.
+# (pattern, replacement) pairs, applied in this order; blanks separate words.
 _RULES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -28,7 +28,7 @@ _RULES = [
         (r"([^'])' ", r"\1 ' "),
         (r"([*\[\](){}<>])", r" \1 "),
         (r"--", " -- "),
-        # Quotation marks that close one, and endings of words.
+        # Quotation marks that close a quotation, and endings of words.
         (r"([»”’])", r" \1 "),
         (r"''", " '' "),
         (r'"', " '' "),
@@ -47,11 +47,11 @@ _RULES = [
         (r"(?i) ('t)(was)\b", r" \1 \2 "),
     )
 ]
-_PADDED_FROM = 14  # from this rule on the text has a blank at both ends
+_PADDED_FROM = 14  # from this rule on, the text has a blank at both ends
 
 
 def latin_words(text: str) -> List[str]:
-    """The words and punctuation marks of a text."""
+    """Splits a text into words and punctuation marks."""
     for index, (pattern, replacement) in enumerate(_RULES):
         if index == _PADDED_FROM:
             text = " %s " % text

@@ -1,4 +1,4 @@
-"""A baseline without a model: the sentence with the most character bigrams of the question.
+"""A baseline without a model: the sentence that shares the most character bigrams with a question.
 
 best_sentence("小米是谁创立的？", context)
 predictions = baseline_predictions(questions)
@@ -17,7 +17,7 @@ _ENDS = {
 
 
 def best_sentence(question: str, context: str, unit: str = SENTENCE) -> str:
-    """The sentence of a context with the most of a question's character bigrams.
+    """Returns the sentence of a context that shares the most character bigrams with a question.
 
     Args:
         question: str.
@@ -25,8 +25,8 @@ def best_sentence(question: str, context: str, unit: str = SENTENCE) -> str:
         unit: `SENTENCE`, or `CLAUSE` for the parts of sentences between commas.
 
     Returns:
-        str without blanks at its ends; of sentences with equally many the first; "" where the
-        context has none.
+        str without surrounding blanks; the first one of several best sentences; "" if the context
+        has no sentence.
     """
     wanted = bigrams(question)
     sentences = [match.group().strip() for match in _ENDS[unit].finditer(context)]
@@ -35,13 +35,13 @@ def best_sentence(question: str, context: str, unit: str = SENTENCE) -> str:
 
 
 def bigrams(text: str) -> Set[str]:
-    """The pairs of neighbouring characters of a text, in lower case, without white space."""
+    """Returns the character bigrams of a text, in lower case and without white space."""
     characters = "".join(text.lower().split())
     return {characters[at : at + 2] for at in range(len(characters) - 1)}
 
 
 def baseline_predictions(questions: Sequence[Question], unit: str = SENTENCE) -> Dict[str, str]:
-    """{id: the best sentence} of questions."""
+    """Returns {id: best sentence} of questions."""
     return {
         question.id: best_sentence(question.text, question.context, unit) for question in questions
     }

@@ -1,8 +1,8 @@
-"""Windows and answers of BERT's and NEZHA's run_squad.py for CMRC 2018, exactly.
+"""Creates exactly the windows and answers of BERT's and NEZHA's run_squad.py for CMRC 2018.
 
-What differs from `windows` and `span_scores`: runs of letters and digits are words, accents are
-kept, the answer is the first occurrence of the first answer's text, lengths are counted in pieces,
-the 20 best starts and ends are paired, and answers are joined from pieces without blanks.
+Differences from `windows` and `span_scores`: runs of letters and digits are words, accents are
+preserved, the answer is the first occurrence of the first answer's text, lengths are counted in
+pieces, the 20 best starts and ends are paired, and answers are joined from pieces without blanks.
 """
 
 import bisect
@@ -21,18 +21,18 @@ from albert_zh.tasks.reading.questions import Question
 from albert_zh.text import tokenization, unicode_text
 
 FIRST_UNIQUE_ID = 1000000000
-_NOTHING_LEFT = "empty"  # the original's prediction where no pair is allowed
+_NOTHING_LEFT = "empty"  # the original's prediction if no pair is allowed
 
 
 class Document(NamedTuple):
-    """A context in words.
+    """A context, split into words and pieces.
 
     Fields:
         words: list of str, lower-cased if the tokenizer does so.
-        word_of_character: list with the number of each character's word; of whitespace, the word
-            before it (-1 at the beginning).
+        word_of_character: list with the index of each character's word; for whitespace, the index
+            of the preceding word (-1 at the beginning).
         pieces: list of str.
-        word_of_piece: list of ints.
+        word_of_piece: list of ints, the word of each piece.
         piece_of_word: list of ints, the first piece of each word.
     """
 
@@ -44,7 +44,7 @@ class Document(NamedTuple):
 
 
 class Features(NamedTuple):
-    """A window with the original's fields."""
+    """A window, with the fields of the original program."""
 
     unique_id: int
     example_index: int
@@ -61,12 +61,12 @@ class Features(NamedTuple):
 
 
 class OriginalWindowMaker:
-    """Makes the original's windows."""
+    """Creates the windows of the original program."""
 
     def __init__(
         self, tokenizer: Any, max_seq_length: int, doc_stride: int, max_query_length: int
     ) -> None:
-        """As `WindowMaker`; raises `UserError` for a SentencePiece model too."""
+        """Arguments as in `WindowMaker`; also raises `UserError` for a SentencePiece model."""
         check_lengths(max_seq_length, doc_stride, max_query_length)
         if tokenizer.sentencepiece is not None:
             raise UserError(
@@ -89,7 +89,7 @@ class OriginalWindowMaker:
         Args:
             questions: list of `Question`.
             is_training: whether windows get the positions of the answer; a question whose answer
-                cannot be located in words has no windows then.
+                cannot be located in the words then has no windows.
         """
         unique_id = FIRST_UNIQUE_ID
         context, document = None, None
@@ -104,7 +104,7 @@ class OriginalWindowMaker:
                 unique_id += 1
 
     def document(self, context: str) -> Document:
-        """A context in words and pieces."""
+        """Splits a context into words and pieces."""
         words = split_into_words(context, self.lowers)
         word_of_character = _words_of_characters(context, words, self.lowers)
         pieces, word_of_piece, piece_of_word = [], [], []
@@ -116,7 +116,7 @@ class OriginalWindowMaker:
         return Document(words, word_of_character, pieces, word_of_piece, piece_of_word)
 
     def pieces(self, text: str) -> List[str]:
-        """The pieces of a text."""
+        """Splits a text into pieces."""
         split = self._tokenizer.wordpiece_tokenizer.split_word
         return [piece for word in split_into_words(text, self.lowers) for piece in split(word)]
 
@@ -133,7 +133,7 @@ class OriginalWindowMaker:
         return (first, last) if cleaned in "".join(document.words[first : last + 1]) else None
 
     def answer_pieces(self, question: Question, document: Document) -> Optional[Tuple[int, int]]:
-        """(first, last) piece of the first answer, narrowed to those that spell it; or None."""
+        """(first, last) piece of the first answer, narrowed to pieces that spell it; or None."""
         words = self.answer_words(question, document)
         if words is None:
             return None
@@ -180,15 +180,16 @@ class OriginalWindowMaker:
 
 
 def split_into_words(text: str, lowers: bool) -> List[str]:
-    """Words: ideographs, punctuation marks and control characters alone, others in runs."""
+    """Splits a text into words: ideographs, punctuation, control characters, runs of the others."""
     spaced = "".join(" %s " % char if _stands_alone(char) else char for char in text)
     return (spaced.lower() if lowers else spaced).split()
 
 
 def _stands_alone(char: str) -> bool:
-    """Whether a character is a word: what the tokenizer cleans, spaces or takes for punctuation.
+    """Whether a character is a word by itself.
 
-    Not so U+FFFD, which the tokenizer cleans but which is no control character.
+    This holds for characters that the tokenizer removes, surrounds with spaces or treats as
+    punctuation, except U+FFFD, which the tokenizer removes although it is no control character.
     """
     if char == "\ufffd":
         return False
@@ -196,7 +197,7 @@ def _stands_alone(char: str) -> bool:
 
 
 def _words_of_characters(context: str, words: Sequence[str], lowers: bool) -> List[int]:
-    """The number of the word that each character belongs to."""
+    """Returns for each character the index of its word."""
     numbers = []
     at, spelled = 0, ""
     for char in context:
@@ -223,15 +224,15 @@ def best_pairs(
     n_best_size: int,
     max_answer_length: int,
 ) -> Dict[str, Any]:
-    """{text: the pair of a start and an end that is best of those with this text}, best first.
+    """Returns {text: best pair of a start and an end with this text}, best first.
 
     Args:
         words: words of the question's document.
-        windows: its W windows.
+        windows: the W windows of the question.
         log_probabilities: W pairs (starts, ends) of lists of floats [F].
         lowers: whether the tokenizer lower-cases.
-        n_best_size: number of starts and of ends that are paired, and of answers that are kept.
-        max_answer_length: pieces of an answer at most.
+        n_best_size: number of starts and of ends that are paired, and of answers to keep.
+        max_answer_length: maximum number of pieces of an answer.
     """
     pairs = [
         pair
@@ -248,7 +249,7 @@ def best_pairs(
 
 
 def entries_of(pairs: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """The n-best list of `best_pairs`; where there is none, the original's nonce."""
+    """Returns the n-best list of `best_pairs`; without pairs, the original's dummy entry."""
     ranked = [_entry(text, *pair[3:], *pair[1:3]) for text, pair in pairs.items()]
     ranked = ranked or [_entry(_NOTHING_LEFT, 0.0, 0.0, 0, 0)]
     scores = [entry["start_logit"] + entry["end_logit"] for entry in ranked]
@@ -284,12 +285,12 @@ def _best_indices(scores: Sequence[float], count: int) -> List[int]:
 def _softmax(scores: Sequence[float]) -> List[float]:
     top = max(scores)
     odds = [math.exp(score - top) for score in scores]
-    total = functools.reduce(operator.add, odds)  # the sum of Python 3.12 rounds otherwise
+    total = functools.reduce(operator.add, odds)  # `sum` of Python 3.12 rounds differently
     return [exponential / total for exponential in odds]
 
 
 def _text(words: Sequence[str], pair: _Pair, lowers: bool) -> str:
-    """The text of a pair, without blanks."""
+    """Returns the text of a pair, without blanks."""
     pieces = pair.features.tokens[pair.start : pair.end + 1]
     spelled = " ".join(" ".join(pieces).replace(" ##", "").replace("##", "").split())
     first, last = (pair.features.token_to_orig_map[at] for at in (pair.start, pair.end))
@@ -297,11 +298,11 @@ def _text(words: Sequence[str], pair: _Pair, lowers: bool) -> str:
 
 
 def _projected(spelled: str, text: str, lowers: bool) -> str:
-    """The part of a text that some of its tokens spell; all of it where they cannot be aligned.
+    """Returns the part of a text that some of its tokens spell; if not alignable, the whole text.
 
     Args:
-        spelled: the tokens, blanks between them.
-        text: what they were made of.
+        spelled: the tokens, separated by blanks.
+        text: the text that was split into tokens.
         lowers: whether the tokenizer lower-cases.
     """
     tokenized = " ".join(tokenization.BasicTokenizer(lowers).tokenize(text))
@@ -319,16 +320,16 @@ def _projected(spelled: str, text: str, lowers: bool) -> str:
 def characters_of(
     context: str, document: Document, text: str, pair: Any, lowers: bool
 ) -> Tuple[int, int]:
-    """Where an answer is in the context: half-open range of characters.
+    """Locates an answer in the context: half-open range of characters.
 
-    Without blanks, and lower-cased where the tokenizer does so, they are the answer's text; of a
-    text that cannot be aligned they are those of its words.
+    Without blanks, and lower-cased if the tokenizer does so, these characters are the answer's
+    text. For a text that cannot be aligned, the range is that of the answer's words.
 
     Args:
         context: str.
-        document: the context in words.
-        text: of the answer.
-        pair: of it, as of `best_pairs`.
+        document: the context, split into words.
+        text: text of the answer.
+        pair: the answer's pair, as `best_pairs` returns it.
         lowers: whether the tokenizer lower-cases.
     """
     first, last = (pair.features.token_to_orig_map[at] for at in (pair.start, pair.end))

@@ -1,20 +1,20 @@
-"""Files of questions: SQuAD 1.1 and 2.0, CMRC 2018's two layouts, DRCD, JSON lines, CSV, TSV.
+"""Reads files of questions: SQuAD 1.1 and 2.0, CMRC 2018's two layouts, DRCD, JSON lines, CSV, TSV.
 
     question_file = read_questions("cmrc2018_dev.json")
     question_file.questions[0].text, question_file.questions[0].answers, question_file.counts
 
-Layouts, recognized by their content:
+The layout is recognized by the content:
 
     squad   {"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers":
             [{"text", "answer_start"}], "is_impossible"}]}]}]}
     cmrc    [{"context_id", "context_text", "qas": [{"query_id", "query_text", "answers": [text]}]}]
     lines   {"context", "question", "answer", "start", "id"} in each line of a .json(l) file;
-            `answer` may be a list; null, or a true `is_impossible`, stands for "not answered by
-            the context", and so do "" and [] beside rows that have answers
+            `answer` may be a list; null, or a true `is_impossible`, means "not answered by the
+            context", and so do "" and [] if other rows of the file have answers
     table   the same columns in a .csv, .tsv or .txt file, with a header that names them or in this
             order: context, question, answer, start
 
-Answers and starts may be missing: such a file can be predicted.
+Answers and starts are optional: a file without them can be used for prediction.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from albert_zh.tasks.tables import nested_keys, rows
 
 SQUAD, CMRC, LINES, TABLE = "squad", "cmrc", "lines", "table"
 
-# Names of columns, and of the keys of JSON lines; the first one is ours.
+# Accepted names of columns and of keys in JSON lines; the first name is the canonical one.
 COLUMNS = {
     "context": tuple(
         "context context_text paragraph passage content 原文 上下文 文章 段落 短文 内容".split()
@@ -43,7 +43,12 @@ _ROW = '{"context": "...", "question": "...", "answer": "..."}'
 _SHOWN_CHARACTERS = 120
 _ORDER = ("context", "question", "answer", "start")
 _IMPOSSIBLE = "is_impossible"  # key of SQuAD's questions and of JSON lines
-_TRUTHS = {True: True, False: False, "true": True, "false": False}  # texts: of CJRC and CAIL
+_TRUTHS = {
+    True: True,
+    False: False,
+    "true": True,
+    "false": False,
+}  # texts: in CJRC and CAIL
 _TRUTH = validation.scalar(
     "true or false", lambda value: isinstance(value, (bool, str)) and value in _TRUTHS
 )
@@ -58,7 +63,7 @@ _ANSWER_TEXT = validation.scalar(  # CMRC's dev file has numbers among its answe
 
 
 def _position(given: Any) -> int:
-    """The position that a file gives: an integer, also as a float or in digits."""
+    """Converts a position in a file to an integer; it may be an integer, a float or digits."""
     if isinstance(given, bool) or not float(given).is_integer():
         raise ValueError("%r is no position" % given)
     return int(float(given))
@@ -76,7 +81,7 @@ _ANSWER = validation.record({"text": _ANSWER_TEXT, "answer_start": _POSITION}, [
 
 
 def _document_kinds(needs_texts):
-    """(SQuAD's, CMRC's) kind of document; for evaluation contexts and questions may be missing."""
+    """(SQuAD's, CMRC's) document schema; for evaluation, contexts and questions are optional."""
     squad_question = validation.record(
         {
             "id": _ID,
@@ -117,21 +122,21 @@ _DOCUMENTS = {needs_texts: _document_kinds(needs_texts) for needs_texts in (True
 def read_questions(
     path: str, encoding: str = "utf-8", needs_texts: bool = True, skip_bad_rows: bool = False
 ) -> QuestionFile:
-    """Reads a file of any layout.
+    """Reads a file of questions in any layout.
 
     Args:
         path: the file.
         encoding: name of its encoding.
-        needs_texts: whether a JSON document without contexts or questions is refused; answers alone
-            are enough for evaluation.
-        skip_bad_rows: leave lines of JSON lines or a table out that do not fit, and count them.
+        needs_texts: whether a JSON document without contexts or questions is refused; evaluation
+            only needs the answers.
+        skip_bad_rows: whether malformed lines of JSON lines or of a table are skipped and counted.
 
     Returns:
         `QuestionFile`.
 
     Raises:
-        UserError: if it is missing, unreadable, of no known layout, without questions, or has an id
-            twice; names the key or line.
+        UserError: if the file is missing or unreadable, has an unknown layout, no questions or a
+            duplicate id; the message names the key or line.
     """
     if storage.is_folder(path):
         raise UserError("%s: expected a file of questions, found a folder" % path)
@@ -147,7 +152,7 @@ def read_questions(
 
 
 def _read_json(path, encoding, counts, needs_texts, skip_bad_rows):
-    """(layout, questions, digest) of a JSON file, or of JSON lines."""
+    """(layout, questions, digest) of a JSON document or of JSON lines."""
     digest = hashlib.sha256()
     text = files.read_text(path, encoding, digest)
     if _is_lines(text):
@@ -182,7 +187,7 @@ def _questions_of_document(path, document, counts, needs_texts):
 
 
 def _is_lines(text: str) -> bool:
-    """Whether a text is JSON lines: its first line is an object, but not that of a SQuAD file."""
+    """Whether a text is JSON lines: its first line is an object, but not one in SQuAD's layout."""
     line = text.lstrip().split("\n", 1)[0]
     if not line.startswith("{"):
         return False
@@ -194,13 +199,13 @@ def _is_lines(text: str) -> bool:
 
 
 def _is_list_of_rows(document: Any) -> bool:
-    """Whether a document is a list of what JSON lines have: a context and a question each."""
+    """Whether a document is a list of objects as in JSON lines, with one question each."""
     first = document[0] if isinstance(document, list) and document else None
     return isinstance(first, dict) and any(name in first for name in COLUMNS["question"])
 
 
 def _are_answered(entries) -> bool:
-    """Whether a file has answers: where all are empty, they are those of a test file, kept back."""
+    """Whether a file has answers; if all are empty, it is a test file with withheld answers."""
     return any(entry.get("answers") or "is_impossible" in entry for entry in entries)
 
 
@@ -278,18 +283,18 @@ def _read_rows(path, encoding, counts, skip_bad_rows) -> Tuple[List[Question], s
             if not skip_bad_rows:
                 raise
             counts[reading_questions.BAD_ROW] += 1
-    if not are_answered:  # kept back
+    if not are_answered:  # a test file whose answers are withheld
         read = [question._replace(answers=None) for question in read]
     return read, table.sha256()
 
 
 def _cells_of_row(row, names, num_columns, source) -> Dict[str, Any]:
-    """The values of a row by our names.
+    """Returns the values of a row by the canonical names of their columns.
 
     Args:
         row: `rows.Row`.
-        names: {our name: column} of a table; None of JSON lines.
-        num_columns: of a table's first row.
+        names: {canonical name: column} of a table; None for JSON lines.
+        num_columns: number of columns in a table's first row.
         source: file and line, for messages.
     """
     if row.problem:
@@ -305,7 +310,7 @@ def _cells_of_row(row, names, num_columns, source) -> Dict[str, Any]:
 
 
 def _named_cells(record: Dict[str, Any], source: str) -> Dict[str, Any]:
-    """The values of a JSON line by our names; raises `UserError` where context or question lack."""
+    """Values of a JSON line by canonical names; `UserError` without a context or question."""
     cells = {}
     for name, spellings in COLUMNS.items():
         present = [spelling for spelling in spellings if spelling in record]
@@ -329,19 +334,19 @@ def _shown_keys(record):
 
 
 def _about_inner_texts(record):
-    """The way out for a record whose texts are in objects, as of DuReader 2.0 and WebQA."""
+    """Hint for a record whose texts are nested in objects, as in DuReader 2.0 and WebQA."""
     if not any("." in key for key in nested_keys.names_of(record)):
         return ""
     return ": of several texts of a question write a line each"
 
 
 def _says_whether_it_has_one(cells: Dict[str, Any]) -> bool:
-    """Whether a row says if it has an answer; an empty one may be kept back."""
+    """Whether a row says if it has an answer; an empty text does not, as it may be withheld."""
     return _IMPOSSIBLE in cells or cells.get("answer", "") is None
 
 
 def _columns(cells: List[str], path: str, line: int) -> Tuple[Dict[str, int], bool]:
-    """({our name: column}, whether the first row is a header that names them)."""
+    """({canonical name: column}, whether the first row is a header that names the columns)."""
     header = [cell.strip().lower() for cell in cells]
     columns = {
         name: header.index(spelling)
@@ -394,7 +399,7 @@ def _question_of_cells(cells, index, source, counts) -> Question:
 
 
 def _with_listed_starts(cells: Dict[str, Any]) -> Dict[str, Any]:
-    """A row whose starts are a list as its answers are, with both as of Hugging Face's sets."""
+    """Converts a row with lists of answers and starts to the form of Hugging Face's data sets."""
     if not (isinstance(cells.get("start"), list) and isinstance(cells.get("answer"), list)):
         return cells
     return dict(cells, answer={"text": cells["answer"], "answer_start": cells["start"]}, start=None)
@@ -413,12 +418,12 @@ def _start(given: Any, source: str) -> Optional[int]:
 
 
 def _answers_of_cell(cell: Any, start: Optional[int], source: str):
-    """Yields (text, start or None) of an answer: a text, an object as SQuAD's, a list, or null."""
+    """Yields (text, start or None) of an answer: a text, an object as in SQuAD, a list, or null."""
     if cell is None:
         return
     if isinstance(cell, str):
         yield cell, start
-    elif isinstance(cell, dict) and isinstance(cell.get("text"), list):  # of Hugging Face's sets
+    elif isinstance(cell, dict) and isinstance(cell.get("text"), list):  # Hugging Face data sets
         starts = cell.get("answer_start") or [None] * len(cell["text"])
         if not isinstance(starts, list) or len(starts) != len(cell["text"]):
             raise UserError(

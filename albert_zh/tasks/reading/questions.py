@@ -1,11 +1,11 @@
-"""Questions on a context, and where their answers are in it."""
+"""Questions about a context, and the positions of their answers in it."""
 
 import collections
 from typing import Counter, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 
-# What is counted while questions are read; the values are what reports call it.
+# Irregularities that are counted while questions are read; the values are their names in reports.
 WRONG_START = "wrong_answer_starts"
 NOT_IN_CONTEXT = "answers_not_in_context"
 EMPTY_CONTEXT = "empty_contexts"
@@ -15,11 +15,12 @@ BAD_ROW = "bad_rows"
 
 
 class Answer(NamedTuple):
-    """An answer that a file gives.
+    """A gold answer to a question.
 
     Fields:
         text: str, not empty.
-        begin: position of its first character in the context; None where the text is not in it.
+        begin: position of its first character in the context; None if the context does not contain
+            the text.
     """
 
     text: str
@@ -27,14 +28,15 @@ class Answer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question on a context.
+    """A question about a context.
 
     Fields:
         id: str, the key of its prediction.
         text: the question.
-        context: the text that may hold the answer; questions on one paragraph share the object.
-        answers: tuple of `Answer`; () where the context does not answer the question, None where
-            the file does not say.
+        context: the text that may contain the answer; questions about the same paragraph share one
+            object.
+        answers: tuple of `Answer`; () if the context does not answer the question, None if the
+            file does not say.
         source: file and position in it, for messages.
     """
 
@@ -51,12 +53,12 @@ class Question(NamedTuple):
 
     @property
     def is_trainable(self) -> bool:
-        """Whether there is something to learn: an answer, or its absence."""
+        """Whether the question can be trained on: it has a located answer, or no answer."""
         return bool(self.context.strip()) and (self.is_impossible or self.located is not None)
 
     @property
     def located(self) -> Optional[Answer]:
-        """The first answer that is in the context, which training uses; None where none is."""
+        """The first answer that the context contains, which training uses; None without one."""
         return next((answer for answer in self.answers or () if answer.begin is not None), None)
 
 
@@ -67,7 +69,7 @@ class QuestionFile(NamedTuple):
         path: the file.
         layout: name of its layout, see `question_files`.
         questions: list of `Question`.
-        counts: Counter of what was found while reading, by the names above.
+        counts: Counter of the irregularities that were found while reading, by the names above.
         sha256: hexadecimal digest of the file's bytes.
     """
 
@@ -79,19 +81,19 @@ class QuestionFile(NamedTuple):
 
     @property
     def is_labelled(self) -> bool:
-        """Whether it says what the answers are: test files may hold invented ones."""
+        """Whether some question can be trained on; test files may have invented answers."""
         return any(question.is_trainable for question in self.questions)
 
 
 def located_answers(
     context: str, answers: Sequence[Tuple[str, Optional[int]]], counts: Counter[str]
 ) -> Tuple[Answer, ...]:
-    """Answers with their position in the context, empty ones left out.
+    """Locates answers in the context; empty answers are skipped.
 
     Args:
         context: the text.
-        answers: (text, position that the file gives or None) of each.
-        counts: of wrong positions, and of texts that the context does not have.
+        answers: (text, position in the file or None) of each answer.
+        counts: Counter of wrong positions and of texts that the context does not contain; updated.
     """
     located = []
     for text, start in answers:
@@ -110,7 +112,7 @@ def located_answers(
 
 
 def nearest_occurrence(context: str, text: str, start: Optional[int]) -> Optional[int]:
-    """Where a text is in the context, as near as possible to a position.
+    """Finds the occurrence of a text in the context that is nearest to a position.
 
     Args:
         context: str.
@@ -118,7 +120,8 @@ def nearest_occurrence(context: str, text: str, start: Optional[int]) -> Optiona
         start: the position, which may be wrong or out of range; None for the first occurrence.
 
     Returns:
-        position of its first character, the earlier one of two equally near; None if it is nowhere.
+        position of the text's first character, the earlier one of two equally near occurrences;
+        None if the context does not contain the text.
     """
     start = min(max(start or 0, 0), len(context))
     before = context.rfind(text, 0, start + len(text))
@@ -128,7 +131,7 @@ def nearest_occurrence(context: str, text: str, start: Optional[int]) -> Optiona
 
 
 def check_ids(path: str, questions: Sequence[Question]) -> None:
-    """Raises `UserError` for a file without questions, and for an id that two of them share."""
+    """Raises `UserError` for a file without questions, and for a duplicate id."""
     if not questions:
         raise UserError("%s: no questions in it, expected at least one" % path)
     sources = {}
@@ -142,11 +145,11 @@ def check_ids(path: str, questions: Sequence[Question]) -> None:
 
 
 def count_empty_texts(questions: Sequence[Question], counts: Counter[str]) -> None:
-    """Counts questions without a text, and those on a context without one."""
+    """Counts questions with an empty text, and questions with an empty context."""
     counts[EMPTY_QUESTION] += sum(not question.text.strip() for question in questions)
     counts[EMPTY_CONTEXT] += sum(not question.context.strip() for question in questions)
 
 
 def new_counts() -> Counter[str]:
-    """Counts of what is found while questions are read."""
+    """Creates an empty Counter for irregularities that are found while questions are read."""
     return collections.Counter()

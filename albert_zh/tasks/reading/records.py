@@ -1,6 +1,6 @@
-"""A question's windows as feature records, and the answers that their scores rank.
+"""Converts the windows of a question to feature records, and ranks answers by their scores.
 
-Settings of windows and answers are a model's `head`, see `flags.HEAD`.
+The settings of windows and answers are in a model's `head`, see `flags.HEAD`.
 """
 
 import functools
@@ -17,12 +17,12 @@ from albert_zh.tasks.reading.span_scores import RankedAnswers, ScoredAnswer
 from albert_zh.tasks.reading.window_places import Window
 from albert_zh.tasks.reading.windows import WindowMaker
 
-LONGEST_ANSWER = 60  # characters, of a model that does not note it
+LONGEST_ANSWER = 60  # characters, for a model that does not record its own limit
 LENGTH_PENALTY, THRESHOLD = "length_penalty", "null_score_diff_threshold"
-TUNED = (LENGTH_PENALTY, THRESHOLD)  # what is chosen on dev, in this order
+TUNED = (LENGTH_PENALTY, THRESHOLD)  # settings that are tuned on dev, in this order
 _MASKED = -10000.0
 _KEPT_MAKERS = 4
-_NOWHERE = (0, 0)  # where the original's answer is that no pair is allowed
+_NOWHERE = (0, 0)  # range of the original's dummy answer
 
 Record = Dict[str, Any]
 Rows = Sequence[Dict[str, np.ndarray]]
@@ -31,7 +31,7 @@ Rows = Sequence[Dict[str, np.ndarray]]
 def records(
     question: Question, tokenizer: Any, max_seq_length: int, head: Dict[str, Any]
 ) -> Tuple[List[Record], bool]:
-    """The windows of a question as `TaskType.features` returns them."""
+    """Creates the records of a question's windows, in the form of `TaskType.features`."""
     maker = _maker(tokenizer, max_seq_length, *_lengths(head))
     was_cut = maker.is_cut(question.text)
     if head.get("original_features"):
@@ -43,7 +43,7 @@ def records(
 def windows_of(
     question: Question, tokenizer: Any, max_seq_length: int, head: Dict[str, Any]
 ) -> List[Window]:
-    """The windows of a question, without its answer; none of an empty context."""
+    """Creates the windows of a question, without its answer; an empty context has no windows."""
     maker = _maker(tokenizer, max_seq_length, *_lengths(head))
     return maker.windows(question.text, question.context)
 
@@ -76,7 +76,7 @@ def _original_records(question, tokenizer, max_seq_length, head):
 
 
 def _empty_window(question, tokenizer, head) -> Window:
-    """What is read of an empty context: no piece of it, so that there is no answer."""
+    """Returns the window of an empty context: it has no piece of context, hence no answer."""
     query = tokenizer.tokenize(question.text)[: _lengths(head)[1]]
     ids = tokenizer.convert_tokens_to_ids(["[CLS]"] + query + ["[SEP]", "[SEP]"])
     return Window(ids, [0] * (len(ids) - 1) + [1], len(ids) - 1, [], np.zeros([0], bool))
@@ -85,7 +85,7 @@ def _empty_window(question, tokenizer, head) -> Window:
 def original_windows_of(
     question: Question, tokenizer: Any, max_seq_length: int, head: Dict[str, Any]
 ) -> List[original_windows.Features]:
-    """The original's windows, with positions where the answer can be located."""
+    """Creates the original's windows, with answer positions if the answer can be located."""
     maker = _original_maker(tokenizer, max_seq_length, *_lengths(head))
     located = list(maker.features([question], is_training=True)) if question.located else []
     return located or list(maker.features([question]))
@@ -95,7 +95,7 @@ def _lengths(head: Dict[str, Any]) -> Tuple[int, int]:
     return tuple(head.get(name, reading_flags.DEFAULTS[name]) for name in reading_flags.LENGTHS)
 
 
-@functools.lru_cache(maxsize=_KEPT_MAKERS)  # they remember the pieces of contexts
+@functools.lru_cache(maxsize=_KEPT_MAKERS)  # they cache the pieces of contexts
 def _maker(tokenizer, max_seq_length, doc_stride, max_query_length):
     return WindowMaker(tokenizer, max_seq_length, doc_stride, max_query_length)
 
@@ -108,7 +108,7 @@ def _original_maker(tokenizer, max_seq_length, doc_stride, max_query_length):
 
 
 def row_losses(record: Record, row: Dict[str, np.ndarray]) -> float:
-    """Mean cross-entropy of a window's start and end, as training has it."""
+    """Computes the mean cross-entropy of a window's start and end, as in training."""
     losses = []
     for name in ("start", "end"):
         mask = np.array(record["span_mask"], np.float64)
@@ -123,12 +123,12 @@ class Ranker(NamedTuple):
     """Ranks answers by the scores of a question's windows.
 
     Fields:
-        tokenizer: the model's.
-        max_seq_length: its longest row.
-        head: its settings.
+        tokenizer: the model's tokenizer.
+        max_seq_length: the model's maximum length of a row.
+        head: the model's settings of windows and answers.
         null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
-        is_threshold_usual: whether that is BERT's default, as none was tuned or given.
-        length_penalty: of `RankedAnswers.with_length_penalty`; 0 as in BERT's program.
+        is_threshold_usual: whether the threshold is BERT's default, since none was tuned or given.
+        length_penalty: penalty of `RankedAnswers.with_length_penalty`; 0 as in BERT's program.
     """
 
     tokenizer: Any
@@ -140,16 +140,16 @@ class Ranker(NamedTuple):
 
     @property
     def lengths(self) -> Tuple[int, int]:
-        """(longest answer, number of answers that are kept)."""
+        """(maximum length of an answer, number of answers to keep)."""
         longest = self.head.get("max_answer_length") or LONGEST_ANSWER
         return longest, self.head.get("n_best_size") or limits.N_BEST_SIZE
 
     def ranked(self, question: Question, rows: Rows) -> RankedAnswers:
-        """The best answers.
+        """Returns the best answers to a question.
 
         Args:
             question: the question.
-            rows: {"start_logits", "end_logits": float [F]} of each of its records.
+            rows: {"start_logits", "end_logits": float [F]} of each record of the question.
         """
         if self.head.get("original_features"):
             return self._ranked_by_original(question, rows)
@@ -160,7 +160,7 @@ class Ranker(NamedTuple):
         return ranked.with_length_penalty(self.length_penalty)
 
     def _ranked_by_original(self, question, rows) -> RankedAnswers:
-        """The original's answers, whose texts may lack blanks and case of the context."""
+        """Returns the original's answers; their texts may lack the context's blanks and case."""
         length, count = self.lengths
         maker = _original_maker(self.tokenizer, self.max_seq_length, *_lengths(self.head))
         windows = list(maker.features([question]))
@@ -201,13 +201,13 @@ def _masked_log_softmax(window, logits) -> np.ndarray:
 
 
 def ranker(use: Any, options: Any = None) -> Ranker:
-    """The `Ranker` of a model, with the settings that flags give in place of those it has.
+    """Returns the `Ranker` of a model; settings given by flags override the model's settings.
 
-    The length penalty is the one that flags give, else the one that was tuned on dev, else 0.
+    The length penalty is the one given by flags, or else the one that was tuned on dev, or else 0.
 
-    The threshold of "no answer" is the one that flags give, else the one that was tuned on dev; of
-    a model whose questions may have no answer it is otherwise BERT's default, 0. Models of other
-    questions, and those with the original's answers, always answer.
+    The threshold of "no answer" is the one given by flags, or else the one that was tuned on dev,
+    or else, if the model's questions may have no answer, BERT's default, 0. Other models, and
+    models with the original's answers, always answer.
 
     Args:
         use: `ModelInUse`.
@@ -227,9 +227,9 @@ def ranker(use: Any, options: Any = None) -> Ranker:
 
 
 def tuned_names(head: Dict[str, Any]) -> List[str]:
-    """Which of `TUNED` a dev file chooses for a model with these settings: what flags leave open.
+    """Returns which of `TUNED` are tuned on dev with these settings: those that are not fixed.
 
-    The original's answers have no length penalty, and are always there.
+    With the original's answers nothing is tuned: they have no length penalty and always answer.
     """
     if head.get("original_features"):
         return []
@@ -238,16 +238,16 @@ def tuned_names(head: Dict[str, Any]) -> List[str]:
 
 
 def may_be_unanswered(head: Dict[str, Any]) -> bool:
-    """Whether a model with these settings may say that there is no answer."""
+    """Whether a model with these settings may predict that there is no answer."""
     is_refused = head.get("version_2_with_negative") is False
     return not is_refused and not head.get("original_features")
 
 
 def check_threshold(head: Dict[str, Any], options: Any) -> None:
-    """Raises `UserError` for a threshold of "no answer" of a model that always answers.
+    """Raises `UserError` if a threshold of "no answer" is given for a model that always answers.
 
     Args:
-        head: what it was, or will be, trained with.
+        head: the settings with which the model was, or will be, trained.
         options: the flags.
     """
     threshold = options[THRESHOLD].value
@@ -266,5 +266,5 @@ def _why_it_answers(head):
 
 
 def ranked_example(ranks: Ranker, example: Any, rows: Rows) -> RankedAnswers:
-    """The best answers to an example's question."""
+    """Returns the best answers to an example's question."""
     return ranks.ranked(question_of(example), rows)

@@ -1,9 +1,9 @@
-"""From the scores of windows to answers, metrics, files of predictions and the report's part.
+"""Collects answers from the scores of windows, and computes metrics and files of predictions.
 
 scorer = Scorer(questions, max_answer_length=60)
-scorer.add(0, windows, start_logits, end_logits)  # of each question
+scorer.add(0, windows, start_logits, end_logits)  # for each question
 scorer.tune_length_penalty()  # on a dev file
-scorer.tune_threshold()  # on one that has questions without an answer
+scorer.tune_threshold()  # on a dev file with questions that have no answer
 scorer.metrics()["f1"], scorer.predictions()
 """
 
@@ -28,7 +28,7 @@ class Scorer:
 
     Attributes:
         null_threshold: `RankedAnswers.null_odds` above it mean "no answer"; None to always answer.
-        length_penalty: that of the answers that are added; once it is tuned, that of all.
+        length_penalty: applied to answers that are added; once tuned, applied to all answers.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Scorer:
 
         Args:
             questions: list of N `Question`.
-            max_answer_length: longest answer, in characters.
-            n_best_size: answers kept for each question.
-            null_threshold: of the model, or None.
-            rules: how answers are compared.
-            length_penalty: of `RankedAnswers.with_length_penalty`.
+            max_answer_length: maximum length of an answer, in characters.
+            n_best_size: number of answers to keep per question.
+            null_threshold: the model's threshold of "no answer", or None.
+            rules: rules by which answers are compared.
+            length_penalty: penalty of `RankedAnswers.with_length_penalty`.
         """
         self._questions = list(questions)
         self._lengths = max_answer_length, n_best_size
@@ -67,8 +67,8 @@ class Scorer:
         """Adds the scores of all windows of a question.
 
         Args:
-            index: number of the question.
-            windows: its W windows.
+            index: index of the question.
+            windows: the W windows of the question.
             start_logits, end_logits: W arrays float [F] or longer.
         """
         ranked = span_scores.ranked_answers(
@@ -85,14 +85,14 @@ class Scorer:
         return len(self._questions)
 
     def predictions(self) -> Predictions:
-        """{id: text}, "" for "no answer"."""
+        """Returns {id: text}, with "" for "no answer"."""
         return {
             question.id: ranked.text(self.null_threshold)
             for question, ranked in zip(self._questions, self._ranked)
         }
 
     def null_odds(self) -> Dict[str, float]:
-        """{id: how much better "no answer" is than the best answer}, where there is an answer."""
+        """Returns {id: `RankedAnswers.null_odds`} of the questions that have any answer."""
         return {
             question.id: ranked.null_odds
             for question, ranked in zip(self._questions, self._ranked)
@@ -100,10 +100,10 @@ class Scorer:
         }
 
     def tune_length_penalty(self) -> Optional[float]:
-        """Sets the length penalty to the one with the best F1, the lowest of equal ones.
+        """Sets the length penalty to the value with the best F1, the lowest of equally good ones.
 
         Returns:
-            the penalty; None where no question has an answer: the answers stay as they are.
+            the penalty; None if no question has an answer: the answers then stay unchanged.
         """
         answerable = [
             (question, ranked)
@@ -125,10 +125,10 @@ class Scorer:
         return self.length_penalty
 
     def tune_threshold(self) -> Optional[float]:
-        """Sets the threshold to the one with the best F1.
+        """Sets the threshold of "no answer" to the value with the best F1.
 
         Returns:
-            the threshold; None where every question has an answer: the threshold stays as it is.
+            the threshold; None if every question has an answer: the threshold then stays unchanged.
         """
         is_impossible = [question.is_impossible for question in self._questions]
         if not any(is_impossible):
@@ -142,11 +142,14 @@ class Scorer:
         return self.null_threshold
 
     def scores(self) -> Scores:
-        """Scores of the predictions, for a labelled file."""
+        """Returns the scores of the predictions, for a labelled file."""
         return answer_scores.score_predictions(self._questions, self.predictions(), self._rules)
 
     def metrics(self) -> Dict[str, float]:
-        """{"f1", "exact_match", "average"} in percent, and of questions without an answer apart."""
+        """Returns {"f1", "exact_match", "average"} in percent.
+
+        If some of the questions have an answer and some do not, metrics of both groups are added.
+        """
         scores = self.scores()
         metrics = {
             "f1": scores.f1,
@@ -162,7 +165,7 @@ class Scorer:
         return metrics
 
     def analysis(self) -> error_analysis.Analysis:
-        """Where the predictions are right and where not."""
+        """Returns the error analysis of the predictions."""
         probabilities = {
             question.id: top.probability
             for question, ranked in zip(self._questions, self._ranked)
@@ -175,17 +178,17 @@ class Scorer:
     def n_best(self) -> Dict[str, List[Dict[str, Any]]]:
         """{id: list of {"text", "probability", "start_logit", "end_logit", "start", "end"}}.
 
-        Start and end are the range of the answer's characters in the context; "no answer" is the
-        text "" with an empty range.
+        "start" and "end" are the half-open range of the answer's characters in the context; "no
+        answer" is the text "" with an empty range.
         """
         return self._top(("start", "begin"), ("end", "end"))
 
     def original_n_best(self) -> Dict[str, List[Dict[str, Any]]]:
-        """As `n_best`, with positions of pieces in the window as "start_index" and "end_index"."""
+        """Same as `n_best`, but "start_index" and "end_index" are pieces' positions in windows."""
         return self._top(("start_index", "start_index"), ("end_index", "end_index"))
 
     def _top(self, *positions):
-        """n-best lists with (key, field of `ScoredAnswer`) of the positions."""
+        """n-best lists; `positions` are (key, field of `ScoredAnswer`) pairs of their positions."""
         entries = tuple((name, name) for name in _ENTRY) + positions
         return {
             question.id: [
@@ -198,10 +201,10 @@ class Scorer:
     def contents(self, is_original: bool = False) -> Dict[str, str]:
         """{name: text} of dev_predictions.json, dev_nbest_predictions.json, null_odds.json.
 
-        The last one is there only where questions may have no answer.
+        null_odds.json is only included if questions may have no answer.
 
         Args:
-            is_original: whether answers are those of `original_windows`.
+            is_original: whether the answers come from `original_windows`.
         """
         n_best = self.original_n_best() if is_original else self.n_best()
         contents = {

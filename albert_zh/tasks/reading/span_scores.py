@@ -1,4 +1,4 @@
-"""Answers from the scores that a model gives to the pieces of its windows, with NumPy alone.
+"""Ranks answers by the scores that a model assigns to the pieces of its windows, using only NumPy.
 
 ranked = ranked_answers(context, windows, start_logits, end_logits, max_answer_length=60)
 ranked.answers[0].text, ranked.answers[0].begin, ranked.null_odds
@@ -19,13 +19,13 @@ class ScoredAnswer(NamedTuple):
     """An answer in the context.
 
     Fields:
-        text: the context's characters from `begin` to `end`; of `original_windows` those that the
-            original program writes.
+        text: the context's characters from `begin` to `end`; with `original_windows` the text that
+            the original program writes.
         begin, end: half-open range of characters.
-        score: log probability of its start and of its end in its window, added; without the length
+        score: sum of the log probabilities of its start and its end in its window, minus the length
             penalty, see `RankedAnswers.with_length_penalty`.
-        probability: share of it among the ranked answers and "no answer"; of `RankedAnswers.top`
-            without a threshold among the answers alone.
+        probability: its share among the ranked answers and "no answer"; in `RankedAnswers.top`
+            without a threshold, its share among the answers only.
         start_logit, end_logit: the two log probabilities.
         start_index, end_index: positions of its first and last piece in its window.
     """
@@ -41,7 +41,7 @@ class ScoredAnswer(NamedTuple):
     end_index: int
 
     def with_length_penalty(self, penalty: float) -> "ScoredAnswer":
-        """The answer with the score that its length leaves it; a known penalty is replaced."""
+        """Returns the answer with a length penalty in its score; it replaces an earlier penalty."""
         loss = penalty * math.log(max(1, self.end - self.begin))
         return self._replace(score=self.start_logit + self.end_logit - loss)
 
@@ -50,9 +50,9 @@ class RankedAnswers(NamedTuple):
     """The best answers to a question.
 
     Fields:
-        answers: list of `ScoredAnswer`, the best first; texts are distinct.
-        null_score: score of "no answer": the lowest one of all windows; inf without a window.
-        null_probability: share of "no answer" among all of them.
+        answers: list of `ScoredAnswer` with distinct texts, the best first.
+        null_score: score of "no answer": the lowest score over all windows; inf without a window.
+        null_probability: share of "no answer" among the answers and "no answer".
     """
 
     answers: List[ScoredAnswer]
@@ -61,32 +61,33 @@ class RankedAnswers(NamedTuple):
 
     @property
     def null_odds(self) -> float:
-        """By how much "no answer" is better than the best answer; inf without one."""
+        """Score of "no answer" minus the score of the best answer; inf without an answer."""
         return self.null_score - self.answers[0].score if self.answers else np.inf
 
     def with_length_penalty(self, penalty: float) -> "RankedAnswers":
-        """The same answers, ranked by scores from which `penalty` * ln(characters) is taken off.
+        """Ranks the same answers by scores from which `penalty` * ln(characters) is subtracted.
 
-        Start and end are scored as if they did not depend on each other: of several starts and ends
-        that are about as probable, the longest answers add up those of different answers.
+        Start and end are scored independently. If several starts and ends are about equally
+        probable, the longest spans therefore combine the start and the end of different answers.
         """
         answers = [answer.with_length_penalty(penalty) for answer in self.answers]
         answers.sort(key=lambda answer: -answer.score)
         return _with_probabilities(answers, self.null_score)
 
     def text(self, null_threshold: Optional[float] = None) -> str:
-        """The best answer; "" where `null_odds` is above the threshold (None: never)."""
+        """Returns the best answer; "" if `null_odds` is above the threshold (None: never)."""
         if not self.answers or (null_threshold is not None and self.null_odds > null_threshold):
             return ""
         return self.answers[0].text
 
     def top(self, count: int, null_threshold: Optional[float] = None) -> List[ScoredAnswer]:
-        """The best answers, "no answer" among them, and in their probabilities, with a threshold.
+        """Returns the best answers; with a threshold, "no answer" is one of them.
 
         Args:
-            count: number of answers at most.
-            null_threshold: what is subtracted from the score of "no answer", so that it comes first
-                where `text` is ""; probabilities are of that score, too. None to leave it out.
+            count: maximum number of answers.
+            null_threshold: value that is subtracted from the score of "no answer", so that it
+                comes first if `text` is ""; probabilities use this score, too. None: "no answer" is
+                omitted.
 
         Returns:
             list of `ScoredAnswer`; "no answer" has the text "" and the empty range (0, 0).
@@ -100,7 +101,7 @@ class RankedAnswers(NamedTuple):
         return (ranked.answers[:num_better] + [nothing] + ranked.answers[num_better:])[:count]
 
     def _without_null(self) -> List[ScoredAnswer]:
-        """The answers with their shares among one another."""
+        """Returns the answers with their probabilities as shares among the answers only."""
         if not (self.answers and self.null_probability):
             return self.answers
         return _with_shares(self.answers, _shares([answer.score for answer in self.answers]))
@@ -114,18 +115,19 @@ def ranked_answers(
     max_answer_length: int,
     n_best_size: int = N_BEST_SIZE,
 ) -> RankedAnswers:
-    """The best answers to a question, over all its windows.
+    """Ranks the answers to a question over all its windows.
 
-    All pairs of a start and an end are ranked whose text is short enough and whose start is scored
-    in this window. Answers are cut out of the context, so that blanks and case are its own.
+    All pairs of a start and an end are ranked if their text is short enough and the window is the
+    one in which the start is scored. Answers are substrings of the context, so that its blanks and
+    case are preserved.
 
     Args:
         context: str.
         windows: list of W `Window`.
-        start_logits: list of W arrays float [F] or longer: positions behind the window's last piece
-            are not looked at.
-        end_logits: the same for the last piece of an answer.
-        max_answer_length: longest answer, in characters.
+        start_logits: list of W arrays float [F] or longer, scores of the first piece of an answer;
+            positions after the window's last piece are ignored.
+        end_logits: list of W arrays, the same for the last piece of an answer.
+        max_answer_length: maximum length of an answer, in characters.
         n_best_size: number of answers to keep.
 
     Returns:
@@ -140,7 +142,7 @@ def ranked_answers(
     answers: Dict[str, ScoredAnswer] = {}
     for index in np.argsort(-bounds, kind="stable"):
         if len(answers) >= n_best_size and bounds[index] < list(answers.values())[-1].score:
-            break  # nothing in this window or in those behind it is among the best
+            break  # no answer of this window or the remaining ones is among the best
         for text, answer in _best_texts(context, scored[index], max_answer_length, n_best_size):
             if text not in answers or answer.score > answers[text].score:
                 answers[text] = answer
@@ -150,11 +152,11 @@ def ranked_answers(
 
 
 def best_positions(starts: np.ndarray, ends: np.ndarray) -> Tuple[int, int]:
-    """The first and last position of a row's best span, whatever stands there.
+    """Returns the first and last position of a row's best span, whatever tokens are there.
 
     Args:
-        starts: logits float [F].
-        ends: the same for the last piece.
+        starts: float [F], logits of the first piece.
+        ends: float [F], logits of the last piece.
     """
     sums = np.where(np.tri(len(starts), dtype=bool).T, starts[:, None] + ends, -np.inf)  # [F, F]
     first, last = np.unravel_index(sums.argmax(), sums.shape)
@@ -162,7 +164,7 @@ def best_positions(starts: np.ndarray, ends: np.ndarray) -> Tuple[int, int]:
 
 
 def _highest_sum(window: Window, starts: np.ndarray, ends: np.ndarray) -> float:
-    """What no answer of a window exceeds: its best start and its best end, wherever they are."""
+    """Upper bound of the scores of a window's answers: its best start plus its best end."""
     pieces = slice(window.offset, window.offset + len(window.spans))
     is_scored = window.is_max_context
     return (
@@ -171,7 +173,7 @@ def _highest_sum(window: Window, starts: np.ndarray, ends: np.ndarray) -> float:
 
 
 def log_probabilities(window: Window, logits: np.ndarray) -> np.ndarray:
-    """Log softmax over [CLS] and the context's pieces; float64 [F], very low elsewhere."""
+    """Log softmax over [CLS] and the context's pieces; float64 [F], very low at other positions."""
     size = len(window.input_ids)
     mask = np.array(window.span_mask, bool)
     scores = np.where(mask, np.asarray(logits, np.float64)[:size], _IMPOSSIBLE)
@@ -182,7 +184,7 @@ def log_probabilities(window: Window, logits: np.ndarray) -> np.ndarray:
 def _best_texts(
     context: str, scored: Tuple[Window, np.ndarray, np.ndarray], max_answer_length: int, count: int
 ) -> List[Tuple[str, ScoredAnswer]]:
-    """The best answers of a window with different texts: (text, answer) of each, best first."""
+    """(text, answer) of a window's best answers, best first; the texts are distinct."""
     num_pairs = count
     while True:
         pairs = _best_pairs(*scored, max_answer_length, num_pairs)
@@ -193,7 +195,7 @@ def _best_texts(
                 best.setdefault(answer.text, answer)
         if len(best) >= count or len(pairs) < num_pairs:
             return list(best.items())[:count]
-        num_pairs *= 4  # the same texts stand in the window more than once
+        num_pairs *= 4  # some texts occur more than once in the window
 
 
 def _best_pairs(
@@ -238,7 +240,7 @@ def _answer(context, scored, first, last) -> ScoredAnswer:
 
 
 def _with_probabilities(answers: List[ScoredAnswer], null_score: float) -> RankedAnswers:
-    """Probabilities of the answers and of "no answer": a softmax over their scores."""
+    """Adds probabilities of the answers and of "no answer": a softmax over their scores."""
     if np.isinf(null_score):
         return RankedAnswers([], null_score, 1.0)
     shares = _shares([answer.score for answer in answers] + [null_score])
@@ -257,16 +259,16 @@ def _with_shares(answers, shares):
 def tuned_threshold(
     null_odds: Sequence[float], answered: Sequence[float], unanswered: Sequence[float]
 ) -> Tuple[float, float]:
-    """The threshold of `RankedAnswers.null_odds` with the highest mean score on a labelled file.
+    """Finds the threshold of `RankedAnswers.null_odds` with the best mean score on a labelled file.
 
     Args:
-        null_odds: float of each question.
-        answered: score (F1 or exact match) of its best answer.
-        unanswered: score of "no answer": 1 for a question without an answer, otherwise 0.
+        null_odds: float per question.
+        answered: score (F1 or exact match) of each question's best answer.
+        unanswered: score of "no answer" per question: 1 if it has no answer, otherwise 0.
 
     Returns:
-        (threshold, mean score): questions whose odds are above the threshold get no answer; halfway
-        between two questions, or at one side of all.
+        (threshold, mean score): questions whose odds are above the threshold get no answer. The
+        threshold is halfway between the odds of two questions, or below or above all odds.
     """
     order = np.argsort(null_odds, kind="stable")
     odds = np.asarray(null_odds, np.float64)[order]
@@ -278,7 +280,7 @@ def tuned_threshold(
 
 
 def _threshold_at(odds: np.ndarray, count: int) -> float:
-    """A threshold that the lowest `count` of sorted odds do not exceed, and all others do."""
+    """Returns a threshold that only the lowest `count` of the sorted odds do not exceed."""
     finite = odds[np.isfinite(odds)]
     if count == 0:
         return float(finite[0] - 1.0) if len(finite) else 0.0

@@ -1,4 +1,4 @@
-"""The scores of a labelled file of questions, as every kind of task reports them."""
+"""Scores a labelled file of questions, with the interface that all kinds of tasks share."""
 
 import os
 from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -19,7 +19,7 @@ _ERROR_COLUMNS = ("question", "answers", "predicted", "f1", "context", "source")
 
 
 class TaskScorer(scorer.Scorer):
-    """Metrics are shares: 1 is 100 %."""
+    """Scorer of reading comprehension. Metrics are fractions: 1 is 100 %."""
 
     def __init__(
         self, ranks: records.Ranker, tuned_names: Collection[str] = (), num_errors: int = 0
@@ -28,8 +28,8 @@ class TaskScorer(scorer.Scorer):
 
         Args:
             ranks: `records.Ranker`.
-            tuned_names: which of `records.TUNED` the method `tuned` chooses.
-            num_errors: as of `scorer.Scorer`.
+            tuned_names: the settings of `records.TUNED` that the method `tuned` tunes.
+            num_errors: as in `scorer.Scorer`.
         """
         super().__init__(num_errors)
         self._ranks, self._tuned_names = ranks, tuned_names

@@ -1,4 +1,4 @@
-"""Where the windows of a long text begin and end, and what stands in one."""
+"""The windows of a long text: their bounds and their contents."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -8,16 +8,16 @@ NO_ANSWER = 0  # position of [CLS], the target of a window without the whole ans
 
 
 class Window(NamedTuple):
-    """What the model reads at once. F pieces in all, C of them of the context.
+    """One input row of the model: F pieces in all, C of which belong to the context.
 
     Fields:
         input_ids: list of F ints.
-        segment_ids: list of F ints, 1 for the context and the [SEP] behind it.
+        segment_ids: list of F ints, 1 for the context and the [SEP] after it.
         offset: position of the context's first piece.
         spans: list of C ranges (begin, end) of characters in the context.
         is_max_context: bool [C]; whether this is the window in which the piece is scored.
-        start, end: positions of the answer's first and last piece; `NO_ANSWER` for both where the
-            window does not have all of it.
+        start, end: positions of the answer's first and last piece; both are `NO_ANSWER` if the
+            window does not contain the whole answer.
     """
 
     input_ids: List[int]
@@ -30,13 +30,13 @@ class Window(NamedTuple):
 
     @property
     def span_mask(self) -> List[int]:
-        """1 where an answer may start or end, [CLS] for "no answer" included: F ints."""
+        """F ints, 1 if an answer may start or end there; this includes [CLS], for "no answer"."""
         question = [0] * (self.offset - 1)
         return [1] + question + [1] * len(self.spans) + [0]
 
 
 def window_bounds(num_pieces: int, size: int, doc_stride: int) -> List[Tuple[int, int]]:
-    """The ranges (begin, end) of pieces that windows of `size` pieces cover."""
+    """Returns the ranges (begin, end) of pieces that the windows of `size` pieces cover."""
     bounds = []
     begin = 0
     while begin < num_pieces:
@@ -49,13 +49,13 @@ def window_bounds(num_pieces: int, size: int, doc_stride: int) -> List[Tuple[int
 
 
 def max_context_windows(bounds: Sequence[Tuple[int, int]], num_pieces: int) -> np.ndarray:
-    """The number of the window in which each piece has the most context.
+    """Returns for each piece the index of the window in which it has the most context.
 
-    That is the smaller one of its distances to the window's ends; of windows that are equal in
-    this, the longer one, then the first.
+    The context is the smaller one of the piece's distances to the window's ends. Among equally good
+    windows the longer one is chosen, and then the first one.
 
     Args:
-        bounds: as from `window_bounds`.
+        bounds: bounds as `window_bounds` returns them.
         num_pieces: int, N.
 
     Returns:
@@ -75,12 +75,12 @@ def max_context_windows(bounds: Sequence[Tuple[int, int]], num_pieces: int) -> n
 def positions_in_window(
     pieces: Optional[Tuple[int, int]], begin: int, end: int, offset: int
 ) -> Tuple[int, int]:
-    """Where an answer's first and last piece are in a window; `NO_ANSWER` if not all of it is.
+    """Positions of an answer's first and last piece in a window, or `NO_ANSWER` if it is cut off.
 
     Args:
         pieces: (first, last) piece of the answer in the context, or None.
         begin, end: range of the context's pieces in the window.
-        offset: position of the first of them in the window.
+        offset: position of the first of these pieces in the window.
     """
     if pieces is None or pieces[0] < begin or pieces[1] >= end:
         return NO_ANSWER, NO_ANSWER

@@ -1,8 +1,8 @@
-"""Windows over a question and its context: what the model reads.
+"""Splits a question and its context into windows, which are the model's input rows.
 
-A context that does not fit beside its question is read in several windows, `doc_stride` pieces
-apart; each is [CLS] question [SEP] pieces of the context [SEP]. Every piece is scored in the window
-where it has the most context on both sides.
+A context that is too long for one row is read in several windows, `doc_stride` pieces apart; each
+is [CLS] question [SEP] pieces of the context [SEP]. Every piece is scored in the window where it
+has the most context on both sides.
 
     maker = WindowMaker(tokenizer, max_seq_length=512)
     windows = maker.windows("小米是谁创立的？", context)
@@ -29,11 +29,11 @@ from albert_zh.text.offsets import Span, offsets
 
 ANSWER_PERCENTILE = 99
 _REMEMBERED_CONTEXTS = 64
-_REMEMBERED_CHARACTERS = 1 << 18  # of all of them, about 40 MB with their pieces
+_REMEMBERED_CHARACTERS = 1 << 18  # in total, about 40 MB with their pieces
 
 
 class WindowMaker:
-    """Makes windows; the pieces of contexts are remembered for further questions."""
+    """Creates windows; the pieces of contexts are cached for further questions."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class WindowMaker:
 
         Args:
             tokenizer: `FullTokenizer`.
-            max_seq_length: pieces of a window at most, special ones included.
-            doc_stride: pieces from the beginning of a window to that of the next one.
-            max_query_length: pieces of the question at most; the others are left out.
+            max_seq_length: maximum number of pieces of a window, special tokens included.
+            doc_stride: number of pieces between the beginnings of two successive windows.
+            max_query_length: maximum number of pieces of a question; longer ones are truncated.
 
         Raises:
-            UserError: if a question may leave no piece for the context.
+            UserError: if a question may leave no space for the context, or the stride is below 1.
         """
         check_lengths(max_seq_length, doc_stride, max_query_length)
         self._tokenizer = tokenizer
@@ -61,7 +61,7 @@ class WindowMaker:
     def windows(
         self, question: str, context: str, answer: Optional[Tuple[int, int]] = None
     ) -> List[Window]:
-        """The windows of a question.
+        """Creates the windows of a question.
 
         Args:
             question: str.
@@ -69,7 +69,7 @@ class WindowMaker:
             answer: range (begin, end) of the answer's characters in the context, for training.
 
         Returns:
-            list of `Window`, empty for a context without a piece.
+            list of `Window`; empty if the context has no pieces.
         """
         max_seq_length, doc_stride, max_query_length = self._lengths
         query = self._tokenizer.tokenize(question)[:max_query_length]
@@ -95,19 +95,19 @@ class WindowMaker:
         return windows
 
     def training_windows(self, question: Question) -> List[Window]:
-        """The windows of a question with the positions of its first located answer, if any."""
+        """Creates the windows of a question, with the positions of its first located answer."""
         answer = question.located
         span = answer and (answer.begin, answer.begin + len(answer.text))
         return self.windows(question.text, question.context, span)
 
     def is_cut(self, question: str) -> bool:
-        """Whether a question is longer than its limit."""
+        """Whether a question is longer than `max_query_length` and therefore truncated."""
         return len(self._tokenizer.tokenize(question)) > self._lengths[2]
 
     def _pieces(self, context: str) -> Tuple[List[int], List[Span]]:
         """(ids, spans) of a context's pieces."""
         known = self._contexts.get(context)
-        if known is None:  # another thread may clear the contexts meanwhile
+        if known is None:  # another thread may clear the cache meanwhile
             pieces, spans = offsets(self._tokenizer, context)
             known = self._tokenizer.convert_tokens_to_ids(pieces), spans
             num_characters = len(context) + sum(map(len, list(self._contexts)))
@@ -119,7 +119,7 @@ class WindowMaker:
 
 
 def pieces_of_span(spans: Sequence[Span], begin: int, end: int) -> Optional[Tuple[int, int]]:
-    """(first, last) piece that shares a character with a range; None where no piece does."""
+    """(first, last) piece that shares a character with a range; None if no piece does."""
     starts = np.array([span[0] for span in spans], np.int64)
     ends = np.array([span[1] for span in spans], np.int64)
     inside = np.flatnonzero((ends > begin) & (starts < end))
@@ -127,7 +127,7 @@ def pieces_of_span(spans: Sequence[Span], begin: int, end: int) -> Optional[Tupl
 
 
 def usual_max_answer_length(questions: Sequence[Question]) -> int:
-    """Characters of an answer that 99 % of the training questions' answers do not exceed."""
+    """Returns the length in characters that 99 % of the training answers do not exceed."""
     lengths = [len(question.located.text) for question in questions if question.located]
     if not lengths:
         return 1

@@ -1,1 +1,1 @@
-"""Slots: what dictionaries or annotators know of the characters of a text."""
+"""Slots: labels of spans of a text's characters, from dictionaries or annotators."""

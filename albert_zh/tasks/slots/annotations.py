@@ -1,4 +1,4 @@
-"""The slots of a text's word pieces: annotated ones and those that dictionaries find."""
+"""Maps slots to the word pieces of a text: annotated slots and slots found by dictionaries."""
 
 from typing import Any, Dict, List, Sequence, Set, Tuple
 
@@ -9,27 +9,27 @@ from albert_zh.text import offsets
 
 
 def names_in(examples: Sequence[Any]) -> Set[str]:
-    """The names of the slots that examples are annotated with."""
+    """Returns the names of the slots with which examples are annotated."""
     return {span.name for example in examples for spans in example.slots or () for span in spans}
 
 
 def column_of(
     example: Any, tokenizer: Any, segment_ids: Sequence[int], names: Sequence[str], annotator: Any
 ) -> np.ndarray:
-    """The slots of an example's row of word pieces: annotated ones and those of dictionaries.
+    """Marks the slots of an example's word pieces, both annotated and found by dictionaries.
 
-    A piece has the slots of all the characters that it covers; [CLS] and [SEP] have none. Slots of
-    other names are left out.
+    A piece has the slots of all characters that it covers; [CLS] and [SEP] have none. Slots whose
+    names the model does not know are ignored.
 
     Args:
-        example: with `text_a`, `text_b` and `slots`.
+        example: example with `text_a`, `text_b` and `slots`.
         tokenizer: `FullTokenizer`.
-        segment_ids: of its row, F.
-        names: the model's, S.
+        segment_ids: F segment ids of the example's row.
+        names: the S slot names of the model.
         annotator: `dictionaries.Annotator`, or None.
 
     Returns:
-        int array [F, S], 1 where a piece has a slot.
+        int array [F, S], 1 if a piece has a slot.
     """
     column = np.zeros([len(segment_ids), len(names)], np.int64)
     numbers = {name: number for number, name in enumerate(names)}
@@ -51,13 +51,13 @@ def mark(
     pieces: Sequence[Tuple[int, int]],
     numbers: Dict[str, int],
 ) -> None:
-    """Sets 1 where a piece covers a character of a span.
+    """Sets 1 for each piece that covers a character of a span.
 
     Args:
-        rows: int array [P, S], changed in place; further pieces were cut off.
-        spans: of characters.
+        rows: int array [P, S], changed in place; pieces after the first P were truncated.
+        spans: slots as spans of characters.
         pieces: (first character, one past the last) of each piece.
-        numbers: {name: column}; others are left out.
+        numbers: {name: column}; slots with other names are ignored.
     """
     for span in spans:
         if span.name not in numbers:
@@ -68,7 +68,7 @@ def mark(
 
 
 def about_unknown(examples: Sequence[Any], names: Sequence[str]) -> List[str]:
-    """Lines for the user on annotated slots that the model does not know."""
+    """Returns messages for the user about annotated slots that the model does not know."""
     unknown = sorted(names_in(examples) - set(names))
     if not unknown:
         return []

@@ -1,9 +1,10 @@
-"""Slots in rows of data.
+"""Parses the slot annotations in rows of data.
 
     JSON lines   "slots": [{"begin": 3, "end": 6, "name": "singer"}], or {"singer": "吴雨霏"}
-    tables       a column named slots, or the last one without a header: 3-6:singer 10-12:song
+    tables       a column named slots (the last one without a header): 3-6:singer 10-12:song
 
-Positions count the text's characters as given, half-open. The second text's are `slots_b`.
+Spans are half-open ranges of the characters of the original text. The slots of the second text are
+in `slots_b`.
 """
 
 import collections
@@ -14,9 +15,9 @@ import numpy as np
 
 from albert_zh.common import validation
 
-COLUMN = "slots"  # of feature records, an input of the model, a key of heads
-KEYS = ("slots", "slots_b")  # of rows: of the first and the second text
-NAME = re.compile(r"[^\s:|]+\Z")  # what a slot may be called
+COLUMN = "slots"  # name of the column in feature records, of the model's input, of a key of heads
+KEYS = ("slots", "slots_b")  # keys in rows, for the first and the second text
+NAME = re.compile(r"[^\s:|]+\Z")  # allowed names of slots
 _SPAN = re.compile(r"(\d+)-(\d+):(\S+)\Z")
 _FIELDS = {"begin", "end", "name"}
 
@@ -24,24 +25,24 @@ SlotSpan = collections.namedtuple("SlotSpan", ["begin", "end", "name"])
 SlotSpan.__doc__ = """A slot of a text.
 
 Fields:
-    begin, end: its characters, half-open.
-    name: str.
+    begin, end: half-open range of its characters.
+    name: str, name of the slot.
 """
 Spans = Tuple[SlotSpan, ...]
 
 
 def of_record(record: Any, texts: Sequence[Optional[str]]) -> Tuple[Spans, ...]:
-    """The slots of a row's texts.
+    """Parses the slots of a row's texts.
 
     Args:
         record: dict of the row's cells or JSON values.
-        texts: text_a and text_b, None for one that is not there.
+        texts: text_a and text_b, None for a missing text.
 
     Returns:
         a tuple of `SlotSpan` for each text.
 
     Raises:
-        ValueError: says what does not fit.
+        ValueError: if the annotations are malformed or do not fit the texts; the message says why.
     """
     if not isinstance(record, dict):
         return ((), ())
@@ -58,12 +59,12 @@ def of_record(record: Any, texts: Sequence[Optional[str]]) -> Tuple[Spans, ...]:
 def by_chance(
     texts: Sequence[Optional[str]], names: Sequence[str], number: int
 ) -> Tuple[Spans, ...]:
-    """Two slots in each of a row's texts, the same ones for the same number.
+    """Draws two random slots in each text of a row; the same number gives the same slots.
 
     Args:
-        texts: text_a and text_b, None for one that is not there.
-        names: what they may be called.
-        number: of the row.
+        texts: text_a and text_b, None for a missing text.
+        names: names from which the slots' names are drawn.
+        number: number of the row, used as random seed.
     """
     generator = np.random.RandomState(number)
     slots = []
@@ -77,9 +78,9 @@ def by_chance(
 
 
 def width_with_slots(rows: Sequence[Any]) -> Optional[int]:
-    """The cells of a row of a table without a header whose last ones are slots; None without.
+    """Number of columns of a table without a header if its last column has slots, or else None.
 
-    A file whose last cells are all blank has no slots in their place.
+    If all cells of the last column are blank, the column also counts as a column of slots.
 
     Args:
         rows: lists of cells.
@@ -122,7 +123,7 @@ def _span_of_json(entry, key):
 
 
 def _located(entry, name, key, text):
-    """The spans of all occurrences of a slot's text, or of each of a list of texts."""
+    """Yields the spans of all occurrences of a slot's text, or of each text in a list."""
     for words in entry if isinstance(entry, list) else [entry]:
         begins = [] if not (isinstance(words, str) and words) else _begins(text, words)
         if not begins:

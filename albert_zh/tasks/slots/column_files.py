@@ -1,11 +1,11 @@
-"""Texts with slots in columns: a character and its tag a line, classes in a file beside it.
+"""Reads texts with slots from column files (a character and its tag per line) and their classes.
 
     歌 O            train.txt.intent, a class a line: PlayMusic
     猜 B-song_name
     谜 E-song_name
 
-A blank line ends a text, as in CAIS. Tags are BIO or BIES. Of Latin words, one a line, a text has
-blanks between them.
+A blank line ends a text, as in CAIS. Tags are BIO or BIES. If a line has a whole Latin word, the
+text gets blanks between such words.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ from albert_zh.tasks.tables import rows as row_files
 from albert_zh.tasks.tables.joined_tokens import joined_text
 from albert_zh.tasks.tables.running_numbers import has_running_numbers
 
-CLASSES = ".intent"  # ends the name of the file with the classes
+CLASSES = ".intent"  # ending of the name of the file with the classes
 EXPECTED = "a character and its tag in each line, as 猜 B-song_name, and a blank line between texts"
 _OUTSIDE = "O"
 _BEGIN, _INSIDE = "BS", "IEM"  # the first letter of a tag
-_LAST = "ES"  # after which a slot has ended
-_LOOKED_AT = 50  # lines by which a file without classes is known
+_LAST = "ES"  # a slot ends after these tags
+_LOOKED_AT = 50  # lines by which a file without classes is recognized
 _TAGGED_LINE = re.compile(r"\S{1,20}\s+(O|[BIESM]-\S+)\s*$")
 
 
 class _BadRow(ValueError):
-    """A row of a text does not fit; `number` is which, from 0."""
+    """A row of a text is malformed; `number` is the row's index in the text, from 0."""
 
     def __init__(self, message, number):
         super().__init__(message)
@@ -41,7 +41,7 @@ class _BadRow(ValueError):
 
 
 def is_there(path: str) -> bool:
-    """Whether a file has its classes in a file beside it."""
+    """Whether the file with the classes of a column file exists."""
     return storage.exists(path + CLASSES)
 
 
@@ -52,22 +52,23 @@ def read_split(
     skip_bad_rows: bool = False,
     labels: Sequence[str] = (),
 ) -> input_examples.Split:
-    """Reads a file of columns and the classes beside it.
+    """Reads a column file and its file of classes.
 
     Args:
-        path: the file; of a test file classes may be missing.
+        path: path of the column file; only a test file may lack a file of classes.
         name: "train", "dev" or "test".
-        encoding: of both.
-        skip_bad_rows: leave texts out that do not fit (counted in the notes) rather than stop.
-        labels: the classes that there may be; () for any.
+        encoding: encoding of both files.
+        skip_bad_rows: whether malformed texts are skipped and counted in the notes, instead of
+            raising an error.
+        labels: the allowed classes; () allows any.
 
     Returns:
         `input_examples.Split`.
 
     Raises:
-        UserError: if the files do not fit; names the lines.
+        UserError: if the files are malformed or do not fit each other; the message names the lines.
     """
-    digests = [hashlib.sha256(), hashlib.sha256()]  # of the texts, of the classes
+    digests = [hashlib.sha256(), hashlib.sha256()]  # of the column file, of the classes
     blocks = list(_blocks(files.read_lines(path, encoding, digests[0])))
     has_classes = is_there(path) or name != "test"
     classes: List[Optional[str]] = [None] * len(blocks)
@@ -99,13 +100,13 @@ def read_split(
 
 
 def _check_class(path, line, label, labels):
-    """Raises `ValueError` for a class that is empty, or none of those that there may be.
+    """Raises `ValueError` for a class that is empty or not allowed.
 
     Args:
-        path: of the texts.
-        line: of the class in the file beside it.
+        path: path of the column file.
+        line: line of the class in the file of classes.
         label: the class.
-        labels: () for any.
+        labels: the allowed classes; () allows any.
     """
     place = "line %d of %s%s" % (line, os.path.basename(path), CLASSES)
     if not label:
@@ -115,7 +116,7 @@ def _check_class(path, line, label, labels):
 
 
 def _check_are_as_many(path, num_texts, classes):
-    """Raises `UserError` unless there is a class for each text; an empty line may end them."""
+    """Raises `UserError` unless there is one class per text; the last line may be empty."""
     given = list(classes)
     count = len(given) - bool(given and not given[-1])
     if count != num_texts:
@@ -126,7 +127,7 @@ def _check_are_as_many(path, num_texts, classes):
 
 
 def is_tagged(path: str, encoding: str) -> bool:
-    """Whether a file begins with lines of a character and its tag, and none else."""
+    """Whether the first non-blank lines of a file all have a character and its tag."""
     lines = files.stream_lines(path, encoding, "replace")
     filled = list(itertools.islice(filter(str.strip, lines), _LOOKED_AT))
     return bool(filled) and all(map(_TAGGED_LINE.match, filled))
@@ -135,15 +136,15 @@ def is_tagged(path: str, encoding: str) -> bool:
 def stream(
     path: str, encoding: str, labels: Sequence[str]
 ) -> Iterator[Tuple[InputExample, Optional[str]]]:
-    """Iterates over (text with its slots, what does not fit or None) of a file that is predicted.
+    """Iterates over a file to predict: (example with its slots, problem of the text or None).
 
     Args:
-        path: the file; classes may be in a file beside it.
-        encoding: of both.
-        labels: the classes that there may be.
+        path: path of the column file; a file of classes is optional.
+        encoding: encoding of both files.
+        labels: the allowed classes.
 
     Raises:
-        UserError: if there is not a class for each text; the files are read once before.
+        UserError: if the numbers of texts and classes differ; the files are read once to check.
     """
     if is_there(path):
         num_texts = sum(1 for _ in _blocks(files.stream_lines(path, encoding, "replace")))
@@ -156,7 +157,7 @@ def _stream_classes(path, encoding):
 
 
 def _streamed(path, encoding, labels):
-    """As `stream`, of checked files."""
+    """Same as `stream`, without the check."""
     classes: Iterator[str] = _stream_classes(path, encoding) if is_there(path) else iter(())
     for line, rows in _blocks(files.stream_lines(path, encoding, "replace")):
         label, problem = next(classes, None), None
@@ -169,7 +170,7 @@ def _streamed(path, encoding, labels):
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[Tuple[int, List[str]]]:
-    """Yields (number of its first line, lines) of each text."""
+    """Yields (number of the first line, lines) of each text."""
     block: List[str] = []
     for number, line in enumerate(itertools.chain(lines, [""]), start=1):
         if line.strip():
@@ -184,7 +185,7 @@ def _text_of(rows):
 
 
 def _tag_of(row, number):
-    """(tag, its letter, its slot) of a row; raises `_BadRow`."""
+    """(tag, letter of the tag, name of the slot) of a row; raises `_BadRow`."""
     cells = row.split()
     if len(cells) < 2:
         raise _BadRow("expected a character and its tag, found %r" % row[:40], number)
@@ -196,7 +197,7 @@ def _tag_of(row, number):
 
 
 def text_and_spans(rows: Sequence[str]) -> Tuple[str, Spans]:
-    """The text of lines, and its slots; `ValueError` says what does not fit."""
+    """Returns (text, slots) of a text's lines; raises `ValueError` if they are malformed."""
     text, ranges = _text_of(rows)
     spans: List[SlotSpan] = []
     open_one: Optional[SlotSpan] = None

@@ -1,12 +1,13 @@
-"""Dictionaries that find slots in texts: one file a name, or one table; exact longest match.
+"""Dictionaries that find slots in texts by exact longest match; one file per slot, or one table.
 
-    content = packed(read_folder("dictionaries"))  # what a model folder keeps, bytes
+    content = packed(read_folder("dictionaries"))  # bytes, as saved in a model folder
     annotator = Annotator(content)
     annotator.spans("我要去北京站")  # [SlotSpan(begin=3, end=6, name='station'), ...]
 
-Case and width do not matter (NFKC, lower case). Of one name's entries the leftmost longest are
-taken and do not overlap; those of different names may. Entries of one character are left out, and
-what begins or ends with a Latin letter or digit is only found where the text's word begins or ends.
+Case and width do not matter (NFKC, lower case). Among the entries of one slot, the leftmost longest
+matches count and do not overlap; matches of different slots may overlap. Entries of one character
+are ignored. An entry that begins or ends with a Latin letter or digit only matches if a word of the
+text begins or ends there.
 """
 
 import collections
@@ -23,10 +24,10 @@ from albert_zh.tasks.slots.cells import NAME, SlotSpan
 
 FILE_NAME = "slot_dictionaries.tsv"  # in a model folder: entry, tab, name of the slot
 ENDING = ".txt"
-SHORTEST = 2  # characters of an entry
+SHORTEST = 2  # minimum number of characters of an entry
 _SHOWN = 10
 TABLE_ENDING = ".tsv"
-# Letters of Latin words, those with accents too, and digits; combining accents belong to a letter.
+# Digits and letters of Latin words, with or without accents, and the combining accents.
 _LATIN = re.compile(
     "[a-z0-9\u00df-\u00f6\u00f8-\u02af\u0300-\u036f\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua7ff]"
 )
@@ -36,12 +37,12 @@ _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 
 def normalized(text: str) -> str:
-    """A text without what is only a matter of writing: width, compatibility forms, case."""
+    """Normalizes differences of writing in a text: width, compatibility forms, case."""
     return normalized_with_origins(text)[0]
 
 
 def normalized_with_origins(text: str) -> Tuple[str, List[Tuple[int, int]]]:
-    """A text as `normalized`, and the span (begin, end) of the text that each character is of."""
+    """Returns the `normalized` text, and for each of its characters the span in the original."""
     chars, origins = [], []
     for begin, end in _clusters(text):
         for plain in unicodedata.normalize("NFKC", text[begin:end]).lower():
@@ -51,7 +52,7 @@ def normalized_with_origins(text: str) -> Tuple[str, List[Tuple[int, int]]]:
 
 
 def _clusters(text):
-    """Yields (begin, end) of each character with the marks that follow it and belong to it."""
+    """Yields (begin, end) of each character together with its combining marks."""
     begin = 0
     for position in range(1, len(text) + 1):
         if position < len(text) and (
@@ -66,15 +67,15 @@ def read_folder(folder: str) -> Dict[str, Set[str]]:
     """Reads a folder of dictionaries.
 
     Args:
-        folder: with a file NAME.txt for each slot, an entry a line; what follows a tab is not read.
-            Without such files one .tsv of entry, tab, name is read, as `FILE_NAME` is. A README or
-            licence beside them is none.
+        folder: folder with a file NAME.txt per slot and an entry per line; text after a tab is
+            ignored. If there are no such files, one .tsv file of entry, tab, name is read, which
+            has the format of `FILE_NAME`. A README or licence file is ignored.
 
     Returns:
         {name: set of normalized entries}.
 
     Raises:
-        UserError: if there is no such folder or no dictionary in it, or one is empty.
+        UserError: if the folder does not exist, contains no dictionary, or a dictionary is empty.
     """
     if not storage.is_folder(folder):
         raise UserError(
@@ -98,7 +99,7 @@ def read_folder(folder: str) -> Dict[str, Set[str]]:
 
 
 def _read_table(folder):
-    """The dictionaries of a folder that holds them in one .tsv file."""
+    """Reads the dictionaries of a folder that contains them in one .tsv file."""
     names = [name for name in storage.names_in(folder) if name.endswith(TABLE_ENDING)]
     if len(names) != 1:
         raise UserError(
@@ -132,7 +133,7 @@ def _read_file(path, name):
 
 
 def packed(dictionaries: Dict[str, Set[str]]) -> bytes:
-    """Dictionaries as the content of `FILE_NAME`; the same bytes for the same entries.
+    """Serializes dictionaries as the content of `FILE_NAME`; equal entries give equal bytes.
 
     Args:
         dictionaries: {name: set of normalized entries}.
@@ -142,17 +143,17 @@ def packed(dictionaries: Dict[str, Set[str]]) -> bytes:
 
 
 def unpacked(content: bytes, path: str = FILE_NAME) -> Dict[str, Set[str]]:
-    """Dictionaries of the content of `FILE_NAME`, which people may have edited.
+    """Parses the content of `FILE_NAME`, which may have been edited by hand.
 
     Args:
         content: bytes.
-        path: the file, for errors.
+        path: the file, for error messages.
 
     Returns:
         {name: set of normalized entries}.
 
     Raises:
-        UserError: for a line that is no entry, tab, name.
+        UserError: if a line does not consist of an entry, a tab and a name.
     """
     dictionaries: Dict[str, Set[str]] = {}
     try:
@@ -178,8 +179,8 @@ class Annotator:
 
     Attributes:
         names: sorted names of the slots.
-        first_entries: {name: its first entry in the order of characters}.
-        sha256: hexadecimal digest of what the dictionaries hold.
+        first_entries: {name: first entry of the slot in the order of code points}.
+        sha256: hexadecimal digest of the dictionaries' entries.
     """
 
     def __init__(self, content: bytes, path: str = FILE_NAME) -> None:
@@ -187,10 +188,10 @@ class Annotator:
 
         Args:
             content: bytes of `FILE_NAME`.
-            path: the file, for errors.
+            path: the file, for error messages.
 
         Raises:
-            UserError: as of `unpacked`.
+            UserError: as in `unpacked`.
         """
         dictionaries = unpacked(content, path)
         self.names = sorted(dictionaries)
@@ -203,7 +204,7 @@ class Annotator:
         self._occurrences = occurrences_by(names_of_entries)
 
     def spans(self, text: str) -> List[SlotSpan]:
-        """The slots of a text, sorted; positions are those of the text as given.
+        """Finds the slots of a text; spans are sorted and refer to the original text.
 
         Args:
             text: str.
@@ -222,7 +223,7 @@ class Annotator:
 
 
 def is_whole(text: str, begin: int, end: int) -> bool:
-    """Whether a range of a normalized text cuts no word of Latin letters and digits."""
+    """Whether a range of a normalized text does not split a word of Latin letters and digits."""
     return not (_is_inside(text, begin) or _is_inside(text, end))
 
 
@@ -233,7 +234,7 @@ def _is_inside(text, position):
 
 
 def leftmost_longest(ranges: List[Tuple[int, int]]) -> Iterator[Tuple[int, int]]:
-    """Yields of ranges (begin, end) the first and longest that overlap no earlier one."""
+    """Yields the leftmost longest ranges (begin, end) that do not overlap an earlier one."""
     last_end = 0
     for begin, end in sorted(ranges, key=lambda span: (span[0], -span[1])):
         if begin >= last_end:
@@ -242,9 +243,9 @@ def leftmost_longest(ranges: List[Tuple[int, int]]) -> Iterator[Tuple[int, int]]
 
 
 def occurrences_by(names_of_entries: Dict[str, Tuple[str, ...]]) -> Any:
-    """A function of a text -> iterator of (begin, end, names) of all entries in it.
+    """Returns a function that finds all entries in a text: text -> iterator of (begin, end, names).
 
-    By pyahocorasick's automaton where it is installed, else by look-ups of equal results.
+    It uses an automaton if pyahocorasick is installed, or else look-ups with the same results.
 
     Args:
         names_of_entries: {normalized entry: names of its slots}.
@@ -271,7 +272,7 @@ def _by_automaton(automaton, names_of_entries):
 
 
 def _looked_up(names_of_entries):
-    sizes = collections.defaultdict(set)  # of the entries that begin with two characters
+    sizes = collections.defaultdict(set)  # {first two characters: lengths of entries}
     for entry in names_of_entries:
         sizes[entry[:SHORTEST]].add(len(entry))
 

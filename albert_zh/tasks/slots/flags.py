@@ -1,4 +1,4 @@
-"""The flags of slots, and what they make of a head."""
+"""Flags of slots, and the settings of a classifier's head that follow from them."""
 
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -10,7 +10,7 @@ from albert_zh.common.messages import say
 from albert_zh.model import slot_templates
 from albert_zh.tasks.slots import annotations, dictionaries
 
-_LOOKED_AT = 5000  # training rows, for dictionaries of which none is in a text
+_LOOKED_AT = 5000  # training rows that are searched for dictionaries without any match
 
 PARTS = ("attention", "gate", "context", "templates")
 
@@ -19,51 +19,52 @@ TABLE = (
         "boolean",
         "slots",
         False,
-        "Take slots of characters as a further input: those of the data (a column slots, in JSON "
-        "lines a key) and those that --dictionaries find.",
+        "Whether slots of characters are a further input of the model: slots of the data (a column "
+        "slots; a key in JSON lines) and slots found by --dictionaries.",
     ),
     (
         "string",
         "dictionaries",
         None,
-        "With --slots: folder with a file NAME.txt for each slot, an entry a line, or with one "
-        ".tsv of entry, tab, NAME; what of them is in a text gets the slot NAME. The model's "
-        "folder keeps them.",
+        "With --slots: folder with a file NAME.txt per slot, one entry per line, or with one .tsv "
+        "of entry, tab, NAME. Entries that occur in a text get the slot NAME. The dictionaries are "
+        "saved in the model folder.",
     ),
     (
         "boolean",
         "slot_attention",
         True,
-        "With --slots: each position looks at the slots of all; false: at its own alone.",
+        "With --slots: each position attends to the slots of all positions; false: only to its own "
+        "slots.",
     ),
     (
         "boolean",
         "slot_gate",
         True,
-        "With --slots: a gate weighs text and slots; false: they are added.",
+        "With --slots: a gate weights text and slots; false: they are added.",
     ),
     (
         "boolean",
         "slot_context",
         True,
-        "With --slots: multi-head attention over what both became.",
+        "With --slots: multi-head attention follows over the combined text and slots.",
     ),
     (
         "boolean",
         "slot_templates",
         True,
-        "With --slots: the mean of the encoder's logits and of those of words and pairs of words "
-        "in which the name of a slot stands for what has it; not with --teachers.",
+        "With --slots: average the encoder's logits with logits of templates: words and pairs of "
+        "words in which slot names replace the text of slots; not with --teachers.",
     ),
     (
         "float",
         "slot_dropout",
         0.1,
-        "With --slots: share of the training rows that are seen without slots.",
+        "With --slots: fraction of the training rows whose slots are dropped.",
     ),
 )
 NAMES = tuple(row[1] for row in TABLE)
-# What a classifier notes of them.
+# What a classifier saves of these flags.
 HEAD_KIND = validation.record(
     {
         "slots": validation.record(
@@ -83,7 +84,7 @@ FIXED = tuple(name for name in NAMES if name != "dictionaries")  # a path may ch
 
 
 def check(options: flags.FlagValues) -> None:
-    """Raises `UserError` for flags of slots that make no sense."""
+    """Raises `UserError` for slot flags that are invalid or do not fit the other flags."""
     given = [name for name in NAMES if name != "slots" and options[name].present]
     if given and not options.slots:
         raise UserError("--%s has no meaning without --slots=true: add it" % given[0])
@@ -104,17 +105,17 @@ def check(options: flags.FlagValues) -> None:
 
 
 def head(options: flags.FlagValues) -> Dict[str, Any]:
-    """What of `Settings.head` the flags say; the names of slots are added with the data."""
+    """Returns the slot part of `Settings.head`; the slot names are added with the data."""
     if not options.slots:
         return {}
     parts: Dict[str, Any] = {part: options["slot_" + part].value for part in PARTS}
-    if options.teachers:  # whose outputs are learnt by the encoder's head alone
+    if options.teachers:  # only the encoder's head learns the teachers' outputs
         parts["templates"] = False
     return {"slots": dict(parts, dropout=options.slot_dropout, names=[])}
 
 
 def rate_factors(head: Dict[str, Any], learning_rate: float) -> Dict[str, float]:
-    """{scope: factor of its learning rate} of the parts that have a fixed rate."""
+    """Returns {scope: factor of its learning rate} for parts with a fixed learning rate."""
     if not slot_templates.are_in(head):
         return {}
     return {slot_templates.SCOPE: slot_templates.RATE / learning_rate}
@@ -123,11 +124,11 @@ def rate_factors(head: Dict[str, Any], learning_rate: float) -> Dict[str, float]
 def with_names(
     head: Dict[str, Any], examples: Sequence[Any], annotator: Optional[Any]
 ) -> Dict[str, Any]:
-    """A head with the names of its slots, and what its features depend on beside them.
+    """Adds to a head the names of the slots, and the digest of the dictionaries.
 
     Args:
-        head: as of `head`.
-        examples: of training.
+        head: a head as `head` returns it.
+        examples: the training examples.
         annotator: `dictionaries.Annotator`, or None.
 
     Raises:
@@ -148,7 +149,7 @@ def with_names(
 
 
 def _report_unused(annotator, examples):
-    """Warns of dictionaries that find nothing in texts."""
+    """Warns about dictionaries without any match in the texts of the examples."""
     texts = [text for example in examples for text in (example.text_a, example.text_b) if text]
     used = {span.name for text in texts for span in annotator.spans(text)}
     for name in annotator.names:
