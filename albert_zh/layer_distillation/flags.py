@@ -20,7 +20,7 @@ _WITHOUT_EFFECT = {
 }
 _TABLE: Tuple[Tuple[str, str, Any, str], ...] = (
     ("string", "teacher_model", None, "Teacher: a model folder, or the output folder of a run."),
-    ("string", "student_model", None, "Student: a folder with its config and, to start from them, its weights."),
+    ("string", "student_model", None, "Student: a folder with its config and any initial weights."),
     (
         "list",
         "losses",

@@ -1,4 +1,4 @@
-"""Spans of characters and spans of word pieces, in both directions; windows of long texts.
+"""Converts spans between characters and word pieces, and splits long texts into windows.
 
     pieces, offsets = offsets.offsets(tokenizer, text)
     spans, num_inexact = to_pieces(text_spans, offsets)      # characters -> pieces
@@ -6,8 +6,8 @@
     for window in windows(len(pieces), max_pieces=126, stride=63):
         predictions[window.first_owned : window.end_owned] = ...
 
-A text of more pieces than a model takes is predicted in overlapping windows. Each piece is owned by
-one of them, that in which it is farthest from an end, so that every character has one prediction.
+A text with more pieces than a model takes is predicted in overlapping windows. Each piece is owned
+by the window in which it is farthest from an end, so that every character has one prediction.
 """
 
 import bisect
@@ -22,15 +22,15 @@ Window = collections.namedtuple("Window", ["start", "end", "first_owned", "end_o
 Window.__doc__ = """A part of a text's pieces that the model sees at once.
 
 Fields:
-    start, end: int, its pieces, half-open.
-    first_owned, end_owned: int, the pieces whose prediction comes from it.
+    start, end: int, half-open range of the window's pieces.
+    first_owned, end_owned: int, range of the pieces whose predictions come from this window.
 """
 
 
 def to_pieces(
     spans: Sequence[Span], offsets: Sequence[Tuple[int, int]]
 ) -> Tuple[List[Span], int, int]:
-    """Spans of characters as spans of the pieces that have a character of them.
+    """Converts spans of characters to spans of the pieces that share a character with them.
 
     Args:
         spans: list of `Span`, in characters.
@@ -38,8 +38,8 @@ def to_pieces(
 
     Returns:
         (spans, num_inexact, num_without_pieces): list of `Span` in pieces; the number of spans that
-        begin or end inside a piece, or with a character that has none (whole pieces are taken);
-        the number of those left out because no piece has a character of them.
+        begin or end inside a piece, or with a character that no piece covers (whole pieces are
+        taken); the number of spans that are skipped since no piece covers any of their characters.
     """
     begins = [begin for begin, _ in offsets]
     ends = np.maximum.accumulate([end for _, end in offsets]).tolist() if offsets else []
@@ -55,7 +55,7 @@ def to_pieces(
 
 
 def to_characters(spans: Iterable[Span], offsets: Sequence[Tuple[int, int]]) -> List[Span]:
-    """Spans of pieces as spans of characters; what the tokenizer drops between pieces is inside.
+    """Converts spans of pieces to spans of characters; these include characters between pieces.
 
     Args:
         spans: iterable of `Span`, in pieces.
@@ -80,7 +80,7 @@ def without_overlaps(spans: Iterable[Span]) -> Tuple[List[Span], int]:
         spans: iterable of `Span`, sorted, in pieces.
 
     Returns:
-        (spans, number of those left out because nothing of them remained).
+        (spans, number of spans that are skipped because nothing of them remains).
     """
     kept, end, num_left_out = [], 0, 0
     for span in spans:
@@ -93,30 +93,30 @@ def without_overlaps(spans: Iterable[Span]) -> Tuple[List[Span], int]:
 
 
 def windows(num_pieces: int, max_pieces: int, stride: int) -> List[Window]:
-    """Overlapping parts of a text that cover it.
+    """Splits a text into overlapping windows.
 
     Args:
-        num_pieces: int, pieces of the text.
-        max_pieces: int, the longest part.
-        stride: int, from 1 to `max_pieces`, pieces from the start of a part to that of the next.
+        num_pieces: int, number of pieces of the text.
+        max_pieces: int, maximum number of pieces of a window.
+        stride: int, from 1 to `max_pieces`, pieces between the starts of successive windows.
 
     Returns:
-        list of `Window`, in order; one without pieces for an empty text.
+        list of `Window`, in order; an empty text has one window without pieces.
     """
     last_start = max(0, num_pieces - max_pieces)
     starts = list(range(0, last_start, stride)) + [last_start]
     ends = [min(start + max_pieces, num_pieces) for start in starts]
-    # Of the pieces that two windows share, each owns the half that is nearer to its middle.
+    # Each of two windows owns the half of their shared pieces that is nearer to its own middle.
     borders = [0] + [(end + start + 1) // 2 for end, start in zip(ends, starts[1:])] + [num_pieces]
     return [Window(*window) for window in zip(starts, ends, borders, borders[1:])]
 
 
 def join_windows(parts: Sequence[np.ndarray], text_windows: Sequence[Window]) -> np.ndarray:
-    """The predictions of a text's pieces, each from the window that owns it.
+    """Joins the predictions of windows: each piece's prediction comes from the window that owns it.
 
     Args:
-        parts: list of arrays [window.end - window.start, ...], of each window.
-        text_windows: list of `Window`, of the same text.
+        parts: list of arrays [window.end - window.start, ...], one per window.
+        text_windows: list of `Window` of the same text.
 
     Returns:
         array [num_pieces, ...].
@@ -130,13 +130,13 @@ def join_windows(parts: Sequence[np.ndarray], text_windows: Sequence[Window]) ->
 
 
 def join_spans(parts: Sequence[Sequence[Span]], text_windows: Sequence[Window]) -> List[Span]:
-    """The spans of a text, each from the window that owns its middle piece (the later of two).
+    """Joins the spans of windows: each comes from the window that owns its middle piece.
 
-    That window has the whole span, if any has it.
+    The middle piece is the later one of two. If any window contains the whole span, this one does.
 
     Args:
-        parts: for each window, a list of `Span` in pieces from the window's start.
-        text_windows: list of `Window`, of the same text.
+        parts: for each window, a list of `Span` in pieces, counted from the window's start.
+        text_windows: list of `Window` of the same text.
 
     Returns:
         sorted list of `Span`, in pieces of the text.
@@ -151,7 +151,7 @@ def join_spans(parts: Sequence[Sequence[Span]], text_windows: Sequence[Window]) 
 
 
 def spans_of_windows(spans: Sequence[Span], text_windows: Sequence[Window]) -> List[List[Span]]:
-    """The spans that each window has, cut at its ends, in pieces from its start.
+    """Returns the spans in each window, truncated at its ends, in pieces from its start.
 
     Args:
         spans: list of `Span`, sorted, in pieces of the text.

@@ -1,4 +1,4 @@
-"""Rows of labelled files that do not fit: an error each, or left out and counted."""
+"""Handling of malformed rows in labelled files: they are errors, or are skipped and counted."""
 
 import contextlib
 from typing import Iterator, List
@@ -7,24 +7,24 @@ from albert_zh.common.errors import UserError
 
 
 class BadRows:
-    """What happens with rows that do not fit.
+    """Raises or collects the errors of malformed rows.
 
     Attributes:
-        errors: list of the `UserError` of rows that were left out.
+        errors: list of the `UserError` of the rows that were skipped.
     """
 
     def __init__(self, are_skipped: bool = False) -> None:
-        """Has met no rows yet.
+        """Starts without any errors.
 
         Args:
-            are_skipped: whether they are left out; else the first one is an error.
+            are_skipped: whether malformed rows are skipped; otherwise the first one is an error.
         """
         self._are_skipped = are_skipped
         self.errors: List[UserError] = []
 
     @contextlib.contextmanager
     def row(self) -> Iterator[None]:
-        """Around what reads one row, or checks it: its error leaves the row out, or goes on."""
+        """Context for reading or checking one row: a `UserError` is collected, or raised again."""
         try:
             yield
         except UserError as error:
@@ -33,7 +33,7 @@ class BadRows:
             self.errors.append(error)
 
     def notes(self) -> List[str]:
-        """Lines for the user."""
+        """Returns messages for the user about the rows that were skipped."""
         if not self.errors:
             return []
         count, first = len(self.errors), self.errors[0]

@@ -1,6 +1,6 @@
-"""Labelled text with a tag for each token: columns, two files, tables, NEZHA's reading of columns.
+"""Readers of text with a tag for each token: columns, two files, tables, columns as in NEZHA.
 
-Readers yield `TaggedText`; `reader.read_file` makes spans of their tags.
+The readers yield `TaggedText`; `reader.read_file` converts the tags to spans.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ TABLE_COLUMNS = ("text_a", "label")
 TWO_FILES = ("sentences.txt", "tags.txt")
 _MARK_OF_ERNIE = "\x02"  # between the tokens of a cell, in ERNIE's and PaddleNLP's tables
 _NUMBERED_TOKEN = re.compile(r"(.+?)([0-9]{1,4})\Z", re.DOTALL)
-_LOOKED_AT = 10  # tokens by which numbered ones and separators are detected
+_LOOKED_AT = 10  # tokens that are examined to detect separators and numbered tokens
 _SENTENCE_END = "。"
-_BAD = ()  # cells of a line that does not fit
-# Between columns; the first one that a line has is that of the file.
+_BAD = ()  # stands for the cells of a malformed line
+# Separators between columns, in order of preference.
 _SEPARATORS = {
     "\t": "a TAB",
     " ": "a blank",
@@ -35,19 +35,19 @@ _SEPARATORS = {
 def read_columns(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[TaggedText]:
-    """Sentences of a file with a token and its tag on each line, blank lines between sentences.
+    """Reads a file with a token and its tag on each line, and blank lines between sentences.
 
-    The token is the first column, the tag the last one; blanks (full-width and no-break ones too)
-    or TABs separate them, the same in the whole file. A line that begins with a blank as separator
-    has the blank as its token. A file whose tokens are numbered within their word, as "科0" in
-    Weibo's, loses these numbers.
+    The token is the first column and the tag the last one. Columns are separated by blanks
+    (including full-width and no-break ones) or TABs, the same in the whole file. In a line that
+    begins with the blank that separates columns, the token is this blank. If tokens are numbered
+    within their word, such as "科0" in the Weibo corpus, the numbers are removed.
 
     Args:
         path: the file.
-        encoding: of the file.
+        encoding: encoding of the file.
         digest: as in `files.read_bytes`.
-        bad_rows: `BadRows`; by default the first one is an error. A sentence with a line that does
-            not fit is left out.
+        bad_rows: `BadRows`; by default the first malformed row is an error. A sentence with a
+            malformed line is skipped.
 
     Yields:
         `TaggedText`.
@@ -77,7 +77,7 @@ def read_columns(
 
 
 def _rows(path, encoding, digest, bad_rows):
-    """(line, cells) of each line, cells None for a blank one or a document's first, or `_BAD`."""
+    """Yields (line, cells); cells are None for blank lines and document starts, or `_BAD`."""
     lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
     separator, first_line, lines = _separated(lines)
     for line, text in lines:
@@ -91,7 +91,7 @@ def _rows(path, encoding, digest, bad_rows):
 
 
 def separator_of(text: str) -> Optional[str]:
-    """What separates the columns of a line: a TAB, else a blank, else None (a token alone)."""
+    """Returns the separator of a line's columns: a TAB, else a blank, else None (only a token)."""
     after_first = text[1:].rstrip()  # the first character may be a blank that is a token
     if "\t" in text:
         return "\t"
@@ -108,7 +108,7 @@ def _cells(text, separator):
 
 
 def _check_cells(path, line, text, cells, separator, first_line):
-    """Raises `UserError` for a line of other columns than the first one, or without a token."""
+    """Raises `UserError` for a line without a token, or with other columns than the first line."""
     if "\r" in text:
         raise files.wrong_line_ends("%s, line %d" % (path, line))
     if not cells[0]:
@@ -152,7 +152,7 @@ def _beginning(rows):
 
 
 def _check_are_no_numbers(path, rows):
-    """Raises `UserError` where column 1 counts the tokens of each sentence, as in CoNLL-U."""
+    """Raises `UserError` if column 1 counts the tokens of each sentence, as in CoNLL-U."""
     groups = itertools.groupby((cells for _, cells in rows), key=bool)
     sentences = [list(group) for is_filled, group in groups if is_filled]
     are_sentences = max(map(len, sentences), default=0) > 1
@@ -180,7 +180,7 @@ def _are_numbered(rows):
 
 
 def _without_position(token, line, path):
-    if token == " ":  # separated from its position by a blank, too
+    if token == " ":  # this blank is also what separates it from its position
         return token
     numbered = _NUMBERED_TOKEN.match(token)
     if not numbered:
@@ -198,13 +198,13 @@ def read_columns_as_nezha(
     bad_rows: Optional[BadRows] = None,
     notes: Optional[List[str]] = None,
 ) -> Iterator[TaggedText]:
-    """Sentences as NEZHA's `run_classifier_ner.py` reads them, so that scores can be compared.
+    """Reads sentences as NEZHA's `run_classifier_ner.py` does, so that scores can be compared.
 
-    A sentence ends only at a blank line after "。"; other blank lines are passed over, and what
-    follows the last sentence's end is left out.
+    A sentence ends only at a blank line after "。"; other blank lines are ignored, and tokens after
+    the last sentence's end are dropped.
 
-    Args, errors: as `read_columns`.
-        notes: list that gets a line about the tokens left out at the end; or None.
+    Args, errors: as in `read_columns`.
+        notes: list to which a message about the dropped tokens is appended; or None.
 
     Yields:
         `TaggedText`.
@@ -230,17 +230,17 @@ def read_columns_as_nezha(
 def read_two_files(
     folder: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[TaggedText]:
-    """Sentences of `sentences.txt`, the tags of `tags.txt`, both separated by blanks.
+    """Reads sentences from `sentences.txt` and tags from `tags.txt`, both separated by blanks.
 
     Args:
-        folder: of both files; without `tags.txt` the sentences have no tags.
+        folder: folder with both files; without `tags.txt` the sentences have no tags.
         encoding, digest, bad_rows: as in `read_columns`.
 
     Yields:
         `TaggedText`.
 
     Raises:
-        UserError: where the files have other numbers of lines, or of tokens in a line.
+        UserError: if the numbers of lines differ, or the numbers of tokens and tags in a line.
     """
     sentences, tags_path = (os.path.join(folder, name) for name in TWO_FILES)
     of_tags = None if digest is None else hashlib.sha256()
@@ -263,7 +263,7 @@ def read_two_files(
 
 
 def _paired(tokens, tag_text, line, tags_path, is_there):
-    """(tokens, tags) of a line of both files; is_there: whether the tokens' file has it."""
+    """(tokens, tags) of a line of both files; is_there: whether `sentences.txt` has the line."""
     tags = (tag_text or "").split()
     tokens = [token for token in tokens if token] if len(tokens) != len(tags) else tokens
     if not is_there or tag_text is None or len(tokens) != len(tags):
@@ -281,7 +281,7 @@ def _is_no_token(text):
 def _separated(lines):
     """(separator of a file, the first line that has it, all lines).
 
-    It is that of the first line that has one, if most of the first lines do; else there is none.
+    It is the separator of the first line that has one, if most of the first lines do; else None.
     """
     beginning, filled = [], []
     for line, text in lines:
@@ -299,15 +299,16 @@ def _separated(lines):
 def read_table(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[TaggedText]:
-    """Sentences of a TAB-separated table with a header: `text_a` and `label`, blanks in both.
+    """Reads a TAB-separated table with a header: `text_a` and `label`, with blanks in both.
 
-    Where ERNIE's mark, the character 2, is in a text, it separates the tokens and tags instead.
+    Blanks separate the tokens of a text and their tags. If a text contains ERNIE's mark, the
+    character 2, this mark separates them instead.
 
-    Args, yields: as `read_columns`.
+    Args, yields: as in `read_columns`.
 
     Raises:
-        UserError: for a header without `text_a`, a line without both columns, other numbers of
-            tokens and tags.
+        UserError: for a header without `text_a`, a line without both columns, or different numbers
+            of tokens and tags.
     """
     lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
     header_line, names = next(((line, text) for line, text in lines if text.strip()), (1, ""))
@@ -347,5 +348,5 @@ def _row_of_table(cells, header, line, path):
 
 
 def column_lines(tokens: Sequence[str], *columns: Sequence[str], separator: str = " ") -> List[str]:
-    """Lines of a column file: a token and its tags; without the blank line between sentences."""
+    """Formats lines of a column file, a token and its tags each, without the final blank line."""
     return [separator.join(cells) for cells in zip(tokens, *columns)]

@@ -1,10 +1,10 @@
-"""CoNLL-U and CoNLL-X: ten columns a word, comments, a blank line between sentences.
+"""Reads CoNLL-U and CoNLL-X: ten columns per word, comments, blank lines between sentences.
 
     # text = 我爱北京
     1   我    我    PRON    PN  _   2   nsubj   _   SpaceAfter=No
     2   爱    爱    VERB    VV  _   0   root    _   SpaceAfter=No
 
-Each word is a span, whose type is its part of speech: column 4, or 5 where that is empty.
+Each word is a span whose type is its part of speech: column 4, or column 5 if column 4 is empty.
 """
 
 import itertools
@@ -25,32 +25,32 @@ _EMPTY_NODE = re.compile(r"\d+\.\d+$")
 
 
 def are_words(lines: Sequence[str]) -> bool:
-    """Whether lines that are not blank are words of ten columns, but for comments."""
+    """Whether all of some non-blank lines, except comments, are words with ten columns."""
     rows = [line.split("\t") for line in lines if not _COMMENT.match(line)]
     return bool(rows) and all(len(row) == _NUM_COLUMNS and is_id(row[0]) for row in rows)
 
 
 def is_id(cell: str) -> bool:
-    """Whether a cell is the number of a word, of several or of an empty node: 1, 1-2, 1.1."""
+    """Whether a cell is the id of a word, of a range of words or of an empty node: 1, 1-2, 1.1."""
     return any(form.match(cell) for form in (_WORD, _RANGE, _EMPTY_NODE))
 
 
 def read_conllu(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[LabelledText]:
-    """Sentences of a file; a word that several others analyse (1-2) is one, of joined types.
+    """Reads the sentences of a file; a range of words (1-2) is one word, whose types are joined.
 
     Args:
         path: the file.
-        encoding: of the file.
+        encoding: encoding of the file.
         digest: as in `files.read_bytes`.
-        bad_rows: `BadRows`; by default the first one is an error.
+        bad_rows: `BadRows`; by default the first malformed row is an error.
 
     Yields:
         `LabelledText`.
 
     Raises:
-        UserError: for a line of other than ten columns, or without a word's number or form.
+        UserError: for a line that does not have ten columns, or lacks a word's id or form.
     """
     bad_rows = bad_rows or BadRows()
     lines = enumerate(files.stream_lines(path, encoding, digest=digest), start=1)
@@ -78,7 +78,7 @@ def _cells(path, line, text):
 
 def _labelled_text(rows):
     words, types = [], []
-    last = 0  # number of the last word that a range has
+    last = 0  # id of the last word of the latest range
     for _, cells in rows:
         of_several = _RANGE.match(cells[0])
         if of_several:

@@ -1,10 +1,10 @@
-"""Linear-chain conditional random field (Lafferty et al. 2001) in plain graph operations.
+"""Linear-chain conditional random field (Lafferty et al. 2001), built from basic graph operations.
 
     log_likelihood = crf_log_likelihood(unaries, tag_ids, lengths, transitions)   # [B]
 
-The score of a path is the sum of its unaries and of transitions[previous tag, next tag]. No scores
-of start and end. The same operations run on TensorFlow 1.15 and 2.15; a row of length 0 has score
-and log norm 0. B rows, T steps, K tags.
+The score of a path is the sum of its unaries and of transitions[previous tag, next tag]; there are
+no scores for start and end. The same operations run on TensorFlow 1.15 and 2.15. A row of length 0
+has score 0 and log norm 0. Letters in shape comments: B rows, T steps, K tags.
 """
 
 import numpy as np
@@ -14,13 +14,13 @@ import tensorflow.compat.v1 as tf
 def crf_log_likelihood(
     unaries: tf.Tensor, tag_ids: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
 ) -> tf.Tensor:
-    """Logarithm of the probability of the gold tags.
+    """Computes the log-likelihood of the gold tags.
 
     Args:
         unaries: float tensor [B, T, K].
-        tag_ids: int tensor [B, T]; beyond a row's length any valid ids.
+        tag_ids: int tensor [B, T]; any valid ids beyond a row's length.
         lengths: int tensor [B].
-        transitions: float tensor [K, K], row: tag before.
+        transitions: float tensor [K, K], row: previous tag, column: next tag.
 
     Returns:
         float tensor [B].
@@ -32,9 +32,9 @@ def crf_log_likelihood(
 def crf_sequence_score(
     unaries: tf.Tensor, tag_ids: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
 ) -> tf.Tensor:
-    """Score of the gold path, see `crf_log_likelihood`; float tensor [B].
+    """Computes the score of the gold path, float tensor [B]; arguments as in `crf_log_likelihood`.
 
-    Scores of -inf, of what is forbidden, count only where the path has them.
+    Scores of -inf, which forbid tags or transitions, only count if the path contains them.
     """
     inside = _mask(unaries, lengths, tf.bool)
     num_tags = int(transitions.shape[0])
@@ -48,7 +48,7 @@ def crf_sequence_score(
 
 
 def crf_log_norm(unaries: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor) -> tf.Tensor:
-    """Logarithm of the sum over all paths of exp(score), by the forward algorithm.
+    """Computes the logarithm of the sum of exp(score) over all paths, by the forward algorithm.
 
     Args:
         unaries: float tensor [B, T, K].
@@ -74,15 +74,15 @@ def _mask(unaries, lengths, dtype=None):
 
 
 def _time_major(unaries, lengths):
-    """(unaries [T + 1, B, K], whether a step is inside of its row [T + 1, B, K])."""
-    # One step more, outside of all rows: a scan over no steps has no gradient.
+    """(unaries [T + 1, B, K], whether a step is inside its row [T + 1, B, K])."""
+    # One extra step, outside of all rows, since a scan over no steps has no gradient.
     steps = tf.transpose(tf.pad(unaries, [[0, 0], [0, 1], [0, 0]]), [1, 0, 2])
     inside = tf.range(tf.shape(steps)[0])[:, None] < tf.cast(lengths, tf.int32)[None]  # [T + 1, B]
     return steps, inside[:, :, None] & tf.ones_like(steps, tf.bool)  # 1.15's `where` needs [.., K]
 
 
 def _last_of_scan(step, unaries, lengths):
-    """The state [B, K] after the last step; the first step's unaries are the first state."""
+    """Returns the state [B, K] after the last step; the initial state is the first unaries."""
     steps, inside = _time_major(unaries, lengths)
     return tf.scan(step, (steps[1:], inside[1:]), initializer=steps[0])[-1]
 
@@ -90,16 +90,17 @@ def _last_of_scan(step, unaries, lengths):
 def soft_divergence(
     unaries: tf.Tensor, target_logs: tf.Tensor, lengths: tf.Tensor, transitions: tf.Tensor
 ) -> tf.Tensor:
-    """KL divergence of a field from a chain of independent tags; of sure tags minus the likelihood.
+    """KL divergence between a chain of independent tags, with a teacher's marginals, and the CRF.
 
-    The chain's tags have the teacher's marginals. As it has no dependencies, the expected score of
-    its paths is a sum over positions and neighbours.
+    As the tags of the chain are independent, the expected score of its paths is a sum over
+    positions and over neighbouring pairs. If all tags have probability 1, the divergence is the
+    negative log-likelihood.
 
     Args:
         unaries: float tensor [B, T, K].
-        target_logs: float tensor [B, T, K], logarithms of the tags' probabilities.
+        target_logs: float tensor [B, T, K], log-probabilities of the tags.
         lengths: int tensor [B].
-        transitions: float tensor [K, K], row: tag before.
+        transitions: float tensor [K, K], row: previous tag, column: next tag.
 
     Returns:
         float tensor [B], summed over the steps.
@@ -114,7 +115,7 @@ def soft_divergence(
 
 
 def log_marginals(unaries: np.ndarray, transitions: np.ndarray) -> np.ndarray:
-    """Logarithms of the probabilities of each step's tags, by the forward-backward algorithm.
+    """Computes the log marginals of each step's tags, by the forward-backward algorithm.
 
     Args:
         unaries: float [T, K] of one row.

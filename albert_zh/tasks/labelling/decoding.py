@@ -1,4 +1,4 @@
-"""Predictions of a head -> spans, in numpy; the same for checkpoints and exported models.
+"""Decodes the outputs of a head to spans, in NumPy; the same for checkpoints and exported models.
 
 decoder = TagDecoder(tags, scheme, transitions)
 for spans, confidences in decoder.decode([logits_of_a_text, ...]): ...
@@ -12,11 +12,11 @@ from albert_zh.tasks.labelling import tag_schemes, viterbi
 from albert_zh.tasks.labelling.spans import Span
 
 Decoded = Tuple[List[Span], List[float]]
-_SCORES_AT_ONCE = 1 << 22  # of padded logits, times tags
+_SCORES_AT_ONCE = 1 << 22  # maximum number of padded logits, times tags
 
 
 class TagDecoder:
-    """Logits of tags to spans.
+    """Decodes logits of tags to spans.
 
     Attributes:
         tags: list of str, by id.
@@ -29,23 +29,23 @@ class TagDecoder:
         scheme: tag_schemes.Scheme,
         transitions: Optional[np.ndarray] = None,
     ) -> None:
-        """Prepares the moves.
+        """Computes the allowed transitions.
 
         Args:
             tags: list of K str.
             scheme: `tag_schemes.Scheme`.
-            transitions: float [K, K] of a CRF, whose best allowed path is taken; None: the best
-                tag of each piece by itself.
+            transitions: float [K, K] of a CRF: the best allowed path is decoded; None: the best tag
+                of each piece, independently of its neighbours.
         """
         self.tags, self.scheme = list(tags), scheme
         self._transitions = transitions
         self._moves = tag_schemes.allowed_moves(self.tags, scheme)
 
     def tag_ids(self, logits: Sequence[np.ndarray]) -> List[np.ndarray]:
-        """The best tags of texts.
+        """Returns the best tags of texts.
 
         Args:
-            logits: list of float [P, K], of texts of any lengths.
+            logits: list of float [P, K], for texts of any lengths.
 
         Returns:
             list of int [P].
@@ -64,7 +64,7 @@ class TagDecoder:
         return decoded
 
     def _batches(self, lengths):
-        """Lists of the texts that are decoded at once, of similar length."""
+        """Yields lists of texts of similar length that are decoded together."""
         batch: List[int] = []
         for index in np.argsort(lengths, kind="stable"):
             num_scores = (len(batch) + 1) * lengths[index] * len(self.tags) ** 2
@@ -76,20 +76,20 @@ class TagDecoder:
             yield batch
 
     def decode(self, logits: Sequence[np.ndarray]) -> Iterator[Decoded]:
-        """The spans of texts.
+        """Decodes the spans of texts.
 
         Args:
             logits: as in `tag_ids`.
 
         Yields:
-            (spans, confidences) of each text: list of `Span` in pieces, and of floats: the lowest
-            probability (softmax of the logits) of a tag of the span.
+            (spans, confidences) of each text: list of `Span` in pieces, and list of float. A span's
+            confidence is the lowest probability (softmax of the logits) of its tags.
         """
         for rows, ids in zip(logits, self.tag_ids(logits)):
             yield self.spans(rows, ids)
 
     def spans(self, logits: np.ndarray, tag_ids: np.ndarray) -> Decoded:
-        """The spans of a text's tags, and their confidences, as of `decode`.
+        """Returns the spans of a text's tags and their confidences, as in `decode`.
 
         Args:
             logits: float [P, K].
@@ -101,7 +101,7 @@ class TagDecoder:
 
 
 def _probabilities(logits, tag_ids):
-    """The softmax's probability of a tag of each piece, float [P]."""
+    """Softmax probability of each piece's tag, float [P]."""
     logits = np.asarray(logits, np.float64)
     if not len(logits):
         return np.zeros(0)
@@ -113,12 +113,12 @@ def _probabilities(logits, tag_ids):
 def spans_of_pairs(
     predictions: Dict[str, np.ndarray], types: Sequence[str], is_flat: bool = False
 ) -> Decoded:
-    """The spans of a row that `global_pointer.best_spans` describes.
+    """Converts the outputs of `global_pointer.best_spans` for a row to spans.
 
     Args:
         predictions: `span_scores`, `span_types`, `span_starts`, `span_ends`, each [S].
         types: list of str, by id.
-        is_flat: bool; of spans that overlap keep the one of the highest score.
+        is_flat: bool; whether only the one with the highest score is kept of overlapping spans.
 
     Returns:
         (spans, confidences): sorted list of `Span` in pieces, and the sigmoid of their scores.

@@ -1,9 +1,9 @@
-"""How sequence labelling learns from teachers: the probabilities of each piece's tags.
+"""Distillation for sequence labelling: the student learns the tag probabilities of each piece.
 
-A target has, for each piece of the text, its range of characters and the logarithms of its tags'
-probabilities: of a conditional random field the marginals. Where the student's vocabulary cuts the
-text otherwise, a piece opens a span if the teacher's piece that it begins with does, and closes it
-if the one that it ends with does.
+A target has, for each piece of the text, its range of characters and the log-probabilities of its
+tags; for a conditional random field these are the marginals. If the student's vocabulary splits the
+text differently, a piece of the student opens a span if the teacher's piece at its beginning does,
+and closes a span if the teacher's piece at its end does.
 """
 
 import functools
@@ -33,7 +33,7 @@ _LOGITS, _MASK = "teacher_logits", "teacher_mask"
 _RANGE = 2  # the first two columns of a target: first character, one past the last
 _OPENING = (tag_schemes.BEGIN, tag_schemes.SINGLE)
 _CLOSING = (tag_schemes.END, tag_schemes.SINGLE)
-# (whether a piece opens a span, whether it closes it) -> its role, or the next one a scheme has.
+# (whether a piece opens a span, whether it closes it) -> possible roles, in order of preference.
 _ROLES_OF_EDGES = {
     (True, True): (tag_schemes.SINGLE, tag_schemes.BEGIN),
     (True, False): (tag_schemes.BEGIN,),
@@ -43,7 +43,7 @@ _ROLES_OF_EDGES = {
 
 
 class TagDistillation(distillation.Distillation):
-    """Targets of heads that give each piece a tag."""
+    """Distillation for heads that assign a tag to each piece."""
 
     teacher_outputs = ("logits", "transitions")
     logit_columns = (_LOGITS,)
@@ -52,9 +52,9 @@ class TagDistillation(distillation.Distillation):
     def open_unlabelled(
         self, kind: Any, task: Any, path: str, encoding: str
     ) -> Iterator[Tuple[Any, Any]]:
-        """The texts of a file of any format of labelled texts, or of plain ones, one a line.
+        """Reads the texts of a labelled file in any format, or plain texts, one per line.
 
-        With granularities each text once for each of them.
+        With granularities, each text is yielded once per granularity.
         """
         file_format, bad_rows = splits.format_of_texts(task, path, encoding), BadRows(True)
         unit = task.head.get("offset_unit") or json_files.CHARACTERS
@@ -149,13 +149,13 @@ class TagDistillation(distillation.Distillation):
         )  # [B]
         num_known = tf.reduce_sum(mask, axis=1)
         counts = tf.cast(lengths, tf.float32)
-        # A chain with a gap has no distribution: such rows have their labels' loss alone.
+        # A chain with a gap has no distribution, so such rows only have the loss of their labels.
         is_whole = tf.cast(tf.equal(num_known, counts), tf.float32)
         return temperature**2 * is_whole * divergences / tf.maximum(counts, 1.0)
 
 
 def _of_pieces(pieces, offsets, labels):
-    """A teacher's pieces [P, 2 + K] for a student's: (logits [Q, K], whether known [Q])."""
+    """Maps a teacher's pieces [P, 2 + K] to a student's: (logits [Q, K], whether known [Q])."""
     logits = np.zeros([len(offsets), len(labels)], np.float32)
     mask = np.zeros([len(offsets)], np.float32)
     starts, ends, rows = pieces[:, 0], pieces[:, 1], pieces[:, _RANGE:]
@@ -177,12 +177,13 @@ def _of_pieces(pieces, offsets, labels):
 
 
 def _joined(first, last, is_cut, labels):
-    """Logarithms of the tags' probabilities [K] of a piece that is cut otherwise than a teacher's.
+    """Log-probabilities of tags [K] for a student's piece that is split unlike the teacher's.
 
     Args:
-        first: those of the teacher's piece that it begins in, [K].
-        last: those of the one that it ends in, [K]; None for the same one.
-        is_cut: (whether the first one begins before it, whether the last one ends behind it).
+        first: log-probabilities of the teacher's piece in which the student's piece begins, [K].
+        last: log-probabilities of the teacher's piece in which it ends, [K]; None: the same piece.
+        is_cut: (whether the first piece begins before the student's, whether the last piece ends
+            after it).
         labels: the tags.
     """
     of_first = np.exp(np.asarray(first, np.float64))
@@ -196,10 +197,10 @@ def _joined(first, last, is_cut, labels):
 
 @functools.lru_cache(maxsize=32)
 def _tags_of_joined(labels, begins_before, ends_behind):
-    """For tags of a first and of a last piece the number of the tag of what is between, [K, K].
+    """Ids of the joined tag, int [K, K], by the tags of the first and of the last teacher's piece.
 
-    A span that begins before or ends behind it is only gone on with; the first one's tag stays
-    where the two are not of one type.
+    A span that begins before the student's piece or ends after it is only continued there. If the
+    two tags have different types, the joined tag is the first piece's tag.
     """
     _, scheme = predictions.tag_table(labels)
     letters = {role: letter for letter, role in scheme.letters.items()}

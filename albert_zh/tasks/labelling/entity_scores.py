@@ -4,8 +4,9 @@
     scorer.add(gold_spans, predicted_spans)
     scorer.metrics()["f1"], scorer.report()["PER"].f1
 
-An entity is right if its type, its first and its last character are. Whether spans are read from
-tags leniently (as conlleval does) or strictly is decided where tags become spans, in `tag_schemes`.
+An entity is correct if its type, its first and its last character are. Whether spans are read from
+tags leniently (as conlleval does) or strictly is decided in `tag_schemes`, which converts tags to
+spans.
 """
 
 import collections
@@ -16,17 +17,17 @@ from albert_zh.tasks.labelling.spans import Span
 MICRO, MACRO = "micro avg", "macro avg"  # as in seqeval's report
 
 Scores = collections.namedtuple("Scores", ["precision", "recall", "f1", "support", "predicted"])
-Scores.__doc__ = """How well one type, or all types, are recognised.
+Scores.__doc__ = """Scores of one type of entities, or of all types.
 
 Fields:
-    precision, recall, f1: float; 0 where they are undefined.
-    support: int, gold entities.
-    predicted: int, predicted entities.
+    precision, recall, f1: float; 0 if undefined.
+    support: int, number of gold entities.
+    predicted: int, number of predicted entities.
 """
 
 
 def scores_of(num_right: int, num_predicted: int, num_gold: int) -> Scores:
-    """`Scores` of counts."""
+    """Computes `Scores` from counts."""
     precision = num_right / num_predicted if num_predicted else 0.0
     recall = num_right / num_gold if num_gold else 0.0
     f1 = 2.0 * num_right / (num_predicted + num_gold) if num_right else 0.0
@@ -34,14 +35,14 @@ def scores_of(num_right: int, num_predicted: int, num_gold: int) -> Scores:
 
 
 class EntityScorer:
-    """Counts entities of texts, one by one."""
+    """Counts gold, predicted and correct entities, text by text."""
 
     def __init__(self) -> None:
-        """Sets up with no texts."""
+        """Starts with all counts at 0."""
         self._right, self._predicted, self._gold = (collections.Counter() for _ in range(3))
 
     def add(self, gold: Iterable[Span], predicted: Iterable[Span]) -> None:
-        """Counts the entities of a text; equal spans of one side count once."""
+        """Counts the entities of a text; duplicate spans count once."""
         gold, predicted = set(gold), set(predicted)
         self._gold.update(span.type for span in gold)
         self._predicted.update(span.type for span in predicted)
@@ -53,7 +54,7 @@ class EntityScorer:
         return sorted(set(self._gold) | set(self._predicted))
 
     def report(self) -> Dict[str, Scores]:
-        """`Scores` by type, and under MICRO and MACRO (the mean over the types)."""
+        """Returns {type: `Scores`}, with the averages MICRO and MACRO (the mean over types)."""
         by_type = collections.OrderedDict(
             (name, scores_of(self._right[name], self._predicted[name], self._gold[name]))
             for name in self.types
@@ -68,7 +69,7 @@ class EntityScorer:
         return by_type
 
     def metrics(self) -> Dict[str, float]:
-        """Micro precision, recall and F1 as `precision`, `recall`, `f1`; `macro_f1`."""
+        """Returns micro-averaged `precision`, `recall` and `f1`, and `macro_f1`."""
         report = self.report()
         micro = report[MICRO]
         return {
@@ -80,7 +81,7 @@ class EntityScorer:
 
 
 def report_table(report: Dict[str, Scores]) -> List[List[str]]:
-    """`EntityScorer.report` as rows of cells, the header first."""
+    """Converts `EntityScorer.report` to rows of cells, starting with the header."""
     rows = [["type", "precision", "recall", "F1", "gold", "predicted"]]
     for name, scores in report.items():
         ratios = ["%.2f" % (100 * ratio) for ratio in scores[:3]]
@@ -89,31 +90,31 @@ def report_table(report: Dict[str, Scores]) -> List[List[str]]:
 
 
 class TokenScorer:
-    """Token-level scores as NEZHA's `tf_metrics` has them: over all tags but O.
+    """Token-level scores over all tags but O, as NEZHA's `tf_metrics` computes them.
 
-    They are usually higher than those of entities, and no measure to compare models by.
+    They are usually higher than entity-level scores and not suited to compare models.
     """
 
     def __init__(self, outside: Sequence[str] = ("O",)) -> None:
-        """`outside`: the tags that do not count."""
+        """`outside`: the tags that are ignored."""
         self._outside = frozenset(outside)
         self._right = self._predicted = self._gold = 0
 
     def add(self, gold: Sequence[str], predicted: Sequence[str]) -> None:
-        """Counts the tags of a text, two lists of str of one length."""
+        """Counts the tags of a text; both lists have the same length."""
         for expected, tag in zip(gold, predicted):
             self._gold += expected not in self._outside
             self._predicted += tag not in self._outside
             self._right += expected == tag and tag not in self._outside
 
     def merge(self, other: "TokenScorer") -> None:
-        """Adds the counts of another one."""
+        """Adds the counts of another scorer."""
         self._gold += other._gold
         self._predicted += other._predicted
         self._right += other._right
 
     def metrics(self) -> Dict[str, float]:
-        """`eval_precision`, `eval_recall` and `eval_f`."""
+        """Returns `eval_precision`, `eval_recall` and `eval_f`."""
         scores = scores_of(self._right, self._predicted, self._gold)
         return {
             "eval_precision": scores.precision,

@@ -1,13 +1,13 @@
-"""What is wrong in predicted entities: errors by kind, confusions of types, the worst in context.
+"""Error analysis of entities: errors by kind, confusions of types, the worst errors in context.
 
     analysis = ErrorAnalysis()
     analysis.add("text", gold_spans, predicted_spans, confidences)
     analysis.counts(), analysis.most_confident(), analysis.confusion()
 
-Kinds of errors: of a predicted entity that is not right, TYPE (its characters are those of a gold
-entity of another type), BOUNDARY (it overlaps a gold entity of its type), BOTH (it overlaps only
-gold entities of other types) or INVENTED (it overlaps none); of a gold entity that overlaps nothing
-predicted, MISSED.
+A predicted entity that is wrong is one of the following kinds of error: TYPE (it has the same
+characters as a gold entity of another type), BOUNDARY (it overlaps a gold entity of its type), BOTH
+(it only overlaps gold entities of other types) or INVENTED (it overlaps no gold entity). A gold
+entity that overlaps no predicted entity is an error of the kind MISSED.
 """
 
 import collections
@@ -21,7 +21,7 @@ from albert_zh.tasks.labelling.spans import Span, SpanIndex
 TYPE, BOUNDARY, BOTH = "type", "boundary", "boundary and type"
 MISSED, INVENTED = "missed", "invented"
 KINDS = (BOUNDARY, TYPE, BOTH, MISSED, INVENTED)
-NONE = "none"  # row or column of a confusion: no entity on this side
+NONE = "none"  # row or column of the confusion matrix: no entity on this side
 SHOWN_ERRORS = 50
 
 EntityError = collections.namedtuple("EntityError", ["kind", "gold", "predicted", "confidence"])
@@ -31,22 +31,22 @@ Fields:
     kind: one of `KINDS`.
     gold: `Span`; None if the entity was invented.
     predicted: `Span`; None if it was missed.
-    confidence: float of the predicted entity; 0 if it was missed.
+    confidence: float, confidence of the predicted entity; 0 if the entity was missed.
 """
 
 
 def entity_errors(
     gold: Sequence[Span], predicted: Sequence[Span], confidences: Optional[Sequence[float]] = None
 ) -> List[EntityError]:
-    """The errors of a text.
+    """Finds the errors of a text.
 
     Args:
         gold: list of `Span`.
         predicted: list of `Span`.
-        confidences: list of floats, of `predicted`; ones by default.
+        confidences: list of floats, confidences of `predicted`; ones by default.
 
     Returns:
-        list of `EntityError`, those of predicted entities first.
+        list of `EntityError`; errors of predicted entities come first.
     """
     confidences = [1.0] * len(predicted) if confidences is None else confidences
     right = set(gold) & set(predicted)
@@ -67,7 +67,7 @@ def _overlap(span, other):
 
 
 def _kind_of(span, near):
-    """(kind, of the gold entities near it the one that it overlaps most, best of its type)."""
+    """(kind, gold entity that a span overlaps most, preferably one of its type)."""
     if not near:
         return INVENTED, None
     for other in near:
@@ -78,10 +78,10 @@ def _kind_of(span, near):
 
 
 class ErrorAnalysis:
-    """Errors of many texts; memory does not grow with their number."""
+    """Collects the errors of many texts, in constant memory."""
 
     def __init__(self, num_shown: int = SHOWN_ERRORS) -> None:
-        """`num_shown`: how many of the most confident errors are kept."""
+        """`num_shown`: number of most confident errors to keep."""
         self._num_shown = num_shown
         self._kinds: collections.Counter = collections.Counter()
         self._pairs: collections.Counter = collections.Counter()
@@ -95,7 +95,7 @@ class ErrorAnalysis:
         predicted: Sequence[Span],
         confidences: Optional[Sequence[float]] = None,
     ) -> None:
-        """Counts a text's errors; spans in characters. Args as in `entity_errors`."""
+        """Counts the errors of a text; spans are in characters. Args as in `entity_errors`."""
         for span in set(gold) & set(predicted):
             self._pairs[span.type, span.type] += 1
         for error in entity_errors(gold, predicted, confidences):
@@ -108,19 +108,19 @@ class ErrorAnalysis:
             add(self._worst, entry)
 
     def counts(self) -> Dict[str, int]:
-        """Number of errors by kind, in the order of `KINDS`."""
+        """Returns the number of errors by kind, in the order of `KINDS`."""
         return collections.OrderedDict((kind, self._kinds[kind]) for kind in KINDS)
 
     def most_confident(self) -> List[Tuple[str, EntityError]]:
-        """(text, `EntityError`), the most confident first."""
+        """Returns (text, `EntityError`) pairs, the most confident errors first."""
         return [(entry[2], entry[3]) for entry in sorted(self._worst, reverse=True)]
 
     def confusion(self) -> Tuple[List[str], np.ndarray]:
-        """Types of entities against each other.
+        """Returns the confusion matrix of entity types.
 
         Returns:
-            (types, counts): the types and `NONE` last; int [T, T], row: gold, column: predicted. A
-            wrong boundary of the right type counts on the diagonal.
+            (types, counts): the types, with `NONE` last; int [T, T], row: gold, column: predicted.
+            An entity of the right type with a wrong boundary counts on the diagonal.
         """
         types = sorted({name for pair in self._pairs for name in pair} - {NONE}) + [NONE]
         counts = np.zeros([len(types), len(types)], int)
@@ -130,12 +130,12 @@ class ErrorAnalysis:
 
 
 def in_context(text: str, error: EntityError, width: int = 15) -> str:
-    """A line that shows an error: the kind, gold and predicted entity, and the text around them.
+    """Formats an error as a line: its kind, gold and predicted entity, and the surrounding text.
 
     Args:
         text: str.
         error: `EntityError`.
-        width: characters shown on either side.
+        width: number of characters to show on either side.
 
     Returns:
         str, such as "boundary (0.98): PER 王明 -> PER 王明去: ...昨天[王明去]了北京...".

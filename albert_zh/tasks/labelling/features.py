@@ -1,11 +1,11 @@
-"""Texts -> rows of ids: the windows of a text, with tags or spans of their pieces.
+"""Converts texts to rows of ids: the windows of a text, with the tags or spans of their pieces.
 
     encoded = encode_text(tokenizer, "彭小军认为……", max_seq_length=128, stride=64)
     encoded.input_ids                                     # a list of ids for each window
     labels, counts = tag_rows(encoded, spans, tag_ids, scheme)
     text_spans = spans_of_text(encoded, predicted_spans)  # back to characters
 
-A row is [CLS], a granularity's token if there is one, pieces, [SEP].
+A row consists of [CLS], the token of a granularity if there is one, pieces, and [SEP].
 """
 
 import collections
@@ -24,28 +24,28 @@ EncodedText.__doc__ = """A text as rows of a model's input.
 Fields:
     offsets: list of (first character, one past the last) of the text's pieces.
     windows: list of `alignment.Window`.
-    input_ids: list of lists of int, the ids of each window.
+    input_ids: list of lists of int, the ids of each window's row.
     first_piece: int, position of the first piece in a row.
 """
 
 LabelCounts = collections.namedtuple(
     "LabelCounts", ["spans", "inexact", "left_out", "in_no_row"], defaults=(0,)
 )
-LabelCounts.__doc__ = """What became of gold spans when they were assigned to pieces.
+LabelCounts.__doc__ = """Counts of gold spans by how they could be assigned to pieces.
 
 Fields:
-    spans: int, all of them.
-    inexact: int, those that begin or end inside a piece and were extended to whole pieces.
-    left_out: int, those that share their piece with others.
-    in_no_row: int, those that heads of spans do not learn: every window cuts them, or the row has
-        as many others as tokens.
+    spans: int, number of all spans.
+    inexact: int, spans that begin or end inside a piece and are extended to whole pieces.
+    left_out: int, spans that are skipped since they have no piece to themselves.
+    in_no_row: int, spans that heads of spans do not learn: every window cuts them, or their row
+        already has as many spans as tokens.
 """
 
 
 def text_as_read(head: Mapping[str, Any], text: str) -> str:
-    """The text as the model reads it, of the same length; `head` is `Settings.head`.
+    """Returns the text as the model reads it, of the same length; `head` is `Settings.head`.
 
-    Models of versions before `--half_width` have no such setting and read texts as they are.
+    Models of versions without `--half_width` lack this setting and read texts unchanged.
     """
     return unicode_text.with_half_width(text) if head.get("half_width") else text
 
@@ -57,14 +57,14 @@ def encode_text(
     stride: Optional[int] = None,
     granularity_token: Optional[str] = None,
 ) -> EncodedText:
-    """The rows of a text.
+    """Converts a text to rows of ids.
 
     Args:
         tokenizer: `FullTokenizer`.
         text: str, of any length.
-        max_seq_length: int, the longest row.
-        stride: int, pieces from one window to the next; half a window by default.
-        granularity_token: str, the second token of each row; None for none.
+        max_seq_length: int, maximum length of a row.
+        stride: int, number of pieces between the starts of windows; half a window by default.
+        granularity_token: str, the second token of each row; None if there is no such token.
 
     Returns:
         `EncodedText`.
@@ -86,17 +86,17 @@ def tag_rows(
     tag_ids: Dict[str, int],
     scheme: tag_schemes.Scheme,
 ) -> Tuple[List[List[int]], LabelCounts]:
-    """The tags of each row's tokens.
+    """Returns the tag ids of each row's tokens.
 
     Args:
         encoded: `EncodedText`.
-        spans: gold spans in characters, none of which overlap.
-        tag_ids: {tag: id}. Pieces outside of all spans have the id of O; in a segmentation, which
+        spans: gold spans in characters, which must not overlap.
+        tag_ids: {tag: id}. Pieces outside of all spans get the id of O; in a segmentation, which
             has no O, they are separate words.
         scheme: `tag_schemes.Scheme`.
 
     Returns:
-        (rows, counts): for each row a list of int, 0 for tokens that are no pieces; `LabelCounts`.
+        (rows, counts): for each row a list of int, 0 for special tokens; `LabelCounts`.
     """
     in_pieces, num_inexact, num_lost = alignment.to_pieces(sorted(spans), encoded.offsets)
     flat, num_covered = alignment.without_overlaps(in_pieces)
@@ -111,7 +111,7 @@ def tag_rows(
 
 
 def _with_single_pieces(spans, num_pieces):
-    """The spans, and each piece outside of them as a span."""
+    """Returns the spans, and a span for each piece outside of them."""
     covered, end = [], 0
     for span in spans:
         covered += [Span(piece, piece + 1, "") for piece in range(end, span.start)]
@@ -123,10 +123,10 @@ def _with_single_pieces(spans, num_pieces):
 def span_rows(
     encoded: EncodedText, spans: Sequence[Span], type_ids: Dict[str, int]
 ) -> Tuple[List[List[Tuple[int, int, int]]], LabelCounts]:
-    """The spans of each row, as `global_pointer` takes them.
+    """Returns the spans of each row, in the form that `global_pointer` takes.
 
-    Spans that a window cuts are no labels of it: their other end is not in sight. A row has no more
-    spans than tokens.
+    Spans that a window cuts are no labels of this window, since one end is outside of it. A row has
+    at most as many spans as tokens.
 
     Args:
         encoded: `EncodedText`.
@@ -153,13 +153,13 @@ def span_rows(
 
 
 def spans_of_text(encoded: EncodedText, spans: Sequence[Span], is_flat: bool = True) -> List[Span]:
-    """Spans of the text's pieces as spans of its characters.
+    """Converts spans of a text's pieces to spans of its characters.
 
     Args:
         encoded: `EncodedText`.
         spans: list of `Span`, in pieces of the whole text.
-        is_flat: bool; shorten spans so that no character is in two: a character of several pieces
-            (Hangul) may end one span and begin the next.
+        is_flat: bool; whether spans are shortened so that no character is in two spans: a character
+            of several pieces (Hangul) may end one span and begin the next.
 
     Returns:
         sorted list of `Span`, in characters.
@@ -169,15 +169,15 @@ def spans_of_text(encoded: EncodedText, spans: Sequence[Span], is_flat: bool = T
 
 
 def gold_words(encoded: EncodedText, text: str, spans: Sequence[Span]) -> List[Span]:
-    """The words of a segmented text, which follow one another without gaps.
+    """Returns the gold words of a segmented text, without gaps between them.
 
     Args:
         encoded: `EncodedText` of the text.
         text: str.
-        spans: gold spans in characters; pieces outside of all are words, as in `tag_rows`.
+        spans: gold spans in characters; pieces outside of all spans are words, as in `tag_rows`.
 
     Returns:
-        sorted list of `Span`, of the whole text.
+        sorted list of `Span` that cover the whole text.
     """
     if sum(span.end - span.start for span in spans) < len(text):
         index = SpanIndex(spans)
@@ -187,14 +187,14 @@ def gold_words(encoded: EncodedText, text: str, spans: Sequence[Span]) -> List[S
 
 
 def added_counts(counts: Sequence[LabelCounts]) -> LabelCounts:
-    """The sum of counts."""
+    """Returns the sum of counts."""
     return (
         LabelCounts(*(sum(column) for column in zip(*counts))) if counts else LabelCounts(0, 0, 0)
     )
 
 
 def notes_of_counts(counts: LabelCounts) -> List[str]:
-    """Lines for the user about spans that do not fit the pieces."""
+    """Returns messages for the user about spans that do not fit the pieces."""
     notes = []
     if counts.inexact:
         notes.append(

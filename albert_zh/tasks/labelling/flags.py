@@ -1,4 +1,4 @@
-"""Flags that only sequence labelling has."""
+"""Flags of sequence labelling."""
 
 import re
 from typing import Any, Dict, Optional
@@ -10,7 +10,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.tasks import kind_interface, task_forms
 from albert_zh.tasks.labelling import head_names, json_files, reader, tag_schemes
 
-CRF_RATE_FACTOR = 20.0  # transitions that start from 0 have to grow
+CRF_RATE_FACTOR = 20.0  # transitions start from 0 and have to grow
 SPAN_RATE_FACTOR = 10.0
 
 _TABLE = (
@@ -24,89 +24,92 @@ _TABLE = (
         "enum",
         "head",
         head_names.CRF,
-        "What labels the word pieces: a conditional random field, independent softmaxes, or scores "
-        "of spans, by which entities may be nested.",
+        "Head that labels the word pieces: a conditional random field, independent softmaxes, or "
+        "scores of spans, which allow nested entities.",
     ),
     (
         "enum",
         "tag_scheme",
         None,
-        "Scheme of the tags that are learnt; by default that of the training file, of a file "
-        "without tags BMES for words and BIO for entities.",
+        "Scheme of the tags that are learnt; by default the scheme of the training file or, if the "
+        "file has no tags, BMES for words and BIO for entities.",
     ),
     (
         "enum",
         "file_format",
         None,
-        "Format of the files; detected by their first lines if left out. With --task_name=ner "
-        "segmented has to be named.",
+        "Format of the files; by default it is detected by their first lines, except segmented with "
+        "--task_name=ner, which has to be named.",
     ),
     (
         "enum",
         "overlaps",
         reader.REFUSED,
-        "What is done with entities that overlap, which tags cannot express: error, or longest, "
-        "which keeps the longest of them.",
+        "How to handle overlapping entities, which tags cannot express: error, or longest to keep "
+        "only the longest of them.",
     ),
-    ("enum", "offset_unit", json_files.CHARACTERS, "What positions in JSON files count."),
+    ("enum", "offset_unit", json_files.CHARACTERS, "Unit of the positions in JSON files."),
     (
         "boolean",
         "original_reader",
         False,
-        "Read columns as NEZHA's run_classifier_ner.py: a sentence ends only at a blank line after "
-        'a "。".',
+        "Whether to read columns as NEZHA's run_classifier_ner.py does: a sentence ends only at a "
+        'blank line after a "。".',
     ),
     (
         "boolean",
         "half_width",
         None,
-        "Read full-width letters and digits as half-width ones, which pre-training texts mostly "
-        "have; by default true, with --original_reader false.",
+        "Whether to convert full-width letters and digits to half-width ones, which most "
+        "pre-training texts have; by default true, with --original_reader false.",
     ),
     (
         "integer",
         "stride",
         None,
-        "Word pieces from one window of a long text to the next; half a window by default.",
+        "Word pieces between the starts of successive windows of a long text; by default half a "
+        "window.",
     ),
     (
         "float",
         "head_learning_rate",
         None,
-        "Factor of the head's learning rate; by default %g with --head=%s, %g with heads of spans, "
-        "else 1." % (CRF_RATE_FACTOR, head_names.CRF, SPAN_RATE_FACTOR),
+        "Factor by which the head's learning rate is multiplied; by default %g with --head=%s, %g "
+        "with heads of spans, otherwise 1." % (CRF_RATE_FACTOR, head_names.CRF, SPAN_RATE_FACTOR),
     ),
     (
         "list",
         "granularities",
         None,
-        "Train one model on several segmentations, such as fine,coarse: DATA_DIR has a file of "
-        "each, train.fine.txt and train.coarse.txt, dev and test alike.",
+        "Granularities of word segmentation that one model learns, such as fine,coarse: DATA_DIR "
+        "has a file for each of them, train.fine.txt and train.coarse.txt, and likewise for dev "
+        "and test.",
     ),
     (
         "string",
         "granularity",
         None,
-        "Which of the model's granularities is evaluated and predicted; by default all that have "
-        "a file, of a file without one in its name the first.",
+        "Granularity of the model that is evaluated and predicted; by default all granularities "
+        "that have a file; the first one for a file without a granularity in its name.",
     ),
     (
         "boolean",
         "granularity_bigrams",
         True,
-        "With --granularities: join embeddings of bigrams with the encoder's output.",
+        "With --granularities: add embeddings of bigrams to the encoder's output.",
     ),
     (
         "boolean",
         "granularity_attention",
         True,
-        "With --granularities: attention over the encoder's output and the bigrams.",
+        "With --granularities: apply attention to the encoder's output and the bigrams.",
     ),
     (
         "float",
         "granularity_loss",
         0.1,
-        "With --granularities: weight of predicting the granularity from [CLS]; 0 for none.",
+        "With --granularities: weight of the loss of predicting the granularity from [CLS]; 0 to "
+        "disable it.",
     ),
 )
 _GRANULARITY = re.compile(r"[\w-]+\Z")
@@ -118,15 +121,15 @@ _CHOICES = {
     "offset_unit": list(json_files.OFFSET_UNITS),
 }
 _RATE_FACTORS = {head_names.CRF: CRF_RATE_FACTOR, head_names.SOFTMAX: 1.0}
-# How files are read may differ from training to use; the others belong to the model.
 _WITHOUT_MEANING_OF_SPAN_HEADS = {
     "tag_scheme": "learns no tags",
     "rdrop_alpha": "learns no tags",
     "overlaps": "learns entities inside others",
 }
+# How files are read may change after training; the other settings belong to the model.
 READING = ("file_format", "overlaps", "offset_unit", "original_reader", "skip_bad_rows")
 GRANULARITY_PARTS = ("granularity_bigrams", "granularity_attention", "granularity_loss")
-# What a model notes of them.
+# What a model saves of these flags.
 _HEAD_KIND = validation.record(
     {
         "form": validation.one_of(*head_names.HEADS),
@@ -148,7 +151,7 @@ _HEAD_KIND = validation.record(
 
 
 class LabellingFlags(kind_interface.KindFlags):
-    """The flags of the labelling commands."""
+    """Flags of the labelling commands."""
 
     help_of_task = "Task: ner for entities, cws for words."
     head_kind = _HEAD_KIND
@@ -209,7 +212,7 @@ def _reads_half_width(options):
 
 
 def check_stride(options: flags.FlagValues) -> None:
-    """Raises `UserError` for a stride that leaves pieces out, in windows of `--max_seq_length`."""
+    """Raises `UserError` for a stride that skips pieces between windows, or is below 1."""
     longest = options.max_seq_length - 2  # without [CLS] and [SEP]
     if options.stride is not None and not 0 < options.stride <= longest:
         raise UserError(
@@ -219,8 +222,8 @@ def check_stride(options: flags.FlagValues) -> None:
 
 
 def _check_numbers(options):
-    """Raises `UserError` for a stride or a factor that makes no sense."""
-    if options.do_train:  # else the model says how long windows are
+    """Raises `UserError` for an invalid stride or an invalid factor of the learning rate."""
+    if options.do_train:  # otherwise the model determines the length of windows
         check_stride(options)
     factor = options.head_learning_rate
     if factor is not None and not 0 < factor < float("inf"):
@@ -228,7 +231,7 @@ def _check_numbers(options):
 
 
 def _check_granularities(options):
-    """Raises `UserError` for flags of granularities that make no sense."""
+    """Raises `UserError` for flags of granularities that are invalid."""
     names = options.granularities
     if options.granularity and options.do_train:
         raise UserError(

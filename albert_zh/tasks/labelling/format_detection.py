@@ -1,7 +1,7 @@
-"""Which format a file of labelled texts has, by its name and its first lines.
+"""Detects the format of a file of labelled texts by its name and its first lines.
 
 detect_format("train.char.bmes")                          # "conll"
-detect_entity_format("texts.txt", may_lack_labels=True)   # "text", where words would be "segmented"
+detect_entity_format("texts.txt", may_lack_labels=True)   # "text"; for words it is "segmented"
 """
 
 import contextlib
@@ -25,20 +25,20 @@ from albert_zh.tasks.tables import nested_keys
 SEGMENTED, UNLABELLED = "segmented", "text"
 
 _JSON_ENDINGS = (".json", ".jsonl")
-_LOOKED_AT = 10  # lines
-_LONG_WORD = 4  # characters; lines without blanks that are longer on average are no words
+_LOOKED_AT = 10  # number of lines that are examined
+_LONG_WORD = 4  # characters; lines without blanks that are longer on average are not words
 _SHOWN_CHARACTERS = 40
-_TYPED_TAG = re.compile(r"[A-Z][-_]")  # that its letter is of a scheme is checked when it is read
-# CLUENER has an object; the last one is Label Studio's.
+_TYPED_TAG = re.compile(r"[A-Z][-_]")  # reading the file checks that its letter is in a scheme
+# CLUENER has an object instead of a list; the last key is Label Studio's.
 _LIST_OF_LABELS = re.compile(r'"(labels?|entities|spans|annotations)"\s*:\s*\[')
-_TAGGED_WORD = re.compile(r".*[^\x00-\x7f][_#][A-Z]{1,4}$")  # as the Penn treebank's
+_TAGGED_WORD = re.compile(r".*[^\x00-\x7f][_#][A-Z]{1,4}$")  # as in the Penn treebank
 _PART_OF_SPEECH = re.compile(r"[A-Za-z]{1,4}$")
-_FEWEST_LINES = 5  # by fewer a Latin word may stand behind each
+_FEWEST_LINES = 5  # in fewer lines, each second word may be Latin by chance
 _BEGINS_OBJECT = re.compile(r"\{(?!\{)")
 _LOWER_LETTERS = {
     letter.lower() for scheme in tag_schemes.SCHEMES.values() for letter in scheme.letters
 }
-# What ends lines of columns that are separated otherwise than `column_files` knows.
+# End of lines whose columns have separators that `column_files` does not know.
 _TAG_AT_END = re.compile(r"(\s|[^\w\s])(O|[A-Z][-_]\w[\w.-]*)\s*\Z")
 _EXPECTED = (
     "expected a character and its tag (王 B-PER), JSON lines with text and label or entity_list, "
@@ -48,14 +48,14 @@ _EXPECTED = (
 
 
 def detect_format(path: str, encoding: str = "utf-8") -> str:
-    """The format of a file, by its name and its first lines that are not blank.
+    """Detects the format of a file by its name and its first non-blank lines.
 
     Args:
         path: file or folder.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Returns:
-        key of `reader.FORMATS`; `SEGMENTED` for what is no other one.
+        key of `reader.FORMATS`; `SEGMENTED` if no other format matches.
 
     Raises:
         UserError: for a folder without the two files.
@@ -72,18 +72,18 @@ def detect_format(path: str, encoding: str = "utf-8") -> str:
 
 
 def detect_entity_format(path: str, encoding: str = "utf-8", may_lack_labels: bool = False) -> str:
-    """The format of a file whose texts have entities, which words between blanks are not.
+    """Detects the format of a file of entities; `SEGMENTED` is not one of the formats of entities.
 
     Args:
         path: file or folder.
-        encoding: of the file.
-        may_lack_labels: whether plain texts, one a line, are `UNLABELLED`.
+        encoding: encoding of the file.
+        may_lack_labels: whether plain texts, one per line, are detected as `UNLABELLED`.
 
     Returns:
         key of `reader.FORMATS`.
 
     Raises:
-        UserError: for a file of none of the formats of entities; names its first line.
+        UserError: if the file is in no format of entities; the message names its first line.
     """
     found = detect_format(path, encoding)
     if found != SEGMENTED:
@@ -98,13 +98,13 @@ def detect_entity_format(path: str, encoding: str = "utf-8", may_lack_labels: bo
 
 
 def is_plain_text(path: str, encoding: str = "utf-8") -> bool:
-    """Whether a file is in no format of entities, with few tags at the ends of its lines."""
+    """Whether a file is in no format of entities, and few of its lines end with a tag."""
     is_other = detect_format(path, encoding) != SEGMENTED
     return not is_other and _are_mostly_without_tags(path, encoding)
 
 
 def keys_in_words(path: str, encoding: str = "utf-8") -> str:
-    """What keys the first line of a file has, if it is JSON, for messages; else nothing."""
+    """Returns for messages the keys of a file's first line, if it is JSON; otherwise ""."""
     for line, text in _first_lines(path, encoding)[:1]:
         with contextlib.suppress(ValueError, RecursionError):
             keys = nested_keys.names_of(json.loads(text))
@@ -118,18 +118,19 @@ def _are_mostly_without_tags(path, encoding):
 
 
 def detect_word_format(path: str, encoding: str = "utf-8") -> str:
-    """The format of a file whose texts are segmented into words.
+    """Detects the format of a file whose texts are segmented into words.
 
     Args:
         path: file or folder.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Returns:
-        key of `reader.FORMATS`; `UNLABELLED` where most lines have no blanks, and are too long for
-        words.
+        key of `reader.FORMATS`; `UNLABELLED` if most lines have no blanks and are too long to be
+        single words.
 
     Raises:
-        UserError: for characters with tags in lower case, which would be words.
+        UserError: for characters with lower-case tags, or words with parts of speech in columns,
+            since both would be read as words.
     """
     found = detect_format(path, encoding)
     if found != SEGMENTED:
@@ -150,13 +151,13 @@ def detect_word_format(path: str, encoding: str = "utf-8") -> str:
 
 
 def _check_are_words_alone(path, numbered, lines, words):
-    """Raises `UserError` for words with their parts of speech, which would be words, too."""
+    """Raises `UserError` for words with parts of speech, since these would be read as words."""
     are_tagged = 2 * sum(map(bool, map(_TAGGED_WORD.match, words))) > len(words)
     has_columns = len(lines) >= _FEWEST_LINES and all(
         len(cells) == 2 and not cells[0].isascii() and _PART_OF_SPEECH.match(cells[1])
         for cells in lines
     )
-    rows = [cells for cells in lines if cells[0] != "#"]  # but for comments
+    rows = [cells for cells in lines if cells[0] != "#"]  # without comments
     has_numbers = len(rows) > 1 and all(
         conllu_files.is_id(cells[0]) and 2 < len(cells) == len(rows[0]) for cells in rows
     )
@@ -170,12 +171,12 @@ def _check_are_words_alone(path, numbered, lines, words):
 
 
 def _is_tagged_in_lower_case(cells):
-    """Whether a line has a character and a tag's letter in lower case."""
+    """Whether a line consists of a character and the lower-case letter of a tag."""
     return len(cells) == 2 and len(cells[0]) == 1 and cells[1] in _LOWER_LETTERS
 
 
 def _first_lines(path, encoding):
-    """[(number, text)] of the first lines that are not blank; of a list of JSON, its objects."""
+    """[(number, text)] of the first non-blank lines, or of the first objects of a JSON list."""
     lines = files.stream_lines(path, encoding)
     if path.endswith(_JSON_ENDINGS):
         lines = json_lists.lines_or_entries(path, lines)
@@ -184,7 +185,7 @@ def _first_lines(path, encoding):
 
 
 def _format_of_lines(path, lines):
-    """The format of a file with these first lines."""
+    """Returns the format of a file with these first lines."""
     first = lines[0] if lines else ""
     if path.endswith(_JSON_ENDINGS) or _BEGINS_OBJECT.match(first):
         return _json_format(lines)
@@ -201,7 +202,7 @@ def _format_of_lines(path, lines):
 
 
 def _json_format(lines):
-    """The format of lines of JSON; CLUENER's where they have no labels."""
+    """Returns the format of JSON lines; CLUENER's format if they have no labels."""
     if any(map(token_lists.is_token_list, lines)):
         return "token_lists"
     if any('"entity_list"' in line for line in lines):
@@ -212,25 +213,25 @@ def _json_format(lines):
 
 
 def _is_header(cells):
-    """Whether a line's cells name columns of a table, though maybe not those that are expected."""
+    """Whether a line is the header of a table, even if it lacks some of the expected columns."""
     text, label = column_files.TABLE_COLUMNS
     return text in cells or (label in cells and len(cells) > 1)
 
 
 def _are_columns(lines):
-    """Whether most lines seem to be a token and its tag, or all are a token alone."""
+    """Whether most lines seem to be a token and its tag, or all lines are only a token."""
     if all(len(line.strip()) <= 1 for line in lines):
         return True
     has_type = [_has_typed_tag(line) for line in lines]
     num_tagged = len(lines) - has_type.count(None)
-    # A letter alone may be a word: 维生素 B. Half of the lines are enough where a tag has a type.
+    # A single letter may be a word: 维生素 B. Half of the lines are enough if some tag has a type.
     if 2 * num_tagged > len(lines) or (2 * num_tagged == len(lines) and True in has_type):
         return True
     return _are_rows_of_words(lines)
 
 
 def _are_rows_of_words(lines):
-    """Whether lines are words with further columns and tags, blanks between, as of CoNLL-2003."""
+    """Whether lines are words with further columns and tags between blanks, as in CoNLL-2003."""
     rows = [line.split() for line in lines if not line.startswith(column_files.DOCUMENT_START)]
     are_as_long = len({len(row) for row in rows}) == 1 and len(rows[0]) > 2
     has_type = [_is_typed(row[-1]) for row in rows]
@@ -238,7 +239,7 @@ def _are_rows_of_words(lines):
 
 
 def _has_typed_tag(line):
-    """Whether the tag at a line's end has a type, or seems to; None for a line without a tag."""
+    """Whether the tag at the end of a line seems to have a type; None for a line without a tag."""
     separator = column_files.separator_of(line)
     cells = [cell for cell in line.split(separator) if cell]
     if len(cells) < 2 or not (len(cells[0]) == 1 or separator == "\t" or len(cells) == 2):
@@ -247,7 +248,7 @@ def _has_typed_tag(line):
 
 
 def _is_typed(tag):
-    """Whether a tag has a type, or seems to; None for what is no tag."""
+    """Whether a tag seems to have a type; None if it is not a tag."""
     if _TYPED_TAG.match(tag):
         return True
     is_letter = any(tag in scheme.letters for scheme in tag_schemes.SCHEMES.values())
