@@ -38,8 +38,8 @@ _TABLE = (
         "enum",
         "file_format",
         None,
-        "Format of the files; by default it is detected by their first lines, except segmented with "
-        "--task_name=ner, which has to be named.",
+        "Format of the files; by default it is detected by their first lines. With --task_name=ner "
+        "the format segmented is not detected and has to be named.",
     ),
     (
         "enum",

@@ -1,7 +1,8 @@
 """GlobalPointer and Efficient GlobalPointer (Su 2021, 2022): heads that score spans.
 
-Each type of entity has a score for each pair of a first and a last piece; the pairs above 0 are
-predicted, so that entities may be nested. Positions enter by rotating queries and keys (RoPE).
+Each type of entity has a score for each pair of a first and a last piece. Pairs with a score above
+0 are predicted, so entities may be nested. Positions are encoded by rotating queries and keys
+(RoPE).
 
 Letters in shape comments: as in `heads`; C types, D size of queries and keys, E entities.
 """
@@ -15,8 +16,8 @@ from albert_zh.model.layers import dense
 from albert_zh.tasks.labelling.heads import FIRST_PIECE, HeadOutput, num_pieces, piece_rows
 
 HEAD_SIZE = 64  # D
-IMPOSSIBLE = -1e12  # score of a pair that is none
-NO_SPAN = -1  # type of a span that fills up a list
+IMPOSSIBLE = -1e12  # score of a pair that cannot be a span
+NO_SPAN = -1  # type of padding in a list of spans
 
 
 def global_pointer_head(
@@ -28,7 +29,7 @@ def global_pointer_head(
     first_piece: int = FIRST_PIECE,
     head_size: int = HEAD_SIZE,
 ) -> HeadOutput:
-    """A query and a key of each piece for each type; variables under `global_pointer`.
+    """Computes a query and a key per piece and type; its variables are under `global_pointer`.
 
     Args:
         encoder_output: float tensor [B, F, H].
@@ -42,7 +43,7 @@ def global_pointer_head(
         head_size: int, D, even.
 
     Returns:
-        `HeadOutput`; the predictions are those of `best_spans`.
+        `HeadOutput`, whose predictions are the output of `best_spans`.
     """
     rows = piece_rows(encoder_output[:, first_piece:], config, is_training)  # [B, P, H]
     shape = tf.shape(rows)
@@ -64,9 +65,9 @@ def efficient_global_pointer_head(
     first_piece: int = FIRST_PIECE,
     head_size: int = HEAD_SIZE,
 ) -> HeadOutput:
-    """One query and key of each piece for all types, and a bias of its type for either end.
+    """Computes one query and key per piece for all types, and biases per type for both ends.
 
-    Args and returns: as `global_pointer_head`.
+    Args and returns: as in `global_pointer_head`.
     """
     rows = piece_rows(encoder_output[:, first_piece:], config, is_training)  # [B, P, H]
     shape = tf.shape(rows)
@@ -86,7 +87,7 @@ def efficient_global_pointer_head(
 
 
 def rotated_products(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-    """Scaled products of queries and keys, each rotated by its position.
+    """Computes scaled dot products of queries and keys, each rotated by its position.
 
     Args:
         queries, keys: float tensors [B, C, P, D].
@@ -100,10 +101,10 @@ def rotated_products(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
 
 
 def rotate(x: tf.Tensor) -> tf.Tensor:
-    """Rotary position embedding (Su et al. 2021): pairs of columns 2i, 2i + 1 are turned.
+    """Rotary position embedding (Su et al. 2021): rotates pairs of columns 2i, 2i + 1.
 
     Args:
-        x: float tensor [B, C, P, D]; position m turns the pair i by m * 10000^(-2i / D).
+        x: float tensor [B, C, P, D]; at position m, pair i is rotated by m * 10000^(-2i / D).
 
     Returns:
         float tensor of the same shape.
@@ -119,7 +120,7 @@ def rotate(x: tf.Tensor) -> tf.Tensor:
 
 
 def masked_scores(scores: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """Scores with `IMPOSSIBLE` where the last piece is before the first, or one is padding.
+    """Sets scores to `IMPOSSIBLE` if the last piece precedes the first one, or one is padding.
 
     Args:
         scores: float tensor [B, C, P, P].
@@ -137,9 +138,9 @@ def masked_scores(scores: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
 
 
 def span_loss(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Multi-label cross-entropy (Su 2020) of the pairs of each type.
+    """Multi-label cross-entropy (Su 2020) over the pairs of each type.
 
-    log(1 + sum of exp(s) of pairs that are none) + log(1 + sum of exp(-s) of entities).
+    log(1 + sum of exp(s) over pairs that are no entities) + log(1 + sum of exp(-s) over entities).
 
     Args:
         scores: float tensor [B, C, P, P], masked.
@@ -157,7 +158,7 @@ def span_loss(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def span_labels(features: Dict[str, tf.Tensor], shape: tf.Tensor) -> tf.Tensor:
-    """The entities of rows as 0 and 1 for each type and pair.
+    """Converts the entities of rows to labels of 0 and 1 for each type and pair.
 
     Args:
         features: see `global_pointer_head`.
@@ -177,7 +178,7 @@ def span_labels(features: Dict[str, tf.Tensor], shape: tf.Tensor) -> tf.Tensor:
 
 
 def best_spans(scores: tf.Tensor, lengths: tf.Tensor) -> Dict[str, tf.Tensor]:
-    """The spans above 0 of each row, the highest first.
+    """Returns the spans of each row whose scores are above 0, the highest score first.
 
     Args:
         scores: float tensor [B, C, P, P], masked.

@@ -1,9 +1,9 @@
-"""Word segmentation of several granularities by one model.
+"""Word segmentation with several granularities in one model.
 
 The granularity is a token of the input: [CLS] [unused1] c1 ... cn [SEP] (`granularity_tokens`).
-Embeddings of bigrams (pieces i, i + 1, hashed into a table) join the encoder's output, multi-head
-attention looks over both, and [CLS] has to predict the granularity as a second task. Each part can
-be left out.
+Embeddings of bigrams (pieces i, i + 1, hashed into a table) are added to the encoder's output,
+multi-head attention follows, and the granularity is predicted from [CLS] as an auxiliary task. Each
+of these parts can be disabled.
 
 Letters in shape comments: B rows, F positions, H hidden size, E width of bigram embeddings.
 """
@@ -23,10 +23,10 @@ from albert_zh.model.heads import CLASSIFIER_DROPOUT, cross_entropy
 from albert_zh.model.layers import dense, dropout, get_shape_list
 
 SCOPE = "granularity"
-BIGRAM_DROPOUT = 0.5  # without it training relies on the bigrams it has seen
+BIGRAM_DROPOUT = 0.5  # without it, training relies too much on the bigrams it has seen
 _UNUSED = re.compile(r"\[unused\d+\]\Z")
-_SPECIAL = re.compile(r"\[.*\]\Z|\Z")  # [CLS] ..., and the blank entries of ids without a use
-_MULTIPLIER = 2654435761  # Knuth's, of multiplicative hashing
+_SPECIAL = re.compile(r"\[.*\]\Z|\Z")  # [CLS] and the like, and the blank entries of unused ids
+_MULTIPLIER = 2654435761  # Knuth's constant for multiplicative hashing
 _HASH_SIZE = 2**32
 
 GranularitySettings = collections.namedtuple(
@@ -34,14 +34,14 @@ GranularitySettings = collections.namedtuple(
     ["names", "has_bigrams", "has_attention", "loss_weight", "num_bigrams", "bigram_width"],
     defaults=(True, True, 0.1, 2**16, 32),
 )
-GranularitySettings.__doc__ = """Which parts a model has.
+GranularitySettings.__doc__ = """Granularities and parts of a model.
 
 Fields:
     names: tuple of str, the granularities, in the order of their tokens.
-    has_bigrams: bool.
-    has_attention: bool, attention over encoder's output and bigrams.
-    loss_weight: float, weight of the loss of predicting the granularity; 0 leaves it out.
-    num_bigrams: int, rows of the table of bigrams, at most 2^32.
+    has_bigrams: bool, whether embeddings of bigrams are added.
+    has_attention: bool, whether attention is applied to the encoder's output and the bigrams.
+    loss_weight: float, weight of the loss of predicting the granularity; 0 disables it.
+    num_bigrams: int, number of rows of the bigram table, at most 2^32.
     bigram_width: int, E.
 """
 
@@ -49,21 +49,21 @@ Fields:
 def granularity_tokens(
     vocab: Dict[str, int], names: Sequence[str], used: Collection[str]
 ) -> Dict[str, str]:
-    """The vocabulary's entry that stands for each granularity.
+    """Chooses the entry of the vocabulary that represents each granularity.
 
-    Entries made for such purposes ([unused1] ...) come first, then, from the end of the vocabulary,
-    where the rarest are, those that the training texts do not have.
+    Entries that are made for such purposes ([unused1] ...) are taken first, and then entries that
+    do not occur in the training texts, from the end of the vocabulary, where the rarest ones are.
 
     Args:
         vocab: {token: id}.
         names: the granularities.
-        used: tokens of the training texts.
+        used: tokens that occur in the training texts.
 
     Returns:
         {granularity: token}.
 
     Raises:
-        UserError: if the vocabulary has too few entries without a use.
+        UserError: if the vocabulary has too few unused entries.
     """
     by_id = sorted(vocab, key=vocab.__getitem__)
     free = [token for token in by_id if _UNUSED.match(token)]
@@ -79,11 +79,12 @@ def granularity_tokens(
 
 
 def bigram_ids(input_ids: tf.Tensor, num_bigrams: int) -> tf.Tensor:
-    """The row of the table for each position's token and the next one's.
+    """Hashes the bigram of each position's token and the next token to a row of the table.
 
     Args:
         input_ids: int tensor [B, F].
-        num_bigrams: int, rows of the table, a power of two up to 2^32; the last is not used.
+        num_bigrams: int, number of rows of the table, a power of two up to 2^32; the last row is
+            not used.
 
     Returns:
         int32 tensor [B, F]; the last position is paired with id 0.
@@ -91,9 +92,9 @@ def bigram_ids(input_ids: tf.Tensor, num_bigrams: int) -> tf.Tensor:
     ids = tf.cast(input_ids, tf.int64)
     following = tf.pad(ids[:, 1:], [[0, 0], [0, 1]])
     pairs = tf.floormod(ids * 65521 + following, _HASH_SIZE)
-    # The product may overflow int64, which does not change its lower 32 bits.
+    # The product may overflow int64, but this does not change its lower 32 bits.
     hashed = tf.floormod(pairs * _MULTIPLIER, _HASH_SIZE)
-    # Of the operations that lose no bits, TensorFlow Lite has the remainder for int64.
+    # Among the exact operations, the remainder is available for int64 in TensorFlow Lite.
     return tf.cast(tf.floormod(hashed, num_bigrams - 1), tf.int32)
 
 
@@ -104,17 +105,17 @@ def joined_output(
     settings: Any,
     is_training: bool,
 ) -> tf.Tensor:
-    """The encoder's output with bigrams and attention; variables under `granularity`.
+    """Adds bigrams and attention to the encoder's output; variables are under `granularity`.
 
-    Both parts are added by weights that start from zeros: training begins with the output that the
-    encoder was pre-trained for, and bigrams that it does not see change nothing.
+    Both parts are added with weights that start from zero: training begins with the output of the
+    pre-trained encoder, and bigrams that do not occur in training change nothing.
 
     Args:
         encoder_output: float tensor [B, F, H].
         features: `input_ids` and `input_mask`, int [B, F].
         config: `AlbertConfig`.
         settings: `GranularitySettings`.
-        is_training: bool; dropout as in the encoder, of bigrams `BIGRAM_DROPOUT`.
+        is_training: bool; dropout as in the encoder, and `BIGRAM_DROPOUT` for bigrams.
 
     Returns:
         float tensor [B, F, H].
@@ -151,7 +152,7 @@ def granularity_loss(
     settings: Any,
     is_training: bool,
 ) -> tf.Tensor:
-    """Loss of predicting each row's granularity from [CLS], times `settings.loss_weight`.
+    """Computes the loss of predicting the granularity from [CLS], times `settings.loss_weight`.
 
     Args:
         encoder_output: float tensor [B, F, H].

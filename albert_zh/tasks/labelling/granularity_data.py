@@ -1,4 +1,4 @@
-"""Granularities of a run in rows and in the model; `head` is `Settings.head` throughout."""
+"""Granularities in input rows and in the model; `head` is `Settings.head` throughout."""
 
 from typing import Any, Dict, Mapping, Optional, Sequence
 
@@ -7,12 +7,12 @@ from albert_zh.text.offsets import offsets
 
 
 def first_piece(head: Mapping[str, Any]) -> int:
-    """Position of the first piece in a row: after [CLS] and the granularity's token."""
+    """Returns the position of the first piece: after [CLS] and the granularity token, if any."""
     return heads.FIRST_PIECE + bool(granularity_names.names(head))
 
 
 def model_settings(head: Mapping[str, Any]) -> Optional[granularity.GranularitySettings]:
-    """Which parts a model has; None of one without granularities."""
+    """Returns the settings of a model with granularities; None for a model without them."""
     if not granularity_names.names(head):
         return None
     return granularity.GranularitySettings(
@@ -24,12 +24,12 @@ def model_settings(head: Mapping[str, Any]) -> Optional[granularity.GranularityS
 
 
 def with_tokens(head: Mapping[str, Any], tokenizer: Any, texts: Sequence[str]) -> Dict[str, Any]:
-    """The head with the tokens of its granularities, which the texts do not have.
+    """Adds to a head the tokens of its granularities, which must not occur in the texts.
 
     Args:
-        head: without them.
+        head: the head without these tokens.
         tokenizer: `FullTokenizer`.
-        texts: those that are trained on.
+        texts: the training texts.
     """
     read = (features.text_as_read(head, text) for text in texts)
     used = {piece for text in read for piece in offsets(tokenizer, text)[0]}

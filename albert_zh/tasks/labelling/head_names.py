@@ -1,4 +1,4 @@
-"""The names of the heads, as --head has them."""
+"""The names of the heads, which are the values of --head."""
 
 SOFTMAX, CRF = "softmax", "crf"
 GLOBAL_POINTER, EFFICIENT_GLOBAL_POINTER = "global_pointer", "efficient_global_pointer"

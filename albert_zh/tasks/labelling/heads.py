@@ -1,11 +1,11 @@
-"""Heads that give each word piece a tag: softmax and conditional random field.
+"""Heads that assign a tag to each word piece: softmax and conditional random field.
 
     output = crf_head(encoder_output, features, config, num_tags=7, is_training=True)
     output.per_example_loss, output.predictions["logits"], output.transitions
 
-`global_pointer` has the heads that score spans. Letters in shape comments: B rows, F positions, H
-hidden size, K tags, P positions that have a tag: those between the first pieces' position (after
-[CLS] and, with several granularities, its token) and [SEP].
+The heads that score spans are in `global_pointer`. Letters in shape comments: B rows, F positions,
+H hidden size, K tags, P positions that have a tag: the positions from the first piece (after [CLS]
+and, with several granularities, the granularity's token) on.
 """
 
 import collections
@@ -23,12 +23,13 @@ FIRST_PIECE = 1  # position after [CLS]
 HeadOutput = collections.namedtuple(
     "HeadOutput", ["per_example_loss", "predictions", "transitions"]
 )
-HeadOutput.__doc__ = """What a head computes.
+HeadOutput.__doc__ = """The outputs of a head.
 
 Fields:
     per_example_loss: float tensor [B]; None without labels.
     predictions: {name: tensor [B, ...]}.
-    transitions: float tensor [K, K] of a CRF, row: tag before; None for other heads.
+    transitions: float tensor [K, K] of a CRF, row: previous tag, column: next tag; None for other
+        heads.
 """
 
 
@@ -40,19 +41,19 @@ def softmax_head(
     is_training: bool,
     first_piece: int = FIRST_PIECE,
 ) -> HeadOutput:
-    """A tag for each piece, independent of its neighbours; loss: mean over the row's pieces.
+    """Predicts each piece's tag independently; the loss is the mean over the row's pieces.
 
     Args:
         encoder_output: float tensor [B, F, H].
-        features: `input_mask` int [B, F] and, with labels, `tag_ids` int [B, F], whose values count
-            at positions of pieces only.
+        features: `input_mask` int [B, F] and, with labels, `tag_ids` int [B, F], whose values only
+            count at the positions of pieces.
         config: `AlbertConfig`.
         num_tags: int, K.
         is_training: bool; dropout of 0.1 in training.
         first_piece: int, the first position that has a tag.
 
     Returns:
-        `HeadOutput`; predictions `logits` float [B, P, K] and `lengths` int [B].
+        `HeadOutput` with the predictions `logits` float [B, P, K] and `lengths` int [B].
     """
     logits, lengths = _logits_of_pieces(
         encoder_output, features, config, num_tags, is_training, first_piece
@@ -75,13 +76,13 @@ def crf_head(
     is_training: bool,
     first_piece: int = FIRST_PIECE,
 ) -> HeadOutput:
-    """Tags that depend on their neighbours, variable `crf/transitions` [K, K].
+    """Predicts tags with a CRF, whose transition scores are the variable `crf/transitions` [K, K].
 
-    The loss is minus the log likelihood, divided by the row's number of pieces. Args as in
+    The loss is the negative log-likelihood, divided by the row's number of pieces. Args as in
     `softmax_head`.
 
     Returns:
-        `HeadOutput`; predictions `logits` float [B, P, K] and `lengths` int [B].
+        `HeadOutput` with the predictions `logits` float [B, P, K] and `lengths` int [B].
     """
     logits, lengths = _logits_of_pieces(
         encoder_output, features, config, num_tags, is_training, first_piece
@@ -99,7 +100,7 @@ def crf_head(
 
 
 def piece_rows(encoder_output: tf.Tensor, config: Any, is_training: bool) -> tf.Tensor:
-    """The encoder's output as heads take it: normalized where the encoder does not, dropped out.
+    """Prepares the encoder's output for heads: layer norm if the encoder lacks it, and dropout.
 
     Args:
         encoder_output: float tensor [B, F, H].
@@ -117,7 +118,7 @@ def piece_rows(encoder_output: tf.Tensor, config: Any, is_training: bool) -> tf.
 
 
 def num_pieces(features: Dict[str, tf.Tensor], first_piece: int = FIRST_PIECE) -> tf.Tensor:
-    """Number of each row's pieces, int tensor [B]: all positions but special tokens and padding."""
+    """Counts each row's pieces, int tensor [B]: all positions but special tokens and padding."""
     lengths = tf.reduce_sum(tf.cast(features["input_mask"], tf.int32), axis=1)
     return tf.maximum(lengths - first_piece - 1, 0)
 

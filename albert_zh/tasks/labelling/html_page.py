@@ -1,4 +1,4 @@
-"""A page of texts whose gold and predicted entities are colour-marked."""
+"""Writes an HTML page of texts whose gold and predicted entities are marked in colour."""
 
 import collections
 import html
@@ -8,7 +8,7 @@ from albert_zh.common import output_files
 from albert_zh.tasks.labelling.spans import Span
 
 SHOWN_TEXTS = 200
-SHOWN_LENGTH = 1000  # characters of a text
+SHOWN_LENGTH = 1000  # number of characters shown of a text
 _HUES = 137.508  # degrees between the colours of neighbouring types: the golden angle
 _PAGE = """<!DOCTYPE html>
 <html lang="zh"><head><meta charset="utf-8"><title>%(title)s</title><style>
@@ -27,8 +27,8 @@ mark small { font-size: .65em; margin-left: .25em; color: #444 }
 </body></html>
 """
 _EXPLANATION = (
-    "One line where gold and prediction are equal; else gold above, prediction below. Outlined in "
-    "red: entities that the other side has not."
+    "One line if gold and prediction are equal; otherwise gold above, prediction below. Entities "
+    "that the other side lacks are outlined in red."
 )
 
 
@@ -38,13 +38,13 @@ def write_page(
     texts: Iterable[Tuple[str, Sequence[Span], Sequence[Span]]],
     num_shown: int = SHOWN_TEXTS,
 ) -> None:
-    """Writes an HTML page, which needs no other file.
+    """Writes a self-contained HTML page.
 
     Args:
-        path: of the page.
+        path: path of the page.
         title: str.
         texts: (text, gold spans or None, predicted spans), spans in characters.
-        num_shown: how many of the texts are shown, the first ones.
+        num_shown: number of texts to show, from the first one on.
     """
     shown = [row for row, _ in zip(texts, range(num_shown))]
     types = sorted({span.type for _, *sides in shown for side in sides for span in side or ()})
@@ -86,13 +86,14 @@ def marked(
     classes: Mapping[str, str],
     right: Optional[Collection[Span]] = None,
 ) -> str:
-    """HTML of a text with its spans marked; nested ones inside the longer.
+    """Returns HTML of a text with its spans marked; nested spans are marked inside longer ones.
 
     Args:
-        text: str; cut after `SHOWN_LENGTH` characters.
-        spans: list of `Span`; of two that cross, the later one is marked up to the former's end.
+        text: str; truncated after `SHOWN_LENGTH` characters.
+        spans: list of `Span`; if two spans cross, the later one is only marked up to the end of the
+            earlier one.
         classes: {type: CSS class}.
-        right: set of the spans that are not marked as wrong; None for all.
+        right: set of the spans that are not marked as wrong; None: no span is marked as wrong.
 
     Returns:
         str.

@@ -1,7 +1,8 @@
-"""Entities in JSON lines: CLUENER's and CMeEE's forms (inclusive ends), entity_list, doccano's.
+"""Reads and writes entities in JSON lines: the forms of CLUENER, CMeEE, entity_list and doccano.
 
-The others have exclusive ends. Lists of spans as label.py, Prodigy, spaCy, CCKS and Label Studio
-(JSON and JSON_MIN, see `label_studio`) have them are read as doccano's.
+The ends of spans are inclusive in CLUENER and CMeEE and exclusive in the other forms. The lists of
+spans of label.py, Prodigy, spaCy, CCKS and Label Studio (JSON and JSON_MIN, see `label_studio`) are
+read as doccano's form.
 
     {"text": "浙商银行", "label": {"company": {"浙商银行": [[0, 3]]}}}
     {"text": "浙商银行", "entities": [{"start_idx": 0, "end_idx": 3, "type": "company",
@@ -14,8 +15,8 @@ The others have exclusive ends. Lists of spans as label.py, Prodigy, spaCy, CCKS
     {"text": "浙商银行", "label": [{"start": 0, "end": 4, "text": "浙商银行", "labels": ["bank"]}]}
     {"originalText": "浙商银行", "entities": [{"start_pos": 0, "end_pos": 4, "label_type": "bank"}]}
 
-Positions count characters. Files whose positions count bytes of UTF-8 or units of UTF-16 are
-recognised by the entities' texts, which then differ, and are read with `offset_unit`.
+Positions count characters. If positions count bytes of UTF-8 or units of UTF-16, the texts of
+entities do not match their positions; an error names the unit, which `offset_unit` then selects.
 """
 
 import collections
@@ -32,7 +33,7 @@ from albert_zh.tasks.tables import nested_keys
 
 CHARACTERS = "characters"
 _NAMES_OF_UNITS = {"bytes": "bytes of UTF-8", "utf16": "units of UTF-16"}
-# Size of a character in each unit that positions may count.
+# Size of a character in each unit in which positions may be counted.
 OFFSET_UNITS = {
     CHARACTERS: lambda char: 1,
     "bytes": lambda char: len(char.encode("utf-8", "surrogatepass")),
@@ -69,38 +70,38 @@ _CMEEE_ENTITY = validation.record(
 _CMEEE = validation.record(
     {"text": validation.TEXT, "entities": validation.list_of(_CMEEE_ENTITY)}, ["text"]
 )
-_FIELDS = (  # and other names of them
+_FIELDS = (  # with alternative names
     ("start_offset", "start", "start_pos"),
     ("end_offset", "end", "end_pos"),
     ("label", "type", "label_type", "labels"),
 )
 _KINDS_OF_FIELDS = (_POSITION, _POSITION, validation.TEXT)
-_NAMES_OF_MENTION = ("text", "entity", "mention")  # names of an entity's text
+_NAMES_OF_MENTION = ("text", "entity", "mention")  # possible keys of an entity's text
 EXAMPLE = '{"text": "王明去", "entities": [{"start": 0, "end": 2, "type": "PER"}]}'
 _TEXT_OF_CCKS = "originalText"
 
 
 def _names_of_fields(span):
-    """What an object calls its start, end and type; the first name of what it lacks."""
+    """Returns an object's keys of start, end and type; for a missing field, its first name."""
     return [next((name for name in names if name in span), names[0]) for names in _FIELDS]
 
 
 def _name_of_mention(span):
-    """What an object calls the text of its entity; the first name where it has none."""
+    """Returns an object's key of the entity's text; if it has none, the first possible key."""
     return next((name for name in _NAMES_OF_MENTION if name in span), _NAMES_OF_MENTION[0])
 
 
 def _fields_of_span(span):
-    """(start, end, type) of a list or an object; `MISSING` for each that an object lacks."""
+    """(start, end, type) of a list or an object; `MISSING` for each missing field."""
     if isinstance(span, list):
         return tuple(span)
     start, end, label = (span.get(name, validation.MISSING) for name in _names_of_fields(span))
-    is_list_of_one = isinstance(label, list) and len(label) == 1  # as of Label Studio
+    is_list_of_one = isinstance(label, list) and len(label) == 1  # as in Label Studio
     return start, end, label[0] if is_list_of_one else label
 
 
 def _members_of_span(span):
-    """(key, value, `Kind`) of all that is read of a list or an object."""
+    """Yields (key, value, `Kind`) of all fields that are read from a list or an object."""
     keys = ("[0]", "[1]", "[2]")
     if isinstance(span, dict):
         keys = _names_of_fields(span)
@@ -115,7 +116,7 @@ _SPAN = validation.Kind(
     _members_of_span,
 )
 _DOCCANO_KEYS = dict.fromkeys(
-    # Of doccano's newer and older versions and with relations; of Prodigy.
+    # Keys of doccano's newer and older versions, of doccano with relations, and of Prodigy.
     ("label", "labels", "entities", "spans"),
     validation.list_of(_SPAN),
 )
@@ -123,7 +124,7 @@ _DOCCANO = validation.record(dict(_DOCCANO_KEYS, text=validation.TEXT), ["text"]
 
 
 def _entities_of_cluener(record):
-    """[(start, end, type, entity)] of a line in CLUENER's form; None if it has no labels."""
+    """[(start, end, type, entity)] of a record in CLUENER's form; None if it has no labels."""
     if record.get("label") is None:
         return None
     return [
@@ -135,7 +136,7 @@ def _entities_of_cluener(record):
 
 
 def _entities_of_cmeee(record):
-    """As `_entities_of_cluener`, of a record in CMeEE's form."""
+    """Same as `_entities_of_cluener`, for a record in CMeEE's form."""
     if "entities" not in record:
         return None
     return [
@@ -145,7 +146,7 @@ def _entities_of_cmeee(record):
 
 
 def _entities_of_entity_list(record):
-    """As `_entities_of_cluener`, of a line in the form entity_list."""
+    """Same as `_entities_of_cluener`, for a record in the form entity_list."""
     if "entity_list" not in record:
         return None
     return [
@@ -160,7 +161,7 @@ def _entities_of_entity_list(record):
 
 
 def _entities_of_doccano(record):
-    """As `_entities_of_cluener`, of a line of doccano or another list of spans."""
+    """Same as `_entities_of_cluener`, for a record of doccano or with another list of spans."""
     found = [record[key] for key in _DOCCANO_KEYS if key in record]
     if not found:
         return None
@@ -191,21 +192,21 @@ def read_json(
     bad_rows: Optional[BadRows] = None,
     offset_unit: str = CHARACTERS,
 ) -> Iterator[LabelledText]:
-    """Texts of a file of JSON lines, or of a list of such objects.
+    """Reads the texts of a file of JSON lines, or of a JSON list of such objects.
 
     Args:
         file_format: one of `FORMATS`.
         path: the file.
-        encoding: of the file.
+        encoding: encoding of the file.
         digest: as in `files.read_bytes`.
-        bad_rows: `BadRows`; by default the first one is an error.
-        offset_unit: key of `OFFSET_UNITS`.
+        bad_rows: `BadRows`; by default the first malformed row is an error.
+        offset_unit: unit of the positions, a key of `OFFSET_UNITS`.
 
     Yields:
         `LabelledText`; spans are None for a line without labels, as in CLUENER's test file.
 
     Raises:
-        UserError: for a line that is not of this form, or an entity that is not at its position.
+        UserError: for a line that is not in this form, or an entity that is not at its position.
     """
     bad_rows = bad_rows or BadRows()
     for line, text in _lines(path, encoding, digest):
@@ -233,7 +234,7 @@ def _labelled_text(file_format, line, text, source, offset_unit):
 
 
 def _check_has_none_of(record, key, file_format, source):
-    """Raises `UserError` for a line with the labels of the other form."""
+    """Raises `UserError` for a line with labels in another form."""
     if record.get(key) is not None:
         raise UserError(
             "%s: has %s, but by its first lines the file is in the form %s: give --file_format, or "
@@ -242,7 +243,7 @@ def _check_has_none_of(record, key, file_format, source):
 
 
 def _lines(path, encoding, digest):
-    """Yields (number, text) of the lines that are not blank, or of a list's objects."""
+    """Yields (number, text) of the non-blank lines, or of the objects of a JSON list."""
     lines = files.stream_lines(path, encoding, digest=digest)
     for line, text in enumerate(json_lists.lines_or_entries(path, lines), start=1):
         if text.strip():
@@ -264,12 +265,12 @@ def _labelled(text, entities, line, source, offset_unit, inclusive):
 
 
 def _character_positions(text, offset_unit):
-    """{position in units: position in characters} of the borders between characters."""
+    """Maps positions in units to positions in characters, for all borders between characters."""
     return {units: source for source, units in enumerate(_unit_positions(text, offset_unit))}
 
 
 def _unit_positions(text, offset_unit) -> Sequence[int]:
-    """The positions in units of the borders between characters."""
+    """Returns the positions of the borders between characters, in units."""
     if offset_unit == CHARACTERS:
         return range(len(text) + 1)
     sizes = itertools.chain([0], map(OFFSET_UNITS[offset_unit], text))
@@ -277,7 +278,7 @@ def _unit_positions(text, offset_unit) -> Sequence[int]:
 
 
 def _wrong_position(text, entity_type, mention, shown, source, inclusive):
-    """The `UserError` for an entity whose text is not at its position."""
+    """Returns the `UserError` for an entity whose text is not at its position."""
     end = "the last character" if inclusive else "one past the last character"
     first, last = shown[0], shown[1] + inclusive
     message = "%s: %s %r at %d-%d, where the text (%d characters) has %r" % (
@@ -296,7 +297,7 @@ def _wrong_position(text, entity_type, mention, shown, source, inclusive):
 
 
 def _reason(text, mention, shown, inclusive):
-    """What the positions seem to be instead, with the way out; None if they fit nothing."""
+    """Explains what wrong positions seem to be, and what to do; None if nothing fits."""
     start, end = shown
     if not mention:
         return _unit_that_fits(text, start, end + inclusive)
@@ -324,7 +325,7 @@ def _reason(text, mention, shown, inclusive):
 
 
 def _unit_that_fits(text, start, end):
-    """The way out for positions past the end of a text that another unit has; None if none has."""
+    """Suggests a unit for positions past the end of a text; None if they fit in no unit."""
     if end <= len(text):
         return None
     for unit, name in _NAMES_OF_UNITS.items():
@@ -344,18 +345,18 @@ def json_line(
     offset_unit: str = CHARACTERS,
     line: Optional[int] = None,
 ) -> str:
-    """A line of a text and its spans, without its line end: of CLUENER's form a submission's.
+    """Formats a text and its spans as a line of JSON; CLUENER's form is that of submissions.
 
     Args:
         file_format: one of `FORMATS`.
         text: str.
         spans: list of `Span`.
-        identifier: value of "id"; None for none.
-        offset_unit: what positions count, key of `OFFSET_UNITS`.
-        line: value of "line", of a text without an identifier; None for none.
+        identifier: value of "id"; None: no "id".
+        offset_unit: unit of the positions, a key of `OFFSET_UNITS`.
+        line: value of "line", for a text without an identifier; None: no "line".
 
     Returns:
-        str, JSON.
+        str, JSON without a line end.
     """
     record = {} if identifier is None else {"id": identifier}
     labels = _LABELS[file_format](text, spans, _unit_positions(text, offset_unit))

@@ -1,4 +1,4 @@
-"""Sequence labelling: entities and words, by tags of word pieces or by scores of spans."""
+"""Sequence labelling as kinds of task: entities and words, by tags of pieces or scores of spans."""
 
 import os
 import re
@@ -48,15 +48,15 @@ _HEADS: Dict[str, Callable[..., Any]] = {
     head_names.GLOBAL_POINTER: global_pointer.global_pointer_head,
     head_names.EFFICIENT_GLOBAL_POINTER: global_pointer.efficient_global_pointer_head,
 }
-ORIGINAL_FOLDER = "original"  # of the output folder: a checkpoint of another program, converted
-# A text of Chinese characters and these marks alone has a piece for each character.
+ORIGINAL_FOLDER = "original"  # in the output folder: a converted checkpoint of another program
+# A text with only Chinese characters and these marks has one piece per character.
 _MAY_HAVE_LONG_PIECES = re.compile("[^\u4e00-\u9fff，。！？、：；（）《》“”]")
-GRANULARITY = "granularity_id"  # column of a row's granularity
+GRANULARITY = "granularity_id"  # name of the column with a row's granularity
 _SPAN_COLUMNS = ("span_starts", "span_ends", "span_types")
 
 
 class LabellingFlags(labelled_data.LabelledDataFlags):
-    """What the flags of labelling mean for files and checkpoints."""
+    """Flags of labelling that affect files and checkpoints."""
 
     def start_of(self, prefix: str, output_dir: str) -> str:
         outputs = original_tags.outputs_of(prefix)
@@ -74,7 +74,7 @@ class LabellingFlags(labelled_data.LabelledDataFlags):
 
 
 class SequenceLabelling(labelled_data.LabelledData):
-    """A tag for each word piece: softmax, or a conditional random field."""
+    """Assigns a tag to each word piece, by softmax or a conditional random field."""
 
     name = "sequence_labelling"
     flags = LabellingFlags()
@@ -147,11 +147,11 @@ class SequenceLabelling(labelled_data.LabelledData):
         return lines + features.notes_of_counts(total), remarks
 
     def counts_of_text(self, task: Any, encoded: Any, gold: Sequence[Any]) -> Any:
-        """`features.LabelCounts` of a text's gold spans."""
+        """Returns the `features.LabelCounts` of a text's gold spans."""
         return self.tags_of_text(task, encoded, gold)[1]
 
     def tags_of_text(self, task: Any, encoded: Any, gold: Any) -> Tuple[List[str], Any]:
-        """(the gold tags of a text's pieces, `features.LabelCounts`)."""
+        """Returns (gold tags of a text's pieces, `features.LabelCounts`)."""
         tag_ids, scheme = predictions.tag_table(tuple(task.labels))
         whole = encoded._replace(
             windows=[alignment.Window(0, len(encoded.offsets), 0, len(encoded.offsets))]
@@ -196,7 +196,7 @@ class SequenceLabelling(labelled_data.LabelledData):
     # Results
 
     def predicted(self, examples: Sequence[Any], rows: Any, use: Any) -> List[Any]:
-        """List of `predictions.Prediction` of examples, whose rows have the outputs given."""
+        """Returns the list of `predictions.Prediction` of examples, given their rows' outputs."""
         return predictions.of_tags(examples, rows, use)
 
     def scorer(
@@ -222,7 +222,7 @@ class SequenceLabelling(labelled_data.LabelledData):
 
 
 def _rows_of_granularity(config, rows, features, head, is_training):
-    """(rows for the head [B, F, H], position of the first piece, loss that is added [B] or 0)."""
+    """(rows for the head [B, F, H], position of the first piece, additional loss [B] or 0)."""
     parts = granularity_data.model_settings(head)
     if parts is None:
         return rows, heads.FIRST_PIECE, 0.0
@@ -234,7 +234,7 @@ def _rows_of_granularity(config, rows, features, head, is_training):
 
 
 def _label_counts(kind, task, example, tokenizer, max_seq_length):
-    """`features.LabelCounts` of an example."""
+    """Returns the `features.LabelCounts` of an example."""
     gold = example.label or ()
     longest = max(len(example.text_a), len(gold))
     may_be_in_no_row = kind.learns_whole_spans and longest > max_seq_length - 2
@@ -245,22 +245,22 @@ def _label_counts(kind, task, example, tokenizer, max_seq_length):
 
 
 def _format_of_test(task, options):
-    """The format in which predictions are written: the test file's, a key of `reader.FORMATS`."""
+    """Returns the format of written predictions: the test file's, a key of `reader.FORMATS`."""
     path = storage.is_file(options.data_dir) and options.data_dir
     path = path or split_files.split_path(task, options.data_dir, "test")[0]
     return splits.format_of(task, path, "test", options.encoding) if path else None
 
 
 class SpanLabelling(SequenceLabelling):
-    """A score for each pair of a first and a last word piece: entities may be nested."""
+    """Scores each pair of a first and a last word piece, so entities may be nested."""
 
     name = "span_labelling"
     learns_whole_spans = True
     metrics = SPAN_METRICS
     usual_metrics = tuple(name for name in SPAN_METRICS if name != "loss")
-    distillation = None  # the best spans alone leave the graph, no distribution over all
+    distillation = None  # the graph only outputs the best spans, not scores of all spans
     export_outputs = decoded_outputs = ("span_scores", "span_types", "span_starts", "span_ends")
-    token_outputs = decoded_outputs  # sorted: more spans than tokens are never shown
+    token_outputs = decoded_outputs  # sorted; no more than the number of tokens is shown
     answer_of_row = staticmethod(predictions.spans_of_row)
     answer_names = "spans"
 
@@ -282,7 +282,7 @@ class SpanLabelling(SequenceLabelling):
         return features.span_rows(encoded, gold, self.ids_of(task))[1]
 
     def ids_of(self, task: Any) -> Dict[str, int]:
-        """{type: its number}."""
+        """Returns {type: id}."""
         return {name: number for number, name in enumerate(task.labels)}
 
     def columns(self, task: Any) -> Dict[str, kind_interface.Column]:
@@ -296,7 +296,7 @@ class SpanLabelling(SequenceLabelling):
         records = []
         for ids, spans_of_row in zip(encoded.input_ids, rows):
             record = {"input_ids": ids, "segment_ids": [0] * len(ids)}
-            # Types count from 1: what the columns are padded with is no span.
+            # Types are counted from 1, since the columns are padded with 0.
             listed = [(first, last, kind + 1) for first, last, kind in spans_of_row]
             columns = zip(*listed) if listed else ((), (), ())
             record.update((name, list(column)) for name, column in zip(_SPAN_COLUMNS, columns))
@@ -319,7 +319,7 @@ class SpanLabelling(SequenceLabelling):
         spans_of_rows = output.predictions
         is_span = spans_of_rows["span_types"] >= 0  # [B, S]
         outputs = {"span_types": spans_of_rows["span_types"]}
-        for name in ("span_scores", "span_starts", "span_ends"):  # the same zeros on any machine
+        for name in ("span_scores", "span_starts", "span_ends"):  # same zeros on any machine
             column = spans_of_rows[name]
             outputs[name] = tf.where(is_span, column, tf.zeros_like(column))
         if output.per_example_loss is not None:

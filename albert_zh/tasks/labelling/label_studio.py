@@ -1,4 +1,4 @@
-"""Tasks of Label Studio's exports, JSON and JSON_MIN, as texts with a list of spans.
+"""Converts tasks of Label Studio's exports, JSON and JSON_MIN, to texts with a list of spans.
 
 flattened({"data": {"text": "王明去"}, "annotations": [{"result": [{"value": {
     "start": 0, "end": 2, "labels": ["PER"]}}]}]}, "train.json, line 1")
@@ -11,22 +11,22 @@ from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 
 _TEXT, _LABEL = "text", "label"
-_OF_MIN = ("annotation_id", "annotator")  # keys of a task of JSON_MIN that is annotated
+_OF_MIN = ("annotation_id", "annotator")  # keys of an annotated task in JSON_MIN
 
 
 def flattened(record: Any, source: str) -> Any:
-    """A task with its text and spans beside each other; any other value as it is.
+    """Flattens a task to a record of its text and spans; any other value is returned unchanged.
 
     Args:
-        record: a value of JSON.
+        record: a JSON value.
         source: file and line, for messages.
 
     Returns:
-        the value; of a task {"text", "label"} and its "id", without "label" where nobody has
-        annotated it, and with an empty one where it has no entity (JSON_MIN then has no "label").
+        the value; for a task, {"text", "label"} and its "id". A task that nobody has annotated has
+        no "label"; an annotated task without entities has an empty one (JSON_MIN omits it then).
 
     Raises:
-        UserError: if several have, and not alike, or for a marked passage without labels.
+        UserError: for several annotations that differ, or for a marked passage without labels.
     """
     if not isinstance(record, dict):
         return record
@@ -52,7 +52,7 @@ def flattened(record: Any, source: str) -> Any:
 
 
 def _spans(annotation: Dict[str, Any], source: str) -> List[Dict[str, Any]]:
-    """The spans of an annotation; relations and choices are none, also those of a passage."""
+    """Returns the spans of an annotation; relations and choices, also of spans, are ignored."""
     entries = annotation.get("result")
     marked = [
         (entry.get("id"), entry["value"])
@@ -73,6 +73,6 @@ def _spans(annotation: Dict[str, Any], source: str) -> List[Dict[str, Any]]:
 
 
 def _keys(spans: List[Dict[str, Any]]) -> List[str]:
-    """What spans are compared by."""
+    """Returns keys by which lists of spans are compared."""
     names = ("start", "end", "labels")
     return sorted(repr([span.get(name) for name in names]) for span in spans)

@@ -1,4 +1,4 @@
-"""What fine-tuning reads of labelled texts: settings, files, types, files that are streamed."""
+"""Data of labelling tasks for fine-tuning: settings, files, types, and streamed files."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -17,7 +17,7 @@ from albert_zh.text import tokenization
 
 
 class LabelledTexts(label_rules.LabelRules):
-    """Spans of a text in place of a label."""
+    """Rules for examples whose label is a list of spans."""
 
     has_several_labels = True
     label_key = "entities"
@@ -37,7 +37,7 @@ class LabelledTexts(label_rules.LabelRules):
 
 
 class LabelledDataFlags(labelling_flags.LabellingFlags):
-    """What the flags of labelling mean for files."""
+    """Flags of labelling that affect files."""
 
     def with_files(self, task: Any) -> Any:
         return task._replace(files=granularity_names.files_of(task.head, task.files))
@@ -47,7 +47,7 @@ class LabelledDataFlags(labelling_flags.LabellingFlags):
 
 
 class LabelledData(task_type.TaskType):
-    """The data of the kinds of task that label texts."""
+    """Reads the data of the kinds of task that label texts."""
 
     flags = LabelledDataFlags()
     rules = LabelledTexts()
@@ -107,15 +107,15 @@ class LabelledData(task_type.TaskType):
         )
 
     def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
-        """The model's outputs: the tags of the types."""
+        """Returns the labels of the model's outputs: the tags of the types."""
         return splits.labels_of(types, splits.scheme_of(train, types, task.head.get("tag_scheme")))
 
     def types_of(self, task: Any) -> List[str]:
-        """The types of a model's spans, sorted; [""] of a segmentation."""
+        """Returns the sorted types of a model's spans; [""] for a segmentation."""
         return splits.types_of_tags(task.labels)
 
     def scheme_of(self, task: Any) -> Any:
-        """The `Scheme` of written tags; None where spans may be nested."""
+        """Returns the `Scheme` of written tags; None if spans may be nested."""
         return predictions.tag_table(tuple(task.labels))[1]
 
     def about_data(

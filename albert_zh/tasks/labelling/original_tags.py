@@ -1,9 +1,9 @@
-"""Tags of NEZHA's and ProHiryu's entity recognisers, whose checkpoints have further outputs.
+"""Converts checkpoints of NEZHA's and ProHiryu's entity recognisers, which have extra outputs.
 
-Output 0 is padding; X stands for further pieces of a character, [CLS] and [SEP] for these tokens.
-None of the four is a tag of a text here: `select_outputs` keeps the outputs of the others, and
-`as_model_folder` makes a folder of such a checkpoint that is used as any other. Which tag an output
-has is read from the programs' `label2id.pkl`; without it there are the 11 outputs of their code.
+Output 0 is padding, X labels the second and later pieces of a character, and [CLS] and [SEP] label
+these tokens. None of the four is a tag here: `select_outputs` selects the other outputs, and
+`as_model_folder` converts such a checkpoint to an ordinary model folder. The tags of the outputs
+are read from the programs' `label2id.pkl`; without it, the 11 outputs of their code are assumed.
 """
 
 import io
@@ -39,22 +39,22 @@ OUTPUTS = (
     "[CLS]",
     "[SEP]",
 )
-LABEL_IDS = "label2id.pkl"  # beside such a checkpoint: {label: number of its output}
+LABEL_IDS = "label2id.pkl"  # in the checkpoint's folder: {label: number of its output}
 _WEIGHTS, _BIAS = "output_weights", "output_bias"
 
 
 def outputs_of(prefix: str) -> Optional[Tuple[str, ...]]:
-    """What the outputs of a checkpoint of those programs stand for, by number.
+    """Returns the labels of a checkpoint's outputs, if it comes from one of those programs.
 
     Args:
-        prefix: of the checkpoint.
+        prefix: prefix of the checkpoint.
 
     Returns:
-        tuple of str; None for a checkpoint with a label map, or without one and with other than 11
-        outputs and no `LABEL_IDS`.
+        tuple of str, in the order of the outputs; None for a checkpoint that has a label map, or
+        that has neither `LABEL_IDS` nor 11 outputs.
 
     Raises:
-        UserError: if `LABEL_IDS` is damaged, or of another model.
+        UserError: if `LABEL_IDS` is damaged, or belongs to another model.
     """
     folder = os.path.dirname(prefix)
     shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
@@ -81,7 +81,7 @@ def _named_outputs(path, num_outputs):
 
 
 class _ValuesOnly(pickle.Unpickler):
-    """Reads dicts, strings and numbers; whatever would run code is refused."""
+    """Unpickles dicts, strings and numbers; everything that could run code is refused."""
 
     def find_class(self, module_name, global_name):
         raise pickle.UnpicklingError("%s.%s" % (module_name, global_name))
@@ -100,20 +100,20 @@ def _read_label_ids(path):
 
 
 def tags_of(outputs: Sequence[str]) -> List[str]:
-    """The tags among outputs, in the order of the outputs."""
+    """Returns the outputs that are tags, in the order of the outputs."""
     return [name for name in outputs if tag_schemes.is_tag(name)]
 
 
 def as_model_folder(prefix: str, outputs: Sequence[str], folder: str) -> str:
-    """Writes a checkpoint of those programs as the model that it is here: softmaxes of tags.
+    """Converts a checkpoint of those programs to a model folder with a softmax head.
 
     Args:
-        prefix: of the checkpoint.
-        outputs: those of `outputs_of`.
-        folder: to write, with label_map.json and fine_tuning.json.
+        prefix: prefix of the checkpoint.
+        outputs: labels of the outputs, as `outputs_of` returns them.
+        folder: folder to write, with label_map.json and fine_tuning.json.
 
     Returns:
-        prefix of the checkpoint that was written.
+        prefix of the written checkpoint.
     """
     weights = {
         checkpoint_names.canonical_name(name): array
@@ -138,7 +138,7 @@ def as_model_folder(prefix: str, outputs: Sequence[str], folder: str) -> str:
 
 
 def _ordered_tags(outputs, prefix):
-    """The tags of a checkpoint in the order of ids that models have here."""
+    """Returns the tags of a checkpoint in this toolkit's order of ids."""
     tags = tags_of(outputs)
     scheme = tag_schemes.detect_scheme(tags, prefix)
     types = sorted({tag_schemes.split_tag(tag)[1] for tag in tags} - {""})
@@ -148,19 +148,19 @@ def _ordered_tags(outputs, prefix):
 def select_outputs(
     weights: np.ndarray, bias: np.ndarray, tags: Sequence[str], outputs: Sequence[str] = OUTPUTS
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """The output layer of such a checkpoint for tags in another order.
+    """Selects and reorders the rows of such a checkpoint's output layer.
 
     Args:
         weights: float [N, H], `output_weights`.
         bias: float [N], `output_bias`.
-        tags: list of K str, some of `outputs`.
-        outputs: N str, what each output stands for.
+        tags: list of K str, the outputs to select.
+        outputs: N str, the labels of all outputs.
 
     Returns:
         (weights, bias): float [K, H] and [K].
 
     Raises:
-        UserError: for tags that the checkpoint does not have, or other numbers of outputs.
+        UserError: for a tag that the checkpoint does not have, or a wrong number of outputs.
     """
     if len(weights) != len(outputs) or len(bias) != len(outputs):
         raise UserError(

@@ -1,9 +1,9 @@
-"""The files of a prediction, written text by text.
+"""Writes files of predictions, text by text.
 
-predictions.tsv has the text, its gold and its predicted entities; predictions.conll a token and its
-tag on each line; label_test.txt token, gold tag and predicted tag, as BERT-BiLSTM-CRF-NER writes
-it; predictions.json each text in the form of the input (CLUENER's is its submission), with its id,
-or else the line of the input at which it begins.
+predictions.tsv has each text with its gold and its predicted entities. predictions.conll has a
+token and its tag on each line. label_test.txt has token, gold tag and predicted tag, in the format
+of BERT-BiLSTM-CRF-NER. predictions.json has each text in the form of the input file (for CLUENER,
+this is the form of submissions), with its id, or else the line of the input at which it begins.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ _SHOWN_CONTROLS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
 
 
 def token_tags(text: LabelledText, spans: Sequence[Span], scheme: tag_schemes.Scheme) -> List[str]:
-    """The tags of a text's tokens, of its characters if it has none.
+    """Returns the tags of a text's tokens, or of its characters if it has no tokens.
 
     Args:
         text: `LabelledText`.
-        spans: list of `Span` in characters, none of which overlap.
+        spans: list of `Span` in characters, which must not overlap.
         scheme: `tag_schemes.Scheme`.
 
     Returns:
-        list of str, one for each token. A token that a span has a part of is in it; of two such
-        spans in the first.
+        list of str, one per token. A token belongs to a span that covers a part of it, and to the
+        first one if there are two such spans.
     """
     tokens = text.tokens
     if tokens is None:
@@ -40,7 +40,7 @@ def token_tags(text: LabelledText, spans: Sequence[Span], scheme: tag_schemes.Sc
 
 
 def shown_spans(text: str, spans: Optional[Sequence[Span]]) -> str:
-    """Spans as a cell of a table: "王明/PER@0-2 北京/LOC@3-5", ends exclusive."""
+    """Formats spans as a table cell: "王明/PER@0-2 北京/LOC@3-5"; ends are exclusive."""
     return " ".join(
         "%s/%s@%d-%d" % (text[span.start : span.end], span.type, span.start, span.end)
         for span in spans or ()
@@ -48,7 +48,7 @@ def shown_spans(text: str, spans: Optional[Sequence[Span]]) -> str:
 
 
 class PredictionFiles:
-    """Writes predictions; the files appear when all is done.
+    """Writes predictions; the files only appear when all of them are complete.
 
     Use it as a context manager.
     """
@@ -60,15 +60,16 @@ class PredictionFiles:
         file_format: str,
         offset_unit: str = json_files.CHARACTERS,
     ) -> None:
-        """Names the files.
+        """Determines which files are written.
 
         Args:
-            paths: {name: path} of those of PREDICTIONS, CONLL, LABELS, JSON and SEGMENTED that are
-                wanted; LABELS has the texts with gold spans, and is written only if there are some.
-            scheme: `tag_schemes.Scheme` of written tags; it has no meaning for nested entities,
-                which only PREDICTIONS and JSON can hold.
-            file_format: of the input, key of `reader.FORMATS`.
-            offset_unit: what positions in JSON count, as those of the input.
+            paths: {name: path} of the files to write, whose names are some of PREDICTIONS, CONLL,
+                LABELS, JSON and SEGMENTED. LABELS only has texts with gold spans, and is not
+                written if there are none.
+            scheme: `tag_schemes.Scheme` of written tags; it is unused for nested entities, which
+                only PREDICTIONS and JSON can represent.
+            file_format: format of the input, a key of `reader.FORMATS`.
+            offset_unit: unit of the positions in JSON, the same as in the input.
         """
         self._paths = dict(paths)
         self._labels_path = self._paths.pop(LABELS, None)
@@ -97,7 +98,7 @@ class PredictionFiles:
         return self._stack.__exit__(*error)
 
     def add(self, text: LabelledText, spans: Sequence[Span]) -> None:
-        """Writes a text's predicted spans, in characters."""
+        """Writes the predicted spans of a text; spans are in characters."""
         if self._labels_path and text.spans is not None and LABELS not in self._streams:
             labels = output_files.atomic_write(self._labels_path)
             self._streams[LABELS] = self._stack.enter_context(labels)
@@ -117,7 +118,7 @@ class PredictionFiles:
         return column_lines(_tokens(text), gold, predicted) + [""]
 
     def _column(self, text, spans):
-        """The tags of a text's tokens; _ in place of blanks in a type, which separate columns."""
+        """Tags of a text's tokens; _ replaces blanks in types, since blanks separate columns."""
         return ["_".join(tag.split()) for tag in token_tags(text, spans, self._scheme)]
 
     def _json_lines(self, text, spans):
@@ -129,7 +130,7 @@ class PredictionFiles:
 
 
 def _tokens(text):
-    """The tokens as a column shows them: no line end, TAB or blank within one shifts the tags."""
+    """Returns the tokens for a column, without line ends, TABs or blanks that would shift tags."""
     shown = text.text.translate(_SHOWN_CONTROLS)  # of the same length
     if text.tokens is None:
         return list(shown)

@@ -1,4 +1,4 @@
-"""Outputs of a model -> spans of texts, for reports, files, `Predictor` and serve.py alike."""
+"""Converts a model's outputs to spans of texts, for reports, files, `Predictor` and serve.py."""
 
 import collections
 import functools
@@ -17,25 +17,25 @@ from albert_zh.tasks.labelling import (
 from albert_zh.tasks.labelling.spans import filled, without_whitespace
 
 Prediction = collections.namedtuple("Prediction", ["spans", "confidences", "tag_ids", "encoded"])
-Prediction.__doc__ = """What is predicted for a text.
+Prediction.__doc__ = """The prediction for a text.
 
 Fields:
     spans: sorted list of `Span`, in characters.
-    confidences: list of float, of the spans.
-    tag_ids: int [P], tags of the text's pieces; None of heads that score spans.
+    confidences: list of float, one per span.
+    tag_ids: int [P], tags of the text's pieces; None for heads that score spans.
     encoded: `features.EncodedText`.
 """
 
 
 @functools.lru_cache(maxsize=8)
 def tag_table(labels: Sequence[str]) -> Tuple[Dict[str, int], Any]:
-    """({tag: id}, scheme) of a tuple of tags."""
+    """Returns ({tag: id}, scheme) of a tuple of tags."""
     scheme = tag_schemes.detect_scheme(labels, "label_map.json")
     return {tag: number for number, tag in enumerate(labels)}, scheme
 
 
 def encoded_text(task: Any, example: Any, tokenizer: Any, max_seq_length: int) -> Any:
-    """`features.EncodedText` of an example's text, in the windows that the settings ask for."""
+    """Returns the `features.EncodedText` of an example, in windows as the settings require."""
     token = granularity_names.token(task.head, example)
     stride = task.head.get("stride")
     stride = min(stride, max_seq_length - (3 if token else 2)) if stride else None
@@ -46,12 +46,12 @@ def encoded_text(task: Any, example: Any, tokenizer: Any, max_seq_length: int) -
 def of_tags(
     examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
 ) -> List[Prediction]:
-    """The predictions of a head that gives each piece a tag.
+    """Decodes the outputs of a head that assigns a tag to each piece.
 
     Args:
-        examples: those that are predicted.
-        predictions: for each the outputs of its rows: `logits` float [F, K] and `transitions`
-            float [K, K].
+        examples: the examples.
+        predictions: for each example, the outputs of its rows: `logits` float [F, K] and
+            `transitions` float [K, K].
         use: `task_type.ModelInUse`.
 
     Returns:
@@ -76,10 +76,10 @@ def of_tags(
 
 
 def tags_of_row(outputs: Dict[str, np.ndarray], labels: Sequence[str], head: Any) -> np.ndarray:
-    """The tags of a row's pieces, int [F - 2], without those of [CLS] and [SEP].
+    """Returns the tag ids of a row's pieces, int [F - 2], without [CLS] and [SEP].
 
     Args:
-        outputs: `logits` float [F, K] and, of a CRF, `transitions` float [K, K].
+        outputs: `logits` float [F, K] and, for a CRF, `transitions` float [K, K].
         labels: the K tags.
         head: `Settings.head`.
     """
@@ -90,13 +90,13 @@ def tags_of_row(outputs: Dict[str, np.ndarray], labels: Sequence[str], head: Any
 
 
 def spans_of_row(outputs: Dict[str, np.ndarray], labels: Sequence[str], head: Any) -> List[Any]:
-    """The spans of a row of a head that scores spans; arguments as of `tags_of_row`."""
+    """Returns a row's spans for a head that scores spans; arguments as in `tags_of_row`."""
     del head
     return decoding.spans_of_pairs(outputs, labels)[0]
 
 
 def joined_logits(encoded: Any, rows: Any) -> np.ndarray:
-    """The logits of a text's pieces, float [P, K], of those of its windows, each [F, K]."""
+    """Joins the logits of a text's windows, each [F, K], to those of its pieces, float [P, K]."""
     parts = [
         row["logits"][encoded.first_piece : encoded.first_piece + window.end - window.start]
         for row, window in zip(rows, encoded.windows)
@@ -107,7 +107,7 @@ def joined_logits(encoded: Any, rows: Any) -> np.ndarray:
 def of_pairs(
     examples: Sequence[Any], predictions: Sequence[List[Dict[str, np.ndarray]]], use: Any
 ) -> List[Prediction]:
-    """The predictions of a head that scores spans; arguments as of `of_tags`."""
+    """Decodes the outputs of a head that scores spans; arguments as in `of_tags`."""
     predicted = []
     for example, rows in zip(examples, predictions):
         encoded = encoded_text(use.task, example, use.tokenizer, use.max_seq_length)
@@ -129,7 +129,7 @@ def of_pairs(
 
 
 def _prediction(text, encoded, decoded, tag_ids, is_words):
-    """`Prediction` of spans of pieces, shortened so that no character is in two."""
+    """Returns the `Prediction` of spans of pieces, shortened so that no two share a character."""
     spans, confidences, end = [], [], 0
     for span, confidence in zip(alignment.to_characters(decoded[0], encoded.offsets), decoded[1]):
         if max(span.start, end) < span.end:
@@ -143,9 +143,9 @@ def _prediction(text, encoded, decoded, tag_ids, is_words):
 
 
 def as_json(text: str, prediction: Prediction) -> List[Dict[str, Any]]:
-    """A text's spans as JSON values: type (not of words), start, end, text and confidence.
+    """Converts spans to JSON values: type (except for words), start, end, text and confidence.
 
-    Words are without the whitespace of the text, and are parted by it.
+    Words do not include the whitespace of the text; a word with whitespace inside is split there.
     """
     listed = []
     for span, confidence in zip(prediction.spans, prediction.confidences):

@@ -1,4 +1,4 @@
-"""Reading a file of labelled texts, whatever its format.
+"""Reads files of labelled texts in any supported format.
 
 data = read_file("train.char.bmes")
 data.texts[0].text, data.texts[0].spans, data.scheme.name, data.notes
@@ -29,9 +29,9 @@ from albert_zh.tasks.labelling.spans import (
 )
 from albert_zh.tasks.tables.joined_tokens import joined_text
 
-REFUSED, LONGEST = "error", "longest"  # what is done with overlapping entities
+REFUSED, LONGEST = "error", "longest"  # how overlapping entities are handled
 
-LONG_SENTENCE = 1000  # tokens; a file of several without a blank line seems to lack them
+LONG_SENTENCE = 1000  # tokens; a file that is one longer sentence seems to lack blank lines
 _SHOWN_TYPES = 10
 
 LabelledFile = collections.namedtuple(
@@ -43,9 +43,9 @@ Fields:
     path: the file, or the folder of two files.
     format: key of `FORMATS`.
     texts: list of `LabelledText`.
-    scheme: `tag_schemes.Scheme` of its tags; None where the file has none.
+    scheme: `tag_schemes.Scheme` of its tags; None if the file has no tags.
     has_labels: bool.
-    notes: lines for the user about what was found in the file.
+    notes: messages for the user about the file.
     sha256: hexadecimal digest of the bytes that were read.
 """
 
@@ -74,22 +74,23 @@ def read_file(
     offset_unit: str = json_files.CHARACTERS,
     bad_rows: Optional[BadRows] = None,
 ) -> LabelledFile:
-    """Reads a file, or the folder of the two-file form.
+    """Reads a file, or a folder in the format of two files.
 
     Args:
         path: the file or folder.
-        file_format: key of `FORMATS`; by default `detect_format`.
-        encoding: of the file.
-        original_reader: bool; read columns as NEZHA's program does, see
+        file_format: key of `FORMATS`; by default `detect_format` determines it.
+        encoding: encoding of the file.
+        original_reader: bool; whether columns are read as in NEZHA's program, see
             `column_files.read_columns_as_nezha`.
-        offset_unit: what positions in JSON count, key of `json_files.OFFSET_UNITS`.
-        bad_rows: `BadRows`; by default the first one is an error.
+        offset_unit: unit of the positions in JSON, a key of `json_files.OFFSET_UNITS`.
+        bad_rows: `BadRows`; by default the first malformed row is an error.
 
     Returns:
         `LabelledFile`.
 
     Raises:
-        UserError: if the file is missing, has no texts, or is not of its format; names the line.
+        UserError: if the file is missing, has no texts, or is not in its format; the message names
+            the line.
     """
     file_format = file_format or detect_format(path, encoding)
     bad_rows = bad_rows or BadRows()
@@ -116,10 +117,11 @@ def stream_file(
     original_reader: bool = False,
     notes: Optional[List[str]] = None,
 ) -> Iterator[LabelledText]:
-    """The texts of a file of any length, none of which is kept; empty ones are left out.
+    """Reads the texts of a file one by one, in constant memory; empty texts are skipped.
 
     Args, raises: as in `read_file`.
-        notes: list that gets those of `LabelledFile` when all texts are read; or None.
+        notes: list to which the notes of `LabelledFile` are added when all texts have been read;
+            or None.
 
     Yields:
         `LabelledText`.
@@ -136,12 +138,12 @@ def stream_file(
 
 
 def plain_texts(path: str, encoding: str) -> Iterator[str]:
-    """The texts of a file of any of the formats, without labels."""
+    """Yields the texts of a file in any of the formats, without labels."""
     return (labelled.text for labelled in stream_file(path, encoding=encoding))
 
 
 def _texts_that_are_not_empty(path, texts, notes):
-    """Yields them; notes get the number of the others. Raises `UserError` if there are none."""
+    """Yields non-empty texts; raises `UserError` if there are none. Notes count the empty ones."""
     num_empty = num_kept = 0
     for text in texts:
         is_kept = bool(text.text.strip())
@@ -160,7 +162,7 @@ def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):
 
 
 def _streamed_tagged_texts(settings, file_format, original_reader, notes):
-    """The texts of a file with tags, read twice: first for the scheme; args as `_tagged_texts`."""
+    """Yields a tagged file's texts; a first pass finds the scheme. Args as in `_tagged_texts`."""
     path, encoding, _, bad_rows = settings
     tags = _FoundTags()
     first_settings = (path, encoding, None, BadRows(True))
@@ -177,14 +179,14 @@ def _streamed_tagged_texts(settings, file_format, original_reader, notes):
 
 
 def _sentences(settings, file_format, original_reader, notes):
-    """The `TaggedText`s of a file; args as of `_tagged_texts`."""
+    """Yields the `TaggedText`s of a file; args as in `_tagged_texts`."""
     if original_reader and file_format == "conll":
         return column_files.read_columns_as_nezha(*settings, notes)
     return _TAGGED[file_format](*settings)
 
 
 def _tagged_texts(settings, file_format, original_reader, notes):
-    """(texts, scheme) of a file with tags; notes get what is remarkable.
+    """(texts, scheme) of a file with tags; remarks about the file are added to notes.
 
     settings: path, encoding, digest and bad rows, as readers take them.
     """
@@ -203,10 +205,10 @@ def _tagged_texts(settings, file_format, original_reader, notes):
 
 
 class _Remarks:
-    """What is remarkable in sentences with tags, counted."""
+    """Counts irregularities in sentences with tags."""
 
     def __init__(self, scheme):
-        """`scheme`: of the tags; None where there are none."""
+        """`scheme`: scheme of the tags; None if there are no tags."""
         self._scheme = scheme
         self._num_sentences = self._num_tokens = self._num_malformed = 0
 
@@ -218,7 +220,7 @@ class _Remarks:
             self._num_malformed += tag_schemes.count_malformed(sentence.tags, self._scheme)
 
     def notes(self):
-        """Lines for the user."""
+        """Returns messages for the user."""
         notes = []
         if self._num_sentences == 1 and self._num_tokens > LONG_SENTENCE:
             notes.append(
@@ -236,7 +238,7 @@ class _Remarks:
 
 
 def _is_good(path, sentence, bad_rows):
-    """Whether all tags of a sentence are tags."""
+    """Whether all tags of a sentence are valid; if not, `bad_rows` handles the error."""
     with bad_rows.row():
         _check_tags(path, sentence)
         return True
@@ -244,27 +246,27 @@ def _is_good(path, sentence, bad_rows):
 
 
 def _check_tags(path, sentence):
-    """Raises `UserError` for what is no tag of any scheme; names its line."""
+    """Raises `UserError` for a tag that is in no scheme; the message names its line."""
     for line, tag in zip(sentence.lines, sentence.tags or ()):
         if not tag_schemes.is_tag(tag):
             tag_schemes.check_tag(tag, "%s, line %d" % (path, line))
 
 
 class _FoundTags:
-    """The tags of sentences, how often each is found and in which line first."""
+    """Collects the tags of sentences, with their counts and the lines of first occurrences."""
 
     def __init__(self):
         self._counts, self._lines = collections.Counter(), {}
 
     def add(self, sentence):
-        """Counts the tags of a `TaggedText`; those of no scheme, an error elsewhere, are not."""
+        """Counts the valid tags of a `TaggedText`; invalid tags are reported elsewhere."""
         for tag, line in zip(sentence.tags or (), sentence.lines):
             if tag_schemes.is_tag(tag):
                 self._counts[tag] += 1
                 self._lines.setdefault(tag, line)
 
     def scheme(self, path):
-        """The scheme of all tags, None without tags; errors name the line of one that is odd."""
+        """Returns the scheme of all tags, None without tags; errors name the line of an odd tag."""
         if not self._counts:
             return None
         try:
@@ -292,7 +294,7 @@ class _FoundTags:
 
 
 def _labelled(sentence: TaggedText, scheme) -> LabelledText:
-    """A sentence with the spans of its tags, in characters."""
+    """Converts a sentence with tags to a text with spans of characters."""
     text, ranges = joined_text(sentence.tokens)
     tokens = None if all(len(token) == 1 for token in sentence.tokens) else ranges
     if scheme is None or sentence.tags is None:
@@ -306,10 +308,10 @@ def _labelled(sentence: TaggedText, scheme) -> LabelledText:
 
 
 def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
-    """Raises `UserError` if a file has entities of types that the training file has not.
+    """Raises `UserError` if a file has entities of types that do not occur in the training file.
 
     Args:
-        train_types: list of str.
+        train_types: list of str, the types in the training file.
         data: `LabelledFile` of another split.
     """
     counts: collections.Counter = collections.Counter()
@@ -334,7 +336,7 @@ def check_types(train_types: Sequence[str], data: LabelledFile) -> None:
 
 
 def without_overlaps(data: LabelledFile, bad_rows: BadRows) -> LabelledFile:
-    """The file, whose texts `check_flat` accepts; others are errors or left out."""
+    """Keeps the texts of a file without overlapping entities; the others are errors or skipped."""
     kept = []
     for text in data.texts:
         with bad_rows.row():
@@ -344,10 +346,10 @@ def without_overlaps(data: LabelledFile, bad_rows: BadRows) -> LabelledFile:
 
 
 def with_labels_only(data: LabelledFile, bad_rows: BadRows) -> LabelledFile:
-    """The file, of whose texts all have labels: one without is no text without entities.
+    """Keeps the texts of a file that have labels, since missing labels do not mean "no entities".
 
     Raises:
-        UserError: for a text without labels, unless `bad_rows` leaves it out.
+        UserError: for a text without labels, unless `bad_rows` skips it.
     """
     kept = []
     for text in data.texts:
@@ -378,7 +380,7 @@ def check_flat(path: str, text: LabelledText) -> None:
 
 
 def keep_longest(data: LabelledFile) -> LabelledFile:
-    """The file without entities that overlap a longer one (of equal ones the first stays)."""
+    """Removes entities that overlap a longer one; of equally long ones the first is kept."""
     texts = [without_shorter(text) for text in data.texts]
     num_left_out = sum(
         len(before.spans or ()) - len(after.spans or ()) for before, after in zip(data.texts, texts)
@@ -387,13 +389,13 @@ def keep_longest(data: LabelledFile) -> LabelledFile:
 
 
 def notes_of_overlaps(num_left_out: int) -> List[str]:
-    """Lines for the user about entities that were left out."""
+    """Returns messages for the user about entities that were removed."""
     note = "%d entities that overlap a longer one are left out" % num_left_out
     return [note] if num_left_out else []
 
 
 def without_shorter(text: LabelledText) -> LabelledText:
-    """A text without entities that overlap a longer one."""
+    """Removes the entities of a text that overlap a longer one."""
     if text.spans is None:
         return text
     return text._replace(spans=without_shorter_spans(text.spans))

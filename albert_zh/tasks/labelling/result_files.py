@@ -1,4 +1,4 @@
-"""The result files of labelling, see `prediction_files`, and a page of coloured texts."""
+"""Writes the result files of labelling, see `prediction_files`, and a page of coloured texts."""
 
 import os
 from typing import Any, Dict, List, Optional
@@ -15,26 +15,26 @@ from albert_zh.tasks.labelling import (
 )
 
 PAGE = "entities.html"
-_PENDING = 64  # texts that are decoded at once
+_PENDING = 64  # number of texts that are decoded together
 
 
 class LabellingFiles(result_files.ResultFiles):
-    """Files of predicted spans, those of each granularity apart."""
+    """Writes files of predicted spans, separately for each granularity."""
 
     def __init__(self, folder: str, kind: Any, use: Any, file_format: Optional[str]) -> None:
-        """Opens nothing yet.
+        """Stores the settings; files are opened when the first text is written.
 
         Args:
-            folder: where they go.
+            folder: folder in which the files are written.
             kind: the kind of task.
             use: `task_type.ModelInUse`.
-            file_format: of the input, key of `reader.FORMATS`; None where it is not known.
+            file_format: format of the input, a key of `reader.FORMATS`; None if it is unknown.
         """
         super().__init__(folder, [])
         self._folder, self._kind, self._use, self._format = folder, kind, use, file_format
         self._pending, self._shown = [], []
         self._files: Dict[Optional[str], prediction_files.PredictionFiles] = {}
-        self._labels: Dict[Optional[str], Optional[str]] = {}  # label_test.txt, until it is written
+        self._labels: Dict[Optional[str], Optional[str]] = {}  # label_test.txt, until it is listed
 
     def write(self, example: Any, rows: List[Dict[str, np.ndarray]]) -> None:
         granularity = getattr(example, "granularity", None)
@@ -52,7 +52,7 @@ class LabellingFiles(result_files.ResultFiles):
             self.paths.append(path)
 
     def _open(self, granularity):
-        """Opens the files that suit the kind of task and the input's format."""
+        """Opens the files that the kind of task and the input's format require."""
         is_segmentation = self._kind.types_of(self._use.task) == [""]
         names = [prediction_files.PREDICTIONS]
         scheme = self._kind.scheme_of(self._use.task)
@@ -70,7 +70,7 @@ class LabellingFiles(result_files.ResultFiles):
         return os.path.join(self._folder, granularity_names.file_name(name, granularity))
 
     def _offset_unit(self):
-        """What positions in JSON count, in the input and in what is written."""
+        """Unit of the positions in JSON, in the input as well as in the written files."""
         return self._use.task.head.get("offset_unit") or json_files.CHARACTERS
 
     def _flush(self):

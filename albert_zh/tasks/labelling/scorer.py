@@ -1,4 +1,4 @@
-"""Scores of labelled texts: entities or words, strict and lenient, tags; errors in context."""
+"""Scores labelled texts: entities or words, read leniently and strictly, tags, and errors."""
 
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -30,23 +30,23 @@ METRICS = {
     "token_recall": True,
     "loss": False,
 }
-# NEZHA's run_classifier_ner.py has these, of tokens, as eval_precision, eval_recall and eval_f.
+# Token-level metrics, with their names in NEZHA's run_classifier_ner.py.
 _TOKEN_METRICS = {
     "token_f1": "eval_f",
     "token_precision": "eval_precision",
     "token_recall": "eval_recall",
 }
 USUAL_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1") + tuple(_TOKEN_METRICS)
-# Heads that score spans give tokens no tags.
+# Heads that score spans assign no tags to tokens.
 SPAN_METRICS = {name: METRICS[name] for name in METRICS if name not in _TOKEN_METRICS}
 _CONSTANT_METRICS = ("f1", "precision", "recall", "macro_f1", "strict_f1")
 CONFUSION_PICTURE = "confusion_matrix.png"
-_PENDING = 64  # texts that are decoded at once
-WORD = "word"  # what a type without a name is called in tables
+_PENDING = 64  # number of texts that are decoded together
+WORD = "word"  # name in tables of the type "", which words have
 
 
 class LabellingScorer(scorer.Scorer):
-    """Gold and predicted spans of examples."""
+    """Compares gold and predicted spans of examples."""
 
     def __init__(self, kind: Any, use: Any, options: Any = None, num_errors: int = 0) -> None:
         """Starts with no examples.
@@ -54,15 +54,16 @@ class LabellingScorer(scorer.Scorer):
         Args:
             kind: the kind of task.
             use: `task_type.ModelInUse`.
-            options: the flags, by which the training words of a segmentation are read; or None.
-            num_errors: how many errors are shown.
+            options: the flags, which name the file with the training words of a segmentation; or
+                None.
+            num_errors: number of errors to show.
         """
         super().__init__(num_errors)
         self._kind, self._use, self._options = kind, use, options
         self._pending, self._losses = [], []
         self._gold, self._predicted, self._strict, self._tokens = [], [], [], []
         self._words = []  # (gold, predicted) words of each text of a segmentation
-        self._granularities = []  # of the texts; None without
+        self._granularities = []  # of each text; None without granularities
         self._analysis = error_analysis.ErrorAnalysis(num_errors)
         self._counts = []  # `features.LabelCounts` of each text
         self._rows = set()  # (file's granularity, guid) of each text
@@ -79,7 +80,7 @@ class LabellingScorer(scorer.Scorer):
             self._decode()
 
     def _decode(self):
-        """Turns the outputs of the pending texts into spans."""
+        """Decodes the outputs of the pending texts to spans."""
         if not self._pending:
             return
         examples, rows = zip(*self._pending)
@@ -104,7 +105,7 @@ class LabellingScorer(scorer.Scorer):
             self._analysis.add(example.text_a, gold, predicted.spans, predicted.confidences)
 
     def _add_tags(self, example, predicted):
-        """Adds strictly read spans and the counts of tags; of heads without tags the spans."""
+        """Adds strictly read spans and counts of tags; without tags, the spans themselves."""
         counts = entity_scores.TokenScorer()
         if predicted.tag_ids is None:
             self._strict.append(set(predicted.spans))
@@ -149,7 +150,7 @@ class LabellingScorer(scorer.Scorer):
     def metrics(self, batch_size: int, names: Sequence[str]) -> Dict[str, float]:
         measured = super().metrics(batch_size, names)
         if "eval_token_f1" in measured:
-            measured["eval_f"] = measured["eval_token_f1"]  # as NEZHA's programs look for it
+            measured["eval_f"] = measured["eval_token_f1"]  # the name in NEZHA's programs
         return measured
 
     def _entities(self, predicted, indices):
@@ -205,7 +206,7 @@ class LabellingScorer(scorer.Scorer):
         return details
 
     def _scores_of_granularities(self):
-        """{granularity: {metric: value}}."""
+        """Returns {granularity: {metric: value}}."""
         names = np.array(self._granularities)
         return {
             name: self.values(("precision", "recall", "f1"), names == name)
@@ -213,7 +214,7 @@ class LabellingScorer(scorer.Scorer):
         }
 
     def _segmentation(self):
-        """The bakeoff's scores; those of unknown words where the training file can be read."""
+        """Returns the bakeoff's scores; OOV scores only if the training file can be read."""
         known = self._training_words()
         counted = segmentation_scores.SegmentationScorer(known or ())
         for gold, predicted in self._words:
@@ -225,7 +226,7 @@ class LabellingScorer(scorer.Scorer):
         return measured
 
     def _training_words(self):
-        """Words of the training file, but for rows of it that are the texts that are scored."""
+        """Returns the words of the training file, except of rows that are being scored."""
         if self._options is None or not self._options.data_dir:
             return None
         try:

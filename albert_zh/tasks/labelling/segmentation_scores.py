@@ -1,12 +1,12 @@
-"""Scores of word segmentation, as the SIGHAN bakeoff's scorer prints them.
+"""Computes the scores of word segmentation that the SIGHAN bakeoff's scorer prints.
 
     scorer = SegmentationScorer(training_words)
     scorer.add(["北京", "大学"], ["北京大学"])
     scorer.metrics()["f1"]; print(scorer.summary())
 
-A word is right if both its ends are. The bakeoff's program aligns the two lists of words with
-diff instead, which on odd lines may count otherwise; it also prints insertions and deletions of
-that alignment, which have no counterpart here.
+A word is correct if both of its ends are. The bakeoff's program aligns the two lists of words with
+diff instead, which may give other counts on unusual lines. It also prints the insertions and
+deletions of this alignment, which have no counterpart here.
 """
 
 import itertools
@@ -20,10 +20,10 @@ UNDEFINED = "--"
 
 
 class SegmentationScorer:
-    """Counts words of texts, one by one."""
+    """Counts gold, predicted and correct words, text by text."""
 
     def __init__(self, training_words: Collection[str]) -> None:
-        """`training_words`: words that are in the vocabulary (IV); all others are out of it."""
+        """`training_words`: words in the vocabulary (IV); all other words are out of it (OOV)."""
         self._known = frozenset(training_words)
         self._right = self._predicted = self._gold = 0
         self._num_unknown = self._num_unknown_right = 0
@@ -33,10 +33,10 @@ class SegmentationScorer:
 
         Args:
             gold: list of str.
-            predicted: list of str, of the same characters.
+            predicted: list of str, with the same characters as `gold`.
 
         Raises:
-            ValueError: if they are of other characters.
+            ValueError: if the characters differ.
         """
         if "".join(gold) != "".join(predicted):
             raise ValueError("%r and %r are not one text" % ("".join(gold), "".join(predicted)))
@@ -51,7 +51,7 @@ class SegmentationScorer:
         self._predicted += len(predicted)
 
     def metrics(self) -> Dict[str, float]:
-        """`WORD_SCORES`, but for recalls of words that there are none of."""
+        """Returns `WORD_SCORES`, without a recall of IV or OOV words if there are no such words."""
         scores = scores_of(self._right, self._predicted, self._gold)
         measured = {
             "precision": scores.precision,
@@ -67,7 +67,7 @@ class SegmentationScorer:
         return measured
 
     def summary(self) -> str:
-        """The lines of the bakeoff's summary that do not depend on its alignment."""
+        """Returns the lines of the bakeoff's summary that do not depend on its alignment."""
         metrics = self.metrics()
         ratios = (
             ("TOTAL TRUE WORDS RECALL", "recall"),
@@ -87,6 +87,6 @@ class SegmentationScorer:
 
 
 def _ranges(words):
-    """(start, end) of each of the words that follow one another."""
+    """(start, end) of each of successive words."""
     ends = list(itertools.accumulate(map(len, words)))
     return [(end - len(word), end) for word, end in zip(words, ends)]

@@ -1,9 +1,9 @@
-"""Text that marks its spans itself: words between blanks, pieces with /TYPE, {{TYPE:pieces}}.
+"""Reads text with inline annotations: words between blanks, pieces with /TYPE, {{TYPE:pieces}}.
 
 共同  创造  美好  的  新  世纪                            segmented
 我们/o 变/o 而/o 以/o 书会/o 厉声/nr                      slash form
 19980101-01-001-002/m  [中国/ns  政府/n]nt  充满/v        slash form of the People's Daily corpus
-{{person_name:叶老桂}}在{{location:北京}}说               braces, as of BosonNLP
+{{person_name:叶老桂}}在{{location:北京}}说               braces, as in BosonNLP
 共同创造美好的新世纪                                      without labels
 """
 
@@ -31,16 +31,16 @@ _TYPE_WITHIN = re.compile(r"/(?P<type>[A-Za-z][A-Za-z0-9_.-]*)[^\x00-\x7f]")
 def read_segmented(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Any = None
 ) -> Iterator[LabelledText]:
-    """Sentences of a file of words, any number of blanks (full-width ones too) between them.
+    """Reads the sentences of a file of words, separated by blanks (including full-width ones).
 
     Args:
         path: the file.
-        encoding: of the file.
+        encoding: encoding of the file.
         digest: as in `files.read_bytes`.
-        bad_rows: not used: every line fits.
+        bad_rows: not used, since no line can be malformed.
 
     Yields:
-        `LabelledText`: the words joined, and each of them as a span of type "".
+        `LabelledText`: the joined words, each of which is a span of type "".
     """
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
         words = text.split()
@@ -51,11 +51,11 @@ def read_segmented(
 def read_unlabelled(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Any = None
 ) -> Iterator[LabelledText]:
-    """Texts without labels, one a line; args as in `read_segmented`.
+    """Reads texts without labels, one per line; args as in `read_segmented`.
 
     Yields:
-        `LabelledText`, of blank lines too; blanks around a text are kept, as positions count them.
-        A number and the character 1 before a text are its identifier.
+        `LabelledText`, also for blank lines; surrounding blanks are preserved, since positions
+        count them. A number before a text, followed by the character 1, is the text's identifier.
     """
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
         numbered = _NUMBERED.match(text)
@@ -68,14 +68,14 @@ def read_unlabelled(
 def read_slash_form(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[LabelledText]:
-    """Sentences of a file of pieces of text with their types, such as 北京/ns, blanks between them.
+    """Reads sentences of pieces of text with their types, such as 北京/ns, separated by blanks.
 
     Args, yields: as in `read_segmented`; pieces of the type "o" are outside of all entities. The
-        number of an article at a line's start is left out; compounds in brackets are spans around
-        those of their words.
+        number of an article at the start of a line is dropped; compounds in brackets are spans that
+        contain the spans of their words.
 
     Raises:
-        UserError: for a piece without a type, or a bracket without the other one.
+        UserError: for a piece without a type, or an unmatched bracket.
     """
     bad_rows = bad_rows or BadRows()
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
@@ -109,18 +109,18 @@ def _text_of_slash_form(path, line, text):
 
 
 def _begins_compound(piece):
-    """Whether a bracket is before a piece, rather than the piece itself: [/w."""
+    """Whether a piece starts with the bracket of a compound, and is not a bracket itself: [/w."""
     return piece.startswith("[") and not piece.startswith("[/")
 
 
 def _without_bracket(piece, is_within):
-    """(a piece without the bracket behind it, the type of the compound that ends so or None)."""
+    """(piece without a closing bracket, type of the compound that the bracket ends or None)."""
     match = _COMPOUND_END.match(piece) if is_within or _begins_compound(piece) else None
     return (match.group("piece"), match.group("type")) if match else (piece, None)
 
 
 def _typed_piece(path, line, piece):
-    """The match of a piece with its type; raises `UserError` for another one."""
+    """Returns the match of a piece and its type; raises `UserError` for a piece without a type."""
     match = _PIECE.match(piece)
     if not match:
         raise UserError(
@@ -132,7 +132,7 @@ def _typed_piece(path, line, piece):
 
 
 def _check_is_one_piece(path, line, piece, match):
-    """Raises `UserError` for pieces without a blank between them: 当/o王明/nr."""
+    """Raises `UserError` for pieces that are not separated by a blank: 当/o王明/nr."""
     types = {OUTSIDE_TYPE, match.group("type").lower()}
     for within in _TYPE_WITHIN.finditer(match.group("text")):
         if within.group("type").lower() in types:
@@ -145,13 +145,13 @@ def _check_is_one_piece(path, line, piece, match):
 def read_braces(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[LabelledText]:
-    """Texts with {{TYPE:entity}} in place of each entity, one a line; args as in `read_segmented`.
+    """Reads texts with entities as {{TYPE:entity}}, one text per line; args as in `read_segmented`.
 
     Yields:
         `LabelledText`.
 
     Raises:
-        UserError: for braces that are of no entity.
+        UserError: for braces that do not enclose an entity.
     """
     bad_rows = bad_rows or BadRows()
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
@@ -189,12 +189,12 @@ def is_slash_form(text: str) -> bool:
 
 
 def segmented_line(text: str, spans: Sequence[Span], separator: str = "  ") -> str:
-    """A text with blanks between its words; whitespace of the text itself is left out."""
+    """Formats a text with blanks between its words; whitespace of the text itself is dropped."""
     return separator.join(words_of(text, spans))
 
 
 def words_of(text: str, spans: Sequence[Span]) -> List[str]:
-    """The words of a text; characters between spans, but for whitespace, are words, too.
+    """Returns the words of a text; non-whitespace characters between spans are words, too.
 
     Args:
         text: str.

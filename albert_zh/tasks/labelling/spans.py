@@ -1,4 +1,4 @@
-"""Texts with entities and words as spans of characters, or with a tag for each token."""
+"""Texts whose entities or words are spans of characters, or that have a tag for each token."""
 
 import bisect
 import collections
@@ -10,8 +10,8 @@ Span = collections.namedtuple("Span", ["start", "end", "type"])
 Span.__doc__ = """An entity, or a word of a segmentation.
 
 Fields:
-    start: int, its first character.
-    end: int, one past its last character.
+    start: int, position of its first character.
+    end: int, position after its last character.
     type: str; "" for words of a segmentation.
 """
 
@@ -24,9 +24,9 @@ LabelledText.__doc__ = """A text and its gold spans.
 
 Fields:
     text: str.
-    spans: list of `Span`, sorted; None where the file has no labels.
-    tokens: list of (start, end), the units that the file labels; None: every character is one.
-    line: int, the line of the file at which it begins, from 1.
+    spans: list of `Span`, sorted; None if the file has no labels.
+    tokens: list of (start, end), the tokens that the file labels; None: every character is a token.
+    line: int, the line of the file at which the text begins, from 1.
     identifier: value of "id" in a JSON file, or None.
     token_lines: int sequence, the line of each token; None: the whole text is in `line`.
 """
@@ -34,18 +34,18 @@ Fields:
 TaggedText = collections.namedtuple(
     "TaggedText", ["tokens", "tags", "lines", "identifier"], defaults=(None,)
 )
-TaggedText.__doc__ = """The tokens of a sentence, as the file has them, and their tags.
+TaggedText.__doc__ = """The tokens of a sentence, as in the file, and their tags.
 
 Fields:
     tokens: list of str.
-    tags: list of str; None where the file has none.
-    lines: int sequence, the line of the file of each token, from 1.
+    tags: list of str; None if the file has no tags.
+    lines: int sequence, the line of each token in the file, from 1.
     identifier: value of "id" in a JSON file, or None.
 """
 
 
 def line_of(text: LabelledText, span: Span) -> int:
-    """The line of the file at which a span begins."""
+    """Returns the line of the file at which a span begins."""
     if text.token_lines is None:
         return text.line
     if text.tokens is None:
@@ -54,7 +54,7 @@ def line_of(text: LabelledText, span: Span) -> int:
 
 
 def overlapping(spans: Sequence[Span]) -> Optional[Tuple[Span, Span]]:
-    """The first two spans that have a character in common, or None.
+    """Returns the first two spans that have a character in common, or None.
 
     Args:
         spans: list of `Span`.
@@ -71,7 +71,7 @@ def overlapping(spans: Sequence[Span]) -> Optional[Tuple[Span, Span]]:
 
 
 class SpanIndex:
-    """Spans of one text, of which those that overlap another one are found by bisection."""
+    """Index of the spans of one text, which finds overlapping spans by bisection."""
 
     def __init__(self, spans: Sequence[Span]) -> None:
         """Sorts the spans; they may be nested."""
@@ -80,14 +80,14 @@ class SpanIndex:
         self._ends = list(itertools.accumulate((span.end for span in self._spans), max))
 
     def overlapping(self, span: Span) -> List[Span]:
-        """Those that have a character in common with a span, sorted."""
+        """Returns the indexed spans that have a character in common with a span, sorted."""
         first = bisect.bisect_right(self._ends, span.start)
         end = bisect.bisect_left(self._starts, span.end)
         return [other for other in self._spans[first:end] if other.end > span.start]
 
 
 def without_shorter_spans(spans: Sequence[Span]) -> List[Span]:
-    """The spans that overlap no longer one (of equally long ones the first stays), sorted."""
+    """Removes spans that overlap a longer one (or an earlier one of equal length); sorts them."""
     kept: List[Span] = []
     for span in sorted(spans, key=lambda span: (span.start - span.end, span)):
         at = bisect.bisect_left(kept, span)
@@ -97,13 +97,13 @@ def without_shorter_spans(spans: Sequence[Span]) -> List[Span]:
 
 
 def types_of(texts: Sequence[LabelledText]) -> List[str]:
-    """The types of all spans of texts, sorted."""
+    """Returns the sorted types of all spans of texts."""
     spans = itertools.chain.from_iterable(text.spans or () for text in texts)
     return sorted({span.type for span in spans})
 
 
 def words_as_spans(words: Sequence[str]) -> List[Span]:
-    """Spans of words that follow one another.
+    """Returns the spans of successive words.
 
     Args:
         words: list of non-empty str.
@@ -116,7 +116,7 @@ def words_as_spans(words: Sequence[str]) -> List[Span]:
 
 
 def without_whitespace(text: str, span: Span) -> List[Span]:
-    """What is left of a span of words: its parts between whitespace, none of whitespace alone."""
+    """Splits a span at the whitespace in it; returns its parts without whitespace."""
     parts = re.finditer(r"\S+", text[span.start : span.end])
     return [
         span._replace(start=span.start + part.start(), end=span.start + part.end())
@@ -125,14 +125,14 @@ def without_whitespace(text: str, span: Span) -> List[Span]:
 
 
 def filled(text: str, spans: Sequence[Span]) -> List[Span]:
-    """Words that follow one another without gaps: characters between two belong to the first.
+    """Extends words to cover a text without gaps: characters between two belong to the first.
 
     Args:
         text: str.
-        spans: sorted list of `Span`, none of which overlap.
+        spans: sorted list of `Span`, which must not overlap.
 
     Returns:
-        list of `Span`, of the whole text.
+        list of `Span` that cover the whole text.
     """
     if not spans:
         return [Span(0, len(text), "")] if text else []

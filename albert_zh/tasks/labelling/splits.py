@@ -1,4 +1,4 @@
-"""The files of a data set as examples, checked: what fine-tuning reads of labelled texts."""
+"""Reads and checks the labelled files of a data set, and converts them to examples."""
 
 import collections
 import hashlib
@@ -19,21 +19,21 @@ from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import LabelledText
 from albert_zh.tasks.tables import split_files
 
-WORD_SCHEME, ENTITY_SCHEME = "BMES", "BIO"  # of files without tags
-_DROPS_TYPES = "drops_types"  # key of a file's head
+WORD_SCHEME, ENTITY_SCHEME = "BMES", "BIO"  # defaults for files without tags
+_DROPS_TYPES = "drops_types"  # key in the head of a file
 
 Example = collections.namedtuple(
     "Example", ["guid", "text_a", "text_b", "label", "source", "granularity"], defaults=(None,)
 )
-Example.__doc__ = """A text.
+Example.__doc__ = """A text as an example of a data set.
 
 Fields:
     guid: str, ends with "-" and the line of the file.
     text_a: str.
     text_b: None.
-    label: list of `Span`; None where the file has no labels.
+    label: list of `Span`; None if the file has no labels.
     source: `LabelledText`.
-    granularity: str, that of its file; None without granularities.
+    granularity: str, granularity of the file; None without granularities.
 """
 
 LabelledSplit = collections.namedtuple(
@@ -42,26 +42,26 @@ LabelledSplit = collections.namedtuple(
 )
 LabelledSplit.__doc__ = """A `input_examples.Split` of labelled texts.
 
-Fields beside those of `Split`:
+Fields in addition to those of `Split`:
     file_format: key of `reader.FORMATS`.
-    scheme: `tag_schemes.Scheme` of its tags; None where it has none.
+    scheme: `tag_schemes.Scheme` of the file's tags; None if it has no tags.
 """
 
 
 def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSplit:
-    """Reads a file of a data set, or its file of each granularity.
+    """Reads a split of a data set; with granularities, its file of each granularity.
 
     Args:
-        task: `task_forms.Task`, whose `head` says how.
-        data_dir: folder.
+        task: `task_forms.Task`, whose `head` has the settings.
+        data_dir: folder of the data set.
         name: "train", "dev" or "test".
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Returns:
         `LabelledSplit`.
 
     Raises:
-        UserError: for a file that is missing or does not fit.
+        UserError: for a file that is missing or malformed.
     """
     read = [
         _read_file_of_split(task, data_dir, (name, key, granularity), encoding)
@@ -71,7 +71,7 @@ def read_split(task: Any, data_dir: str, name: str, encoding: str) -> LabelledSp
 
 
 def _read_file_of_split(task, data_dir, names, encoding):
-    """`LabelledSplit` of one file; names: of the split, in `Task.files`, of the granularity."""
+    """Reads one file; names: the split, its key in `Task.files`, the granularity."""
     name, key, granularity = names
     path, others = split_files.existing_path(task, data_dir, key)
     head = _head_of_file(task, path, name, encoding)
@@ -104,7 +104,7 @@ def _read_file_of_split(task, data_dir, names, encoding):
 
 
 def _check_are_words(path, examples):
-    """Raises `UserError` for spans of several types where words are expected."""
+    """Raises `UserError` for spans of several types, since words are expected."""
     types = sorted({span.type for example in examples for span in example.label or ()})
     if len(types) > 1:
         raise UserError(
@@ -114,14 +114,14 @@ def _check_are_words(path, examples):
 
 
 def check_may_be_words(task: Any, train: LabelledSplit) -> None:
-    """Refuses spans without types as words, unless words are what a run looks for.
+    """Refuses to treat spans without types as words, unless the run is a word segmentation.
 
     Args:
-        task: `task_forms.Task` whose labels are not known.
-        train: its training file, whose spans have no types.
+        task: `task_forms.Task` whose labels are not known yet.
+        train: training file of the task, whose spans have no types.
 
     Raises:
-        UserError: where neither the task nor a flag names words.
+        UserError: if neither the task, a flag nor the file's format indicates words.
     """
     names_words = task.finds_words or bool(granularity_names.names(task.head))
     if not names_words and train.file_format != format_detection.SEGMENTED:
@@ -133,7 +133,7 @@ def check_may_be_words(task: Any, train: LabelledSplit) -> None:
 
 
 def _joined(splits):
-    """The files of several granularities as one split, with the settings of the first."""
+    """Joins the files of several granularities to one split, with the settings of the first."""
     names = [os.path.basename(split.path) for split in splits]
     digests = "".join(split.sha256 for split in splits).encode()
     return splits[0]._replace(
@@ -146,19 +146,19 @@ def _joined(splits):
 
 
 def format_of(task: Any, path: str, name: str, encoding: str) -> str:
-    """The format of a file: the one that a flag names, or the detected one.
+    """Returns the format of a file: the one that a flag names, or else the detected one.
 
     Args:
         task: `task_forms.Task`.
-        path: file, or folder of the two-file form.
+        path: file, or folder in the format of two files.
         name: "train", "dev" or "test".
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Returns:
         key of `reader.FORMATS`.
 
     Raises:
-        UserError: for words between blanks where entities are looked for.
+        UserError: if a file of an entity task only has words between blanks.
     """
     named = task.head.get("file_format")
     if named:
@@ -169,16 +169,17 @@ def format_of(task: Any, path: str, name: str, encoding: str) -> str:
 
 
 def _head_of_file(task, path, name, encoding):
-    """`Task.head` with the format of a file, and whether its words lose their parts of speech."""
+    """Returns `Task.head` with the file's format and whether its parts of speech are dropped."""
     file_format = format_of(task, path, name, encoding)
     drops_types = _finds_words(task) and file_format in word_types.FORMATS
     return dict(task.head, file_format=file_format, **{_DROPS_TYPES: drops_types})
 
 
 def format_of_texts(task: Any, path: str, encoding: str) -> str:
-    """The format of a file whose labels do not matter, as `format_of` a test file.
+    """Returns the format of a file whose labels do not matter, like `format_of` for a test file.
 
-    Plain texts, one a line, are such a file whatever format a flag names for the others.
+    Unless the task is word segmentation, plain texts, one per line, are recognized even if a flag
+    names another format.
     """
     if not _finds_words(task) and format_detection.is_plain_text(path, encoding):
         return format_detection.UNLABELLED
@@ -186,7 +187,7 @@ def format_of_texts(task: Any, path: str, encoding: str) -> str:
 
 
 def _finds_words(task):
-    """Whether the task's spans are words: as its labels say, before they are known its name."""
+    """Whether the task's spans are words, by its labels, or by its name if it has no labels yet."""
     if task.head.get("form") in head_names.SPAN_HEADS:
         return False
     if task.labels:
@@ -195,12 +196,12 @@ def _finds_words(task):
 
 
 def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.LabelledFile:
-    """Reads a file as the settings say, and deals with overlapping entities.
+    """Reads a file according to the settings, and handles overlapping entities.
 
     Args:
-        path: file, or folder of the two-file form.
-        encoding: of the file.
-        head: as of `LabellingFlags.head`.
+        path: file, or folder in the format of two files.
+        encoding: encoding of the file.
+        head: settings as `LabellingFlags.head` returns them.
     """
     skips = head.get("skip_bad_rows", False)
     data = reader.read_file(
@@ -222,19 +223,19 @@ def read_labelled(path: str, encoding: str, head: Dict[str, Any]) -> reader.Labe
 
 
 def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[List[str], Iterator]:
-    """The texts of a file that is only predicted, of which none is kept.
+    """Reads a file for prediction as a stream, in constant memory.
 
     Args:
         task: `task_forms.Task`.
-        path: file, or folder of the two-file form.
-        encoding: of the file.
-        types: those of the model.
+        path: file, or folder in the format of two files.
+        encoding: encoding of the file.
+        types: the types of the model.
 
     Returns:
         (notes, iterator of `Example`).
 
     Raises:
-        UserError: for a text that does not fit: the file is read once before.
+        UserError: for a malformed text; the whole file is read once to check it.
     """
     head = _head_of_file(task, path, "test", encoding)
     bad_rows, notes = BadRows(head.get("skip_bad_rows", False)), []
@@ -248,7 +249,7 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
 
 
 def _streamed_examples(path, encoding, head, types, remarkable):
-    """Yields the `Example`s of a file; remarkable: its `BadRows` and a list that gets notes."""
+    """Yields the `Example`s of a file; remarkable: its `BadRows`, and a list to add notes to."""
     bad_rows, notes = remarkable
     num_left_out = 0
     texts = reader.stream_file(
@@ -269,7 +270,7 @@ def _streamed_examples(path, encoding, head, types, remarkable):
 
 
 def _streamed(path, text, head, types):
-    """The `Example` of a text, checked as those of files that are read whole."""
+    """Converts a text to an `Example`, with the checks of files that are read as a whole."""
     text = word_types.words_alone(text) if head.get(_DROPS_TYPES) else text
     data = reader.LabelledFile(path, None, [text], None, True, [], "")
     reader.check_types(types, data)
@@ -283,7 +284,7 @@ def _streamed(path, text, head, types):
 def examples_of(
     data: reader.LabelledFile, name: str, granularity: Optional[str] = None
 ) -> List[Example]:
-    """The texts of a file as examples of a split."""
+    """Converts the texts of a file to examples of a split."""
     return [
         Example("%s-%d" % (name, text.line), text.text, None, text.spans, text, granularity)
         for text in data.texts
@@ -291,7 +292,7 @@ def examples_of(
 
 
 def source_of(example: Any) -> LabelledText:
-    """The `LabelledText` of an example, or of a text that was typed in."""
+    """Returns the `LabelledText` of an example, also of one that does not come from a file."""
     source = getattr(example, "source", None)
     return source or LabelledText(example.text_a, None, None, 1)
 
@@ -300,7 +301,7 @@ def check_types(types: Sequence[str], split: Any) -> None:
     """Raises `UserError` for types that the model does not know.
 
     Args:
-        types: those of the model.
+        types: the types of the model.
         split: `LabelledSplit`, or `LabelledFile`.
     """
     texts = getattr(split, "texts", None)
@@ -311,17 +312,17 @@ def check_types(types: Sequence[str], split: Any) -> None:
 
 
 def labels_of(types: Sequence[str], scheme: tag_schemes.Scheme) -> Tuple[str, ...]:
-    """The tags of types, by id; those of words have no O."""
+    """Returns the tags of types, by id; a segmentation has no tag O."""
     return tuple(tag_schemes.all_tags(scheme, types, has_outside=list(types) != [""]))
 
 
 def scheme_of(split: LabelledSplit, types: Sequence[str], name: Optional[str]) -> Any:
-    """The `Scheme` that is learnt: the one that is named, the file's, or the usual one."""
+    """Returns the `Scheme` to learn: the named one, or else the file's, or else the default."""
     if name is None and split.scheme is not None:
         return split.scheme
     return tag_schemes.SCHEMES[name or (WORD_SCHEME if list(types) == [""] else ENTITY_SCHEME)]
 
 
 def types_of_tags(tags: Sequence[str]) -> List[str]:
-    """The types of tags, sorted; [""] for those of words."""
+    """Returns the sorted types of tags; [""] for the tags of a segmentation."""
     return sorted({tag_schemes.split_tag(tag)[1] for tag in tags if tag != tag_schemes.OUTSIDE_TAG})

@@ -1,12 +1,12 @@
-"""Tags such as B-PER and spans: the schemes, their detection, and both conversions.
+"""Tag schemes such as BIO: their detection, and conversions between tags and spans.
 
     scheme = detect_scheme(["O", "B-PER", "I-PER"], "train.txt")    # SCHEMES["BIO"]
     tags_to_spans(["B-PER", "I-PER", "O"], scheme)                  # [Span(0, 2, "PER")]
     spans_to_tags([Span(0, 2, "PER")], 3, scheme)                   # ["B-PER", "I-PER", "O"]
 
-A tag is a letter, a separator and a type; in a segmentation the letter alone. What a letter means
-depends on the scheme: it begins a span, is inside or at the end of one, is a span of one unit, or
-is outside of all.
+A tag consists of a letter, a separator and a type; in a segmentation it is only a letter. The
+meaning of a letter depends on the scheme: the beginning, the inside or the end of a span, a span of
+a single unit, or outside of all spans.
 """
 
 import collections
@@ -28,7 +28,7 @@ Scheme.__doc__ = """A way to write spans as tags.
 
 Fields:
     name: str, key of `SCHEMES`.
-    letters: {letter: its role}, one of BEGIN, INSIDE, END, SINGLE, OUTSIDE.
+    letters: {letter: role}; roles are BEGIN, INSIDE, END, SINGLE and OUTSIDE.
 """
 
 
@@ -37,7 +37,7 @@ def _scheme(name, begin, inside, end=None, single=None):
     return Scheme(name, {letter: role for letter, role in roles if letter})
 
 
-# Detection takes the first scheme whose letters include all letters of the tags.
+# Detection selects the first scheme that has all letters of the tags.
 SCHEMES: Dict[str, Scheme] = {
     scheme.name: scheme
     for scheme in (
@@ -49,34 +49,35 @@ SCHEMES: Dict[str, Scheme] = {
         _scheme("BILOU", "B", "I", "L", "U"),
     )
 }
-# (role before, role) of one type that may stand side by side; spans of two types never continue.
+# (previous role, role) pairs that continue a span, if both tags have the same type.
 _CONTINUES = {(before, role) for before in (BEGIN, INSIDE) for role in (INSIDE, END)}
 
 
 def split_tag(tag: str) -> Tuple[str, str]:
-    """Letter and type of a tag: "B-PER.NAM" -> ("B", "PER.NAM"), "O" -> ("O", "")."""
+    """Splits a tag into letter and type: "B-PER.NAM" -> ("B", "PER.NAM"), "O" -> ("O", "")."""
     if len(tag) > 1 and tag[1] in _SEPARATORS:
         return tag[0], tag[2:]
     return (tag, "") if len(tag) == 1 else ("", tag)
 
 
 def join_tag(letter: str, entity_type: str) -> str:
-    """The tag of a letter and a type; the letter alone for words of a segmentation."""
+    """Joins a letter and a type to a tag; without a type, the tag is only the letter."""
     return letter if letter == OUTSIDE_TAG or not entity_type else "%s-%s" % (letter, entity_type)
 
 
 def detect_scheme(tags: Iterable[str], source: str) -> Scheme:
-    """Which scheme tags are written in.
+    """Detects the scheme of tags.
 
     Args:
-        tags: all tags, or the different ones.
-        source: what errors call their origin, such as the file's path.
+        tags: all tags, or the distinct ones.
+        source: origin of the tags for error messages, such as the path of a file.
 
     Returns:
-        `Scheme`, the first of `SCHEMES` that has all the letters.
+        `Scheme`, the first of `SCHEMES` that has all letters of the tags.
 
     Raises:
-        UserError: for a tag that is none, a typed tag without a type, letters of no scheme.
+        UserError: for an invalid tag, a tag without a type among tags with types, or letters that
+            no scheme has.
     """
     tags = sorted(set(tags))
     for tag in tags:
@@ -99,7 +100,7 @@ def detect_scheme(tags: Iterable[str], source: str) -> Scheme:
 
 
 def closest_scheme(counts: Mapping[str, int]) -> Scheme:
-    """The first of the schemes that most tags are written in; counts: {tag: how often}."""
+    """Returns the first scheme that covers the most tags; counts: {tag: number of occurrences}."""
     letters: collections.Counter = collections.Counter()
     for tag, count in counts.items():
         letters[split_tag(tag)[0]] += count
@@ -121,7 +122,7 @@ def is_tag(tag: str) -> bool:
 
 
 def check_tag(tag: str, source: str) -> None:
-    """Raises `UserError` for what is no tag of any scheme, naming `source` (file and line)."""
+    """Raises `UserError` for a tag that is in no scheme; it names `source` (file and line)."""
     letter, entity_type = split_tag(tag)
     if not any(letter in scheme.letters for scheme in SCHEMES.values()):
         raise UserError(
@@ -135,12 +136,12 @@ def check_tag(tag: str, source: str) -> None:
 
 
 def all_tags(scheme: Scheme, types: Sequence[str], has_outside: bool = True) -> List[str]:
-    """The tags of types in their order of ids.
+    """Returns the tags of types in the order of their ids.
 
     Args:
         scheme: `Scheme`.
         types: list of str; [""] for words.
-        has_outside: whether there is the tag O; a segmentation has none.
+        has_outside: whether the tag O is included; a segmentation does not have it.
 
     Returns:
         list of str, O first.
@@ -151,18 +152,18 @@ def all_tags(scheme: Scheme, types: Sequence[str], has_outside: bool = True) -> 
 
 
 def spans_to_tags(spans: Sequence[Span], length: int, scheme: Scheme) -> List[str]:
-    """The tags of spans.
+    """Converts spans to tags.
 
     Args:
-        spans: list of `Span`, none of which overlap.
-        length: int, number of units (characters, tokens, pieces) that get a tag each.
+        spans: list of `Span`, which must not overlap.
+        length: int, number of units (characters, tokens or pieces), each of which gets a tag.
         scheme: `Scheme`.
 
     Returns:
         list of str [length].
 
     Raises:
-        UserError: where spans overlap: one unit has one tag.
+        UserError: if spans overlap, since a unit has only one tag.
     """
     overlap = overlapping(spans)
     if overlap:
@@ -182,16 +183,16 @@ def spans_to_tags(spans: Sequence[Span], length: int, scheme: Scheme) -> List[st
 
 
 def tags_to_spans(tags: Sequence[str], scheme: Scheme, is_strict: bool = False) -> List[Span]:
-    """The spans of tags.
+    """Converts tags to spans.
 
-    Lenient reading is that of conlleval and seqeval's default: a tag that cannot continue the span
-    before it begins one, and a missing end is forgiven. In strict reading (seqeval's strict mode) a
-    span is one only if it begins, continues and ends as the scheme wants it.
+    Lenient reading, as in conlleval and in seqeval by default, starts a new span at a tag that
+    cannot continue the previous one, and accepts a missing end. Strict reading (seqeval's strict
+    mode) only accepts spans that begin, continue and end as the scheme requires.
 
     Args:
         tags: list of str.
         scheme: `Scheme`.
-        is_strict: bool.
+        is_strict: bool, whether tags are read strictly.
 
     Returns:
         list of `Span`, in units.
@@ -244,7 +245,7 @@ def _goes_on(parsed, position):
 
 
 def count_malformed(tags: Sequence[str], scheme: Scheme) -> int:
-    """How many tags begin a span only in lenient reading, as I- at the start of a sentence does.
+    """Counts tags that only begin a span in lenient reading, such as I- at a sentence's start.
 
     Args:
         tags: list of str.
@@ -259,19 +260,19 @@ def count_malformed(tags: Sequence[str], scheme: Scheme) -> int:
 
 
 def allowed_moves(tags: Sequence[str], scheme: Scheme) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which tags may follow which, begin and end a sequence, in well-formed sequences.
+    """Determines which tags may begin, follow each other in, and end well-formed sequences.
 
     Args:
         tags: list of K str, the tags by id.
         scheme: `Scheme`.
 
     Returns:
-        (transitions, starts, ends): bool [K, K] (row: tag before), bool [K] and bool [K].
+        (transitions, starts, ends): bool [K, K] (row: previous tag), bool [K] and bool [K].
     """
     parsed = [_role_and_type(tag, scheme) for tag in tags]
     needs_end = END in scheme.letters.values()
 
-    def is_open(role):  # a span that must go on
+    def is_open(role):  # a span that has to be continued
         return needs_end and role in (BEGIN, INSIDE)
 
     starts = np.array([role not in (INSIDE, END) for role, _ in parsed])

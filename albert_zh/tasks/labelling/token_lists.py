@@ -1,11 +1,11 @@
-"""Labelled text in JSON whose lines have a list of tokens and one of their tags.
+"""Reads labelled text in JSON lines with a list of tokens and a list of their tags.
 
     {"tokens": ["王", "明", "去"], "ner_tags": ["B-PER", "I-PER", "O"]}
     {"tokens": ["王", "明", "去"], "ner_tags": [1, 2, 0]}
     {"text": "王明去", "labels": ["B-PER", "I-PER", "O"]}
 
-Numbers, as data sets of Hugging Face have them, are named by `labels.txt` beside the file: a tag a
-line, that of number 0 first.
+If tags are numbers, as in data sets of Hugging Face, the file `labels.txt` in the same folder has
+their names, one tag per line, starting with number 0.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _TAGS = ("ner_tags", "tags", "labels", "label", "ner")
 
 
 def is_token_list(line: str) -> bool:
-    """Whether a line of JSON has a list of tokens, or one of as many tags as characters."""
+    """Whether a JSON line has a list of tokens, or a text and as many tags as characters."""
     record = None
     with contextlib.suppress(ValueError, RecursionError):
         record = json.loads(line)
@@ -40,20 +40,20 @@ def is_token_list(line: str) -> bool:
 def read_token_lists(
     path: str, encoding: str = "utf-8", digest: Any = None, bad_rows: Optional[BadRows] = None
 ) -> Iterator[TaggedText]:
-    """Sentences of JSON lines, or of a list of such objects.
+    """Reads the sentences of JSON lines, or of a JSON list of such objects.
 
     Args:
         path: the file.
-        encoding: of the file.
-        digest: as in `files.read_bytes`; names of tags count, too.
-        bad_rows: `BadRows`; by default the first one is an error.
+        encoding: encoding of the file.
+        digest: as in `files.read_bytes`; it includes the file of tag names.
+        bad_rows: `BadRows`; by default the first malformed row is an error.
 
     Yields:
-        `TaggedText`; tags are None for a line without them.
+        `TaggedText`; tags are None for a line without tags.
 
     Raises:
-        UserError: for a line without tokens, with other numbers of tokens and tags, or with tags
-            that are numbers without names.
+        UserError: for a line without tokens, with different numbers of tokens and tags, or with
+            tags that are numbers without names.
     """
     bad_rows = bad_rows or BadRows()
     names: List[str] = []
@@ -73,18 +73,18 @@ def read_token_lists(
 
 
 def _value_of(record, keys):
-    """The value of the first of some keys that a record has; None without one."""
+    """Returns the value of the first key that a record has; None if it has none of them."""
     return next((record[key] for key in keys if record.get(key) is not None), None)
 
 
 def _parsed(text, source):
-    """The object of a line; an empty one for what is none."""
+    """Parses the JSON object of a line; any other JSON value becomes an empty object."""
     record = text_encodings.with_whole_characters(files.parse_json(text, source), text)
     return record if isinstance(record, dict) else {}
 
 
 def _tokens_and_tags(record, source) -> Tuple[List[str], Optional[List[Any]]]:
-    """(tokens, tags or None) of a record, as they are written."""
+    """(tokens, tags or None) of a record, unchanged."""
     tokens, tags = _value_of(record, _TOKENS), _value_of(record, _TAGS)
     tokens = list(tokens) if isinstance(tokens, str) else tokens
     _check_are(source, "tokens", tokens, str)
@@ -102,7 +102,7 @@ def _tokens_and_tags(record, source) -> Tuple[List[str], Optional[List[Any]]]:
 
 
 def _check_are(source, name, values, kinds):
-    """Raises `UserError` for what is no list of values of some types."""
+    """Raises `UserError` unless `values` is a list of values of these types."""
     if isinstance(values, list) and all(
         isinstance(value, kinds) and not isinstance(value, bool) for value in values
     ):
@@ -114,7 +114,7 @@ def _check_are(source, name, values, kinds):
 
 
 def _names_of_tags(path, source, encoding, digest) -> List[str]:
-    """The names of tags that are numbers."""
+    """Reads the names of tags that are numbers."""
     beside = os.path.join(os.path.dirname(path), NAMES_OF_TAGS)
     if not storage.exists(beside):
         raise UserError(
@@ -127,7 +127,7 @@ def _names_of_tags(path, source, encoding, digest) -> List[str]:
 
 
 def _named(tag, names, source):
-    """The name of a tag's number."""
+    """Returns the name of a tag that is a number."""
     if isinstance(tag, int) and 0 <= tag < len(names):
         return names[tag]
     raise UserError(

@@ -1,10 +1,10 @@
-"""Viterbi's algorithm in numpy, on all rows of a batch at once, for use outside of graphs."""
+"""The Viterbi algorithm in NumPy, for all rows of a batch at once, for use outside of graphs."""
 
 from typing import Optional, Tuple
 
 import numpy as np
 
-IMPOSSIBLE = -1e9  # score of a forbidden move, below all sums of scores
+IMPOSSIBLE = -1e9  # score of a forbidden transition, below all sums of scores
 
 
 def decode(
@@ -13,14 +13,14 @@ def decode(
     transitions: np.ndarray,
     moves: Optional[Tuple[np.ndarray, np.ndarray, np.ndarray]] = None,
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """The best path of each row; of equal ones the lowest ids.
+    """Finds the best path of each row; among equally good paths, the one with the lowest ids.
 
     Args:
         unaries: float [B, T, K].
         lengths: int [B].
-        transitions: float [K, K], row: tag before.
-        moves: (transitions, starts, ends), bool [K, K], [K] and [K]: which are allowed, as of
-            `tag_schemes.allowed_moves`; None for all.
+        transitions: float [K, K], row: previous tag, column: next tag.
+        moves: (transitions, starts, ends), bool [K, K], [K] and [K]: whether they are allowed, as
+            in `tag_schemes.allowed_moves`; None: all are allowed.
 
     Returns:
         (tags, scores): int32 [B, T], 0 beyond a row's length, and float [B].
@@ -45,7 +45,7 @@ def decode(
 
 
 def _forward(scores, lengths, between):
-    """(best score of a path to each tag of the last step [B, K], tags before [T, B, K])."""
+    """(best score of a path to each tag of the last step [B, K], previous tags [T, B, K])."""
     num_rows, num_steps, num_tags = scores.shape
     best = scores[:, 0].copy()
     before = np.zeros([num_steps, num_rows, num_tags], np.int32)
@@ -60,7 +60,7 @@ def _forward(scores, lengths, between):
 
 
 def _backward(best, before, lengths):
-    """The tags [B, T] of the best paths."""
+    """Returns the tags [B, T] of the best paths."""
     num_steps, num_rows, _ = before.shape
     tags = np.zeros([num_rows, num_steps], np.int32)
     tag = best.argmax(axis=1)

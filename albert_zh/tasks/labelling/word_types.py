@@ -1,19 +1,19 @@
-"""Words with parts of speech, read where words alone are looked for."""
+"""Removes the parts of speech of words, for tasks that only need the words."""
 
 from typing import List, Sequence
 
 from albert_zh.tasks.labelling.spans import LabelledText, Span, without_whitespace
 
-FORMATS = ("slash", "conllu")  # whose pieces are words
+FORMATS = ("slash", "conllu")  # formats whose pieces are words
 NOTE = "parts of speech are not read: words have no types"
-_FEWEST = 0.8  # share of the characters that have a part of speech; more lack an entity's type
+_FEWEST = 0.8  # share of characters with a type, at least; in files of entities it is lower
 
 
 def have_parts_of_speech(texts: Sequence[LabelledText]) -> bool:
-    """Whether nearly all of some texts is words with types, of which there are several.
+    """Whether nearly all characters of texts are in words with types, and there are several types.
 
     Args:
-        texts: those of a file.
+        texts: the texts of a file.
     """
     innermost = [_innermost(text.spans or ()) for text in texts]
     num_typed = sum(span.end - span.start for of_text in innermost for span in of_text)
@@ -22,7 +22,7 @@ def have_parts_of_speech(texts: Sequence[LabelledText]) -> bool:
 
 
 def words_alone(text: LabelledText) -> LabelledText:
-    """A text whose words have no types; what has none, as o/o, is a word, too."""
+    """Removes the types of a text's words; text without a type, such as o/o, is a word, too."""
     if text.spans is None:
         return text
     words, position = [], 0
@@ -34,7 +34,7 @@ def words_alone(text: LabelledText) -> LabelledText:
 
 
 def _innermost(spans: Sequence[Span]) -> List[Span]:
-    """The spans without those around others, as compounds of several words are."""
+    """Removes spans that contain others, such as compounds of several words."""
     kept: List[Span] = []
     for span in sorted(spans, key=lambda span: (span.end, -span.start)):
         if not kept or kept[-1].end <= span.start:

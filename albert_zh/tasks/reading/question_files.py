@@ -43,12 +43,7 @@ _ROW = '{"context": "...", "question": "...", "answer": "..."}'
 _SHOWN_CHARACTERS = 120
 _ORDER = ("context", "question", "answer", "start")
 _IMPOSSIBLE = "is_impossible"  # key of SQuAD's questions and of JSON lines
-_TRUTHS = {
-    True: True,
-    False: False,
-    "true": True,
-    "false": False,
-}  # texts: in CJRC and CAIL
+_TRUTHS = {True: True, False: False, "true": True, "false": False}  # texts: in CJRC and CAIL
 _TRUTH = validation.scalar(
     "true or false", lambda value: isinstance(value, (bool, str)) and value in _TRUTHS
 )
