@@ -35,7 +35,7 @@ class LinearTeacher:
         about: {name: JSON value} that its targets depend on.
         num_computed: number of texts whose targets were not cached on disk.
         has_texts: True; see `TeacherFile`.
-        set_aside: {}, since it has no notes of dev rows; see `ModelTeacher`.
+        set_aside: {}, since it is never trained on dev rows; see `ModelTeacher`.
     """
 
     name = linear_model.NAME

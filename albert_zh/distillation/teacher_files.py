@@ -131,7 +131,7 @@ class TeacherFile:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether some row has two texts; always False for a file that contains only numbers."""
+        """Whether some row has two texts; this is not known for a file that only has numbers."""
         return any(text_b for _, text_b in self._targets)
 
     # Reading

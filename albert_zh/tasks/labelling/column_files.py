@@ -180,7 +180,7 @@ def _are_numbered(rows):
 
 
 def _without_position(token, line, path):
-    if token == " ":  # this blank is also what separates it from its position
+    if token == " ":  # the position of a blank is in the next cell
         return token
     numbered = _NUMBERED_TOKEN.match(token)
     if not numbered:

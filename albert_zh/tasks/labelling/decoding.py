@@ -118,7 +118,7 @@ def spans_of_pairs(
     Args:
         predictions: `span_scores`, `span_types`, `span_starts`, `span_ends`, each [S].
         types: list of str, by id.
-        is_flat: bool; whether only the one with the highest score is kept of overlapping spans.
+        is_flat: bool; whether only the highest-scoring one of overlapping spans is kept.
 
     Returns:
         (spans, confidences): sorted list of `Span` in pieces, and the sigmoid of their scores.

@@ -75,7 +75,7 @@ def max_context_windows(bounds: Sequence[Tuple[int, int]], num_pieces: int) -> n
 def positions_in_window(
     pieces: Optional[Tuple[int, int]], begin: int, end: int, offset: int
 ) -> Tuple[int, int]:
-    """Positions of an answer's first and last piece in a window, or `NO_ANSWER` if it is cut off.
+    """Positions of an answer's first and last piece in a window; `NO_ANSWER` if it is not inside.
 
     Args:
         pieces: (first, last) piece of the answer in the context, or None.
