@@ -56,8 +56,8 @@ class LinearTeacher:
         _check_task(student)
         if all(example.label is None for example in examples):
             raise UserError(
-                "--teachers=%s: it is trained on the training rows, which have no labels: leave it "
-                "out" % linear_model.NAME
+                "--teachers=%s: this teacher is trained on the training rows, but they have no "
+                "labels: leave it out" % linear_model.NAME
             )
         labels = list(student.use.task.labels)
         self._texts, self._classes = _unique_texts(examples, labels)

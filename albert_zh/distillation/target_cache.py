@@ -29,7 +29,7 @@ from albert_zh.common.messages import say
 _KEY_BYTES = 16
 _KEYS, _VALUES = ".keys.npy", ".values.npy"
 _MANIFEST = "manifest.json"
-# What NumPy raises for incomplete files; the last two come from a damaged header.
+# What NumPy raises for incomplete files; the last ones come from a damaged header.
 _DAMAGED = (OSError, EOFError, ValueError, OverflowError, SyntaxError, tokenize.TokenError)
 _ROW = np.dtype([("key", "S%d" % (2 * _KEY_BYTES)), ("length", "<i8")])
 

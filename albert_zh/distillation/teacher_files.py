@@ -89,7 +89,7 @@ class TeacherFile:
                     missing[0].guid,
                     "its texts are single ones, those of the data pairs: give both (text_b)"
                     if missing[0].text_b and not self.has_pairs
-                    else "add them, or name data without them",
+                    else "add them, or use data without them",
                 )
             )
         return None
@@ -286,7 +286,7 @@ class TeacherFile:
         if texts in self._targets and _differ(self._student, self._targets[texts], target):
             raise UserError(
                 "--teachers=%s, lines %d and %d: the same text with other numbers (%r): expected "
-                "one target for a text: leave one row out, or write their mean in both%s"
+                "one target per text: remove one row, or write their mean in both%s"
                 % (
                     self.name,
                     self._lines[texts],

@@ -209,8 +209,8 @@ class ModelTeacher:
         if model.kind.name != kind.name:
             model.close()
             raise UserError(
-                "--teachers=%s: a model of the kind %s, the student is one of %s: expected a "
-                "teacher of the same kind" % (self.name, model.kind.name, kind.name)
+                "--teachers=%s: a model of the kind %s, but the student is of the kind %s: "
+                "expected a teacher of the same kind" % (self.name, model.kind.name, kind.name)
             )
         misfit = kind.distillation.misfit(model.use.task, self._student.use.task)
         if misfit:

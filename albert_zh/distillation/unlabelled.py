@@ -130,8 +130,8 @@ def _about_held_out(examples, held_out_rows):
     if not count:
         return []
     return [
-        "warning: %d of the unlabelled rows are in dev or test, too: their figures are not those "
-        "of new texts" % count
+        "warning: %d of the unlabelled rows are in dev or test, too: the scores there are not "
+        "scores of unseen texts" % count
     ]
 
 

@@ -14,7 +14,7 @@ from albert_zh.text import tokenization
 
 # Old flags that have no effect, with the reason or the replacement.
 _WITHOUT_EFFECT = {
-    "reduce_memory": "data is never kept in memory whole",
+    "reduce_memory": "data is never loaded into memory as a whole",
     "data_url": "name the data by --data_dir or --input_file",
     "local_rank": "several machines are named by TF_CONFIG (--distribution=multi_worker)",
 }

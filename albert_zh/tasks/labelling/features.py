@@ -199,8 +199,8 @@ def notes_of_counts(counts: LabelCounts) -> List[str]:
     if counts.inexact:
         notes.append(
             "%d of %d entities or words begin or end inside a word piece, or with a blank or "
-            "control character: they are learnt as whole pieces, and what is predicted is never "
-            "exactly them" % (counts.inexact, counts.spans)
+            "control character: they are learnt as whole pieces, so that predictions never match "
+            "them exactly" % (counts.inexact, counts.spans)
         )
     if counts.left_out:
         notes.append(
@@ -209,7 +209,8 @@ def notes_of_counts(counts: LabelCounts) -> List[str]:
         )
     if counts.in_no_row:
         notes.append(
-            "%d of %d entities are whole in no window, or too many of one, and are not learnt: "
-            "raise --max_seq_length or lower --stride" % (counts.in_no_row, counts.spans)
+            "%d of %d entities are whole in no window, or share a window with too many others, and "
+            "are not learnt: raise --max_seq_length or lower --stride"
+            % (counts.in_no_row, counts.spans)
         )
     return notes

@@ -267,7 +267,7 @@ class SpanLabelling(SequenceLabelling):
     def labels_of(self, task: Any, train: Any, types: Sequence[str]) -> Tuple[str, ...]:
         if types == [""]:
             raise UserError(
-                "%s: words follow one another, which --head=%s does not know: use --head=crf"
+                "%s: --head=%s cannot segment a text into words without gaps: use --head=crf"
                 % (train.path, task.head["form"])
             )
         return tuple(types)

@@ -98,7 +98,7 @@ class LabelledData(task_type.TaskType):
         if "" in types and len(types) > 1:
             raise UserError(
                 "%s: some spans have no type, as words, and others have one, such as %s: expected "
-                "words alone, or a type of every span" % (train.path, types[1])
+                "only words, or a type for every span" % (train.path, types[1])
             )
         if types == [""]:
             splits.check_may_be_words(task, train)

@@ -244,7 +244,7 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
     again = _streamed_examples(path, encoding, head, types, (BadRows(True), []))
     found = "format %s" % head["file_format"]
     if head["file_format"] == format_detection.SEGMENTED and not task.head.get("file_format"):
-        found += ": blanks are taken for borders of words; of plain texts: --file_format=text"
+        found += ": blanks are read as word boundaries; for plain texts add --file_format=text"
     return [found] + notes + bad_rows.notes(), again
 
 

@@ -90,7 +90,7 @@ def _windows(use, example):
     head = use.task.head or use.notes.get("head", {})
     if head.get("original_features"):
         raise UserError(
-            "--original_features: its windows have no ranges of characters, by which teachers and "
+            "--original_features: its windows lack the ranges of characters by which teachers and "
             "students are matched: leave it out with --teachers"
         )
     return records.windows_of(question_of(example), use.tokenizer, use.max_seq_length, head)

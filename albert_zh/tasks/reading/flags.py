@@ -106,7 +106,7 @@ class ReadingFlags(kind_interface.KindFlags):
     )
     defaults = {"task_name": datasets.OWN_QUESTIONS, "max_seq_length": limits.MAX_SEQ_LENGTH}
     head_kind = _HEAD_KIND
-    without_effect = {"verbose_logging": "whatever is remarkable is shown"}
+    without_effect = {"verbose_logging": "everything noteworthy is always shown"}
 
     def shortest_length(self, head: Dict[str, Any]) -> int:
         return limits.shortest_length(head.get("max_query_length") or limits.MAX_QUERY_LENGTH)

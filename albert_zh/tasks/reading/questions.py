@@ -138,8 +138,8 @@ def check_ids(path: str, questions: Sequence[Question]) -> None:
     for question in questions:
         if question.id in sources:
             raise UserError(
-                "%s: the question id %r is that of %s already, expected each id once: predictions "
-                "are kept by it" % (question.source, question.id, sources[question.id])
+                "%s: the question id %r is used in %s already, expected each id once: predictions "
+                "are saved by id" % (question.source, question.id, sources[question.id])
             )
         sources[question.id] = question.source
 

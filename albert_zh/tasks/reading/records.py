@@ -262,7 +262,7 @@ def check_threshold(head: Dict[str, Any], options: Any) -> None:
 def _why_it_answers(head):
     if head.get("original_features"):
         return "--original_features"
-    return "--version_2_with_negative=false, as where each training question has an answer"
+    return "--version_2_with_negative=false, the default if all training questions have an answer"
 
 
 def ranked_example(ranks: Ranker, example: Any, rows: Rows) -> RankedAnswers:
