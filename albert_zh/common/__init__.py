@@ -1,1 +1,1 @@
-"""Errors, files, progress, plots: what every part of the package uses."""
+"""Helpers that all parts of the package share: errors, files, progress bars and plots."""

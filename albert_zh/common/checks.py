@@ -1,4 +1,4 @@
-"""Arguments and settings that are of a kind, or a one-line error that says which is not.
+"""Checks arguments and settings; an invalid one is reported in a one-line error.
 
 top_k = checked("top_k", top_k, integer(1))
 """
@@ -10,18 +10,18 @@ from albert_zh.common.validation import Kind, fault_of
 
 
 def checked(name: str, value: Any, kind: Kind) -> Any:
-    """A value that is of a kind.
+    """Returns a value after checking that it is of the expected kind.
 
     Args:
-        name: what the value is called in an error.
-        value: anything.
-        kind: `Kind`.
+        name: the value's name in the error message.
+        value: the value to check, of any type.
+        kind: the expected `Kind`.
 
     Returns:
-        the value.
+        the value, unchanged.
 
     Raises:
-        UserError: if it is of another kind.
+        UserError: if the value is not of that kind.
     """
     fault = fault_of(name, value, kind)
     if fault is not None:

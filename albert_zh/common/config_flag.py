@@ -1,4 +1,4 @@
-"""The flag that names a model's config JSON, under each of the names that it has had."""
+"""Defines the flag for a model's config JSON file, under every name it has had."""
 
 from absl import flags
 
@@ -6,11 +6,11 @@ NAMES = ("bert_config_file", "albert_config_file", "config_file")
 
 
 def define(help_text: str, options: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines --bert_config_file, and that the others of `NAMES` mean the same.
+    """Defines --bert_config_file, with the other `NAMES` as aliases.
 
     Args:
-        help_text: what is taken where the flag is left out.
-        options: where to define them.
+        help_text: the flag's help text, which says what is used if the flag is not set.
+        options: the flag values in which to define it.
     """
     flags.DEFINE_string(NAMES[0], None, help_text, flag_values=options)
     for name in NAMES[1:]:

@@ -1,9 +1,9 @@
-"""What the machine's processor computes in."""
+"""Checks whether this machine's processor supports reduced-precision arithmetic."""
 
 import tensorflow.compat.v1 as tf
 
-# What an x86 processor needs to multiply in a precision, one of each; without it oneDNN and Eigen
-# go by way of float32.
+# The x86 instruction sets for each precision, any one of which suffices; without them oneDNN and
+# Eigen convert to float32 and back.
 _INSTRUCTIONS = {
     "bfloat16": ("avx512_bf16", "amx_bf16"),
     "mixed_float16": ("avx512_fp16", "amx_fp16"),
@@ -12,13 +12,14 @@ _FEATURES_FILE = "/proc/cpuinfo"
 
 
 def has_instructions(precision: str) -> bool:
-    """Whether the processor multiplies in a precision.
+    """Whether the processor has instructions to multiply in a precision.
 
     Args:
         precision: a key of `modeling.PRECISIONS`.
 
     Returns:
-        False only where that is known: on x86 processors under Linux.
+        False only if the instructions are known to be missing, which can be found out on x86
+        processors under Linux.
     """
     needed = _INSTRUCTIONS.get(precision)
     try:
@@ -30,7 +31,7 @@ def has_instructions(precision: str) -> bool:
 
 
 def slow_precision(precision: str) -> str:
-    """A warning about a precision that costs time here, rather than saving it; else ""."""
+    """Returns a warning if a precision is slower than float32 on this machine, otherwise ""."""
     if has_instructions(precision) or tf.config.experimental.list_physical_devices("GPU"):
         return ""
     return (
@@ -40,7 +41,7 @@ def slow_precision(precision: str) -> str:
 
 
 def warn_of_slow_precision(precision: str) -> None:
-    """Writes `slow_precision` to TensorFlow's log, standard error by default."""
+    """Logs the warning of `slow_precision` with TensorFlow, by default to standard error."""
     message = slow_precision(precision)
     if message:
         tf.logging.warning(message)

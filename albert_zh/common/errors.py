@@ -1,6 +1,6 @@
-"""What every command does alike: flags are parsed, a user's mistake is one line and exit status 2.
+"""Runs a command: parses its flags and reports user errors in one line, with exit status 2.
 
-A command ends with
+Every command ends with
 
     def main():
         run_command(run, __doc__)
@@ -39,36 +39,37 @@ __all__ = [
     "stop_at_once",
 ]
 
-PROGRAM = "albert-zh"  # the console command: `albert-zh COMMAND` is a command's sys.argv[0]
+PROGRAM = "albert-zh"  # the console command; sys.argv[0] is then `albert-zh COMMAND`
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
 _CELL_ENDS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters: control, format ...
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories: control, format ...
 
-SIGNED_FLAGS = {"null_score_diff_threshold"}  # whose numbers may be below 0
-POSITIVE_FLAGS = set(  # whose numbers are above 0, in every command that has them
+SIGNED_FLAGS = {"null_score_diff_threshold"}  # float flags that may be negative
+POSITIVE_FLAGS = set(  # float flags that must be above 0, in every command that has them
     "classifier_rate_factor distill_weight head_learning_rate intermediate_epochs layer_decay "
     "learning_rate num_train_epochs temperature".split()
 )
-checks_of_flags = []  # functions of absl's FLAGS, once parsed; modules append theirs
+checks_of_flags = []  # functions called with absl's FLAGS once parsed; modules append theirs
 STOPPED = "stopped; the same command starts again cleanly"
 
 
 def stop_at_once(number: Optional[int] = None, frame: Optional[FrameType] = None) -> NoReturn:
-    """Ends the process as a signal handler, where no more is lost than by a kill.
+    """Signal handler that ends the process at once, which loses no more than a kill would.
 
-    A KeyboardInterrupt would do less: libraries swallow it in places, and the command runs on.
+    A KeyboardInterrupt is less reliable: libraries swallow it in places, and the command then
+    continues to run.
     """
     print(STOPPED, file=sys.stderr, flush=True)
     os._exit(EXIT_INTERRUPTED)
 
 
 def _is_command(path):
-    """Whether a program is one of the root's commands: an alias of the package's of that name."""
-    from albert_zh.common import package_files  # here, as all modules import this one
+    """Whether a program is a script in the root that is an alias of the command of that name."""
+    from albert_zh.common import package_files  # imported here, as all modules import this one
 
     if not path or not os.path.exists(path):
         return False
@@ -78,42 +79,43 @@ def _is_command(path):
 
 
 def prepare_imports() -> None:
-    """Has Ctrl-C end a command while it imports TensorFlow, and the import be fast."""
-    from albert_zh.common import lean_import  # here, as all modules import this one
+    """Makes importing TensorFlow faster, and lets Ctrl-C end a command during the import."""
+    from albert_zh.common import lean_import  # imported here, as all modules import this one
 
     lean_import.install()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, stop_at_once)
-        gc.disable()  # what an import makes stays
+        gc.disable()  # objects created by an import are never collected anyway
 
 
 def _is_in_notebook():
-    """Whether what is printed goes to an object of Python, as of `%run` in a notebook."""
+    """Whether output goes to a Python object rather than a file, as with `%run` in a notebook."""
     streams = (sys.stdout, sys.stderr)
     return any(stream is not None and not hasattr(stream, "buffer") for stream in streams)
 
 
-# A command imports this module first; other programs that import the package are left alone.
+# A command imports this module first; other programs that import the package are not affected.
 if _is_command(getattr(sys.modules["__main__"], "__file__", None)) and not _is_in_notebook():
     prepare_imports()
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend.
+    """A mistake that the user can correct.
 
-    The message is one line: the file, line or flag, what was found, what is expected, the way out.
+    The message is one line. It names the file, line or flag, what was found, what is expected and
+    how to correct it.
     """
 
-    errno: Optional[int]  # where it stands for an error of the system; others have none
+    errno: Optional[int]  # only set if this error wraps an error of the operating system
 
 
 class UserNotice(UserWarning):
-    """A warning for whoever runs a command; a library's are for those who program with it."""
+    """A warning for the user of a command; other warnings are for developers."""
 
 
 @contextlib.contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Errors of the user within it begin with `where`, such as "--flag=value"."""
+    """Context manager that prefixes any `UserError` with `where`, such as "--flag=value"."""
     try:
         yield
     except UserError as error:
@@ -121,7 +123,7 @@ def naming(where: str) -> Iterator[None]:
 
 
 class Interrupted(Exception):
-    """The user stopped the command; the message says how to go on."""
+    """The user interrupted the command; the message says how to resume it."""
 
 
 def run_command(
@@ -130,14 +132,15 @@ def run_command(
     """Parses the command line with absl and runs `main`, see `run_program`.
 
     Args:
-        main: function of no arguments, or of the list of words that are no flags.
-        takes_words: whether it takes them; otherwise such a word is a mistake.
-        description: text above the flags in --help; by default the main module's docstring. Its
-            examples are of a clone; those of `albert-zh COMMAND` name that instead.
+        main: function without arguments, or one that takes the list of positional arguments.
+        takes_words: whether `main` takes positional arguments; if not, they are an error.
+        description: text shown above the flags in --help; by default the main module's docstring.
+            Its examples are for a clone (`python COMMAND.py`); under `albert-zh COMMAND` they are
+            shown with that name instead.
     """
     from absl import app
 
-    gc.freeze()  # what was imported need not be looked through each time
+    gc.freeze()  # exempts all imported objects from garbage collection
     gc.enable()
     if description:
         sys.modules["__main__"].__doc__ = _as_started(description)  # which absl shows
@@ -161,7 +164,7 @@ def run_command(
 
 
 def own_words() -> List[str]:
-    """The command line that runs this process' program once more."""
+    """Returns the command line that starts this process's program again."""
     program, _, command = sys.argv[0].partition(" ")
     if program == PROGRAM:
         return [sys.executable, "-m", "albert_zh", command] + sys.argv[1:]
@@ -169,7 +172,7 @@ def own_words() -> List[str]:
 
 
 def _as_started(description):
-    """A command's description whose examples start it the way it was started."""
+    """Rewrites the examples in a command's description to start it the way it was started."""
     program, _, command = sys.argv[0].partition(" ")
     if program == PROGRAM:
         return description.replace("python %s.py" % command, sys.argv[0])
@@ -177,13 +180,14 @@ def _as_started(description):
 
 
 def run_program(main: Callable[[], Optional[int]]) -> NoReturn:
-    """Runs a program and ends the process; what a user can mend is one line and exit status 2.
+    """Runs a program and ends the process; a user error is one line and exit status 2.
 
-    Standard output that is full is such a mistake; a pipe whose reader has gone ends the program
-    silently. A stream that is closed takes all that is printed, or is one that cannot be read.
+    Running out of space on standard output is a user error; if the reader of a pipe has gone, the
+    program ends silently. Output to a closed stream is discarded; reading closed standard input is
+    a user error.
 
     Args:
-        main: function of no arguments that returns the exit status, or None.
+        main: function without arguments that returns the exit status, or None for success.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if _is_in_notebook():
@@ -194,14 +198,14 @@ def run_program(main: Callable[[], Optional[int]]) -> NoReturn:
 
 
 def _formatted_warning(message, category, *place, formatted=warnings.formatwarning):
-    """A line for what is said to users; with its place in the code for other warnings."""
+    """Formats warnings for users as one line, and other warnings with their place in the code."""
     if category in (UserWarning, UserNotice):
         return "warning: %s\n" % printable(str(message))
     return formatted(message, category, *place)
 
 
 def _refused_in_notebook():
-    """Says how a notebook runs a command; its flags may be defined again."""
+    """Prints how a notebook runs a command; removes its flags so that they can be redefined."""
     from absl import flags
 
     for module, defined in list(flags.FLAGS.flags_by_module_dict().items()):
@@ -215,8 +219,8 @@ def _refused_in_notebook():
 
 
 def _is_of_project(module):
-    """Whether a module is one of the package or of scripts/, not of an environment beside them."""
-    from albert_zh.common import package_files  # here, as all modules import this one
+    """Whether a module belongs to the package or scripts/, not to a virtual environment there."""
+    from albert_zh.common import package_files  # imported here, as all modules import this one
 
     path = getattr(sys.modules.get(module), "__file__", None) or ""
     scripts = os.path.join(package_files.ROOT, "scripts")
@@ -224,14 +228,14 @@ def _is_of_project(module):
 
 
 class _StandardOutput(io.FileIO):
-    """Standard output whose errors are not taken for those of a file that is being written."""
+    """Standard output whose errors cannot be mistaken for those of a file being written."""
 
     def write(self, content):
         try:
             return super().write(content)
         except OSError as error:
-            _discard_output(self.fileno())  # or the interpreter would try again at its end
-            if isinstance(error, BrokenPipeError):  # without its number absl does not pass over it
+            _discard_output(self.fileno())  # otherwise the interpreter tries again on exit
+            if isinstance(error, BrokenPipeError):  # absl ignores it if it has its errno
                 raise BrokenPipeError("standard output has no reader") from error
             raise UserError(
                 "standard output: cannot be written (%s): send it elsewhere" % error.strerror
@@ -239,7 +243,7 @@ class _StandardOutput(io.FileIO):
 
 
 class _StandardError(io.FileIO):
-    """Standard error; when it is full there is nowhere to say so."""
+    """Standard error; write errors are ignored, as there is nowhere to report them."""
 
     def write(self, content):
         with contextlib.suppress(OSError):
@@ -258,7 +262,7 @@ class _ClosedInput(io.RawIOBase):
 
 
 def _use_safe_streams():
-    """Has neither Chinese text nor a full or closed stream end a program with a traceback."""
+    """Prevents tracebacks caused by Chinese text or by a full or closed stream."""
     sys.stdout = _output_stream(sys.stdout, _StandardOutput)
     sys.stderr = _output_stream(sys.stderr, _StandardError)
     if sys.stdin is None:
@@ -280,31 +284,32 @@ def _output_stream(stream, kind):
 
 
 def _discard_output(descriptor):
-    """Sends what is still to be printed nowhere."""
+    """Redirects a file descriptor to the null device, so that pending output is discarded."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 
 def _show_all_flags_in_help():
-    """Has --help list also the flags that the command's modules define (libraries' have a dot)."""
+    """Makes --help also list the flags of the command's modules, but not those of libraries."""
     from absl import flags
 
     for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        # Libraries define their flags in modules with a dot in their name.
         if "." not in module or module.startswith("albert_zh."):
             for flag in defined:
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def parse_flags(argv: List[str], options: Any = None) -> List[str]:
-    """absl's parser, except that a mistake is a `UserError` and asking for help is none.
+    """Parses flags with absl; errors become `UserError`, and --help exits with status 0.
 
     Args:
-        argv: the command's name first.
-        options: `absl.flags.FlagValues` to parse; `FLAGS` by default.
+        argv: the command line, starting with the command's name.
+        options: `absl.flags.FlagValues` to fill; `FLAGS` by default.
 
     Returns:
-        the words that are no flags, the command's name first.
+        the positional arguments, preceded by the command's name.
     """
     from absl import flags
 
@@ -328,12 +333,12 @@ def _parsed(argv, options):
         raise UserError("%s (%s)" % (" ".join(str(error).split()), ways_out)) from error
     except flags.Error as error:
         raise UserError(" ".join(str(error).split()) + " (--help lists all flags)") from error
-    except SystemExit:  # of --help and the like, which absl ends with status 1
+    except SystemExit:  # raised for --help and the like, for which absl uses status 1
         sys.exit(0)
 
 
 def _define_short_help():
-    """Defines -h as another name of --help."""
+    """Defines -h as an alias of --help."""
     from absl import app, flags
 
     class ShortHelp(app.HelpFlag):
@@ -343,7 +348,7 @@ def _define_short_help():
 
 
 def _check_numbers(flag_values):
-    """Raises `UserError` for a flag whose number no command can work with: nan, inf, below 0."""
+    """Raises `UserError` for a float flag that is NaN, infinite or (mostly) negative."""
     for name in flag_values:
         if flag_values[name].flag_type() == "float" and flag_values[name].value is not None:
             setting, is_signed = flag_values[name].value, name in SIGNED_FLAGS
@@ -352,7 +357,7 @@ def _check_numbers(flag_values):
 
 
 def _numbers_of(name):
-    """Which numbers a flag takes, in words."""
+    """Describes the numbers that a flag accepts."""
     if name in SIGNED_FLAGS:
         return "a finite number"
     return "a number above 0" if name in POSITIVE_FLAGS else "a number, 0 or more"
@@ -362,22 +367,22 @@ def _define_ignore_unknown_flags():
     from absl import flags
 
     flags.DEFINE_boolean(
-        "ignore_unknown_flags", False, "Warn of flags that are not known here, and go on."
+        "ignore_unknown_flags", False, "Warn about unknown flags instead of failing."
     )
 
 
 def _ignores_unknown_flags(argv):
-    """Whether that flag is set; by the words, as parsing ends before a flag behind a value."""
+    """Whether --ignore_unknown_flags is set in `argv`, which parsing may not have reached yet."""
     given = [word for word in argv if re.match("--?(no)?ignore_unknown_flags(=|$)", word)]
     return bool(given) and re.search("-no|=(f|n|0)", given[-1], re.IGNORECASE) is None
 
 
 def _without_flag(argv, name):
-    """A command line without an unknown flag and its value, if it has one; says what is left out.
+    """Removes an unknown flag and its value, if any, from a command line, and prints a warning.
 
     Args:
-        argv: list of str.
-        name: str, without dashes.
+        argv: list of str, the command line.
+        name: str, the flag's name without dashes.
     """
     from absl import flags
 
@@ -394,7 +399,7 @@ def _without_flag(argv, name):
 
 
 def _exit_status(main):
-    """What `main` returns, once all of its output is written."""
+    """Runs `main`, flushes its output and returns the exit status."""
     try:
         try:
             return main()
@@ -408,7 +413,7 @@ def _exit_status(main):
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough, as in `... | head`
+    except BrokenPipeError:  # the reader of our output has ended, as in `... | head`
         return EXIT_BROKEN_PIPE
     except MemoryError:
         return _failed("out of memory: end other programs, or work on less at a time")
@@ -428,7 +433,7 @@ def _message_of(error):
 
 
 def printable(text: str) -> str:
-    """A text of users, such as a name, as it may be shown: no control characters, in one line."""
+    """Escapes control characters and line breaks in a text from a user, such as a file name."""
     return "".join(
         char.encode("unicode_escape").decode("ascii")
         if unicodedata.category(char) in _UNPRINTABLE
@@ -438,7 +443,7 @@ def printable(text: str) -> str:
 
 
 def table_cell(text: str) -> str:
-    """A text as it may be a cell of a table: a blank for its tabs and line ends."""
+    """Replaces tabs and line breaks in a text with spaces, so that it fits into a table cell."""
     return _CELL_ENDS.sub(" ", text)
 
 

@@ -1,4 +1,4 @@
-"""Reading users' files with errors that say what to do."""
+"""Reads users' files; the errors say how to correct the problem."""
 
 import codecs
 import collections
@@ -17,9 +17,9 @@ from albert_zh.common.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
-DEEPEST_JSON = 100  # levels; Python's own functions end with an error at several hundreds
+DEEPEST_JSON = 100  # nesting levels; Python's own functions fail at several hundred
 _MOST_DIGITS = 400  # of an integer in JSON; the largest float has 309
-_LOOKED_AT = 1 << 16  # bytes by which an encoding is detected
+_LOOKED_AT = 1 << 16  # bytes read to detect an encoding
 _NO_PERMISSION = "make it readable for this user (chmod), or name a copy that is"
 _ADVICE_ON_READING = {
     errno.EISDIR: "it is a folder, expected a file: name one in it",
@@ -29,12 +29,12 @@ _ADVICE_ON_READING = {
 
 
 def is_same_path(path: str, other: str) -> bool:
-    """Whether two paths lead to one place, through links too; neither needs to be there."""
+    """Whether two paths refer to the same place, with links resolved; neither needs to exist."""
     return storage.normalized(path) == storage.normalized(other)
 
 
 def cannot_read(path: str, error: OSError) -> UserError:
-    """The `UserError` for an error of the system or of remote storage met when reading `path`."""
+    """Returns the `UserError` for an error of the system or remote storage on reading `path`."""
     way_out = getattr(error, "way_out", None) or _ADVICE_ON_READING.get(error.errno or 0)
     reason = error.strerror or str(error)
     unreadable = UserError(
@@ -45,28 +45,28 @@ def cannot_read(path: str, error: OSError) -> UserError:
 
 
 def cannot_write(path: str, error: Exception) -> UserError:
-    """The `UserError` for an error of the system or of TensorFlow met when writing `path`."""
+    """Returns the `UserError` for an error of the system or TensorFlow on writing `path`."""
     user_error = UserError(
         "%s: cannot be written (%s): %s"
         % (path, system_errors.reason(error), system_errors.advice(error))
     )
-    user_error.errno = system_errors.number_of(error)  # a worker process hands it on, but no cause
+    user_error.errno = system_errors.number_of(error)  # worker processes pass it on, but no cause
     return user_error
 
 
 def read_json(
     path: str, kind: Optional[validation.Kind] = None, way_out: Optional[str] = None
 ) -> Any:
-    """Reads a JSON file, in UTF-8 with or without a mark at its beginning.
+    """Reads a JSON file in UTF-8, with or without a byte-order mark.
 
     Args:
         path: the file.
-        kind: `validation.Kind` of its content; None for any.
-        way_out: what the user can do about a file that is damaged, for the error.
+        kind: expected `validation.Kind` of its content; None for any.
+        way_out: what the user can do if the file is damaged, for the error message.
 
     Raises:
-        UserError: when it is missing, unreadable or no JSON, see `parse_json`; when it is of
-            another kind, with the key.
+        UserError: if the file is missing, unreadable or not valid JSON, see `parse_json`, or if its
+            content is not of the expected kind; the message names the key.
     """
     try:
         content = parse_json(read_text(path), path)
@@ -79,15 +79,15 @@ def read_json(
 
 
 def parse_json(text: str, name: str) -> Any:
-    """The value of a JSON text.
+    """Parses a JSON text.
 
     Args:
-        text: of a file or a line.
-        name: what the text is called in errors: its file, and line.
+        text: the content of a file or a line.
+        name: where the text comes from, for error messages: its file, and line if any.
 
     Raises:
-        UserError: when it is no JSON (with the line), has a key twice in one object, a number of
-            absurd length, or objects and lists in one another over `DEEPEST_JSON` levels.
+        UserError: if the text is not valid JSON (the message names the line), has a repeated key in
+            an object or a number of absurd length, or is nested deeper than `DEEPEST_JSON` levels.
     """
     if not text.strip():
         raise UserError("%s: is empty, expected JSON" % name)
@@ -109,10 +109,10 @@ def parse_json(text: str, name: str) -> Any:
 
 
 def object_without_repeated_keys(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, Any]:
-    """A JSON object, as `object_pairs_hook` of `json.loads`.
+    """Builds a JSON object; to be used as `object_pairs_hook` of `json.loads`.
 
     Raises:
-        ValueError: if it has a key twice.
+        ValueError: if the object has the same key twice.
     """
     result = dict(pairs)
     if len(result) < len(pairs):
@@ -122,14 +122,14 @@ def object_without_repeated_keys(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, 
 
 
 def _integer_of_digits(digits):
-    """Python takes long for numbers of very many digits, or refuses them."""
+    """Parses an integer; refuses huge ones, for which Python takes long or raises errors."""
     if len(digits) > _MOST_DIGITS:
         raise ValueError("a number of %d digits, expected up to %d" % (len(digits), _MOST_DIGITS))
     return int(digits)
 
 
 def _is_deeper_than(value, levels):
-    """Whether lists and objects are nested deeper, found without a recursion."""
+    """Whether lists and objects are nested deeper than `levels`; does not use recursion."""
     members = [value]
     for _ in range(levels + 1):
         containers = [member for member in members if isinstance(member, (dict, list))]
@@ -142,7 +142,7 @@ def _is_deeper_than(value, levels):
 
 
 def strings_in(value: Any) -> Iterator[str]:
-    """The strings in a JSON value, at any depth, in their order, without keys."""
+    """Yields the strings in a JSON value at any depth, in order; keys are not included."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -154,16 +154,16 @@ def strings_in(value: Any) -> Iterator[str]:
 
 
 def read_bytes(path: str, digest: Any = None) -> bytes:
-    """The content of a file.
+    """Reads the content of a file.
 
     Args:
         path: the file.
-        digest: object of `hashlib` that is updated with the bytes that are read, or None. Whatever
-            is cached under a file's hash needs the hash of these bytes: the file may be replaced
-            between reading and hashing it.
+        digest: `hashlib` object that is updated with the bytes that are read, or None. Anything
+            that is cached under a file's hash needs the hash of exactly these bytes, as the file
+            may be replaced between reading and hashing it.
 
     Raises:
-        UserError: when the file is missing or unreadable.
+        UserError: if the file is missing or unreadable.
     """
     try:
         with storage.open_binary(path) as handle:
@@ -183,11 +183,11 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
         path: the file.
 
     Yields:
-        (content, packed): where to read from, and the file as it is on the disk, whose position
-        shows how far reading has come.
+        (content, packed): the unpacked stream to read from, and the file on disk, whose position
+        shows the progress of reading.
 
     Raises:
-        UserError: when the file is missing, unreadable, cut off or damaged.
+        UserError: if the file is missing, unreadable, truncated or damaged.
     """
     try:
         with storage.open_binary(path) as packed:
@@ -204,19 +204,19 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
 
 
 def read_text(path: str, encoding: Optional[str] = None, digest: Any = None) -> str:
-    """The text of a file without its byte-order mark.
+    """Reads the text of a file, without its byte-order mark.
 
     Args:
         path: the file.
-        encoding: name of its encoding, as --encoding gave it; None for what is in UTF-8 always.
+        encoding: name of its encoding, as in --encoding; None for files that are always UTF-8.
         digest: as in `read_bytes`.
 
     Returns:
-        the text; line ends are left as they are.
+        the text, with its line ends unchanged.
 
     Raises:
-        UserError: when the file is missing, unreadable or not in that encoding; names the line and,
-            where it can be detected, the encoding that the file seems to have.
+        UserError: if the file is missing, unreadable or not in that encoding; the message names the
+            line and, if it can be detected, the encoding that the file seems to have.
     """
     raw = read_bytes(path, digest)
     codec = known_encoding(encoding or "utf-8")
@@ -228,9 +228,10 @@ def read_text(path: str, encoding: Optional[str] = None, digest: Any = None) -> 
 
 
 def read_lines(path: str, encoding: Optional[str] = None, digest: Any = None) -> List[str]:
-    """The lines of a text file, split at `\\n` only (`\\r\\n` too), without a last empty line.
+    """Reads the lines of a text file, split at `\\n` or `\\r\\n`, without a last empty line.
 
-    Args and errors as in `read_text`; text that carriage returns part is refused, too.
+    The arguments and errors are those of `read_text`; a text whose lines are separated by carriage
+    returns alone is refused, too.
     """
     lines = read_text(path, encoding, digest).split("\n")
     if lines[-1] == "":
@@ -242,16 +243,16 @@ def read_lines(path: str, encoding: Optional[str] = None, digest: Any = None) ->
 def stream_lines(
     path: str, encoding: Optional[str] = "utf-8", errors: str = "strict", digest: Any = None
 ) -> Iterator[str]:
-    """Yields the lines of a text file of any size, as `read_lines` would give them.
+    """Yields the lines of a text file of any size, the same lines as `read_lines`.
 
     Args:
         path: the file.
-        encoding: name of its encoding; None for what is in UTF-8 always.
-        errors: what Python's codecs do with bytes that are not of it: "strict", "replace".
-        digest: as in `read_bytes`; it has the whole file after the last line.
+        encoding: name of its encoding; None for files that are always UTF-8.
+        errors: how Python's codecs handle invalid bytes: "strict" or "replace".
+        digest: as in `read_bytes`; it covers the whole file after the last line.
 
     Raises:
-        UserError: as `read_lines`.
+        UserError: as for `read_lines`.
     """
     codec = known_encoding(encoding or "utf-8")
     try:
@@ -268,14 +269,15 @@ def stream_lines(
                 line = line if number else line.lstrip(_BYTE_ORDER_MARK)
                 yield _without_return(line[:-1] if line.endswith("\n") else line)
     except UnicodeError as error:
-        read_text(path, encoding)  # raises, and names the line; but for UTF-16 without a mark
+        # Raises an error that names the line, except for UTF-16 text without a byte-order mark.
+        read_text(path, encoding)
         raise undecodable(path, codec, error) from error
     except OSError as error:
         raise cannot_read(path, error) from error
 
 
 def _check_line_ends(path, first_lines):
-    """Raises `UserError` for a file whose only line is parted by carriage returns."""
+    """Raises `UserError` for a file whose lines are separated by carriage returns alone."""
     if len(first_lines) == 1 and "\r" in first_lines[0].rstrip("\r\n"):
         raise wrong_line_ends(path)
 
@@ -285,7 +287,7 @@ def _without_return(line):
 
 
 class _HashedFile(io.RawIOBase):
-    """An open file whose bytes go into a digest, if there is one, as they are read."""
+    """An open file that updates a digest, if any, with the bytes that are read."""
 
     def __init__(self, content, digest):
         super().__init__()
@@ -306,7 +308,7 @@ class _HashedFile(io.RawIOBase):
 
 
 def count_lines(path: str) -> int:
-    """Number of line ends in a file, and a last line without one."""
+    """Number of lines in a file, including a last line without a line end."""
     count, last = 0, b"\n"
     with storage.open_binary(path) as handle:
         for block in iter(lambda: handle.read(1 << 20), b""):
@@ -316,15 +318,15 @@ def count_lines(path: str) -> int:
 
 
 def check_encoding(path: str, encoding: str) -> None:
-    """Raises `UserError` where the beginning of a file that is taken for UTF-8 is in another one.
+    """Raises `UserError` if a file should be in UTF-8 but begins in another encoding.
 
-    A single damaged byte is none.
+    A single damaged byte is not taken for another encoding.
     """
     if known_encoding(encoding) != "utf-8":
         return
     with storage.open_binary(path) as handle:
         head = handle.read(_LOOKED_AT)
-    head = head[: head.rfind(b"\n") + 1] or head  # no character is cut in two
+    head = head[: head.rfind(b"\n") + 1] or head  # so that no character is split
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError as error:
@@ -334,7 +336,7 @@ def check_encoding(path: str, encoding: str) -> None:
 
 
 def check_is_text(path: str, encoding: Optional[str]) -> None:
-    """Raises `UserError` for a file that is compressed, or binary by its zeros."""
+    """Raises `UserError` if a file is compressed, or binary, as its zero bytes show."""
     with storage.open_binary(path) as handle:
         head = handle.read(_LOOKED_AT)
     has_wide_characters = known_encoding(encoding or "utf-8").startswith(("utf-16", "utf-32"))
@@ -348,7 +350,7 @@ def check_is_text(path: str, encoding: Optional[str]) -> None:
 
 
 def is_decodable(path: str, encoding: Optional[str]) -> bool:
-    """Whether all bytes of a text file are of an encoding."""
+    """Whether a text file can be decoded with an encoding."""
     try:
         for _ in stream_lines(path, encoding):
             pass
@@ -362,17 +364,17 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def undecodable(name: str, encoding: str, error: Exception) -> UserError:
-    """The `UserError` for text without what its encoding begins with: UTF-16 without a mark."""
+    """Returns the `UserError` for text without the mark it needs: UTF-16 without a BOM."""
     return UserError("%s: not %s text: %s" % (name, encoding.upper(), error))
 
 
 def check_decoded(text: str, place: str, remedy: str) -> None:
-    """Raises `UserError` for a text with halves of characters, which bytes decoded wrongly leave.
+    """Raises `UserError` for a text with lone surrogates, which result from wrong decoding.
 
     Args:
-        text: what was read.
-        place: where, for the message: an argument, or a file and line.
-        remedy: what to do about it.
+        text: the text that was read.
+        place: where it was read, for the message: an argument, or a file and line.
+        remedy: what the user can do about it.
     """
     surrogate = _SURROGATE.search(text)
     if surrogate:
@@ -383,21 +385,21 @@ def check_decoded(text: str, place: str, remedy: str) -> None:
 
 
 def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
-    """A decoder of text that is read in blocks; `UserError` for an unknown encoding."""
+    """Returns an incremental decoder; raises `UserError` for an unknown encoding."""
     return codecs.getincrementaldecoder(known_encoding(encoding))()
 
 
 def known_encoding(encoding: str) -> str:
-    """Python's name of an encoding: "UTF8" -> "utf-8"."""
+    """Returns Python's name for an encoding: "UTF8" -> "utf-8"."""
     try:
-        "".encode(encoding)  # also refuses codecs that are not of text, as "hex"
+        "".encode(encoding)  # also refuses codecs that are not for text, such as "hex"
         return codecs.lookup(encoding).name
     except (LookupError, UnicodeError) as error:  # "undefined" is one that always fails
         raise UserError("--encoding: Python knows no encoding named %r" % encoding) from error
 
 
 def wrong_line_ends(path: str) -> UserError:
-    """The `UserError` for a text that carriage returns part into lines."""
+    """Returns the `UserError` for a text whose lines are separated by carriage returns alone."""
     return UserError(
         "%s: its lines end with CR alone, as on old Macs: save it with the line ends of Windows or "
         "Linux (in Excel as CSV UTF-8)" % path
@@ -405,7 +407,7 @@ def wrong_line_ends(path: str) -> UserError:
 
 
 def _packed_file(place, head):
-    """The `UserError` for a packed file in place of a text, by its first bytes; None for others."""
+    """Returns the `UserError` for a packed file, recognized by its first bytes, or None."""
     if head.startswith(_GZIP_MAGIC):
         return UserError("%s: a gzip file, expected text: unpack it first (gunzip)" % place)
     if head.startswith(_WORKBOOK_STARTS):
@@ -419,18 +421,18 @@ def _packed_file(place, head):
 def wrong_encoding(
     place: str, error: UnicodeDecodeError, encoding: Optional[str] = None
 ) -> UserError:
-    """The `UserError` for a `UnicodeDecodeError`; names the encoding the text seems to have.
+    """Returns the `UserError` for a `UnicodeDecodeError`; names the likely encoding of the text.
 
     Args:
         place: file and line.
-        error: of its decoder.
-        encoding: the encoding it was taken for, which --encoding names; None for what is in UTF-8
-            always.
+        error: the decoder's error.
+        encoding: the encoding that was used, as in --encoding; None for files that are always
+            UTF-8.
     """
     packed = _packed_file(place, bytes(error.object[:8]))
     if packed is not None:
         return packed
-    is_part = encoding in ("gb2312", "gbk")  # which have some of GB18030's characters
+    is_part = encoding in ("gb2312", "gbk")  # subsets of GB18030
     is_looked_at = is_part or encoding in (None, "utf-8")
     likely = text_encodings.likely_encoding(error.object) if is_looked_at else None
     if likely is None:

@@ -1,4 +1,4 @@
-"""Folders that one process at a time writes to."""
+"""Locks folders so that only one process at a time writes to them."""
 
 import contextlib
 import os
@@ -9,19 +9,19 @@ from albert_zh.common import files, path_rules
 
 try:
     import fcntl
-except ImportError:  # not on Windows: there no folder is locked
-    fcntl = None  # type: ignore[assignment] # every use asks first
+except ImportError:  # on Windows folders are not locked
+    fcntl = None  # type: ignore[assignment] # checked before every use
 
 
 def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:
-    """Makes a folder and locks it.
+    """Creates a folder and locks it.
 
     Args:
-        path: the folder. Whoever holds its lock may remove it; it is then created again.
-        lock: function that locks a descriptor, once whoever holds the lock has gone.
+        path: the folder. The holder of its lock may remove it; it is then created again.
+        lock: function that waits for the lock on a descriptor and takes it.
 
     Returns:
-        its descriptor, to be closed by the caller.
+        the folder's descriptor, to be closed by the caller.
     """
     while True:
         os.makedirs(path, exist_ok=True)
@@ -40,13 +40,13 @@ def open_locked_folder(path: str, lock: Callable[[int], Any]) -> int:
 
 @contextlib.contextmanager
 def one_at_a_time(folder: str) -> Iterator[None]:
-    """Makes a folder and keeps a second process from writing there too; that one waits.
+    """Creates a folder and locks it; a second process that wants to write there waits.
 
     Args:
-        folder: path; it goes at the end if nothing is in it.
+        folder: path; the folder is removed at the end if it is empty.
 
     Raises:
-        UserError: if it cannot be made.
+        UserError: if the folder cannot be created.
     """
     path_rules.check_local(folder)
     if fcntl is None:
@@ -60,9 +60,9 @@ def one_at_a_time(folder: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # it stays where something is in it
+        with contextlib.suppress(OSError):  # fails if the folder is not empty
             os.rmdir(folder)
-        os.close(descriptor)  # only now: the next one would work in a folder that goes
+        os.close(descriptor)  # only now, or the next process could use a folder that is removed
 
 
 def _wait_for(descriptor, folder):

@@ -1,6 +1,6 @@
-"""Lists of JSON objects, as json.dump writes them, read where JSON lines are expected.
+"""Reads a list of JSON objects, as json.dump writes it, where JSON lines are expected.
 
-An object whose keys are numbers, {"0": {...}, "1": {...}}, is such a list, too.
+An object whose keys are numbers, {"0": {...}, "1": {...}}, is read as such a list, too.
 
 for text in lines_or_entries("train.json", files.stream_lines("train.json")):
     json.loads(text)
@@ -27,14 +27,14 @@ def begins(lines: Sequence[str]) -> bool:
 
 
 def lines_or_entries(path: str, lines: Iterable[str]) -> Iterator[str]:
-    """The lines of a file; of one that is a list of objects, the JSON text of each object.
+    """Returns the lines of a file, or the JSON text of each object if the file is a list of them.
 
     Args:
-        path: the file, for errors.
-        lines: of the file.
+        path: the file, for error messages.
+        lines: the lines of the file.
 
     Raises:
-        UserError: as of `entries`, by the iterator.
+        UserError: as for `entries`, while iterating.
     """
     lines = iter(lines)
     first = list(itertools.islice(lines, 2))
@@ -46,11 +46,11 @@ def entries(path: str, lines: Iterable[str]) -> Iterator[str]:
     """Yields the JSON text of each entry of a list.
 
     Args:
-        path: the file, for errors.
-        lines: of the file, which holds the list.
+        path: the file, for error messages.
+        lines: the lines of the file, which contains the list.
 
     Raises:
-        UserError: if the list is not whole, or something follows it; names the line.
+        UserError: if the list is incomplete or something follows it; the message names the line.
     """
     text = "\n".join(lines)
     at = _behind(text, 0)
@@ -76,12 +76,12 @@ def entries(path: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _behind(text, at):
-    """The place of the first character from `at` on that is not blank."""
+    """Position of the first character from `at` on that is not whitespace."""
     return _BLANKS.match(text, at).end()
 
 
 def _behind_key(path, text, at):
-    """The place of the value of the key at a place."""
+    """Position of the value that belongs to the key at position `at`."""
     key = _KEY.match(text, at)
     if key is None:
         raise _misfit(path, text, at, "no number as a key, as those before")

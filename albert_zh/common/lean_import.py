@@ -1,9 +1,9 @@
-"""Has TensorFlow imported without packages that no command of this toolkit asks it for.
+"""Imports TensorFlow without optional packages that no command of this toolkit needs.
 
-TensorFlow imports Keras, h5py and SciPy where they are installed, and does without them where they
-are not. For a process that builds no Keras models they are a fifth of the import's time and 45 MiB
-(TensorFlow 2.15), or almost half of it and 127 MiB (2.21). Once TensorFlow is imported, they can be
-imported as usual.
+TensorFlow imports Keras, h5py and SciPy if they are installed, and works without them if they are
+not. In a process that builds no Keras models they cost a fifth of the import time and 45 MiB
+(TensorFlow 2.15), or almost half of the time and 127 MiB (2.21). Once TensorFlow is imported, they
+can be imported as usual.
 """
 
 import sys
@@ -13,13 +13,13 @@ _LEFT_OUT = ("keras.src", "h5py", "scipy")
 
 
 def install() -> None:
-    """Has the next import of TensorFlow be without them; nothing where it is imported already."""
+    """Makes the next import of TensorFlow skip them; no effect if it is already imported."""
     if _MODULE not in sys.modules:
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Says of what is left out that it is not installed, while TensorFlow is being imported."""
+    """Reports the skipped packages as not installed while TensorFlow is being imported."""
 
     def find_spec(self, name, path=None, target=None):
         del path, target

@@ -1,4 +1,4 @@
-"""What libraries log of steps that the user did not ask for.
+"""Silences log messages of libraries about steps that the user did not ask for.
 
 with library_logs.errors_only():
     model = tf.saved_model.loader.load(session, ["serve"], folder)
@@ -13,7 +13,7 @@ _LOGGERS = ("absl", "faiss", "matplotlib", "tensorflow")
 
 @contextlib.contextmanager
 def errors_only() -> Iterator[None]:
-    """Has the Python side of TensorFlow, Faiss and matplotlib log nothing below an error."""
+    """Makes TensorFlow (its Python side), Faiss and matplotlib log errors only."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

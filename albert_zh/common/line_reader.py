@@ -1,4 +1,4 @@
-"""Lines of a file or of standard input, as they come: who writes one into a pipe is answered."""
+"""Reads lines of a file or of standard input as they arrive, so pipes are answered at once."""
 
 import codecs
 import contextlib
@@ -23,22 +23,22 @@ _WRONG_TERMINAL = (
 
 
 def check_arguments(texts: Iterable[str], name: str = "argument") -> None:
-    """Raises `UserError` if a text of the command line is not in the locale's encoding.
+    """Raises `UserError` if a text on the command line is not in the locale's encoding.
 
     Args:
         texts: words of the command line, or values of flags.
-        name: what they are, for the message.
+        name: what the texts are called in the message.
     """
     for line_number, text in enumerate(texts, start=1):
         files.check_decoded(text, "%s %d" % (name, line_number), _WRONG_TERMINAL)
 
 
 def ask(prompt: str) -> str:
-    """A line typed on the terminal, or of standard input.
+    """Reads a line from the terminal, or from standard input.
 
     Raises:
-        EOFError: at its end.
-        UserError: if it is not in the locale's encoding.
+        EOFError: at the end of the input.
+        UserError: if the line is not in the locale's encoding.
     """
     try:
         line = input(prompt)
@@ -55,7 +55,7 @@ def groups_of_lines(
     encoding: str = "utf-8",
     progress: Optional[Callable[[int], Any]] = None,
 ) -> Iterator[List[Tuple[str, str]]]:
-    """Yields lines in groups, each of what is there at a time; memory stays flat.
+    """Yields groups of the lines that are available at a time, in constant memory.
 
     Args:
         path: the file; None for standard input.
@@ -63,11 +63,11 @@ def groups_of_lines(
         progress: function called with the number of bytes read, or None.
 
     Yields:
-        lists of (place, line): "FILE, line 3" and the line without its end.
+        lists of (place, line): "FILE, line 3" and the line without its line end.
 
     Raises:
-        UserError: if the file cannot be read, is not of that encoding (names the line) or ends its
-            lines with CR alone.
+        UserError: if the file cannot be read, is not in that encoding (the message names the line)
+            or separates its lines with CR alone.
     """
     name, line_number = path or "standard input", 0
     for lines, num_bytes in _completed_lines(path, name, encoding):
@@ -92,13 +92,13 @@ def groups_of_lines(
 
 
 def _completed_lines(path, name, encoding):
-    """Yields (lines that end in a block, its bytes); the parts of a long line are joined once."""
+    """Yields (lines that end in a block, number of bytes of the block)."""
     decoder, line_number, parts = files.text_decoder(encoding), 0, []
     with _opened(path) as stream:
         for block in _blocks(stream, name):
             text = _decoded(decoder, block, name, line_number, encoding)
             *lines, rest = text.split("\n")
-            if lines:
+            if lines:  # the parts of a long line are joined only once, at its end
                 lines[0] = "".join([*parts, lines[0]])
                 parts = []
             parts.append(rest)
@@ -123,12 +123,12 @@ def _decoded(decoder, block, name, line_number, encoding):
 
 
 def check_is_no_table(name: str, first_line: str, way_out: str = _PREDICT) -> None:
-    """Raises `UserError` for a file of columns or JSON: its lines are no texts.
+    """Raises `UserError` for a table or a JSON file, whose lines are not plain texts.
 
     Args:
-        name: of the file.
-        first_line: of it.
-        way_out: what else to do with a table, for the error.
+        name: the file's name.
+        first_line: the file's first line.
+        way_out: what else the user can do with a table, for the error message.
     """
     beginning = _BEGINNINGS_OF_TABLES.get(os.path.splitext(name)[1])
     if beginning and re.match(beginning, first_line):
@@ -144,10 +144,10 @@ def groups_with_bar(
     encoding: str,
     see_first: Optional[Callable[[str, str], Any]] = None,
 ) -> Iterator[List[Tuple[str, str]]]:
-    """The same with a progress bar.
+    """Yields the same groups as `groups_of_lines` and shows a progress bar.
 
     Args:
-        title: of the bar.
+        title: title of the progress bar.
         path: the file; None for standard input.
         encoding: name of its encoding.
         see_first: function called with the place of the first line and that line, or None.
@@ -161,7 +161,7 @@ def groups_with_bar(
 
 
 def pair_of_line(place: str, line: str) -> Tuple[str, str]:
-    """The first two cells of a line; raises `UserError` with the place where there is one."""
+    """Returns the first two cells of a line; raises `UserError` if it has only one."""
     cells = line.split("\t")
     if len(cells) < 2:
         raise UserError("%s: expected text_a<tab>text_b" % place)
@@ -169,8 +169,8 @@ def pair_of_line(place: str, line: str) -> Tuple[str, str]:
 
 
 def size_of_input(path: Optional[str]) -> Optional[int]:
-    """Bytes of a file; None where they are not known beforehand."""
-    with contextlib.suppress(OSError):  # opening it says what is wrong
+    """Size of a file in bytes; None if it is not known beforehand."""
+    with contextlib.suppress(OSError):  # opening the file will report the error
         return storage.size(path) if path and storage.is_file(path) else None
     return None
 
@@ -191,7 +191,7 @@ def _opened(path):
 
 
 def _blocks(stream, name):
-    """Yields what a stream has at a time; an empty block is the end."""
+    """Yields the blocks that a stream has available; an empty block marks the end."""
     try:
         while True:
             block = stream.read1(BYTES_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Writing files that appear whole or not at all."""
+"""Writes files atomically: a file appears complete or not at all."""
 
 import contextlib
 import json
@@ -10,24 +10,25 @@ from albert_zh.common import path_rules, storage, transfer
 from albert_zh.common.files import cannot_read, cannot_write
 from albert_zh.common.partial_files import partial_path, remove_left_behind
 
-# A path that is not UTF-8 has bytes that need an escape; JSON reads it as what it was.
+# Bytes of a path that are not UTF-8 are escaped; a JSON reader restores the original path.
 _TEXT_SETTINGS = {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
 
 
 @contextlib.contextmanager
 def whole_file(path: str) -> Iterator[str]:
-    """Lets a file appear whole or not at all.
+    """Context manager that writes a file atomically: it appears complete or not at all.
 
     Args:
-        path: the file to make or replace; its folder is made if missing. A link is followed.
+        path: the file to create or replace; its folder is created if missing. Links are followed.
 
     Yields:
-        a local path to write to: beside the file, renamed to `path` when the block ends without an
-        error; for a remote file in the scratch folder, uploaded then.
+        a local path to write to. It is in the folder of the file and is renamed to `path` when the
+        block ends without an error; for a remote file it is in the scratch folder and is uploaded
+        then.
 
     Raises:
-        UserError: when the file cannot be written (read-only folder, full disk ...) or must not be,
-            see `path_rules`.
+        UserError: if the file cannot be written (read-only folder, full disk ...) or must not be
+            written, see `path_rules`.
     """
     target = path_rules.output_file(path)
     is_remote = storage.is_remote(target)
@@ -41,7 +42,7 @@ def whole_file(path: str) -> Iterator[str]:
         else:
             sync(partial)
             os.replace(partial, target)
-    except BrokenPipeError:  # of what the block prints, not of the file
+    except BrokenPipeError:  # caused by output that the block prints, not by the file
         raise
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -64,17 +65,17 @@ def copy_file(source: str, target: str) -> None:
 
 
 def sync(path: str) -> None:
-    """Waits until a file's bytes are on the disk, to survive a power cut."""
+    """Waits until a file's content is on disk, so that it survives a power failure."""
     with open(path, "rb") as handle:
         os.fsync(handle.fileno())
 
 
 @contextlib.contextmanager
 def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
-    """Opens a file for writing that appears whole or not at all, see `whole_file`.
+    """Opens a file for atomic writing, see `whole_file`.
 
     Args:
-        path: the file to make or replace.
+        path: the file to create or replace.
         mode: "w" (UTF-8 text, `\\n` line ends) or "wb".
 
     Yields:
@@ -86,7 +87,7 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
 
 
 def write_json(path: str, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
+    """Writes `value` as indented JSON, atomically."""
     with atomic_write(path) as handle:
         json.dump(value, handle, ensure_ascii=False, indent=2)
         handle.write("\n")

@@ -1,7 +1,7 @@
-"""Files and folders that are being written, under names that say by which process of which machine.
+"""Names of files and folders that are being written, which include the host and process ID.
 
 partial = partial_path("a.txt")  # a.txt.partial-HOST-PROCESS
-remove_left_behind("a.txt")      # those of processes that were killed
+remove_left_behind("a.txt")      # removes the partial files of processes that were killed
 """
 
 import contextlib
@@ -14,7 +14,7 @@ __all__ = ["partial_path", "remove_left_behind", "remove_left_behind_in"]
 
 
 def partial_path(path: str) -> str:
-    """Where this process writes what is to become `path`: machines may share the folder."""
+    """Path at which this process writes the future `path`, unique among hosts and processes."""
     return "%s%d" % (_partial_prefix(path), os.getpid())
 
 
@@ -23,18 +23,18 @@ def _partial_prefix(path):
 
 
 def remove_left_behind(path: str) -> None:
-    """Removes the partial files and folders of this machine's processes that were killed."""
+    """Removes partial files and folders of `path` left by killed processes of this machine."""
     _remove_of_killed(glob.escape(_partial_prefix(path)))
 
 
 def remove_left_behind_in(folder: str) -> None:
-    """The same of all that was written in a folder, whatever it was to become."""
+    """Removes all partial files and folders in `folder` left by this machine's killed processes."""
     prefix = glob.escape(_partial_prefix(""))
     _remove_of_killed(os.path.join(glob.escape(folder), "*" + prefix))
 
 
 def _remove_of_killed(prefix):
-    """`prefix`: a pattern of what is before the number of the process."""
+    """Removes files of ended processes; `prefix` is a pattern of the path up to the process ID."""
     for partial in glob.glob(prefix + "*"):
         process = partial.rpartition(_partial_prefix(""))[2]
         if process.isdigit() and _has_ended(int(process)):
@@ -43,13 +43,13 @@ def _remove_of_killed(prefix):
 
 
 def _has_ended(process):
-    """Whether there is no process of a number, as far as the system says so."""
-    if os.name != "posix":  # there the call below would end it
+    """Whether no process with this ID is running, as far as the system reports it."""
+    if os.name != "posix":  # on Windows the call below would end the process
         return False
     try:
         os.kill(process, 0)  # sends nothing
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # another user's; no number of a process
+    except (OSError, OverflowError):  # another user's process, or not a valid process ID
         return False
     return False

@@ -1,11 +1,11 @@
-"""Which paths a command may read and write.
+"""Rules for the paths that a command may read and write.
 
-    path_rules.protect("texts.txt", "--input_file")  # what flags name is already
-    target = path_rules.output_file("out.npy")  # by each function that writes
+    path_rules.protect("texts.txt", "--input_file")  # done already for paths in flags
+    target = path_rules.output_file("out.npy")  # called by each function that writes
 
-A command never writes over its own inputs or into a model folder that it reads, never replaces a
-device or pipe, and follows links. A path in remote storage (`gs://...`) is refused here and nowhere
-else: at flags that the command does not serve it at, see `serve_remote`.
+A command never overwrites its own inputs or files of a model folder that it reads, never replaces a
+device or pipe, and follows links. Paths in remote storage (`gs://...`) are refused only here, for
+flags at which the command does not support them, see `serve_remote`.
 """
 
 import fnmatch
@@ -23,19 +23,19 @@ _MAX_LINKS = 40
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/[^/]+/(task/[^/]+/)?fd")
 _ALIASES = {"bert_config_file": ("config_file",)}
 _SERVES_REMOTE = "serves_remote"  # attribute of flags
-_PIECES_OF_REMOTE_FILE = 4  # between slashes: gs:, nothing, the bucket, a name
+_PIECES_OF_REMOTE_FILE = 4  # between slashes: "gs:", "", the bucket, a name
 _MODEL_FILE = re.compile(r"\.(ckpt(-\d+)?|index|meta|data-\d+-of-\d+|json|txt|bin|safetensors)$")
 _RUN_SETTINGS = "run_settings.json"  # in the output folder of training
 
-# What a model folder consists of; other files may be written beside these.
+# The files that make up a model folder; a command may write other files into it.
 _MODEL_FILES = (
     "checkpoint *.ckpt *.ckpt-*[0-9] *.index *.data-?????-of-????? *.meta *.json vocab*.txt "
     "*.vocab *.model slot_dictionaries.tsv best *.safetensors *.bin *.pt *.pth"
 ).split()
-_MADE_BESIDE = ("tokenizer.json",)  # but these, which an export makes of them
+_MADE_BESIDE = ("tokenizer.json",)  # except these, which an export derives from the model's files
 
-# What a flag names: files (a name, or several with commas between), a folder of data, a model (its
-# folder, checkpoint or one of its files), an output, a model folder to write.
+# What a flag names: files (one path, or several separated by commas), a folder of data, a model
+# (its folder, checkpoint or one of its files), an output, or a model folder to write.
 FILES, DATA, MODEL = "files", "data", "model"
 OUTPUT, MODEL_OUTPUT = "output", "model output"
 _FLAGS = {
@@ -56,18 +56,18 @@ _FLAGS = {
 PATH_FLAGS = {flag: kind for kind, flags in _FLAGS.items() for flag in flags.split()}
 
 
-# What the command that this process runs reads.
-_names = {}  # {real path: how to call it in errors}
-_paths_of_inodes = {}  # {(device, inode): real path}, as hard links share one
-_model_folders = {}  # {real path: how to call it in errors}
+# The inputs of the command that this process runs.
+_names = {}  # {real path: its name in error messages}
+_paths_of_inodes = {}  # {(device, inode): real path}; hard links share an inode
+_model_folders = {}  # {real path: its name in error messages}
 
 
 def check_local(path: str, name: Optional[str] = None) -> None:
     """Raises `UserError` for a path in remote storage.
 
     Args:
-        path: of a file or folder.
-        name: what to call it in the error, such as "--data_dir=gs://bucket"; None: the path.
+        path: path of a file or folder.
+        name: its name in the error message, such as "--data_dir=gs://bucket"; None: the path.
     """
     if storage.is_remote(path):
         raise UserError(
@@ -77,11 +77,11 @@ def check_local(path: str, name: Optional[str] = None) -> None:
 
 
 def protect(path: str, name: str) -> None:
-    """Lets no function here write over an input.
+    """Registers an input, so that the functions here refuse to overwrite it.
 
     Args:
         path: file or folder that the command reads.
-        name: what to call it in errors, such as "--input_file".
+        name: its name in error messages, such as "--input_file".
     """
     path = storage.normalized(path)
     _names[path] = name
@@ -89,7 +89,7 @@ def protect(path: str, name: str) -> None:
 
 
 def protect_model(path: str, name: str) -> None:
-    """Lets no function here write over a part of a model that the command reads.
+    """Registers a model that the command reads, so that none of its files is overwritten.
 
     Args:
         path: model folder, checkpoint prefix or a file of the model.
@@ -102,16 +102,16 @@ def protect_model(path: str, name: str) -> None:
 
 
 def forget_inputs() -> None:
-    """Lets all be written again that was an input."""
+    """Forgets all registered inputs, so that they may be overwritten."""
     for inputs in (_names, _paths_of_inodes, _model_folders):
         inputs.clear()
 
 
 def check_flags(flags: Any) -> None:
-    """Protects what the flags name as inputs and checks what they name as outputs.
+    """Protects the inputs that the flags name, and checks the outputs.
 
     Args:
-        flags: absl's `FLAGS`, parsed.
+        flags: absl's `FLAGS`, already parsed.
 
     Raises:
         UserError: for an input or output in remote storage, and for an output that must not be
@@ -122,16 +122,16 @@ def check_flags(flags: Any) -> None:
 
 
 def check_arguments(arguments: "argparse.Namespace") -> None:
-    """The same for arguments of argparse."""
+    """Does the same as `check_flags` for argparse arguments."""
     _check({flag: value for flag, value in vars(arguments).items() if flag in PATH_FLAGS})
 
 
 def serve_remote(flags: Any, names: Iterable[str]) -> None:
-    """Has flags take paths in remote storage, too; a command says so of those that it serves.
+    """Allows paths in remote storage for flags; called by the commands that support them.
 
     Args:
-        flags: absl's `FLAGS`, in which they are defined.
-        names: of the flags.
+        flags: absl's `FLAGS`, in which the flags are defined.
+        names: names of the flags.
     """
     for name in names:
         for alias in (name, *_ALIASES.get(name, ())):
@@ -139,18 +139,18 @@ def serve_remote(flags: Any, names: Iterable[str]) -> None:
 
 
 def serve_remote_everywhere(flags: Any) -> None:
-    """The same for all flags that name paths."""
+    """Allows paths in remote storage for all flags that name paths."""
     serve_remote(flags, [name for name in PATH_FLAGS if name in flags])
 
 
 def refuse_remote(flags: Any) -> None:
-    """Has no flag take paths in remote storage: for a command that shares others' flags."""
+    """Disallows paths in remote storage for all flags; for a command that reuses other flags."""
     for name in flags:
         setattr(flags[name], _SERVES_REMOTE, False)
 
 
 def _check(given, served=()):
-    """As `check_flags`, for {flag: value}, with the flags that take paths in remote storage."""
+    """Does `check_flags` for {flag: value}; the flags in `served` may name remote paths."""
     forget_inputs()
     for flag in given:
         if flag not in served:
@@ -171,13 +171,13 @@ def _check(given, served=()):
 
 
 def _first_path(value):
-    """What a flag names, for a look at its scheme: the first remote path if there is one."""
+    """Returns the first remote path that a flag's value names, or ""."""
     paths = value if isinstance(value, list) else (value or "").split(",")
     return next(filter(storage.is_remote, map(str.strip, paths)), "")
 
 
 def _paths_in(value):
-    """The paths that a flag's value names: a name may have commas in it, or stand between them."""
+    """Splits a flag's value at commas into paths, unless the whole value is an existing path."""
     if isinstance(value, list) or not value:
         return list(value or ())
     is_one = not storage.is_remote(value) and os.path.exists(value)
@@ -185,14 +185,14 @@ def _paths_in(value):
 
 
 def _continues_run(path, output_folders):
-    """Whether a checkpoint is of a training that goes on in its own output folder."""
+    """Whether a checkpoint belongs to a training run that is resumed in its own output folder."""
     folder = storage.normalized(_folder_of_model(path))
     outputs = map(storage.normalized, output_folders)
     return folder in outputs and storage.exists(os.path.join(folder, _RUN_SETTINGS))
 
 
 def _is_folder(path):
-    """Whether a folder is there; of a remote path only what its name shows: flags are checked."""
+    """Whether a path is a folder; a remote one is judged by its name alone, to save requests."""
     return path.endswith("/") if storage.is_remote(path) else os.path.isdir(path)
 
 
@@ -204,14 +204,14 @@ def _folder_of_model(path):
 
 
 def output_file(path: str, name: Optional[str] = None) -> str:
-    """The path to write to for a file that the user names.
+    """Checks an output file that the user names and returns the path to write to.
 
     Args:
-        path: the file to make or replace.
-        name: what to call it in errors; None: the path.
+        path: the file to create or replace.
+        name: its name in error messages; None: the path.
 
     Returns:
-        the path without links, whose last part need not exist.
+        the path with links resolved; the file need not exist.
 
     Raises:
         UserError: if it must not be written.
@@ -223,12 +223,12 @@ def output_file(path: str, name: Optional[str] = None) -> str:
 
 
 def output_folder(path: str, name: Optional[str] = None) -> str:
-    """The same for a folder, to be made or filled."""
+    """Does the same as `output_file` for a folder that is created or written to."""
     return _check_output(path, name or path)
 
 
 def check_not_replaced(folder: str) -> None:
-    """Raises `UserError` if an input is in a folder that is to be replaced as a whole."""
+    """Raises `UserError` if an input is in a folder that will be replaced as a whole."""
     above = os.path.join(storage.normalized(folder), "")
     for path, name in _names.items():
         if os.path.join(path, "").startswith(above):
@@ -240,7 +240,7 @@ def _is_read(output, what, source):
 
 
 def _check_output(path, name):
-    """The path without links; raises `UserError` if it must not be written."""
+    """Returns the path with links resolved; raises `UserError` if it must not be written."""
     is_remote = storage.is_remote(path)
     target = storage.normalized(path) if is_remote else _without_links(path, name)
     if is_remote and len(target.split("/")) < _PIECES_OF_REMOTE_FILE:
@@ -261,21 +261,21 @@ def _is_device(path):
 
 
 def _name_of_hard_link(target):
-    """What to call the input that an output is a hard link of; None where it is none."""
+    """Name of the input of which an output is a hard link; None if there is none."""
     inode = _inode(target)
     path = _paths_of_inodes.get(inode)
     return _names[path] if inode and path and _inode(path) == inode else None
 
 
 def _check_model_output(folder, name):
-    """Raises `UserError` if an input is in a folder that gets files of the same names."""
+    """Raises `UserError` if an input is in a folder that a model will be written to."""
     for path, source in _names.items():
         if os.path.dirname(path) == storage.normalized(folder) and not _is_folder(path):
             raise _is_read(name, path, source)
 
 
 def _without_links(path, name):
-    """An output's path with its links followed, the last one too, whether or not it is there."""
+    """Resolves all links in an output's path, the last one too, even if the target is missing."""
     path = path.rstrip("/") or "/"
     for _ in range(_MAX_LINKS):
         folder = os.path.realpath(os.path.dirname(path) or ".")
@@ -291,7 +291,7 @@ def _without_links(path, name):
 
 
 def _inode(path):
-    """What the hard links of a file share; None where nothing is there, or it is remote."""
+    """Returns (device, inode), which hard links share; None if missing or remote."""
     if storage.is_remote(path):
         return None
     try:
@@ -302,7 +302,7 @@ def _inode(path):
 
 
 def _is_part_of_model(target, folder):
-    """Whether an output is one of the files that a model folder consists of, there or not."""
+    """Whether an output is one of the files that make up a model folder, existing or not."""
     places = [folder, os.path.join(folder, "best")]
     if os.path.dirname(target) in places and _is_name_of_model(os.path.basename(target)):
         return True

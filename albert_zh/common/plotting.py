@@ -1,7 +1,7 @@
-"""Pictures without a screen: matplotlib, loaded only when one is drawn.
+"""Draws figures with matplotlib without a display; matplotlib is loaded on first use.
 
-Its pyplot is left alone: the program that this is a part of, a notebook say, may show figures by
-it, on a screen that it has chosen.
+pyplot is not used, since the calling program, such as a notebook, may itself use pyplot with a
+backend that it has chosen.
 """
 
 import itertools
@@ -11,9 +11,9 @@ from albert_zh.common import library_logs, output_files, package_files
 
 
 def is_installed() -> bool:
-    """Whether there is matplotlib."""
+    """Whether matplotlib is installed."""
     try:
-        # It logs when it builds its cache, and where: a folder for temporary files, without a HOME.
+        # It logs when it builds its font cache, and where it stores it if there is no HOME.
         with library_logs.errors_only():
             import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -24,7 +24,7 @@ def is_installed() -> bool:
 def subplots(
     rows: int = 1, columns: int = 1, sharey: bool = False, **settings: Any
 ) -> Tuple[Any, Any]:
-    """(figure, its axes) as of pyplot's function of that name; settings are the figure's."""
+    """Returns (figure, axes) like `subplots` of pyplot; `settings` are passed to the figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(**settings)
@@ -32,19 +32,19 @@ def subplots(
 
 
 def save(figure: Any, path: str) -> None:
-    """Writes a figure as PNG, whole or not at all."""
+    """Writes a figure as PNG, atomically."""
     with output_files.atomic_write(path, "wb") as stream, library_logs.errors_only():
         figure.savefig(stream, format="png", dpi=120, bbox_inches="tight")
 
 
 def font_for(text: str) -> Optional[Any]:
-    """A font that has all characters of a text: ours, or one of the system's.
+    """Finds a font with glyphs for all characters of a text: the default, ours or the system's.
 
     Args:
-        text: its blanks do not count.
+        text: the text to draw; its whitespace is ignored.
 
     Returns:
-        matplotlib's `FontProperties`; None where no font has them all.
+        matplotlib's `FontProperties`; None if no font has all the characters.
     """
     from matplotlib import font_manager
 
@@ -56,7 +56,7 @@ def font_for(text: str) -> Optional[Any]:
 
 
 def _system_fonts(font_manager):
-    """Yields paths of installed fonts; looked for only when the first is asked for."""
+    """Yields paths of installed fonts; the search starts when the first one is requested."""
     yield from sorted(font_manager.findSystemFonts())
 
 
@@ -65,6 +65,6 @@ def _has_glyphs(path, text):
 
     try:
         there = FT2Font(path).get_charmap()
-    except (OSError, RuntimeError):  # no font that can be read
+    except (OSError, RuntimeError):  # not a readable font file
         return False
     return all(ord(character) in there for character in text if not character.isspace())

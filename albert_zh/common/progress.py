@@ -1,4 +1,4 @@
-"""A progress bar for whatever takes longer than a few seconds."""
+"""Progress bars for anything that takes longer than a few seconds."""
 
 import io
 import shutil
@@ -14,22 +14,22 @@ _SCALED_FROM = 10000  # larger numbers are shown as 12.3k
 
 
 class _Lines(tqdm):
-    """A bar whose states are lines of text, each of them shown once."""
+    """A progress bar that prints each state once, as a line of text."""
 
     _shown = -1
 
     def display(self, msg=None, pos=None):
-        if msg is None and self.n > self._shown:  # an empty message would clear the bar
+        if msg is None and self.n > self._shown:  # tqdm clears the bar with an empty message
             self._shown = self.n
             super().display(msg, pos)
 
     def close(self):
-        self.fp = io.StringIO()  # gets the line break that would end the bar
+        self.fp = io.StringIO()  # swallows the line break with which tqdm ends the bar
         super().close()
 
 
 def _counted(unit):
-    """What follows a number of such units: "row" -> " rows"."""
+    """Returns a unit in the form that follows a number: "row" -> " rows"."""
     if unit in ("", "B"):
         return unit
     return " " + unit + ("es" if unit.endswith("ch") else "s")
@@ -38,17 +38,17 @@ def _counted(unit):
 def progress_bar(
     description: Optional[str], total: Optional[int], unit: str, **settings: Any
 ) -> tqdm:
-    """A bar with rate and time left; a line now and then where stderr is no terminal.
+    """Progress bar with rate and remaining time; prints lines if stderr is not a terminal.
 
     Args:
-        description: what is being done; None for nothing.
-        total: what `update` adds up to at the end; None where that is not known.
-        unit: as "row"; "B" for bytes.
-        **settings: further settings of tqdm, in place of those here.
+        description: what is being done; None for no description.
+        total: the sum of all updates at the end; None if it is not known.
+        unit: unit in the singular, such as "row"; "B" for bytes.
+        **settings: further settings of tqdm, which override the defaults set here.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     line = _LINE_WITHOUT_TOTAL if total is None else _LINE
-    size = shutil.get_terminal_size()  # tqdm shows nothing on a terminal of unknown size
+    size = shutil.get_terminal_size()  # without it tqdm shows nothing if the size is unknown
     defaults: Dict[str, Any] = {
         "unit_scale": unit == "B" or (total or 0) >= _SCALED_FROM,
         "mininterval": 0.2 if on_terminal else _SECONDS_BETWEEN_LINES,
@@ -58,8 +58,8 @@ def progress_bar(
         "nrows": size.lines,
     }
     if not on_terminal:
-        settings.pop("leave", None)  # nothing can be cleared there
-    if sys.stderr is None:  # as of a program without a terminal
+        settings.pop("leave", None)  # printed lines cannot be cleared
+    if sys.stderr is None:  # it is None in a program without a terminal
         settings["file"] = io.StringIO()
     kind = tqdm if on_terminal else _Lines
     return kind(desc=description, total=total, unit=unit, **dict(defaults, **settings))

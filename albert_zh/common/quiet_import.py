@@ -1,7 +1,7 @@
-"""Holds back what TensorFlow's C++ side prints while it is imported.
+"""Suppresses the output of TensorFlow's C++ side while TensorFlow is imported.
 
-Since 2.16 it prints lines on standard error before its level of messages (TF_CPP_MIN_LOG_LEVEL) is
-known. What Python prints, a Ctrl-C's line for instance, still goes to the user.
+Since 2.16 it prints lines on standard error before it reads its log level (TF_CPP_MIN_LOG_LEVEL).
+The output of Python code, such as the message on Ctrl-C, is still shown.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ _MODULE = "tensorflow"
 
 
 def install() -> None:
-    """Has the next import of TensorFlow be quiet; nothing where it is imported already."""
+    """Makes the next import of TensorFlow quiet; no effect if it is already imported."""
     if _MODULE not in sys.modules:
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Finds TensorFlow as the others do, and has its loader run with standard error held back."""
+    """Finds TensorFlow through the other finders and loads it with standard error suppressed."""
 
     def find_spec(self, name, path=None, target=None):
         if name != _MODULE:
@@ -36,7 +36,7 @@ class _Finder:
         return spec
 
     def _found_by_others(self, *arguments):
-        """What the other finders find; also programs ask that only want to know what is there."""
+        """The other finders' spec; also requested by programs that only check what is installed."""
         others = [finder for finder in sys.meta_path if finder is not self]
         found = (finder.find_spec(*arguments) for finder in others if hasattr(finder, "find_spec"))
         return next((spec for spec in found if spec is not None), None)
@@ -44,9 +44,9 @@ class _Finder:
 
 @contextlib.contextmanager
 def _held_back():
-    """Sends file descriptor 2 nowhere; Python's standard error goes on where that led.
+    """Redirects file descriptor 2 to the null device; Python's own stderr keeps its destination.
 
-    That stream stays open: handlers of log messages that were made meanwhile write to it.
+    The replacement stream stays open, since log handlers created during the import write to it.
     """
     try:
         screen = os.dup(2)
@@ -72,7 +72,7 @@ def _held_back():
 
 
 def _leads_to_screen(stream):
-    """Whether a stream writes to file descriptor 2; not where a test or a notebook replaced it."""
+    """Whether a stream writes to file descriptor 2; False if a test or notebook replaced it."""
     try:
         return stream is not None and stream.fileno() == 2
     except (OSError, ValueError):

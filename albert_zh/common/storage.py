@@ -1,11 +1,11 @@
-"""Files and folders of users, local or in remote storage: the one module that knows which.
+"""Accesses files and folders, local or in remote storage; no other module tells them apart.
 
     storage.exists("gs://bucket/records.tfrecord")
     with open_binary(path) as content: ...
 
-Local paths are served by Python's own functions. Others, with a scheme such as `gs://`, are opened
-by TensorFlow's file systems, and TensorFlow is imported for them alone. Every error is an OSError
-of one line; of remote storage a `StorageError`, which has the way out.
+Local paths are handled by Python's own functions. Paths with a scheme such as `gs://` are handled
+by TensorFlow's file systems; TensorFlow is imported only for those. Every error is an OSError with
+a one-line message; errors of remote storage are a `StorageError`, which says what to do.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ import re
 import shutil
 from typing import IO, Any, Callable, Iterator, List, Sequence, Tuple
 
-BLOCK_BYTES = 8 << 20  # of a remote file, read or written at once
+BLOCK_BYTES = 8 << 20  # read from or written to a remote file at once
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATTERN = re.compile(r"[*?\[]")
-# What never belongs into a message: tokens and passwords in URLs and headers.
+# Tokens and passwords in URLs and headers, which must never appear in a message.
 _SECRETS = re.compile(
     r"(?i)(bearer |access_token=|X-Goog-Signature=|X-Amz-Signature=)[^\s&]+|(?<=://)[^/@\s]+@"
 )
@@ -37,8 +37,7 @@ _NO_NETWORK = (
     "check the network (behind a proxy set https_proxy), or copy the files here and give a local "
     "path"
 )
-# By the class of TensorFlow's error, or what its HTTP library says: (errno, what is said, the way
-# out).
+# {class of TensorFlow's error, or error of its HTTP library: (errno, message, what to do)}.
 _EXPLANATIONS = {
     "NotFoundError": (errno.ENOENT, "not found (404)", "check the bucket's and the file's name"),
     "PermissionDeniedError": (errno.EACCES, "no access (403)", _LOG_IN),
@@ -55,7 +54,7 @@ _EXPLANATIONS = {
         "copy it to a local path or to gs://",
     ),
 }
-_RETRIED = (errno.ETIMEDOUT, errno.EAGAIN, errno.EIO)  # reading is tried once more
+_RETRIED = (errno.ETIMEDOUT, errno.EAGAIN, errno.EIO)  # a read that fails so is retried once
 _NAMED_STATUS = re.compile(r"(?:HTTP response code|libcurl code) (\d+)")
 _STATUS = {"401": "UnauthenticatedError", "403": "PermissionDeniedError", "404": "NotFoundError"}
 _LIBCURL = {
@@ -67,20 +66,20 @@ _LIBCURL = {
 
 
 class StorageError(OSError):
-    """What remote storage refuses, in a line.
+    """An error of remote storage, with a one-line message.
 
     Attributes:
-        way_out: str, what to do about it.
+        way_out: str, what the user can do about it.
     """
 
     def __init__(self, number: int, reason: str, path: str, way_out: str) -> None:
         """Initializes the storage error.
 
         Args:
-            number: errno that fits.
-            reason: what was refused.
-            path: of what.
-            way_out: what to do about it.
+            number: the errno that fits best.
+            reason: what went wrong.
+            path: the remote path.
+            way_out: what the user can do about it.
         """
         super().__init__(number, reason, path)
         self.way_out = way_out
@@ -95,7 +94,7 @@ def is_remote(path: str) -> bool:
 
 
 def gfile() -> Any:
-    """TensorFlow's file systems; imported where a path is remote, as it takes seconds."""
+    """Returns TensorFlow's file system API; imported on demand, as the import takes seconds."""
     import tensorflow.compat.v1 as tf
 
     return tf.gfile
@@ -103,19 +102,19 @@ def gfile() -> Any:
 
 @contextlib.contextmanager
 def explained(path: str) -> Iterator[None]:
-    """Turns errors of TensorFlow's file systems into `StorageError`."""
+    """Context manager that turns errors of TensorFlow's file systems into `StorageError`."""
     try:
         yield
     except OSError:
         raise
-    except Exception as error:  # re-raised unless it is of TensorFlow
+    except Exception as error:  # re-raised unless it comes from TensorFlow
         if not hasattr(error, "error_code"):
             raise
         raise storage_error(path, error) from error
 
 
 def storage_error(path: str, error: Exception) -> StorageError:
-    """The `StorageError` for an error of TensorFlow about a remote file."""
+    """Returns the `StorageError` for an error of TensorFlow about a remote file."""
     kind, text = type(error).__name__, str(error)
     status = _NAMED_STATUS.search(text)
     if status:
@@ -131,12 +130,12 @@ def storage_error(path: str, error: Exception) -> StorageError:
 
 
 def without_secrets(text: str) -> str:
-    """A message without the tokens and passwords that URLs and headers may have."""
+    """Removes tokens and passwords in URLs and headers from a message."""
     return _SECRETS.sub("...", text)
 
 
 def normalized(path: str) -> str:
-    """A remote path without a slash at its end, `.` and `..`; a local one as `os.path.realpath`."""
+    """Removes `.`, `..` and a final slash from a remote path; `os.path.realpath` of a local one."""
     if not is_remote(path):
         return os.path.realpath(path)
     scheme, _, rest = path.partition("://")
@@ -144,12 +143,12 @@ def normalized(path: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """The path that means the same wherever the process stands."""
+    """Returns the absolute path, which does not depend on the working directory."""
     return path if is_remote(path) else os.path.abspath(path)
 
 
 def named_folder(folder: str) -> str:
-    """A folder's path as it is given; the absolute one where that has no name (`.`, `..`)."""
+    """Returns a folder's path, made absolute if it does not end in a name (`.`, `..`)."""
     if is_remote(folder):
         return folder
     path = os.path.normpath(folder or os.curdir)
@@ -158,12 +157,12 @@ def named_folder(folder: str) -> str:
 
 
 def joined(folder: str, name: str) -> str:
-    """`os.path.join`, for which a remote name is an absolute one too."""
+    """Joins paths like `os.path.join`, with remote paths treated as absolute."""
     return name if is_remote(name) else os.path.join(folder, name)
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file or folder of a name."""
+    """Whether a file or folder exists."""
     if not is_remote(path):
         return os.path.exists(path)
     with explained(path):
@@ -171,7 +170,7 @@ def exists(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Whether there is a folder of a name; of a bucket, whether a name begins with its."""
+    """Whether a folder exists; in a bucket, whether any object's name begins with the path."""
     if not is_remote(path):
         return os.path.isdir(path)
     with explained(path):
@@ -179,14 +178,14 @@ def is_folder(path: str) -> bool:
 
 
 def is_file(path: str) -> bool:
-    """Whether there is a file of a name."""
+    """Whether a path exists and is a file."""
     if not is_remote(path):
         return os.path.isfile(path)
     return exists(path) and not is_folder(path)
 
 
 def size(path: str) -> int:
-    """Bytes of a file."""
+    """Size of a file in bytes."""
     if not is_remote(path):
         return os.path.getsize(path)
     with explained(path):
@@ -194,7 +193,7 @@ def size(path: str) -> int:
 
 
 def fingerprint(path: str) -> str:
-    """Size and time of a file, by which a replaced one shows."""
+    """Size and modification time of a file, which reveal whether it was replaced."""
     if not is_remote(path):
         status = os.stat(path)
         return "%d %d" % (status.st_size, status.st_mtime_ns)
@@ -204,7 +203,7 @@ def fingerprint(path: str) -> str:
 
 
 def modified(path: str) -> float:
-    """When a file was written, in seconds since 1970."""
+    """Modification time of a file, in seconds since 1970."""
     if not is_remote(path):
         return os.path.getmtime(path)
     with explained(path):
@@ -212,7 +211,7 @@ def modified(path: str) -> float:
 
 
 def names_in(folder: str) -> List[str]:
-    """The names in a folder, sorted; of folders in remote storage without the slash."""
+    """Lists the names in a folder, sorted, without the final slash of remote folders."""
     if not is_remote(folder):
         return sorted(os.listdir(folder))
     with explained(folder):
@@ -220,10 +219,10 @@ def names_in(folder: str) -> List[str]:
 
 
 def matching(pattern: str) -> List[str]:
-    """The paths that fit a pattern, sorted.
+    """Lists the paths that match a pattern, sorted.
 
     Args:
-        pattern: of `glob`, with `**` for folders at any depth.
+        pattern: pattern as for `glob`, in which `**` stands for folders at any depth.
     """
     if not is_remote(pattern):
         return sorted(glob.glob(pattern, recursive=True))
@@ -238,7 +237,7 @@ def matching(pattern: str) -> List[str]:
 
 
 def _expression_of(pattern):
-    """The regular expression of a pattern with `**`."""
+    """Translates a pattern with `**` into a regular expression."""
     pieces = [
         "/".join(_expression_of_name(name) for name in piece.split("/"))
         for piece in pattern.split("**/")
@@ -253,7 +252,7 @@ def _expression_of_name(name):
 
 
 def in_folder(folder: str, pattern: str) -> List[str]:
-    """The paths in a folder whose names fit a pattern, sorted; the folder's name is no pattern."""
+    """Lists paths in a folder whose names match a pattern, sorted; `folder` is taken literally."""
     if not is_remote(folder):
         return sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
     if not is_folder(folder):
@@ -266,7 +265,7 @@ def in_folder(folder: str, pattern: str) -> List[str]:
 
 
 def files_below(folder: str) -> List[str]:
-    """All files in a folder and below, but hidden ones, sorted."""
+    """Lists all files in a folder and its subfolders, without hidden ones, sorted."""
     if not is_remote(folder):
         found = glob.glob(os.path.join(glob.escape(folder), "**"), recursive=True)
         return sorted(filter(os.path.isfile, found))
@@ -284,17 +283,17 @@ def files_below(folder: str) -> List[str]:
 
 
 def _is_listed_folder(path, name):
-    """Whether a name of a listing is a folder's; buckets' listings mark them with a slash."""
+    """Whether a listed name is a folder; listings of buckets mark folders with a slash."""
     return name.endswith("/") if path.startswith("gs://") else is_folder(path)
 
 
 def total_size(path: str) -> int:
-    """Bytes of a file, or of all files in a folder and below."""
+    """Size in bytes of a file, or of all files in a folder and its subfolders."""
     return sum(map(size, files_below(path) if is_folder(path) else [path]))
 
 
 def make_folders(path: str) -> None:
-    """Makes a folder and those above it; in a bucket a mark of one that has nothing in it."""
+    """Creates a folder and its parents; in a bucket this marks an empty folder."""
     if not is_remote(path):
         os.makedirs(path, exist_ok=True)
     elif not (path.startswith("gs://") and is_folder(path)):
@@ -303,7 +302,7 @@ def make_folders(path: str) -> None:
 
 
 def rename(path: str, target: str) -> None:
-    """Gives a file another name, in place of the file that has it."""
+    """Renames a file, replacing any file with the new name."""
     if not (is_remote(path) or is_remote(target)):
         os.replace(path, target)
         return
@@ -321,7 +320,7 @@ def remove(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes a folder and all in it, if it is there."""
+    """Removes a folder and its contents, if it exists."""
     if not is_remote(path):
         shutil.rmtree(path, ignore_errors=True)
     elif is_folder(path):
@@ -330,7 +329,7 @@ def remove_tree(path: str) -> None:
 
 
 class _RemoteReader(io.RawIOBase):
-    """A remote file's bytes; a read that fails for once is tried a second time."""
+    """Reads a remote file; a read that fails with a transient error is retried once."""
 
     def __init__(self, path):
         self._path = path
@@ -390,7 +389,7 @@ def open_binary(path: str) -> IO[bytes]:
     """Opens a file for reading bytes.
 
     Raises:
-        OSError: when it is missing or unreadable.
+        OSError: if it is missing or unreadable.
     """
     if not is_remote(path):
         return open(path, "rb")
@@ -400,13 +399,13 @@ def open_binary(path: str) -> IO[bytes]:
 
 
 class RemoteBytes:
-    """A remote file as a sequence of bytes that is read where it is sliced, a block ahead."""
+    """A remote file as a sequence of bytes; slices are read on demand, with read-ahead."""
 
     def __init__(self, path: str) -> None:
         """Initializes the remote bytes.
 
         Args:
-            path: of the file.
+            path: path of the remote file.
         """
         self._size = size(path)
         self._content = open_binary(path)
@@ -428,12 +427,12 @@ class RemoteBytes:
 
 
 def sha256_of_all(digests: Sequence[str]) -> str:
-    """One digest for those of several files."""
+    """Combines the digests of several files into one digest."""
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def sha256_of_file(path: str, show_read: Callable[[int], object] = lambda size: None) -> str:
-    """Hexadecimal sha256 of a file's content, read in blocks; `show_read` gets their sizes."""
+    """Hexadecimal SHA-256 of a file; `show_read` is called with the size of each block read."""
     digest = hashlib.sha256()
     with open_binary(path) as handle:
         for block in iter(lambda: handle.read(1 << 20), b""):

@@ -1,4 +1,4 @@
-"""Why the operating system refused something, in a line, and what to do about it."""
+"""Explains errors of the operating system in one line, with what to do about them."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from typing import Optional
 
 _LIMIT_OF_FILES = "too many files are open: raise the limit (ulimit -n)"
 _NO_PERMISSION = "choose another place, or change the permissions"
-# What only the state of the system explains, whatever a program does.
+# Errors that are always caused by the state of the system, never by a bug of the program.
 _ADVICE_ON_SYSTEM = {
     errno.ENOSPC: "free space or choose another place",
     errno.EDQUOT: "free space or choose another place",
@@ -36,14 +36,14 @@ _ADVICE_ON_NAMES = {
     errno.ETXTBSY: "end the program that uses it, or choose another place",
 }
 _ADVICE = {**_ADVICE_ON_SYSTEM, **_ADVICE_ON_NAMES}
-PHRASES = tuple(map(os.strerror, _ADVICE_ON_SYSTEM))  # as TensorFlow's errors have them, too
-# Lines of TensorFlow's errors that name no reason, and names of its nodes.
+PHRASES = tuple(map(os.strerror, _ADVICE_ON_SYSTEM))  # TensorFlow's errors quote them, too
+# Beginnings of lines in TensorFlow's errors that state no reason, and a pattern for node names.
 _HEADINGS = ("Graph execution error", "Detected at node", "Node:", "File ", "Original stack trace")
 _NODE = re.compile(r"\{\{.*?\}\} ?")
 
 
 def number_of(error: Exception) -> Optional[int]:
-    """The errno of an error, also of one that TensorFlow has put into words; None without one."""
+    """Returns the errno of an error, if need be from the text of TensorFlow's error, or None."""
     error_number = getattr(error, "errno", None)
     if error_number is None:
         text = str(error)
@@ -52,7 +52,7 @@ def number_of(error: Exception) -> Optional[int]:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in a line: the system's words where it was the system."""
+    """Says what went wrong, in one line; for errors of the system in the system's words."""
     words = getattr(error, "strerror", None)
     if words:
         return words
@@ -67,7 +67,7 @@ def reason(error: Exception) -> str:
 
 
 def advice(error: Exception) -> str:
-    """What to do about it."""
+    """Says what the user can do about an error."""
     if _is_in_folder(error):
         return "nothing can be made in this folder: choose another place"
     usual = _ADVICE.get(number_of(error) or 0, "choose another place")
@@ -75,7 +75,7 @@ def advice(error: Exception) -> str:
 
 
 def _is_in_folder(error):
-    """Whether a file or folder could not be made in a folder that is there, such as /proc."""
+    """Whether a file or folder could not be created in an existing folder, such as /proc."""
     path, is_moved = getattr(error, "filename", None), getattr(error, "filename2", None)
     if number_of(error) != errno.ENOENT or is_moved or not isinstance(path, str):
         return False
@@ -83,9 +83,9 @@ def _is_in_folder(error):
 
 
 def is_of_system(error: OSError) -> bool:
-    """Whether it says something about the system (a full disk) or remote storage, not a program.
+    """Whether an error is due to the system (a full disk) or remote storage, not to a bug.
 
-    Permission that is lacking is of the system where a path is named.
+    A missing permission counts as an error of the system if the error names a path.
     """
     is_refused = isinstance(error, PermissionError) and error.filename is not None
     return hasattr(error, "way_out") or error.errno in _ADVICE_ON_SYSTEM or is_refused

@@ -1,4 +1,4 @@
-"""The encoding that a text seems to have, and characters that no encoding has."""
+"""Guesses the encoding of a text, and replaces lone surrogates, which no encoding can hold."""
 
 import codecs
 import json
@@ -9,27 +9,27 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def without_surrogates(text: str) -> str:
-    """A text with U+FFFD for each half of a character, which no file in UTF-8 can hold."""
+    """Replaces each lone surrogate with U+FFFD, since a UTF-8 file cannot hold surrogates."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def with_whole_characters(value: Any, text: str) -> Any:
-    """A JSON value with U+FFFD for each half of a character that its text escapes."""
+    """Replaces each lone surrogate that is escaped in a JSON text with U+FFFD in its value."""
     if not _ESCAPED_SURROGATE.search(text):
         return value
     return json.loads(without_surrogates(json.dumps(value, ensure_ascii=False)))
 
 
 def likely_encoding(raw: bytes) -> Optional[Tuple[str, str]]:
-    """What bytes that are not UTF-8 seem to be: (name, Python's codec), or None.
+    """Guesses the encoding of bytes that are not UTF-8: (name, Python's codec), or None.
 
-    GBK only if most of what is not ASCII is common hanzi or punctuation; damaged UTF-8 taken for
-    GBK is hanzi as well, but rare ones.
+    GBK is returned only if most non-ASCII characters are common hanzi or punctuation: damaged UTF-8
+    decoded as GBK consists of hanzi as well, but of rare ones.
     """
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "UTF-16", "utf-16"
     try:
-        text = codecs.getincrementaldecoder("gb18030")().decode(raw)  # its end may be cut off
+        text = codecs.getincrementaldecoder("gb18030")().decode(raw)  # may end in mid-character
         foreign = [char for char in text if char > "\x7f"]
     except UnicodeDecodeError:
         return None

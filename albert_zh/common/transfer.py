@@ -1,4 +1,4 @@
-"""Copies between remote storage and this machine, and the scratch folder for what must be local.
+"""Copies files to and from remote storage, and manages the scratch folder for local copies.
 
 transfer.upload("/tmp/x", "gs://bucket/x")
 with open(transfer.local_copy("gs://bucket/x"), "rb") as handle: ...
@@ -19,7 +19,7 @@ SCRATCH_VARIABLE = "ALBERT_ZH_SCRATCH"  # environment variable that names the sc
 
 
 def _write_blocks(path, content):
-    """Writes a remote file of what a local one holds, also where that is nothing."""
+    """Writes an open local file to a remote one, even if it is empty."""
     with storage.gfile().GFile(path, "wb") as handle:
         handle.write(b"")
         for block in iter(lambda: content.read(storage.BLOCK_BYTES), b""):
@@ -30,7 +30,7 @@ def upload(source: str, target: str) -> None:
     """Writes a local file to remote storage under a partial name and then renames it.
 
     Raises:
-        StorageError: when it cannot be written; nothing is left behind then.
+        StorageError: if the file cannot be written; no partial file is left behind.
     """
     partial = partial_files.partial_path(target)
     storage.make_folders(posixpath.dirname(target))
@@ -49,7 +49,7 @@ def upload(source: str, target: str) -> None:
 
 
 def download(source: str, target: str, progress: Callable[[int], Any] = lambda size: None) -> None:
-    """Copies a remote file to a local one, which appears whole or not at all."""
+    """Copies a remote file to a local one, which appears complete or not at all."""
     partial = partial_files.partial_path(target)
     partial_files.remove_left_behind(target)
     try:
@@ -64,11 +64,11 @@ def download(source: str, target: str, progress: Callable[[int], Any] = lambda s
 
 
 def scratch_folder(path: str) -> str:
-    """The local folder for what belongs to a remote path but must be local, made if missing.
+    """Returns the local folder for temporary files of a remote path; creates it if missing.
 
-    It is the same each time for the same path and user: what a killed run left is there again.
-    It is below the folder that the environment variable ALBERT_ZH_SCRATCH names, or the system's
-    folder for temporary files.
+    The folder is always the same for the same path and user, so that files of a killed run are
+    found again. It is created below the folder that the environment variable ALBERT_ZH_SCRATCH
+    names, or below the system's folder for temporary files.
     """
     root = os.environ.get(SCRATCH_VARIABLE) or os.path.join(
         tempfile.gettempdir(), "albert_zh-%d" % (os.getuid() if hasattr(os, "getuid") else 0)
@@ -88,10 +88,10 @@ def scratch_folder(path: str) -> str:
 
 
 def local_copy(path: str) -> str:
-    """A local file with a remote one's content, for libraries that read local files alone.
+    """Returns a local copy of a remote file, for libraries that can only read local files.
 
-    A local path is its own copy. The copy is kept in the scratch folder and made again when the
-    remote file has another size or time.
+    A local path is returned unchanged. The copy is cached in the scratch folder and downloaded
+    again when the size or modification time of the remote file changes.
     """
     if not storage.is_remote(path):
         return path
@@ -100,7 +100,7 @@ def local_copy(path: str) -> str:
     os.makedirs(os.path.join(scratch, digest), exist_ok=True)
     target = os.path.join(scratch, digest, posixpath.basename(path))
     if not os.path.exists(target):
-        for name in os.listdir(scratch):  # a killed run may have begun with another state of it
+        for name in os.listdir(scratch):  # a killed run may have begun with an older version
             partial_files.remove_left_behind_in(os.path.join(scratch, name))
         download(path, target)
     return target
@@ -111,21 +111,21 @@ def upload_folder(source: str, target: str) -> None:
 
     Args:
         source: local folder.
-        target: remote folder; other files of it stay.
+        target: remote folder; its other files are not changed.
     """
     for name in _names_below(source):
         upload(os.path.join(source, name), posixpath.join(target, name))
 
 
 def replace_folder(source: str, target: str) -> None:
-    """Writes a local folder's files to a remote one, in place of those that it has.
+    """Replaces the files of a remote folder with those of a local folder.
 
-    All are uploaded under another name first. What makes a model visible goes first and comes last,
-    so that nobody reads a mixture.
+    All files are uploaded under another name first. The file that makes a model visible is removed
+    first and written last, so that no reader sees a mixture of old and new files.
 
     Args:
         source: local folder.
-        target: remote folder to make or replace.
+        target: remote folder to create or replace.
     """
     partial = partial_files.partial_path(target)
     names = _names_below(source)
@@ -143,7 +143,7 @@ def replace_folder(source: str, target: str) -> None:
 
 
 def remove_unfinished(folder: str) -> None:
-    """Removes what a kill left of `replace_folder`: drafts, and a folder that is not whole."""
+    """Removes what a killed `replace_folder` left: partial uploads and an incomplete folder."""
     above, name = posixpath.split(folder)
     if not storage.is_folder(above):
         return
@@ -156,7 +156,7 @@ def remove_unfinished(folder: str) -> None:
 
 
 def _names_below(folder):
-    """Paths of all files below a local folder, from there; what makes a model visible is last."""
+    """Relative paths of all files below a folder; those that make a model visible come last."""
     names = [
         os.path.relpath(os.path.join(place, name), folder)
         for place, _, found in os.walk(folder)
@@ -170,14 +170,14 @@ def _makes_visible(name):
 
 
 def local_stand_in(path: str) -> str:
-    """The path itself, or where a remote file's or folder's local draft is written."""
+    """Returns a local path unchanged, and for a remote path the path of its local draft."""
     if not storage.is_remote(path):
         return path
     return os.path.join(scratch_folder(os.path.dirname(path)), os.path.basename(path))
 
 
 def move_file(source: str, target: str) -> None:
-    """Gives a local file another name, or uploads it where that is remote."""
+    """Renames a local file, or uploads and removes it if the target is remote."""
     if storage.is_remote(target):
         upload(source, target)
         os.remove(source)

@@ -1,11 +1,11 @@
-"""What values may be: of JSON files and of arguments, as tables of kinds.
+"""Validates the values of JSON files and arguments against tables of kinds.
 
     NOTES = record({"bytes": integer(0), "objective": one_of("single_label", "regression")})
     notes = files.read_json("notes.json", NOTES, "train again")
     top_k = checks.checked("top_k", top_k, integer(1))
 
-A value that does not fit its kind is described in one line: the file and key or the argument, what
-was found, what is expected. Keys that a table does not name may hold anything.
+A value that does not match its kind is reported in one line, which names the file and key, or the
+argument, what was found and what is expected. Keys that a table does not name may have any value.
 """
 
 import collections
@@ -14,21 +14,21 @@ import numbers
 import os
 from typing import Any, Callable, Dict, Optional, Sequence
 
-LARGEST_INTEGER = 2**53  # every integer up to it is one of JSON's numbers in any language
+LARGEST_INTEGER = 2**53  # any language represents integers up to it exactly as JSON numbers
 _SHOWN_VALUE, _SHOWN_NAME = 40, 80  # characters
 
 Kind = collections.namedtuple("Kind", ["expected", "accepts", "members"])
-Kind.__doc__ = """What a value may be.
+Kind.__doc__ = """The kind of values that are allowed.
 
 Fields:
-    expected: str, for errors.
-    accepts: function of the value -> whether it is of this kind, its members aside.
+    expected: str, description of the kind for error messages.
+    accepts: function of a value -> whether it is of this kind, without checking its members.
     members: function of an accepted value -> iterable of (key, member, `Kind` of the member).
 """
 
 
 class _Missing:
-    """Stands for the value of a key that is not there."""
+    """Stands for the value of a missing key."""
 
     def __repr__(self):
         return "missing"
@@ -51,7 +51,7 @@ def _is_number(value):
 
 
 def reads_as_number(text: str) -> bool:
-    """Whether a text is a number as `float` reads it."""
+    """Whether `float` can read a text as a number."""
     try:
         float(text)
     except ValueError:
@@ -60,7 +60,7 @@ def reads_as_number(text: str) -> bool:
 
 
 def scalar(expected: str, accepts: Callable[[Any], bool]) -> Kind:
-    """A kind of values without members."""
+    """Returns the kind of values without members that `accepts` returns true for."""
     return Kind(expected, accepts, _no_members)
 
 
@@ -75,7 +75,7 @@ PATH = scalar(
 
 
 def integer(least: Optional[int] = None, most: int = LARGEST_INTEGER) -> Kind:
-    """An integer (NumPy's too, no bool) from `least` to `most`."""
+    """Returns the kind of integers (including NumPy's, but not bool) from `least` to `most`."""
     lowest = -LARGEST_INTEGER if least is None else least
     return scalar(
         "an integer" + _range(least, None if most == LARGEST_INTEGER else most),
@@ -89,7 +89,7 @@ def number(
     above: Optional[float] = None,
     below: Optional[float] = None,
 ) -> Kind:
-    """A finite number within bounds; `above` and `below` are none of the values."""
+    """Returns the kind of finite numbers within bounds; `above` and `below` are exclusive."""
     bounds = [_range(least, most)] if (least, most) != (None, None) else []
     bounds += [" above %g" % above] if above is not None else []
     bounds += [" below %g" % below] if below is not None else []
@@ -112,7 +112,7 @@ def _range(least, most):
 
 
 def one_of(*choices: Any) -> Kind:
-    """One of a few values, of the same type."""
+    """Returns the kind of values that equal one of the choices, in value and type."""
     return scalar(
         "one of " + ", ".join(map(str, choices)),
         lambda value: any(type(value) is type(choice) and value == choice for choice in choices),
@@ -120,7 +120,7 @@ def one_of(*choices: Any) -> Kind:
 
 
 def or_none(kind: Kind, none: str = "null") -> Kind:
-    """A kind of values, or None, which is called `none`: null in JSON."""
+    """Returns a kind that also allows None, which error messages call `none` (JSON's null)."""
     return Kind(
         "%s, or %s" % (kind.expected, none),
         lambda value: value is None or kind.accepts(value),
@@ -129,7 +129,7 @@ def or_none(kind: Kind, none: str = "null") -> Kind:
 
 
 def list_of(kind: Kind, length: Optional[int] = None) -> Kind:
-    """A list of values of a kind, of a certain length if it is given."""
+    """Returns the kind of lists whose members are of a kind, with a fixed length if specified."""
     return Kind(
         "a list" if length is None else "a list of %d" % length,
         lambda value: isinstance(value, list) and length in (None, len(value)),
@@ -143,13 +143,13 @@ def record(
     others: Kind = ANYTHING,
     expected: str = "a JSON object",
 ) -> Kind:
-    """An object.
+    """Returns the kind of JSON objects (dicts).
 
     Args:
-        fields: kinds of the values of certain keys.
-        required: keys that have to be there.
-        others: kind of the values of all other keys.
-        expected: what to call it in errors.
+        fields: {key: `Kind` of its value}.
+        required: keys that must be present.
+        others: `Kind` of the values of all other keys.
+        expected: description of the object for error messages.
     """
     fields = fields or {}
 
@@ -164,12 +164,12 @@ def record(
 
 
 def fault_of(name: str, value: Any, kind: Kind) -> Optional[str]:
-    """What is wrong with a value, in a line; None where it is of its kind.
+    """Describes in one line what is wrong with a value; returns None if it matches its kind.
 
     Args:
-        name: what the value is called.
-        value: anything.
-        kind: `Kind`.
+        name: the value's name in the message.
+        value: the value to check, of any type.
+        kind: the expected `Kind`.
     """
     for key, found, expected in _faults(value, kind, ""):
         name = "%s: %s" % (name, shown_key(key)) if key else name
@@ -180,7 +180,7 @@ def fault_of(name: str, value: Any, kind: Kind) -> Optional[str]:
 
 
 def _faults(value, kind, key):
-    """Yields (key, value, what is expected) for what does not fit, at any depth."""
+    """Yields (key, value, what is expected) for each mismatch at any depth."""
     if not kind.accepts(value):
         yield key, value, kind.expected
         return
@@ -190,25 +190,25 @@ def _faults(value, kind, key):
 
 
 def shown(value: Any) -> str:
-    """A value as an error shows it: on one line, cut where it is long."""
+    """Formats a value for an error message: on one line, truncated if it is long."""
     try:
         text = repr(value)
-    except Exception:  # whatever a stranger's class raises; Python's integers of 5,000 digits
+    except Exception:  # a foreign class may raise anything; Python refuses ints of 5,000 digits
         text = "a value of the type %s" % type(value).__name__
     return shortened(text, _SHOWN_VALUE)
 
 
 def shown_key(key: str) -> str:
-    """A key, which a file may have made of anything, as an error shows it."""
+    """Formats a key for an error message; a key in a file may be any text."""
     return shortened(printed_name(key))
 
 
 def printed_name(name: str) -> str:
-    """A name, such as a path, on one line and at its full length."""
+    """Formats a name, such as a path, on one line and at its full length."""
     return name if name.isprintable() else repr(name)
 
 
 def shortened(text: str, length: int = _SHOWN_NAME) -> str:
-    """A text on one line, cut where it is long."""
+    """Puts a text on one line and truncates it if it is long."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[:length] + "..."

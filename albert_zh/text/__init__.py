@@ -1,1 +1,1 @@
-"""Text to token ids."""
+"""Tokenization: converts text to token ids."""

@@ -1,4 +1,4 @@
-"""Word pieces back to text."""
+"""Converts word pieces back to text."""
 
 from typing import Sequence
 
@@ -6,16 +6,16 @@ _CONTINUES = "##"
 
 
 def text_of_pieces(pieces: Sequence[str]) -> str:
-    """The text that word pieces stand for, with a space between Latin words and numbers only.
+    """Joins word pieces to a text, with spaces only between Latin words and numbers.
 
-    The text of the first pieces is the beginning of the text of all.
+    The text of a prefix of the pieces is a prefix of the whole text.
 
     Args:
-        pieces: word pieces, "##" before what continues a word; no special ones. Blank lines of a
-            vocabulary are empty ones.
+        pieces: word pieces, with "##" before those that continue a word; no special tokens. Pieces
+            may be empty, as blank lines in a vocabulary are.
 
     Returns:
-        str, such as "用bert base做" of 用, be, ##rt, base, 做.
+        str, such as "用bert base做" for 用, be, ##rt, base, 做.
     """
     text = ""
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Texts and pairs of texts to token ids."""
+"""Encodes texts and text pairs as token ids."""
 
 from typing import Any, List, Optional, Tuple
 
@@ -6,16 +6,17 @@ from typing import Any, List, Optional, Tuple
 def encode(
     tokenizer: Any, text_a: str, text_b: Optional[str], max_seq_length: int
 ) -> Tuple[List[int], List[int], bool]:
-    """Texts to ids: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
+    """Encodes a text or text pair as ids: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
 
     Args:
         tokenizer: `FullTokenizer`.
         text_a: str.
         text_b: str or None.
-        max_seq_length: longest result; a pair loses tokens from the end of its longer text.
+        max_seq_length: maximum number of ids; a pair is truncated at the end of its longer text.
 
     Returns:
-        (input_ids, segment_ids, was_cut): two lists of at most max_seq_length ints, and a bool.
+        (input_ids, segment_ids, was_cut): two lists of at most max_seq_length ints, and whether
+        the input was truncated.
     """
     tokens_a = tokenizer.tokenize(text_a)
     tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
@@ -30,10 +31,10 @@ def encode(
 
 
 def truncate_pair(tokens_a: List[str], tokens_b: List[str], max_length: int) -> bool:
-    """Cuts two lists in place to a total length, each time the end of the longer (B on a tie).
+    """Truncates two lists in place to a total length, always at the end of the longer (B on a tie).
 
     Returns:
-        whether anything was cut.
+        whether anything was truncated.
     """
     was_cut = len(tokens_a) + len(tokens_b) > max_length
     while len(tokens_a) + len(tokens_b) > max_length:

@@ -1,4 +1,4 @@
-"""Which files of raw text are JSON lines: by their names or, as of wiki_zh's, by their first line.
+"""Detects raw text files in JSON Lines format by their names or, as for wiki_zh, by first line.
 
 with files.open_unpacked("AA/wiki_00") as (content, _):
     begins_with_object(content, "utf-8")
@@ -10,7 +10,7 @@ from typing import IO
 from albert_zh.common import files
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
-TEXT_KEYS = ("text", "content")  # of wiki_zh; of news2016zh and webtext2019zh
+TEXT_KEYS = ("text", "content")  # used by wiki_zh; by news2016zh and webtext2019zh
 _LONGEST_LINE = 1 << 24  # bytes
 
 
@@ -18,8 +18,8 @@ def begins_with_object(content: IO, encoding: str) -> bool:
     """Whether the first line that is not blank is a JSON object with a text.
 
     Args:
-        content: the file, open for reading bytes at its beginning, where it is left.
-        encoding: of the file.
+        content: the file, open for reading bytes; its position is reset to the beginning.
+        encoding: the file's encoding.
     """
     first = b"\n"
     while first and not first.strip():

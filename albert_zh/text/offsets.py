@@ -1,11 +1,11 @@
-"""Word pieces with the characters of the text that each of them stands for.
+"""Tokenizes a text and returns the character span of each word piece.
 
     pieces, spans = offsets(tokenizer, "(ALBERT) 模型")
     begin, end = spans[3]  # text[begin:end] is the text of pieces[3]
 
-The pieces are those of `tokenizer.tokenize`. Lower-casing, the removal of accents and
-SentencePiece's normalization may change the number of characters; spans are positions in the
-original text.
+The pieces are the same as from `tokenizer.tokenize`. Lower-casing, accent stripping and
+SentencePiece's normalization may change the number of characters; spans are always positions in
+the original text.
 """
 
 import itertools
@@ -16,11 +16,11 @@ from albert_zh.text import sentencepiece_models, unicode_text, word_memory
 
 Span = Tuple[int, int]
 
-_QUOTES = ("``", "''")  # LaTeX's, one character after normalization
+_QUOTES = ("``", "''")  # LaTeX quotes, which normalization replaces with one character
 
 
 def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
-    """Splits a text into pieces and locates each of them.
+    """Splits a text into pieces and returns the character span of each.
 
     Args:
         tokenizer: `FullTokenizer`.
@@ -28,9 +28,9 @@ def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
 
     Returns:
         (pieces, spans): list of str, and a list of half-open ranges (begin, end) of characters.
-        Whitespace and control characters between words belong to no piece, an accent belongs to the
-        piece of its letter. Pieces of one character that was decomposed (Hangul) share its span; an
-        unknown word is one piece with the span of the whole word.
+        Whitespace and control characters between words belong to no piece; an accent belongs to the
+        piece of its letter. Pieces of one decomposed character (Hangul) share its span; an unknown
+        word is one piece with the span of the whole word.
     """
     text = unicode_text.convert_to_unicode(text)
     if tokenizer.sentencepiece is not None:
@@ -45,7 +45,7 @@ def offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
 
 
 def _located_pieces(tokenizer: Any, word: str) -> List[Tuple[str, int, int]]:
-    """(piece, its first, its last character) of a word's pieces; remembered by the tokenizer."""
+    """Returns (piece, first character, last character) per piece; cached in the tokenizer."""
     remembered = tokenizer.located_pieces
     located = remembered.get(word)
     if located is not None:
@@ -61,7 +61,7 @@ def _located_pieces(tokenizer: Any, word: str) -> List[Tuple[str, int, int]]:
 
 
 def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
-    """Yields (word, position of each character) as `BasicTokenizer` cleans and splits a text."""
+    """Yields (word, positions of its characters), cleaned and split as by `BasicTokenizer`."""
     table = unicode_text.CLEANED_AND_SPACED
     word, begins = [], []
     for position, char in enumerate(text):
@@ -70,7 +70,7 @@ def _words(text: str) -> Iterator[Tuple[str, List[int]]]:
             word.append(char)
             begins.append(position)
             continue
-        if cleaned and word:  # a space, or an ideograph between spaces
+        if cleaned and word:  # `cleaned` is a space, or an ideograph between spaces
             yield "".join(word), begins
             word, begins = [], []
         if not cleaned.isspace() and cleaned:
@@ -95,7 +95,7 @@ def _subwords(
 
 
 def _spans_after_normalization(word: str, begins: Sequence[int], do_lower_case: bool) -> List[Span]:
-    """The span of each character of a word that is left after lower-casing and decomposition."""
+    """Original span of each character of a lower-cased and decomposed word."""
     spans: List[Span] = []
     for char, begin in zip(word, begins):
         decomposed = unicodedata.normalize("NFD", char.lower()) if do_lower_case else char
@@ -109,7 +109,7 @@ def _spans_after_normalization(word: str, begins: Sequence[int], do_lower_case: 
 
 
 def _pieces_of_subword(wordpiece_tokenizer: Any, subword: str) -> Iterator[Tuple[str, int]]:
-    """Yields the word pieces of a part and how many of its characters each has."""
+    """Yields (word piece, number of characters it covers) for a subword."""
     pieces = wordpiece_tokenizer.split_word(subword)
     if pieces == [wordpiece_tokenizer.unk_token]:
         yield pieces[0], len(subword)
@@ -122,7 +122,7 @@ def _pieces_of_subword(wordpiece_tokenizer: Any, subword: str) -> Iterator[Tuple
 
 
 def _sentencepiece_offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[Span]]:
-    """`offsets` of a `SentencePieceTokenizer`."""
+    """Does the work of `offsets` for a `SentencePieceTokenizer`."""
     preprocessed = sentencepiece_models.preprocess_text(text, lower=tokenizer.do_lower_case)
     origins = _origins(text, tokenizer.do_lower_case)
     pieces: List[str] = []
@@ -136,7 +136,7 @@ def _sentencepiece_offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[S
 
 
 def _pieces_in_characters(model, text):
-    """[(piece, begin, end)] of a text; what replaced immutable_proto in 0.2.3 counts bytes."""
+    """Returns [(piece, begin, end)] in characters; the protos of sentencepiece 0.2.3 count bytes."""
     try:
         cuts = model.encode(text, out_type="immutable_proto").pieces
         return [(cut.piece, cut.begin, cut.end) for cut in cuts]
@@ -148,7 +148,7 @@ def _pieces_in_characters(model, text):
 
 
 def _visible_span(preprocessed: str, origins: List[Span], begin: int, end: int) -> Span:
-    """What a range of the preprocessed text stands for, without spaces; empty where it has none."""
+    """Original span of a range of the preprocessed text, without spaces; empty if only spaces."""
     visible = [index for index in range(begin, end) if not preprocessed[index].isspace()]
     if visible:
         return origins[visible[0]][0], origins[visible[-1]][1]
@@ -157,12 +157,12 @@ def _visible_span(preprocessed: str, origins: List[Span], begin: int, end: int) 
 
 
 def _split_at_comma(model: Any, piece: str, size: int) -> List[Tuple[str, int]]:
-    """A piece as `encode_pieces` has it, a number's comma split off, and the characters of each.
+    """Splits a comma off a number as `encode_pieces` does; returns (piece, number of characters).
 
     Args:
         model: `sentencepiece.SentencePieceProcessor`.
         piece: str, a piece of the model.
-        size: number of the characters that it covers, a space before it included.
+        size: number of characters that it covers, including a space before it.
     """
     pieces = sentencepiece_models.with_separate_comma(model, piece)
     sizes = [len(segment.lstrip(sentencepiece_models.SPIECE_UNDERLINE)) for segment in pieces]
@@ -171,7 +171,7 @@ def _split_at_comma(model: Any, piece: str, size: int) -> List[Tuple[str, int]]:
 
 
 def _origins(text: str, lower: bool) -> List[Span]:
-    """The span of each character that `preprocess_text` makes of a text."""
+    """Original span of each character that `preprocess_text` returns for a text."""
     origins: List[Span] = []
     position, end = len(text) - len(text.lstrip()), len(text.rstrip())
     is_after_space = False
@@ -187,7 +187,7 @@ def _origins(text: str, lower: bool) -> List[Span]:
 
 
 def _normalized_size(char: str, lower: bool) -> int:
-    """Number of characters that `preprocess_text` makes of one."""
+    """Number of characters into which `preprocess_text` converts one character."""
     if char.isspace():
         return 1
     decomposed = unicodedata.normalize("NFKD", char)

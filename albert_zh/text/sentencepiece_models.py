@@ -1,4 +1,4 @@
-"""SentencePiece as google's ALBERT uses it."""
+"""SentencePiece tokenization as in Google's ALBERT."""
 
 from typing import Any, Iterator, List, Optional, Tuple, Union
 import unicodedata
@@ -7,14 +7,15 @@ from albert_zh.common import files
 from albert_zh.common.errors import UserError
 from albert_zh.text.unicode_text import convert_to_unicode
 
-SPIECE_UNDERLINE = "\u2581"  # SentencePiece's space
-# In sentencepiece_model.proto: the number of the trainer's settings in a model, that of the
-# algorithm in these, and the algorithms by their numbers.
+SPIECE_UNDERLINE = "\u2581"  # stands for a space in SentencePiece
+# Field numbers in sentencepiece_model.proto: the trainer's settings in a model, and the algorithm
+# in these settings; and the algorithms by enum value.
 _TRAINER_SPEC, _MODEL_TYPE = 2, 3
 _ALGORITHMS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _VARINT, _DELIMITED = 0, 2
-_SIZES = {1: 8, 5: 4}  # bytes of the protocol buffers' other types
-# Of subword regularization in google's scripts: how many ways to cut a text, and how even they are.
+_SIZES = {1: 8, 5: 4}  # bytes of protocol buffers' fixed-size wire types
+# For subword regularization, as in Google's scripts: the number of segmentations to sample from
+# and the smoothing of their probabilities.
 _SAMPLED_WAYS, _SAMPLING_SMOOTHNESS = 64, 0.1
 
 
@@ -31,7 +32,7 @@ class SentencePieceTokenizer:
         """Loads the model; `digest` as in `files.read_bytes`.
 
         Raises:
-            UserError: without the package sentencepiece, or without a usable model.
+            UserError: if the package sentencepiece is not installed or the model is not usable.
         """
         try:
             import sentencepiece
@@ -44,7 +45,7 @@ class SentencePieceTokenizer:
             "%s: not a SentencePiece model: expected a .model file made by spm_train" % model_file
         )
         content = files.read_bytes(model_file, digest)
-        if not content:  # the library takes it and crashes later
+        if not content:  # the library accepts an empty model and crashes later
             raise fault
         try:
             self.model = sentencepiece.SentencePieceProcessor(model_proto=content)
@@ -60,7 +61,7 @@ class SentencePieceTokenizer:
 
 
 def algorithm_of(model_file: str) -> Optional[str]:
-    """How a model cuts texts: one of `_ALGORITHMS`; None if the file does not say.
+    """The segmentation algorithm of a model, one of `_ALGORITHMS`; None if it is not stated.
 
     Args:
         model_file: path; it is read without the package sentencepiece.
@@ -71,13 +72,13 @@ def algorithm_of(model_file: str) -> Optional[str]:
     try:
         fields = dict(_fields(files.read_bytes(model_file)))
         trainer = dict(_fields(fields[_TRAINER_SPEC])) if _TRAINER_SPEC in fields else None
-    except (IndexError, TypeError, ValueError):  # no such model: whoever uses it says so
+    except (IndexError, TypeError, ValueError):  # not a model: loading it will report the error
         return None
     return None if trainer is None else _ALGORITHMS.get(trainer.get(_MODEL_TYPE, 1))
 
 
 def _fields(message: bytes) -> Iterator[Tuple[int, Any]]:
-    """Yields (number, value) of a protocol buffer; raises `ValueError` or `IndexError`."""
+    """Yields (field number, value) of a protocol buffer; raises ValueError or IndexError."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
@@ -99,7 +100,7 @@ def _fields(message: bytes) -> Iterator[Tuple[int, Any]]:
 
 
 def _varint(message, place):
-    """(number, place behind it)."""
+    """Reads a varint; returns (number, position after it)."""
     number = shift = 0
     while True:
         byte = message[place]
@@ -112,13 +113,13 @@ def _varint(message, place):
 def encode_pieces(
     sp_model: Any, text: Union[str, bytes], return_unicode: bool = True, sample: bool = False
 ) -> List[str]:
-    """The pieces of a text, a number's comma as a piece, as google's scripts have them.
+    """Splits a text into pieces, with a comma after a digit split off, as in Google's scripts.
 
     Args:
         sp_model: `sentencepiece.SentencePieceProcessor`.
         text: str, or bytes in UTF-8.
-        return_unicode: not used: pieces are always str.
-        sample: whether one of several ways to cut the text is drawn (Kudo 2018).
+        return_unicode: ignored; pieces are always str.
+        sample: whether to sample a segmentation (subword regularization, Kudo 2018).
 
     Returns:
         list of str.
@@ -136,16 +137,16 @@ def encode_pieces(
 
 
 def encode_ids(sp_model: Any, text: Union[str, bytes], sample: bool = False) -> List[int]:
-    """Ids of the pieces of a text, see `encode_pieces`."""
+    """Splits a text into pieces and returns their ids, see `encode_pieces`."""
     return [sp_model.PieceToId(piece) for piece in encode_pieces(sp_model, text, sample=sample)]
 
 
 def with_separate_comma(sp_model: Any, piece: str) -> List[str]:
-    """The pieces of a number and its comma, so that "2019," shares its pieces with "2019".
+    """Splits the comma off a piece such as "2019,", so that its pieces are those of "2019" and ",".
 
     Args:
         sp_model: `sentencepiece.SentencePieceProcessor`.
-        piece: str; any other piece stays as it is.
+        piece: str; a piece that does not end in a digit and a comma is returned unchanged.
 
     Returns:
         list of str.
@@ -165,16 +166,16 @@ def preprocess_text(
     lower: bool = False,
     keep_accents: bool = False,
 ) -> str:
-    """Text as google's scripts hand it to SentencePiece.
+    """Normalizes a text before SentencePiece tokenization, as in Google's scripts.
 
     Args:
         text: str, or bytes in UTF-8.
-        remove_space: whether runs of whitespace become one space.
+        remove_space: whether to replace consecutive whitespace with one space.
         lower: whether to lower-case.
-        keep_accents: whether to skip NFKD normalisation, which drops accents.
+        keep_accents: whether to skip NFKD normalization and accent stripping.
 
     Returns:
-        str; LaTeX quotes are written as '"'.
+        str, in which LaTeX quotes are replaced with '"'.
     """
     text = convert_to_unicode(text)
     if remove_space:

@@ -1,22 +1,22 @@
-"""Where sentences end."""
+"""Splits text into sentences."""
 
 import re
 from typing import List
 
-# A sentence ends with these and the closing quotes behind them. ! and ? may be part of an address.
+# A sentence ends with these marks and the closing quotes after them. ! and ? may occur in URLs.
 SENTENCE_END = re.compile(
     "(?:[。！？；…]|[!?](?![0-9A-Za-z=&/%#_.-]))+[。！？；…!?”’」』）】》〉]*"
 )
 
 
 def split_sentences(text: str) -> List[str]:
-    """Cuts text behind 。！？；… and the closing quotes that follow them.
+    """Splits text after 。！？；… and the closing quotes that follow them.
 
     Args:
         text: str.
 
     Returns:
-        list of str that make up the text, without blanks at their ends; none is empty.
+        list of str, the sentences, stripped of surrounding whitespace; none is empty.
     """
     ends, num_quotes = [0], 0
     for match in SENTENCE_END.finditer(text):

@@ -1,15 +1,17 @@
-"""Text to word pieces to ids, as BERT does it; SentencePiece as google's ALBERT does it.
+"""Tokenizes text into word pieces and ids like BERT, or with SentencePiece like Google's ALBERT.
 
     tokenizer = FullTokenizer("albert_starter_zh/vocab.txt", do_lower_case=True)
     tokens = tokenizer.tokenize("北京有哪些好玩的地方?")
     ids = tokenizer.convert_tokens_to_ids(["[CLS]"] + tokens + ["[SEP]"])
 
-The steps: control characters go, every ideograph becomes a separate word, the text is split at
-whitespace, words are lower-cased and lose their accents (`do_lower_case`), punctuation marks become
-separate words, and each word is cut greedily into the longest pieces of the vocabulary.
+The steps: control characters are removed, every ideograph becomes a separate word, the text is
+split at whitespace, words are lower-cased and stripped of accents (`do_lower_case`), punctuation
+marks become separate words, and each word is split greedily into the longest pieces of the
+vocabulary.
 
-The pieces of a word are remembered: most of a Chinese text is a few thousand characters over and
-over. The names of `sentencepiece_models`, `unicode_text` and `vocabulary_files` are found here too.
+The pieces of each word are cached, since most of a Chinese text repeats a few thousand characters.
+The names of `sentencepiece_models`, `unicode_text` and `vocabulary_files` can be imported from
+here, too.
 """
 
 import hashlib
@@ -82,7 +84,7 @@ __all__ = [
     "whitespace_tokenize",
 ]
 
-# Whether the BERT models of these names were trained on lower-cased text.
+# Whether the BERT models with these names were trained on lower-cased text.
 _LOWER_CASED_MODELS = {
     "uncased_L-24_H-1024_A-16": True,
     "uncased_L-12_H-768_A-12": True,
@@ -95,15 +97,15 @@ _LOWER_CASED_MODELS = {
 
 
 class FullTokenizer:
-    """Text to word pieces and their ids.
+    """Tokenizes text into word pieces and converts them to ids.
 
     Attributes:
         vocab: OrderedDict, token -> id.
         inv_vocab: dict, id -> token.
-        name_in_folder: what a model folder calls the vocabulary's file.
-        sha256: hexadecimal digest of the vocabulary's bytes, as they were read.
-        sentencepiece: `SentencePieceTokenizer`, None with a list of word pieces.
-        located_pieces: dict, word -> its pieces and their characters, filled by `offsets`.
+        name_in_folder: name of the vocabulary file in a model folder.
+        sha256: hexadecimal SHA-256 of the vocabulary file's bytes that were read.
+        sentencepiece: `SentencePieceTokenizer`; None if the vocabulary is a list of word pieces.
+        located_pieces: dict, word -> its pieces and their characters; cache filled by `offsets`.
     """
 
     def __init__(
@@ -115,13 +117,13 @@ class FullTokenizer:
         """Reads the vocabulary.
 
         Args:
-            vocab_file: text file with a token per line; the line number from 0 is its id; or a
-                SentencePiece model, *.model. Unused (may be None) with `spm_model_file`.
+            vocab_file: text file with one token per line, whose id is the line number from 0; or a
+                SentencePiece model, *.model. Not used (may be None) with `spm_model_file`.
             do_lower_case: whether to lower-case the text and strip its accents.
-            spm_model_file: a SentencePiece model, used instead of the vocabulary.
+            spm_model_file: SentencePiece model to use instead of the vocabulary.
 
         Raises:
-            UserError: when the file is missing, unreadable or lacks a token that every model needs.
+            UserError: if the file is missing, unreadable or lacks a token that every model needs.
         """
         digest = hashlib.sha256()
         for name, path in (("vocab_file", vocab_file), ("spm_model_file", spm_model_file)):
@@ -164,16 +166,16 @@ class FullTokenizer:
         return self._tokenize(text)
 
     def convert_tokens_to_ids(self, tokens: Iterable[str]) -> List[int]:
-        """Ids of tokens; raises `UserError` for a token that the vocabulary lacks.
+        """Converts tokens to ids; raises `UserError` for a token missing from the vocabulary.
 
-        With SentencePiece, such a token gets the id of the model's unknown token.
+        With SentencePiece, a missing token gets the id of the model's unknown token instead.
         """
         if self._unknown_id is not None:
             return [self.vocab.get(token, self._unknown_id) for token in tokens]
         return convert_tokens_to_ids(self.vocab, tokens)
 
     def convert_ids_to_tokens(self, ids: Iterable[int]) -> List[str]:
-        """Tokens of ids; raises `UserError` for an id outside the vocabulary."""
+        """Converts ids to tokens; raises `UserError` for an id outside the vocabulary."""
         return convert_ids_to_tokens(self.inv_vocab, ids)
 
     def _word_pieces(self, text):
@@ -196,10 +198,10 @@ class FullTokenizer:
 
 
 class BasicTokenizer:
-    """Cleans a text and splits it at whitespace, ideographs and punctuation."""
+    """Cleans a text and splits it at whitespace, ideographs and punctuation marks."""
 
     def __init__(self, do_lower_case: bool = True) -> None:
-        """`do_lower_case`: whether to lower-case the text and strip its accents."""
+        """Sets `do_lower_case`: whether to lower-case the text and strip its accents."""
         self.do_lower_case = do_lower_case
 
     def tokenize(self, text: Union[str, bytes]) -> List[str]:
@@ -209,13 +211,13 @@ class BasicTokenizer:
     def split_word(self, word: str) -> List[str]:
         """Splits a word, already free of whitespace and control characters, at punctuation."""
         if self.do_lower_case:
-            # The whole word at once: what "Σ" becomes in lower case depends on its neighbours.
+            # Lower-cases the whole word at once: the lower case of "Σ" depends on its neighbours.
             word = unicodedata.normalize("NFD", word.lower()).translate(WITHOUT_ACCENTS)
         return word.translate(SPACED_PUNCTUATION).split()
 
 
 class WordpieceTokenizer:
-    """Cuts words into the longest pieces that the vocabulary has."""
+    """Splits words greedily into the longest pieces of the vocabulary."""
 
     def __init__(
         self, vocab: Collection[str], unk_token: str = UNKNOWN, max_input_chars_per_word: int = 200
@@ -224,8 +226,8 @@ class WordpieceTokenizer:
 
         Args:
             vocab: mapping or set of tokens; a piece within a word is written "##piece".
-            unk_token: the token for a word that cannot be cut into known pieces.
-            max_input_chars_per_word: longer words are unknown.
+            unk_token: the token for a word that cannot be split into known pieces.
+            max_input_chars_per_word: longer words become the unknown token.
         """
         self.vocab = vocab
         self.unk_token = unk_token
@@ -233,11 +235,11 @@ class WordpieceTokenizer:
         self._longest_piece = max((len(token) for token in vocab), default=0)
 
     def tokenize(self, text: Union[str, bytes]) -> List[str]:
-        """Cuts text, already split by `BasicTokenizer`, into a list of word pieces."""
+        """Splits text that `BasicTokenizer` has already split into a list of word pieces."""
         return [piece for word in whitespace_tokenize(text) for piece in self.split_word(word)]
 
     def split_word(self, word: str) -> List[str]:
-        """The pieces of a word, or only the unknown token where some part of it is unknown."""
+        """Splits a word into pieces; returns only the unknown token if any part is unknown."""
         length = len(word)
         if length > self.max_input_chars_per_word:
             return [self.unk_token]
@@ -252,7 +254,7 @@ class WordpieceTokenizer:
         return pieces
 
     def _longest_match(self, word, start):
-        """The longest piece that `word` has at `start`, or None."""
+        """Returns the longest piece of the vocabulary at `start` in `word`, or None."""
         prefix = "##" if start else ""
         for end in range(min(len(word), start + self._longest_piece), start, -1):
             piece = prefix + word[start:end]
@@ -262,14 +264,14 @@ class WordpieceTokenizer:
 
 
 def validate_case_matches_checkpoint(do_lower_case: bool, init_checkpoint: Optional[str]) -> None:
-    """Checks `do_lower_case` against what a BERT checkpoint's folder is known to be.
+    """Checks that `do_lower_case` fits a BERT checkpoint, which is recognized by its folder's name.
 
     Args:
         do_lower_case: the flag's value.
-        init_checkpoint: path of the checkpoint, or None; other than BERT's names pass.
+        init_checkpoint: path of the checkpoint, or None; unknown names are accepted.
 
     Raises:
-        UserError: when a known model was trained with the other setting.
+        UserError: if a known model was trained with the other setting.
     """
     match = re.match(r".*?([A-Za-z0-9_-]+)/bert_model\.ckpt", init_checkpoint or "")
     expected = _LOWER_CASED_MODELS.get(match.group(1)) if match else None

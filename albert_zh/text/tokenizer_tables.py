@@ -1,15 +1,15 @@
-"""A word-piece tokenizer as tables of numbers, with which a graph tokenizes by looking up.
+"""Converts a WordPiece tokenizer to lookup tables, with which a TensorFlow graph can tokenize.
 
     tables = tokenizer_tables.build(FullTokenizer("vocab.txt"))
     tables.entries[256 * tables.pages[ord("a") // 256] + ord("a") % 256]
 
-Two steps become tables. Each code point has an entry, which is a list of *symbols*: what is left of
-the character after cleaning, lower-casing and stripping of accents. A symbol is a character of the
-vocabulary, or the unknown one (word pieces need no more), and how it joins its neighbours. The
-pieces of the vocabulary are a trie over the symbols, whose edges are sorted keys.
+Two steps become tables. Each code point has an entry, which is a list of *symbols*: the result of
+cleaning the character, lower-casing it and stripping accents. A symbol is a character that occurs
+in the vocabulary, or the unknown symbol, together with the way it joins its neighbours. The pieces
+of the vocabulary form a trie over the symbols, whose edges are sorted keys.
 
-What of a character depends on its neighbours is in two more tables: the cases, which decide what
-becomes of a capital sigma, and the combining classes, by which marks on a letter are ordered.
+Two more tables handle effects of neighbouring characters: the cases, which determine the lower case
+of a capital sigma, and the combining classes, by which the marks on a letter are ordered.
 """
 
 import re
@@ -36,16 +36,16 @@ __all__ = [
     "build",
 ]
 
-PAGE = 256  # code points of a page
+PAGE = 256  # code points per page
 _NUM_CODE_POINTS = 0x110000
-# How a symbol joins its neighbours, the rest of its code by their number: as part of a word; as a
-# word by itself (an ideograph, a punctuation mark); it is whitespace; it goes after marks have been
-# ordered, which it does not let pass.
+# How a symbol joins its neighbours, stored as its code modulo NUM_TYPES: it is part of a word; it
+# is a word by itself (an ideograph, a punctuation mark); it is whitespace; or it is removed, but
+# only after marks have been ordered, since marks are not moved across it.
 NUM_TYPES = 4
 JOINED, ALONE, SEPARATOR, REMOVED = range(NUM_TYPES)
-# What a character is to a capital sigma in its word. Those from CASED on are letters with case.
+# How a character affects a capital sigma in its word. CASED and SIGMA are letters with case.
 UNCASED, CASE_IGNORABLE, CASED, SIGMA = range(4)
-NO_TOKEN = -1  # of a node of the trie at which no piece ends
+NO_TOKEN = -1  # marks a node of the trie at which no piece ends
 _CAPITAL_SIGMA, _SMALL_SIGMA, _FINAL_SIGMA = "\u03a3\u03c3\u03c2"
 _SYMBOLS = re.compile(r"\s(?P<alone>\S)\s|(?P<joined>\S)|\s")
 _TYPE_OF_GROUP = {"alone": ALONE, "joined": JOINED, None: SEPARATOR}
@@ -53,24 +53,25 @@ _CONTINUATION = "##"
 
 
 class TokenizerTables(NamedTuple):
-    """The tables of a tokenizer, of E entries, A symbols and N nodes.
+    """The tables of a tokenizer with E entries, A symbols and N nodes.
 
     Fields:
-        pages: int32 [4352], for each 256 code points the number of their page.
-        entries: int32 [pages * 256], entry of each code point of a page.
-        expansions: int32 [E + 1], where the codes of each entry begin in `codes`.
-        codes: int32, symbol * 4 + how it joins.
+        pages: int32 [4352], page number of each block of 256 code points.
+        entries: int32 [pages * 256], entry of each code point of each page.
+        expansions: int32 [E + 1], start of each entry's codes in `codes`.
+        codes: int32, symbol * 4 + how it joins its neighbours.
         cases: int32 [E], `UNCASED`, `CASE_IGNORABLE`, `CASED` or `SIGMA`.
-        final_sigma: entry of what a capital sigma becomes at a word's end; None where that makes no
-            difference.
-        combining: int32 [A], combining class of symbols; None where no order can matter.
-        first_nodes: int32 [2, A], node of a symbol that begins a word, of one within it; 0: none.
-        edges: int64, sorted: node * A + symbol; the i-th leads to node `first_child` + i.
-        first_child: int.
-        has_edges: bool [N].
-        token_of_node: int32 [N], id of the piece that ends there, or `NO_TOKEN`.
+        final_sigma: entry for a capital sigma at the end of a word; None if it makes no difference.
+        combining: int32 [A], combining class of each symbol; None if the order of marks cannot
+            matter.
+        first_nodes: int32 [2, A], node of each symbol at the beginning of a word, and within a
+            word; 0 if there is none.
+        edges: int64, sorted: node * A + symbol; the i-th edge leads to node `first_child` + i.
+        first_child: int, number of the first node that is reached by an edge.
+        has_edges: bool [N], whether edges start from each node.
+        token_of_node: int32 [N], id of the piece that ends at each node, or `NO_TOKEN`.
         token_ids: {token: id} of [UNK], [CLS] and [SEP].
-        longest_word: int, characters; longer words are unknown.
+        longest_word: int, maximum number of characters; longer words become [UNK].
     """
 
     pages: np.ndarray
@@ -90,10 +91,10 @@ class TokenizerTables(NamedTuple):
 
 
 def build(tokenizer: Any) -> TokenizerTables:
-    """The tables of a tokenizer.
+    """Builds the tables of a tokenizer.
 
     Args:
-        tokenizer: `FullTokenizer` of a list of word pieces.
+        tokenizer: `FullTokenizer` with a list of word pieces, not SentencePiece.
     """
     vocabulary = tokenizer.vocab
     word_pieces = tokenizer.wordpiece_tokenizer
@@ -111,7 +112,7 @@ def build(tokenizer: Any) -> TokenizerTables:
 
 
 def _combining_classes(symbols):
-    """Combining classes of symbols; None if those that outlive the stripping have at most one."""
+    """Combining classes of symbols; None if marks that are not stripped have at most one class."""
     classes = np.zeros(len(symbols) + 1, np.int32)
     for char, symbol in symbols.items():
         if unicodedata.category(char) != "Mn":
@@ -128,14 +129,14 @@ class _Characters:
         self._orders_marks = orders_marks
         sigmas = [symbols.get(char) for char in (_SMALL_SIGMA, _FINAL_SIGMA)]
         self._has_final_sigma = do_lower_case and sigmas[0] != sigmas[1]
-        self._numbers: Dict[Tuple, int] = {}  # of entries: (codes, case)
+        self._numbers: Dict[Tuple, int] = {}  # {(codes, case): number of the entry}
 
     def tables(self):
-        """The fields of `TokenizerTables` that are about characters."""
+        """Returns the fields of `TokenizerTables` that concern characters."""
         unknown = self._number((self._code(None, JOINED),), UNCASED)
         entry_of = np.full(_NUM_CODE_POINTS, unknown, np.int32)
         normalized = unicode_text.normalized_characters(self._do_lower_case)
-        for char in set(self._symbols) - set(normalized):  # of private use, say
+        for char in set(self._symbols) - set(normalized):  # such as private-use characters
             normalized[char] = char
         for char, text in normalized.items():
             entry_of[ord(char)] = self._number(self._codes(char, text), self._case(char, text))
@@ -157,7 +158,7 @@ class _Characters:
         return self._symbols.get(char, 0) * NUM_TYPES + how
 
     def _codes(self, char, text):
-        """The codes of a character that a text stands for."""
+        """Codes of a character that is normalized to `text`."""
         codes = []
         for match in _SYMBOLS.finditer(text):
             how = _TYPE_OF_GROUP[match.lastgroup]
@@ -167,7 +168,7 @@ class _Characters:
         return tuple(codes)
 
     def _case(self, char, text):
-        """What a character is to a capital sigma, if that matters."""
+        """How a character affects a capital sigma, if that matters."""
         if not self._has_final_sigma:
             return UNCASED
         is_cleaned_away = not text and not _is_stripped(char, text)
@@ -175,12 +176,12 @@ class _Characters:
 
 
 def _is_stripped(char, text):
-    """Whether a character that a text stands for has gone as an accent."""
+    """Whether a character that is normalized to `text` was stripped as an accent."""
     return not text and unicodedata.category(char) == "Mn"
 
 
 def _case_of(char):
-    """What a character is to a capital sigma in its word, found by lower-casing one."""
+    """How a character affects a capital sigma in its word, found out by lower-casing both."""
     if char == _CAPITAL_SIGMA:
         return SIGMA
     if (char + _CAPITAL_SIGMA).lower().endswith(_FINAL_SIGMA):
@@ -191,16 +192,16 @@ def _case_of(char):
 
 
 def _paged(entry_of):
-    """(pages, entries) of `TokenizerTables`: equal pages are kept once."""
+    """Returns (pages, entries) of `TokenizerTables`; identical pages are stored once."""
     contents, pages = np.unique(entry_of.reshape([-1, PAGE]), axis=0, return_inverse=True)
     return pages.reshape([-1]).astype(np.int32), contents.reshape([-1])
 
 
 def _trie(vocabulary, symbols):
-    """The fields of `TokenizerTables` that are about word pieces.
+    """Returns the fields of `TokenizerTables` that concern word pieces.
 
-    Nodes are numbered level by level, in the order of the edges to them, so that an edge's place
-    says where it leads.
+    Nodes are numbered level by level, in the order of the edges to them, so that the index of an
+    edge determines the node it leads to.
     """
     size = len(symbols) + 1
     pieces = [_piece(token, symbols) + (number,) for token, number in vocabulary.items() if token]
@@ -228,7 +229,7 @@ def _trie(vocabulary, symbols):
 
 
 def _piece(token, symbols):
-    """(0, symbols) of a token that begins a word, (1, symbols) of one that continues it."""
+    """Returns (0, symbols) for a token that begins a word, (1, symbols) if it continues one."""
     is_continuation = token.startswith(_CONTINUATION) and token != _CONTINUATION
     text = token[len(_CONTINUATION) :] if is_continuation else token
     return int(is_continuation), [symbols[char] for char in text]

@@ -1,7 +1,7 @@
-"""Characters as BERT sees them: ideographs, punctuation marks, what is cleaned away.
+"""Classifies characters as BERT does: ideographs, punctuation marks, characters to remove.
 
-What a single character needs is looked up in tables that fill themselves on first use: most of a
-Chinese text is a few thousand characters over and over.
+The handling of single characters is looked up in tables that are filled on first use, since most
+of a Chinese text repeats a few thousand characters.
 """
 
 import itertools
@@ -13,8 +13,8 @@ import unicodedata
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 
-# What BERT takes for an ideograph: the unified blocks A to E and the compatibility blocks. Hangul
-# and kana are not among them (they are written in words), nor are the blocks added later.
+# What BERT treats as an ideograph: the unified blocks A to E and the compatibility blocks. Hangul
+# and kana are not included (they are written in words), nor are the blocks added later.
 IDEOGRAPH_RANGES = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -25,7 +25,7 @@ IDEOGRAPH_RANGES = (
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
-_UNUSED = frozenset(("Cn", "Co", "Cs"))  # categories of code points that are no characters
+_UNUSED = frozenset(("Cn", "Co", "Cs"))  # categories of code points that are not characters
 # ASCII signs such as "$" and "~" that Unicode calls symbols count as punctuation too.
 ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
@@ -34,7 +34,7 @@ _HALF_WIDTH = {ord(char) + _FULL_WIDTH_SHIFT: char for char in string.ascii_lett
 
 
 def convert_to_unicode(text: Union[str, bytes]) -> str:
-    """The text as str; bytes are taken for UTF-8, and what is not UTF-8 in them is left out."""
+    """Returns the text as str; bytes are decoded as UTF-8, and invalid bytes are dropped."""
     if isinstance(text, str):
         return text
     if isinstance(text, bytes):
@@ -43,12 +43,12 @@ def convert_to_unicode(text: Union[str, bytes]) -> str:
 
 
 def with_half_width(text: str) -> str:
-    """The text with half-width letters and digits for full-width ones; as long as before."""
+    """Replaces full-width letters and digits with half-width ones; the length is unchanged."""
     return text.translate(_HALF_WIDTH)
 
 
 def printable_text(text: Union[str, bytes]) -> str:
-    """The text as `print` and logging want it: str."""
+    """Returns the text as str, for `print` and logging."""
     return convert_to_unicode(text)
 
 
@@ -58,12 +58,12 @@ def whitespace_tokenize(text: Union[str, bytes]) -> List[str]:
 
 
 def is_punctuation(char: str) -> bool:
-    """Whether a character is a punctuation mark to BERT: ASCII signs such as "$" are."""
+    """Whether BERT treats a character as punctuation, which includes ASCII signs such as "$"."""
     return char in ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
 
 
 class _CharacterTable(dict):
-    """A table for `str.translate` that asks `rule` for each character it meets first."""
+    """A table for `str.translate` that calls `rule` on the first occurrence of each character."""
 
     def __init__(self, rule):
         super().__init__()
@@ -75,7 +75,7 @@ class _CharacterTable(dict):
 
 
 def _cleaned_and_spaced(char):
-    """What stands for a character before the text is split at whitespace."""
+    """Returns the replacement of a character before the text is split at whitespace."""
     if char in "\t\n\r" or unicodedata.category(char) == "Zs":
         return " "
     if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
@@ -100,22 +100,22 @@ SPACED_PUNCTUATION = _CharacterTable(_spaced_punctuation)
 
 
 def words_of(text: Union[str, bytes]) -> List[str]:
-    """Words of a text, each ideograph one of them, without control characters."""
+    """Splits a text into words; each ideograph is a word, and control characters are removed."""
     return convert_to_unicode(text).translate(CLEANED_AND_SPACED).split()
 
 
 def normalized_characters(do_lower_case: bool) -> Dict[str, str]:
-    """What stands for each character once a text is cleaned, spaced, lower-cased, freed of accents.
+    """Maps each character to its text after cleaning, spacing, lower-casing and accent stripping.
 
-    Ideographs and punctuation marks stand between two spaces, control characters for nothing. What
-    a character's neighbours change of it is left out: "\u03a3" at a word's end, and the order of
-    several marks on one letter.
+    Ideographs and punctuation marks are put between two spaces; control characters map to "".
+    Effects of neighbouring characters are not included: "\u03a3" at the end of a word, and the
+    order of several marks on one letter.
 
     Args:
         do_lower_case: whether to lower-case and to strip accents.
 
     Returns:
-        dict of all characters that Unicode has; others stand for themselves.
+        dict with all characters assigned in Unicode; any other character is left unchanged.
     """
     assigned = (
         char

@@ -1,10 +1,9 @@
-"""Chooses the entries of a vocabulary from text, and measures how well a vocabulary covers texts.
+"""Builds a vocabulary from a corpus, and measures how well a vocabulary covers texts.
 
     counts = count_corpus(["corpus.txt"])
     groups = choose_entries(counts, vocab_size=12000)
 
-What separates words, and what a word looks like after lower-casing, is decided by `tokenization`'s
-`BasicTokenizer`.
+Texts are split into words and lower-cased by the `BasicTokenizer` of `tokenization`.
 """
 
 import collections
@@ -21,9 +20,9 @@ from albert_zh.text import json_lines
 from albert_zh.text.tokenization import BasicTokenizer, WordpieceTokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_PREFIX = "##"  # of a piece that continues a word
+_PREFIX = "##"  # marks a piece that continues a word
 
-# Name of a set of hanzi -> Python's codec that has exactly these within the unified ideographs.
+# {name of a set of hanzi: Python codec that encodes exactly these among the unified ideographs}.
 HANZI_SETS = {"gb2312": "gb2312", "gbk": "gbk", "big5": "big5", "none": None}
 
 _LATIN = string.ascii_letters + string.digits
@@ -33,8 +32,8 @@ _CHINESE_PUNCTUATION = "、。·—…‖‘’“”〃〈〉《》「」『』
 _OTHER_PUNCTUATION = "‐‑–―‚„†•‥‹›"
 _SIGNS = string.punctuation + _FULL_WIDTH_SIGNS + _CHINESE_PUNCTUATION + _OTHER_PUNCTUATION
 
-# Cuts text into chunks fast. Every character in the first class is a separate token to
-# BasicTokenizer, every one in `_BLANK` separates tokens; rarer ones of both kinds are left to it.
+# For splitting text into chunks quickly. BasicTokenizer makes every character in `_ALONE` a token
+# by itself, and splits at those in `_BLANK`; rarer characters of both kinds are left to it.
 _BLANK = " \t\r\n\u00a0\u3000"
 _ALONE = "\u4e00-\u9fff!-/:-@\\[-`{-~。，、；：？！“”‘’（）《》「」【】—…·"
 _CHUNK = re.compile("[%s]|[^%s%s]+" % (_ALONE, _ALONE, _BLANK))
@@ -43,43 +42,43 @@ _BORDER = re.compile("[%s%s]" % (_ALONE, _BLANK))
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_REST = 1000  # characters of a word at the end of a block; words of over 200 are unknown
-_MAX_DISTINCT_CHUNKS = 500000  # held at a time, some 100 MB
-_MAX_DISTINCT_WORDS = 2000000  # beyond, the rarest are forgotten
-_REPEATS_PER_TEXT = 10000  # of a word, when handed to the trainer
+_MAX_DISTINCT_CHUNKS = 500000  # in memory at a time, some 100 MB
+_MAX_DISTINCT_WORDS = 2000000  # if there are more, the rarest are dropped
+_REPEATS_PER_TEXT = 10000  # repetitions of a word in one text for the trainer
 _OVERLONG = "(word of over 200 characters)"
 _SHOWN_UNKNOWNS = 8
 
 Coverage = collections.namedtuple("Coverage", "characters tokens unknown_tokens unknown_pieces")
-Coverage.__doc__ = """How a vocabulary does on a text.
+Coverage.__doc__ = """How well a vocabulary covers a text.
 
 Fields:
-    characters: int, characters that are not whitespace.
-    tokens: int, word pieces, the unknown token included.
-    unknown_tokens: int.
+    characters: int, number of characters that are not whitespace.
+    tokens: int, number of word pieces, including unknown tokens.
+    unknown_tokens: int, number of unknown tokens.
     unknown_pieces: Counter of the characters ("##x" within a word) that made words unknown.
 """
 
 
 class CorpusCounts:
-    """What a corpus is made of, counted block by block in bounded memory.
+    """Counts of the characters and Latin words in a corpus, in bounded memory.
 
     Attributes:
-        pieces: Counter of single characters, those within a word as "##x".
-        latin_words: Counter of the words made of ASCII letters and digits.
-        forgotten: the count up to which rare Latin words were forgotten to save memory, else 0.
+        pieces: Counter of single characters; a character within a word is counted as "##x".
+        latin_words: Counter of the words that consist of ASCII letters and digits.
+        forgotten: highest count of the rare Latin words that were dropped to save memory, or 0.
     """
 
     def __init__(self, do_lower_case: bool = True) -> None:
-        """`do_lower_case`: as for `BasicTokenizer`."""
+        """Initializes empty counts; `do_lower_case` is as for `BasicTokenizer`."""
         self.pieces = collections.Counter()
         self.latin_words = collections.Counter()
         self.forgotten = 0
         self._tokenizer = BasicTokenizer(do_lower_case)
-        # A word that is too long for WordpieceTokenizer is unknown whatever its characters.
+        # A word that is too long for WordpieceTokenizer is unknown regardless of its characters.
         self._max_length = WordpieceTokenizer(()).max_input_chars_per_word
 
     def add(self, chunks: Mapping[str, int]) -> None:
-        """Adds a Counter of chunks of text."""
+        """Adds the words of a Counter of text chunks to the counts."""
         for chunk, count in chunks.items():
             for word in self._tokenizer.tokenize(chunk):
                 if len(word) <= self._max_length:
@@ -97,7 +96,7 @@ class CorpusCounts:
 
 
 def single_pieces(word: str) -> List[str]:
-    """The pieces of a word when every character is one: "ab1" -> ["a", "##b", "##1"]."""
+    """Splits a word into single-character pieces: "ab1" -> ["a", "##b", "##1"]."""
     return [word[0]] + [_PREFIX + char for char in word[1:]]
 
 
@@ -128,17 +127,17 @@ def choose_entries(
     Args:
         counts: `CorpusCounts` with the same `do_lower_case`.
         vocab_size: int, number of entries.
-        min_count: int, how often a character or word piece must occur to be chosen.
-        hanzi_set: key of the hanzi sets: "gb2312", "gbk", "big5" or "none".
-        forced_chars: str, characters that are taken anyway; whitespace in it does not count.
+        min_count: int, minimum number of occurrences of a character or word piece.
+        hanzi_set: key of `HANZI_SETS`: "gb2312", "gbk", "big5" or "none".
+        forced_chars: str, characters that are always included; whitespace in it is ignored.
         do_lower_case: as for `BasicTokenizer`.
 
     Returns:
-        OrderedDict, name of a group of entries -> list of str; no entry stands twice, all groups
+        OrderedDict, name of a group of entries -> list of str; no entry is repeated, and all groups
         together have `vocab_size` entries.
 
     Raises:
-        UserError: when the entries that every vocabulary has do not fit.
+        UserError: if `vocab_size` is too small for the mandatory entries.
     """
     groups = _mandatory_entries(hanzi_set, forced_chars, do_lower_case)
     taken = {entry for entries in groups.values() for entry in entries}
@@ -159,18 +158,18 @@ def choose_entries(
 
 
 def summary(groups: Mapping[str, Sequence[str]]) -> str:
-    """The sizes of groups of entries in words, without the empty ones."""
+    """Describes the sizes of groups of entries in words; empty groups are omitted."""
     return ", ".join("%d %s" % (len(entries), name) for name, entries in groups.items() if entries)
 
 
 def _mandatory_entries(hanzi_set, forced_chars, do_lower_case):
-    """The entries that do not depend on the corpus, as `choose_entries` returns them."""
+    """Returns the entries that do not depend on the corpus, in the format of `choose_entries`."""
     codec = HANZI_SETS[hanzi_set]
     groups = collections.OrderedDict()
     groups["special tokens"] = list(SPECIAL_TOKENS)
     groups["letters and digits"] = _pieces_of_characters(_LATIN, do_lower_case)
-    # Some of these count as letters to BERT ("～", "＝"); whether they are also needed within
-    # words is for the corpus to say.
+    # Some of these are letters to BERT ("～", "＝"); the corpus decides whether they are also
+    # needed within words.
     groups["punctuation and signs"] = _letters_after_tokenizing(_SIGNS, do_lower_case)
     groups["hanzi of %s" % hanzi_set] = [
         hanzi for hanzi in map(chr, range(0x4E00, 0xA000)) if codec and _is_in_codec(hanzi, codec)
@@ -182,7 +181,7 @@ def _mandatory_entries(hanzi_set, forced_chars, do_lower_case):
 
 
 def _pieces_of_characters(characters, do_lower_case):
-    """The pieces with which words of these characters are never unknown, each once."""
+    """Pieces that ensure that words made of these characters are never unknown, each once."""
     letters = _letters_after_tokenizing(characters, do_lower_case)
     # Ideographs and punctuation are separate words wherever they occur.
     tokenize = BasicTokenizer(do_lower_case).tokenize
@@ -191,7 +190,7 @@ def _pieces_of_characters(characters, do_lower_case):
 
 
 def _letters_after_tokenizing(characters, do_lower_case):
-    """What characters become when lower-cased and stripped of accents, each once."""
+    """Characters after lower-casing and accent stripping, each once."""
     words = BasicTokenizer(do_lower_case).tokenize(" ".join(characters))
     return [letter for letter in dict.fromkeys("".join(words)) if letter.isprintable()]
 
@@ -205,27 +204,27 @@ def _is_in_codec(char, codec):
 
 
 def _frequent_pieces(counts, min_count, taken):
-    """Pieces of a Counter that are not yet taken, the most frequent first, equal ones by text."""
+    """Pieces of a Counter that are not taken yet, by descending count, then alphabetically."""
     ranked = sorted((-count, piece) for piece, count in counts.items() if count >= min_count)
-    # What is not printable would not survive a text file (lone surrogates) or means nothing
+    # Unprintable characters cannot be stored in a text file (lone surrogates) or have no meaning
     # outside one font (private use).
     return [piece for _, piece in ranked if piece not in taken and piece.isprintable()]
 
 
 def _trained_word_pieces(words, limit, min_count):
-    """The word pieces of two and more characters that shorten the words most.
+    """Trains word pieces of two or more characters (the WordPiece algorithm).
 
     Args:
         words: Counter of words of ASCII letters and digits.
-        limit: int, how many pieces at most.
-        min_count: int, how often the pair of pieces must occur that makes a new piece.
+        limit: int, maximum number of pieces.
+        min_count: int, minimum number of occurrences of a pair of pieces to be merged.
 
     Returns:
         list of str, the most useful first.
     """
     tokenizers = tokenizers_package()
-    # The trainer decides ties by ids. It numbers characters in the order of a hash table, which
-    # changes from run to run, unless they are known to it beforehand.
+    # The trainer breaks ties by ids. Unless it knows the characters beforehand, it numbers them in
+    # the order of a hash table, which changes from run to run.
     alphabet = list(_LATIN) + [_PREFIX + char for char in _LATIN]
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
@@ -242,7 +241,7 @@ def _trained_word_pieces(words, limit, min_count):
 
 
 def tokenizers_package() -> Any:
-    """The package tokenizers; raises `UserError` where it is not installed."""
+    """Imports the package tokenizers; raises `UserError` if it is not installed."""
     try:
         import tokenizers
     except ImportError as error:
@@ -254,7 +253,7 @@ def tokenizers_package() -> Any:
 
 
 def _repeated(words):
-    """Yields texts that have each word of a Counter as often as it was counted."""
+    """Yields texts in which each word of a Counter occurs as often as it was counted."""
     with progress_bar("training", sum(words.values()), "word") as progress:
         for word, count in sorted(words.items()):
             for done in range(0, count, _REPEATS_PER_TEXT):
@@ -270,13 +269,13 @@ def measure_coverage(
     encoding: str = "utf-8",
     progress: Any = None,
 ) -> Coverage:
-    """Measures how a vocabulary does on a text file.
+    """Measures how well a vocabulary covers a text file.
 
     Args:
         path: the text file.
         vocab: mapping or set of entries.
         do_lower_case: as for `BasicTokenizer`.
-        encoding: of the text file.
+        encoding: the text file's encoding.
         progress: tqdm bar that counts bytes, or None.
 
     Returns:
@@ -304,7 +303,7 @@ def print_report(
     do_lower_case: bool = True,
     encoding: str = "utf-8",
 ) -> None:
-    """Prints a line of coverage for each file and one for all of them."""
+    """Prints the coverage of each file in one line, and a line for all files together."""
     rows = []
     with _file_progress_bar("measuring", paths) as progress:
         for path in paths:
@@ -319,7 +318,7 @@ def print_report(
 
 
 def _total(coverages):
-    """The `Coverage` of several files together."""
+    """Adds up the `Coverage` of several files."""
     characters, tokens, unknown_tokens, unknown_pieces = zip(*coverages)
     all_unknown = sum(unknown_pieces, collections.Counter())
     return Coverage(sum(characters), sum(tokens), sum(unknown_tokens), all_unknown)
@@ -339,15 +338,15 @@ def _report_line(name, coverage):
 def files_of_patterns(
     patterns: Sequence[str], flag: str, leave_out: Optional[str] = None
 ) -> List[str]:
-    """The files that names and patterns stand for, each once, sorted.
+    """Lists the files that names and patterns match, each once, sorted.
 
     Args:
-        patterns: list of str.
-        flag: its name, for errors.
-        leave_out: path of a file that no pattern means, or None.
+        patterns: list of str, file names or glob patterns.
+        flag: name of the flag, for error messages.
+        leave_out: path of a file that patterns must not match, or None.
 
     Raises:
-        UserError: when a pattern fits no file; `flag` is named.
+        UserError: if a pattern matches no file; the message names the flag.
     """
     paths = set()
     for pattern in patterns:
@@ -370,7 +369,7 @@ def files_of_patterns(
 
 
 def _chunk_counts(path, encoding, progress=None):
-    """Yields Counters of the chunks of a file, each of bounded size."""
+    """Yields Counters of the chunks of a file; the size of each Counter is bounded."""
     counts = collections.Counter()
     for text in _text_blocks(path, encoding, progress):
         counts.update(_CHUNK.findall(text))
@@ -381,7 +380,7 @@ def _chunk_counts(path, encoding, progress=None):
 
 
 def _text_blocks(path, encoding, progress):
-    """Yields the text of a file in blocks; of JSON whole lines, else cut between two words."""
+    """Yields the text of a file in blocks, which end between two words (JSON: between lines)."""
     blocks = _decoded_blocks(path, encoding, progress)
     if _is_json_lines(path, encoding):
         yield from _texts_of_json_lines(blocks, path)
@@ -401,7 +400,7 @@ def _is_json_lines(path, encoding):
 
 
 def _decoded_blocks(path, encoding, progress):
-    """Yields the text of a file as it is read, without a byte-order mark."""
+    """Yields the decoded blocks of a file, without a byte-order mark."""
     decoder = files.text_decoder(encoding)
     line, is_first = 1, True
     for raw in itertools.chain(_byte_blocks(path, progress), (b"",)):
@@ -418,7 +417,7 @@ def _decoded_blocks(path, encoding, progress):
 
 
 def _take_complete_words(text):
-    """(text up to where a word may go on, the rest); of a word that never ends, all of it."""
+    """Splits a text before its last, maybe incomplete word; an overlong word is not held back."""
     for length in range(min(len(text), _LONGEST_REST)):
         if _BORDER.match(text[len(text) - 1 - length]):
             return text[: len(text) - length], text[len(text) - length :]
@@ -426,7 +425,7 @@ def _take_complete_words(text):
 
 
 def _texts_of_json_lines(blocks, path):
-    """Yields for each block the strings of the lines that end in it."""
+    """Yields, for each block, the strings in the JSON lines that end in it."""
     rest, line_number = "", 0
     for text in itertools.chain(blocks, ["\n"]):
         *lines, rest = (rest + text).split("\n")
@@ -438,7 +437,7 @@ def _texts_of_json_lines(blocks, path):
 
 
 def _byte_blocks(path, progress):
-    """Yields the content of a file, unpacked, in blocks; advances the bar."""
+    """Yields the unpacked content of a file in blocks, and advances the progress bar."""
     with files.open_unpacked(path) as (content, packed):
         seen = 0
         for block in iter(lambda: content.read(_BLOCK_BYTES), b""):
@@ -449,7 +448,7 @@ def _byte_blocks(path, progress):
 
 
 def _strings_of_json_line(line, source):
-    """All strings of a line of JSON but the keys, as text."""
+    """Joins all strings of a JSON line, without keys, to a text."""
     if not line.strip():
         return ""
     try:
@@ -462,5 +461,5 @@ def _strings_of_json_line(line, source):
 
 
 def _file_progress_bar(description, paths):
-    """A bar over the bytes of files as they are on the disk."""
+    """Progress bar over the bytes of the files on disk."""
     return progress_bar(description, sum(map(storage.size, paths)), "B")

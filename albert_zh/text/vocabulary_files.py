@@ -1,4 +1,4 @@
-"""Vocabularies: lists of tokens, a token per line, and SentencePiece models."""
+"""Reads vocabularies: text files with one token per line, and SentencePiece models."""
 
 import collections
 import functools
@@ -11,25 +11,25 @@ from albert_zh.common.errors import UserError, UserNotice
 from albert_zh.common.messages import say
 
 UNKNOWN = "[UNK]"
-# What a model folder calls its vocabulary: a list of tokens, or a SentencePiece model.
+# Names of the vocabulary file in a model folder: a list of tokens, or a SentencePiece model.
 VOCABULARY_FILE = "vocab.txt"
 SENTENCEPIECE_FILE = "spiece.model"
-_MOST_OTHERS = 0.1  # share of the entries in which a model's vocabulary may have been changed
+_MOST_OTHERS = 0.1  # maximum share of entries that may differ from the checkpoint's vocabulary
 SENTENCE_TOKENS = ("[CLS]", "[SEP]")
 
 
 def is_sentencepiece(path: Optional[str]) -> bool:
-    """Whether a vocabulary's path is that of a SentencePiece model."""
+    """Whether a vocabulary is a SentencePiece model, according to its path."""
     return path is not None and os.fspath(path).endswith(".model")
 
 
 def name_in_folder(path: Optional[str]) -> str:
-    """What a model folder calls the vocabulary of a path."""
+    """Name that a vocabulary file gets in a model folder."""
     return SENTENCEPIECE_FILE if is_sentencepiece(path) else VOCABULARY_FILE
 
 
 def vocabulary_in_folder(folder: str) -> str:
-    """Path of a model folder's vocabulary; it may be missing."""
+    """Path of the vocabulary in a model folder; the file may be missing."""
     path = os.path.join(folder, SENTENCEPIECE_FILE)
     return path if storage.exists(path) else os.path.join(folder, VOCABULARY_FILE)
 
@@ -37,45 +37,45 @@ def vocabulary_in_folder(folder: str) -> str:
 def load_vocab(vocab_file: str) -> Dict[str, int]:
     """Reads a vocabulary file.
 
-    Lines end at "\\n" only and are stripped: the released vocabulary has entries that are line ends
-    to Unicode (U+2028). Of equal entries the last one's id counts.
+    Lines end at "\\n" only and are stripped: the released vocabulary has entries that Unicode
+    treats as line ends (U+2028). If an entry is repeated, the id of the last one is used.
 
     Args:
-        vocab_file: text file with a token per line, or a SentencePiece model, *.model.
+        vocab_file: text file with one token per line, or a SentencePiece model, *.model.
 
     Returns:
         OrderedDict, token -> id.
 
     Raises:
-        UserError: when the file is missing or unreadable.
+        UserError: if the file is missing or unreadable.
     """
     return ids_of(vocabulary_entries(vocab_file))
 
 
 def num_entries(vocab_file: str) -> int:
-    """Number of a vocabulary's entries, which is what a config calls `vocab_size`.
+    """Number of entries in a vocabulary, which is `vocab_size` in a model's config.
 
-    Every line counts that has an id: equal entries each, and blank ones.
+    Every line counts, as each has an id, including repeated and blank entries.
 
     Args:
-        vocab_file: text file with a token per line, or a SentencePiece model, *.model.
+        vocab_file: text file with one token per line, or a SentencePiece model, *.model.
 
     Returns:
         int.
 
     Raises:
-        UserError: when the file is missing or unreadable.
+        UserError: if the file is missing or unreadable.
     """
     return len(vocabulary_entries(vocab_file))
 
 
 def check_num_entries(vocab_file: str, found: int, vocab_size: int) -> None:
-    """Checks that a vocabulary is a model's.
+    """Checks that the size of a vocabulary is the `vocab_size` of a model.
 
     Args:
         vocab_file: path of the vocabulary, or of the model that it is part of.
-        found: int, its entries.
-        vocab_size: int, of the model's config.
+        found: int, number of entries in the vocabulary.
+        vocab_size: int, from the model's config.
 
     Raises:
         UserError: if the numbers differ.
@@ -88,14 +88,14 @@ def check_num_entries(vocab_file: str, found: int, vocab_size: int) -> None:
 
 
 def check_is_of_checkpoint(vocab_file: str, entries: Sequence[str], prefix: str) -> None:
-    """Compares a vocabulary with the one beside a checkpoint; as many entries may be others.
+    """Compares a vocabulary with the one in a checkpoint's folder; equal sizes are not enough.
 
-    A few others, such as words in place of [unused1], are reported.
+    If only a few entries differ, such as words in place of [unused1], a warning is printed.
 
     Args:
         vocab_file: path of the vocabulary.
         entries: its tokens, by id.
-        prefix: of the checkpoint.
+        prefix: prefix of the checkpoint.
 
     Raises:
         UserError: if many entries differ.
@@ -118,17 +118,17 @@ def check_is_of_checkpoint(vocab_file: str, entries: Sequence[str], prefix: str)
 
 
 def convert_by_vocab(vocab: Mapping[Any, Any], items: Iterable[Any]) -> List[Any]:
-    """The values of tokens, or of ids, in a vocabulary.
+    """Converts tokens to ids, or ids to tokens.
 
     Args:
         vocab: dict, token -> id or id -> token.
-        items: iterable of its keys.
+        items: iterable of keys of `vocab`.
 
     Returns:
-        list.
+        list of the values.
 
     Raises:
-        UserError: for a key that the vocabulary lacks.
+        UserError: if a key is not in the vocabulary.
     """
     try:
         return [vocab[item] for item in items]
@@ -140,25 +140,25 @@ def convert_by_vocab(vocab: Mapping[Any, Any], items: Iterable[Any]) -> List[Any
 
 
 def convert_tokens_to_ids(vocab: Mapping[str, int], tokens: Iterable[str]) -> List[int]:
-    """Ids of tokens, see `convert_by_vocab`."""
+    """Converts tokens to ids, see `convert_by_vocab`."""
     return convert_by_vocab(vocab, tokens)
 
 
 def convert_ids_to_tokens(inv_vocab: Mapping[int, str], ids: Iterable[int]) -> List[str]:
-    """Tokens of ids, see `convert_by_vocab`."""
+    """Converts ids to tokens, see `convert_by_vocab`."""
     return convert_by_vocab(inv_vocab, ids)
 
 
 def ids_of(entries: Iterable[str]) -> Dict[str, int]:
-    """{entry: id} of a vocabulary's entries."""
+    """Returns {entry: id} for the entries of a vocabulary."""
     return collections.OrderedDict((token, index) for index, token in enumerate(entries))
 
 
 def vocabulary_entries(path: Optional[str], digest: Any = None) -> List[str]:
-    """The tokens of a vocabulary file, or the pieces of a SentencePiece model, by id."""
+    """Reads the tokens of a vocabulary file, or the pieces of a SentencePiece model, by id."""
     path = os.fspath(checks.checked("vocab_file", path or "", validation.PATH))
     if is_sentencepiece(path):
-        # Imported here: most vocabularies are lists.
+        # Imported on demand, as most vocabularies are text files.
         from albert_zh.text.sentencepiece_models import SentencePieceTokenizer
 
         return SentencePieceTokenizer(path).pieces
@@ -174,7 +174,7 @@ def vocabulary_entries(path: Optional[str], digest: Any = None) -> List[str]:
 
 
 def _warn_of_repeated_entries(path, entries):
-    """Blank ones hold the place of ids that are not in use."""
+    """Warns about repeated entries, except blank ones, which are placeholders for unused ids."""
     lines = {}
     for line, entry in enumerate(entries, start=1):
         if entry and entry in lines:

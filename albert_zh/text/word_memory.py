@@ -1,4 +1,4 @@
-"""What a tokenizer remembers of words it has seen, within bounds."""
+"""A bounded cache for what a tokenizer computes per word."""
 
 from typing import Any, Dict
 
@@ -7,12 +7,12 @@ LONGEST_WORD = 64
 
 
 def remember(memory: Dict[str, Any], word: str, found: Any) -> None:
-    """Keeps what was found of a word; a full memory is emptied, long words are not kept.
+    """Caches a result for a word; a full cache is emptied, and long words are not cached.
 
     Args:
-        memory: {word: what was found}.
+        memory: {word: result}, the cache.
         word: str.
-        found: anything.
+        found: the result, of any type.
     """
     if len(word) <= LONGEST_WORD:
         if len(memory) >= MOST_WORDS:

@@ -1,12 +1,12 @@
-"""Lines of text to word pieces that know where words begin.
+"""Encodes lines of text as word pieces and marks the pieces that begin a word.
 
     encoder = LineEncoder(tokenizer, make_segmenter("jieba"))
     ids, word_starts = encoder.encode("他在北京大学读iPhone 15的评测")
 
-The segmenter cuts the text itself, upper case and spaces included, and each of its words is then
-cut into pieces. So a word may be of any length, and what belongs together to a reader is one word:
+The segmenter splits the original text, including upper case and spaces, into words, and each word
+is then split into pieces. A word may thus have any length, and is what a reader would call a word:
 an English word with its ## pieces, a number with its decimals, a name such as T恤. The pieces are
-those that the tokenizer makes of the whole line.
+the same as if the tokenizer had split the whole line.
 """
 
 import re
@@ -29,17 +29,18 @@ _MAX_REMEMBERED_WORDS = 200000
 def make_segmenter(
     name: str, user_dict: Optional[str] = None
 ) -> Optional[Callable[[str], List[str]]]:
-    """The function that cuts text into words.
+    """Returns the function that splits text into words.
 
     Args:
         name: one of `SEGMENTERS`.
-        user_dict: path of jieba's user dictionary (lines `word frequency tag`), or None.
+        user_dict: path of a user dictionary for jieba (lines `word frequency tag`), or None.
 
     Returns:
-        function from str to a list of str that make up the text, or None for "none".
+        function that splits a str into a list of words, which together make up the text; None for
+        "none".
 
     Raises:
-        UserError: when the package is missing, or the user dictionary cannot be used.
+        UserError: if the package is not installed, or the user dictionary cannot be used.
     """
     if user_dict and name != "jieba":
         raise UserError(
@@ -52,7 +53,7 @@ def make_segmenter(
 def _jieba(user_dict):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # jieba imports a module that setuptools warns of
+            warnings.simplefilter("ignore")  # jieba imports a module about which setuptools warns
             import jieba
     except ImportError as error:
         raise UserError("--segmenter=jieba needs the package jieba: pip install jieba") from error
@@ -84,10 +85,10 @@ def _rjieba():
 
 
 class LineEncoder:
-    """Cuts lines into pieces and marks those that begin a word.
+    """Splits lines into pieces and marks those that begin a word.
 
     Attributes:
-        unknown_id: int, the id of pieces that the vocabulary lacks.
+        unknown_id: int, the id of the unknown token.
     """
 
     def __init__(
@@ -100,13 +101,13 @@ class LineEncoder:
 
         Args:
             tokenizer: `tokenization.FullTokenizer`.
-            segmenter: what `make_segmenter` returns; without one, words begin where `starts_word`
-                says.
-            starts_word: function of a piece.
+            segmenter: the result of `make_segmenter`; if None, `starts_word` decides which pieces
+                begin a word.
+            starts_word: function of a piece that returns whether it begins a word.
         """
         self._tokenizer = tokenizer
         self._segmenter = segmenter
-        # Words are for tokenizers of words; sentencepiece's has pieces alone.
+        # Segmenters are only used with WordPiece; a SentencePiece tokenizer has no basic_tokenizer.
         self._lowers = segmenter is not None and tokenizer.basic_tokenizer.do_lower_case
         self._starts_word = starts_word
         self._ids_of_words = {}
@@ -115,13 +116,13 @@ class LineEncoder:
         self._is_unknown = {}
 
     def encode(self, line: str) -> Tuple[List[int], List[bool]]:
-        """The pieces of a line.
+        """Encodes a line as pieces.
 
         Args:
             line: str.
 
         Returns:
-            (ids: list of int, word_starts: list of bool).
+            (ids: list of int, word_starts: list of bool, whether each piece begins a word).
         """
         if self._segmenter is None:
             tokens = self._tokenizer.tokenize(line)
@@ -139,7 +140,7 @@ class LineEncoder:
         return ids, word_starts
 
     def unknown_characters(self, text: str) -> List[str]:
-        """The characters of a text that the vocabulary lacks, as list of str."""
+        """Lists the characters of a text that are not in the vocabulary."""
         for char in set(text).difference(self._is_unknown):
             tokens = self._tokenizer.tokenize(char)
             ids = self._tokenizer.convert_tokens_to_ids(tokens)
@@ -147,7 +148,7 @@ class LineEncoder:
         return [char for char in text if self._is_unknown[char]]
 
     def _words(self, text):
-        """Yields the segmenter's words, but none that ends within a word of the tokenizer."""
+        """Yields the segmenter's words, joined if one would end within a word of the tokenizer."""
         is_separate = self._is_separate
         begun = ""
         for word in self._segmented(text):
@@ -161,7 +162,7 @@ class LineEncoder:
             yield begun
 
     def _segmented(self, text):
-        """The segmenter's words, except that a number with points and commas is one."""
+        """The segmenter's words, except that a number with points or commas is one word."""
         if not _NUMBER.search(text):
             return self._segmenter(text)
         words = []
@@ -190,14 +191,14 @@ class _SeparateCharacters(dict):
 
 
 def _prepared(line, lowers):
-    """The line as the segmenter gets it: without what the tokenizer leaves out.
+    """Prepares a line for the segmenter: removes the characters that the tokenizer drops.
 
     Args:
         line: str.
-        lowers: bool, whether the tokenizer makes letters lower-case.
+        lowers: bool, whether the tokenizer lower-cases letters.
     """
     if lowers and _GREEK_SIGMA in line:
-        # What it becomes in lower case depends on its neighbours, beyond punctuation marks too.
+        # Its lower case depends on its neighbours, even across punctuation marks.
         line = line.lower()
     if line.isprintable():
         return line

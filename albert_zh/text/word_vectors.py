@@ -1,4 +1,4 @@
-"""Word vectors of a text file in word2vec's format, and words near a word.
+"""Reads or trains word vectors (word2vec text format) and finds the nearest words.
 
 vectors = WordVectors.read("my.vec")
 vectors.nearest("手机", 5)  # [(word, cosine)]
@@ -13,27 +13,27 @@ import numpy as np
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError
 
-MAX_WORDS = 100000  # that are read of a file, the most frequent ones in the usual order
-_LOOKED_AT = 20  # lines, by which the width of vectors is known without a first line that has it
-_UNREADABLE = "\ufffd"  # in place of bytes that are no UTF-8
+MAX_WORDS = 100000  # to read from a file; usually the first words are the most frequent ones
+_LOOKED_AT = 20  # lines used to find the width of the vectors if there is no header line
+_UNREADABLE = "\ufffd"  # replaces bytes that are not UTF-8
 _TINY = 1e-12
 
 
 class WordVectors:
-    """Words with vectors of length 1.
+    """Words and their vectors, normalized to unit length.
 
     Attributes:
         words: list of str.
-        notes: lines about what of a file is left out.
+        notes: lines for the user about entries of the file that were skipped.
     """
 
     def __init__(self, words: List[str], vectors: Any, notes: Sequence[str] = ()) -> None:
-        """Takes words and their vectors.
+        """Normalizes the vectors.
 
         Args:
             words: list of str.
             vectors: float array [words, width].
-            notes: as of the attribute.
+            notes: value of the attribute `notes`.
         """
         self.words, self.notes = words, list(notes)
         self._number = {word: number for number, word in enumerate(words)}
@@ -43,12 +43,12 @@ class WordVectors:
 
     @classmethod
     def read(cls, path: str) -> "WordVectors":
-        """Reads a file: lines of a word and its numbers, with or without word2vec's first line.
+        """Reads a file with one word and its numbers per line, with or without a header line.
 
-        Words with blanks in them, unreadable ones and repetitions are left out.
+        Words that contain blanks, are not valid UTF-8 or are repeated are skipped.
 
         Raises:
-            UserError: for a line that is none of these; names it.
+            UserError: if a line has another format; the message names the line.
         """
         read = enumerate(files.stream_lines(path, "utf-8", errors="replace"), start=1)
         lines = ((number, line) for number, line in read if line.strip())
@@ -75,15 +75,15 @@ class WordVectors:
 
     @classmethod
     def train(cls, sentences: Iterable[List[str]], seed: int) -> "WordVectors":
-        """Trains vectors by skip-gram (gensim's Word2Vec).
+        """Trains vectors with skip-gram (gensim's Word2Vec).
 
         Args:
-            sentences: lists of words; taken once gensim is there, so that a text need not be cut
-                into words in vain.
-            seed: of the training.
+            sentences: lists of words; only iterated over if gensim is installed, so that a text is
+                not segmented in vain.
+            seed: random seed of the training.
 
         Raises:
-            UserError: if gensim is missing, or the text has too few words.
+            UserError: if gensim is not installed, or the text has too few words.
         """
         try:
             from gensim.models import Word2Vec
@@ -92,7 +92,7 @@ class WordVectors:
                 "--vectors_corpus needs the package gensim: pip install gensim, or name a file of "
                 "word vectors (--glove_embs)"
             ) from error
-        logging.getLogger("gensim").setLevel(logging.WARNING)  # a user reads our lines alone
+        logging.getLogger("gensim").setLevel(logging.WARNING)  # hides gensim's progress messages
         sentences = list(sentences)
         model = Word2Vec(vector_size=100, window=5, min_count=5, sg=1, workers=1, seed=seed)
         model.build_vocab(sentences)
@@ -102,11 +102,11 @@ class WordVectors:
         return cls(list(model.wv.index_to_key), model.wv.vectors)
 
     def nearest(self, word: str, count: int) -> List[Tuple[str, float]]:
-        """The nearest other words by cosine; none of a word without a vector.
+        """Finds the nearest other words by cosine similarity; [] for a word without a vector.
 
         Args:
             word: str.
-            count: the most words to return.
+            count: maximum number of words to return.
 
         Returns:
             list of (word, cosine), the nearest first.
@@ -123,15 +123,15 @@ class WordVectors:
         return self._nearest[key]
 
     def nearest_among(self, rows: Any, candidates: Any, count: int) -> Any:
-        """The nearest words by cosine among some, for several words at a time.
+        """Finds the nearest words by cosine among candidates, for several words at a time.
 
         Args:
-            rows: int array [N], numbers of the words.
-            candidates: int array [M], numbers of the words to choose from.
-            count: the most words to return for each.
+            rows: int array [N], indices of the words.
+            candidates: int array [M], indices of the words to choose from.
+            count: maximum number of words to return for each word.
 
         Returns:
-            int array [N, up to count], numbers of words, the nearest first, never the word itself.
+            int array [N, up to count], indices of words, nearest first, without the word itself.
         """
         cosines = self._vectors[rows] @ self._vectors[candidates].T  # [N, M]
         cosines[rows[:, None] == candidates[None, :]] = -np.inf
@@ -140,7 +140,7 @@ class WordVectors:
 
 
 def _width_of(path, lines):
-    """(numbers of a vector, whether the first line is word2vec's) of a file's first lines."""
+    """Returns (width of the vectors, whether there is a header line) from a file's first lines."""
     cells = [line.split() for _, line in lines]
     if cells and len(cells[0]) == 2 and all(cell.isdigit() for cell in cells[0]):
         return int(cells[0][1]), True
@@ -152,12 +152,12 @@ def _width_of(path, lines):
 
 
 def _num_numbers(cells):
-    """How many of the last cells are numbers."""
+    """Number of consecutive numbers at the end of a row of cells."""
     return len(list(itertools.takewhile(validation.reads_as_number, reversed(cells))))
 
 
 def _parsed(path, number, line, width):
-    """(word, vector) of a line; the word is "" where it is made of blanks, may have blanks."""
+    """Returns (word, vector) of a line; the word is "" if it is blank, and may contain blanks."""
     cells = line.split()
     try:
         vector = np.array(cells[-width:], np.float32)
