@@ -42,7 +42,7 @@ def progress_bar(
 
     Args:
         description: what is being done; None for no description.
-        total: the sum of all updates at the end; None if it is not known.
+        total: the sum of all calls of `update`; None if it is not known.
         unit: unit in the singular, such as "row"; "B" for bytes.
         **settings: further settings of tqdm, which override the defaults set here.
     """

@@ -1,1 +1,1 @@
-"""Raw text to pre-training records."""
+"""Creates pre-training records from raw text."""

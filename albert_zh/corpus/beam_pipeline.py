@@ -1,9 +1,10 @@
-"""The records of pre-training, made by Apache Beam: the same set as pipeline makes.
+"""Creates pre-training records with Apache Beam, the same set of records as `pipeline`.
 
     counts, notes = run(job, paths, outputs, "--runner=FlinkRunner --parallelism=64")
 
-One step reads the text and parts it into shards, any number of workers make their records, and a
-grouping by random keys shuffles them. The workers must see the files by the same names.
+One step reads the text and splits it into shards, any number of workers create their records, and
+grouping by random keys shuffles them. All workers must be able to access the files under the same
+names.
 """
 
 import collections
@@ -30,7 +31,7 @@ except ImportError as _error:
     ) from _error
 
 _BUCKET_BYTES = 64 << 20
-_BYTES_PER_BYTE = 10  # of records that a pass makes of text, at most
+_BYTES_PER_BYTE = 10  # of records per byte of text and pass, at most
 _KEY_BITS = 64
 _NAMESPACE = "pretraining"
 _NOTE = "note: "
@@ -39,19 +40,19 @@ _NOTE = "note: "
 def run(
     job: pipeline.Job, paths: Sequence[str], outputs: Sequence[str], options: str
 ) -> Tuple[Counter[str], corpus_counts.Notes]:
-    """Makes record files.
+    """Creates record files.
 
     Args:
         job: `pipeline.Job`.
-        paths: the files of the text.
+        paths: the text files.
         outputs: the files to write.
         options: Beam's own flags.
 
     Returns:
-        (counts, notes) as `pipeline.run`.
+        (counts, notes) as for `pipeline.run`.
 
     Raises:
-        UserError: for text that cannot be read, a text without pairs.
+        UserError: if the text cannot be read or has no sentence pairs.
     """
     _let_workers_import_us()
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
@@ -84,14 +85,14 @@ def run(
 
 
 def _let_workers_import_us():
-    """Has the processes that the DirectRunner starts find this package."""
+    """Makes this package importable in the processes that the DirectRunner starts."""
     here = os.path.dirname(package_files.PACKAGE)
     known = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = here + (os.pathsep + known if known else "")
 
 
 class _ReadShards(beam.DoFn):
-    """The files of a text to its shards, one after the other: a shard's number is its place."""
+    """Reads the text files into shards, in one process, as a shard's number is its position."""
 
     def __init__(self, text_format):
         self._text_format = text_format
@@ -106,7 +107,7 @@ class _ReadShards(beam.DoFn):
 
 
 class _MakeRecords(beam.DoFn):
-    """A shard to ((number of its output, bucket), (key, record)) for each of its records."""
+    """Converts a shard to records: ((output number and bucket), (key, record)) for each."""
 
     def __init__(self, job, num_buckets):
         self._job = job
@@ -130,16 +131,16 @@ def _output_index(record, num_outputs, _):
 
 
 def _sorted_records(bucket):
-    """The records of a bucket in the order of their keys."""
+    """Returns the records of a bucket, sorted by their keys."""
     return [record for _, record in sorted(bucket[1])]
 
 
 def _finished(pipeline):
-    """Runs the pipeline; returns its result."""
+    """Runs the pipeline and returns its result."""
     try:
         outcome = pipeline.run()
         outcome.wait_until_finish()
-    except Exception as error:  # runners wrap what went wrong in their own classes
+    except Exception as error:  # runners wrap errors in their own classes
         message = re.search(r"UserError: (.*?)(?: \[while running|\\n|\n|$)", repr(error))
         if message or isinstance(error, UserError):
             text = message.group(1) if message else str(error).split(" [while running")[0]

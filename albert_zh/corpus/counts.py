@@ -1,4 +1,4 @@
-"""What went into records for pre-training and what they hold, counted by several processes.
+"""Statistics of the text and records of pre-training, counted by several processes.
 
     counts = Counter()
     counts.update(counts_of_text(encoded))        # for every portion of the text
@@ -6,8 +6,8 @@
     for name, value in summary(counts, dupe_factor):
         print(name, value)
 
-Counts are `collections.Counter`s of strings, histograms too ("length: 128"), so that those of
-several processes, of a run that was killed and of the one that went on add up.
+Counts are `collections.Counter`s with string keys, also for histograms ("length: 128"), so that the
+counts of several processes, or of a killed run and the run that resumed it, can be added up.
 """
 
 import collections
@@ -35,19 +35,19 @@ _LENGTH = "length: "
 _MASKED_WORD = "masked word: "
 _UNKNOWN = "unknown: "
 _MOST_UNKNOWN_SHOWN = 10
-_MOST_OF_ONE_SENTENCE = 0.5  # share of the documents from which on it is warned of
-_MOST_OF_LABEL_1 = 0.95  # share of the records from which on it is warned of
-_LEAST_OF_TEXT = 0.5  # share of the text below which it is warned of
-_ONE_SEGMENT = "--one_segment=true"  # makes records without an order of sentences
+_MOST_OF_ONE_SENTENCE = 0.5  # share of the documents above which a warning is printed
+_MOST_OF_LABEL_1 = 0.95  # share of the records above which a warning is printed
+_LEAST_OF_TEXT = 0.5  # share of the text below which a warning is printed
+_ONE_SEGMENT = "--one_segment=true"  # creates records without a sentence-order task
 
 
 def counts_of_text(
     num_pieces: int, sentences: Sequence[int], documents: Sequence[Tuple[int, int]]
 ) -> Counter[str]:
-    """What a portion of the text holds.
+    """Counts the documents, sentences and pieces of a portion of the text.
 
     Args:
-        num_pieces: of all its sentences.
+        num_pieces: total number of pieces of all its sentences.
         sentences, documents: as in `sampling.EncodedShard`.
     """
     return collections.Counter(
@@ -66,12 +66,12 @@ def counts_of_unknown(
     unknown: Union[int, str],
     encoder: "LineEncoder",
 ) -> Counter[str]:
-    """What the vocabulary lacks of a line.
+    """Counts the unknown characters and unknown pieces of a line.
 
     Args:
-        line: of the text.
-        pieces: the line's, by their ids or names.
-        unknown: what stands there for pieces that the vocabulary lacks.
+        line: a line of the text.
+        pieces: the pieces of the line, as ids or strings.
+        unknown: the unknown token in `pieces`, as an id or string.
         encoder: `word_segmentation.LineEncoder`.
     """
     counts = collections.Counter(_UNKNOWN + char for char in encoder.unknown_characters(line))
@@ -80,11 +80,11 @@ def counts_of_unknown(
 
 
 def counts_of_records(features: Mapping[str, np.ndarray], whole_words: bool = True) -> Counter[str]:
-    """What a batch of records holds.
+    """Counts the records, pieces, masks and labels in a batch of records.
 
     Args:
-        features: by name, [N, k] each, `token_boundary` among them.
-        whole_words: whether words were masked whole; otherwise every piece counts as a word.
+        features: {name: array [N, k]}, including `token_boundary`.
+        whole_words: whether whole words were masked; otherwise every piece counts as a word.
     """
     ids, lengths = features["input_ids"], features["input_mask"].sum(axis=1)
     last = np.take_along_axis(ids, lengths[:, None] - 1, axis=1)  # [SEP], as the first is [CLS]
@@ -106,7 +106,7 @@ def counts_of_records(features: Mapping[str, np.ndarray], whole_words: bool = Tr
 
 
 def _lengths_of_masked_words(features, masks_words):
-    """Int [M]: pieces of each word whose first piece is predicted."""
+    """Int [M]: number of pieces of each word whose first piece is predicted."""
     mask = features["input_mask"]
     ends_word = ~masking.maskable_pieces(mask, features["segment_ids"])
     starts = ends_word | ((features["token_boundary"] if masks_words else mask) == 1)
@@ -123,14 +123,14 @@ def _histogram(name, samples):
 
 
 def summary(counts: Counter[str], dupe_factor: int) -> List[Tuple[str, str]]:
-    """The statistics as a person reads them.
+    """Formats the statistics for display.
 
     Args:
-        counts: of at least one record.
-        dupe_factor: how often the text was used.
+        counts: counts of at least one record.
+        dupe_factor: number of passes over the text.
 
     Returns:
-        (name, value) of each row.
+        list of rows (name, value).
     """
     statistics_of_text = statistics(counts, dupe_factor)
     rows = [(name, "%d" % statistics_of_text[name]) for name in _WHOLE_NUMBERS]
@@ -147,7 +147,7 @@ def summary(counts: Counter[str], dupe_factor: int) -> List[Tuple[str, str]]:
 
 
 def summary_of_records(counts: Counter[str]) -> List[Tuple[str, str]]:
-    """The part of the summary that is about records alone, as (name, value) of each row."""
+    """Formats the statistics that concern only records, as rows (name, value)."""
     masked = counts["masked"] / counts["pieces"]
     return [
         ("records", "%d" % counts["records"]),
@@ -169,14 +169,15 @@ _WHOLE_NUMBERS = (
 
 
 def statistics(counts: Counter[str], dupe_factor: int) -> Dict[str, Any]:
-    """The statistics as values.
+    """Computes the statistics as numbers.
 
     Args:
         counts, dupe_factor: as for `summary`.
 
     Returns:
-        whole numbers, shares from 0 to 1, "average length" in pieces, and the histograms "lengths",
-        "masked words" (pieces -> how often) and "unknown characters", the most frequent first.
+        {name: value}: integers, shares from 0 to 1, "average length" in pieces, and the histograms
+        "lengths", "masked words" (number of pieces -> count) and "unknown characters", the most
+        frequent first.
     """
     in_records = counts["pieces"] - counts["[CLS] and [SEP]"]
     figures: Dict[str, Any] = {name: counts[name] for name in _WHOLE_NUMBERS}
@@ -200,11 +201,11 @@ def statistics(counts: Counter[str], dupe_factor: int) -> Dict[str, Any]:
 
 
 def warnings_of_order(counts: Counter[str], one_segment: str = _ONE_SEGMENT) -> List[str]:
-    """What keeps the order of sentences from being learnt.
+    """Warns if sentence order cannot be learned from the records.
 
     Args:
-        counts: of text and records.
-        one_segment: what makes records of one segment, for the way out.
+        counts: counts of the text and the records.
+        one_segment: the setting that creates records of one segment, to be named in the warning.
     """
     share = counts["documents of one sentence"] / max(1, counts["documents"])
     of_label_1 = counts["label 1"] / max(1, counts["records"])
@@ -228,11 +229,11 @@ def warnings_of_loss(
     splits_sentences: bool = False,
     one_segment: str = _ONE_SEGMENT,
 ) -> List[str]:
-    """What is said of text that is in no record of two segments.
+    """Warns if much of the text is in no record of two segments.
 
     Args:
         counts, dupe_factor: as for `summary`.
-        splits_sentences: whether lines were cut into sentences, as paragraphs are.
+        splits_sentences: whether lines are paragraphs that were split into sentences.
         one_segment: as in `warnings_of_order`.
     """
     share = statistics(counts, dupe_factor)["text in records"]
@@ -267,20 +268,20 @@ def _counts_by_length(counts, name):
 
 
 class Notes:
-    """What the user should know of a text; of each kind how often it was met, and where first."""
+    """Notes for the user about a text: per kind the number of occurrences and the first place."""
 
     def __init__(self, notes: Iterable[Tuple[str, str]] = ()) -> None:
-        """Begins with notes as `update` takes them."""
+        """Starts with notes in the format of `update`."""
         self._counts, self._first_sources = collections.Counter(), collections.OrderedDict()
         self.update(notes)
 
     def update(self, notes: Iterable[Tuple[str, str]], times: int = 1) -> None:
-        """Adds notes (kind, place), each met so many times."""
+        """Adds notes (kind, place), each `times` times."""
         for kind, source in notes:
             self._counts[kind] += times
             self._first_sources.setdefault(kind, source)
 
     def lines(self) -> List[str]:
-        """A line for each kind."""
+        """Returns one line per kind of note."""
         first = self._first_sources.items()
         return ["%d %s (first: %s)" % (self._counts[kind], kind, source) for kind, source in first]

@@ -1,13 +1,13 @@
-"""Records too many for the memory, brought into random order by way of sorted files.
+"""Shuffles more records than fit into memory, by merging files sorted by random keys.
 
     write_run("work/0", records, keys)       # any number of runs, by any number of processes
     runs = combine_many(["work/0", "work/1", ...])
     merge_runs(runs, handles)
 
-The order of the records is that of their random keys, whoever wrote them in which run. A run is two
-files: its records, sorted by key, and an index of keys and ends. Runs are merged a range of keys at
-a time, small enough to be held in memory; so many that every range would be read in crumbs are
-combined into fewer first.
+The records end up in the order of their random keys, regardless of the run and process that wrote
+them. A run consists of two files: its records, sorted by key, and an index of keys and end
+positions. Runs are merged one range of keys at a time, which fits into memory. If there are so many
+runs that each range would be read in tiny pieces, they are first combined into fewer runs.
 """
 
 import os
@@ -30,8 +30,8 @@ def write_run(path: str, records: Sequence[bytes], keys: np.ndarray) -> None:
     """Writes records as a run.
 
     Args:
-        path: the run's name; its files are this name with endings.
-        records: N of them.
+        path: the run's name, to which the extensions of its files are added.
+        records: list of N records.
         keys: uint64 [N].
     """
     order = np.argsort(keys, kind="mergesort")
@@ -44,7 +44,7 @@ def write_run(path: str, records: Sequence[bytes], keys: np.ndarray) -> None:
 
 
 def _save_index(path, index):
-    """Saves a run's index, which makes the run whole, even after a power cut."""
+    """Saves a run's index, which marks the run as complete, even after a power failure."""
     partial = path + ".partial.npy"
     np.save(partial, index)
     for name in (_records_file(path), partial):
@@ -53,24 +53,24 @@ def _save_index(path, index):
 
 
 def total_bytes(paths: Iterable[str]) -> int:
-    """The size of the records of runs, by their names."""
+    """Total size of the records in runs, which are specified by name."""
     return sum(os.path.getsize(_records_file(path)) for path in paths)
 
 
 def combine_many(
     paths: List[str], most: int = _MOST_RUNS, bucket_bytes: int = _BUCKET_BYTES
 ) -> List[str]:
-    """Combines runs into fewer and removes those that it has combined.
+    """Combines runs into fewer runs and removes the original ones.
 
-    It may be ended at any moment and called again with the same runs.
+    It may be interrupted at any moment and called again with the same runs.
 
     Args:
         paths: names of runs.
-        most: how many to leave.
-        bucket_bytes: about how many bytes of records are held at a time.
+        most: maximum number of runs to return.
+        bucket_bytes: approximate bytes of records to hold in memory at a time.
 
     Returns:
-        names of runs; records of equal keys are still in their order.
+        names of runs; records with equal keys keep their order.
     """
     if len(paths) <= most:
         return paths
@@ -80,7 +80,7 @@ def combine_many(
 
 
 def _combined(paths, bucket_bytes):
-    """The name of the one run that these are combined into."""
+    """Combines runs into one run and returns its name."""
     combined = paths[0] + "-combined"
     if not os.path.exists(_index_file(combined)):
         index = []
@@ -109,9 +109,10 @@ def merge_runs(
     """Writes the records of runs to files in turn, in the order of their keys.
 
     Args:
-        paths: names of runs; records of equal keys are in their order.
-        handles: files open for writing bytes; record i goes to number i modulo their number.
-        bucket_bytes: about how many bytes of records are held at a time.
+        paths: names of runs; records with equal keys are written in the order of the runs.
+        handles: files open for writing bytes; record i goes to the file with the number i modulo
+            the number of files.
+        bucket_bytes: approximate bytes of records to hold in memory at a time.
         progress: a progress bar to advance by the bytes written, or None.
     """
     written = 0
@@ -124,7 +125,7 @@ def merge_runs(
 
 
 def _buckets(paths, bucket_bytes):
-    """Yields the (records, keys) of runs by ranges of keys, sorted."""
+    """Yields the (records, keys) of runs for successive ranges of keys, sorted by key."""
     num_buckets = total_bytes(paths) // bucket_bytes + 1
     bounds = [(index << _KEY_BITS) // num_buckets for index in range(num_buckets + 1)]
     for low, high in zip(bounds, bounds[1:]):
@@ -132,7 +133,7 @@ def _buckets(paths, bucket_bytes):
 
 
 def _records_between(paths, low, high):
-    """The (records, keys) of all runs with keys from low to high, sorted by key."""
+    """Reads the (records, keys) of all runs with keys from low to high, sorted by key."""
     records, keys = [], []
     for path in paths:
         index = np.load(_index_file(path), mmap_mode="r")

@@ -1,4 +1,4 @@
-"""Which pieces of a sequence are masked, and by what: pure functions of seeded generators.
+"""Chooses the pieces to mask and their replacements; results depend only on seeded generators.
 
     choice = MaskingChoice(0.15, 20, WHOLE_WORDS, whole_words=True, permute=False)
     masked = masked_features(features, choice, mask_id, vocab_size, generator)  # a batch of records
@@ -6,8 +6,8 @@
     input_ids = mask_pieces(ids, chosen, mask_id, vocab_size, generator)
 
 The functions above work on a whole batch of sequences at once and take a
-`numpy.random.RandomState`, whose numbers are the same under every version of numpy. Every way of
-masking chooses runs of whole words and differs in how long a run is (`WHOLE_WORDS`,
+`numpy.random.RandomState`, which generates the same numbers in every version of NumPy. All masking
+strategies choose runs of whole words; they differ in the length of the runs (`WHOLE_WORDS`,
 `ngram_weights`, `span_weights`), or in what counts as a word (each piece, for masking per piece).
 """
 
@@ -19,16 +19,16 @@ import numpy as np
 if TYPE_CHECKING:
     from albert_zh.corpus.similar_words import Table
 
-# How often a run of 1, 2, ... words is drawn. A mask of whole words is a run of one.
+# Weights for drawing a run of 1, 2, ... words. In whole-word masking every run is one word.
 WHOLE_WORDS = (1.0,)
 
 REPLACEMENT_METHODS = ("word_piece", "span")
 LONGEST_SPAN = 10
-_SIMILAR_SHARE = 0.8  # of words that are shown as similar ones, as in MacBERT
+_SIMILAR_SHARE = 0.8  # share of words replaced with similar words, as in MacBERT
 _SIMILAR_OR_KEPT_SHARE = 0.9
-_SPAN_END = 0.2  # the chance that a span ends after a word, as in SpanBERT (arXiv 1907.10529)
+_SPAN_END = 0.2  # probability that a span ends after a word, as in SpanBERT (arXiv 1907.10529)
 
-# Of the chosen pieces, 80% are masked, 10% stay and 10% become a random piece.
+# Of the chosen pieces, 80% are masked, 10% are kept and 10% are replaced with a random piece.
 _MASKED_SHARE = 0.8
 _MASKED_OR_KEPT_SHARE = 0.9
 
@@ -37,24 +37,24 @@ MaskingChoice = collections.namedtuple(
     "masked_lm_prob max_predictions run_weights whole_words permute by_span",
     defaults=(False,),
 )
-MaskingChoice.__doc__ = """How pieces are chosen.
+MaskingChoice.__doc__ = """The masking strategy.
 
 Fields:
-    masked_lm_prob: float, the share to mask.
-    max_predictions: int, P, the most pieces to mask in a sequence.
-    run_weights: floats, weights of masks of 1, 2, ... words.
-    whole_words: bool, whether words are masked whole; otherwise every piece is a word.
-    permute: bool, whether as many pieces again are shuffled among each other.
+    masked_lm_prob: float, the share of pieces to mask.
+    max_predictions: int, P, maximum number of pieces to mask in a sequence.
+    run_weights: floats, weights of runs of 1, 2, ... words to mask.
+    whole_words: bool, whether whole words are masked; otherwise every piece is a word.
+    permute: bool, whether the same number of further pieces is shuffled.
     by_span: bool, whether the pieces of a run are all masked, all kept or all replaced.
 """
 
 
 def maskable_pieces(input_mask: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """The pieces of records that may be masked: neither [CLS], [SEP] nor padding.
+    """Finds the pieces of records that may be masked: all but [CLS], [SEP] and padding.
 
     Args:
-        input_mask, segment_ids: int [N, S], as records have them: 1 at all pieces, 1 at those of B
-            and the [SEP] behind it.
+        input_mask: int [N, S], 1 at all pieces, as in records.
+        segment_ids: int [N, S], 1 at the pieces of B and the [SEP] after it, as in records.
 
     Returns:
         bool [N, S].
@@ -77,15 +77,15 @@ def masked_features(
     """Masks a batch of records of `--masking=dynamic`.
 
     Args:
-        features: by name, with `input_ids`, `input_mask`, `segment_ids` and `token_boundary`, int
-            [N, S] each; the last is 1 at [CLS], [SEP] and where a word begins. Further features are
-            handed on.
+        features: {name: array} with `input_ids`, `input_mask`, `segment_ids` and `token_boundary`,
+            int [N, S] each; `token_boundary` is 1 at [CLS], [SEP] and the first piece of each word.
+            Further features are passed through.
         choice: `MaskingChoice`.
         mask_id: id of [MASK].
         vocab_size: random pieces have ids below it.
         generator: `numpy.random.RandomState`.
-        sep_id: id of [SEP], never masked inside of a segment either; None: there is none.
-        similar: `similar_words.Table`, whose words stand in place of [MASK]; None: [MASK] does.
+        sep_id: id of [SEP], if segments may contain it; it is never masked. None: they do not.
+        similar: `similar_words.Table`, whose words are shown instead of [MASK]; None: use [MASK].
 
     Returns:
         the features with `input_ids` masked, and `masked_lm_positions`, `masked_lm_ids`
@@ -122,23 +122,23 @@ def masked_features(
 
 
 def ngram_weights(longest: int, favor_longer: bool = False) -> Tuple[float, ...]:
-    """Weights of runs of 1 to `longest` words: 1/n (arXiv 1909.11942), or the reverse of that."""
+    """Weights of runs of 1 to `longest` words: 1/n (arXiv 1909.11942), or in reverse order."""
     weights = tuple(1.0 / length for length in range(1, longest + 1))
     return weights[::-1] if favor_longer else weights
 
 
 def span_weights(longest: int = LONGEST_SPAN) -> Tuple[float, ...]:
-    """Weights of runs of 1 to `longest` words, geometrically falling as in SpanBERT."""
+    """Weights of runs of 1 to `longest` words, a geometric distribution as in SpanBERT."""
     return tuple(_SPAN_END * (1 - _SPAN_END) ** length for length in range(longest))
 
 
 def num_predictions(lengths: np.ndarray, masked_lm_prob: float, max_predictions: int) -> np.ndarray:
-    """How many pieces of sequences are chosen.
+    """Number of pieces to choose in each sequence.
 
     Args:
-        lengths: int [N], pieces of each sequence with [CLS] and [SEP].
-        masked_lm_prob: the share to choose.
-        max_predictions: the most to choose.
+        lengths: int [N], number of pieces in each sequence, including [CLS] and [SEP].
+        masked_lm_prob: the share of pieces to choose.
+        max_predictions: maximum number of pieces to choose.
 
     Returns:
         int64 [N].
@@ -157,18 +157,19 @@ def choose_pieces(
 ) -> np.ndarray:
     """Chooses runs of whole words in random order until a limit of pieces is reached.
 
-    A run's length is drawn by `weights` among the lengths that the words from its start on allow;
-    a run that is too long for what is left is shortened word by word, and one that then still does
-    not fit or that meets a chosen word is skipped. No run goes beyond a piece that is not maskable.
+    The length of a run is drawn by `weights` among the lengths that are possible from its first
+    word on. A run that exceeds the remaining limit is shortened word by word; it is skipped if it
+    still does not fit or if it overlaps a chosen word. A run never extends past a piece that is not
+    maskable.
 
     Args:
-        word_starts: bool [N, S], the pieces at which a word begins. The first maskable piece after
-            one that is not always does.
-        maskable: bool [N, S], the pieces that may be chosen: not [CLS], [SEP] nor padding.
-        limits: int [N], the most pieces to choose in each sequence.
-        weights: weights[n - 1] is that of a run of n words.
+        word_starts: bool [N, S], the pieces at which a word begins. A maskable piece after one that
+            is not maskable always begins a word.
+        maskable: bool [N, S], the pieces that may be chosen: all but [CLS], [SEP] and padding.
+        limits: int [N], maximum number of pieces to choose in each sequence.
+        weights: weights[n - 1] is the weight of a run of n words.
         generator: `numpy.random.RandomState`.
-        taken: bool [N, S], whole words that must not be chosen; none if left out.
+        taken: bool [N, S], whole words that must not be chosen; None for none.
 
     Returns:
         bool [N, S], the chosen pieces.
@@ -203,11 +204,11 @@ def choose_pieces(
 
 
 class _Words:
-    """The words of a batch of sequences, W at most in each.
+    """The words of a batch of sequences, at most W per sequence.
 
     Attributes:
-        counts: int [N], words of each sequence.
-        begins, ends: int [N, W], positions of a word's first piece and behind its last.
+        counts: int [N], number of words in each sequence.
+        begins, ends: int [N, W], positions of each word's first piece, and after its last piece.
         joined: bool [N, W], whether the next word begins where this one ends.
     """
 
@@ -228,18 +229,18 @@ class _Words:
         self._word_of_piece = np.maximum(np.cumsum(starts, axis=1) - 1, 0)
 
     def pieces_of(self, candidates):
-        """Bool [N, S] of pieces for a bool [N, W] of words."""
+        """Converts a bool [N, W] for words to a bool [N, S] for pieces."""
         return np.take_along_axis(candidates, self._word_of_piece, axis=1) & self._maskable
 
     def of_pieces(self, pieces):
-        """Bool [N, W] of words for a bool [N, S] of pieces; a word is its first piece."""
+        """Converts a bool [N, S] for pieces to a bool [N, W] for words, by their first pieces."""
         return np.take_along_axis(pieces, self.begins, axis=1) & self.is_word
 
 
 def _word_bounds(starts, maskable):
-    """Begins and ends of all words, sequence after sequence (int [sum of counts] each)."""
+    """Begins and ends of all words of all sequences in order (int [sum of counts] each)."""
     length = starts.shape[1]
-    # A last column that ends every word, so that none runs on into the next sequence.
+    # An extra last column ends every word, so that none extends into the next sequence.
     is_bound = np.ones((len(starts), length + 1), bool)
     is_bound[:, :length] = starts | ~maskable
     bounds = np.flatnonzero(is_bound)
@@ -250,7 +251,7 @@ def _word_bounds(starts, maskable):
 
 
 def _draw_run_lengths(candidates, weights, generator):
-    """Int [N, W]: how many words the run from each word on has."""
+    """Int [N, W]: number of words in the run that begins at each word."""
     available = np.ones(candidates.begins.shape, np.int64)
     if len(weights) == 1:
         return available
@@ -265,14 +266,14 @@ def _draw_run_lengths(candidates, weights, generator):
 
 
 def _random_order(candidates, generator):
-    """Int [N, W]: each sequence's words shuffled; what is no word comes last."""
+    """Int [N, W]: shuffled indices of each sequence's words; unused slots come last."""
     keys = generator.random_sample(candidates.begins.shape)
     keys[~candidates.is_word] = 2.0
     return np.argsort(keys, axis=1)
 
 
 def _fitted_runs(candidates, rows, firsts, lengths, left):
-    """Runs shortened while they have more pieces than are left.
+    """Shortens runs that have more pieces than the remaining limit.
 
     Returns:
         (lengths in words, sizes in pieces), int [R] each; a run of one word may still be too long.
@@ -295,7 +296,7 @@ def mask_pieces(
     generator: np.random.RandomState,
     by_span: bool = False,
 ) -> np.ndarray:
-    """The pieces that the model sees: of the chosen, 80% [MASK], 10% kept, 10% random.
+    """Masks the chosen pieces: 80% become [MASK], 10% are kept, 10% become random pieces.
 
     Args:
         ids: int [N, S].
@@ -303,14 +304,14 @@ def mask_pieces(
         mask_id: id of [MASK].
         vocab_size: random pieces have ids below it.
         generator: `numpy.random.RandomState`.
-        by_span: whether that is drawn once for a run of chosen pieces.
+        by_span: whether to draw once per run of chosen pieces instead of once per piece.
 
     Returns:
-        int [N, S]; `ids` is left as it is.
+        int [N, S]; `ids` is not changed.
     """
     shown = ids.copy()
     kept = ids[chosen]
-    # Drawn for all pieces, so that with a generator by rows they depend on the row alone.
+    # Drawn for all pieces, so that with one generator per row the result depends on that row only.
     fate = generator.random_sample(ids.shape)
     if by_span:
         fate = np.take_along_axis(fate, _run_starts(chosen), axis=1)
@@ -329,20 +330,20 @@ def similar_pieces(
     vocab_size: int,
     generator: np.random.RandomState,
 ) -> np.ndarray:
-    """The pieces that the model sees: of the chosen words, 80% similar ones, 10% kept, 10% random.
+    """Replaces the chosen words: 80% with similar words, 10% with random pieces; 10% are kept.
 
-    A word without a similar one is shown as random pieces instead.
+    A word without a similar word is replaced with random pieces instead.
 
     Args:
         ids: int [N, S].
         chosen: bool [N, S], whole words.
-        starts: bool [N, S], where words begin.
+        starts: bool [N, S], the pieces at which a word begins.
         table: `similar_words.Table`.
         vocab_size: random pieces have ids below it.
         generator: `numpy.random.RandomState`.
 
     Returns:
-        int [N, S]; `ids` is left as it is.
+        int [N, S]; `ids` is not changed.
     """
     shown = ids.copy()
     fate, drawn = generator.random_sample(ids.shape), generator.random_sample(ids.shape)
@@ -365,7 +366,7 @@ def similar_pieces(
 
 
 def _run_starts(chosen):
-    """Int [N, S]: of each chosen piece the column at which its run begins."""
+    """Int [N, S]: for each chosen piece, the column at which its run begins."""
     begins = chosen.copy()
     begins[:, 1:] &= ~chosen[:, :-1]
     return np.maximum.accumulate(np.where(begins, np.arange(chosen.shape[1]), 0), axis=1)
@@ -374,7 +375,7 @@ def _run_starts(chosen):
 def permute_pieces(
     ids: np.ndarray, chosen: np.ndarray, generator: np.random.RandomState
 ) -> np.ndarray:
-    """The sequences with their chosen pieces shuffled among each other.
+    """Shuffles the chosen pieces within each sequence.
 
     Args:
         ids: int [N, S].
@@ -382,7 +383,7 @@ def permute_pieces(
         generator: `numpy.random.RandomState`.
 
     Returns:
-        int [N, S]; `ids` is left as it is.
+        int [N, S]; `ids` is not changed.
     """
     permuted = ids.copy()
     rows, columns = np.nonzero(chosen)
@@ -394,16 +395,16 @@ def permute_pieces(
 def predictions(
     ids: np.ndarray, chosen: np.ndarray, max_predictions: int
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is to be predicted where, as features of a record.
+    """Builds the features of a record that say which pieces to predict at which positions.
 
     Args:
-        ids: int [N, S], the pieces at these positions.
-        chosen: bool [N, S], at most P in each sequence.
+        ids: int [N, S], the original pieces.
+        chosen: bool [N, S], at most P per sequence.
         max_predictions: P.
 
     Returns:
         (masked_lm_positions int64 [N, P], masked_lm_ids int64 [N, P], masked_lm_weights float32
-        [N, P]); 0 beyond a sequence's predictions.
+        [N, P]), padded with 0 after a sequence's predictions.
     """
     rows, columns = np.nonzero(chosen)
     counts = chosen.sum(axis=1)

@@ -1,4 +1,4 @@
-"""The pieces that albert_zh masks: one sequence at a time, drawn as albert_zh draws, in its order.
+"""Masking as in albert_zh: one sequence at a time, with the same random draws in the same order.
 
 runs = original_runs(original_candidates(continues, segment_ends), longest=3)
 shown = original_choice_of_runs(runs, limit, weights, vocab_size, generator, length_generator)
@@ -12,12 +12,12 @@ from typing import Any, Container, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 
-Runs = List[List[List[int]]]  # of each word the runs of 1, 2 ... words from it on, as positions
+Runs = List[List[List[int]]]  # per word, the runs of 1, 2 ... words from it on, as positions
 
-# Of the chosen pieces, 80% are masked; of the others each second one stays.
+# Of the chosen pieces, 80% are masked; half of the rest are kept.
 _MASKED_SHARE = 0.8
 
-# In the original mode: what a chosen position shows, unless it is an index of the vocabulary.
+# In the original mode: what is shown at a chosen position, unless it is a vocabulary index.
 MASKED = -1
 KEPT = -2
 
@@ -28,14 +28,16 @@ _LONGEST_SET_WORD = 3
 
 
 def original_marked_tokens(tokens: Sequence[str], words: Set[str]) -> List[str]:
-    """The original's whole-word marks: from each hanzi the longest run of up to 3 tokens in a set.
+    """Adds the original's whole-word marks: "##" within runs of up to 3 tokens that form a word.
+
+    From each hanzi on, the longest such run in `words` is marked.
 
     Args:
         tokens: word pieces of a line.
-        words: what a segmenter cut the joined pieces into.
+        words: the words into which a segmenter splits the joined pieces.
 
     Returns:
-        the pieces; "##" before what continues a word.
+        the pieces, with "##" before those that continue a word.
     """
     marked = []
     while len(marked) < len(tokens):
@@ -51,17 +53,18 @@ def original_marked_tokens(tokens: Sequence[str], words: Set[str]) -> List[str]:
 
 
 def original_visible_token(token: str) -> str:
-    """A token of `original_marked_tokens` as the input shows it: without the mark on a hanzi."""
+    """Removes the mark of `original_marked_tokens` from a hanzi, as the model's input shows it."""
     return token[len(_MARK) :] if _MARKED_HANZI.search(token) else token
 
 
 def original_candidates(continues: Sequence[bool], segment_ends: Container[int]) -> List[List[int]]:
-    """The words of a sequence as the original counts them.
+    """Groups the positions of a sequence into words like the original.
 
-    A leading piece begins one, and a piece that continues a word may belong to one before [SEP].
+    The first piece always begins a word, and a piece that continues a word may belong to a word
+    before [SEP].
 
     Args:
-        continues: whether a piece continues a word.
+        continues: whether each piece continues a word.
         segment_ends: the positions of [CLS] and [SEP].
 
     Returns:
@@ -81,13 +84,13 @@ def original_candidates(continues: Sequence[bool], segment_ends: Container[int])
 def original_choice_of_words(
     words: List[List[int]], limit: int, vocab_size: int, generator: random.Random
 ) -> Dict[int, int]:
-    """Masks whole words as the original does it.
+    """Masks whole words like the original.
 
     Args:
-        words: the positions of each; shuffled in place.
-        limit: the most positions to choose.
+        words: the positions of each word; shuffled in place.
+        limit: maximum number of positions to choose.
         vocab_size: random pieces have indices below it.
-        generator: draws all.
+        generator: the generator for all random draws.
 
     Returns:
         position -> MASKED, KEPT or an index of the vocabulary.
@@ -104,9 +107,9 @@ def original_choice_of_words(
 
 
 def original_runs(words: Sequence[Sequence[int]], longest: int) -> Runs:
-    """For each word the runs of 1 to `longest` words that begin with it, as lists of positions.
+    """Lists, for each word, the runs of 1 to `longest` words that begin with it, as positions.
 
-    At the end of the sequence the same, shorter run stands several times.
+    At the end of the sequence the same, shorter run is repeated.
     """
     return [
         [list(itertools.chain(*words[first : first + n])) for n in range(1, longest + 1)]
@@ -122,14 +125,14 @@ def original_choice_of_runs(
     generator: random.Random,
     length_generator: Any,
 ) -> Dict[int, int]:
-    """Masks runs of words as google's original does it.
+    """Masks runs of words like Google's original.
 
     Args:
-        runs: `original_runs`; shuffled in place, twice.
-        limit: the most positions to choose.
-        weights: of runs of 1, 2 ... words.
+        runs: result of `original_runs`; shuffled in place, twice.
+        limit: maximum number of positions to choose.
+        weights: weights of runs of 1, 2 ... words.
         vocab_size: random pieces have indices below it.
-        generator: draws all but the lengths.
+        generator: the generator for all random draws except run lengths.
         length_generator: `numpy.random.RandomState` or `numpy.random`, which draws the lengths.
 
     Returns:
@@ -152,14 +155,14 @@ def original_permutation(
     length_generator: Any,
     masked: Container[int],
 ) -> List[Tuple[int, int]]:
-    """Chooses further runs and pairs their positions at random, as google's original does it.
+    """Chooses further runs and pairs their positions at random, like Google's original.
 
     Args:
         runs, limit, weights, generator, length_generator: as for `original_choice_of_runs`.
         masked: positions that must not be chosen.
 
     Returns:
-        (position, position of the piece that it gets), by position.
+        list of (position, position of the piece to move there), sorted by position.
     """
     chosen = {}
     for run in _original_fitting_runs(runs, limit, weights, length_generator, chosen, masked):
@@ -171,8 +174,8 @@ def original_permutation(
 
 
 def _original_fitting_runs(runs, limit, weights, length_generator, chosen, forbidden):
-    """Yields a run for each list of runs that has one; the caller puts it into `chosen`."""
-    # What numpy's `choice` makes of the original's probabilities, rounding included.
+    """Yields one fitting run from each list, if there is one; the caller adds it to `chosen`."""
+    # Equal to the probabilities in NumPy's `choice`, which the original uses, including rounding.
     probabilities = np.asarray(weights) / np.sum(weights)
     sums = np.cumsum(probabilities / np.sum(probabilities))
     sums = (sums / sums[-1]).tolist()

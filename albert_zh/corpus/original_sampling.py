@@ -1,4 +1,4 @@
-"""Records as albert_zh makes them, draw for draw (`--original_masking=true`).
+"""Creates the same records as albert_zh, with identical draws (`--original_masking=true`).
 
     text = OriginalText(tokenizer, has_marks=True)
     text.add_shard([[original_pieces(line, tokenizer, segmenter) for line in lines]])
@@ -7,9 +7,9 @@
         features["input_ids"]  # int64 [N, S]
     order = sampler.shuffled_order()
 
-The original draws everything from one generator in one sequence, which cannot be parted among
-workers; what they can do is to cut text into pieces. The text is held as one number for each piece
-and cut once, however often it is used.
+The original makes all random draws with one generator in one sequence, which cannot be split among
+workers; only tokenization can. The text is tokenized once for all passes and is held in memory as
+one number per piece.
 """
 
 import array
@@ -40,12 +40,12 @@ _BATCH_ROWS = 512
 def original_pieces(
     line: str, tokenizer: "FullTokenizer", segmenter: Optional[Callable[[str], List[str]]]
 ) -> List[str]:
-    """The pieces of a line, with the original's whole-word marks.
+    """Splits a line into pieces with the original's whole-word marks.
 
     Args:
-        line: of the text.
+        line: a line of the text.
         tokenizer: `tokenization.FullTokenizer`.
-        segmenter: function from a text to its words, or None for no marks.
+        segmenter: function that splits a text into words, or None for no marks.
     """
     tokens = tokenizer.tokenize(line)
     if segmenter is None:
@@ -54,11 +54,11 @@ def original_pieces(
 
 
 class OriginalText:
-    """A corpus as numbers of its pieces, and what each number stands for.
+    """A corpus as a sequence of numbers, one for each distinct piece, and the table of pieces.
 
     Attributes:
-        shown_ids: list of int by number, the piece's id where the input shows it.
-        starts_word: list of bool by number.
+        shown_ids: list of int, for each number the id of its piece in the model's input.
+        starts_word: list of bool, for each number whether its piece begins a word.
         cls, sep: int, numbers of [CLS] and [SEP].
     """
 
@@ -72,8 +72,8 @@ class OriginalText:
 
         Args:
             tokenizer: `tokenization.FullTokenizer`.
-            has_marks: whether pieces bear the marks of `original_pieces`.
-            starts_word: function of a piece.
+            has_marks: whether pieces have the marks of `original_pieces`.
+            starts_word: function of a piece that returns whether it begins a word.
         """
         self.shown_ids, self.starts_word = [], []
         self._tokenizer = tokenizer
@@ -89,11 +89,11 @@ class OriginalText:
     def add_shard(
         self, documents: Iterable[Iterable[Sequence[str]]], continues: bool = False
     ) -> None:
-        """Adds documents; lines and documents without any piece are left out.
+        """Adds documents; lines and documents without any piece are skipped.
 
         Args:
-            documents: the lines of each, the pieces of each line.
-            continues: whether the first of them goes on from the last one that was added.
+            documents: for each document its lines, each as a list of pieces.
+            continues: whether the first document continues the last one that was added.
         """
         for lines in documents:
             first = len(self._sentences) - 1
@@ -107,12 +107,12 @@ class OriginalText:
                 self._documents.append((first, len(self._sentences) - 1))
 
     def encoded(self) -> EncodedShard:
-        """The text so far as an `EncodedShard` whose ids are the numbers (an `array`)."""
+        """Returns the text so far as an `EncodedShard` whose ids are the numbers (an `array`)."""
         counts = corpus_counts.counts_of_text(len(self._numbers), self._sentences, self._documents)
         return EncodedShard(0, self._numbers, None, self._sentences, list(self._documents), counts)
 
     def label_id(self, number: int) -> int:
-        """The id of a piece as a label, which bears the mark; `UserError` if it has no id."""
+        """Returns the id of a piece, with its mark, as a label; raises `UserError` without one."""
         return self._id(self._pieces[number])
 
     def _number(self, piece):
@@ -136,11 +136,11 @@ class OriginalText:
 
 
 class OriginalSampler:
-    """Draws the records of a text as the original does.
+    """Draws the records of a text like the original.
 
     Attributes:
-        num_records: int, records drawn so far.
-        documents_done: int, documents worked on so far, in all passes.
+        num_records: int, number of records drawn so far.
+        documents_done: int, number of documents processed so far, in all passes.
     """
 
     def __init__(
@@ -156,18 +156,19 @@ class OriginalSampler:
             text: `OriginalText`.
             settings: `sampling.Settings`.
             vocabulary: `sampling.Vocabulary`.
-            generator: draws all but lengths; None: a new one with the settings' seed.
+            generator: generator for all draws but run lengths; None: a new one with the settings'
+                seed.
         """
         self.num_records = self.documents_done = 0
         self._text = text
         self._settings = settings
         self._vocabulary = vocabulary
         self._generator = generator or random.Random(settings.seed)
-        # The original draws n-gram lengths from numpy's global generator, which it never seeds.
+        # The original draws n-gram lengths from NumPy's global generator, which it never seeds.
         self._length_generator = np.random.RandomState(settings.seed % (1 << 32))
 
     def batches(self, dupe_factor: int) -> Iterator[Dict[str, np.ndarray]]:
-        """Draws all records, document after document and pass after pass.
+        """Draws all records, document by document and pass by pass.
 
         Args:
             dupe_factor: number of passes.
@@ -189,7 +190,7 @@ class OriginalSampler:
             yield self._features(rows)
 
     def shuffled_order(self) -> List[int]:
-        """The order in which the records are to be written: numbers of drawn records."""
+        """Returns the order in which to write the records, as numbers of the drawn records."""
         order = list(range(self.num_records))
         self._generator.shuffle(order)
         return order
@@ -218,7 +219,7 @@ class OriginalSampler:
         return rows
 
     def _cut_to_size(self, *segments):
-        """The segments (begin, end) without the pieces that are too many, taken one by one."""
+        """Truncates the segments (begin, end), one piece at a time, until they fit."""
         (begin_a, end_a), (begin_b, end_b) = segments
         most = self._settings.max_seq_length - SPECIAL_PIECES
         while end_a - begin_a + end_b - begin_b > most:
@@ -230,7 +231,7 @@ class OriginalSampler:
         return (begin_a, end_a), (begin_b, end_b)
 
     def _row(self, pieces_a, pieces_b, label):
-        """A record: (shown ids, length of [CLS] A [SEP], predictions, word starts, label)."""
+        """Returns (shown ids, length of [CLS] A [SEP], predictions, word starts, label)."""
         text = self._text
         pieces = [text.cls] + pieces_a + [text.sep] + pieces_b + [text.sep]
         segment_ends = (0, len(pieces_a) + 1, len(pieces) - 1)
@@ -252,7 +253,7 @@ class OriginalSampler:
         return ids, len(pieces_a) + 2, sorted(labels.items()), starts_word, label
 
     def _choices(self, candidates, length):
-        """({position: what it shows}, [(position, position of the piece that it gets)])."""
+        """Returns ({position: replacement}, [(position, position of the piece to move there)])."""
         settings = self._settings
         vocab_size = len(self._vocabulary.ids)
         limit = min(settings.max_predictions, max(1, int(round(length * settings.masked_lm_prob))))
@@ -269,7 +270,7 @@ class OriginalSampler:
         return shown, original_masking.original_permutation(*draws, *generators, shown)
 
     def _features(self, rows):
-        """The features of a batch of `_row`s."""
+        """Returns the features of a batch of rows from `_row`."""
         settings = self._settings
         ids, lengths_a, predictions, starts_word, labels = zip(*rows)
         lengths = np.array([len(row) for row in ids])[:, None]
@@ -291,7 +292,7 @@ class OriginalSampler:
 
 
 def padded(rows: Sequence[Sequence[float]], width: int, dtype: type = np.int64) -> np.ndarray:
-    """The rows below each other, zeros behind them."""
+    """Stacks rows of different lengths into an array, padded with zeros."""
     table = np.zeros((len(rows), width), dtype)
     for row, ids in zip(table, rows):
         row[: len(ids)] = ids

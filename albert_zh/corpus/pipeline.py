@@ -1,11 +1,11 @@
-"""Raw text to shuffled files of records, on one machine with any number of processes.
+"""Converts raw text to shuffled record files, on one machine with any number of processes.
 
     counts, notes = run(job, paths, outputs, num_workers=8, resume=False)
 
-Shards of the text are worked on in parallel and their records written down, sorted by random keys;
-then all are merged into the output files. What a shard gives depends on its text, its number and
-the settings alone, so that neither the number of processes nor a break in the middle changes a
-byte.
+Shards of the text are processed in parallel and their records are written to disk, sorted by random
+keys; then all are merged into the output files. The records of a shard depend only on its text, its
+number and the settings, so that the output is identical for any number of processes, and if a run
+is interrupted and resumed.
 """
 
 import collections
@@ -38,8 +38,8 @@ from albert_zh.corpus import reader as corpus_reader
 from albert_zh.text import tokenization, word_segmentation, word_starts
 from albert_zh.text.vocabulary_files import UNKNOWN
 
-_RUN_BYTES = 32 << 20  # of records that a worker holds before it writes them down
-_FORMAT = 1  # of the work folder's files
+_RUN_BYTES = 32 << 20  # of records that a worker holds in memory before it writes them to disk
+_FORMAT = 1  # version of the file format of the work folder
 _LIST = validation.list_of(validation.ANYTHING)
 FINISHED_SHARD = validation.record(
     {
@@ -56,18 +56,18 @@ Job = collections.namedtuple(
     "dupe_factor similar_words",
     defaults=(None,),
 )
-Job.__doc__ = """All that a worker must know.
+Job.__doc__ = """The settings of a run that its workers need.
 
-The fields are flags of create_pretraining_data.py, but for `settings`
+The fields are flags of create_pretraining_data.py, except for `settings`
 (`sampling.Settings`), `text_format` (`reader.TextFormat`) and `original`.
 """
 
 
 class Worker:
-    """Cuts text and makes records, in a worker process or in the only one."""
+    """Tokenizes text and creates records, in a worker process or in the main process."""
 
     def __init__(self, job: Job) -> None:
-        """Reads vocabulary and dictionaries of a `Job`."""
+        """Reads the vocabulary and dictionaries of a `Job`."""
         self.job = job
         self.digests = _digests(job)
         self.tokenizer = tokenization.FullTokenizer(
@@ -90,7 +90,7 @@ class Worker:
         self._sampler = sampling.Sampler(job.settings, self.vocabulary, similar)
 
     def _unusable(self, similar):
-        """Lines about similar words that no word of the text can be, as nothing segments it."""
+        """Notes about similar words that are never used, as the text is not segmented."""
         num_long = sum(len(ids) > 1 for ids in similar.similar)
         if self.segmenter is not None or self.job.spm_model_file or not num_long:
             return []
@@ -103,14 +103,14 @@ class Worker:
     def records(
         self, shard: corpus_reader.Shard
     ) -> Iterator[Tuple[List[bytes], np.ndarray, Counter[str]]]:
-        """Makes all records of a shard.
+        """Creates all records of a shard.
 
         Args:
             shard: `reader.Shard`.
 
         Yields:
-            (N framed records, their keys: uint64 [N], counts of what is in them)
-            for each batch; the counts of the text come first, with no records.
+            (list of N framed records, their random keys as uint64 [N], their counts) for each
+            batch; the counts of the text are yielded first, without records.
         """
         encoded = sampling.encode_shard(shard, self._encoder)
         yield [], np.zeros(0, np.uint64), shard.counts + encoded.counts
@@ -123,7 +123,7 @@ class Worker:
                 yield framed, keys, counts
 
     def write_runs(self, shard: corpus_reader.Shard, folder: work_folder.WorkFolder) -> None:
-        """Writes all records of a shard into the work folder, as runs to merge."""
+        """Writes all records of a shard to the work folder, as sorted runs to be merged later."""
         counts = collections.Counter()
         runs, records, keys, size = [], [], [], 0
 
@@ -147,14 +147,14 @@ class Worker:
     def write_original_pieces(
         self, shard: corpus_reader.Shard, folder: work_folder.WorkFolder
     ) -> None:
-        """Writes the marked pieces of each line of a shard into the work folder."""
+        """Writes the marked pieces of each line of a shard to the work folder."""
         counts, documents = collections.Counter(shard.counts), []
         for lines in shard.documents:
             documents.append([self._original_pieces(line, counts) for line in lines])
         folder.finish(_name(shard), {"counts": counts, "documents": documents})
 
     def _original_pieces(self, line, counts):
-        """The marked pieces of a line, which are counted."""
+        """Splits a line into marked pieces and adds them to the counts."""
         pieces = original_sampling.original_pieces(line, self.tokenizer, self.segmenter)
         counts["sentences without pieces"] += not pieces
         if UNKNOWN in pieces:
@@ -163,7 +163,7 @@ class Worker:
 
 
 def framed_records(features: Mapping[str, np.ndarray], settings: sampling.Settings) -> List[bytes]:
-    """The records of a batch of features as their file has them."""
+    """Serializes a batch of features to records in TFRecord format."""
     if not (settings.google or settings.dynamic):
         features = {name: features[name] for name in features if name != "token_boundary"}
     return tfrecords.frame_records(tfrecords.encode_examples(features))
@@ -174,16 +174,16 @@ def _name(shard):
 
 
 def _key_seed(job, shard, number):
-    """Seed of the places of a pass's records: words of 32 bits."""
+    """Seed of the random keys of the records of one pass, as 32-bit words."""
     seed = job.settings.seed
     return [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, shard.index, number]
 
 
 def check(job: Job) -> List[str]:
-    """Makes this process's worker, so that a mistake shows before any process starts.
+    """Creates the worker of this process, so that errors are found before processes are started.
 
     Returns:
-        what to say about the job's files.
+        notes for the user about the job's files.
     """
     _start_worker(job)
     return _worker.notes
@@ -192,21 +192,22 @@ def check(job: Job) -> List[str]:
 def run(
     job: Job, paths: Sequence[str], outputs: Sequence[str], num_workers: int, resume: bool = False
 ) -> Tuple[Counter[str], corpus_counts.Notes]:
-    """Makes record files.
+    """Creates record files.
 
     Args:
         job: `Job`.
-        paths: the files of the text.
-        outputs: the files to write; record i goes to number i modulo their number.
-        num_workers: processes.
-        resume: whether to go on where the same run was stopped.
+        paths: the text files.
+        outputs: the files to write; record i goes to the file with the number i modulo the number
+            of files.
+        num_workers: number of processes.
+        resume: whether to continue an interrupted run with the same settings.
 
     Returns:
-        (counts of what was read and made, see `corpus.counts`; the text's `Notes`).
+        (counts of the text and the records, see `corpus.counts`; the `Notes` about the text).
 
     Raises:
-        UserError: for text that cannot be read, files that cannot be written, a text without pairs,
-            files that are replaced while they are read.
+        UserError: if the text cannot be read or has no sentence pairs, if output files cannot be
+            written, or if a file is replaced while it is being read.
     """
     _start_worker(job)
     made_from = manifest(job, paths)
@@ -217,13 +218,13 @@ def run(
 
 
 def manifest(job: Job, paths: Sequence[str]) -> Dict[str, Dict[str, Any]]:
-    """What a run is made from, apart from the program."""
+    """Returns all settings and input files that determine the output of a run."""
     settings = dict(job._asdict(), **job.settings._asdict())
     settings.update(job.text_format._asdict(), format=_FORMAT)
     for name in ("settings", "text_format"):
         del settings[name]
     settings["run_weights"] = " ".join("%.3g" % weight for weight in settings["run_weights"])
-    settings["order of the input"] = ", ".join(paths)  # by which shards are numbered
+    settings["order of the input"] = ", ".join(paths)  # it determines the numbers of the shards
     return {
         "setting": settings,
         "input": {path: _fingerprint(path) for path in paths},
@@ -232,13 +233,13 @@ def manifest(job: Job, paths: Sequence[str]) -> Dict[str, Dict[str, Any]]:
 
 
 def _digests(job):
-    """{path: sha256} of the files that a worker reads."""
+    """Returns {path: sha256} of the files that a worker reads."""
     paths = (job.vocab_file, job.spm_model_file, job.user_dict, job.similar_words)
     return {path: storage.sha256_of_file(path) for path in paths if path and storage.is_file(path)}
 
 
 def _check_not_replaced(before, now):
-    """Raises `UserError` for a file whose fingerprint changed since its reading began."""
+    """Raises `UserError` if the fingerprint of a file has changed since it was first read."""
     for path, fingerprint in before.items():
         if now[path] != fingerprint:
             raise UserError("%s: replaced while it was being read: run the command again" % path)
@@ -289,17 +290,17 @@ def _make_original_records(job, paths, outputs, num_workers, folder):
 
 
 def _write_indices(outputs, num_records, do_lower_case):
-    """Writes how many records each file has, which got them in turn, and of which case."""
+    """Writes the index of each output file: its number of records, and whether it keeps case."""
     for shift, path in enumerate(outputs):
         num_of_file = len(range(shift, num_records, len(outputs)))
         record_counts.write(path, num_of_file, do_lower_case)
 
 
 def _write_original_records(job, text, path, counts):
-    """Writes the records in the order they are drawn in.
+    """Writes the records in the order in which they are drawn.
 
     Returns:
-        (ends of the records in the file, the numbers of the records in the order wanted).
+        (end positions of the records in the file, numbers of the records in their final order).
     """
     sampler = original_sampling.OriginalSampler(text, job.settings, _worker.vocabulary)
     num_documents = job.dupe_factor * len(text.encoded().documents)
@@ -315,10 +316,14 @@ def _write_original_records(job, text, path, counts):
 
 
 def _results(job, paths, num_workers, function, folder):
-    """Yields (shard, what is finished of it) for all shards; a bar shows how far it is.
+    """Yields (shard, its result) for all shards, and shows a progress bar.
 
     Args:
-        function: method of `Worker` that takes a shard and the folder and finishes the shard there.
+        job: `Job`.
+        paths: the text files.
+        num_workers: number of processes.
+        function: method of `Worker` that processes a shard and stores its result in the folder.
+        folder: `work_folder.WorkFolder`.
     """
     with progress_bar("text", corpus_reader.total_bytes(paths), "B") as bar:
         shards = corpus_reader.read_shards(paths, job.text_format)
@@ -332,7 +337,7 @@ def _results(job, paths, num_workers, function, folder):
 def _finished_in_order(job, num_workers, function, shards, folder):
     """Yields all shards in order, each when it is finished.
 
-    Only a few shards for each process are read ahead.
+    Only a few shards per process are read ahead.
     """
     if num_workers == 1:
         for shard in shards:
@@ -366,14 +371,14 @@ def _first_finished(waiting):
 
 @contextlib.contextmanager
 def _pool(job, num_workers):
-    """Worker processes; `work_folder.Unfinished` when one of them is ended from outside."""
+    """Starts worker processes; raises `work_folder.Unfinished` if one of them is killed."""
     try:
         with concurrent.futures.ProcessPoolExecutor(
             num_workers, initializer=_start_process, initargs=(job, os.getpid())
         ) as pool:
             try:
                 yield pool
-            except (OSError, MemoryError):  # of starting a process: the others would wait for work
+            except (OSError, MemoryError):  # a process could not be started: stop the waiting ones
                 for process in multiprocessing.active_children():
                     process.terminate()
                 raise
@@ -389,12 +394,12 @@ _worker: Any = None  # this process's `Worker`
 
 def _start_worker(job):
     global _worker
-    if _worker is None or _worker.job != job:  # a forked process has its parent's
+    if _worker is None or _worker.job != job:  # a forked process inherits its parent's worker
         _worker = Worker(job)
 
 
 def _start_process(job, parent):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     _start_worker(job)
 
@@ -412,7 +417,7 @@ def _work(function, shard, folder):
 
 @contextlib.contextmanager
 def _mapped(path):
-    """The content of a file, read where it is needed."""
+    """Maps a file into memory."""
     with open(path, "rb") as handle, mmap.mmap(
         handle.fileno(), 0, access=mmap.ACCESS_READ
     ) as content:
@@ -421,13 +426,13 @@ def _mapped(path):
 
 @contextlib.contextmanager
 def _open_outputs(outputs):
-    """All output files, open for writing; they appear together or not at all."""
+    """Opens all output files for writing; they appear together or not at all."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(output_files.atomic_write(path, "wb")) for path in outputs]
 
 
 def check_any(counts: Counter[str], paths: Sequence[str], one_segment: bool) -> None:
-    """Raises `UserError` when no record was made of the files."""
+    """Raises `UserError` if no record was created from the files."""
     if not counts["records"]:
         more = " and %d more" % (len(paths) - 1) if len(paths) > 1 else ""
         missing = "text" if one_segment else "two sentences"

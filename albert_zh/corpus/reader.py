@@ -1,13 +1,13 @@
-"""Raw text for pre-training: a sentence a line, a blank line between documents.
+"""Reads raw text for pre-training: one sentence per line, blank lines between documents.
 
     for shard in read_shards(input_files("my/*.txt,more,news.jsonl.gz")):
         for document in shard.documents:  # list of sentences
             ...
 
-Files may be compressed with gzip; of JSON lines (.jsonl, .json, or as their first line shows),
-every line is a document. Text is read as a stream and handed on in shards, portions of whole
-documents that depend on nothing but the text, so that a corpus of any size can be worked on piece
-by piece and by any number of workers.
+Files may be compressed with gzip. In JSON Lines files (.jsonl, .json, or recognized by the first
+line) every line is a document. Text is read as a stream and returned in shards, groups of whole
+documents that depend only on the text, so that a corpus of any size can be processed shard by shard
+and by any number of workers.
 """
 
 import collections
@@ -25,13 +25,13 @@ from albert_zh.text.sentences import SENTENCE_END, split_sentences
 
 SHARD_CHARACTERS = 1 << 17  # some 400 KB of Chinese
 
-# A longer line is no sentence; it is parted, so that no line needs more memory than others.
+# A longer line cannot be a sentence; it is split, which bounds the memory needed per line.
 _LINE_CHARACTERS = 1 << 14
 _BLOCK_BYTES = 1 << 16
 _BYTE_ORDER_MARK = "\ufeff"
 _ORIGINAL_JSON = (".jsonl", ".jsonl.gz")  # albert_zh reads other files as plain text
 
-# What the tokenizer leaves out: control characters, invisible ones, stand-ins for damaged ones.
+# Characters that the tokenizer removes: control, invisible and replacement characters.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffd]"
 )
@@ -48,13 +48,13 @@ TextFormat = collections.namedtuple(
     "TextFormat", "encoding split_sentences as_original", defaults=("utf-8", False, False)
 )
 PLAIN = TextFormat()
-TextFormat.__doc__ = """How text is read.
+TextFormat.__doc__ = """The format of the text files.
 
 Fields:
-    encoding: str, of all files.
-    split_sentences: bool, whether lines are paragraphs, to be cut into sentences.
-    as_original: bool, whether a document goes on in the next file if no blank line ends it, and
-        long lines are left whole.
+    encoding: str, encoding of all files.
+    split_sentences: bool, whether lines are paragraphs that must be split into sentences.
+    as_original: bool, whether a document continues in the next file if no blank line ends it, and
+        long lines are not split.
 """
 
 Shard = collections.namedtuple("Shard", "index documents continues counts notes bytes_read")
@@ -63,14 +63,14 @@ Shard.__doc__ = """A portion of a corpus.
 Fields:
     index: int, from 0.
     documents: list of lists of str, the sentences of each document; none is blank.
-    continues: bool, whether its first document goes on from the last of the shard before.
+    continues: bool, whether its first document continues the last document of the previous shard.
     counts: `collections.Counter` of the "lines" read for it and of the "blank lines" among them.
-    notes: list of (kind, place), what the user should know, for each time it was met.
-    bytes_read: int, how far the files have been read when it is complete, as they are on the disk.
+    notes: list of (kind, place), one note for the user per occurrence.
+    bytes_read: int, bytes read from all files (as stored on disk) up to the end of the shard.
 """
 
-# Text read at once: its sentences, whether a document ends behind them, whether a line begins with
-# them, and what there is to note: (kind, place) or None.
+# A unit of text: its sentences, whether a document ends after them, whether they start a new line,
+# and a note for the user: (kind, place) or None.
 _Text = collections.namedtuple("_Text", "sentences ends_document starts_line note")
 
 
@@ -80,24 +80,24 @@ def input_files(
     leave_out: Sequence[str] = (),
     output_dir: Optional[str] = None,
 ) -> List[str]:
-    """The files that names, patterns and folders stand for.
+    """Lists the files that names, patterns and folders match.
 
     Args:
         patterns: names, patterns such as "my/*.txt" and folders, separated by commas. A folder
-            stands for all files in it and below, but hidden ones.
-        flag: the flag to name in errors.
-        leave_out: paths of files that are not meant by a pattern or folder.
-        output_dir: a folder that is not meant by a pattern, or by a folder above it; or None.
+            stands for all files in it and its subfolders, except hidden ones.
+        flag: the flag to name in error messages.
+        leave_out: paths of files that patterns and folders do not match.
+        output_dir: a folder that patterns do not match and that is skipped in folders; or None.
 
     Returns:
-        paths, pattern after pattern, each file once; those of one pattern sorted.
+        paths in the order of the patterns, each file once; the files of a pattern are sorted.
 
     Raises:
-        UserError: when there is no such file, no name but commas, or a folder or link that cannot
-            be followed.
+        UserError: if a pattern matches no file, if there are only commas, or if a folder or link
+            cannot be followed.
     """
     paths = []
-    is_one = not storage.is_remote(patterns) and os.path.exists(patterns)  # with commas in it
+    is_one = not storage.is_remote(patterns) and os.path.exists(patterns)  # a name with commas
     names = [patterns] if is_one else [part.strip() for part in patterns.split(",")]
     names = list(filter(None, names))
     if patterns and not names:
@@ -125,7 +125,7 @@ def input_files(
 
 
 def _files_meant(pattern, flag, leave_out, output_dir):
-    """The files that a pattern or folder stands for; arguments and errors as of `input_files`."""
+    """Lists the files of one pattern or folder; arguments and errors are as for `input_files`."""
     left_out = storage.normalized(output_dir) if output_dir else None
     matches = [pattern]
     if not storage.exists(pattern):
@@ -145,11 +145,11 @@ def _files_meant(pattern, flag, leave_out, output_dir):
 
 
 def _files_below(path, left_out=None):
-    """A file, or all files of a folder and those below it, but hidden ones; links are followed.
+    """Lists a file, or all files of a folder and its subfolders except hidden ones; follows links.
 
     Args:
-        path: of the file or folder.
-        left_out: the normalized path of a folder below it that is not looked into; or None.
+        path: path of the file or folder.
+        left_out: normalized path of a subfolder to skip, or None.
     """
     if not storage.is_folder(path):
         return [path]
@@ -162,7 +162,7 @@ def _files_below(path, left_out=None):
         shown = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
         folders[:] = []
         for name, target in shown.items():
-            if not name.startswith(".") and target not in seen:  # links may lead in a circle
+            if not name.startswith(".") and target not in seen:  # links may form a loop
                 folders.append(name)
                 seen.add(target)
         paths += [os.path.join(folder, name) for name in names if not name.startswith(".")]
@@ -178,20 +178,20 @@ def read_shards(
     text_format: TextFormat = PLAIN,
     shard_characters: int = SHARD_CHARACTERS,
 ) -> Iterator[Shard]:
-    """Yields a corpus in portions of whole documents.
+    """Yields a corpus in shards of whole documents.
 
-    A document that is longer than a shard is parted.
+    A document that is longer than a shard is split.
 
     Args:
         paths: the files.
         text_format: `TextFormat`.
-        shard_characters: a shard is complete when it has as many.
+        shard_characters: number of characters at which a shard is complete.
 
     Yields:
         `Shard`.
 
     Raises:
-        UserError: for a file that is missing, unreadable, damaged or not text of that encoding.
+        UserError: if a file is missing, unreadable, damaged or not text in that encoding.
     """
     shard = _ShardInMaking()
     for text, bytes_read in _texts_of_files(paths, text_format):
@@ -210,12 +210,12 @@ def read_shards(
 
 
 def total_bytes(paths: Iterable[str]) -> int:
-    """The size of files as they are on the disk."""
+    """Total size of files on disk, in bytes."""
     return sum(storage.size(path) for path in paths)
 
 
 class _ShardInMaking:
-    """Collects text until it is enough for a shard, again and again."""
+    """Collects text until a shard is complete, then starts the next shard."""
 
     def __init__(self):
         self._index = 0
@@ -224,7 +224,7 @@ class _ShardInMaking:
     def _start(self, is_open):
         self.characters = 0
         self._documents, self._counts, self._notes = [[]], collections.Counter(), []
-        self._is_open = is_open  # whether the document before may go on
+        self._is_open = is_open  # whether the previous document may continue
         self._continues = False
 
     def is_empty(self):
@@ -249,7 +249,7 @@ class _ShardInMaking:
             self._documents.append([])
 
     def finished(self, bytes_read):
-        """The shard; the next one is started."""
+        """Returns the shard and starts the next one."""
         is_open = bool(self._documents[-1])
         documents = self._documents if is_open else self._documents[:-1]
         shard = Shard(
@@ -261,7 +261,7 @@ class _ShardInMaking:
 
 
 def _texts_of_files(paths, text_format):
-    """Yields (`_Text`, bytes read of all files so far); documents end with their file."""
+    """Yields (`_Text`, bytes read from all files so far); a document ends with its file."""
     bytes_before = 0
     for path in paths:
         with files.open_unpacked(path) as (content, packed):
@@ -284,7 +284,7 @@ def _is_json_by_content(content, text_format):
 
 
 def _texts_of_plain_lines(content, path, text_format):
-    """Yields the `_Text`s of a file with a sentence or a paragraph a line."""
+    """Yields the `_Text`s of a file with one sentence or paragraph per line."""
     line_number = 0
     has_blank_line = has_returns = False
     for line, segment_index in _lines(content, path, text_format):
@@ -305,7 +305,7 @@ def _texts_of_plain_lines(content, path, text_format):
 
 
 def _texts_of_json_lines(content, path, text_format):
-    """Yields the `_Text`s of a file with a document a line."""
+    """Yields the `_Text`s of a file with one document per line."""
     line_number = 0
     whole_lines = text_format._replace(as_original=True)
     for line_number, (line, _) in enumerate(_lines(content, path, whole_lines), 1):
@@ -322,7 +322,7 @@ def _texts_of_json_lines(content, path, text_format):
 
 
 def _paragraphs(line, source):
-    """The title and the lines of the text of a JSON object."""
+    """Returns the title and the lines of the text in a JSON object."""
     expected = (
         'expected an object such as {"title": "...", "text": "..."} in each line; a file that is '
         "no text has to be left out of --input_file"
@@ -360,7 +360,7 @@ def _note(sentences, is_long, path, line_number, has_return=False):
 
 
 def _lines(content, path, text_format):
-    """Yields (line without its end, number of the part) for a file's lines; a long one in parts."""
+    """Yields (line without its line end, index of the part); a long line is split into parts."""
     decoder = files.text_decoder(text_format.encoding)
     block_bytes = -1 if text_format.as_original else _BLOCK_BYTES
     rest, line_number, num_segments = "", 0, 0
@@ -389,7 +389,7 @@ def _lines(content, path, text_format):
 
 
 def _segments(line, text_format):
-    """A line in parts that are not too long, cut behind a sentence where there is one."""
+    """Splits a long line into parts, if possible at the end of a sentence."""
     if text_format.as_original:
         return [line]
     segments, begin = [], 0

@@ -1,11 +1,11 @@
-"""What is known of a TFRecord file's records, in a small file beside it: `NAME.count`.
+"""Stores the number of records of a TFRecord file in a small index file, `NAME.count`.
 
     record_counts.write("my/x.tfrecord", 1000000)
-    record_counts.read("my/x.tfrecord")  # 1000000, or None: the records have to be walked through
+    record_counts.read("my/x.tfrecord")  # 1000000, or None: the records have to be counted
     record_counts.keeps_case("my/x.tfrecord")  # False
 
-A file of terabytes need not be read for it. The index has the file's size; for a file of another
-size it does not count.
+This avoids reading terabytes to count the records. The index contains the size of the record file;
+it is ignored if the file now has another size.
 """
 
 from typing import Optional
@@ -25,22 +25,22 @@ _INDEX = validation.record(
 
 
 def index_file(path: str) -> str:
-    """The path of the index of a file of records."""
+    """Returns the path of the index of a record file."""
     return path + ENDING
 
 
 def is_index(path: str) -> bool:
-    """Whether a path is one of an index."""
+    """Whether a path is the path of an index."""
     return path.endswith(ENDING)
 
 
 def write(path: str, num_records: int, do_lower_case: bool = True) -> None:
-    """Writes the index of a file of records that is there.
+    """Writes the index of an existing record file.
 
     Args:
-        path: of the records.
-        num_records: their number.
-        do_lower_case: whether letters were lower-cased when they were made.
+        path: path of the record file.
+        num_records: number of its records.
+        do_lower_case: whether the text was lower-cased when the records were created.
     """
     index = {"records": num_records, "bytes": storage.size(path)}
     if not do_lower_case:
@@ -49,30 +49,30 @@ def write(path: str, num_records: int, do_lower_case: bool = True) -> None:
 
 
 def read(path: str) -> Optional[int]:
-    """The number of a file's records; None without an index, or with one of another content.
+    """Returns the number of records in a file; None if there is no index that matches the file.
 
     Args:
-        path: of the records.
+        path: path of the record file.
     """
     return _index_of(path).get("records")
 
 
 def keeps_case(path: str) -> bool:
-    """Whether an index says that a file's records were made of texts with their case.
+    """Whether, according to its index, a record file was created without lower-casing.
 
     Args:
-        path: of the records.
+        path: path of the record file.
     """
     return not _index_of(path).get("do_lower_case", True)
 
 
 def _index_of(path):
-    """The content of a file's index; {} without one that fits it."""
+    """Returns the content of a file's index; {} if there is no index that matches the file."""
     index = index_file(path)
     try:
         if not storage.exists(index):
             return {}
         content = files.read_json(index, _INDEX, "remove it")
         return content if content["bytes"] == storage.size(path) else {}
-    except (UserError, OSError):  # a hint alone: the records themselves have what counts
+    except (UserError, OSError):  # the index is only a hint: the records can be read without it
         return {}

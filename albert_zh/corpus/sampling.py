@@ -1,22 +1,23 @@
-"""Documents to masked pairs of segments: what the records of pre-training hold.
+"""Converts documents to masked segment pairs, the content of pre-training records.
 
     sampler = Sampler(settings, vocabulary)
     encoded = encode_shard(shard, encoder)
     for features in sampler.features(encoded, pass_number):
         features["input_ids"]  # int64 [N, S]
 
-A shard is encoded once; every pass over it (`dupe_factor`) draws other pairs and other masks from
-separate generators, seeded by (seed, shard, pass). So the records depend on neither the order in
-which shards are worked on nor on who works on them.
+A shard is encoded once; every pass over it (`dupe_factor`) draws different pairs and masks from
+separate generators, seeded by (seed, shard, pass). The records therefore depend neither on the
+order in which shards are processed nor on the worker.
 
-How pairs are drawn: consecutive sentences are collected until they reach the target length, parted
-at random into A and B, swapped (label 1) in half of all cases, and cut to size. In three things
-this differs from the original, so that the cuts do not reveal the order. What makes a pair
-too long is the sentence that was collected last; the original collects from a document's first
-sentence on, here each document is read from either end, at random. The original cuts the longer
-segment alone; here both lose pieces, in proportion to their lengths, at both ends. And every end of
-every segment loses a few pieces at random, for else a document that fits into a record would always
-show how it begins and ends, which a pair of its sentences rarely does.
+How pairs are drawn: consecutive sentences are collected until they reach the target length, split
+at random into A and B, swapped (label 1) in half of all cases, and truncated. This differs from the
+original in three ways, so that truncation does not reveal the order. First, the sentence collected
+last is the one that makes a pair too long; the original always collects from a document's first
+sentence on, whereas here each document is read from a random end. Second, the original truncates
+only the longer segment; here both segments lose pieces at both ends, in proportion to their
+lengths. Third, every segment loses a few pieces at both ends at random, since otherwise a document
+that fits into one record would always show its beginning and its end, which a pair of its sentences
+rarely does.
 """
 
 import collections
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 _MASK = "[MASK]"
 SPECIAL_PIECES = 3  # [CLS], [SEP], [SEP]
 SHORTEST = SPECIAL_PIECES + 2  # pieces of a sequence
-_LABEL_OF_ONE = 1  # of records of one segment, in the original; it means nothing
-_MAX_TRIES = 10  # to draw a document other than a given one
+_LABEL_OF_ONE = 1  # label of records of one segment, as in the original; it has no meaning
+_MAX_TRIES = 10  # attempts to draw a document that differs from a given one
 _BATCH_PIECES = 1 << 18
-_MOST_TRIMMED = 8  # pieces, at an end of a segment
+_MOST_TRIMMED = 8  # pieces per end of a segment
 
 Settings = collections.namedtuple(
     "Settings",
@@ -50,61 +51,61 @@ Settings = collections.namedtuple(
     "google random_next similar_next permute dynamic one_segment crosses_documents by_span",
     defaults=(False, False, False),
 )
-Settings.__doc__ = """How instances are made.
+Settings.__doc__ = """How records are created.
 
 Fields:
     max_seq_length: int, S.
-    max_predictions: int, the most pieces to mask in a sequence.
-    masked_lm_prob: float, the share to mask.
-    short_seq_prob: float, how often a document's pairs are shorter than they could be.
+    max_predictions: int, maximum number of pieces to mask in a sequence.
+    masked_lm_prob: float, the share of pieces to mask.
+    short_seq_prob: float, the share of documents whose pairs are shorter than `max_seq_length`.
     seed: int.
-    whole_words: bool, whether words are masked whole.
-    run_weights: floats, weights of masks of 1, 2, ... words.
-    google: bool, whether a single sentence is paired with one of another document, and files
-        show where words begin.
-    random_next: bool, whether half of all pairs have B from another document (only with google).
-    similar_next: bool, whether that document is one that shares rare words with A, and documents
-        of a single sentence are left out, which would have that label alone (with random_next).
-    permute: bool, whether as many pieces again are shuffled among each other.
-    dynamic: bool, whether to leave masking to the training.
-    one_segment: bool, whether a record is [CLS] A [SEP], as RoBERTa has it, filled with sentences
-        of a document.
+    whole_words: bool, whether whole words are masked.
+    run_weights: floats, weights of runs of 1, 2, ... words to mask.
+    google: bool, whether a single sentence is paired with one of another document, and records
+        mark the first piece of each word.
+    random_next: bool, whether B is from another document in half of all pairs (only with google).
+    similar_next: bool, whether that document must share rare words with A; documents of a single
+        sentence are then skipped, as all their pairs would have label 1 (with random_next).
+    permute: bool, whether the same number of further pieces is shuffled.
+    dynamic: bool, whether masking is left to the training.
+    one_segment: bool, whether a record is [CLS] A [SEP], as in RoBERTa, filled with sentences of
+        one document.
     by_span: bool, whether the pieces of a run are all masked, all kept or all replaced.
-    crosses_documents: bool, whether such a record goes on with the next document, behind a [SEP].
+    crosses_documents: bool, whether such a record continues with the next document, after a [SEP].
 """
 
 Vocabulary = collections.namedtuple("Vocabulary", "cls_id sep_id mask_id size ids")
-Vocabulary.__doc__ = """What is needed of a vocabulary.
+Vocabulary.__doc__ = """The properties of a vocabulary that sampling needs.
 
 Fields:
     cls_id, sep_id, mask_id: int.
     size: int, number of its entries.
-    ids: list of int, the id of each different entry, by its first place in the file.
+    ids: list of int, the id of each distinct entry, in the order of first occurrence in the file.
 """
 
 EncodedShard = collections.namedtuple(
     "EncodedShard", "index ids word_starts sentences documents counts"
 )
-EncodedShard.__doc__ = """The pieces of a shard, sentence after sentence.
+EncodedShard.__doc__ = """The pieces of a shard, sentence by sentence.
 
 Fields:
-    index: int, the shard's.
+    index: int, index of the shard.
     ids: int32 [pieces].
-    word_starts: bool [pieces].
-    sentences: list of int, where each sentence begins, and the end of the last.
+    word_starts: bool [pieces], whether each piece begins a word.
+    sentences: list of int, the start of each sentence, and the end of the last one.
     documents: list of (first, last): sentences first to last - 1 are a document.
-    counts: `collections.Counter` of what is in it, see `corpus.counts`.
+    counts: `collections.Counter` of its content, see `corpus.counts`.
 """
 
 Pairs = collections.namedtuple("Pairs", "begins_a lengths_a begins_b lengths_b labels")
-Pairs.__doc__ = """Pairs of segments as places in a shard's pieces; int64 [N] each."""
+Pairs.__doc__ = """Pairs of segments as positions in a shard's pieces; int64 [N] each."""
 
 
 def make_vocabulary(tokenizer: "FullTokenizer") -> Vocabulary:
-    """The `Vocabulary` of a `tokenization.FullTokenizer`.
+    """Returns the `Vocabulary` of a `tokenization.FullTokenizer`.
 
     Raises:
-        UserError: when it has no [MASK].
+        UserError: if it has no [MASK].
     """
     if _MASK not in tokenizer.vocab:
         raise UserError(
@@ -118,14 +119,14 @@ def make_vocabulary(tokenizer: "FullTokenizer") -> Vocabulary:
 
 
 def encode_shard(shard: "Shard", encoder: "LineEncoder") -> EncodedShard:
-    """Cuts the lines of a shard into pieces.
+    """Tokenizes the lines of a shard.
 
     Args:
         shard: `reader.Shard`.
         encoder: `word_segmentation.LineEncoder`.
 
     Returns:
-        its pieces; lines and documents without any piece are left out.
+        the `EncodedShard`; lines and documents without any piece are skipped.
     """
     ids, word_starts, sentences, documents = [], [], [0], []
     counts = collections.Counter()
@@ -158,19 +159,19 @@ def encode_shard(shard: "Shard", encoder: "LineEncoder") -> EncodedShard:
 def chunks_of_document(
     lengths: Sequence[int], settings: Settings, generator: random.Random
 ) -> Iterator[Tuple[int, int, Optional[int], int]]:
-    """Parts a document into chunks and each chunk into A and B.
+    """Splits a document into chunks and each chunk into A and B.
 
-    A chunk is complete with the target length or the document's end. Draws from the generator what
-    the original draws, in its order.
+    A chunk is complete at the target length or at the end of the document. The draws from the
+    generator are the same as in the original, in the same order.
 
     Args:
-        lengths: pieces of each sentence.
+        lengths: number of pieces in each sentence.
         settings: `Settings`.
         generator: `random.Random`.
 
     Yields:
         (begin, middle, end, target): A is the sentences begin to middle - 1, B is middle to
-        end - 1; end is None if B is to come from another document; target is the length aimed at.
+        end - 1; end is None if B must be drawn from another document; target is the target length.
     """
     target = settings.max_seq_length - SPECIAL_PIECES
     if generator.random() < settings.short_seq_prob:
@@ -183,24 +184,24 @@ def chunks_of_document(
             continue
         is_single = end - begin == 1
         if is_single and (settings.similar_next or not settings.google):
-            continue  # goes on with the next sentence, if there is one
+            continue  # adds the next sentence, if there is one
         middle = begin + (1 if is_single else generator.randint(1, end - begin - 1))
         if settings.google and (is_single or (settings.random_next and generator.random() < 0.5)):
             yield begin, middle, None, target
-            end = middle  # the sentences that were to be B are read again
+            end = middle  # the sentences that B would have had are used again
         else:
             yield begin, middle, end, target
         begin, size = end, 0
 
 
 def segments_of_document(places: Sequence[int], most: int) -> Iterator[Tuple[int, int]]:
-    """Parts a document into stretches of whole sentences that fit into a sequence.
+    """Splits a document into segments of whole sentences that fit into a sequence.
 
-    A sentence that is too long is cut; nothing is left out.
+    A sentence that is too long is split; no text is lost.
 
     Args:
-        places: where each sentence begins, and the end of the last.
-        most: pieces that fit.
+        places: start of each sentence, and the end of the last one.
+        most: maximum number of pieces in a segment.
 
     Yields:
         (begin, length).
@@ -219,7 +220,7 @@ def segments_of_document(places: Sequence[int], most: int) -> Iterator[Tuple[int
 
 
 def with_separators(shard: EncodedShard, sep_id: int) -> EncodedShard:
-    """A shard whose documents are one, with a [SEP] between them as a sentence of one piece."""
+    """Joins a shard's documents into one, with a [SEP] between them as a one-piece sentence."""
     ends = np.array([shard.sentences[last] for _, last in shard.documents[:-1]], np.int64)
     sentences = np.array(shard.sentences)
     moved = sentences + np.searchsorted(ends, sentences, side="right")
@@ -234,7 +235,7 @@ def with_separators(shard: EncodedShard, sep_id: int) -> EncodedShard:
 def without_outer_separators(
     segments: Iterable[Tuple[int, int]], ids: np.ndarray, sep_id: int
 ) -> Iterator[Tuple[int, int]]:
-    """Segments (begin, length) of pieces that neither begin nor end with a [SEP]."""
+    """Yields the segments (begin, length) without a [SEP] at their beginning or end."""
     for begin, length in segments:
         while length and ids[begin] == sep_id:
             begin, length = begin + 1, length - 1
@@ -251,12 +252,12 @@ def segment_of_other_document(
 
     Args:
         text: all documents.
-        index: the document that is not meant; taken where ten draws give no other.
-        wanted: pieces to reach; the document may end before.
+        index: the document to avoid; it is used if ten draws yield no other document.
+        wanted: number of pieces to reach, unless the document ends before.
         generator: `random.Random`.
 
     Returns:
-        (begin, end) in places of the text's pieces.
+        (begin, end), positions in the text's pieces.
     """
     for _ in range(_MAX_TRIES):
         other = generator.randint(0, len(text.documents) - 1)
@@ -274,18 +275,18 @@ def segment_of_similar_document(
     wanted: int,
     generator: random.Random,
 ) -> Tuple[int, int]:
-    """Draws what follows, in another document, a sentence that shares rare words with A.
+    """Draws the text after a sentence of another document that shares rare words with A.
 
     Args:
         text: `EncodedShard`.
-        neighbours: `similar_documents.Neighbours` of it.
-        former: (begin, end) of A in places of the text's pieces.
+        neighbours: `similar_documents.Neighbours` of the text.
+        former: (begin, end) of A, positions in the text's pieces.
         index: the document of A.
-        wanted: pieces to reach; the document may end before.
+        wanted: number of pieces to reach, unless the document ends before.
         generator: `random.Random`.
 
     Returns:
-        (begin, end) in places of the text's pieces; of any other document where none is similar.
+        (begin, end), positions in the text's pieces; from any other document if none is similar.
     """
     following = neighbours.following(former[0], former[1], text.documents[index])
     if not following:
@@ -295,7 +296,7 @@ def segment_of_similar_document(
 
 
 def _sentences_from(text, first, last, wanted):
-    """(begin, end) of sentences from the first on, up to `wanted` pieces or the last sentence."""
+    """Returns (begin, end) of the sentences from `first` on, until `wanted` pieces or `last`."""
     begin = text.sentences[first]
     for end in text.sentences[first + 1 : last + 1]:
         if end - begin >= wanted:
@@ -314,7 +315,8 @@ class Sampler:
         Args:
             settings: `Settings`.
             vocabulary: `Vocabulary`.
-            similar: `similar_words.Table`, whose words stand in place of [MASK]; None: [MASK] does.
+            similar: `similar_words.Table`, whose words are shown instead of [MASK]; None: use
+                [MASK].
         """
         self._similar = similar
         self._settings = settings
@@ -330,12 +332,12 @@ class Sampler:
             pass_number: from 0.
 
         Yields:
-            {name: feature [N, k]} of a batch of records; `token_boundary` is always there.
+            {name: feature [N, k]} of a batch of records; always includes `token_boundary`.
         """
         seed = "%d %d %d" % (self._settings.seed, shard.index, pass_number)
         if self._settings.crosses_documents:
             shard = with_separators(shard, self._vocabulary.sep_id)
-        generator = random.Random(seed)  # of a str: by its SHA-512, alike in every Python
+        generator = random.Random(seed)  # a str is hashed with SHA-512 in every Python version
         pairs = self.pairs(shard, generator)
         arrays = np.random.RandomState(generator.getrandbits(32))
         step = max(1, _BATCH_PIECES // self._settings.max_seq_length)
@@ -344,7 +346,7 @@ class Sampler:
             yield self._features_of_pairs(shard, batch, arrays)
 
     def pairs(self, shard: EncodedShard, generator: random.Random) -> Pairs:
-        """Draws the pairs of one pass over a shard, before they are cut to size."""
+        """Draws the pairs of one pass over a shard, before they are truncated."""
         rows = []
         draw_other = self._draw_of_other_documents(shard)
         for index, document in enumerate(shard.documents):
@@ -352,14 +354,14 @@ class Sampler:
         return Pairs(*np.array(rows, np.int64).reshape(-1, 5).T)
 
     def _draw_of_other_documents(self, shard):
-        """Function of (places of A, its document, wanted pieces, generator): places of B."""
+        """Returns a function of (A, its document, wanted pieces, generator) that draws B."""
         if self._settings.similar_next:
             neighbours = similar_documents.Neighbours(shard)
             return functools.partial(segment_of_similar_document, shard, neighbours)
         return lambda former, *drawn: segment_of_other_document(shard, *drawn)
 
     def _pairs_of_document(self, shard, index, document, draw_other, generator):
-        """Rows (begin A, length A, begin B, length B, label) in places of the shard's pieces."""
+        """Returns rows (begin A, length A, begin B, length B, label), in the shard's pieces."""
         positions = shard.sentences[document[0] : document[1] + 1]
         if self._settings.one_segment:
             most = self._settings.max_seq_length - SPECIAL_PIECES + 1  # without the second [SEP]
@@ -373,7 +375,7 @@ class Sampler:
             lengths.reverse()
             positions = positions[::-1]
         rows = []
-        # A shard of one document, part of a novel, say, has no other to take B from.
+        # A shard of one document, such as a part of a novel, has no other document for B.
         has_others = len(shard.documents) > 1
         settings = self._settings._replace(random_next=self._settings.random_next and has_others)
         for begin, middle, end, target in chunks_of_document(lengths, settings, generator):
@@ -410,10 +412,10 @@ class Sampler:
         )
 
     def _sequences(self, shard, pairs):
-        """[CLS] A [SEP] B [SEP] of each pair, or [CLS] A [SEP].
+        """Builds the sequence [CLS] A [SEP] B [SEP], or [CLS] A [SEP], of each pair.
 
         Returns:
-            dict of features [N, k] each.
+            {name: feature [N, k]}.
         """
         position = np.arange(self._settings.max_seq_length)
         first_sep = 1 + pairs.lengths_a[:, None]  # [N, 1]
@@ -446,18 +448,19 @@ class Sampler:
 
 
 def cut_to_size(pairs: Pairs, max_pieces: int, generator: np.random.RandomState) -> Pairs:
-    """Trims all ends of pairs, and cuts those that are too long.
+    """Trims both ends of all segments, and truncates pairs that are too long.
 
-    Every end loses up to `_MOST_TRIMMED` pieces, but less than half of its segment. What is still
-    too many is taken from both segments in proportion to their lengths, at both ends of each.
+    Every end loses up to `_MOST_TRIMMED` pieces, but less than half of its segment. If a pair is
+    still too long, pieces are removed at both ends of both segments, in proportion to their
+    lengths.
 
     Args:
-        pairs: of any length.
-        max_pieces: pieces of A and B together; 2 or more.
+        pairs: pairs of any length.
+        max_pieces: maximum number of pieces of A and B together; 2 or more.
         generator: `numpy.random.RandomState`.
 
     Returns:
-        the pairs; no segment is empty.
+        the truncated pairs; no segment is empty.
     """
     begins_a, lengths_a = _trimmed(pairs.begins_a, pairs.lengths_a, generator)
     begins_b, lengths_b = _trimmed(pairs.begins_b, pairs.lengths_b, generator)
@@ -477,7 +480,7 @@ def cut_to_size(pairs: Pairs, max_pieces: int, generator: np.random.RandomState)
 
 
 def _trimmed(begins, lengths, generator):
-    """Begins and lengths of segments that have lost a few pieces at both ends."""
+    """Returns the begins and lengths of segments after trimming a few pieces at both ends."""
     most = np.minimum(_MOST_TRIMMED, (lengths - 1) // 2)
     front, back = (generator.random_sample((2, len(most))) * (most + 1)).astype(np.int64)
     return begins + front, lengths - front - back

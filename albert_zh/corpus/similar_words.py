@@ -1,10 +1,10 @@
-"""Masks that show a similar word in place of [MASK], after MacBERT (Cui et al. 2020).
+"""Similar words to show instead of [MASK], as in MacBERT (Cui et al. 2020).
 
     table = read("similar.txt", tokenizer)
     shown = masking.similar_pieces(ids, chosen, starts, table, vocab_size, generator)
 
-A similar word must have as many pieces as the word itself, for else all positions behind it would
-move. The table is a user's, or made from word vectors by cosine.
+A similar word must have as many pieces as the word itself, since otherwise all following positions
+would shift. The table is provided by the user, or computed from word vectors by cosine similarity.
 """
 
 import collections
@@ -19,22 +19,22 @@ from albert_zh.text.word_vectors import WordVectors
 if TYPE_CHECKING:
     from albert_zh.text.tokenization import FullTokenizer
 
-MOST_SIMILAR = 10  # words that vectors give for a word
-MOST_WORDS = 30000  # of a file of vectors, its first ones
-_FEWEST_NUMBERS = 3  # that are a vector; a numeral may be written in two ways
+MOST_SIMILAR = 10  # similar words per word, if they are computed from vectors
+MOST_WORDS = 30000  # first words of a file of vectors that are used
+_FEWEST_NUMBERS = 3  # numbers that are taken for a vector; a numeral may have two spellings
 _UNKNOWN = "[UNK]"
-_SHOWN_CHARACTERS = 40  # of a line that is wrong
+_SHOWN_CHARACTERS = 40  # of an invalid line, in an error message
 _LEFT_OUT = "%s: similar words left out that have another number of pieces than the word: %d"
-_ROWS = 1024  # of words that are compared with all others at a time
+_ROWS = 1024  # words that are compared with all others at a time
 
 Table = collections.namedtuple("Table", "similar num_left_out notes", defaults=((),))
-Table.__doc__ = """Words and what may stand in their place.
+Table.__doc__ = """Words and the similar words that may replace them.
 
 Fields:
     similar: {ids of a word: list of ids of similar words}, tuples of equal lengths.
-    num_left_out: int, similar words of the file with another number of pieces than the word, or
-        that the vocabulary lacks.
-    notes: list of str, lines about what of the file is not used.
+    num_left_out: int, number of skipped similar words, which have another number of pieces than the
+        word or are not in the vocabulary.
+    notes: list of str, lines about the parts of the file that are not used.
 """
 
 
@@ -42,11 +42,11 @@ def read(path: str, tokenizer: "FullTokenizer") -> Table:
     """Reads a table `word<TAB>similar<TAB>similar...`, or word vectors in word2vec's text format.
 
     Args:
-        path: the file; what has no TAB in its first line that is not blank is vectors.
+        path: the file; it is read as vectors if its first non-blank line has no TAB.
         tokenizer: `tokenization.FullTokenizer`.
 
     Raises:
-        UserError: for a line without a similar word, and if no word has one.
+        UserError: if a line has no similar word, or if no word has a usable one.
     """
     vectors = None if _is_table(path) else WordVectors.read(path)
     rows = _rows_of_vectors(vectors) if vectors else _rows_of_table(path)
@@ -70,7 +70,7 @@ def read(path: str, tokenizer: "FullTokenizer") -> Table:
 
 
 def _is_table(path):
-    """Whether a file is a table; raises `UserError` for words without TABs between them."""
+    """Whether a file is a table; raises `UserError` for words that are not separated by TABs."""
     lines = enumerate(files.stream_lines(path, None), start=1)
     number, first = next(((n, line) for n, line in lines if line.strip()), (1, ""))
     if "\t" in first.strip("\r\n"):
@@ -86,7 +86,7 @@ def _is_table(path):
 
 
 def _ids_of(word, tokenizer):
-    """The ids of a word's pieces; () of one that the vocabulary has not, whose piece is [UNK]."""
+    """Returns the ids of a word's pieces; () if any piece of it is unknown."""
     pieces = tokenizer.tokenize(word)
     return () if _UNKNOWN in pieces else tuple(tokenizer.convert_tokens_to_ids(pieces))
 

@@ -1,4 +1,4 @@
-"""Statistics of records as a JSON file, and their histograms as a picture."""
+"""Writes statistics of records as a JSON file, and their histograms as an image."""
 
 import os
 from typing import Any, Dict, List
@@ -7,19 +7,19 @@ from albert_zh.common import output_files, plotting
 
 
 def picture_beside(path: str) -> str:
-    """Path of the picture that is drawn beside a file of statistics."""
+    """Returns the path of the image that belongs to a statistics file."""
     return os.path.splitext(path)[0] + ".png"
 
 
 def write_statistics(path: str, values: Dict[str, Any]) -> List[str]:
-    """Writes statistics as JSON, and their histograms as a picture beside it.
+    """Writes statistics as JSON, and their histograms as an image next to it.
 
     Args:
         path: the JSON file.
-        values: what `statistics` returns, and whatever else is to be kept.
+        values: the result of `statistics`, and any further values to save.
 
     Returns:
-        the files written; the picture is missing where matplotlib is not installed.
+        the files written; without matplotlib there is no image.
     """
     output_files.write_json(path, values)
     picture = picture_beside(path)

@@ -1,11 +1,11 @@
-"""Records of TFRecord files, holding `tf.train.Example`s, made without TensorFlow.
+"""Reads and writes TFRecord files of `tf.train.Example`s without TensorFlow.
 
     payloads = encode_examples({"input_ids": ids, "masked_lm_weights": weights})
     framed = frame_records(payloads)  # list of bytes; a TFRecord file is their concatenation
 
-A batch of records is encoded and check-summed at once, and the processes that make records need not
-import TensorFlow. The features of a record are in the order of their names, so that equal records
-are equal bytes.
+A batch of records is encoded and checksummed at once, and the processes that create records need
+not import TensorFlow. The features of a record are sorted by name, so that equal records have equal
+bytes.
 """
 
 import collections
@@ -17,7 +17,7 @@ import numpy as np
 
 from albert_zh.common import storage
 
-Content = Union[memoryview, mmap.mmap, storage.RemoteBytes]  # of a file, sliced to bytes
+Content = Union[memoryview, mmap.mmap, storage.RemoteBytes]  # a file's content, to be sliced
 
 # Fields of the messages, with their wire type (2: a length follows), see
 # tensorflow/core/example/{example,feature}.proto.
@@ -29,7 +29,7 @@ _FLOAT_LIST = b"\x12"
 _INT64_LIST = b"\x1a"
 _PACKED_VALUES = b"\x0a"
 
-HEADER_BYTES, FOOTER_BYTES = 12, 4  # of a record: length and its checksum; content's checksum
+HEADER_BYTES, FOOTER_BYTES = 12, 4  # length and checksum of the length; checksum of the content
 
 _CRC_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _CRC_MASK_DELTA = 0xA282EAD8
@@ -39,7 +39,7 @@ def encode_examples(features: Mapping[str, np.ndarray]) -> List[bytes]:
     """Encodes a batch of records.
 
     Args:
-        features: by name, int or float32 [N, k]; integers are not negative.
+        features: {name: int or float32 array [N, k]}; integers must not be negative.
 
     Returns:
         N serialized `tf.train.Example`s.
@@ -49,7 +49,7 @@ def encode_examples(features: Mapping[str, np.ndarray]) -> List[bytes]:
 
 
 def _encoded_feature(name, values):
-    """The map entry of a feature in each record: list of N bytes."""
+    """Encodes the map entry of a feature for each record: list of N bytes."""
     if values.dtype.kind == "f":
         kind, rows = _FLOAT_LIST, _rows_of_bytes(values.astype("<f4"))
     else:
@@ -66,7 +66,7 @@ def _encoded_feature(name, values):
 
 
 def _entry_head(key, kind, size):
-    """What precedes `size` bytes of values in a map entry."""
+    """Encodes the part of a map entry that precedes `size` bytes of values."""
     head = _PACKED_VALUES + _varint(size)
     for field, before in ((kind, b""), (_VALUE, key), (_MAP_ENTRY, b"")):
         head = before + field + _varint(len(head) + size) + head
@@ -78,7 +78,7 @@ def _with_length(field, content):
 
 
 def _varint(number):
-    """A number in 7-bit groups, the lowest first, the top bit set on all but the last."""
+    """Encodes a number as 7-bit groups, lowest first, with the top bit set on all but the last."""
     groups = []
     while number > 0x7F:
         groups.append(number & 0x7F | 0x80)
@@ -88,7 +88,7 @@ def _varint(number):
 
 
 def _rows_of_varints(values):
-    """Each row of an int array [N, k] as varints: list of N bytes."""
+    """Encodes each row of an int array [N, k] as varints: list of N bytes."""
     highest = int(values.max()) if values.size else 0
     width = len(_varint(highest))
     if width == 1:
@@ -113,7 +113,7 @@ def _rows_of_bytes(array):
 
 
 def frame_records(payloads: Sequence[bytes]) -> List[bytes]:
-    """Records as a TFRecord file has them: length, its checksum, content, its checksum."""
+    """Frames records for a TFRecord file: length, its checksum, content, its checksum."""
     headers = {}
     framed = []
     for payload, checksum in zip(payloads, masked_checksums(payloads)):
@@ -126,26 +126,26 @@ def frame_records(payloads: Sequence[bytes]) -> List[bytes]:
 
 
 class Damage(Exception):
-    """A record that cannot be read; all behind it in its file are lost, too."""
+    """A record that cannot be read; all records after it in the file are lost, too."""
 
     def __init__(self, number: int, why: str) -> None:
-        """Initializes the damage.
+        """Initializes the error.
 
         Args:
-            number: the record's, from 1.
-            why: what is wrong with it.
+            number: the record's number, from 1.
+            why: what is wrong with the record.
         """
         super().__init__("record %d %s" % (number, why))
 
 
 def record_places(content: Union[bytes, Content]) -> Iterator[Tuple[int, int]]:
-    """Yields (begin, end) of the records' contents.
+    """Yields the position (begin, end) of each record's content.
 
     Args:
-        content: of a TFRecord file.
+        content: content of a TFRecord file.
 
     Raises:
-        Damage: where the file does not go on with a record.
+        Damage: if the file is damaged or truncated, after the last intact record.
     """
     headers = {}
     place, size, number = 0, len(content), 0
@@ -169,16 +169,16 @@ def record_places(content: Union[bytes, Content]) -> Iterator[Tuple[int, int]]:
 
 
 def opened(path: str) -> Content:
-    """A file's content: mapped into memory, read where it is sliced if it is remote.
+    """Opens a file's content: memory-mapped, or read on demand if the file is remote.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Returns:
-        a context manager; of an empty file an empty one.
+        the content, which is also a context manager; it is empty for an empty file.
 
     Raises:
-        OSError: if it cannot be read.
+        OSError: if the file cannot be read.
     """
     if storage.size(path) == 0:
         return memoryview(b"")
@@ -189,7 +189,7 @@ def opened(path: str) -> Content:
 
 
 def is_whole(path: str) -> bool:
-    """Whether a file consists of records, by their lengths alone."""
+    """Whether a file consists of complete records; checks only their lengths."""
     with opened(path) as content:
         try:
             collections.deque(record_places(content), maxlen=0)
@@ -199,17 +199,17 @@ def is_whole(path: str) -> bool:
 
 
 def masked_checksums(contents: Sequence[bytes]) -> List[bytes]:
-    """The masked CRC-32C of each content, all at once.
+    """Computes the masked CRC-32C of several contents at once.
 
-    The contents stand below each other, aligned at their ends: zeros before a content do not change
-    a register that is 0, and starting with all ones is the same as starting with 0 after inverting
-    the first four bytes.
+    The contents are stacked, aligned at their ends: leading zeros do not change a register that is
+    0, and starting with all ones is the same as starting with 0 after inverting the first four
+    bytes.
 
     Args:
         contents: at least 4 bytes each.
 
     Returns:
-        4 bytes for each.
+        4 bytes for each content.
     """
     if not contents:
         return []
@@ -228,7 +228,7 @@ def masked_checksums(contents: Sequence[bytes]) -> List[bytes]:
 
 
 def _crc_table_of_pairs():
-    """uint32 [65536]: the register after two zero bytes, started with a 16-bit number."""
+    """uint32 [65536]: the register after two zero bytes, if it starts with a 16-bit number."""
     register = np.arange(1 << 16, dtype=np.uint32)
     for _ in range(16):
         register = np.where(register & 1, register >> 1 ^ np.uint32(_CRC_POLYNOMIAL), register >> 1)

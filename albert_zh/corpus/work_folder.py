@@ -1,14 +1,14 @@
-"""The hidden folder of a long run: what is finished of it, what it is made from, who works on it.
+"""The hidden folder in which a long run saves its progress, so that it can be resumed.
 
     with work_folder("my/records.tfrecord", manifest, resume=True) as folder:
         if not folder.is_finished("00000001"):
             ...  # any process: write files under folder.path, then
             folder.finish("00000001", {"counts": ...})
 
-The folder is beside the output (of a remote one in the scratch folder) and goes with the block's
-end, also where it ends by an error. It stays when the run is stopped or killed: the same run goes
-on there with `resume`. Its manifest has what the run is made from, and a run that is made from
-anything else does not use it.
+The folder is created next to the output (for remote output in the scratch folder) and removed at
+the end of the block, even after an error. It is preserved if the run is interrupted or killed: the
+same run continues there with `resume`. Its manifest lists the settings and inputs of the run; a run
+with any other settings or inputs does not use the folder.
 """
 
 import contextlib
@@ -41,27 +41,27 @@ _SECONDS_TO_WAIT = 10  # for the processes of a run that was killed
 
 
 class Unfinished(UserError):
-    """An error after which the same run may go on."""
+    """An error after which the same run can be resumed."""
 
 
 @contextlib.contextmanager
 def work_folder(
     output: str, manifest: Dict[str, Dict[str, Any]], resume: bool
 ) -> Iterator["WorkFolder"]:
-    """Makes the folder of a run, or takes up that of a run which was stopped.
+    """Creates the folder of a run, or reuses the folder of an interrupted run.
 
     Args:
-        output: the file that the run makes.
-        manifest: JSON values, what the run is made from.
-        resume: whether to go on where such a run was stopped; otherwise it starts over.
+        output: the file that the run creates.
+        manifest: the settings and inputs of the run, as JSON values.
+        resume: whether to continue an interrupted run; otherwise the run starts over.
 
     Yields:
         `WorkFolder`.
 
     Raises:
-        UserError: when another process works on that output, the folder cannot be made or, with
-            `resume`, is made from something else.
-        Interrupted: in place of a KeyboardInterrupt, once something is finished.
+        UserError: if another process works on that output, the folder cannot be created or, with
+            `resume`, belongs to a run with other settings or inputs.
+        Interrupted: instead of a KeyboardInterrupt, if a part of the run is finished.
     """
     target = transfer.local_stand_in(path_rules.output_file(output))
     path = os.path.join(os.path.dirname(target), ".%s.unfinished" % os.path.basename(target))
@@ -76,7 +76,7 @@ def work_folder(
 
 
 def _kept_if_stopped(folder, output):
-    """Yields the folder and removes it, unless the run may go on and something is finished."""
+    """Yields the folder and removes it, unless the run can be resumed and has finished parts."""
     try:
         yield folder
     except (KeyboardInterrupt, Unfinished) as error:
@@ -101,25 +101,25 @@ def _kept_if_stopped(folder, output):
 
 
 def _remove(path):
-    """Removes the folder, the manifest first: what is left of it, if killed here, is not used."""
+    """Removes the folder, the manifest first, so that a partially removed folder is not reused."""
     with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(path, _MANIFEST))
     shutil.rmtree(path)
 
 
 class WorkFolder:
-    """Tells what is finished.
+    """Stores the results of the finished parts of a run.
 
     Attributes:
-        path: str.
-        manifest: what the run is made from.
+        path: str, path of the folder.
+        manifest: the settings and inputs of the run.
     """
 
     def __init__(self, path: str, manifest: Dict[str, Dict[str, Any]]) -> None:
         self.path, self.manifest = path, manifest
 
     def finish(self, name: str, result: Any) -> None:
-        """Notes that a part is finished, and its result, a JSON value."""
+        """Marks a part as finished and stores its result, a JSON value."""
         with output_files.atomic_write(self._file(name)) as handle:
             json.dump(result, handle, ensure_ascii=False)
 
@@ -127,7 +127,7 @@ class WorkFolder:
         return os.path.exists(self._file(name))
 
     def result(self, name: str, kind: validation.Kind) -> Any:
-        """What `finish` was given; raises `UserError` unless it is of a `validation.Kind`."""
+        """Returns what `finish` stored; raises `UserError` if not of the `validation.Kind`."""
         return files.read_json(self._file(name), kind, _START_OVER)
 
     def num_finished(self) -> int:
@@ -139,7 +139,7 @@ class WorkFolder:
 
 @contextlib.contextmanager
 def _locked(path, output):
-    """Makes the folder, for this process and those that it starts; nothing else may work in it."""
+    """Creates the folder and locks it for this process and its child processes."""
     if fcntl is None:
         os.makedirs(path, exist_ok=True)
         yield
@@ -166,7 +166,7 @@ def _lock(lock, output):
 
 
 def _prepare(path, manifest, resume):
-    """Empties the folder, or checks that it is of this run."""
+    """Empties the folder or, with `resume`, checks that it belongs to this run."""
     manifest_file = os.path.join(path, _MANIFEST)
     has_begun = os.path.exists(manifest_file)
     if has_begun and resume:
@@ -185,7 +185,7 @@ def _prepare(path, manifest, resume):
 
 
 def _check_same(before, now, path):
-    """Raises `UserError` for the first thing that is no longer what it was."""
+    """Raises `UserError` for the first setting or input that has changed."""
     for section in sorted(set(before) | set(now)):
         old, new = before.get(section, {}), now.get(section, {})
         for name in sorted(set(old) | set(new)):

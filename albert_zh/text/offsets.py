@@ -136,7 +136,7 @@ def _sentencepiece_offsets(tokenizer: Any, text: str) -> Tuple[List[str], List[S
 
 
 def _pieces_in_characters(model, text):
-    """Returns [(piece, begin, end)] in characters; the protos of sentencepiece 0.2.3 count bytes."""
+    """Returns [(piece, begin, end)] in characters; sentencepiece counts bytes since 0.2.3."""
     try:
         cuts = model.encode(text, out_type="immutable_proto").pieces
         return [(cut.piece, cut.begin, cut.end) for cut in cuts]

@@ -78,7 +78,7 @@ def algorithm_of(model_file: str) -> Optional[str]:
 
 
 def _fields(message: bytes) -> Iterator[Tuple[int, Any]]:
-    """Yields (field number, value) of a protocol buffer; raises ValueError or IndexError."""
+    """Yields (number, value) of each protobuf field; raises `ValueError` or `IndexError`."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)

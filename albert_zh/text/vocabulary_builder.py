@@ -346,7 +346,7 @@ def files_of_patterns(
         leave_out: path of a file that patterns must not match, or None.
 
     Raises:
-        UserError: if a pattern matches no file; the message names the flag.
+        UserError: if a pattern matches no file; the message names `flag`.
     """
     paths = set()
     for pattern in patterns:

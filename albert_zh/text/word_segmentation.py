@@ -107,7 +107,7 @@ class LineEncoder:
         """
         self._tokenizer = tokenizer
         self._segmenter = segmenter
-        # Segmenters are only used with WordPiece; a SentencePiece tokenizer has no basic_tokenizer.
+        # A segmenter is only used with word pieces, never with a SentencePiece model.
         self._lowers = segmenter is not None and tokenizer.basic_tokenizer.do_lower_case
         self._starts_word = starts_word
         self._ids_of_words = {}
