@@ -1,1 +1,1 @@
-"""Pre-training records to checkpoints."""
+"""Trains models on pre-training records."""

@@ -1,4 +1,4 @@
-"""Flags of the pre-training commands, and what they must be."""
+"""Defines and checks the flags of the pre-training commands."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _GOOGLE_DEFAULTS = {
     "num_train_steps": 125000,
     "num_warmup_steps": 3125,
     "save_checkpoints_steps": 5000,
-    "do_whole_word_mask": True,  # as google's records have it; for --masking=dynamic
+    "do_whole_word_mask": True,  # as in Google's records; for --masking=dynamic
     "ngram": 3,
     "eval_timeout": 7200,
 }
@@ -36,56 +36,56 @@ _REMOTE = (
 )
 _TABLE = (
     ("string", "input_file", None, "TFRecord files; patterns, separated by commas."),
-    ("string", "eval_file", None, "TFRecord files of held-out text, to evaluate on."),
-    ("string", "vocab_file", None, "Vocabulary; that beside the config if left out."),
+    ("string", "eval_file", None, "TFRecord files of held-out text for evaluation."),
+    ("string", "vocab_file", None, "Vocabulary file; by default the one in the config's folder."),
     ("string", "export_dir", None, "Folder to write the trained model to."),
-    ("integer", "max_predictions_per_seq", 20, "The most pieces to predict in a sequence."),
-    ("integer", "num_train_steps", 100000, "Steps of training."),
-    ("integer", "num_warmup_steps", 10000, "Of these, steps in which the rate rises."),
-    ("integer", "max_eval_steps", 100, "The most steps of an evaluation."),
-    ("float", "poly_power", 1.0, "Power of the learning rate's decay; 1 is linear."),
-    ("integer", "start_warmup_step", 0, "The step from which the warm-up counts."),
-    ("integer", "gradient_accumulation_steps", 1, "Parts that a step's batch is worked on in."),
+    ("integer", "max_predictions_per_seq", 20, "Maximum number of predictions per sequence."),
+    ("integer", "num_train_steps", 100000, "Number of training steps."),
+    ("integer", "num_warmup_steps", 10000, "Number of steps of learning rate warm-up."),
+    ("integer", "max_eval_steps", 100, "Maximum number of evaluation steps."),
+    ("float", "poly_power", 1.0, "Power of the learning rate decay; 1 is linear."),
+    ("integer", "start_warmup_step", 0, "Step at which the warm-up begins."),
+    ("integer", "gradient_accumulation_steps", 1, "Number of parts to split each batch into."),
     (
         "boolean",
         "init_from_group0",
         False,
-        "Whether all groups start from --init_checkpoint's 0.",
+        "Whether to initialize all groups from group 0 of --init_checkpoint.",
     ),
-    ("boolean", "warm_start", False, "Whether to begin with start values that learn sooner."),
-    ("boolean", "pack_by_length", True, "Whether batches have sequences of like length."),
+    ("boolean", "warm_start", False, "Whether to use initial weights that learn faster."),
+    ("boolean", "pack_by_length", True, "Whether to batch sequences of similar length together."),
     (
         "boolean",
         "skip_nan_steps",
         False,
-        "Leave out steps that are not finite, and count them.",
+        "Whether to skip and count steps whose gradients are not finite.",
     ),
-    ("boolean", "skip_corrupt_records", False, "Leave out damaged records, and count them."),
-    ("float", "masked_lm_prob", 0.15, "Share of the pieces to mask, of unmasked records."),
-    ("float", "masked_lm_budget", 0.0, "If above 0, the same as --masked_lm_prob."),
-    ("boolean", "do_whole_word_mask", False, "Whether words are masked whole."),
-    ("integer", "ngram", 1, "The most words to mask in a row."),
+    ("boolean", "skip_corrupt_records", False, "Whether to skip and count damaged records."),
+    ("float", "masked_lm_prob", 0.15, "Share of pieces to mask in records without masks."),
+    ("float", "masked_lm_budget", 0.0, "If above 0, used instead of --masked_lm_prob."),
+    ("boolean", "do_whole_word_mask", False, "Whether to mask whole words."),
+    ("integer", "ngram", 1, "Maximum number of consecutive words to mask."),
     ("boolean", "span", False, "Whether to mask spans of up to 10 words."),
     (
         "boolean",
         "count_records",
         True,
-        "Count the records of --input_file before the first step, by the .count files beside them "
-        "where there are any; false: not at all, and a resumed run reads what it has seen again.",
+        "Whether to count the records of --input_file before the first step, by their .count files "
+        "if there are any; if false, a resumed run first reads through all records it has used.",
     ),
     (
         "integer",
         "input_lanes",
         0,
-        "Lanes that the records of a new run are parted into for the hosts that read them; 0: as "
-        "many as hosts. Runs with equal lanes have the same records in each step.",
+        "Number of lanes into which a new run splits its records for the hosts that read them; 0: "
+        "the number of hosts. Runs with equally many lanes use the same records in each step.",
     ),
     (
         "integer",
         "eval_timeout",
         0,
-        "Seconds that --do_eval without --do_train waits for the next checkpoint of a run "
-        "elsewhere; 0: it evaluates the newest one and ends.",
+        "Seconds for which --do_eval without --do_train waits for the next checkpoint of a run in "
+        "another process; 0: it evaluates the newest checkpoint and ends.",
     ),
 )
 
@@ -94,7 +94,7 @@ def define_flags(**defaults: Any) -> None:
     """Defines the flags of a pre-training command.
 
     Args:
-        **defaults: defaults in place of the usual ones.
+        **defaults: defaults that replace the usual ones.
     """
     defaults = dict({"learning_rate": None, "keep_checkpoint_max": 20}, **defaults)
     run_flags.define_run_flags(FLAGS, **defaults)
@@ -106,25 +106,25 @@ def define_flags(**defaults: Any) -> None:
         "replacement_method",
         "word_piece",
         masking.REPLACEMENT_METHODS,
-        "Of unmasked records: what becomes of masked pieces is drawn for each, or for a whole run.",
+        "Whether to draw the replacement per masked piece or per span, in records without masks.",
     )
     flags.DEFINE_enum("optimizer", "lamb", sorted(optimization.OPTIMIZERS), "The optimizer.")
     path_rules.serve_remote(FLAGS, _REMOTE)
 
 
 def define_google_flags() -> None:
-    """Defines the flags of google's commands, with their defaults."""
+    """Defines the flags of Google's commands, with their defaults."""
     define_flags(**_GOOGLE_DEFAULTS)
 
 
 def check_flags(options: flags.FlagValues) -> None:
-    """Checks the flags' values and that they fit one another.
+    """Checks that the flags have valid values and are compatible with each other.
 
     Args:
         options: the flags.
 
     Raises:
-        UserError: for a value that makes no sense.
+        UserError: for an invalid value or combination.
     """
     flag_checks.require_flags(options, ["bert_config_file", "input_file", "output_dir"])
     if not (options.do_train or options.do_eval or options.export_dir):

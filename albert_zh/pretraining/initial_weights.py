@@ -1,4 +1,4 @@
-"""The weights that a pre-training run begins with."""
+"""Chooses the initial weights of a pre-training run."""
 
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from albert_zh.model.config import AlbertConfig
 
-# Ends the messages about --init_checkpoint where the run has a checkpoint already.
+# End of messages about --init_checkpoint if the run already has a checkpoint.
 _NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its own weights"
 
 
 class InitialWeights:
-    """Random weights, structured ones, those of a checkpoint, or the output folder's own."""
+    """Random or structured weights, a checkpoint, or the last checkpoint of the output folder."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class InitialWeights:
         count_pieces: Callable[[], "np.ndarray"],
         shapes_of_objective: Callable[[], Dict[str, List[int]]],
     ) -> None:
-        """Sets up what decides about the weights.
+        """Initializes the initial weights.
 
         Args:
             options: the flags.
-            config: the model's.
-            count_pieces: function that counts the pieces of the records, int [V], which structured
-                weights fit.
+            config: the model's config.
+            count_pieces: function that counts the occurrences of each piece in the records, int
+                [V], to which structured weights are fitted.
             shapes_of_objective: function that returns {name: shape} of the variables that only the
                 objective has.
         """
@@ -53,7 +53,7 @@ class InitialWeights:
         self._shapes_of_objective = shapes_of_objective
 
     def checkpoint(self) -> Optional[str]:
-        """The checkpoint that the weights start from; None for random ones, or the folder's own."""
+        """Returns the checkpoint to start from; None for random weights or a resumed run."""
         if not self._options.do_train or checkpoint_files.newest_of_training(self._folder):
             return None
         by_part = expected_variables.expected_shapes_by_part(
@@ -87,20 +87,20 @@ class InitialWeights:
         return prefix
 
     def _learnt_parts(self):
-        """The parts of the model that a run learns, of `expected_variables.MODEL_PARTS`."""
+        """Returns the parts of `expected_variables.MODEL_PARTS` that a run trains."""
         has_words = self._options.objective != "electra"
         has_order = objective_flags.has_sentence_task(self._options)
         heads = [("masked_lm", has_words), ("sentence_order", has_order)]
         return ["encoder"] + [name for name, is_learnt in heads if is_learnt]
 
     def _path(self, name):
-        """Workers that share the folder write separate files."""
+        """Path of a file in the output folder; workers that share the folder use separate files."""
         return os.path.join(
             self._folder, ".".join(filter(None, [run_flags.helper_name(self._options), name]))
         )
 
     def settings(self) -> Dict[str, Any]:
-        """Settings that identify the first weights; a run that continues need not name them."""
+        """Returns settings that identify the initial weights; optional for a resumed run."""
         goes_on = checkpoint_files.newest_of_training(self._folder)
         if not self._options.init_checkpoint:
             return {} if goes_on else {"init_checkpoint": "none"}
@@ -108,7 +108,7 @@ class InitialWeights:
         return {"init_checkpoint": digest, "init_from_group0": self._options.init_from_group0}
 
     def _digest(self, way_out):
-        """Fingerprint of --init_checkpoint, checked against the one that the run began with."""
+        """Fingerprint of --init_checkpoint; checks that a resumed run began with the same one."""
         try:
             prefix = checkpoint_files.find_checkpoint(self._options.init_checkpoint)
         except UserError as error:

@@ -1,11 +1,11 @@
-"""How the hosts that feed a run share its records, before any of them is parsed.
+"""Distributes the records of a run among the hosts that read them, before parsing.
 
     for share in shares_of_host(num_lanes=8, num_hosts=4, host=1):  # lanes 2 and 3
         ranges = ranges_of_lane(counts, share.lane, num_lanes=8)
 
-A run's records are parted into lanes, each with its own order, and every step has as many
-records of each lane. Their number is that of the hosts with which the run began and stays: which
-records are in a step does not depend on how many hosts read them later.
+The records of a run are split into lanes, each with its own order, and every step uses equally many
+records of each lane. The number of lanes is the number of hosts with which the run began, and never
+changes: the records in a step do not depend on how many hosts read them later.
 """
 
 import collections
@@ -13,23 +13,23 @@ from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
 
-# What a host reads of a lane: its number, and which of `num_parts` parts of each of its batches.
+# The part of a lane that a host reads: part number `part` of the `num_parts` parts of each batch.
 LaneShare = collections.namedtuple("LaneShare", "lane part num_parts")
-# Records of a file, by their places: `count` from `first` on, -1 for all; of those, one of
-# `stride`, beginning with `offset`.
+# Records of a file by position: `count` records (-1 for all) from `first` on; of these, every
+# `stride`-th one, beginning with number `offset`.
 Range = collections.namedtuple("Range", "file first count stride offset")
 
 
 def shares_of_host(num_lanes: int, num_hosts: int, host: int) -> List[LaneShare]:
-    """What one of several hosts reads: contiguous rows of each step.
+    """Returns the lanes, or parts of lanes, that a host reads: contiguous rows of each step.
 
     Args:
-        num_lanes: lanes of the run.
-        num_hosts: hosts that feed it.
-        host: number of this one.
+        num_lanes: number of lanes of the run.
+        num_hosts: number of hosts that read records.
+        host: index of this host.
 
     Raises:
-        UserError: where the hosts cannot share the lanes alike.
+        UserError: if the lanes cannot be divided equally among the hosts.
     """
     check_hosts(num_lanes, num_hosts)
     if num_lanes >= num_hosts:
@@ -40,7 +40,7 @@ def shares_of_host(num_lanes: int, num_hosts: int, host: int) -> List[LaneShare]
 
 
 def check_hosts(num_lanes: int, num_hosts: int) -> None:
-    """Raises `UserError` where hosts cannot share a run's lanes alike."""
+    """Raises `UserError` if the lanes of a run cannot be divided equally among the hosts."""
     if num_lanes % num_hosts and num_hosts % num_lanes:
         raise UserError(
             "the run began on %d hosts and cannot go on exactly on %d: give it as many as then, "
@@ -52,16 +52,16 @@ def check_hosts(num_lanes: int, num_hosts: int) -> None:
 def ranges_of_lane(
     counts: Optional[Sequence[int]], num_files: int, lane: int, num_lanes: int
 ) -> Tuple[List[Range], Optional[int]]:
-    """Which records a lane has: those of files, and of the files at its ends a part.
+    """Returns the records of a lane: whole files, and parts of the files at its ends.
 
     Args:
-        counts: records of each file, or None where they are not known.
+        counts: number of records in each file, or None if not known.
         num_files: number of files.
-        lane: number of the lane.
-        num_lanes: lanes of the run.
+        lane: index of the lane.
+        num_lanes: number of lanes of the run.
 
     Returns:
-        (ranges, number of records or None). Over all lanes every record is in one range.
+        (ranges, number of records or None). Every record belongs to exactly one lane and range.
     """
     if num_lanes == 1:
         ranges = [Range(number, 0, -1, 1, 0) for number in range(num_files)]

@@ -1,10 +1,10 @@
-"""TFRecords of pre-training -> batches: interleaving, shuffling, masking, packing by length.
+"""Reads pre-training records as batches: interleaving, shuffling, masking, packing by length.
 
     source = RecordSource(files, max_seq_length=128, max_predictions=20, ...)
     dataset = training_batches(source, batch_size=64, seed=12345, first_step=0, ...)
 
-The order of the records, and what is masked in them, is a function of seed, epoch and record alone:
-a run that is stopped and goes on sees what the uninterrupted one would have seen.
+The order of the records and their masks depend only on the seed, the epoch and the record: a run
+that is interrupted and resumed uses the same data as an uninterrupted run.
 """
 
 import collections
@@ -16,9 +16,9 @@ from albert_zh.pretraining import dynamic_masking, input_lanes
 from albert_zh.training import length_bucketing
 
 SHUFFLE_BUFFER = 50000  # records
-LENGTH_MULTIPLE = 4  # batches are padded to its multiples: for each its activations are compiled
+LENGTH_MULTIPLE = 4  # batches are padded to multiples of it, as each length is compiled separately
 _INTERLEAVED_FILES = 16
-WINDOW = 2048  # records that are masked, and with packing sorted, together
+WINDOW = 2048  # number of records that are masked (and, with packing, sorted) together
 _FOREVER = 1 << 40  # epochs
 
 RecordSource = collections.namedtuple(
@@ -27,20 +27,21 @@ RecordSource = collections.namedtuple(
     "is_static counts sep_id",
     defaults=(None, None),
 )
-RecordSource.__doc__ = """Records of pre-training and what is done with each of them.
+RecordSource.__doc__ = """Pre-training records and how to process them.
 
 Fields:
     files: list of TFRecord files.
-    num_records: records in all of them, or None where they are not counted.
-    record_bytes: average size of a record.
+    num_records: number of records in all files, or None if they are not counted.
+    record_bytes: average size of a record in bytes.
     max_seq_length: S.
     max_predictions: P.
-    masking: `masking.MaskingChoice` for records of `--masking=dynamic`, None for masked ones.
+    masking: `masking.MaskingChoice` for records of `--masking=dynamic`, None for masked records.
     mask_id: id of [MASK].
     vocab_size: V; random pieces have ids below it.
-    is_static: bool, whether batches keep S and P (TPU) rather than shrink to what they hold.
-    counts: records of each file, or None where they are not counted.
-    sep_id: id of [SEP], which may stand inside of a segment; None for masked records.
+    is_static: bool, whether batches always have the sizes S and P (TPU) or are trimmed to their
+        content.
+    counts: number of records in each file, or None if they are not counted.
+    sep_id: id of [SEP], which segments may contain; None for masked records.
 """
 
 
@@ -54,19 +55,20 @@ def training_batches(
     share: length_bucketing.Share = length_bucketing.ALONE,
     num_lanes: int = 1,
 ) -> tf.data.Dataset:
-    """Batches for training, without end.
+    """Returns an endless dataset of batches for training.
 
     Args:
         source: the records.
-        batch_size: B, records in a step of all replicas together; a multiple of the replicas.
-        seed: of order and masking.
-        first_step: steps that are done already: their batches are left out.
-        pack_by_length: whether batches are made of sequences of like length.
-        share: the replicas that share a step and this host's place among those that feed them.
-        num_lanes: lanes that the records are parted into, see `input_lanes`.
+        batch_size: B, number of records per step for all replicas together; a multiple of the
+            number of replicas.
+        seed: random seed of the order and the masks.
+        first_step: number of steps that are already done; their batches are skipped.
+        pack_by_length: whether to batch sequences of similar length together.
+        share: the replicas of a step, and the position of this host among the hosts that feed them.
+        num_lanes: number of lanes into which the records are split, see `input_lanes`.
 
     Returns:
-        dicts of [B / replicas, ...]; each element is a replica's part.
+        dicts of [B / replicas, ...]; each element is the part of one replica.
     """
     lanes = [
         _batches_of_lane(source, lane, num_lanes, batch_size, seed, first_step, pack_by_length)
@@ -84,9 +86,9 @@ def training_batches(
 
 
 def _batches_of_lane(source, lane, num_lanes, batch_size, seed, first_step, pack_by_length):
-    """A host's rows [B / lanes / parts, ...] of each step, of one lane; arguments as above."""
+    """A host's rows [B / lanes / parts, ...] from one lane for each step; arguments as above."""
     size = batch_size // num_lanes
-    num_steps = max(1, WINDOW // batch_size)  # of a window
+    num_steps = max(1, WINDOW // batch_size)  # number of steps per window
     first_window = first_step // num_steps
     num_seen = first_window * num_steps * size
     records = _records_from(source, lane.lane, num_lanes, seed, num_seen)
@@ -102,7 +104,7 @@ def _batches_of_lane(source, lane, num_lanes, batch_size, seed, first_step, pack
 
 
 def _in_parts(rows, num_parts):
-    """A dataset of equal parts of rows [N, ...]."""
+    """Splits rows [N, ...] into a dataset of equal parts."""
     size = rows["input_ids"].shape.as_list()[0] // num_parts
     return tf.data.Dataset.from_tensor_slices(
         {
@@ -117,7 +119,7 @@ def _part_of(rows, number, size):
 
 
 def _records_from(source, lane, num_lanes, seed, num_seen):
-    """The keyed records of a lane, epoch after epoch, behind those that were seen already."""
+    """The keyed records of a lane, epoch by epoch, after those that were already used."""
     ranges, num_records = input_lanes.ranges_of_lane(
         source.counts, len(source.files), lane, num_lanes
     )
@@ -125,7 +127,7 @@ def _records_from(source, lane, num_lanes, seed, num_seen):
         num_records = source.num_records
     epoch, num_skipped = divmod(num_seen, num_records) if num_records else (0, 0)
     buffer_size = max(1, min(SHUFFLE_BUFFER, num_records or SHUFFLE_BUFFER) // num_lanes)
-    seed += lane << 32  # each lane has its own order; the first has that of a single device
+    seed += lane << 32  # each lane has its own order; the first lane has that of a single device
 
     def shuffled(number):
         records = _keyed_records(source, number, ranges).shuffle(
@@ -140,15 +142,15 @@ def _records_from(source, lane, num_lanes, seed, num_seen):
 
 @length_bucketing.without_translation
 def evaluation_batches(source: RecordSource, batch_size: int, seed: int) -> tf.data.Dataset:
-    """Batches for evaluation: each record once, of the files in turn; the last one may be smaller.
+    """Returns batches for evaluation: each record once, interleaved among the files.
 
     Args:
         source: the records.
         batch_size: B.
-        seed: of the masking.
+        seed: random seed of the masks.
 
     Returns:
-        dicts of [B, ...]; with `source.is_static` all are of B.
+        dicts of [B, ...]; the last batch may be smaller, unless `source.is_static`.
     """
     ranges, _ = input_lanes.ranges_of_lane(None, len(source.files), lane=0, num_lanes=1)
     records = _keyed_records(source, 0, ranges).batch(batch_size, drop_remainder=source.is_static)
@@ -156,11 +158,11 @@ def evaluation_batches(source: RecordSource, batch_size: int, seed: int) -> tf.d
 
 
 def _keyed_records(source, epoch, ranges):
-    """((epoch, file, place), serialized record) of files' ranges, interleaved in a fixed order."""
+    """((epoch, file, place), serialized record) for ranges, interleaved in a fixed order."""
     has_parts = any(chosen[1:] != (0, -1, 1, 0) for chosen in ranges)
 
     def of_range(chosen, name):
-        # Unstacked, they would let TensorFlow 2.15 optimize the graph without end.
+        # With tf.unstack, TensorFlow 2.15 would optimize the graph without end.
         number, first, count, stride, offset = (chosen[at] for at in range(len(ranges[0])))
         records = tf.data.TFRecordDataset(name).enumerate()
         if has_parts:
@@ -176,7 +178,7 @@ def _keyed_records(source, epoch, ranges):
 
 
 def _parser(source, seed):
-    """The function that parses a window of records and masks those that are not masked yet."""
+    """Returns the function that parses a window of records and masks it if necessary."""
     ints = {"input_ids": source.max_seq_length, "input_mask": source.max_seq_length}
     ints.update(segment_ids=source.max_seq_length, next_sentence_labels=1)
     columns = {}
@@ -193,7 +195,7 @@ def _parser(source, seed):
         features = tf.io.parse_example(serialized, columns)
         highest = tf.reduce_max(features["input_ids"])
         is_known = tf.debugging.assert_less(highest, tf.constant(source.vocab_size, tf.int64))
-        with tf.control_dependencies([is_known]):  # a GPU would take what is beyond for zeros
+        with tf.control_dependencies([is_known]):  # a GPU would look up zeros for larger ids
             features["input_ids"] = tf.identity(features["input_ids"])
         if source.masking is not None:
             features = dynamic_masking.masked_features(
@@ -214,12 +216,12 @@ def _parser(source, seed):
 
 
 def _packer(batch_size, seed, num_lanes):
-    """The function that sorts a window by length and brings its batches into random order."""
+    """Returns the function that sorts a window by length and shuffles its batches."""
 
     def pack(number, window):
         lengths = tf.reduce_sum(window["input_mask"], axis=1)
-        place = tf.reduce_sum(window["input_ids"][:, :8])  # another order in each window
-        if num_lanes > 1:  # all lanes have batches of like length in the same step
+        place = tf.reduce_sum(window["input_ids"][:, :8])  # a different order in each window
+        if num_lanes > 1:  # all lanes use batches of similar length in the same step
             place = tf.cast(number, tf.int32)
         order = length_bucketing.order_by_length(lengths, batch_size, [seed, place])
         return {name: tf.gather(values, order) for name, values in window.items()}
@@ -228,7 +230,7 @@ def _packer(batch_size, seed, num_lanes):
 
 
 def _shrinker(source):
-    """The function that cuts off the columns of a batch that hold nothing."""
+    """Returns the function that trims the empty columns at the end of a batch."""
     tokens = ("input_ids", "input_mask", "segment_ids")
     predictions = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 

@@ -1,4 +1,4 @@
-"""Which learning rate fits a batch."""
+"""Chooses a learning rate that fits the batch size."""
 
 import math
 from typing import Any
@@ -6,28 +6,31 @@ from typing import Any
 from albert_zh.common.messages import say
 
 _REFERENCE_BATCH = 4096
-# Rates that were found good at a batch of 4096 (LAMB: ALBERT's; AdamW: BERT's 1e-4 at 256); the
-# rate for another batch is that times the square root of the batches' ratio. In both LAMBs the rate
-# is a step's share of a weight's norm, so that NEZHA's takes ALBERT's rate.
+# Rates that work well at a batch size of 4096 (LAMB: from ALBERT; AdamW: BERT's 1e-4 at 256). They
+# are scaled with the square root of the batch size. In both variants of LAMB the rate is relative
+# to the norm of a weight, so that NEZHA's LAMB uses ALBERT's rate.
 _REFERENCE_RATES = {
     "adamw": 0.0004,
     "lamb": 0.00176,
     "nezha_adamw": 0.0004,
     "nezha_lamb": 0.00176,
 }
-# A rate so many times the scaled one is warned of. Small models bear much with AdamW: for
-# albert_tiny, 0.0005 is fine at batches of 32 and 64; 0.001 at 64 after a short warm-up was not.
+# A warning is printed for rates above this multiple of the scaled rate. Small models tolerate high
+# rates with AdamW: for albert_tiny, 0.0005 works with batches of 32 and 64, whereas 0.001 did not
+# with batches of 64 and a short warm-up.
 _COLLAPSING_FACTORS = {"adamw": 16, "lamb": 4, "nezha_adamw": 16, "nezha_lamb": 4}
 
 
 def chosen_rate(options: Any) -> float:
-    """The learning rate of the flag, or one that fits batch and optimizer.
+    """Returns the learning rate of the flag, or one that fits the batch size and optimizer.
+
+    A warning is printed if the rate is known to be too high.
 
     Args:
         options: the flags.
 
     Returns:
-        a rate; one that is known to be too high is warned of.
+        the learning rate.
     """
     if not options.do_train:
         return options.learning_rate or 1.0

@@ -1,4 +1,4 @@
-"""Whether the texts of a pre-training run keep their case, which the model's folder has to note."""
+"""Finds out whether a pre-training run lower-cases its text, to be noted in the model folder."""
 
 import os
 from typing import Sequence
@@ -11,13 +11,12 @@ from albert_zh.training import run_folder
 
 
 def is_lowered(options: flags.FlagValues, record_files: Sequence[str] = ()) -> bool:
-    """Whether letters are lower-cased before a run's model reads them.
+    """Whether the text of a run is lower-cased.
 
     Args:
-        options: the flags; of a command without --do_lower_case the case is that which the run
-            began with, that which its records were made with, or that of --init_checkpoint's
-            folder.
-        record_files: paths of the run's records, of which the first is asked.
+        options: the flags. For a command without --do_lower_case the setting is taken from the
+            resumed run, from the index of the records, or from the folder of --init_checkpoint.
+        record_files: paths of the run's records, of which only the first is checked.
     """
     if "do_lower_case" in options:
         return options.do_lower_case

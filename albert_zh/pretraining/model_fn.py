@@ -1,10 +1,10 @@
-"""The pre-training task on a batch: losses, gradients in parts, train op, evaluation metrics.
+"""Builds the pre-training model: losses, accumulated gradients, train op, evaluation metrics.
 
     model_fn = model_fn_builder(config, settings, init_checkpoint)
 
-Losses are means over the whole batch of a step, however it is divided: over the replicas of a
-strategy, the cores of a TPU, or the parts of `gradient_accumulation_steps`. So all of them train
-the same weights.
+Losses are means over the whole batch of a step, regardless of how it is divided: among the replicas
+of a strategy, the cores of a TPU, or the parts of `gradient_accumulation_steps`. All of these
+therefore train the same weights.
 """
 
 import functools
@@ -34,11 +34,11 @@ _LOSS_SCALE_GROWTH_STEPS = 2000
 def prepared(
     features: Dict[str, tf.Tensor], is_training: bool, settings: "ModelSettings"
 ) -> Dict[str, tf.Tensor]:
-    """The features with what an objective decides about a whole batch: patterns, other masks.
+    """Adds what an objective decides for a whole batch: attention patterns or new masks.
 
     Args:
-        features: a batch's, [B, F], [B, P] and [B, 1].
-        is_training: whether it is of training.
+        features: features of a batch, [B, F], [B, P] and [B, 1].
+        is_training: whether the batch is used for training.
         settings: how the model is trained.
     """
     if settings.unilm:
@@ -58,11 +58,11 @@ def losses_of(
     """Builds the model and its losses.
 
     Args:
-        config: the model's.
-        features: a batch's, [B, F], [B, P] and [B, 1], as of `prepared`.
-        is_training: whether it is of training.
+        config: the model's config.
+        features: features of a batch from `prepared`, [B, F], [B, P] and [B, 1].
+        is_training: whether the batch is used for training.
         settings: how the model is trained.
-        denominators: those of the batch if left out.
+        denominators: the divisors of the summed losses; None: those of this batch.
     """
     if denominators is None:
         denominators = masked_lm.denominators_of(features, bool(settings.span_boundary_weight))
@@ -74,19 +74,19 @@ def losses_of(
 
 
 def shapes_of_objective(config: "AlbertConfig", settings: "ModelSettings") -> Dict[str, List[int]]:
-    """Names and shapes of what the graph of training has for its objective alone.
+    """Returns the shapes of the variables that only the training objective has.
 
     Args:
-        config: the model's.
-        settings: how it is trained.
+        config: the model's config.
+        settings: how the model is trained.
 
     Returns:
-        {name: shape}; nothing is allocated.
+        {name: shape}; no memory is allocated for the variables.
     """
     if not (settings.electra or settings.replaced_token_weight or settings.span_boundary_weight):
         return {}
     with tf.Graph().as_default():
-        tf.train.get_or_create_global_step()  # of which draws are a function
+        tf.train.get_or_create_global_step()  # random draws depend on it
         losses_of(config, _smallest_batch(), True, settings._replace(plain=True))
         return {
             variable.op.name: variable.shape.as_list()
@@ -96,7 +96,7 @@ def shapes_of_objective(config: "AlbertConfig", settings: "ModelSettings") -> Di
 
 
 def _smallest_batch():
-    """Features of one row of three pieces, one of them masked."""
+    """Returns the features of a single row of three pieces, one of them masked."""
     row, label = tf.ones([1, 3], tf.int32), tf.ones([1, 1], tf.int32)
     return {
         "input_ids": row,
@@ -110,15 +110,15 @@ def _smallest_batch():
 
 
 def _distilled(config, features, settings, denominators, distiller, counts):
-    """Loss and {name: scalar} to look at of a part of a step's batch, of a student.
+    """Returns the loss and {name: scalar to log} of a student, for a part of a step's batch.
 
     Args:
         config: `AlbertConfig`.
-        features: dict of tensors, those of the teacher's rows among them.
+        features: dict of tensors, including the features of the teacher's rows.
         settings: `ModelSettings`.
-        denominators: as in `pretraining_losses`.
+        denominators: as in `losses_of`.
         distiller: `Distiller`.
-        counts: what its losses are divided by.
+        counts: the divisors of the distiller's losses.
     """
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         model = masked_lm.encoder(config, True, features, settings, keeps_attention=True)
@@ -145,14 +145,14 @@ def model_fn_builder(
     distiller: Optional["Distiller"] = None,
     summary_folder: Optional[str] = None,
 ) -> Callable[..., Spec]:
-    """The `model_fn` of pre-training.
+    """Returns the `model_fn` of pre-training.
 
     Args:
-        config: the model's.
-        settings: how it is trained.
+        config: the model's config.
+        settings: how the model is trained.
         init_checkpoint: prefix of the checkpoint that training starts from, or None.
-        distiller: that whose losses a student is trained by, or None.
-        summary_folder: where the host of a TPU writes what is looked at; None: nowhere.
+        distiller: computes the losses with which a student is trained, or None.
+        summary_folder: folder to which the host of a TPU writes summaries; None for no summaries.
 
     Returns:
         function (features, labels, mode, params) -> `Spec`.
@@ -183,7 +183,7 @@ def _train_spec(config, settings, features, init_checkpoint, distiller, summary_
     options = {"weight_decay_rate": distiller.weight_decay} if distiller else {}
     train_op = _train_op(config, settings, gradients, scalars, scaler, options)
     if not settings.use_tpu:
-        train_op = tf.group(train_op, *scalars.values())  # sums are to be computed on all replicas
+        train_op = tf.group(train_op, *scalars.values())  # sums must be computed on all replicas
         for name, scalar in scalars.items():
             tf.summary.scalar(name, scalar)
             show_in_progress(name, scalar)
@@ -194,7 +194,7 @@ def _train_spec(config, settings, features, init_checkpoint, distiller, summary_
     if not settings.use_tpu:
         loss /= optimization.num_replicas()  # the engine adds up the replicas' losses
     if settings.skip_nan_steps or scaler:
-        loss = tf.where_v2(tf.is_finite(loss), loss, 0.0)  # the engine stops at what is not finite
+        loss = tf.where_v2(tf.is_finite(loss), loss, 0.0)  # the engine stops if it is not finite
     return Spec(
         ModeKeys.TRAIN,
         loss=loss,
@@ -205,10 +205,11 @@ def _train_spec(config, settings, features, init_checkpoint, distiller, summary_
 
 
 def _gradients(config, settings, features, scaler, distiller):
-    """Gradients of a step's batch (or a replica's share of it).
+    """Computes the gradients of a step's batch (or a replica's share of it).
 
     Returns:
-        ([(gradient, variable)], {name: scalar} to look at, of the whole batch but on a TPU).
+        ([(gradient, variable)], {name: scalar to log}); the scalars are for the whole batch, except
+        on a TPU.
     """
     num_replicas = optimization.num_replicas(settings.use_tpu)
     of_whole_batch = functools.partial(optimization.mean_over_replicas, use_tpu=settings.use_tpu)
@@ -232,7 +233,7 @@ def _gradients(config, settings, features, scaler, distiller):
         loss /= num_replicas  # replicas' gradients are summed
         trained = tf.trainable_variables()
         gradients = tf.gradients(scaler.scaled(loss) if scaler else loss, trained)
-        # A student that learns hidden states alone has a pooler without a gradient.
+        # The pooler of a student that only learns hidden states has no gradient.
         present = [(g, v) for g, v in zip(gradients, trained) if g is not None]
         variables[:] = [variable for _, variable in present]
         return [gradient for gradient, _ in present], scalars
@@ -248,7 +249,7 @@ def _gradients(config, settings, features, scaler, distiller):
 
 
 def _of_all_replicas(tensors):
-    """What a step's whole batch has, of what each replica has of its share; {name: scalar}."""
+    """Combines each replica's {name: scalar} into the values for the whole batch of a step."""
     shares = dict.fromkeys(tensors, optimization.num_replicas())
     shares["tokens"] = 1
     sums = optimization.sum_over_replicas(list(tensors.values()))
@@ -256,7 +257,7 @@ def _of_all_replicas(tensors):
 
 
 def _train_op(config, settings, grads_and_vars, scalars, scaler, options):
-    """The op of a step; adds rate, gradient norm and trust ratios to what is to be looked at."""
+    """Builds the op of a step; logs the learning rate, gradient norm and trust ratios, too."""
     skips_nonfinite = bool(settings.skip_nan_steps or scaler)
     step = optimization.assemble_train_step(
         lambda _: grads_and_vars,
@@ -283,14 +284,14 @@ def _train_op(config, settings, grads_and_vars, scalars, scaler, options):
 
 
 def _count_skipped(gradient_norm, scalars):
-    """The op that counts a step without an update; adds the count to what is to be looked at."""
+    """Builds the op that counts skipped steps; adds the count to the scalars to log."""
     count = _state_variable("skipped_steps", 0.0)
     scalars["skipped_steps"] = count.read_value()
     return count.assign_add(tf.cast(tf.logical_not(tf.is_finite(gradient_norm)), tf.float32))
 
 
 def _state_variable(name, initial):
-    """A float variable that is saved but not trained; equal on all replicas."""
+    """Creates a float variable that is saved but not trained, and is equal on all replicas."""
     return tf.get_variable(
         name,
         initializer=tf.constant(initial),
@@ -301,7 +302,7 @@ def _state_variable(name, initial):
 
 
 def state_of_training(settings: "ModelSettings") -> Dict[str, np.float32]:
-    """What the graph of training has beside weights and slots: {variable's name: first value}.
+    """Returns {name: initial value} of training variables that are neither weights nor slots.
 
     Args:
         settings: how the model is trained.
@@ -318,7 +319,7 @@ class LossScaler:
     """Keeps float16 gradients in range (Micikevicius et al. 2017).
 
     The loss is multiplied by a power of two, which is halved when gradients overflow (that step is
-    skipped) and doubled after 2,000 steps without, for as long as that is a finite float32.
+    skipped) and doubled after 2,000 steps without overflow, as long as it is a finite float32.
     """
 
     def __init__(self) -> None:
@@ -327,19 +328,19 @@ class LossScaler:
         self.scale = self._scale.read_value()
 
     def scaled(self, loss: tf.Tensor) -> tf.Tensor:
-        """The loss times the scale."""
+        """Returns the loss multiplied by the scale."""
         return loss * self.scale
 
     def unscaled(self, gradient: Union[tf.Tensor, tf.IndexedSlices]) -> tf.Tensor:
-        """A gradient of the scaled loss as one of the loss, dense."""
+        """Converts a gradient of the scaled loss to a dense gradient of the loss."""
         return tf.convert_to_tensor(gradient) / self.scale
 
     def updated(self, is_finite: tf.Tensor) -> tf.Operation:
-        """The op that adapts the scale after a step whose gradients were finite or not."""
+        """Builds the op that adapts the scale after a step with or without finite gradients."""
         good_steps = self._good_steps + 1.0
         grows = good_steps >= _LOSS_SCALE_GROWTH_STEPS
         grown = 2.0 * self.scale
-        has_grown = tf.logical_and(grows, tf.is_finite(grown))  # an infinite one stays so
+        has_grown = tf.logical_and(grows, tf.is_finite(grown))  # an infinite scale would stay so
         scale_if_good = tf.where_v2(has_grown, grown, self.scale)
         scale_if_bad = tf.maximum(1.0, self.scale / 2.0)
         keeps_counting = tf.logical_and(is_finite, tf.logical_not(grows))

@@ -1,4 +1,4 @@
-"""How a model is pre-trained, for its `model_fn`."""
+"""The pre-training settings that a `model_fn` needs."""
 
 import collections
 
@@ -9,11 +9,11 @@ ModelSettings = collections.namedtuple(
     "replaced_token_weight sentence_name sentence_task span_boundary_weight electra unilm",
     defaults=(True, 0.0, None, False),
 )
-ModelSettings.__doc__ = """How a model is trained; numbers as in the flags of the same names.
+ModelSettings.__doc__ = """How a model is trained; other fields are as the flags of the same names.
 
 Fields:
-    sentence_name: "next_sentence" or "sentence_order", how metrics call the second task.
+    sentence_name: "next_sentence" or "sentence_order", the second task's name in metrics.
     sentence_task: bool, whether there is a second task.
-    electra: `generator_settings.Settings` for that objective; None for masked words.
-    unilm: bool, whether rows are read by UniLM's mix of patterns.
+    electra: `generator_settings.Settings` for the objective "electra"; None for other objectives.
+    unilm: bool, whether rows use UniLM's mix of attention patterns.
 """

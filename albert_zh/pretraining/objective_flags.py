@@ -1,4 +1,4 @@
-"""Flags of what pre-training learns, and what the model is told of them."""
+"""Defines and checks the flags of pre-training objectives, and derives the model's settings."""
 
 import contextlib
 import math
@@ -24,32 +24,32 @@ _TABLE = (
         "boolean",
         "sentence_task",
         None,
-        "Whether the order of segments (or the next one) is learnt, too: true for masked_lm, false "
-        "for electra if left out. Records of one segment (--format) have none: give false.",
+        "Whether to learn sentence order (or next sentence prediction), too; by default false for "
+        "electra and otherwise true. Set to false for records of one segment (--format).",
     ),
     (
         "float",
         "replaced_token_weight",
         0.0,
-        "Weight of telling pieces that the model put in place of masks; 0: left out.",
+        "Weight of detecting the pieces with which the model filled masks; 0: not used.",
     ),
     (
         "float",
         "span_boundary_weight",
         0.0,
         "Weight of predicting masked words from the pieces around their span (SpanBERT: 1); 0: "
-        "left out.",
+        "not used.",
     ),
     ("float", "gen_weight", 1.0, "electra: weight of the generator's loss."),
     (
         "float",
         "disc_weight",
         50.0,
-        "electra: weight of the discriminator's loss; 0, with --untied_generator=false: the model "
-        "learns masked words alone.",
+        "electra: weight of the discriminator's loss; with 0 and --untied_generator=false the "
+        "model learns only masked words.",
     ),
-    ("float", "generator_hidden_size", 0.25, "electra: the generator's share of the width."),
-    ("float", "generator_layers", 1.0, "electra: the generator's share of the layers."),
+    ("float", "generator_hidden_size", 0.25, "electra: generator width as a share of the model's."),
+    ("float", "generator_layers", 1.0, "electra: generator layers as a share of the model's."),
     ("boolean", "untied_generator", True, "electra: whether the generator is a separate model."),
     (
         "boolean",
@@ -61,15 +61,15 @@ _TABLE = (
         "float",
         "generator_temperature",
         1.0,
-        "electra: by which the generator's logits are divided before it draws.",
+        "electra: temperature of the generator's samples.",
     ),
-    ("boolean", "disallow_correct", False, "electra: whether the text's own word is never drawn."),
+    ("boolean", "disallow_correct", False, "electra: whether to never sample the original word."),
     (
         "boolean",
         "original_masks",
         False,
-        "electra: masks as google-research/electra makes them, drawn in each step: positions are "
-        "drawn with repetition, and one that is drawn twice gets the mean of the words' ids.",
+        "electra: whether to draw masks in each step as in google-research/electra: positions are "
+        "drawn with replacement, and a position that is drawn twice gets the mean of the ids.",
     ),
 )
 _SPECIAL = ("[CLS]", "[SEP]", "[MASK]")
@@ -85,15 +85,15 @@ def define() -> None:
         "objective",
         "masked_lm",
         OBJECTIVES,
-        "Masked words; ELECTRA: replaced pieces of a smaller generator are detected; or UniLM: "
-        "masked words, by both sides, the left, the right, or of a target by its source.",
+        "masked_lm: predict masked words; electra: detect pieces replaced by a smaller generator; "
+        "unilm: predict masked words from both sides, the left, the right, or source to target.",
     )
     for kind, name, default, help_text in _TABLE:
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
 
 
 def check(options: flags.FlagValues) -> None:
-    """Raises `UserError` for values that make no sense or do not fit one another.
+    """Raises `UserError` for invalid or incompatible values.
 
     Args:
         options: the flags.
@@ -152,15 +152,16 @@ def has_sentence_task(options: flags.FlagValues) -> bool:
 def model_settings(
     options: flags.FlagValues, config: "AlbertConfig", vocab_file: Optional[str] = None
 ) -> Dict[str, Any]:
-    """{field of `ModelSettings`: value} that the flags ask for.
+    """Returns {field of `ModelSettings`: value} for the flags.
 
     Args:
         options: the flags.
-        config: the model's.
-        vocab_file: path of its vocabulary, or None.
+        config: the model's config.
+        vocab_file: path of the model's vocabulary, or None.
 
     Raises:
-        UserError: if the model can have no generator of the size, or no source and target.
+        UserError: if a generator of that size is impossible, or the model has only one segment type
+            and the objective is UniLM.
     """
     of_electra, is_unilm = None, options.objective == "unilm"
     if options.objective == "electra":
@@ -181,7 +182,7 @@ def model_settings(
 
 
 def _original_masks(options, vocab_file):
-    """The `OriginalMasks` of the flags; None for the records' own."""
+    """Returns the `OriginalMasks` of the flags; None to use the masks of the records."""
     if not options.original_masks:
         return None
     if vocab_file is None:
@@ -200,7 +201,7 @@ def _original_masks(options, vocab_file):
 
 
 def check_distillation(options: flags.FlagValues) -> None:
-    """Raises `UserError` for an objective that a student of a teacher cannot have."""
+    """Raises `UserError` for an objective that cannot be combined with distillation."""
     if options.objective != "masked_lm":
         raise UserError(
             "--objective=%s: a student learns masked words beside its teacher: leave it out"
@@ -209,7 +210,7 @@ def check_distillation(options: flags.FlagValues) -> None:
 
 
 def run_settings(options: flags.FlagValues) -> Dict[str, Any]:
-    """{name: value} of what must not change when a run goes on."""
+    """Returns {name: value} of the settings that must not change when a run is resumed."""
     settings = {
         "objective": options.objective,
         "sentence_task": has_sentence_task(options),
@@ -227,10 +228,10 @@ def run_settings(options: flags.FlagValues) -> Dict[str, Any]:
 
 @contextlib.contextmanager
 def missing_heads_named(folder: str, options: flags.FlagValues) -> Iterator[None]:
-    """Says in one line that the flags ask for heads that a run did not train.
+    """Reports in one line that the flags ask for heads that a run did not train.
 
     Args:
-        folder: of the run, whose checkpoint is read within the context.
+        folder: folder of the run, whose checkpoint is read within the context.
         options: the flags.
     """
     try:
@@ -248,7 +249,7 @@ def missing_heads_named(folder: str, options: flags.FlagValues) -> Iterator[None
 
 
 def check_generator_is_of_run(folder: str, options: flags.FlagValues) -> None:
-    """Raises `UserError` where flags of an evaluation ask for another generator than the run's."""
+    """Raises `UserError` if an evaluation's flags ask for a different generator than the run's."""
     names = generator_settings.FORM if options.objective == "electra" else ()
     trained = _otherwise_trained(folder, options, names)
     if trained:
@@ -259,7 +260,7 @@ def check_generator_is_of_run(folder: str, options: flags.FlagValues) -> None:
 
 
 def say_what_is_measured(folder: str, options: flags.FlagValues) -> None:
-    """Notes that an evaluation measures plain masked words of a run of several patterns."""
+    """Notes that an evaluation of a UniLM run measures only plain masked words."""
     trained = _otherwise_trained(folder, options, ["objective"])
     if trained == "--objective=unilm":
         say(
@@ -271,18 +272,18 @@ def say_what_is_measured(folder: str, options: flags.FlagValues) -> None:
 
 
 def _otherwise_trained(folder, options, names):
-    """Flags of a run that differ from those given, as a command line has them."""
+    """Returns the flags of a run that differ from the current ones, in command line format."""
     former, given = run_folder.former_settings(folder)["fixed"], run_settings(options)
     differing = [name for name in names if name in former and former[name] != given[name]]
     return " ".join("--%s=%s" % (name, str(former[name]).lower()) for name in differing)
 
 
 def accuracies(options: flags.FlagValues, sentence_name: str) -> List[Tuple[str, str]]:
-    """(name of a metric, how people call it) of each task.
+    """Returns (name of the accuracy metric, label for display) of each task.
 
     Args:
         options: the flags.
-        sentence_name: how metrics call the second task.
+        sentence_name: the second task's name in metrics.
     """
     tasks = [("masked_lm", "masked LM")]
     if has_sentence_task(options):
@@ -297,7 +298,7 @@ def accuracies(options: flags.FlagValues, sentence_name: str) -> List[Tuple[str,
 
 
 def loss_of_guessing(options: flags.FlagValues, vocab_size: int) -> float:
-    """The loss of a model that knows nothing, all tasks together."""
+    """Returns the total loss of a model that guesses at random in all tasks."""
     word, choice = math.log(vocab_size), math.log(2)
     if options.objective == "electra":
         total = options.gen_weight * word + options.disc_weight * choice

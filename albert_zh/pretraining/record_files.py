@@ -1,4 +1,4 @@
-"""What TFRecord files of pre-training hold, found out before and, after an error, behind training.
+"""Checks TFRecord files of pre-training before training and, if it fails, finds faulty records.
 
 about = inspected(paths, max_seq_length=128, max_predictions=20, flag="input_file")
 sum(about.counts)
@@ -23,19 +23,19 @@ from albert_zh.corpus import record_counts, tfrecords
 _CHECKED_TOGETHER = 1024  # records
 _COUNTED_RECORDS = 20000
 _WAYS_OUT = ": write the file again, or leave damaged records out with --skip_corrupt_records=true"
-_FILES_AT_ONCE = 8  # that are counted; those of remote storage are waited for
-_MOST_EXAMPLES = 3  # places that a message names
+_FILES_AT_ONCE = 8  # files counted in parallel, since remote storage responds slowly
+_MOST_EXAMPLES = 3  # paths named in a message
 
 Inspection = collections.namedtuple("Inspection", "files counts is_masked has_pairs")
-Inspection.__doc__ = """What `inspected` found.
+Inspection.__doc__ = """The result of `inspected`.
 
 Fields:
-    files: list of str.
-    counts: list of int, records of each file; None where they are not counted.
+    files: list of str, the files that contain records.
+    counts: list of int, number of records in each file; None if they are not counted.
     is_masked: bool; False for records of `--masking=dynamic`.
-    has_pairs: bool; False where the first record of each file has one segment.
+    has_pairs: bool; False if the first record of each file has only one segment.
 """
-_Kind = collections.namedtuple("_Kind", "is_masked is_pair")  # of a file, by its first record
+_Kind = collections.namedtuple("_Kind", "is_masked is_pair")  # kind of a file's first record
 
 
 def inspected(
@@ -45,19 +45,19 @@ def inspected(
     flag: str,
     is_counted: bool = True,
 ) -> Inspection:
-    """Counts records and checks that they are what the flags say, by the first of each file.
+    """Counts records, and checks that the first record of each file fits the flags.
 
-    Where an index beside a file has its number (`record_counts`), the file is not read through.
+    If the index of a file contains its number of records (`record_counts`), the file is not read.
 
     Args:
-        paths: of TFRecord files.
+        paths: paths of TFRecord files.
         max_seq_length: S that is expected.
         max_predictions: P that is expected of masked records.
-        flag: the flag to name in errors.
+        flag: the flag to name in error messages.
         is_counted: whether to count the records.
 
     Raises:
-        UserError: for a file that is damaged, empty, or holds other records.
+        UserError: if a file is damaged or contains other records, or if all files are empty.
     """
 
     def look(path):
@@ -84,7 +84,7 @@ def inspected(
 
 
 def _kind_and_count(path, content, max_seq_length, max_predictions, is_counted):
-    """(the `_Kind` of a file, its number of records, or 1 where not counted)."""
+    """Returns (the `_Kind` of a file, its number of records, or 1 if they are not counted)."""
     kind, count = None, 0
     indexed = record_counts.read(path) if is_counted else 1
     try:
@@ -99,7 +99,7 @@ def _kind_and_count(path, content, max_seq_length, max_predictions, is_counted):
 
 
 def _opened(path):
-    """A file's content, mapped into memory; of an empty file an empty one."""
+    """Opens a file's content, see `tfrecords.opened`; raises `UserError` if it is unreadable."""
     try:
         return tfrecords.opened(path)
     except OSError as error:
@@ -107,13 +107,13 @@ def _opened(path):
 
 
 def num_records(path: str) -> int:
-    """The number of a file's records, by their lengths; raises `tfrecords.Damage`."""
+    """Counts the records of a file by their lengths; raises `tfrecords.Damage`."""
     with _opened(path) as content:
         return sum(1 for _ in tfrecords.record_places(content))
 
 
 def _checked_kind(path, content, place, max_seq_length, max_predictions):
-    """The `_Kind` of the record; raises `UserError` if it is not as expected."""
+    """Returns the `_Kind` of a record; raises `UserError` if it is not as expected."""
     try:
         features = parsed(content[place[0] : place[1]])
     except ValueError as error:
@@ -125,10 +125,10 @@ def _checked_kind(path, content, place, max_seq_length, max_predictions):
 
 
 def parsed(serialized: bytes) -> Dict[str, np.ndarray]:
-    """{name: array} of a record; raises ValueError where it is no `tf.train.Example`."""
+    """Parses a record as {name: array}; raises ValueError if it is not a `tf.train.Example`."""
     try:
         example = tf.train.Example.FromString(bytes(serialized))
-    except Exception as error:  # protobuf's own, whose class depends on its implementation
+    except Exception as error:  # protobuf's error class depends on its implementation
         raise ValueError("is no tf.train.Example (%s)" % error) from error
     return {
         name: np.array(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
@@ -142,13 +142,13 @@ def fault_of(
     max_predictions: int,
     vocab_size: Optional[int] = None,
 ) -> Optional[str]:
-    """What is wrong with a record, in words, or None.
+    """Describes what is wrong with a record; returns None if it is valid.
 
     Args:
         features: {name: array}.
         max_seq_length: S.
-        max_predictions: P, of masked records.
-        vocab_size: V, to check ids by; None checks sizes only.
+        max_predictions: P, for masked records.
+        vocab_size: V, the upper bound of ids; None to check only sizes.
     """
     length = (max_seq_length, "--max_seq_length=")
     sizes = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), length)
@@ -183,10 +183,10 @@ def _is_within(values, end):
 def first_fault(
     paths: Sequence[str], max_seq_length: int, max_predictions: int, vocab_size: int
 ) -> Optional[str]:
-    """The first record that cannot be trained on, as "FILE, record N: why", or None.
+    """Finds the first record that cannot be trained on: "FILE, record N: why", or None.
 
     Args:
-        paths: of TFRecord files.
+        paths: paths of TFRecord files.
         max_seq_length: S.
         max_predictions: P.
         vocab_size: V.
@@ -200,7 +200,7 @@ def first_fault(
 
 
 def _fault_of_contents(serialized, *sizes):
-    """As `fault_of`, of a record as `_contents` gives it; words that follow the record's number."""
+    """Does `fault_of` for a record from `_contents`; the text follows the record's number."""
     if serialized is None:
         return " is damaged (its checksum differs)"
     try:
@@ -214,7 +214,7 @@ def _fault_of_contents(serialized, *sizes):
 def named_faults(
     paths: Sequence[str], max_seq_length: int, max_predictions: int, vocab_size: int
 ) -> Iterator[None]:
-    """Looks for a faulty record where TensorFlow stops at one, and names it in a `UserError`.
+    """Finds the faulty record if TensorFlow fails on one, and names it in a `UserError`.
 
     Args:
         paths, max_seq_length, max_predictions, vocab_size: as in `first_fault`.
@@ -229,11 +229,11 @@ def named_faults(
 
 
 def _contents(path):
-    """Yields the content of each record of a file, None for one whose checksum differs."""
+    """Yields the content of each record of a file, or None if its checksum differs."""
     with _opened(path) as content:
         for places in _batches(tfrecords.record_places(content)):
             contents = [bytes(content[begin:end]) for begin, end in places]
-            # Less than four bytes are no record of features, and have no checksum here.
+            # A record of less than four bytes is invalid, and its checksum is not computed.
             checksums = iter(tfrecords.masked_checksums([c for c in contents if len(c) >= 4]))
             for (_, end), serialized in zip(places, contents):
                 is_whole = len(serialized) >= 4 and next(checksums) == bytes(
@@ -243,7 +243,7 @@ def _contents(path):
 
 
 def _batches(items):
-    """Lists of up to `_CHECKED_TOGETHER` items; ends where the items end or are damaged."""
+    """Yields lists of up to `_CHECKED_TOGETHER` items; ends at the first damaged record."""
     batch = []
     try:
         for item in items:
@@ -258,14 +258,14 @@ def _batches(items):
 
 
 def repaired(paths: Sequence[str], folder: str) -> List[str]:
-    """Copies files that have damaged records, without them; says how many there were.
+    """Copies files that have damaged records without these, and warns of their number.
 
     Args:
-        paths: of TFRecord files.
-        folder: where copies go.
+        paths: paths of TFRecord files.
+        folder: folder for the copies.
 
     Returns:
-        paths, copies in place of damaged ones.
+        the paths, with copies in place of damaged files.
     """
     result = []
     for number, path in enumerate(paths):
@@ -294,16 +294,16 @@ def repaired(paths: Sequence[str], folder: str) -> List[str]:
 def piece_counts(
     paths: Sequence[str], max_seq_length: int, max_predictions: int, vocab_size: int
 ) -> np.ndarray:
-    """How often each piece occurs in the first records of each file.
+    """Counts the occurrences of each piece in the first records of each file.
 
     Args:
         paths, max_seq_length, max_predictions, vocab_size: as in `first_fault`.
 
     Returns:
-        int64 [V]; of masked pieces, what stood there is counted.
+        int64 [V]; at masked positions the original pieces are counted.
 
     Raises:
-        UserError: at a record that cannot be trained on.
+        UserError: if a record cannot be trained on.
     """
     counts = np.zeros(vocab_size, np.int64)
     for path in paths:

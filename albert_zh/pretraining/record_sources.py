@@ -1,4 +1,4 @@
-"""The records that the flags name: their files, masking, number; the vocabulary."""
+"""Finds and checks the records and the vocabulary that the flags name."""
 
 import math
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
 _OF_SHARE = ("masked_lm_prob", "masked_lm_budget")
-# The flags of each of `masking_settings`, and of the replacement method.
+# The flags for each of `masking_settings`, and for the replacement method.
 _FLAGS_OF_CHOICE = (
     "--masked_lm_prob",
     "--max_predictions_per_seq",
@@ -33,14 +33,14 @@ _OF_MASKING = _OF_SHARE + ("do_whole_word_mask", "ngram", "span", "replacement_m
 
 
 def vocabulary_file(options: Any, config: "AlbertConfig") -> Optional[str]:
-    """Path of --vocab_file, or of the vocabulary beside the config; None without both.
+    """Returns the path of --vocab_file, or of the vocabulary in the config's folder, or None.
 
     Args:
         options: the flags.
-        config: the model's.
+        config: the model's config.
 
     Raises:
-        UserError: if the vocabulary is not the model's.
+        UserError: if the vocabulary does not belong to the model.
     """
     beside = tokenization.vocabulary_in_folder(os.path.dirname(options.bert_config_file))
     path = options.vocab_file or (beside if storage.exists(beside) else None)
@@ -52,12 +52,12 @@ def vocabulary_file(options: Any, config: "AlbertConfig") -> Optional[str]:
 def record_source(
     options: Any, flag: str, config: "AlbertConfig", vocab_file: Optional[str]
 ) -> input_pipeline.RecordSource:
-    """The records of a flag's files, checked.
+    """Finds and checks the records of the files that a flag names.
 
     Args:
         options: the flags.
         flag: name of the flag that names the files.
-        config: the model's.
+        config: the model's config.
         vocab_file: path of the model's vocabulary, or None.
 
     Raises:
@@ -101,9 +101,9 @@ def record_source(
 
 
 def _say_what_has_no_effect(options):
-    """Names the flags of masking that were given for records that are masked already."""
+    """Notes masking flags that have no effect, as the records are already masked."""
     given = [name for name in _OF_MASKING if options[name].present]
-    if options.original_masks:  # masks again, by a share
+    if options.original_masks:  # masks are drawn again, with that share
         given = [name for name in given if name not in _OF_SHARE]
     if given:
         say(
@@ -114,7 +114,7 @@ def _say_what_has_no_effect(options):
 
 
 def _check_second_task(options, flag):
-    """Warns of a second task without two segments to order; one that was asked for is refused."""
+    """Warns if records of one segment rule out the second task; an error if it was requested."""
     found = (
         "the records of --%s have one segment each (by the first of each file): there is no order "
         "to learn: give --sentence_task=false" % flag
@@ -126,7 +126,7 @@ def _check_second_task(options, flag):
 
 
 def _vocabulary_of_masking(options, vocab_file):
-    """{piece: id}, with a [MASK]."""
+    """Returns {piece: id}; raises `UserError` if there is no vocabulary or it has no [MASK]."""
     if vocab_file is None:
         raise UserError(
             "--vocab_file is required: the records of %s are not masked yet, and there is no "
@@ -144,7 +144,7 @@ def evaluation_source(
     vocab_file: Optional[str],
     train_source: input_pipeline.RecordSource,
 ) -> input_pipeline.RecordSource:
-    """The records of --eval_file, or without it those of training; arguments as above."""
+    """Returns the records of --eval_file or, without it, of training; arguments as above."""
     if options.eval_file:
         return record_source(options, "eval_file", config, vocab_file)
     if options.do_eval and train_source.num_records is None:
@@ -155,7 +155,7 @@ def evaluation_source(
 
 
 def masking_choice(options: Any) -> masking.MaskingChoice:
-    """How records that are not masked yet are masked, by the flags."""
+    """Returns the masking strategy of the flags, for records that are not masked yet."""
     weights = masking.span_weights() if options.span else masking.ngram_weights(options.ngram)
     return masking.MaskingChoice(
         masked_lm_prob=options.masked_lm_budget or options.masked_lm_prob,
@@ -168,7 +168,7 @@ def masking_choice(options: Any) -> masking.MaskingChoice:
 
 
 def described_masking(choice: Optional[masking.MaskingChoice]) -> str:
-    """How records are masked, in words; `choice` is as in `input_pipeline.RecordSource`."""
+    """Describes how records are masked; `choice` is as in `input_pipeline.RecordSource`."""
     if choice is None:
         return "masked when they were made"
     unit = "whole words (do_whole_word_mask)" if choice.whole_words else "single pieces"
@@ -182,11 +182,11 @@ def described_masking(choice: Optional[masking.MaskingChoice]) -> str:
 
 
 def say_other_masks(options: Any, source: input_pipeline.RecordSource) -> None:
-    """Notes that an evaluation masks its records otherwise than the run did which it measures.
+    """Notes that an evaluation masks its records in a different way than the training run did.
 
     Args:
         options: the flags.
-        source: that of the evaluation.
+        source: the records of the evaluation.
     """
     former = run_folder.former_settings(options.output_dir)["fixed"]
     if source.masking is None or not former.get("masking"):
@@ -206,14 +206,14 @@ def say_other_masks(options: Any, source: input_pipeline.RecordSource) -> None:
 
 
 def masking_settings(choice: masking.MaskingChoice) -> List[str]:
-    """What a run remembers of a `MaskingChoice`."""
+    """Returns the settings of a `MaskingChoice` that are saved with a run."""
     return list(map(str, choice[:-1]))
 
 
 def num_eval_steps(options: Any, source: input_pipeline.RecordSource) -> int:
-    """How many batches of a `RecordSource` are evaluated on, by the flags."""
+    """Number of batches of a `RecordSource` to evaluate on, according to the flags."""
     num_batches = source.num_records / options.eval_batch_size
-    # On TPU every batch is full.
+    # On a TPU every batch must be full.
     num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
     if not num_batches:
         raise UserError(
@@ -224,15 +224,15 @@ def num_eval_steps(options: Any, source: input_pipeline.RecordSource) -> int:
 
 
 def named_faults(source: input_pipeline.RecordSource) -> ContextManager[None]:
-    """A context in which faulty records of a `RecordSource` are named by their files."""
+    """Context manager in which errors name the faulty record of a `RecordSource` and its file."""
     return record_files.named_faults(*_about_records(source))
 
 
 def piece_counts(source: input_pipeline.RecordSource) -> "np.ndarray":
-    """How often each piece occurs in the records of a `RecordSource`."""
+    """Counts the occurrences of each piece in the records of a `RecordSource`."""
     return record_files.piece_counts(*_about_records(source))
 
 
 def _about_records(source):
-    """(files, S, P, V) of a `RecordSource`."""
+    """Returns (files, S, P, V) of a `RecordSource`."""
     return source.files, source.max_seq_length, source.max_predictions, source.vocab_size

@@ -1,4 +1,4 @@
-"""Pre-training and its evaluation: what the `run_pretraining*` commands do.
+"""Runs pre-training and its evaluation, for the `run_pretraining*` commands.
 
 records -> masked LM + sentence order -> checkpoints, metrics.jsonl, learning_curve.png
         -> eval_results.txt (--do_eval), a model folder (--export_dir)
@@ -54,11 +54,11 @@ from albert_zh.training.training_errors import explained_errors
 FLAGS = flags.FLAGS
 EVAL_RESULTS = "eval_results.txt"
 MAX_RECORDS_OF_METRICS = 4000
-_EXPLOSION_FACTOR = 5  # a loss so many times that of guessing is no training any more
+_EXPLOSION_FACTOR = 5  # training has diverged if the loss exceeds that of guessing so many times
 
 
 def run_google(ffn_groups: Optional[int] = None) -> None:
-    """Does what the flags of google's commands ask for; argument as in `run`."""
+    """Runs one of Google's pre-training commands; `ffn_groups` is as in `run`."""
     run("sentence_order", ffn_groups)
 
 
@@ -67,14 +67,14 @@ def run(
     ffn_groups: Optional[int] = None,
     make_distiller: Optional[Callable] = None,
 ) -> None:
-    """Does what the flags ask for.
+    """Runs a pre-training command with the current flags.
 
     Args:
-        sentence_name: how metrics call the second task.
-        ffn_groups: groups of the feed-forward layers where the config does not say; None for the
-            usual, one.
-        make_distiller: function (config, path of the vocabulary or None) -> `Distiller` by which a
-            student is trained; None for plain pre-training.
+        sentence_name: the second task's name in metrics.
+        ffn_groups: number of groups of the feed-forward layers if the config does not specify it;
+            None for the default, one.
+        make_distiller: function (config, path of the vocabulary or None) -> `Distiller` with which
+            a student is trained; None for plain pre-training.
     """
     pretraining_flags.check_flags(FLAGS)
     allocator.choose_allocator(FLAGS.plain)
@@ -86,7 +86,7 @@ def run(
         if FLAGS.do_train:
             job.train(stop)
         if run_flags.helper_name(FLAGS):
-            return  # the worker that saves does the rest
+            return  # only the worker that saves checkpoints does the rest
         if FLAGS.do_eval and _waits_for_checkpoints(FLAGS):
             job.evaluate_as_they_appear(stop)
         elif FLAGS.do_eval:
@@ -97,12 +97,12 @@ def run(
 
 
 def _waits_for_checkpoints(options):
-    """Whether this process evaluates what another one trains."""
+    """Whether this process evaluates the checkpoints of another process."""
     return options.do_eval and not options.do_train and options.eval_timeout > 0
 
 
 def process_name(options: flags.FlagValues) -> Optional[str]:
-    """What the log of a process is named by that works beside the one which trains, or None."""
+    """Name of the log of an additional process next to the one that trains; None for the latter."""
     return "evaluation" if _waits_for_checkpoints(options) else run_flags.helper_name(options)
 
 
@@ -157,7 +157,7 @@ class Pretraining:
         self._measured = {}  # metrics of the checkpoint that was evaluated last, by its step
 
     def _make_engine(self, init_checkpoint):
-        """Makes the engine, once the run is known to be that of the output folder."""
+        """Creates the engine after checking that the output folder belongs to the same run."""
         settings = self._model_settings()
         run_settings = self._run_settings()
         run_folder.check_same_run(self._folder, *run_settings)
@@ -179,7 +179,7 @@ class Pretraining:
         )
 
     def _add_state_of_training(self, settings):
-        """Lets a run go on with flags that count or scale something which it did not before."""
+        """Adds counters or scales that new flags need to the checkpoint of a resumed run."""
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is not None and not run_flags.helper_name(self._options):
             checkpoint_files.add_missing(newest, pretraining_model_fn.state_of_training(settings))
@@ -189,7 +189,7 @@ class Pretraining:
         return 0 if newest is None else checkpoint_files.checkpoint_step(newest)
 
     def _lanes_of_run(self):
-        """The lanes that the run's records are parted into: as many as it began with hosts."""
+        """Number of lanes of the run's records, which is the number of hosts it began with."""
         num_hosts = engine.num_hosts(self._options)
         former = run_folder.former_settings(self._folder)["fixed"]
         num_lanes = former.get("input lanes", 1 if former else self._options.input_lanes)
@@ -226,7 +226,7 @@ class Pretraining:
         source = self._train_source
         counts["number of records"] = source.num_records
         counts["bytes of records"] = sum(map(storage.size, source.files))
-        if len(source.files) > 1:  # else there is no order, and a name does not matter
+        if len(source.files) > 1:  # the order and the names of files do not matter for a single one
             counts["files of records"] = _digest_of_files(source.files)
         fixed["input lanes"] = self._num_lanes
         if self._distiller:
@@ -250,13 +250,13 @@ class Pretraining:
     # Training
 
     def train(self, stop: StopRequest) -> None:
-        """Trains to the last step, from the newest checkpoint of the output folder if it has one.
+        """Trains up to the last step, starting from the newest checkpoint in the output folder.
 
         Args:
-            stop: the user's request to end early.
+            stop: the user's request to stop early.
 
         Raises:
-            Interrupted: if a stop was requested; a checkpoint is saved then.
+            Interrupted: if a stop was requested; a checkpoint is saved before.
         """
         self._metrics = metrics_log.Metrics(
             self._folder, self._first_step, run_flags.helper_name(self._options)
@@ -305,7 +305,7 @@ class Pretraining:
 
     def _highest_loss(self):
         if self._distiller:
-            return math.inf  # of differences of scores
+            return math.inf  # distillation losses have no such limit
         return _EXPLOSION_FACTOR * objective_flags.loss_of_guessing(
             self._options, self._config.vocab_size
         )
@@ -343,7 +343,7 @@ class Pretraining:
         step = checkpoint_files.checkpoint_step(newest)
         objective_flags.check_generator_is_of_run(self._folder, self._options)
         _say_what_is_measured(self._options, self._eval_source)
-        if step not in self._measured:  # while training
+        if step not in self._measured:  # it may have been evaluated while training
             self._evaluate(step, stop)
         self._write_results(self._measured[step])
 
@@ -355,10 +355,10 @@ class Pretraining:
                 handle.write("%s = %s\n" % (name, result[name]))
 
     def evaluate_as_they_appear(self, stop: StopRequest) -> None:
-        """Evaluates each checkpoint of a run that trains elsewhere, until that has ended.
+        """Evaluates each checkpoint of a run in another process, until that run has ended.
 
-        What was measured is kept in `metrics.evaluation.jsonl`; a checkpoint in it is not
-        evaluated again.
+        The results are saved in `metrics.evaluation.jsonl`; a checkpoint that is listed there is
+        not evaluated again.
 
         Args:
             stop: as in `train`.
@@ -381,12 +381,12 @@ class Pretraining:
             self._metrics.flush()
 
     def _evaluated(self, step, stop):
-        """Evaluates while training; what it returns would end that if it was true."""
+        """Evaluates during training; returns False, as True would stop the training."""
         self._evaluate(step, stop)
         return False
 
     def _evaluate(self, step, stop):
-        """Metrics of the checkpoint of a step; recorded while training."""
+        """Returns the metrics of a step's checkpoint, and records them if there is a log."""
         num_steps = record_sources.num_eval_steps(self._options, self._eval_source)
         with record_sources.named_faults(self._eval_source), objective_flags.missing_heads_named(
             self._folder, self._options
@@ -450,7 +450,7 @@ class Pretraining:
 
 
 def _say_what_is_left_out(options, vocab_file):
-    """Names flags that were given in vain, and what an exported model will lack."""
+    """Prints notes on flags without effect, and on a missing vocabulary for the exported model."""
     if options.eval_file and not options.do_eval:
         say("note: --eval_file has no effect without --do_eval=true: nothing is evaluated")
     if options.init_checkpoint and not options.do_train:
@@ -468,17 +468,17 @@ def _say_what_is_left_out(options, vocab_file):
 
 
 def _say_what_is_measured(options, source):
-    """Notes what an evaluation, on a `RecordSource`, measures otherwise than training learnt."""
+    """Notes differences between an evaluation on a `RecordSource` and the training of the run."""
     objective_flags.say_what_is_measured(options.output_dir, options)
     record_sources.say_other_masks(options, source)
 
 
 def _digest_of_files(paths):
-    """A digest of files' names and sizes in their order, which decides what a run has read."""
+    """Digest of the names and sizes of files in their order, which determine a run's data."""
     about = ["%s %d" % (os.path.basename(path), storage.size(path)) for path in paths]
     return hashlib.sha256("\n".join(about).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _plain(value):
-    """A number of numpy's as one of Python's."""
+    """Converts a NumPy number to a Python number."""
     return int(value) if isinstance(value, np.integer) else float(value)

@@ -1,9 +1,9 @@
-"""Evaluation of a run that trains in another process, perhaps on another machine.
+"""Waits for the checkpoints of a run in another process, possibly on another machine.
 
     for prefix in new_checkpoints("gs://bucket/run", done={0}, last_step=125000, timeout=7200):
         ...  # evaluate it
 
-The folder is only looked at: its lock and its `checkpoint` file are those of the run that trains.
+The folder is only read: its lock and its `checkpoint` file belong to the run that trains.
 """
 
 import os
@@ -23,14 +23,14 @@ def new_checkpoints(
     timeout: int,
     sleep: Callable[[float], Any] = time.sleep,
 ) -> Iterator[str]:
-    """Yields each checkpoint of a folder once, by step, as they appear.
+    """Yields each checkpoint in a folder once, in the order of steps, as they appear.
 
     Args:
         folder: the output folder of the run.
-        done: steps that need no evaluation; those that are yielded are added.
-        last_step: the step whose checkpoint is the last.
-        timeout: seconds to wait for the next one.
-        sleep: function that waits for some seconds.
+        done: steps that need no evaluation; the steps that are yielded are added to it.
+        last_step: the step of the last checkpoint.
+        timeout: seconds to wait for the next checkpoint.
+        sleep: function that waits for a number of seconds.
 
     Yields:
         prefix of a checkpoint.
@@ -55,6 +55,6 @@ def new_checkpoints(
 
 
 def is_gone(prefix: str) -> bool:
-    """Whether a checkpoint was removed meanwhile by the run that keeps the newest ones."""
+    """Whether a checkpoint has been removed by its run, which keeps only the newest ones."""
     names = checkpoint_files.index_files(os.path.dirname(prefix))
     return os.path.basename(prefix) + ".index" not in names

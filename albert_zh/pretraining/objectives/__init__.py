@@ -1,1 +1,1 @@
-"""Pre-training objectives, a module each."""
+"""Pre-training objectives, one module per objective."""

@@ -1,11 +1,11 @@
-"""ELECTRA (Clark et al. 2020): a small generator fills the masks, the model detects what it wrote.
+"""ELECTRA (Clark et al. 2020): a small generator fills the masks, the model detects its pieces.
 
     terms = electra.terms(config, features, is_training, settings, denominators, build_encoder)
 
-The generator is a masked LM of a share of the model's width and depth. It reads the model's own
-embeddings, and its samples take the places of the masks; the model (the discriminator) then tells
-of each piece whether it is the text's. Only the model is used afterwards. Formulas and names are
-those of google-research/electra; any layout can be the model.
+The generator is a masked LM with a fraction of the model's width and depth. It shares the model's
+embeddings, and its samples replace the masks; the model (the discriminator) then predicts for each
+piece whether it is from the original text. Only the model is used after pre-training. Formulas and
+variable names are the same as in google-research/electra; the model may have any layout.
 """
 
 from typing import TYPE_CHECKING, Callable, Dict, List
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from albert_zh.pretraining.objectives.masked_lm import Denominators
 
 GENERATOR_SCOPE = "generator"
-_EPSILON = 1e-6  # in the denominators of both losses
-_NOT_DRAWN = 1000.0  # taken from the logit of a word that is not to be drawn
+_EPSILON = 1e-6  # added to the denominators of both losses
+_NOT_DRAWN = 1000.0  # subtracted from the logit of a word that must not be drawn
 
 
 def terms(
@@ -44,18 +44,18 @@ def terms(
     denominators: "Denominators",
     build_encoder: Callable[..., "AlbertModel"],
 ) -> List[Term]:
-    """Builds generator and discriminator and their losses.
+    """Builds the generator, the discriminator and their losses.
 
     Args:
-        config: the discriminator's.
-        features: a batch's, [B, F], [B, P] and [B, 1].
-        is_training: whether it is of training.
-        settings: how the model is trained; its `electra` are `Settings`.
-        denominators: what the losses' sums are divided by.
-        build_encoder: function as `masked_lm.encoder`.
+        config: the discriminator's config.
+        features: features of a batch, [B, F], [B, P] and [B, 1].
+        is_training: whether the batch is used for training.
+        settings: how the model is trained; its field `electra` is `Settings`.
+        denominators: the divisors of the summed losses.
+        build_encoder: function like `masked_lm.encoder`.
 
     Returns:
-        terms, that of the generator first; with a `disc_weight` of 0 that one alone.
+        terms, the generator's first; with a `disc_weight` of 0 only the generator's.
     """
     rows, table = _generated_rows(config, features, is_training, settings, build_encoder)
     words, logits = _generator_output(config, rows, table, features)
@@ -87,7 +87,7 @@ def terms(
 
 
 def _generated_rows(config, features, is_training, settings, build_encoder):
-    """The generator's outputs at the masks, [B * P, H'], and the word table [V, E]."""
+    """Returns the generator's outputs at the masks, [B * P, H'], and the word table [V, E]."""
     if settings.electra.untied_generator:
         return _outputs_of_generator(config, features, is_training, settings)
     wanted = tf.pad(features["masked_lm_positions"], [[0, 0], [1, 0]])
@@ -97,7 +97,7 @@ def _generated_rows(config, features, is_training, settings, build_encoder):
 
 
 def _outputs_of_generator(config, features, is_training, settings):
-    """As `_generated_rows`, of a separate generator."""
+    """Does the work of `_generated_rows` with a separate generator."""
     ids, positions = features["input_ids"], features["masked_lm_positions"]
     own = config_of_graph(
         generator_settings.generator_config(config, settings.electra), is_training, settings.plain
@@ -131,7 +131,7 @@ def _outputs_of_generator(config, features, is_training, settings):
 
 
 def _generator_output(config, rows, table, features):
-    """(`MaskedLmOutput`, logits [B * P, V]) of the generator's outputs at the masks."""
+    """Returns (`MaskedLmOutput`, logits [B * P, V]) for the generator's outputs at the masks."""
     with tf.variable_scope("generator_predictions"):
         rows = dense(rows, int(table.shape[-1]), config, "dense", config.hidden_act)
         rows = layer_norm(rows, "LayerNorm")
@@ -145,12 +145,12 @@ def _generator_output(config, rows, table, features):
 def sampling_logits(
     logits: tf.Tensor, label_ids: tf.Tensor, settings: generator_settings.Settings
 ) -> tf.Tensor:
-    """The logits by which words are drawn.
+    """Returns the logits from which words are sampled.
 
     Args:
         logits: float tensor [B * P, V].
-        label_ids: int tensor [B, P], the text's own words.
-        settings: how the generator draws.
+        label_ids: int tensor [B, P], the original words.
+        settings: the settings of the generator.
 
     Returns:
         float tensor [B * P, V], without a gradient.
@@ -165,7 +165,7 @@ def sampling_logits(
 def drawn_words(
     logits: tf.Tensor, label_ids: tf.Tensor, settings: generator_settings.Settings
 ) -> tf.Tensor:
-    """Draws a word for each mask; arguments as of `sampling_logits`; int tensor [B * P, 1]."""
+    """Samples a word per mask, int [B * P, 1]; arguments are as for `sampling_logits`."""
     return tf.random.stateless_categorical(
         sampling_logits(logits, label_ids, settings), 1, dropout_seed(), dtype=tf.int32
     )
@@ -178,14 +178,14 @@ def discriminator_term(
     is_replaced: tf.Tensor,
     num_pieces: tf.Tensor,
 ) -> Term:
-    """The `Term` of telling which pieces are not the text's.
+    """Returns the `Term` of detecting which pieces were replaced.
 
     Args:
-        config: the model's.
-        model: that of the text with the generator's words.
-        features: a batch's, [B, F].
+        config: the model's config.
+        model: the model applied to the text with the generator's words.
+        features: features of a batch, [B, F].
         is_replaced: float tensor [B, F].
-        num_pieces: float scalar tensor, of the step's whole batch.
+        num_pieces: float scalar tensor, number of pieces in the whole batch of the step.
     """
     rows = tf.reshape(model.get_sequence_output(), [-1, config.hidden_size])  # [R, H]
     with tf.variable_scope("discriminator_predictions"):

@@ -1,11 +1,11 @@
-"""Masks as google-research/electra makes them, its quirk with repeated positions included.
+"""Masks as in google-research/electra, including its quirk with repeated positions.
 
     features = masked_again(features, settings)
     filled = averaged_update(text, drawn, positions)
 
-Positions are drawn with replacement, again in each step, so that some are drawn twice; 85 % of them
-show `[MASK]`, the others the text. Where several words are drawn for one position, the original
-puts the mean of their ids there.
+Positions are drawn with replacement in each step, so that some are drawn twice; at 85 % of them
+`[MASK]` is shown, at the others the original text. If several words are drawn for one position, the
+original uses the mean of their ids.
 """
 
 import collections
@@ -17,28 +17,28 @@ from albert_zh.model.layers import dropout_seed, get_shape_list
 from albert_zh.pretraining.objectives import replaced_tokens
 
 _SHOWN_AS_MASK = 0.85
-_MARGIN = 0.005  # of the share, in the number of predictions of the longest row
+_MARGIN = 0.005  # added to the share, for the maximum number of predictions per row
 
 OriginalMasks = collections.namedtuple("OriginalMasks", "share max_seq_length mask_id special_ids")
-OriginalMasks.__doc__ = """How masks are made.
+OriginalMasks.__doc__ = """The settings of masks.
 
 Fields:
-    share: float, of a row's pieces.
+    share: float, the share of pieces to mask in a row.
     max_seq_length: int.
-    mask_id: int.
+    mask_id: int, id of [MASK].
     special_ids: ids that are never masked.
 """
 
 
 def masked_again(features: Dict[str, tf.Tensor], masks: OriginalMasks) -> Dict[str, tf.Tensor]:
-    """The features with masks of the original instead of the records'.
+    """Replaces the masks of the records with masks drawn like in the original.
 
     Args:
-        features: a batch's, [B, F] and [B, P].
-        masks: how masks are made.
+        features: features of a batch, [B, F] and [B, P].
+        masks: the settings of masks.
 
     Returns:
-        features; positions without a prediction are 0.
+        features; unused slots of `masked_lm_positions` are 0.
     """
     text = original_text(features)
     most = int((masks.share + _MARGIN) * masks.max_seq_length)
@@ -63,12 +63,12 @@ def masked_again(features: Dict[str, tf.Tensor], masks: OriginalMasks) -> Dict[s
 
 
 def original_text(features: Dict[str, tf.Tensor]) -> tf.Tensor:
-    """Int [B, F], the text before any piece of it was masked."""
+    """Int [B, F], the text before masking."""
     return replaced_tokens.filled_with(features, features["masked_lm_ids"]).input_ids
 
 
 def filled_with(features: Dict[str, tf.Tensor], drawn: tf.Tensor) -> replaced_tokens.Filled:
-    """As `replaced_tokens.filled_with`, with the mean of the ids that one position gets."""
+    """Like `replaced_tokens.filled_with`, but a position with several ids gets their mean."""
     text = original_text(features)
     filled = averaged_update(
         text,
@@ -79,7 +79,7 @@ def filled_with(features: Dict[str, tf.Tensor], drawn: tf.Tensor) -> replaced_to
 
 
 def averaged_update(ids: tf.Tensor, updates: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Ids with others in their places; repeated positions get the mean, and position 0 nothing.
+    """Updates ids at positions; repeated positions get the mean, and position 0 is not updated.
 
     Args:
         ids: int tensor [B, F].

@@ -1,10 +1,10 @@
-"""Masked words and the order of two segments, as BERT and ALBERT learn them.
+"""The objectives of BERT and ALBERT: masked LM and the order of two segments.
 
     terms = masked_lm.terms(config, features, is_training, settings, denominators)
 
-Losses are means over the whole batch of a step, however it is divided. With spans
-(`span_boundary_weight`) the masked words are also predicted from what stands around their span;
-with `replaced_token_weight` the text whose masks the model has filled is read as well.
+Losses are means over the whole batch of a step, regardless of how it is divided. With a
+`span_boundary_weight` the masked words are also predicted from the pieces around their span; with a
+`replaced_token_weight` the model also reads the text whose masks it has filled.
 """
 
 import collections
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
     from albert_zh.pretraining.model_settings import ModelSettings
 
-_LOGIT_SHARES = 4  # in which the logits of all words are computed in training
+_LOGIT_SHARES = 4  # parts in which the logits of all words are computed in training
 
 Denominators = collections.namedtuple("Denominators", "words sentences pieces span_words")
-Denominators.__doc__ = """What the summed losses of a step's batch are divided by.
+Denominators.__doc__ = """The divisors of the summed losses of a step's batch.
 
 Fields:
-    words: float scalar tensor, the sum of the masked words' weights.
-    sentences: float scalar tensor, the sequences with a second task.
-    pieces: float scalar tensor, all that is no padding.
-    span_words: float scalar tensor, the masked words with a boundary on both sides.
+    words: float scalar tensor, the sum of the weights of masked words.
+    sentences: float scalar tensor, the number of sequences with a second task.
+    pieces: float scalar tensor, the number of pieces without padding.
+    span_words: float scalar tensor, the number of masked words with a boundary on both sides.
 """
 
 
 def denominators_of(features: Dict[str, tf.Tensor], has_spans: bool = False) -> Denominators:
-    """The `Denominators` of a batch.
+    """Computes the `Denominators` of a batch.
 
     Args:
-        features: the batch's, [B, F], [B, P] and [B, 1].
-        has_spans: whether words of spans are to be counted.
+        features: features of the batch, [B, F], [B, P] and [B, 1].
+        has_spans: whether to count the words of spans.
     """
     span_words = tf.constant(0.0)
     if has_spans:
@@ -66,24 +66,24 @@ def terms(
     settings: "ModelSettings",
     denominators: Denominators,
 ) -> List[Term]:
-    """Builds the model and its losses; replaced pieces are detected in training alone.
+    """Builds the model and its losses; replaced pieces are detected only in training.
 
     Args:
-        config: the model's.
-        features: a batch's, [B, F], [B, P] and [B, 1].
-        is_training: whether it is of training.
+        config: the model's config.
+        features: features of a batch, [B, F], [B, P] and [B, 1].
+        is_training: whether the batch is used for training.
         settings: how the model is trained.
-        denominators: what the losses' sums are divided by.
+        denominators: the divisors of the summed losses.
 
     Returns:
-        terms, that of the masked words first.
+        terms, the masked LM's first.
     """
     wanted = wanted_positions(features, settings)
     if settings.plain:
         model = encoder(config, is_training, features, settings)
         rows = [gather_positions(model.get_sequence_output(), columns) for columns in wanted]
     else:
-        needed = tf.pad(tf.concat(wanted, axis=1), [[0, 0], [1, 0]])  # the first token first
+        needed = tf.pad(tf.concat(wanted, axis=1), [[0, 0], [1, 0]])  # preceded by the first token
         model = encoder(config, is_training, features, settings, needed)
         shares = tf.split(model.get_sequence_output()[:, 1:, :], len(wanted), axis=1)
         rows = [tf.reshape(share, [-1, config.hidden_size]) for share in shares]
@@ -91,7 +91,7 @@ def terms(
 
 
 def wanted_positions(features: Dict[str, tf.Tensor], settings: "ModelSettings") -> List[tf.Tensor]:
-    """The positions whose outputs the losses need, int [B, P] each."""
+    """Returns the positions whose outputs the losses need, int [B, P] each."""
     wanted = [features["masked_lm_positions"]]
     if settings.span_boundary_weight:
         targets = span_boundary.targets_of(features)
@@ -107,7 +107,7 @@ def encoder(
     output_positions: Optional[tf.Tensor] = None,
     keeps_attention: bool = False,
 ) -> AlbertModel:
-    """The `AlbertModel` of a batch, by `ModelSettings`."""
+    """Builds the `AlbertModel` of a batch according to `ModelSettings`."""
     return AlbertModel(
         config,
         is_training,
@@ -134,10 +134,10 @@ def terms_of_rows(
     settings: "ModelSettings",
     denominators: Denominators,
 ) -> List[Term]:
-    """The losses of a model that is there; arguments and result as of `terms`.
+    """Builds the losses of an existing model; other arguments and the result are as for `terms`.
 
     Args:
-        model: that of the batch.
+        model: the model applied to the batch.
         rows: float [B * P, H] each, its outputs at each of `wanted_positions`.
     """
     tables = (model.get_embedding_table(), model.get_embedding_projection())
@@ -173,7 +173,7 @@ def terms_of_rows(
 
 
 def _terms_of_filled_text(config, features, settings, log_probs, denominators):
-    """The losses of a batch whose masks the model filled: replaced pieces, and the order again."""
+    """Losses of a batch whose masks the model filled: replaced pieces and sentence order."""
     filled = replaced_tokens.fill(features, log_probs)
     features = dict(features, input_ids=filled.input_ids)
     model = encoder(config, True, features, settings)

@@ -1,15 +1,15 @@
-"""The patterns by which `unilm` has rows read, as a feature of a batch."""
+"""The attention patterns of `unilm`, as a feature of a batch."""
 
 from typing import Dict
 
 import tensorflow.compat.v1 as tf
 
-PATTERNS = "patterns"  # a feature, int [B], indices of `attention_masks.PATTERNS`
+PATTERNS = "patterns"  # name of the feature, int [B], indices of `attention_masks.PATTERNS`
 BIDIRECTIONAL, LEFT_TO_RIGHT, RIGHT_TO_LEFT, SEQUENCE_TO_SEQUENCE = range(4)
 
 
 def is_bidirectional(features: Dict[str, tf.Tensor]) -> tf.Tensor:
-    """Float [B]: 1 for the rows that have the second task, all of those without patterns."""
+    """Float [B]: 1 for rows that have the second task, which are all rows if without patterns."""
     if PATTERNS not in features:
         return tf.ones([tf.shape(features["input_ids"])[0]])
     return tf.cast(tf.equal(features[PATTERNS], BIDIRECTIONAL), tf.float32)

@@ -1,12 +1,12 @@
-"""Telling replaced tokens, after ELECTRA (Clark et al. 2020), with one model in both roles.
+"""Replaced token detection as in ELECTRA (Clark et al. 2020), with one model in both roles.
 
     filled = fill(features, log_probs)
     losses = detection_losses(config, model_of_filled_text, filled.is_replaced)
 
-The model fills the masks of a batch by chance, as probable as it holds each piece, then reads the
-filled text and detects which of its pieces are not the original ones. That text has no [MASK],
-as the texts of fine-tuning have none, and each of its pieces has a label, not only one in seven.
-ELECTRA fills with a separate, smaller model; here the same weights learn both tasks at once.
+The model fills the masks of a batch with pieces sampled from its predictions, then reads the filled
+text and detects which pieces are not the original ones. Like the texts of fine-tuning, this text
+has no [MASK], and all of its pieces have a label instead of one in seven. ELECTRA uses a separate,
+smaller model to fill the masks; here the same weights learn both tasks at once.
 """
 
 import collections
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
     from albert_zh.model.encoder import AlbertModel
 
-SCOPE = "cls/replaced_tokens"  # of the head, which only training has
+SCOPE = "cls/replaced_tokens"  # variable scope of the head, which exists only in training
 
 Filled = collections.namedtuple("Filled", "input_ids is_replaced")
-Filled.__doc__ = """A batch without masks.
+Filled.__doc__ = """A batch whose masks are filled.
 
 Fields:
-    input_ids: int tensor [B, F], pieces in place of the masks, else the original text.
-    is_replaced: float tensor [B, F], 1 where a piece is not the original one.
+    input_ids: int tensor [B, F], pieces instead of masks, and otherwise the original text.
+    is_replaced: float tensor [B, F], 1 if a piece differs from the original one.
 """
 
 
 def fill(features: Dict[str, tf.Tensor], log_probs: tf.Tensor) -> Filled:
-    """Fills the masks of a batch.
+    """Fills the masks of a batch with sampled pieces.
 
     Args:
-        features: the batch's, [B, F] and [B, P].
-        log_probs: float tensor [B * P, V], of the pieces at the masked positions.
+        features: features of the batch, [B, F] and [B, P].
+        log_probs: float tensor [B * P, V], log probabilities of pieces at the masked positions.
 
     Returns:
-        the batch without masks; there is no gradient through it.
+        the filled batch, through which no gradient flows.
     """
     drawn = tf.random.stateless_categorical(
         tf.stop_gradient(log_probs), 1, dropout_seed(), dtype=tf.int32
@@ -51,15 +51,15 @@ def filled_with(features: Dict[str, tf.Tensor], drawn: tf.Tensor) -> Filled:
     """Fills the masks of a batch with given pieces.
 
     Args:
-        features: the batch's, [B, F] and [B, P].
-        drawn: int tensor of B * P pieces, the one of each masked position.
+        features: features of the batch, [B, F] and [B, P].
+        drawn: int tensor of B * P pieces, one for each masked position.
 
     Returns:
-        the batch without masks; a piece that is the text's own counts as original.
+        the filled batch; a piece that equals the original one counts as original.
     """
     batch, length = get_shape_list(features["input_ids"], expected_rank=2)
     _, count = get_shape_list(features["masked_lm_positions"], expected_rank=2)
-    # What is no prediction goes to a further column, which is cut off again.
+    # Unused slots are written to an extra column, which is removed again.
     is_used = features["masked_lm_weights"] > 0
     positions = tf.cast(features["masked_lm_positions"], tf.int32)
     columns = tf.where_v2(is_used, positions, length)  # [B, P]
@@ -78,11 +78,11 @@ def filled_with(features: Dict[str, tf.Tensor], drawn: tf.Tensor) -> Filled:
 def detection_losses(
     config: "AlbertConfig", model: "AlbertModel", is_replaced: tf.Tensor
 ) -> tf.Tensor:
-    """The loss of each piece of a filled text; the head's variables are under `SCOPE`.
+    """Computes the loss of each piece of a filled text; the head's variables are under `SCOPE`.
 
     Args:
-        config: the model's.
-        model: that of the filled text.
+        config: the model's config.
+        model: the model applied to the filled text.
         is_replaced: float tensor [B, F].
 
     Returns:

@@ -1,13 +1,13 @@
-"""Predicting masked words from what stands around their span, after SpanBERT (Joshi et al. 2020).
+"""Predicts masked words from the pieces around their span, as in SpanBERT (Joshi et al. 2020).
 
     targets = targets_of(features)
     words = boundary_output(config, left_rows, right_rows, targets, table, label_ids)
 
-A span is a run of masked pieces; two that meet count as one. The i-th word of a span is predicted
-from the outputs at the piece before the span and at the one behind it, and a vector of i, without
-the output at the word itself. A span that touches [CLS] or [SEP] has no such boundary and is left
-out, as are the words of a span behind the first `LONGEST_SPAN`. Records need nothing further: spans
-are read from their positions.
+A span is a run of masked pieces; adjacent spans count as one. The i-th word of a span is predicted
+from the outputs at the pieces before and after the span and an embedding of i, without the output
+at the word itself. Spans next to [CLS] or [SEP] have no such boundary and are skipped, as are words
+of a span after the first `LONGEST_SPAN`. Records need no further features: spans are derived from
+the masked positions.
 """
 
 import collections
@@ -22,25 +22,26 @@ from albert_zh.model.variables import new_variable
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
-SCOPE = "cls/span_boundary"  # of the head, which only training has
+SCOPE = "cls/span_boundary"  # variable scope of the head, which exists only in training
 LONGEST_SPAN = 20
 _BEHIND_ALL = 1 << 30
 
 Targets = collections.namedtuple("Targets", "left right index weights")
-Targets.__doc__ = """The spans of masked words, [B, P] each; all 0 where a word has no boundary.
+Targets.__doc__ = """The spans of masked words, [B, P] each; all are 0 for a word without boundary.
 
 Fields:
-    left, right: int tensors, the positions before and behind the word's span.
-    index: int tensor, the word's place in its span, from 0.
-    weights: float tensor.
+    left, right: int tensors, the positions before and after the word's span.
+    index: int tensor, the word's position in its span, from 0.
+    weights: float tensor, the weights of the predictions.
 """
 
 
 def targets_of(features: Dict[str, tf.Tensor]) -> Targets:
-    """The `Targets` of a batch.
+    """Computes the `Targets` of a batch.
 
     Args:
-        features: the batch's, [B, F] and [B, P]; positions of masked words are ascending.
+        features: features of the batch, [B, F] and [B, P]; positions of masked words must be in
+            ascending order.
     """
     positions = tf.cast(features["masked_lm_positions"], tf.int32)  # [B, P]
     is_used = features["masked_lm_weights"] > 0
@@ -66,7 +67,7 @@ def targets_of(features: Dict[str, tf.Tensor]) -> Targets:
 
 
 def _separates(input_ids, last_sep, left, right):
-    """bool [B, P], whether a boundary is a `[SEP]`; rows of one segment may have several texts."""
+    """bool [B, P], whether a boundary is a `[SEP]`, which a single segment may contain, too."""
     sep_id = tf.gather(input_ids, last_sep, batch_dims=1)  # [B, 1]
     last = tf.shape(input_ids)[1] - 1
     left, right = (tf.clip_by_value(boundary, 0, last) for boundary in (left, right))  # unused: any
@@ -83,14 +84,14 @@ def boundary_output(
     label_ids: tf.Tensor,
     parts: int = 1,
 ) -> MaskedLmOutput:
-    """Predicts the words of spans; variables under `SCOPE`.
+    """Predicts the words of spans; the variables are under `SCOPE`.
 
     Args:
-        config: the model's.
+        config: the model's config.
         left_rows, right_rows: float tensors [B * P, H], the outputs at the spans' boundaries.
-        targets: of the batch.
+        targets: the `Targets` of the batch.
         table: float variable [V, E], the word table.
-        label_ids: int tensor [B, P], the words that stood there.
+        label_ids: int tensor [B, P], the original words.
         parts: see `heads.masked_lm_output`.
     """
     width = int(table.shape[-1])

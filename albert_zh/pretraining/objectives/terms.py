@@ -1,9 +1,9 @@
-"""What an objective adds to the loss, and how its share of it is shown and measured.
+"""The terms that objectives add to the loss, and how they are logged and evaluated.
 
     terms = [masked_lm.term(...), sentence_order.term(...)]
     total_loss(terms), shown_scalars(terms), eval_metrics(terms)
 
-Every objective of pre-training returns `Term`s, of which training, its log and evaluation are made.
+Every pre-training objective returns `Term`s, which training, logging and evaluation are based on.
 """
 
 import collections
@@ -19,29 +19,29 @@ Term = collections.namedtuple(
 Term.__doc__ = """One loss of a batch.
 
 Fields:
-    name: as metrics call it; None for what is added to the loss alone.
-    loss: float scalar tensor, with its gradient; the batch's share of a mean. None for what is
-        measured alone.
-    weight: float, that of the loss in the sum.
-    losses: float tensor [N], of each prediction.
-    weights: float tensor [N], 0 for what is no prediction.
-    denominator: float scalar tensor, by which sums over the predictions are divided.
-    labels, predicted: int tensors [N]; None where there is nothing to be right about.
-    scores: float tensor [N], probabilities of label 1 where there are two labels; else None.
+    name: name in metrics; None for a term that is only added to the loss.
+    loss: float scalar tensor, differentiable; the batch's share of a mean. None for a term that is
+        only measured.
+    weight: float, weight of the loss in the total loss.
+    losses: float tensor [N], loss of each prediction.
+    weights: float tensor [N], 0 for unused slots.
+    denominator: float scalar tensor, the divisor of sums over the predictions.
+    labels, predicted: int tensors [N]; None for a term without accuracy.
+    scores: float tensor [N], probabilities of label 1 if there are two labels; otherwise None.
 """
 
 
 def total_loss(terms: Sequence[Term]) -> tf.Tensor:
-    """The weighted sum of the losses of `Term`s, a float scalar tensor."""
+    """Returns the weighted sum of the losses of `Term`s, a float scalar tensor."""
     losses = [term for term in terms if term.loss is not None]
     return tf.add_n([term.loss if term.weight == 1 else term.weight * term.loss for term in losses])
 
 
 def shown_scalars(terms: Sequence[Term]) -> Dict[str, tf.Tensor]:
-    """{name: float scalar} to look at in training, each the batch's share of a mean.
+    """Returns {name: float scalar} to log in training, each the batch's share of a mean.
 
     Args:
-        terms: of the batch.
+        terms: terms of the batch.
     """
     named = [term for term in terms if term.name and term.loss is not None]
     scalars = {term.name + "_loss": term.loss for term in named}
@@ -53,11 +53,11 @@ def shown_scalars(terms: Sequence[Term]) -> Dict[str, tf.Tensor]:
 
 
 def eval_metrics(terms: Sequence[Term]) -> Tuple[Callable[..., Dict[str, Any]], List[tf.Tensor]]:
-    """(function, tensors) of an evaluation's metrics, as `Spec` takes them.
+    """Returns the (function, tensors) of an evaluation's metrics for `Spec`.
 
     Args:
-        terms: of a batch; what is measured is loss and accuracy of each, and where it has
-            scores also the area under the ROC curve, precision and recall.
+        terms: terms of a batch. For each, the loss and accuracy are measured, and if it has scores
+            also the area under the ROC curve, precision and recall.
     """
     named = [term for term in terms if term.name]
     names = [term.name for term in named]

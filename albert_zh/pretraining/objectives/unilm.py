@@ -1,12 +1,12 @@
-"""UniLM's mix of masked LMs (Dong et al. 2019): each row is read by one of four patterns.
+"""UniLM's mix of masked LMs (Dong et al. 2019): each row uses one of four attention patterns.
 
     features = with_patterns(features, is_training)
     mask = attention_mask(features)
 
-A third of the rows is read from both sides, a third as a source and its target, a sixth from the
-left and a sixth from the right. Which, is a hash of the row's tokens and the step: a row is read in
-other ways in other epochs, and however a batch is divided, its rows are read alike. Records of one
-segment have the first half as their source.
+A third of the rows is bidirectional, a third is sequence-to-sequence, a sixth is left-to-right and
+a sixth is right-to-left. The pattern is a hash of the row's tokens and the step: a row has
+different patterns in different epochs, and its pattern does not depend on how a batch is divided.
+In records of one segment, the first half is the source.
 """
 
 from typing import TYPE_CHECKING, Dict, List, Optional
@@ -36,20 +36,20 @@ _SIXTHS = (
     SEQUENCE_TO_SEQUENCE,
     SEQUENCE_TO_SEQUENCE,
 )
-_STEP = 0x9E3779B1  # apart, of two steps
+_STEP = 0x9E3779B1  # difference between the keys of two consecutive steps
 _ROUNDS = ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1))  # of the hash: shifts and factors
 
 
 def with_patterns(features: Dict[str, tf.Tensor], is_training: bool) -> Dict[str, tf.Tensor]:
-    """The features with the pattern of each row.
+    """Adds the attention pattern of each row to the features.
 
     Args:
-        features: a batch's, [B, F], [B, P] and [B, 1].
-        is_training: whether to train; the patterns of an evaluation are the same in every step.
+        features: features of a batch, [B, F], [B, P] and [B, 1].
+        is_training: whether to train; in evaluation the patterns do not depend on the step.
 
     Returns:
-        the features with `PATTERNS`; rows of one segment that are read as source and target have
-        the second half as segment 1.
+        the features with `PATTERNS`; in sequence-to-sequence rows of one segment the second half
+        becomes segment 1.
     """
     keys = tf.cast(tf.reduce_sum(features["input_ids"], axis=1), tf.int32)
     if is_training:
@@ -65,12 +65,12 @@ def with_patterns(features: Dict[str, tf.Tensor], is_training: bool) -> Dict[str
 
 
 def _wrapped(number):
-    """A number of 32 bits as int32."""
+    """Converts an unsigned 32-bit number to an int32 constant with the same bits."""
     return tf.constant(np.uint32(number).astype(np.int32))
 
 
 def _hashed(keys):
-    """Int32 [B] of which every bit depends on every bit of the keys, int32 [B] (MurmurHash3)."""
+    """Hashes keys, int32 [B], so that every bit depends on every bit of the key (MurmurHash3)."""
     for shift, factor in _ROUNDS:
         shifted = tf.bitwise.right_shift(keys, tf.fill(tf.shape(keys), shift))
         shifted = tf.bitwise.bitwise_and(shifted, tf.constant((1 << (32 - shift)) - 1))
@@ -79,7 +79,7 @@ def _hashed(keys):
 
 
 def attention_mask(features: Dict[str, tf.Tensor]) -> Optional[tf.Tensor]:
-    """What positions see, int [B, F, F]; None for features without patterns."""
+    """Returns the visible positions of each position, int [B, F, F]; None without patterns."""
     if PATTERNS not in features:
         return None
     return attention_masks.visible_positions(
@@ -88,11 +88,11 @@ def attention_mask(features: Dict[str, tf.Tensor]) -> Optional[tf.Tensor]:
 
 
 def measured_terms(words: "MaskedLmOutput", features: Dict[str, tf.Tensor]) -> List[Term]:
-    """What an evaluation measures of each pattern, without a loss.
+    """Returns a term per pattern that an evaluation measures, without a loss.
 
     Args:
-        words: what is predicted for the batch.
-        features: the batch's, with `PATTERNS`.
+        words: the masked LM output for the batch.
+        features: features of the batch, with `PATTERNS`.
     """
     count = get_shape_list(features["masked_lm_positions"])[1]
     of_words = tf.reshape(tf.tile(features[PATTERNS][:, None], [1, count]), [-1])  # [B * P]

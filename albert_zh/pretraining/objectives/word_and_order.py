@@ -1,4 +1,4 @@
-"""The losses of masked words and of the order of segments, of outputs that are there."""
+"""The losses of masked words and of sentence order, computed from existing outputs."""
 
 from typing import TYPE_CHECKING, Any, Dict
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from albert_zh.model.encoder import AlbertModel
     from albert_zh.pretraining.model_settings import ModelSettings
 
-EPSILON = 1e-5  # in the denominator of the masked-LM loss
+EPSILON = 1e-5  # added to the denominator of the masked LM loss
 
 
 def word_term(
@@ -24,15 +24,15 @@ def word_term(
     total_weight: tf.Tensor,
     epsilon: float = EPSILON,
 ) -> Term:
-    """The `Term` of predicted words.
+    """Returns the `Term` of predicted words.
 
     Args:
-        name: as metrics call it.
-        words: what is predicted.
+        name: name of the term in metrics.
+        words: the masked LM output.
         label_ids: int tensor [B, P].
         label_weights: float tensor [B, P].
-        total_weight: float scalar tensor, the weights of the step's whole batch.
-        epsilon: added to it.
+        total_weight: float scalar tensor, the sum of the weights in the step's whole batch.
+        epsilon: number that is added to `total_weight`.
     """
     return Term(
         name,
@@ -52,19 +52,19 @@ def sentence_term(
     settings: "ModelSettings",
     denominators: Any,
 ) -> Term:
-    """The `Term` of the second task, whether segments are swapped (or B is from elsewhere).
+    """Returns the `Term` of the second task: are segments swapped (or B from another document)?
 
     Args:
-        config: the model's.
-        model: that of the batch.
-        features: the batch's, [B, F] and [B, 1].
+        config: the model's config.
+        model: the model applied to the batch.
+        features: features of the batch, [B, F] and [B, 1].
         settings: how the model is trained.
         denominators: `masked_lm.Denominators`.
     """
     labels = features["next_sentence_labels"]
     order = sentence_order_head(config, model.get_pooled_output(), labels)
     weights = reading_patterns.is_bidirectional(features)
-    count = tf.maximum(denominators.sentences, 1.0)  # of all replicas; a step may have none
+    count = tf.maximum(denominators.sentences, 1.0)  # in all replicas; a step may have no sentence
     return Term(
         settings.sentence_name,
         tf.reduce_sum(weights * order.per_example_loss) / count,
