@@ -1,9 +1,10 @@
-"""Whether the Python that runs this has what the toolkit needs, without importing it (fast).
+"""Checks quickly, without imports, whether this Python has the packages that the toolkit needs.
 
     python scripts/check_environment.py 2.15,2.21,1.15 [requirements.txt ...]
 
-The first argument lists the versions of TensorFlow that will do; of the requirement files only the
-names count. Prints what is missing and ends with status 1, else with status 0.
+The first argument lists the accepted versions of TensorFlow; for the packages in requirements files
+only their names are checked. If packages are missing, prints them and exits with status 1,
+otherwise with status 0.
 """
 
 import os
@@ -18,7 +19,7 @@ _INSTALLED = re.compile(r"([^-]+)-([^-]+)(-.*)?\.(dist|egg)-info$")
 
 
 def installed_packages() -> Dict[str, str]:
-    """{name: version} of what Python finds; Python 3.7 has no importlib.metadata."""
+    """Returns {name: version} of installed packages; Python 3.7 has no importlib.metadata."""
     versions = {}
     for folder in filter(os.path.isdir, sys.path):
         for match in filter(None, map(_INSTALLED.match, os.listdir(folder))):
@@ -27,14 +28,14 @@ def installed_packages() -> Dict[str, str]:
 
 
 def required_names(path: str) -> List[str]:
-    """The names of the packages in a requirements file that this Python is to have."""
+    """Lists the names of the packages in a requirements file that apply to this Python."""
     with open(path, encoding="utf-8") as lines:
         matches = [re.match(r"([A-Za-z0-9][\w.-]*)[^;]*(?:;(.*))?", line) for line in lines]
     return [_normalized(match.group(1)) for match in matches if match and _applies(match.group(2))]
 
 
 def _applies(marker):
-    """Whether what stands after the ";" of a requirement holds here; with uv there is no pip."""
+    """Whether the marker after the ";" of a requirement applies; True without pip, as with uv."""
     try:
         from pip._vendor.packaging.markers import Marker
     except ImportError:
@@ -43,7 +44,7 @@ def _applies(marker):
 
 
 def lacking(tensorflow_versions: Sequence[str], requirement_files: Sequence[str]) -> List[str]:
-    """What is missing, as words to show: ["TensorFlow 2.15 or 1.15 (2.17.0 is there)", "jieba"]."""
+    """Lists what is missing: ["TensorFlow 2.15 or 1.15 (2.17.0 is there)", "jieba"]."""
     versions = installed_packages()
     version = next((versions[name] for name in TENSORFLOW_PACKAGES if name in versions), None)
     missing = []

@@ -1,9 +1,9 @@
-"""Finds what is wrong with a student before run_classifier_distill.sh trains its teachers.
+"""Checks a student's settings before run_classifier_distill.sh trains its teachers.
 
 python scripts/check_student.py --teachers=distill_output/teacher_11/best,... FLAG...
 
-All flags are those of run_classifier.py: its checks of flags, data, texts without labels and, where
-they are there already, teachers are done, and nothing is trained or written but teachers' outputs.
+The flags are those of run_classifier.py. It checks the flags, the data, the unlabelled texts and,
+if they exist already, the teachers. Nothing is trained, and only the teachers' outputs are written.
 """
 
 import os
@@ -22,7 +22,7 @@ define_flags = runner.define_flags
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs the checks with the current flags."""
     names = [name.strip() for name in FLAGS.teachers or ()]
     are_there = all(name == linear_model.NAME or os.path.exists(name) for name in names)
     runner.check(FLAGS, has_teachers=are_there)

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# What the run_classifier_*.sh scripts share: which model and data there are, what is downloaded, the
-# command line. Each begins with
+# Functions that the run_classifier_*.sh scripts share: choosing the model and data, downloads, the
+# command line. Each script begins with
 #     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 RELEASED_MODEL="$PROJECT_ROOT/prev_trained_model/albert_tiny_zh"
 STARTER_MODEL="$PROJECT_ROOT/albert_starter_zh"
 
-# run_classifier SCRIPT ARGUMENT...: becomes one of the commands, on `model` and `data`.
+# run_classifier SCRIPT ARGUMENT...: replaces the shell with a command, run on `model` and `data`.
 run_classifier() {
     local script="$1" config weights
     shift
@@ -22,8 +22,7 @@ run_classifier() {
         "$@"
 }
 
-# check_folders: whoever mistypes DATA_DIR or MODEL_DIR hears of it before anything is installed or
-# downloaded.
+# check_folders: reports an invalid DATA_DIR or MODEL_DIR before anything is installed or downloaded.
 check_folders() {
     [ -z "${DATA_DIR:-}" ] || [ -d "$DATA_DIR" ] || die "DATA_DIR: $DATA_DIR: no such folder"
     check_own_model
@@ -36,7 +35,8 @@ check_own_model() {
         "expected a model folder"
 }
 
-# choose_model FOLDER...: sets `model` to the first model folder that is there, of these first.
+# choose_model FOLDER...: sets `model` to MODEL_DIR, or to the first existing model folder: these
+# folders, the released model, the starter model.
 choose_model() {
     local folder
     if [ -n "${MODEL_DIR:-}" ]; then
@@ -50,7 +50,7 @@ choose_model() {
     fetched albert_tiny_489k "the model $(shown "$STARTER_MODEL")" || model="$STARTER_MODEL"
 }
 
-# fetched NAME INSTEAD: downloads; where that fails, says why and what is used instead.
+# fetched NAME INSTEAD: downloads NAME; if that fails, prints the reason and what is used instead.
 fetched() {
     local problem status=0
     problem="$("$python" "$PROJECT_ROOT/scripts/fetch_assets.py" "$1" 2>&1 >&3)" || status=$?
@@ -59,7 +59,8 @@ fetched() {
     return "$status"
 }
 
-# rate_flag DEFAULT ARGUMENTS: --learning_rate; nothing where --search among them has its own rates.
+# rate_flag DEFAULT ARGUMENTS: prints --learning_rate; nothing if --search is among the arguments,
+# which tries several rates.
 rate_flag() {
     local rate="$1"
     shift
@@ -74,15 +75,15 @@ vocabulary_in() { first_file "$1/spiece.model" "$1/vocab.txt"; }
 
 config_in() { first_file "$1"/albert_config*.json "$1"/bert_config*.json "$1"/config.json; }
 
-# The folder itself where it holds weights of any kind (run_classifier.py finds their name, or says
-# what is wrong with them: training must not start from random weights unasked); else nothing.
+# Prints the folder itself if it contains weights of any kind, otherwise nothing. (run_classifier.py
+# finds their name or reports an error: training must not silently start from random weights.)
 weights_in() {
     local found
     found="$(first_file "$1"/*.index "$1"/*.data-* "$1"/*.bin "$1"/*.pt "$1"/*.pth "$1"/*.safetensors)"
     printf '%s' "${found:+$1}"
 }
 
-# The first of its arguments that is a file; nothing if none is.
+# Prints the first of its arguments that is a file; nothing if there is none.
 first_file() {
     local path
     for path in "$@"; do
@@ -93,4 +94,4 @@ first_file() {
     done
 }
 
-exec 3>&2 # progress of downloads, while their errors are kept for a line of ours
+exec 3>&2 # for the progress of downloads, while their error messages are captured

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What the scripts of this folder share; each begins with
+# Functions that the scripts of this folder share; each script begins with
 #     . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
-# As `sh SCRIPT` starts it (dash on Debian and Ubuntu): the script starts again under bash. Other
-# shells read a file command by command, so that they never see the rest of this one.
+# If started with `sh SCRIPT` (dash on Debian and Ubuntu), the script restarts itself under bash. Other
+# shells read a file command by command, so that they never see the rest of this file.
 if [ -z "${BASH_VERSION:-}" ]; then
     command -v bash >/dev/null || {
         printf '%s: error: bash was not found, which runs this script: install it (apt install bash)\n' "$0" >&2
@@ -11,30 +11,30 @@ if [ -z "${BASH_VERSION:-}" ]; then
     }
     exec bash "${ZSH_ARGZERO:-$0}" "$@"
 fi
-set +o posix # of a bash that is called sh: below are process substitutions
+set +o posix # set if bash is called as sh; process substitutions are used below
 set -euo pipefail
 
 PROJECT_ROOT="$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 EXIT_USER_ERROR=2
 EXIT_INTERRUPTED=130
-# What pip and uv write to their logs once they begin to change an environment.
+# Log lines of pip and uv from the moment when they begin to change an environment.
 INSTALLING_BEGAN='^(Installing collected packages:|Prepared |Uninstalled |Installed )'
-# Where builds of PyTorch for the CPU are, if the package index has none: plain torch brings gigabytes
-# of CUDA along on Linux.
+# Index with CPU builds of PyTorch, if the package index has none: on Linux plain torch installs
+# gigabytes of CUDA libraries.
 CPU_PYTORCH_INDEX="${CPU_PYTORCH_INDEX:-}"
 PROBE='import ensurepip, sys, venv; assert sys.maxsize > 2**32; print("%d.%d" % sys.version_info[:2])'
 
-# How pytest runs all tests: two files at a time, each of which may need a gigabyte.
-# shellcheck disable=SC2034  # by the scripts that source this
+# pytest's arguments for running all tests: two files at a time, each of which may need a gigabyte.
+# shellcheck disable=SC2034  # used by the scripts that source this file
 IN_PARALLEL=(-n 2 --dist loadfile)
 
-# Standard output is for results alone (setup.sh prints an interpreter's path there).
+# Prints a message on standard error; standard output is for results only (setup.sh prints a path).
 say() { printf '%s\n' "$*" >&2; }
 
-# The comment at the head of the script that the user called.
+# Prints the comment at the top of the script that the user called.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
-# A path as the user would write it here.
+# Prints a path as the user would write it in the current folder.
 shown() { printf '%s' "${1#"$PWD"/}"; }
 
 die() {
@@ -42,14 +42,14 @@ die() {
     exit "$EXIT_USER_ERROR"
 }
 
-# is_there PATTERN: whether it is a file, or files fit it.
+# is_there PATTERN: whether it is an existing file, or matches files.
 is_there() { [ -e "$1" ] || matching "$1" >/dev/null; }
 
-# matching PATTERN: prints the paths that fit it, one a line; `**` is for folders at any depth.
+# matching PATTERN: prints the paths that match it, one per line; `**` matches folders at any depth.
 matching() { (shopt -s globstar 2>/dev/null; compgen -G "$1"); }
 
 # given_flag "NAME..." ARGUMENT...: prints the first argument that is one of these flags, without its
-# value; fails where none is. absl takes one dash and two.
+# value; fails if there is none. absl accepts one dash and two.
 given_flag() {
     local names="$1" argument flag name
     shift
@@ -58,7 +58,7 @@ given_flag() {
         case "$flag" in
             --*) name="${name#--}" ;;
             -*) name="${name#-}" ;;
-            *) continue ;; # the value of the flag before it
+            *) continue ;; # the value of the preceding flag
         esac
         case " $names " in
             *" $name "*)
@@ -70,7 +70,7 @@ given_flag() {
     return 1
 }
 
-# check_local VARIABLE...: these settings, where they are set, may not name remote storage.
+# check_local VARIABLE...: fails if one of these settings names remote storage.
 check_local() {
     local name
     for name in "$@"; do
@@ -86,12 +86,12 @@ refuse_remote() {
     esac
 }
 
-# version_of PYTHON: prints e.g. 3.11; fails where that is no working Python (a pyenv shim of a
-# version that is not chosen, a link left behind by an upgrade of the system).
+# version_of PYTHON: prints e.g. 3.11; fails if it is not a working Python (a pyenv shim of a version
+# that is not selected, a link left over from a system upgrade).
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null; }
 
-# find_python FOLDER VERSION...: prints the first Python of these versions (best first) that runs and
-# can make the environment FOLDER: one outside of it.
+# find_python FOLDER VERSION...: prints the first working Python of these versions (best first) that
+# can create the environment FOLDER and is not inside it.
 find_python() {
     local folder="$1" candidate version
     shift
@@ -108,7 +108,7 @@ find_python() {
     return 1
 }
 
-# python_candidates VERSION...: every place where such a Python may be, one a line.
+# python_candidates VERSION...: prints all paths at which such a Python may be, one per line.
 python_candidates() {
     local version
     for version in "$@"; do
@@ -119,9 +119,9 @@ python_candidates() {
     type -aP python || true
 }
 
-# active_python TENSORFLOW_VERSIONS REQUIREMENTS...: prints the interpreter of the environment that
-# the user has activated, when it holds a TensorFlow of these versions (a comma between two) and
-# what the toolkit and the requirement files need.
+# active_python TENSORFLOW_VERSIONS REQUIREMENTS...: prints the interpreter of the active environment,
+# if it has one of these TensorFlow versions (separated by commas) and the packages that the toolkit
+# and the requirements files need.
 active_python() {
     local folder lacking
     for folder in "${VIRTUAL_ENV:-}" "${CONDA_PREFIX:-}"; do
@@ -136,12 +136,12 @@ active_python() {
     return 1
 }
 
-# ensure_environment FOLDER "VERSION..." REQUIREMENTS...: makes the virtual environment FOLDER with a
-# Python of one of these versions and installs the requirement files, as far as that is not done.
+# ensure_environment FOLDER "VERSION..." REQUIREMENTS...: creates the virtual environment FOLDER with a
+# Python of one of these versions and installs the requirements files, unless this is done already.
 #
-# Safe to kill at any moment: FOLDER/setup.unfinished is there while packages are changed, and an
-# environment that was left so is created again. FOLDER/setup.installed.NAME is written last and holds
-# what was installed. One set-up of an environment works at a time; a second one waits.
+# Safe to kill at any moment: FOLDER/setup.unfinished exists while packages are changed, and an
+# environment that is left in this state is created again. FOLDER/setup.installed.NAME is written last
+# and records what was installed. Only one set-up of an environment runs at a time; a second one waits.
 ensure_environment() {
     local folder="$1" versions="$2" file version
     local python="$folder/bin/python" outdated=()
@@ -167,18 +167,18 @@ ensure_environment() {
         done
         rm -f -- "$folder/setup.unfinished"
     fi
-    exec 9<&- # else whatever the shell becomes next would keep others waiting
+    exec 9<&- # releases the lock; otherwise the program that is run next would hold it
 }
 
-# follow_move FOLDER: in a project folder that was moved or copied Python itself works, but
-# bin/activate and the programs name the old place.
+# follow_move FOLDER: updates bin/activate and the programs if the project folder was moved or copied:
+# Python itself still works, but these contain the old path.
 follow_move() {
     local folder="$1" recorded old
     [ -f "$folder/bin/activate" ] || return 0
     recorded="$(sed -n "s/^.*VIRTUAL_ENV=[\"']\{0,1\}\(\/.*[^\"']\)[\"']\{0,1\}\$/\1/p" "$folder/bin/activate")"
     case "$recorded" in "$folder" | "$(readlink -f -- "$folder")") return 0 ;; esac
     old="$("$folder/bin/python" "$PROJECT_ROOT/scripts/relocate_environment.py" "$folder")" ||
-        return 0 # it has said why; Python works all the same
+        return 0 # it has printed the reason; Python works nevertheless
     [ -z "$old" ] || say "$folder was made as $old: its programs name the new place now"
 }
 
@@ -186,19 +186,20 @@ fingerprint() { printf 'Python %s\n' "$1" && cat -- "$2"; }
 
 stamp_of() { printf '%s/setup.installed.%s' "$1" "$(basename -- "$2")"; }
 
-# lock_set_up REQUIREMENTS: the lock is the first of an environment's requirement files, so that
-# nothing is left behind; it is held until the set-up is done, and by an installer that outlives a
-# killed shell.
+# lock_set_up REQUIREMENTS: takes the lock, which is the first of an environment's requirements files,
+# so that no file is left behind. It is held until the set-up is done, also by an installer that
+# outlives a killed shell.
 lock_set_up() {
     command -v flock >/dev/null || return 0
     exec 9<"$1"
     if ! flock -n 9; then
         say "another set-up of this environment is at work: waiting for it"
-        flock 9 || true # a file system without locks: go on without
+        flock 9 || true # on a file system without locks, continue without
     fi
 }
 
-# Killed or failed before anything was installed on top of a complete set is not half made.
+# is_half_made FOLDER: whether a set-up failed or was killed while it changed packages; an environment
+# that was complete before, and is not changed yet, still counts as complete.
 is_half_made() {
     [ -e "$1/setup.unfinished" ] || return 1
     is_new "$1" || grep -qE "$INSTALLING_BEGAN" "$1/setup.log"
@@ -206,7 +207,7 @@ is_half_made() {
 
 is_new() { ! any_exists "$1"/setup.installed.*; }
 
-# any_exists PATH...: of a pattern's matches; a pattern without any stands for itself.
+# any_exists PATH...: whether one of the paths exists; an unquoted pattern is expanded by the shell.
 any_exists() {
     local path
     for path in "$@"; do
@@ -215,7 +216,8 @@ any_exists() {
     return 1
 }
 
-# make_environment FOLDER "VERSION...": looks for a Python before anything is removed.
+# make_environment FOLDER "VERSION...": creates the environment; finds a Python before it removes any
+# files.
 make_environment() {
     local folder="$1" versions="$2" python='' output
     # shellcheck disable=SC2086  # a list of versions
@@ -234,7 +236,7 @@ make_environment() {
     fi
 }
 
-# clear_place FOLDER: makes it an empty folder with the mark of an unfinished set-up.
+# clear_place FOLDER: creates it as an empty folder with the mark of an unfinished set-up.
 clear_place() {
     local folder="$1" output
     if [ -e "$folder" ] || [ -L "$folder" ]; then
@@ -247,19 +249,20 @@ clear_place() {
         cannot_change "$folder" "$output"
 }
 
-# is_of_set_up PATH: what it made, or would have gone on with: a kill may leave a folder empty.
+# is_of_set_up PATH: whether the set-up created the folder; it may be empty after a kill.
 is_of_set_up() {
     [ -d "$1" ] || return 1
     any_exists "$1"/setup.{unfinished,log} "$1"/setup.installed.* || ! any_exists "$1"/* "$1"/.[!.]*
 }
 
-# cannot_change FOLDER OUTPUT: where OUTPUT is what a program said of it.
+# cannot_change FOLDER OUTPUT: fails with an error that quotes OUTPUT, a program's message.
 cannot_change() {
     die "$1: cannot be made (${2##*: }): make its folder writable, or activate an environment that has" \
         "the packages of requirements.txt"
 }
 
-# install_requirements FOLDER REQUIREMENTS...: with pip, or with uv where uv made the environment.
+# install_requirements FOLDER REQUIREMENTS...: installs with pip, or with uv if uv created the
+# environment.
 install_requirements() {
     local folder="$1" log="$1/setup.log" file arguments=() extent='' size=600 ticker status=0
     shift
@@ -270,14 +273,14 @@ install_requirements() {
     : >"$log"
     show_progress "$log" 9<&- >&2 &
     ticker=$!
-    # shellcheck disable=SC2064  # the number of today's ticker is meant
+    # shellcheck disable=SC2064  # the current process ID is meant
     trap "kill $ticker 2>/dev/null || true" EXIT
     trap 'say "stopped; the same command starts again cleanly"; exit "$EXIT_INTERRUPTED"' INT
     install_cpu_pytorch "$folder" "$log" "$@"
-    : >"$log" # what it says of PyTorch is no sign of a half made environment
+    : >"$log" # log lines about PyTorch do not indicate an incomplete environment
     : >"$folder/setup.unfinished"
     pip_install "$folder" "${arguments[@]}" >>"$log" 2>&1 || status=$?
-    # Compiles what every command imports; the rest, of which most is never used, when it is imported.
+    # Compiles what every command imports; other modules, mostly unused, are compiled on import.
     PYTHONDONTWRITEBYTECODE='' "$folder/bin/python" "$PROJECT_ROOT/run_classifier.py" --help >/dev/null 2>&1 || true
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
@@ -285,8 +288,8 @@ install_requirements() {
     [ "$status" -eq 0 ] || report_failed_install "$log"
 }
 
-# pip_install FOLDER ARGUMENTS...: with uv where uv made the environment. PEP 517 builds what is
-# published as source only (seqeval) without the setup.py of its build tools.
+# pip_install FOLDER ARGUMENTS...: installs with pip, or with uv if uv created the environment. PEP 517
+# builds packages that are published as source only (seqeval) in isolation.
 pip_install() {
     local folder="$1"
     shift
@@ -298,8 +301,8 @@ pip_install() {
     fi
 }
 
-# install_cpu_pytorch FOLDER LOG REQUIREMENTS...: the torch that the files ask for, in its build for
-# the CPU, from the user's package index or CPU_PYTORCH_INDEX. A torch that is there is left as it is.
+# install_cpu_pytorch FOLDER LOG REQUIREMENTS...: installs the CPU build of the torch that the files
+# require, from the user's package index or CPU_PYTORCH_INDEX, unless torch is installed already.
 install_cpu_pytorch() {
     local folder="$1" log="$2" torch
     shift 2
@@ -321,8 +324,8 @@ report_failed_install() {
         "(PIP_INDEX_URL=https://.../simple, or pip config set global.index-url ...); run this again"
 }
 
-# show_progress LOG: the time and what is being done, each second on a terminal, else twice a minute.
-# Ends with the shell that started it, even if that one is killed.
+# show_progress LOG: prints the time and the current step, every second on a terminal, otherwise twice
+# a minute. Ends with the shell that started it, even if that shell is killed.
 show_progress() {
     local pause=30 before='' after='\n' line
     if [ -t 2 ]; then
@@ -332,7 +335,7 @@ show_progress() {
     trap 'exit 0' TERM
     SECONDS=0
     while kill -0 "$$" 2>/dev/null; do
-        sleep "$pause" >/dev/null 2>&1 & # outlives a killed ticker, so it holds no pipe open
+        sleep "$pause" >/dev/null 2>&1 & # may outlive a killed ticker, so it must not hold pipes open
         wait "$!"
         line="$(grep -aE '^ *[A-Z][a-z]+ing ' -- "$1" | tail -n 1)" || line=''
         printf "$before  %4d s  %s$after" "$SECONDS" "${line:0:70}"

@@ -1,8 +1,8 @@
-"""Prints the accuracies that run_classifier_distill.sh reached: plain, teachers, ensemble, student.
+"""Prints the accuracies of run_classifier_distill.sh: plain, teachers, ensemble, student.
 
 python scripts/compare_distilled.py --output_dir=distill_output --teachers=teacher_11,teacher_12
 
-The score is the first that the reports have: accuracy, or of several labels micro F1, for instance.
+The score is the first one in the reports: accuracy or, for example with several labels, micro F1.
 """
 
 import os
@@ -24,17 +24,17 @@ SPLITS = ("dev", "test")
 def define_flags() -> None:
     """Defines the flags."""
     flags.DEFINE_string("output_dir", "distill_output", "OUTPUT_DIR of run_classifier_distill.sh.")
-    flags.DEFINE_list("teachers", [], "Folders in it of the teachers that it trained.")
+    flags.DEFINE_list("teachers", [], "Folders of the trained teachers in --output_dir.")
 
 
 def report_of(folder: str) -> Dict[str, Any]:
-    """{split: scores} of a run."""
+    """Returns {split: scores} of a run."""
     report = files.read_json(os.path.join(folder, "report.json"))
     return {split: report[split] for split in SPLITS if split in report}
 
 
 def accuracy_of_average(folders: Iterable[str]) -> float:
-    """The accuracy of the runs' averaged probabilities on the test file's labelled rows."""
+    """Accuracy of the runs' averaged probabilities on the labelled rows of the test file."""
     total, labels = 0.0, None
     for folder in folders:
         lines = files.read_lines(os.path.join(folder, "predictions.tsv"))

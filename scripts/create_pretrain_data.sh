@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Makes pre-training records (TFRecord) of raw text, with whole words masked:
+# Creates pre-training records (TFRecord) from raw text, with whole-word masking:
 #     bash create_pretrain_data.sh
 #     INPUT_FILE='my/*.txt' OUTPUT_FILE=my/records.tfrecord bash create_pretrain_data.sh --dupe_factor=5
-# What it needs is installed first. Settings, each an environment variable:
-#     INPUT_FILE     text, a sentence a line, a blank line between documents; also patterns, .gz files
-#                    and several names with commas between (default: data/news_zh_1.txt,
+# It installs what it needs first. Settings are environment variables:
+#     INPUT_FILE     text with one sentence per line and blank lines between documents; also patterns,
+#                    .gz files and several names, separated by commas (default: data/news_zh_1.txt,
 #                    which is the bundled data/news_sample.txt)
 #     OUTPUT_FILE    (default: data/tf_news_2016_zh_raw_news2016zh_1.tfrecord)
-#     VOCAB_FILE     (default: albert_config/vocab.txt, else the starter model's)
+#     VOCAB_FILE     (default: albert_config/vocab.txt, or that of the starter model)
 #     MAX_SEQ_LENGTH 512   MAX_PREDICTIONS 51   MASKED_LM_PROB 0.10
-# Further arguments go to create_pretraining_data.py, whose --help lists them; they win over the
-# settings.
+# Further arguments are passed to create_pretraining_data.py, whose --help lists them; they override
+# the settings.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 RELEASED_VOCABULARY="$PROJECT_ROOT/albert_config/vocab.txt"
@@ -33,7 +33,7 @@ main() {
         "$@"
 }
 
-# Sets `vocabulary`.
+# Sets `vocabulary` to the path of the vocabulary.
 choose_vocabulary() {
     vocabulary="${VOCAB_FILE:-$RELEASED_VOCABULARY}"
     if [ -z "${VOCAB_FILE:-}" ] && [ ! -f "$RELEASED_VOCABULARY" ]; then

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Makes pre-training records of many text files, a record file for each:
+# Creates pre-training records from many text files, one record file per text file:
 #     bash scripts/create_pretrain_data_batch.sh my/*.txt more/*.gz
 #     OUTPUT_DIR=my/records bash scripts/create_pretrain_data_batch.sh my/*.txt -- --dupe_factor=5
-# A file whose records are there and newer is skipped; one that was stopped goes on where it was. So
-# the same command, typed again, does what is left; with other settings give another OUTPUT_DIR or
-# AGAIN=1, since files that are there are known by their modification time alone. Settings, each an
-# environment variable:
-#     OUTPUT_DIR     where NAME.tfrecord is written for a text NAME.txt (default: beside the text)
-#     OUTPUT_PREFIX  what stands before NAME (default: nothing)
+# A text file is skipped if its record file exists and is newer; an interrupted file is resumed. The
+# same command, run again, thus does the remaining work. With other settings use another OUTPUT_DIR or
+# AGAIN=1, since existing files are recognized only by their modification time. Settings are
+# environment variables:
+#     OUTPUT_DIR     folder for NAME.tfrecord of a text NAME.txt (default: the folder of the text)
+#     OUTPUT_PREFIX  prefix of NAME (default: none)
 #     AGAIN          1 creates all files again
-# and those of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS, MASKED_LM_PROB).
-# Arguments behind -- go to create_pretraining_data.py. The exit status is 2 if a file failed.
+# and the settings of create_pretrain_data.sh (VOCAB_FILE, MAX_SEQ_LENGTH, MAX_PREDICTIONS,
+# MASKED_LM_PROB). Arguments after -- are passed to create_pretraining_data.py. The exit status is 2 if
+# a file failed.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 main() {
@@ -44,7 +45,7 @@ main() {
     [ ${#failed[@]} -eq 0 ] || exit "$EXIT_USER_ERROR"
 }
 
-# refuse_paths ARGUMENT...: those that would be the same for all texts.
+# refuse_paths ARGUMENT...: refuses path flags that would be the same for all texts.
 refuse_paths() {
     local flag
     ! flag="$(given_flag "input_file output_file" "$@")" ||
@@ -52,7 +53,7 @@ refuse_paths() {
             "and OUTPUT_PREFIX"
 }
 
-# check_inputs INPUT...: each is there before anything is made of the first.
+# check_inputs INPUT...: checks that all inputs exist before the first one is processed.
 check_inputs() {
     local input
     for input in "$@"; do
@@ -61,7 +62,7 @@ check_inputs() {
     done
 }
 
-# expand_patterns INPUT...: sets `inputs` to them, those in quotes to the files that they fit.
+# expand_patterns INPUT...: sets `inputs` to the inputs, with quoted patterns replaced by their matches.
 expand_patterns() {
     local input path
     inputs=()
@@ -86,7 +87,7 @@ make_records() {
         bash "$PROJECT_ROOT/scripts/create_pretrain_data.sh" "--resume=$resume" "$@"
 }
 
-# output_of INPUT: prints the name of its records.
+# output_of INPUT: prints the path of its record file.
 output_of() {
     local name
     name="$(basename -- "$1")"
@@ -94,7 +95,7 @@ output_of() {
     printf '%s/%s.tfrecord' "${OUTPUT_DIR:-$(dirname -- "$1")}" "${OUTPUT_PREFIX:-}${name%.*}"
 }
 
-# check_names INPUT...: no two may write the same file, and each writes one.
+# check_names INPUT...: checks that no two inputs write the same file, and that each writes one file.
 check_names() {
     local twice input output
     for input in "$@"; do

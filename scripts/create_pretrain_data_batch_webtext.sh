@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Makes pre-training records of numbered text files, a record file for each:
+# Creates pre-training records from numbered text files, one record file per text file:
 #     bash create_pretrain_data_batch_webtext.sh 1 20
 #     INPUT=my/part_%d.txt OUTPUT_DIR=my/records bash create_pretrain_data_batch_webtext.sh 1 20 --dupe_factor=5
-# makes those of the files 1 to 20. Settings, each an environment variable:
-#     INPUT          name of the texts, with %d for the number (default:
+# processes the files 1 to 20. Settings are environment variables:
+#     INPUT          name of the text files, with %d for the number (default:
 #                    raw_text/web_text_zh_raw/web_text_zh_%d.txt)
-#     OUTPUT_DIR     where OUTPUT_PREFIX and the text's name with .tfrecord go (default: tf_records)
+#     OUTPUT_DIR     folder for the record files, named OUTPUT_PREFIX and the text's name with .tfrecord
+#                    (default: tf_records)
 #     OUTPUT_PREFIX  tf_
-# and those of scripts/create_pretrain_data_batch.sh, which does the work: what is there is skipped.
-# Further arguments go to create_pretraining_data.py.
+# and the settings of scripts/create_pretrain_data_batch.sh, which does the work and skips existing
+# files. Further arguments are passed to create_pretraining_data.py.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 MOST_NAMED=10
 
@@ -32,7 +33,7 @@ main() {
         exec bash "$PROJECT_ROOT/scripts/create_pretrain_data_batch.sh" "${inputs[@]}" -- "$@"
 }
 
-# refuse_gaps PATTERN NUMBER...: ends before any work, naming the files that are not there.
+# refuse_gaps PATTERN NUMBER...: fails before any work is done, and names the missing files.
 refuse_gaps() {
     local pattern="$1" further=''
     shift

@@ -1,5 +1,4 @@
-"""One file over HTTP: seen on the screen, looked at before it fills the disk, resumed where it was
-cut."""
+"""Downloads a file over HTTP: shows progress, checks the first bytes, resumes if interrupted."""
 
 import contextlib
 import errno
@@ -21,14 +20,14 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.files import cannot_write
 from albert_zh.common.output_files import write_json
 
-# Until the answer begins: names, all addresses of a host, proxy and encryption together.
+# Time until the response begins: name lookup, all addresses of a host, proxy and TLS together.
 CONNECT_SECONDS = 5.0
-# Between two pieces of the file.
+# Time between two blocks of the file.
 READ_SECONDS = 20.0
 BLOCK_BYTES = 1 << 16
-# How much of the file is enough to see of what kind it is.
+# Number of bytes that is enough to recognize the kind of a file.
 HEAD_BYTES = 256
-# More than any disk has; a size beyond it is no size.
+# More than any disk holds; a larger size is treated as invalid.
 _LARGEST_FILE = 1 << 60
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SCHEMES = ("http", "https")
@@ -44,19 +43,19 @@ _STATE = validation.record(
 
 
 class NotReachable(UserError):
-    """Nothing is wrong with the command or the file: it could not be had now."""
+    """The file could not be downloaded now, although neither the command nor the file is wrong."""
 
 
 class NoSpace(UserError):
-    """The disk is full: what has been received is of use once there is space."""
+    """The disk is full; the part that was received can be used once there is space."""
 
 
 def no_space(path: str, what: str) -> NoSpace:
-    """The error for a file or folder on a disk that is full.
+    """Returns the error for a file or folder on a full disk.
 
     Args:
         path: the file or folder.
-        what: its size and what happens to it, such as "15.9 MB to unpack".
+        what: its size and the operation, such as "15.9 MB to unpack".
     """
     return NoSpace(
         "%s: no disk space: %s, %s free: free space, then run the same command again"
@@ -65,13 +64,13 @@ def no_space(path: str, what: str) -> NoSpace:
 
 
 def free_bytes(path: str) -> int:
-    """What is free on the disk of a file or folder whose folder is there."""
+    """Free bytes on the disk of a file or folder, whose parent folder must exist."""
     return shutil.disk_usage(os.path.dirname(path) or ".").free
 
 
 @contextlib.contextmanager
 def full_disk_named(path: str, what: str) -> Iterator[None]:
-    """Raises `no_space` for an error, of the system or a `UserError`, by which the disk is full."""
+    """Raises `no_space` in place of an OSError or `UserError` that says that the disk is full."""
     try:
         yield
     except (OSError, UserError) as error:
@@ -85,7 +84,7 @@ def _is_of_full_disk(error):
 
 
 class _Answer:
-    """What a server sends: the open response, where in the file it begins, the whole size."""
+    """A server's response, with its position in the file and the size of the whole file."""
 
     def __init__(self, response, asked_offset):
         span = _span(response.headers) if response.status == 206 else None
@@ -99,7 +98,7 @@ class _Answer:
 
 
 def _span(headers):
-    """(place of the first byte, size of the file or None) of a part; None if it makes no sense."""
+    """Returns (first byte, size of the file or None) of a partial response; None if invalid."""
     match = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
     if match is None:
         return None
@@ -111,22 +110,22 @@ def _span(headers):
 
 
 def download(url: str, path: str, check_start: Callable[[bytes], None]) -> None:
-    """Downloads a file, going on where an earlier call for the same file was cut.
+    """Downloads a file; resumes an earlier download of the same file that was interrupted.
 
-    Beside `path`, `path + ".json"` says which file the bytes belong to. A connection that drops is
-    taken up again as long as each attempt brings more of the file.
+    The file `path + ".json"` records which file the bytes in `path` belong to. If the connection
+    drops, the download is retried as long as each attempt receives more of the file.
 
     Args:
         url: http or https address.
-        path: where the file goes; its folder must be there.
-        check_start: called with the first bytes (up to `HEAD_BYTES` or more); raises `UserError`
-            when that is not the kind of file expected.
+        path: target path; its folder must exist.
+        check_start: function called with the first bytes (up to `HEAD_BYTES` or more); raises
+            `UserError` if the file is not of the expected kind.
 
     Raises:
-        NotReachable: no connection, no such file there, or the connection dropped; what has been
-            received is kept.
-        NoSpace: no space on the disk; what has been received is kept.
-        UserError: refused by `check_start`; nothing is kept.
+        NotReachable: no connection, no such file, or the connection dropped; the received part is
+            preserved.
+        NoSpace: no space on the disk; the received part is preserved.
+        UserError: the file was refused by `check_start`; the received part is removed.
     """
     for name in (path, _state_path(path)):
         if os.path.isdir(name):
@@ -143,7 +142,7 @@ def download(url: str, path: str, check_start: Callable[[bytes], None]) -> None:
 
 
 def discard(path: str) -> None:
-    """Removes an unfinished download; folders of these names are somebody else's."""
+    """Removes an unfinished download; folders with these names are not touched."""
     for name in (path, _state_path(path)):
         if not os.path.isdir(name):
             with contextlib.suppress(FileNotFoundError):
@@ -151,18 +150,18 @@ def discard(path: str) -> None:
 
 
 def megabytes(size: float) -> str:
-    """A number of bytes as people read it, e.g. "15.9 MB"."""
+    """Formats a number of bytes, e.g. "15.9 MB"."""
     return "%.1f MB" % (size / 1e6)
 
 
 def _receive(url, path, check_start):
-    """One attempt; returns whether the file is complete."""
+    """Makes one attempt; returns whether the file is complete."""
     state = _known_state(url, path)
     received = os.path.getsize(path) if state else 0
     if state and received == state["total"]:
         return True
     answer = _ask(url, state, received)
-    if answer is None:  # what is there does not fit the server's file any more
+    if answer is None:  # the received part does not match the server's file any more
         discard(path)
         answer = _ask(url, None, 0)
     if answer is None:
@@ -181,7 +180,7 @@ def _receive(url, path, check_start):
 
 
 def _ask(url, state, received):
-    """The `_Answer` to a request for the rest of the file; None if that rest cannot be had."""
+    """Requests the rest of the file; returns an `_Answer`, or None if it is not available."""
     headers = {"Accept-Encoding": "identity"}
     if received:
         headers.update({"Range": "bytes=%d-" % received, "If-Range": state["validator"]})
@@ -189,7 +188,7 @@ def _ask(url, state, received):
     if response is None:
         return None
     answer = _Answer(response, received)
-    # Some servers heed Range but not If-Range.
+    # Some servers support Range but ignore If-Range.
     changed = answer.offset > 0 and answer.validator != state["validator"]
     if changed or not answer.is_usable:
         response.close()
@@ -198,9 +197,10 @@ def _ask(url, state, received):
 
 
 def _open(url, headers):
-    """The response of a server; None when it has no such range.
+    """Returns the response of a server; None if it does not have the requested range.
 
-    In a separate thread, as looking up a name or trying ten dead addresses knows no time-out.
+    This runs in a separate thread, as there is no time-out for name lookup or for trying several
+    addresses.
     """
     outcome = queue.Queue()
     request = urllib.request.Request(_quoted(url), headers=headers)
@@ -225,9 +225,9 @@ def _open(url, headers):
 
 
 def _failure(url, error):
-    """The `UserError` for an exception of urllib: `NotReachable`, unless the answer makes no sense.
+    """Returns the `UserError` for an exception of urllib; mostly `NotReachable`.
 
-    What a server says is shown on one line, without characters that would change a terminal.
+    Text from a server is shown on one line, without terminal control characters.
     """
     reason = getattr(error, "reason", error)
     reason = validation.shown_key(str(getattr(reason, "strerror", None) or reason))
@@ -243,7 +243,7 @@ def _failure(url, error):
 
 
 class _RedirectHandler(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http and https alone."""
+    """Follows redirects to http and https only."""
 
     def http_error_302(self, request, response, code, message, headers):
         target = headers.get("Location") or headers.get("URI") or ""
@@ -259,7 +259,7 @@ class _RedirectHandler(urllib.request.HTTPRedirectHandler):
 
 
 def _copy(answer, path, check_start):
-    """Writes what the server sends to `path`; returns whether that was all of it."""
+    """Writes a response to `path`; returns whether the file is complete."""
     url_path = urllib.parse.urlparse(answer.response.url).path
     name = validation.shown_key(os.path.basename(url_path))
     progress = Progress(name, answer.offset, answer.total)
@@ -291,14 +291,14 @@ def _copy(answer, path, check_start):
 
 
 def _left_to_download(answer):
-    """What is still to come of a file, in words."""
+    """Describes the part of a file that is still to be downloaded."""
     if answer.total is None:
         return "a file of unknown size to download"
     return "%s to download" % megabytes(answer.total - answer.offset)
 
 
 def _blocks(response):
-    """Pieces of the body as they come, b"" at its end; none such where the connection drops."""
+    """Yields blocks of the body as they arrive, and b"" at its end unless the connection drops."""
     block = None
     while block != b"":
         try:
@@ -318,7 +318,7 @@ def _state_path(path):
 
 
 def _known_state(url, path):
-    """What is known of the partial file at `path`; None when it cannot be gone on with."""
+    """Returns the state of the partial file at `path`; None if it cannot be resumed."""
     try:
         state = files.read_json(_state_path(path), _STATE)
         is_usable = state["url"] == url and state["validator"] and os.path.getsize(path) > 0
@@ -328,18 +328,18 @@ def _known_state(url, path):
 
 
 def _strong_validator(headers):
-    """What identifies this version of a file, for `If-Range`; None if nothing does."""
+    """Returns the validator of this version of a file for `If-Range`; None if there is none."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified")
 
 
 def checked_address(url: str) -> str:
-    """An address as it was given; raises `UserError` if it is none of http or https."""
+    """Returns the address unchanged; raises `UserError` if it is not an http or https address."""
     try:
         address = urllib.parse.urlsplit(url)
         is_usable = address.scheme in _SCHEMES and address.hostname and address.port != 0
         (address.hostname or "").encode("idna")
-    except ValueError:  # "http://[", a port that is too large, a host's name of 300 characters
+    except ValueError:  # "http://[", a port that is too large, a host name of 300 characters
         is_usable = False
     if not is_usable or not url.isprintable():
         raise UserError(
@@ -355,7 +355,7 @@ def _quoted(url):
 
 
 class Progress:
-    """A line with size, rate and time left, rewritten on a terminal, else repeated now and then."""
+    """A line with size, rate and remaining time, updated on a terminal, else printed repeatedly."""
 
     def __init__(self, name: str, done: int, total: Optional[int]) -> None:
         self._name, self._total = name, total
@@ -365,13 +365,13 @@ class Progress:
         self._pause = 0.2 if self._is_terminal else 15.0
 
     def show(self, done: int) -> None:
-        """Shows how much of the file is there, unless that was shown a moment ago."""
+        """Shows how much of the file was received, unless it was shown a moment ago."""
         if time.time() - self._shown >= self._pause:
             self._shown = time.time()
             self._print(done, end="")
 
     def finish(self, done: int) -> None:
-        """Shows the last state."""
+        """Shows the final state."""
         self._print(done, end="\n")
 
     def _print(self, done, end):

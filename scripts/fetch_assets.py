@@ -1,13 +1,13 @@
-"""Downloads released models, their vocabulary, and public data.
+"""Downloads released models, their vocabulary, and public data sets.
 
     python scripts/fetch_assets.py --list
     python scripts/fetch_assets.py albert_tiny_489k lcqmc
     python scripts/fetch_assets.py albert_base_zh --url http://mirror.example/albert_base_zh.zip
 
-Models go to prev_trained_model/NAME/, data to chineseGLUEdatasets/ and CLUEdataset/. A download
-that was cut goes on where it stopped. ALBERT_OFFLINE=1 forbids all downloads; ALBERT_MODELS_URL,
-ALBERT_CLUE_MODELS_URL, ALBERT_CLUE_URL and ALBERT_LCQMC_URL name other places to get them from.
-Exit status: 0 all is there, 2 a mistake or a broken file, 3 not reachable (the highest of several).
+Models are stored in prev_trained_model/NAME/, data in chineseGLUEdatasets/ and CLUEdataset/. An
+interrupted download is resumed. ALBERT_OFFLINE=1 forbids all downloads; ALBERT_MODELS_URL,
+ALBERT_CLUE_MODELS_URL, ALBERT_CLUE_URL and ALBERT_LCQMC_URL set other base URLs. Exit status: 0
+everything was fetched, 2 user error or broken file, 3 not reachable (the highest of several).
 """
 
 import argparse
@@ -48,9 +48,9 @@ from downloading import (
 from unpacking import check_is_zip, unpack
 
 EXIT_NOT_REACHABLE = 3
-_LONGEST_NAME = 60  # of a model from an address of one's own: it becomes part of longer file names
+_LONGEST_NAME = 60  # of a model from the user's own address, as it becomes part of file names
 
-# Every address can be changed by the environment variable that it is listed under.
+# Base URLs; each can be changed with the environment variable under which it is listed.
 ADDRESSES = {
     "ALBERT_MODELS_URL": "https://storage.googleapis.com/albert_zh",
     "ALBERT_CLUE_MODELS_URL": "https://storage.googleapis.com/cluebenchmark/pretrained_models",
@@ -58,8 +58,8 @@ ADDRESSES = {
     "ALBERT_LCQMC_URL": "https://raw.githubusercontent.com/pengming617/text_matching/master/data",
 }
 
-# kind: "model" or "data" (a zip archive of it), "pairs" (text files, not packed).
-# files: what the address has and is downloaded.  folder: where it goes.
+# kind: "model" or "data" (in a zip archive), "pairs" (text files, not packed).
+# files: the files to download from the address.  folder: the target folder.
 Asset = collections.namedtuple("Asset", "name kind address files folder about")
 
 
@@ -102,7 +102,7 @@ ASSETS = (
     _clue("wsc", "CLUE: pronouns and what they mean", archive="cluewsc2020"),
 )
 
-# What must be in a folder of a kind for it to count as there; a `|` stands between alternatives.
+# The files that a folder of each kind must have to be complete; `|` separates alternatives.
 REQUIRED_FILES = {
     "model": (
         "albert_config*.json|bert_config*.json|config.json",
@@ -114,17 +114,17 @@ REQUIRED_FILES = {
     "pairs": ("train.txt", "dev.txt", "test.txt"),
 }
 
-# The vocabulary of all released albert_zh models; old command lines name it by this path.
+# The vocabulary of all released albert_zh models; old command lines use this path for it.
 RELEASED_VOCABULARY_SHA256 = "45bbac6b341c319adc98a532532882e91a9cefc0329aa57bac9ae761c27b291c"
 SHARED_VOCABULARY = os.path.join("albert_config", "vocab.txt")
 
 
 def main(arguments: Optional[List[str]] = None, root: str = PROJECT_ROOT) -> int:
-    """Fetches what the command line names.
+    """Fetches the assets that the command line names.
 
     Args:
-        arguments: its words; the process's by default.
-        root: the folder below which everything is put.
+        arguments: the command line arguments; by default those of this process.
+        root: the folder below which all assets are stored.
 
     Returns:
         the exit status.
@@ -145,17 +145,17 @@ def main(arguments: Optional[List[str]] = None, root: str = PROJECT_ROOT) -> int
 
 
 def fetch(asset: Asset, root: str = PROJECT_ROOT, url: Optional[str] = None) -> None:
-    """Downloads, checks and places one asset, unless it is there.
+    """Downloads, checks and stores one asset, unless it exists already.
 
     Args:
-        asset: what to fetch.
-        root: the folder below which everything is put.
-        url: where to get it instead of the address in the table.
+        asset: the asset to fetch.
+        root: the folder below which all assets are stored.
+        url: address to use instead of the one in the table.
 
     Raises:
-        NotReachable: when it cannot be downloaded now, or downloads are forbidden.
-        NoSpace: when it does not fit on the disk; what has been received is kept.
-        UserError: when what came is broken or not what it should be; nothing of it is left behind.
+        NotReachable: if it cannot be downloaded now, or downloads are forbidden.
+        NoSpace: if it does not fit on the disk; the received part is preserved.
+        UserError: if the downloaded file is broken or not the expected one; it is removed.
     """
     target = output_folder(os.path.join(root, asset.folder))
     with one_at_a_time(os.path.dirname(target)):
@@ -169,7 +169,7 @@ def fetch(asset: Asset, root: str = PROJECT_ROOT, url: Optional[str] = None) -> 
 
 
 def _status_of_fetching(asset, root, url):
-    """Exit status of one; the others are still fetched when one fails."""
+    """Fetches one asset and returns its exit status, so that a failure does not stop the others."""
     try:
         fetch(asset, root, url)
     except UserError as error:
@@ -183,7 +183,7 @@ def _report(error):
 
 
 def find_file(folder: str, patterns: str) -> Optional[str]:
-    """The first file in `folder` that fits one of the patterns (`|` between), tried in turn."""
+    """Returns the first file in `folder` that matches a pattern; `|` separates patterns."""
     for pattern in patterns.split("|"):
         matches = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
         if matches:
@@ -206,7 +206,7 @@ def _download_and_unpack(asset, target, url):
         os.replace(stage, target)
         _discard_all(partial_paths)
     except UserError as error:
-        if not isinstance(error, (NotReachable, NoSpace)):  # what came is no good
+        if not isinstance(error, (NotReachable, NoSpace)):  # the downloaded files are not usable
             _discard_all(partial_paths)
         raise
     finally:
@@ -225,7 +225,7 @@ def _partial_path(target, asset, index):
 
 
 def _fill(asset, stage, urls, partial_paths):
-    """Makes the folder `stage` of the downloaded files, checks it, reports size and sha256."""
+    """Creates the folder `stage` from the downloaded files, checks it, prints size and sha256."""
     for index, (source, partial) in enumerate(zip(urls, partial_paths)):
         size, digest = os.path.getsize(partial), sha256_of_file(partial)
         if asset.kind == "pairs":
@@ -246,7 +246,7 @@ def _fill(asset, stage, urls, partial_paths):
 
 
 def _complete_model(folder, source):
-    """Sees to it that a model has its `vocab.txt` and that its checkpoint fits its config."""
+    """Ensures that a model has a `vocab.txt`, and checks that its checkpoint fits its config."""
     vocabulary = os.path.join(folder, "vocab.txt")
     if not os.path.exists(vocabulary):
         shutil.copyfile(find_file(folder, "vocab*.txt"), vocabulary)
@@ -280,7 +280,7 @@ def _check_is_pairs(head, source):
 
 
 def _check_is_whole(path, source):
-    """Raises if the last row of a file of pairs is cut: not every server sends its length."""
+    """Raises if the last row of a file of pairs is truncated: some servers do not send its size."""
     last_line = read_bytes(path).rstrip(b"\r\n").split(b"\n")[-1]
     if re.search(rb"\t.*\t[^\t]", last_line) is None:
         raise UserError(
@@ -289,7 +289,7 @@ def _check_is_whole(path, source):
 
 
 def _check_target(asset, target):
-    """Raises if the target folder holds something else, which must not be mixed or lost."""
+    """Raises if the target folder contains other files, which must not be mixed or lost."""
     if os.path.exists(target) and not (os.path.isdir(target) and not os.listdir(target)):
         lacking = [name for name in REQUIRED_FILES[asset.kind] if find_file(target, name) is None]
         raise UserError(
@@ -303,7 +303,7 @@ def _is_there(asset, target):
 
 
 def _share_vocabulary(vocabulary, root):
-    """Puts the released vocabulary where old command lines look for it."""
+    """Copies the released vocabulary to the path that old command lines use."""
     shared = os.path.join(root, SHARED_VOCABULARY)
     is_released = (
         os.path.exists(vocabulary) and sha256_of_file(vocabulary) == RELEASED_VOCABULARY_SHA256
@@ -329,7 +329,7 @@ def _check_list_is_alone(options):
 
 
 def _chosen_assets(names, url):
-    """The assets that the command line means; raises `UserError` for a name that is not known."""
+    """Returns the assets that the command line names; raises `UserError` for an unknown name."""
     if url and len(names) > 1:
         raise UserError("--url gives the address of one archive, but %d names came" % len(names))
     if url:
@@ -349,7 +349,7 @@ def _chosen_assets(names, url):
 
 def _asset_named(name, is_own_address):
     known = {asset.name: asset for asset in ASSETS}
-    # The folder's name is as good: albert_tiny_zh.
+    # The name of the folder is accepted, too: albert_tiny_zh.
     known.update({os.path.basename(asset.folder): asset for asset in ASSETS})
     if name in known:
         return known[name]
@@ -370,7 +370,7 @@ def _print_list(root):
 
 class _Parser(argparse.ArgumentParser):
     def print_help(self, file=None):
-        print(self.format_help(), end="", file=file)  # argparse passes over a reader that has gone
+        print(self.format_help(), end="", file=file)  # argparse would ignore a broken pipe
 
     def error(self, message):
         print("fetch_assets.py: error: %s (--help lists all)" % printable(message), file=sys.stderr)
@@ -379,8 +379,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parse(arguments):
     parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch, see --list")
-    parser.add_argument("--list", action="store_true", help="list the names and what is there")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="name to fetch, see --list")
+    parser.add_argument("--list", action="store_true", help="list all names, and which exist")
     parser.add_argument("--url", help="download the (one) NAME from this address")
     return parser.parse_args(arguments)
 

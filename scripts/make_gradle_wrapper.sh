@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Makes android/gradlew, which downloads the Gradle that the Android build needs and runs it:
+# Creates android/gradlew, which downloads the Gradle that the Android build needs and runs it:
 #     bash scripts/make_gradle_wrapper.sh
 #     android/gradlew -p android :sample:installDebug
-# It takes a Gradle of any version (apt install gradle, or GRADLE=/path/to/bin/gradle); which one
-# gradlew downloads is written in android/gradle/wrapper/gradle-wrapper.properties.
+# This requires a Gradle of any version (apt install gradle, or GRADLE=/path/to/bin/gradle); the
+# version that gradlew downloads is set in android/gradle/wrapper/gradle-wrapper.properties.
 # Android Studio needs no gradlew: it reads that file itself.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 GRADLE="${GRADLE:-gradle}"
 
-# make_wrapper FOLDER: in an empty project, as that of android/ needs a recent Gradle already.
+# make_wrapper FOLDER: creates it in an empty project, as android/ itself requires a recent Gradle.
 make_wrapper() {
     local output
     : >"$1/settings.gradle"

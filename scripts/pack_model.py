@@ -1,9 +1,10 @@
-"""Writes a small copy of an embedding model: the encoder's weights as integers of 8 bits.
+"""Writes a small copy of an embedding model, with the encoder's weights quantized to 8 bits.
 
     python scripts/pack_model.py --model_dir=embedding_output/best --output_dir=small
 
-The folder has config, vocabulary, sentence_embedding.json and weights_int8.npz; every command that
-reads a model folder opens it. Heads are left out; the pooler, which vectors do without, is zeros.
+The folder contains config, vocabulary, sentence_embedding.json and weights_int8.npz; every command
+that reads a model folder can open it. Heads are omitted; the pooler, which sentence vectors do not
+use, is set to zero.
 """
 
 import os
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def _check_no_checkpoint(folder):
-    """Raises `UserError` if a checkpoint is there, which is read before packed weights."""
+    """Raises `UserError` if a checkpoint exists, which would be read instead of packed weights."""
     there = checkpoint_files.index_files(folder)
     if there:
         raise UserError(
@@ -72,7 +73,7 @@ def _check_no_checkpoint(folder):
 
 
 def _files_beside(opened):
-    """{name in the folder: path} of what an embedding model has beside its weights."""
+    """Returns {name in the folder: path} of an embedding model's files other than weights."""
     folder = os.path.dirname(opened.prefix) or "."
     config = model_folder.config_in_folder(folder)
     return {

@@ -3,9 +3,9 @@ r"""Packs raw text for scripts/pretrain_on_gpu.py: pieces, sentences, documents,
     python scripts/pack_text.py --input_file=split/train.txt --held_out_file=split/held_out.txt \
         --vocab_file=albert_starter_zh/vocab.txt --output_file=packed.npz
 
-The text is cut into pieces once, and pairs of similar documents are searched for, which takes
-longest. scripts/split_corpus.py makes the two parts of the text. What is written is about half as
-large as the text, which the training then does not need.
+The text is tokenized once, and pairs of similar documents are searched for, which takes most of the
+time. scripts/split_corpus.py creates the two parts of the text. The output file is about half as
+large as the text, which is not needed for the training.
 """
 
 import concurrent.futures
@@ -35,19 +35,19 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("input_file", None, "Text to train on; patterns, separated by commas.")
-    flags.DEFINE_string("held_out_file", None, "Text to measure on.")
+    flags.DEFINE_string("held_out_file", None, "Held-out text for evaluation.")
     flags.DEFINE_string("vocab_file", None, "Vocabulary.")
     flags.DEFINE_string("output_file", None, "File to write, such as packed.npz.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
-    flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
-    flags.DEFINE_boolean("do_lower_case", True, "Whether letters are made lower-case.")
+    flags.DEFINE_boolean("split_sentences", False, "Whether to split lines into sentences.")
+    flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case the text.")
     flags.DEFINE_integer(
-        "num_workers", 0, "Processes; by default as many as there are cores.", lower_bound=0
+        "num_workers", 0, "Number of processes; by default one per core.", lower_bound=0
     )
 
 
 def _check_is_held_out(paths):
-    """Raises `UserError` for a file that both flags name."""
+    """Raises `UserError` if both flags name the same file."""
     held_out = set(map(storage.normalized, paths["held_out_file"]))
     for path in paths["input_file"]:
         if storage.normalized(path) in held_out:
@@ -58,7 +58,7 @@ def _check_is_held_out(paths):
 
 
 def main() -> None:
-    """Packs the text and the pairs to measure on into one file."""
+    """Packs the text and the held-out pairs into one file."""
     for name in ("input_file", "held_out_file", "vocab_file", "output_file"):
         if not FLAGS[name].value:
             raise UserError("--%s is required" % name)
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _special_ids(tokenizer):
-    """Those of `packed_text.special_ids_of`; `UserError` for a vocabulary that is too large."""
+    """`packed_text.special_ids_of`; raises `UserError` for a vocabulary that is too large."""
     special_ids = packed_text.special_ids_of(tokenizer)
     if special_ids[-1] > packed_text.MOST_ENTRIES:
         raise UserError(
@@ -109,7 +109,7 @@ def _special_ids(tokenizer):
 
 
 def _packed(paths, text_format, encode, vocabulary):
-    """The arrays of `packed_text.joined` of all text, by all cores."""
+    """Returns the arrays of `packed_text.joined` for the whole text, computed on all cores."""
     work = functools.partial(_pack_shard, encode=encode, vocabulary=vocabulary)
     total = reader.total_bytes(paths)
     texts = reader.read_shards(paths, text_format)
@@ -127,10 +127,10 @@ def _packed(paths, text_format, encode, vocabulary):
 
 
 def _by_all_cores(work, texts):
-    """Yields what a function makes of each text, in their order; few of them are read ahead.
+    """Yields the results of a function for each text, in order; only a few are read ahead.
 
     Raises:
-        UserError: if a process is ended from outside.
+        UserError: if a worker process is killed.
     """
     num_workers = FLAGS.num_workers or cores.num_usable()
     try:
@@ -146,7 +146,7 @@ def _by_all_cores(work, texts):
 
 
 def _leave_interrupts():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
 
 
 def _pack_shard(shard, encode, vocabulary):

@@ -1,14 +1,14 @@
-"""Encoders of packed sequences for PyTorch, in bfloat16 on a GPU: the model, and a teacher.
+"""PyTorch encoders for packed sequences, in bfloat16 on a GPU: the model, and a teacher.
 
-    encoder = AlbertZh(config)  # one layer for all, names of modeling_albert_zh.py
-    encoder = Electra(config)  # a layer for each, names of transformers' Electra
+    encoder = AlbertZh(config)  # one shared layer, tensor names of modeling_albert_zh.py
+    encoder = Electra(config)  # separate layers, tensor names of ELECTRA in transformers
     weights = parameters.cast(torch.bfloat16)
     rows = encoder.encode(weights, batch, batch.ids)  # [T, H]
     logits = encoder.word_logits(weights, rows[places])  # [M, V]
 
-Sequences stand one after the other (`packed_text.PackedBatch`); nothing is computed for padding.
-All but attention is compiled (`compile_functions`). Letters: T pieces, H hidden, N heads, D head
-size, E embedding, V vocabulary, n sequences.
+Sequences are concatenated (`packed_text.PackedBatch`), so that nothing is computed for padding.
+Everything but attention is compiled (`compile_functions`). Dimensions: T pieces, H hidden size, N
+heads, D head size, E embedding size, V vocabulary size, n sequences.
 """
 
 import math
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Weights = Dict[str, torch.Tensor]
 Dense = Tuple[torch.Tensor, torch.Tensor]  # weight, bias
 LAYER_NORM_EPSILON = 1e-12
-HEAD_SIZES = (32, 64, 96, 128, 192, 256)  # of flash attention; heads are widened with zeros
+HEAD_SIZES = (32, 64, 96, 128, 192, 256)  # for flash attention; heads are padded with zeros
 _DEVIATION = 0.02
 
 
@@ -33,7 +33,7 @@ class Parameters(torch.nn.Module):
     """Named float32 tensors to train."""
 
     def __init__(self, values: Weights) -> None:
-        """Takes the start values by their names."""
+        """Initializes the parameters with {name: initial value}."""
         super().__init__()
         self._names = list(values)
         self._list = torch.nn.ParameterList(
@@ -41,11 +41,11 @@ class Parameters(torch.nn.Module):
         )
 
     def cast(self, dtype: torch.dtype) -> Weights:
-        """The tensors in a type, by their names; once a step."""
+        """Returns {name: tensor} in a data type; called once per step."""
         return {name: value.to(dtype) for name, value in zip(self._names, self._list)}
 
     def values(self, prefixes: Sequence[str] = ("",)) -> Dict[str, "np.ndarray"]:
-        """{name: float32 array} of the tensors whose names begin so."""
+        """Returns {name: float32 array} of the tensors whose names have one of the prefixes."""
         return {
             name: value.detach().cpu().numpy()
             for name, value in zip(self._names, self._list)
@@ -53,7 +53,7 @@ class Parameters(torch.nn.Module):
         }
 
     def groups(self, weight_decay: float) -> List[Dict[str, Any]]:
-        """Groups for an optimizer; biases and LayerNorm do not decay."""
+        """Returns parameter groups for an optimizer; biases and LayerNorm have no weight decay."""
         groups = {True: [], False: []}
         for name, value in zip(self._names, self._list):
             groups[name.endswith("bias") or "LayerNorm" in name].append(value)
@@ -64,20 +64,20 @@ class Parameters(torch.nn.Module):
 
 
 def random_normal(*shape: int) -> torch.Tensor:
-    """Random values of BERT's deviation."""
+    """Random values with BERT's standard deviation."""
     return torch.empty(*shape).normal_(0, _DEVIATION)
 
 
 def packed_attention(
     qkv: torch.Tensor, num_heads: int, batch: "packed_text.PackedBatch", scale: float
 ) -> torch.Tensor:
-    """Attention within each of the packed sequences.
+    """Computes attention within each of the packed sequences.
 
     Args:
         qkv: [T, 3 * N * D].
         num_heads: N.
-        batch: says which piece is of which sequence.
-        scale: what the products of queries and keys are multiplied by.
+        batch: the batch, which says to which sequence each piece belongs.
+        scale: factor for the products of queries and keys.
 
     Returns:
         [T, N * D].
@@ -97,7 +97,7 @@ def packed_attention(
 
 
 def layer_norm(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """LayerNorm over the last axis."""
+    """Applies LayerNorm over the last axis."""
     return functional.layer_norm(rows, rows.shape[-1:], weight, bias, LAYER_NORM_EPSILON)
 
 
@@ -111,7 +111,7 @@ def finish_layer(
     outer: Dense,
     norm_2: Dense,
 ) -> torch.Tensor:
-    """A layer from the attention's output layer on."""
+    """Computes a Transformer layer from the attention's output projection on."""
     rows = layer_norm(rows + functional.linear(context, *out), *norm_1)
     hidden = functional.gelu(functional.linear(rows, *inner), approximate=gelu)
     return layer_norm(rows + functional.linear(hidden, *outer), *norm_2)
@@ -125,7 +125,7 @@ def score_words(
     widening: Optional[torch.Tensor],
     table: Dense,
 ) -> torch.Tensor:
-    """Scores of all words [M, V]; `widening` is None where the rows have the words' width."""
+    """Scores of all words [M, V]; `widening` is None if rows have the width of embeddings."""
     rows = layer_norm(functional.gelu(functional.linear(rows, *dense), approximate=gelu), *norm)
     if widening is not None:
         rows = functional.linear(rows, widening.t())
@@ -133,17 +133,17 @@ def score_words(
 
 
 class Encoder:
-    """What both encoders share.
+    """Base class of both encoders.
 
     Attributes:
         hidden_size: H.
     """
 
-    base: str  # prefix of names
-    gelu: str  # its kind: "tanh" or "none"
+    base: str  # prefix of tensor names
+    gelu: str  # approximation of GELU: "tanh" or "none"
 
     def __init__(self, config: Dict[str, Any]) -> None:
-        """Takes settings by transformers' keys."""
+        """Initializes the encoder with a config that has the keys of transformers."""
         self.config = config
         self.hidden_size = config["hidden_size"]
         self._num_heads = config["num_attention_heads"]
@@ -153,12 +153,12 @@ class Encoder:
     def encode(
         self, weights: Weights, batch: "packed_text.PackedBatch", ids: torch.Tensor
     ) -> torch.Tensor:
-        """The last layer's output.
+        """Computes the output of the last layer.
 
         Args:
-            weights: the tensors by their names.
+            weights: {name: tensor}.
             batch: the sequences.
-            ids: int64 [T], shown in place of the batch's.
+            ids: int64 [T], used instead of the batch's ids.
 
         Returns:
             [T, H].
@@ -195,19 +195,19 @@ class Encoder:
         return functional.linear(torch.tanh(pooled), *_dense(weights, "cls.seq_relationship"))
 
     def _summed(self, weights, words, batch):
-        """LayerNorm of the sum of words, positions and segments."""
+        """LayerNorm of the sum of word, position and segment embeddings."""
         scope = self.base + "embeddings."
         positions = functional.embedding(
             batch.positions, weights[scope + "position_embeddings.weight"]
         )
-        # A sum of two rows is faster than a lookup.
+        # Interpolating between two rows is faster than a lookup.
         first, second = weights[scope + "token_type_embeddings.weight"]
         segments = batch.segments[:, None].to(words.dtype)
         rows = words + positions + first + segments * (second - first)
         return layer_norm(rows, *_dense(weights, scope + "LayerNorm"))
 
     def _layer(self, weights, scope):
-        """((weight, bias) of query, key and value in one, the rest for `finish_layer`)."""
+        """Returns ((weight, bias) of the joint query, key and value, rest for `finish_layer`)."""
         extra = self._wide_head - self._head_size
         names = [scope + "attention.self." + name for name in ("query", "key", "value")]
         weight = torch.cat([weights[name + ".weight"] for name in names])
@@ -228,12 +228,12 @@ class Encoder:
 
 
 class AlbertZh(Encoder):
-    """albert_zh's: one layer for all, words widened before the tables are summed."""
+    """albert_zh's encoder: one shared layer; words are widened before embeddings are summed."""
 
     base, gelu = "bert.", "tanh"
 
     def scopes(self) -> List[str]:
-        """Names of the layers, in their order."""
+        """Prefixes of the tensor names of each layer, in order."""
         return ["bert.encoder.layer_shared."] * self.config["num_hidden_layers"]
 
     def _embedded(self, weights, batch, ids):
@@ -244,12 +244,12 @@ class AlbertZh(Encoder):
 
 
 class Electra(Encoder):
-    """BERT's as ELECTRA names it: a layer for each, rows widened after the tables are summed."""
+    """ELECTRA's encoder: separate layers; rows are widened after embeddings are summed."""
 
     base, gelu = "electra.", "none"
 
     def scopes(self) -> List[str]:
-        """Names of the layers, in their order."""
+        """Prefixes of the tensor names of each layer, in order."""
         return ["electra.encoder.layer.%d." % n for n in range(self.config["num_hidden_layers"])]
 
     def _embedded(self, weights, batch, ids):
@@ -258,7 +258,7 @@ class Electra(Encoder):
         return functional.linear(rows, *_dense(weights, "electra.embeddings_project"))
 
     def start_values(self) -> Weights:
-        """Random values of all tensors, heads included; positions are sinusoids."""
+        """Random initial values of all tensors, including heads; positions are sinusoids."""
         width, hidden = self.config["embedding_size"], self.hidden_size
         embeddings, head = "electra.embeddings.", "cls.predictions.transform."
         values = {
@@ -297,7 +297,7 @@ def _dense(weights, name):
 
 
 def add_dense(values: Weights, name: str, rows: int, columns: int) -> None:
-    """Adds random values of a dense layer."""
+    """Adds the initial values of a dense layer: random weights, zero biases."""
     values[name + ".weight"] = random_normal(rows, columns)
     values[name + ".bias"] = torch.zeros(rows)
 
@@ -314,6 +314,6 @@ def _sinusoids(count, width):
 
 
 def compile_functions(module: Any, names: Iterable[str]) -> None:
-    """Has functions of a module compiled at their first call, for shapes that never change."""
+    """Makes functions of a module compile at their first call, for shapes that never change."""
     for name in names:
         setattr(module, name, torch.compile(getattr(module, name), dynamic=False))

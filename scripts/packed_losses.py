@@ -1,13 +1,14 @@
-"""What a model learns from a packed batch, and what is measured on held-out text.
+"""The training losses on a packed batch, and the metrics on held-out text.
 
     objective = Objective(encoder, special_ids, teacher=(encoder, weights), detection_from=0.7)
     loss, values = objective.losses(weights, batch, share, generator)
 
-Losses: masked words (15 % of the pieces; 80 % of them show [MASK], 10 % another piece) and pairs;
-from a share of the steps on also, on the text that samples of the model have filled, which pieces
-are not the text's (weight 20), and pairs once more. With a teacher, half of the words' loss is the
-divergence from its distributions; the distance from its outputs fades until 0.8 of the steps.
-Letters: T pieces, H hidden, M chosen places, V vocabulary.
+Losses: masked LM (15 % of the pieces; 80 % of them show [MASK], 10 % another piece) and pairs.
+After a share of the steps, there are also losses on the text whose masks are filled with samples of
+the model: detection of replaced pieces (weight 20), and pairs again. With a teacher, half of the
+masked LM loss is the divergence from the teacher's distributions; the distance from its outputs is
+faded out until 0.8 of the steps.
+Dimensions: T pieces, H hidden size, M masked positions, V vocabulary size.
 """
 
 import math
@@ -33,7 +34,7 @@ def _mean(values, weights):
 def word_losses(
     logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """(mean cross-entropy, accuracy) of the weighted rows of logits [M, V]."""
+    """Returns (mean cross-entropy, accuracy) of the weighted rows of logits [M, V]."""
     log_probs = functional.log_softmax(logits.float(), -1)
     losses = -log_probs.gather(1, labels[:, None])[:, 0]
     return _mean(losses, weights), _mean((logits.argmax(-1) == labels).float(), weights)
@@ -45,7 +46,7 @@ def soft_word_losses(
     labels: torch.Tensor,
     weights: torch.Tensor,
 ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(cross-entropy of the labels, divergence from the teacher, accuracy), means of rows."""
+    """Returns means over rows: (cross-entropy, divergence from the teacher, accuracy)."""
     log_probs = functional.log_softmax(logits.float(), -1)
     losses = -log_probs.gather(1, labels[:, None])[:, 0]
     wanted = functional.log_softmax(teacher_logits.float(), -1)
@@ -61,7 +62,7 @@ def output_distance(
     teacher_rows: torch.Tensor,
     weights: torch.Tensor,
 ) -> torch.Tensor:
-    """Mean squared difference of mapped outputs [T, H] from the teacher's, both normalized."""
+    """Mean squared difference of mapped outputs [T, H] and the teacher's, both normalized."""
     mapped = functional.linear(rows, weight, bias).float()
     mapped, wanted = (
         functional.layer_norm(x, x.shape[-1:]) for x in (mapped, teacher_rows.float())
@@ -78,7 +79,7 @@ def detection_losses(
     is_replaced: torch.Tensor,
     weights: torch.Tensor,
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """(mean cross-entropy, accuracy) of "is this piece replaced" over weighted rows [T, H]."""
+    """Returns (mean cross-entropy, accuracy) of detecting replaced pieces in rows [T, H]."""
     hidden = functional.gelu(functional.linear(rows, dense, dense_bias), approximate="tanh")
     logits = functional.linear(hidden, out, out_bias)[:, 0].float()
     losses = functional.binary_cross_entropy_with_logits(logits, is_replaced, reduction="none")
@@ -87,7 +88,7 @@ def detection_losses(
 
 
 class Objective:
-    """Losses of a training."""
+    """The losses of a training run."""
 
     def __init__(
         self,
@@ -99,10 +100,10 @@ class Objective:
         """Initializes the objective.
 
         Args:
-            encoder: what learns.
-            special_ids: of the vocabulary.
+            encoder: the encoder to train.
+            special_ids: special ids of the vocabulary.
             teacher: (encoder, its weights) or None.
-            detection_from: share of the steps before replaced pieces are learnt.
+            detection_from: share of the steps after which replaced token detection begins.
         """
         self._encoder, self._ids, self._teacher = encoder, special_ids, teacher
         self._detection_from = detection_from
@@ -114,16 +115,16 @@ class Objective:
         share: float,
         generator: torch.Generator,
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
-        """The loss of a step.
+        """Computes the loss of a step.
 
         Args:
-            weights: of the encoder and the heads, by their names.
+            weights: {name: tensor} of the encoder and the heads.
             batch: the text.
-            share: of the steps, those that are done.
-            generator: what masks are drawn from.
+            share: share of the steps that are done.
+            generator: random generator for the masks.
 
         Returns:
-            (loss, {name: what it is made of, detached}).
+            (loss, {name: component of the loss, detached}).
         """
         ids, places, is_chosen = self._masked(batch, generator)
         labels = batch.ids[places]
@@ -140,9 +141,9 @@ class Objective:
         return loss, {name: value.detach() for name, value in values.items()}
 
     def _masked(self, batch, generator):
-        """(ids [T] with masks, places [M], whether each is meant as float [M]); M never changes."""
+        """Returns (masked ids [T], positions [M], 1.0 for each that is used [M]); M is constant."""
         count = len(batch.ids)
-        most = MASKED_SHARE * count + 6 * math.sqrt(MASKED_SHARE * count)  # some six deviations
+        most = MASKED_SHARE * count + 6 * math.sqrt(MASKED_SHARE * count)  # six std deviations
         draw, fate = torch.rand((2, count), device=batch.ids.device, generator=generator)
         is_masked = (draw < MASKED_SHARE) & batch.is_text
         places = torch.nonzero_static(is_masked, size=-int(-most // 8) * 8)[:, 0]
@@ -155,7 +156,7 @@ class Objective:
         return ids, torch.clamp(places, min=0), (places >= 0).float()
 
     def _of_words(self, weights, batch, ids, places, is_chosen, rows, logits, share):
-        """(loss, {name: part}) of masked words, with the teacher's share."""
+        """Returns (loss, {name: component}) of the masked LM, including the teacher's losses."""
         labels = batch.ids[places]
         if self._teacher is None:
             words, hits = word_losses(logits, labels, is_chosen)
@@ -182,13 +183,13 @@ class Objective:
         return functional.cross_entropy(logits.float(), batch.labels)
 
     def _filled(self, batch, logits, labels, places, is_chosen, generator):
-        """The text [T] with a sample of the model at each masked place."""
+        """Returns the text [T] with a sample of the model at each masked position."""
         noise = torch.rand(logits.shape, device=logits.device, generator=generator)
         drawn = (logits.float() - torch.log(-torch.log(noise + 1e-9) + 1e-9)).argmax(-1)
         return batch.ids.scatter(0, places, torch.where(is_chosen > 0, drawn, labels))
 
     def _of_detection(self, weights, batch, filled):
-        """(loss of replaced pieces and of pairs in the filled text, accuracy of the former)."""
+        """Returns (loss of detection and of pairs in the filled text, detection accuracy)."""
         rows = self._encoder.encode(weights, batch, filled)
         detector = ["detector.dense.weight", "detector.dense.bias"]
         detector += ["detector.out.weight", "detector.out.bias"]
@@ -204,10 +205,10 @@ class Objective:
     def evaluated(
         self, weights: Weights, batches: Iterable["packed_text.PackedBatch"]
     ) -> Dict[str, float]:
-        """Loss and accuracies on held-out text, which is always masked alike.
+        """Computes the loss and accuracies on held-out text, always with the same masks.
 
         Args:
-            weights: as of `losses`.
+            weights: as for `losses`.
             batches: the text.
 
         Returns:

@@ -1,13 +1,13 @@
-"""Packed text: what scripts/pack_text.py writes and scripts/pretrain_on_gpu.py trains on.
+"""Packed text, which scripts/pack_text.py writes and scripts/pretrain_on_gpu.py trains on.
 
     text = PackedText("packed.npz", num_workers=8)
     text.place_on(device)
     for batch in text.batches(pass_number, num_pieces=65536, long_share=0.1):
-        batch.ids  # [T], sequences [CLS] A [SEP] B [SEP] one after the other, without padding
+        batch.ids  # [T], concatenated sequences [CLS] A [SEP] B [SEP], without padding
 
-Pairs are those of `albert_zh.corpus.sampling`, of up to 128 pieces, by halves with any document or
-with similar ones, and a share of up to 512. Letters in shape comments: T pieces of a batch, n its
-sequences.
+Pairs are drawn by `albert_zh.corpus.sampling` and have up to 128 pieces, half of them paired with
+any document and half with similar documents, and a share has up to 512 pieces. Dimensions in
+comments: T pieces in a batch, n sequences in a batch.
 """
 
 import collections
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from albert_zh.text import tokenization
 
-SHORT, LONG = 128, 512  # the longest sequences
-_SHORT_SIMILAR_SHARE = 0.8  # of similar pairs are about as short as the texts of tasks
-_LONG_FROM = 150  # pieces; what is shorter is among the short pairs already
+SHORT, LONG = 128, 512  # maximum lengths of sequences
+_SHORT_SIMILAR_SHARE = 0.8  # share of similar pairs that are about as short as the texts of tasks
+_LONG_FROM = 150  # pieces; shorter pairs are already among the short ones
 MOST_ENTRIES = 1 << 16  # of a vocabulary; pieces are stored in two bytes
-_MOST_PIECES = (1 << 31) - 1  # places are stored in four
-# What reading a damaged file can raise, beside errors of the system.
+_MOST_PIECES = (1 << 31) - 1  # positions are stored in four bytes
+# Errors that reading a damaged file can raise, in addition to errors of the system.
 _DAMAGED = (
     EOFError,
     KeyError,
@@ -74,7 +74,7 @@ def _settings(length, similar=False):
 
 
 def compact(encoded: sampling.EncodedShard) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(pieces uint16 [N], sentences int32 [S + 1], documents int32 [D, 2]) of a shard."""
+    """Returns (pieces uint16 [N], sentences int32 [S + 1], documents int32 [D, 2]) of a shard."""
     return (
         encoded.ids.astype(np.uint16),
         np.array(encoded.sentences, np.int32),
@@ -83,19 +83,19 @@ def compact(encoded: sampling.EncodedShard) -> Tuple[np.ndarray, np.ndarray, np.
 
 
 def _rows(encoded, settings, vocabulary, seed):
-    """Pairs of a shard as int32 [n, 5]: begin A, length A, begin B, length B, label."""
+    """Draws pairs of a shard, int32 [n, 5]: begin A, length A, begin B, length B, label."""
     pairs = sampling.Sampler(settings, vocabulary).pairs(encoded, random.Random(seed))
     return np.stack(pairs, 1).astype(np.int32)
 
 
 def similar_pairs(encoded: sampling.EncodedShard, vocabulary: sampling.Vocabulary) -> np.ndarray:
-    """Pairs of a shard, half of them with a similar document, int32 [n, 5]."""
+    """Draws pairs of a shard, half of them with a similar document, int32 [n, 5]."""
     settings = _settings(SHORT, similar=True)
     return _rows(encoded, settings, vocabulary, "similar %d" % encoded.index)
 
 
 def special_ids_of(tokenizer: "tokenization.FullTokenizer") -> np.ndarray:
-    """The `SpecialIds` of a vocabulary as an array."""
+    """Returns the `SpecialIds` of a vocabulary as an array."""
     names = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
     return np.array(tokenizer.convert_tokens_to_ids(names) + [len(tokenizer.inv_vocab)])
 
@@ -103,7 +103,7 @@ def special_ids_of(tokenizer: "tokenization.FullTokenizer") -> np.ndarray:
 def held_out_arrays(
     shards: Sequence[sampling.EncodedShard], vocabulary: sampling.Vocabulary
 ) -> Dict[str, np.ndarray]:
-    """Arrays of the pairs to measure on, of shards."""
+    """Returns the arrays of the held-out pairs of shards, which are used for evaluation."""
     pairs = [_rows(shard, _settings(SHORT), vocabulary, "held out") for shard in shards]
     arrays = joined([(compact(shard), rows) for shard, rows in zip(shards, pairs)])
     rows = np.random.RandomState(0).permutation(arrays["similar"])
@@ -111,14 +111,15 @@ def held_out_arrays(
 
 
 def joined(shards: Sequence[Tuple[Tuple[np.ndarray, ...], np.ndarray]]) -> Dict[str, np.ndarray]:
-    """Arrays of several shards, one after the other.
+    """Concatenates the arrays of several shards.
 
     Args:
-        shards: of each (`compact` shard, rows int32 [n, 5] in places of its pieces).
+        shards: for each shard (result of `compact`, rows int32 [n, 5] with positions in its
+            pieces).
 
     Returns:
-        pieces uint16 [N]; similar int32 [n, 5] in places of all pieces; and, in places of
-        each shard, sentences int32 [S], documents int32 [D, 2], with counts int64 [shards, 3] of
+        pieces uint16 [N]; similar int32 [n, 5] with positions in all pieces; and, with positions in
+        each shard, sentences int32 [S], documents int32 [D, 2]; and the counts int64 [shards, 3] of
         pieces, sentences and documents.
     """
     counts = np.array([[len(array) for array in shard] for shard, _ in shards], np.int64)
@@ -142,7 +143,7 @@ def _moved(rows, start):
 
 
 def _drawn_pairs(shards, length, pass_number):
-    """Rows of a few shards (number, pieces, sentences, documents), in a worker process."""
+    """Draws rows of a few shards (number, pieces, sentences, documents), in a worker process."""
     found = []
     for number, pieces, sentences, documents in shards:
         encoded = sampling.EncodedShard(
@@ -154,11 +155,11 @@ def _drawn_pairs(shards, length, pass_number):
 
 
 class PackedText:
-    """The text on a device; pairs are drawn again for each pass by worker processes.
+    """The text on a device; worker processes draw new pairs for each pass.
 
     Attributes:
         special_ids: `SpecialIds` of the vocabulary.
-        vocabulary_sha256: digest of the vocabulary that cut the text.
+        vocabulary_sha256: digest of the vocabulary with which the text was tokenized.
     """
 
     def __init__(self, path: str, num_workers: int) -> None:
@@ -166,10 +167,10 @@ class PackedText:
 
         Args:
             path: the file.
-            num_workers: processes that draw pairs.
+            num_workers: number of processes that draw pairs.
 
         Raises:
-            UserError: if it is no such file.
+            UserError: if the file is not a file of pack_text.py.
         """
         arrays = _read(path)
         self._similar, counts = arrays["similar"], arrays["counts"]
@@ -187,7 +188,7 @@ class PackedText:
         self._pool = concurrent.futures.ProcessPoolExecutor(
             num_workers, multiprocessing.get_context("fork"), _ignore_interrupts
         )
-        self._pool.submit(int).result()  # forks now, before a GPU is in use
+        self._pool.submit(int).result()  # forks the workers now, before a GPU is in use
         self._arrays = arrays
 
     def place_on(self, device: "torch.device") -> None:
@@ -203,7 +204,7 @@ class PackedText:
         return torch.from_numpy(pieces.view(np.int16)).to(self._device)
 
     def close(self) -> None:
-        """Ends the worker processes, whatever they are doing."""
+        """Terminates the worker processes, even if they are busy."""
         workers = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False)
         for worker in workers:
@@ -216,7 +217,7 @@ class PackedText:
             ]
 
     def _pairs(self, length, number):
-        """Rows int32 [n, 5] of one pass, in places of all pieces and the order of the text."""
+        """Rows int32 [n, 5] of one pass, with positions in all pieces, in the order of the text."""
         self._start_drawing(length, number)
         found = {}
         try:
@@ -231,18 +232,18 @@ class PackedText:
     def batches(
         self, pass_number: int, num_pieces: int, long_share: float, first: int = 0
     ) -> Iterator["PackedBatch"]:
-        """The batches of one pass over the text.
+        """Yields the batches of one pass over the text.
 
         Args:
-            pass_number: with it all draws of the pass are settled.
+            pass_number: number of the pass, which determines all its random draws.
             num_pieces: T.
-            long_share: of all pieces, those in sequences of up to 512.
-            first: batches that are left out.
+            long_share: share of the pieces that are in sequences of up to 512.
+            first: number of batches to skip.
 
         Yields:
-            a step's text.
+            the text of a step.
         """
-        for number in (pass_number, pass_number + 1):  # the next is drawn in the meantime
+        for number in (pass_number, pass_number + 1):  # the next pass is drawn in the meantime
             for length in (SHORT, LONG):
                 self._start_drawing(length, number)
         generator = np.random.RandomState(pass_number)
@@ -261,7 +262,7 @@ class PackedText:
     def held_out_batches(
         self, num_pairs: Optional[int], num_pieces: int
     ) -> Iterator["PackedBatch"]:
-        """Batches of the first (or all) pairs to measure on; the last may be nearly empty."""
+        """Yields batches of the first (or all) held-out pairs; the last may be nearly empty."""
         rows = self._held_out_pairs[:num_pairs].astype(np.int64)
         generator = np.random.RandomState(0)
         rows = cut_to_size(rows, SHORT - sampling.SPECIAL_PIECES, generator)
@@ -277,7 +278,7 @@ class PackedText:
 
 
 def _read(path):
-    """The arrays of a file of pack_text.py, by name."""
+    """Reads the arrays of a file of pack_text.py, by name."""
     try:
         with np.load(path) as arrays:
             return {name: arrays[name] for name in _ARRAYS}
@@ -290,11 +291,11 @@ def _read(path):
 
 
 def _ignore_interrupts():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process terminates its workers
 
 
 def _bounds_of_batches(rows, num_pieces):
-    """[(first row, end)] of all batches, as many rows in each as fit into its pieces."""
+    """Returns [(first row, end)] of all batches, each with as many rows as fit into its pieces."""
     ends = np.cumsum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES)
     bounds, first, begin = [], 0, 0
     while first < len(ends):
@@ -305,7 +306,7 @@ def _bounds_of_batches(rows, num_pieces):
 
 
 def _chosen(short, similar, long, long_share, generator):
-    """The rows of a pass: as much text in similar pairs as in others, and a share of long ones."""
+    """Chooses the rows of a pass: as much text in similar as in other pairs, and long pairs."""
 
     def size(rows, most=SHORT):
         return np.minimum(rows[:, 1] + rows[:, 3] + sampling.SPECIAL_PIECES, most).sum()
@@ -322,12 +323,12 @@ def _chosen(short, similar, long, long_share, generator):
 def cut_to_size(
     rows: np.ndarray, most: Union[int, np.ndarray], generator: np.random.RandomState
 ) -> np.ndarray:
-    """Pairs trimmed at their ends and cut, as `sampling.cut_to_size` does.
+    """Trims and truncates pairs like `sampling.cut_to_size`.
 
     Args:
         rows: int64 [n, 5].
-        most: pieces of A and B together, of all pairs or int [n] of each.
-        generator: what the cuts are drawn from.
+        most: maximum number of pieces of A and B together, for all pairs or int [n] for each pair.
+        generator: random generator for the truncation.
 
     Returns:
         int64 [n, 5].
@@ -337,17 +338,18 @@ def cut_to_size(
 
 
 class PackedBatch:
-    """Sequences one after the other in T pieces; what is left over at the end is padding.
+    """Sequences that are concatenated in T pieces; the rest at the end is padding.
 
     Attributes:
         ids, positions, segments: int64 [T].
         is_text: bool [T], whether a piece may be masked.
-        is_shown: bool [T], whether a piece is no padding.
-        sequence: int64 [T], the number of a piece's sequence.
-        starts, labels: int64 [n], the place of each [CLS]; 1: B is of another document.
-        bounds: int32 [n + 2], where sequences begin and end, the padding as the last one.
-        longest: at least the pieces of any sequence (not of the padding, whose rows may hold
-            any values).
+        is_shown: bool [T], whether a piece is not padding.
+        sequence: int64 [T], the number of each piece's sequence.
+        starts: int64 [n], the position of each [CLS].
+        labels: int64 [n], 1 if B is from another document.
+        bounds: int32 [n + 2], where sequences begin and end, with the padding as the last one.
+        longest: upper bound of the number of pieces in a sequence (not in the padding, whose rows
+            may have any values).
     """
 
     def __init__(
@@ -360,10 +362,10 @@ class PackedBatch:
         """Builds the batch on the device of its rows.
 
         Args:
-            pieces: int16 [N], all text.
+            pieces: int16 [N], the whole text.
             rows: int64 [n, 5].
             num_pieces: T.
-            special_ids: of the vocabulary.
+            special_ids: special ids of the vocabulary.
         """
         import torch
 

@@ -1,4 +1,4 @@
-r"""Pre-trains a model of albert_zh's layout with PyTorch on one GPU, with or without a teacher.
+r"""Pre-trains a model in albert_zh's layout with PyTorch on one GPU, with or without a teacher.
 
     python convert_albert_tf_checkpoint_to_pytorch.py --tf_checkpoint_path=albert_starter_zh \
         --pytorch_dump_path=start
@@ -7,13 +7,13 @@ r"""Pre-trains a model of albert_zh's layout with PyTorch on one GPU, with or wi
     python convert_albert_pytorch_checkpoint_to_tf.py --pytorch_model_path=trained \
         --tf_dump_path=model
 
-Needs a GPU of compute capability 8.0 or higher, PyTorch 2.7 or newer, numpy, absl-py and tqdm, and
-no TensorFlow; small trials run on a CPU. packed.npz is scripts/pack_text.py's. The model learns
-masked words, whether two texts are of one document, and in the last steps which pieces were
-replaced by its samples (`--detection_from`). With `--teacher_steps` a larger encoder, of
-the ELECTRA layout, is trained first, and the model learns its distributions and outputs, too; it
-remains in OUTPUT_DIR/teacher and converts like the model. The training can be interrupted at any
-time: the same command resumes.
+Requires a GPU of compute capability 8.0 or higher, PyTorch 2.7 or newer, numpy, absl-py and tqdm,
+but not TensorFlow; small trials run on a CPU. packed.npz is created by scripts/pack_text.py. The
+model learns to predict masked words, whether two texts are from the same document and, in the last
+steps, which pieces were replaced by its samples (`--detection_from`). With `--teacher_steps` a
+larger encoder in the ELECTRA layout is trained first, and the model also learns its distributions
+and outputs; the teacher is saved in OUTPUT_DIR/teacher and can be converted like the model. The
+training can be interrupted at any time: the same command resumes it.
 """
 
 import hashlib
@@ -65,11 +65,11 @@ _CONFIG_KEYS = {
 _MODEL_CONFIG = validation.record(_CONFIG_KEYS, list(_CONFIG_KEYS))
 _MOST_PIECES_ON_CPU = 4096
 _TEACHER_HEAD_SIZE = 64
-_LEAST_CAPABILITY = (8, 0)  # of flash attention and bfloat16
+_LEAST_CAPABILITY = (8, 0)  # required for flash attention and bfloat16
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _ENDINGS_OF_WEIGHTS = (".safetensors", ".bin", ".index.json", ".pt", ".png", ".jsonl")
 _TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json")
-_ONLY_HERE = ("detector.", "teacher_map.")  # tensors that the model does not keep
+_ONLY_HERE = ("detector.", "teacher_map.")  # tensors that are not saved with the model
 _SETTINGS_OF_TEACHER = (
     "num_pieces long_share teacher_steps teacher_layers teacher_hidden_size teacher_learning_rate "
     "seed"
@@ -81,28 +81,28 @@ _STEPS_BETWEEN_LOGS, _EVALUATED_PAIRS = 100, 1600
 def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("packed_file", None, "Text, packed by scripts/pack_text.py.")
-    flags.DEFINE_string("init_model", None, "Model folder of PyTorch to start from.")
+    flags.DEFINE_string("init_model", None, "PyTorch model folder to start from.")
     flags.DEFINE_string("output_dir", None, "Model folder to write.")
-    flags.DEFINE_integer("steps", 13000, "Steps of training.", lower_bound=1)
-    flags.DEFINE_integer("num_pieces", 65536, "Pieces of text in a step.", lower_bound=1024)
+    flags.DEFINE_integer("steps", 13000, "Number of training steps.", lower_bound=1)
+    flags.DEFINE_integer("num_pieces", 65536, "Pieces of text per step.", lower_bound=1024)
     flags.DEFINE_float(
-        "learning_rate", 1.5e-3, "Highest rate; it rises to this early, then falls to 0.", 0.0
+        "learning_rate", 1.5e-3, "Peak learning rate, after a short warm-up; decays to 0.", 0.0
     )
     flags.DEFINE_float(
-        "detection_from", 0.7, "Share of the steps before replaced pieces are learnt.", 0.0, 1.0
+        "detection_from", 0.7, "Share of the steps before replaced token detection.", 0.0, 1.0
     )
     flags.DEFINE_float("long_share", 0.1, "Share of text in sequences of up to 512 pieces.", 0, 0.9)
-    flags.DEFINE_integer("teacher_steps", 0, "Steps of the teacher; 0: none.", lower_bound=0)
+    flags.DEFINE_integer("teacher_steps", 0, "Steps of the teacher; 0: no teacher.", lower_bound=0)
     flags.DEFINE_integer("teacher_layers", 8, "Layers of the teacher.", lower_bound=1)
     flags.DEFINE_integer("teacher_hidden_size", 512, "Hidden size of the teacher.", lower_bound=64)
-    flags.DEFINE_float("teacher_learning_rate", 7e-4, "Highest rate of the teacher.", 0.0)
-    flags.DEFINE_integer("seed", 1, "Of masked pieces and of the start values of new tensors.")
-    flags.DEFINE_integer("save_seconds", 60, "Seconds between saved states.", lower_bound=1)
+    flags.DEFINE_float("teacher_learning_rate", 7e-4, "Peak learning rate of the teacher.", 0.0)
+    flags.DEFINE_integer("seed", 1, "Random seed of masks and of initial values of new tensors.")
+    flags.DEFINE_integer("save_seconds", 60, "Seconds between checkpoints.", lower_bound=1)
     flags.DEFINE_integer("eval_steps", 2000, "Steps between evaluations.", lower_bound=1)
     flags.DEFINE_integer(
         "num_workers", 0, "Processes that draw pairs; by default all cores but 2.", lower_bound=0
     )
-    flags.DEFINE_boolean("compile", True, "Whether to compile what can be; slower without.")
+    flags.DEFINE_boolean("compile", True, "Whether to use torch.compile, which is faster.")
 
 
 def main() -> None:
@@ -156,7 +156,7 @@ def _torch():
 
 
 def _start():
-    """(config, {name: float32 tensor}) of --init_model."""
+    """Returns (config, {name: float32 tensor}) of --init_model."""
     import torch
 
     way_out = "expected a folder that convert_albert_tf_checkpoint_to_pytorch.py wrote"
@@ -180,7 +180,7 @@ def _start():
 
 
 def _check_vocabulary(text, config):
-    """Refuses text that another vocabulary has cut."""
+    """Raises `UserError` if the text was tokenized with another vocabulary."""
     path = os.path.join(FLAGS.init_model, "vocab.txt")
     is_alike = text.special_ids.vocab_size == config["vocab_size"]
     if is_alike and os.path.exists(path):
@@ -194,7 +194,7 @@ def _check_vocabulary(text, config):
 
 
 def _device(torch):
-    """The GPU; a CPU for small trials."""
+    """Returns the GPU, or the CPU for small trials."""
     if not torch.cuda.is_available():
         if FLAGS.num_pieces > _MOST_PIECES_ON_CPU:
             raise UserError(
@@ -225,7 +225,7 @@ def _seed_start_values():
 
 
 def _trained_teacher(text, config):
-    """(encoder, its weights in the type of training) of the teacher."""
+    """Trains the teacher; returns (encoder, its weights in the data type of training)."""
     import packed_encoders
     import packed_losses
 
@@ -244,7 +244,7 @@ def _trained_teacher(text, config):
 
 
 def _teacher_config(config):
-    """Config of the teacher for transformers' `ElectraModel`."""
+    """Returns the teacher's config for the `ElectraModel` of transformers."""
     hidden = FLAGS.teacher_hidden_size
     return {
         "model_type": "electra",
@@ -262,7 +262,7 @@ def _teacher_config(config):
 
 
 def _trained_model(text, config, values, teacher):
-    """{name: float32 array} of the model."""
+    """Trains the model; returns its weights as {name: float32 array}."""
     import packed_encoders
     import packed_losses
 
@@ -281,7 +281,7 @@ def _trained_model(text, config, values, teacher):
 
 
 def _write_model(folder, values):
-    """Writes weights, and beside them what describes the model that was started from."""
+    """Writes the weights, and copies config, vocabulary etc. of the initial model."""
     for name in sorted(os.listdir(FLAGS.init_model)):
         path = os.path.join(FLAGS.init_model, name)
         if os.path.isfile(path) and not name.endswith(_ENDINGS_OF_WEIGHTS):
@@ -295,7 +295,7 @@ def _write_weights(folder, values):
 
 
 class Training:
-    """A training that resumes: its state is in OUTPUT_DIR/<name>/state.pt.
+    """A resumable training run, whose state is saved in OUTPUT_DIR/<name>/state.pt.
 
     Attributes:
         parameters: `packed_encoders.Parameters`.
@@ -311,10 +311,10 @@ class Training:
         """Places the parameters on the device.
 
         Args:
-            name: of its folder.
-            values: {name: tensor}, what is started from.
-            text: what is learnt from.
-            setting_names: flags that a resumed run must have alike.
+            name: name of its folder.
+            values: {name: tensor}, the initial values.
+            text: the training text.
+            setting_names: flags that must not change when the run is resumed.
         """
         import torch
 
@@ -333,7 +333,7 @@ class Training:
         self._random.manual_seed(FLAGS.seed)
 
     def weights(self) -> Dict[str, "torch.Tensor"]:
-        """{name: tensor} in the type of training."""
+        """Returns {name: tensor} in the data type of training."""
         return self.parameters.cast(self._dtype)
 
     def run(
@@ -343,13 +343,13 @@ class Training:
         rate: float,
         warmup_share: float,
     ) -> None:
-        """Trains up to a step, from the last saved state on.
+        """Trains up to a step, starting from the last saved state.
 
         Args:
             objective: the losses.
             num_steps: the step to train up to.
-            rate: the highest learning rate.
-            warmup_share: of the steps, until it is reached.
+            rate: the peak learning rate.
+            warmup_share: share of the steps for the warm-up.
         """
         import torch
 
@@ -379,7 +379,7 @@ class Training:
         )
 
     def _batches(self, place):
-        """((pass, batch in it), batch) from a place on, without end."""
+        """Yields ((pass, index of the next batch), batch) from a position on, endlessly."""
         pass_number, first = place
         while True:
             batches = self._text.batches(pass_number, FLAGS.num_pieces, FLAGS.long_share, first)
@@ -388,7 +388,7 @@ class Training:
             pass_number, first = pass_number + 1, 0
 
     def _step(self, objective, batch, share, optimizer):
-        """One step; returns {name: value on the device}."""
+        """Does one step; returns {name: value on the device}."""
         import torch
 
         loss, values = objective.losses(self.weights(), batch, share, self._random)
@@ -425,7 +425,7 @@ class Training:
         return os.path.join(self._folder, "state.pt")
 
     def _restored(self, optimizer):
-        """(step, place in the text) of the saved state; the start where there is none."""
+        """Restores the saved state, if any; returns (step, position in the text)."""
         import torch
 
         self._saved_at = time.time()

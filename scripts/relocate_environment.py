@@ -1,9 +1,9 @@
-"""Has a virtual environment whose folder was moved or copied name its new place.
+"""Updates the paths in a virtual environment whose folder was moved or copied.
 
     .venv/bin/python scripts/relocate_environment.py .venv
 
-Rewrites bin/activate* and the first lines of the programs in bin/; links and binaries stay. Prints
-the old place, or nothing where there is nothing to do.
+Rewrites bin/activate* and the first lines of the programs in bin/; links and binaries are not
+changed. Prints the old path, or nothing if there is nothing to do.
 """
 
 import glob
@@ -14,9 +14,9 @@ import shutil
 import sys
 from typing import Optional
 
-# Longer paths, and those with a blank, cannot stand behind #!.
+# Longer paths, and paths with a blank, cannot be used after #!.
 _LONGEST_PLAIN = 120
-# The two forms in which pip names the interpreter of a program: behind #!, or for sh.
+# The two forms in which pip writes the interpreter of a program: after #!, or as a command of sh.
 _HEADER = (
     rb"#!(?:/bin/sh\n'''exec' )?[\"']?%s(/bin/[^\s\"']+)[\"']?([^\n\"]*?)"
     rb"(?: \"\$0\" \"\$@\")?\n(?:' '''\n)?"
@@ -25,13 +25,13 @@ _FOR_SH = b"#!/bin/sh\n'''exec' \"%s\"%s \"$0\" \"$@\"\n' '''\n"
 
 
 def recorded_place(activate: str) -> Optional[str]:
-    """The folder that a script `bin/activate` was written for; None where it finds that out."""
+    """Returns the folder written in a `bin/activate`; None if the script determines it itself."""
     match = re.search(r"^(?:.*\s)?VIRTUAL_ENV=([\"']?/.*)$", activate, re.MULTILINE)
     return match and shlex.split(match.group(1))[0]
 
 
 def relocated_activate(content: bytes, old: str, new: str) -> bytes:
-    """An activation script, with the new place quoted for any shell."""
+    """Returns an activation script with the new path, quoted for any shell."""
     spellings = ['"%s"' % old, "'%s'" % old, shlex.quote(old)]
     quoted = os.fsencode("'%s'" % new.replace("'", "'\"'\"'"))
     return re.sub(
@@ -40,7 +40,7 @@ def relocated_activate(content: bytes, old: str, new: str) -> bytes:
 
 
 def relocated_program(content: bytes, old: str, new: str) -> bytes:
-    """A program; unchanged unless its first lines name an interpreter in the old place."""
+    """Returns a program with the new interpreter path, if its first lines name the old one."""
     match = re.match(_HEADER % re.escape(os.fsencode(old)), content)
     if match is None:
         return content
@@ -51,10 +51,10 @@ def relocated_program(content: bytes, old: str, new: str) -> bytes:
 
 
 def relocate(folder: str) -> Optional[str]:
-    """Rewrites what names another place; bin/activate last, by which that is seen.
+    """Rewrites all files that name the old path; bin/activate, which records it, comes last.
 
     Returns:
-        the old place, or None where nothing names one.
+        the old path, or None if there is nothing to do.
     """
     new = os.path.realpath(folder)
     activate = os.path.join(new, "bin", "activate")
@@ -77,7 +77,7 @@ def _read(path):
 
 
 def _replace(path, content, changed):
-    """Replaces a file whose content changes; it may be a hard link into uv's cache."""
+    """Replaces a file if its content changes; not in place, as it may be a link to uv's cache."""
     if changed != content:
         with open(path + ".new", "wb") as stream:
             stream.write(changed)
@@ -86,7 +86,7 @@ def _replace(path, content, changed):
 
 
 def main() -> int:
-    """Prints the old place; returns the exit status."""
+    """Prints the old path; returns the exit status."""
     if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if len(sys.argv) == 2 else 2

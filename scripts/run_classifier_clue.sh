@@ -3,22 +3,22 @@
 #     bash run_classifier_clue.sh                  # the six tasks of CLUE's site, one after another
 #     bash run_classifier_clue.sh tnews            # one of afqmc cmnli csl iflytek tnews wsc copa xnli
 #     bash run_classifier_clue.sh tnews predict    # only predicts, with the model trained before
-#     bash run_classifier_clue.sh predict          # the same for all six
-# A task that cannot be run, for lack of its data for instance, does not keep the others from being
-# run; the last lines say what became of each, and the exit status is 0 only if all were run.
-# What it needs is installed and downloaded first, except the data of copa and xnli: put them into
-# CLUEdataset/TASK, or name their DATA_DIR. Settings, each an environment variable:
-#     MODEL_DIR      model folder (default: albert_tiny, else the released
-#                    prev_trained_model/albert_tiny_zh, else the bundled albert_starter_zh)
-#     DATA_DIR       folder of one task's train.json, dev.json and test.json (default:
+#     bash run_classifier_clue.sh predict          # the same for all six tasks
+# If a task cannot be run, for example because its data is missing, the other tasks are still run; the
+# last lines report the result of each task, and the exit status is 0 only if all tasks were run.
+# It installs and downloads what it needs first, except the data of copa and xnli: put them into
+# CLUEdataset/TASK, or set DATA_DIR. Settings are environment variables:
+#     MODEL_DIR      model folder (default: the first available of albert_tiny, the released
+#                    prev_trained_model/albert_tiny_zh and the bundled albert_starter_zh)
+#     DATA_DIR       folder with train.json, dev.json and test.json of one task (default:
 #                    CLUEdataset/TASK)
-#     OUTPUT_DIR     where everything of one task goes (default: TASK_output); the file for CLUE's
-#                    site is TASK_predict.json there
-#     EPOCHS, BATCH_SIZE, LEARNING_RATE, MAX_SEQ_LENGTH   in place of the recipe's
-#     SEED           run_classifier_clue.py's own
+#     OUTPUT_DIR     folder for all output of one task (default: TASK_output), including
+#                    TASK_predict.json, the file to submit to CLUE's site
+#     EPOCHS, BATCH_SIZE, LEARNING_RATE, MAX_SEQ_LENGTH   override the values of the recipe
+#     SEED           default of run_classifier_clue.py
 #     ALBERT_OFFLINE 1 forbids downloads
-# Further arguments go to run_classifier_clue.py, whose --helpfull lists them; they win over the
-# settings.
+# Further arguments are passed to run_classifier_clue.py, whose --helpfull lists them; they override
+# the settings.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 CLUE_TASKS="afqmc cmnli csl iflytek tnews wsc"
@@ -48,7 +48,7 @@ main() {
     fi
 }
 
-# refuse_word ARGUMENT...: behind predict come flags; the name of a task stands before it.
+# refuse_word ARGUMENT...: refuses a word after predict: the name of a task must precede it.
 refuse_word() {
     case "${1:-}" in
         -* | '') ;;
@@ -56,7 +56,7 @@ refuse_word() {
     esac
 }
 
-# refuse_one_folder ARGUMENT...: for all tasks there is none.
+# refuse_one_folder ARGUMENT...: refuses to use one data or output folder for all tasks.
 refuse_one_folder() {
     local flag
     [ -z "${DATA_DIR:-}${OUTPUT_DIR:-}" ] ||
@@ -65,7 +65,7 @@ refuse_one_folder() {
         die "$flag is of one task, not of all: name it, such as tnews"
 }
 
-# run_all ARGUMENT...: runs each task, says what became of it; the status is the highest of theirs.
+# run_all ARGUMENT...: runs each task and reports its result; returns the highest exit status.
 run_all() {
     local task status highest=0 summary=()
     for task in $CLUE_TASKS; do
@@ -81,7 +81,7 @@ run_all() {
     return "$highest"
 }
 
-# outcome TASK STATUS: what became of a run, with the best dev accuracy in its folder.
+# outcome TASK STATUS: prints the result of a run, with the best dev accuracy in its folder.
 outcome() {
     local data="$PROJECT_ROOT/CLUEdataset/$1" results="$PROJECT_ROOT/$1_output/eval_results_albert_zh.txt"
     if [ "$2" -eq 0 ] && [ -f "$results" ]; then
@@ -95,7 +95,8 @@ outcome() {
     fi
 }
 
-# recipe TASK: longest sequence, batch, learning rate, epochs; nothing for an unknown task.
+# recipe TASK: prints maximum sequence length, batch size, learning rate and epochs; nothing for an
+# unknown task.
 recipe() {
     case "$1" in
         iflytek) echo "128 32 2e-5 3" ;;
@@ -106,7 +107,7 @@ recipe() {
     esac
 }
 
-# run_task TASK ARGUMENT...: becomes the run of one task.
+# run_task TASK ARGUMENT...: replaces the shell with the run of one task.
 run_task() {
     local task="$1" data length batch rate epochs
     shift
@@ -122,7 +123,7 @@ run_task() {
         "$@"
 }
 
-# Sets `data` to the folder of a task, downloaded if it is not there.
+# Sets `data` to the folder of a task, which is downloaded if it does not exist.
 choose_data() {
     data="${DATA_DIR:-$PROJECT_ROOT/CLUEdataset/$1}"
     if [ -z "${DATA_DIR:-}" ] && [ ! -f "$data/train.json" ]; then

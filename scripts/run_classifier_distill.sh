@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Distils several teachers into one student of the same size, and compares:
+# Distils several teachers into one student of the same size, and compares the results:
 #     bash run_classifier_distill.sh
 #     EPOCHS=1 TEACHER_SEEDS="1 2" bash run_classifier_distill.sh
 #     TEACHERS=big_output/best,svm.jsonl UNLABELLED='texts/*.txt' DATA_DIR=my_pairs bash run_classifier_distill.sh
-# Trains a model plainly, a teacher for each seed (unless TEACHERS names some), and a student that
-# learns their averaged outputs; prints the accuracy of each. What the student learns by and from is
-# checked before any training; what is finished is not done again.
-# Settings, each an environment variable:
-#     MODEL_DIR      folder with config JSON, vocabulary and checkpoint, which all start from
+# Trains a model without distillation, a teacher for each seed (unless TEACHERS names some), and a
+# student that learns the teachers' averaged outputs; prints the accuracy of each. The student's
+# settings and data are checked before any training; finished runs are not repeated.
+# Settings are environment variables:
+#     MODEL_DIR      folder with config JSON, vocabulary and checkpoint from which all runs start
 #                    (default: the bundled albert_starter_zh)
 #     DATA_DIR       folder with the task's files (default: data/pairs_sample)
-#     TASK           lcqmc; multiclass for labelled texts of your own
-#     OUTPUT_DIR     where everything goes (default: distill_output)
-#     TEACHERS       teachers that are there already, with commas between
+#     TASK           lcqmc; multiclass for your own labelled texts
+#     OUTPUT_DIR     folder for all output (default: distill_output)
+#     TEACHERS       existing teachers, separated by commas
 #     TEACHER_SEEDS  "11 12 13"            UNLABELLED      files of texts without labels
 #     EPOCHS         5     BATCH_SIZE      32     LEARNING_RATE  1e-4
-#     MAX_SEQ_LENGTH 64    SEED            1, of the student and of plain training
-# Further arguments go to run_classifier.py in all runs; those that say how a student learns from its
-# teachers (--temperature=4, --distill_weight=0.5, ...) to that of the student alone.
+#     MAX_SEQ_LENGTH 64    SEED            1, seed of the student and of plain training
+# Further arguments are passed to run_classifier.py in all runs; arguments that control how a student
+# learns from its teachers (--temperature=4, --distill_weight=0.5, ...) only in the student's run.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 SAMPLE_DATA="$PROJECT_ROOT/data/pairs_sample"
@@ -62,7 +62,7 @@ main() {
         --teachers="$trained"
 }
 
-# refuse_flags ARGUMENT...: those that would be the same in runs that have to differ.
+# refuse_flags ARGUMENT...: refuses flags that would be the same in runs that must differ.
 refuse_flags() {
     local flag
     ! flag="$(given_flag "seeds search search_rates" "$@")" ||
@@ -77,7 +77,7 @@ refuse_flags() {
         die "$flag: plain training would learn from them, too: TEACHERS=a,b names the student's"
 }
 
-# check_teachers: whoever mistypes a name in TEACHERS, or a seed, hears of it before any training.
+# check_teachers: reports an invalid name in TEACHERS, or an invalid seed, before any training.
 check_teachers() {
     local names name
     for name in ${TEACHER_SEEDS:-}; do
@@ -94,11 +94,11 @@ check_teachers() {
     done
 }
 
-# part_arguments ARGUMENT...: sets `of_student` to those of the flags in OF_STUDENTS, `of_all` to the others.
+# part_arguments ARGUMENT...: sets `of_student` to the flags in OF_STUDENTS, `of_all` to all other flags.
 part_arguments() {
     local argument flag=""
     for argument in "$@"; do
-        case "$argument" in -*) flag="${argument%%=*}" ;; esac # else the value of the flag before it
+        case "$argument" in -*) flag="${argument%%=*}" ;; esac # else the value of the preceding flag
         [ -n "$flag" ] || die "$argument: flags are written --name=value (--help names the settings)"
         case "$OF_STUDENTS" in
             *[[:space:]]"${flag##*-}"[[:space:]]*) of_student+=("$argument") ;;
@@ -107,7 +107,7 @@ part_arguments() {
     done
 }
 
-# run_with COMMAND NAME ARGUMENT...: a run in the output folder's NAME.
+# run_with COMMAND NAME ARGUMENT...: runs a command with the output folder OUTPUT_DIR/NAME.
 run_with() {
     local command="$1" name="$2"
     shift 2

@@ -3,17 +3,18 @@
 #     bash run_classifier_lcqmc.sh
 #     EPOCHS=1 bash run_classifier_lcqmc.sh
 #     MODEL_DIR=my_model DATA_DIR=my_pairs OUTPUT_DIR=my_output bash run_classifier_lcqmc.sh --seed=7
-# What it needs is installed and downloaded first. Settings, each an environment variable:
+# It installs and downloads what it needs first. Settings are environment variables:
 #     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
-#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
-#                    bundled albert_starter_zh)
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, or the
+#                    bundled albert_starter_zh if that is not available)
 #     DATA_DIR       folder with train.txt, dev.txt and test.txt, lines `text_a<TAB>text_b<TAB>label`
 #                    (default: LCQMC)
-#     OUTPUT_DIR     where everything goes (default: lcqmc_output)
+#     OUTPUT_DIR     folder for all output (default: lcqmc_output)
 #     EPOCHS         5     BATCH_SIZE      64     LEARNING_RATE  1e-4
-#     MAX_SEQ_LENGTH 128   SEED            run_classifier.py's own
+#     MAX_SEQ_LENGTH 128   SEED            default of run_classifier.py
 #     ALBERT_OFFLINE 1 forbids downloads
-# Further arguments go to run_classifier.py, whose --helpfull lists them; they win over the settings.
+# Further arguments are passed to run_classifier.py, whose --helpfull lists them; they override the
+# settings.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 LCQMC_DATA="$PROJECT_ROOT/chineseGLUEdatasets/lcqmc"
@@ -38,7 +39,7 @@ main() {
         "$@"
 }
 
-# check_splits: a folder of the user's has all files.
+# check_splits: checks that the user's data folder has all files.
 check_splits() {
     local lacking
     [ -n "${DATA_DIR:-}" ] || return 0
@@ -47,7 +48,7 @@ check_splits() {
         die "DATA_DIR: $DATA_DIR lacks$lacking: expected train.txt, dev.txt and test.txt"
 }
 
-# Sets `data` to the first data folder that is there.
+# Sets `data` to the first data folder that exists.
 choose_data() {
     if [ -n "${DATA_DIR:-}" ]; then
         data="$DATA_DIR"

@@ -3,19 +3,19 @@
 #     bash run_classifier_multiclass.sh
 #     DATA_DIR=my_texts OUTPUT_DIR=my_output bash run_classifier_multiclass.sh
 #     DATA_DIR=my_texts bash run_classifier_multiclass.sh --multi_label=true --label_separator=,
-# What it needs is installed and downloaded first. Settings, each an environment variable:
+# It installs and downloads what it needs first. Settings are environment variables:
 #     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
-#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
-#                    bundled albert_starter_zh)
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, or the
+#                    bundled albert_starter_zh if that is not available)
 #     DATA_DIR       folder with train.csv and, if there are any, dev.csv and test.csv (or .tsv,
 #                    .json), columns text_a, label or text_a, text_b, label (default: the sample
 #                    data/topics_sample)
-#     OUTPUT_DIR     where everything goes (default: multiclass_output)
+#     OUTPUT_DIR     folder for all output (default: multiclass_output)
 #     EPOCHS         10    BATCH_SIZE      32     LEARNING_RATE  1e-4
-#     MAX_SEQ_LENGTH 128   SEED            run_classifier_multiclass.py's own
+#     MAX_SEQ_LENGTH 128   SEED            default of run_classifier_multiclass.py
 #     ALBERT_OFFLINE 1 forbids downloads
-# Further arguments go to run_classifier_multiclass.py, whose --helpfull lists them; they win over
-# the settings.
+# Further arguments are passed to run_classifier_multiclass.py, whose --helpfull lists them; they
+# override the settings.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 SAMPLE_DATA="$PROJECT_ROOT/data/topics_sample"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Compiles the Java library in android/ as Java 8, on a stand-in for LiteRT's classes, and runs its
-# tests against what tokenization.py and fine-tuning give for the same texts:
+# Compiles the Java library in android/ as Java 8, with stubs for LiteRT's classes, and runs its tests,
+# which compare it with the results of tokenization.py and fine-tuning for the same texts:
 #     bash scripts/run_java_tests.sh
 #     bash scripts/run_java_tests.sh CASES      # a folder that tests/support/java_cases.py wrote before
-# Without a JDK or JUnit it says how to get them and ends with status 77, which means skipped.
+# Without a JDK or JUnit it prints how to install them and ends with status 77, which means skipped.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 EXIT_SKIPPED=77
@@ -13,7 +13,7 @@ skip() {
     exit "$EXIT_SKIPPED"
 }
 
-# find_jar PATTERN...: prints the last file that one of the patterns fits.
+# find_jar PATTERN...: prints the last file that matches the first pattern with a match.
 find_jar() {
     local found=() pattern
     for pattern in "$@"; do
@@ -26,7 +26,7 @@ find_jar() {
     return 1
 }
 
-# find_junit: prints JUNIT_CLASSPATH, or one made of Debian's, Maven's or Gradle's copy of JUnit 4.
+# find_junit: prints JUNIT_CLASSPATH, or the class path of Debian's, Maven's or Gradle's JUnit 4.
 find_junit() {
     local maven="${HOME:-}/.m2/repository" gradle="${HOME:-}/.gradle/caches/modules-2/files-2.1" junit hamcrest
     [ -z "${JUNIT_CLASSPATH:-}" ] || { printf '%s\n' "$JUNIT_CLASSPATH" && return 0; }

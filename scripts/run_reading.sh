@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Fine-tunes an ALBERT model to answer questions on texts, and evaluates it:
+# Fine-tunes an ALBERT model for reading comprehension (answering questions on texts) and evaluates it:
 #     bash run_reading.sh
 #     EPOCHS=1 bash run_reading.sh
 #     MODEL_DIR=my_model DATA_DIR=my_questions OUTPUT_DIR=my_output bash run_reading.sh --seed=7
-# What it needs is installed and downloaded first. Settings, each an environment variable:
+# It installs and downloads what it needs first. Settings are environment variables:
 #     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
-#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
-#                    bundled albert_starter_zh)
-#     DATA_DIR       folder with train.json, dev.json and test.json in the layout of SQuAD or CMRC 2018
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, or the
+#                    bundled albert_starter_zh if that is not available)
+#     DATA_DIR       folder with train.json, dev.json and test.json in the format of SQuAD or CMRC 2018
 #                    (default: data/questions_sample)
-#     OUTPUT_DIR     where everything goes (default: reading_output)
+#     OUTPUT_DIR     folder for all output (default: reading_output)
 #     EPOCHS         5     BATCH_SIZE      16     LEARNING_RATE  2e-4
-#     MAX_SEQ_LENGTH 256   SEED            run_reading_comprehension.py's own
+#     MAX_SEQ_LENGTH 256   SEED            default of run_reading_comprehension.py
 #     ALBERT_OFFLINE 1 forbids downloads
-# Further arguments go to run_reading_comprehension.py, whose --helpfull lists them; they win over the
-# settings. Then: python ask.py --context=TEXT_FILE --question=QUESTION
+# Further arguments are passed to run_reading_comprehension.py, whose --helpfull lists them; they
+# override the settings. Afterwards: python ask.py --context=TEXT_FILE --question=QUESTION
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 main() {

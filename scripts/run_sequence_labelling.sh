@@ -3,19 +3,20 @@
 #     bash run_sequence_labelling.sh
 #     HEAD=global_pointer bash run_sequence_labelling.sh
 #     TASK=cws MODEL_DIR=my_model DATA_DIR=my_words OUTPUT_DIR=my_output bash run_sequence_labelling.sh
-# What it needs is installed and downloaded first. Settings, each an environment variable:
+# It installs and downloads what it needs first. Settings are environment variables:
 #     MODEL_DIR      folder with config JSON, vocab.txt or spiece.model and, unless training starts
-#                    from random weights, a checkpoint (default: the released albert_tiny_zh, else the
-#                    bundled albert_starter_zh)
-#     DATA_DIR       folder with train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): a
-#                    character and its tag a line, CLUENER's JSON lines, words with blanks between ...
-#                    (default: data/entities_sample)
-#     OUTPUT_DIR     where everything goes (default: ner_output, with TASK=cws cws_output)
+#                    from random weights, a checkpoint (default: the released albert_tiny_zh, or the
+#                    bundled albert_starter_zh if that is not available)
+#     DATA_DIR       folder with train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): one
+#                    character and its tag per line, JSON lines as in CLUENER, words separated by
+#                    blanks ... (default: data/entities_sample)
+#     OUTPUT_DIR     folder for all output (default: ner_output, with TASK=cws cws_output)
 #     TASK           ner   HEAD            crf    EPOCHS  10
 #     BATCH_SIZE     32    LEARNING_RATE   2e-4   MAX_SEQ_LENGTH 128
-#     SEED           run_seq_labelling.py's own
+#     SEED           default of run_seq_labelling.py
 #     ALBERT_OFFLINE 1 forbids downloads
-# Further arguments go to run_seq_labelling.py, whose --helpfull lists them; they win over the settings.
+# Further arguments are passed to run_seq_labelling.py, whose --helpfull lists them; they override the
+# settings.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/classifiers.sh"
 
 SAMPLE_DATA="$PROJECT_ROOT/data/entities_sample"

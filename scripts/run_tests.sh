@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Sets up the environment of setup.sh and runs the tests; arguments go to pytest (--slow adds tests that take minutes):
+# Sets up the environment of setup.sh and runs the tests; arguments are passed to pytest (--slow also
+# runs tests that take minutes):
 #     bash scripts/run_tests.sh
 #     bash scripts/run_tests.sh tests/model/test_modeling.py -k gradient
-# In a git checkout the style is checked too, as CI does.
+# In a git checkout the style is checked too, as in CI.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
-# set_up EXTRA...: prints the Python; Ctrl-C ends this script too, and not an installation alone.
+# set_up EXTRA...: prints the path of Python; Ctrl-C ends this script, not only an installation.
 set_up() {
     local status=0
     bash "$PROJECT_ROOT/scripts/setup.sh" requirements-dev.txt "$@" || status=$?
@@ -14,7 +15,7 @@ set_up() {
 }
 
 python="$(set_up)"
-if [ "$python" = "$PROJECT_ROOT/.venv/bin/python" ]; then # into a user's own environment goes nothing
+if [ "$python" = "$PROJECT_ROOT/.venv/bin/python" ]; then # nothing is installed into a user's own environment
     extras=(requirements-{export,serve,convert,extra}.txt)
     set_up "${extras[@]}" >/dev/null ||
         for extra in "${extras[@]}"; do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tests on TensorFlow 1.15 and Python 3.7, in .venv-tf1 (without --slow those of modules that
-# build graphs, see tests/conftest.py); arguments go to pytest:
+# Runs the tests on TensorFlow 1.15 and Python 3.7, in .venv-tf1 (without --slow only tests of modules
+# that build graphs, see tests/conftest.py); arguments are passed to pytest:
 #     bash scripts/run_tests_tf1.sh
-# Where there is no Python 3.7 it says so and ends with status 0.
+# Without Python 3.7 it prints a message and ends with status 0.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
 cd -- "$PROJECT_ROOT"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tests on TensorFlow 2.21 and Python 3.13 or 3.12, in .venv-tf2.21 (without --slow those of what
-# depends on versions of packages, see tests/conftest.py); arguments go to pytest:
+# Runs the tests on TensorFlow 2.21 and Python 3.13 or 3.12, in .venv-tf2.21 (without --slow only tests
+# that depend on versions of packages, see tests/conftest.py); arguments are passed to pytest:
 #     bash scripts/run_tests_tf2_21.sh
-# Where there is no such Python, or run_tests.sh runs on this TensorFlow anyway, it says so and ends
+# If there is no such Python, or run_tests.sh uses this TensorFlow anyway, it prints a message and ends
 # with status 0.
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 
@@ -24,7 +24,7 @@ main() {
         # shellcheck disable=SC2086  # a list of versions
         find_python "$ENVIRONMENT" $PYTHON_VERSIONS >/dev/null || skip "need Python 3.13 or 3.12, and none was found here"
     fi
-    # The first file is that of the lock: another one than setup.sh's, which may be at work on .venv.
+    # The first file is used as the lock, so it must differ from that of setup.sh, which may be running.
     ensure_environment "$ENVIRONMENT" "$PYTHON_VERSIONS" requirements-dev.txt requirements.txt \
         requirements-{export,serve,extra}.txt
     (ensure_environment "$ENVIRONMENT" "$PYTHON_VERSIONS" requirements-convert.txt) ||

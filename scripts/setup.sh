@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv in the project's root, with requirements.txt installed:
+# Creates .venv in the project's root and installs requirements.txt into it:
 #     bash scripts/setup.sh [more-requirements.txt ...]
 #     source .venv/bin/activate
-# TensorFlow goes by the Python that is there: 2.15 on 3.9 to 3.11, 2.21 on 3.12 and 3.13.
-# An environment that is active and has what is needed (TensorFlow 2.15, 2.21 or 1.15) is used instead.
-# The only line on standard output is the path of the Python to use, so other scripts write
+# The TensorFlow version depends on the Python version: 2.15 on 3.9 to 3.11, 2.21 on 3.12 and 3.13.
+# If an active environment has all required packages (TensorFlow 2.15, 2.21 or 1.15), it is used
+# instead. The only line on standard output is the path of the Python to use, so other scripts write
 #     python="$(bash scripts/setup.sh)"
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE:-$0}")")/common.sh"
 

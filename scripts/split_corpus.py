@@ -1,11 +1,11 @@
-r"""Parts raw text for pre-training into a training part and a held-out part.
+r"""Splits raw text for pre-training into a training part and a held-out part.
 
     python scripts/split_corpus.py --input_file='texts/*.gz' --output_dir=corpus \
         --exclude_file='tasks/*/dev.txt,tasks/*/test.txt'
 
-Writes train.txt, held_out.txt and counts.json. A document that has a line in common with the
-excluded files (evaluation sets, say), up to punctuation, case and width of letters, goes into
-neither part.
+Writes train.txt, held_out.txt and counts.json. A document that shares a line with the excluded
+files (such as evaluation sets) is put into neither part; punctuation, case and the width of letters
+are ignored in this comparison.
 """
 
 import collections
@@ -27,7 +27,7 @@ from albert_zh.corpus import reader as corpus_reader
 from albert_zh.tasks.tables import rows as row_files
 
 FLAGS = flags.FLAGS
-_SHORTEST = 9  # shorter lines are phrases that anyone writes
+_SHORTEST = 9  # characters; shorter lines are common phrases and not compared
 _NO_LETTER = re.compile(r"[\W_]+")
 
 
@@ -37,8 +37,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Folder for train.txt, held_out.txt and counts.json.")
     flags.DEFINE_string("exclude_file", None, "Files whose texts must not occur in either part.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
-    flags.DEFINE_boolean("split_sentences", False, "Whether lines are paragraphs, to be parted.")
-    flags.DEFINE_integer("held_out_every", 200, "Of so many documents one is held out.")
+    flags.DEFINE_boolean("split_sentences", False, "Whether to split lines into sentences.")
+    flags.DEFINE_integer("held_out_every", 200, "Hold out one in so many documents.")
 
 
 def main() -> None:
@@ -67,9 +67,9 @@ def _outputs():
 
 
 def _files_of(flag):
-    """The files of a flag; what this command has written into their folder is none of them."""
+    """Lists the files of a flag, without files that this command has written to their folder."""
     patterns = FLAGS[flag].value
-    former = _outputs() if os.path.exists(_outputs()[-1]) else []  # of a run before this one
+    former = _outputs() if os.path.exists(_outputs()[-1]) else []  # written by a previous run
     paths = corpus_reader.input_files(patterns, flag, leave_out=former) if patterns else []
     for path in paths:
         if any(files.is_same_path(path, output) for output in _outputs()):
@@ -78,7 +78,7 @@ def _files_of(flag):
 
 
 def _excluded():
-    """The set of the texts of all files of --exclude_file."""
+    """Returns the set of normalized texts in all files of --exclude_file."""
     excluded = set()
     for path in _files_of("exclude_file"):
         texts = excluded_texts(path, _text_format())
@@ -99,18 +99,18 @@ def _warn(text):
 def excluded_texts(
     path: str, text_format: corpus_reader.TextFormat = corpus_reader.PLAIN
 ) -> Set[str]:
-    """The normalized texts of a data file.
+    """Returns the normalized texts of a data file.
 
     Args:
-        path: a table (tab-separated or .csv), or JSON, one value or one a line.
-        text_format: of the corpus; the file may be in its encoding or UTF-8.
+        path: a table (tab-separated or .csv), a JSON file or a JSON Lines file.
+        text_format: format of the corpus; the file may be in its encoding or UTF-8.
 
     Returns:
-        those of cells and of strings in JSON, line by line (and sentence by sentence, where
-        the corpus is parted so), what is no mere phrase.
+        set of the texts in table cells or JSON strings, split into lines (and also into sentences,
+        if the corpus is split into sentences), without short phrases.
 
     Raises:
-        UserError: if it is missing, unreadable or in another encoding.
+        UserError: if the file is missing, unreadable or in another encoding.
     """
     texts = files.strings_in(_texts_of_file(path, text_format.encoding))
     lines = [line for text in texts for line in text.splitlines()]
@@ -120,7 +120,7 @@ def excluded_texts(
 
 
 def _texts_of_file(path, encoding):
-    """The rows of a table, or the content of a JSON file."""
+    """Reads the rows of a table, or the content of a JSON file."""
     try:
         text, encoding = files.read_text(path, "utf-8"), "utf-8"
     except UserError:
@@ -134,7 +134,7 @@ def _texts_of_file(path, encoding):
 
 
 def _text_of_row(cells):
-    """The cells, or what their only one says in JSON."""
+    """Returns the cells of a row, or the parsed value if the row is a line of JSON."""
     if len(cells) != 1 or not isinstance(cells, list) or not cells[0].startswith(("{", "[")):
         return cells
     try:
@@ -144,7 +144,7 @@ def _text_of_row(cells):
 
 
 def normalized(text: str) -> str:
-    """A text without punctuation and blanks, in lower case and half-width letters."""
+    """Removes punctuation and blanks; converts to lower case and half-width letters."""
     return _NO_LETTER.sub("", unicodedata.normalize("NFKC", text)).lower()
 
 
@@ -153,10 +153,10 @@ def write_parts(paths: Sequence[str], excluded: Set[str]) -> Dict[str, int]:
 
     Args:
         paths: text files.
-        excluded: normalized texts.
+        excluded: normalized texts to exclude.
 
     Returns:
-        counts by what they are of.
+        {name: count}.
     """
     outputs = _outputs()
     bar = progress.progress_bar("reading", corpus_reader.total_bytes(paths), "B")
@@ -182,7 +182,7 @@ def write_parts(paths: Sequence[str], excluded: Set[str]) -> Dict[str, int]:
 
 
 def _nothing_left(num_documents):
-    """The error of a text that neither part has anything of."""
+    """Returns the error for the case that both parts are empty."""
     if not num_documents:
         return UserError("--input_file=%s: has no text" % FLAGS.input_file)
     return UserError(
@@ -192,22 +192,22 @@ def _nothing_left(num_documents):
 
 
 class _Parts:
-    """Writes documents, which may come in portions, each to the part of the text that it is of.
+    """Writes documents, which may be added in portions, to the training or the held-out part.
 
     Args:
         train, held_out: text files to write to.
-        excluded: set of normalized texts.
+        excluded: set of normalized texts to exclude.
     """
 
     def __init__(self, train, held_out, excluded):
         self._train, self._held_out = train, held_out
         self._excluded = excluded
-        self._output = None  # of the document that is open
+        self._output = None  # file to which the current document is written
         names = ["documents", "excluded documents", "held-out documents", "characters"]
         self.counts = collections.OrderedDict.fromkeys(names, 0)
 
     def start_document(self):
-        """Ends the document before; `add` is of a new one."""
+        """Ends the previous document and starts a new one, to which `add` then refers."""
         self.end_document()
         self.counts["documents"] += 1
         is_held_out = self.counts["documents"] % FLAGS.held_out_every == 0
@@ -216,7 +216,7 @@ class _Parts:
         self._characters = 0
 
     def add(self, sentences):
-        """Writes a portion of a document, or takes all of it back where one is excluded."""
+        """Writes a portion of a document, or removes the document if a sentence is excluded."""
         if self._output is None:
             return
         if any(normalized(sentence) in self._excluded for sentence in sentences):
@@ -229,7 +229,7 @@ class _Parts:
         self._characters += sum(map(len, sentences))
 
     def end_document(self):
-        """Ends a document, if one is open and not taken back."""
+        """Ends the current document, if there is one that was not removed."""
         if self._output is None:
             return
         self._output.write("\n")

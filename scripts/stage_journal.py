@@ -1,4 +1,4 @@
-"""Which stages of train_starter.py were begun and done, with which settings."""
+"""Records which stages of train_starter.py were started and finished, with their settings."""
 
 import collections
 import contextlib
@@ -16,21 +16,21 @@ STAGES = validation.record(
 )
 
 Stage = collections.namedtuple("Stage", ["name", "settings", "make"])
-Stage.__doc__ = """A step on the way to the model.
+Stage.__doc__ = """A stage of the training.
 
 Fields:
-    name: str, also of its folder.
-    settings: {name: value}, all that its result depends on, former stages included.
-    make: function that does it, or the rest of it.
+    name: str, also the name of its folder.
+    settings: {name: value}, everything that its result depends on, including earlier stages.
+    make: function that runs the stage, or resumes it.
 """
 
 
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Makes a folder if it is not there and has it for this process alone.
+    """Creates a folder if it does not exist, and locks it for this process.
 
     Raises:
-        UserError: if it cannot be written to, or another run is at work in it.
+        UserError: if the folder cannot be written to, or another run is using it.
     """
     try:
         os.makedirs(folder, exist_ok=True)
@@ -46,7 +46,7 @@ def locked(folder: str) -> Iterator[None]:
 
 
 class Journal:
-    """Which stages were begun and done with which settings; kept in a file."""
+    """A file that records which stages were started and finished, with their settings."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -54,22 +54,22 @@ class Journal:
         if os.path.exists(path):
             self._stages = files.read_json(path, STAGES, "remove it to start over")
         for name, entry in self._stages.items():
-            if name.endswith("records"):  # which depended on these formerly
+            if name.endswith("records"):  # older versions included these settings
                 for setting in ("arguments", "batch_size", "precision"):
                     entry["settings"].pop(setting, None)
 
     @property
     def has_begun(self) -> bool:
-        """Whether any stage was begun."""
+        """Whether any stage was started."""
         return bool(self._stages)
 
     def is_done(self, stage: Stage) -> bool:
-        """Whether a stage was done with its present settings."""
+        """Whether a stage was finished with its current settings."""
         entry = self._stages.get(stage.name, {})
         return entry.get("is_done", False) and not self.changes(stage)
 
     def changes(self, stage: Stage) -> List[str]:
-        """What differs from the settings that a stage was begun with."""
+        """Lists the differences from the settings with which a stage was started."""
         former = self._stages.get(stage.name, {"settings": stage.settings})["settings"]
         return [
             "%s is %s, was %s" % (name, stage.settings.get(name), former.get(name))
@@ -78,11 +78,11 @@ class Journal:
         ]
 
     def write(self, stage: Stage, is_done: bool) -> None:
-        """Notes that a stage is begun or done."""
+        """Records that a stage is started or finished."""
         self._stages[stage.name] = {"is_done": is_done, "settings": stage.settings}
         output_files.write_json(self._path, self._stages)
 
 
 def _is_same(former, present):
-    """Whether a setting is as it was; formerly files had only number and size."""
+    """Whether a setting is unchanged; older versions described files by number and size only."""
     return present == former or str(present).startswith("%s (sha256 " % former)

@@ -1,4 +1,4 @@
-"""What train_starter.py checks first: mistakes in flags that would end a stage after hours."""
+"""Checks flags before train_starter.py starts, for errors that a stage would find hours later."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def _is_empty_folder(path):
 
 
 def _check_start():
-    """Checks that there is a model to go on from, with what belongs to it."""
+    """Checks that the model to continue from exists and has a vocabulary."""
     if FLAGS.vocab_size:
         raise UserError(
             "--vocab_size=%d (VOCAB_SIZE) and --init_checkpoint=%s (INIT_CHECKPOINT): a model goes "
@@ -72,7 +72,7 @@ def check_further_flags(arguments: List[str]) -> None:
 
 
 def _check_training():
-    """Checks what the stages that train would find out only after those that make the data."""
+    """Checks settings that the training stages would check only after the data was created."""
     if not starter_settings.phases():
         raise UserError(
             "--steps=0, --pair_steps=0 and --similar_steps=0 (STEPS, PAIR_STEPS, SIMILAR_STEPS) "
@@ -111,9 +111,9 @@ def check_is_file(path: str, flag: str) -> None:
 
 
 def _check_config(settings):
-    """Raises `UserError` for a config that no model can be made of; its vocab_size is set later."""
-    from albert_zh.model.config import AlbertConfig  # imported late, as above
+    """Raises `UserError` for an invalid config, whose vocab_size is set later."""
+    from albert_zh.model.config import AlbertConfig  # imported on demand
 
     with naming("--config_file=%s (CONFIG_FILE)" % FLAGS.config_file), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pre-training says it
+        warnings.simplefilter("ignore")  # pre-training will print the warnings
         AlbertConfig.from_dict(dict(settings, vocab_size=1))

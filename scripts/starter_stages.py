@@ -1,4 +1,4 @@
-"""The stages of train_starter.py: what each depends on, and what makes it."""
+"""The stages of train_starter.py, with the settings that each depends on."""
 
 import collections
 import ctypes
@@ -33,15 +33,15 @@ COUNTS = validation.record(
 )
 EVAL_BATCH_SIZE, EVAL_STEPS = 64, 40
 KEPT_CHECKPOINTS = 5
-# Settings of pre-training that would mean something else to the scripts that fine-tune.
+# Settings of pre-training that have another meaning for the fine-tuning scripts.
 _OF_FINE_TUNING = ("EPOCHS", "BATCH_SIZE", "LEARNING_RATE", "MAX_SEQ_LENGTH", "SEED")
 _LIBC = ctypes.CDLL(None)
 _SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
-MODEL = "model"  # the stage that fills the model folder, which its user may have moved
+MODEL = "model"  # the stage that writes the model folder, which the user may have moved since
 
 
 def plan(arguments: List[str]) -> Dict[str, Stage]:
-    """All stages by their names, in order; `arguments` as in `train_starter.main`."""
+    """Returns {name: stage} in order; `arguments` is as in `train_starter.main`."""
     split = _split_settings()
     vocabulary = _vocabulary_settings(split)
     settings = dict(split, **vocabulary)
@@ -70,7 +70,7 @@ def plan(arguments: List[str]) -> Dict[str, Stage]:
     return collections.OrderedDict((stage.name, stage) for stage in stages)
 
 
-# What came later is noted only where it is not the default: runs that were begun before go on.
+# Newer settings are recorded only if they are not the default, so that older runs can be resumed.
 
 
 def _split_settings():
@@ -82,7 +82,7 @@ def _split_settings():
     if FLAGS.encoding != "utf-8":
         settings["encoding"] = FLAGS.encoding
     if FLAGS.split_sentences:
-        settings["sentences_excluded"] = True  # formerly only lines, which were split afterwards
+        settings["sentences_excluded"] = True  # older versions excluded whole lines only
     return settings
 
 
@@ -108,7 +108,7 @@ def _values(names, prefix=""):
 
 
 def _about(patterns, flag):
-    """A description that identifies files by their content, in whatever folder they are."""
+    """Returns a description that identifies files by their content, regardless of their folder."""
     paths = corpus_reader.input_files(patterns, flag)
     inside = os.path.join(os.path.abspath(starter_settings.work_folder()), "")
     if any(os.path.abspath(path).startswith(inside) for path in paths):
@@ -129,7 +129,7 @@ def _digest(path, flag):
 
 
 def _about_start():
-    """A description that identifies the weights to go on from."""
+    """Returns a description that identifies the initial weights."""
     from albert_zh.model.checkpoints import checkpoint_values
 
     prefix = starter_settings.start_checkpoint()
@@ -157,7 +157,7 @@ def _split():
 
 
 def _make_vocabulary():
-    """Writes the vocabulary and, beside it, the config with its size."""
+    """Writes the vocabulary and, in the same folder, the config with its size."""
     path = starter_settings.work_folder("vocabulary", "vocab.txt")
     if FLAGS.vocab_size:
         text = starter_settings.work_folder("split", "train.txt")
@@ -240,7 +240,7 @@ def _pretrain(phase, arguments):
 
 
 def _write_model():
-    """Puts the trained model and its learning curves into the user's folder, the index last."""
+    """Copies the trained model and its learning curves to the model folder, the index last."""
     paths = glob.glob(os.path.join(glob.escape(_export_of(starter_settings.phases()[-1])), "*"))
     targets = {path: os.path.basename(path) for path in paths}
     targets.update(
@@ -255,7 +255,7 @@ def _write_model():
 
 
 def _score(folder):
-    """Fine-tunes the model on labelled data, by the settings of the script for such data."""
+    """Fine-tunes the model on labelled data, with the defaults of the script for such data."""
     settings = {
         "MODEL_DIR": FLAGS.out,
         "DATA_DIR": folder,
@@ -269,13 +269,13 @@ def _score(folder):
 
 
 def _run(script, arguments=(), **settings):
-    """Runs a command of the project with flags; None leaves one out."""
+    """Runs a command of the project with flags; flags that are None are omitted."""
     words = ["--%s=%s" % setting for setting in sorted(settings.items()) if setting[1] is not None]
     _call([sys.executable, os.path.join(starter_settings.ROOT, script)] + words + list(arguments))
 
 
 def _call(command, **settings):
-    """Runs a program, which has to do with Ctrl-C; ends this one as it ends unless that is well."""
+    """Runs a program, which handles Ctrl-C itself; exits with its status if it fails."""
     former = signal.signal(signal.SIGINT, lambda signum, frame: None)
     try:
         status = subprocess.Popen(command, preexec_fn=_end_with_parent, **settings).wait()
@@ -287,9 +287,9 @@ def _call(command, **settings):
             % (os.path.basename(command[1]), -status)
         )
     if status:
-        sys.exit(status)  # it has said why
+        sys.exit(status)  # the program has printed the reason
 
 
 def _end_with_parent():
-    """Has the process that is being started killed when its parent dies, in whatever way."""
+    """Makes the kernel kill the child process when its parent dies for any reason."""
     _LIBC.prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)

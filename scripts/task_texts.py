@@ -1,12 +1,12 @@
-"""Writes the texts of a task's training file as text to go on pre-training with, without labels.
+"""Writes the texts of a task's training file, without labels, for continued pre-training.
 
     python scripts/task_texts.py --data_dir=my_pairs --output_file=texts.txt
     CORPUS=texts.txt EXCLUDE=my_pairs/dev.txt,my_pairs/test.txt OUT=my_model \\
         INIT_CHECKPOINT=albert_starter_zh bash scripts/train_starter.sh
 
-Each row becomes a document, each of its texts a line; texts or pairs that occur twice are written
-once. The file is read as the commands that fine-tune read it: its name is that of --task_name, or
-train.txt, .tsv, .csv, .json or .jsonl of one's own data, with a header or none.
+Each row becomes a document, and each of its texts a line; duplicate texts or pairs are written
+once. The file is read in the same way as by the fine-tuning commands: it is the training file of
+--task_name, or for your own data train.txt, .tsv, .csv, .json or .jsonl, with or without a header.
 """
 
 import os
@@ -26,11 +26,11 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines this command's flags."""
-    flags.DEFINE_string("data_dir", None, "Folder of the task's files, or a file of own data.")
-    flags.DEFINE_string("task_name", datasets.OWN_DATA, "Task: its files' names and columns.")
-    flags.DEFINE_string("output_file", None, "The text: a document a row, a blank line between.")
+    flags.DEFINE_string("data_dir", None, "Folder with the task's files, or a file of your data.")
+    flags.DEFINE_string("task_name", datasets.OWN_DATA, "Task, for the file names and columns.")
+    flags.DEFINE_string("output_file", None, "Output text: one document per row of the file.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the file, such as gb18030 (GBK).")
-    flags.DEFINE_boolean("skip_bad_rows", False, "Whether to leave rows out that do not fit.")
+    flags.DEFINE_boolean("skip_bad_rows", False, "Whether to skip invalid rows.")
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _read_train(task):
-    """The training rows, of --data_dir itself where it is a file."""
+    """Reads the training rows, from --data_dir itself if it is a file."""
     folder = FLAGS.data_dir
     if os.path.isfile(folder) and task is datasets.TASKS[datasets.OWN_DATA]:
         folder, name = os.path.split(folder)
@@ -68,13 +68,13 @@ def _read_train(task):
 
 
 def documents_of(examples: Iterable[Any]) -> List[Tuple[str, ...]]:
-    """The different documents of rows, in their order.
+    """Lists the distinct documents of rows, in their order.
 
     Args:
-        examples: of a split, with `text_a` and `text_b`.
+        examples: examples of a split, with `text_a` and `text_b`.
 
     Returns:
-        of each one or two lines.
+        list of documents, each with one or two lines.
     """
     documents = {}
     for example in examples:

@@ -1,12 +1,13 @@
-"""Makes pairs to train sentence vectors on of raw text: a title and a sentence that follows it.
+"""Creates training pairs for sentence vectors from raw text: a title and a sentence after it.
 
     python scripts/title_pairs.py --input_file='texts/*.gz' --output_file=pairs.tsv
     python run_sentence_embedding.py --train_file=pairs.tsv --objective=infonce ...
 
-Text has a sentence a line and a blank line between documents, as for pre-training. The first line
-of a document is its title: a headline, or a question that the rest answers. Of the next three lines
-the one that shares most characters with it becomes its positive. Titles of 6 to 40 and sentences of
-6 to 60 characters are taken; of each file at most --most pairs, drawn by --seed.
+The text must have one sentence per line and blank lines between documents, as for pre-training. The
+first line of a document is its title: a headline, or a question that the rest answers. Of the next
+three lines, the one that shares the most characters with the title becomes its positive. Titles
+must have 6 to 40 and sentences 6 to 60 characters; at most --most pairs per file are sampled, with
+--seed.
 """
 
 import os
@@ -30,14 +31,14 @@ TITLE_LENGTHS, SENTENCE_LENGTHS = (6, 40), (6, 60)
 def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("input_file", None, "Text files, .gz too; patterns, separated by commas.")
-    flags.DEFINE_string("output_file", None, "The pairs: title<tab>sentence.")
+    flags.DEFINE_string("output_file", None, "Output file, with lines title<tab>sentence.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
-    flags.DEFINE_integer("most", 20000, "Pairs of a file, at most.", lower_bound=1)
-    flags.DEFINE_integer("seed", 1, "Of the draw and of the order.")
+    flags.DEFINE_integer("most", 20000, "Maximum number of pairs per file.", lower_bound=1)
+    flags.DEFINE_integer("seed", 1, "Random seed of the sample and of the order.")
 
 
 def main() -> None:
-    """Reads the files and writes the pairs of all of them, mixed."""
+    """Reads the files and writes the pairs of all files, shuffled."""
     for name in ("input_file", "output_file"):
         if not FLAGS[name].value:
             raise UserError("--%s is required" % name)
@@ -73,7 +74,7 @@ def documents_of(path: str, encoding: str) -> Iterator[List[str]]:
 
 
 def pair_of(document: List[str]) -> Optional[Tuple[str, str]]:
-    """(title, sentence) of a document; None where there is none."""
+    """Returns the pair (title, sentence) of a document, or None if there is none."""
     title, following = document[0], document[1 : 1 + NEXT_LINES]
     sentences = [line for line in following if line != title and _is_within(line, SENTENCE_LENGTHS)]
     if not sentences or not _is_within(title, TITLE_LENGTHS):

@@ -1,22 +1,22 @@
-"""From raw text to a model folder: what scripts/train_starter.sh does in its environment.
+"""Trains a model from raw text to a model folder; called by scripts/train_starter.sh.
 
     python scripts/train_starter.py --corpus='texts/*' --out=my_model -- --optimizer=lamb
 
-What stands behind -- are further flags of run_pretraining.py.
+Arguments after -- are further flags of run_pretraining.py.
 
-Beside the model, in my_model.work/, is what the stages make:
+The stages write their results to my_model.work/, next to the model folder:
 
     split/         train.txt and held_out.txt (scripts/split_corpus.py)
     vocabulary/    vocab.txt (build_vocab.py, with --vocab_size) and the config that fits it
     records/       unmasked records of both parts (create_pretraining_data_google.py)
     pretraining/   checkpoints, log and learning curve (run_pretraining.py), the model in export/
-    pair_records/, pair_pretraining/          the same of the second phase, unless --pair_steps=0
-    similar_records/, similar_pretraining/    and of the third, unless --similar_steps=0
+    pair_records/, pair_pretraining/          the same for the second phase, unless --pair_steps=0
+    similar_records/, similar_pretraining/    and for the third phase, unless --similar_steps=0
     scores/        a folder for each --data_dir (run_classifier_*.sh)
-    stages.json    which stages were begun and done, with which settings
+    stages.json    the stages that were started and finished, with their settings
 
-A stage that is done is not repeated, one that was stopped goes on, and one whose settings or input
-have changed is made again, which is reported. Training that has begun is never thrown away.
+A finished stage is not repeated, an interrupted stage is resumed, and a stage whose settings or
+input have changed is repeated with a message. A training run that has begun is never discarded.
 """
 
 import collections
@@ -42,12 +42,12 @@ import starter_stages
 FLAGS = flags.FLAGS
 _ACCURACY = validation.record({"accuracy": validation.NUMBER_OR_NAN})
 REPORT = validation.record({"dev": _ACCURACY, "test": _ACCURACY})
-LITTLE_TEXT = 50  # MB; the starter model had 231
+LITTLE_TEXT = 50  # MB; the starter model was trained on 231
 SCORES = "scores.json"
 
 
 def main(arguments: List[str]) -> None:
-    """Makes the model folder.
+    """Runs all stages and writes the model folder.
 
     Args:
         arguments: further flags of run_pretraining.py.
@@ -79,7 +79,7 @@ def _advise_on_little_text():
 
 
 def _take_init_checkpoint(arguments):
-    """The arguments without --init_checkpoint, which is for the first phase alone: a flag here."""
+    """Moves --init_checkpoint, which is only for the first phase, from the arguments to `FLAGS`."""
     others, remaining = [], iter(arguments)
     for word in remaining:
         name, equals, given = word.partition("=")
@@ -91,7 +91,7 @@ def _take_init_checkpoint(arguments):
 
 
 def _check_training_keeps_its_data(journal, phase, records):
-    """Raises `UserError` where a phase has begun with other records or another start than now."""
+    """Raises `UserError` if a phase was started with other records or initial weights than now."""
     folder = starter_settings.work_folder(phase.name)
     changes = journal.changes(records)
     if changes and glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*.index")):
@@ -103,7 +103,7 @@ def _check_training_keeps_its_data(journal, phase, records):
 
 
 def run_stage(journal: stage_journal.Journal, stage: stage_journal.Stage) -> None:
-    """Does a stage, unless that is done by the journal."""
+    """Runs a stage, unless it is finished according to the journal."""
     is_lost = stage.name == starter_stages.MODEL and not glob.glob(
         os.path.join(glob.escape(FLAGS.out), "*.index")
     )
@@ -112,7 +112,7 @@ def run_stage(journal: stage_journal.Journal, stage: stage_journal.Stage) -> Non
         return
     changes = journal.changes(stage)
     is_training = stage.name in [phase.name for phase in starter_settings.PHASES]
-    if changes and not is_training:  # which says itself what may change
+    if changes and not is_training:  # training itself checks what may change
         shutil.rmtree(starter_settings.work_folder(stage.name), ignore_errors=True)
     _say("%s%s" % (stage.name, " once more, since " + "; ".join(changes) if changes else ""))
     journal.write(stage, is_done=False)
@@ -127,7 +127,7 @@ def _say(text):
 
 
 def _summarize():
-    """Writes the scores into the model folder and shows them."""
+    """Writes the scores to the model folder and prints them."""
     scores = collections.OrderedDict()
     for phase in starter_settings.phases():
         lines = files.read_lines(starter_settings.work_folder(phase.name, "eval_results.txt"))

@@ -1,4 +1,4 @@
-"""Zip archives from the net, unpacked without trusting them."""
+"""Unpacks zip archives from the Internet safely."""
 
 import os
 import re
@@ -15,19 +15,19 @@ from downloading import free_bytes, full_disk_named, megabytes, no_space
 
 MAX_MEMBERS = 10000
 MAX_UNPACKED_BYTES = 20 << 30
-# Zero-filled variables pack well, text about 3 times; what is small is never a danger.
+# Zero-filled variables compress well, text by a factor of about 3; small archives are no danger.
 MAX_RATIO = 100
 ALWAYS_ALLOWED_BYTES = 100 << 20
-_LONGEST_NAME = 200  # bytes; file systems take 255, and a file being written has a longer one
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and temporary names are longer
 
-# What Python raises for damaged archives.
+# Errors that Python raises for damaged archives.
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OSError)
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _JUNK = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|\._)")
 
 
 def check_is_zip(head: bytes, source: str) -> None:
-    """Raises `UserError` unless the first bytes of a file are those of a zip archive."""
+    """Raises `UserError` if a file, by its first bytes, is not a zip archive."""
     if not head.startswith(b"PK\x03\x04"):
         raise UserError(
             "%s: not a zip archive, it begins with %r: perhaps a page of a proxy or a wrong address"
@@ -36,21 +36,21 @@ def check_is_zip(head: bytes, source: str) -> None:
 
 
 def unpack(archive: str, folder: str, source: str) -> None:
-    """Unpacks a zip archive into a new folder; a single top folder in the archive is left out.
+    """Unpacks a zip archive into a new folder, without the archive's top folder if there is one.
 
     Args:
         archive: the zip file.
-        folder: the folder to make.
-        source: what to call the archive in errors.
+        folder: the folder to create.
+        source: name of the archive in error messages.
 
     Raises:
-        NoSpace: no space on the disk; the archive may be good.
-        UserError: when the archive is broken, would unpack to an absurd size, or has members that
-            are not plain files inside `folder`.
+        NoSpace: no space on the disk; the archive may be intact.
+        UserError: if the archive is broken, would unpack to an absurd size, or has members that are
+            not plain files inside `folder`.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            # `is_dir` of an empty name is an error.
+            # `is_dir` fails for an empty name.
             members = [info for info in opened.infolist() if not info.filename.endswith("/")]
             size = _checked_size(members, os.path.getsize(archive), source)
             paths = _paths_inside(members, source)
@@ -60,7 +60,7 @@ def unpack(archive: str, folder: str, source: str) -> None:
                 _write_members(opened, zip(members, paths), folder)
     except UserError:
         raise
-    except RuntimeError as error:  # NotImplementedError too: a password, an unusual method
+    except RuntimeError as error:  # NotImplementedError too: encrypted, or unusual compression
         raise UserError("%s: zip archive that cannot be read: %s" % (source, error)) from error
     except _BROKEN as error:
         raise UserError("%s: broken zip archive (%s): fetch it again" % (source, error)) from error
@@ -76,7 +76,7 @@ def _write_members(opened, places, folder):
 
 
 def _checked_size(members, archive_bytes, source):
-    """The bytes that all members make; raises `UserError` where they are absurdly many."""
+    """Returns the unpacked size of all members; raises `UserError` if it is absurdly large."""
     unpacked = sum(member.file_size for member in members)
     allowed = min(MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive_bytes))
     if unpacked > allowed or len(members) > MAX_MEMBERS:
@@ -92,7 +92,7 @@ def _to_unpack(size):
 
 
 def _paths_inside(members, source):
-    """Where each member goes, below the target folder; None for what a Mac adds."""
+    """Returns each member's path below the target folder; None for junk that macOS adds."""
     if any(member.compress_type not in _COMPRESSIONS for member in members):
         raise UserError("%s: refused: packed otherwise than zip archives usually are" % source)
     path_components = [_path_components(member, source) for member in members]
@@ -113,7 +113,7 @@ def _paths_inside(members, source):
 
 
 def _path_components(member, source):
-    """A member's path as a list of names; None for what is not wanted; raises if it is not safe."""
+    """Splits a member's path into names; returns None for junk, raises `UserError` if unsafe."""
     name = member.filename.replace("\\", "/")
     if _JUNK.search(name):
         return None
