@@ -77,8 +77,8 @@ def _clue(name, about, archive=None):
 ASSETS = (
     _model("albert_tiny_489k", "ALBERT, 4 layers, 312 hidden units", folder="albert_tiny_zh"),
     _model("albert_tiny", "ALBERT, 4 layers, 312 hidden units, the first that was released"),
-    _model("albert_tiny_zh_google", "ALBERT of google's layout, 4 layers, 312 hidden units"),
-    _model("albert_small_zh_google", "ALBERT of google's layout, 6 layers, 384 hidden units"),
+    _model("albert_tiny_zh_google", "ALBERT in google's layout, 4 layers, 312 hidden units"),
+    _model("albert_small_zh_google", "ALBERT in google's layout, 6 layers, 384 hidden units"),
     _model("albert_base_zh", "ALBERT, 12 layers, 768 hidden units"),
     _model("albert_base_zh_additional_36k_steps", "ALBERT base, trained for 36,000 steps more"),
     _model("albert_large_zh", "ALBERT, 24 layers, 1,024 hidden units"),

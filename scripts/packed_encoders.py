@@ -190,7 +190,7 @@ class Encoder:
     def pair_logits(
         self, weights: Weights, rows: torch.Tensor, batch: "packed_text.PackedBatch"
     ) -> torch.Tensor:
-        """Scores of "same document" and "another" [n, 2]."""
+        """Scores of "same document" and "another document", [n, 2]."""
         pooled = functional.linear(rows[batch.starts], *_dense(weights, "bert.pooler.dense"))
         return functional.linear(torch.tanh(pooled), *_dense(weights, "cls.seq_relationship"))
 

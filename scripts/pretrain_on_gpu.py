@@ -435,7 +435,7 @@ class Training:
             state = torch.load(self._state_file(), map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(
-                "%s: damaged: remove it, and the training begins again" % self._state_file()
+                "%s: damaged: remove it to start the training again" % self._state_file()
             ) from error
         former = state["settings"]
         changed = ["--" + k for k, v in self._settings.items() if former.get(k) != v]

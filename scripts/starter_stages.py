@@ -283,7 +283,7 @@ def _call(command, **settings):
         signal.signal(signal.SIGINT, former)
     if status < 0:
         raise UserError(
-            "%s was killed (signal %d; too little memory?): the same command goes on"
+            "%s was killed (signal %d; too little memory?): run the same command again to resume"
             % (os.path.basename(command[1]), -status)
         )
     if status:

@@ -73,7 +73,7 @@ def _advise_on_little_text():
     if megabytes < LITTLE_TEXT and not FLAGS.init_checkpoint:
         _say(
             "note: %.1f MB of text is little to learn a language from; "
-            "INIT_CHECKPOINT=%s goes on from the bundled model"
+            "INIT_CHECKPOINT=%s continues from the bundled model"
             % (megabytes, os.path.relpath(starter_settings.STARTER))
         )
 

@@ -22,7 +22,7 @@ _DECODER = json.JSONDecoder()
 
 
 def begins(lines: Sequence[str]) -> bool:
-    """Whether a file with these first two lines is a list of objects, or an empty one."""
+    """Whether a file that begins with these two lines is a list of objects, or an empty list."""
     return bool(_BEGIN.match("\n".join(lines)))
 
 
@@ -90,6 +90,6 @@ def _behind_key(path, text, at):
 
 def _misfit(path, text, at, fault):
     return UserError(
-        "%s, line %d: %s: expected one list of objects, as json.dump writes it, or an object a line"
+        "%s, line %d: %s: expected a list of objects, as from json.dump, or one object per line"
         % (path, text.count("\n", 0, at) + 1, fault)
     )

@@ -44,7 +44,7 @@ def ask(prompt: str) -> str:
         line = input(prompt)
     except UnicodeDecodeError as error:
         raise UserError("standard input: %s" % _WRONG_TERMINAL) from error
-    except RuntimeError as error:  # no segmenter could be loaded
+    except RuntimeError as error:  # raised if sys.stdin is None
         raise UserError("standard input is closed: name a file") from error
     files.check_decoded(line, "standard input", _WRONG_TERMINAL)
     return line

@@ -1,4 +1,4 @@
-"""Accesses files and folders, local or in remote storage; no other module tells them apart.
+"""Accesses files and folders, local or in remote storage; only this module distinguishes them.
 
     storage.exists("gs://bucket/records.tfrecord")
     with open_binary(path) as content: ...

@@ -384,8 +384,8 @@ def _pool(job, num_workers):
                 raise
     except concurrent.futures.process.BrokenProcessPool as error:
         raise work_folder.Unfinished(
-            "a worker was ended from outside, most often for want of memory: add --resume to go "
-            "on, with fewer than --num_workers=%d" % num_workers
+            "a worker was killed, most often for lack of memory: add --resume to continue, with "
+            "fewer than --num_workers=%d" % num_workers
         ) from error
 
 

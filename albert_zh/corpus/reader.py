@@ -41,7 +41,7 @@ EMPTY_FILE = "empty files"
 JSON_BY_CONTENT = "files whose lines are JSON objects, read as such though not named .jsonl"
 ONE_DOCUMENT = "files without a blank line, each taken as one document"
 LONG_LINE = "lines of more than %d characters, parted" % _LINE_CHARACTERS
-RETURNS = "lines with a carriage return inside, as of old Macs, which is not taken for a line end"
+RETURNS = "lines with a carriage return inside, which is not treated as a line end (as on old Macs)"
 CONTROL_CHARACTERS = "lines with control or damaged characters, which were left out"
 
 TextFormat = collections.namedtuple(
@@ -324,8 +324,8 @@ def _texts_of_json_lines(content, path, text_format):
 def _paragraphs(line, source):
     """Returns the title and the lines of the text in a JSON object."""
     expected = (
-        'expected an object such as {"title": "...", "text": "..."} in each line; a file that is '
-        "no text has to be left out of --input_file"
+        'expected an object such as {"title": "...", "text": "..."} in each line; files that are '
+        "not text must not be in --input_file"
     )
     try:
         document = json.loads(line, object_pairs_hook=files.object_without_repeated_keys)

@@ -112,7 +112,7 @@ def _rows_of_table(path):
 
 
 def _rows_of_vectors(vectors):
-    """Yields (word, [the nearest words of as many characters]) of `WordVectors`."""
+    """Yields (word, [nearest words with the same number of characters]) from `WordVectors`."""
     by_length = collections.defaultdict(list)
     for number, word in enumerate(vectors.words[:MOST_WORDS]):
         by_length[len(word)].append(number)

@@ -174,7 +174,7 @@ def _prepare(path, manifest, resume):
         _check_same(former, manifest, path)
         return
     if os.listdir(path):
-        print("starting over what was stopped before (--resume would go on)", file=sys.stderr)
+        print("starting over (--resume would continue the interrupted run)", file=sys.stderr)
         for name in sorted(os.listdir(path), key=_MANIFEST.__ne__):  # the manifest first, as above
             os.remove(os.path.join(path, name))
     try:

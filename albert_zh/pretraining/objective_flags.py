@@ -243,7 +243,7 @@ def missing_heads_named(folder: str, options: flags.FlagValues) -> Iterator[None
         trained = _otherwise_trained(folder, options, run_settings(options))
         raise UserError(
             "%s: its checkpoints have no %s, which the flags ask for: it was trained with %s: "
-            "give that when evaluating, too"
+            "pass the same when evaluating"
             % (folder, missing.group(1), trained or "other objectives")
         ) from error
 
@@ -254,7 +254,7 @@ def check_generator_is_of_run(folder: str, options: flags.FlagValues) -> None:
     trained = _otherwise_trained(folder, options, names)
     if trained:
         raise UserError(
-            "%s holds a run of another generator, trained with %s: give that when evaluating, too"
+            "%s holds a run of another generator, trained with %s: pass the same when evaluating"
             % (folder, trained)
         )
 

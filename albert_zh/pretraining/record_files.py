@@ -276,7 +276,7 @@ def repaired(paths: Sequence[str], folder: str) -> List[str]:
                     pass
             except tfrecords.Damage as damage:
                 is_whole = False
-                say("warning: %s, %s: what comes behind it is left out", path, damage)
+                say("warning: %s, %s: all records after it are skipped", path, damage)
         num_damaged = sum(serialized is None for serialized in _contents(path))
         if is_whole and not num_damaged:
             result.append(path)

@@ -397,7 +397,7 @@ class Pretraining:
                 hooks=[StopHook(stop), CountingHook("evaluating", num_steps)],
                 checkpoint_path=os.path.join(self._folder, "model.ckpt-%d" % step),
             )
-        stop.raise_if_made("stopped while evaluating; the same command goes on")
+        stop.raise_if_made("stopped while evaluating; the same command resumes")
         metrics = {name: _plain(value) for name, value in result.items()}
         self._measured = {step: metrics}
         if self._metrics is not None:

@@ -20,7 +20,7 @@ _SAMPLED_WAYS, _SAMPLING_SMOOTHNESS = 64, 0.1
 
 
 class SentencePieceTokenizer:
-    """Splits text by a SentencePiece model.
+    """Splits text with a SentencePiece model.
 
     Attributes:
         model: `sentencepiece.SentencePieceProcessor`.
