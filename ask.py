@@ -1,4 +1,4 @@
-"""Answers questions by a fine-tuned reader: from a text, a file, or a folder of documents.
+"""Answers questions with a fine-tuned reader: from a text, a file, or a folder of documents.
 
 Code: albert_zh/commands/ask.py
 """

@@ -1,4 +1,4 @@
-"""Makes one model of several runs: the mean of their weights.
+"""Averages the weights of several training runs into one model.
 
 Code: albert_zh/commands/average_models.py
 """

@@ -1,4 +1,4 @@
-"""Classifies texts with a fine-tuned model of any kind: classes, several labels, values; or pairs.
+"""Classifies texts or text pairs with a fine-tuned model: classes, several labels or values.
 
 Code: albert_zh/commands/classify.py
 """

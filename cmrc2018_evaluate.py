@@ -1,4 +1,4 @@
-"""Scores predictions for CMRC 2018: exact match and F1.
+"""Scores predictions for CMRC 2018 with exact match and F1, like the data set's official script.
 
 Code: albert_zh/commands/cmrc2018_evaluate.py
 """

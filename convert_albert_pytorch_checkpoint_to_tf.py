@@ -1,4 +1,4 @@
-"""Converts PyTorch weights into a model folder for TensorFlow; no PyTorch is needed.
+"""Converts PyTorch weights to a TensorFlow model folder; PyTorch need not be installed.
 
 Code: albert_zh/commands/convert_albert_pytorch_checkpoint_to_tf.py
 """

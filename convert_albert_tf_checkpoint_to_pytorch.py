@@ -1,4 +1,4 @@
-"""Converts a TensorFlow checkpoint into a Hugging Face folder; no PyTorch is needed.
+"""Converts a TensorFlow checkpoint to a Hugging Face folder; PyTorch need not be installed.
 
 Code: albert_zh/commands/convert_albert_tf_checkpoint_to_pytorch.py
 """

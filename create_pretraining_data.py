@@ -1,4 +1,4 @@
-"""Makes TFRecords for pre-training from raw text: masked words and the order of segments.
+"""Creates TFRecords for pre-training from raw text: masked LM and sentence order.
 
 Code: albert_zh/commands/create_pretraining_data.py
 """

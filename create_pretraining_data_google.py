@@ -1,4 +1,4 @@
-"""Records as google's ALBERT has them: n-gram masks, B from other documents, SentencePiece.
+"""Creates TFRecords like google's ALBERT: n-gram masks, random next sentences, SentencePiece.
 
 Code: albert_zh/commands/create_pretraining_data_google.py
 """

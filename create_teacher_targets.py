@@ -1,4 +1,4 @@
-"""Writes what teachers predict for texts, averaged, as targets for any program that trains.
+"""Writes the averaged predictions of teachers for texts, as targets for any training program.
 
 Code: albert_zh/commands/create_teacher_targets.py
 """

@@ -1,4 +1,4 @@
-"""Makes more training rows of a task's by replacing words (TinyBERT's augmentation, for Chinese).
+"""Augments a task's training data by replacing words (TinyBERT's data augmentation, for Chinese).
 
 Code: albert_zh/commands/data_augmentation.py
 """

@@ -1,4 +1,4 @@
-"""Scores predictions for DRCD: exact match and F1.
+"""Scores predictions for DRCD with exact match and F1, by the rules of CMRC 2018, as is usual.
 
 Code: albert_zh/commands/drcd_evaluate.py
 """

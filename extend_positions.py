@@ -1,4 +1,4 @@
-"""Makes a model for long texts of one that was pre-trained on short ones, without training.
+"""Extends a model that was pre-trained on short texts to longer texts, without training.
 
 Code: albert_zh/commands/extend_positions.py
 """

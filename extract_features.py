@@ -1,4 +1,4 @@
-"""Vectors of sentences or tokens, by any checkpoint's encoder; order kept, memory flat.
+"""Computes sentence or token vectors with any checkpoint's encoder, in input order.
 
 Code: albert_zh/commands/extract_features.py
 """

@@ -1,4 +1,4 @@
-"""What a pre-trained model puts in the place of [MASK]: shows at once whether weights are right.
+"""Predicts the words at [MASK] with a pre-trained model: a quick check of its weights.
 
 Code: albert_zh/commands/fill_mask.py
 """

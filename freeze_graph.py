@@ -1,4 +1,4 @@
-"""Makes a frozen graph of a checkpoint and its .meta file: the old command, as it was typed.
+"""Creates a frozen graph from a checkpoint and its .meta file, like TensorFlow 1's freeze_graph.
 
 Code: albert_zh/commands/freeze_graph.py
 """

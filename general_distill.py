@@ -1,4 +1,4 @@
-"""Trains a small model on raw text to have a large one's attention and hidden states (TinyBERT).
+"""Distils attention and hidden states of a large model into a small one on raw text (TinyBERT).
 
 Code: albert_zh/commands/general_distill.py
 """

@@ -1,4 +1,4 @@
-"""Writes texts from texts with a model of run_seq2seq.py: a JSON object a line.
+"""Generates texts from texts with a model of run_seq2seq.py, as JSON lines.
 
 Code: albert_zh/commands/generate.py
 """

@@ -1,4 +1,4 @@
-"""Tells what a checkpoint is: layout, fitting config, parameters, size, step.
+"""Describes a checkpoint: layout, matching config, parameters, size and step.
 
 Code: albert_zh/commands/inspect_checkpoint.py
 """

@@ -1,4 +1,4 @@
-"""Fine-tunes a classifier on a task, evaluates it and predicts.
+"""Fine-tunes a classifier on a task, evaluates it and predicts with it.
 
 Code: albert_zh/commands/run_classifier.py
 """

@@ -1,4 +1,4 @@
-"""The name under which CLUE's tasks are run: run_classifier.py, and the file for CLUE's site.
+"""Runs CLUE's tasks: run_classifier.py, plus the prediction file that CLUE's site expects.
 
 Code: albert_zh/commands/run_classifier_clue.py
 """

@@ -1,4 +1,4 @@
-"""Fine-tunes a classifier on a folder of one's own: texts or pairs, labels of any kind.
+"""Fine-tunes a classifier on your own data: texts or pairs, with labels of any kind.
 
 Code: albert_zh/commands/run_classifier_multiclass.py
 """

@@ -1,4 +1,4 @@
-"""The name under which NEZHA's programs label entities: run_seq_labelling.py.
+"""Labels entities under the name that NEZHA's script has: an alias of run_seq_labelling.py.
 
 Code: albert_zh/commands/run_classifier_ner.py
 """

@@ -1,4 +1,4 @@
-"""Pre-trains a model of any layout: masked LM and sentence order on TFRecords.
+"""Pre-trains a model of any layout on TFRecords, with masked LM and sentence order.
 
 Code: albert_zh/commands/run_pretraining.py
 """

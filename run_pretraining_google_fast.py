@@ -1,4 +1,4 @@
-"""google's name and flags for pre-training with grouped feed-forward layers.
+"""Pre-trains a model with grouped feed-forward layers, with the name and flags of google's script.
 
 Code: albert_zh/commands/run_pretraining_google_fast.py
 """

@@ -1,4 +1,4 @@
-"""Fine-tunes a reader on questions about texts, evaluates it and answers a file's questions.
+"""Fine-tunes a reader on questions about texts, evaluates it and answers a file of questions.
 
 Code: albert_zh/commands/run_reading_comprehension.py
 """

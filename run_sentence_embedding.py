@@ -1,4 +1,4 @@
-"""Trains sentence vectors for search and comparison, and measures them beside TF-IDF.
+"""Trains sentence embeddings for search and comparison, and compares them with TF-IDF.
 
 Code: albert_zh/commands/run_sentence_embedding.py
 """

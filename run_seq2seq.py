@@ -1,4 +1,4 @@
-"""Fine-tunes an encoder to write texts from texts: titles, replies, any sequence to sequence.
+"""Fine-tunes an encoder for text generation: titles, replies, any sequence-to-sequence task.
 
 Code: albert_zh/commands/run_seq2seq.py
 """

@@ -1,4 +1,4 @@
-"""Fine-tunes a model that finds entities or words in texts, evaluates it and predicts.
+"""Fine-tunes a model that finds entities or words in texts, evaluates it and predicts with it.
 
 Code: albert_zh/commands/run_seq_labelling.py
 """

@@ -1,4 +1,4 @@
-"""Fine-tunes a reader with the flags and the output names of BERT's and NEZHA's run_squad.py.
+"""Fine-tunes a reader with the flags and output files of BERT's and NEZHA's run_squad.py.
 
 Code: albert_zh/commands/run_squad.py
 """

@@ -1,4 +1,4 @@
-"""A small HTTP service around a fine-tuned model, with a page to try it on.
+"""Serves a fine-tuned model over HTTP, with a web page to try it out.
 
 Code: albert_zh/commands/serve.py
 """

@@ -1,4 +1,4 @@
-"""How probably two sentences mean the same, by a fine-tuned model of sentence pairs.
+"""Predicts how probably two sentences mean the same, with a fine-tuned sentence-pair model.
 
 Code: albert_zh/commands/similarity.py
 """

@@ -1,4 +1,4 @@
-"""Scores predictions for questions of which some have no answer.
+"""Scores predictions with the metrics of SQuAD 2.0, for questions of which some have no answer.
 
 Code: albert_zh/commands/squad_evaluate.py
 """

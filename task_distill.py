@@ -1,4 +1,4 @@
-"""Distils a fine-tuned teacher into a student on a task's data, in TinyBERT's two phases.
+"""Distils a fine-tuned teacher into a student on a task's data, in two phases as in TinyBERT.
 
 Code: albert_zh/commands/task_distill.py
 """

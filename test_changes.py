@@ -1,4 +1,4 @@
-"""ALBERT 的三处改动，用算出来的数字说明。The three changes of ALBERT, shown with computed figures.
+"""ALBERT 的三处改动，用算出来的数字说明。Shows the three changes of ALBERT with computed figures.
 
 Code: albert_zh/commands/test_changes.py
 """

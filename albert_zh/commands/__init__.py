@@ -1,1 +1,1 @@
-"""The command lines: flags and `main` of each."""
+"""The command-line programs: each module defines the flags and the `main` of one command."""

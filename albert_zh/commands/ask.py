@@ -1,17 +1,17 @@
-"""Answers questions by a fine-tuned reader: from a text, a file, or a folder of documents.
+"""Answers questions with a fine-tuned reader: from a text, a file, or a folder of documents.
 
     python ask.py --text="小米由雷军于2010年创立。" --question="小米是谁创立的？"
     python ask.py --context=article.txt --question="他哪年毕业？" --top_k=3
     python ask.py --context=article.txt < questions.txt
     python ask.py --documents="docs/*.txt"
 
-Without --question each line of standard input is a question, blank ones aside; at a terminal one
-is asked for, and a blank line ends.
+Without --question, each line of standard input is a question; blank lines are skipped. At a
+terminal, the command asks for questions until a blank line is entered.
 
-Prints a line per question: the question, the answer ("" where there is none), its probability and
-the range of its characters in the text, tab-separated; with --top_k further answers below. Answers
-from --documents have the file and the line of their paragraph in place of the range; the index of
-the documents is kept in .ask_index in their folder, and made again when one of them has changed.
+Prints one line per question, tab-separated: the question, the answer ("" if the text has none), its
+probability and its character range in the text; with --top_k, further answers follow. For answers
+from --documents, the file and the line of the paragraph replace the range. The index of the
+documents is saved in .ask_index in their folder, and rebuilt when one of the documents changes.
 """
 
 import os
@@ -37,14 +37,14 @@ _SOURCES = ("context", "text", "documents")
 def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none.",
-        "Longest window in tokens; as in training by default.",
+        "Model folder, SavedModel folder, .tflite or .onnx file; default: newest *_output/best.",
+        "Maximum window length in tokens; default: as in training.",
     )
-    flags.DEFINE_string("context", None, "Text file that has the answers.")
-    flags.DEFINE_string("text", None, "The same as a text on the command line.")
-    flags.DEFINE_string("documents", None, "Pattern of text files that are searched.")
-    flags.DEFINE_string("question", None, "The question; lines of standard input if left out.")
-    flags.DEFINE_integer("top_k", 1, "Answers to show for a question.", lower_bound=1)
+    flags.DEFINE_string("context", None, "Text file to find the answers in.")
+    flags.DEFINE_string("text", None, "Text to find the answers in.")
+    flags.DEFINE_string("documents", None, "Pattern of the text files to search for answers.")
+    flags.DEFINE_string("question", None, "The question; default: each line of standard input.")
+    flags.DEFINE_integer("top_k", 1, "Number of answers to show per question.", lower_bound=1)
     flags.DEFINE_string("encoding", "utf-8", "Encoding of files and standard input.")
     path_rules.serve_remote_everywhere(FLAGS)
 
@@ -62,14 +62,14 @@ def run() -> None:
             for line in answer(reader, question):
                 print(line)
             sys.stdout.flush()
-            num_cut += reader.num_cut > num_cut_before  # in each paragraph that it is asked of
+            num_cut += reader.num_cut > num_cut_before  # the reader counts each paragraph it reads
         loaded_model.note_cut("questions", num_cut, reader.longest_question)
         name = FLAGS.context or FLAGS.documents or "the text"
         loaded_model.note_unknown("the questions and " + name, reader)
 
 
 def _note_top_k(reader):
-    """Notes on standard error where a question has fewer answers than --top_k."""
+    """Prints a note on standard error if a question has fewer answers than --top_k."""
     most = PARAGRAPHS_READ if FLAGS.documents else reader.most_answers
     if FLAGS.top_k > most:
         why = "of --documents %d paragraphs are read, and each gives an answer at most"
@@ -79,7 +79,7 @@ def _note_top_k(reader):
 
 
 def _checked_source():
-    """Which of `_SOURCES` is given; raises `UserError` for flags that cannot be."""
+    """Returns which of `_SOURCES` is set; raises `UserError` for flags that cannot be combined."""
     given = [name for name in _SOURCES if FLAGS[name].value is not None]
     if len(given) != 1:
         raise UserError(
@@ -96,7 +96,7 @@ def _newest_reader():
 
 
 def _answering(source):
-    """Function of (reader, question) -> lines to print."""
+    """Returns a function (reader, question) -> lines to print."""
     if source == "documents":
         paths = list(filter(storage.is_file, storage.matching(FLAGS.documents)))
         if not paths:

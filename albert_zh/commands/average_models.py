@@ -1,20 +1,20 @@
-r"""Makes one model of several runs: the mean of their weights.
+r"""Averages the weights of several training runs into one model.
 
     python run_sentence_embedding.py ... --seeds=1,2,3 --output_dir=vectors
     python average_models.py --output_dir=vectors/averaged \
         --model_dirs=vectors/seed_1/best,vectors/seed_2/best,vectors/seed_3/best
 
-Runs from the same start that differ by seed, order of rows or rate: their mean is often better than
-each of them and costs what one costs. Heads that begin with random weights (classifiers, labellers)
-cannot be averaged over seeds; such models are refused. The folder's settings are those of the first
-model, without thresholds that were fitted on dev for it.
+The runs start from the same weights and differ in seed, order of rows or learning rate: their
+average is often better than each of them and costs as much as one model. Heads that are initialized
+randomly (classifiers, labellers) cannot be averaged over seeds; such models are refused. The
+settings are copied from the first model, without thresholds that were fitted on its dev set.
 """
 
 import os
 
 from absl import flags
 
-from albert_zh.common.errors import (  # first: it quietens TensorFlow
+from albert_zh.common.errors import (  # first: it silences TensorFlow's log
     UserError,
     printable,
     run_command,
@@ -40,7 +40,7 @@ from albert_zh.training import run_folder
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
-# Files of a model, without what evaluations and exports put beside them.
+# Files of a model, without the files that evaluations and exports write next to them.
 _COPIED = (
     "*config*.json",
     run_folder.RUN_SETTINGS_FILE,
@@ -51,7 +51,7 @@ _COPIED = (
     "vocab*.txt",
     "*.model",
 )
-# What fine_tuning.json says of one run alone: its figures, and what was fitted to its outputs.
+# Entries of fine_tuning.json that hold for one run only: its scores, and values fitted on them.
 _OF_ONE_RUN = (
     "dev",
     "thresholds",
@@ -109,7 +109,7 @@ def _check_several(prefixes):
 
 
 def _contents_of(path, prefix):
-    """{name: content} of a model's files but the checkpoint's: bytes, of JSON what it says."""
+    """{name: content} of a model's files except the checkpoint: bytes, or parsed JSON."""
     folder = path if storage.is_folder(path) else os.path.dirname(prefix) or "."
     contents = {}
     for file in (file for pattern in _COPIED for file in storage.in_folder(folder, pattern)):
@@ -126,7 +126,7 @@ def _contents_of(path, prefix):
 
 
 def _as_model_folder(contents):
-    """Of a folder of training the config that it remembers, without the rest of its settings."""
+    """Reduces the settings of a training folder to the config that they contain."""
     of_run = contents.pop(run_folder.RUN_SETTINGS_FILE, {})
     config = of_run.get("fixed", {}).get("config")
     if config and not any(map(_is_config, contents.values())):
@@ -151,19 +151,19 @@ def _check_same_task(contents):
 
 
 def _of_task(contents):
-    """What models of one task share: all files, of the notes what does not hang on a run.
+    """What models of the same task have in common: all files, and of the notes only the task's.
 
-    The config counts under whatever name, which folders of training and `best/` choose otherwise.
+    The config is compared under any name, since training folders and `best/` name it differently.
     """
     contents = {"config" if _is_config(c) else name: c for name, c in contents.items()}
     notes = contents.get(_NOTES) or {}
     of_task = {name: notes.get(name) for name in _OF_THE_TASK}
-    of_task["head: tasks"] = notes.get("head", {}).get("tasks")  # how a generator writes
+    of_task["head: tasks"] = notes.get("head", {}).get("tasks")  # what a generator writes
     return dict(contents, **{_NOTES: of_task})
 
 
 def _difference(one, other):
-    """Which keys of two JSON objects differ, as a part of a sentence."""
+    """The keys in which two JSON objects differ, as part of an error message."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return ""
     names = [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]

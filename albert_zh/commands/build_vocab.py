@@ -3,14 +3,14 @@
     python build_vocab.py --corpus='my/*.txt,more/*.gz' --output=vocab.txt --vocab_size=12000
     python build_vocab.py --vocab_file=albert_starter_zh/vocab.txt --report='data/*.txt'
 
-The entries, in this order: the special tokens; ASCII, punctuation and symbols in full and half
-width, the hanzi of a national standard and the forced characters, all of them whether the corpus
-has them or not; then, as far as the size allows, other characters that the corpus uses often
-enough, and in the remaining entries Latin and digit word pieces trained on the corpus. What shows
-a word, and what it looks like after lower-casing, is tokenization.py's `BasicTokenizer`.
+The entries, in this order: the special tokens; ASCII, full-width and half-width punctuation and
+symbols, the hanzi of a national standard and the forced characters, all of them whether they occur
+in the corpus or not; then, as far as the size allows, other characters that are frequent enough in
+the corpus; the remaining entries are Latin and digit word pieces trained on the corpus. Text is
+split into words and lower-cased by `BasicTokenizer` of tokenization.py.
 
-The same corpus and flags give the same file, byte for byte. A corpus file is UTF-8 text, or JSON
-lines (`*.json`, `*.jsonl`) whose strings are the text; either may be compressed with gzip.
+The same corpus and flags produce the same file, byte for byte. A corpus file is UTF-8 text, or JSON
+lines (`*.json`, `*.jsonl`) whose strings are used as text; both may be gzip-compressed.
 """
 
 import os
@@ -47,16 +47,16 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "corpus",
         [],
-        "The text files to build from: names or patterns such as 'my/*.txt', separated by commas.",
+        "The text files to build from: names or patterns such as 'my/*.txt', comma-separated.",
     )
     flags.DEFINE_string("output", None, "The vocabulary file to write.")
     flags.DEFINE_integer(
-        "vocab_size", 8000, "How many entries it gets.", lower_bound=1, upper_bound=1000000
+        "vocab_size", 8000, "Number of vocabulary entries.", lower_bound=1, upper_bound=1000000
     )
     flags.DEFINE_integer(
         "min_count",
         11,
-        "How often the corpus must have a character or word piece that is not taken anyway.",
+        "Minimum count in the corpus for characters and word pieces that are not always included.",
         lower_bound=1,
         upper_bound=1 << 60,
     )
@@ -64,32 +64,32 @@ def define_flags() -> None:
         "hanzi_set",
         "gb2312",
         sorted(HANZI_SETS),
-        "The standard whose hanzi are all taken; gb2312 has 6,763 of them.",
+        "Standard whose hanzi are all included; gb2312 has 6,763 of them.",
     )
     flags.DEFINE_string(
-        "forced_chars", "", "Characters to take whether the corpus has them or not."
+        "forced_chars", "", "Characters to include even if the corpus does not contain them."
     )
-    flags.DEFINE_string("forced_chars_file", None, "A file of further such characters.")
+    flags.DEFINE_string("forced_chars_file", None, "A file with more such characters.")
     flags.DEFINE_bool(
-        "do_lower_case", True, "Whether text is lower-cased and loses its accents, as in training."
+        "do_lower_case", True, "Whether to lower-case text and strip accents, as in training."
     )
-    flags.DEFINE_string("encoding", "utf-8", "The encoding of the text files.")
-    flags.DEFINE_list("report", [], "Text files to measure the coverage of, named as for --corpus.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of the text files.")
+    flags.DEFINE_list("report", [], "Text files to measure coverage on, named as for --corpus.")
     flags.DEFINE_string(
-        "vocab_file", None, "The vocabulary to measure with --report when none is built."
+        "vocab_file", None, "The vocabulary to measure with --report if none is built."
     )
     path_rules.serve_remote_everywhere(FLAGS)
 
 
 def _forced_chars():
-    """The characters of both flags."""
+    """The characters of both flags, --forced_chars and --forced_chars_file."""
     if FLAGS.forced_chars_file is None:
         return FLAGS.forced_chars
     return FLAGS.forced_chars + files.read_text(FLAGS.forced_chars_file)
 
 
 def _check_flags():
-    files.text_decoder(FLAGS.encoding)  # raises for an unknown one
+    files.text_decoder(FLAGS.encoding)  # raises for an unknown encoding
     if not FLAGS.corpus and not FLAGS.report:
         raise UserError(
             "--corpus is missing: name the text files to build from, or with --report and "
@@ -111,15 +111,13 @@ def _check_flags():
 
 
 def _check_is_of_no_checkpoint(path):
-    """Raises `UserError` for the vocabulary of a model with weights: its lines are their ids."""
+    """Raises `UserError` for the vocabulary of a model with weights: line numbers are token ids."""
     written = path if storage.is_remote(path) else os.path.realpath(path)
     folder, name = os.path.split(written)
     if name != VOCABULARY_FILE or not storage.is_file(written):
         return
-    from albert_zh.model.checkpoints import (  # as TensorFlow, takes seconds
-        checkpoint_files,
-        packed_weights,
-    )
+    # Imported on demand: TensorFlow takes seconds.
+    from albert_zh.model.checkpoints import checkpoint_files, packed_weights
 
     weights = list(checkpoint_files.index_files(folder))
     weights += [packed_weights.PACKED_FILE] * packed_weights.is_packed(folder)
@@ -143,14 +141,14 @@ def _given_vocabulary():
 
 
 def _is_vocabulary(path):
-    """Whether a file begins as what this command writes."""
+    """Whether a file begins like a vocabulary that this command writes."""
     with storage.open_binary(path) as stream:
         return stream.readline().rstrip() == SPECIAL_TOKENS[0].encode()
 
 
 def _build(corpus):
     """Builds the vocabulary that the flags ask for and writes it; returns its entries."""
-    # What may fail comes before what takes long.
+    # Steps that may fail come before steps that take long.
     tokenizers_package()
     with output_files.atomic_write(FLAGS.output) as stream:
         forced_chars = _forced_chars()
@@ -190,16 +188,16 @@ def _print_notes(counts, groups):
 
 
 def run() -> None:
-    """Builds the vocabulary or takes the given one, and prints how well it covers the texts."""
+    """Builds the vocabulary or reads an existing one, and prints how well it covers the texts."""
     _check_flags()
     corpus = files_of_patterns(FLAGS.corpus, "corpus", FLAGS.output)
     if FLAGS.output:
         _check_is_of_no_checkpoint(FLAGS.output)
     if FLAGS.output and storage.is_file(FLAGS.output) and not _is_vocabulary(FLAGS.output):
-        corpus = files_of_patterns(FLAGS.corpus, "corpus")  # a text, and not to be written over
+        corpus = files_of_patterns(FLAGS.corpus, "corpus")  # texts not to overwrite
     report = files_of_patterns(FLAGS.report, "report")
     vocab = _build(corpus) if corpus else _given_vocabulary()
-    # A file that is measured twice would count twice in the total.
+    # A file that is listed twice would count twice in the total.
     measured = corpus + [path for path in report if path not in corpus]
     print_report(measured, vocab, FLAGS.do_lower_case, FLAGS.encoding)
 

@@ -1,21 +1,21 @@
-"""Classifies texts with a fine-tuned model of any kind: classes, several labels, values; or pairs.
+"""Classifies texts or text pairs with a fine-tuned model: classes, several labels or values.
 
     python classify.py "这家店的菜很好吃" "等了两个小时"
     python classify.py --input_file=texts.txt > classified.tsv
     cat texts.txt | python classify.py --model_dir=topics_output/best --top_k=3 --format=jsonl
 
-Texts are the words of the command line, or the lines of a file or of standard input. A model of
-pairs takes the words two by two, and lines text_a<tab>text_b; further columns are not read. A file
-that is a table (.csv, .json, .jsonl, or with a header) is read as the model's training file was.
-An empty line that is no row of a table is an empty text; a note counts what has an empty text.
+Texts are the arguments of the command line, or the lines of a file or of standard input. For a
+model of pairs, the arguments are taken in twos, and lines are text_a<tab>text_b; further columns
+are ignored. A table (.csv, .json, .jsonl, or with a header) is read like the model's training file.
+An empty line outside a table is an empty text; a note counts the rows that have an empty text.
 
-Prints a line per text, in the input's order: the text (or both), the label and its probability,
-tab-separated; of a multi-label model the labels over their thresholds and their probabilities, each
-joined as in the training data; of a regression the value. With --top_k the most probable classes
-follow, each with its probability. --format=jsonl prints objects with the keys text (text_a, text_b
-of a pair), label and probability (labels; value), and probabilities: {class: probability} of the
---top_k, or of all classes. Of a model that finds spans of text (labels, answers) each line is an
-object with the text and its prediction.
+Prints one line per text, in input order: the text (or both texts), the label and its probability,
+tab-separated. A multi-label model prints the labels above their thresholds and their probabilities,
+each joined as in the training data; a regression model prints the value. With --top_k the most
+probable classes follow, each with its probability. --format=jsonl prints objects with the keys text
+(text_a and text_b for a pair), label and probability (labels; value), and probabilities: {class:
+probability} of the --top_k classes, or of all classes. A model that finds spans of text (labels,
+answers) prints one object per line, with the text and its prediction.
 """
 
 import functools
@@ -49,25 +49,25 @@ FORMATS = ("tsv", "jsonl")
 def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none."
+        "Model folder, SavedModel folder, .tflite or .onnx file; default: newest *_output/best."
     )
-    flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
+    flags.DEFINE_string("input_file", None, "Texts, one per line; default: standard input.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the file or of standard input.")
-    flags.DEFINE_enum("format", "tsv", FORMATS, "Form of the output.")
+    flags.DEFINE_enum("format", "tsv", FORMATS, "Output format.")
     flags.DEFINE_integer(
-        "top_k", None, "Most probable classes to show with their probabilities.", lower_bound=1
+        "top_k", None, "Number of most probable classes to show per text.", lower_bound=1
     )
     flags.DEFINE_boolean(
         "text_pairs",
         None,
-        "Whether the texts are pairs; as the model was trained if left out, and where its folder "
-        "does not note that, lines with a tab are.",
+        "Whether the texts are pairs; default: as in training, or, if the model's folder does not "
+        "record that, lines with a tab are pairs.",
     )
     path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(words: List[str]) -> None:
-    """Prints the classes of the words, or of each line of the input."""
+    """Prints the classes of the command-line arguments, or of each line of the input."""
     line_reader.check_arguments(words)
     if words and FLAGS.input_file:
         raise UserError("texts and --input_file exclude each other: give one of them")
@@ -90,18 +90,18 @@ def run(words: List[str]) -> None:
 
 
 def _is_empty(text):
-    """Whether a text is empty, or one of a pair."""
+    """Whether a text is empty, or either text of a pair."""
     return not all(part.strip() for part in ([text] if isinstance(text, str) else text))
 
 
 def _add_notes(model, source):
-    """Notes on standard error what the model did not see of the texts."""
+    """Prints notes on standard error about the parts of the texts that the model did not see."""
     loaded_model.note_cut(source + ": texts", model.num_cut, model.longest_uncut)
     loaded_model.note_unknown(source, model)
 
 
 def _groups_of_table(model):
-    """Lists of the texts of a file that is a table as the model was trained on; None of others."""
+    """Lists of the texts of a table in the form of the training data; None for other files."""
     reads_slots = any(model.kind.flags.further_inputs(model.use.task.head))
     is_known = model.kind.is_classification and model.takes_pairs is not None
     if not (FLAGS.input_file and is_known) or reads_slots or FLAGS.text_pairs is not None:
@@ -113,7 +113,7 @@ def _groups_of_table(model):
 
 
 def _groups_of_lines(model, is_pairs):
-    """Yields lists of the texts of lines, of a file or of standard input."""
+    """Yields lists of the texts of lines, from a file or from standard input."""
     say_header = functools.partial(task_forms.say_header, header=model.notes.get("header", ()))
     groups = line_reader.groups_with_bar("texts", FLAGS.input_file, FLAGS.encoding, say_header)
     for group in groups:
@@ -134,7 +134,7 @@ def _open_model():
 
 
 def _check_flags(model, path):
-    """Raises `UserError` for --top_k where nothing is ranked; notes a --format in vain."""
+    """Raises `UserError` for --top_k if nothing is ranked; notes a --format without effect."""
     is_classification = model.kind.is_classification
     if FLAGS.top_k and not (is_classification and model.rules.has_classes):
         predicted = "a value" if is_classification else "spans of text"
@@ -156,7 +156,7 @@ def _texts_of_arguments(arguments, is_pairs):
 
 
 def _text_of_line(source, line, is_pairs):
-    """The text or pair of a line; `is_pairs` None: whichever it looks like."""
+    """The text or pair of a line; with `is_pairs` None, the line's form decides."""
     num_columns = line.count("\t") + 1
     if is_pairs or (is_pairs is None and num_columns > 1):
         return line_reader.pair_of_line(source, line)
@@ -170,7 +170,7 @@ def _text_of_line(source, line, is_pairs):
 
 
 def print_classes(model: predictor.Predictor, texts: Sequence["input_rows.Text"]) -> None:
-    """Prints a line for each text.
+    """Prints one line per text.
 
     Args:
         model: the classifier.
@@ -188,7 +188,7 @@ def print_classes(model: predictor.Predictor, texts: Sequence["input_rows.Text"]
 
 
 def _ranked(model, row, count):
-    """[(class, probability)], the most probable `count` first; None: all."""
+    """[(class, probability)] of the `count` most probable classes; None: all classes."""
     return sorted(zip(model.labels, row), key=lambda pair: -pair[1])[:count]
 
 

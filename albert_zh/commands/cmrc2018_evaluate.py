@@ -1,14 +1,15 @@
-"""Scores predictions for CMRC 2018: exact match and F1, as the data set's own program does.
+"""Scores predictions for CMRC 2018 with exact match and F1, like the data set's official script.
 
     python cmrc2018_evaluate.py cmrc2018_dev.json reading_output/dev_predictions.json
     python cmrc2018_evaluate.py cmrc2018_dev.json reading_output/dev_predictions.json metric.txt
 
-DATA is in SQuAD's layout or the original one of CMRC, the predictions are {id: text}. Prints a JSON
-line: AVERAGE of F1 and EM, F1, EM, TOTAL of the questions, SKIP of those without prediction, which
-count as wrong, and FILE. The third argument is a file that gets the line too.
+DATA is in SQuAD's format or the original format of CMRC; the predictions are {id: text}. Prints a
+JSON line: AVERAGE (mean of F1 and EM), F1, EM, TOTAL (number of questions), SKIP (number of
+questions without a prediction, which count as wrong) and FILE. If a third argument is passed, the
+line is also written to that file.
 
-Latin words are split as by NLTK's Treebank tokenizer, without its Punkt model of sentence ends: in
-an answer of several English sentences, full stops within it stay with their words.
+Latin words are split like NLTK's Treebank tokenizer, without its Punkt sentence splitter: in an
+answer of several English sentences, a full stop inside the answer stays attached to its word.
 """
 
 import json
@@ -50,15 +51,15 @@ def run(words: List[str]) -> None:
 
 
 def metric_line(data_path: str, predictions_path: str) -> str:
-    """The JSON line of the scores.
+    """Computes the scores and returns them as a JSON line.
 
     Args:
         data_path: the labelled questions.
         predictions_path: the predictions.
 
     Raises:
-        UserError: if a file is of another form, a question has no answer, or the predictions are
-            those of other questions.
+        UserError: if a file has the wrong format, a question has no answer, or the predictions
+            belong to other questions.
     """
     questions = question_files.read_questions(data_path, needs_texts=False).questions
     unanswered = [question for question in questions if not question.answers]

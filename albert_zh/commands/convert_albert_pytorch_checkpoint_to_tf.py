@@ -1,11 +1,11 @@
-r"""Converts PyTorch weights into a model folder for TensorFlow; no PyTorch is needed.
+r"""Converts PyTorch weights to a TensorFlow model folder; PyTorch need not be installed.
 
     python convert_albert_pytorch_checkpoint_to_tf.py --pytorch_model_path=MODEL_FOLDER \
         --tf_dump_path=prev_trained_model/my_model
 
 Reads Hugging Face folders of ALBERT and BERT (safetensors or .bin, sharded or not) and models of
-the brightmart layout by `modeling_albert_zh.py` or the albert_pytorch project. Nothing in a .bin is
-run. See docs/conversion.md.
+the brightmart layout created with `modeling_albert_zh.py` or the albert_pytorch project. No code in
+a .bin file is executed. See docs/conversion.md.
 """
 
 import os
@@ -49,16 +49,18 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "tf_dump_path",
         None,
-        "Model folder to write; by default the other's name with _tf appended.",
+        "Model folder to write; default: the name of the PyTorch folder with _tf appended.",
     )
-    config_flag.define("Config JSON; by default the weights' folder's.")
-    flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the weights' folder's.")
+    config_flag.define("Config JSON file; default: the one in the folder of the weights.")
+    flags.DEFINE_string(
+        "vocab_file", None, "Vocabulary; default: the one in the folder of the weights."
+    )
     names = ("pytorch_model_path", "tf_dump_path", "bert_config_file", "vocab_file")
     path_rules.serve_remote(FLAGS, names)
 
 
 def run() -> None:
-    """Converts what the flags name and says what was written."""
+    """Converts the weights that the flags name and prints what was written."""
     if not FLAGS.pytorch_model_path:
         raise UserError("--pytorch_model_path is missing: the folder or file of PyTorch weights")
     weights = pytorch_files.find_weights(FLAGS.pytorch_model_path)

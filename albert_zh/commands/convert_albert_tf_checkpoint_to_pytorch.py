@@ -1,11 +1,11 @@
-r"""Converts a TensorFlow checkpoint into a Hugging Face folder; no PyTorch is needed.
+r"""Converts a TensorFlow checkpoint to a Hugging Face folder; PyTorch need not be installed.
 
     python convert_albert_tf_checkpoint_to_pytorch.py
     python convert_albert_tf_checkpoint_to_pytorch.py --tf_checkpoint_path=lcqmc_output/best \
         --pytorch_dump_path=lcqmc_pytorch
 
-Models of google's and BERT's layouts open in transformers as they are, those of the brightmart
-layout by the `modeling_albert_zh.py` that is put beside them. See docs/conversion.md.
+Models of google's and BERT's layouts load in transformers directly; models of the brightmart layout
+load with `modeling_albert_zh.py`, which is copied next to the weights. See docs/conversion.md.
 """
 
 import os
@@ -13,7 +13,7 @@ import os
 from absl import flags
 
 from albert_zh.common import package_files, storage
-from albert_zh.common.errors import (  # first: it quietens TensorFlow
+from albert_zh.common.errors import (  # first: it silences TensorFlow's log
     printable,
     run_command,
 )
@@ -50,29 +50,31 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "tf_checkpoint_path",
         None,
-        "Checkpoint to convert: its prefix or folder; by default the first of %s that holds one."
+        "Checkpoint to convert: prefix or folder; default: the first of %s that contains one."
         % " and ".join(model_folder.PRETRAINED),
     )
-    config_flag.define("Config JSON; by default the checkpoint folder's.")
-    flags.DEFINE_string("vocab_file", None, "Vocabulary; by default the checkpoint folder's.")
+    config_flag.define("Config JSON file; default: the one in the checkpoint's folder.")
+    flags.DEFINE_string(
+        "vocab_file", None, "Vocabulary; default: the one in the checkpoint's folder."
+    )
     flags.DEFINE_string(
         "pytorch_dump_path",
         None,
-        "Folder to write, by default the checkpoint's with _pytorch appended; with "
-        "DIR/pytorch_model.bin a .bin is written as well.",
+        "Folder to write; default: the checkpoint's folder with _pytorch appended. With "
+        "DIR/pytorch_model.bin, a .bin file is written in addition.",
     )
-    flags.DEFINE_enum("dtype", "float32", pytorch_files.DTYPES, "Type to store the weights in.")
+    flags.DEFINE_enum("dtype", "float32", pytorch_files.DTYPES, "Data type of the stored weights.")
     flags.DEFINE_boolean("write_bin", False, "Also write pytorch_model.bin (needs PyTorch).")
-    flags.DEFINE_boolean("encoder_only", False, "Leave the heads out.")
+    flags.DEFINE_boolean("encoder_only", False, "Convert the encoder without its heads.")
     flags.DEFINE_boolean(
-        "do_lower_case", None, "Whether the tokenizer lower-cases; by default as in fine-tuning."
+        "do_lower_case", None, "Whether the tokenizer lower-cases; default: as in fine-tuning."
     )
     names = ("tf_checkpoint_path", "pytorch_dump_path", "bert_config_file", "vocab_file")
     path_rules.serve_remote(FLAGS, names)
 
 
 def run() -> None:
-    """Converts what the flags name and says what was written."""
+    """Converts the checkpoint that the flags name and prints what was written."""
     path = FLAGS.tf_checkpoint_path or model_folder.pretrained_folder("tf_checkpoint_path")
     prefix = checkpoint_files.find_checkpoint(path)
     of_model = package_files.folder_of_outputs(

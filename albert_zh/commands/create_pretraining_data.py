@@ -1,15 +1,15 @@
-r"""Makes TFRecords for pre-training from raw text: masked words and the order of segments.
+r"""Creates TFRecords for pre-training from raw text: masked LM and sentence order.
 
     python create_pretraining_data.py --do_whole_word_mask=true --input_file='my/*.txt' \
         --output_file=my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt \
         --max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.10
 
-The input has a sentence a line and a blank line between documents (with --split_sentences, a
-paragraph a line), or is a file of JSON lines (.jsonl, .json) with fields text and title; files may
-be compressed with gzip. Several files, patterns and folders are separated by commas. The same input
-and flags give the same files, byte for byte, whatever --num_workers is.
+The input has one sentence per line and a blank line between documents (with --split_sentences, one
+paragraph per line), or is a JSON-lines file (.jsonl, .json) with the fields text and title; files
+may be gzip-compressed. Several files, patterns and folders are separated by commas. The same input
+and flags produce the same files, byte for byte, whatever --num_workers is.
 
---original_masking=true makes the records that albert_zh made, one by one, faults included.
+--original_masking=true creates the records that albert_zh creates, one by one, bugs included.
 """
 
 import functools
@@ -42,56 +42,56 @@ FORMATS = ("segment_pair", "doc_sentences", "full_sentences")
 
 # long: a table of flags
 def define_flags(google: bool = False, one_segment: bool = False) -> None:
-    """Defines the command's flags, with the defaults of google's script or of brightmart's.
+    """Defines the command's flags, with the defaults of google's script or of brightmart's script.
 
     Args:
-        google: whether those of google's.
+        google: whether to use the flags and defaults of google's script.
         one_segment: default of --one_segment.
     """
     table = [
         ("string", "input_file", None, "Text files, patterns or folders, separated by commas."),
         ("string", "output_file", None, "TFRecord files to write, separated by commas."),
         ("string", "vocab_file", None, "The vocabulary (vocab.txt) of the model."),
-        ("bool", "do_lower_case", True, "Whether text is lower-cased and loses its accents."),
-        ("bool", "do_whole_word_mask", google, "Whether words are masked whole."),
-        ("integer", "max_seq_length", 512 if google else 128, "Pieces in a sequence."),
-        ("integer", "max_predictions_per_seq", 20, "The most pieces to mask in a sequence."),
-        ("integer", "random_seed", 12345, "Seed of all that is drawn."),
-        ("integer", "dupe_factor", 10, "How often the input is used, with other masks each time."),
-        ("float", "masked_lm_prob", 0.15, "Share of the pieces to mask."),
-        ("float", "short_seq_prob", 0.1, "How often a document's sequences are shorter."),
-        ("bool", "non_chinese", False, "Whether spaces separate words, instead of a segmenter."),
-        ("bool", "original_masking", False, "Whether to make albert_zh's records, one by one."),
-        ("integer", "ngram", 3 if google else 1, "The most words to mask in a row, as n-grams."),
+        ("bool", "do_lower_case", True, "Whether to lower-case text and strip accents."),
+        ("bool", "do_whole_word_mask", google, "Whether to mask whole words."),
+        ("integer", "max_seq_length", 512 if google else 128, "Maximum sequence length in tokens."),
+        ("integer", "max_predictions_per_seq", 20, "Maximum number of masked tokens per sequence."),
+        ("integer", "random_seed", 12345, "Random seed."),
+        ("integer", "dupe_factor", 10, "Number of passes over the input, each with other masks."),
+        ("float", "masked_lm_prob", 0.15, "Fraction of the tokens to mask."),
+        ("float", "short_seq_prob", 0.1, "Probability of a shorter sequence."),
+        ("bool", "non_chinese", False, "Whether to split words at spaces, without a segmenter."),
+        ("bool", "original_masking", False, "Whether to create exactly albert_zh's records."),
+        ("integer", "ngram", 3 if google else 1, "Maximum n of the n-grams of words to mask."),
         ("bool", "span", False, "Whether to mask spans of up to 10 words, as SpanBERT does."),
         (
             "bool",
             "one_segment",
             one_segment,
-            "The same as --format=doc_sentences.",
+            "Alias of --format=doc_sentences.",
         ),
         ("string", "encoding", "utf-8", "Encoding of the input, such as gb18030 (GBK)."),
-        ("bool", "split_sentences", False, "Whether lines are paragraphs, to cut into sentences."),
+        ("bool", "split_sentences", False, "Whether lines are paragraphs to split into sentences."),
         ("string", "user_dict", None, "A user dictionary for jieba."),
         (
             "string",
             "similar_words",
             None,
-            "Words shown in place of [MASK], as MacBERT does: lines word<TAB>similar..., or word "
+            "File of words that replace [MASK], as in MacBERT: lines word<TAB>similar..., or word "
             "vectors.",
         ),
-        ("integer", "num_workers", cores.num_usable(), "How many processes work at once."),
-        ("bool", "resume", False, "Whether to go on where the same run was stopped."),
+        ("integer", "num_workers", cores.num_usable(), "Number of worker processes."),
+        ("bool", "resume", False, "Whether to resume an interrupted run."),
         ("string", "beam_options", "", "Beam's own flags, such as --runner=FlinkRunner."),
-        ("string", "stats", None, "A JSON file for the statistics; a .png is written beside it."),
+        ("string", "stats", None, "JSON file for the statistics; a .png is written next to it."),
     ]
     google_table = [
-        ("string", "spm_model_file", None, "A SentencePiece model to use, not a vocabulary."),
-        ("bool", "do_permutation", False, "Whether as many pieces again are shuffled."),
-        ("bool", "favor_shorter_ngram", False, "Whether n words are drawn as 1/n: always so."),
-        ("bool", "favor_longer_ngram", False, "Whether longer n-grams are drawn more often."),
-        ("bool", "random_next_sentence", False, "Whether B is from elsewhere, not swapped with A."),
-        ("bool", "similar_next_sentence", False, "The same, from texts that share rare words."),
+        ("string", "spm_model_file", None, "SentencePiece model, in place of a vocabulary."),
+        ("bool", "do_permutation", False, "Whether to also shuffle as many tokens as are masked."),
+        ("bool", "favor_shorter_ngram", False, "Draws n words with a weight of 1/n: the default."),
+        ("bool", "favor_longer_ngram", False, "Whether to draw longer n-grams more often."),
+        ("bool", "random_next_sentence", False, "Whether B is a random text, not swapped with A."),
+        ("bool", "similar_next_sentence", False, "The same, but B shares rare words with A."),
     ]
     for kind, name, default, help_text in table + (google_table if google else []):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
@@ -99,15 +99,16 @@ def define_flags(google: bool = False, one_segment: bool = False) -> None:
         "format",
         "doc_sentences" if one_segment else "segment_pair",
         FORMATS,
-        "Two segments of a document; or one of whole sentences that ends with the document "
-        "(RoBERTa's DOC-SENTENCES) or goes on with the next one behind a [SEP] (FULL-SENTENCES).",
+        "Two segments of a document; or one segment of whole sentences that ends with the document "
+        "(RoBERTa's DOC-SENTENCES) or continues with the next document after a [SEP] "
+        "(FULL-SENTENCES).",
     )
     flags.DEFINE_enum(
         "replacement_method",
         "word_piece",
         masking.REPLACEMENT_METHODS,
-        "Whether each masked piece by itself becomes [MASK] (80 %), stays or is replaced, or all "
-        "of a run alike, as SpanBERT has it.",
+        "Whether to decide for each masked token ([MASK] in 80 % of cases, kept or replaced), or "
+        "once for a whole span, as in SpanBERT.",
     )
     flags.DEFINE_enum(
         "masking", "static", ["static", "dynamic"], "Whether to mask once, or again in each epoch."
@@ -116,25 +117,25 @@ def define_flags(google: bool = False, one_segment: bool = False) -> None:
         "runner",
         "local",
         ["local", "beam"],
-        "Whether this machine makes the records or Apache Beam does.",
+        "Whether this machine or Apache Beam creates the records.",
     )
     flags.DEFINE_enum(
         "segmenter",
         "none" if google else "jieba",
         word_segmentation.SEGMENTERS,
-        "Word segmenter of whole-word masking; without one, each hanzi is a word. rjieba is fast.",
+        "Word segmenter for whole-word masking; none: each hanzi is a word. rjieba is fast.",
     )
     path_rules.serve_remote(FLAGS, ("input_file", "output_file", "vocab_file", "stats"))
 
 
 def run(google: bool = False) -> None:
-    """Makes the records that the flags ask for.
+    """Creates the records that the flags ask for.
 
     Args:
-        google: whether by the flags and in the way of google's script, else of brightmart's.
+        google: whether to use google's flags and masking, instead of brightmart's.
 
     Raises:
-        UserError: if flags or text do not fit.
+        UserError: if flags or text are invalid.
     """
     _check_flags(google)
     outputs = [part.strip() for part in FLAGS.output_file.split(",") if part.strip()]
@@ -167,7 +168,7 @@ def run(google: bool = False) -> None:
 
 
 def _notes_on_flags():
-    """Yields what flags do otherwise than their names say."""
+    """Yields notes on flags that have no effect or another effect than their names suggest."""
     is_dynamic = FLAGS.masking == "dynamic"
     if FLAGS.beam_options and FLAGS.runner != "beam":
         yield "--beam_options has no effect without --runner=beam: this machine makes the records"
@@ -192,7 +193,7 @@ def _notes_on_flags():
 
 
 def _segmentation_in_vain():
-    """The flags of words that were given where neither masks nor records have words."""
+    """The word flags that were set although neither the masks nor the records use words."""
     has_words = FLAGS.do_whole_word_mask or FLAGS.masking == "dynamic" or FLAGS.original_masking
     if has_words:
         return []
@@ -205,7 +206,7 @@ def _has_one_segment():
 
 
 def _check_runner(paths, outputs):
-    """Raises `UserError` for a file that Beam's workers are not known to read or write."""
+    """Raises `UserError` for a file that Beam's workers may be unable to read or write."""
     if FLAGS.runner == "beam":
         for flag, named in (("input_file", paths), ("output_file", outputs)):
             for path in named:
@@ -213,7 +214,7 @@ def _check_runner(paths, outputs):
 
 
 def _runner():
-    """The function that makes the files."""
+    """The function that creates the files."""
     if FLAGS.runner == "beam":
         from albert_zh.corpus import beam_pipeline
 
@@ -222,7 +223,7 @@ def _runner():
 
 
 def _write_statistics(job, counts, notes):
-    """The files that --stats asks for: list of str."""
+    """Writes the files that --stats asks for; returns their paths."""
     if not FLAGS.stats:
         return []
     values = corpus_counts.statistics(counts, job.dupe_factor)
@@ -259,7 +260,7 @@ def _check_flags(google):
 
 
 def _files_that_are_no_text():
-    """Files of the command that may be in a folder of texts."""
+    """Files of the command that may be in the same folder as the texts."""
     pictures = [statistics_files.picture_beside(FLAGS.stats)] if FLAGS.stats else []
     return [FLAGS.stats] * bool(FLAGS.stats) + pictures + _files_of_vocabulary()
 
@@ -270,7 +271,7 @@ def _files_of_vocabulary():
 
 
 def _check_outputs(outputs):
-    """Raises `UserError` where a file would be written over one that is read, or written twice."""
+    """Raises `UserError` if an output would overwrite an input, or a file be written twice."""
     if not outputs:
         raise UserError("--output_file=%s: names no file" % FLAGS.output_file)
     written = [("output_file", path) for path in outputs]
@@ -287,7 +288,7 @@ def _check_outputs(outputs):
 
 # long: a table of flags
 def _conflicts(google):
-    """Rows (a flag, another flag, whether both are set though they do not go together)."""
+    """Rows (a flag, another flag, whether both are set although they exclude each other)."""
     is_dynamic = FLAGS.masking == "dynamic"
     is_sentencepiece = bool(_spm_model_file())
     is_by_span = FLAGS.replacement_method == "span"
@@ -313,7 +314,7 @@ def _conflicts(google):
             FLAGS.non_chinese and names_segmenter,
         ),
         ("a SentencePiece model", "--segmenter", is_sentencepiece and names_segmenter),
-        # Keys of its pieces have a mark which few pieces in the text have.
+        # The keys of its pieces have a mark which few pieces in the text have.
         ("a SentencePiece model", "--similar_words", is_sentencepiece and has_similar),
         ("--span", "--ngram", FLAGS.span and names_ngram),
         (original, "--span", FLAGS.original_masking and FLAGS.span),
@@ -361,7 +362,7 @@ def _spm_model_file():
 
 
 def _segmenter():
-    """A SentencePiece model itself marks where words begin."""
+    """A SentencePiece model marks the beginnings of words itself."""
     return "none" if FLAGS.non_chinese or _spm_model_file() else FLAGS.segmenter
 
 
@@ -400,7 +401,7 @@ def _job(google):
 
 
 def _dupe_factor():
-    """How often the text is used: once by default where each time makes the same records."""
+    """The number of passes over the text; default 1 if each pass creates the same records."""
     makes_the_same = _has_one_segment() and FLAGS.masking == "dynamic"
     return 1 if makes_the_same and not FLAGS["dupe_factor"].present else FLAGS.dupe_factor
 
@@ -408,7 +409,7 @@ def _dupe_factor():
 def _run_weights(google):
     if FLAGS.span:
         return masking.span_weights()
-    # The original takes the wish for shorter n-grams for one for longer ones.
+    # The original treats the flag for shorter n-grams as the flag for longer ones.
     favor_longer = google and (
         FLAGS.favor_longer_ngram or (FLAGS.original_masking and FLAGS.favor_shorter_ngram)
     )

@@ -1,14 +1,14 @@
-r"""Writes what teachers predict for texts, averaged, as targets for any program that trains.
+r"""Writes the averaged predictions of teachers for texts, as targets for any training program.
 
     python create_teacher_targets.py --teachers=seed_1/best,seed_2/best \
         --input_file='texts/*.txt' --output_file=targets.tsv
 
-The labels of the first teacher that is a model are the targets', and the others have the same ones.
-Where all teachers are files of what other programs computed, --labels names them.
-Classes, labels and values become a table text_a, text_b, P(LABEL) ..., which --teachers of the
-training commands reads again; other kinds of tasks JSON lines with the arrays of each row of word
-pieces, as the first teacher cuts them. What is computed is kept, so that a command that was killed
-goes on. See docs/distillation.md.
+The target labels are the labels of the first teacher that is a model; all teachers must have the
+same labels. If all teachers are files of predictions by other programs, --labels lists them.
+Classes, labels and values are written as a table text_a, text_b, P(LABEL) ..., which --teachers of
+the training commands reads; for other kinds of tasks, JSON lines with the arrays of each row of
+word pieces are written, as the first teacher splits the text. Teacher outputs are cached, so that
+an interrupted command resumes. See docs/distillation.md.
 """
 
 import json
@@ -34,19 +34,21 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    flags.DEFINE_list("teachers", None, "Teachers, as of run_classifier.py.")
+    flags.DEFINE_list("teachers", None, "Teachers, as in run_classifier.py.")
     flags.DEFINE_list(
-        "labels", None, "Of a classification whose teachers are files alone: the labels, in order."
+        "labels", None, "The labels, in order, for a classification whose teachers are all files."
     )
-    flags.DEFINE_list("teacher_weights", None, "Their shares in the average; equal if left out.")
     flags.DEFINE_list(
-        "teacher_temperatures", None, "What each one's logits are divided by; 1 if left out."
+        "teacher_weights", None, "Weights of the teachers in the average; default: equal."
     )
-    flags.DEFINE_list("input_file", None, "Files (or patterns) of texts, as a test file has them.")
+    flags.DEFINE_list(
+        "teacher_temperatures", None, "Temperatures that divide each teacher's logits; default: 1."
+    )
+    flags.DEFINE_list("input_file", None, "Files (or patterns) of texts, in a test file's form.")
     flags.DEFINE_string("output_file", None, "The file to write.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
     flags.DEFINE_string(
-        "teacher_cache", None, "Folder of the teachers' outputs; by default beside the output file."
+        "teacher_cache", None, "Folder for the teachers' outputs; default: next to the output file."
     )
 
 
@@ -82,7 +84,7 @@ def run() -> None:
 
 
 def _check_output_is_no_input():
-    """Raises `UserError` for a pattern of texts that fits the file to write."""
+    """Raises `UserError` for a pattern of texts that matches the file to write."""
     for pattern in FLAGS.input_file:
         if unlabelled.is_pattern(pattern) and unlabelled.fits(pattern, FLAGS.output_file):
             raise UserError(
@@ -92,7 +94,7 @@ def _check_output_is_no_input():
 
 
 def _given_numbers():
-    """(weights, temperatures) of the teachers, as the flags have them."""
+    """(weights, temperatures) of the teachers, from the flags."""
     num_teachers = len(FLAGS.teachers)
     weights = mixtures.checked_weights(FLAGS.teacher_weights, num_teachers)
     temperatures = mixtures.checked_temperatures(FLAGS.teacher_temperatures or ["1"], num_teachers)
@@ -103,7 +105,7 @@ def _given_numbers():
 
 
 def _student(folder):
-    """The student whose targets are made: the first model, or one of the labels that are named."""
+    """The student to write targets for: from the first model, or from the labels of --labels."""
     path = next((path for path in FLAGS.teachers if teachers.is_model(path)), None)
     if path is None:
         return _student_of_labels()
@@ -119,7 +121,7 @@ def _student(folder):
 
 
 def _student_of_labels():
-    """A classifier without a model, for teachers that are files alone."""
+    """A classifier without a model, for teachers that are all files."""
     labels = FLAGS.labels or []
     if len(labels) < 2 or not all(labels) or len(set(labels)) < len(labels):
         raise UserError(
@@ -132,7 +134,7 @@ def _student_of_labels():
 
 
 def _read_texts(student, opened):
-    """Reads the texts and shows what there is; files alone decide whether they are pairs."""
+    """Reads the texts and prints what was found; files alone decide whether they are pairs."""
     task = student.use.task
     is_known = not FLAGS.labels and "columns" in student.use.notes
     if student.kind.is_classification and not is_known and not _are_pairs(task, opened):
@@ -146,13 +148,13 @@ def _read_texts(student, opened):
 
 
 def _are_pairs(task, opened):
-    """Whether texts are pairs, by those of the teachers; by --input_file's columns without any."""
+    """Whether texts are pairs: from the teachers' texts, or else --input_file's columns."""
     found = [teacher for teacher in opened if isinstance(teacher, teachers.TeacherFile)]
     with_texts = [teacher for teacher in found if teacher.has_texts]
     if with_texts:
         return any(teacher.has_pairs for teacher in with_texts)
     path = next(iter(storage.matching(FLAGS.input_file[0])), FLAGS.input_file[0])
-    if not storage.is_file(path):  # which its reader says
+    if not storage.is_file(path):  # its reader reports that
         return True
     cells = next((row.cells for row in rows.Table(path, FLAGS.encoding) if not row.problem), [])
     if isinstance(cells, dict):
@@ -161,7 +163,7 @@ def _are_pairs(task, opened):
 
 
 def _lines(student, mixture, examples):
-    """Yields the lines of the file."""
+    """Yields the lines of the output file."""
     task, distillation = student.use.task, student.kind.distillation
     if distillation.takes_tables:
         names = ["P(%s)" % label for label in task.labels]

@@ -1,14 +1,14 @@
-r"""Makes more training rows of a task's by replacing words (TinyBERT's augmentation, for Chinese).
+r"""Augments a task's training data by replacing words (TinyBERT's data augmentation, for Chinese).
 
     python data_augmentation.py --pretrained_bert_model=albert_starter_zh --task_name=lcqmc \
         --data_dir=my_pairs --N=10
 
-Writes train_aug.* beside the task's training file, in its format: each row with its label, followed
-by up to N rows in which words were replaced, and beside it train_aug.rows.tsv (the line that each
-row begins in, and that of the row of the training file that it is made of), train_aug.report.md
+Writes train_aug.* next to the task's training file, in the same format: each row with its label,
+followed by up to N rows in which words were replaced. Also writes train_aug.rows.tsv (for each row,
+the line where it begins and the line of its source row in the training file), train_aug.report.md
 (counts and samples) and train_aug.made_of.json (the digest of the training file). Candidates are
-the masked LM's words of the same length, and with --glove_embs or --vectors_corpus the nearest
-words by vectors. task_distill.py --aug_train trains on these rows.
+the masked LM's predictions of the same length, and with --glove_embs or --vectors_corpus the words
+with the nearest vectors. task_distill.py --aug_train trains on these rows.
 """
 
 import csv
@@ -51,9 +51,9 @@ from albert_zh.training import flag_checks
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
-_VERSION = 4  # of how rows are made; what another one began is not gone on with
-_ROWS_OF_CHUNK = 64  # that are written together, and not made again when a run goes on
-_SPECIAL_PIECES = 3  # of a masked row, which has a text twice
+_VERSION = 4  # of the method; runs that began with another version are not resumed
+_ROWS_OF_CHUNK = 64  # written together, and not created again when a run resumes
+_SPECIAL_PIECES = 3  # special tokens of a masked row, which contains the text twice
 _SAMPLES = 30
 _SAMPLED_COPIES = 3
 _COUNTS = ("rows", "made", "words", "candidates", "too long")
@@ -76,33 +76,33 @@ _KINDS = ("single_label", "multi_label", "regression")
 def define_flags() -> None:
     """Defines the command's flags."""
     for kind, name, default, help_text in (
-        ("string", "pretrained_bert_model", None, "A pre-trained model with its masked-LM head."),
-        ("string", "data_dir", None, "Folder with the task's training file."),
-        ("string", "glue_dir", None, "Old flag: a folder of folders named by tasks."),
-        ("string", "task_name", None, "Task, such as lcqmc; multiclass for own data."),
-        ("string", "output_file", None, "File to write; train_aug.* beside the training file."),
-        ("integer", "N", 30, "Rounds, each of which makes a row of each row."),
-        ("integer", "M", 15, "The most candidates of a word from each source."),
-        ("float", "p", 0.4, "Probability of a word to be replaced in a round."),
-        ("float", "min_probability", 0.01, "The least probability of a candidate's characters."),
-        ("string", "glove_embs", None, "Word vectors: a text file in word2vec's format."),
+        ("string", "pretrained_bert_model", None, "Pre-trained model with its masked-LM head."),
+        ("string", "data_dir", None, "Folder that contains the task's training file."),
+        ("string", "glue_dir", None, "Old flag: folder with one subfolder per task."),
+        ("string", "task_name", None, "Task, such as lcqmc; multiclass for your data."),
+        ("string", "output_file", None, "Output file; default: train_aug.* by the training file."),
+        ("integer", "N", 30, "Maximum number of augmented rows per row."),
+        ("integer", "M", 15, "Maximum number of candidates per word and source."),
+        ("float", "p", 0.4, "Probability that a word is replaced."),
+        ("float", "min_probability", 0.01, "Minimum probability of a candidate's characters."),
+        ("string", "glove_embs", None, "Word vectors: text file in word2vec format."),
         ("string", "vectors_corpus", None, "Text to train word vectors on, with gensim."),
         ("string", "user_dict", None, "A user dictionary for jieba."),
-        ("integer", "max_seq_length", 256, "Longest masked row in tokens, which has a text twice."),
-        ("integer", "seed", 12345, "Seed of what is drawn."),
+        ("integer", "max_seq_length", 256, "Maximum tokens of a masked row (the text twice)."),
+        ("integer", "seed", 12345, "Random seed."),
         ("string", "encoding", "utf-8", "Encoding of the training file."),
-        ("boolean", "skip_bad_rows", False, "Leave out rows that don't fit, and count them."),
+        ("boolean", "skip_bad_rows", False, "Skip malformed rows, and count them."),
         ("string", "text_column", None, "The text's column, as in training: name or position."),
-        ("string", "text_b_column", None, "The same of the second text of pairs."),
-        ("string", "label_column", None, "The same of the label."),
+        ("string", "text_b_column", None, "The column of the second text of pairs."),
+        ("string", "label_column", None, "The column of the label."),
     ):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
     flags.DEFINE_enum(
         "pair_words",
         SHARED,
         WAYS_OF_PAIRS,
-        "Which words of a pair are replaced: shared, those of both texts, in both alike, so that "
-        "the label stays right; each, every word of each text by itself, as TinyBERT does.",
+        "Which words of a pair are replaced. shared: words that both texts have, in both alike, so "
+        "that the label stays right; each: every word of each text separately, as in TinyBERT.",
     )
 
 
@@ -125,13 +125,13 @@ def run() -> None:
 
 
 def _lock_folder(output):
-    """The hidden folder, beside an output, that is locked while this command makes the output."""
+    """The hidden folder next to an output that is locked while this command writes the output."""
     folder, name = os.path.split(output)
     return os.path.join(folder, ".%s.lock" % name)
 
 
 def _note_on_long_texts(num_rows, longest):
-    """What is said of rows whose words had no candidates of masked LM."""
+    """The note on rows whose words had no candidates from the masked LM."""
     way_out = "give a larger --max_seq_length"
     if longest < FLAGS.max_seq_length:
         way_out = "the model takes no longer rows: cut the texts, or see extend_positions.py"
@@ -174,8 +174,8 @@ def _output_file(train_file):
 def _finder():
     """(`CandidateFinder` of the flags, its `MaskFiller`)."""
     segment = word_segmentation.make_segmenter("jieba", FLAGS.user_dict)
-    dictionary = segment.__self__.FREQ  # jieba's words, and their beginnings with 0
-    # First: a wrong name is then found before vectors are read or trained, which may take long.
+    dictionary = segment.__self__.FREQ  # jieba's words; their prefixes have the count 0
+    # First: a wrong name is reported before vectors are read or trained, which may take long.
     with naming("--pretrained_bert_model"):
         filler = MaskFiller(FLAGS.pretrained_bert_model)
     filler.max_seq_length = min(FLAGS.max_seq_length, filler.max_seq_length)
@@ -195,7 +195,7 @@ def _finder():
 
 
 def _fingerprint(source):
-    """What the output depends on, {name: JSON value}."""
+    """The values that the output depends on, {name: JSON value}."""
     names = (
         "N M p min_probability pair_words seed glove_embs vectors_corpus user_dict max_seq_length "
         "encoding skip_bad_rows"
@@ -214,9 +214,9 @@ class _TrainingRows:
     """The rows of a task's training file, and copies of them with other texts.
 
     Attributes:
-        path: the file.
-        sha256: of its bytes.
-        columns: {column: its name or position} of those that the flags name.
+        path: the training file.
+        sha256: digest of the file's bytes.
+        columns: {column: its name or position} of the columns that the flags name.
     """
 
     def __init__(self):
@@ -252,23 +252,23 @@ class _TrainingRows:
         _check_has_no_slots(self.path, self._header, self._rows)
 
     def examples(self):
-        """[`Example`] of the rows, without a header."""
+        """[`Example`] of the rows, without the header."""
         return [
             Example(number, *(self._text(row.cells, name) for name in ("text_a", "text_b")))
             for number, row in enumerate(self._rows)
         ]
 
     def line(self, number):
-        """The line of a row's beginning in the file."""
+        """The line of the file in which a row begins."""
         return self._rows[number].line
 
     def header(self):
-        """The header as text, "" without one."""
+        """The header as text, or "" if the file has none."""
         is_table = self._delimiter is not None
         return self._as_text(self._header) if is_table and self._header else ""
 
     def with_texts(self, number, text_a, text_b):
-        """A row as text, with other texts in it."""
+        """A row as text, with its texts replaced."""
         cells = self._rows[number].cells
         cells = dict(cells) if isinstance(cells, dict) else list(cells)
         for name, text in (("text_a", text_a), ("text_b", text_b)):
@@ -277,12 +277,12 @@ class _TrainingRows:
         return self._as_text(cells)
 
     def _key(self, name):
-        """Where a column is in a row: a key, or a position from 0."""
+        """The column of a name: a key, or a position counted from 0."""
         named = self._names[name]
         if self._delimiter is None:
             return named
         named_ones = set(filter(None, self._names.values()))
-        are_names = self._header and named_ones <= set(self._header)  # else positions, from 1
+        are_names = self._header and named_ones <= set(self._header)  # else positions from 1
         return self._header.index(named) if are_names else int(named) - 1
 
     def _text(self, cells, name):
@@ -300,7 +300,7 @@ class _TrainingRows:
 
 
 def _check_has_no_slots(path, header, rows_of_file):
-    """Raises `UserError` for slots, which stand at other positions of other texts."""
+    """Raises `UserError` for slots, whose positions would be wrong in augmented texts."""
     keys = [row.cells for row in rows_of_file if isinstance(row.cells, dict)]
     names = {name.strip().lower() for name in itertools.chain(header, *keys)}
     slots = sorted(names & set(slot_cells.KEYS))
@@ -312,7 +312,7 @@ def _check_has_no_slots(path, header, rows_of_file):
 
 
 def _in_encoding(text):
-    """Text as bytes of the training file's encoding, without a mark of the byte order."""
+    """Text as bytes in the training file's encoding, without a byte order mark."""
     encoding = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
     name = files.known_encoding(FLAGS.encoding)
     try:
@@ -325,14 +325,14 @@ def _in_encoding(text):
 
 
 class _Report:
-    """Counts and samples of what was made."""
+    """Counts and samples of the augmented rows."""
 
     def __init__(self):
         self.state = dict.fromkeys(_COUNTS, 0)
         self.state["samples"] = []
 
     def add(self, example, augmented):
-        """Takes the rows made of a row."""
+        """Adds the rows created from a row."""
         state = self.state
         state["rows"] += 1
         state["made"] += len(augmented.texts)
@@ -367,7 +367,7 @@ class _Report:
 
 
 def _nothing_made(path, counts):
-    """The error of a training file of whose rows no other ones were made."""
+    """The error for a training file from which no augmented row was created."""
     if counts["words"]:
         way_out = "give a larger --p or --N"
     else:
@@ -381,12 +381,12 @@ def _nothing_made(path, counts):
 
 
 def _report_file(output):
-    """The path of the report beside an output."""
+    """The path of the report next to an output."""
     return os.path.splitext(output)[0] + ".report.md"
 
 
 class _Job:
-    """Writes the rows in chunks; a killed run goes on behind the last whole chunk."""
+    """Writes the rows in chunks; an interrupted run resumes after the last complete chunk."""
 
     def __init__(self, path, source, examples, fingerprint):
         self._path, self._source, self._examples = path, source, examples
@@ -396,10 +396,10 @@ class _Job:
         self._state_file = path + ".progress.json"
         self._made_of_file = stem + split_files.MADE_OF
         self._rows_file = stem + ".rows.tsv"
-        self._line = 1  # of the next row
+        self._line = 1  # where the next row begins
 
     def run(self, augmenter, report):
-        """Writes everything that is not written yet."""
+        """Writes all rows that are not written yet."""
         done, written = self._resume(report)
         num_rows = len(self._examples)
         bar = progress_bar("augmenting", num_rows, "row", initial=done)
@@ -423,7 +423,7 @@ class _Job:
         self._finish(report)
 
     def _resume(self, report):
-        """(rows that are done, bytes of each file) of the same run before; starts the files."""
+        """(rows done, bytes of each file) of an interrupted run, if any; creates the files."""
         state = {}
         if os.path.exists(self._state_file):
             state = files.read_json(self._state_file, _STATE, "remove it to start over")
@@ -455,7 +455,7 @@ class _Job:
                 row = self._source.with_texts(example.number, *texts)
                 rows_.append(row)
                 origins.append("%d\t%d\n" % (self._line, self._source.line(example.number)))
-                self._line += row.count("\n")  # of a quoted text over several lines more than one
+                self._line += row.count("\n")  # more than one if a quoted text has line breaks
         return "".join(rows_), "".join(origins)
 
     def _finish(self, report):

@@ -1,9 +1,9 @@
-"""Scores predictions for DRCD: exact match and F1 by the rules of CMRC 2018, as is usual for it.
+"""Scores predictions for DRCD with exact match and F1, by the rules of CMRC 2018, as is usual.
 
     python drcd_evaluate.py DRCD_test.json reading_output/dev_predictions.json
     python drcd_evaluate.py DRCD_test.json reading_output/dev_predictions.json metric.txt
 
-Arguments and output are those of cmrc2018_evaluate.py.
+Arguments and output are the same as those of cmrc2018_evaluate.py.
 """
 
 from albert_zh.commands.cmrc2018_evaluate import define_flags, metric_line, run

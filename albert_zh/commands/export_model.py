@@ -9,8 +9,9 @@ r"""Exports a model folder for phones, servers and other programs.
     python export_model.py --model_dir=embedding_output/best --format=sentence_transformers
     python export_model.py --model_dir=embedding_output/best --format=onnx --task=embedding
 
-The written file is run on hundreds of texts and compared with the checkpoint; one that is too far
-from it (--tolerance, --min_equal_labels) is not kept. docs/mobile.md says which format is for what.
+The exported file is run on hundreds of texts and its outputs are compared with the checkpoint's; a
+file that differs too much (--tolerance, --min_equal_labels) is discarded. docs/mobile.md describes
+the formats.
 """
 
 import collections
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 FLAGS = flags.FLAGS
-# How a format is written, what its file is called, how it may be quantized, its usual length.
+# Function that writes a format, file name ending, allowed quantizations and default length.
 Format = collections.namedtuple("Format", ["write", "ending", "quantizations", "seq_length"])
 FOR_VECTORS = "sentence_transformers"
 FORMATS = collections.OrderedDict(
@@ -70,7 +71,7 @@ _UNTRAINED = (
 
 
 def _defaults(field, form="%g for %s"):
-    """`0.0001 for none, 0.02 for float16` of a field of `export_comparison.LIMITS`."""
+    """The default limits for --help: `0.0001 for none, 0.02 for float16`."""
     limits = export_comparison.LIMITS.items()
     defaults = ((getattr(limit, field), name) for name, limit in limits)
     return ", ".join(form % pair for pair in defaults if pair[0] is not None)
@@ -82,34 +83,34 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model_dir",
         None,
-        "Model folder: config, vocab.txt, checkpoint; for a task without a classifier by default "
-        "%s, whichever is there first." % " or ".join(model_folder.PRETRAINED),
+        "Model folder: config, vocab.txt, checkpoint; default for tasks without a classifier: "
+        "%s, whichever exists first." % " or ".join(model_folder.PRETRAINED),
     )
-    flags.DEFINE_enum("format", None, list(FORMATS), "What to write.")
-    flags.DEFINE_enum("task", "classifier", list(exported_model.TASKS), "What the file puts out.")
+    flags.DEFINE_enum("format", None, list(FORMATS), "Format of the export.")
+    flags.DEFINE_enum("task", "classifier", list(exported_model.TASKS), "Output of the model.")
     flags.DEFINE_enum(
-        "quantize", "none", list(export_comparison.LIMITS), "How weights and products are held."
+        "quantize", "none", list(export_comparison.LIMITS), "How to quantize weights and products."
     )
     flags.DEFINE_string(
         "seq_length",
         None,
-        "Length of the input in tokens, or dynamic; by default that of the model's fine-tuning "
-        "(128 where it has none) for tflite, else dynamic.",
+        "Input length in tokens, or dynamic; default for tflite: the length of the model's "
+        "fine-tuning (128 if it has none); for other formats: dynamic.",
     )
     flags.DEFINE_string(
-        "output", None, "File (saved_model: folder) to write; by default in the model folder."
+        "output", None, "File (saved_model: folder) to write; default: in the model folder."
     )
     flags.DEFINE_string(
         "representative_texts",
         None,
-        "Texts like those to come, one a line; pairs have a tab between the two. The files of a "
-        "task will do. The written file is compared with the checkpoint on them (on bundled texts "
-        "where they are fewer than %d); int8 also finds its ranges on them, from %d texts on those "
-        "of one half and the comparison takes the other."
+        "Texts like those the model will see, one per line; pairs are separated by a tab. Files of "
+        "a task work as well. The exported file is compared with the checkpoint on these texts "
+        "(plus bundled texts if there are fewer than %d); int8 is also calibrated on them: from %d "
+        "texts on, one half is for calibration and the other for the comparison."
         % (comparison_texts.LEAST_COMPARED, comparison_texts.LEAST_TO_DIVIDE),
     )
     flags.DEFINE_boolean(
-        "integer_only", False, "int8 without any floating point, for accelerators that ask for it."
+        "integer_only", False, "int8 without any floating point, for accelerators that require it."
     )
     flags.DEFINE_boolean(
         "metadata", False, "Put tokenizer, vocabulary and labels into the .tflite file (MediaPipe)."
@@ -117,28 +118,28 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "tolerance",
         None,
-        "Largest difference from the checkpoint's outputs on any text; by default %s, and on the "
-        "mean of all texts %s." % (_defaults("largest"), _defaults("mean")),
+        "Maximum difference from the checkpoint's outputs on any text; default: %s; on the mean of "
+        "all texts: %s." % (_defaults("largest"), _defaults("mean")),
     )
     flags.DEFINE_float(
         "min_equal_labels",
         None,
-        "Least share of texts with the checkpoint's label; of labelling with all its tags or "
-        "spans, of reading with its span. By default, of classifiers alone, %s. Less accepts a "
-        "worse file." % _defaults("equal_labels"),
+        "Minimum share of texts with the same label as the checkpoint; for labelling: with all of "
+        "its tags or spans; for reading: with its span. Default, for classifiers only: %s. A lower "
+        "value accepts a less accurate file." % _defaults("equal_labels"),
         lower_bound=0.0,
         upper_bound=1.0,
     )
-    config_flag.define("Config JSON, if it is not in the folder.")
+    config_flag.define("Config JSON file, if it is not in --model_dir.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of --representative_texts.")
     names = ("model_dir", "output", "representative_texts", "bert_config_file")
     path_rules.serve_remote(FLAGS, names)
 
 
 def run() -> None:
-    """Exports what the flags ask for and reports what was written."""
+    """Exports the model in the format that the flags ask for, and reports what was written."""
     start = time.time()
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it reports what is deprecated
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of deprecated functions
     options = _options()
     model = export_common.read_model(_model_dir(options.task), options.task, FLAGS.bert_config_file)
     if FLAGS.seq_length is None and options.seq_length:
@@ -157,7 +158,7 @@ def run() -> None:
     )
     if options.task == "embedding" and sentence_vectors.read_notes(model.folder) is None:
         print(printable("note: %s: %s" % (model.folder, _UNTRAINED)))
-    if FLAGS.format != FOR_VECTORS:  # which has a separate folder
+    if FLAGS.format != FOR_VECTORS:  # which writes a new folder
         export_common.check_companions(model, _folder_of_companions(path))
     texts = comparison_texts.to_compare(model, options)
     examples = export_comparison.Examples(
@@ -192,7 +193,7 @@ def _options():
         seq_length=_seq_length(FLAGS.seq_length or FORMATS[FLAGS.format].seq_length),
         quantize=FLAGS.quantize,
         limits=export_comparison.limits(FLAGS.quantize, FLAGS.tolerance, FLAGS.min_equal_labels),
-        texts=[],  # read for the model
+        texts=[],  # read once the model is known
         integer_only=FLAGS.integer_only,
         metadata=FLAGS.metadata,
     )
@@ -214,7 +215,7 @@ def _check_flags_of_vectors():
 
 
 def _model_dir(task):
-    """--model_dir, or the pre-trained model for a task that one will do for."""
+    """--model_dir, or the default pre-trained model for tasks that need no fine-tuned one."""
     if FLAGS.model_dir:
         return FLAGS.model_dir
     if "classification" in exported_model.TASKS[task].heads:
@@ -297,7 +298,7 @@ def _usual_name(options):
 
 
 def _folder_of_companions(path):
-    """Where the vocabulary, labels and settings of what is exported to a path are put."""
+    """The folder for the vocabulary, labels and settings of an export."""
     if FORMATS[FLAGS.format].ending:
         return os.path.dirname(path) or "."
     return os.path.join(path, to_saved_model.VERSION, to_saved_model.EXTRA)

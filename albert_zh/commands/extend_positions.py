@@ -1,17 +1,17 @@
-r"""Makes a model for long texts of one that was pre-trained on short ones, without training.
+r"""Extends a model that was pre-trained on short texts to longer texts, without training.
 
     python extend_positions.py --model_dir=my_model --trained_length=128 --output_dir=my_model_512
     MODEL_DIR=my_model_512 bash run_reading.sh
 
-The position table has rows for longer inputs than pre-training had, which were never trained. They
-are replaced by a continuation of the trained rows; the rest of the model stays as it is.
+The position table has rows for longer inputs than pre-training used, and these rows were never
+trained. They are replaced by a continuation of the trained rows; the other weights stay the same.
 """
 
 import os
 
 from absl import flags
 
-from albert_zh.common.errors import (  # first: it quietens TensorFlow
+from albert_zh.common.errors import (  # first: it silences TensorFlow's log
     UserError,
     printable,
     run_command,
@@ -49,7 +49,7 @@ _COPIED = (
 def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("model_dir", None, "Pre-trained model: config, vocabulary, checkpoint.")
-    flags.DEFINE_integer("trained_length", 128, "Longest input of its pre-training, in tokens.")
+    flags.DEFINE_integer("trained_length", 128, "Maximum input length of its pre-training.")
     flags.DEFINE_string("output_dir", None, "Folder to write the model to.")
     path_rules.serve_remote_everywhere(FLAGS)
 
@@ -81,7 +81,7 @@ def run() -> None:
 
 
 def _table_name(weights, prefix):
-    """The variable of a model's position table."""
+    """The name of a model's position table among its variables."""
     for name in position_extension.POSITION_TABLES:
         if name in weights:
             return name
@@ -92,7 +92,7 @@ def _table_name(weights, prefix):
 
 
 def _check_lengths(table, prefix):
-    """Raises `UserError` where a table is too short for a continuation."""
+    """Raises `UserError` if a table is too short to be continued."""
     if len(table) <= position_extension.SHORTEST:
         raise UserError(
             "%s has %d positions: expected more than %d, of which the continuation is made"
@@ -112,7 +112,7 @@ def _check_lengths(table, prefix):
 
 
 def _note_what_is_missing(source):
-    """Says so where a folder has no config or vocabulary to go along, as those of training."""
+    """Prints a note if the source folder has no config or vocabulary to copy (training folders)."""
     patterns_of = {"config": _COPIED[:1], "vocabulary": _COPIED[1:3]}
     missing = [
         what
@@ -125,7 +125,7 @@ def _note_what_is_missing(source):
 
 
 def _note_what_is_lost(source, positions):
-    """Says so where fine-tuning has trained positions that were replaced."""
+    """Prints a note if positions that fine-tuning has trained were replaced."""
     notes = sentence_vectors.read_notes(source)
     longest = fine_tuning_notes.notes_of_folder(source).get("max_seq_length", 0)
     longest = max(longest, notes.max_seq_length if notes else 0)

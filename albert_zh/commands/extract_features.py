@@ -1,15 +1,15 @@
-r"""Vectors of sentences or tokens, by any checkpoint's encoder; order kept, memory flat.
+r"""Computes sentence or token vectors with any checkpoint's encoder, in input order.
 
     python extract_features.py --model_dir=lcqmc_output/best --input_file=texts.txt \
         --output_file=vectors.npy --layers=second_to_last --pooling=mean --normalize=true
     cat texts.txt | python extract_features.py > vectors.jsonl    # by the available model
 
-A line is a text, or a pair written `text_a ||| text_b`. Forms of the output:
+A line is a text, or a pair written as `text_a ||| text_b`. Output formats:
 
-    npy       float32 [n, W]; of tokens (--pooling=none) [n, max_seq_length, W], padding is 0
+    npy       float32 [n, W]; tokens (--pooling=none): [n, max_seq_length, W], padded with 0
     jsonl     {"text": ..., "vector": [...]}, or {"text": ..., "tokens": [...], "vectors": [[...]]}
     parquet   the same columns (needs pyarrow)
-    bert_json Google BERT's form: vectors of each token, of each of the --layers by itself
+    bert_json Google BERT's format: one vector per token and layer of --layers
 """
 
 import contextlib
@@ -54,64 +54,64 @@ __all__ = [
 
 FLAGS = flags.FLAGS
 FORMATS = ("npy", "jsonl", "parquet", "bert_json")
-BERT_LAYERS = "-1,-2,-3,-4"  # what BERT's extract_features.py gives by default
+BERT_LAYERS = "-1,-2,-3,-4"  # the default of BERT's extract_features.py
 _PAIR = re.compile(r"(.*) \|\|\| (.*)$", re.S)
-Vectors = Union[np.ndarray, Sequence[Tuple[List[str], np.ndarray]]]  # of texts, or of their tokens
-_NPY_HEADER_BYTES = 128  # fits any number of rows, which is known at the end only
+Vectors = Union[np.ndarray, Sequence[Tuple[List[str], np.ndarray]]]  # per text or per token
+_NPY_HEADER_BYTES = 128  # enough for any number of rows, known only at the end
 
 
 # long: a table of flags
 def define_flags() -> None:
-    """Defines the command's flags; BERT's names stand beside `--model_dir`."""
+    """Defines the command's flags; BERT's flags are accepted in addition to `--model_dir`."""
     flags.DEFINE_string(
         "model_dir",
         None,
-        "Model folder, pre-trained or fine-tuned; by default %s, whichever is there first."
+        "Model folder, pre-trained or fine-tuned; default: %s, whichever exists first."
         % " or ".join(model_folder.PRETRAINED),
     )
     flags.DEFINE_string("init_checkpoint", None, "Checkpoint, in place of --model_dir.")
-    config_flag.define("Config JSON, where it is not in --model_dir.")
-    flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
-    flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
-    flags.DEFINE_string("output_file", None, "Where to write; standard output if left out.")
-    flags.DEFINE_enum("format", None, FORMATS, "Form of the output; by the file's name otherwise.")
+    config_flag.define("Config JSON file, if it is not in --model_dir.")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary, if it is not in --model_dir.")
+    flags.DEFINE_string("input_file", None, "Texts, one per line; default: standard input.")
+    flags.DEFINE_string("output_file", None, "Output file; default: standard output.")
+    flags.DEFINE_enum("format", None, FORMATS, "Output format; default: by the file's ending.")
     flags.DEFINE_string(
         "layers",
         None,
-        "last, second_to_last, last4_concat, last4_sum, or numbers such as -1,-2; last by default, "
-        "%s with --format=bert_json." % BERT_LAYERS,
+        "last, second_to_last, last4_concat, last4_sum, or numbers such as -1,-2; default: last, "
+        "or %s with --format=bert_json." % BERT_LAYERS,
     )
     flags.DEFINE_enum(
         "pooling",
         None,
         sorted(text_encoder.POOLINGS) + ["none"],
-        "How tokens become one vector; none: a vector for each token. By default as the folder of "
-        "an embedding model says, of other models mean.",
+        "How to pool the token vectors; none: one vector per token. Default: the setting of an "
+        "embedding model's folder, and mean for other models.",
     )
     flags.DEFINE_boolean(
         "normalize",
         None,
-        "Whether to make each vector 1 long; by default as the folder of an embedding model says, "
-        "unless --layers or --pooling are given.",
+        "Whether to scale each vector to length 1; default: the setting of an embedding model's "
+        "folder, unless --layers or --pooling are set.",
     )
     flags.DEFINE_integer(
-        "width", None, "How many of the first values of each vector to keep (Matryoshka).", 1
+        "width", None, "Number of leading values to keep of each vector (Matryoshka).", 1
     )
     flags.DEFINE_integer(
         "max_seq_length",
         None,
-        "Longest text in tokens, longer ones are cut; by default as the folder of an embedding "
-        "model says, of other models, and with --layers or --pooling, 128.",
+        "Maximum text length in tokens; longer texts are truncated. Default: the setting of an "
+        "embedding model's folder; 128 for other models, and with --layers or --pooling.",
         lower_bound=1,
     )
-    flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
-    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
+    flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; false for cased models.")
+    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of products.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
     path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run() -> None:
-    """Reads texts, writes vectors."""
+    """Reads texts and writes their vectors."""
     form = _form_of_output()
     with _open_encoder(form) as encoder, _open_output() as stream:
         width = encoder.checked_width(FLAGS.width)
@@ -128,7 +128,7 @@ def run() -> None:
 
 
 def _write_vectors(encoder, writer):
-    """Writes the vectors of all lines and closes the writer; (number of lines, of empty ones)."""
+    """Writes the vectors of all lines and closes the writer; (number of lines, of empty lines)."""
     count = num_blank = 0
     groups = line_reader.groups_with_bar("features", FLAGS.input_file, FLAGS.encoding, _say_header)
     with contextlib.closing(writer):
@@ -137,7 +137,7 @@ def _write_vectors(encoder, writer):
             writer.write(texts, _vectors(encoder, texts))
             count += len(texts)
             num_blank += sum(not line.strip() for _, line in group)
-    if not count:  # of a file that is said before
+    if not count:  # for a file, that is reported before
         raise UserError("standard input is empty: expected a text a line")
     return count, num_blank
 
@@ -207,7 +207,7 @@ def _open_encoder(form):
 
 
 def _note_other_vectors(path):
-    """Notes that --layers or --pooling make other vectors than the folder of a model says."""
+    """Prints a note if --layers or --pooling override the settings of an embedding model."""
     folder = path if storage.is_folder(path) else os.path.dirname(path)
     described = os.path.join(folder, sentence_vectors.SENTENCE_FILE)
     if storage.exists(described):
@@ -234,7 +234,7 @@ def _text_of_line(line):
 
 def _vectors(encoder, texts):
     if encoder.pooling is None:
-        # Of several layers by themselves each vector is made 1 long, not all of them together.
+        # With several separate layers, each layer's vector is scaled to length 1 by itself.
         return encoder.encode_tokens(texts, bool(FLAGS.normalize) and FLAGS.format != "bert_json")
     return encoder.encode(texts, FLAGS.normalize, FLAGS.width)
 
@@ -248,10 +248,10 @@ def _as_line(text):
 
 
 class NpyWriter:
-    """One array; its header, with the number of rows, is written again at the end."""
+    """Writes one array; its header, with the number of rows, is written again at the end."""
 
     def __init__(self, handle: IO[bytes], encoder: text_encoder.TextEncoder, width: int) -> None:
-        """`handle`: file to write to; `encoder`: what computes; `width`: of its vectors."""
+        """`handle`: output file; `encoder`: computes the vectors; `width`: their length."""
         self._stream = handle
         self._count = 0
         self._row_shape: Tuple[int, ...] = (width,)
@@ -285,10 +285,10 @@ class NpyWriter:
 
 
 class JsonlWriter:
-    """A JSON object per line."""
+    """Writes one JSON object per line."""
 
     def __init__(self, handle: IO[bytes], encoder: text_encoder.TextEncoder, width: int) -> None:
-        """`handle`: file to write to; `encoder`: what computes; any width will do."""
+        """`handle`: output file; `encoder`: computes the vectors; `width` is not used."""
         del width
         self._stream = handle
         self._layers = encoder.layers
@@ -313,11 +313,11 @@ class JsonlWriter:
         return {"text": _as_line(text), "vector": _numbers(row)}
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Does nothing: all lines are written."""
 
 
 class BertJsonWriter(JsonlWriter):
-    """Lines as Google BERT's extract_features.py writes them."""
+    """Writes lines in the format of Google BERT's extract_features.py."""
 
     def _record(self, text, row):
         tokens, vectors = row
@@ -338,10 +338,10 @@ class BertJsonWriter(JsonlWriter):
 
 
 class ParquetWriter:
-    """Columns text and vector, or text, tokens and vectors."""
+    """Writes columns text and vector, or text, tokens and vectors."""
 
     def __init__(self, handle: IO[bytes], encoder: text_encoder.TextEncoder, width: int) -> None:
-        """`handle`: file to write to; raises `UserError` without pyarrow."""
+        """`handle`: output file; raises `UserError` without pyarrow."""
         del width
         try:
             import pyarrow
@@ -373,7 +373,7 @@ class ParquetWriter:
         self._writer.write_table(self._arrow.table(arrays, schema=self._schema))
 
     def close(self) -> None:
-        """Writes the end of the file."""
+        """Writes the file's footer."""
         self._writer.close()
 
 

@@ -1,10 +1,10 @@
-"""What a pre-trained model puts in the place of [MASK]: shows at once whether weights are right.
+"""Predicts the words at [MASK] with a pre-trained model: a quick check of its weights.
 
     python fill_mask.py "今天天[MASK]很好"
     python fill_mask.py --model_dir=prev_trained_model/albert_tiny_zh --top_k=10 < texts.txt
 
-Prints a line per mask: the text, the mask's number, and the words with their probabilities, the
-most probable first; tab-separated. Blank lines of standard input are left out.
+Prints one line per mask, tab-separated: the text, the number of the mask, and the predicted words
+with their probabilities, most probable first. Blank lines of standard input are skipped.
 """
 
 import sys
@@ -35,19 +35,19 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model_dir",
         None,
-        "Pre-trained model folder or checkpoint; by default %s, whichever is there first."
+        "Pre-trained model folder or checkpoint; default: %s, whichever exists first."
         % " or ".join(model_folder.PRETRAINED),
     )
-    config_flag.define("Config JSON, where it is not in --model_dir.")
-    flags.DEFINE_string("vocab_file", None, "Vocabulary, where it is not in --model_dir.")
-    flags.DEFINE_integer("top_k", 5, "Words to show for a mask.", lower_bound=1)
-    flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; False for cased models.")
+    config_flag.define("Config JSON file, if it is not in --model_dir.")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary, if it is not in --model_dir.")
+    flags.DEFINE_integer("top_k", 5, "Number of predictions to show per mask.", lower_bound=1)
+    flags.DEFINE_boolean("do_lower_case", True, "Whether to lower-case; false for cased models.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of standard input.")
     path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(texts: List[str]) -> None:
-    """Fills the masks of the given texts, or of each line of standard input."""
+    """Fills the masks of the texts, or of each line of standard input if there are none."""
     line_reader.check_arguments(texts)
     model_dir = FLAGS.model_dir or model_folder.pretrained_folder()
     print(printable("model: %s" % model_dir), file=sys.stderr)
@@ -79,7 +79,7 @@ def _fill_lines(filler):
 
 
 def print_filled(filler: MaskFiller, texts: Iterable[str]) -> None:
-    """Prints a line per mask of each text."""
+    """Prints one line per mask of each text."""
     for text in texts:
         for rank, filled_words in enumerate(filler.fill(text, FLAGS.top_k), start=1):
             cells = ["%s %.4f" % word for word in filled_words]

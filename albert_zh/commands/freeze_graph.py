@@ -1,4 +1,4 @@
-r"""Makes a frozen graph of a checkpoint and its .meta file: the old command, as it was typed.
+r"""Creates a frozen graph from a checkpoint and its .meta file, like TensorFlow 1's freeze_graph.
 
     export PATH="$PWD/scripts:$PATH"    # with freeze_graph and tflite_convert in it
     cd prev_trained_model/albert_tiny_zh
@@ -6,9 +6,9 @@ r"""Makes a frozen graph of a checkpoint and its .meta file: the old command, as
         --output_node_names=cls/predictions/truediv --checkpoint_version=1 \
         --input_meta_graph=./albert_model.ckpt.meta --input_binary=true
 
-TensorFlow 2 does not install a command of this name any more. A .meta file of training, whose graph
-holds the input of training and cannot be used elsewhere, is replaced by a graph built from the
-config in the checkpoint's folder. export_model.py does more: it has other formats, and classifiers.
+TensorFlow 2 no longer installs a command of this name. The .meta file of a training run contains
+the input pipeline and cannot be used elsewhere; it is replaced by a graph built from the config in
+the checkpoint's folder. export_model.py supports more formats, and classifiers.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import warnings
 from absl import flags
 from google.protobuf.message import DecodeError
 
-from albert_zh.common.errors import (  # first: it quietens TensorFlow
+from albert_zh.common.errors import (  # first: it silences TensorFlow's log
     UserError,
     printable,
     run_command,
@@ -53,20 +53,20 @@ INPUT_OF_TRAINING = ("IteratorGetNext", "QueueDequeueV2", "InfeedDequeueTuple")
 
 
 def define_flags() -> None:
-    """Defines the command's flags, those of TensorFlow's."""
+    """Defines the command's flags: the flags of TensorFlow's freeze_graph."""
     flags.DEFINE_string("input_checkpoint", None, "Prefix of the checkpoint.")
     flags.DEFINE_string("output_graph", None, "File to write the frozen graph to.")
-    flags.DEFINE_string("output_node_names", None, "Names of the output nodes, a comma between.")
-    flags.DEFINE_string("input_meta_graph", None, "The .meta file; by default the checkpoint's.")
+    flags.DEFINE_string("output_node_names", None, "Names of the output nodes, comma-separated.")
+    flags.DEFINE_string("input_meta_graph", None, "The .meta file; default: the checkpoint's.")
     flags.DEFINE_integer("checkpoint_version", 2, "Not needed: the version is read from the files.")
     flags.DEFINE_boolean("input_binary", True, "Not needed: .meta files are binary.")
-    flags.DEFINE_boolean("clear_devices", True, "Whether to take device names off the nodes.")
+    flags.DEFINE_boolean("clear_devices", True, "Whether to remove device names from the nodes.")
     path_rules.serve_remote(FLAGS, ("input_checkpoint", "output_graph", "input_meta_graph"))
 
 
 def run() -> None:
     """Writes the frozen graph and prints its inputs and outputs."""
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it reports what is deprecated
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of deprecated functions
     for name in ("input_checkpoint", "output_graph", "output_node_names"):
         if not FLAGS[name].value:
             raise UserError("--%s is required (%s)" % (name, FLAGS[name].help.rstrip(".")))
@@ -86,7 +86,7 @@ def run() -> None:
 
 
 def restore(session: tf.Session, prefix: str, meta_file: str) -> None:
-    """Gives a session's empty graph the nodes of a .meta file and the values of a checkpoint."""
+    """Loads the nodes of a .meta file and a checkpoint's values into a session's empty graph."""
     named = packed_weights.as_named(prefix)
     if not storage.exists(meta_file) and named != prefix:
         meta_file, reason = named, "has packed weights and no .meta file"

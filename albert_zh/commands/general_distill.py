@@ -1,12 +1,12 @@
-r"""Trains a small model on raw text to have a large one's attention and hidden states (TinyBERT).
+r"""Distils attention and hidden states of a large model into a small one on raw text (TinyBERT).
 
     python general_distill.py --teacher_model=bert_base_zh --student_model=my_tiny_config \
         --corpus_file='my/*.txt' --train_batch_size=256 --num_train_epochs=3 --output_dir=my_run
 
---student_model is a folder with the student's config and vocabulary; its weights are used with
---continue_train. In place of text, --input_file takes TFRecords of create_pretraining_data.py. The
-student is left in OUTPUT_DIR/student, a model folder. The student also learns masked LM beside
-(--masked_lm_weight); TinyBERT's does not. The other flags are those of run_pretraining.py.
+--student_model is a folder with the student's config and vocabulary; its weights are used only with
+--continue_train. Instead of text, --input_file takes TFRecords of create_pretraining_data.py. The
+student is saved in OUTPUT_DIR/student, a model folder. The student also learns masked LM
+(--masked_lm_weight), unlike TinyBERT's. The other flags are those of run_pretraining.py.
 """
 
 import hashlib
@@ -35,13 +35,13 @@ __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
 STUDENT_FOLDER = "student"
-_RECORDS_OF_RUN = "of_run.json"  # beside the records: their digest
-# What makes of text that this command's own records would lose, or have no order of.
+_RECORDS_OF_RUN = "of_run.json"  # next to the records: their digest
+# How to create records from text from which this command's records would lose parts or the order.
 _ONE_SEGMENT = (
     "create_pretraining_data.py --one_segment=true (give its records by --input_file, with "
     "--sentence_task=false)"
 )
-_SHORT_SEQUENCES = 0.1  # share of the sequences made of raw text that are shorter
+_SHORT_SEQUENCES = 0.1  # share of shorter sequences in the records of raw text
 
 
 def define_flags() -> None:
@@ -49,30 +49,30 @@ def define_flags() -> None:
     pretraining_flags.define_flags(save_checkpoints_steps=1000, num_warmup_steps=0)
     distillation_flags.define()
     for kind, name, default, help_text in (
-        ("string", "corpus_file", None, "Text: a sentence a line, a blank line between documents."),
+        ("string", "corpus_file", None, "Text: a sentence per line, blank line between documents."),
         ("string", "pregenerated_data", None, "Old name of --input_file."),
-        ("boolean", "split_sentences", False, "Whether lines of --corpus_file are paragraphs."),
+        ("boolean", "split_sentences", False, "Whether --corpus_file has one paragraph per line."),
         ("string", "encoding", "utf-8", "Encoding of --corpus_file."),
         (
             "boolean",
             "do_lower_case",
             True,
-            "Whether text is lower-cased; the teacher's by default.",
+            "Whether to lower-case text; default: as in the teacher.",
         ),
         ("boolean", "continue_train", False, "Whether to start from --student_model's weights."),
         (
             "float",
             "num_train_epochs",
             3.0,
-            "Passes over the text, without --num_train_steps.",
+            "Number of passes over the text, if --num_train_steps is not set.",
         ),
-        ("float", "warmup_proportion", 0.1, "Share of the steps in which the rate rises."),
+        ("float", "warmup_proportion", 0.1, "Fraction of the steps for learning rate warm-up."),
         (
             "float",
             "masked_lm_weight",
             1.0,
-            "Weight of masked LM and sentence order beside distillation; 0 (TinyBERT's, and with "
-            "--compatible the default): none, and the student cannot fill masks.",
+            "Weight of masked LM and sentence order in addition to distillation; 0 (as in "
+            "TinyBERT, default with --compatible): none, and the student cannot fill masks.",
         ),
     ):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
@@ -81,7 +81,7 @@ def define_flags() -> None:
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs the training that the flags ask for."""
     distillation_flags.check(FLAGS, ["teacher_model", "output_dir"])
     distillation_flags.take_old_flags(FLAGS, {"pregenerated_data": "input_file"})
     distillation_flags.take_case_of_teacher(FLAGS)
@@ -102,7 +102,7 @@ def _make_distiller(config, vocab_file):
 
 
 def _take_student():
-    """Takes config, vocabulary and weights of --student_model where no flag names them."""
+    """Takes config, vocabulary and weights from --student_model unless other flags name them."""
     folder = FLAGS.student_model
     if folder and not FLAGS.bert_config_file:
         with naming("--student_model"):
@@ -119,7 +119,7 @@ def _take_student():
 
 
 def _vocabulary_of_student():
-    """The vocabulary beside the student's config; without one the teacher's."""
+    """The vocabulary in the student's config folder; if there is none, the teacher's."""
     beside = tokenization.vocabulary_in_folder(os.path.dirname(FLAGS.bert_config_file))
     if storage.exists(beside):
         return beside
@@ -155,7 +155,7 @@ def _check_flags():
 
 
 def _check_given_in_vain():
-    """Raises `UserError` for a flag that another one leaves without an effect."""
+    """Raises `UserError` for a flag that has no effect because of another one."""
     pairs = [("num_train_epochs", "num_train_steps"), ("warmup_proportion", "num_warmup_steps")]
     for share, number in pairs:
         if FLAGS[share].present and FLAGS[number].present:
@@ -169,7 +169,7 @@ def _check_given_in_vain():
 
 
 def _records_of_text():
-    """The TFRecords of --corpus_file, made where a run of the same text has not made them yet."""
+    """The TFRecords of --corpus_file; creates them unless a run on the same text already did."""
     paths = corpus_reader.input_files(FLAGS.corpus_file, "corpus_file", output_dir=FLAGS.output_dir)
     job = _job()
     pipeline.check(job)
@@ -187,7 +187,7 @@ def _records_of_text():
 
 
 def _warnings(counts, dupe_factor):
-    """What of the text is not learnt, as list of str; order is, beside masked words alone."""
+    """Warnings about parts of the text that are not learnt; sentence order only with masked LM."""
     of_order = corpus_counts.warnings_of_order(counts, _ONE_SEGMENT)
     of_loss = corpus_counts.warnings_of_loss(
         counts, dupe_factor, FLAGS.split_sentences, _ONE_SEGMENT
@@ -196,7 +196,7 @@ def _warnings(counts, dupe_factor):
 
 
 def _check_same_records(path):
-    """Raises `UserError` for other records than those that the folder's run began with."""
+    """Raises `UserError` if the folder's run began with other records."""
     noted = os.path.join(os.path.dirname(path), _RECORDS_OF_RUN)
     digest = storage.sha256_of_file(path)
     has_run = bool(run_folder.former_settings(FLAGS.output_dir)["fixed"])
@@ -209,8 +209,8 @@ def _check_same_records(path):
 
 
 def _job():
-    """How records are made of text: not masked, which training does."""
-    is_sentencepiece = tokenization.is_sentencepiece(FLAGS.vocab_file)  # which marks words itself
+    """How to create records from text: without masks, since training masks them."""
+    is_sentencepiece = tokenization.is_sentencepiece(FLAGS.vocab_file)  # it marks words itself
     settings = sampling.Settings(
         max_seq_length=FLAGS.max_seq_length,
         max_predictions=FLAGS.max_predictions_per_seq,
@@ -242,7 +242,7 @@ def _job():
 
 
 def _take_steps():
-    """Sets the numbers of steps that are not given by those of epochs."""
+    """Computes the numbers of steps that are not set from the numbers of epochs."""
     if FLAGS.do_train and not FLAGS["num_train_steps"].present:
         config = run_flags.read_config(FLAGS.bert_config_file)
         source = record_sources.record_source(FLAGS, "input_file", config, FLAGS.vocab_file)

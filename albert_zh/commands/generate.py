@@ -1,13 +1,13 @@
-r"""Writes texts from texts with a model of run_seq2seq.py: a JSON object a line.
+r"""Generates texts from texts with a model of run_seq2seq.py, as JSON lines.
 
     python generate.py --model_dir=titles_output/best "一篇要写标题的文章"
     python generate.py --model_dir=titles_output/best --num_beams=4 < articles.txt
     python generate.py --model_dir=replies_output/best --do_sample --top_p=0.9 --seed=1 "在吗"
     python generate.py --model_dir=titles_output/best --input_file=test.tsv --num_beams=4
 
-Texts are given as arguments, line by line on standard input, or in a file of the forms of
-run_seq2seq.py. Of a file with targets each line has its target and ROUGE-L, too, and the last line,
-on standard error, has the means: ROUGE-1/2/L, BLEU and distinct-1/2.
+Texts are passed as arguments, as lines of standard input, or in a file of a format that
+run_seq2seq.py reads. If the file has targets, each output line also has its target and ROUGE-L, and
+the last line, on standard error, has the mean scores: ROUGE-1/2/L, BLEU and distinct-1/2.
 """
 
 import json
@@ -26,25 +26,25 @@ from albert_zh.tasks.generation import pair_files, text_scores
 __all__ = ["define_flags", "main", "run"]
 
 FLAGS = flags.FLAGS
-_GROUP = 64  # texts of a file that are written together
+_GROUP = 64  # texts of a file that are generated together
 _OF_FILE = ("text_column", "label_column", "skip_bad_rows")
 _SETTINGS = (
-    ("integer", "max_length", None, "Tokens of a text at most; as in training by default."),
-    ("integer", "min_length", 1, "Tokens of a text at least."),
-    ("integer", "num_beams", 1, "Hypotheses of a beam search; 1 for greedy writing or sampling."),
+    ("integer", "max_length", None, "Maximum tokens of a text; default: as in training."),
+    ("integer", "min_length", 1, "Minimum tokens of a text."),
+    ("integer", "num_beams", 1, "Beams of a beam search; 1 for greedy decoding or sampling."),
     (
         "float",
         "length_penalty",
         0.6,
-        "Exponent of the length by which sums of log probabilities are divided: more for longer "
-        "texts.",
+        "Exponent of the length that divides the sum of log probabilities: larger values prefer "
+        "longer texts.",
     ),
-    ("integer", "no_repeat_ngram_size", 0, "Never write an n-gram of so many tokens twice."),
-    ("boolean", "do_sample", False, "Draw tokens instead of taking the most probable ones."),
-    ("integer", "top_k", 0, "Draw among so many tokens; 0 for all."),
-    ("float", "top_p", 1.0, "Draw among the most probable tokens of together this probability."),
-    ("float", "temperature", 1.0, "Divides the logits before drawing: above 1 for more variety."),
-    ("integer", "seed", 0, "Seed of the draws."),
+    ("integer", "no_repeat_ngram_size", 0, "Size of the n-grams that may occur only once."),
+    ("boolean", "do_sample", False, "Sample tokens instead of taking the most probable."),
+    ("integer", "top_k", 0, "Sample from this many most probable tokens; 0: all."),
+    ("float", "top_p", 1.0, "Sample from the most probable tokens with this total probability."),
+    ("float", "temperature", 1.0, "Divides the logits before sampling: above 1 for more variety."),
+    ("integer", "seed", 0, "Random seed of sampling."),
 )
 
 
@@ -53,23 +53,23 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model_dir",
         None,
-        "Folder of the model, OUTPUT_DIR/best of run_seq2seq.py; the newest here if left out.",
+        "Model folder, such as OUTPUT_DIR/best of run_seq2seq.py; default: the newest one here.",
     )
-    flags.DEFINE_string("input_file", None, "File of sources, or of sources and targets.")
-    flags.DEFINE_string("text_column", None, "Its column of sources: name, or position from 1.")
-    flags.DEFINE_string("label_column", None, "The same of the targets.")
+    flags.DEFINE_string("input_file", None, "File with sources, or with sources and targets.")
+    flags.DEFINE_string("text_column", None, "Column of the sources: name, or position from 1.")
+    flags.DEFINE_string("label_column", None, "Column of the targets: name, or position from 1.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the input.")
-    flags.DEFINE_boolean("skip_bad_rows", False, "Leave out rows that don't fit, and count them.")
+    flags.DEFINE_boolean("skip_bad_rows", False, "Skip malformed rows, and count them.")
     for kind, name, default, help_text in _SETTINGS:
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
     path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(texts: Optional[List[str]] = None) -> None:
-    """Writes.
+    """Generates the texts and prints them.
 
     Args:
-        texts: the command line's; None for --input_file or standard input.
+        texts: texts of the command line; None for --input_file or standard input.
     """
     line_reader.check_arguments(texts or [])
     if FLAGS.input_file and texts:
@@ -121,7 +121,7 @@ def _groups(texts) -> Iterator[List[Tuple[str, Optional[str]]]]:
 
 
 def _print(source: str, target: Optional[str], written: Any):
-    """Prints a line; returns (text, its scores) where the target is known."""
+    """Prints one line; returns (text, its scores) if the target is known."""
     row = {"text": source, "generated": written.text, "score": round(written.score, 4)}
     if written.was_cut:
         row["was_cut"] = True

@@ -1,13 +1,13 @@
-"""Tells what a checkpoint is: layout, fitting config, parameters, size, step.
+"""Describes a checkpoint: layout, matching config, parameters, size and step.
 
     python inspect_checkpoint.py prev_trained_model/albert_tiny_zh
     python inspect_checkpoint.py DIR/model.ckpt-1000 --bert_config_file=DIR/albert_config.json
     python inspect_checkpoint.py DIR/model.safetensors
     python inspect_checkpoint.py DIR/model.ckpt-1000 --drop_optimizer --output_dir=my_model
 
-Reads TensorFlow checkpoints (the .index file alone will do), safetensors files and `.bin` files,
-by their path or their folder's. --drop_optimizer writes the same model without optimizer slots,
-which make the checkpoints of training three times as large as the model.
+Reads TensorFlow checkpoints (the .index file alone is enough), safetensors files and `.bin` files;
+the argument is a file or its folder. --drop_optimizer writes the model without optimizer slots,
+which make training checkpoints three times as large as the model.
 """
 
 import collections
@@ -20,7 +20,7 @@ from absl import flags
 import numpy as np
 
 from albert_zh.common import package_files, storage
-from albert_zh.common.errors import (  # first: it quietens TensorFlow
+from albert_zh.common.errors import (  # first: it silences TensorFlow's log
     UserError,
     printable,
     run_command,
@@ -66,7 +66,7 @@ __all__ = [
 
 FLAGS = flags.FLAGS
 CONFIGS = os.path.join(package_files.CONFIGS, "*.json")
-# What of a model's folder belongs to the model beside its weights.
+# Files of a model folder that belong to the model, in addition to its weights.
 COPIED_FILES = (
     "*config*.json",
     "vocab*.txt",
@@ -80,8 +80,8 @@ GLOBAL_STEP = "global_step"
 MAX_DIFFERENCES = 8
 _MEGABYTE = 1e6
 
-# What a checkpoint holds; shapes are {name: list} by TensorFlow's names, `broken` names variables
-# whose values are not all finite numbers.
+# Contents of a checkpoint; shapes are {name: list} with TensorFlow's names, `broken` lists the
+# variables that contain NaN or infinite values.
 Contents = collections.namedtuple(
     "Contents", ["weights", "state", "step", "files", "kind", "broken"], defaults=((),)
 )
@@ -90,16 +90,16 @@ Fit = collections.namedtuple("Fit", ["path", "config", "differences"])
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    config_flag.define("Config JSON to hold the checkpoint against.")
-    flags.DEFINE_boolean("drop_optimizer", False, "Write the model without optimizer slots.")
+    config_flag.define("Config JSON file to compare the checkpoint with.")
+    flags.DEFINE_boolean("drop_optimizer", False, "Write the model without its optimizer slots.")
     flags.DEFINE_string(
-        "output_dir", None, "Where to write it; by default the checkpoint's folder and _weights."
+        "output_dir", None, "Folder to write; default: the checkpoint's with _weights appended."
     )
     path_rules.serve_remote(FLAGS, ("output_dir", "bert_config_file"))
 
 
 def run(words: List[str]) -> None:
-    """Prints what the given checkpoint is, and writes its weights if asked to."""
+    """Prints the description of a checkpoint, and writes its weights with --drop_optimizer."""
     if len(words) != 1:
         raise UserError("expected one checkpoint (path of a file, prefix or folder)")
     if FLAGS.output_dir and not FLAGS.drop_optimizer:
@@ -116,17 +116,17 @@ def run(words: List[str]) -> None:
 
 
 def description(path: str, config_file: Optional[str] = None) -> List[str]:
-    """What a checkpoint is.
+    """Describes a checkpoint.
 
     Args:
-        path: TensorFlow checkpoint (prefix, one of its files, folder) or PyTorch weights.
-        config_file: config JSON to compare with; None: those of `albert_config/`.
+        path: TensorFlow checkpoint (prefix, one of its files, or folder) or PyTorch weights.
+        config_file: config JSON to compare with; None: the configs of `albert_config/`.
 
     Returns:
-        lines for the user.
+        lines to print.
 
     Raises:
-        UserError: if there is no checkpoint that can be read.
+        UserError: if there is no readable checkpoint.
     """
     name, contents = read_contents(path)
     layout = layout_of(contents.weights)
@@ -141,18 +141,18 @@ def description(path: str, config_file: Optional[str] = None) -> List[str]:
 
 
 def read_contents(path: str) -> Tuple[str, Contents]:
-    """What is at a path.
+    """Finds the checkpoint at a path and reads its shapes.
 
     Args:
         path: as in `description`.
 
     Returns:
-        (path or prefix that was meant, `Contents`).
+        (path or prefix of the checkpoint, `Contents`).
     """
     if pytorch_files.is_pytorch(path) and not _has_index(path):
         return _read_pytorch(pytorch_files.find_weights(path))
     prefix = _find_prefix(path)
-    checkpoint_values.read_shapes(prefix)  # the error, if it cannot be read
+    checkpoint_values.read_shapes(prefix)  # raises if it cannot be read
     reader = checkpoint_values.open_reader(prefix)
     shapes = reader.get_variable_to_shape_map()
     shapes = collections.OrderedDict((n, list(s)) for n, s in sorted(shapes.items()))
@@ -172,15 +172,15 @@ def read_contents(path: str) -> Tuple[str, Contents]:
 
 
 def _is_finite(values):
-    """Whether an array has finite numbers alone; texts and integers count as such."""
+    """Whether all numbers of an array are finite; true for strings and integers."""
     values = np.asarray(values)
     is_float = values.dtype.kind == "f" or values.dtype.name == "bfloat16"
-    with np.errstate(over="ignore"):  # of a double
+    with np.errstate(over="ignore"):  # float64 values may overflow
         return not is_float or bool(np.isfinite(values.astype(np.float32)).all())
 
 
 def _users_files(prefix, paths):
-    """Files of a checkpoint; in place of unpacked ones the packed file that they come from."""
+    """Files of a checkpoint; for an unpacked copy, the packed file it was extracted from."""
     if packed_weights.as_named(prefix) == prefix:
         return paths
     return [os.path.join(packed_weights.folder_of(prefix), packed_weights.PACKED_FILE)]
@@ -191,7 +191,7 @@ def _has_index(path):
 
 
 def _find_prefix(path):
-    """`checkpoint_files.find_checkpoint`, but an index without its weights is enough here."""
+    """Like `checkpoint_files.find_checkpoint`, but also accepts an index without its weights."""
     try:
         return checkpoint_files.find_checkpoint(path)
     except UserError:
@@ -220,14 +220,14 @@ def _read_pytorch(path):
 
 
 def layout_of(weights: Dict[str, List[int]]) -> Optional[str]:
-    """The layout that variables show: google_fast differs from google by its kernels of rank 3."""
+    """The layout, from the variables: google_fast has kernels of rank 3, unlike google."""
     layout = checkpoint_names.layout_of(weights)
     has_groups = any("ffn_1/" in name and len(shape) == 3 for name, shape in weights.items())
     return "google_fast" if layout == "google" and has_groups else layout
 
 
 def _config_rows(name, weights, layout, config_file):
-    """Rows on the given config, or on those of albert_config/ and beside the checkpoint."""
+    """Rows about the config to compare with, or else albert_config/ and the checkpoint's folder."""
     if config_file:
         return _comparison_rows(_fit(config_file, _config(config_file), weights))
     configs = [(path, _config(path)) for path in sorted(glob.glob(CONFIGS)) + _config_beside(name)]
@@ -249,7 +249,7 @@ def _shown_path(path):
 
 
 def _config_beside(name):
-    """The config beside a checkpoint; in a folder of training that of its best/."""
+    """The config next to a checkpoint; in a training folder, the config of its best/."""
     folder = name if storage.is_folder(name) else os.path.dirname(name) or "."
     for place in (folder, os.path.join(folder, "best")):
         with contextlib.suppress(UserError):
@@ -258,7 +258,7 @@ def _config_beside(name):
 
 
 def _fit(path, config, weights):
-    """`Fit` of a config: the encoder has to be equal, heads may be missing."""
+    """`Fit` of a config: the encoder must have equal shapes, heads may be missing."""
     found = checkpoint_names.with_canonical_names(weights)
     parts = expected_variables.expected_shapes_by_part(config, checkpoint_names.num_labels(found))
     differences = []
@@ -277,11 +277,11 @@ def _fit(path, config, weights):
 
 
 def _config(path):
-    """The config of a JSON of ours, or of Hugging Face's."""
+    """The config of a JSON file in this project's format or Hugging Face's."""
     settings = files.read_json(path)
     types = {names.model_type: layout for layout, names in pytorch_names.MODEL_CLASSES.items()}
     kind = settings.get("model_type") if isinstance(settings, dict) else None
-    is_read_alike = kind == "electra"  # the keys of both are the same
+    is_read_alike = kind == "electra"  # both formats have the same keys
     if not isinstance(kind, str) or kind not in types or is_read_alike:
         return AlbertConfig.from_json_file(path)
     try:
@@ -304,7 +304,7 @@ def _difference_rows(fit):
 
 
 def _sizes(weights):
-    """Sizes that show in the shapes of any layout."""
+    """Sizes that the shapes of any layout reveal."""
     found = checkpoint_names.with_canonical_names(weights)
     is_electra = checkpoint_names.layout_of(found) == "electra"
     scope, square = "bert/", "pooler/dense/kernel"
@@ -337,7 +337,7 @@ def _size_rows(contents):
 
 
 def _broken_rows(names):
-    """A row on the variables whose values are not all finite numbers."""
+    """A row about variables that contain NaN or infinite values."""
     if not names:
         return []
     text = "%s with values that are infinite or no numbers (NaN), such as %s: no command takes them"
@@ -366,7 +366,7 @@ def _files_of_checkpoint(prefix):
 
 
 def _files_of_model(folder):
-    """Paths of `COPIED_FILES`; fine-tuning puts some into the folder best/ alone."""
+    """Paths of `COPIED_FILES`; fine-tuning saves some of them only in the folder best/."""
     paths = []
     for pattern in COPIED_FILES:
         of_places = (storage.in_folder(place, pattern) for place in (folder, folder + "/best"))
@@ -375,17 +375,18 @@ def _files_of_model(folder):
 
 
 def write_without_optimizer(path: str, output_dir: Optional[str] = None) -> str:
-    """Writes a model folder of a TensorFlow checkpoint's weights alone.
+    """Writes a model folder with the weights of a TensorFlow checkpoint, without optimizer slots.
 
     Args:
         path: the checkpoint.
-        output_dir: folder to make or to add to; None: the checkpoint's with _weights appended.
+        output_dir: folder to create or to add files to; None: the checkpoint's with _weights
+            appended.
 
     Returns:
-        a line for the user.
+        a line to print.
 
     Raises:
-        UserError: if it is no TensorFlow checkpoint, or the folder is the checkpoint's own.
+        UserError: if it is no TensorFlow checkpoint, or the folder is the checkpoint's own folder.
     """
     if pytorch_files.is_pytorch(path) and not _has_index(path):
         raise UserError("--drop_optimizer: %s is of PyTorch, which holds no slots" % path)

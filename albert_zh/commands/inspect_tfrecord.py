@@ -3,8 +3,8 @@
     python inspect_tfrecord.py my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt -n 3
     python inspect_tfrecord.py my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt --check
 
-Predicted pieces are coloured: red where [MASK] stands, yellow where another piece does, green where
-the piece itself does. Where the output is no terminal: [天], [天 as 气], [天 kept].
+Masked tokens are coloured: red if [MASK] replaces them, yellow if another token does, green if they
+are kept. If the output is not a terminal, they are shown as [天], [天 as 气], [天 kept].
 """
 
 import collections
@@ -44,24 +44,24 @@ _KINDS.update(masked_lm_weights="float_list", next_sentence_labels="int64_list")
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    flags.DEFINE_string("vocab_file", None, "The vocabulary; without one, ids are shown.")
-    flags.DEFINE_integer("num", 3, "How many records to show.", short_name="n", lower_bound=0)
+    flags.DEFINE_string("vocab_file", None, "Vocabulary; without one, token ids are shown.")
+    flags.DEFINE_integer("num", 3, "Number of records to show.", short_name="n", lower_bound=0)
     flags.DEFINE_bool("check", False, "Whether to check every record of the file.")
     flags.DEFINE_enum(
-        "color", "auto", ["auto", "always", "never"], "Whether predicted pieces are coloured."
+        "color", "auto", ["auto", "always", "never"], "Whether to colour masked tokens."
     )
     path_rules.serve_remote(FLAGS, ("vocab_file",))
 
 
 def run(words: List[str]) -> None:
-    """Shows a file."""
+    """Shows and checks a file."""
     if len(words) != 1:
         raise UserError("expected one file, found %d: inspect_tfrecord.py FILE" % len(words))
     (path,) = words
     if not storage.is_file(path):
         raise UserError("%s: no such file" % path)
-    num_records = _num_records(path)  # TensorFlow's reader believes any length
-    tf.logging.set_verbosity(tf.logging.ERROR)  # it finds its reader of records old-fashioned
+    num_records = _num_records(path)  # TensorFlow's reader does not check lengths
+    tf.logging.set_verbosity(tf.logging.ERROR)  # its record reader is deprecated
     vocabulary = tokenization.load_vocab(FLAGS.vocab_file) if FLAGS.vocab_file else None
     missing = {"[CLS]", "[SEP]", "[MASK]"} - set(vocabulary or {})
     if vocabulary is not None and missing:
@@ -80,7 +80,7 @@ def _has_colors():
 
 
 def _records(path, most=None):
-    """Yields the features of the first records: dict of arrays."""
+    """Yields the features of the first records, each a dict of arrays."""
     record_index = 0
     try:
         iterator = tf.python_io.tf_record_iterator(path)
@@ -101,7 +101,7 @@ def _records(path, most=None):
 def _features(record, path, record_index):
     try:
         example = tf.train.Example.FromString(record)
-    except Exception as error:  # of protobuf, whose class depends on its version
+    except Exception as error:  # protobuf's error class depends on its version
         raise UserError(
             "%s, record %d: holds no tf.train.Example" % (path, record_index)
         ) from error
@@ -121,7 +121,7 @@ def _features(record, path, record_index):
 
 
 def _faults_of_form(features, kinds):
-    """Yields what no record may have, whatever its values."""
+    """Yields errors in the form of a record, whatever its values are."""
     sizes = {name: len(feature) for name, feature in features.items()}
     for name in sorted(set(features) & set(_KINDS)):
         if kinds[name] != _KINDS[name]:
@@ -135,7 +135,7 @@ def _faults_of_form(features, kinds):
 
 
 def _num_records(path):
-    """The number of records by their lengths alone; what they hold is not read."""
+    """The number of records, counted by their lengths without reading their contents."""
     try:
         return record_files.num_records(path)
     except tfrecords.Damage as damage:
@@ -143,7 +143,7 @@ def _num_records(path):
 
 
 class _Writer:
-    """Writes records as text."""
+    """Formats records as text."""
 
     def __init__(self, vocabulary, has_colors):
         self._tokens = {index: token for token, index in (vocabulary or {}).items()}
@@ -151,7 +151,7 @@ class _Writer:
         self._has_colors = has_colors
 
     def lines(self, record_index, features):
-        """A record: a line about it and one for each segment."""
+        """Yields the lines of a record: a summary, and one line per segment."""
         length = int(features["input_mask"].sum())
         labels = dict(_predictions(features))
         (label,) = features.get("next_sentence_labels", [None])
@@ -201,7 +201,7 @@ def _is_masked(features):
 
 
 def _predictions(features):
-    """(position, label) of each predicted piece."""
+    """(position, label) of each masked token."""
     if not _is_masked(features):
         return []
     columns = [features[name].tolist() for name in _MASKED_FEATURES]
@@ -209,7 +209,7 @@ def _predictions(features):
 
 
 def _check_file(path, vocabulary):
-    """Checks every record and prints what they hold; `UserError` when one is wrong."""
+    """Checks every record and prints statistics; raises `UserError` if a record is wrong."""
     counts, faults, done = collections.Counter(), [], 0
     num_entries = tokenization.num_entries(FLAGS.vocab_file) if vocabulary else None
     with progress_bar("records", _num_records(path), "") as bar:
@@ -232,7 +232,7 @@ def _check_file(path, vocabulary):
 
 
 def _batches(path):
-    """Yields the features of many records at once: dict of arrays [N, k]."""
+    """Yields the features of many records at a time, as a dict of arrays [N, k]."""
     rows, sizes = [], None
     for record_index, features in enumerate(_records(path), 1):
         found = {name: len(feature) for name, feature in features.items()}
@@ -255,7 +255,7 @@ def _stacked(rows):
 
 
 def _complete(features):
-    """With the features that not every file has."""
+    """The features, completed by defaults for features that not every file has."""
     absent = {
         "token_boundary": features["input_mask"],
         "next_sentence_labels": np.zeros((len(features["input_mask"]), 1), np.int64),
@@ -264,7 +264,7 @@ def _complete(features):
 
 
 def _faults(features, vocabulary, num_entries):
-    """Yields (bool [N]: the records that have it, a fault in words)."""
+    """Yields (bool [N]: which records have the error, description of the error)."""
     ids, mask, segments = (features[name] for name in _SEQUENCE_FEATURES)
     position = np.arange(ids.shape[1])
     lengths = mask.sum(axis=1)[:, None]

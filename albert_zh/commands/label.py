@@ -4,9 +4,10 @@
     python label.py --input_file=texts.txt > labelled.jsonl
     cat texts.txt | python label.py --model_dir=cws_output/best --granularity=coarse
 
-Texts are the words of the command line, or the lines of a file or of standard input, of any length.
-Prints a JSON object per text, in the input's order: {"text", "entities": [{"type", "start", "end",
-"text", "confidence"}]}, positions in characters, ends exclusive; of words {"text", "words": [...]}.
+Texts are the arguments of the command line, or the lines of a file or of standard input; they may
+be of any length. Prints one JSON object per text, in input order: {"text", "entities": [{"type",
+"start", "end", "text", "confidence"}]}, with character positions and exclusive ends; a model that
+segments words prints {"text", "words": [...]}.
 """
 
 import json
@@ -29,17 +30,17 @@ KINDS = ("sequence_labelling", "span_labelling")
 def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder, .tflite or .onnx file of a model that labels; the newest "
-        "*_output/best of that kind if left out."
+        "Model folder, SavedModel folder, .tflite or .onnx file of a labelling model; default: the "
+        "newest *_output/best of that kind.",
     )
     model_flags.define_granularity()
-    flags.DEFINE_string("input_file", None, "Texts, a line each; standard input if left out.")
+    flags.DEFINE_string("input_file", None, "Texts, one per line; default: standard input.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the file or of standard input.")
     path_rules.serve_remote_everywhere(FLAGS)
 
 
 def run(words: List[str]) -> None:
-    """Prints the spans of the words, or of each line of the input."""
+    """Prints the spans of the command-line arguments, or of each line of the input."""
     line_reader.check_arguments(words)
     if words and FLAGS.input_file:
         raise UserError("texts and --input_file exclude each other: give one of them")
@@ -56,7 +57,7 @@ def run(words: List[str]) -> None:
 
 
 def _note_columns(path):
-    """Says that each line of a file of labelled texts is taken for a text."""
+    """Prints a note if a file of labelled texts is read as plain texts, one per line."""
     if not storage.is_file(path):
         return
     found = format_detection.detect_format(path, FLAGS.encoding)
@@ -86,11 +87,11 @@ def _open_model():
 
 
 def print_spans(model: predictor.Predictor, texts: Sequence[str]) -> None:
-    """Prints a line for each text.
+    """Prints one line per text.
 
     Args:
-        model: one that labels.
-        texts: what it labels.
+        model: a labelling model.
+        texts: the texts to label.
     """
     is_segmentation = "O" not in model.labels and model.objective == KINDS[0]
     for text, spans in zip(texts, model.predict(texts)[0]):

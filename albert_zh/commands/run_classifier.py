@@ -1,4 +1,4 @@
-r"""Fine-tunes a classifier on a task, evaluates it and predicts.
+r"""Fine-tunes a classifier on a task, evaluates it and predicts with it.
 
     python run_classifier.py --task_name=lcqmc --data_dir=data/pairs_sample \
         --do_train=true --do_eval=true --do_predict=true \
@@ -27,7 +27,7 @@ __getattr__ = _flags.attribute
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs training, evaluation and prediction as the flags ask."""
     finetuning_runner.run(write_servable)
 
 

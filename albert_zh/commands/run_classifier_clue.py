@@ -1,4 +1,4 @@
-r"""The name under which CLUE's tasks are run: run_classifier.py, and the file for CLUE's site.
+r"""Runs CLUE's tasks: run_classifier.py, plus the prediction file that CLUE's site expects.
 
     python run_classifier_clue.py --task_name=tnews --data_dir=CLUEdataset/tnews \
         --do_train=true --do_eval=true --do_predict=true \
@@ -29,7 +29,7 @@ __getattr__ = _flags.attribute
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs training, evaluation and prediction as the flags ask."""
     finetuning_runner.run(write_servable)
 
 

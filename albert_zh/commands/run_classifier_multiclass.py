@@ -1,4 +1,4 @@
-r"""Fine-tunes a classifier on a folder of one's own: texts or pairs, labels of any kind.
+r"""Fine-tunes a classifier on your own data: texts or pairs, with labels of any kind.
 
     python run_classifier_multiclass.py --data_dir=data/topics_sample \
         --do_train=true --do_eval=true --do_predict=true \
@@ -6,9 +6,9 @@ r"""Fine-tunes a classifier on a folder of one's own: texts or pairs, labels of 
         --vocab_file=albert_starter_zh/vocab.txt --max_seq_length=64 --train_batch_size=32 \
         --learning_rate=1e-4 --num_train_epochs=5 --output_dir=topics_output
 
-The folder holds train.csv, dev.csv and test.csv (or .tsv, .json); columns are found by a header
-(text_a, text_b, label) or by position; the labels are those of the training file. Without a dev
-file a part of train is set aside. --task_name=NAME takes one of the known tasks instead.
+The folder contains train.csv, dev.csv and test.csv (or .tsv, .json); columns are identified by a
+header (text_a, text_b, label) or by position; the labels are read from the training file. Without a
+dev file, a part of train is held out. --task_name=NAME selects a built-in task instead.
 """
 
 import functools
@@ -33,7 +33,7 @@ __getattr__ = _flags.attribute
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs training, evaluation and prediction as the flags ask."""
     finetuning_runner.run(write_servable)
 
 

@@ -1,12 +1,12 @@
-r"""The name under which NEZHA's programs label entities: run_seq_labelling.py.
+r"""Labels entities under the name that NEZHA's script has: an alias of run_seq_labelling.py.
 
     python run_classifier_ner.py --data_dir=data/entities_sample --do_train_and_eval=true \
         --bert_config_file=albert_starter_zh/albert_config_tiny.json \
         --vocab_file=albert_starter_zh/vocab.txt --init_checkpoint=albert_starter_zh \
         --max_seq_length=128 --train_batch_size=16 --num_train_epochs=10 --output_dir=ner_output
 
---original_reader reads files as NEZHA's program does. The default of --save_checkpoints_steps is
-NEZHA's.
+--original_reader reads files exactly as NEZHA's script does. --save_checkpoints_steps has NEZHA's
+default.
 """
 
 import functools

@@ -1,11 +1,11 @@
-r"""run_classifier.py with the flags of google's ALBERT script of this name.
+r"""Runs run_classifier.py with the flags of google's ALBERT script of the same name.
 
     python run_classifier_sp_google.py --task_name=lcqmc --data_dir=data/pairs_sample \
         --do_train=true --do_eval=true --albert_config_file=MODEL_DIR/albert_config.json \
         --spm_model_file=MODEL_DIR/spiece.model --init_checkpoint=MODEL_DIR \
         --output_dir=lcqmc_sp_output
 
---vocab_file=MODEL_DIR/vocab.txt serves models with a list of tokens.
+For models with a vocabulary in place of SentencePiece, use --vocab_file=MODEL_DIR/vocab.txt.
 """
 
 from typing import List, Optional
@@ -29,17 +29,17 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """Defines the command's flags: those of run_classifier.py, and google's."""
+    """Defines the command's flags: the flags of run_classifier.py and google's."""
     finetuning_runner.define_flags(max_seq_length=512)
     flags.DEFINE_boolean(
         "use_pooled_output",
         True,
-        "Classify the pooler's vector; False for the mean over the tokens.",
+        "Classify the pooler's vector; false: the mean of the token vectors.",
     )
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs training, evaluation and prediction as the flags ask."""
     if FLAGS["use_pooled_output"].present:
         FLAGS["pooling"].parse("cls" if FLAGS.use_pooled_output else "mean")
     finetuning_runner.run(write_servable)

@@ -1,4 +1,4 @@
-"""Pre-trains a model of any layout: masked LM and sentence order on TFRecords.
+"""Pre-trains a model of any layout on TFRecords, with masked LM and sentence order.
 
     python run_pretraining.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
         --bert_config_file=albert_config/albert_config_base.json --do_train=true --do_eval=true \\

@@ -1,4 +1,4 @@
-"""google's name and flags for pre-training.
+"""Pre-trains a model with the name and flags of google's script.
 
     python run_pretraining_google.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
         --albert_config_file=albert_config/albert_config_tiny_google.json --do_train=true \\

@@ -1,4 +1,4 @@
-r"""Fine-tunes a reader on questions about texts, evaluates it and answers a file's questions.
+r"""Fine-tunes a reader on questions about texts, evaluates it and answers a file of questions.
 
     python run_reading_comprehension.py --data_dir=data/questions_sample \
         --do_train=true --do_eval=true --do_predict=true \
@@ -7,10 +7,10 @@ r"""Fine-tunes a reader on questions about texts, evaluates it and answers a fil
         --max_seq_length=256 --train_batch_size=16 --num_train_epochs=3 \
         --output_dir=reading_output
 
-The folder holds train.json, dev.json and test.json in the layout of SQuAD, CMRC 2018 or DRCD (or
-.jsonl, .csv, .tsv with the columns context, question, answer, start); without a dev file a part of
-train is set aside. --train_file, --dev_file and --predict_file name files in place of a folder.
-Answers go to OUTPUT_DIR/dev_predictions.json and dev_nbest_predictions.json.
+The folder contains train.json, dev.json and test.json in the format of SQuAD, CMRC 2018 or DRCD (or
+.jsonl, .csv, .tsv with the columns context, question, answer, start); without a dev file, a part of
+train is held out. --train_file, --dev_file and --predict_file name files instead of a folder.
+Answers are written to OUTPUT_DIR/dev_predictions.json and dev_nbest_predictions.json.
 """
 
 from albert_zh.common.errors import run_command

@@ -1,4 +1,4 @@
-r"""Trains sentence vectors for search and comparison, and measures them beside TF-IDF.
+r"""Trains sentence embeddings for search and comparison, and compares them with TF-IDF.
 
     python run_sentence_embedding.py --data_dir=data/faq_sample --objective=infonce \
         --do_train=true --do_eval=true --do_predict=true \
@@ -6,18 +6,20 @@ r"""Trains sentence vectors for search and comparison, and measures them beside 
         --vocab_file=albert_starter_zh/vocab.txt --init_checkpoint=albert_starter_zh \
         --train_batch_size=64 --num_train_epochs=5 --output_dir=embedding_output
 
-The folder holds train, dev and test files (.tsv, .txt, .csv, .jsonl). What their rows are goes with
---objective: two texts and a score (cosent, softmax, cosine, contrastive), a text and one that is
-right for it, such as a FAQ's `question<TAB>entry`, perhaps with wrong ones (infonce, four_blocks,
-simbert, triplet; with a teacher's margins margin_mse), or a text (simcse, esimcse). OUTPUT_DIR/best
-says in sentence_embedding.json how its vectors are made; OUTPUT_DIR/comparison.md has dev and test
-scores beside those of character TF-IDF and of the model before training.
+The folder contains train, dev and test files (.tsv, .txt, .csv, .jsonl). The form of their rows
+depends on --objective: two texts and a score (cosent, softmax, cosine, contrastive); a text and a
+positive, such as `question<TAB>entry` of a FAQ, optionally with negatives (infonce, four_blocks,
+simbert, triplet; with a teacher's margins, margin_mse); or a single text (simcse, esimcse).
+OUTPUT_DIR/best records in sentence_embedding.json how its vectors are computed;
+OUTPUT_DIR/comparison.md compares dev and test scores with character TF-IDF and with the model
+before training.
 
-With --scoring_classifier_dir, a pair classifier's probabilities are the scores that cosent and
-cosine learn, and their differences the margins of margin_mse: pairs need no labels. With
---mine_negatives, wrong texts are searched for first, into OUTPUT_DIR/mined_negatives.jsonl, which
-is trained on. Without --do_train that is all. With --whitening_width, OUTPUT_DIR/whitened is the
-model with whitened vectors; without --do_train, that of --init_checkpoint.
+With --scoring_classifier_dir, the probabilities of a pair classifier are the target scores of
+cosent and cosine, and their differences the margins of margin_mse: pairs need no labels. With
+--mine_negatives, hard negatives are mined before training and written to
+OUTPUT_DIR/mined_negatives.jsonl, which becomes the training file. Without --do_train, only these
+files are written. With --whitening_width, OUTPUT_DIR/whitened is the model with whitened vectors;
+without --do_train, the model of --init_checkpoint is whitened.
 """
 
 import os
@@ -46,21 +48,21 @@ __all__ = ["define_flags", "main", "run"]
 KIND = "sentence_embedding"
 MAX_SEQ_LENGTH = 64
 _PREPARED_BY = {"mine_negatives": mined_files, "scoring_classifier_dir": scored_pairs}
-WHITENED = "whitened"  # folder, and its name in the comparison
+WHITENED = "whitened"  # name of the folder, and of the model in the comparison
 
 
 def define_flags(**defaults: Any) -> None:
     """Defines the flags of the command.
 
     Args:
-        **defaults: defaults in place of the usual ones.
+        **defaults: defaults that replace the usual ones.
     """
     settings = {"task_name": datasets.OWN_SENTENCES, "max_seq_length": MAX_SEQ_LENGTH}
     runner.define_flags(KIND, **dict(settings, **defaults))
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs preparation, training and evaluation as the flags ask."""
     options = flags.FLAGS
     cores.give_sessions_their_threads()
     start_files.take(options)
@@ -90,7 +92,7 @@ def run() -> None:
 
 
 def _prepared_by(options, is_measured_alone):
-    """The modules that prepare the training file, as the flags say."""
+    """The modules that prepare the training file, according to the flags."""
     chosen = [flag for flag in _PREPARED_BY if options[flag].value]
     if chosen and is_measured_alone:
         raise UserError(
@@ -101,7 +103,7 @@ def _prepared_by(options, is_measured_alone):
 
 
 def _trained_models(options, summary):
-    """{name: (path, its encoder's arguments)} of what a run has trained, or else has measured.
+    """{name: (path, arguments of its encoder)} of the models that a run has trained or evaluated.
 
     `summary`: what `runner.run` returned.
     """
@@ -120,7 +122,7 @@ def _trained_models(options, summary):
 
 
 def _measured_model(options):
-    """As of `_trained_models`, of --init_checkpoint's model as its folder or the flags say."""
+    """Like `_trained_models`, for the model of --init_checkpoint with its folder's settings."""
     path, beside = _untrained(options)
     if sentence_vectors.read_notes(_folder_of_model(options)) is not None:
         return {comparison.TRAINED: (path, beside)}
@@ -129,7 +131,7 @@ def _measured_model(options):
 
 
 def _as_prediction(options, prepared_by):
-    """The flags of a run that does not train, by which those of the data are checked."""
+    """The flags of a run without training, as if it predicted, so that its data are checked."""
     data_dir = options.data_dir
     if not (data_dir or prepared_by) and options.whitening_file:
         data_dir = os.curdir  # no data are needed
@@ -147,7 +149,7 @@ def _data(options):
 
 
 def _notes_of_model(options):
-    """What training noted of --init_checkpoint's model if it is one of sentence vectors; or {}."""
+    """Training notes of --init_checkpoint's model if it is an embedding model, else {}."""
     if not options.init_checkpoint:
         return {}
     folder = _folder_of_model(options)
@@ -160,7 +162,7 @@ def _folder_of_model(options):
 
 
 def _evaluated_data(options):
-    """As of `_data`; of a run that trains nothing the model's notes say what rows are."""
+    """Like `_data`; without training, the model's notes determine the form of the rows."""
     kind, task, folder = _data(options)
     notes = {} if options.do_train else _notes_of_model(options)
     if "objective" not in notes:
@@ -182,7 +184,7 @@ def _untrained(options):
 
 
 def _texts_to_whiten(options):
-    """(the texts that the whitening is fitted to, notes); `UserError` where they are too few."""
+    """(the texts to fit the whitening on, notes); raises `UserError` if they are too few."""
     _, task, folder = _data(options)
     if options.whitening_file:
         texts, notes = text_files.read_entries(
@@ -191,14 +193,14 @@ def _texts_to_whiten(options):
     else:
         split = _training_file(options, task, folder)
         texts = [text for e in split.examples for text in (e.text_a, e.text_b) + e.negatives]
-        notes = [] if options.do_train else text_files.named_notes(split)  # which training says
+        notes = [] if options.do_train else text_files.named_notes(split)  # training prints them
     texts = list(dict.fromkeys(filter(None, texts)))
     whitening.check_number(len(texts), options.whitening_width)
     return texts, notes
 
 
 def _training_file(options, task, folder):
-    """The rows of the training file; one whose pairs a classifier scores has no scores before."""
+    """The rows of the training file; pairs that a classifier scores have no scores before that."""
     path = split_files.existing_path(task, folder, "train")[0]
     data_format = options_of.OBJECTIVES[options.objective].data_format
     scored = os.path.join(options.output_dir, scored_pairs.SCORED_FILE)
@@ -225,7 +227,7 @@ def _whitened(options, source, beside):
 
 
 def _rows_to_measure(options):
-    """(kind, rows of the test file, or else of dev, that vectors are measured on; or None)."""
+    """(kind, rows of the test file, else the dev file, to measure vectors on; None if neither)."""
     kind, task, folder = _evaluated_data(options)
     names = ("test", "dev") if folder else ()
     splits = [name for name in names if split_files.split_path(task, folder, name)[0]]
@@ -236,9 +238,9 @@ def _rows_to_measure(options):
 
 
 def _comparison(options, models, trained):
-    """Lines about models' vectors beside TF-IDF's and the untrained model's.
+    """Lines that compare the models' vectors with TF-IDF and with the untrained model.
 
-    `models`: {name: (path, its encoder's arguments)}; `trained`: those that are trained.
+    `models`: {name: (path, arguments of its encoder)}; `trained`: names of the trained models.
     """
     kind, split = _rows_to_measure(options)
     if split is None:
@@ -254,7 +256,7 @@ def _comparison(options, models, trained):
 
 
 def _encoder(*arguments, **named):
-    """A function of texts to vectors, which opens its model for as long as it takes."""
+    """A function from texts to vectors that opens its model only while it runs."""
 
     def encode(texts):
         with TextEncoder(*arguments, **named) as encoder:

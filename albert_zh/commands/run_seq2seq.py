@@ -1,4 +1,4 @@
-r"""Fine-tunes an encoder to write texts from texts: titles, replies, any sequence to sequence.
+r"""Fine-tunes an encoder for text generation: titles, replies, any sequence-to-sequence task.
 
     python run_seq2seq.py --data_dir=data/titles_sample \
         --do_train=true --do_eval=true --do_predict=true \
@@ -7,10 +7,10 @@ r"""Fine-tunes an encoder to write texts from texts: titles, replies, any sequen
         --max_seq_length=128 --max_target_length=32 --train_batch_size=16 --num_train_epochs=10 \
         --output_dir=titles_output
 
-The folder holds train, dev and test files (.tsv, .txt, .csv, .jsonl) of rows source<TAB>target, or
-JSON lines {"source": ..., "target": ...} (also content and title, question and reply);
---text_column and --label_column name other columns. The best checkpoint is that whose dev texts,
-written greedily, have the highest ROUGE-L. Then: python generate.py --model_dir=OUTPUT_DIR/best
+The folder contains train, dev and test files (.tsv, .txt, .csv, .jsonl) with rows source<TAB>target
+or JSON lines {"source": ..., "target": ...} (also content and title, question and reply);
+--text_column and --label_column select other columns. The best checkpoint is the one whose greedily
+decoded dev texts have the highest ROUGE-L. Then: python generate.py --model_dir=OUTPUT_DIR/best
 """
 
 from typing import Any
@@ -31,14 +31,14 @@ def define_flags(**defaults: Any) -> None:
     """Defines the flags of the command.
 
     Args:
-        **defaults: defaults in place of the usual ones.
+        **defaults: defaults that replace the usual ones.
     """
     settings = {"task_name": datasets.OWN_TEXTS, "max_seq_length": MAX_SEQ_LENGTH}
     runner.define_flags(KIND, **dict(settings, **defaults))
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs training, evaluation and prediction as the flags ask."""
     options = flags.FLAGS
     if options.export_dir:
         raise UserError("--export_dir: a generator writes in a loop, which no export has")

@@ -1,4 +1,4 @@
-r"""Fine-tunes a model that finds entities or words in texts, evaluates it and predicts.
+r"""Fine-tunes a model that finds entities or words in texts, evaluates it and predicts with it.
 
     python run_seq_labelling.py --task_name=ner --data_dir=data/entities_sample \
         --do_train=true --do_eval=true --do_predict=true \
@@ -7,10 +7,10 @@ r"""Fine-tunes a model that finds entities or words in texts, evaluates it and p
         --max_seq_length=128 --train_batch_size=32 --learning_rate=1e-4 --num_train_epochs=5 \
         --output_dir=entities_output
 
-The folder holds train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): a character and
-its tag a line, JSON of CLUENER, CMeEE, doccano or entity_list, or words with blanks between
-(--task_name=cws). Format, tag scheme and types are those of the training file; nothing has to be
-registered.
+The folder contains train.txt, dev.txt and test.txt (or .json, .tsv, .char.bmes ...): one character
+and its tag per line, JSON of CLUENER, CMeEE, doccano or entity_list, or words separated by spaces
+(--task_name=cws). Format, tag scheme and entity types are detected in the training file; nothing
+has to be registered.
 """
 
 from albert_zh.common.errors import run_command

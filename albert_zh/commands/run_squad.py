@@ -1,4 +1,4 @@
-r"""Fine-tunes a reader with the flags and the output names of BERT's and NEZHA's run_squad.py.
+r"""Fine-tunes a reader with the flags and output files of BERT's and NEZHA's run_squad.py.
 
     python run_squad.py --vocab_file=vocab.txt --bert_config_file=bert_config.json \
         --init_checkpoint=bert_model.ckpt --do_train=True --train_file=cmrc2018_train.json \
@@ -6,8 +6,8 @@ r"""Fine-tunes a reader with the flags and the output names of BERT's and NEZHA'
         --learning_rate=3e-5 --num_train_epochs=2 --max_seq_length=512 --doc_stride=128 \
         --output_dir=squad_output
 
-It is run_reading_comprehension.py; --original_features makes windows and answers exactly as the
-programs that it is named after.
+It runs run_reading_comprehension.py; --original_features creates windows and answers exactly like
+the original run_squad.py.
 """
 
 from albert_zh.common.errors import run_command

@@ -1,4 +1,4 @@
-r"""A small HTTP service around a fine-tuned model, with a page to try it on.
+r"""Serves a fine-tuned model over HTTP, with a web page to try it out.
 
     pip install -r requirements-serve.txt
     python serve.py --model_dir=lcqmc_output/best
@@ -6,15 +6,17 @@ r"""A small HTTP service around a fine-tuned model, with a page to try it on.
         -d '{"pairs": [["怎么开户", "如何开通账户"]]}'
     python serve.py --embedding_dir=embedding_output/best --corpus=faq.txt
 
-With --embedding_dir vectors of texts are served in OpenAI's form (POST /v1/embeddings) and in that
-of text-embeddings-inference (/embed, /rerank); with --corpus the lines of that file are searched
-(/search), as it is at any time, by the vectors of the bundled model where none is named. A model of
-pairs beside it (--model_dir) reranks.
+With --embedding_dir, text vectors are served in the formats of OpenAI (POST /v1/embeddings) and of
+text-embeddings-inference (/embed, /rerank). With --corpus, the lines of that file are searched
+(/search), and changes of the file take effect while the server runs; if no model is named, the
+vectors are those of the newest embedding model or the bundled one. If --model_dir also names a
+model of pairs, it reranks.
 
-With --generator_dir texts are written (POST /generate, and /generate/stream as server-sent events),
-by a model of run_seq2seq.py.
+With --generator_dir, a model of run_seq2seq.py generates texts (POST /generate, and
+/generate/stream as server-sent events).
 
-Ctrl-C or SIGTERM ends it after the pending requests are answered; a second Ctrl-C, at once.
+Ctrl-C or SIGTERM stops the server after pending requests are answered; a second Ctrl-C stops it
+at once.
 """
 
 import contextlib
@@ -44,44 +46,44 @@ __all__ = [
 
 FLAGS = flags.FLAGS
 SECONDS_TO_END = 60
-SECONDS_TO_REFUSE = 2  # those whose requests take longer than that
-SECONDS_OF_ONE_STOP = 1  # within which several signals are one: of the terminal, of a supervisor
-BACKLOG = 2048  # connections that the system keeps until the server takes them
+SECONDS_TO_REFUSE = 2  # time to refuse requests that take longer than SECONDS_TO_END
+SECONDS_OF_ONE_STOP = 1  # signals within this time count as one: from terminal and supervisor
+BACKLOG = 2048  # connections that the system queues until the server accepts them
 
 
 def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
-        "Model folder, SavedModel folder, .tflite or .onnx file; the newest *_output/best if none."
+        "Model folder, SavedModel folder, .tflite or .onnx file; default: newest *_output/best."
     )
     _define_flags_of_vectors()
-    flags.DEFINE_string("generator_dir", None, "Model folder of run_seq2seq.py that writes texts.")
+    flags.DEFINE_string("generator_dir", None, "Model folder of run_seq2seq.py for generation.")
     model_flags.define_granularity()
     flags.DEFINE_boolean(
         "check_text_form",
         True,
-        "Whether to refuse (400) single texts if the model was trained on pairs, and the reverse.",
+        "Whether to refuse (400) single texts if the model was trained on pairs, and vice versa.",
     )
-    flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
-    flags.DEFINE_integer("port", 8000, "Port to listen at; 0 for any free one.", 0, 65535)
-    flags.DEFINE_integer("max_texts", 1000, "Texts in a request; more are refused (413).", 1, 10**6)
-    flags.DEFINE_integer("max_body_bytes", 1 << 20, "Bytes of a request; more: 413.", 1, 1 << 30)
+    flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0: all.")
+    flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any free port.", 0, 65535)
+    flags.DEFINE_integer("max_texts", 1000, "Maximum texts per request (else 413).", 1, 10**6)
+    flags.DEFINE_integer("max_body_bytes", 1 << 20, "Maximum request size (else 413).", 1, 1 << 30)
     flags.DEFINE_float(
-        "body_seconds", 10, "How long a client may take to send a request.", 0.1, 3600
+        "body_seconds", 10, "Maximum seconds a client may take to send a request.", 0.1, 3600
     )
     flags.DEFINE_integer(
         "max_batch_size",
         256,
-        "Texts of waiting requests predicted at once; 1: none together.",
+        "Maximum texts of waiting requests to predict in one batch; 1: no batching.",
         1,
         10**6,
     )
     flags.DEFINE_integer(
-        "max_waiting", 4000, "Texts that may wait; more are refused (503).", 1, 10**7
+        "max_waiting", 4000, "Maximum number of waiting texts; more are refused (503).", 1, 10**7
     )
-    flags.DEFINE_float("max_wait_ms", 0, "How long a batch waits for further texts.", 0, 60000)
+    flags.DEFINE_float("max_wait_ms", 0, "Milliseconds a batch waits for more texts.", 0, 60000)
     flags.DEFINE_integer(
-        "max_connections", 1000, "Open connections; more are refused (503).", 2, 10**6
+        "max_connections", 1000, "Maximum open connections; more are refused (503).", 2, 10**6
     )
     _define_limits_of_generation()
     path_rules.serve_remote_everywhere(FLAGS)
@@ -91,13 +93,13 @@ def _define_limits_of_generation():
     flags.DEFINE_integer(
         "max_length",
         None,
-        "Tokens of a text that is written at most, as in training by default; requests of more "
-        "are refused (400).",
+        "Maximum tokens of a generated text; default: as in training. Requests for more are "
+        "refused (400).",
         1,
         1 << 20,
     )
     flags.DEFINE_integer(
-        "max_beams", 16, "Hypotheses of a beam search; requests of more: 400.", 1, 64
+        "max_beams", 16, "Maximum beams of a beam search; more are refused (400).", 1, 64
     )
 
 
@@ -105,18 +107,18 @@ def _define_flags_of_vectors():
     flags.DEFINE_string(
         "embedding_dir",
         None,
-        "Model folder whose vectors to serve; with --corpus by default the newest of "
+        "Model folder whose vectors to serve; default with --corpus: the newest model of "
         "run_sentence_embedding.py (*_output/best) or the bundled albert_starter_zh/embedding.",
     )
-    flags.DEFINE_string("corpus", None, "File to search in, a text per line.")
+    flags.DEFINE_string("corpus", None, "File to search, one text per line.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of --corpus.")
     flags.DEFINE_enum(
-        "vectors", "float32", vector_index.STORAGES, "How vectors of --corpus are held in memory."
+        "vectors", "float32", vector_index.STORAGES, "How to store vectors of --corpus in memory."
     )
 
 
 def run() -> None:
-    """Serves until a signal ends it."""
+    """Serves until a signal stops it."""
     try:
         import uvicorn
 
@@ -136,15 +138,15 @@ def run() -> None:
         app = http_service.create_app(model, limits, embedding, generator)
         server = _server(uvicorn, app)
         listener.listen(BACKLOG)
-        _install_signal_handlers(server.handle_exit)  # as the server does, but from now on
+        _install_signal_handlers(server.handle_exit)  # the server's handlers, installed early
         print("serving at %s (Ctrl-C ends)" % _url(listener), file=sys.stderr, flush=True)
         server.run(sockets=[listener])
-    _install_signal_handlers(signal.SIG_IGN)  # what is left takes no time
+    _install_signal_handlers(signal.SIG_IGN)  # the rest takes no time
     print("ended", file=sys.stderr)
 
 
 def _note_flags_in_vain(embedding_dir):
-    """Notes on standard error flags of what is not served."""
+    """Prints notes on standard error for flags of functions that are not served."""
     is_classifier = bool(FLAGS.model_dir) or not (embedding_dir or FLAGS.generator_dir)
     in_vain = {
         "--corpus": () if FLAGS.corpus else ("encoding", "vectors"),
@@ -161,14 +163,14 @@ def _note_flags_in_vain(embedding_dir):
 
 
 def _embedding_dir():
-    """The folder of the model whose vectors are served; None where none are."""
+    """The folder of the model whose vectors are served; None if no vectors are served."""
     if FLAGS.embedding_dir or not FLAGS.corpus:
         return FLAGS.embedding_dir
     return model_choice.usual_embedding_model()
 
 
 def _predictor(models, embedding_dir):
-    """The predictor of --model_dir; None where only models of other kinds are given."""
+    """The predictor of --model_dir; None if only models of other kinds are set."""
     if (embedding_dir or FLAGS.generator_dir) and not FLAGS.model_dir:
         return None
     path = FLAGS.model_dir or model_choice.newest_model()
@@ -187,12 +189,12 @@ def _predictor(models, embedding_dir):
 
 
 def _embedding(models, path, reranker):
-    """The `EmbeddingModel` of a folder and --corpus."""
+    """The `EmbeddingModel` of a folder, with --corpus."""
     from albert_zh.inference.serving import embedding_routes
 
     if reranker is not None:
-        reranker.similarity_column()  # raises for what compares no sentences
-    length = None if FLAGS.model_dir else FLAGS.max_seq_length  # else it is the classifier's
+        reranker.similarity_column()  # raises if it does not compare sentences
+    length = None if FLAGS.model_dir else FLAGS.max_seq_length  # else the classifier's
     encoder = text_encoder.TextEncoder(path, max_seq_length=length, precision=FLAGS.precision)
     models.enter_context(encoder)
     print(printable("embedding model: %s" % path), file=sys.stderr)
@@ -224,7 +226,7 @@ def _generator(models):
 
 
 def _name_of(path):
-    """What clients call a model: its folder, of OUTPUT_DIR/best that above."""
+    """The name of a model for clients: its folder's, or the folder above for OUTPUT_DIR/best."""
     folder = os.path.abspath(path)
     name = os.path.basename(folder)
     return os.path.basename(os.path.dirname(folder)) if name == "best" else name
@@ -236,11 +238,11 @@ def _install_signal_handlers(handler):
 
 
 def _server(uvicorn, app):
-    """The server, which a signal ends; a second one only later than a second after the first."""
+    """The server, which a signal stops; a second one counts only a second after the first."""
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            log_config=None,  # its own would close other libraries' handlers
+            log_config=None,  # uvicorn's would close other libraries' handlers
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -265,7 +267,7 @@ def _server(uvicorn, app):
 
 
 def _stop_after(seconds):
-    """Ends the process then, if it is still there: a thread may be at work on a very long text."""
+    """Ends the process after some time, even if a thread still works on a very long text."""
     timer = threading.Timer(seconds, stop_at_once)
     timer.daemon = True
     timer.start()
@@ -296,7 +298,7 @@ def _url(listener):
 
 
 def _listener(host, port):
-    """A bound socket; raises `UserError` if the address cannot be had."""
+    """A bound socket; raises `UserError` if the address is not available."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""How probably two sentences mean the same, by a fine-tuned model of sentence pairs.
+"""Predicts how probably two sentences mean the same, with a fine-tuned sentence-pair model.
 
     python similarity.py                          # an example
     python similarity.py "怎么开户" "如何开通账户"
@@ -6,25 +6,25 @@
     cat pairs.tsv | python similarity.py --model_dir=lcqmc_output/best
     python similarity.py --interactive
     python similarity.py --corpus=faq.txt --query="怎么开户" --top_k=5   # needs no training
-    python similarity.py --corpus=faq.txt --dev_file=dev.tsv   # which ranking finds most
+    python similarity.py --corpus=faq.txt --dev_file=dev.tsv   # selects the best ranking
 
-Pairs of a file or of standard input are lines of text_a<tab>text_b, further columns are not read;
-a file may also be CSV, JSON lines or have a header: its columns are those that the model was
-trained with.
-Prints both sentences and the probability, tab-separated, in the input's order.
+Pairs from a file or standard input are lines of text_a<tab>text_b; further columns are ignored. A
+file may also be CSV, JSON lines or have a header: then the columns that the model was trained on
+are read.
+Prints both sentences and the probability, tab-separated, in input order.
 
-With --corpus, the lines of that file that are most like the query: query, rank, score, cosine, line
-number, line; tab-separated. The score ranks the lines: by --ranking=mixed the mean, weighted by
---search_weights, of three similarities from 0 to 1 (how much of the query's wording the line has;
-the square of how far the cosine of their vectors is above that of any two lines; the model's
-probability that both mean the same); by reciprocal_rank the lines' ranks by each of the three; by
-lexical, cosine or classifier one of them. The model needs no classifier for it: without one the
-other two similarities rank the lines. Where no model is named, and with a classifier, whose vectors
-are not trained to be compared, lines are compared by the vectors of the newest model of
-run_sentence_embedding.py or the bundled albert_starter_zh/embedding; --encoder_dir=MODEL_DIR takes
-the classifier's. With
---dev_file, lines of question<tab>entry, all of that is measured, the best is chosen, shown and used
-by all later searches in that file by that model.
+With --corpus, prints the lines of that file that are most similar to the query, tab-separated:
+query, rank, score, cosine, line number, line. The score ranks the lines. With --ranking=mixed it is
+the mean, weighted by --search_weights, of three similarities from 0 to 1: the share of the query's
+wording that the line contains; the square of how far the cosine of their vectors is above the
+cosine of two arbitrary lines; and the model's probability that both mean the same. With
+reciprocal_rank, the ranks by each of the three are combined; with lexical, cosine or classifier,
+only that one is used. A model without a classifier will do: then the other two similarities rank
+the lines. If no model is named, or for a classifier, whose vectors are not trained to be compared,
+the vectors come from the newest model of run_sentence_embedding.py or the bundled
+albert_starter_zh/embedding; --encoder_dir=MODEL_DIR uses the vectors of the classifier.
+With --dev_file (lines of question<tab>entry), all rankings are measured and printed; the best one
+is used, also by all later searches in that file with that model.
 """
 
 import contextlib
@@ -84,54 +84,54 @@ HINT = (
 def define_flags() -> None:
     """Defines the command's flags."""
     model_flags.define(
-        "Fine-tuned model; that of args.py or the newest *_output/best if left out.",
-        "Longest pair in tokens; as in training by default.",
+        "Fine-tuned model; default: the model of args.py or the newest *_output/best.",
+        "Maximum length of a pair in tokens; default: as in training.",
     )
-    flags.DEFINE_string("pairs", None, "File of pairs, a tab between the two, a line each.")
-    flags.DEFINE_boolean("interactive", False, "Whether to ask for pairs, one after another.")
+    flags.DEFINE_string("pairs", None, "File with one tab-separated pair per line.")
+    flags.DEFINE_boolean("interactive", False, "Whether to ask for pairs interactively.")
     _define_flags_of_search()
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the files and of standard input.")
     path_rules.serve_remote_everywhere(FLAGS)
 
 
 def _define_flags_of_search():
-    flags.DEFINE_string("corpus", None, "File to search in, a text per line.")
-    flags.DEFINE_multi_string("query", None, "What to search for; more than once for more texts.")
-    flags.DEFINE_string("queries", None, "File of what to search for, a text per line.")
-    flags.DEFINE_integer("top_k", 5, "Lines to show for a query.", lower_bound=1)
+    flags.DEFINE_string("corpus", None, "File to search, one text per line.")
+    flags.DEFINE_multi_string("query", None, "Query; repeat the flag for several queries.")
+    flags.DEFINE_string("queries", None, "File of queries, one per line.")
+    flags.DEFINE_integer("top_k", 5, "Number of lines to show per query.", lower_bound=1)
     flags.DEFINE_integer(
-        "candidates", 50, "Lines per query that the model compares pair by pair.", lower_bound=1
+        "candidates", 50, "Number of lines per query that the classifier scores.", lower_bound=1
     )
     flags.DEFINE_enum(
         "ranking",
         None,
         search.RANKINGS,
-        "What ranks the lines of --corpus; by default what --dev_file has chosen, or else mixed.",
+        "How to rank the lines of --corpus; default: the ranking chosen by --dev_file, or mixed.",
     )
-    flags.DEFINE_string("dev_file", None, "Lines of question<tab>entry, to choose the ranking by.")
+    flags.DEFINE_string("dev_file", None, "Lines of question<tab>entry, to select the ranking on.")
     flags.DEFINE_enum(
         "vectors",
         "float32",
         vector_index.STORAGES,
-        "How vectors of --corpus are held in memory; int8 and binary need faiss.",
+        "How to store vectors of --corpus in memory; int8 and binary need faiss.",
     )
     flags.DEFINE_list(
         "search_weights",
         None,
-        "What the lexical similarity, the cosine and the classifier count in the mixed ranking; by "
-        "default %s, with the vectors of an embedding model %s."
+        "Weights of the lexical similarity, the cosine and the classifier in the mixed ranking; "
+        "default: %s; with the vectors of an embedding model: %s."
         % tuple(",".join(map(str, each)) for each in (search.WEIGHTS, search.TRAINED_WEIGHTS)),
     )
     flags.DEFINE_string(
         "encoder_dir",
         None,
-        "Model whose vectors find the candidates; by default --model_dir's, but for a classifier "
-        "and without --model_dir the newest embedding model's or the bundled one's.",
+        "Model whose vectors find the candidates; default: the one of --model_dir. For a "
+        "classifier, or without --model_dir: the newest embedding model, or the bundled one.",
     )
 
 
 def run(words: List[str]) -> None:
-    """Prints the similarity of pairs, or the lines of a corpus that are most like a query."""
+    """Prints the similarity of pairs, or the lines of a corpus most similar to a query."""
     _check_flags(words)
     if FLAGS.corpus:
         search_corpus()
@@ -187,7 +187,7 @@ def _check_flags(arguments):
 
 
 def score_lines(model: "predictor.Predictor") -> None:
-    """Prints the similarity of each pair of `--pairs`, or of standard input, as they come.
+    """Prints the similarity of each pair of `--pairs`, or of standard input as lines arrive.
 
     Raises:
         UserError: for a line that is no pair.
@@ -202,7 +202,7 @@ def score_lines(model: "predictor.Predictor") -> None:
 
 
 def _groups_of_pairs(task):
-    """Yields the pairs of `--pairs`, or of standard input, as many as there are at a time."""
+    """Yields the pairs of `--pairs`, or of standard input in groups of as many as are available."""
     if FLAGS.pairs and pair_table.is_table(FLAGS.pairs, FLAGS.encoding, task):
         yield from pair_table.groups(FLAGS.pairs, FLAGS.encoding, task)
         return
@@ -215,7 +215,7 @@ def _groups_of_pairs(task):
 
 def talk(model: "predictor.Predictor") -> None:
     """Asks for pairs until an empty line or Ctrl-D."""
-    with contextlib.suppress(ImportError):  # some systems' Python is built without it
+    with contextlib.suppress(ImportError):  # some Python builds lack it
         import readline  # noqa: F401  (lets lines be edited)
     print("输入两个句子，得到它们意思相同的概率；空行或 Ctrl-D 结束。")
     while True:
@@ -260,7 +260,7 @@ def search_corpus() -> None:
 
 
 def _model_of_search():
-    """(path, files beside it) of the model that ranks; without any, the bundled encoder alone."""
+    """(path, files beside it) of the ranking model; if there is none, the bundled encoder."""
     if FLAGS.model_dir:
         return FLAGS.model_dir, {}
     try:
@@ -272,7 +272,7 @@ def _model_of_search():
 
 
 def _choose_ranking(corpus, model):
-    """Measures the rankings on `--dev_file`, shows them and keeps the best."""
+    """Measures the rankings on `--dev_file`, prints them and saves the best."""
     questions = search_choice.read_questions(FLAGS.dev_file, corpus, FLAGS.encoding)
     fitted = search_choice.fit(corpus, model, questions, FLAGS.candidates)
     print("%d questions of %s" % (len(questions), printable(FLAGS.dev_file)), file=sys.stderr)
@@ -281,7 +281,7 @@ def _choose_ranking(corpus, model):
 
 
 def _ranking(corpus, model, weights):
-    """(ranking, weights): those of the flags, or what was chosen for the corpus."""
+    """(ranking, weights): from the flags, or as chosen for the corpus."""
     are_given = FLAGS["ranking"].present or FLAGS["search_weights"].present
     choice = None if are_given else corpus.choice(model)
     if choice:
@@ -291,7 +291,7 @@ def _ranking(corpus, model, weights):
 
 
 def _search_weights():
-    """Those of the flag, or None."""
+    """The weights of --search_weights, or None."""
     if FLAGS.search_weights is None:
         return None
     try:
@@ -308,7 +308,7 @@ def _search_weights():
 
 @contextlib.contextmanager
 def _open_classifier(path):
-    """The predictor of the search; None where the ranking or the model has none."""
+    """The predictor for the search; None if the ranking or the model uses no classifier."""
     if FLAGS.ranking in ("lexical", "cosine"):
         yield None
     elif FLAGS.ranking != "classifier" and not backends.has_classifier(path):
@@ -322,9 +322,9 @@ def _open_classifier(path):
 
 
 def _open_encoder(path, beside, classifier):
-    """The encoder whose vectors find the candidates: `--encoder_dir`, the model's or the usual."""
+    """The encoder of the candidate vectors: of `--encoder_dir`, the model or the usual one."""
     settings = {"precision": FLAGS.precision}
-    if classifier is None:  # else the length is that of its pairs
+    if classifier is None:  # else the length is for the classifier's pairs
         settings["max_seq_length"] = FLAGS.max_seq_length
     if FLAGS.encoder_dir:
         return text_encoder.TextEncoder(FLAGS.encoder_dir, **settings)
@@ -339,7 +339,7 @@ def _open_encoder(path, beside, classifier):
 
 
 def _finds_by_own_vectors(path):
-    """Whether a model finds candidates itself: an embedding model, or one named without a head."""
+    """Whether a model's vectors find candidates: an embedding model, or one without a head."""
     if backends.is_exported(path):
         return False
     if sentence_vectors.read_notes(path) is not None:

@@ -1,12 +1,13 @@
-"""Scores predictions for questions of which some have no answer: the measures of SQuAD 2.0.
+"""Scores predictions with the metrics of SQuAD 2.0, for questions of which some have no answer.
 
     python squad_evaluate.py dev.json reading_output/dev_predictions.json
     python squad_evaluate.py dev.json dev_predictions.json --na_prob_file=null_odds.json
     python squad_evaluate.py dev-v2.0.json dev_predictions.json --rules=english
 
-DATA is any file of questions with answers, the predictions are {id: text} with "" for "no answer".
-Prints JSON: exact match and F1 of all questions, of those that have an answer (HasAns) and of those
-that have none (NoAns); with --na_prob_file the best ones that a threshold can give, and it.
+DATA is any file of questions with answers; the predictions are {id: text} with "" for "no answer".
+Prints JSON: exact match and F1 of all questions, of the questions with an answer (HasAns) and of
+those without one (NoAns); with --na_prob_file also the best scores at any threshold, and that
+threshold.
 """
 
 import json
@@ -38,20 +39,20 @@ def define_flags() -> None:
         "rules",
         "chinese",
         sorted(answer_scores.RULES),
-        "How answers are compared: by characters as in CMRC 2018, or by words as in SQuAD.",
+        "How to compare answers: by characters as in CMRC 2018, or by words as in SQuAD.",
     )
     flags.DEFINE_string(
         "na_prob_file",
         None,
-        "JSON file {id: number}, the higher the likelier it is that there is no answer; searched "
-        "for the best threshold.",
+        "JSON file {id: number}, where a higher number means that no answer is more likely; used "
+        "to find the best threshold.",
     )
     flags.DEFINE_float(
-        "na_prob_thresh", 1.0, 'Questions whose number is above it count as answered by "".'
+        "na_prob_thresh", 1.0, 'Questions with a number above it count as answered by "".'
     )
     flags.DEFINE_alias("na-prob-file", "na_prob_file")  # as SQuAD's own program spells them
     flags.DEFINE_alias("na-prob-thresh", "na_prob_thresh")
-    flags.DEFINE_string("out_file", None, "JSON file that gets the measures too.")
+    flags.DEFINE_string("out_file", None, "JSON file to also write the scores to.")
     path_rules.serve_remote_everywhere(FLAGS)
 
 
@@ -83,18 +84,18 @@ def measures_of_files(
     null_odds_path: Optional[str] = None,
     threshold: float = 1.0,
 ) -> Dict[str, Any]:
-    """SQuAD 2.0's measures of a file of predictions.
+    """Computes the metrics of SQuAD 2.0 for a file of predictions.
 
     Args:
         data_path: the labelled questions.
         predictions_path: the predictions.
-        rules: how answers are compared.
-        null_odds_path: file {id: number}, the higher the likelier there is no answer; or None.
-        threshold: with that file, questions above it are taken as answered by "".
+        rules: how to compare answers.
+        null_odds_path: file {id: number}, higher if no answer is more likely; or None.
+        threshold: with that file, questions with a higher number count as answered by "".
 
     Raises:
-        UserError: if a file is of another form, a question is not labelled, or the predictions are
-            those of other questions.
+        UserError: if a file has the wrong format, a question is not labelled, or the predictions
+            belong to other questions.
     """
     questions = question_files.read_questions(data_path, needs_texts=False).questions
     unlabelled = [question for question in questions if question.answers is None]

@@ -1,14 +1,14 @@
-r"""Distils a fine-tuned teacher into a student on a task's data, in TinyBERT's two phases.
+r"""Distils a fine-tuned teacher into a student on a task's data, in two phases as in TinyBERT.
 
     python task_distill.py --teacher_model=big_output --student_model=albert_starter_zh \
         --task_name=lcqmc --data_dir=my_pairs --output_dir=phase_1 --num_train_epochs=10
     python task_distill.py --pred_distill --teacher_model=big_output --student_model=phase_1 \
         --task_name=lcqmc --data_dir=my_pairs --output_dir=phase_2 --num_train_epochs=3
 
-The first phase trains the encoder by the teacher's attention and hidden states and leaves it in
-OUTPUT_DIR/student. The second trains the classifier by the teacher's probabilities and leaves the
-best checkpoint on dev in OUTPUT_DIR/best. --both_phases does one after the other. The other flags
-are those of run_classifier.py. --do_eval and --do_predict without a teacher measure the student:
+The first phase trains the encoder on the teacher's attention and hidden states and saves it in
+OUTPUT_DIR/student. The second phase trains the classifier on the teacher's probabilities and saves
+the best checkpoint on dev in OUTPUT_DIR/best. --both_phases runs both in sequence. The other flags
+are those of run_classifier.py. --do_eval and --do_predict without a teacher evaluate the student:
 
     python task_distill.py --do_eval --student_model=phase_2 --task_name=lcqmc \
         --data_dir=my_pairs --output_dir=phase_2_on_dev
@@ -53,9 +53,9 @@ _OF_SECOND_PHASE = (
     "unlabelled_file teacher_cache distill_weight temperature distill_loss class_weights "
     "label_smoothing focal_gamma dev_share dev_seed dev_split"
 ).split()
-_OF_CLASSIFIER = ("do_eval", "do_predict")  # which the first phase has not
+_OF_CLASSIFIER = ("do_eval", "do_predict")  # the first phase has no classifier
 _OF_FIRST_PHASE = ("losses", "layers", "tie_projections")
-# {--compatible: {flag: value in the second phase where it is not given}}
+# {--compatible: {flag: its default in the second phase}}
 _USUAL = {"distill_weight": 1.0, "temperature": 1.0}
 _USUAL_OF_SECOND_PHASE = {False: _USUAL, True: dict(_USUAL, distill_loss=TINYBERT)}
 _AUGMENTED_FOLDER = "augmented_data"
@@ -66,10 +66,10 @@ def define_flags() -> None:
     finetuning_runner.define_flags()
     distillation_flags.define()
     for kind, name, default, help_text in (
-        ("boolean", "pred_distill", False, "The second phase: learn the teacher's probabilities."),
+        ("boolean", "pred_distill", False, "Second phase: learn the teacher's probabilities."),
         ("boolean", "both_phases", False, "Both phases, the first in OUTPUT_DIR/intermediate."),
-        ("float", "intermediate_epochs", 10.0, "Epochs of the first phase, with --both_phases."),
-        ("boolean", "aug_train", False, "Train on data_augmentation.py's train_aug.* of the data."),
+        ("float", "intermediate_epochs", 10.0, "Epochs of the first phase of --both_phases."),
+        ("boolean", "aug_train", False, "Train on the train_aug.* of data_augmentation.py."),
         ("string", "cache_dir", None, "Old name of --cached_dir."),
     ):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
@@ -77,7 +77,7 @@ def define_flags() -> None:
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Runs distillation or evaluation as the flags ask."""
     measures = not FLAGS.teacher_model and (FLAGS.do_eval or FLAGS.do_predict)
     teacher = [] if measures else ["teacher_model"]
     distillation_flags.check(FLAGS, [*teacher, "student_model", "output_dir", "task_name"])
@@ -89,7 +89,7 @@ def run() -> None:
 
 
 def _measure_student():
-    """Evaluates and predicts with a student that both phases have made, as TinyBERT's --do_eval."""
+    """Evaluates and predicts with a student of both phases, like TinyBERT's --do_eval."""
     phases = ("do_train", "pred_distill", "both_phases", "aug_train", "intermediate_epochs")
     given = [name for name in (*phases, *_OF_FIRST_PHASE) if _is_given(FLAGS[name])]
     if given:
@@ -127,7 +127,7 @@ def _distil():
 
 
 def _check_phases():
-    """Raises `UserError` for two choices of phases, or a flag of a phase that is not run."""
+    """Raises `UserError` for conflicting phases, or a flag of a phase that is not run."""
     if FLAGS.both_phases:
         if FLAGS.pred_distill:
             raise UserError("--pred_distill and --both_phases: give one of them")
@@ -149,7 +149,7 @@ def _check_phases():
 
 
 def _is_given(flag):
-    """Whether a flag asks for something."""
+    """Whether a flag is set to something."""
     needs_teachers = flag.name in teaching_flags.NEED_TEACHERS_IF_GIVEN
     return flag.value != flag.default or bool(flag.present and needs_teachers)
 
@@ -174,7 +174,7 @@ def _both_phases():
 
 
 def _check_second_phase():
-    """Finds out before the first phase, which may take hours, what the second would refuse."""
+    """Runs the second phase's checks before the first phase, which may take hours."""
     say("before the first phase: the second one's data and teachers are checked")
     usual = _USUAL_OF_SECOND_PHASE[FLAGS.compatible]
     names = ["do_train", "do_eval", "teacher_cache", "teachers", *usual]
@@ -186,7 +186,7 @@ def _check_second_phase():
 
 
 def _warn_of_no_dev():
-    """Warns of a first phase that reads the texts which the second sets aside as dev."""
+    """Warns if the first phase reads the texts that the second phase holds out as dev."""
     task = datasets.get_task(FLAGS.task_name)
     if FLAGS.data_dir and not split_files.split_path(task, FLAGS.data_dir, "dev")[0]:
         say(
@@ -197,16 +197,16 @@ def _warn_of_no_dev():
 
 
 def _length_of_first_phase():
-    """{flag: value}; the steps of --train_step are both phases' unless epochs are given."""
+    """{flag: value}; --train_step limits both phases unless --intermediate_epochs is set."""
     steps = None if FLAGS["intermediate_epochs"].present else FLAGS.train_step
     return {"num_train_epochs": FLAGS.intermediate_epochs, "train_step": steps}
 
 
 def _check_first_phase(output, length):
-    """Raises `UserError` for another length of a first phase that the second has gone on from."""
+    """Raises `UserError` if the second phase continues a first phase of another length."""
     folder = os.path.join(output, FIRST_PHASE_FOLDER)
     former = run_folder.former_settings(folder)["variable"]
-    of_second = [output] + glob.glob(os.path.join(glob.escape(output), "*_*"))  # of --seeds, too
+    of_second = [output] + glob.glob(os.path.join(glob.escape(output), "*_*"))  # --seeds, too
     if not any(run_folder.former_settings(path)["fixed"] for path in of_second):
         return
     for name, flag in (("num_train_epochs", "intermediate_epochs"), ("train_step", "train_step")):
@@ -219,7 +219,7 @@ def _check_first_phase(output, length):
 
 @contextlib.contextmanager
 def _without_flags(names):
-    """Within it these flags are as if they had not been given."""
+    """Context manager in which these flags are as if they had not been set."""
     given = {name: (FLAGS[name].value, FLAGS[name].present) for name in names}
     for name in names:
         FLAGS[name].value, FLAGS[name].present = FLAGS[name].default, 0
@@ -231,7 +231,7 @@ def _without_flags(names):
 
 
 def _take_student(path):
-    """Takes config, vocabulary and weights of --student_model where no flag names them."""
+    """Takes config, vocabulary and weights from --student_model unless other flags name them."""
     with naming("--student_model"):
         prefix = checkpoint_files.find_checkpoint(folder_of_model(path))
     names = {
@@ -245,7 +245,7 @@ def _take_student(path):
 
 
 def _check_has_classifier(flag, way_out):
-    """Raises `UserError` for a model, named by a flag, that was not fine-tuned."""
+    """Raises `UserError` if the model that a flag names was not fine-tuned."""
     with naming("--" + flag):
         prefix = checkpoint_files.find_checkpoint(folder_of_model(FLAGS[flag].value))
     shapes = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
@@ -264,7 +264,7 @@ def _check_kind_of_original():
 
 
 def _learn_layers():
-    """The first phase: attention and hidden states."""
+    """Runs the first phase: attention and hidden states."""
     FLAGS.do_train = True
     wanted = FLAGS.do_eval, FLAGS.do_predict
     FLAGS.do_eval = FLAGS.do_predict = False  # there is no classifier yet
@@ -278,7 +278,7 @@ def _learn_layers():
 
 
 def _write_student():
-    """Makes OUTPUT_DIR/student a model folder of the newest checkpoint."""
+    """Makes OUTPUT_DIR/student a model folder with the newest checkpoint."""
     folder = os.path.join(FLAGS.output_dir, STUDENT_FOLDER)
     newest = checkpoint_files.newest_of_training(FLAGS.output_dir)
     name = tokenization.name_in_folder(FLAGS.vocab_file)
@@ -292,7 +292,7 @@ def _write_student():
 
 
 def _learn_predictions():
-    """The second phase: the teacher's probabilities."""
+    """Runs the second phase: the teacher's probabilities."""
     _take_flags_of_second_phase()
     finetuning_runner.run()
 
@@ -307,7 +307,7 @@ def _take_flags_of_second_phase():
 
 
 def _folder_of_teacher():
-    """The folder of --teacher_model, which may be the prefix of the checkpoint in it."""
+    """The folder of --teacher_model, which may be a checkpoint prefix in that folder."""
     path = folder_of_model(FLAGS.teacher_model)
     if os.path.isdir(path):
         return path
@@ -323,7 +323,7 @@ def _folder_of_teacher():
 
 
 def _augmented_data():
-    """A folder like --data_dir whose training file is that of data_augmentation.py."""
+    """A folder like --data_dir whose training file is the output of data_augmentation.py."""
     flag_checks.require_flags(FLAGS, ["data_dir"])
     data = os.path.abspath(FLAGS.data_dir)
     train, _ = split_files.existing_path(datasets.get_task(FLAGS.task_name), data, "train")
@@ -345,7 +345,7 @@ def _augmented_data():
 
 
 def _check_augmented(data, train, augmented):
-    """Raises `UserError` for rows of another file, or where dev would be copies of them."""
+    """Raises `UserError` if the rows belong to another file, or if dev would contain copies."""
     made_of = os.path.splitext(augmented)[0] + split_files.MADE_OF
     former = _made_of(made_of) if os.path.isfile(made_of) else None
     if former and former["sha256"] != storage.sha256_of_file(train):
@@ -367,7 +367,7 @@ def _check_augmented(data, train, augmented):
 
 
 def _made_of(path):
-    """What data_augmentation.py noted of the training file."""
+    """The notes of data_augmentation.py on the training file."""
     kind = validation.record(
         {"sha256": validation.TEXT, "columns": validation.record(others=validation.TEXT)},
         ["sha256"],
@@ -376,12 +376,12 @@ def _made_of(path):
 
 
 def _make_links(folder, targets):
-    """Makes the links of a folder those of {name: path}."""
+    """Makes a folder's links equal to {name: path}."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         is_link = os.path.islink(path)
         if os.readlink(path) != targets.get(name) if is_link else name in targets:
-            os.remove(path)  # also a file that a copying program put in a link's place
+            os.remove(path)  # also a copy of the file in place of a link
     for name, target in targets.items():
         path = os.path.join(folder, name)
         if not os.path.islink(path):

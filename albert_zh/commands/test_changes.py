@@ -1,10 +1,10 @@
-"""ALBERT 的三处改动，用算出来的数字说明。The three changes of ALBERT, shown with computed figures.
+"""ALBERT 的三处改动，用算出来的数字说明。Shows the three changes of ALBERT with computed figures.
 
     python test_changes.py
 
 1. 词嵌入的因式分解 factorized embedding; 2. 跨层参数共享 sharing; 3. 句序预测 sentence order.
-Counts are those of built graphs; the records are what create_pretraining_data.py writes. The
-functions have the names of the original's; pytest runs them, too.
+Parameters are counted on built graphs; records are created as by create_pretraining_data.py. The
+functions have the names of the original's functions; pytest runs them as well.
 """
 
 import collections
@@ -12,7 +12,7 @@ import glob
 import os
 
 from albert_zh.common import package_files
-from albert_zh.common.errors import UserError, run_command  # first: it quietens TensorFlow
+from albert_zh.common.errors import UserError, run_command  # first: it silences TensorFlow's log
 
 # isort: split
 import tensorflow.compat.v1 as tf
@@ -86,20 +86,20 @@ SegmentPair = collections.namedtuple("SegmentPair", ["text_a", "text_b", "label"
 
 
 def run():
-    """Prints the three changes; ends with an error if a figure is not what it should be."""
+    """Prints the three changes; raises an error if a figure is not as expected."""
     test_factorized_embedding()
     test_share_parameters()
     test_sentence_order_prediction()
 
 
 def word_table(config):
-    """Parameters of a word table V x H, and of those that a config has in its place.
+    """Counts the parameters of a word table V x H, and of the table that a config has instead.
 
     Args:
         config: `AlbertConfig`.
 
     Returns:
-        `WordTable`; both are equal in plain BERT.
+        `WordTable`; both counts are equal for plain BERT.
     """
     encoder = expected_variables.expected_shapes_by_part(config)["encoder"]
     table = encoder["bert/embeddings/word_embeddings"]
@@ -112,12 +112,12 @@ def word_table(config):
 
 
 def get_total_parameters():
-    """Number of values of all trainable variables of the default graph."""
+    """Counts the values of all trainable variables of the default graph."""
     return count_parameters(tf.trainable_variables())
 
 
 def encoder_parameters(config):
-    """Parameters of all transformer layers, counted on the built graph."""
+    """Counts the parameters of all transformer layers on a built graph."""
     with tf.Graph().as_default():
         AlbertModel(config, is_training=False, input_ids=tf.zeros([1, 1], tf.int32))
         variables = tf.trainable_variables()
@@ -127,16 +127,16 @@ def encoder_parameters(config):
 
 
 def sentence_order_pairs(document):
-    """A record of each label, made from a document as pre-training data are.
+    """Creates a record of each label from a document, like the pre-training data.
 
     Args:
-        document: list of str, its sentences.
+        document: list of str, the sentences of the document.
 
     Returns:
         {label: `SegmentPair`}.
 
     Raises:
-        UserError: if the document is too short for that.
+        UserError: if the document is too short for both labels.
     """
     tokenizer = tokenization.FullTokenizer(VOCABULARY)
     shard = corpus_reader.Shard(0, [list(document)], False, collections.Counter(), [], 0)
@@ -153,7 +153,7 @@ def sentence_order_pairs(document):
 
 
 def _record_settings():
-    """Records that training masks: they hold the text as it is."""
+    """Settings for records that are masked in training: they contain the text unchanged."""
     return sampling.Settings(
         max_seq_length=MAX_SEQ_LENGTH,
         max_predictions=1,
