@@ -71,7 +71,7 @@ _UNTRAINED = (
 
 
 def _defaults(field, form="%g for %s"):
-    """The default limits for --help: `0.0001 for none, 0.02 for float16`."""
+    """A field of `export_comparison.LIMITS` for --help: `0.0001 for none, 0.02 for float16`."""
     limits = export_comparison.LIMITS.items()
     defaults = ((getattr(limit, field), name) for name, limit in limits)
     return ", ".join(form % pair for pair in defaults if pair[0] is not None)

@@ -1,1 +1,1 @@
-"""Models kept in memory, the HTTP service, search."""
+"""Inference with models in memory, the HTTP service, and search."""

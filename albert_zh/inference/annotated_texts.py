@@ -1,4 +1,4 @@
-"""Texts that bring their slots along, for models that were trained with --slots.
+"""Texts that are passed with their slots, for models that were trained with --slots.
 
 {"text": "我要听吴雨霏的歌", "slots": [{"begin": 3, "end": 6, "name": "singer"}]}
 {"text_a": ..., "text_b": ..., "slots": {"singer": "吴雨霏"}, "slots_b": ...}
@@ -15,19 +15,19 @@ KEYS = ("text", "text_a", "text_b") + cells.KEYS
 
 
 def separated(texts: Any, names: Sequence[str]) -> Tuple[Any, List[Any]]:
-    """Texts without their slots, and the slots.
+    """Separates texts from their slots.
 
     Args:
-        texts: list or generator of str, pairs of str and dicts of `KEYS`; anything else stays as it
-            is.
-        names: of the model's slots; () for a model that takes none.
+        texts: list or generator of str, pairs of str and dicts of `KEYS`; any other value is
+            returned unchanged.
+        names: names of the model's slots; () for a model that takes none.
 
     Returns:
-        (texts, slots): texts as `input_rows.checked_texts` takes them, and for each the slots of
-        both texts, or None.
+        (texts, slots): texts as `input_rows.checked_texts` takes them, and for each text the slots
+        of both of its texts, or None.
 
     Raises:
-        UserError: for a dict that does not fit, or a model that takes no slots.
+        UserError: for a malformed dict, or a model that takes no slots.
     """
     if not input_rows.is_several(texts):
         return texts, []
@@ -43,9 +43,9 @@ def separated(texts: Any, names: Sequence[str]) -> Tuple[Any, List[Any]]:
 
 
 def _separated(index, record, names):
-    """(text or pair, slots of both) of a dict."""
+    """(text or pair, slots of both texts) of a dict."""
     if not names and not any(key in record for key in cells.KEYS):
-        return record, None  # which is no text
+        return record, None  # not a dict of texts
     unknown = sorted(set(map(str, record)) - set(KEYS))
     if unknown:
         raise UserError(

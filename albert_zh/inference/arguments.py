@@ -1,4 +1,4 @@
-"""What may be given to the classes for use, by the names of their arguments."""
+"""Allowed values of the arguments of the inference classes, by argument name."""
 
 import os
 from typing import Any
@@ -36,7 +36,7 @@ ARGUMENTS = {
 
 
 def check_arguments(**arguments: Any) -> None:
-    """Raises `UserError` for an argument that is not what `ARGUMENTS` says of its name."""
+    """Raises `UserError` for an argument whose value `ARGUMENTS` does not allow for its name."""
     for name, argument in arguments.items():
         checks.checked(name, argument, ARGUMENTS[name])
 
@@ -51,5 +51,5 @@ def check_precision(precision: str) -> None:
 
 
 def checked_path(path: Any) -> str:
-    """A path as str; raises `UserError` for what is none."""
+    """Returns a path as str; raises `UserError` for a value that is no path."""
     return os.fspath(checks.checked("path", path, validation.PATH))

@@ -1,11 +1,12 @@
-"""Further rows of training data by replacing words (TinyBERT's data augmentation, for Chinese).
+"""Augments training data by replacing words (TinyBERT's data augmentation, for Chinese).
 
     augmenter = Augmenter(finder, AugmentationSettings(copies=20, probability=0.4))
     for row in augmenter.augment([Example(0, "这家店的菜很好吃", None)]): ...
 
-Of a pair only words that both texts have are replaced, in both alike: the difference of the two
-texts, on which the label depends, stays. So no word takes the place of one that either text has, or
-that another one is replaced by, nor is one replaced that is also a part of a longer word.
+For a pair, only words that both texts have are replaced, in both texts alike: the difference
+between the texts, on which the label depends, stays the same. Therefore no replacement is a word
+that either text contains or that replaces another word, and no word is replaced that is also part
+of a longer word.
 """
 
 import collections
@@ -17,50 +18,57 @@ WAYS_OF_PAIRS = (SHARED, EACH)
 
 
 class AugmentationSettings(NamedTuple):
-    """How rows are made of a row."""
+    """How augmented rows are created from a row.
 
-    copies: int = 30  # rounds, N; equal results count once
-    probability: float = 0.4  # of a word to be replaced in a round, p
-    pairs: str = SHARED  # which words of a pair are replaced: those of both texts, or each word
+    Fields:
+        copies: number of rounds, N; equal results count once.
+        probability: probability that a word is replaced in a round, p.
+        pairs: which words of a pair are replaced: shared words, or each word.
+        seed: random seed.
+    """
+
+    copies: int = 30
+    probability: float = 0.4
+    pairs: str = SHARED
     seed: int = 12345
 
 
 class Example(NamedTuple):
-    """A row's texts."""
+    """The texts of a row."""
 
-    number: int  # of the row, which its draws depend on
+    number: int  # of the row; seeds its random draws
     text_a: str
     text_b: Optional[str]
 
 
 class Augmented(NamedTuple):
-    """The texts made of a row."""
+    """The texts created from a row."""
 
-    texts: List[Tuple[str, Optional[str]]]  # without the row's own
-    candidates: Dict[str, List[str]]  # of each word that could be replaced
-    is_too_long: bool  # whether it has a text which masked LM cannot read
+    texts: List[Tuple[str, Optional[str]]]  # without the row's own texts
+    candidates: Dict[str, List[str]]  # for each replaceable word
+    is_too_long: bool  # whether a text is too long for the masked LM
 
 
 class Augmenter:
-    """Makes rows of rows."""
+    """Creates augmented rows from rows."""
 
     def __init__(self, finder: Any, settings: AugmentationSettings) -> None:
         """Initializes the augmenter.
 
         Args:
             finder: `CandidateFinder`.
-            settings: how rows are made.
+            settings: how rows are created.
         """
         self._finder, self._settings = finder, settings
 
     def augment(self, examples: Sequence[Example]) -> List[Augmented]:
-        """The rows made of some rows, whose words' candidates are found together.
+        """Augments some rows; the candidates of all their words are found together.
 
         Args:
             examples: the rows.
 
         Returns:
-            list of `Augmented`, one for each.
+            list of `Augmented`, one per row.
         """
         places = [self._places(example) for example in examples]
         requests = [request for of_row in places for request in of_row.values()]
@@ -75,7 +83,7 @@ class Augmenter:
         return augmented
 
     def _places(self, example):
-        """{word that may be replaced: (text, its range)} of a row, where it stands first."""
+        """{word that may be replaced: (text, its range)} of a row, at the first occurrence."""
         places = {}
         for text in filter(None, (example.text_a, example.text_b)):
             for begin, end in self._finder.replaceable(text):
@@ -98,13 +106,13 @@ class Augmenter:
         return collections.Counter(text[begin:end] for begin, end in spans)
 
     def _fitting(self, example, words):
-        """Of a word's candidates those by which the texts of a pair differ as they did."""
+        """The candidates of a word that leave the difference between a pair's texts unchanged."""
         if not self._keeps_difference(example):
             return words
         return [word for word in words if word not in example.text_a + "\n" + example.text_b]
 
     def _rounds(self, example, candidates):
-        """The different texts of N rounds."""
+        """The distinct texts of N rounds."""
         draws = random.Random("%d %d" % (self._settings.seed, example.number))
         seen = {(example.text_a, example.text_b)}
         texts = []
@@ -116,7 +124,7 @@ class Augmenter:
         return texts
 
     def _round(self, example, candidates, draws):
-        """One round: a word is replaced alike wherever it stands; with `EACH`, in each text."""
+        """One round: all occurrences of a word are replaced alike; with `EACH`, per text."""
         chosen = _drawn(candidates, self._settings.probability, draws)
         if self._keeps_difference(example):
             chosen = _one_to_one(chosen)
@@ -136,12 +144,12 @@ class Augmenter:
 
 
 def _drawn(candidates, probability, draws):
-    """{word: what replaces it} of one round."""
+    """{word: its replacement} for one round."""
     chosen = {word: draws.choice(others) for word, others in candidates.items()}
     return {word: other for word, other in chosen.items() if draws.random() < probability}
 
 
 def _one_to_one(chosen):
-    """Without the words that are replaced by what an earlier one is."""
+    """The replacements without words whose replacement an earlier word already has."""
     first = {other: word for word, other in reversed(list(chosen.items()))}
     return {word: other for word, other in chosen.items() if first[other] == word}

@@ -1,8 +1,8 @@
-"""Which tokens to write, given the probabilities of the next one: greedy, sampling, beam search.
+"""Decoding of texts from next-token probabilities: greedy, sampling and beam search.
 
-Nothing here knows a model: `next_log_probs(tokens, parents)` continues rows. It is called with None
-first, for the rows as they begin; then with the tokens [R] that were chosen and for each the index
-of the row of the former call that it continues, and returns float [R, V].
+This module is independent of any model: `next_log_probs(tokens, parents)` continues rows. The first
+call passes None, for the initial rows; later calls pass the chosen tokens [R] and, for each token,
+the index of the row of the previous call that it continues. It returns float [R, V].
 """
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -16,20 +16,20 @@ NextLogProbs = Callable[[Optional[Sequence[int]], Optional[Sequence[int]]], np.n
 
 
 class DecodingSettings(NamedTuple):
-    """How texts are written.
+    """How texts are generated.
 
     Fields:
-        max_length: tokens at most; None: as many as in training.
-        min_length: tokens at least.
-        num_beams: hypotheses that are followed at a time; 1 for greedy writing or sampling.
-        length_penalty: alpha of the sum of log probabilities over ((5 + length) / 6) ** alpha (Wu
-            et al. 2016), by which hypotheses are compared.
-        no_repeat_ngram_size: no n-gram of so many tokens is written twice; 0: any may be.
-        do_sample: whether tokens are drawn rather than the most probable ones taken.
-        top_k: draw among so many most probable tokens; 0 for all.
-        top_p: draw among the fewest tokens of at least this probability (Holtzman et al. 2020).
-        temperature: divides the logits before drawing.
-        seed: of the draws; a text has its own, whatever it is written with.
+        max_length: maximum number of tokens; None: as in training.
+        min_length: minimum number of tokens.
+        num_beams: number of beams; 1 for greedy decoding or sampling.
+        length_penalty: alpha in the score of a hypothesis, the sum of log probabilities divided by
+            ((5 + length) / 6) ** alpha (Wu et al. 2016).
+        no_repeat_ngram_size: size of the n-grams that may occur only once; 0: no limit.
+        do_sample: whether to sample tokens instead of taking the most probable ones.
+        top_k: sample from this many most probable tokens; 0: all tokens.
+        top_p: sample from the fewest tokens with at least this probability (Holtzman et al. 2020).
+        temperature: divides the logits before sampling.
+        seed: random seed of sampling; each text has a separate random state, whatever its batch is.
     """
 
     max_length: Optional[int] = None
@@ -59,24 +59,24 @@ _SETTINGS = {
 
 
 class Hypothesis(NamedTuple):
-    """A text: its tokens without the end, and its score."""
+    """A generated text: its tokens without the end token, and its score."""
 
     tokens: Tuple[int, ...]
     score: float
 
 
 class Rules(NamedTuple):
-    """Which tokens may follow: `end_id` ends a text, `forbidden_ids` are never written."""
+    """Which tokens may follow: `end_id` ends a text, `forbidden_ids` are never generated."""
 
     end_id: int
     forbidden_ids: Sequence[int]
     settings: DecodingSettings
 
     def allowed(self, log_probs: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-        """Log probabilities [V] behind tokens, -inf of what may not follow them.
+        """Log probabilities [V] of the token after `tokens`, -inf for tokens that may not follow.
 
         Raises:
-            UserError: for a model whose outputs are no numbers.
+            UserError: if the model's outputs are NaN.
         """
         allowed = np.array(log_probs, np.float64)
         if np.isnan(allowed).any():
@@ -94,11 +94,11 @@ class Rules(NamedTuple):
 def checked_settings(
     given: Dict[str, Any], trained_length: Optional[int] = None
 ) -> DecodingSettings:
-    """Settings of arguments; raises `UserError` for what makes no sense.
+    """Checks settings of generation; raises `UserError` for invalid ones.
 
     Args:
         given: {name: value} of `DecodingSettings`.
-        trained_length: the `max_length` where none is given.
+        trained_length: `max_length` if none is passed.
     """
     for name, setting in given.items():
         if name not in _SETTINGS:
@@ -123,7 +123,7 @@ def checked_settings(
 
 
 def repeating_tokens(tokens: Sequence[int], size: int) -> List[int]:
-    """The tokens that would write an n-gram of a size again; none for size 0."""
+    """The tokens that would repeat an n-gram of this size; an empty list for size 0."""
     if not size:
         return []
     begin = tuple(tokens[len(tokens) - size + 1 :]) if size > 1 else ()
@@ -132,27 +132,27 @@ def repeating_tokens(tokens: Sequence[int], size: int) -> List[int]:
 
 
 def length_norm(length: int, alpha: float) -> float:
-    """What a sum of log probabilities is divided by."""
+    """The divisor of a sum of log probabilities."""
     return ((5.0 + length) / 6.0) ** alpha
 
 
-# One token after another
+# Greedy decoding and sampling
 
 
 def token_by_token(
     next_log_probs: NextLogProbs, num_rows: int, rules: Rules, first_number: int = 0
 ) -> Iterator[List[Tuple[int, int, float]]]:
-    """Writes rows greedily or by sampling.
+    """Generates rows greedily or by sampling.
 
     Args:
-        next_log_probs: see the module.
-        num_rows: rows that it begins with.
+        next_log_probs: see the module's docstring.
+        num_rows: number of initial rows.
         rules: `Rules`, with a `max_length`.
-        first_number: the first row's number; the draws of a row follow from seed and number.
+        first_number: number of the first row; a row's random draws depend on seed and number.
 
     Yields:
-        for each step the (row, token, log probability) of the rows that have not ended; the end is
-        a token, too.
+        for each step, the (row, token, log probability) of the rows that have not ended, the end
+        token included.
     """
     settings = rules.settings
     numbers = range(first_number, first_number + num_rows)
@@ -191,13 +191,13 @@ def _no_token(settings):
 
 
 def kept_probabilities(log_probs: np.ndarray, settings: DecodingSettings) -> np.ndarray:
-    """What is drawn from: probabilities [V] by temperature, `top_k` and `top_p`, summing to 1.
+    """The distribution to sample from: probabilities [V] after temperature, `top_k` and `top_p`.
 
     Args:
         log_probs: float [V].
         settings: `DecodingSettings`.
     """
-    with np.errstate(over="ignore"):  # of a tiny temperature: all but the highest become 0
+    with np.errstate(over="ignore"):  # tiny temperature: all but the highest become 0
         probabilities = np.exp((log_probs - log_probs.max()) / settings.temperature)
     probabilities /= probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")
@@ -215,20 +215,20 @@ def kept_probabilities(log_probs: np.ndarray, settings: DecodingSettings) -> np.
 
 
 def beam_search(next_log_probs: NextLogProbs, rules: Rules) -> List[Hypothesis]:
-    """The best texts of one row, those with the highest normalized score first.
+    """Finds the best texts for one row, in descending order of the normalized score.
 
-    Hypotheses that have ended stay in the comparison; the search goes on until none that is open
-    can become better than those.
+    Finished hypotheses stay in the comparison; the search continues until no open hypothesis can
+    become better than these.
 
     Args:
-        next_log_probs: see the module; begins with one row.
+        next_log_probs: see the module's docstring; its first call returns one row.
         rules: `Rules`, with a `max_length`.
 
     Returns:
-        at most `num_beams` `Hypothesis`, one at least.
+        list of `Hypothesis`, from 1 to `num_beams` of them.
 
     Raises:
-        UserError: where the rules leave no token.
+        UserError: if the rules allow no token.
     """
     settings = rules.settings
     longest, alpha = settings.max_length or 0, settings.length_penalty
@@ -259,7 +259,7 @@ def beam_search(next_log_probs: NextLogProbs, rules: Rules) -> List[Hypothesis]:
 
 
 def _best(totals, count):
-    """(row, column) of the highest finite values, best first; of equal ones the first."""
+    """(row, column) of the highest finite values, in descending order; ties: the first."""
     flat = totals.ravel()
     count = min(count, int(np.isfinite(flat).sum()))
     if not count:
@@ -272,7 +272,7 @@ def _best(totals, count):
 
 
 def _is_decided(open_ones, ended, settings):
-    """Whether no open hypothesis can be better than the worst of enough ended ones."""
+    """Whether no open hypothesis can beat the worst of enough finished ones."""
     if len(ended) < settings.num_beams:
         return False
     best = max(one.score for one in open_ones)

@@ -1,4 +1,4 @@
-"""Files that are made from something else and kept: made again when that or their bytes changed."""
+"""Cached files, which are created again if their sources or their contents have changed."""
 
 import contextlib
 import fnmatch
@@ -16,19 +16,19 @@ _BYTES_AT_ONCE = 1 << 20
 
 
 class FileCache:
-    """The files of a folder that belong to one fingerprint; others in the folder are left alone."""
+    """The files of a folder with the same fingerprint; other files in the folder stay untouched."""
 
     def __init__(self, folder: str, fingerprint: str) -> None:
-        """Reads which files are there.
+        """Reads the list of existing files.
 
         Args:
             folder: path; need not exist.
-            fingerprint: of everything that the files are made from.
+            fingerprint: fingerprint of everything that the files are computed from.
         """
         self._folder = folder
         self._fingerprint = fingerprint
-        self._checksums = {}  # of each file, by its name
-        self._noted_damaged = set()  # names; a file is asked for as it is and as a former state
+        self._checksums = {}  # {file name: checksum}
+        self._noted_damaged = set()  # file names; files may be checked twice
         content = self._read_manifest()
         self._is_ours = content is not None and content.get("fingerprint") == fingerprint
         if content is None:
@@ -43,11 +43,11 @@ class FileCache:
         return os.path.join(self._folder, name)
 
     def names(self, pattern: str) -> List[str]:
-        """Names of the files that fit a pattern such as `*.npy`."""
+        """Names of the files that match a pattern such as `*.npy`."""
         return sorted(fnmatch.filter(self._checksums, pattern))
 
     def is_valid(self, name: str) -> bool:
-        """Whether a file is there as it was added; a damaged one is noted on stderr."""
+        """Whether a file exists and is unchanged; prints a note on stderr if it is damaged."""
         expected, path = self._checksums.get(name), self.path(name)
         if not os.path.lexists(path) or (expected is None and not self._is_ours):
             return False
@@ -58,25 +58,25 @@ class FileCache:
         return False
 
     def note_damaged(self, name: str) -> None:
-        """Notes on stderr that a file cannot be used as it is; once for each file."""
+        """Prints a note on stderr that a file is damaged; once per file."""
         if name not in self._noted_damaged:
             self._noted_damaged.add(name)
             self._note("%s is damaged" % self.path(name))
 
     def forget(self, name: str) -> None:
-        """Removes a file that is to be made again, and the manifest's entry before."""
+        """Removes a file that is to be created again, after removing its manifest entry."""
         self._noted_damaged.discard(name)
         if self._checksums.pop(name, None) is not None:
             self._write_manifest()
-        with contextlib.suppress(OSError):  # writing it again says what is wrong
+        with contextlib.suppress(OSError):  # the next write reports the problem
             os.remove(self.path(name))
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[str]:
-        """As `output_files.whole_file`; a link of `link_files` is replaced, not followed.
+        """Like `output_files.whole_file`, but replaces a link of `link_files` without following it.
 
         Args:
-            name: of the file.
+            name: name of the file.
 
         Yields:
             the path to write to.
@@ -87,12 +87,12 @@ class FileCache:
             yield partial
 
     def add(self, *names: str) -> None:
-        """Notes that files are complete, all at once: a killed process has noted all or none."""
+        """Records files as complete in one step: a killed process has recorded all or none."""
         self._checksums.update({name: _checksum(self.path(name)) for name in names})
         self._write_manifest()
 
     def _read_manifest(self):
-        """Its content; None if it does not exist, {} if it is damaged."""
+        """The manifest's content; None if it does not exist, {} if it is damaged."""
         path = self.path(MANIFEST)
         if not os.path.lexists(path):
             return None
@@ -100,7 +100,7 @@ class FileCache:
             content = files.read_json(path)
         except UserError:
             content = None
-        if isinstance(content, (dict, str)):  # a str is the whole fingerprint of former versions
+        if isinstance(content, (dict, str)):  # former versions wrote the fingerprint as a str
             return content if isinstance(content, dict) else {"fingerprint": content}
         self._note("%s is damaged" % path)
         return {"fingerprint": self._fingerprint, "files": {}}
@@ -114,11 +114,11 @@ class FileCache:
 
 
 def link_files(source: str, folder: str) -> None:
-    """Lets a cache in a folder that can only be read go on in another one, without copies.
+    """Continues the cache of a read-only folder in another folder, without copying the files.
 
     Args:
-        source: the folder; its manifest and other notes are copied, its files linked to.
-        folder: the other one; what it has of an older state of the source is replaced.
+        source: the read-only folder; its manifest and notes are copied, its files are linked to.
+        folder: the other folder; files of an older state of the source are replaced.
     """
     with folder_locks.one_at_a_time(folder):
         for name in os.listdir(source) if _is_newer(source, folder) else ():
@@ -130,7 +130,7 @@ def link_files(source: str, folder: str) -> None:
 
 
 def _is_newer(source, folder):
-    """Whether a folder has a manifest, and the other one none or an older one."""
+    """Whether a folder has a manifest, and the other folder has none or an older one."""
     manifests = [os.path.join(each, MANIFEST) for each in (source, folder)]
     if not all(map(os.path.exists, manifests)):
         return os.path.exists(manifests[0])

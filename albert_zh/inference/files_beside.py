@@ -1,4 +1,4 @@
-"""What is beside a model's weights: vocabulary, labels, settings of its training."""
+"""The files next to a model's weights: vocabulary, labels and training settings."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ from albert_zh.text import tokenization
 
 
 def _check_kind(notes, source):
-    """Raises `UserError` where the kind of task that a file of notes names is unknown."""
+    """Raises `UserError` if the kind of task that a notes file names is unknown."""
     name = notes.get("objective", "single_label")
     if name not in registry.names():
         raise UserError(
@@ -25,7 +25,7 @@ def _check_kind(notes, source):
 
 
 def _positions_of_config(folder):
-    """The most tokens that the config of a model folder allows; None where there is none."""
+    """The maximum number of tokens in the config of a model folder; None if it has no config."""
     try:
         return AlbertConfig.from_json_file(model_folder.config_in_folder(folder)).longest_sequence
     except UserError:
@@ -33,11 +33,11 @@ def _positions_of_config(folder):
 
 
 class FilesBeside:
-    """What is beside a model's weights: vocabulary, labels, settings of its training.
+    """The files next to a model's weights: vocabulary, labels and training settings.
 
     Attributes:
         settings: content of fine_tuning.json.
-        max_positions: the most tokens that an exported encoder takes; None where nothing says it.
+        max_positions: maximum number of tokens of an exported encoder; None if unknown.
     """
 
     def __init__(self, path: str) -> None:
@@ -56,7 +56,7 @@ class FilesBeside:
         head_notes.check_head(self.settings, self._notes_file or path)
 
     def _read_settings(self):
-        """(what training noted, most positions): of a file beside it, or what an export carries."""
+        """(training notes, maximum tokens): from a file next to the model, or the export itself."""
         beside, packed = fine_tuning_notes.read_notes(self._notes_file), {}
         if packed_files.SETTINGS in self._packed:
             notes = files.parse_json(self._packed[packed_files.SETTINGS], self._path)
@@ -64,31 +64,31 @@ class FilesBeside:
         positions = packed.get(MAX_POSITIONS, beside.get(MAX_POSITIONS))
         if positions is None and not storage.is_folder(self._path):
             positions = _positions_of_config(self._folder)
-        return packed or beside, positions  # a file beside it may be another model's
+        return packed or beside, positions  # a file next to it may belong to another model
 
     def _find(self, name):
         paths = (os.path.join(folder, name) for folder in self._folders)
         return next((path for path in paths if storage.is_file(path)), None)
 
     def further_files(self, names: Sequence[str]) -> Dict[str, bytes]:
-        """{name: content} of those of some files that are there."""
+        """{name: content} of the files among `names` that exist."""
         return model_folder.files_in(self._folders, names)
 
     def check_settings(self, num_outputs: int) -> None:
-        """Raises `UserError` unless the settings are of a model of so many outputs."""
+        """Raises `UserError` unless the settings fit a model with this number of outputs."""
         fine_tuning_notes.check_notes(self.settings, num_outputs, self._notes_file or self._path)
 
     def labels(self, num_labels: Optional[int]) -> List[str]:
-        """The labels in the order of their numbers; the numbers themselves where none are there.
+        """The labels in the order of their numbers; if there are none, the numbers themselves.
 
         Args:
-            num_labels: how many the model has; None where only its label map says so.
+            num_labels: number of labels of the model; None if only its label map records it.
 
         Raises:
-            UserError: if there are more or fewer.
+            UserError: if there are more or fewer labels.
         """
         path, labels = self._path, self._packed_labels()
-        if labels is None:  # where there are some, a file beside it may be another model's
+        if labels is None:  # else: a file next to it may be another model's
             path = self._find(label_map.LABEL_MAP)
             if path is None:
                 return [str(index) for index in range(num_labels or 0)]
@@ -98,7 +98,7 @@ class FilesBeside:
         return labels
 
     def _packed_labels(self):
-        """The labels that an exported file carries, in their order; None where it has none."""
+        """The labels stored in an exported file, in order; None if it has none."""
         if packed_files.LABEL_LIST in self._packed:
             return files.parse_json(self._packed[packed_files.LABEL_LIST], self._path)
         lines = self._packed.get(packed_files.LABELS)
@@ -107,7 +107,7 @@ class FilesBeside:
     def tokenizer(
         self, vocab_file: Optional[str], do_lower_case: bool
     ) -> tokenization.FullTokenizer:
-        """The tokenizer of a vocabulary, or of the one that is beside the model.
+        """The tokenizer of a vocabulary, or of the vocabulary next to the model.
 
         Args:
             vocab_file: path, or None.

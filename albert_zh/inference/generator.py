@@ -1,4 +1,4 @@
-"""Writes texts with a generator kept in memory.
+"""Generates texts with a generator kept in memory.
 
 with Generator("titles_output/best") as generator:
     generator.generate(["文章"], num_beams=4)[0].text
@@ -29,17 +29,17 @@ __all__ = ["Abandoned", "Generated", "Generator"]
 
 OBJECTIVE = "generation"
 _SHORTEST_SOURCE = 8  # tokens
-_ROWS = 16  # written together by a thread
-_COLUMNS = 64  # of the caches that are added at once
+_ROWS = 16  # texts that a thread generates together
+_COLUMNS = 64  # positions by which caches grow
 
 
 class Generated(NamedTuple):
-    """A text that was written.
+    """A generated text.
 
     Fields:
         text: str.
         score: log probability over ((5 + tokens) / 6) ** length_penalty.
-        was_cut: whether the end of the source was left out.
+        was_cut: whether the source was truncated.
     """
 
     text: str
@@ -52,10 +52,10 @@ class Generator(loaded_model.LoadedModel):
 
     Attributes:
         tokenizer: `FullTokenizer` of its vocabulary.
-        max_source_length: tokens of a source at most, in training.
-        max_length: tokens of a text at most, in training.
+        max_source_length: maximum tokens of a source in training.
+        max_length: maximum tokens of a generated text in training.
         unknown: `unknown_words.Tally` of the sources so far.
-        appended: ids read behind the last token of a text, `[MASK]` where that is predicted.
+        appended: ids read after the last token of a text: `[MASK]` if the model predicts there.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class Generator(loaded_model.LoadedModel):
 
         Args:
             model_dir: OUTPUT_DIR/best of run_seq2seq.py.
-            num_threads: threads of a call; None: as many as there are cores.
-            precision: of products, a key of `modeling.PRECISIONS`.
+            num_threads: threads of a call; None: one per core.
+            precision: precision of products, a key of `modeling.PRECISIONS`.
 
         Raises:
             UserError: if there is no such model, or it was trained for another task.
@@ -95,7 +95,7 @@ class Generator(loaded_model.LoadedModel):
         self.encode, self.step = (self._session.callable_of(*pair) for pair in self._tensors)
 
     def _build(self, features):
-        """Makes (outputs, inputs) of a source's cache and of a step, see `_Rows`."""
+        """Builds (outputs, inputs) of a source's cache and of a step, see `_Rows`."""
         config, precision = self._config, self._precision
         ids, mask = features["input_ids"], features["input_mask"]
         length = tf.placeholder(tf.int32, [], "cache_length")
@@ -131,21 +131,21 @@ class Generator(loaded_model.LoadedModel):
         first_number: int = 0,
         **settings: Any,
     ) -> List[Generated]:
-        """Writes a text for each source.
+        """Generates a text for each source.
 
         Args:
             texts: sequence of str.
-            is_wanted: asked before every token, by several threads, whether the texts are still
-                wanted; None: they are.
-            first_number: the first text's number; what is drawn for a text follows from the seed
-                and its number, so that parts of a list are written as the whole is.
+            is_wanted: called before every token, by several threads; returns whether the texts are
+                still wanted; None: they always are.
+            first_number: number of the first text; a text's random draws depend on the seed and
+                its number, so that parts of a list yield the same texts as the whole list.
             **settings: fields of `decoding.DecodingSettings`.
 
         Returns:
             list of `Generated`.
 
         Raises:
-            UserError: for anything else than texts, settings that make no sense, and after `close`.
+            UserError: for values that are no texts, invalid settings, and after `close`.
             Abandoned: when `is_wanted` returns False.
         """
         rules, longest = self._rules(settings)
@@ -166,13 +166,13 @@ class Generator(loaded_model.LoadedModel):
             try:
                 parts = self._workers.in_order(written, range(0, len(sources), size))
                 return list(itertools.chain.from_iterable(parts))
-            finally:  # parts that others work on after an error
+            finally:  # other threads may still work after an error
                 stopped.set()
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
-        """Yields a text piece by piece as it is written; arguments as of `generate`, no beams.
+        """Yields a text piece by piece as it is generated; arguments as in `generate`, no beams.
 
-        Whoever leaves it half read keeps nobody from closing the generator.
+        An iterator that is not exhausted does not keep the generator from being closed.
         """
         rules, longest = self._rules(settings)
         if rules.settings.num_beams > 1:
@@ -195,12 +195,12 @@ class Generator(loaded_model.LoadedModel):
             shown = text
 
     def reading(self, text: str, **settings: Any) -> input_rows.Reading:
-        """What the model does not see of a source; arguments as of `stream`."""
+        """Which parts of a source the model does not see; arguments as in `stream`."""
         ids, was_cut = source_ids(self.tokenizer, text, self._rules(settings)[1])
         return input_rows.Reading(was_cut, self.unknown.is_unknown([ids]))
 
     def _rules(self, given):
-        """(`decoding.Rules`, tokens of a source at most)."""
+        """(`decoding.Rules`, maximum tokens of a source)."""
         settings = decoding.checked_settings(given, self.max_length)
         longest = min(self.max_source_length, self._config.longest_sequence - settings.max_length)
         if longest < _SHORTEST_SOURCE:
@@ -244,12 +244,12 @@ class Generator(loaded_model.LoadedModel):
 
     def _free(self):
         self._workers.close()
-        del self.encode, self.step  # which hold the session
+        del self.encode, self.step  # they hold the session
         self._session.close()
 
 
 def _checked_notes(model_dir, folder):
-    """What a generator's fine_tuning.json says; raises `UserError` where it is no generator's."""
+    """The content of a generator's fine_tuning.json; raises `UserError` for other models."""
     notes, name = model_folder.open_folder(model_dir).notes, fine_tuning_notes.FINE_TUNING_FILE
     if notes.get("objective") != OBJECTIVE:
         raise UserError(
@@ -281,7 +281,7 @@ def _in_words(token_ids):
 
 
 class _Rows:
-    """Rows that are written, with their caches, which grow as the texts do."""
+    """The rows being generated, with their caches, which grow with the texts."""
 
     def __init__(self, generator, sources, rules, is_wanted=None):
         """Encodes the sources.
@@ -301,7 +301,7 @@ class _Rows:
         self._num_written = 0
 
     def next_log_probs(self, tokens, parents):
-        """See `decoding`; the first call reads the end of the sources again, which changes none."""
+        """See `decoding`; the first call reads the last source token again, without effect."""
         if self._is_wanted and not self._is_wanted():
             raise Abandoned
         if tokens is None:
@@ -321,7 +321,7 @@ class _Rows:
         return log_probs
 
     def _make_columns(self, length):
-        """Makes the caches, [R, N, L, D], at least so long."""
+        """Extends the caches, [R, N, L, D], to at least this length."""
         lacking = length - self._cache[0].shape[2]
         if lacking > 0:
             added = [(0, 0), (0, 0), (0, max(_COLUMNS, lacking)), (0, 0)]

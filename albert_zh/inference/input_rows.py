@@ -1,4 +1,4 @@
-"""Texts -> rows of ids -> batches of like length, for models kept in memory."""
+"""Converts texts to rows of ids and batches of similar length, for models kept in memory."""
 
 import collections.abc
 from typing import TYPE_CHECKING, Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -37,27 +37,27 @@ Text = Union[str, Tuple[str, str]]
 Row = Tuple[List[int], List[int]]  # ids, segment ids
 DEFAULT_LENGTH = 128
 SHORTEST_LENGTH = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
-TOKENS_PER_BATCH = 2048  # keeps a layer's values within the processor's caches
+TOKENS_PER_BATCH = 2048  # keeps a layer's values in the processor's caches
 ROWS_PER_BATCH = 256
 _NOT_SEVERAL = (str, bytes, collections.abc.Mapping, collections.abc.Set)
-_TOKENS_OF_A_SHARE = 128  # on average; below, reading the weights takes most of a call
+_TOKENS_OF_A_SHARE = 128  # on average; with fewer, a call mostly reads weights
 
 
 class Reading(NamedTuple):
-    """What a model does not see of a text, or of a pair."""
+    """Which parts of a text, or of a pair, a model does not see."""
 
-    was_cut: bool = False  # it was longer than the model reads
-    is_unknown: bool = False  # the vocabulary lacks at least half of its word pieces
+    was_cut: bool = False  # the text was longer than the model reads
+    is_unknown: bool = False  # at least half of its word pieces are not in the vocabulary
 
 
 def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
-    """Texts as (text_a, text_b), text_b None for a single one.
+    """Checks texts and returns them as (text_a, text_b), text_b None for a single text.
 
     Args:
         texts: sequence of str, or of pairs of str.
 
     Raises:
-        UserError: for anything else; names which.
+        UserError: for other values; names the first such text.
     """
     if isinstance(texts, (str, bytes)):
         raise UserError("texts: expected a list of texts, found a single one: put it into a list")
@@ -84,38 +84,38 @@ def checked_texts(texts: Sequence[Text]) -> List[Tuple[str, Optional[str]]]:
 
 
 def is_several(texts: Any) -> bool:
-    """Whether something gives texts one after another in an order: a list, a generator."""
+    """Whether a value yields texts in an order: a list or a generator, for example."""
     if isinstance(texts, _NOT_SEVERAL) or is_table(texts):
         return False
     try:
         iter(texts)
-    except TypeError:  # NumPy's arrays of no dimension have the method, too
+    except TypeError:  # NumPy's 0-d arrays have the method as well
         return False
     return True
 
 
 def is_table(texts: Any) -> bool:
-    """Whether something is a table, of pandas for instance: what it gives are names of columns."""
+    """Whether a value is a table, such as a pandas one: iterating yields its column names."""
     return hasattr(texts, "columns")
 
 
 def is_pair(text: Any) -> bool:
-    """Whether something is a pair of texts: a tuple, list or NumPy array of two str."""
+    """Whether a value is a pair of texts: a tuple, list or NumPy array of two str."""
     is_array = isinstance(text, np.ndarray) and text.ndim == 1
     is_of_two = (is_array or isinstance(text, (tuple, list))) and len(text) == 2
     return is_of_two and all(isinstance(single, str) for single in text)
 
 
 def checked_length(wanted: Optional[int], config_length: int, needed: int = 0) -> int:
-    """The longest input in tokens: what is wanted, as far as the model goes.
+    """The maximum input length in tokens: the requested one, as far as the model allows it.
 
     Args:
-        wanted: int or None.
+        wanted: requested length, or None.
         config_length: the config's max_position_embeddings, or a fixed length.
-        needed: by the kind of task, as of `KindFlags.shortest_length`.
+        needed: minimum of the kind of task, as in `KindFlags.shortest_length`.
 
     Raises:
-        UserError: if it is too short for anything.
+        UserError: if it is too short for any text.
     """
     length = min(DEFAULT_LENGTH if wanted is None else wanted, config_length)
     if length < max(needed, min(SHORTEST_LENGTH, config_length)):
@@ -136,7 +136,7 @@ def rows_of(
     max_seq_length: int,
     num_segments: int = 2,
 ) -> List[Row]:
-    """(ids, segment ids) of each text; arguments as of `rows_with_cuts`."""
+    """(ids, segment ids) of each text; arguments as in `rows_with_cuts`."""
     return rows_with_cuts(texts, tokenizer, max_seq_length, num_segments)[0]
 
 
@@ -146,19 +146,19 @@ def rows_with_cuts(
     max_seq_length: int,
     num_segments: int = 2,
 ) -> Tuple[List[Row], List[bool]]:
-    """(ids, segment ids) of each text, and whether it was too long and cut.
+    """(ids, segment ids) of each text, and whether it was truncated.
 
     Args:
-        texts: as of `checked_texts`.
+        texts: as returned by `checked_texts`.
         tokenizer: `FullTokenizer`.
-        max_seq_length: longest row.
+        max_seq_length: maximum row length.
         num_segments: the config's type_vocab_size.
 
     Returns:
         (list of two lists of at most max_seq_length ints, list of bool).
 
     Raises:
-        UserError: for a pair where the model knows one segment.
+        UserError: for a pair if the model has a single segment.
     """
     rows, cuts = [], []
     for text_a, text_b in texts:
@@ -173,18 +173,18 @@ def rows_with_cuts(
 def num_tokens(
     tokenizer: "tokenization.FullTokenizer", text_a: str, text_b: Optional[str] = None
 ) -> int:
-    """The length of the row of a text or pair if nothing were cut, [CLS] and [SEP] among it."""
+    """The row length of a text or pair without truncation, including [CLS] and [SEP]."""
     tokens = len(tokenizer.tokenize(text_a)) + 2
     return tokens if text_b is None else tokens + len(tokenizer.tokenize(text_b)) + 1
 
 
 def batches_by_length(lengths: Sequence[int], num_shares: int = 1) -> Iterator[List[int]]:
-    """Yields batches of indices, shortest rows first: little padding, a bounded number of tokens.
+    """Yields batches of indices, shortest rows first, to limit padding and tokens per batch.
 
     Args:
-        lengths: the rows' lengths.
-        num_shares: how many batches are worked on at a time: so many get about as many rows each,
-            unless that is little work for them.
+        lengths: lengths of the rows.
+        num_shares: number of batches processed concurrently: the rows are split evenly into as many
+            batches, unless these would be too small.
     """
     batch: List[int] = []
     num_shares = min(num_shares, max(1, sum(lengths) // _TOKENS_OF_A_SHARE))
@@ -202,15 +202,15 @@ def batches_by_length(lengths: Sequence[int], num_shares: int = 1) -> Iterator[L
 def padded_columns(
     columns: Sequence[np.ndarray], column: Any, length: Optional[int] = None
 ) -> np.ndarray:
-    """What a model takes for each token beside ids, as an array.
+    """Joins the per-token inputs of a model, other than ids, into an array.
 
     Args:
         columns: arrays [F, ...] of the rows.
         column: its `task_type.Column`.
-        length: F; the longest row's by default.
+        length: F; default: the length of the longest row.
 
     Returns:
-        int32 or float32 [B, F, ...], 0 behind a row's end.
+        int32 or float32 [B, F, ...], padded with 0.
     """
     length = length or max(map(len, columns))
     dtype = np.float32 if column.dtype == "float" else np.int32
@@ -221,11 +221,11 @@ def padded_columns(
 
 
 def padded(rows: Sequence[Row], length: Optional[int] = None) -> np.ndarray:
-    """Rows as arrays.
+    """Joins rows into arrays.
 
     Args:
         rows: list of (ids, segment ids).
-        length: F; the longest row's by default.
+        length: F; default: the length of the longest row.
 
     Returns:
         int32 [3, B, F]: ids, mask, segment ids.

@@ -1,6 +1,6 @@
-"""What models kept in memory share: their folder, use by several threads.
+"""Common parts of models kept in memory: their folder, and use by several threads.
 
-A loaded model may be used by several threads; closing it waits for those that use it.
+A loaded model may be used by several threads; closing it waits until no thread uses it.
 """
 
 import collections
@@ -30,10 +30,10 @@ _Model = TypeVar("_Model", bound="LoadedModel")
 ModelFolder = collections.namedtuple(
     "ModelFolder", ["prefix", "config", "vocab_file", "tokenizer", "do_lower_case"]
 )
-ModelFolder.__doc__ = """What `open_folder` finds.
+ModelFolder.__doc__ = """The result of `open_folder`.
 
 Fields:
-    prefix: of the checkpoint.
+    prefix: prefix of the checkpoint.
     config: `AlbertConfig`.
     vocab_file: path.
     tokenizer: `FullTokenizer` of that vocabulary.
@@ -42,10 +42,10 @@ Fields:
 
 
 class LoadedModel:
-    """Counts those who use a model, so that it is freed after the last of them.
+    """Counts the users of a model, so that it is freed after the last of them.
 
     Attributes:
-        shown_name: what errors call it: the class that its user has made.
+        shown_name: the model's name in errors: the class that its user has created.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class LoadedModel:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keeps the model from being freed; raises `UserError` if it is closed or of a parent."""
+        """Keeps the model from being freed; raises `UserError` if closed, or in a forked child."""
         if self._process != os.getpid():
             raise UserError(
                 "this %s was loaded in process %d, this is its forked child %d: %s"
@@ -74,9 +74,9 @@ class LoadedModel:
                 self._state.notify_all()
 
     def close(self) -> None:
-        """Frees the model as soon as nobody uses it any more; later uses are errors.
+        """Frees the model as soon as nobody uses it any more; later uses raise errors.
 
-        A forked child leaves it to its parent.
+        A forked child leaves that to its parent.
         """
         if self._process != os.getpid():
             return
@@ -110,23 +110,23 @@ class LoadedModel:
 
 
 def note_unknown(source: str, model: Any) -> None:
-    """Notes on standard error unknown words of the texts that a model read since the last call.
+    """Prints a note on unknown words of the texts that a model has read since the last call.
 
     Args:
-        source: what they are, for the note.
-        model: with a `unknown_words.Tally`, `unknown`.
+        source: description of the texts, for the note.
+        model: model with an attribute `unknown`, an `unknown_words.Tally`.
     """
     for line in model.unknown.take_notes():
         print(printable("note: %s: %s" % (source, line)), file=sys.stderr)
 
 
 def note_cut(what: str, num_cut: int, longest: int) -> None:
-    """Notes on standard error how many inputs of a model, if any, are longer than it reads.
+    """Prints a note on how many inputs, if any, are longer than the model reads.
 
     Args:
-        what: they are, in the plural.
-        num_cut: how many.
-        longest: tokens that it reads of one.
+        what: description of the inputs, in the plural.
+        num_cut: number of truncated inputs.
+        longest: maximum number of tokens that the model reads.
     """
     if num_cut:
         note = "note: %s of more than %d tokens are cut: %d" % (what, longest, num_cut)
@@ -139,19 +139,19 @@ def open_folder(
     vocab_file: Optional[str] = None,
     do_lower_case: Optional[bool] = None,
 ) -> ModelFolder:
-    """Config, vocabulary and checkpoint of a model folder.
+    """Opens a model folder: reads the config and the vocabulary and finds the checkpoint.
 
     Args:
         path: model folder or checkpoint prefix.
-        config_file: config JSON where it is not in the folder.
-        vocab_file: vocabulary where it is not in the folder.
+        config_file: config JSON file, if it is not in the folder.
+        vocab_file: vocabulary, if it is not in the folder.
         do_lower_case: bool; None: as in fine-tuning, or True.
 
     Returns:
         `ModelFolder`.
 
     Raises:
-        UserError: if anything is missing or does not belong together.
+        UserError: if a file is missing or the files do not belong together.
     """
     arguments.check_arguments(
         model_dir=path, config_file=config_file, vocab_file=vocab_file, do_lower_case=do_lower_case
@@ -168,5 +168,5 @@ def open_folder(
 def check_vocabulary(
     vocab_file: str, tokenizer: tokenization.FullTokenizer, vocab_size: int
 ) -> None:
-    """Raises `UserError` if a tokenizer has not the number of entries that the model expects."""
+    """Raises `UserError` if a tokenizer's number of entries is not the one the model expects."""
     tokenization.check_num_entries(vocab_file, len(tokenizer.inv_vocab), vocab_size)

@@ -1,4 +1,4 @@
-"""Fills the masks of texts with a pre-trained model kept in memory.
+"""Fills the masks in texts with a pre-trained model kept in memory.
 
 with MaskFiller("prev_trained_model/albert_tiny_zh") as filler:
     for word, probability in filler.fill("今天天[MASK]很好", top_k=5)[0]:
@@ -27,7 +27,7 @@ class MaskFiller(loaded_model.LoadedModel):
 
     Attributes:
         tokenizer: `FullTokenizer` of its vocabulary.
-        max_seq_length: longest row in tokens.
+        max_seq_length: maximum row length in tokens.
         unknown: `unknown_words.Tally` of the texts filled so far.
     """
 
@@ -43,10 +43,10 @@ class MaskFiller(loaded_model.LoadedModel):
 
         Args:
             model_dir: model folder or checkpoint prefix of pre-training.
-            max_seq_length: longest text in tokens; as far as the model goes by default.
-            do_lower_case: whether to lower-case; as the model folder says, or True, by default.
-            config_file: config JSON where it is not in the model folder.
-            vocab_file: vocabulary where it is not in the model folder.
+            max_seq_length: maximum text length in tokens; default: the model's maximum.
+            do_lower_case: whether to lower-case; default: as the model folder says, or True.
+            config_file: config JSON file, if it is not in the model folder.
+            vocab_file: vocabulary, if it is not in the model folder.
 
         Raises:
             UserError: if there is no such model, or it has no masked-LM head.
@@ -77,17 +77,17 @@ class MaskFiller(loaded_model.LoadedModel):
         )
 
     def fill(self, text: str, top_k: int = 5) -> List[List[Tuple[str, float]]]:
-        """The most probable words for each mask of a text.
+        """Predicts the most probable words for each mask of a text.
 
         Args:
             text: str with at least one [MASK].
-            top_k: words per mask.
+            top_k: number of words per mask.
 
         Returns:
-            a list per mask, in the text's order, of (word, probability), the most probable first.
+            one list per mask, in text order, of (word, probability), most probable first.
 
         Raises:
-            UserError: if there is no mask, or the text is too long, and after `close`.
+            UserError: if there is no mask or the text is too long, and after `close`.
         """
         arguments.check_arguments(top_k=top_k)
         ((_, other),) = input_rows.checked_texts([text])
@@ -106,7 +106,7 @@ class MaskFiller(loaded_model.LoadedModel):
         ]
 
     def probabilities(self, rows: Sequence[input_rows.Row], positions: np.ndarray) -> np.ndarray:
-        """How probable each entry of the vocabulary is at positions of rows.
+        """Predicts the probability of each vocabulary entry at positions of rows.
 
         Args:
             rows: list of (ids, segment ids).

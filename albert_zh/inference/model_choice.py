@@ -1,4 +1,4 @@
-"""Which fine-tuned model is used where none is named, and what its notes say it takes."""
+"""Chooses the fine-tuned model if none is named, and reads what its notes say about its input."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ from albert_zh.common import package_files
 from albert_zh.common.errors import UserError
 from albert_zh.model.checkpoints import fine_tuning_notes
 
-# What makes a model of a kind of task, for the error where there is none.
+# The commands that train a model of a kind of task, for the error if there is none.
 _SCRIPT_OF_CLASSIFIERS = "run_classifier (or bash run_classifier_lcqmc.sh)"
 _SCRIPTS = {
     "generation": "run_seq2seq.py",
@@ -21,11 +21,11 @@ EMBEDDINGS = ("sentence_embedding", "sentence_retrieval")  # kinds whose vectors
 
 
 class NoModelError(UserError):
-    """No fine-tuned model is where one is looked for that no flag names."""
+    """No flag names a model, and no fine-tuned model was found in the default places."""
 
 
 def takes_pairs(settings: dict) -> Optional[bool]:
-    """Whether a model was trained on pairs of texts; None where fine_tuning.json does not note it.
+    """Whether a model was trained on pairs of texts; None if fine_tuning.json does not record it.
 
     Args:
         settings: content of fine_tuning.json.
@@ -34,7 +34,7 @@ def takes_pairs(settings: dict) -> Optional[bool]:
 
 
 def compares_sentences(settings: Dict[str, Any]) -> bool:
-    """Whether a model decides if two sentences mean the same, as far as fine_tuning.json says."""
+    """Whether a model decides if two sentences mean the same, according to fine_tuning.json."""
     has_two_texts = "text_b" in settings.get("columns", ["text_b"])
     return settings.get("compares_sentences", has_two_texts)
 
@@ -42,15 +42,15 @@ def compares_sentences(settings: Dict[str, Any]) -> bool:
 def newest_best_folder(
     folders: Sequence[str] = (".",), of_pairs: bool = False, kinds: Sequence[str] = ()
 ) -> str:
-    """The `*_output/best` folder that was written last, of sentence pairs alone if asked for.
+    """The `*_output/best` folder that was written last, optionally only of sentence pairs.
 
     Args:
-        folders: where to look for it.
-        of_pairs: whether only models that compare two sentences count.
-        kinds: names of the kinds of tasks whose models count; () for all.
+        folders: folders to search.
+        of_pairs: whether to consider only models that compare two sentences.
+        kinds: names of the kinds of tasks to consider; () for all.
 
     Raises:
-        NoModelError: if no model is found; names the command that makes one.
+        NoModelError: if no model is found; the message names the command that trains one.
     """
     patterns = [os.path.join(glob.escape(folder), "*_output", "best") for folder in folders]
     found = [os.path.normpath(path) for pattern in patterns for path in glob.glob(pattern)]
@@ -85,9 +85,9 @@ def newest_model(of_pairs: bool = False) -> str:
     """The newest `*_output/best` of the current folder or of the clone.
 
     Args:
-        of_pairs: whether only models that compare two sentences count.
+        of_pairs: whether to consider only models that compare two sentences.
 
     Raises:
-        UserError: if it does not exist.
+        UserError: if there is none.
     """
     return newest_best_folder(package_files.places_of_models(), of_pairs)

@@ -1,4 +1,4 @@
-"""Flags that the commands for using a fine-tuned model share."""
+"""Common flags of the commands that use a fine-tuned model."""
 
 from absl import flags
 
@@ -6,7 +6,7 @@ FLAGS = flags.FLAGS
 
 
 def define(
-    model_dir: str, longest: str = "Longest input in tokens; as in training by default."
+    model_dir: str, longest: str = "Maximum input length in tokens; default: as in training."
 ) -> None:
     """Defines --model_dir, --max_seq_length and --precision.
 
@@ -16,7 +16,7 @@ def define(
     """
     flags.DEFINE_string("model_dir", None, model_dir)
     flags.DEFINE_integer("max_seq_length", None, longest)
-    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of the products.")
+    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Precision of products.")
 
 
 def define_granularity() -> None:
@@ -24,5 +24,5 @@ def define_granularity() -> None:
     flags.DEFINE_string(
         "granularity",
         None,
-        "Of the words, for a model of several granularities; its first one if left out.",
+        "Granularity of the words, for a model of several; default: its first one.",
     )

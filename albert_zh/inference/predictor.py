@@ -1,10 +1,10 @@
-"""A fine-tuned model kept in memory: texts in, labels and probabilities (or entities, say) out.
+"""A fine-tuned model kept in memory that predicts labels and probabilities, or entities and so on.
 
 with Predictor("lcqmc_output/best") as predictor:
     labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
 
 The model may be a model folder, the folder of an exported SavedModel, or an exported .tflite or
-.onnx file; vocabulary and labels are taken from its folder.
+.onnx file; its vocabulary and labels are read from the same folder.
 """
 
 import functools
@@ -32,13 +32,13 @@ __all__ = [
     "takes_pairs",
 ]
 
-LONGEST_UNKNOWN = 512  # tokens, of exported files that do not say how many they take
+LONGEST_UNKNOWN = 512  # tokens, for exported files that do not record their maximum
 SAME_MEANING = task_forms.SAME_MEANING
 
 
-# Whether a model takes pairs: (what it was given, what it was trained on).
+# Whether a model takes pairs: (text that was passed, texts that it was trained on).
 _FORM_MISMATCHES = {True: ("a single text", "pairs"), False: ("a pair", "single texts")}
-# What a program does about it; a client of the HTTP service has other ways.
+# What a program can do about it; the HTTP service suggests other ways.
 _WAYS_OUT = {
     True: "give (text_a, text_b), or switch check_text_form off",
     False: "give one text, or switch check_text_form off",
@@ -49,12 +49,12 @@ class Predictor(loaded_model.LoadedModel):
     """A fine-tuned model that is loaded once and used by any number of threads.
 
     Attributes:
-        num_cut: how many of the texts predicted so far were longer than the model reads.
-        longest_uncut: tokens that it reads of a text, or of a reader's question.
+        num_cut: how many of the texts predicted so far were truncated.
+        longest_uncut: maximum tokens of a text, or of a reader's question, without truncation.
         unknown: `unknown_words.Tally` of the texts predicted so far.
     """
 
-    # long: the arguments are listed three times, in the signature, its checks and the loading
+    # long: the signature, its checks and the loading each list all arguments
     def __init__(
         self,
         path: str,
@@ -67,25 +67,25 @@ class Predictor(loaded_model.LoadedModel):
         check_text_form: bool = True,
         granularity: Optional[str] = None,
     ) -> None:
-        """Loads config, vocabulary, labels and weights; the files are not needed any more then.
+        """Loads config, vocabulary, labels and weights; the files are not needed afterwards.
 
         Args:
             path: model folder of a fine-tuned classifier, such as OUTPUT_DIR/best; folder of a
                 SavedModel; or .tflite or .onnx file.
-            max_seq_length: longest input in tokens, longer ones are cut; as in training by default.
-            do_lower_case: whether to lower-case; as in training by default.
-            config_file: config JSON where it is not in the model folder.
-            vocab_file: vocabulary where it is not beside the model.
-            precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-            num_threads: threads of a call, as many as there are cores by default; of a .tflite or
-                .onnx file those of an operation, by default one, with as many batches at a time
-                as there are cores.
-            check_text_form: whether pairs are refused by a model that was trained on single texts,
-                and single texts by one of pairs, as far as its folder notes which it was.
-            granularity: of the words, for a model of several granularities; the first by default.
+            max_seq_length: maximum input length in tokens; longer inputs are truncated; default: as
+                in training.
+            do_lower_case: whether to lower-case; default: as in training.
+            config_file: config JSON file, if it is not in the model folder.
+            vocab_file: vocabulary, if it is not in the model's folder.
+            precision: precision of a model folder's products, a key of `modeling.PRECISIONS`.
+            num_threads: threads of a call; default: one per core. For a .tflite or .onnx file:
+                threads per operation; default: one, with one batch at a time per core.
+            check_text_form: whether a model that was trained on single texts refuses pairs, and the
+                other way round, as far as its folder records which of them it was trained on.
+            granularity: granularity of the words, for a model with several; default: the first.
 
         Raises:
-            UserError: if there is no such model.
+            UserError: if there is no model at the path.
         """
         super().__init__()
         self.num_cut = 0
@@ -161,20 +161,20 @@ class Predictor(loaded_model.LoadedModel):
         return kind_interface.ModelInUse(task, self.notes, self._tokenizer, self.max_seq_length)
 
     def predict(self, texts: Sequence[input_rows.Text]) -> Tuple[List, np.ndarray]:
-        """Predicts what the model was fine-tuned for: classifies texts, say.
+        """Predicts what the model was fine-tuned for, such as the classes of texts.
 
         Args:
             texts: list of str, or of (text_a, text_b); for a model with slots also of dicts that
-                have them, see `annotated_texts`. What dictionaries find is added.
+                contain them, see `annotated_texts`. Matches of dictionaries are added.
 
         Returns:
             (labels, probabilities): list of n labels and float array [n, classes], in the order of
-            the texts. A multi-label model has a list of labels for each text, a regression its
-            value for each text, and as the only column. Of other kinds of tasks what
-            `TaskType.decode` says, and None where outputs differ in length.
+            the texts. A multi-label model returns a list of labels per text; a regression model
+            returns its value per text, also as the only column. Other kinds of tasks return the
+            result of `TaskType.decode`, and None if outputs differ in length.
 
         Raises:
-            UserError: as of `checked`, and after `close`.
+            UserError: the errors of `checked`, and after `close`.
         """
         predictions, outputs = self.predict_with_readings(texts)
         return [prediction for prediction, _ in predictions], outputs
@@ -182,10 +182,10 @@ class Predictor(loaded_model.LoadedModel):
     def predict_with_readings(
         self, texts: Sequence[input_rows.Text], is_wanted: workers.IsWanted = None
     ) -> Tuple[List[Tuple[Any, input_rows.Reading]], np.ndarray]:
-        """As `predict`, with (label, what the model did not see of the text).
+        """Like `predict`, with (label, parts of the text that the model did not see).
 
         Raises:
-            Abandoned: when `is_wanted`, which is asked before every batch, returns False.
+            Abandoned: if `is_wanted`, which is called before every batch, returns False.
         """
         checked, slots = self._checked_with_slots(texts)
         examples = [
@@ -204,17 +204,17 @@ class Predictor(loaded_model.LoadedModel):
 
     @property
     def use(self) -> Any:
-        """The model as its kind of task needs it, a `task_type.ModelInUse`."""
+        """The model in the form that its kind of task needs, a `task_type.ModelInUse`."""
         return self._use
 
     def outputs(self, examples: Sequence[Any]) -> List[List[Dict[str, np.ndarray]]]:
-        """The outputs of examples, before they are decoded.
+        """Computes the outputs of examples, before they are decoded.
 
         Args:
-            examples: as of `TaskType.read_split`; labels do not matter.
+            examples: as returned by `TaskType.read_split`; their labels are ignored.
 
         Returns:
-            for each example `TaskType.decoded_outputs` of its rows, each {name: array}.
+            for each example, `TaskType.decoded_outputs` of its rows, each {name: array}.
 
         Raises:
             UserError: after `close`.
@@ -222,7 +222,7 @@ class Predictor(loaded_model.LoadedModel):
         return self._grouped_outputs(examples)[0]
 
     def _grouped_outputs(self, examples, is_wanted=None):
-        """(as of `outputs`, the `Reading` of each example)."""
+        """(the result of `outputs`, the `Reading` of each example)."""
         with self.in_use():
             rows, counts, readings = self._rows_of(examples)
             with self._state:
@@ -247,7 +247,7 @@ class Predictor(loaded_model.LoadedModel):
         return rows, counts, readings
 
     def _outputs_of(self, rows, is_wanted):
-        """[{name: array}] of records, per-token arrays as long as the record."""
+        """[{name: array}] of records; per-token arrays have the length of the record."""
         names, token_outputs = self.kind.decoded_outputs, self.kind.token_outputs
         outputs = [None] * len(rows)
 
@@ -277,20 +277,20 @@ class Predictor(loaded_model.LoadedModel):
     def checked(
         self, texts: Sequence[input_rows.Text], ways_out: Optional[Dict[bool, str]] = None
     ) -> List[Tuple[str, Optional[str]]]:
-        """Texts as (text_a, text_b), text_b None for a single one.
+        """Checks texts and returns them as (text_a, text_b), text_b None for a single text.
 
         Args:
-            texts: list of str, of (text_a, text_b), or of dicts as of `predict`.
-            ways_out: {whether the model takes pairs: what to do about a text that is none, or a
-                pair}; None: what a program can do.
+            texts: list of str, of (text_a, text_b), or of dicts as in `predict`.
+            ways_out: {whether the model takes pairs: what to do about a text of the other form};
+                None: what a program can do.
 
         Raises:
-            UserError: for anything that is no text, or not what the model was trained on.
+            UserError: for values that are no texts, or not of the form of the training texts.
         """
         return self._checked_with_slots(texts, ways_out)[0]
 
     def _checked_with_slots(self, texts, ways_out=None):
-        """(texts as of `checked`, for each the slots that it brings along, or None)."""
+        """(the result of `checked`, for each text its slots or None)."""
         names = self._head.get("slots", {}).get("names", ())
         plain, slots = annotated_texts.separated(texts, names)
         checked = input_rows.checked_texts(plain)
@@ -301,7 +301,7 @@ class Predictor(loaded_model.LoadedModel):
         return checked, slots or [None] * len(checked)
 
     def _check_required(self, checked):
-        """Raises `UserError` for an empty text where the kind of task needs one."""
+        """Raises `UserError` for an empty text if the kind of task requires a non-empty one."""
         name = self.kind.required_text
         for number, (text, _) in enumerate(checked if name else ()):
             if not text.strip():
@@ -310,14 +310,14 @@ class Predictor(loaded_model.LoadedModel):
                 )
 
     def _form_mismatch(self, ways_out):
-        """What is wrong with a text that is a pair where the model takes none, or no pair."""
+        """The error for a pair if the model takes single texts, or the other way round."""
         form = bool(self.takes_pairs)
         found, expected = _FORM_MISMATCHES[form]
         way_out = (ways_out or _WAYS_OUT)[form]
         return "%s, but the model was trained on %s: %s" % (found, expected, way_out)
 
     def fingerprint_of(self) -> str:
-        """What identifies the model's weights; its files have to be there still."""
+        """A fingerprint of the model's weights; its files must still exist."""
         if not backends.is_exported(self.path):
             return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(self.path))
         is_folder = storage.is_folder(self.path)
@@ -326,16 +326,16 @@ class Predictor(loaded_model.LoadedModel):
         return hashlib.sha256(digests.encode()).hexdigest()
 
     def similarities(self, pairs: Sequence[Tuple[str, str]]) -> np.ndarray:
-        """How probably the two texts of each pair mean the same, by a model of sentence pairs.
+        """Predicts the probability that the texts of each pair mean the same.
 
         Args:
             pairs: list of (text_a, text_b).
 
         Returns:
-            float array [n], the probability of the class that says they do.
+            float array [n], the probability of the class for the same meaning.
 
         Raises:
-            UserError: if the model is none of pairs.
+            UserError: if the model is no sentence-pair model.
         """
         column = self.similarity_column()
         checked = []
@@ -346,11 +346,11 @@ class Predictor(loaded_model.LoadedModel):
         return self.predict(checked)[1][:, column]
 
     def similarity_column(self) -> int:
-        """The number of the class which says that the texts of a pair mean the same.
+        """The number of the class for pairs of texts that mean the same.
 
         Raises:
-            UserError: if the model has not two classes, was fine-tuned on something else than two
-                sentences, or its labels don't say so.
+            UserError: if the model does not have two classes, was not fine-tuned on pairs of
+                sentences, or its labels do not show which class that is.
         """
         if not self.kind.is_classification:
             raise UserError(

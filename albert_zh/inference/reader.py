@@ -1,4 +1,4 @@
-"""A fine-tuned reader kept in memory: answers questions by a span of a text.
+"""A fine-tuned reader kept in memory: answers questions with a span of a text.
 
 with Reader("reading_output/best") as reader:
     for answer in reader.answer("小米是谁创立的？", context, top_k=3):
@@ -31,12 +31,12 @@ from albert_zh.tasks.reading import limits
 __all__ = ["Answer", "DocumentAnswer", "Documents", "Reader"]
 
 OBJECTIVE = "reading_comprehension"
-LONGEST_PARAGRAPH = 1000  # characters; longer ones are searched in pieces
-PARAGRAPHS_READ = 5  # for a question on documents
-WORDING_POWER = 6  # chosen on CMRC 2018: 4 to 12 are alike
+LONGEST_PARAGRAPH = 1000  # characters; longer paragraphs are split
+PARAGRAPHS_READ = 5  # per question on documents
+WORDING_POWER = 6  # chosen on CMRC 2018, where 4 to 12 perform alike
 _INDEX_FOLDER, _INDEX = ".ask_index", "lexical.npz"
-_KEPT_INDEXES = 4  # of the documents below a folder, those used last: one of each pattern
-_NAME_SIZE = 12  # of the folder of an index: hexadecimal digits
+_KEPT_INDEXES = 4  # most recent indexes to keep per folder: one per pattern of documents
+_NAME_SIZE = 12  # hexadecimal digits in the name of an index folder
 _SENTENCE_ENDS = "。！？!?；;"
 
 Answer = collections.namedtuple("Answer", ["text", "begin", "end", "probability", "score"])
@@ -45,9 +45,9 @@ Answer.__doc__ = """An answer.
 Fields:
     text: the characters from `begin` to `end` of the context; "" for "there is no answer".
     begin, end: half-open range of characters.
-    probability: share of its score among the best answers of all windows.
-    score: log probability of its start and of its end in its window, less the length penalty; it
-        can be compared with those of other contexts.
+    probability: its share of the scores of the best answers of all windows.
+    score: log probability of its start and of its end in its window, minus the length penalty; it
+        is comparable with the scores for other contexts.
 """
 
 
@@ -56,11 +56,11 @@ class DocumentAnswer(NamedTuple):
 
     Fields:
         answer: `Answer` in the paragraph.
-        paragraph: text that it is in.
+        paragraph: text that contains it.
         path: file of the paragraph.
-        line: its line in the file, from 1.
-        score: exp(the answer's score) times how much of the question's wording the paragraph has,
-            as a share of the most, to the power of `WORDING_POWER`.
+        line: line of the paragraph in the file, from 1.
+        score: exp(the answer's score) times the paragraph's lexical similarity to the question,
+            relative to the highest one, to the power of `WORDING_POWER`.
     """
 
     answer: Answer
@@ -71,18 +71,18 @@ class DocumentAnswer(NamedTuple):
 
 
 class Reader:
-    """A model that answers questions; any number of threads may use it."""
+    """A model that answers questions; it may be used by any number of threads."""
 
     def __init__(self, path: str, **settings: Any) -> None:
         """Loads the model.
 
         Args:
-            path: model folder such as OUTPUT_DIR/best, folder of a SavedModel or .tflite file.
+            path: model folder such as OUTPUT_DIR/best, SavedModel folder or .tflite file.
             **settings: further arguments of `Predictor`.
 
         Raises:
-            UserError: if there is no such model, it is of another kind of task, or `max_seq_length`
-                leaves no token for the text beside the longest question.
+            UserError: if there is no model at the path, it is of another kind of task, or
+                `max_seq_length` leaves no token for the text in addition to the longest question.
         """
         self._predictor = Predictor(path, **settings)
         if self._predictor.objective != OBJECTIVE:
@@ -95,7 +95,7 @@ class Reader:
         self._predictor.shown_name = type(self).__name__
 
     def __enter__(self) -> "Reader":
-        self._predictor.__enter__()  # an error once it is closed
+        self._predictor.__enter__()  # raises once it is closed
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -103,52 +103,52 @@ class Reader:
 
     @property
     def most_answers(self) -> int:
-        """How many answers the model keeps of a question."""
+        """Maximum number of answers that the model returns per question."""
         return self._predictor.notes.get("head", {}).get("n_best_size") or limits.N_BEST_SIZE
 
     @property
     def num_cut(self) -> int:
-        """Of how many pairs so far the question was longer than the model reads."""
+        """Number of pairs so far whose question was truncated."""
         return self._predictor.num_cut
 
     @property
     def longest_question(self) -> int:
-        """Tokens that it reads of a question."""
+        """Maximum number of tokens of a question."""
         return self._predictor.longest_uncut
 
     @property
     def unknown(self) -> unknown_words.Tally:
-        """What the vocabulary lacks of the questions and contexts so far."""
+        """Words of the questions and contexts so far that are not in the vocabulary."""
         return self._predictor.unknown
 
     def close(self) -> None:
-        """Frees the model, when nobody uses it any more."""
+        """Frees the model when nobody uses it any more."""
         self._predictor.close()
 
     def answer(self, question: str, context: str, top_k: int = 3) -> List[Answer]:
-        """The best answers to a question.
+        """Finds the best answers to a question.
 
         Args:
             question: str.
             context: the text that may answer it, of any length.
-            top_k: number of answers at most.
+            top_k: maximum number of answers.
 
         Returns:
-            list of `Answer`, the best first, at most the --n_best_size of the model's training; of
-            a model that knows questions without an answer "there is none" is one of them. Without
-            any where the context has no text.
+            list of `Answer`, best first, with at most --n_best_size (of training) elements. If the
+            model was trained on unanswerable questions, "no answer" is one of them. The list is
+            empty if the context has no text.
         """
         return self.answers([(question, context)], top_k)[0]
 
     def answers(self, pairs: Sequence[Any], top_k: int = 3) -> List[List[Answer]]:
-        """As `answer` of several pairs (question, context); those of one context share its pieces.
+        """Like `answer` for several pairs (question, context); pairs share a context's pieces.
 
         Args:
             pairs: list of (question, context).
-            top_k: number of answers at most.
+            top_k: maximum number of answers.
 
         Raises:
-            UserError: for anything but pairs of texts, a question without text, and after `close`.
+            UserError: for values other than pairs of texts, an empty question, and after `close`.
         """
         arguments.check_arguments(top_k=top_k)
         decoded, _ = self._predictor.predict(checked_pairs(pairs))
@@ -156,14 +156,14 @@ class Reader:
 
 
 def checked_pairs(pairs: Any) -> List[Tuple[str, str]]:
-    """Pairs (question, context) as a list of tuples.
+    """Checks pairs (question, context) and returns them as a list of tuples.
 
     Args:
-        pairs: sequence of them.
+        pairs: sequence of pairs.
 
     Raises:
-        UserError: for anything but pairs of texts, a question without text, and halves of
-            characters.
+        UserError: for values other than pairs of texts, an empty question, or text with surrogate
+            halves.
     """
     try:
         listed = list(pairs)
@@ -193,10 +193,10 @@ class Documents:
         """Reads and indexes the files.
 
         Args:
-            paths: text files; each line is a paragraph, long ones are cut at sentence ends.
-            encoding: of the files.
-            keeps_index: whether to keep the index in `index_folder`, and to use the one that is
-                there if the files have not changed since.
+            paths: text files; each line is a paragraph, long ones are split at sentence ends.
+            encoding: encoding of the files.
+            keeps_index: whether to save the index in `index_folder`, and to load a saved one if the
+                files have not changed since.
 
         Raises:
             UserError: if a file cannot be read, or there is no text.
@@ -226,19 +226,19 @@ class Documents:
     def answer(
         self, reader: Reader, question: str, top_k: int = 3, num_paragraphs: int = PARAGRAPHS_READ
     ) -> List[DocumentAnswer]:
-        """The best answers of the paragraphs that have most of a question's wording.
+        """Finds the best answers in the paragraphs that share most of a question's wording.
 
         Args:
             reader: `Reader`.
             question: str.
-            top_k: number of answers at most; the best one of each paragraph.
-            num_paragraphs: number of paragraphs that are read.
+            top_k: maximum number of answers; at most one per paragraph.
+            num_paragraphs: number of paragraphs to read.
 
         Returns:
-            list of `DocumentAnswer`, the best first; without any where no paragraph has an answer.
+            list of `DocumentAnswer`, best first; empty if no paragraph has an answer.
 
         Raises:
-            UserError: for a question that is none, as of `Reader.answers`.
+            UserError: for an invalid question, as in `Reader.answers`.
         """
         checked_pairs([(question, "")])
         scores = self._index.scores(question)
@@ -257,12 +257,12 @@ class Documents:
 
 
 def index_folder(paths: Sequence[str]) -> str:
-    """Where the index of documents is kept: a hidden folder in the one that all of them are in.
+    """The folder for the index of documents: a hidden folder in their common folder.
 
-    Of documents in remote storage it is in the scratch folder.
+    For documents in remote storage, it is in the scratch folder.
 
     Args:
-        paths: of the documents; other documents have another folder.
+        paths: paths of the documents; other documents have another folder.
     """
     absolute = [storage.absolute(path) for path in paths]
     common = os.path.commonpath([os.path.dirname(path) for path in absolute])
@@ -275,7 +275,7 @@ def index_folder(paths: Sequence[str]) -> str:
 
 
 def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
-    """The index of texts, from the folder or kept there; folder None: it is not kept."""
+    """The index of texts, loaded from the folder or saved there; folder None: not saved."""
     if folder is None:
         return lexical_index.LexicalIndex.build(texts)
     made_from = "%s %s" % (fingerprint, lexical_index.SETTINGS)
@@ -283,7 +283,7 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
         with folder_locks.one_at_a_time(folder):
             cache = file_cache.FileCache(folder, made_from)
             if cache.is_valid(_INDEX):
-                with contextlib.suppress(OSError):  # of someone else
+                with contextlib.suppress(OSError):  # owned by another user
                     os.utime(folder)
                 return lexical_index.LexicalIndex.load(cache.path(_INDEX))
             cache.forget(_INDEX)
@@ -292,29 +292,29 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
                 index.save(partial)
             cache.add(_INDEX)
             return index
-    except UserError as error:  # a folder that cannot be written
+    except UserError as error:  # the folder is not writable
         print(printable("note: the index is not kept: %s" % error), file=sys.stderr)
         return lexical_index.LexicalIndex.build(texts)
 
 
 def _remove_older(folder):
-    """Removes the indexes beside a folder that were not used for long, all but a few.
+    """Removes indexes next to a folder, except for a few that were used last.
 
-    With each document that is added or goes, a pattern has another folder.
+    Whenever a document is added or removed, the pattern gets another folder.
     """
     beside = glob.glob(os.path.join(glob.escape(os.path.dirname(folder)), "[0-9a-f]" * _NAME_SIZE))
-    with contextlib.suppress(OSError, UserError):  # of someone else, or removed meanwhile
+    with contextlib.suppress(OSError, UserError):  # owned by another user, or already removed
         for older in sorted(beside, key=os.path.getmtime)[:-_KEPT_INDEXES]:
             with folder_locks.one_at_a_time(older):
                 shutil.rmtree(older)
 
 
 def cut_paragraph(text: str, longest: Optional[int] = None) -> List[str]:
-    """Pieces of a paragraph that are not too long, cut behind sentences where there are any.
+    """Splits a paragraph into pieces that are not too long, after sentence ends if possible.
 
     Args:
         text: str.
-        longest: characters of a piece at most; `LONGEST_PARAGRAPH` by default.
+        longest: maximum characters of a piece; default: `LONGEST_PARAGRAPH`.
     """
     longest = longest or LONGEST_PARAGRAPH
     pieces = []

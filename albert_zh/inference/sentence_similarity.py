@@ -1,4 +1,4 @@
-"""albert_zh's interface to a classifier of sentence pairs, with the settings of args.py.
+"""albert_zh's interface to a sentence-pair classifier, with the settings of args.py.
 
 sim = BertSim()
 sim.start_model()
@@ -29,17 +29,17 @@ PREDICT = "infer"  # tf.estimator.ModeKeys.PREDICT
 
 
 class BertSim:
-    """albert_zh's interface: start once, predict any number of times."""
+    """albert_zh's interface: start the model once, predict any number of times."""
 
     def __init__(self, batch_size: Optional[int] = None) -> None:
-        """`batch_size`: pairs predicted at once; that of args.py by default."""
+        """`batch_size`: pairs per batch; default: the value in args.py."""
         arguments.check_arguments(batch_size=batch_size)
         self.batch_size = getattr(args, "batch_size", 128) if batch_size is None else batch_size
         self.mode = PREDICT
         self._predictor: Any = None
 
     def set_mode(self, mode: str) -> None:
-        """Says what the model is for: `tf.estimator.ModeKeys.PREDICT`; training has its command.
+        """Sets the mode, which must be `tf.estimator.ModeKeys.PREDICT`; commands train models.
 
         Raises:
             UserError: for another mode.
@@ -52,19 +52,19 @@ class BertSim:
         self.mode = mode
 
     def start_model(self) -> None:
-        """Loads the model that args.py names, else the newest `*_output/best`."""
+        """Loads the model that args.py names, or else the newest `*_output/best`."""
         self._predictor = open_predictor()
         same = self._predictor.similarity_column()
         self._columns = [1 - same, same]
 
     def predict_sentences(self, sentences: Sequence[Tuple[str, str]]) -> np.ndarray:
-        """Prints and returns how probably sentences mean the same.
+        """Prints and returns the probability that the sentences of each pair mean the same.
 
         Args:
             sentences: pairs (text_a, text_b).
 
         Returns:
-            float array [n, 2]: probabilities of another and of the same meaning.
+            float array [n, 2]: probabilities of different and of equal meaning.
         """
         if self._predictor is None:
             self.start_model()
@@ -77,11 +77,11 @@ class BertSim:
         return np.concatenate(rows)
 
     def predict(self, sentence1: str, sentence2: str) -> np.ndarray:
-        """As `predict_sentences` of one pair: float array [1, 2]."""
+        """Like `predict_sentences` for one pair: float array [1, 2]."""
         return self.predict_sentences([(sentence1, sentence2)])
 
     def model_in_use(self) -> Any:
-        """The `ModelInUse` of the model, which is loaded if it is not yet."""
+        """The `ModelInUse` of the model, which is loaded first if necessary."""
         if self._predictor is None:
             self.start_model()
         return self._predictor.use
@@ -97,11 +97,11 @@ def open_predictor(
     max_seq_length: Optional[int] = None,
     precision: str = "float32",
 ) -> predictor.Predictor:
-    """The predictor of a folder, or of what args.py says, or of the newest `*_output/best`.
+    """Opens the predictor of a folder, of the model in args.py, or of the newest `*_output/best`.
 
     Args:
         model_dir: model folder, exported model, or None.
-        max_seq_length: longest pair in tokens, or None.
+        max_seq_length: maximum length of a pair in tokens, or None.
         precision: a key of `modeling.PRECISIONS`.
     """
     length = getattr(args, "max_seq_len", None) if max_seq_length is None else max_seq_length
@@ -111,9 +111,9 @@ def open_predictor(
 
 
 def model_of_args() -> Tuple[str, Dict[str, Any]]:
-    """(path, settings) of the model that args.py names, else of the newest `*_output/best`.
+    """(path, settings) of the model that args.py names, or else of the newest `*_output/best`.
 
-    Of what args.py names, its output_dir comes first: training wrote there.
+    The output_dir of args.py is tried first, since training writes there.
     """
     output_dir = getattr(args, "output_dir", None)
     best = output_dir and os.path.join(output_dir, "best")
@@ -136,7 +136,7 @@ def model_of_args() -> Tuple[str, Dict[str, Any]]:
 
 
 def _files_of_args(is_checkpoint):
-    """Config and vocabulary that args.py names; for a checkpoint also those of its model_dir."""
+    """Config and vocabulary that args.py names; for a checkpoint, also files of its model_dir."""
     named = {"config_file": "config_name", "vocab_file": "vocab_file"}
     paths = {key: getattr(args, name, None) for key, name in named.items()}
     folder = getattr(args, "model_dir", None)
@@ -149,7 +149,7 @@ def _files_of_args(is_checkpoint):
 
 
 def print_pairs(pairs: Sequence[Tuple[str, Optional[str]]], probabilities: Sequence[float]) -> None:
-    """Prints a line per pair: both sentences and the probability, tab-separated."""
+    """Prints one line per pair: both sentences and the probability, tab-separated."""
     for (text_a, text_b), probability in zip(pairs, probabilities):
         print("%s\t%s\t%.4f" % (table_cell(text_a), table_cell(text_b or ""), probability))
     sys.stdout.flush()

@@ -1,11 +1,11 @@
-"""Texts -> vectors of sentences or tokens, by any checkpoint's encoder kept in memory.
+"""Encodes texts to sentence or token vectors with any checkpoint's encoder, kept in memory.
 
 with TextEncoder("albert_starter_zh", layers="second_to_last", pooling="mean") as encoder:
     vectors = encoder.encode(["怎么开户", "如何开通账户"])  # [2, H]
 
-The folder of an embedding model (`sentence_embedding.json`) says how its vectors are pooled, cut
-and normalized, and how long texts are: nothing of that need be given. Other choices of layers and
-pooling are those of bert-as-service.
+The folder of an embedding model (`sentence_embedding.json`) records how its vectors are pooled,
+truncated and normalized, and the maximum text length, so that no arguments are needed. The other
+choices of layers and pooling are those of bert-as-service.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ __all__ = [
     "TextEncoder",
 ]
 
-OF_FOLDER = "of_folder"  # the pooling that the model's folder names, or the mean of the last layer
+OF_FOLDER = "of_folder"  # the folder's pooling, or the mean of the last layer
 
-# name: (layers, counted from the last; how they become one).
+# name: (layers, counted from the last; how they are combined).
 LAYERS = {
     "last": ([-1], "concat"),
     "second_to_last": ([-2], "concat"),
@@ -63,7 +63,7 @@ class TextEncoder(loaded_model.LoadedModel):
     """An encoder that is loaded once and used by any number of threads.
 
     Attributes:
-        num_cut: how many of the texts encoded so far had more than `max_seq_length` tokens.
+        num_cut: how many of the texts encoded so far were truncated to `max_seq_length` tokens.
         unknown: `unknown_words.Tally` of the texts encoded so far.
     """
 
@@ -80,26 +80,27 @@ class TextEncoder(loaded_model.LoadedModel):
         num_threads: Optional[int] = None,
         notes: Optional[sentence_vectors.SentenceNotes] = None,
     ) -> None:
-        """Loads config, vocabulary and weights; the files are not needed any more then.
+        """Loads config, vocabulary and weights; the files are not needed afterwards.
 
         Args:
             model_dir: model folder (or checkpoint prefix), pre-trained or fine-tuned.
-            layers: a name in `LAYERS`, or numbers such as "-1,-2", which are concatenated; the last
-                by default. With layers nothing is taken from `sentence_embedding.json`.
-            pooling: how tokens become a sentence, a name in `POOLINGS`; None: not at all. Counts
-                [CLS] and [SEP] as tokens, padding never. By default that of the folder's
-                `sentence_embedding.json`, or the mean.
-            max_seq_length: longest input in tokens, longer ones are cut; by default the folder's,
-                or 128.
-            do_lower_case: whether to lower-case; as in fine-tuning, or True, by default.
-            config_file: config JSON where it is not in the model folder.
-            vocab_file: vocabulary where it is not in the model folder.
-            precision: of the products, a key of `modeling.PRECISIONS`.
-            num_threads: threads of a call; as many as there are cores by default.
-            notes: how vectors are made, in place of what the folder says.
+            layers: a name in `LAYERS`, or numbers such as "-1,-2", which are concatenated; default:
+                the last layer. If set, `sentence_embedding.json` is ignored.
+            pooling: how to pool tokens to a sentence vector, a name in `POOLINGS`; None: not at
+                all. [CLS] and [SEP] count as tokens, padding does not. Default: the pooling of the
+                folder's `sentence_embedding.json`, or the mean.
+            max_seq_length: maximum input length in tokens; longer inputs are truncated; default:
+                the folder's setting, or 128.
+            do_lower_case: whether to lower-case; default: as in fine-tuning, or True.
+            config_file: config JSON file, if it is not in the model folder.
+            vocab_file: vocabulary, if it is not in the model folder.
+            precision: precision of products, a key of `modeling.PRECISIONS`.
+            num_threads: threads of a call; default: one per core.
+            notes: how vectors are computed, instead of the folder's notes.
 
         Raises:
-            UserError: if there is no such model, or for unknown layers, pooling or precision.
+            UserError: if there is no model at the path, or for unknown layers, pooling or
+                precision.
         """
         super().__init__()
         self.num_cut = 0
@@ -173,19 +174,19 @@ class TextEncoder(loaded_model.LoadedModel):
         normalize: Optional[bool] = None,
         width: Optional[int] = None,
     ) -> np.ndarray:
-        """Vectors of sentences.
+        """Encodes sentences to vectors.
 
         Args:
             texts: list of str, or of (text_a, text_b).
-            normalize: whether each vector is made 1 long; None: as the folder says, or not.
-            width: how many of the first values of each vector there are, before they are made 1
-                long (Matryoshka); None: as the folder says, or all.
+            normalize: whether to scale each vector to length 1; None: as the folder says, or not.
+            width: number of leading values to keep of each vector, before normalization
+                (Matryoshka); None: as the folder says, or all.
 
         Returns:
             float32 [n, width], in the order of the texts.
 
         Raises:
-            UserError: for anything that is no text, without a pooling, for a width that the model
+            UserError: for values that are no texts, without a pooling, for a width that the model
                 does not have, and after `close`.
         """
         width = self.checked_width(width)  # a mistake is reported before anything is computed
@@ -194,19 +195,19 @@ class TextEncoder(loaded_model.LoadedModel):
     def encode_with_lengths(
         self, texts: Sequence[input_rows.Text], is_wanted: workers.IsWanted = None
     ) -> Tuple[List[Tuple[int, input_rows.Reading]], np.ndarray]:
-        """Tokens and vectors of sentences, these as wide as they come and of any length.
+        """Encodes sentences to token counts and vectors of full width, not normalized.
 
         Args:
-            texts: as of `encode`.
-            is_wanted: asked before every batch whether to go on.
+            texts: as in `encode`.
+            is_wanted: called before every batch; returns whether to continue.
 
         Returns:
-            (list of (how many tokens were encoded, what the model did not see of the text),
-            float32 [n, widest]), in the order of the texts.
+            (list of (number of encoded tokens, parts of the text that the model did not see),
+            float32 [n, full width]), in the order of the texts.
 
         Raises:
-            Abandoned: when `is_wanted` returns False.
-            UserError: as of `encode`.
+            Abandoned: if `is_wanted` returns False.
+            UserError: as in `encode`.
         """
         if self.pooling is None:
             raise UserError("pooling: vectors of sentences need one of %s" % ", ".join(POOLINGS))
@@ -222,7 +223,7 @@ class TextEncoder(loaded_model.LoadedModel):
     def finished(
         self, vectors: np.ndarray, normalize: Optional[bool] = None, width: Optional[int] = None
     ) -> np.ndarray:
-        """Vectors of `encode_with_lengths` as those of `encode`, which has the arguments."""
+        """Truncates and normalizes vectors of `encode_with_lengths`; arguments as in `encode`."""
         arguments.check_arguments(normalize=normalize or False)
         if normalize is None:
             normalize = self.notes is not None and self.notes.normalize
@@ -230,11 +231,11 @@ class TextEncoder(loaded_model.LoadedModel):
         return _of_length_one(vectors) if normalize else vectors
 
     def checked_width(self, width: Optional[int], name: str = "width") -> int:
-        """A width as of `encode`; raises `UserError` for one that the model does not have.
+        """Checks a width as in `encode`; raises `UserError` for one that the model does not have.
 
         Args:
             width: number of values to keep, or None.
-            name: what the user calls it.
+            name: the user's name of the argument.
         """
         if width is None:
             return self.width
@@ -249,17 +250,17 @@ class TextEncoder(loaded_model.LoadedModel):
     def encode_tokens(
         self, texts: Sequence[input_rows.Text], normalize: bool = False
     ) -> List[Tuple[List[str], np.ndarray]]:
-        """Vectors of tokens, [CLS] and [SEP] among them.
+        """Encodes texts to token vectors, including [CLS] and [SEP].
 
         Args:
             texts: list of str, or of (text_a, text_b).
-            normalize: whether each vector is made 1 long.
+            normalize: whether to scale each vector to length 1.
 
         Returns:
             list of (tokens, float32 [tokens, width]), in the order of the texts.
 
         Raises:
-            UserError: for anything that is no text, with a pooling, and after `close`.
+            UserError: for values that are no texts, with a pooling, and after `close`.
         """
         if self.pooling is not None:
             raise UserError("pooling: vectors of tokens need None, found %r" % self.pooling)
@@ -274,7 +275,7 @@ class TextEncoder(loaded_model.LoadedModel):
         return vectors_of_texts
 
     def _batches(self, texts, is_wanted=None):
-        """Yields (indices, rows, the `Reading` of each, what the session gives for them)."""
+        """Yields (indices, rows, the `Reading` of each row, the session's outputs for them)."""
         with self.in_use():
             rows, cuts = input_rows.rows_with_cuts(
                 texts, self.tokenizer, self.max_seq_length, self._num_segments
@@ -296,12 +297,12 @@ class TextEncoder(loaded_model.LoadedModel):
             yield from self._workers.in_order(computed, batches, is_wanted)
 
     def reading(self, text: str) -> input_rows.Reading:
-        """What the model does not see of a text."""
+        """Which parts of a text the model does not see."""
         ids, _, was_cut = encoding.encode(self.tokenizer, text, None, self.max_seq_length)
         return input_rows.Reading(was_cut, self.unknown.is_unknown([ids]))
 
     def fingerprint_of(self, **further: Any) -> str:
-        """A hash of everything the vectors depend on beside the texts, and of further values."""
+        """A hash of further values and of everything that vectors depend on except the texts."""
         content = json.dumps(dict(self.fingerprint, **further), sort_keys=True)
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
@@ -311,7 +312,7 @@ class TextEncoder(loaded_model.LoadedModel):
 
 
 def _check_arguments(layers, pooling, max_seq_length, num_threads):
-    """Raises `UserError` for those that are of another kind."""
+    """Raises `UserError` for arguments of the wrong type."""
     if layers is not None:
         arguments.check_arguments(layers=layers)
     arguments.check_arguments(
@@ -320,7 +321,7 @@ def _check_arguments(layers, pooling, max_seq_length, num_threads):
 
 
 def _notes_to_follow(folder, layers, pooling):
-    """What the folder says of its vectors, unless layers or pooling are chosen otherwise."""
+    """The folder's notes on its vectors, unless other layers or another pooling are chosen."""
     if layers is not None or pooling != OF_FOLDER:
         return None
     source = os.path.dirname(folder.prefix)

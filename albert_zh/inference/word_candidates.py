@@ -1,11 +1,11 @@
-"""Words that may stand in the place of a Chinese word: by masked LM and by word vectors.
+"""Finds substitutes of Chinese words with a masked LM and with word vectors.
 
     finder = CandidateFinder(filler, segment, is_word, CandidateSettings())
     finder.candidates([("这家店的菜很好吃", (2, 3))])
 
-The word's characters are masked all at once, with the unmasked text beside them as the second
-segment, so that substitutes keep the meaning (TinyBERT's way), and filled from left to right by
-beam search. Of the results those are kept that are words of the dictionary and probable enough.
+All characters of the word are masked at once, and the unmasked text is added as the second segment,
+so that substitutes keep the meaning (as in TinyBERT); the masks are filled from left to right by
+beam search. Results are kept if they are words of the dictionary and probable enough.
 """
 
 import functools
@@ -17,12 +17,12 @@ from albert_zh.text import offsets
 from albert_zh.text.word_vectors import WordVectors
 
 Span = Tuple[int, int]
-_LONGEST_WORD = 4  # characters of a word that is replaced
-_BEAM = 5  # beginnings of a word that are continued
+_LONGEST_WORD = 4  # maximum characters of a replaced word
+_BEAM = 5  # beam size
 _TINY = 1e-12
 _REMEMBERED_TEXTS = 1024
 _MASK = "[MASK]"
-# Words that carry grammar, negation, persons or a question rather than what a text is about.
+# Words that express grammar, negation, persons or a question rather than the topic of a text.
 FUNCTION_WORDS = frozenset(
     "没有 不是 不能 不会 不要 不用 不可 不得 无法 是否 是不是 能不能 可不可以 有没有 "
     "什么 怎么 怎样 怎么样 怎么办 为什么 为何 如何 哪里 哪个 哪些 哪儿 多少 几个 "
@@ -35,15 +35,21 @@ FUNCTION_WORDS = frozenset(
 
 
 class CandidateSettings(NamedTuple):
-    """Which words are candidates."""
+    """Which words are candidates.
 
-    most: int = 15  # of each source for a word, M
-    min_probability: float = 0.01  # geometric mean over the word's pieces
+    Fields:
+        most: maximum number of words per source and word, M.
+        min_probability: minimum of the geometric mean over the word's pieces.
+        batch_size: number of rows that the masked LM reads at a time.
+    """
+
+    most: int = 15
+    min_probability: float = 0.01
     batch_size: int = 32
 
 
 class CandidateFinder:
-    """Finds candidates of words in texts."""
+    """Finds candidates for words in texts."""
 
     def __init__(
         self,
@@ -57,10 +63,10 @@ class CandidateFinder:
 
         Args:
             filler: `MaskFiller`.
-            segment: function that cuts a text into words.
-            is_word: whether a string is a word of the dictionary.
+            segment: function that splits a text into words.
+            is_word: function that returns whether a string is a word of the dictionary.
             settings: which words are candidates.
-            vectors: word vectors, or None for masked LM alone.
+            vectors: word vectors, or None to use the masked LM only.
         """
         self._filler, self._segment, self._is_word = filler, segment, is_word
         self._settings, self._vectors = settings, vectors
@@ -81,17 +87,17 @@ class CandidateFinder:
         return spans
 
     def is_too_long(self, text: str) -> bool:
-        """Whether masked LM cannot read a text: a row of it has the text twice."""
+        """Whether a text is too long for the masked LM, which reads it twice in a row."""
         return len(_row_of(self._filler.tokenizer.tokenize(text))) > self._filler.max_seq_length
 
     def candidates(self, requests: Sequence[Tuple[str, Span]]) -> List[List[str]]:
-        """Words for the places of words, without the words themselves.
+        """Finds substitutes of words, without the words themselves.
 
         Args:
             requests: list of (text, range of a word).
 
         Returns:
-            for each a list of words, those of masked LM first.
+            for each request a list of words, starting with those of the masked LM.
         """
         rows = [self._masked(text, span) for text, span in requests]
         beams = [[(0.0, "")] if row else [] for row in rows]
@@ -105,14 +111,14 @@ class CandidateFinder:
         return results
 
     def _near(self, word):
-        """The nearest words by vectors, which are Chinese words, too."""
+        """The nearest words by vectors that are also Chinese words."""
         if self._vectors is None:
             return []
         near = [other for other, _ in self._vectors.nearest(word, self._settings.most)]
         return [other for other in near if _is_chinese(other) and other not in FUNCTION_WORDS]
 
     def _masked(self, text, span):
-        """(ids, segments, positions of masks) of a row; None unless pieces are the characters."""
+        """(ids, segments, mask positions) of a row; None unless each character is a piece."""
         tokenizer = self._filler.tokenizer
         pieces, spans = offsets.offsets(tokenizer, text)
         inside = [i for i, (begin, end) in enumerate(spans) if span[0] <= begin and end <= span[1]]
@@ -125,12 +131,12 @@ class CandidateFinder:
         return tokenizer.convert_tokens_to_ids(row), segments, [1 + index for index in inside]
 
     def _extend(self, rows, beams, place):
-        """Adds a character to the beginnings of words that are longer than `place`.
+        """Adds a character to the prefixes of words that are longer than `place`.
 
         Args:
-            rows: as of `_masked`, or None, of each request.
-            beams: for each a list of (log probability, beginning); changed.
-            place: characters that the beginnings have.
+            rows: for each request the result of `_masked`, or None.
+            beams: for each request a list of (log probability, prefix); modified.
+            place: length of the prefixes in characters.
         """
         states = [
             (number, score, begun)
@@ -155,7 +161,7 @@ class CandidateFinder:
             beams[number] = words if is_whole else words[:_BEAM]
 
     def _filled(self, row, begun):
-        """(ids, segments) of a masked row with the beginning of a word in it."""
+        """(ids, segments) of a masked row with a word's prefix filled in."""
         ids = list(row[0])
         for position, token_id in zip(
             row[2], self._filler.tokenizer.convert_tokens_to_ids(list(begun))
@@ -174,7 +180,7 @@ class CandidateFinder:
         ]
 
     def _words(self, beam, original):
-        """The most probable other words of the dictionary, [at most M]."""
+        """The most probable words of the dictionary other than `original`, [at most M]."""
         least = len(original) * np.log(max(self._settings.min_probability, _TINY))
         rejected = FUNCTION_WORDS.union([original])
         words = [

@@ -1,14 +1,14 @@
-"""Concurrent calls, with their results in order."""
+"""Concurrent calls with results in order."""
 
 import collections
 from concurrent import futures
 from typing import Any, Callable, Deque, Iterable, Iterator, Optional, Sequence
 
-IsWanted = Optional[Callable[[], bool]]  # whether somebody still waits for results; None: yes
+IsWanted = Optional[Callable[[], bool]]  # whether results are still wanted; None: always
 
 
 class Abandoned(Exception):
-    """Nobody wants the results any more."""
+    """The results are no longer wanted."""
 
 
 def in_order(
@@ -17,15 +17,15 @@ def in_order(
     arguments_of_calls: Iterable[Any],
     num_ahead: int,
 ) -> Iterator[Any]:
-    """Yields a function's results, in the order of the calls.
+    """Yields a function's results in the order of the calls.
 
-    After an error, calls that have not begun are left out.
+    After an error, calls that have not started are skipped.
 
     Args:
-        pool: whose workers call it.
-        function: called with each argument.
-        arguments_of_calls: taken one by one.
-        num_ahead: how many calls run, or wait to be taken, before a result is yielded.
+        pool: thread pool that runs the calls.
+        function: function to call with each argument.
+        arguments_of_calls: arguments, taken one by one.
+        num_ahead: number of calls that may run, or wait to be taken, before a result is yielded.
     """
     waiting: Deque[Any] = collections.deque()
     try:
@@ -41,13 +41,13 @@ def in_order(
 
 
 class Workers:
-    """Threads of a model, for the calls of all who use it."""
+    """Threads of a model, shared by the calls of all its users."""
 
     def __init__(self, num_workers: int) -> None:
-        """Starts nothing yet.
+        """Initializes the workers, without starting threads.
 
         Args:
-            num_workers: threads; a single one is the caller's.
+            num_workers: number of threads; with 1, calls run in the caller's thread.
         """
         self._num_workers = num_workers
         self._pool: Optional[futures.ThreadPoolExecutor] = None
@@ -60,15 +60,15 @@ class Workers:
         arguments_of_calls: Sequence[Any],
         is_wanted: IsWanted = None,
     ) -> Iterator[Any]:
-        """Yields a function's results as `in_order` does; so many calls run, or wait, at a time.
+        """Yields a function's results like `in_order`, with as many calls at a time as workers.
 
         Args:
-            function: called with each argument.
+            function: function to call with each argument.
             arguments_of_calls: a sequence.
-            is_wanted: asked before every call, by several threads, whether to go on.
+            is_wanted: called before every call, by several threads; returns whether to continue.
 
         Raises:
-            Abandoned: when `is_wanted` returns False.
+            Abandoned: if `is_wanted` returns False.
         """
 
         def call(argument):
@@ -82,6 +82,6 @@ class Workers:
         yield from in_order(self._pool, call, arguments_of_calls, self._num_workers)
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Stops the threads."""
         if self._pool is not None:
             self._pool.shutdown()

@@ -1,9 +1,9 @@
-"""Vectors, lexical index and vector index of a corpus, kept in a folder.
+"""Vectors, lexical index and vector index of a corpus, cached in a folder.
 
-Vectors belong to texts, not to lines: of a file that has changed only the texts that are new are
-encoded, and an index of faiss is updated. What was there stays valid until what replaces it is
-complete, and of many new texts each finished block is kept meanwhile: a killed process loses the
-vectors of `LINES_AT_ONCE` texts at most.
+Vectors belong to texts, not to lines: if the file changes, only new texts are encoded, and a faiss
+index is updated. Existing files stay valid until their replacements are complete. While many new
+texts are encoded, each finished block is saved, so that a killed process loses the vectors of at
+most `LINES_AT_ONCE` texts.
 """
 
 import glob
@@ -21,16 +21,16 @@ from albert_zh.inference.retrieval import lexical_index, vector_index
 from albert_zh.text import unicode_text
 
 LINES_AT_ONCE = 2048
-# Names of the files, by the texts that they are made of.
+# File names, with the hash of the texts that the files are computed from.
 VECTORS, IDS = "vectors_%s.npy", "ids_%s.npy"
-BLOCK = "block_%s.npy"  # finished vectors, until all are; by the encoder, too
+BLOCK = "block_%s.npy"  # finished vectors of a block; also named by the encoder
 LEXICAL, LEXICAL_IDS = "lexical_%s.npz", "words_ids_%s.npy"
 INDEX, INDEX_IDS = "index_%s_%s.faiss", "index_%s_%s.npy"
-BUILT_OF = "built_of_%s_%s.npy"  # ids of the texts that its clusters and ranges were made of
+BUILT_OF = "built_of_%s_%s.npy"  # ids of the texts that its clusters and ranges were fitted to
 
 
 def as_read(text: str) -> str:
-    """The text as encoders and classifiers read it: few vocabularies have full-width letters."""
+    """The text as models read it: few vocabularies have full-width letters."""
     return unicode_text.with_half_width(text)
 
 
@@ -39,24 +39,24 @@ def ids_of(texts: Sequence[str]) -> np.ndarray:
     hashed = (_hashed(text).encode("utf-8") for text in texts)
     hashes = (hashlib.blake2b(content, digest_size=8) for content in hashed)
     digests = b"".join(digest.digest() for digest in hashes)
-    return np.frombuffer(digests, "<i8") & np.int64(2**63 - 1)  # of faiss -1 is none
+    return np.frombuffer(digests, "<i8") & np.int64(2**63 - 1)  # faiss returns -1 for none
 
 
 def _hashed(text):
-    """The text; with a mark where former versions kept the vector of another reading of it."""
+    """The text to hash; marked if former versions cached the vector of another reading of it."""
     read = as_read(text)
     return text if read == text else text + "\0" + read
 
 
 class CorpusCache:
-    """What is kept of the texts of a corpus."""
+    """The cached files of a corpus."""
 
     def __init__(self, folder: str, texts: List[str], encoder: Any) -> None:
-        """Reads vectors and lexical index, or makes what is missing or not as it was written.
+        """Reads vectors and lexical index, or computes those that are missing or damaged.
 
         Args:
-            folder: path.
-            texts: all different.
+            folder: path of the cache.
+            texts: the distinct texts of the corpus.
             encoder: `TextEncoder` with a pooling.
         """
         self._folder, self._texts, self._encoder = folder, texts, encoder
@@ -66,13 +66,13 @@ class CorpusCache:
         self._settings = hashlib.sha256(repr(lexical_index.SETTINGS).encode()).hexdigest()[:8]
         self._key_of_words = self._settings + self._key
         with folder_locks.one_at_a_time(folder):
-            partial_files.remove_left_behind_in(folder)  # by their names few would ever be replaced
+            partial_files.remove_left_behind_in(folder)  # no later file has their names
             self._cache = file_cache.FileCache(folder, encoder.fingerprint_of())
-            self.vectors = self._load_vectors()  # float32 [n, W], read as needed
+            self.vectors = self._load_vectors()  # float32 [n, W], memory-mapped
             self.lexical = self._load_lexical()
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
-        """int [n]: the rows of ids, all of which are there."""
+        """int [n]: the rows of ids, all of which must be in the corpus."""
         return self._order[np.searchsorted(self.ids, ids, sorter=self._order)]
 
     def _load_vectors(self):
@@ -87,7 +87,7 @@ class CorpusCache:
         return np.load(self._cache.path(names[0]), mmap_mode="r")
 
     def _former_vectors(self) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """(ids, vectors) of the state of the corpus before."""
+        """(ids, vectors) of the previous state of the corpus."""
         for name in self._cache.names(VECTORS % "*"):
             ids = name.replace("vectors_", "ids_")
             if self._cache.is_valid(name) and self._cache.is_valid(ids):
@@ -112,7 +112,7 @@ class CorpusCache:
         vectors.flush()
 
     def _encoded(self, rows, is_kept):
-        """Vectors of the texts of rows; `is_kept`: those that a stopped process has finished."""
+        """Vectors of the texts of rows; `is_kept`: whether to save them, and use saved ones."""
         about = self._encoder.fingerprint_of().encode("utf-8") + self.ids[rows].tobytes()
         name = BLOCK % hashlib.sha256(about).hexdigest()[:16]
         finished = self._finished(name, (len(rows), self._encoder.width)) if is_kept else None
@@ -125,7 +125,7 @@ class CorpusCache:
         return vectors
 
     def _finished(self, name, shape):
-        """Vectors of a block that is there; None if it is not, or damaged, which is noted."""
+        """The saved vectors of a block; None if missing or damaged (with a note)."""
         try:
             with open(self._cache.path(name), "rb") as block:
                 vectors = np.lib.format.read_array(block, allow_pickle=False)
@@ -133,7 +133,7 @@ class CorpusCache:
                 return vectors
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError):  # no numbers
+        except (OSError, ValueError, TypeError):  # not an array
             pass
         self._cache.note_damaged(name)
         return None
@@ -148,7 +148,7 @@ class CorpusCache:
         return lexical_index.LexicalIndex.load(self._cache.path(name))
 
     def _made_lexical(self):
-        """The lexical index: that of the state before with what changed since, or a built one."""
+        """The lexical index: updated from the previous state of the corpus, or built."""
         for name in self._cache.names(LEXICAL % (self._settings + "*")):
             ids = name.replace("lexical_", "words_ids_").replace(".npz", ".npy")
             if self._cache.is_valid(name) and self._cache.is_valid(ids):
@@ -158,10 +158,10 @@ class CorpusCache:
         return lexical_index.LexicalIndex.build(self._texts)
 
     def index(self, storage: str) -> vector_index.VectorIndex:
-        """The index of the vectors, read, updated or built.
+        """The index of the vectors; it is read, updated or built.
 
         Args:
-            storage: how it holds them, one of `vector_index.STORAGES`.
+            storage: how the index stores vectors, one of `vector_index.STORAGES`.
         """
         name = INDEX % (self._key, storage)
         with folder_locks.one_at_a_time(self._folder):
@@ -179,10 +179,10 @@ class CorpusCache:
         return index
 
     def _updated_index(self, storage):
-        """(the index of the state before with what changed since, ids that it was built of).
+        """(updated index of the previous state, ids of the texts that it was built from).
 
-        (None, None) if there is none of use: of a corpus that grew far beyond what it was built of,
-        in one step or in many.
+        (None, None) if there is no usable index: if the corpus has grown far beyond the texts that
+        it was built from, in one step or in many.
         """
         for name in self._cache.names(INDEX % ("*", storage)):
             names_ids = name.replace(".faiss", ".npy")
@@ -201,12 +201,12 @@ class CorpusCache:
         return None, None
 
     def _write_ids(self, name, ids=None):
-        """Writes ids, those of the corpus where none are given."""
+        """Writes ids; None: the ids of the corpus."""
         with self._cache.writing(name) as partial, open(partial, "wb") as output:
             np.save(output, self.ids if ids is None else ids)
 
     def _keep(self, names):
-        """Notes complete files, and then removes those of their kinds that they replace."""
+        """Records complete files, and then removes the files that they replace."""
         self._cache.add(*names)
         for name in names:
             kind = name.replace(self._key_of_words, "*").replace(self._key, "*")
@@ -216,10 +216,10 @@ class CorpusCache:
 
 
 def _reserve(path):
-    """Takes the space of a file whose parts are written through memory.
+    """Allocates the disk space of a memory-mapped file.
 
     Raises:
-        OSError: on a full disk, which would else kill the process at such a write.
+        OSError: if the disk is full, which would otherwise kill the process during a write.
     """
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as stream:
@@ -227,7 +227,7 @@ def _reserve(path):
 
 
 def encoded(encoder: Any, texts: Sequence[str]) -> np.ndarray:
-    """Vectors [n, W], 1 long each; raises `UserError` for vectors that are no numbers."""
+    """Vectors [n, W] of length 1; raises `UserError` for vectors with NaN or infinite values."""
     vectors = encoder.encode([as_read(text) for text in texts], normalize=True)
     if not np.isfinite(vectors).all():
         raise UserError("the model's vectors are no numbers: its weights are damaged")
@@ -235,7 +235,7 @@ def encoded(encoder: Any, texts: Sequence[str]) -> np.ndarray:
 
 
 def rows_of(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """int [n]: where each id is among others, -1 where it is not."""
+    """int [n]: the position of each id in `among`, -1 if it is not there."""
     if not len(among):
         return np.full(len(ids), -1)
     order = np.argsort(among, kind="stable")

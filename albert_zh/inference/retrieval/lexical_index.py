@@ -1,12 +1,12 @@
-"""How much of a query's wording the lines of a corpus have: BM25 of characters, an inverted index.
+"""An inverted index of a corpus that scores its lines by a query's wording: BM25 of characters.
 
     index = LexicalIndex.build(["怎么开户", "如何开通账户"])
     index.scores("怎样开户")  # float [2], 1 for the query's own wording
 
-The terms are single characters and, with a small weight, pairs of neighbouring ones, after NFKC and
-lower-casing. The length of a line counts in full (BM25's b is 1), as lines of questions are of one
-kind of length. Scores are divided by what the query itself would have, so that those of different
-queries compare.
+The terms are single characters and, with a small weight, pairs of adjacent characters, after NFKC
+and lower-casing. Line lengths are fully normalized (BM25's b is 1), since questions have similar
+lengths. Scores are divided by the score that the query itself would have, so that scores of
+different queries are comparable.
 """
 
 from typing import Sequence
@@ -14,16 +14,16 @@ import unicodedata
 
 import numpy as np
 
-NUM_BUCKETS = 1 << 20  # of terms, which are hashed
-PAIR_WEIGHT = 0.2  # of a pair of characters; of a single one 1
+NUM_BUCKETS = 1 << 20  # hash buckets of terms
+PAIR_WEIGHT = 0.2  # of a character pair; single characters have 1
 SATURATION = 1.2  # BM25's k1
-# What a kept index was made with, and how it is kept.
+# Settings with which a saved index was built, and its format.
 SETTINGS = (NUM_BUCKETS, PAIR_WEIGHT, SATURATION, "b=1", "with counts")
 _ARRAYS = ("terms", "starts", "lines", "counts", "weights", "sizes")
 
 
 class LexicalIndex:
-    """For each term the lines it occurs in, with its weight there."""
+    """For each term, the lines in which it occurs and its weight there."""
 
     def __init__(
         self,
@@ -34,15 +34,15 @@ class LexicalIndex:
         weights: np.ndarray,
         sizes: np.ndarray,
     ) -> None:
-        """Arguments as `build` makes them.
+        """Initializes the index; arguments as computed by `build`.
 
         Args:
-            terms: int [t], sorted; pairs have numbers from `NUM_BUCKETS` on.
+            terms: int [t], sorted; numbers of pairs start at `NUM_BUCKETS`.
             starts: int [t + 1]; term i occurs in lines[starts[i] : starts[i + 1]].
-            lines: int [p], of the corpus, from 0.
-            counts: uint16 [p], how often the term is in the line.
-            weights: float32 [p], what the term adds to the score of the line.
-            sizes: float [2]: number of lines, their mean length in characters.
+            lines: int [p], line numbers in the corpus, from 0.
+            counts: uint16 [p], how often the term occurs in the line.
+            weights: float32 [p], the term's contribution to the score of the line.
+            sizes: float [2]: number of lines, and their mean length in characters.
         """
         self._terms, self._starts, self._lines = terms, starts, lines
         self._counts, self._weights, self._sizes = counts, weights, sizes
@@ -50,22 +50,22 @@ class LexicalIndex:
 
     @classmethod
     def build(cls, texts: Sequence[str]) -> "LexicalIndex":
-        """The index of a corpus.
+        """Builds the index of a corpus.
 
         Args:
-            texts: its lines.
+            texts: the lines of the corpus.
         """
         lines, terms, counts = _occurrences(texts)
         return cls._of_occurrences(lines, terms, counts, len(texts))
 
     def updated(self, rows: np.ndarray, new_texts: Sequence[str]) -> "LexicalIndex":
-        """The index of a changed corpus: as `build` makes it, but only new lines are counted.
+        """The index of a changed corpus: equal to `build`, but only new lines are processed.
 
         Args:
-            rows: int [n], which line of this index each line was; -1 for a new one.
+            rows: int [n], the former number of each line in this index; -1 for new lines.
             new_texts: the new lines, in order.
         """
-        places = np.full(int(self._sizes[0]), -1, np.int32)  # where each line is now
+        places = np.full(int(self._sizes[0]), -1, np.int32)  # new number of each line
         places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         lines = places[self._lines]
         terms = np.repeat(self._terms, np.diff(self._starts))
@@ -80,7 +80,7 @@ class LexicalIndex:
 
     @classmethod
     def _of_occurrences(cls, lines, terms, counts, num_lines):
-        """The index of the lines [p], terms [p] and counts [p] of all that occurs."""
+        """The index built from all occurrences: lines [p], terms [p] and counts [p]."""
         order = np.argsort(terms, kind="stable")
         lines, terms, counts = lines[order], terms[order], counts[order]
         terms, starts = np.unique(terms, return_index=True)
@@ -101,18 +101,18 @@ class LexicalIndex:
 
     @classmethod
     def load(cls, path: str) -> "LexicalIndex":
-        """Reads what `save` has written."""
+        """Reads an index that `save` has written."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(*[arrays[name] for name in _ARRAYS])
 
     def scores(self, query: str) -> np.ndarray:
-        """How much of a query's wording each line has.
+        """Scores each line by how much of a query's wording it contains.
 
         Args:
             query: str.
 
         Returns:
-            float32 [number of lines], from 0, nothing, to 1, all of it.
+            float32 [number of lines], from 0 (nothing) to 1 (all of it).
         """
         num_lines, mean_length = self._sizes
         scores = np.zeros(int(num_lines), np.float32)
@@ -133,8 +133,8 @@ class LexicalIndex:
 
 
 def _occurrences(texts):
-    """(lines int32 [p], terms int32 [p], counts uint16 [p]) of what occurs in texts."""
-    texts = texts or [""]  # of none the counters refuse to count
+    """(lines int32 [p], terms int32 [p], counts uint16 [p]) of all occurrences in texts."""
+    texts = texts or [""]  # the counters refuse an empty list
     parts = [vectorizer.transform(texts).tocoo() for vectorizer in _vectorizers()]
     terms = [part.col + NUM_BUCKETS * number for number, part in enumerate(parts)]
     most = np.iinfo(np.uint16).max
@@ -146,7 +146,7 @@ def _occurrences(texts):
 
 
 def _vectorizers():
-    """Counters of single characters and of pairs: texts -> sparse [n, NUM_BUCKETS] each."""
+    """Counters of single characters and of character pairs: texts -> sparse [n, NUM_BUCKETS]."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     return [
@@ -168,14 +168,14 @@ def _normalized(text):
 
 
 def _importances(terms, frequencies, num_lines):
-    """BM25's inverse document frequency of terms, of pairs a share of it.
+    """BM25's inverse document frequency of terms; pairs get a fraction of it.
 
-    1 is added, as by scikit-learn, since a few lines say little of how rare a term is.
+    1 is added, as in scikit-learn, since a few lines say little about how rare a term is.
     """
     rarity = 1 + np.log1p((num_lines - frequencies + 0.5) / (frequencies + 0.5))
     return rarity * np.where(terms < NUM_BUCKETS, 1, PAIR_WEIGHT)
 
 
 def _saturated(counts, lengths):
-    """BM25's weight of terms by their counts in a text; `lengths` over the mean one."""
+    """BM25's weight of terms by their counts; `lengths` are relative to the mean length."""
     return counts * (SATURATION + 1) / (counts + SATURATION * lengths)

@@ -1,10 +1,10 @@
-"""The training files of a run with mined negatives: what is mined for them, and where it is kept.
+"""Creates the training files of a run with mined negatives.
 
 for line in prepare(options, kind, task, data_dir):
     say(line)  # options.train_file is OUTPUT_DIR/mined_negatives.jsonl then
 
-The files of --more_train get negatives as well, in mined_negatives_2.jsonl and so on; a text that a
-row of one file says is right is mined for no row of its group in another.
+Files of --more_train also get negatives, in mined_negatives_2.jsonl and so on; a text that is a
+positive of a row in one file is not mined for any row of its group in another file.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ WORK_FOLDER = "mining"
 
 
 def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
-    """Mines negatives for the training files, unless that is done, and has the flags name them.
+    """Mines negatives for the training files, unless already done, and sets the flags to use them.
 
     Args:
-        options: the flags; train_file, what was beside it in the data's folder, and more_train are
+        options: the flags; train_file, the files next to it in the data folder, and more_train are
             set.
         kind, task, data_dir: the data that the flags name.
 
     Returns:
-        lines for the user.
+        lines to print.
 
     Raises:
-        UserError: for files and models that do not fit.
+        UserError: for invalid files or models.
     """
     path = split_files.existing_path(task, data_dir, "train")[0]
     split = kind.read_split(task, data_dir, "train", options.encoding, options.skip_bad_rows)
@@ -71,7 +71,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
 
 
 def _check_each_has_one(examples, mined):
-    """Raises `UserError` for rows that are left without a wrong text."""
+    """Raises `UserError` if rows are left without any negative."""
     lacking = [
         example for example, found in zip(examples, mined) if not found and not example.negatives
     ]
@@ -85,7 +85,7 @@ def _check_each_has_one(examples, mined):
 
 
 def _notes_of_few(wanted, mined) -> List[str]:
-    """What is said of rows that fewer negatives are found for than are wanted."""
+    """The note on rows for which fewer negatives were found than requested."""
     counts = [len(found) for found in mined]
     num_few = sum(count < wanted for count in counts)
     return [
@@ -95,7 +95,7 @@ def _notes_of_few(wanted, mined) -> List[str]:
 
 
 def _written(folder, examples_of_files, mined) -> List[str]:
-    """Writes the rows of each file with what is mined for them, all files' in turn."""
+    """Writes the rows of each file with the negatives mined for them, file by file."""
     targets, negatives_of_rows = [], iter(mined)
     for number, examples in enumerate(examples_of_files, start=1):
         name = MINED_FILE if number == 1 else MINED_FURTHER % number
@@ -111,7 +111,7 @@ def _written(folder, examples_of_files, mined) -> List[str]:
 def _mined(
     options: Any, digests: Sequence[str], examples: Sequence[Any], entries: List[str]
 ) -> Tuple[List[List[str]], Dict[str, int]]:
-    """The negatives of each row, and the counts; `digests`: of the files that the rows are of."""
+    """The negatives of each row, and counts; `digests`: digests of the files of the rows."""
     first, last = mining_flags.ranks(options)
     limits = negative_mining.Limits(
         options.mined_negatives,
@@ -140,7 +140,7 @@ def _mined(
 
 
 def _finder(options, entries, folder, stack):
-    """What finds texts that are alike."""
+    """The finder of similar texts."""
     if options.mine_negatives == "lexical":
         return negative_mining.LexicalFinder(entries)
     if options.mining_model_dir:

@@ -1,13 +1,13 @@
-"""Hard negatives: texts that a search finds for a text although they are not right for it.
+"""Mines hard negatives: texts that a search finds for a query although they are no positives.
 
     finder = LexicalFinder(entries)
     mined, counts = Miner(entries, finder, None, Limits(), folder).mine(split.examples)
 
-Of the entries that are nearest to a row's text, those that are right for a row of its group are
-left out, then those that are too similar and those that a pair classifier takes for right ones;
-some of the rest are drawn, and where they are too few, some of what is further away. What is drawn
-for a row depends on the seed and the row alone; finished blocks are kept in the folder, so that a
-killed run goes on.
+From the entries that are nearest to a row's text, the positives of rows of its group are removed,
+then the entries that are too similar and those that a pair classifier considers positives;
+negatives are sampled from the rest, and if too few are left, from more distant entries. The samples
+of a row depend only on the seed and the row. Finished blocks are saved in the folder, so that an
+interrupted run resumes.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ from albert_zh.inference.retrieval import corpus_cache, lexical_index
 from albert_zh.tasks.tables import text_groups
 
 ROWS_AT_ONCE = 256
-_VERSION = 2  # of how negatives are chosen; blocks of another one are not taken up
-_DRAWN_AT_RANDOM = 10  # texts that are looked at for each one that a row lacks
-_BLOCK = "rows_%s_%d.json"  # of the folder: key of the settings, first row
-# What happened to the texts that were looked at, as the report calls it.
+_VERSION = 2  # of the method; blocks of other versions are not reused
+_DRAWN_AT_RANDOM = 10  # texts to examine per missing negative
+_BLOCK = "rows_%s_%d.json"  # file in the folder: key of the settings, first row
+# What happened to the examined texts, in the words of the report.
 MINED, RANDOM = "mined", "drawn at random, as too few were left"
 TOO_SIMILAR, JUDGED_RIGHT = "left out as too similar", "left out by the classifier"
 COUNTS = (MINED, TOO_SIMILAR, JUDGED_RIGHT, RANDOM)
@@ -43,16 +43,16 @@ def _block_kind(num_rows, num_entries):
 
 
 class Limits(NamedTuple):
-    """What a mined negative has to be.
+    """The conditions for a mined negative.
 
     Fields:
-        wanted: negatives of a row.
-        first, last: ranks that are drawn from, 1 for the nearest text that is not right.
-        margin: its similarity is at least so much below that of the row's right text; None: any.
-        relative_margin: the same as a share of that of the right text.
-        most_similar: its similarity is at most this; None: any.
-        most_probable: the pair classifier's probability is at most this.
-        seed: of the draws.
+        wanted: number of negatives per row.
+        first, last: range of ranks to sample from; 1 is the nearest text that is no positive.
+        margin: its similarity must be below the positive's by at least this; None: no condition.
+        relative_margin: the same margin as a fraction of the positive's similarity.
+        most_similar: maximum similarity; None: no condition.
+        most_probable: maximum probability of the pair classifier.
+        seed: random seed of the samples.
     """
 
     wanted: int = 1
@@ -69,32 +69,32 @@ class LexicalFinder:
     """Similarities by wording: BM25 of characters, 0 to 1."""
 
     def __init__(self, entries: Sequence[str]) -> None:
-        """`entries`: what is searched."""
+        """`entries`: the texts to search."""
         self._index = lexical_index.LexicalIndex.build(entries)
         self.fingerprint = repr(lexical_index.SETTINGS)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """float [n, entries]."""
+        """Returns similarities, float [n, entries]."""
         return np.stack([self._index.scores(text) for text in texts])
 
 
 class VectorFinder:
-    """Similarities by the vectors of a model: cosines."""
+    """Similarities of a model's vectors: cosines."""
 
     def __init__(self, entries: List[str], encoder: Any, folder: str) -> None:
         """Encodes the entries.
 
         Args:
-            entries: what is searched, all different.
+            entries: the texts to search, all different.
             encoder: `TextEncoder`.
-            folder: where their vectors are kept.
+            folder: folder to cache their vectors in.
         """
         self._encoder = encoder
         self._vectors = corpus_cache.CorpusCache(folder, entries, encoder).vectors
         self.fingerprint = encoder.fingerprint_of()
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """float [n, entries]."""
+        """Returns similarities, float [n, entries]."""
         return corpus_cache.encoded(self._encoder, texts) @ self._vectors.T
 
 
@@ -113,12 +113,12 @@ class Miner:
         """Initializes the miner.
 
         Args:
-            entries: texts that negatives are taken from, all different.
-            finder: function of n texts -> float [n, entries], how similar the entries are.
-            classify: function of pairs -> probability that both mean the same; None: without.
+            entries: texts to take negatives from, all different.
+            finder: function of n texts -> float [n, entries], the similarities of the entries.
+            classify: function of pairs -> probability that both mean the same, or None.
             limits: `Limits`.
-            folder: where finished blocks are kept.
-            key: what entries, finder and classifier are; other ones are not taken up again.
+            folder: folder to save finished blocks in.
+            key: identifies entries, finder and classifier; blocks with another key are not reused.
         """
         self._entries, self._finder, self._classify = list(entries), finder, classify
         self._positions = {text: index for index, text in enumerate(entries)}
@@ -127,13 +127,13 @@ class Miner:
         self._key = hashlib.sha256(content).hexdigest()[:12]
 
     def mine(self, examples: Sequence[Any]) -> Tuple[List[List[str]], Dict[str, int]]:
-        """The negatives of each row.
+        """Mines the negatives of each row.
 
         Args:
-            examples: `text_files.EmbeddingExample` with right texts.
+            examples: `text_files.EmbeddingExample` with positives.
 
         Returns:
-            (list of texts for each row, {what happened: number of texts}).
+            (list of negatives per row, {what happened: number of texts}).
         """
         groups = _groups_of(self._entries, examples)
         mined: List[List[str]] = []
@@ -153,10 +153,10 @@ class Miner:
         return mined, counts
 
     def _mine_block(self, start, block, groups):
-        """(entries of each row, counts): JSON values."""
+        """(entries of each row, counts), as JSON values."""
         similarities = self._finder([example.text_a for example in block])
         counts = dict.fromkeys(COUNTS, 0)
-        nearest, further = [], []  # of each row the entries that may be drawn, in that order
+        nearest, further = [], []  # per row, the entries to try in order
         for number, (example, row) in enumerate(zip(block, similarities), start=start):
             order = np.argsort(-row, kind="stable")
             order = order[~self._is_had(example, groups)[order]]
@@ -173,20 +173,20 @@ class Miner:
         return rows, counts
 
     def _drawn(self, entries, *key):
-        """List of some of the entries in an order that depends on the seed and the key alone."""
+        """Some of the entries, in an order that depends on seed and key only."""
         generator = np.random.RandomState([self._limits.seed % 2**32, *key])
         most = max(self._limits.last, _DRAWN_AT_RANDOM * self._limits.wanted)
         return generator.permutation(entries)[:most].tolist()
 
     def _is_had(self, example, groups):
-        """bool [entries]: whether an entry is right for a row, or among its wrong texts already."""
+        """bool [entries]: whether an entry is a positive or already a negative of a row."""
         is_had = groups == example.group
         own = [self._positions[text] for text in example.negatives if text in self._positions]
         is_had[own] = True
         return is_had
 
     def _most_similar(self, of_right):
-        """How similar to a text its negatives may be, where its right text is so similar."""
+        """The maximum similarity of a negative, from the similarity of the positive."""
         limits = self._limits
         bounds = [
             limits.most_similar,
@@ -196,10 +196,10 @@ class Miner:
         return min([bound for bound in bounds if bound is not None], default=np.inf)
 
     def _judged(self, block, waiting, rows):
-        """Fills rows up with the first entries that the classifier lets pass.
+        """Fills up rows with the first entries that the classifier accepts.
 
         Returns:
-            (the rows, how many entries it did not let pass).
+            (the rows, number of entries that it rejected).
         """
         num_right = 0
         while True:
@@ -221,7 +221,7 @@ class Miner:
 
 
 def _groups_of(entries, examples):
-    """int [entries]: the group of each entry; -1 of one that no row has."""
+    """int [entries]: the group of each entry; -1 if no row contains it."""
     groups = {
         text_groups.normalized(text): example.group
         for example in examples

@@ -1,4 +1,4 @@
-"""What is shared by the steps that write the training file of a run before it."""
+"""Common part of the steps that write the training file of a run before it starts."""
 
 from typing import Any, Dict, Optional
 
@@ -8,11 +8,11 @@ from albert_zh.tasks.tables import split_files
 def name_files(
     options: Any, task: Any, data_dir: str, train: str, corpus: Optional[str] = None
 ) -> None:
-    """Has the flags name every file of a run, as they name its training file.
+    """Sets the flags to name every file of a run, since they name its training file.
 
     Args:
-        options: the flags; train_file and what was beside the data's are set.
-        task, data_dir: the data that they named.
+        options: the flags; train_file and the other files of the data folder are set.
+        task, data_dir: the data that the flags named before.
         train: the training file.
         corpus: the file of further entries, if there is one.
     """

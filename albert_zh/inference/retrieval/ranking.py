@@ -1,11 +1,11 @@
-"""How a search orders candidates by their similarities to a query.
+"""Ranks the candidates of a search by their similarities to the query.
 
     ranking = Ranking("mixed", WEIGHTS, top_k=5, candidates=50)
     best = ranking.ranked(candidates, classify)
 
-Candidates are arrays of equal length by name: "row" (which they are), "lexical", "cosine", "gain"
-(what the cosine is worth in a sum: the square of how far it is above that of any two lines) and, as
-far as it is known, "probability" of a pair classifier.
+Candidates are arrays of equal length by name: "row" (row numbers), "lexical", "cosine", "gain" (the
+cosine's contribution to a sum: the square of how far it is above the cosine of two arbitrary lines)
+and, as far as known, the "probability" of a pair classifier.
 """
 
 import collections
@@ -15,22 +15,23 @@ import numpy as np
 
 from albert_zh.common.errors import UserError
 
-# What decides: a weighted mean, reciprocal rank fusion, or a similarity alone.
+# The rankings: a weighted mean, reciprocal rank fusion, or a single similarity.
 RANKINGS = ("mixed", "reciprocal_rank", "lexical", "cosine", "classifier")
-CANDIDATES = 50  # per query, that the pair classifier scores
+CANDIDATES = 50  # per query, scored by the pair classifier
 RANK_CONSTANT = 60  # of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)
 
 Weights = collections.namedtuple("Weights", ["lexical", "cosine", "classifier"])
-Weights.__doc__ = """What each similarity counts in the mixed ranking; see `search.Hit`."""
-# By benchmarks/search.py on the bundled questions and five public sets of pairs: docs/search.md.
+Weights.__doc__ = """Weights of the similarities in the mixed ranking; see `search.Hit`."""
+# Chosen with benchmarks/search.py on the bundled questions and five public sets of pairs, see
+# docs/search.md.
 WEIGHTS = Weights(0.8, 0.1, 0.1)
-TRAINED_WEIGHTS = Weights(0.6, 0.3, 0.1)  # of an embedding model
+TRAINED_WEIGHTS = Weights(0.6, 0.3, 0.1)  # for an embedding model
 
 Candidates = Dict[str, np.ndarray]
 
 
 class Ranking:
-    """What orders candidates."""
+    """A ranking of candidates."""
 
     def __init__(
         self,
@@ -39,16 +40,16 @@ class Ranking:
         top_k: int = 5,
         candidates: int = CANDIDATES,
     ) -> None:
-        """Checks the choice.
+        """Initializes the ranking and checks the arguments.
 
         Args:
             name: one of `RANKINGS`.
-            weights: of the mixed ranking; only their proportions matter.
-            top_k: candidates that are kept.
-            candidates: candidates that the classifier scores.
+            weights: weights of the mixed ranking; only their proportions matter.
+            top_k: number of candidates to return.
+            candidates: number of candidates that the classifier scores.
 
         Raises:
-            UserError: for an unknown ranking and for weights that are none.
+            UserError: for an unknown ranking or invalid weights.
         """
         if name not in RANKINGS:
             raise UserError("ranking: unknown %r, expected one of %s" % (name, RANKINGS))
@@ -57,7 +58,7 @@ class Ranking:
         self.asks_classifier = name in ("classifier", "reciprocal_rank") or (
             name == "mixed" and weights.classifier > 0
         )
-        # Lines that are equal by wording are ranked by their cosines, which takes more than top_k.
+        # Lines with equal wording are ranked by their cosines, so more than top_k are compared.
         self.num_candidates = top_k if name == "cosine" else max(top_k, candidates)
         self._weights = dict(zip(("lexical", "gain", "probability"), weights))
 
@@ -66,12 +67,12 @@ class Ranking:
         candidates: Candidates,
         classify: Optional[Callable[[np.ndarray], np.ndarray]] = None,
     ) -> Candidates:
-        """The best candidates, the best first, with their "score" (and "probability").
+        """Returns the best candidates in descending order, with "score" (and "probability").
 
         Args:
-            candidates: without "probability".
-            classify: function of "row" -> probability that each means the same; None without a
-                classifier.
+            candidates: candidates without "probability".
+            classify: function of "row" -> probability that each line means the same; None if there
+                is no classifier.
         """
         if classify is not None and self.asks_classifier:
             candidates = self._best(candidates, self.num_candidates)
@@ -103,16 +104,16 @@ def _weighted_mean(candidates, weights):
 
 
 def _fused_ranks(candidates):
-    """Mean of 1 / (60 + rank) by each similarity, as a share of what first ranks give."""
+    """Mean of 1 / (60 + rank) by each similarity, divided by its value for rank 1."""
     columns = [
         candidates[name] for name in ("lexical", "cosine", "probability") if name in candidates
     ]
-    ranks = [np.sort(-column).searchsorted(-column) + 1 for column in columns]  # ties: the best
+    ranks = [np.sort(-column).searchsorted(-column) + 1 for column in columns]  # ties: best rank
     return np.mean([(RANK_CONSTANT + 1) / (RANK_CONSTANT + rank) for rank in ranks], axis=0)
 
 
 def checked_weights(weights: Sequence[float]) -> Weights:
-    """The `Weights` of three numbers; raises `UserError` for what are none."""
+    """The `Weights` of three numbers; raises `UserError` for invalid values."""
     proportions = tuple(weights)
     are_numeric = [isinstance(weight, (int, float)) for weight in proportions]
     if (

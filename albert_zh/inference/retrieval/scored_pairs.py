@@ -1,7 +1,7 @@
-"""The training file of a run whose pairs get a pair classifier's scores in place of labels.
+"""Creates the training file of a run whose labels are scores of a pair classifier.
 
-Of rows with wrong texts and --objective=margin_mse these are margins: the probability of the right
-text minus that of a wrong one.
+For rows with negatives and --objective=margin_mse, the labels are margins: the probability of the
+positive minus the probability of a negative.
 
 for line in prepare(options, kind, task, data_dir):
     say(line)  # options.train_file is OUTPUT_DIR/scored_pairs.jsonl then
@@ -23,23 +23,23 @@ from albert_zh.tasks.tables import split_files
 SCORED_FILE = "scored_pairs.jsonl"
 WORK_FOLDER = "scoring"
 PAIRS_AT_ONCE = 4096
-_BLOCK = "scores_%s_%d.json"  # of the work folder: key of what they are made of, first pair
+_BLOCK = "scores_%s_%d.json"  # file in the work folder: key of its sources, first pair
 _DIGITS = 6
-Scores = Dict[Tuple[str, str], float]  # of pairs
+Scores = Dict[Tuple[str, str], float]  # {pair: score}
 
 
 def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
-    """Scores the pairs of the training file and has the flags name what is written.
+    """Scores the pairs of the training file and sets the flags to use the result.
 
     Args:
-        options: the flags; train_file, and what was beside it in the data's folder, are set.
+        options: the flags; train_file and the other files of the data folder are set.
         kind, task, data_dir: the data that the flags name.
 
     Returns:
-        lines for the user.
+        lines to print.
 
     Raises:
-        UserError: for files and models that do not fit.
+        UserError: for invalid files or models.
     """
     path = split_files.existing_path(task, data_dir, "train")[0]
     has_margins = options.objective == "margin_mse"
@@ -64,7 +64,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
 
 
 def format_of(objective: str) -> str:
-    """What a file of pairs that are scored is read as: a key of `text_files.FORMATS`."""
+    """The format in which a file of pairs to score is read: a key of `text_files.FORMATS`."""
     return "positives" if objective == "margin_mse" else "pairs"
 
 
@@ -79,7 +79,7 @@ def _check_wrong_texts(split):
 
 
 def _pairs(examples, with_negatives) -> List[Tuple[str, str]]:
-    """The pairs that are scored, each once."""
+    """The distinct pairs to score."""
     pairs: List[Tuple[str, str]] = []
     for example in examples:
         others = (example.text_b,) + (example.negatives if with_negatives else ())
@@ -93,7 +93,7 @@ def _rows_of_scores(scores: Scores) -> Iterator[Dict[str, Any]]:
 
 
 def _rows_of_margins(examples: Sequence[Any], scores: Scores) -> Iterator[Dict[str, Any]]:
-    """A row for each wrong text."""
+    """Yields a row per negative."""
     for example in examples:
         text_a, text_b = example.text_a, example.text_b
         for wrong in example.negatives:
@@ -102,7 +102,7 @@ def _rows_of_margins(examples: Sequence[Any], scores: Scores) -> Iterator[Dict[s
 
 
 def _scores(options, pairs):
-    """The probability of each pair; finished blocks are kept, so that a killed run goes on."""
+    """The probability of each pair; finished blocks are saved, so that interrupted runs resume."""
     path = options.scoring_classifier_dir
     folder = os.path.join(options.output_dir, WORK_FOLDER)
     storage.make_folders(folder)

@@ -1,4 +1,4 @@
-"""Finds the lines of a text file that are most like a query.
+"""Finds the lines of a text file that are most similar to a query.
 
 with TextEncoder(folder) as encoder, Predictor(folder) as predictor:
     corpus = Corpus("faq.txt", encoder)
@@ -6,12 +6,12 @@ with TextEncoder(folder) as encoder, Predictor(folder) as predictor:
         print(hit.score, hit.text)
 
 Candidates are the lines that share most of the query's characters (BM25) and those whose vectors
-are nearest to its own; both similarities and a pair classifier's probability rank them, see
-`ranking`. Letters and digits of full width are read as those of half width.
+are nearest to the query's; they are ranked by both similarities and the probability of a pair
+classifier, see `ranking`. Full-width letters and digits are read like half-width ones.
 
-Index and vectors are computed once and kept in CORPUS.vectors/; of a file that has changed, only
-new lines are encoded (`corpus_cache`). Of more than 100,000 lines the nearest are found by faiss
-where it is installed, else by numpy, which compares with every line.
+Index and vectors are computed once and cached in CORPUS.vectors/; if the file changes, only new
+lines are encoded (`corpus_cache`). Among more than 100,000 lines, the nearest are found with faiss
+if it is installed; otherwise numpy compares the query with every line.
 """
 
 import collections
@@ -57,23 +57,23 @@ __all__ = [
 
 APPROXIMATE_FROM = vector_index.CLUSTERED_FROM
 QUERIES_AT_ONCE = 64
-_SAMPLED_SCORES = 16  # one of so many says below which the highest are not
-_SAMPLED_VECTORS = 10000  # by which it is known how similar any two lines are
+_SAMPLED_SCORES = 16  # a sample of one in so many scores gives a lower bound of the highest scores
+_SAMPLED_VECTORS = 10000  # to estimate the mean cosine of two arbitrary lines
 
 Hit = collections.namedtuple("Hit", ["line", "text", "cosine", "probability", "lexical", "score"])
 Hit.__doc__ = """A line that was found.
 
 Fields:
-    line: its number in the file, from 1.
+    line: line number in the file, from 1.
     text: str.
-    cosine: of its vector and the query's.
-    probability: that it means the same as the query, by the pair classifier; None without one, or
-        where the ranking does not use it.
-    lexical: 0 to 1, how much of the query's wording it has (BM25 over that of the query itself).
-    score: what the lines are ranked by. Of the mixed ranking, 0 to 1: the weighted mean of
-        `lexical`, of the square of how far the cosine is above that of any two lines (0: not at
-        all, 1: equal vectors), and of `probability`; of reciprocal rank fusion, 0 to 1 (1: first by
-        all similarities); of the other rankings that similarity itself.
+    cosine: cosine of the line's vector and the query's.
+    probability: probability of the pair classifier that it means the same as the query; None if
+        there is no classifier or the ranking does not use it.
+    lexical: 0 to 1, how much of the query's wording it has (BM25 divided by the query's own BM25).
+    score: the value by which lines are ranked. Mixed ranking: 0 to 1, the weighted mean of
+        `lexical`, of the square of how far the cosine is above that of two arbitrary lines (0: not
+        at all, 1: equal vectors), and of `probability`; reciprocal rank fusion: 0 to 1 (1: first
+        by all similarities); other rankings: that similarity itself.
 """
 
 
@@ -84,10 +84,10 @@ _PREDICTOR = validation.or_none(
 
 
 class _Lines(NamedTuple):
-    """The lines of the file, as they were read; several lines may have one text.
+    """The lines of the file as they were read; several lines may have the same text.
 
-    `texts` [n] and `numbers` int [n] of the lines, from 1; `entries`: all texts, each once; lines
-    `order[starts[i] : starts[i + 1]]` have text `i` of those.
+    `texts` [n] and `numbers` int [n] of the lines, from 1; `entries`: the distinct texts; the lines
+    `order[starts[i] : starts[i + 1]]` have entry `i` as their text.
     """
 
     digest: str
@@ -99,19 +99,19 @@ class _Lines(NamedTuple):
 
 
 class _Contents(NamedTuple):
-    """What is searched in: replaced as a whole when the file has changed."""
+    """The data that is searched: replaced as a whole if the file changes."""
 
     lines: _Lines
     cache: corpus_cache.CorpusCache
     cosine_of_any: float
-    faiss_index: Optional[vector_index.VectorIndex]  # None: each vector is compared
+    faiss_index: Optional[vector_index.VectorIndex]  # None: all vectors are compared
 
 
 def _folder_of_vectors(path):
-    """PATH.vectors, or of a file that is remote or in a read-only folder one in scratch."""
+    """PATH.vectors, or a scratch folder if the file is remote or its folder is read-only."""
     kept, parent = path + ".vectors", os.path.dirname(os.path.abspath(path))
     if file_storage.is_remote(path):
-        return transfer.local_stand_in(kept)  # vectors are read where they are
+        return transfer.local_stand_in(kept)  # vectors are memory-mapped: local files
     place = kept if os.path.isdir(kept) else parent
     if os.access(place, os.W_OK):
         return kept
@@ -134,19 +134,19 @@ class Corpus:
         cache_dir: Optional[str] = None,
         storage: str = "float32",
     ) -> None:
-        """Reads the lines; takes their vectors from the cache, or computes and keeps them.
+        """Reads the lines; loads their vectors from the cache, or computes and caches them.
 
         Args:
-            path: text file, a line per text; blank lines are left out.
+            path: text file, one text per line; blank lines are skipped.
             encoder: `TextEncoder` with a pooling.
-            encoding: of the file.
-            cache_dir: folder for the vectors; by default PATH.vectors, or where that cannot be
-                made, a scratch folder (below $ALBERT_ZH_SCRATCH or that of temporary files).
-            storage: how vectors are held in memory, one of `vector_index.STORAGES`; those of the
-                file rescore what the other forms find.
+            encoding: encoding of the file.
+            cache_dir: folder for the vectors; default: PATH.vectors, or if that cannot be created,
+                a scratch folder (in $ALBERT_ZH_SCRATCH or the folder of temporary files).
+            storage: how vectors are stored in memory, one of `vector_index.STORAGES`; results of
+                quantized vectors are rescored with the exact vectors of the cache.
 
         Raises:
-            UserError: if the file cannot be read or has no text.
+            UserError: if the file cannot be read or contains no text.
         """
         arguments.check_arguments(encoding=encoding, cache_dir=cache_dir)
         self._path, self._encoding = arguments.checked_path(path), encoding
@@ -164,15 +164,15 @@ class Corpus:
         self._contents = self._read(_lines_of(self._path, encoding))
 
     def refresh(self) -> bool:
-        """Reads the file again if it has changed; only texts that are new are encoded.
+        """Reads the file again if it has changed; only new texts are encoded.
 
-        Searches go on meanwhile, in what was there before.
+        Searches continue meanwhile, with the previous lines.
 
         Returns:
-            whether its lines are others now.
+            whether its lines have changed.
 
         Raises:
-            UserError: as when it is opened; what was there before stays.
+            UserError: as for opening the file; the previous lines stay in use.
         """
         with self._refreshing:
             stamp = _stamp(self._path)
@@ -194,30 +194,30 @@ class Corpus:
 
     @property
     def texts(self) -> List[str]:
-        """The lines that have a text."""
+        """The lines that are not blank."""
         return self._contents.lines.texts
 
     @property
     def entries(self) -> List[str]:
-        """The texts of the lines, each once; "row" of candidates counts these."""
+        """The distinct texts of the lines; "row" of candidates refers to these."""
         return self._contents.lines.entries
 
     @property
     def usual_weights(self) -> Weights:
-        """What each similarity counts: the cosine more, where vectors were trained for it."""
+        """Default weights: the cosine counts more if the vectors were trained for it."""
         return TRAINED_WEIGHTS if getattr(self._encoder, "notes", None) else WEIGHTS
 
     def choice(self, predictor: Any = None) -> Optional[search_choice.Choice]:
-        """The ranking that was fitted to questions of this corpus, see `search_choice`.
+        """The ranking that was fitted to questions on this corpus, see `search_choice`.
 
         Args:
             predictor: `Predictor` of sentence pairs that searches with it, or None; a ranking that
-                was fitted with another one is left aside.
+                was fitted with another predictor is ignored.
         """
         return search_choice.read(self.folder, *self._fingerprints(predictor))
 
     def keep_choice(self, choice: search_choice.Choice, predictor: Any = None) -> None:
-        """Keeps a ranking for later searches in this corpus by this encoder and predictor."""
+        """Saves a ranking for later searches in this corpus with this encoder and predictor."""
         search_choice.write(self.folder, choice, *self._fingerprints(predictor))
 
     def _fingerprints(self, predictor):
@@ -232,23 +232,22 @@ class Corpus:
         ranking: str = "mixed",
         weights: Optional[Sequence[float]] = None,
     ) -> List[List[Hit]]:
-        """The best lines for each query.
+        """Finds the best lines for each query.
 
         Args:
             queries: list of str.
-            predictor: `Predictor` of sentence pairs; None: the rankings of several similarities do
-                without it.
-            top_k: lines per query, at most.
-            candidates: lines per query that the predictor scores.
-            ranking: what decides, one of `RANKINGS`.
-            weights: of the mixed ranking, as `Weights`; only their proportions matter; None: those
-                of `usual_weights`.
+            predictor: `Predictor` of sentence pairs; None: the mixed rankings work without it.
+            top_k: maximum number of lines per query.
+            candidates: number of lines per query that the predictor scores.
+            ranking: name of the ranking, one of `RANKINGS`.
+            weights: weights of the mixed ranking, as `Weights`; only their proportions matter;
+                default: `usual_weights`.
 
         Returns:
-            list (one per query) of lists of `Hit`, the best first.
+            list (one per query) of lists of `Hit`, best first.
 
         Raises:
-            UserError: for an unknown ranking, weights that are none, no texts.
+            UserError: for an unknown ranking, invalid weights, or values that are no texts.
         """
         arguments.check_arguments(top_k=top_k, candidates=candidates)
         checks.checked("predictor", predictor, _PREDICTOR)
@@ -266,11 +265,11 @@ class Corpus:
         ]
 
     def candidates(self, queries: Sequence[str], count: int = CANDIDATES) -> List[Candidates]:
-        """The candidates of each query, not ordered, see `ranking`.
+        """Returns the candidates of each query, in no order, see `ranking`.
 
         Args:
             queries: list of str.
-            count: how many by each similarity.
+            count: number of candidates by each similarity.
         """
         return list(self._candidates(self._contents, _checked_queries(queries), count, "mixed"))
 
@@ -285,7 +284,7 @@ class Corpus:
                 yield _candidates_of(contents, query, vector, rows, count, ranking)
 
     def _vectors_of_queries(self, queries):
-        """Vectors [q, W]; 0 for queries of unknown pieces alone, which would all have the same."""
+        """Vectors [q, W]; 0 for queries of unknown pieces only, whose vectors would be equal."""
         vectors = corpus_cache.encoded(self._encoder, queries)
         for row, query in enumerate(queries):
             pieces = self._encoder.tokenizer.tokenize(corpus_cache.as_read(query))
@@ -296,7 +295,7 @@ class Corpus:
         return vectors
 
     def _nearest(self, contents, vectors, count):
-        """Yields int [k] of each query: rows of entries whose vectors are nearest."""
+        """Yields int [k] for each query: rows of the entries with the nearest vectors."""
         count = min(count, len(contents.lines.entries))
         exact = functools.partial(vector_index.nearest_by_numpy, contents.cache.vectors)
         if contents.faiss_index is None:
@@ -305,14 +304,14 @@ class Corpus:
         wanted = min(count * self._oversampling, len(contents.lines.entries))
         for vector, ids in zip(vectors, contents.faiss_index.nearest(vectors, wanted)):
             rows = contents.cache.rows(ids[ids >= 0])
-            if len(rows) < count:  # too few in the clusters that were looked into
+            if len(rows) < count:  # too few in the probed clusters
                 rows = exact(vector[None], count)[0][0]
             cosines = contents.cache.vectors[np.sort(rows)] @ vector
             yield np.sort(rows)[np.argsort(-cosines, kind="stable")[:count]]
 
 
 def _classification(query, entries, predictor):
-    """The function of rows of entries -> probabilities; None without a predictor."""
+    """A function from rows of entries to probabilities; None if there is no predictor."""
     if predictor is None:
         return None
     query, read = corpus_cache.as_read(query), corpus_cache.as_read
@@ -320,7 +319,7 @@ def _classification(query, entries, predictor):
 
 
 def _hits(lines, candidates, top_k) -> List[Hit]:
-    """Candidates, the best first, as hits of lines."""
+    """Converts ranked candidates to hits of lines."""
     names = ("row", "cosine", "probability", "lexical", "score")
     nothing = np.full(len(candidates["row"]), None)
     hits = []
@@ -338,7 +337,7 @@ def _candidates_of(contents, query, vector, nearest, count, ranking) -> Candidat
         rows = np.union1d(_highest(lexical, min(count, len(lexical))), nearest)
     cosines = contents.cache.vectors[rows] @ vector
     gains = (cosines - contents.cosine_of_any) / (1 - contents.cosine_of_any)
-    gains = np.clip(gains, 0, 1) ** 2  # only vectors close to the query's say much
+    gains = np.clip(gains, 0, 1) ** 2  # only high cosines are informative
     return {"row": rows, "lexical": lexical[rows], "cosine": cosines, "gain": gains}
 
 
@@ -347,14 +346,14 @@ def _checked_queries(queries):
     for index, (_, text_b) in enumerate(pairs):
         if text_b is not None:
             raise UserError("text %d is a pair, expected a query, a single text" % index)
-    queries = [query.strip() for query, _ in pairs]  # as lines are
+    queries = [query.strip() for query, _ in pairs]  # lines are stripped as well
     if not all(queries):
         raise UserError("text %d is empty, expected a query" % queries.index(""))
     return queries
 
 
 def _stamp(path):
-    """What changes with a file: its time and size; None if there is no such file."""
+    """Modification time and size of a file; None if it does not exist."""
     try:
         if file_storage.is_remote(path):
             return file_storage.fingerprint(path)
@@ -386,7 +385,7 @@ def _lines_of(path, encoding):
 
 
 def _cosine_of_any(vectors):
-    """The mean cosine of any two different ones of the vectors, by some of them, short of 1."""
+    """The mean cosine of two different vectors, estimated from a sample, below 1."""
     sample = vectors[:: -(-len(vectors) // _SAMPLED_VECTORS)]
     total, count = sample.sum(axis=0), len(sample)
     of_others = float(total @ total) - float(np.square(sample).sum())

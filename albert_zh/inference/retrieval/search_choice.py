@@ -1,12 +1,12 @@
-"""Which ranking finds most of the right lines for questions whose lines are known.
+"""Selects the ranking that finds most of the right lines for labelled questions.
 
-    questions = read_questions("dev.tsv", corpus)  # question<TAB>entry, a line each
+    questions = read_questions("dev.tsv", corpus)  # lines of question<TAB>entry
     fitted = fit(corpus, predictor, questions)
     write(corpus.folder, fitted.choice, corpus.fingerprint)
 
-Each similarity alone is among the choices, so that on these questions the chosen ranking is never
-below the best of them. How much of that is chance is seen where it is chosen on one half of the
-questions and measured on the other.
+Each single similarity is among the choices, so that on these questions the chosen ranking is never
+worse than the best of them. To show how much of the gain is chance, the choice is also made on one
+half of the questions and measured on the other half.
 """
 
 import itertools
@@ -21,10 +21,10 @@ from albert_zh.common.errors import UserError, printable
 from albert_zh.common.progress import progress_bar
 from albert_zh.inference.retrieval.ranking import CANDIDATES, RANKINGS, Ranking, Weights
 
-CHOICE_FILE = "ranking.json"  # in the folder of a corpus' vectors
+CHOICE_FILE = "ranking.json"  # in the folder of a corpus's vectors
 SHOWN = ("recall@1", "recall@5", "MRR@10")
-_STEPS = 10  # of the weights from 0 to 1
-_RANKED = 11  # what ranks up to the tenth need, beside the question itself
+_STEPS = 10  # number of steps of a weight from 0 to 1
+_RANKED = 11  # ranks up to 10, and one for the question itself
 _CONTENT = validation.record(
     {
         "model": validation.TEXT,
@@ -37,20 +37,20 @@ _CONTENT = validation.record(
 
 
 class Choice(NamedTuple):
-    """A ranking, and what each similarity counts if it is the mixed one."""
+    """A ranking, and its weights if it is the mixed ranking."""
 
     ranking: str
     weights: Weights
 
     @property
     def uses_classifier(self) -> bool:
-        """Whether a pair classifier changes what is found."""
+        """Whether a pair classifier affects the results."""
         if self.ranking == "mixed":
             return self.weights.classifier > 0
         return self.ranking in ("classifier", "reciprocal_rank")
 
     def __str__(self) -> str:
-        """As in a table: `mixed 0.6,0.3,0.1`."""
+        """The choice as shown in tables: `mixed 0.6,0.3,0.1`."""
         if self.ranking != "mixed":
             return self.ranking
         return "mixed %s" % ",".join("%g" % weight for weight in self.weights)
@@ -59,7 +59,7 @@ class Choice(NamedTuple):
 class Question(NamedTuple):
     """A question and the rows of the entries that answer it.
 
-    `own`: the row that is the question itself and does not answer it, which is not ranked; or None.
+    `own`: the row that is the question itself and no answer to it, excluded from ranks; or None.
     """
 
     text: str
@@ -68,10 +68,10 @@ class Question(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A choice and the figures that led to it.
+    """A choice and the scores that led to it.
 
-    `figures`: {what is measured: `SHOWN` as float [3]}, the chosen ranking and, last, the choice on
-    one half measured on the other.
+    `figures`: {name: `SHOWN` as float [3]}, including the chosen ranking and, last, the choice on
+    one half measured on the other half.
     """
 
     choice: Choice
@@ -79,15 +79,15 @@ class Fitted(NamedTuple):
 
 
 def read_questions(path: str, corpus: Any, encoding: str = "utf-8") -> List[Question]:
-    """Questions of a file, each once, with all entries that it has there.
+    """Reads the distinct questions of a file, each with all entries that it has there.
 
     Args:
         path: lines of question<TAB>entry; the entry is a line of the corpus.
         corpus: `search.Corpus`.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Raises:
-        UserError: for a line of another form, and for an entry that the corpus lacks.
+        UserError: for a malformed line, or an entry that is not in the corpus.
     """
     rows = {entry: row for row, entry in enumerate(corpus.entries)}
     questions: Dict[str, Set[int]] = {}
@@ -113,13 +113,13 @@ def read_questions(path: str, corpus: Any, encoding: str = "utf-8") -> List[Ques
 def fit(
     corpus: Any, predictor: Any, questions: Sequence[Question], candidates: int = CANDIDATES
 ) -> Fitted:
-    """The ranking that finds most; of equal ones the simplest.
+    """Selects the ranking with the best results; ties: the simplest ranking.
 
     Args:
         corpus: `search.Corpus`.
         predictor: `Predictor` of sentence pairs, or None.
-        questions: as of `read_questions`.
-        candidates: how many by each similarity.
+        questions: as returned by `read_questions`.
+        candidates: number of candidates by each similarity.
     """
     candidates = max(candidates, _RANKED)
     tables = _similarities(corpus, predictor, questions, candidates)
@@ -141,7 +141,7 @@ def fit(
 
 
 def _options(usual, has_classifier):
-    """Every similarity alone first, then their combinations."""
+    """The rankings to try: single similarities first, then their combinations."""
     rankings = ["lexical", "cosine"] + ["classifier"] * has_classifier + ["reciprocal_rank"]
     steps = itertools.product(range(_STEPS + 1), repeat=2)
     weights = [Weights(a / _STEPS, b / _STEPS, (_STEPS - a - b) / _STEPS) for a, b in steps]
@@ -170,7 +170,7 @@ def _similarities(corpus, predictor, questions, count):
 
 
 def _gains(tables, questions, option, count):
-    """What each question adds to `SHOWN`: float [Q, 3]."""
+    """The contribution of each question to `SHOWN`: float [Q, 3]."""
     ranking = Ranking(option.ranking, option.weights, _RANKED, count)
     gains = np.zeros([len(questions), len(SHOWN)])
     for index, ((table, known), question) in enumerate(zip(tables, questions)):
@@ -185,12 +185,12 @@ def _gains(tables, questions, option, count):
 
 
 def _best(gains, among=slice(None)):
-    """The option with the highest recall@1; of equal ones the highest MRR, then the first."""
+    """The option with the highest recall@1; ties: the highest MRR, then the first option."""
     return max(gains, key=lambda option: tuple(gains[option][among].mean(axis=0)[[0, 2]].round(9)))
 
 
 def table_of(fitted: Fitted) -> str:
-    """The figures as lines of a table."""
+    """The scores as lines of a Markdown table."""
     lines = ["| ranking | %s |" % " | ".join(SHOWN), "|---|" + "---:|" * len(SHOWN)]
     for name, figures in fitted.figures.items():
         mark = " (chosen)" if name == str(fitted.choice) else ""
@@ -200,13 +200,13 @@ def table_of(fitted: Fitted) -> str:
 
 
 def write(folder: str, choice: Choice, model: str, classifier: str = "") -> None:
-    """Keeps a choice for later searches.
+    """Saves a choice for later searches.
 
     Args:
-        folder: of the corpus' vectors.
+        folder: folder of the corpus's vectors.
         choice: `Choice`.
         model: fingerprint of the encoder.
-        classifier: fingerprint of the pair classifier, "" without one.
+        classifier: fingerprint of the pair classifier, "" if there is none.
     """
     content = {"model": model, "ranking": choice.ranking, "weights": list(choice.weights)}
     content["classifier"] = classifier if choice.uses_classifier else ""
@@ -214,10 +214,10 @@ def write(folder: str, choice: Choice, model: str, classifier: str = "") -> None
 
 
 def read(folder: str, model: str, classifier: str = "") -> Optional[Choice]:
-    """The choice kept for a corpus and what searches it; None if it was made for another model.
+    """The saved choice of a corpus; None if it was made for another model.
 
     Args:
-        folder, model, classifier: as of `write`.
+        folder, model, classifier: as in `write`.
     """
     path = os.path.join(folder, CHOICE_FILE)
     if not os.path.exists(path):

@@ -1,12 +1,12 @@
-"""The vectors nearest to others: by comparing with each, or by an index of faiss.
+"""Finds the nearest vectors, by comparing with all vectors or with an index of faiss.
 
     index = VectorIndex.build(vectors, ids, "int8")
     index.update(vectors_of_new, new_ids, deleted_ids)  # without a rebuild
     rows = index.nearest(queries, 50)  # ids [q, 50]
 
-An index holds float32, int8 (312 bytes a vector of width 312) or binary vectors (39 bytes); those
-who need exact cosines rescore what it finds with the float vectors. Up to `CLUSTERED_FROM` vectors
-it compares with each; of more it looks into the nearest clusters (inverted lists).
+An index stores float32, int8 (312 bytes per vector of width 312) or binary vectors (39 bytes); for
+exact cosines, its results must be rescored with the float vectors. Up to `CLUSTERED_FROM` vectors,
+it compares with all of them; beyond that, only with the nearest clusters (inverted lists).
 """
 
 from typing import Any, Optional, Tuple
@@ -18,34 +18,34 @@ from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
 
 STORAGES = ("float32", "int8", "binary")
-OVERSAMPLING = {"float32": 1, "int8": 2, "binary": 8}  # what is rescored, times what is asked for
+OVERSAMPLING = {"float32": 1, "int8": 2, "binary": 8}  # vectors to rescore per requested one
 VECTORS_AT_ONCE = 65536
 CLUSTERED_FROM = 100000
-REBUILT_FROM = 0.5  # added texts, as a share of those the clusters were made of
-_PROBED = 16  # one of so many clusters is looked into
+REBUILT_FROM = 0.5  # added texts, as a share of the texts that were clustered
+_PROBED = 16  # one in so many clusters is searched
 _TRAINING_VECTORS = 64  # per cluster
-_LEAST_TRAINING = 10000  # for the ranges of int8
+_LEAST_TRAINING = 10000  # to fit the ranges of int8
 _FACTORIES = {"float32": "Flat", "int8": "SQ8"}
 
 
 class VectorIndex:
-    """An index of faiss, whose entries have 64-bit ids."""
+    """A faiss index whose entries have 64-bit ids."""
 
     def __init__(self, index: Any, storage: str) -> None:
-        """`index`: of faiss, as `build` makes it; `storage`: one of `STORAGES`."""
+        """`index`: faiss index, as created by `build`; `storage`: one of `STORAGES`."""
         self._index, self._storage = index, storage
 
     @classmethod
     def build(cls, vectors: np.ndarray, ids: np.ndarray, storage: str) -> "VectorIndex":
-        """An index of vectors.
+        """Builds an index of vectors.
 
         Args:
-            vectors: float32 [n, W], 1 long each; may be mapped from a file.
+            vectors: float32 [n, W], each of length 1; may be memory-mapped.
             ids: int64 [n], all different.
-            storage: how the index holds them, one of `STORAGES`.
+            storage: how the index stores them, one of `STORAGES`.
 
         Raises:
-            UserError: where faiss is not installed.
+            UserError: if faiss is not installed.
         """
         faiss = imported_faiss()
         width = vectors.shape[1]
@@ -69,7 +69,7 @@ class VectorIndex:
 
     @classmethod
     def load(cls, path: str, storage: str) -> "VectorIndex":
-        """Reads what `save` has written."""
+        """Reads an index that `save` has written."""
         faiss = imported_faiss()
         read = faiss.read_index_binary if storage == "binary" else faiss.read_index
         try:
@@ -81,7 +81,7 @@ class VectorIndex:
         """Writes the index to a file.
 
         Raises:
-            OSError: where that fails, in place of the library's RuntimeError.
+            OSError: if that fails, instead of faiss's RuntimeError.
         """
         faiss = imported_faiss()
         write = faiss.write_index_binary if self._storage == "binary" else faiss.write_index
@@ -96,12 +96,12 @@ class VectorIndex:
     def update(
         self, vectors: np.ndarray, ids: np.ndarray, deleted: Optional[np.ndarray] = None
     ) -> None:
-        """Deletes entries and adds others.
+        """Deletes entries and adds new ones.
 
         Args:
             vectors: float32 [n, W] to add.
-            ids: int64 [n], theirs.
-            deleted: int64 [m], ids to delete before; None: none.
+            ids: int64 [n], ids of the added vectors.
+            deleted: int64 [m], ids to delete first; None: none.
         """
         if deleted is not None and len(deleted):
             self._index.remove_ids(np.asarray(deleted, np.int64))
@@ -112,14 +112,14 @@ class VectorIndex:
                 bar.update(len(ids[block]))
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Ids of the nearest vectors, the nearest first, as far as the storage lets it be known.
+        """Returns the ids of the nearest vectors, nearest first, as exactly as the storage allows.
 
         Args:
-            queries: float32 [q, W], 1 long each.
+            queries: float32 [q, W], each of length 1.
             k: number of ids per query.
 
         Returns:
-            int64 [q, k]; -1 where fewer are found.
+            int64 [q, k]; -1 if fewer are found.
         """
         if hasattr(self._index, "nlist"):
             self._index.nprobe = max(1, self._index.nlist // _PROBED)
@@ -131,12 +131,12 @@ class VectorIndex:
 
 
 def _reason(error):
-    """What faiss says behind the place in its code: "Read-only file system"."""
+    """faiss's error message without the source location: "Read-only file system"."""
     return str(error).strip().rsplit(": ", 1)[-1]
 
 
 def imported_faiss() -> Any:
-    """The library; raises `UserError` where it is not installed."""
+    """The faiss module; raises `UserError` if it is not installed."""
     try:
         with library_logs.errors_only():
             import faiss
@@ -149,7 +149,7 @@ def imported_faiss() -> Any:
 
 
 def is_faiss_installed() -> bool:
-    """Whether indexes can be made."""
+    """Whether faiss indexes can be built."""
     try:
         imported_faiss()
     except UserError:
@@ -160,15 +160,15 @@ def is_faiss_installed() -> bool:
 def nearest_by_numpy(
     vectors: np.ndarray, queries: np.ndarray, k: int
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """The k vectors with the highest cosines, by comparing with each.
+    """Finds the k vectors with the highest cosines by comparing with all vectors.
 
     Args:
-        vectors: float [n, W], 1 long each.
-        queries: float [q, W], 1 long each.
+        vectors: float [n, W], each of length 1.
+        queries: float [q, W], each of length 1.
         k: int, at most n.
 
     Returns:
-        (int [q, k], float [q, k]): indices and cosines, the highest first; of equal ones the first.
+        (int [q, k], float [q, k]): indices and cosines, highest first; ties: the lowest index.
     """
     best = np.full([len(queries), 0], -np.inf, np.float32)
     indices = np.zeros([len(queries), 0], np.int64)
@@ -185,7 +185,7 @@ def nearest_by_numpy(
 
 
 def _columns_of_highest(rows, k):
-    """The columns [n, k] of each row's k highest values, ascending; of equal ones the first."""
+    """The columns [n, k] of each row's k highest values, ascending; ties: the first columns."""
     lowest = np.partition(rows, -k, axis=1)[:, -k, None]
     is_equal = rows == lowest
     num_equal = k - (rows > lowest).sum(axis=1, keepdims=True)

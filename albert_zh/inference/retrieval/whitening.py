@@ -1,11 +1,11 @@
-"""Whitening: a projection by which a model's vectors have no correlation and equal variances.
+"""Whitening: a projection that removes correlations of a model's vectors and equalizes variances.
 
     vectors = encoder.encode_with_lengths(texts)[1]
     write_whitened("model", "whitened", *fitted(vectors, 64))
 
-y = (x - mean) U S^(-power/2), of the covariance's singular values S the largest (Su et al. 2021,
-"Whitening Sentence Representations"). The folder that is written is a model folder as any: the
-projection is in its checkpoint, `sentence_embedding.json` says how wide it is.
+y = (x - mean) U S^(-power/2), with the largest singular values S of the covariance (Su et al. 2021,
+"Whitening Sentence Representations"). The result is an ordinary model folder: its checkpoint
+contains the projection, and `sentence_embedding.json` records its width.
 """
 
 import os
@@ -27,22 +27,22 @@ from albert_zh.model.checkpoints import (
 )
 from albert_zh.tasks.embedding.scorer import THRESHOLD
 
-_LEAST_SHARE = 1e-6  # of the largest variance: below, a direction is noise of rounding
+_LEAST_SHARE = 1e-6  # of the largest variance; smaller ones are rounding noise
 
 
 def fitted(vectors: np.ndarray, width: int, power: float = 1.0) -> Tuple[np.ndarray, np.ndarray]:
-    """The projection that whitens vectors.
+    """Fits the projection that whitens vectors.
 
     Args:
         vectors: float [n, W], of any length.
-        width: directions that are kept, those of the largest variance first.
-        power: 1 makes all variances 1, 0.5 takes their roots, 0 leaves them as they are.
+        width: number of directions to keep, in descending order of variance.
+        power: 1 makes all variances 1, 0.5 makes them their square roots, 0 leaves them unchanged.
 
     Returns:
         (kernel float32 [W, width], bias float32 [width]): y = x kernel + bias.
 
     Raises:
-        UserError: where the vectors have fewer directions than that.
+        UserError: if the vectors span fewer directions.
     """
     vectors = np.asarray(vectors, np.float64)
     mean = vectors.mean(axis=0)
@@ -62,7 +62,7 @@ def fitted(vectors: np.ndarray, width: int, power: float = 1.0) -> Tuple[np.ndar
 
 
 def check_number(num_texts: int, width: int) -> None:
-    """Raises `UserError` where so few texts cannot have vectors of so many directions."""
+    """Raises `UserError` if the texts are too few for this number of directions."""
     if width > num_texts - 1:
         raise UserError(
             "--whitening_width=%d: fitted to %d different texts, expected %d or more: add texts "
@@ -78,14 +78,14 @@ def write_whitened(
     config_file: Optional[str] = None,
     vocab_file: Optional[str] = None,
 ) -> None:
-    """Writes a model folder whose vectors are those of another one, projected.
+    """Writes a model folder whose vectors are the projected vectors of another model.
 
     Args:
-        source: model folder or checkpoint prefix; a projection that it has comes first.
-        target: the folder to write; one that is there is replaced.
-        kernel: float [W, width] for the vectors of `source` as wide as they come.
+        source: model folder or checkpoint prefix; if it has a projection, that is applied first.
+        target: the folder to write; an existing folder is replaced.
+        kernel: float [W, width] for the vectors of `source` at full width.
         bias: float [width].
-        config_file, vocab_file: where they are not in the folder of `source`.
+        config_file, vocab_file: paths, if they are not in the folder of `source`.
     """
     opened = loaded_model.open_folder(source, config_file, vocab_file)
     folder = os.path.dirname(opened.prefix) or os.curdir
@@ -122,7 +122,7 @@ def write_whitened(
 
 
 def _further_notes(folder, notes):
-    """Yields (name, content) of what is noted of a model's training, its head as it is now."""
+    """Yields (name, content) of a model's training notes, with its new head."""
     kinds = {
         label_map.LABEL_MAP: label_map.LABEL_MAP_KIND,
         fine_tuning_notes.FINE_TUNING_FILE: fine_tuning_notes.NOTES,
@@ -131,7 +131,7 @@ def _further_notes(folder, notes):
         path = os.path.join(folder, name)
         if storage.exists(path):
             content = files.read_json(path, kind)
-            content.pop(THRESHOLD, None)  # of the former vectors
+            content.pop(THRESHOLD, None)  # was fitted to the former vectors
             if name == fine_tuning_notes.FINE_TUNING_FILE and "head" in content:
                 content["head"] = dict(content["head"], **sentence_vectors.as_json(notes))
             yield name, content

@@ -1,16 +1,16 @@
-"""What runs a fine-tuned model: its folder's checkpoint, a SavedModel, a .tflite or .onnx file.
+"""Backends that run a fine-tuned model: a checkpoint, a SavedModel, a .tflite or an .onnx file.
 
 A backend has
     num_outputs: int, C, the last dimension of its first output;
-    longest: int, the longest row it takes, or None where only the files beside it say so;
-    fixed_length: int, the only length it takes, or None;
+    longest: int, the maximum row length, or None if only the files next to the model record it;
+    fixed_length: int, the only row length it takes, or None;
     num_segments: int;
-    vocab_size: int, or None where the model does not record it;
-    num_workers: int, how many calls of `run` at a time are faster than one;
-    num_shares: int, how many calls the rows of a single one had better be;
-    run(ids, mask, segments, *further): int32 [B, F] each, and [B, F, ...] of each of the further
-        inputs that it was opened with -> list of float [B, ...], one for each of the output names;
-        may be called by several threads;
+    vocab_size: int, or None if the model does not record it;
+    num_workers: int, how many concurrent calls of `run` are faster than one;
+    num_shares: int, into how many calls the rows of one call should be split;
+    run(ids, mask, segments, *further): int32 [B, F] each, and [B, F, ...] for each of the further
+        inputs that it was opened with -> list of float [B, ...], one per output name; may be called
+        by several threads;
     close().
 """
 
@@ -42,7 +42,7 @@ from albert_zh.tasks import registry
 from albert_zh.tasks import settings as task_settings
 
 CLASSIFIER_OUTPUTS = ("probabilities",)
-# {ending of a file: what runs it}
+# {file name ending: backend}
 _FILE_BACKENDS = {
     ".tflite": tflite_backend.TfliteBackend,
     ".onnx": onnx_backend.OnnxBackend,
@@ -58,22 +58,22 @@ def open_model(
     output_names: Sequence[str] = CLASSIFIER_OUTPUTS,
     further_inputs: Optional[Mapping[str, Any]] = None,
 ) -> Any:
-    """The backend for a path.
+    """Opens the backend for a path.
 
     Args:
-        path: model folder, SavedModel folder (or one of TF Serving's layout), .tflite or .onnx
-            file.
+        path: model folder, SavedModel folder (or a folder of versions as for TF Serving), .tflite
+            or .onnx file.
         build_outputs: function as `outputs_graph.outputs_builder`, for a model folder.
-        config_file: config JSON of a model folder, if it is not in it.
-        precision: of a model folder's products, a key of `modeling.PRECISIONS`.
-        num_threads: threads for all batches of a call, None: as many as there are cores; of a
-            SavedModel, .tflite or .onnx file those of an operation, None: of the first all, of the
-            others one, with as many batches at a time as there are cores.
-        output_names: names of the outputs that `run` gives, see `TaskType.decoded_outputs`.
-        further_inputs: as of `KindFlags.further_inputs`; None for none.
+        config_file: config JSON file of a model folder, if it is not in the folder.
+        precision: precision of a model folder's products, a key of `modeling.PRECISIONS`.
+        num_threads: threads for all batches of a call; None: one per core. For a SavedModel,
+            .tflite or .onnx file: threads per operation; None: all cores for a SavedModel, and one
+            thread for the other files, with one batch at a time per core.
+        output_names: names of the outputs that `run` returns, see `TaskType.decoded_outputs`.
+        further_inputs: as in `KindFlags.further_inputs`; None: no further inputs.
 
     Raises:
-        UserError: if there is no such model.
+        UserError: if there is no model at the path.
     """
     further = further_inputs or {}
     arguments.check_precision(precision)
@@ -91,15 +91,15 @@ def open_model(
 
 
 def is_exported(path: str) -> bool:
-    """Whether a path is a SavedModel, a .tflite or an .onnx file rather than a model folder."""
+    """Whether a path is a SavedModel, a .tflite or an .onnx file and not a model folder."""
     return path.endswith(tuple(_FILE_BACKENDS)) or saved_model_folder(path) is not None
 
 
 def has_classifier(path: str) -> bool:
-    """Whether a model has a classifier, as far as that is known before it is loaded.
+    """Whether a model has a classifier, as far as this is known before it is loaded.
 
     Args:
-        path: as of `open_model`.
+        path: as in `open_model`.
     """
     if is_exported(path):
         return True
@@ -110,7 +110,7 @@ def has_classifier(path: str) -> bool:
 
 
 class CheckpointBackend:
-    """The head of a model folder."""
+    """Runs a model folder's checkpoint with its head."""
 
     fixed_length = None
 
@@ -124,7 +124,7 @@ class CheckpointBackend:
         output_names: Sequence[str],
         further_inputs: Mapping[str, Any],
     ) -> None:
-        """Arguments and errors as of `open_model`."""
+        """Arguments and errors are those of `open_model`."""
         opened = model_folder.open_folder(_checkpoint_of(model_dir), config_file)
         config, prefix = opened.config, opened.prefix
         has_head = checkpoint_names.TASK_HEAD in opened.heads
@@ -173,7 +173,7 @@ def _checkpoint_of(path):
 
 
 class SavedModelBackend:
-    """An exported SavedModel, by its signature with token ids and the outputs asked for."""
+    """Runs an exported SavedModel by its signature that takes token ids and has the outputs."""
 
     num_workers = num_shares = 1
 
@@ -184,7 +184,7 @@ class SavedModelBackend:
         output_names: Sequence[str],
         further_inputs: Iterable[str] = (),
     ) -> None:
-        """Loads the SavedModel of a folder; raises `UserError` if it is none of such a task."""
+        """Loads the SavedModel of a folder; raises `UserError` if it does not fit the task."""
         forks.check_sessions_can_run()
         settings = sessions.settings(num_threads or 0)
         self._session = tf.Session(graph=tf.Graph(), config=settings)
@@ -214,7 +214,7 @@ class SavedModelBackend:
 
 
 def _sizes_of_tables(folder):
-    """{"word", "position", "token_type": rows of that table} as far as a SavedModel holds them."""
+    """{"word", "position", "token_type": number of rows}, for the tables that a SavedModel has."""
     prefix = os.path.join(folder, "variables", "variables")
     if not storage.exists(prefix + ".index"):
         return {}
@@ -230,7 +230,7 @@ def _sizes_of_tables(folder):
 
 
 def _signature_of(folder, signatures, output_names, further):
-    """(names of the input tensors, names of output tensors) of the fitting signature."""
+    """(names of the input tensors, names of the output tensors) of the matching signature."""
     for _, signature in sorted(signatures.items()):
         inputs = exported_names.inputs_in_order(signature.inputs, further)
         if inputs and all(name in signature.outputs for name in output_names):

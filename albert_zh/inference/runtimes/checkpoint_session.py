@@ -1,4 +1,4 @@
-"""A checkpoint's weights in a session, for graphs of any kind."""
+"""A session that holds a checkpoint's weights, for any graph."""
 
 import threading
 from typing import Any, Callable, Dict, Optional, Sequence
@@ -12,24 +12,24 @@ from albert_zh.model import forks, graph_inputs, sessions
 from albert_zh.model.checkpoints import checkpoint_matching, checkpoint_names, checkpoint_values
 
 INPUT_NAMES = graph_inputs.ENCODER_INPUTS
-# Weights of larger models stay variables: as constants they would be in memory several times.
+# The weights of larger models stay variables: constants would be in memory several times.
 LARGEST_AS_CONSTANTS = 1 << 28  # bytes
-LONGEST_OF_ONE_THREAD = 256  # tokens of a row that is computed alone, on one thread
+LONGEST_OF_ONE_THREAD = 256  # tokens of a single row, computed on one thread
 _CALLING_THREAD = -1  # as inter_op_parallelism_threads: operations run in the calling thread
 cores.give_sessions_their_threads()  # TensorFlow reads the variable once, for the first session
 
 
 class CheckpointSession:
-    """A graph with the weights of a checkpoint in a separate session.
+    """A graph with the weights of a checkpoint, in a separate session.
 
-    The weights of smaller models are constants of the graph: TensorFlow prepares them for its
-    products once, and not at each call. On a CPU, operations of narrow models are too small for
-    several threads: each call of `run` works on the thread that makes it, but for a batch of a
-    single long row, which all threads work on in a second session.
+    The weights of smaller models are constants of the graph, so that TensorFlow prepares them for
+    matrix products once and not in each call. On a CPU, operations of narrow models are too small
+    for several threads: each call of `run` works on the calling thread, except for a batch of a
+    single long row, which runs on all threads in a second session.
 
-    `num_workers` is how many calls at a time are faster than one: on a CPU one for each thread of
-    narrow models, and two of wide ones, as the threads of an operation wait for each other.
-    `num_shares` is how many calls the rows of a single one had better be: 1 for wide models.
+    `num_workers` is how many concurrent calls are faster than one: on a CPU, one per thread for
+    narrow models, and two for wide models, since the threads of an operation wait for each other.
+    `num_shares` is into how many calls the rows of one call should be split: 1 for wide models.
     """
 
     def __init__(
@@ -40,15 +40,15 @@ class CheckpointSession:
         num_threads: Optional[int] = None,
         hidden_size: Optional[int] = None,
     ) -> None:
-        """Builds the graph and loads the weights; the files are not needed any more then.
+        """Builds the graph and loads the weights; the files are not needed afterwards.
 
         Args:
-            prefix: checkpoint prefix, as of `checkpoint_files.find_checkpoint`.
+            prefix: checkpoint prefix, as returned by `checkpoint_files.find_checkpoint`.
             build: function of {input name: int tensor [B, F]} -> (tensor or list of tensors, list
-                of further placeholders that it made).
-            expected: what the checkpoint has to be, for errors.
-            num_threads: threads for all workers; None: as many as there are cores.
-            hidden_size: of the model; None for one whose calls always get all threads.
+                of further placeholders that it created).
+            expected: description of the expected checkpoint, for error messages.
+            num_threads: threads for all workers; None: one per core.
+            hidden_size: hidden size of the model; None: each call uses all threads.
 
         Raises:
             UserError: if the checkpoint lacks a variable of the graph.
@@ -74,7 +74,7 @@ class CheckpointSession:
         self._run: Any = self.callable_of(outputs, feeds)
 
     def run(self, *arrays: np.ndarray) -> Any:
-        """The outputs of `build` for the arrays of its placeholders, int [B, F] first.
+        """Returns the outputs of `build` for the arrays of its placeholders, int [B, F] first.
 
         Raises:
             RuntimeError: if the session is closed.
@@ -98,11 +98,11 @@ class CheckpointSession:
         return self._run_of_all_threads(*arrays)
 
     def callable_of(self, outputs: Any, feeds: Sequence[tf.Tensor]) -> Callable[..., Any]:
-        """A function of the arrays of some placeholders that returns some tensors' values.
+        """Returns a function from the arrays of some placeholders to the values of some tensors.
 
         Args:
-            outputs: tensor, or list of tensors, of the last call of `build`.
-            feeds: placeholders of that call.
+            outputs: tensor, or list of tensors, from the last call of `build`.
+            feeds: placeholders from that call.
         """
         return sessions.callable_of(self._session, outputs, feeds)
 
@@ -120,7 +120,7 @@ class CheckpointSession:
 
 
 def _built(build):
-    """(outputs, list of the placeholders to feed) of a graph."""
+    """(outputs, list of placeholders to feed) of a graph."""
     features = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUT_NAMES}
     outputs, further = build(features)
     sessions.forget_gradients(tf.get_default_graph())
@@ -128,7 +128,7 @@ def _built(build):
 
 
 def _of_variables(build, prefix, expected, config):
-    """(session, outputs, feeds) of a graph whose variables have a checkpoint's values."""
+    """(session, outputs, feeds) of a graph whose variables are loaded from a checkpoint."""
     with tf.Graph().as_default() as graph:
         outputs, feeds = _built(build)
         variables = tf.trainable_variables()
@@ -141,18 +141,18 @@ def _of_variables(build, prefix, expected, config):
         except BaseException as error:
             session.close()
             if isinstance(error, tf.errors.OpError):
-                checkpoint_values.check_readable(prefix)  # raises, and says what it is
+                checkpoint_values.check_readable(prefix)  # raises if damaged
             raise
     return session, outputs, feeds
 
 
 def _of_constants(build, weights, prefix, expected, config):
-    """(session, outputs, feeds) of a graph with constants in place of variables.
+    """(session, outputs, feeds) of a graph with constants instead of variables.
 
     Args:
-        build, prefix, expected: as of `CheckpointSession`.
+        build, prefix, expected: as in `CheckpointSession`.
         weights: {name: array} of the checkpoint.
-        config: of the session.
+        config: config of the session.
     """
     constants = {}
 
@@ -164,7 +164,7 @@ def _of_constants(build, weights, prefix, expected, config):
                 value = checkpoint_values.as_float32(prefix, {name: weights[name]})[name]
                 constants[name] = tf.constant(value, name=name)
             else:
-                constants[name] = tf.zeros(shape)  # for the moment, see `_check_fits`
+                constants[name] = tf.zeros(shape)  # `_check_fits` reports it later
         return constants[name]
 
     with tf.Graph().as_default() as graph:
@@ -186,7 +186,7 @@ def _check_fits(shapes, prefix, expected):
 
 
 def _small_weights(prefix):
-    """{name in graphs: array} of a checkpoint; None if larger than `LARGEST_AS_CONSTANTS`."""
+    """{name in graphs: array} of a checkpoint; None if it exceeds `LARGEST_AS_CONSTANTS`."""
     shapes = checkpoint_values.read_shapes(prefix, with_objectives=True)
     num_values = sum(int(np.prod(shape)) for shape in shapes.values())
     if num_values * np.dtype(np.float32).itemsize > LARGEST_AS_CONSTANTS:
@@ -194,7 +194,7 @@ def _small_weights(prefix):
     try:
         values = checkpoint_values.read_weights(prefix, with_objectives=True)
     except (tf.errors.OpError, RuntimeError, IndexError, ValueError):
-        checkpoint_values.check_readable(prefix)  # raises, and says what it is
+        checkpoint_values.check_readable(prefix)  # raises if damaged
         raise
     names = checkpoint_names.by_canonical_name(values)
     return {name: values[source] for name, source in names.items()}

@@ -1,21 +1,21 @@
-"""Under which names exported models take their inputs and give their outputs."""
+"""Names of the inputs and outputs of exported models."""
 
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
-# The second one is the name of TFLite metadata.
+# The second name is the one in TFLite metadata.
 _INPUT_ALIASES = (("input_ids", "ids"), ("input_mask", "mask"), ("segment_ids",))
 INPUT_NAMES = tuple(aliases[0] for aliases in _INPUT_ALIASES)
 
 
 def inputs_in_order(by_name: Mapping[str, Any], further: Sequence[str] = ()) -> Optional[Tuple]:
-    """The inputs for ids, mask, segments and others.
+    """The inputs for ids, mask and segments, and further inputs.
 
     Args:
         by_name: {name: input}.
-        further: names of the others.
+        further: names of the further inputs.
 
     Returns:
-        tuple of inputs; None where one is missing.
+        tuple of inputs; None if one is missing.
     """
     aliases_of_inputs = _INPUT_ALIASES + tuple((name,) for name in further)
     ordered = tuple(
@@ -32,14 +32,14 @@ def misfit(
     found_inputs: Sequence[str],
     found_outputs: Sequence[str],
 ) -> str:
-    """What is said of a file that lacks an input or an output.
+    """The error message for a file that lacks an input or an output.
 
     Args:
         path: the file.
-        input_names: of the inputs that it should have.
-        output_names: of the outputs that it should have.
-        found_inputs: names of those that it has.
-        found_outputs: names of those that it has.
+        input_names: names of the expected inputs.
+        output_names: names of the expected outputs.
+        found_inputs: names of the inputs of the file.
+        found_outputs: names of the outputs of the file.
     """
     return (
         "%s: expected inputs %s and outputs %s, found inputs %s and outputs %s: export a "

@@ -1,4 +1,4 @@
-"""The interpreter of .tflite files: LiteRT's, where it is installed."""
+"""The interpreter for .tflite files: LiteRT's, if it is installed."""
 
 import functools
 import sys
@@ -10,14 +10,14 @@ from albert_zh.common.errors import UserError
 
 
 def interpreter(content: bytes, num_threads: int) -> Any:
-    """LiteRT's interpreter, or TensorFlow's up to 2.15; that of TensorFlow 1 knows no threads.
+    """LiteRT's interpreter, or TensorFlow's up to 2.15; TensorFlow 1's ignores the threads.
 
     Args:
         content: bytes of a .tflite file.
-        num_threads: int.
+        num_threads: number of threads.
 
     Raises:
-        UserError: where LiteRT is not installed and TensorFlow's interpreter is going away.
+        UserError: if LiteRT is not installed and TensorFlow's interpreter is being removed.
     """
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -27,7 +27,7 @@ def interpreter(content: bytes, num_threads: int) -> Any:
                 "LiteRT, which .tflite files are run with, is not installed (%s): "
                 "pip install ai-edge-litert" % error
             ) from error
-        if tf.__version__.startswith("1."):  # whose Python has no LiteRT to install
+        if tf.__version__.startswith("1."):  # LiteRT does not support its Python
             return tf.lite.Interpreter(model_content=content)
         _note_missing_litert()
         return tf.lite.Interpreter(model_content=content, num_threads=num_threads)
@@ -36,7 +36,7 @@ def interpreter(content: bytes, num_threads: int) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def _note_missing_litert():
-    """Prints a line, the first time only."""
+    """Prints a note, the first time only."""
     print(
         "note: LiteRT is not installed: TensorFlow's interpreter runs the .tflite file and takes "
         "several times as long; for LiteRT: pip install ai-edge-litert",

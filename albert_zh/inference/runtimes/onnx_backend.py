@@ -1,4 +1,4 @@
-"""Runs .onnx files by onnxruntime: an operation on one thread, batches on all cores."""
+"""Runs .onnx files with onnxruntime: one thread per operation, and batches on all cores."""
 
 from typing import Any, Dict, Iterable, List, Optional, Sequence
 
@@ -10,7 +10,7 @@ from albert_zh.inference.runtimes import exported_names
 
 
 class OnnxBackend:
-    """An exported .onnx file; `run` may be called by several threads at a time."""
+    """An exported .onnx file; `run` may be called by several threads."""
 
     vocab_size = None
     num_segments = 2
@@ -26,19 +26,19 @@ class OnnxBackend:
 
         Args:
             path: the file.
-            num_threads: threads of an operation, one batch at a time; None: one, and as many
-                batches at a time as there are cores.
-            output_names: names of the outputs that `run` gives.
-            further_inputs: names of inputs beside ids, mask and segments.
+            num_threads: threads per operation, with one batch at a time; None: one thread, with
+                one batch at a time per core.
+            output_names: names of the outputs that `run` returns.
+            further_inputs: names of inputs in addition to ids, mask and segments.
 
         Raises:
-            UserError: if onnxruntime is not installed, or the file has not the inputs and outputs
-                of such a task.
+            UserError: if onnxruntime is not installed, or the file does not have the inputs and
+                outputs of such a task.
         """
         self.num_workers = 1 if num_threads else cores.num_usable()
         content = files.read_bytes(path)
         self._session = _session_of(path, content, num_threads or 1)
-        # Such a node has one scale for all rows of a batch, so that they change one another.
+        # Such a node has one scale for all rows of a batch, so that rows affect each other.
         self._is_by_row = b"DynamicQuantizeLinear" in content
         inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
         outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
@@ -75,7 +75,7 @@ class OnnxBackend:
 
 
 def _joined(outputs):
-    """An output of several rows, [B, ...]; zeros where tokens of a row are fewer than others'."""
+    """One output of several rows, [B, ...], padded with zeros for rows with fewer tokens."""
     shape = [max(sizes) for sizes in zip(*(output.shape[1:] for output in outputs))]
     joined = np.zeros([len(outputs), *shape], outputs[0].dtype)
     for row, output in zip(joined, outputs):
@@ -84,13 +84,13 @@ def _joined(outputs):
 
 
 def metadata_of(path: str) -> Dict[str, str]:
-    """What a file says of its model, {name: text}; errors as of `OnnxBackend`."""
+    """The metadata of a file's model, {name: text}; raises the errors of `OnnxBackend`."""
     session = _session_of(path, files.read_bytes(path), 1, is_optimized=False)
     return session.get_modelmeta().custom_metadata_map
 
 
 def _session_of(path: str, content: bytes, num_threads: int, is_optimized: bool = True) -> Any:
-    """onnxruntime's session of a file; optimizing takes most of the time to make one."""
+    """An onnxruntime session for a file; optimization takes most of the time to create it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -101,11 +101,11 @@ def _session_of(path: str, content: bytes, num_threads: int, is_optimized: bool 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 3  # errors only
     if not is_optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no class in common but this
+    except Exception as error:  # onnxruntime's errors have no other common class
         lines = str(error).splitlines() or [type(error).__name__]
         raise UserError("%s: not a readable ONNX model: %s" % (path, lines[0])) from error

@@ -1,4 +1,4 @@
-"""What exported files carry of a model beside its graph: vocabulary, labels, settings.
+"""The vocabulary, labels and settings that exported files contain in addition to the graph.
 
 texts_in("model.tflite")  # {"vocab.txt": "[PAD]\\n...", "labels.txt": "体育\\n财经", ...}
 texts_in("model.onnx")  # {"vocab.txt": ..., "labels.json": "[...]", "fine_tuning.json": "{...}"}
@@ -15,11 +15,11 @@ from albert_zh.inference.runtimes import onnx_backend
 from albert_zh.model.checkpoints import fine_tuning_notes
 
 VOCABULARY, LABELS, SETTINGS = "vocab.txt", "labels.txt", "fine_tuning.json"
-LABEL_LIST = "labels.json"  # of a file that has them as a list: labels of JSON may have line ends
-# Entries of an .onnx file's metadata that a model folder's notes have under the same name; files of
-# former versions have no others.
+LABEL_LIST = "labels.json"  # of files with a list of labels, which may contain line breaks
+# Entries of an .onnx file's metadata with the same names in a model folder's notes; files of former
+# versions have only these.
 _SETTINGS = ("max_seq_length", "do_lower_case", "thresholds")
-# What reading an archive raises: of damaged bytes, of another encoding, of an encrypted one.
+# Errors of reading an archive that is damaged, encrypted or in another encoding.
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
 _LABELS = validation.list_of(validation.TEXT)
 _TOKENIZER = validation.record(
@@ -33,16 +33,16 @@ _TOKENIZER = validation.record(
 
 
 def texts_in(path: str) -> Dict[str, str]:
-    """The texts that a file carries, by the names that they have in a model folder.
+    """The texts in a file, by the names that they have in a model folder.
 
     Args:
-        path: a .tflite or .onnx file; anything else carries none.
+        path: a .tflite or .onnx file; other files contain none.
 
     Returns:
         dict with some of `VOCABULARY`, `LABELS` or `LABEL_LIST`, and `SETTINGS`.
 
     Raises:
-        UserError: if they are not what exporting writes.
+        UserError: if they are not in the form that exports write.
     """
     for ending, read in _READERS.items():
         if path.endswith(ending) and storage.is_file(path):
@@ -51,7 +51,7 @@ def texts_in(path: str) -> Dict[str, str]:
 
 
 def _of_archive(path: str) -> Dict[str, str]:
-    """Texts of the archive at the end of a .tflite file with metadata."""
+    """Texts from the archive at the end of a .tflite file with metadata."""
     names = {name: name for name in (VOCABULARY, LABELS, SETTINGS)}
     names["label.txt"] = LABELS
     with storage.open_binary(path) as content:
@@ -73,7 +73,7 @@ def _of_archive(path: str) -> Dict[str, str]:
 
 
 def _of_metadata(path: str) -> Dict[str, str]:
-    """Texts made of the metadata that `export.onnx_metadata` writes."""
+    """Texts from the metadata that `export.onnx_metadata` writes."""
     notes = onnx_backend.metadata_of(path)
     texts = {}
     if "labels" in notes:
@@ -92,7 +92,7 @@ def _of_metadata(path: str) -> Dict[str, str]:
 
 
 def _lines_of_ids(ids):
-    """A vocabulary file of {token: id}; no text has what stands in the place of missing ids."""
+    """A vocabulary file from {token: id}; missing ids get entries that occur in no text."""
     tokens = {index: token for token, index in ids.items()}
     places = range(max(tokens, default=-1) + 1)
     return "".join((tokens.get(index) or "[empty%d]" % index) + "\n" for index in places)

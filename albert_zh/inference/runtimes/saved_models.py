@@ -1,4 +1,4 @@
-"""Where a SavedModel is."""
+"""Locates SavedModels."""
 
 import os
 from typing import Optional
@@ -9,7 +9,7 @@ _SAVED_MODEL = "saved_model.pb"
 
 
 def saved_model_folder(path: str) -> Optional[str]:
-    """The folder with the SavedModel: the path, or its newest version folder; None for none."""
+    """The folder of the SavedModel: the path, or its newest version folder; None if neither."""
     if storage.is_file(os.path.join(path, _SAVED_MODEL)):
         return path
     names = storage.names_in(path) if storage.is_folder(path) else []

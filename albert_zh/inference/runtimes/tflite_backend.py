@@ -1,4 +1,4 @@
-"""Runs .tflite files: several interpreters of one thread each, so that batches share the cores."""
+"""Runs .tflite files with several single-threaded interpreters, so that batches use all cores."""
 
 import queue
 import threading
@@ -12,11 +12,11 @@ from albert_zh.inference.runtimes import exported_names, litert
 
 
 class TfliteBackend:
-    """An exported .tflite file; LiteRT's interpreter where it is installed, else TensorFlow's.
+    """An exported .tflite file; uses LiteRT's interpreter if installed, else TensorFlow's.
 
-    Threads of one interpreter wait for each other actively: where other work takes one's core, the
-    others are held up, in TensorFlow's interpreter so long that almost nothing is computed. Whole
-    batches in interpreters of one thread do not wait for each other.
+    The threads of one interpreter wait for each other actively: if other work takes the core of one
+    thread, the others are held up, and in TensorFlow's interpreter almost nothing is computed.
+    Batches in separate single-threaded interpreters do not wait for each other.
     """
 
     vocab_size = None
@@ -33,13 +33,13 @@ class TfliteBackend:
 
         Args:
             path: the file.
-            num_threads: threads of the only interpreter; None: an interpreter of one thread for
-                each core, made when they are needed.
-            output_names: names of the outputs that `run` gives.
-            further_inputs: names of inputs beside ids, mask and segments.
+            num_threads: threads of the only interpreter; None: one single-threaded interpreter per
+                core, created when needed.
+            output_names: names of the outputs that `run` returns.
+            further_inputs: names of inputs in addition to ids, mask and segments.
 
         Raises:
-            UserError: if it has not the inputs and outputs of such a task.
+            UserError: if it does not have the inputs and outputs of such a task.
         """
         self.num_workers = 1 if num_threads else cores.num_usable()
         content = files.read_bytes(path)
@@ -63,7 +63,7 @@ class TfliteBackend:
             self._idle.put(interpreter)
 
     def _taken(self):
-        """An idle interpreter; a new one as long as there are fewer than workers."""
+        """An idle interpreter; a new one if there are fewer interpreters than workers."""
         try:
             return self._idle.get_nowait()
         except queue.Empty:
@@ -79,7 +79,7 @@ class TfliteBackend:
 
 
 class _Interpreter:
-    """One interpreter, for one thread at a time."""
+    """One interpreter, used by one thread at a time."""
 
     def __init__(self, path, content, num_threads, output_names, further_inputs):
         self._interpreter = _allocated(path, content, num_threads)
@@ -128,7 +128,7 @@ class _Interpreter:
 
 
 def _allocated(path, content, num_threads):
-    """The interpreter of a .tflite file's content, ready to run."""
+    """An interpreter with the content of a .tflite file, ready to run."""
     try:
         interpreter = litert.interpreter(content, num_threads)
         interpreter.allocate_tensors()
@@ -142,7 +142,7 @@ def _allocated(path, content, num_threads):
 
 
 def _named_outputs(details, names):
-    """The details of outputs by name; a single one may have any. None where they do not fit."""
+    """The details of outputs by name; a single output may have any name. None for a mismatch."""
     if len(names) == 1 and len(details) == 1 and len(details[0]["shape"]) >= 2:
         return details
     by_name = {_plain_name(detail["name"]): detail for detail in details}
@@ -157,6 +157,6 @@ def _plain_name(name):
 
 
 def _filled(array, size):
-    """The rows of an array, and zeros up to a size."""
+    """The rows of an array, padded with zeros to a number of rows."""
     missing = np.zeros((size - len(array),) + array.shape[1:], array.dtype)
     return np.concatenate([array, missing])

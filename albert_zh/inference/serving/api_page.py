@@ -1,4 +1,4 @@
-"""A page of an OpenAPI document that needs nothing from elsewhere, unlike FastAPI's own."""
+"""A page for an OpenAPI document that loads nothing from other sites, unlike FastAPI's page."""
 
 import html
 import json
@@ -10,10 +10,10 @@ TEMPLATE = os.path.join(package_files.WEB, "docs.html")
 
 
 def render(document: dict) -> str:
-    """The page.
+    """Renders the page.
 
     Args:
-        document: OpenAPI 3.1, as of `FastAPI.openapi`.
+        document: OpenAPI 3.1, as returned by `FastAPI.openapi`.
 
     Returns:
         HTML.
@@ -56,13 +56,13 @@ def _operation(path, method, operation, document):
 
 
 def _answer_row(status, kind, answer, content):
-    """A row of the table: status, schema or content type, what it means."""
+    """A row of the table: status, schema or content type, meaning."""
     cells = (html.escape(status), _link(content) or kind, html.escape(answer["description"]))
     return "<tr><td>%s</td><td>%s</td><td>%s</td></tr>" % cells
 
 
 def _link(content):
-    """A link to the named schema of a content; nothing for one without."""
+    """A link to the named schema of a content; empty if the schema has no name."""
     name = _name(content.get("schema", {}))
     return name and '<a href="#%s">%s</a>' % (name, html.escape(name))
 
@@ -72,7 +72,7 @@ def _name(schema):
 
 
 def _request(path, schema, document):
-    """A command that asks, with the examples of the body's fields."""
+    """A curl command for the request, with the examples of the body's fields."""
     fields = document["components"]["schemas"][_name(schema)]["properties"]
     body = {name: field["examples"][0] for name, field in fields.items()}
     command = "curl -s 127.0.0.1:8000%s -H 'Content-Type: application/json' -d '%s'"

@@ -1,16 +1,16 @@
-"""Routes of an embedding model: vectors for OpenAI's clients, reranking, search in a corpus.
+"""Routes of an embedding model: vectors for OpenAI clients, reranking, and search in a corpus.
 
-    POST /v1/embeddings  as OpenAI's: {"input": text or list, "encoding_format", "dimensions"}
+    POST /v1/embeddings  like OpenAI: {"input": text or list, "encoding_format", "dimensions"}
     GET  /v1/models      the model's name
-    POST /embed          as text-embeddings-inference's: {"inputs": text or list}
-    POST /similarity     as there: {"inputs": {"source_sentence": text, "sentences": [text, ...]}};
-                         beside a pair classifier that one's {"pairs": ...} in its place
-    GET  /info           as there: the model's name, its longest text, texts of a request
-    POST /rerank         as there: {"query": text, "texts": [text, ...]}
-    POST /search         {"query": text, "top_k": 5}, where there is a corpus
-    GET  /search         a page for that
+    POST /embed          like text-embeddings-inference: {"inputs": text or list}
+    POST /similarity     likewise: {"inputs": {"source_sentence": text, "sentences": [text, ...]}};
+                         with a pair classifier, the classifier's route {"pairs": ...} instead
+    GET  /info           likewise: the model's name, its maximum length, maximum texts per request
+    POST /rerank         likewise: {"query": text, "texts": [text, ...]}
+    POST /search         {"query": text, "top_k": 5}, if there is a corpus
+    GET  /search         a page for searches
 
-Reranking is by the pair classifier where there is one, otherwise by the cosine.
+Texts are reranked by the pair classifier if there is one, and by the cosine otherwise.
 """
 
 import base64
@@ -31,17 +31,17 @@ from albert_zh.inference import input_rows
 from albert_zh.inference.retrieval import corpus_cache, search, search_choice
 from albert_zh.inference.serving import http_answers
 
-SECONDS_BETWEEN_REFRESHES = 1.0  # of the corpus, whose file may change
-_LARGEST_ODDS = 1e7  # probabilities of 0 and 1 as raw scores
-_TRUNCATE = "false: texts of more tokens than the model reads are refused (413)."
+SECONDS_BETWEEN_REFRESHES = 1.0  # how often to check the corpus file for changes
+_LARGEST_ODDS = 1e7  # odds at probability 1, for raw scores
+_TRUNCATE = "false: texts with more tokens than the model reads are refused (413)."
 _EXAMPLE = ["怎么开户", "如何开通账户"]
 
 
 class EmbeddingModel(NamedTuple):
-    """What is served.
+    """The models and the corpus to serve.
 
-    `encoder`: `TextEncoder`; `name`: of the model, for clients; `reranker`: `Predictor` of sentence
-    pairs, or None; `corpus`: `search.Corpus` or None; `choice`: how it is ranked, None: as usual.
+    `encoder`: `TextEncoder`; `name`: the model's name for clients; `reranker`: `Predictor` of
+    sentence pairs, or None; `corpus`: `search.Corpus` or None; `choice`: its ranking, or None.
     """
 
     encoder: Any
@@ -52,7 +52,7 @@ class EmbeddingModel(NamedTuple):
 
     @property
     def ranking(self) -> search_choice.Choice:
-        """How lines of the corpus are ranked."""
+        """The ranking of the corpus lines."""
         assert self.corpus is not None
         return self.choice or search_choice.Choice("mixed", self.corpus.usual_weights)
 
@@ -70,13 +70,13 @@ class EmbeddingsRequest(pydantic.BaseModel):
 
     input: Texts = pydantic.Field(description="A text, or a list of texts.", examples=[_EXAMPLE])
     model: Optional[str] = pydantic.Field(
-        None, description="Any: there is one.", examples=["albert"]
+        None, description="Ignored: there is one model.", examples=["albert"]
     )
     encoding_format: Optional[Literal["float", "base64"]] = pydantic.Field(
-        "float", description="base64: of little-endian float32.", examples=["float"]
+        "float", description="base64: encodes little-endian float32.", examples=["float"]
     )
     dimensions: Optional[pydantic.StrictInt] = pydantic.Field(
-        None, description="How many of the first values (Matryoshka).", ge=1, examples=[None]
+        None, description="Number of leading values to keep (Matryoshka).", ge=1, examples=[None]
     )
 
 
@@ -89,14 +89,14 @@ class Embedding(pydantic.BaseModel):
 
 
 class Usage(pydantic.BaseModel):
-    """Tokens that were encoded."""
+    """Number of tokens that were encoded."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class Embeddings(pydantic.BaseModel):
-    """Answer of /v1/embeddings."""
+    """Response of /v1/embeddings."""
 
     object: Literal["list"]
     data: List[Embedding]
@@ -114,14 +114,14 @@ class ModelName(pydantic.BaseModel):
 
 
 class Models(pydantic.BaseModel):
-    """Answer of /v1/models."""
+    """Response of /v1/models."""
 
     object: Literal["list"]
     data: List[ModelName]
 
 
 class EmbedRequest(pydantic.BaseModel):
-    """Body of /embed; texts that are too long are cut, as in training, but for `truncate`."""
+    """Body of /embed; texts that are too long are truncated, unless `truncate` is false."""
 
     inputs: Union[pydantic.StrictStr, List[pydantic.StrictStr]] = pydantic.Field(
         examples=[_EXAMPLE]
@@ -134,7 +134,7 @@ class EmbedRequest(pydantic.BaseModel):
 
 
 class ComparedTexts(pydantic.BaseModel):
-    """A text and those that it is compared with."""
+    """A text and the texts to compare it with."""
 
     source_sentence: pydantic.StrictStr
     sentences: List[pydantic.StrictStr]
@@ -149,7 +149,7 @@ class SimilarityRequest(pydantic.BaseModel):
 
 
 class Info(pydantic.BaseModel):
-    """Answer of /info."""
+    """Response of /info."""
 
     model_config = pydantic.ConfigDict(protected_namespaces=())  # for names with model_
     model_id: str
@@ -163,7 +163,7 @@ class RerankRequest(pydantic.BaseModel):
     query: pydantic.StrictStr = pydantic.Field(examples=["怎么开户"])
     texts: List[pydantic.StrictStr] = pydantic.Field(examples=[["如何开通账户", "今天天气"]])
     raw_scores: bool = pydantic.Field(
-        False, description="Logarithms of odds in place of probabilities.", examples=[False]
+        False, description="Return log odds instead of probabilities.", examples=[False]
     )
     return_text: bool = pydantic.Field(False, examples=[False])
     truncate: Optional[bool] = pydantic.Field(True, description=_TRUNCATE, examples=[True])
@@ -198,26 +198,26 @@ class FoundLine(pydantic.BaseModel):
 
 
 class FoundLines(pydantic.BaseModel):
-    """Answer of /search, the best line first."""
+    """Response of /search, the best line first."""
 
     hits: List[FoundLine]
     ranking: str
 
 
 def add_routes(app: Any, model: EmbeddingModel, batch: Callable[..., Any], limits: Any) -> None:
-    """Adds the routes to a `FastAPI`.
+    """Adds the routes to a `FastAPI` app.
 
     Args:
         app: the service.
-        model: what is served.
-        batch: function that makes the `BatchedModel` of a function that predicts.
+        model: the models and the corpus to serve.
+        batch: function from a prediction function to its `BatchedModel`.
         limits: `Limits`.
     """
     batched = batch(model.encoder.encode_with_lengths)
     _add_openai(app, model, batched, limits)
     if model.reranker is None:
         scores = functools.partial(_cosines, model, batched)
-        _add_similarity(app, model, batched, limits)  # of pairs it is the classifier's
+        _add_similarity(app, model, batched, limits)  # otherwise the classifier has it
     else:
         scores = functools.partial(
             _probabilities, model.reranker, batch(model.reranker.predict_with_readings)
@@ -236,7 +236,7 @@ def _add_openai(app, model, batched, limits):
         "/v1/embeddings", responses={**errors, **http_answers.answer_of_predictions(Embeddings)}
     )
     async def embeddings(request: EmbeddingsRequest, client: Request):
-        """Vectors of texts, in the form of OpenAI's service; texts that are too long are cut."""
+        """Returns vectors of texts, in OpenAI's format; texts that are too long are truncated."""
         texts = _checked_texts(request.input)
         batched.check_number(len(texts))
         width = model.encoder.checked_width(request.dimensions, "dimensions")
@@ -257,7 +257,7 @@ def _add_openai(app, model, batched, limits):
 
     @app.get("/v1/models", responses={**of_pages, **http_answers.answer(Models)})
     async def models():
-        """The model's name."""
+        """Returns the model's name."""
         entry = {"id": model.name, "object": "model", "created": 0, "owned_by": "albert_zh"}
         return JSONResponse({"object": "list", "data": [entry]})
 
@@ -269,7 +269,7 @@ def _add_similarity(app, model, batched, limits):
         "/similarity", responses={**errors, **http_answers.answer_of_predictions(List[float])}
     )
     async def similarity(request: SimilarityRequest, client: Request):
-        """Cosines of a text and others, in the form of text-embeddings-inference."""
+        """Returns the cosines of a text with others, in text-embeddings-inference's format."""
         texts = _checked_texts(request.inputs.sentences, "inputs.sentences")
         source = _checked_texts([request.inputs.source_sentence], "inputs.source_sentence")
         batched.check_number(len(texts))
@@ -283,7 +283,7 @@ def _add_vectors(app, model, batched, limits):
 
     @app.post("/embed", responses={**errors, **of_vectors})
     async def embed(request: EmbedRequest, client: Request):
-        """Vectors of texts, in the form of text-embeddings-inference."""
+        """Returns vectors of texts, in the format of text-embeddings-inference."""
         texts = _checked_texts(request.inputs, "inputs")
         batched.check_number(len(texts))
         if request.truncate is False:
@@ -297,7 +297,7 @@ def _add_vectors(app, model, batched, limits):
 
     @app.get("/info", responses={**of_pages, **http_answers.answer(Info)})
     async def info():
-        """What clients of text-embeddings-inference ask for before they begin."""
+        """Returns what clients of text-embeddings-inference request before they start."""
         return {
             "model_id": model.name,
             "max_input_length": model.encoder.max_seq_length,
@@ -314,7 +314,7 @@ def _add_reranking(app, model, batched, scores_of, limits):
         responses={**errors, **http_answers.answer_of_predictions(List[Rank])},
     )
     async def rerank(request: RerankRequest, client: Request):
-        """Texts by how probably they mean the same as a query, the most probable first."""
+        """Ranks texts by the probability that they mean the same as a query, highest first."""
         batched.check_number(len(request.texts))
         _checked_texts(request.texts, "texts"), _checked_texts([request.query], "query")
         if request.truncate is False:
@@ -332,7 +332,7 @@ def _add_reranking(app, model, batched, scores_of, limits):
 
 
 async def _probabilities(reranker, batched, texts, client):
-    """float [n - 1]: how probably the first text and each of the others mean the same."""
+    """float [n - 1]: the probability that the first text means the same as each other text."""
     _, probabilities = await batched.run([(texts[0], text) for text in texts[1:]], client)
     return np.asarray(probabilities, np.float64)[:, reranker.similarity_column()]
 
@@ -343,15 +343,15 @@ def _logits(probabilities):
 
 
 async def _cosines(model, batched, texts, client):
-    """float [n - 1]: of the first text and each of the others."""
+    """float [n - 1]: the cosine of the first text with each other text."""
     _, vectors = await batched.run(texts, client)
     vectors = model.encoder.finished(vectors, normalize=True)
     return vectors[1:] @ vectors[0]
 
 
 def _found(model, asked, is_wanted):
-    """((answer, the query's `Reading`) of (query, top_k), nothing), for `BatchedModel`."""
-    del is_wanted  # a query is a row
+    """((answer, the query's `Reading`) of (query, top_k), None), for `BatchedModel`."""
+    del is_wanted  # a query is a single row
     choice = model.ranking
     ranking = {"ranking": choice.ranking, "weights": choice.weights}
     found = [
@@ -367,7 +367,7 @@ def _add_search(app, model, batched, limits):
 
     @app.post("/search", responses={**errors, **http_answers.answer_of_predictions(FoundLines)})
     async def find(request: SearchRequest, client: Request):
-        """The lines of the corpus that are most like a query."""
+        """Finds the lines of the corpus that are most similar to a query."""
         if not request.query.strip():
             raise HTTPException(400, "query: is empty")
         answers, _ = await batched.run([(request.query, request.top_k)], client)
@@ -377,15 +377,15 @@ def _add_search(app, model, batched, limits):
 
     @app.get("/search", response_class=HTMLResponse, responses=of_page)
     async def show_search():
-        """A page to search the corpus by."""
+        """A page for searches in the corpus."""
         return http_answers.html(http_answers.page("search.html"))
 
 
 @contextlib.contextmanager
 def following(corpus: Optional[search.Corpus]) -> Iterator[None]:
-    """The corpus follows its file meanwhile.
+    """Context manager in which the corpus follows changes of its file.
 
-    The end waits for no encoding: once its model is closed that one ends with its present block.
+    Leaving it does not wait for encoding: once its model is closed, encoding ends after a block.
 
     Args:
         corpus: `search.Corpus` or None.
@@ -405,18 +405,18 @@ def _follow(corpus, is_over):
         try:
             corpus.refresh()
             problem = None
-        except Exception as error:  # a file that is being replaced: what was read stays
+        except Exception as error:  # the file is being replaced: keep the old lines
             if str(error) != problem and not is_over.is_set():
                 problem = str(error)
                 print(printable("corpus not read again: %s" % problem), file=sys.stderr)
 
 
 def _checked_texts(texts, field="input"):
-    """A text or a list of texts as a list; raises `HTTPException` for what is none.
+    """A text or a list of texts as a list; raises `HTTPException` for other values.
 
     Args:
-        texts: of the request.
-        field: its name there, for the error.
+        texts: value of the request.
+        field: name of the field, for the error.
     """
     texts = [texts] if isinstance(texts, str) else texts
     if not texts:
@@ -434,7 +434,7 @@ def _checked_texts(texts, field="input"):
 
 
 def _check_reranked(model, request):
-    """`_check_lengths` of what a request for /rerank has the model read."""
+    """`_check_lengths` for the texts that a request for /rerank makes the model read."""
     if model.reranker is None:
         _check_lengths(model.encoder, [request.query], "query")
         _check_lengths(model.encoder, request.texts, "texts")
@@ -443,13 +443,13 @@ def _check_reranked(model, request):
 
 
 def _check_lengths(model, texts, field, before=()):
-    """Raises `HTTPException` for a text that the model would cut.
+    """Raises `HTTPException` for a text that the model would truncate.
 
     Args:
         model: `TextEncoder`, or the `use` of a `Predictor`.
         texts: list of str.
-        field: their name in the request, for the error.
-        before: the text that the model reads before each of them, if there is one.
+        field: name of the texts in the request, for the error.
+        before: the text that the model reads before each of the texts, if there is one.
     """
     for index, text in enumerate(texts):
         length = input_rows.num_tokens(model.tokenizer, *before, text)

@@ -1,11 +1,11 @@
-"""Routes of a generator: texts written at once, or streamed as they are written.
+"""Routes of a generator: texts returned as a whole, or streamed while they are generated.
 
     POST /generate         {"texts": [text, ...], "num_beams": 4, ...} -> {"generated": [text, ...]}
     POST /generate/stream  {"text": text, "do_sample": true, ...} -> server-sent events
-    GET  /write            a page for that
+    GET  /write            a page for generation
 
-An event is `data: {"text": piece}`; the last one is `data: [DONE]`, an error on the way
-`data: {"error": "one line"}`.
+An event is `data: {"text": piece}`; the last event is `data: [DONE]`. An error during generation
+is `data: {"error": "one line"}`.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.inference.generator import Abandoned
 from albert_zh.inference.serving import http_answers, http_limits
 
-_REQUESTS_AT_ONCE = 4  # of /generate; others wait, so that streams always find a thread
+_REQUESTS_AT_ONCE = 4  # of /generate; further ones wait, so that streams get threads
 _EXAMPLE = "一篇要写标题的文章"
 _STREAM = {
     "description": "The pieces of the text, as server-sent events.",
@@ -34,7 +34,7 @@ _STREAM = {
 
 
 class Settings(pydantic.BaseModel):
-    """How texts are written; what is left out is as usual."""
+    """How texts are generated; defaults apply to omitted settings."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
     max_length: Optional[pydantic.StrictInt] = pydantic.Field(None, examples=[None])
@@ -62,11 +62,11 @@ class StreamRequest(Settings):
 
 
 class GeneratedTexts(pydantic.BaseModel):
-    """Answer of /generate, an element for each text."""
+    """Response of /generate, one element per text."""
 
     generated: List[str]
     scores: List[float] = pydantic.Field(description="Normalized log probabilities.")
-    was_cut: List[bool] = pydantic.Field(description="Whether the end of a text was not read.")
+    was_cut: List[bool] = pydantic.Field(description="Whether a text was truncated.")
 
 
 def add_routes(
@@ -78,7 +78,7 @@ def add_routes(
         app: `FastAPI`.
         generator: `Generator`.
         limits: `Limits`.
-        metrics: `Metrics`, which count its texts.
+        metrics: `Metrics`, which count the generator's texts.
     """
     errors = http_answers.errors_of_predictions(limits)
     at_work = _AtWork(limits.max_waiting)
@@ -87,7 +87,7 @@ def add_routes(
 
     @app.get("/write", response_class=HTMLResponse, responses={500: errors[500]})
     async def write_page():
-        """A page to write with."""
+        """A page for generating texts."""
         return http_answers.html(http_answers.page("write.html"))
 
 
@@ -96,7 +96,7 @@ def _add_writing(app, generator, limits, metrics, at_work, errors):
 
     @app.post("/generate", responses={**errors, **answers})
     async def generate(request: GenerateRequest, client: Request):
-        """Writes a text for each text."""
+        """Generates a text for each text."""
         settings = _allowed(request.model_dump(exclude={"texts"}), generator, limits)
         if len(request.texts) > limits.max_texts:
             raise HTTPException(
@@ -120,7 +120,7 @@ def _add_streaming(app, generator, limits, metrics, at_work, errors):
         "/generate/stream", responses={**errors, 200: _STREAM}, response_class=StreamingResponse
     )
     async def stream(request: StreamRequest, client: Request):
-        """Writes a text and sends it piece by piece, as server-sent events."""
+        """Generates a text and streams it piece by piece, as server-sent events."""
         settings = _allowed(request.model_dump(exclude={"text"}), generator, limits)
         with contextlib.ExitStack() as counted:
             counted.enter_context(at_work.with_further(1))
@@ -133,7 +133,7 @@ def _add_streaming(app, generator, limits, metrics, at_work, errors):
 
 
 def _allowed(settings: Dict[str, Any], generator, limits) -> Dict[str, Any]:
-    """Settings with a `max_length`; raises `HTTPException` for what is beyond the limits."""
+    """Settings with a `max_length`; raises `HTTPException` for settings beyond the limits."""
     longest = limits.max_length or generator.max_length
     for name, most, flag in (
         ("max_length", longest, "max_length"),
@@ -151,7 +151,7 @@ def _allowed(settings: Dict[str, Any], generator, limits) -> Dict[str, Any]:
 
 
 class _AtWork:
-    """Counts the texts that are written or wait for it."""
+    """Counts the texts that are being generated or waiting."""
 
     def __init__(self, most):
         self._most, self._num_texts = most, 0
@@ -159,7 +159,7 @@ class _AtWork:
 
     @contextlib.contextmanager
     def with_further(self, count):
-        """Counts some more; raises `HTTPException` where that is too many."""
+        """Counts further texts; raises `HTTPException` if there are too many."""
         if self._num_texts + count > self._most:
             message = "too much to do (texts being written: %d): try again soon"
             raise HTTPException(503, message % self._num_texts, {"Retry-After": "1"})
@@ -171,7 +171,7 @@ class _AtWork:
 
 
 class _Stream(StreamingResponse):
-    """Server-sent events; calls a function once they have ended, however that was."""
+    """Server-sent events; calls a function once they have ended, however they end."""
 
     media_type = "text/event-stream"
 
@@ -187,9 +187,9 @@ class _Stream(StreamingResponse):
 
 
 async def _while_connected(client, generator, texts, settings, at_work):
-    """(the texts, the `Reading` of each source).
+    """(the generated texts, the `Reading` of each source).
 
-    Writing ends after the present token when the client or the service goes.
+    Generation stops after the current token if the client disconnects or the service stops.
     """
     is_over = threading.Event()
 
@@ -208,13 +208,13 @@ async def _while_connected(client, generator, texts, settings, at_work):
 
 
 def _begun(generator, text, settings):
-    """(first event, iterator of the others, the source's `Reading`); raises as `_events`."""
+    """(first event, iterator of the others, the source's `Reading`); raises like `_events`."""
     events = _events(generator, text, settings)
     return next(events), events, generator.reading(text, **settings)
 
 
 def _events(generator, text, settings: Dict[str, Any]) -> Iterator[str]:
-    """Yields events; raises what is wrong with the request before the first one."""
+    """Yields events; raises errors of the request before the first event."""
     pieces = generator.stream(text, **settings)
     piece = next(pieces, None)
     try:
@@ -227,13 +227,13 @@ def _events(generator, text, settings: Dict[str, Any]) -> Iterator[str]:
 
 
 async def _sent(first, events):
-    """Yields events; of a client that has gone no more are made, and their caches are freed."""
+    """Yields events; if the client disconnects, stops generation and frees the caches."""
     try:
         yield first
         async for event in iterate_in_threadpool(events):
             yield event
     finally:
-        with contextlib.suppress(ValueError):  # a thread is at work on the next: it is the last
+        with contextlib.suppress(ValueError):  # a thread still computes the next event
             events.close()
 
 

@@ -1,4 +1,4 @@
-"""Answers of the HTTP service as its OpenAPI document has them, and its pages."""
+"""Responses of the HTTP service as its OpenAPI document describes them, and its pages."""
 
 import os
 from typing import Any, Dict
@@ -9,31 +9,31 @@ import pydantic
 from albert_zh.common import files, package_files
 from albert_zh.inference.serving import http_limits
 
-# The page loads nothing, and talks to this service only.
+# The page loads nothing from elsewhere, and connects to this service only.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# {header: (what `Metrics.count_texts` counts, what the header says)}
+# {header: (attribute that `Metrics.count_texts` sets, description of the header)}
 HEADERS = {
-    "X-Texts-Cut": ("num_cut", "Texts that were longer than the model reads, and were cut."),
+    "X-Texts-Cut": ("num_cut", "Number of texts that were too long and were truncated."),
     "X-Texts-Unknown": (
         "num_unknown",
-        "Texts of whose word pieces the vocabulary lacks at least half.",
+        "Number of texts of whose word pieces at least half are not in the vocabulary.",
     ),
 }
 PLAIN_TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
 class Error(pydantic.BaseModel):
-    """What is wrong, in a line."""
+    """A one-line description of the error."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
     error: str
 
 
 class OpenAIErrorDetails(pydantic.BaseModel):
-    """What is wrong, as OpenAI's clients read it."""
+    """A description of the error, in the form that OpenAI's clients read."""
 
     message: str
     type: str
@@ -48,29 +48,29 @@ class OpenAIError(pydantic.BaseModel):
 
 
 def predicted(content: Any, client: Any) -> JSONResponse:
-    """An answer with what was counted of the texts in headers.
+    """A response with the counts of its texts in headers.
 
     Args:
         content: JSON value.
-        client: the `Request` that was given to `Metrics.count_texts`.
+        client: the `Request` that was passed to `Metrics.count_texts`.
     """
     return JSONResponse(content, headers=counts_of(client))
 
 
 def counts_of(client: Any) -> Dict[str, str]:
-    """The headers of an answer; argument as of `predicted`."""
+    """The headers of a response; argument as in `predicted`."""
     return {name: str(getattr(client.state, count)) for name, (count, _) in HEADERS.items()}
 
 
 def answer_of_predictions(model: Any) -> Dict[Any, Any]:
-    """As `answer`, of routes whose answers are those of `predicted`."""
+    """Like `answer`, for routes that respond with `predicted`."""
     described = answer(model)
     described[200]["headers"] = described_counts()
     return described
 
 
 def described_counts() -> Dict[str, Any]:
-    """The headers of `counts_of`, as OpenAPI has them."""
+    """The headers of `counts_of`, in OpenAPI's form."""
     return {
         name: {"description": about, "schema": {"type": "integer"}}
         for name, (_, about) in HEADERS.items()
@@ -78,19 +78,19 @@ def described_counts() -> Dict[str, Any]:
 
 
 def answer(model: Any, description: str = "The answer.") -> Dict[Any, Any]:
-    """The `responses` of a route that answers with JSON of a model."""
+    """The `responses` of a route that returns JSON of a model."""
     return {200: {"model": model, "description": description}}
 
 
 def errors(by_status: Dict[int, str], model: Any = Error) -> Dict[Any, Any]:
-    """The `responses` of {status: what it means}; a key of OpenAPI is a str."""
+    """The `responses` of {status: meaning}; OpenAPI's keys are strings."""
     return {
         status: {"model": model, "description": meaning} for status, meaning in by_status.items()
     }
 
 
 def errors_of_predictions(limits: http_limits.Limits, model: Any = Error) -> Dict[Any, Any]:
-    """The errors of routes that predict, as OpenAPI has them."""
+    """The errors of routes that predict, in OpenAPI's form."""
     described = errors(
         {
             400: "The body cannot be read, or a text is none that the model takes.",
@@ -114,10 +114,10 @@ def errors_of_predictions(limits: http_limits.Limits, model: Any = Error) -> Dic
 
 
 def page(name: str) -> str:
-    """HTML of a page of the package, with the style that all have.
+    """HTML of a page of the package, with the common style.
 
     Args:
-        name: of its file.
+        name: name of the page's file.
     """
     content, style = (
         files.read_text(os.path.join(package_files.WEB, file)) for file in (name, "style.css")
@@ -126,5 +126,5 @@ def page(name: str) -> str:
 
 
 def html(content: str) -> HTMLResponse:
-    """A page, which may load nothing from elsewhere."""
+    """An HTML response that may load nothing from other sites."""
     return HTMLResponse(content, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})

@@ -1,6 +1,6 @@
-"""What the HTTP service takes on and counts, whatever it serves: limits, metrics, errors.
+"""Limits, metrics and errors of the HTTP service, independent of what it serves.
 
-Errors are a line of JSON, {"error": "one line"}; below /v1/ in the form of OpenAI's service.
+An error is one line of JSON, {"error": "one line"}; below /v1/ it has the form of OpenAI's errors.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from albert_zh.inference import input_rows
 from albert_zh.inference.serving import micro_batching
 
 LINGER_SECONDS = 2.0  # see `_refuse`
-SECONDS_BETWEEN_LOOKS = 0.2  # whether who waits for an answer is still there
+SECONDS_BETWEEN_LOOKS = 0.2  # at the connection of a waiting client
 OPENAI_PATHS = "/v1/"
-CLIENT_HAS_GONE = 499  # nginx's number for it
+CLIENT_HAS_GONE = 499  # nginx's status code for it
 
 Limits = collections.namedtuple(
     "Limits",
@@ -29,20 +29,20 @@ Limits = collections.namedtuple(
     "max_length max_beams",
     defaults=(1000, 1 << 20, 10.0, 256, 4000, 0.0, None, 16),
 )
-Limits.__doc__ = """What the service takes on.
+Limits.__doc__ = """Limits of the service.
 
 Fields:
-    max_texts: texts in a request.
-    max_body_bytes: bytes of a request.
-    body_seconds: how long a client may take to send them.
+    max_texts: maximum texts per request.
+    max_body_bytes: maximum bytes per request.
+    body_seconds: maximum time a client may take to send a request.
     max_batch_size, max_waiting, max_wait_seconds: see `MicroBatcher`.
-    max_length: tokens of a text that a generator writes; None: as many as in training.
-    max_beams: hypotheses of its beam search.
+    max_length: maximum tokens of a generated text; None: as in training.
+    max_beams: maximum beams of a generator's beam search.
 """
 
 
 class Metrics:
-    """What /metrics shows; a separate registry, so that several services fit into a process."""
+    """The metrics of /metrics; a separate registry, so that a process can run several services."""
 
     def __init__(self) -> None:
         self.registry = prometheus_client.CollectorRegistry()
@@ -59,24 +59,24 @@ class Metrics:
         )
         self.unknown = prometheus_client.Counter(
             "albert_texts_unknown",
-            "Texts of whose word pieces the vocabulary lacks at least half.",
+            "Texts of whose word pieces at least half are not in the vocabulary.",
             **settings,
         )
         self.batch_size = prometheus_client.Histogram(
             "albert_batch_size",
-            "Texts predicted at once.",
+            "Texts predicted in one batch.",
             buckets=[2**power for power in range(11)],
             **settings,
         )
         self.waiting = prometheus_client.Gauge("albert_waiting_texts", "Waiting texts.", **settings)
 
     def count_texts(self, readings: Sequence[input_rows.Reading], client: Any) -> None:
-        """Counts what a model has read.
+        """Counts the texts that a model has read.
 
         Args:
-            readings: one of each text.
-            client: `Request`; from now on its `state.num_cut` is how many of them were cut, and
-                `state.num_unknown` how many the vocabulary lacks.
+            readings: one `Reading` per text.
+            client: `Request`; its `state.num_cut` is set to the number of truncated texts, and
+                `state.num_unknown` to the number of texts with too many unknown words.
         """
         client.state.num_cut = sum(reading.was_cut for reading in readings)
         client.state.num_unknown = sum(reading.is_unknown for reading in readings)
@@ -86,10 +86,10 @@ class Metrics:
 
 
 class BatchedModel:
-    """A model whose waiting requests are combined, and what of them is refused.
+    """A model that predicts waiting requests together and refuses requests beyond the limits.
 
     Requests of more than `micro_batching.MAX_CHARACTERS` have a separate queue and thread, so that
-    the others do not wait until all windows of a long text are predicted.
+    other requests do not wait until all windows of a long text are predicted.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class BatchedModel:
         limits: Limits,
         metrics: Metrics,
     ) -> None:
-        """`predict`: as of `MicroBatcher`; each answer is (answer, `input_rows.Reading`)."""
+        """`predict`: as in `MicroBatcher`; each answer is (answer, `input_rows.Reading`)."""
         self._limits, self._metrics = limits, metrics
         settings = (limits.max_batch_size, limits.max_waiting, limits.max_wait_seconds)
         self._usual, self._of_long = (
@@ -108,28 +108,28 @@ class BatchedModel:
 
     @property
     def num_waiting(self) -> int:
-        """How many texts wait."""
+        """Number of waiting texts."""
         return self._usual.num_waiting + self._of_long.num_waiting
 
     def start(self) -> None:
-        """Begins to work; to be called in the event loop."""
+        """Starts the batchers; must be called in the event loop."""
         self._usual.start()
         self._of_long.start()
 
     async def stop(self) -> None:
-        """Answers everything that waits, then ends."""
+        """Answers all waiting requests, then stops."""
         await self._usual.stop()
         await self._of_long.stop()
 
     async def run(self, texts: List[Any], client: Any) -> Tuple[Any, Any]:
-        """What the model gives for checked texts: (answers, array).
+        """Predicts checked texts: (answers, array).
 
         Args:
-            texts: of one request, whose number was checked; a query may come on top.
+            texts: the texts of one request, of a checked number; a query may be added.
             client: `Request`, see `Metrics.count_texts`.
 
         Raises:
-            HTTPException: for too many waiting texts, and when the client has gone.
+            HTTPException: if too many texts are waiting, or the client has disconnected.
         """
         is_long = micro_batching.num_characters(texts) > micro_batching.MAX_CHARACTERS
         batcher = self._of_long if is_long else self._usual
@@ -143,7 +143,7 @@ class BatchedModel:
         return [answer for answer, _ in outputs], array
 
     def check_number(self, count: int) -> None:
-        """Raises `HTTPException` for more texts than a request may have."""
+        """Raises `HTTPException` for more texts than a request may contain."""
         if count > self._limits.max_texts:
             raise HTTPException(
                 413, "%d texts, at most %d at once" % (count, self._limits.max_texts)
@@ -151,14 +151,14 @@ class BatchedModel:
 
 
 async def while_connected(client: Any, coroutine: Any) -> Any:
-    """The result of a coroutine, which is cancelled when the client has gone away before.
+    """Returns the result of a coroutine, which is cancelled if the client disconnects.
 
     Args:
         client: `Request`.
-        coroutine: what makes the answer.
+        coroutine: computes the answer.
 
     Raises:
-        HTTPException: when the client has gone away, or the service ends.
+        HTTPException: if the client disconnects, or the service stops.
     """
     task = asyncio.ensure_future(coroutine)
     try:
@@ -166,14 +166,14 @@ async def while_connected(client: Any, coroutine: Any) -> Any:
             if await client.is_disconnected():
                 raise HTTPException(CLIENT_HAS_GONE, "the client has gone away")
         return task.result()
-    except asyncio.CancelledError:  # by the server, whose time to end is over
+    except asyncio.CancelledError:  # by the server, when its shutdown time is over
         raise HTTPException(503, "the service is ending") from None
     finally:
         task.cancel()
 
 
 def error_content(path: str, status: int, message: str) -> Dict[str, Any]:
-    """The body of an error's answer, in the form that clients of the path expect."""
+    """The body of an error response, in the form that clients of the path expect."""
     if not path.startswith(OPENAI_PATHS):
         return {"error": message}
     kind = "invalid_request_error" if status < 500 else "server_error"
@@ -181,10 +181,10 @@ def error_content(path: str, status: int, message: str) -> Dict[str, Any]:
 
 
 class Route(APIRoute):
-    """A route whose bodies are refused (400) if they are no UTF-8 or an object has a key twice."""
+    """A route that refuses (400) bodies that are not UTF-8 or have an object with repeated keys."""
 
     def get_route_handler(self) -> Callable[..., Any]:
-        """FastAPI's, which reads the body by another class of requests."""
+        """Returns FastAPI's handler, but reads the body with another request class."""
         handle = super().get_route_handler()
 
         async def strict_handle(request: Request) -> Any:
@@ -197,7 +197,7 @@ class _StrictRequest(Request):
     async def json(self) -> Any:
         try:
             return json.loads(await self.body(), object_pairs_hook=_object_of_body)
-        except UnicodeDecodeError as error:  # of a Chinese Windows console, say
+        except UnicodeDecodeError as error:  # such as GBK from a Chinese Windows console
             message = "body: byte %d is not UTF-8: send the JSON in UTF-8" % (error.start + 1)
             raise HTTPException(400, message) from error
 
@@ -213,7 +213,7 @@ class MeasuredRequests:
     """ASGI middleware that counts and times requests."""
 
     def __init__(self, app: Any, metrics: Metrics, paths: Sequence[str]) -> None:
-        """`paths`: those that are counted by their names, all others together."""
+        """`paths`: paths that are counted separately; other paths are counted together."""
         self._app, self._metrics, self._paths = app, metrics, frozenset(paths)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -231,14 +231,14 @@ class MeasuredRequests:
         start = time.perf_counter()
         try:
             await self._app(scope, receive, counting_send)
-            unanswered = CLIENT_HAS_GONE  # before its body was there
+            unanswered = CLIENT_HAS_GONE  # before its body was complete
         finally:
             self._metrics.requests.labels(path, begun[0] if begun else unanswered).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - start)
 
 
 class BodyLimits:
-    """ASGI middleware that takes JSON only, of bounded size, and within bounded time."""
+    """ASGI middleware that only accepts JSON, of limited size and within limited time."""
 
     def __init__(self, app: Any, limits: Limits) -> None:
         self._app = app
@@ -261,7 +261,7 @@ class BodyLimits:
                 await self._app(scope, _replayed(body, receive), send)
 
     async def _body(self, scope, receive):
-        """The body, or None if the client went away."""
+        """The body, or None if the client disconnected."""
         limit = self._limits.max_body_bytes
         message = "the body is too large, at most %d bytes" % limit
         announced = _header(scope, b"content-length")
@@ -293,7 +293,7 @@ def _header(scope, name):
 
 
 def _replayed(body, receive):
-    """A `receive` that gives the body first."""
+    """A `receive` that returns the body first."""
     given = []
 
     async def replay():
@@ -306,10 +306,10 @@ def _replayed(body, receive):
 
 
 async def _refuse(path, receive, send, status, message):
-    """Answers without having read all of the body; the connection ends with it.
+    """Responds without having read all of the body, and then closes the connection.
 
-    What the client still sends is read and dropped for a while: a connection that is closed with
-    bytes unread is reset, and the client would lose the answer.
+    The rest of the body is read and dropped for a while: a connection that is closed with unread
+    bytes is reset, and the client would lose the response.
     """
     content = json.dumps(error_content(path, status, message)).encode("utf-8")
     headers = [
@@ -325,6 +325,6 @@ async def _refuse(path, receive, send, status, message):
 
 
 async def _rest_of_body(receive):
-    """Reads up to the end of the body, or until the client goes away."""
+    """Reads to the end of the body, or until the client disconnects."""
     while (await receive()).get("more_body", False):
         pass

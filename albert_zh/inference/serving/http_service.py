@@ -1,18 +1,18 @@
-"""The HTTP service around models in memory. Needs requirements-serve.txt.
+"""The HTTP service for models in memory. Needs requirements-serve.txt.
 
     GET  /            a page to try the model on
     POST /predict     {"texts": ["text", ["text a", "text b"], ...]}
     POST /similarity  {"pairs": [["text a", "text b"], ...]}
     GET  /health      what is served
-    GET  /metrics     for Prometheus
-    GET  /docs        what can be asked, for people
+    GET  /metrics     metrics for Prometheus
+    GET  /docs        the API for people
     GET  /openapi.json  and for programs
 
-An embedding model has further routes, see `embedding_routes`, a generator those of
+An embedding model adds the routes of `embedding_routes`, and a generator the routes of
 `generation_routes`.
 
-Errors are {"error": "one line"}, but for uvicorn's own at too many connections. Nothing in a
-request names a file or is run.
+Errors are {"error": "one line"}, except for uvicorn's error at too many connections. Nothing in a
+request is used as a file name or executed.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ from albert_zh.inference.serving.http_limits import (
     Metrics,
 )
 
-TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # in the page, by what the model takes
-# What a client does about a text of another form than the model was trained on, as of
+TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # for the page, by the model's input
+# What a client can do about a text of another form than the training texts, for
 # `Predictor.checked`.
 _WAYS_OUT = {
     True: 'give ["text_a", "text_b"]; single texts are taken by a server that was started with '
@@ -54,7 +54,7 @@ Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
 
 
 class AnnotatedText(pydantic.BaseModel):
-    """A text that brings its slots along."""
+    """A text that is passed with its slots."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
     text: pydantic.StrictStr = pydantic.Field(
@@ -67,7 +67,7 @@ class AnnotatedText(pydantic.BaseModel):
     slots_b: Any = None
 
     def given(self) -> Any:
-        """As `Predictor.predict` takes it: a text or pair of texts where no slots are given."""
+        """The value for `Predictor.predict`: a text or pair of texts if it has no slots."""
         if self.slots is None and self.slots_b is None:
             return self.text if self.text_b is None else (self.text, self.text_b)
         return self.model_dump(exclude_none=True)
@@ -78,8 +78,8 @@ class PredictRequest(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid")
     texts: List[Union[pydantic.StrictStr, Pair, AnnotatedText]] = pydantic.Field(
-        description="Each a text, or a pair of texts: what the model was trained on; for a model "
-        "with slots also an object with them.",
+        description="Each is a text or a pair of texts, as the model was trained on; for a model "
+        "with slots, also an object that has them.",
         examples=[["苹果发布新手机"], [["怎么开户", "如何开通账户"]]],
     )
 
@@ -92,28 +92,28 @@ class SimilarityRequest(pydantic.BaseModel):
 
 
 class Predictions(pydantic.BaseModel):
-    """Answer of /predict, a row for each text."""
+    """Response of /predict, one row per text."""
 
-    classes: List[str] = pydantic.Field(description="Names of the columns of the probabilities.")
+    classes: List[str] = pydantic.Field(description="Names of the probability columns.")
     labels: Union[List[str], List[List[str]], List[float]] = pydantic.Field(
-        description="The most probable class; of a multi-label model a list; else a value."
+        description="The most probable class; a list for a multi-label model, a value otherwise."
     )
     probabilities: List[List[float]] = pydantic.Field(
-        description="A column for each class; of a regression its values, as the only column."
+        description="One column per class; for a regression, its values as the only column."
     )
 
 
 class Decoded(pydantic.BaseModel):
-    """Answer of /predict where the model answers by spans of the texts, or by texts."""
+    """Response of /predict if the model predicts spans of the texts, or texts."""
 
-    predictions: List[Any] = pydantic.Field(description="What is predicted for each text.")
+    predictions: List[Any] = pydantic.Field(description="The prediction for each text.")
 
 
 class Similarities(pydantic.BaseModel):
-    """Answer of /similarity."""
+    """Response of /similarity."""
 
     similarities: List[float] = pydantic.Field(
-        description="How probably the texts of each pair mean the same."
+        description="The probability that the texts of each pair mean the same."
     )
 
 
@@ -122,8 +122,8 @@ class Health(pydantic.BaseModel):
 
     status: Literal["ok"]
     objective: str = pydantic.Field(description="The kind of task, such as single_label.")
-    classes: List[str] = pydantic.Field(description="None where answers are spans or texts.")
-    max_seq_length: int = pydantic.Field(description="In tokens; longer texts are cut.")
+    classes: List[str] = pydantic.Field(description="Empty if predictions are spans or texts.")
+    max_seq_length: int = pydantic.Field(description="In tokens; longer texts are truncated.")
 
 
 def create_app(
@@ -132,14 +132,14 @@ def create_app(
     embedding: Optional[embedding_routes.EmbeddingModel] = None,
     generator: Any = None,
 ) -> FastAPI:
-    """The service of a predictor, an embedding model or a generator, or of several of them.
+    """Creates the service of a predictor, an embedding model or a generator, or of several.
 
     Args:
-        predictor: `Predictor` or None; stays the caller's, who closes it after the service has
-            ended.
+        predictor: `Predictor` or None; the caller keeps it and closes it after the service has
+            stopped.
         limits: `Limits`.
-        embedding: `EmbeddingModel` or None; its models and corpus stay the caller's.
-        generator: `Generator` or None; stays the caller's, too.
+        embedding: `EmbeddingModel` or None; the caller keeps its models and corpus.
+        generator: `Generator` or None; the caller keeps it.
 
     Returns:
         `FastAPI`.
@@ -182,8 +182,8 @@ def _empty_app(lifespan):
     app = FastAPI(
         title="Chinese ALBERT",
         version="1",
-        description="A fine-tuned model of texts or pairs of texts. Of errors each is a line of "
-        "JSON, also of paths that are none (404) and of other methods (405).",
+        description="A fine-tuned model of texts or pairs of texts. Every error is a line of JSON, "
+        "also for unknown paths (404) and other methods (405).",
         docs_url=None,  # FastAPI's pages load scripts from elsewhere
         redoc_url=None,
         openapi_url=None,
@@ -196,7 +196,7 @@ def _empty_app(lifespan):
 def _add_predictions(app, predictor, batched, limits):
     async def predicted(texts, client):
         batched.check_number(len(texts))
-        predictor.checked(texts, _WAYS_OUT)  # before it is a part of a batch
+        predictor.checked(texts, _WAYS_OUT)  # before it enters a batch
         return await batched.run(texts, client)
 
     errors = http_answers.errors_of_predictions(limits)
@@ -204,7 +204,7 @@ def _add_predictions(app, predictor, batched, limits):
 
     @app.post("/predict", responses={**errors, **http_answers.answer_of_predictions(form)})
     async def predict(request: PredictRequest, client: Request):
-        """Predicts texts: their classes, or what else the model was fine-tuned for."""
+        """Predicts the classes of texts, or whatever the model was fine-tuned for."""
         texts = [
             text.given() if isinstance(text, AnnotatedText) else text for text in request.texts
         ]
@@ -216,7 +216,7 @@ def _add_predictions(app, predictor, batched, limits):
 
     @app.post("/similarity", responses={**errors, **of_pairs})
     async def similarity(request: SimilarityRequest, client: Request):
-        """How probably the two texts of each pair mean the same, by a model of sentence pairs."""
+        """Predicts the probability that the texts of each pair mean the same."""
         column = predictor.similarity_column()
         _, probabilities = await predicted(request.pairs, client)
         content = {"similarities": probabilities[:, column].tolist()}
@@ -233,7 +233,7 @@ def _add_pages(app, models, metrics):
 
     @app.get("/", response_class=HTMLResponse, responses=errors)
     async def index():
-        """A page to try the model on."""
+        """A page to try the model out."""
         return http_answers.html(page or api_page.render(app.openapi()))
 
     @app.get("/docs", response_class=HTMLResponse, responses=errors)
@@ -253,20 +253,20 @@ def _add_pages(app, models, metrics):
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=errors)
     async def show_metrics():
-        """Requests, seconds, batch sizes and waiting texts, for Prometheus."""
+        """Requests, durations, batch sizes and waiting texts, for Prometheus."""
         content = prometheus_client.generate_latest(metrics.registry)
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 
 def _answer_head_as_get(app):
-    """Load balancers ask for headers alone; the server leaves the body out then."""
+    """Answers HEAD requests of load balancers like GET; the server then omits the body."""
     for route in list(app.routes):
         if "GET" in route.methods:
             app.head(route.path, include_in_schema=False)(route.endpoint)
 
 
 def _first_page(predictor, embedding, generator):
-    """The page at /; None where what can be asked is all there is to show."""
+    """The page at /; None if there is nothing to show but the API document."""
     if predictor is not None:
         form = TEXT_FORMS[predictor.takes_pairs]
         return http_answers.page("index.html").replace("{{text_form}}", form)
@@ -288,7 +288,7 @@ def _health(predictor, embedding, generator):
 
 
 def _add_error_handlers(app):
-    """Errors are a line of JSON, which never repeats what was sent."""
+    """Makes every error a line of JSON, which never repeats the request."""
 
     @app.exception_handler(StarletteHTTPException)
     async def on_http_error(request: Request, error):
@@ -311,10 +311,10 @@ def _add_error_handlers(app):
 
 
 def _nearness(error):
-    """How near a value came to one of several forms: errors inside it, then of more than its type.
+    """How well a value matches one of several forms: errors inside it, errors beyond its type.
 
     Args:
-        error: one of pydantic's.
+        error: error of pydantic.
     """
     return len(error["loc"]), not error["type"].endswith("_type")
 

@@ -1,7 +1,7 @@
-"""Requests that wait at the same time are predicted together; the queue is bounded.
+"""Predicts requests that wait at the same time together, with a bounded queue.
 
-While the model is busy with one batch, requests gather for the next one, so under load batches
-become large by themselves, and a single request waits for nobody. One that fails harms no other.
+While the model is busy with one batch, requests gather for the next one, so that batches become
+large under load, and a single request waits for nobody. A failing request does not affect others.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ from concurrent import futures
 import contextlib
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-# Function of (texts, function that says whether to go on) -> (an answer for each, array [n, ...]).
+# Function of (texts, function that returns whether to continue) -> (one answer per text, array
+# [n, ...]).
 Predict = Callable[[List[Any], Callable[[], bool]], Tuple[List[Any], Any]]
 _Waiting = collections.namedtuple("_Waiting", ["texts", "result"])
-# Of a batch; a single text of more has as many windows as a batch of texts has rows.
+# Per batch; a single longer text has as many windows as a batch of texts has rows.
 MAX_CHARACTERS = 1 << 14
 
 
@@ -28,17 +29,17 @@ def num_characters(texts: Sequence[Any]) -> int:
 
 
 class QueueIsFull(Exception):
-    """So many texts wait already that a further one had better come later."""
+    """Too many texts are waiting; the client should retry later."""
 
 
 def check_waiting(num_waiting: int, num_further: int, most: int) -> None:
-    """Raises `QueueIsFull` where further texts would be more than may wait."""
+    """Raises `QueueIsFull` if further texts would exceed the maximum number of waiting texts."""
     if num_waiting + num_further > most:
         raise QueueIsFull("%d texts are waiting" % num_waiting)
 
 
 class MicroBatcher:
-    """Predicts what several tasks of an event loop submit, in the loop's only worker thread."""
+    """Predicts the texts that tasks of an event loop submit, in the loop's only worker thread."""
 
     def __init__(
         self,
@@ -48,15 +49,15 @@ class MicroBatcher:
         max_wait_seconds: float = 0.0,
         observe: Optional[Callable[[int], None]] = None,
     ) -> None:
-        """Starts nothing yet.
+        """Initializes the batcher, without starting it.
 
         Args:
             predict: `Predict`; it may raise an error once nobody waits for the texts any more.
-            max_batch_size: texts predicted at once, of at most `MAX_CHARACTERS`; a request with
+            max_batch_size: maximum texts per batch, with at most `MAX_CHARACTERS`; a request with
                 more is a separate batch.
-            max_waiting: texts that may wait; more are refused.
-            max_wait_seconds: how long a batch that is not full waits for further texts.
-            observe: function of each batch's size, or None.
+            max_waiting: maximum number of waiting texts; further ones are refused.
+            max_wait_seconds: how long an incomplete batch waits for more texts.
+            observe: function that is called with each batch's size, or None.
         """
         self._predict = predict
         self._max_batch_size = max_batch_size
@@ -69,13 +70,13 @@ class MicroBatcher:
         self._worker: Any = None
 
     def start(self) -> None:
-        """Begins to work; to be called in the event loop."""
+        """Starts the worker task; must be called in the event loop."""
         self._arrived = asyncio.Event()
         self._executor = futures.ThreadPoolExecutor(1)
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
-        """Answers everything that waits, then ends."""
+        """Answers all waiting requests, then stops."""
         self._is_stopping = True
         self._arrived.set()
         await self._worker
@@ -85,15 +86,15 @@ class MicroBatcher:
         """Predicts texts.
 
         Args:
-            texts: list of str or of pairs.
+            texts: list of str or of pairs of str.
 
         Returns:
             (list of answers, array [n, ...]).
 
         Raises:
-            QueueIsFull: if too many texts wait.
+            QueueIsFull: if too many texts are waiting.
         """
-        most = -1 if self._is_stopping else self._max_waiting  # then none, not even of no texts
+        most = -1 if self._is_stopping else self._max_waiting  # -1 refuses even an empty request
         check_waiting(self.num_waiting, len(texts), most)
         entry = _Waiting(texts, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
@@ -101,8 +102,8 @@ class MicroBatcher:
         self._arrived.set()
         try:
             return await entry.result
-        except asyncio.CancelledError:  # whoever asked has gone away
-            with contextlib.suppress(ValueError):  # it is no longer in the queue
+        except asyncio.CancelledError:  # the client has disconnected
+            with contextlib.suppress(ValueError):  # no longer in the queue
                 self._waiting.remove(entry)
                 self.num_waiting -= len(texts)
             raise
@@ -117,7 +118,7 @@ class MicroBatcher:
             await self._answer(self._next_batch())
 
     async def _wait_for_more(self):
-        """Waits until a batch is full, for as long as one may wait."""
+        """Waits until a batch is full, or until the maximum waiting time is over."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._max_wait_seconds
         while not self._is_stopping and self.num_waiting < self._max_batch_size:
@@ -129,7 +130,7 @@ class MicroBatcher:
                 await asyncio.wait_for(self._arrived.wait(), seconds)
 
     def _next_batch(self):
-        """Takes requests from the queue, as many as fit into a batch, at least one."""
+        """Takes as many requests from the queue as fit into a batch, at least one."""
         batch, size, length = [], 0, 0
         while self._waiting:
             texts, future = self._waiting[0]
@@ -145,13 +146,13 @@ class MicroBatcher:
         return batch
 
     async def _answer(self, batch):
-        if not batch:  # all have gone away
+        if not batch:  # all clients have disconnected
             return
         texts = [text for request in batch for text in request.texts]
         self._observe(len(texts))
         loop = asyncio.get_running_loop()
 
-        def is_wanted():  # called in the worker's thread
+        def is_wanted():  # called in the worker thread
             return not all(request.result.done() for request in batch)
 
         try:
@@ -173,7 +174,7 @@ class MicroBatcher:
             start = end
 
     async def _answer_one_by_one(self, batch):
-        """Has the error of a batch reach only those whose own texts make it."""
+        """Retries the requests of a failed batch one by one, to find those that cause the error."""
         for request in batch:
             if not request.result.done():
                 await self._answer([request])
