@@ -1,1 +1,1 @@
-"""To and from PyTorch."""
+"""Converts models to and from PyTorch."""

@@ -1,4 +1,4 @@
-"""PyTorch weights -> a model folder for TensorFlow; no PyTorch is needed.
+"""Converts PyTorch weights to a TensorFlow model folder; PyTorch need not be installed.
 
 notes = convert(pytorch_files.find_weights("bert_folder"), "prev_trained_model/my_model")
 """
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 POOLER = "bert/pooler/dense/"
 _WORDS_HEAD = "cls/predictions/"
-POOLER_SEED = 0  # of the start values where a file has no pooler
+POOLER_SEED = 0  # for the initial values of a pooler that a file lacks
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_SETTINGS = validation.record({"do_lower_case": validation.or_none(validation.BOOLEAN)})
 _USE_ITS_CONFIG = "use the config that came with the weights"
-_ADAPTER_FILE = "adapter_model."  # of PEFT
+_ADAPTER_FILE = "adapter_model."  # PEFT's file name
 _NO_ADAPTER = (
     "%s %s an adapter (LoRA)%s, expected a whole model: merge it in PyTorch, by "
     "model.merge_and_unload().save_pretrained(...), and convert that folder"
@@ -49,13 +49,13 @@ def convert(
     """Writes the TensorFlow model folder of PyTorch weights.
 
     Args:
-        weights: file of the weights, as of `pytorch_files.find_weights`.
-        folder: folder to make or to add to.
-        config_file: config JSON; None: the one beside the weights.
-        vocab_file: vocabulary; None: the one beside the weights, if there is one.
+        weights: file of the weights, as returned by `pytorch_files.find_weights`.
+        folder: folder to create or to add files to.
+        config_file: config JSON file; None: the one next to the weights.
+        vocab_file: vocabulary; None: the one next to the weights, if there is one.
 
     Returns:
-        lines for the user.
+        lines to print.
 
     Raises:
         UserError: if the weights are damaged, unknown or do not fit the config.
@@ -100,14 +100,14 @@ def convert(
 
 
 def check_model_folder(path: str, name: str) -> None:
-    """Reads a model folder as the commands here do, weights, labels and vocabulary.
+    """Reads a model folder like the commands: weights, labels and vocabulary.
 
     Args:
-        path: where it is.
-        name: what to call it in errors.
+        path: path of the folder.
+        name: name of the folder in errors.
 
     Raises:
-        UserError: if one of its files is refused.
+        UserError: if one of its files is invalid.
     """
     try:
         expected_variables.check_fits(model_folder.config_in_folder(path), path)
@@ -121,9 +121,9 @@ def check_model_folder(path: str, name: str) -> None:
 
 
 def _label_map(folder, settings, num_outputs, config_file):
-    """{label: number} of a classifier; {} where its labels have no names.
+    """{label: number} of a classifier; {} if its labels have no names.
 
-    Names are those of a label_map.json beside it, else of the config's `id2label` or `label2id`.
+    Names come from a label_map.json next to it, else from the config's `id2label` or `label2id`.
     """
     name = os.path.join(folder, label_map.LABEL_MAP)
     if storage.exists(name):
@@ -137,7 +137,7 @@ def _label_map(folder, settings, num_outputs, config_file):
 
 
 def _named_labels(settings, config_file):
-    """The labels of a config, in the order of their numbers; () without names."""
+    """The labels of a config, in the order of their numbers; () if they have no names."""
     by_number = settings.get("id2label") or {}
     for number in by_number:
         if not number.isdecimal():
@@ -163,7 +163,7 @@ def _named_labels(settings, config_file):
 
 
 def _objective(settings, num_outputs):
-    """What transformers would take a classifier's outputs for; one output is a number to it."""
+    """The objective that transformers infers for a classifier; a single output is a regression."""
     kind = settings.get("problem_type")
     for objective, name in pytorch_configs.PROBLEM_TYPES.items():
         if kind == name:
@@ -172,7 +172,7 @@ def _objective(settings, num_outputs):
 
 
 def _check_objective(objective, num_outputs, config_file):
-    """Raises `UserError` for a regression of several numbers, which there is not here."""
+    """Raises `UserError` for a regression of several numbers, which is not supported here."""
     if objective == "regression" and num_outputs > 1:
         raise UserError(
             "%s: problem_type is regression, but the model has %d outputs: expected one; correct "
@@ -181,7 +181,7 @@ def _check_objective(objective, num_outputs, config_file):
 
 
 def _other_objective(trained, settings, folder, config_file):
-    """The note on a config that takes a model for another kind than what fine-tuning wrote."""
+    """The note on a config whose kind of model differs from the one that fine-tuning wrote."""
     return (
         "note: %s: problem_type is %s, but %s, which counts, has the objective %s, as the model "
         "was trained: to change the kind, change objective there"
@@ -195,9 +195,10 @@ def _other_objective(trained, settings, folder, config_file):
 
 
 def _fine_tuning(folder):
-    """What a folder of PyTorch weights says about preparing texts: {name: value}.
+    """What a folder of PyTorch weights records about preparing texts: {name: value}.
 
-    What fine-tuning wrote, if the weights were converted from here, else the tokenizer's case.
+    The notes of fine-tuning if the weights were converted from this project, else the tokenizer's
+    case.
     """
     trained = dict(fine_tuning_notes.notes_of_folder(folder))
     if trained:
@@ -215,11 +216,11 @@ def _fine_tuning(folder):
 def read_model(
     weights: str, config_file: str, settings: Dict[str, Any]
 ) -> Tuple["AlbertConfig", Dict[str, np.ndarray], List[str]]:
-    """The model of PyTorch weights in TensorFlow's terms.
+    """Reads the model of PyTorch weights with TensorFlow's names.
 
     Args:
         weights: file of the weights.
-        config_file: where the settings come from, for errors.
+        config_file: source of the settings, for errors.
         settings: content of the config JSON.
 
     Returns:
@@ -232,7 +233,7 @@ def read_model(
     tensors, notes = pytorch_names.retied(tensors)
     weights_by_name, unknown = pytorch_names.to_tf(layout, tensors)
     if not any(name.startswith(_WORDS_HEAD) for name in weights_by_name):
-        settings = dict(settings, tie_word_embeddings=True)  # there is nothing to be tied
+        settings = dict(settings, tie_word_embeddings=True)  # there is nothing to tie
     try:
         config, inequalities = pytorch_configs.tf_config(layout, settings)
     except UserError as error:
@@ -255,7 +256,7 @@ def read_model(
 
 
 def _known_tensors(weights, settings):
-    """(layout, {name: array}) of `pytorch_names.canonical`; raises `UserError` for other models."""
+    """(layout, {name: array}) from `pytorch_names.canonical`; raises `UserError` if unsupported."""
     layout, tensors = pytorch_names.canonical(pytorch_files.read_tensors(weights), settings)
     adapter = pytorch_names.adapter_of(tensors)
     if adapter:
@@ -288,7 +289,7 @@ def _known_tensors(weights, settings):
 
 
 def _without_other_heads(settings, weights_by_name):
-    """Drops a head that has a classifier's names, but labels tokens; returns a note of it."""
+    """Drops a token-labelling head that has a classifier's names; returns a note on it."""
     kinds = settings.get("architectures") or []
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if (
@@ -302,7 +303,7 @@ def _without_other_heads(settings, weights_by_name):
 
 
 def _add_missing_pooler(config, weights_by_name):
-    """Models of masked words alone are saved without a pooler; returns a note of it."""
+    """Adds a pooler if masked-LM models were saved without one; returns a note on it."""
     has_pooler = any(name.startswith(POOLER) for name in weights_by_name)
     if has_pooler or not LAYOUTS[config.layout].has_pooler:
         return []
@@ -314,7 +315,7 @@ def _add_missing_pooler(config, weights_by_name):
 
 
 def _check(weights, config_file, config, weights_by_name, unknown):
-    """Raises `UserError` where the values are not those of the config's encoder and known heads."""
+    """Raises `UserError` if the values do not match the config's encoder and known heads."""
     shapes = {name: list(array.shape) for name, array in weights_by_name.items()}
     shapes_by_head = expected_variables.expected_shapes_by_part(
         config, checkpoint_names.num_labels(shapes)
@@ -348,7 +349,7 @@ def _check(weights, config_file, config, weights_by_name, unknown):
 
 
 def _write_vocabulary(folder, source, vocab_file, config):
-    """Writes the vocabulary that is named, or the one of the folder `source`; returns notes."""
+    """Writes the named vocabulary, or the one in the folder `source`; returns notes."""
     beside = tokenization.vocabulary_in_folder(source)
     path = os.path.join(source, tokenizer_json.FILE)
     notes = []
@@ -373,7 +374,7 @@ def _write_vocabulary(folder, source, vocab_file, config):
 
 
 def _case_notes(source, path):
-    """Notes on what a tokenizer makes of texts beside the case, from the file that says it."""
+    """Notes on how a tokenizer treats texts, other than case, from the file that records it."""
     if tokenization.is_sentencepiece(tokenization.vocabulary_in_folder(source)):
         return []
     if storage.exists(path):
@@ -385,11 +386,11 @@ def _case_notes(source, path):
 
 
 def _notes_on_other_ids(vocab_file, path):
-    """A note where the tokenizer.json `path` has other ids than the vocab.txt beside it."""
+    """A note if the tokenizer.json at `path` has other ids than the vocab.txt next to it."""
     if tokenization.is_sentencepiece(vocab_file) or not storage.exists(path):
         return []
     ids = {}
-    with contextlib.suppress(UserError):  # one without a form here is not needed
+    with contextlib.suppress(UserError):  # an unsupported file is not needed
         entries = tokenizer_json.read(path).entries
         ids = {token: number for number, token in enumerate(entries or ())}
     for token, number in tokenization.load_vocab(vocab_file).items():

@@ -1,4 +1,4 @@
-"""Config JSONs of PyTorch's models and ours, and transformers' classes of each layout."""
+"""Converts config JSONs between PyTorch and this project; transformers' classes of each layout."""
 
 from typing import Any, Dict, List, Tuple
 
@@ -9,7 +9,7 @@ from albert_zh.model.config import AlbertConfig
 from albert_zh.model.heads import CLASSIFIER_DROPOUT
 from albert_zh.model.layers import LAYER_NORM_EPSILON
 
-# What transformers calls an objective.
+# transformers' names of objectives.
 PROBLEM_TYPES = {
     "single_label": "single_label_classification",
     "multi_label": "multi_label_classification",
@@ -43,7 +43,7 @@ _LAYOUT_KEYS = {
     "electra": [],
     "nezha": ["max_relative_position"],
 }
-# What Hugging Face's configs mean where they leave a key out.
+# Hugging Face's defaults for omitted keys.
 _KEY_DEFAULTS = {
     "hidden_dropout_prob": 0.1,
     "attention_probs_dropout_prob": 0.1,
@@ -55,7 +55,7 @@ _KEY_DEFAULTS = {
     "ln_type": None,
     "max_relative_position": 64,
 }
-# What of a Hugging Face config is used here; sizes are checked by `AlbertConfig`.
+# Keys of a Hugging Face config that are used here; sizes are checked by `AlbertConfig`.
 CONFIG = validation.record(
     {
         "model_type": validation.TEXT,
@@ -71,8 +71,8 @@ CONFIG = validation.record(
     },
     expected="a JSON object of settings",
 )
-# Our name -> theirs. Their "gelu" is the erf form, ours the tanh form, as TensorFlow's models have;
-# in a config of ours beside PyTorch weights (`_is_of_transformers`) it is ours, too.
+# Our name -> their name. Their "gelu" is the erf form, ours the tanh form, as in TensorFlow models;
+# in our own config next to PyTorch weights (`_is_of_transformers`), it is our form as well.
 _ACTIVATIONS = {
     "gelu": "gelu_new",
     "gelu_erf": "gelu",
@@ -90,11 +90,11 @@ _FROM_ACTIVATIONS.update(
     gelu_python="gelu_erf",
     gelu_erf="gelu_erf",
 )
-# transformers' types whose encoders compute what a layout's does. Others may have tensors of the
-# same names and shapes: RoBERTa numbers positions from 2 on, and an ALBERT's config means another
-# activation. (The names of brightmart and NEZHA are theirs alone, whatever a config says.)
+# transformers' model types whose encoders compute the same as a layout. Others may have tensors
+# of equal names and shapes: RoBERTa's positions start at 2, and an ALBERT's config means another
+# activation. (The tensor names of brightmart and NEZHA are unique, whatever a config says.)
 _MODEL_TYPES = {"google": ("albert",), "bert": ("bert", "ernie"), "electra": ("electra",)}
-# Keys that have one value here -> (that one, what to do about another).
+# Keys with a single supported value -> (that value, what to do about other values).
 _ONLY_VALUES = {
     "position_embedding_type": ("absolute", "use a model with a table of positions"),
     "is_decoder": (
@@ -112,12 +112,12 @@ _ONLY_VALUES = {
 def torch_config(
     config: AlbertConfig, heads: Tuple[str, ...], dtype: str = "float32"
 ) -> Dict[str, Any]:
-    """The `config.json` of a Hugging Face folder.
+    """Creates the `config.json` of a Hugging Face folder.
 
     Args:
         config: `AlbertConfig` without a `refusal`.
         heads: a key of `CLASS_ENDINGS`.
-        dtype: type that the weights are stored in.
+        dtype: type of the stored weights.
     """
     names = pytorch_names.MODEL_CLASSES[config.layout]
     keys = _COMMON_KEYS + _LAYOUT_KEYS[config.layout]
@@ -144,17 +144,17 @@ def torch_config(
 
 
 def tf_config(layout: str, settings: Dict[str, Any]) -> Tuple[AlbertConfig, List[str]]:
-    """The config of a PyTorch model's config JSON.
+    """Converts the config JSON of a PyTorch model.
 
     Args:
         layout: layout of its tensors.
-        settings: content of its config.json, or of an `albert_config*.json` of ours.
+        settings: content of its config.json, or of one of our `albert_config*.json`.
 
     Returns:
-        (`AlbertConfig`, notes on what will not be equal).
+        (`AlbertConfig`, notes on differences).
 
     Raises:
-        UserError: if a key is missing or says what our model cannot do.
+        UserError: if a key is missing or has a value that our model does not support.
     """
     settings = dict(_KEY_DEFAULTS, **checks.checked("config", settings, CONFIG))
     settings.setdefault(
@@ -186,7 +186,7 @@ def tf_config(layout: str, settings: Dict[str, Any]) -> Tuple[AlbertConfig, List
 
 
 def _check_kind(layout, settings):
-    """Raises `UserError` for the config of a model that computes otherwise than the layout's."""
+    """Raises `UserError` for the config of a model that computes differently from the layout."""
     kind, expected = settings.get("model_type"), _MODEL_TYPES.get(layout, ())
     if expected and kind and kind not in expected:
         raise UserError(
@@ -203,12 +203,12 @@ def _check_kind(layout, settings):
 
 
 def _is_of_transformers(settings):
-    """Whether settings are those of transformers rather than of an `albert_config*.json`."""
+    """Whether settings come from transformers rather than from an `albert_config*.json`."""
     return bool(settings.get("model_type") or settings.get("architectures"))
 
 
 def _settings_of_electra(settings):
-    """What an ELECTRA's config has beside the common keys; raises `UserError` for a tanh GELU."""
+    """An ELECTRA's settings beyond the common keys; raises `UserError` for a tanh GELU."""
     if _FROM_ACTIVATIONS[settings["hidden_act"]] == "gelu":
         raise UserError(
             "hidden_act is %r; of ELECTRA only 'gelu' (the erf form) has a TensorFlow form"

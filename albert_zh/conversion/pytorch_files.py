@@ -1,10 +1,10 @@
-"""Tensors in PyTorch's file formats, read and written without PyTorch.
+"""Reads and writes tensors in PyTorch's file formats without PyTorch.
 
     tensors = read_tensors("folder")  # or model.safetensors, pytorch_model.bin, *.index.json
     write_safetensors("folder/model.safetensors", tensors, "float16")
 
-A `.bin` is a pickle. Of pickles only a list of names is understood, those that a file of tensors
-has in it, and each becomes a note of what stands where; so nothing in a file can be run.
+A `.bin` file is a pickle. Only a list of names in pickles is accepted, the names that files of
+tensors contain, and each becomes a record of where a tensor is; so no code in a file can be run.
 """
 
 import collections
@@ -46,7 +46,7 @@ _SAFETENSORS_DTYPES = {
     "I8": "<i1",
     "U8": "<u1",
     "BOOL": "?",
-    "F8_E4M3": "<u1",  # as the bytes they are; weights of the type are refused as quantized ones
+    "F8_E4M3": "<u1",  # raw bytes; such weights are refused as quantized
     "F8_E5M2": "<u1",
 }
 _TENSOR_ENTRY = validation.record(
@@ -65,7 +65,7 @@ _INDEX = validation.record(
 )
 _DTYPE_CODES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _LFS_POINTER = b"version https://git-lfs"
-# What reading a damaged or malicious file can raise.
+# Errors that reading a damaged or malicious file can raise.
 _DAMAGED = (
     ArithmeticError,
     AttributeError,
@@ -83,23 +83,23 @@ _DAMAGED = (
 
 
 def is_pytorch(path: str) -> bool:
-    """Whether a path is a PyTorch or safetensors file, or a folder that holds one."""
+    """Whether a path is a PyTorch or safetensors file, or a folder that contains one."""
     if storage.is_folder(path):
         return _weights_in(path) is not None
     return path.endswith(_WEIGHT_ENDINGS) or path.endswith(".index.json")
 
 
 def find_weights(path: str) -> str:
-    """The file of weights that is meant.
+    """Finds the file of weights at a path.
 
     Args:
-        path: that file, or its folder.
+        path: the file, or its folder.
 
     Returns:
         path of a file of tensors, or of the index of a sharded one.
 
     Raises:
-        UserError: if it does not exist.
+        UserError: if there is none.
     """
     found = _weights_in(path) if storage.is_folder(path) else path
     if found is None:
@@ -123,7 +123,7 @@ def _weights_in(folder):
 
 
 def files_of_weights(path: str) -> List[str]:
-    """All files that hold the tensors of `find_weights(path)`."""
+    """All files that contain the tensors of `find_weights(path)`."""
     path = find_weights(path)
     if not path.endswith(".index.json"):
         return [path]
@@ -135,13 +135,13 @@ def read_tensors(path: str) -> Dict[str, np.ndarray]:
     """Reads tensors.
 
     Args:
-        path: safetensors file, `.bin` file, index of a sharded one, or the folder of these.
+        path: safetensors file, `.bin` file, index of sharded files, or their folder.
 
     Returns:
-        {name: array}, bfloat16 widened to float32.
+        {name: array}, with bfloat16 converted to float32.
 
     Raises:
-        UserError: if a file is missing, damaged, cut off or holds anything but tensors.
+        UserError: if a file is missing, damaged, truncated or contains anything but tensors.
     """
     path = find_weights(path)
     if not path.endswith(".index.json"):
@@ -214,7 +214,7 @@ def _read_safetensors(path):
 
 
 def _checked_header(text):
-    """{name: entry} of a safetensors header; raises `ValueError` if it is none."""
+    """{name: entry} of a safetensors header; raises `ValueError` if it is invalid."""
     try:
         header = checks.checked("header", files.parse_json(text, "header"), _HEADER)
     except UserError as error:
@@ -234,7 +234,7 @@ def _safetensor(name, entry, data):
 
 
 def write_safetensors(path: str, tensors: Mapping[str, np.ndarray], dtype: str = "float32") -> None:
-    """Writes a safetensors file, whole or not at all.
+    """Writes a safetensors file atomically.
 
     Args:
         path: the file.
@@ -242,7 +242,7 @@ def write_safetensors(path: str, tensors: Mapping[str, np.ndarray], dtype: str =
         dtype: one of `DTYPES`.
 
     Raises:
-        UserError: if a value is beyond float16, or the file cannot be written.
+        UserError: if a value exceeds float16's range, or the file cannot be written.
     """
     header: Dict[str, Any] = collections.OrderedDict([("__metadata__", {"format": "pt"})])
     place = 0
@@ -263,10 +263,10 @@ def write_safetensors(path: str, tensors: Mapping[str, np.ndarray], dtype: str =
 
 
 def narrowed(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
-    """An array in the type it is stored in (bfloat16 as the uint16 of its bits).
+    """Converts an array to the type it is stored in (bfloat16: the uint16 of its bits).
 
     Raises:
-        UserError: if a value is beyond float16.
+        UserError: if a value exceeds float16's range.
     """
     if dtype == BFLOAT16:
         bits = np.ascontiguousarray(array, "<f4").view("<u4")
@@ -284,7 +284,7 @@ def narrowed(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def write_bin(path: str, tensors: Mapping[str, np.ndarray], dtype: str = "float32") -> None:
-    """Writes a `.bin` of torch's own; the one function here that needs PyTorch.
+    """Writes a `.bin` file with torch; the only function here that needs PyTorch.
 
     Args and errors as in `write_safetensors`.
     """

@@ -1,7 +1,7 @@
-"""What TensorFlow's variables are called in PyTorch, layout by layout.
+"""Maps names of TensorFlow variables to names of PyTorch tensors, layout by layout.
 
-google and bert have the names of Hugging Face's ALBERT and BERT; brightmart has those of the
-albert_pytorch project, which `pytorch/modeling_albert_zh.py` uses as well.
+google and bert use the names of Hugging Face's ALBERT and BERT; brightmart uses the names of the
+albert_pytorch project, as does `pytorch/modeling_albert_zh.py`.
 """
 
 import collections
@@ -12,7 +12,7 @@ import numpy as np
 
 from albert_zh.model.config import AlbertConfig
 
-# Endings of a layer's variables -> (ending of the tensor, whether it is the transpose).
+# Endings of a layer's variables -> (ending of the tensor, whether it is transposed).
 _DENSE = (("kernel", "weight", True), ("bias", "bias", False))
 _NORM = (("gamma", "weight", False), ("beta", "bias", False))
 _TABLE = (("", "weight", False),)
@@ -69,7 +69,7 @@ _GOOGLE_NAMES = (
     (_OUTPUT, "", "classifier"),
 )
 _ELECTRA_NAMES = (
-    tuple(  # of the encoder; transformers' heads are others
+    tuple(  # the encoder's; transformers' heads differ
         (kind, scope.replace("bert/", "electra/"), name.replace("bert.", "electra."))
         for kind, scope, name in _BERT_NAMES[:4]
     )
@@ -92,7 +92,7 @@ def _in_block(scope, module, rows):
 
 
 def _of_base(base, rows):
-    """Rows of BERT's names with the encoder under another name."""
+    """BERT's rows with another name of the encoder."""
     return tuple((kind, scope, re.sub(r"^bert\.", base + ".", name)) for kind, scope, name in rows)
 
 
@@ -114,7 +114,7 @@ NAMES = {
     + _in_block("bert/encoder/layer_{}/", "nezha.encoder.layer.{}.", _BERT_BLOCK),
 }
 
-# What the names of a file's tensors say about its layout.
+# Patterns of tensor names that identify the layout.
 _LAYOUT_MARKS = (
     ("brightmart", re.compile(r"encoder\.layer_shared\.")),
     ("google", re.compile(r"encoder\.albert_layer_groups\.\d+\.")),
@@ -123,7 +123,7 @@ _LAYOUT_MARKS = (
     ("bert", re.compile(r"encoder\.layer\.\d+\.")),
 )
 
-# Tensors that a model ties to another one: name -> (that one, whether it is the transpose); {}
+# Tensors that a model ties to another tensor: name -> (other name, whether it is transposed); {}
 # stands for the base model.
 _TIED = {
     "cls.predictions.decoder.weight": ("{}.embeddings.word_embeddings.weight", False),
@@ -132,13 +132,13 @@ _TIED = {
     "predictions.decoder.weight": ("albert.embeddings.word_embeddings.weight", False),
     "predictions.decoder.bias": ("predictions.bias", False),
 }
-_BUFFER = re.compile(  # constants, no weights
+_BUFFER = re.compile(  # constants, not weights
     r"\.embeddings\.(position_ids|token_type_ids)$|\.relative_positions_encoding\."
 )
-_ADAPTER = re.compile(r"\.(lora_\w+|base_layer|modules_to_save)\.")  # as PEFT names them
-_OLD_ENDINGS = {"gamma": "weight", "beta": "bias"}  # of LayerNorm, before Hugging Face's renaming
+_ADAPTER = re.compile(r"\.(lora_\w+|base_layer|modules_to_save)\.")  # PEFT's names
+_OLD_ENDINGS = {"gamma": "weight", "beta": "bias"}  # LayerNorm's, before Hugging Face renamed them
 
-# Classes of transformers (brightmart: of modeling_albert_zh.py) by the heads that are there.
+# transformers' classes (brightmart: classes of modeling_albert_zh.py) by the available heads.
 ModelClass = collections.namedtuple("ModelClass", ["model_type", "prefix", "base"])
 MODEL_CLASSES = {
     "brightmart": ModelClass("albert_zh", "AlbertZh", "bert"),
@@ -182,7 +182,7 @@ def torch_name(layout: str, variable: str) -> Optional[TorchName]:
 
 
 def tf_name(layout: str, tensor: str) -> Optional[Tuple[str, bool]]:
-    """(name, whether it is the transpose) of a tensor's TensorFlow variable; None if unknown."""
+    """(name, whether it is transposed) of a tensor's TensorFlow variable; None if unknown."""
     for _, template, pattern, _, is_transposed in _COMPILED[layout]:
         match = pattern.match(tensor)
         if match:
@@ -191,7 +191,7 @@ def tf_name(layout: str, tensor: str) -> Optional[Tuple[str, bool]]:
 
 
 def layout_of(names: Collection[str]) -> Optional[str]:
-    """The layout that names of tensors show, or None."""
+    """The layout that the names of tensors indicate, or None."""
     for layout, mark in _LAYOUT_MARKS:
         if any(mark.search(name) for name in names):
             return layout
@@ -199,7 +199,7 @@ def layout_of(names: Collection[str]) -> Optional[str]:
 
 
 def foreign_base(layout: str, names: Iterable[str]) -> Optional[str]:
-    """What another class of models calls its encoder, in names of tensors; None if it is ours."""
+    """The encoder's name in tensors of an unsupported class of models; None if it is supported."""
     for name in names:
         match = re.match(r"(\w+)\.encoder\.layer\.\d+\.", name)
         if match and match.group(1) != MODEL_CLASSES[layout].base:
@@ -208,16 +208,16 @@ def foreign_base(layout: str, names: Iterable[str]) -> Optional[str]:
 
 
 def adapter_of(names: Iterable[str]) -> Optional[str]:
-    """The first name of a tensor that belongs to an adapter (LoRA) rather than to a model; None."""
+    """The first tensor name that belongs to an adapter (LoRA) rather than to a model; or None."""
     return next(filter(_ADAPTER.search, names), None)
 
 
 def outer_prefix(layout: str, names: Iterable[str]) -> str:
-    """What names of tensors have before the encoder's own, of a model within another; "" if none.
+    """The prefix before the encoder's own name, if the model is part of another one; else "".
 
     Args:
         layout: layout of the tensors.
-        names: names of `canonical`.
+        names: names from `canonical`.
     """
     base = MODEL_CLASSES[layout].base + "."
     for name in names:
@@ -228,7 +228,7 @@ def outer_prefix(layout: str, names: Iterable[str]) -> str:
 
 
 def refusal(config: AlbertConfig) -> Optional[str]:
-    """Why a model cannot be expressed by PyTorch's classes; None if it can."""
+    """The reason why PyTorch's classes cannot represent a model; None if they can."""
     groups = config.num_hidden_groups or 0
     if config.layout.startswith("google") and groups > config.num_hidden_layers:
         return (
@@ -252,14 +252,14 @@ def refusal(config: AlbertConfig) -> Optional[str]:
 def with_dense_layers(
     config: AlbertConfig, values: Mapping[str, np.ndarray]
 ) -> Tuple[AlbertConfig, Dict[str, np.ndarray]]:
-    """A google_fast model as one of the google layout, with the same outputs.
+    """Converts a google_fast model to the google layout, with the same outputs.
 
     Args:
         config: `AlbertConfig`.
         values: {name: array}; kernels of groups are [in / G, out / G, G].
 
     Returns:
-        (`AlbertConfig`, {name: array}): kernels [in, out], 0 where groups do not meet.
+        (`AlbertConfig`, {name: array}): kernels [in, out], 0 outside of the groups.
     """
     settings = dict(config.to_dict(), ffn_groups=1)
     dense = {}
@@ -275,7 +275,7 @@ def with_dense_layers(
 
 
 def to_torch(config: AlbertConfig, values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Tensors of a model.
+    """Converts a model's variables to PyTorch tensors.
 
     Args:
         config: `AlbertConfig` without a `refusal`.
@@ -286,7 +286,7 @@ def to_torch(config: AlbertConfig, values: Mapping[str, np.ndarray]) -> Dict[str
     """
     values = dict(values)
     if config.layout == "google" and config.word_width == config.hidden_size:
-        # Hugging Face's ALBERT always has the mapping.
+        # Hugging Face's ALBERT always has the mapping of embeddings to the hidden size.
         values[_MAPPING_IN + "kernel"] = np.eye(config.hidden_size, dtype=np.float32)
         values[_MAPPING_IN + "bias"] = np.zeros(config.hidden_size, np.float32)
     tensors = {}
@@ -297,12 +297,12 @@ def to_torch(config: AlbertConfig, values: Mapping[str, np.ndarray]) -> Dict[str
     return tensors
 
 
-_ENCODERS_LIKE_BERT = ("nezha", "electra")  # names without a prefix may be of these, too
+_ENCODERS_LIKE_BERT = ("nezha", "electra")  # names without a prefix may belong to these
 _POSITION_TABLE = "embeddings.position_embeddings.weight"
 
 
 def _layout_by_config(tensors, settings):
-    """`layout_of` tensors' names; the config decides where those may be BERT's or another's."""
+    """`layout_of` the tensors; the config decides if the names fit several layouts like BERT's."""
     layout = layout_of(tensors)
     if layout != "bert":
         return layout
@@ -316,10 +316,10 @@ def _layout_by_config(tensors, settings):
 def canonical(
     tensors: Mapping[str, np.ndarray], settings: Optional[Mapping[str, Any]] = None
 ) -> Tuple[Optional[str], Dict[str, np.ndarray]]:
-    """Tensors under the names that this module's tables have.
+    """Renames tensors to the names in this module's tables.
 
-    Undoes DataParallel's `module.`, old endings of LayerNorm, a base model's missing prefix and
-    `bert.` in place of `nezha.`, as Huawei's own program has it.
+    Removes DataParallel's `module.`, renames old endings of LayerNorm, adds a base model's missing
+    prefix and replaces the `bert.` of Huawei's own program by `nezha.`.
 
     Args:
         tensors: {name: array}.
@@ -346,10 +346,10 @@ def canonical(
 
 
 def retied(tensors: Mapping[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], List[str]]:
-    """Takes tied tensors out, as TensorFlow's models have them once.
+    """Removes tied tensors, which TensorFlow models store once.
 
     Args:
-        tensors: {name: array} of `canonical`.
+        tensors: {name: array} from `canonical`.
 
     Returns:
         ({name: array} without them, notes).
@@ -373,14 +373,14 @@ def retied(tensors: Mapping[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], Li
 def to_tf(
     layout: str, tensors: Mapping[str, np.ndarray]
 ) -> Tuple[Dict[str, np.ndarray], List[str]]:
-    """Variables of a model.
+    """Converts tensors to TensorFlow variables.
 
     Args:
         layout: key of `NAMES`.
-        tensors: {name: array} of `retied`.
+        tensors: {name: array} from `retied`.
 
     Returns:
-        ({TensorFlow name: array}, names of tensors that no variable stands for).
+        ({TensorFlow name: array}, names of tensors without a variable).
     """
     arrays, unknown = {}, []
     for name, tensor in tensors.items():
@@ -393,12 +393,12 @@ def to_tf(
 
 
 def has_mapping(values: Mapping[str, np.ndarray]) -> bool:
-    """Whether TensorFlow's variables {name: array} map word vectors to the encoder's width."""
+    """Whether TensorFlow's variables {name: array} map embeddings to the hidden size."""
     return _MAPPING_IN + "kernel" in values
 
 
 def without_identity_mapping(values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Takes out an E->H mapping of vectors to themselves: with E = H ours has none."""
+    """Removes an E->H mapping that is the identity: with E = H, our models have none."""
     kernel, bias = values.get(_MAPPING_IN + "kernel"), values.get(_MAPPING_IN + "bias")
     if kernel is None or bias is None or np.any(bias) or not _is_identity(kernel):
         return values

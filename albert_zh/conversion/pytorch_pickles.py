@@ -1,7 +1,7 @@
-"""Tensors of `.bin` files, which are pickles, read without running anything in them.
+"""Reads the tensors of `.bin` files, which are pickles, without running anything in them.
 
-Of pickles only a list of names is understood, those that a file of tensors has in it, and each
-becomes a note of what stands where.
+Only a list of names in pickles is accepted, the names that files of tensors contain, and each
+becomes a record of where a tensor is.
 """
 
 import collections
@@ -31,18 +31,18 @@ _STORAGE_DTYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
-_MOST_SHARED = 16  # as often may tensors be larger together than the storages they share
+_MOST_SHARED = 16  # how many times larger than their storages tensors may be
 _LARGEST_SIZE = 1 << 48  # of a dimension, a step or a storage, in values
-_MOST_MEMBERS = 1000  # of a tuple in a pickle, with those of its members; a tensor has about 40
+_MOST_MEMBERS = 1000  # of a tuple, nested ones included; a tensor has about 40
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first value of files that torch before 1.6 wrote
 
-# A pickle's tensors as `_TensorUnpickler` gives them: where they are stored, not what they hold.
+# A pickle's tensors as `_TensorUnpickler` returns them: where they are stored, not their values.
 _Storage = collections.namedtuple("_Storage", ["key", "dtype", "count"])
 _TensorLocation = collections.namedtuple("_TensorLocation", ["storage", "offset", "size", "stride"])
 
 
 class _TensorMaker:
-    """Stands for torch's function that makes a tensor; has no state that a pickle could change."""
+    """Replaces torch's function that creates a tensor; has no state that a pickle could change."""
 
     __slots__ = ()
 
@@ -54,7 +54,7 @@ class _TensorMaker:
 
 
 class _ParameterMaker:
-    """Stands for torch's function that makes a parameter of a tensor."""
+    """Replaces torch's function that creates a parameter from a tensor."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ class _ParameterMaker:
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Understands what a file of tensors needs and refuses every other name."""
+    """Accepts the names that a file of tensors needs and refuses all others."""
 
     _KNOWN = {
         ("collections", "OrderedDict"): collections.OrderedDict,
@@ -75,7 +75,7 @@ class _TensorUnpickler(pickle.Unpickler):
     def __init__(self, path, stream):
         super().__init__(stream)
         self.path = path
-        self.storages = {}  # by key
+        self.storages = {}  # {key: storage}
 
     def find_class(self, module, name):
         if (module, name) not in self._KNOWN:
@@ -105,7 +105,7 @@ def _load(path, stream):
 
 
 def _checked_unpickler(path, stream):
-    """An unpickler at the place where the file is; its work is bounded by the pickle's size."""
+    """An unpickler at the file's current position; its work is bounded by the pickle's size."""
     start = stream.tell()
     _check_work(stream)
     stream.seek(start)
@@ -113,16 +113,16 @@ def _checked_unpickler(path, stream):
 
 
 def _check_work(stream):
-    """Raises `ValueError` for a pickle that a reader would not come to an end with.
+    """Raises `ValueError` for a pickle that would take a reader excessive time or memory.
 
-    Tuples that hold one tuple several times, over some levels, have more members than any memory
-    has memory for, and a dictionary's key is hashed member by member. A number under which a value
-    is remembered decides how much memory the reader takes for all of them.
+    Tuples that contain the same tuple several times, nested over some levels, have more members
+    than fit into any memory, and a dictionary's key is hashed member by member. The highest memo
+    index decides how much memory the reader allocates for memoized values.
 
     Args:
         stream: file, which is read to the end of the pickle.
     """
-    stack, memo = [], {}  # numbers of members, 0 for a mark on the stack
+    stack, memo = [], {}  # numbers of members; 0 for a mark on the stack
     for opcode, argument, _ in pickletools.genops(stream):
         kinds = opcode.stack_before
         count = 1
@@ -147,14 +147,14 @@ def _check_work(stream):
 
 
 def _members(kind, count):
-    """The members by which the value of an opcode counts: lists and such have no hash."""
+    """The number of members to count for an opcode's value: lists and the like have no hash."""
     if kind is pickletools.markobject:
         return 0
     return 1 if kind in (pickletools.pylist, pickletools.pydict, pickletools.pyset) else count
 
 
 def read_bin(path: str) -> Dict[str, np.ndarray]:
-    """{name: array} of a `.bin` file, zipped or as torch before 1.6 wrote it."""
+    """{name: array} of a `.bin` file, zipped or in the format of torch before 1.6."""
     with open(path, "rb") as stream:
         start = stream.read(4)
     if start[:2] == b"PK":
@@ -165,7 +165,7 @@ def read_bin(path: str) -> Dict[str, np.ndarray]:
 
 
 def _read_zipped(path):
-    """Files of torch 1.6 and later: a zip with data.pkl, and a member for each storage."""
+    """Files of torch 1.6 and later: a zip with data.pkl, and one member per storage."""
     with zipfile.ZipFile(path) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("a compressed zip, which PyTorch does not write")
@@ -192,11 +192,11 @@ def _is_main(name):
 
 
 def _read_legacy(path):
-    """Files of torch before 1.6: pickles in a row, then the storages' counts and bytes."""
+    """Files of torch before 1.6: several pickles, then the storages' counts and bytes."""
     with open(path, "rb") as stream:
         if _load(path, stream) != _LEGACY_MAGIC:
             raise ValueError("a pickle, but not of PyTorch")
-        _load(path, stream)  # version of the protocol
+        _load(path, stream)  # protocol version
         if not _load(path, stream)["little_endian"]:
             raise ValueError("its numbers are big-endian")
         unpickler = _checked_unpickler(path, stream)
@@ -213,7 +213,7 @@ def _read_legacy(path):
 
 
 def _read_exactly(stream, size):
-    """So many bytes; raises `EOFError` where the file ends before."""
+    """Reads a number of bytes; raises `EOFError` if the file ends before."""
     content = stream.read(size)
     if len(content) != size:
         raise EOFError("the file ends %d bytes too early" % (size - len(content)))
@@ -221,7 +221,7 @@ def _read_exactly(stream, size):
 
 
 def _tensor_locations(node):
-    """{name: place} of a pickle's content; training checkpoints have it under `state_dict`."""
+    """{name: location} of a pickle's content; training checkpoints have it under `state_dict`."""
     for key in ("state_dict", "model"):
         if isinstance(node, dict) and isinstance(dict.get(node, key), dict):
             node = dict.get(node, key)
@@ -238,7 +238,7 @@ def _tensor_locations(node):
 
 
 def _tensors_at(locations, storages):
-    """{name: array}; raises `ValueError` if they would take far more memory than their storages."""
+    """{name: array}; raises `ValueError` if tensors need far more memory than their storages."""
     there = sum(storage.nbytes for storage in storages.values())
     wanted = sum(
         count_of(location.size) * storages[location.storage].itemsize
@@ -253,7 +253,7 @@ def _tensors_at(locations, storages):
 
 
 def _strided(location, storage):
-    """A tensor of its storage; checked, as NumPy does not hold strides against the memory's end."""
+    """A tensor as a view of its storage; checked, since NumPy does not check strides' bounds."""
     size, stride, offset = location.size, location.stride, location.offset
     count = count_of(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if count else 0

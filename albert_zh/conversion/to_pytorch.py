@@ -1,9 +1,9 @@
-"""A checkpoint -> a Hugging Face folder: weights, config, tokenizer; no PyTorch is needed.
+"""Converts a checkpoint to a Hugging Face folder of weights, config and tokenizer, without PyTorch.
 
     notes = convert("lcqmc_output/best/albert_model.ckpt", "lcqmc_pytorch")
 
-google_fast's grouped feed-forward layers become dense ones with zeros between the groups, which
-transformers' ALBERT has; the outputs are the same.
+google_fast's grouped feed-forward layers become dense layers with zeros between the groups, which
+transformers' ALBERT supports; the outputs are the same.
 """
 
 import os
@@ -42,7 +42,7 @@ BERT_TOKENIZER = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-# Keys of config.json that hold the id of a token.
+# Keys of config.json for token ids.
 ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
 
 
@@ -61,20 +61,20 @@ def convert(
 
     Args:
         prefix: checkpoint prefix.
-        folder: folder to make or to add to.
-        config_file: config JSON; None: the one beside the checkpoint.
-        vocab_file: vocabulary; None: the one beside the checkpoint, if there is one.
+        folder: folder to create or to add files to.
+        config_file: config JSON file; None: the one next to the checkpoint.
+        vocab_file: vocabulary; None: the one next to the checkpoint, if there is one.
         dtype: one of `pytorch_files.DTYPES`.
-        write_bin: whether to write pytorch_model.bin as well.
-        encoder_only: whether to leave the heads out.
-        do_lower_case: what the tokenizer's config is to say; None: as in fine-tuning, or True.
-        config: `AlbertConfig` where it has been read already.
+        write_bin: whether to write pytorch_model.bin in addition.
+        encoder_only: whether to convert the encoder without its heads.
+        do_lower_case: value for the tokenizer's config; None: as in fine-tuning, or True.
+        config: `AlbertConfig`, if it has already been read.
 
     Returns:
-        lines for the user.
+        lines to print.
 
     Raises:
-        UserError: if the parts do not fit, or the layout has no PyTorch form.
+        UserError: if the parts do not fit together, or the layout has no PyTorch form.
     """
     source = os.path.dirname(prefix) or "."
     config = _convertible(config, config_file, source)
@@ -94,7 +94,7 @@ def convert(
         settings.update(_write_vocabulary(partial, vocab_file, config, do_lower_case))
         if "auto_map" in settings:
             copy_file(MODELING_FILE, os.path.join(partial, os.path.basename(MODELING_FILE)))
-        if "classification" in heads and trained:  # for the way back; PyTorch leaves it alone
+        if "classification" in heads and trained:  # to convert it back; PyTorch ignores it
             write_json(os.path.join(partial, fine_tuning_notes.FINE_TUNING_FILE), trained)
         _write_weights(partial, tensors, dtype, write_bin)
         write_json(os.path.join(partial, "config.json"), settings)
@@ -105,7 +105,7 @@ def convert(
 
 
 def _convertible(config, config_file, folder):
-    """The config as of `convert`'s arguments; raises `UserError` for one without PyTorch form."""
+    """The config from `convert`'s arguments; raises `UserError` if it has no PyTorch form."""
     if config is None:
         config_file = config_file or model_folder.config_in_folder(folder)
         config = AlbertConfig.from_json_file(config_file)
@@ -115,7 +115,7 @@ def _convertible(config, config_file, folder):
 
 
 def _read_parts(prefix, config, encoder_only, kind, notes):
-    """(values, heads) as of `read_model`, without the head of a kind that is no classifier's."""
+    """(values, heads) from `read_model`, without the head if its kind is no classifier."""
     values, heads, left_out = read_model(prefix, config, encoder_only)
     if "classification" in heads and kind not in pytorch_configs.PROBLEM_TYPES:
         values, heads, left_out = read_model(prefix, config, encoder_only=True)
@@ -127,7 +127,7 @@ def _read_parts(prefix, config, encoder_only, kind, notes):
 
 
 def _without_groups(config, values, notes):
-    """(config, values) of a google_fast model as one of the google layout; others as they are."""
+    """(config, values) of a google_fast model in the google layout; unchanged for other layouts."""
     if config.layout != "google_fast":
         return config, values
     notes.append("feed-forward layers of groups are written as dense ones with zeros")
@@ -143,7 +143,7 @@ def _write_weights(folder, tensors, dtype, write_bin):
 
 
 def _check_written(folder, config, names):
-    """Reads what was written as the way back does; raises `UserError` for what that refuses."""
+    """Reads the result like the conversion back does; raises `UserError` if that fails."""
     for name in (pytorch_files.WEIGHTS_NAME, pytorch_files.BIN_NAME):
         path = os.path.join(folder, name)
         if storage.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
@@ -155,19 +155,19 @@ def _check_written(folder, config, names):
 def read_model(
     prefix: str, config: AlbertConfig, encoder_only: bool = False
 ) -> Tuple[Dict[str, "np.ndarray"], Tuple[str, ...], List[str]]:
-    """The weights of a checkpoint, under the names that its config gives them.
+    """Reads the weights of a checkpoint, with the names that belong to its config.
 
     Args:
         prefix: checkpoint prefix.
         config: its `AlbertConfig`.
-        encoder_only: whether to leave the heads out.
+        encoder_only: whether to read the encoder without its heads.
 
     Returns:
-        (values {name: array}, heads, names left out); heads is a key of
+        (values {name: array}, heads, names of skipped variables); heads is a key of
         `pytorch_configs.CLASS_ENDINGS`.
 
     Raises:
-        UserError: if the checkpoint does not fit the config.
+        UserError: if the checkpoint does not match the config.
     """
     there = checkpoint_values.read_shapes(prefix)
     checkpoint_values.check_readable(prefix)
@@ -183,7 +183,7 @@ def read_model(
             "alone (--encoder_only=true)" % prefix
         )
     if config.layout == "electra":
-        encoder_only = True  # transformers' heads are others
+        encoder_only = True  # transformers' heads differ
     heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
     wanted = set(parts["encoder"]).union(*(parts[head] for head in heads))
     reader = checkpoint_values.open_reader(prefix)
@@ -207,10 +207,10 @@ def _notes_on_pooling(trained):
 
 
 def _write_vocabulary(folder, vocab_file, config, do_lower_case):
-    """Puts the vocabulary into a folder; returns what config.json is to say of it."""
+    """Copies the vocabulary into a folder; returns the settings for config.json."""
     if vocab_file is None:
         return {}
-    if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT takes it as it is
+    if tokenization.is_sentencepiece(vocab_file):  # transformers' ALBERT reads it directly
         copy_file(vocab_file, os.path.join(folder, tokenization.SENTENCEPIECE_FILE))
         _write_tokenizer(folder, config, do_lower_case, {"tokenizer_class": "AlbertTokenizer"})
         return {}
@@ -220,7 +220,7 @@ def _write_vocabulary(folder, vocab_file, config, do_lower_case):
 
 
 def _heads(parts, there):
-    """The first kind of model whose heads are all there."""
+    """The first kind of model all of whose heads are available."""
     for heads in pytorch_configs.CLASS_ENDINGS:
         if all(set(parts[head]) <= there for head in heads):
             return heads
@@ -228,9 +228,9 @@ def _heads(parts, there):
 
 
 def _vocabulary(vocab_file, folder, config):
-    """(path or None, notes) of the vocabulary; raises `UserError` if a vocab.txt has other sizes.
+    """(path or None, notes) of the vocabulary; raises `UserError` if a vocab.txt's size differs.
 
-    A SentencePiece model goes along unread: its package need not be there.
+    A SentencePiece model is copied unread, so that its package need not be installed.
     """
     if vocab_file is None:
         vocab_file = tokenization.vocabulary_in_folder(folder)
@@ -244,7 +244,7 @@ def _vocabulary(vocab_file, folder, config):
 
 
 def _notes_on_algorithm(vocab_file):
-    """A note on a SentencePiece model that transformers' class takes for another kind."""
+    """A note on a SentencePiece model whose algorithm transformers' class does not support."""
     algorithm = sentencepiece_models.algorithm_of(vocab_file)
     if algorithm in (None, "unigram"):
         return []
@@ -256,12 +256,12 @@ def _notes_on_algorithm(vocab_file):
 
 
 def _about_classifier(folder, kind, num_labels):
-    """What config.json is to say of a classifier: its labels and what its outputs are."""
+    """The settings of a classifier for config.json: its labels and the kind of its outputs."""
     return dict(_labels(folder, num_labels), problem_type=pytorch_configs.PROBLEM_TYPES[kind])
 
 
 def _labels(folder, num_labels):
-    """Names of the classes for config.json, from the model folder's label map if it has one."""
+    """Names of the classes for config.json, from the model folder's label map if there is one."""
     path = os.path.join(folder, label_map.LABEL_MAP)
     if not storage.exists(path):
         return {"num_labels": num_labels}

@@ -1,9 +1,9 @@
-"""Hugging Face's tokenizer.json -> the vocab.txt that it was made from.
+"""Converts Hugging Face's tokenizer.json back to the vocab.txt that it was created from.
 
     tokenizer = read("folder/tokenizer.json")
-    tokenizer.entries  # ["[PAD]", "[UNK]", ...], None of a model that is no WordPiece
+    tokenizer.entries  # ["[PAD]", "[UNK]", ...], or None if the model is not WordPiece
 
-transformers 5 saves BERT's tokenizers as this file alone. `tokenizer_steps` writes it.
+transformers 5 saves BERT's tokenizers only in this file. `tokenizer_steps` writes it.
 """
 
 import collections
@@ -59,7 +59,7 @@ _CONFIG = validation.record(
         "tokenizer_class": validation.or_none(validation.TEXT),
     }
 )
-# Classes of transformers that cut texts as BERT does, or whatever the files beside them say.
+# transformers' classes that tokenize like BERT, or that depend on the files next to them.
 _CLASSES = (
     "BertTokenizer ElectraTokenizer ErnieTokenizer NezhaTokenizer AlbertTokenizer "
     "PreTrainedTokenizer TokenizersBackend"
@@ -67,12 +67,12 @@ _CLASSES = (
 _WAY_OUT = "name the model's vocabulary with --vocab_file"
 
 Tokenizer = collections.namedtuple("Tokenizer", ["entries", "do_lower_case", "notes"])
-Tokenizer.__doc__ = """What a tokenizer.json says, as far as it has a form here.
+Tokenizer.__doc__ = """The content of a tokenizer.json, as far as it is supported here.
 
 Fields:
-    entries: list of str, the tokens by their ids; None where the model is no WordPiece.
-    do_lower_case: bool, or None where it does not say.
-    notes: list of lines for the user, on what has no form here.
+    entries: list of str, the tokens in the order of their ids; None if it is not WordPiece.
+    do_lower_case: bool, or None if the file does not record it.
+    notes: list of lines to print, about unsupported settings.
 """
 
 
@@ -83,7 +83,7 @@ def read(path: str) -> Tokenizer:
         path: the file.
 
     Raises:
-        UserError: if it is damaged, or its ids leave out some.
+        UserError: if it is damaged, or its ids have gaps.
     """
     content = files.read_json(path, _KIND, _WAY_OUT)
     kind = content["model"]["type"]
@@ -108,7 +108,7 @@ def read(path: str) -> Tokenizer:
 
 
 def notes_of_config(path: str) -> List[str]:
-    """Notes on what a tokenizer_config.json says that has no form here.
+    """Notes on settings of a tokenizer_config.json that are not supported here.
 
     Args:
         path: the file.
@@ -152,7 +152,7 @@ def _entries_by_id(path, content):
 
 
 def _differences(content):
-    """Yields what of a text's way to word pieces is another one here."""
+    """Yields the steps from text to word pieces that differ from the ones here."""
     normalizer, splitter = content.get("normalizer"), content.get("pre_tokenizer")
     for name, section, expected in (
         ("normalizer", normalizer, "BertNormalizer"),
@@ -169,7 +169,7 @@ def _differences(content):
 
 
 def _other_settings(settings):
-    """Yields which of a BERT tokenizer's settings are other ones here."""
+    """Yields the settings of a BERT tokenizer that differ from the ones here."""
     for name in _ALWAYS_ON + ("strip_accents",):
         expected = name in _ALWAYS_ON or settings.get("lowercase", True)
         if settings.get(name) not in (None, expected):

@@ -1,11 +1,11 @@
-r"""A vocab.txt -> Hugging Face's tokenizer.json that gives the same ids.
+r"""Converts a vocab.txt to Hugging Face's tokenizer.json with the same ids.
 
     content = content_of(tokenizer, max_seq_length=128)
     tokenizers.Tokenizer.from_str(json.dumps(content)).encode("怎么开户", "如何开通账户").ids
 
-The library's own steps for BERT are other ones in places: they drop private characters, know fewer
-ideographs and take "Σ" for "σ" at the end of a word; so the steps are spelled out here. No token is
-special, as "[MASK]" in a text is four tokens and more to `FullTokenizer`.
+The library's own steps for BERT differ in places: they drop private-use characters, know fewer
+ideographs and lower-case "Σ" to "σ" at the end of a word; so the steps are spelled out here. No
+token is special, since `FullTokenizer` splits "[MASK]" in a text into four tokens or more.
 """
 
 from typing import TYPE_CHECKING, Any, Dict, Optional
@@ -15,26 +15,26 @@ from albert_zh.text import unicode_text
 if TYPE_CHECKING:
     from albert_zh.text.tokenization import FullTokenizer
 
-MAX_CHARACTERS = 200  # of a word, as `WordpieceTokenizer` has it
+MAX_CHARACTERS = 200  # per word, as in `WordpieceTokenizer`
 _CONTROLS = "\0|\ufffd|(?![\t\n\r])[\\p{Cc}\\p{Cf}]"
-# The end of a word, which "Σ" becomes another letter at: no letter that has a case follows, but for
-# what may stand within a word.
+# The end of a word, where "Σ" becomes another letter: no cased letter follows, ignoring characters
+# that may occur within a word.
 _CASED = r"[\p{Lu}\p{Ll}\p{Lt}]"
 _WITHIN_WORD = (
     "[\\p{Mn}\\p{Me}\\p{Cf}\\p{Lm}\\p{Sk}'.:\xb7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027"
     "\ufe13\ufe52\ufe55\uff07\uff0e\uff1a]"
 )
 _FINAL_SIGMA = "(?<=%s|%s%s)Σ(?!%s*%s)" % (_CASED, _CASED, _WITHIN_WORD, _WITHIN_WORD, _CASED)
-_SYMBOLS = "$+<=>^`|~"  # of ASCII, which Unicode does not call punctuation and BERT does
+_SYMBOLS = "$+<=>^`|~"  # ASCII symbols that BERT treats as punctuation, unlike Unicode
 
 
 def content_of(tokenizer: "FullTokenizer", max_seq_length: int) -> Dict[str, Any]:
-    """The content of a tokenizer.json.
+    """Creates the content of a tokenizer.json.
 
     Args:
         tokenizer: `FullTokenizer` of a vocab.txt.
-        max_seq_length: texts and pairs are cut to so many tokens, as `encoding.encode` does it, but
-            that of two long texts which share an odd number the second one keeps one more.
+        max_seq_length: texts and pairs are truncated to this many tokens, like `encoding.encode`,
+            except that of two long texts that share an odd number, the second keeps one more.
     """
     cut = {"max_length": max_seq_length, "strategy": "LongestFirst", "stride": 0}
     model = {
@@ -58,7 +58,7 @@ def content_of(tokenizer: "FullTokenizer", max_seq_length: int) -> Dict[str, Any
 
 
 def case_of(content: Dict[str, Any]) -> Optional[bool]:
-    """Whether a tokenizer.json that is one of these lower-cases; None if it is another."""
+    """Whether a tokenizer.json of this project lower-cases; None if the file has another form."""
     if content.get("pre_tokenizer") != _splitter():
         return None
     cases = (case for case in (True, False) if content.get("normalizer") == _normalizer(case))
@@ -78,7 +78,7 @@ def _normalizer(do_lower_case):
 
 
 def _splitter():
-    """Splits at whitespace; ideographs and punctuation marks are words each."""
+    """Splits at whitespace; each ideograph and punctuation mark is a word."""
     ideographs = "".join(
         "%s-%s" % (chr(first), chr(last)) for first, last in unicode_text.IDEOGRAPH_RANGES
     )

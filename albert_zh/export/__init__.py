@@ -1,1 +1,1 @@
-"""Model folders to frozen graphs, SavedModels, TFLite and ONNX."""
+"""Exports model folders to frozen graphs, SavedModels, TFLite and ONNX."""

@@ -1,4 +1,4 @@
-"""The SavedModel of --export_dir, which a training command writes at its end."""
+"""Exports the SavedModel of --export_dir at the end of a training command."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,12 @@ def write_servable(model_dir: str, path: str, options: Any) -> "Comparison":
     Args:
         model_dir: the model folder.
         path: folder for TF Serving.
-        options: the flags; those of classifiers have `threshold_to_export`.
+        options: the flags; for classifiers they include `threshold_to_export`.
 
     Returns:
-        how far it is from the checkpoint.
+        comparison of the SavedModel with the checkpoint.
     """
-    from albert_zh.export import to_saved_model  # few runs need it
+    from albert_zh.export import to_saved_model  # only few runs need it
 
     threshold = getattr(options, "threshold_to_export", None)
     return to_saved_model.write_servable(model_dir, path, threshold)

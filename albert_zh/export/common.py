@@ -1,10 +1,11 @@
-"""A model folder -> a file for use elsewhere: what all formats share.
+"""Common parts of all export formats: from a model folder to a file for use elsewhere.
 
     model = read_model("lcqmc_output/best", "classifier")
     graph_def = frozen_graph(model, outputs_of(model, "classifier"))  # weights as constants
 
-Each format's module (`to_saved_model`, `to_tflite`, `to_onnx`) makes its file from it and
-runs the file on texts (`comparison`); one that is too far from the checkpoint is not kept.
+The module of each format (`to_saved_model`, `to_tflite`, `to_onnx`) creates its file from these
+parts and compares its outputs on texts (`comparison`); a file that differs too much from the
+checkpoint is discarded.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ from albert_zh.tasks.slots import dictionaries
 from albert_zh.text import tokenization
 from albert_zh.training import run_folder
 
-# What a program needs beside the exported file.
+# Files that a program needs in addition to the exported file.
 COMPANIONS = (
     tokenization.VOCABULARY_FILE,
     tokenization.SENTENCEPIECE_FILE,
@@ -46,7 +47,7 @@ COMPANIONS = (
     sentence_vectors.SENTENCE_FILE,
     dictionaries.FILE_NAME,
 )
-# What exported folders are called, by a file that each of them has.
+# Names of exported folders, by a file that each of them contains.
 EXPORTED_FOLDERS = {
     "saved_model.pb": "SavedModel",
     "modules.json": "folder of sentence-transformers",
@@ -63,10 +64,10 @@ def read_model(folder: str, task: str, config_file: Optional[str] = None) -> Mod
     Args:
         folder: model folder, with or without optimizer slots.
         task: key of `TASKS`.
-        config_file: config JSON; None for that of the folder.
+        config_file: config JSON file; None: the one in the folder.
 
     Raises:
-        UserError: if the folder does not hold such a model.
+        UserError: if the folder does not contain such a model.
     """
     if not storage.is_folder(folder):
         raise UserError(
@@ -80,7 +81,7 @@ def read_model(folder: str, task: str, config_file: Optional[str] = None) -> Mod
     num_labels = opened.num_outputs()
     weights = checkpoint_values.read_weights(prefix)
     weights.pop("global_step", None)
-    checkpoint_values.as_float32(prefix, weights)  # raises for what is no number
+    checkpoint_values.as_float32(prefix, weights)  # raises for NaN and infinite values
     beside = FilesBeside(folder)
     if num_labels:
         beside.check_settings(num_labels)
@@ -104,7 +105,7 @@ def read_model(folder: str, task: str, config_file: Optional[str] = None) -> Mod
 
 
 def _task_of(kind, beside, folder):
-    """The task of a folder's head, with which texts become features."""
+    """The task of a folder's head, which converts texts to features."""
     task = task_forms.Task(
         {}, task_forms.PAIR, (), objective=kind.name, head=beside.settings.get("head", {})
     )
@@ -114,16 +115,16 @@ def _task_of(kind, beside, folder):
 def read_config(
     folder: str, config_file: Optional[str] = None, points_to_best: bool = True
 ) -> AlbertConfig:
-    """The config of a folder's checkpoint: its JSON, or what training remembers in its folder.
+    """The config of a folder's checkpoint: its JSON file, or the settings of its training.
 
     Args:
         folder: model folder, or output folder of training.
-        config_file: config to take instead, or None.
-        points_to_best: whether a folder of training is an error if it has a best model, which
-            comes with vocabulary and labels.
+        config_file: config to use instead, or None.
+        points_to_best: whether to refuse a training folder that has a best model, since the best
+            model comes with vocabulary and labels.
 
     Raises:
-        UserError: if it does not exist.
+        UserError: if there is no config.
     """
     if config_file:
         return AlbertConfig.from_json_file(config_file)
@@ -149,7 +150,7 @@ def _check_has_heads(opened, task):
         )
     lacking = [head for head in exported_model.TASKS[task].heads if head not in heads]
     if task == "pretraining" and "masked_lm" in heads:
-        return  # plain BERT may come without the second head
+        return  # plain BERT may lack the second head
     if not lacking:
         return
     if task == "classifier" and sentence_vectors.read_notes(os.path.dirname(opened.prefix)):
@@ -169,7 +170,7 @@ def _check_has_heads(opened, task):
 
 
 def check_length(length: Optional[int], model: Model) -> None:
-    """Checks a sequence length (None for any) against the model's positions and its task."""
+    """Checks a sequence length (None: any) against the model's positions and its task."""
     needed = model.kind.flags.shortest_length(model.settings.get("head", {}))
     least = max(input_rows.SHORTEST_LENGTH, needed)
     if length is None or least <= length <= model.config.longest_sequence:
@@ -189,14 +190,15 @@ def check_length(length: Optional[int], model: Model) -> None:
 def session_of(
     model: Model, **build_settings: Any
 ) -> Iterator[Tuple[tf.Session, inference_graph.Graph]]:
-    """A session with the model's graph for use and the checkpoint's weights.
+    """A session with the model's inference graph and the checkpoint's weights.
 
     Args:
-        model: as of `read_model`.
-        **build_settings: of `inference_graph.build`: `config`, `heads`, `shape`, `input_names` ...
+        model: as returned by `read_model`.
+        **build_settings: arguments of `inference_graph.build`: `config`, `heads`, `shape`,
+            `input_names` ...
 
     Yields:
-        (session, its graph's tensors).
+        (session, tensors of its graph).
     """
     settings = {"config": model.config, "heads": model.heads}
     settings = dict(settings, sentence_notes=model.sentence_notes, **build_settings)
@@ -209,15 +211,15 @@ def session_of(
 
 
 def load_weights(session: tf.Session, prefix: str) -> None:
-    """Gives all variables of a session's graph the values of a checkpoint.
+    """Loads all variables of a session's graph from a checkpoint.
 
     Args:
-        session: of the default graph.
-        prefix: of the checkpoint.
+        session: session of the default graph.
+        prefix: prefix of the checkpoint.
 
     Raises:
-        UserError: if a variable, of a head too, is missing there or has another shape: it would be
-            random.
+        UserError: if a variable (also of a head) is missing or has another shape, since its values
+            would be random.
     """
     assignment, _ = checkpoint_matching.initialize_from(prefix, tf.trainable_variables())
     for name in assignment.new + list(assignment.reshaped):
@@ -229,11 +231,11 @@ def load_weights(session: tf.Session, prefix: str) -> None:
 
 
 def frozen_graph(model: Model, output_names: Sequence[str], **build_settings: Any) -> tf.GraphDef:
-    """The graph for use with the weights as constants.
+    """The inference graph with the weights as constants.
 
     Args:
-        model: as of `read_model`.
-        output_names: what must be computable; the rest is cut off.
+        model: as returned by `read_model`.
+        output_names: outputs that must be computable; the rest is removed.
         **build_settings: as in `session_of`.
     """
     with session_of(model, **build_settings) as (session, _):
@@ -241,10 +243,10 @@ def frozen_graph(model: Model, output_names: Sequence[str], **build_settings: An
 
 
 def frozen(session: tf.Session, output_names: Sequence[str]) -> tf.GraphDef:
-    """The graph of a session up to some outputs, with the weights as constants, each once.
+    """The graph of a session up to some outputs, with each weight as one constant.
 
     Args:
-        session: with values of the variables.
+        session: session with values of the variables.
         output_names: names of nodes, which keep their names.
     """
     graph_def = tf.graph_util.convert_variables_to_constants(
@@ -257,7 +259,7 @@ def frozen(session: tf.Session, output_names: Sequence[str]) -> tf.GraphDef:
 
 
 def _about_model(path):
-    """What of a companion's content has to be the same for two exports of one model."""
+    """The part of a companion's content that must be equal for two exports of one model."""
     if os.path.basename(path) != fine_tuning_notes.FINE_TUNING_FILE:
         return files.read_bytes(path)
     settings = fine_tuning_notes.read_notes(path)
@@ -265,7 +267,7 @@ def _about_model(path):
 
 
 def check_companions(model: Model, folder: str) -> None:
-    """Raises `UserError` if vocabulary, labels or settings of another model are in a folder."""
+    """Raises `UserError` if a folder contains vocabulary, labels or settings of another model."""
     for name in COMPANIONS:
         source, target = os.path.join(model.folder, name), os.path.join(folder, name)
         if storage.exists(target) and not (
@@ -278,14 +280,14 @@ def check_companions(model: Model, folder: str) -> None:
 
 
 def write_companions(model: Model, folder: str) -> None:
-    """Puts vocabulary, labels and settings beside an exported file, where they are not already.
+    """Writes vocabulary, labels and settings next to an exported file, unless they exist there.
 
     Args:
-        model: as of `read_model`.
-        folder: of the exported file.
+        model: as returned by `read_model`.
+        folder: folder of the exported file.
 
     Raises:
-        UserError: if those of another model are there.
+        UserError: if files of another model are there.
     """
     if files.is_same_path(folder, model.folder):
         return
@@ -304,10 +306,10 @@ def write_companions(model: Model, folder: str) -> None:
 
 @contextlib.contextmanager
 def file_to_export(path: str) -> Iterator[str]:
-    """Lets an exported file appear whole or not at all; an unwritable folder is reported at once.
+    """Writes an exported file atomically; an unwritable folder is reported at once.
 
     Args:
-        path: the file to make or replace.
+        path: the file to create or replace.
 
     Yields:
         a local path to write to.
@@ -321,7 +323,7 @@ def file_to_export(path: str) -> Iterator[str]:
 
 
 def _check_is_export(path, mark):
-    """Raises `UserError` if a folder that is to be replaced holds anything but such an export."""
+    """Raises `UserError` if a folder to be replaced contains anything but such an export."""
     names = storage.names_in(path) if storage.is_folder(path) else []
     if names and mark not in names:
         raise UserError(
@@ -332,11 +334,11 @@ def _check_is_export(path, mark):
 
 @contextlib.contextmanager
 def folder_to_export(path: str, mark: str = "saved_model.pb") -> Iterator[str]:
-    """Lets an exported folder appear whole or not at all.
+    """Writes an exported folder atomically.
 
     Args:
-        path: the folder to make or replace.
-        mark: the file that all such folders have, a key of `EXPORTED_FOLDERS`.
+        path: the folder to create or replace.
+        mark: a file that all such folders contain, a key of `EXPORTED_FOLDERS`.
 
     Yields:
         path of a local folder that does not exist yet.
@@ -346,6 +348,6 @@ def folder_to_export(path: str, mark: str = "saved_model.pb") -> Iterator[str]:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         whole_folders.restore_model_folder(path)
         _check_is_export(path, mark)
-        os.mkdir(partial)  # fails before the work where it would fail after it
+        os.mkdir(partial)  # fails now rather than after the work
         os.rmdir(partial)
         yield partial

@@ -1,14 +1,14 @@
-"""How far an exported file is from the checkpoint, measured on hundreds of texts.
+"""Compares the outputs of an exported file with the checkpoint's on hundreds of texts.
 
     examples = Examples(model, "classifier", session_of, texts, 128)  # runs the checkpoint
     comparison = examples.check(run, limits("int8"), "model.tflite")  # runs the file
     print(comparison.equal_labels)  # 0.988
 
-A few texts say little: a file whose probabilities are within 0.02 on ten pairs was 0.53 off on one
-of 500 and changed 3.9 % of the labels. So quantized classifiers are judged by the share of texts
-that keep the checkpoint's label, files in floating point by the largest difference as well. Of
-labelling and reading the share of texts that keep their spans is shown, and judged where asked for:
-a text of many spans has more to lose than one label.
+A few texts show little: a file whose probabilities were within 0.02 on ten pairs was 0.53 off on
+one of 500 and changed 3.9 % of the labels. Therefore quantized classifiers are judged by the share
+of texts that keep the checkpoint's label, and floating-point files also by the largest difference.
+For labelling and reading, the share of texts that keep their spans is shown, and judged on request:
+a text with many spans is more likely to change than a single label.
 """
 
 import collections
@@ -23,8 +23,8 @@ from albert_zh.export import exported_model
 from albert_zh.inference import input_rows
 from albert_zh.tasks import metrics as task_metrics
 
-_SEQUENCE = "sequence_output"  # of the encoder, of each token
-# Always compared: none, one and two texts, full width, several lengths, more than fits.
+_SEQUENCE = "sequence_output"  # the encoder's output for each token
+# Always compared: no text, one and two texts, full width, several lengths, more than fits.
 ODD_TEXTS = (
     ("今天天气很好，我们去公园吧。", None),
     ("怎么开户", "如何开通账户"),
@@ -33,30 +33,30 @@ ODD_TEXTS = (
 )
 
 Comparison = collections.namedtuple("Comparison", "num_texts largest mean equal_labels")
-Comparison.__doc__ = """How far a file's outputs are from the checkpoint's.
+Comparison.__doc__ = """The differences between a file's outputs and the checkpoint's.
 
-Differences are absolute; of outputs with values above 1 they are a share of the largest of these.
+Differences are absolute; for outputs with values above 1, they are relative to the largest value.
 
 Fields:
     num_texts: number of texts compared.
     largest: largest difference.
     mean: mean difference.
-    equal_labels: share of texts with the checkpoint's label (multi-label: with all of them), or
-        with all its tags or spans; None for outputs that stand for neither.
+    equal_labels: share of texts with the checkpoint's label (multi-label: all labels), or with all
+        of its tags or spans; None for outputs that represent neither.
 """
 
 Limits = collections.namedtuple(
     "Limits", "largest mean equal_labels equal_answers", defaults=(None,)
 )
-Limits.__doc__ = """What a `Comparison` must keep to; None where anything is accepted.
+Limits.__doc__ = """The limits of a `Comparison`; None: no limit.
 
 Fields:
-    largest, mean: differences.
-    equal_labels: least share, of classifiers.
-    equal_answers: least share of equal tags or spans, of labelling and reading.
+    largest, mean: maximum differences.
+    equal_labels: minimum share of equal labels, for classifiers.
+    equal_answers: minimum share of equal tags or spans, for labelling and reading.
 """
 
-# The largest difference of hundreds of texts is that of an outlier, which says little of integers.
+# The largest difference on hundreds of texts is an outlier, which means little for integers.
 LIMITS = collections.OrderedDict(
     [
         ("none", Limits(largest=1e-4, mean=None, equal_labels=0.995)),
@@ -78,12 +78,12 @@ Row = Dict[str, np.ndarray]
 def limits(
     quantize: str, tolerance: Optional[float] = None, min_equal_labels: Optional[float] = None
 ) -> Limits:
-    """The limits of a kind of quantization, or a user's own in place of them.
+    """The limits of a kind of quantization, or the user's limits instead.
 
     Args:
         quantize: key of `LIMITS`.
-        tolerance: largest difference, in place of the largest and the mean one; or None.
-        min_equal_labels: share of equal labels, 0 to 1, or None.
+        tolerance: maximum difference, instead of the largest and the mean one; or None.
+        min_equal_labels: minimum share of equal labels, 0 to 1, or None.
     """
     chosen = LIMITS[quantize]
     if tolerance is not None:
@@ -94,7 +94,7 @@ def limits(
 
 
 class Examples:
-    """Texts as a model's inputs, and what the checkpoint makes of them."""
+    """Texts as a model's inputs, with the checkpoint's outputs for them."""
 
     def __init__(
         self,
@@ -109,9 +109,9 @@ class Examples:
         Args:
             model: `exported_model.Model`.
             task: key of `exported_model.TASKS`.
-            open_session: function as `common.session_of`.
-            texts: pairs (text_a, text_b or None) beside `ODD_TEXTS`.
-            seq_length: F if all rows are padded to it, None for as long as each is.
+            open_session: function with the arguments of `common.session_of`.
+            texts: pairs (text_a, text_b or None) in addition to `ODD_TEXTS`.
+            seq_length: F if all rows are padded to it; None: no padding.
         """
         self.output_names = exported_model.outputs_of(model, task)
         self._answer_of = _answer_of(model, task, self.output_names)
@@ -125,7 +125,7 @@ class Examples:
             exported_model.encoded(model, pair, index, longest, heads)
             for index, pair in enumerate(self.texts)
         ]
-        rows.sort(key=_length)  # interpreters prepare each length once
+        rows.sort(key=_length)  # so that interpreters prepare each length once
         if seq_length:
             rows = [exported_model.padded(row, seq_length) for row in rows]
         with open_session(model, heads=heads) as (session, graph):
@@ -139,7 +139,7 @@ class Examples:
             ]
 
     def _read(self, row, arrays):
-        """A row's outputs without those of padding, which nobody reads."""
+        """A row's outputs without the outputs for padding, which nobody reads."""
         length = int(row["input_mask"].sum())
         return [
             np.asarray(array)[:, :length] if name in self._token_outputs else array
@@ -147,12 +147,12 @@ class Examples:
         ]
 
     def limits(self, allowed: Limits) -> Limits:
-        """Limits whose `equal_labels` is what holds for what these texts are compared by."""
+        """Limits whose `equal_labels` applies to the kind of answers of these texts."""
         return allowed if self.have_labels else allowed._replace(equal_labels=allowed.equal_answers)
 
     @property
     def have_answers(self) -> bool:
-        """Whether what is compared stands for labels, tags or spans."""
+        """Whether the compared outputs represent labels, tags or spans."""
         return self._answer_of is not None
 
     def check(
@@ -165,16 +165,16 @@ class Examples:
         """Compares an exported file with the checkpoint.
 
         Args:
-            run: function of a row {name: int array [1, F]} -> arrays, as `output_names`.
+            run: function of a row {name: int array [1, F]} -> arrays, in the order `output_names`.
             allowed: `Limits`.
-            path: of the file, for the error.
-            quantize: key of `LIMITS`, for the error's way out.
+            path: path of the file, for the error.
+            quantize: key of `LIMITS`, for the error's suggestions.
 
         Returns:
             `Comparison`.
 
         Raises:
-            UserError: if the file does not keep to the limits.
+            UserError: if the file exceeds the limits.
         """
         rows = progress_bar(
             "comparing with the checkpoint", len(self.rows), "text", iterable=self.rows, leave=False
@@ -195,7 +195,7 @@ def _length(row):
 
 
 def _with_masked_words(row, graph):
-    """Adds positions to a row of a model with masked words; the loss is not compared."""
+    """Adds positions to the row of a model with a masked-LM head; the loss is not compared."""
     if "masked_lm_positions" not in graph.inputs:
         return row
     length = int(row["input_mask"].sum())
@@ -204,7 +204,7 @@ def _with_masked_words(row, graph):
 
 
 def _answer_of(model, task, names):
-    """The function of a row's arrays -> what they stand for; None if for nothing."""
+    """The function from a row's arrays to the answer that they represent; None if to none."""
     if task != "classifier":
         return None
     kind = model.kind
@@ -230,10 +230,10 @@ def compared(
     """Compares a file's outputs with the checkpoint's.
 
     Args:
-        outputs: for each text the file's arrays.
-        expected: for each text the checkpoint's arrays.
-        answer_of: function of a text's arrays -> what they stand for, such as a label; or None.
-        difference: function of two arrays -> how far they are apart, an array; None: absolute.
+        outputs: for each text, the file's arrays.
+        expected: for each text, the checkpoint's arrays.
+        answer_of: function from a text's arrays to their answer, such as a label; or None.
+        difference: function of two arrays -> array of their differences; None: absolute.
 
     Raises:
         UserError: if an array has another shape.
@@ -256,7 +256,7 @@ def compared(
 
 
 def _angle(actual, expected):
-    """1 - the cosine of two vectors: what quantization changes of a search."""
+    """1 - the cosine of two vectors: the effect of quantization on a search."""
     _differences(actual, expected)  # raises for other shapes
     lengths = np.linalg.norm(actual) * np.linalg.norm(expected)
     return np.array([1 - np.sum(actual * expected) / lengths])
@@ -271,12 +271,12 @@ def _differences(actual, expected):
 def problem_of(
     comparison: Comparison, allowed: Limits, way_out: str = "", answers: str = "labels"
 ) -> Optional[str]:
-    """What a comparison does not keep to, and the way out; None if it keeps to all limits.
+    """The limit that a comparison exceeds, and what to do; None if it exceeds none.
 
     Args:
-        comparison: what was measured.
-        allowed: what is expected.
-        way_out: what helps beside accepting the file, before an `or`.
+        comparison: the measured values.
+        allowed: the limits.
+        way_out: what helps other than accepting the file, followed by `or`.
         answers: `TaskType.answer_names`.
     """
     deviation = comparison
@@ -314,11 +314,11 @@ def _floor(share):
 
 
 def _ceiling(difference):
-    """A difference rounded up to two digits."""
+    """A difference, rounded up to two digits."""
     unit = 10.0 ** (math.floor(math.log10(difference)) - 1) if difference else 1.0
     return float("%.2g" % (math.ceil(difference / unit) * unit))
 
 
 def percentage(share: float) -> str:
-    """0.97142 -> `97.1 %`; 100 only for all."""
+    """0.97142 -> `97.1 %`; 100 only if all are equal."""
     return "%.1f %%" % (100 * _floor(share))

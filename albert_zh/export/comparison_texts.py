@@ -1,4 +1,4 @@
-"""Texts for exports: those that int8 finds its ranges on, those a file is compared on."""
+"""Texts for exports: texts to calibrate int8 on, and texts to compare a file on."""
 
 import os
 from typing import List, Optional, Sequence, Tuple
@@ -12,7 +12,7 @@ from albert_zh.tasks.task_forms import KEYS
 
 Texts = List[Tuple[str, Optional[str]]]
 
-# Bundled texts for models of pairs and of single texts; those for training are not among them.
+# Bundled texts for models of pairs and of single texts; files used for training are not included.
 PAIR_SAMPLES = ("data/pairs_sample/test.txt",)
 SINGLE_SAMPLES = ("data/topics_sample/dev.csv", "data/topics_sample/test.csv")
 MOST_COMPARED = {
@@ -20,18 +20,18 @@ MOST_COMPARED = {
     "pretraining": 100,
     "encoder": 100,
     "embedding": 500,
-}  # less of large outputs
-LEAST_COMPARED = 100  # where the user's texts are fewer, bundled ones are added
+}  # fewer for large outputs
+LEAST_COMPARED = 100  # with fewer texts of the user, bundled texts are added
 LEAST_TO_DIVIDE = 200
 
 
 def for_model(model: exported_model.Model, path: Optional[str], encoding: str = "utf-8") -> Texts:
-    """`of_file`, by the model: one of single texts has no second ones, some kinds read own files.
+    """Like `of_file`, but without second texts if the model takes none, or by the kind's reader.
 
     Args:
         model: `exported_model.Model`.
         path: the file, or None.
-        encoding: of the file.
+        encoding: encoding of the file.
     """
     if path is not None and model.kind.plain_texts is not None:
         return [(text, None) for text in model.kind.plain_texts(path, encoding)]
@@ -50,14 +50,14 @@ def for_model(model: exported_model.Model, path: Optional[str], encoding: str = 
 
 
 def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
-    """Texts of a file: a text a line, or the texts among the columns of a table.
+    """Reads texts from a file: one text per line, or the text columns of a table.
 
-    A column that is a label (short, and few different ones) is left out; .csv has commas and
+    A column of labels (short, and with few distinct values) is ignored; .csv files have commas and
     quotes, other files have tabs.
 
     Args:
         path: the file, or None.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Returns:
         list of (text_a, text_b or None).
@@ -87,9 +87,9 @@ def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
 
 
 def _text_columns(rows, labels):
-    """Numbers of the first two columns that hold texts: of many values, or longer than labels.
+    """Numbers of the first two text columns: with many values, or longer than labels.
 
-    Those of `labels` do not.
+    Columns of `labels` are no text columns.
     """
     width = max(len(row) for row in rows)
     if width == 1:
@@ -105,17 +105,17 @@ def _text_columns(rows, labels):
         mean_length = sum(map(len, cells)) / len(cells)
         if not is_id and mean_length > 4 and len(set(cells)) > min(len(cells) / 4, 100):
             columns.append(column)
-    return columns[:2] or [variety.index(max(variety))]  # texts as short as labels
+    return columns[:2] or [variety.index(max(variety))]  # if texts are as short as labels
 
 
 def spread(texts: Sequence, most: int) -> list:
-    """At most so many texts, at equal distances over the whole of a list."""
+    """At most `most` elements of a list, evenly spaced."""
     count = min(most, len(texts))
     return [texts[column * len(texts) // count] for column in range(count)]
 
 
 def for_ranges(options: exported_model.Options) -> Texts:
-    """The user's texts on which int8 finds its ranges: every other one where there are many."""
+    """The user's texts for the calibration of int8: every other one if there are many."""
     return options.texts[::2] if _are_divided(options) else options.texts
 
 
@@ -124,10 +124,10 @@ def _are_divided(options):
 
 
 def to_compare(model: exported_model.Model, options: exported_model.Options) -> Texts:
-    """Texts on which an exported file is compared with the checkpoint.
+    """The texts on which an exported file is compared with the checkpoint.
 
-    They are the user's, without those for int8's ranges where these are every other one. Where they
-    are few, bundled texts of the model's kind are added.
+    They are the user's texts, without every other one if that is used to calibrate int8. If there
+    are few, bundled texts for the model's kind are added.
 
     Args:
         model: `exported_model.Model`.

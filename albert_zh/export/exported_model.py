@@ -1,4 +1,4 @@
-"""What is exported: tasks, a model that has been read, options; texts as its inputs."""
+"""What is exported: tasks, models, options, and the conversion of texts to inputs."""
 
 import collections
 from typing import TYPE_CHECKING, Any, Container, Dict, List, Optional, Sequence, Tuple
@@ -17,7 +17,7 @@ from albert_zh.text import encoding
 if TYPE_CHECKING:
     from albert_zh.tasks.kind_interface import Column
 
-# What a task puts out and which heads it needs. The first output is the one that is looked at.
+# The outputs of a task and the heads that it needs. The first output is the one to compare.
 ExportedTask = collections.namedtuple("ExportedTask", ["heads", "outputs"])
 TASKS = collections.OrderedDict(
     [
@@ -36,16 +36,16 @@ TASKS = collections.OrderedDict(
 Options = collections.namedtuple(
     "Options", "task seq_length quantize limits texts integer_only metadata"
 )
-Options.__doc__ = """What is to be exported.
+Options.__doc__ = """The options of an export.
 
 Fields:
     task: key of `TASKS`.
-    seq_length: F, or None for any.
+    seq_length: F, or None for any length.
     quantize: "none", "float16", "dynamic" or "int8".
-    limits: `comparison.Limits`, how far the file may be from the checkpoint.
-    texts: list of (text_a, text_b or None), the user's own.
-    integer_only: bool; TFLite int8 only: no operation in floating point.
-    metadata: bool; TFLite only: tokenizer, vocabulary and labels go into the file.
+    limits: `comparison.Limits` of the differences between file and checkpoint.
+    texts: list of (text_a, text_b or None), the user's texts.
+    integer_only: bool; only TFLite int8: no floating-point operations.
+    metadata: bool; only TFLite: store tokenizer, vocabulary and labels in the file.
 """
 
 
@@ -61,43 +61,43 @@ class Model(
     Fields:
         folder: path.
         config: `AlbertConfig`.
-        prefix: its checkpoint.
-        heads: keys of `checkpoint_names.HEADS` that the checkpoint has.
-        num_labels: classes of its classifier, or None.
+        prefix: prefix of its checkpoint.
+        heads: keys of `checkpoint_names.HEADS` that the checkpoint contains.
+        num_labels: number of classes of its classifier, or None.
         labels: list of str in the order of their numbers, or None.
-        settings: content of fine_tuning.json; empty without one.
-        tokenizer: `FullTokenizer`, or None where there is no vocabulary.
-        sentence_notes: `SentenceNotes` of its vectors; None where the task has none.
-        task: `task_forms.Task` of its head; None without one.
+        settings: content of fine_tuning.json; empty if there is none.
+        tokenizer: `FullTokenizer`, or None if there is no vocabulary.
+        sentence_notes: `SentenceNotes` of its vectors; None if the task computes no vectors.
+        task: `task_forms.Task` of its head; None without a head.
     """
 
     __slots__ = ()
 
     @property
     def kind(self) -> Any:
-        """The kind of task that it is fine-tuned for, a `TaskType`."""
+        """The kind of task that it was fine-tuned for, a `TaskType`."""
         return registry.get(self.settings.get("objective", "single_label"))
 
     @property
     def exported_settings(self) -> Dict[str, Any]:
-        """`settings` with what only the config says, for programs that have no config."""
+        """`settings`, plus values of the config for programs that do not read the config."""
         return dict(
             self.settings, **{fine_tuning_notes.MAX_POSITIONS: self.config.longest_sequence}
         )
 
     def further_inputs(self, heads: Container[str]) -> Dict[str, "Column"]:
-        """{name: column} of what some of its heads take beside the encoder's inputs."""
+        """{name: column} of the inputs of some of its heads, in addition to the encoder's."""
         if checkpoint_names.TASK_HEAD not in heads:
             return {}
         return self.kind.flags.further_inputs(self.settings.get("head", {}))
 
     def input_names(self, heads: Container[str]) -> List[str]:
-        """Names of the inputs of some of its heads, but for those of masked words."""
+        """Names of the inputs of some of its heads, except for those of masked positions."""
         return list(graph_inputs.ENCODER_INPUTS) + list(self.further_inputs(heads))
 
 
 def outputs_of(model: Model, task: str) -> List[str]:
-    """Names of a task's outputs, as far as the model has their heads."""
+    """Names of a task's outputs for which the model has the heads."""
     there = {name for head in model.heads for name in outputs_of_head(model, head)}
     names = model.kind.decoded_outputs if task == "classifier" else TASKS[task].outputs
     there.update(TASKS["encoder"].outputs, TASKS["embedding"].outputs)
@@ -105,14 +105,14 @@ def outputs_of(model: Model, task: str) -> List[str]:
 
 
 def outputs_of_head(model: Model, head: str) -> Sequence[str]:
-    """Names of what one of a model's heads puts out."""
+    """Names of the outputs of one of a model's heads."""
     if head == checkpoint_names.TASK_HEAD:
         return model.kind.export_outputs
     return checkpoint_names.HEADS[head][1]
 
 
 def output_positions(model: Model, task: str) -> Any:
-    """The positions of the last layer that a task's outputs need, as `AlbertModel` takes them."""
+    """The positions of the last layer that a task's outputs need, in `AlbertModel`'s form."""
     if task != "classifier":
         return None
     return model.kind.output_positions(task_settings.of_notes(model.settings))
@@ -125,17 +125,17 @@ def encoded(
     longest: int,
     heads: Container[str] = (),
 ) -> Dict[str, np.ndarray]:
-    """A text or pair as the model's inputs, without padding.
+    """Converts a text or pair to the model's inputs, without padding.
 
     Args:
-        model: one without vocabulary gets ids by chance.
+        model: the model; without a vocabulary, ids are random.
         pair: (text_a, text_b or None).
-        number: of the pair.
-        longest: tokens; longer ones are cut.
+        number: number of the pair.
+        longest: maximum number of tokens; longer texts are truncated.
         heads: keys of `checkpoint_names.HEADS`, whose further inputs are added.
 
     Returns:
-        {name: int32 array [1, F], of further inputs [1, F, ...]}.
+        {name: int32 array [1, F]}, and [1, F, ...] for further inputs.
     """
     text_a, text_b = pair
     if model.config.type_vocab_size < 2:
@@ -155,10 +155,10 @@ def encoded(
 
 
 def _further_inputs(model, pair, number, length, heads):
-    """{name: array [1, F, ...]} of what heads take of a text beside the encoder's inputs.
+    """{name: array [1, F, ...]} of the further inputs of heads for a text.
 
-    Every second text has slots by chance: texts alone may have none, and neither ranges of integers
-    nor a comparison would know of them.
+    Every second text has random slots: the texts alone may have none, and then neither calibration
+    nor comparison would cover slots.
     """
     columns = model.further_inputs(heads)
     records = {name: np.zeros([length] + list(c.shape)) for name, c in columns.items()}
@@ -175,7 +175,7 @@ def _further_inputs(model, pair, number, length, heads):
 
 
 def padded(row: Dict[str, np.ndarray], length: int) -> Dict[str, np.ndarray]:
-    """A row's arrays [1, F, ...] with zeros up to a length."""
+    """A row's arrays [1, F, ...], padded with zeros to a length."""
 
     def filled(array):
         widths = [[0, 0], [0, length - array.shape[1]]] + [[0, 0]] * (array.ndim - 2)

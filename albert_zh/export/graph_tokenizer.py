@@ -1,12 +1,12 @@
-"""Tokenization in the graph: texts as they are -> the encoder's inputs, in plain TensorFlow.
+"""Tokenization in the graph: converts raw texts to the encoder's inputs with TensorFlow ops.
 
     tokenizer = GraphTokenizer(tokenizer_tables.build(FullTokenizer("vocab.txt")))
     ids, mask, segments = tokenizer.encode(text_a, text_b, max_seq_length=128)
 
-It equals `text.tokenization` and `text.encoding`. All texts are one row of symbols (see
-`text.tokenizer_tables`), in which every step is done at all positions at once. Only pieces of
-several characters need loops: one goes down the trie from all positions, one from piece to piece in
-all words. Chinese texts hardly ever enter them, as an ideograph is a word by itself.
+It produces the same tokens as `text.tokenization` and `text.encoding`. All texts form one row of
+symbols (see `text.tokenizer_tables`), and every step processes all positions at once. Only pieces
+of several characters need loops: one descends the trie from all positions, the other moves from
+piece to piece in all words. Chinese texts hardly ever need them: an ideograph is a word by itself.
 """
 
 import collections
@@ -18,22 +18,22 @@ from albert_zh.text import tokenizer_tables as tables_module
 from albert_zh.text.tokenizer_tables import JOINED, NO_TOKEN, NUM_TYPES, PAGE, SEPARATOR
 
 Words = collections.namedtuple("Words", "symbols is_start continues of_word")
-Words.__doc__ = """What is known of each position in the row of all symbols, [M] each.
+Words.__doc__ = """Properties of each position in the row of all symbols, [M] each.
 
 Fields:
     symbols: int32.
     is_start: bool; whether a word begins there.
-    continues: bool; whether the word of the position before goes on there.
-    of_word: int32, number of the word; of whitespace that of the word before.
+    continues: bool; whether it continues the word of the previous position.
+    of_word: int32, number of the word; whitespace has the number of the previous word.
 """
-_NUM_SPECIAL = 2  # around one text; a pair has one more
+_NUM_SPECIAL = 2  # special tokens of one text; a pair has one more
 
 
 class GraphTokenizer:
-    """Operations that tokenize, as many times as `encode` is called."""
+    """Tokenization in the graph; each call of `encode` adds operations to the default graph."""
 
     def __init__(self, tables: tables_module.TokenizerTables) -> None:
-        """Takes the tables of the tokenizer that it equals."""
+        """`tables`: the tables of the tokenizer to reproduce."""
         self._tables = tables
         self._num_symbols = tables.first_nodes.shape[1]
 
@@ -44,13 +44,13 @@ class GraphTokenizer:
         max_seq_length: int,
         length: Optional[int] = None,
     ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Texts, or pairs of them, as the encoder's inputs; equals `encoding.encode`.
+        """Converts texts, or pairs, to the encoder's inputs like `encoding.encode`.
 
         Args:
             text_a: string [B], in UTF-8.
             text_b: string [B]; [0] for single texts.
-            max_seq_length: longer rows are cut.
-            length: F; None: that of the longest row.
+            max_seq_length: maximum row length; longer rows are truncated.
+            length: F; None: the length of the longest row.
 
         Returns:
             (ids, mask, segment ids), int32 [B, F] each.
@@ -58,7 +58,7 @@ class GraphTokenizer:
         with tf.device("/cpu:0"), tf.name_scope("tokenization"):
             num_rows = tf.size(text_a)
             is_pair = tf.cast(tf.size(text_b) > 0, tf.int32)
-            text_b = tf.reshape(text_b, [is_pair * num_rows])  # fails for other numbers of texts
+            text_b = tf.reshape(text_b, [is_pair * num_rows])  # fails if numbers of texts differ
             ids, rows = self.tokens(tf.concat([text_a, text_b], axis=0))
             counts = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, 2 * num_rows)
             of_a, of_b = counts[:num_rows], counts[num_rows:]
@@ -69,13 +69,13 @@ class GraphTokenizer:
             return ids, layout.mask(), layout.segments()
 
     def tokens(self, texts: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        """The tokens of texts.
+        """Tokenizes texts.
 
         Args:
-            texts: string [n], in UTF-8; what is not is left out.
+            texts: string [n], in UTF-8; invalid bytes are skipped.
 
         Returns:
-            (int32 [T], int32 [T]): ids of the tokens of all texts, numbers of their texts.
+            (int32 [T], int32 [T]): token ids of all texts, and the numbers of their texts.
         """
         codes, rows = self._symbol_codes(texts)
         words = _words(codes)
@@ -88,7 +88,7 @@ class GraphTokenizer:
         return tf.gather(tf.where(fails, unknown, ids), positions), tf.gather(rows, positions)
 
     def _symbol_codes(self, texts):
-        """(codes of the symbols of all texts, numbers of their texts); each ends in whitespace."""
+        """(codes of all symbols, numbers of their texts); each text ends in whitespace."""
         tables = self._tables
         chars = tf.strings.unicode_decode(tf.strings.join([texts, " "]), "UTF-8")
         code_points, rows = chars.flat_values, tf.cast(chars.value_rowids(), tf.int32)
@@ -103,9 +103,9 @@ class GraphTokenizer:
         return self._with_ordered_marks(codes, rows)
 
     def _with_final_sigmas(self, entries):
-        """Entries with another one for a capital sigma at the end of a word.
+        """Replaces the entry of a capital sigma at the end of a word by the entry of final sigma.
 
-        Unicode's rule: a letter with case before it and none behind it, signs like "'" apart.
+        Unicode's rule: a cased letter before it and none after it, ignoring signs such as "'".
         """
         tables = self._tables
         if tables.final_sigma is None:
@@ -121,18 +121,18 @@ class GraphTokenizer:
         return tf.tensor_scatter_nd_update(entries, places, finals)
 
     def _with_ordered_marks(self, codes, rows):
-        """Codes and rows with the marks on each letter in the order of their combining classes."""
+        """Sorts the marks on each letter by combining class; returns codes and rows."""
         if self._tables.combining is None:
             return codes, rows
         classes = tf.gather(tf.constant(self._tables.combining), codes // NUM_TYPES)
         letters = tf.cumsum(tf.cast(tf.equal(classes, 0), tf.int32))
         order = tf.argsort(letters * 256 + classes, stable=True)
-        codes = tf.gather(codes, order)  # each stays in its row, whose last symbol is no mark
+        codes = tf.gather(codes, order)  # each stays in its row, which does not end in a mark
         kept = _indices(tf.not_equal(_types(codes), tables_module.REMOVED))
         return tf.gather(codes, kept), tf.gather(rows, kept)
 
     def _longest_pieces(self, words):
-        """(ids, characters) of the longest piece that begins at each position; 0 of none."""
+        """(ids, lengths in characters) of the longest piece from each position; 0 if none."""
         tables = self._tables
         sizes = tf.math.segment_sum(
             tf.cast(words.is_start | words.continues, tf.int32), words.of_word
@@ -148,11 +148,11 @@ class GraphTokenizer:
         if not tables.edges.size:
             return ids, lengths
         positions = _indices(tf.gather(tf.constant(tables.has_edges), nodes))
-        following = words.symbols * role  # 0 behind a word's end
+        following = words.symbols * role  # 0 after a word's end
         return self._longer_pieces(following, positions, tf.gather(nodes, positions), ids, lengths)
 
     def _longer_pieces(self, following, positions, nodes, ids, lengths):
-        """Goes down the trie from all positions until no longer piece is there from any."""
+        """Descends the trie from all positions until no position has a longer piece."""
         edges = tf.constant(self._tables.edges)
         token_of_node = tf.constant(self._tables.token_of_node)
 
@@ -176,7 +176,7 @@ class GraphTokenizer:
 
 
 def _reached_pieces(words, lengths):
-    """1 where a piece of a word begins, -1 where none does that should; other positions have 0."""
+    """1 where a piece of a word begins, -1 where a piece is missing, 0 at other positions."""
 
     def advance(at, reached):
         steps = tf.gather(lengths, at)
@@ -210,12 +210,12 @@ def _types(codes):
 
 
 def _indices(flags):
-    """int32 [n]: where flags [M] are set."""
+    """int32 [n]: the positions where flags [M] are set."""
     return tf.cast(tf.where(flags)[:, 0], tf.int32)
 
 
 def _while_any(index, body, state):
-    """Repeats body(*state) -> state as long as the `index`-th of the tensors has any element."""
+    """Repeats body(*state) -> state while the `index`-th tensor has any element."""
     return tf.while_loop(
         lambda *state: tf.size(state[index]) > 0,
         body,
@@ -226,7 +226,7 @@ def _while_any(index, body, state):
 
 
 def _truncated(counts_a, counts_b, max_seq_length, is_pair):
-    """Tokens kept of each text, as `encoding.truncate_pair` does it one by one."""
+    """Number of tokens to keep of each text, like `encoding.truncate_pair` for all pairs."""
     longest = max_seq_length - _NUM_SPECIAL - is_pair
     kept_a = tf.minimum(counts_a, tf.maximum(longest - counts_b, (longest + 1) // 2))
     kept_b = tf.minimum(counts_b, tf.maximum(longest - counts_a, longest // 2))
@@ -234,7 +234,7 @@ def _truncated(counts_a, counts_b, max_seq_length, is_pair):
 
 
 class _Layout:
-    """Where tokens and special tokens are in the rows of the encoder."""
+    """The positions of tokens and special tokens in the encoder's rows."""
 
     def __init__(self, kept_a, kept_b, is_pair, length):
         self._kept_a, self._kept_b, self._is_pair = kept_a, kept_b, is_pair
@@ -244,12 +244,12 @@ class _Layout:
         self._length = longest if length is None else length
 
     def filled(self, ids, rows, counts, first_id, last_id):
-        """int32 [B, F]: the tokens kept, `first_id` before the first text, `last_id` behind each.
+        """int32 [B, F]: the kept tokens, `first_id` before the first text, `last_id` after each.
 
         Args:
-            ids: int32 [T], of all texts.
-            rows: int32 [T], numbers of their texts; those of the second texts from B on.
-            counts: int32 [2 B], tokens of the texts.
+            ids: int32 [T], the tokens of all texts.
+            rows: int32 [T], numbers of their texts; numbers of second texts start at B.
+            counts: int32 [2 B], numbers of tokens of the texts.
             first_id: id of [CLS].
             last_id: id of [SEP].
         """
@@ -283,6 +283,6 @@ class _Layout:
         return tf.sequence_mask(self._sizes, self._length, tf.int32)
 
     def segments(self):
-        """int32 [B, F], 1 for those of the second text."""
+        """int32 [B, F], 1 for tokens of the second text."""
         firsts = tf.sequence_mask(self._kept_a + _NUM_SPECIAL, self._length, tf.int32)
         return self.mask() - firsts

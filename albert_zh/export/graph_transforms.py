@@ -7,22 +7,22 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.framework import op_def_registry
 
 _VARIABLES = ("VariableV2", "VarHandleOp")
-_BESIDE = "loc:@"  # a node whose attribute `_class` has it is placed beside the one named
+_BESIDE = "loc:@"  # in attribute `_class`: the node to place a node with
 
 
 def merge_equal_weights(graph_def: tf.GraphDef, kept: Container[str] = ()) -> tf.GraphDef:
-    """Computes what depends on weights alone once, however many layers share it.
+    """Merges nodes that depend on weights alone and are equal in several layers.
 
-    A layer that concatenates shared kernels has nodes for it in every layer. Converters evaluate
-    them and would store each result.
+    A layer that concatenates shared kernels has nodes for that in every layer. Converters would
+    evaluate all of them and store each result.
 
     Args:
-        graph_def: a graph whose nodes stand behind their inputs; weights are constants or
+        graph_def: a graph whose nodes come after their inputs; weights are constants or
             variables.
-        kept: names of nodes that stay although they equal others, such as outputs.
+        kept: names of nodes to keep even if they equal others, such as outputs.
 
     Returns:
-        the graph without nodes that equal an earlier one.
+        the graph without nodes that are equal to an earlier one.
     """
     constant, first_of, replacements = set(), {}, {}
     merged = tf.GraphDef(versions=graph_def.versions, library=graph_def.library)
@@ -40,7 +40,7 @@ def merge_equal_weights(graph_def: tf.GraphDef, kept: Container[str] = ()) -> tf
 
 
 def _with_renamed(node, replacements):
-    """A copy of a node that refers to what stands for equal nodes, in its inputs and its place."""
+    """A copy of a node whose inputs and placement refer to the replacements of merged nodes."""
     copied = type(node).FromString(node.SerializeToString())
     copied.input[:] = [_renamed(name, replacements) for name in node.input]
     places = copied.attr["_class"].list.s if "_class" in copied.attr else []
@@ -52,7 +52,7 @@ def _with_renamed(node, replacements):
 
 
 def _is_constant(node, constant):
-    """Whether a node's outputs depend on nothing but weights."""
+    """Whether a node's outputs depend only on weights."""
     if node.op in _VARIABLES or node.op == "Const":
         return True
     names = map(_node_name, node.input)
@@ -61,7 +61,7 @@ def _is_constant(node, constant):
 
 
 def _is_function(op):
-    """Whether an operation's outputs are a function of its inputs, which it does not change."""
+    """Whether an operation's outputs depend only on its inputs, which it does not change."""
     definition = _definition(op)
     return not definition.is_stateful and not any(arg.is_ref for arg in definition.input_arg)
 
@@ -73,7 +73,7 @@ def _definition(op):
 
 
 def _content(node):
-    """What two nodes have in common that compute the same; of attributes (weights) a digest."""
+    """What nodes with equal results have in common; large attributes (weights) are hashed."""
     digest = hashlib.sha256()
     for name in sorted(node.attr):
         digest.update(name.encode() + node.attr[name].SerializeToString(deterministic=True))

@@ -1,10 +1,10 @@
-"""What an ONNX file says of its model, and the tokenizer.json beside it.
+"""The metadata of an ONNX file about its model, and the tokenizer.json next to it.
 
     notes = session.get_modelmeta().custom_metadata_map
     labels = json.loads(notes["labels"])
     tokenizer = tokenizers.Tokenizer.from_str(notes["tokenizer.json"])
 
-Values are JSON, but for `task` and `objective`.
+Values are JSON, except for `task` and `objective`.
 """
 
 import json
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 def add(path: str, model: "Model", options: "Options") -> None:
-    """Adds the notes to a file.
+    """Adds the metadata to a file.
 
     Args:
         path: the .onnx file.
-        model: what is exported.
-        options: how.
+        model: the exported model.
+        options: options of the export.
     """
     import onnx
 
@@ -38,7 +38,7 @@ def add(path: str, model: "Model", options: "Options") -> None:
 
 
 def _notes(model, options):
-    """Yields (name, text) of what a program needs to know."""
+    """Yields (name, text) of what a program needs to know about the model."""
     yield "task", options.task
     yield "max_seq_length", json.dumps(_longest(model, options))
     if options.task == "classifier":
@@ -60,7 +60,7 @@ def _json(value):
 
 
 def _longest(model, options):
-    """How many tokens a text is cut to."""
+    """The number of tokens to which a text is truncated."""
     usual = model.settings.get("max_seq_length", input_rows.DEFAULT_LENGTH)
     if model.sentence_notes:
         usual = model.sentence_notes.max_seq_length
@@ -68,7 +68,7 @@ def _longest(model, options):
 
 
 def _tokenizer_content(model, options):
-    """The content of the model's tokenizer.json; None of a SentencePiece model or of none."""
+    """The content of the model's tokenizer.json; None for SentencePiece or no vocabulary."""
     tokenizer = model.tokenizer
     if tokenizer is None or tokenizer.name_in_folder != tokenization.VOCABULARY_FILE:
         return None
@@ -76,10 +76,10 @@ def _tokenizer_content(model, options):
 
 
 def write_tokenizer_beside(path: str, model: "Model", options: "Options") -> None:
-    """Writes the tokenizer.json beside a file, where there is none but of an earlier export.
+    """Writes the tokenizer.json next to a file, unless one exists that no export has written.
 
     Args:
-        path, model, options: as of `add`.
+        path, model, options: as in `add`.
     """
     beside = os.path.join(os.path.dirname(path) or ".", tokenizer_json.FILE)
     content = _tokenizer_content(model, options)
@@ -98,6 +98,6 @@ def write_tokenizer_beside(path: str, model: "Model", options: "Options") -> Non
 
 
 def _is_of_an_export(content):
-    """Whether a tokenizer.json is one that `write_tokenizer_beside` has written."""
+    """Whether a tokenizer.json was written by `write_tokenizer_beside`."""
     is_ours = isinstance(content, dict) and tokenizer_steps.case_of(content) is not None
     return is_ours and "max_length" in (content.get("truncation") or {})

@@ -1,24 +1,25 @@
-"""Subgraphs of a converted ONNX graph -> the one operator that ONNX has for each of them.
+"""Replaces subgraphs of a converted ONNX graph by the single ONNX operators for them.
 
     use_native_nodes(proto)  # {"LayerNormalization": 9, "Gelu": 4}
 
-TensorFlow has no operator for LayerNorm or GELU, tf2onnx converts the ten of which they are made,
-and onnxruntime does not recognize these in the form that they have here.
+TensorFlow has no operator for LayerNorm or GELU; tf2onnx converts the ten operators that they
+consist of, and onnxruntime does not recognize them in this form.
 
-A pattern says how a tensor is computed: a tuple of an operator and the patterns of its operands; a
-number for a constant of that value; a name for any tensor, the same one wherever the name stands.
+A pattern describes how a tensor is computed: a tuple of an operator and the patterns of its
+operands; a number for a constant of that value; a name for any tensor, the same one wherever the
+name occurs.
 """
 
 import collections
 import math
 from typing import Any, Dict
 
-OPSET, IR_VERSION = 20, 9  # the first with Gelu
+OPSET, IR_VERSION = 20, 9  # the first opset with Gelu
 
 _CENTERED = ("Sub", "x", ("ReduceMean", "x"))
 _VARIANCE = ("ReduceMean", ("Mul", _CENTERED, _CENTERED))
 _INVERSE_DEVIATION = ("Reciprocal", ("Sqrt", ("Add", _VARIANCE, "epsilon")))
-# `layers.layer_norm`, of the last axis.
+# `layers.layer_norm`, over the last axis.
 LAYER_NORM = ("Add", ("Mul", _CENTERED, ("Mul", _INVERSE_DEVIATION, "scale")), "bias")
 _HALF = ("Mul", 0.5, "x")
 _CUBE = ("Mul", ("Mul", ("Mul", 0.044715, "x"), "x"), "x")
@@ -26,19 +27,19 @@ _INNER = ("Mul", math.sqrt(2.0 / math.pi), ("Add", "x", _CUBE))
 TANH_GELU = ("Mul", _HALF, ("Add", 1.0, ("Tanh", _INNER)))  # `activations.gelu`
 ERF_GELU = ("Mul", _HALF, ("Add", 1.0, ("Erf", ("Div", "x", math.sqrt(2.0)))))  # `gelu_erf`
 _COMMUTATIVE = ("Add", "Mul")
-_LARGEST_SCALAR = 8  # bytes; larger constants are not looked into
+_LARGEST_SCALAR = 8  # bytes; larger constants are not examined
 
 
 def use_native_nodes(proto: Any) -> Dict[str, int]:
-    """Replaces the subgraphs of LayerNorm and GELU in a model, and makes it one of opset 20.
+    """Replaces the subgraphs of LayerNorm and GELU in a model and changes its opset to 20.
 
-    Nothing that opset 18 has and these graphs use changed its meaning up to opset 20.
+    The operators of opset 18 that these graphs use are unchanged up to opset 20.
 
     Args:
-        proto: `ModelProto` of opset 18, with its nodes in order; it is changed.
+        proto: `ModelProto` of opset 18, with its nodes in order; modified.
 
     Returns:
-        {operator: how many nodes were written}.
+        {operator: number of nodes written}.
     """
     finder = _Finder(proto.graph)
     written: Dict[str, int] = collections.Counter()
@@ -56,7 +57,7 @@ def use_native_nodes(proto: Any) -> Dict[str, int]:
 
 
 def _native_node(finder, node):
-    """The one node that computes what a node and those before it do, or None."""
+    """The single node that computes the same as a node and those before it, or None."""
     from onnx import helper
 
     for pattern, operator, operands, settings in (
@@ -78,7 +79,7 @@ class _Finder:
     """Finds patterns in a graph.
 
     Attributes:
-        scalars: {name: float} of its constants of one value.
+        scalars: {name: float} of the graph's constants with one value.
     """
 
     def __init__(self, graph):
@@ -94,7 +95,7 @@ class _Finder:
         self.scalars = {name: float(array) for name, array in arrays if array.ndim == 0}
 
     def find(self, pattern, node):
-        """{name in the pattern: tensor} if a node's only output is computed by it, else None."""
+        """{name in the pattern: tensor} if the pattern computes a node's only output, else None."""
         if len(node.output) != 1:
             return None
         found = {}
@@ -122,7 +123,7 @@ class _Finder:
 
 
 def _remove_unused(graph):
-    """Removes nodes, constants and notes on tensors that no output needs."""
+    """Removes nodes, constants and value infos of tensors that no output needs."""
     needed = {tensor.name for tensor in graph.output}
     kept = []
     for node in reversed(graph.node):

@@ -1,11 +1,12 @@
-"""Embedding tables of an ONNX graph in 8-bit integers, each stored once.
+"""Stores embedding tables of an ONNX graph as 8-bit integers, each once.
 
-    shared = shared_tables(graph)  # before onnxruntime's quantizer, which leaves these out
+    shared = shared_tables(graph)  # before onnxruntime's quantizer, which skips these
     store_once(graph, shared)  # after it
     quantize_sliced_tables(graph)
 
-onnxruntime's quantizer holds a table of which rows are gathered and that is multiplied by as well
-(the word table of a masked-LM head) twice, and one of which rows are sliced (positions) in float32.
+onnxruntime's quantizer stores a table twice if its rows are gathered and it is also a factor of a
+product (the word table of a masked-LM head), and keeps a table whose rows are sliced (positions) in
+float32.
 """
 
 import collections
@@ -14,12 +15,12 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 
-# Names of a table's initializer, of that of its transpose, of the nodes that gather its rows.
+# Names of a table's initializer, of its transpose's initializer, and of nodes that gather its rows.
 SharedTable = collections.namedtuple("SharedTable", ["name", "transposed", "gathers"])
 
 
 def shared_tables(graph: Any) -> List[SharedTable]:
-    """Tables of which rows are gathered and whose transpose is multiplied by.
+    """Finds tables whose rows are gathered and whose transpose is a factor of a product.
 
     Args:
         graph: `onnx.GraphProto` in float32, constants folded.
@@ -44,12 +45,12 @@ def shared_tables(graph: Any) -> List[SharedTable]:
 
 
 def store_once(graph: Any, shared: List[SharedTable]) -> None:
-    """Gathers rows of the integers that the product uses, instead of a table in float32.
+    """Gathers rows of the integers that the product uses, instead of rows of a float32 table.
 
     Args:
         graph: `onnx.GraphProto` whose products are quantized, with a scale per row of each table
             and no zero points (onnxruntime's `per_channel` and `QInt8`); changed in place.
-        shared: of `shared_tables`.
+        shared: result of `shared_tables`.
     """
     from onnx import helper, numpy_helper
 
@@ -99,7 +100,7 @@ def _gathered(table: str, scales: str, ids: str, output: str) -> Iterator[Any]:
 
 
 def quantize_sliced_tables(graph: Any) -> None:
-    """Holds tables of which rows are sliced in 8-bit integers, a scale a column.
+    """Stores tables whose rows are sliced as 8-bit integers, with one scale per column.
 
     Args:
         graph: `onnx.GraphProto`, changed in place.
@@ -118,7 +119,7 @@ def quantize_sliced_tables(graph: Any) -> None:
 
 
 def _float_tables(graph: Any) -> List[Any]:
-    """A graph's initializers with rows and columns in float32."""
+    """A graph's float32 initializers with rows and columns."""
     from onnx import TensorProto
 
     return [
@@ -129,7 +130,7 @@ def _float_tables(graph: Any) -> List[Any]:
 
 
 def _as_integers(table: Any, graph: Any) -> str:
-    """Makes a table [rows, C] of integers; returns the name of its scales [C]."""
+    """Converts a table [rows, C] to integers; returns the name of its scales [C]."""
     from onnx import numpy_helper
 
     entries = numpy_helper.to_array(table)
@@ -141,7 +142,7 @@ def _as_integers(table: Any, graph: Any) -> str:
 
 
 def _dequantized(node: Any, scales: str) -> Any:
-    """Renames a node's output; returns the node that makes the former one of it."""
+    """Renames a node's output; returns a node that computes the original output from it."""
     from onnx import helper
 
     output, node.output[0] = node.output[0], node.output[0] + "_integers"

@@ -1,11 +1,11 @@
-"""Signatures of a SavedModel that take texts, so that whoever asks it needs no tokenizer.
+"""Signatures of a SavedModel that take texts, so that clients need no tokenizer.
 
     signatures = TextSignatures(model, options)
     graph = inference_graph.build(..., default_inputs=signatures.rows)
     all_signatures = signatures.beside({"classify": (inputs, outputs)}, graph)
 
-The encoder's inputs are what `graph_tokenizer` makes of the texts wherever they are not fed: one
-graph serves signatures of tokens and of texts.
+The encoder's inputs are computed by `graph_tokenizer` from the texts unless they are fed: one graph
+serves signatures of tokens and of texts.
 """
 
 import collections
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 # {name: ({name: input tensor}, {name: output tensor})}.
 Signatures = Dict[str, Tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]]]
 
-# What a signature's name ends in: the texts that it takes.
+# Endings of signature names, with the texts that the signatures take.
 FORMS = collections.OrderedDict([("texts", ("text_a",)), ("pairs", ("text_a", "text_b"))])
-TOKENS = graph_inputs.ENCODER_INPUTS[:2]  # what a client needs to read outputs of each token
+TOKENS = graph_inputs.ENCODER_INPUTS[:2]  # clients need these to interpret outputs per token
 
 
 def why_none(model: "Model") -> Optional[str]:
-    """Why a model has no signatures of texts, or None where it has them."""
+    """The reason why a model has no signatures of texts, or None if it has them."""
     if model.tokenizer is None:
         return "%s has no %s" % (model.folder, tokenization.VOCABULARY_FILE)
     if model.tokenizer.sentencepiece is not None:
@@ -42,10 +42,10 @@ def why_none(model: "Model") -> Optional[str]:
 
 
 class TextSignatures:
-    """The signatures of texts of a model that has them, see `why_none`."""
+    """The signatures of texts of a model that supports them, see `why_none`."""
 
     def __init__(self, model: "Model", options: "Options") -> None:
-        """Takes what is exported, and how."""
+        """`model`: the exported model; `options`: options of the export."""
         self._model = model
         self._length = options.seq_length
         trained = model.settings.get("max_seq_length", input_rows.DEFAULT_LENGTH)
@@ -54,7 +54,7 @@ class TextSignatures:
         self._inputs: Dict[str, tf.Tensor] = {}
 
     def rows(self) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Makes placeholders of texts in the default graph; returns (ids, mask, segment ids)."""
+        """Creates placeholders of texts in the default graph; returns (ids, mask, segment ids)."""
         no_texts = tf.constant([], tf.string)
         self._inputs = {
             "text_a": tf.placeholder(tf.string, [None], "text_a"),
@@ -65,11 +65,11 @@ class TextSignatures:
         return tokenizer.encode(max_seq_length=self._longest, length=self._length, **self._inputs)
 
     def beside(self, signatures: Signatures, graph: "Graph") -> Signatures:
-        """Signatures of tokens, and those of texts with the same outputs.
+        """Adds signatures of texts to signatures of tokens, with the same outputs.
 
         Args:
-            signatures: those of tokens.
-            graph: with the inputs of `rows`.
+            signatures: signatures of tokens.
+            graph: graph with the inputs of `rows`.
         """
         beside = dict(signatures)
         for name, (_, outputs) in signatures.items():
@@ -83,7 +83,7 @@ class TextSignatures:
         return beside
 
     def _forms_of(self, name):
-        """The keys of `FORMS` in which a signature of tokens is also there."""
+        """The keys of `FORMS` for which a signature of tokens gets a signature of texts."""
         possible = list(FORMS) if self._model.config.type_vocab_size > 1 else ["texts"]
         takes_pairs = model_choice.takes_pairs(self._model.settings)
         is_of_words = self._model.kind.is_classification and not self._model.further_inputs(
@@ -103,13 +103,13 @@ class TextSignatures:
         texts: Sequence[Tuple[str, Optional[str]]],
         path: str,
     ) -> None:
-        """Compares the tokens of texts with those of the tokenizer in Python.
+        """Compares the tokens of texts with the tokens of the Python tokenizer.
 
         Args:
-            session: with the written SavedModel.
-            signatures: {name: `SignatureDef`} of it.
-            texts: (text_a, text_b or None) each.
-            path: of the SavedModel, for the error.
+            session: session with the written SavedModel.
+            signatures: its signatures, {name: `SignatureDef`}.
+            texts: list of (text_a, text_b or None).
+            path: path of the SavedModel, for the error.
 
         Raises:
             UserError: if they differ.

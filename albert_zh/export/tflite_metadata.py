@@ -1,9 +1,9 @@
-"""TensorFlow Lite model metadata, by which MediaPipe and the Task Library load a classifier.
+"""TensorFlow Lite model metadata, with which MediaPipe and the Task Library load a classifier.
 
 The metadata are a separate flatbuffer in a buffer of the model; vocabulary and labels are a zip
 archive appended to the file. `_TABLES` is the part of TensorFlow Lite's metadata schema (file
 identifier M001) that a text classifier needs; the flatbuffers library does the rest. The archive
-has the model's fine_tuning.json, too, which `Predictor` reads.
+also contains the model's fine_tuning.json, which `Predictor` reads.
 """
 
 import io
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUFFER_NAME = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
-PARSER_VERSION = "1.1.0"  # the first with a BERT tokenizer
+PARSER_VERSION = "1.1.0"  # the first version with a BERT tokenizer
 VOCABULARY_FILE = "vocab.txt"
 LABELS_FILE = "labels.txt"
 _VOCABULARY, _AXIS_LABELS = 5, 2  # AssociatedFileType
@@ -58,20 +58,20 @@ _INPUT_DESCRIPTIONS = {
 
 
 def with_metadata(content: bytes, model: "Model") -> bytes:
-    """A classifier's .tflite file with metadata, vocabulary and labels in it.
+    """Adds metadata, vocabulary and labels to the .tflite file of a classifier.
 
     Args:
-        content: of the file.
-        model: one with vocabulary and labels.
+        content: content of the file.
+        model: a model with vocabulary and labels.
 
     Raises:
-        UserError: if the model is none that the metadata can describe.
+        UserError: if the metadata cannot describe the model.
     """
     if model.tokenizer is None or model.labels is None:
         raise UserError("--metadata: the model folder has no vocab.txt, or no classifier")
     if any("\n" in label for label in model.labels):
         raise UserError("--metadata: a label has a line end in it, which labels.txt cannot hold")
-    # With TensorFlow 2 alone; imported here, since this module is also imported with 1.15.
+    # TensorFlow 2 only; imported here, since this module is also imported with 1.15.
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -124,7 +124,7 @@ def _description(input_names):
 
 
 def _written(builder, kind, value):
-    """Writes a table or string, after what it refers to; returns its offset."""
+    """Writes a table or string, after the objects it refers to; returns its offset."""
     if kind == "string":
         return builder.CreateString(value)
     fields = _TABLES[kind]
@@ -154,9 +154,9 @@ def _written_vector(builder, kind, contents):
 
 
 def _archive(model):
-    """The zip archive of vocabulary, labels and settings; stored plainly, since readers map it."""
+    """The zip archive of vocabulary, labels and settings; uncompressed, since readers map it."""
     tokens = [
-        # Readers pass over empty lines, which would shift the ids of all that follow.
+        # Readers skip empty lines, which would shift the ids of all following lines.
         token or "[empty%d]" % index
         for index, token in enumerate(model.tokenizer.inv_vocab.values())
     ]

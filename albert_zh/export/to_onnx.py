@@ -1,4 +1,4 @@
-"""ONNX files, for onnxruntime and what else reads them; needs requirements-export.txt."""
+"""Exports ONNX files for onnxruntime and other runtimes; needs requirements-export.txt."""
 
 import importlib
 import logging
@@ -16,9 +16,9 @@ from albert_zh.export.exported_model import Model, Options
 if TYPE_CHECKING:
     from albert_zh.export.comparison import Comparison, Examples
 
-OPSET = 18  # tf2onnx's last; `onnx_nodes` makes it 20
+OPSET = 18  # tf2onnx's latest; `onnx_nodes` raises it to 20
 # All of tf2onnx's optimizers would take gigabytes, and onnxruntime has its own. The quantizer finds
-# weights only where constants are folded; the word table that this doubles, `onnx_tables` mends.
+# weights only if constants are folded; that duplicates the word table, which `onnx_tables` repairs.
 OPTIMIZERS = {
     "none": ("remove_identity",),
     "float16": ("remove_identity",),
@@ -30,11 +30,11 @@ QUANTIZED = {"per_channel": True, "reduce_range": True}
 
 
 def check_possible() -> None:
-    """Raises `UserError` where what ONNX needs is not installed."""
+    """Raises `UserError` if the packages for ONNX are not installed."""
     for name in MODULES:
         try:
             importlib.import_module(name)
-        except (ImportError, AttributeError) as error:  # the latter: versions that clash
+        except (ImportError, AttributeError) as error:  # the latter: conflicting versions
             raise UserError(
                 "--format=onnx needs %s (%s): install it with %s"
                 % (name, error, package_files.installation_of("export"))
@@ -44,17 +44,17 @@ def check_possible() -> None:
 def write(model: Model, examples: "Examples", path: str, options: Options) -> "Comparison":
     """Writes an .onnx file.
 
-    `--quantize=int8` has weights in 8-bit integers and ranges of activations found while it runs;
-    `--quantize=float16` computes in half precision, but for LayerNorm's mean and variance.
+    `--quantize=int8` stores weights as 8-bit integers and quantizes activations dynamically;
+    `--quantize=float16` computes in half precision, except for LayerNorm's mean and variance.
 
     Args:
-        model: what is exported.
-        examples: `comparison.Examples`, what the checkpoint makes of texts.
+        model: the exported model.
+        examples: `comparison.Examples`, texts with the checkpoint's outputs.
         path: the file.
-        options: how it is exported.
+        options: options of the export.
 
     Returns:
-        `comparison.Comparison`: how far the file is from the checkpoint.
+        `comparison.Comparison` of the file with the checkpoint.
     """
     check_possible()
     with export_common.file_to_export(path) as partial:
@@ -71,10 +71,10 @@ def convert(model: Model, output_names: Sequence[str], path: str, options: Optio
     """Writes the file, without metadata and without comparing it.
 
     Args:
-        model: what is exported.
-        output_names: what the file puts out.
+        model: the exported model.
+        output_names: names of the outputs.
         path: the file.
-        options: how it is exported.
+        options: options of the export.
     """
     proto = _converted(model, output_names, options)
     onnx_nodes.use_native_nodes(proto)
@@ -85,7 +85,7 @@ def convert(model: Model, output_names: Sequence[str], path: str, options: Optio
 
 
 def _converted(model, output_names, options):
-    """tf2onnx's `ModelProto` of the graph for use."""
+    """tf2onnx's `ModelProto` of the inference graph."""
     from tf2onnx import optimizer, tfonnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
@@ -119,7 +119,7 @@ def _converted(model, output_names, options):
 
 
 def _rename(proto):
-    """Takes TensorFlow's `:0` off the names of inputs and outputs."""
+    """Removes TensorFlow's `:0` from the names of inputs and outputs."""
     tensors = list(proto.graph.input) + list(proto.graph.output)
     renamed = {tensor.name: tensor.name[:-2] for tensor in tensors}
     for tensor in tensors:
@@ -130,7 +130,7 @@ def _rename(proto):
 
 
 def _halve(path):
-    """Makes weights and what is computed float16; inputs and outputs stay as they are."""
+    """Converts weights and computations to float16; inputs and outputs keep their types."""
     import onnx
     from onnxruntime.transformers import float16
 
@@ -141,7 +141,7 @@ def _quantize(path):
     import onnx
     from onnxruntime import quantization
 
-    logging.getLogger().setLevel(logging.ERROR)  # its advice on preprocessing
+    logging.getLogger().setLevel(logging.ERROR)  # hide its advice on preprocessing
     shared = onnx_tables.shared_tables(onnx.load(path).graph)
     quantization.quantize_dynamic(
         path,
@@ -160,7 +160,7 @@ _QUANTIZERS = {"float16": _halve, "int8": _quantize}
 
 
 def _runner(path, examples):
-    """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
+    """A function from a row {name: array [1, F]} to outputs: `run` of `Examples.check`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""TensorFlow's own formats: a frozen graph (.pb), a SavedModel for TensorFlow 2 and TF Serving."""
+"""Exports TensorFlow formats: frozen graphs (.pb), SavedModels for TensorFlow 2 and TF Serving."""
 
 import collections
 import os
@@ -18,30 +18,30 @@ from albert_zh.model.checkpoints import checkpoint_names
 from albert_zh.tasks import task_forms
 from albert_zh.tasks.tables import label_rules
 
-VERSION = "1"  # TF Serving takes the highest numbered folder
+VERSION = "1"  # TF Serving loads the highest version number
 SIGNATURES = {
     "classifier": "classify",
     "pretraining": "predict_masked",
     "encoder": "encode",
     "embedding": "embed",
 }
-EXTRA = "assets.extra"  # of a SavedModel: files that the graph does not read
+EXTRA = "assets.extra"  # folder of a SavedModel for files that the graph does not read
 
 
 def write_frozen(model: Model, examples: Examples, path: str, options: Options) -> Comparison:
     """Writes the graph with the weights as constants.
 
-    It has the outputs of the task, and the others that the model has: `logits`,
+    It has the outputs of the task and all other outputs of the model: `logits`,
     `cls/predictions/truediv`, `pooled_output` ...
 
     Args:
-        model: what is exported.
-        examples: `comparison.Examples`, what the checkpoint makes of texts.
+        model: the exported model.
+        examples: `comparison.Examples`, texts with the checkpoint's outputs.
         path: the .pb file.
-        options: how it is exported.
+        options: options of the export.
 
     Returns:
-        `comparison.Comparison`: how far the graph is from the checkpoint.
+        `comparison.Comparison` of the graph with the checkpoint.
     """
     shape = (None, options.seq_length)
     heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
@@ -78,10 +78,10 @@ def write_servable(model_dir: str, path: str, threshold: Optional[float] = None)
     Args:
         model_dir: the model folder.
         path: the folder for TF Serving.
-        threshold: what the classifier's signature puts out for each row, or None.
+        threshold: value that the classifier's signature returns for each row, or None.
 
     Returns:
-        `comparison.Comparison`: how far the SavedModel is from the checkpoint.
+        `comparison.Comparison` of the SavedModel with the checkpoint.
     """
     options = Options(
         task="classifier",
@@ -105,7 +105,7 @@ def write_saved_model(
     options: Options,
     threshold: Optional[float] = None,
 ) -> Comparison:
-    """Writes a SavedModel into `path`/1, with the signatures that the model has heads for.
+    """Writes a SavedModel to `path`/1, with a signature for each head of the model.
 
     Args and Returns as in `write_frozen`; `path` is the model's folder for TF Serving, `threshold`
     as in `write_servable`.
@@ -142,7 +142,7 @@ def write_saved_model(
 
 
 def _signatures(model, graph, task, threshold):
-    """{name: (inputs, outputs)} for every head, and the task's as the default."""
+    """{name: (inputs, outputs)} for every head, with the task's signature as the default."""
     inputs = collections.OrderedDict((n, graph.inputs[n]) for n in graph_inputs.ENCODER_INPUTS)
     encoder_outputs = {
         name: graph.outputs[name] for name in exported_model.TASKS["encoder"].outputs
@@ -170,7 +170,7 @@ def _signatures(model, graph, task, threshold):
 
 
 def _decided_labels(model, outputs):
-    """The label of each row, or all it has with the separator between them; string [B]."""
+    """The label of each row, or all of its labels joined by the separator; string [B]."""
     labels = tf.constant(model.labels)
     if not model.kind.rules.has_several_labels:
         return tf.gather(labels, tf.argmax(outputs["logits"], axis=-1), name="labels")

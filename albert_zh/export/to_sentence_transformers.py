@@ -1,10 +1,10 @@
-"""A folder that sentence-transformers and transformers open: weights, tokenizer, pooling.
+"""Exports a folder for sentence-transformers and transformers: weights, tokenizer, pooling.
 
-    SentenceTransformer(folder)  # of the brightmart layout with trust_remote_code=True
+    SentenceTransformer(folder)  # brightmart layout: with trust_remote_code=True
     AutoModel.from_pretrained(folder)
 
-The files have the names and keys of the older releases (2.x), which the later ones read too. A
-projection is a module Dense; vectors are cut by `truncate_dim`, before they are normalized.
+The files have the names and keys of older releases (2.x), which later releases also read. A
+projection becomes a Dense module; vectors are truncated by `truncate_dim` before normalization.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from albert_zh.export.exported_model import Model, Options
 
 MODULES_FILE = "modules.json"
-# Our poolings -> what sentence-transformers calls them; it has only those of the last layer.
+# Our poolings -> their names in sentence-transformers, which pools only the last layer.
 POOLINGS = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
 _MODES = (
     "cls_token mean_tokens max_tokens mean_sqrt_len_tokens weightedmean_tokens lasttoken".split()
@@ -34,7 +34,7 @@ _TYPE = "sentence_transformers.models.%s"
 
 
 def check_possible(model: "Model") -> None:
-    """Raises `UserError` for vectors that sentence-transformers has no module for."""
+    """Raises `UserError` for vectors that no module of sentence-transformers computes."""
     notes = model.sentence_notes
     if notes.pooling not in POOLINGS:
         raise UserError(
@@ -52,13 +52,13 @@ def write(
     """Writes the folder.
 
     Args:
-        model: what is exported.
-        examples: `comparison.Examples`, what the checkpoint makes of texts.
+        model: the exported model.
+        examples: `comparison.Examples`, texts with the checkpoint's outputs.
         path: the folder to write.
-        options: how it is exported.
+        options: options of the export.
 
     Returns:
-        how far the folder is from the checkpoint; None where PyTorch and transformers, which run
+        `Comparison` of the folder with the checkpoint; None if PyTorch and transformers, which run
         it, are not installed.
     """
     check_possible(model)
@@ -76,9 +76,9 @@ def write(
 
 
 def _write_modules(model, folder):
-    """Writes what stands beside a model; yields (kind, folder) of each module."""
+    """Writes the files of all modules but the weights; yields (kind, folder) of each module."""
     notes, width = model.sentence_notes, model.config.hidden_size
-    lengths = {"max_seq_length": notes.max_seq_length, "do_lower_case": False}  # the tokenizer does
+    lengths = {"max_seq_length": notes.max_seq_length, "do_lower_case": False}  # by the tokenizer
     _write(folder, "sentence_bert_config.json", lengths)
     settings = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     _write(folder, "config_sentence_transformers.json", settings)
@@ -90,7 +90,7 @@ def _write_modules(model, folder):
         _write_dense(folder, *_projection(model))
         yield "Dense", "2_Dense"
     if notes.normalize:
-        # As sentence-transformers 6 writes it; without a file a bucket would not have the folder.
+        # As in sentence-transformers 6; without a file, a bucket would not have the folder.
         names = dict.fromkeys(("module_input_name", "module_output_name"), "sentence_embedding")
         _write(folder, "3_Normalize/config.json", names)
         yield "Normalize", "3_Normalize"
@@ -102,7 +102,7 @@ def _has_projection(model):
 
 
 def _projection(model):
-    """(kernel [H, W], bias [W]) of the vectors, as wide as they are."""
+    """(kernel [H, W], bias [W]) of the vectors' projection, at their width."""
     notes = model.sentence_notes
     if not notes.projection_width:
         return np.eye(model.config.hidden_size, notes.width, dtype=np.float32), None
@@ -136,9 +136,9 @@ def _write(folder, name, content):
 
 @contextlib.contextmanager
 def _one_thread(torch):
-    """PyTorch with one thread: for a single row several only wait for one another.
+    """Runs PyTorch with one thread: for a single row, several threads only wait for each other.
 
-    They do so by spinning, which takes a hundred times as long where the cores are busy.
+    They wait by spinning, which takes a hundred times as long if the cores are busy.
     """
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -149,9 +149,9 @@ def _one_thread(torch):
 
 
 def _runner(folder, model):
-    """A function of a row {name: array [1, F]} -> outputs, as `Examples.check` takes it.
+    """A function from a row {name: array [1, F]} to outputs, as `Examples.check` takes it.
 
-    By transformers' `AutoModel`; None where it or PyTorch is not installed.
+    It uses transformers' `AutoModel`; None if transformers or PyTorch is not installed.
     """
     try:
         import torch

@@ -1,10 +1,10 @@
-"""TensorFlow Lite files of built-in operators, from floating point to 8-bit integers.
+"""Exports TensorFlow Lite files of built-in operators, from floating point to 8-bit integers.
 
-`int8` computes what takes the time, the products with weights and the activation between them, in
-integers with ranges found on the user's own texts. Softmax, LayerNorm and the products of attention
-stay in floating point: TensorFlow Lite has no fast integer kernels for them, so that a file of
-integers alone (`integer_only`, which some accelerators ask for) is slower on a processor than the
-unquantized one, and less accurate.
+`int8` computes the expensive operations, the products with weights and the activation between them,
+in integers with ranges calibrated on the user's texts. Softmax, LayerNorm and the products of
+attention stay in floating point: TensorFlow Lite has no fast integer kernels for them, so that a
+file of integers only (`integer_only`, which some accelerators require) is slower on a CPU than the
+unquantized file, and less accurate.
 """
 
 import contextlib
@@ -31,23 +31,23 @@ from albert_zh.model.layouts import LAYOUTS
 if TYPE_CHECKING:
     from albert_zh.export.comparison import Comparison, Examples
 
-INPUT_NAMES = ("ids", "mask", "segment_ids")  # as TFLite's metadata libraries expect them
-# Operators that int8 leaves in floating point.
+INPUT_NAMES = ("ids", "mask", "segment_ids")  # the names that TFLite's metadata libraries expect
+# Operators that int8 keeps in floating point.
 FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB".split()
 FURTHER_OPERATORS = {
-    "pretraining": ["LOG_SOFTMAX", "RESHAPE"],  # integers end at -16, log probabilities lower
+    "pretraining": ["LOG_SOFTMAX", "RESHAPE"],  # integers go down to -16, log probabilities lower
     "embedding": "SUM DIV SQRT SQUARE MAXIMUM REDUCE_MAX STRIDED_SLICE".split(),  # pooling
 }
 MAX_CALIBRATION_TEXTS = 100
-LEAST_OF_SCALE = 1e-3  # of a channel's scale, as a share of the largest
+LEAST_OF_SCALE = 1e-3  # minimum scale of a channel, relative to the largest
 
 
 def check_possible(options: Options, has_texts: bool) -> None:
-    """Raises `UserError` where this TensorFlow or these options cannot make such a file.
+    """Raises `UserError` if this TensorFlow or these options cannot produce such a file.
 
     Args:
-        options: how the model is exported.
-        has_texts: whether int8 has texts to find its ranges on.
+        options: options of the export.
+        has_texts: whether int8 has texts for its calibration.
     """
     if tf.__version__.startswith("1."):
         raise UserError(
@@ -67,13 +67,13 @@ def write(model: Model, examples: "Examples", path: str, options: Options) -> "C
     """Writes a .tflite file.
 
     Args:
-        model: what is exported.
-        examples: `comparison.Examples`, what the checkpoint makes of texts.
+        model: the exported model.
+        examples: `comparison.Examples`, texts with the checkpoint's outputs.
         path: the file.
-        options: how it is exported.
+        options: options of the export.
 
     Returns:
-        `comparison.Comparison`: how far the file is from the checkpoint.
+        `comparison.Comparison` of the file with the checkpoint.
     """
     check_possible(options, bool(options.texts))
     with export_common.file_to_export(path) as partial:
@@ -92,9 +92,9 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
     """The content of the .tflite file, without metadata.
 
     Args:
-        model: what is exported.
-        output_names: what the file puts out.
-        options: how it is exported.
+        model: the exported model.
+        output_names: names of the outputs.
+        options: options of the export.
     """
     config = inference_graph.with_fusible_gelu(model.config)
     if options.quantize == "int8" and not options.integer_only:
@@ -116,7 +116,7 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
         inputs = [graph.inputs[name] for name in names]
         outputs = [graph.outputs[name] for name in output_names]
         with _quietly(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of ranges that inputs, which are ids, do not need
+            warnings.simplefilter("ignore")  # about ranges of inputs: ids need none
             converter = tflite_converter(session, inputs, outputs)
             return _QUANTIZERS[options.quantize](converter, model, options)
 
@@ -124,20 +124,20 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
 def tflite_converter(
     session: tf.Session, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]
 ) -> Any:
-    """TensorFlow 2's converter of a part of a session's graph, with the weights as constants.
+    """TensorFlow 2's converter for a part of a session's graph, with the weights as constants.
 
     Args:
-        session: of the default graph.
+        session: session of the default graph.
         inputs: placeholders.
-        outputs: what is to be computed of them.
+        outputs: tensors to compute from them.
 
     Returns:
-        `tf.lite.TFLiteConverter` of the API of TensorFlow 2.
+        `tf.lite.TFLiteConverter` of TensorFlow 2's API.
     """
-    from tensorflow import lite  # that of `tensorflow.compat.v1` has the former converter
+    from tensorflow import lite  # `tensorflow.compat.v1` has the former converter
 
     graph_def = export_common.frozen(session, [tensor.op.name for tensor in outputs])
-    with tf.init_scope():  # out of the session's graph
+    with tf.init_scope():  # outside the session's graph
         imported = tf.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
         function = imported.prune(
             *[[imported.graph.get_tensor_by_name(t.name) for t in end] for end in (inputs, outputs)]
@@ -146,16 +146,16 @@ def tflite_converter(
 
 
 def feed_forward_scale(model: Model, rows: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
-    """How large each channel of the feed-forward layers' outputs becomes.
+    """The magnitude of each channel of the feed-forward layers' outputs.
 
     A few channels are many times as large as the others (Sun et al. 2024, Massive Activations in
-    Large Language Models). In integers of one range nothing would be left of the others, so int8
-    divides the outputs by this scale, as a part of the weights, and multiplies the sum with the
-    layer's input by it in floating point. It is one for all layers: shared weights stay shared.
+    Large Language Models). In integers with one range, the other channels would be rounded away, so
+    int8 divides the outputs by this scale, as part of the weights, and multiplies the sum with the
+    layer's input by it in floating point. All layers share one scale: shared weights stay shared.
 
     Args:
-        model: whose layers they are.
-        rows: as of `calibration_rows`.
+        model: the exported model.
+        rows: as returned by `calibration_rows`.
 
     Returns:
         float32 array [H].
@@ -174,12 +174,12 @@ def feed_forward_scale(model: Model, rows: Iterable[Sequence[np.ndarray]]) -> np
         for row in rows:
             for output in session.run(tensors, dict(zip(inputs, row))):  # [R, H]
                 largest = np.maximum(largest, np.abs(output).max(axis=0))
-    least = LEAST_OF_SCALE * largest.max() or 1.0  # where all is 0 nothing is to be scaled
+    least = LEAST_OF_SCALE * largest.max() or 1.0  # if all values are 0, nothing is scaled
     return np.maximum(largest, np.float32(least))
 
 
 def _scope_of_feed_forward(config):
-    """Pattern of the second feed-forward layer's scope; that of attention may end alike."""
+    """Pattern of the second feed-forward layer's scope; attention's scope may have the same end."""
     return "(?<!attention)/" + LAYOUTS[config.layout].ffn_out
 
 
@@ -227,10 +227,10 @@ def _with_integers(converter, model, options):
 
 
 def _with_float_operators(converter, operators):
-    """The content of a file of integers, some operators of which stay in floating point.
+    """The content of a file of integers in which some operators stay in floating point.
 
-    Only the debugger leaves operators out. What it would run to compare layers is left away: that
-    is TensorFlow's interpreter, which newer TensorFlow is to lose.
+    Only the debugger can exclude operators. The comparison of layers that it would run is disabled:
+    it uses TensorFlow's interpreter, which newer versions of TensorFlow will remove.
     """
 
     class Quantizer(tf.lite.experimental.QuantizationDebugger):
@@ -254,17 +254,17 @@ _QUANTIZERS = {
 
 
 def calibration_rows(model: Model, options: Options) -> List[List[np.ndarray]]:
-    """Inputs on which the ranges of activations are found.
+    """Inputs for the calibration of activation ranges.
 
-    All have one length, since TensorFlow's calibration fails where it changes: the sequence length,
-    or for files of any length that of the longest of the texts.
+    All have the same length, since TensorFlow's calibration fails if it changes: the sequence
+    length, or the length of the longest text for files of any length.
 
     Args:
-        model: what is exported.
-        options: how it is exported.
+        model: the exported model.
+        options: options of the export.
 
     Returns:
-        of each text int32 arrays [1, F], as the converter's inputs.
+        for each text, int32 arrays [1, F], the converter's inputs.
     """
     texts = comparison_texts.spread(comparison_texts.for_ranges(options), MAX_CALIBRATION_TEXTS)
     longest = options.seq_length or min(input_rows.DEFAULT_LENGTH, model.config.longest_sequence)
@@ -282,7 +282,7 @@ def calibration_rows(model: Model, options: Options) -> List[List[np.ndarray]]:
 
 
 def _runner(path):
-    """A function of a row {name: array [1, F]} -> outputs: `run` of `Examples.check`."""
+    """A function from a row {name: array [1, F]} to outputs: `run` of `Examples.check`."""
     interpreter = litert.interpreter(files.read_bytes(path), num_threads=1)
     names = dict(zip(INPUT_NAMES, graph_inputs.ENCODER_INPUTS))
 
@@ -304,7 +304,7 @@ def _runner(path):
 
 @contextlib.contextmanager
 def _quietly():
-    """Keeps what TensorFlow Lite prints off the screen; its failures are one line."""
+    """Suppresses TensorFlow Lite's output; its failures become one line."""
     sys.stderr.flush()
     screen = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     with library_logs.errors_only(), screen, contextlib.redirect_stderr(screen):

@@ -1,14 +1,14 @@
-"""Chinese ALBERT of the brightmart layout (albert_zh) for PyTorch, in a file that stands alone.
+"""Chinese ALBERT of the brightmart layout (albert_zh) for PyTorch, in a self-contained file.
 
 It differs from Hugging Face's ALBERT: word vectors are widened by `word_embeddings_2` before the
-tables are summed, all layers are one, and LayerNorm may stand before attention and feed-forward
-(`ln_type` "preln"). Needs torch and transformers. In a converted folder either of
+tables are summed, all layers share their weights, and LayerNorm may come before attention and
+feed-forward (`ln_type` "preln"). Needs torch and transformers. In a converted folder, use either of
 
     AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
     AlbertZhForSequenceClassification.from_pretrained(folder)  # from modeling_albert_zh import it
 
 Letters in shape comments: B batch, F tokens, E embedding, H hidden, N heads, D head size,
-V vocabulary. Names of the weights are those of the albert_pytorch project.
+V vocabulary. The weights have the names of the albert_pytorch project.
 """
 
 from dataclasses import dataclass
@@ -62,12 +62,12 @@ class AlbertZhConfig(PretrainedConfig):
 
 
 def new_layer_norm(config):
-    """A new LayerNorm of the encoder's width."""
+    """A new LayerNorm over the hidden size."""
     return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
 
 class WithNorm(nn.Module):
-    """A dense layer and the LayerNorm of its place; the block decides on their order."""
+    """A dense layer and the LayerNorm that belongs to it; the block decides on their order."""
 
     def __init__(self, config, width):
         super().__init__()
@@ -148,7 +148,7 @@ class Layer(nn.Module):
 
 
 class AlbertZhPreTrainedModel(PreTrainedModel):
-    """What all models share: config class, start values, gradient checkpointing."""
+    """Common parts of all models: config class, initial values, gradient checkpointing."""
 
     config_class = AlbertZhConfig
     base_model_prefix = "bert"
@@ -202,7 +202,7 @@ class AlbertZhModel(AlbertZhPreTrainedModel):
 
 
 class MaskedLmHead(nn.Module):
-    """Scores of words by the (tied) word tables."""
+    """Scores of words, computed with the (tied) word tables."""
 
     def __init__(self, config):
         super().__init__()
@@ -224,10 +224,10 @@ def cross_entropy(logits, labels):
 
 
 def classification_loss(config, logits, labels):
-    """Mean loss by the config's `problem_type`, as transformers has it; None without labels.
+    """Mean loss by the config's `problem_type`, as in transformers; None without labels.
 
-    labels: int [B]; of several labels a text 0 and 1, [B, labels]; of a regression float [B].
-    Where the config has no type, one output is a regression, float labels are several a text.
+    labels: int [B]; for multi-label classification 0 and 1, [B, labels]; for regression float [B].
+    If the config has no type, a single output is a regression, and float labels are multi-label.
     """
     if labels is None:
         return None
@@ -245,7 +245,7 @@ def classification_loss(config, logits, labels):
 
 @dataclass
 class AlbertZhForPreTrainingOutput(ModelOutput):
-    """Loss and logits of both tasks of pre-training."""
+    """Loss and logits of both pre-training tasks."""
 
     loss: Optional[torch.Tensor] = None
     prediction_logits: Optional[torch.Tensor] = None  # [B, F, V]
@@ -253,7 +253,7 @@ class AlbertZhForPreTrainingOutput(ModelOutput):
 
 
 class AlbertZhForMaskedLM(AlbertZhPreTrainedModel):
-    """The encoder with the head that predicts masked words."""
+    """The encoder with the masked-LM head."""
 
     _keys_to_ignore_on_load_unexpected = [r"^cls\.seq_relationship\."]
 
@@ -264,14 +264,14 @@ class AlbertZhForMaskedLM(AlbertZhPreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None, **_):
-        """labels: int [B, F], -100 where nothing is to be predicted."""
+        """labels: int [B, F], -100 at positions that are not predicted."""
         outputs = self.bert(input_ids, attention_mask, token_type_ids)
         logits = self.cls["predictions"](outputs.last_hidden_state, self.bert.embeddings)
         return MaskedLMOutput(loss=cross_entropy(logits, labels), logits=logits)
 
 
 class AlbertZhForPreTraining(AlbertZhPreTrainedModel):
-    """Masked words and the order of sentences (label 1: swapped)."""
+    """Masked LM and sentence order (label 1: swapped)."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -302,7 +302,7 @@ class AlbertZhForPreTraining(AlbertZhPreTrainedModel):
 
 
 class AlbertZhForSequenceClassification(AlbertZhPreTrainedModel):
-    """Classes of texts; pre-LN models have a LayerNorm before the classifier."""
+    """Classification of texts; pre-LN models have a LayerNorm before the classifier."""
 
     def __init__(self, config):
         super().__init__(config)
