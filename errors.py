@@ -1,3 +1,3 @@
-"""Errors a user can mend, and how commands end. Code: albert_zh/common/errors.py"""
+"""Errors that users can fix, and exits of commands. Code: albert_zh/common/errors.py"""
 
 from albert_zh.common.errors import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""google's LAMB. Code: albert_zh/compatibility/lamb_optimizer_google.py"""
+"""LAMB of google's ALBERT. Code: albert_zh/compatibility/lamb_optimizer_google.py"""
 
 from albert_zh.compatibility.lamb_optimizer_google import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""AdamW of fine-tuning. Code: albert_zh/compatibility/optimization_finetuning.py"""
+"""AdamW for fine-tuning. Code: albert_zh/compatibility/optimization_finetuning.py"""
 
 from albert_zh.compatibility.optimization_finetuning import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""What all models kept in memory share. Code: albert_zh/compatibility/resident.py"""
+"""Common parts of models kept in memory. Code: albert_zh/compatibility/resident.py"""
 
 from albert_zh.compatibility.resident import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""google's name and flags for pre-training. Code: albert_zh/commands/run_pretraining_google.py"""
+"""Pre-training with google's flags. Code: albert_zh/commands/run_pretraining_google.py"""
 
 from albert_zh.commands.run_pretraining_google import *  # noqa: F403  (names that other programs import)
 from albert_zh.commands.run_pretraining_google import __getattr__, main

@@ -1,3 +1,3 @@
-"""Vectors of texts. Code: albert_zh/inference/text_encoder.py"""
+"""Encodes texts to vectors. Code: albert_zh/inference/text_encoder.py"""
 
 from albert_zh.inference.text_encoder import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""Tokenizers of BERT and SentencePiece. Code: albert_zh/text/tokenization.py"""
+"""BERT and SentencePiece tokenizers. Code: albert_zh/text/tokenization.py"""
 
 from albert_zh.text.tokenization import *  # noqa: F403

@@ -1,1 +1,1 @@
-"""What programs written for albert_zh import, by its names: the root's modules show it."""
+"""The modules that programs written for albert_zh import, under its names (see the root)."""

@@ -1,4 +1,4 @@
-"""albert_zh's `bert_utils`: shapes of tensors, and the mask of UniLM (arXiv 1905.03197)."""
+"""albert_zh's `bert_utils`: tensor shapes, and UniLM's attention mask (arXiv 1905.03197)."""
 
 from typing import Any, Optional
 
@@ -21,24 +21,24 @@ __all__ = [
 def generate_seq2seq_mask(
     attention_mask: tf.Tensor, mask_sequence: Optional[tf.Tensor], seq_type: str, **kargs: Any
 ) -> tf.Tensor:
-    """Which tokens look at which when a target is written behind its source.
+    """Creates UniLM's attention mask for a target that follows its source.
 
     Args:
-        attention_mask: number tensor [B, F, F], of `create_attention_mask_from_input_mask`.
-        mask_sequence: number tensor [B, F], 1 for tokens of the target and 0 for those of the
-            source, which look at the source alone; None where all are the target.
-        seq_type: "seq2seq", or another word for a mask that stays as it is.
-        **kargs: not used.
+        attention_mask: number tensor [B, F, F], from `create_attention_mask_from_input_mask`.
+        mask_sequence: number tensor [B, F], 1 for tokens of the target and 0 for tokens of the
+            source, which attend to the source only; None if all tokens belong to the target.
+        seq_type: "seq2seq"; for other values the mask is returned unchanged.
+        **kargs: ignored.
 
     Returns:
-        float tensor [B, F, F]: a target's token looks at the source and at what is before it.
+        float tensor [B, F, F]: target tokens attend to the source and to preceding tokens.
     """
     del kargs
     attention_mask = tf.cast(attention_mask, tf.float32)
     if seq_type != "seq2seq":
         return attention_mask
     length = get_shape_list(attention_mask, expected_rank=3)[1]
-    is_before = tf.matrix_band_part(tf.ones([1, length, length]), -1, 0)  # or the token itself
+    is_before = tf.matrix_band_part(tf.ones([1, length, length]), -1, 0)  # with the token itself
     if mask_sequence is None:
         return attention_mask * is_before
     assert_rank(mask_sequence, 2, "mask_sequence")

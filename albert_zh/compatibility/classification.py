@@ -1,4 +1,4 @@
-"""albert_zh's `run_classifier` for programs that import it: features, input, model, `model_fn`.
+"""albert_zh's `run_classifier` for importing programs: features, input, model, `model_fn`.
 
 file_based_convert_examples_to_features(examples, labels, 128, tokenizer, "train.tf_record")
 input_fn = file_based_input_fn_builder("train.tf_record", 128, True, drop_remainder=True)

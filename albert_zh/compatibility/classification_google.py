@@ -1,6 +1,6 @@
-"""albert_zh's `run_classifier_sp_google` for programs that import it.
+"""albert_zh's `run_classifier_sp_google` for importing programs.
 
-As `compatibility.classification` but for the names of arguments and what `create_model` returns.
+Like `compatibility.classification`, except for argument names and the results of `create_model`.
 """
 
 from typing import TYPE_CHECKING, Callable, Optional, Tuple

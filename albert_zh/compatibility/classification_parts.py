@@ -1,7 +1,7 @@
-"""What albert_zh's `run_classifier` and `run_classifier_sp_google` have in common.
+"""Common parts of albert_zh's `run_classifier` and `run_classifier_sp_google`.
 
-The commands have a faster way (`tasks.classification`); arguments, variables and numbers here are
-the original's. Letters in shape comments: B batch, F tokens, C classes, H hidden.
+The commands use a faster implementation (`tasks.classification`); arguments, variables and numbers
+here are the original's. Letters in shape comments: B batch, F tokens, C classes, H hidden.
 """
 
 from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, Tuple, Union
@@ -42,22 +42,22 @@ def convert_single_example(
     max_seq_length: int,
     tokenizer: "tokenization.FullTokenizer",
 ) -> InputFeatures:
-    """An example to padded features.
+    """Converts an example to padded features.
 
     Args:
-        ex_index: number of the example; not used.
+        ex_index: number of the example; ignored.
         example: `InputExample`, or `PaddingInputExample` for features of zeros.
-        label_list: the labels, class 0 first.
+        label_list: the labels, starting with class 0.
         max_seq_length: length of the lists.
-        tokenizer: of the vocabulary.
+        tokenizer: tokenizer of the vocabulary.
 
     Returns:
-        lists of int [max_seq_length], the label's number, whether it is real.
+        lists of int [max_seq_length], the label's number, whether the example is real.
     """
     if isinstance(example, PaddingInputExample):
         zeros = [0] * max_seq_length
         return InputFeatures(zeros, list(zeros), list(zeros), 0, is_real_example=False)
-    if not (example.text_b and tokenizer.tokenize(example.text_b)):  # of blanks alone, too
+    if not (example.text_b and tokenizer.tokenize(example.text_b)):  # empty or only whitespace
         single = (example.guid, example.text_a, None, example.label)
         example = InputExample(*single)
     return task_features.convert_single_example(
@@ -71,7 +71,7 @@ def convert_examples_to_features(
     max_seq_length: int,
     tokenizer: "tokenization.FullTokenizer",
 ) -> List[InputFeatures]:
-    """`convert_single_example` of each example."""
+    """Calls `convert_single_example` for each example."""
     return [
         convert_single_example(index, example, label_list, max_seq_length, tokenizer)
         for index, example in enumerate(examples)
@@ -88,10 +88,10 @@ def file_based_convert_examples_to_features(
     """Writes examples as a TFRecord file, padded to `max_seq_length`.
 
     Args:
-        examples: as `convert_single_example` has them.
-        label_list: the labels, class 0 first.
+        examples: examples as for `convert_single_example`.
+        label_list: the labels, starting with class 0.
         max_seq_length: length of the sequences.
-        tokenizer: of the vocabulary.
+        tokenizer: tokenizer of the vocabulary.
         output_file: the file, of features `input_ids`, `input_mask`, `segment_ids` (int64
             [max_seq_length]), `label_ids` and `is_real_example` (int64).
     """
@@ -115,13 +115,13 @@ def _record(features):
 def file_based_input_fn_builder(
     input_file: Union[str, Sequence[str]], seq_length: int, is_training: bool, drop_remainder: bool
 ) -> Callable:
-    """The input function of a file of `file_based_convert_examples_to_features`.
+    """Creates the input function for a file of `file_based_convert_examples_to_features`.
 
     Args:
-        input_file: its path, or a list of paths.
+        input_file: path of the file, or a list of paths.
         seq_length: the `max_seq_length` of the file.
-        is_training: whether records are repeated and shuffled.
-        drop_remainder: whether a last batch that is smaller is left out.
+        is_training: whether to repeat and shuffle the records.
+        drop_remainder: whether to drop a smaller last batch.
 
     Returns:
         function (params) -> `tf.data.Dataset` of dicts of int32 tensors [B, F] and [B]; `params`
@@ -148,7 +148,7 @@ def file_based_input_fn_builder(
 def input_fn_builder(
     features: List[InputFeatures], seq_length: int, is_training: bool, drop_remainder: bool
 ) -> Callable:
-    """The input function of features in memory; otherwise as `file_based_input_fn_builder`."""
+    """The input function for features in memory, otherwise like `file_based_input_fn_builder`."""
     del seq_length
     columns = {name: [getattr(f, name) for f in features] for name in _SEQUENCES}
     columns["label_ids"] = [f.label_id for f in features]
@@ -174,11 +174,11 @@ def create_model(
     num_labels: int,
     use_one_hot_embeddings: bool,
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """A classifier on the pooled output; variables `bert/...`, `output_weights`, `output_bias`.
+    """Classifies the pooled output; variables `bert/...`, `output_weights`, `output_bias`.
 
     Args:
-        bert_config: the encoder's.
-        is_training: whether dropout is applied.
+        bert_config: config of the encoder.
+        is_training: whether to apply dropout.
         input_ids, input_mask, segment_ids: int tensors [B, F].
         labels: int tensor [B].
         num_labels: C.
@@ -207,16 +207,16 @@ def model_fn_builder(
     use_tpu: bool,
     use_one_hot_embeddings: bool,
 ) -> Callable:
-    """The `model_fn` of a classifier for TPUEstimator: AdamW, `eval_accuracy`, `eval_loss`.
+    """Creates a classifier's `model_fn` for TPUEstimator: AdamW, `eval_accuracy`, `eval_loss`.
 
     Args:
-        bert_config: the encoder's.
-        num_labels: classes.
-        init_checkpoint: prefix of the checkpoint that the encoder starts from, or None.
-        learning_rate: the highest rate.
-        num_train_steps: steps of the schedule; None where nothing is trained.
-        num_warmup_steps: of these, the warm-up.
-        use_tpu: whether gradients are summed over a TPU's cores.
+        bert_config: config of the encoder.
+        num_labels: number of classes.
+        init_checkpoint: prefix of the checkpoint to initialize the encoder from, or None.
+        learning_rate: maximum learning rate.
+        num_train_steps: number of steps of the schedule; None without training.
+        num_warmup_steps: number of these that are warm-up steps.
+        use_tpu: whether to sum gradients over a TPU's cores.
         use_one_hot_embeddings: see `modeling.AlbertModel`.
 
     Returns:
@@ -259,7 +259,7 @@ def model_fn_builder(
 
 
 def _is_real(features):
-    """Float tensor [B], 0 for rows that only fill a batch."""
+    """Float tensor [B], 0 for padding examples that only fill a batch."""
     if "is_real_example" in features:
         return tf.cast(features["is_real_example"], tf.float32)
     return tf.ones_like(features["label_ids"], tf.float32)

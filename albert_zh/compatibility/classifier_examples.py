@@ -1,4 +1,4 @@
-"""The examples that albert_zh's `run_classifier` makes features of."""
+"""The examples that albert_zh's `run_classifier` converts to features."""
 
 from typing import Optional
 
@@ -12,9 +12,9 @@ class InputExample:
         """Initializes the input example.
 
         Args:
-            guid: what identifies the example.
+            guid: identifier of the example.
             text_a, text_b: the texts, not tokenized; `text_b` None for a single text.
-            label: its label, None where it is not known.
+            label: label of the example, None if unknown.
         """
         self.guid = guid
         self.text_a = text_a
@@ -23,4 +23,4 @@ class InputExample:
 
 
 class PaddingInputExample:
-    """An example that only fills a batch; its features are zeros, `is_real_example` is 0."""
+    """A placeholder that only fills a batch; its features are zeros, `is_real_example` is 0."""

@@ -1,8 +1,8 @@
-"""albert_zh's `classifier_utils`: examples, and a class for each data set of `tasks.datasets`.
+"""albert_zh's `classifier_utils`: examples, and a class per data set of `tasks.datasets`.
 
     examples = LCQMCPairClassificationProcessor().get_train_examples("chineseGLUEdatasets/lcqmc")
 
-A data set of one's own is a subclass of `DataProcessor`, which has the readers of files.
+To add your own data set, subclass `DataProcessor`, which has methods that read files.
 """
 
 import csv
@@ -36,34 +36,34 @@ __all__ = [
 
 
 class DataProcessor:
-    """What knows the examples and labels of a data set."""
+    """Reads the examples and labels of a data set."""
 
     def get_train_examples(self, data_dir: str) -> List[InputExample]:
-        """Examples to train on."""
+        """Examples for training."""
         raise NotImplementedError()
 
     def get_dev_examples(self, data_dir: str) -> List[InputExample]:
-        """Examples to evaluate on."""
+        """Examples for evaluation."""
         raise NotImplementedError()
 
     def get_test_examples(self, data_dir: str) -> List[InputExample]:
-        """Examples to predict."""
+        """Examples for prediction."""
         raise NotImplementedError()
 
     def get_labels(self) -> List[str]:
-        """All labels, class 0 first."""
+        """All labels, starting with class 0."""
         raise NotImplementedError()
 
     @classmethod
     def _read_tsv(cls, input_file, delimiter="\t", quotechar=None):
-        """The rows of a file of cells, a list of str each; quotes are literal without a mark."""
+        """The rows of a delimited file as lists of str; without `quotechar`, quotes are text."""
         quoting = csv.QUOTE_NONE if quotechar is None else csv.QUOTE_MINIMAL
         lines = files.read_lines(input_file)
         return list(csv.reader(lines, delimiter=delimiter, quotechar=quotechar, quoting=quoting))
 
     @classmethod
     def _read_txt(cls, input_file):
-        """The rows of a file whose cells `_!_` separates, a list of str each."""
+        """The rows of a file with cells separated by `_!_`, each a list of str."""
         return [line.strip().split("_!_") for line in files.read_lines(input_file)]
 
     @classmethod
@@ -73,13 +73,13 @@ class DataProcessor:
 
 
 class _TaskProcessor(DataProcessor):
-    """A data set of the table.
+    """A data set of the table of tasks.
 
     Attributes:
-        task_name: its key of `datasets.TASKS`.
-        first_number: of the examples' names; 1 where the original counts a header's row, too.
-        counts_all_lines: whether the names have the lines' numbers, of those left out, too.
-        label_of_test: of examples of a file without labels; None for that of class 0.
+        task_name: key of `datasets.TASKS`.
+        first_number: number of the first example; 1 if the original also counts a header row.
+        counts_all_lines: whether examples are numbered by lines, including skipped ones.
+        label_of_test: label of examples in an unlabelled file; None: class 0.
     """
 
     task_name = None
@@ -88,19 +88,19 @@ class _TaskProcessor(DataProcessor):
     label_of_test = None
 
     def get_train_examples(self, data_dir):
-        """Examples of the training file; raises `UserError` for a file that does not fit."""
+        """Examples of the training file; raises `UserError` for a malformed file."""
         return self._examples(data_dir, "train")
 
     def get_dev_examples(self, data_dir):
-        """Examples of the dev file; raises `UserError` for a file that does not fit."""
+        """Examples of the dev file; raises `UserError` for a malformed file."""
         return self._examples(data_dir, "dev")
 
     def get_test_examples(self, data_dir):
-        """Examples of the test file; in one without labels all have the original's."""
+        """Examples of the test file; without labels, all have the original's default label."""
         return self._examples(data_dir, "test")
 
     def get_labels(self):
-        """All labels, class 0 first."""
+        """All labels, starting with class 0."""
         return list(datasets.get_task(self.task_name).labels)
 
     def _examples(self, data_dir, name):
@@ -131,7 +131,7 @@ class SentencePairClassificationProcessor(_TaskProcessor):
 
 
 class XnliProcessor(_TaskProcessor):
-    """XNLI, in the form of CLUE or of its authors."""
+    """XNLI, in CLUE's format or its original one."""
 
     task_name = "xnli"
 
@@ -175,7 +175,7 @@ class WSCProcessor(_TaskProcessor):
 
 
 class COPAProcessor(_TaskProcessor):
-    """CLUE's COPA, two examples a line."""
+    """CLUE's COPA, two examples per line."""
 
     task_name = "copa"
 

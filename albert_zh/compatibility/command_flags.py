@@ -1,12 +1,12 @@
-"""`FLAGS` of a command's module, for programs that import it: `run_classifier.FLAGS.data_dir`.
+"""`FLAGS` of a command's module, for importing programs: `run_classifier.FLAGS.data_dir`.
 
     _flags = CommandFlags(__name__, define_flags)
     __getattr__ = _flags.attribute
 
-The flags are defined where `FLAGS` is first read. The commands in the root, which have the
-original's names, read it where they are imported, as the original defines its flags there; those
-of the package leave absl's flags as they are. Of two commands that a program imports, the names
-that both have are parsed once, and each command's `FLAGS` has its own defaults.
+The flags are defined when `FLAGS` is first read. The commands in the root, which have the names of
+the original, read it on import, since the original defines its flags then; the commands of the
+package do not change absl's flags on import. If a program imports two commands, flags of the same
+name are parsed once, and each command's `FLAGS` has the command's own defaults.
 """
 
 from typing import Any, Callable, Dict, Iterator, Optional
@@ -17,7 +17,7 @@ __all__ = ["CommandFlags"]
 
 
 class CommandFlags:
-    """The flags of a command, defined once."""
+    """The flags of a command, which are defined once."""
 
     def __init__(
         self,
@@ -25,26 +25,26 @@ class CommandFlags:
         define_flags: Callable[[], None],
         defaults_of_original: Optional[Dict[str, Any]] = None,
     ) -> None:
-        """Keeps what defines the flags.
+        """Stores the function that defines the flags.
 
         Args:
             module: name of the command's module.
             define_flags: function that defines the flags.
-            defaults_of_original: {name: value} that programs read of flags whose default is None
-                because the command itself chooses.
+            defaults_of_original: {name: value} that programs see for flags whose default is None
+                because the command itself chooses the value.
         """
         self._module = module
         self._define_flags = define_flags
         self._defaults_of_original = defaults_of_original or {}
         self._own: Dict[str, flags.Flag] = {}
-        self._modules: Dict[str, str] = {}  # that define them
+        self._modules: Dict[str, str] = {}  # {flag name: module that defines it}
         self._values: Any = None
 
     def define(self) -> None:
-        """Defines the flags, if they are not; those of a program may take their names.
+        """Defines the flags once; a program's flags may have the same names.
 
-        A program's flag of such a name stays, whether it is defined before or after; so does that
-        of a command which was imported earlier, and `FLAGS` of this one has its own defaults.
+        A program's flag takes precedence, whether it is defined before or after; so does the flag
+        of a command imported earlier, while this command's `FLAGS` keeps its own defaults.
         """
         if self._values is not None:
             return
@@ -67,12 +67,12 @@ class CommandFlags:
         self._values = _CommandValues(self._own) if shares_names else flags.FLAGS
 
     def use(self) -> None:
-        """Has absl's flags be the command's, with what was set of them: for its run."""
+        """Registers the command's flags with absl, keeping the values already set, to run it."""
         self.define()
         self._set_defaults(dict.fromkeys(self._defaults_of_original))
         for name, flag in self._own.items():
             parsed = flags.FLAGS[name]
-            if not parsed.allow_override:  # the program defined it later
+            if not parsed.allow_override:  # the program has defined it since
                 continue
             if _is_set(parsed) and not _is_set(flag):
                 flag.value, flag.present = parsed.value, parsed.present
@@ -82,21 +82,21 @@ class CommandFlags:
 
     def _set_defaults(self, defaults: Dict[str, Any]) -> None:
         for name, default in defaults.items():
-            flag = self._own.get(name)  # None: the program has one of that name
+            flag = self._own.get(name)  # None: the program has a flag of that name
             if flag is not None and not _is_set(flag):
                 flag.value = default
 
     def attribute(self, name: str) -> Any:
-        """What a module that has `FLAGS` uses as `__getattr__`.
+        """The function to use as `__getattr__` of a module that has `FLAGS`.
 
         Args:
-            name: of an attribute that the module lacks.
+            name: name of a missing attribute.
 
         Returns:
-            absl's flags, with the command's among them.
+            absl's flags, including the command's.
 
         Raises:
-            AttributeError: for another name than `FLAGS`.
+            AttributeError: for any name other than `FLAGS`.
         """
         if name != "FLAGS":
             raise AttributeError("module %r has no attribute %r" % (self._module, name))
@@ -111,29 +111,29 @@ def _defined_flags():
 
 
 def _register(name, flag, module):
-    """Has a name be a flag's once more, in --help, too."""
+    """Registers a flag under its name again, also for --help."""
     flags.FLAGS[name] = flag
     flags.FLAGS.register_flag_by_module(module, flag)
 
 
 def _is_set(flag):
-    """Whether a user or program gave a flag's value; an alias leaves but the count of it."""
+    """Whether a user or program has set a flag; setting it by an alias only counts `present`."""
     return bool(flag.present) or not flag.using_default_value
 
 
 class _CommandValues:
-    """absl's flags, but for what nobody set of a command's: there its own defaults."""
+    """absl's flags, with the command's own defaults for its flags that nobody has set."""
 
     def __init__(self, own: Dict[str, flags.Flag]) -> None:
         self.__dict__["_own"] = own
 
     def __getitem__(self, name: str) -> flags.Flag:
         parsed = flags.FLAGS[name]
-        own = self._own.get(name) if parsed.allow_override else None  # else it is the program's
+        own = self._own.get(name) if parsed.allow_override else None  # else the program's
         return parsed if own is None or (_is_set(parsed) and not _is_set(own)) else own
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(flags.FLAGS, name)  # raises as absl does for one that is not parsed
+        value = getattr(flags.FLAGS, name)  # raises absl's error if flags are not parsed
         return self[name].value if name in flags.FLAGS else value
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""albert_zh's `lamb_optimizer_google`: LAMB as google's programs have it."""
+"""albert_zh's `lamb_optimizer_google`: LAMB as in google's programs."""
 
 from typing import Any, Optional, Sequence
 
@@ -8,7 +8,7 @@ __all__ = ["LAMBOptimizer"]
 
 
 class LAMBOptimizer(optimization.LAMBOptimizer):
-    """LAMB whose trust ratio leaves out what is not decayed; slots `adam_m` and `adam_v`."""
+    """LAMB without a trust ratio for variables without decay; slots `adam_m` and `adam_v`."""
 
     def __init__(
         self,
@@ -24,8 +24,8 @@ class LAMBOptimizer(optimization.LAMBOptimizer):
         """Sets up the optimizer.
 
         Args:
-            exclude_from_layer_adaptation: as in `model.optimization.LAMBOptimizer`; by default what
-                `exclude_from_weight_decay` names.
+            exclude_from_layer_adaptation: as in `model.optimization.LAMBOptimizer`; default: the
+                variables of `exclude_from_weight_decay`.
             Others: as in `model.optimization.LAMBOptimizer`.
         """
         super().__init__(

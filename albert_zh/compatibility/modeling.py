@@ -1,13 +1,13 @@
-"""albert_zh's `modeling`: `model.modeling` and the functions of which programs build models.
+"""albert_zh's `modeling`: `model.modeling` plus functions with which programs build models.
 
     words, table, projection = embedding_lookup_factorized(ids, vocab_size, hidden_size)
     vectors = embedding_postprocessor(words, use_token_type=True, token_type_ids=segments)
     vectors = transformer_model(vectors, create_attention_mask_from_input_mask(ids, mask))
 
-Arguments, defaults, variables and numbers are those of the original's functions. Its scopes are the
-caller's: `bert/embeddings` around the embeddings, `bert/encoder` around the encoder.
+Arguments, defaults, variables and numbers are those of the original functions. As in the original,
+the caller opens the scopes: `bert/embeddings` for the embeddings, `bert/encoder` for the encoder.
 
-Letters in shape comments: B batch, F tokens, T tokens looked at, E embedding, H hidden, N heads,
+Letters in shape comments: B batch, F tokens, T attended tokens, E embedding, H hidden, N heads,
 D head size, V vocabulary.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Activation = Union[Callable[[tf.Tensor], tf.Tensor], str, None]  # a function or a name
-# Which layers of `prelln_transformer_model` share what: the scopes that differ between layers.
+# What the layers of `prelln_transformer_model` share: the scopes that differ between layers.
 _SHARED_TYPES = {
     "all": {"layer_scope": "layer_shared"},
     "attention": {
@@ -55,7 +55,7 @@ _SHARED_TYPES = {
 
 
 def create_initializer(initializer_range: float = 0.02) -> Callable[..., tf.Tensor]:
-    """The initializer of all weights: a truncated normal of that standard deviation."""
+    """The initializer of all weights: a truncated normal with this standard deviation."""
     return tf.truncated_normal_initializer(stddev=initializer_range)
 
 
@@ -69,12 +69,12 @@ def layer_norm_and_dropout(
 def assert_rank(
     tensor: tf.Tensor, expected_rank: Union[int, Sequence[int]], name: Optional[str] = None
 ) -> None:
-    """Raises `ValueError` where a tensor's rank is not (one of) the expected."""
+    """Raises `ValueError` if a tensor's rank is not (one of) the expected."""
     modeling.get_shape_list(tensor, expected_rank, name)
 
 
 def reshape_to_matrix(input_tensor: tf.Tensor) -> tf.Tensor:
-    """A tensor of rank 2 or more as one of rank 2, of the same last axis.
+    """Reshapes a tensor of rank 2 or more to rank 2, with the same last axis.
 
     Raises:
         ValueError: for a tensor of a lower rank.
@@ -87,11 +87,11 @@ def reshape_to_matrix(input_tensor: tf.Tensor) -> tf.Tensor:
 
 
 def reshape_from_matrix(output_tensor: tf.Tensor, orig_shape_list: Sequence[Any]) -> tf.Tensor:
-    """Undoes `reshape_to_matrix`; the last axis is that of the matrix.
+    """Undoes `reshape_to_matrix`; the last axis is the last axis of the matrix.
 
     Args:
         output_tensor: tensor of rank 2.
-        orig_shape_list: what `get_shape_list` gave for the tensor before.
+        orig_shape_list: shape of the original tensor, as returned by `get_shape_list`.
     """
     if len(orig_shape_list) == 2:
         return output_tensor
@@ -107,15 +107,15 @@ def embedding_lookup(
     word_embedding_name: str = "word_embeddings",
     use_one_hot_embeddings: bool = False,
 ) -> Tuple[tf.Tensor, tf.Variable]:
-    """Word vectors.
+    """Looks up word vectors.
 
     Args:
-        input_ids: int tensor [B, F], or [B, F, K] for K ids whose vectors stand side by side.
+        input_ids: int tensor [B, F], or [B, F, K] for K ids whose vectors are concatenated.
         vocab_size: V.
         embedding_size: E.
-        initializer_range: standard deviation of the start values.
+        initializer_range: standard deviation of the initial values.
         word_embedding_name: name of the table's variable.
-        use_one_hot_embeddings: whether words are looked up by a product with one-hot rows.
+        use_one_hot_embeddings: whether to look up words by a product with one-hot rows.
 
     Returns:
         (float tensor [B, F, E] or [B, F, K * E], variable [V, E]).
@@ -137,14 +137,14 @@ def embedding_lookup_factorized(
     word_embedding_name: str = "word_embeddings",
     use_one_hot_embeddings: bool = False,
 ) -> Tuple[tf.Tensor, tf.Variable, tf.Variable]:
-    """Word vectors as wide as the encoder, of a narrow table and a second one.
+    """Looks up word vectors of the encoder's width in a narrow table, and projects them.
 
     Args:
         hidden_size: H.
         Others: as in `embedding_lookup`; `input_ids` [B, F].
 
     Returns:
-        (float tensor [B, F, H], variable [V, E], variable [E, H] of the name with `_2` behind it).
+        (float tensor [B, F, H], variable [V, E], variable [E, H] with `_2` appended to the name).
     """
     embedded, table = embedding_lookup(
         input_ids,
@@ -173,25 +173,25 @@ def embedding_postprocessor(
     max_position_embeddings: int = 512,
     dropout_prob: float = 0.1,
 ) -> tf.Tensor:
-    """Word vectors plus those of segments and positions, then LayerNorm and dropout.
+    """Adds segment and position vectors to word vectors; applies LayerNorm and dropout.
 
     Args:
         input_tensor: float tensor [B, F, W].
-        use_token_type: whether segments are added.
-        token_type_ids: int tensor [B, F], needed with `use_token_type`.
+        use_token_type: whether to add segment vectors.
+        token_type_ids: int tensor [B, F], required with `use_token_type`.
         token_type_vocab_size: number of segments.
-        token_type_embedding_name: name of their table's variable.
-        use_position_embeddings: whether positions are added.
-        position_embedding_name: name of their table's variable.
-        initializer_range: standard deviation of the start values.
-        max_position_embeddings: longest sequence.
-        dropout_prob: share of the result's values that are dropped; 0 outside of training.
+        token_type_embedding_name: name of the segment table's variable.
+        use_position_embeddings: whether to add position vectors.
+        position_embedding_name: name of the position table's variable.
+        initializer_range: standard deviation of the initial values.
+        max_position_embeddings: maximum sequence length.
+        dropout_prob: dropout probability of the result; 0 outside of training.
 
     Returns:
         float tensor [B, F, W].
 
     Raises:
-        ValueError: for segments that are missing, or sequences that are too long.
+        ValueError: if segments are missing or sequences are too long.
     """
     config = _config(initializer_range)
     batch, length, width = modeling.get_shape_list(input_tensor, expected_rank=3)
@@ -214,10 +214,10 @@ def embedding_postprocessor(
 
 
 def create_attention_mask_from_input_mask(from_tensor: tf.Tensor, to_mask: tf.Tensor) -> tf.Tensor:
-    """Which tokens look at which: all of them at those that are no padding.
+    """Creates an attention mask in which all tokens attend to all tokens that are not padding.
 
     Args:
-        from_tensor: tensor [B, F] or [B, F, W], for the shape alone.
+        from_tensor: tensor [B, F] or [B, F, W], used for its shape only.
         to_mask: int tensor [B, T], 1 for tokens and 0 for padding.
 
     Returns:
@@ -248,22 +248,22 @@ def attention_layer(
     """Multi-head attention without an output layer; variables `query`, `key`, `value`.
 
     Args:
-        from_tensor: float tensor [B, F, W] or [B * F, W], what looks.
-        to_tensor: float tensor [B, T, W'] or [B * T, W'], what is looked at.
-        attention_mask: number tensor [B, F, T], 1 where a token may look; None: everywhere.
+        from_tensor: float tensor [B, F, W] or [B * F, W], the queries' input.
+        to_tensor: float tensor [B, T, W'] or [B * T, W'], the keys' and values' input.
+        attention_mask: number tensor [B, F, T], 1 where a token may attend; None: everywhere.
         num_attention_heads: N.
         size_per_head: D.
-        query_act, key_act, value_act: functions or names of activations; None for none.
+        query_act, key_act, value_act: functions or names of activations; None: no activation.
         attention_probs_dropout_prob: dropout of the attention weights.
-        initializer_range: standard deviation of the start values.
-        do_return_2d_tensor: whether the result is [B * F, N * D].
-        batch_size, from_seq_length, to_seq_length: B, F and T, needed for tensors of rank 2.
+        initializer_range: standard deviation of the initial values.
+        do_return_2d_tensor: whether to return [B * F, N * D].
+        batch_size, from_seq_length, to_seq_length: B, F and T, required for tensors of rank 2.
 
     Returns:
         float tensor [B, F, N * D], or [B * F, N * D].
 
     Raises:
-        ValueError: for ranks that differ, or sizes that are missing.
+        ValueError: if ranks differ or sizes are missing.
     """
     ranks = [len(modeling.get_shape_list(x, [2, 3])) for x in (from_tensor, to_tensor)]
     if ranks[0] != ranks[1]:
@@ -317,25 +317,25 @@ def transformer_model(
 
     Args:
         input_tensor: float tensor [B, F, H].
-        attention_mask: number tensor [B, F, F] (or [B, F]), 1 where a token may look; None:
+        attention_mask: number tensor [B, F, F] (or [B, F]), 1 where a token may attend; None:
             everywhere.
         hidden_size: H.
-        num_hidden_layers: layers.
+        num_hidden_layers: number of layers.
         num_attention_heads: N.
         intermediate_size: width of the feed-forward layer.
-        intermediate_act_fn: its activation, a function or a name; None for none.
+        intermediate_act_fn: its activation, a function or a name; None: no activation.
         hidden_dropout_prob: dropout of the layers' outputs; 0 outside of training.
         attention_probs_dropout_prob: dropout of the attention weights; 0 outside of training.
-        initializer_range: standard deviation of the start values.
+        initializer_range: standard deviation of the initial values.
         do_return_all_layers: whether to return all layers' outputs.
-        share_parameter_across_layers: whether all layers have the variables of `layer_shared`, or
-            each its own of `layer_N`.
+        share_parameter_across_layers: whether all layers share the variables of `layer_shared`, or
+            each layer has the variables of its `layer_N`.
 
     Returns:
         float tensor [B, F, H], or a list of them.
 
     Raises:
-        ValueError: for sizes that do not fit.
+        ValueError: if sizes do not match.
     """
     config = _encoder_config(
         hidden_size=hidden_size,
@@ -370,14 +370,14 @@ def prelln_transformer_model(
 
     Args:
         shared_type: what all layers share: "all", "attention", "ffn" or None.
-        adapter_fn: not used, as in the original.
+        adapter_fn: ignored, as in the original.
         Others: as in `transformer_model`.
 
     Returns:
         float tensor [B, F, H], or a list of them.
 
     Raises:
-        ValueError: for sizes that do not fit, or an unknown `shared_type`.
+        ValueError: if sizes do not match, or for an unknown `shared_type`.
     """
     del adapter_fn
     if shared_type not in _SHARED_TYPES:
@@ -398,14 +398,14 @@ def prelln_transformer_model(
 
 
 def additive_mask(attention_mask: Optional[tf.Tensor]) -> tf.Tensor:
-    """What is added to attention scores.
+    """Converts an attention mask to the values to add to attention scores.
 
     Args:
-        attention_mask: number tensor [B, F, T] or [B, T], 1 where a token may look; None:
+        attention_mask: number tensor [B, F, T] or [B, T], 1 where a token may attend; None:
             everywhere.
 
     Returns:
-        float tensor that fits [B, N, F, T].
+        float tensor that broadcasts to [B, N, F, T].
     """
     if attention_mask is None:
         return tf.constant(0.0)
@@ -422,14 +422,14 @@ def encoder_outputs(
     all_layers: bool,
     layout: Optional[modeling.Layout] = None,
 ) -> Union[tf.Tensor, List[tf.Tensor]]:
-    """The layers of `modeling.encoder_layers` for tensors as BERT's programs have them.
+    """Applies the layers of `modeling.encoder_layers` to tensors in the form of BERT's programs.
 
     Args:
-        config: the encoder's.
+        config: config of the encoder.
         input_tensor: float tensor [B, F, H].
         attention_mask: as in `additive_mask`.
         all_layers: whether to return all layers' outputs.
-        layout: that of the config by default.
+        layout: layout; default: the config's.
 
     Returns:
         float tensor [B, F, H], or a list of them.
@@ -453,7 +453,7 @@ def encoder_outputs(
 
 
 def _config(initializer_range):
-    """What functions of `model.modeling` need to know for start values."""
+    """A config with the settings that `model.modeling` needs for initial values."""
     return modeling.AlbertConfig(vocab_size=1, initializer_range=initializer_range)
 
 

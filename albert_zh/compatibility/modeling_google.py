@@ -1,4 +1,4 @@
-"""albert_zh's `modeling_google`: google's ALBERT; as `compatibility.modeling` but for what is here.
+"""albert_zh's `modeling_google`: google's ALBERT, where it differs from `compatibility.modeling`.
 
 Letters in shape comments: B batch, F tokens, E embedding, H hidden, N heads, D head size.
 """
@@ -40,7 +40,7 @@ class AlbertConfig(modeling.AlbertConfig):
         initializer_range: float = 0.02,
         ffn_groups: int = 1,
     ) -> None:
-        """Sets and checks every value; `down_scale_factor` is kept and changes nothing."""
+        """Sets and checks all values; `down_scale_factor` is stored and has no effect."""
         super().__init__(
             vocab_size,
             hidden_size,
@@ -67,17 +67,17 @@ BertConfig = AlbertConfig
 def get_assignment_map_from_checkpoint(
     tvars: Sequence[tf.Variable], init_checkpoint: str, num_of_group: int = 0
 ) -> Tuple[Union[Dict[str, str], List[Dict[str, str]]], Dict[str, int]]:
-    """Which variables of a checkpoint go to which of the graph.
+    """Maps variables of a checkpoint to variables of the graph.
 
     Args:
-        tvars: the graph's.
+        tvars: variables of the graph.
         init_checkpoint: checkpoint prefix.
-        num_of_group: with more than 1, groups that the checkpoint lacks start from its group 0.
+        num_of_group: if more than 1, groups that the checkpoint lacks start from its group 0.
 
     Returns:
         (assignment_map, initialized_variable_names): `{checkpoint name: variable name}`, or with
-        `num_of_group` a list of so many of them, the variables of group g in the g-th; and the
-        variables' names (with and without `:0`), each with value 1.
+        `num_of_group` a list of that many such maps, the g-th for the variables of group g; and
+        the variables' names (with and without `:0`), each with value 1.
     """
     if not num_of_group:
         return modeling.get_assignment_map_from_checkpoint(tvars, init_checkpoint)
@@ -109,7 +109,7 @@ def attention_layer(
     from_seq_length: Optional[int] = None,
     to_seq_length: Optional[int] = None,
 ) -> tf.Tensor:
-    """Multi-head attention without an output layer; heads are as wide as they share the width.
+    """Multi-head attention without an output layer; the heads divide the width evenly.
 
     Args: as in `compatibility.modeling.attention_layer`; `attention_mask` [B, T] or [B, F, T].
 
@@ -154,12 +154,12 @@ def transformer_model(
     do_return_all_layers: bool = False,
     ffn_groups: int = 1,
 ) -> Union[tf.Tensor, List[tf.Tensor]]:
-    """The encoder's layers; embeddings of another width are mapped to the hidden size.
+    """The encoder's layers; embeddings of another width are projected to the hidden size.
 
     Args:
         input_tensor: float tensor [B, F, E].
-        num_hidden_groups: groups of layers that share their variables.
-        inner_group_num: blocks in a layer.
+        num_hidden_groups: number of groups of layers that share their variables.
+        inner_group_num: number of blocks per layer.
         ffn_groups: groups of the feed-forward kernels.
         Others: as in `compatibility.modeling.transformer_model`; `attention_mask` [B, F] or
             [B, F, F].
@@ -168,7 +168,7 @@ def transformer_model(
         float tensor [B, F, H], or a list of them.
 
     Raises:
-        ValueError: for sizes that do not fit.
+        ValueError: if sizes do not match.
     """
     config = AlbertConfig(
         vocab_size=1,

@@ -8,11 +8,11 @@ from albert_zh.compatibility.modeling_google import *  # noqa: F403
 
 __all__ = [*modeling_google.__all__, "FFN_GROUPS"]
 
-FFN_GROUPS = 16  # where a config does not say it
+FFN_GROUPS = 16  # default if a config does not set it
 
 
 class AlbertConfig(modeling_google.AlbertConfig):
-    """`modeling_google.AlbertConfig` of 16 `ffn_groups`."""
+    """`modeling_google.AlbertConfig` with `ffn_groups` of 16 by default."""
 
     @functools.wraps(modeling_google.AlbertConfig.__init__)
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -21,7 +21,7 @@ class AlbertConfig(modeling_google.AlbertConfig):
 
     @classmethod
     def from_dict(cls, json_object: Dict[str, Any]) -> "AlbertConfig":
-        """The config of a dictionary; raises `UserError` if `vocab_size` is missing."""
+        """Creates the config from a dictionary; raises `UserError` if `vocab_size` is missing."""
         return super().from_dict(dict({"ffn_groups": FFN_GROUPS}, **json_object))
 
 

@@ -1,4 +1,4 @@
-"""albert_zh's `optimization_finetuning`: `create_optimizer` is AdamW here."""
+"""albert_zh's `optimization_finetuning`, in which `create_optimizer` builds AdamW."""
 
 from albert_zh.model.optimization import AdamWeightDecayOptimizer
 from albert_zh.model.optimization import create_adamw_optimizer as create_optimizer

@@ -1,4 +1,4 @@
-"""albert_zh's `optimization_google`: AdamW or LAMB as google's programs set them up."""
+"""albert_zh's `optimization_google`: AdamW or LAMB with the settings of google's programs."""
 
 from typing import TYPE_CHECKING, Optional
 
@@ -30,7 +30,7 @@ def create_optimizer(
         the train op, which also advances `global_step` by one.
 
     Raises:
-        UserError: for a setting that makes no sense.
+        UserError: for an invalid setting.
     """
     return optimization.create_optimizer(
         loss,

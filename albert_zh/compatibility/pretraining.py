@@ -1,4 +1,4 @@
-"""albert_zh's `run_pretraining` for programs that import it: input, losses, `model_fn`.
+"""albert_zh's `run_pretraining` for importing programs: input functions, losses, `model_fn`.
 
 loss, example_loss, log_probs = get_masked_lm_output(
 config, model.get_sequence_output(), model.get_embedding_table(),
@@ -27,19 +27,19 @@ def model_fn_builder(
     use_tpu: bool,
     use_one_hot_embeddings: bool,
 ) -> Callable:
-    """The `model_fn` of pre-training for TPUEstimator, by LAMB.
+    """Creates the `model_fn` of pre-training for TPUEstimator, with LAMB.
 
     Args:
-        bert_config: the model's.
-        init_checkpoint: prefix of the checkpoint that training starts from, or None.
-        learning_rate: the highest rate.
-        num_train_steps: steps of the schedule.
-        num_warmup_steps: of these, the warm-up.
+        bert_config: config of the model.
+        init_checkpoint: prefix of the checkpoint to initialize the model from, or None.
+        learning_rate: maximum learning rate.
+        num_train_steps: number of steps of the schedule.
+        num_warmup_steps: number of these that are warm-up steps.
         use_tpu: whether the program runs on a TPU.
-        use_one_hot_embeddings: not used: words are looked up as is faster, with the same numbers.
+        use_one_hot_embeddings: ignored: words are looked up in the faster way, with equal results.
 
     Returns:
-        function (features, labels, mode, params) -> `TPUEstimatorSpec`; metrics are those of
+        function (features, labels, mode, params) -> `TPUEstimatorSpec`; its metrics are those of
         `eval_results.txt`.
     """
     del use_one_hot_embeddings

@@ -1,10 +1,10 @@
-"""albert_zh's `create_pretraining_data` for programs that import it: instances as tokens.
+"""albert_zh's `create_pretraining_data` for importing programs: instances of tokens.
 
     instances = create_training_instances(paths, tokenizer, 128, 10, 0.1, 0.15, 20, rng)
     write_instance_to_example_files(instances, tokenizer, 128, 20, ["records.tfrecord"])
 
-Draw for draw the original's, labels with `##` included, as `--original_masking=true`. The command
-is faster and its default better.
+The random draws are exactly the original's, including labels with `##`, as with
+`--original_masking=true`. The command is faster and has better defaults.
 """
 
 import functools
@@ -45,10 +45,10 @@ class TrainingInstance:
     """A pair of segments with masks.
 
     Attributes:
-        tokens: what the input shows.
-        segment_ids: 0 or 1 for each.
-        masked_lm_positions: where tokens are masked.
-        masked_lm_labels: the pieces that stood there.
+        tokens: the masked tokens, as the model sees them.
+        segment_ids: 0 or 1 for each token.
+        masked_lm_positions: positions of the masked tokens.
+        masked_lm_labels: the original tokens at these positions.
         is_random_next: whether the segments were swapped.
     """
 
@@ -80,17 +80,17 @@ def create_training_instances(
     max_predictions_per_seq: int,
     rng: "random.Random",
 ) -> List[TrainingInstance]:
-    """The instances of text files, shuffled.
+    """Creates the instances of text files, in random order.
 
     Args:
-        input_files: files of a sentence a line, a blank line between documents.
-        tokenizer: of the vocabulary.
-        max_seq_length: longest sequence.
-        dupe_factor: passes over the documents.
-        short_seq_prob: how often a document's sequences are shorter.
-        masked_lm_prob: share of the pieces to mask.
-        max_predictions_per_seq: the most pieces to mask.
-        rng: what all is drawn from.
+        input_files: files with one sentence per line and blank lines between documents.
+        tokenizer: tokenizer of the vocabulary.
+        max_seq_length: maximum sequence length.
+        dupe_factor: number of passes over the documents.
+        short_seq_prob: probability of a shorter sequence.
+        masked_lm_prob: fraction of the tokens to mask.
+        max_predictions_per_seq: maximum number of masked tokens.
+        rng: random generator of all draws.
     """
     settings = (max_seq_length, short_seq_prob, masked_lm_prob, max_predictions_per_seq)
     return instances_of_files(
@@ -106,7 +106,7 @@ def instances_of_files(
     settings: Tuple[Any, ...],
     rng: "random.Random",
 ) -> List[Any]:
-    """The instances that a function makes of each document of files, shuffled.
+    """Creates the instances of all documents of files with a function, in random order.
 
     Args:
         of_document: function with the arguments of `create_instances_from_document_albert`.
@@ -114,7 +114,7 @@ def instances_of_files(
         settings: the function's arguments from `max_seq_length` to `max_predictions_per_seq`.
 
     Returns:
-        list of what the function makes.
+        list of the function's results.
     """
     documents = _documents(input_files, tokenizer)
     rng.shuffle(documents)
@@ -128,7 +128,7 @@ def instances_of_files(
 
 
 def _documents(input_files, tokenizer):
-    """List of documents, each a list of lines, each a list of pieces; none of them empty."""
+    """List of documents, each a list of lines, each a list of pieces; none of these is empty."""
     text_format = reader.TextFormat("utf-8", split_sentences=False, as_original=True)
     documents = []
     for shard in reader.read_shards(input_files, text_format):
@@ -150,12 +150,12 @@ def create_instances_from_document_albert(
     vocab_words: List[str],
     rng: "random.Random",
 ) -> List[TrainingInstance]:
-    """The instances of a document, half of them with swapped segments.
+    """Creates the instances of a document, half of them with swapped segments.
 
     Args:
-        all_documents: the lines of each, the pieces of each line.
-        document_index: the document's number.
-        vocab_words: the vocabulary, in its file's order.
+        all_documents: documents as lists of lines, each a list of pieces.
+        document_index: number of the document.
+        vocab_words: the vocabulary, in the order of its file.
         Others: as in `create_training_instances`.
     """
     lines = all_documents[document_index]
@@ -183,7 +183,7 @@ def create_instances_from_document_albert(
 def sampling_settings(
     max_seq_length: int, short_seq_prob: float, **others: Any
 ) -> sampling.Settings:
-    """The settings that `sampling.chunks_of_document` looks at, the others empty."""
+    """The settings that `sampling.chunks_of_document` uses; the other settings are False."""
     empty = dict.fromkeys(sampling.Settings._fields, False)
     return sampling.Settings(
         **dict(empty, max_seq_length=max_seq_length, short_seq_prob=short_seq_prob, **others)
@@ -197,14 +197,14 @@ def create_masked_lm_predictions(
     vocab_words: List[str],
     rng: "random.Random",
 ) -> Tuple[List[str], List[int], List[str]]:
-    """Masks tokens, whole words with the flag `--do_whole_word_mask`.
+    """Masks tokens, or whole words with the flag `--do_whole_word_mask`.
 
     Args:
-        tokens: with [CLS] and [SEP]; `##` marks what continues a word.
+        tokens: tokens with [CLS] and [SEP]; `##` marks pieces that continue a word.
         Others: as in `create_instances_from_document_albert`.
 
     Returns:
-        (tokens as the input shows them, masked positions, tokens that stood there).
+        (masked tokens, masked positions, original tokens at these positions).
     """
     specials = {n for n, token in enumerate(tokens) if token in ("[CLS]", "[SEP]")}
     masks_whole_words = flag_value("do_whole_word_mask", False)
@@ -225,7 +225,7 @@ def create_masked_lm_predictions(
 
 
 def get_new_segment(segment: List[str]) -> List[str]:
-    """A line's pieces with `##` before those that continue a word of jieba's.
+    """Adds `##` to the pieces of a line that continue a word of jieba's.
 
     Raises:
         UserError: without the package jieba.
@@ -239,14 +239,14 @@ def _segmenter():
 
 
 def flag_value(name: str, default: Any) -> Any:
-    """The value of a flag where the program has it, otherwise the default."""
+    """The value of a flag if the program defines it, otherwise the default."""
     return flags.FLAGS[name].value if name in flags.FLAGS else default
 
 
 def truncate_seq_pair(
     tokens_a: List[str], tokens_b: List[str], max_num_tokens: int, rng: "random.Random"
 ) -> None:
-    """Cuts two lists in place to a total length: the longer at either end, at random."""
+    """Truncates two lists in place to a total length: the longer one, at a random end."""
     while len(tokens_a) + len(tokens_b) > max_num_tokens:
         longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
         longer.pop(0 if rng.random() < 0.5 else -1)
@@ -262,14 +262,14 @@ def write_instance_to_example_files(
     """Writes instances as TFRecord files, round-robin.
 
     Args:
-        instances: what is written.
-        tokenizer: of the vocabulary.
-        max_seq_length: to which sequences are padded.
-        max_predictions_per_seq: to which predictions are padded.
-        output_files: their paths.
+        instances: instances to write.
+        tokenizer: tokenizer of the vocabulary.
+        max_seq_length: length to which sequences are padded.
+        max_predictions_per_seq: length to which predictions are padded.
+        output_files: paths of the files.
 
     Raises:
-        UserError: for a token that the vocabulary lacks.
+        UserError: for a token that is not in the vocabulary.
     """
     write_rows(
         instances,
@@ -283,7 +283,7 @@ def write_rows(
     features: Callable[[Sequence[TrainingInstance]], Dict[str, np.ndarray]],
     output_files: Sequence[str],
 ) -> None:
-    """Writes what a function makes of lists of instances, {name: array [N, k]}, round-robin."""
+    """Writes a function's features of lists of instances, {name: array [N, k]}, round-robin."""
     for index, path in enumerate(output_files):
         of_file = instances[index :: len(output_files)]
         with whole_file(path) as partial, open(partial, "wb") as stream:
@@ -293,14 +293,14 @@ def write_rows(
 
 
 def create_int_feature(values: Sequence[int]) -> "tf.train.Feature":
-    """Integers of a `tf.train.Example`, for programs that write records of their kind."""
-    import tensorflow.compat.v1 as tf  # the processes that make records do without
+    """An integer feature of a `tf.train.Example`, for programs that write their own records."""
+    import tensorflow.compat.v1 as tf  # worker processes do without it
 
     return tf.train.Feature(int64_list=tf.train.Int64List(value=list(values)))
 
 
 def create_float_feature(values: Sequence[float]) -> "tf.train.Feature":
-    """As `create_int_feature`, of floats."""
+    """Like `create_int_feature`, for floats."""
     import tensorflow.compat.v1 as tf
 
     return tf.train.Feature(float_list=tf.train.FloatList(value=list(values)))

@@ -1,11 +1,11 @@
-"""google's `create_pretraining_data` for programs that import it: instances as tokens.
+"""google's `create_pretraining_data` for importing programs: instances of tokens.
 
     np.random.seed(12345)
     instances = create_training_instances(paths, tokenizer, 512, 10, 0.1, 0.15, 20, rng)
     write_instance_to_example_files(instances, tokenizer, 512, 20, ["records.tfrecord"])
 
-As `compatibility.pretraining_data` but for n-grams, a B from another document and
-`token_boundary`. The original draws the lengths of n-grams from numpy's global generator.
+Like `compatibility.pretraining_data`, except for n-grams, random next segments from other documents
+and `token_boundary`. The original draws the lengths of n-grams from numpy's global generator.
 """
 
 from typing import TYPE_CHECKING, List, Sequence, Tuple
@@ -40,12 +40,12 @@ __all__ = [
     "write_instance_to_example_files",
 ]
 
-_MAX_TRIES = 10  # to find another document
+_MAX_TRIES = 10  # attempts to find another document
 _SPECIALS = ("[CLS]", "[SEP]")
 
 
 class TrainingInstance(pretraining_data.TrainingInstance):
-    """A pair of segments with masks, and `token_boundary`: 1 where a word begins."""
+    """A masked pair of segments, with `token_boundary`: 1 where a word begins."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ def create_training_instances(
     max_predictions_per_seq: int,
     rng: "random.Random",
 ) -> List[TrainingInstance]:
-    """The instances of text files, shuffled.
+    """Creates the instances of text files, in random order.
 
     Args: as in `compatibility.pretraining_data.create_training_instances`.
     """
@@ -90,7 +90,7 @@ def create_instances_from_document(
     vocab_words: List[str],
     rng: "random.Random",
 ) -> List[TrainingInstance]:
-    """The instances of a document; a B from elsewhere has label 1, as swapped segments have.
+    """Creates a document's instances; random next segments have label 1, like swapped ones.
 
     Args: as in `compatibility.pretraining_data.create_instances_from_document_albert`.
     """
@@ -126,7 +126,7 @@ def create_instances_from_document(
 
 
 def _segment_of_other_document(all_documents, document_index, wanted, rng):
-    """Pieces of consecutive lines of another document, in the original's order of draws."""
+    """Pieces of consecutive lines from another document, with the original's random draws."""
     for _ in range(_MAX_TRIES):
         other = rng.randint(0, len(all_documents) - 1)
         if other != document_index:
@@ -141,7 +141,7 @@ def _segment_of_other_document(all_documents, document_index, wanted, rng):
 
 
 def is_start_piece(piece: str) -> bool:
-    """Whether a piece begins a word, with the flag `--spm_model_file` by SentencePiece's marks."""
+    """Whether a piece begins a word; with `--spm_model_file`, by SentencePiece's marks."""
     if flag_value("spm_model_file", None):
         return word_starts.starts_sentencepiece_word(piece)
     return word_starts.starts_word(piece)
@@ -154,19 +154,19 @@ def create_masked_lm_predictions(
     vocab_words: List[str],
     rng: "random.Random",
 ) -> Tuple[List[str], List[int], List[str], List[int]]:
-    """Masks runs of 1 to `--ngram` words; the flags are those of the command, where they are there.
+    """Masks n-grams of 1 to `--ngram` words; reads the command's flags if the program has them.
 
     Args: as in `compatibility.pretraining_data.create_masked_lm_predictions`.
 
     Returns:
-        (tokens as the input shows them, masked positions, tokens that stood there, 1 where a word
+        (masked tokens, masked positions, original tokens at these positions, 1 where a word
         begins).
     """
     specials = {n for n, token in enumerate(tokens) if token in _SPECIALS}
     starts = [n in specials or is_start_piece(token) for n, token in enumerate(tokens)]
     masks_whole_words = flag_value("do_whole_word_mask", True)
     continues = [masks_whole_words and not begins for begins in starts]
-    # The original takes the wish for shorter n-grams for one for longer ones.
+    # The original treats the flag for shorter n-grams as the flag for longer ones.
     weights = masking.ngram_weights(
         flag_value("ngram", 3), favor_longer=flag_value("favor_shorter_ngram", False)
     )
@@ -199,7 +199,7 @@ def write_instance_to_example_files(
     max_predictions_per_seq: int,
     output_files: Sequence[str],
 ) -> None:
-    """Writes instances as TFRecord files, round-robin; twice the predictions if permuted.
+    """Writes instances as TFRecord files, round-robin, with twice the predictions if permuted.
 
     Args, Raises: as in `compatibility.pretraining_data.write_instance_to_example_files`.
     """

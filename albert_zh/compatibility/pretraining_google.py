@@ -1,6 +1,6 @@
-"""albert_zh's `run_pretraining_google` for programs that import it.
+"""albert_zh's `run_pretraining_google` for importing programs.
 
-As `compatibility.pretraining` but for the arguments of two functions.
+Like `compatibility.pretraining`, except for the arguments of two functions.
 """
 
 from typing import TYPE_CHECKING, Callable, Optional, Tuple
@@ -26,7 +26,7 @@ def get_masked_lm_output(
     label_ids: "tf.Tensor",
     label_weights: "tf.Tensor",
 ) -> Tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
-    """Predicts masked words; as `compatibility.pretraining.get_masked_lm_output`."""
+    """Predicts masked words, like `compatibility.pretraining.get_masked_lm_output`."""
     return pretraining_parts.get_masked_lm_output(
         albert_config, input_tensor, output_weights, None, positions, label_ids, label_weights
     )
@@ -51,13 +51,13 @@ def model_fn_builder(
     poly_power: float = 1.0,
     start_warmup_step: int = 0,
 ) -> Callable:
-    """As `compatibility.pretraining.model_fn_builder`, by the named optimizer.
+    """Like `compatibility.pretraining.model_fn_builder`, with the named optimizer.
 
     Args:
         optimizer: "adamw" or "lamb".
-        poly_power: power of the rate's decay.
-        start_warmup_step: the step from which warm-up counts.
-        Others: as there.
+        poly_power: power of the learning rate decay.
+        start_warmup_step: step at which warm-up starts.
+        Others: as in `model_fn_builder` of that module.
     """
     del use_one_hot_embeddings
     settings = pretraining_parts.model_settings(

@@ -1,4 +1,4 @@
-"""What albert_zh's `run_pretraining` and `run_pretraining_google` have in common.
+"""Common parts of albert_zh's `run_pretraining` and `run_pretraining_google`.
 
 Letters in shape comments: B batch, F tokens, P masked positions, E embedding, H hidden,
 V vocabulary.
@@ -28,7 +28,7 @@ _SHUFFLE_BUFFER = 100  # records, as in the original
 
 
 def gather_indexes(sequence_tensor: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Rows of a sequence; float [B, F, H] at int [B, P] -> [B * P, H]."""
+    """Gathers rows of sequences: float [B, F, H] at int [B, P] -> [B * P, H]."""
     return gather_positions(sequence_tensor, positions)
 
 
@@ -44,12 +44,12 @@ def get_masked_lm_output(
     """Predicts masked words; variables under `cls/predictions`.
 
     Args:
-        bert_config: the model's.
+        bert_config: config of the model.
         input_tensor: float tensor [B, F, H], the encoder's output.
         output_weights: float [V, E], the word table.
         project_weights: float [E, H], the second word table; None for google's layouts.
         positions: int tensor [B, P], the masked positions.
-        label_ids: int tensor [B, P], the words that stood there.
+        label_ids: int tensor [B, P], the original words at these positions.
         label_weights: float tensor [B, P], 0 for unused predictions.
 
     Returns:
@@ -68,9 +68,9 @@ def get_next_sentence_output(
     """Predicts whether segments were swapped; variables under `cls/seq_relationship`.
 
     Args:
-        bert_config: the model's.
+        bert_config: config of the model.
         input_tensor: float tensor [B, H], the pooled output.
-        labels: int tensor [B] or [B, 1], 1 for swapped.
+        labels: int tensor [B] or [B, 1], 1 if swapped.
 
     Returns:
         (loss [], per_example_loss [B], log_probs [B, 2]).
@@ -92,7 +92,7 @@ def model_settings(
     poly_power: float = 1.0,
     start_warmup_step: int = 0,
 ) -> ModelSettings:
-    """The settings of a plain pre-training."""
+    """The settings of ordinary pre-training."""
     return ModelSettings(
         learning_rate=learning_rate,
         num_train_steps=num_train_steps,
@@ -118,17 +118,17 @@ def input_fn_builder(
     is_training: bool,
     num_cpu_threads: int = 4,
 ) -> Callable:
-    """The input function of records of `create_pretraining_data.py`, repeated without end.
+    """Creates the input function for records of `create_pretraining_data.py`, repeated endlessly.
 
     Args:
         input_files: TFRecord files.
         max_seq_length: F.
         max_predictions_per_seq: P.
-        is_training: whether files and records are shuffled.
-        num_cpu_threads: how many files are read, and batches parsed, at the same time.
+        is_training: whether to shuffle files and records.
+        num_cpu_threads: number of files to read, and of batches to parse, concurrently.
 
     Returns:
-        function (params) -> `tf.data.Dataset` of dicts of [B, F], [B, P] and [B, 1], int32 but for
+        function (params) -> `tf.data.Dataset` of dicts of [B, F], [B, P] and [B, 1], int32 except
         `masked_lm_weights`; `params` has `batch_size`.
     """
     sizes = dict.fromkeys(["input_ids", "input_mask", "segment_ids"], max_seq_length)

@@ -1,4 +1,4 @@
-"""What the toolkit's former module `resident` had: models kept in memory, and their rows."""
+"""The contents of the toolkit's former module `resident`: models kept in memory, and their rows."""
 
 from albert_zh.inference import input_rows, loaded_model
 from albert_zh.inference.arguments import ARGUMENTS, check_arguments, check_precision, checked_path

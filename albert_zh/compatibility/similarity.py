@@ -1,4 +1,4 @@
-"""What albert_zh's `similarity` has beside `BertSim`, for programs that import it.
+"""Parts of albert_zh's `similarity` other than `BertSim`, for importing programs.
 
 sim = BertSim()
 sim.start_model()
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class SimProcessor(DataProcessor):
-    """Pairs of sentences as examples; what they are is to be predicted."""
+    """Pairs of sentences as unlabelled examples for prediction."""
 
     def get_sentence_examples(self, questions: Sequence[Tuple[Any, Any]]) -> List[InputExample]:
         """An example of each pair, with the label 0, which stands for none."""
