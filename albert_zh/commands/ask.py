@@ -62,7 +62,7 @@ def run() -> None:
             for line in answer(reader, question):
                 print(line)
             sys.stdout.flush()
-            num_cut += reader.num_cut > num_cut_before  # the reader counts each paragraph it reads
+            num_cut += reader.num_cut > num_cut_before  # it counts every paragraph
         loaded_model.note_cut("questions", num_cut, reader.longest_question)
         name = FLAGS.context or FLAGS.documents or "the text"
         loaded_model.note_unknown("the questions and " + name, reader)

@@ -103,8 +103,8 @@ def _check_flags():
     ):
         if is_unused:
             raise UserError(
-                "--%s: --corpus, from which a vocabulary is built, takes --output, and --report "
-                "alone --vocab_file: leave it out" % flag
+                "--%s has no effect here: --output goes with --corpus, and --vocab_file with "
+                "--report alone: leave it out" % flag
             )
     if not FLAGS.corpus and not FLAGS.vocab_file:
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
@@ -123,8 +123,8 @@ def _check_is_of_no_checkpoint(path):
     weights += [packed_weights.PACKED_FILE] * packed_weights.is_packed(folder)
     if weights:
         raise UserError(
-            "--output=%s: it is the vocabulary of the checkpoint beside it (%s), for which another "
-            "one would be wrong: choose another place" % (path, weights[0])
+            "--output=%s: it is the vocabulary of the checkpoint beside it (%s), which needs "
+            "exactly this vocabulary: choose another path" % (path, weights[0])
         )
 
 
@@ -171,7 +171,7 @@ def _build(corpus):
 def _print_notes(counts, groups):
     if counts.forgotten:
         print(
-            "note: to save memory, Latin words seen up to %d time(s) were forgotten on the way"
+            "note: to save memory, Latin words seen up to %d time(s) were dropped while counting"
             % counts.forgotten
         )
     if groups["unused entries"]:

@@ -162,8 +162,8 @@ def _text_of_line(source, line, is_pairs):
         return line_reader.pair_of_line(source, line)
     if num_columns > 1 and FLAGS.text_pairs is None:
         raise UserError(
-            "%s: %d columns, but the model was trained on single texts: keep the text alone, such "
-            "as by cut -f1; --text_pairs=false takes the whole line as the text"
+            "%s: %d columns, but the model was trained on single texts: keep only the text, for "
+            "example with cut -f1; --text_pairs=false takes the whole line as the text"
             % (source, num_columns)
         )
     return line

@@ -187,7 +187,7 @@ def _notes_on_flags():
     if is_dynamic and given:
         values = ["--%s=%s" % (name, str(FLAGS[name].value).lower()) for name in given]
         yield (
-            "with --masking=dynamic words are masked in training: give %s to run_pretraining.py"
+            "with --masking=dynamic words are masked in training: pass %s to run_pretraining.py"
             % " ".join(values)
         )
 
@@ -314,7 +314,7 @@ def _conflicts(google):
             FLAGS.non_chinese and names_segmenter,
         ),
         ("a SentencePiece model", "--segmenter", is_sentencepiece and names_segmenter),
-        # The keys of its pieces have a mark which few pieces in the text have.
+        # The keys of its pieces have a mark that few pieces of a text have.
         ("a SentencePiece model", "--similar_words", is_sentencepiece and has_similar),
         ("--span", "--ngram", FLAGS.span and names_ngram),
         (original, "--span", FLAGS.original_masking and FLAGS.span),

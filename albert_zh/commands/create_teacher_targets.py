@@ -67,8 +67,8 @@ def run() -> None:
     is_json = os.path.splitext(FLAGS.output_file)[1] in (".json", ".jsonl")
     if is_json and student.kind.distillation.takes_tables:
         raise UserError(
-            "--output_file=%s: these targets are a table, which no program would read under this "
-            "name: expected one that ends in .tsv" % FLAGS.output_file
+            "--output_file=%s: these targets are a table, which no program would read from this "
+            "file: expected a name that ends in .tsv" % FLAGS.output_file
         )
     opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]
     read = _read_texts(student, opened)

@@ -107,7 +107,7 @@ def define_flags() -> None:
 
 
 def run() -> None:
-    """Does what the flags ask for."""
+    """Augments the training data as the flags ask."""
     _check_flags()
     source = _TrainingRows()
     output, shown = _output_file(source.path)
@@ -136,8 +136,8 @@ def _note_on_long_texts(num_rows, longest):
     if longest < FLAGS.max_seq_length:
         way_out = "the model takes no longer rows: cut the texts, or see extend_positions.py"
     return (
-        "%d rows have a text of more than %d tokens, whose words masked LM has no candidates for, "
-        "as it reads a text twice in %d tokens: %s"
+        "%d rows have a text of more than %d tokens, for which the masked LM has no candidates, "
+        "since it reads each text twice in %d tokens: %s"
         % (num_rows, (longest - _SPECIAL_PIECES) // 2, longest, way_out)
     )
 
@@ -224,7 +224,7 @@ class _TrainingRows:
         task = datasets.get_task(FLAGS.task_name)._replace(chosen=self.columns)
         why = None
         if task.objective not in _KINDS:
-            why = "a data set of the kind %s, whose labels belong to places of the text"
+            why = "a data set of the kind %s, whose labels belong to positions in the text"
             why %= task.objective
         elif task.examples_of:
             why = "its texts are put together from several parts of a row"
@@ -306,8 +306,8 @@ def _check_has_no_slots(path, header, rows_of_file):
     slots = sorted(names & set(slot_cells.KEYS))
     if slots:
         raise UserError(
-            "%s: its column %s has positions in the text, which do not fit other words: remove "
-            "it, and train with --dictionaries" % (path, slots[0])
+            "%s: its column %s has positions in the text, which would be wrong after a "
+            "replacement: remove it, and train with --dictionaries" % (path, slots[0])
         )
 
 
@@ -319,7 +319,7 @@ def _in_encoding(text):
         return text.encode(encoding.get(name, name))
     except UnicodeEncodeError as error:
         raise UserError(
-            "--encoding=%s: has no %s, which the model put in a word's place: convert the training "
+            "--encoding=%s cannot encode %s, which is part of a replacement: convert the training "
             "file to UTF-8, or gb18030" % (FLAGS.encoding, error.object[error.start])
         ) from error
 
@@ -436,7 +436,7 @@ class _Job:
                 os.truncate(path, size)
             report.state.update(state["report"])
             self._line = state["line"]
-            say("going on behind row %d of %d", state["done"], len(self._examples))
+            say("resuming after row %d of %d", state["done"], len(self._examples))
             return state["done"], state["written"]
         starts = (self._source.header(), "line\tline of %s\n" % os.path.basename(self._source.path))
         for path, text in zip(self._paths, starts):

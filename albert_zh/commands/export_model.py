@@ -165,7 +165,7 @@ def run() -> None:
         model, options.task, export_common.session_of, texts, options.seq_length
     )
     if FLAGS.min_equal_labels is not None and not examples.have_answers:
-        print("note: --min_equal_labels has no effect: what is compared stands for no label")
+        print("note: --min_equal_labels has no effect: the compared outputs are no labels")
     comparison = FORMATS[FLAGS.format].write(model, examples, path, options)
     least = examples.limits(options.limits).equal_labels
     for title, text in _summary(model, path, options, comparison, least, time.time() - start):
@@ -272,7 +272,7 @@ def _check_metadata(model, options):
 def _check_texts(model, options):
     if options.texts and model.tokenizer is None:
         raise UserError(
-            "--representative_texts: %s has no vocabulary to read them by: put the model's "
+            "--representative_texts: %s has no vocabulary to tokenize them: copy the model's "
             "vocab.txt there" % model.folder
         )
     notes = fine_tuning_notes.notes_of_folder(model.folder)

@@ -120,7 +120,7 @@ def _note_what_is_missing(source):
         if not any(storage.in_folder(FLAGS.output_dir, pattern) for pattern in patterns)
     ]
     if missing:
-        line = "note: %s has no %s, as there is none beside the weights in %s: put it there"
+        line = "note: %s has no %s, since there is none next to the weights in %s: copy it there"
         print(printable(line % (FLAGS.output_dir, " and no ".join(missing), source)))
 
 

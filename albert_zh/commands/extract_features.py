@@ -168,13 +168,13 @@ def _form_of_output():
 def _check_layers_stay_apart():
     if text_encoder.LAYERS.get(FLAGS.layers, (None, None))[1] == "sum":
         raise UserError(
-            "--layers=%s sums layers up, --format=bert_json has each by itself: name them, such as "
-            "--layers=%s" % (FLAGS.layers, BERT_LAYERS)
+            "--layers=%s sums layers, but --format=bert_json lists each of them: name them, such "
+            "as --layers=%s" % (FLAGS.layers, BERT_LAYERS)
         )
     if FLAGS["pooling"].present and FLAGS.pooling != "none":
-        _note("it has a vector of each token: --pooling=%s has no effect" % FLAGS.pooling)
+        _note("it has one vector per token: --pooling=%s has no effect" % FLAGS.pooling)
     if (FLAGS.output_file or "").endswith((".npy", ".parquet")):
-        _note("it is lines of JSON: a better name than %s ends in .jsonl" % FLAGS.output_file)
+        _note("it writes JSON lines: a better name than %s ends in .jsonl" % FLAGS.output_file)
 
 
 def _note(text):

@@ -91,7 +91,7 @@ def restore(session: tf.Session, prefix: str, meta_file: str) -> None:
     if not storage.exists(meta_file) and named != prefix:
         meta_file, reason = named, "has packed weights and no .meta file"
     elif not storage.exists(meta_file):
-        reason = "is not there"
+        reason = "does not exist"
     else:
         meta_graph = _read_meta_graph(meta_file)
         training_inputs = {node.op for node in meta_graph.graph_def.node} & set(INPUT_OF_TRAINING)
@@ -107,7 +107,7 @@ def restore(session: tf.Session, prefix: str, meta_file: str) -> None:
                     % (meta_file, prefix, system_errors.reason(error))
                 ) from error
             return
-        reason = "holds the input of training (%s)" % ", ".join(sorted(training_inputs))
+        reason = "contains the input pipeline of training (%s)" % ", ".join(sorted(training_inputs))
     print("note: %s %s: the graph is built from the config" % (meta_file, reason))
     _build(session, prefix)
 

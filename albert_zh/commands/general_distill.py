@@ -124,7 +124,7 @@ def _vocabulary_of_student():
     if storage.exists(beside):
         return beside
     opened = model_folder.open_folder(Teacher(FLAGS.teacher_model).path)
-    say("note: the student has no vocabulary beside its config: the teacher's is its own")
+    say("note: the student has no vocabulary next to its config: it uses the teacher's")
     return tokenization.vocabulary_in_folder(opened.folder)
 
 

@@ -199,7 +199,7 @@ def _embedding(models, path, reranker):
     models.enter_context(encoder)
     print(printable("embedding model: %s" % path), file=sys.stderr)
     if encoder.notes is None:
-        print("note: it is not trained for vectors: the mean of its tokens", file=sys.stderr)
+        print("note: it was not trained for vectors: tokens are averaged", file=sys.stderr)
     served = embedding_routes.EmbeddingModel(encoder, _name_of(path), reranker)
     if FLAGS.corpus:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)

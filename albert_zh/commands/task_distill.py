@@ -316,8 +316,8 @@ def _folder_of_teacher():
     others = checkpoint_files.find_checkpoint(folder)
     if others != prefix:
         raise UserError(
-            "--teacher_model=%s: its folder has another checkpoint, which would be taken, %s: copy "
-            "the teacher's files into a folder without others" % (FLAGS.teacher_model, others)
+            "--teacher_model=%s: its folder has another checkpoint, which would be used, %s: copy "
+            "the teacher's files to a separate folder" % (FLAGS.teacher_model, others)
         )
     return folder
 

@@ -58,7 +58,7 @@ def model_fn_builder(
     use_tpu: bool,
     use_one_hot_embeddings: bool,
 ) -> Callable:
-    """As `compatibility.classification.model_fn_builder`."""
+    """Like `compatibility.classification.model_fn_builder`."""
     return classification_parts.model_fn_builder(
         albert_config,
         num_labels,

@@ -35,7 +35,7 @@ def get_masked_lm_output(
 def get_sentence_order_output(
     albert_config: "AlbertConfig", input_tensor: "tf.Tensor", labels: "tf.Tensor"
 ) -> Tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
-    """As `compatibility.pretraining.get_next_sentence_output`."""
+    """Like `compatibility.pretraining.get_next_sentence_output`."""
     return pretraining_parts.get_next_sentence_output(albert_config, input_tensor, labels)
 
 

@@ -34,7 +34,7 @@ class SimProcessor(DataProcessor):
     """Pairs of sentences as unlabelled examples for prediction."""
 
     def get_sentence_examples(self, questions: Sequence[Tuple[Any, Any]]) -> List[InputExample]:
-        """An example of each pair, with the label 0, which stands for none."""
+        """Creates an example per pair, with the placeholder label 0."""
         return [
             InputExample(
                 "test-%d" % index, *(convert_to_unicode(str(text)) for text in pair[:2]), "0"
@@ -43,20 +43,20 @@ class SimProcessor(DataProcessor):
         ]
 
     def get_labels(self) -> List[str]:
-        """Both labels: another meaning, the same."""
+        """Both labels: different meaning, same meaning."""
         return ["0", "1"]
 
 
 def input_fn_builder(bert_sim: Any, sentences: Sequence[Tuple[Any, Any]]) -> Callable:
-    """The input of an Estimator that predicts pairs of sentences.
+    """Creates the input function of an Estimator that predicts pairs of sentences.
 
     Args:
-        bert_sim: `BertSim`, whose tokenizer and longest pair F are taken; it is started if it is
-            not yet.
+        bert_sim: `BertSim`, whose tokenizer and maximum pair length F are used; it is started
+            first if necessary.
         sentences: N pairs.
 
     Returns:
-        function without arguments that returns a dataset of one batch: int32 `input_ids`,
+        function without arguments that returns a dataset with one batch: int32 `input_ids`,
         `input_mask`, `segment_ids` [N, F], `label_ids` [N].
     """
 

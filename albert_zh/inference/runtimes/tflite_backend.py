@@ -100,7 +100,7 @@ class _Interpreter:
         self._shape = tuple(self._inputs[0]["shape"])
 
     def run(self, arrays):
-        """As `TfliteBackend.run`."""
+        """Like `TfliteBackend.run`."""
         if not self._is_batch_fixed:
             return self._run(arrays)
         size = self._shape[0]
