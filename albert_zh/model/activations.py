@@ -1,4 +1,4 @@
-"""Activation functions by their names in configs."""
+"""Activation functions, looked up by the names that configs use."""
 
 import math
 from typing import Any, Callable
@@ -13,7 +13,7 @@ def gelu(x: tf.Tensor) -> tf.Tensor:
 
 
 def gelu_erf(x: tf.Tensor) -> tf.Tensor:
-    """Gaussian error linear unit in its exact form, as ELECTRA has it, any shape."""
+    """Gaussian error linear unit in its exact (erf) form, as in ELECTRA, any shape."""
     return 0.5 * x * (1.0 + tf.math.erf(x / math.sqrt(2.0)))
 
 
@@ -28,7 +28,7 @@ ACTIVATIONS = {
 
 
 def get_activation(name: Any) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The function of an activation's name, or the function itself; None: the identity.
+    """Returns the activation function of a name; a function is returned as is, None: identity.
 
     Raises:
         ValueError: for an unknown name.

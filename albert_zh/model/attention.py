@@ -1,6 +1,6 @@
-"""Multi-head self-attention of a block, by absolute or relative positions.
+"""Multi-head self-attention of a block, with absolute or relative positions.
 
-Letters in shape comments: as in `encoder`; T are the positions that are looked at.
+Letters in shape comments: as in `encoder`; T is the number of key positions.
 """
 
 import math
@@ -34,12 +34,12 @@ def self_attention(
         rows: float tensor [R, H].
         mask: float tensor [B, 1, 1, F] or [B, 1, K, F].
         batch_shape: B and F.
-        seed: int tensor [2], of the dropout of attention weights; not used without dropout.
-        from_rows: float tensor [B * K, H], the only rows that look at the others; None for all.
-        relative_positions: `RelativePositions` of the rows that look; None for none.
+        seed: int tensor [2], seed of the attention dropout; not used without dropout.
+        from_rows: float tensor [B * K, H], the only rows used as queries; None: all rows.
+        relative_positions: `RelativePositions` of the queries; None: no relative positions.
 
     Returns:
-        float tensor [R, H], or [B * K, H] of `from_rows`.
+        float tensor [R, H], or [B * K, H] with `from_rows`.
     """
 
     def attended(query, key, value):
@@ -56,7 +56,7 @@ def self_attention(
     names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
     if from_rows is None and config.saves_memory:
         inputs = _projected(config, names, rows, batch_shape)
-    else:  # outside of training in every layer, so that an exported file has each kernel once
+    else:  # without training in every layer, so that an exported file holds each kernel once
         querying = rows if from_rows is None else from_rows
         inputs = _projected(config, names[:1], querying, (batch_shape[0], -1))
         inputs += _projected(config, names[1:], rows, batch_shape)
@@ -79,16 +79,16 @@ def attention_context(
     seed: Any = None,
     relative_positions: Optional["RelativePositions"] = None,
 ) -> tf.Tensor:
-    """What the heads of attention make of values; T are the positions that are looked at.
+    """Scaled dot-product attention of every head; T is the number of key positions.
 
     Args:
         query: float tensor [B, N, F, D].
         key: float tensor [B, N, T, D].
         value: float tensor [B, N, T, D].
-        mask: float tensor that fits [B, N, F, T], added to the scores.
-        dropout_prob: float, of the attention weights.
-        seed: int tensor [2], of the dropout; not used without dropout.
-        relative_positions: `RelativePositions` of the queries; None for none.
+        mask: float tensor that broadcasts to [B, N, F, T], added to the scores.
+        dropout_prob: float, dropout probability of the attention weights.
+        seed: int tensor [2], seed of the dropout; not used without dropout.
+        relative_positions: `RelativePositions` of the queries; None: no relative positions.
 
     Returns:
         float tensor [B, N, F, D].
@@ -103,9 +103,9 @@ def attention_context(
 def attention_scores(
     query: tf.Tensor, key: tf.Tensor, relative_positions: Optional["RelativePositions"] = None
 ) -> tf.Tensor:
-    """How much positions look at others: [B, N, F, D] and [B, N, T, D] -> float32 [B, N, F, T].
+    """Attention scores of queries and keys: [B, N, F, D], [B, N, T, D] -> float32 [B, N, F, T].
 
-    Neither masked nor normalized by a softmax.
+    They are neither masked nor normalized by a softmax.
     """
     scores = tf.matmul(query, key, transpose_b=True)
     if relative_positions is not None:
@@ -114,7 +114,7 @@ def attention_scores(
 
 
 def _projected(config, scopes, rows, batch_shape):
-    """Rows [R, H] as each of some dense layers projects them for the heads: [B, N, F, D] each."""
+    """Projects rows [R, H] by each dense layer of `scopes` and splits heads: [B, N, F, D] each."""
     batch, length = batch_shape
     heads = config.num_attention_heads
     head_size = config.hidden_size // heads

@@ -1,8 +1,8 @@
-"""Which positions see which others: bidirectional, one-directional and sequence-to-sequence.
+"""Attention masks: bidirectional, unidirectional and sequence-to-sequence.
 
-UniLM's patterns (Dong et al. 2019). Each gives every position a rank, and a position sees those
-whose rank is not above its own: all ranks equal, ranks that rise or fall with the position, or
-ranks that are equal in the source and rise in the target.
+These are UniLM's patterns (Dong et al. 2019). Each pattern assigns a rank to every position, and a
+position sees the positions whose rank is not above its own: all ranks are equal, or they rise or
+fall with the position, or they are equal in the source and rise in the target.
 
 Letters in shape comments: B batch, F tokens.
 """
@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model.layers import FIRST_TOKEN, gather_positions, get_shape_list
 
-MASKED_LOGIT = -10000.0  # added to the attention scores of what is not seen
+MASKED_LOGIT = -10000.0  # added to the attention scores of positions that are not seen
 # The index of a name is the pattern's number in an int tensor.
 PATTERNS = ("bidirectional", "left_to_right", "right_to_left", "sequence_to_sequence")
 
@@ -23,12 +23,12 @@ def visible_positions(pattern: Any, input_mask: tf.Tensor, segment_ids: tf.Tenso
 
     Args:
         pattern: a name of `PATTERNS`, or int tensor [B] of their indices.
-        input_mask: int tensor [B, F], 1 for tokens and 0 for padding, which nobody sees.
-        segment_ids: int tensor [B, F]; of `sequence_to_sequence` 0 for the source and 1 for
+        input_mask: int tensor [B, F], 1 for tokens and 0 for padding, which no position sees.
+        segment_ids: int tensor [B, F]; for `sequence_to_sequence` 0 for the source and 1 for
             the target.
 
     Returns:
-        int tensor [B, F, F]; [b, i, j] is 1 where position i sees position j.
+        int tensor [B, F, F]; [b, i, j] is 1 if position i sees position j.
     """
     positions = tf.cumsum(tf.ones_like(input_mask), axis=1)  # [B, F]
     ranks = (tf.zeros_like(positions), positions, -positions, tf.cumsum(segment_ids, axis=1))
@@ -44,12 +44,12 @@ def visible_positions(pattern: Any, input_mask: tf.Tensor, segment_ids: tf.Tenso
 def of_inputs(
     input_ids: tf.Tensor, input_mask: Optional[tf.Tensor], attention_mask: Optional[tf.Tensor]
 ) -> tf.Tensor:
-    """What positions see, int [B, F, F] or [B, 1, F]: a given mask, or all tokens.
+    """Which positions are seen, int [B, F, F] or [B, 1, F]: `attention_mask`, or all tokens.
 
     Args:
         input_ids: int tensor [B, F].
-        input_mask: int tensor [B, F], or None for no padding.
-        attention_mask: int tensor [B, F, F], or None for all tokens of `input_mask`.
+        input_mask: int tensor [B, F], or None if there is no padding.
+        attention_mask: int tensor [B, F, F], or None: all tokens of `input_mask` are seen.
     """
     if attention_mask is not None:
         return attention_mask
@@ -57,16 +57,16 @@ def of_inputs(
 
 
 def added_to_scores(attention_mask: tf.Tensor) -> tf.Tensor:
-    """What is added to attention scores; int [B, F, F] or [B, 1, F] -> float [B, 1, F or 1, F]."""
+    """Additive mask of attention scores: int [B, F, F] or [B, 1, F] -> float [B, 1, F or 1, F]."""
     mask = tf.expand_dims(attention_mask, 1)
     return (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
 
 
 def of_queries(mask: tf.Tensor, output_positions: Any) -> tf.Tensor:
-    """The rows of what is added that belong to the only positions that are computed.
+    """The rows of an additive mask for the positions whose output is computed.
 
     Args:
-        mask: float tensor [B, 1, F, F], or [B, 1, 1, F], which is that of all.
+        mask: float tensor [B, 1, F, F], or [B, 1, 1, F], which applies to all positions.
         output_positions: see `encoder.AlbertModel`.
 
     Returns:

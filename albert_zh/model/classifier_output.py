@@ -1,4 +1,4 @@
-"""What a classifier computes of the encoder's output: pooling, probabilities."""
+"""Pooling of the encoder's output and the predictions of a classifier."""
 
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -9,17 +9,17 @@ from albert_zh.model.layers import FIRST_TOKEN, max_over_tokens, mean_over_token
 if TYPE_CHECKING:
     from albert_zh.model.encoder import AlbertModel
 
-# What is predicted, of logits [B, C]: a softmax, a sigmoid for each label, the value itself.
+# How logits [B, C] become predictions: a softmax, a sigmoid per label, or the value itself.
 OBJECTIVES = {"single_label": tf.nn.softmax, "multi_label": tf.sigmoid, "regression": tf.identity}
 
 
 def probabilities(logits: tf.Tensor, objective: str) -> tf.Tensor:
-    """What is predicted, see `OBJECTIVES`; float tensor [B, C]."""
+    """Converts logits to predictions, see `OBJECTIVES`; float tensor [B, C]."""
     return OBJECTIVES[objective](logits)
 
 
 def output_positions(pooling: str) -> Optional[str]:
-    """The positions of the last layer that a way of pooling needs, as `AlbertModel` takes them."""
+    """The `output_positions` argument of `AlbertModel` that a pooling mode needs."""
     return FIRST_TOKEN if pooling == "cls" else None
 
 
@@ -29,17 +29,17 @@ def pooled_output(
     pooling: str,
     changed: Optional[Callable[[tf.Tensor], tf.Tensor]] = None,
 ) -> tf.Tensor:
-    """One vector for a sequence.
+    """Pools a sequence into one vector.
 
-    `cls`: the pooler's, as ALBERT is trained; `mean`, `max`: over the last layer's tokens;
-    `second_to_last`: mean over the tokens of the last layer but one; `last4`: that over the mean of
-    the last four layers. Padding is left out.
+    `cls`: the pooler's output, with which ALBERT is trained; `mean`, `max`: over the tokens of the
+    last layer; `second_to_last`: mean over the tokens of the second-to-last layer; `last4`: mean
+    over the tokens of the average of the last four layers. Padding is ignored.
 
     Args:
         model: `modeling.AlbertModel`.
         input_mask: int tensor [B, F].
         pooling: one of `POOLINGS`.
-        changed: function of the sequence [B, F, H] -> what is pooled in its place; None: itself.
+        changed: function [B, F, H] -> [B, F, H] applied to the sequence before pooling, or None.
 
     Returns:
         float tensor [B, H].

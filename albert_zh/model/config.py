@@ -11,10 +11,10 @@ from albert_zh.common.errors import UserError
 from albert_zh.model import layouts
 from albert_zh.model.activations import get_activation
 
-# What a config may hold. Bounds are far beyond all published models: they keep a damaged file from
-# asking for years of work or all memory.
+# Allowed settings of a config. The bounds are far beyond all published models: they keep a damaged
+# file from causing years of computation or exhausting memory.
 LONGEST = 1 << 20  # tokens of a sequence
-MAX_RELATIVE_POSITION = 64  # the original NEZHA's, whatever its config says
+MAX_RELATIVE_POSITION = 64  # the original NEZHA uses it, whatever its config says
 _WIDTH = validation.integer(1, 1 << 16)
 _DEPTH = validation.integer(1, 1024)
 _PROBABILITY = validation.number(least=0, below=1)
@@ -49,30 +49,30 @@ _MOST_BLOCKS = 1024  # layers times `inner_group_num`
 class AlbertConfig:
     """Sizes and settings of a model, as in its config JSON.
 
-    A config with `num_hidden_groups` is of google's layout (google_fast with `ffn_groups` over 1),
-    one with only `embedding_size` of brightmart's, one with neither is plain BERT, or NEZHA with
-    `use_relative_position` (which the other layouts take, too: their position table is left out).
-    One with `"model_type": "electra"` is ELECTRA, whose `gelu` is the erf form.
+    The keys of a config determine the layout. With `num_hidden_groups` it is google (google_fast if
+    `ffn_groups` is above 1), with only `embedding_size` brightmart, with neither plain BERT, which
+    `use_relative_position` turns into NEZHA (other layouts also accept that setting: they then have
+    no position table). With `"model_type": "electra"` it is ELECTRA, whose `gelu` is the erf form.
     """
 
-    # Keys that published configs carry and that change nothing here.
+    # Keys that occur in published configs and have no effect here.
     INERT_KEYS = frozenset(
         "directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers "
         "pooler_size_per_head pooler_type net_structure_type gap_size num_memory_blocks "
         "down_scale_factor layers_to_keep".split()
     )
-    # Set by AlbertModel on its own copy: whether gradients are those of `written_gradients` and
-    # `recomputed` (in training that is not to be plain), and whether it is to be plain.
+    # AlbertModel sets these on its own copy: whether gradients come from `written_gradients` and
+    # `recomputed` (in training, unless `plain`), and whether the graph is the plain one.
     saves_memory = False
     is_plain = False
     # A list to which the encoder's blocks add queries, keys and values, or None.
     attention_inputs: Any = None
-    # The `DecodingStep` of a graph whose tokens continue rows that were computed before, or None.
+    # The `DecodingStep` of a graph whose tokens continue rows computed earlier, or None.
     decoding_step: Any = None
-    # Where the tokens count as standing, int tensor [B, F]; None: in the order of the row.
+    # Position ids of the tokens, int tensor [B, F]; None: the order of the row.
     position_ids: Any = None
-    # Set for export, with weights to suit: float [H], by which the feed-forward layers' outputs are
-    # divided until they are added; see `to_tflite.feed_forward_scale`.
+    # Set for export, with weights to match: float [H]; the outputs of the feed-forward layers are
+    # divided by it until they are added, see `to_tflite.feed_forward_scale`.
     ffn_out_scale: Any = None
 
     vocab_size: int
@@ -121,32 +121,32 @@ class AlbertConfig:
         """Sets and checks every value.
 
         Args:
-            vocab_size: entries of the vocabulary, V.
+            vocab_size: size of the vocabulary, V.
             hidden_size: width of the encoder, H.
-            num_hidden_layers: transformer blocks applied.
-            num_attention_heads: heads, N; divides H.
+            num_hidden_layers: number of transformer layers.
+            num_attention_heads: number of heads, N; divides H.
             intermediate_size: width of the feed-forward layer, I.
             hidden_act: a name in `ACTIVATIONS`.
             hidden_dropout_prob: dropout of embeddings and block outputs in training.
             attention_probs_dropout_prob: dropout of attention weights in training.
-            max_position_embeddings: longest sequence.
-            type_vocab_size: segments.
-            initializer_range: standard deviation of the start values.
+            max_position_embeddings: maximum sequence length.
+            type_vocab_size: number of segment ids.
+            initializer_range: standard deviation of the initial weights.
             embedding_size: width of the word table, E; None for plain BERT.
             ln_type: "postln" (also None) or "preln"; brightmart and plain BERT only.
-            num_hidden_groups: groups of layers that share weights; google's layouts only. Sizes
-                differ where it does not divide num_hidden_layers, and of more groups than layers
-                (albert_config_tiny_google_fast.json) some have none.
-            inner_group_num: blocks in a group's layer; google's layouts only.
+            num_hidden_groups: groups of layers that share weights; google's layouts only. Groups
+                differ in size if it does not divide num_hidden_layers; if there are more groups
+                than layers (albert_config_tiny_google_fast.json), some are empty.
+            inner_group_num: blocks per layer of a group; google's layouts only.
             ffn_groups: groups of the feed-forward kernels; more than 1 is google_fast.
-            use_relative_position: functional relative positions in place of a position table; in
-                plain BERT that is NEZHA.
-            max_relative_position: distances beyond it count as this one.
-            model_type: "electra" for that layout; others say nothing.
-            **other_keys: kept; those not known to be harmless are warned of.
+            use_relative_position: functional relative positions instead of a position table; plain
+                BERT with this setting is NEZHA.
+            max_relative_position: larger distances are clipped to it.
+            model_type: "electra" for that layout; other values have no effect.
+            **other_keys: preserved; a warning names the keys that are not known to be harmless.
 
         Raises:
-            UserError: for a value that makes no sense.
+            UserError: for an invalid value.
         """
         values = {name: value for name, value in locals().items() if name in SETTINGS}
         self._given_keys, self._is_of_dictionary = set(), False
@@ -163,7 +163,7 @@ class AlbertConfig:
         self._check()
 
     def _keep(self, other_keys):
-        """Keeps keys that mean nothing here; warns of those not known to be harmless."""
+        """Preserves unused keys; warns about keys that are not known to be harmless."""
         self._other_keys.update(other_keys)
         unknown = sorted(set(other_keys) - self.INERT_KEYS)
         if unknown:
@@ -220,7 +220,7 @@ class AlbertConfig:
 
     @property
     def longest_sequence(self) -> int:
-        """The most tokens the encoder takes: relative positions have no limit of their kind."""
+        """The maximum number of tokens; relative positions have no limit from a position table."""
         return LONGEST if self.use_relative_position else self.max_position_embeddings
 
     @property
@@ -230,17 +230,17 @@ class AlbertConfig:
 
     @property
     def is_pre_norm(self) -> bool:
-        """Whether LayerNorm stands before attention and feed-forward rather than after."""
+        """Whether LayerNorm comes before attention and feed-forward instead of after them."""
         return self.ln_type == "preln"
 
     def values(self) -> Tuple[Any, ...]:
-        """All settings, given or not, in the order of `__init__`, which takes them."""
+        """All settings, including defaults, in the order of the arguments of `__init__`."""
         return tuple(getattr(self, name) for name in _names_of_settings(AlbertConfig))
 
     def to_dict(self) -> Dict[str, Any]:
-        """The settings as given (defaults that were not given are left out)."""
+        """The settings that were passed to the constructor (other defaults are omitted)."""
         keys = set(self._given_keys)
-        if not self._is_of_dictionary:  # what a subclass takes beside the settings
+        if not self._is_of_dictionary:  # further arguments of a subclass
             keys.update(key for key in _names_of_settings(type(self)) if key in self.__dict__)
         given = {key: self.__dict__[key] for key in sorted(keys)}
         return copy.deepcopy(dict(given, **self._other_keys))
@@ -285,13 +285,13 @@ class AlbertConfig:
 
 
 def _names_of_settings(config_class):
-    """What the `__init__` of a class of configs takes by name."""
+    """Names of the arguments that the `__init__` of a config class accepts."""
     parameters = inspect.signature(config_class).parameters.values()
     return [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
 
 
 def _takes_all_keys(config_class):
-    """Whether a user's class of configs takes keys that its `__init__` does not name, too."""
+    """Whether a user's config class also accepts keys that its `__init__` does not name."""
     parameters = inspect.signature(config_class).parameters.values()
     takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
     return takes_all and config_class is not AlbertConfig
@@ -302,7 +302,7 @@ BertConfig = AlbertConfig
 
 
 def with_each_layer_once(config: AlbertConfig) -> AlbertConfig:
-    """The config of a model with the same variables and no layer that shares another's.
+    """The config of a model with the same variables in which every block is applied once.
 
     Args:
         config: `AlbertConfig`.

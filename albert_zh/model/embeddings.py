@@ -1,4 +1,4 @@
-"""The embeddings of a text: word, segment and position tables, their sum after LayerNorm.
+"""The embedding layer: the sum of word, segment and position embeddings after LayerNorm.
 
 Letters in shape comments: as in `encoder`.
 """
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
 Embedded = collections.namedtuple("Embedded", "table projection word_vectors rows")
-Embedded.__doc__ = """A text's embeddings and the tables that they are of.
+Embedded.__doc__ = """A text's embeddings and the tables that they come from.
 
 Fields:
     table: float variable [V, E], the word table.
     projection: float variable [E, H], brightmart's second word table; None in the other layouts.
-    word_vectors: float tensor [B, F, E], as looked up.
+    word_vectors: float tensor [B, F, E], rows of the word table.
     rows: float tensor [R, E] (brightmart's [R, H]), the sum of the tables after LayerNorm.
 """
 
@@ -40,14 +40,14 @@ def embeddings(
     use_one_hot: bool = False,
     dtype: Any = tf.float32,
 ) -> Embedded:
-    """Looks a text up; the variables are made in the current scope.
+    """Looks up the embeddings of a text; the variables are created in the current scope.
 
     Args:
-        config: `AlbertConfig`, as `AlbertModel` has it.
+        config: `AlbertConfig`, the copy that `AlbertModel` made.
         input_ids: int tensor [B, F].
         token_type_ids: int tensor [B, F].
         use_one_hot: bool; look words up by a product with one-hot rows (TPU).
-        dtype: of the rows.
+        dtype: type of the rows.
 
     Returns:
         `Embedded`.
@@ -56,7 +56,7 @@ def embeddings(
         UserError: if the text is longer than the table of positions.
     """
     batch, length = get_shape_list(input_ids, expected_rank=2)
-    if config.position_ids is None:  # else a row may be longer than the texts in it
+    if config.position_ids is None:  # otherwise a row may be longer than the texts in it
         check_length(length, config.longest_sequence)
     width = config.word_width
     table = new_variable("word_embeddings", [config.vocab_size, width], config)
@@ -83,7 +83,7 @@ def embeddings(
 
 
 def _position_vectors(config, length, width, use_one_hot):
-    """The vectors of the positions, [F, width]; of given positions [B, F, width]."""
+    """The position embeddings, [F, width]; with `position_ids` [B, F, width]."""
     shape = [config.max_position_embeddings, width]
     positions = new_variable("position_embeddings", shape, config)
     if config.position_ids is None:
@@ -93,7 +93,7 @@ def _position_vectors(config, length, width, use_one_hot):
 
 
 def check_length(length: Any, max_position_embeddings: int) -> None:
-    """Raises `UserError` for a sequence (int or tensor, of which nothing is known) too long."""
+    """Raises `UserError` if a sequence is too long; a tensor's length is unknown and passes."""
     if isinstance(length, int) and length > max_position_embeddings:
         raise UserError(
             "--max_seq_length=%d: expected at most %d, the config's max_position_embeddings: give "

@@ -1,7 +1,7 @@
 """The encoder of every layout: embeddings, transformer blocks, pooler.
 
-The config alone chooses the layout (see `layouts.LAYOUTS`); variable names and shapes are those of
-the original albert_zh, google's ALBERT and BERT, so their checkpoints load as they are.
+The config alone determines the layout (see `layouts.LAYOUTS`). Variables have the same names and
+shapes as in the original albert_zh, google's ALBERT and BERT, so their checkpoints load unchanged.
 
     config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
     model = AlbertModel(config, is_training=False, input_ids=input_ids, input_mask=input_mask)
@@ -69,33 +69,33 @@ class AlbertModel:
 
         Args:
             config: `AlbertConfig`.
-            is_training: bool; dropout is applied only in training.
+            is_training: bool; whether dropout is applied.
             input_ids: int tensor [B, F].
             input_mask: int tensor [B, F], 1 for tokens and 0 for padding; None: no padding.
             token_type_ids: int tensor [B, F], the segment of each token; None: all 0.
             use_one_hot_embeddings: bool; look words up by a product with one-hot rows (TPU).
-            scope: variable scope; by default that of the layout (`AlbertConfig.scope`).
-            recompute: bool; in training keep only what goes from layer to layer and compute the
-                rest again for the gradient: more time, much less memory.
+            scope: variable scope; by default the layout's scope (`AlbertConfig.scope`).
+            recompute: bool; gradient checkpointing: in training only the outputs of layers are kept
+                and the rest is recomputed for the gradient. Slower, but takes much less memory.
             precision: a key of `PRECISIONS`.
             plain: bool; run the reference implementation without optimizations (recomputed and
                 compiled activations, joint products, pruned outputs), for debugging. Slower.
-            output_positions: the only positions whose output is needed, so that the last layer
-                computes no others: `FIRST_TOKEN`, or int tensor [B, K], the first of each row 0
-                (the pooler's); None for all.
-            keeps_attention: bool; keep what `get_attention_inputs` returns, which `recompute` would
-                drop: not with that.
-            attention_mask: int tensor [B, F, F] (of a decoding step [B, F, L]), 1 where a position
-                sees another, as of `attention_masks.visible_positions`; None: all of `input_mask`.
-            decoding_step: `incremental_decoding.DecodingStep`, what the tokens continue; None: they
-                are whole rows.
-            position_ids: int tensor [B, F], where each token counts as standing, whatever its
-                place in the row; None: in the order of the row. Not with `decoding_step`.
-            in_halves: bool; compute the layers of each half of the batch on its own, so that each
-                of two threads has one. Not with `keeps_attention` or `decoding_step`.
+            output_positions: the only positions whose output is needed; the last layer skips all
+                other positions. `FIRST_TOKEN`, or int tensor [B, K] whose first column is 0 (for
+                the pooler); None for all positions.
+            keeps_attention: bool; keep the tensors that `get_attention_inputs` returns. It cannot
+                be combined with `recompute`, which discards them.
+            attention_mask: int tensor [B, F, F] ([B, F, L] in a decoding step), 1 if a position
+                sees another, see `attention_masks.visible_positions`; None: all of `input_mask`.
+            decoding_step: `incremental_decoding.DecodingStep` whose cached rows the tokens
+                continue; None: the tokens are whole rows.
+            position_ids: int tensor [B, F], the position of each token, independent of its place in
+                the row; None: the order of the row. Cannot be combined with `decoding_step`.
+            in_halves: bool; compute the layers separately for each half of the batch, so that two
+                threads can share the work. Not with `keeps_attention` or `decoding_step`.
 
         Raises:
-            ValueError: for arguments that do not go together.
+            ValueError: for arguments that cannot be combined.
         """
         self._config = config = config_of_graph(
             config, is_training, plain, decoding_step, position_ids
@@ -139,7 +139,7 @@ class AlbertModel:
         )
 
     def _widened(self, rows, name):
-        """Finished embeddings at the hidden size, [R, E] -> [R, H], where the layout does it."""
+        """Projects embeddings to the hidden size, [R, E] -> [R, H], if the layout does so here."""
         config = self._config
         if config.layout_row.projection != name or config.word_width == config.hidden_size:
             return rows
@@ -152,7 +152,7 @@ class AlbertModel:
         return dense(first, self._config.hidden_size, self._config, "dense", "tanh")
 
     def pooled(self, sequence: tf.Tensor) -> tf.Tensor:
-        """The pooler's output of another sequence: [B, F, H] -> [B, H]; float32."""
+        """Applies the pooler to another sequence: [B, F, H] -> [B, H]; float32."""
         with tf.variable_scope(self._pooler_scope, reuse=True):
             return tf.cast(self._pool(sequence), tf.float32)
 
@@ -160,7 +160,7 @@ class AlbertModel:
         return tf.reshape(rows, [self._batch_shape[0], -1, rows.shape[-1]])
 
     def get_pooled_output(self) -> tf.Tensor:
-        """[B, H], tanh of a dense layer on the first token (electra's: the token); float32."""
+        """[B, H], tanh of a dense layer on the first token (electra: the token itself); float32."""
         return tf.cast(self._pooled_output, tf.float32)
 
     def get_sequence_output(self) -> tf.Tensor:
@@ -168,17 +168,17 @@ class AlbertModel:
         return self._unflatten(self._block_rows[-1])
 
     def get_all_encoder_layers(self) -> List[tf.Tensor]:
-        """List of [B, F, H], the output of each block; the last one as `get_sequence_output`.
+        """List of [B, F, H], the output of each block; the last is `get_sequence_output`.
 
-        A layer is one block, but of google's layouts `inner_group_num` of them.
+        A layer is one block; in google's layouts it has `inner_group_num` blocks.
         """
         return [self._unflatten(rows) for rows in self._block_rows]
 
     def get_hidden_states(self) -> List[tf.Tensor]:
-        """List of [B, F, H]: what goes into the first layer, then the output of each layer.
+        """List of [B, F, H]: the input of the first layer, then the output of each layer.
 
-        Layers that share their weights have a state each. All positions, so not with
-        `output_positions`.
+        Layers that share weights have one state each. States cover all positions, so this cannot be
+        combined with `output_positions`.
         """
         last_of_layers = self._block_rows[self._blocks_of_layer - 1 :: self._blocks_of_layer]
         return [self._unflatten(rows) for rows in [self._first_rows] + last_of_layers]
@@ -186,8 +186,8 @@ class AlbertModel:
     def get_attention_inputs(self) -> List[List[tf.Tensor]]:
         """For each layer [query, key, value], float [B, N, F, D]; needs `keeps_attention`.
 
-        Layers that share their weights have their own; of a layer of several blocks it is the last
-        block's.
+        Layers that share weights have one entry each. For a layer of several blocks the entry
+        belongs to the last block.
         """
         if self._attention_inputs is None:
             raise ValueError("the model was built without keeps_attention")
@@ -198,11 +198,11 @@ class AlbertModel:
         return [inputs[1:] for inputs in self._attention_inputs or ()]
 
     def get_word_embedding_output(self) -> tf.Tensor:
-        """[B, F, E], the word vectors as looked up."""
+        """[B, F, E], the rows of the word table for the input."""
         return self._embedded.word_vectors
 
     def get_embedding_output(self) -> tf.Tensor:
-        """[B, F, H] (google's and electra [B, F, E]), sum of the tables after LayerNorm."""
+        """[B, F, H] (google, electra: [B, F, E]), the sum of the embeddings after LayerNorm."""
         return self._unflatten(self._embedded.rows)
 
     def get_embedding_table(self) -> tf.Variable:
@@ -230,7 +230,7 @@ def config_of_graph(
     decoding_step: Any = None,
     position_ids: Optional[tf.Tensor] = None,
 ) -> "AlbertConfig":
-    """A copy of a config that also knows what its graph is for; arguments as of `AlbertModel`."""
+    """Copies a config and sets its fields about the graph; arguments as in `AlbertModel`."""
     config = copy.deepcopy(config)
     config.saves_memory = is_training and not plain
     config.is_plain = plain
@@ -254,19 +254,19 @@ def encoder_layers(
     output_positions: Any = None,
     layout: Optional[Layout] = None,
 ) -> List[tf.Tensor]:
-    """All layers of the encoder.
+    """Builds all layers of the encoder.
 
     Args:
         config: `AlbertConfig`.
         rows: float tensor [R, H], the embeddings.
-        mask: float tensor that fits [B, N, F, F], added to the attention scores.
+        mask: float tensor that broadcasts to [B, N, F, F], added to the attention scores.
         batch_shape: B and F.
         recompute: bool, see `AlbertModel`.
         output_positions: see `AlbertModel`.
-        layout: `Layout` in place of the config's.
+        layout: `Layout` to use instead of the config's.
 
     Returns:
-        list of [R, H], one per block, of which a layer has `inner_group_num`; with
+        list of [R, H], one per block (a layer has `inner_group_num` blocks); with
         `output_positions` the last one is [B * K, H].
     """
     layout = layout or LAYOUTS[config.layout]
@@ -300,9 +300,9 @@ def encoder_layers_in_halves(
     recompute: bool = False,
     output_positions: Any = None,
 ) -> List[tf.Tensor]:
-    """As `encoder_layers`, with nothing in one half of a batch that waits for the other.
+    """As `encoder_layers`, but neither half of a batch waits for the other.
 
-    Of an odd number of rows the middle one is in both halves, which thus are of one shape.
+    With an odd number of rows, the middle row is in both halves, so that they have the same shape.
     """
     batch, length = batch_shape
     size = (batch + 1) // 2
@@ -334,7 +334,7 @@ def encoder_layers_in_halves(
 
 
 def _block_seeds(config):
-    """Seeds of a block's dropouts, drawn outside of it because it may be computed twice."""
+    """Seeds of a block's dropouts, drawn outside the block because it may be computed twice."""
     drops = config.hidden_dropout_prob or config.attention_probs_dropout_prob
     return [dropout_seed() if drops else None for _ in range(BLOCK_DROPOUTS)]
 
@@ -353,13 +353,13 @@ def transformer_block(
 
     Args:
         config: `AlbertConfig`.
-        layout: of `LAYOUTS`, for the scopes of the block's variables.
+        layout: entry of `LAYOUTS`, for the scopes of the block's variables.
         rows: float tensor [R, H].
         mask: float tensor [B, 1, 1, F] or [B, 1, K, F], added to the attention scores.
         batch_shape: B and F.
-        seeds: int tensors [2] of the three dropouts (attention weights, attention, feed-forward),
-            or None for each.
-        output_positions: the only positions that are computed, see `AlbertModel`; None for all.
+        seeds: int tensors [2], seeds of the three dropouts (attention weights, attention,
+            feed-forward), or None for each.
+        output_positions: the only positions to compute, see `AlbertModel`; None for all.
 
     Returns:
         float tensor [R, H]; with `output_positions` [B * K, H].
@@ -399,7 +399,7 @@ def transformer_block(
         scale = config.ffn_out_scale
         if scale is None:
             return rows + transformed(x)
-        # Scaled behind the sum, since a factor of the product alone would go back into the kernel.
+        # Scaled after the sum: the converter would fold a factor of the product into the kernel.
         return (rows * (1.0 / scale) + transformed(x)) * scale
 
     if config.is_pre_norm:

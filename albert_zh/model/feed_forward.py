@@ -44,7 +44,7 @@ def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) ->
 
 
 def grouped_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Matrix product with a kernel [in, out] or, of G groups, [in / G, out / G, G]."""
+    """Matrix product with a kernel [in, out] or, with G groups, [in / G, out / G, G]."""
     if kernel.shape.rank == 2:
         return product(x, kernel)
     size, width, groups = kernel.shape.as_list()

@@ -1,4 +1,4 @@
-"""Processes that were forked: TensorFlow's threads are not in them."""
+"""Detects forked processes, which lack TensorFlow's threads."""
 
 import os
 
@@ -12,10 +12,10 @@ _process_with_sessions = None  # id of the process that started TensorFlow's thr
 
 
 def check_sessions_can_run(purpose: str = "loaded") -> None:
-    """As `check_is_no_fork`, where a session is about to be made, whose threads no fork has.
+    """As `check_is_no_fork`, to be called before a session is created in this process.
 
     Args:
-        purpose: what is to be done with a model.
+        purpose: what is to be done with a model, for the error.
     """
     global _process_with_sessions
     check_is_no_fork(purpose)
@@ -23,10 +23,10 @@ def check_sessions_can_run(purpose: str = "loaded") -> None:
 
 
 def check_is_no_fork(purpose: str) -> None:
-    """Raises `UserError` in a fork of a process with a session: it would wait for its threads.
+    """Raises `UserError` in a fork of a process with a session, in which a session would hang.
 
     Args:
-        purpose: what is to be done with a model.
+        purpose: what is to be done with a model, for the error.
     """
     if _process_with_sessions not in (None, os.getpid()):
         raise UserError(

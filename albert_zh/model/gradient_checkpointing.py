@@ -1,10 +1,10 @@
-"""Gradient checkpointing: values that the gradient needs are computed again rather than kept.
+"""Gradient checkpointing: values that the gradient needs are recomputed instead of kept in memory.
 
-    y = recomputed(function, [x, kernel])  # one function; pays where values are large and cheap
+    y = recomputed(function, [x, kernel])  # one function; pays off if values are large and cheap
     layers = recomputed_chain(functions, x)  # a whole encoder, a layer at a time
     results = summed_by_parts(function, rows, labels, tables, 4)  # a sum, with its gradient
 
-The last one recomputes nothing: a sum's gradient is known, but for a factor, as soon as the sum is.
+The last one recomputes nothing: the gradient of a sum is known, up to a factor, with the sum.
 
 Method: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 """
@@ -18,12 +18,12 @@ import tensorflow.compat.v1 as tf
 def recomputed(
     function: Callable[..., Any], tensors: Sequence[Any], is_training: bool = True
 ) -> Any:
-    """Applies a function whose intermediate values are computed again for the gradient, not kept.
+    """Applies a function whose intermediate values are recomputed for the gradient, not kept.
 
     Args:
-        function: function of the tensors; uses no variables but those among them.
+        function: function of the tensors; it uses no variables other than these.
         tensors: list of tensors or variables.
-        is_training: bool; without training the function is applied plainly.
+        is_training: bool; if false, the function is simply called.
 
     Returns:
         the function's result.
@@ -51,19 +51,19 @@ def summed_by_parts(
     shared: Sequence[Any],
     parts: int,
 ) -> List[tf.Tensor]:
-    """Sums a function over parts of its rows; the gradient of a part is computed along with it.
+    """Sums a function over parts of its rows and computes the gradient of each part with the sum.
 
-    So of what is large between the rows and the sum, only that of one part is in memory at a time.
+    Thus large intermediate values are in memory for only one part at a time.
 
     Args:
         function: function (rows, *labels, *shared) -> (sum [], values [N], ...).
-        rows: float tensor [N, ...], of which each part gets a share; it has a gradient.
-        labels: list of tensors [N, ...] that are shared out likewise; they have none.
-        shared: list of tensors that all parts get; they have gradients.
-        parts: int.
+        rows: float tensor [N, ...] that is split among the parts; it has a gradient.
+        labels: list of tensors [N, ...] that are split likewise; they have no gradients.
+        shared: list of tensors that every part receives whole; they have gradients.
+        parts: int, number of parts.
 
     Returns:
-        list of the function's results: the sum, which alone has a gradient, and the values.
+        list of the function's results: the sum, the only one with a gradient, and the values.
     """
     count = rows.shape.as_list()[0]
     if count is None:
@@ -74,7 +74,7 @@ def summed_by_parts(
     def apply(rows, *shared):
         outputs, of_rows, of_shared = [], [], [tf.zeros_like(x) for x in shared]  # gradients
         for first, last in zip(bounds, bounds[1:]):
-            with tf.control_dependencies(of_shared + of_rows):  # the parts before are done
+            with tf.control_dependencies(of_shared + of_rows):  # earlier parts are done
                 share = tf.identity(rows[first:last])
             outputs.append(function(share, *[x[first:last] for x in labels], *shared))
             of_share, *added = tf.gradients(outputs[-1][0], [share] + list(shared))
@@ -94,16 +94,16 @@ def summed_by_parts(
 def recomputed_chain(
     functions: Sequence[Callable[[tf.Tensor], tf.Tensor]], x: tf.Tensor
 ) -> List[tf.Tensor]:
-    """Applies functions one after another; only what goes from one to the next is kept.
+    """Applies functions one after another; only the values passed between them are kept in memory.
 
-    The gradient goes back through them one at a time and computes each one's inner values again.
-    Gradients of variables that several functions share are summed on the way: of each there is only
-    one in memory.
+    Backpropagation handles one function at a time and recomputes its inner values. If several
+    functions share a variable, its gradients are summed on the way, so that only one per variable
+    is in memory.
 
     Args:
-        functions: list of functions of a tensor; they get variables by `tf.get_variable`, and
-            whenever they are called they compute the same.
-        x: tensor, input of the first.
+        functions: list of functions of a tensor; they create variables with `tf.get_variable` and
+            must compute the same whenever they are called.
+        x: tensor, input of the first function.
 
     Returns:
         list of the functions' results.
@@ -143,21 +143,21 @@ def recomputed_chain(
 
 
 def _with_late_gradient(function, scope, x, output, variables, passed_on):
-    """The result of a function, with a gradient that computes the function again.
+    """The result of a function, with a gradient that recomputes the function.
 
-    Variables are passed on to the functions that come later and use them too, so that their
-    gradients come back here to be added to.
+    Variables are passed on to later functions that also use them, so that the gradients from there
+    come back to this function, which adds its share.
 
     Args:
         function: function of a tensor.
         scope: variable scope in which it was called.
-        x: tensor, what it was applied to.
-        output: tensor, what it gave.
-        variables: OrderedDict {name: variable or tensor} of those that it got.
-        passed_on: list of the names among them that are passed on.
+        x: tensor, its input.
+        output: tensor, its result.
+        variables: OrderedDict {name: variable or tensor} of the variables that it used.
+        passed_on: list of the names of the variables that are passed on.
 
     Returns:
-        (result, {name: tensor} of what is passed on).
+        (result, {name: tensor} of the variables that are passed on).
     """
 
     @tf.custom_gradient
@@ -177,7 +177,7 @@ def _with_late_gradient(function, scope, x, output, variables, passed_on):
                 if sums[name] is None:  # a variable that the result does not depend on
                     sums[name] = dy_later
                 else:
-                    sums[name] = tf.convert_to_tensor(sums[name]) + dy_later  # may be rows
+                    sums[name] = tf.convert_to_tensor(sums[name]) + dy_later  # may be IndexedSlices
             return [None, dx] + [sums[name] for name in variables]
 
         return [tf.identity(output)] + [
@@ -190,7 +190,7 @@ def _with_late_gradient(function, scope, x, output, variables, passed_on):
 
 
 def _computed_again(function, scope, x, variables):
-    """(result, input, {name: variable}) of a function on copies of its input and variables."""
+    """Calls a function on copies of its input and variables: (result, input, {name: variable})."""
     late_x = tf.identity(x)
     late = {name: tf.identity(variable) for name, variable in variables.items()}
 

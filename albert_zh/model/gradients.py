@@ -1,4 +1,4 @@
-"""Gradients of a batch that several replicas share, or that is computed in parts."""
+"""Gradients of a batch that is split among replicas or computed in parts (accumulated)."""
 
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 
 def num_replicas(use_tpu: bool = False) -> Any:
-    """How many replicas share a step: cores of a TPU or replicas of a strategy, a number."""
+    """The number of replicas that share a step: cores of a TPU or replicas of a strategy."""
     if use_tpu:
         return tf.tpu.cross_replica_sum(tf.constant(1.0))
     return tf.distribute.get_strategy().num_replicas_in_sync
@@ -15,8 +15,8 @@ def num_replicas(use_tpu: bool = False) -> Any:
 def sum_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> List[tf.Tensor]:
     """The sums of float tensors over the replicas that share a step.
 
-    On several GPUs a replica's sums end only when every replica computes its own: all of them are
-    to depend on them, as a train op is.
+    On several GPUs the sums are complete only once every replica has computed its share: whatever
+    uses them must run on all replicas, as a train op does.
 
     Args:
         values: list of float tensors.
@@ -34,7 +34,7 @@ def sum_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> Lis
 
 
 def mean_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> List[tf.Tensor]:
-    """As `sum_over_replicas`, but the means: what a replica's share of a sum is divided by."""
+    """As `sum_over_replicas`, but means: a replica divides its share of a sum by such a mean."""
     number = num_replicas(use_tpu)
     return [total / number for total in sum_over_replicas(list(values), use_tpu)]
 
@@ -42,14 +42,14 @@ def mean_over_replicas(values: Sequence[tf.Tensor], use_tpu: bool = False) -> Li
 def accumulated_gradients(
     compute: Callable[..., Any], batch: Mapping[str, tf.Tensor], num_parts: int
 ) -> Tuple[List[tf.Tensor], Dict[str, tf.Tensor]]:
-    """Gradients of a batch that is worked on in parts, one after another: memory is one part's.
+    """Gradient accumulation: computes a batch part by part, with the memory of one part.
 
     Args:
         compute: function (part, number) -> (list of gradients, {name: value} of scalars); its
-            gradients are to add up to those of the batch. It builds the model under
+            gradients must add up to the gradients of the batch. It builds the model under
             `tf.AUTO_REUSE`.
         batch: {name: tensor [B, ...]}.
-        num_parts: int, divides B.
+        num_parts: int, must divide B.
 
     Returns:
         (list of gradients, {name: value}), the sums over the parts.
@@ -70,7 +70,7 @@ def accumulated_gradients(
     def add_share(index, sums):
         return index + 1, tf.nest.map_structure(tf.add, sums, of_share(index))
 
-    # The first part stands before the loop, as variables cannot be made in it.
+    # The first part is built before the loop, because variables cannot be created in a loop.
     _, sums = tf.while_loop(
         lambda index, _: index < num_parts,
         add_share,
@@ -84,7 +84,7 @@ def clipped_over_replicas(grads: Sequence[Any], norm: float) -> Tuple[List[Any],
     """Gradients clipped together, by the norm of their sum over a strategy's replicas.
 
     Returns:
-        (list of the clipped gradients, the norm before).
+        (list of the clipped gradients, the norm before clipping).
     """
     if not tf.distribute.has_strategy():
         return tf.clip_by_global_norm(grads, norm)
@@ -96,13 +96,13 @@ def clipped_over_replicas(grads: Sequence[Any], norm: float) -> Tuple[List[Any],
         _summed_over_replicas,
         args=([tf.convert_to_tensor(grad) for grad in present] + [squares_of_rows],),
     )
-    # A row that is looked up twice counts as two, as on one device.
+    # A row that is looked up twice counts twice, as on one device.
     for grad, total in zip(present, sums):
         if not isinstance(grad, tf.IndexedSlices):
             squares += tf.reduce_sum(tf.square(total))
     norm_before = tf.sqrt(squares)
     clipped, _ = tf.clip_by_global_norm(sums, norm, use_norm=norm_before)
-    # The strategy adds what the replicas apply, and now all of them apply the same.
+    # The strategy sums what the replicas apply, and now all of them apply the same gradients.
     shares = iter([grad / context.num_replicas_in_sync for grad in clipped])
     return [None if grad is None else next(shares) for grad in grads], norm_before
 

@@ -1,4 +1,4 @@
-"""Heads on the encoder: masked LM, sentence order, classification.
+"""Heads on top of the encoder: masked LM, sentence order, classification.
 
 Letters in shape comments: as in `encoder`.
 """
@@ -44,12 +44,12 @@ def masked_lm_head(
     Args:
         config: `AlbertConfig`.
         model: `AlbertModel`.
-        positions: int tensor [B, P], the masked positions; None for all of the model's
-            `output_positions` but the first token.
-        label_ids: int tensor [B, P], the words that stood there.
+        positions: int tensor [B, P], the masked positions; None: all of the model's
+            `output_positions` except the first token.
+        label_ids: int tensor [B, P], the original words at these positions.
         label_weights: float tensor [B, P], 0 for unused predictions.
-        parts: int; in training, in how many parts the logits are computed, so that they are not all
-            in memory at once. With more than one only the losses' sums have gradients.
+        parts: int; number of parts in which the logits are computed in training, so that they are
+            not all in memory at once. With more than one, only the sums of losses have gradients.
 
     Returns:
         `MaskedLmOutput`: loss [], weighted_loss [] (the sum), per_example_loss [B * P], log_probs
@@ -73,7 +73,7 @@ def masked_lm_output(
     label_weights: tf.Tensor,
     parts: int = 1,
 ) -> MaskedLmOutput:
-    """`masked_lm_head` of rows that have been gathered already.
+    """As `masked_lm_head`, for rows that have already been gathered.
 
     Args:
         config: `AlbertConfig`.
@@ -98,7 +98,7 @@ def word_predictions(
     label_weights: tf.Tensor,
     parts: int = 1,
 ) -> MaskedLmOutput:
-    """Predicts words by the product of finished rows with the word table.
+    """Predicts words by multiplying transformed rows with the word table.
 
     Args:
         rows: float tensor [B * P, E].
@@ -110,7 +110,7 @@ def word_predictions(
     if parts == 1:
         losses_and_words = _word_losses(rows, labels[0], labels[1], table, bias)
     else:
-        if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for it
+        if rows.dtype == tf.float16:  # gradients of an unscaled sum are too small for float16
             rows = tf.cast(rows, tf.float32)
         losses_and_words = summed_by_parts(_word_losses, rows, labels, [table, bias], parts)
     weighted_loss, per_example_loss, predicted = losses_and_words
@@ -120,7 +120,7 @@ def word_predictions(
 
 
 def word_logits(config: "AlbertConfig", model: "AlbertModel", rows: tf.Tensor) -> tf.Tensor:
-    """The masked-LM head's logits of all words, with its variables (those of `masked_lm_head`).
+    """Logits of all words from the masked-LM head; uses the same variables as `masked_lm_head`.
 
     Args:
         config: `AlbertConfig`.
@@ -136,7 +136,7 @@ def word_logits(config: "AlbertConfig", model: "AlbertModel", rows: tf.Tensor) -
 
 
 def _word_rows(config, rows, projection):
-    """(rows [R, E] to be multiplied with the word table, bias [V]), of rows [R, H]."""
+    """Transforms rows [R, H]: (rows [R, E] to be multiplied with the word table, bias [V])."""
     width = config.word_width if projection is None else config.hidden_size
     with tf.variable_scope("transform"):
         rows = dense(rows, width, config, "dense", config.hidden_act)
@@ -148,7 +148,7 @@ def _word_rows(config, rows, projection):
 
 
 def word_scores(rows: tf.Tensor, table: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Logits [R, V], float32, of finished rows [R, E], a word table [V, E] and a bias [V]."""
+    """Logits [R, V], float32, of transformed rows [R, E], a word table [V, E] and a bias [V]."""
     logits = product(rows, table, transpose_b=True)  # [B * P, V]
     return tf.cast(logits, tf.float32) + bias
 
@@ -167,7 +167,7 @@ def sentence_order_head(
     Args:
         config: `AlbertConfig`.
         pooled_output: float tensor [B, H].
-        labels: int tensor [B] or [B, 1], 1 for swapped.
+        labels: int tensor [B] or [B, 1], 1 for swapped segments.
 
     Returns:
         `SentenceOrderOutput`: loss [], per_example_loss [B], log_probs [B, 2], predicted [B].
@@ -180,10 +180,10 @@ def sentence_order_head(
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Cross-entropy of a softmax, and what it predicts.
+    """Softmax cross-entropy, and the predicted classes.
 
-    The numbers of `tf.nn.sparse_softmax_cross_entropy_with_logits` (it predicts, too), from the
-    softmax that oneDNN computes: with a vocabulary of classes in less than half of the time.
+    The losses equal `tf.nn.sparse_softmax_cross_entropy_with_logits`, but they are computed from
+    oneDNN's softmax, which takes less than half of the time if the classes are a vocabulary.
 
     Args:
         labels: int tensor [N].
@@ -201,7 +201,7 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> Tuple[tf.Tensor, tf.T
     @tf.custom_gradient
     def losses(logits):
         probabilities = tf.nn.softmax(logits)
-        # The highest probability is at least 1 / C, so that its logarithm is always there.
+        # The highest probability is at least 1 / C, so its logarithm is always finite.
         top_loss = -tf.log(tf.gather_nd(probabilities, at_predicted))
         loss = tf.gather_nd(logits, at_predicted) - tf.gather_nd(logits, at_labels) + top_loss
 
@@ -229,10 +229,10 @@ def classification_head(
     Args:
         config: `AlbertConfig`.
         output_layer: float tensor [B, H].
-        labels: int tensor [B], or None when they are not known.
+        labels: int tensor [B], or None if unknown.
         num_labels: number of classes.
-        is_training: bool; dropout of 0.1 in training.
-        initial_bias: list of `num_labels` floats, start values of the bias; zeros by default.
+        is_training: bool; whether to apply dropout of 0.1.
+        initial_bias: list of `num_labels` floats, initial values of the bias; zeros by default.
 
     Returns:
         `ClassificationOutput`: loss [], per_example_loss [B] (both None without labels),
@@ -256,7 +256,7 @@ def classification_head(
 
 
 def _output_logits(config, x, num_labels, prepare=tf.identity, initial_bias=None):
-    """Logits [B, num_labels] of [B, H]; `prepare` follows the variables' creation (their order)."""
+    """Logits [B, num_labels] of [B, H]; calls `prepare` after creating the variables (order)."""
     weights = new_variable("output_weights", [num_labels, config.hidden_size], config)
     bias = tf.get_variable(
         "output_bias", [num_labels], initializer=tf.constant_initializer(initial_bias or 0.0)

@@ -1,11 +1,12 @@
-"""Continues rows token by token with the keys and values of what stands before kept in memory.
+"""Incremental decoding: generates token by token, with keys and values of earlier tokens cached.
 
     state = encoded_source(model, length=L)        # keys and values of the source, once
     logits, state = next_logits(config, tokens, positions, state)    # for each token
 
-The cache of a block is [B, N, L, D], and its column is the token's position: a row's target begins
-behind that row's source, whatever the length of the batch's longest one. A new token sees the
-columns up to its own, so what padding wrote behind a source is overwritten before it is seen.
+The cache of a block is [B, N, L, D], and a token's column is its position: the target of a row
+begins right after the source of that row, whatever the longest source of the batch. A new token
+sees the columns up to its own, so entries of padding after a source are overwritten before they
+are seen.
 
 Letters in shape comments: as in `encoder`; L positions of the cache, K new tokens.
 """
@@ -20,27 +21,28 @@ from albert_zh.model.heads import word_logits
 from albert_zh.model.layers import get_shape_list
 
 Cache = List[tf.Tensor]
-_FORBIDDEN = -1e9  # added to the logits of tokens that may not be written
+_FORBIDDEN = -1e9  # added to the logits of tokens that must not be generated
 
 
 class DecodingStep:
-    """New tokens of rows and the cache of those before, for `AlbertModel`.
+    """New tokens of rows and the cache of the tokens before them, for `AlbertModel`.
 
     Attributes:
         positions: int tensor [B, K], positions of the new tokens.
-        columns: int tensor [B, K], where they go in the cache.
-        extended_cache: after the model is built the cache with the new tokens'.
+        columns: int tensor [B, K], columns of the new tokens in the cache.
+        extended_cache: once the model is built, the cache including the new tokens.
     """
 
     def __init__(
         self, positions: tf.Tensor, cache: Cache, columns: Optional[tf.Tensor] = None
     ) -> None:
-        """Starts with what is known.
+        """Starts from the cache of the earlier tokens.
 
         Args:
             positions: int tensor [B, K], below L.
             cache: key and value of each block in turn, float [B, N, L, D].
-            columns: int tensor [B, K]; None: their positions. Others are for absolute positions.
+            columns: int tensor [B, K]; None: the positions. Columns that differ from the positions
+                require absolute positions.
         """
         self.positions = positions
         self.columns = positions if columns is None else columns
@@ -48,12 +50,12 @@ class DecodingStep:
         self.extended_cache: Cache = []
 
     def visible_columns(self) -> tf.Tensor:
-        """int [B, K, L], 1 for the columns up to each new token's."""
+        """int [B, K, L], 1 for the columns up to and including that of each new token."""
         columns = tf.range(get_shape_list(self._former[0])[2])
         return tf.cast(columns[None, None, :] <= self.columns[:, :, None], tf.int32)
 
     def extended(self, key: tf.Tensor, value: tf.Tensor) -> List[tf.Tensor]:
-        """The next block's keys and values, the new tokens' among them.
+        """The keys and values of the next block, including the new tokens.
 
         Args:
             key: float tensor [B, N, K, D].
@@ -80,13 +82,13 @@ def encoded_source(
     length: Any,
     **model_settings: Any,
 ) -> Cache:
-    """The keys and values of sources, which see themselves only.
+    """Encodes sources, whose tokens see only the source, and returns their keys and values.
 
     Args:
         config: `AlbertConfig`.
         input_ids: int tensor [B, S], `[CLS] source [SEP]`.
         input_mask: int tensor [B, S].
-        length: int or int scalar tensor, L, at least S.
+        length: int or int scalar tensor, L, the size of the cache, at least S.
         **model_settings: further arguments of `AlbertModel`.
 
     Returns:
@@ -118,19 +120,19 @@ def next_logits(
     precision: str = "float32",
     columns: Optional[tf.Tensor] = None,
 ) -> Tuple[tf.Tensor, Cache]:
-    """Logits of the word that follows new tokens (of `[MASK]`: that stands there).
+    """Logits of the word that follows the new tokens (or of the word in place of `[MASK]`).
 
     Args:
         config: `AlbertConfig`.
         tokens: int tensor [B, K].
         positions: int tensor [B, K].
         segment_ids: int tensor [B, K].
-        cache: as of `encoded_source`, or of the step before.
+        cache: returned by `encoded_source` or by the step before.
         precision: see `AlbertModel`.
         columns: see `DecodingStep`.
 
     Returns:
-        (logits, cache): float32 [B, V] of the last of the tokens, and the cache with all of them.
+        (logits, cache): float32 [B, V] for the last token, and the cache with all tokens.
     """
     step = DecodingStep(positions, list(cache), columns)
     model = AlbertModel(
@@ -139,7 +141,7 @@ def next_logits(
         tokens,
         token_type_ids=segment_ids,
         scope=config.scope,
-        plain=True,  # kernels of few rows are not joined in every step
+        plain=True,  # with few rows, joining the kernels in every step does not pay off
         precision=precision,
         attention_mask=step.visible_columns(),
         decoding_step=step,
@@ -159,22 +161,23 @@ def greedy_ids(
     mask_id: Optional[int] = None,
     first_positions: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
-    """The most probable continuation of each source, token by token.
+    """Greedy decoding: the most probable next token of each source, step by step.
 
     Args:
         config: `AlbertConfig`.
         input_ids: int tensor [B, S], `[CLS] source [SEP]`.
         input_mask: int tensor [B, S].
-        num_tokens: int, T, at most so many.
+        num_tokens: int, T, the maximum number of tokens to generate.
         end_id: id of `[SEP]`, which ends a source and a target.
-        forbidden_ids: ids that are never written.
+        forbidden_ids: ids that are never generated.
         precision: see `AlbertModel`.
-        mask_id: id of `[MASK]`, which stands where a token is to be written; None: the token before
-            it says what follows.
-        first_positions: int tensor [B], that of the first token written; None: behind the source.
+        mask_id: id of `[MASK]`, at which the next token is predicted; None: it is predicted at the
+            token before it.
+        first_positions: int tensor [B], position of the first generated token; None: the position
+            after the source.
 
     Returns:
-        int32 [B, T], 0 behind the end, which is not among them.
+        int32 [B, T], 0 from the end on; `end_id` is not included.
     """
     batch, length = get_shape_list(input_ids)
     lengths = tf.reduce_sum(input_mask, axis=1)  # [B]
@@ -206,7 +209,7 @@ def greedy_ids(
 
 
 class NewTokens(NamedTuple):
-    """What a step of decoding reads, int [B, K] each; see `next_logits`."""
+    """Inputs of a decoding step, int [B, K] each; see `next_logits`."""
 
     tokens: tf.Tensor
     positions: tf.Tensor
@@ -221,14 +224,14 @@ def new_tokens(
     mask_id: Optional[int] = None,
     first_positions: Optional[tf.Tensor] = None,
 ) -> NewTokens:
-    """The tokens of a step: the last one, and the `[MASK]` behind it where that is predicted.
+    """The tokens of a step: the last one, followed by `[MASK]` if words are predicted there.
 
-    The first step reads the end of the source again, which changes nothing of it.
+    The first step reads the end of the source again, which does not change it.
 
     Args:
-        last: int tensor [B], the token written last; at first the end of the source.
-        lengths: int tensor [B], of the sources.
-        step: int scalar tensor, the tokens written.
+        last: int tensor [B], the last generated token; in the first step the end of the source.
+        lengths: int tensor [B], lengths of the sources.
+        step: int scalar tensor, number of tokens generated so far.
         mask_id, first_positions: see `greedy_ids`.
     """
     columns = tf.maximum(lengths - 1 + step, 0)[:, None]

@@ -1,8 +1,8 @@
-"""A model's graph for use: placeholders in, outputs of fixed names, no iterator and no training.
+"""The inference graph of a model: placeholders in, outputs of fixed names, no training.
 
-Everything that is exported is made of it, and so is the `albert_model.ckpt.meta` beside a model
-folder's checkpoint, which makes the two old commands to TFLite (`freeze_graph`, `tflite_convert`)
-work. The names of inputs and outputs are those of the graphs that albert_zh released.
+Every export is made from this graph, as is the `albert_model.ckpt.meta` next to the checkpoint of a
+model folder, with which the two old commands to TFLite (`freeze_graph`, `tflite_convert`) work.
+Inputs and outputs have the same names as in the graphs that albert_zh released.
 """
 
 import collections
@@ -22,24 +22,24 @@ from albert_zh.model.config import AlbertConfig
 from albert_zh.model.encoder import AlbertModel
 from albert_zh.model.heads import classification_head, masked_lm_head, sentence_order_head
 
-_NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training
+_NO_WEIGHTS = 1e-5  # added to the sum of the weights, as in training, against division by 0
 Graph = collections.namedtuple("Graph", ["inputs", "outputs"])
-Graph.__doc__ = """Tensors of a graph for use, each {name: tensor}.
+Graph.__doc__ = """Input and output tensors of an inference graph, each {name: tensor}.
 
-Inputs: `input_ids`, `input_mask`, `segment_ids` int [B, F]; of the masked words also
+Inputs: `input_ids`, `input_mask`, `segment_ids` int [B, F]; with the masked-LM head also
 `masked_lm_positions`, `masked_lm_ids` int and `masked_lm_weights` float [B, P].
-Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H], with notes on vectors of sentences
-`sentence_embedding` [B, W], and as far as there are heads
+Outputs: `sequence_output` [B, F, H], `pooled_output` [B, H]; of an embedding model
+`sentence_embedding` [B, W]; of the heads that the graph has
 `logits`, `probabilities` [B, C], `masked_lm_log_probs` [B, P, V], `cls/predictions/truediv` []
 (the loss), `sentence_order_log_probs` [B, 2].
 """
 
 
 def fusible_gelu(x: tf.Tensor) -> tf.Tensor:
-    """`modeling.gelu` in the form that TensorFlow Lite's converter takes for its operator GELU.
+    """`modeling.gelu` in the form that TensorFlow Lite's converter fuses into its operator GELU.
 
-    Of the other it takes the factors of x into the kernel of the layer before, which is stored and
-    multiplied three times then.
+    In the usual form the converter folds the factors of x into the kernel of the layer before,
+    which is then stored and multiplied three times.
     """
     inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * tf.pow(x, 3.0))
     return 0.5 * x * (1.0 + tf.tanh(inner))
@@ -49,7 +49,7 @@ ACTIVATIONS["fusible_gelu"] = fusible_gelu
 
 
 def with_fusible_gelu(config: AlbertConfig) -> AlbertConfig:
-    """A copy of an `AlbertConfig` for graphs that TensorFlow Lite's converter will read."""
+    """A copy of an `AlbertConfig` for graphs that are converted to TensorFlow Lite."""
     config = copy.copy(config)
     if config.hidden_act == "gelu":
         config.hidden_act = "fusible_gelu"
@@ -71,33 +71,33 @@ def build(
     default_inputs: Optional[Callable[[], Sequence[tf.Tensor]]] = None,
     use_resource: bool = False,
 ) -> Graph:
-    """Builds the graph of a model for use in the default graph.
+    """Builds the inference graph of a model in the default graph.
 
-    Rows of any length may be longer than the model has positions: the graph cuts them, so that what
-    feeds it (tokenizers of other libraries) cannot make it fail. The cut row ends without `[SEP]`;
-    whoever wants it there shortens the texts before they become ids, as `Predictor` does.
+    If the length is not fixed, rows may have more tokens than the model has positions: the graph
+    truncates them, so that the tokenizers of other libraries cannot make it fail. A truncated row
+    lacks the final `[SEP]`; to keep it, truncate texts before they become ids, as `Predictor` does.
 
     Args:
         config: `AlbertConfig`.
         heads: keys of `HEADS`.
         num_labels: classes of the classification head, C.
         settings: content of the folder's `FINE_TUNING_FILE`: `pooling` and `objective`.
-        shape: (B, F), None for any.
-        input_names: names of the three encoder inputs in place of `ENCODER_INPUTS`.
+        shape: (B, F), None for any size.
+        input_names: names of the three encoder inputs, instead of `ENCODER_INPUTS`.
         takes_flat_segments: bool; segments may also be [B * F], as in albert_zh's graphs.
-        output_positions: see `modeling.AlbertModel`; `sequence_output` is [B, K, H] then.
+        output_positions: see `modeling.AlbertModel`; `sequence_output` is then [B, K, H].
         build_head: function (config, model, {name of `ENCODER_INPUTS`: tensor}) -> {name: tensor}
-            of the head of a task; None: a classifier's.
-        sentence_notes: how vectors of sentences are made; None: there are none.
-        further_inputs: {name: column} that the head of a task takes for each token beside the
-            encoder's inputs, see `KindFlags.further_inputs`; None for none.
-        default_inputs: function () -> (ids, mask, segments), int32 [B, F], which the encoder takes
-            where its inputs are not fed; None: they have to be.
-        use_resource: whether variables are resources, as TensorFlow 2 has them; plain ones are what
-            every freezing tool understands.
+            that builds the head of a task; None: a classifier.
+        sentence_notes: how sentence vectors are computed; None: there are none.
+        further_inputs: {name: column} of per-token inputs that the head of a task needs in addition
+            to the encoder's inputs, see `KindFlags.further_inputs`; None for none.
+        default_inputs: function () -> (ids, mask, segments), int32 [B, F], which the encoder uses
+            if its inputs are not fed; None: they must be fed.
+        use_resource: whether to use resource variables, as TensorFlow 2 does; every freezing tool
+            understands plain (reference) variables.
 
     Returns:
-        `Graph`, whose keys are the usual names in any case.
+        `Graph`, whose keys are the usual names even if `input_names` differ.
     """
     inputs = _encoder_inputs(shape, input_names, takes_flat_segments, default_inputs)
     ids, mask, segments = _rows_within_positions(config, inputs, takes_flat_segments, shape[1])
@@ -126,7 +126,7 @@ def build(
 
 
 def _encoder_inputs(shape, names, takes_flat_segments, default_inputs):
-    """{name of `ENCODER_INPUTS`: placeholder}; arguments as of `build`."""
+    """{name of `ENCODER_INPUTS`: placeholder}; arguments as in `build`."""
     if default_inputs:
         return collections.OrderedDict(
             (key, tf.placeholder_with_default(default, shape, name))
@@ -140,7 +140,7 @@ def _encoder_inputs(shape, names, takes_flat_segments, default_inputs):
 
 
 def _further_inputs(columns, heads, shape):
-    """{name: placeholder} of what the head of a task takes beside the encoder's inputs."""
+    """{name: placeholder} of the inputs that the head of a task needs besides the encoder's."""
     if not columns or TASK_HEAD not in heads:
         return {}
     return {
@@ -149,7 +149,7 @@ def _further_inputs(columns, heads, shape):
 
 
 def _named(outputs):
-    """The outputs as tensors of their names."""
+    """The outputs as tensors named by their keys."""
     return collections.OrderedDict(
         (name, tensor if tensor.op.name == name else tf.identity(tensor, name))
         for name, tensor in outputs.items()
@@ -157,7 +157,7 @@ def _named(outputs):
 
 
 def _rows_within_positions(config, inputs, takes_flat_segments, length):
-    """(ids, mask, segments), each [B, F], cut to as many tokens as the model has positions."""
+    """(ids, mask, segments), each [B, F], truncated to the number of positions of the model."""
     ids, mask, segments = (inputs[name] for name in graph_inputs.ENCODER_INPUTS)
     if takes_flat_segments:
         segments = tf.reshape(segments, tf.shape(ids))
@@ -173,12 +173,12 @@ def build_for_converter(
     num_labels: Optional[int] = None,
     settings: Optional[Dict[str, Any]] = None,
 ) -> Graph:
-    """Builds the graph that the old commands freeze and convert; arguments as of `build`."""
+    """Builds the graph that the old commands freeze and convert; arguments as in `build`."""
     return build(with_fusible_gelu(config), heads, num_labels, settings, takes_flat_segments=True)
 
 
 def _classifier(num_labels, settings):
-    """The function that builds a classifier's head, see `build`."""
+    """The function that builds a classification head, see `build`."""
 
     def build_head(config, model, features):
         pooled = classifier_output.pooled_output(
@@ -200,11 +200,11 @@ def _masked_lm(config, model, inputs, shape):
         name = "masked_lm_" + key
         inputs[name] = tf.placeholder(dtype, [shape[0], None], name)
     given = [inputs["masked_lm_" + key] for key in ("positions", "ids", "weights")]
-    if shape[1] is None:  # positions behind the cut, as the last one before it
+    if shape[1] is None:  # positions that were truncated become the last remaining one
         given[0] = tf.minimum(given[0], config.longest_sequence - 1)
     with tf.name_scope("masked_lm"):
         head = masked_lm_head(config, model, *given)
-        # The head's own loss has an operation that TensorFlow Lite lacks.
+        # The loss of the head uses an operation that TensorFlow Lite lacks.
         targets = tf.one_hot(tf.reshape(given[1], [-1]), config.vocab_size)
         losses = -tf.reduce_sum(targets * head.log_probs, axis=-1)  # [B * P]
         weights = tf.reshape(given[2], [-1])
@@ -217,7 +217,7 @@ def _masked_lm(config, model, inputs, shape):
 
 
 def heads_built_here(shapes: Mapping[str, Sequence[int]], settings: Dict[str, Any]) -> List[str]:
-    """The heads of a checkpoint, less that of a task which is no classifier of the encoder alone.
+    """The heads of a checkpoint that this module builds: tasks other than classifiers are skipped.
 
     Args:
         shapes: {name: shape} of its variables.
@@ -234,7 +234,7 @@ def write_meta_graph(
     shapes: Mapping[str, Sequence[int]],
     settings: Optional[Dict[str, Any]] = None,
 ) -> None:
-    """Writes the graph for use of a checkpoint, with every head that it has, if the two fit.
+    """Writes the inference graph of a checkpoint with all its heads, if config and weights fit.
 
     Args:
         path: the .meta file.
@@ -255,7 +255,7 @@ def write_meta_graph(
 
 @functools.lru_cache(maxsize=16)
 def _meta_graph(config_values, heads, num_labels, settings_json):
-    """({name: shape} of its variables, serialized); training writes its best model many times."""
+    """({name: shape} of its variables, serialized), cached: training writes it many times."""
     with tf.Graph().as_default():
         config = AlbertConfig(*config_values)
         build_for_converter(config, heads, num_labels, json.loads(settings_json))

@@ -1,4 +1,4 @@
-"""Layers that encoder and heads are made of.
+"""Layers that the encoder and the heads are built from.
 
 Letters in shape comments: as in `encoder`.
 """
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
 LAYER_NORM_EPSILON = 1e-12
-FIRST_TOKEN = "first token"  # positions that are computed, see `encoder.AlbertModel`
-# What the encoder's products are computed in. Variables, LayerNorm, softmax and losses are always
-# float32.
+FIRST_TOKEN = "first token"  # a value of `output_positions`, see `encoder.AlbertModel`
+# Number formats of the encoder's matrix products. Variables, LayerNorm, softmax and losses are
+# always float32.
 PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16, "mixed_float16": tf.float16}
 
 _PARTS_OF_BATCH = [0]  # see `part_of_batch`
 _REPLAYED: List[Any] = []  # see `replayed_dropout`
-_PARTS_OF_REPLICA = 1 << 20  # more than the parts of any batch
+_PARTS_OF_REPLICA = 1 << 20  # more than any batch has parts
 
 
 def gather_positions(sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -35,12 +35,12 @@ def gather_positions(sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
 
 
 def mean_over_tokens(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The mean of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]; 0 of no tokens."""
+    """Mean over a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]; 0 without tokens."""
     return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
 
 
 def max_over_tokens(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The highest values of a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]."""
+    """Maximum over a sequence's tokens, [B, F, W] and float [B, F, 1] -> [B, W]."""
     return tf.reduce_max(sequence + (1.0 - mask) * sequence.dtype.min / 2, axis=1)
 
 
@@ -68,7 +68,7 @@ def dense(
 def kernel_and_bias(
     size: int, width: int, config: "AlbertConfig", groups: int = 1
 ) -> Tuple[tf.Variable, tf.Variable]:
-    """A dense layer's variables: [size, width], of groups [size / G, width / G, G], and [width]."""
+    """Variables of a dense layer: [size, width] (grouped: [size / G, width / G, G]) and [width]."""
     shape = [size, width] if groups == 1 else [size // groups, width // groups, groups]
     kernel = new_variable("kernel", shape, config)
     return kernel, tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
@@ -77,7 +77,7 @@ def kernel_and_bias(
 def joint_dense(
     x: tf.Tensor, width: int, config: "AlbertConfig", scopes: Sequence[str]
 ) -> tf.Tensor:
-    """Several dense layers of the same input as one product, each with its own variables.
+    """Several dense layers of the same input as one matrix product, each with its own variables.
 
     Args:
         x: float tensor [R, in].
@@ -98,7 +98,7 @@ def joint_dense(
 
 
 def product(x: tf.Tensor, kernel: tf.Tensor, transpose_b: bool = False) -> tf.Tensor:
-    """Matrix product in the precision of x, whatever that of the kernel."""
+    """Matrix product in the precision of x, whatever the precision of the kernel."""
     return tf.matmul(x, tf.cast(kernel, x.dtype), transpose_b=transpose_b)
 
 
@@ -109,8 +109,8 @@ def layer_norm(
 
     Args:
         input_tensor: float tensor [..., width].
-        name: variable scope; by default `LayerNorm`, `LayerNorm_1` ... of the scope around it.
-        normalize: what computes it, `plainly_normalized` by default.
+        name: variable scope; by default `LayerNorm`, `LayerNorm_1` ... in the current scope.
+        normalize: function that computes it, `plainly_normalized` by default.
 
     Returns:
         float tensor of the same shape.
@@ -126,22 +126,22 @@ def layer_norm(
 def plainly_normalized(
     x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float
 ) -> tf.Tensor:
-    """Layer normalization as its formula has it: [..., W], [W], [W] -> [..., W]."""
+    """Layer normalization by its plain formula: [..., W], [W], [W] -> [..., W]."""
     wide = tf.cast(x, tf.float32)
     centered = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
     variance = tf.reduce_mean(centered * centered, axis=-1, keepdims=True)
-    # In these brackets TensorFlow Lite's converter cannot move gamma into the kernels that follow,
-    # which would then be different ones after each LayerNorm.
+    # These parentheses keep TensorFlow Lite's converter from folding gamma into the kernels that
+    # follow, which would then differ after each LayerNorm.
     wide = centered * (tf.rsqrt(variance + epsilon) * gamma) + beta
     return tf.cast(wide, x.dtype)
 
 
 def dropout(input_tensor: tf.Tensor, dropout_prob: Optional[float], seed: Any = None) -> tf.Tensor:
-    """Dropout (Srivastava et al. 2014) by a seed that is a tensor.
+    """Dropout (Srivastava et al. 2014) with a seed that is a tensor.
 
     Args:
         input_tensor: float tensor of any shape.
-        dropout_prob: share of values set to 0; the others are scaled by 1 / (1 - dropout_prob). 0
+        dropout_prob: fraction of values set to 0; the rest is scaled by 1 / (1 - dropout_prob). 0
             or None for no dropout.
         seed: int tensor [2]; `dropout_seed()` by default.
 
@@ -157,10 +157,10 @@ def dropout(input_tensor: tf.Tensor, dropout_prob: Optional[float], seed: Any = 
 
 
 def dropout_seed() -> tf.Tensor:
-    """An int tensor [2], a function of the graph's seed, place, replica and global step.
+    """An int tensor [2] that depends on graph seed, place in the graph, replica and global step.
 
-    So a run that is stopped and resumed drops what the uninterrupted one would have dropped.
-    Without a global step there is no run that could be repeated, and the seed is random.
+    So a run that is stopped and resumed drops the same values as an uninterrupted run. Without a
+    global step no run could be reproduced, and the seed is random.
     """
     return _REPLAYED[-1].next_seed() if _REPLAYED else _new_dropout_seed()
 
@@ -180,10 +180,10 @@ def _new_dropout_seed():
 
 @contextlib.contextmanager
 def part_of_batch(number: Any) -> Iterator[None]:
-    """What is built inside drops by separate seeds for each part of a step's batch.
+    """Context in which dropout gets separate seeds for each part of a step's batch.
 
     Args:
-        number: int or int scalar tensor.
+        number: int or int scalar tensor, number of the part.
     """
     _PARTS_OF_BATCH.append(number)
     try:
@@ -193,7 +193,7 @@ def part_of_batch(number: Any) -> Iterator[None]:
 
 
 class _Replay:
-    """Hands out the seeds of a list, one after another, and fills it up where it ends."""
+    """Hands out the seeds of a list one after another and appends new ones when it is exhausted."""
 
     def __init__(self, seeds):
         self._seeds, self._num_taken = seeds, 0
@@ -207,10 +207,10 @@ class _Replay:
 
 @contextlib.contextmanager
 def replayed_dropout(seeds: List[tf.Tensor]) -> Iterator[None]:
-    """What is built inside drops by the seeds of a list, so that it may be built again the same.
+    """Context in which dropout uses the seeds of a list, so that a rebuilt part drops the same.
 
     Args:
-        seeds: list of int tensors [2], which whatever is built first with it fills.
+        seeds: list of int tensors [2]; the first part that is built with the list fills it.
     """
     _REPLAYED.append(_Replay(seeds))
     try:
@@ -220,7 +220,7 @@ def replayed_dropout(seeds: List[tf.Tensor]) -> Iterator[None]:
 
 
 def lookup(table: tf.Variable, ids: tf.Tensor, use_one_hot: bool) -> tf.Tensor:
-    """Rows of a table; float [V, E] at int [B, F] -> [R, E]."""
+    """Looks up rows of a table: float [V, E] at int [B, F] -> [R, E]."""
     flat_ids = tf.reshape(ids, [-1])
     if use_one_hot:
         return tf.matmul(
@@ -234,15 +234,15 @@ def get_shape_list(
     expected_rank: Union[int, Sequence[int], None] = None,
     name: Optional[str] = None,
 ) -> List[Any]:
-    """The sizes of a tensor's axes: ints where they are known, scalar tensors elsewhere.
+    """The sizes of a tensor's axes: ints if they are known statically, otherwise scalar tensors.
 
     Args:
         tensor: the tensor.
-        expected_rank: int, or list of ints, any of which will do; None for any rank.
+        expected_rank: int, or list of accepted ints; None for any rank.
         name: what errors call the tensor; its own name by default.
 
     Raises:
-        ValueError: if the rank is not an expected one.
+        ValueError: if the rank is not an expected rank.
     """
     static = tensor.shape.as_list()
     if expected_rank is not None:

@@ -1,4 +1,4 @@
-"""The layouts of variables that configs choose among."""
+"""The variable layouts (names and structure) that a config can select."""
 
 import collections
 
@@ -12,17 +12,17 @@ class Layout(
     """How the layouts differ.
 
     Fields:
-        projection: where word vectors widen from E to H ("word_embeddings_2", before the sum of the
-            tables; "embedding_hidden_mapping_in" and, outside of the encoder's scope,
-            "embeddings_project", after their LayerNorm; None: E is H).
-        layer_scope: scope of a block; like the rest formatted with layer, group and inner_group.
+        projection: where word vectors are projected from E to H ("word_embeddings_2", before the
+            tables are summed; "embedding_hidden_mapping_in" and, outside the encoder's scope,
+            "embeddings_project", after LayerNorm of the sum; None: E is H).
+        layer_scope: scope of a block; as the next ones, formatted with layer, group, inner_group.
         attention, attention_norm, ffn_in, ffn_out, ffn_norm: scopes in a block.
-        scope: of the whole model.
-        has_pooler: bool; without one the pooled output is that of the first token.
+        scope: scope of the whole model.
+        has_pooler: bool; without a pooler the pooled output is the output of the first token.
     """
 
     def of_block(self, **numbers: int) -> "Layout":
-        """The layout with the scopes of the block of a layer, group and inner_group."""
+        """The layout with its scopes formatted for one block: layer, group and inner_group."""
         return self._replace(
             **{
                 name: scope.format(**numbers)

@@ -1,7 +1,7 @@
-"""The names of the original's `modeling`, each defined in a module named for what it does.
+"""Compatibility module with the names of the original's `modeling`, defined in other modules.
 
-`config` has `AlbertConfig`, `layouts` its layouts, `encoder` the model, `heads` what is put on top
-of it, `layers`, `activations` and `variables` what both are made of.
+`config` has `AlbertConfig`, `layouts` its layouts, `encoder` the model, `heads` the heads on top of
+it; `layers`, `activations` and `variables` have the parts that both are built from.
 """
 
 from albert_zh.model.activations import ACTIVATIONS, gelu, get_activation

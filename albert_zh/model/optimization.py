@@ -1,12 +1,12 @@
-"""Loss to train op: the learning rate's schedule, LAMB (pre-training) and AdamW (fine-tuning).
+"""Builds train ops: learning-rate schedule, LAMB (pre-training) and AdamW (fine-tuning).
 
     train_op = create_optimizer(loss, init_lr=1e-4, num_train_steps=1000, num_warmup_steps=100,
                                 use_tpu=False)
 
-`create_optimizer` is LAMB, as albert_zh's; `create_adamw_optimizer` is AdamW.
+`create_optimizer` uses LAMB, as in albert_zh; `create_adamw_optimizer` uses AdamW.
 
-One run of the train op changes the weights at the rate of the present `global_step` and then
-advances that by one. Both optimizers leave out Adam's bias correction, as BERT does.
+One run of the train op updates the weights with the learning rate of the current `global_step` and
+then advances `global_step` by one. Both optimizers omit Adam's bias correction, as BERT does.
 """
 
 import re
@@ -59,19 +59,19 @@ BETA_2 = 0.999
 EPSILON = 1e-6
 EXCLUDE_FROM_WEIGHT_DECAY = ("LayerNorm", "layer_norm", "bias")
 
-COMPILED_FROM = 1000000  # values of a variable; smaller ones are not worth the compiling
+COMPILED_FROM = 1000000  # values in a variable; smaller variables are not worth compiling for
 
 ADAM_SLOTS = ("adam_m", "adam_v")
 LAMB_SLOTS = ("lamb_m", "lamb_v")
 
-# LAMB of the two families of programs: brightmart's adapts the rate of every variable, google's of
-# those that are decayed; in their checkpoints the moments have different names.
+# LAMB of the two families of programs: brightmart's adapts the rate of every variable, google's
+# only of variables with weight decay; the moments have different names in their checkpoints.
 _BRIGHTMART_LAMB = {"exclude_from_layer_adaptation": (), "slot_names": LAMB_SLOTS}
 _GOOGLE_LAMB = {
     "exclude_from_layer_adaptation": EXCLUDE_FROM_WEIGHT_DECAY,
     "slot_names": ADAM_SLOTS,
 }
-_HIGHEST_TRUST_RATIO = 10.0  # NEZHA's
+_HIGHEST_TRUST_RATIO = 10.0  # as in NEZHA
 _LAMB_OF_LAYOUT = {
     "brightmart": _BRIGHTMART_LAMB,
     "bert": _BRIGHTMART_LAMB,
@@ -94,25 +94,25 @@ def create_optimizer(
     layout: str = "brightmart",
     is_compiled: bool = False,
 ) -> tf.Operation:
-    """Builds the op of one training step, by default of albert_zh's pre-training: LAMB.
+    """Builds the op of one training step; the default is albert_zh's pre-training with LAMB.
 
     Args:
         loss: float scalar tensor.
-        init_lr: float, the highest rate.
+        init_lr: float, the peak learning rate.
         num_train_steps: int, the step at which the rate has decayed to 0.
-        num_warmup_steps: int, steps during which the rate rises; 0 or None for none.
+        num_warmup_steps: int, number of warm-up steps; 0 or None for no warm-up.
         use_tpu: bool, whether gradients are summed over a TPU's cores.
         optimizer: "lamb" or "adamw".
         poly_power: float, power of the decay; 1 is linear.
-        start_warmup_step: int, the step from which warm-up counts.
-        layout: the model's layout, which decides LAMB's variant (`AlbertConfig` knows it).
+        start_warmup_step: int, the step at which warm-up begins.
+        layout: the model's layout, `AlbertConfig.layout`; it determines the variant of LAMB.
         is_compiled: bool, see `AdamWeightDecayOptimizer`.
 
     Returns:
         the train op, which also advances `global_step` by exactly one.
 
     Raises:
-        UserError: for a setting that makes no sense.
+        UserError: for an invalid setting.
     """
     schedule = Schedule(init_lr, num_train_steps, num_warmup_steps, poly_power, start_warmup_step)
     return assemble_train_step(
@@ -133,18 +133,18 @@ def create_adamw_optimizer(
     use_tpu: bool,
     **schedule: Any,
 ) -> tf.Operation:
-    """Builds the op of one step of fine-tuning by AdamW; otherwise as `create_optimizer`."""
+    """Builds the op of one fine-tuning step with AdamW; otherwise as `create_optimizer`."""
     return create_optimizer(
         loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, optimizer="adamw", **schedule
     )
 
 
 class TrainStep(NamedTuple):
-    """What makes one training step."""
+    """The parts of one training step."""
 
     op: tf.Operation  # changes the weights and advances `global_step` by exactly one
     rate: tf.Tensor  # float32 scalar, the learning rate of the step
-    optimizer: tf.train.Optimizer  # `AdamWeightDecayOptimizer`, also where a TPU's wraps it
+    optimizer: tf.train.Optimizer  # `AdamWeightDecayOptimizer`, even if a TPU's wraps it
 
 
 def assemble_train_step(
@@ -158,30 +158,31 @@ def assemble_train_step(
     """Builds a training step: gradients, learning rate, update of the weights, step count.
 
     Args:
-        gradients: function of the optimizer that applies them (a TPU's `CrossShardOptimizer` has
-            another `compute_gradients`) -> [(gradient, variable)].
+        gradients: function (optimizer that applies the gradients) -> [(gradient, variable)]; it
+            receives the optimizer because a TPU's `CrossShardOptimizer` has another
+            `compute_gradients`.
         schedule: the learning rate by step.
         optimizer: a key of `OPTIMIZERS`.
-        layout: the model's layout, which decides LAMB's variant.
+        layout: the model's layout, which determines the variant of LAMB.
         use_tpu: whether gradients are summed over a TPU's cores.
         **options: further arguments of the optimizer: `is_compiled`, `rate_scales`,
             `skips_nonfinite`, `weight_decay_rate`.
 
     Raises:
-        UserError: for a setting that makes no sense.
+        UserError: for an invalid setting.
     """
     global_step = tf.train.get_or_create_global_step()
     rate = _rate(optimizer, schedule, global_step)
     inner = make_optimizer(optimizer, layout, rate, **options)
     outer = tf.tpu.CrossShardOptimizer(inner) if use_tpu else inner
-    # The step advances after all updates, each of which waits for the rate: the rate is always
-    # that of the step before.
+    # `global_step` advances after all updates, each of which waits for the learning rate: the rate
+    # is always computed from the value before the increment.
     train_op = outer.apply_gradients(gradients(outer), global_step=global_step)
     return TrainStep(train_op, rate, inner)
 
 
 def _rate(optimizer, schedule, global_step):
-    """The learning rate of a step; NEZHA's is that of the step after, see its LAMB."""
+    """The learning rate of a step; NEZHA uses the rate of the next step, see its LAMB."""
     if optimizer in _NEZHA_OPTIMIZERS:
         return learning_rate(*schedule[:3], global_step + 1, *schedule[3:], meets_warmup=True)
     return learning_rate(*schedule[:3], global_step, *schedule[3:])
@@ -210,22 +211,22 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
         Args:
             learning_rate: float or float scalar tensor.
-            weight_decay_rate: float or float scalar tensor, share of a weight taken off per step,
-                times the learning rate.
+            weight_decay_rate: float or float scalar tensor; each step subtracts this fraction of
+                a weight, times the learning rate.
             beta_1: float, decay of the mean of gradients.
             beta_2: float, decay of the mean of squared gradients.
             epsilon: float, added to the denominator.
-            exclude_from_weight_decay: regular expressions, searched in names of variables; None
-                for no exclusion.
+            exclude_from_weight_decay: regular expressions, searched in variable names; None for no
+                exclusion.
             slot_names: names of the two means in checkpoints, below the variable's name.
-            clip_norm: float, norm that all gradients together are clipped to; None for no clipping.
+            clip_norm: float, global norm that gradients are clipped to; None for no clipping.
             use_locking: bool, whether updates lock their variable.
             name: name of the ops.
-            skips_nonfinite: bool, whether a step whose gradients' norm is not finite changes
-                neither weights nor slots.
-            is_compiled: bool, whether XLA makes what is done to large variables one pass over
-                memory where that pays.
-            rate_scales: {name of a variable: factor of its learning rate}, 1 where it has none.
+            skips_nonfinite: bool, whether to skip the update of weights and slots if the gradient
+                norm is not finite.
+            is_compiled: bool, whether XLA fuses the update of a large variable into one pass over
+                memory if that pays off.
+            rate_scales: {variable name: factor of its learning rate}; 1 for other variables.
         """
         super().__init__(use_locking, name)
         self.learning_rate = learning_rate
@@ -248,13 +249,13 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         global_step: Any = None,
         name: Optional[str] = None,
     ) -> tf.Operation:
-        """Clips the gradients, then as `tf.train.Optimizer`.
+        """Clips the gradients, then applies them as `tf.train.Optimizer` does.
 
-        Clipping has its place here, and not before: what wraps this optimizer on TPU calls it with
-        the sum over the devices. As in the original, a row that a batch looks up twice counts as
-        two in the norm (`IndexedSlices` are clipped before they are summed).
+        Gradients must be clipped here and not earlier: on TPU, the wrapper of this optimizer calls
+        it with the sum over the devices. As in the original, a row that a batch looks up twice
+        counts twice in the norm (`IndexedSlices` are clipped before they are summed).
 
-        Leaves the gradients' norm before clipping in `gradient_norm`.
+        The norm before clipping is saved in `gradient_norm`.
         """
         if self._clip_norm is not None:
             grads, variables = zip(*grads_and_vars)
@@ -280,8 +281,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         return self._updated(handle, _dense_gradient(grad, indices, handle))
 
     def _updated(self, var, grad):
-        """The op that updates a variable and its slots by a dense gradient."""
-        # What needs no gradient waits for it, or else it would stay in memory for the whole step.
+        """The op that updates a variable and its slots with a dense gradient."""
+        # Ops that do not need the gradient wait for it, too: otherwise their results would stay in
+        # memory for the whole step.
         with tf.control_dependencies([grad]):
             return self._updated_now(var, grad)
 
@@ -318,17 +320,17 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         )
 
     def _direction(self, mean, mean_of_squares):
-        """The step by the means alone, before weight decay and learning rate."""
+        """The update computed from the means, before weight decay and learning rate."""
         return mean / (tf.sqrt(mean_of_squares) + self.epsilon)
 
     def _scale(self, var, update, grad, mean, mean_of_squares):
-        """What a variable's learning rate is multiplied by."""
+        """The factor of a variable's learning rate (LAMB's trust ratio)."""
         del var, update, grad, mean, mean_of_squares
         return 1.0
 
 
 class LAMBOptimizer(AdamWeightDecayOptimizer):
-    """LAMB (You et al., 2019): AdamW whose step is as long as the variable's norm."""
+    """LAMB (You et al., 2019): AdamW whose update is scaled to the norm of the variable."""
 
     def __init__(
         self,
@@ -345,11 +347,11 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         name: str = "LAMBOptimizer",
         **options: Any,
     ) -> None:
-        """Sets up the optimizer; arguments as in `AdamWeightDecayOptimizer`, and one more.
+        """Sets up the optimizer; arguments as in `AdamWeightDecayOptimizer`, plus one.
 
         Args:
-            exclude_from_layer_adaptation: regular expressions, searched in names of variables whose
-                step is AdamW's; None for no exclusion.
+            exclude_from_layer_adaptation: regular expressions, searched in variable names; matching
+                variables are updated as by AdamW. None for no exclusion.
         """
         super().__init__(
             learning_rate,
@@ -378,12 +380,13 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
 
 
 class NezhaLAMBOptimizer(AdamWeightDecayOptimizer):
-    """LAMB as NEZHA's program has it: bias-corrected means, a trust ratio of at most 10.
+    """LAMB as implemented by NEZHA: bias-corrected means, a trust ratio of at most 10.
 
-    The trust ratio divides by the norm of `m / sqrt(v + epsilon) + decay * w`, with the decay also
-    of variables that are not decayed; the step is along `m / (sqrt(v) + epsilon)`. The exponent of
-    the bias correction is the number of steps done before, plus 2: the original advances
-    `global_step` before it reads it. Its rate therefore is that of the step after.
+    The trust ratio divides by the norm of `m / sqrt(v + epsilon) + decay * w`, which includes the
+    decay even for variables without weight decay; the step is along `m / (sqrt(v) + epsilon)`. The
+    exponent of the bias correction is the number of completed steps plus 2, because the original
+    advances `global_step` before it reads it. For the same reason it uses the learning rate of the
+    next step.
     """
 
     def _prepare(self):
@@ -412,7 +415,7 @@ OPTIMIZERS = {
     "nezha_adamw": AdamWeightDecayOptimizer,
     "nezha_lamb": NezhaLAMBOptimizer,
 }
-_NEZHA_OPTIMIZERS = ("nezha_adamw", "nezha_lamb")  # they have its program's learning rate
+_NEZHA_OPTIMIZERS = ("nezha_adamw", "nezha_lamb")  # they use NEZHA's learning-rate schedule
 
 
 def make_optimizer(
@@ -421,7 +424,7 @@ def make_optimizer(
     rate: tf.Tensor,
     **options: Any,
 ) -> "AdamWeightDecayOptimizer":
-    """The optimizer of a name, as programs of the layout's family set it up.
+    """Creates an optimizer by name, configured as in the programs of the layout's family.
 
     Args:
         name: a key of `OPTIMIZERS`.
@@ -430,7 +433,7 @@ def make_optimizer(
         **options: further arguments of the optimizer.
 
     Returns:
-        `AdamWeightDecayOptimizer` that clips gradients.
+        an `AdamWeightDecayOptimizer` that clips gradients.
 
     Raises:
         UserError: for an unknown name.
@@ -451,7 +454,7 @@ def make_optimizer(
 
 
 def _dense_gradient(rows, indices, var):
-    """The gradient of all rows: decay and norms concern also the rows that a batch did not use."""
+    """The dense gradient: weight decay and norms also concern rows that a batch did not use."""
     return tf.math.unsorted_segment_sum(rows, indices, var.shape[0])
 
 

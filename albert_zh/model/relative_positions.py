@@ -1,14 +1,14 @@
-"""Functional relative positions (NEZHA, Wei et al. 2019): distances in place of absolute positions.
+"""Functional relative positions (NEZHA, Wei et al. 2019): distances instead of absolute positions.
 
-Query i and key j are `r = clip(j - i, -M, M) + M` apart, M = 64. Row r of a
-fixed table of sines and cosines, T [2M + 1, D], is added to key j in the attention's scores and to
-value j in its output:
+The distance of query i and key j has the index `r = clip(j - i, -M, M) + M`, M = 64. Row r of a
+fixed table of sines and cosines, T [2M + 1, D], is added to key j in the attention scores and to
+value j in the attention output:
 
     scores[i, j] = q_i . (k_j + T[r]) / sqrt(D)        context[i] = sum over j of p_ij (v_j + T[r])
 
-The table has no variables and is the same in all layers and heads: its rows are gathered for all
-pairs of positions, and the queries of all rows and heads at one position are multiplied with that
-position's vectors in one product.
+The table has no variables and is the same in all layers and heads. Its rows are gathered for all
+pairs of positions; at each position, the queries of all rows and heads are multiplied with the
+vectors of that position in one product.
 
 Letters in shape comments: as in `encoder`; K queries, T keys.
 """
@@ -27,10 +27,10 @@ _WAVELENGTH = 10000.0
 
 
 def relative_table(depth: int, max_distance: int) -> np.ndarray:
-    """The table of distances: sines in even columns, cosines in odd ones, of the row's index.
+    """The table of distances: sines (even columns) and cosines (odd columns) of the row index.
 
     Args:
-        depth: width of the table, D; the last column of an odd width is 0, as in the original.
+        depth: width of the table, D; if it is odd, the last column is 0, as in the original.
         max_distance: largest distance, M.
 
     Returns:
@@ -55,15 +55,15 @@ class RelativePositions:
         output_positions: Any = None,
         key_positions: Optional[tf.Tensor] = None,
     ) -> None:
-        """Keeps what the attention asks for.
+        """Computes the table and stores the positions.
 
         Args:
             depth: size of a head, D.
             max_distance: largest distance, M.
             output_positions: positions of the queries: None for all, in order; `FIRST_TOKEN`; or
                 int tensor [B, K].
-            key_positions: int tensor [B, T], those of the keys; None: in order. Needs positions of
-                the queries.
+            key_positions: int tensor [B, T], positions of the keys; None: in order. Requires
+                `output_positions`.
         """
         self._key_positions = key_positions
         self._table = relative_table(depth, max_distance)
@@ -93,7 +93,7 @@ class RelativePositions:
         return tf.transpose(products, [1, 2, 0, 3])
 
     def context(self, weights: tf.Tensor) -> tf.Tensor:
-        """The table's rows, summed by attention weights.
+        """The table's rows, summed with the attention weights.
 
         Args:
             weights: float tensor [B, N, K, T].
@@ -116,14 +116,14 @@ class RelativePositions:
         return tf.transpose(sums, [1, 2, 0, 3])
 
     def _vectors_in_order(self, length, dtype):
-        """The table's rows between all positions, [F, F, D]."""
+        """The table's rows for all pairs of positions, [F, F, D]."""
         places = tf.range(length)
         distances = places[None, :] - places[:, None]
         distances = tf.clip_by_value(distances, -self._max_distance, self._max_distance)
         return tf.cast(tf.gather(self._table, distances + self._max_distance), dtype)
 
     def _vectors_of_positions(self, num_keys, dtype):
-        """The table's rows between given queries and all keys, [B, K, T, D]; [1, 1, T, D]."""
+        """The table's rows for given queries and all keys, [B, K, T, D] or [1, 1, T, D]."""
         is_first = self._positions is FIRST_TOKEN
         queries = tf.zeros([1, 1], tf.int32) if is_first else tf.cast(self._positions, tf.int32)
         keys = tf.range(num_keys)[None] if self._key_positions is None else self._key_positions
@@ -135,11 +135,11 @@ class RelativePositions:
 def relative_positions_of(
     config: "AlbertConfig", output_positions: Any = None
 ) -> Optional[RelativePositions]:
-    """The relative positions of a layer's attention; None where positions are absolute.
+    """The relative positions of a layer's attention; None if positions are absolute.
 
     Args:
         config: `AlbertConfig`.
-        output_positions: the only positions that look, see `encoder.AlbertModel`; None for all.
+        output_positions: the only query positions, see `encoder.AlbertModel`; None for all.
     """
     if not config.use_relative_position:
         return None

@@ -1,4 +1,4 @@
-"""The learning rate of each step: a linear rise, then polynomial decay."""
+"""Learning-rate schedule: linear warm-up, then polynomial decay."""
 
 from typing import Any, NamedTuple, Optional
 
@@ -10,7 +10,7 @@ from albert_zh.common.errors import UserError
 class Schedule(NamedTuple):
     """The learning rate by step, see `learning_rate`."""
 
-    learning_rate: float  # the highest
+    learning_rate: float  # the peak rate
     num_train_steps: int
     num_warmup_steps: Optional[int] = 0
     poly_power: float = 1.0
@@ -26,27 +26,27 @@ def learning_rate(
     start_warmup_step: int = 0,
     meets_warmup: bool = False,
 ) -> tf.Tensor:
-    """The rate at a step: a linear rise to `init_lr`, then polynomial decay to 0.
+    """The learning rate at a step: linear warm-up to `init_lr`, then polynomial decay to 0.
 
-    Both are counted from step 0, so the rate drops from `init_lr` onto the decay's curve when the
+    Both are counted from step 0, so the rate drops from `init_lr` to the decay curve when the
     warm-up ends. Before `start_warmup_step` the rate is negative: that setting is for runs that
     begin there.
 
     Args:
-        init_lr: float, the highest rate.
+        init_lr: float, the peak learning rate.
         num_train_steps: int, the step from which the rate is 0.
-        num_warmup_steps: int, steps of the rise; 0 or None for none.
+        num_warmup_steps: int, number of warm-up steps; 0 or None for no warm-up.
         global_step: int scalar: tensor, variable or number.
         power: float, power of the decay.
-        start_warmup_step: int, the step from which warm-up counts.
-        meets_warmup: bool, whether the decay is scaled to begin at `init_lr` where the warm-up
-            ends, as NEZHA's is.
+        start_warmup_step: int, the step at which warm-up begins.
+        meets_warmup: bool, whether the decay is scaled to begin at `init_lr` when the warm-up ends,
+            as in NEZHA.
 
     Returns:
         float32 scalar tensor.
 
     Raises:
-        UserError: for a setting that makes no sense.
+        UserError: for an invalid setting.
     """
     num_warmup_steps = num_warmup_steps or 0
     _check_at_least("learning_rate", init_lr, 0)

@@ -1,11 +1,11 @@
-"""Sentence vectors: how a model's tokens become one, as `sentence_embedding.json` records it.
+"""Sentence vectors: pooling of a model's tokens as recorded in `sentence_embedding.json`.
 
-    notes = sentence_vectors.read_notes("embedding_output/best")  # None: no embedding model
+    notes = sentence_vectors.read_notes("embedding_output/best")  # None: not an embedding model
     vectors = sentence_vectors.sentence_vector(model, input_mask, notes)  # [B, W]
 
-A model folder with that file is an embedding model: everything that encodes texts with it takes
-pooling, normalization, width and length from there. A projection (whitening, or a trained one) is
-in the folder's checkpoint, variables `sentence_projection/kernel` and `/bias`.
+A model folder with that file is an embedding model: all commands that encode texts with it read
+pooling, normalization, width and length from the file. A projection (whitening or trained) is
+stored in the folder's checkpoint, in the variables `sentence_projection/kernel` and `/bias`.
 """
 
 import os
@@ -31,11 +31,11 @@ __all__ = [
     "write_notes",
 ]
 
-# What a model folder calls the description of its sentence vectors.
+# Name of the file in a model folder that describes its sentence vectors.
 SENTENCE_FILE = "sentence_embedding.json"
 PROJECTION = "sentence_projection"  # variable scope
-UNTRAINED_LENGTH = 128  # tokens, where nothing is said
-_TINY = 1e-12  # the shortest vector that is normalized to length 1
+UNTRAINED_LENGTH = 128  # maximum number of tokens of a model without that file
+_TINY = 1e-12  # shorter vectors are not normalized to length 1
 
 
 def _first_token(layers, mask):
@@ -44,7 +44,7 @@ def _first_token(layers, mask):
 
 
 def _mean_of_layers(*indices: int) -> Callable[[List[tf.Tensor], tf.Tensor], tf.Tensor]:
-    """Of a model with fewer layers those that it has, each once."""
+    """The mean of some layers, each once; indices before the first layer are clamped to it."""
 
     def pooled(layers, mask):
         places = dict.fromkeys(max(index, -len(layers)) for index in indices)
@@ -53,8 +53,8 @@ def _mean_of_layers(*indices: int) -> Callable[[List[tf.Tensor], tf.Tensor], tf.
     return pooled
 
 
-# name: function of the layers' outputs [B, F, H] and a mask [B, F, 1] -> [B, H]. "cls" is the first
-# token itself, not the pooler's tanh of it; means count [CLS] and [SEP] as tokens, padding never.
+# name: function (layer outputs [B, F, H], mask [B, F, 1]) -> [B, H]. "cls" is the first token
+# itself, not the pooler's tanh of it; means include [CLS] and [SEP], but never padding.
 POOLINGS: Dict[str, Callable[[List[tf.Tensor], tf.Tensor], tf.Tensor]] = {
     "cls": _first_token,
     "mean": _mean_of_layers(-1),
@@ -81,15 +81,15 @@ _WAY_OUT = "put back what training wrote there, or train again"
 
 
 class SentenceNotes(NamedTuple):
-    """How a model makes a vector of a sentence.
+    """How a model computes sentence vectors.
 
     Fields:
         pooling: a name in `POOLINGS`.
-        normalize: whether vectors are made 1 long.
-        width: W, values of a vector: the first ones of all that pooling or projection give.
-        max_seq_length: longest input in tokens, longer ones are cut.
-        widths: all widths that vectors were trained to be cut to (Matryoshka), the largest first.
-        projection_width: outputs of the projection that follows the pooling; None without one.
+        normalize: whether vectors are normalized to length 1.
+        width: W, dimensions of a vector: the first W values after pooling or projection.
+        max_seq_length: maximum input length in tokens; longer inputs are truncated.
+        widths: all widths that the vectors were trained for (Matryoshka), the largest first.
+        projection_width: outputs of the projection after the pooling; None without a projection.
     """
 
     pooling: str = "mean"
@@ -101,7 +101,7 @@ class SentenceNotes(NamedTuple):
 
 
 def write_notes(folder: str, notes: SentenceNotes) -> None:
-    """Writes `sentence_embedding.json`, which makes a model folder that of an embedding model."""
+    """Writes `sentence_embedding.json`, which marks a model folder as an embedding model."""
     output_files.write_json(os.path.join(folder, SENTENCE_FILE), as_json(notes))
 
 
@@ -111,10 +111,10 @@ def as_json(notes: SentenceNotes) -> Dict[str, Any]:
 
 
 def read_notes(folder: str) -> Optional[SentenceNotes]:
-    """How the model of a folder makes sentence vectors; None of a folder that does not say it.
+    """How a folder's model computes sentence vectors; None if it is not an embedding model.
 
     Raises:
-        UserError: for a file that is damaged.
+        UserError: if the file is damaged.
     """
     path = os.path.join(folder, SENTENCE_FILE)
     if not storage.exists(path):
@@ -131,14 +131,14 @@ def read_notes(folder: str) -> Optional[SentenceNotes]:
 
 
 def notes_of_embedding_model(folder: str, flag: str = "model_dir") -> SentenceNotes:
-    """`read_notes` of a folder that has to be an embedding model's.
+    """As `read_notes`, for a folder that must hold an embedding model.
 
     Args:
         folder: the model folder.
         flag: the flag that named it, for the error.
 
     Raises:
-        UserError: if it does not say how sentence vectors are made.
+        UserError: if it does not record how sentence vectors are computed.
     """
     notes = read_notes(folder)
     if notes is None:
@@ -151,14 +151,14 @@ def notes_of_embedding_model(folder: str, flag: str = "model_dir") -> SentenceNo
 
 
 def notes_or_mean(folder: str, config: Any) -> SentenceNotes:
-    """How a folder's model makes sentence vectors; of one that does not say it the mean of tokens.
+    """How a folder's model computes sentence vectors; by default the mean of its tokens.
 
     Args:
         folder: the model folder.
         config: its `AlbertConfig`.
 
     Raises:
-        UserError: for notes that are damaged or do not suit the model.
+        UserError: if the notes are damaged or do not fit the model.
     """
     notes = read_notes(folder)
     if notes is None:
@@ -169,12 +169,12 @@ def notes_or_mean(folder: str, config: Any) -> SentenceNotes:
 
 
 def check_notes(notes: SentenceNotes, config: Any, source: str) -> None:
-    """Raises `UserError` unless notes suit a model.
+    """Raises `UserError` unless notes fit a model.
 
     Args:
         notes: the notes.
         config: `AlbertConfig`.
-        source: file or flag that they are from, for the error.
+        source: file or flag that they come from, for the error.
     """
     full = notes.projection_width or config.hidden_size
     widest = max((notes.width,) + tuple(notes.widths))
@@ -191,10 +191,10 @@ def check_notes(notes: SentenceNotes, config: Any, source: str) -> None:
 
 
 def pooled_tokens(model: Any, input_mask: tf.Tensor, pooling: str) -> tf.Tensor:
-    """One vector for a row's tokens, float32 [B, H].
+    """Pools the tokens of each row into one vector, float32 [B, H].
 
     Args:
-        model: `AlbertModel`; pooled of it are the layers that `pooling` needs.
+        model: `AlbertModel`; the layers that `pooling` needs are pooled.
         input_mask: int [B, F], 1 for tokens and 0 for padding.
         pooling: a name in `POOLINGS`.
     """
@@ -204,12 +204,12 @@ def pooled_tokens(model: Any, input_mask: tf.Tensor, pooling: str) -> tf.Tensor:
 
 
 def sentence_vector(model: Any, input_mask: tf.Tensor, notes: SentenceNotes) -> tf.Tensor:
-    """The graph of a model's sentence vectors, float32 [B, W].
+    """Builds the graph of a model's sentence vectors, float32 [B, W].
 
     Args:
-        model: `AlbertModel` with all positions of its last layer (of "cls" the first suffices).
+        model: `AlbertModel` with all positions of its last layer (for "cls" the first suffices).
         input_mask: int [B, F], 1 for tokens and 0 for padding.
-        notes: how vectors are made.
+        notes: how vectors are computed.
     """
     vectors = pooled_tokens(model, input_mask, notes.pooling)  # [B, H]
     if notes.projection_width:

@@ -12,12 +12,12 @@ import tensorflow.compat.v1 as tf
 def callable_of(
     session: tf.Session, outputs: Any, feeds: Sequence[tf.Tensor]
 ) -> Callable[..., Any]:
-    """A function of the arrays of some placeholders that returns some tensors' values.
+    """Creates a function that takes arrays for placeholders and returns the values of tensors.
 
-    `Session.make_callable` looks names, shapes and types up at each call, in Python.
+    It is faster than `Session.make_callable`, which looks up names, shapes and types at each call.
 
     Args:
-        session: whose graph gets no further operations that these tensors need.
+        session: session of a graph that is complete as far as these tensors need it.
         outputs: tensor, or list of tensors.
         feeds: the placeholders.
     """
@@ -38,10 +38,10 @@ def callable_of(
 
 
 def free(graph: tf.Graph) -> None:
-    """Frees a graph of closed sessions, and the constants in it; it cannot be used any more.
+    """Frees a graph of closed sessions and its constants; the graph cannot be used afterwards.
 
-    A graph and its operations refer to each other: Python would keep them until it looks for such
-    cycles, which in a process with TensorFlow's many objects is rare.
+    A graph and its operations refer to each other: without this function they stay in memory until
+    Python's garbage collector finds the cycle, which is rare with TensorFlow's many objects.
     """
     from tensorflow.python.framework import ops
 
@@ -49,7 +49,7 @@ def free(graph: tf.Graph) -> None:
 
 
 def registered_gradients() -> Dict[str, Any]:
-    """What `tf.custom_gradient` has registered, and TensorFlow keeps with its graph, by names."""
+    """Gradients registered by `tf.custom_gradient`, by name; they keep their graphs in memory."""
     from tensorflow.python.framework import ops
 
     is_old = hasattr(ops, "_gradient_registry")  # 1.15
@@ -57,22 +57,22 @@ def registered_gradients() -> Dict[str, Any]:
 
 
 def forget_gradients(graph: tf.Graph) -> None:
-    """Has TensorFlow keep none of what `tf.custom_gradient` has registered for a graph built here.
+    """Unregisters the gradients that `tf.custom_gradient` has registered for a graph.
 
-    Others that are being built in other threads keep theirs.
+    Gradients of graphs that other threads are building stay registered.
     """
     registered = registered_gradients()
     for operation in graph.get_operations():
-        if operation.type == "IdentityN":  # the one with the name
+        if operation.type == "IdentityN":  # the operation with the gradient's name
             registered.pop(operation.node_def.attr["_gradient_op_type"].s.decode(), None)
 
 
 def settings(threads: int = 0, operations: int = 0) -> tf.ConfigProto:
-    """Settings of a session that takes of a GPU's memory only what it needs.
+    """Settings of a session that allocates GPU memory only as needed.
 
     Args:
-        threads: of an operation; 0 for as many as there are cores.
-        operations: the most at a time; 0 for as many as there are cores.
+        threads: threads per operation; 0 for the number of cores.
+        operations: maximum number of concurrent operations; 0 for the number of cores.
     """
     config = tf.ConfigProto(
         intra_op_parallelism_threads=threads, inter_op_parallelism_threads=operations
@@ -83,9 +83,10 @@ def settings(threads: int = 0, operations: int = 0) -> tf.ConfigProto:
 
 
 def _leave_out_passes(rewriting):
-    """Leaves out passes over a graph that change nothing in the project's, and take long.
+    """Disables slow graph-optimization passes that have no effect on the project's graphs.
 
-    There are no convolutions in them and hardly any branches. TensorFlow 1.15 has the last only.
+    These graphs have no convolutions and hardly any branches. TensorFlow 1.15 has only the last of
+    these passes.
     """
     left_out = {
         "disable_tfg_optimizer": True,

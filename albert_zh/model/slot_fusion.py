@@ -1,12 +1,13 @@
-"""Slots in a classifier: label embeddings, attention from text to labels, a gate, more attention.
+"""Slot fusion in a classifier: label embeddings, text-to-label attention, gate, self-attention.
 
     fused = fused_output(sequence, slots, input_mask, config, settings, is_training)  # [B, F, H]
 
-Slots say what a dictionary or an annotator knows of each position: any number of S names. The
-article "BERT at Xiaomi" (2020) describes the parts without formulas; those here are the project's.
+Slots are what a dictionary or an annotator knows about each position: any number of S slot names.
+The article "BERT at Xiaomi" (2020) describes the parts without formulas; the formulas here are the
+project's choice.
 
-    e_i = mean of the embeddings of position i's labels, a learned row where it has none
-    u_i = W_h h_i + b_h,  v_i = W_s e_i + b_s                        one space of D dimensions
+    e_i = mean of the embeddings of position i's labels, a learned row if it has none
+    u_i = W_h h_i + b_h,  v_i = W_s e_i + b_s                        a common space of D dimensions
     c_i = sum_j softmax_j(u_i . v_j / sqrt(D)) v_j                   j: labelled positions
     s_i = W_o c_i + b_o,  g_i = sigmoid(W_g [h_i ; s_i] + b_g)
     z_i = g_i h_i + (1 - g_i) s_i
@@ -30,42 +31,42 @@ from albert_zh.model.layers import dense, dropout, dropout_seed, get_shape_list,
 from albert_zh.model.variables import new_variable
 
 SCOPE = "slots"
-OPEN_GATE = 2.0  # start of the gate's bias: 0.88 of the text, so that training begins near it
+OPEN_GATE = 2.0  # initial bias of the gate: 0.88 of the text, so that training starts near the text
 
 SlotSettings = collections.namedtuple(
     "SlotSettings",
     "names attention gate context dropout label_width width templates",
     defaults=(True, True, True, 0.1, 64, 128, False),
 )
-SlotSettings.__doc__ = """Which parts a model has.
+SlotSettings.__doc__ = """The parts of slot fusion that a model has.
 
 Fields:
     names: list of str, S names of slots.
-    attention: bool; each position looks at the labels of all; else at its own alone.
+    attention: bool; each position attends to the labels of all positions; else only to its own.
     gate: bool; a gate weighs text and labels; else they are added.
-    context: bool; multi-head attention over what both became.
-    dropout: share of training rows that are seen without slots.
+    context: bool; multi-head attention over the result.
+    dropout: fraction of training rows whose slots are hidden.
     label_width: int, E.
     width: int, D.
-    templates: bool; further logits of `slot_templates`. Models of earlier versions have none.
+    templates: bool; additional logits of `slot_templates`. Models of earlier versions have none.
 """
 
 
 def settings_of_head(head: Dict[str, Any]) -> SlotSettings:
-    """The settings in a head, `Settings.head`.
+    """The slot settings in a head, `Settings.head`.
 
     Args:
-        head: {"slots": {field: value, and what only the data need}}.
+        head: {"slots": {field: value, and further keys that only the data code uses}}.
     """
     fields = head["slots"]
     return SlotSettings(**{name: fields[name] for name in SlotSettings._fields if name in fields})
 
 
 def features_of_step(features: Dict[str, tf.Tensor], head: Dict[str, Any]) -> Dict[str, tf.Tensor]:
-    """The features of a step of training, some rows without their slots.
+    """The features of a training step, with the slots of some rows hidden.
 
     Args:
-        features: `slots` int [B, F, S] and others.
+        features: `slots` int [B, F, S] and other features.
         head: `Settings.head`.
 
     Returns:
@@ -78,7 +79,7 @@ def features_of_step(features: Dict[str, tf.Tensor], head: Dict[str, Any]) -> Di
 def fusion(
     features: Dict[str, tf.Tensor], config: Any, head: Dict[str, Any], is_training: bool
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The function of the encoder's output [B, F, H] -> that with what slots say, [B, F, H].
+    """The function that fuses slots into the encoder's output, [B, F, H] -> [B, F, H].
 
     Args:
         features: `slots` int or float [B, F, S], `input_mask` int [B, F].
@@ -100,15 +101,15 @@ def fused_output(
     settings: SlotSettings,
     is_training: bool,
 ) -> tf.Tensor:
-    """The encoder's output with what slots say; variables under `slots`.
+    """Fuses slots into the encoder's output; variables under `slots`.
 
     Args:
         sequence: float tensor [B, F, H].
-        slots: int or float tensor [B, F, S], 1 where a position has a label.
+        slots: int or float tensor [B, F, S], 1 if a position has a label.
         input_mask: int tensor [B, F].
         config: `AlbertConfig`.
         settings: `SlotSettings`.
-        is_training: bool; dropout of values as in the encoder.
+        is_training: bool; whether to apply dropout as in the encoder.
 
     Returns:
         float tensor [B, F, H].
@@ -138,7 +139,7 @@ def fused_output(
 
 
 def dropped_slots(slots: tf.Tensor, share: float) -> tf.Tensor:
-    """Takes the slots of a share of the rows away: float [B, F, S] -> [B, F, S]."""
+    """Sets the slots of a random fraction of the rows to 0: float [B, F, S] -> [B, F, S]."""
     if not share:
         return slots
     with tf.name_scope("dropout"):
@@ -147,7 +148,7 @@ def dropped_slots(slots: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def pooled_labels(slots: tf.Tensor, config: Any, settings: SlotSettings) -> tf.Tensor:
-    """The mean of the embeddings of each position's labels, or row 0 of the table where none is.
+    """The mean embedding of each position's labels, or row 0 of the table if it has no label.
 
     Args:
         slots: float tensor [B, F, S].
@@ -169,10 +170,10 @@ def pooled_labels(slots: tf.Tensor, config: Any, settings: SlotSettings) -> tf.T
 def attended_labels(
     queries: tf.Tensor, labels: tf.Tensor, slots: tf.Tensor, mask: tf.Tensor
 ) -> tf.Tensor:
-    """What each position takes of the labels of labelled ones; of all where the row has no slots.
+    """Attention from each position to the labelled positions (to all if a row has no slots).
 
     Args:
-        queries: float tensor [B, F, D], of the text.
+        queries: float tensor [B, F, D], computed from the text.
         labels: float tensor [B, F, D].
         slots: float tensor [B, F, S].
         mask: float tensor [B, F].
@@ -189,7 +190,7 @@ def attended_labels(
 
 
 def gated(text: tf.Tensor, labels: tf.Tensor, config: Any) -> tf.Tensor:
-    """Text and labels, [R, H] each, weighed by a gate for each dimension: float [R, H]."""
+    """Mixes text and labels, [R, H] each, by a gate per dimension: float [R, H]."""
     width = int(text.shape[-1])
     with tf.variable_scope("gate"):
         kernel = new_variable("kernel", [2 * width, width], config)
@@ -215,14 +216,14 @@ def _dense(x, width, config, scope):
 
 
 def _scaled(config, size):
-    """A config whose start values keep the size of sums over so many inputs."""
+    """A config whose initial weights preserve the scale of sums over `size` inputs."""
     config = copy.copy(config)
     config.initializer_range = 1.0 / math.sqrt(size)
     return config
 
 
 def _config_of_part(config, is_training):
-    """A copy of a config for what stands on the encoder."""
+    """A copy of a config for layers on top of the encoder."""
     config = copy.copy(config)
     config.saves_memory, config.is_plain, config.attention_inputs = False, True, None
     if not is_training:

@@ -1,15 +1,15 @@
-"""Slots in a classifier as templates: logits of words and pairs of words, entries by their names.
+"""Slot templates in a classifier: logits of words and word pairs, with entries as slot names.
 
     logits = template_logits(ids, input_mask, slots, num_outputs)  # [B, C]
 
-In "潍坊到济南的火车票" both cities are one symbol, that of the set of their names {city}, so
-that two rows agree in "{city} 到" and "的 火" whatever their cities are. Each word and pair has a
-row of a table, from which a class is learned of fewer texts than by the encoder's many layers:
+In "潍坊到济南的火车票" both cities become the same symbol, which stands for their set of slot
+names {city}, so that two texts agree in "{city} 到" and "的 火" whatever their cities are. Each
+word and each pair has a row of a table, which learns a class from fewer texts than the encoder:
 
-    t_i = the word piece, or the symbol of the names of position i's slots
+    t_i = the word piece, or the symbol of the slot names at position i
     logits = b + SCALE / sqrt(N) sum of the N rows of W that t_i and pairs t_i t_(i+1) hash to
 
-A symbol that continues (of one entry, or of several of the same names) counts once.
+A repeated symbol (within one entry, or of adjacent entries with the same names) counts once.
 Letters in shape comments: B rows, F positions, S names of slots, C outputs.
 """
 
@@ -20,16 +20,16 @@ import tensorflow.compat.v1 as tf
 
 SCOPE = "slot_templates"
 LOGITS = "template_logits"
-RATE = 0.01  # learning rate, whatever that of the encoder is
+RATE = 0.01  # learning rate, independent of the encoder's
 SCALE = 4.0
 _MOST_ROWS, _FEWEST_ROWS, _MOST_WEIGHTS = 2**16, 2**10, 2**22
-_NUM_SYMBOLS = 1021  # of sets of names
-_FIRST_SYMBOL = 2**15  # above the ids of word pieces, which are taken modulo this
-_FACTOR = 40499  # of the first of a pair; its product with a symbol is an int32
+_NUM_SYMBOLS = 1021  # symbols for sets of slot names
+_FIRST_SYMBOL = 2**15  # above the ids of word pieces, which are taken modulo this number
+_FACTOR = 40499  # factor of the first symbol of a pair; the product fits an int32
 
 
 def are_in(head: Dict[str, Any]) -> bool:
-    """Whether the model of a head, `Settings.head`, has templates."""
+    """Whether a model with this head, `Settings.head`, has templates."""
     return bool(head.get("slots", {}).get("templates"))
 
 
@@ -39,10 +39,10 @@ def outputs(
     initial_bias: Optional[Sequence[float]],
     is_training: bool,
 ) -> Dict[str, tf.Tensor]:
-    """A classifier's outputs with those of templates.
+    """Combines the outputs of a classifier with the outputs of its templates.
 
-    In training both have a loss each: with one for their sum the encoder, which soon fits the
-    training rows, would leave the templates little to learn. What is predicted is the mean.
+    In training each of them has its own loss: with one loss for the sum, the encoder, which soon
+    fits the training rows, would leave the templates little to learn. Predictions use the mean.
 
     Args:
         of_encoder: `logits` float [B, C].
@@ -51,7 +51,7 @@ def outputs(
         is_training: bool.
 
     Returns:
-        `logits`, in training also `LOGITS`, float [B, C] each.
+        `logits`, and in training also `LOGITS`, float [B, C] each.
     """
     logits = of_encoder["logits"]
     of_templates = template_logits(
@@ -67,17 +67,17 @@ def outputs(
 
 
 def table_rows(num_outputs: int) -> int:
-    """Rows of the table, a power of 2: fewer where there are many outputs."""
+    """Number of rows of the table, a power of 2: fewer if there are many outputs."""
     fitting = 2 ** int(math.log2(max(_MOST_WEIGHTS // num_outputs, 1)))
     return max(_FEWEST_ROWS, min(_MOST_ROWS, fitting))
 
 
 def symbols(ids: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
-    """The word pieces, and in place of labelled ones the symbol of their set of names.
+    """Replaces labelled word pieces by the symbol of their set of slot names.
 
     Args:
         ids: int tensor [B, F].
-        slots: int or float tensor [B, F, S], 1 where a position has a label.
+        slots: int or float tensor [B, F, S], 1 if a position has a label.
 
     Returns:
         int32 tensor [B, F].
@@ -98,7 +98,7 @@ def table_places(
         ids: int tensor [B, F].
         input_mask: int tensor [B, F].
         slots: int or float tensor [B, F, S].
-        num_rows: of the table; a quarter of them is for single words.
+        num_rows: number of rows of the table; a quarter of them is for single words.
 
     Returns:
         (places, counted): int32 and float [B, 2 * (F - 1)].
@@ -120,14 +120,14 @@ def template_logits(
     num_outputs: int,
     initial_bias: Optional[Sequence[float]] = None,
 ) -> tf.Tensor:
-    """The logits of a text's templates; variables under `slot_templates`, the table from 0.
+    """The logits of a text's templates; variables under `slot_templates`, the table starts as 0.
 
     Args:
         ids: int tensor [B, F].
         input_mask: int tensor [B, F].
         slots: int or float tensor [B, F, S].
         num_outputs: int, C.
-        initial_bias: start values of the bias; zeros by default.
+        initial_bias: initial values of the bias; zeros by default.
 
     Returns:
         float tensor [B, C].

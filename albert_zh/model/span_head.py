@@ -1,4 +1,4 @@
-"""Head of reading comprehension: scores of each piece as the first and the last one of an answer.
+"""Reading-comprehension head: scores each piece as the first and as the last one of an answer.
 
 Letters in shape comments: B batch, F pieces, H width of the encoder.
 """
@@ -12,8 +12,8 @@ from albert_zh.model.config import AlbertConfig
 from albert_zh.model.layers import layer_norm
 from albert_zh.model.variables import new_variable
 
-SCOPE = "cls/squad"  # BERT's: a checkpoint of its run_squad.py has variables of these names
-_MASKED = -10000.0  # added to the logits of pieces that belong to no answer
+SCOPE = "cls/squad"  # as in BERT: checkpoints of its run_squad.py have variables of these names
+_MASKED = -10000.0  # added to the logits of pieces that cannot be part of an answer
 
 SpanOutput = collections.namedtuple(
     "SpanOutput", ["loss", "per_example_loss", "start_logits", "end_logits"]
@@ -34,14 +34,14 @@ def span_head(
     Args:
         config: `AlbertConfig`.
         sequence_output: float tensor [B, F, H], the encoder's output.
-        span_mask: int tensor [B, F], 1 for the pieces that an answer may have and for [CLS], which
-            stands for "no answer"; None where masking is done outside of the graph.
-        start_positions: int tensor [B], the first piece of each answer; None if not known.
-        end_positions: int tensor [B], the last one.
+        span_mask: int tensor [B, F], 1 for the pieces that an answer may contain and for [CLS],
+            which stands for "no answer"; None if masking is done outside the graph.
+        start_positions: int tensor [B], the first piece of each answer; None if unknown.
+        end_positions: int tensor [B], the last piece of each answer; None if unknown.
 
     Returns:
         `SpanOutput`: loss [], per_example_loss [B] (both None without positions), the mean of the
-        start's and the end's cross-entropy; start_logits [B, F], end_logits [B, F], in float32.
+        cross-entropies of start and end; start_logits [B, F], end_logits [B, F], in float32.
     """
     with tf.variable_scope(SCOPE):
         weights = new_variable("output_weights", [2, config.hidden_size], config)
@@ -66,11 +66,11 @@ def span_head(
 
 
 def masked_logits(logits: tf.Tensor, span_mask: tf.Tensor) -> tf.Tensor:
-    """Logits that are very low where no answer may start or end.
+    """Lowers the logits of pieces at which no answer can start or end.
 
     Args:
         logits: float tensor [B, F].
-        span_mask: int tensor [B, F], as of `span_head`.
+        span_mask: int tensor [B, F], as in `span_head`.
 
     Returns:
         float tensor [B, F].
@@ -84,7 +84,7 @@ def span_losses(
     start_positions: tf.Tensor,
     end_positions: tf.Tensor,
 ) -> tf.Tensor:
-    """The mean of the start's and the end's cross-entropy, float tensor [B].
+    """The mean of the cross-entropies of start and end, float tensor [B].
 
     Args:
         start_logits, end_logits: float tensors [B, F], masked.

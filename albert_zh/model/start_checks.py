@@ -1,4 +1,4 @@
-"""What a training starts from, for its user, and whether that is what made it fail."""
+"""Reports the checkpoint that training starts from, and checks it when training has failed."""
 
 from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
@@ -21,13 +21,13 @@ def report(
     config: "AlbertConfig",
     folder: Optional[str] = None,
 ) -> List[str]:
-    """Lines for the user: what a graph takes from a checkpoint, and what may be wrong with it.
+    """Lines for the user: what a graph restores from a checkpoint, and warnings about its config.
 
     Args:
         shapes: {name: shape} of the graph's variables.
-        prefix: of the checkpoint.
-        config: of the graph.
-        folder: where the checkpoint was copied from; None for its own.
+        prefix: prefix of the checkpoint.
+        config: config of the graph.
+        folder: folder that the checkpoint was copied from; None: the folder that it is in.
 
     Raises:
         UserError: if the checkpoint does not fit.
@@ -37,10 +37,10 @@ def report(
 
 
 def check_start(start: Optional[str]) -> None:
-    """Raises `UserError` for a checkpoint to start from whose weights are no finite numbers.
+    """Raises `UserError` if the initial checkpoint has weights that are not finite.
 
     Args:
-        start: its prefix or folder, which may be gone by now; None without one.
+        start: its prefix or folder, which may no longer exist; None if there is no checkpoint.
     """
     try:
         prefix = checkpoint_files.find_checkpoint(start) if start else None

@@ -1,19 +1,19 @@
-"""Start values from which masked-LM training leaves its first plateau soon (`--warm_start`).
+"""Initial weights with which masked-LM training soon leaves its first plateau (`--warm_start`).
 
     values = start_values(config, shapes, piece_counts, seed)  # {variable name: array}
 
-Names and shapes are those of any checkpoint of the layout; only the values differ from random ones:
+Names and shapes are the same as in any checkpoint of the layout; only some values are not random:
 
 - word table: standard deviation 0.03; its projection to the hidden size: orthogonal, gain 1.5;
 - position table: sinusoids of rms 0.05;
-- half of the heads look at the neighbours at -1, +1, -2, +2, -3, +3: the key holds sines and
+- half of the heads attend to the neighbours at -1, +1, -2, +2, -3, +3: the key holds sines and
   cosines of a position, the query the same, rotated by the offset;
-- a quarter of the heads look for the same piece: query and key are the same projection of the word
-  vector, and a further column prefers the other segment;
+- a quarter of the heads attend to the same piece: query and key are the same projection of the word
+  vector, and an additional column favours the other segment;
 - output bias: log of the pieces' frequencies.
 
-Position and word then are readable in every layer from the first step on, and the model can begin
-with what n-gram statistics offer. docs/pretraining.md has each part's share.
+Thus every layer can read position and word from the first step on, and the model can begin by
+learning n-gram statistics. docs/pretraining.md shows the effect of each part.
 """
 
 import re
@@ -30,7 +30,7 @@ WORD_DEVIATION = 0.03
 PROJECTION_GAIN = 1.5
 POSITION_RMS = 0.05
 SEGMENT_RMS = 0.02
-NEIGHBOUR_GAIN = 1.3  # of query and key: how sharply a head looks
+NEIGHBOUR_GAIN = 1.3  # gain of query and key: how sharp the attention of a head is
 SAME_PIECE_GAIN = 1.2
 OTHER_SEGMENT_GAIN = 0.25
 OFFSETS = (-1, 1, -2, 2, -3, 3)
@@ -64,7 +64,7 @@ def write_checkpoint(
 def start_values(
     config: AlbertConfig, shapes: Mapping[str, Sequence[int]], piece_counts: np.ndarray, seed: int
 ) -> Dict[str, np.ndarray]:
-    """Start values of all variables.
+    """Computes the initial values of all variables.
 
     Args:
         config: `AlbertConfig`.
@@ -76,8 +76,8 @@ def start_values(
         {name: float32 array}.
 
     Raises:
-        UserError: for a model without a position table, which the heads' start values are made for,
-            and for ELECTRA.
+        UserError: for ELECTRA, and for a model without a position table, which the heads' initial
+            values require.
     """
     if config.use_relative_position:
         raise UserError(
@@ -107,9 +107,10 @@ def start_values(
 def usual_values(
     config: AlbertConfig, shapes: Mapping[str, Sequence[int]], seed: int
 ) -> Dict[str, np.ndarray]:
-    """Start values without any of the parts above, for comparison.
+    """Initial values without any of the parts above, for comparison.
 
-    Nearly what a graph draws: numbers beyond two deviations are cut to two here, drawn again there.
+    They are nearly what a graph draws: values beyond two standard deviations are clipped here,
+    whereas a graph redraws them.
 
     Args:
         config: `AlbertConfig`.
@@ -139,13 +140,13 @@ def _drawn_weight(name, shape, config, generator):
 
 
 class _Tables:
-    """How the embeddings show in the hidden vectors.
+    """Maps from hidden vectors back to the embeddings in them.
 
     Attributes:
         positions: maps hidden vectors to the columns of the position table, [H, columns].
         words: maps hidden vectors to word vectors, [H, word width].
-        segment: the direction in hidden vectors by which the segments differ, [H].
-        frequencies: of the sinusoids, [columns // 2].
+        segment: the direction of hidden vectors in which the segments differ, [H].
+        frequencies: frequencies of the sinusoids, [columns // 2].
     """
 
     def __init__(self, positions, words, segment, frequencies):
@@ -184,14 +185,14 @@ def _tables(config, weights, generator):
 
 
 def _frequencies(count, generator):
-    """Half of them high, to separate neighbours, half low, to separate distant positions."""
+    """Frequencies: half are high, to separate neighbours, half low, for distant positions."""
     high = generator.uniform(0.05, np.pi, count - count // 2)
     low = np.geomspace(1.0, _LOWEST_FREQUENCY, max(count // 2, 1))[: count // 2]
     return np.concatenate([high, low])
 
 
 def _attention_columns(config, tables, generator):
-    """The first columns of query and key kernels, [H, heads * D] each: of the heads set here."""
+    """The first columns of query and key kernels, [H, heads * D] each, for the heads set here."""
     size = config.hidden_size // config.num_attention_heads
     queries, keys = [], []
     for head in range(config.num_attention_heads // 2):
@@ -209,7 +210,7 @@ def _attention_columns(config, tables, generator):
 
 
 def _neighbour_head(tables, size, head, generator):
-    """(query, key) kernels [H, D] of a head that looks at a fixed offset."""
+    """(query, key) kernels [H, D] of a head that attends to a fixed offset."""
     count = len(tables.frequencies)
     num_high = count - count // 2
     chosen = generator.permutation(num_high)[: size // 2]
@@ -225,7 +226,7 @@ def _neighbour_head(tables, size, head, generator):
 
 
 def _same_piece_head(tables, size, generator):
-    """(query, key) kernels [H, D] of a head that looks at the same piece in the other segment."""
+    """(query, key) kernels [H, D] of a head that attends to the same piece in the other segment."""
     width = min(size - 1, tables.words.shape[1])
     columns = np.zeros([len(tables.words), size])
     columns[:, :width] = tables.words.dot(_orthogonal([tables.words.shape[1], width], generator))

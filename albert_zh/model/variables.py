@@ -1,4 +1,4 @@
-"""Making, naming and counting variables."""
+"""Creates, names and counts variables."""
 
 import collections
 import re
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def new_variable(name: str, shape: Sequence[int], config: "AlbertConfig") -> tf.Variable:
-    """A weight that starts from a truncated normal of the config's `initializer_range`.
+    """Creates a weight, initialized from a truncated normal with the config's `initializer_range`.
 
-    With a graph seed set, its start values depend on the seed and its own name only, not on what
-    else is in the graph.
+    If a graph seed is set, the initial values depend only on the seed and the variable's name, not
+    on the rest of the graph.
     """
     seed = None
     if tf.get_default_graph().seed is not None:
@@ -30,14 +30,14 @@ def new_variable(name: str, shape: Sequence[int], config: "AlbertConfig") -> tf.
 
 
 def variable_name(variable: tf.Variable) -> str:
-    """The name of a variable as checkpoints have it, on whichever replica it is asked for."""
+    """The name of a variable in checkpoints, whichever replica it belongs to."""
     return re.sub(r"/replica_\d+$", "", variable.op.name)
 
 
 def get_assignment_map_from_checkpoint(
     tvars: Sequence[tf.Variable], init_checkpoint: str
 ) -> Tuple[Dict[str, str], Dict[str, int]]:
-    """Which variables of a checkpoint go to which of the graph, by equal names (BERT's interface).
+    """Maps the variables of a checkpoint to variables of the graph by name (BERT's interface).
 
     Args:
         tvars: list of variables.

@@ -1,11 +1,11 @@
-"""Parts of a layer, for training, whose gradients are written out.
+"""Parts of a layer with hand-written gradients, for training.
 
     y = normalized(x, beta, gamma)  # LayerNorm
     y = activated_product(x, bias, kernel, activation, multiply)  # of a feed-forward network
 
 TensorFlow would derive each gradient as several dozen operations, each a pass over memory. Here
-sums over rows and columns are matrix products, and what is elementwise between them is one pass
-where XLA compiles it.
+sums over rows and columns are matrix products, and the elementwise operations between them are one
+pass if XLA compiles them.
 
 Letters in shape comments: R rows, W width, I inner width.
 """
@@ -19,7 +19,7 @@ from albert_zh.model.xla import one_pass, pays
 
 
 def normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Layer normalization (Ba et al. 2016) of rows; in float32, whatever their precision.
+    """Layer normalization (Ba et al. 2016) of rows, computed in float32 whatever their precision.
 
     Args:
         x: float tensor [R, W].
@@ -28,7 +28,7 @@ def normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float) 
         epsilon: float, added to the variance.
 
     Returns:
-        float tensor [R, W] of x's precision.
+        float tensor [R, W] in the precision of x.
     """
 
     @tf.custom_gradient
@@ -41,7 +41,7 @@ def normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float) 
         kept = tf.cast(standard, x.dtype)
 
         def gradient(dy):
-            with tf.control_dependencies([dy]):  # else widened, and kept so, in the forward pass
+            with tf.control_dependencies([dy]):  # else the forward pass would keep a float32 copy
                 late = tf.identity(kept)
             wide_dy = tf.cast(dy, tf.float32)
             product = wide_dy * tf.cast(late, tf.float32)
@@ -50,7 +50,7 @@ def normalized(x: tf.Tensor, beta: tf.Tensor, gamma: tf.Tensor, epsilon: float) 
             dx = _normalized_gradient()(dy, late, gamma, scale, *means)
             return dx, column_sums(wide_dy), column_sums(product)
 
-        with tf.control_dependencies([kept]):  # else `standard` waits, and is kept, for that
+        with tf.control_dependencies([kept]):  # else `standard` would stay in memory until the cast
             return tf.cast(standard * gamma + beta, x.dtype), gradient
 
     return apply(x, *[tf.identity(variable) for variable in (beta, gamma)])
@@ -75,12 +75,12 @@ def activated_product(
     activation: Callable[[tf.Tensor], tf.Tensor],
     multiply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
-    """What a layer makes of another's activated output; of the latter, x alone is kept.
+    """Multiplies the activated output of the layer before with a kernel; keeps only x in memory.
 
     Args:
         x: float tensor [R, I].
         bias: float32 tensor [I], added to x before the activation.
-        kernel: float32 tensor, the layer's.
+        kernel: float32 tensor, kernel of this layer.
         activation: elementwise function.
         multiply: function (activated [R, I], kernel) -> float tensor [R, W].
 
@@ -95,7 +95,7 @@ def activated_product(
             # Waiting for dy keeps TensorFlow from merging this with the first computation.
             with tf.control_dependencies([dy]):
                 late_x = tf.identity(x)
-            # A product's gradient by one factor does not depend on that factor's value.
+            # The gradient of a product with respect to a factor does not depend on that factor.
             (da,) = tf.gradients(multiply(late_x, kernel), late_x, dy)
             again, dx = activated_and_gradient(late_x, bias, da)
             again = tf.stop_gradient(again)
@@ -128,7 +128,7 @@ def _activated(activation) -> Tuple[Callable[..., Any], Callable[..., Any]]:
 
 def column_sums(x: tf.Tensor) -> tf.Tensor:
     """The sums over all rows: [R, W] -> float32 [W], as a matrix product."""
-    if x.dtype == tf.float16:  # whose products are summed in float16 on CPUs
+    if x.dtype == tf.float16:  # products of float16 are summed in float16 on CPUs
         x = tf.cast(x, tf.float32)
     ones = tf.ones([1, tf.shape(x)[0]], x.dtype)
     return tf.cast(tf.reshape(tf.matmul(ones, x), [-1]), tf.float32)

@@ -1,4 +1,4 @@
-"""Functions of large arrays as one pass over memory, where XLA can make them one.
+"""Compiles elementwise functions of large arrays with XLA into one pass over memory.
 
 moved = one_pass(moved)
 """
@@ -9,12 +9,12 @@ import tensorflow.compat.v1 as tf
 
 
 def pays() -> bool:
-    """Whether XLA is worth its compiling: on CPUs, with TensorFlow 2."""
+    """Whether XLA is worth its compilation time: on CPUs, with TensorFlow 2."""
     return tf.__version__.startswith("2") and not tf.config.list_physical_devices("GPU")
 
 
 def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of tensors compiled by XLA where that pays, and as it is elsewhere.
+    """Compiles a function of tensors with XLA if that pays off; otherwise returns it unchanged.
 
     Args:
         function: function of tensors; uses no variables.
@@ -26,10 +26,10 @@ def one_pass(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
     def compiled(*tensors):
-        with tf.init_scope():  # whichever function is being built
+        with tf.init_scope():  # the graph, even while a function is being built
             graph = tf.get_default_graph()
         if not hasattr(graph, "one_pass_functions"):
-            graph.one_pass_functions = {}  # kept elsewhere they would keep the graph, for good
+            graph.one_pass_functions = {}  # elsewhere they would keep the graph alive
         kept = graph.one_pass_functions
         if function not in kept:
             kept[function] = tf.function(function, jit_compile=True, autograph=False)

@@ -1,4 +1,4 @@
-"""Finding checkpoints, and keeping the files of those of a training."""
+"""Finds checkpoints and manages the checkpoint files of a training run."""
 
 import glob
 import os
@@ -22,26 +22,26 @@ _ARCHIVE_ENDINGS = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
 _KERAS_ENDINGS = (".h5", ".keras")
 _EXPORTED_ENDINGS = (".pb", ".tflite", ".onnx") + _KERAS_ENDINGS
 _PATTERN_CHARACTERS = frozenset("[\\")  # with * and ? a name still matches itself
-# What TensorFlow writes before it has its name: a checkpoint, its graph, the list of checkpoints.
+# Temporary files of TensorFlow: of a checkpoint, of its graph, of the list of checkpoints.
 _UNFINISHED = re.compile(
     r"model\.ckpt-\d+(_temp(_[0-9a-f]{32})?|\.meta\.tmp[0-9a-f]{32})$|checkpoint\.tmp[0-9a-f]{32}$"
 )
-_END_OF_INDEX = bytes.fromhex("57fb808b247547db")  # what tables of TensorFlow end with
+_END_OF_INDEX = bytes.fromhex("57fb808b247547db")  # the last bytes of TensorFlow's index files
 
 
 def find_checkpoint(path: str) -> str:
-    """The prefix of the checkpoint that a user means.
+    """Finds the checkpoint that a user's path refers to and returns its prefix.
 
     Args:
-        path: a prefix, one of the checkpoint's files, or its folder. A folder's
-            `checkpoint` file may name a path of another machine; its last part is then looked for
-            in the folder. Packed weights of a folder are unpacked, see `packed_weights`.
+        path: a prefix, one of the checkpoint's files, or its folder. If the folder's `checkpoint`
+            file names a path of another machine, the last part of that path is looked up in the
+            folder. If the folder holds packed weights, they are unpacked, see `packed_weights`.
 
     Returns:
         the prefix.
 
     Raises:
-        UserError: if no checkpoint is found; says what is there instead.
+        UserError: if no checkpoint is found; the message says what was found instead.
     """
     path = _FILE_ENDING.sub("", path)
     check_no_pattern(path)
@@ -73,7 +73,7 @@ def find_checkpoint(path: str) -> str:
 
 
 def how_to_get(path: str) -> str:
-    """What to add to an error on a missing model: where it comes from, if that is known."""
+    """Text to append to an error about a missing model: how to get the model, if that is known."""
     if _DOWNLOADED not in os.path.normpath(path).split(os.sep):
         return ""
     return (
@@ -83,14 +83,14 @@ def how_to_get(path: str) -> str:
 
 
 def check_no_pattern(path: str, place: Optional[str] = None) -> None:
-    """Refuses names that TensorFlow would take for patterns when it looks for a checkpoint.
+    """Rejects paths that TensorFlow would interpret as glob patterns when it finds checkpoints.
 
     Args:
         path: a folder or a prefix.
-        place: what names it, for the error; the path itself where it is left out.
+        place: what the error calls the path (a flag, say); None: the path itself.
 
     Raises:
-        UserError: if there is a character in it with which a pattern does not match itself.
+        UserError: if the path has a character with which a pattern does not match itself.
     """
     found = sorted(set(path) & _PATTERN_CHARACTERS)
     if found:
@@ -123,9 +123,9 @@ def _checkpoint_in_folder(folder):
 
 
 def _no_checkpoint_message(path, named):
-    """Of a file that is there, what it is instead of a checkpoint, and what to do.
+    """The error for an existing file that is no checkpoint: what it is instead, and what to do.
 
-    `named` is what the user named: the file or its folder.
+    `named` is the path that the user passed: the file or its folder.
     """
     if path.endswith(_PYTORCH_ENDINGS):
         return (
@@ -169,15 +169,15 @@ def _listing(folder):
 
 
 def checkpoint_step(prefix: str) -> int:
-    """The step in a training checkpoint's name (`model.ckpt-120` -> 120); -1 without one."""
+    """The step in a checkpoint's name (`model.ckpt-120` -> 120); -1 if the name has no step."""
     match = re.search(r"-(\d+)$", prefix)
     return int(match.group(1)) if match else -1
 
 
 def checkpoints_of_training(folder: str) -> List[str]:
-    """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, by step.
+    """Prefixes of all `model.ckpt-STEP` checkpoints of a training folder, sorted by step.
 
-    One that is being written, or was when its run was killed, is left out.
+    A checkpoint that is still being written, or that a killed run left unfinished, is skipped.
     """
     names = [name[: -len(".index")] for name in index_files(folder)]
     names = [name for name in names if name.startswith("model.ckpt-")]
@@ -193,7 +193,7 @@ def checkpoints_of_training(folder: str) -> List[str]:
 
 
 def _recorded_checkpoints(folder):
-    """Names in the folder's `checkpoint` file, which gets each once it is written."""
+    """Names in the folder's `checkpoint` file, which lists a checkpoint once it is complete."""
     state = tf.train.get_checkpoint_state(folder)
     if state is None:
         return set()
@@ -209,7 +209,8 @@ def _has_whole_index(prefix):
 def newest_of_training(folder: str) -> Optional[str]:
     """The newest `model.ckpt-STEP` of a training folder, or None; checks that it is readable.
 
-    Mends the folder's `checkpoint` file, by which TensorFlow finds it, if that names another.
+    TensorFlow finds it by the folder's `checkpoint` file; if that file names another checkpoint, it
+    is corrected.
     """
     prefixes = checkpoints_of_training(folder)
     if not prefixes:
@@ -221,7 +222,7 @@ def newest_of_training(folder: str) -> Optional[str]:
 
 
 def check_can_be_resumed(folder: str) -> None:
-    """Raises `UserError` where a folder's `checkpoint` file names what is not there any more."""
+    """Raises `UserError` if a folder's `checkpoint` file names a checkpoint that is missing."""
     if checkpoints_of_training(folder):
         return
     missing = sorted(n for n in _recorded_checkpoints(folder) if n.startswith("model.ckpt-"))
@@ -233,10 +234,10 @@ def check_can_be_resumed(folder: str) -> None:
 
 
 def remove_unfinished(folder: str) -> None:
-    """Removes what TensorFlow had not finished when a training was killed: up to a checkpoint each.
+    """Removes files that TensorFlow left unfinished when training was killed; they can be large.
 
     Args:
-        folder: of a training that does not run.
+        folder: output folder of a training that is not running.
     """
     for name in _listing(folder):
         if _UNFINISHED.match(name):
@@ -245,10 +246,10 @@ def remove_unfinished(folder: str) -> None:
 
 
 def _record_checkpoints(folder, prefixes):
-    """Writes a folder's `checkpoint` file, with names that do not depend on where it is.
+    """Writes a folder's `checkpoint` file with names that stay valid if the folder is moved.
 
-    TensorFlow takes what does not begin with a slash, such as a remote path, for a path from where
-    one stands, and makes it one from the folder.
+    TensorFlow treats any path without a leading slash, such as a remote path, as relative to the
+    current directory and rewrites it relative to the folder.
     """
     paths = list(prefixes)
     if not storage.is_remote(folder):
@@ -257,16 +258,16 @@ def _record_checkpoints(folder, prefixes):
 
 
 def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
-    """Removes the `model.ckpt-STEP` checkpoints of a training folder, all but some.
+    """Removes all `model.ckpt-STEP` checkpoints of a training folder except the given ones.
 
     Args:
         folder: the folder.
-        prefixes: those to keep, by step; at least one.
+        prefixes: prefixes of the checkpoints to keep, sorted by step; at least one.
     """
     _record_checkpoints(folder, prefixes)
     names = [os.path.basename(prefix) for prefix in prefixes]
     paths = storage.in_folder(folder, "model.ckpt-*")
-    # The index first: without it a checkpoint is none, should this be interrupted.
+    # The index is removed first: if this is interrupted, no checkpoint without data is found.
     for path in sorted(paths, key=lambda path: not path.endswith(".index")):
         match = re.match(r"(model\.ckpt-\d+)\.", os.path.basename(path))
         if match and match.group(1) not in names:
@@ -274,11 +275,11 @@ def remove_all_but(folder: str, prefixes: Sequence[str]) -> None:
 
 
 def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
-    """Adds to a checkpoint what it lacks; killed at any moment, it is the old one or the new one.
+    """Adds missing variables to a checkpoint atomically: a kill leaves the old or the new one.
 
     Args:
         prefix: checkpoint prefix.
-        values: {name: array}; of those that are there, the checkpoint's own stay.
+        values: {name: array}; variables that the checkpoint already has keep their values.
     """
     reader = checkpoint_values.open_reader(prefix)
     missing = {name: value for name, value in values.items() if not reader.has_tensor(name)}
@@ -287,7 +288,7 @@ def add_missing(prefix: str, values: Mapping[str, np.ndarray]) -> None:
     folder, basename = os.path.split(prefix)
     former = storage.in_folder(folder or ".", glob.escape(basename) + ".data-*")
     names = sorted(reader.get_variable_to_shape_map())
-    # One file more than there are, so that none has a name that the old index speaks of.
+    # One data file more than before, so that no file has a name that the old index refers to.
     shards = [
         {name: reader.get_tensor(name) for name in names[index :: len(former)]}
         for index in range(len(former))

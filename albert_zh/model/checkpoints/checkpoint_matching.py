@@ -1,7 +1,7 @@
-"""What a checkpoint and a graph have in common, and what to say when they don't fit.
+"""Matches the variables of a graph with those of a checkpoint and explains mismatches.
 
-Training never starts silently from random weights: an encoder variable that a given checkpoint
-lacks, or has in another shape, is an error that names both sides and the likely cause.
+Training never starts silently from random weights: if a checkpoint lacks an encoder variable, or
+has it in another shape, an error names both sides and the likely cause.
 """
 
 import collections
@@ -30,15 +30,16 @@ Assignment.__doc__ = """Which variables of a graph a checkpoint fills.
 
 Fields:
     names: {name in the checkpoint: name in the graph}.
-    new: names in the graph that the checkpoint lacks (a new classifier, say).
-    reshaped: {name in the graph: (shape there, shape in the checkpoint)}, which are initialized.
+    new: names of graph variables that the checkpoint lacks (a new classifier, say).
+    reshaped: {name in the graph: (shape in the graph, shape in the checkpoint)} of variables whose
+        shapes differ; they are initialized, not restored.
 """
 
 
 def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignment:
     """Matches the variables of a graph with those of a checkpoint.
 
-    Understands checkpoints whose names end in `:0`, lack the scope `bert/` or have one more around.
+    Checkpoints whose names end in `:0`, lack the scope `bert/` or have an extra outer scope work.
 
     Args:
         shapes: {name: shape} of the graph's trainable variables.
@@ -69,7 +70,7 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
 
 
 def _check_positions(prefix, shapes, names):
-    """Refuses a model of relative positions for the weights of one with a position table."""
+    """Rejects a config with relative positions if the checkpoint has a position table."""
     has_encoder = any(name.startswith(ENCODER_SCOPES) for name in shapes)
     if has_encoder and has_position_table(names) and not has_position_table(shapes):
         raise UserError(
@@ -124,7 +125,7 @@ def _likely_cause(shapes, there, differing):
 def initialize_from(
     init_checkpoint: str, variables: Sequence[tf.Variable], use_tpu: bool = False
 ) -> Tuple[Assignment, Optional[Callable[[], Any]]]:
-    """Makes a graph's variables start from a checkpoint's values.
+    """Initializes a graph's variables from a checkpoint.
 
     Args:
         init_checkpoint: checkpoint prefix, as of `find_checkpoint`.
@@ -148,7 +149,7 @@ def initialize_from(
 
 
 def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
-    """Lines for the user: what came from a checkpoint and what is initialized."""
+    """Lines for the user: which variables come from the checkpoint and which are initialized."""
     source = packed_weights.as_named(init_checkpoint)
     lines = ["%d variables start from %s" % (len(assignment.names), source)]
     if assignment.new:
@@ -159,12 +160,12 @@ def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
 
 
 def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder: str) -> str:
-    """A checkpoint that TensorFlow restores by the graph's names, made aside if this is none.
+    """Returns a checkpoint whose names match the graph's; if necessary, writes such a copy.
 
     Args:
         prefix: checkpoint prefix.
         shapes: {name: shape} of the graph's variables, all of which the checkpoint must hold.
-        folder: where a copy goes if names differ or the global step is missing.
+        folder: where a copy is written if names differ or the global step is missing.
 
     Returns:
         the prefix of the checkpoint or of its copy.
@@ -196,16 +197,16 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
     """Writes a checkpoint in which every group of layers has the weights of group 0.
 
     Args:
-        prefix: checkpoint prefix of a model of google's layouts.
-        shapes: {name: shape} of the variables of the model that is to start from it, which may have
-            more groups.
+        prefix: checkpoint prefix of a model with one of google's layouts.
+        shapes: {name: shape} of the variables of the model to initialize, which may have more
+            groups.
         target: checkpoint prefix to write.
 
     Returns:
         `target`.
 
     Raises:
-        UserError: if it is no such checkpoint.
+        UserError: if the checkpoint has no group 0.
     """
     weights = checkpoint_values.read_weights(prefix, with_objectives=True)
     source = by_canonical_name(weights)

@@ -1,4 +1,4 @@
-"""What the names of a checkpoint's variables say: its layout, its heads, what graphs call them."""
+"""Reads a checkpoint's layout, heads and canonical names off the names of its variables."""
 
 import collections
 import re
@@ -7,18 +7,18 @@ from typing import Container, Dict, Iterable, List, Mapping, Optional, Sequence
 from albert_zh.model.layouts import LAYOUTS
 
 ENCODER_SCOPES = tuple("%s/" % scope for scope in sorted({x.scope for x in LAYOUTS.values()}))
-POSITION_TABLE = "embeddings/position_embeddings"  # in one of these
+POSITION_TABLE = "embeddings/position_embeddings"  # below one of these scopes
 MASKED_LM_LOSS = "cls/predictions/truediv"
 
-# What the names of a checkpoint's variables say about its layout.
+# Variable names that identify a checkpoint's layout.
 _LAYOUT_MARKS = (
     ("electra", re.compile(r"(^|/)electra/encoder/layer_\d+/")),
     ("brightmart", re.compile(r"encoder/layer_shared/")),
     ("google", re.compile(r"encoder/transformer/group_\d+/")),
     ("bert", re.compile(r"encoder/layer_\d+/")),
 )
-# Variables one of which each head has, and what the head puts out. "classification" stands for the
-# head of any kind of task that a model is fine-tuned for; the outputs here are a classifier's.
+# For each head, variables of which it has at least one, and its outputs. "classification" stands
+# for the head of any kind of fine-tuning task; the outputs listed here are a classifier's.
 TASK_HEAD = "classification"
 HEADS = collections.OrderedDict(
     [
@@ -39,7 +39,7 @@ HEADS = collections.OrderedDict(
 
 
 def layout_of(names: Iterable[str]) -> Optional[str]:
-    """The layout that variable names show, or None."""
+    """The layout that the variable names indicate, or None."""
     names = list(names)
     for layout, mark in _LAYOUT_MARKS:
         if any(mark.search(name) for name in names):
@@ -49,13 +49,13 @@ def layout_of(names: Iterable[str]) -> Optional[str]:
 
 
 def has_position_table(names: Iterable[str]) -> bool:
-    """Whether a table of absolute positions is among variable names."""
+    """Whether the variable names include a table of absolute positions."""
     tables = [scope + POSITION_TABLE for scope in ENCODER_SCOPES]
     return any(canonical_name(name) in tables for name in names)
 
 
 def by_canonical_name(there: Iterable[str]) -> Dict[str, str]:
-    """{name as graphs have it: name in the checkpoint}."""
+    """{canonical name, as in graphs: name in the checkpoint}."""
     source = {name: name for name in there}
     for name in there:
         source.setdefault(canonical_name(name), name)
@@ -63,7 +63,7 @@ def by_canonical_name(there: Iterable[str]) -> Dict[str, str]:
 
 
 def canonical_name(name: str) -> str:
-    """A checkpoint's name as graphs have it: without `:0`, in the model's scope alone."""
+    """A checkpoint's variable name as in graphs: without `:0`, in the model's scope only."""
     plain = name[:-2] if name.endswith(":0") else name
     if re.match(r"(embeddings|encoder|pooler)/", plain):
         plain = "bert/" + plain
@@ -74,7 +74,7 @@ def canonical_name(name: str) -> str:
     return wrapped.group(1) if wrapped else plain
 
 
-# Variables of heads, and how many of their rows (or values) an output has.
+# Variables of heads, and the number of their rows (or values) per output.
 _ROWS_OF_OUTPUT = (
     ("output_weights", 1),
     ("output_bias", 1),
@@ -85,18 +85,18 @@ _ROWS_OF_OUTPUT = (
 
 
 def num_labels(shapes: Mapping[str, Sequence[int]]) -> int:
-    """Classes of the classifier that is among {canonical name: shape}; 2 where none is."""
+    """Number of classes, read off {canonical name: shape}; 2 if there is no classifier."""
     for name, num_rows in _ROWS_OF_OUTPUT:
-        if shapes.get(name):  # not of a single number
+        if shapes.get(name):  # not a scalar
             return max(1, shapes[name][0] // num_rows)
     return 2
 
 
 def with_canonical_names(shapes: Mapping[str, Sequence[int]]) -> Dict[str, Sequence[int]]:
-    """{name as graphs have it: shape} of a checkpoint's {name: shape}."""
+    """{canonical name, as in graphs: shape} of a checkpoint's {name: shape}."""
     return {canonical_name(name): shape for name, shape in shapes.items()}
 
 
 def heads_of(names: Container[str]) -> List[str]:
-    """The heads whose variables are among names, a list of keys of `HEADS`."""
+    """The heads whose variables occur in `names`, a list of keys of `HEADS`."""
     return [head for head, (marks, _) in HEADS.items() if any(mark in names for mark in marks)]

@@ -1,4 +1,4 @@
-"""Reading, checking and writing the values of checkpoints."""
+"""Reads, checks and writes the values of checkpoints."""
 
 import collections
 import re
@@ -10,14 +10,14 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import storage, system_errors
 from albert_zh.common.errors import UserError
 
-# What checkpoints of training hold beside the weights: optimizer state, counts, what compares a
-# student with its teacher.
+# What training checkpoints hold in addition to the weights: optimizer state, counters, and layers
+# that compare a student with its teacher.
 DISTILLATION_SCOPE = "distillation/"
 _STATE = re.compile(
     r"(/(adam|lamb)_[mv]|/(Adam|Momentum)\w*|^beta[12]_power|^global_step"
     r"|^(skipped_steps|loss_scale|good_steps)|^%s.*)(:0)?$" % DISTILLATION_SCOPE
 )
-# Weights that only a pre-training objective has, by what people call them: (name, scopes).
+# Weights that only a pre-training objective has, as (name for the user, scopes).
 OBJECTIVE_SCOPES = (
     ("generator", ("generator/", "generator_predictions/")),
     ("replaced tokens", ("discriminator_predictions/", "cls/replaced_tokens/")),
@@ -27,19 +27,19 @@ _SCOPES = tuple(scope for _, scopes in OBJECTIVE_SCOPES for scope in scopes)
 
 
 def open_reader(prefix: str) -> Any:
-    """The reader of a checkpoint's variables, by its very prefix, never a folder of that name."""
+    """Opens a checkpoint by its exact prefix, never by a folder of the same name."""
     return tf.train.NewCheckpointReader(prefix)
 
 
 def read_shapes(prefix: str, with_objectives: bool = False) -> Dict[str, List[int]]:
-    """{name: shape} of a checkpoint's weights, optimizer state aside.
+    """{name: shape} of a checkpoint's weights, without optimizer state.
 
     Args:
         prefix: checkpoint prefix.
-        with_objectives: whether weights that only a pre-training objective has are among them.
+        with_objectives: whether to include weights that only a pre-training objective has.
 
     Raises:
-        UserError: if the files are no readable checkpoint.
+        UserError: if the files are not a readable checkpoint.
     """
     try:
         shapes = open_reader(prefix).get_variable_to_shape_map()
@@ -56,7 +56,7 @@ def read_shapes(prefix: str, with_objectives: bool = False) -> Dict[str, List[in
 
 
 def check_readable(prefix: str) -> None:
-    """Reads every value of a checkpoint, which checks the sums that it holds of them.
+    """Reads every value of a checkpoint, which verifies the checksums that are stored in it.
 
     Raises:
         UserError: if it is damaged.
@@ -74,17 +74,17 @@ def check_readable(prefix: str) -> None:
 
 
 def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Weights as a model folder has them; refuses what no model can work with.
+    """Converts weights to float32, as stored in model folders; rejects unusable values.
 
     Args:
-        source: where they are from, for errors.
+        source: where the weights come from, for errors.
         values: {name: array}.
 
     Returns:
         {name: float32 array}.
 
     Raises:
-        UserError: for values that are integers, or no finite numbers; names the tensor.
+        UserError: if values are integers or not finite; the message names the tensor.
     """
     result = {}
     for name, value in values.items():
@@ -108,23 +108,23 @@ def _check_is_finite(source, name, value):
 
 
 def is_training_state(name: str) -> bool:
-    """Whether a checkpoint's variable is of training alone, not a weight of the model.
+    """Whether a checkpoint's variable is used only in training and is no weight of the model.
 
-    These are optimizer slots, the global step and the projections that distillation compares by.
+    These are optimizer slots, the global step and the projections used for distillation.
     """
     return _STATE.search(name) is not None
 
 
 def is_of_objective(name: str) -> bool:
-    """Whether a variable is a weight of a pre-training objective alone: a generator, a head.
+    """Whether only a pre-training objective uses a weight: one of a generator or an extra head.
 
-    Further pre-training reads it; fine-tuning and exports leave it aside.
+    Further pre-training reads such weights; fine-tuning and exports ignore them.
     """
     return name.startswith(_SCOPES) and not is_training_state(name)
 
 
 def write_checkpoint(prefix: str, values: Mapping[str, np.ndarray]) -> None:
-    """Writes a checkpoint of given values; its index, which makes it visible, is written last.
+    """Writes values to a checkpoint; the index, which makes it visible, is written last.
 
     Args:
         prefix: checkpoint prefix to write.
@@ -140,7 +140,7 @@ def write_checkpoint(prefix: str, values: Mapping[str, np.ndarray]) -> None:
 
 
 def fingerprint(prefix: str) -> str:
-    """A hash that identifies a checkpoint's weights: of its index, which holds the sums of all."""
+    """A hash that identifies a checkpoint's weights: it hashes the index, which has checksums."""
     return storage.sha256_of_file(prefix + ".index")
 
 
@@ -151,7 +151,7 @@ def read_weights(prefix: str, with_objectives: bool = False) -> Dict[str, np.nda
         prefix, with_objectives: as in `read_shapes`.
 
     Raises:
-        UserError: for a weight with values that are no finite numbers.
+        UserError: if a weight has values that are not finite.
     """
     reader = open_reader(prefix)
     names = list(read_shapes(prefix, with_objectives))

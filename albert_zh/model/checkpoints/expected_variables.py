@@ -1,4 +1,4 @@
-"""The variables that a config asks for, with nothing allocated."""
+"""Names and shapes of the variables that a config requires, without allocating them."""
 
 import collections
 import copy
@@ -16,11 +16,11 @@ MODEL_PARTS = ("encoder", "masked_lm", "sentence_order", "classification")
 
 
 def expected_shapes(config: AlbertConfig, num_labels: Optional[int] = None) -> Dict[str, List[int]]:
-    """{name: shape} of the variables that a config asks for: the encoder, and a classifier on it.
+    """{name: shape} of the variables that a config requires: an encoder, optionally a classifier.
 
     Args:
         config: `AlbertConfig`.
-        num_labels: classes of the classifier; None for the encoder alone.
+        num_labels: number of classes of the classifier; None for the encoder only.
     """
     components = ("encoder", "classification") if num_labels else ("encoder",)
     shapes = expected_shapes_by_part(config, num_labels or 2, components)
@@ -30,12 +30,12 @@ def expected_shapes(config: AlbertConfig, num_labels: Optional[int] = None) -> D
 def expected_shapes_by_part(
     config: AlbertConfig, num_labels: int = 2, parts: Sequence[str] = MODEL_PARTS
 ) -> Dict[str, Dict[str, List[int]]]:
-    """Names and shapes of the variables that a config asks for; nothing is allocated.
+    """Names and shapes of the variables that a config requires; nothing is allocated.
 
     Args:
         config: `AlbertConfig`.
         num_labels: number of classes of the classification head.
-        parts: those of `MODEL_PARTS` that are wanted.
+        parts: the items of `MODEL_PARTS` to include.
 
     Returns:
         OrderedDict, part -> {name: shape}.
@@ -46,7 +46,7 @@ def expected_shapes_by_part(
 
 @functools.lru_cache(maxsize=32)
 def _shapes_by_part(settings, num_labels, parts):
-    """As `expected_shapes_by_part` of a config's `values`: a graph is built only once for them."""
+    """As `expected_shapes_by_part`, cached by the config's `values` to build each graph once."""
     config = AlbertConfig(*settings)
     shapes = collections.OrderedDict()
     with tf.Graph().as_default():
@@ -78,7 +78,7 @@ def check_fits(config_file: str, path: str) -> None:
         path: prefix or folder of a checkpoint.
 
     Raises:
-        UserError: if it does not; says what is missing.
+        UserError: if it does not; the message says what is missing.
     """
     config = AlbertConfig.from_json_file(config_file)
     checkpoint_matching.assign(expected_shapes(config), checkpoint_files.find_checkpoint(path))

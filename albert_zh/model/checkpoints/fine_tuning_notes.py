@@ -1,4 +1,4 @@
-"""What fine-tuning noted of a model: `fine_tuning.json` beside its checkpoint."""
+"""Settings that fine-tuning records for a model: `fine_tuning.json` next to its checkpoint."""
 
 import os
 from typing import Any, Dict, Optional
@@ -7,13 +7,13 @@ from albert_zh.common import files, storage, validation
 from albert_zh.common.errors import UserError
 
 POOLINGS = ("cls", "mean", "max", "last4", "second_to_last")  # see `classifier_output`
-# What a model folder calls the settings of its fine-tuning.
+# Name of the file in a model folder that records the settings of fine-tuning.
 FINE_TUNING_FILE = "fine_tuning.json"
 _SEPARATOR = validation.scalar(
     "a text that is not empty", lambda value: isinstance(value, str) and value != ""
 )
-MAX_POSITIONS = "max_positions"  # beside exports: the most tokens that the encoder takes
-# What it may hold; other keys are there for people and for comparisons.
+MAX_POSITIONS = "max_positions"  # next to exports: the maximum number of tokens of the encoder
+# Keys that are validated; other keys are informative or used in comparisons.
 NOTES = validation.record(
     {
         "objective": validation.TEXT,
@@ -44,21 +44,21 @@ NOTES_WAY_OUT = "put back what training wrote there, or train again"
 
 
 def notes_of_folder(folder: str) -> Dict[str, Any]:
-    """What fine-tuning noted of the model in a folder, as of `read_notes`; {} for other models."""
+    """The content of a folder's fine_tuning.json, see `read_notes`; {} for other models."""
     return read_notes(os.path.join(folder, FINE_TUNING_FILE))
 
 
 def read_notes(path: Optional[str]) -> Dict[str, Any]:
-    """What a fine_tuning.json says.
+    """Reads a fine_tuning.json.
 
     Args:
-        path: the file, which may be missing; or None.
+        path: the file, which need not exist; or None.
 
     Returns:
-        dict; {} without the file.
+        dict; {} if there is no file.
 
     Raises:
-        UserError: if it is not of the kind `NOTES`, or contradicts itself.
+        UserError: if it does not match the schema `NOTES`, or contradicts itself.
     """
     if not path or not storage.exists(path):
         return {}
@@ -74,17 +74,17 @@ def read_notes(path: Optional[str]) -> Dict[str, Any]:
 
 
 def notes_on_case(do_lower_case: bool) -> Dict[str, Dict[str, Any]]:
-    """{file name: content} of a pre-trained model's notes; {} where letters are lower-cased."""
+    """{file name: content} of a pre-trained model's notes; {} if it lower-cases its input."""
     return {} if do_lower_case else {FINE_TUNING_FILE: {"do_lower_case": False}}
 
 
 def check_notes(notes: Dict[str, Any], num_outputs: int, source: str) -> None:
-    """Raises `UserError` unless what fine-tuning noted belongs to a model of so many outputs.
+    """Raises `UserError` unless the notes of fine-tuning fit a model with this number of outputs.
 
     Args:
-        notes: as of `read_notes`.
+        notes: as returned by `read_notes`.
         num_outputs: int, C.
-        source: file or folder that the notes are from, for the error.
+        source: file or folder that the notes come from, for the error.
     """
     objective, thresholds = notes.get("objective"), notes.get("thresholds")
     if objective == "regression" and num_outputs != 1:

@@ -1,4 +1,4 @@
-"""The labels of a model: `label_map.json` beside its checkpoint."""
+"""The labels of a model: `label_map.json` next to its checkpoint."""
 
 import os
 from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple
@@ -30,8 +30,8 @@ def labels_of_numbers(numbers: Mapping[str, int], name: str) -> Tuple[str, ...]:
     """The labels of {label: number}, in the order of their numbers.
 
     Args:
-        numbers: dict of numbers.
-        name: what to call it in errors.
+        numbers: dict {label: number}.
+        name: what errors call the dict.
 
     Raises:
         UserError: unless the numbers are 0 to n - 1.
@@ -48,7 +48,7 @@ def labels_of_numbers(numbers: Mapping[str, int], name: str) -> Tuple[str, ...]:
 
 
 def check_num_labels(path: str, labels: Sequence[str], num_labels: int) -> None:
-    """Raises `UserError` unless the labels of a file are as many as its model's outputs."""
+    """Raises `UserError` unless a file has one label per output of its model."""
     if len(labels) != num_labels:
         raise UserError(
             "%s has %d labels, the model beside it %d: it is of another model"
@@ -60,28 +60,28 @@ def notes_of_model(folders: Iterable[str]) -> Tuple[Optional[Tuple[str, ...]], D
     """(labels, notes) of the first folder that records what its model was trained for.
 
     Args:
-        folders: folders of checkpoints, in the order in which they are asked.
+        folders: folders of checkpoints, in the order in which they are searched.
 
     Returns:
-        tuple of labels and the dict of `fine_tuning.json`; (None, {}) where no folder does.
+        tuple of labels and the dict of `fine_tuning.json`; (None, {}) if no folder records them.
     """
     for folder in folders:
         path = os.path.join(folder, LABEL_MAP)
         if storage.exists(path):
             labels, notes = labels_of_map(path), fine_tuning_notes.notes_of_folder(folder)
-            # A number is predicted where there is no label.
+            # Without labels (regression) the model has one output.
             fine_tuning_notes.check_notes(notes, len(labels) or 1, folder)
             return labels, notes
     return None, {}
 
 
 def numbers_of(labels: Sequence[str]) -> Dict[str, int]:
-    """{label: number}, as it is kept beside a checkpoint."""
+    """{label: number}, the content of `label_map.json`."""
     return {label: class_id for class_id, label in enumerate(labels)}
 
 
 def check_label_maps_agree(folders: Iterable[str]) -> None:
-    """Raises `UserError` if the label maps of a folder and its best/ are of different runs."""
+    """Raises `UserError` if the label maps of a folder and of its best/ differ."""
     paths = [os.path.join(folder, LABEL_MAP) for folder in folders]
     paths = [path for path in paths if storage.exists(path)]
     maps = [labels_of_map(path) for path in paths]

@@ -15,7 +15,7 @@ from albert_zh.model.checkpoints import (
 )
 from albert_zh.model.config import AlbertConfig
 
-# The pre-trained models that commands take where none is named, the better one first.
+# The pre-trained models that commands use if none is named, the better one first.
 PRETRAINED = (os.path.join("prev_trained_model", "albert_tiny_zh"), "albert_starter_zh")
 
 _CONFIG_PATTERNS = ("albert_config*.json", "bert_config*.json", "config.json")
@@ -24,17 +24,17 @@ _BEST = "best"  # where a run leaves its model folder
 
 
 class OpenedFolder(NamedTuple):
-    """A model folder whose config, notes and names of weights have been read."""
+    """A model folder whose config, notes and variable names have been read."""
 
     folder: str
-    prefix: str  # of its checkpoint
+    prefix: str  # prefix of its checkpoint
     config: AlbertConfig
-    shapes: Dict[str, Sequence[int]]  # of the checkpoint's variables, by their names in graphs
+    shapes: Dict[str, Sequence[int]]  # shapes of its variables, by their names in graphs
     heads: List[str]  # keys of `checkpoint_names.HEADS` that the checkpoint has
-    notes: Dict[str, Any]  # content of fine_tuning.json, {} without one
+    notes: Dict[str, Any]  # content of fine_tuning.json, {} without that file
 
     def num_outputs(self) -> Optional[int]:
-        """Outputs of the head of a task; None without such a head."""
+        """Number of outputs of the task's head; None if there is no such head."""
         has_head = checkpoint_names.TASK_HEAD in self.heads
         return checkpoint_names.num_labels(self.shapes) if has_head else None
 
@@ -46,11 +46,11 @@ def open_folder(
 
     Args:
         path: model folder or checkpoint prefix.
-        config_file: config JSON where it is not in the folder.
-        config: the config, where it has been read already.
+        config_file: config JSON file, if it is not in the folder.
+        config: the config, if it has already been read.
 
     Raises:
-        UserError: if config or checkpoint are missing or cannot be read.
+        UserError: if config or checkpoint is missing or cannot be read.
     """
     prefix = checkpoint_files.find_checkpoint(path)
     folder = os.path.dirname(prefix) or "."
@@ -63,17 +63,17 @@ def open_folder(
 
 
 def pretrained_folder(flag: str = "model_dir") -> str:
-    """The folder of the pre-trained model that a command takes where none is named.
+    """The folder of the pre-trained model that a command uses by default.
 
     Args:
-        flag: the flag that would name one, for the error.
+        flag: the flag that names a model, for the error.
 
     Returns:
-        the released model's folder where its weights have been downloaded, else the bundled one;
-        those of the current folder come before those of the clone or the installed package.
+        the folder of the released model if its weights have been downloaded, otherwise the bundled
+        one; the current folder is searched before the clone or the installed package.
 
     Raises:
-        UserError: if neither holds weights.
+        UserError: if neither folder holds weights.
     """
     for name in PRETRAINED:
         for place in package_files.places_of_models():
@@ -89,11 +89,11 @@ def pretrained_folder(flag: str = "model_dir") -> str:
 
 
 def files_in(folders: Sequence[str], names: Sequence[str]) -> Dict[str, bytes]:
-    """{name: content} of files, each from the first of some folders that has it.
+    """{name: content} of files, each from the first folder that has it.
 
     Args:
-        folders: where to look for them.
-        names: of the files; those that are nowhere are left out.
+        folders: folders to search.
+        names: names of the files; files that are not found are skipped.
     """
     contents: Dict[str, bytes] = {}
     for name in names:
@@ -105,11 +105,11 @@ def files_in(folders: Sequence[str], names: Sequence[str]) -> Dict[str, bytes]:
 
 
 def config_warnings(config: AlbertConfig, folder: str) -> List[str]:
-    """Warnings of what a model's config in its folder has otherwise, though its weights fit both.
+    """Warnings about settings that differ from the folder's config though the weights fit both.
 
     Args:
-        config: what the weights are to be used with.
-        folder: of the weights; one without a config gives no warnings.
+        config: the config to use the weights with.
+        folder: folder of the weights; without a config in it there are no warnings.
     """
     try:
         path = config_in_folder(folder)
@@ -128,7 +128,7 @@ def config_warnings(config: AlbertConfig, folder: str) -> List[str]:
 
 
 def config_name(path: str) -> str:
-    """The name under which a config goes into a model folder: its own if it shows what it is."""
+    """The file name of a config in a model folder: its own name if that is a config's name."""
     name = os.path.basename(path)
     is_plain = any(fnmatch.fnmatch(name, pattern) for pattern in _CONFIG_PATTERNS)
     return name if is_plain else "albert_config.json"
@@ -138,7 +138,7 @@ def config_in_folder(folder: str) -> str:
     """The config JSON of a model folder.
 
     Raises:
-        UserError: if none is found, or more than one could be meant.
+        UserError: if there is none, or more than one candidate.
     """
     for pattern in _CONFIG_PATTERNS:
         found = storage.in_folder(folder, pattern)

@@ -1,4 +1,4 @@
-"""Writing model folders: config, vocabulary, checkpoint and its graph, whole or not at all."""
+"""Writes model folders atomically: config, vocabulary, checkpoint and its graph."""
 
 import os
 from typing import Any, Mapping
@@ -23,12 +23,12 @@ from albert_zh.model.config import AlbertConfig
 def fill_model_folder(
     folder: str, checkpoint: str, contents: Mapping[str, bytes], json_files: Any = ()
 ) -> None:
-    """Writes what makes a model folder: config, vocabulary, weights without optimizer slots.
+    """Writes the files of a model folder: config, vocabulary, weights without optimizer slots.
 
     Args:
-        folder: the folder, which is there.
+        folder: an existing folder.
         checkpoint: prefix of the checkpoint to take the weights from.
-        contents: {name: bytes} of config, vocabulary ..., as the run has read them.
+        contents: {name: bytes} of config, vocabulary ..., as the run read them.
         json_files: {name: value} of further JSON files.
     """
     for name, content in contents.items():
@@ -42,12 +42,12 @@ def fill_model_folder(
 def replace_model_folder(
     folder: str, checkpoint: str, contents: Mapping[str, bytes], json_files: Any = ()
 ) -> None:
-    """Makes a model folder that is the program's own, in place of the one that is there.
+    """Writes a model folder that belongs to the program, replacing an existing one completely.
 
-    `filled_folder` is for folders of users, who may have put other files there.
+    For folders of users, who may have put other files there, use `filled_folder`.
 
     Args:
-        folder: the folder to make.
+        folder: the folder to write.
         checkpoint, contents, json_files: as in `fill_model_folder`.
     """
     former = set(storage.names_in(folder)) if storage.is_folder(folder) else set()
@@ -65,10 +65,10 @@ def replace_model_folder(
 
 
 def write_model_checkpoint(folder: str, values: Mapping[str, np.ndarray]) -> None:
-    """Writes the checkpoint of a model folder, the file that names it, and the graph for its use.
+    """Writes the checkpoint of a model folder, its `checkpoint` file and its inference graph.
 
     Args:
-        folder: the folder, which is there, with config and settings in it if it is to have them.
+        folder: an existing folder; its config and settings must already be in it, if it has any.
         values: {name: array}.
     """
     prefix = os.path.join(folder, checkpoint_files.CHECKPOINT_NAME)
@@ -80,13 +80,13 @@ def write_model_checkpoint(folder: str, values: Mapping[str, np.ndarray]) -> Non
 
 
 def _write_meta_graph(folder, path, values):
-    """Writes the .meta file, with which `freeze_graph` works; none without a config that fits."""
+    """Writes the .meta file that `freeze_graph` needs, unless no config fits the weights."""
     try:
         config_file = model_folder.config_in_folder(folder)
     except UserError:
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # reading the model says it
+        warnings.simplefilter("ignore")  # shown when the model is read
         config = AlbertConfig.from_json_file(config_file)
     settings = fine_tuning_notes.notes_of_folder(folder)
     shapes = {name: list(value.shape) for name, value in values.items()}

@@ -1,12 +1,12 @@
-"""Weights of a model folder as integers of 8 bits: a quarter of a checkpoint's size.
+"""Weights of a model folder as 8-bit integers: a quarter of the size of a checkpoint.
 
     with output_files.atomic_write("small/weights_int8.npz", "wb") as stream:
         packed_weights.write(stream, weights)
     folder = packed_weights.unpacked("small", checkpoint_values.write_checkpoint)
 
-A folder that has `weights_int8.npz` in place of a checkpoint is opened like any other: what is in
-it is written, with float32 weights, to a temporary folder that goes when the process ends. Of
-matrices each output has its own scale; vectors stay as they are.
+A folder that has `weights_int8.npz` instead of a checkpoint is opened like any other: its contents
+are written, with float32 weights, to a temporary folder that is removed when the process ends.
+Matrices have one scale per output; vectors are not quantized.
 """
 
 import atexit
@@ -27,14 +27,14 @@ PACKED_FILE = "weights_int8.npz"
 CHECKPOINT = "albert_model.ckpt"
 _SCALES = ":scales"
 _LARGEST = 127
-# What reading a damaged .npz can raise.
+# Exceptions that reading a damaged .npz can raise.
 _DAMAGED = (
     EOFError,
     KeyError,
     OSError,
     OverflowError,
     RuntimeError,
-    SyntaxError,  # as the next one, of an array's head
+    SyntaxError,  # this and the next one come from an array's header
     tokenize.TokenError,
     ValueError,
     zipfile.BadZipFile,
@@ -45,7 +45,7 @@ _sources: Dict[str, str] = {}  # {temporary folder: folder of the packed file}
 
 
 def packed(weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """{name: array}: matrices as int8 [..., W] with scales float32 [W] beside them.
+    """{name: array}: matrices as int8 [..., W], with separate float32 scales [W].
 
     Args:
         weights: {name: array}.
@@ -63,15 +63,15 @@ def packed(weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
 
 
 def write(stream: IO[bytes], weights: Mapping[str, np.ndarray]) -> None:
-    """Writes the file to a stream; see `packed`."""
+    """Writes packed weights to a stream; see `packed`."""
     np.savez_compressed(stream, **packed(weights))
 
 
 def read(path: str) -> Dict[str, np.ndarray]:
-    """{name: array} of the file, matrices as float32.
+    """Reads a file of packed weights: {name: array}, matrices as float32.
 
     Raises:
-        UserError: for a file that is damaged.
+        UserError: if the file is damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -92,7 +92,7 @@ def is_packed(folder: str) -> bool:
 
 
 def unpacked(folder: str, write_checkpoint: Callable[[str, Mapping[str, np.ndarray]], None]) -> str:
-    """The prefix of a checkpoint with the weights, beside copies of the folder's other files.
+    """Unpacks weights to a checkpoint, copies the folder's other files and returns the prefix.
 
     Args:
         folder: a folder with packed weights.
@@ -114,11 +114,11 @@ def unpacked(folder: str, write_checkpoint: Callable[[str, Mapping[str, np.ndarr
 
 
 def folder_of(prefix: str) -> str:
-    """The folder of a checkpoint; of unpacked weights that of the packed file, which stays."""
+    """The folder of a checkpoint; for unpacked weights the folder of the packed file."""
     folder = os.path.dirname(prefix) or "."
     return _sources.get(folder, folder)
 
 
 def as_named(prefix: str) -> str:
-    """What the user knows a checkpoint by: of unpacked weights the folder of the packed file."""
+    """A checkpoint's name for the user: for unpacked weights the folder of the packed file."""
     return _sources.get(os.path.dirname(prefix), prefix)

@@ -1,11 +1,12 @@
-"""Position tables that continue beyond the positions that pre-training reached.
+"""Extrapolates a position table beyond the positions that pre-training reached.
 
     table = extended(table, trained_length=128)  # float [512, H], of which 128 rows are trained
 
-A model whose pre-training ended at 128 tokens has random rows behind: what it reads there it does
-not understand, until fine-tuning has learnt them from far fewer tokens. But a trained table is
-smooth: in its main directions one linear map leads from each row to the next, as rotations do for
-sinusoids. That map is fitted to the trained rows and then applied on and on.
+If a model was pre-trained on at most 128 tokens, the later rows of its position table are random:
+the model cannot make use of tokens there until fine-tuning has trained these rows, on far fewer
+tokens. A trained table, however, is smooth: in its principal directions, one linear map leads from
+each row to the next, as rotations do for sinusoids. This map is fitted to the trained rows and then
+applied repeatedly.
 """
 
 import numpy as np
@@ -15,21 +16,21 @@ POSITION_TABLES = (
     "electra/embeddings/position_embeddings",
 )
 TABLE_OF_GENERATOR = "generator/embeddings/position_embeddings"
-DIRECTIONS = 29  # main directions in which the table continues; one is that of its mean
-SHORTEST = 64  # trained rows that a fit needs
-# Rows that differ from the others: [CLS] and what is near it, [SEP] at the end of full inputs.
+DIRECTIONS = 29  # principal directions in which the table is extrapolated; one is its mean
+SHORTEST = 64  # minimum number of trained rows for a fit
+# Untypical rows: those of [CLS] and near it, and those near [SEP] at the end of full inputs.
 _FIRST, _LAST = 4, 6
-_NEGLIGIBLE = 1e-6  # share of the main direction's size below which a direction is rounding
+_NEGLIGIBLE = 1e-6  # directions below this fraction of the largest one are rounding errors
 
 
 def extended(table: np.ndarray, trained_length: int) -> np.ndarray:
-    """The table with all rows behind the trained ones computed from them.
+    """Computes all rows after the trained ones from the trained rows.
 
-    The last six trained rows are replaced, too: in pre-training a full input ended there.
+    The last six trained rows are also replaced, since full inputs ended there in pre-training.
 
     Args:
         table: float [positions, H].
-        trained_length: rows that pre-training reached, from `SHORTEST` to the table's rows.
+        trained_length: number of trained rows, from `SHORTEST` to the number of rows.
 
     Returns:
         float32 [positions, H].
@@ -49,7 +50,7 @@ def extended(table: np.ndarray, trained_length: int) -> np.ndarray:
 
 
 def _isometric(advance: np.ndarray) -> np.ndarray:
-    """A map of the same directions whose powers neither vanish nor grow: eigenvalues on the circle.
+    """Moves a map's eigenvalues to the unit circle, so that its powers neither vanish nor grow.
 
     Args:
         advance: float [K, K].

@@ -1,10 +1,11 @@
-"""The mean of the weights of several models that were trained from the same start.
+"""Weight averaging (model soups) of several models that were trained from the same start.
 
     weights = averaged({"seed_1/best": weights_1, "seed_2/best": weights_2})
 
-Runs that begin with the same weights and differ by seed, order of rows or rate end near one
-another, and their mean is often better than each of them (Wortsman et al. 2022, "Model soups"). Of
-weights that began at random in each run it is not: their directions have nothing in common.
+Runs that start from the same weights and differ in seed, order of rows or learning rate end near
+one another, and the mean of their weights is often better than each of them (Wortsman et al. 2022,
+"Model soups"). If each run starts from random weights, averaging does not work: the directions of
+the weights have nothing in common.
 """
 
 from typing import Dict, List, Mapping
@@ -13,8 +14,8 @@ import numpy as np
 
 from albert_zh.common.errors import UserError
 
-# Least cosine of a matrix of two models: runs from one start have 0.97 and more, from random starts
-# 0.1 and less.
+# Least cosine between the same matrix of two models: runs from the same start reach 0.97 and more,
+# runs from different random starts 0.1 and less.
 LEAST_COSINE = 0.5
 _STEP = "global_step"
 
@@ -22,13 +23,13 @@ Weights = Mapping[str, np.ndarray]
 
 
 def averaged(models: Mapping[str, Weights]) -> Dict[str, np.ndarray]:
-    """The mean of each weight; the steps are those of the first model.
+    """The mean of each weight; the step count is taken from the first model.
 
     Args:
-        models: {what the user calls it: {name: array}} of two models or more.
+        models: {model name for the user: {name: array}} of two or more models.
 
     Raises:
-        UserError: if they have not the same variables, or were not trained from the same start.
+        UserError: if they have different variables, or were not trained from the same start.
     """
     (first, weights), *others = models.items()
     for name, other in others:

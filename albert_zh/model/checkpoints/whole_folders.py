@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Atomic creation of folders: a folder appears complete or not at all."""
 
 import contextlib
 import os
@@ -13,16 +13,16 @@ from albert_zh.common.errors import UserError
 
 @contextlib.contextmanager
 def replaced_folder(folder: str) -> Iterator[str]:
-    """Lets a folder appear whole, in place of the one that is there, or not at all.
+    """Creates or replaces a folder atomically: it appears complete or not at all.
 
-    `restore_model_folder` mends what a kill between the two renames left.
+    `restore_model_folder` repairs the state after a kill between the two renames.
 
     Args:
-        folder: the folder to make or replace.
+        folder: the folder to create or replace.
 
     Yields:
-        path of a local folder that does not exist yet, to be made: beside it, or in the scratch
-        folder where it is remote.
+        path of a local folder that does not exist yet and that the caller creates: next to the
+        folder, or in the scratch folder if the folder is remote.
 
     Raises:
         UserError: if the folder cannot be written.
@@ -50,19 +50,19 @@ def replaced_folder(folder: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
-    """Fills a folder aside: a new one appears whole, into one that is there the files are moved.
+    """Writes files to a temporary folder first, then moves them into a new or existing folder.
 
-    Other files of a folder that is there stay; nothing of it is touched before all is written.
+    Other files of an existing folder stay; it is not touched before everything is written.
 
     Args:
-        folder: the folder to make or to add to.
-        replaces_model: bool; whether a model that is there may give way to another one.
+        folder: the folder to create or to add files to.
+        replaces_model: bool; whether another model in the folder may be replaced.
 
     Yields:
         path of an empty local folder to write to.
 
     Raises:
-        UserError: when it cannot be written, or holds another model.
+        UserError: if the folder cannot be written, or holds another model.
     """
     folder = path_rules.output_folder(folder)
     draft = transfer.local_stand_in(folder)
@@ -79,7 +79,7 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
             os.rename(partial, folder)
             return
         _check_may_be_moved(partial, folder, replaces_model)
-        # What makes a model visible is written last.
+        # The index, which makes a model visible, is moved last.
         for name in sorted(storage.names_in(partial), key=lambda name: name.endswith(".index")):
             os.replace(os.path.join(partial, name), os.path.join(folder, name))
     except (OSError, tf.errors.OpError) as error:
@@ -89,11 +89,11 @@ def filled_folder(folder: str, replaces_model: bool = False) -> Iterator[str]:
 
 
 def _remove_left_behind(draft, partial):
-    """Removes what killed processes left.
+    """Removes files that killed processes left behind.
 
-    One of them may have had this process's number: a container gives the same ones at each start.
+    A killed process may have had this process's id: containers assign the same ids at each start.
 
-    `draft`: what is made; `partial`: where this process makes it.
+    `draft`: the folder to create; `partial`: where this process writes it.
     """
     partial_files.remove_left_behind(draft)
     shutil.rmtree(partial, ignore_errors=True)
@@ -120,9 +120,9 @@ def _have_same_content(path, other):
 
 
 def restore_model_folder(folder: str) -> None:
-    """Puts the former folder back where a kill struck between the two renames.
+    """Restores the former folder if the process was killed between the two renames.
 
-    A remote one that was being replaced is removed: it is made again.
+    A remote folder that was being replaced is removed, since it will be written again.
     """
     old = folder + ".old"
     if storage.is_remote(folder):
