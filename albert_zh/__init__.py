@@ -5,7 +5,7 @@
     with Predictor("lcqmc_output/best") as predictor:
         labels, probabilities = predictor.predict([("怎么开户", "如何开通账户")])
 
-The classes are imported on first use, and nothing of training with them. `STARTER_MODEL` is the
+The classes are imported on first use and do not import any training code. `STARTER_MODEL` is the
 folder of the bundled pre-trained model. `albert-zh` (`python -m albert_zh`) lists the commands.
 """
 
@@ -15,7 +15,7 @@ import os
 from albert_zh.common import quiet_import
 from albert_zh.common.package_files import STARTER_MODEL
 
-# TensorFlow logs device discovery as errors at import; set the variable to see them.
+# TensorFlow logs device discovery as errors on import; set the variable to see them.
 if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
     quiet_import.install()
 

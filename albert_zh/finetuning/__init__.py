@@ -11,24 +11,24 @@ from albert_zh.common.errors import UserError
 
 __all__ = ["run"]
 
-_at_work = threading.Lock()  # a run has the process's logs and signals
+_at_work = threading.Lock()  # a run takes over the logs and signals of the process
 
 
 def run(family: str = "single_label", **settings: Any) -> Optional[Dict[str, Any]]:
-    """Fine-tunes, evaluates or predicts, as the command with the same flags.
+    """Fine-tunes, evaluates or predicts, like the command with the same flags.
 
     Args:
-        family: name of a kind of task, whose further flags may be given.
-        **settings: {flag: value}, such as those of `run_classifier.py`.
+        family: name of a kind of task, whose additional flags may be passed.
+        **settings: {flag: value}, such as the flags of `run_classifier.py`.
 
     Returns:
         {"dev": metrics of the best checkpoint or None, "test": metrics or None, "metric": name of
-        what it was chosen by, "checkpoint": its prefix or None}; None of --seeds and --search.
+        the metric that chose it, "checkpoint": its prefix or None}; None with --seeds or --search.
 
     Raises:
-        UserError: for settings that make no sense, and data that do not fit.
-        Interrupted: (of `albert_zh.common.errors`) after a Ctrl-C, once a checkpoint is saved with
-            which the same call goes on; before the first step it is a `KeyboardInterrupt`.
+        UserError: for invalid settings, and data that do not fit.
+        Interrupted: (of `albert_zh.common.errors`) after a Ctrl-C, once a checkpoint is saved from
+            which the same call resumes; before the first step it is a `KeyboardInterrupt`.
     """
     from albert_zh.finetuning import flags, runner  # TensorFlow is loaded here
     from albert_zh.training import run_folder

@@ -1,4 +1,4 @@
-"""Which checkpoint of a fine-tuning is the best one."""
+"""Selects the best checkpoint of a fine-tuning run."""
 
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
 
 
 class BestCheckpoint:
-    """The dev metrics of a run's checkpoints, and which is best by them.
+    """The dev metrics of a run's checkpoints, and the best checkpoint by these metrics.
 
     Attributes:
-        evaluations: {step: metrics} of this run's dev file.
+        evaluations: {step: metrics} on this run's dev file.
         tuned: {step: values of `TaskType.tuned_notes`} that were chosen on dev.
     """
 
     def __init__(self, setup: "Setup") -> None:
-        """Reads what the folder's checkpoints, also deleted ones, reached.
+        """Reads the recorded metrics of the folder's checkpoints, including deleted ones.
 
         Args:
-            setup: of the run.
+            setup: setup of the run.
         """
         self._options, self._folder = setup.options, setup.folder
         self._metric = setup.metric
         self._is_higher_better = setup.kind.metrics[setup.metric]
         self._is_dev_of_training = setup.is_dev_of_training
         records = metrics_log.Metrics.read(setup.folder.path, setup.first_step)
-        # {step: metrics} on training's dev file; those of another dev file choose nothing.
+        # {step: metrics} on the dev file of training; other dev files do not select checkpoints.
         self._choices = {record["step"]: record["dev"] for record in records if "dev" in record}
         self.tuned = {}
         for record in records:
@@ -51,7 +51,7 @@ class BestCheckpoint:
         return self._metric == "loss" or "eval_" + self._metric in metrics
 
     def rank(self, metrics: Dict[str, Any]) -> Tuple[bool, float, float]:
-        """What makes a checkpoint better: being trained at all, the metric, a lower loss."""
+        """Sort key of a checkpoint: whether it is trained at all, its metric, then a lower loss."""
         sign = 1 if self._is_higher_better else -1
         return (
             metrics["global_step"] > 0,
@@ -60,7 +60,7 @@ class BestCheckpoint:
         )
 
     def is_best(self, metrics: Dict[str, Any]) -> bool:
-        """Whether no other checkpoint is better; another dev file chooses no new one.
+        """Whether no other checkpoint is better; another dev file never changes the choice.
 
         Args:
             metrics: dev metrics of a checkpoint.
@@ -76,7 +76,7 @@ class BestCheckpoint:
         )
 
     def is_exhausted(self) -> bool:
-        """Whether as many evaluations as early stopping waits for brought no better checkpoint."""
+        """Whether early stopping ends training: no better checkpoint in as many evaluations."""
         best = self._best_of(self.evaluations)
         if not self._options.early_stopping or best is None:
             return False
@@ -84,9 +84,9 @@ class BestCheckpoint:
         return since >= self._options.early_stopping
 
     def best(self) -> Optional[Dict[str, Any]]:
-        """Dev metrics of the checkpoint that is predicted with; None where they are not known.
+        """Dev metrics of the checkpoint that is used for prediction; None if they are unknown.
 
-        On this run's dev file if it is evaluated, else on that of training.
+        They are from this run's dev file if it was evaluated, else from the dev file of training.
         """
         chosen = self.chosen() or self._best_of(self._kept(self.evaluations))
         if chosen is None:
@@ -95,13 +95,13 @@ class BestCheckpoint:
         return metrics if "eval_" + self._metric in metrics else None
 
     def chosen(self) -> Optional[Dict[str, Any]]:
-        """Dev metrics by which a checkpoint was chosen in training; None without one."""
+        """Dev metrics by which a checkpoint was chosen in training; None if none was chosen."""
         if self._folder.uses_best():
             return self._folder.notes_of_best().get("dev")
         return self._best_of(self._kept(self._choices))
 
     def _kept(self, evaluations):
-        """Those of checkpoints that still exist; all in a folder that has none."""
+        """The evaluations of existing checkpoints; all if the folder has no checkpoints."""
         existing = map(checkpoint_files.checkpoint_step, self._folder.checkpoints())
         steps = set(existing) or set(evaluations)
         return {step: metrics for step, metrics in evaluations.items() if step in steps}
@@ -111,10 +111,10 @@ class BestCheckpoint:
         return max(evaluations.values(), key=self.rank, default=None)
 
     def reason(self, best: Dict[str, Any]) -> str:
-        """A line: which of the evaluated checkpoints is best, and why.
+        """A line that says which of the evaluated checkpoints is best, and why.
 
         Args:
-            best: as of `best`.
+            best: returned by `best`.
         """
         metric, chosen = self._metric, self.chosen() or best
         trained = [metrics for step, metrics in self.evaluations.items() if step] or [best]

@@ -1,4 +1,4 @@
-"""What a checkpoint predicts for the rows of a file, and which checkpoint is used."""
+"""Selects the checkpoint to use and predicts the rows of a file with it."""
 
 import math
 import os
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     from albert_zh.finetuning.best_checkpoint import BestCheckpoint
     from albert_zh.finetuning.setup import Setup
 
-TOKENS_TOGETHER = 16384  # of a batch in evaluation: larger ones are no faster
-Rows = List[Dict[str, np.ndarray]]  # what is predicted for each of an example's rows
+TOKENS_TOGETHER = 16384  # tokens per batch in evaluation: larger batches are no faster
+Rows = List[Dict[str, np.ndarray]]  # the predictions for each row of an example
 
 
 class CheckpointPredictions:
-    """Predicts with checkpoints of a run."""
+    """Predicts with the checkpoints of a run."""
 
     def __init__(self, setup: "Setup", best: "BestCheckpoint") -> None:
         """Initializes the checkpoint predictions.
 
         Args:
-            setup: of the run.
-            best: that of the run.
+            setup: setup of the run.
+            best: the run's `BestCheckpoint`.
         """
         self._setup, self._options, self._best = setup, setup.options, best
-        self._inputs = {}  # input functions: those of splits and checkpoints share a session
-        self._path = None  # of the split that is predicted
-        self._completed = {}  # {checkpoint that was written again: the one that it is a copy of}
+        self._inputs = {}  # input functions; splits and checkpoints share them and thus a session
+        self._path = None  # path of the split that is being predicted
+        self._completed = {}  # {prefix of a checkpoint or of its renamed copy: original prefix}
 
     # Which checkpoint
 
     def used(self) -> Optional[str]:
-        """Prefix of the folder's checkpoint that is predicted with; None where it has none."""
+        """Prefix of the folder's checkpoint that is used for prediction; None if it has none."""
         folder = self._setup.folder
         if folder.uses_best():
             return checkpoint_files.find_checkpoint(folder.best)
@@ -56,7 +56,7 @@ class CheckpointPredictions:
         return of_training[-1] if of_training else None
 
     def complete_one(self) -> str:
-        """As `used`, or else `--init_checkpoint`; in a form that TensorFlow restores by name.
+        """As `used`, or else `--init_checkpoint`, in a form that TensorFlow can restore by name.
 
         Raises:
             UserError: if there is no fine-tuned checkpoint.
@@ -70,7 +70,7 @@ class CheckpointPredictions:
         return self.complete(prefix)
 
     def complete(self, prefix: str) -> str:
-        """The prefix, or that of a copy whose variables are named as the graph's."""
+        """Returns the prefix, or the prefix of a copy with the variable names of the graph."""
         complete = checkpoint_matching.complete_checkpoint(
             prefix, self._setup.shapes, self._setup.folder.path
         )
@@ -87,7 +87,7 @@ class CheckpointPredictions:
         return {name: notes[name] for name in self._setup.kind.tuned_notes if name in notes}
 
     def digest(self) -> str:
-        """Fingerprint of the weights that are predicted with."""
+        """Fingerprint of the weights that are used for prediction."""
         return checkpoint_values.fingerprint(self.used() or self._setup.init_checkpoint)
 
     # What it predicts
@@ -96,9 +96,9 @@ class CheckpointPredictions:
         """Yields the predictions of each example of "dev" or "test".
 
         Args:
-            prefix: the checkpoint.
-            name: of the split.
-            stop: after one is made, predictions end early.
+            prefix: prefix of the checkpoint.
+            name: name of the split.
+            stop: once a stop is requested, predictions end early.
         """
         what, flag = {
             "dev": ("evaluating", "eval_batch_size"),
@@ -111,7 +111,7 @@ class CheckpointPredictions:
         yield from _grouped(rows, iter(counts))
 
     def _input_of(self, name, batch_size):
-        """The input function of a split: one for all, which then share a graph and a session."""
+        """The input function of a split; splits share one, and with it a graph and a session."""
         features, use_tpu = self._setup.features[name], self._options.use_tpu
         self._path = features.path
         shared_by = name if use_tpu else batch_size
@@ -129,11 +129,11 @@ class CheckpointPredictions:
     def of_stream(
         self, prefix: str, stream: RecordStream, path: str, stop: StopRequest
     ) -> Iterator[Tuple[Any, Rows]]:
-        """Yields (example, its predictions) of a file of any length, none of which is kept.
+        """Yields (example, its predictions) for a file of any length, without keeping any of them.
 
         Args:
-            prefix: the checkpoint.
-            stream: of the file.
+            prefix: prefix of the checkpoint.
+            stream: records of the file.
             path: the file.
             stop: as in `of_split`.
         """
@@ -175,7 +175,7 @@ class CheckpointPredictions:
 
 
 def _num_lines(path):
-    """Lines of a file, or of the longest one of a folder, as that of sentences and tags."""
+    """Number of lines of a file, or of the longest file of a folder (sentences and tags, say)."""
     paths = [path]
     if storage.is_folder(path):
         paths = [os.path.join(path, name) for name in storage.names_in(path)]
@@ -191,10 +191,10 @@ def open_stream(setup: "Setup") -> RecordStream:
 
 
 def _grouped(rows, counts):
-    """Yields lists of so many rows each.
+    """Groups rows into lists whose lengths are given by `counts`.
 
-    The rows are asked for to their end, beyond what fills up the last batch: else the session would
-    stay open.
+    All rows are consumed, including those that only fill up the last batch: otherwise the session
+    would stay open.
     """
     group, wanted = [], None
     for row in rows:
@@ -209,17 +209,17 @@ def _grouped(rows, counts):
 
 
 def rows_together(options: Any, flag: str) -> int:
-    """How many rows are predicted at a time: the flag's number where it was given, else many."""
+    """Number of rows per prediction batch: the flag's value if it was set, otherwise more."""
     if options[flag].present or options.use_tpu or options.plain:
         return options[flag].value
     return max(options[flag].value, TOKENS_TOGETHER // options.max_seq_length)
 
 
 def global_step(prefix: str) -> int:
-    """The step of a checkpoint; complete checkpoints have one."""
+    """The global step of a checkpoint, which must be complete (see `complete`)."""
     return int(checkpoint_values.open_reader(prefix).get_tensor("global_step"))
 
 
 def printed(value: float) -> Union[int, np.float32]:
-    """A number as the original prints it: float32 digits."""
+    """A number in the form that the original prints: with the digits of a float32."""
     return value if isinstance(value, int) else np.float32(value)

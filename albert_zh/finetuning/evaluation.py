@@ -1,4 +1,4 @@
-"""Dev metrics of a run's checkpoints; the best one is kept as a model folder."""
+"""Evaluates a run's checkpoints on dev and keeps the best one as a model folder."""
 
 import os
 import time
@@ -18,7 +18,7 @@ class Evaluation:
     """Evaluates checkpoints on dev.
 
     Attributes:
-        best_predictions: (step, predictions of each dev example) of the best checkpoint, where this
+        best_predictions: (step, predictions of each dev example) of the best checkpoint, if this
             run has evaluated it.
     """
 
@@ -29,10 +29,10 @@ class Evaluation:
         self.best_predictions: Tuple[Optional[int], Optional[List[Rows]]] = (None, None)
 
     def evaluate_all(self) -> None:
-        """Evaluates every checkpoint of the output folder, by step; writes the result file.
+        """Evaluates every checkpoint of the output folder, by step, and writes the result file.
 
-        What training has evaluated already is not repeated. Of a folder without checkpoints the
-        best one is evaluated, or `--init_checkpoint`, which then has to be a fine-tuned one.
+        Checkpoints that training has already evaluated are skipped. If the folder has no
+        checkpoints, the best one is evaluated, or `--init_checkpoint`, which must be fine-tuned.
         """
         self.let_best_compete()
         for prefix in self._setup.folder.checkpoints():
@@ -47,9 +47,9 @@ class Evaluation:
         self._write_eval_results()
 
     def let_best_compete(self) -> None:
-        """Evaluates the best folder by a metric that training has not recorded.
+        """Evaluates the model in `best` if its metric was not recorded in training.
 
-        Its checkpoint may be gone otherwise, and a worse one would take its place.
+        Its original checkpoint may have been removed, and a worse one would replace it.
         """
         folder = self._setup.folder
         step = folder.notes_of_best().get("dev", {}).get("global_step")
@@ -59,7 +59,7 @@ class Evaluation:
             self._evaluate(checkpoint_files.find_checkpoint(folder.best))
 
     def evaluate_if_new(self, step: int) -> None:
-        """Evaluates the checkpoint of a step, unless that is done or a stop fell between two."""
+        """Evaluates a step's checkpoint, unless this is done or only a stop request saved it."""
         steps = self._setup.steps
         is_on_grid = step % steps.save == 0 or step == steps.total
         is_due = is_on_grid or step not in self._run.stopped_at
@@ -67,7 +67,7 @@ class Evaluation:
             self._evaluate(self._setup.folder.checkpoint(step))
 
     def ends_training(self, step: int) -> bool:
-        """Evaluates the checkpoint that training has just written; whether it is the last one."""
+        """Evaluates the checkpoint just written; returns whether training ends (early stopping)."""
         self.evaluate_if_new(step)
         if not self._best.is_exhausted():
             return False
@@ -82,7 +82,7 @@ class Evaluation:
         return True
 
     def dev_predictions(self, prefix: str) -> List[Rows]:
-        """The predictions of each dev example, as of `CheckpointPredictions.of_split`."""
+        """The predictions of each dev example, see `CheckpointPredictions.of_split`."""
         begin = time.time()
         predictions = list(self._run.predictions.of_split(prefix, "dev", self._run.stop))
         self._run.speed["evaluation"] = len(predictions) / (time.time() - begin)
@@ -91,12 +91,12 @@ class Evaluation:
     def scorer(
         self, predictions: Iterable[Rows], notes: Dict[str, Any], num_errors: int = 0
     ) -> "Scorer":
-        """A scorer of the dev examples.
+        """Scores the dev examples.
 
         Args:
-            predictions: as of `dev_predictions`.
+            predictions: returned by `dev_predictions`.
             notes: {name: value} of `TaskType.tuned_notes`.
-            num_errors: as of `Scorer`.
+            num_errors: argument of `Scorer`.
         """
         setup = self._setup
         scorer = setup.kind.scorer(
@@ -107,7 +107,7 @@ class Evaluation:
         return scorer
 
     def _evaluate(self, prefix):
-        """Evaluates a checkpoint on dev; keeps it in the best folder if it is the best so far."""
+        """Evaluates a checkpoint on dev; copies it to the best folder if it is the best so far."""
         predictions = self.dev_predictions(prefix)
         self._run.raise_if_stopped()
         step = global_step(prefix)
@@ -136,11 +136,11 @@ class Evaluation:
         setup.folder.keep_best(prefix, setup.model_files, setup.task, notes)
 
     def _record(self, metrics, is_best):
-        """Reports what a checkpoint reached, and writes it down while training."""
+        """Reports the metrics of a checkpoint and, during training, records them."""
         step, name = metrics["global_step"], self._setup.metric
         is_chosen_here = is_best and self._setup.is_dev_of_training
         remark = " (best so far)" if is_chosen_here else ""
-        if step or not self._options.do_train:  # the untrained one's turn comes after training
+        if step or not self._options.do_train:  # the untrained one is reported after training
             say(
                 "dev %s at step %d%s",
                 self.scores_text(metrics),
@@ -153,7 +153,7 @@ class Evaluation:
             self._run.metrics_log.add(step, dev=metrics, **dict(dev, **tuned))
 
     def scores_text(self, metrics: Dict[str, Any]) -> str:
-        """The metric that chooses the best checkpoint, and the usual one beside it."""
+        """The metric that chooses the best checkpoint, and the default metric if it differs."""
         names = dict.fromkeys([self._setup.metric, self._setup.kind.usual_metrics[0]])
         return ", ".join("%s %.4f" % (name, metrics["eval_" + name]) for name in names)
 

@@ -1,4 +1,4 @@
-"""The flags of the fine-tuning commands, and what of them makes no sense."""
+"""The flags of the fine-tuning commands, and checks for invalid combinations."""
 
 import copy
 import math
@@ -17,10 +17,10 @@ from albert_zh.tasks import settings as task_settings
 from albert_zh.training import flag_checks
 from albert_zh.training import flags as run_flags
 
-CLASSIFICATION = "single_label"  # the kind whose flags the classifier commands have
+CLASSIFICATION = "single_label"  # the kind of task whose flags the classifier commands have
 SHORTEST_SEQUENCE = 8  # [CLS] A [SEP] B [SEP] with a few tokens in it
 SEARCHED_RATES = (2e-5, 6e-5, 1e-4)
-# What a run goes on with unchanged, beside the kind's own flags; see `run_folder.check_same_run`.
+# Settings that a resumed run must keep, besides the kind's flags; see `run_folder.check_same_run`.
 FIXED = (
     "train_batch_size learning_rate warmup_proportion max_seq_length seed encoding skip_bad_rows"
 ).split() + task_settings.COMMON_SETTINGS
@@ -30,52 +30,52 @@ _TABLE = (
         "string",
         "data_dir",
         None,
-        "Folder of the task's files; of own data also one file: what is trained on, and with "
-        "--do_predict alone what is predicted.",
+        "Folder with the task's files; your own data may also be a single file: the training file, "
+        "or with only --do_predict the file to predict.",
     ),
     (
         "string",
         "text_column",
         None,
-        "Own data: the column of the text, by its name in the header (in JSON lines its key) or by "
-        "its position from 1; found by usual names or by position if left out.",
+        "Your own data: the text column, by its name in the header (its key in JSON lines) or its "
+        "position from 1; by default found by common names or by position.",
     ),
-    ("string", "text_b_column", None, "The same of the second text of pairs."),
-    ("string", "label_column", None, "The same of the label."),
+    ("string", "text_b_column", None, "The same for the second text of pairs."),
+    ("string", "label_column", None, "The same for the label."),
     (
         "string",
         "vocab_file",
         None,
-        "Vocabulary that the model was trained with; that beside --init_checkpoint if left out.",
+        "Vocabulary that the model was trained with; by default the one next to --init_checkpoint.",
     ),
-    ("string", "spm_model_file", None, "A SentencePiece model, in place of --vocab_file."),
-    ("boolean", "do_lower_case", True, "Whether to lower-case; False for cased models."),
+    ("string", "spm_model_file", None, "A SentencePiece model, instead of --vocab_file."),
+    ("boolean", "do_lower_case", True, "Whether to lower-case the input; False for cased models."),
     ("boolean", "do_predict", False, "Whether to predict the test file."),
-    ("integer", "predict_batch_size", 8, "Examples in a prediction step."),
+    ("integer", "predict_batch_size", 8, "Examples per prediction step."),
     (
         "float",
         "num_train_epochs",
         3.0,
-        "Passes over the training data. Where it is not given and rows are few, as many as make "
-        "1000 steps, up to 10: of several labels with the summed loss, and of own data with models "
-        "whose hidden_size is at most 384.",
+        "Number of training epochs. If it is not set and there are few rows, as many as make 1000 "
+        "steps, up to 10: for multi-label tasks with the summed loss, and for your own data with "
+        "models whose hidden_size is at most 384.",
     ),
-    ("integer", "train_step", None, "Steps of training, in place of --num_train_epochs."),
-    ("float", "warmup_proportion", 0.1, "Share of the steps in which the rate rises."),
+    ("integer", "train_step", None, "Number of training steps, instead of --num_train_epochs."),
+    ("float", "warmup_proportion", 0.1, "Fraction of the training steps used for warm-up."),
     (
         "integer",
         "warmup_step",
         None,
-        "Steps in which the rate rises, in place of --warmup_proportion.",
+        "Number of warm-up steps, instead of --warmup_proportion.",
     ),
     ("enum", "optimizer", "adamw", "The optimizer."),
     (
         "string",
         "cached_dir",
         None,
-        "Folder for the features, which runs on the same data share; --output_dir's by default.",
+        "Folder for the features, which runs on the same data can share; default: --output_dir.",
     ),
-    ("string", "export_dir", None, "Folder to write the best model to, as a SavedModel."),
+    ("string", "export_dir", None, "Folder to export the best model to, as a SavedModel."),
     (
         "string",
         "albert_hub_module_handle",
@@ -83,96 +83,96 @@ _TABLE = (
         "Not supported: modules of TensorFlow Hub are not read.",
     ),
     ("string", "encoding", "utf-8", "Encoding of the task's files."),
-    ("boolean", "skip_bad_rows", False, "Leave out rows that don't fit, and count them."),
+    ("boolean", "skip_bad_rows", False, "Skip invalid rows and report their number."),
     (
         "float",
         "dev_share",
         None,
-        "Own data without a dev file: share of the training rows, of each label alike, that are "
-        "set aside as one; by default 0.1, of fewer than 1,000 rows more: 100 rows, but at most "
+        "Your own data without a dev file: fraction of the training rows, stratified by label, to "
+        "set aside as dev; by default 0.1, for fewer than 1,000 rows more: 100 rows, but at most "
         "0.3.",
     ),
     (
         "enum",
         "dev_split",
         "groups",
-        "How those rows are chosen: groups (rows that share a text stay together, so that no text "
-        "of dev is trained on), or random (each row by itself).",
+        "How dev rows are chosen: groups (rows that share a text stay together, so that no dev "
+        "text is trained on), or random (each row independently).",
     ),
     (
         "integer",
         "dev_seed",
         None,
-        "Seed by which those rows are chosen; by default --seed, of --seeds the first.",
+        "Seed for choosing the dev rows; by default --seed, or the first of --seeds.",
     ),
     (
         "float",
         "classifier_rate_factor",
         None,
-        "Factor of the head's learning rate; by default 1, and 10 with --multi_label and "
+        "Factor for the learning rate of the head; by default 1, or 10 with --multi_label and "
         "--multi_label_loss=sum.",
     ),
     (
         "string",
         "best_metric",
         None,
-        "Dev metric by which the best checkpoint is chosen; a wrong name lists those of the task. "
-        "Of classes %s (f1: of the second of two labels); by default accuracy, of a multi-label "
-        "task micro_f1, of a regression pearson." % ", ".join(task_metrics.METRICS),
+        "Dev metric that chooses the best checkpoint; an invalid name lists the task's metrics. "
+        "For classes %s (f1: of the second of two labels); by default accuracy, for multi-label "
+        "tasks micro_f1, for regression pearson." % ", ".join(task_metrics.METRICS),
     ),
     (
         "integer",
         "early_stopping",
         0,
-        "End training after so many evaluations without a better one; 0 for never.",
+        "Stop training after this many evaluations without improvement; 0 to disable.",
     ),
     ("boolean", "keep_best", True, "Keep the best checkpoint as a model folder, OUTPUT_DIR/best."),
     (
         "float",
         "layer_decay",
         1.0,
-        "Factor of the learning rate from each depth of the encoder to the one below.",
+        "Layer-wise learning-rate decay: factor from each layer of the encoder to the one below.",
     ),
     (
         "float",
         "weight_decay",
         optimization.WEIGHT_DECAY_RATE,
-        "Share of the weights that a step takes off, times its learning rate.",
+        "Weight decay: fraction of the weights that a step subtracts, times its learning rate.",
     ),
-    ("boolean", "freeze_encoder", False, "Train pooler and head only."),
+    ("boolean", "freeze_encoder", False, "Train only the pooler and the head."),
     (
         "integer",
         "gradient_accumulation_steps",
         1,
-        "Parts that a step's batch is worked on in: the same gradients in less memory.",
+        "Number of parts in which a batch is processed: the same gradients with less memory.",
     ),
-    ("float", "rdrop_alpha", 0.0, "Weight of R-Drop's divergence; 0 for none, 1 to 5 are usual."),
+    ("float", "rdrop_alpha", 0.0, "Weight of R-Drop's divergence; 0 to disable, usually 1 to 5."),
     (
         "float",
         "fgm_epsilon",
         0.0,
-        "Length of FGM's change of the word table; 0 for none, 0.5 to 1.",
+        "Norm of FGM's perturbation of the word embeddings; 0 to disable, usually 0.5 to 1.",
     ),
     (
         "list",
         "seeds",
         None,
-        "Several runs, one per seed, each in a folder OUTPUT_DIR/seed_N; a table of their means.",
+        "Run once per seed, each in a folder OUTPUT_DIR/seed_N, and write a table of the means.",
     ),
     (
         "boolean",
         "search",
         False,
-        "Try several learning rates, each in a folder OUTPUT_DIR/rate_R, and say which is best on "
-        "dev.",
+        "Try several learning rates, each in a folder OUTPUT_DIR/rate_R, and report the best one "
+        "on dev.",
     ),
     (
         "list",
         "search_rates",
         None,
-        "The learning rates that --search tries; by default half, once and twice the usual rate of "
-        "the kind of task and model, where there is one, else %s; without training those of the "
-        "trained models." % ", ".join("%g" % rate for rate in SEARCHED_RATES),
+        "The learning rates that --search tries; by default half, once and twice the usual rate "
+        "for the kind of task and model, if there is one, else %s; without training the rates of "
+        "the trained models." % ", ".join("%g" % rate for rate in SEARCHED_RATES),
     ),
 )
 _CHOICES = {
@@ -196,14 +196,14 @@ def define_flags(
     """Defines the flags of a fine-tuning command.
 
     Args:
-        family: name of a kind of task whose further flags the command has.
+        family: name of a kind of task whose additional flags the command has.
         options: where to define them.
-        **defaults: defaults in place of the usual ones.
+        **defaults: defaults that replace the usual ones.
     """
     of_kind = registry.get(family).flags
     defaults = dict(of_kind.defaults, **defaults)
     run_flags.define_run_flags(options, **defaults)
-    help_of_config = "Config JSON of the model; that beside --init_checkpoint if left out."
+    help_of_config = "Config JSON of the model; by default the one next to --init_checkpoint."
     config_flag.define(help_of_config, options)
     flags.DEFINE_string("task_name", None, of_kind.help_of_task, flag_values=options)
     for kind, name, default, help_text in _TABLE:
@@ -218,17 +218,17 @@ def define_flags(
 
 
 def of_settings(family: str = CLASSIFICATION, **settings: Any) -> flags.FlagValues:
-    """Flags of a run that is started from Python.
+    """Creates the flags of a run that is started from Python.
 
     Args:
         family: as in `define_flags`.
-        **settings: {flag: value}; a list for flags of several values.
+        **settings: {flag: value}; a list for flags with several values.
 
     Returns:
-        flags of which those in `settings` count as given.
+        flags; the flags in `settings` count as set by the user.
 
     Raises:
-        UserError: for a name that is no flag, and a value that is not of its type.
+        UserError: for a name that is not a flag, or a value of the wrong type.
     """
     options = flags.FlagValues()
     define_flags(family, options)
@@ -244,7 +244,7 @@ def _as_text(setting):
 
 
 def with_values(options: flags.FlagValues, **values: Any) -> flags.FlagValues:
-    """A copy of flags with other values."""
+    """A copy of the flags with some values changed."""
     changed = copy.deepcopy(options)
     for name, value in values.items():
         changed[name].value = value
@@ -257,7 +257,7 @@ def vocabulary_file(options: flags.FlagValues) -> Optional[str]:
 
 
 def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None:
-    """Raises `UserError` for flags that are missing or make no sense.
+    """Raises `UserError` for missing or invalid flags.
 
     Args:
         options: the flags.
@@ -296,13 +296,13 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
     teaching_flags.check_flags(options, kind)
     _check_parts_of_batch(options, kind)
     _check_data_set(options, kind)
-    if options.do_train:  # else the model's notes name its kind
+    if options.do_train:  # otherwise the model's notes name its kind
         check_best_metric(options, kind)
     task_settings.check(kind.settings(options, {}))
 
 
 def _check_early_stopping(options):
-    """Raises `UserError` where --early_stopping cannot do what it says."""
+    """Raises `UserError` if --early_stopping cannot work."""
     if options.early_stopping < 0:
         raise UserError("--early_stopping=%d: expected 0 (off) or more" % options.early_stopping)
     if options.early_stopping and not options.do_eval:
@@ -315,7 +315,7 @@ def _check_early_stopping(options):
 
 
 def _check_parts_of_batch(options, kind):
-    """Raises `UserError` where --gradient_accumulation_steps does not go with other flags."""
+    """Raises `UserError` if --gradient_accumulation_steps conflicts with other flags."""
     num_parts = options.gradient_accumulation_steps
     if num_parts == 1:
         return
@@ -336,7 +336,7 @@ def _check_parts_of_batch(options, kind):
 
 
 def _check_several_runs(options):
-    """Raises `UserError` where --seeds and --search do not go with other flags."""
+    """Raises `UserError` if --seeds or --search conflicts with other flags."""
     if (options.seeds or options.search) and options.distribution == "multi_worker":
         raise UserError(
             "--distribution=multi_worker trains one model: run each of --seeds and --search by "
@@ -361,10 +361,10 @@ def searched_rates(options: flags.FlagValues) -> List[float]:
         options: the flags, after `take_usual_rate`.
 
     Returns:
-        those of `--search_rates`, else some around the usual rate, else `SEARCHED_RATES`.
+        the rates of `--search_rates`, else rates around the usual rate, else `SEARCHED_RATES`.
 
     Raises:
-        UserError: for what is no positive number, and for a rate that is given twice.
+        UserError: if a rate is not a positive number, or is given twice.
     """
     usual = options["learning_rate"]
     if not options.search_rates:
@@ -383,7 +383,7 @@ def searched_rates(options: flags.FlagValues) -> List[float]:
 
 
 def _check_flags_of_google(options):
-    """Raises `UserError` for mistakes in what google's classifier has beyond albert_zh's."""
+    """Raises `UserError` for misuse of the flags that only google's classifier has."""
     if options.albert_hub_module_handle:
         raise UserError(
             "--albert_hub_module_handle=%s: modules of TensorFlow Hub are not read: leave it out "
@@ -402,7 +402,7 @@ def chosen_columns(options: flags.FlagValues) -> Dict[str, str]:
     """{column: its name or position} of the columns that the flags name.
 
     Raises:
-        UserError: for columns named twice, or of a task whose columns are known.
+        UserError: if a column is named twice, or the columns of the task are fixed.
     """
     chosen = {column: options[flag].value for column, flag in task_forms.COLUMN_FLAGS.items()}
     chosen = {column: name.strip() for column, name in chosen.items() if name is not None}
@@ -418,7 +418,7 @@ def chosen_columns(options: flags.FlagValues) -> Dict[str, str]:
 
 
 def kind_of(options: flags.FlagValues, family: str) -> Any:
-    """The kind of task that the flags ask for.
+    """The kind of task that the flags select.
 
     Args:
         options: the flags.
@@ -428,7 +428,7 @@ def kind_of(options: flags.FlagValues, family: str) -> Any:
 
 
 def _check_data_set(options, kind):
-    """Raises `UserError` for a data set of another kind than the command's."""
+    """Raises `UserError` if the kind of the data set is not that of the command."""
     task = datasets.get_task(options.task_name)
     is_own = task.labels is None
     has_flags_of_kind = isinstance(kind.flags, type(registry.type_of(task).flags))
@@ -442,7 +442,7 @@ def _check_data_set(options, kind):
 
 
 def say_what_sets_no_rows_aside(options: flags.FlagValues, data: Any) -> None:
-    """Names flags of dev rows that were given in vain.
+    """Names the flags about dev rows that have no effect.
 
     Args:
         options: the flags.
@@ -457,7 +457,7 @@ def say_what_sets_no_rows_aside(options: flags.FlagValues, data: Any) -> None:
 
 
 def check_best_metric(options: flags.FlagValues, kind: Any) -> None:
-    """Raises `UserError` where `--best_metric` is none of a kind's metrics."""
+    """Raises `UserError` if `--best_metric` is not a metric of the kind of task."""
     metric = options.best_metric
     if metric is not None and metric not in kind.metrics:
         raise UserError(
@@ -467,7 +467,7 @@ def check_best_metric(options: flags.FlagValues, kind: Any) -> None:
 
 
 def take_usual_rate(options: flags.FlagValues, family: str) -> None:
-    """Sets `--learning_rate` where none is given and the kind of task has a usual one."""
+    """Sets `--learning_rate` if it is not given and the kind of task has a usual rate."""
     if options["learning_rate"].present:
         return
     rate = registry.get(family).flags.usual_rate(options)
@@ -476,12 +476,12 @@ def take_usual_rate(options: flags.FlagValues, family: str) -> None:
 
 
 def take_usual_epochs(options: flags.FlagValues, kind: Any, num_rows: int) -> None:
-    """Sets `--num_train_epochs` where it is not given and few rows need more of them.
+    """Sets `--num_train_epochs` if it is not given and few rows need more epochs.
 
     Args:
         options: the flags.
         kind: the kind of task.
-        num_rows: training rows.
+        num_rows: number of training rows.
     """
     if options["num_train_epochs"].present:
         return

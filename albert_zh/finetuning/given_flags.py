@@ -1,20 +1,20 @@
-"""Flags beside a model that is used as it is: what training noted of it cannot be changed."""
+"""Checks flags against the notes of a trained model: recorded settings cannot be changed."""
 
 from typing import Any, Dict, Sequence
 
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 
-_TAKEN = ("max_seq_length",)  # from the flag where it is given
+_TAKEN = ("max_seq_length",)  # the flag overrides the notes
 _COMPARED = (bool, int, float, str)
 
 
 def check_noted(options: Any, names: Sequence[str], notes: Dict[str, Any]) -> None:
-    """Raises `UserError` for flags that ask for another model than the one that is used.
+    """Raises `UserError` if flags contradict the model that is used.
 
     Args:
         options: the flags.
-        names: of those whose value is noted.
+        names: names of the flags whose values are recorded.
         notes: content of the model's fine_tuning.json.
     """
     for name in names:
@@ -27,12 +27,12 @@ def check_noted(options: Any, names: Sequence[str], notes: Dict[str, Any]) -> No
 
 
 def say_what_has_no_effect(options: Any, head: Dict[str, Any], folders: Sequence[str]) -> None:
-    """Notes flags that are given in vain, as the model was trained with another value.
+    """Prints a note on flags without effect because the model was trained with another value.
 
     Args:
         options: the flags.
-        head: `Settings.head` as the model has it.
-        folders: those that describe the model, the first of them first.
+        head: `Settings.head` of the model.
+        folders: folders that describe the model, in order of precedence.
     """
     source = ", ".join(folders[:1])
     for name, trained in sorted(head.items()):

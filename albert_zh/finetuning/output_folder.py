@@ -1,4 +1,4 @@
-"""The output folder of a fine-tuning: its checkpoints, the best one, and what is noted of them."""
+"""The output folder of a fine-tuning run: checkpoints, the best model, and their notes."""
 
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
@@ -28,18 +28,18 @@ class OutputFolder:
     """The folder of `--output_dir`.
 
     Attributes:
-        path, best: the folder, and the best checkpoint's in it.
+        path, best: path of the folder, and of the best model's folder in it.
     """
 
     def __init__(self, options: Any, write_model: Callable[..., None]) -> None:
-        """Makes the folder, or restores one that a kill left while `best` was replaced.
+        """Creates the folder, and restores `best` if a kill interrupted its replacement.
 
         Args:
             options: the flags.
-            write_model: function as `model_writer.replace_model_folder`.
+            write_model: function like `model_writer.replace_model_folder`.
 
         Raises:
-            UserError: if the folder cannot be written to, or another run is at work in it.
+            UserError: if the folder cannot be written to, or another run is using it.
         """
         self._options, self._write_model = options, write_model
         self.path = options.output_dir
@@ -50,12 +50,12 @@ class OutputFolder:
             path_rules.check_not_replaced(self.best)
 
     def newest_step(self) -> int:
-        """The step of the newest checkpoint of training; 0 without any."""
+        """The step of the newest training checkpoint; 0 if there is none."""
         newest = checkpoint_files.newest_of_training(self.path)
         return 0 if newest is None else checkpoint_files.checkpoint_step(newest)
 
     def checkpoints(self) -> List[str]:
-        """Prefixes of training's checkpoints, by step."""
+        """Prefixes of the training checkpoints, sorted by step."""
         return checkpoint_files.checkpoints_of_training(self.path)
 
     def checkpoint(self, step: int) -> str:
@@ -63,22 +63,22 @@ class OutputFolder:
         return os.path.join(self.path, "model.ckpt-%d" % step)
 
     def uses_best(self) -> bool:
-        """Whether the best checkpoint is there, and what is predicted with."""
+        """Whether the best model exists and is used for prediction."""
         return self._options.keep_best and storage.is_folder(self.best)
 
     def notes_of_best(self) -> Dict[str, Any]:
-        """What is noted of the best checkpoint; {} without one."""
+        """The notes of the best checkpoint; {} if there is none."""
         return label_map.notes_of_model([self.best])[1]
 
     def keep_best(
         self, prefix: str, model_files: Dict[str, bytes], task: "Task", notes: Dict[str, Any]
     ) -> None:
-        """Makes `best` a model folder of a checkpoint.
+        """Writes a checkpoint as a model folder to `best`.
 
         Args:
-            prefix: of the checkpoint.
+            prefix: prefix of the checkpoint.
             model_files: {name: bytes} of config and vocabulary.
-            task: with its labels.
+            task: the task, with its labels.
             notes: content of fine_tuning.json.
         """
         json_files = {
@@ -91,10 +91,10 @@ class OutputFolder:
     def write_notes(
         self, task: "Task", notes: Dict[str, Any], further_files: Dict[str, bytes]
     ) -> None:
-        """Writes what whoever uses the checkpoints has to know of them, beside them.
+        """Writes the notes that are needed to use the checkpoints, next to them.
 
         Args:
-            task: with its labels.
+            task: the task, with its labels.
             notes: content of fine_tuning.json.
             further_files: {name: bytes} of other files.
         """
@@ -109,7 +109,7 @@ class OutputFolder:
             output_files.write_json(os.path.join(self.path, name), content)
 
     def folders_of_model(self, init_checkpoint: Optional[str]) -> List[str]:
-        """Folders that may hold `fine_tuning.json` of a model used without training.
+        """Folders that may hold the `fine_tuning.json` of a model that is used without training.
 
         Args:
             init_checkpoint: prefix of `--init_checkpoint`.
@@ -123,7 +123,7 @@ class OutputFolder:
         return [os.path.dirname(init_checkpoint)]
 
     def check_is_no_folder_of_runs(self, init_checkpoint: Optional[str]) -> None:
-        """Raises `UserError` where a model is looked for that is in a folder of --seeds."""
+        """Raises `UserError` if the models are not here but in folders of --seeds or --search."""
         has_model = self.checkpoints() or self.uses_best()
         if self._options.do_train or has_model or _is_fine_tuned(init_checkpoint):
             return
@@ -135,7 +135,7 @@ class OutputFolder:
             )
 
     def check_best_is_of_this_run(self) -> None:
-        """Raises `UserError` where a new model would be trained and an older one predicted with."""
+        """Raises `UserError` if a new model would be trained but an older one used to predict."""
         options = self._options
         if options.do_train and not options.do_eval and not self.newest_step() and self.uses_best():
             raise UserError(
@@ -146,9 +146,9 @@ class OutputFolder:
 
 
 def check_is_no_split(options: Any) -> None:
-    """Raises `UserError` for an output folder that would be taken for a file of the data set.
+    """Raises `UserError` if the output folder would be read as a part of the data set.
 
-    Some tasks read folders, `test` with `sentences.txt`, say.
+    Some tasks read folders, such as `test` with `sentences.txt`.
 
     Args:
         options: the flags.
@@ -168,7 +168,7 @@ def check_is_no_split(options: Any) -> None:
 
 
 def _is_fine_tuned(prefix):
-    """Whether a checkpoint, or None, has a head of a task."""
+    """Whether a checkpoint (or None) has the head of a task."""
     if prefix is None:
         return False
     names = checkpoint_names.with_canonical_names(checkpoint_values.read_shapes(prefix))
@@ -176,7 +176,7 @@ def _is_fine_tuned(prefix):
 
 
 def folders_of_runs(folder: str) -> List[str]:
-    """Paths of the runs with a model that `--seeds` and `--search` left in a folder."""
+    """Paths of the runs of `--seeds` and `--search` in a folder that have a model."""
     folders = [
         path for pattern in ("rate_*", "seed_*") for path in storage.in_folder(folder, pattern)
     ]

@@ -1,9 +1,9 @@
-"""Training, evaluating and predicting for every kind of task: what the fine-tuning commands do.
+"""Trains, evaluates and predicts for every kind of task: the work of the fine-tuning commands.
 
-train -> at each checkpoint the dev metrics, the best one kept in OUTPUT_DIR/best
+train -> dev metrics at each checkpoint; the best checkpoint is saved in OUTPUT_DIR/best
       -> eval_results_albert_zh.txt, eval_results.json, learning_curve.png
-      -> the test file with the best checkpoint: predictions
-      -> report.md, report.json, pictures
+      -> predictions for the test file with the best checkpoint
+      -> report.md, report.json, figures
 """
 
 import contextlib
@@ -46,19 +46,19 @@ def run(
     make_distiller: Optional[Callable] = None,
     is_command: bool = True,
 ) -> Optional[Dict[str, Any]]:
-    """Does what the flags ask for.
+    """Trains, evaluates and predicts according to the flags.
 
     Args:
         export: function (model folder, path, options) that writes the SavedModel of --export_dir
             and returns an `export.comparison.Comparison` with the checkpoint.
         options: the flags.
         family: name of a kind of task whose flags the command has.
-        make_distiller: function (config, path of the vocabulary) -> `Distiller` by whose losses the
-            encoder is trained, without a head; None for training on the task.
+        make_distiller: function (config, path of the vocabulary) -> `Distiller` whose losses train
+            the encoder, without a head; None for training on the task.
         is_command: see `StopRequest`.
 
     Returns:
-        of a single run what `Summary.write` returns, else None.
+        for a single run the result of `Summary.write`, otherwise None.
     """
     cores.give_sessions_their_threads()
     registry.get(family).flags.take_other_names(options)
@@ -89,15 +89,15 @@ def check(
     family: str = finetuning_flags.CLASSIFICATION,
     has_teachers: bool = True,
 ) -> None:
-    """Does what a later run will do before its first step; of that only targets are kept.
+    """Runs the checks of a later run up to its first step; only teacher targets are saved.
 
     Args:
         options: the flags.
         family: see `run`.
-        has_teachers: whether the teachers that the flags name are there already.
+        has_teachers: whether the teachers that the flags name already exist.
 
     Raises:
-        UserError: for whatever that run would refuse.
+        UserError: for anything that the later run would reject.
     """
     start_files.take(options)
     finetuning_flags.check_flags(options, family)
@@ -117,7 +117,7 @@ def run_once(
     family: str = finetuning_flags.CLASSIFICATION,
     make_distiller: Optional[Callable] = None,
 ) -> Optional[Dict[str, Any]]:
-    """One run of the flags.
+    """Executes a single run with the flags.
 
     Args:
         options: the flags.
@@ -125,10 +125,10 @@ def run_once(
         export, family, make_distiller: see `run`.
 
     Returns:
-        what `Summary.write` returns; None where this process only helps another one.
+        the result of `Summary.write`; None if this process only helps another worker.
     """
     begin = time.time()
-    stop.is_deferred = False  # this run has nothing to save yet
+    stop.is_deferred = False  # nothing to save before the first step
     helper = run_flags.helper_name(options)
     check_start = functools.partial(start_checks.check_start, options.init_checkpoint)
     with explained_errors(options.output_dir, check_start), run_folder.uploaded_log(
@@ -143,7 +143,7 @@ def run_once(
             if helper:  # the worker that saves does the rest
                 return None
             this_run.predict()
-        allocator.give_back_freed()  # pictures and exports need what predictions had
+        allocator.give_back_freed()  # figures and exports need the memory
         return this_run.finish(export)
 
 
@@ -160,11 +160,11 @@ class Command:
         self._family, self._export = family, export
 
     def define_flags(self, **defaults: Any) -> None:
-        """Defines its flags; `defaults` in place of the usual ones."""
+        """Defines its flags; `defaults` replace the usual ones."""
         define_flags(self._family, **defaults)
 
     def run(self) -> None:
-        """Does what the flags ask for."""
+        """Runs the command."""
         run(self._export, family=self._family)
 
 
@@ -175,9 +175,9 @@ class Run:
         setup: `Setup`.
         stop: `StopRequest`.
         begin: time at which it began to read its data, seconds.
-        speed: {what: examples a second}.
-        stopped_at: steps at which training was stopped before.
-        metrics_log: `metrics_log.Metrics` of a training; else None.
+        speed: {what: examples per second}.
+        stopped_at: steps at which training was stopped earlier.
+        metrics_log: `metrics_log.Metrics` if the run trains; else None.
         best: `BestCheckpoint`.
         predictions: `CheckpointPredictions`.
         evaluation: `Evaluation`.
@@ -201,10 +201,10 @@ class Run:
         self.test_file = TestFile(self)
 
     def train(self) -> None:
-        """Trains to the last step, from the newest checkpoint of the output folder if it has one.
+        """Trains to the last step; resumes from the newest checkpoint of the output folder, if any.
 
         Raises:
-            Interrupted: if a stop was requested; a checkpoint is saved then.
+            Interrupted: if a stop was requested; a checkpoint has been saved by then.
         """
         setup, first_step = self.setup, self.setup.first_step
         worker = run_flags.helper_name(setup.options)
@@ -222,7 +222,7 @@ class Run:
             self.evaluation.let_best_compete()
         begin = time.time()
         self._run_steps()
-        if self.stop.is_made:  # a checkpoint for the stop alone is not evaluated on resumption
+        if self.stop.is_made:  # on resumption, a checkpoint off the grid is not evaluated
             self.metrics_log.add(setup.folder.newest_step(), stopped=True)
         self.raise_if_stopped()
         steps = setup.folder.newest_step() - first_step
@@ -231,7 +231,7 @@ class Run:
         )
 
     def _say_what_stays(self):
-        """Names flags that count in evaluations only, of which a complete training has had all."""
+        """Names changed flags without effect: they apply to evaluations, and all are done."""
         without_effect = set(self.setup.changed).intersection(self.setup.kind.flags.of_evaluations)
         if without_effect and self.best.evaluations:
             say(
@@ -267,24 +267,24 @@ class Run:
             )
 
     def predict(self) -> None:
-        """Evaluates and predicts what the flags ask for."""
+        """Evaluates and predicts according to the flags."""
         if self.setup.options.do_eval:
             self.evaluation.evaluate_all()
         if self.setup.options.do_predict:
             self.test_file.predict()
 
     def finish(self, export: Optional[Callable]) -> Dict[str, Any]:
-        """Exports the model if the flags ask for that, and sums up the run.
+        """Exports the model if the flags request it, and summarizes the run.
 
         Args:
             export: see `run`.
 
         Returns:
-            what `Summary.write` returns.
+            the result of `Summary.write`.
         """
         options = self.setup.options
         if options.export_dir:
-            self.export(export)  # type: ignore[arg-type] # which `run` requires then
+            self.export(export)  # type: ignore[arg-type] # `run` requires it
         summary = Summary(self).write()
         if options.do_train and options.do_eval and not options["keep_checkpoint_max"].present:
             self.remove_older_checkpoints()
@@ -309,7 +309,7 @@ class Run:
             export: see `run`.
 
         Raises:
-            UserError: where no checkpoint was chosen.
+            UserError: if no checkpoint was chosen.
         """
         options, folder = self.setup.options, self.setup.folder
         if not folder.uses_best():
@@ -323,9 +323,9 @@ class Run:
         )
 
     def remove_older_checkpoints(self) -> None:
-        """Leaves of a finished training the newest checkpoint and the one that is predicted with.
+        """After training, keeps only the newest checkpoint and the one used for prediction.
 
-        Those of training hold the optimizer's state and are three times as large as the model.
+        Training checkpoints include the optimizer state and are three times as large as the model.
         """
         prefixes = self.setup.folder.checkpoints()
         kept = [p for p in prefixes if p in (prefixes[-1], self.predictions.used())]

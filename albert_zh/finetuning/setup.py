@@ -1,6 +1,6 @@
-"""What a fine-tuning works with, read and checked before the first step.
+"""Reads and checks the inputs of a fine-tuning run before its first step.
 
-Config, vocabulary, task and data, settings, features, numbers of steps, the Estimator.
+These are config, vocabulary, task and data, settings, features, numbers of steps, the engine.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ from albert_zh.text.vocabulary_files import check_is_of_checkpoint
 from albert_zh.training import engine, run_folder
 from albert_zh.training import flags as run_flags
 
-# What may change when a run goes on; see `run_folder.check_same_run`.
+# Settings that may change when a run is resumed; see `run_folder.check_same_run`.
 _VARIABLE = (
     "num_train_epochs train_step warmup_step save_checkpoints_steps best_metric early_stopping "
     "precision plain"
@@ -48,10 +48,10 @@ _VARIABLE = (
 
 
 class Parts(NamedTuple):
-    """What a run is made of beside its setup, as functions."""
+    """Functions that a run uses in addition to its setup."""
 
-    make_model_fn: Callable[..., Any]  # as `model_fn.model_fn_builder`
-    write_model: Callable[..., None]  # as `model_writer.replace_model_folder`
+    make_model_fn: Callable[..., Any]  # such as `model_fn.model_fn_builder`
+    write_model: Callable[..., None]  # such as `model_writer.replace_model_folder`
     # (`Setup`, `input_examples.Split` of the training rows) -> `teaching.Teaching`
     make_teaching: Optional[Callable[..., Any]] = None
 
@@ -62,24 +62,24 @@ class Setup:
     Attributes:
         options: the flags.
         folder: `OutputFolder`.
-        config_file, config: the model's.
+        config_file, config: path of the model's config, and its `AlbertConfig`.
         vocab_file, tokenizer: path of the vocabulary, and its `FullTokenizer`.
-        model_files: {name in a model folder: bytes} of config and vocabulary as they are now: they
-            may be replaced before the best checkpoint is kept.
-        further_files: {name: bytes} of those that the kind of task adds to them.
+        model_files: {name in a model folder: bytes} of config and vocabulary, read at the start:
+            the files may be replaced before the best checkpoint is saved.
+        further_files: {name: bytes} of the files that the kind of task adds to them.
         init_checkpoint: prefix of `--init_checkpoint`, or None.
-        data, task, splits: `TaskData`, and what it has.
+        data, task, splits: `TaskData`, its task and its splits.
         kind, settings: the kind of task, and its `settings.Settings`.
         shapes: {name: shape} of the model's variables.
         is_dev_of_training: whether the folder's best checkpoint is chosen by these dev rows.
         metric: name of the metric that chooses the best checkpoint.
-        teaching: `teaching.Teaching` of a training with teachers; else None.
-        first_step: that training goes on from.
-        changed: names of the settings with which a run goes on otherwise than it began.
+        teaching: `teaching.Teaching` if a run trains with teachers; else None.
+        first_step: the step that training resumes from.
+        changed: names of the settings that have changed since the run began.
         steps: `steps.Steps`.
         features: {name of a split: `FeatureFile`}.
         distiller: `Distiller` of a student's encoder, or None.
-        engine: as of `make_engine`.
+        engine: returned by `make_engine`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Setup:
             make_distiller: see `runner.run`.
 
         Raises:
-            UserError: for whatever does not fit.
+            UserError: if the flags, the files or the model do not fit together.
         """
         self.options, self._parts = options, parts
         self._open_model(registry.get(family))
@@ -123,7 +123,7 @@ class Setup:
         self.engine = self._make_engine()
 
     def _open_model(self, family):
-        """Reads config, vocabulary and what is noted of a model that is used as it is."""
+        """Reads config, vocabulary and the notes of a model that is used without training."""
         options = self.options
         self.config_file = options.bert_config_file
         self.config = run_flags.read_config(self.config_file)
@@ -160,9 +160,9 @@ class Setup:
         )
 
     def _take_flags_of_model(self):
-        """How texts are prepared is the model's where no flag says otherwise.
+        """Takes text-preparation settings from the model unless flags set them.
 
-        In training that is the case which a run began with, or its start has.
+        In training this is the casing of the run so far, or of the initial checkpoint.
         """
         if self.options.do_train:
             former = run_folder.former_settings(self.folder.path)["fixed"]
@@ -179,7 +179,7 @@ class Setup:
                 self.options[name].value = self._notes[name]
 
     def _kind_and_settings(self, family):
-        """The flags' kind and settings; without training the model's, which flags cannot change."""
+        """Kind and settings: from the flags in training, otherwise fixed by the model."""
         kind = finetuning_flags.kind_of(self.options, family)
         if self.options.do_train:
             return kind, kind.settings(self.options, {})
@@ -202,7 +202,7 @@ class Setup:
         return kind, settings
 
     def _read_data(self):
-        """Reads the files of the run, and takes what depends on them."""
+        """Reads the files of the run and derives task, settings and shapes from them."""
         self.data = run_data.TaskData(
             self._flags_of_data(), self.settings.objective, (self._labels, self._notes)
         )
@@ -222,7 +222,7 @@ class Setup:
         self._report_init_checkpoint()
 
     def _take_further_files(self):
-        """Takes the model's further files: those that flags name, or of a model that is used."""
+        """Reads the model's further files: from the flags in training, else from its folders."""
         if self.options.do_train:
             self.further_files = self.kind.flags.model_files(self.options)
         else:
@@ -234,9 +234,9 @@ class Setup:
         self.model_files.update(self.further_files)
 
     def _flags_of_data(self):
-        """The flags; dev rows are set aside as before in a run that goes on, if no flag differs.
+        """The flags for reading data; a resumed run sets aside the same dev rows by default.
 
-        All runs of --seeds have one seed for it.
+        All runs of --seeds use the same seed for the dev rows.
         """
         options = self.options
         former = dict(run_folder.former_settings(self.folder.path)["fixed"])
@@ -250,7 +250,7 @@ class Setup:
         seed = int(options.seeds[0]) if options.seeds else options.seed
         if options.dev_seed is not None:
             seed = options.dev_seed
-        elif not (options.seeds and options.do_train):  # one of those alone keeps its dev rows
+        elif not (options.seeds and options.do_train):  # a single resumed run keeps its dev rows
             seed = former.get("dev_seed", seed)
         chosen = finetuning_flags.chosen_columns(options)
         values.update(seed=seed, chosen_columns=chosen, head=self.settings.head)
@@ -266,11 +266,11 @@ class Setup:
         finetuning_flags.check_best_metric(self.options, self.kind)
 
     def num_outputs(self) -> int:
-        """Outputs of the task's head."""
+        """Number of outputs of the task's head."""
         return datasets.num_outputs(self.task)
 
     def _report_init_checkpoint(self):
-        """Reports what is taken from `--init_checkpoint`, where the folder has nothing newer."""
+        """Reports what is restored from `--init_checkpoint`, if the folder has no newer model."""
         has_own = self.folder.checkpoints() or (
             not self.options.do_train and self.folder.uses_best()
         )
@@ -281,7 +281,7 @@ class Setup:
     def _run_settings(self):
         """(fixed, variable) settings of the run, see `run_folder.check_same_run`.
 
-        Evaluation and prediction have only those that make a model what it is.
+        For evaluation and prediction only the settings that define the model are included.
         """
         options, flags = self.options, self.kind.flags
         fixed = {
@@ -296,7 +296,7 @@ class Setup:
         names = finetuning_flags.FIXED + list(flags.fixed)
         fixed.update((name, options[name].value) for name in names)
         fixed["objective"] = self.task.objective
-        if "loss" in self.settings.head:  # of which a kind has several
+        if "loss" in self.settings.head:  # a kind may have several
             fixed["loss"] = self.settings.head["loss"]
         fixed["class_weights"] = self.settings.class_weights
         fixed["chosen columns"] = self.task.chosen
@@ -317,9 +317,9 @@ class Setup:
         return fixed, dict(variable, **run_folder.tensorflow_version())
 
     def _compare_dev(self):
-        """Whether the dev rows are those that the folder's best checkpoint is chosen by.
+        """Whether the folder's best checkpoint is chosen by these dev rows.
 
-        Those of the first evaluation are, if training had none.
+        If training had no dev rows, the rows of the first evaluation choose it.
         """
         if self.options.do_train or "dev" not in self.splits:
             return True
@@ -336,7 +336,7 @@ class Setup:
         return former["fixed"]["dev data"] == digest
 
     def _read_training_rows(self):
-        """Takes the rows that are trained on; with teachers also those without labels."""
+        """Collects the training rows; with teachers they include rows without labels."""
         options = self.options
         self._trained, self._changes = self.kind.training_split(self.splits["train"], options)
         if not options.teachers:
@@ -393,7 +393,7 @@ class Setup:
         return made
 
     def _report_features(self, split):
-        """Reports what the vocabulary lacks, and which labels of a split do not fit its tokens."""
+        """Reports pieces that the vocabulary lacks, and labels that do not fit a split's tokens."""
         lines, remarks = self.kind.about_features(
             self.task, split, self.tokenizer, self.options.max_seq_length
         )
@@ -415,7 +415,7 @@ class Setup:
         )
 
     def notes(self) -> Dict[str, Any]:
-        """What whoever uses the checkpoints has to know of them: `fine_tuning.json`."""
+        """The notes that are needed to use the checkpoints: `fine_tuning.json`."""
         options = self.options
         trained = {} if options.do_train else self._notes
         set_aside = self.data.fingerprint("train") if options.do_train else self._notes
@@ -436,7 +436,7 @@ class Setup:
         options = self.options
         rows_at_once = options.train_batch_size // options.gradient_accumulation_steps
         is_usual = self.kind.is_mostly_encoder and self.distiller is None
-        drops = self.settings.head.get("dropout")  # in place of the config's
+        drops = self.settings.head.get("dropout")  # overrides the config
         is_usual = is_usual and not drops and rows_at_once > 1
         return is_usual and engine.takes_halves(options, self.config)
 
@@ -471,7 +471,7 @@ class Setup:
 
 
 def _too_long_in_words(kind, options):
-    """Which flags the rows that were cut are too long for."""
+    """A phrase that names the length flags that truncated rows exceed."""
     length = options[kind.length_flag].value
     if kind.further_length_flag is None:
         return "are longer than --%s=%d tokens" % (kind.length_flag, length)
@@ -482,7 +482,7 @@ def _too_long_in_words(kind, options):
 
 
 def _with_notes(split):
-    """A split's file for a message on how few rows it has: with what was left out of it."""
+    """A split's file for a message about too few rows, with a remark on skipped rows."""
     return split.path + (" (%s)" % "; ".join(split.notes) if split.notes else "")
 
 

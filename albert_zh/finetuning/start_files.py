@@ -1,4 +1,4 @@
-"""Config and vocabulary of `--init_checkpoint`'s folder, where no flag names them."""
+"""Takes config and vocabulary from the folder of `--init_checkpoint` if no flag names them."""
 
 import os
 from typing import Any
@@ -10,13 +10,13 @@ from albert_zh.text import tokenization
 
 
 def take(options: Any) -> None:
-    """Sets the flags of config and vocabulary to what is beside the checkpoint of the start.
+    """Sets the flags of config and vocabulary to the files next to the initial checkpoint.
 
     Args:
         options: the flags.
 
     Raises:
-        UserError: if no flag names a config, and not one alone is beside the checkpoint.
+        UserError: if no flag names a config, and there is not exactly one next to the checkpoint.
     """
     if not options.init_checkpoint:
         return

@@ -1,4 +1,4 @@
-"""How many steps a fine-tuning has."""
+"""The number of steps of a fine-tuning run."""
 
 import collections
 import math
@@ -11,25 +11,25 @@ Steps = collections.namedtuple("Steps", ["total", "warmup", "save"])
 Steps.__doc__ = """Numbers of steps.
 
 Fields:
-    total: of the whole training; 0 without one.
-    warmup: of these, those in which the learning rate rises.
-    save: between checkpoints.
+    total: training steps; 0 without training.
+    warmup: number of these that are warm-up steps.
+    save: steps between checkpoints.
 """
 
 
 def plan(options: Any, num_rows: int, source: str) -> Steps:
-    """The steps of a training.
+    """Computes the numbers of steps of a run.
 
     Args:
         options: the flags.
-        num_rows: training rows.
+        num_rows: number of training rows.
         source: their file, for errors.
 
     Returns:
         `Steps`.
 
     Raises:
-        UserError: for numbers that do not go together.
+        UserError: if the numbers do not fit together.
     """
     batch = options.train_batch_size
     if num_rows < batch:

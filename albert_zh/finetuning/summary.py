@@ -27,12 +27,12 @@ FORMER_RESULTS = validation.record(
         "test": validation.or_none(validation.record(others=validation.NUMBER_OR_NAN)),
     }
 )
-_OF_TEACHERS = "teacher_"  # begins the names of `Teaching.likeness`
-HIGH_RATE = 2e-4  # learning rate above which a model that learns nothing needs a lower one
+_OF_TEACHERS = "teacher_"  # prefix of the names of `Teaching.likeness`
+HIGH_RATE = 2e-4  # above it, a model that has learned nothing needs a lower learning rate
 
 
 class Summary:
-    """What a run reached."""
+    """Writes and prints the results of a run."""
 
     def __init__(self, run: Any) -> None:
         """`run`: `runner.Run`."""
@@ -41,11 +41,11 @@ class Summary:
         self._best = run.best.best()
 
     def write(self) -> Dict[str, Any]:
-        """Writes the machine-readable results and the report, and prints what was reached.
+        """Writes the machine-readable results and the report, and prints the results.
 
         Returns:
             {"dev": metrics of the best checkpoint or None, "test": metrics or None, "metric": name
-            of what it was chosen by, "is_higher_better": bool, "checkpoint": its prefix or None}.
+            of the metric that chose it, "is_higher_better": bool, "checkpoint": prefix or None}.
         """
         self._write_notes_of_newest()
         scorers = {}
@@ -91,11 +91,11 @@ class Summary:
         )
 
     def _has_report(self):
-        """Whether an earlier run left a report, which would be of another test file now."""
+        """Whether an earlier run left a report, which would now belong to another test file."""
         return storage.exists(os.path.join(self._folder.path, task_report.MACHINE_REPORT))
 
     def _former_test(self):
-        """What an earlier run with the same weights wrote of test, unless this one predicted it."""
+        """Test results of an earlier run with these weights, unless this run has predicted test."""
         path = os.path.join(self._folder.path, MACHINE_RESULTS)
         if self._run.test_file.num_predicted is not None or not storage.exists(path):
             return None
@@ -108,14 +108,14 @@ class Summary:
         return former.get("test") if is_same else None
 
     def _write_notes_of_newest(self):
-        """Adds what was chosen on dev to the output folder's notes, for its export."""
+        """Adds the values chosen on dev to the output folder's notes, for exporting from it."""
         step = self._folder.newest_step()
         if self._options.do_train and step in self._run.best.tuned:
             notes = dict(self._setup.notes(), **self._run.best.tuned[step])
             self._folder.write_notes(self._setup.task, notes, self._setup.further_files)
 
     def _dev_scorer(self):
-        """What the best checkpoint predicts for dev."""
+        """A scorer with the best checkpoint's predictions for dev."""
         prefix = self._run.predictions.complete_one()
         step, predictions = self._run.evaluation.best_predictions
         if step != global_step(prefix):
@@ -125,7 +125,7 @@ class Summary:
         return self._run.evaluation.scorer(predictions, notes, SHOWN_ERRORS)
 
     def _write_report(self, report):
-        """Writes the report's files; returns the paths of those that were made."""
+        """Writes the files of the report and returns their paths."""
         splits = self._setup.splits
         rows = {name: len(counted_rows.rows_of(split)) for name, split in splits.items()}
         if self._run.test_file.num_predicted is not None:
@@ -149,7 +149,7 @@ class Summary:
         return [path for path in made if path]
 
     def _advice(self):
-        """What helps where a model has learnt nothing."""
+        """Advice for a model that has learned nothing."""
         options = self._options
         if not options.do_train:
             return "check that the model was trained for these labels, and that labels are right"
@@ -198,8 +198,8 @@ def next_command(model_dir: str, task: "Task") -> str:
     """The command line that uses a model on an example, for the user's shell and folder.
 
     Args:
-        model_dir: its folder.
-        task: that of the model.
+        model_dir: folder of the model.
+        task: task of the model.
     """
     name, arguments = registry.type_of(task).next_command(task)
     here = os.path.join(os.getcwd(), "")
@@ -213,7 +213,7 @@ def next_command(model_dir: str, task: "Task") -> str:
 
 
 def _program(name):
-    """What Python is given to run a command: the clone's file, or the installed package."""
+    """Python's arguments that run a command: the clone's file, or the installed package."""
     if package_files.IS_CLONE:
         return [os.path.join(package_files.ROOT, name + ".py")]
     return ["-m", "albert_zh", name]

@@ -1,8 +1,8 @@
 """Several runs of one command: over seeds (`--seeds`), over learning rates (`--search`).
 
-Each run has a separate folder in OUTPUT_DIR; a command that was killed goes on with the run it
-was at. `runs.md` and `runs.json` hold the table. Where there is no dev file, the first seed decides
-over the rows that are set aside as one, so that all runs are measured by the same.
+Each run has a separate folder in OUTPUT_DIR; a command that was killed resumes with the run that
+it had reached. `runs.md` and `runs.json` hold the table. If there is no dev file, the first seed
+determines the rows that are set aside as dev, so that all runs are evaluated on the same rows.
 """
 
 import itertools
@@ -29,17 +29,17 @@ _RATE_OF_NAME = re.compile(r"rate_([0-9.]+(?:e[+-]?[0-9]+)?)(?:_|$)")  # see `_n
 def run(
     options: Any, run_once: Callable[[Any], Optional[Dict[str, Any]]], of_kind: Sequence[str] = ()
 ) -> None:
-    """Does the runs that `--seeds` and `--search` ask for.
+    """Executes the runs that `--seeds` and `--search` request.
 
     Args:
         options: the flags.
-        run_once: function of flags that does one run of them and returns {"dev": metrics or None,
+        run_once: function (flags) that executes one run and returns {"dev": metrics or None,
             "test": metrics or None, "metric": name, "is_higher_better": bool, "checkpoint": prefix
-            or None}; None in a process that only helps another one.
-        of_kind: names of the kind's flags with which a run goes on unchanged.
+            or None}; None in a process that only helps another worker.
+        of_kind: names of the kind's flags that a resumed run must keep.
 
     Raises:
-        UserError: for seeds that are no numbers, and without dev data to compare by.
+        UserError: if seeds are not numbers, or there are no dev data to compare by.
     """
     seeds = _seeds(options)
     rates = _searched_rates(options) if options.search else [_rate(options, seeds)]
@@ -75,21 +75,21 @@ def _options_of_run(options, rate, seed):
 
 
 def _check_folders(runs, fixed):
-    """Raises `UserError` for a folder that a run cannot take before any run is trained.
+    """Raises `UserError` for a folder that a run cannot use, before any run is trained.
 
-    `fixed`: names of the flags with which a run goes on unchanged.
+    `fixed`: names of the flags that a resumed run must keep.
     """
     for options in runs:
         teaching_flags.check_teachers_are_kept(options)
         given = {name: options[name].value for name in fixed}
-        if options.seeds:  # all runs have the dev rows of the first
+        if options.seeds:  # all runs use the dev rows of the first
             first = int(options.seeds[0])
             given["dev_seed"] = first if options.dev_seed is None else options.dev_seed
         run_folder.check_same_run(options.output_dir, given)
 
 
 def _searched_rates(options):
-    """The rates of --search; without training those of the models that one left."""
+    """The rates of --search; without training the rates of the models in the folder."""
     names = map(os.path.basename, output_folder.folders_of_runs(options.output_dir))
     matches = [_RATE_OF_NAME.match(name) for name in names]
     trained = sorted({float(match.group(1)) for match in matches if match})
@@ -99,7 +99,7 @@ def _searched_rates(options):
 
 
 def _rate(options, seeds):
-    """The learning rate of runs without a search; without training that of the trained ones."""
+    """The learning rate without --search; without training the rate of the trained models."""
     folder = os.path.join(options.output_dir, _name(options, None, seeds[0]))
     former = {} if options.do_train else run_folder.former_settings(folder)["fixed"]
     return former.get("learning_rate", options.learning_rate)
@@ -125,7 +125,7 @@ def _name(options, rate, seed):
 
 
 def _row(rate, summaries):
-    """Mean and deviation over the seeds of a rate; no seeds of one whose training diverged."""
+    """Mean and deviation over the seeds of a rate; no seeds if its training diverged."""
     of_rate = [summary for summary in summaries if summary["rate"] == rate]
     row = {"rate": rate, "seeds": [summary["seed"] for summary in of_rate]}
     for split in ("dev", "test"):
@@ -146,7 +146,7 @@ def _score(summary, split):
 
 
 def _metric(summary, split):
-    """Name of what a split is compared by: on test, which has no loss, the first of the others."""
+    """The metric to compare a split by; on test, which has no loss, another metric if needed."""
     metrics, metric = summary[split], summary["metric"]
     if split == "dev" or not metrics or metric in metrics:
         return metric
@@ -184,7 +184,7 @@ def _write(folder, summaries, rows):
 
 
 def _table(rows, metrics):
-    """Yields the lines of runs.md; metrics: names of those of dev and of test."""
+    """Yields the lines of runs.md; metrics: names of the metrics of dev and of test."""
     yield "| learning rate | seeds | dev %s | test %s |" % tuple(metrics)
     yield "|---|---|---|---|"
     for row in rows:
@@ -217,7 +217,7 @@ def _last_lines(summaries, rows, best, best_run):
 
 
 def _further_rates(best, rates):
-    """What to try where the best rate is the lowest or the highest; None for one between."""
+    """Advice if the best rate is the lowest or the highest one; otherwise None."""
     if min(rates) < best < max(rates):
         return None
     end, factors = ("highest", (2, 4)) if best == max(rates) else ("lowest", (0.25, 0.5))

@@ -1,4 +1,4 @@
-"""Learning from teachers: what is prepared and shown before the first step."""
+"""Distillation from teachers: prepares targets and reports teacher scores before training."""
 
 from typing import TYPE_CHECKING, Dict
 
@@ -19,27 +19,27 @@ _CHECKED = {
     "teacher_weights": mixtures.checked_weights,
     "teacher_temperatures": mixtures.checked_temperatures,
 }
-_MOST_TRAIN_ROWS = 10000  # that are scored
+_MOST_TRAIN_ROWS = 10000  # maximum number of training rows that are scored
 
 
 class Teaching:
-    """The teachers of a run, checked, with the targets of all its rows.
+    """The checked teachers of a run, with the targets of all its rows.
 
     Attributes:
-        examples: training rows, labelled ones first.
+        examples: training rows, labelled rows first.
         soft: `soft_targets.SoftTargets`.
-        fingerprint: {name: JSON value} of what makes the run another one.
+        fingerprint: {name: JSON value} of the settings that distinguish this run from other runs.
     """
 
     def __init__(self, setup: "Setup", train: "Split") -> None:
-        """Prepares the targets and shows how good the teachers are.
+        """Prepares the targets and reports the scores of the teachers.
 
         Args:
-            setup: of the run, with data and settings.
-            train: the rows that are trained on.
+            setup: setup of the run, with data and settings.
+            train: the training rows.
 
         Raises:
-            UserError: for teachers that do not fit.
+            UserError: if a teacher does not fit the task or the data.
         """
         self._read_rows(setup, train)
         self._labelled = {name: _labelled(setup, name, train) for name in ("dev", "train")}
@@ -61,7 +61,7 @@ class Teaching:
         )
 
     def _read_rows(self, setup, train):
-        """Takes the rows that are trained on, those without labels behind the others."""
+        """Collects the training rows; rows without labels come last."""
         self._options, self._setup = setup.options, setup
         is_symmetric = bool(getattr(setup.options, "swap_pairs", False))
         self._student = Student(setup.kind, setup.in_use({}), setup.settings, is_symmetric)
@@ -93,15 +93,15 @@ class Teaching:
         return reader.in_both_orders(read) if self._student.is_symmetric else read
 
     def _learnt_from(self):
-        """The teachers whose weight is not given as 0; those are scored alone."""
+        """The teachers to learn from; teachers with an explicit weight of 0 are only scored."""
         given = mixtures.checked_weights(self._options.teacher_weights, len(self._teachers))
         weights = given or [None] * len(self._teachers)
         return [teacher for teacher, weight in zip(self._teachers, weights) if weight != 0]
 
     def _split_of(self, teachers):
-        """The name of the split that teachers are scored on; None where no row has a label.
+        """The name of the split that teachers are scored on; None if no row has a label.
 
-        Rows without texts are those of train alone.
+        Teachers that are files without texts only have outputs for the rows of train.
         """
         with_texts = all(teacher.has_texts for teacher in teachers)
         name = "dev" if with_texts and self._labelled["dev"] else "train"
@@ -115,7 +115,7 @@ class Teaching:
         return self._scores[split]
 
     def _check_before_computing(self):
-        """Finds what is wrong with files and flags before a model computes its targets."""
+        """Finds errors in files and flags before a model computes its targets."""
         for teacher in self._teachers:
             if not teacher.has_texts:
                 self._check_order_is_known(teacher)
@@ -127,10 +127,10 @@ class Teaching:
                 self._require_dev(name)
 
     def _scored(self, teacher):
-        """Makes a teacher's targets of the rows that score it, so that a bad one is found soon.
+        """Computes a teacher's targets for the scored rows first, to find a bad teacher early.
 
         Returns:
-            what is shown of its score.
+            text that shows its score.
         """
         split = self._split_of([teacher])
         if split is None:
@@ -140,7 +140,7 @@ class Teaching:
         return self._checked_score(teacher, split)
 
     def _check_order_is_known(self, teacher):
-        """Raises `UserError` for rows without texts where a seed decides which rows are dev."""
+        """Raises `UserError` for outputs without texts if a seed determines the dev rows."""
         if "dev_seed" in self._setup.data.fingerprint("train"):
             raise UserError(
                 "--teachers=%s: has numbers and no texts, and rows of the training file are set "
@@ -149,7 +149,7 @@ class Teaching:
             )
 
     def _checked_score(self, teacher, split):
-        """What is shown of its score; raises `UserError` where nothing can be learnt of it."""
+        """Text that shows its score; raises `UserError` if nothing can be learned from it."""
         metric = self._setup.kind.usual_metrics[0]
         score, constant = self._scores_on(split).of(mixtures.single(teacher))
         least, what = constant or (0.0, "nothing")
@@ -171,17 +171,17 @@ class Teaching:
         return "%s %s %.4f" % (split, metric, score)
 
     def _order_of_labels(self, teacher):
-        """What is asked about lists of numbers, of which none has a label's name."""
+        """A question to the user about lists of numbers, which have no label names."""
         if not isinstance(teacher, TeacherFile) or not self._setup.kind.rules.has_classes:
             return ""
         labels = ", ".join(self._setup.task.labels[:_SHOWN_LABELS])
         return ", and are lists of numbers in the order of the labels (%s)" % labels
 
     def _check_scale(self, teacher, split):
-        """Reports values that are too far from the labels to be on their scale.
+        """Reports values that are too far from the labels to be on the same scale.
 
-        Those of the labels' mean and variance that correlate with them at all are within twice the
-        variance.
+        If values have the mean and variance of the labels and any positive correlation with them,
+        their mean squared error is below twice the variance.
         """
         error, of_mean = self._scores_on(split).squared_errors(teacher)
         if error > 2 * of_mean:
@@ -193,7 +193,7 @@ class Teaching:
             )
 
     def _warns_of_known_dev(self, teacher):
-        """Whether a teacher's training had other rows for dev, and perhaps these among its own."""
+        """Whether a teacher was trained with other dev rows, so it may have seen these; warns."""
         here = self._setup.data.fingerprint("dev")
         for name, value in teacher.set_aside.items():
             if here.get(name, value) != value:
@@ -207,7 +207,7 @@ class Teaching:
         return False
 
     def _mixture(self, of_teachers):
-        """The teachers with weights and temperatures; shows them, and the scores."""
+        """The teachers with weights and temperatures; prints them and the scores."""
         temperatures = self._temperatures()
         mixture = mixtures.Mixture(self._teachers, self._weights(temperatures), temperatures)
         for number, (shown, teacher, weight, temperature) in enumerate(
@@ -226,7 +226,7 @@ class Teaching:
         return mixture
 
     def _temperatures(self):
-        """The teachers' temperatures: those of the flag, or fitted on dev."""
+        """The temperatures of the teachers: from the flag, or fitted on dev."""
         given = self._options.teacher_temperatures
         temperatures = mixtures.checked_temperatures(given, len(self._teachers))
         if temperatures is not None:
@@ -244,7 +244,7 @@ class Teaching:
         return [self._scores_on("dev").fitted_temperature(teacher) for teacher in self._teachers]
 
     def _weights(self, temperatures):
-        """The teachers' shares: those of the flag, or fitted on dev."""
+        """The weights of the teachers: from the flag, or fitted on dev."""
         weights = mixtures.checked_weights(self._options.teacher_weights, len(self._teachers))
         if weights is not None:
             return weights
@@ -252,7 +252,7 @@ class Teaching:
         return self._scores_on("dev").fitted_weights(self._teachers, temperatures)
 
     def _require_dev(self, name):
-        """Raises `UserError` where a teacher has no dev rows that a flag is fitted to."""
+        """Raises `UserError` if a flag cannot be fitted: a teacher has no (unseen) dev rows."""
         unscored = [t.name for t in self._teachers if self._split_of([t]) != "dev"]
         if unscored:
             raise UserError(
@@ -265,7 +265,7 @@ class Teaching:
             )
 
     def likeness(self, scorer: "Scorer") -> Dict[str, float]:
-        """{name: figure} of how alike a student's and the teachers' answers on dev are.
+        """{name: figure} that measure the agreement of student and teachers on dev.
 
         Args:
             scorer: the kind's scorer with the student's outputs for dev.
@@ -279,22 +279,22 @@ class Teaching:
 
 
 def _labelled(setup, name, train):
-    """The rows of a split that teachers are scored on: those with labels, of train a sample."""
+    """The labelled rows of a split for scoring teachers; of train, a sample of them."""
     split = train if name == "train" else setup.splits.get(name)
     rows = [example for example in split.examples if example.label is not None] if split else []
     return rows[:: 1 + len(rows) // _MOST_TRAIN_ROWS] if name == "train" else rows
 
 
 class WithoutTeachers(Teaching):
-    """What is known of a training before its teachers are there: the rows that it reads.
+    """Stands in for `Teaching` before the teachers exist: it only reads the rows.
 
     Attributes:
-        examples: as of `Teaching`.
+        examples: as in `Teaching`.
         soft, fingerprint: None and {}.
     """
 
     def __init__(self, setup: "Setup", train: "Split") -> None:
-        """Reads the rows; the same arguments as those of `Teaching`."""
+        """Reads the rows; arguments as in `Teaching`."""
         self._read_rows(setup, train)
-        self.soft = None  # type: ignore[assignment] # `likeness` alone needs it, after training
+        self.soft = None  # type: ignore[assignment] # only `likeness` needs it, after training
         self.fingerprint = {}

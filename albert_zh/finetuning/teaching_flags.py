@@ -1,4 +1,4 @@
-"""The flags by which a model learns from teachers."""
+"""The flags for distillation from teachers in fine-tuning."""
 
 import os
 from typing import Any
@@ -18,71 +18,71 @@ _TABLE = (
         "list",
         "teachers",
         None,
-        "Teachers whose outputs are learnt: fine-tuned model folders of any layout, size and "
-        "vocabulary, SavedModels, .tflite files, Hugging Face folders, files of logits or "
-        "probabilities, or the word linear: a linear model of character n-grams that is trained "
-        "on the run's own rows (docs/distillation.md).",
+        "Teachers to distil from: fine-tuned model folders of any layout, size and vocabulary, "
+        "SavedModels, .tflite files, Hugging Face folders, files of logits or probabilities, or "
+        "the word linear: a linear model of character n-grams that is trained on the run's own "
+        "rows (docs/distillation.md).",
     ),
     (
         "list",
         "teacher_weights",
         None,
-        "Shares of the teachers in their average, or auto: fitted on dev; equal if left out.",
+        "Weights of the teachers in their average, or auto: fitted on dev; equal by default.",
     ),
     (
         "list",
         "teacher_temperatures",
         None,
-        "What each teacher's logits are divided by first, or auto: fitted on dev, the default of "
-        "several teachers that all have rows of it; 1 leaves them as they are.",
+        "Each teacher's temperature, by which its logits are divided first, or auto: fitted on dev "
+        "(the default if several teachers all have outputs for dev); 1 does not change them.",
     ),
     (
         "enum",
         "teacher_average",
         PROBABILITIES,
-        "What of several teachers is averaged: probabilities at --temperature, or logits, as with "
-        "--distill_loss=mse.",
+        "How several teachers are averaged: by their probabilities at --temperature, or by their "
+        "logits, as with --distill_loss=mse.",
     ),
     (
         "list",
         "unlabelled_file",
         None,
-        "With --teachers files (or patterns) of texts without labels, in the form of the test "
-        "file: they are learnt from the teachers alone.",
+        "With --teachers: files (or patterns) of texts without labels, in the form of the test "
+        "file; the student learns them from the teachers only.",
     ),
     (
         "float",
         "distill_weight",
         _USUAL_WEIGHT,
-        "With --teachers the share of their loss; the rest is the labels'.",
+        "With --teachers: weight of the distillation loss; the rest is the labels' loss.",
     ),
     (
         "float",
         "temperature",
         _USUAL_TEMPERATURE,
-        "With --teachers what all logits are divided by in their loss.",
+        "With --teachers: temperature that divides all logits in the distillation loss.",
     ),
     (
         "enum",
         "distill_loss",
         DIVERGENCE,
-        "With --teachers their loss: Kullback-Leibler divergence, squared distance of logits, or "
-        "TinyBERT's cross-entropy, a mean over classes.",
+        "With --teachers: the distillation loss: Kullback-Leibler divergence, squared distance of "
+        "logits, or TinyBERT's cross-entropy, a mean over classes.",
     ),
     (
         "string",
         "teacher_cache",
         None,
-        "Folder for the teachers' outputs, which runs share; OUTPUT_DIR/%s by default."
+        "Folder to cache the teachers' outputs, which runs can share; default: OUTPUT_DIR/%s."
         % TARGETS_FOLDER,
     ),
 )
 _LISTS = tuple(name for kind, name, _, _ in _TABLE if kind == "list")
 _CHOICES = {"distill_loss": DISTILL_LOSSES, "teacher_average": TEACHER_AVERAGES}
-HIGHEST_TEMPERATURE = 1000.0  # whose square is part of a loss of 32 bits
+HIGHEST_TEMPERATURE = 1000.0  # its square is a factor of a float32 loss
 _NEED_TEACHERS = ("teacher_weights", "teacher_temperatures", "unlabelled_file", "teacher_cache")
-_FOLDERS_OF_RUN = ("best", "seed_1", "rate_1e-05", TARGETS_FOLDER)  # that the output folder has
-OF_LABELS = ("class_weights", "label_smoothing", "focal_gamma")  # shares of the labels' loss
+_FOLDERS_OF_RUN = ("best", "seed_1", "rate_1e-05", TARGETS_FOLDER)  # in the output folder
+OF_LABELS = ("class_weights", "label_smoothing", "focal_gamma")  # parts of the labels' loss
 NEED_TEACHERS_IF_GIVEN = ("teacher_average", "distill_weight", "temperature", "distill_loss")
 
 
@@ -90,7 +90,7 @@ def define_flags(options: absl_flags.FlagValues) -> None:
     """Defines the flags.
 
     Args:
-        options: to define them in.
+        options: flags object to define them in.
     """
     for kind, name, default, help_text in _TABLE:
         choices = [_CHOICES[name]] if kind == "enum" else []
@@ -99,7 +99,7 @@ def define_flags(options: absl_flags.FlagValues) -> None:
 
 
 def check_flags(options: absl_flags.FlagValues, kind: Any) -> None:
-    """Raises `UserError` for flags that make no sense.
+    """Raises `UserError` for invalid flags.
 
     Args:
         options: the flags.
@@ -140,7 +140,7 @@ def check_flags(options: absl_flags.FlagValues, kind: Any) -> None:
 
 
 def _check_ranges(options):
-    """Raises `UserError` for a temperature or a weight that makes no sense."""
+    """Raises `UserError` for an invalid temperature or weight."""
     if not 0 < options.temperature <= HIGHEST_TEMPERATURE:
         raise UserError(
             "--temperature=%g: expected more than 0 and at most %g"
@@ -153,7 +153,7 @@ def _check_ranges(options):
 
 
 def _check_have_effect(options, kind):
-    """Raises `UserError` for flags of a loss that the student is not trained by."""
+    """Raises `UserError` for flags of a loss that the student is not trained with."""
     is_of_labels = [name for name in OF_LABELS if name in options and options[name].value]
     if is_of_labels and options.distill_weight == 1:
         raise UserError(
@@ -171,7 +171,7 @@ def _check_have_effect(options, kind):
 
 
 def _check_average(options, kind):
-    """Raises `UserError` for a choice of averages where all are the same."""
+    """Raises `UserError` if --teacher_average is set but makes no difference."""
     if not options["teacher_average"].present:
         return
     why = None
@@ -184,7 +184,7 @@ def _check_average(options, kind):
 
 
 def check_teachers_are_kept(options: absl_flags.FlagValues) -> None:
-    """Raises `UserError` for teachers that the run would replace."""
+    """Raises `UserError` for teachers that the run would overwrite."""
     best = storage.joined(storage.normalized(options.output_dir), "best")
     for path in options.teachers or ():
         is_path = path != linear_model.NAME
@@ -195,7 +195,7 @@ def check_teachers_are_kept(options: absl_flags.FlagValues) -> None:
 
 
 def _check_unlabelled_is_no_output(options):
-    """Raises `UserError` for a pattern that fits files which the run itself writes."""
+    """Raises `UserError` for a pattern that matches files which the run itself writes."""
     output = options.output_dir
     folders = [output] + [storage.joined(output, name) for name in _FOLDERS_OF_RUN]
     for pattern in options.unlabelled_file or ():
@@ -208,7 +208,7 @@ def _check_unlabelled_is_no_output(options):
 
 
 def _check_numbers(options):
-    """Raises `UserError` for weights and temperatures that do not fit."""
+    """Raises `UserError` if weights or temperatures do not fit the teachers."""
     num_teachers = len(options.teachers)
     fitted = {
         "teacher_weights": mixtures.checked_weights(options.teacher_weights, num_teachers),
@@ -222,7 +222,7 @@ def _check_numbers(options):
 
 
 def _check_lists(options):
-    """Raises `UserError` for lists that are given and have an empty value."""
+    """Raises `UserError` for lists with an empty value."""
     for name in _LISTS:
         given = options[name].value
         if given is not None and not (given and all(given)):
@@ -233,6 +233,6 @@ def _check_lists(options):
 
 
 def take_usual_cache(options: absl_flags.FlagValues) -> None:
-    """Sets `--teacher_cache` where it is not given: one for all runs of --seeds and --search."""
+    """Sets `--teacher_cache` if it is not given: one folder for all runs of --seeds, --search."""
     if options.teachers and not options.teacher_cache:
         options.teacher_cache = os.path.join(options.output_dir, TARGETS_FOLDER)

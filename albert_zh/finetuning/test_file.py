@@ -1,4 +1,4 @@
-"""Predicting a run's test file, and scoring it where it is labelled."""
+"""Predicts a run's test file, and scores it if it is labelled."""
 
 import time
 from typing import Any, List, Optional
@@ -14,11 +14,11 @@ class TestFile:
 
     Attributes:
         paths: the files written.
-        num_predicted: rows of the file that were predicted, or None before.
+        num_predicted: number of predicted rows, or None before the prediction.
         scorer: `Scorer` of a labelled file, or None.
     """
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest must not collect it
 
     def __init__(self, run: Any) -> None:
         """`run`: `runner.Run`."""
@@ -72,12 +72,12 @@ class TestFile:
             )
 
     def _predicted(self, prefix):
-        """Yields (example, its predictions) of the test file, in its order."""
+        """Yields (example, its predictions) of the test file, in file order."""
         setup, predictions, stop = self._setup, self._run.predictions, self._run.stop
         path = setup.data.streamed_test or setup.splits["test"].path
         say("predicting %s with %s", path, prefix)
         if not setup.data.streamed_test:
-            # The predictions first, so that they are asked for to their end.
+            # The predictions come first, so that `zip` consumes them to their end.
             pairs = zip(predictions.of_split(prefix, "test", stop), setup.splits["test"].examples)
             yield from ((example, rows) for rows, example in pairs)
             return

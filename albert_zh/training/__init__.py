@@ -1,1 +1,1 @@
-"""What pre-training and fine-tuning share."""
+"""Code shared by pre-training and fine-tuning: engine, training loop, hooks, run folder."""

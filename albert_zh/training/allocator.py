@@ -1,4 +1,4 @@
-"""Which memory allocator TensorFlow uses on CPUs, and what goes back to the system."""
+"""Selects TensorFlow's memory allocator on CPUs and returns freed memory to the system."""
 
 import ctypes
 import gc
@@ -9,16 +9,16 @@ _MORE_MEMORY_THAN_THERE_IS = 1 << 24  # MiB; without a number TensorFlow stops a
 
 
 def choose_allocator(plain: bool) -> None:
-    """Lets TensorFlow keep the memory of tensors for later ones, unless all is to be plain.
+    """Lets TensorFlow reuse the memory of freed tensors, unless `plain` is set.
 
-    By default each tensor is asked of the C library, which gives large arrays back to the system
-    at once and loses memory between arrays of many sizes: more time and memory. What is small stays
-    with the C library, but in one heap for two cores: it would make one for each thread, and what
-    is free in one is of no use to the others. For this process, and before its first session; what
-    the environment says already is left as it is.
+    By default TensorFlow allocates each tensor with the C library, which returns large arrays to
+    the system at once and fragments memory if sizes vary: both time and memory are lost. Small
+    allocations stay with the C library, but with one heap per two cores: it would create one per
+    thread, and threads cannot use free memory of other heaps. This applies to the whole process and
+    must be called before its first session; environment variables that are already set are kept.
 
     Args:
-        plain: whether all is to be plain.
+        plain: whether to keep TensorFlow's defaults (`--plain`).
     """
     c_library = ctypes.CDLL(None)
     if not plain and "MALLOC_ARENA_MAX" not in os.environ and hasattr(c_library, "mallopt"):
@@ -28,7 +28,7 @@ def choose_allocator(plain: bool) -> None:
 
 
 def give_back_freed() -> None:
-    """Frees graphs that are in use no more, and returns to the system what glibc's heaps keep."""
+    """Frees unused graphs and returns the free memory of glibc's heaps to the system."""
     gc.collect()
     c_library = ctypes.CDLL(None)
     if hasattr(c_library, "malloc_trim"):

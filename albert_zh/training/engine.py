@@ -1,4 +1,4 @@
-"""Run configuration, distribution strategy and engine of the flags."""
+"""Creates run configuration, distribution strategy and engine from the flags."""
 
 import contextlib
 import socket
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
 AnyEngine = Union[session_engine.Engine, "tf.estimator.tpu.TPUEstimator"]
-_CORES_OF_HOST = 8  # of a TPU
+_CORES_OF_HOST = 8  # TPU cores per host
 
 
 def takes_halves(options: Any, config: "AlbertConfig") -> bool:
-    """Whether each of two threads is to have half of a batch: on two cores of a CPU.
+    """Whether to compute the two halves of a batch in separate threads: on a CPU with two cores.
 
-    Two threads that share an operation wait for each other at its end. Wide layers are long enough
-    not to lose by that, and their gradients would be in memory twice. Dropout stays a function of
-    seed, place and step alone, so where there is any all is computed as on other machines.
+    Two threads that share an operation wait for each other at its end. In wide layers this wait is
+    negligible, and halves would keep their gradients in memory twice. With dropout the batch is not
+    halved, so that its random numbers depend only on seed, place and step, as on other machines.
 
     Args:
         options: the flags.
-        config: of the model.
+        config: config of the model.
     """
     num_threads = options.num_threads or cores.num_usable()
     is_shared_otherwise = options.use_tpu or options.distribution != "none"
@@ -40,10 +40,10 @@ def takes_halves(options: Any, config: "AlbertConfig") -> bool:
 
 
 def session_settings(num_threads: int, in_halves: bool) -> tf.ConfigProto:
-    """The settings of training's sessions.
+    """The settings of sessions for training.
 
     Args:
-        num_threads: threads of an operation; 0 for as many as there are cores.
+        num_threads: threads per operation; 0 for the number of cores.
         in_halves: whether the model computes the halves of a batch side by side.
     """
     return sessions.settings(1, 2) if in_halves else sessions.settings(num_threads)
@@ -61,11 +61,11 @@ def _session_config(options, in_halves=False):
 def make_run_config(
     options: Any, strategy: Optional[tf.distribute.Strategy] = None, in_halves: bool = False
 ) -> session_engine.RunConfig:
-    """The configuration of the flags, for CPUs and GPUs.
+    """Creates the run configuration from the flags, for CPUs and GPUs.
 
     Args:
         options: the flags.
-        strategy: shares the steps; None for one device.
+        strategy: strategy that distributes the steps; None for one device.
         in_halves: whether the model computes the halves of a batch side by side.
     """
     return session_engine.RunConfig(
@@ -80,7 +80,7 @@ def make_run_config(
 
 
 def _tpu_cluster(options):
-    """The TPU of --tpu_name; raises `UserError` where it cannot be looked up."""
+    """Resolves the TPU of --tpu_name; raises `UserError` if it cannot be looked up."""
     try:
         return tf.distribute.cluster_resolver.TPUClusterResolver(
             tpu=options.tpu_name,
@@ -89,7 +89,7 @@ def _tpu_cluster(options):
         )
     except (RuntimeError, ValueError) as error:  # a package is missing; no such TPU
         raise UserError("--tpu_name=%s: %s" % (options.tpu_name, error)) from error
-    except OSError as error:  # outside of Google Cloud
+    except OSError as error:  # outside Google Cloud
         reason = getattr(error, "reason", error)
         raise UserError(
             "--tpu_name=%s: cannot be looked up (%s): run this on a machine of Google Cloud, or "
@@ -98,7 +98,7 @@ def _tpu_cluster(options):
 
 
 def _check_answers(options):
-    """Raises `UserError` for a TPU's address where nothing listens: its sessions wait for ever."""
+    """Raises `UserError` if nothing listens at a TPU's address: sessions would wait forever."""
     for name in ("tpu_name", "master"):
         value = getattr(options, name) or ""
         if not value.startswith("grpc://"):
@@ -114,14 +114,14 @@ def _check_answers(options):
 
 
 def make_tpu_config(options: Any, save_checkpoints_steps: int) -> "tf.estimator.tpu.RunConfig":
-    """The configuration of the flags, for TPUs.
+    """Creates the run configuration from the flags, for TPUs.
 
     Args:
         options: the flags.
         save_checkpoints_steps: steps between checkpoints.
 
     Raises:
-        UserError: where TensorFlow has no TPUEstimator.
+        UserError: if TensorFlow has no TPUEstimator.
     """
     if not tensorflow_internals.has_estimators():
         raise UserError(
@@ -151,17 +151,17 @@ def make_tpu_config(options: Any, save_checkpoints_steps: int) -> "tf.estimator.
 
 
 def num_hosts(options: Any) -> int:
-    """How many machines feed the devices of a run, by its flags and TF_CONFIG."""
+    """The number of machines that feed the devices of a run, from its flags and TF_CONFIG."""
     if options.distribution == "multi_worker":
         return max(1, multi_worker.num_machines())
     return max(1, options.num_tpu_cores // _CORES_OF_HOST) if options.use_tpu else 1
 
 
 def make_strategy(options: Any) -> Optional[tf.distribute.Strategy]:
-    """The strategy of --distribution; None where nothing is shared.
+    """Creates the strategy of --distribution; None if steps are not distributed.
 
     Raises:
-        UserError: when the flags or TF_CONFIG don't fit.
+        UserError: if the flags or TF_CONFIG are invalid.
     """
     if options.devices and options.distribution != "mirrored":
         raise UserError(
@@ -174,7 +174,7 @@ def make_strategy(options: Any) -> Optional[tf.distribute.Strategy]:
         raise UserError("--distribution=%s and --use_tpu: give one of them" % options.distribution)
     if options.distribution == "mirrored":
         _check_devices(options.devices)
-        with tf.Graph().as_default():  # else it looks for devices that the session has, not eager
+        with tf.Graph().as_default():  # else it looks for devices of the session, not of eager mode
             return tf.distribute.MirroredStrategy(options.devices or None)
     if not multi_worker.cluster():
         raise UserError(
@@ -187,7 +187,7 @@ def make_strategy(options: Any) -> Optional[tf.distribute.Strategy]:
 
 
 def _check_devices(names):
-    """Raises `UserError` for names of devices that are none, twice there or not on this machine."""
+    """Raises `UserError` for device names that are invalid, repeated or not on this machine."""
     num_gpus = len(tf.config.experimental.list_physical_devices("GPU"))
     seen = set()
     for name in names:
@@ -215,18 +215,18 @@ def make_engine(
     in_halves: bool = False,
     **batch_sizes: int,
 ) -> AnyEngine:
-    """What trains, evaluates and predicts by the flags: `Engine`, with --use_tpu TPUEstimator.
+    """Creates what trains, evaluates and predicts: `Engine`, or TPUEstimator with --use_tpu.
 
     Args:
         options: the flags.
         model_fn: function (features, labels, mode, params) -> `Spec`.
-        save_checkpoints_steps: steps between checkpoints on a TPU, whose estimator saves itself.
+        save_checkpoints_steps: steps between checkpoints on a TPU, where the estimator saves them.
         in_halves: whether the model computes the halves of a batch side by side.
         **batch_sizes: train_batch_size, eval_batch_size, predict_batch_size.
 
     Raises:
-        UserError: for a batch that the replicas cannot share alike, or --use_tpu where TensorFlow
-            has no TPUEstimator.
+        UserError: if the replicas cannot share a batch equally, or if --use_tpu is set and
+            TensorFlow has no TPUEstimator.
     """
     strategy = make_strategy(options)
     if options.use_tpu:
@@ -250,7 +250,7 @@ def make_engine(
 
 
 def one_prediction_graph(engine: AnyEngine) -> ContextManager[None]:
-    """`Engine.one_prediction_graph`; TPUEstimator builds a graph for each checkpoint."""
+    """`Engine.one_prediction_graph`; TPUEstimator still builds one graph per checkpoint."""
     if isinstance(engine, session_engine.Engine):
         return engine.one_prediction_graph()
     return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""Checks of flags' values that every command of training makes."""
+"""Checks of flag values that all training commands share."""
 
 from typing import Sequence
 
@@ -10,7 +10,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 def require_flags(options: flags.FlagValues, names: Sequence[str]) -> None:
-    """Raises `UserError` for the first required flag that was not given."""
+    """Raises `UserError` for the first required flag that is missing."""
     for name in names:
         if not options[name].value:
             raise UserError(
@@ -26,13 +26,13 @@ def require_positive(options: flags.FlagValues, names: Sequence[str]) -> None:
 
 
 def require_at_least_0(options: flags.FlagValues, names: Sequence[str]) -> None:
-    """Raises `UserError` for the first flag that was given and is below 0."""
+    """Raises `UserError` for the first flag that is set to a value below 0."""
     for name in names:
         if options[name].value is not None and options[name].value < 0:
             raise UserError("--%s=%s: expected 0 or more" % (name, options[name].value))
 
 
 def check_seed(seed: int, name: str = "seed") -> None:
-    """Raises `UserError` for a seed, of the flag `name`, that random generators don't take."""
+    """Raises `UserError` for a seed that random generators do not accept; `name`: its flag."""
     if not 0 <= seed <= LARGEST_SEED:
         raise UserError("--%s: %d makes no sense, expected 0 to %d" % (name, seed, LARGEST_SEED))

@@ -1,4 +1,4 @@
-"""Flags that all `run_*` commands have, and what is read by them."""
+"""Flags that all `run_*` commands have, and functions that read and check them."""
 
 from typing import Any, Dict, Optional
 import warnings
@@ -20,49 +20,50 @@ _OF_TPU = ("tpu_name", "tpu_zone", "gcp_project", "num_tpu_cores", "iterations_p
 _TABLE = (
     ("string", "output_dir", None, "Folder for checkpoints and results."),
     ("string", "init_checkpoint", None, "Checkpoint to start from: a prefix or its folder."),
-    ("integer", "max_seq_length", 128, "Longest input in tokens; longer ones are cut."),
+    ("integer", "max_seq_length", 128, "Maximum length in tokens; longer inputs are truncated."),
     ("boolean", "do_train", False, "Whether to train."),
     ("boolean", "do_eval", False, "Whether to evaluate."),
-    ("integer", "train_batch_size", 32, "Examples in a training step."),
-    ("integer", "eval_batch_size", 8, "Examples in an evaluation step."),
-    ("float", "learning_rate", 5e-5, "Highest learning rate, at the end of the warm-up."),
+    ("integer", "train_batch_size", 32, "Examples per training step."),
+    ("integer", "eval_batch_size", 8, "Examples per evaluation step."),
+    ("float", "learning_rate", 5e-5, "Peak learning rate, reached at the end of the warm-up."),
     (
         "integer",
         "save_checkpoints_steps",
         1000,
-        "Training steps between checkpoints; in fine-tuning those of an epoch, if fewer.",
+        "Training steps between checkpoints; in fine-tuning at most one epoch.",
     ),
     (
         "integer",
         "keep_checkpoint_max",
         5,
-        "The most checkpoints to keep; 0 for all. Unless it is given, a fine-tuning that has "
-        "ended leaves the newest alone, beside the best model (with --do_eval).",
+        "Maximum number of checkpoints to keep; 0 for all. Unless this flag is set, a finished "
+        "fine-tuning keeps only the newest, in addition to the best model (with --do_eval).",
     ),
-    ("integer", "iterations_per_loop", 1000, "Training steps in a TPU's loop."),
+    ("integer", "iterations_per_loop", 1000, "Training steps per loop on a TPU."),
     (
         "boolean",
         "recompute",
         False,
-        "In training compute each layer again for the gradient: slower, in much less memory.",
+        "Gradient checkpointing: recompute each layer for the gradient in training; slower, but "
+        "takes much less memory.",
     ),
     (
         "boolean",
         "plain",
         False,
         "Run the reference implementation without optimizations (batching by length, compiled and "
-        "joint operations, gradients written out, half of a batch for each of two threads, pruned "
+        "joint operations, hand-written gradients, half of a batch for each of two threads, pruned "
         "outputs), for debugging.",
     ),
-    ("integer", "num_threads", 0, "Threads that compute; 0 for as many as there are cores."),
-    ("integer", "seed", DEFAULT_SEED, "Seed of start values, shuffling and dropout."),
+    ("integer", "num_threads", 0, "Number of threads; 0 for the number of CPU cores."),
+    ("integer", "seed", DEFAULT_SEED, "Seed of weight initialization, shuffling, dropout."),
     ("boolean", "use_tpu", False, "Whether to run on a TPU."),
     ("string", "tpu_name", None, "Name or grpc address of the TPU."),
-    ("string", "tpu_zone", None, "The TPU's zone; found out where it is left out."),
-    ("string", "gcp_project", None, "The TPU's project; found out where it is left out."),
+    ("string", "tpu_zone", None, "Zone of the TPU; detected if not set."),
+    ("string", "gcp_project", None, "Project of the TPU; detected if not set."),
     ("string", "master", None, "Address of a TensorFlow master."),
-    ("integer", "num_tpu_cores", 8, "Cores of the TPU."),
-    ("list", "devices", [], "Devices of --distribution=mirrored; all GPUs if left out."),
+    ("integer", "num_tpu_cores", 8, "Number of TPU cores."),
+    ("list", "devices", [], "Devices of --distribution=mirrored; all GPUs by default."),
 )
 
 
@@ -71,7 +72,7 @@ def define_run_flags(options: flags.FlagValues, **defaults: Any) -> None:
 
     Args:
         options: where to define them; `flags.FLAGS` for a command line.
-        **defaults: defaults in place of those of the table.
+        **defaults: defaults that replace the defaults of the table.
     """
     for kind, name, default, help_text in _TABLE:
         define = getattr(flags, "DEFINE_" + kind)
@@ -80,15 +81,15 @@ def define_run_flags(options: flags.FlagValues, **defaults: Any) -> None:
         "precision",
         "float32",
         sorted(PRECISIONS),
-        "What the encoder computes in; variables and losses are float32.",
+        "Number format of the encoder's computations; variables and losses are float32.",
         flag_values=options,
     )
     flags.DEFINE_enum(
         "distribution",
         "none",
         ["none", "mirrored", "multi_worker"],
-        "Who shares a step: nobody, the devices of this machine, or those of several machines, "
-        "which TF_CONFIG lists.",
+        "How to distribute each training step: not at all, over the devices of this machine, or "
+        "over several machines, which TF_CONFIG lists.",
         flag_values=options,
     )
 
@@ -96,11 +97,11 @@ def define_run_flags(options: flags.FlagValues, **defaults: Any) -> None:
 def say_what_has_no_effect(
     options: flags.FlagValues, old_flags: Optional[Dict[str, str]] = None
 ) -> None:
-    """Names the flags that were given in vain: those of TPUs without `--use_tpu`, and old ones.
+    """Names the flags that have no effect: TPU flags without `--use_tpu`, and obsolete flags.
 
     Args:
         options: the flags.
-        old_flags: {flag that is only accepted: why it has no effect}.
+        old_flags: {flag accepted for compatibility: why it has no effect}.
     """
     given = [name for name in _OF_TPU if options[name].present]
     if given and not options.use_tpu:
@@ -118,12 +119,12 @@ def say_what_has_no_effect(
 
 
 def helper_name(options: flags.FlagValues) -> Optional[str]:
-    """The name of a process that only helps the one that saves, None of that."""
+    """The name of a worker that only helps the process that saves; None for that process."""
     return multi_worker.helper_name() if options.distribution == "multi_worker" else None
 
 
 def read_config(config_file: str) -> AlbertConfig:
-    """The config of a file; its warnings are said in a line of ours."""
+    """Reads the config of a file and prints its warnings as single lines."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         config = AlbertConfig.from_json_file(config_file)
@@ -138,16 +139,16 @@ def check_sizes(
     vocab_file: Optional[str] = None,
     num_entries: Optional[int] = None,
 ) -> None:
-    """Checks that config, vocabulary and sequence length belong together.
+    """Checks that config, vocabulary and sequence length fit together.
 
     Args:
         options: the flags.
         config: `AlbertConfig`.
-        vocab_file: the vocabulary's file; None without one.
-        num_entries: its entries; None without one.
+        vocab_file: file of the vocabulary; None without a vocabulary.
+        num_entries: number of its entries; None without a vocabulary.
 
     Raises:
-        UserError: if they do not.
+        UserError: if they do not fit.
     """
     if options.max_seq_length > config.longest_sequence:
         raise UserError(

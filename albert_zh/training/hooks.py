@@ -23,7 +23,7 @@ from albert_zh.training.training_errors import Explosion
 if TYPE_CHECKING:
     from albert_zh.training.metrics_log import Metrics
 
-# Values of the training graph that a progress line shows, and how.
+# Values of the training graph that a progress line shows, and their format.
 _SHOWN = (
     ("loss", "loss %.4f"),
     ("masked_lm_accuracy", "masked LM %.4f"),
@@ -34,29 +34,29 @@ _SHOWN = (
     ("skipped_steps", "skipped steps %d"),
 )
 
-PROGRESS_TENSORS = "progress_values"  # collection of what `show_in_progress` was given
-PLAIN_PROGRESS_SECONDS = 10  # between progress lines where the output is no terminal
+PROGRESS_TENSORS = "progress_values"  # collection of the tensors passed to `show_in_progress`
+PLAIN_PROGRESS_SECONDS = 10  # between progress lines if the output is not a terminal
 
 
 class StopRequest:
-    """Ctrl-C or SIGTERM, noted so that training can end with a checkpoint.
+    """Records Ctrl-C or SIGTERM, so that training can end with a checkpoint.
 
-    Used as a context manager. Before training has begun, and at a second signal, it stops at once:
-    a command's process ends; in another program the signal does what it did before, and a SIGTERM
-    does that, too, once the checkpoint is saved. A thread that is not the main one gets no signals,
-    and handlers that are not Python's stay.
+    Used as a context manager. Before training has begun, and at a second signal, the run stops at
+    once: the process of a command ends; in another program the former signal handler is called,
+    which for a SIGTERM also happens once the checkpoint is saved. Only the main thread receives
+    signals, and handlers that were not installed from Python are not replaced.
     """
 
     def __init__(self, is_command: bool = True) -> None:
         """Initializes the stop request.
 
         Args:
-            is_command: whether the process has nothing to do but this run.
+            is_command: whether the process does nothing but this run.
         """
         self._is_command = is_command
         self.is_made = False
-        self.is_deferred = False  # until a step has run there is nothing to save
-        self._is_ending = False  # by SIGTERM
+        self.is_deferred = False  # before the first step there is nothing to save
+        self._is_ending = False  # because of a SIGTERM
         self._former = {}
 
     def __enter__(self) -> "StopRequest":
@@ -94,7 +94,7 @@ class StopHook(tf.train.SessionRunHook):
         """Initializes the stop hook.
 
         Args:
-            stop: what ends the loop once it is made.
+            stop: the request that ends the loop.
         """
         self._stop = stop
 
@@ -107,7 +107,7 @@ class StopHook(tf.train.SessionRunHook):
 
 
 class GridTimer(tf.train.SecondOrStepTimer):
-    """Triggers at the multiples of a number of steps, wherever a run began."""
+    """Triggers at multiples of a number of steps, whichever step a run began at."""
 
     def __init__(self, every_steps: int) -> None:
         """Initializes the grid timer.
@@ -124,10 +124,10 @@ class GridTimer(tf.train.SecondOrStepTimer):
 
 
 class FirstStepHook(tf.train.SessionRunHook):
-    """Sends what TensorFlow's C++ side prints in the first step to the log file.
+    """Redirects the C++ messages of TensorFlow in the first step to the log file.
 
-    XLA announces there that it compiles, on standard error, whatever level of messages is set. What
-    Python says, that the run is stopped for instance, still goes to the user.
+    In that step XLA announces on standard error that it compiles, whatever log level is set.
+    Messages from Python, for instance that the run is stopped, still reach the user.
     """
 
     def __init__(self) -> None:
@@ -155,12 +155,12 @@ class FirstStepHook(tf.train.SessionRunHook):
         self.restore()
 
     def restore(self) -> None:
-        """Ends the redirection; to be called also where a step has failed."""
+        """Ends the redirection; must also be called if a step has failed."""
         self._redirection.close()
 
 
 class SaverHook(tf.train.CheckpointSaverHook):
-    """Saves at the same steps whether a run was stopped in between or not, and never NaN."""
+    """Saves at the same steps whether or not a run was interrupted, and never saves NaN."""
 
     def __init__(
         self,
@@ -171,12 +171,12 @@ class SaverHook(tf.train.CheckpointSaverHook):
         """Initializes the saver hook.
 
         Args:
-            folder: where checkpoints go.
-            save_steps: steps between them.
-            listeners: called at each checkpoint.
+            folder: folder for the checkpoints.
+            save_steps: steps between checkpoints.
+            listeners: listeners that are called at each checkpoint.
         """
         super().__init__(folder, save_steps=save_steps, listeners=list(listeners))
-        self._timer = GridTimer(save_steps)  # in place of the one that counts from the last start
+        self._timer = GridTimer(save_steps)  # replaces the timer that counts from the last start
 
     def begin(self) -> None:
         super().begin()
@@ -184,10 +184,10 @@ class SaverHook(tf.train.CheckpointSaverHook):
         self._is_finite = tf.reduce_all(tf.is_finite(tf.stack(sums)))
 
     def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
-        """Writes the graph and the first checkpoint, as the parent would in twice the time.
+        """Writes the graph and the first checkpoint, in half the time of the parent class.
 
-        A checkpoint that training goes on from is not written again: TensorFlow would write its
-        index in place, and a process that is killed meanwhile would leave it damaged.
+        A checkpoint that training resumes from is not rewritten: TensorFlow would overwrite its
+        index in place, and a kill during that write would leave it damaged.
         """
         with output_files.atomic_write(os.path.join(self._checkpoint_dir, "graph.pbtxt")) as stream:
             stream.write(str(session.graph.as_graph_def(add_shapes=True)))
@@ -202,10 +202,10 @@ class SaverHook(tf.train.CheckpointSaverHook):
         self._timer.update_last_triggered_step(step)
 
     def _is_saved(self, step):
-        """Whether the checkpoint that the session began with is that of a step, with all files."""
+        """Whether the session began with the complete checkpoint of this step."""
         newest = tf.train.latest_checkpoint(self._checkpoint_dir)
         is_of_step = newest is not None and checkpoint_files.checkpoint_step(newest) == step
-        return is_of_step and tf.gfile.Exists(newest + ".meta")  # which is written last
+        return is_of_step and tf.gfile.Exists(newest + ".meta")  # the file that is written last
 
     def _save(self, session, step):
         if not session.run(self._is_finite):
@@ -214,7 +214,7 @@ class SaverHook(tf.train.CheckpointSaverHook):
 
 
 def show_in_progress(name: str, value: tf.Tensor) -> None:
-    """Has `ProgressHook` show and record a float scalar of the training graph."""
+    """Registers a float scalar of the training graph for `ProgressHook` to show and record."""
     tf.add_to_collection(
         PROGRESS_TENSORS, tf.identity(value, name="%s/%s" % (PROGRESS_TENSORS, name))
     )
@@ -223,7 +223,7 @@ def show_in_progress(name: str, value: tf.Tensor) -> None:
 class ProgressHook(tf.train.SessionRunHook):
     """Shows the progress of training and records it in `metrics.jsonl`.
 
-    A bar on a terminal; elsewhere a line every `PLAIN_PROGRESS_SECONDS`.
+    On a terminal it shows a progress bar; otherwise a line every `PLAIN_PROGRESS_SECONDS`.
     """
 
     def __init__(
@@ -238,12 +238,12 @@ class ProgressHook(tf.train.SessionRunHook):
         """Initializes the progress hook.
 
         Args:
-            metrics: of the run.
+            metrics: metrics of the run.
             total_steps: the step at which training ends.
-            batch_size: examples in a step.
-            steps_per_run: steps in one session run (a TPU's loop).
+            batch_size: examples per step.
+            steps_per_run: steps per session run (a TPU's loop).
             record_every: steps between records of the loss.
-            dev_metric: name of what is measured on dev, recorded as `dev_NAME`.
+            dev_metric: name of the metric on dev, recorded as `dev_NAME`.
         """
         self._metrics = metrics
         self._dev_metric = dev_metric
@@ -255,7 +255,7 @@ class ProgressHook(tf.train.SessionRunHook):
     def begin(self) -> None:
         losses = tf.get_collection(tf.GraphKeys.LOSSES)  # the engine puts the total loss there
         self._fetches = {"loss": losses[-1]} if losses else {}
-        for tensor in reversed(tf.get_collection(PROGRESS_TENSORS)):  # the first replica's stay
+        for tensor in reversed(tf.get_collection(PROGRESS_TENSORS)):  # the first replica's win
             self._fetches[re.sub(r"(_\d+)?$", "", tensor.op.name.split("/")[-1])] = tensor
         self._global_step = tf.train.get_global_step()
 
@@ -270,7 +270,7 @@ class ProgressHook(tf.train.SessionRunHook):
             "step",
             initial=self._step,
             unit_scale=False,
-            disable=None,  # where there is no terminal, lines of ours also show the examples' rate
+            disable=None,  # without a terminal, `_show` prints lines that include examples/s
         )
 
     def before_run(self, run_context: tf.train.SessionRunContext) -> tf.train.SessionRunArgs:
@@ -317,7 +317,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
 
 class ExplosionHook(tf.train.SessionRunHook):
-    """Ends training when the loss has left all bounds."""
+    """Ends training when the loss exceeds a bound."""
 
     def __init__(self, highest_loss: float) -> None:
         """Initializes the explosion hook.
@@ -340,14 +340,14 @@ class ExplosionHook(tf.train.SessionRunHook):
 
 
 class CountingHook(tf.train.SessionRunHook):
-    """Shows how many of a known number of batches are done."""
+    """Shows how many of a known number of batches have been processed."""
 
     def __init__(self, what: str, num_batches: int) -> None:
         """Initializes the counting hook.
 
         Args:
-            what: word for the bar.
-            num_batches: all batches.
+            what: label of the bar.
+            num_batches: total number of batches.
         """
         self._what = what
         self._num_batches = num_batches
@@ -365,10 +365,10 @@ class CountingHook(tf.train.SessionRunHook):
 
 
 class MetricsListener(tf.train.CheckpointSaverListener):
-    """Writes what was measured before each checkpoint: whoever resumes from it has all of it."""
+    """Writes the metrics file before each checkpoint, so that a resumed run has all records."""
 
     def __init__(self, log: "Metrics") -> None:
-        """`log`: of the run."""
+        """`log`: metrics of the run."""
         self._log = log
 
     def before_save(self, session: tf.Session, global_step_value: int) -> None:
@@ -383,7 +383,7 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
 
         Args:
             evaluate: function of a step; training ends if it returns True.
-            stop: once it is made, nothing is evaluated.
+            stop: once a stop is requested, nothing is evaluated.
         """
         self._evaluate = evaluate
         self._stop = stop

@@ -1,8 +1,8 @@
-"""Batches of sequences of like length, so that short ones don't pay for padding.
+"""Length bucketing: batches of sequences of similar length, which need little padding.
 
 order = order_by_length(lengths, batch_size, seed)  # every row of a window once, in batches
-starts = window_starts(num_examples, batch_size, num_steps)  # windows that keep to epochs
-share = share_of(params)  # which part of each step an input function is asked for
+starts = window_starts(num_examples, batch_size, num_steps)  # windows within epochs
+share = share_of(params)  # which part of each step an input function must return
 """
 
 import collections
@@ -13,13 +13,13 @@ import tensorflow.compat.v1 as tf
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-PREFETCHED = 4  # batches that are made ready
+PREFETCHED = 4  # batches that are prepared ahead
 WINDOW = 4096  # rows that are sorted by length together
-ROW = "row"  # the feature with the position of a row that is not in order
+ROW = "row"  # the feature with the original position of a reordered row
 
 
-# How many replicas (TPU cores, devices) share a step, how many input pipelines feed them, which of
-# those this is.
+# The number of replicas (TPU cores, devices) that share a step, the number of input pipelines that
+# feed them, and the index of this pipeline.
 Share = collections.namedtuple("Share", "num_replicas num_pipelines pipeline")
 ALONE = Share(num_replicas=1, num_pipelines=1, pipeline=0)
 
@@ -27,14 +27,14 @@ ALONE = Share(num_replicas=1, num_pipelines=1, pipeline=0)
 def share_of(
     params: Mapping[str, Any], input_context: Optional[tf.distribute.InputContext] = None
 ) -> Share:
-    """The part of a step's batch that an input function is asked for.
+    """The part of a step's batch that an input function must return.
 
     Args:
-        params: of a TPUEstimator's input function; on TPU it has a `TPUContext`.
-        input_context: of a strategy; None without one.
+        params: parameters of a TPUEstimator's input function; on TPU they include a `TPUContext`.
+        input_context: context of a strategy; None without a strategy.
 
     Returns:
-        the part; an element of the input is one replica's part of a step.
+        the part; each element of the input is one replica's part of a step.
     """
     if "context" in params:
         context = params["context"]
@@ -49,14 +49,14 @@ def share_of(
 
 
 def of_pipeline(batches: tf.data.Dataset, share: Share) -> tf.data.Dataset:
-    """The batches that one of several input pipelines gives."""
+    """The batches that one of several input pipelines yields."""
     if share.num_pipelines == 1:
         return batches
     return batches.shard(share.num_pipelines, share.pipeline)
 
 
 def order_by_length(lengths: tf.Tensor, batch_size: int, seed: Sequence[Any]) -> tf.Tensor:
-    """An order of rows in which batches are of like length, and come in random order.
+    """An order of rows in which a batch has similar lengths and batches come in random order.
 
     Args:
         lengths: int tensor [N], N a multiple of `batch_size`.
@@ -74,16 +74,16 @@ def order_by_length(lengths: tf.Tensor, batch_size: int, seed: Sequence[Any]) ->
 def window_starts(
     num_examples: int, batch_size: int, num_steps: int, window: int = WINDOW
 ) -> np.ndarray:
-    """The steps at which windows begin whose batches are of one epoch.
+    """The first steps of windows; the batches of a window belong to one epoch.
 
     A batch with the end of one epoch and the beginning of the next is a separate window, so that
-    sorting never brings an example beside itself.
+    sorting never puts an example into a batch twice.
 
     Args:
-        num_examples: rows of an epoch.
-        batch_size: rows of a step.
-        num_steps: where the last window ends.
-        window: the most rows of one.
+        num_examples: rows per epoch.
+        batch_size: rows per step.
+        num_steps: the step at which the last window ends.
+        window: maximum number of rows in a window.
 
     Returns:
         int64 [windows], increasing, the first one 0.
@@ -98,14 +98,14 @@ def window_starts(
 
 
 def prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Some batches are made ready ahead, and TensorFlow does not tune or rewrite the pipeline.
+    """Prefetches batches and keeps TensorFlow from tuning or rewriting the pipeline.
 
-    Every parallelism is given; the tuner's thread would sleep for up to a minute between looks, and
-    hold up the end of its session as long. TensorFlow 1.15 would join `shuffle` and `repeat` into
-    one operation, which shuffles by other seeds than the two: another order than later versions'.
+    All parallelism is set explicitly. The autotuner's thread would sleep for up to a minute at a
+    time and delay the end of its session as long. TensorFlow 1.15 would fuse `shuffle` and `repeat`
+    into one operation that uses other seeds, so its order would differ from later versions.
 
     Args:
-        batches: of any features.
+        batches: batches of any features.
 
     Returns:
         the same batches.
@@ -120,10 +120,10 @@ def prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def without_translation(function: _Function) -> _Function:
-    """The function, such that TensorFlow leaves the Python of input pipelines within as it is.
+    """Wraps a function so that AutoGraph does not convert the input pipelines in it.
 
-    It would look for Python's own loops and conditions to make graphs of them, which takes most of
-    a second. Here there are none. Not for a function that an Estimator calls: it looks at the names
-    of the parameters.
+    AutoGraph would search for Python loops and conditions to convert to graphs, which takes most of
+    a second, and there are none. Do not use it for a function that an Estimator calls, because an
+    Estimator inspects parameter names.
     """
     return tf.autograph.experimental.do_not_convert(function)

@@ -1,4 +1,4 @@
-"""Training to a step, with checkpoints on a fixed grid of steps: the loop of all training."""
+"""The training loop: trains to a step, with checkpoints on a fixed grid of steps."""
 
 import collections
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from albert_zh.training.metrics_log import Metrics
 
 Steps = collections.namedtuple("Steps", ["first", "total", "save"])
-Steps.__doc__ = """Steps of a training.
+Steps.__doc__ = """Step numbers of a training run.
 
 Fields:
-    first: the step that it continues from, 0 for a new one.
+    first: the step that the run resumes from, 0 for a new run.
     total: the step at which it ends.
-    save: between checkpoints.
+    save: number of steps between checkpoints.
 """
 
 
@@ -45,23 +45,23 @@ def train(
     max_records: int = 2000,
     dev_metric: str = "accuracy",
 ) -> None:
-    """Trains to the last step, with progress, evaluations and an orderly end at Ctrl-C.
+    """Trains to the last step, with progress, evaluations and a clean end at Ctrl-C.
 
     Args:
         options: the flags.
-        engine: as of `make_engine`.
+        engine: returned by `make_engine`.
         input_fn: input function.
         steps: see `Steps`.
-        stop: once it is made, a checkpoint is saved and training ends.
-        log: of the run.
-        evaluate: function of the step of a new checkpoint, which may end training by returning
-            True; None for no evaluations.
+        stop: once a stop is requested, a checkpoint is saved and training ends.
+        log: metrics of the run.
+        evaluate: function of the step of a new checkpoint; it may end training by returning True.
+            None for no evaluations.
         hooks: further session hooks.
-        max_records: the most values of the loss that `log` gets.
-        dev_metric: name of what is measured on dev.
+        max_records: maximum number of loss values that are added to `log`.
+        dev_metric: name of the metric on dev.
 
     Raises:
-        UserError: where the folder's newest checkpoint is missing.
+        UserError: if the folder's newest checkpoint is missing.
     """
     checkpoint_files.check_can_be_resumed(options.output_dir)
     if not run_flags.helper_name(options):
@@ -89,12 +89,12 @@ def train(
 
 
 def how_to_resume(folder: str, step: int, steps: Steps) -> str:
-    """The message for a training that was stopped.
+    """The message after training was stopped.
 
     Args:
         folder: the output folder.
-        step: of the checkpoint that was saved.
-        steps: of the training.
+        step: step of the checkpoint that was saved.
+        steps: steps of the run.
     """
     return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
         step,
@@ -112,17 +112,17 @@ def train_with_checkpoints(
     hooks: "Sequence[tf.train.SessionRunHook]",
     listeners: "Sequence[tf.train.CheckpointSaverListener]" = (),
 ) -> None:
-    """Trains to a step; saves on the grid of `save_steps`, and at the end.
+    """Trains to a step; saves every `save_steps` steps and at the end.
 
     Args:
         options: the flags.
-        engine: as of `make_engine`.
+        engine: returned by `make_engine`.
         input_fn: input function.
         max_steps: the step to stop at.
         save_steps: steps between checkpoints.
         hooks: session hooks.
-        listeners: of checkpoints; not used on TPU, whose estimator has its own saver, and
-            with several workers, which would have to wait.
+        listeners: checkpoint listeners; not used on TPU, where the estimator saves, or with
+            several workers, which would have to wait.
     """
     is_multi_worker = options.distribution == "multi_worker"
     hooks = list(hooks)

@@ -1,4 +1,4 @@
-"""What was measured at which step: `metrics.jsonl`, and the learning curve drawn from it."""
+"""The metrics of a run by step: `metrics.jsonl`, and the learning curve drawn from it."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from albert_zh.common.messages import say
 
 METRICS_FILE = "metrics.jsonl"
 _SECONDS_BETWEEN_UPLOADS = 60
-_NEEDED_TO_RESUME = {"dev", "stopped"}  # by a run that goes on: they are uploaded at once
+_NEEDED_TO_RESUME = {"dev", "stopped"}  # a resumed run needs them: they are uploaded at once
 METRICS_RECORD = validation.record(
     {
         "step": validation.integer(0),
@@ -29,9 +29,9 @@ LEARNING_CURVE = "learning_curve.png"
 
 
 class Metrics:
-    """What was measured at which step: `metrics.jsonl`, one JSON object a line.
+    """The metrics of a run by step: `metrics.jsonl`, one JSON object per line.
 
-    A resumed run drops what was recorded after the checkpoint it goes on from.
+    A resumed run drops the records after the checkpoint that it resumes from.
     """
 
     def __init__(self, folder: str, first_step: int, worker: Optional[str] = None) -> None:
@@ -39,9 +39,9 @@ class Metrics:
 
         Args:
             folder: the output folder.
-            first_step: the step training goes on from.
-            worker: name of a process that only helps another one, see `flags.helper_name`; None
-                of the one that saves.
+            first_step: the step that training resumes from.
+            worker: name of a worker that only helps the process that saves, see
+                `flags.helper_name`; None for that process.
         """
         name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
         self._path = os.path.join(folder, name)
@@ -60,7 +60,7 @@ class Metrics:
             handle.writelines(json.dumps(record) + "\n" for record in self.records)
 
     def flush(self) -> None:
-        """Writes what is not in the file yet: in remote storage no line can be added to it."""
+        """Writes pending records: remote storage does not allow appending single lines."""
         if storage.is_remote(self._path):
             self._write()
 
@@ -68,7 +68,7 @@ class Metrics:
     def read(folder: str, last_step: int, name: str = METRICS_FILE) -> List[Dict[str, Any]]:
         """The records of a folder up to a step.
 
-        A line that a kill left unfinished is dropped, and so are damaged ones, with a note.
+        A last line that a kill left unfinished is dropped; damaged lines are skipped with a note.
         """
         records, problems = [], []
         path = os.path.join(folder, name)
@@ -101,12 +101,12 @@ class Metrics:
             raise files.cannot_write(self._path, error) from error
 
     def last(self, name: str, text: str) -> List[str]:
-        """[text % newest value of a name], or [] without one."""
+        """[text % newest value of a name], or [] if there is no value."""
         values = [record[name] for record in self.records if name in record]
         return [text % values[-1]] if values else []
 
     def series(self, name: str) -> Tuple[List[int], List[float]]:
-        """(steps, values) of a name, by step."""
+        """(steps, values) of a name, sorted by step."""
         points = sorted((r["step"], r[name]) for r in self.records if name in r)
         return [step for step, _ in points], [value for _, value in points]
 
@@ -120,13 +120,13 @@ def draw_learning_curve(
     """Draws training loss and accuracies over steps as a PNG.
 
     Args:
-        metrics: of the run.
+        metrics: metrics of the run.
         path: file to write.
-        accuracies: (name in the metrics, label in the picture) of each accuracy.
-        axis_label: what the accuracies' axis says.
+        accuracies: (name in the metrics, label in the figure) of each accuracy.
+        axis_label: label of the axis of accuracies.
 
     Returns:
-        the path, or None where matplotlib is not installed.
+        the path, or None if matplotlib is not installed.
     """
     if not plotting.is_installed():
         say("no learning curve: matplotlib is not installed")
@@ -149,7 +149,7 @@ def draw_learning_curve(
 
 
 def _smooth(values, weight=0.95):
-    """Exponential moving average, corrected for its start."""
+    """Exponential moving average with bias correction for its start."""
     smoothed, average, norm = [], 0.0, 0.0
     for value in values:
         average = weight * average + (1 - weight) * value

@@ -1,4 +1,4 @@
-"""What a `model_fn` is asked for and what it answers, as Estimator's names have it."""
+"""Modes and results of a `model_fn`, with the names that Estimator uses."""
 
 import collections
 from typing import Any, Callable
@@ -9,7 +9,7 @@ from albert_zh.training import tensorflow_internals
 
 
 class ModeKeys:
-    """What a model is built for; equal to `tf.estimator.ModeKeys`."""
+    """The mode that a model is built for; equal to `tf.estimator.ModeKeys`."""
 
     TRAIN = "train"
     EVAL = "eval"
@@ -21,21 +21,21 @@ Spec = collections.namedtuple(
     "mode loss train_op predictions eval_metrics scaffold_fn host_call",
     defaults=(None, None, None, None, None, None),
 )
-Spec.__doc__ = """What a `model_fn` has built.
+Spec.__doc__ = """The result of a `model_fn`.
 
 Fields:
-    mode: of `ModeKeys`.
+    mode: a value of `ModeKeys`.
     loss: float scalar tensor, for training and evaluation.
     train_op: op of one training step.
     predictions: {name: tensor [B, ...]}.
     eval_metrics: (function -> {name: (value, update op)}, its arguments: list of tensors).
     scaffold_fn: function -> `tf.train.Scaffold`, or None for the default one.
-    host_call: as `TPUEstimatorSpec` takes it; on a TPU alone.
+    host_call: the argument of `TPUEstimatorSpec`; only used on a TPU.
 """
 
 
 def for_tpu_estimator(model_fn: Callable[..., Spec]) -> Callable[..., Any]:
-    """The `model_fn` such that TPUEstimator takes it; as it is where TensorFlow has none.
+    """Adapts a `model_fn` to TPUEstimator; unchanged if TensorFlow has no TPUEstimator.
 
     Args:
         model_fn: function (features, labels, mode, params) -> `Spec`.

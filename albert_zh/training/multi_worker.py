@@ -1,4 +1,4 @@
-"""Several machines that share each step: who they are by TF_CONFIG, and what if one of them dies.
+"""Multi-worker training: reads the workers from TF_CONFIG and handles the death of a worker.
 
 {"cluster": {"worker": ["host1:5000", "host2:5000"]}, "task": {"type": "worker", "index": 0}}
 """
@@ -19,16 +19,16 @@ from albert_zh.common import checks, errors, files, validation
 from albert_zh.common.errors import UserError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-_MOST_DIGITS = 9  # of a worker's index
+_MOST_DIGITS = 9  # maximum length of a worker's index
 _ADDRESS = re.compile(r".+:\d{1,5}")
-_LOOKS = 2  # in vain, before a worker is taken for dead
+_LOOKS = 2  # failed connection attempts before a worker counts as dead
 
 
 def cluster() -> Dict[str, List[str]]:
-    """{kind: ["HOST:PORT", ...]} of TF_CONFIG; {} where it names none.
+    """{kind: ["HOST:PORT", ...]} of TF_CONFIG; {} if it has no cluster.
 
     Raises:
-        UserError: if TF_CONFIG is no JSON object, or its cluster none of lists.
+        UserError: if TF_CONFIG is not a JSON object, or its cluster is not an object of lists.
     """
     hosts = _tf_config().get("cluster", {})
     is_table = isinstance(hosts, dict) and all(
@@ -54,18 +54,18 @@ def _tf_config():
 
 
 def _task():
-    """(kind, index) of this process; raises `UserError` if TF_CONFIG holds none."""
+    """(kind, index) of this process; raises `UserError` if TF_CONFIG does not have them."""
     task = _tf_config().get("task", {})
     fields = task if isinstance(task, dict) else {"index": None}
     kind, index = fields.get("type", "worker"), str(fields.get("index", 0))
-    # Launchers write the index as text, too.
+    # Some launchers write the index as text.
     if not (isinstance(kind, str) and index.isdecimal() and len(index) <= _MOST_DIGITS):
         raise _unfit('task is %s: expected {"type": "worker", "index": 0}' % json.dumps(task))
     return kind, int(index)
 
 
 def num_machines() -> int:
-    """How many workers TF_CONFIG names; 0 where it names none, or is not readable."""
+    """The number of workers in TF_CONFIG; 0 if it has none or is not readable."""
     with contextlib.suppress(UserError):
         return sum(len(cluster().get(kind, ())) for kind in ("chief", "worker"))
     return 0
@@ -85,7 +85,7 @@ def check_place() -> None:
 
 
 def helper_name() -> Optional[str]:
-    """A name such as "worker1" of a process that helps another one; None of the one that saves."""
+    """A name such as "worker1" of a helping worker; None for the process that saves."""
     kind, index = _task()
     is_saving = kind == "chief" or (index == 0 and "chief" not in cluster())
     return None if is_saving else "%s%d" % (kind, index)
@@ -102,18 +102,18 @@ def _addresses_of_others():
 
 
 class WatchHook(tf.train.SessionRunHook):
-    """Starts this process again when another worker dies.
+    """Restarts this process when another worker dies.
 
-    The workers wait for each other in every step, for ever. Started again, this one waits for the
-    dead one's successor, and both go on from the last checkpoint.
+    Workers wait for each other in every step, without a timeout. After the restart, this worker
+    waits for the successor of the dead worker, and both resume from the last checkpoint.
     """
 
     def __init__(self, last_step: int, say: Callable[[str], None]) -> None:
         """Initializes the watch hook.
 
         Args:
-            last_step: step at which training ends; then others may go.
-            say: function of a line for the user.
+            last_step: step at which training ends; after it other workers may exit.
+            say: function that shows a line to the user.
         """
         self._last_step = last_step
         self._say = say
@@ -131,7 +131,7 @@ class WatchHook(tf.train.SessionRunHook):
     ) -> None:
         if run_values.results >= self._last_step - 1:
             self._is_over.set()
-        elif self._thread is None:  # all are there: they have made a step together
+        elif self._thread is None:  # all workers are up: they have run a step together
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
 

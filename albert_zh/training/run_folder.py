@@ -1,4 +1,4 @@
-"""The output folder of a run: its lock, its log, and the settings it was started with."""
+"""The output folder of a run: its lock, its log, and the settings that it was started with."""
 
 import contextlib
 import fcntl
@@ -26,14 +26,14 @@ _DIGEST = re.compile("[0-9a-f]{64}$")
 
 
 class _RunLog(logging.FileHandler):
-    """The log of a run, whose file is its lock too."""
+    """The log of a run; its file also serves as the lock."""
 
 
 @contextlib.contextmanager
 def logs_of_host() -> Iterator[None]:
-    """Has the program that a run is a part of log and warn as before, once the run has ended.
+    """Restores the logging and warnings of the surrounding program when a run has ended.
 
-    The run's log is closed then, and with it the lock of its folder.
+    This also closes the log of the run, which releases the lock of its folder.
     """
     loggers = _loggers()
     former = [(logger, _without_run_log(logger), logger.propagate) for logger in loggers]
@@ -49,7 +49,7 @@ def logs_of_host() -> Iterator[None]:
 
 
 def _loggers():
-    """Those of TensorFlow and of Python's warnings."""
+    """The loggers of TensorFlow and of Python's warnings."""
     return tf.get_logger(), logging.getLogger("py.warnings")
 
 
@@ -65,18 +65,19 @@ def _close_run_logs(loggers):
 
 
 def open_output_folder(folder: str, worker: Optional[str] = None) -> None:
-    """Makes the output folder and sends TensorFlow's log and Python's warnings to a file in it.
+    """Creates the output folder and sends TensorFlow's log and Python's warnings to a file in it.
 
-    The log file is locked, so that two runs in one folder don't mix. Where the folder is remote, it
-    is in the scratch folder until the run ends, and keeps two runs of this machine apart.
+    The log file is locked, so that two runs cannot write to the same folder. If the folder is
+    remote, the log is in the scratch folder until the run ends, and the lock only works between
+    runs on this machine.
 
     Args:
         folder: the output folder.
-        worker: name of a process that only helps another one, see `flags.helper_name`; None of
-            the one that saves.
+        worker: name of a worker that only helps the process that saves, see `flags.helper_name`;
+            None for that process.
 
     Raises:
-        UserError: if the folder cannot be written to, or another run is at work in it.
+        UserError: if the folder cannot be written to, or another run is using it.
     """
     target = path_rules.output_folder(folder, "--output_dir=%s" % folder)
     checkpoint_files.check_no_pattern(storage.absolute(folder), "--output_dir=%s" % folder)
@@ -84,7 +85,7 @@ def open_output_folder(folder: str, worker: Optional[str] = None) -> None:
     try:
         storage.make_folders(target)
         handler: Any = _RunLog(path, encoding="utf-8")
-        handler.handleError = lambda record: None  # a full disk: what the run writes reports it
+        handler.handleError = lambda record: None  # full disk: the run's own writes report it
     except OSError as error:
         named = folder if storage.is_remote(folder) else path
         raise files.cannot_write(named, error) from error
@@ -107,7 +108,7 @@ def open_output_folder(folder: str, worker: Optional[str] = None) -> None:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    """Logs a warning of Python's; one for the user is on the screen too."""
+    """Logs a Python warning; a warning for the user is also printed."""
     del file
     if issubclass(category, UserNotice):
         say("warning: %s", message)
@@ -117,17 +118,17 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 
 def _log_file(folder, worker):
-    """The path of a run's log, which is its lock too; local where the output folder is remote."""
+    """The path of a run's log, also its lock; it is local even if the output folder is remote."""
     path = os.path.join(folder, "train.%s.log" % worker if worker else LOG_FILE)
     return transfer.local_stand_in(path)
 
 
 @contextlib.contextmanager
 def uploaded_log(folder: Optional[str], worker: Optional[str] = None) -> Iterator[None]:
-    """Puts the log of a run into its output folder at the end, where that is remote.
+    """Uploads the log of a run to its output folder at the end, if the folder is remote.
 
     Args:
-        folder, worker: as in `open_output_folder`; no folder where the flags name none.
+        folder, worker: as in `open_output_folder`; `folder` is None if the flags name none.
     """
     try:
         yield
@@ -142,16 +143,17 @@ def uploaded_log(folder: Optional[str], worker: Optional[str] = None) -> Iterato
 def check_same_run(
     folder: str, fixed: Dict[str, Any], variable: Optional[Dict[str, Any]] = None
 ) -> List[str]:
-    """Keeps two different runs from mixing in one output folder.
+    """Checks that an output folder does not hold a different run.
 
     Args:
-        folder: the output folder; looked at only if it holds a checkpoint.
-        fixed: {name: value} of what makes a model (data, config, vocabulary, rate ...): a
-            difference to the run that the folder holds is an error.
-        variable: {name: value} of what may change when a run goes on (epochs): reported.
+        folder: the output folder; it is only checked if it holds a checkpoint.
+        fixed: {name: value} of the settings that determine a model (data, config, vocabulary, rate
+            ...): if one differs from the run in the folder, that is an error.
+        variable: {name: value} of the settings that may change when a run is resumed (epochs);
+            changes are reported.
 
     Returns:
-        the names of `variable` whose values are others.
+        the names in `variable` whose values have changed.
 
     Raises:
         UserError: if the folder holds checkpoints of another run.
@@ -178,12 +180,12 @@ def check_same_run(
 
 
 def tensorflow_version() -> Dict[str, str]:
-    """{"TensorFlow": "2.15"}: may change when a run goes on, as its weights may by rounding."""
+    """{"TensorFlow": "2.15"}: it may change on resumption, as weights may change by rounding."""
     return {"TensorFlow": ".".join(tf.__version__.split(".")[:2])}
 
 
 def former_settings(folder: str) -> Dict[str, Dict[str, Any]]:
-    """What `remember_settings` wrote of a folder's checkpoints; empty dicts without any."""
+    """The settings that `remember_settings` wrote to a folder; empty dicts if there are none."""
     path = os.path.join(folder, RUN_SETTINGS_FILE)
     has_checkpoint = bool(checkpoint_files.checkpoints_of_training(folder))
     if not (has_checkpoint and storage.exists(path)):
@@ -192,7 +194,7 @@ def former_settings(folder: str) -> Dict[str, Dict[str, Any]]:
 
 
 def remember_settings(folder: str, fixed: Dict[str, Any], variable: Dict[str, Any]) -> None:
-    """Writes down what a folder's checkpoints are made from."""
+    """Saves the settings from which a folder's checkpoints are trained."""
     fixed = dict(former_settings(folder)["fixed"], **fixed)
     output_files.write_json(
         os.path.join(folder, RUN_SETTINGS_FILE), {"fixed": fixed, "variable": variable}
@@ -200,7 +202,7 @@ def remember_settings(folder: str, fixed: Dict[str, Any], variable: Dict[str, An
 
 
 def _from_to(former, now):
-    """A text such as " (a, now b)"; empty for what would not help a reader: digests, configs."""
+    """A text such as " (a, now b)"; empty for values that do not help users: digests, configs."""
     words = " (%s, now %s)" % (former, now)
     is_readable = len(words) < 100 and not isinstance(now, dict) and not _DIGEST.match(str(now))
     return words if is_readable else ""

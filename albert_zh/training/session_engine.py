@@ -1,11 +1,11 @@
-"""Training, evaluation and prediction in monitored sessions, the same on every TensorFlow.
+"""Training, evaluation and prediction in monitored sessions, on every version of TensorFlow.
 
     engine = Engine(model_fn, RunConfig(model_dir="out", seed=1))
     engine.train(input_fn, max_steps=100, hooks=[SaverHook("out", 50)])
     metrics = engine.evaluate(input_fn, checkpoint_path="out/model.ckpt-100")
 
-Graphs are built op for op as TPUEstimator builds them on CPUs and GPUs, Estimator under a strategy:
-runs give the same numbers as with those, and continue theirs.
+Graphs are built op for op as TPUEstimator builds them on CPUs and GPUs (under a strategy, as
+Estimator does): runs produce the same numbers as with these classes and can resume their runs.
 """
 
 import collections
@@ -20,9 +20,9 @@ import tensorflow.compat.v1 as tf
 from albert_zh.training import tensorflow_internals
 from albert_zh.training.model_spec import ModeKeys, Spec
 
-LOGGED_EVERY = 100  # steps between values of the speed for TensorBoard
-_HOURS_BETWEEN_KEPT = 10000  # checkpoints that are never removed: none
-_SECONDS_OF_WAITING = 7200  # for the worker that initializes
+LOGGED_EVERY = 100  # steps between records of the speed for TensorBoard
+_HOURS_BETWEEN_KEPT = 10000  # so long that no checkpoint is kept permanently
+_SECONDS_OF_WAITING = 7200  # for the worker that initializes the variables
 
 RunConfig = collections.namedtuple(
     "RunConfig",
@@ -33,19 +33,19 @@ RunConfig.__doc__ = """How an `Engine` runs.
 
 Fields:
     model_dir: folder of the checkpoints.
-    seed: of the graph, int or None.
-    keep_checkpoint_max: the most checkpoints that are kept, 0 for all.
+    seed: graph seed, int or None.
+    keep_checkpoint_max: maximum number of checkpoints to keep, 0 for all.
     session_config: `tf.ConfigProto`, or None.
-    strategy: `tf.distribute.Strategy` that shares the steps of training, or None.
+    strategy: `tf.distribute.Strategy` that distributes the training steps, or None.
     master: address of a TensorFlow master, or None.
-    is_multi_worker: whether TF_CONFIG's workers share the steps.
+    is_multi_worker: whether the workers of TF_CONFIG share the steps.
 """
 
 _Step = collections.namedtuple("_Step", "loss train_op scaffold input_hooks")
 
 
 class _InitializerHook(tf.train.SessionRunHook):
-    """Initializes an iterator once the session is there, also in one that was made again."""
+    """Initializes an iterator when a session is created, including a recreated session."""
 
     def __init__(self, make_initializer):
         self._make_initializer = make_initializer
@@ -63,14 +63,14 @@ _Predictions = collections.namedtuple(
 
 
 class _LastingSession(tf.Session):
-    """A session that lives as long as it is referred to."""
+    """A session that stays open as long as it is referenced."""
 
     def close(self):
-        """Leaves it open for the next checkpoint."""
+        """Does nothing, so that the session stays open for the next checkpoint."""
 
 
 class _LastingSessionCreator(tf.train.SessionCreator):
-    """Loads a checkpoint into a session that may have had another one."""
+    """Loads a checkpoint into a session that may already hold another one."""
 
     def __init__(self, made, checkpoint_path):
         self._made, self._checkpoint_path = made, checkpoint_path
@@ -83,7 +83,7 @@ class _LastingSessionCreator(tf.train.SessionCreator):
 
 
 class Engine:
-    """Runs a `model_fn`; TPUEstimator has methods of the same names and arguments."""
+    """Runs a `model_fn`; its methods have the same names and arguments as TPUEstimator's."""
 
     def __init__(self, model_fn: Callable[..., Spec], config: RunConfig) -> None:
         """Initializes the engine.
@@ -94,7 +94,7 @@ class Engine:
         """
         self._model_fn = model_fn
         self.config = config
-        # {input_fn: what predicts from it} within `one_prediction_graph`.
+        # {input_fn: its `_Predictions`} within `one_prediction_graph`.
         self._kept_predictions: Optional[Dict[Callable[..., Any], _Predictions]] = None
 
     @property
@@ -110,18 +110,18 @@ class Engine:
         max_steps: int,
         hooks: Sequence[tf.train.SessionRunHook] = (),
     ) -> None:
-        """Trains from the folder's newest checkpoint, if it has one, to a step.
+        """Trains to a step, starting from the folder's newest checkpoint if there is one.
 
         Args:
             input_fn: function (params[, input_context]) -> batches of features.
             max_steps: the step to stop at.
-            hooks: session hooks; one of them has to save checkpoints.
+            hooks: session hooks; one of them must save checkpoints.
         """
         if self._newest_step() >= max_steps:
             return
         with self.one_prediction_graph():
             self._train(input_fn, list(hooks) + [tf.train.StopAtStepHook(last_step=max_steps)])
-        gc.collect()  # a graph refers to itself, and what follows may build none for long
+        gc.collect()  # graphs are cyclic, and the next one may be built much later
 
     def _train(self, input_fn, hooks):
         config, strategy = self.config.session_config, self.config.strategy
@@ -149,7 +149,7 @@ class Engine:
         return _Step(spec.loss, spec.train_op, _scaffold_of(spec), input_hooks)
 
     def _train_shared(self, strategy, session_config, input_fn, hooks):
-        """Trains with steps that the replicas of a strategy share."""
+        """Trains with steps that are shared among the replicas of a strategy."""
         with tf.Graph().as_default(), strategy.scope(), tensorflow_internals.scaled_losses(
             strategy
         ):
@@ -174,7 +174,7 @@ class Engine:
         return _Step(loss, strategy.group(train_op), None, [_InitializerHook(iterator.initialize)])
 
     def _run_steps(self, step, hooks, session_config):
-        """Runs the step of a graph until a hook stops it, or the input ends."""
+        """Runs training steps until a hook stops them, or the input ends."""
         summaries = tf.get_collection(tf.GraphKeys.SUMMARIES)
         if not any(summary.op.name == "loss" for summary in summaries):
             tf.summary.scalar("loss", step.loss)
@@ -200,7 +200,7 @@ class Engine:
                 session.run([step.train_op, step.loss])
 
     def _add_saver(self):
-        """Adds the saver that hooks and scaffold use."""
+        """Adds the saver that the hooks and the scaffold use."""
         saver = tf.train.Saver(
             sharded=True,
             max_to_keep=self.config.keep_checkpoint_max,
@@ -219,17 +219,17 @@ class Engine:
         hooks: Sequence[tf.train.SessionRunHook] = (),
         checkpoint_path: Optional[str] = None,
     ) -> Dict[str, Any]:
-        """Measures a checkpoint.
+        """Evaluates a checkpoint.
 
         Args:
             input_fn: function (params) -> batches of features.
-            steps: the most batches, or None for all.
+            steps: maximum number of batches, or None for all.
             hooks: session hooks.
-            checkpoint_path: prefix; the folder's newest checkpoint if left out.
+            checkpoint_path: prefix; None: the folder's newest checkpoint.
 
         Returns:
-            {name: number}: the model's metrics, "loss" and "global_step". They are written for
-            TensorBoard, too, to the folder's `eval`.
+            {name: number}: the model's metrics, "loss" and "global_step". They are also written to
+            the folder's `eval` for TensorBoard.
         """
         with tf.Graph().as_default():
             self._begin_graph()
@@ -256,16 +256,16 @@ class Engine:
         checkpoint_path: Optional[str] = None,
         yield_single_examples: bool = True,
     ) -> Iterator[Dict[str, np.ndarray]]:
-        """Yields what a checkpoint predicts, in the input's order.
+        """Yields the predictions of a checkpoint, in the order of the input.
 
-        Within `one_prediction_graph` checkpoints have one graph and session: those of the last
-        input.
+        Within `one_prediction_graph`, checkpoints that predict from the same input share a graph
+        and a session; only those of the last input are kept.
 
         Args:
             input_fn: function (params) -> batches of features.
             hooks: session hooks.
-            checkpoint_path: prefix; the folder's newest checkpoint if left out.
-            yield_single_examples: whether rows are yielded, otherwise batches.
+            checkpoint_path: prefix; None: the folder's newest checkpoint.
+            yield_single_examples: whether to yield rows instead of batches.
 
         Yields:
             {name: array}.
@@ -288,9 +288,9 @@ class Engine:
 
     @contextlib.contextmanager
     def one_prediction_graph(self) -> Iterator[None]:
-        """Has checkpoints that are predicted with from one input share a graph and a session.
+        """Context in which checkpoints that predict from the same input share graph and session.
 
-        A training does so for its evaluations.
+        Training uses it for its evaluations.
         """
         if self._kept_predictions is not None:
             yield
@@ -302,7 +302,7 @@ class Engine:
             self._kept_predictions = None
 
     def _predictions_of(self, input_fn):
-        """The `_Predictions` of an input; kept for the next checkpoint if that is asked for."""
+        """The `_Predictions` of an input; cached for the next checkpoint if requested."""
         kept = self._kept_predictions or {}
         if input_fn in kept:
             return kept[input_fn]
@@ -318,7 +318,7 @@ class Engine:
         return made
 
     def _begin_graph(self):
-        """What comes first in a graph: the seed, and the step as a resource on every version."""
+        """Begins a graph: sets its seed and creates the global step as a resource variable."""
         tf.set_random_seed(self.config.seed)
         with tf.variable_scope(tf.get_variable_scope(), use_resource=True):
             tf.train.create_global_step()
@@ -352,10 +352,10 @@ class Engine:
 
 
 def _scaffold_of(spec):
-    """The scaffold of a `Spec`, else one whose sessions do not ask which variables lack a value.
+    """The scaffold of a `Spec`, or one whose sessions skip the check for uninitialized variables.
 
-    None does once the graph is initialized or a checkpoint loaded, and asking twice took as long
-    as either.
+    After initialization or loading a checkpoint no variable lacks a value, and the check, which
+    runs twice, took as long as either.
     """
     if spec.scaffold_fn:
         return spec.scaffold_fn()
@@ -364,7 +364,7 @@ def _scaffold_of(spec):
 
 
 def _dataset(input_fn, input_context=None):
-    """The input, made on the host; `input_context` for functions that share it among replicas."""
+    """The input, built on the host; functions that split it by replica receive `input_context`."""
     context = {} if input_context is None else {"input_context": input_context}
     with tf.device("/device:CPU:0"):
         return input_fn(params={}, **context)
@@ -377,6 +377,6 @@ def _next_batch(input_fn):
 
 
 def _metrics_of(spec):
-    """{name: (value, update op)} of an evaluation, the mean loss among them."""
+    """{name: (value, update op)} of an evaluation, including the mean loss."""
     function, tensors = spec.eval_metrics
     return dict(function(*tensors), loss=tf.metrics.mean(spec.loss))

@@ -1,4 +1,4 @@
-"""What training needs of TensorFlow without a public name (besides what `SaverHook` overrides).
+"""TensorFlow internals without a public API that training uses (besides `SaverHook`'s overrides).
 
 A test (tests/training/test_tensorflow_internals.py) fails as soon as a version lacks one of them.
 """
@@ -17,10 +17,10 @@ def has_estimators() -> bool:
 
 
 def add_global_step_read() -> None:
-    """Adds the read of the global step that optimizers count with, so that op numbers are fixed.
+    """Adds the read of the global step that optimizers use, so that op numbers are fixed.
 
-    The seed of a random op that has none follows from the op's number in the graph: this keeps the
-    numbers, and the random draws, those of an Estimator.
+    The seed of a random op without an explicit seed depends on the op's number in the graph: with
+    this read, op numbers and random draws are the same as in an Estimator.
     """
     from tensorflow.python.training import training_util
 
@@ -28,7 +28,7 @@ def add_global_step_read() -> None:
 
 
 def add_shared_global_step_read(strategy: tf.distribute.Strategy) -> None:
-    """As `add_global_step_read`, outside of a strategy's replicas."""
+    """As `add_global_step_read`, outside the replicas of a strategy."""
     from tensorflow.python.training import training_util
 
     step = tf.train.get_global_step()
@@ -37,10 +37,10 @@ def add_shared_global_step_read(strategy: tf.distribute.Strategy) -> None:
 
 @contextlib.contextmanager
 def gradients_forgotten() -> Iterator[None]:
-    """Forgets at the end the gradients that `tf.custom_gradient` has registered within.
+    """Unregisters, on exit, the gradients that `tf.custom_gradient` registered in the context.
 
-    TensorFlow would keep them, and with them their graph, as long as the process lives. Once a
-    training step is built, nothing looks them up.
+    TensorFlow would keep them, and with them their graph, until the process ends. Once a training
+    step is built, nothing looks them up.
     """
     registered = sessions.registered_gradients()
     before = set(registered)
@@ -54,13 +54,13 @@ def gradients_forgotten() -> Iterator[None]:
 
 @contextlib.contextmanager
 def scaled_losses(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Has optimizers divide the loss by the number of replicas, whose gradients they add up."""
+    """Makes optimizers divide the loss by the number of replicas, whose gradients are summed."""
     with strategy._scale_loss_for_estimator_enabled():
         yield
 
 
 def loss_reduction() -> tf.distribute.ReduceOp:
-    """How the replicas' losses make that of the step: the mean where an optimizer scales them."""
+    """How the losses of replicas are combined: by their mean if the optimizer scales the loss."""
     if tf.get_default_graph()._is_loss_scaled_by_optimizer:
         return tf.distribute.get_loss_reduction()
     return tf.distribute.ReduceOp.SUM
@@ -71,15 +71,15 @@ def run_as_worker(
     session_config: Optional[tf.ConfigProto],
     function: Callable[[tf.distribute.Strategy], None],
 ) -> None:
-    """Calls a function of a strategy as the worker that TF_CONFIG says this process is.
+    """Calls a function of a strategy in the role that TF_CONFIG assigns to this process.
 
-    Its server is started first, and `tf.train.MonitoredTrainingSession` knows within whose session
-    it is.
+    The server of the worker is started first, and `tf.train.MonitoredTrainingSession` knows which
+    worker it runs in.
 
     Args:
         strategy: `tf.distribute.experimental.MultiWorkerMirroredStrategy`.
-        session_config: of its sessions; None for the default.
-        function: of the strategy that is configured for the cluster.
+        session_config: settings of its sessions; None for the default.
+        function: function of the strategy after it is configured for the cluster.
     """
     from tensorflow.python.distribute import distribute_coordinator
 

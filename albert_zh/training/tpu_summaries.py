@@ -1,4 +1,4 @@
-"""Summaries of training on a TPU: its cores hand scalars to the host, which writes them.
+"""Summaries of training on a TPU: its cores pass scalars to the host, which writes them.
 
 spec = model_spec.Spec(..., host_call=host_call(folder, {"loss": loss}))
 """
@@ -11,11 +11,11 @@ import tensorflow.compat.v1 as tf
 def host_call(
     folder: str, scalars: Dict[str, tf.Tensor]
 ) -> Tuple[Callable[..., Any], List[tf.Tensor]]:
-    """What a `Spec` takes to have scalars written in each loop of steps.
+    """The `host_call` of a `Spec` that writes scalars after each loop of steps.
 
     Args:
-        folder: where the file of events goes.
-        scalars: {name: float scalar}, each of a core's share of the batch.
+        folder: folder for the event file.
+        scalars: {name: float scalar}, each computed from a core's share of the batch.
 
     Returns:
         (function of the cores' values, each [cores], -> summary ops; the cores' tensors, each [1]).

@@ -1,4 +1,4 @@
-"""Errors of TensorFlow in training, in words a user can act on."""
+"""Translates TensorFlow errors in training into messages that users can act on."""
 
 import contextlib
 import re
@@ -13,14 +13,14 @@ _REMOTE_PATH = re.compile(r"(gs|s3|hdfs|ram)://[^\s'\",;]+")
 
 
 class Explosion(Exception):
-    """A loss far above that of guessing."""
+    """Raised if the loss is far above the loss of random guessing."""
 
 
 class Diverged(UserError):
-    """A training whose loss is no finite number, or far above that of guessing."""
+    """Raised if the loss of a training is not finite, or far above the loss of random guessing."""
 
 
-# What TensorFlow raises for things a user can mend: (type, words in it, what to say).
+# TensorFlow exceptions that users can do something about: (type, words in the text, message).
 _EXPLANATIONS = (
     (
         tf.train.NanLossDuringTrainingError,
@@ -65,7 +65,7 @@ _EXPLANATIONS = (
 
 
 def _explain_storage(error):
-    """Raises `UserError` for an error of TensorFlow that is about a file in remote storage."""
+    """Raises `UserError` if a TensorFlow error is about a file in remote storage."""
     remote = _REMOTE_PATH.search(str(error))
     of_content = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
     if remote and isinstance(error, tf.errors.OpError) and not isinstance(error, of_content):
@@ -76,7 +76,7 @@ def _explain_storage(error):
 
 
 def _last_good_checkpoint(folder):
-    """The last good checkpoint of a training, in words."""
+    """A phrase that names the last good checkpoint of a training."""
     newest = tf.train.latest_checkpoint(folder)
     return "the last good checkpoint is %s" % newest if newest else "there is no checkpoint yet"
 
@@ -85,16 +85,16 @@ def _last_good_checkpoint(folder):
 def explained_errors(
     folder: Optional[str], check_start: Optional[Callable[[], None]] = None
 ) -> Iterator[None]:
-    """Turns what TensorFlow raises for full disks, bad folders, NaN ... into `UserError`.
+    """Converts TensorFlow's exceptions for full disks, bad folders, NaN ... to `UserError`.
 
     Args:
-        folder: the output folder; None where the flags name none.
-        check_start: function that raises `UserError` if weights that training started from are no
-            finite numbers; None without one.
+        folder: the output folder; None if the flags name none.
+        check_start: function that raises `UserError` if the weights that training started from are
+            not finite; None for no check.
     """
     try:
         yield
-    except Exception as error:  # re-raised unless it is one of the table
+    except Exception as error:  # re-raised unless it is in the table
         _explain_storage(error)
         for kind, words, explanation in _EXPLANATIONS:
             if isinstance(error, kind) and words in str(error):
