@@ -1,14 +1,14 @@
-r"""The largest batch of a pre-training step that fits into a memory, from measured activations.
+r"""The largest pre-training batch that fits into a given memory, from measured activations.
 
     python benchmarks/batch_sizes.py
     python benchmarks/batch_sizes.py --configs=base,large --lengths=512 --gigabytes=16,24
 
-The step is that of run_pretraining.py, in float32, on this machine's CPU. TensorFlow's allocator
-records what each operation allocates and frees in steps of two and of three sequences. Each of
-these sizes is a linear function of the batch, so both give the peak of a step of any batch: that of
-the activations where the backward pass begins or, of few sequences of a wide model, that of the
-gradients of all uses of its shared layers. Weights and LAMB's two slots are added, 12 bytes for
-each parameter. A GPU's own libraries take more: a share of the memory (--usable) is counted with.
+The step is a step of run_pretraining.py, in float32, on this machine's CPU. TensorFlow's allocator
+records the bytes that each operation allocates and frees in steps of two and of three sequences.
+Each of these sizes is a linear function of the batch size, so the two steps determine the peak for
+any batch: either the activations when the backward pass begins or, for few sequences and a wide
+model, the gradients of all uses of its shared layers. Weights and LAMB's two slots add 12 bytes per
+parameter. Since the libraries of a GPU take memory, too, only a share of it (--usable) is counted.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # which GPUs do not have
-os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "false"  # that allocator records whole chunks
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # GPUs do not use oneDNN
+os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "false"  # BFC records whole chunks
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--configs", default=CONFIGS)
     parser.add_argument("--lengths", default="128,512")
     parser.add_argument("--gigabytes", default="8,16,24,80")
-    parser.add_argument("--usable", type=float, default=0.9, help="share of the memory")
+    parser.add_argument("--usable", type=float, default=0.9, help="usable share of the memory")
     arguments = parser.parse_args()
     memories = _numbers("--gigabytes", arguments.gigabytes, float)
     lengths = _numbers("--lengths", arguments.lengths, int)
@@ -75,32 +75,32 @@ def _numbers(flag, text, kind):
 
 
 def bytes_in_use(config, length):
-    """Bytes that a step of any batch has in use after each allocation and each release.
+    """Bytes in use after each allocation and each release of a step, as a function of the batch.
 
     Args:
         config: `AlbertConfig`.
-        length: pieces of a sequence.
+        length: pieces per sequence.
 
     Returns:
-        (float array [N, 2]: bytes whatever the batch is, bytes for each of its sequences;
-        parameters). Of many sequences the most bytes in use are the second column's maximum each.
+        (float array [N, 2]: constant bytes, additional bytes per sequence; number of parameters).
+        For large batches the peak per sequence is the maximum of the second column.
     """
     (few, _), (more, parameters) = (changes_of_step(config, size, length) for size in BATCHES)
     few = dict(few)
     changes = np.zeros([len(more), 2])
     for change, (name, size) in zip(changes, more):
-        # The optimizer reuses memory in another order now and then: what depends on no batch.
+        # The optimizer sometimes reuses memory in another order, whatever the batch size is.
         each = (size - few.get(name, size)) / (BATCHES[1] - BATCHES[0])
         change[:] = size - BATCHES[1] * each, each
     return np.cumsum(changes, axis=0), parameters
 
 
 def largest_batch(in_use, memory):
-    """The most sequences with which a step never has more bytes in use.
+    """The largest number of sequences with which a step stays within the memory.
 
     Args:
-        in_use: as of `bytes_in_use`.
-        memory: bytes.
+        in_use: returned by `bytes_in_use`.
+        memory: limit in bytes.
     """
     fixed, each = in_use.T
     if fixed.max() > memory:
@@ -110,12 +110,12 @@ def largest_batch(in_use, memory):
 
 
 def changes_of_step(config, batch_size, length):
-    """What a step allocates and frees.
+    """The memory that a step allocates and frees.
 
     Returns:
-        ([((device, operation, number of its change), bytes)] in the order of time, parameters).
+        ([((device, operation, number of its change), bytes)] in order of time, parameters).
     """
-    one_at_a_time = tf.ConfigProto(inter_op_parallelism_threads=1)  # else the order is of chance
+    one_at_a_time = tf.ConfigProto(inter_op_parallelism_threads=1)  # else the order is random
     with tf.Graph().as_default(), tf.Session(config=one_at_a_time) as session:
         spec = pretraining_model_fn.model_fn_builder(config, _settings(), None)(
             _features(config, batch_size, length), None, ModeKeys.TRAIN, {}

@@ -1,10 +1,10 @@
-"""How far outputs in PyTorch are from ours, and whether weights come back bit for bit.
+"""Compares PyTorch outputs with ours and checks that weights survive a round trip bit for bit.
 
     python benchmarks/conversion.py          # needs requirements-convert.txt
 
-Models of real size (albert_tiny's and albert_base's) with random weights, 8 sequences of up to 128
-tokens; prints the table of docs/conversion.md: the largest absolute difference over all hidden
-states, pooled vectors and log probabilities of masked words.
+The models have the sizes of albert_tiny and albert_base and random weights; the inputs are 8
+sequences of up to 128 tokens. Prints the table of docs/conversion.md: the largest absolute
+difference over all hidden states, pooled vectors and log probabilities of masked words.
 """
 
 import os
@@ -53,7 +53,7 @@ BATCH, LENGTH = 8, 128
 
 
 def random_inputs(vocab_size):
-    """int32 [B, F] three times: ids, mask, segments."""
+    """Three int32 arrays [B, F]: ids, mask, segments."""
     generator = np.random.RandomState(0)
     ids = generator.randint(0, vocab_size, [BATCH, LENGTH]).astype(np.int32)
     lengths = generator.randint(5, LENGTH + 1, [BATCH, 1])
@@ -82,7 +82,7 @@ def write_model(folder, config, inputs):
 
 
 def torch_outputs(folder, inputs):
-    """The same by transformers."""
+    """The same outputs from transformers."""
     settings = {"trust_remote_code": True}
     model = transformers.AutoModelForPreTraining.from_pretrained(folder, **settings).eval()
     ids, mask, segments = (torch.tensor(array).long() for array in inputs)

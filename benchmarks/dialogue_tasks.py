@@ -1,13 +1,13 @@
-"""What further tasks bring a generator of replies: masked words, removed positions, both.
+"""Effect of auxiliary tasks on a reply generator: masked words, removed positions, both.
 
     python benchmarks/dialogue_tasks.py --text='corpus/community_qa.txt.gz,corpus/med_qa.txt.gz'
 
-Mines pairs from documents of questions and answers (a sentence a line, a blank line between
-documents): the first line and the second, where the first one asks something and both are short.
-Trains `run_seq2seq.py` from the same model with prefix LM alone and with each further task, and
-prints of held-out pairs the perplexity of the replies, and distinct-1/2 and ROUGE-L of those that
-are written greedily. A finished run is not repeated: the same command continues where it was
-stopped. Words after -- are further arguments of run_seq2seq.py.
+Mines pairs from documents of questions and answers (one sentence per line, blank lines between
+documents): the first and the second line, if the first one is a question and both are short. It
+trains `run_seq2seq.py` from the same model with prefix LM only and with each additional task.
+On held-out pairs it prints the perplexity of the replies, and distinct-1/2 and ROUGE-L of replies
+that are decoded greedily. Finished runs are not repeated: the same command resumes where it was
+stopped. Words after -- are passed to run_seq2seq.py.
 """
 
 import collections
@@ -44,19 +44,19 @@ _ASKS = re.compile("[？?吗呢]|什么|怎么|如何|为什么|哪")
 
 
 def define_flags():
-    """The command's flags."""
+    """Defines the command's flags."""
     flags.DEFINE_list("text", None, "Files of documents (.txt or .txt.gz), or patterns of them.")
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "The model.")
     flags.DEFINE_string("output_dir", "dialogue_output", "Folder for data, runs and results.")
-    flags.DEFINE_integer("rows", 4000, "Pairs to train on.")
-    flags.DEFINE_integer("dev_rows", 400, "Pairs to measure on.")
-    flags.DEFINE_float("epochs", 4.0, "Passes over the training pairs.")
-    flags.DEFINE_list("tasks", list(TASKS), "Which of the rows of the table.")
+    flags.DEFINE_integer("rows", 4000, "Number of training pairs.")
+    flags.DEFINE_integer("dev_rows", 400, "Number of held-out pairs.")
+    flags.DEFINE_float("epochs", 4.0, "Epochs over the training pairs.")
+    flags.DEFINE_list("tasks", list(TASKS), "Rows of the table to compute.")
     flags.DEFINE_list("seeds", ["1"], "Seeds of the runs.")
 
 
 def main(arguments=()):
-    """Trains what is not there yet and prints a line for each choice of tasks.
+    """Trains the missing models and prints a line for each combination of tasks.
 
     Args:
         arguments: further arguments of `run_seq2seq.py`.
@@ -79,7 +79,7 @@ def main(arguments=()):
 
 
 def _check_settings(arguments):
-    """Raises `UserError` in a folder of data or runs of other flags, else notes them there."""
+    """Raises `UserError` if the folder has runs with other flags, else records the flags there."""
     path = os.path.join(FLAGS.output_dir, "settings.json")
     settings = {name: FLAGS[name].value for name in _SETTINGS_OF_RUNS}
     settings["arguments"] = arguments
@@ -93,7 +93,7 @@ def _check_settings(arguments):
 
 
 def write_data(arguments):
-    """Writes the pairs of the files as train.tsv and dev.tsv, if they are not there."""
+    """Writes the pairs of the files as train.tsv and dev.tsv, unless these exist."""
     _check_settings(arguments)
     if os.path.exists(os.path.join(FLAGS.output_dir, "dev.tsv")):
         return
@@ -133,7 +133,7 @@ def pairs_of(path):
 
 
 def spread(lists, count):
-    """So many members of lists, taken evenly from each and over its length."""
+    """Takes `count` members from the lists, evenly from each list and over its length."""
     chosen = []
     for number, members in enumerate(lists):
         share = (count - len(chosen)) // (len(lists) - number)

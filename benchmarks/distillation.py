@@ -1,13 +1,14 @@
-"""What distillation gains over plain training of the same student with the same steps.
+"""Gain of distillation over plain training of the same student with the same number of steps.
 
     python benchmarks/distillation.py --data_dir=DATA --experiments=few_labels,pairs
     python benchmarks/distillation.py --data_dir=DATA --unlabelled_file='titles/*.txt'
 
-Each experiment trains teachers (the model itself with other seeds, and where texts are single ones
-a linear model, too), plain students and students of the teachers over the seeds,
-and prints the accuracies. `few_labels` has 2,000 labelled rows of THUCNews, the others without
-labels; `lcqmc` the split of results.py, and the rest of its dev file without labels; `pairs` and
-`topics_sample` are bundled. Runs are kept in --output_dir: a killed command, run again, goes on.
+Each experiment trains teachers (the model itself with other seeds and, for single texts, also a
+linear model), plain students and students of the teachers with each seed, and prints the
+accuracies. `few_labels` has 2,000 labelled rows of THUCNews and uses the other rows without labels;
+`lcqmc` has the split of results.py, and the rest of its dev file without labels; `pairs` and
+`topics_sample` are bundled. Runs are saved in --output_dir: a killed command resumes when it is run
+again.
 """
 
 import collections
@@ -33,18 +34,18 @@ Experiment = collections.namedtuple(
     "folder task length epochs teacher_flags has_linear files unlabelled rate student_flags batch",
     defaults=(None, None, 1e-4, (), 32),
 )
-Experiment.__doc__ = """How a set is trained.
+Experiment.__doc__ = """How models are trained on a data set.
 
 Fields:
-    folder: of the data, below --data_dir.
+    folder: folder of the data, below --data_dir.
     task, length, epochs: flags of all runs.
-    teacher_flags: further ones of the teachers.
-    has_linear: whether the linear model is a teacher too.
-    files: {split: (its file, slice of the lines)}; None: those of the task.
-    unlabelled: (file, slice of the lines) whose labels are left out; None: no such texts.
+    teacher_flags: additional flags of the teachers.
+    has_linear: whether the linear model is also a teacher.
+    files: {split: (its file, slice of the lines)}; None: the files of the task.
+    unlabelled: (file, slice of the lines) to use without labels; None: no unlabelled texts.
     rate: learning rate of all runs.
-    student_flags: further ones of the students.
-    batch: examples of a step.
+    student_flags: additional flags of the students.
+    batch: examples per step.
 """
 FGM = ("--fgm_epsilon=0.5",)
 _TRAIN = "train_45k_subset.txt"
@@ -54,7 +55,7 @@ _NUM_DEV = results.LCQMC_FILES["dev"][1].stop
 
 
 def _as_in_results(name, has_linear):
-    """An experiment with a set's settings in results.py, and all other flags at their defaults."""
+    """An experiment with the settings of a set in results.py, and default flags otherwise."""
     found = results.DATASETS[name]
     settings = {"rate": found.rate, "batch": found.batch}
     return Experiment(
@@ -96,7 +97,7 @@ EXPERIMENTS = {
         {split: (file, _ALL) for split, file in _THUCNEWS.items()},
         rate=3e-4,
     ),
-    # A ninth of dev is in train, too: its labels are worth learning by heart.
+    # A ninth of dev is also in train, so memorizing training labels pays off.
     "tnews": Experiment(
         "tnews",
         "tnews",
@@ -113,7 +114,7 @@ EXPERIMENTS = {
     "wsc": _as_in_results("wsc", False),
     "topics_sample": _as_in_results("topics_sample", True),
 }
-for _name in ("tnews", "iflytek"):  # the same, with students that learn with FGM too
+for _name in ("tnews", "iflytek"):  # the same, with students that also use FGM
     _plain = EXPERIMENTS[_name]
     EXPERIMENTS[_name + "_fgm"] = _plain._replace(student_flags=_plain.student_flags + FGM)
 _WITHOUT_TEST_LABELS = ("afqmc", "tnews", "tnews_fgm")
@@ -122,13 +123,13 @@ _WITHOUT_TEST_LABELS = ("afqmc", "tnews", "tnews_fgm")
 def define_flags():
     """Defines the flags."""
     flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.")
-    flags.DEFINE_string("output_dir", "distillation_output", "Folder of the runs.")
-    flags.DEFINE_list("experiments", list(EXPERIMENTS), "Which ones.")
-    flags.DEFINE_list("seeds", ["1", "2", "3"], "Of the students.")
-    flags.DEFINE_list("teacher_seeds", ["11", "12"], "Of the teachers.")
-    flags.DEFINE_list("unlabelled_file", [], "Further texts without labels.")
-    flags.DEFINE_string("precision", "bfloat16", "As of run_classifier.py.")
-    flags.DEFINE_integer("num_threads", 0, "As of run_classifier.py.")
+    flags.DEFINE_string("output_dir", "distillation_output", "Folder for the runs.")
+    flags.DEFINE_list("experiments", list(EXPERIMENTS), "Experiments to run.")
+    flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds of the students.")
+    flags.DEFINE_list("teacher_seeds", ["11", "12"], "Seeds of the teachers.")
+    flags.DEFINE_list("unlabelled_file", [], "Additional texts without labels.")
+    flags.DEFINE_string("precision", "bfloat16", "Precision, see run_classifier.py.")
+    flags.DEFINE_integer("num_threads", 0, "Number of threads; 0 for all cores.")
 
 
 class Runs:
@@ -142,7 +143,7 @@ class Runs:
         self._data = self._prepared()
 
     def _prepared(self):
-        """The folder of the data; where only parts of files are used, a copy of those."""
+        """The folder of the data, or a copy of the parts of files that are used."""
         experiment = self._experiment
         if not experiment.folder:
             return os.path.join(ROOT, "data", "pairs_hard_sample")
@@ -162,12 +163,12 @@ class Runs:
         return target
 
     def _lines(self, source, file):
-        """The lines of a file, in the order in which they are parted."""
+        """The lines of a file, in the order in which they are split."""
         lines = files.read_lines(os.path.join(source, file))
         return results.in_order_of_chance(lines) if self._experiment.task == "lcqmc" else lines
 
     def teachers(self):
-        """Trains the teachers that are not there; returns what --teachers calls them."""
+        """Trains the missing teachers; returns their names for --teachers."""
         paths = ["linear"] if self._experiment.has_linear else []
         for seed in FLAGS.teacher_seeds:
             name = "teacher_" + seed
@@ -176,7 +177,7 @@ class Runs:
         return paths
 
     def train(self, name, seed, further, script="run_classifier.py"):
-        """A run, unless it is done; returns its report's accuracies, {split: percent}."""
+        """Executes a run unless it is done; returns the accuracies in its report."""
         folder, experiment = os.path.join(self.folder, name), self._experiment
         path = os.path.join(folder, "report.json")
         arguments = [
@@ -203,7 +204,7 @@ class Runs:
         return {s: 100 * report[s]["accuracy"] for s in ("dev", "test") if s in report}
 
     def compare(self):
-        """Yields (what, list of accuracies) of plain students and those of the teachers."""
+        """Yields (kind of student, list of accuracies): plain and distilled students."""
         teachers = self.teachers()
         learning = ["--teachers=" + ",".join(teachers), "--teacher_weights=auto"]
         learning.append("--teacher_cache=" + os.path.join(self.folder, "targets"))
@@ -235,7 +236,7 @@ def call(script, arguments):
 
 
 def main():
-    """Does what is not done and prints a line for each kind of student."""
+    """Executes the missing runs and prints a line for each kind of student."""
     unknown = sorted(set(FLAGS.experiments) - set(EXPERIMENTS))
     if unknown:
         raise UserError("--experiments: unknown %s" % unknown[0])

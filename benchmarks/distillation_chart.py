@@ -1,12 +1,12 @@
-r"""Draws accuracy over latency of teachers, their average, a student and its int8 export.
+r"""Draws the accuracy over latency of teachers, their average, a student and its int8 export.
 
     python benchmarks/distillation_chart.py --test_file=test.txt --chart=chart.png \
         --model="teacher=seed_11/best" --model="two teachers, averaged=seed_11/best+seed_12/best" \
         --model="student=student/best" --model="student, int8=student_int8.tflite"
 
-Each model is NAME=PATH, or NAME=PATH+PATH for the average of several. The test file has lines
-text<TAB>label. Accuracy is that of all lines, latency the median time of a text alone, one thread,
-measured in turns so that other jobs slow all models alike.
+Each model is NAME=PATH, or NAME=PATH+PATH for the average of several models. The test file has
+lines text<TAB>label. Accuracy is computed over all lines; latency is the median time of a single
+text on one thread, measured in turns so that other jobs slow down all models alike.
 """
 
 import os
@@ -27,10 +27,10 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines the flags."""
-    flags.DEFINE_string("test_file", None, "Lines text<TAB>label.")
-    flags.DEFINE_multi_string("model", [], "NAME=PATH, or NAME=PATH+PATH.")
+    flags.DEFINE_string("test_file", None, "File with lines text<TAB>label.")
+    flags.DEFINE_multi_string("model", [], "A model, NAME=PATH, or several, NAME=PATH+PATH.")
     flags.DEFINE_string("chart", None, "PNG file to write.")
-    flags.DEFINE_integer("timed_texts", 100, "Texts whose time is taken.")
+    flags.DEFINE_integer("timed_texts", 100, "Number of texts to time.")
 
 
 def accuracy(predictors, texts, labels):
@@ -41,7 +41,7 @@ def accuracy(predictors, texts, labels):
 
 
 def latencies(models, texts):
-    """Milliseconds, {name: median of a text alone}."""
+    """Median milliseconds for a single text, {name: milliseconds}."""
     times = {name: [] for name in models}
     for text in texts:
         for name, predictors in models.items():

@@ -1,10 +1,10 @@
-"""What a training step costs with teachers' targets on disk, compared with a plain one.
+"""Cost of a training step with teachers' targets on disk, compared with a plain step.
 
     python benchmarks/distillation_speed.py
 
-Both ways train the starter's architecture on rows of random words, in one process, a few steps in
-turn, so that other jobs on the machine slow both alike; prints the ratio of their speeds: the
-median over the pairs of turns. The time of input pipelines is part of both.
+Both variants train the starter's architecture on rows of random words, in one process and a few
+steps at a time in turn, so that other jobs on the machine slow down both alike. Prints the ratio of
+their speeds, the median over pairs of turns. Both times include the input pipeline.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ from albert_zh.common.errors import run_command
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 NUM_ROWS, NUM_CLASSES, BATCH = 4096, 15, 32
-SHORTEST, LONGEST = 12, 40  # tokens of a row
+SHORTEST, LONGEST = 12, 40  # tokens per row
 STEPS_OF_A_TURN = 10
 
 
 def define_flags():
     """Defines the flags."""
-    flags.DEFINE_integer("turns", 30, "Turns of %d steps of each way." % STEPS_OF_A_TURN)
+    flags.DEFINE_integer("turns", 30, "Turns of %d steps per variant." % STEPS_OF_A_TURN)
 
 
 @contextlib.contextmanager
 def running(weight, folder):
-    """A function that does a turn of one way.
+    """A function that runs a turn of one variant.
 
     Args:
         weight: `Settings.distill_weight`; 0 for plain training.
-        folder: where the rows go.
+        folder: folder for the rows.
     """
     import tensorflow.compat.v1 as tf
 
@@ -71,7 +71,7 @@ def running(weight, folder):
 
 
 def written_rows(vocab_size, weight, folder):
-    """A `FeatureFile` of rows of random words; with a weight they have targets."""
+    """A `FeatureFile` of rows of random words; with a weight above 0 they have targets."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.tasks import feature_records, registry, task_forms

@@ -1,11 +1,12 @@
-"""How well a model answers questions on many paragraphs, as ask.py --documents does.
+"""Quality of a model's answers to questions on many paragraphs, as with ask.py --documents.
 
     python benchmarks/document_answers.py --model_dir=reading_output/best --dev_file=dev.json
 
-The contexts of a labelled file become documents of a paragraph a line; its questions are asked on
-all of them. Beside that stand the same model with the right paragraph given, with the paragraph
-alone that has most of the question's wording, and, without a model, that paragraph's sentence that
-shares the most character bigrams with the question. Questions without an answer are left out.
+The contexts of a labelled file become documents with one paragraph per line, and its questions are
+asked on all of them. For comparison, the same model reads only the right paragraph, or only the
+paragraph that is closest to the question's wording; without a model, the answer is the sentence of
+that paragraph that shares the most character bigrams with the question. Questions without an answer
+are skipped.
 """
 
 import os
@@ -28,12 +29,12 @@ FLAGS = flags.FLAGS
 def define_flags():
     """Defines the flags."""
     flags.DEFINE_string("model_dir", None, "Folder of a fine-tuned reader.")
-    flags.DEFINE_string("dev_file", None, "Labelled questions, of any layout.")
-    flags.DEFINE_integer("num_questions", 800, "Drawn with seed 1; 0 for all.")
+    flags.DEFINE_string("dev_file", None, "File of labelled questions, in any layout.")
+    flags.DEFINE_integer("num_questions", 800, "Questions to draw with seed 1; 0 for all.")
 
 
 def drawn_questions():
-    """(the questions that are asked, all contexts as lines without breaks)."""
+    """(the questions to ask, all contexts as lines without line breaks)."""
     questions = question_files.read_questions(FLAGS.dev_file).questions
     lines = list(dict.fromkeys(_line(question.context) for question in questions))
     asked = [question for question in questions if question.answers]
@@ -49,7 +50,7 @@ def _line(context):
 
 
 def ways_to_answer(model, lines, folder):
-    """{name: function from a question to its answer}."""
+    """{name: function (question) -> answer}."""
     path = os.path.join(folder, "paragraphs.txt")
     with open(path, "w", encoding="utf-8") as stream:
         stream.writelines(line + "\n" for line in lines)

@@ -1,15 +1,15 @@
-"""Spearman of trained sentence vectors on public pairs, beside TF-IDF and untrained pooling.
+"""Spearman correlation of trained sentence vectors on public pairs, vs. TF-IDF and no training.
 
     python benchmarks/embedding_results.py --data_dir=DATA
     python benchmarks/embedding_results.py --data_dir=DATA --experiments=bq_search
 
-`DATA` has a folder for each data set of `SOURCES`. `sts`, `lcqmc` and `bq` train on the same
-set as they test (BQ: on a random half of its dev file, tested on the other; LCQMC: on its dev file,
-tested on its test file); `sts_transfer`, `lcqmc_transfer` and `bq_transfer` train on the others
-only. A pair of the test that is in the training data too, letters and digits compared, is left out
-of the training data. Only the last checkpoint is measured, so that none is chosen by the test; with
-several seeds also the mean of their weights (`average_models.py`). Runs are kept in --output_dir: a
-killed command, run again, goes on. Prints a Markdown table.
+`DATA` has a folder for each data set of `SOURCES`. `sts`, `lcqmc` and `bq` train and test on the
+same data set (BQ: train on a random half of its dev file, test on the other; LCQMC: train on its
+dev file, test on its test file); `sts_transfer`, `lcqmc_transfer` and `bq_transfer` train only on
+the other data sets. Test pairs that also occur in the training data (by letters and digits) are
+removed from the training data. Only the last checkpoint is evaluated, so that the test data do not
+select it; with several seeds, so is the mean of their weights (`average_models.py`). Runs are saved
+in --output_dir: a killed command resumes when it is run again. Prints a Markdown table.
 """
 
 import collections
@@ -35,28 +35,28 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 _ENTAILMENT = {"contradiction": 0.0, "neutral": 0.5, "entailment": 1.0}
 
 Experiment = collections.namedtuple("Experiment", "train test epochs is_search", defaults=(False,))
-Experiment.__doc__ = """What a model is trained and tested on.
+Experiment.__doc__ = """The data that a model is trained and tested on.
 
 Fields:
-    train: names of `SOURCES`.
-    test: the same, one.
-    epochs: passes over the training data.
+    train: names in `SOURCES`.
+    test: one such name.
+    epochs: epochs over the training data.
     is_search: whether texts of the test set are searched for, instead of pairs scored.
 """
-_SEARCH = ("--pooling=first_last_mean", "--fgm_epsilon=0.5")  # flags of searches
+_SEARCH = ("--pooling=first_last_mean", "--fgm_epsilon=0.5")  # flags of search experiments
 QUERIES, SEARCHED_LINES, PARTNERS = 300, 3000, 3
 _SCORED = 0.2  # per point of STS-B's scores, 0 to 5
 
 
 def _tab_rows(path, score):
-    """Yields (text, text, score) of lines `text TAB text TAB label` whose label `score` knows."""
+    """Yields (text, text, score) of lines `text TAB text TAB label` whose label has a score."""
     for line in files.read_lines(path):
         cells = line.split("\t")
         if len(cells) == 3:
             try:
                 yield cells[0], cells[1], score(cells[2])
             except (KeyError, ValueError):
-                continue  # a header, a label that people did not agree on
+                continue  # a header, or a label that annotators did not agree on
 
 
 def _csv_rows(path, score):
@@ -76,7 +76,7 @@ def _of_scores(text):
     return _SCORED * float(text)
 
 
-# name: (reader, scores of its labels, files, rows at most or None)
+# name: (reader, scores of its labels, files, maximum number of rows or None)
 SOURCES = {
     "sts_train": (_tab_rows, _of_scores, ["embedding_sts_b_zh/train.txt"], None),
     "sts_dev": (_tab_rows, _of_scores, ["embedding_sts_b_zh/dev.txt"], None),
@@ -119,12 +119,12 @@ EXPERIMENTS = {
 def define_flags():
     """Defines the flags."""
     flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.")
-    flags.DEFINE_string("output_dir", "embedding_runs", "Folder of the runs.")
-    flags.DEFINE_list("experiments", list(EXPERIMENTS), "Which ones.")
-    flags.DEFINE_list("seeds", ["1", "2", "3"], "Of the runs.")
-    flags.DEFINE_float("learning_rate", 1e-4, "As of run_sentence_embedding.py.")
-    flags.DEFINE_string("precision", "bfloat16", "As of run_sentence_embedding.py.")
-    flags.DEFINE_integer("num_threads", 0, "As of run_sentence_embedding.py.")
+    flags.DEFINE_string("output_dir", "embedding_runs", "Folder for the runs.")
+    flags.DEFINE_list("experiments", list(EXPERIMENTS), "Experiments to run.")
+    flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds of the runs.")
+    flags.DEFINE_float("learning_rate", 1e-4, "Peak learning rate.")
+    flags.DEFINE_string("precision", "bfloat16", "Precision, see run_sentence_embedding.py.")
+    flags.DEFINE_integer("num_threads", 0, "Number of threads; 0 for all cores.")
 
 
 def rows_of(source):
@@ -141,13 +141,13 @@ def rows_of(source):
 
 
 def compared_form(text):
-    """The letters and digits of a text, by which pairs of two files are compared."""
+    """The letters and digits of a text, to compare the pairs of two files."""
     text = unicodedata.normalize("NFKC", text).lower()
     return "".join(char for char in text if unicodedata.category(char)[0] in "LN")
 
 
 def write_data(experiment, folder):
-    """Writes train.tsv and dev.tsv, which has the test; the training data has none of its pairs."""
+    """Writes train.tsv and dev.tsv (the test pairs, which are removed from the training data)."""
 
     def pair(row):
         return frozenset(map(compared_form, row[:2]))
@@ -160,7 +160,7 @@ def write_data(experiment, folder):
 
 
 def write_search_data(experiment, folder):
-    """Writes positives to train on, the questions as dev.tsv and the lines as corpus.txt."""
+    """Writes positive training pairs, the questions as dev.tsv and the lines as corpus.txt."""
     rows = rows_of(experiment.test)
     groups = groups_of(rows)
     random.Random(1).shuffle(groups)
@@ -186,7 +186,7 @@ def write_search_data(experiment, folder):
 
 
 def pairs_of_group(group):
-    """Each text of a group with up to `PARTNERS` others of it, as rows."""
+    """Pairs each text of a group with up to `PARTNERS` other texts of the group."""
     shuffled = random.Random(group[0]).sample(group, len(group))
     steps = range(1, min(PARTNERS, len(group) // 2) + 1)
     rows = [
@@ -198,7 +198,7 @@ def pairs_of_group(group):
 
 
 def groups_of(rows):
-    """Texts that mean the same by rows of label 1, directly or by way of others: sorted lists."""
+    """Groups of equivalent texts, connected by rows of label 1: sorted lists."""
     pairs = [row[:2] for row in rows if row[2]]
     groups = text_groups.groups_of_rows([tuple(map(text_groups.normalized, p)) for p in pairs])
     return sorted(sorted({text for index in group for text in pairs[index]}) for group in groups)
@@ -213,7 +213,7 @@ def _write_rows(path, rows):
 
 
 def scores_of(name, seed):
-    """Trains unless that is done; returns {"character TF-IDF" ...: measure x 100}."""
+    """Trains unless this is done; returns {"character TF-IDF" ...: metric x 100}."""
     experiment = EXPERIMENTS[name]
     folder = os.path.join(FLAGS.output_dir, name, "seed_" + seed)
     data = os.path.join(FLAGS.output_dir, name, "data")
@@ -225,7 +225,7 @@ def scores_of(name, seed):
 
 
 def score_of_mean(name):
-    """The measure x 100 of the mean of all seeds' weights."""
+    """The metric x 100 of the model with the mean of all seeds' weights."""
     folder = os.path.join(FLAGS.output_dir, name)
     seeds = "_".join(FLAGS.seeds)
     mean, evaluated = (os.path.join(folder, what + seeds) for what in ("mean_", "of_mean_"))
@@ -252,7 +252,7 @@ def _measures(experiment, folder):
 
 
 def _model_flags(folder):
-    """Flags of the model in a folder, and those of all runs."""
+    """Flags that name the model in a folder, and the flags that all runs share."""
     return [
         "--bert_config_file=" + os.path.join(folder, "albert_config_tiny.json"),
         "--vocab_file=" + os.path.join(folder, "vocab.txt"),
@@ -263,7 +263,7 @@ def _model_flags(folder):
 
 
 def arguments_of(experiment):
-    """What all runs of an experiment are started with."""
+    """The arguments of all runs of an experiment."""
     return _model_flags(os.path.join(ROOT, "albert_starter_zh")) + [
         "--do_train=true",
         "--do_eval=true",
@@ -271,13 +271,13 @@ def arguments_of(experiment):
         "--train_batch_size=%d" % (128 if experiment.is_search else 32),
         "--num_train_epochs=%d" % experiment.epochs,
         "--learning_rate=%g" % (FLAGS.learning_rate * (1 + experiment.is_search)),
-        "--save_checkpoints_steps=1000000",  # the last one alone
+        "--save_checkpoints_steps=1000000",  # only the last one
         *(_SEARCH if experiment.is_search else ()),
     ]
 
 
 def main():
-    """Does what is not done and prints a row for each experiment."""
+    """Executes the missing runs and prints a row for each experiment."""
     unknown = sorted(set(FLAGS.experiments) - set(EXPERIMENTS))
     if unknown:
         raise UserError("--experiments: unknown %s" % unknown[0])

@@ -1,16 +1,17 @@
-"""How fast sentence embeddings are trained, beside a classifier of the same pairs.
+"""Training speed of sentence embeddings, compared with a classifier on the same pairs.
 
     python benchmarks/embedding_speed.py
     python benchmarks/embedding_speed.py --pairs lcqmc/dev.txt --rounds 9
 
 Both train the bundled model on the same pairs, with the data, input functions and graphs of
-run_sentence_embedding.py and run_classifier.py, in one process. After a warm-up in which lengths
-are compiled they take turns, some steps each. Tokens are those of the texts with [CLS] and [SEP],
-without padding; their share of the positions that are computed is shown beside. Processor time is
-that of all cores, which other programs on the machine change less. The ratio is the median over the
-rounds of the classifier's time of a token by the embedding's: above 1 the embedding is faster. A
-classifier's last layer computes [CLS] alone, which the mean of all tokens cannot: --pooling=mean
-compares with a classifier that computes them all. How fast models encode: benchmarks/encoding.py.
+run_sentence_embedding.py and run_classifier.py, in one process. After a warm-up, in which sequence
+lengths are compiled, they take turns of some steps each. Tokens include [CLS] and [SEP], but no
+padding; their share of the computed positions is also shown. Processor time is summed over all
+cores, because other programs affect it less than wall-clock time. The ratio is the median over the
+rounds of the classifier's time per token divided by the embedding model's: above 1 the embedding
+model is faster. The last layer of a classifier computes only [CLS], which is impossible with the
+mean of all tokens: --pooling=mean compares with a classifier that computes all of them. For the
+speed of encoding see benchmarks/encoding.py.
 """
 
 import argparse
@@ -31,20 +32,20 @@ LENGTH = 64
 CLASSIFIER, EMBEDDING = "classifier", "embedding"
 FAMILIES = {CLASSIFIER: "single_label", EMBEDDING: "sentence_embedding"}
 
-# What a number of steps took: processor time, time, tokens, positions that were computed.
+# Totals of some steps: processor time, wall-clock time, tokens, computed positions.
 Turn = collections.namedtuple("Turn", "busy waited tokens positions")
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pairs", default=PAIRS, help="text_a<tab>text_b<tab>label of 0 and 1")
-    parser.add_argument("--steps", type=int, default=40, help="of a turn")
+    parser.add_argument("--steps", type=int, default=40, help="steps per turn")
     parser.add_argument("--warm_up", type=int, default=150, help="steps before the first turn")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--objective", default="cosent")
     parser.add_argument(
-        "--pooling", default="cls", help="of the classifier; mean: all last outputs"
+        "--pooling", default="cls", help="pooling of the classifier; mean: over all tokens"
     )
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
@@ -62,7 +63,7 @@ def write_data(path, root):
 
 
 def setup_of(way, arguments, root):
-    """The `Setup` of a training."""
+    """The `Setup` of a training run."""
     from albert_zh.finetuning import flags, runner, setup
 
     of_way = {"task_name": "lcqmc", "data_dir": root, "pooling": arguments.pooling}
@@ -86,7 +87,7 @@ def setup_of(way, arguments, root):
 
 
 class Training:
-    """A training whose steps are run in turns."""
+    """A training run whose steps are executed in turns."""
 
     def __init__(self, setup):
         import tensorflow.compat.v1 as tf
@@ -121,7 +122,7 @@ class Training:
             self._session.run(tf.global_variables_initializer())
 
     def turn(self, steps):
-        """A `Turn` of some steps."""
+        """Runs some steps and returns their `Turn`."""
         begin, start = time.process_time(), time.time()
         counts = [self._session.run(self._fetches)[1:] for _ in range(steps)]
         tokens, positions = (sum(column) for column in zip(*counts))
@@ -150,7 +151,7 @@ def main():
 
 
 def show(turns):
-    """Prints a row for each way, and the ratio.
+    """Prints a row for each of the two models, and the ratio.
 
     Args:
         turns: list of {way: `Turn`}.

@@ -1,14 +1,15 @@
-"""How fast sentences become vectors: in bulk, one at a time, and as 8-bit integers.
+"""Speed of encoding sentences as vectors: in bulk, one at a time, and with 8-bit integers.
 
     python benchmarks/encoding.py
     python benchmarks/encoding.py --texts lcqmc/test.txt --peer_python PYTHON
 
-The model is the bundled one, pooled by the mean and normalized. Texts: the sentences of a file of
-pairs, of data/pairs_sample by default. "in bulk": sentences a second of all of them, order kept;
-"one": milliseconds of a text alone, the median of many. "processor time": of all cores together,
-which other programs on the machine change less. Tokenization is included everywhere.
-With --peer_python (a Python that has sentence-transformers): the same model, written by
-export_model.py --format=sentence_transformers, in turns with ours; --threads holds for both.
+The model is the bundled one with mean pooling and normalization. The texts are the sentences of a
+file of pairs, by default of data/pairs_sample. "in bulk" is the rate in sentences per second when
+all are encoded in one call, with results in input order; "one" is the median time of encoding a
+single text, in milliseconds. "processor time" is summed over all cores, because other programs
+affect it less. All times include tokenization. With --peer_python (a Python that has
+sentence-transformers), the same model, written by export_model.py --format=sentence_transformers,
+takes turns with ours; --threads applies to both.
 """
 
 import argparse
@@ -39,17 +40,17 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model_dir", default=MODEL)
     parser.add_argument("--texts", default=PAIRS, help="TSV whose first two columns are sentences")
-    parser.add_argument("--num_texts", type=int, default=4000, help="sentences of a turn")
-    parser.add_argument("--num_single", type=int, default=200, help="single sentences of a turn")
+    parser.add_argument("--num_texts", type=int, default=4000, help="sentences per turn")
+    parser.add_argument("--num_single", type=int, default=200, help="single sentences per turn")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="of an operation; all cores by default")
+    parser.add_argument("--threads", type=int, help="threads per operation; all cores by default")
     parser.add_argument("--peer_python", help="Python with sentence-transformers")
     parser.add_argument("--work_as_peer", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def read_texts(path, count):
-    """`count` sentences of a TSV file, from the start again if it has fewer."""
+    """`count` sentences of a TSV file, which are repeated if there are fewer."""
     rows = [line.split("\t") for line in files.stream_lines(path)]
     texts = [cell for row in rows for cell in row[:2] if len(row) >= 2]
     if not texts:
@@ -64,7 +65,7 @@ def seconds_of(function):
 
 
 def turn_of(encode, texts, num_single):
-    """Of a function of a list of texts: as `COLUMNS`."""
+    """Measures a function (list of texts) -> vectors; returns the values of `COLUMNS`."""
     start = time.process_time()
     bulk = len(texts) / seconds_of(lambda: encode(texts))
     busy = 1000 * (time.process_time() - start) / len(texts)
@@ -75,7 +76,7 @@ def turn_of(encode, texts, num_single):
 
 
 def work_as_peer(arguments):
-    """Answers each line of its input with a turn of sentence-transformers."""
+    """Answers each input line with a turn of sentence-transformers."""
     import sentence_transformers
     import torch
 
@@ -95,7 +96,7 @@ def work_as_peer(arguments):
 
 
 class Peer:
-    """sentence-transformers in a process of its environment."""
+    """sentence-transformers, running in a process of another environment."""
 
     def __init__(self, arguments, folder):
         command = [arguments.peer_python, os.path.abspath(__file__), "--work_as_peer", folder]
@@ -125,7 +126,7 @@ def export(model_dir, *flags):
 
 
 def embedding_folder(model_dir, root):
-    """A copy of a model's folder that says how its vectors are made, as it is if it says so."""
+    """A model folder with sentence-vector settings: the original if it has them, else a copy."""
     import shutil
 
     from albert_zh.model import config, sentence_vectors
@@ -142,7 +143,7 @@ def embedding_folder(model_dir, root):
 
 
 def integers_turn(folder, root, texts_file, threads):
-    """A function of a list of texts -> vectors of a .tflite file of 8-bit integers."""
+    """A function (list of texts) -> vectors that runs a .tflite file of 8-bit integers."""
     from albert_zh.common import files
     from albert_zh.inference import loaded_model
     from albert_zh.inference.runtimes import litert
@@ -180,7 +181,7 @@ def integers_turn(folder, root, texts_file, threads):
 
 
 def measured(arguments, root):
-    """{name: list of turns} of all that take turns."""
+    """{name: list of turns} of all variants, measured in turns."""
     sys.path.insert(0, ROOT)
     from albert_zh.inference import text_encoder
 
@@ -211,7 +212,7 @@ def measured(arguments, root):
     for number in range(arguments.rounds + 1):
         for name, turn in turns.items():
             result = turn()
-            if number:  # the first prepares shapes
+            if number:  # the first turn prepares shapes
                 results[name].append(result)
     for model in list(encoders.values()) + [peer] * bool(peer):
         model.close()

@@ -1,13 +1,14 @@
-"""Ways to convert a model, compared: size, outputs, processor time of a run on one thread.
+"""Compares ways to convert a model: size, outputs, processor time of a run on one thread.
 
     python benchmarks/export_speed.py --format=onnx        # operators of ONNX against tf2onnx's
     python benchmarks/export_speed.py --format=tflite      # TensorFlow 2's converter against 1's
     python benchmarks/export_speed.py --format=tflite --peer_python=tf221/bin/python
 
-The model is albert_starter_zh's encoder. Files take turns in one process; printed are the minimum
-and the median of a run's processor time, which other load on the machine disturbs less than the
-clock's, and the median of the ratios of turns to the first file's. With --peer_python another
-environment (of another TensorFlow) converts as well; this one runs all files.
+The model is albert_starter_zh's encoder. The files take turns in one process. Printed are the
+minimum and the median processor time of a run, which other load on the machine disturbs less than
+wall-clock time, and the median ratio of a file's turns to the turns of the first file. With
+--peer_python another environment (with another TensorFlow) also converts the model; this
+environment runs all files.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from albert_zh.common.errors import run_program
 
 STARTER = os.path.join(ROOT, "albert_starter_zh")
 TEXTS = os.path.join(ROOT, "data", "pairs_sample", "train.txt")
-NUM_TEXTS = 60  # by which int8 finds its ranges
+NUM_TEXTS = 60  # calibration texts of int8
 SHAPES = {"onnx": ((1, 16), (1, 128), (8, 128)), "tflite": ((1, 128),)}
 QUANTIZATIONS = {"onnx": ("none", "int8"), "tflite": ("none", "dynamic", "int8")}
 NAMES = ("input_ids", "input_mask", "segment_ids")
@@ -42,7 +43,7 @@ def parsed_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--format", choices=sorted(SHAPES), required=True)
     parser.add_argument("--rounds", type=int, default=41)
-    parser.add_argument("--peer_python", help="Python of another environment that converts, too")
+    parser.add_argument("--peer_python", help="Python of another environment that also converts")
     parser.add_argument("--output_dir", help="folder for the files: nothing is measured")
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
@@ -63,7 +64,7 @@ def main():
 
 
 def write_by(python, output_format, folder):
-    """Has a Python write its files into a folder."""
+    """Makes another Python write its files to a folder."""
     os.makedirs(folder)
     command = [python, __file__, "--format=" + output_format, "--output_dir=" + folder]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -75,7 +76,7 @@ def write_by(python, output_format, folder):
 
 
 def write_all(output_format, folder):
-    """Writes a file of each quantization and way: QUANTIZATION/WAY."""
+    """Writes a file for each quantization and way of converting: QUANTIZATION/WAY."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.export import common, comparison_texts, exported_model
@@ -94,7 +95,7 @@ def write_all(output_format, folder):
 
 
 def write_onnx(model, options, path, former):
-    """Writes a file with ONNX's own operators, or as tf2onnx converts it."""
+    """Writes a file with ONNX's own operators, or (`former`) converted by tf2onnx."""
     from albert_zh.export import exported_model, onnx_nodes, to_onnx
 
     replace = (lambda proto: None) if former else onnx_nodes.use_native_nodes
@@ -103,7 +104,7 @@ def write_onnx(model, options, path, former):
 
 
 def write_tflite(model, options, path, former):
-    """Writes a file by the converter of TensorFlow 2, or by that of TensorFlow 1."""
+    """Writes a file with the converter of TensorFlow 2, or (`former`) of TensorFlow 1."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.export import exported_model, to_tflite
@@ -122,7 +123,7 @@ WRITERS = {"onnx": write_onnx, "tflite": write_tflite}
 
 
 def print_all(output_format, work, rounds):
-    """Prints a row for each file and shape of input."""
+    """Prints a row for each file and input shape."""
     titles = "quantization|way|MB|rows x tokens|minimum, ms|median, ms|ratio|differs by"
     print("| %s |\n|---|---|---:|---:|---:|---:|---:|---:|" % titles.replace("|", " | "))
     for quantize in QUANTIZATIONS[output_format]:
@@ -136,7 +137,7 @@ def print_all(output_format, work, rounds):
 
 
 def print_shape(output_format, quantize, files, shape, rounds):
-    """Prints the rows of files on inputs of a shape; the first file is what others relate to."""
+    """Prints the rows of files for one input shape; ratios are relative to the first file."""
     runs = [RUNNERS[output_format](file.path, inputs_of(shape)) for file in files]
     outputs = [run() for run in runs]
     ms = measured(runs, rounds)
@@ -154,7 +155,7 @@ def inputs_of(shape):
 
 
 def measured(runs, rounds):
-    """Milliseconds of processor time of each round, an array for each function."""
+    """Processor time of each round in milliseconds, one array per function."""
     ms = [[] for _ in runs]
     for run in runs:
         run()
@@ -169,7 +170,7 @@ def measured(runs, rounds):
 
 
 def onnx_run(path, inputs):
-    """A function that runs an ONNX file and gives its outputs."""
+    """A function that runs an ONNX file and returns its outputs."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -179,7 +180,7 @@ def onnx_run(path, inputs):
 
 
 def tflite_run(path, inputs):
-    """A function that runs a TFLite file by LiteRT and gives its outputs."""
+    """A function that runs a TFLite file with LiteRT and returns its outputs."""
     from albert_zh.export import to_tflite
     from albert_zh.inference.runtimes import litert
 

@@ -1,9 +1,10 @@
-"""How long texts take to become features, the cached file that training reads.
+"""Time to convert texts to features, the cached file that training reads.
 
     python benchmarks/features.py --data_dir=LCQMC
 
-Repeats the pairs of test.txt to 240,000, about the size of LCQMC's training file, and writes their
-features as run_classifier.py does before its first step: one process, no cache of earlier runs.
+Repeats the pairs of test.txt up to 240,000, about the size of LCQMC's training file, and writes
+their features as run_classifier.py does before its first step: in one process, without a cache of
+earlier runs.
 """
 
 import argparse

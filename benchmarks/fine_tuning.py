@@ -1,4 +1,4 @@
-r"""How fast a classifier is trained and evaluated, beside the plain way and beside other programs.
+r"""Speed of training and evaluating a classifier, compared with --plain and with other programs.
 
     python benchmarks/fine_tuning.py
     python benchmarks/fine_tuning.py --ablation
@@ -6,10 +6,10 @@ r"""How fast a classifier is trained and evaluated, beside the plain way and bes
     python benchmarks/fine_tuning.py --peer_python=torch_env/bin/python
 
 Rows are as long as LCQMC's pairs: 28 tokens on average, 40 at the 95th percentile. "plain" is
-`run_classifier.py --plain=true`: rows padded to 128, float32, nothing joined, compiled or left out.
-Every way is a process of its own, with the input functions and the graph of the command; the
-processes take turns, and medians count. Peers are PyTorch programs (peers_fine_tuning.py) of an
-environment with requirements-convert.txt.
+`run_classifier.py --plain=true`: rows padded to 128, float32, nothing joined, compiled or pruned.
+Every variant runs in a separate process, with the input functions and the graph of the command; the
+processes take turns, and medians are reported. Peers are PyTorch programs (peers_fine_tuning.py) in
+an environment with requirements-convert.txt.
 """
 
 import argparse
@@ -39,22 +39,22 @@ from albert_zh.common import cores, path_rules
 from albert_zh.common.errors import run_program
 from albert_zh.model import classifier_output
 
-MEDIAN_LENGTH, SPREAD, SHORTEST = 27.0, 0.24, 8  # of a log-normal: 28 on average, 95 % up to 40
-SPECIAL_IDS = 106  # smaller ids are no words
+MEDIAN_LENGTH, SPREAD, SHORTEST = 27.0, 0.24, 8  # log-normal lengths: mean 28, 95 % up to 40
+SPECIAL_IDS = 106  # smaller ids are not words
 TINY = "albert_config/albert_config_tiny.json"
 BASE = "albert_config/albert_config_base.json"
-PLAIN_STEPS = 4  # of a turn: all are alike
-MOST_STEPS = 64  # of any turn: a window of batches
+PLAIN_STEPS = 4  # steps per turn: all steps are alike
+MOST_STEPS = 64  # maximum number of steps per turn: a window of batches
 SHOWN_TYPES = 16
-EVALUATED_TOGETHER = 128  # rows, as the command has them at S 128 where no number is given
+EVALUATED_TOGETHER = 128  # rows per evaluation batch, the command's default at S 128
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256, 512)
 GROWTH_LENGTHS = (16, 32, 64, 128, 256, 512)
 GROWTH_ROWS = (1024, 16384, 131072, 1048576)
 GROWTH_MODELS = ("tiny", "small_google", "base", "large")
 PEERS = ("eager float32", "sdpa float32", "eager bfloat16", "sdpa bfloat16", "hand-tuned bfloat16")
 
-# One way to compute. `job`: train or evaluate; `without`: a key of `ABLATIONS`; `length`: that of
-# all rows, 0 for LCQMC's lengths.
+# A variant to measure. `job`: train or evaluate; `without`: a key of `ABLATIONS`; `length`: the
+# length of all rows, 0 for LCQMC's lengths.
 Way = collections.namedtuple("Way", "job precision plain without config batch length rows")
 Way.__new__.__defaults__ = ("train", "float32", False, "", TINY, 64, 0, 2048)
 WAYS = collections.OrderedDict(
@@ -66,7 +66,7 @@ WAYS = collections.OrderedDict(
         ("bfloat16", {"precision": "bfloat16"}),
     )
 )
-# base on full rows, where products are nearly all there is to do.
+# base on full rows, where nearly all of the work is matrix products.
 BASE_NAME = "training, base, batch 16, S 128, float32"
 BASE_WAY = Way(config=BASE, batch=16, length=128, rows=64)
 KEPT_MEMORY = "memory kept for later tensors"
@@ -84,16 +84,16 @@ ABLATIONS = (
 
 
 def main():
-    """Prints what the arguments ask for."""
+    """Prints the measurements that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--num_threads", type=int, default=0, help="of TensorFlow; 0: all cores")
-    parser.add_argument("--ablation", action="store_true", help="without each gain, one at a time")
+    parser.add_argument("--num_threads", type=int, default=0, help="threads; 0: all cores")
+    parser.add_argument("--ablation", action="store_true", help="disable each optimization in turn")
     parser.add_argument("--profile", action="store_true", help="time by type of operation")
-    parser.add_argument("--growth", action="store_true", help="batches, lengths, models, rows")
+    parser.add_argument("--growth", action="store_true", help="vary batch, length, model, rows")
     parser.add_argument("--chart", help="PNG to write the growth to")
-    parser.add_argument("--peer_python", help="Python of an environment with PyTorch: its programs")
-    parser.add_argument("--worker", help="one measurement, as JSON: a process of its own")
+    parser.add_argument("--peer_python", help="Python of an environment with PyTorch, for peers")
+    parser.add_argument("--worker", help="one measurement, as JSON (internal)")
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
     cores.give_sessions_their_threads()
@@ -109,11 +109,11 @@ def main():
         show_ways(arguments)
 
 
-# What is printed
+# Output
 
 
 def show_ways(arguments):
-    """The table of all ways, and of the peers if there are any."""
+    """The table of all variants, and of the peers if there are any."""
     measuring.check_python(arguments.peer_python)
     lengths = row_lengths(Way())
     print(
@@ -155,7 +155,7 @@ def show_ways(arguments):
 
 
 def show_base(seconds, peak):
-    """A line on `BASE_WAY`; seconds of a row, operations per second of the machine."""
+    """A line about `BASE_WAY`; seconds per row, operations per second of the machine."""
     lengths = row_lengths(BASE_WAY)
     share = flops_of_row(BASE_WAY, lengths) / seconds / peak
     print(
@@ -165,7 +165,7 @@ def show_base(seconds, peak):
 
 
 def show_ablation(arguments):
-    """What the fast way loses without each gain."""
+    """Prints the speed of the fast variant without each optimization."""
     ways = collections.OrderedDict([("all", Way())])
     ways.update(("without " + gain, Way(without=gain)) for gain in ABLATIONS)
     ways["plain"] = Way(plain=True)
@@ -178,7 +178,7 @@ def show_ablation(arguments):
 
 
 def show_profile(arguments):
-    """What a step's types of operations take, and the least that they could."""
+    """Prints the time of each type of operation in a step, and its lower bound."""
     num_threads = arguments.num_threads or measuring.num_cores()
     peaks = measuring.matrix_peaks(arguments.num_threads)
     rate = kernels.bandwidth(num_threads)
@@ -188,7 +188,7 @@ def show_profile(arguments):
         with session_of(way, arguments.num_threads) as (session, fetches):
             num_steps = PLAIN_STEPS if way.plain else way.rows // way.batch
             for _ in range(num_steps):
-                session.run(fetches)  # all lengths are compiled then
+                session.run(fetches)  # compiles all lengths
             begin = time.time()
             for _ in range(num_steps):
                 session.run(fetches)
@@ -204,7 +204,7 @@ def show_profile(arguments):
 
 
 def show_kernels(found):
-    """The table of a way's `Kernel`s: the longest, and all."""
+    """The table of a variant's `Kernel`s: the longest ones, and the sum of all."""
     total = kernels.Kernel(*map(sum, zip(*found.values())))
     print("    %6s %6s %8s %8s %8s %8s  %s" % tuple("share calls ms MB GFLOP floor type".split()))
     for kind, kernel in list(found.items())[:SHOWN_TYPES] + [("all", total)]:
@@ -214,7 +214,7 @@ def show_kernels(found):
 
 
 def show_growth(arguments):
-    """Speed by batch, length, rows and model: tables, and a chart."""
+    """Prints and draws the speed by batch, length, rows and model."""
     ways = collections.OrderedDict()
     for batch in GROWTH_BATCHES:
         ways["batch", batch] = Way(batch=batch)
@@ -267,7 +267,7 @@ def draw_growth(path, rates):
 
 
 def worker_command(way, arguments):
-    """The command line of a process that computes in a way."""
+    """The command line of a process that measures a variant."""
     settings = json.dumps(way._asdict())
     script = os.path.abspath(__file__)
     return [
@@ -280,7 +280,7 @@ def worker_command(way, arguments):
 
 
 def memory_of_tensorflow():
-    """MiB of a process that has imported TensorFlow as commands do, and nothing else."""
+    """MiB of a process that has only imported TensorFlow, in the way commands do."""
     code = (
         "import sys, measuring; sys.path.append(%r); from albert_zh.common import lean_import; "
         "lean_import.install(); import tensorflow; print(measuring.peak_memory())" % ROOT
@@ -295,7 +295,7 @@ def memory_of_tensorflow():
 
 
 def work(way, num_threads):
-    """Answers turns with the seconds that a row takes in a way."""
+    """Answers turns with the seconds per row of a variant."""
     leave_out(way.without)
     with session_of(way, num_threads) as (session, fetches):
         num_steps = PLAIN_STEPS if way.plain else min(MOST_STEPS, -(-way.rows // way.batch))
@@ -311,7 +311,7 @@ def work(way, num_threads):
 
 @contextlib.contextmanager
 def session_of(way, num_threads):
-    """A session with a way's graph, and what it runs in a step."""
+    """A session with the graph of a variant, and the fetches of a step."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.model import modeling
@@ -334,7 +334,7 @@ def session_of(way, num_threads):
 
 
 def runs_in_halves(way, num_threads):
-    """`takes_halves` of a way's model."""
+    """`takes_halves` for the model of a variant."""
     from albert_zh.model import modeling
 
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, way.config))
@@ -342,7 +342,7 @@ def runs_in_halves(way, num_threads):
 
 
 def takes_halves(way, config, num_threads):
-    """Whether each of two threads has half of a batch, as the command would have it."""
+    """Whether each of two threads computes half of a batch, as in the command."""
     from albert_zh.training import engine
 
     return way.without != HALVES and engine.takes_halves(
@@ -354,7 +354,7 @@ def takes_halves(way, config, num_threads):
 
 
 def row_lengths(way):
-    """int [rows], tokens of each."""
+    """int [rows], the number of tokens of each row."""
     if way.length:
         return np.full(way.rows, way.length)
     drawn = np.random.RandomState(1).lognormal(np.log(MEDIAN_LENGTH), SPREAD, way.rows)
@@ -362,7 +362,7 @@ def row_lengths(way):
 
 
 def write_rows(way, vocab_size, folder):
-    """The features of rows of random words, as a `FeatureFile`."""
+    """Writes features of rows of random words; returns a `FeatureFile`."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.tasks import datasets, feature_records, registry
@@ -382,7 +382,7 @@ def write_rows(way, vocab_size, folder):
 
 
 def build(way, config, features, in_halves):
-    """What a step runs: train op or probabilities, and a tensor with an entry per row."""
+    """The fetches of a step: train op or probabilities, and a tensor with one entry per row."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.tasks import input_pipeline, model_fn
@@ -421,7 +421,7 @@ def build(way, config, features, in_halves):
 
 
 def leave_out(gain):
-    """Puts the plain way in place of a gain, a key of `ABLATIONS`."""
+    """Replaces an optimization, a key of `ABLATIONS`, by the plain implementation."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.model import (
@@ -452,14 +452,14 @@ def leave_out(gain):
         xla.one_pass = written_gradients.one_pass = lambda function: function
 
 
-# What the machine could do
+# Limits of the machine
 
 
 def flops_of_row(way, lengths):
-    """Operations of a row's matrix products on its own tokens, as few as the result needs.
+    """The minimum number of operations of a row's matrix products, without padding.
 
-    Of the last layer that is the keys and values of all tokens, and the rest of [CLS] only.
-    Training takes three times the forward pass's.
+    In the last layer these are the keys and values of all tokens, and the rest for [CLS] only.
+    Training takes three times the operations of the forward pass.
     """
     from albert_zh.model import modeling
 

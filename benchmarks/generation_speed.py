@@ -1,11 +1,11 @@
-"""How fast texts are written with keys and values kept, compared with computing all again.
+"""Speed of generating texts with cached keys and values, compared with recomputing everything.
 
     python benchmarks/generation_speed.py
 
-Writes --length characters behind a source of --source characters with the model (random weights of
-the starter's sizes by default do: speed does not depend on them), greedily, with the cache of
-`Generator` and without: there each character costs the whole row. Both ways write the same text.
-Prints the seconds of both, the best of --turns turns that take turns, and their ratio.
+Generates --length characters after a source of --source characters by greedy decoding, with the
+cache of `Generator` and without it, where each character costs the whole row. The model has the
+starter's sizes and random weights, on which the speed does not depend. Both variants generate the
+same text. They take turns; prints the seconds of each, the best of --turns turns, and their ratio.
 """
 
 import os
@@ -25,14 +25,14 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 def define_flags():
     """Defines the flags."""
-    flags.DEFINE_integer("length", 200, "Characters that are written.")
+    flags.DEFINE_integer("length", 200, "Characters to generate.")
     flags.DEFINE_integer("source", 100, "Characters of the source.")
-    flags.DEFINE_integer("turns", 3, "Turns of each way.")
-    flags.DEFINE_integer("threads", 1, "Threads of an operation.")
+    flags.DEFINE_integer("turns", 3, "Turns of each variant.")
+    flags.DEFINE_integer("threads", 1, "Threads per operation.")
 
 
 def writers(session):
-    """(with a cache, without): functions of source ids -> the ids written."""
+    """(with a cache, without): functions (source ids) -> generated ids."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.model import attention_masks, heads, incremental_decoding, modeling
@@ -80,7 +80,7 @@ def writers(session):
 
 
 def run():
-    """Measures."""
+    """Measures both variants and prints the results."""
     import tensorflow.compat.v1 as tf
 
     settings = tf.ConfigProto(

@@ -1,8 +1,8 @@
-"""What each type of operation of a step takes, moves and computes, and the least time for that.
+"""Time, memory traffic and arithmetic of each type of operation in a step, with lower bounds.
 
-The floor of an operation is the longer of two times: that of its bytes, read and written once, at
-the rate of a pass over arrays of such a size, and that of its multiplications and additions at the
-rate of a product of two large matrices. Operations that pass a tensor on have no floor.
+The floor of an operation is the longer of two times: the time to read and write its bytes once, at
+the rate of a pass over arrays of such a size, and the time of its multiplications and additions, at
+the rate of a product of two large matrices. Operations that only pass on a tensor have no floor.
 """
 
 import collections
@@ -14,8 +14,8 @@ import measuring
 import numpy as np
 
 _MEBIBYTE = 1 << 20
-_NUM_PASSES = 64  # of a thread, in one measurement
-_ARRAY = 4 * _MEBIBYTE  # bytes of an array that is added to: of a layer's inner activations
+_NUM_PASSES = 64  # passes per thread in one measurement
+_ARRAY = 4 * _MEBIBYTE  # bytes of an array: the size of a layer's inner activations
 _PASSES_ON = frozenset(
     "Const ExpandDims Identity NoOp ReadVariableOp Reshape Shape Size Squeeze VarHandleOp _Retval "
     "_Arg".split()
@@ -24,36 +24,36 @@ _PARTS_OF_INPUTS = frozenset("GatherV2 ResourceGather Slice StridedSlice Unpack"
 _UPDATES = frozenset("AssignAddVariableOp AssignSubVariableOp AssignVariableOp".split())
 
 Machine = collections.namedtuple("Machine", "peaks bytes_per_second")
-Machine.__doc__ = """What an operation could do.
+Machine.__doc__ = """The peak rates of an operation on the machine.
 
 Fields:
     peaks: {precision: operations per second} of the threads of an operation.
-    bytes_per_second: of these threads.
+    bytes_per_second: memory bandwidth of these threads.
 """
 
 Kernel = collections.namedtuple("Kernel", "calls seconds moved operations floor")
-Kernel.__doc__ = """What the operations of one type do in a step, all together.
+Kernel.__doc__ = """Totals of all operations of one type in a step.
 
 Fields:
-    calls: how many there are.
-    seconds: time of all, one after the other.
+    calls: number of operations.
+    seconds: sum of their times.
     moved: bytes that are read and written.
     operations: multiplications and additions of matrix products.
-    floor: the least seconds, one after the other.
+    floor: sum of the lower bounds of their times, in seconds.
 """
 
 
 def kernels_of(session, fetches, num_steps, machine):
-    """The types of operations of a step, and what they do.
+    """The types of operations of a step, with their `Kernel`s.
 
     Args:
         session: `tf.Session`.
-        fetches: what a step runs.
-        num_steps: steps that are traced.
+        fetches: fetches of a step.
+        num_steps: number of steps to trace.
         machine: `Machine`.
 
     Returns:
-        {type, with what was merged into it and, of products, their precision: `Kernel` of a mean
+        {type, with fused operations and, for products, their precision: `Kernel` of an average
         step}, the longest first.
     """
     sums = collections.defaultdict(lambda: np.zeros(len(Kernel._fields)))
@@ -84,7 +84,7 @@ def _work_of(node, shapes):
     inputs = [_result(shapes, name) for name in node.input]
     moved = sum(map(_num_bytes, results))
     moved += moved if node.op in _PARTS_OF_INPUTS else sum(map(_num_bytes, inputs))
-    if node.op in _UPDATES:  # the variable is read and written, or written only
+    if node.op in _UPDATES:  # the variable is read and written, or only written
         value = _num_bytes(inputs[-1])
         moved += value if node.op == "AssignVariableOp" else 2 * value
     precision = results[0][0].name if results else "float32"
@@ -99,7 +99,7 @@ def _shape(description):
 
 
 def _result(shapes, name):
-    """(dtype, sizes) of an input by its name in a graph, "node:number"; nothing if unknown."""
+    """(dtype, sizes) of an input by its name in a graph, "node:number"; empty if unknown."""
     import tensorflow.compat.v1 as tf
 
     node, _, number = name.partition(":")
@@ -112,7 +112,7 @@ def _num_bytes(shape):
 
 
 def _operations(name, inputs, results):
-    """2 m n k of a product, of which m k, k n and m n are known (times a batch)."""
+    """2 m n k operations of a product, computed from m k, k n and m n (times a batch)."""
     if "MatMul" not in name or len(inputs) < 2:
         return 0
     sizes = [float(np.prod(sizes)) for _, sizes in (inputs[0], inputs[1], results[0])]

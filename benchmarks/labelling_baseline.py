@@ -1,12 +1,12 @@
-r"""How far a linear-chain CRF on character n-grams goes on labelled texts.
+r"""Baseline of sequence labelling: a linear-chain CRF on character n-grams.
 
     python benchmarks/labelling_baseline.py --train_file=data/entities_sample/train.txt \
         --test_file=data/entities_sample/test.txt
 
-trains on one file and prints the entity F1 of another (of segmented text the F1 of words), the
-classic method without pre-training: features of a character are the n-grams of up to three
-characters around it and their kinds (digit, Latin letter, punctuation ...). Files have any format
-of `run_seq_labelling.py`. Needs python-crfsuite (`pip install python-crfsuite`).
+trains on one file and prints the entity F1 on another file (for segmented text the word F1). This
+is the classic method without pre-training: the features of a character are the n-grams of up to
+three characters around it and their kinds (digit, Latin letter, punctuation ...). Files may have
+any format of `run_seq_labelling.py`. Needs python-crfsuite (`pip install python-crfsuite`).
 """
 
 import os
@@ -28,7 +28,7 @@ from albert_zh.tasks.labelling.spans import types_of
 FLAGS = flags.FLAGS
 
 SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "entities_sample")
-# (first, last) character of an n-gram, from the character that gets the tag.
+# (first, last) character of an n-gram, relative to the tagged character.
 NGRAMS = (
     (-2, -2),
     (-1, -1),
@@ -42,20 +42,20 @@ NGRAMS = (
     (-1, 1),
 )
 KINDS = ((-1, -1), (0, 0), (1, 1), (-1, 1))
-LONGEST = 500  # characters of a sequence; longer texts are cut for training
-_EDGE = "#"  # stands for what is before and after a text
+LONGEST = 500  # characters per sequence; longer texts are split for training
+_EDGE = "#"  # padding before and after a text
 
 
 def define_flags():
     sample = os.path.normpath(SAMPLE)
     flags.DEFINE_string("train_file", os.path.join(sample, "train.txt"), "Labelled texts.")
     flags.DEFINE_string("test_file", os.path.join(sample, "test.txt"), "Labelled texts to score.")
-    flags.DEFINE_integer("iterations", 100, "Most iterations of L-BFGS.", 1)
-    flags.DEFINE_integer("least_count", 1, "Features that occur less often are left out.", 1)
+    flags.DEFINE_integer("iterations", 100, "Maximum number of L-BFGS iterations.", 1)
+    flags.DEFINE_integer("least_count", 1, "Features that occur less often are ignored.", 1)
 
 
 def character_kind(char):
-    """A letter for what a character is: digit, Latin letter, hanzi, punctuation, other."""
+    """A letter for the kind of a character: digit, Latin letter, hanzi, punctuation, other."""
     if char.isdigit():
         return "d"
     if char < "\u0250" and char.isalpha():
@@ -90,8 +90,8 @@ def train(data, scheme, model_file):
 
     Args:
         data: `reader.LabelledFile`.
-        scheme: `tag_schemes.Scheme`, of the tags that are learnt.
-        model_file: path, where the model goes.
+        scheme: `tag_schemes.Scheme` of the tags to learn.
+        model_file: path of the model to write.
     """
     import pycrfsuite
 

@@ -1,11 +1,11 @@
-"""F1 of sequence labelling on public data, beside the feature CRF and random weights.
+"""F1 of sequence labelling on public data, compared with the feature CRF and random weights.
 
     python benchmarks/labelling_results.py --data_dir=DATA
     python benchmarks/labelling_results.py --data_dir=DATA --sets=resume --seeds=1
 
 `DATA` has a folder per data set: `ner_cluener` (its dev file as test.json), `ner_resume`,
-`cws_sxu`, `ner_msra` and `cws_two_granularity`. Each run is `run_seq_labelling.py`; its command
-line is in `command.txt` of its folder. A run that was interrupted goes on, one that is complete is
+`cws_sxu`, `ner_msra` and `cws_two_granularity`. Each run is a run of `run_seq_labelling.py`; its
+command line is in `command.txt` in its folder. Interrupted runs are resumed, and complete runs are
 not repeated. Prints a Markdown table. The feature CRF needs python-crfsuite.
 """
 
@@ -33,9 +33,9 @@ DataSet.__doc__ = """A data set and how it is trained on.
 Fields:
     folder: its folder in DATA.
     measured: the split whose F1 counts, "dev" or "test".
-    files: (training file, measured file) of the feature CRF; None to leave that out.
-    flags: {flag: value} beside the usual ones.
-    starts: keys of `STARTS` that it is trained by.
+    files: (training file, measured file) for the feature CRF; None to skip the CRF.
+    flags: {flag: value} in addition to the usual flags.
+    starts: keys of `STARTS` that the data set is trained with.
 """
 
 STARTS = {
@@ -96,7 +96,7 @@ FLAGS_OF_START = {"fgm": {"fgm_epsilon": 0.5, "num_train_epochs": 5}}
 
 
 def data_folder(arguments, data_set):
-    """The folder that training reads: for a granularity of one corpus with links of such names."""
+    """The folder that training reads; for one granularity of a corpus it consists of links."""
     folder = os.path.abspath(os.path.join(arguments.data_dir, data_set.folder))
     granularity = data_set.flags.get("granularities", "").split(",")[0]
     if not granularity or os.path.exists(os.path.join(folder, "train.%s.txt" % granularity)):
@@ -105,14 +105,14 @@ def data_folder(arguments, data_set):
     os.makedirs(linked, exist_ok=True)
     for split in ("train", "test"):
         path = os.path.join(linked, "%s.%s.txt" % (split, granularity))
-        if os.path.lexists(path):  # perhaps of another --data_dir
+        if os.path.lexists(path):  # it may belong to another --data_dir
             os.remove(path)
         os.symlink(os.path.join(folder, split + ".txt"), path)
     return linked
 
 
 def run_of(arguments, name, seed, start):
-    """Trains unless that is done, and returns the report's scores of the measured split."""
+    """Trains unless this is done, and returns the report's scores of the measured split."""
     data_set = SETS[name]
     folder = os.path.join(
         arguments.output_dir, name.replace(": ", "_").replace(", ", "_").replace(" ", "_")
@@ -150,7 +150,7 @@ def run_of(arguments, name, seed, start):
 
 
 def scores_of(report):
-    """{what: F1} of a report: of the whole, and of each granularity."""
+    """{part: F1} of a report: for the whole split, and for each granularity."""
     scores = {name: row["f1"] for name, row in report.get("granularities", {}).items()}
     return scores or {"": report["f1"]}
 
@@ -189,9 +189,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data_dir", required=True, help="folder of the data sets")
     parser.add_argument("--model_dir", default=os.path.join(PROJECT, "albert_starter_zh"))
-    parser.add_argument("--output_dir", default="labelling_runs", help="folder of the runs")
-    parser.add_argument("--sets", default=";".join(SETS), help="names, with ; between")
-    parser.add_argument("--seeds", default="1,2,3", help="with commas between")
+    parser.add_argument("--output_dir", default="labelling_runs", help="folder for the runs")
+    parser.add_argument("--sets", default=";".join(SETS), help="names, separated by semicolons")
+    parser.add_argument("--seeds", default="1,2,3", help="seeds, separated by commas")
     parser.add_argument("--learning_rate", default="2e-4")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     arguments = parser.parse_args()

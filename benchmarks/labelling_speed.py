@@ -1,13 +1,13 @@
-"""Speed of sequence labelling beside a classifier's, with the same model and texts of one length.
+"""Speed of sequence labelling compared with a classifier on the same model and text length.
 
     python benchmarks/labelling_speed.py
     python benchmarks/labelling_speed.py --max_seq_length=54 --rounds=20
 
-Training steps of a classifier and of each head take turns in one process, then predictions of
-texts by `Predictor`. Printed is the processor time of a round, the median of some, which other load
-on the machine disturbs less than the clock's, and the rate as a share of the classifier's. A
-classifier of [CLS] computes its last layer there alone, which labelling cannot: the one of all
-tokens' mean is the other comparison.
+Training steps of a classifier and of each head take turns in one process; then predictions of texts
+with `Predictor` do. Printed are the median processor time of a round, which other load on the
+machine disturbs less than wall-clock time, and the rate as a share of the classifier's rate. A
+classifier on [CLS] computes its last layer only there, which labelling cannot do: a classifier on
+the mean of all tokens is therefore the second comparison.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def features_of(form, ids):
 
 
 def training_step(form, config, ids):
-    """A function that does a training step."""
+    """A function that runs a training step."""
     graph = tf.Graph()
     with graph.as_default():
         tf.set_random_seed(1)
@@ -96,7 +96,7 @@ def training_step(form, config, ids):
 
 
 def write_model(folder, form, config_file):
-    """Writes the starter model with a head of start values."""
+    """Writes the starter model with an untrained head."""
     settings = settings_of(form)
     notes = {"objective": settings.objective, "columns": ["text_a", "label"]}
     notes["pooling"] = settings.pooling
@@ -123,7 +123,7 @@ def write_model(folder, form, config_file):
 
 
 def measured_turns(functions, rounds):
-    """{name: median seconds of processor time}, after a first round that prepares."""
+    """{name: median seconds of processor time}, after a warm-up round."""
     seconds = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
@@ -156,10 +156,10 @@ def predictions_of(folder, config_file, length, num_texts):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--batch_size", type=int, default=32, help="rows of a training step")
-    parser.add_argument("--max_seq_length", type=int, default=128, help="tokens of a row")
+    parser.add_argument("--batch_size", type=int, default=32, help="rows per training step")
+    parser.add_argument("--max_seq_length", type=int, default=128, help="tokens per row")
     parser.add_argument("--rounds", type=int, default=9, help="measured turns")
-    parser.add_argument("--num_texts", type=int, default=128, help="texts of a prediction")
+    parser.add_argument("--num_texts", type=int, default=128, help="texts per prediction")
     arguments = parser.parse_args(sys.argv[1:])
     config_file = os.path.join(STARTER, "albert_config_tiny.json")
     config = modeling.AlbertConfig.from_json_file(config_file)

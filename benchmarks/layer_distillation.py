@@ -1,13 +1,13 @@
-"""What TinyBERT's phases gain for a student of half its teacher's layers, with few labels.
+"""Gain of TinyBERT's phases for a student with half of its teacher's layers and few labels.
 
     python benchmarks/layer_distillation.py --data_dir=DATA --corpus_file='texts/*.txt'
 
 The data are the 2,000 labelled rows of distillation.py's `few_labels`; the teacher is the starter
 model, fine-tuned on them. The students have two of its four layers and start from random weights,
-from the teacher's own ones before fine-tuning, or from those that general_distill.py makes on raw
-text. From each start one is trained on labels, one on the teacher's answers, and one in both phases
-of task_distill.py, with as many passes over the rows. Runs are kept in --output_dir: a killed
-command, run again, goes on.
+from the teacher's weights before fine-tuning, or from weights that general_distill.py trains on raw
+text. From each start, one student is trained on labels, one on the teacher's outputs, and one in
+both phases of task_distill.py, with the same number of epochs. Runs are saved in --output_dir: a
+killed command resumes when it is run again.
 """
 
 import glob
@@ -40,7 +40,7 @@ _WAYS = ("labels", "answers", "phases")
 def define_flags():
     """Defines the flags."""
     distillation.define_flags()
-    flags.DEFINE_string("corpus_file", None, "Raw text of general distillation.")
+    flags.DEFINE_string("corpus_file", None, "Raw text for general distillation.")
     flags.DEFINE_integer("general_steps", 2000, "Steps of general distillation, of 32 rows each.")
 
 
@@ -52,7 +52,7 @@ class Students(distillation.Runs):
         self._teacher = os.path.join(self.folder, "teacher_11", "best")
 
     def make_starts(self):
-        """Makes the model folders that the students start from."""
+        """Creates the model folders that the students start from."""
         self._write("random")
         self._write("own", "checkpoint", "albert_model.ckpt.*")
         if not os.path.isdir(self._start("general")):
@@ -63,7 +63,7 @@ class Students(distillation.Runs):
         return os.path.join(self.folder, *below)
 
     def _write(self, name, *weights):
-        """A folder with the student's config, the starter's vocabulary and its files of weights."""
+        """A folder with the student's config, the starter's vocabulary and files of weights."""
         folder = self._start(name)
         os.makedirs(folder, exist_ok=True)
         for pattern in ("vocab.txt",) + weights:
@@ -113,7 +113,7 @@ class Students(distillation.Runs):
 
 
 def main():
-    """Does what is not done and prints a line for each start and way."""
+    """Executes the missing runs and prints a line for each start and way of training."""
     if not FLAGS.corpus_file:
         raise UserError("--corpus_file is missing: raw text, a sentence a line")
     students = Students()

@@ -1,4 +1,4 @@
-"""What several benchmarks measure alike: processes that take turns, memory, the machine's peak."""
+"""Shared code of benchmarks: processes that take turns, memory, the peak rate of the machine."""
 
 import collections
 import os
@@ -16,11 +16,11 @@ def take_turns(commands, rounds):
     """Runs processes turn by turn.
 
     Args:
-        commands: {name: command line}; a process is one of `serve_turns`.
-        rounds: turns of each.
+        commands: {name: command line}; each process must call `serve_turns`.
+        rounds: turns of each process.
 
     Returns:
-        {name: (median seconds of a turn's row, peak MiB, share of input wait)}.
+        {name: (median seconds per row, peak MiB, share of time waiting for input)}.
     """
     processes = {
         name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -39,7 +39,7 @@ def take_turns(commands, rounds):
     for number in range(rounds + 1):
         for name, process in processes.items():
             taken = answer(process, "turn")
-            if number:  # the first one builds and compiles
+            if number:  # the first turn builds and compiles
                 seconds[name].append(taken)
     results = {}
     for name, process in processes.items():
@@ -51,11 +51,11 @@ def take_turns(commands, rounds):
 
 
 def serve_turns(turn, wait=lambda: float("nan")):
-    """What a process that takes turns does: answers requests, a line each, to the end of its input.
+    """Serves a process that takes turns: answers one request per input line until the input ends.
 
     Args:
-        turn: function that does a turn's work and gives the seconds of a row.
-        wait: function that gives the share of a step in which it waits for its input.
+        turn: function that does the work of a turn and returns the seconds per row.
+        wait: function that returns the share of a step that is spent waiting for input.
     """
     answers = {"turn": turn, "memory": peak_memory, "input wait": wait}
     for request in sys.stdin:
@@ -63,17 +63,17 @@ def serve_turns(turn, wait=lambda: float("nan")):
 
 
 def run_step(command, stdout=None, **settings):
-    """Runs a program to its end.
+    """Runs a program to completion.
 
     Args:
         command: list of str.
-        stdout, **settings: as of `subprocess.run`.
+        stdout, **settings: arguments of `subprocess.run`.
 
     Returns:
-        what it printed, where `stdout` is a pipe.
+        its output, if `stdout` is a pipe.
 
     Raises:
-        UserError: where it fails.
+        UserError: if it fails.
     """
     from albert_zh.common.errors import UserError  # as in `check_settings`
 
@@ -86,7 +86,7 @@ def run_step(command, stdout=None, **settings):
 
 
 def check_python(path):
-    """Raises `UserError` where --peer_python names no program; None: it is not given."""
+    """Raises `UserError` if --peer_python is not a program; None: the flag is not given."""
     from albert_zh.common.errors import UserError  # as in `check_settings`
 
     if path is not None and not shutil.which(path):
@@ -96,18 +96,18 @@ def check_python(path):
 
 
 def check_settings(folder, settings):
-    """Sees to it that all runs in a folder of results have the same settings.
+    """Ensures that all runs in a folder of results have the same settings.
 
     Args:
-        folder: path of the folder, made if missing.
+        folder: path of the folder, created if missing.
         settings: {name: value}, of JSON's types.
 
     Raises:
-        UserError: where the folder has runs of other settings.
+        UserError: if the folder has runs with other settings.
     """
     from albert_zh.common import files, output_files, validation
     from albert_zh.common.errors import (
-        UserError,  # not at the top: peers use this file in environments of theirs
+        UserError,  # not at the top: peers import this file in other environments
     )
 
     path = os.path.join(folder, "settings.json")
@@ -115,7 +115,7 @@ def check_settings(folder, settings):
     if os.path.exists(path):
         former = files.read_json(path, validation.record(), "remove the folder")
     for name, value in settings.items():
-        if former.get(name, value) != value:  # formerly there were less of them
+        if former.get(name, value) != value:  # earlier versions recorded fewer
             raise UserError(
                 "--output_dir=%s holds runs of other %s (%s, now %s): name another folder for these"
                 % (folder, name, former[name], value)
@@ -124,24 +124,24 @@ def check_settings(folder, settings):
 
 
 def peak_memory():
-    """MiB. Not getrusage's: that counts what the process that started this one had, too."""
+    """Peak memory in MiB. getrusage would also count the memory of the parent process."""
     with open("/proc/self/status", encoding="utf-8") as lines:
         return next(int(line.split()[1]) for line in lines if "VmHWM" in line) / KIBIBYTES
 
 
 def num_cores():
-    """Cores that this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def in_fast_precisions(ways):
-    """Leaves out the ways of a precision that the processor has no instructions for, and says so.
+    """Skips variants whose precision the processor has no instructions for, and says so.
 
     Args:
-        ways: {name: anything}; names say "bfloat16" where a way computes in it.
+        ways: {name: anything}; names of variants in bfloat16 contain "bfloat16".
 
     Returns:
-        dict, a part of `ways`.
+        dict, a subset of `ways`.
     """
     from albert_zh.common import cpu_precision
 
@@ -154,7 +154,7 @@ def in_fast_precisions(ways):
 
 
 def matrix_peaks(num_threads=0):
-    """{precision: operations per second} of a product of two large matrices, the best of some."""
+    """{precision: operations per second} of a product of two large matrices, best of several."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.common import cpu_precision
@@ -179,12 +179,12 @@ def matrix_peaks(num_threads=0):
 
 
 def input_wait(session, fetches, num_steps=8):
-    """The share of a step that a session waits for its input.
+    """The share of a step in which a session waits for its input.
 
     Args:
         session: `tf.Session` whose graph reads from a one-shot iterator.
-        fetches: what a step runs.
-        num_steps: steps that are traced.
+        fetches: fetches of a step.
+        num_steps: number of steps to trace.
 
     Returns:
         float, 0 to 1.
@@ -199,11 +199,11 @@ def seconds_by_operation(session, fetches, num_steps=8):
 
     Args:
         session: `tf.Session`.
-        fetches: what a step runs.
-        num_steps: steps that are traced.
+        fetches: fetches of a step.
+        num_steps: number of steps to trace.
 
     Returns:
-        `Counter` {type, with what was merged into it: seconds}.
+        `Counter` {type, with fused operations: seconds}.
     """
     seconds = collections.Counter()
     for trace in traces(session, fetches, num_steps):
@@ -233,6 +233,6 @@ def seconds_of(stats):
 
 
 def type_of(node):
-    """The type of a graph's node, with what was merged into it."""
+    """The type of a graph's node, with the operations fused into it."""
     merged = node.attr["fused_ops"].list.s if "fused_ops" in node.attr else ()
     return " + ".join([node.op] + [name.decode() for name in merged])

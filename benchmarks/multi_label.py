@@ -1,9 +1,9 @@
-"""How well `--multi_label` does at its defaults, beside a linear SVM for each label.
+"""Scores of `--multi_label` with its defaults, compared with a linear SVM per label.
 
     python benchmarks/multi_label.py --data_dir=DATA --model_dir=albert_starter_zh
     python benchmarks/multi_label.py --data_dir=DATA --sets=entities -- --learning_rate=5e-5
 
-Makes four sets of texts with one to three labels each from public data below --data_dir:
+Creates four sets of texts with one to three labels each from public data below --data_dir:
 
     entities  sentences of CLUENER (ner_cluener), labelled by the kinds of entities in them: 10
     requests  utterances of SMP 2019 (smp2019), each labelled by its domain and by its intent: 38
@@ -12,9 +12,9 @@ Makes four sets of texts with one to three labels each from public data below --
     slots     utterances of CAIS (cais), each labelled by its intent and the slots in it: 32
 
 trains `run_classifier_multiclass.py --multi_label` with its default settings (words after -- are
-further arguments of it), trains scikit-learn's one-vs-rest linear SVM on TF-IDF weights of
-character n-grams, and prints micro- and macro-F1 on test; and those of the most frequent labels for
-every row, as many as are best.
+passed to it), trains scikit-learn's one-vs-rest linear SVM on TF-IDF weights of character n-grams,
+and prints micro- and macro-F1 on test. It also prints the scores of predicting the most frequent
+labels for every row, with the number of labels that scores best.
 """
 
 import collections
@@ -41,19 +41,19 @@ FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 SEPARATOR = "|"
 SPLITS = ("train", "dev", "test")
-RAREST = 10  # training rows of a label in requests and slots; labels of fewer are left out
+RAREST = 10  # minimum training rows of a label in requests and slots; rarer labels are dropped
 JOINED_ROWS = {"train": 12000, "dev": 1500, "test": 1500}
-PIECES_OF_TEXT = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)  # drawn from: most texts are one headline
+PIECES_OF_TEXT = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)  # sampled from these: most texts are one headline
 SHOWN = ("micro_f1", "macro_f1")
 
 
 def define_flags():
-    """The command's flags."""
+    """Defines the command's flags."""
     flags.DEFINE_string("data_dir", None, "Folder with a folder for each public data set.")
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "The model.")
     flags.DEFINE_string("output_dir", "multi_label_output", "Folder for sets, runs and results.")
-    flags.DEFINE_list("sets", sorted(SETS), "Which of the sets.")
-    flags.DEFINE_boolean("baseline", True, "Whether to score the baselines, too.")
+    flags.DEFINE_list("sets", sorted(SETS), "Sets to run.")
+    flags.DEFINE_boolean("baseline", True, "Whether to also score the baselines.")
 
 
 def main(arguments=()):
@@ -86,7 +86,7 @@ def _show(name, model, metrics):
 
 
 def entities():
-    """CLUENER's sentences; its file test.json is the test, the last tenth of train dev."""
+    """CLUENER's sentences; test is its file test.json, dev is the last tenth of train."""
     rows = {
         name: [(row["text"], sorted(row["label"])) for row in _json_lines("ner_cluener", name)]
         for name in ("train", "test")
@@ -101,7 +101,7 @@ def entities():
 
 
 def requests():
-    """SMP 2019's utterances, in an order of chance; every tenth is dev, every other tenth test."""
+    """SMP 2019's utterances in random order; one tenth is dev, another tenth is test."""
     utterances = files.read_json(os.path.join(FLAGS.data_dir, "smp2019", "train.json"))
     rows = [(u["text"], [u["domain"], "intent " + str(u["intent"])]) for u in utterances]
     random.Random(1).shuffle(rows)
@@ -123,7 +123,7 @@ def _without_rare_labels(splits):
 
 
 def joined():
-    """Headlines and utterances one after another; some classes are a hundred times rarer."""
+    """Headlines and utterances concatenated; some classes are a hundred times rarer."""
     pieces = {split: collections.defaultdict(list) for split in SPLITS}
     for split, label, text in _pieces():
         pieces[split][label].append(text)
@@ -170,7 +170,7 @@ def _json_lines(folder, name):
 
 
 def slots():
-    """CAIS's utterances: a character and its slot a line, intents in a file beside."""
+    """CAIS's utterances: one character and its slot per line, intents in a separate file."""
     names = {
         "train": ("train", "ch.train"),
         "dev": ("valid", "ch.valid"),
@@ -207,7 +207,7 @@ def write_set(folder, splits):
 
 
 def baseline_scores(folder):
-    """{model: micro- and macro-F1 on test} of what needs no network."""
+    """{model: micro- and macro-F1 on test} of the baselines, which are not neural networks."""
     from sklearn.preprocessing import MultiLabelBinarizer
 
     texts, gold = {}, {}
@@ -232,11 +232,11 @@ def baseline_scores(folder):
 
 
 def svm_decisions(texts, gold):
-    """What a linear SVM for each label decides of the test texts.
+    """Decisions of a linear SVM per label for the test texts.
 
     Args:
         texts: {"train", "test": list of str}.
-        gold: int [n, C], of train.
+        gold: int [n, C], labels of train.
 
     Returns:
         int [m, C].
@@ -250,7 +250,7 @@ def svm_decisions(texts, gold):
 
 
 def fine_tuned_scores(folder, arguments):
-    """The same of the model, fine-tuned with the command's default settings."""
+    """Micro- and macro-F1 of the model, fine-tuned with the command's default settings."""
     output = os.path.join(folder, "run")
     (config,) = glob.glob(os.path.join(FLAGS.model_dir, "albert_config*.json"))
     command = [sys.executable, os.path.join(ROOT, "run_classifier_multiclass.py")]

@@ -1,22 +1,22 @@
-r"""Pre-training objectives at equal compute: what each is worth after fine-tuning.
+r"""Compares pre-training objectives at equal compute by their scores after fine-tuning.
 
     python benchmarks/objectives.py --text='corpus/*.txt' --held_out_text=held_out.txt \
         --data_dir=DATA --chart=docs/images/objectives.png
     python benchmarks/objectives.py --text=news.txt --held_out_text=b.txt --tokens=20000 --seeds=1 \
         --tasks= --cost_steps=2
 
-Makes records of the text, measures what a step of each objective costs (processor time), pre-trains
-each from random weights for the same processor time, so that the dearest has seen --tokens and the
-others at least as many, and fine-tunes each model on TNEWS (one pass), LCQMC (10,000 rows of its
-test file, measured on 2,500 of its dev file), CMRC 2018 (the questions of its 700 shortest texts,
-measured on its trial file) and CLUENER. Prints masked LM on held-out text and the scores, means
-over the seeds of fine-tuning.
-Everything that is finished is kept in --output_dir: the same command continues where it was
-stopped, so that it can run in parts. `DATA` has the folders tnews, lcqmc, cmrc2018 and ner_cluener.
+Creates records of the text, measures the cost of a step of each objective (processor time) and
+pre-trains each objective from random weights for the same processor time, so that the most
+expensive one sees --tokens and the others at least as many. Then it fine-tunes each model on TNEWS
+(one epoch), LCQMC (10,000 rows of its test file, evaluated on 2,500 of its dev file), CMRC 2018
+(the questions of its 700 shortest texts, evaluated on its trial file) and CLUENER. Prints the
+masked-LM scores on held-out text and the scores of the tasks, means over the fine-tuning seeds.
+All finished parts are saved in --output_dir: the same command resumes where it was stopped, so it
+can run in parts. `DATA` has the folders tnews, lcqmc, cmrc2018 and ner_cluener.
 
-With --hand_over the command stops before the pre-training, which a GPU then does in minutes
+With --hand_over the command stops before pre-training, which takes only minutes on a GPU
 (objectives_on_gpu.py, with the same number of sequences in larger batches); without the flag it
-goes on with what that has trained.
+continues with the models trained there.
 """
 
 import collections
@@ -47,12 +47,12 @@ GPU_BATCH = 256
 MASKED_LM = "masked LM"
 
 Objective = collections.namedtuple("Objective", "format flags config")
-Objective.__doc__ = """A way to pre-train.
+Objective.__doc__ = """A pre-training objective.
 
 Fields:
-    format: of its records, as of create_pretraining_data.py.
+    format: format of its records, a value of create_pretraining_data.py's flag.
     flags: {flag of run_pretraining.py: value}.
-    config: {key: value} in place of the config's.
+    config: {key: value} that override the config.
 """
 _PAIRS = "segment_pair"
 OBJECTIVES = collections.OrderedDict(
@@ -72,7 +72,7 @@ OBJECTIVES = collections.OrderedDict(
             ),
         ),
         (
-            "ELECTRA",  # at 1e-3 its detector stays at guessing
+            "ELECTRA",  # at a rate of 1e-3 its detector does not learn
             Objective(
                 _PAIRS, {"warm_start": True, "objective": "electra", "learning_rate": 5e-4}, {}
             ),
@@ -91,8 +91,8 @@ Task.__doc__ = """A task to fine-tune on.
 
 Fields:
     script: its command.
-    flags: {flag: value}; {data} is --data_dir and {made} the data made of it.
-    result: (file in the output folder, keys of the score in it).
+    flags: {flag: value}; {data} is --data_dir and {made} the data derived from it.
+    result: (file in the output folder, keys of the score in that file).
 """
 _BEST = "eval_results.json"
 TASKS = collections.OrderedDict(
@@ -121,7 +121,7 @@ TASKS = collections.OrderedDict(
                     "train_file": "{made}/cmrc2018/train.json",
                     "dev_file": "{data}/cmrc2018/data_cmrc2018_trial.json",
                     "max_seq_length": 256,
-                    "train_batch_size": 8,  # in larger ones there are too few steps to learn
+                    "train_batch_size": 8,  # larger batches leave too few steps to learn
                     "num_train_epochs": 2,
                 },
                 (_BEST, ("best", "eval_f1")),
@@ -148,24 +148,24 @@ CMRC_CONTEXTS = 700
 
 
 def define_flags():
-    """The command's flags."""
-    flags.DEFINE_list("text", None, "Files of text to pre-train on, or patterns of them.")
-    flags.DEFINE_string("held_out_text", None, "File of text to measure masked LM on.")
+    """Defines the command's flags."""
+    flags.DEFINE_list("text", None, "Text files to pre-train on, or patterns of such files.")
+    flags.DEFINE_string("held_out_text", None, "Text file to evaluate masked LM on.")
     flags.DEFINE_string("data_dir", None, "Folder with the tasks' folders.")
-    flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Sizes, vocabulary.")
-    flags.DEFINE_string("output_dir", "objectives_output", "Folder for everything.")
-    flags.DEFINE_integer("tokens", 20000000, "Tokens that each objective sees at least.")
+    flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Config, vocabulary.")
+    flags.DEFINE_string("output_dir", "objectives_output", "Folder for all files.")
+    flags.DEFINE_integer("tokens", 20000000, "Minimum number of tokens that each objective sees.")
     flags.DEFINE_list("seeds", ["1", "2"], "Seeds of fine-tuning.")
-    flags.DEFINE_list("objectives", list(OBJECTIVES), "Which of the objectives.")
-    flags.DEFINE_list("tasks", list(TASKS), "Which of the tasks.")
-    flags.DEFINE_integer("cost_steps", 60, "Steps by which an objective's cost is measured.")
-    flags.DEFINE_string("precision", "float32", "Of the products in training.")
-    flags.DEFINE_boolean("hand_over", False, "Whether a GPU is to pre-train; see above.")
+    flags.DEFINE_list("objectives", list(OBJECTIVES), "Objectives to compare.")
+    flags.DEFINE_list("tasks", list(TASKS), "Tasks to fine-tune on.")
+    flags.DEFINE_integer("cost_steps", 60, "Steps to measure the cost of an objective by.")
+    flags.DEFINE_string("precision", "float32", "Precision of matrix products in training.")
+    flags.DEFINE_boolean("hand_over", False, "Whether to leave pre-training to a GPU; see above.")
     flags.DEFINE_string("chart", None, "PNG to draw the results to.")
 
 
 def main():
-    """Does what is not there yet and prints the table."""
+    """Executes the missing parts and prints the table."""
     _check()
     write_data()
     plan = planned_steps()
@@ -216,7 +216,7 @@ def run_script(script, settings, log):
 
 
 def write_data():
-    """Makes records, configs and the split of LCQMC, as far as they are not there."""
+    """Writes records, configs and the split of LCQMC, unless they exist."""
     chosen = [OBJECTIVES[name] for name in FLAGS.objectives]
     for text_format in sorted({objective.format for objective in chosen}):
         _make_records(text_format + ".tfrecord", ",".join(FLAGS.text), text_format, "dynamic")
@@ -277,12 +277,12 @@ def config_of(name):
 
 
 def folder_of(name):
-    """An objective's name as that of a folder."""
+    """The folder name of an objective."""
     return "_".join(name.replace("+", " ").replace(",", " ").lower().split())
 
 
 def tokens_of_step():
-    """Tokens of a batch, by the mean of the first records of segment pairs."""
+    """Tokens per batch, from the mean of the first records of segment pairs."""
     import tensorflow.compat.v1 as tf
 
     tf.logging.set_verbosity(tf.logging.ERROR)
@@ -300,7 +300,7 @@ def tokens_of_step():
 
 
 def planned_steps():
-    """{objective: steps} of equal processor time; measured once and kept."""
+    """{objective: steps} of equal processor time; measured once and saved."""
     path = path_of("plan.json")
     plan = files.read_json(path) if os.path.exists(path) else {}
     costs = plan.setdefault("seconds_of_step", {})
@@ -324,11 +324,11 @@ def planned_steps():
 
 
 def _cost_of_step(name):
-    """Seconds of processor time: a longer run's less a shorter one's, over the further steps."""
+    """Processor seconds per step: the difference of a longer and a shorter run."""
     seconds = []
     for steps in (2, 2 + FLAGS.cost_steps):
         folder = path_of("costs", folder_of(name), str(steps))
-        shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed: it would go on
+        shutil.rmtree(folder, ignore_errors=True)  # a killed command's run would be resumed
         settings = pretraining_settings(name, steps, folder)
         settings.update(do_eval=False)
         seconds.append(run_script("run_pretraining.py", settings, path_of("logs", "costs.log")))
@@ -362,7 +362,7 @@ def pretraining_settings(name, steps, folder):
 
 
 def hand_over(plan):
-    """Writes what objectives_on_gpu.py trains with to the folder `gpu`.
+    """Writes the inputs of objectives_on_gpu.py to the folder `gpu`.
 
     Args:
         plan: {objective: steps}.
@@ -379,7 +379,7 @@ def hand_over(plan):
         if not os.path.exists(os.path.join(run, "model.ckpt-2.index")):
             run_script("run_pretraining.py", settings, path_of("logs", "start.log"))
         start = path_of("gpu", folder_of(name) + "_start.npz")
-        prefix = os.path.join(run, "model.ckpt-1")  # the start: the first step's rate is 0
+        prefix = os.path.join(run, "model.ckpt-1")  # initial weights: the first step's rate is 0
         objectives_hand_over.write_start(prefix, start)
         trainings[folder_of(name)] = objectives_hand_over.training_settings(
             OBJECTIVES[name],
@@ -400,14 +400,14 @@ def hand_over(plan):
 
 
 def _take_back(name, run, steps):
-    """Puts what a GPU has trained into the folder of the run, which then is at its end."""
+    """Copies weights trained on a GPU to the folder of the run, which is then complete."""
     trained = path_of("gpu", folder_of(name) + "_trained.npz")
     if os.path.exists(trained):
         objectives_hand_over.take_back(trained, run, steps)
 
 
 def scores_of(name, steps):
-    """{what: scores} of an objective: one of held-out masked LM, each seed's of each task."""
+    """{column: scores} of an objective: one for held-out masked LM, one per seed for each task."""
     folder = path_of("models", folder_of(name))
     model, log = os.path.join(folder, "model"), os.path.join(folder, "pretraining.log")
     if not os.path.exists(os.path.join(model, "done")):
@@ -465,7 +465,7 @@ def table(rows, plan):
     """Yields the lines of a Markdown table.
 
     Args:
-        rows: {objective: {what: scores of the seeds}}.
+        rows: {objective: {column: scores of the seeds}}.
         plan: {objective: steps}.
     """
     names = list(next(iter(rows.values())))
@@ -484,7 +484,7 @@ def _cell(scores):
 
 
 def draw(rows, path):
-    """Draws a panel for each score: means, and deviations over the seeds."""
+    """Draws a panel for each score: means and standard deviations over the seeds."""
     names = list(next(iter(rows.values())))
     figure, panels = plotting.subplots(
         1, len(names), figsize=(2.6 * len(names) + 2, 3.2), sharey=True, squeeze=False

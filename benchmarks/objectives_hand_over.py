@@ -1,4 +1,4 @@
-"""What benchmarks/objectives.py gives objectives_on_gpu.py, and takes from it.
+"""Files that benchmarks/objectives.py exchanges with objectives_on_gpu.py.
 
 write_records("segment_pair.tfrecord", "gpu/records_segment_pair.npz")
 write_start("run/model.ckpt-1", "gpu/electra_start.npz")
@@ -18,7 +18,7 @@ from albert_zh.pretraining.objectives import generator_settings
 
 
 def write_records(source, path):
-    """Writes records of --masking=dynamic as arrays; they are one piece after the other.
+    """Writes records of --masking=dynamic as arrays, in which all pieces are concatenated.
 
     Args:
         source: str, TFRecord file.
@@ -38,7 +38,7 @@ def write_records(source, path):
 
 
 def write_start(prefix, path):
-    """Writes the weights of a checkpoint as arrays, those of the objective included."""
+    """Writes the weights of a checkpoint as arrays, including the weights of the objective."""
     values = checkpoint_values.read_weights(prefix, with_objectives=True)
     del values["global_step"]
     _write_arrays(path, values)
@@ -57,7 +57,7 @@ def training_settings(objective, config, **of_training):
     Args:
         objective: `objectives.Objective`.
         config: `AlbertConfig`.
-        of_training: steps, batch_size, learning_rate, num_warmup_steps.
+        of_training: the fields steps, batch_size, learning_rate, num_warmup_steps.
     """
     is_electra = objective.flags.get("objective") == "electra"
     return dict(
@@ -85,7 +85,7 @@ def _generator(config):
 
 
 def take_back(path, folder, step):
-    """Writes trained values as a training folder's checkpoint of a step."""
+    """Writes trained values as the checkpoint of a step to a training folder."""
     with np.load(path) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     prefix = os.path.join(folder, "model.ckpt-%d" % step)

@@ -3,8 +3,9 @@
     loss, parts = losses_of(settings)(weights, batch, settings)
     optimizer = Optimizer(values)
 
-Weights have the names of albert_zh's checkpoints. Letters in shape comments: B sequences, F pieces
-of the longest, P predictions, H hidden, N heads, D head size, E word width, V vocabulary.
+Weights have the same names as in albert_zh's checkpoints. Letters in shape comments: B sequences,
+F pieces of the longest one, P predictions, H hidden, N heads, D head size, E word width,
+V vocabulary.
 """
 
 import functools
@@ -32,12 +33,12 @@ def layer_norm(weights, scope, rows):
 
 
 def gelu(rows):
-    """BERT's, by tanh."""
+    """BERT's GELU, the tanh approximation."""
     return functional.gelu(rows, approximate="tanh")
 
 
 def embedded(weights, ids, segments, has_relative_positions):
-    """Embeddings [B, F, H] of albert_zh's layout: words are widened first."""
+    """Embeddings [B, F, H] of albert_zh's layout, which projects word vectors to H first."""
     scope = "bert/embeddings/"
     words = functional.embedding(ids, weights[scope + "word_embeddings"])
     rows = words @ weights[scope + "word_embeddings_2"]
@@ -49,7 +50,7 @@ def embedded(weights, ids, segments, has_relative_positions):
 
 @functools.lru_cache()
 def relative_vectors(length, depth, device, dtype):
-    """NEZHA's vectors between all positions, [F, F, D]."""
+    """NEZHA's vectors for all pairs of positions, [F, F, D]."""
     rows = torch.arange(2 * MAX_DISTANCE + 1)[:, None]
     angles = rows / 10000.0 ** (2 * torch.arange(depth // 2) / depth)
     table = torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
@@ -75,7 +76,7 @@ def attention(weights, scope, rows, added, num_heads, has_relative_positions):
 
 
 def relative_context(query, key, value, added):
-    """What attention with NEZHA's positions collects, [B, N, F, D]."""
+    """The context vectors of attention with NEZHA's positions, [B, N, F, D]."""
     batch, heads, length, depth = query.shape
     vectors = relative_vectors(length, depth, query.device, query.dtype)
     by_query = query.permute(2, 0, 1, 3).flatten(1, 2)  # [F, B * N, D]
@@ -88,7 +89,7 @@ def relative_context(query, key, value, added):
 
 
 def encoded(weights, scope, rows, input_mask, num_heads, num_layers, has_relative_positions=False):
-    """The last layer's output [B, F, H]; one layer's weights for all."""
+    """The last layer's output [B, F, H]; all layers share one layer's weights."""
     added = ((1 - input_mask)[:, None, None] * -10000.0).to(rows.dtype)
     for _ in range(num_layers):
         context = attention(
@@ -106,7 +107,7 @@ def _inner(weights, scope, rows):
 
 
 def model_output(weights, ids, batch, settings):
-    """The model's output [B, F, H] for ids in place of a batch's."""
+    """The model's output [B, F, H] for `ids` instead of the ids of the batch."""
     is_relative = settings.has_relative_positions
     rows = embedded(weights, ids, batch["segment_ids"], is_relative)
     scope, mask = "bert/encoder/layer_shared/", batch["input_mask"]
@@ -114,7 +115,7 @@ def model_output(weights, ids, batch, settings):
 
 
 def at(rows, places):
-    """Rows [B, P, H] at some places [B, P]."""
+    """Gathers rows [B, P, H] at places [B, P]."""
     return rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))
 
 
@@ -122,7 +123,7 @@ def at(rows, places):
 
 
 def word_logits(weights, rows, bias):
-    """Scores of all words, float32, of rows [..., E]."""
+    """Logits of all words, float32, for rows [..., E]."""
     table = weights["bert/embeddings/word_embeddings"]
     return functional.linear(rows, table, weights[bias]).float()
 
@@ -134,7 +135,7 @@ def word_loss(logits, labels, label_weights, epsilon=1e-5):
 
 
 def masked_lm_logits(weights, rows):
-    """Scores [B, P, V] of the masked-LM head."""
+    """Logits [B, P, V] of the masked-LM head."""
     scope = "cls/predictions/"
     rows = gelu(dense(weights, scope + "transform/dense", rows))
     rows = layer_norm(weights, scope + "transform/LayerNorm", rows)
@@ -143,7 +144,7 @@ def masked_lm_logits(weights, rows):
 
 
 def sentence_loss(weights, rows, batch):
-    """Cross-entropy of the second task."""
+    """Cross-entropy of the second task, on segment pairs."""
     pooled = torch.tanh(dense(weights, "bert/pooler/dense", rows[:, 0]))
     scope = "cls/seq_relationship/output_"
     logits = functional.linear(pooled, weights[scope + "weights"], weights[scope + "bias"])
@@ -174,7 +175,7 @@ def span_targets(batch):
 
 
 def span_loss(weights, rows, batch):
-    """The loss of words predicted from both ends of their spans."""
+    """The loss of words that are predicted from both boundaries of their spans."""
     left, right, index, label_weights = span_targets(batch)
     scope = "cls/span_boundary/"
     places = functional.embedding(index, weights[scope + "position_embeddings"])
@@ -186,7 +187,7 @@ def span_loss(weights, rows, batch):
 
 
 def masked_lm_losses(weights, batch, settings):
-    """(loss, {name: part}) of masked words, with sentences and spans where they are learnt."""
+    """(loss, {name: part}) of masked words, plus sentences and spans if the objective has them."""
     rows = model_output(weights, batch["input_ids"], batch, settings)
     logits = masked_lm_logits(weights, at(rows, batch["masked_lm_positions"]))
     loss = word_loss(logits, batch["masked_lm_ids"], batch["masked_lm_weights"])
@@ -201,20 +202,20 @@ def masked_lm_losses(weights, batch, settings):
 
 
 def filled_ids(batch, drawn):
-    """The text [B, F] with pieces [B, P] in place of the masks."""
+    """The text [B, F] with pieces [B, P] instead of the masks."""
     length = batch["input_ids"].shape[1]
     places = torch.where(batch["masked_lm_weights"] > 0, batch["masked_lm_positions"], length)
     return functional.pad(batch["input_ids"], (0, 1)).scatter(1, places, drawn)[:, :length]
 
 
 def drawn_words(logits):
-    """A word [B, P] for each mask, as probable as the generator holds it."""
+    """A word [B, P] for each mask, sampled from the generator's distribution."""
     noise = torch.rand_like(logits).clamp_(1e-9, 1 - 1e-6)
     return (logits.detach() - torch.log(-torch.log(noise))).argmax(-1)
 
 
 def electra_losses(weights, batch, settings):
-    """(loss, {name: part}) of ELECTRA's generator and of detecting what it wrote."""
+    """(loss, {name: part}) of ELECTRA's generator and of replaced-token detection."""
     generator, mask = settings.generator, batch["input_mask"]
     rows = embedded(weights, batch["input_ids"], batch["segment_ids"], False)
     rows = dense(weights, "generator/embeddings_project", rows)
@@ -238,7 +239,7 @@ def electra_losses(weights, batch, settings):
 
 
 def detection_loss(weights, batch, drawn, settings):
-    """The model's loss of detecting which pieces are not the text's."""
+    """The model's loss of replaced-token detection."""
     filled = filled_ids(batch, drawn)
     is_replaced = (filled != filled_ids(batch, batch["masked_lm_ids"])).float()
     rows = model_output(weights, filled, batch, settings)
@@ -258,7 +259,7 @@ def losses_of(settings):
 
 
 class Optimizer:
-    """AdamW as BERT's programs have it: without bias correction."""
+    """AdamW as in BERT: without bias correction."""
 
     def __init__(self, parameters):
         """Takes {name: float32 tensor}."""
@@ -271,7 +272,7 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, rate):
-        """Moves the parameters by their gradients, which are clipped together, and clears them."""
+        """Updates the parameters by their gradients, clipped by global norm, and clears these."""
         values = self._parameters
         gradients = [
             torch.zeros_like(value) if value.grad is None else value.grad for value in values

@@ -1,16 +1,15 @@
-r"""Pre-trains what benchmarks/objectives.py hands over, with PyTorch on a GPU.
+r"""Pre-trains the objectives that benchmarks/objectives.py hands over, with PyTorch on a GPU.
 
     python benchmarks/objectives.py --hand_over --output_dir=objectives_output ...
     python benchmarks/objectives_on_gpu.py --output_dir=objectives_output
     python benchmarks/objectives.py --output_dir=objectives_output ...
 
-Needs PyTorch, numpy, absl-py and tqdm, and no TensorFlow. Each objective starts from the weights
-that run_pretraining.py starts from, under the same names, and learns by the same formulas, masks
-and optimizer; tests/project/test_objectives_on_gpu.py compares losses and weights. An objective
-that is finished is not trained again. Several commands, each for some of the --objectives, can
-share a GPU.
+Needs PyTorch, numpy, absl-py and tqdm, but not TensorFlow. Each objective starts from the same
+weights as run_pretraining.py, under the same names, and uses the same formulas, masks and
+optimizer; tests/project/test_objectives_on_gpu.py compares losses and weights. Finished objectives
+are not trained again. Several commands, each for some of the --objectives, can share a GPU.
 
-Letters in shape comments: R records, B sequences, F pieces of the longest, P predictions.
+Letters in shape comments: R records, B sequences, F pieces of the longest one, P predictions.
 """
 
 import collections
@@ -32,8 +31,8 @@ from albert_zh.corpus import masking
 
 FLAGS = flags.FLAGS
 MASKED_SHARE = 0.15
-_WIDTHS = 8  # batches are as wide as a multiple of this
-_BATCHES_OF_GROUP = 16  # records of a group are sorted by length before they are divided
+_WIDTHS = 8  # widths of batches are multiples of this
+_BATCHES_OF_GROUP = 16  # batches per group, whose records are sorted by length and then split
 _STEPS_BETWEEN_LOGS = 100
 
 Settings = collections.namedtuple(
@@ -41,31 +40,31 @@ Settings = collections.namedtuple(
     "format steps batch_size learning_rate num_warmup_steps has_spans has_sentences "
     "span_boundary_weight generator heads layers has_relative_positions",
 )
-Settings.__doc__ = """One objective's training.
+Settings.__doc__ = """The training settings of one objective.
 
 Fields:
-    format: str, of its records.
-    steps, batch_size, learning_rate, num_warmup_steps: of the training.
-    has_spans: bool, whether runs of whole words are masked; else single pieces.
-    has_sentences: bool, whether the second task is learnt.
-    span_boundary_weight: float, 0 without.
-    generator: {"heads", "layers", "gen_weight", "disc_weight"} of ELECTRA; None without.
-    heads, layers: of the model.
+    format: str, format of its records.
+    steps, batch_size, learning_rate, num_warmup_steps: training settings.
+    has_spans: bool, whether spans of whole words are masked; else single pieces.
+    has_sentences: bool, whether the second task is trained.
+    span_boundary_weight: float, 0 without that objective.
+    generator: {"heads", "layers", "gen_weight", "disc_weight"} of ELECTRA; else None.
+    heads, layers: sizes of the model.
     has_relative_positions: bool.
 """
 Special = collections.namedtuple("Special", "mask sep vocab_size")
 
 
 def define_flags():
-    """The command's flags."""
+    """Defines the command's flags."""
     flags.DEFINE_string("output_dir", "objectives_output", "Folder of benchmarks/objectives.py.")
-    flags.DEFINE_list("objectives", [], "Which, by the names in its gpu/plan.json; all by default.")
-    flags.DEFINE_integer("num_workers", 0, "Processes that mask; by default all cores but one.")
-    flags.DEFINE_integer("seed", 1, "Of the order of records, of masks and of samples.")
+    flags.DEFINE_list("objectives", [], "Objectives to train (see gpu/plan.json); all by default.")
+    flags.DEFINE_integer("num_workers", 0, "Masking processes; by default all cores but one.")
+    flags.DEFINE_integer("seed", 1, "Seed of the order of records, of masks and of samples.")
 
 
 def main():
-    """Trains what is not finished."""
+    """Trains the objectives that are not finished."""
     folder = os.path.join(FLAGS.output_dir, "gpu")
     plan = files.read_json(os.path.join(folder, "plan.json"))
     unknown = sorted(set(FLAGS.objectives) - set(plan["objectives"]))
@@ -80,12 +79,12 @@ def main():
 
 
 def start_file(folder, name):
-    """Path of an objective's start values."""
+    """Path of an objective's initial weights."""
     return os.path.join(folder, name + "_start.npz")
 
 
 def trained_file(folder, name):
-    """Path of an objective's trained values."""
+    """Path of an objective's trained weights."""
     return os.path.join(folder, name + "_trained.npz")
 
 
@@ -101,11 +100,11 @@ class Records:
     """Records of --masking=dynamic, in memory.
 
     Attributes:
-        lengths: int [R], pieces of each record.
+        lengths: int [R], number of pieces of each record.
     """
 
     def __init__(self, path):
-        """Reads what benchmarks/objectives.py wrote."""
+        """Reads the file that benchmarks/objectives.py wrote."""
         with np.load(path) as arrays:
             self._pieces, self.lengths = arrays["pieces"], arrays["lengths"].astype(np.int64)
             self._first_lengths, self._labels = arrays["first_lengths"], arrays["labels"]
@@ -129,7 +128,7 @@ class Records:
 
 
 def planned_batches(lengths, settings, seed):
-    """Yields int arrays [B], the records of each step; those of a batch have similar lengths.
+    """Yields int arrays [B], the records of each step; records of a batch have similar lengths.
 
     Args:
         lengths: int [R].
@@ -159,7 +158,7 @@ def masking_choice(settings):
 
 
 def masked_batch(job, records, choice, special):
-    """The features of one step, masked, in few bytes; `job` is (records' numbers, seed)."""
+    """The masked features of one step in compact types; `job` is (numbers of records, seed)."""
     chosen, seed = job
     features = masking.masked_features(
         records.features(chosen),
@@ -173,7 +172,7 @@ def masked_batch(job, records, choice, special):
     return {name: values.astype(np.int16) for name, values in features.items()}
 
 
-_inherited = {}  # what worker processes get as they are forked: more than is sent with each job
+_inherited = {}  # data that workers inherit when they are forked: too large to send with each job
 
 
 def _masked_by_worker(job):
@@ -184,14 +183,14 @@ def _masked_by_worker(job):
 
 
 def rate_of(step, settings):
-    """The learning rate of a step, from 0 on: a linear rise, then a linear fall from the start."""
+    """The learning rate of a step (from 0): linear warm-up, linear decay counted from step 0."""
     if step < settings.num_warmup_steps:
         return settings.learning_rate * step / settings.num_warmup_steps
     return settings.learning_rate * (1 - step / settings.steps)
 
 
 def train(folder, name, settings, special):
-    """Trains one objective and writes its weights; its losses are in <name>.jsonl."""
+    """Trains one objective and writes its weights; the losses are written to <name>.jsonl."""
     records = Records(records_file(folder, settings.format))
     with np.load(start_file(folder, name)) as arrays:
         start = {key: arrays[key] for key in arrays.files}
@@ -210,7 +209,7 @@ def train(folder, name, settings, special):
 
 
 def trained_values(name, start, batches, settings, stream):
-    """{name: float32 array} after training; losses go to a stream as JSON lines."""
+    """{name: float32 array} after training; losses are written to a stream as JSON lines."""
     import objectives_in_pytorch
     import torch
 

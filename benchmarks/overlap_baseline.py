@@ -1,9 +1,9 @@
-"""How far shared characters alone go on a folder of sentence pairs.
+"""Baseline of sentence pairs: a classifier that only sees which characters two texts share.
 
     python benchmarks/overlap_baseline.py --data_dir=data/pairs_sample
 
-trains a logistic regression on features of character overlap (no word, no meaning) on train.txt and
-prints its accuracy on dev.txt and test.txt. A model that is worth its training is well above it.
+trains a logistic regression on features of character overlap (no words, no meaning) on train.txt
+and prints its accuracy on dev.txt and test.txt. A useful model must score well above it.
 The files are in LCQMC's format, `text_a<TAB>text_b<TAB>label`, with or without a header line.
 Needs scikit-learn 1.2 or later.
 """
@@ -44,7 +44,7 @@ def read_pairs(path):
         list of (text_a, text_b, label), label 0 or 1.
 
     Raises:
-        UserError: names the first line that has not three columns or whose label is not 0 or 1.
+        UserError: if a line does not have three columns or its label is not 0 or 1; names it.
     """
     pairs = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -66,7 +66,7 @@ def read_pairs(path):
 
 
 def overlap_features(text_a, text_b):
-    """Numbers that tell how much two texts look alike.
+    """Features that measure how similar two texts look.
 
     Args:
         text_a: str.
@@ -115,7 +115,7 @@ def _common_prefix_length(text_a, text_b):
 
 
 def _alignment_lengths(text_a, text_b):
-    """(longest common substring, longest common subsequence, edit distance), by one table each."""
+    """(longest common substring, longest common subsequence, edit distance) of two texts."""
     width = len(text_b) + 1
     run, common, edits = [0] * width, [0] * width, list(range(width))
     longest_run = 0
@@ -135,7 +135,7 @@ def _alignment_lengths(text_a, text_b):
 
 
 def feature_matrix(pairs, name):
-    """The pairs' features and labels, each an array with a row per pair; shows progress."""
+    """Features and labels of the pairs, each an array with one row per pair; shows progress."""
     progress = tqdm(pairs, desc=name, unit=" pairs", disable=None, leave=False)
     features = [overlap_features(text_a, text_b) for text_a, text_b, _ in progress]
     return np.array(features, dtype=np.float64), np.array([label for _, _, label in pairs])
@@ -158,7 +158,7 @@ def baseline_accuracies(data_dir):
         name: feature_matrix(read_pairs(os.path.join(data_dir, name + ".txt")), name)
         for name in ("train", "dev", "test")
     }
-    # The default solver stops short of the optimum, at another place in each release.
+    # The default solver stops before the optimum, and elsewhere in each release.
     regression = LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=1000)
     model = make_pipeline(StandardScaler(), regression)
     model.fit(*splits["train"])
@@ -167,7 +167,7 @@ def baseline_accuracies(data_dir):
 
 def main():
     try:
-        import sklearn  # noqa: F401  (only to tell early that it is missing)
+        import sklearn  # noqa: F401  (fails early if it is missing)
     except ImportError as error:
         raise UserError("scikit-learn is not installed: pip install scikit-learn") from error
     for name, accuracy in baseline_accuracies(FLAGS.data_dir).items():

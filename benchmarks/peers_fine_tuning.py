@@ -2,11 +2,11 @@
 
     python peers_fine_tuning.py "sdpa bfloat16"
 
-`eager`, `sdpa`: the ALBERT of transformers with that attention, AdamW, two threads or as many as
-there are cores, batches of like length (the very batches' lengths that our command has).
-`hand-tuned bfloat16`: the same sizes written for speed: products in bfloat16, plain attention by
-matrix products, tanh GELU, one single-threaded process per core, each with its share of a batch;
-their gradients are averaged.
+`eager`, `sdpa`: the ALBERT of transformers with that attention implementation, AdamW, two threads
+or as many as there are cores, and batches of similar length (the same lengths as the batches of our
+command). `hand-tuned bfloat16`: a model of the same sizes written for speed: products in bfloat16,
+attention by plain matrix products, tanh GELU, one single-threaded process per core, each with its
+share of a batch; their gradients are averaged.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import os
 import sys
 import time
 
-# Processes that are spawned from here get the project's folder first, which has a fine_tuning, too.
+# Spawned processes have the project's folder first in sys.path, which also has a fine_tuning.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import fine_tuning
@@ -31,7 +31,7 @@ VOCAB, WIDTH, HIDDEN, LAYERS, HEADS, INNER = 21128, 128, 312, 4, 12, 1248
 
 
 def batches(share=slice(None)):
-    """(ids, mask, segments, labels) of an epoch, by length."""
+    """(ids, mask, segments, labels) of the batches of an epoch, bucketed by length."""
     lengths = sorted(fine_tuning.row_lengths(fine_tuning.Way()))
     generator = torch.Generator().manual_seed(2)
     for start in range(0, len(lengths), BATCH):
@@ -77,7 +77,7 @@ def transformers_step(attention, precision):
 
 
 class HandTuned(nn.Module):
-    """ALBERT's classifier with nothing that costs time and could be left out."""
+    """ALBERT's classifier without anything that costs time and can be omitted."""
 
     def __init__(self):
         super().__init__()
@@ -89,7 +89,7 @@ class HandTuned(nn.Module):
         self.pooler, self.classify = nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, 2)
 
     def forward(self, ids, mask, segments):
-        """int [B, F] three times -> logits [B, 2]."""
+        """Three int tensors [B, F] -> logits [B, 2]."""
         batch, length = ids.shape
         x = self.widen(self.words(ids)) + self.kinds(segments) + self.places.weight[:length]
         x = self.norms[0](x)
@@ -133,7 +133,7 @@ def hand_tuned_step():
 
 
 def turn_of(step, share=slice(None)):
-    """The function that trains an epoch and gives the seconds of a row."""
+    """The function that trains an epoch and returns the seconds per row."""
     rows = list(batches(share))
 
     def turn():
@@ -146,7 +146,7 @@ def turn_of(step, share=slice(None)):
 
 
 def hand_tuned_process(rank, size, port):
-    """One of the processes that share each batch; the first one is asked for turns."""
+    """One of the processes that share each batch; the first one answers requests for turns."""
     torch.set_num_threads(1)
     address = "tcp://127.0.0.1:%d" % port
     distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
@@ -170,7 +170,7 @@ def hand_tuned_process(rank, size, port):
 
 
 def main():
-    """Answers turns for the program that the argument names."""
+    """Answers requests for turns with the program that the argument names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("peer", choices=fine_tuning.PEERS)
     kind, precision = parser.parse_args().peer.split()

@@ -1,13 +1,13 @@
-"""How fast a resident classifier predicts sentence pairs: one at a time, and in bulk.
+"""Prediction speed of a loaded sentence-pair classifier: one pair at a time, and in bulk.
 
     python benchmarks/prediction.py
     python benchmarks/prediction.py --transformers_python=PYTHON   # has torch and transformers
 
-A model of albert_tiny's size with random weights, the pairs of data/pairs_sample. Beside
-`Predictor`: "plain graph", the same weights as albert_zh feeds them (input order, batches of 64,
-each row padded to 128); "transformers", `AlbertForSequenceClassification` of the same size (input
-order, batches of 64, padded to the longest). Tokenization is included. All take turns in one run;
-medians.
+The model has albert_tiny's size and random weights; the texts are the pairs of data/pairs_sample.
+`Predictor` is compared with "plain graph", the same weights used as in albert_zh (input order,
+batches of 64, each row padded to 128), and "transformers", an `AlbertForSequenceClassification` of
+the same size (input order, batches of 64, padded to the longest row). Times include tokenization.
+All take turns in one run; medians are reported.
 """
 
 import argparse
@@ -47,11 +47,11 @@ PLAIN_LENGTH, PLAIN_BATCH = 128, 64
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model_dir", help="fine-tuned model in place of the random one")
+    parser.add_argument("--model_dir", help="fine-tuned model, instead of the random one")
     parser.add_argument("--pairs", default=PAIRS, help="TSV of pairs")
-    parser.add_argument("--num_pairs", type=int, default=1600, help="pairs of a round")
+    parser.add_argument("--num_pairs", type=int, default=1600, help="pairs per round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--num_single", type=int, default=100, help="single pairs of a round")
+    parser.add_argument("--num_single", type=int, default=100, help="single pairs per round")
     parser.add_argument("--transformers_python", help="Python with torch and transformers")
     parser.add_argument("--work_as_peer", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -61,7 +61,7 @@ def parse_arguments():
 
 
 def read_pairs(path, count):
-    """`count` pairs of a TSV file with a header, from the start again if it has fewer."""
+    """`count` pairs of a TSV file with a header, which are repeated if there are fewer."""
     rows = [line.split("\t")[:2] for line in files.stream_lines(path)][1:]
     if not rows or len(rows[0]) < 2:
         raise UserError(
@@ -71,14 +71,14 @@ def read_pairs(path, count):
 
 
 def timed(predict, pairs):
-    """Seconds for a call."""
+    """Seconds that a call takes."""
     start = time.perf_counter()
     predict(pairs)
     return time.perf_counter() - start
 
 
 def measure(predict, pairs, num_single):
-    """(pairs per second in bulk, milliseconds of a single pair)."""
+    """(pairs per second in bulk, milliseconds for a single pair)."""
     seconds = timed(predict, pairs)
     single = statistics.median(timed(predict, [pair]) for pair in pairs[:num_single])
     return len(pairs) / seconds, 1000 * single
@@ -117,7 +117,7 @@ def write_random_model(folder):
 
 
 def plain_prediction(folder):
-    """The function that predicts as albert_zh does, but for the graph, which is built once."""
+    """The function that predicts as albert_zh does, except that the graph is built only once."""
     import numpy as np
 
     from albert_zh.inference import loaded_model
@@ -143,7 +143,7 @@ def plain_prediction(folder):
 
 
 def write_int8(folder, path):
-    """Exports the model in 8-bit integers, any length, as the ending of the path says."""
+    """Exports the model with 8-bit integers, for any length, in the format of the path's suffix."""
     form = os.path.splitext(path)[1][1:]
     command = [sys.executable, os.path.join(ROOT, "export_model.py"), "--model_dir=" + folder]
     command += ["--format=" + form, "--quantize=int8", "--output=" + path]
@@ -153,7 +153,7 @@ def write_int8(folder, path):
 
 
 def predictions_of_tensorflow(folder, exported):
-    """{name: function of pairs}; files go to the folder `exported`."""
+    """{name: function (pairs)}; files are written to the folder `exported`."""
     from albert_zh.inference import predictor
 
     forms = {"TFLite": "int8.tflite", "ONNX": "int8.onnx"}
@@ -170,11 +170,11 @@ def predictions_of_tensorflow(folder, exported):
     return predictions
 
 
-# In a process of its own: transformers
+# In a separate process: transformers
 
 
 def work_as_peer(arguments):
-    """Measures transformers once for each line of standard input."""
+    """Measures transformers once per line of standard input."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
     import transformers
@@ -202,7 +202,7 @@ def work_as_peer(arguments):
 
 
 class Peer:
-    """transformers in another process, measured when asked."""
+    """transformers in another process, measured on request."""
 
     def __init__(self, python, arguments):
         command = [python, os.path.abspath(__file__), "--work_as_peer", "--pairs", arguments.pairs]
@@ -253,7 +253,7 @@ def main(arguments):
 
 
 def print_table(results):
-    """Prints medians, and how many times the plain graph each is in the same run."""
+    """Prints medians, and ratios to the plain graph in the same run."""
     medians = {
         name: [statistics.median(column) for column in zip(*rows)] for name, rows in results.items()
     }

@@ -1,15 +1,16 @@
-r"""How fast and how large a pre-training step is, beside the plain way to write it.
+r"""Speed and memory of a pre-training step, compared with a plain implementation.
 
     python benchmarks/pretraining.py
     python benchmarks/pretraining.py --tf1_python=.venv-tf1/bin/python
     python benchmarks/pretraining.py --growth --chart=docs/images/pretraining_speed.png
 
-"plain" is the step as albert_zh writes it, on the TensorFlow at hand: every sequence padded to S,
-all P predictions, one-hot labels [B * P, V], float32, nothing recomputed, compiled or in parts. The
-others are what run_pretraining.py trains with: batches by length, used predictions only, and of the
-last layer nothing but these. With --tf1_python, "tf 1.15" is the plain step on TensorFlow 1.15, the
-one that albert_zh runs on. Each has a process of its own, which take turns; medians count. "input"
-is the share of a step in which it waits for its batch.
+"plain" is the step as written in albert_zh, on the installed TensorFlow: every sequence padded to
+S, all P predictions, one-hot labels [B * P, V], float32, nothing recomputed, compiled or split into
+parts. The other rows are the step of run_pretraining.py: batches by length, and only the used
+predictions are computed, also in the last layer. With --tf1_python, "tf 1.15" is the plain step on
+TensorFlow 1.15, the version that albert_zh runs on. Each variant runs in a separate process; the
+processes take turns, and medians are reported. "input" is the share of a step in which it waits for
+its batch.
 """
 
 import argparse
@@ -50,33 +51,33 @@ from albert_zh.training.model_spec import ModeKeys
 
 LEARNING_RATE = 1e-4
 MASK_ID = 103
-SPECIAL_IDS = 106  # smaller ids are no words
+SPECIAL_IDS = 106  # smaller ids are not words
 SHOWN_TYPES = 12
 GROWTH_BATCHES = (8, 16, 32, 64, 128, 256)
 GROWTH_LENGTHS = (64, 128, 256, 512)
 GROWTH_CONFIGS = ("tiny", "small_google", "base", "large")
-GROWTH_STEPS = 4  # of a turn; all sequences are full then, so that all steps are alike
+GROWTH_STEPS = 4  # steps per turn; all sequences are full, so all steps are alike
 GROWTH_TURNS = 3
 
 Setting = collections.namedtuple("Setting", "config batch_size max_seq_length max_predictions")
-Step = collections.namedtuple("Step", "session fetches per_turn")  # steps of a turn
+Step = collections.namedtuple("Step", "session fetches per_turn")  # steps per turn
 
 
 def main():
-    """Prints what the arguments ask for."""
+    """Prints the measurements that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--config", default="albert_config/albert_config_tiny.json")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--max_seq_length", type=int, default=128)
     parser.add_argument("--max_predictions", type=int, default=20)
-    parser.add_argument("--mean_length", type=float, default=0.75, help="share of S, on average")
+    parser.add_argument("--mean_length", type=float, default=0.75, help="mean length as share of S")
     parser.add_argument(
-        "--records", help="a file of --masking=dynamic to train on, not random words"
+        "--records", help="a --masking=dynamic file to train on, instead of random words"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--growth", action="store_true", help="batches, lengths and models instead")
+    parser.add_argument("--growth", action="store_true", help="vary batch, length, model instead")
     parser.add_argument("--chart", help="PNG to write the growth to")
-    parser.add_argument("--profile", action="store_true", help="what takes the time of a step, too")
+    parser.add_argument("--profile", action="store_true", help="also print the time of operations")
     parser.add_argument("--tf1_python", help="an interpreter that has TensorFlow 1.15")
     parser.add_argument("--turns_of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -100,7 +101,7 @@ def main():
 
 
 def compare_steps(setting, arguments, folder):
-    """Prints steps per second of each way, their ratios and their memory."""
+    """Prints steps per second, ratios and memory of each variant."""
     ways = measuring.in_fast_precisions(dict.fromkeys(("plain", "float32", "bfloat16")))
     if arguments.profile:
         records = records_of(arguments, setting, folder)
@@ -128,7 +129,7 @@ def compare_steps(setting, arguments, folder):
 
 
 def show_profile(steps):
-    """Prints the types of operations that take most of a step's time."""
+    """Prints the types of operations that take most of the time of a step."""
     for way, step in steps.items():
         seconds = measuring.seconds_by_operation(step.session, step.fetches, step.per_turn)
         for kind, taken in seconds.most_common(SHOWN_TYPES):
@@ -137,7 +138,7 @@ def show_profile(steps):
 
 
 def records_of(arguments, setting, folder):
-    """The `RecordSource` of the file that is named, or of one of random words."""
+    """The `RecordSource` of the file in the arguments, or of a file of random words."""
     if not arguments.records:
         return write_records(setting, arguments.mean_length, folder)
     about = record_files.inspected(
@@ -147,7 +148,7 @@ def records_of(arguments, setting, folder):
 
 
 def write_records(setting, mean_length, folder):
-    """A file of unmasked records of random words; lengths are uniform around the mean."""
+    """Writes unmasked records of random words, with lengths uniform around the mean."""
     generator = np.random.RandomState(1)
     count, length = max(2048, 4 * setting.batch_size), setting.max_seq_length
     spread = min(mean_length, 1 - mean_length)
@@ -187,7 +188,7 @@ def source_of(paths, num_records, setting):
 
 
 def build_step(setting, way, records):
-    """A training step in a session of its own, which has run once."""
+    """A training step in a separate session, which has already run once."""
     is_plain = way == "plain"
     allocator.choose_allocator(is_plain)
     with tf.Graph().as_default():
@@ -198,10 +199,10 @@ def build_step(setting, way, records):
         features = tf.data.make_one_shot_iterator(dataset).get_next()
         tf.train.get_or_create_global_step()
         train_op = (plain_step if is_plain else our_step)(setting.config, features, way)
-        shown = tf.get_collection(PROGRESS_TENSORS)  # which a run fetches in each step
+        shown = tf.get_collection(PROGRESS_TENSORS)  # a real run fetches these in each step
         session = tf.Session()
         session.run(tf.global_variables_initializer())
-    # Batches by length differ: a turn has as many as a window.
+    # Batches by length differ from each other, so a turn has as many as a window.
     per_turn = 2 if is_plain else max(1, pretraining_input.WINDOW // setting.batch_size)
     step = Step(session, [train_op, features["input_mask"], shown], per_turn)
     session.run(step.fetches)
@@ -231,7 +232,7 @@ def our_step(config, features, precision):
 
 
 def plain_step(config, features, way):
-    """The train op as albert_zh writes it: one-hot labels, nothing saved."""
+    """The train op as written in albert_zh: one-hot labels, no optimizations."""
     del way
     model = modeling.AlbertModel(
         config,
@@ -262,7 +263,7 @@ def plain_step(config, features, way):
 
 
 def seconds_of(step):
-    """Seconds of a step, on average over a turn."""
+    """Seconds per step, averaged over a turn."""
     begin = time.time()
     for _ in range(step.per_turn):
         step.session.run(step.fetches)
@@ -318,9 +319,10 @@ def rate_of(setting, folder):
 
 
 def flops_of_step(config, batch_size, length, predictions):
-    """Floating-point operations of a step's matrix products: three times the forward pass's.
+    """Floating-point operations of a step's matrix products: three times the forward pass.
 
-    The last block needs keys and values of all tokens, the rest of those that are predicted from.
+    In the last block, keys and values are needed for all tokens, the rest only for the tokens from
+    which words are predicted.
     """
     tokens, kept = batch_size * length, batch_size * (1 + predictions)
     hidden, inner, width = config.hidden_size, config.intermediate_size, config.word_width

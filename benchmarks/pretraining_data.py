@@ -1,14 +1,14 @@
-r"""How fast create_pretraining_data.py is, and whether files depend on the number of workers.
+r"""Speed of create_pretraining_data.py; checks that files do not depend on the number of workers.
 
     python benchmarks/pretraining_data.py --input_file='novels/*.txt' --vocab_file=vocab.txt
     python benchmarks/pretraining_data.py --input_file='novels/*.txt' --vocab_file=vocab.txt \
         --segmenters=jieba,rjieba --workers=1,2,4 --rounds=3
 
-The text is cut into sentences first, 50 to a document. The command runs as a user runs it, start of
-Python and reading of dictionaries included; of some rounds the best counts, which other work on the
-machine disturbs least. Ratios are to one worker in the same mode, measured in the same run, and to
-970 records per second, what albert_zh made of the same text on two cores (jieba, S 128, dupe_factor
-10; measured on another day).
+The text is first split into sentences, 50 per document. The command runs as users run it, including
+the start of Python and the reading of dictionaries; the best of several rounds is reported, which
+other work on the machine disturbs least. Ratios are relative to one worker in the same mode,
+measured in the same run, and to 970 records per second, the rate of albert_zh on the same text with
+two cores (jieba, S 128, dupe_factor 10; measured on another day).
 """
 
 import argparse
@@ -27,8 +27,8 @@ from albert_zh.common import storage
 from albert_zh.common.errors import run_program
 from albert_zh.corpus import reader as corpus_reader
 
-SENTENCES = 50  # in a document
-ORIGINAL = 970  # records per second, albert_zh's own script
+SENTENCES = 50  # sentences per document
+ORIGINAL = 970  # records per second of albert_zh's script
 
 
 def main():
@@ -44,7 +44,7 @@ def main():
     arguments = parser.parse_args()
     print("%d cores" % os.cpu_count())
     with tempfile.TemporaryDirectory() as folder:
-        with multiprocessing.Pool(1) as pool:  # memory of this process would count as a run's
+        with multiprocessing.Pool(1) as pool:  # else this process's memory would count, too
             arguments.input_file = pool.apply(prepared_text, (arguments.input_file, folder))
         for segmenter in arguments.segmenters.split(","):
             for mode in arguments.modes.split(","):
@@ -52,7 +52,7 @@ def main():
 
 
 def prepared_text(patterns, folder):
-    """The path of a file with the text, a sentence a line, a blank line after 50."""
+    """The path of a file with the text, one sentence per line, a blank line after every 50."""
     path = os.path.join(folder, "text.txt")
     sentences = []
     text_format = corpus_reader.TextFormat(split_sentences=True)
@@ -120,7 +120,7 @@ def run(arguments, segmenter, mode, workers, output):
     start = time.time()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         shown = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)  # of this run and its workers alone
+        _, status, usage = os.wait4(process.pid, 0)  # only of this run and its workers
         process.returncode = status
     seconds = time.time() - start
     if status:

@@ -1,10 +1,10 @@
-"""How far shared characters go in reading comprehension, without a model.
+"""Baseline of reading comprehension: character overlap of sentences, without a model.
 
     python benchmarks/questions_baseline.py --data_dir=data/questions_sample
 
-answers each question by the sentence of its context that shares the most character bigrams with it,
-and prints exact match and F1 by the rules of CMRC 2018 on dev.json and test.json. The files are of
-any layout that run_reading_comprehension.py reads; questions without an answer are left out.
+answers each question with the sentence of its context that shares the most character bigrams with
+it, and prints exact match and F1 by the rules of CMRC 2018 on dev.json and test.json. The files may
+have any layout that run_reading_comprehension.py reads; questions without an answer are skipped.
 """
 
 import os
@@ -38,7 +38,7 @@ def baseline_scores(path):
         `Scores` of the questions that have an answer.
 
     Raises:
-        UserError: if none has.
+        UserError: if no question has an answer.
     """
     questions = [q for q in question_files.read_questions(path).questions if q.answers]
     if not questions:

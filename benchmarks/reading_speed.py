@@ -1,13 +1,13 @@
-r"""How fast reading comprehension is trained, beside transformers on the same windows.
+r"""Training speed of reading comprehension, compared with transformers on the same windows.
 
     python benchmarks/reading_speed.py --train_file=cmrc2018_train.json --max_seq_length=512
     python benchmarks/reading_speed.py --peer_python=torch_env/bin/python
 
-The windows are those that the command makes of the file. "plain" is `--plain=true`: rows padded to
---max_seq_length, nothing compiled. The peers are steps of transformers' question answering program:
+The windows are created from the file as the command does. "plain" is `--plain=true`: rows padded to
+--max_seq_length, nothing compiled. The peers are steps of transformers' question-answering program:
 `AlbertForQuestionAnswering` of the same sizes, AdamW, clipped gradients, windows in random order,
-padded to --max_seq_length (that program's default) or to the longest of a batch. Every way is a
-separate process; they take turns in one run, and medians count.
+padded to --max_seq_length (that program's default) or to the longest window of a batch. Every
+variant is a separate process; they take turns in one run, and medians are reported.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from albert_zh.common.errors import run_program
 STARTER = os.path.join(ROOT, "albert_starter_zh")
 CONFIG = os.path.join(STARTER, "albert_config_tiny.json")
 SAMPLE = os.path.join(ROOT, "data", "questions_sample", "train.json")
-WINDOWS = "windows.npz"  # of the folder that the processes share: what the peers read
+WINDOWS = "windows.npz"  # in the folder that the processes share: the input of the peers
 OURS = {
     "plain": {"plain": True},
     "float32": {},
@@ -44,11 +44,11 @@ LEARNING_RATE, NUM_STEPS = 2e-4, 100000
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--train_file", default=SAMPLE, help="questions, as of run_squad.py")
+    parser.add_argument("--train_file", default=SAMPLE, help="questions, as for run_squad.py")
     parser.add_argument("--max_seq_length", type=int, default=256)
     parser.add_argument("--doc_stride", type=int, default=128)
     parser.add_argument("--train_batch_size", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=16, help="of a turn")
+    parser.add_argument("--steps", type=int, default=16, help="steps per turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer_python", default=sys.executable, help="has torch and transformers")
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -57,7 +57,7 @@ def parse_arguments():
 
 
 def main():
-    """Prints the table, or answers turns as one of its processes."""
+    """Prints the table, or serves turns as one of its processes."""
     arguments = parse_arguments()
     if arguments.work in OURS:
         serve_ours(arguments)
@@ -69,7 +69,7 @@ def main():
 
 
 def print_rates(arguments):
-    """Runs all ways and prints windows per second."""
+    """Runs all variants and prints windows per second."""
     measuring.check_python(arguments.peer_python)
     lengths = write_windows(arguments)
     shown = (arguments.train_batch_size, len(lengths), lengths.mean(), measuring.num_cores())
@@ -123,7 +123,7 @@ def setup_of(arguments, output, **changes):
 
 
 def write_windows(arguments):
-    """Writes the features, and for the peers their windows; returns the tokens of each, int [n]."""
+    """Writes the features, and the windows for the peers; returns tokens per window, int [n]."""
     import tensorflow.compat.v1 as tf
 
     features = setup_of(arguments, "windows").features["train"]
@@ -145,7 +145,7 @@ def write_windows(arguments):
 
 
 def serve_ours(arguments):
-    """Answers turns with the seconds that a window takes in the command's graph."""
+    """Answers turns with the seconds per window in the graph of the command."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.tasks import input_pipeline, model_fn
@@ -195,7 +195,7 @@ def serve_ours(arguments):
 
 
 def serve_peer(arguments):
-    """Answers turns with the seconds that a window takes in transformers."""
+    """Answers turns with the seconds per window in transformers."""
     import torch
 
     step, rows = transformers_step(), batches_of_peer(arguments)

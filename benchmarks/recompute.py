@@ -5,9 +5,9 @@ r"""Peak memory and time of training steps with and without --recompute.
     python benchmarks/recompute.py --config=albert_config/albert_config_base.json \
         --batch_size=8 --max_seq_length=512
 
-Each setting trains a classifier from random weights in a process of its own, with memory as the
-training commands have it. Steps are timed after a first one, which prepares the graph; the peak is
-that of the whole process, TensorFlow, weights and optimizer state included.
+Each setting trains a classifier from random weights in a separate process, with the memory settings
+of the training commands. Steps are timed after a first step, which prepares the graph. The peak is
+the memory of the whole process, including TensorFlow, weights and optimizer state.
 """
 
 import argparse
@@ -49,12 +49,12 @@ def main():
 
 
 def parsed_arguments():
-    """The command line's arguments."""
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--config", default="albert_config/albert_config_xlarge.json")
-    parser.add_argument("--batch_size", type=int, default=32, help="examples in a step")
-    parser.add_argument("--max_seq_length", type=int, default=128, help="tokens in an example")
-    parser.add_argument("--steps", type=int, default=1, help="steps that are timed")
+    parser.add_argument("--batch_size", type=int, default=32, help="examples per step")
+    parser.add_argument("--max_seq_length", type=int, default=128, help="tokens per example")
+    parser.add_argument("--steps", type=int, default=1, help="number of steps to time")
     parser.add_argument("--measure", choices=("plain", "recompute"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for name in ("batch_size", "max_seq_length", "steps"):
@@ -64,7 +64,7 @@ def parsed_arguments():
 
 
 def measured_alone(setting):
-    """What `measured` returns in a process of its own, printed as a row."""
+    """Calls `measured` in a separate process, prints a row and returns the result."""
     command = [sys.executable, os.path.abspath(__file__)] + sys.argv[1:]
     command.append("--measure=" + setting)
     quiet = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
@@ -78,7 +78,7 @@ def measured_alone(setting):
 
 
 def measured(arguments, recompute):
-    """Peak memory of this process, time of a training step, and the loss in the last one."""
+    """Peak memory of this process, time per training step, and the loss in the last step."""
     import numpy as np
     import tensorflow.compat.v1 as tf
 

@@ -1,11 +1,11 @@
-"""What relative positions (NEZHA) cost beside absolute ones: processor time and memory of a step.
+"""Cost of relative positions (NEZHA) compared with absolute ones: time and memory of a step.
 
     python benchmarks/relative_positions.py
     python benchmarks/relative_positions.py --lengths=128 --rounds=2
 
-A step is the encoder and its gradient on full rows, --tokens in a batch, of a model of the config's
-sizes with random weights. Each variant runs in a separate process; they take turns, and medians
-count.
+A step computes the encoder and its gradient on full rows, with --tokens per batch, for a model with
+the sizes of the config and random weights. Each variant runs in a separate process; they take
+turns, and medians of the processor time are reported.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--config", default="albert_config/albert_config_tiny.json")
     parser.add_argument("--lengths", default="128,512,1024")
-    parser.add_argument("--tokens", type=int, default=4096, help="of a batch")
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens per batch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--turns_of", help=argparse.SUPPRESS)
@@ -57,7 +57,7 @@ def main():
 
 
 def turn_of(arguments, variant, length):
-    """A function that does a step and returns its seconds of processor time."""
+    """A function that runs a step and returns its processor time in seconds."""
     config = modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config))
     config.max_position_embeddings = max(length, config.max_position_embeddings)
     config.use_relative_position = variant != "absolute"
@@ -68,7 +68,7 @@ def turn_of(arguments, variant, length):
     model = modeling.AlbertModel(config, True, ids, tf.ones_like(ids))
     loss = tf.reduce_sum(tf.square(model.get_sequence_output()))
     gradients = [g for g in tf.gradients(loss, tf.trainable_variables()) if g is not None]
-    # Of a value that nobody fetches nothing would be computed.
+    # TensorFlow would skip computations whose result is not fetched.
     step = tf.add_n([tf.reduce_sum(tf.convert_to_tensor(gradient)) for gradient in gradients])
     session = tf.Session(
         config=tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)

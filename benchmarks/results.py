@@ -1,14 +1,14 @@
-"""What fine-tuning reaches on public data, beside simple baselines: the tables of docs/results.md.
+"""Results of fine-tuning on public data and of simple baselines: the tables of docs/results.md.
 
     python benchmarks/results.py --data_dir=DATA --model_dir=albert_starter_zh
     python benchmarks/results.py --data_dir=DATA --datasets=wsc --epochs=1 --max_rows=100
 
-Runs every data set from the model's weights and from random weights, each way of training on some
-sets, and scikit-learn's baselines, over the seeds. Each run has a folder below --output_dir; what
-is done there is not repeated, and a run that was killed goes on, so the same command resumes (the
-time of such a run is not known, and is left out of the mean). With
---write=docs/results.md,docs/results_zh.md the rows of all runs so far take their places in the
-tables there, in Chinese in files named *_zh.md.
+Trains on every data set from the model's weights and from random weights, with each way of training
+on some sets, and runs scikit-learn's baselines, for every seed. Each run has a folder below
+--output_dir; finished runs are not repeated, and a run that was killed is resumed by the same
+command (the time of such a run is unknown and not included in the mean). With
+--write=docs/results.md,docs/results_zh.md the rows of all runs so far are written to the tables
+there, in Chinese in files named *_zh.md.
 """
 
 import collections
@@ -38,26 +38,26 @@ from albert_zh.tasks.tables import own_labels, split_files, text_groups
 
 FLAGS = flags.FLAGS
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-_SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # lies here, not in --data_dir
-# Alike in all runs of a folder.
+_SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # bundled, not in --data_dir
+# Settings that all runs in a folder share.
 _SETTINGS = ("model_dir", "precision", "learning_rate", "epochs", "max_rows", "train_rows")
-BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # around a table of a page
+BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # lines around a table of a page
 _METRIC = validation.or_none(validation.NUMBER_OR_NAN)
 RESULT = validation.record(
     {"dev": _METRIC, "test": _METRIC, "seconds": _METRIC}, ["dev", "test", "seconds"]
 )
 REPORT = validation.record({"dev": validation.record(), "test": validation.record()})
-NUM_KEYS = 2  # columns that tell rows apart: data set, and start or way
+NUM_KEYS = 2  # columns that identify a row: data set, and start or way
 
-# Where a set lies below --data_dir, how it is trained, {split: (file, its lines)} where names are
-# not a task's or the files are parted otherwise.
+# Folder of a set below --data_dir, training settings, and {split: (file, its lines)} if the names
+# are not the task's usual names or the files are split differently.
 DataSet = collections.namedtuple("DataSet", "folder task title length batch rate epochs files")
 _THUCNEWS_FILES = {
     "train": ("train_45k_subset.txt", None),
     "dev": ("dev.txt", None),
     "test": ("test.txt", None),
 }
-# LCQMC's training file is not public: its test file in a fixed order of chance, parted.
+# LCQMC's training file is not public: its test file is shuffled with a fixed seed and split.
 LCQMC_FILES = {
     "train": ("test.txt", slice(None, 10000)),
     "dev": ("dev.txt", slice(None, 2500)),
@@ -105,7 +105,7 @@ BASELINE = "baseline"
 FGM = "FGM, epsilon 0.5"
 SWAPPED = "pairs both ways"
 LONGER = "256 tokens"  # a third of ChnSentiCorp's reviews are longer than its 128
-# What a run of the main table starts from, and what it is called there.
+# The starts of runs in the main table, and their names there.
 STARTS = collections.OrderedDict(
     [
         (BASELINE, "baseline"),
@@ -116,7 +116,7 @@ STARTS = collections.OrderedDict(
         (RANDOM, "random weights"),
     ]
 )
-# Ways of training, each alone.
+# Ways of training, each applied alone.
 OPTIONS = collections.OrderedDict(
     [
         (PLAIN, {}),
@@ -133,7 +133,7 @@ OPTIONS = collections.OrderedDict(
         ("frozen encoder, rate 1e-3", {"freeze_encoder": True, "learning_rate": 1e-3}),
     ]
 )
-# What --ways may name as well: ways for some sets alone, and ways of computing the same.
+# Further values of --ways: ways for some sets only, and ways that compute the same results.
 FURTHER_WAYS = collections.OrderedDict(
     [
         (SWAPPED, {"swap_pairs": True}),
@@ -145,7 +145,7 @@ FURTHER_WAYS = collections.OrderedDict(
 ALL_WAYS = collections.OrderedDict(list(OPTIONS.items()) + list(FURTHER_WAYS.items()))
 
 
-# The tables' words on Chinese pages; flags and names of data sets stay.
+# Words of the tables on Chinese pages; flags and names of data sets are not translated.
 CHINESE = {
     "data set": "数据集",
     "start": "起点",
@@ -180,23 +180,23 @@ CHINESE = {
 def define_flags():
     flags.DEFINE_string("data_dir", None, "Folder with a folder for each data set.")
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Model folder.")
-    flags.DEFINE_string("output_dir", "results_output", "Folder of the runs.")
+    flags.DEFINE_string("output_dir", "results_output", "Folder for the runs.")
     flags.DEFINE_list("datasets", list(DATASETS), "Data sets of the main table.")
-    flags.DEFINE_list("starts", [BASELINE, PLAIN, RANDOM], "What the main table's runs start from.")
-    flags.DEFINE_list("option_datasets", ["lcqmc", "thucnews"], "Those of the ways' table.")
+    flags.DEFINE_list("starts", [BASELINE, PLAIN, RANDOM], "Starts of runs in the main table.")
+    flags.DEFINE_list("option_datasets", ["lcqmc", "thucnews"], "Data sets of the table of ways.")
     flags.DEFINE_list("ways", list(OPTIONS), "Ways of training in that table.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
-    flags.DEFINE_float("learning_rate", None, "In place of each set's own rate.")
-    flags.DEFINE_float("epochs", None, "In place of each set's own number.")
-    flags.DEFINE_string("precision", "float32", "As of run_classifier.py.")
-    flags.DEFINE_integer("max_rows", None, "First rows of a file that are used; all by default.")
-    flags.DEFINE_integer("train_rows", None, "Of training files; --max_rows by default.")
-    flags.DEFINE_boolean("run", True, "Whether to do the runs that are not done; else only tables.")
-    flags.DEFINE_list("write", [], "Markdown files whose tables get the rows; *_zh.md in Chinese.")
+    flags.DEFINE_float("learning_rate", None, "Overrides the rate of each set.")
+    flags.DEFINE_float("epochs", None, "Overrides the number of epochs of each set.")
+    flags.DEFINE_string("precision", "float32", "Precision, see run_classifier.py.")
+    flags.DEFINE_integer("max_rows", None, "Use only the first rows of each file; default: all.")
+    flags.DEFINE_integer("train_rows", None, "The same for training files; default: --max_rows.")
+    flags.DEFINE_boolean("run", True, "Whether to execute missing runs; if false, only tables.")
+    flags.DEFINE_list("write", [], "Markdown files whose tables to update; *_zh.md in Chinese.")
 
 
 def main():
-    """Does the runs that are not done, then writes the tables."""
+    """Executes the missing runs, then writes the tables."""
     if not FLAGS.data_dir or not os.path.isdir(FLAGS.data_dir):
         raise UserError(
             "--data_dir: expected the folder of the data sets, found %s" % FLAGS.data_dir
@@ -223,7 +223,7 @@ def main():
 
 
 def _weights():
-    """What tells the weights of --model_dir from others; None without weights."""
+    """An identifier of the weights of --model_dir; None if it has no weights."""
     if not _has_weights():
         return None
     return checkpoint_values.fingerprint(checkpoint_files.find_checkpoint(FLAGS.model_dir))[:12]
@@ -236,7 +236,7 @@ def _check_names(flag, known):
 
 
 def _plan():
-    """Yields (data set, way, seed), those of the main table first."""
+    """Yields (data set, way, seed), beginning with the main table."""
     starts = [start for start in FLAGS.starts if _has_weights() or start in (BASELINE, RANDOM)]
     for name, way, seed in itertools.product(FLAGS.datasets, starts, FLAGS.seeds):
         yield name, way, seed
@@ -254,7 +254,7 @@ def _folder(name, way, seed):
 
 
 def _run(name, way, seed):
-    """One run, unless its result is there."""
+    """Executes one run, unless its result exists."""
     folder = _folder(name, way, seed)
     path = os.path.join(folder, "result.json")
     if os.path.exists(path):
@@ -271,7 +271,7 @@ def _run(name, way, seed):
 
 
 def _prepared_data(name, data):
-    """The set's folder; a copy with a task's names, or with fewer rows, where that is needed."""
+    """The set's folder, or a copy if files must be renamed for the task or have fewer rows."""
     source = os.path.join(FLAGS.data_dir, data.folder)
     if not (data.files or FLAGS.max_rows or FLAGS.train_rows):
         return source
@@ -291,19 +291,19 @@ def _prepared_data(name, data):
             lines = files.read_lines(path)
             if part:
                 lines = in_order_of_chance(lines)[part]
-            lines = lines[: _rows_of(split) and _rows_of(split) + 1]  # one may be a header
+            lines = lines[: _rows_of(split) and _rows_of(split) + 1]  # plus one: a header
             with output_files.atomic_write(os.path.join(folder, target)) as handle:
                 handle.writelines(line + "\n" for line in lines)
     return folder
 
 
 def _rows_of(split):
-    """How many rows of a split are used; None: all."""
+    """The number of rows of a split to use; None: all."""
     return FLAGS.train_rows if split == "train" and FLAGS.train_rows else FLAGS.max_rows
 
 
 def in_order_of_chance(lines):
-    """The lines of a file of pairs, without a header and empty ones, in another order."""
+    """Shuffles the lines of a file of pairs, without the header and empty lines."""
     rows = [line for line in lines if line.rsplit("\t", 1)[-1] in ("0", "1")]
     random.Random(_LCQMC_ORDER).shuffle(rows)
     return rows
@@ -316,7 +316,7 @@ def _has_labelled_test(data, data_dir):
 
 
 def _fine_tuned(data, data_dir, folder, way, seed):
-    """Trains by run_classifier.py; {"dev": accuracy, "test": accuracy or None, ...}."""
+    """Trains with run_classifier.py; {"dev": accuracy, "test": accuracy or None, ...}."""
     options = {
         "task_name": data.task,
         "data_dir": data_dir,
@@ -359,7 +359,7 @@ def _has_weights():
 
 
 def _baseline(data, data_dir, seed):
-    """Accuracies of a model of scikit-learn: of those to choose from the best on dev."""
+    """Accuracies of a scikit-learn model: of several candidates the best one on dev."""
     task = datasets.get_task(data.task)
     splits = {"train": task_reader.read_split(task, data_dir, "train")}
     if task.labels is None:
@@ -379,7 +379,7 @@ def _baseline(data, data_dir, seed):
 
 
 def _accuracies(name, task, model, examples, train):
-    """{"dev": accuracy, "dev_unseen": that of rows whose texts are not in train}, or of test."""
+    """{"dev": accuracy, "dev_unseen": accuracy on rows whose texts are not in train}; also test."""
     is_right = model.predict(_inputs(task, examples)) == [example.label for example in examples]
     seen = {text_groups.text_key(example) for example in train}
     is_unseen = [text_groups.text_key(example) not in seen for example in examples]
@@ -417,11 +417,11 @@ def _done(plan):
     return results
 
 
-Table = collections.namedtuple("Table", "name header rows")  # rows: {what tells it apart: line}
+Table = collections.namedtuple("Table", "name header rows")  # rows: {key: line}
 
 
 def _tables(results):
-    """The two tables; what was not run has no row."""
+    """The two tables; only runs that were executed have rows."""
     yield _table("start", itertools.product(FLAGS.datasets, FLAGS.starts), results, STARTS)
     ways = {way: way for way in ALL_WAYS}
     pairs = itertools.product(FLAGS.option_datasets, FLAGS.ways)
@@ -440,7 +440,7 @@ def _table(what, pairs, results, titles):
 
 
 def _by_keys(lines):
-    """{what tells a row apart: its line}."""
+    """{key of a row: its line}."""
     return collections.OrderedDict(
         (tuple(line.split("|")[1 : 1 + NUM_KEYS]), line) for line in lines
     )
@@ -480,7 +480,7 @@ def _mean_cell(values):
 
 
 def _write_tables(path, tables):
-    """Puts rows into the tables of a page: in place of their like, new ones at the end."""
+    """Writes rows to the tables of a page: replaces rows with the same key, appends new ones."""
     text = files.read_text(path)
     for table in tables:
         begin, end = BEGIN % table.name, END % table.name

@@ -1,27 +1,28 @@
-"""How often a search in a corpus finds the right line, and how its time and memory grow.
+"""Recall of a search in a corpus, and the growth of its time and memory.
 
     python benchmarks/search.py
     python benchmarks/search.py --model_dir=lcqmc_output/best --data questions bq_dev.csv
     python benchmarks/search.py --lines 10000 100000
     python benchmarks/search.py --lines 1000000 --made_vectors --vectors float32 int8 binary
 
-Without --lines: recall of each ranking. "questions": the intents of data/pairs_hard_sample, of each
-the first wording a line; queries are the other wordings of intents that its training pairs have
-nothing of. "easy_questions": the same of data/pairs_sample. A file of labelled pairs (text_a,
-text_b, label; tabs or, in .csv, commas between): --queries first texts of pairs with label 1, whose
-second texts are to be found among --corpus_lines texts of the file. "TF-IDF" is scikit-learn's of
-characters and pairs of them, for comparison. A model without a classifier shows the rankings that
-need none.
+Without --lines, it measures the recall of each ranking. "questions" are the intents of
+data/pairs_hard_sample: the corpus has the first wording of each intent, and the queries are other
+wordings of intents that do not occur in its training pairs. "easy_questions" is the same for
+data/pairs_sample. A file of labelled pairs (text_a, text_b, label; separated by tabs or, in .csv,
+by commas) provides --queries first texts of pairs with label 1; their second texts must be found
+among --corpus_lines texts of the file. "TF-IDF" is scikit-learn's, on characters and character
+pairs, for comparison. For a model without a classifier, only rankings without one are shown.
 
-With --lines, a model of albert_tiny's size with random weights; lines made of pieces of
-data/pairs_sample, about 14 characters each. "vectors": computing and writing them and the indexes,
-once per corpus; "query": its candidates by vectors and wording and their order, with and without
-the pair classifier. With --made_vectors the vectors of the lines are not the model's (which takes
-longest) but sums of numbers drawn for the line's characters; all else is the same. In brackets:
-processor time of all cores, which other programs on the machine change less. "a line more":
-reading the file again when a line was added and another deleted. "of the exact": the share of the
-nearest 50 by comparing with each vector that is among the candidates. Each size runs in a process
-of its own, whose peak memory (with the mapped part of the vectors' file) is shown.
+With --lines, the model has albert_tiny's size and random weights, and the lines consist of pieces
+of data/pairs_sample, about 14 characters each. "vectors" is the time to compute and write vectors
+and indexes, once per corpus; "query" is the time to find candidates by vectors and wording and to
+rank them, with and without the pair classifier. With --made_vectors the vectors of the lines are
+not computed by the model (which takes longest) but are sums of random numbers drawn for the
+characters of the line; everything else is the same. In brackets: processor time of all cores, which
+other programs on the machine affect less. "a line more" is the time to reread the file after one
+line was added and another one deleted. "of the exact" is the share of the exact 50 nearest lines
+(by comparison with each vector) that are among the candidates. Each size runs in a separate
+process, whose peak memory (including the mapped part of the vectors' file) is shown.
 """
 
 import argparse
@@ -59,7 +60,7 @@ WIDTH = prediction.TINY["hidden_size"]
 QUESTIONS = {"questions": "pairs_hard_sample", "easy_questions": "pairs_sample"}  # their folders
 CUTOFFS = (1, 5, 50)
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
-WAYS = {  # what the table calls it: ranking, whether the classifier takes part
+WAYS = {  # name in the table: (ranking, whether it uses the classifier)
     "characters (lexical)": ("lexical", False),
     "cosine": ("cosine", False),
     "cosine, then the classifier": ("classifier", True),
@@ -70,9 +71,7 @@ WAYS = {  # what the table calls it: ranking, whether the classifier takes part
 }
 
 Questions = collections.namedtuple("Questions", ["lines", "queries", "answers"])
-Questions.__doc__ = (
-    """Lines (list of str), queries, and for each of those the set of right lines."""
-)
+Questions.__doc__ = """Lines (list of str), queries, and the set of correct lines of each query."""
 
 
 def parse_arguments():
@@ -84,12 +83,12 @@ def parse_arguments():
         default=["questions"],
         help="%s, or files of pairs" % ", ".join(QUESTIONS),
     )
-    parser.add_argument("--queries", type=int, default=300, help="of a file of pairs")
-    parser.add_argument("--corpus_lines", type=int, default=3000, help="of a file of pairs")
+    parser.add_argument("--queries", type=int, default=300, help="queries from a file of pairs")
+    parser.add_argument("--corpus_lines", type=int, default=3000, help="lines from a file of pairs")
     parser.add_argument(
         "--fill",
         metavar="FILE",
-        help="pairs whose texts fill the questions up to --corpus_lines",
+        help="pairs whose texts are added to the questions, up to --corpus_lines",
     )
     parser.add_argument("--weights", type=float, nargs=3)
     parser.add_argument("--lines", type=int, nargs="+", default=[])
@@ -100,7 +99,7 @@ def parse_arguments():
 
 
 def bundled_questions(folder):
-    """The intents of a folder below data/: first wordings, and other ones of untrained intents."""
+    """Questions of a folder below data/: first wordings as lines, others (untrained) as queries."""
     path = os.path.join(ROOT, "data", folder, "intents.txt")
     rows = read_pairs(os.path.join(os.path.dirname(path), "train.txt"))
     trained = {text for row in rows for text in row[:2]}
@@ -126,7 +125,7 @@ def read_pairs(path):
 
 
 def questions_of_pairs(path, num_queries, num_lines):
-    """Pairs of label 1 as queries and lines; the further lines are other texts of the file."""
+    """Queries and lines from pairs with label 1; further lines are other texts of the file."""
     rows, generator = read_pairs(path), random.Random(1)
     same = collections.defaultdict(set)
     for text_a, text_b, label in rows:
@@ -153,14 +152,14 @@ def questions_of_pairs(path, num_queries, num_lines):
 
 
 def filled(lines, rows, num_lines, taken=()):
-    """Lines and, up to a number of them, other texts of the rows of a file."""
+    """Lines, filled up to a number with other texts of a file."""
     others = sorted({text for row in rows for text in row[:2]} - set(taken) - set(lines) - {""})
     random.Random(2).shuffle(others)
     return lines + others[: max(0, num_lines - len(lines))]
 
 
 def recalls(found, answers):
-    """The share of queries with a right line among the first 1, 5, 50."""
+    """The share of queries with a correct line among the first 1, 5, 50 (recall)."""
     return [
         np.mean([bool(right & set(rows[:cutoff])) for rows, right in zip(found, answers)])
         for cutoff in CUTOFFS
@@ -173,7 +172,7 @@ def print_recalls(ranking, found, answers):
 
 
 def found_by_tf_idf(questions):
-    """Numbers of the most similar lines for each query, by scikit-learn."""
+    """Numbers of the most similar lines for each query, by scikit-learn's TF-IDF."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2))
@@ -211,12 +210,12 @@ def measure_recall(questions, name, model_dir, weights):
 
 
 def lines_of(hits):
-    """Numbers, from 0, of the lines that were found for each query."""
+    """Numbers, counted from 0, of the lines that were found for each query."""
     return [[hit.line - 1 for hit in best] for best in hits]
 
 
 def print_precision(hits, answers):
-    """What a score of the mixed ranking, which is the last of the table, says of the first line."""
+    """Prints the precision of the first line by its score in the mixed (last) ranking."""
     print("\n| score of the first line | queries | right |\n|---|---:|---:|")
     scores = np.array([best[0].score for best in hits])
     is_right = np.array([best[0].line - 1 in right for best, right in zip(hits, answers)])
@@ -227,7 +226,7 @@ def print_precision(hits, answers):
 
 
 def write_corpus(path, count):
-    """Lines made of the halves of two sentences each."""
+    """Writes lines that combine halves of two sentences each."""
     generator = random.Random(1)
     sentences = [text for pair in prediction.read_pairs(prediction.PAIRS, 1600) for text in pair]
     with open(path, "w", encoding="utf-8") as handle:
@@ -243,7 +242,7 @@ def seconds_of(function):
 
 
 class MadeVectors:
-    """An encoder that sums numbers drawn for a text's characters; of `TextEncoder`'s interface."""
+    """Sums random vectors of a text's characters; has the interface of `TextEncoder`."""
 
     width = WIDTH
 
@@ -261,7 +260,7 @@ class MadeVectors:
 
 
 def measure_corpus(root, count, storage, is_made):
-    """A line of the table."""
+    """Measures one corpus; returns a row of the table."""
     folder, path = os.path.join(root, "model"), os.path.join(root, "corpus.txt")
     prediction.write_random_model(folder)
     write_corpus(path, count)
@@ -277,7 +276,7 @@ def measure_corpus(root, count, storage, is_made):
 
             def searched(of=each):
                 for query in queries:
-                    if is_made:  # the query is encoded by the model in any case
+                    if is_made:  # the model must encode the query in any case
                         encoder.encode([query])
                     corpus.search([query], of)
 
@@ -292,7 +291,7 @@ def measure_corpus(root, count, storage, is_made):
 
 
 def share_of_exact(corpus, encoder, queries):
-    """How many of the 50 nearest, by comparing with each vector, are among the candidates."""
+    """The share of the exact 50 nearest lines (by brute force) that are among the candidates."""
     contents = corpus._contents
     vectors = encoder.encode(queries, normalize=True)
     exact = vector_index.nearest_by_numpy(contents.cache.vectors, vectors, search.CANDIDATES)[0]
@@ -341,7 +340,7 @@ def questions_of(name, arguments):
 
 
 def measure_sizes(arguments):
-    """Prints a row for each size of a corpus, measured in a process of its own."""
+    """Prints a row for each corpus size, measured in a separate process."""
     print(
         "| | vectors | again, from the cache | a line more | query | query, 50 lines reranked "
         "| of the exact | files | peak memory |"

@@ -1,12 +1,12 @@
-r"""How well the order of two segments can be told from the way text was cut.
+r"""Measures how well the order of two segments can be guessed from the way text was split.
 
     python benchmarks/segment_order.py --corpus='corpus/*.txt.gz'
     python benchmarks/segment_order.py --corpus='corpus/*.txt.gz' --max_seq_length=512 \
         --sentences=as_records
 
-A logistic regression on the lengths and the first and last pieces of both segments says which comes
-first. Printed is its accuracy on unseen documents: on records, and on neighbouring, whole sentences
-of the same documents, for each file and for all of them together.
+A logistic regression on the lengths and the first and last pieces of both segments predicts which
+segment comes first. Printed is its accuracy on unseen documents: on records, and on neighbouring
+whole sentences of the same documents, for each file and for all files together.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)  # before this folder, whose pretraining_data.py is another
+sys.path.insert(0, ROOT)  # before this folder, which has another pretraining_data.py
 
 from albert_zh.common.errors import UserError, run_program
 from albert_zh.corpus import (
@@ -32,15 +32,15 @@ from albert_zh.text import (
 
 VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 UNSEEN = 4  # every fourth document
-NUM_PASSES = 2  # of records
+NUM_PASSES = 2  # passes over the documents for records
 
 
 def main():
-    """Prints a line for each file, and one for all."""
+    """Prints a line for each file, and one for all files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--corpus", required=True, help="text files, as --input_file has them")
+    parser.add_argument("--corpus", required=True, help="text files, as for --input_file")
     parser.add_argument("--max_seq_length", type=int, default=128)
-    parser.add_argument("--num_shards", type=int, default=6, help="of a file, 130,000 words each")
+    parser.add_argument("--num_shards", type=int, default=6, help="shards per file, 130,000 words each")
     parser.add_argument("--sentences", choices=sorted(NEIGHBOURS), default="all")
     arguments = parser.parse_args()
     together = Order(), Order()
@@ -50,7 +50,7 @@ def main():
         add_texts(
             alone, [path], arguments.max_seq_length, arguments.num_shards, arguments.sentences
         )
-        if alone[0].is_enough():  # else nearly all of its documents are of one sentence
+        if alone[0].is_enough():  # else nearly all documents have one sentence
             show(os.path.basename(path), alone)
         for order, part in zip(together, alone):
             order.extend(part)
@@ -70,24 +70,24 @@ def show(name, orders):
 
 
 class Order:
-    """Rows of what tells how text was cut: lengths, first and last piece of segments, order."""
+    """Rows of features of how text was split: lengths, first and last pieces; and the order."""
 
     def __init__(self):
-        self.rows = {False: [], True: []}  # by whether a document is unseen
+        self.rows = {False: [], True: []}  # {whether the document is unseen: rows}
 
     def add(self, is_unseen, ids, begins_a, lengths_a, begins_b, lengths_b, labels):
-        """Adds pairs as places in an array of ids; whole documents go to either part."""
+        """Adds pairs, given as places in an array of ids; a document belongs to one part only."""
         ends = [begins_a, begins_a + lengths_a - 1, begins_b, begins_b + lengths_b - 1]
         columns = [ids[end] for end in ends] + [lengths_a, lengths_b, labels]
         self.rows[is_unseen].append(np.stack(columns, 1))
 
     def extend(self, other):
-        """Adds the rows of another one."""
+        """Adds the rows of another `Order`."""
         for is_unseen, rows in other.rows.items():
             self.rows[is_unseen] += rows
 
     def is_enough(self):
-        """Whether there are rows of both orders to learn from, and unseen ones."""
+        """Whether there are training rows of both orders, and unseen rows."""
         orders = [rows[:, -1] for rows in self.rows[False]]
         has_both = len(np.unique(np.concatenate(orders or [[]]))) > 1
         return has_both and any(map(len, self.rows[True]))
@@ -110,13 +110,13 @@ class Order:
 
 
 def add_texts(orders, paths, max_seq_length, num_shards, sentences):
-    """Adds what files give.
+    """Adds the records and sentences of files.
 
     Args:
         orders: two `Order`s, of records and of sentences.
         paths: list of str, text files.
-        max_seq_length: of records.
-        num_shards: int, how much of each file is read.
+        max_seq_length: maximum length of records.
+        num_shards: int, number of shards to read from each file.
         sentences: a key of `NEIGHBOURS`.
     """
     tokenizer = tokenization.FullTokenizer(VOCABULARY)
@@ -150,7 +150,7 @@ def _settings(max_seq_length):
 
 
 def _parts(encoded):
-    """{whether they are unseen: documents}."""
+    """{whether documents are unseen: the documents}."""
     seen = [document for number, document in enumerate(encoded.documents) if number % UNSEEN]
     parts = {True: encoded.documents[::UNSEEN], False: seen}
     return {unseen: encoded._replace(documents=part) for unseen, part in parts.items()}
@@ -165,7 +165,7 @@ def _all_neighbours(encoded, generator, max_seq_length):
 
 
 def _neighbours_as_records(encoded, generator, max_seq_length):
-    """Those of random pairs, of each document two times as many as it gives records."""
+    """The first sentences of random pairs; a document has twice as many pairs as records."""
     places = np.array(encoded.sentences)
     firsts = [np.zeros(0, np.int64)]
     for first, last in encoded.documents:
@@ -175,13 +175,13 @@ def _neighbours_as_records(encoded, generator, max_seq_length):
     return np.concatenate(firsts)
 
 
-# Which neighbouring sentences are compared. Short documents, whose beginnings tell the order, are
-# most of the long records but few of all pairs of sentences.
+# Which neighbouring sentences are compared. Short documents, whose beginnings reveal the order,
+# make up most of the long records but few of all pairs of sentences.
 NEIGHBOURS = {"all": _all_neighbours, "as_records": _neighbours_as_records}
 
 
 def _add_sentences(order, is_unseen, encoded, firsts, generator):
-    """Neighbouring sentences, whole, half of them swapped."""
+    """Adds neighbouring whole sentences; half of the pairs are swapped."""
     places = np.array(encoded.sentences)
     labels = generator.random_sample(len(firsts)) < 0.5
     a, b = firsts + labels, firsts + ~labels
@@ -190,7 +190,7 @@ def _add_sentences(order, is_unseen, encoded, firsts, generator):
 
 
 def _add_records(order, is_unseen, encoded, sampler):
-    """The records that are made."""
+    """Adds the records that are created from the documents."""
     for number in range(NUM_PASSES):
         for features in sampler.features(encoded, number):
             lengths = features["input_mask"].sum(axis=1)

@@ -1,11 +1,11 @@
-"""What serve.py takes under load on this machine: requests/s, waiting times, right answers, memory.
+"""Load test of serve.py on this machine: requests/s, latencies, correct answers, memory.
 
     python benchmarks/serving.py                    # 32 clients, with and without micro-batching
     python benchmarks/serving.py --minutes=10       # one steady run, with memory by minute
 
 Needs requirements-serve.txt. Clients are threads of this process, on the same cores as the service;
-each sends one pair of sentences after the other over a connection that stays open. Every answer is
-compared with the offline prediction.
+each sends one sentence pair after the other over a persistent connection. Every answer is compared
+with the offline prediction.
 """
 
 import argparse
@@ -34,16 +34,16 @@ MODES = {"micro-batching": 256, "one request at a time": 1}  # --max_batch_size
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model_dir", help="fine-tuned model in place of a random one")
+    parser.add_argument("--model_dir", help="fine-tuned model, instead of a random one")
     parser.add_argument("--pairs", default=prediction.PAIRS, help="TSV of pairs")
     parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=20, help="of each mode")
-    parser.add_argument("--minutes", type=int, help="of a steady run with micro-batching")
+    parser.add_argument("--seconds", type=float, default=20, help="time per mode")
+    parser.add_argument("--minutes", type=int, help="time of a steady run with micro-batching")
     return parser.parse_args()
 
 
 class Service:
-    """serve.py in a process of its own."""
+    """serve.py in a separate process."""
 
     def __init__(self, folder, max_batch_size):
         command = [sys.executable, os.path.join(ROOT, "serve.py"), "--model_dir=" + folder]
@@ -55,7 +55,7 @@ class Service:
         self.port = int(lines[1].split("/")[2].split(":")[1])
 
     def megabytes(self):
-        """Resident memory."""
+        """Resident memory in MB."""
         with open("/proc/%d/status" % self.process.pid) as handle:
             line = next(line for line in handle if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024.0
@@ -66,7 +66,7 @@ class Service:
 
 
 class Client(threading.Thread):
-    """Asks for one pair after the other until the end."""
+    """Requests the prediction of one pair after the other until the end time."""
 
     def __init__(self, port, pairs, expected, first, end):
         super().__init__(daemon=True)
@@ -97,7 +97,7 @@ class Client(threading.Thread):
 
 
 def load(service, pairs, expected, num_clients, seconds):
-    """Runs the clients; returns (sorted seconds of all answers, wrong, lost, requests/s)."""
+    """Runs the clients; returns (sorted latencies in seconds, wrong, lost, requests/s)."""
     start = time.time()
     clients = [
         Client(service.port, pairs, expected, number * 37 % len(pairs), start + seconds)
@@ -114,7 +114,7 @@ def load(service, pairs, expected, num_clients, seconds):
 
 
 def row_of(name, outcome):
-    """A line of the table."""
+    """A row of the table."""
     waited, wrong, lost, rate = outcome
     percentiles = tuple(1000 * np.percentile(waited, share) for share in (50, 95, 99))
     return "| %s | %.0f | %.1f | %.1f | %.1f | %d | %d |" % (
@@ -135,10 +135,10 @@ def compare_modes(arguments, folder, pairs, expected):
 
 
 def run_steadily(arguments, folder, pairs, expected):
-    """Prints a line for each minute, and the memory at its end.
+    """Prints a line for each minute, with the memory at its end.
 
-    It grows at first: for each shape of a batch that it meets, up to some number, TensorFlow keeps
-    what it has prepared.
+    Memory grows at first, because TensorFlow caches prepared state for each batch shape, up to some
+    number of shapes.
     """
     service = Service(folder, MODES["micro-batching"])
     try:

@@ -1,15 +1,15 @@
-"""What slots of dictionaries bring a classifier of few rows: SMP 2017, its parts, wrong entries.
+"""Effect of dictionary slots on a classifier with few rows: SMP 2017, ablations, wrong entries.
 
     python benchmarks/slots.py --data_dir=DATA --model_dir=albert_starter_zh
     python benchmarks/slots.py --data_dir=DATA --sizes=tenth --models=plain,all -- --pooling=mean
 
-Makes SMP 2017's utterances (smp2017, 31 classes) a data set, with all training rows and with a
-tenth of each class, and dictionaries of THUOCL's lists (thuocl) and SMP 2019's (smp2019), which
-have seen none of these rows. It trains `run_classifier.py` without slots and with each further
-part, with 30 % of all entries moved to a wrong dictionary, and with a dictionary whose entry is in
-no text (what templates bring without slots); prints accuracy and macro-F1 on test over the seeds.
-A finished run is not repeated: the same command continues where it was stopped.
-Words after -- are further arguments of run_classifier.py.
+Creates a data set of SMP 2017's utterances (smp2017, 31 classes), with all training rows and with a
+tenth of each class, and dictionaries of THUOCL's lists (thuocl) and SMP 2019's lists (smp2019),
+which are independent of these rows. It trains `run_classifier.py` without slots and with each
+additional part, with 30 % of all entries moved to a wrong dictionary, and with a dictionary whose
+entry occurs in no text (the effect of templates without slots). Prints accuracy and macro-F1 on
+test over the seeds. Finished runs are not repeated: the same command resumes where it was stopped.
+Words after -- are passed to run_classifier.py.
 """
 
 import collections
@@ -39,12 +39,12 @@ SIZES = collections.OrderedDict(
     ]
 )
 SHARE = {"tenth": 0.1, "full": 1.0}
-NOISE = 0.3  # share of the entries that stand in a wrong dictionary
+NOISE = 0.3  # share of the entries that are in a wrong dictionary
 CLEAN, WRONG, NOTHING = "dictionaries", "dictionaries_30_wrong", "dictionaries_of_nothing"
 IN_NO_TEXT = {"nothing": ["\ue000\ue001"]}  # characters for private use
 NO_TEMPLATES = ["--slot_templates=false"]
 NO_PARTS = ["--slot_attention=false", "--slot_gate=false", "--slot_context=false", *NO_TEMPLATES]
-# {name: (dictionaries or None, further flags)}
+# {name: (dictionaries or None, additional flags)}
 MODELS = collections.OrderedDict(
     [
         ("plain", (None, [])),
@@ -63,17 +63,17 @@ SHOWN = ("accuracy", "macro_f1")
 
 
 def define_flags():
-    """The command's flags."""
+    """Defines the command's flags."""
     flags.DEFINE_string("data_dir", None, "Folder with smp2017, smp2019 and thuocl.")
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "The model.")
     flags.DEFINE_string("output_dir", "slots_output", "Folder for data, runs and results.")
-    flags.DEFINE_list("sizes", list(SIZES), "Which of the training sets.")
-    flags.DEFINE_list("models", None, "Which of the models; all by default.")
+    flags.DEFINE_list("sizes", list(SIZES), "Training sets to use.")
+    flags.DEFINE_list("models", None, "Models to train; all by default.")
     flags.DEFINE_list("seeds", ["1", "2", "3", "4", "5"], "Seeds of the runs.")
 
 
 def main(arguments=()):
-    """Trains what is not there yet and prints a line for each training set and model.
+    """Trains the missing models and prints a line for each training set and model.
 
     Args:
         arguments: further arguments of `run_classifier.py`.
@@ -110,7 +110,7 @@ def _show(size, name, scores):
 
 
 def write_data():
-    """The data sets of `SIZES` and the two folders of dictionaries."""
+    """Writes the data sets of `SIZES` and the folders of dictionaries."""
     for size in FLAGS.sizes:
         folder = os.path.join(FLAGS.output_dir, size)
         os.makedirs(folder, exist_ok=True)
@@ -143,7 +143,7 @@ def utterances(split):
 
 
 def share_of_classes(rows, share):
-    """A share of each class's rows, drawn with a fixed seed, at least one."""
+    """A share of the rows of each class, at least one row, drawn with a fixed seed."""
     by_class = collections.OrderedDict()
     for row in rows:
         by_class.setdefault(row[1], []).append(row)
@@ -155,7 +155,7 @@ def share_of_classes(rows, share):
 
 
 def lists_of_entries():
-    """{name: sorted entries} of THUOCL's and SMP 2019's lists."""
+    """{name: sorted entries} from the lists of THUOCL and SMP 2019."""
     patterns = (("thuocl", "data", "THUOCL_*.txt"), ("smp2019", "dic", "*.txt"))
     entries = {}
     for pattern in patterns:
@@ -168,7 +168,7 @@ def lists_of_entries():
 
 
 def with_wrong_entries(entries, share):
-    """The lists with a share of the entries in the list of another name, by a fixed seed."""
+    """The lists, with a share of the entries moved to another list (with a fixed seed)."""
     names, draw = sorted(entries), random.Random(1)
     moved = {name: [] for name in names}
     for name in names:
@@ -179,7 +179,7 @@ def with_wrong_entries(entries, share):
 
 
 def write_dictionaries(name, entries):
-    """A folder of dictionaries."""
+    """Writes a folder of dictionaries."""
     folder = os.path.join(FLAGS.output_dir, name)
     os.makedirs(folder, exist_ok=True)
     for slot, words in entries.items():
@@ -191,7 +191,7 @@ def write_dictionaries(name, entries):
 
 
 def scores_of(size, name, arguments):
-    """[{metric: value} on test] of a model's seeds; trains those that are not there."""
+    """[{metric: value} on test] for each seed of a model; trains missing runs."""
     folder = os.path.join(FLAGS.output_dir, "runs", size, re.sub(r"\W+", "_", name))
     results = {seed: os.path.join(folder, seed + ".json") for seed in FLAGS.seeds}
     for seed, path in results.items():

@@ -1,11 +1,12 @@
-"""How long run_classifier.py takes from its command to the first step, with features at hand.
+"""Start-up time of run_classifier.py, from the command to the first step, with cached features.
 
     python benchmarks/start_up.py
     python benchmarks/start_up.py --model_dir=prev_trained_model/albert_tiny_zh --rounds=9
 
-Fine-tunes on data/pairs_sample for one step, again and again, each time as a process of its own.
-The first step begins when the first checkpoint is written; it ends, XLA's compiling included, when
-its line is printed. Importing TensorFlow alone takes turns with it: the share no program can save.
+Fine-tunes on data/pairs_sample for one step, several times, each time in a separate process. The
+first step begins when the first checkpoint is written; it ends, including XLA's compilation, when
+its line is printed. In turn, the import of TensorFlow alone is timed: no program can avoid this
+share.
 """
 
 import collections
@@ -35,14 +36,14 @@ IMPORT = [sys.executable, "-c", "import tensorflow"]
 
 def define_flags():
     flags.DEFINE_string("model_dir", os.path.join(ROOT, "albert_starter_zh"), "Model folder.")
-    flags.DEFINE_integer("rounds", 5, "Runs, of which the median counts.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 5, "Number of runs (for the median).", lower_bound=1)
 
 
 def main():
     """Prints the table."""
     seconds = collections.OrderedDict()
     with tempfile.TemporaryDirectory() as folder:
-        timed_run(folder)  # writes the features and fills the system's cache of files
+        timed_run(folder)  # writes the features and fills the system's file cache
         for _ in range(FLAGS.rounds):
             begin = time.time()
             subprocess.check_call(IMPORT, stderr=subprocess.DEVNULL)
@@ -59,10 +60,10 @@ def timed_run(folder):
     """Fine-tunes for one step.
 
     Args:
-        folder: the output folder; its checkpoints are removed first, its features are used.
+        folder: the output folder; its checkpoints are removed first, its features are reused.
 
     Returns:
-        {what came to pass: seconds since the command}.
+        {event: seconds since the command}.
 
     Raises:
         UserError: if the command fails.
@@ -99,7 +100,7 @@ def _note_when_there(path, process, begin, times):
 
 
 def command_of_one_step(folder):
-    """run_classifier.py on data/pairs_sample: one step."""
+    """The command line of run_classifier.py on data/pairs_sample for one step."""
     data = os.path.join(ROOT, "data", "pairs_sample")
     with open(os.path.join(data, "train.txt"), encoding="utf-8") as handle:
         num_rows = sum(1 for _ in handle) - 1  # without the header

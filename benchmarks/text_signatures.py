@@ -1,12 +1,13 @@
-"""What tokenization in a SavedModel's graph costs: beside the tokenizer in Python, and in the file.
+"""Cost of tokenization in a SavedModel's graph: time vs. the tokenizer in Python, and file size.
 
     python benchmarks/text_signatures.py
     python benchmarks/text_signatures.py --texts lcqmc/dev.txt --model_dir lcqmc_output/best
 
-A model of sentence pairs (by default the bundled one as an encoder, on data/pairs_sample) is
-exported; its signatures take turns in one process: pairs of texts, and ids that the tokenizer in
-Python makes of the same pairs. Times are the processor's, of all cores together; medians of turns.
-Python remembers the pieces of words that it has seen, as in a service that has run for a while.
+A sentence-pair model (by default the bundled one as an encoder, on data/pairs_sample) is exported.
+Its signatures take turns in one process: one on pairs of texts, the other on ids that the tokenizer
+in Python creates from the same pairs. Times are processor times of all cores, medians over the
+turns. The Python tokenizer has cached the pieces of known words, as in a service that has run for a
+while.
 """
 
 import argparse
@@ -34,13 +35,13 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model_dir", default=os.path.join(ROOT, "albert_starter_zh"))
     parser.add_argument("--texts", default=PAIRS, help="TSV whose first two columns are sentences")
-    parser.add_argument("--num_pairs", type=int, default=2000, help="pairs of a turn")
+    parser.add_argument("--num_pairs", type=int, default=2000, help="pairs per turn")
     parser.add_argument("--rounds", type=int, default=9)
     return parser.parse_args()
 
 
 def read_pairs(path, count):
-    """`count` pairs of a TSV file with a header, from the start again if it has fewer."""
+    """`count` pairs of a TSV file with a header, which are repeated if there are fewer."""
     rows = [line.split("\t") for line in files.stream_lines(path)][1:]
     if not rows or min(map(len, rows)) < 2:
         raise UserError(
@@ -50,7 +51,7 @@ def read_pairs(path, count):
 
 
 class Served:
-    """A SavedModel's signatures as TF Serving runs them, and a tokenizer beside them."""
+    """A SavedModel's signatures as TF Serving runs them, and the tokenizer in Python."""
 
     def __init__(self, model_dir, path):
         import tensorflow.compat.v1 as tf
@@ -76,19 +77,19 @@ class Served:
         return [self._session.graph.get_tensor_by_name(named[name].name) for name in names]
 
     def in_graph(self, pairs):
-        """The encoder's inputs, made in the graph."""
+        """The encoder's inputs, computed in the graph."""
         return self._tokens(*encoded(pairs))
 
     def in_python(self, pairs):
-        """The encoder's inputs, made in Python."""
+        """The encoder's inputs, computed in Python."""
         return self._padded(self._rows_of(pairs, self._tokenizer, LENGTH))
 
     def outputs_of_texts(self, pairs):
-        """The encoder's output of texts."""
+        """The encoder's output for texts."""
         return self._texts(*encoded(pairs))
 
     def outputs_of_ids(self, pairs):
-        """The encoder's output of ids that were made in Python."""
+        """The encoder's output for ids that were computed in Python."""
         return self._ids(*self.in_python(pairs))
 
 
@@ -97,7 +98,7 @@ def encoded(pairs):
 
 
 def milliseconds_of_a_batch(function, pairs, size):
-    """Processor time of a batch of pairs."""
+    """Processor time per batch of pairs, in milliseconds."""
     batches = [pairs[start : start + size] for start in range(0, len(pairs), size)]
     start = time.process_time()
     for batch in batches:
@@ -127,7 +128,7 @@ def main():
         for number in range(arguments.rounds + 1):
             for name in names:
                 taken = milliseconds_of_a_batch(getattr(served, name), some, size)
-                if number:  # the first prepares shapes
+                if number:  # the first turn prepares shapes
                     turns[name].append(taken)
         medians = [statistics.median(turns[name]) for name in names]
         print("| %d | %s |" % (size, " | ".join("%.2f ms" % median for median in medians)))

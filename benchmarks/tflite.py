@@ -1,4 +1,4 @@
-"""How fast, large and exact exported .tflite files are, and what the original's recipe gives.
+"""Speed, size and accuracy of exported .tflite files, compared with the original's recipe.
 
     python benchmarks/tflite.py                               # albert_tiny with random weights
     python benchmarks/tflite.py --quick                       # fewer lengths and rounds
@@ -6,17 +6,18 @@
         --data_dirs=DATA/afqmc,DATA/thucnews --chart=docs/images/tflite.png
     python benchmarks/tflite.py --bulk --busy_processes=2     # int8 through Predictor, pairs/s
 
-LiteRT (ai-edge-litert) is left out where it is not installed; with TensorFlow 2.15 its own
+LiteRT (ai-edge-litert) is skipped if it is not installed; with TensorFlow 2.15 TensorFlow's
 interpreter is measured as well. Every file is loaded by a separate process; rounds go through all
-files in turn, so that ratios are of one run. "recipe" is the pre-training graph that freeze_graph
-and tflite_convert make, as albert_zh's README had it; "tiny" is albert_tiny with random weights if
-none is given. With --data_dirs (a task's folder for each model) the accuracy of each file on 2,000
-rows of the dev file is measured, by the task that is named in the model's fine_tuning.json.
+files in turn, so that ratios come from one run. "recipe" is the pre-training graph that
+freeze_graph and tflite_convert write, as in albert_zh's README; "tiny" is albert_tiny with random
+weights, if no model is given. With --data_dirs (one task folder per model) the accuracy of each
+file is measured on 2,000 rows of the dev file, for the task that the model's fine_tuning.json
+names.
 
---bulk measures something else: the pairs of data/pairs_sample through `Predictor`, tokenization
-included, in turns with LiteRT's interpreter alone (one thread, tokens at hand, each pair at its own
-length, shortest first). With --busy_processes every round is repeated while so many processes
-calculate without a pause.
+--bulk measures something else: predictions of the pairs of data/pairs_sample with `Predictor`,
+including tokenization, in turns with LiteRT's interpreter alone (one thread, tokens already
+computed, each pair at its own length, shortest first). With --busy_processes every round is
+repeated while that many processes keep the cores busy.
 """
 
 import argparse
@@ -57,9 +58,9 @@ TINY = {
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
 }
-INVOCATIONS, ROUNDS = 10, 15  # in a round; rounds
+INVOCATIONS, ROUNDS = 10, 15  # invocations per round; rounds
 MAX_DEV_ROWS = 2000
-NUM_TEXTS = 300  # by which int8 finds its ranges
+NUM_TEXTS = 300  # calibration texts of int8
 Result = collections.namedtuple("Result", "model name runtime threads tokens megabytes ms memory")
 RUNTIMES = ("LiteRT", "TensorFlow")
 Way = collections.namedtuple("Way", "name takes_texts runtime threads")  # threads None: the default
@@ -70,11 +71,11 @@ SECONDS_OF_TURN = 0.7
 def parsed_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", help="NAME=FOLDER,... of fine-tuned classifiers")
-    parser.add_argument("--data_dirs", help="for each model the folder of its task: accuracy too")
+    parser.add_argument("--data_dirs", help="task folder of each model, to measure accuracy")
     parser.add_argument("--chart", help="PNG file to draw size, latency and accuracy to")
     parser.add_argument("--quick", action="store_true", help="length 128 and dynamic, 3 rounds")
     parser.add_argument("--bulk", action="store_true", help="pairs/s of int8 through Predictor")
-    parser.add_argument("--busy_processes", type=int, default=0, help="of --bulk: beside so many")
+    parser.add_argument("--busy_processes", type=int, default=0, help="processes that load cores")
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
     if arguments.busy_processes and not arguments.bulk:
@@ -93,12 +94,12 @@ def main():
 
 
 def print_all(work, models, arguments):
-    """Prints latencies, their ratios and accuracies of all forms of all models; draws the chart.
+    """Prints latencies, ratios and accuracies of all exports of all models; draws the chart.
 
     Args:
         work: folder for files.
         models: {name: folder}.
-        arguments: of the command line.
+        arguments: arguments of the command line.
     """
     data_dirs = (arguments.data_dirs or "").split(",") if arguments.data_dirs else []
     data_dirs = dict(zip(models, data_dirs))
@@ -171,7 +172,7 @@ def write_random_model(folder, heads, num_labels=None):
 
 
 def export_all(folder, target, lengths, texts):
-    """Exports a model in all ways; returns {name: path}, names as "int8 128"."""
+    """Exports a model in all ways; returns {name: path} with names such as "int8 128"."""
     os.makedirs(target)
     paths = collections.OrderedDict()
     for quantize in QUANTIZATIONS:
@@ -193,7 +194,7 @@ def export_all(folder, target, lengths, texts):
 
 
 def write_texts(path, folder, data_dir):
-    """Writes texts for int8: of the task's training file, or common characters as in titles."""
+    """Writes calibration texts for int8: from the task's training file, or random characters."""
     generator = random.Random(1)
     if data_dir:
         texts = ["\t".join(t) for t in texts_of(sampled(folder, data_dir, "train", NUM_TEXTS))]
@@ -205,7 +206,7 @@ def write_texts(path, folder, data_dir):
 
 
 def sampled(folder, data_dir, split, most):
-    """Some examples, by chance, of the task that a model was fine-tuned for."""
+    """A random sample of examples of the task that a model was fine-tuned for."""
     from albert_zh.common import (
         errors,  # noqa: F401 (quietens TensorFlow)
         validation,
@@ -232,7 +233,7 @@ def texts_of(examples):
 
 
 def recipe_file(folder):
-    """The original's .tflite: the pre-training graph with its loss, by the two old commands."""
+    """Writes the original's .tflite with the two old commands: the pre-training graph with loss."""
     write_random_model(folder, ("masked_lm", "sentence_order"))
     prefix = os.path.join(folder, "albert_model.ckpt")
     frozen, path = (os.path.join(folder, name) for name in ("albert.pb", "albert.tflite"))
@@ -259,7 +260,7 @@ def recipe_file(folder):
 
 
 def run_quietly(*command):
-    """Runs a command; shows what it said only if it failed."""
+    """Runs a command; shows its output only if it failed."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         raise SystemExit(done.stdout.decode("utf-8", "replace"))
@@ -269,7 +270,7 @@ def run_quietly(*command):
 
 
 def available_runtimes():
-    """LiteRT only where it is installed, TensorFlow's interpreter only where it is to stay."""
+    """LiteRT if it is installed, TensorFlow's interpreter in versions that do not remove it."""
     import tensorflow.compat.v1 as tf
 
     of_tensorflow = RUNTIMES[1:] if tf.__version__.startswith("2.15.") else ()
@@ -320,7 +321,7 @@ def measured(sets, runtime, threads, rounds):
 
 
 def serve(pipe, path, runtime, threads):
-    """The process of a file: runs it as often as it is told; 0 asks for its memory and ends it."""
+    """The process of a file: runs it as often as requested; 0 requests its memory and ends it."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # notes of the C++ part
     if runtime == "LiteRT":
@@ -356,7 +357,7 @@ def serve(pipe, path, runtime, threads):
 
 
 def print_table(results):
-    """Prints a row for each file, and in columns its latencies."""
+    """Prints a row for each file, with its latencies in columns."""
     columns = [(runtime, threads) for runtime in RUNTIMES for threads in (1, 2)]
     by_file = collections.OrderedDict()
     for result in results:
@@ -377,7 +378,7 @@ def _first(results):
 
 
 def print_ratios(results, model):
-    """Prints the ratios that are claimed, of the first model."""
+    """Prints the ratios that the documentation claims, for the first model."""
     ms = {(r.model, r.name, r.runtime, r.threads): r.ms for r in results}
     claims = (
         ("int8 / float32, 128 tokens", (model, "int8 128"), (model, "none 128"), 0.4),
@@ -399,7 +400,7 @@ def print_ratios(results, model):
 
 
 def measured_accuracies(folder, paths, data_dir):
-    """{name: share of dev rows that a file gets right}; "checkpoint" is the folder's own."""
+    """{name: accuracy of a file on dev rows}; "checkpoint" is the checkpoint of the folder."""
     from albert_zh.inference import predictor
 
     examples = sampled(folder, data_dir, "dev", MAX_DEV_ROWS)
@@ -414,7 +415,7 @@ def measured_accuracies(folder, paths, data_dir):
 
 
 def print_accuracies(accuracies):
-    """Prints a row for each file: accuracy, and what it lost against the checkpoint."""
+    """Prints a row for each file: accuracy, and the difference from the checkpoint."""
     print("\n| model | quantization, length | dev accuracy | against the checkpoint |")
     print("|---|---|---:|---:|")
     for model, of_files in accuracies.items():
@@ -427,12 +428,12 @@ def print_accuracies(accuracies):
 
 
 def print_bulk(work, folder, arguments):
-    """Prints pairs per second of an int8 file of dynamic length: quiet, and beside busy processes.
+    """Prints pairs per second of an int8 file of dynamic length, with and without busy processes.
 
     Args:
         work: folder for files.
         folder: model folder, or None for a random one of albert_tiny's size.
-        arguments: of the command line.
+        arguments: arguments of the command line.
     """
     if folder is None:
         folder = os.path.join(work, "tiny")
@@ -452,7 +453,7 @@ def print_bulk(work, folder, arguments):
 
 
 def bulk_ways():
-    """What takes turns; the first is what the others are compared with."""
+    """The variants that take turns; the first is the reference of the others."""
     cores = measuring.num_cores()
     ways = [Way("LiteRT's interpreter alone, one thread", False, "LiteRT", 1)]
     titles = dict(zip(RUNTIMES, ("Predictor", "Predictor without LiteRT")))
@@ -485,7 +486,7 @@ def bulk_rates(path, phases, rounds):
 
 @contextlib.contextmanager
 def busy(count):
-    """Has so many processes calculate without a pause."""
+    """Runs `count` processes that keep cores busy."""
     command = [sys.executable, "-c", "while True: pass"]
     processes = [subprocess.Popen(command) for _ in range(count)]
     try:
@@ -497,9 +498,9 @@ def busy(count):
 
 
 def serve_bulk(pipe, path, way):
-    """The process of a way: a turn is as many calls as take some time; sends their pairs/s."""
+    """The process of a variant: a turn makes calls for some time and sends their pairs/s."""
     if way.runtime != "LiteRT":
-        sys.modules["ai_edge_litert"] = None  # as where it is not installed
+        sys.modules["ai_edge_litert"] = None  # as if it were not installed
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # notes of the C++ part
     pairs = prediction.read_pairs(prediction.PAIRS, PAIRS_OF_CALL[way.runtime])
     call = (call_of_predictor if way.takes_texts else call_of_interpreter)(path, way, pairs)

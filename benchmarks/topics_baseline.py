@@ -1,10 +1,10 @@
-"""How far a bag of character n-grams goes on a folder of labelled texts.
+"""Baseline of text classification: a bag of character n-grams on a folder of labelled texts.
 
     python benchmarks/topics_baseline.py --data_dir=data/topics_sample
 
 trains a linear SVM on TF-IDF weights of character n-grams (no pre-training, no word order beyond
 three characters) on train.csv and prints its accuracy on dev.csv and test.csv. The files are CSV
-with a header that names the columns text_a and label. Needs scikit-learn
+files with a header that names the columns text_a and label. Needs scikit-learn
 (`pip install scikit-learn`).
 """
 
@@ -39,10 +39,10 @@ def read_labelled_texts(path):
         path: the file; its first line names the columns.
 
     Returns:
-        (texts, labels), two lists of str of one length.
+        (texts, labels), two lists of str of the same length.
 
     Raises:
-        UserError: when a column is missing, a row is unlike the header, or there are no rows.
+        UserError: if a column is missing, a row does not match the header, or there are no rows.
     """
     rows = Table(path)
     header = next(rows, Row(1, [], None)).cells
@@ -83,7 +83,7 @@ def baseline_accuracies(data_dir):
 
 def main():
     try:
-        import sklearn  # noqa: F401  (only to tell early that it is missing)
+        import sklearn  # noqa: F401  (fails early if it is missing)
     except ImportError as error:
         raise UserError("scikit-learn is not installed: pip install scikit-learn") from error
     for name, accuracy in baseline_accuracies(FLAGS.data_dir).items():

@@ -1,13 +1,13 @@
-r"""Hours and price of pre-training on paper: operations, parsing rate, bandwidth of storage.
+r"""Estimates hours and price of pre-training from operations, parsing rate and storage bandwidth.
 
     python benchmarks/training_costs.py
     python benchmarks/training_costs.py --steps=500000 --length=128 --predictions=20 \
         --prices=v3-8=8,8xA100=24
 
-No machine is measured. A step takes as long as the slowest of the three: the operations at --usage
-of the peak, parsing by --parsing_cores of each host, reading from the bucket. --record_bytes and
---records_of_core, where they are left out, go with --length in proportion. --prices are per hour of
-a whole machine, in any currency.
+No machine is measured. A step takes as long as the slowest of three parts: the operations at
+--usage of the peak, parsing by --parsing_cores of each host, and reading from the bucket. If
+--record_bytes and --records_of_core are not set, they are scaled to --length. --prices are per hour
+of a whole machine, in any currency.
 """
 
 import argparse
@@ -23,44 +23,44 @@ from albert_zh.common.errors import UserError, run_program
 
 CONFIGS = "tiny,small_google,base,large,xlarge"
 MACHINES = "v3-8,v3-32,v3-128,v3-256,8xA100"
-PASSES = 3  # forward, and twice as much backward
-CORES_OF_HOST = 8  # of a TPU
+PASSES = 3  # one forward pass, and twice as much backward
+CORES_OF_HOST = 8  # TPU cores per host
 OPERATIONS_OF_PRODUCT = 2  # a multiplication and an addition
 LENGTH = 512  # tokens of the records that were measured
 
-# (name, default, help) of the numbers.
+# (name, default, help) of the numeric arguments.
 _NUMBERS = (
-    ("steps", 125000, "steps of training"),
-    ("batch", 4096, "sequences in a step"),
-    ("length", LENGTH, "tokens of a sequence"),
-    ("predictions", 77, "masked positions of a sequence"),
-    ("tpu_tflops", 52.5, "peak of a TPU core, 10^12 operations a second; 52.5 of v3"),
-    ("gpu_tflops", 312.0, "peak of a GPU; 312 of A100 in bfloat16"),
+    ("steps", 125000, "training steps"),
+    ("batch", 4096, "sequences per step"),
+    ("length", LENGTH, "tokens per sequence"),
+    ("predictions", 77, "masked positions per sequence"),
+    ("tpu_tflops", 52.5, "peak of a TPU core, 10^12 operations per second; 52.5 for v3"),
+    ("gpu_tflops", 312.0, "peak of a GPU; 312 for A100 in bfloat16"),
     ("usage", 0.4, "share of the peak that training reaches"),
-    ("record_bytes", 2754.0, "bytes of a record; the default is of %d tokens" % LENGTH),
+    ("record_bytes", 2754.0, "bytes per record; the default is for %d tokens" % LENGTH),
     (
         "records_of_core",
         9962.0,
-        "records a second that a core reads, parses and masks; the default likewise",
+        "records per second that a core reads, parses and masks; the default likewise",
     ),
-    ("parsing_cores", 8, "cores of a host that parse"),
-    ("megabytes_of_host", 200.0, "megabytes a second that a host reads from the bucket"),
+    ("parsing_cores", 8, "cores per host that parse"),
+    ("megabytes_of_host", 200.0, "megabytes per second that a host reads from the bucket"),
 )
 
 Machine = collections.namedtuple("Machine", "name hosts operations")
 Machine.__doc__ = """A machine.
 
 Fields:
-    name: such as v3-32.
-    hosts: that feed it.
-    operations: a second.
+    name: name such as v3-32.
+    hosts: number of hosts that feed it.
+    operations: operations per second.
 """
 Times = collections.namedtuple("Times", "computing parsing reading")
-Times.__doc__ = """Seconds of a run, were it not for the other two."""
+Times.__doc__ = """Seconds of a run if it were limited by only one of the three parts."""
 
 
 def operations_per_token(config, length, predictions):
-    """Operations of a step for each token of its sequences.
+    """Operations of a step per token of its sequences.
 
     Args:
         config: dict, a config JSON.
@@ -77,7 +77,7 @@ def operations_per_token(config, length, predictions):
 
 
 def machine_of(name, numbers):
-    """The `Machine` of a name such as v3-32 (TPU cores) or 8xA100 (GPUs of a host).
+    """The `Machine` with a name such as v3-32 (TPU cores) or 8xA100 (GPUs of a host).
 
     Raises:
         UserError: for other names.
@@ -124,7 +124,7 @@ def row_of(name, config, machines, prices, numbers):
 
 
 def _rounded(number):
-    """A number with three figures."""
+    """A number rounded to three significant digits."""
     return f"{number:,.0f}" if number >= 100 else f"{number:,.1f}"
 
 
@@ -132,7 +132,7 @@ def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--configs", default=CONFIGS)
     parser.add_argument("--machines", default=MACHINES)
-    parser.add_argument("--prices", default="", help="MACHINE=PRICE, with commas between")
+    parser.add_argument("--prices", default="", help="MACHINE=PRICE, separated by commas")
     for name, default, text in _NUMBERS:
         parser.add_argument("--" + name, type=type(default), default=default, help=text)
     as_long = (parser.parse_args().length or LENGTH) / LENGTH  # 0 is an error below
@@ -157,7 +157,7 @@ def _prices(text):
 
 
 def main():
-    """Prints a table of hours, and of prices where they are given."""
+    """Prints a table of hours, and of prices if they are given."""
     numbers = _arguments()
     machines = [machine_of(name, numbers) for name in numbers.machines.split(",")]
     prices = _prices(numbers.prices)

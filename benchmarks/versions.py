@@ -1,17 +1,17 @@
-r"""Whether versions of TensorFlow compute the same and go on with each other's files; their speed.
+r"""Compares versions of TensorFlow: same results, resuming each other's runs, and speed.
 
     python benchmarks/versions.py --pythons=.venv/bin/python,OTHER_ENVIRONMENT/bin/python
     python benchmarks/versions.py --pythons=... --parts=speed --rounds=9
 
-Each Python is that of an environment with the toolkit's packages; the others are compared with the
-first one. Parts:
-    numbers   the same records, and the weights of fine-tuning, pre-training and pre-training by two
-              replicas (--devices=/cpu:0,/cpu:1), from one seed
-    crossing  a run that one began and the other finished, from its features; predictions of the
-              other's model
+Each Python belongs to an environment with the toolkit's packages; the first one is the reference of
+the others. Parts:
+    numbers   records, and weights after fine-tuning, pre-training and pre-training with two
+              replicas (--devices=/cpu:0,/cpu:1), from the same seed
+    crossing  a run that one version began and the other finished, with the features of the first;
+              predictions with the model of the other version
     speed     processor time of a training step of albert_tiny (64 pairs of LCQMC's lengths, one
               thread), in processes that take turns: medians
-A run that was finished is not repeated: the same command continues where it was stopped.
+Finished runs are not repeated: the same command resumes where it was stopped.
 """
 
 import filecmp
@@ -51,24 +51,24 @@ version = next(found[name] for name in check_environment.TENSORFLOW_PACKAGES if 
 print("%s-py%d.%d" % ((version,) + sys.version_info[:2]))
 """
 PRECISIONS = ("float32", "bfloat16")
-SPEED_STEPS = 32  # of a turn: all lengths of a window of batches
+SPEED_STEPS = 32  # steps per turn: all lengths of a window of batches
 TWO_REPLICAS = {"distribution": "mirrored", "devices": "/cpu:0,/cpu:1"}
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
 def define_flags():
-    """The command's flags."""
+    """Defines the command's flags."""
     flags.DEFINE_list("pythons", [], "Pythons of the environments; the first is the reference.")
-    flags.DEFINE_list("parts", list(PARTS), "What is done: some of %s." % ", ".join(PARTS))
+    flags.DEFINE_list("parts", list(PARTS), "Parts to run: some of %s." % ", ".join(PARTS))
     flags.DEFINE_string("output_dir", "versions_output", "Folder for the runs.")
     flags.DEFINE_integer("fine_tuning_steps", 40, "Steps of fine-tuning.", lower_bound=2)
     flags.DEFINE_integer("pretraining_steps", 50, "Steps of pre-training.", lower_bound=1)
-    flags.DEFINE_integer("rounds", 5, "Turns of each process of speed.", lower_bound=1)
-    flags.DEFINE_string("speed_of", None, "A precision: be a process of speed, that takes turns.")
+    flags.DEFINE_integer("rounds", 5, "Turns per process in speed.", lower_bound=1)
+    flags.DEFINE_string("speed_of", None, "A precision: serve the turns of speed (internal).")
 
 
 def main():
-    """Prints a table of what --parts asks for."""
+    """Prints a table of the parts in --parts."""
     if FLAGS.speed_of:
         serve_speed(FLAGS.speed_of)
         return
@@ -90,7 +90,7 @@ def main():
 
 
 def names_of_versions(pythons):
-    """{name of the TensorFlow and the Python: Python}; raises `UserError` for unfit ones."""
+    """{name of TensorFlow's and Python's versions: Python}; raises `UserError` if one is unfit."""
     if len(pythons) < 2:
         raise UserError("--pythons: name two Pythons or more, with commas between them")
     names = {}
@@ -113,7 +113,7 @@ def names_of_versions(pythons):
 
 
 class Version:
-    """A Python and the TensorFlow that it has."""
+    """A Python and its version of TensorFlow."""
 
     def __init__(self, name, python):
         self.name = name
@@ -129,13 +129,13 @@ class Version:
         return [self._python, os.path.join(ROOT, script)] + words
 
     def run(self, name, script, options, prepare=lambda: None):
-        """Runs a command, unless that was finished; its output goes to a log beside its folder.
+        """Runs a command, unless it was finished; its output goes to a log next to its folder.
 
         Args:
-            name: of the run.
+            name: name of the run.
             script: name of the command's file.
             options: {flag: value} of the command.
-            prepare: called before the first attempt.
+            prepare: function that is called before the first attempt.
 
         Raises:
             UserError: if the command fails.
@@ -164,7 +164,7 @@ def show_row(title, cells):
 
 
 def show_numbers(reference, others):
-    """What each version writes and learns, beside the reference."""
+    """Compares the records and weights of each version with the reference."""
     expected = records(reference)
     same = [filecmp.cmp(expected, records(version), shallow=False) for version in others]
     show_row("pre-training records", ["equal" if is_same else "different" for is_same in same])
@@ -219,7 +219,7 @@ def fine_tuned(version, name="fine_tuning", prepare=lambda: None):
         "learning_rate": 1e-4,
         "train_step": steps,
         "save_checkpoints_steps": steps // 2,
-        "keep_checkpoint_max": 5,  # crossed runs go on from the one in the middle
+        "keep_checkpoint_max": 5,  # crossed runs resume from the middle one
         "seed": 5,
         "num_threads": 1,
     }
@@ -228,7 +228,7 @@ def fine_tuned(version, name="fine_tuning", prepare=lambda: None):
 
 
 def pretrained(record_file, **settings):
-    """A function of a version: the checkpoint of its pre-training, with dropout, on records."""
+    """A function (version) -> checkpoint that pre-trains with dropout on the records."""
     steps = FLAGS.pretraining_steps
     name = "_".join(["pretraining"] + sorted(settings.values())).replace("/", "").replace(",", "_")
 
@@ -256,7 +256,7 @@ def pretrained(record_file, **settings):
 
 
 def config_with_dropout():
-    """Path of albert_tiny's config with dropout, which the bundled model has not."""
+    """Path of a config of albert_tiny with dropout, which the bundled model lacks."""
     with open(STARTER_CONFIG, encoding="utf-8") as content:
         config = dict(json.load(content), **dict.fromkeys(DROPOUTS, 0.1))
     path = os.path.join(FLAGS.output_dir, "albert_config_dropout.json")
@@ -268,7 +268,7 @@ def config_with_dropout():
 
 
 def show_crossing(reference, others):
-    """What versions make of each other's output folders."""
+    """Compares runs that one version began and another one finished."""
     for title, pairs in (
         ("begun by %s, finished here" % reference.name, [(reference, own) for own in others]),
         ("begun here, finished by %s" % reference.name, [(own, reference) for own in others]),
@@ -283,7 +283,7 @@ def show_crossing(reference, others):
 
 
 def crossed(begun, finisher):
-    """The checkpoint of a run of which `finisher` did the second half."""
+    """The checkpoint of a run whose second half was trained by `finisher`."""
     name = "begun_by_" + begun.name
     whole = fine_tuned(begun)
 
@@ -297,7 +297,7 @@ def crossed(begun, finisher):
 
 
 def same_features(one, other):
-    """Whether the folders of two checkpoints have the same files of features, of the same time."""
+    """Whether the folders of two checkpoints have the same feature files, with equal times."""
     paths = glob.glob(os.path.join(os.path.dirname(one), "*.tf_record"))
     copies = [os.path.join(os.path.dirname(other), os.path.basename(path)) for path in paths]
     return bool(paths) and all(
@@ -306,7 +306,7 @@ def same_features(one, other):
 
 
 def probabilities(owner, user):
-    """float [texts], what `user` predicts with the best model of `owner`'s fine-tuning."""
+    """float [texts], predictions by `user` with the best model of `owner`'s fine-tuning."""
     options = {
         "model_dir": os.path.join(os.path.dirname(fine_tuned(owner)), "best"),
         "input_file": os.path.join(PAIRS, "dev.txt"),
@@ -321,7 +321,7 @@ def probabilities(owner, user):
 
 
 def show_speed(versions):
-    """Milliseconds of processor time of a step."""
+    """Prints the processor time per step in milliseconds."""
     for precision in measuring.in_fast_precisions({name: name for name in PRECISIONS}):
         commands = {
             version.name: version.command("benchmarks/versions.py", {"speed_of": precision})
@@ -338,7 +338,7 @@ def show_speed(versions):
 
 
 def serve_speed(precision):
-    """Answers turns with the processor time of a training step."""
+    """Answers turns with the processor time per training step."""
     import fine_tuning
 
     with fine_tuning.session_of(fine_tuning.Way(precision=precision), 1) as (session, fetches):

@@ -1,10 +1,10 @@
-r"""What each part of the start values of `--warm_start` brings.
+r"""Ablation of `--warm_start`: the effect of each part of its initial weights.
 
     python benchmarks/warm_start.py --records='data/train_*.tfrecord' --held_out=held_out.tfrecord
 
-Trains the same model on the same batches from start values that lack one part, or all, by
-run_pretraining.py, and prints what each has learnt on held-out text. The records are of
---masking=dynamic, made with the starter model's vocabulary. What was trained is not trained again.
+Trains the same model on the same batches with run_pretraining.py, from initial weights that lack
+one part or all parts, and prints the scores of each on held-out text. The records must be created
+with --masking=dynamic and the starter model's vocabulary. Finished runs are not repeated.
 """
 
 import argparse
@@ -38,7 +38,7 @@ ATTENTION = "bert/encoder/layer_shared/attention/self/"
 
 
 def main():
-    """Does what the arguments ask for."""
+    """Runs the ablation that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--records", required=True)
     parser.add_argument("--held_out", required=True)
@@ -49,7 +49,7 @@ def main():
     parser.add_argument("--learning_rate", type=float, default=0.0005)
     parser.add_argument("--precision", default="float32")
     parser.add_argument(
-        "--parts", default=",".join(PARTS), help="rows of the table, commas between"
+        "--parts", default=",".join(PARTS), help="rows of the table, separated by commas"
     )
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
@@ -62,7 +62,7 @@ def main():
 
 
 def show_parts(arguments):
-    """Trains what is not trained yet and prints the table."""
+    """Executes the missing runs and prints the table."""
     values = start_values(arguments)
     print(
         "%-46s %12s %10s"
@@ -75,7 +75,7 @@ def show_parts(arguments):
 
 
 def start_values(arguments):
-    """(values of a warm start, usual random ones), {variable name: array} each."""
+    """(initial weights of a warm start, usual random weights), {variable name: array} each."""
     config = modeling.AlbertConfig.from_json_file(CONFIG)
     shapes = expected_variables.expected_shapes_by_part(config)
     del shapes["classification"]
@@ -89,7 +89,7 @@ def start_values(arguments):
 
 
 def train(name, values, arguments):
-    """Trains from start values without a part; returns {metric: value} on held-out text."""
+    """Trains from initial weights without a part; returns {metric: value} on held-out text."""
     folder = os.path.join(arguments.output_dir, name)
     results = os.path.join(folder, "eval_results.txt")
     if not os.path.exists(results):
@@ -125,12 +125,12 @@ def train(name, values, arguments):
 
 
 def without(*names):
-    """A change that gives some variables their usual values."""
+    """A change that resets some variables to their usual random values."""
     return lambda warm, usual: dict(warm, **{name: usual[name] for name in names})
 
 
 def without_heads(first, end):
-    """A change that gives some heads' queries and keys their usual values; shares of all heads."""
+    """A change that resets queries and keys of some heads; `first`, `end`: shares of all heads."""
 
     def change(warm, usual):
         values = dict(warm)
@@ -144,7 +144,7 @@ def without_heads(first, end):
     return change
 
 
-Part = collections.namedtuple("Part", "title change")  # change: (warm, usual) -> start values
+Part = collections.namedtuple("Part", "title change")  # change: (warm, usual) -> initial weights
 PARTS = collections.OrderedDict(
     [
         ("all", Part("with all parts", without())),

@@ -56,7 +56,7 @@ _TABLE = (
         "outputs), for debugging.",
     ),
     ("integer", "num_threads", 0, "Number of threads; 0 for the number of CPU cores."),
-    ("integer", "seed", DEFAULT_SEED, "Seed of weight initialization, shuffling, dropout."),
+    ("integer", "seed", DEFAULT_SEED, "Seed of initialization, shuffling and dropout."),
     ("boolean", "use_tpu", False, "Whether to run on a TPU."),
     ("string", "tpu_name", None, "Name or grpc address of the TPU."),
     ("string", "tpu_zone", None, "Zone of the TPU; detected if not set."),
