@@ -40,7 +40,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--corpus", required=True, help="text files, as for --input_file")
     parser.add_argument("--max_seq_length", type=int, default=128)
-    parser.add_argument("--num_shards", type=int, default=6, help="shards per file, 130,000 words each")
+    parser.add_argument(
+        "--num_shards", type=int, default=6, help="shards per file, 130,000 words each"
+    )
     parser.add_argument("--sentences", choices=sorted(NEIGHBOURS), default="all")
     arguments = parser.parse_args()
     together = Order(), Order()
