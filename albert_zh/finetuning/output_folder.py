@@ -130,8 +130,8 @@ class OutputFolder:
         runs = folders_of_runs(self.path)
         if runs:
             raise UserError(
-                "--output_dir=%s holds no model itself: those of --seeds and --search are in %s: "
-                "name one of them with --output_dir" % (self.path, ", ".join(runs))
+                "--output_dir=%s holds no model itself: the models of --seeds and --search are in "
+                "%s: name one of them with --output_dir" % (self.path, ", ".join(runs))
             )
 
     def check_best_is_of_this_run(self) -> None:
@@ -140,8 +140,8 @@ class OutputFolder:
         if options.do_train and not options.do_eval and not self.newest_step() and self.uses_best():
             raise UserError(
                 "%s is the best checkpoint of an earlier training, whose other checkpoints are "
-                "gone; it would be taken for this one's: remove it, name another --output_dir, or "
-                "add --do_eval=true" % self.best
+                "gone; it would be mistaken for a result of this training: remove it, name another "
+                "--output_dir, or add --do_eval=true" % self.best
             )
 
 

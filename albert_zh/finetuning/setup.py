@@ -189,7 +189,7 @@ class Setup:
         if kind.name != family and trained != kind.name:
             raise UserError(
                 "the flags ask for a model of the kind %s, this one is of the kind %s: leave out "
-                "what chooses another (--head, --objective)" % (kind.name, trained)
+                "the flags that choose another kind (--head, --objective)" % (kind.name, trained)
             )
         kind = registry.get(trained)
         head_notes.check_head(self._notes, ", ".join(self._folders_of_model))

@@ -161,9 +161,8 @@ class Teaching:
             )
         if score == least:
             say(
-                "warning: --teachers=%s: %s %s %.4f is that of predicting %s for every row: a "
-                "teacher that was not trained long enough has it: look at its report, or leave it "
-                "out",
+                "warning: --teachers=%s: %s %s %.4f is that of predicting %s for every row: was "
+                "the teacher trained long enough? Look at its report, or leave it out",
                 *(teacher.name, split, metric, score, what),
             )
         if self._setup.kind.distillation.learns_values:

@@ -261,9 +261,9 @@ class AlbertConfig:
         self._require_divides("ffn_groups", "hidden_size")
         self._require_divides("ffn_groups", "intermediate_size")
         if self.num_hidden_groups and self.is_pre_norm:
-            raise UserError("ln_type: google's layouts (num_hidden_groups) know only postln")
+            raise UserError("ln_type: google's layouts (num_hidden_groups) support only postln")
         if self.ffn_groups > 1 and not self.num_hidden_groups:
-            raise UserError("ffn_groups: only google's layouts (num_hidden_groups) have them")
+            raise UserError("ffn_groups: only google's layouts (num_hidden_groups) support them")
         if self.num_hidden_layers * self.inner_group_num > _MOST_BLOCKS:
             raise UserError(
                 "config: num_hidden_layers (%d) times inner_group_num (%d): expected at most %d"

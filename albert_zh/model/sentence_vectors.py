@@ -143,8 +143,8 @@ def notes_of_embedding_model(folder: str, flag: str = "model_dir") -> SentenceNo
     notes = read_notes(folder)
     if notes is None:
         raise UserError(
-            "--%s: %s has no %s, so it is not known how its vectors are pooled: train an embedding "
-            "model with run_sentence_embedding.py, or name the folder of one"
+            "--%s: %s has no %s, so the pooling of its vectors is unknown: train an embedding "
+            "model with run_sentence_embedding.py, or name the folder of such a model"
             % (flag, folder, SENTENCE_FILE)
         )
     return notes

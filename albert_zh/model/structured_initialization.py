@@ -81,12 +81,12 @@ def start_values(
     """
     if config.use_relative_position:
         raise UserError(
-            "--warm_start: the config has use_relative_position, and these start values are for "
+            "--warm_start: the config has use_relative_position, and these initial weights need "
             "a position table: train with --warm_start=false"
         )
     if config.layout == "electra":
         raise UserError(
-            "--warm_start: these start values are not made for ELECTRA: train with "
+            "--warm_start: these initial weights do not support ELECTRA: train with "
             "--warm_start=false"
         )
     generator = np.random.RandomState(seed)

@@ -55,7 +55,7 @@ def find_checkpoint(path: str) -> str:
     if storage.is_folder(path):
         return _checkpoint_in_folder(path)
     if _has_weights(path):
-        raise UserError("%s.index is missing beside its .data file: copy it too" % path)
+        raise UserError("%s.index is missing next to its .data file: copy it, too" % path)
     if storage.is_file(path):
         raise UserError(_no_checkpoint_message(path, path))
     folder = os.path.dirname(path) or "."
@@ -95,7 +95,7 @@ def check_no_pattern(path: str, place: Optional[str] = None) -> None:
     found = sorted(set(path) & _PATTERN_CHARACTERS)
     if found:
         raise UserError(
-            "%s: TensorFlow finds no checkpoints below a name with %s in it: rename the folder"
+            "%s: TensorFlow finds no checkpoints in paths that contain %s: rename the folder"
             % (place or path, " ".join(found))
         )
 

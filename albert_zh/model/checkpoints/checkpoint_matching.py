@@ -213,7 +213,7 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
     renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
     if not any("/group_0/" in name for name in source):
         raise UserError(
-            "--init_from_group0: %s has no group 0: it is not of google's layouts" % prefix
+            "--init_from_group0: %s has no group 0: its layout is not one of google's" % prefix
         )
     checkpoint_values.write_checkpoint(
         target, {name: weights[source[old]] for name, old in renamed.items() if old in source}

@@ -120,7 +120,7 @@ def config_warnings(config: AlbertConfig, folder: str) -> List[str]:
         return []
     return [
         "warning: --bert_config_file has the %s %s, %s beside the checkpoint %s: the weights fit "
-        "both, and were trained with the second; name that file, unless the change is meant"
+        "both, and were trained with the second; use that file, unless the change is intended"
         % (name, getattr(config, name), path, getattr(trained_with, name))
         for name in _NOT_IN_SHAPES
         if str(getattr(config, name)).lower() != str(getattr(trained_with, name)).lower()

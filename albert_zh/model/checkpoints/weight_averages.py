@@ -69,7 +69,7 @@ def _check_same_start(first: str, weights: Weights, name: str, other: Weights) -
         if cosine < LEAST_COSINE:
             raise UserError(
                 "%s of %s and of %s have the cosine %.2f: they began with different weights (a "
-                "head begins with random ones, which hang on --seed), and their mean is no model: "
+                "head begins with random ones, drawn by --seed), so their mean does not work: "
                 "expected models that were trained from the same start"
                 % (variable, first, name, cosine)
             )
