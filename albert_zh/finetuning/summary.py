@@ -28,7 +28,7 @@ FORMER_RESULTS = validation.record(
     }
 )
 _OF_TEACHERS = "teacher_"  # prefix of the names of `Teaching.likeness`
-HIGH_RATE = 2e-4  # above it, a model that has learned nothing needs a lower learning rate
+HIGH_RATE = 2e-4  # above it, a model that has learnt nothing needs a lower learning rate
 
 
 class Summary:
@@ -149,7 +149,7 @@ class Summary:
         return [path for path in made if path]
 
     def _advice(self):
-        """Advice for a model that has learned nothing."""
+        """Advice for a model that has learnt nothing."""
         options = self._options
         if not options.do_train:
             return "check that the model was trained for these labels, and that labels are right"

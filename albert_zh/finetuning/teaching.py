@@ -149,7 +149,7 @@ class Teaching:
             )
 
     def _checked_score(self, teacher, split):
-        """Text that shows its score; raises `UserError` if nothing can be learned from it."""
+        """Text that shows its score; raises `UserError` if nothing can be learnt from it."""
         metric = self._setup.kind.usual_metrics[0]
         score, constant = self._scores_on(split).of(mixtures.single(teacher))
         least, what = constant or (0.0, "nothing")
