@@ -1,7 +1,7 @@
 """Incremental decoding: generates token by token, with keys and values of earlier tokens cached.
 
-    state = encoded_source(model, length=L)        # keys and values of the source, once
-    logits, state = next_logits(config, tokens, positions, state)    # for each token
+    cache = encoded_source(config, input_ids, input_mask, length)  # once: keys and values
+    logits, cache = next_logits(config, tokens, positions, segment_ids, cache)  # for each token
 
 The cache of a block is [B, N, L, D], and a token's column is its position: the target of a row
 begins right after the source of that row, whatever the longest source of the batch. A new token
