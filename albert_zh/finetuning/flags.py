@@ -40,8 +40,8 @@ _TABLE = (
         "Your own data: the text column, by its name in the header (its key in JSON lines) or its "
         "position from 1; by default found by common names or by position.",
     ),
-    ("string", "text_b_column", None, "The same for the second text of pairs."),
-    ("string", "label_column", None, "The same for the label."),
+    ("string", "text_b_column", None, "Column of the second text, named as with --text_column."),
+    ("string", "label_column", None, "Column of the label, named as with --text_column."),
     (
         "string",
         "vocab_file",
