@@ -348,7 +348,7 @@ def _define_short_help():
 
 
 def _check_numbers(flag_values):
-    """Raises `UserError` for a float flag that is NaN, infinite or (mostly) negative."""
+    """Raises `UserError` for a float flag that is NaN, infinite or, unless signed, negative."""
     for name in flag_values:
         if flag_values[name].flag_type() == "float" and flag_values[name].value is not None:
             setting, is_signed = flag_values[name].value, name in SIGNED_FLAGS

@@ -161,7 +161,7 @@ def groups_with_bar(
 
 
 def pair_of_line(place: str, line: str) -> Tuple[str, str]:
-    """Returns the first two cells of a line; raises `UserError` if it has only one."""
+    """Returns the first two cells of a line; if it has only one, a `UserError` names the place."""
     cells = line.split("\t")
     if len(cells) < 2:
         raise UserError("%s: expected text_a<tab>text_b" % place)

@@ -144,7 +144,7 @@ def serve_remote_everywhere(flags: Any) -> None:
 
 
 def refuse_remote(flags: Any) -> None:
-    """Disallows paths in remote storage for all flags; for a command that reuses other flags."""
+    """Disallows remote paths for all flags; for a command that reuses flags of other commands."""
     for name in flags:
         setattr(flags[name], _SERVES_REMOTE, False)
 

@@ -120,8 +120,8 @@ def upload_folder(source: str, target: str) -> None:
 def replace_folder(source: str, target: str) -> None:
     """Replaces the files of a remote folder with those of a local folder.
 
-    All files are uploaded under another name first. The file that makes a model visible is removed
-    first and written last, so that no reader sees a mixture of old and new files.
+    All files are uploaded under another name first. The files that make a model visible are removed
+    first and renamed last, so that no reader sees a mixture of old and new files.
 
     Args:
         source: local folder.

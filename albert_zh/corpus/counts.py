@@ -35,8 +35,8 @@ _LENGTH = "length: "
 _MASKED_WORD = "masked word: "
 _UNKNOWN = "unknown: "
 _MOST_UNKNOWN_SHOWN = 10
-_MOST_OF_ONE_SENTENCE = 0.5  # share of the documents above which a warning is printed
-_MOST_OF_LABEL_1 = 0.95  # share of the records above which a warning is printed
+_MOST_OF_ONE_SENTENCE = 0.5  # share of the documents from which on a warning is printed
+_MOST_OF_LABEL_1 = 0.95  # share of the records from which on a warning is printed
 _LEAST_OF_TEXT = 0.5  # share of the text below which a warning is printed
 _ONE_SEGMENT = "--one_segment=true"  # creates records without a sentence-order task
 
@@ -201,7 +201,7 @@ def statistics(counts: Counter[str], dupe_factor: int) -> Dict[str, Any]:
 
 
 def warnings_of_order(counts: Counter[str], one_segment: str = _ONE_SEGMENT) -> List[str]:
-    """Warns if sentence order cannot be learned from the records.
+    """Warns if sentence order cannot be learnt from the records.
 
     Args:
         counts: counts of the text and the records.

@@ -112,7 +112,7 @@ class OriginalText:
         return EncodedShard(0, self._numbers, None, self._sentences, list(self._documents), counts)
 
     def label_id(self, number: int) -> int:
-        """Returns the id of a piece, with its mark, as a label; raises `UserError` without one."""
+        """Returns the id of a piece, with its mark, as a label; `UserError` if it has none."""
         return self._id(self._pieces[number])
 
     def _number(self, piece):

@@ -41,7 +41,7 @@ EMPTY_FILE = "empty files"
 JSON_BY_CONTENT = "files whose lines are JSON objects, read as such though not named .jsonl"
 ONE_DOCUMENT = "files without a blank line, each taken as one document"
 LONG_LINE = "lines of more than %d characters, parted" % _LINE_CHARACTERS
-RETURNS = "lines with a carriage return inside, which is not treated as a line end (as on old Macs)"
+RETURNS = "lines with a carriage return inside (as on old Macs), which is not treated as a line end"
 CONTROL_CHARACTERS = "lines with control or damaged characters, which were left out"
 
 TextFormat = collections.namedtuple(

@@ -57,15 +57,16 @@ Fields:
     max_seq_length: int, S.
     max_predictions: int, maximum number of pieces to mask in a sequence.
     masked_lm_prob: float, the share of pieces to mask.
-    short_seq_prob: float, the share of documents whose pairs are shorter than `max_seq_length`.
+    short_seq_prob: float, the share of documents for which a shorter target length is drawn.
     seed: int.
     whole_words: bool, whether whole words are masked.
     run_weights: floats, weights of runs of 1, 2, ... words to mask.
     google: bool, whether a single sentence is paired with one of another document, and records
         mark the first piece of each word.
     random_next: bool, whether B is from another document in half of all pairs (only with google).
-    similar_next: bool, whether that document must share rare words with A; documents of a single
-        sentence are then skipped, as all their pairs would have label 1 (with random_next).
+    similar_next: bool, whether that document shares rare words with A, if such a document exists;
+        documents of a single sentence are then skipped, as all their pairs would have label 1 (with
+        random_next).
     permute: bool, whether the same number of further pieces is shuffled.
     dynamic: bool, whether masking is left to the training.
     one_segment: bool, whether a record is [CLS] A [SEP], as in RoBERTa, filled with sentences of

@@ -40,7 +40,7 @@ class Neighbours:
         return (self._ids[positions] << 32) | self._ids[positions + 1]
 
     def following(self, begin: int, end: int, document: Tuple[int, int]) -> List[Tuple[int, int]]:
-        """Finds the sentences of other documents that are most similar to a text.
+        """Finds what follows the sentences of other documents that are most similar to a text.
 
         Args:
             begin, end: position of the text in the shard's pieces.

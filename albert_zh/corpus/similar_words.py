@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_SIMILAR = 10  # similar words per word, if they are computed from vectors
 MOST_WORDS = 30000  # first words of a file of vectors that are used
-_FEWEST_NUMBERS = 3  # numbers that are taken for a vector; a numeral may have two spellings
+_FEWEST_NUMBERS = 3  # in a row that is taken for a vector; two may be spellings of a numeral
 _UNKNOWN = "[UNK]"
 _SHOWN_CHARACTERS = 40  # of an invalid line, in an error message
 _LEFT_OUT = "%s: similar words left out that have another number of pieces than the word: %d"

@@ -36,7 +36,7 @@ class InitialWeights:
         count_pieces: Callable[[], "np.ndarray"],
         shapes_of_objective: Callable[[], Dict[str, List[int]]],
     ) -> None:
-        """Initializes the initial weights.
+        """Stores the settings that determine the weights.
 
         Args:
             options: the flags.

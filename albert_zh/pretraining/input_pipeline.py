@@ -150,7 +150,7 @@ def evaluation_batches(source: RecordSource, batch_size: int, seed: int) -> tf.d
         seed: random seed of the masks.
 
     Returns:
-        dicts of [B, ...]; the last batch may be smaller, unless `source.is_static`.
+        dicts of [B, ...]; a smaller last batch is dropped if `source.is_static`.
     """
     ranges, _ = input_lanes.ranges_of_lane(None, len(source.files), lane=0, num_lanes=1)
     records = _keyed_records(source, 0, ranges).batch(batch_size, drop_remainder=source.is_static)

@@ -114,7 +114,7 @@ def _say_what_has_no_effect(options):
 
 
 def _check_second_task(options, flag):
-    """Warns if records of one segment rule out the second task; an error if it was requested."""
+    """Warns if records of one segment rule out the second task; `UserError` if it was requested."""
     found = (
         "the records of --%s have one segment each (by the first of each file): there is no order "
         "to learn: give --sentence_task=false" % flag

@@ -54,7 +54,7 @@ from albert_zh.training.training_errors import explained_errors
 FLAGS = flags.FLAGS
 EVAL_RESULTS = "eval_results.txt"
 MAX_RECORDS_OF_METRICS = 4000
-_EXPLOSION_FACTOR = 5  # training has diverged if the loss exceeds that of guessing so many times
+_EXPLOSION_FACTOR = 5  # training has diverged if the loss is above this multiple of guessing's
 
 
 def run_google(ffn_groups: Optional[int] = None) -> None:
@@ -397,7 +397,7 @@ class Pretraining:
                 hooks=[StopHook(stop), CountingHook("evaluating", num_steps)],
                 checkpoint_path=os.path.join(self._folder, "model.ckpt-%d" % step),
             )
-        stop.raise_if_made("stopped while evaluating; the same command resumes")
+        stop.raise_if_made("stopped while evaluating; the same command goes on")
         metrics = {name: _plain(value) for name, value in result.items()}
         self._measured = {step: metrics}
         if self._metrics is not None:

@@ -212,7 +212,7 @@ def _frequent_pieces(counts, min_count, taken):
 
 
 def _trained_word_pieces(words, limit, min_count):
-    """Trains word pieces of two or more characters (the WordPiece algorithm).
+    """Trains word pieces of two or more characters, those that shorten the words most.
 
     Args:
         words: Counter of words of ASCII letters and digits.

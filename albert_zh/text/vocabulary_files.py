@@ -189,7 +189,7 @@ def _warn_of_repeated_entries(path, entries):
 
 @functools.lru_cache(maxsize=None)
 def _warn_once(message):
-    """Python forgets what it has shown when TensorFlow's import changes its filters."""
+    """Prints a warning once; Python would repeat it when TensorFlow changes the warning filters."""
     warnings.warn(message, UserNotice)
 
 

@@ -14,8 +14,9 @@ def starts_word(piece: str) -> bool:
 def starts_sentencepiece_word(piece: str) -> bool:
     """Whether a SentencePiece piece begins a word, by the rules of Google's scripts.
 
-    A piece continues a word only if it consists of English letters and ASCII signs, does not start
-    with the mark of a space and is not a single sign. Other characters are separate words.
+    A piece continues a word only if it consists of English letters and ASCII signs other than <, =
+    and >, does not start with the mark of a space and is not a single sign. Other characters are
+    separate words.
     """
     lowered = piece.lower()
     is_sign = len(piece) == 1 and lowered not in _LETTERS

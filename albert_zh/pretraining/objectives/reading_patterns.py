@@ -9,7 +9,7 @@ BIDIRECTIONAL, LEFT_TO_RIGHT, RIGHT_TO_LEFT, SEQUENCE_TO_SEQUENCE = range(4)
 
 
 def is_bidirectional(features: Dict[str, tf.Tensor]) -> tf.Tensor:
-    """Float [B]: 1 for rows that have the second task, which are all rows if without patterns."""
+    """Float [B]: 1 for rows that have the second task; without patterns, all rows have it."""
     if PATTERNS not in features:
         return tf.ones([tf.shape(features["input_ids"])[0]])
     return tf.cast(tf.equal(features[PATTERNS], BIDIRECTIONAL), tf.float32)
