@@ -35,8 +35,8 @@ check_own_model() {
         "expected a model folder"
 }
 
-# choose_model FOLDER...: sets `model` to MODEL_DIR, or to the first existing model folder: these
-# folders, the released model, the starter model.
+# choose_model FOLDER...: sets `model` to MODEL_DIR, or to the first model folder with weights among
+# these and the released model, which is downloaded if missing; if that fails, to the starter model.
 choose_model() {
     local folder
     if [ -n "${MODEL_DIR:-}" ]; then
@@ -59,8 +59,8 @@ fetched() {
     return "$status"
 }
 
-# rate_flag DEFAULT ARGUMENTS: prints --learning_rate; nothing if --search is among the arguments,
-# which tries several rates.
+# rate_flag DEFAULT ARGUMENTS: prints --learning_rate; if --search, which tries several rates, is among
+# the arguments, only if LEARNING_RATE is set.
 rate_flag() {
     local rate="$1"
     shift

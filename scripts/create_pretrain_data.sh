@@ -7,7 +7,7 @@
 #                    .gz files and several names, separated by commas (default: data/news_zh_1.txt,
 #                    which is the bundled data/news_sample.txt)
 #     OUTPUT_FILE    (default: data/tf_news_2016_zh_raw_news2016zh_1.tfrecord)
-#     VOCAB_FILE     (default: albert_config/vocab.txt, or that of the starter model)
+#     VOCAB_FILE     (default: albert_config/vocab.txt; if it is missing, the starter model's)
 #     MAX_SEQ_LENGTH 512   MAX_PREDICTIONS 51   MASKED_LM_PROB 0.10
 # Further arguments are passed to create_pretraining_data.py, whose --help lists them; they override
 # the settings.

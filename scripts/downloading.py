@@ -225,7 +225,7 @@ def _open(url, headers):
 
 
 def _failure(url, error):
-    """Returns the `UserError` for an exception of urllib; mostly `NotReachable`.
+    """Returns `NotReachable` for an exception of urllib, or `UserError` for an invalid response.
 
     Text from a server is shown on one line, without terminal control characters.
     """

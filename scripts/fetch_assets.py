@@ -7,7 +7,7 @@
 Models are stored in prev_trained_model/NAME/, data in chineseGLUEdatasets/ and CLUEdataset/. An
 interrupted download is resumed. ALBERT_OFFLINE=1 forbids all downloads; ALBERT_MODELS_URL,
 ALBERT_CLUE_MODELS_URL, ALBERT_CLUE_URL and ALBERT_LCQMC_URL set other base URLs. Exit status: 0
-everything was fetched, 2 user error or broken file, 3 not reachable (the highest of several).
+everything is in place, 2 user error or broken file, 3 not reachable (the highest of several).
 """
 
 import argparse
@@ -77,8 +77,8 @@ def _clue(name, about, archive=None):
 ASSETS = (
     _model("albert_tiny_489k", "ALBERT, 4 layers, 312 hidden units", folder="albert_tiny_zh"),
     _model("albert_tiny", "ALBERT, 4 layers, 312 hidden units, the first that was released"),
-    _model("albert_tiny_zh_google", "ALBERT in google's layout, 4 layers, 312 hidden units"),
-    _model("albert_small_zh_google", "ALBERT in google's layout, 6 layers, 384 hidden units"),
+    _model("albert_tiny_zh_google", "ALBERT in Google's layout, 4 layers, 312 hidden units"),
+    _model("albert_small_zh_google", "ALBERT in Google's layout, 6 layers, 384 hidden units"),
     _model("albert_base_zh", "ALBERT, 12 layers, 768 hidden units"),
     _model("albert_base_zh_additional_36k_steps", "ALBERT base, trained for 36,000 steps more"),
     _model("albert_large_zh", "ALBERT, 24 layers, 1,024 hidden units"),
@@ -380,7 +380,7 @@ class _Parser(argparse.ArgumentParser):
 def _parse(arguments):
     parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="name to fetch, see --list")
-    parser.add_argument("--list", action="store_true", help="list all names, and which exist")
+    parser.add_argument("--list", action="store_true", help="list all names, and which are there")
     parser.add_argument("--url", help="download the (one) NAME from this address")
     return parser.parse_args(arguments)
 

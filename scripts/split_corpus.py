@@ -38,7 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_string("exclude_file", None, "Files whose texts must not occur in either part.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the texts, such as gb18030 (GBK).")
     flags.DEFINE_boolean("split_sentences", False, "Whether to split lines into sentences.")
-    flags.DEFINE_integer("held_out_every", 200, "Hold out one in so many documents.")
+    flags.DEFINE_integer("held_out_every", 200, "One document in this many is held out.")
 
 
 def main() -> None:

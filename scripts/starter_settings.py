@@ -88,7 +88,7 @@ def define_flags() -> None:
 
 def _define_numbers():
     table = [  # with the minimum of each value
-        ("held_out_every", 200, 2, "Hold out one in so many documents."),
+        ("held_out_every", 200, 2, "One document in this many is held out."),
         ("vocab_size", 0, 0, "Entries of a vocabulary to build from the text; 0: none."),
         ("dupe_factor", 2, 1, "Number of passes over the text, each with different pairs."),
         ("pair_dupe_factor", 1, 1, "Passes over the text in the second phase."),
@@ -138,7 +138,7 @@ def work_folder(*names: str) -> str:
 
 
 def _start_folder():
-    """Returns the folder of the model to continue from, or of the starter model."""
+    """Returns the folder of --init_checkpoint (`UserError` without a checkpoint), or `STARTER`."""
     if not FLAGS.init_checkpoint:
         return STARTER
     return os.path.dirname(start_checkpoint())

@@ -28,7 +28,7 @@ def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("data_dir", None, "Folder with the task's files, or a file of your data.")
     flags.DEFINE_string("task_name", datasets.OWN_DATA, "Task, for the file names and columns.")
-    flags.DEFINE_string("output_file", None, "Output text: one document per row of the file.")
+    flags.DEFINE_string("output_file", None, "Output: one document per row, blank lines between.")
     flags.DEFINE_string("encoding", "utf-8", "Encoding of the file, such as gb18030 (GBK).")
     flags.DEFINE_boolean("skip_bad_rows", False, "Whether to skip invalid rows.")
 

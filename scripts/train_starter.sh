@@ -12,7 +12,7 @@
 #     ENCODING       utf-8     encoding of the text; gb18030 for GBK
 #     OUT            model folder to create
 #     EXCLUDE        files (evaluation sets); documents that contain one of their lines are skipped
-#     HELD_OUT_EVERY 200       one in so many documents is held out for evaluation
+#     HELD_OUT_EVERY 200       one document in this many is held out for evaluation
 #     INIT_CHECKPOINT
 #                    model folder (or checkpoint) to continue from, with its vocabulary and config:
 #                    recommended for less than some 50 MB of text. The defaults are then one phase of
