@@ -1,4 +1,4 @@
-"""Creates TFRecords like google's ALBERT: n-gram masks, random next sentences, SentencePiece.
+"""Creates TFRecords like Google's ALBERT: n-gram masks, random next sentences, SentencePiece.
 
 Code: albert_zh/commands/create_pretraining_data_google.py
 """

@@ -1,3 +1,3 @@
-"""AdamW and LAMB of google's programs. Code: albert_zh/compatibility/optimization_google.py"""
+"""AdamW and LAMB of Google's programs. Code: albert_zh/compatibility/optimization_google.py"""
 
 from albert_zh.compatibility.optimization_google import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Runs run_classifier.py with the flags of google's ALBERT script of the same name.
+"""Runs run_classifier.py with the flags of Google's ALBERT script of the same name.
 
 Code: albert_zh/commands/run_classifier_sp_google.py
 """

@@ -1,4 +1,4 @@
-"""Pre-training with google's flags. Code: albert_zh/commands/run_pretraining_google.py"""
+"""Pre-training with Google's flags. Code: albert_zh/commands/run_pretraining_google.py"""
 
 from albert_zh.commands.run_pretraining_google import *  # noqa: F403  (names that other programs import)
 from albert_zh.commands.run_pretraining_google import __getattr__, main

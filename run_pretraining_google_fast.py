@@ -1,4 +1,4 @@
-"""Pre-trains a model with grouped feed-forward layers, with the name and flags of google's script.
+"""Pre-trains a model with grouped feed-forward layers, with the name and flags of Google's script.
 
 Code: albert_zh/commands/run_pretraining_google_fast.py
 """

@@ -1,3 +1,3 @@
-"""Encodes texts to vectors. Code: albert_zh/inference/text_encoder.py"""
+"""Encodes texts as vectors. Code: albert_zh/inference/text_encoder.py"""
 
 from albert_zh.inference.text_encoder import *  # noqa: F403

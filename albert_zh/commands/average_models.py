@@ -51,7 +51,7 @@ _COPIED = (
     "vocab*.txt",
     "*.model",
 )
-# Entries of fine_tuning.json that hold for one run only: its scores, and values fitted on them.
+# Entries of fine_tuning.json for one run only: its scores, and values fitted to its outputs.
 _OF_ONE_RUN = (
     "dev",
     "thresholds",

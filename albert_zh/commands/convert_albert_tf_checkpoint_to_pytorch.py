@@ -4,7 +4,7 @@ r"""Converts a TensorFlow checkpoint to a Hugging Face folder; PyTorch need not 
     python convert_albert_tf_checkpoint_to_pytorch.py --tf_checkpoint_path=lcqmc_output/best \
         --pytorch_dump_path=lcqmc_pytorch
 
-Models of google's and BERT's layouts load in transformers directly; models of the brightmart layout
+Models of Google's and BERT's layouts load in transformers directly; models of the brightmart layout
 load with `modeling_albert_zh.py`, which is copied next to the weights. See docs/conversion.md.
 """
 

@@ -42,10 +42,10 @@ FORMATS = ("segment_pair", "doc_sentences", "full_sentences")
 
 # long: a table of flags
 def define_flags(google: bool = False, one_segment: bool = False) -> None:
-    """Defines the command's flags, with the defaults of google's script or of brightmart's script.
+    """Defines the command's flags, with the defaults of Google's script or of brightmart's script.
 
     Args:
-        google: whether to use the flags and defaults of google's script.
+        google: whether to use the flags and defaults of Google's script.
         one_segment: default of --one_segment.
     """
     table = [
@@ -59,7 +59,7 @@ def define_flags(google: bool = False, one_segment: bool = False) -> None:
         ("integer", "random_seed", 12345, "Random seed."),
         ("integer", "dupe_factor", 10, "Number of passes over the input, each with other masks."),
         ("float", "masked_lm_prob", 0.15, "Fraction of the tokens to mask."),
-        ("float", "short_seq_prob", 0.1, "Probability of a shorter sequence."),
+        ("float", "short_seq_prob", 0.1, "Probability of shorter sequences, per document."),
         ("bool", "non_chinese", False, "Whether to split words at spaces, without a segmenter."),
         ("bool", "original_masking", False, "Whether to create exactly albert_zh's records."),
         ("integer", "ngram", 3 if google else 1, "Maximum n of the n-grams of words to mask."),
@@ -90,8 +90,8 @@ def define_flags(google: bool = False, one_segment: bool = False) -> None:
         ("bool", "do_permutation", False, "Whether to also shuffle as many tokens as are masked."),
         ("bool", "favor_shorter_ngram", False, "Draws n words with a weight of 1/n: the default."),
         ("bool", "favor_longer_ngram", False, "Whether to draw longer n-grams more often."),
-        ("bool", "random_next_sentence", False, "Whether B is a random text, not swapped with A."),
-        ("bool", "similar_next_sentence", False, "Whether B is random but shares rare words."),
+        ("bool", "random_next_sentence", False, "Whether B may be from another text, not swapped."),
+        ("bool", "similar_next_sentence", False, "Whether B may be from one that shares rare words."),
     ]
     for kind, name, default, help_text in table + (google_table if google else []):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)
@@ -132,7 +132,7 @@ def run(google: bool = False) -> None:
     """Creates the records that the flags ask for.
 
     Args:
-        google: whether to use google's flags and masking, instead of brightmart's.
+        google: whether to use Google's flags and masking, instead of brightmart's.
 
     Raises:
         UserError: if flags or text are invalid.

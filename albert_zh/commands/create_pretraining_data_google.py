@@ -1,4 +1,4 @@
-"""Creates TFRecords like google's ALBERT: n-gram masks, random next sentences, SentencePiece.
+"""Creates TFRecords like Google's ALBERT: n-gram masks, random next sentences, SentencePiece.
 
     python create_pretraining_data_google.py --input_file='my/*.txt' \\
         --output_file=my/records.tfrecord --vocab_file=albert_starter_zh/vocab.txt \\

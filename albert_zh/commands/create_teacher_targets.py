@@ -134,7 +134,7 @@ def _student_of_labels():
 
 
 def _read_texts(student, opened):
-    """Reads the texts and prints what was found; files alone decide whether they are pairs."""
+    """Reads texts and prints what was found; without a model, the files show if they are pairs."""
     task = student.use.task
     is_known = not FLAGS.labels and "columns" in student.use.notes
     if student.kind.is_classification and not is_known and not _are_pairs(task, opened):

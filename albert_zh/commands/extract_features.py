@@ -4,7 +4,8 @@ r"""Computes sentence or token vectors with any checkpoint's encoder, in input o
         --output_file=vectors.npy --layers=second_to_last --pooling=mean --normalize=true
     cat texts.txt | python extract_features.py > vectors.jsonl    # by the available model
 
-A line is a text, or a pair written as `text_a ||| text_b`. Output formats:
+A line is a text, or a pair written as `text_a ||| text_b`. Memory use does not grow with the number
+of lines. Output formats:
 
     npy       float32 [n, W]; tokens (--pooling=none): [n, max_seq_length, W], padded with 0
     jsonl     {"text": ..., "vector": [...]}, or {"text": ..., "tokens": [...], "vectors": [[...]]}

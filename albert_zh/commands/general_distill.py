@@ -36,7 +36,7 @@ __all__ = ["define_flags", "main", "run"]
 FLAGS = flags.FLAGS
 STUDENT_FOLDER = "student"
 _RECORDS_OF_RUN = "of_run.json"  # next to the records: their digest
-# How to create records from text from which this command's records would lose parts or the order.
+# Advice for text of which this command's records of two segments would lose parts or the order.
 _ONE_SEGMENT = (
     "create_pretraining_data.py --one_segment=true (give its records by --input_file, with "
     "--sentence_task=false)"

@@ -53,7 +53,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model_dir",
         None,
-        "Model folder, such as OUTPUT_DIR/best of run_seq2seq.py; default: the newest one here.",
+        "Model folder of run_seq2seq.py, such as OUTPUT_DIR/best; default: newest *_output/best.",
     )
     flags.DEFINE_string("input_file", None, "File with sources, or with sources and targets.")
     flags.DEFINE_string("text_column", None, "Column of the sources: name, or position from 1.")

@@ -54,7 +54,7 @@ def define_flags() -> None:
 
 
 def run(words: List[str]) -> None:
-    """Shows and checks a file."""
+    """Shows records of a file; with --check, also checks every record."""
     if len(words) != 1:
         raise UserError("expected one file, found %d: inspect_tfrecord.py FILE" % len(words))
     (path,) = words

@@ -1,4 +1,4 @@
-r"""Runs run_classifier.py with the flags of google's ALBERT script of the same name.
+r"""Runs run_classifier.py with the flags of Google's ALBERT script of the same name.
 
     python run_classifier_sp_google.py --task_name=lcqmc --data_dir=data/pairs_sample \
         --do_train=true --do_eval=true --albert_config_file=MODEL_DIR/albert_config.json \
@@ -29,7 +29,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """Defines the command's flags: the flags of run_classifier.py and google's."""
+    """Defines the command's flags: the flags of run_classifier.py and Google's."""
     finetuning_runner.define_flags(max_seq_length=512)
     flags.DEFINE_boolean(
         "use_pooled_output",

@@ -1,4 +1,4 @@
-"""Pre-trains a model with the name and flags of google's script.
+"""Pre-trains a model with the name and flags of Google's script.
 
     python run_pretraining_google.py --input_file='data/*.tfrecord' --output_dir=my_new_model \\
         --albert_config_file=albert_config/albert_config_tiny_google.json --do_train=true \\

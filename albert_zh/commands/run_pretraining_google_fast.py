@@ -1,4 +1,4 @@
-"""Pre-trains a model with grouped feed-forward layers, with the name and flags of google's script.
+"""Pre-trains a model with grouped feed-forward layers, with the name and flags of Google's script.
 
     python run_pretraining_google_fast.py --input_file='data/*.tfrecord' --do_train=true \\
         --albert_config_file=albert_config/albert_config_tiny_google_fast.json \\

@@ -122,7 +122,7 @@ def _trained_models(options, summary):
 
 
 def _measured_model(options):
-    """Like `_trained_models`, for the model of --init_checkpoint with its folder's settings."""
+    """Like `_trained_models`, for --init_checkpoint with settings of its folder or the flags."""
     path, beside = _untrained(options)
     if sentence_vectors.read_notes(_folder_of_model(options)) is not None:
         return {comparison.TRAINED: (path, beside)}

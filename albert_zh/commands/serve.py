@@ -67,7 +67,7 @@ def define_flags() -> None:
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0: all.")
     flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any free port.", 0, 65535)
     flags.DEFINE_integer("max_texts", 1000, "Maximum texts per request (else 413).", 1, 10**6)
-    flags.DEFINE_integer("max_body_bytes", 1 << 20, "Maximum request size (else 413).", 1, 1 << 30)
+    flags.DEFINE_integer("max_body_bytes", 1 << 20, "Maximum request bytes (else 413).", 1, 1 << 30)
     flags.DEFINE_float(
         "body_seconds", 10, "Maximum seconds a client may take to send a request.", 0.1, 3600
     )

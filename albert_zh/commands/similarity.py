@@ -339,7 +339,7 @@ def _open_encoder(path, beside, classifier):
 
 
 def _finds_by_own_vectors(path):
-    """Whether a model's vectors find candidates: an embedding model, or one without a head."""
+    """Whether a model's own vectors are used: an embedding model, or --model_dir without a head."""
     if backends.is_exported(path):
         return False
     if sentence_vectors.read_notes(path) is not None:
