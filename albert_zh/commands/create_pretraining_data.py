@@ -91,7 +91,7 @@ def define_flags(google: bool = False, one_segment: bool = False) -> None:
         ("bool", "favor_shorter_ngram", False, "Draws n words with a weight of 1/n: the default."),
         ("bool", "favor_longer_ngram", False, "Whether to draw longer n-grams more often."),
         ("bool", "random_next_sentence", False, "Whether B may be from another text, not swapped."),
-        ("bool", "similar_next_sentence", False, "Whether B may be from one that shares rare words."),
+        ("bool", "similar_next_sentence", False, "Whether B may be from a similar text."),
     ]
     for kind, name, default, help_text in table + (google_table if google else []):
         getattr(flags, "DEFINE_" + kind)(name, default, help_text)

@@ -84,7 +84,7 @@ def define_flags() -> None:
         ("integer", "N", 30, "Maximum number of augmented rows per row."),
         ("integer", "M", 15, "Maximum number of candidates per word and source."),
         ("float", "p", 0.4, "Probability that a word is replaced, per augmented row."),
-        ("float", "min_probability", 0.01, "Minimum probability of a candidate's characters."),
+        ("float", "min_probability", 0.01, "Minimum mean probability of a word's characters."),
         ("string", "glove_embs", None, "Word vectors: text file in word2vec format."),
         ("string", "vectors_corpus", None, "Text to train word vectors on, with gensim."),
         ("string", "user_dict", None, "A user dictionary for jieba."),
