@@ -51,13 +51,14 @@ class LinearTeacher:
             folder: folder in which targets are cached.
 
         Raises:
-            UserError: if the task has no linear teacher, or the rows have no labels.
+            UserError: if a linear model cannot learn the task, the rows have no labels, or
+                scikit-learn is missing.
         """
         _check_task(student)
         if all(example.label is None for example in examples):
             raise UserError(
-                "--teachers=%s: this teacher is trained on the training rows, but they have no "
-                "labels: leave it out" % linear_model.NAME
+                "--teachers=%s: it is trained on the training rows, which have no labels: leave it "
+                "out" % linear_model.NAME
             )
         labels = list(student.use.task.labels)
         self._texts, self._classes = _unique_texts(examples, labels)
