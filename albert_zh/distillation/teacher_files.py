@@ -278,7 +278,7 @@ class TeacherFile:
             raise self._bad(line, found, expected)
         if not rules.has_several_labels and abs(array.sum() - 1) > _possible_error_of_sum(array):
             found = "probabilities that add up to %.4g" % array.sum()
-            raise self._bad(line, found, "1 (those of all classes), or logits")
+            raise self._bad(line, found, "1 over all classes, or logits")
         return self._student.kind.distillation.logits(array).astype(np.float32)
 
     def _take(self, line, texts, target):

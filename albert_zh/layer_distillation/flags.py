@@ -123,8 +123,8 @@ def make_distiller(
     teacher = Teacher(options.teacher_model)
     if vocab_file is None:
         raise UserError(
-            "--vocab_file is required: there is no vocabulary beside the student's config, by "
-            "which the teacher's pieces could be found"
+            "--vocab_file is required: there is no vocabulary next to the student's config, and "
+            "the teacher's pieces depend on it"
         )
     tokenizer = tokenization.FullTokenizer(vocab_file, options.do_lower_case)
     _check_length(options.max_seq_length, teacher, tokenizer)
@@ -160,7 +160,7 @@ def take_case_of_teacher(options: flags.FlagValues) -> None:
         options["do_lower_case"].value = notes.get("do_lower_case", True)
         if not options.do_lower_case:
             say(
-                "note: letters keep their case, as in %s: give --do_lower_case=true where the "
+                "note: letters keep their case, as in %s: give --do_lower_case=true if the "
                 "student's vocabulary has no capitals",
                 options.teacher_model,
             )

@@ -159,7 +159,7 @@ class ClassificationFlags(kind_interface.KindFlags):
                 % len(task.labels)
             )
         if options.best_metric == "f1":
-            say("note: --best_metric=f1 is that of the label %s", task.labels[1])
+            say("note: --best_metric=f1 is the F1 of the label %s", task.labels[1])
 
     def rate_factor(self, options: flags.FlagValues) -> float:
         return losses.MULTI_LABEL_RATE_FACTOR if self.sums_over_labels(options) else 1.0
@@ -200,7 +200,7 @@ def _check_kind(options):
     if options.multi_label and options.regression:
         raise UserError("--multi_label and --regression exclude each other")
     if not options.label_separator:
-        raise UserError("--label_separator: expected what stands between labels, found nothing")
+        raise UserError("--label_separator: expected the separator between labels, found nothing")
 
 
 def _check_options_of_kind(options):

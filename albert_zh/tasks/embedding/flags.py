@@ -431,7 +431,7 @@ def _check_whitening(options):
             % (width, most)
         )
     if options.seeds or options.search:
-        raise UserError("--whitening_width is of one model: leave out --seeds and --search")
+        raise UserError("--whitening_width is for a single model: leave out --seeds and --search")
 
 
 def _directions(notes, config):
@@ -470,8 +470,8 @@ def _check_what_does_not_go(options, objective):
         )
     if objective.data_format == "texts" and options.do_eval and not _has_dev(options):
         raise UserError(
-            "--objective=%s trains on texts alone, which say nothing of which are alike: add a dev "
-            "file of pairs (--dev_file), or --do_eval=false" % options.objective
+            "--objective=%s trains on single texts, which cannot be evaluated: add a dev file of "
+            "pairs (--dev_file), or --do_eval=false" % options.objective
         )
 
 

@@ -56,7 +56,7 @@ _TABLE = (
 NAMES = tuple(row[1] for row in _TABLE)
 _FINDS = (
     "infonce, triplet: mine hard negatives for each row before training, among the positives of "
-    "all training files and the corpus entries: lexical (BM25) or by vectors."
+    "all training files and the corpus entries: lexically (BM25) or by vectors."
 )
 
 

@@ -170,7 +170,7 @@ def _labels_of(rows, columns):
 
 _EXPECTED = {
     "scored": "rows of text<tab>text<tab>number, a column that a header names score",
-    "pairs": "rows of text<tab>text; labels behind them are not read",
+    "pairs": "rows of text<tab>text; labels after them are not read",
     "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
     "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "
     "--scoring_classifier_dir makes them",

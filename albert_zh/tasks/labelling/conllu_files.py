@@ -70,7 +70,7 @@ def _cells(path, line, text):
     cells = text.split("\t")
     if len(cells) != _NUM_COLUMNS or not is_id(cells[0]) or not cells[1].strip():
         raise UserError(
-            "%s, line %d: %r: expected ten columns with TABs between, as of CoNLL-U: a number, a "
+            "%s, line %d: %r: expected ten columns with TABs between, as in CoNLL-U: a number, a "
             "word, ... (the fourth is its part of speech)" % (path, line, text[:40])
         )
     return line, cells

@@ -118,8 +118,8 @@ def _names_of_tags(path, source, encoding, digest) -> List[str]:
     beside = os.path.join(os.path.dirname(path), NAMES_OF_TAGS)
     if not storage.exists(beside):
         raise UserError(
-            "%s: its tags are numbers without names: write the names into %s, a tag a line, that "
-            "of 0 first (of Hugging Face's data sets: features['ner_tags'].feature.names)"
+            "%s: its tags are numbers without names: write the names into %s, one tag per line, "
+            "starting with tag 0 (in Hugging Face's data sets: features['ner_tags'].feature.names)"
             % (source, beside)
         )
     lines = files.stream_lines(beside, encoding, digest=digest)
