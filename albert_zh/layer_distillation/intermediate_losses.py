@@ -90,8 +90,7 @@ def relation_loss(
 
     Queries (or keys, or values) are split again, into relation heads. Each token's relation to all
     tokens of its row is a softmax of scaled dot products. The loss is the Kullback-Leibler
-    divergence between the teacher's and the student's relations, averaged over rows, heads and
-    tokens.
+    divergence of the student's relations from the teacher's, averaged over rows, heads and tokens.
 
     Args:
         student: float tensor [B, N, F, D], the student's queries, keys or values.

@@ -21,7 +21,7 @@ def draw(counts: np.ndarray, labels: Sequence[str], path: str, title: str) -> Op
         title: title of the plot.
 
     Returns:
-        the path, or None where matplotlib is not installed.
+        the path, or None if matplotlib is not installed.
     """
     if not plotting.is_installed():
         say("no confusion matrix: matplotlib is not installed")

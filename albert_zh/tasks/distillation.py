@@ -149,7 +149,8 @@ def row_losses(
         kind: the kind of task.
         outputs: outputs of the student.
         features: features of the batch, with the columns of targets if there are teachers.
-        settings: `Settings`; `distill_weight` is the weight of the loss on targets.
+        settings: `Settings`; `distill_weight` is the weight of the loss on targets, and 1 minus it
+            that of the loss on labels.
 
     Returns:
         float tensor [B].

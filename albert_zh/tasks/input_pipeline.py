@@ -203,9 +203,9 @@ def _rows_once(records, columns, max_seq_length, batch_size, plain):
 
 @length_bucketing.without_translation
 def _in_windows(batches, sizes, columns, max_seq_length, batch_size, seed):
-    """Parses batches of records and sorts them by length in windows of `sizes` batches each.
+    """Parses batches of records and sorts them by length in windows of several batches.
 
-    Batches after the last window are in windows of one batch.
+    `sizes` lists the number of batches of each window; later windows have one batch.
     """
     ends = tf.constant(np.cumsum(sizes), tf.int64)
     largest = max(sizes)

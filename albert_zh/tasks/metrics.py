@@ -177,7 +177,7 @@ def tuned_thresholds(
     Args:
         gold: int [n, C].
         probabilities: float [n, C].
-        pooled_rows: number of the added rows; 0 to use only the label's own rows.
+        pooled_rows: number of the added positive rows; 0 to use only the label's own rows.
 
     Returns:
         list of C elements of `THRESHOLDS`; the middle one if several are equally good.

@@ -136,7 +136,7 @@ def training_loss(
     settings: Any,
     use_tpu: bool = False,
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """The loss that is minimised, and its plain part, which is shown.
+    """The loss that is minimized, and its plain part, which is shown.
 
     R-Drop: half of the paper's loss, so that it is comparable to the loss of a single pass. FGM:
     the loss plus the loss with the word table moved by epsilon along the gradient. With teachers,
@@ -150,7 +150,7 @@ def training_loss(
         use_tpu: bool.
 
     Returns:
-        (minimised, shown): two float scalar tensors.
+        (minimized, shown): two float scalar tensors.
     """
     kind = registry.get(settings.objective)
 

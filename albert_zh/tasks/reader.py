@@ -125,7 +125,7 @@ def _filled_rows(task, table, notes, leaves_out_empty):
     """The rows of a file without blank ones, at least one; the number of blank rows is noted.
 
     `leaves_out_empty`: whether rows that only have empty cells, as Excel adds them below tables,
-    count as blank too; a row to predict does not.
+    count as blank too; rows to predict do not.
     """
     rows, num_blank = [], 0
     if table.is_list:

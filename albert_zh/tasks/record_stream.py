@@ -1,4 +1,4 @@
-"""Predicts files record by record, in constant memory."""
+"""Reads files that are predicted record by record, in constant memory."""
 
 import collections
 from typing import Any, Dict, Iterator, List, Optional, Tuple

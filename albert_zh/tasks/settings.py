@@ -68,7 +68,8 @@ Fields:
         for zeros.
     head: {name: JSON value} of settings that only one kind of task has, see `KindFlags.head`.
     weight_decay: share of the weights that is subtracted per step, times its learning rate.
-    distill_weight: weight of the loss against teachers' targets; 0 without teachers.
+    distill_weight: weight w of the loss against teachers' targets; the loss on labels has the
+        weight 1 - w. 0 without teachers.
     temperature: the temperature by which the logits of teachers and student are divided.
     distill_loss: one of `DISTILL_LOSSES`.
     teacher_average: one of `distillation.TEACHER_AVERAGES`.

@@ -3,8 +3,8 @@
 import re
 from typing import Any, Iterator, Sequence
 
-_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # Excel quotes commas and quotes
-_IN_QUOTES = re.compile(r'".*"$', re.S)  # some programs quote all cells
+_QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # cells that Excel quotes: with commas or quotes
+_IN_QUOTES = re.compile(r'".*"$', re.S)  # any quoted cell: some programs quote all
 
 
 def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:

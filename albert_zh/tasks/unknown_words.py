@@ -19,7 +19,7 @@ _LONGEST_SHOWN = 12
 
 
 def notes(examples: Sequence[Any], tokenizer: Any, read: Callable[[str], str] = str) -> List[str]:
-    """Lines for the user if a large share of the word pieces is unknown.
+    """Lines for the user if at least a share of `NOTED_FROM` of the word pieces is unknown.
 
     Args:
         examples: the examples of a split, for any kind of task.

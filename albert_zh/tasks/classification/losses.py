@@ -1,4 +1,4 @@
-"""Losses of classifiers: cross-entropy, sigmoid, squared error; class weights and smoothing."""
+"""Classifier losses: cross-entropy, sigmoid, squared error; class weights, smoothing, focal."""
 
 import math
 from typing import Any, Dict, List, Sequence
@@ -185,7 +185,8 @@ def weights_of_labels(given: Dict[str, float], labels: Sequence[str], source: st
         list of float, 1 for labels without a weight.
 
     Raises:
-        UserError: for labels that the task does not have, and weights that are not positive.
+        UserError: for labels that the task does not have, and weights that are not positive
+            numbers.
     """
     checks.checked("--class_weights=%s" % source, given, CLASS_WEIGHTS)
     unknown = sorted(set(given) - set(labels))

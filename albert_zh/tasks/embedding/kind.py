@@ -73,7 +73,7 @@ class SentenceEmbedding(task_type.TaskType):
     # Settings
 
     def settings(self, options: Any, trained: Dict[str, Any]) -> Any:
-        """Like other kinds' settings, except that the corpus and dev format are not the model's."""
+        """Like other kinds' settings, but a trained model may get another corpus and dev format."""
         settings = super().settings(options, trained)
         corpus = settings.head.get("corpus")
         if options.corpus_file or not (corpus and storage.is_file(corpus)):
@@ -110,13 +110,13 @@ class SentenceEmbedding(task_type.TaskType):
     def dev_of_rows(
         self, task: Any, data_dir: str, rows_aside: Any, encoding: str, skip_bad_rows: bool
     ) -> Any:
-        """Rows set aside search the same entries as a dev file; labelled pairs cannot search."""
+        """Rows set aside search the same entries as a dev file; labelled pairs are an error."""
         if not self.is_retrieval:
             return rows_aside
         if OBJECTIVES[task.head["loss"]].data_format == "scored":
             raise UserError(
-                "%s has labelled pairs, and --dev_format=positives expects right pairs alone, "
-                "which rows set aside are not: add a dev file of such pairs, or leave out "
+                "%s has labelled pairs, and --dev_format=positives expects right pairs only, so "
+                "that dev rows cannot be set aside: add a dev file of such pairs, or leave out "
                 "--dev_format" % rows_aside.path
             )
         return self._searched(task, data_dir, rows_aside, encoding, skip_bad_rows)

@@ -125,8 +125,8 @@ def infonce(
         negatives: list of float [B, W].
         scale: float, 1 / temperature.
         margin: float, subtracted from the positive's similarity (Yang et al. 2019).
-        ids: int [B], equal for rows whose positives are right for one another's anchors: they are
-            not used as negatives of each other.
+        ids: int [B], equal for rows whose positives are right for one another's anchors: between
+            such rows, positives are not used as negatives.
         is_symmetric: whether positives have to find their anchors, too; the loss is then the mean
             of both directions.
         own_negative_weight: float, added to the logits of a row's own negatives (Gao et al. 2021).
@@ -188,8 +188,8 @@ def infonce_of_both_views(
     Args:
         anchors, positives: float [B, W].
         scale: float, 1 / temperature.
-        ids: int [B], equal for rows whose texts are right for one another: they are not used as
-            negatives of each other. None: all rows differ.
+        ids: int [B], equal for rows whose texts are right for one another: these texts are not used
+            as negatives of each other. None: all rows differ.
 
     Source: Su, "SimBERT", 2020.
     """
@@ -210,7 +210,7 @@ def _euclidean_distances(a, b):
     return tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(a - b), axis=-1), _TINY))
 
 
-DISTANCES = {"cosine": _cosine_distances, "euclidean": _euclidean_distances}  # [B]
+DISTANCES = {"cosine": _cosine_distances, "euclidean": _euclidean_distances}  # of rows -> [B]
 
 
 def triplet(

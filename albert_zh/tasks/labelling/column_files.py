@@ -302,7 +302,7 @@ def read_table(
     """Reads a TAB-separated table with a header: `text_a` and `label`, with blanks in both.
 
     Blanks separate the tokens of a text and their tags. If a text contains ERNIE's mark, the
-    character 2, this mark separates them instead.
+    control character 2, this mark separates them instead.
 
     Args, yields: as in `read_columns`.
 

@@ -64,8 +64,8 @@ def detect_format(path: str, encoding: str = "utf-8") -> str:
         if storage.exists(os.path.join(path, column_files.TWO_FILES[0])):
             return "two_files"
         raise UserError(
-            "%s: a folder without %s and %s: of a file a text with its entities beside it (brat's "
-            ".ann, CCKS 2017) write one file of JSON lines, as %s"
+            "%s: a folder without %s and %s: convert texts with separate files of entities (brat's "
+            ".ann, CCKS 2017) to one file of JSON lines, as %s"
             % ((path,) + column_files.TWO_FILES + (json_files.EXAMPLE,))
         )
     return _format_of_lines(path, [text for _, text in _first_lines(path, encoding)])
@@ -129,8 +129,8 @@ def detect_word_format(path: str, encoding: str = "utf-8") -> str:
         single words.
 
     Raises:
-        UserError: for characters with lower-case tags, or words with parts of speech in columns,
-            since both would be read as words.
+        UserError: for characters with lower-case tags, or words with parts of speech or numbers,
+            since all of these would be read as words.
     """
     found = detect_format(path, encoding)
     if found != SEGMENTED:
@@ -151,7 +151,7 @@ def detect_word_format(path: str, encoding: str = "utf-8") -> str:
 
 
 def _check_are_words_alone(path, numbered, lines, words):
-    """Raises `UserError` for words with parts of speech, since these would be read as words."""
+    """Raises `UserError` for parts of speech or numbers, which would be read as words, too."""
     are_tagged = 2 * sum(map(bool, map(_TAGGED_WORD.match, words))) > len(words)
     has_columns = len(lines) >= _FEWEST_LINES and all(
         len(cells) == 2 and not cells[0].isascii() and _PART_OF_SPEECH.match(cells[1])
@@ -163,8 +163,8 @@ def _check_are_words_alone(path, numbered, lines, words):
     )
     if are_tagged or has_columns or has_numbers:
         raise UserError(
-            "%s, line %d: %r seems to have parts of speech or numbers beside the words: expected "
-            "words alone, 共同/AD 创造/VV, or the ten columns of CoNLL-U (--file_format=segmented "
+            "%s, line %d: %r seems to have parts of speech or numbers next to the words: expected "
+            "only words, 共同/AD 创造/VV, or the ten columns of CoNLL-U (--file_format=segmented "
             "reads all that blanks separate as words)"
             % (path, numbered[0][0], numbered[0][1][:_SHOWN_CHARACTERS])
         )

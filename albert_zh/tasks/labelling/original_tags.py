@@ -1,4 +1,4 @@
-"""Converts checkpoints of NEZHA's and ProHiryu's entity recognisers, which have extra outputs.
+"""Converts checkpoints of NEZHA's and ProHiryu's entity recognizers, which have extra outputs.
 
 Output 0 is padding, X labels the second and later pieces of a character, and [CLS] and [SEP] label
 these tokens. None of the four is a tag here: `select_outputs` selects the other outputs, and

@@ -214,7 +214,7 @@ class LabellingScorer(scorer.Scorer):
         }
 
     def _segmentation(self):
-        """Returns the bakeoff's scores; OOV scores only if the training file can be read."""
+        """Returns the bakeoff's scores; OOV and IV scores only if the training file is readable."""
         known = self._training_words()
         counted = segmentation_scores.SegmentationScorer(known or ())
         for gold, predicted in self._words:

@@ -55,7 +55,8 @@ def read_unlabelled(
 
     Yields:
         `LabelledText`, also for blank lines; surrounding blanks are preserved, since positions
-        count them. A number before a text, followed by the character 1, is the text's identifier.
+        count them. A number before a text, followed by the control character 1, is the text's
+        identifier.
     """
     for line, text in enumerate(files.stream_lines(path, encoding, digest=digest), start=1):
         numbered = _NUMBERED.match(text)
@@ -137,7 +138,7 @@ def _check_is_one_piece(path, line, piece, match):
     for within in _TYPE_WITHIN.finditer(match.group("text")):
         if within.group("type").lower() in types:
             raise UserError(
-                "%s, line %d: %r has the type %s in its middle, too: expected a blank behind each "
+                "%s, line %d: %r has the type %s in its middle, too: expected a blank after each "
                 "type" % (path, line, piece[:40], within.group("type"))
             )
 

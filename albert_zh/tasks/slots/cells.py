@@ -15,7 +15,7 @@ import numpy as np
 
 from albert_zh.common import validation
 
-COLUMN = "slots"  # name of the column in feature records, of the model's input, of a key of heads
+COLUMN = "slots"  # name of the column in feature records, of a model input, of a key in heads
 KEYS = ("slots", "slots_b")  # keys in rows, for the first and the second text
 NAME = re.compile(r"[^\s:|]+\Z")  # allowed names of slots
 _SPAN = re.compile(r"(\d+)-(\d+):(\S+)\Z")

@@ -8,8 +8,8 @@ import unicodedata
 import numpy as np
 
 DEFAULT_THRESHOLD = 0.5
-# Labels are not classes if there are many and nearly every one occurs only once, or if they are
-# longer than LONG_LABEL words or characters.
+# Labels are not classes if there are many and nearly every one occurs only once, or if they are on
+# average longer than LONG_LABEL words or characters.
 MANY_LABELS, LONG_LABEL = 200, 10
 _WORD = re.compile(r"[0-9A-Za-z_.:-]+|\w")
 CONSTANTS_TRIED = 20  # number of the most frequent classes that are tried

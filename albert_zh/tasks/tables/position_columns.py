@@ -18,7 +18,7 @@ TEXT_COLUMN = re.compile(
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?$")
 _NAME = re.compile(r"[A-Za-z][\w ./-]*$", re.A)  # English column names
 _ID_COLUMN = re.compile(r"(id|idx|index|no|编号|序号)$", re.I)
-FEW_LABELS = 20  # up to this many different labels are accepted even if every row has another one
+FEW_LABELS = 20  # up to this many labels may be different in every row
 _COLUMNS_BY_COUNT = {1: ("text_a",), 2: ("text_a", "label"), 3: PAIR}
 
 
@@ -240,7 +240,7 @@ class PositionColumns:
         return len(cells) == len(columns) and self._is_label_of_another_kind(columns)
 
     def _is_label_of_another_kind(self, columns):
-        """Whether only the label in line 1 is not a number, or is not repeated in other lines."""
+        """Whether only line 1 has a label that is not a number, or a label that occurs once."""
         position = columns.index("label")
         labels = [row.cells[position].strip() for row in self._rows if len(row.cells) > position]
         label, counts = labels[0], collections.Counter(labels[1:])

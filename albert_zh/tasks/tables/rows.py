@@ -134,7 +134,7 @@ def _delimiter(path, first_line):
 
 
 def _check_is_no_json(path, start):
-    """Raises `UserError` for JSON in a file not named so; in text files for two lines or a list."""
+    """Raises `UserError` for JSON under another ending; a text file needs two lines or a list."""
     if path.endswith(_JSON_ENDINGS):
         return
     is_list = json_lists.begins(start)

@@ -39,7 +39,7 @@ def split_path(task: Any, data_dir: str, name: str) -> Tuple[Optional[str], List
 
 
 def _usual_file(task, folder, name):
-    """Like `split_path`, but only for files with a usual name or one that contains it."""
+    """Like `split_path`, but without looking for names that only differ in the split."""
     names = task.files.get(name, ())
     if isinstance(names, str):
         return file_of_split(folder, (names,))
