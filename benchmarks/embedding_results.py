@@ -1,4 +1,4 @@
-"""Spearman correlation of trained sentence vectors on public pairs, vs. TF-IDF and no training.
+"""Spearman of trained sentence vectors on public pairs, vs. TF-IDF and untrained pooling.
 
     python benchmarks/embedding_results.py --data_dir=DATA
     python benchmarks/embedding_results.py --data_dir=DATA --experiments=bq_search

@@ -324,7 +324,7 @@ def planned_steps():
 
 
 def _cost_of_step(name):
-    """Processor seconds per step: the difference of a longer and a shorter run."""
+    """Processor seconds per step, from the difference of a longer and a shorter run."""
     seconds = []
     for steps in (2, 2 + FLAGS.cost_steps):
         folder = path_of("costs", folder_of(name), str(steps))

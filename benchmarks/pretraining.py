@@ -6,11 +6,11 @@ r"""Speed and memory of a pre-training step, compared with a plain implementatio
 
 "plain" is the step as written in albert_zh, on the installed TensorFlow: every sequence padded to
 S, all P predictions, one-hot labels [B * P, V], float32, nothing recomputed, compiled or split into
-parts. The other rows are the step of run_pretraining.py: batches by length, and only the used
-predictions are computed, also in the last layer. With --tf1_python, "tf 1.15" is the plain step on
-TensorFlow 1.15, the version that albert_zh runs on. Each variant runs in a separate process; the
-processes take turns, and medians are reported. "input" is the share of a step in which it waits for
-its batch.
+parts. The other rows are the step of run_pretraining.py: batches by length, only the used
+predictions, and in the last layer only their positions. With --tf1_python, "tf 1.15" is the plain
+step on TensorFlow 1.15, the version that albert_zh runs on. Each variant runs in a separate
+process; the processes take turns, and medians are reported. "input" is the share of a step in which
+it waits for its batch.
 """
 
 import argparse

@@ -75,7 +75,7 @@ def parsed_arguments():
     parser.add_argument("--chart", help="PNG file to draw size, latency and accuracy to")
     parser.add_argument("--quick", action="store_true", help="length 128 and dynamic, 3 rounds")
     parser.add_argument("--bulk", action="store_true", help="pairs/s of int8 through Predictor")
-    parser.add_argument("--busy_processes", type=int, default=0, help="processes that load cores")
+    parser.add_argument("--busy_processes", type=int, default=0, help="with --bulk: to load cores")
     arguments = parser.parse_args()
     path_rules.check_arguments(arguments)
     if arguments.busy_processes and not arguments.bulk:

@@ -137,7 +137,7 @@ def embedding_lookup_factorized(
     word_embedding_name: str = "word_embeddings",
     use_one_hot_embeddings: bool = False,
 ) -> Tuple[tf.Tensor, tf.Variable, tf.Variable]:
-    """Looks up word vectors of the encoder's width in a narrow table, and projects them.
+    """Looks up word vectors in a narrow table and projects them to the encoder's width.
 
     Args:
         hidden_size: H.

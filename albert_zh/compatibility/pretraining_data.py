@@ -45,7 +45,7 @@ class TrainingInstance:
     """A pair of segments with masks.
 
     Attributes:
-        tokens: the masked tokens, as the model sees them.
+        tokens: the tokens with masks, as the model sees them.
         segment_ids: 0 or 1 for each token.
         masked_lm_positions: positions of the masked tokens.
         masked_lm_labels: the original tokens at these positions.
@@ -87,7 +87,7 @@ def create_training_instances(
         tokenizer: tokenizer of the vocabulary.
         max_seq_length: maximum sequence length.
         dupe_factor: number of passes over the documents.
-        short_seq_prob: probability of a shorter sequence.
+        short_seq_prob: probability that the sequences of a document are shorter.
         masked_lm_prob: fraction of the tokens to mask.
         max_predictions_per_seq: maximum number of masked tokens.
         rng: random generator of all draws.
@@ -204,7 +204,7 @@ def create_masked_lm_predictions(
         Others: as in `create_instances_from_document_albert`.
 
     Returns:
-        (masked tokens, masked positions, original tokens at these positions).
+        (tokens with masks, masked positions, original tokens at these positions).
     """
     specials = {n for n, token in enumerate(tokens) if token in ("[CLS]", "[SEP]")}
     masks_whole_words = flag_value("do_whole_word_mask", False)

@@ -159,7 +159,7 @@ def create_masked_lm_predictions(
     Args: as in `compatibility.pretraining_data.create_masked_lm_predictions`.
 
     Returns:
-        (masked tokens, masked positions, original tokens at these positions, 1 where a word
+        (tokens with masks, masked positions, original tokens at these positions, 1 where a word
         begins).
     """
     specials = {n for n, token in enumerate(tokens) if token in _SPECIALS}

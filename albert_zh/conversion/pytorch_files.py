@@ -3,8 +3,9 @@
     tensors = read_tensors("folder")  # or model.safetensors, pytorch_model.bin, *.index.json
     write_safetensors("folder/model.safetensors", tensors, "float16")
 
-A `.bin` file is a pickle. Only a list of names in pickles is accepted, the names that files of
-tensors contain, and each becomes a record of where a tensor is; so no code in a file can be run.
+A `.bin` file is a pickle. Names in pickles are accepted only if they are in a list of those that
+files of tensors contain, and each becomes a record of where a tensor is; so no code in a file can
+be run.
 """
 
 import collections

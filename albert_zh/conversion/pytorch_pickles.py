@@ -1,7 +1,7 @@
 """Reads the tensors of `.bin` files, which are pickles, without running anything in them.
 
-Only a list of names in pickles is accepted, the names that files of tensors contain, and each
-becomes a record of where a tensor is.
+Names in pickles are accepted only if they are in a list of those that files of tensors contain, and
+each becomes a record of where a tensor is.
 """
 
 import collections
@@ -31,7 +31,7 @@ _STORAGE_DTYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
-_MOST_SHARED = 16  # how many times larger than their storages tensors may be
+_MOST_SHARED = 16  # how many times larger than their storages all tensors together may be
 _LARGEST_SIZE = 1 << 48  # of a dimension, a step or a storage, in values
 _MOST_MEMBERS = 1000  # of a tuple, nested ones included; a tensor has about 40
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first value of files that torch before 1.6 wrote

@@ -280,7 +280,7 @@ def check_companions(model: Model, folder: str) -> None:
 
 
 def write_companions(model: Model, folder: str) -> None:
-    """Writes vocabulary, labels and settings next to an exported file, unless they exist there.
+    """Writes vocabulary, labels and settings next to a file exported outside the model's folder.
 
     Args:
         model: as returned by `read_model`.

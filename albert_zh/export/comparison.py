@@ -165,7 +165,7 @@ class Examples:
         """Compares an exported file with the checkpoint.
 
         Args:
-            run: function of a row {name: int array [1, F]} -> arrays, in the order `output_names`.
+            run: function of a row {name: int array [1, F]} -> arrays, ordered as `output_names`.
             allowed: `Limits`.
             path: path of the file, for the error.
             quantize: key of `LIMITS`, for the error's suggestions.

@@ -126,8 +126,8 @@ def _are_divided(options):
 def to_compare(model: exported_model.Model, options: exported_model.Options) -> Texts:
     """The texts on which an exported file is compared with the checkpoint.
 
-    They are the user's texts, without every other one if that is used to calibrate int8. If there
-    are few, bundled texts for the model's kind are added.
+    They are the user's texts, without every other one if those calibrate int8. If there are few,
+    bundled texts for the model's kind are added.
 
     Args:
         model: `exported_model.Model`.

@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.framework import op_def_registry
 
 _VARIABLES = ("VariableV2", "VarHandleOp")
-_BESIDE = "loc:@"  # in attribute `_class`: the node to place a node with
+_BESIDE = "loc:@"  # in a node's attribute `_class`, before the name of the node to place it with
 
 
 def merge_equal_weights(graph_def: tf.GraphDef, kept: Container[str] = ()) -> tf.GraphDef:

@@ -76,7 +76,7 @@ def write(
 
 
 def _write_modules(model, folder):
-    """Writes the files of all modules but the weights; yields (kind, folder) of each module."""
+    """Writes all modules' files but the encoder's weights; yields (kind, folder) of each module."""
     notes, width = model.sentence_notes, model.config.hidden_size
     lengths = {"max_seq_length": notes.max_seq_length, "do_lower_case": False}  # by the tokenizer
     _write(folder, "sentence_bert_config.json", lengths)

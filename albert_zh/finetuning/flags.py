@@ -131,7 +131,7 @@ _TABLE = (
         "float",
         "layer_decay",
         1.0,
-        "Layer-wise learning-rate decay: factor from each layer of the encoder to the one below.",
+        "Layer-wise learning-rate decay: factor from each depth of the encoder to the one below.",
     ),
     (
         "float",
@@ -428,7 +428,7 @@ def kind_of(options: flags.FlagValues, family: str) -> Any:
 
 
 def _check_data_set(options, kind):
-    """Raises `UserError` if the kind of the data set is not that of the command."""
+    """Raises `UserError` if the kind of the data set is not the command's kind."""
     task = datasets.get_task(options.task_name)
     is_own = task.labels is None
     has_flags_of_kind = isinstance(kind.flags, type(registry.type_of(task).flags))

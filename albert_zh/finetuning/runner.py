@@ -222,7 +222,7 @@ class Run:
             self.evaluation.let_best_compete()
         begin = time.time()
         self._run_steps()
-        if self.stop.is_made:  # on resumption, a checkpoint off the grid is not evaluated
+        if self.stop.is_made:  # a checkpoint saved only for the stop is not evaluated later
             self.metrics_log.add(setup.folder.newest_step(), stopped=True)
         self.raise_if_stopped()
         steps = setup.folder.newest_step() - first_step

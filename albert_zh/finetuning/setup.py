@@ -1,6 +1,6 @@
-"""Reads and checks the inputs of a fine-tuning run before its first step.
+"""Prepares and checks a fine-tuning run before its first step.
 
-These are config, vocabulary, task and data, settings, features, numbers of steps, the engine.
+Reads config, vocabulary, task and data; derives settings, features, step counts and the engine.
 """
 
 import hashlib

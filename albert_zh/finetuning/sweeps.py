@@ -146,7 +146,7 @@ def _score(summary, split):
 
 
 def _metric(summary, split):
-    """The metric to compare a split by; on test, which has no loss, another metric if needed."""
+    """The metric to compare a split by; test has no loss: there the first other metric counts."""
     metrics, metric = summary[split], summary["metric"]
     if split == "dev" or not metrics or metric in metrics:
         return metric

@@ -35,7 +35,7 @@ LONGEST_PARAGRAPH = 1000  # characters; longer paragraphs are split
 PARAGRAPHS_READ = 5  # per question on documents
 WORDING_POWER = 6  # chosen on CMRC 2018, where 4 to 12 perform alike
 _INDEX_FOLDER, _INDEX = ".ask_index", "lexical.npz"
-_KEPT_INDEXES = 4  # most recent indexes to keep per folder: one per pattern of documents
+_KEPT_INDEXES = 4  # to keep per folder, those used last: one per pattern of documents
 _NAME_SIZE = 12  # hexadecimal digits in the name of an index folder
 _SENTENCE_ENDS = "。！？!?；;"
 

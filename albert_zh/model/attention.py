@@ -56,7 +56,7 @@ def self_attention(
     names = ["%s/self/%s" % (scope, name) for name in ("query", "key", "value")]
     if from_rows is None and config.saves_memory:
         inputs = _projected(config, names, rows, batch_shape)
-    else:  # without training in every layer, so that an exported file holds each kernel once
+    else:  # in inference in every layer, so that an exported file holds each kernel once
         querying = rows if from_rows is None else from_rows
         inputs = _projected(config, names[:1], querying, (batch_shape[0], -1))
         inputs += _projected(config, names[1:], rows, batch_shape)

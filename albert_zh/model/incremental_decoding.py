@@ -50,7 +50,7 @@ class DecodingStep:
         self.extended_cache: Cache = []
 
     def visible_columns(self) -> tf.Tensor:
-        """int [B, K, L], 1 for the columns up to and including that of each new token."""
+        """int [B, K, L], 1 for the columns up to each new token's column, which is included."""
         columns = tf.range(get_shape_list(self._former[0])[2])
         return tf.cast(columns[None, None, :] <= self.columns[:, :, None], tf.int32)
 

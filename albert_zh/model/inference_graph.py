@@ -217,7 +217,7 @@ def _masked_lm(config, model, inputs, shape):
 
 
 def heads_built_here(shapes: Mapping[str, Sequence[int]], settings: Dict[str, Any]) -> List[str]:
-    """The heads of a checkpoint that this module builds: tasks other than classifiers are skipped.
+    """The heads of a checkpoint that are built here; a task's only if it is a plain classifier.
 
     Args:
         shapes: {name: shape} of its variables.

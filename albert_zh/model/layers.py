@@ -52,7 +52,7 @@ def dense(
     Args:
         x: float tensor [R, in].
         width: int, size of the output.
-        config: `AlbertConfig`, for the start values.
+        config: `AlbertConfig`, for the initial values.
         scope: variable scope.
         activation: a name in `ACTIVATIONS`, applied to the output.
 
@@ -82,7 +82,7 @@ def joint_dense(
     Args:
         x: float tensor [R, in].
         width: int, size of each output.
-        config: `AlbertConfig`, for the start values.
+        config: `AlbertConfig`, for the initial values.
         scopes: variable scopes.
 
     Returns:

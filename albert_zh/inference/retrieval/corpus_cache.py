@@ -66,7 +66,7 @@ class CorpusCache:
         self._settings = hashlib.sha256(repr(lexical_index.SETTINGS).encode()).hexdigest()[:8]
         self._key_of_words = self._settings + self._key
         with folder_locks.one_at_a_time(folder):
-            partial_files.remove_left_behind_in(folder)  # no later file has their names
+            partial_files.remove_left_behind_in(folder)  # few later files have their names
             self._cache = file_cache.FileCache(folder, encoder.fingerprint_of())
             self.vectors = self._load_vectors()  # float32 [n, W], memory-mapped
             self.lexical = self._load_lexical()

@@ -236,7 +236,8 @@ class Corpus:
 
         Args:
             queries: list of str.
-            predictor: `Predictor` of sentence pairs; None: the mixed rankings work without it.
+            predictor: `Predictor` of sentence pairs; None: rankings of several similarities work
+                without it.
             top_k: maximum number of lines per query.
             candidates: number of lines per query that the predictor scores.
             ranking: name of the ranking, one of `RANKINGS`.

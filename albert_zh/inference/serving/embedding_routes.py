@@ -32,7 +32,7 @@ from albert_zh.inference.retrieval import corpus_cache, search, search_choice
 from albert_zh.inference.serving import http_answers
 
 SECONDS_BETWEEN_REFRESHES = 1.0  # how often to check the corpus file for changes
-_LARGEST_ODDS = 1e7  # odds at probability 1, for raw scores
+_LARGEST_ODDS = 1e7  # at probability 1, and 1 / odds at 0, so that raw scores are finite
 _TRUNCATE = "false: texts with more tokens than the model reads are refused (413)."
 _EXAMPLE = ["怎么开户", "如何开通账户"]
 
@@ -41,7 +41,8 @@ class EmbeddingModel(NamedTuple):
     """The models and the corpus to serve.
 
     `encoder`: `TextEncoder`; `name`: the model's name for clients; `reranker`: `Predictor` of
-    sentence pairs, or None; `corpus`: `search.Corpus` or None; `choice`: its ranking, or None.
+    sentence pairs, or None; `corpus`: `search.Corpus` or None; `choice`: how to rank the lines of
+    the corpus, None: by the default ranking.
     """
 
     encoder: Any
@@ -385,7 +386,7 @@ def _add_search(app, model, batched, limits):
 def following(corpus: Optional[search.Corpus]) -> Iterator[None]:
     """Context manager in which the corpus follows changes of its file.
 
-    Leaving it does not wait for encoding: once its model is closed, encoding ends after a block.
+    Leaving it does not wait for encoding: once its model is closed, it ends after a whole block.
 
     Args:
         corpus: `search.Corpus` or None.

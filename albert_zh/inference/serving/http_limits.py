@@ -76,7 +76,7 @@ class Metrics:
         Args:
             readings: one `Reading` per text.
             client: `Request`; its `state.num_cut` is set to the number of truncated texts, and
-                `state.num_unknown` to the number of texts with too many unknown words.
+                `state.num_unknown` to the number of texts whose reading `is_unknown`.
         """
         client.state.num_cut = sum(reading.was_cut for reading in readings)
         client.state.num_unknown = sum(reading.is_unknown for reading in readings)

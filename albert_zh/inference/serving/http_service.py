@@ -96,7 +96,7 @@ class Predictions(pydantic.BaseModel):
 
     classes: List[str] = pydantic.Field(description="Names of the probability columns.")
     labels: Union[List[str], List[List[str]], List[float]] = pydantic.Field(
-        description="The most probable class; a list for a multi-label model, a value otherwise."
+        description="The most probable class; multi-label: a list of classes; regression: a value."
     )
     probabilities: List[List[float]] = pydantic.Field(
         description="One column per class; for a regression, its values as the only column."

@@ -114,7 +114,7 @@ def unpacked(folder: str, write_checkpoint: Callable[[str, Mapping[str, np.ndarr
 
 
 def folder_of(prefix: str) -> str:
-    """The folder of a checkpoint; for unpacked weights the folder of the packed file."""
+    """The folder of a checkpoint; for unpacked weights the packed file's, which is permanent."""
     folder = os.path.dirname(prefix) or "."
     return _sources.get(folder, folder)
 
