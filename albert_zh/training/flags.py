@@ -30,7 +30,7 @@ _TABLE = (
         "integer",
         "save_checkpoints_steps",
         1000,
-        "Training steps between checkpoints; in fine-tuning at most one epoch.",
+        "Training steps between checkpoints; by default at most an epoch in fine-tuning.",
     ),
     (
         "integer",

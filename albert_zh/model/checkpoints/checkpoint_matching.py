@@ -43,7 +43,7 @@ def assign(shapes: Mapping[str, Sequence[int]], init_checkpoint: str) -> Assignm
 
     Args:
         shapes: {name: shape} of the graph's trainable variables.
-        init_checkpoint: checkpoint prefix, as of `find_checkpoint`.
+        init_checkpoint: checkpoint prefix, as returned by `find_checkpoint`.
 
     Returns:
         `Assignment`.
@@ -128,7 +128,7 @@ def initialize_from(
     """Initializes a graph's variables from a checkpoint.
 
     Args:
-        init_checkpoint: checkpoint prefix, as of `find_checkpoint`.
+        init_checkpoint: checkpoint prefix, as returned by `find_checkpoint`.
         variables: the graph's trainable variables.
         use_tpu: bool; on TPU the assignment has to happen in a scaffold.
 
