@@ -457,8 +457,11 @@ def test_flags_that_would_not_be_used_are_told(tmp_path, corpus):
     vocab.write_text("a\n")
     build, report = "--corpus=%s" % corpus, "--report=%s" % corpus
     given = "--vocab_file=%s" % vocab
-    assert_fails(run(report, given, "--output=%s.new" % vocab), "--output: --corpus")
-    assert_fails(run(build, given, "--output=%s.new" % vocab), "--vocab_file: --corpus")
+    assert_fails(
+        run(report, given, "--output=%s.new" % vocab),
+        "--output has no effect here: --output goes with --corpus",
+    )
+    assert_fails(run(build, given, "--output=%s.new" % vocab), "--vocab_file has no effect here")
     forced = "--forced_chars_file=%s" % vocab
     assert_fails(
         run(build, forced, "--output=%s" % vocab), "it is an input too (--forced_chars_file)"

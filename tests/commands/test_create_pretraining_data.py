@@ -1054,7 +1054,7 @@ def test_a_batch_of_nothing_shows_how_it_is_called(tmp_path, script):
     name = "create_pretrain_data_batch%s.sh" % script
     done = call_batch(tmp_path, name=name)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Makes pre-training records of ")
+    assert done.stderr.startswith("Creates pre-training records from ")
     helped = call_batch(tmp_path, "--help", name=name)
     assert (helped.returncode, helped.stdout, helped.stderr) == (0, done.stderr, "")
 

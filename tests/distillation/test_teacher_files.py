@@ -128,7 +128,7 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ("a.tsv", "text_a\ttext_b\tP(0)\tP(2)\nx\ty\t1\t0\n", "has the labels 0, 2, the data 0, 1"),
         ("a.txt", json_line(logits=[0.5, 0.5]), "line 1: holds JSON: name the file .jsonl"),
         ("a.jsonl", json_line(probabilities={"是": 1.0}), "has the labels 是, the data 0, 1"),
-        ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* up to 0.9, expected 1 .those"),
+        ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* up to 0.9, expected 1 over"),
         ("a.jsonl", json_line(probabilities=[0.5, 0.48123]), "line 1: .* add up to 0.9812, expe"),
         ("a.jsonl", json_line(probabilities=[0.0, 0.0]), "line 1: .* add up to 0, expected 1"),
         (

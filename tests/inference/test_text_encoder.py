@@ -313,7 +313,7 @@ def test_the_readmes_flags_go_with_berts_json(extracted, token_vectors, capfdbin
 
 
 def test_json_as_bert_writes_it_has_each_layer_by_itself(extracted):
-    with pytest.raises(UserError, match="sums layers up.*--layers=-1,-2"):
+    with pytest.raises(UserError, match="sums layers, but.*--layers=-1,-2"):
         extracted(None, "--format=bert_json", "--layers=last4_sum")
 
 
