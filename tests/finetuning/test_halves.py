@@ -8,9 +8,10 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh import finetuning
 from albert_zh.model import encoder, xla
+from albert_zh.model.checkpoints import checkpoint_values
 import small_models
 import tiny_tasks
-from workspace import Workspace
+from workspace import Workspace, assert_same_weights
 
 pytestmark = pytest.mark.rewritten_graphs
 
@@ -28,8 +29,8 @@ def halves(monkeypatch):
     return called
 
 
-def first_gradients(folder, family, num_threads, **changes):
-    """{name: a tenth of the gradient of the first step} from given weights, without dropout."""
+def trained(folder, family, num_threads, num_steps, **changes):
+    """Prefix of the checkpoint after some steps without dropout, from given weights."""
     workspace = Workspace(folder)
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     start = small_models.write_model(folder / "start", **dropout)
@@ -41,13 +42,18 @@ def first_gradients(folder, family, num_threads, **changes):
         output_dir=workspace.output,
         num_threads=num_threads,
         learning_rate=3e-3,
-        train_step=1,
+        train_step=num_steps,
         train_batch_size=8,
         max_seq_length=24,
         do_train=True,
         **dict(tiny_tasks.settings_of(data, family), **changes),
     )
-    saved = tf.train.load_checkpoint(os.path.join(workspace.output, "model.ckpt-1"))
+    return os.path.join(workspace.output, "model.ckpt-%d" % num_steps)
+
+
+def first_gradients(prefix):
+    """{name: a tenth of the gradient of the first step}, of the checkpoint after that step."""
+    saved = tf.train.load_checkpoint(prefix)
     names = [name for name in saved.get_variable_to_shape_map() if name.endswith("/adam_m")]
     return {name: saved.get_tensor(name) for name in names}
 
@@ -59,9 +65,9 @@ def first_gradients(folder, family, num_threads, **changes):
 )
 def test_halves_give_the_same_gradients(tmp_path, family, halves):
     """To a few of float32's steps; Adam divides by their size, so weights may differ by more."""
-    whole = first_gradients(tmp_path / "whole", family, 1)
+    whole = first_gradients(trained(tmp_path / "whole", family, 1, 1))
     assert not halves
-    in_halves = first_gradients(tmp_path / "halves", family, 2)
+    in_halves = first_gradients(trained(tmp_path / "halves", family, 2, 1))
     assert halves
     assert sorted(whole) == sorted(in_halves)
     assert len(whole) > 20
@@ -70,9 +76,19 @@ def test_halves_give_the_same_gradients(tmp_path, family, halves):
         np.testing.assert_allclose(in_halves[name], gradient, rtol=0, atol=rounding, err_msg=name)
 
 
+@pytest.mark.skipif(not xla.pays(), reason="operations are shared where XLA does not pay")
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["sequence_labelling", "reading_comprehension"])
+def test_training_gives_the_same_weights(tmp_path, family, halves):
+    whole = checkpoint_values.read_weights(trained(tmp_path / "whole", family, 1, 3))
+    in_halves = checkpoint_values.read_weights(trained(tmp_path / "halves", family, 2, 3))
+    assert halves
+    assert_same_weights(whole, in_halves, atol=5e-5)  # steps are 3e-3 wide
+
+
 @pytest.mark.slow
 @pytest.mark.newest
 def test_views_by_dropout_are_not_computed_in_halves(tmp_path, halves):
     """The same seed drops the same on any machine."""
-    first_gradients(tmp_path, "sentence_embedding", 2, dropout=0.1)
+    trained(tmp_path, "sentence_embedding", 2, 1, dropout=0.1)
     assert not halves
