@@ -1,4 +1,4 @@
-"""Building vocabularies: what is in them, always the same bytes, coverage, clear errors."""
+"""Tests of building vocabularies: entries, byte-identical output, coverage, error messages."""
 
 import collections
 import glob
@@ -25,7 +25,7 @@ GB2312_HANZI = 6763
 MOST_UNKNOWN = 0.001
 SAMPLED_LINES = 4000
 
-# The text sets that the starter's vocabulary must cover, by folder.
+# Folders of the text sets that the starter vocabulary must cover.
 TEXT_SETS = [
     "afqmc",
     "chnsenticorp",
@@ -67,7 +67,7 @@ def run(*arguments, **environment):
 
 
 def entries_of(path, **settings):
-    """The groups of entries chosen for one corpus file."""
+    """Returns the groups of entries chosen for one corpus file."""
     lower = settings.get("do_lower_case", True)
     return vocabulary_builder.choose_entries(
         vocabulary_builder.count_corpus([path], lower), **settings
@@ -79,7 +79,7 @@ def flat(groups):
 
 
 def assert_fails(result, *words):
-    """The command ended with one line that has all the words, and without a traceback."""
+    """Asserts that the command failed without a traceback, with one line that has all the words."""
     status, _, stderr = result
     assert status == 2
     assert "Traceback" not in stderr
@@ -125,19 +125,19 @@ def test_no_latin_word_number_or_sign_is_unknown(corpus):
 
 def test_characters_are_chosen_by_count_and_place_in_the_word(corpus):
     groups = entries_of(corpus, vocab_size=7400, min_count=40)
-    # 😀😀 in one line and 😀 in the other: 40 times at a start, 20 times within a word.
+    # 😀😀 in one line and 😀 in the other: 40 occurrences at the start of a word, 20 within one.
     assert "😀" in groups["characters of the corpus"]
     assert "##😀" not in flat(groups)
     assert "㗎" not in flat(groups)
     groups = entries_of(corpus, vocab_size=7400, min_count=20)
-    # The most frequent first; of equal ones the first by code point.
+    # The most frequent entries come first; equally frequent ones are sorted by code point.
     assert groups["characters of the corpus"] == ["😀", "##😀", "α", "㗎", "個", "這"]
 
 
 def test_word_pieces_come_from_the_corpus(corpus):
     groups = entries_of(corpus, vocab_size=7400, min_count=20)
     pieces = groups["word pieces"]
-    # "ing" ends running, walking, talking, singing, ring, king: the pair first of all.
+    # Six words end in "ing": running, walking, talking, singing, ring, king. "in" is merged first.
     assert pieces[0] == "##in" and pieces[1] == "##ing"
     assert "python3" in pieces and "cafe" in pieces and "iphone" not in pieces[:3]
     assert all(len(piece.replace("##", "")) > 1 for piece in pieces)
@@ -169,7 +169,8 @@ def test_what_does_not_fill_is_unused_entries(corpus):
 
 def test_forced_characters_are_never_unknown(corpus):
     groups = entries_of(corpus, vocab_size=7400, forced_chars="鱻 Ωが\n好")
-    # Lower-cased and without accents, as texts are; hanzi stand alone, 好 is there already.
+    # Forced characters are lower-cased and lose accents, as texts do; hanzi get no ## entry;
+    # 好 is in the vocabulary already.
     assert groups["forced characters"] == ["鱻", "ω", "か", "##ω", "##か"]
     assert flat(groups).count("好") == 1
 
@@ -199,7 +200,7 @@ def test_counts_do_not_depend_on_batches(corpus, monkeypatch):
 
 
 def test_chunks_agree_with_the_tokenizer():
-    """Cutting text into chunks first must not change its words."""
+    """Splitting a text into chunks before tokenization must not change its words."""
     generator = random.Random(3)
     alphabet = "ab1Σé😀中国㐀\U00020000，。·—…~$（가がﬁ〇①－ "
     alphabet += "\u3000\u00a0\u2028\u2009\u200b\u0301\x85\x1c\t"
@@ -240,7 +241,7 @@ def test_command_takes_patterns_gzip_and_json(tmp_path):
     (tmp_path / "a.txt").write_text("㐀 " * 20, encoding="utf-8")
     with gzip.open(str(tmp_path / "b.txt.gz"), "wb") as handle:
         handle.write("㐁 ".encode() * 20)
-    # As json.dumps writes hanzi by default; the key is not text.
+    # json.dumps escapes hanzi by default; the key is not counted as text.
     record = json.dumps({"㐂": ["㐃 " * 20, {"x": "㐄 " * 20}], "n": 1})
     (tmp_path / "c.json").write_text(record + '\n\n"㐅"\n', encoding="utf-8")
     forced = tmp_path / "forced.txt"
@@ -272,7 +273,7 @@ def test_coverage_counts(tmp_path):
     text.write_text("中国 龘ab b龘\n1\u3000x龘 %s\n" % ("a" * 201), encoding="utf-8")
     coverage = vocabulary_builder.measure_coverage(str(text), {"中", "国", "ab", "1", "x", "b"})
     assert coverage.characters == 2 + 3 + 2 + 1 + 2 + 201
-    # 中 国 龘 ab b 龘 1 x 龘, and the overlong word: ten tokens, four of them unknown.
+    # The tokens are 中 国 龘 ab b 龘 1 x 龘 and the overlong word: ten, four of them unknown.
     assert coverage.tokens == 10 and coverage.unknown_tokens == 4
     assert coverage.unknown_pieces["龘"] == 3
 
@@ -293,7 +294,7 @@ def test_coverage_equals_the_tokenizer_on_a_text(tmp_path):
         str(text), tokenization.load_vocab(STARTER_VOCAB)
     )
     assert coverage.tokens == len(tokens)
-    assert coverage.unknown_tokens == tokens.count("[UNK]") >= 1  # 㗎
+    assert coverage.unknown_tokens == tokens.count("[UNK]") >= 1  # 㗎 is unknown
 
 
 @pytest.mark.parametrize(
@@ -304,7 +305,7 @@ def test_coverage_equals_the_tokenizer_on_a_text(tmp_path):
     ],
 )
 def test_a_file_that_is_no_vocabulary_is_not_measured(tmp_path, name, message):
-    """Names that were exchanged gave a table of unknown tokens, of 100 % and the like."""
+    """Regression: with the files swapped, a table of about 100 % unknown tokens was printed."""
     (tmp_path / name).write_text("今天天气很好。\n明天呢\n", encoding="utf-8")
     vocab = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
     assert_fails(run("--vocab_file=%s" % (tmp_path / name), "--report=%s" % vocab), message)
@@ -418,7 +419,7 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
 
 
 def test_the_vocabulary_of_a_checkpoint_stays(tmp_path, corpus):
-    """Its lines are the ids of the weights; with others the model reads every text wrongly."""
+    """Line numbers of vocab.txt are ids of the weights: with another file, every text is misread."""
     vocab = tmp_path / "vocab.txt"
     vocab.write_text("[PAD]\n[UNK]\n")
     build = ["--corpus=%s" % corpus, "--vocab_size=300", "--hanzi_set=none"]
@@ -527,7 +528,7 @@ def test_starter_vocabulary_covers(shared, tmp_path, name):
     vocab = tokenization.load_vocab(STARTER_VOCAB)
     total = collections.Counter()
     for path in sorted(glob.glob(os.path.join(shared, "data", name, "*"))):
-        if path.endswith("label_distribution.json"):  # counts, in no JSON
+        if path.endswith("label_distribution.json"):  # contains counts, and is not valid JSON
             continue
         coverage = vocabulary_builder.measure_coverage(_sample(path, tmp_path), vocab)
         total["tokens"] += coverage.tokens
@@ -537,7 +538,7 @@ def test_starter_vocabulary_covers(shared, tmp_path, name):
 
 
 def _sample(path, folder):
-    """A file with lines of `path` taken evenly, of the same kind."""
+    """Writes evenly spaced lines of `path` to a file of the same name; returns its path."""
     lines = files.read_lines(path)
     sampled = lines[:: max(1, len(lines) // SAMPLED_LINES)]
     target = folder / os.path.basename(path)
@@ -568,7 +569,7 @@ def test_starter_vocabulary_is_what_the_tool_makes(shared, tmp_path):
 
 @pytest.mark.parametrize("line", ["汉字, abc def\u3000", "汉", "abcdefgh", "汉 "])
 def test_a_long_line_is_counted_as_short_ones_are_in_little_memory(tmp_path, line, monkeypatch):
-    """Whatever the size of the blocks that it is read in."""
+    """The counts do not depend on the size of the blocks in which the file is read."""
     path = str(tmp_path / "long.txt")
     (tmp_path / "long.txt").write_text(line * 3000 + " 好", encoding="utf-8")
     counts = vocabulary_builder.count_corpus([path])
@@ -577,14 +578,14 @@ def test_a_long_line_is_counted_as_short_ones_are_in_little_memory(tmp_path, lin
         blocks = list(vocabulary_builder._text_blocks(path, "utf-8", None))
         assert max(map(len, blocks)) <= size + vocabulary_builder._LONGEST_REST
         assert "".join(blocks) == line * 3000 + " 好"
-        if line != "abcdefgh":  # one word, of more characters than any that counts
+        if line != "abcdefgh":  # that line is one word, longer than any that is counted
             again = vocabulary_builder.count_corpus([path])
             assert again.pieces == counts.pieces and again.latin_words == counts.latin_words
 
 
 @pytest.mark.slow
 def test_a_line_larger_than_the_memory(tmp_path):
-    """The program alone takes 300 MB of address space or so."""
+    """The limit is 700 MB of address space, of which the program alone takes about 300 MB."""
     path = tmp_path / "long.txt"
     path.write_text("今天天气很好，" * 2000000, encoding="utf-8")  # 42 MB
     program = (

@@ -1,4 +1,4 @@
-"""classify.py: texts of the command line, a file or a pipe, by every kind of model."""
+"""Tests of classify.py: texts of the command line, a file or a pipe, for every kind of model."""
 
 import io
 import json
@@ -127,7 +127,7 @@ def test_unknown_words_of_a_file_are_noted(folders, tmp_path, capsys):
 
 
 def test_texts_that_are_cut_are_noted(folders, tmp_path, capsys):
-    """Of 48 tokens two are [CLS] and [SEP]."""
+    """The limit of 48 tokens includes [CLS] and [SEP]."""
     path = tmp_path / "texts.txt"
     path.write_text("%s\n%s\n今天\n" % ("今" * 46, "天" * 47), encoding="utf-8")
     flags = ["--model_dir=" + folders["topics"]]
@@ -224,7 +224,7 @@ def test_a_first_line_like_a_header_is_noted(folders, capsys, tmp_path, kind, li
     arguments = ["--model_dir=" + folders[kind], "--input_file=%s" % path]
     small_models.run_command(classify, arguments, [])
     shown = capsys.readouterr()
-    assert shown.out.count("\n") == 2  # nothing is left out
+    assert shown.out.count("\n") == 2  # no line is skipped
     assert bool(re.search("texts.txt, %s" % noted, shown.err)) == bool(noted), shown.err
 
 
@@ -245,7 +245,7 @@ def test_a_folder_without_a_note_of_the_form_takes_what_it_is_given(run, folders
     ],
 )
 def test_a_table_is_read_as_the_training_file_was(run, folders, tmp_path, name, content):
-    """It was refused, or its header and its quotes were classified."""
+    """Regression: such a file was refused, or its header and quotes were classified as text."""
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     texts = ["今天天气很好", "明天,去 吃饭"]
@@ -270,7 +270,7 @@ def test_pairs_of_a_table(run, folders, tmp_path):
 
 
 def test_no_line_of_a_pipe_is_lost(folders):
-    """A look at its first line would take it."""
+    """Looking for a header must not consume the first line of a pipe."""
     line = (
         'printf "今天天气很好\\n明天去吃饭\\n" | "%s" classify.py --model_dir="%s" --input_file=%s'
     )
@@ -345,7 +345,7 @@ def test_training_ends_with_the_command_that_uses_its_model(kind, folders, tmp_p
     command = summary.next_command(model, task)
     assert re.search(r"(^|[ /])%s.py " % script, command)
     if kind not in ("pairs", "old", "topics"):
-        return  # runs as those do
+        return  # the other commands run in the same way
     result = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True)
     assert result.returncode == 0
     texts = ["怎么开户", "如何开通账户"] if task_forms.is_pair(task) else ["这家店的菜很好吃"]

@@ -1,6 +1,7 @@
-"""Every command at every flag that names a path, with a bucket that refuses every request (403).
+"""Tests every path flag of every command with a bucket that refuses every request (403).
 
-Each ends with a line that names the path, exit status 2, and writes no folder called `gs:`.
+The command must end with a line that names the path and with exit status 2, and must not create a
+folder called `gs:`.
 """
 
 import glob
@@ -45,7 +46,8 @@ RECORDS += "--num_train_steps=1 --num_warmup_steps=0 --eval_batch_size=4" + TRAI
 GOOGLE = RECORDS.replace("--bert_config_file", "--albert_config_file")
 TEXT = "--input_file={texts} --output_file={root}/new.tfrecord --vocab_file={model}/vocab.txt "
 TEXT += "--max_seq_length=16 --max_predictions_per_seq=3 --segmenter=none"
-# By command: its words where no bucket is named, and what flags need beside or without.
+# By command: valid arguments without a bucket. `INSTEAD` lists the arguments that a flag replaces,
+# `BESIDE` those that it requires.
 WORDS = {
     "ask": "--model_dir={model} --question=吃 --context={texts}",
     "average_models": "--model_dirs={embedding},{other_embedding} --output_dir={root}/mean",
@@ -91,7 +93,7 @@ WORDS = {
     "task_distill": "",
     "test_changes": "",
 }
-INSTEAD = {  # what a flag stands in place of
+INSTEAD = {  # the arguments that a flag replaces
     ("ask", "documents"): "--context={texts}",
     ("build_vocab", "report"): WORDS["build_vocab"],
     ("build_vocab", "vocab_file"): WORDS["build_vocab"],
@@ -105,7 +107,7 @@ INSTEAD = {  # what a flag stands in place of
     ("serve", "embedding_dir"): "--model_dir={pair_model}",
     ("serve", "generator_dir"): "--model_dir={pair_model}",
 }
-BESIDE = {  # what a flag is used with
+BESIDE = {  # the arguments that a flag requires
     ("build_vocab", "report"): "--vocab_file={model}/vocab.txt",
     ("build_vocab", "vocab_file"): "--report={texts}",
     ("serve", "corpus"): "--embedding_dir={embedding}",
@@ -122,7 +124,7 @@ BESIDE.update(
     ((command, flag), "--teachers={pair_model}") for command in OF_PAIRS for flag in WITH_TEACHERS
 )
 ENDINGS = {path_rules.FILES: "/x.txt", path_rules.OUTPUT: "/x", path_rules.DATA: "/x"}
-ALONE = {  # commands whose words may name a bucket
+ALONE = {  # commands that take paths as positional arguments
     "cmrc2018_evaluate": "{remote} {root}/answers.json",
     "drcd_evaluate": "{root}/reading_comprehension/dev.json {remote}",
     "inspect_checkpoint": "{remote}",
@@ -142,7 +144,7 @@ def test_every_command_has_words():
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """{name: path} of local inputs that every command can work with."""
+    """Returns {name: path}: local input files and folders that are valid for every command."""
     folder = tmp_path_factory.mktemp("inputs")
     workspace = Workspace(folder, num_train=8, num_dev=4, num_test=4)
     for family in tiny_tasks.KINDS:
@@ -184,18 +186,18 @@ def places(tmp_path_factory):
 
 
 def _name_of(flag, text):
-    """How a command's words spell a flag: an alias counts."""
+    """Returns how a command's arguments spell a flag, which may be by an alias."""
     spelled = {"bert_config_file": ("--albert_config_file=", "--bert_config_file=")}
     names = spelled.get(flag, ("--%s=" % flag,))
     return next((name for name in names if name in text), names[-1])
 
 
 def cases_of(command, places):
-    """{what names the bucket: the command's words}."""
+    """Returns {argument that names the bucket: arguments of the command}."""
     cases = {}
     for flag in path_flags(command):
         if flag in WITH_TEACHERS and command.startswith("run_") and command not in OF_PAIRS:
-            continue  # the same code, for which a teacher of the kind would be needed
+            continue  # the same code as in OF_PAIRS, but it would need a teacher of this kind
         remote = "gs://closed/%s%s" % (flag, ENDINGS.get(path_rules.PATH_FLAGS[flag], ""))
         text = WORDS[command].replace(INSTEAD.get((command, flag), " "), " ")
         given = _name_of(flag, text) + remote
@@ -210,7 +212,7 @@ def cases_of(command, places):
 
 
 def outcomes(cases, folder):
-    """(exit status, standard error) of commands in a folder that stays empty, as {words: ...}."""
+    """Runs commands in a folder, which must stay empty; returns [(exit status, standard error)]."""
     (folder / "tls").mkdir()
     (folder / "here").mkdir()
     lines = [
@@ -231,18 +233,18 @@ def outcomes(cases, folder):
 
 
 def faults(outcome, flag, remote):
-    """What is wrong with how a command ended, as text; "" if nothing is."""
+    """Returns a description of what is wrong with how a command ended, "" if nothing is."""
     status, shown = outcome
     errors = [line for line in shown.split("\n") if ": error: " in line]
     if status != 2 or "Traceback" in shown or len(errors) != 1:
         return "status %s: %s" % (status, shown[-1500:])
-    names = [os.path.dirname(remote), "%s:" % flag]  # its folder, or the flag that is refused
+    names = [os.path.dirname(remote), "%s:" % flag]  # the folder of the path, or the refused flag
     if not any(name in errors[0] for name in names) or shown.strip().split("\n")[-1] != errors[0]:
         return "last line: " + shown[-600:]
     return ""
 
 
-# Flags are checked, models and texts opened; the others train, export or convert.
+# Commands that only check flags and open models and texts; the others train, export or convert.
 FAST = set(
     "ask classify cmrc2018_evaluate create_teacher_targets data_augmentation drcd_evaluate "
     "inspect_checkpoint inspect_tfrecord squad_evaluate task_distill test_changes".split()

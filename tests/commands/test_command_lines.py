@@ -1,4 +1,4 @@
-"""What holds for every command: its flags that name paths, its streams, --help."""
+"""Tests of all commands: flags that name paths, standard streams, --help."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ import small_models
 from workspace import ROOT
 
 STARTER = os.path.join(ROOT, "albert_starter_zh")
-# Flags of text that name neither files nor folders.
+# Flags with text values that name neither files nor folders.
 NO_PATHS = set(
     "albert_config_file albert_hub_module_handle beam_options best_metric damage data_url "
     "datasets devices encoding experiments forced_chars format gcp_project granularities "
@@ -30,8 +30,8 @@ NO_PATHS = set(
     "query question search_rates search_weights seeds seq_length sets sizes speed_of starts "
     "task_name tasks teacher_seeds teacher_temperatures teacher_weights text text_b_column "
     "text_column tpu_name tpu_zone ways".split()
-) | {"more_train"}  # files with weights behind them
-# Commands that write what a flag of theirs names, and what they read.
+) | {"more_train"}  # names of files, each followed by a weight
+# Commands that write files, and the flags that name these files.
 WRITERS = {
     "average_models": "output_dir",
     "build_vocab": "output",
@@ -121,7 +121,7 @@ def test_every_flag_of_text_is_known_to_name_a_path_or_none(command):
 
 _MODEL_CONVERSION = "bert_config_file config_file vocab_file"
 _DATA_CREATION = "input_file output_file vocab_file stats"
-# The flags at which commands take paths in remote storage.
+# The flags for which commands accept paths in remote storage.
 _PRETRAINING = (
     "bert_config_file config_file eval_file export_dir init_checkpoint input_file output_dir "
     "vocab_file"
@@ -188,7 +188,7 @@ def test_remote_storage_is_served_or_refused_at_every_flag(command, tmp_path, mo
                     continue
             with pytest.raises(UserError) as caught, isolated_flags.parsed([argument]):
                 pass
-            shown = argument.replace("--config_file", "--bert_config_file")  # its other name
+            shown = argument.replace("--config_file", "--bert_config_file")  # the flag's alias
             assert str(caught.value).startswith((argument, shown))
             assert "gs://bucket/folder/x: remote storage is not supported" in str(caught.value)
             assert "\n" not in str(caught.value)
@@ -197,7 +197,7 @@ def test_remote_storage_is_served_or_refused_at_every_flag(command, tmp_path, mo
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    """A file, a folder of data and a model folder to name as inputs."""
+    """Creates a file, a folder of data and a model folder to use as inputs."""
     folder = tmp_path_factory.mktemp("sources")
     (folder / "file").write_text("今天天气很好。\n")
     (folder / "data").mkdir()
@@ -207,7 +207,7 @@ def sources(tmp_path_factory):
 
 
 def content_of(folder):
-    """{path: bytes} of all files below a folder."""
+    """Returns {path: bytes} of all files below a folder."""
     return {
         os.path.join(place, name): open(os.path.join(place, name), "rb").read()  # noqa: SIM115
         for place, _, names in os.walk(str(folder))
@@ -217,7 +217,7 @@ def content_of(folder):
 
 @pytest.mark.parametrize("command", sorted(WRITERS))
 def test_no_input_is_written_over(command, sources, tmp_path):
-    """With each output on each input, spelled alike, by a link and by a hard link."""
+    """Each output flag names each input: by the same path, by a link and by a hard link."""
     before = content_of(sources)
     names = {path_rules.FILES: ["file"], path_rules.DATA: ["data"], path_rules.MODEL: ["model"]}
     names[path_rules.MODEL] += ["model/vocab.txt", "model/checkpoint", "model/albert_model.ckpt"]
@@ -239,7 +239,7 @@ def test_no_input_is_written_over(command, sources, tmp_path):
 
 
 def spellings(path, folder, count):
-    """A path as it is, with a dot in it, and links to it in a folder: other ones for each count."""
+    """Returns spellings of a path: as it is, with a dot in it, and as links numbered by `count`."""
     links = [(os.symlink, "link")] + [(os.link, "hard")] * os.path.isfile(path)
     found = [path, os.path.join(os.path.dirname(path), ".", os.path.basename(path))]
     for make, kind in links:
@@ -248,7 +248,7 @@ def spellings(path, folder, count):
     return found
 
 
-# Where the files are found by patterns, folders, words or defaults, the flags alone do not tell.
+# Inputs that the flags alone do not show: found by patterns, folders, arguments or defaults.
 FOUND_LATER = [
     ("build_vocab.py --corpus={0}/* --output={0}/file", "file"),
     ("create_pretraining_data.py --input_file={0} --vocab_file={1} --output_file={0}/file", "file"),
@@ -266,7 +266,7 @@ def test_no_input_that_is_found_later_is_written_over(line, named, tmp_path):
     (tmp_path / "file").write_text("今天天气很好。\n")
     (tmp_path / "train.txt").write_text("我们去公园。\n")
     small_models.write_model(str(tmp_path / "model"))
-    if named is None:  # the cache that it would write is a link to another input
+    if named is None:  # the cache to be written is a link to another input
         (tmp_path / "file.vectors").symlink_to(tmp_path / "model")
     before = content_of(tmp_path)
     words = line.format(tmp_path, os.path.join(STARTER, "vocab.txt")).split()
@@ -287,7 +287,7 @@ def test_a_model_that_is_there_does_not_give_way_to_another(tmp_path):
         for name, seed in (("model", 1), ("other", 2))
     )
     torch = str(tmp_path / "torch")
-    for _ in range(2):  # the same again is no other model
+    for _ in range(2):  # converting the same model again is allowed
         to_torch.convert(os.path.join(source, "albert_model.ckpt"), torch)
     before = content_of(tmp_path)
     weights = os.path.join(torch, "model.safetensors")
@@ -312,7 +312,7 @@ def test_arguments_of_benchmarks_are_checked_alike(tmp_path):
     path_rules.forget_inputs()
 
 
-# The scripts that take settings from the environment.
+# These scripts take settings from the environment.
 @pytest.mark.parametrize(
     "script, name",
     [("create_pretrain_data.sh", name) for name in ("INPUT_FILE", "OUTPUT_FILE", "VOCAB_FILE")]
@@ -373,7 +373,7 @@ PRINTING = [
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands() + python_scripts())
 def test_help_of_every_command(command):
-    """Asking is no error; a full disk is one, a reader that has gone is not told."""
+    """The status is 0; a full disk is an error, and a closed pipe ends the process by SIGPIPE."""
     line = "'%s' %s.py --help" % (sys.executable, os.path.join(ROOT, command))
     for after, status in (
         ("", 0),
@@ -394,7 +394,7 @@ def test_help_of_every_command(command):
     ],
 )
 def test_the_tasks_of_a_command_are_in_its_help(family, names):
-    """Commands of other kinds than classification recommended lcqmc and multiclass."""
+    """Regression: commands of other tasks than classification recommended lcqmc and multiclass."""
     options = flags.FlagValues()
     finetuning_flags.define_flags(family, options)
     words = re.findall(r"\w+", options["task_name"].help)

@@ -1,4 +1,4 @@
-"""Raw text to records: the original's, draw for draw; our own; the command."""
+"""Tests of creating records: the original's sampling, draw by draw; our sampling; the command."""
 
 import collections
 import functools
@@ -58,7 +58,7 @@ SETTINGS = sampling.Settings(
 GOOGLE = SETTINGS._replace(google=True, run_weights=masking.ngram_weights(3))
 LONG = {"max_seq_length": 512, "max_predictions": 51, "masked_lm_prob": 0.1}
 
-# Name in data_info.json -> (settings, dupe_factor, name of the file with the features, if any).
+# Name in data_info.json -> (settings, dupe_factor, name of the file of features or None).
 ORIGINALS = {
     "bm_128_1": (SETTINGS, 3, "bm_128"),
     "bm_512_1": (SETTINGS._replace(**LONG), 10, None),
@@ -79,7 +79,7 @@ def jieba():
 
 @pytest.fixture(scope="module")
 def released(shared):
-    """The tokenizer of the released vocabulary."""
+    """Returns the tokenizer of the released vocabulary."""
     path = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny", "vocab.txt")
     return tokenization.FullTokenizer(path)
 
@@ -91,7 +91,7 @@ def starter():
 
 @pytest.fixture(scope="module")
 def golden(shared):
-    """A function that reads a file of the original's numbers."""
+    """Returns a function that reads a golden file of numbers computed by the original."""
 
     def read(name):
         path = os.path.join(shared, "golden", "data", name)
@@ -111,7 +111,7 @@ def news(shared):
 def original_sampler(path, tokenizer, segmenter, settings, generator=None):
     marker = None if settings.google else segmenter
     text = original_sampling.OriginalText(tokenizer, marker is not None)
-    # Shards of 500 characters, so that documents go on from shard to shard.
+    # Shards of 500 characters, so that documents continue from shard to shard.
     for shard in corpus_reader.read_shards([path], corpus_reader.TextFormat(as_original=True), 500):
         documents = [
             [original_sampling.original_pieces(x, tokenizer, marker) for x in lines]
@@ -123,7 +123,7 @@ def original_sampler(path, tokenizer, segmenter, settings, generator=None):
 
 
 def joined(batches):
-    """The features of all batches as one: name -> [N, k]."""
+    """Concatenates the features of all batches: name -> [N, k]."""
     batches = list(batches)
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
@@ -141,12 +141,12 @@ def test_the_original_is_reproduced_to_the_bit(name, golden, released, jieba, ne
     if arrays is not None:
         for feature, values in golden(arrays + ".npz").items():
             np.testing.assert_array_equal(features[feature][order], values, err_msg=feature)
-    # The digest of the original's file with each record's features sorted by name.
+    # The digest of the original's file after sorting the features of each record by name.
     assert hashlib.sha256(content).hexdigest() == expected["sorted_key_sha256"]
 
 
 class Recorder:
-    """A `random.Random` that remembers its calls as the golden trace has them."""
+    """A `random.Random` that records its calls in the form of the golden trace."""
 
     def __init__(self, seed):
         self._generator = random.Random(seed)
@@ -288,7 +288,7 @@ def encoded_sample(tokenizer, segmenter, path=SAMPLE):
 
 
 def restored(features):
-    """The sequences without masks, from the labels."""
+    """Returns the token ids without masks, restored from the labels."""
     ids = features["input_ids"].copy()
     rows, slots = np.nonzero(features["masked_lm_weights"])
     positions = features["masked_lm_positions"][rows, slots]
@@ -339,7 +339,7 @@ def test_sequences_are_as_often_shorter_as_asked_for(starter):
 def test_whole_words_are_masked_whole(starter, jieba):
     encoded = encoded_sample(starter, jieba)
     vocabulary = sampling.make_vocabulary(starter)
-    google = SETTINGS._replace(google=True)  # so that records tell where words begin
+    google = SETTINGS._replace(google=True)  # these records contain the starts of words
     for whole_words, expected in ((True, 0), (False, 100)):
         sampler = sampling.Sampler(google._replace(whole_words=whole_words), vocabulary)
         features = joined(sampler.features(encoded, 0))
@@ -381,7 +381,7 @@ def test_dynamic_records_are_the_text_and_its_words(starter, jieba):
     )
     np.testing.assert_array_equal(dynamic["input_ids"], restored(static))
     assert 0.5 < dynamic["token_boundary"].sum() / dynamic["input_mask"].sum() < 0.8
-    # What the training does with them.
+    # Mask the records as training does.
     choice = masking.MaskingChoice(0.15, 20, masking.WHOLE_WORDS, whole_words=True, permute=False)
     ids = []
     for seed in range(2):
@@ -443,14 +443,14 @@ def test_a_document_alone_is_never_another_one(starter, settings):
 
 
 def labels_fit_the_order(pairs):
-    """Whether A and B are neighbours, in order where the label is 0, swapped where it is 1."""
+    """Returns whether A and B are neighbours: in order if the label is 0, swapped if it is 1."""
     a, b = pairs.begins_a, pairs.begins_b
     swapped = pairs.labels == 1
     first = np.where(swapped, b + pairs.lengths_b, a + pairs.lengths_a)
     return (first == np.where(swapped, a, b)).all()
 
 
-SIMILAR_TEXT = [  # documents; 猫粮 stands in the first three
+SIMILAR_TEXT = [  # documents; 猫粮 occurs in the first three
     ["猫粮放在哪里好", "干燥的柜子里"],
     ["换猫粮要慢慢来", "先掺一半旧的"],
     ["猫粮"],
@@ -460,7 +460,7 @@ SIMILAR_TEXT = [  # documents; 猫粮 stands in the first three
 
 @pytest.fixture(name="similar")
 def fixture_similar(starter, tmp_path):
-    """`SIMILAR_TEXT` as `EncodedShard`."""
+    """Returns `SIMILAR_TEXT` as an `EncodedShard`."""
     path = tmp_path / "similar.txt"
     path.write_text("\n\n".join(map("\n".join, SIMILAR_TEXT)) + "\n", encoding="utf-8")
     return encoded_sample(starter, None, str(path))
@@ -470,14 +470,14 @@ def test_similar_documents_share_rare_words_and_go_on(similar, monkeypatch):
     neighbours = similar_documents.Neighbours(similar)
     places = similar.sentences
     of_first = neighbours.following(places[0], places[1], similar.documents[0])
-    assert of_first == [(3, 4)]  # 先掺一半旧的; behind 猫粮 alone there is nothing
+    assert of_first == [(3, 4)]  # 先掺一半旧的; nothing follows the 猫粮 of the third document
     of_second = neighbours.following(places[2], places[3], similar.documents[1])
-    assert of_second == [(8, 9), (1, 2)]  # 慢慢 is in two places, 猫粮 in three
+    assert of_second == [(8, 9), (1, 2)]  # 慢慢 occurs twice, 猫粮 three times
     assert not neighbours.following(places[5], places[6], similar.documents[3])
-    monkeypatch.setattr(similar_documents, "_MOST_OCCURRENCES", 2)  # as if 猫粮 were frequent
+    monkeypatch.setattr(similar_documents, "_MOST_OCCURRENCES", 2)  # treats 猫粮 as frequent
     assert neighbours.following(places[2], places[3], similar.documents[1]) == [(8, 9)]
     nothing = similar._replace(ids=similar.ids[:0], sentences=[0], documents=[])
-    similar_documents.Neighbours(nothing)  # a shard whose lines have no pieces
+    similar_documents.Neighbours(nothing)  # a shard whose lines have no pieces is accepted
 
 
 def test_pairs_with_similar_documents(starter, similar):
@@ -490,13 +490,13 @@ def test_pairs_with_similar_documents(starter, similar):
     places = similar.sentences
     is_of_first = (begins_a == places[0]) & (labels == 1)
     assert is_of_first.any() and set(begins_b[is_of_first]) == {places[3]}
-    assert places[4] not in set(begins_a)  # a document of one sentence would have label 1 alone
+    assert places[4] not in set(begins_a)  # a document of one sentence would only get label 1
 
 
 @pytest.mark.parametrize(
     "lengths, expected",
     [
-        ((5, 5), (3, 3)),  # every end loses 0, 1 or 2 pieces
+        ((5, 5), (3, 3)),  # each end loses 0, 1 or 2 pieces
         ((1, 2), (1, 2)),
         ((115, 105), (10.45, 9.55)),
         ((300, 100), (15, 5)),
@@ -532,7 +532,7 @@ def test_pairs_are_cut_in_proportion_and_at_both_ends(lengths, expected):
         ("news_sogou", 6, 128, "all", 7000),
         ("news_cctv", 6, 128, "all", 7000),
         ("tech_docs", 6, 128, "all", 7000),
-        # News, laws, forums, questions and answers, dialogues, reviews, all together.
+        # News, laws, forums, questions and answers, dialogues and reviews, all together.
         ("", 2, 128, "all", 30000),
         ("", 1, 512, "as_records", 5000),
     ],
@@ -563,7 +563,7 @@ def test_shards_are_whole_documents_and_lose_nothing(tmp_path):
     assert not any(s.continues for s in shards)
     assert sum(s.counts["lines"] for s in shards) == path.read_bytes().count(b"\n") + 1
     assert shards[-1].bytes_read == path.stat().st_size
-    # Documents longer than two shards are parted, between lines.
+    # Documents longer than two shards are split between lines.
     parts = list(corpus_reader.read_shards([str(path)], shard_characters=5))
     assert any(s.continues for s in parts)
     assert [x for s in parts for d in s.documents for x in d] == [x for d in documents for x in d]
@@ -611,7 +611,7 @@ def test_runs_merge_into_the_same_order_however_they_are_cut(tmp_path):
 
 
 def read_records(path):
-    """The features of a file's records, as TensorFlow reads them."""
+    """Returns the features of a file's records, parsed by TensorFlow."""
     import tensorflow.compat.v1 as tf
 
     found = []
@@ -694,7 +694,7 @@ def test_a_flag_changes_its_settings_and_no_others(google, given, expected):
 
 
 def with_counts(*names):
-    """Names of record files, and of the index beside each, in order."""
+    """Returns the names of record files and of their count files, sorted."""
     return sorted(names + tuple(name + ".count" for name in names))
 
 
@@ -725,7 +725,7 @@ def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == with_counts("1-0", "1-1", "3-0", "3-1") + [
         "many.txt"
     ]
-    # Equal documents in different shards get masks of their own.
+    # Equal documents in different shards get different masks.
     ids = collections.Counter(tuple(r["input_ids"]) for path in outputs for r in read_records(path))
     assert len(ids) > 0.99 * sum(counts)
 
@@ -768,7 +768,7 @@ def test_google_by_command_needs_no_segmenter(tmp_path):
 
 
 def test_sentencepiece_by_command(tmp_path):
-    """The pieces are those of the SentencePiece model, and words begin where it says."""
+    """The records contain the pieces of the SentencePiece model and its word starts."""
     english = os.path.join(ROOT, "data", "english_sample.txt")
     model = sentencepiece_models.train_sentencepiece(tmp_path, files.read_lines(english), 300)
     flags = {"spm_model_file": model, "input_file": english, "masking": "dynamic"}
@@ -798,7 +798,7 @@ def test_sentencepiece_by_command(tmp_path):
     "script", ["create_pretraining_data.py", "create_pretraining_data_google.py"]
 )
 def test_a_sentencepiece_model_may_be_the_vocabulary(script, tmp_path):
-    """As that of a model folder is; brightmart's script leaves its segmenter out then."""
+    """A SentencePiece model is accepted as --vocab_file; the word segmenter is then not used."""
     english = os.path.join(ROOT, "data", "english_sample.txt")
     model = sentencepiece_models.train_sentencepiece(tmp_path, files.read_lines(english), 300)
     common = {"input_file": english, "max_seq_length": 64, "masking": "dynamic", "dupe_factor": 1}
@@ -906,7 +906,7 @@ def test_mistakes_are_one_line(flags, message, tmp_path):
         flags = {k: str(v).replace("{%s}" % name, str(tmp_path / name)) for k, v in flags.items()}
     flags = dict({"num_workers": 1}, **flags)
     if not {"segmenter", "non_chinese"} & set(flags) and ".model" not in str(flags):
-        flags["segmenter"] = "none"  # jieba takes its time to start
+        flags["segmenter"] = "none"  # saves the time of loading jieba
     done = run("create_pretraining_data.py", *arguments(tmp_path, **flags))
     assert done.returncode == 2, done.stderr
     assert re.search(message, done.stderr), done.stderr
@@ -1001,7 +1001,7 @@ def test_many_files_by_the_shell_command(tmp_path):
     assert done.returncode == 0 and "1 made, 1 skipped, 0 failed" in done.stderr
     names = with_counts("a.tfrecord", "b.tfrecord")
     assert sorted(os.listdir(str(tmp_path / "out"))) == names
-    work = tmp_path / "out" / ".a.tfrecord.unfinished"  # of a stopped run with other settings
+    work = tmp_path / "out" / ".a.tfrecord.unfinished"  # left by a stopped run with other settings
     work.mkdir()
     (work / "manifest.json").write_text('{"settings": {"x": 1}}')
     (work / "shard 0.done").write_text("{}")
@@ -1071,7 +1071,7 @@ def test_a_batch_takes_patterns_and_folders_with_commas(tmp_path, folder, word):
 
 
 def test_a_pattern_in_quotes_is_every_file_that_it_fits(tmp_path):
-    """One file of records was made of all, called `*.tfrecord`."""
+    """Regression: a single file of records called `*.tfrecord` was once created from all texts."""
     for name in ("a b.txt", "c.txt", "folder.txt/d.txt"):
         (tmp_path / "my" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "my" / name).write_text("一句话。\n两句话。\n", encoding="utf-8")
@@ -1089,7 +1089,7 @@ def test_a_pattern_in_quotes_is_every_file_that_it_fits(tmp_path):
 
 
 def one_segment_features(lines_of_documents, starter, **settings):
-    """Features of the records of documents, each a list of lines."""
+    """Returns the features of the records of documents, each given as a list of lines."""
     shard = corpus_reader.Shard(0, lines_of_documents, False, collections.Counter(), [], 0)
     encoded = sampling.encode_shard(shard, word_segmentation.LineEncoder(starter))
     settings = SETTINGS._replace(one_segment=True, **settings)
@@ -1098,7 +1098,7 @@ def one_segment_features(lines_of_documents, starter, **settings):
 
 
 def test_a_segment_a_record_has_all_the_text_of_whole_sentences(starter):
-    """Three sentences of 10 fit into 34 places, two of 20 do not; one of 70 is cut."""
+    """Three sentences of 10 fit into 34 positions, two of 20 do not; one of 70 is split."""
     documents, expected = documents_of([[10, 10, 10, 10], [20, 20], [70, 5]], starter)
     features = one_segment_features(documents, starter, max_seq_length=34, dynamic=True)
     ids, mask = features["input_ids"], features["input_mask"]
@@ -1112,7 +1112,7 @@ def test_a_segment_a_record_has_all_the_text_of_whole_sentences(starter):
 
 
 def documents_of(lengths, starter):
-    """Documents of sentences of some lengths, no hanzi twice; and the ids of all hanzi."""
+    """Returns documents of sentences of the given lengths, without repeated hanzi, and all ids."""
     hanzi = [token for token in starter.vocab if "\u4e00" <= token <= "\u9fa5"]
     documents, first = [], 0
     for sizes in lengths:
@@ -1124,7 +1124,7 @@ def documents_of(lengths, starter):
 
 
 def test_full_sentences_go_on_behind_a_separator(starter):
-    """34 places take 32 pieces: two documents of 10 with a [SEP] between them, not the third."""
+    """34 positions hold 32 pieces: two documents of 10 with a [SEP] between them, not a third."""
     lengths = [[10], [10], [12, 20], [32], [70, 3], [1]]
     documents, expected = documents_of(lengths, starter)
     features = one_segment_features(
@@ -1187,7 +1187,7 @@ def test_formats_of_one_segment_are_read_by_pre_training(name, at_most, tmp_path
 
 @pytest.mark.slow
 def test_the_originals_program_for_one_segment(tmp_path, capsys):
-    """Its records have the features of the original's, and are what run_pretraining.py reads."""
+    """The records equal those of --one_segment, have the original's features and pass the check."""
     output = str(tmp_path / "roberta.tfrecord")
     script = os.path.join("resources", "create_pretraining_data_roberta.py")
     arguments = [
@@ -1231,7 +1231,7 @@ def test_one_segment_has_no_second(flag, tmp_path):
 
 
 def test_paragraphs_as_lines_are_warned_of(tmp_path):
-    """Each fills a record: google's pairs have label 1 alone, or there are none."""
+    """Each paragraph fills a record: google's pairs all have label 1, or most text is lost."""
     text, output = tmp_path / "text.txt", tmp_path / "a"
     settings = ["--input_file=%s" % text, "--output_file=%s" % output, "--num_workers=1"]
     settings += ["--vocab_file=" + STARTER_VOCABULARY, "--dupe_factor=1", "--max_seq_length=32"]
@@ -1246,7 +1246,7 @@ def test_paragraphs_as_lines_are_warned_of(tmp_path):
 
 
 def test_text_without_punctuation_is_kept_in_one_segment(tmp_path, capsys):
-    """No ends of sentences to cut at: the warning says how much is lost, and its way out works."""
+    """Without sentence ends, the warning says how much text is lost, and its advice works."""
     text, output = tmp_path / "text.txt", tmp_path / "a"
     text.write_text(("今天天气很好我们都去公园里面散步" * 125 + "\n") * 3, encoding="utf-8")
     settings = ["--input_file=%s" % text, "--output_file=%s" % output, "--num_workers=1"]
@@ -1265,7 +1265,7 @@ def test_text_without_punctuation_is_kept_in_one_segment(tmp_path, capsys):
     assert warning in split.err and "--split_sentences finds no ends of sentences" in split.err
     assert way_out in split.err and "give --split_sentences" not in split.err.split("lost")[1]
     assert "lost" not in one.err
-    assert re.search("^records +99$", one.out, re.MULTILINE)  # 33 of 61 pieces for each line
+    assert re.search("^records +99$", one.out, re.MULTILINE)  # 33 records of 61 pieces per line
     assert re.search("^text in records +100.0% of each pass$", one.out, re.MULTILINE)
 
 
@@ -1286,7 +1286,7 @@ def test_documents_of_one_sentence_are_warned_of(script, tmp_path):
 
 @pytest.mark.slow
 def test_numbered_files_by_the_shell_command(tmp_path):
-    """The original's create_pretrain_data_batch_webtext.sh FIRST LAST; its folders below here."""
+    """create_pretrain_data_batch_webtext.sh takes FIRST LAST and uses the original's folders."""
     folder = tmp_path / "raw_text" / "web_text_zh_raw"
     folder.mkdir(parents=True)
     for number in (8, 9, 10, 11):
@@ -1337,7 +1337,7 @@ def test_numbers_without_a_file_cost_no_work_and_are_named(tmp_path):
 
 
 def test_the_originals_name_of_the_sample():
-    """Its script reads data/news_zh_1.txt, which its users name in commands of their own, too."""
+    """The original's script reads data/news_zh_1.txt, and users name this file in commands."""
     originals = os.path.join(ROOT, "data", "news_zh_1.txt")
     assert files.read_text(originals) == files.read_text(SAMPLE)
 
@@ -1380,7 +1380,7 @@ def test_options_of_beam_that_is_not_used_are_noted(runner, notes):
     ],
 )
 def test_words_that_are_not_masked_are_noted(arguments, noted):
-    """Who names a segmenter expects whole words; single pieces were masked without a note."""
+    """Regression: users who name a segmenter expect whole words, but no note said otherwise."""
     with isolated_flags.flags_of(arguments, create_pretraining_data.define_flags):
         notes = list(create_pretraining_data._notes_on_flags())
     end = " has no effect without --do_whole_word_mask=true: single pieces are masked"

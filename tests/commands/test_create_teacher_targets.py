@@ -1,4 +1,4 @@
-"""Targets of teachers that are files alone, averaged; and what is refused."""
+"""Tests of create_teacher_targets.py: averaged targets of teacher files, and refused settings."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ OF_LLM = {"今天": "c", "明天": "a"}
 
 @pytest.fixture(name="files")
 def files_fixture(tmp_path):
-    """Texts, probabilities of them, and labels alone."""
+    """Writes texts, a table with their probabilities, and a file with labels only."""
     rows = ["text_a\ttext_b\tP(a)\tP(b)\tP(c)"]
     rows += ["%s\t\t%g\t%g\t%g" % ((text,) + row) for text, row in OF_SVM.items()]
     labels = [json.dumps({"text": text, "label": label}) for text, label in OF_LLM.items()]
@@ -30,7 +30,7 @@ def files_fixture(tmp_path):
 
 
 def targets_of(folder, teachers, input_file="texts.txt", **changes):
-    """Cells of the table that is written."""
+    """Runs the command; returns the cells of the table that it writes."""
     settings = {
         "teachers": ",".join(str(folder / name) for name in teachers.split(",")),
         "input_file": str(folder / input_file),
@@ -54,7 +54,7 @@ def test_files_alone_are_averaged(files):
 
 
 def test_nothing_is_asked_of_a_teacher_of_weight_0(files):
-    """It lacks a row, and may be a large model."""
+    """A teacher of weight 0 is not used: its file may lack rows, and no large model is loaded."""
     (files / "llm.jsonl").write_text('{"text": "今天", "label": "c"}\n', encoding="utf-8")
     _, *rows = targets_of(files, "svm.tsv,llm.jsonl", teacher_weights="2,0")
     numbers = np.array([row[2:] for row in rows], float)
@@ -63,7 +63,7 @@ def test_nothing_is_asked_of_a_teacher_of_weight_0(files):
 
 @pytest.mark.parametrize("pattern", ["*.tsv", "**/o?t.tsv", "../*/out*"])
 def test_a_pattern_that_fits_the_file_to_write_is_refused(files, pattern):
-    """At the second call the targets of the first would be texts."""
+    """Otherwise, the second run would read the targets of the first as texts."""
     with pytest.raises(UserError) as caught:
         targets_of(files, "svm.tsv", input_file=pattern)
     message = "--input_file=%s fits --output_file=%s, too" % (files / pattern, files / "out.tsv")
@@ -86,7 +86,7 @@ def test_a_path_with_a_comma_is_given_in_quotes(files, monkeypatch):
 
 
 def test_a_table_is_not_called_json(files):
-    """As a teacher it was read as JSON lines, of which it has none."""
+    """Regression: a teacher file of this name was read as JSON lines, of which it contains none."""
     with pytest.raises(
         UserError, match="targets.jsonl: these targets are a table, .* ends in .tsv"
     ):
@@ -105,7 +105,7 @@ def test_a_reader_scores_starts_and_ends(tmp_path):
     with predictor.Predictor(reader) as model:
         example = input_examples.InputExample("1", "什么时候", "今天我们去吃饭", None)
         ((of_reader,),) = model.outputs([example])
-    places = [0, *range(6, 13)]  # [CLS] and the text, behind the question
+    places = [0, *range(6, 13)]  # [CLS] and the text, which follows the question
     for output in ("start", "end"):
         logits = of_reader[output + "_logits"][places].astype(float)
         expected = logits - np.log(np.exp(logits).sum())

@@ -1,4 +1,4 @@
-"""data_augmentation.py from a training file to more rows of it."""
+"""Tests of data_augmentation.py: creating additional rows from a training file."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_rows_keep_labels_and_columns(model, tmp_path):
 def test_lines_are_those_of_files_with_blank_lines_and_texts_over_several(
     model, tmp_path, monkeypatch, header
 ):
-    """They were counted as rows, so that behind a text over two lines all were wrong."""
+    """Regression: rows were counted, so that line numbers after a multi-line text were wrong."""
     texts = [
         "今天天气很好",
         "\n",
@@ -138,7 +138,7 @@ def test_killed_run_goes_on_to_the_same_bytes(model, tmp_path, monkeypatch):
 
 
 def test_a_second_process_of_the_same_output_waits(model, tmp_path, monkeypatch):
-    """It wrote its rows behind those of the first one: each row was there twice, with status 0."""
+    """Regression: a second process appended its rows to those of the first, with status 0."""
     write_texts(tmp_path)
     monkeypatch.setattr(data_augmentation, "_ROWS_OF_CHUNK", 4)
     arguments = ["--pretrained_bert_model=%s" % model, "--data_dir=%s" % tmp_path]
@@ -150,7 +150,7 @@ def test_a_second_process_of_the_same_output_waits(model, tmp_path, monkeypatch)
         if not others:
             line = workspace.command(arguments, "data_augmentation.py")
             others.append(subprocess.Popen(line, stderr=subprocess.PIPE, text=True))
-            said = iter(others[0].stderr.readline, "")  # to its end where it does not wait
+            said = iter(others[0].stderr.readline, "")  # ends if the process does not wait
             assert any("another process is at work" in line for line in said)
 
     with monkeypatch.context() as patch:
@@ -174,7 +174,7 @@ def test_damaged_progress_is_named(model, tmp_path, content):
 
 
 def test_a_corpus_is_not_cut_into_words_for_nothing(model, tmp_path, monkeypatch):
-    """A wrong model, or gensim missing, was found when the whole corpus was cut into words."""
+    """Regression: a wrong model or missing gensim was found only after segmenting the corpus."""
     write_texts(tmp_path)
     (tmp_path / "corpus.txt").write_text("今天天气很好\n" * 9, "utf-8")
     cut, segmenter = [], word_segmentation.make_segmenter("jieba", None)
@@ -198,7 +198,7 @@ def test_a_corpus_is_not_cut_into_words_for_nothing(model, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_other_word_vectors_start_again(model, tmp_path, monkeypatch):
-    """Whatever their file is called: rows of two vector files do not mix."""
+    """The rows of two vector files do not mix, even if both files have the same name."""
     write_texts(tmp_path, "train.csv", ",")
     vectors, seen = tmp_path / "vectors.txt", []
     fingerprint = data_augmentation._fingerprint
@@ -221,7 +221,7 @@ def test_pairs_and_json(model, tmp_path):
     assert len(made) > len(PAIRS)
     for row in made:
         texts = (row["sentence1"], row["sentence2"])
-        if row["a"].startswith("今天"):  # of these two texts only 天气 is the same
+        if row["a"].startswith("今天"):  # these two texts have only 天气 in common
             assert texts[0][2:4] == texts[1][2:4] and (texts[0][:2], texts[1][:2]) == (
                 "今天",
                 "明天",
@@ -234,7 +234,7 @@ def test_tasks_whose_texts_are_put_together_are_refused(model, tmp_path):
 
 
 def test_the_text_is_in_the_column_that_flags_name(model, tmp_path):
-    """That of another one was changed, and training on the file saw each row many times."""
+    """Regression: another column was changed, so that training saw each row many times."""
     lines = ["编号,标题,正文,类别"] + [
         "%d,今天天气,%s,%d" % (i, t, i % 2) for i, t in enumerate(TEXTS)
     ]
@@ -259,7 +259,7 @@ def test_numbers_of_json_are_texts(model, tmp_path):
 
 @pytest.mark.parametrize("form", ["tsv", "json"])
 def test_slots_are_refused(model, tmp_path, form):
-    """Other words have them elsewhere."""
+    """The positions of slots would be wrong in texts with other words."""
     row = {"text": "我们明天去银行", "label": "a", "slots": "5-7:place"}
     line = "\t".join(row.values()) if form == "tsv" else json.dumps(row, ensure_ascii=False)
     header = ["\t".join(row)] if form == "tsv" else []

@@ -1,4 +1,4 @@
-"""What stands in the place of [MASK]."""
+"""Tests of fill_mask.py: the words predicted for [MASK]."""
 
 import io
 import os

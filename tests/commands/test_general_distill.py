@@ -1,4 +1,4 @@
-"""general_distill.py from records and text to a student's model folder."""
+"""Tests of general_distill.py: from records and text to a student's model folder."""
 
 import json
 import os
@@ -21,12 +21,12 @@ import small_models
 import workspace
 
 STEPS = 4
-_ALONE = ["今天天气很好。"] * 5  # documents of one sentence
+_ALONE = ["今天天气很好。"] * 5  # each document has a single sentence
 
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory):
-    """A folder with records, a student's config and vocabulary, and teachers."""
+    """Creates a folder with records, a student's config and vocabulary, and teachers."""
     space = pretraining_workspace.Workspace(tmp_path_factory.mktemp("space"))
     space.records = space.write_records("r.tfrecord", pretraining_workspace.unmasked_records(40))
     space.student = os.path.dirname(space.config)
@@ -128,7 +128,7 @@ def test_text_of_the_same_size_is_another_one(space):
     space.write("edited.txt", "\n".join(lines).replace("我们", "他们") + "\n")
     with pytest.raises(UserError, match="--corpus_file=.*edited_run holds a run on other text"):
         run(space, "edited_run", **settings)
-    space.write("edited.txt", "\n".join(lines) + "\n")  # with another time
+    space.write("edited.txt", "\n".join(lines) + "\n")  # with another modification time
     assert run(space, "edited_run", **settings) == folder
 
 
@@ -188,7 +188,7 @@ def test_flags_that_make_no_sense(space, changes, message):
 
 
 def test_rows_beyond_the_positions_of_the_teacher(space, tmp_path):
-    """Of another vocabulary they are cut; of the same one only the longest row would fail."""
+    """Rows may be longer only for a teacher with another vocabulary, as they are then truncated."""
     short = small_models.write_model(tmp_path / "short", max_position_embeddings=12)
     message = "--max_seq_length=16: the teacher %s has 12 positions: expected at most as many"
     with pytest.raises(UserError) as caught:
@@ -231,7 +231,7 @@ def test_texts_have_the_case_of_the_teacher(tmp_path, capsys, settings):
 
 
 def test_words_of_a_sentencepiece_student_are_its_own(tmp_path):
-    """jieba parted the text before, and each of its words began with a separate mark."""
+    """Regression: jieba split the text first, so each of its words began with a separate mark."""
     model = train_sentencepiece(tmp_path, ["我 爱 北京 abc"] * 3, 20)
     arguments = ["--vocab_file=" + model, "--corpus_file=x", "--do_whole_word_mask=true"]
     with isolated_flags.flags_of(arguments, general_distill.define_flags):

@@ -1,4 +1,4 @@
-"""generate.py: which model writes where none is named."""
+"""Tests of generate.py: the model that is used if none is named."""
 
 import json
 import os

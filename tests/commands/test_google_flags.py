@@ -1,4 +1,4 @@
-"""Flags of google's ALBERT programs and of CLUE's that albert_zh's own do not have."""
+"""Tests of flags that exist in google's ALBERT programs and CLUE's, but not in albert_zh's."""
 
 import glob
 import os
@@ -19,7 +19,7 @@ from workspace import Workspace, run_here, run_process
 
 
 def steps_of(folder):
-    """Steps of the checkpoints that are there."""
+    """Returns the steps of the saved checkpoints."""
     return [
         checkpoint_files.checkpoint_step(p)
         for p in checkpoint_files.checkpoints_of_training(folder)
@@ -92,7 +92,7 @@ def test_features_are_shared_by_runs_of_the_same_data(tmp_path, capsys):
 
 
 def test_lamb_with_rates_by_depth():
-    """One step from values that are all alike, computed by hand."""
+    """Compares one step from constant weights with values computed by hand."""
     gradient = np.float32([[3.0, -4.0]])
     with tf.Graph().as_default(), tf.Session() as session:
         table = tf.get_variable("bert/embeddings/table", initializer=tf.ones([1, 2]))

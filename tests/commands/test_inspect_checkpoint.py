@@ -1,4 +1,4 @@
-"""What inspect_checkpoint.py says of a checkpoint, and the copy without optimizer slots."""
+"""Tests of inspect_checkpoint.py: the description, and the copy without optimizer slots."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def made_model(folder, settings, heads=("encoder",), extra=()):
 
 
 def described(path, config_file=None):
-    """{label: texts} of a description."""
+    """Returns {label: texts} of the description of a checkpoint."""
     rows = {}
     label = ""
     for line in inspect_checkpoint.description(str(path), config_file):
@@ -120,7 +120,7 @@ def test_what_an_objective_has_is_no_state_of_an_optimizer(tmp_path):
 
 
 def test_a_checkpoint_of_training_fits_the_config_of_its_best_folder(tmp_path):
-    """It "fits no config", and the nearest one differed in the size of the vocabulary."""
+    """Regression: the output was "fits no config" and named one with another vocabulary size."""
     made_model(tmp_path / "run", SMALL)
     os.makedirs(str(tmp_path / "run" / "best"))
     config = str(tmp_path / "run" / "best" / "albert_config.json")
@@ -256,7 +256,7 @@ def test_what_is_no_albert_is_said(tmp_path):
 
 def test_index_files_of_released_models(shared):
     folder = os.path.join(shared, "data", "ckpt_index_only")
-    expected = {  # layout and parameters
+    expected = {  # layout and number of parameters
         "MarsRoger_albert_tiny": ("brightmart", "4,295,186 in 31 variables"),
         "ljwmusclenlper_albert_large_zh": ("brightmart", "18,084,490 in 31 variables"),
         "34127chi_albert_tiny_zh_google": ("google", "4,142,594 in 32 variables"),
@@ -319,7 +319,7 @@ def test_a_checkpoint_of_fine_tuning_gets_the_files_of_its_best_folder(tmp_path)
 
 
 def test_predictions_beside_a_checkpoint_are_no_part_of_the_model(tmp_path):
-    """They were copied, and in place of the dictionaries, which best/ alone has."""
+    """Regression: such files were copied in place of the dictionaries, which only best/ has."""
     made_model(tmp_path / "run", SMALL)
     for name in ("predictions.tsv", "test_results.tsv"):
         (tmp_path / "run" / name).write_text("text_a\tlabel\n")

@@ -1,4 +1,4 @@
-"""inspect_tfrecord.py: what it shows, what it finds wrong."""
+"""Tests of inspect_tfrecord.py: what it shows, and the faults it finds."""
 
 import os
 import struct
@@ -20,7 +20,7 @@ S, P = 12, 4
 
 
 def record(**changes):
-    """[CLS] 天气(masked) ab ##c(random) [SEP] 很(kept) 好 [SEP], swapped."""
+    """Returns [CLS] 天 气(masked) ab ##c(random) [SEP] 很(unchanged) 好 [SEP], swapped."""
     features = {
         "input_ids": [2, 5, 4, 9, 8, 3, 7, 8, 3, 0, 0, 0],
         "input_mask": [1] * 9 + [0] * 3,
@@ -40,7 +40,7 @@ def record(**changes):
 
 @pytest.fixture
 def inspect(tmp_path, capsys):
-    """A function that writes records and returns what the command prints about them."""
+    """Returns a function that writes records and returns what the command prints about them."""
     vocabulary = tmp_path / "vocab.txt"
     vocabulary.write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
 
@@ -86,7 +86,7 @@ def test_a_right_file_is_told(inspect):
     assert "checked: all 7 records are right" in out
     assert "average length             9.0 pieces" in out
     zeros = {"masked_lm_positions": [0] * 4, "masked_lm_ids": [0] * 4}
-    nothing = record(masked_lm_weights=[0.0] * 4, **zeros)  # all its words are too long to mask
+    nothing = record(masked_lm_weights=[0.0] * 4, **zeros)  # its words are too long to mask
     assert "checked: all 2 records are right" in inspect(record(), nothing, check=True, num=0)
     dynamic = record(
         masked_lm_positions=None,
@@ -101,7 +101,7 @@ def test_a_right_file_is_told(inspect):
 def test_every_line_of_the_vocabulary_has_an_id(inspect, tmp_path):
     path = tmp_path / "equal_entries.txt"
     path.write_text("\n".join(TOKENS[:5] + ["天", "天"] + TOKENS[7:]) + "\n", encoding="utf-8")
-    out = inspect(record(), check=True, vocab_file=str(path))  # with id 10, of 11 entries
+    out = inspect(record(), check=True, vocab_file=str(path))  # has id 10, as there are 11 lines
     assert "checked: all 1 records are right" in out
 
 
@@ -186,7 +186,7 @@ def test_files_that_are_no_records(inspect, tmp_path):
 
 
 def test_a_length_that_no_file_has_is_told(tmp_path):
-    """With the checksum that is right for it TensorFlow's reader would take that much memory."""
+    """With a valid checksum, TensorFlow's reader would allocate memory for the given length."""
     length = struct.pack("<Q", 1 << 62)
     path = tmp_path / "records"
     path.write_bytes(length + tfrecords.masked_checksums([length])[0] + b"abc")

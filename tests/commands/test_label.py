@@ -1,4 +1,4 @@
-"""label.py: texts in, JSON lines out."""
+"""Tests of label.py: from texts to JSON lines."""
 
 import io
 import json
@@ -16,7 +16,7 @@ SOFTMAX["head"] = {"form": "softmax"}
 
 @pytest.fixture(name="models", scope="module")
 def models_fixture(tmp_path_factory):
-    """{"entities", "words", "classes": model folder}, of random weights."""
+    """Returns {"entities", "words", "classes": model folder} of models with random weights."""
     folder = tmp_path_factory.mktemp("models")
     labels = {"entities": ("O", "B-loc", "I-loc"), "words": tuple("BMES"), "classes": ("0", "1")}
     return {
@@ -71,7 +71,7 @@ def test_a_classifier_is_refused(models):
     ],
 )
 def test_files_of_labelled_texts_are_noted(models, capsys, tmp_path, name, line, found):
-    """All but columns were labelled as text without a word."""
+    """Regression: all formats but columns were labelled as plain text without a note."""
     path = tmp_path / name
     path.write_text(line + "\n", encoding="utf-8")
     options = ["--model_dir=" + models["entities"], "--input_file=%s" % path]

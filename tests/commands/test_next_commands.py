@@ -1,4 +1,4 @@
-"""The command that is printed when training has ended, as if it were pasted."""
+"""Tests of the command that is printed after training, run as if it were pasted into a shell."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ LABELLER = {"objective": "sequence_labelling", "columns": ["text_a", "label"]}
 
 
 def parts_of(model, kind, **task):
-    """(the program's name, its flags, its words) of the command for a kind's model."""
+    """Returns (program name, flags, other arguments) of the command for a model of a kind."""
     columns = task.pop("columns", ("text_a", "label"))
     of_kind = task_forms.Task({}, columns, task.pop("labels", ()), objective=kind, **task)
     python, program, *arguments = shlex.split(summary.next_command(model, of_kind))
@@ -33,7 +33,7 @@ def parts_of(model, kind, **task):
 
 
 def run(capsys, parts):
-    """What the command prints."""
+    """Runs the command; returns what it prints."""
     name, flags, words = parts
     small_models.run_command(importlib.import_module("albert_zh.commands." + name), flags, words)
     return capsys.readouterr().out
@@ -41,7 +41,7 @@ def run(capsys, parts):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Runs every test in a folder that holds no data of the clone."""
+    """Runs every test in a folder that contains no data of the clone."""
     monkeypatch.chdir(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""cmrc2018_evaluate.py, drcd_evaluate.py and squad_evaluate.py."""
+"""Tests of cmrc2018_evaluate.py, drcd_evaluate.py and squad_evaluate.py."""
 
 import json
 import os
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.newest
 
 
 def run(command, *arguments, folder):
-    """(status, stdout, stderr) of a command that runs in a folder."""
+    """Runs a command in a folder; returns (status, stdout, stderr)."""
     words = [sys.executable, os.path.join(ROOT, command + ".py")] + list(arguments)
     ended = subprocess.run(words, cwd=str(folder), capture_output=True, timeout=60)
     return ended.returncode, ended.stdout.decode(), ended.stderr.decode()

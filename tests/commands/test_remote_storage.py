@@ -1,4 +1,4 @@
-"""Commands whose model and files are in memory (ram://) print and write as with local ones."""
+"""Commands print and write the same whether model and files are in memory (ram://) or local."""
 
 import contextlib
 import json
@@ -64,7 +64,7 @@ _LABELLER = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with models and files, which no test changes."""
+    """Creates a folder with models and files, which no test changes."""
     local = tmp_path_factory.mktemp("made")
     for name, content in FILES.items():
         (local / name).write_text(content, encoding="utf-8")
@@ -81,7 +81,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def places(made, tmp_path, monkeypatch):
-    """(local folder, folder in memory), each with a copy of what was made."""
+    """Yields (local folder, folder in memory), each with a copy of the files of `made`."""
     local = tmp_path / "local"
     shutil.copytree(str(made), str(local))
     with memory_storage.bucket(tmp_path, monkeypatch) as bucket:
@@ -155,18 +155,18 @@ def test_prints_and_writes_the_same(places, capsys, command, arguments, words):
             if name.startswith("out.")
         }
         written = {name: content.replace(place.encode(), b"") for name, content in written.items()}
-        if "out.pb" in written:  # whose maps have no order
+        if "out.pb" in written:  # the order of its maps is not defined
             written["out.pb"] = tf.GraphDef.FromString(written["out.pb"])
         if "--drop_optimizer" in arguments:
             written["weights"] = sorted(checkpoint_values.read_shapes(_prefix(place + "/out")))
         shown = capsys.readouterr().out.replace(place, "")
-        # Local paths are shown from where one stands.
+        # Local paths are shown relative to the current folder.
         seen.append((shown.replace(os.path.relpath(place), ""), written))
     assert seen[0] == seen[1] and any(seen[0])
 
 
 class FirstCharacters(contextlib.nullcontext):
-    """In place of a reader: answers with the first characters of a context."""
+    """Replaces a reader: answers with the first characters of a context."""
 
     most_answers, num_cut, longest_question = 1, 0, 64
     unknown = types.SimpleNamespace(take_notes=list)
@@ -234,7 +234,7 @@ def test_models_and_corpus_in_a_bucket_are_served(places, monkeypatch):
     answers = []
 
     class Server:
-        """In place of the one that waits for connections."""
+        """Replaces uvicorn's server: sends requests instead of waiting for connections."""
 
         handle_exit = None
 
@@ -265,7 +265,7 @@ def test_models_and_corpus_in_a_bucket_are_served(places, monkeypatch):
 
 
 def test_the_mean_of_models(places):
-    """Of the same weights twice it is these."""
+    """The mean of two models with the same weights has these weights."""
     for place in places:
         folders = [place + "/embedding", place + "/embedding_again"]
         if place == places[0]:

@@ -1,4 +1,4 @@
-"""run_classifier.py as a user runs it: results, resuming, stopping, mistakes."""
+"""Tests of run_classifier.py as users run it: results, resuming, stopping, users' mistakes."""
 
 import contextlib
 import glob
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.rewritten_graphs
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A workspace in which training, evaluation and prediction ran, and what was printed."""
+    """Returns a workspace after training, evaluation and prediction, and the completed process."""
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
     result = run_process(workspace.arguments())
     assert result.returncode == 0, result.stderr
@@ -67,7 +67,7 @@ def test_screen_shows_our_lines_only(finished):
 
 
 def test_a_repeated_entry_of_the_vocabulary_is_warned_of_on_the_screen(tmp_path):
-    """Not in train.log alone, where Python's warnings go."""
+    """The warning is not only in train.log, where Python's warnings go."""
     workspace = Workspace(tmp_path)
     entries = VOCABULARY[:-1] + [VOCABULARY[7]]
     workspace.write("model/vocab.txt", "\n".join(entries) + "\n")
@@ -101,14 +101,14 @@ def test_less_than_an_epoch_has_a_checkpoint_after_its_last_step(setting, said, 
 @pytest.mark.slow
 @pytest.mark.reference
 def test_terminal_shows_a_live_bar(tmp_path):
-    """Step, rate, time left, loss and last dev accuracy, also where the terminal has no size."""
+    """The bar shows step, rate, time left, loss and last dev accuracy, even if no size is known."""
     workspace = Workspace(tmp_path)
     process, terminal = pty.fork()
     if process == 0:
         words = command(workspace.arguments(num_train_epochs=60, save_checkpoints_steps=120))
         os.execv(words[0], words)
     shown = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
+    with contextlib.suppress(OSError):  # reading at the end of a terminal raises an error
         while True:
             shown += os.read(terminal, 1 << 16)
     assert os.waitpid(process, 0)[1] == 0
@@ -257,7 +257,7 @@ def test_finished_run_repeats_nothing(finished, capsys):
 
 @pytest.mark.reference
 def test_time_of_a_run_includes_reading_its_data(finished, capsys, monkeypatch):
-    """By a clock that is put forward by 1,000 seconds once the data is read."""
+    """The clock is put forward by 1,000 seconds after the data is read."""
     workspace, _ = finished
     now, put_forward = time.time, []
     monkeypatch.setattr(time, "time", lambda: now() + sum(put_forward))
@@ -311,7 +311,7 @@ LONG = {"num_train_epochs": 50, "save_checkpoints_steps": 100}
 
 @pytest.fixture(name="straight", scope="module")
 def straight_fixture(tmp_path_factory):
-    """A workspace in which the long run ran without a pause."""
+    """Returns a workspace in which the long run was not interrupted."""
     workspace = Workspace(tmp_path_factory.mktemp("straight"))
     run_here(workspace.arguments(**LONG))
     return workspace
@@ -340,7 +340,7 @@ def test_killed_run_ends_like_one_that_was_not(tmp_path, straight, capsys):
 
 @pytest.mark.slow
 def test_killed_at_any_moments_ends_the_same(tmp_path, straight):
-    """Reading, writing features, training, evaluating, keeping the best, predicting."""
+    """The process is killed at random while it reads, trains, evaluates, saves or predicts."""
     killed = Workspace(tmp_path)
     moments = random.Random(3)
     for _ in range(12):
@@ -353,9 +353,9 @@ def test_killed_at_any_moments_ends_the_same(tmp_path, straight):
 
 
 def interrupt(process):
-    """Sends Ctrl-C; returns what was printed on stderr, after checking that it ended in time."""
+    """Sends Ctrl-C and checks that the process ends in time; returns what it printed on stderr."""
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)  # seconds, on a busy machine
+    _, errors = process.communicate(timeout=60)  # seconds, enough for a busy machine
     assert process.returncode == 130 and errors.count("\n") == 1, errors
     return errors
 
@@ -390,7 +390,7 @@ def test_evaluating_or_predicting_again_keeps_the_best_and_its_results(tmp_path)
     workspace = Workspace(tmp_path)
     run_here(workspace.arguments(num_train_epochs=8))
     former = json.loads(workspace.read("eval_results.json"))
-    assert len(former["evaluations"]) == 8  # step 0 and the first are deleted, five are kept
+    assert len(former["evaluations"]) == 8  # one per epoch; step 0 is deleted before its evaluation
     kept = workspace.read("best/fine_tuning.json")
     for changes in ({"do_eval": False}, {"do_predict": False}):
         run_here(workspace.arguments(num_train_epochs=8, do_train=False, **changes))
@@ -499,7 +499,7 @@ def test_without_best_folder_the_best_of_what_is_kept_is_used(tmp_path, capsys):
 
 
 def swap_labels(path):
-    """Makes each label of a file of pairs the other one."""
+    """Swaps the labels 0 and 1 in a file of pairs."""
     rows = [line.split("\t") for line in files.read_lines(path)]
     rows[1:] = [(text_a, text_b, str(1 - int(label))) for text_a, text_b, label in rows[1:]]
     with output_files.atomic_write(path) as handle:
@@ -556,14 +556,14 @@ def test_a_best_folder_alone_is_what_is_evaluated_and_told(tmp_path, capsys):
     capsys.readouterr()
     for changes in ({"do_eval": False}, {"do_predict": False}):
         run_here(workspace.arguments(do_train=False, init_checkpoint=start, **changes))
-        assert "start from" not in capsys.readouterr().out  # --init_checkpoint is not used
+        assert "start from" not in capsys.readouterr().out  # --init_checkpoint is ignored
         assert json.loads(workspace.read("eval_results.json"))["best"] == pytest.approx(best)
 
 
 @pytest.mark.slow
 @pytest.mark.reference
 def test_messages_for_a_stop_are_made_only_then(tmp_path, monkeypatch):
-    """They read the newest checkpoint, which takes time with each evaluation."""
+    """The messages require reading the newest checkpoint, which takes time with each evaluation."""
     monkeypatch.setattr(finetuning_runner.Run, "_how_to_go_on", lambda self: pytest.fail("read"))
     run_here(Workspace(tmp_path).arguments(num_train_epochs=1, do_predict=False))
 
@@ -584,7 +584,7 @@ def test_a_worker_that_helps_another_one_only_trains(monkeypatch):
     monkeypatch.setattr(finetuning_runner.run_flags, "helper_name", lambda options: "worker1")
     with flags_of(["--do_train", "--do_eval", "--do_predict"]):
         stop = StopRequest()
-        stop.is_deferred = True  # as a run before this one left it
+        stop.is_deferred = True  # as after an earlier run
         assert finetuning_runner.run_once(flags.FLAGS, stop) is None
     assert done == ["train"] and not stop.is_deferred
 
@@ -600,7 +600,7 @@ def test_similarity_is_offered_where_it_works(name, is_offered):
 
 
 def pairs_of_features(workspace, name):
-    """The pairs of texts in a split's features, whose tokens are characters."""
+    """Yields the text pairs of a split's features; each token is one character."""
     path = os.path.join(workspace.output, name + ".tf_record")
     for record in tf.python_io.tf_record_iterator(path):
         ids = tf.train.Example.FromString(record).features.feature["input_ids"].int64_list.value
@@ -736,7 +736,7 @@ def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path
         assert "%s.txt: %d rows, labels 0:" % (name, rows) in shown
     assert "train.txt: left out 1 of 33 rows: line 34: 2 columns, expected 3" in shown
     predicted = workspace.read("predictions.tsv")
-    run_here(workspace.arguments(do_train=False, **settings))  # the file is not kept in memory then
+    run_here(workspace.arguments(do_train=False, **settings))  # then the file is not held in memory
     assert workspace.read("predictions.tsv") == predicted
     texts = [line.split("\t")[0] for line in predicted.splitlines()]
     assert len(texts) == 13 and set("".join(texts[1:])) <= set(CHARACTERS)
@@ -915,7 +915,7 @@ def test_help_lists_every_flag_of_the_command_and_no_other():
     text = run_process(["--help"]).stdout
     with small_models.command_flags(finetuning_runner, []):
         defined = set(flags.FLAGS)
-    assert "tpu_name" in defined and "data_dir" in defined  # of two rooms
+    assert "tpu_name" in defined and "data_dir" in defined  # flags of two modules
     of_all = {"ignore_unknown_flags", "h"}
     assert set(re.findall(r"^ *--(?:\[no\])?(\w+)", text, re.M)) == defined | of_all
     assert "python run_classifier.py --task_name=lcqmc --data_dir=data/pairs_sample \\\n" in text
@@ -925,7 +925,7 @@ def test_help_lists_every_flag_of_the_command_and_no_other():
 @pytest.mark.parametrize("size", [pytest.param("40k", marks=pytest.mark.slow), "300k"])
 @pytest.mark.slow
 def test_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, size):
-    """The disk is full while features are written, and while a checkpoint is."""
+    """The disk is full while features are written, and while a checkpoint is written."""
     folder = tmp_path / "small"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", str(folder)]
@@ -993,7 +993,7 @@ def test_two_replicas_give_the_weights_of_one_device(tmp_path, monkeypatch, fgm_
     [
         ([], 128),
         (["--max_seq_length=512"], 32),
-        (["--eval_batch_size=8"], 8),  # who gives a small one has little memory
+        (["--eval_batch_size=8"], 8),  # a small number suggests little memory
         (["--plain=true"], 8),
         (["--use_tpu=true"], 8),
     ],

@@ -1,4 +1,4 @@
-"""run_classifier_multiclass.py: own data from files to reports; bad input."""
+"""Tests of run_classifier_multiclass.py: from users' data to reports; invalid input."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ class OwnData(Workspace):
             self.write_rows(name + ".csv", rows)
 
     def write_rows(self, name, rows, header=("text_a", "label")):
-        """Writes a CSV file as Python's writer makes it."""
+        """Writes a CSV file with Python's `csv` module."""
         with open(os.path.join(self.data, name), "w", encoding="utf-8", newline="") as handle:
             csv.writer(handle).writerows([header] + list(rows))
 
@@ -111,7 +111,7 @@ def test_a_linear_model_of_the_same_rows_is_a_teacher(finished, tmp_path, capsys
 
 
 def without_labels(finished, folder, **splits):
-    """A folder whose training file has texts alone; `splits` are further files."""
+    """Creates data whose training file contains only texts; `splits` are further files."""
     texts = [(text,) for text, _ in titles(96)]
     data = OwnData(folder, dev=titles(20, 2), **splits)
     data.write_rows("train.csv", texts, header=("text_a",))
@@ -121,7 +121,7 @@ def without_labels(finished, folder, **splits):
 @pytest.mark.slow
 @pytest.mark.parametrize("labels_of", ["teacher", "dev"])
 def test_texts_alone_are_learnt_from_teachers(finished, tmp_path, capsys, labels_of):
-    """The labels are the teacher's, or dev's: the student agrees with what taught it."""
+    """The label names come from the teacher or dev, and the student agrees with the teacher."""
     teacher = os.path.join(finished.output, "best")
     if labels_of == "dev":
         rows = titles(96) + titles(20, 2)
@@ -259,13 +259,13 @@ def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     section = text[text.index("## dev") : text.index("## test")]
     assert section in data.read("report.md")
     assert "Rows: dev 8, test 7. Time: " in data.read("report.md")
-    # Nor is what was known of another test file.
+    # Results of another test file are not preserved.
     data.write_rows("test.csv", [("今天",)] * 3, header=("text_a",))
     run_here(data.arguments(num_train_epochs=1, do_train=False, do_eval=False))
     report = data.results("report.json")
     assert "test" not in report and report["data"] == {"dev": 8, "test": 3}
     assert data.results()["test"] is None
-    # Another model's section is not kept.
+    # Results of another model are not preserved.
     best = os.path.join(data.output, "best", "albert_model.ckpt")
     values = checkpoint_values.read_weights(best)
     values["output_bias"] = values["output_bias"] + 1.0
@@ -321,13 +321,13 @@ def test_class_weights_and_f1_of_the_second_of_two_labels(tmp_path, given, weigh
 
 
 def rows_of_several_labels(count, seed=1):
-    """Rows of (text, labels with a | between), as in `titles` those of both halves of a text."""
+    """Returns rows (text, labels joined by |) with halves of two `titles` and both labels."""
     pairs = zip(titles(count, seed), titles(count, seed + 100))
     return [(a[:4] + b[:4], "|".join(sorted({x, y}))) for (a, x), (b, y) in pairs]
 
 
 def _check_renamed_predicts_the_same(data, predictions):
-    """As a converted model, whose checkpoint has no step and is written anew."""
+    """Predicts with a copy that looks like a converted model: without a step, written again."""
     folder = os.path.join(data.folder, "converted")
     shutil.copytree(os.path.join(data.output, "best"), folder)
     prefix = os.path.join(folder, "albert_model.ckpt")
@@ -398,7 +398,7 @@ def test_numbers_are_estimated(tmp_path):
         abs(float(errors[0]["label"]) - float(errors[0]["predicted"])), abs=1e-4
     )
     assert "| label | predicted | error | line |" in data.read("report.md")
-    settings = {"do_train": None, "do_predict": None}  # the model tells what it estimates
+    settings = {"do_train": None, "do_predict": None}  # the model determines the objective
     with pytest.raises(UserError, match="unknown metric 'macro_f1', expected one of loss, pearson"):
         run_here(data.arguments(best_metric="macro_f1", **settings))
     run_here(data.arguments(best_metric="spearman", **settings))
@@ -412,7 +412,7 @@ def test_early_stopping_ends_training_and_is_remembered(tmp_path, capsys):
     assert "in 2 evaluations: training ends at step 12 of 120" in capsys.readouterr().out
     run_here(data.arguments(early_stopping=2, **changes))
     assert "training ended early at step 12: nothing to train" in capsys.readouterr().out
-    assert len(data.results()["evaluations"]) == 4  # of steps 0, 4, 8 and 12
+    assert len(data.results()["evaluations"]) == 4  # at steps 0, 4, 8 and 12
 
 
 def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys, monkeypatch):
@@ -423,7 +423,7 @@ def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys, monkeypatch):
         session_engine.Engine, "_specify", lambda *given: graphs.append(given[2]) or build(*given)
     )
     run_here(data.arguments(**settings))
-    # All checkpoints of a run, and both its files, are predicted in one graph.
+    # All checkpoints of a run and both of its files are predicted in one graph.
     assert graphs == ["train", "infer"] * 2
     runs = data.results("runs.json")
     best = max(runs["runs"], key=lambda run: run["dev"]["eval_accuracy"])
@@ -443,10 +443,10 @@ def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys, monkeypatch):
     with pytest.raises(UserError, match="no model itself.* are in .*/seed_1, .*/seed_2: name one"):
         run_here(data.arguments(do_train=False, do_eval=False))
     capsys.readouterr()
-    for name, value in (("max_seq_length", 32), ("pooling", "mean")):  # of every kind, of this one
+    for name, value in (("max_seq_length", 32), ("pooling", "mean")):  # of all kinds, of this kind
         with pytest.raises(UserError, match="seed_2 holds a run with another " + name):
             run_here(data.arguments(**dict(settings, seeds="3,2", **{name: value})))
-    assert "run 1" not in capsys.readouterr().out  # nothing is trained before
+    assert "run 1" not in capsys.readouterr().out  # the check precedes training
 
 
 @pytest.mark.slow
@@ -471,7 +471,7 @@ def test_runs_that_are_not_compared_are_named(tmp_path, capsys):
 
 
 def search(data, accuracies, **settings):
-    """Searches with runs whose dev accuracy at a rate is given; returns the folders of the runs."""
+    """Searches with runs of a given dev accuracy per rate; returns the folders of the runs."""
     from albert_zh.finetuning import sweeps
 
     folders = []
@@ -487,7 +487,7 @@ def search(data, accuracies, **settings):
     os.makedirs(data.output, exist_ok=True)
     with flags_of(data.arguments(search=True, learning_rate=None, **settings)):
         sweeps.run(flags.FLAGS, run_once)
-        assert flags.FLAGS.output_dir == data.output  # the flags themselves are not changed
+        assert flags.FLAGS.output_dir == data.output  # the original flags are unchanged
     return folders
 
 
@@ -528,13 +528,13 @@ def test_a_rate_that_diverges_is_one_row_of_the_table(tmp_path, capsys):
     assert data.results("runs.json")["best"]["rate"] == 4e-4
     assert "| 1 | diverged | - | - |" in data.read("runs.md")
     last = capsys.readouterr().out.splitlines()[-2]
-    assert "try --search_rates=0.0002,0.0004,0.0008,0.0016" in last  # not above what diverges
+    assert "try --search_rates=0.0002,0.0004,0.0008,0.0016" in last  # below the rate that diverged
     with pytest.raises(Diverged, match="no finite number"):
         search(data, {1.0: None, 2.0: None}, search_rates="1,2")
 
 
 def test_runs_that_are_used_show_what_they_were_trained_by(tmp_path):
-    """The rate of the trained ones; test, which has no loss, by a metric that it has."""
+    """The rate is that of the trained runs; test has no loss and is shown with another metric."""
     from albert_zh.finetuning import sweeps
 
     data = OwnData(tmp_path)
@@ -560,7 +560,7 @@ def test_runs_that_are_used_show_what_they_were_trained_by(tmp_path):
 
 def test_search_is_around_the_usual_rate_of_a_kind():
     options = finetuning_flags.of_settings(search=True)
-    options["learning_rate"].value = 2e-4  # as `take_usual_rate` does it
+    options["learning_rate"].value = 2e-4  # as set by `take_usual_rate`
     assert finetuning_flags.searched_rates(options) == [1e-4, 2e-4, 4e-4]
 
 
@@ -651,7 +651,7 @@ def test_the_most_confident_errors_are_kept_in_order():
         kind_interface.ModelInUse(task, {}, None, 16), task_settings.Settings(), num_errors=50
     )
     for number in np.random.RandomState(1).permutation(90):
-        label = "a" if number % 3 else "b"  # each third one is right
+        label = "a" if number % 3 else "b"  # every third prediction is right
         logits = np.log([1 - confidences[number], confidences[number]])
         example = input_examples.InputExample("dev-%d" % number, "甲", None, label)
         scorer.add(example, [{"logits": logits}])
@@ -725,7 +725,7 @@ def test_run_classifier_clue_writes_the_submission(tmp_path):
 
 
 def submission_of(task_name, folder):
-    """The result files of a prediction with --clue_submission."""
+    """Returns the result files of a prediction with --clue_submission."""
     task = datasets.get_task(task_name)
     options = types.SimpleNamespace(task_name=task_name, clue_submission=True)
     use = kind_interface.ModelInUse(task, {}, None, 16)
@@ -764,7 +764,7 @@ def test_label_maps_that_are_none(tmp_path):
 
 
 def test_records_that_are_none_are_not_submitted(tmp_path):
-    """A line that is no record must not shift the two choices of those after it."""
+    """A line that is no record must not change how the choices in later lines are paired."""
     rows = (("1", 5, 0.9), ("1", 5, 0.3), ("2", input_examples.NO_RECORD, 0.5), ("3", 8, 0.9))
     rows += (("4", 9, 0.1), ("4", 9, 0.2))
     with submission_of("copa", tmp_path) as results:
@@ -801,7 +801,7 @@ def test_rows_set_aside_are_not_seen_by_training(tmp_path):
     former = data.results()["best"]
     with pytest.raises(UserError, match="another dev_share"):
         run_here(data.arguments(dev_share=0.5, do_predict=None, do_train=None))
-    # Nor are they where the best model is used alone: it brings the seed.
+    # The same holds if only the best model is used, as its seed is applied.
     settings = {
         "output_dir": str(tmp_path / "other"),
         "init_checkpoint": os.path.join(data.output, "best"),
@@ -867,12 +867,12 @@ def test_a_file_alone_with_columns_of_any_name(tmp_path):
         run_here(data.arguments(task_name="lcqmc", label_column="板块"))
     settings = {"data_dir": path, "text_column": "说法", "label_column": "板块"}
     run_here(data.arguments(num_train_epochs=1, **settings))
-    assert len(ids_of_rows(data, "dev")) == 12  # 0.3 of so few
+    assert len(ids_of_rows(data, "dev")) == 12  # the share is 0.3 for so few rows
     assert json.loads(data.read("best/fine_tuning.json"))["chosen_columns"] == {
         "text_a": "说法",
         "label": "板块",
     }
-    # The model brings the columns; the rows that are predicted lie in a file, too.
+    # The columns are known from the model; the rows to predict may be in a single file, too.
     data.write_rows("new.csv", [(text, "x") for text, _ in titles(5, 4)], header=("说法", "序列"))
     new = {"data_dir": os.path.join(data.data, "new.csv"), "do_train": None, "do_eval": None}
     run_here(data.arguments(**new))
@@ -883,7 +883,7 @@ def test_a_file_alone_with_columns_of_any_name(tmp_path):
 
 
 def ids_of_rows(data, name):
-    """The set of the token ids of a split's features."""
+    """Returns the set of the token ids of a split's rows."""
     records = tf.python_io.tf_record_iterator(os.path.join(data.output, name + ".tf_record"))
     features = (tf.train.Example.FromString(record).features.feature for record in records)
     return {tuple(feature["input_ids"].int64_list.value) for feature in features}
@@ -913,7 +913,7 @@ def test_swapped_files_are_suspected_where_dev_has_other_labels(tmp_path):
 
 
 def single_characters(count, num_labels, seed):
-    """Rows of one or two labels, a rare one of many, each of which is a character in the text."""
+    """Returns rows of one or two of many labels; for each label, the text contains a character."""
     generator = random.Random(seed)
     rows = []
     for _ in range(count):
@@ -1017,7 +1017,7 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
     ],
 )
 def test_a_run_that_learns_nothing_says_so_with_advice(tmp_path, capsys, labels, changes, words):
-    """Labels that have nothing to do with the texts."""
+    """The labels are independent of the texts."""
     generator = random.Random(3)
     rows = [(text, generator.choice(labels + labels[:1])) for text, _ in titles(200)]
     data = OwnData(tmp_path, train=rows[:100], dev=rows[100:])
@@ -1040,7 +1040,7 @@ def test_screen_and_files_name_the_metric_they_show(tmp_path, capsys):
     number = r"0\.\d{4}"
     both = "macro_f1 %s, accuracy %s" % (number, number)
     evaluations = [line for line in lines if line.startswith("dev ") and " at step " in line]
-    assert len(evaluations) == 4  # three epochs, and the best one at the end
+    assert len(evaluations) == 4  # three epochs, and the best checkpoint at the end
     for line in evaluations[:3]:
         assert re.match(r"dev %s at step \d+( \(best so far\))?$" % both, line)
     values = "%s, accuracy %s" % (number, number)
@@ -1083,7 +1083,7 @@ def test_a_finished_run_leaves_its_newest_checkpoint_and_goes_on_from_it(tmp_pat
     [
         ({"keep_checkpoint_max": 3}, [4, 8, 12]),
         ({"keep_checkpoint_max": 0}, [0, 4, 8, 12]),
-        ({"do_eval": None}, [0, 4, 8, 12]),  # to be evaluated by another command
+        ({"do_eval": None}, [0, 4, 8, 12]),  # another command may evaluate them
     ],
 )
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""run_classifier_sp_google.py: google's flags, SentencePiece, the mean over tokens."""
+"""Tests of run_classifier_sp_google.py: google's flags, SentencePiece, mean pooling."""
 
 import json
 import os
@@ -29,7 +29,7 @@ GOOGLE_CONFIG = dict(
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A SentencePiece model, a google config for it, and a run that was trained with them."""
+    """Creates a SentencePiece model, a google config for it, and a run trained with both."""
     workspace = Workspace(tmp_path_factory.mktemp("sp_google"))
     draw = random.Random(1)
     texts = [_text(draw, 8) for _ in range(300)]
@@ -48,7 +48,7 @@ def _text(draw, num_words):
 
 
 def run(workspace, **changes):
-    """The `CompletedProcess` of run_classifier_sp_google.py."""
+    """Runs run_classifier_sp_google.py; returns the `CompletedProcess`."""
     words = workspace.arguments(
         albert_config_file=workspace.config,
         spm_model_file=workspace.model,

@@ -1,4 +1,4 @@
-"""run_pretraining.py as users run it: training, going on, evaluation, export, errors."""
+"""Tests of run_pretraining.py as users run it: training, resuming, evaluation, export, errors."""
 
 import glob
 import json
@@ -38,7 +38,7 @@ from workspace import assert_same_weights
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A workspace with records: masked, unmasked, held-out."""
+    """Creates a workspace with masked, unmasked and held-out records."""
     workspace = small.Workspace(tmp_path_factory.mktemp("pretraining"))
     workspace.masked = workspace.write_records("masked.tfrecord", small.masked_records(64))
     workspace.unmasked = workspace.write_records("unmasked.tfrecord", small.unmasked_records(64))
@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder):
-    """The folder of a run of 20 steps with evaluation and export."""
+    """Returns the output folder of a run of 20 steps with evaluation and export."""
     output = os.path.join(folder.folder, "run")
     small.run_here(
         folder.arguments(
@@ -67,7 +67,7 @@ def run(folder):
 
 
 def variables_of(output):
-    """{name: value} of everything in a folder's newest checkpoint."""
+    """Returns {name: value} of all variables of a folder's newest checkpoint."""
     reader = tf.train.load_checkpoint(output)
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
@@ -96,7 +96,7 @@ def test_curves_and_metrics_are_recorded(run):
     losses = [record["loss"] for record in records if "learning_rate" in record]
     assert len(losses) == 20 and losses[-1] < losses[0]
     evaluations = [record["step"] for record in records if "dev_masked_lm_accuracy" in record]
-    assert evaluations == [10, 20]  # the last checkpoint once, though eval_results.txt has it, too
+    assert evaluations == [10, 20]  # the last one once, although eval_results.txt has it, too
     with open(os.path.join(run, "learning_curve.png"), "rb") as handle:
         assert handle.read(8) == b"\x89PNG\r\n\x1a\n"
 
@@ -116,7 +116,7 @@ def test_export_is_a_model_folder_without_slots(run, folder):
 def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
     monkeypatch.setattr(
         pretraining_runner, "_EXPLOSION_FACTOR", 1.5
-    )  # twice the loss would be too much
+    )  # a doubled loss would count as diverged
     output = os.path.join(folder.folder, "mirrored")
     small.run_here(
         folder.arguments(
@@ -138,7 +138,7 @@ def test_two_replicas_give_the_weights_of_one_device(run, folder, monkeypatch):
         assert actual == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-# Two CPUs that add up as GPUs do: each runs an op of its own, which waits for that of the other.
+# Two CPUs that reduce as GPUs do: each runs a separate op, which waits for the other one's.
 _TRAIN_AS_ON_GPUS = """
 import sys
 import tensorflow.compat.v1 as tf
@@ -185,7 +185,7 @@ def test_replicas_that_wait_for_one_another_end(folder):
 
 
 def test_workers_drop_positions_of_their_own():
-    """Each is the only replica of its machine, in the same name scope."""
+    """Each worker is the only replica of its machine, in the same name scope."""
 
     def dropped(replica):
         context = types.SimpleNamespace(replica_id_in_sync_group=replica)
@@ -205,12 +205,12 @@ def test_workers_drop_positions_of_their_own():
 
 @pytest.mark.slow
 def test_a_run_goes_on_from_its_own_start(folder, run, capsys):
-    """Also if it was stopped before its first step, and whether or not it names its start again."""
+    """A run stopped before its first step resumes without naming its start; others are refused."""
     output = os.path.join(folder.folder, "started")
     common = {"input_file": folder.masked, "output_dir": output}
     small.run_here(folder.arguments(init_checkpoint=run, num_train_steps=4, **common))
     for path in glob.glob(os.path.join(output, "model.ckpt-4*")):
-        os.remove(path)  # as of a run that was killed when only step 0 was saved
+        os.remove(path)  # as after killing a run with only step 0 saved
     with open(os.path.join(output, "checkpoint"), "w", encoding="utf-8") as handle:
         handle.write('model_checkpoint_path: "model.ckpt-0"\n')
     capsys.readouterr()
@@ -241,7 +241,7 @@ def test_other_records_are_another_run(folder, run):
 
 @pytest.mark.slow
 def test_files_of_records_in_another_order_are_another_run(folder, capsys):
-    """As many records and bytes; what a run has read is known by its place among them."""
+    """The files have equal sizes, and the progress of a run is a position in their order."""
     names = [folder.write_records(name, small.masked_records(32)) for name in ("a.tf", "b.tf")]
     output = os.path.join(folder.folder, "in_order")
     common = {"output_dir": output, "num_warmup_steps": 0, "eval_file": names[0]}
@@ -295,7 +295,7 @@ POD = {"num_train_steps": 50, "save_checkpoints_steps": 10}
 
 @pytest.fixture(name="alone", scope="module")
 def alone_fixture(folder):
-    """The output folder of the run that a pod of four hosts is to equal, on one device."""
+    """Returns the output folder of a one-device run that a pod of four hosts must reproduce."""
     output = os.path.join(folder.folder, "alone_of_4")
     small.run_here(
         folder.arguments(input_file=folder.masked, output_dir=output, input_lanes=4, **POD)
@@ -312,7 +312,7 @@ def _start_pod(arguments, num_devices):
 @pytest.mark.slow
 @pytest.mark.parametrize("num_devices", [1, pytest.param(2, marks=pytest.mark.newest)])
 def test_a_pod_killed_and_resumed_gives_the_weights_of_one_device(folder, alone, num_devices):
-    """Four workers of one or two devices each read and write one folder, as a pod's hosts do."""
+    """Four workers with one or two devices each share one folder, like the hosts of a pod."""
     output = os.path.join(folder.folder, "pod_of_%d" % num_devices)
     arguments = folder.arguments(
         input_file=folder.masked, output_dir=output, distribution="multi_worker", **POD
@@ -321,7 +321,7 @@ def test_a_pod_killed_and_resumed_gives_the_weights_of_one_device(folder, alone,
     while checkpoint_files.checkpoints_of_training(output)[-1:] < [output + "/model.ckpt-20"]:
         assert all(worker.poll() is None for worker in workers)
         time.sleep(0.1)
-    for worker in workers:  # as a preemption of all machines at once
+    for worker in workers:  # as if all machines were preempted at once
         worker.kill()
     for worker in workers:
         worker.communicate()
@@ -353,7 +353,7 @@ OBJECTIVES = {
     ],
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder, objective):
-    """Weights, slots, order of the data and masks: all values are equal to the bit."""
+    """Weights, slots, order of the data and masks are restored: all values are bit-identical."""
     arguments = {
         "input_file": folder.unmasked,
         "num_train_steps": 40,
@@ -445,7 +445,7 @@ def test_flags_choose_how_unmasked_records_are_masked(define_flags, arguments, e
 
 
 def test_the_most_pieces_are_shown_beside_their_share():
-    """Of sequences of 512, 15 % were said to be masked where 20 pieces are the most, 4 %."""
+    """Regression: 15 % was shown for sequences of 512, although 20 pieces are at most 4 %."""
     choice = masking.MaskingChoice(0.15, 20, WORD_TRIPLES, True, permute=False)
     shown = record_sources.described_masking(choice)
     assert "15 % of the pieces, at most 20 of a sequence, whole words" in shown
@@ -463,14 +463,14 @@ def test_the_most_pieces_are_shown_beside_their_share():
     ],
 )
 def test_an_evaluation_with_other_masks_is_noted(arguments, named, capsys, monkeypatch):
-    """Single pieces, which are easier, were measured of a run that learnt whole words."""
+    """Regression: single pieces, which are easier, were evaluated after training on whole words."""
     learnt = masking.MaskingChoice(0.15, 20, WORD_TRIPLES, True, permute=False)
     fixed = {
         "masking": record_sources.masking_settings(learnt),
         "replacement_method": "word_piece",
     }
     if not named:
-        del fixed["replacement_method"]  # of a run that was begun before there was a choice
+        del fixed["replacement_method"]  # as in a run that began before the flag existed
     former = {"fixed": fixed, "variable": {}}
     monkeypatch.setattr(record_sources.run_folder, "former_settings", lambda folder: former)
     with flags_of(["--output_dir=out"] + arguments, pretraining_flags.define_flags):
@@ -551,7 +551,7 @@ def test_flags_reach_the_configuration_of_a_tpu(folder):
 
 
 def test_an_evaluation_has_no_more_steps_than_asked_for(run, folder):
-    """Of four batches there are."""
+    """Four batches exist, but only three are evaluated."""
     output = os.path.join(folder.folder, "evaluated")
     shutil.copytree(run, output)
     arguments = folder.arguments(
@@ -645,7 +645,7 @@ def test_each_pattern_of_unilm_is_measured(folder, capfd):
         assert capfd.readouterr().out.count("was trained with --objective=unilm, and") == 1
 
 
-# What goes wrong -> (flags that differ, words of the message).
+# Mistake -> (changed flags, words of the message).
 MISTAKES = {
     "no electra": ({"disc_weight": 20}, "--disc_weight needs --objective=electra"),
     "temperature": (

@@ -1,4 +1,4 @@
-"""What run_sentence_embedding.py does beside training: mining, scores of pairs, whitening."""
+"""Tests of run_sentence_embedding.py except training: mining, scores of pairs, whitening."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from workspace import ROOT, VOCABULARY
 
 STARTER = os.path.join(ROOT, "albert_starter_zh")
 WORDS = VOCABULARY[5:25]
-FORMATS = [("scored", "positives"), ("positives", "scored")]  # in training, later
+FORMATS = [("scored", "positives"), ("positives", "scored")]  # (trained, measured)
 
 
 @pytest.fixture(name="model", scope="module")
@@ -31,7 +31,7 @@ def model_fixture(tmp_path_factory):
 
 @pytest.fixture(name="data", scope="module")
 def data_fixture(tmp_path_factory):
-    """Questions, each of an entry that has its first two characters; entries come in twos."""
+    """Creates questions that begin like their entries; two entries each have the same beginning."""
     folder = tmp_path_factory.mktemp("faq")
     generator = np.random.RandomState(1)
     entries = [
@@ -48,7 +48,7 @@ def data_fixture(tmp_path_factory):
 
 
 def run(model, output, *arguments, **files):
-    """Runs the command; `files` replace those of the model."""
+    """Runs the command; `files` are further flags, which override those of the model."""
     small_models.run_command(
         run_sentence_embedding,
         [
@@ -65,7 +65,7 @@ def run(model, output, *arguments, **files):
 
 
 def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path, capsys):
-    """By the vectors that its folder describes, or else as the flags say."""
+    """The vectors are computed as its folder describes or, without notes, as the flags say."""
     notes = sentence_vectors.SentenceNotes("max", True, 8, 24, projection_width=8)
     folder = small_models.write_embedding_model(tmp_path / "vectors", notes)
     for name in ("label_map.json", "fine_tuning.json"):
@@ -88,7 +88,7 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path, capsys):
         assert (note in capsys.readouterr().out) == (output == "noted")
         results = json.loads((tmp_path / output / "eval_results.json").read_text())
         result = results["best"]
-        assert "test_accuracy" not in results  # there is none of vectors
+        assert "test_accuracy" not in results  # vectors have no accuracy
         with TextEncoder(folder, **settings) as encoder:
             texts = measured.texts()
             vectors = dict(zip(texts, encoder.encode(texts, normalize=True)))
@@ -107,7 +107,7 @@ def test_a_classifier_is_named_where_an_embedding_model_is_measured(objective, d
     classifier = small_models.write_model(tmp_path / "classifier", settings=notes)
     expected = "classifier holds a model of the kind single_label, expected one of the kind "
     expected += "sentence_embedding or sentence_retrieval: name such a model "
-    for files in ({}, {"bert_config_file": "", "vocab_file": ""}):  # those of the folder then
+    for files in ({}, {"bert_config_file": "", "vocab_file": ""}):  # then those of the folder
         with pytest.raises(UserError, match=expected):
             run(
                 classifier,
@@ -150,7 +150,7 @@ def test_negatives_are_mined_alone(model, data, tmp_path, way, capsys):
     for row in rows:
         wrong = row["negatives"]
         assert len(set(wrong)) == 2 and row["text_b"] not in wrong and set(wrong) <= entries
-    if way == "lexical":  # mostly those that share two characters
+    if way == "lexical":  # most negatives share two characters with the question
         shared = [len(set(r["text_a"]) & set(n)) for r in rows for n in r["negatives"]]
         assert np.mean(shared) > 1.5
     assert "negatives of 24 rows among 25 texts: 48 mined" in capsys.readouterr().out
@@ -164,7 +164,7 @@ def test_negatives_are_mined_alone(model, data, tmp_path, way, capsys):
 
 
 def prepare_mining(output, train_file, **settings):
-    """(the flags, the lines that are said) of mining for a file."""
+    """Prepares mining for a file; returns (flags, lines to print)."""
     output.mkdir()
     options = finetuning_flags.of_settings(
         "sentence_embedding",
@@ -213,7 +213,7 @@ def test_mining_says_what_is_left_out_and_which_rows_have_too_few(tmp_path):
 
 
 def test_further_files_are_mined_as_well(tmp_path):
-    """What is right for a question in one file is no wrong text for it in the other."""
+    """A positive of a question in one file is not its negative in the other file."""
     shared = "明天天气"
     first = tmp_path / "a.tsv"
     first.write_text("今天天气\t%s\n后天银行\t银行开户\n" % shared, encoding="utf-8")
@@ -234,7 +234,7 @@ def test_further_files_are_mined_as_well(tmp_path):
     ]
     for examples in found:
         assert [len(set(example.negatives)) for example in examples] == [2, 2]
-        assert set(examples[0].negatives) == {"银行开户", "天气明天"}  # of 今天天气
+        assert set(examples[0].negatives) == {"银行开户", "天气明天"}  # the negatives of 今天天气
     report = json.loads((output / "mined_negatives.json").read_text())
     assert report["more_train"] == [str(second)] and report["rows"] == 4
 
@@ -273,9 +273,9 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
         found = encoder.encode(["今天", "银行卡"])
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=0.02)
     capsys.readouterr()
-    run(model, output, *arguments, data_dir=data)  # all is there
+    run(model, output, *arguments, data_dir=data)  # all results exist already
     assert "nothing to train" in capsys.readouterr().out
-    for name in ("more_train", "triplet_distance"):  # which notes of former versions lack
+    for name in ("more_train", "triplet_distance"):  # missing in notes of earlier versions
         del notes["head"][name]
     (output / "best" / "fine_tuning.json").write_text(json.dumps(notes))
     best = str(output / "best")
@@ -298,7 +298,7 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
 
 @pytest.mark.parametrize("trained, measured", with_slow(FORMATS, FORMATS[:1]))
 def test_a_model_is_measured_on_files_of_another_format(model, data, tmp_path, trained, measured):
-    """Its vectors are the same; the flag was refused, and advised where it was missing."""
+    """Regression: --dev_format was refused for such files, and recommended if it was missing."""
     pairs = [line.split("\t") for line in (data / "dev.tsv").read_text("utf-8").splitlines()]
     rows = ["%s\t%s\t%d\n" % (a, b, n % 3) for n, (a, b) in enumerate(pairs)]
     (tmp_path / "scored.tsv").write_text("".join(rows), encoding="utf-8")
@@ -364,13 +364,13 @@ def test_a_pair_classifier_scores_what_is_trained_on(model, data, tmp_path, caps
 
     monkeypatch.setattr(Predictor, "similarities", computed_again)
     arguments += ["--do_train=true", "--train_batch_size=8", "--train_step=2"]
-    arguments.append("--whitening_width=4")  # of texts that have no scores before
+    arguments.append("--whitening_width=4")  # fitted to a training file without scores
     run(model, output, *arguments, train_file=data / "train.tsv")
     assert (output / "model.ckpt-2.index").exists()
 
 
 def test_a_pair_classifier_scores_labelled_pairs(model, tmp_path, capsys):
-    """They were refused as wrong texts; their labels are not what is learnt."""
+    """Regression: labelled pairs were refused as negatives; training does not use the labels."""
     pairs = [("今天吃饭", "明天吃饭"), ("手机没电", "手机坏了"), ("今天", "明天")]
     path, rows = tmp_path / "train.tsv", []
     for labels in (["1", "0", "1"], ["0", "1", "0"]):
@@ -403,11 +403,11 @@ def test_scores_of_another_precision_are_computed(model, data, tmp_path):
         )
         rounds.append([json.loads(line)["score"] for line in written.open(encoding="utf-8")])
     assert rounds[0] != rounds[1]
-    np.testing.assert_allclose(rounds[0], rounds[1], atol=0.06)  # random weights
+    np.testing.assert_allclose(rounds[0], rounds[1], atol=0.06)  # for random weights
 
 
 def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path, capsys):
-    """Of a row with two wrong texts two rows are made."""
+    """A row with two negatives becomes two rows."""
     lines = (data / "train.tsv").read_text("utf-8").splitlines()[:5]
     cells = [line.split("\t") + ["明天再说", "今天天气"] for line in lines]
     path = tmp_path / "train.tsv"
@@ -448,7 +448,7 @@ def test_whitening_needs_no_data_beside_its_texts(model, tmp_path):
 
 
 def test_what_is_measured_is_read_before_a_model_is_whitened(model, data, tmp_path):
-    """Right pairs, where --objective=cosent expects scores."""
+    """The data has positive pairs, but --objective=cosent expects scores."""
     arguments = ["--whitening_width=3", "--objective=cosent"]
     files = {"data_dir": data, "whitening_file": data / "faq.txt"}
     with pytest.raises(UserError, match="test.tsv: .*--dev_format=positives") as error:
@@ -479,7 +479,7 @@ def test_what_is_measured_is_read_before_a_model_is_whitened(model, data, tmp_pa
         ),
         (
             ["--whitening_width=16", "--pooling=last4", "--do_train=true"],
-            "expected 1 to 15",  # all layers have one LayerNorm
+            "expected 1 to 15",  # all layers share one LayerNorm
         ),
         (
             ["--whitening_width=9", "--width=8", "--do_train=true"],
@@ -526,4 +526,4 @@ def test_flags_that_make_no_sense_are_refused(
     with pytest.raises(UserError, match=message) as error:
         run(model, tmp_path / "out", *arguments, data_dir=data)
     assert "\n" not in str(error.value)
-    assert not (tmp_path / "out" / "checkpoint").exists()  # no step was taken
+    assert not (tmp_path / "out" / "checkpoint").exists()  # no training step was run

@@ -1,4 +1,4 @@
-"""similarity.py and args.py: the command in each of its ways, and albert_zh's interface."""
+"""Tests of similarity.py and args.py: all ways to use the command, and albert_zh's interface."""
 
 import codecs
 import contextlib
@@ -81,7 +81,7 @@ def test_two_sentences(folder, expected, capsys):
 
 
 def test_pairs_of_a_file(folder, expected, capsys, tmp_path):
-    """A byte-order mark, further columns and Windows' line ends are no matter."""
+    """A byte-order mark, further columns and Windows line endings are accepted."""
     lines = ["%s\t%s\t1\r\n" % pair for pair in PAIRS]
     path = write_pairs(tmp_path / "pairs.tsv", "\ufeff" + "".join(lines))
     run(["--model_dir=" + folder, "--pairs=" + path])
@@ -89,7 +89,7 @@ def test_pairs_of_a_file(folder, expected, capsys, tmp_path):
 
 
 def test_pairs_that_are_cut_are_counted(folder, capsys, tmp_path):
-    """Of 48 tokens three are [CLS] and two [SEP]."""
+    """The limit of 48 tokens includes [CLS] and two [SEP]."""
     pairs = [("好" * 20, "天" * 25), ("好" * 20, "天" * 26), ("好", "天" * 90)]
     path = write_pairs(tmp_path / "pairs.tsv", "".join("%s\t%s\n" % pair for pair in pairs))
     run(["--model_dir=" + folder, "--pairs=" + path])
@@ -144,7 +144,7 @@ def test_a_search_of_several_queries_answers_each(folder, capsys, tmp_path):
 
 
 def test_texts_of_a_search_that_are_cut_are_counted(folder, capsys, tmp_path):
-    encoder = small_models.write_embedding_model(tmp_path / "vectors")  # reads 24 tokens
+    encoder = small_models.write_embedding_model(tmp_path / "vectors")  # reads at most 24 tokens
     lines = ["今天天气", "好" * 23, "天" * 40, "怎么办理"]
     path = write_pairs(tmp_path / "faq.txt", "\n".join(lines) + "\n")
     queries = write_pairs(tmp_path / "queries.txt", "天气\n%s\n%s\n" % ("好" * 30, "天" * 22))
@@ -160,7 +160,7 @@ def test_texts_of_a_search_that_are_cut_are_counted(folder, capsys, tmp_path):
 
 @pytest.mark.slow
 def test_a_pipe_is_answered_at_once(folder, expected):
-    """A program that writes a pair and waits for the answer before it writes the next gets it."""
+    """A program may wait for the answer to each pair before it writes the next one."""
     command = [sys.executable, os.path.join(ROOT, "similarity.py"), "--model_dir=" + folder]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as process:
@@ -179,7 +179,7 @@ def test_a_pipe_is_answered_at_once(folder, expected):
 
 
 def start_on_a_terminal(*arguments):
-    """Process and terminal of `python similarity.py ARGUMENT...`."""
+    """Starts `python similarity.py ARGUMENT...`; returns its process id and terminal."""
     process, terminal = pty.fork()
     if process == 0:
         script = os.path.join(ROOT, "similarity.py")
@@ -190,7 +190,7 @@ def start_on_a_terminal(*arguments):
 def test_without_arguments_the_originals_example_is_predicted(folder):
     process, terminal = start_on_a_terminal("--model_dir=" + folder)
     shown = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
+    with contextlib.suppress(OSError):  # reading at the end of a terminal raises an error
         while True:
             shown += os.read(terminal, 1 << 12)
     assert os.waitpid(process, 0)[1] == 0
@@ -206,7 +206,7 @@ def test_conversation_on_a_terminal(folder, expected):
     shown, num_answered = "", 0
     answers = ["今天天气\n", "明天天气\n", "\n"]
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
+    with contextlib.suppress(OSError):  # reading at the end of a terminal raises an error
         while True:
             shown += decoder.decode(os.read(terminal, 1 << 12))
             if shown.count("句子一：") + shown.count("句子二：") > num_answered:
@@ -224,7 +224,7 @@ def test_conversation_over_a_pipe_when_asked_for(folder, expected, capsys, monke
 
 @pytest.mark.slow
 def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_path, capsys):
-    """`folder` says which of the candidates is best, the other model which lines they are."""
+    """The classifier of `folder` ranks the candidates; the other model selects them."""
     other = small_models.write_model(tmp_path / "other", seed=2)
     lines = ["今天天气", "明天", "银行卡怎么办", "什么时候开门", "好", "吃饭吧我们"]
     path = write_pairs(tmp_path / "faq.txt", "\n".join(lines) + "\n")
@@ -236,7 +236,7 @@ def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_pa
     answers = []
     for candidates in (1, 3, 6):
         flags = ["--corpus=" + path, "--query=开门", "--top_k=1", "--candidates=%d" % candidates]
-        flags.append("--search_weights=0,0.0000001,1")  # in the end the classifier alone decides
+        flags.append("--search_weights=0,0.0000001,1")  # only the classifier determines the order
         run(["--model_dir=" + folder, "--encoder_dir=" + other] + flags)
         ((_, _, probability, cosine, _, text),) = printed_rows(capsys)
         best = max(np.argsort(-cosines)[:candidates], key=lambda number: probabilities[number])
@@ -249,7 +249,7 @@ def test_candidates_are_the_nearest_by_the_vectors_of_the_encoder(folder, tmp_pa
 
 @pytest.mark.slow
 def test_a_classifier_ranks_what_an_embedding_model_finds(folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(package_files, "places_of_models", list)  # no *_output/best
+    monkeypatch.setattr(package_files, "places_of_models", list)  # ignore existing *_output/best
     lines = ["机票怎么改签", "手机号怎么换绑", "信用卡怎么还款"]
     path = write_pairs(tmp_path / "faq.txt", "\n".join(lines) + "\n")
     flags = ["--model_dir=" + folder, "--corpus=" + path, "--query=怎么改绑手机"]
@@ -319,7 +319,7 @@ def test_tables_are_not_read_as_texts(tmp_path, name, first, is_table):
 
 
 def test_text_in_another_encoding_than_the_locale_is_told(folder, monkeypatch, tmp_path, capsys):
-    """What Python makes of GBK on the command line or terminal of a UTF-8 locale."""
+    """In a UTF-8 locale, Python decodes GBK of the command line or terminal to surrogates."""
     wrong = "今天".encode("gbk").decode("utf-8", "surrogateescape")
     remedy = r"make both UTF-8 \(export LANG=C.UTF-8\)"
     with pytest.raises(UserError, match=r"argument 2: character 1 is \\udcbd, .*" + remedy):
@@ -339,7 +339,7 @@ def test_text_in_another_encoding_than_the_locale_is_told(folder, monkeypatch, t
 
 
 def test_halves_of_characters_in_a_file_are_told(folder, tmp_path):
-    """Codecs such as UTF-7 give them without an error."""
+    """Codecs such as UTF-7 decode lone surrogates without an error."""
     path = write_pairs(tmp_path / "pairs.tsv", "a\tb\na\t+2AA-\n")
     with pytest.raises(UserError, match=r"pairs.tsv, line 2: character 3 is \\ud800"):
         run(["--model_dir=" + folder, "--pairs=" + path, "--encoding=utf-7"])
@@ -350,14 +350,14 @@ def test_lines_come_in_groups_with_their_places(tmp_path):
     (group, rest) = line_reader.groups_of_lines(path)
     places = ["%s, line %d" % (path, number) for number in (1, 2, 3, 4)]
     assert group + rest == list(zip(places, ["a", "b\u2028c", "", "last"]))
-    long = "天" * 30000  # a character lies across the end of a block
+    long = "天" * 30000  # a character crosses the end of a block
     path = write_pairs(tmp_path / "long.txt", "x" + long + "\n" + long + "\n")
     lines = [line for group in line_reader.groups_of_lines(path) for _, line in group]
     assert lines == ["x" + long, long]
 
 
 def test_the_time_of_a_long_line_grows_with_its_length(monkeypatch, tmp_path):
-    """16,000 blocks of one line: copying what is there at each of them takes many seconds."""
+    """The line has 16,000 blocks: copying all previous ones for each would take many seconds."""
     monkeypatch.setattr(line_reader, "BYTES_AT_ONCE", 256)
     path = write_pairs(tmp_path / "long.txt", "first\n" + "x" * (1 << 22) + "\r\nlast")
     begin = time.process_time()
@@ -415,7 +415,7 @@ def test_the_old_interface(folder, expected, args_of, capsys):
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     check_rows(printed_rows(capsys), expected)
     assert sim.predict_sentences([]).shape == (0, 2)
-    sim.set_mode("infer")  # tf.estimator.ModeKeys.PREDICT
+    sim.set_mode("infer")  # the value of tf.estimator.ModeKeys.PREDICT
     np.testing.assert_allclose(sim.predict(*PAIRS[0]), probabilities[:1], atol=1e-6)
     with pytest.raises(UserError, match="mode: 'train' is not for BertSim"):
         sim.set_mode("train")
@@ -425,7 +425,7 @@ def test_the_old_interface(folder, expected, args_of, capsys):
 
 
 def test_pairs_for_an_estimator_of_the_old_interface(folder, args_of):
-    """The function that albert_zh's `BertSim` predicted by, and its processor."""
+    """Tests the input function with which albert_zh's `BertSim` predicted, and its processor."""
     args_of(model_dir=folder, max_seq_len=12)
     examples = similarity.SimProcessor().get_sentence_examples(PAIRS)
     assert [(e.guid, e.text_a, e.text_b, e.label) for e in examples] == [
@@ -467,7 +467,7 @@ def test_the_old_interface_asks_which_class_is_the_same(tmp_path, args_of, capsy
 
 @pytest.mark.slow
 def test_the_names_of_args_are_read(folder, expected, args_of, tmp_path, capsys):
-    """As albert_zh has them: config, vocabulary and checkpoint in different places."""
+    """As in albert_zh, config, vocabulary and checkpoint are in different places."""
     apart = tmp_path / "trained"
     apart.mkdir()
     for name in os.listdir(folder):
@@ -494,7 +494,7 @@ def test_the_names_of_args_are_read(folder, expected, args_of, tmp_path, capsys)
     args_of(output_dir=str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="args.py: no model is at .*nowhere.*not/there"):
         run([], PAIRS[0])
-    run(["--model_dir=" + folder], PAIRS[0])  # flags come first
+    run(["--model_dir=" + folder], PAIRS[0])  # flags take precedence
 
 
 def test_closed_standard_input_is_told(folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""task_distill.py: a teacher's layers, then its probabilities."""
+"""Tests of task_distill.py: distilling a teacher's layers, then its probabilities."""
 
 import glob
 import json
@@ -23,7 +23,7 @@ import workspace
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory):
-    """A data set, a teacher that knows its labels' names, and a student without a classifier."""
+    """Creates a data set, a teacher with names of its labels, and a smaller student."""
     space = workspace.Workspace(tmp_path_factory.mktemp("space"), 32, 12, 4)
     for name, settings in (
         ("teacher", {"num_hidden_layers": 4}),
@@ -106,7 +106,7 @@ def test_first_phase_resumes_with_the_same_bits(space, first_phase):
 
 @pytest.mark.slow
 def test_replicas_learn_what_one_device_does(space, tmp_path):
-    """A replica divided by its own tokens: those of the shorter texts counted more."""
+    """Regression: a replica divided by its number of tokens, so shorter texts counted more."""
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     student = small_models.write_model(
         tmp_path / "student", hidden_size=8, num_attention_heads=2, **no_dropout
@@ -141,7 +141,7 @@ def test_replicas_learn_what_one_device_does(space, tmp_path):
 
 
 def write_answers(space):
-    """A file of a teacher that knows the labels of train and dev."""
+    """Writes the file of a teacher that knows the labels of train and dev; returns its path."""
     lines = []
     for name in ("train", "dev"):
         with open(os.path.join(space.data, name + ".txt"), encoding="utf-8") as source:
@@ -164,7 +164,7 @@ def test_second_phase_learns_probabilities(space, first_phase):
 
 
 def test_a_student_is_measured_without_a_teacher(space):
-    """TinyBERT's command of the last step: --do_eval --student_model, no phase and no teacher."""
+    """Runs TinyBERT's last step: --do_eval --student_model, without a phase and a teacher."""
     fine_tuned = {"teacher_model": None, "student_model": space.teacher}
     output = run(space, "measured", do_eval=True, do_predict=True, **fine_tuned)
     assert not checkpoint_files.checkpoints_of_training(output)  # nothing was trained
@@ -212,7 +212,7 @@ def test_second_phase_has_the_teacher_alone_at_temperature_1(space, first_phase,
 
 
 class SetUpAlone:
-    """A run that keeps its setup and does nothing."""
+    """A run that records its settings and does nothing."""
 
     settings = None
 
@@ -239,7 +239,7 @@ class SetUpAlone:
     ],
 )
 def test_loss_of_the_second_phase(space, monkeypatch, changes, name):
-    """From flags to the golden losses; the labels have no share."""
+    """The flags select one of the golden losses; the labels have no weight in it."""
     monkeypatch.setattr(task_distill.finetuning_runner, "Run", SetUpAlone)
     run(space, "loss_" + name, pred_distill=True, teachers=write_answers(space), **changes)
     golden = np.load(os.path.join(workspace.ROOT, "tests", "golden", "distillation_losses.npz"))
@@ -254,7 +254,7 @@ def test_loss_of_the_second_phase(space, monkeypatch, changes, name):
 
 @pytest.mark.parametrize("compatible, loss", [(False, "kl"), (True, "tinybert")])
 def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible, loss):
-    """None of them has an effect in the first, which knows no teachers' outputs."""
+    """The flags have no effect in the first phase, which does not use teachers' outputs."""
     of_phases, lengths = [], []
 
     def note(make_distiller=None):
@@ -284,7 +284,7 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
     for epochs, steps in (
         (None, 5),
         (3, None),
-    ):  # epochs replace the steps
+    ):  # epochs take precedence over steps
         lengths.clear()
         further = {"num_train_epochs": None, "train_step": 5, "intermediate_epochs": epochs}
         run(space, "both", both_phases=True, **further)
@@ -293,7 +293,7 @@ def test_both_phases_take_the_flags_of_the_second(space, monkeypatch, compatible
 
 
 def test_a_teacher_by_its_prefix(space, tmp_path):
-    """The first phase took it, and the second said that there was no such --teachers."""
+    """Regression: the first phase accepted a prefix, and the second did not find --teachers."""
 
     def folder_of(path):
         with small_models.command_flags(task_distill, ["--teacher_model=%s" % path]):
@@ -312,7 +312,7 @@ def test_a_teacher_by_its_prefix(space, tmp_path):
 
 
 def test_a_teacher_that_the_second_phase_refuses_is_named_before_the_first(space):
-    """Of another label set, say: it was found when the first phase's hours were over."""
+    """Regression: such a mistake was found only after the first phase, which takes hours."""
     notes = {"columns": ["text_a", "label"], "max_seq_length": 32, "task": "multiclass"}
     folder = os.path.join(space.folder, "of_single_texts")
     small_models.write_model(folder, ("体育", "财经", "科技"), settings=notes, num_hidden_layers=4)
@@ -323,7 +323,7 @@ def test_a_teacher_that_the_second_phase_refuses_is_named_before_the_first(space
 
 @pytest.mark.slow
 def test_both_phases_from_end_to_end(space, capsys):
-    """Again, with all done: nothing is trained, and nothing checked that was."""
+    """When all is complete, running it again trains nothing and checks no data or teachers."""
     given = {"both_phases": True, "teachers": write_answers(space), "intermediate_epochs": 1}
     output = run(space, "end_to_end", **given)
     out = capsys.readouterr().out
@@ -351,7 +351,7 @@ def test_first_phase_stays_as_the_second_began_with_it(space, tmp_path, of_secon
 
 
 def _make_augmented(folder, *names):
-    """A folder of data with train_aug.csv, as data_augmentation.py leaves it."""
+    """Creates a data folder with train_aug.csv, as data_augmentation.py leaves it."""
     for name in ("train.csv", "train_aug.csv", *names):
         (folder / name).write_text("text_a,label\n")
     made_of = {"sha256": storage.sha256_of_file(str(folder / "train.csv"))}
@@ -391,7 +391,7 @@ def test_augmented_rows_are_trained_on(space, capsys):
         header, *rows = source.read().splitlines()
     with open(os.path.join(data, "train_aug.txt"), "w", encoding="utf-8") as target:
         target.write("\n".join([header] + rows * 2) + "\n")
-    for name in ("train_aug.rows.tsv", "train_aug.report.md"):  # of data_augmentation.py, too
+    for name in ("train_aug.rows.tsv", "train_aug.report.md"):  # data_augmentation.py writes them
         open(os.path.join(data, name), "w").close()
     run(space, "augmented_run", data_dir=data, aug_train=True, num_train_epochs=0.5)
     assert "training: 64 rows" in capsys.readouterr().out
@@ -423,7 +423,7 @@ def test_a_first_phase_that_reads_dev_rows_is_warned_of(tmp_path, capsys, has_de
 
 
 def test_files_in_place_of_links_are_replaced(tmp_path):
-    """A program that copied the output folder may have followed them."""
+    """A program that copies the output folder may replace links by files."""
     (tmp_path / "new").write_text("new")
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "train.tsv").write_text("old")
@@ -434,7 +434,7 @@ def test_files_in_place_of_links_are_replaced(tmp_path):
 
 
 def _augmented_data(folder, output_dir, task_name, **further):
-    """The folder of `--aug_train`, {name: what its link names}."""
+    """Returns the folder created for `--aug_train` as {name: target of the link}."""
     given = {"data_dir": folder, "output_dir": output_dir, "task_name": task_name, **further}
     arguments = ["--%s=%s" % item for item in given.items()]
     with small_models.command_flags(task_distill, arguments):

@@ -1,4 +1,4 @@
-"""test_changes.py: each figure that it shows, and its output as a whole."""
+"""Tests of test_changes.py: each figure that it shows, and its whole output."""
 
 import os
 import subprocess
@@ -78,7 +78,7 @@ def test_the_command_shows_all_of_it():
 
 @pytest.mark.slow
 def test_the_originals_names():
-    """Its functions are called by people's own scripts."""
+    """Users' scripts call the functions by these names."""
     for name in ("factorized_embedding", "share_parameters", "sentence_order_prediction"):
         assert getattr(changes, "test_" + name)() is None
     with tf.Graph().as_default():
