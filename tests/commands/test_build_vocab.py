@@ -419,7 +419,7 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
 
 
 def test_the_vocabulary_of_a_checkpoint_stays(tmp_path, corpus):
-    """Line numbers of vocab.txt are ids of the weights: with another file, every text is misread."""
+    """Line numbers of vocab.txt are ids of the weights; with another file, texts are misread."""
     vocab = tmp_path / "vocab.txt"
     vocab.write_text("[PAD]\n[UNK]\n")
     build = ["--corpus=%s" % corpus, "--vocab_size=300", "--hanzi_set=none"]

@@ -1,4 +1,4 @@
-"""Rows made by replacing words; word vectors."""
+"""Tests of rows created by replacing words, and of word vectors."""
 
 import types
 
@@ -20,7 +20,7 @@ WORDS = {"苹果": ["香蕉", "葡萄"], "手机": ["电脑"], "便宜": ["实�
 
 
 class Finder:
-    """Knows three words and what stands for them."""
+    """Knows three words and their replacements."""
 
     def replaceable(self, text):
         places = [(text.find(word), len(word)) for word in WORDS if word in text]
@@ -51,13 +51,13 @@ def test_rounds_replace_some_words():
 
 
 def test_rows_with_a_text_too_long_for_masked_lm_are_marked():
-    """A row of masked LM has [CLS] text [SEP] text [SEP]."""
+    """A row of masked LM is [CLS] text [SEP] text [SEP]: 9 tokens hold a text of 3."""
     tokenizer = types.SimpleNamespace(tokenize=list)
     filler = types.SimpleNamespace(tokenizer=tokenizer, max_seq_length=9)
     finder = CandidateFinder(filler, None, None, CandidateSettings())
     assert [finder.is_too_long("苹" * length) for length in (0, 3, 4)] == [False, False, True]
     examples = [Example(0, "苹果" + "。" * 18, None), Example(1, "苹果" + "。" * 19, None)]
-    examples.append(Example(2, "好" * 99, None))  # without a word that may be replaced
+    examples.append(Example(2, "好" * 99, None))  # without replaceable words
     rows = Augmenter(Finder(), AugmentationSettings()).augment(examples)
     assert [row.is_too_long for row in rows] == [False, True, False]
 
@@ -76,14 +76,14 @@ def test_of_a_pair_the_same_words_are_replaced_alike_and_no_others():
 
 
 class SameFinder(Finder):
-    """One for which any word may stand for any other one."""
+    """A finder for which any word may replace any other."""
 
     def candidates(self, requests):
         return [list(WORDS) + ["香蕉"] for _ in requests]
 
 
 def test_words_of_a_pair_that_differ_still_differ():
-    """No word becomes another one of the texts, and no two words become the same one."""
+    """No word becomes another word of the texts, and no two words become the same word."""
     settings = {"copies": 99, "finder": SameFinder}
     assert set(augmented("苹果比手机便宜", "手机比苹果便宜", **settings)) == {
         ("香蕉比手机便宜", "手机比香蕉便宜"),
@@ -101,7 +101,7 @@ def test_words_of_a_pair_that_differ_still_differ():
 
 
 def test_a_word_of_a_pair_that_is_part_of_another_word_stays():
-    assert augmented("苹果", "苹果汁和苹果") == []  # of two places the finder has one
+    assert augmented("苹果", "苹果汁和苹果") == []  # the finder returns one of two places
     assert augmented("苹果汁和苹果") != []
 
 
@@ -140,7 +140,7 @@ def test_nearest_words(tmp_path, first):
     ids=["tabs", "blanks in words", "unreadable and repeated"],
 )
 def test_vectors_of_other_programs(tmp_path, num_left_out, text):
-    """Tabs, blanks at the end or in words, numbers as words, broken bytes, repetitions."""
+    """Files contain tabs, blanks at the end or in words, numbers, broken bytes, repeated words."""
     content = text.encode("utf-8").replace("\ufffd\ufffd".encode("utf-8"), b"\xe6\x9e")
     (tmp_path / "words.vec").write_bytes(content)
     vectors = WordVectors.read(str(tmp_path / "words.vec"))
@@ -171,14 +171,14 @@ def test_a_file_of_other_lines(tmp_path, text, message):
 
 
 def test_near_words_are_content_words(tmp_path):
-    """By their neighbours 没有 and 可以 are near a verb, whose sense they would turn."""
+    """没有 and 可以 occur near verbs, but replacing a verb by them would change the meaning."""
     for name, lines in (
         ("words.vec", ["支持 1 0", "没有 1 0.1", "赞成 1 0.2", "OK 1 0.3"]),
         ("vocab.txt", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "支", "持"]),
     ):
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     tokenizer = FullTokenizer(str(tmp_path / "vocab.txt"))
-    filler = types.SimpleNamespace(tokenizer=tokenizer, max_seq_length=0)  # masks nothing
+    filler = types.SimpleNamespace(tokenizer=tokenizer, max_seq_length=0)  # disables masked LM
     vectors = WordVectors.read(str(tmp_path / "words.vec"))
     finder = CandidateFinder(filler, list, bool, CandidateSettings(), vectors)
     assert finder.candidates([("支持", (0, 2))]) == [["赞成"]]

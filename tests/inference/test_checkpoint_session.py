@@ -1,4 +1,4 @@
-"""On which threads the calls of a checkpoint's session work."""
+"""Tests of a checkpoint's session: threads of its calls, freed graphs, unsuitable weights."""
 
 import gc
 import threading
@@ -24,7 +24,7 @@ def prefix(tmp_path_factory):
 
 
 def thread_and_weight(features):
-    """A graph of the thread that its operations work on, and of its weight."""
+    """Builds a graph that returns the thread on which its operations run, and its weight."""
     weight = tf.get_variable("weight", [1])
     name_of_thread = tf.numpy_function(
         lambda _: np.int64(threading.get_ident()), [features["input_ids"]], tf.int64
@@ -33,7 +33,7 @@ def thread_and_weight(features):
 
 
 def threads_of(session, *shapes):
-    """For each shape of inputs whether a call works on the thread that makes it."""
+    """Returns, for each shape of inputs, whether the call runs on the calling thread."""
     found = []
     for shape in shapes:
         thread, weight = session.run(*[np.zeros(shape, np.int32)] * 3)
@@ -70,13 +70,13 @@ def test_a_closed_session_makes_no_other(prefix):
 
 @tf.custom_gradient
 def with_written_gradient(x):
-    """Its gradient refers to the graph."""
+    """An identity whose gradient function refers to the graph."""
     return tf.identity(x), lambda dy: dy * x
 
 
 @pytest.mark.parametrize("used", [tf.identity, with_written_gradient])
 def test_closing_frees_the_graph_at_once(prefix, used):
-    """With the weights in it: not only when Python looks for objects that refer to each other."""
+    """Graph and weights are freed at once, not only when Python collects reference cycles."""
     gc.disable()
     try:
         session = checkpoint_session.CheckpointSession(
@@ -119,7 +119,7 @@ def test_calls_of_wide_models_share_all_threads(prefix, hidden_size):
     ],
 )
 def test_a_graph_without_its_weights_is_refused(tmp_path, monkeypatch, largest, weights, error):
-    """As constants of a small model, and as variables of a large one."""
+    """The weights are constants in a small model, and variables in a large one."""
     monkeypatch.setattr(checkpoint_session, "LARGEST_AS_CONSTANTS", largest)
     path = str(tmp_path / "model.ckpt")
     checkpoint_values.write_checkpoint(

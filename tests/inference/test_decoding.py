@@ -1,4 +1,4 @@
-"""Beam search and sampling against brute force, on a tiny vocabulary and random probabilities."""
+"""Compares beam search and sampling with brute force, for random probabilities of few words."""
 
 import itertools
 
@@ -13,14 +13,14 @@ END, FORBIDDEN, WORDS = 0, 4, 5
 
 
 def log_probs_behind(tokens, seed):
-    """Random log probabilities that depend on all tokens before."""
+    """Returns random log probabilities that depend on all previous tokens."""
     state = np.random.RandomState([seed] + [token + 1 for token in tokens])
     logits = 1.5 * state.standard_normal(WORDS)
     return logits - np.log(np.exp(logits).sum())
 
 
 class Histories:
-    """A model of a few rows that is nothing but its histories."""
+    """A model whose only state is the previous tokens of each row."""
 
     def __init__(self, num_rows, seed):
         self.rows, self.seed = [() for _ in range(num_rows)], seed
@@ -36,7 +36,7 @@ def rules_of(**settings):
 
 
 def all_texts(rules, seed):
-    """[(score, tokens)] of every text that the rules allow, best first."""
+    """Returns [(score, tokens)] of every text that the rules allow, best first."""
     settings, scored = rules.settings, []
     allowed = [token for token in range(WORDS) if token not in (END, FORBIDDEN)]
     for length in range(settings.max_length + 1):
@@ -90,7 +90,7 @@ def test_rules_that_leave_no_token_are_named(num_beams):
 
 @pytest.mark.parametrize("num_beams", [1, 2])
 def test_outputs_that_are_no_numbers_are_named(num_beams):
-    """Two flags were blamed, which have nothing to do with it."""
+    """Regression: the error named two flags that were not the cause."""
     rules = rules_of(max_length=20, num_beams=num_beams)
 
     def next_log_probs(tokens, parents):
@@ -215,7 +215,7 @@ def test_a_temperature_without_sampling_is_refused():
 
 
 def test_what_is_drawn_for_a_row_follows_from_seed_and_number():
-    """Rows that are written in parts are those that are written together."""
+    """Rows that are generated in parts equal those that are generated together."""
     rules = rules_of(max_length=1, do_sample=True, min_length=0, seed=5)
 
     def drawn(num_rows, first_number):

@@ -1,4 +1,4 @@
-"""Documents that ask.py searches: their index is kept between starts."""
+"""Tests of the documents that ask.py searches, whose index is saved between starts."""
 
 import os
 import time
@@ -26,7 +26,7 @@ def paths_fixture(tmp_path):
 
 @pytest.fixture(name="builds")
 def builds_fixture(monkeypatch):
-    """Numbers of texts that indexes are built of."""
+    """Records the number of texts of each index that is built."""
     counts = []
     build = lexical_index.LexicalIndex.build
 
@@ -39,10 +39,10 @@ def builds_fixture(monkeypatch):
 
 
 class FirstCharacters:
-    """In place of a reader: answers with the first characters of a context."""
+    """Replaces a reader: answers with the first characters of a context."""
 
     def __init__(self, scores=None):
-        """`scores`: {first characters: their score}; -1 for others."""
+        """`scores`: {first characters: their score}; all others have the score -1."""
         self._scores = scores or {}
 
     def answers(self, pairs, top_k):
@@ -63,7 +63,7 @@ def test_the_index_is_kept_until_a_document_changes(paths, builds):
     with open(paths[1], "a", encoding="utf-8") as handle:
         handle.write("总部在哪？\n")
     assert best(paths, "总部在哪？") == (paths[1], 2, "总部")
-    assert best(paths[:1], "总部在哪？") == (paths[0], 2, "总部")  # an index of other documents
+    assert best(paths[:1], "总部在哪？") == (paths[0], 2, "总部")  # another index, of one document
     assert best(paths, "总部在哪？") == (paths[1], 2, "总部")
     assert builds == [3, 4, 2]
     folders = os.listdir(os.path.dirname(reader.index_folder(paths)))
@@ -71,14 +71,14 @@ def test_the_index_is_kept_until_a_document_changes(paths, builds):
 
 
 def test_of_the_indexes_of_a_folder_those_used_last_are_kept(paths, builds):
-    """With each document that is added a pattern has another index; a second one keeps its own."""
+    """Each added document needs another index; of all indexes, the four used last are preserved."""
     made = []
     for number in range(6):
         paths.append(os.path.join(os.path.dirname(paths[0]), "%d.txt" % number))
         with open(paths[-1], "w", encoding="utf-8") as handle:
             handle.write("又一篇。\n")
         assert best(paths, "总部在哪？") == best(paths[:1], "总部在哪？")
-        time.sleep(0.02)  # the next is made later by any file system's clock
+        time.sleep(0.02)  # the next index gets a later time on any file system
         made.append(list(paths))
     assert builds == [4, 2, 5, 6, 7, 8, 9]
     expected = [paths[:1]] + made[-3:]
@@ -88,7 +88,7 @@ def test_of_the_indexes_of_a_folder_those_used_last_are_kept(paths, builds):
 
 def test_answers_are_ranked_by_their_score_and_by_the_wording_of_paragraphs(paths):
     documents = reader.Documents(paths)
-    question = "总部在什么地方，在东边吗？"  # of the second and the third line
+    question = "总部在什么地方，在东边吗？"  # matches the second and the third line
     made, nearest, other = "小米由雷军创立。", "总部在北京。", "上海在东边。"
 
     def ranked(scores):
@@ -154,7 +154,7 @@ def test_a_damaged_index_is_made_again(paths, builds, capsys):
 def test_without_a_writable_folder_the_index_is_not_kept(paths, builds, capsys):
     common = os.path.dirname(os.path.dirname(reader.index_folder(paths)))
     with open(os.path.join(common, ".ask_index"), "w"):
-        pass  # a file in the place of the folder
+        pass  # a file in place of the folder
     assert best(paths, "总部在哪？") == (paths[0], 2, "总部")
     assert builds == [3]
     assert "note: the index is not kept: " in capsys.readouterr().err
@@ -179,7 +179,7 @@ def test_unknown_words_of_questions_and_texts_are_noted(tmp_path, capsys):
 
 
 def test_a_window_that_is_too_short_is_named_before_any_question(tmp_path):
-    """Of 12 tokens 8 may be the question's, 3 are special ones."""
+    """Of 12 tokens, 8 may be used for the question, and 3 are special tokens."""
     folder = small_models.write_reader(tmp_path / "reader")
     message = r"^max_seq_length: 11 is too short, expected at least 12 \(what the model's questions"
     with pytest.raises(UserError, match=message):
@@ -192,7 +192,7 @@ def test_a_window_that_is_too_short_is_named_before_any_question(tmp_path):
 
 
 def test_questions_that_are_cut_are_noted(paths, tmp_path, capsys, monkeypatch):
-    """Of 8 tokens; a question is read beside each paragraph."""
+    """Questions are limited to 8 tokens; each is counted once, though it is read per paragraph."""
     arguments = ["--model_dir=" + small_models.write_reader(tmp_path / "reader")]
     questions = ["今天" * 4 + "好", "今天" * 4, "很好" * 9]
     monkeypatch.setattr(ask, "_questions", lambda: questions)
@@ -214,7 +214,7 @@ TABLES = [
 @pytest.mark.parametrize("name, content, shown", TABLES)
 @pytest.mark.parametrize("flag", ["documents", "context"])
 def test_tables_are_not_read_as_texts(tmp_path, flag, name, content, shown):
-    """Their brackets and names of columns were answers."""
+    """Regression: brackets and column names of tables were returned as answers."""
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     arguments = ["--%s=%s" % (flag, path), "--question=怎么", "--model_dir=gone"]

@@ -1,4 +1,4 @@
-"""The HTTP service of an embedding model: by OpenAI's client, and by requests as others send."""
+"""Tests of the HTTP service of an embedding model, by OpenAI's and other clients' requests."""
 
 import base64
 import contextlib
@@ -61,7 +61,7 @@ def port(encoder, model, corpus_file):
 
 @pytest.fixture(scope="module")
 def port_of_vectors(encoder):
-    """A service of the embedding model alone."""
+    """Yields the port of a service with an embedding model only."""
     served = embedding_routes.EmbeddingModel(encoder, "small")
     with running(http_service.create_app(embedding=served)) as port:
         yield port
@@ -101,7 +101,7 @@ def test_openais_client(port, encoder):
 
 
 def test_answers_say_in_a_header_how_many_texts_were_cut(port, port_of_vectors):
-    """The encoder reads 24 tokens, the classifier 48."""
+    """The encoder reads at most 24 tokens, the classifier 48."""
     long, longest = "好" * 23, "好" * 40
     similarity = {"source_sentence": long, "sentences": ["好", longest]}
     for path, request, number in (
@@ -121,7 +121,7 @@ def test_answers_say_in_a_header_how_many_texts_were_cut(port, port_of_vectors):
 
 
 def test_texts_that_may_not_be_cut_are_refused(port, port_of_vectors):
-    """The encoder reads 24 tokens, the classifier 48."""
+    """The encoder reads at most 24 tokens, the classifier 48."""
     refused = "%s: text %d has %d tokens%s, at most %d are read: shorten it, or leave out truncate="
     for service, path, request, error in (
         (port, "/embed", {"inputs": ["好" * 22, "好" * 23]}, ("inputs", 1, 25, "", 24)),
@@ -199,7 +199,7 @@ def test_requests_of_text_embeddings_inference(port, encoder, model):
 
 
 def test_a_query_is_none_of_the_texts_of_a_request(encoder):
-    """Of so many as /info allows; one more is refused."""
+    """/info gives the maximum number of texts, not counting the query; one more text is refused."""
     served = embedding_routes.EmbeddingModel(encoder, "small")
     limits = http_service.Limits(max_texts=3, max_waiting=4)
     with running(http_service.create_app(None, limits, served)) as port:
@@ -229,7 +229,7 @@ def test_texts_to_rerank_wait_as_all_others_do(encoder, model, corpus_file):
         assert status == 503 and "too much to do" in answer["error"], (headers, answer)
         assert post(port, "/search", {"query": "怎么退票"})[0] == 200
         metrics = ask(port, "GET", "/metrics")[2]
-    assert "albert_texts_total 3.0" in metrics  # two to rerank, one to search for
+    assert "albert_texts_total 3.0" in metrics  # two to rerank, one to search with
 
 
 def test_search(port, encoder, model, corpus_file):
@@ -247,7 +247,7 @@ def test_search(port, encoder, model, corpus_file):
         handle.write("新的一行\n")
     deadline = time.time() + 60
     while post(port, "/search", {"query": "新的一行"})[2]["hits"][0]["text"] != "新的一行":
-        assert time.time() < deadline  # the service reads the file again
+        assert time.time() < deadline  # until the service reads the file again
         time.sleep(0.1)
 
 
@@ -328,7 +328,7 @@ def test_the_end_waits_for_no_corpus_that_is_read_again(encoder, corpus_file, mo
     corpus = search.Corpus(str(corpus_file), encoder)
 
     def refresh(refreshed):
-        if refreshed is corpus:  # those of the other tests' servers are read again, too
+        if refreshed is corpus:  # not a corpus of another test's server
             threads.put(threading.current_thread())
             ends.wait(30)
 
@@ -337,7 +337,7 @@ def test_the_end_waits_for_no_corpus_that_is_read_again(encoder, corpus_file, mo
     try:
         with running(http_service.create_app(embedding=served)):
             thread = threads.get(timeout=30)
-        assert thread.is_alive() and thread.daemon  # the end of the process does not wait for it
+        assert thread.is_alive() and thread.daemon  # the process can end without waiting for it
     finally:
         ends.set()
     thread.join(30)
@@ -356,7 +356,7 @@ def test_the_ranking_in_use_is_logged_at_the_start(tmp_path, capsys):
         assert logged % shown in capsys.readouterr().err
         usual.corpus.keep_choice(search_choice.Choice("lexical", usual.corpus.usual_weights))
         assert str(serve._embedding(models, folder, None).ranking) == "lexical"
-        assert str(usual.ranking) == "mixed " + weights  # it was started before
+        assert str(usual.ranking) == "mixed " + weights  # it was loaded before the choice
         assert logged % "lexical (chosen by" in capsys.readouterr().err
 
 
@@ -371,11 +371,11 @@ def test_lines_that_the_model_reads_in_part_are_noted_at_the_start(tmp_path, cap
     shown = capsys.readouterr().err
     assert "note: texts of --corpus of more than 16 tokens are cut: 1\n" in shown
     assert "note: %s: 5.3 %% of the word pieces are unknown to the vocabulary" % corpus in shown
-    assert "鑫" in shown and "预热" not in shown  # a query that warms up is none of the user's
+    assert "鑫" in shown and "预热" not in shown  # the warm-up query is not mentioned
 
 
 def test_a_corpus_alone_is_searched_by_the_bundled_model(monkeypatch):
-    monkeypatch.setattr(package_files, "places_of_models", list)  # no *_output/best
+    monkeypatch.setattr(package_files, "places_of_models", list)  # ignore existing *_output/best
     bundled = package_files.EMBEDDING_MODEL
     expected = {"--corpus=faq.txt": bundled, "--embedding_dir=x": "x", "--model_dir=x": None}
     for argument, folder in expected.items():

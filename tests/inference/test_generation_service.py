@@ -1,4 +1,4 @@
-"""The HTTP service of a generator: texts at once, and as server-sent events."""
+"""Tests of the HTTP service of a generator: whole texts, and server-sent events."""
 
 import contextlib
 import gc
@@ -36,7 +36,7 @@ def port_fixture(generator):
 
 
 def events(port, body):
-    """The contents of a stream's events."""
+    """Returns the contents of a stream's events."""
     status, headers, content = ask(port, "POST", "/generate/stream", json.dumps(body), JSON)
     assert status == 200 and headers["content-type"].startswith("text/event-stream")
     assert content.endswith("\n\n")
@@ -52,7 +52,7 @@ def test_texts_are_those_of_the_generator(port, generator):
 
 
 def test_answers_say_in_headers_what_was_not_read(generator):
-    """And the metrics count it."""
+    """The headers and the metrics count truncated and unknown texts."""
     texts = ["今天", "天" * 99, "鑫鑫"]
     with running(http_service.create_app(generator=generator)) as port:
         _, headers, answer = post(port, "/generate", {"texts": texts})
@@ -85,7 +85,7 @@ def test_streams_send_the_text_in_pieces(port, generator):
         ("/generate", {"texts": ["今天"], "beams": 2}, 422),
         ("/generate", {"texts": ["今天"], "do_sample": True, "top_p": "0.5"}, 422),
         ("/generate", {"texts": ["今天"], "max_length": 0}, 400),
-        ("/generate", {"texts": ["今天"], "max_length": 13}, 400),  # 12 in training
+        ("/generate", {"texts": ["今天"], "max_length": 13}, 400),  # the limit of training is 12
         ("/generate", {"texts": ["今天"], "min_length": 13}, 400),
         ("/generate", {"texts": ["今天"], "num_beams": 17}, 400),
         ("/generate/stream", {"text": "今天", "max_length": 13}, 400),
@@ -117,7 +117,7 @@ def test_the_services_limit_is_that_of_texts(generator, longest, asked, expected
 
 
 class Endless:
-    """A generator that writes until nobody wants the text."""
+    """A generator that continues until nobody waits for the text."""
 
     max_length = 12
 
@@ -135,7 +135,7 @@ class Endless:
 
 @contextlib.contextmanager
 def asked(port, path, body):
-    """A connection on which something was asked for, and whose client goes at the end."""
+    """Sends a request and yields the connection, which the client closes at the end."""
     content = json.dumps(body).encode("utf-8")
     head = "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % path
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -166,7 +166,7 @@ def test_more_texts_than_may_wait_are_refused():
 
 
 class EndlessStream(Endless):
-    """The same for a text that is streamed."""
+    """An endless generator that streams its text."""
 
     def reading(self, text, **settings):
         return input_rows.Reading()
@@ -186,7 +186,7 @@ def test_a_stream_ends_when_the_client_has_gone():
     with running(http_service.create_app(generator=generator)) as port:
         with asked(port, "/generate/stream", {"text": "a"}) as connection:
             assert generator.has_begun.wait(20) and connection.recv(100)
-        gc.disable()  # what only the collector finds would keep its caches for long
+        gc.disable()  # the stream must end without the garbage collector, which may run much later
         try:
             assert generator.has_ended.wait(20)
         finally:

@@ -1,4 +1,4 @@
-"""A generator in memory: what it writes is what whole sequences computed at once would say."""
+"""Compares a generator in memory with whole sequences that are computed at once."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def generator_fixture(folder):
 
 @pytest.fixture(name="log_probs_at_once", scope="module")
 def log_probs_fixture(folder):
-    """A function of (source ids, target ids) -> float [T + 1, V], without a cache."""
+    """Yields a function of (source ids, target ids) -> float [T + 1, V], which uses no cache."""
     config = modeling.AlbertConfig.from_json_file(folder + "/albert_config.json")
     with tf.Graph().as_default(), tf.Session() as session:
         ids, segments = (tf.placeholder(tf.int32, [1, None]) for _ in range(2))
@@ -64,7 +64,7 @@ def source_of(generator, text):
 
 
 def greedy(log_probs_at_once, source, num_tokens, min_length):
-    """(tokens, sum of log probabilities), each step computed from the beginning."""
+    """Returns (tokens, sum of log probabilities), computing each step from the beginning."""
     target, total = [], 0.0
     for _ in range(num_tokens):
         log_probs = log_probs_at_once(source, target)[-1].astype(float)
@@ -80,7 +80,7 @@ def greedy(log_probs_at_once, source, num_tokens, min_length):
 
 
 def test_greedy_texts_and_scores_are_those_without_a_cache(generator, log_probs_at_once):
-    """In a batch of different lengths."""
+    """The texts are generated in one batch, with sources of different lengths."""
     written = generator.generate(SOURCES, min_length=6, length_penalty=0.0)
     for source, one in zip(SOURCES, written):
         ids = source_of(generator, source)
@@ -259,7 +259,7 @@ def test_the_command_prints_json_and_means_of_scores(folder, tmp_path, capsys):
 
 
 def test_unknown_words_of_sources_and_flags_in_vain_are_noted(folder, capsys):
-    """As by all commands that read texts; letters of full width are none of the vocabulary's."""
+    """Full-width letters are not in the vocabulary; flags for files have no effect without one."""
     arguments = ["--model_dir=%s" % folder, "--max_length=3"]
     of_file = ["--text_column=1", "--label_column=2", "--skip_bad_rows"]
     small_models.run_command(generate, arguments + of_file, words=["今天ＡＢ气很", "今天天气"])

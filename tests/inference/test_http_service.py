@@ -1,4 +1,4 @@
-"""The HTTP service, over a real socket."""
+"""Tests of the HTTP service over a real socket."""
 
 import concurrent.futures
 import contextlib
@@ -50,7 +50,7 @@ def model(folder):
 
 
 class Gate:
-    """A predictor that can be held up."""
+    """A predictor that can be blocked."""
 
     def __init__(self, model):
         self._model = model
@@ -84,7 +84,7 @@ def port(gate):
 
 
 def wait_for_metric(port, line):
-    """Waits until the service's metrics have a line that begins so."""
+    """Waits until the service's metrics contain a line that begins with `line`."""
     deadline = time.time() + 30
     while "\n" + line not in ask(port, "GET", "/metrics")[2]:
         assert time.time() < deadline, line
@@ -109,7 +109,7 @@ def test_predictions_are_those_of_the_predictor(port, model):
 
 
 def test_answers_say_in_a_header_how_many_texts_were_cut(port):
-    """Of 48 tokens two are [CLS] and [SEP], in a pair three."""
+    """The limit of 48 tokens includes [CLS] and [SEP], and for a pair a second [SEP]."""
     number = float(
         re.search("\nalbert_texts_cut_total (.*)", ask(port, "GET", "/metrics")[2]).group(1)
     )
@@ -125,7 +125,7 @@ def test_answers_say_in_a_header_how_many_texts_were_cut(port):
 
 
 def test_answers_say_in_a_header_how_many_texts_are_unknown(port):
-    """Half of 今ＡＢ's word pieces are; of 今天ＡＢ's a third."""
+    """Half of the word pieces of 今ＡＢ are unknown, but only a third of those of 今天ＡＢ."""
     pattern = "\nalbert_texts_unknown_total (.*)"
     number = float(re.search(pattern, ask(port, "GET", "/metrics")[2]).group(1))
     texts = ["今ＡＢ", "今天ＡＢ", "今天", "", ["今天", "鑫犇淼"]]
@@ -138,7 +138,7 @@ def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
     document = json.loads(ask(port, "GET", "/openapi.json")[2])
     assert sorted(document["paths"]) == sorted(PATHS)
     schemas = document["components"]["schemas"]
-    assert "HTTPValidationError" not in schemas  # FastAPI's, which is not sent
+    assert "HTTPValidationError" not in schemas  # FastAPI's response, which is not used
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert method in ("get", "post") and operation["description"] and operation["summary"]
@@ -163,7 +163,7 @@ def test_the_document_has_every_route_and_its_requests_are_as_it_says(port):
 
 @pytest.mark.parametrize("name", ["index.html", "search.html", "write.html"])
 def test_pages_have_one_style_and_show_errors_in_red(name):
-    """The grey of #about, an id, was stronger than the red of .bad, a class."""
+    """Regression: the grey of #about, an id, took precedence over the red of .bad, a class."""
     page = http_answers.page(name)
     assert page.count("<style>") == page.count("{ color-scheme: light dark;") == 1
     assert "{{style}}" not in page and 'id="about"' in page
@@ -244,7 +244,7 @@ def test_health_and_metrics(port):
         "max_seq_length": 48,
     }
 
-    for path in ("/health", "/", "/metrics"):  # as load balancers ask
+    for path in ("/health", "/", "/metrics"):  # as load balancers do
         status, headers, answer = ask(port, "HEAD", path)
         assert (status, answer) == (200, "") and int(headers["content-length"]) > 0
     assert ask(port, "HEAD", "/predict")[0] == 405
@@ -308,7 +308,7 @@ def test_the_nearest_form_of_a_text_says_what_is_wrong(port):
     status, _, answer = post(port, "/predict", {"texts": [{"text": "今天", "slot": {}}]})
     assert status == 422 and "texts.0.AnnotatedText.slot" in answer["error"]
     answers = [post(port, "/predict", {"texts": [{key: "今天"}]}) for key in ("text", "text_a")]
-    assert answers[0][0] == answers[1][0] == 200  # without slots it is the text alone
+    assert answers[0][0] == answers[1][0] == 200  # without slots, only the text matters
     assert answers[0][2] == answers[1][2]
     status, _, answer = post(port, "/predict", {"texts": [["a", "b", "c"]]})
     assert status == 422 and "at most 2 items" in answer["error"]
@@ -326,7 +326,7 @@ def test_other_ways_to_ask_wrongly(port):
 
 
 def raw(port, *parts, pause=0.0):
-    """Sends parts over a socket and returns all that comes back."""
+    """Sends parts over a socket; returns everything that is received."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for part in parts:
             connection.sendall(part)
@@ -345,7 +345,7 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n
 def test_a_body_without_a_length_is_limited_too(port):
     chunk = b"%x\r\n%s\r\n" % (100000, b" " * 100000)
     answer = raw(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 8, pause=0.05)
-    assert answer.startswith(b"HTTP/1.1 413 ")  # though the client goes on sending after it
+    assert answer.startswith(b"HTTP/1.1 413 ")  # although the client continues to send
 
 
 def test_a_client_that_never_ends_its_body_is_left(port, monkeypatch):
@@ -405,7 +405,7 @@ def test_who_went_away_is_not_predicted(port, gate):
 
 
 class BackendGate:
-    """Counts the batches of a model, which can be held up, on their way to its backend."""
+    """Counts the batches that a model passes to its backend, and can block them."""
 
     def __init__(self, backend):
         self._run, self.num_batches = backend.run, 0
@@ -466,12 +466,12 @@ def test_concurrent_requests_are_predicted_together_and_each_gets_its_answer(por
                 content["similarities"], model.similarities(request), atol=1e-5
             )
     assert gate.sizes[0] == len(requests[0]) and sum(gate.sizes[1:]) == num_waiting
-    # Of 32 texts at most, and of 29 at least while others wait: a request has up to 4.
+    # Batches have at most 32 texts, and at least 29 while others wait: a request has up to 4.
     assert max(gate.sizes) <= 32 and min(gate.sizes[1:-1]) >= 29
 
 
 class SlowWithLongTexts(Gate):
-    """A predictor that is held up by long texts alone."""
+    """A predictor that is blocked by long texts only."""
 
     def predict_with_readings(self, texts, is_wanted):
         if len(texts[0]) <= micro_batching.MAX_CHARACTERS:
@@ -530,7 +530,7 @@ def test_more_than_may_wait_is_told_to_come_later(port, gate):
         finally:
             gate.is_open.set()
         statuses = sorted(task.result()[0] for task in tasks)
-    assert statuses == [200, 200, 200, 503]  # one at work, two waiting
+    assert statuses == [200, 200, 200, 503]  # one in progress, two waiting
     assert post(port, "/predict", {"texts": ["今天"]})[0] == 200
 
 
@@ -565,7 +565,7 @@ def test_a_key_that_is_there_twice_is_named(port, path, body, key):
 def test_bodies_in_other_encodings_and_compressed_ones_say_what_is_expected(port):
     """curl in a Chinese Windows console sends GBK."""
     body = '{"texts": ["今天"]}'
-    assert post(port, "/predict", body.encode("utf-16"))[0] == 200  # JSON's readers recognize it
+    assert post(port, "/predict", body.encode("utf-16"))[0] == 200  # JSON parsers recognize UTF-16
     status, _, answer = post(port, "/predict", body.encode("gbk"))
     assert status == 400
     assert answer == {"error": "body: byte 13 is not UTF-8: send the JSON in UTF-8"}
@@ -609,11 +609,11 @@ def serving_process(folder):
 
 
 def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
-    """Many requests at once, and a signal in the middle of them."""
+    """Many requests are sent at once, and the signal arrives while they are processed."""
     requests = [request * 20 for request in random_requests(40)]
     with serving_process(folder) as (process, port), contextlib.ExitStack() as stack:
         connections = []
-        for request in requests:  # sent, but not read yet
+        for request in requests:  # their answers are not read yet
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             stack.callback(connection.close)
             headers = {"Content-Type": "application/json"}
@@ -658,7 +658,7 @@ def test_several_signals_within_a_second_are_one(folder, model, signals):
 def test_a_later_interrupt_ends_it_at_once(folder):
     with serving_process(folder) as (process, port):
         with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")  # and waits for the rest
+            connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")  # it waits for the rest
             time.sleep(0.3)
             process.send_signal(signal.SIGTERM)
             time.sleep(serve.SECONDS_OF_ONE_STOP + 0.3)
@@ -693,7 +693,7 @@ def test_a_request_that_outlasts_the_end_is_told(gate, monkeypatch):
 
 
 def test_a_text_that_outlasts_the_end_does_not_keep_the_process(gate, monkeypatch):
-    """The thread that predicts it cannot be stopped, and Python waits for it."""
+    """The thread that predicts the text cannot be stopped, and Python would wait for it."""
     ended = threading.Event()
     monkeypatch.setattr(serve, "stop_at_once", ended.set)
     monkeypatch.setattr(serve, "SECONDS_TO_END", 0.1)
@@ -724,7 +724,7 @@ def test_a_text_that_outlasts_the_end_does_not_keep_the_process(gate, monkeypatc
     ],
 )
 def test_limits_that_are_none_are_refused(flag):
-    """The parser of absl lets nan pass; `run_command` does not."""
+    """The parser of absl accepts nan; `run_command` does not."""
     parsed = small_models.command_flags(serve, ["--" + flag])
     with pytest.raises((UserError, flags.Error), match=flag.split("=")[0]), parsed:
         errors._check_numbers(flags.FLAGS)
@@ -757,7 +757,7 @@ def test_flags_limit_the_service():
 
 
 def test_the_page_shows_scores_as_bars(port, model, tmp_path):
-    """In a real browser; nothing is loaded from elsewhere, nothing is complained of."""
+    """A real browser loads nothing from other hosts and reports no errors."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     browsers = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
     if not any(browsers):

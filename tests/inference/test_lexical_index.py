@@ -1,4 +1,4 @@
-"""BM25 of characters and pairs of them, against the formula written out."""
+"""Compares BM25 of characters and pairs of characters with the formula."""
 
 import collections
 import math
@@ -61,7 +61,7 @@ def test_an_updated_index_is_a_built_one():
     texts = TEXTS[:3] + new[:1] + TEXTS[3:] + new[1:]
     rows = np.array([7, 6, 5, -1, 4, 3, 2, 1, -1])
     expected, updated = lexical_index.LexicalIndex.build(texts), former.updated(rows, new)
-    assert len(updated._terms) == len(expected._terms)  # those of removed lines alone are gone
+    assert len(updated._terms) == len(expected._terms)  # terms of removed lines only are dropped
     for query in QUERIES + new + ["不再有的行"]:
         np.testing.assert_allclose(updated.scores(query), expected.scores(query), atol=1e-6)
     twice = updated.updated(np.arange(len(texts))[:4], [])

@@ -1,4 +1,4 @@
-"""The page of serve.py marks spans of a text: its script run by Node.js."""
+"""Tests of the marked spans on serve.py's page, whose script is run by Node.js."""
 
 import json
 import os
@@ -23,7 +23,7 @@ LOC, ORG = {"type": "loc", "confidence": 1.0}, {"type": "org", "confidence": 1.0
 CASES = [
     ("甲京津", [dict(LOC, start=1, end=3)], "甲<mark>京津<small>loc</small></mark>"),
     (
-        "😀京津大学好",  # positions count characters, of which the first has two UTF-16 units
+        "😀京津大学好",  # positions count characters; the first one has two UTF-16 units
         [dict(LOC, start=1, end=3), dict(ORG, start=1, end=5)],
         "😀<mark><mark>京津<small>loc</small></mark>大学<small>org</small></mark>好",
     ),
@@ -86,6 +86,6 @@ def test_answers_are_marked():
 
 
 def functions_of_page(name):
-    """The source of a function of the page."""
+    """Returns the source of a function of the page."""
     with open(os.path.join(package_files.WEB, "index.html"), encoding="utf-8") as page:
         return re.search(r"function %s\(.*?\n}\n" % name, page.read(), re.DOTALL).group(0)

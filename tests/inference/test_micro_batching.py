@@ -1,4 +1,4 @@
-"""Requests that wait at the same time are predicted together."""
+"""Tests of micro-batching: requests that wait at the same time are predicted together."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ if sys.version_info < (3, 9):
 
 
 class Model:
-    """Predicts a text's length; can be held up."""
+    """Predicts the length of each text; can be blocked."""
 
     def __init__(self):
         self.batches = []
@@ -30,7 +30,7 @@ class Model:
 
 
 def run(steps, **settings):
-    """Runs the coroutine function `steps` of (batcher, model); returns the model."""
+    """Runs the coroutine function `steps(batcher, model)`; returns the model."""
     model = Model()
     settings = dict({"max_batch_size": 4, "max_waiting": 10}, **settings)
 
@@ -46,7 +46,7 @@ def run(steps, **settings):
 
 
 async def held_up(batcher, model):
-    """Has a first request occupy the model; returns its task."""
+    """Submits a first request, which occupies the model; returns its task."""
     model.may_go_on.clear()
     task = asyncio.ensure_future(batcher.submit(["first"]))
     await asyncio.sleep(0.02)
@@ -68,7 +68,7 @@ def test_everyone_gets_their_own_answer_from_few_batches():
         assert (await first)[0] == ["5"]
 
     sizes = [len(batch) for batch in run(steps).batches]
-    assert sizes == [1, 4, 3, 2]  # requests of 1, 2, 1, 2, 1, 2 texts, none of them split
+    assert sizes == [1, 4, 3, 2]  # requests have 1, 2, 1, 2, 1, 2 texts; none of them is split
 
 
 def test_batches_are_of_a_bounded_number_of_characters(monkeypatch):
@@ -109,7 +109,7 @@ def test_who_went_away_is_not_predicted_and_harms_nobody():
         assert batcher.num_waiting == 2
         gone.cancel()
         await asyncio.sleep(0.01)
-        assert batcher.num_waiting == 1  # there is again a place for others
+        assert batcher.num_waiting == 1  # the place is free again
         model.may_go_on.set()
         assert (await stays)[0] == ["5"] and (await first)[0] == ["5"]
 
@@ -175,7 +175,7 @@ def test_a_full_batch_waits_no_longer():
         await asyncio.wait_for(asyncio.gather(*waiting), 5)
         last = asyncio.ensure_future(batcher.submit(["z"]))
         await asyncio.sleep(0.02)
-        await asyncio.wait_for(batcher.stop(), 5)  # nor does the last one
+        await asyncio.wait_for(batcher.stop(), 5)  # the last one does not wait either
         await last
 
     assert run(steps, max_wait_seconds=60).batches == [["x", "x", "y", "y"], ["z"]]

@@ -1,4 +1,4 @@
-"""Mined negatives: ranks, margins and the classifier beside a plain count, and what is kept."""
+"""Compares mined negatives with plain computations: ranks, margins, classifier, saved blocks."""
 
 import os
 
@@ -28,7 +28,7 @@ def examples_fixture(tmp_path):
 
 
 def similarities(texts):
-    """Shares of the entries' characters that are in a text, the first entries a little more."""
+    """Returns the share of each entry's characters in a text; earlier entries get slightly more."""
     return np.array(
         [
             [sum(char in text for char in entry) / 3 - 0.01 * n for n, entry in enumerate(ENTRIES)]
@@ -149,7 +149,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(examples, tmp_path, monkeypatch
     assert len(os.listdir(tmp_path / "part")) == 2
     calls.append(None)
     assert mine(examples, tmp_path / "part", finder=killed, wanted=2, last=4, seed=7) == whole
-    assert len(calls) == 6  # two rows were left
+    assert len(calls) == 6  # two rows remained
     mine(examples, tmp_path / "part", finder=killed, wanted=2, last=4, seed=7)
     assert len(calls) == 6
     other = mine(examples, tmp_path / "part", wanted=2, last=4, seed=8)

@@ -1,4 +1,4 @@
-"""What exported files carry of a model beside its graph."""
+"""Tests of the files that an exported model contains in addition to its graph."""
 
 import zipfile
 
@@ -10,7 +10,7 @@ from albert_zh.inference.runtimes import packed_files
 
 @pytest.fixture(name="path")
 def path_fixture(tmp_path):
-    """A .tflite file with an archive at its end."""
+    """Creates a .tflite file with an archive at its end."""
     path = tmp_path / "model.tflite"
     path.write_bytes(b"TFL3" * 10)
     with zipfile.ZipFile(path, "a") as archive:

@@ -1,4 +1,4 @@
-"""The resident classifier."""
+"""Tests of the resident classifier."""
 
 import glob
 import json
@@ -23,7 +23,7 @@ from workspace import CHARACTERS, ROOT, Workspace, run_here
 
 
 class Table:
-    """As pandas' DataFrame: what it gives one after another are the names of its columns."""
+    """Like pandas' DataFrame: iterating over it yields the names of its columns."""
 
     columns = ("title",)
 
@@ -73,7 +73,7 @@ def test_equals_the_predictions_of_run_classifier_in_any_order(fine_tuned):
 
 
 def test_each_answer_is_that_of_its_text_alone(model):
-    """Whatever stands beside it, whatever its length."""
+    """Neither other texts in the batch nor their lengths change the prediction."""
     texts = random_texts(300)
     labels, probabilities = model.predict(texts)
     assert probabilities.shape == (300, 2) and len(set(labels)) == 2
@@ -99,10 +99,10 @@ def test_batches_hold_every_row_once_and_few_tokens():
 @pytest.mark.parametrize(
     "lengths, num_shares, batches",
     [
-        ([100, 150, 200, 120], 2, [[0, 3], [1, 2]]),  # the shorter ones, the longer ones
+        ([100, 150, 200, 120], 2, [[0, 3], [1, 2]]),  # the shorter rows, the longer rows
         ([100, 150, 200, 120], 3, [[0, 3], [1, 2]]),
         ([100, 150, 200, 120], 1, [[0, 3, 1, 2]]),
-        ([30] * 9, 4, [[0, 1, 2, 3, 4], [5, 6, 7, 8]]),  # four of 67 tokens would not pay
+        ([30] * 9, 4, [[0, 1, 2, 3, 4], [5, 6, 7, 8]]),  # 67 tokens per share would be too few
         ([20] * 6, 4, [[0, 1, 2, 3, 4, 5]]),
         ([300, 300], 2, [[0], [1]]),
         ([300], 2, [[0]]),
@@ -288,7 +288,7 @@ def test_a_folder_without_a_note_of_the_form_takes_both(model):
 
 
 def test_a_model_that_is_sent_to_another_process_is_refused(folder):
-    """As joblib, multiprocessing and Spark send what their functions use."""
+    """joblib, multiprocessing and Spark pickle the objects that their functions use."""
     with predictor.Predictor(folder) as model:
         with pytest.raises(UserError, match="^this Predictor cannot be pickled .*: make one there"):
             pickle.dumps({"model": model})
@@ -359,7 +359,7 @@ def test_a_model_of_one_segment_takes_no_pairs(tmp_path):
 
 
 def test_closing_waits_for_those_who_predict(folder):
-    """Two threads predict while a third closes: right answers, then a clear error, no crash."""
+    """Two threads predict while a third closes: correct results, then a clear error, no crash."""
     texts = random_texts(64)
     model = predictor.Predictor(folder)
     expected = model.predict(texts)[1]
@@ -488,7 +488,7 @@ with Predictor(sys.argv[1]) as model:
 
 @pytest.mark.reference
 def test_importing_has_no_side_effects(model, folder, tmp_path):
-    """From any folder: no flags parsed, no log lines, no threads."""
+    """Importing from any folder parses no flags, prints no log lines and starts no threads."""
     result = subprocess.run(
         [sys.executable, "-c", IMPORTED_ELSEWHERE, folder],
         cwd=str(tmp_path),

@@ -1,4 +1,4 @@
-"""Search in a corpus: vectors kept on the disk, nearest by cosine, put in order by pairs."""
+"""Tests of search in a corpus: saved vectors, nearest lines by cosine, ranking by pairs."""
 
 import errno
 import glob
@@ -26,7 +26,7 @@ from crossed_cases import with_slow
 import small_models
 from workspace import CHARACTERS, ROOT
 
-sys.path.append(os.path.join(ROOT, "benchmarks"))  # what benchmarks/search.py imports
+sys.path.append(os.path.join(ROOT, "benchmarks"))  # for the imports of benchmarks/search.py
 SPECIFICATION = importlib.util.spec_from_file_location(
     "search_benchmark", os.path.join(ROOT, "benchmarks", "search.py")
 )
@@ -62,7 +62,7 @@ def faq(tmp_path):
 
 
 class Counting:
-    """An encoder that counts what it encodes."""
+    """An encoder that counts the texts it encodes."""
 
     def __init__(self, encoder):
         self._encoder, self.count = encoder, 0
@@ -75,7 +75,7 @@ class Counting:
 
 
 def test_lines_that_are_equal_by_wording_are_ranked_by_their_cosines(tmp_path, encoder):
-    """However few are asked for: the first is the first of all."""
+    """The best lines do not depend on how many are requested."""
     path = str(tmp_path / "faq.txt")
     with open(path, "w", encoding="utf-8") as handle:
         handle.write(
@@ -92,7 +92,7 @@ def test_lines_that_are_equal_by_wording_are_ranked_by_their_cosines(tmp_path, e
 def test_a_line_finds_itself_and_all_its_similarities_are_1(faq, encoder):
     path, lines = faq
     corpus = search.Corpus(path, encoder)
-    assert len(corpus.texts) == 59  # the blank line is none
+    assert len(corpus.texts) == 59  # the blank line is not counted
     for ranking in ("mixed", "lexical", "cosine"):
         (hits,) = corpus.search([lines[20]], None, top_k=3, ranking=ranking)
         assert (hits[0].line, hits[0].text) == (21, lines[20]) and hits[0].probability is None
@@ -137,7 +137,7 @@ def test_the_pair_classifier_puts_the_candidates_in_order(faq, encoder, model):
         assert hits[0].text == best[0][1]
         assert [hit.score for hit in hits] == [hit.probability for hit in hits]
     few = corpus.search(queries, model, candidates=4, **settings)
-    first = corpus.search(queries, top_k=4)  # by what is known before
+    first = corpus.search(queries, top_k=4)  # ranked without the classifier
     assert {hit.line for hit in few[0]} == {hit.line for hit in first[0]}
 
 
@@ -170,7 +170,7 @@ def test_the_mixed_score_is_the_weighted_mean_of_what_a_hit_shows(faq, encoder, 
     corpus = search.Corpus(path, encoder)
     texts = [line for line in lines if line]
     vectors = encoder.encode(texts, normalize=True)
-    usual = (vectors @ vectors.T)[~np.eye(len(texts), dtype=bool)].mean()  # of any two lines
+    usual = (vectors @ vectors.T)[~np.eye(len(texts), dtype=bool)].mean()  # of all pairs of lines
     for weights in ((5, 3, 2), (1, 0, 0), (0, 1, 0), (1, 1, 0)):
         (hits,) = corpus.search(["今天开门"], model, top_k=59, candidates=59, weights=weights)
         assert len(hits) == 59
@@ -229,7 +229,7 @@ def test_an_index_of_other_settings_is_made_again(faq, encoder, monkeypatch):
 
 
 def cached(path, kind):
-    """Files of a kind in the cache of a corpus."""
+    """Returns the files of a kind in the cache of a corpus."""
     return glob.glob(os.path.join(glob.escape(path + ".vectors"), kind + "_*"))
 
 
@@ -254,7 +254,7 @@ def test_rankings_that_cannot_be(faq, encoder, folder):
 
 
 def test_wordings_are_found_that_no_vector_shows(tmp_path, encoder, model):
-    """The vectors and probabilities of random weights mean nothing: shared characters decide."""
+    """Vectors and probabilities of random weights mean nothing, so shared characters decide."""
     lines = ["如何退票", "退市股票怎么处理", "银行卡怎么开户", "今天天气好吗", "手机号码怎么注销"]
     path = tmp_path / "faq.txt"
     path.write_text("\n".join(lines * 3) + "\n", encoding="utf-8")
@@ -388,7 +388,7 @@ def test_vectors_are_computed_once(faq, encoder, folder, capsys):
     assert counting.count == 59 and capsys.readouterr().err == ""
     assert again.search([lines[3]], None, top_k=1)[0][0].line == 4
 
-    # Stopped before the fingerprint was written: as if nothing were there.
+    # Without a fingerprint, as after an early stop, all vectors are computed again.
     os.remove(os.path.join(path + ".vectors", "fingerprint.json"))
     search.Corpus(path, counting)
     assert counting.count == 2 * 59 + 1
@@ -482,7 +482,7 @@ def test_two_first_starts_at_once_link_one_after_another(tmp_path, monkeypatch):
 
 
 class Stopped(Counting):
-    """Encodes 40 texts, then it is interrupted."""
+    """Encodes 40 texts and is then interrupted."""
 
     def encode(self, texts, **settings):
         if self.count == 40:
@@ -541,7 +541,7 @@ def test_a_damaged_block_is_made_again(damaged, faq, encoder, monkeypatch, capsy
 
 
 def test_a_full_disk_is_named_before_anything_is_written_through_memory(faq, encoder, monkeypatch):
-    """Such a write would end the process by a signal."""
+    """Without reserving space, writing to mapped memory would end the process by a signal."""
 
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -631,7 +631,7 @@ def test_of_a_changed_file_only_new_lines_are_encoded(faq, encoder, monkeypatch,
     changed = ["新的一行", lines[3]] + lines[:30] + ["又一行"]
     with open(path, "w", encoding="utf-8") as handle:
         handle.write("\n".join(changed) + "\n")
-    assert corpus.search([lines[3]], top_k=1)[0][0].line == 4  # until it is read again
+    assert corpus.search([lines[3]], top_k=1)[0][0].line == 4  # the change is not read yet
     assert corpus.refresh() and not corpus.refresh()
     assert counting.count == 59 + 1 + 2
     fresh = search.Corpus(path, encoder, cache_dir=path + ".other")
@@ -675,7 +675,7 @@ def test_what_a_killed_process_wrote_of_another_state_is_removed(faq, encoder):
     folder = search.Corpus(path, encoder).folder
     partial = os.path.join(folder, "vectors_0123456789ab.npy.partial-%s-")
     host = socket.gethostname()
-    kept = [partial % host + str(os.getpid())]  # of a process that writes, and of other machines
+    kept = [partial % host + str(os.getpid())]  # of a running process, and of other machines
     kept += [partial % other + "9999999" for other in ("elsewhere", host + "-a")]
     for name in kept + [partial % host + "9999999"]:
         with open(name, "wb") as handle:
@@ -688,7 +688,7 @@ def test_what_a_killed_process_wrote_of_another_state_is_removed(faq, encoder):
 def test_a_process_killed_while_a_change_is_noted_loses_no_vectors(
     num_written, faq, encoder, monkeypatch
 ):
-    """By however many writes of the manifest it comes."""
+    """The result does not depend on how many times the manifest was written before."""
     path, _ = faq
     search.Corpus(path, encoder)
     with open(path, "a", encoding="utf-8") as handle:
@@ -708,7 +708,7 @@ def test_a_process_killed_while_a_change_is_noted_loses_no_vectors(
     build = mock.Mock(wraps=lexical_index.LexicalIndex.build)
     monkeypatch.setattr(lexical_index.LexicalIndex, "build", build)
     assert search.Corpus(path, counting).texts[-1] == "新的一行" and counting.count <= 1
-    assert not build.called  # it was updated
+    assert not build.called  # the index was updated
 
 
 def test_two_at_once_make_the_vectors_one_after_another(faq, encoder, capsys):
@@ -790,11 +790,11 @@ def test_quantized_vectors_are_rescored(storage, faq, encoder):
         handle.write("又一行\n")
     with mock.patch.object(vector_index.VectorIndex, "build") as build:
         assert corpus.refresh() and corpus.search(["又一行"], top_k=1)[0][0].line == 61
-    assert not build.called  # it was updated
+    assert not build.called  # the index was updated
 
 
 def test_an_index_of_a_corpus_that_grew_in_many_steps_is_built_again(tmp_path, encoder):
-    """Its clusters and ranges would be those of the first lines for good."""
+    """Otherwise, clusters and ranges would always be those of the first lines."""
     pytest.importorskip("faiss")
     path, num_built = str(tmp_path / "faq.txt"), []
     for count in (8, 10, 12, 14, 16, 18):
@@ -804,7 +804,7 @@ def test_an_index_of_a_corpus_that_grew_in_many_steps_is_built_again(tmp_path, e
         with mock.patch.object(vector_index.VectorIndex, "build", build):
             search.Corpus(path, encoder, storage="int8").search(["第3行"], top_k=1)
         num_built += [count] * build.call_count
-    assert num_built == [8, 14]  # of 8 lines 12 are half as many again, 14 are more
+    assert num_built == [8, 14]  # 12 lines are 1.5 times 8, 14 are more
 
 
 def test_storages_that_cannot_be(faq, encoder, monkeypatch):

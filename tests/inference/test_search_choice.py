@@ -1,4 +1,4 @@
-"""The ranking that is chosen by questions whose lines are known."""
+"""Tests of the ranking that is chosen with questions whose lines are known."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ LINES = ["如何退票", "退市股票怎么处理", "银行卡怎么开户", "�
 
 
 class Chance:
-    """A classifier that knows nothing, or all answers."""
+    """A classifier with random scores, or with high ones for the pairs in `answers`."""
 
     def __init__(self, answers=()):
         self._answers = set(answers)
@@ -64,7 +64,7 @@ def test_the_choice_is_never_below_the_best_similarity_alone(corpus, tmp_path):
         chosen = fitted.figures[str(fitted.choice)]
         best = max(alone, key=lambda figures: (figures[0], figures[2]))
         assert (chosen[0], chosen[2]) >= (best[0], best[2])
-        # what is shown is what a search gives
+        # the scores shown are those of a search
         hits = corpus.search(
             [question.text for question in questions],
             classifier,
@@ -78,7 +78,7 @@ def test_the_choice_is_never_below_the_best_similarity_alone(corpus, tmp_path):
 
 
 def test_figures_of_known_ranks(corpus, tmp_path):
-    """A question whose answers a classifier has as second and none at all: 1/2 and 0."""
+    """Both answers rank second to fifth: recall@1 is 0 and recall@5 is 1."""
     rows = [("退票", LINES[1]), ("天气", LINES[4])]
     questions = search_choice.read_questions(questions_file(tmp_path, rows), corpus)
     fitted = search_choice.fit(corpus, None, questions)
@@ -90,7 +90,7 @@ def test_figures_of_known_ranks(corpus, tmp_path):
 
 
 def test_a_question_that_is_a_line_itself_does_not_find_that_one(corpus, tmp_path):
-    """Unless that line is what is right for it."""
+    """The exception is a question whose answer is that line."""
     rows = [(LINES[0], LINES[1]), (LINES[2], LINES[2])]
     questions = search_choice.read_questions(questions_file(tmp_path, rows), corpus)
     assert [question.own for question in questions] == [0, None]
@@ -125,7 +125,7 @@ def test_a_choice_with_a_classifier_is_of_that_one_alone(corpus, folder, tmp_pat
 
 
 def test_only_so_many_lines_are_classified_as_the_search_classifies(folder, tmp_path):
-    """Of 40 lines that are equally like the question, the classifier knows a few alone."""
+    """Of 40 lines equally similar to the question, about as many are classified as requested."""
     lines = ["怎么%s%s开户" % pair for pair in itertools.product("甲乙丙丁戊己庚辛", "一二三四五")]
     (tmp_path / "many.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     asked = []

@@ -1,4 +1,4 @@
-"""Vectors of texts, and the command that writes them."""
+"""Tests of vectors of texts, and of the command that writes them."""
 
 import gc
 import json
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def token_vectors(folder):
-    """[(tokens, float [tokens, 5 layers, H])] of TEXTS, the last layer first."""
+    """Returns [(tokens, float [tokens, 5 layers, H])] of TEXTS, the last layer first."""
     with text_encoder.TextEncoder(folder, "-1,-2,-3,-4,-5", None) as encoder:
         assert encoder.width == 5 * 16
         rows = encoder.encode_tokens(TEXTS)
@@ -379,21 +379,21 @@ def test_texts_that_are_cut_are_counted(folder):
 
 @pytest.mark.parametrize("wanted, length", [(None, 10), (8, 8), (10, 10), (24, 24), (500, 64)])
 def test_the_length_that_is_asked_for_goes_before_the_folders(embedding_folder, wanted, length):
-    """The folder's is 10 tokens; a model of 64 positions goes no further."""
+    """The folder's length is 10 tokens; the model has 64 positions, which is the maximum."""
     text = "今天气很好我们去吃饭吧明天再说什么时候开门" * 4
     with text_encoder.TextEncoder(embedding_folder, max_seq_length=wanted) as encoder:
         assert encoder.max_seq_length == length
         found = encoder.encode([text, text[: length - 2], text[: length - 3]])
         assert encoder.num_cut == 1
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
-    assert np.abs(found[1] - found[2]).max() > 1e-3  # the last token that is kept counts
+    assert np.abs(found[1] - found[2]).max() > 1e-3  # the last token within the limit matters
 
 
 @pytest.mark.parametrize("length", [8, 20])
 def test_the_length_of_the_command_is_that_of_the_encoder(
     embedding_folder, tmp_path, capfd, length
 ):
-    """Shorter and longer than the folder's 10."""
+    """One length is below the 10 tokens of the folder, the other above."""
     source = tmp_path / "texts.txt"
     source.write_text("今天气很好我们去吃饭吧明天再说什么时候开门\n", encoding="utf-8")
     flags = ["--model_dir=" + embedding_folder, "--input_file=%s" % source]
@@ -414,7 +414,7 @@ def test_a_length_without_a_token_between_the_marks_is_refused(embedding_folder,
 
 
 def test_notes_say_how_vectors_are_made(embedding_folder):
-    """In place of the folder's, whose projection they leave out."""
+    """The notes replace those of the folder; their lack of a projection applies, too."""
     notes = vectors_of_model.SentenceNotes("cls", True, 16, 20)
     with text_encoder.TextEncoder(embedding_folder, notes=notes) as encoder:
         assert (encoder.width, encoder.max_seq_length) == (16, 20)

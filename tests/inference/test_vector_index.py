@@ -1,4 +1,4 @@
-"""The nearest of many vectors, by numpy and by faiss: beside brute force."""
+"""Compares the nearest of many vectors, found by numpy and faiss, with brute force."""
 
 import os
 
@@ -15,7 +15,7 @@ def unit_vectors(count, width, seed):
 
 
 def recall(index, vectors, ids, queries, k=10, wanted=10):
-    """The share of the k nearest, by brute force, that an index has among the wanted ones."""
+    """Returns the share of the k exact nearest neighbours among the `wanted` ones of an index."""
     exact = ids[np.argsort(-(queries @ vectors.T), axis=1)[:, :k]]
     found = index.nearest(queries, wanted)
     return np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found)])
@@ -29,7 +29,7 @@ def recall(index, vectors, ids, queries, k=10, wanted=10):
     ],
 )
 def test_codes_are_those_of_sentence_transformers(storage, form, of_class, attribute):
-    """Of vectors that are added to an index, whose ranges are those of the first ones."""
+    """Vectors added to an index are quantized with the ranges of its first vectors."""
     faiss = pytest.importorskip("faiss")
     golden = np.load(os.path.join(ROOT, "tests", "golden", "embedding", "quantization.npz"))
     ranges, vectors = golden["calibration"], golden["vectors"]
@@ -70,8 +70,8 @@ def test_what_an_index_finds(storage, least, wanted, has_clusters, tmp_path, mon
     if has_clusters:
         monkeypatch.setattr(vector_index, "CLUSTERED_FROM", 100)
         monkeypatch.setattr(vector_index, "_PROBED", 2)
-        least *= 0.75  # vectors of pure chance are in no clusters
-    vectors, queries = unit_vectors(2000, 44, 0), unit_vectors(50, 44, 1)  # 44: no whole bytes
+        least *= 0.75  # random vectors form no clusters
+    vectors, queries = unit_vectors(2000, 44, 0), unit_vectors(50, 44, 1)  # 44 bits are 5.5 bytes
     ids = np.random.RandomState(2).randint(0, 2**62, 2000)
     index = vector_index.VectorIndex.build(vectors[:1500], ids[:1500], storage)
     index.update(vectors[1500:], ids[1500:], deleted=ids[:300])

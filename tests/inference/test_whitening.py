@@ -1,4 +1,4 @@
-"""Whitened model folders, against NumPy."""
+"""Compares whitened model folders with NumPy."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def test_vectors_are_without_correlation_and_the_widest_directions_come_first():
     found = np.cov(vectors @ kernel + bias, rowvar=False)
     np.testing.assert_allclose(found, np.diag(variances**0.5), atol=1e-4)
     again, _ = whitening.fitted(vectors[::-1], 8)
-    np.testing.assert_allclose(again, whitening.fitted(vectors, 8)[0], atol=1e-5)  # the signs too
+    np.testing.assert_allclose(again, whitening.fitted(vectors, 8)[0], atol=1e-5)  # also the signs
 
 
 def test_too_few_texts_are_refused():
@@ -76,7 +76,7 @@ def test_the_folder_is_followed_without_flags(tmp_path, notes):
     tuned = {"objective": "sentence_embedding", "similarity_threshold": 0.9}
     with open(os.path.join(source, "fine_tuning.json"), "w") as handle:
         json.dump(tuned, handle)
-    for _ in range(2):  # the second time in place of the first
+    for _ in range(2):  # the second one replaces the first
         whitening.write_whitened(source, target, kernel, bias)
     centered = vectors - vectors.mean(axis=0)
     u, s, _ = np.linalg.svd(np.cov(vectors.T))
@@ -90,7 +90,7 @@ def test_the_folder_is_followed_without_flags(tmp_path, notes):
     assert np.allclose(lengths, 1) == is_normalized
     with open(os.path.join(target, "fine_tuning.json")) as handle:
         kept = json.load(handle)
-    # A cosine of the former vectors says nothing of these.
+    # A threshold of cosines of the former vectors is not valid for the new ones.
     assert kept["objective"] == tuned["objective"] and "similarity_threshold" not in kept
     of_target = sentence_vectors.read_notes(target)
     assert (of_target.width, of_target.projection_width, of_target.widths) == (5, 5, ())
