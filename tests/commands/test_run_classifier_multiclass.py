@@ -443,7 +443,8 @@ def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys, monkeypatch):
     with pytest.raises(UserError, match="no model itself.* are in .*/seed_1, .*/seed_2: name one"):
         run_here(data.arguments(do_train=False, do_eval=False))
     capsys.readouterr()
-    for name, value in (("max_seq_length", 32), ("pooling", "mean")):  # of all kinds, of this kind
+    # max_seq_length is a setting of all kinds, pooling one of this kind.
+    for name, value in (("max_seq_length", 32), ("pooling", "mean")):
         with pytest.raises(UserError, match="seed_2 holds a run with another " + name):
             run_here(data.arguments(**dict(settings, seeds="3,2", **{name: value})))
     assert "run 1" not in capsys.readouterr().out  # the check precedes training

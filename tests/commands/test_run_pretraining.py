@@ -205,7 +205,7 @@ def test_workers_drop_positions_of_their_own():
 
 @pytest.mark.slow
 def test_a_run_goes_on_from_its_own_start(folder, run, capsys):
-    """A run stopped before its first step resumes without naming its start; others are refused."""
+    """A run stopped before step 1 resumes without --init_checkpoint; other starts are refused."""
     output = os.path.join(folder.folder, "started")
     common = {"input_file": folder.masked, "output_dir": output}
     small.run_here(folder.arguments(init_checkpoint=run, num_train_steps=4, **common))

@@ -107,7 +107,8 @@ def test_a_classifier_is_named_where_an_embedding_model_is_measured(objective, d
     classifier = small_models.write_model(tmp_path / "classifier", settings=notes)
     expected = "classifier holds a model of the kind single_label, expected one of the kind "
     expected += "sentence_embedding or sentence_retrieval: name such a model "
-    for files in ({}, {"bert_config_file": "", "vocab_file": ""}):  # then those of the folder
+    # Without these two flags, the files of the folder are used.
+    for files in ({}, {"bert_config_file": "", "vocab_file": ""}):
         with pytest.raises(UserError, match=expected):
             run(
                 classifier,
