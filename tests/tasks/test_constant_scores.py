@@ -1,4 +1,4 @@
-"""What one prediction for all rows reaches, by which a run says that nothing was learnt."""
+"""Scores of a constant prediction, by which a run reports that the model has learnt nothing."""
 
 import types
 
@@ -12,7 +12,7 @@ from albert_zh.tasks.labelling.spans import Span
 from albert_zh.tasks.reading.task_scorer import TaskScorer
 
 ENTITIES = [{Span(0, 2, "eat")}, {Span(1, 3, "eat"), Span(3, 4, "go")}]
-WORDS = [{Span(0, 2, ""), Span(2, 3, "")}, {Span(0, 1, "")}]  # 4 characters, 2 of them words
+WORDS = [{Span(0, 2, ""), Span(2, 3, "")}, {Span(0, 1, "")}]  # 2 of 4 characters are words
 
 
 def of_labels(gold, kinds):

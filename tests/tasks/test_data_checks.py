@@ -1,4 +1,4 @@
-"""Imbalance, duplicates, contradictions; the split that stands in for a dev file."""
+"""Checks of data: imbalance, duplicates, contradictions, rows in several splits, labels."""
 
 import os
 
@@ -121,7 +121,7 @@ def test_rows_that_share_a_text_with_train_are_told():
     lines, _ = data_checks.check(pairs, {"train": train, "test": far})
     assert any(line.startswith("note: 1 of 21 rows of test (4.8 %) share") for line in lines)
     singles = {"train": split("train", [("甲", "a"), ("乙", "b")])}
-    singles["test"] = split("test", [("甲", "a"), ("丙", "b")])  # the same row: told elsewhere
+    singles["test"] = split("test", [("甲", "a"), ("丙", "b")])  # counted as `seen_in_test`
     assert "share_a_text_in_test" not in data_checks.check(TASK, singles)[1]
 
 

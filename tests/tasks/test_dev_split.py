@@ -1,4 +1,4 @@
-"""A part of the training rows set aside: labels in their shares, no text on both sides."""
+"""Setting aside training rows for dev: labels keep their shares, no text is on both sides."""
 
 import collections
 import random
@@ -27,7 +27,7 @@ def pairs_of(texts, seed=0):
 
 
 def parted(task, examples, share, seed, method="groups"):
-    """(rows that stay, rows set aside)"""
+    """Returns (rows that stay in train, rows set aside)."""
     split = dev_split.set_aside(task, examples, share, seed, method)
     assert split.num_left_out == len(examples) - len(split.kept) - len(split.aside)
     return split.kept, split.aside
@@ -77,7 +77,7 @@ def test_each_of_several_labels_has_its_share():
 
 
 def test_rows_whose_labels_are_texts_or_scores_give_a_split_of_the_share():
-    """Of rows to be written there was one."""
+    """Regression: only one row of a generation task was once set aside."""
     examples = [InputExample("t-%d" % n, "文%d" % n, None, "题%d" % n) for n in range(100)]
     for objective in ("generation", "sentence_embedding", "reading_comprehension"):
         for method in dev_split.METHODS:
@@ -86,7 +86,7 @@ def test_rows_whose_labels_are_texts_or_scores_give_a_split_of_the_share():
 
 
 def questions(num_topics, num_rows, links=0.0, seed=1):
-    """Pairs within topics of ten questions each; a share of the pairs links two topics."""
+    """Returns pairs within topics of ten questions; a share `links` of them joins any topics."""
     generator = random.Random(seed)
     pairs = []
     for _ in range(num_rows):
@@ -133,13 +133,13 @@ def test_one_group_of_nearly_all_rows_is_cut_where_few_rows_link_it():
     assert 850 < len(split.aside) <= 920 and 0 < split.num_left_out < 150
     assert "rows that link dev and train are in neither" in split.note
     topics = {int(e.text_a[2:]) // 10 for e in split.aside}
-    assert len(topics) > 20  # not a corner of the data
+    assert len(topics) > 20  # rows from all parts of the data
 
 
 @pytest.mark.parametrize(
     "texts",
     [
-        [("枢纽", "叶%d" % n) for n in range(500)],  # a text that all rows have
+        [("枢纽", "叶%d" % n) for n in range(500)],  # one text is in all rows
         [(a, b) for a in string.ascii_letters[:30] for b in string.ascii_letters[:30] if a < b],
     ],
 )
@@ -176,7 +176,7 @@ def test_overlap_counts_rows_with_known_texts():
 
 
 def test_a_share_of_many_digits_comes_back_as_it_was():
-    """It had six digits: a run that went on set 1235 of 10000 rows aside, not the former 1234."""
+    """Regression: with six digits, a resumed run set aside 1235 of 10000 rows instead of 1234."""
     share, _ = dev_split.recorded(dev_split.described(0.12344999, "random"))
     assert share == 0.12344999
     examples = examples_of("ab" * 5000)

@@ -1,4 +1,4 @@
-"""Targets of each word piece on their way: teacher's outputs, records, batches, loss."""
+"""Distillation targets of word pieces, from the teacher's outputs to records, batches and loss."""
 
 import types
 
@@ -20,7 +20,7 @@ TAGS = ("B-X", "I-X", "O")
 
 
 class Teacher:
-    """A teacher of random outputs."""
+    """A teacher with random outputs."""
 
     about = {"model": "random"}
 
@@ -54,7 +54,7 @@ def student_of(folder, kind_name, labels, head, columns):
 
 
 def batch_of(student, examples, folder):
-    """(records of the examples, a batch of all of them as the graph has it)."""
+    """Returns (records of the examples, a batch of all of them as tensors)."""
     soft = SoftTargets(student, mixtures.single(Teacher(student)))
     use, records = student.use, []
     for example in examples:
@@ -73,7 +73,7 @@ def batch_of(student, examples, folder):
 
 @pytest.mark.parametrize("loss, expected", [("kl", [16.0, 1.0]), ("tinybert", [9.0, 0.0])])
 def test_values_of_a_regression(loss, expected):
-    """TinyBERT asks no teacher of a regression; a row without a label then has no loss."""
+    """TinyBERT's loss of a regression ignores the teacher, so that unlabelled rows have no loss."""
     settings = Settings(objective="regression", distill_weight=1.0, distill_loss=loss)
     with tf.Graph().as_default(), tf.Session() as session:
         outputs = {"logits": tf.constant([[5.0], [2.0]])}
@@ -92,7 +92,7 @@ def test_labelling(tmp_path, form):
     examples = [InputExample("train-%d" % n, text, None, None) for n, text in enumerate(TEXTS)]
     with tf.Graph().as_default(), tf.Session() as session:
         records, batch = batch_of(student, examples, tmp_path)
-        # A student that has the teacher's probabilities, and no transitions, has no loss.
+        # A student with the teacher's probabilities and with transitions of 0 has no loss.
         outputs = {
             "logits": batch["teacher_logits"] + 3.0,
             "transitions": tf.zeros([len(records), len(TAGS), len(TAGS)]),
@@ -106,7 +106,7 @@ def test_labelling(tmp_path, form):
         )
     sizes = sorted(len(record["input_ids"]) - 2 for record in records)
     assert sorted(mask.sum(axis=1).astype(int).tolist()) == sizes
-    np.testing.assert_allclose(got, 0, atol=1e-5)  # rows without labels have no other loss
+    np.testing.assert_allclose(got, 0, atol=1e-5)  # unlabelled rows have no other loss
     logs = distillation.log_softmax(values / 2)
     expected = (np.exp(logs) * (logs + np.log(3))).sum(axis=2) * mask
     expected = 0.9 * 4 * expected.sum(axis=1) / mask.sum(axis=1)

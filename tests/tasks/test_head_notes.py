@@ -1,4 +1,4 @@
-"""What only one kind of task notes of a model: `head` in fine_tuning.json."""
+"""Validation of `head` in fine_tuning.json: settings that only one kind of task records."""
 
 import copy
 
@@ -59,7 +59,7 @@ HEADS = {
 
 
 def damaged(head):
-    """Yields (key, the head with a value of another type there), at any depth."""
+    """Yields (key, the head with a value of a wrong type for that key), at any depth."""
     for name, value in head.items():
         wrong = "x" if isinstance(value, (dict, list)) else []
         yield name, dict(head, **{name: wrong})

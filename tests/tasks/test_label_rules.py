@@ -1,4 +1,4 @@
-"""Kinds of tasks: what each decides, and that no stage asks for a kind by its name."""
+"""Kinds of tasks: the decisions of each kind, and that no stage compares the names of kinds."""
 
 import glob
 import os
@@ -11,7 +11,7 @@ from albert_zh.tasks import datasets, registry, task_forms
 from workspace import ROOT
 
 COMPARISON = re.compile(r'[=!]= "(single_label|multi_label|regression)"')
-# Flags and other programs' files name kinds; everything else asks the kind itself.
+# Flags and files of other programs name kinds; all other code calls methods of the kind.
 MAY_NAME_KINDS = {
     "finetuning/flags.py",
     "finetuning/setup.py",

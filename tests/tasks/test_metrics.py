@@ -1,4 +1,4 @@
-"""Metrics against worked examples and SciPy's correlations; losses against the training graph's."""
+"""Metrics equal worked examples and SciPy's correlations, losses equal the training graph's."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_f1_and_mcc_of_two_labels():
 
 
 def test_thresholds_are_those_of_the_best_f1():
-    """Those that are equally good lie between two probabilities; the middle one is taken."""
+    """All thresholds between two probabilities are equally good; the middle one is taken."""
     gold = np.array([[1, 0], [1, 0], [0, 0], [1, 0]])
     rows = np.array([[0.3, 0.9], [0.2, 0.9], [0.15, 0.9], [0.1, 0.9]])
 
@@ -68,7 +68,7 @@ def test_thresholds_are_those_of_the_best_f1():
         return task_metrics.tuned_thresholds(gold, rows, pooled_rows=0)
 
     step = 2 * task_metrics.THRESHOLDS[0]
-    # With two of the first label's rows F1 is 0.8; with all four it is 6 / 7.
+    # F1 of the first label is 0.8 if its first two rows are predicted, 6 / 7 if all four are.
     assert tuned(gold, rows) == [pytest.approx(0.05, abs=step), pytest.approx(0.5)]
     gold[3, 0] = 0
     assert tuned(gold, rows) == [pytest.approx(0.175, abs=step), pytest.approx(0.5)]
@@ -77,7 +77,7 @@ def test_thresholds_are_those_of_the_best_f1():
 
 
 def test_thresholds_have_the_best_f1_of_the_labels_rows_and_those_of_all():
-    """Against scikit-learn's F1 of each label, its rows weighted beside those of all labels."""
+    """Expected is scikit-learn's F1 of each label's rows plus the weighted rows of all labels."""
     metrics = pytest.importorskip("sklearn.metrics")
     generator = np.random.RandomState(3)
     gold = (generator.uniform(size=(200, 3)) < [0.5, 0.2, 0.02]).astype(int)
@@ -86,7 +86,7 @@ def test_thresholds_have_the_best_f1_of_the_labels_rows_and_those_of_all():
     weights = np.repeat([1.0, 30 / gold.sum()], [200, 600])
     for label, threshold in enumerate(found):
         both = [np.concatenate([x[:, label], x.ravel()]) for x in (gold, rows)]
-        # In steps of 1 / 400, as thresholds are: the curve has a point of each that makes a change.
+        # Rounded down to multiples of 1 / 400, as thresholds are: the curve has a point for each.
         curve = metrics.precision_recall_curve(
             both[0], np.floor(400 * both[1]) / 400, sample_weight=weights
         )
@@ -120,7 +120,7 @@ def test_evaluation_of_several_labels_uses_them():
 
 
 def test_a_single_label_that_rows_may_lack_is_scored_by_its_rows_alone():
-    """2 of 3 rows that have it are found, 1 of 7 that lack it has it by mistake."""
+    """2 of 3 rows with the label are found; 1 of 7 rows without it gets it by mistake."""
     gold = np.array([[1], [1], [1], [0], [0], [0], [0], [0], [0], [0]])
     decided = np.array([[1], [1], [0], [1], [0], [0], [0], [0], [0], [0]])
     names = ["macro_f1", "micro_f1", "weighted_f1", "accuracy"]
@@ -178,7 +178,7 @@ def test_confusion_and_classes():
         ("single_label", [0, 2, 2, 1, 2], "accuracy", (0.6, 2)),
         ("single_label", [1, 0, 0, 0], "f1", (0.4, 1)),  # always 1: precision 1/4, recall 1
         ("single_label", [1, 0, 0, 0], "mcc", (0.0, 0)),
-        # All three labels: 4 of 9 are right, and 4 of 4 found.
+        # All three labels are predicted: precision 4/9, recall 4/4.
         ("multi_label", [[1, 0, 0], [1, 1, 0], [0, 0, 1]], "micro_f1", (8 / 13, [0, 1, 2])),
         ("multi_label", [[1, 0, 0], [1, 0, 0], [0, 0, 1]], "micro_f1", (2 / 3, [0])),
         ("regression", [1.0, 2.0, 6.0], "pearson", (0.0, 3.0)),
@@ -199,7 +199,7 @@ def test_the_best_prediction_for_all_rows_alike(objective, gold, metric, expecte
         (0.55, 0.5, 10, True),
         (0.6, 0.5, 10, False),
         (0.05, 0.13, 1500, True),
-        (0.02, 0.0, 1000, True),  # a correlation
+        (0.02, 0.0, 1000, True),  # a correlation: 0 for constants
         (0.1, 0.0, 1000, False),
         (1.0, 1.0, 10, True),
     ],

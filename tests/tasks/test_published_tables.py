@@ -1,4 +1,4 @@
-"""Tables as published data sets have them: nested keys, scores of pairs, several label columns."""
+"""Tables in the forms of published data sets: nested keys, scores of pairs, many label columns."""
 
 import json
 
@@ -39,7 +39,7 @@ def accusations(count=4):
 
 
 def test_keys_of_inner_objects_are_named_with_dots(tmp_path):
-    """They could not be named, and the error had the outer keys alone."""
+    """Regression: such keys could not be named, and the error listed the outer keys only."""
     content = lines(accusations())
     with pytest.raises(UserError) as raised:
         read(tmp_path, "train.json", content)
@@ -79,7 +79,7 @@ def test_the_objects_of_a_list_have_several_labels(tmp_path, name):
 
 
 def test_a_number_for_each_class_is_no_list_of_labels(tmp_path):
-    """The labels were 0 and 1, of every row."""
+    """Regression: such a list was once read as the labels 0 and 1, in every row."""
     records = [{"text": "评论%d" % n, "label": [0, n % 2, 0, 1]} for n in range(4)]
     for name, content in (
         ("train.json", lines(records)),
@@ -101,7 +101,7 @@ def test_a_number_for_each_class_is_no_list_of_labels(tmp_path):
 
 @pytest.mark.parametrize("label", ["label", "toxic"])
 def test_a_label_beside_a_target_is_the_label(tmp_path, label):
-    """ToxiCN's target, a list of 0 and 1, was taken for the label."""
+    """Regression: ToxiCN's `target`, a list of 0 and 1, was once taken for the label."""
     rows = ['%d,话%d,"[0, 0, 1]",%d,2\n' % (n, n, n % 2) for n in range(4)]
     content = "index,content,target,%s,toxic_type\n" % label + "".join(rows)
     split = read(tmp_path, "train.csv", content)
@@ -115,7 +115,7 @@ def checked(split, objective="single_label"):
 
 @pytest.mark.parametrize("name", ["score", "similarity", "label"])
 def test_whole_scores_of_pairs_are_noted(tmp_path, name):
-    """They were classes without a word."""
+    """Regression: integer scores of pairs were once taken for classes without a note."""
     rows = ["一句%d\t另一句%d\t%d\n" % (n, n, n % 6) for n in range(24)]
     split = read(tmp_path, "train.tsv", "sentence1\tsentence2\t%s\n" % name + "".join(rows))
     found, counts = checked(split)
@@ -123,7 +123,7 @@ def test_whole_scores_of_pairs_are_noted(tmp_path, name):
     (note,) = [line for line in found if "--regression=true" in line]
     assert note.startswith("note: the labels of these pairs are the numbers 0 to 5")
     assert "scores_as_classes" not in checked(split, "regression")[1]
-    single = ["句子%d\t%d\n" % (n, n % 5 + 1) for n in range(24)]  # stars
+    single = ["句子%d\t%d\n" % (n, n % 5 + 1) for n in range(24)]  # stars of single texts
     split = read(tmp_path, "train.tsv", "text\tstars\n" + "".join(single))
     assert "scores_as_classes" not in checked(split)[1]
     few = ["一句%d\t另一句%d\t%d\n" % (n, n, n % 3) for n in range(24)]
@@ -131,7 +131,7 @@ def test_whole_scores_of_pairs_are_noted(tmp_path, name):
 
 
 def test_texts_that_are_numbers_are_noted(tmp_path):
-    """They are ids in cMedQA's lists of questions and answers."""
+    """The texts in cMedQA's lists of questions and answers, for instance, are ids."""
     rows = ["%d,%d\n" % (100 - n, n % 2) for n in range(6)]
     split = read(tmp_path, "train.csv", "text,label\n" + "".join(rows))
     assert split.notes[-1].startswith("all texts are numbers: of ids write the texts")
@@ -147,7 +147,7 @@ def test_texts_that_are_numbers_are_noted(tmp_path):
     ],
 )
 def test_stars_of_reviews_are_labels(tmp_path, header, notes):
-    """DMSC's were no label, and the nameless index of pandas was named as unused."""
+    """Regression: DMSC's stars were no labels, and pandas' unnamed index was noted as unused."""
     rows = ["%d,x,%d,影评%d\n" % (n, n % 5 + 1, n) for n in range(10)]
     split = read(tmp_path, "train.csv", header + "\n" + "".join(rows))
     assert cells(split)[4] == ("影评4", None, "5")
@@ -169,7 +169,7 @@ def test_the_note_on_a_second_text_has_the_flags(tmp_path, second):
 
 @pytest.mark.parametrize("names", ["sent0,sent1", "sentence0,sentence1", "text_0,text_1"])
 def test_names_that_count_from_zero(tmp_path, names):
-    """Of sent0 and sent1 the second one alone was read, as the first text."""
+    """Regression: of sent0 and sent1 only the second was read, as the first text."""
     rows = ["甲%d,乙%d,%d\n" % (n, n, n % 2) for n in range(4)]
     split = read(tmp_path, "train.csv", names + ",label\n" + "".join(rows))
     assert cells(split)[1] == ("甲1", "乙1", "1")
@@ -177,7 +177,7 @@ def test_names_that_count_from_zero(tmp_path, names):
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
 def test_a_text_that_is_the_label_is_a_warning(tmp_path, order):
-    """The number beside a label's name was the second text, and dev scores were perfect."""
+    """Regression: a label's number was read as the second text, which gave perfect dev scores."""
     names = ["体育", "财经", "娱乐"]
     rows = [("新闻%d" % n, "%d" % (100 + n % 3), names[n % 3]) for n in range(12)]
     content = "".join("\t".join(row[at] for at in order) + "\n" for row in rows)
@@ -192,7 +192,7 @@ def test_a_text_that_is_the_label_is_a_warning(tmp_path, order):
 
 
 def test_columns_of_classes_have_a_way_out(tmp_path):
-    """The columns were listed, and nothing said how to write several labels."""
+    """Regression: the error listed the columns, but did not explain how to write several labels."""
     rows = ["话%d,%d,%d,1,9\n" % (n, n % 2, n % 3 == 0) for n in range(6)]
     with pytest.raises(UserError) as raised:
         read(tmp_path, "train.csv", "text,体育,财经,娱乐,赞\n" + "".join(rows))
@@ -202,7 +202,7 @@ def test_columns_of_classes_have_a_way_out(tmp_path):
 
 
 def test_the_way_out_of_many_columns_behind_an_id(tmp_path):
-    """Columns 2, 3 and 4 were named, whatever they were."""
+    """Regression: the error named columns 2, 3 and 4, whatever they contained."""
     rows = ["%d,1月%d日,用户,话%d,[],%d\n" % (4567 + n, n, n, n % 3 - 1) for n in range(8)]
     with pytest.raises(UserError, match="--text_column and --label_column: names in line 1, or"):
         read(tmp_path, "train.csv", "编码,时间,账号,说的话,图片,倾向\n" + "".join(rows))

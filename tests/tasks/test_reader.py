@@ -1,4 +1,4 @@
-"""Reading the files of tasks: forms, headers, bad rows; own data; whole data sets."""
+"""Reading the files of tasks: forms, headers, bad rows, the user's own data, whole data sets."""
 
 import hashlib
 import json
@@ -131,7 +131,7 @@ def test_unknown_task_names_the_known_ones():
 
 @pytest.mark.newest
 def test_whole_data_sets_read(shared):
-    """Row counts as the data's README states them."""
+    """Row counts are those stated in the README of the data."""
     counts = {("lcqmc", "dev"): 8802, ("lcqmc", "test"): 12500, ("afqmc", "train"): 34334}
     counts.update({("afqmc", "dev"): 4316, ("afqmc", "test"): 3861})
     for (folder, name), count in counts.items():
@@ -140,7 +140,7 @@ def test_whole_data_sets_read(shared):
         assert split.has_labels == ((folder, name) != ("afqmc", "test"))
 
 
-# Known tasks, a few rows in the true format
+# Known tasks: a few rows in the format of the original files
 
 LABELLED = {
     ("tnews", "train.json"): (
@@ -281,7 +281,7 @@ def test_wsc_pronoun_before_the_noun_and_wrong_spans(tmp_path):
 
 @pytest.mark.newest
 def test_whole_clue_files(shared):
-    """Row counts as the data's README and the files' lines have them."""
+    """Row counts are those of the data's README and of the lines in the files."""
     expected = {
         ("tnews", "tnews"): (53360, 10000, None),
         ("chnsenticorp", "chnsenticorp"): (9600, 1200, 1200),
@@ -402,7 +402,7 @@ def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
 
 
 def test_a_long_quoted_cell_is_not_parsed_again_at_each_of_its_lines(tmp_path, monkeypatch):
-    """1,000 lines with quotes in a cell: parsed from its beginning, they are 500 times as much."""
+    """A cell of 1,000 lines, parsed from its beginning at each line, costs 500 times as much."""
     cell = "\n".join(['他说"好"，"来"。'] * 1000)
     record = '"%s",a' % cell.replace('"', '""')
     num_parsed, parse = [], rows.csv.reader
@@ -468,7 +468,7 @@ def test_labels_are_collected_in_an_order_of_their_own(tmp_path):
 
 
 def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
-    """Its files seem not to be there; root, who runs tests at times, may look into any."""
+    """Its files would seem missing. `os.listdir` is replaced, since root may list any folder."""
     (tmp_path / "data").mkdir()
 
     def refuse(path):
@@ -618,7 +618,7 @@ def test_bad_rows_of_a_stream_are_left_out_on_demand(tmp_path):
 
 
 def test_labels_in_the_place_of_the_text_are_refused(tmp_path):
-    """Training named its columns, label first; the test file has no header and another order."""
+    """The training file has a header, label first; the test file has none and another order."""
     task = own_task(tmp_path, "label,text_a\na,甲\nb,乙\n")
     message = "test.csv: column 2, where training had the text, has labels .a., column 1 none"
     with pytest.raises(UserError, match=message):
@@ -644,20 +644,20 @@ def test_records_without_known_keys_are_named(tmp_path):
     ],
 )
 def test_the_next_command_is_one_that_takes_the_labels(labels, command):
-    """similarity.py has to know which label says that two texts mean the same."""
+    """similarity.py has to know which label means that two texts are equivalent."""
     kind = registry.get("single_label")
     task = LCQMC._replace(labels=labels)
     assert kind.next_command(task)[0] == command
 
 
 def test_a_number_is_not_spelled_with_an_underscore(tmp_path):
-    """Python reads 1_0 as 10."""
+    """Python's `float` accepts 1_0 as 10."""
     with pytest.raises(UserError, match="'1_0' is no number"):
         own_task(tmp_path, "text_a,label\n甲,1.5\n乙,1_0\n", objective="regression")
 
 
 def stream_of(tmp_path, task, content, name="test.json"):
-    """(notes, records) of a file that is predicted; the notes as they are after its end."""
+    """Returns (notes, examples) of a file to predict; the notes are those after its last row."""
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     notes, records = task_reader.open_stream(task, str(path))
@@ -785,7 +785,7 @@ def test_copa_takes_its_two_labels_only(tmp_path, label):
 
 @pytest.mark.parametrize("is_list", [False, True])
 def test_json_in_a_text_file_is_named(tmp_path, is_list):
-    """As SMP's usual_train.txt is; the advice was to put tabs in place of its commas."""
+    """Regression: for SMP's usual_train.txt the advice was to replace its commas by tabs."""
     records = [{"content": "甲", "label": "好"}, {"content": "乙", "label": "坏"}]
     content = json.dumps(records) if is_list else "\n".join(map(json.dumps, records))
     expected = "train.txt, line 1: holds JSON: name the file %s, as" % (
@@ -793,7 +793,7 @@ def test_json_in_a_text_file_is_named(tmp_path, is_list):
     )
     with pytest.raises(UserError, match=expected):
         read_own(tmp_path, content, "train.txt")
-    one = read_own(tmp_path, '{"a": 1}\t好\n乙\t坏\n', "train.txt")  # no line of JSON
+    one = read_own(tmp_path, '{"a": 1}\t好\n乙\t坏\n', "train.txt")  # not a line of JSON
     assert rows_of(one)[0][0] == '{"a": 1}'
 
 
@@ -815,7 +815,7 @@ def test_commas_in_quotes_are_no_separators_to_be_put_there(tmp_path, header, ro
 @pytest.mark.parametrize("name", ["test.csv", "test.tsv"])
 @pytest.mark.parametrize("record", [{"text_a": "今天"}, {"text_a": "今天", "label": "体育"}])
 def test_json_lines_are_no_table(tmp_path, name, record):
-    """A model of single texts would predict each line, braces and all, as a text."""
+    """A model of single texts would otherwise predict each line, braces and all, as a text."""
     task, content = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n"), json.dumps(record) + "\n"
     expected = "%s, line 1: holds JSON: name the file .jsonl, as a table is" % (tmp_path / name)
     with pytest.raises(UserError, match=re.escape(expected)):
@@ -974,7 +974,7 @@ def test_cells_that_are_all_in_quotes_where_tabs_separate_are_noted(tmp_path):
 
 @pytest.mark.parametrize("row", ["甲%d\t乙\t是", "0\t甲%d\t乙", "甲%d\t乙\t3"])
 def test_pairs_of_other_labels_or_columns_have_a_way_out(tmp_path, row):
-    """All rows were advised to be left out."""
+    """Regression: the advice was once to skip all rows."""
     content = "".join(row % number + "\n" for number in range(6))
     with pytest.raises(UserError, match="6 of 6 rows don't fit") as error:
         read(tmp_path, content)
@@ -1032,7 +1032,7 @@ def read_chosen(tmp_path, content, name="train.csv", split="train", **chosen):
             {"text_a": "t", "label": "c"},
         ),
         ("train.csv", '﻿"看法","星"\r\n"甲","好"\r\n"乙","坏"\r\n', {"text_a": "看法"}),
-        # The named column wins over the usual name.
+        # A column named by the user takes precedence over one with a usual name.
         ("train.csv", "text,remark,label\nx,甲,好\ny,乙,坏\n", {"text_a": "remark"}),
         ("train.csv", "text,text2,remark,label\nx,z,甲,好\ny,z,乙,坏\n", {"text_a": "remark"}),
     ],
@@ -1063,7 +1063,7 @@ def test_a_model_keeps_the_names_of_its_columns(tmp_path):
     )
     for content in (
         "好,看法\n1,丙\n",
-        "编号,看法\n7,丙\n",  # without the label
+        "编号,看法\n7,丙\n",  # without the label column
         "text,label\n丙,1\n",  # the usual names
         "丙\n",
     ):
@@ -1113,7 +1113,7 @@ FIRST_LABELS = "".join("%d\t评论第%d条\n" % (n % 2, n) for n in range(800))
     ],
 )
 def test_first_labels_and_ids_are_found_by_what_columns_hold(tmp_path, row, expected):
-    """AG News, Sogou, ATIS and ATEC were refused, ATEC's with flags that took texts as labels."""
+    """Regression: AG News, Sogou, ATIS and ATEC were refused, ATEC with advice of wrong flags."""
     lines = [row.format(n, n % 2) + "\n" for n in range(60)]
     train = read_own(tmp_path, "".join(lines[:40]), "train.tsv")
     assert rows_of(train)[3] == expected and len(train.examples) == 40
@@ -1131,7 +1131,7 @@ def test_first_labels_and_ids_are_found_by_what_columns_hold(tmp_path, row, expe
 @pytest.mark.parametrize(
     "row, message",
     [
-        ("{1}\t{2}\t评论第{0}条", "--label_column=1$"),  # 0 to 3 may be the label, too
+        ("{1}\t{2}\t评论第{0}条", "--label_column=1$"),  # column 2, with 0 to 3, may be the label
         ("问题{1}\t文章{0}\t0.{0}", "--regression=true|--label_column=1$"),
         ("这样一个标准问题是第{1}个\t怎么问{0}", "--label_column=1$"),
     ],
@@ -1179,7 +1179,7 @@ def test_common_headers_of_pairs_are_known(tmp_path, texts, label):
     [("query", "title"), ("question", "sentence"), ("question", "answer"), ("Query", "Passage")],
 )
 def test_a_question_and_what_may_answer_it_are_a_pair(tmp_path, question, other):
-    """Of QBQTC, KUAKE-QTR and QNLI the second text alone was read."""
+    """Regression: only the second text of QBQTC, KUAKE-QTR and QNLI was read."""
     names = "%s,%s,label" % (other, question)
     split = read_own(tmp_path, names + "\n甲,谁,1\n乙,何,0\n")
     pairs = [("谁", "甲", "1"), ("何", "乙", "0")]
@@ -1194,13 +1194,13 @@ def test_a_question_and_what_may_answer_it_are_a_pair(tmp_path, question, other)
     task = own_labels.with_columns_and_labels(OWN, split)
     test = '{"%s": "谁", "%s": "甲"}\n' % (question, other)
     assert rows_of(read_own(tmp_path, test, "test.json", task, "test")) == [("谁", "甲", None)]
-    single = task._replace(columns=("text_a", "label"))  # of a model trained before
+    single = task._replace(columns=("text_a", "label"))  # as in models of earlier versions
     text = read_own(tmp_path, test, "test.json", single, "test").examples[0].text_a
     assert text == ("谁" if other.lower() in ("answer", "passage") else "甲")
 
 
 def test_rows_of_inference_without_an_agreed_label_are_left_out(tmp_path):
-    """The label - of OCNLI's and SNLI's files was learnt as a fourth class."""
+    """Regression: the label - in OCNLI's and SNLI's files was trained on as a fourth class."""
     labels = ["neutral", "-", "entailment", "contradiction"]
     line = '{"sentence1": "甲%d", "sentence2": "乙", "label": "%s"}\n'
     content = "".join(line % pair for pair in enumerate(labels))
@@ -1214,18 +1214,18 @@ def test_rows_of_inference_without_an_agreed_label_are_left_out(tmp_path):
     _, stream = stream_of(tmp_path, task, content)
     assert [example.label for example in stream] == ["neutral", None, *labels[2:]]
     (tmp_path / "train.json").unlink()
-    signs = read_own(tmp_path, "甲,+\n乙,-\n丙,-\n丁,+\n")  # other classes
+    signs = read_own(tmp_path, "甲,+\n乙,-\n丙,-\n丁,+\n")  # here - is a class
     assert [label for _, _, label in rows_of(signs)] == ["+", "-", "-", "+"]
 
 
 def test_json_without_a_known_text_is_refused(tmp_path):
-    """Such rows, those of CSL for instance, were trained on as empty texts."""
+    """Regression: such rows, for instance those of CSL, were once trained on as empty texts."""
     content = '{"abst": "甲", "keyword": ["丙"], "label": "%d"}\n'
     with pytest.raises(UserError, match="has no text: beside label it has abst, keyword: name the"):
         read_own(tmp_path, content % 0 + content % 1, name="train.json")
 
 
-# What else is in the way
+# Other reasons why data cannot be read
 
 
 @pytest.mark.parametrize(
@@ -1242,7 +1242,7 @@ def test_another_separator_is_named(tmp_path, name, mark, header):
 
 
 def test_the_separator_of_a_header_alone_is_named(tmp_path):
-    """Each row had one comma in its text: line 1 was to be left out, and half of each text gone."""
+    """Regression: with a comma in each text, the advice was to skip line 1; texts were halved."""
     rows = ["%d;很好,第%d条" % (n % 2, n) for n in range(50)]
     with pytest.raises(UserError, match="line 1 has one column and ';' in it.* put commas there"):
         read_own(tmp_path, "\n".join(["label;text", *rows]) + "\n", "train.csv")
@@ -1269,7 +1269,7 @@ def test_what_is_in_the_folder_instead_is_told(tmp_path, there, words):
 
 
 def test_folders_in_place_of_files_are_named(tmp_path):
-    """As icwb2-data has training, testing and gold."""
+    """icwb2-data, for instance, has the folders training, testing and gold."""
     for name in ("training", "gold"):
         (tmp_path / name).mkdir()
     expected = r"there: gold, training: folders alone: name with --data_dir the one that has"
@@ -1309,7 +1309,7 @@ def test_several_labels_without_the_flag_are_told_in_short(tmp_path):
 
 
 def predicted(tmp_path, content, name="test.csv", training="天气好,晴\n下大雨,雨\n出太阳,晴\n"):
-    """A file to predict, read by the task that training data made."""
+    """Returns the split of a file to predict, read with the task of the training data."""
     train = read_own(tmp_path, training)
     task = own_labels.with_columns_and_labels(OWN, train)
     return read_own(tmp_path, content, name, task, "test")

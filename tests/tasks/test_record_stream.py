@@ -1,4 +1,4 @@
-"""Files that are only predicted, of kinds that refuse rows which do not fit."""
+"""Files that are only predicted, for kinds of tasks that refuse rows that do not fit."""
 
 import pytest
 

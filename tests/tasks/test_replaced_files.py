@@ -1,4 +1,4 @@
-"""A data file that is replaced once it is read: its hash is that of the bytes that were read."""
+"""If a data file is replaced after it was read, its hash is still that of the bytes read."""
 
 import hashlib
 import types
@@ -19,7 +19,7 @@ OTHER = "庚\n"
 
 @pytest.fixture(name="replaced", autouse=True)
 def replaced_fixture(monkeypatch):
-    """Has each file that is hashed separately be replaced just before."""
+    """Fixture: files in this list are overwritten just before `sha256_of_file` hashes them."""
     paths = []
 
     def sha256_of_file(path, hashed=storage.sha256_of_file):

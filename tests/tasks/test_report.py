@@ -1,4 +1,4 @@
-"""What a report keeps of an earlier one in the same folder."""
+"""Parts of an earlier report in the same folder that a new report preserves."""
 
 import json
 

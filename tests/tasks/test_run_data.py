@@ -1,4 +1,4 @@
-"""The data of one run: which rows are dev, and what they are measured on."""
+"""The data of a run: which rows become the dev set, and what they are scored against."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from albert_zh.tasks.tables import split_files
 
 
 def data_of(folder, kind, task_name, head, **changes):
-    """`TaskData` of the files in a folder."""
+    """Returns the `TaskData` of the files in a folder."""
     values = {
         "data_dir": str(folder),
         "task_name": task_name,
@@ -41,7 +41,7 @@ EMBEDDING = {"more_train": (), "corpus": None, "dev_format": "positives"}
 
 @pytest.mark.parametrize("objective", ["infonce", "triplet"])
 def test_rows_set_aside_search_what_a_dev_file_does(tmp_path, objective):
-    """Recall was that of a search among the rows' entries alone."""
+    """Regression: recall of rows set aside was once that of a search among their entries alone."""
     rows = ["问%d\t条目%d\t错%d" % (n, n, n) for n in range(20)]
     write(tmp_path / "corpus.txt", ["另外%d" % n for n in range(5)])
     for name, lines in (("train", rows), ("dev", rows[:4])):
@@ -51,7 +51,7 @@ def test_rows_set_aside_search_what_a_dev_file_does(tmp_path, objective):
     of_file = data_of(*arguments).splits["dev"]
     (tmp_path / "dev.tsv").unlink()
     aside = data_of(*arguments).splits["dev"]
-    size = "4 rows, 13 entries to find"  # 4 right ones, their 4 wrong ones, 5 of the corpus
+    size = "4 rows, 13 entries to find"  # 4 positives, their 4 negatives, 5 of the corpus
     assert counted_rows.size_in_words(of_file) == counted_rows.size_in_words(aside) == size
     assert aside.notes[1:] == of_file.notes and aside.notes[0].startswith("no dev file: 4 of")
     texts = {example.text_a for example in aside.examples if example.is_entry}
@@ -60,7 +60,7 @@ def test_rows_set_aside_search_what_a_dev_file_does(tmp_path, objective):
 
 
 def test_labelled_pairs_set_aside_are_no_positives(tmp_path):
-    """Those of the label 0 counted as right answers."""
+    """Regression: pairs labelled 0 were once counted as positives."""
     write(tmp_path / "train.tsv", ["问%d\t条目%d\t%d" % (n, n, n % 2) for n in range(20)])
     head = dict(EMBEDDING, loss="cosent")
     with pytest.raises(UserError, match="train.tsv has labelled pairs, .* leave out --dev_format$"):
@@ -86,7 +86,7 @@ def test_labelled_pairs_set_aside_are_no_positives(tmp_path):
 def test_usual_names_of_dev_files_of_every_kind(
     tmp_path, name, task_name, kind, head, ending, line
 ):
-    """Of most kinds val.txt was left aside without a word, and rows of train were dev."""
+    """Regression: most kinds ignored val.txt without a note and set aside rows of train for dev."""
     lines = [line % (n, n % 2) for n in range(4)]
     write(tmp_path / ("train" + ending), lines)
     write(tmp_path / (name + ending), lines[2:])
@@ -124,7 +124,7 @@ def _question(number):
     ],
 )
 def test_names_of_public_data_sets(tmp_path, task_name, names):
-    """Rows of train were dev beside data_cmrc2018_dev.json; the other folders were refused."""
+    """Regression: data_cmrc2018_dev.json was ignored as a dev file, other folders were refused."""
     kinds = {"questions": "reading_comprehension", "ner": "sequence_labelling"}
     for number, name in enumerate(names):
         if name and task_name == "questions":
@@ -171,7 +171,7 @@ def test_names_whose_splits_are_not_clear_are_no_files(tmp_path, names, train, l
 
 
 def test_plain_names_come_before_those_with_a_data_set(tmp_path):
-    """Neither results of a model nor hidden files nor folders are data."""
+    """Files of predictions, hidden files and folders are not taken for data files."""
     lines = ["甲%d\t%d" % (n, n % 2) for n in range(4)]
     for name in ("train.txt", "my_train.txt", ".old_dev.txt", "label_test.txt", "no_dev_rows.txt"):
         write(tmp_path / name, lines)
@@ -183,7 +183,7 @@ def test_plain_names_come_before_those_with_a_data_set(tmp_path):
 
 @pytest.mark.parametrize("edition", ["few_all", "0"])
 def test_names_of_fewclue_are_those_of_own_data(tmp_path, edition):
-    """FewCLUE's OCNLI, BUSTM, EPRSTMT and CSLDCP were refused for their names."""
+    """Regression: FewCLUE's OCNLI, BUSTM, EPRSTMT and CSLDCP were refused for their file names."""
     names = ["train_%s.json" % edition, "dev_%s.json" % edition, "test_public.json"]
     for name in names:
         pairs = [("%s甲" % name, "乙", "1"), ("%s丙" % name, "丁", "0")]
@@ -201,7 +201,7 @@ def test_names_of_fewclue_are_those_of_own_data(tmp_path, edition):
     "name", ["dev.all.bmes", "me_validation.ann.json", "dev.csv.gz", "Val1.csv"]
 )
 def test_files_that_could_be_dev_are_named_where_rows_are_set_aside(tmp_path, name):
-    """Their rows were not used, and no word said so."""
+    """Regression: such files were once ignored without a note."""
     for file in ("train.csv", name, "dev_predictions.json", "invalid.csv"):
         write(tmp_path / file, ["甲%d,%d" % (n, n % 2) for n in range(9)])
     dev = data_of(tmp_path, "single_label", "multiclass", {}, label_separator="|").splits["dev"]

@@ -1,4 +1,4 @@
-"""A kind of task that no module knows is trained, resumed, predicted, exported and served."""
+"""A kind of task from outside the package is trained, resumed, predicted, exported and served."""
 
 import json
 import os
@@ -23,7 +23,7 @@ STEPS = 60
 
 
 def rows_of(count, seed):
-    """Lines of texts and of the string that marks their digits."""
+    """Returns lines of a text and a string that marks each of its characters: 1 for digits."""
     generator = random.Random(seed)
     texts = [
         "".join(generator.choices(CHARACTERS, k=generator.randint(3, 9))) for _ in range(count)
@@ -34,7 +34,7 @@ def rows_of(count, seed):
 
 @pytest.fixture(name="settings", scope="module")
 def settings_fixture(tmp_path_factory):
-    """Settings of a run, with its files."""
+    """Fixture: the settings of a run; its data files exist."""
     folder = tmp_path_factory.mktemp("digits")
     for name, count in (("train", 200), ("dev", 60), ("test", 20)):
         (folder / (name + ".tsv")).write_text(rows_of(count, name), encoding="utf-8")
@@ -44,7 +44,7 @@ def settings_fixture(tmp_path_factory):
 
 @pytest.fixture(name="finished", scope="module")
 def finished_fixture(settings):
-    """(settings, what the finished run returned)."""
+    """Fixture: (settings, return value of the finished run)."""
     return settings, finetuning.run(**settings)
 
 

@@ -1,4 +1,4 @@
-"""Notes on texts that the vocabulary lacks."""
+"""Notes on texts with words that are not in the vocabulary."""
 
 import collections
 import functools
@@ -21,7 +21,7 @@ def tokenizer(tmp_path):
 
 
 def test_the_share_is_of_word_pieces(tokenizer):
-    """天 气 | ab -> a ##b | 很 | 天 气: one of seven; 鑫 twice in the second text of a pair."""
+    """天 气 a ##b 很 | 天 气: 1 of 7 word pieces is unknown; 天 | 鑫 鑫: 2 of 3 are unknown."""
     examples = [Example("天气ab很", "天气"), Example("天", "鑫鑫")]
     (note,) = unknown_words.notes(examples, tokenizer)
     assert note == (
@@ -41,7 +41,7 @@ def test_nothing_is_noted_of_no_text(tokenizer):
 
 
 def test_examples_of_a_long_file_are_evenly_spread(tokenizer):
-    """Of the first 10,000 texts all are known, of the second half none."""
+    """All of the first 10,000 texts are known, none of the second 10,000."""
     examples = [Example("天")] * 10000 + [Example("鑫")] * 10000
     (note,) = unknown_words.notes(examples, tokenizer)
     assert note.startswith("50.0 %")

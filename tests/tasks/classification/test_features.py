@@ -1,4 +1,4 @@
-"""Task files, features, input pipeline."""
+"""Features of classifiers: truncation, pairs and single texts, cached files; float16 gradients."""
 
 import json
 import os
@@ -136,7 +136,7 @@ def test_features_of_a_file_that_is_replaced_after_reading_are_the_old_files(tmp
 
     data.write_text("今天\t天气\t1\n", encoding="utf-8")
     assert build(replaced_by="今天\t天气\t0\n") == [1]
-    assert build() == [0]  # the cache is of the first file
+    assert build() == [0]  # the cached features are those of the first file
 
 
 def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_features_without_a_fingerprint_of_their_own_are_made_anew(tmp_path, mon
 
     right = build(("0", "1"))
     assert right[0].features.feature["label_ids"].int64_list.value == [1]
-    with monkeypatch.context() as patch:  # other labels, the same size, killed after the records
+    with monkeypatch.context() as patch:  # other labels, same size; killed after the records
         patch.setattr(output_files, "write_json", killed)
         with pytest.raises(KilledError):
             build(("1", "0"))
@@ -184,7 +184,7 @@ def test_a_task_of_single_texts_is_a_table_row(tmp_path):
 
 @pytest.fixture
 def first_gradients(monkeypatch):
-    """A function (precision, labels, settings) -> {name: gradient; "change": FGM's}."""
+    """Fixture: (precision, labels, settings) -> {name: gradient, "change": FGM's perturbation}."""
     monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)
     folder = os.path.join(ROOT, "albert_starter_zh")
     config = modeling.AlbertConfig.from_json_file(model_folder.config_in_folder(folder))
@@ -231,7 +231,7 @@ def first_gradients(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.newest
 def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatch):
-    """A hundredth of the first ones, as late in training, is mostly too small for float16."""
+    """The loss is scaled by 0.01, as late in training: float16 is too coarse for most gradients."""
     losses = class_losses.per_example_loss
     monkeypatch.setattr(class_losses, "per_example_loss", lambda *given: 0.01 * losses(*given))
     labels = np.random.RandomState(1).randint(0, 2, 64).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Batches of a classifier: by length, each example once an epoch, rows back in order."""
+"""Batches of a classifier: grouped by length, each example once per epoch, order restored."""
 
 import collections
 import contextlib
@@ -38,7 +38,7 @@ BATCH = 8
 
 @pytest.fixture(name="features")
 def features_fixture(tmp_path):
-    """Rows of 4 to 60 tokens whose second piece is their number + 1."""
+    """Fixture: a file of rows of 4 to 60 tokens; the second token is the row's number + 1."""
     path = str(tmp_path / "train.tf_record")
     lengths = np.random.RandomState(3).randint(4, 61, NUM_ROWS)
     with tf.python_io.TFRecordWriter(path) as writer:
@@ -120,7 +120,7 @@ def test_rows_of_an_evaluation_come_back_in_order(features, batch_size, monkeypa
 
 
 def test_files_share_a_graph(features, tmp_path):
-    """Which one is read is asked whenever the input begins; names need not be of ASCII."""
+    """The path is requested each time the input begins; file names need not be ASCII."""
     other = str(tmp_path / "测试.tf_record")
     with tf.python_io.TFRecordWriter(other) as writer:
         writer.write(pair_record([2, 60 + 1, 3], 1))
@@ -167,7 +167,7 @@ def test_a_stream_keeps_no_more_rows_of_a_longer_file(tmp_path, monkeypatch):
     tokenizer = tokenization.FullTokenizer(os.path.join(ROOT, "albert_starter_zh", "vocab.txt"))
 
     def peak(num_rows):
-        """Most bytes that Python holds while a file of so many rows is predicted."""
+        """Returns Python's peak memory, in bytes, while a file of `num_rows` rows is predicted."""
         path = tmp_path / ("%d.tsv" % num_rows)
         path.write_text("".join("%d %s\n" % (row, "长" * 500) for row in range(num_rows)))
         stream = record_stream.RecordStream(task, str(path), "utf-8")
@@ -183,8 +183,8 @@ def test_a_stream_keeps_no_more_rows_of_a_longer_file(tmp_path, monkeypatch):
         assert row == num_rows - 1
         return most
 
-    peak(50)  # what is made once
-    assert peak(600) < peak(200) + 2.5e5  # bytes; the rows of 400 more lines take 4 x 10^5
+    peak(50)  # creates objects that remain for later calls
+    assert peak(600) < peak(200) + 2.5e5  # bytes; the texts of 400 more rows take 4 x 10^5
 
 
 @pytest.mark.reference
@@ -198,7 +198,7 @@ def test_losses_of_examples_do_not_depend_on_their_batches(features, job):
 
 
 def losses_by_number(features, job, plain):
-    """{number of a row: its loss} in batches as a job makes them."""
+    """Returns {number of a row: its loss}, computed in batches of training or evaluation."""
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, vocab_size=200, initializer_range=0.4))
     if job == "training":
         input_fn = input_pipeline.train_input_fn(
@@ -234,7 +234,7 @@ def test_tpu_batches_are_static_and_the_last_is_filled_up(features):
 
 
 def of_hosts(input_fn, size):
-    """The batches of two hosts with two cores each, in the order of a step's cores."""
+    """Returns the batches of two hosts with two cores each, in the order of the cores of a step."""
     hosts = []
     for host in range(2):
         context = types.SimpleNamespace(num_replicas=4, num_hosts=2, current_host=host)
@@ -263,7 +263,7 @@ def test_cores_of_all_hosts_share_an_evaluation(features):
 
 def test_windows_keep_to_epochs():
     starts = length_bucketing.window_starts(num_examples=100, batch_size=8, num_steps=30, window=32)
-    # Rows 96 to 103 are of two epochs, and so a window of their own; step 25 begins with row 200.
+    # Rows 96 to 103 are of two epochs and so form a separate window; step 25 begins with row 200.
     assert list(starts) == [0, 4, 8, 12, 13, 17, 21, 25, 29]
     assert list(length_bucketing.window_starts(5, 8, 3)) == [0, 1, 2]
     assert list(length_bucketing.window_starts(1000, 10, 3)) == [0]
@@ -301,7 +301,7 @@ def test_a_tpu_predicts_in_batches_of_one_shape(tmp_path, use_tpu):
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_nothing_is_translated(features, plain):
-    """It takes most of a second, and finds nothing."""
+    """AutoGraph's translation takes most of a second and finds no loops or conditions."""
     evaluation = input_pipeline.eval_input_fn(features, 64, 40, plain=plain)
     with translated_functions.of_parsers() as found, tf.Graph().as_default():
         training(features, num_steps=1, plain=plain)

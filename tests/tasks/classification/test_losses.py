@@ -1,4 +1,4 @@
-"""Losses, pooling, FGM, R-Drop, layer-wise rates: the arithmetic, against numpy."""
+"""Losses, pooling, FGM, R-Drop and layer-wise learning rates equal computations in NumPy."""
 
 import types
 
@@ -112,7 +112,7 @@ def test_a_classifier_starts_from_the_shares_of_its_labels():
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("objective", ["single_label", "multi_label"])
 def test_focal_loss_of_what_is_sure_has_a_gradient(objective, gamma):
-    """1 - p is 0 in float32, where (1 - p) ** 0.5 rises without bound."""
+    """1 - p is 0 in float32, and there the slope of (1 - p) ** 0.5 is infinite."""
     labels = np.int32([0]) if objective == "single_label" else np.int32([[1, 0]])
     settings = task_settings.Settings(objective=objective)._replace(focal_gamma=gamma)
 
@@ -124,7 +124,7 @@ def test_focal_loss_of_what_is_sure_has_a_gradient(objective, gamma):
 
 
 def test_a_scale_of_the_loss_changes_no_weights():
-    """Of dense gradients and of a table's rows; only what float16 makes of them differs."""
+    """This holds for dense gradients and for rows of a table; only float16 rounding differs."""
 
     def weights(loss_scale):
         with tf.Graph().as_default(), tf.Session() as session:
@@ -187,7 +187,7 @@ def test_rdrop_adds_the_divergence_of_two_passes():
 
 
 def test_fgm_adds_the_loss_of_a_table_moved_along_the_gradient():
-    """For the loss sum(table * x) the gradient is x, so that everything is known beforehand."""
+    """The logit is sum(table * x), whose gradient is x, so that all expected values are known."""
     x = np.float32([[3.0, 0.0], [0.0, 4.0]])
     settings = task_settings.Settings()._replace(objective="regression", fgm_epsilon=0.5)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -222,7 +222,7 @@ def test_fgm_adds_the_loss_of_a_table_moved_along_the_gradient():
     ],
 )
 def test_pooling_leaves_padding_out(pooling, expected):
-    tokens = np.float32([[[1.0, 2.0], [3.0, 4.0], [50.0, -50.0]]])  # the third is padding
+    tokens = np.float32([[[1.0, 2.0], [3.0, 4.0], [50.0, -50.0]]])  # the third token is padding
     layers = [tokens * factor for factor in (0.0, 1000, 100, 10, 1)]
     model = types.SimpleNamespace(
         get_pooled_output=lambda: tf.constant([[9.0, 9.0]]),
@@ -271,7 +271,7 @@ def test_class_weights():
 
 
 def changes_of_one_step(layout=(), **settings):
-    """{variable: largest change} of a step of a small classifier, all parts of a settings' way."""
+    """Returns {variable: largest change} after one training step of a small classifier."""
     settings = task_settings.Settings()._replace(**settings)
     config = modeling.AlbertConfig.from_dict(dict(CONFIG, **dict(layout)))
     ids = np.array([[2, 5, 6, 3], [2, 7, 3, 0]])
@@ -331,7 +331,7 @@ def test_fgm_and_rdrop_train_the_real_model_with_its_own_variables():
     plain = changes_of_one_step()
     far = changes_of_one_step(fgm_epsilon=1.0, rdrop_alpha=4.0)
     assert set(far) == set(plain) and far != plain
-    # A second pass alone is not it: how far it is moved counts.
+    # The second pass alone does not explain the difference: the size of the perturbation counts.
     assert changes_of_one_step(fgm_epsilon=1e-9, rdrop_alpha=4.0) != far
 
 

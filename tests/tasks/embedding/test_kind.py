@@ -27,7 +27,7 @@ WORDS = VOCABULARY[5:25]
 
 
 def faq_rows(count, seed):
-    """Questions and entries that share two characters."""
+    """Yields questions and entries that share two characters."""
     generator = random.Random(seed)
     for _ in range(count):
         shared = generator.sample(WORDS, 2)
@@ -83,7 +83,7 @@ def weights(folder, step):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_bit_by_bit_and_its_vectors_are_those_of_its_folder(settings):
-    """In chunks, with dropout."""
+    """The run computes its batches in chunks, with dropout."""
     settings = dict(settings, batch_in_memory=6, dropout=0.1, matryoshka="16,4")
     settings.update(keep_checkpoint_max=5, do_eval=False)
     finetuning.run(**settings)
@@ -117,8 +117,8 @@ def test_chunks_train_as_the_whole_batch_does(settings):
         finetuning.run(**dict(settings, **more))
         found.append(weights(settings["output_dir"], 2))
     for name in found[0]:
-        # AdamW divides by the root of the squares, which makes rounding of tiny gradients large;
-        # an update is 5e-3. Gradients themselves are compared in test_losses.py.
+        # AdamW divides by the root of the squares, which amplifies rounding of tiny gradients;
+        # an update is 5e-3. The gradients are compared in test_losses.py.
         np.testing.assert_allclose(found[0][name], found[1][name], atol=3e-4)
 
 
@@ -224,7 +224,7 @@ def test_flags_that_an_objective_ignores_are_refused(folder, name):
         except UserError as error:
             message = "--%s=%s has no effect with --objective=%s" % (name, value, objective)
             assert str(error).startswith(message)
-        options.do_train = False  # the model has its losses' settings
+        options.do_train = False  # a trained model has the settings of its losses
         check(options)
     assert sorted(found) == sorted(objectives_of_it)
 
@@ -260,7 +260,7 @@ def test_files_that_nothing_is_learnt_of_are_refused(settings, folder, tmp_path,
 
 
 def test_another_loss_does_not_go_on_with_a_run(settings, folder, capsys):
-    """The kind's name stood for it, so that runs of --seeds, too, were refused when run again."""
+    """Regression: the kind's name was recorded as the loss, so that --seeds runs were refused."""
     settings.update(scored(folder), objective="cosent", do_eval=False, train_step=1)
     settings.update(data_dir="", seeds=[1])
     finetuning.run(**settings)
@@ -330,7 +330,7 @@ def test_metrics_of_another_file_are_refused(settings):
 
 
 def loss_of_flags(arrays, groups, **given):
-    """The loss of a batch by the head that flags make."""
+    """Returns the loss of a batch with the head settings created from flags."""
     options = finetuning_flags.of_settings(FAMILY, **given)
     head = registry.get("sentence_retrieval").flags.head(options)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -340,7 +340,7 @@ def loss_of_flags(arrays, groups, **given):
 
 
 def test_flags_choose_the_losses_of_positives(folder):
-    """Computed by NumPy, of vectors that are not 1 long."""
+    """Expected values come from NumPy; the vectors are not of unit length."""
     arrays = np.random.RandomState(1).normal(size=(3, 4, 16)).astype(np.float32)
     given = {"bert_config_file": str(folder / "config.json"), "objective": "triplet"}
     a, p, n = arrays
@@ -372,7 +372,7 @@ def test_flags_choose_the_losses_of_positives(folder):
 
 
 def test_replicas_gather_vectors_with_their_gradients():
-    """Two replicas: each has the whole batch's loss, and the gradients of its rows, times 2."""
+    """Each of two replicas has the loss of the whole batch and twice the gradients of its rows."""
     arrays = np.random.RandomState(1).normal(size=(3, 4, 3)).astype(np.float32)
     groups, of_negatives = np.array([0, 1, 0, 2]), np.array([[2], [-1], [1], [0]])
     with tf.Graph().as_default(), tf.Session() as session:

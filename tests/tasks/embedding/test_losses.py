@@ -1,4 +1,4 @@
-"""Losses of sentence embeddings and their gradients, against sentence-transformers."""
+"""Losses of sentence embeddings and their gradients equal those of sentence-transformers."""
 
 import functools
 import os
@@ -119,7 +119,7 @@ def test_margin_is_taken_off_the_positives_cosine_alone():
 
 @pytest.mark.parametrize("own_negative_weight", [0.0, 0.5])
 def test_a_negative_that_is_right_for_another_row_is_no_candidate_for_it(own_negative_weight):
-    """Computed by NumPy. A row's own negative stays, whatever its group."""
+    """Expected values come from NumPy. A row's own negative stays, whatever its group."""
     groups, groups_of_negatives = (
         [0, 1, 0, 2, 3, 4],
         [[-1, 2], [0, -1], [0, 4], [1, 2]] + [[9, -1]] * 2,
@@ -147,7 +147,7 @@ def test_a_negative_that_is_right_for_another_row_is_no_candidate_for_it(own_neg
 
 
 def test_texts_of_a_group_are_no_negatives_in_either_view():
-    """Computed by NumPy; rows 0 and 2 belong together."""
+    """Expected values come from NumPy; rows 0 and 2 are in the same group."""
     groups = [0, 1, 0, 2, 3, 4] * 2
     texts = np.concatenate([GOLDEN[A], GOLDEN[P]])
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
@@ -202,7 +202,7 @@ def test_chunks_give_the_gradient_of_the_whole_batch(num_chunks):
 
 
 def test_chunks_drop_the_same_when_they_are_computed_again():
-    """The gradient of a sum of dropped, squared values is twice what was kept."""
+    """As weights are 1, the gradient of the sum is the sum of the values after the same dropout."""
 
     def encode(rows):
         weight = tf.get_variable("weight", initializer=tf.ones([4]))

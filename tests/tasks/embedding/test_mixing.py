@@ -1,4 +1,4 @@
-"""Training files that are mixed: their groups, scores, negatives and teachers' vectors."""
+"""Mixed training files: their groups, scores, negatives and vectors of a teacher."""
 
 import os
 import types
@@ -16,7 +16,7 @@ from project_root import ROOT
 
 @pytest.fixture(name="read")
 def read_fixture(tmp_path):
-    """Function of a file's name, its text and format that writes and reads it."""
+    """Fixture: a function (name, text, format) that writes a file and returns its split."""
 
     def read(name, text, data_format):
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -69,7 +69,7 @@ def test_rows_of_all_files_have_common_groups(read):
     a, b, c, d = 0, 1, 2, 3
     of_second = [(d, (-1,)), (a, (c,)), (a, (d,))]
     assert [(e.group, e.negative_groups) for e in mixed] == [
-        (a, (d,)),  # 天气 is right in the second file
+        (a, (d,)),  # 天气 is a positive in the second file
         (b, (a,)),
         (c, (-1,)),
     ] + of_second * 2
@@ -100,7 +100,7 @@ def test_scores_of_each_file_are_of_its_own_scale(read):
         (5.0, 1.0),
     ]
     by_text = {(e.text_a, e.text_b): e.group for e in mixed}
-    assert by_text["丙", "丁"] == by_text["丁", "丙"]  # the highest score of both files
+    assert by_text["丙", "丁"] == by_text["丁", "丙"]  # each has the highest score of its file
     assert by_text["丙", "乙"] != by_text["丙", "丁"]
     assert head_of("cosine", first, second)["classes"] == []
     equal = read("c.tsv", "甲\t丁\t1\n丙\t乙\t1\n", "scored")
@@ -178,7 +178,7 @@ def test_teachers_vectors_that_do_not_fit_are_refused(read, tmp_path, vectors, g
 
 
 def test_files_that_are_no_array_of_numbers_are_refused(read, tmp_path):
-    """Some were tracebacks."""
+    """Regression: some of these files once ended in a traceback."""
     split = read("a.txt", "甲\n乙\n", "texts")
     np.save(str(tmp_path / "whole.npy"), np.ones([2, 8]))
     np.savez(str(tmp_path / "several.npz"), a=np.ones([2, 8]))
@@ -236,7 +236,7 @@ def test_rows_of_one_group_alone_are_refused(read):
 
 
 def test_each_file_is_read_once(read, monkeypatch):
-    """By all that a run does with its training rows."""
+    """All stages of a run that use the training rows together read each file once."""
     first = read("a.tsv", "甲\t乙\t戊\t己\n丙\t丁\t戊\t己\n", "positives")
     second = read("b.tsv", "庚\t辛\t戊\n", "positives")
     kind, given = registry.get("sentence_retrieval"), [second.path + ":2"]

@@ -1,4 +1,4 @@
-"""Rows of several texts, and views of a text with repeated tokens."""
+"""Rows that pack several texts, and views of a text with repeated tokens."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_texts_of_an_example_follow_each_other_without_padding():
     ],
 )
 def test_vectors_of_packed_texts_are_those_of_texts_alone(layout, pooling, is_static):
-    """Rows are longer than the table of positions, in which each text begins again."""
+    """Rows are longer than the table of positions: the positions of each text begin at 0."""
     config = modeling.AlbertConfig.from_dict(
         dict(CONFIG, max_position_embeddings=8, initializer_range=0.5, **layout)
     )

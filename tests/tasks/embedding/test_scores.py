@@ -1,4 +1,4 @@
-"""Metrics of vectors, against scikit-learn, SciPy and golden values."""
+"""Metrics of vectors equal golden values and values computed by loops."""
 
 import os
 import tracemalloc
@@ -23,7 +23,7 @@ def test_two_labels_have_an_area_under_the_curve():
     found = scores.pair_scores(np.array([0.9, 0.8, 0.7, 0.1]), np.array([1.0, 0.0, 1.0, 0.0]))
     assert found["auc"] == pytest.approx(0.75)
     assert scores.best_threshold(np.array([0.9, 0.8, 0.2, 0.1]), np.array([1, 1, 0, 0])) == 0.8
-    # From 1 on two of five are right, from 0.5 on three: equal similarities go together.
+    # Threshold 1 is right for two of five pairs, 0.5 for three: equal values are not separated.
     equal = scores.best_threshold(np.array([1, 1, 1, 0.5, 0.2]), np.array([1, 0, 0, 1, 0]))
     assert equal == 0.5
 
@@ -53,7 +53,7 @@ def test_mean_cosine_of_different_rows():
 FAQ = [
     EmbeddingExample("1", "怎么开户", "如何开户", 1.0),
     EmbeddingExample("2", "密码忘了", "找回密码", 1.0),
-    EmbeddingExample("3", "如何开户", "怎么办卡", 1.0),  # its own text is an entry, too
+    EmbeddingExample("3", "如何开户", "怎么办卡", 1.0),  # the query is also an entry
     EmbeddingExample("4", "退货", "", None, is_entry=True),
 ]
 
@@ -67,7 +67,7 @@ def test_a_query_does_not_find_itself_and_entries_of_the_corpus_are_searched():
 
 
 def ranks_one_by_one(vectors, queries, entries):
-    """The rank of the right entry of each query, by a loop over all entries."""
+    """Returns the rank of the right entry of each query, found by a loop over all entries."""
     ranks = []
     for number, query in enumerate(queries):
         cosines = [float(np.dot(vectors[query], vectors[entry])) for entry in entries]
@@ -100,9 +100,9 @@ def test_equal_similarities_rank_by_position_and_what_is_no_number_last(values):
 
 
 def test_the_similarities_of_a_large_faq_are_not_held_all_at_once():
-    """2,500 questions and 5,000 entries: 50 MB of similarities, and twice as much of their order.
+    """2,500 questions and 5,000 entries: 50 MB of similarities, and 100 MB of their order.
 
-    By calculation 14 GB (TF-IDF: 22 GB) for a FAQ of 300,000 rows, 30,000 of them in dev.
+    By calculation, a FAQ of 300,000 rows, 30,000 of them in dev, needed 14 GB (TF-IDF: 22 GB).
     """
     texts = [str(number) for number in range(7500)]
     vectors = dict(zip(texts, np.random.RandomState(1).normal(size=(7500, 2))))

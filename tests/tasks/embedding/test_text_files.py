@@ -1,4 +1,4 @@
-"""Files of sentence embeddings: every format, and what is wrong with others."""
+"""Files of sentence embeddings: all formats, and the errors of files that do not fit."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_scored_pairs(tmp_path, name, text):
         ("a.csv", "甲\n乙\n"),
         ("a.txt", "甲\n乙\n"),
         ("a.jsonl", '{"text": "甲"}\n{"text": "乙"}\n'),
-        # The similar questions of entries were searched in their place.
+        # Regression: the similar questions were once searched instead of the entries.
         ("a.csv", "相似问,标准问\n一,甲\n二,乙\n"),
         (
             "a.jsonl",
@@ -115,7 +115,7 @@ def test_other_labels_of_right_pairs_are_noted(tmp_path):
     assert "labels (账户, 贷款) are not read: all rows are taken for right pairs" in split.notes
     path.write_text("sentence1,sentence2,label\n甲,乙,是\n丙,丁,是\n", encoding="utf-8")
     assert not text_files.read_split(str(path), "train", "positives").notes
-    path.write_text("甲,乙,是\n丙,丁,开户\n", encoding="utf-8")  # a text may be such a word
+    path.write_text("甲,乙,是\n丙,丁,开户\n", encoding="utf-8")  # such a word may be a text
     assert text_files.read_split(str(path), "train", "positives").examples[0].negatives == ("是",)
 
 
@@ -376,7 +376,7 @@ def test_empty_lines_and_double_rows_are_left_out_and_counted(tmp_path):
 
 @pytest.mark.parametrize("name", ["dev", "test"])
 def test_scores_are_those_of_all_rows_of_a_file(tmp_path, name):
-    """A row that occurs again was left out, and measures and test_cosines.tsv were of another."""
+    """Regression: repeated rows were dropped, so that metrics and test_cosines.tsv lacked them."""
     path = tmp_path / "a.tsv"
     path.write_text("甲\t乙\t3\n甲\t丙\t2\n甲\t丁\t1\n甲\t丁\t1\n甲\t丁\t1\n", encoding="utf-8")
     split = text_files.read_split(str(path), name, "scored")
@@ -388,7 +388,7 @@ def test_scores_are_those_of_all_rows_of_a_file(tmp_path, name):
         {text: np.array([np.cos(angle), np.sin(angle)]) for text, angle in angles.items()}
     )
     measured = scores.Measured(split.examples, is_retrieval=False).scores(similarity)
-    # The ranks are 5 4 2 2 2 and 5 1 3 3 3; of rows that are taken once it would be 0.5.
+    # The ranks are 5 4 2 2 2 and 5 1 3 3 3; without the repeated rows the result would be 0.5.
     assert measured["spearman"] == pytest.approx(0.25)
 
 
@@ -549,7 +549,7 @@ def test_labelled_pairs_and_ids_are_no_right_pairs(tmp_path, name, text, message
     ],
 )
 def test_a_first_column_of_ids_is_no_text(tmp_path, number, data_format, row, expected):
-    """Letters and a number were trained on as texts, with the questions as their right texts."""
+    """Regression: ids were once trained on as texts, with the questions as their positives."""
     lines = [number % n + "\t" + row.format(n) + "\n" for n in range(6)]
     split = read(tmp_path, "".join(lines), data_format)
     assert rows(split)[3] == expected and len(split.examples) == 6
@@ -570,7 +570,7 @@ def test_numbers_that_are_questions_stay_texts(tmp_path):
 
 @pytest.mark.parametrize("name", "答案 回答 回复 reply response".split())
 def test_answers_are_known_by_their_names(tmp_path, name):
-    """Below the header 序号, 问题, 答案 the numbers were the texts, and the answers wrong ones."""
+    """Regression: below 序号, 问题, 答案 numbers were read as texts and answers as negatives."""
     text = "序号,问题,%s\n" % name + "".join("%d,问%d,答%d\n" % (n, n, n) for n in range(6))
     split = read(tmp_path, text, "positives", "a.csv")
     assert rows(split)[0] == ("问0", "答0", 1.0, ()) and len(split.examples) == 6
@@ -602,7 +602,7 @@ def test_a_first_row_like_a_header_is_noted(tmp_path):
     known = read(tmp_path, "用户问题,标准问题\n甲,乙\n", "positives", "a.csv")
     assert rows(known) == [("甲", "乙", 1.0, ())] and not known.notes
     of_keys = read(tmp_path, '{"question": "甲", "answer": "乙"}\n', "positives", "a.jsonl")
-    assert rows(of_keys) == [("甲", "乙", 1.0, ())] and not of_keys.notes  # there is no header
+    assert rows(of_keys) == [("甲", "乙", 1.0, ())] and not of_keys.notes  # JSON has no header
 
 
 @pytest.mark.parametrize(
@@ -614,7 +614,7 @@ def test_a_first_row_like_a_header_is_noted(tmp_path):
     ],
 )
 def test_texts_beside_a_score_may_have_any_names(tmp_path, content, note):
-    """The header was a row whose score was no number, or whose wrong text was "score"."""
+    """Regression: the header was read as a row without a valid score, or with "score" as a text."""
     split = read(tmp_path, content, "scored", "a.csv")
     assert rows(split) == [("甲", "乙", 0.5, ()), ("丙", "丁", 1.0, ())]
     assert split.notes == ["texts are those of the columns " + note]
@@ -632,7 +632,7 @@ def test_what_stands_beside_a_score_and_is_no_text_is_refused(tmp_path, header):
 
 
 def test_names_that_count_from_zero(tmp_path):
-    """The header of SimCSE's inference triples was their first row."""
+    """Regression: the header of SimCSE's inference triplets was read as their first row."""
     content = "sent0,sent1,hard_neg\n怎么开户,如何开户,天气\n几点开门,何时开门,下雨\n"
     assert rows(read(tmp_path, content, "positives", "train.csv")) == [
         ("怎么开户", "如何开户", 1.0, ("天气",)),
@@ -652,14 +652,14 @@ def test_names_that_count_from_zero(tmp_path):
     ],
 )
 def test_ids_are_no_texts(tmp_path, content, place):
-    """Of three columns of ids the second and third were pairs of texts."""
+    """Regression: of three columns of ids, the second and third were read as pairs of texts."""
     with pytest.raises(UserError, match="train.tsv%s.* query-id, corpus-id, score$" % place):
         read(tmp_path, content, "positives")
 
 
 @pytest.mark.parametrize("second", ["title", "passage", "content"])
 def test_a_question_stands_with_what_answers_it(tmp_path, second):
-    """A header was a row, and JSON was refused, as both names are those of a first text."""
+    """Regression: both names are those of a first text: headers became rows, JSON was refused."""
     expected = [("怎么开户", "如何开户", 1.0, ()), ("几点开门", "何时开门", 1.0, ())]
     table = "%s\tquery\n如何开户\t怎么开户\n何时开门\t几点开门\n" % second
     assert rows(read(tmp_path, table, "positives")) == expected
@@ -674,7 +674,7 @@ def test_a_title_is_the_text_of_a_corpus(tmp_path):
 
 
 def test_all_similar_questions_of_an_entry_are_rows(tmp_path):
-    """Of a list the first one was taken alone; of columns without a known name they were wrong."""
+    """Regression: of a list only the first was read; in columns of unknown names, as negatives."""
     expected = [("甲", "标", 1.0, ()), ("乙", "标", 1.0, ()), ("丙", "准", 1.0, ())]
     faq = [{"标准问": "标", "相似问": ["甲", "", "乙"]}, {"标准问": "准", "相似问": ["丙"]}]
     of_lists = read(tmp_path, "\n".join(map(json.dumps, faq)), "positives", "a.jsonl")
@@ -700,7 +700,7 @@ def test_all_similar_questions_of_an_entry_are_rows(tmp_path):
     ],
 )
 def test_wrong_texts_of_json_by_other_names(tmp_path, wrong):
-    """They were left out without a word."""
+    """Regression: negatives with these names were once ignored without a note."""
     record = dict({"query": "甲", "pos": ["乙"]}, **wrong)
     split = read(tmp_path, json.dumps(record), "positives", "a.jsonl")
     assert rows(split) == [("甲", "乙", 1.0, ("戊", "己"))] and not split.notes

@@ -1,4 +1,4 @@
-"""Damaged texts against the descriptions of MASS and BART."""
+"""Damaged texts follow the descriptions of MASS and BART."""
 
 import math
 
@@ -25,14 +25,15 @@ def lengths_of(num_tokens, count):
 def test_spans_mask_three_tenths_by_lengths_of_poisson():
     for num_tokens in (1, 9, 10, 11, 200):
         assert {sum(spans) for spans in lengths_of(num_tokens, 50)} == {math.ceil(0.3 * num_tokens)}
-    drawn = [length for spans in lengths_of(3000, 40) for length in spans[:-1]]  # the last is cut
+    # The last span of a text is truncated.
+    drawn = [length for spans in lengths_of(3000, 40) for length in spans[:-1]]
     shares = np.bincount(drawn, minlength=9)[:9] / len(drawn)
     expected = [math.exp(-3) * 3.0**k / math.factorial(k) for k in range(9)]
     np.testing.assert_allclose(shares, expected, atol=0.015)
 
 
 def test_infilling_replaces_runs_by_one_mask_each():
-    """The kept tokens stay in order, and each mask stands for a run (or for nothing)."""
+    """The remaining tokens keep their order; each mask replaces a run of tokens (or nothing)."""
     for seed in range(30):
         shown = damage.infilled(TEXT, MASK, np.random.RandomState(seed))
         lengths = damage.span_lengths(len(TEXT), np.random.RandomState(seed))
@@ -40,7 +41,7 @@ def test_infilling_replaces_runs_by_one_mask_each():
         assert shown.count(MASK) == len(lengths)
         assert len(kept) == len(TEXT) - math.ceil(0.3 * len(TEXT))
         assert kept == [token for token in TEXT if token in set(kept)]
-        for token, follower in zip(shown, shown[1:]):  # what is missing has a mask in its place
+        for token, follower in zip(shown, shown[1:]):  # a mask replaces the missing tokens
             if MASK not in (token, follower):
                 assert TEXT.index(follower) == TEXT.index(token) + 1
 
@@ -80,7 +81,7 @@ def test_mass_wants_half_of_the_text_at_its_positions():
 
 
 def test_fragments_begin_where_mass_has_them():
-    """20 % at the start, 20 % at the end, 60 % anywhere."""
+    """20 % of fragments begin at the start, 20 % extend to the end, 60 % are anywhere."""
     generator, count = np.random.RandomState(3), 6000
     begins = [damage.fragment(100, generator) for _ in range(count)]
     assert {end - begin for begin, end in begins} == {50}

@@ -1,4 +1,4 @@
-"""A generator is trained, resumed, evaluated and written with like every kind of task."""
+"""A generator is trained, resumed, evaluated and used for predictions like other kinds of tasks."""
 
 import json
 import os
@@ -26,7 +26,7 @@ STEPS = 160
 
 
 def rows_of(count, seed):
-    """Lines of a character written several times, and of that one and the next."""
+    """Yields lines of a repeated character and its target, that character and the previous one."""
     draw = random.Random(seed)
     for _ in range(count):
         index = draw.randrange(len(CHARACTERS))
@@ -57,7 +57,7 @@ def reached_fixture(settings):
 @pytest.mark.slow
 @pytest.mark.newest
 def test_it_learns_to_write(settings, reached):
-    """Texts of chance have 2 of 8 characters."""
+    """By chance, a text has 2 of the 8 characters, and a lower ROUGE-L than the one required."""
     assert reached["metric"] == "rouge_l"
     assert reached["test"]["rouge_l"] > 0.5
     assert reached["dev"]["eval_perplexity"] < 4.0
@@ -70,7 +70,7 @@ def test_it_learns_to_write(settings, reached):
 
 
 def test_a_classifier_beside_a_generator_is_not_its_head(tmp_path):
-    folder = small_models.write_generator(tmp_path / "best")  # holds one as well
+    folder = small_models.write_generator(tmp_path / "best")  # has a classifier as well
     with pytest.raises(UserError, match="best/.* has no head to predict with: use generate.py"):
         predictor.Predictor(folder)
     with pytest.raises(UserError, match="best/.* has no head to export: use it with generate.py"):
@@ -104,7 +104,7 @@ def test_a_stopped_run_of_all_tasks_resumes_bit_by_bit(settings, tmp_path):
 
 
 def corpus_of(folder):
-    """Documents of a character written several times, in sentences."""
+    """Writes documents of two sentences, each of one repeated character."""
     for name, count in (("train", 60), ("dev", 12)):
         draw = random.Random(name)
         lines = ""
@@ -144,7 +144,7 @@ def test_raw_text_is_learnt_and_a_stopped_run_resumes_bit_by_bit(tmp_path, chang
 
 @pytest.mark.newest
 def test_a_generator_writes_as_it_was_trained(settings, tmp_path):
-    """Masked targets: what the run wrote of the test file is what the generator writes."""
+    """With masked targets, the run's predictions of the test file equal the generator's texts."""
     changed = dict(settings, tasks="masked_targets", train_step=80, save_checkpoints_steps=80)
     reached = finetuning.run(**dict(changed, output_dir=str(tmp_path / "out")))
     assert reached["dev"]["eval_perplexity"] < 8.0
@@ -217,7 +217,7 @@ def test_what_cut_rows_are_too_long_for_is_named():
 
 
 def test_a_length_of_training_is_no_matter_of_prediction():
-    """With --max_seq_length alone the default of --max_target_length was refused."""
+    """Regression: with --max_seq_length alone, the default of --max_target_length was refused."""
     check = registry.get("generation").flags.check
     check(finetuning_flags.of_settings("generation", max_seq_length=48))
     with pytest.raises(UserError, match="--max_target_length=.*: expected 2 to 24, half of --max"):

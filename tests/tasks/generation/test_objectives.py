@@ -1,4 +1,4 @@
-"""What generators learn from rows, against the definitions."""
+"""Training objectives of generators equal their definitions."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ HEAD = {
 
 
 def encoder_of(seen_rows):
-    """The function that objectives build models by; it notes what they read."""
+    """Returns the function by which objectives build models; it records their inputs."""
 
     def build(features, config, **further):
         seen_rows.append(dict(features, **further))
@@ -77,7 +77,7 @@ def with_values(session):
 
 @pytest.mark.parametrize("is_relative", with_slow([False, True], [False]))
 def test_targets_at_masks_are_predicted_as_if_the_row_ended_there(is_relative):
-    """The one pass of an evaluation, beside a pass for each target that ends in a [MASK]."""
+    """One pass of an evaluation equals a pass per target token, in which [MASK] ends the row."""
     layout = {"embedding_size": None, "use_relative_position": True} if is_relative else {}
     config = modeling.AlbertConfig(**dict(CONFIG, **layout))
     with tf.Graph().as_default(), tf.Session() as session:
@@ -107,7 +107,7 @@ def test_targets_at_masks_are_predicted_as_if_the_row_ended_there(is_relative):
 
 
 def test_masked_targets_are_a_share_of_the_target_and_its_end(monkeypatch):
-    """0.7 of 3, of 2 and of 0 tokens; they are predicted where they stand."""
+    """Masked are 0.7 of 3, of 2 and of 0 tokens; they are predicted at their positions."""
     chosen = []
     monkeypatch.setattr(
         objectives, "smoothed_losses", lambda logits, labels, _: chosen.append(labels) or

@@ -1,4 +1,4 @@
-"""Files of sources and targets: forms, columns, and what does not fit."""
+"""Files of sources and targets: their forms and columns, and the errors of rows that do not fit."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_a_file_to_predict_may_have_sources_alone(tmp_path):
     "line, problem", [("[1, 2]", "no JSON object"), ('{"source": ', "not valid JSON")]
 )
 def test_lines_of_a_file_to_predict_that_are_no_objects_are_named(tmp_path, line, problem):
-    """They ended in a traceback: "'<' not supported between instances of 'list' and 'int'"."""
+    """Regression: traceback "'<' not supported between instances of 'list' and 'int'"."""
     content = '{"source": "长文"}\n%s\n' % line
     with pytest.raises(UserError, match="line 2: " + problem) as error:
         read(tmp_path, content, "test", "a.jsonl")
@@ -74,7 +74,7 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("line", ["[1, 2]", "true", '{"source": "a", "target": NaN}', "{"])
 def test_lines_that_are_no_objects_are_named_or_left_out(tmp_path, line, split):
-    """They were a traceback, in a file to predict and where targets are looked for."""
+    """Regression: such lines ended in a traceback in files to predict and in the target search."""
     content = line + "\n" + BY_NAME
     with pytest.raises(UserError, match="line 1: (no JSON object|not valid JSON)"):
         read(tmp_path, content, split, "a.jsonl")
@@ -140,7 +140,7 @@ def test_json_without_a_target_and_unknown_columns(tmp_path):
     ],
 )
 def test_headers_of_files_to_predict(tmp_path, content, chosen, expected):
-    """A column that is no target is not taken for one."""
+    """Without a column of targets, no other column is taken for the target."""
     assert pairs(read(tmp_path, content, "test", **chosen)) == expected
 
 
@@ -216,7 +216,7 @@ def test_what_is_certain_or_chosen_is_read(tmp_path, file_name, content, chosen)
     ],
 )
 def test_one_flag_leaves_the_other_column(tmp_path, split, file_name, content, chosen):
-    """Both were the same column, or the text that is named was refused as another one, too."""
+    """Regression: both were the same column, or the named one counted as the other text, too."""
     found = read(tmp_path, content, split, file_name, **chosen)
     assert pairs(found) == [("长文", "头条")] and not found.notes
 
@@ -239,7 +239,7 @@ def test_another_mark_between_the_columns_is_named(tmp_path):
 
 
 def test_one_column_is_not_both(tmp_path):
-    """A model learnt to copy."""
+    """Regression: a model was once trained to copy its source."""
     (tmp_path / "a.tsv").write_text("长文\t头条\n", encoding="utf-8")
     chosen = {"text_a": "1", "label": "1"}
     with pytest.raises(UserError, match="--text_column and --label_column name the same column"):
@@ -250,7 +250,7 @@ def test_one_column_is_not_both(tmp_path):
 
 
 def test_json_without_a_source_is_refused_with_its_keys(tmp_path):
-    """Each row was named, and none of the keys."""
+    """Regression: the error named each row, but none of the keys."""
     content = '{"messages": [], "id": 1}\n{"dialog": "b"}\n'
     message = "data.jsonl has no source: it has the keys messages, id, dialog: .*--text_column=KEY"
     with pytest.raises(UserError, match=message):

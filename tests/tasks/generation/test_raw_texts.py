@@ -1,4 +1,4 @@
-"""Raw text as data of a generator: its documents, and the rows made of damaged texts."""
+"""Raw text as data of a generator: its documents, and the rows created from damaged texts."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_texts_have_whole_sentences_of_one_document(tmp_path):
 
 @pytest.mark.parametrize("way", ["bart", "mass"])
 def test_predictions_are_beside_what_was_read_and_to_be_written(tmp_path, tokenizer, way):
-    """A file that is only predicted is damaged, too."""
+    """Texts of a file that is only predicted are damaged, too."""
     head, kind = head_of(way), registry.get("generation")
     read(tmp_path, head)
     task = task_forms.Task(files={}, columns=("text_a",), labels=(), head=head)
@@ -107,7 +107,7 @@ def test_a_file_without_text_is_an_error(tmp_path):
     [('{"text": "甲乙"}\n', "line 1: found JSON"), ("甲\n乙\t丙\n", "line 2: found a TAB")],
 )
 def test_pairs_and_json_are_no_raw_text(tmp_path, content, found):
-    """Keys and braces became sentences."""
+    """Regression: keys and braces were once read as sentences."""
     with pytest.raises(UserError, match="corpus.txt, " + found):
         read(tmp_path, head_of("bart"), content)
 
@@ -126,9 +126,9 @@ def test_latin_sentences_are_divided_between_words():
 
 @pytest.mark.parametrize("way", ["bart", "mass"])
 def test_characters_of_several_tokens_do_not_make_rows_longer(tmp_path, way):
-    """A Korean syllable is up to three of the vocabulary's letters."""
+    """A Korean syllable becomes up to three tokens, the letters in the vocabulary."""
     path = tmp_path / "vocab.txt"
-    letters = ["\u1112", "\u1161", "\u11ab"]  # of one syllable
+    letters = ["\u1112", "\u1161", "\u11ab"]  # the letters of one syllable
     letters += ["##" + letter for letter in letters]
     path.write_text("\n".join(TOKENS + letters) + "\n", encoding="utf-8")
     tokenizer = tokenization.FullTokenizer(str(path), True)

@@ -1,4 +1,4 @@
-"""ROUGE and BLEU have the numbers of the packages `rouge` and `nltk`."""
+"""ROUGE and BLEU scores equal those of the packages `rouge` and `nltk`."""
 
 import random
 import types
@@ -23,7 +23,7 @@ FIXED = [
     ("今天天气很好", "明天下雨", 0.2222222, 0.0, 0.2222222, 0.0408248),
     ("BERT模型3.5版", "bert 模型 3.5 版的训练", 0.8571429, 0.8421053, 0.8571429, 0.7408182),
     ("甲甲甲乙", "甲乙丙", 0.8, 0.5, 0.8, 0.1699044),
-    ("天A洪.a.地", ".", 0.0, 0.0, 0.0, 0.0330316),  # ROUGE knows no full stops, BLEU does
+    ("天A洪.a.地", ".", 0.0, 0.0, 0.0, 0.0330316),  # ROUGE drops full stops, BLEU does not
 ]
 
 
@@ -63,7 +63,7 @@ def test_an_empty_prediction_has_nothing():
 
 
 def test_distinct_ngrams():
-    """Of 甲乙甲 and 甲乙: 5 unigrams, 2 different; 3 bigrams, 2 different."""
+    """甲乙甲 and 甲乙 have 5 unigrams, 2 of them distinct, and 3 bigrams, 2 of them distinct."""
     texts = ["甲乙 甲", "甲乙"]
     assert text_scores.distinct(texts, 1) == pytest.approx(2 / 5)
     assert text_scores.distinct(texts, 2) == pytest.approx(2 / 3)
@@ -71,7 +71,7 @@ def test_distinct_ngrams():
 
 
 def test_a_loss_that_is_no_number_is_not_scored():
-    """All texts were empty, and results.json was no JSON."""
+    """Regression: all predictions were empty, and results.json was not valid JSON."""
     example = InputExample("test-7", "甲", None, "乙")
     row = {"written": [5], "target_loss": np.float32("nan"), "target_tokens": 2.0}
     with pytest.raises(UserError, match="the loss of test-7 is no finite number: the model's weig"):
@@ -79,7 +79,7 @@ def test_a_loss_that_is_no_number_is_not_scored():
 
 
 def test_padding_has_the_id_0():
-    """Texts ended at the character that had it."""
+    """Regression: predicted texts once ended at the character with the id 0."""
     vocab = {token: number for number, token in enumerate(flags.SPECIAL.values())}
     ids = flags.token_ids(types.SimpleNamespace(vocab=vocab), "vocab.txt")
     assert ids["pad"] == 0 and sorted(ids.values()) == list(range(len(vocab)))

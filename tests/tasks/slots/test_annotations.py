@@ -1,4 +1,4 @@
-"""Slots of rows: what cells and JSON may say, and which word pieces get them."""
+"""Slots of rows: their forms in cells and JSON, and the word pieces that receive them."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_all_occurrences_and_second_texts():
 
 
 def examples_of(folder, lines):
-    """The examples of a table, with slots."""
+    """Returns the examples of a table, with slots."""
     (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     task = datasets.get_task("multiclass")._replace(head={"slots": {"names": []}})
     return reader.read_split(task, str(folder), "train").examples
@@ -46,7 +46,7 @@ def examples_of(folder, lines):
 
 @pytest.mark.parametrize("header", [[], ["text\tlabel\tslots"], ["Text\tLabel\tSlots"]])
 def test_slots_of_a_table_with_and_without_a_header(tmp_path, header):
-    """The last of three cells was taken for the class."""
+    """Regression: the last of three cells was once taken for the class."""
     rows = ["去北京\ttravel\t1-3:city", "听歌\tmusic\t", "去上海\ttravel\t1-3:city 0-1:verb"]
     examples = examples_of(tmp_path, header + rows)
     assert [(e.text_a, e.text_b, e.label) for e in examples] == [
@@ -154,7 +154,7 @@ LONG = "周" * 10000
 )
 @pytest.mark.parametrize("names", [("singer",), ()])
 def test_errors_show_the_beginning_of_what_is_long(slots, names):
-    """A service answers with them; lists in lists ended in a RecursionError."""
+    """A service returns these messages. Regression: nested lists ended in a RecursionError."""
     with pytest.raises(UserError) as raised:
         annotated_texts.separated([{"text": TEXT, "slots": slots}], names)
     assert len(str(raised.value)) < 250
@@ -200,7 +200,7 @@ def test_what_is_cut_off_has_no_slots(tokenizer):
 
 
 def test_dictionaries_without_use_are_reported(capsys):
-    """Lines like those of jieba's user dictionaries are entries with a blank and a number."""
+    """Lines as in jieba's user dictionaries become entries with a blank and a number."""
     entries = {"city": {"北京 100"}, "singer": {"吴雨霏", "周杰伦"}}
     annotator = dictionaries.Annotator(dictionaries.packed(entries))
     examples = [

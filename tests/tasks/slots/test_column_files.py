@@ -1,4 +1,4 @@
-"""Columns of characters and tags: spans, classes, and what does not fit."""
+"""Columns of characters and tags: spans, classes, and the errors of lines that do not fit."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_last_tag_ends_its_slot():
 
 
 def test_latin_words_have_blanks_between_them():
-    """They were glued together, which no text is that the model reads later."""
+    """Regression: words were joined without blanks, unlike texts that the model reads later."""
     rows = ["放 O", "taylor B-singer", "swift I-singer", "now O", "的 O", "a B-song", "b E-song"]
     text, spans = column_files.text_and_spans(rows)
     assert text == "放taylor swift now的ab"
@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_named(tmp_path, rows, classes, message):
 
 
 def test_a_file_of_columns_without_classes_is_named(tmp_path):
-    """It was read as a table, whose error asks for tabs."""
+    """Regression: such a file was read as a table, and the error asked for tabs."""
     (tmp_path / "train.txt").write_text(ROWS, encoding="utf-8")
     task = task_forms.Task(
         files={"train": "train.txt"},
@@ -122,7 +122,7 @@ def test_a_file_that_is_only_predicted_is_read_in_columns_too(tmp_path):
 
 
 def test_a_test_file_without_classes_is_read_alike_whether_or_not_a_run_trains(tmp_path):
-    """A run that trains, too, took each line for a text."""
+    """Regression: a run that also trained read each line as a text."""
     (tmp_path / "test.txt").write_text("播 O\n歌 B-song\n\n今 O\n", encoding="utf-8")
     kind = registry.get("single_label")
     task = task_forms.Task(

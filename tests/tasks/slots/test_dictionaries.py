@@ -1,4 +1,4 @@
-"""Dictionaries: what they read, and that both matchers find what a brute-force search finds."""
+"""Dictionaries: their files, and that both matchers find the matches of a brute-force search."""
 
 import builtins
 import itertools
@@ -22,7 +22,7 @@ def annotator_of(**names):
 
 
 def brute_force(text, entries):
-    """The leftmost longest entries in a text of characters that stay one when normalized."""
+    """Returns the leftmost longest matches; each character must remain one when normalized."""
     plain = [char.lower().replace("Ａ", "a").replace("ａ", "a") for char in text]
     spans, begin = [], 0
     while begin < len(plain):
@@ -80,14 +80,14 @@ def test_longest_matches_are_those_of_a_brute_force_search():
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("到北京西站", [(1, 5, "station"), (1, 3, "city")]),  # names may overlap
-        ("ＢＭＷ x5", [(0, 3, "car")]),  # full width
-        ("ébmw bmwß", []),  # nor one of letters with accents
-        ("x\u0323bmw", []),  # a dot below that has no letter with it
+        ("到北京西站", [(1, 5, "station"), (1, 3, "city")]),  # slots of different names may overlap
+        ("ＢＭＷ x5", [(0, 3, "car")]),  # full-width letters
+        ("ébmw bmwß", []),  # nor inside a word with accented letters
+        ("x\u0323bmw", []),  # no precomposed letter has this dot below
         ("×bmw", [(1, 4, "car")]),
-        ("bmws", []),  # a Latin word is not cut
+        ("bmws", []),  # no match inside a Latin word
         ("买bmw", [(1, 4, "car")]),
-        ("跑了㎞。", [(2, 3, "unit")]),  # one character that becomes two
+        ("跑了㎞。", [(2, 3, "unit")]),  # one character normalized to two
         ("", []),
     ],
 )

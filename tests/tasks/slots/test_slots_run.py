@@ -31,7 +31,7 @@ LABELS = {"city": "travel", "singer": "music"}
 
 
 def row_of(draw):
-    """Filler, a word of a dictionary, filler: the label is that of the word's dictionary."""
+    """Returns (text, label, position of the word): the word's dictionary determines the label."""
     name = draw.choice(sorted(WORDS))
     filler = ["".join(draw.choice(LETTERS) for _ in range(draw.randint(1, 3))) for _ in range(2)]
     return filler[0] + draw.choice(WORDS[name]) + filler[1], LABELS[name], len(filler[0])
@@ -62,7 +62,7 @@ def settings_of(folder, **changes):
 
 @pytest.fixture(name="finished", scope="module")
 def finished_fixture(tmp_path_factory):
-    """(settings, what the run returned, its output folder)."""
+    """Fixture: (settings, return value of the run, its output folder)."""
     folder = tmp_path_factory.mktemp("slots")
     write_data(folder)
     settings = settings_of(folder)
@@ -93,12 +93,12 @@ def test_the_model_has_templates_and_they_learn(finished):
     prefix = checkpoint_files.find_checkpoint(str(finished[2] / "best"))
     table = tf.train.load_checkpoint(prefix).get_tensor("slot_templates/table")
     assert table.shape == (65536, 2)
-    # Rows of the templates of a few letters and two names are not 0, by steps of about 0.01.
+    # Only rows of templates of a few letters and two names are trained, in steps of about 0.01.
     assert 20 < np.count_nonzero(np.abs(table).max(axis=1) > 0.01) < 2000
 
 
 def test_a_model_of_earlier_versions_has_no_templates(finished, tmp_path):
-    """Its notes do not name them, and its checkpoint has no table."""
+    """The notes of such a model do not name templates, and its checkpoint has no table."""
     old = tmp_path / "old"
     shutil.copytree(str(finished[2] / "best"), str(old))
     prefix = checkpoint_files.find_checkpoint(str(old))
@@ -135,7 +135,7 @@ def test_predictor_annotates_as_training_does(finished, tmp_path):
 
 
 def test_slots_of_the_caller_are_taken(finished):
-    """What a dictionary finds, given by hand for a text in which it finds nothing."""
+    """Slots may be given by hand, even for a text in which the dictionaries find nothing."""
     text, same = "甲乙丙", {"text": "甲京沪", "slots": {"city": "京沪"}}
     given = [{"begin": 1, "end": 3, "name": "singer"}]
     with predictor.Predictor(str(finished[2] / "best")) as model:
@@ -156,7 +156,7 @@ def test_slots_of_the_caller_are_taken(finished):
     assert np.abs(slots[0] - plain[0]).max() > 1e-3
     np.testing.assert_allclose(of_generator, slots, atol=1e-6)
     np.testing.assert_allclose(slots[0], slots[1], atol=1e-6)
-    np.testing.assert_allclose(slots[2], plain[1], atol=1e-6)  # it is found anyway
+    np.testing.assert_allclose(slots[2], plain[1], atol=1e-6)  # the dictionary has it
     np.testing.assert_allclose(other, [plain[0]] * 2, atol=1e-6)
 
 
@@ -229,7 +229,7 @@ TEXTS = ["甲京沪乙", "丙李周丁", "甲乙"]
 
 
 def exported(finished, tmp_path, file_format, *arguments):
-    """Path of the best model in another format."""
+    """Exports the best model in another format; returns the path."""
     name = {"saved_model": "saved", "tflite": "model.tflite", "onnx": "model.onnx"}
     path = str(tmp_path / name.get(file_format, "model.pb"))
     small_models.run_command(
@@ -258,13 +258,13 @@ def test_exported_files_annotate_too(finished, tmp_path, file_format, seq_length
     path = exported(finished, tmp_path, file_format, "--seq_length=" + seq_length)
     expected = probabilities_of(finished[2] / "best")
     np.testing.assert_allclose(probabilities_of(path), expected, atol=1e-4)
-    if file_format == "saved_model":  # a text alone says nothing of its slots
+    if file_format == "saved_model":  # a text alone does not contain its slots
         names = saved_models.signatures_of(path)
         assert "encode_texts" in names and "classify_texts" not in names
 
 
 def test_every_second_text_of_a_comparison_has_slots(finished):
-    """Texts without entries left integers without ranges, and the comparison saw nothing of it."""
+    """Regression: for texts without slots, integer exports had no ranges, unnoticed when compared."""
     model = export_common.read_model(str(finished[2] / "best"), "classifier")
     rows = [
         exported_model.encoded(model, (LETTERS, None), number, 12, ["classification"])["slots"]
@@ -272,7 +272,7 @@ def test_every_second_text_of_a_comparison_has_slots(finished):
     ]
     assert rows[0].shape == (1, len(LETTERS) + 2, 3)
     assert [bool(row.any()) for row in rows] == [False, True] * 10
-    assert np.sum(rows, axis=0).any(axis=1).all()  # every name
+    assert np.sum(rows, axis=0).any(axis=1).all()  # every slot name occurs
 
 
 @pytest.mark.slow
@@ -297,7 +297,7 @@ def test_what_has_no_slots_is_refused_by_name(finished, tmp_path):
 
 @pytest.mark.slow
 def test_columns_of_characters_and_tags_are_data(tmp_path):
-    """CAIS' form: what a dictionary would say stands in the data."""
+    """In the form of CAIS, the data contain the slots that a dictionary would find."""
     for split, count in (("train", 64), ("dev", 16)):
         draw = random.Random(split)
         rows = [row_of(draw) for _ in range(count)]
