@@ -1,4 +1,4 @@
-"""One flag under three names."""
+"""The flag of the config file has three names."""
 
 from absl import flags
 import pytest

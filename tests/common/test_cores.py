@@ -10,7 +10,7 @@ IN_A_CONTAINER = "12:cpu,cpuacct:/docker/1f2e\n5:memory:/docker/1f2e\n0::/\n"
 
 
 def quota_of(folder, groups, files):
-    """The quota where the process has such groups and the mount such files."""
+    """Returns the quota of a process in these groups if the mount has these files."""
     for name, text in files.items():
         path = folder / "mount" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,13 +24,13 @@ def quota_of(folder, groups, files):
     [
         ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
         ("0::/\n", {"cpu.max": "max 100000\n"}, None),
-        # The narrowest of a group and those that hold it.
+        # The smallest quota of a group and its parent groups applies.
         (
             "0::/pods/one\n",
             {"pods/one/cpu.max": "max 100000\n", "pods/cpu.max": "400000 100000\n"},
             4.0,
         ),
-        # Version 1; inside a container the group's own folder is the root of the mount.
+        # Version 1; in a container, the folder of the group is the root of the mount.
         (
             IN_A_CONTAINER,
             {"cpu,cpuacct/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000"},

@@ -1,4 +1,4 @@
-"""Which precisions the processor has instructions for, and where it is told that it has none."""
+"""Precisions for which the processor has instructions, and the warning for other precisions."""
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -25,7 +25,7 @@ def cpuinfo(tmp_path, monkeypatch):
         (WITHOUT, False, False),
         (WITH, True, False),
         (WITHOUT.replace("avx2", "amx_bf16 avx512_fp16"), True, True),
-        (ARM, True, True),  # not known
+        (ARM, True, True),  # unknown: counts as available
         ("", True, True),
     ],
 )
@@ -44,7 +44,7 @@ def test_where_nothing_is_known_nothing_is_said(cpuinfo):
 
 @pytest.mark.reference
 def test_a_precision_that_costs_time_is_told_in_one_line(cpuinfo, tmp_path, caplog, monkeypatch):
-    # commands of other tests in this process hush the log, or take it for themselves
+    # Commands of other tests in this process may have silenced or redirected the log.
     monkeypatch.setattr(tf.get_logger(), "propagate", True)
     texts, vectors = tmp_path / "texts.txt", tmp_path / "vectors.jsonl"
     texts.write_text("好\n", encoding="utf-8")

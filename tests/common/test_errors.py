@@ -1,4 +1,4 @@
-"""How commands end."""
+"""How commands end: exit codes, messages and output streams."""
 
 import os
 import shutil
@@ -69,7 +69,7 @@ def test_a_cell_of_a_table_is_in_one_line():
 def test_a_closed_pipe_is_no_error():
     result = run("print('x' * 1000000, flush=True)", after="| head -c 1; echo ${PIPESTATUS[0]}")
     assert result.stdout == "x141\n" and result.stderr == ""
-    gone = "| (exec <&-; sleep 1); echo ${PIPESTATUS[0]}"  # help of any length, which absl writes
+    gone = "| (exec <&-; sleep 1); echo ${PIPESTATUS[0]}"  # absl writes help of any length
     result = run("return None", "--help", before="PYTHONUNBUFFERED=1", after=gone)
     assert result.stdout == "141\n" and result.stderr == ""
 
@@ -139,7 +139,7 @@ def test_mistakes_in_known_flags_are_none_to_be_passed_over(tmp_path):
 
 @pytest.mark.parametrize("is_command", [True, False])
 def test_commands_collect_no_garbage_before_they_begin(tmp_path, is_command):
-    """And stop at once. A program of one's own that lies beside them is left alone."""
+    """They also stop at once on Ctrl-C. A user's program in the same folder is not affected."""
     shutil.copytree(
         os.path.join(ROOT, "albert_zh", "common"), str(tmp_path / "albert_zh" / "common")
     )
@@ -240,7 +240,7 @@ def test_numbers_that_are_none_are_refused(number):
     assert run(body, "--rate=0").returncode == 0
 
 
-# As IPython's %run: the script is the main module, and printed text goes to an object.
+# Like IPython's %run: the script is the main module, and output goes to an object.
 NOTEBOOK = """
 import contextlib, io, os, runpy, signal, sys
 sys.path[:0] = [os.path.dirname(sys.argv[2]), sys.argv[1]]

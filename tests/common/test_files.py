@@ -1,4 +1,4 @@
-"""Reading with clear errors, writing whole or not at all."""
+"""Files are read with clear errors, and written completely or not at all."""
 
 import errno
 import gzip
@@ -22,7 +22,7 @@ def test_lines_are_split_at_line_feeds_only(tmp_path, encoding):
 def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_path):
     path = str(tmp_path / "text.txt")
     own = output_files.partial_path(path)[: -len(str(os.getpid()))]
-    dead, alive = own + str(2**22 + 1), own + str(os.getppid())  # the first beyond the kernel's
+    dead, alive = own + str(2**22 + 1), own + str(os.getppid())  # dead: above the kernel's ids
     elsewhere = path + ".partial-another.machine-%d" % (2**22 + 1)
     for partial in (dead, alive, elsewhere):
         with open(partial, "w") as handle:
@@ -95,7 +95,7 @@ def test_other_encodings_are_recognised_and_named(tmp_path, content, named):
         files.read_lines(str(path), "utf-8")
     for word in [str(path)] + named:
         assert word in str(caught.value)
-    with pytest.raises(UserError) as caught:  # what is in UTF-8 always, such as a vocabulary
+    with pytest.raises(UserError) as caught:  # files that are always in UTF-8, such as vocabularies
         files.read_lines(str(path))
     for word in [str(path)] + named[:-1]:
         assert word in str(caught.value)
@@ -199,10 +199,10 @@ def test_a_folder_that_its_last_user_removed_is_locked_anew(tmp_path):
     folder, removed = str(tmp_path / "a"), []
 
     def lock(descriptor):
-        if not removed:  # as who held the lock before does
+        if not removed:  # as the process that held the lock before
             removed.append(os.fstat(descriptor).st_ino)
             os.rmdir(folder)
-            os.mkdir(folder + "b")  # so that the new one has another inode
+            os.mkdir(folder + "b")  # so that the new folder has another inode
 
     descriptor = folder_locks.open_locked_folder(folder, lock)
     assert os.path.samestat(os.fstat(descriptor), os.stat(folder))
@@ -273,7 +273,7 @@ def test_workbooks_are_named(tmp_path, start):
 
 
 def test_gzip_files_in_place_of_texts_are_named(tmp_path):
-    """Where a file is predicted only, each of its lines was a text of damaged bytes."""
+    """Regression: in a file to predict, each line was once read as a text of damaged bytes."""
     path = tmp_path / "test.tsv"
     lines = "".join("%s\n" % hashlib.sha256(b"%d" % n).hexdigest() for n in range(500))
     path.write_bytes(gzip.compress(lines.encode("ascii")))

@@ -6,7 +6,7 @@ import sys
 from project_root import ROOT
 
 PACKAGES = ("keras.src.optimizers", "h5py", "scipy.sparse")
-# Another process: TensorFlow is imported once in each.
+# Runs in another process, since TensorFlow is imported only once in each.
 PROGRAM = """
 import sys
 sys.path.insert(0, %r)
@@ -31,7 +31,7 @@ def lines_of(before):
 
 
 def test_commands_import_no_more_and_all_works_afterwards():
-    """All of them call this first, see test_errors.py."""
+    """All commands call `prepare_imports` first, see test_errors.py."""
     assert lines_of("errors.prepare_imports()") == ["", "[[6.0, 6.0]]"]
 
 

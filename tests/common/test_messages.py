@@ -1,4 +1,4 @@
-"""Lines for the user: once on the terminal, and in a run's log."""
+"""Lines for the user appear once on the terminal, and in the log of a run."""
 
 import logging
 import sys
@@ -20,7 +20,7 @@ class _Lines(logging.Handler):
 
 @pytest.mark.parametrize("has_log", [False, True])
 def test_a_line_is_logged_where_a_run_has_a_log(monkeypatch, capsys, has_log):
-    """Without one TensorFlow's logger writes to the terminal, where the line is already."""
+    """Without a log, TensorFlow's logger would write the line to the terminal a second time."""
     logger, handler = logging.getLogger("tensorflow"), _Lines()
     monkeypatch.setattr(logger, "handlers", [handler])
     monkeypatch.setattr(logger, "propagate", not has_log)

@@ -1,4 +1,4 @@
-"""TensorFlow's own client of gs:// against an object store on loopback."""
+"""TensorFlow's own client for gs://, run against an object store on the loopback interface."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def store(tmp_path):
         running.environment[transfer.SCRATCH_VARIABLE] = str(tmp_path / "scratch")
         running.environment["PYTHONPATH"] = ROOT
         yield running
-    assert os.listdir(str(tmp_path / "here")) == []  # no folder called gs:
+    assert os.listdir(str(tmp_path / "here")) == []  # no folder named gs: was created
 
 
 def run(store, tmp_path, code):
@@ -62,7 +62,7 @@ def test_a_bucket_out_of_reach_is_one_line_with_the_way_out(store, tmp_path, pro
 
 
 def assert_token_is_nowhere(done, store, scratch):
-    """What the client shows to the store is in no output, object (logs, settings) or local file."""
+    """Asserts that no output, object (logs, settings) or local file contains the client's token."""
     paths = [path for path in scratch.rglob("*") if path.is_file()]
     contents = [path.read_bytes() for path in paths] + list(store.objects.values())
     contents += [(done.stdout + done.stderr).encode()]
@@ -121,7 +121,7 @@ def test_listing_writing_retrying_and_refusals(store, tmp_path):
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.strip().split("\n")[-1])
     assert (seen["many"], seen["below"], seen["text"]) == (2000, 2000, "天气")
-    assert not store.failures  # a read and an upload failed once
+    assert not store.failures  # the planned failures of a read and an upload happened
     assert seen["names"] == ["out.bin"] and seen["size"] == 3500000
     assert store.objects["bucket/new/out.bin"] == b"content" * 500000
     for name, words in (
@@ -173,7 +173,7 @@ print(json.dumps([
 
 @pytest.mark.slow
 def test_commands_with_a_bucket(store, tmp_path):
-    """A classifier that is used, one that is trained, and what storage refuses to them."""
+    """A classifier is used, another one is trained, and both report what the storage refuses."""
     model = small_models.write_model(tmp_path / "model", settings={"columns": ["text_a", "label"]})
     for name in os.listdir(model):
         with open(os.path.join(model, name), "rb") as handle:

@@ -1,4 +1,4 @@
-"""Which paths may be written."""
+"""Rules that say which paths a command may write."""
 
 import os
 
@@ -10,7 +10,7 @@ from albert_zh.common.errors import UserError
 
 @pytest.fixture(autouse=True)
 def no_inputs():
-    """Each test is a command without inputs at its beginning."""
+    """Fixture: forgets the inputs after each test, as a new command begins without any."""
     yield
     path_rules.forget_inputs()
 
@@ -22,7 +22,7 @@ def write(path, text="new"):
 
 @pytest.fixture
 def model(tmp_path):
-    """A model folder that the command reads."""
+    """Fixture: a model folder that the command reads."""
     folder = tmp_path / "model"
     (folder / "best").mkdir(parents=True)
     for name in ("vocab.txt", "albert_model.ckpt.index", "checkpoint", "best/vocab.txt"):
@@ -102,7 +102,7 @@ def test_a_loop_of_links_is_named(tmp_path):
 
 @pytest.mark.parametrize("form", ["/dev/fd/%d", "/proc/self/fd/%d", "/proc/thread-self/fd/%d"])
 def test_a_stream_of_the_process_is_not_replaced(tmp_path, form):
-    """Though it leads to a plain file, where the shell sends it to one."""
+    """The stream is refused even if it leads to a plain file, as after a redirection."""
     with open(str(tmp_path / "out"), "w") as handle:
         path = form % handle.fileno()
         if not os.path.exists(path):
@@ -129,7 +129,7 @@ def test_remote_storage_is_refused_where_a_command_does_not_serve_it():
 
 @pytest.mark.parametrize("write_there", [path_rules.output_file, path_rules.output_folder])
 def test_a_remote_output_keeps_to_the_rules(write_there):
-    """Without a look at the storage: names alone decide."""
+    """The names alone decide; the storage is not accessed."""
     path_rules.protect("gs://bucket/texts.txt", "--input_file")
     path_rules.protect_model("gs://bucket/model/albert_model.ckpt", "--init_checkpoint")
     for path in ("gs://bucket/texts.txt", "gs://bucket/a/../texts.txt", "gs://bucket//texts.txt"):

@@ -1,4 +1,4 @@
-"""Pictures that are drawn without a screen."""
+"""Figures are drawn without a screen."""
 
 import subprocess
 import sys

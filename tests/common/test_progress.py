@@ -1,4 +1,4 @@
-"""The progress bar where there is no terminal."""
+"""The progress bar in output that is not a terminal."""
 
 import io
 
@@ -29,7 +29,7 @@ def test_lines_now_and_then_and_nothing_for_what_is_quick(monkeypatch):
     for _ in range(40):
         clock[0] += 1.0
         if bar.update(5):  # a line was due
-            bar.refresh()  # as tqdm's monitor does where lines are rare
+            bar.refresh()  # as tqdm's monitor does when lines are rare
     bar.close()
     lines = shown.getvalue().replace("\r", "").strip("\n ").split("\n")
     assert 2 <= len(lines) <= 6

@@ -1,4 +1,4 @@
-"""What an import prints is held back, Python's lines and what comes later are not."""
+"""Native output of an import is held back; Python's lines and later output are shown."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def test_only_the_native_lines_are_held_back(variables, lines, tmp_path):
 
 
 def test_a_program_that_asks_first_whether_it_is_installed(tmp_path):
-    """Such as transformers and datasets, when they are imported."""
+    """transformers and datasets, for instance, do so when they are imported."""
     use = "import importlib.util, albert_zh\nassert importlib.util.find_spec('tensorflow')\n" + USE
     assert standard_error(tmp_path, use=use) == ["a line of Python", "afterwards"]
 
@@ -52,7 +52,7 @@ USE_LOG = USE + "import logging\nlogging.getLogger('tensorflow').warning('logged
 
 
 def test_what_is_logged_later_reaches_the_screen(tmp_path):
-    """TensorFlow's log has the standard error of the time of its import."""
+    """TensorFlow's log keeps the standard error stream that it found when it was imported."""
     expected = ["a line of Python", "afterwards", "logged"]
     assert standard_error(tmp_path, NOISY + LOGS, USE_LOG) == expected
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(IS_OLD, reason="TensorFlow 1.15 has no ram://")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of the test's own in memory; the current folder must stay empty."""
+    """Fixture: an in-memory folder for one test; the current folder must stay empty."""
     monkeypatch.setenv(transfer.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -42,7 +42,7 @@ def content_of(path):
 
 
 def test_local_paths_need_no_tensorflow():
-    """The module is imported by commands that start without TensorFlow."""
+    """Commands that start without TensorFlow import these modules."""
     import subprocess
     import sys
 
@@ -158,7 +158,7 @@ def test_errors_of_storage_are_one_line_with_the_way_out(error, text, expected):
 
 
 def test_no_module_reads_credentials():
-    """TensorFlow finds them; where they are is no business of the commands."""
+    """TensorFlow finds the credentials; the commands must not look for them."""
     pattern = re.compile(
         r"CREDENTIALS|application_default_credentials|google\.(auth|oauth2|cloud)|boto|AWS_|"
         r"AUTH_TOKEN|\.netrc|access_token(?!=)"
@@ -200,7 +200,7 @@ def test_local_copies_follow_the_remote_file(folder):
     put(folder + "/a.bin", b"old")
     first = transfer.local_copy(folder + "/a.bin")
     assert transfer.local_copy(folder + "/a.bin") == first
-    tf.gfile.Remove(folder + "/a.bin")  # in memory a file that is there would be appended to
+    tf.gfile.Remove(folder + "/a.bin")  # in memory, an existing file would be appended to
     put(folder + "/a.bin", b"newer")
     with open(transfer.local_copy(folder + "/a.bin"), "rb") as handle:
         assert handle.read() == b"newer"

@@ -1,4 +1,4 @@
-"""What is said of errors of the system."""
+"""Messages for errors of the operating system."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def test_each_error_has_its_own_advice(number, advice):
 
 
 def test_a_folder_that_takes_nothing_is_not_said_to_be_gone(tmp_path):
-    """Linux answers "No such file" to whoever makes a file or folder in /proc."""
+    """Linux reports "No such file" when a file or folder is created in /proc."""
     lacking = str(tmp_path / "gone" / "x")
     for path, advice in ((lacking, "its folder is gone: make it"), ("/proc/x", "nothing can be")):
         with pytest.raises(UserError, match="cannot be written .No such file.*: " + advice):

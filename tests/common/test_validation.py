@@ -1,4 +1,4 @@
-"""What values may be: kinds and their errors; no reader of JSON ends in another error."""
+"""Validation of values: kinds and their errors; readers of JSON raise only `UserError`."""
 
 import collections
 import contextlib
@@ -86,7 +86,7 @@ def read_settings(path):
 
 
 def read_report(path):
-    """The former report, as `report.Report` takes what a run did not look at from it."""
+    """Returns the sections of a former report that `report.Report` preserves."""
     report = task_report.Report.__new__(task_report.Report)
     report._scorers = {}
     return report._kept_sections(os.path.dirname(path), {"model": "m", "data": {}, "remarks": {}})
@@ -147,7 +147,7 @@ SECTION = {
     "errors": [{"text_a": "x", "text_b": None, "label": "0", "predicted": "1", "line": 3}],
 }
 TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-# name: (file name, function of its path, what it may hold).
+# name: (file name, function that reads a path, valid content).
 READERS = {
     "config": (
         "albert_config.json",
@@ -248,7 +248,7 @@ READERS = {
         },
     ),
 }
-# Those of which a damaged file is made again, or left aside, with a note.
+# Readers that recreate or ignore a damaged file, with a note, instead of refusing it.
 ARE_MADE_AGAIN = {"stamp", "metrics", "report"}
 REMOVED = object()
 WRONG = [
@@ -283,7 +283,7 @@ def _read_header(path):
 
 
 def places_of(value, place=()):
-    """Keys that lead to each value in a JSON value, itself included."""
+    """Yields the keys that lead to each value in a JSON value, including the value itself."""
     yield place
     if isinstance(value, (dict, list)):
         for key in value if isinstance(value, dict) else range(len(value)):
@@ -305,7 +305,7 @@ def with_value(content, place, value):
 
 
 def text_of(value):
-    """JSON that has numbers of more digits than Python writes."""
+    """Returns JSON text; its numbers may have more digits than Python writes."""
     marked = json.dumps(value, default=str)
     return marked.replace('"<5001 digits>"', "1" + "0" * 5000)
 
@@ -317,7 +317,7 @@ def _without_huge(value):
 @pytest.mark.filterwarnings("ignore:unknown keys")
 @pytest.mark.parametrize("name", sorted(READERS))
 def test_no_reader_ends_in_another_error(tmp_path, name, monkeypatch):
-    """Each value of a file is replaced by each of many wrong ones."""
+    """Each value of a valid file is replaced by each of the wrong values in turn."""
     file_name, read, content = READERS[name]
     path = str(tmp_path / file_name)
     (tmp_path / "train.tf_record").write_bytes(b"1234")

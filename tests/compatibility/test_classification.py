@@ -1,4 +1,4 @@
-"""albert_zh's classifier as other programs import it, from the root's modules."""
+"""albert_zh's classifier, imported from the root folder's modules as other programs do."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def test_features_of_pairs_single_texts_and_padding(tokenizer):
 
 @pytest.mark.parametrize("text_b", ["", " ", "\u3000\t", "\u200b"])
 def test_a_second_text_without_tokens_makes_no_pair(tokenizer, text_b):
-    """The original asks whether text_b has tokens; there were two [SEP] in a row."""
+    """As in the original, `text_b` needs tokens. Regression: there were two [SEP] in a row."""
     example = classifier_utils.InputExample(guid="x", text_a="今天", text_b=text_b, label="0")
     features = run_classifier.convert_single_example(0, example, ["0", "1"], 6, tokenizer)
     ids = tokenizer.convert_tokens_to_ids(["[CLS]", "今", "天", "[SEP]"])
@@ -198,7 +198,7 @@ def test_processors_of_clue(name, row, expected, num_labels, tmp_path):
 
 
 def test_examples_of_cmnli_have_the_originals_names(tmp_path):
-    """The original counts the rows without an agreed label, and gives those of a test "neutral"."""
+    """The original numbers rows without an agreed label, too, and labels test rows "neutral"."""
     labels = ["-", "neutral", "-", "entailment"]
     rows = [{"sentence1": "甲%d" % n, "sentence2": "乙", "label": x} for n, x in enumerate(labels)]
     text = "".join(json.dumps(row) + "\n" for row in rows)

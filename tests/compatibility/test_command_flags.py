@@ -1,4 +1,4 @@
-"""`FLAGS` and `main` of the commands, as programs of albert_zh use them."""
+"""`FLAGS` and `main` of the commands, used as programs written for albert_zh use them."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 from albert_zh.corpus import record_counts
 from project_root import ROOT
 
-# The original's defaults, flag by flag.
+# Defaults of the original, by command and flag.
 DEFAULTS = {
     "run_classifier": {"max_seq_length": 128, "train_batch_size": 32, "num_tpu_cores": 8},
     "run_classifier_clue": {"eval_batch_size": 8, "learning_rate": 5e-5, "warmup_proportion": 0.1},
@@ -168,9 +168,9 @@ def test_two_commands_have_their_own_defaults_and_what_was_set_for_both():
 
 
 def test_the_main_of_a_second_command_has_its_own_defaults(tmp_path):
-    """Its check names the defaults that it works with; the batch is what the program set."""
+    """The check of the second command uses the defaults of that command, and names them."""
     shown = _done(SECOND_MAIN, "--helpfull").stdout
-    for name in ("num_warmup_steps", "max_seq_length", "data_dir"):  # of one, of both, of the other
+    for name in ("num_warmup_steps", "max_seq_length", "data_dir"):  # of second, both, first
         assert shown.count("--%s:" % name) == 1
     done = _done(
         SECOND_MAIN,
@@ -201,4 +201,4 @@ def test_main_is_started_by_tensorflow_with_flags_that_a_program_set(tmp_path):
         "--max_seq_length=32",
         "--max_predictions_per_seq=5",
     )
-    assert record_counts.read(records) == 6  # of two documents, three times
+    assert record_counts.read(records) == 6  # two documents, three times each

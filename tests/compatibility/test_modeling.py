@@ -1,4 +1,4 @@
-"""The low-level functions of albert_zh's `modeling*`, from the root's modules."""
+"""The low-level functions of albert_zh's `modeling*`, imported from the root folder's modules."""
 
 import json
 import warnings
@@ -64,7 +64,7 @@ def inputs_of(arrays):
 
 
 def check_layers(session, layers, description, arrays, values):
-    """That layers have the numbers of a case, and variables its names in their order."""
+    """Checks that layers have the values of a golden case, and variables its names and order."""
     order = [v.op.name for v in tf.trainable_variables()]
     expected = [name for name in description["trainable_order"] if name in order]
     assert order == expected and len(order) == len(expected) > 15
@@ -343,7 +343,7 @@ def test_bert_model_equals_plain_numpy(session):
 
 
 class HandsOn(modeling.BertConfig):
-    """As users write one: a value of their own, and everything else as it is."""
+    """A typical subclass of a user: one additional value, everything else unchanged."""
 
     def __init__(self, vocab_size, mixture=0.25, **kwargs):
         super().__init__(vocab_size, **kwargs)
@@ -381,12 +381,12 @@ SIZES = {
 
 @pytest.mark.parametrize("config_class", [HandsOn, TakesFew, Pops, OfGoogle])
 def test_a_users_class_of_configs_takes_all_values_of_a_file(config_class, tmp_path):
-    """Those that its __init__ does not name had kept their defaults."""
+    """Regression: values that its `__init__` does not name once stayed at their defaults."""
     settings = dict(SIZES, **{} if config_class is OfGoogle else {"mixture": 0.75})
     path = tmp_path / "config.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # no key is unknown
+        warnings.simplefilter("error")  # unknown keys would cause a warning
         config = config_class.from_json_file(str(path))
     assert type(config) is config_class
     assert {name: getattr(config, name) for name in settings} == settings

@@ -1,4 +1,4 @@
-"""The root's smaller modules of albert_zh: optimizers, SentencePiece, masks, settings."""
+"""albert_zh's smaller modules in the root folder: optimizers, SentencePiece, masks, settings."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_googles_lamb_leaves_undecayed_variables_unscaled(session):
     session.run(tf.global_variables_initializer())
     session.run(step)
     after = dict(zip(sorted(values), session.run(variables)))
-    update = 0.1 / np.sqrt(0.001) * np.ones(2)  # of Adam without bias correction
+    update = 0.1 / np.sqrt(0.001) * np.ones(2)  # the update of Adam without bias correction
     np.testing.assert_allclose(after["bias"], np.array([0.3, 0.4]) - 0.1 * update, rtol=1e-3)
     update = update + 0.01 * np.array([3.0, 4.0])
     expected = np.array([3.0, 4.0]) - 0.1 * 5.0 / np.linalg.norm(update) * update
@@ -58,7 +58,7 @@ def test_googles_lamb_leaves_undecayed_variables_unscaled(session):
     assert {v.op.name for v in tf.global_variables()} > {"kernel/adam_m", "bias/adam_v"}
 
 
-@pytest.mark.newest  # beside TensorFlow 1.15 the package sentencepiece may crash
+@pytest.mark.newest  # in a process with TensorFlow 1.15, the package sentencepiece may crash
 def test_encode_pieces_and_ids(tmp_path):
     lines = ["in 2019, 2018, 2019 and 2020 we ate", "we ate 2019 apples", "ate in 2019,"] * 20
     path = sentencepiece_models.train_sentencepiece(tmp_path, lines, 60)

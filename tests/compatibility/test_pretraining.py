@@ -1,4 +1,4 @@
-"""albert_zh's pre-training as other programs import it, from the root's modules."""
+"""albert_zh's pre-training, imported from the root folder's modules as other programs do."""
 
 import functools
 import json
@@ -202,7 +202,7 @@ def test_written_instances_are_read_and_trained(tokenizer, tmp_path, module, key
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 5})).get_next()
         batch = session.run(batch)
-    expected = instances[::2]  # those of the first file
+    expected = instances[::2]  # the instances in the first file
     assert {made.is_random_next for made in expected} == {False, True}
     for row, (made, ids) in enumerate(zip(expected, batch["input_ids"].tolist())):
         length = len(made.tokens)
@@ -235,12 +235,12 @@ def test_truncation_takes_from_the_longer_list():
 
     a, b = list("abcd"), list("xyz")
     create_pretraining_data.truncate_seq_pair(a, b, 4, Draws())
-    # The front of a; the end of b, as a is no longer; the front of a.
+    # Removed are the front of a; the end of b, as a is not longer than b; the front of a.
     assert (a, b) == (list("cd"), list("xy"))
 
 
 def golden_instances(module, shared):
-    """(instances, tokenizer) of the text and settings that the golden files were made with."""
+    """Returns (instances, tokenizer) for the text and settings of the golden files."""
     folder = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
     instances = module.create_training_instances(
@@ -257,7 +257,7 @@ def golden_instances(module, shared):
 
 
 def test_the_originals_instances(shared):
-    """The same instances, in the same order, of the same draws as the original's."""
+    """Instances, their order and the random draws are the same as in the original."""
     pytest.importorskip("jieba")
     whole_words = ["--do_whole_word_mask=true"]
     with flags_of(whole_words, create_pretraining_data.define_flags):
@@ -279,7 +279,7 @@ def test_the_originals_instances(shared):
     [("--ngram=1", "google_ng1"), ("--random_next_sentence=true", "google_ng3_rns")],
 )
 def test_googles_instances(flags_given, key, shared, tmp_path):
-    """The same records, in the same order, of the same draws as google's original."""
+    """Records, their order and the random draws are the same as in Google's original."""
     records = str(tmp_path / "records.tfrecord")
     define_flags = functools.partial(create_pretraining_data.define_flags, google=True)
     np.random.seed(12345)
@@ -300,7 +300,7 @@ def test_googles_instances(flags_given, key, shared, tmp_path):
 
 
 def test_googles_functions_write_what_the_command_writes(tmp_path):
-    """The command's records are compared with google's; it makes them by other functions."""
+    """The command, whose records are compared with Google's elsewhere, uses other functions."""
     options = ["--do_permutation=true", "--random_next_sentence=true"]
     common = ["--input_file=" + SAMPLE, "--vocab_file=" + STARTER_VOCABULARY]
     common += ["--max_seq_length=64", "--dupe_factor=2", "--original_masking=true", *options]

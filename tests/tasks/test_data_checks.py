@@ -1,4 +1,4 @@
-"""Checks of data: imbalance, duplicates, contradictions, rows in several splits, labels."""
+"""Checks of data: imbalance, duplicates, contradictions, rows shared by splits, labels."""
 
 import os
 

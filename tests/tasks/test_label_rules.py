@@ -11,7 +11,7 @@ from albert_zh.tasks import datasets, registry, task_forms
 from workspace import ROOT
 
 COMPARISON = re.compile(r'[=!]= "(single_label|multi_label|regression)"')
-# Flags and files of other programs name kinds; all other code calls methods of the kind.
+# Only these modules may compare names of kinds: for flags and for files of other programs.
 MAY_NAME_KINDS = {
     "finetuning/flags.py",
     "finetuning/setup.py",

@@ -1,4 +1,4 @@
-"""Metrics equal worked examples and SciPy's correlations, losses equal the training graph's."""
+"""Metrics equal worked examples and SciPy's correlations; losses equal the training graph's."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_thresholds_are_those_of_the_best_f1():
 
 
 def test_thresholds_have_the_best_f1_of_the_labels_rows_and_those_of_all():
-    """Expected is scikit-learn's F1 of each label's rows plus the weighted rows of all labels."""
+    """The expected F1 is scikit-learn's, of a label's rows plus the weighted rows of all labels."""
     metrics = pytest.importorskip("sklearn.metrics")
     generator = np.random.RandomState(3)
     gold = (generator.uniform(size=(200, 3)) < [0.5, 0.2, 0.02]).astype(int)
@@ -86,7 +86,7 @@ def test_thresholds_have_the_best_f1_of_the_labels_rows_and_those_of_all():
     weights = np.repeat([1.0, 30 / gold.sum()], [200, 600])
     for label, threshold in enumerate(found):
         both = [np.concatenate([x[:, label], x.ravel()]) for x in (gold, rows)]
-        # Rounded down to multiples of 1 / 400, as thresholds are: the curve has a point for each.
+        # Rounded down to multiples of 1 / 400, as thresholds are, so the curve has their points.
         curve = metrics.precision_recall_curve(
             both[0], np.floor(400 * both[1]) / 400, sample_weight=weights
         )

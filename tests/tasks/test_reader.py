@@ -1113,7 +1113,7 @@ FIRST_LABELS = "".join("%d\t评论第%d条\n" % (n % 2, n) for n in range(800))
     ],
 )
 def test_first_labels_and_ids_are_found_by_what_columns_hold(tmp_path, row, expected):
-    """Regression: AG News, Sogou, ATIS and ATEC were refused, ATEC with advice of wrong flags."""
+    """Regression: AG News, Sogou, ATIS and ATEC were refused; wrong flags were advised for ATEC."""
     lines = [row.format(n, n % 2) + "\n" for n in range(60)]
     train = read_own(tmp_path, "".join(lines[:40]), "train.tsv")
     assert rows_of(train)[3] == expected and len(train.examples) == 40
@@ -1242,7 +1242,7 @@ def test_another_separator_is_named(tmp_path, name, mark, header):
 
 
 def test_the_separator_of_a_header_alone_is_named(tmp_path):
-    """Regression: with a comma in each text, the advice was to skip line 1; texts were halved."""
+    """Regression: texts with a comma were split at it, and the advice was to skip line 1."""
     rows = ["%d;很好,第%d条" % (n % 2, n) for n in range(50)]
     with pytest.raises(UserError, match="line 1 has one column and ';' in it.* put commas there"):
         read_own(tmp_path, "\n".join(["label;text", *rows]) + "\n", "train.csv")

@@ -41,7 +41,7 @@ EMBEDDING = {"more_train": (), "corpus": None, "dev_format": "positives"}
 
 @pytest.mark.parametrize("objective", ["infonce", "triplet"])
 def test_rows_set_aside_search_what_a_dev_file_does(tmp_path, objective):
-    """Regression: recall of rows set aside was once that of a search among their entries alone."""
+    """Regression: rows set aside once searched neither the corpus nor their negatives."""
     rows = ["问%d\t条目%d\t错%d" % (n, n, n) for n in range(20)]
     write(tmp_path / "corpus.txt", ["另外%d" % n for n in range(5)])
     for name, lines in (("train", rows), ("dev", rows[:4])):
@@ -124,7 +124,7 @@ def _question(number):
     ],
 )
 def test_names_of_public_data_sets(tmp_path, task_name, names):
-    """Regression: data_cmrc2018_dev.json was ignored as a dev file, other folders were refused."""
+    """Regression: data_cmrc2018_dev.json was not found, and the other folders were refused."""
     kinds = {"questions": "reading_comprehension", "ner": "sequence_labelling"}
     for number, name in enumerate(names):
         if name and task_name == "questions":

@@ -34,7 +34,7 @@ def rows_of(count, seed):
 
 @pytest.fixture(name="settings", scope="module")
 def settings_fixture(tmp_path_factory):
-    """Fixture: the settings of a run; its data files exist."""
+    """Fixture: writes the data files of a run and returns its settings."""
     folder = tmp_path_factory.mktemp("digits")
     for name, count in (("train", 200), ("dev", 60), ("test", 20)):
         (folder / (name + ".tsv")).write_text(rows_of(count, name), encoding="utf-8")

@@ -231,7 +231,7 @@ def first_gradients(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.newest
 def test_float16_gradients_are_near_those_of_float32(first_gradients, monkeypatch):
-    """The loss is scaled by 0.01, as late in training: float16 is too coarse for most gradients."""
+    """The loss is scaled by 0.01, as late in training: most gradients would underflow float16."""
     losses = class_losses.per_example_loss
     monkeypatch.setattr(class_losses, "per_example_loss", lambda *given: 0.01 * losses(*given))
     labels = np.random.RandomState(1).randint(0, 2, 64).astype(np.int32)

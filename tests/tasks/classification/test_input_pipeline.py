@@ -183,7 +183,7 @@ def test_a_stream_keeps_no_more_rows_of_a_longer_file(tmp_path, monkeypatch):
         assert row == num_rows - 1
         return most
 
-    peak(50)  # creates objects that remain for later calls
+    peak(50)  # warm-up: creates objects that are cached
     assert peak(600) < peak(200) + 2.5e5  # bytes; the texts of 400 more rows take 4 x 10^5
 
 

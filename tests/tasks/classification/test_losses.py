@@ -124,7 +124,7 @@ def test_focal_loss_of_what_is_sure_has_a_gradient(objective, gamma):
 
 
 def test_a_scale_of_the_loss_changes_no_weights():
-    """This holds for dense gradients and for rows of a table; only float16 rounding differs."""
+    """This holds for dense gradients and rows of a table; only float16 rounding would differ."""
 
     def weights(loss_scale):
         with tf.Graph().as_default(), tf.Session() as session:

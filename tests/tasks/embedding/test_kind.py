@@ -260,7 +260,7 @@ def test_files_that_nothing_is_learnt_of_are_refused(settings, folder, tmp_path,
 
 
 def test_another_loss_does_not_go_on_with_a_run(settings, folder, capsys):
-    """Regression: the kind's name was recorded as the loss, so that --seeds runs were refused."""
+    """Regression: the kind's name was recorded as the loss, so that --seeds runs did not resume."""
     settings.update(scored(folder), objective="cosent", do_eval=False, train_step=1)
     settings.update(data_dir="", seeds=[1])
     finetuning.run(**settings)

@@ -102,7 +102,7 @@ def test_equal_similarities_rank_by_position_and_what_is_no_number_last(values):
 def test_the_similarities_of_a_large_faq_are_not_held_all_at_once():
     """2,500 questions and 5,000 entries: 50 MB of similarities, and 100 MB of their order.
 
-    By calculation, a FAQ of 300,000 rows, 30,000 of them in dev, needed 14 GB (TF-IDF: 22 GB).
+    A FAQ of 300,000 rows, 30,000 of them in dev, would need 14 GB by calculation (TF-IDF: 22 GB).
     """
     texts = [str(number) for number in range(7500)]
     vectors = dict(zip(texts, np.random.RandomState(1).normal(size=(7500, 2))))

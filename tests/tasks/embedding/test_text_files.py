@@ -659,7 +659,7 @@ def test_ids_are_no_texts(tmp_path, content, place):
 
 @pytest.mark.parametrize("second", ["title", "passage", "content"])
 def test_a_question_stands_with_what_answers_it(tmp_path, second):
-    """Regression: both names are those of a first text: headers became rows, JSON was refused."""
+    """Regression: as both names are usual for a first text, headers became rows; JSON failed."""
     expected = [("怎么开户", "如何开户", 1.0, ()), ("几点开门", "何时开门", 1.0, ())]
     table = "%s\tquery\n如何开户\t怎么开户\n何时开门\t几点开门\n" % second
     assert rows(read(tmp_path, table, "positives")) == expected
@@ -674,7 +674,7 @@ def test_a_title_is_the_text_of_a_corpus(tmp_path):
 
 
 def test_all_similar_questions_of_an_entry_are_rows(tmp_path):
-    """Regression: of a list only the first was read; in columns of unknown names, as negatives."""
+    """Regression: only the first of a list was read; columns of unknown names became negatives."""
     expected = [("甲", "标", 1.0, ()), ("乙", "标", 1.0, ()), ("丙", "准", 1.0, ())]
     faq = [{"标准问": "标", "相似问": ["甲", "", "乙"]}, {"标准问": "准", "相似问": ["丙"]}]
     of_lists = read(tmp_path, "\n".join(map(json.dumps, faq)), "positives", "a.jsonl")

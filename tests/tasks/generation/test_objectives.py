@@ -77,7 +77,7 @@ def with_values(session):
 
 @pytest.mark.parametrize("is_relative", with_slow([False, True], [False]))
 def test_targets_at_masks_are_predicted_as_if_the_row_ended_there(is_relative):
-    """One pass of an evaluation equals a pass per target token, in which [MASK] ends the row."""
+    """The single pass of an evaluation equals one pass per target token, each ending in [MASK]."""
     layout = {"embedding_size": None, "use_relative_position": True} if is_relative else {}
     config = modeling.AlbertConfig(**dict(CONFIG, **layout))
     with tf.Graph().as_default(), tf.Session() as session:
@@ -107,7 +107,7 @@ def test_targets_at_masks_are_predicted_as_if_the_row_ended_there(is_relative):
 
 
 def test_masked_targets_are_a_share_of_the_target_and_its_end(monkeypatch):
-    """Masked are 0.7 of 3, of 2 and of 0 tokens; they are predicted at their positions."""
+    """0.7 of 3, of 2 and of 0 tokens are masked; they are predicted at their positions."""
     chosen = []
     monkeypatch.setattr(
         objectives, "smoothed_losses", lambda logits, labels, _: chosen.append(labels) or

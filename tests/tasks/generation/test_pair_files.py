@@ -46,7 +46,7 @@ def test_a_file_to_predict_may_have_sources_alone(tmp_path):
     "line, problem", [("[1, 2]", "no JSON object"), ('{"source": ', "not valid JSON")]
 )
 def test_lines_of_a_file_to_predict_that_are_no_objects_are_named(tmp_path, line, problem):
-    """Regression: traceback "'<' not supported between instances of 'list' and 'int'"."""
+    """Regression: such lines raised "'<' not supported between instances of 'list' and 'int'"."""
     content = '{"source": "长文"}\n%s\n' % line
     with pytest.raises(UserError, match="line 2: " + problem) as error:
         read(tmp_path, content, "test", "a.jsonl")
@@ -74,7 +74,7 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("line", ["[1, 2]", "true", '{"source": "a", "target": NaN}', "{"])
 def test_lines_that_are_no_objects_are_named_or_left_out(tmp_path, line, split):
-    """Regression: such lines ended in a traceback in files to predict and in the target search."""
+    """Regression: such lines ended in a traceback when a file was predicted or targets sought."""
     content = line + "\n" + BY_NAME
     with pytest.raises(UserError, match="line 1: (no JSON object|not valid JSON)"):
         read(tmp_path, content, split, "a.jsonl")

@@ -82,10 +82,10 @@ def test_longest_matches_are_those_of_a_brute_force_search():
     [
         ("到北京西站", [(1, 5, "station"), (1, 3, "city")]),  # slots of different names may overlap
         ("ＢＭＷ x5", [(0, 3, "car")]),  # full-width letters
-        ("ébmw bmwß", []),  # nor inside a word with accented letters
+        ("ébmw bmwß", []),  # no match in a word with accented letters
         ("x\u0323bmw", []),  # no precomposed letter has this dot below
         ("×bmw", [(1, 4, "car")]),
-        ("bmws", []),  # no match inside a Latin word
+        ("bmws", []),  # no match in a Latin word
         ("买bmw", [(1, 4, "car")]),
         ("跑了㎞。", [(2, 3, "unit")]),  # one character normalized to two
         ("", []),

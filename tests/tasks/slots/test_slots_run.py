@@ -156,7 +156,7 @@ def test_slots_of_the_caller_are_taken(finished):
     assert np.abs(slots[0] - plain[0]).max() > 1e-3
     np.testing.assert_allclose(of_generator, slots, atol=1e-6)
     np.testing.assert_allclose(slots[0], slots[1], atol=1e-6)
-    np.testing.assert_allclose(slots[2], plain[1], atol=1e-6)  # the dictionary has it
+    np.testing.assert_allclose(slots[2], plain[1], atol=1e-6)  # the dictionary finds it, too
     np.testing.assert_allclose(other, [plain[0]] * 2, atol=1e-6)
 
 
@@ -264,7 +264,7 @@ def test_exported_files_annotate_too(finished, tmp_path, file_format, seq_length
 
 
 def test_every_second_text_of_a_comparison_has_slots(finished):
-    """Regression: for texts without slots, integer exports had no ranges, unnoticed when compared."""
+    """Regression: integer exports and comparisons once saw no slots in texts without entries."""
     model = export_common.read_model(str(finished[2] / "best"), "classifier")
     rows = [
         exported_model.encoded(model, (LETTERS, None), number, 12, ["classification"])["slots"]
