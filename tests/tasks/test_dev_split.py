@@ -86,7 +86,7 @@ def test_rows_whose_labels_are_texts_or_scores_give_a_split_of_the_share():
 
 
 def questions(num_topics, num_rows, links=0.0, seed=1):
-    """Returns pairs within topics of ten questions; a share `links` of them spans random ones."""
+    """Returns pairs within topics of ten questions; a share `links` of them is random."""
     generator = random.Random(seed)
     pairs = []
     for _ in range(num_rows):

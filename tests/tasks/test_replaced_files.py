@@ -19,7 +19,7 @@ OTHER = "庚\n"
 
 @pytest.fixture(name="replaced", autouse=True)
 def replaced_fixture(monkeypatch):
-    """Fixture: files in this list are overwritten just before hashing, which adds them to it."""
+    """Fixture: files in this list are overwritten before they are hashed; hashed files join it."""
     paths = []
 
     def sha256_of_file(path, hashed=storage.sha256_of_file):

@@ -301,7 +301,7 @@ def test_a_tpu_predicts_in_batches_of_one_shape(tmp_path, use_tpu):
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_nothing_is_translated(features, plain):
-    """AutoGraph's translation takes most of a second and finds no loops or conditions."""
+    """AutoGraph is not used: it would take most of a second and find nothing to translate."""
     evaluation = input_pipeline.eval_input_fn(features, 64, 40, plain=plain)
     with translated_functions.of_parsers() as found, tf.Graph().as_default():
         training(features, num_steps=1, plain=plain)

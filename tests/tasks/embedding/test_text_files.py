@@ -659,7 +659,7 @@ def test_ids_are_no_texts(tmp_path, content, place):
 
 @pytest.mark.parametrize("second", ["title", "passage", "content"])
 def test_a_question_stands_with_what_answers_it(tmp_path, second):
-    """Regression: as both names are usual for a first text, headers became rows; JSON failed."""
+    """Regression: as both names mean a first text, headers became rows and JSON was refused."""
     expected = [("怎么开户", "如何开户", 1.0, ()), ("几点开门", "何时开门", 1.0, ())]
     table = "%s\tquery\n如何开户\t怎么开户\n何时开门\t几点开门\n" % second
     assert rows(read(tmp_path, table, "positives")) == expected
