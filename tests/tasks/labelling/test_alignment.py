@@ -1,4 +1,4 @@
-"""Spans between characters and pieces; windows that own every piece once."""
+"""Conversion of spans between characters and pieces; windows that own every piece once."""
 
 import gc
 import random
@@ -169,7 +169,7 @@ def test_100000_characters_take_linear_time(tokenizer):
         assert alignment.to_characters(joined, positions)[-1] == Span(length - 3, length - 1, "LOC")
         return time.perf_counter() - start
 
-    gc.disable()  # a collection looks at all that other tests have left
+    gc.disable()  # a collection also scans the objects left by other tests
     try:
         small = min(seconds(10000) for _ in range(3))
         assert min(seconds(100000) for _ in range(2)) < 40 * small

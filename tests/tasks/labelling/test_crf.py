@@ -1,4 +1,4 @@
-"""The CRF and Viterbi: golden numbers, all paths enumerated, tensorflow-addons."""
+"""CRF and Viterbi decoding, compared with golden values, all paths and tensorflow-addons."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ def run(tensors):
 
 
 def graph_values(unaries, tag_ids, lengths, transitions):
-    """Everything that the module computes, as arrays."""
+    """Returns {name: array} of everything that the module computes."""
     arrays = (unaries, transitions)
     with tf.Graph().as_default():
         unaries, transitions = tf.constant(unaries), tf.constant(transitions)
@@ -51,7 +51,7 @@ def test_golden(shared, case):
     names = ("inputs", "tag_indices", "sequence_lengths", "transition_params")
     values = graph_values(*(golden[name] for name in names))
     lengths = golden["sequence_lengths"]
-    # Of a row of length 0 tensorflow-addons decodes the first position; here it has no tags.
+    # tensorflow-addons decodes the first position of a row of length 0; here the row has no tags.
     golden["decode_tags"] *= np.arange(golden["decode_tags"].shape[1]) < lengths[:, None]
     assert np.array_equal(values.pop("decode_tags"), golden["decode_tags"])
     for name, value in values.items():
@@ -67,7 +67,7 @@ def random_inputs(seed, shape, lengths, dtype=np.float32):
 
 
 def paths(unaries, transitions, length):
-    """{path: score} of all paths of a row."""
+    """Returns {path: score} for all paths of a row."""
     scores = {}
     for path in itertools.product(range(unaries.shape[1]), repeat=length):
         score = sum(unaries[step, tag] for step, tag in enumerate(path))
@@ -113,7 +113,7 @@ def test_impossible_tags_have_finite_gradients():
 
 
 def test_forbidden_tags_and_moves_of_minus_infinity():
-    """The likelihood was NaN for a path that has none of them; tensorflow-addons' is finite."""
+    """Regression: the likelihood of a path without any of them was NaN; it has to be finite."""
     unaries, tag_ids, lengths, transitions = random_inputs(6, (3, 6, 4), [4, 2, 1])
     tag_ids[:] = [0, 1, 1, 0, 2, 3]  # the last two are padding
     unaries[:, :, 3] = -np.inf

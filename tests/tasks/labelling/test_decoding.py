@@ -1,4 +1,4 @@
-"""Logits and scores of pairs -> spans."""
+"""Decoding of logits and pair scores to spans."""
 
 import numpy as np
 import pytest

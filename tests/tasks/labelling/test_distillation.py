@@ -1,4 +1,4 @@
-"""Labelling from teachers: marginals, the divergence of a field, pieces that are cut otherwise."""
+"""Distillation of labelling: CRF marginals, divergence from a CRF, differently split pieces."""
 
 import itertools
 import types
@@ -17,7 +17,7 @@ TAGS = ("B-X", "I-X", "O")
 
 
 def _paths(unaries, transitions):
-    """{path: probability} of all paths of a field."""
+    """Returns {path: probability} for all paths of a CRF."""
     steps, num_tags = unaries.shape
     scores = {
         path: sum(unaries[range(steps), path])
@@ -70,7 +70,7 @@ def test_divergence_from_sure_tags_is_the_loss_of_labels(field):
 
 @pytest.mark.parametrize(
     "teacher, student",
-    [  # (characters, tag) of each piece: 2019 is a word, 年2019 another one
+    [  # (start, end, tag) of each piece, for words such as 2019 and 年2019
         ([(0, 4, "S")], [(0, 2, "B"), (2, 4, "E")]),
         ([(0, 4, "S")], [(0, 1, "B"), (1, 3, "M"), (3, 4, "E")]),
         ([(0, 1, "B"), (1, 5, "E")], [(0, 1, "B"), (1, 3, "M"), (3, 5, "E")]),
@@ -117,7 +117,7 @@ def test_pieces_that_are_cut_otherwise_continue_a_tag():
     ids=["tagged", "characters", "plain"],
 )
 def test_unlabelled_texts_of_any_form(tmp_path, named, name, content):
-    """Whatever tags they have; none of them is learnt."""
+    """The tags of the file, whatever they are, are ignored: the examples have no labels."""
     (tmp_path / name).write_text(content, encoding="utf-8")
     task = task_forms.Task({}, ("text_a", "label"), TAGS, head={"file_format": named})
     kind = registry.get("sequence_labelling")
@@ -138,7 +138,7 @@ def test_unlabelled_texts_of_any_form(tmp_path, named, name, content):
     ],
 )
 def test_unlabelled_texts_are_learnt_in_every_granularity(tmp_path, head, expected):
-    """They were learnt in the first one alone."""
+    """Regression: unlabelled texts were once used in the first granularity only."""
     (tmp_path / "plain.txt").write_text("去北京\n王明\n去北京\n", encoding="utf-8")
     task = task_forms.Task({}, ("text_a", "label"), TAGS, head=head)
     kind = registry.get("sequence_labelling")
@@ -151,7 +151,7 @@ def test_unlabelled_texts_are_learnt_in_every_granularity(tmp_path, head, expect
 
 
 def test_a_teacher_of_other_granularities_has_no_targets():
-    """A token that it did not have was looked up, or its first one was taken without a word."""
+    """Regression: a missing granularity token was looked up, or the first one silently used."""
     with_two, without = (
         types.SimpleNamespace(head=head) for head in ({"granularities": ["fine", "coarse"]}, {})
     )

@@ -1,4 +1,4 @@
-"""Kinds of errors, confusions, the worst in context; the page of marked texts."""
+"""Error analysis of entities: kinds of errors, confusions, worst errors, the HTML page."""
 
 from html.parser import HTMLParser
 import time
@@ -58,7 +58,7 @@ def test_words_of_a_document_of_100000_characters():
     predicted = [Span(start, start + 2, "") for start in range(1, 99999, 2)]
     started = time.time()
     errors = entity_errors(gold, predicted)
-    assert time.time() - started < 20  # hours, if each is compared with all others
+    assert time.time() - started < 20  # comparing all pairs of spans would take hours
     assert [error.kind for error in errors] == ["boundary"] * 49999
 
 
@@ -83,7 +83,7 @@ def test_counts_confusion_and_the_most_confident():
 
 
 class Marks(HTMLParser):
-    """Collects the text and what is inside of each mark; checks that tags are closed in order."""
+    """Collects the text and the content of each mark; checks that tags are closed in order."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Texts -> rows of ids with tags or spans, and back."""
+"""Conversion of texts to rows of ids with tags or spans, and back."""
 
 import random
 import types
@@ -59,7 +59,7 @@ def test_a_granularity_is_the_second_token(tokenizer):
     [
         ({"half_width": True}, "我 iphone ##x ##20 ##08 年"),
         ({"half_width": False}, "我 [UNK] 年"),
-        ({}, "我 [UNK] 年"),  # of a model of versions before
+        ({}, "我 [UNK] 年"),  # a model of an earlier version
     ],
 )
 def test_full_width_letters_and_digits_are_read_as_half_width(tokenizer, head, pieces):
@@ -67,7 +67,7 @@ def test_full_width_letters_and_digits_are_read_as_half_width(tokenizer, head, p
     example = types.SimpleNamespace(text_a="我ＩＰｈｏｎｅｘ２００８年")
     encoded = predictions.encoded_text(task, example, tokenizer, 16)
     assert tokens(tokenizer, encoded) == [["[CLS]", *pieces.split(), "[SEP]"]]
-    if head.get("half_width"):  # the entity ends where it does in the text
+    if head.get("half_width"):  # offsets refer to the original text
         assert encoded.offsets == [(0, 1), (1, 7), (7, 8), (8, 10), (10, 12), (12, 13)]
     else:
         assert encoded.offsets == [(0, 1), (1, 12), (12, 13)]
@@ -83,7 +83,7 @@ def test_signs_of_full_width_stay(tokenizer):
 
 
 def test_pieces_outside_of_words_are_gold_words_as_they_are_learnt(tokenizer):
-    text = "北京，在 上海"  # the comma and 在 have the tag O, the blank has no piece
+    text = "北京，在 上海"  # the comma and 在 are in no span, the blank has no piece
     spans = [Span(0, 2, ""), Span(5, 7, "")]
     encoded = features.encode_text(tokenizer, text, 16)
     rows, _ = features.tag_rows(encoded, spans, BMES, SCHEMES["BMES"])
@@ -98,12 +98,12 @@ def test_windows_of_a_row_and_entities_that_they_cut(tokenizer):
     spans = [Span(2, 4, "LOC"), Span(3, 8, "PER"), Span(7, 9, "LOC")]
     rows, counts = features.span_rows(encoded, spans, {"LOC": 0, "PER": 1})
     assert rows == [[(2, 3, 0)], [(3, 4, 0)]]
-    assert counts == (3, 0, 0, 1)  # no window has all of the second one
+    assert counts == (3, 0, 0, 1)  # no window contains all of the second span
     assert "1 of 3 entities are whole in no window" in features.notes_of_counts(counts)[0]
 
 
 def test_spans_beyond_the_columns_of_a_row_are_counted(tokenizer):
-    encoded = features.encode_text(tokenizer, "北京", 8)  # a row of four tokens
+    encoded = features.encode_text(tokenizer, "北京", 8)  # a row of four tokens: four spans
     spans = [Span(start, end, kind) for start, end in ((0, 1), (0, 2), (1, 2)) for kind in "ab"]
     rows, counts = features.span_rows(encoded, spans, {"a": 0, "b": 1})
     assert rows == [[(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]]
@@ -153,7 +153,7 @@ def test_no_character_is_in_two_spans(tokenizer):
 
 
 def test_nested_spans_of_windows_are_found_once(tokenizer):
-    """What rows are taught, predicted for them in any order, makes up the text's spans again."""
+    """The targets of windows, given back as predictions in any order, yield the text's spans."""
     generator = random.Random(1)
     for _ in range(200):
         text = "".join(generator.choices("我在北京上海", k=generator.randint(22, 60)))

@@ -1,4 +1,4 @@
-"""Formats of labelled files: detected by their first lines, refused where they are of none."""
+"""Formats of labelled files are detected by their first lines; unknown formats are refused."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_entities_are_not_learnt_from_words(tmp_path, content):
     assert "王 B-PER" in message and "--file_format=segmented" in message and "\n" not in message
     named = read_split(tmp_path, content, task_of("ner", file_format="segmented"))
     assert named.file_format == "segmented"
-    if " " in content:  # else it is text
+    if " " in content:  # lines without blanks are plain text
         assert read_split(tmp_path, content, task_of("cws")).file_format == "segmented"
 
 
@@ -96,7 +96,7 @@ def test_spans_without_types_are_words_where_a_flag_names_words(tmp_path):
 
 
 def test_lines_without_blanks_are_no_long_words(tmp_path):
-    """The bakeoff's test files are lines without blanks: as words they had scores."""
+    """Regression: lines of the bakeoff's test files have no blanks; each was scored as a word."""
     plain = "共同创造美好的新世纪\n今天，天气很好。\n"
     test = read_split(tmp_path, plain, task_of("cws"), "test")
     assert (test.file_format, test.has_labels) == ("text", False)
@@ -110,7 +110,7 @@ def test_lines_without_blanks_are_no_long_words(tmp_path):
 
 
 def test_tags_in_lower_case_are_no_words(tmp_path):
-    """b was learnt as a word."""
+    """Regression: the tag b was read as a word."""
     content = "\n我 b\n们 e\n去 s\n\n北 b\n京 e\n"
     with pytest.raises(UserError) as raised:
         read_split(tmp_path, content, task_of("cws"))
@@ -248,7 +248,7 @@ def test_plain_texts_are_predicted(tmp_path):
     notes, examples = streamed(tmp_path, content)
     assert [(e.text_a, e.label, e.guid) for e in examples] == [
         ("王明去了北京。", None, "test-1"),
-        (" 他说：OK ", None, "test-3"),  # positions are those of the file
+        (" 他说：OK ", None, "test-3"),  # blanks are preserved for positions
     ]
     assert notes == ["format text", "1 empty texts are left out"]
     split = read_split(tmp_path, content, task_of("ner", LABELS), "test")
@@ -260,7 +260,7 @@ def test_plain_texts_are_predicted(tmp_path):
 
 
 def test_blanks_that_are_taken_for_borders_of_words_are_noted(tmp_path):
-    """English words are none, but text and score would be silently other ones."""
+    """If such blanks only separate English words, texts and scores would change silently."""
     (tmp_path / "test.txt").write_text("I love 北京\n他 说 OK\n", encoding="utf-8")
     task = task_of("cws", labels=tuple("BMES"))
     kind = registry.get("sequence_labelling")
@@ -298,7 +298,7 @@ def test_what_is_remarkable_in_a_streamed_file(tmp_path):
 @pytest.mark.parametrize("kind", ["sequence_labelling", "span_labelling"])
 @pytest.mark.parametrize("name", ["text_column", "text_b_column", "label_column"])
 def test_columns_cannot_be_chosen(kind, name):
-    """The flags had no effect."""
+    """Regression: these flags were accepted, but had no effect."""
     options = finetuning_flags.of_settings("sequence_labelling", **{name: "2"})
     with pytest.raises(UserError, match="--%s: files of labelled texts have no columns" % name):
         registry.get(kind).flags.check(options)

@@ -1,4 +1,4 @@
-"""Parts of the segmenter of several granularities: hashed bigrams, attention, second task."""
+"""Parts of a segmenter with several granularities: hashed bigrams, attention, auxiliary loss."""
 
 import copy
 
@@ -50,12 +50,12 @@ def test_bigrams_seldom_share_a_row():
     ids = np.array(pairs)
     with tf.Graph().as_default(), tf.Session() as session:
         rows = session.run(granularity.bigram_ids(tf.constant(ids), 2**16))[:, 0]
-    expected = 2**16 * (1 - np.exp(-len(pairs) / 2**16))  # of a random function
+    expected = 2**16 * (1 - np.exp(-len(pairs) / 2**16))  # for a random hash function
     assert len(set(rows)) > 0.95 * expected
 
 
 def variables_of(settings, is_training=False):
-    """(outputs, {variable: shape}) of all parts."""
+    """Returns ([joined output, loss], {variable: shape})."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         output = tf.constant(encoded())
@@ -91,14 +91,14 @@ def test_all_parts():
 def test_parts_can_be_left_out(settings, prefixes):
     (joined, loss), shapes = variables_of(GranularitySettings(NAMES, **settings))
     assert {name.split("/")[1] for name in shapes} == prefixes
-    assert np.array_equal(joined, encoded())  # parts that were not trained change nothing
+    assert np.array_equal(joined, encoded())  # untrained parts change nothing
     if not prefixes:
         assert not loss.any()
 
 
 def test_padding_and_other_rows_do_not_matter():
     settings = GranularitySettings(NAMES, num_bigrams=64, bigram_width=4)
-    config = copy.copy(CONFIG)  # whose dropout is for training alone
+    config = copy.copy(CONFIG)  # its dropout must only act in training
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.5
     results = []
     for value in (0.0, 50.0):

@@ -1,4 +1,4 @@
-"""One segmenter of two granularities: trained, scored, predicted, exported, used."""
+"""A segmenter with two granularities: training, scores, prediction, export, inference."""
 
 import json
 import random
@@ -24,7 +24,7 @@ WORDS = {"fine": ["京赵", "甲", "津李", "乙", "丙"], "coarse": ["京赵�
 
 
 def words_of_line(generator, granularity):
-    """A place and a surname are a word, in coarse texts with the filler after them."""
+    """Returns words: a place with a surname, which in coarse texts also has the next filler."""
     words = []
     for _ in range(generator.randint(2, 4)):
         pair = generator.choice(LETTERS["places"]) + generator.choice(LETTERS["surnames"])
@@ -46,7 +46,7 @@ def write_data(folder):
 
 @pytest.fixture(name="finished", scope="module")
 def finished_fixture(tmp_path_factory):
-    """(settings, what the run returned, its output folder)."""
+    """Returns (settings, the run's result, its output folder)."""
     folder = tmp_path_factory.mktemp("granularities")
     write_data(folder)
     settings = whole_runs.settings_of(
@@ -106,7 +106,7 @@ def test_one_granularity_of_a_file_is_predicted(finished, tmp_path):
 
 @pytest.mark.slow
 def test_unlabelled_texts_teach_every_granularity(finished, tmp_path, capsys):
-    """Its labelled rows are too few; by texts of fine words alone it would not know coarse ones."""
+    """The labelled rows are too few: both granularities are learned from the unlabelled texts."""
     settings, _, output = finished
     write_data(tmp_path)
     for name in WORDS:

@@ -1,4 +1,4 @@
-"""Heads: losses by golden numbers and numpy, names of variables, spans that are predicted."""
+"""Heads: losses compared with golden values and NumPy, variable names, predicted spans."""
 
 import os
 
@@ -25,12 +25,12 @@ def random(seed, *shape):
 
 
 def computed(build, weights, fetches):
-    """Values of a graph whose variables have given values.
+    """Evaluates tensors of a graph whose variables have been set to given values.
 
     Args:
         build: function that builds the graph and returns a `HeadOutput`.
-        weights: {name: array}; every variable has to be among them.
-        fetches: function of the `HeadOutput` -> what to compute.
+        weights: {name: array}; its names have to be exactly the graph's variables.
+        fetches: function that returns the tensors to evaluate, given the `HeadOutput`.
     """
     with tf.Graph().as_default(), tf.Session() as session:
         wanted = fetches(build())
@@ -164,14 +164,14 @@ SIZE, TYPES = 4, 3
 
 
 def rotated(x, size):
-    """x [P, D] as complex numbers, turned."""
+    """Returns x [P, D] as complex numbers [P, D / 2], rotated by their positions."""
     pairs = x[:, 0::2] + 1j * x[:, 1::2]
     rates = 10000.0 ** (-2.0 * np.arange(size // 2) / size)
     return pairs * np.exp(1j * np.arange(len(x))[:, None] * rates)
 
 
 def expected_loss(scores, row, length):
-    """`scores` [C, P, P] of a row."""
+    """Computes the loss of a row from its `scores` [C, P, P]."""
     losses = []
     for entity_type in range(TYPES):
         gold = {
@@ -257,7 +257,7 @@ def test_scores_depend_on_the_distance_only():
 
 @pytest.mark.parametrize("name", ["softmax", "crf", "global_pointer", "efficient_global_pointer"])
 def test_heads_learn(name):
-    """Each head fits three rows by heart; gradients stay finite, also of the row without pieces."""
+    """Each head overfits three rows, and its weights stay finite; one row has no pieces."""
     encoded = random(1, ROWS, LENGTH, HIDDEN)
     features = dict(SPANS, tag_ids=np.random.RandomState(2).randint(TAGS, size=[ROWS, LENGTH]))
     head = {

@@ -1,4 +1,4 @@
-"""Sequence labelling as a kind of task: trained, resumed, predicted, exported, used."""
+"""Sequence labelling as a kind of task: training, resuming, prediction, export, inference."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ STEPS = 60
 
 
 def labelled_text(generator):
-    """(characters, tags): a place is a letter with a digit after it, a person two surnames."""
+    """Returns (characters, tags): a person is two surnames, a place three letters of PLACES."""
     chars, tags = [], []
     for _ in range(generator.randint(2, 5)):
         kind = generator.choice(("O", "per", "loc"))
@@ -60,7 +60,7 @@ def write_rows(path, count, seed):
 
 @pytest.fixture(name="settings", scope="module")
 def settings_fixture(tmp_path_factory):
-    """Settings of a run, with its files."""
+    """Writes the files of a run and returns its settings."""
     folder = tmp_path_factory.mktemp("entities")
     for name, count in (("train", 200), ("dev", 60), ("test", 20)):
         write_rows(folder / (name + ".txt"), count, name)
@@ -75,7 +75,7 @@ def settings_fixture(tmp_path_factory):
 
 @pytest.fixture(name="finished", scope="module")
 def finished_fixture(settings):
-    """(settings, what the finished run returned)."""
+    """Returns (settings, result of the finished run)."""
     return settings, finetuning.run(**settings)
 
 
@@ -84,7 +84,7 @@ def best_of(finished):
 
 
 def label_columns(path):
-    """(gold, predicted): lists of tags of each text of label_test.txt."""
+    """Returns (gold, predicted): the list of tags of each text of label_test.txt."""
     with open(path, encoding="utf-8") as handle:
         texts = [text.split("\n") for text in handle.read().strip().split("\n\n")]
     columns = [list(zip(*(line.split() for line in text))) for text in texts]
@@ -179,7 +179,7 @@ def test_settings_of_a_trained_model_cannot_be_changed(finished, tmp_path, given
 def test_windows_are_as_the_model_notes_unless_a_flag_says_otherwise(
     finished, tmp_path, monkeypatch, noted, given, used
 ):
-    """Of a text of 30 characters, in windows of 14; a stride beyond a window is a window."""
+    """The text has 30 characters, a window 14; a longer stride is reduced to a window's length."""
     best = str(tmp_path / "best")
     shutil.copytree(best_of(finished), best)
     path = os.path.join(best, "fine_tuning.json")
@@ -212,7 +212,7 @@ def test_windows_are_as_the_model_notes_unless_a_flag_says_otherwise(
 
 
 def test_a_stride_is_compared_with_the_windows_of_the_model(finished, tmp_path):
-    """Not with the default of --max_seq_length, which is shorter than windows of 510 pieces."""
+    """A model's windows may be longer than the default of --max_seq_length, up to 510 pieces."""
     used = dict(finished[0], do_train=False, init_checkpoint=best_of(finished), stride=15)
     del used["max_seq_length"]
     with pytest.raises(UserError, match=r"--stride=15: expected 1 to 14, .*--max_seq_length=16"):
@@ -238,7 +238,7 @@ def test_a_run_does_not_go_on_with_another_setting_of_its_kind(finished, name, n
 
 @pytest.mark.slow
 def test_flags_of_training_take_effect(settings, tmp_path):
-    """Two steps with R-Drop, FGM, layer-wise decay, NEZHA's reader, bad rows and an export."""
+    """Two steps with R-Drop, FGM, layer-wise decay, NEZHA's reader and skipped bad rows."""
     for name in ("train", "dev", "test"):
         text = "甲 O\n赵 B-per\n钱 I-per\n\n京 B-loc\n津 I-loc\n沪 I-loc\n。 O\n\n"
         (tmp_path / (name + ".txt")).write_text(text + "京\n\n乙 O\n", encoding="utf-8")
@@ -290,7 +290,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(finished, tmp_path):
     assert_same_weights(whole, again)
 
 
-TEXTS = ["甲乙，赵钱，京津沪，丙", "孙李", "丁，渝京津，" * 12 + "赵赵"]  # the last one in windows
+# The last text is split into windows.
+TEXTS = ["甲乙，赵钱，京津沪，丙", "孙李", "丁，渝京津，" * 12 + "赵赵"]
 SPANS = [
     [("per", 3, 5), ("loc", 6, 9)],
     [("per", 0, 2)],
@@ -388,8 +389,8 @@ def test_labels_that_do_not_fit_the_pieces_are_counted(tmp_path):
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "甲", "ab", "##cd"]
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     tokenizer = tokenization.FullTokenizer(str(tmp_path / "vocab.txt"))
-    # Of "abcd", whose pieces are ab and ##cd: "bcd" begins inside a piece, "cd" does not; what
-    # the tokenizer drops has no piece.
+    # The pieces of "abcd" are ab and ##cd: "bcd" begins inside a piece, "cd" does not. Characters
+    # that the tokenizer drops have no piece.
     rows = [
         ("abcd甲\u200b甲", [(1, 4, "loc"), (5, 6, "loc")]),
         ("abcd甲", [(2, 4, "loc"), (4, 5, "loc")]),
@@ -452,7 +453,7 @@ def test_words_follow_one_another():
 
 
 def nested_text(generator):
-    """(text, entity_list): an address has a place inside it."""
+    """Returns (text, spans): each `org` begins with a nested `loc`."""
     text, spans = "", []
     for _ in range(generator.randint(1, 3)):
         text += "".join(generator.choices(FILLERS, k=generator.randint(1, 3)))
@@ -489,7 +490,7 @@ NESTED_SPANS = [("loc", 1, 3), ("org", 1, 5), ("loc", 6, 8)]
     params=with_slow(["global_pointer", "efficient_global_pointer"], ["global_pointer"]),
 )
 def nested_fixture(settings, tmp_path_factory, request):
-    """(settings, what the run returned) of a head that scores spans."""
+    """Returns (settings, the run's result) for a head that scores spans."""
     folder = tmp_path_factory.mktemp("nested")
     for name, count in (("train", 200), ("dev", 40), ("test", 20)):
         generator = random.Random(name)
@@ -505,7 +506,7 @@ def nested_fixture(settings, tmp_path_factory, request):
 def test_nested_entities(nested):
     settings, reached = nested
     assert reached["test"]["f1"] > 0.9
-    assert not any("token" in name for name in reached["test"])  # tokens get no tags
+    assert not any("token" in name for name in reached["test"])  # such heads assign no tags
     with open(os.path.join(settings["output_dir"], "predictions.json"), encoding="utf-8") as lines:
         assert "entity_list" in json.loads(lines.readline())
     with predictor.Predictor(best_of(nested)) as model:
@@ -526,7 +527,7 @@ def test_exported_models_find_nested_entities(nested, output_format, tmp_path):
 
 
 def segmented_line(generator):
-    """Words of two letters of a group, or of a single one: their letters distinguish them."""
+    """Returns words: a place with a surname, or a filler, so that letters determine the words."""
     words = []
     for _ in range(generator.randint(2, 5)):
         words.append("".join(generator.choices(PLACES, k=1) + generator.choices(PEOPLE, k=1)))
@@ -537,7 +538,7 @@ def segmented_line(generator):
 @pytest.mark.slow
 @pytest.mark.newest
 def test_segmentation(settings, tmp_path):
-    """Dev is set aside; each training row ends in a word that no other row has."""
+    """The dev split is taken from the training rows, each of which ends in a unique word."""
     own_words = ["".join(letters) for letters in itertools.product(PEOPLE, repeat=4)]
     for name, count in (("train", 240), ("test", 20)):
         generator = random.Random(name)
@@ -552,7 +553,7 @@ def test_segmentation(settings, tmp_path):
         report = json.load(handle)
     words = report["test"]["segmentation"]
     assert words["f1"] > 0.9 and words["oov_rate"] == 0 and words["iv_recall"] == words["recall"]
-    dev = report["dev"]  # the words of its rows' ends are in no row that was trained on
+    dev = report["dev"]  # the last words of its rows occur in no training row
     of_words = dev["classes"][0]
     assert dev["segmentation"]["oov_rate"] == dev["rows"] / of_words["support"]
     with open(str(tmp_path / "out" / "predictions.txt"), encoding="utf-8") as handle:

@@ -1,4 +1,4 @@
-"""Files of labelled texts: every format, and every way in which users' files are bad."""
+"""Readers of labelled files: every format, and errors for malformed files."""
 
 import json
 import random
@@ -208,7 +208,7 @@ def test_formats(tmp_path, content, name, file_format):
 
 @pytest.mark.parametrize("content, name, file_format", FORMATS)
 def test_formats_in_every_encoding_whole_and_streamed(tmp_path, content, name, file_format):
-    """CRLF and a mark in UTF-8, GBK, UTF-16; without the last line's end."""
+    """UTF-8 with and without a byte order mark, GBK, UTF-16; CRLF, and no final line end."""
     plain = content.lstrip("\ufeff").replace("\r", "").rstrip("\n")
     for encoding in ("utf-8", "utf-8-sig", "gbk", "utf-16"):
         for text in (plain, plain.replace("\n", "\r\n") + "\r\n"):
@@ -220,7 +220,7 @@ def test_formats_in_every_encoding_whole_and_streamed(tmp_path, content, name, f
 
 
 def test_a_first_line_without_its_tag_is_the_one_that_does_not_fit(tmp_path):
-    """Leaving out bad rows left out all others: they had columns, and the first one none."""
+    """Regression: if only the first line lacked its tag, all other rows were skipped as bad."""
     path = written(tmp_path, "\n王\n明 I-PER\n\n去 O\n北 B-LOC\n\n京\n")
     with pytest.raises(UserError, match="line 2: a column is missing: '王', .* as in line 3"):
         reader.read_file(path)
@@ -228,7 +228,8 @@ def test_a_first_line_without_its_tag_is_the_one_that_does_not_fit(tmp_path):
     found = reader.read_file(path, bad_rows=skipping)
     assert [(text.text, text.spans) for text in found.texts] == [("去北", [Span(1, 2, "LOC")])]
     assert "2 rows that do not fit are left out (first: " in " ".join(found.notes)
-    path = written(tmp_path, "王\n明\n\n去\n北 B-LOC\n")  # most have none: no tags
+    # Most lines have no tag, so the file is expected to have none.
+    path = written(tmp_path, "王\n明\n\n去\n北 B-LOC\n")
     with pytest.raises(UserError, match="line 5: found '北 B-LOC', expected one character, as in"):
         reader.read_file(path, "conll")
 
@@ -246,7 +247,7 @@ def test_two_files(tmp_path):
 
 
 def test_tags_of_two_files_are_part_of_their_digest(tmp_path):
-    """By the digest features are made again and a changed run is recognised."""
+    """The digest decides whether features are recomputed, and detects a run with changed data."""
     written(tmp_path, "王 明\n", "sentences.txt")
     digests = set()
     for tags in ("B-PER I-PER\n", "B-PER O\n"):
@@ -297,7 +298,7 @@ def test_files_without_labels(tmp_path):
 
 
 def test_nezha_reader(tmp_path):
-    """Its sentences end at a blank line after a full stop only; the rest of the file is lost."""
+    """NEZHA's sentences only end at a blank line after a full stop; the rest is dropped."""
     content = "王 B-PER\n\n。 O\n\n去 O\n\n北 B-LOC\n。 O\n\n京 O\n明 O\n"
     data = read(tmp_path, content, original_reader=True)
     assert [text.text for text in data.texts] == ["王。", "去北。"]
@@ -346,7 +347,7 @@ def test_bad_files(tmp_path, content, expected):
 
 
 def test_numbers_that_are_tokens_stay(tmp_path):
-    """Digits count nothing where another sentence has none, or where no third column is."""
+    """Digits are tokens if another sentence is not numbered, or if there is no third column."""
     data = read(tmp_path, "1 数 O\n2 数 O\n\n3 数 O\n的 助 O\n")
     assert [text.text for text in data.texts] == ["12", "3的"]
     assert read(tmp_path, "1 O\n2 O\n").texts[0].text == "12"
@@ -589,7 +590,7 @@ def test_lines_of_json_are_read_again(tmp_path):
     ],
 )
 def test_public_data(shared, name, texts, num_entities, scheme):
-    """Numbers of sentences and words as the data's own documents state them."""
+    """The numbers of sentences and spans are those that the data sets' documentation states."""
     data = reader.read_file("%s/data/%s" % (shared, name))
     assert len(data.texts) == texts
     assert sum(len(text.spans) for text in data.texts) == num_entities

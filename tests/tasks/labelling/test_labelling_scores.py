@@ -1,4 +1,4 @@
-"""Scores of entities, tags and words: golden figures of seqeval, conlleval, SIGHAN's scorer."""
+"""Scores of entities, tags and words, compared with seqeval, conlleval and SIGHAN's scorer."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def report_of(gold, predicted, scheme, is_strict=False):
 
 
 def assert_as_seqeval(report, expected):
-    """`expected`: seqeval's classification report as a dictionary."""
+    """Compares a report with `expected`, seqeval's classification report as a dictionary."""
     for name, scores in expected.items():
         if name == "weighted avg":
             continue
@@ -41,7 +41,7 @@ def assert_as_seqeval(report, expected):
             ("f1-score", ours.f1),
             ("support", ours.support),
         ):
-            if not math.isnan(scores[key]):  # as the mean over no types is
+            if not math.isnan(scores[key]):  # the mean over no types is NaN
                 assert value == pytest.approx(scores[key]), (name, key)
 
 
@@ -59,7 +59,7 @@ def test_golden_reports_of_seqeval(shared):
 
 
 def test_golden_output_of_conlleval(shared):
-    """Its totals; S- is unknown to it, so that cases of BIOES with S- are compared in BIO."""
+    """Only cases of BIO are compared, since conlleval does not know all tags of BIOES and BMES."""
     line = re.compile(r"precision: +([\d.]+)%; recall: +([\d.]+)%; FB1: +([\d.]+)")
     num_compared = 0
     for name, case in golden_cases(shared).items():

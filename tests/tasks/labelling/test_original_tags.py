@@ -1,4 +1,4 @@
-"""Checkpoints of NEZHA's entity recogniser."""
+"""Checkpoints of NEZHA's named entity recognition, which have no label map."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_other_layers_are_refused():
 
 
 def folder_of(tmp_path, outputs, ids):
-    """A checkpoint with such outputs and no label map, `ids` beside it."""
+    """Writes a checkpoint without a label map, and a pickle of `ids`; returns the folder."""
     folder = small_models.write_model(tmp_path / "own", outputs, seed=3)
     os.remove(os.path.join(folder, "label_map.json"))
     with open(os.path.join(folder, original_tags.LABEL_IDS), "wb") as handle:
@@ -64,7 +64,7 @@ def test_tags_of_other_labels_are_those_that_the_program_wrote(tmp_path):
 
 
 class Runs:
-    """What a file that is not theirs may have in it."""
+    """An object that would run code if its pickle were loaded without checks."""
 
     def __reduce__(self):
         return (os.mkdir, ("was_run",))
@@ -88,7 +88,7 @@ def test_other_files_of_that_name(tmp_path, monkeypatch, ids, expected):
 
 @pytest.fixture(name="original")
 def original_fixture(tmp_path):
-    """(model folder as those programs leave it, outputs [T, 11] of TEXT)."""
+    """Returns (model folder as NEZHA's programs write it, logits [T, 11] of TEXT)."""
     folder = small_models.write_model(tmp_path / "nezha", original_tags.OUTPUTS, seed=3)
     head = {"objective": "sequence_labelling", "head": {"form": "softmax"}}
     with open(os.path.join(folder, "fine_tuning.json"), "w") as handle:
@@ -126,7 +126,7 @@ def test_such_a_checkpoint_predicts_through_the_command(original, tmp_path):
     finetuning.run(**settings_of(folder, tmp_path, do_predict=True))
     lines = (tmp_path / "out" / "label_test.txt").read_text(encoding="utf-8").split("\n")
     predicted = [line.split()[2] for line in lines if line]
-    best = logits[:, 1:8].argmax(axis=1)  # those of O to I-LOC
+    best = logits[:, 1:8].argmax(axis=1)  # the outputs O to I-LOC
     spans = tags_to_spans([original_tags.OUTPUTS[1 + number] for number in best], SCHEMES["BIO"])
     assert spans and predicted == spans_to_tags(spans, len(TEXT), SCHEMES["BIO"])
 

@@ -1,4 +1,4 @@
-"""Files of predictions are those that other programs and our own reader read."""
+"""Prediction files have the formats that other programs and the package's reader expect."""
 
 import json
 
@@ -21,13 +21,13 @@ def written(tmp_path, names, texts=TEXTS, file_format="conll", scheme="BIO"):
     with outputs.PredictionFiles(paths, SCHEMES[scheme], file_format) as result:
         for text, spans in texts:
             result.add(text, spans)
-        assert not list(tmp_path.glob("pred*.t??"))  # nothing before all is done
+        assert not list(tmp_path.glob("pred*.t??"))  # files only appear when all are complete
     there = [name for name in names if (tmp_path / name).exists()]
     return {name: (tmp_path / name).read_text("utf-8") for name in there}
 
 
 def test_a_token_with_a_blank_stays_one_column(tmp_path):
-    """ "New York" was two, and the file could not be read."""
+    """Regression: "New York" was written as two columns, which made the file unreadable."""
     path = tmp_path / "test.txt"
     path.write_text("New York\tB-LOC\nis\tO\n北\u3000京\tB-LOC\n", encoding="utf-8")
     (text,) = reader.read_file(str(path)).texts
@@ -84,7 +84,7 @@ def test_positions_are_in_the_unit_of_the_input(tmp_path, file_format, unit, beg
 
 
 def test_types_with_blanks_keep_the_columns(tmp_path):
-    """JSON files may have them."""
+    """Types from JSON files may contain blanks, which are replaced in files with columns."""
     text = LabelledText("在北京", [Span(1, 3, "city or town")], None, 1)
     names = (outputs.CONLL, outputs.LABELS)
     contents = written(tmp_path, names, [(text, text.spans)])
@@ -107,7 +107,7 @@ def test_json_is_of_the_form_of_the_input(tmp_path, file_format):
 
 
 def test_predictions_of_a_file_with_gaps_have_its_lines(tmp_path):
-    """Rows that do not fit are left out, and one-character lines make a text of several lines."""
+    """A prediction names the line where its text begins, although a malformed row is skipped."""
     path = tmp_path / "test.conll"
     path.write_text("王 B-PER\n明 I-PER\n\n去 ?\n\n\n北 B-LOC\n京 I-LOC\n", encoding="utf-8")
     texts = reader.read_file(str(path), bad_rows=bad_rows.BadRows(True)).texts

@@ -1,4 +1,4 @@
-"""Layouts that published data sets have: lists of tokens, CoNLL-U, braces, the People's Daily."""
+"""Layouts of published data sets: lists of tokens, CoNLL-U, braces, the People's Daily corpus."""
 
 import json
 
@@ -49,7 +49,7 @@ def record(**changes):
 )
 @pytest.mark.parametrize("is_list", [False, True])
 def test_lists_of_tokens_and_tags(tmp_path, fields, is_list):
-    """They were refused: text is missing, or a tag is no [start, end, type]."""
+    """Regression: they were refused, since text was missing or a tag was no [start, end, type]."""
     lines = [record(**fields)] * 2
     content = "[%s]" % ",\n".join(lines) if is_list else "\n".join(lines)
     split = read_split(tmp_path, content, "ner", "train.json")
@@ -130,7 +130,7 @@ def without_types(texts):
 
 @pytest.mark.parametrize("name", ["train.conllu", "train.txt", "train.conll"])
 def test_conllu_has_parts_of_speech_or_words(tmp_path, name):
-    """Columns 1 and 10, comments too, were words of a segmentation."""
+    """Regression: ids, the last column and comments were read as words of a segmentation."""
     split = read_split(tmp_path, CONLLU, "ner", name)
     assert split.file_format == "conllu"
     assert texts_and_spans([e.source for e in split.examples]) == CONLLU_WORDS
@@ -162,7 +162,7 @@ PEOPLES_DAILY = (
 
 
 def test_numbers_of_articles_are_no_text(tmp_path):
-    """The number was the first word of each text."""
+    """Regression: the number of the article was read as the first word of each text."""
     split = read_split(tmp_path, PEOPLES_DAILY, "ner", overlaps="longest")
     assert texts_and_spans([e.source for e in split.examples]) == [
         (
@@ -193,14 +193,14 @@ def test_numbers_of_articles_are_no_text(tmp_path):
 
 
 def test_words_with_parts_of_speech_are_words(tmp_path):
-    """The corpus was refused, as words have no types."""
+    """Regression: the corpus was refused for segmentation, since its words have types."""
     content = PEOPLES_DAILY * 4
     words = [s.split("/")[0] for s in "中国/ns 政府/n 充满/v 信心/n 。/w".split()]
     split = read_split(tmp_path, content, "cws")
     first, second = texts_and_spans([e.source for e in split.examples])[:2]
     assert first == ("中国政府充满信心。", [(word, "") for word in words])
     assert [word for word, _ in second[1]][:2] == ["呵呵", "，"]
-    with pytest.raises(UserError, match="expected words, which have none"):  # of entities
+    with pytest.raises(UserError, match="expected words, which have none"):  # a file of entities
         read_split(tmp_path, "王明/nr 去/o 北京/ns 。/o\n", "cws")
 
 
@@ -217,7 +217,7 @@ def test_brackets_that_are_not_closed(tmp_path, content, expected):
 
 
 def test_braces_around_entities(tmp_path):
-    """They were refused as JSON that is not valid."""
+    """Regression: files with braces were refused as invalid JSON."""
     content = (
         "{{person_name:叶老桂}}在{{location:北京}}说：好。\n今天没有。\n\n在{{location:上海}}\n"
     )
@@ -235,7 +235,7 @@ def test_braces_around_entities(tmp_path):
 
 
 def test_numbers_before_texts_are_their_identifiers(tmp_path):
-    """The number was text, in the test file of CCKS's addresses."""
+    """Regression: the number was read as text, as in the test file of CCKS's addresses."""
     path = written(tmp_path, "1\x01浙江杭州\n2\x01宁波\n3 号线\n", "test.txt")
     texts = reader.read_file(path, "text").texts
     assert [(text.text, text.identifier) for text in texts] == [
@@ -263,7 +263,7 @@ def test_the_keys_of_a_file_without_labels_are_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["text", "entity", "mention"])
 def test_the_text_of_an_entity_shows_that_its_end_is_inclusive(tmp_path, name):
-    """Only `text` was compared: other entities lost their last character."""
+    """Regression: only `text` was compared, so other entities lost their last character."""
     span = {"start": 0, "end": 1, "type": "PER", name: "王明"}
     path = written(tmp_path, record(text="王明去", entities=[span]), "train.json")
     with pytest.raises(UserError, match="line 1: PER '王明' at 0-1, where .* end is inclusive"):
@@ -284,7 +284,7 @@ def test_the_text_of_an_entity_shows_that_its_end_is_inclusive(tmp_path, name):
     ],
 )
 def test_words_with_parts_of_speech_beside_are_no_words(tmp_path, content, shown):
-    """The parts of speech were learnt as words."""
+    """Regression: the parts of speech were read as words."""
     with pytest.raises(UserError, match="line 1: '%s.* seems to have parts of speech" % shown):
         read_split(tmp_path, content, "cws")
     named = read_split(tmp_path, content, "cws", file_format="segmented")

@@ -1,4 +1,4 @@
-"""Tags and spans: equal to seqeval and conlleval's readings; detection; well-formed moves."""
+"""Tags and spans: agreement with seqeval, detection of schemes, well-formed transitions."""
 
 import itertools
 import json
@@ -49,7 +49,7 @@ def test_golden_entities(shared):
                 assert sorted(strict) == sorted(case[key]), name
 
 
-# {scheme: (seqeval's strict scheme, our letters as those of seqeval's default reading)}
+# {scheme: (seqeval's strict scheme, {letter: its equivalent in seqeval's default mode})}
 SEQEVAL = {
     "BIO": ("IOB2", {}),
     "BIOES": ("IOBES", {}),
@@ -138,9 +138,9 @@ def test_overlaps_have_no_tags():
         spans_to_tags([Span(2, 4, "LOC"), Span(0, 3, "PER")], 5, SCHEMES["BIO"])
 
 
-@pytest.mark.parametrize("name", sorted(set(SCHEMES) - {"BIOS"}))  # of which B alone is one, too
+@pytest.mark.parametrize("name", sorted(set(SCHEMES) - {"BIOS"}))  # which also allows B alone
 def test_allowed_moves_are_those_of_strictly_well_formed_sequences(name):
-    """Every sequence of up to 3 tags: allowed if and only if writing its spans gives it back."""
+    """A sequence of up to 3 tags is allowed if and only if its spans convert back to it."""
     scheme = SCHEMES[name]
     tags = all_tags(scheme, ["A", "B"])
     transitions, starts, ends = allowed_moves(tags, scheme)

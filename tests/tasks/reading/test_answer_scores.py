@@ -15,7 +15,7 @@ from albert_zh.tasks.reading.answer_scores import CHINESE, ENGLISH, Scores, scor
 from albert_zh.tasks.reading.latin_words import latin_words
 from albert_zh.tasks.reading.questions import Answer, Question
 
-# Texts and their words by the Treebank tokenizer of NLTK 3.10.4.
+# Texts and their words according to the Treebank tokenizer of NLTK 3.10.4.
 WORDS = {
     "": [],
     "new york": ["new", "york"],
@@ -95,7 +95,7 @@ def test_english_rules(answer, prediction, exact, f1):
 
 
 def cmrc_reference(answers, prediction):
-    """(exact match, F1) from the definition; of texts whose Latin words need no splitting."""
+    """Returns (exact match, F1) by definition, for texts whose Latin words need no splitting."""
     marks = "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』"
 
     def tokens(text):
@@ -116,7 +116,7 @@ def cmrc_reference(answers, prediction):
 
 
 def test_chinese_rules_from_their_definition():
-    """Blanks, full-width, rare and astral characters, ideographs beyond U+9FA5, upper case."""
+    """Includes blanks, full-width, rare and astral characters, ideographs beyond U+9FA5, case."""
     generator = random.Random(8)
     alphabet = "中文文，。……ab 12\u3000Ａé龥龦㐀😀《》-+\tX臺"
     for _ in range(300):
@@ -206,7 +206,7 @@ def test_measures_are_those_of_transformers():
 
 
 def squad_normalized(text):
-    """As evaluate-v2.0.py of SQuAD has it."""
+    """Normalizes a text as SQuAD's evaluate-v2.0.py does."""
     without_marks = "".join(char for char in text.lower() if char not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", without_marks).split())
 
@@ -220,7 +220,7 @@ def squad_f1(answer, prediction):
 
 
 def squad_measures(questions, predictions, odds, threshold):
-    """{name: value} of SQuAD 2.0 in the order of its program, from its definition."""
+    """Computes {name: value} of SQuAD 2.0 by definition, in the order of the original program."""
     exact, f1, has_answer = {}, {}, {q.id: bool(q.answers) for q in questions}
     for q in questions:
         answers = [a.text for a in q.answers if squad_normalized(a.text)] or [""]
@@ -240,7 +240,7 @@ def squad_measures(questions, predictions, odds, threshold):
 
 
 def test_measures_are_those_of_squads_definition():
-    """Answers of articles and punctuation alone, which normalization empties, among them."""
+    """Includes answers that consist of articles and punctuation, which normalization removes."""
     generator, words = random.Random(6), "the A cat dog, runs! fast . An 北京".split()
     for _ in range(30):
         questions = [

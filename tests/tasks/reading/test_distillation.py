@@ -1,4 +1,4 @@
-"""Reading from teachers: scores of a teacher's windows as a student's windows have them."""
+"""Distillation of reading comprehension: a teacher's scores are mapped to a student's windows."""
 
 import types
 
@@ -28,7 +28,7 @@ def model(tokenizer, length, stride=6):
 
 
 def scored(use, seed=1):
-    """(records, scores of each) as a teacher gives them."""
+    """Returns (records, random scores of each record in the form of a teacher's outputs)."""
     records, _ = KIND.features(use.task, EXAMPLE, use.tokenizer, use.max_seq_length)
     draws = np.random.RandomState(seed)
     names = KIND.distillation.teacher_outputs
@@ -66,12 +66,12 @@ def test_longer_windows_of_a_teacher_serve_shorter_ones(tokenizer):
 
 
 def test_shorter_windows_of_a_teacher_serve_a_longer_one(tokenizer):
-    """Each piece has a score of a window that has it, not of the one window with most pieces."""
+    """Each piece gets its score from a window that contains it, not from the largest window."""
     teacher, student = model(tokenizer, 20), model(tokenizer, 48)
     records, scores = scored(teacher)
     for of_row in scores:
         of_row["start_logits"][:] = -5.0
-        of_row["start_logits"][0] = 3.0  # no answer here
+        of_row["start_logits"][0] = 3.0  # no answer in this window
     answer = len(records[-1]["span_mask"]) - 2  # the last character of the last window
     scores[-1]["start_logits"][[0, answer]] = -4.0, 6.0
     target = KIND.distillation.target(teacher, EXAMPLE, scores, [0, 1])
@@ -95,7 +95,7 @@ def test_windows_of_a_teacher_without_an_answer_leave_none(tokenizer):
 
 
 def test_pieces_that_are_cut_otherwise_match_at_their_edges(tokenizer, tmp_path):
-    """The teacher's 12 and ##3 for the student's 1 2 3: the answer begins and ends as there."""
+    """The teacher splits 123 into 12 ##3, the student into 1 ##2 ##3; the answers are the same."""
     words = [word for word in VOCABULARY if word != "1"]
     vocabularies = {"teacher": words + ["12", "##3"], "student": words + ["1", "##2", "##3"]}
     uses = {}

@@ -1,4 +1,4 @@
-"""Scores by groups of questions, the worst errors, the chart."""
+"""Error analysis of answers: scores by groups, worst errors, chart; the lexical baseline."""
 
 import numpy as np
 import pytest

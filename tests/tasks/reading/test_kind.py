@@ -1,4 +1,4 @@
-"""Reading comprehension is trained, resumed, predicted and exported like every kind of task."""
+"""Reading comprehension as a kind of task: training, resuming, prediction, export, ask.py."""
 
 import io
 import json
@@ -40,12 +40,12 @@ FAMILY = "reading_comprehension"
 
 
 def answer_of(context):
-    """The one run of digits in a context; "" for none."""
+    """Returns the only run of digits in a context, "" if there is none."""
     return "".join(char for char in context if char in DIGITS)
 
 
 def contexts_of(count, seed):
-    """Texts of letters; most of them with a run of digits."""
+    """Yields texts of letters, most of which contain a run of digits."""
     generator = random.Random(seed)
     for number in range(count):
         before, after = (generator.choices(LETTERS, k=generator.randint(2, 9)) for _ in "ab")
@@ -54,7 +54,7 @@ def contexts_of(count, seed):
 
 
 def document_of(contexts):
-    """SQuAD's layout of contexts with the question for their digits."""
+    """Returns contexts, each with the question for its digits, in SQuAD's layout."""
     paragraphs = []
     for number, context in enumerate(contexts):
         text = answer_of(context)
@@ -66,7 +66,7 @@ def document_of(contexts):
 
 @pytest.fixture(name="settings", scope="module")
 def settings_fixture(tmp_path_factory):
-    """Settings of a run whose contexts need up to three windows."""
+    """Returns the settings of a run whose contexts need up to three windows."""
     folder = tmp_path_factory.mktemp("questions")
     for name, count in (("train", 200), ("dev", 60), ("test", 40)):
         document = document_of(contexts_of(count, name))
@@ -84,7 +84,7 @@ def settings_fixture(tmp_path_factory):
 
 @pytest.fixture(name="finished", scope="module")
 def finished_fixture(settings):
-    """(settings, what the finished run returned)."""
+    """Returns (settings, result of the finished run)."""
     return settings, finetuning.run(**settings)
 
 
@@ -325,7 +325,7 @@ def test_questions_without_an_answer_are_left_out_where_the_flag_says_so(setting
 
 
 def test_a_test_file_that_chooses_the_model_is_named(settings):
-    """As of --do_train --do_eval --do_predict with --predict_file and without --dev_file."""
+    """The case: --do_train --do_eval --do_predict with --predict_file and without --dev_file."""
     kind, task = registry.get(FAMILY), datasets.get_task("questions")
     path = os.path.join(settings["data_dir"], "test.json")
     train_path = os.path.join(settings["data_dir"], "train.json")
@@ -354,7 +354,7 @@ def test_every_head_flag_is_defined():
     assert reading_flags.given_head(options) == {} == reading_flags.given_head(None)
 
 
-# Of google-research/bert: run_squad.py, its flags and their defaults where models depend on them.
+# Flags of google-research/bert's run_squad.py, with the defaults that affect the model.
 FLAGS_OF_BERT = (
     "bert_config_file vocab_file output_dir train_file predict_file init_checkpoint do_lower_case "
     "max_seq_length=384 doc_stride=128 max_query_length=64 do_train do_predict train_batch_size=32 "
@@ -470,7 +470,7 @@ def test_ask_prints_answers(best, tmp_path, capsys):
 
 
 class Lines(io.TextIOWrapper):
-    """Standard input with these lines, at a terminal or not."""
+    """Standard input with the given text, which is a terminal or not."""
 
     def __init__(self, text, is_terminal):
         super().__init__(io.BytesIO(text.encode("utf-8")))
@@ -509,7 +509,7 @@ def test_questions_that_cannot_be_answered(message):
 
 
 def test_lengths_of_a_model_that_is_used_are_not_compared_with_defaults():
-    """The default of --max_query_length is no matter of a model with shorter questions."""
+    """The default of --max_query_length does not apply to a model with shorter questions."""
     check = registry.get(FAMILY).flags.check
     lengths = {"max_seq_length": 64, "max_query_length": 64}
     message = "--max_seq_length=64: expected more than --max_query_length=64"

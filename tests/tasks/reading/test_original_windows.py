@@ -1,4 +1,4 @@
-"""Windows and predictions of the original program, against what it wrote."""
+"""Windows and predictions, compared with golden files of the original program."""
 
 import json
 import os
@@ -21,7 +21,7 @@ CASES = {"cased": False, "lower": True}
 
 @pytest.fixture(scope="module", params=sorted(CASES))
 def case(request, shared):
-    """(expected, questions, window maker, path of a golden file by its pattern)."""
+    """Returns (expected, questions, window maker, function: pattern -> path of a golden file)."""
     golden = os.path.join(shared, "golden", "labelling", "reading")
     vocab = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny", "vocab.txt")
     tokenizer = tokenization.FullTokenizer(vocab, do_lower_case=CASES[request.param])
@@ -46,7 +46,7 @@ def test_words_and_answers_are_the_original_s(case):
 
 
 def test_runs_of_letters_go_on_over_a_replaced_character():
-    """U+FFFD is neither ideograph, mark, white space nor control character to the original."""
+    """The original does not treat U+FFFD as ideograph, punctuation, blank or control character."""
     words = original_windows.split_into_words("北a\ufffdB京\u200b9\x00C", False)
     assert words == ["北", "a\ufffdB", "京", "\u200b", "9", "\x00", "C"]
 
@@ -175,7 +175,7 @@ def without_blanks(text, lowers):
 
 
 def test_answers_have_their_range_in_the_context(case):
-    """Every answer of the golden scores: its characters are the original's text but for blanks."""
+    """The characters of each answer are the original's text, apart from blanks and case."""
     expected, questions, maker, path = case
     lengths = {name: expected[name] for name in ("doc_stride", "max_query_length")}
     head = dict(lengths, original_features=True, max_answer_length=30, n_best_size=20)
@@ -219,7 +219,7 @@ def test_a_model_in_use_has_no_answer_where_no_pair_is_allowed(small_maker):
 
 
 def decoded_by_original(maker, context, logits, **settings):
-    """What `Predictor` returns for a question of one piece."""
+    """Decodes the logits of a question of one piece, as `Predictor` does."""
     head = dict(settings, original_features=True, max_query_length=4, doc_stride=9)
     use = kind_interface.ModelInUse(None, {"head": head}, maker._tokenizer, 20)
     example = InputExample("text-0", "是", context, None)

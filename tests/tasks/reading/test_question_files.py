@@ -1,4 +1,4 @@
-"""Files of questions: layouts, positions of answers, what is wrong with them."""
+"""Readers of question files: layouts, positions of answers, malformed files."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def answers_of(path):
     ],
 )
 def test_the_way_out_of_layouts_that_are_not_read(tmp_path, record, keys):
-    """The keys were cut off, and nothing said what to write."""
+    """Regression: the message truncated the keys and did not show the expected format."""
     row = '{"context": "...", "question": "...", "answer": "..."}'
     with pytest.raises(UserError, match="line 1: expected the key 'context' with .* " + keys) as e:
         read_questions(written(tmp_path, record))
@@ -82,7 +82,7 @@ def test_rows_in_place_of_paragraphs_are_refused(tmp_path):
     "header", ["question_id,ans_id,cnt,label", "question_id,pos_ans_id,neg_ans_id"]
 )
 def test_ids_in_place_of_texts_are_refused(tmp_path, header):
-    """The header was a row, and its ids a context and a question, as in cMedQA."""
+    """Regression: the header of cMedQA's files was read as a row, and ids as texts."""
     path = written(tmp_path, header + "\n1,2,0,1\n", "train.csv")
     with pytest.raises(
         UserError, match="line 1: the header names %s, .* have for ids" % header[:11]
@@ -91,7 +91,7 @@ def test_ids_in_place_of_texts_are_refused(tmp_path, header):
 
 
 def test_checklist_of_dureader_is_read(tmp_path):
-    """Questions without an answer have one at -1."""
+    """Its unanswerable questions have an empty answer at position -1."""
     question = squad_question(0, [("", -1)], is_impossible=True, type="in-domain")
     read = read_questions(squad_file(tmp_path, question, squad_question(1)))
     assert [question.answers for question in read.questions] == [(), (Answer("雷军", 3),)]
@@ -180,7 +180,7 @@ def test_bad_rows_are_left_out_on_demand(tmp_path, name):
         read_questions(path)
     read = read_questions(path, skip_bad_rows=True)
     assert [q.context for q in read.questions] == ["A", "E"]
-    assert [q.id for q in read.questions] == ["0", "4"]  # the places of all rows
+    assert [q.id for q in read.questions] == ["0", "4"]  # bad rows are counted, too
     assert read.counts == {"bad_rows": 3}
     task = datasets.get_task("questions")._replace(files={"train": (name,)})
     notes = examples.read_split(task, str(tmp_path), "train", "utf-8", True).notes
@@ -204,7 +204,7 @@ def test_a_table_of_two_columns_has_no_answers(tmp_path):
             (Answer("雷军", 8), Answer("金山", 12)),
         ),
         ({"answers": {"text": [], "answer_start": []}}, None),
-        # Lists side by side were refused.
+        # Regression: parallel lists were refused.
         (
             {"answers": ["雷军", "金山"], "answer_start": [8, 12]},
             (Answer("雷军", 8), Answer("金山", 12)),
@@ -282,7 +282,7 @@ def test_a_start_may_be_a_float_or_digits(tmp_path, start):
 def test_a_start_that_is_no_position_is_refused(tmp_path, start):
     with pytest.raises(UserError, match="answer_start: expected an integer, or null, found"):
         read_questions(squad_file(tmp_path, squad_question(0, [("雷军", start)])))
-    if start != "":  # no start, as in a table
+    if start != "":  # an empty start is none, as in a table
         line = json.dumps({"context": CONTEXT, "question": "谁", "answer": "雷军", "start": start})
         message = "line 1: (expected the position|not valid JSON: Infinity is none)"
         with pytest.raises(UserError, match=message):
@@ -306,7 +306,7 @@ def test_a_test_file_with_invented_answers_is_not_labelled(tmp_path):
 
 
 def test_a_test_file_whose_answers_are_all_empty_is_not_labelled(tmp_path):
-    """They are kept back; a file that has answers, too, or says what is impossible, has some."""
+    """The answers are withheld, unless others are given or questions are marked as impossible."""
     for entry in (squad_question(0, []), squad_question(1, [])):
         assert not read_questions(squad_file(tmp_path, entry)).is_labelled
     some = squad_file(tmp_path, squad_question(0, []), squad_question(1))
@@ -322,7 +322,7 @@ def test_a_test_file_whose_answers_are_all_empty_is_not_labelled(tmp_path):
 
 @pytest.mark.parametrize("says, expected", [("false", (Answer("雷军", 8),)), ("true", ())])
 def test_is_impossible_may_be_a_text(tmp_path, says, expected):
-    """As in CJRC and CAIL 2019, which were refused."""
+    """Regression: files of CJRC and CAIL 2019, where it is a text, were refused."""
     path = squad_file(tmp_path, squad_question(0, [("雷军", 8)], is_impossible=says))
     assert answers_of(path) == [expected]
     line = {"context": CONTEXT, "question": "谁？", "answer": "雷军", "start": 8}
@@ -334,7 +334,7 @@ def test_is_impossible_may_be_a_text(tmp_path, says, expected):
 
 @pytest.mark.parametrize("says", [{"answer": "雷军"}, {"answer": None}, {"is_impossible": True}])
 def test_empty_answers_of_json_lines_beside_others_say_that_there_is_none(tmp_path, says):
-    """Alone they are kept back, as those of a table are."""
+    """If all answers of a file are empty, they are considered withheld, as in a table."""
     empty = [{"answer": ""}, {"answers": []}]
     for records, expected in ((empty, [None, None]), (empty + [says], [(), ()])):
         lines = [json.dumps(dict(r, context=CONTEXT, question="谁？")) + "\n" for r in records]
@@ -422,7 +422,7 @@ def test_chinese_headers_and_cells_that_are_empty_behind_them(tmp_path):
 
 
 def test_other_usual_names_of_columns(tmp_path):
-    """A header of them was a question of the file."""
+    """Regression: a header with these names was read as a question."""
     read = read_questions(written(tmp_path, "段落,提问,回答\n甲在乙,谁,甲\n", "t.csv"))
     (question,) = read.questions
     assert (question.text, question.context, question.located) == ("谁", "甲在乙", Answer("甲", 0))
@@ -444,7 +444,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         read_questions(str(tmp_path))
 
 
-@pytest.mark.newest  # the client of TensorFlow 1.15 tries for minutes
+@pytest.mark.newest  # TensorFlow 1.15's client retries for minutes
 def test_a_bucket_that_cannot_be_reached_is_named():
     with pytest.raises(UserError, match="^gs://bucket/dev.json: cannot be read"):
         read_questions("gs://bucket/dev.json")
@@ -473,7 +473,7 @@ def test_the_public_sets_are_read_whole(shared, name, layout, questions, context
 def test_annotated_positions_of_drcd_are_kept(shared):
     read = read_questions(os.path.join(shared, "data", "drcd", "DRCD_test.json"))
     later = [q for q in read.questions if q.answers[0].begin != q.context.find(q.answers[0].text)]
-    assert len(later) == 469  # as its description says
+    assert len(later) == 469  # as the description of the data set says
 
 
 def test_columns_have_distinct_names():

@@ -1,4 +1,4 @@
-"""Settings of answers that a model in use has, and what they mean for its answers."""
+"""Settings of a trained model that affect its answers: threshold, length penalty."""
 
 import json
 import types
@@ -57,7 +57,7 @@ def test_the_threshold_of_no_answer(tokenizer, head, notes, threshold, is_usual)
     ],
 )
 def test_a_threshold_of_a_model_that_always_answers_is_refused(head, why):
-    """It had no effect."""
+    """Regression: the flag was accepted, but had no effect."""
     given = finetuning_flags.of_settings("reading_comprehension", null_score_diff_threshold=-1.5)
     records.check_threshold(head, finetuning_flags.of_settings("reading_comprehension"))
     if why is None:
@@ -112,7 +112,7 @@ def test_what_dev_chooses(head, names):
 
 
 def test_the_length_penalty_ranks_answers(tokenizer):
-    """One logit more for 甲乙 than for 甲: ln 2 of 2 is 1.39."""
+    """甲乙 scores one logit higher than 甲; a penalty of 2 subtracts 2 ln 2 = 1.39 from it."""
     example = examples.QuestionExample("dev-1", "数？", "甲乙", None, "Q", "")
     starts = np.array([0, 0, 0, 0, 9, 0, 0.0])  # [CLS] 数 ？ [SEP] 甲 乙 [SEP]
     rows = [{"start_logits": starts, "end_logits": np.array([0, 0, 0, 0, 8, 9, 0.0])}]
@@ -126,7 +126,7 @@ def test_the_length_penalty_ranks_answers(tokenizer):
 
 @pytest.mark.parametrize("null_logit, text", [(9.0, ""), (-9.0, "甲")])
 def test_without_tuning_a_question_may_have_no_answer(tokenizer, tmp_path, null_logit, text):
-    """As BERT's run_squad.py with --version_2_with_negative and its default of 0."""
+    """The threshold is 0, the default of BERT's run_squad.py with --version_2_with_negative."""
     logits = np.array([null_logit, 0, 0, 0, 4, 0, 0])  # [CLS] 数 ？ [SEP] 甲 乙 [SEP]
     files = answer_files.AnswerFiles(str(tmp_path / "out"), ranker_of(tokenizer, VERSION_2))
     with files:

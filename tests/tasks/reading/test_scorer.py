@@ -1,4 +1,4 @@
-"""From scores of windows to metrics and files."""
+"""The scorer converts scores of windows to answers, tuned settings, metrics and files."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def maker():
 
 
 def logits_for(windows, begin, end, strength, null=0.0):
-    """Scores that are high where an answer begins and ends, in the windows that have it."""
+    """Returns scores that are high at an answer's start and end, in windows that contain them."""
     starts, ends = [], []
     for window in windows:
         start, stop = np.zeros(len(window.input_ids)), np.zeros(len(window.input_ids))
@@ -56,7 +56,7 @@ def logits_for(windows, begin, end, strength, null=0.0):
 
 @pytest.fixture
 def scorer(data_path, maker):
-    """Finds a and b, c in part, a wrong answer to d; e is undecided and rather without one."""
+    """Scorer: a and b are right, c is right in part, d is wrong, e most probably has no answer."""
     scorer = Scorer(read_questions(data_path).questions, max_answer_length=12)
     found = {
         "a": ("雷军", 9, 0),
@@ -99,14 +99,14 @@ def entry(text, start_logit):
 
 
 def test_the_length_penalty_with_the_best_f1_is_the_lowest_of_them(data_path):
-    """雷军于2010年4月创立 is 13 characters: 2 ln(13 / 2) penalties of 0.6 outweigh 1."""
+    """The answers have 12 and 2 characters: 0.6 * ln(12 / 2) outweighs one logit."""
     long = "雷军于2010年4月创立"
     questions = [q for q in read_questions(data_path).questions if q.id in "ad"]
     scorer = Scorer([], 12)
     for question in questions:
         scorer.append(question, RankedAnswers([entry(long, 0.0), entry("雷军", -1.0)], -3.0, 0.0))
     assert scorer.predictions() == {"a": long, "d": long}
-    assert scorer.tune_length_penalty() == scorer.length_penalty == 0.6  # 1 / ln(6.5) = 0.534
+    assert scorer.tune_length_penalty() == scorer.length_penalty == 0.6  # 1 / ln(6) = 0.558
     assert scorer.predictions() == {"a": "雷军", "d": "雷军"}
     assert scorer.null_odds()["a"] == pytest.approx(-3.0 - (-1.0 - 0.6 * np.log(2)))
 

@@ -1,4 +1,4 @@
-"""Answers from scores."""
+"""Ranking of answers by their scores, and thresholds for questions without an answer."""
 
 import numpy as np
 import pytest
@@ -27,14 +27,14 @@ def windows_of(size, stride, spans=SPANS, offset=3):
 
 
 def log_softmax(window, logits):
-    """Over [CLS] and the context, one by one."""
+    """Returns {position: log probability} over [CLS] and the context."""
     positions = [0] + list(range(window.offset, window.offset + len(window.spans)))
     values = [np.exp(float(logits[at])) for at in positions]
     return {at: np.log(value / sum(values)) for at, value in zip(positions, values)}
 
 
 def brute_force(windows, starts, ends, max_answer_length):
-    """All answers, best first: [(score, begin, end)]."""
+    """Returns all answers as [(score, begin, end)], best first."""
     answers = []
     for window, start_logits, end_logits in zip(windows, starts, ends):
         start, end = log_softmax(window, start_logits), log_softmax(window, end_logits)
@@ -150,7 +150,7 @@ def test_probabilities_leave_out_no_answer_where_it_is_not_ranked():
 
 @pytest.mark.parametrize("threshold", [-6.0, 0.0, 6.0])
 def test_probabilities_are_in_the_order_of_the_answers(threshold):
-    """The threshold moves "no answer" in both."""
+    """The threshold moves "no answer" in the ranking and in the probabilities."""
     windows = windows_of(9, 9)
     ranked = ranked_answers(
         CONTEXT, windows, random_logits(windows, 3), random_logits(windows, 4), 9

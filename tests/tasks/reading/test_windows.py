@@ -54,7 +54,7 @@ def test_contexts_are_remembered_up_to_so_many_characters(tokenizer, monkeypatch
 
 
 def brute_force_max_context(bounds, piece):
-    """The window of a piece by the rule as BERT's authors state it."""
+    """Returns the index of a piece's window by the rule that BERT's authors state."""
     scores = [
         (min(piece - begin, end - 1 - piece) + 0.01 * (end - begin), -index)
         for index, (begin, end) in enumerate(bounds)
