@@ -1,4 +1,4 @@
-"""--export_dir where a run has nothing that writes a SavedModel."""
+"""--export_dir is refused if a run has no function that writes a SavedModel."""
 
 import os
 

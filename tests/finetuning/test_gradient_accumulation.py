@@ -1,4 +1,4 @@
-"""--gradient_accumulation_steps of fine-tuning: the same step, worked on in parts."""
+"""--gradient_accumulation_steps in fine-tuning: the same step, computed in parts."""
 
 import os
 
@@ -19,7 +19,7 @@ KERNEL = np.float32([[0.5], [-2.0]])
 
 
 def test_gradients_add_up_to_those_of_the_mean_loss():
-    """Of a mean of squares, whose gradient is known without TensorFlow."""
+    """The loss is a mean of squares, whose gradient is computed with NumPy."""
 
     def losses_of(rows):
         kernel = tf.get_variable("kernel", initializer=KERNEL)
@@ -41,7 +41,7 @@ def test_gradients_add_up_to_those_of_the_mean_loss():
 
 
 def trained_weights(folder, **changes):
-    """Weights after an epoch without dropout, from given weights."""
+    """Returns the weights after one epoch without dropout, from given initial weights."""
     workspace = Workspace(folder, num_train=32)
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     start = small_models.write_model(folder / "start", **dropout)
@@ -60,7 +60,7 @@ def trained_weights(folder, **changes):
 @pytest.mark.slow
 @pytest.mark.reference
 def test_training_gives_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)  # parts draw otherwise than the whole
+    monkeypatch.setattr(heads, "CLASSIFIER_DROPOUT", 0.0)  # masks of parts differ from the whole's
     whole = trained_weights(tmp_path / "whole")
     assert np.abs(whole["output_bias"]).max() > 0
     in_parts = trained_weights(tmp_path / "parts", gradient_accumulation_steps=4)

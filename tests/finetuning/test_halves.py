@@ -1,4 +1,4 @@
-"""Training in halves of a batch side by side: the same model as of whole batches."""
+"""Training on both halves of a batch in parallel gives the same model as on whole batches."""
 
 import os
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.rewritten_graphs
 
 @pytest.fixture
 def halves(monkeypatch):
-    """Lists a True for each graph that is made of halves."""
+    """Returns a list to which a True is added for each graph that computes in halves."""
     usual, called = encoder.encoder_layers_in_halves, []
 
     def listed(*args, **kwargs):
@@ -30,7 +30,7 @@ def halves(monkeypatch):
 
 
 def trained(folder, family, num_threads, num_steps, **changes):
-    """Prefix of the checkpoint after some steps without dropout, from given weights."""
+    """Trains some steps from given weights, without dropout; returns the checkpoint's prefix."""
     workspace = Workspace(folder)
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     start = small_models.write_model(folder / "start", **dropout)
@@ -52,7 +52,7 @@ def trained(folder, family, num_threads, num_steps, **changes):
 
 
 def first_gradients(prefix):
-    """{name: a tenth of the gradient of the first step}, of the checkpoint after that step."""
+    """Returns {name: a tenth of the first step's gradient} from the checkpoint after this step."""
     saved = tf.train.load_checkpoint(prefix)
     names = [name for name in saved.get_variable_to_shape_map() if name.endswith("/adam_m")]
     return {name: saved.get_tensor(name) for name in names}
@@ -64,7 +64,7 @@ def first_gradients(prefix):
     "family", ["sequence_labelling", "reading_comprehension", "sentence_embedding"]
 )
 def test_halves_give_the_same_gradients(tmp_path, family, halves):
-    """To a few of float32's steps; Adam divides by their size, so weights may differ by more."""
+    """Gradients differ by rounding only; Adam normalizes them, so weights may differ by more."""
     whole = first_gradients(trained(tmp_path / "whole", family, 1, 1))
     assert not halves
     in_halves = first_gradients(trained(tmp_path / "halves", family, 2, 1))
@@ -72,7 +72,7 @@ def test_halves_give_the_same_gradients(tmp_path, family, halves):
     assert sorted(whole) == sorted(in_halves)
     assert len(whole) > 20
     for name, gradient in whole.items():
-        rounding = 1e-9 + 1e-6 * np.abs(gradient).max()  # those of key/bias are all rounding
+        rounding = 1e-9 + 1e-6 * np.abs(gradient).max()  # key/bias: only rounding errors
         np.testing.assert_allclose(in_halves[name], gradient, rtol=0, atol=rounding, err_msg=name)
 
 
@@ -83,12 +83,12 @@ def test_training_gives_the_same_weights(tmp_path, family, halves):
     whole = checkpoint_values.read_weights(trained(tmp_path / "whole", family, 1, 3))
     in_halves = checkpoint_values.read_weights(trained(tmp_path / "halves", family, 2, 3))
     assert halves
-    assert_same_weights(whole, in_halves, atol=5e-5)  # steps are 3e-3 wide
+    assert_same_weights(whole, in_halves, atol=5e-5)  # the learning rate is 3e-3
 
 
 @pytest.mark.slow
 @pytest.mark.newest
 def test_views_by_dropout_are_not_computed_in_halves(tmp_path, halves):
-    """The same seed drops the same on any machine."""
+    """Dropout with the same seed has to be the same on every machine."""
     trained(tmp_path, "sentence_embedding", 2, 1, dropout=0.1)
     assert not halves

@@ -1,4 +1,4 @@
-"""A fine-tuning that another program has started: what that program notices of it."""
+"""Fine-tuning that is called by another program: its threads, logs, warnings and processes."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ CHARACTERS = "今天气好"
 
 @pytest.fixture(name="settings")
 def settings_fixture(tmp_path):
-    """Settings of a run of two steps."""
+    """Writes the files of a run of two steps and returns its settings."""
     for name, count in (("train", 16), ("dev", 8)):
         rows = ["%s\t%s\t%d" % ("今天好"[n % 3], "天气好"[n % 2], n % 2) for n in range(count)]
         (tmp_path / (name + ".txt")).write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -31,7 +31,7 @@ def settings_fixture(tmp_path):
 
 @pytest.mark.slow
 def test_it_runs_in_a_thread(settings):
-    """Only the main thread may handle signals."""
+    """Python allows signal handlers in the main thread only; other threads do without them."""
     reached = []
     thread = threading.Thread(target=lambda: reached.append(finetuning.run(**settings)))
     thread.start()
@@ -41,7 +41,7 @@ def test_it_runs_in_a_thread(settings):
 
 @pytest.fixture(name="logger")
 def logger_fixture(monkeypatch):
-    """TensorFlow's logger as a host program has set it up, and the lines that it gets."""
+    """Returns (TensorFlow's logger as a host program configures it, the lines that it logs)."""
     logger, lines = logging.getLogger("tensorflow"), []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
@@ -64,7 +64,7 @@ def test_the_host_logs_and_warns_as_before_and_the_folder_is_free(settings, logg
     assert (logger[0].propagate, logger[0].level) == (True, level)
     path = os.path.join(settings["output_dir"], run_folder.LOG_FILE)
     with open(path, encoding="utf-8") as log:
-        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error where someone holds it
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails if the lock is held
         assert "of the host" not in log.read()
 
 
@@ -87,7 +87,7 @@ os.wait()
 
 @pytest.mark.slow
 def test_in_a_child_that_was_forked_after_a_model_was_loaded_it_is_refused(settings, tmp_path):
-    """TensorFlow's threads are not in the child: its first step would wait for them forever."""
+    """The child lacks TensorFlow's threads: its first step would wait for them forever."""
     folder = small_models.write_model(tmp_path / "model")
     command = [sys.executable, "-c", FORKED, json.dumps(sys.path), folder, json.dumps(settings)]
     shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
@@ -97,7 +97,7 @@ def test_in_a_child_that_was_forked_after_a_model_was_loaded_it_is_refused(setti
 
 
 def test_one_run_at_a_time(settings, monkeypatch):
-    """A second one would take the first one's log, lock and signals."""
+    """A second run would take over the log, lock and signal handlers of the first one."""
     from albert_zh.finetuning import runner
 
     refused = []

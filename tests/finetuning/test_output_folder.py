@@ -1,4 +1,4 @@
-"""The output folder of a fine-tuning: which one is refused."""
+"""Output folders of fine-tuning that are refused."""
 
 import os
 
@@ -15,7 +15,7 @@ from workspace import Workspace
 def test_an_output_folder_that_is_a_file_of_the_data_is_refused(
     tmp_path, name, seeds, is_through_link
 ):
-    """The task would read a folder `test` with what the run wrote as its test file."""
+    """Otherwise the task would read the output of the run, in a folder `test`, as its test file."""
     workspace = Workspace(tmp_path)
     data = os.path.join(workspace.folder, tiny_tasks.write(workspace, "sequence_labelling"))
     output = os.path.join(data, name)

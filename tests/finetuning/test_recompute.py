@@ -1,4 +1,4 @@
-"""--recompute of fine-tuning: the same model, whatever is kept in memory."""
+"""--recompute in fine-tuning: recomputing activations does not change the trained model."""
 
 import os
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.rewritten_graphs
 
 
 def trained_weights(folder, **changes):
-    """Weights after an epoch with dropout."""
+    """Returns the weights after one epoch with dropout."""
     workspace = Workspace(folder, num_train=32)
     run_here(
         workspace.arguments(
@@ -28,7 +28,7 @@ def test_training_gives_the_same_weights(tmp_path, recomputed_chains):
     plain = trained_weights(tmp_path / "plain")
     assert recomputed_chains == []
     again = trained_weights(tmp_path / "again", recompute=True)
-    assert recomputed_chains == [2]  # the layers of the training graph
+    assert recomputed_chains == [2]  # number of layers in the training graph
     assert set(plain) == set(again)
     for name, value in plain.items():
         np.testing.assert_allclose(again[name], value, atol=1e-5, err_msg=name)

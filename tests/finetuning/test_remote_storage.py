@@ -1,4 +1,4 @@
-"""Fine-tuning where model, data and output folder are in memory (ram://)."""
+"""Fine-tuning with model, data and output folder in memory (ram://)."""
 
 import json
 import os
@@ -30,13 +30,13 @@ SETTINGS = {
     "do_train": True,
     "do_eval": True,
     "do_predict": True,
-    "plain": True,  # nothing is compiled: these tests are not about that
+    "plain": True,  # no XLA and other optimizations, which are tested elsewhere
 }
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A local workspace; `folder.bucket` has a copy of its files."""
+    """Yields a local workspace; `folder.bucket` is a copy of its files in memory."""
     workspace = Workspace(tmp_path / "local", num_train=48, num_dev=12, num_test=6)
     with memory_storage.bucket(tmp_path, monkeypatch) as workspace.bucket:
         transfer.upload_folder(workspace.folder, workspace.bucket)
@@ -61,7 +61,7 @@ def names_below(place):
 
 
 def results(place):
-    """What a run leaves that does not depend on time and place."""
+    """Returns the results of a run that do not depend on time and place."""
     metrics = memory_storage.content(place + "/metrics.jsonl").decode().splitlines()
     reached = json.loads(memory_storage.content(place + "/eval_results.json"))
     return {
@@ -92,7 +92,7 @@ def test_a_run_in_a_bucket_is_that_of_local_files(folder, tmp_path, capsys):
     for place in (folder.folder, folder.bucket):
         finetuning.run(**settings_in(place, cached_dir=place + "/cache"))
     assert_same_run(folder.output, folder.bucket + "/out")
-    # TensorFlow's file of events is called by the time.
+    # The names of TensorFlow's event files contain the time.
     local, remote = (
         [name for name in names_below(place) if "tfevents" not in name]
         for place in (folder.output, folder.bucket + "/out")
@@ -128,9 +128,9 @@ def test_killed_at_any_write_it_ends_with_the_same_bits(folder, monkeypatch):
     assert not [name for name in storage.names_in(folder.bucket + "/out") if "partial" in name]
 
 
-@pytest.mark.slow  # test_target_cache.py has the cache in a bucket
+@pytest.mark.slow  # test_target_cache.py tests the cache in a bucket
 def test_teachers_in_a_bucket_teach_as_local_ones(folder, capsys):
-    """A model folder, a PyTorch folder of the same and a file of probabilities."""
+    """The teachers are a model folder, its PyTorch conversion and a file of probabilities."""
     finetuning.run(**settings_in(folder.folder, output_dir=folder.folder + "/teacher"))
     best = folder.folder + "/teacher/best"
     to_pytorch.convert(checkpoint_files.find_checkpoint(best), folder.folder + "/pytorch")
@@ -171,7 +171,7 @@ def test_a_best_folder_that_was_being_replaced_is_made_again(folder):
 
 
 def test_older_checkpoints_are_removed(tmp_path, monkeypatch):
-    """Whoever looks for the newest one finds it after that, in a bucket too."""
+    """Afterwards the newest checkpoint is still found, also in a bucket."""
     with memory_storage.bucket(tmp_path, monkeypatch) as folder:
         prefixes = ["%s/model.ckpt-%d" % (folder, step) for step in (2, 4, 6)]
         for prefix in prefixes:

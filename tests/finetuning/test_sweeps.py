@@ -1,4 +1,4 @@
-"""Runs over seeds and rates: what they are compared by."""
+"""Runs over seeds and learning rates: the score that compares them, their rates and folders."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def scorer_of(num_rows, num_right):
 
 
 def test_runs_that_the_loss_chooses_are_compared_by_a_score_of_the_test_file(tmp_path):
-    """It was the number of its rows."""
+    """Regression: the runs were compared by the number of test rows."""
     of_runs = []
     for seed, num_right in ((1, 3), (2, 5)):
         scorers = {"dev": scorer_of(4, 2), "test": scorer_of(10, num_right)}
@@ -40,10 +40,10 @@ def test_runs_that_the_loss_chooses_are_compared_by_a_score_of_the_test_file(tmp
 
 
 def test_a_search_without_training_has_the_rates_of_the_models(tmp_path, monkeypatch):
-    """It had others where the kind of task has a usual rate, whose folders hold no model."""
+    """Regression: rates derived from the kind's default were used, for which no models exist."""
     for name in ("rate_5e-05_seed_1", "rate_0.0002_seed_1", "rate_7e-05", "rate_x", "seed_1"):
         (tmp_path / name).mkdir()
-        if name != "rate_7e-05":  # whose training diverged before a checkpoint
+        if name != "rate_7e-05":  # training diverged before its first checkpoint
             (tmp_path / name / "best").mkdir()
     folders = []
     monkeypatch.setattr(sweeps, "_write", lambda *arguments: None)
@@ -59,14 +59,14 @@ def test_a_search_without_training_has_the_rates_of_the_models(tmp_path, monkeyp
 
 
 def test_rates_that_differ_in_the_seventh_digit_have_separate_folders(tmp_path, monkeypatch):
-    """They shared one: the second went on with the first one's model, and was not trained."""
+    """Regression: the second run used the first one's folder and model, and was not trained."""
     trained = []
     monkeypatch.setattr(sweeps, "_write", lambda *arguments: None)
     space, rates = Workspace(tmp_path / "space"), {"search": True, "learning_rate": None}
 
     def train(options):
         folder = os.path.join(options.output_dir, "best")
-        os.makedirs(folder)  # an error where it is there
+        os.makedirs(folder)  # fails if it exists
         trained.append((os.path.basename(options.output_dir), options.learning_rate))
 
     given = dict(rates, do_train=True, search_rates="5e-5,5.0000001e-5")

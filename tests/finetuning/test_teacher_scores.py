@@ -1,4 +1,4 @@
-"""What is shown of teachers before the first step, and which are refused: dev, else train."""
+"""Scores of teachers before the first step (on dev, else train), and which ones are refused."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from albert_zh.text.tokenization import FullTokenizer
 import small_models
 from workspace import Workspace, flags_of
 
-LABELS = "0110100101"  # of the rows; five of each
+LABELS = "0110100101"  # labels of the rows, five of each
 SURE = {"0": (0.9123, 0.0877), "1": (0.0877, 0.9123)}
 
 
@@ -29,7 +29,7 @@ def examples(name, labels):
 
 
 class Lesson:
-    """Rows of train and dev, and teachers of them that know the labels."""
+    """The setup of a run with train and dev rows, and files of teachers that know the labels."""
 
     def __init__(self, folder):
         self.space = Workspace(folder)
@@ -48,11 +48,11 @@ class Lesson:
         }
 
     def numbers(self, answers, name="numbers.tsv"):
-        """A file of numbers in the order of the training rows, which answers with these labels."""
+        """Writes a file of probabilities for these labels, in the order of the training rows."""
         return self.space.write(name, "".join("%g\t%g\n" % SURE[label] for label in answers))
 
     def texts(self):
-        """A file with the texts of all rows."""
+        """Writes a file with the texts and probabilities of all rows."""
         rows = [row for split in self.setup.splits.values() for row in split.examples]
         lines = [
             {"text_a": r.text_a, "text_b": r.text_b, "probabilities": SURE[r.label]} for r in rows
@@ -106,7 +106,7 @@ def test_numbers_without_texts_are_scored_where_there_is_no_dev(lesson, capsys):
 
 
 def test_teachers_of_texts_without_labels_are_not_scored(lesson, capsys):
-    """They were said to be scored on training rows, too."""
+    """Regression: the output claimed that such teachers were scored on training rows."""
     path = lesson.texts()
     del lesson.setup.splits["dev"]
     train = lesson.setup.splits["train"]
@@ -118,7 +118,7 @@ def test_teachers_of_texts_without_labels_are_not_scored(lesson, capsys):
 
 
 def test_numbers_without_texts_need_a_dev_file(lesson):
-    """Which rows of the training file they are of depends on the seed that sets dev aside."""
+    """If dev is split from train, the seed decides to which rows the numbers belong."""
     lesson.setup.data.fingerprint = lambda name: {"dev_share": 0.1, "dev_seed": 2}
     with pytest.raises(
         UserError, match="has numbers and no texts, .* expected a file with the tex"
@@ -141,7 +141,7 @@ def test_weights_are_not_fitted_to_training_rows(lesson):
 
 
 class Asked:
-    """A teacher that is no file; counts the rows that its targets are made of."""
+    """A teacher that does not count as a file; records the number of rows of its targets."""
 
     def __init__(self, teacher):
         self._teacher, self.num_rows = teacher, []
@@ -164,7 +164,7 @@ def test_a_teacher_of_weight_0_is_scored_alone(lesson, monkeypatch, capsys):
     monkeypatch.setattr("albert_zh.finetuning.teaching.open_teacher", opened)
     path = lesson.texts()
     taught = lesson.teach(path, path, teacher_weights="0,1")
-    assert [teacher.num_rows for teacher in asked] == [[4], [4, len(LABELS)]]  # dev; train
+    assert [teacher.num_rows for teacher in asked] == [[4], [4, len(LABELS)]]  # dev; dev and train
     assert "teacher 1: dev accuracy 1.0000, weight 0.000" in capsys.readouterr().out
     assert taught.soft.mixture.weights == [0.0, 1.0]
     asked.clear()
@@ -183,10 +183,10 @@ def test_temperatures_are_fitted_to_dev_where_several_teachers_have_it(lesson):
     mixture = lesson.teach(path, lesson.texts()).soft.mixture
     odds = SURE["0"][0] / SURE["0"][1]
     assert mixture.temperatures[0] == pytest.approx(np.log(odds) / np.log(3), rel=1e-3)
-    assert mixture.temperatures[1] == pytest.approx(0.5, rel=1e-3)  # right on all: the bound
+    assert mixture.temperatures[1] == pytest.approx(0.5, rel=1e-3)  # right on all: the lower bound
     alone = lesson.teach(path).soft
     assert alone.mixture.temperatures == [1.0]
-    assert "temperatures" not in alone.fingerprint  # so runs of former versions continue
+    assert "temperatures" not in alone.fingerprint  # so that runs of earlier versions resume
     fitted = lesson.teach(path, teacher_temperatures="auto").soft.mixture.temperatures
     assert fitted == pytest.approx(mixture.temperatures[:1])
     given = lesson.teach(path, path, teacher_temperatures="2,3").soft
@@ -231,12 +231,12 @@ def test_few_of_many_training_rows_are_scored(lesson, capsys, monkeypatch):
     monkeypatch.setattr("albert_zh.finetuning.teaching._MOST_TRAIN_ROWS", 4)
     other = {"0": "1", "1": "0"}
     answers = [other[label] if row % 3 else label for row, label in enumerate(LABELS)]
-    lesson.teach(lesson.numbers(answers))  # of which each third is right, and is scored
+    lesson.teach(lesson.numbers(answers))  # every third row is right, and scored
     assert "teacher 1: train accuracy 1.0000" in capsys.readouterr().out
 
 
 def test_values_on_another_scale_are_reported(lesson, capsys):
-    """Which a correlation does not show: 1 to 5 for labels of 0 and 1."""
+    """A correlation does not reveal that values are 1 to 5 for labels of 0 and 1."""
     use = lesson.setup.in_use({})
     task = use.task._replace(labels=("score",), objective="regression")
     lesson.setup.in_use = lambda notes: use._replace(task=task)
@@ -252,7 +252,7 @@ def test_values_on_another_scale_are_reported(lesson, capsys):
 
 
 def test_how_alike_student_and_teachers_are(lesson):
-    """On dev, whose labels are 0 1 1 0, the teacher's probabilities are those of SURE."""
+    """The labels of dev are 0 1 1 0, and the teacher's probabilities are those in SURE."""
     teaching = lesson.teach(lesson.texts(), lesson.texts(), teacher_temperatures="1")
     setup = lesson.setup
     with flags_of(lesson.space.arguments()):
@@ -270,7 +270,7 @@ def test_how_alike_student_and_teachers_are(lesson):
     )
     assert found["teacher_accuracy"] == 1.0 and found["teacher_agreement"] == 0.75
     np.testing.assert_allclose(found["teacher_divergence"], expected / 4, rtol=1e-6)
-    assert lesson.teach(lesson.numbers(LABELS)).likeness(scorer) == {}  # it has no rows of dev
+    assert lesson.teach(lesson.numbers(LABELS)).likeness(scorer) == {}  # it lacks dev rows
 
 
 def test_divergence_of_labels_and_distance_of_values():

@@ -1,4 +1,4 @@
-"""Students of teachers, from flags to the best checkpoint."""
+"""Distillation in fine-tuning, from flags to the student's best checkpoint."""
 
 import json
 import os
@@ -29,7 +29,7 @@ STARTER = os.path.join(ROOT, "albert_starter_zh")
 
 
 class Class(Workspace):
-    """A workspace with two teachers, and unlabelled pairs."""
+    """A workspace with two teachers and unlabelled pairs."""
 
     def __init__(self, folder):
         super().__init__(folder, num_train=64)
@@ -43,7 +43,7 @@ class Class(Workspace):
         self._write_second_teacher()
 
     def _write_second_teacher(self):
-        """The first one with noise in its weights."""
+        """Writes a copy of the first teacher with noise in its weights."""
         shutil.copytree(self.best[0], self.best[1])
         prefix, generator = checkpoint_files.find_checkpoint(self.best[1]), np.random.RandomState(2)
         values = checkpoint_values.read_weights(prefix)
@@ -59,7 +59,7 @@ class Class(Workspace):
             return [tuple(line.rstrip("\n").split("\t")) for line in handle][1:]
 
     def student(self, name, **changes):
-        """Arguments of a student of both teachers, in a folder of this name."""
+        """Returns the arguments of a student of both teachers, in a folder of this name."""
         settings = {
             "output_dir": os.path.join(self.folder, name),
             "teachers": ",".join(self.best),
@@ -80,7 +80,7 @@ def school(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys, monkeypatch):
-    """Killed while targets are made, and after a checkpoint; and what is shown, and kept."""
+    """The student is killed while targets are computed and after a checkpoint; tests the output."""
     monkeypatch.setattr(teachers, "ROWS_PER_CHUNK", 16)
     settings = {"save_checkpoints_steps": 2, "fgm_epsilon": 0.5, "teacher_weights": "auto"}
     run_here(school.student("whole", teacher_cache=None, **settings))
@@ -114,7 +114,7 @@ def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys,
     with pytest.raises(KeyboardInterrupt):
         run_here(school.student("killed", **settings))
     monkeypatch.setattr(Evaluation, "ends_training", evaluate)
-    assert "targets computed" in capsys.readouterr().out  # those that were missing
+    assert "targets computed" in capsys.readouterr().out  # the missing ones
     run_here(school.student("killed", **settings))
     shown = capsys.readouterr().out
     assert "targets computed" not in shown and "continuing from step" in shown
@@ -144,7 +144,7 @@ def _changed_teacher(school, name, change):
 
 @pytest.mark.slow
 def test_labels_in_another_order_are_mapped(school, capsys):
-    """A teacher whose labels are exchanged is exactly wrong: it is worse than a constant."""
+    """A teacher with exchanged labels is wrong on most rows, hence worse than a constant."""
     folder = _changed_teacher(school, "exchanged", {"0": 1, "1": 0})
     with pytest.raises(UserError, match="predicting .* for every row has .*trained for this task"):
         run_here(school.student("x", teachers=folder))
@@ -204,7 +204,7 @@ def test_bad_teachers_are_one_line_before_the_first_step(school, changes, messag
 
 @pytest.mark.reference
 def test_files_are_checked_before_a_model_computes(school, monkeypatch):
-    """A file that lacked rows was found after hours of a model before it in the list."""
+    """Regression: a file with missing rows was refused only after models before it had run."""
     monkeypatch.setattr(teachers.ModelTeacher, "prepare", lambda self, examples: pytest.fail())
     path = school.write("few.jsonl", '{"text_a": "a", "text_b": "b", "label": "0"}\n')
     given = {"teachers": "%s,%s" % (school.best[0], path), "teacher_weights": None}
@@ -214,7 +214,7 @@ def test_files_are_checked_before_a_model_computes(school, monkeypatch):
 
 @pytest.mark.reference
 def test_further_files_in_a_teachers_folder_do_not_make_it_another_one(school):
-    """An export beside it, say: its targets were computed again, and the run refused."""
+    """Regression: after an export to the folder, targets were recomputed, or a run refused."""
     path = os.path.join(school.folder, "copied")
     shutil.copytree(school.best[0], path)
     first = teachers._fingerprint(path, ())
@@ -229,7 +229,7 @@ def test_further_files_in_a_teachers_folder_do_not_make_it_another_one(school):
 
 @pytest.mark.reference
 def test_the_usual_epochs_are_those_of_all_rows(school, monkeypatch):
-    """Those of the labelled ones were three times too many beside 80 times as many others."""
+    """Regression: with 80 times as many unlabelled rows, there were 3 times too many epochs."""
     counted = []
 
     def take(options, kind, num_rows):
@@ -263,14 +263,14 @@ def test_empty_values_are_refused(name, given):
         ("{out}/seed_*/*", True),
         ("{out}/../*/*.txt", True),
         ("{out}/../**/*.txt", True),
-        ("{out}/texts/*.txt", False),  # a folder of the user's
+        ("{out}/texts/*.txt", False),  # a folder of the user
         ("{out}/../other/*.txt", False),
         ("{out}/mine.txt", False),
-        ("{out}/a[1].txt", False),  # there: a name
+        ("{out}/a[1].txt", False),  # exists: a name
     ],
 )
 def test_a_pattern_that_fits_what_the_run_writes_is_refused(tmp_path, pattern, fits):
-    """At the second call the first one's results would be taken for texts."""
+    """A second call would read the results of the first call as texts."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "a[1].txt").write_text("今天\t明天\n", encoding="utf-8")
@@ -289,7 +289,7 @@ def test_a_pattern_that_fits_what_the_run_writes_is_refused(tmp_path, pattern, f
 
 
 def test_runs_over_seeds_keep_their_teachers():
-    """The first run replaced the teacher, and the second learnt from the first one's student."""
+    """Regression: a run replaced the teacher by its student, from which the next run learned."""
     options = absl_flags.FlagValues()
     finetuning_flags.define_flags("single_label", options)
     folder = ["--output_dir=out", "--teachers=a,out/seed_2/best", "--seeds=1,2", "--do_train"]
@@ -345,7 +345,7 @@ def test_other_students_and_seeds_share_the_targets(school, capsys):
 
 @pytest.mark.slow
 def test_pairs_without_labels_are_learnt_as_those_with_labels(school, tmp_path):
-    """With --distill_weight=1 labels count for nothing: the same weights, to the bit."""
+    """With --distill_weight=1 labels have no effect: the weights are bit-identical."""
     data = tmp_path / "texts"
     shutil.copytree(school.data, str(data))
     lines = (data / "train.txt").read_text(encoding="utf-8").splitlines()
@@ -394,7 +394,7 @@ def test_a_file_and_a_model_teach_together(school, capsys):
 
 
 def test_pairs_without_labels_are_learnt_both_ways_too(school, capsys):
-    """With --swap_pairs; a pair that is there the other way round is no other one."""
+    """With --swap_pairs, a pair whose two texts are swapped counts as a duplicate."""
     pairs = [("今天吃饭", "今天去吃饭"), ("今天去吃饭", "今天吃饭"), ("手机没电", "手机坏了")]
     path = school.write("further.tsv", "".join("%s\t%s\n" % pair for pair in pairs))
     settings = {"unlabelled_file": path, "swap_pairs": True, "train_step": 1, "do_eval": False}

@@ -1,4 +1,4 @@
-"""The published configs: their variables, their sizes, the table that describes them."""
+"""The published configs: their values, variables and sizes, and the table that describes them."""
 
 import collections
 import functools
@@ -21,11 +21,11 @@ from workspace import ROOT
 FOLDER = os.path.join(ROOT, "albert_config")
 PATHS = sorted(glob.glob(os.path.join(FOLDER, "*.json")))
 NAMES = [os.path.basename(path) for path in PATHS]
-# Where layers share nothing, a graph of twelve takes seconds; of the fast layout tiny is as good.
+# A graph of twelve layers that share nothing takes seconds; for the fast layout, tiny suffices.
 WITHOUT_LARGE_GRAPHS = with_slow(
     NAMES, sorted(set(NAMES) - {"bert_config.json", "albert_config_base_google_fast.json"})
 )
-FFN_GROUPS = 16  # of the original's google_fast layout
+FFN_GROUPS = 16  # as in the original's google_fast layout
 BYTES_OF_VALUE = 4
 
 # Parameters of the pre-training model, as the original counts them.
@@ -37,8 +37,8 @@ PUBLISHED_PARAMETERS = {
     "albert_config_xxlarge.json": 240322186,
 }
 QUICK_ONES = ["albert_config_%s.json" % size for size in ("tiny", "base", "xxlarge")]
-# What the original's configs say, file by file: hidden size, layers, heads, intermediate size,
-# dropout (hidden layers and attention alike), and what they have beside that.
+# The original's configs, file by file: hidden size, layers, heads, intermediate size, dropout (the
+# same for hidden layers and attention), and further settings.
 BRIGHTMART = {"embedding_size": 128, "ln_type": "postln", "directionality": "bidi"}
 GOOGLE = {
     "embedding_size": 128,
@@ -62,12 +62,12 @@ ORIGINAL = {
     "albert_config_base_google_fast": (768, 12, 12, 3072, 0.1, GOOGLE_FAST),
     "bert_config": (768, 12, 12, 3072, 0.0, {"directionality": "bidi"}),
 }
-# {checkpoint of which only the index is there: the config that it fits}.
+# {checkpoint, of which only the index is available: the config that it fits}.
 RELEASED = {
     "34127chi_albert_tiny_zh_google": "albert_config_tiny_google.json",
     "MarsRoger_albert_tiny": "albert_config_tiny.json",
     "hellonlp_albert_small_zh_google": "albert_config_small_google.json",
-    "jadepeng_google_albert_base_zh": None,  # google's own model, of a config of its own
+    "jadepeng_google_albert_base_zh": None,  # Google's model, with a separate config
     "ljwmusclenlper_albert_large_zh": "albert_config_large.json",
     "natureLanguageQing_albert_tiny": "albert_config_tiny.json",
     "natureLanguageQing_albert_tiny_250k": "albert_config_tiny.json",
@@ -75,19 +75,19 @@ RELEASED = {
 
 
 def settings_of(name):
-    """The settings in a config file of the project."""
+    """Returns the settings in a config file of the project."""
     with open(os.path.join(FOLDER, name), encoding="utf-8") as handle:
         return json.load(handle)
 
 
 @functools.lru_cache(maxsize=None)
 def variables_of(path):
-    """{name: (shape, dtype)} of the pre-training model of a config file, in creation order."""
+    """Returns {name: (shape, dtype)} of a config file's pre-training model, in creation order."""
     return built_variables(modeling.AlbertConfig.from_json_file(path))
 
 
 def built_variables(config):
-    """As `variables_of`; the graph is built in full and nothing is allocated."""
+    """Same as `variables_of`, for a config; the whole graph is built, but nothing is allocated."""
     with tf.Graph().as_default():
         model = modeling.AlbertModel(config, False, tf.zeros([1, 4], tf.int32))
         modeling.masked_lm_head(config, model, [[1]], [[1]], [[1.0]])
@@ -114,7 +114,7 @@ def test_all_configs_of_the_original_are_there():
 
 @pytest.mark.parametrize("name", sorted(ORIGINAL))
 def test_every_value_is_the_originals(name):
-    """Heads and dropout do not show in the variables' shapes: nothing else would notice them."""
+    """The variables' shapes do not depend on heads and dropout: no other test would notice."""
     hidden, layers, heads, intermediate, dropout, others = ORIGINAL[name]
     assert settings_of(name + ".json") == dict(
         hidden_size=hidden,
@@ -140,7 +140,7 @@ def test_every_value_is_the_originals(name):
     ],
 )
 def test_outputs_of_the_large_models_are_those_of_plain_numpy(name, heads, is_pre_norm):
-    """Two layers, few words and a narrow feed-forward layer; hidden size and heads as they are."""
+    """Layers, vocabulary and feed-forward layer are reduced; hidden size and heads are not."""
     small = {"vocab_size": 40, "num_hidden_layers": 2, "intermediate_size": 256}
     config = modeling.AlbertConfig.from_dict(dict(settings_of(name), **small))
     ids = np.array([[2, 7, 9, 30, 11, 3], [2, 25, 14, 3, 0, 0]])
@@ -161,7 +161,7 @@ def test_outputs_of_the_large_models_are_those_of_plain_numpy(name, heads, is_pr
     for found, values, of_other_heads in zip(outputs, expected, others):
         real = np.abs(found - values)[mask > 0] if found.ndim == 3 else np.abs(found - values)
         assert real.max() < 2e-3
-        assert np.abs(found - of_other_heads).max() > 0.3  # so that the number of heads decides
+        assert np.abs(found - of_other_heads).max() > 0.3  # the number of heads matters
 
 
 @pytest.mark.reference
@@ -171,7 +171,7 @@ def test_published_sizes(name):
 
 
 def table_rows():
-    """{config: cells} of the table in albert_config/README.md."""
+    """Returns {config: cells} of the table in albert_config/README.md."""
     rows = {}
     with open(os.path.join(FOLDER, "README.md"), encoding="utf-8") as handle:
         for line in handle:
@@ -198,7 +198,7 @@ def test_the_readmes_table_has_the_computed_figures(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_variables_are_those_of_the_original(shared, name):
-    """In the original's order, in its layouts for the config; it has none for plain BERT."""
+    """The order and layout are the original's as well; it has no layout for plain BERT."""
     config = modeling.AlbertConfig.from_dict(settings_of(name))
     golden = {"brightmart": "bm", "bert": "bm"}.get(config.layout, config.layout)
     entry = golden_variables(shared, golden)[name]
@@ -220,7 +220,7 @@ def test_variables_are_those_of_the_original(shared, name):
     ],
 )
 def test_variables_with_the_other_scripts_of_google(shared, name, golden, groups):
-    """The original's scripts, not its configs, say whether the feed-forward layer has groups."""
+    """The original's scripts, not its configs, decide if the feed-forward layer has groups."""
     config = modeling.AlbertConfig.from_dict(dict(settings_of(name), ffn_groups=groups))
     entry = golden_variables(shared, golden)[name]
     assert shapes_of(config) == list(entry["variables"].items())

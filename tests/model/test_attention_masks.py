@@ -1,4 +1,4 @@
-"""Attention masks against brute force, and the encoder with them against plain numpy."""
+"""Attention masks, compared with brute force, and the masked encoder, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ IDS = np.random.RandomState(0).randint(5, 30, MASK.shape)
 
 
 def sees(pattern, row, i, j):
-    """Whether position i of a row sees position j, from the definitions."""
+    """Whether position i of a row sees position j, by the definitions of the patterns."""
     if not MASK[row, j]:
         return False
     if pattern == "sequence_to_sequence":
@@ -34,7 +34,7 @@ def sees(pattern, row, i, j):
 
 
 def brute_force(patterns):
-    """int [B, F, F]; rows of padding are left at -1."""
+    """Returns the mask, int [B, F, F]; rows of padding are -1."""
     matrix = -np.ones(MASK.shape + MASK.shape[1:], int)
     for row, pattern in enumerate(patterns):
         for i in np.flatnonzero(MASK[row]):
@@ -70,7 +70,7 @@ def test_rows_of_a_batch_may_have_different_patterns():
     ],
 )
 def test_encoder_equals_numpys_with_the_same_mask(pattern, ways):
-    """Also where only some positions of the last layer are computed."""
+    """The outputs are also equal if only some positions of the last layer are computed."""
     config = modeling.AlbertConfig(**SETTINGS)
     positions = np.array([[0, 3, 6], [0, 4, 2]])
     ways = dict({"is_training": False}, **ways)

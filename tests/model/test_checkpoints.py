@@ -1,4 +1,4 @@
-"""Which checkpoint is meant, whether it fits, and what is said when it does not."""
+"""Checkpoints: finding them, matching them with a config, error messages, model folders."""
 
 import json
 import os
@@ -121,13 +121,13 @@ def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatc
             copy_checkpoint(place / name)
             assert os.path.abspath(model_folder.pretrained_folder()) == str(place / name)
     for place in (clone, here):
-        (place / model_folder.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # broken off
+        (place / model_folder.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # incomplete
     assert model_folder.pretrained_folder() == "albert_starter_zh"
 
 
 @pytest.mark.parametrize("is_relative", [False, True])
 def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path, monkeypatch, is_relative):
-    """Else TensorFlow would start anew among the checkpoints that are there."""
+    """Otherwise TensorFlow would start from step 0, although the folder contains checkpoints."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     folder = "run" if is_relative else str(tmp_path / "run")
@@ -144,7 +144,7 @@ def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path, monkeypatch, 
 
 
 def test_a_folder_that_lost_all_its_checkpoints_is_named(tmp_path):
-    """TensorFlow would end the training with a traceback."""
+    """Otherwise TensorFlow would end the training with a traceback."""
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
     with pytest.raises(UserError, match="checkpoint names model.ckpt-50, of which no files are"):
         checkpoint_files.check_can_be_resumed(str(tmp_path))
@@ -188,14 +188,14 @@ def test_fitting_checkpoint_fills_the_encoder_and_names_what_is_new():
     "changes, name, values",
     [
         ({}, None, None),
-        ({"num_attention_heads": 6}, "num_attention_heads", (6, 4)),  # of xlarge 16 instead of 32
-        ({"num_hidden_layers": 2}, "num_hidden_layers", (2, 3)),  # they share their weights
+        ({"num_attention_heads": 6}, "num_attention_heads", (6, 4)),  # as 16, not 32, for xlarge
+        ({"num_hidden_layers": 2}, "num_hidden_layers", (2, 3)),  # layers share their weights
         ({"hidden_act": "relu"}, "hidden_act", ("relu", "gelu")),
         ({"hidden_dropout_prob": 0.1}, None, None),
     ],
 )
 def test_another_config_than_that_beside_the_weights_is_warned_of(tmp_path, changes, name, values):
-    """No shape shows it, and the outputs are others."""
+    """The shapes of the weights are the same, but the outputs differ."""
     prefix = copy_checkpoint(tmp_path)
     path = tmp_path / "albert_config.json"
     path.write_text(json.dumps(config_of().to_dict()))
@@ -217,9 +217,9 @@ def test_another_config_than_that_beside_the_weights_is_warned_of(tmp_path, chan
 @pytest.mark.parametrize(
     "settings, beside",
     [
-        ({"model_type": "electra", "hidden_act": "gelu"}, {}),  # which is that of erf there
+        ({"model_type": "electra", "hidden_act": "gelu"}, {}),  # where it is the erf variant
         ({"hidden_act": "gelu"}, {"hidden_act": "GELU"}),
-        ({}, {"num_attention_heads": 5, "hidden_size": 23}),  # that one is no config
+        ({}, {"num_attention_heads": 5, "hidden_size": 23}),  # an invalid config
     ],
 )
 def test_a_config_of_the_same_values_is_not_warned_of(tmp_path, settings, beside):
@@ -308,7 +308,7 @@ def test_model_folder_is_whole_and_holds_no_slots(tmp_path):
     step = {"global_step": np.int64(7)}
     checkpoint_values.write_checkpoint(source, dict(values, **dict(slots, **step)))
     folder = str(tmp_path / "best")
-    for _ in range(2):  # the second time replaces the first
+    for _ in range(2):  # the second folder replaces the first
         model_writer.replace_model_folder(
             folder, source, {"vocab.txt": b"a\n"}, {"label_map.json": {"0": 0}}
         )
@@ -352,7 +352,7 @@ def test_folder_lost_between_two_renames_comes_back(tmp_path):
 
 
 def test_released_indexes_fit_their_configs(shared):
-    """The index files tell names and shapes; the weights are not here."""
+    """The index files contain names and shapes; the weights are not available."""
     folder = os.path.join(shared, "data", "ckpt_index_only")
     checked = 0
     for name in sorted(os.listdir(folder)):
@@ -397,7 +397,7 @@ def test_the_output_folder_of_a_run_names_its_model(tmp_path):
 
 @pytest.mark.parametrize("makes", [whole_folders.filled_folder, whole_folders.replaced_folder])
 def test_a_killed_process_of_the_same_number_does_not_block_a_folder(tmp_path, makes):
-    """A container that is started again has the same host's name and numbers of processes."""
+    """A restarted container has the same host name and process ids."""
     folder = str(tmp_path / "out")
     left = tmp_path / ("out.partial-%s-%d" % (socket.gethostname(), os.getpid()))
     left.mkdir()
@@ -410,13 +410,13 @@ def test_a_killed_process_of_the_same_number_does_not_block_a_folder(tmp_path, m
 
 
 def test_two_processes_that_replace_a_folder_at_once_do_not_mix_their_files(tmp_path, monkeypatch):
-    """The second one removed the files of the first, which left a half-written folder."""
+    """Regression: the second process removed the first one's files and left half of a folder."""
     folder = str(tmp_path / "out")
     with whole_folders.replaced_folder(folder) as first:
         os.makedirs(first)
         (tmp_path / os.path.basename(first) / "first.txt").write_text("1")
         with monkeypatch.context() as patch:
-            patch.setattr(os, "getpid", os.getppid)  # of another process that is alive
+            patch.setattr(os, "getpid", os.getppid)  # the id of another live process
             with whole_folders.replaced_folder(folder) as second:
                 os.makedirs(second)
                 (tmp_path / os.path.basename(second) / "second.txt").write_text("2")

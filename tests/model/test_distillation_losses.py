@@ -1,4 +1,4 @@
-"""Losses of distillation: values and gradients of other implementations (golden file)."""
+"""Distillation losses: values and gradients, compared with other implementations' golden file."""
 
 import os
 
@@ -17,7 +17,7 @@ def golden():
 
 
 def _computed(golden, loss, teacher=None):
-    """(mean over the rows, its gradient) of a loss of the golden logits, in float64."""
+    """Returns (mean over the rows, its gradient) of a loss of the golden logits, in float64."""
     with tf.Graph().as_default(), tf.Session() as session:
         student = tf.constant(golden["student_logits"], tf.float64)
         target = golden["teacher_logits"] if teacher is None else teacher

@@ -35,7 +35,7 @@ TARGET = RANDOM.randint(5, 30, [3, TARGETS])
 
 
 def at_once(config, row):
-    """Logits [T, V] at a row's target positions, all computed together."""
+    """Computes the logits [T, V] at a row's target positions, all at once."""
     ids = np.concatenate([SOURCE[row, : SOURCES[row]], TARGET[row]])[None]
     segments = (np.arange(ids.shape[1]) >= SOURCES[row]).astype(np.int32)[None]
     ids, segments = tf.constant(ids, tf.int32), tf.constant(segments)
@@ -48,7 +48,7 @@ def at_once(config, row):
 
 
 def at_once_at_masks(config, row):
-    """Logits [T, V] of a `[MASK]` behind the source and each beginning of a row's target."""
+    """Computes the logits [T, V] of a `[MASK]` after the source and each prefix of the target."""
     logits = []
     for count in range(TARGETS):
         ids = np.concatenate([SOURCE[row, : SOURCES[row]], TARGET[row, :count], [MASK]])[None]
@@ -64,7 +64,7 @@ def at_once_at_masks(config, row):
 
 
 def step_by_step_at_masks(config):
-    """Logits [B, V] of a `[MASK]` behind each token; the first one read is the source's last."""
+    """Yields logits [B, V] of a `[MASK]` after each token, from the source's last one on."""
     mask = tf.constant((SOURCE > 0).astype(np.int32))
     longest = SOURCE.shape[1] + TARGETS
     ids = tf.constant(SOURCE, tf.int32)
@@ -83,7 +83,7 @@ def step_by_step_at_masks(config):
 
 
 def step_by_step(config, width):
-    """Logits [B, V] after each step of so many target tokens."""
+    """Yields logits [B, V] after each step of `width` target tokens."""
     mask = tf.constant((SOURCE > 0).astype(np.int32))
     longest = SOURCE.shape[1] + TARGETS
     ids = tf.constant(SOURCE, tf.int32)
@@ -101,7 +101,7 @@ def step_by_step(config, width):
 
 
 def values_of(build):
-    """What a function's tensors are, with random weights."""
+    """Evaluates the tensors that a function builds, with random weights."""
     with tf.Graph().as_default(), tf.Session() as session:
         with tf.variable_scope("", reuse=tf.AUTO_REUSE):
             tensors = build()
@@ -128,7 +128,7 @@ def config_of(layout):
 )
 @pytest.mark.newest
 def test_logits_with_a_cache_equal_those_without(layout, width):
-    """Sources of different lengths in a batch; tokens one by one, or several at a time."""
+    """The sources of the batch differ in length; tokens are read one by one, or several at once."""
     config = config_of(layout)
     expected, cached = values_of(
         lambda: ([at_once(config, row) for row in range(3)], list(step_by_step(config, width)))
@@ -156,7 +156,7 @@ def test_a_mask_behind_the_tokens_leaves_nothing_in_the_cache(layout):
 @pytest.mark.parametrize("positions", [None, "first", "chosen"])
 @pytest.mark.parametrize("layout", ["brightmart", "nezha"])
 def test_tokens_in_another_order_keep_their_positions(layout, positions):
-    """A row that is turned around gives the outputs of the row, turned around."""
+    """The outputs of a reversed row are the reversed outputs of the row."""
     config = config_of(layout)
     ids, order = np.arange(5, 14)[None], np.arange(9)[::-1].copy()
     wanted = {None: None, "first": modeling.FIRST_TOKEN, "chosen": [[0, 3, 8]]}

@@ -1,4 +1,4 @@
-"""Models against the original's numbers; configs; heads; dropout."""
+"""Models, compared with the original's golden values; configs, heads, dropout, recomputation."""
 
 import itertools
 import json
@@ -36,7 +36,7 @@ CASES = golden_cases.case_names()
 @pytest.mark.parametrize(
     "name, ways",
     [(name, {}) for name in CASES]
-    # The graph of training computes some values twice; without dropout the numbers are the same.
+    # A training graph computes some values twice; without dropout its outputs are the same.
     + [(name, {"is_training": True}) for name in CASES if "_cls_" not in name]
     + [
         pytest.param(
@@ -103,7 +103,7 @@ def test_groups_and_inner_groups_follow_the_layer_number():
 
 
 def outputs_of_groups(pattern, number, **settings):
-    """(outputs of blocks, of layers); values are the rule's for names with other group numbers."""
+    """Returns (outputs of blocks, of layers); `rule_value` sets weights by the renamed groups."""
     ids = np.random.RandomState(1).randint(0, 50, [2, 7]).astype(np.int32)
     with tf.Graph().as_default(), tf.Session() as session:
         config = modeling.AlbertConfig.from_dict(dict(SMALL, **settings))
@@ -118,7 +118,7 @@ def outputs_of_groups(pattern, number, **settings):
 
 
 def layers_of_groups(num_layers, num_groups, values_of):
-    """The layers' outputs; group g has the values that the rule gives to group values_of[g]."""
+    """Returns the layers' outputs; group g has the values of the rule for group values_of[g]."""
     return outputs_of_groups(
         r"(?<=/group_)\d+",
         lambda match: str(values_of[int(match.group())]),
@@ -128,7 +128,7 @@ def layers_of_groups(num_layers, num_groups, values_of):
 
 
 def test_all_encoder_layers_are_those_of_each_block_as_in_the_original():
-    """Layers of two blocks, against a layer of another group for each block."""
+    """Two layers of two blocks each are compared with four layers in groups of one block."""
     blocks = r"group_(\d+)/inner_group_(\d+)"
     found, last_of_layers = outputs_of_groups(
         blocks, r"\1 \2", num_hidden_layers=2, num_hidden_groups=2, inner_group_num=2
@@ -149,7 +149,7 @@ def test_all_encoder_layers_are_those_of_each_block_as_in_the_original():
     [(3, 2, [0, 0, 1]), (5, 3, [0, 0, 1, 1, 2]), (2, 3, [0, 1]), (4, 12, [0, 3, 6, 9])],
 )
 def test_groups_need_not_be_of_one_size(num_layers, num_groups, group_of_layer):
-    """The original's int(layer / layers * groups), against layers with a group each."""
+    """A layer's group is the original's int(layer / layers * groups)."""
     apart = layers_of_groups(num_layers, num_layers, group_of_layer)
     found = layers_of_groups(num_layers, num_groups, range(num_groups))
     np.testing.assert_allclose(found, apart, atol=1e-6)
@@ -347,7 +347,7 @@ LAYOUT_SETTINGS = {
 
 
 def training_step(settings, recompute, batch=4, trace=None, **ways):
-    """[loss, gradients...] of an encoder in training, by a loss that also uses its first layer."""
+    """Returns [loss, gradients...] of an encoder in training; the loss includes the first layer."""
     config = modeling.AlbertConfig.from_dict(settings)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
@@ -377,7 +377,7 @@ def training_step(settings, recompute, batch=4, trace=None, **ways):
 )
 @pytest.mark.reference
 def test_recomputed_layers_have_the_same_gradients(layout, is_plain):
-    """With dropout: the second computation has to drop what the first one dropped."""
+    """With dropout, the second computation has to drop the same values as the first one."""
     settings = dict(
         SMALL,
         hidden_dropout_prob=0.2,
@@ -403,7 +403,7 @@ def test_recomputed_layers_have_the_same_gradients(layout, is_plain):
     ),
 )
 def test_halves_of_a_batch_have_the_gradients_of_the_whole(layout, batch):
-    """Of an odd batch, one row is computed twice and counts once."""
+    """In an odd batch, one row is computed twice, but counts once."""
     settings = dict(SMALL, initializer_range=0.2, **LAYOUT_SETTINGS.get(layout, {}))
     if layout == "nezha":
         settings["use_relative_position"] = True
@@ -449,7 +449,7 @@ def test_halves_do_not_go_with_what_is_kept_of_attention():
 
 
 def test_halves_wait_for_nothing_of_each_other():
-    """No operation of a half's layers leads to one of the other half."""
+    """No operation of a half's layers depends on an operation of the other half's."""
     config = modeling.AlbertConfig.from_dict(SMALL)
     with tf.Graph().as_default() as graph:
         model = modeling.AlbertModel(config, True, tf.zeros([4, 8], tf.int32), in_halves=True)
@@ -462,7 +462,7 @@ def test_halves_wait_for_nothing_of_each_other():
 
 
 def _operations_before(operation):
-    """All operations that an operation depends on, and itself."""
+    """Returns an operation and all operations that it depends on."""
     found, to_see = set(), [operation]
     while to_see:
         seen = to_see.pop()
@@ -475,7 +475,7 @@ def _operations_before(operation):
 @pytest.mark.slow
 @pytest.mark.reference
 def test_recomputed_layers_need_less_memory():
-    """What is held at once while a step of many layers runs."""
+    """Compares the peak memory of a training step with many layers."""
 
     def peak(recompute):
         trace = tf.RunMetadata()
@@ -571,7 +571,7 @@ def test_the_first_token_alone_is_that_of_all(layout):
         np.testing.assert_allclose(gathered, whole, rtol=1e-4, atol=1e-6)
 
 
-# Called as programs written for BERT and albert_zh call them.
+# Calls in the form of programs written for BERT and albert_zh.
 
 
 def test_layer_norm_needs_no_scope():

@@ -1,4 +1,4 @@
-"""Optimizers and schedule: the original's steps, addons' LAMB, sparse gradients, the step count."""
+"""Optimizers and schedule, compared with the original, addons' LAMB and NumPy."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ from waiting_operations import depends_on
 NO_DECAY = ["LayerNorm", "layer_norm", "bias"]
 IS_TF1 = tf.__version__.startswith("1.")
 
-# Golden file -> what `create_optimizer` is called with; the rate 0.01 decays to 0 at step 10.
+# Golden file -> arguments of `create_optimizer`; the rate 0.01 decays to 0 at step 10.
 GOLDEN_TRAIN_OPS = {
     "bm_lamb_w4_t10": {"optimizer": "lamb", "num_warmup_steps": 4},
     "bm_lamb_w0_t10": {"optimizer": "lamb", "num_warmup_steps": 0},
@@ -75,7 +75,7 @@ def test_nezha_lamb_equals_the_original(session):
 
 
 def test_nezha_adamw_has_the_rates_of_its_program(session):
-    """AdamW by numpy; gradients and rates are those of the case of LAMB."""
+    """AdamW is computed with NumPy; gradients and rates are from the golden file of LAMB."""
     toy = Toy("lamb_steps", kind="nezha")
     train_op = optimization.create_optimizer(toy.loss, 0.01, 10, 4, False, "nezha_adamw")
     rate = tf.get_default_graph().get_tensor_by_name("learning_rate:0")
@@ -101,7 +101,7 @@ def test_nezha_adamw_has_the_rates_of_its_program(session):
 
 
 def lamb_by_numpy(values, gradients, rates):
-    """Weights after steps of LAMB in plain numpy: {name: array}, decay 0.01 but for biases."""
+    """Returns {name: array} after steps of LAMB in NumPy, with decay 0.01 except for biases."""
     values = {name: np.float64(value) for name, value in values.items()}
     means = {name: [0.0, 0.0] for name in values}
     norm = np.sqrt(sum(np.square(gradient).sum() for gradient in gradients.values()))
@@ -146,7 +146,7 @@ def test_subclasses_find_the_settings_under_berts_names(session):
 
 
 def test_lamb_optimizer_decays_by_a_hundredth_unless_told_otherwise(session):
-    """With a gradient of 0 the update is the decay alone, whose length the trust ratio undoes."""
+    """With a gradient of 0 the update is only the decay, whose scale a trust ratio would cancel."""
     weight = tf.get_variable("w", initializer=np.float32([3.0, 4.0]))
     optimizer = optimization.LAMBOptimizer(0.5, exclude_from_layer_adaptation=["w"])
     train_op = optimizer.apply_gradients([(tf.zeros([2]), weight)])
@@ -176,21 +176,21 @@ def test_lamb_with_fixed_rate_and_without_clipping_equals_the_original(session, 
 
 
 def test_clipping_scales_all_gradients_alike(session):
-    """The mean of gradients after one step from 0 is a tenth of the clipped gradient."""
+    """After the first step, the mean of the gradients is a tenth of the clipped gradient."""
     toy = Toy("bm_lamb_w0_t10", True)
     train_op = optimization.create_adamw_optimizer(toy.loss, 0.01, 10, 0, False)
     session.run(tf.global_variables_initializer())
     session.run(train_op, toy.feed(0))
     means = {v.op.name: v for v in tf.global_variables() if v.op.name.endswith("adam_m")}
     scale = toy.golden["clip_scale"][0]
-    assert scale < 0.1  # the case is one that is clipped
+    assert scale < 0.1  # gradients are clipped in this case
     for name, mean in session.run(means).items():
         expected = 0.1 * scale * toy.golden["grad/" + name[: -len("/adam_m")]][0]
         np.testing.assert_allclose(mean, expected, rtol=1e-5)
 
 
 def original_rate(step, rate, total, warmup, power=1.0, start=0):
-    """The schedule as REFERENCE tells it."""
+    """Computes the original's learning rate at a step."""
     if warmup and step < start + warmup:
         return rate * (step - start) / warmup
     return rate * (1 - min(step, total) / total) ** power
@@ -260,7 +260,7 @@ def test_rate_continues_from_the_step_of_a_checkpoint(session):
 @pytest.mark.parametrize("use_resource", [True, False])
 @pytest.mark.parametrize("name", ["AdamWeightDecayOptimizer", "LAMBOptimizer"])
 def test_sparse_gradient_equals_the_dense_one(session, name, use_resource):
-    """Also for rows used twice, and for unused rows, which decay and count in LAMB's norms."""
+    """Some rows are used twice; unused rows decay, too, and count in LAMB's norms."""
     start = np.arange(1, 13, dtype=np.float32).reshape(6, 2) / 7
     ids = tf.constant([[4, 1], [4, 3]])
     losses = []
@@ -403,7 +403,7 @@ def test_tpu_optimizer_is_wrapped(session, monkeypatch):
     assert len(sums) == 1 and norms
     assert depends_on(train_op, sums[0])
     clipped_after_sum = [op for op in norms if depends_on(op, sums[0])]
-    assert clipped_after_sum  # the norm is that of the gradient summed over all cores
+    assert clipped_after_sum  # the norm is computed after summing over all cores
 
 
 @pytest.mark.parametrize(
@@ -429,15 +429,16 @@ def test_impossible_settings(session, changed, message):
 @pytest.mark.parametrize("not_decayed", [[], ["bias"]])
 @pytest.mark.parametrize("not_adapted", [[], ["bias"]])
 def test_lamb_equals_addons_where_the_definitions_agree(session, not_decayed, not_adapted):
-    """Equal in the trust ratio, decay and exclusions; the two differ in bias correction.
+    """They agree in trust ratio, decay and exclusions, and differ in bias correction.
 
-    addons' LAMB corrects the bias of Adam's means (m / (1 - beta_1^t), v / (1 - beta_2^t)), ours,
+    addons' LAMB corrects the bias of Adam's means (m / (1 - beta_1^t), v / (1 - beta_2^t)); ours,
     like the original's, does not. So addons' update is c * m / (sqrt(v) + eps') + decay * w with
     c = sqrt(1 - beta_2^t) / (1 - beta_1^t) and eps' = eps * sqrt(1 - beta_2^t), and
-    - where a variable is adapted, the trust ratio cancels a common factor: both agree when our
-      decay is given divided by c, as it is here, and epsilon is negligible;
-    - where it is not adapted, our step is smaller by c: there the rates are given accordingly.
-    Also, addons reads an empty `exclude_from_layer_adaptation` as that of weight decay, we as none.
+    - if a variable is adapted, the trust ratio cancels a common factor: both agree if our decay is
+      divided by c, as it is here, and epsilon is negligible;
+    - if it is not adapted, our step is theirs divided by c, so our rate is multiplied by c.
+    Also, addons replaces an empty `exclude_from_layer_adaptation` by the list of weight decay; ours
+    excludes nothing.
     """
     addons = pytest.importorskip("tensorflow_addons")
     decay, rate, betas = 0.1, 0.05, (0.9, 0.99)
@@ -486,7 +487,7 @@ SLOTS_OF_W = ("w/adam_m", "w/adam_v", "w/lamb_m", "w/lamb_v")
 def loss_of_weights(inputs, looks_up):
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         weights = tf.get_variable("w", [3, 2], initializer=tf.constant_initializer(0.5))
-    if looks_up:  # rows several times, whose gradients are clipped before they are added
+    if looks_up:  # repeated rows, whose gradients are clipped before they are summed
         rows = tf.cast(tf.abs(inputs) / 5, tf.int32) % 2
         return tf.reduce_mean(tf.reduce_sum(tf.square(5 * tf.gather(weights, rows) - 9.0), 1))
     return tf.reduce_mean(tf.square(tf.matmul(inputs, weights) - 1.0))
@@ -495,7 +496,7 @@ def loss_of_weights(inputs, looks_up):
 @pytest.mark.parametrize("looks_up", [False, True])
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
 def test_two_mirrored_replicas_equal_one_device(optimizer, looks_up):
-    """Gradients this large are clipped: by the norm of the whole batch, not of each half."""
+    """Such large gradients are clipped by the norm of the whole batch, not of each half."""
     inputs = 5 * np.random.RandomState(0).standard_normal([8, 3]).astype(np.float32)
 
     def step(part):
@@ -522,7 +523,7 @@ def test_two_mirrored_replicas_equal_one_device(optimizer, looks_up):
 
         def replica_step():
             context = tf.distribute.get_replica_context()
-            # Estimator scales the loss of a replica so that the gradients' sum is the mean's.
+            # Estimator scales a replica's loss, so that gradients sum to those of the mean loss.
             return step(halves[context.replica_id_in_sync_group])
 
         with strategy.scope():
@@ -535,6 +536,6 @@ def test_two_mirrored_replicas_equal_one_device(optimizer, looks_up):
     one, two = trained(on_one, weights), trained(on_two, weights)
     np.testing.assert_allclose(one[0][0], two[0][0], atol=1e-5)
     assert len(one[0][1]) == 2
-    for expected, actual in zip(one[0][1], two[0][1]):  # weights tell little of the norm
+    for expected, actual in zip(one[0][1], two[0][1]):  # weights hardly depend on the norm
         np.testing.assert_allclose(actual, expected, rtol=1e-4)
     assert one[1] == two[1] == 3

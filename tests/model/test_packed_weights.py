@@ -1,4 +1,4 @@
-"""Weights of 8-bit integers: a model folder as any other."""
+"""Weights packed as 8-bit integers: such a folder is used like any model folder."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ TEXTS = ["今天天气很好", "怎么办理银行卡", "什么时候开门"]
 
 @pytest.fixture(name="folders")
 def folders_fixture(tmp_path):
-    """A model folder, and the same one with packed weights."""
+    """Returns a model folder, and a copy of it with packed weights."""
     folder, small = small_models.write_embedding_model(tmp_path / "model"), str(tmp_path / "small")
     shutil.copytree(folder, small)
     for name in os.listdir(small):
@@ -78,7 +78,7 @@ def test_the_folder_is_opened_like_any_other(folders):
     with TextEncoder(small) as encoder:
         found, fingerprint = encoder.encode(TEXTS), encoder.fingerprint_of()
     assert 0 < np.abs(found - expected).max() < 0.05
-    with TextEncoder(small) as encoder:  # the temporary folder again
+    with TextEncoder(small) as encoder:  # from the same temporary folder
         assert encoder.fingerprint_of() == fingerprint
     assert not [name for name in os.listdir(small) if name.endswith(".index")]
     prefix = checkpoint_files.find_checkpoint(small)
@@ -98,7 +98,7 @@ def test_a_damaged_file_is_told(folders):
 
 
 def test_a_file_with_one_damaged_byte_is_named(tmp_path):
-    """Where the byte was compressed data, zlib's error was a traceback."""
+    """Regression: if the byte was compressed data, zlib's error was not caught."""
     path = tmp_path / "w.npz"
     with open(str(path), "wb") as stream:
         packed_weights.write(stream, {"a/kernel": np.arange(600, dtype=np.float32).reshape(20, 30)})
@@ -114,7 +114,7 @@ def test_a_file_with_one_damaged_byte_is_named(tmp_path):
 
 
 def test_commands_name_the_folder_that_the_user_named(folders, capsys):
-    """They named the temporary folder with the unpacked weights, and its size."""
+    """Regression: they named the temporary folder with the unpacked weights, and its size."""
     _, small = folders
     lines = inspect_checkpoint.description(small)
     size = os.path.getsize(os.path.join(small, packed_weights.PACKED_FILE))
@@ -129,7 +129,7 @@ def test_commands_name_the_folder_that_the_user_named(folders, capsys):
 
 
 def test_what_is_written_by_default_lies_beside_the_packed_folder(folders, capsys):
-    """It was put beside the temporary folder, under its random name."""
+    """Regression: it was written next to the temporary folder, under its random name."""
     _, small = folders
     before = set(os.listdir(tempfile.gettempdir()))
     small_models.run_command(inspect_checkpoint, ["--drop_optimizer"], [small])
@@ -149,13 +149,13 @@ def run_pack_model(folder, output):
 
 def test_pack_model_fills_a_folder_that_may_be_there(folders, tmp_path, capsys):
     folder, _ = folders
-    for _ in range(2):  # a second time nothing differs
+    for _ in range(2):  # the second time, the folder exists
         run_pack_model(folder, tmp_path / "out")
     assert str(tmp_path / "out" / packed_weights.PACKED_FILE) in capsys.readouterr().out
     with TextEncoder(str(tmp_path / "out")) as encoder:
         assert np.isfinite(encoder.encode(TEXTS)).all()
     message = "^%s is a model of sentence vectors, without a classifier" % (tmp_path / "out")
-    with pytest.raises(UserError, match=message):  # not of the temporary folder
+    with pytest.raises(UserError, match=message):  # not the temporary folder
         export_common.read_model(str(tmp_path / "out"), "classifier")
     (tmp_path / "out" / "sentence_embedding.json").write_text('{"pooling": "max"}')
     with pytest.raises(UserError, match="out holds another model .its sentence_embedding.json"):
@@ -163,7 +163,7 @@ def test_pack_model_fills_a_folder_that_may_be_there(folders, tmp_path, capsys):
 
 
 def test_pack_model_keeps_the_encoder_of_an_electra(tmp_path):
-    """The packed file had none of its weights, and the command ended well."""
+    """Regression: the packed file had none of its weights, although the command succeeded."""
     folder = small_models.write_embedding_model(tmp_path / "model", model_type="electra")
     run_pack_model(folder, tmp_path / "out")
     packed = packed_weights.read(str(tmp_path / "out" / packed_weights.PACKED_FILE))
@@ -173,7 +173,7 @@ def test_pack_model_keeps_the_encoder_of_an_electra(tmp_path):
 
 
 def test_pack_model_refuses_places_where_it_would_not_be_read(folders, tmp_path):
-    """A checkpoint in the folder wins over packed weights: the old model answered silently."""
+    """A checkpoint takes precedence over packed weights: the old model would silently be used."""
     folder, _ = folders
     shutil.copytree(folder, str(tmp_path / "other"))
     with pytest.raises(UserError, match="--output_dir=.*other: the checkpoint there .albert_model"):

@@ -1,4 +1,4 @@
-"""Position tables that continue beyond what was trained."""
+"""Position tables are extended beyond the trained positions."""
 
 import json
 import os
@@ -22,7 +22,7 @@ TRAINED, POSITIONS, WIDTH = 96, 256, 40
 
 
 def sinusoids(positions, width, seed=0):
-    """Sums of sines of a few frequencies, of which every further row is known: [positions, W]."""
+    """Returns a table [positions, W] of sums of a few sinusoids, so all further rows are known."""
     generator = np.random.RandomState(seed)
     frequencies = generator.uniform(0.05, 1.5, 10)
     phases = np.arange(positions)[:, None] * frequencies
@@ -34,7 +34,7 @@ def test_sinusoids_are_continued_exactly():
     expected = sinusoids(POSITIONS, WIDTH)
     table = expected.copy()
     table[TRAINED:] = 7.0
-    table[TRAINED - 2 : TRAINED] += 5.0  # as the end of full inputs
+    table[TRAINED - 2 : TRAINED] += 5.0  # as at the end of full inputs
     result = position_extension.extended(table, TRAINED)
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result[: TRAINED - 6], table[: TRAINED - 6].astype(np.float32))
@@ -51,7 +51,7 @@ def test_noisy_rows_neither_vanish_nor_grow():
 
 @pytest.fixture(name="model")
 def model_fixture(tmp_path):
-    """A model folder with 128 positions."""
+    """Writes a model folder with 128 positions."""
     folder = str(tmp_path / "model")
     os.makedirs(folder)
     with open(os.path.join(folder, "albert_config.json"), "w") as handle:
@@ -108,14 +108,14 @@ def test_what_cannot_be_extended_is_refused(model, tmp_path, arguments, message)
 
 
 def test_a_short_table_is_named(tmp_path):
-    folder = small_models.write_model(tmp_path / "short")  # of 64 positions
+    folder = small_models.write_model(tmp_path / "short")  # it has 64 positions
     given = ["--model_dir=%s" % folder, "--output_dir=%s" % (tmp_path / "out")]
     with pytest.raises(UserError, match="has 64 positions: expected more than 64, of which"):
         small_models.run_command(extend_positions, given + ["--trained_length=64"])
 
 
 def test_what_a_folder_of_training_lacks_is_noted(model, tmp_path, monkeypatch, capsys):
-    """The folder that was written could not be opened, and nothing had said why."""
+    """Regression: the folder could not be opened, and no message had explained why."""
     monkeypatch.setattr(model_writer, "_write_meta_graph", lambda *arguments: None)
     output = str(tmp_path / "out")
     arguments = ["--model_dir=" + model, "--output_dir=" + output, "--trained_length=96"]

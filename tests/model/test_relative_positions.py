@@ -1,4 +1,4 @@
-"""Relative positions against the original NEZHA's numbers and against the formulas."""
+"""Relative positions, compared with NEZHA's golden values and with the formulas."""
 
 import numpy as np
 import pytest
@@ -166,7 +166,7 @@ def test_structured_start_values_are_refused():
 )
 def test_any_layout_takes_them_and_has_no_position_table(changes):
     with tf.Graph().as_default():
-        ids = tf.zeros([1, 30], tf.int32)  # more than max_position_embeddings, which limits nothing
+        ids = tf.zeros([1, 30], tf.int32)  # more than max_position_embeddings
         model = modeling.AlbertModel(small_config(**changes), False, ids)
         names = [variable.op.name for variable in tf.trainable_variables()]
         assert not any("position" in name for name in names)

@@ -1,4 +1,4 @@
-"""Sentence vectors of a model, against NumPy, and the file that describes them."""
+"""Sentence vectors of a model, compared with NumPy, and the file that describes them."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_pooling_leaves_padding_out(pooling, expected):
 
 @pytest.mark.parametrize("num_layers, pooling", [(3, "last4"), (1, "second_to_last")])
 def test_layers_that_a_model_lacks_weigh_nothing(num_layers, pooling):
-    """As in a classifier's pooling of the same name."""
+    """A classifier's pooling of the same name gives the same result."""
     model, expected = Model(num_layers), mean(np.mean(LAYERS[:num_layers], axis=0))
     with tf.Graph().as_default(), tf.Session() as session:
         mask = tf.constant(MASK)

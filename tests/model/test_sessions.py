@@ -1,4 +1,4 @@
-"""The passes that are left out change no graph; what is left in does."""
+"""Session settings: the disabled rewriting passes would change no graph; threads; callables."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.rewritten_graphs
 
 
 def optimized_nodes(settings):
-    """{name: op} of what a session runs for a step of training."""
+    """Returns {name: op} of the nodes that a session runs for a training step."""
     config, _, arrays, values = golden_cases.load_case("google_small")
     with tf.Graph().as_default(), tf.Session(config=settings) as session:
         loss = golden_cases.build(config, arrays)["total_loss"]
@@ -45,7 +45,7 @@ def test_a_callable_takes_arrays_in_the_order_of_its_placeholders():
         product = tf.cast(ids, tf.float32) * scale
         single = sessions.callable_of(session, product, [ids, scale])
         several = sessions.callable_of(session, [tf.reduce_sum(product), ids + 1], [scale, ids])
-        rows = np.array([[1, 2], [3, 4]])  # 64 bits, as lists of Python's have them
+        rows = np.array([[1, 2], [3, 4]])  # 64 bits, as of Python's lists
         np.testing.assert_array_equal(single(rows, 0.5), [[0.5, 1.0], [1.5, 2.0]])
         np.testing.assert_array_equal(single(rows[:, :1], 2), [[2.0], [6.0]])
         total, following = several(0.5, rows)

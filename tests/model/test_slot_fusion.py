@@ -1,4 +1,4 @@
-"""Label embeddings, attention, gate and context against the same in plain numpy."""
+"""Slot fusion: label embeddings, attention, gate and context, compared with NumPy."""
 
 import math
 
@@ -22,7 +22,7 @@ CONFIG = AlbertConfig(
 )
 MASK = np.array([[1] * 5, [1] * 4 + [0], [1] * 3 + [0] * 2])
 SLOTS = np.zeros([ROWS, LENGTH, len(NAMES)], np.int32)
-SLOTS[0, 1], SLOTS[0, 2], SLOTS[1, 3] = [1, 0, 1], [0, 1, 0], [0, 0, 1]  # none in the third row
+SLOTS[0, 1], SLOTS[0, 2], SLOTS[1, 3] = [1, 0, 1], [0, 1, 0], [0, 0, 1]  # the third row has none
 
 
 def sequences():
@@ -30,7 +30,7 @@ def sequences():
 
 
 def run(settings, sequence, slots=SLOTS, is_training=False, weights=None):
-    """(output, {name: array} of its variables)."""
+    """Returns (output, {name: array} of its variables)."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         output = slot_fusion.fused_output(
@@ -55,7 +55,7 @@ def softmax(x):
 
 
 def expected_row(weights, settings, h, slots, mask):
-    """The formulas position by position: h [F, H], slots [F, S], mask [F]."""
+    """Computes the formulas position by position: h [F, H], slots [F, S], mask [F]."""
 
     def dense(x, name):
         return x @ weights["slots/%s/kernel" % name] + weights["slots/%s/bias" % name]

@@ -1,4 +1,4 @@
-"""Templates of slots against the same in plain numpy."""
+"""Slot templates, compared with an implementation in NumPy."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import slot_templates
 
-# [CLS] city city word word [SEP], and a shorter row with two entries of other sets of names
+# [CLS] city city word word [SEP], and a shorter row of two entries with other sets of names
 IDS = np.array([[2, 50, 51, 7, 8, 3], [2, 60, 61, 3, 0, 0]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], np.int32)
 SLOTS = np.zeros([2, 6, 3], np.int32)
@@ -15,7 +15,7 @@ SLOTS[1, 2] = [1, 1, 0]
 
 
 def places(ids=IDS, mask=MASK, slots=SLOTS, num_rows=65536):
-    """For each row the sorted places that count."""
+    """Returns the sorted places of each row that count."""
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = [tf.constant(array) for array in (ids, mask, slots)]
         found, counted = session.run(slot_templates.table_places(*tensors, num_rows))
@@ -23,7 +23,7 @@ def places(ids=IDS, mask=MASK, slots=SLOTS, num_rows=65536):
 
 
 def expected_places(tokens, num_rows=65536):
-    """Of the symbols of a row, without repeated ones."""
+    """Computes the sorted places of a row's symbols, which are listed without repetitions."""
     singles = num_rows // 4
     single = [token % singles for token in tokens[1:]]
     pairs = zip(tokens, tokens[1:])
@@ -37,7 +37,7 @@ def symbol(*names):
 @pytest.mark.parametrize("num_rows", [65536, 1024])
 def test_places_are_those_of_symbols_and_pairs(num_rows):
     first, second = places(num_rows=num_rows)
-    assert first == expected_places([2, symbol(0), 7, 8, 3], num_rows)  # both cities once
+    assert first == expected_places([2, symbol(0), 7, 8, 3], num_rows)  # both cities: one symbol
     assert second == expected_places([2, symbol(1), symbol(0, 1), 3], num_rows)
 
 
@@ -47,7 +47,7 @@ def test_other_words_of_the_same_name_are_the_same_template():
     assert places(other) == places()
     assert places(other, slots=0 * SLOTS) != places(slots=0 * SLOTS)
     shorter = np.delete(IDS, 2, axis=1), np.delete(MASK, 2, axis=1), np.delete(SLOTS, 2, axis=1)
-    assert places(*shorter)[0] == places()[0]  # an entry of one word
+    assert places(*shorter)[0] == places()[0]  # the entry has one token
 
 
 def test_ids_of_large_vocabularies_stay_in_the_table():

@@ -1,4 +1,4 @@
-"""The head of reading comprehension, against NumPy."""
+"""The head of reading comprehension, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def config(**more):
 
 
 def expected(arrays):
-    """(start logits, end logits, losses) with NumPy in float64."""
+    """Computes (start logits, end logits, losses) with NumPy in float64."""
     scores = arrays["x"].astype(np.float64) @ arrays["weights"].T + arrays["bias"]
     scores += -10000.0 * (1 - arrays["mask"])[:, :, None]
     log_sums = np.log(np.exp(scores).sum(axis=1))  # [B, 2]

@@ -1,4 +1,4 @@
-"""Short trainings and their checkpoints against the original's: model, heads and optimizer."""
+"""Short trainings and their checkpoints, compared with the original's."""
 
 import os
 
@@ -26,7 +26,7 @@ TRAININGS = {
         {"init_lr": 0.01, "num_train_steps": 10, "num_warmup_steps": 4, "optimizer": "lamb"},
     ),
 }
-# Ways to compute that are not to change any number -> arguments of `golden_cases.build`.
+# Ways of computing, none of which may change the result -> arguments of `golden_cases.build`.
 WAYS = {
     "plainly": {"plain": True},
     "with all that saves time": {"is_training": True, "leaves_out": True, "in_halves": True},
@@ -83,14 +83,14 @@ def _check_variables(session, golden):
     assert actual.pop("global_step") == 12
     assert set(actual) == set(expected)
     for name, value in actual.items():
-        # Softmax cancels the bias of keys: its gradient is rounding noise, which LAMB blows up.
+        # Softmax cancels the bias of keys: its gradient is rounding noise, which LAMB amplifies.
         if not name.endswith("key/bias"):
             golden_cases.assert_close(value, expected[name], name)
 
 
 @pytest.mark.parametrize("name", sorted(SLOT_CHECKPOINTS))
 def test_checkpoints_with_slots_are_the_originals(golden_folder, tmp_path, name):
-    """Ours restore theirs and hold the same names, shapes and types, so theirs restore ours."""
+    """Checkpoints can be exchanged: names, shapes and types agree, and theirs are restored."""
     case, optimizer = SLOT_CHECKPOINTS[name]
     original = os.path.join(golden_folder, name)
     expected = dict(np.load(original + ".npz"))
@@ -113,7 +113,7 @@ def test_checkpoints_with_slots_are_the_originals(golden_folder, tmp_path, name)
 
 @pytest.mark.reference
 def test_stopping_and_resuming_changes_nothing(tmp_path):
-    """6 steps, a checkpoint, 6 steps equal 12 steps bit for bit, slots and step included."""
+    """6 steps, a checkpoint and 6 steps equal 12 steps bit for bit, including slots and step."""
     config, _, arrays, values = golden_cases.load_case("bm_small_preln")
     one_thread = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
     checkpoint = str(tmp_path / "model.ckpt")

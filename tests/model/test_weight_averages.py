@@ -1,4 +1,4 @@
-"""Means of models' weights, from the arrays to the command."""
+"""Averages of models' weights: the arrays, the command and the models that it refuses."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_weights_are_averaged_and_steps_are_the_first_models():
     result = weight_averages.averaged(models)
     assert result["w"].dtype == np.float32 and result["global_step"] == 7
     np.testing.assert_allclose(result["w"], [[2.0, 3.0]])
-    np.testing.assert_allclose(result["b"], [1.0, 2.0])  # biases may point anywhere
+    np.testing.assert_allclose(result["b"], [1.0, 2.0])  # directions of biases may differ
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_models_that_have_no_mean_are_refused(other, message):
 
 @pytest.fixture(name="folders")
 def folders_fixture(tmp_path):
-    """Two models that differ by 1 % noise, as runs from one start do, with notes of their own."""
+    """Writes two models with different notes and 1 % noise, like runs from the same start."""
     folders = [small_models.write_embedding_model(tmp_path / name) for name in ("one", "two")]
     draws = np.random.RandomState(3)
     for number, folder in enumerate(folders):
@@ -93,7 +93,7 @@ def test_the_command_writes_a_model_that_works(folders, tmp_path, capsys):
     for name, value in mean.items():
         np.testing.assert_allclose(value, (one[name] + two[name]) / 2, atol=1e-6)
     notes = json.loads((tmp_path / "mean" / "fine_tuning.json").read_text())
-    assert notes == {"objective": "sentences"}  # nothing of one run alone
+    assert notes == {"objective": "sentences"}  # nothing that belongs to a single run
     encoders = [TextEncoder(folder) for folder in (folders[0], str(tmp_path / "mean"))]
     vectors = [encoder.encode(["今天天气很好"])[0] for encoder in encoders]
     assert 0.9 < float(vectors[0] @ vectors[1]) < 1 - 1e-7
@@ -121,7 +121,7 @@ def test_a_model_of_nan_is_not_averaged(folders, tmp_path):
 
 
 def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path, capsys):
-    """It had the run's settings in place of a config, and no command could open it."""
+    """Regression: it had the run's settings instead of a config, and could not be opened."""
     model = small_models.write_model(tmp_path / "model")
     config = files.read_json(os.path.join(model, "albert_config.json"))
     weights, run_of = weights_of(model), tmp_path / "run"
@@ -192,7 +192,7 @@ def test_a_model_is_not_replaced_by_its_mean(folders):
 
 
 def test_what_lies_beside_the_models_does_not_part_them(folders, tmp_path):
-    """An export of one of them, or the figures of its run, had them refused."""
+    """Regression: models were refused if one had further files, such as results of its run."""
     one, two = folders
     files_of_one = {"tokenizer.json": {"model": {}}, "eval_results.json": {"best": 1}}
     for name, content in files_of_one.items():

@@ -1,4 +1,4 @@
-"""Gradients that are written out, beside those that TensorFlow derives from the formulas."""
+"""Hand-written gradients, compared with those that TensorFlow derives from the formulas."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ RANDOM = np.random.RandomState(4)
 X = 3 * RANDOM.randn(7, 12).astype(np.float32)
 DY = RANDOM.randn(7, 12).astype(np.float32)
 BETA, GAMMA = RANDOM.randn(2, 12).astype(np.float32)
-# How far apart values of a precision may lie: 8 bits of bfloat16, of two roundings.
+# Relative tolerance by precision: bfloat16 has 8 bits, and values are rounded twice.
 TOLERANCES = {"float32": 2e-6, "bfloat16": 2.0**-7}
 LATE = pytest.mark.skipif(
     tf.__version__.startswith("1."), reason="TensorFlow 1 multiplies no bfloat16 on CPUs"
@@ -22,7 +22,7 @@ PRECISIONS = ["float32", pytest.param("bfloat16", marks=LATE)]
 
 
 def result_and_gradients(function, arrays, dy, precision):
-    """The function's result and its gradients by all arrays, float32; x is in a precision."""
+    """Returns a function's result and its gradients, float32; x is cast to the precision."""
     with tf.Graph().as_default(), tf.Session() as session:
         x, *others = [tf.constant(array) for array in arrays]
         x = tf.cast(x, precision)
@@ -83,12 +83,12 @@ def test_only_the_input_is_kept_for_the_gradient():
         added = set(tf.get_default_graph().get_operations()) - before
         read = {tensor.op for op in added for tensor in op.inputs} & before
         large = [op for op in read if op.outputs[0].shape.as_list() == [7, 12]]
-    # x itself, and the gradient of y that is given
+    # Only x itself and the given gradient of y are read.
     assert {op.type for op in large} <= {"Const", "Identity", "IdentityN", "Fill"}
 
 
 def ops_before_gradient(function, arrays, precision):
-    """Operations on x's rows that a gradient adds, and that may run before dy is there."""
+    """Returns the operations on x's rows that a gradient adds and that do not depend on dy."""
     with tf.Graph().as_default() as graph:
         x, *others = [tf.constant(array) for array in arrays]
         y = function(tf.cast(x, precision), *others)
@@ -103,7 +103,7 @@ def ops_before_gradient(function, arrays, precision):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_nothing_is_made_wide_for_the_gradient_before_its_turn(precision):
-    """TensorFlow runs what it can at once, and would keep it to the end of the forward pass."""
+    """TensorFlow would compute such values early and keep them until the backward pass."""
 
     def normalize(x, beta, gamma):
         return written_gradients.normalized(x, beta, gamma, layers.LAYER_NORM_EPSILON)

@@ -1,4 +1,4 @@
-"""Word pieces back to text."""
+"""Conversion of word pieces to text."""
 
 import pytest
 
@@ -23,5 +23,5 @@ def test_text_of_pieces(pieces, text):
 
 
 def test_an_empty_entry_of_the_vocabulary_adds_nothing():
-    """The released vocabulary has one: a line end to Unicode, which is stripped."""
+    """The released vocabulary has one: its line is a Unicode line end, which is stripped."""
     assert detokenization.text_of_pieces(["用", "bert", "", "base"]) == "用bert base"

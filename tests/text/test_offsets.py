@@ -1,4 +1,4 @@
-"""Word pieces located in the text: `albert_zh.text.offsets`."""
+"""Offsets of word pieces in the text: `albert_zh.text.offsets`."""
 
 import os
 import random
@@ -101,7 +101,7 @@ def test_pieces_of_sentencepiece_have_their_characters(sentence_pieces):
 
 
 def test_real_text_is_cut_back_from_its_pieces(shared):
-    """Where nothing is unknown, a text's characters without whitespace are those of its pieces."""
+    """Unless a piece is unknown, its characters are the text at its offsets, apart from case."""
     folder = os.path.join(shared, "data", "ckpt_index_only", "MarsRoger_albert_tiny")
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
     with open(os.path.join(shared, "data", "cmrc2018", "data_cmrc2018_dev.json")) as handle:

@@ -1,4 +1,4 @@
-"""Tokenization: equal to BERT's, on golden cases and on noise; vocabulary files; clear errors."""
+"""Tokenization equals BERT's on golden cases and random text; vocabulary files; error messages."""
 
 import glob
 import gzip
@@ -55,7 +55,7 @@ def released_vocab(shared):
 
 
 def naive_tokens(text, vocab, do_lower_case):
-    """The same rules once more, character by character as REFERENCE tells them: the oracle."""
+    """Reference implementation, which applies BERT's rules character by character."""
     spaced = ""
     for char in text:
         category = unicodedata.category(char)
@@ -108,7 +108,7 @@ def test_golden_cases(shared, released_vocab, do_lower_case):
     with open(path, encoding="utf-8") as handle:
         cases = json.load(handle)["cases"]
     tokenizer = tokenization.FullTokenizer(released_vocab, do_lower_case)
-    for case in cases * 2:  # the second time from remembered words
+    for case in cases * 2:  # the second time from cached words
         tokens = tokenizer.tokenize(case["input"])
         ids = tokenizer.convert_tokens_to_ids(tokens)
         for family in ("bm", "google"):
@@ -147,7 +147,7 @@ def test_real_text_equals_the_rules_written_plainly(shared, released_vocab):
 
 @pytest.mark.newest
 def test_text_of_every_kind_equals_the_rules_written_plainly(shared, released_vocab, request):
-    """A part of each file; with --slow all of all files."""
+    """Reads the beginning of each file, with --slow the whole files."""
     tokenizer = tokenization.FullTokenizer(released_vocab)
     limit = None if request.config.getoption("--slow") else 20000  # characters
     paths = glob.glob(os.path.join(shared, "corpus", "*.gz"))
@@ -287,7 +287,7 @@ def test_vocabulary_in_a_storage_of_tensorflow(vocab_file):
 
 
 def test_a_vocabulary_is_compared_with_the_one_beside_the_checkpoint(tmp_path, capsys):
-    """One in another order has as many entries, and gives other ids."""
+    """A vocabulary in another order has the same number of entries, but gives other ids."""
     own = ["[PAD]", "[UNK]"] + list("一二三四五六七八九十百千万亿元角分年月日")
     (tmp_path / "vocab.txt").write_text("\n".join(own) + "\n", encoding="utf-8")
     prefix = str(tmp_path / "model.ckpt")
@@ -406,7 +406,7 @@ def test_sentencepiece(sentencepiece_model):
 def test_sentencepiece_cuts_the_comma_off_a_number(sentencepiece_model):
     tokenizer = tokenization.FullTokenizer(None, False, sentencepiece_model)
     model = tokenizer.sentencepiece.model
-    assert "\u258130," in model.EncodeAsPieces("to 30, today")  # what the model alone would do
+    assert "\u258130," in model.EncodeAsPieces("to 30, today")  # before post-processing
     tokens = tokenizer.tokenize("to 30, today")
     assert not any(token.endswith(",") and len(token) > 1 for token in tokens)
     assert "".join(tokens).replace("\u2581", "") == "to30,today"
@@ -467,10 +467,10 @@ def test_a_repeated_entry_is_warned_of_with_both_lines(tmp_path):
     path.write_text("[UNK]\n[CLS]\n[SEP]\na\nb\na\n")
     with pytest.warns(UserWarning, match="vocab.txt, line 6: the entry 'a' is in line 4 already"):
         assert tokenization.load_vocab(str(path))["a"] == 5
-    with warnings.catch_warnings():  # which makes Python forget what was shown, as imports do
+    with warnings.catch_warnings():  # resets which warnings were shown, as imports do
         warnings.simplefilter("error")
         assert tokenization.load_vocab(str(path))["a"] == 5
-    path.write_text("[UNK]\n[CLS]\n[SEP]\n\n\n\u2028\n")  # no entries, their ids are not used
+    path.write_text("[UNK]\n[CLS]\n[SEP]\n\n\n\u2028\n")  # blank entries, whose ids are not used
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(tokenization.load_vocab(str(path))) == 4
