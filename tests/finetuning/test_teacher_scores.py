@@ -141,7 +141,7 @@ def test_weights_are_not_fitted_to_training_rows(lesson):
 
 
 class Asked:
-    """A teacher that does not count as a file; records the number of rows of its targets."""
+    """Wraps a teacher, which then is no `TeacherFile`; records how many rows it is prepared for."""
 
     def __init__(self, teacher):
         self._teacher, self.num_rows = teacher, []
@@ -231,7 +231,7 @@ def test_few_of_many_training_rows_are_scored(lesson, capsys, monkeypatch):
     monkeypatch.setattr("albert_zh.finetuning.teaching._MOST_TRAIN_ROWS", 4)
     other = {"0": "1", "1": "0"}
     answers = [other[label] if row % 3 else label for row, label in enumerate(LABELS)]
-    lesson.teach(lesson.numbers(answers))  # every third row is right, and scored
+    lesson.teach(lesson.numbers(answers))  # only every third row is right, and scored
     assert "teacher 1: train accuracy 1.0000" in capsys.readouterr().out
 
 
@@ -270,7 +270,7 @@ def test_how_alike_student_and_teachers_are(lesson):
     )
     assert found["teacher_accuracy"] == 1.0 and found["teacher_agreement"] == 0.75
     np.testing.assert_allclose(found["teacher_divergence"], expected / 4, rtol=1e-6)
-    assert lesson.teach(lesson.numbers(LABELS)).likeness(scorer) == {}  # it lacks dev rows
+    assert lesson.teach(lesson.numbers(LABELS)).likeness(scorer) == {}  # no dev rows
 
 
 def test_divergence_of_labels_and_distance_of_values():

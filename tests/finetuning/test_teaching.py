@@ -266,7 +266,7 @@ def test_empty_values_are_refused(name, given):
         ("{out}/texts/*.txt", False),  # a folder of the user
         ("{out}/../other/*.txt", False),
         ("{out}/mine.txt", False),
-        ("{out}/a[1].txt", False),  # exists: a name
+        ("{out}/a[1].txt", False),  # an existing file: a name
     ],
 )
 def test_a_pattern_that_fits_what_the_run_writes_is_refused(tmp_path, pattern, fits):

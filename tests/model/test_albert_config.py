@@ -198,7 +198,7 @@ def test_the_readmes_table_has_the_computed_figures(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_variables_are_those_of_the_original(shared, name):
-    """The order and layout are the original's as well; it has no layout for plain BERT."""
+    """Order and layout are the original's, too; the original has no layout for plain BERT."""
     config = modeling.AlbertConfig.from_dict(settings_of(name))
     golden = {"brightmart": "bm", "bert": "bm"}.get(config.layout, config.layout)
     entry = golden_variables(shared, golden)[name]

@@ -121,7 +121,7 @@ def test_the_released_model_is_taken_before_the_bundled_one(tmp_path, monkeypatc
             copy_checkpoint(place / name)
             assert os.path.abspath(model_folder.pretrained_folder()) == str(place / name)
     for place in (clone, here):
-        (place / model_folder.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # incomplete
+        (place / model_folder.PRETRAINED[0] / "albert_model.ckpt.index").unlink()  # incomplete copy
     assert model_folder.pretrained_folder() == "albert_starter_zh"
 
 

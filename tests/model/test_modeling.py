@@ -103,7 +103,7 @@ def test_groups_and_inner_groups_follow_the_layer_number():
 
 
 def outputs_of_groups(pattern, number, **settings):
-    """Returns (outputs of blocks, of layers); `rule_value` sets weights by the renamed groups."""
+    """Returns (outputs of blocks, of layers) with `rule_value` weights after renaming groups."""
     ids = np.random.RandomState(1).randint(0, 50, [2, 7]).astype(np.int32)
     with tf.Graph().as_default(), tf.Session() as session:
         config = modeling.AlbertConfig.from_dict(dict(SMALL, **settings))

@@ -429,7 +429,7 @@ def test_impossible_settings(session, changed, message):
 @pytest.mark.parametrize("not_decayed", [[], ["bias"]])
 @pytest.mark.parametrize("not_adapted", [[], ["bias"]])
 def test_lamb_equals_addons_where_the_definitions_agree(session, not_decayed, not_adapted):
-    """They agree in trust ratio, decay and exclusions, and differ in bias correction.
+    """Both agree in trust ratio, decay and exclusions, but differ in bias correction.
 
     addons' LAMB corrects the bias of Adam's means (m / (1 - beta_1^t), v / (1 - beta_2^t)); ours,
     like the original's, does not. So addons' update is c * m / (sqrt(v) + eps') + decay * w with

@@ -114,7 +114,7 @@ def test_a_file_with_one_damaged_byte_is_named(tmp_path):
 
 
 def test_commands_name_the_folder_that_the_user_named(folders, capsys):
-    """Regression: they named the temporary folder with the unpacked weights, and its size."""
+    """Regression: commands named the temporary folder with the unpacked weights, and its size."""
     _, small = folders
     lines = inspect_checkpoint.description(small)
     size = os.path.getsize(os.path.join(small, packed_weights.PACKED_FILE))
@@ -129,7 +129,7 @@ def test_commands_name_the_folder_that_the_user_named(folders, capsys):
 
 
 def test_what_is_written_by_default_lies_beside_the_packed_folder(folders, capsys):
-    """Regression: it was written next to the temporary folder, under its random name."""
+    """Regression: the output was next to the temporary folder, under that folder's random name."""
     _, small = folders
     before = set(os.listdir(tempfile.gettempdir()))
     small_models.run_command(inspect_checkpoint, ["--drop_optimizer"], [small])
@@ -163,7 +163,7 @@ def test_pack_model_fills_a_folder_that_may_be_there(folders, tmp_path, capsys):
 
 
 def test_pack_model_keeps_the_encoder_of_an_electra(tmp_path):
-    """Regression: the packed file had none of its weights, although the command succeeded."""
+    """Regression: the packed file had no weights of the encoder, although the command succeeded."""
     folder = small_models.write_embedding_model(tmp_path / "model", model_type="electra")
     run_pack_model(folder, tmp_path / "out")
     packed = packed_weights.read(str(tmp_path / "out" / packed_weights.PACKED_FILE))

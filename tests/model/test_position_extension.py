@@ -115,7 +115,7 @@ def test_a_short_table_is_named(tmp_path):
 
 
 def test_what_a_folder_of_training_lacks_is_noted(model, tmp_path, monkeypatch, capsys):
-    """Regression: the folder could not be opened, and no message had explained why."""
+    """Regression: the output folder could not be opened, and no message had explained why."""
     monkeypatch.setattr(model_writer, "_write_meta_graph", lambda *arguments: None)
     output = str(tmp_path / "out")
     arguments = ["--model_dir=" + model, "--output_dir=" + output, "--trained_length=96"]

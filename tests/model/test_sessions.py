@@ -45,7 +45,7 @@ def test_a_callable_takes_arrays_in_the_order_of_its_placeholders():
         product = tf.cast(ids, tf.float32) * scale
         single = sessions.callable_of(session, product, [ids, scale])
         several = sessions.callable_of(session, [tf.reduce_sum(product), ids + 1], [scale, ids])
-        rows = np.array([[1, 2], [3, 4]])  # 64 bits, as of Python's lists
+        rows = np.array([[1, 2], [3, 4]])  # int64, as from Python lists
         np.testing.assert_array_equal(single(rows, 0.5), [[0.5, 1.0], [1.5, 2.0]])
         np.testing.assert_array_equal(single(rows[:, :1], 2), [[2.0], [6.0]])
         total, following = several(0.5, rows)

@@ -90,7 +90,7 @@ def _check_variables(session, golden):
 
 @pytest.mark.parametrize("name", sorted(SLOT_CHECKPOINTS))
 def test_checkpoints_with_slots_are_the_originals(golden_folder, tmp_path, name):
-    """Checkpoints can be exchanged: names, shapes and types agree, and theirs are restored."""
+    """Names, shapes and types agree, so that both programs can restore each other's checkpoints."""
     case, optimizer = SLOT_CHECKPOINTS[name]
     original = os.path.join(golden_folder, name)
     expected = dict(np.load(original + ".npz"))

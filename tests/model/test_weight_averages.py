@@ -121,7 +121,7 @@ def test_a_model_of_nan_is_not_averaged(folders, tmp_path):
 
 
 def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path, capsys):
-    """Regression: it had the run's settings instead of a config, and could not be opened."""
+    """Regression: the folder had the run's settings instead of a config: it could not be opened."""
     model = small_models.write_model(tmp_path / "model")
     config = files.read_json(os.path.join(model, "albert_config.json"))
     weights, run_of = weights_of(model), tmp_path / "run"

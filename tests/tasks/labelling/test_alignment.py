@@ -1,4 +1,4 @@
-"""Conversion of spans between characters and pieces; windows that own every piece once."""
+"""Conversion of spans between characters and pieces; each piece is owned by one window."""
 
 import gc
 import random

@@ -113,7 +113,7 @@ def test_impossible_tags_have_finite_gradients():
 
 
 def test_forbidden_tags_and_moves_of_minus_infinity():
-    """Regression: the likelihood of a path without any of them was NaN; it has to be finite."""
+    """Regression: a path without forbidden tags had the likelihood NaN, unlike in addons' CRF."""
     unaries, tag_ids, lengths, transitions = random_inputs(6, (3, 6, 4), [4, 2, 1])
     tag_ids[:] = [0, 1, 1, 0, 2, 3]  # the last two are padding
     unaries[:, :, 3] = -np.inf

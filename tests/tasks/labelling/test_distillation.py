@@ -151,7 +151,7 @@ def test_unlabelled_texts_are_learnt_in_every_granularity(tmp_path, head, expect
 
 
 def test_a_teacher_of_other_granularities_has_no_targets():
-    """Regression: a missing granularity token was looked up, or the first one silently used."""
+    """Regression: a token that the teacher lacks was looked up, or its first one silently used."""
     with_two, without = (
         types.SimpleNamespace(head=head) for head in ({"granularities": ["fine", "coarse"]}, {})
     )

@@ -103,7 +103,7 @@ def test_windows_of_a_row_and_entities_that_they_cut(tokenizer):
 
 
 def test_spans_beyond_the_columns_of_a_row_are_counted(tokenizer):
-    encoded = features.encode_text(tokenizer, "北京", 8)  # a row of four tokens: four spans
+    encoded = features.encode_text(tokenizer, "北京", 8)  # four tokens: at most four spans
     spans = [Span(start, end, kind) for start, end in ((0, 1), (0, 2), (1, 2)) for kind in "ab"]
     rows, counts = features.span_rows(encoded, spans, {"a": 0, "b": 1})
     assert rows == [[(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]]
@@ -153,7 +153,7 @@ def test_no_character_is_in_two_spans(tokenizer):
 
 
 def test_nested_spans_of_windows_are_found_once(tokenizer):
-    """The targets of windows, given back as predictions in any order, yield the text's spans."""
+    """The windows' targets, given back as predictions in any order, reproduce the text's spans."""
     generator = random.Random(1)
     for _ in range(200):
         text = "".join(generator.choices("我在北京上海", k=generator.randint(22, 60)))

@@ -260,7 +260,7 @@ def test_plain_texts_are_predicted(tmp_path):
 
 
 def test_blanks_that_are_taken_for_borders_of_words_are_noted(tmp_path):
-    """If such blanks only separate English words, texts and scores would change silently."""
+    """Without a note, blanks between English words would silently change texts and scores."""
     (tmp_path / "test.txt").write_text("I love 北京\n他 说 OK\n", encoding="utf-8")
     task = task_of("cws", labels=tuple("BMES"))
     kind = registry.get("sequence_labelling")

@@ -24,7 +24,7 @@ WORDS = {"fine": ["京赵", "甲", "津李", "乙", "丙"], "coarse": ["京赵�
 
 
 def words_of_line(generator, granularity):
-    """Returns words: a place with a surname, which in coarse texts also has the next filler."""
+    """Returns the words of a line: place + surname, in coarse texts with the filler after them."""
     words = []
     for _ in range(generator.randint(2, 4)):
         pair = generator.choice(LETTERS["places"]) + generator.choice(LETTERS["surnames"])

@@ -212,7 +212,7 @@ def test_windows_are_as_the_model_notes_unless_a_flag_says_otherwise(
 
 
 def test_a_stride_is_compared_with_the_windows_of_the_model(finished, tmp_path):
-    """A model's windows may be longer than the default of --max_seq_length, up to 510 pieces."""
+    """The limit is the model's windows (up to 510 pieces), not the default of --max_seq_length."""
     used = dict(finished[0], do_train=False, init_checkpoint=best_of(finished), stride=15)
     del used["max_seq_length"]
     with pytest.raises(UserError, match=r"--stride=15: expected 1 to 14, .*--max_seq_length=16"):

@@ -117,12 +117,12 @@ FORMATS = (
         '{"originalText": "王明去", "entities": [{"end_pos": 2, "label_type": "PER", '
         '"start_pos": 0}]}\n{"originalText": "北京。", "entities": [{"label_type": "LOC", '
         '"overlap": 0, "start_pos": 0, "end_pos": 2}]}\n',
-        "subtask1_training_part1.txt",  # of CCKS 2019
+        "subtask1_training_part1.txt",  # as in CCKS 2019
         "doccano",
     ),
     (
         "text_a\tlabel\n王\x02明\x02去\tB-PER\x02I-PER\x02O\n北\x02京\x02。\tB-LOC\x02I-LOC\x02O\n",
-        "train.tsv",  # of ERNIE and PaddleNLP
+        "train.tsv",  # as in ERNIE and PaddleNLP
         "tsv",
     ),
 )
@@ -220,7 +220,7 @@ def test_formats_in_every_encoding_whole_and_streamed(tmp_path, content, name, f
 
 
 def test_a_first_line_without_its_tag_is_the_one_that_does_not_fit(tmp_path):
-    """Regression: if only the first line lacked its tag, all other rows were skipped as bad."""
+    """Regression: if the first line lacked its tag, all other rows were skipped as malformed."""
     path = written(tmp_path, "\n王\n明 I-PER\n\n去 O\n北 B-LOC\n\n京\n")
     with pytest.raises(UserError, match="line 2: a column is missing: '王', .* as in line 3"):
         reader.read_file(path)

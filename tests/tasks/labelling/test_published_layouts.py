@@ -49,7 +49,7 @@ def record(**changes):
 )
 @pytest.mark.parametrize("is_list", [False, True])
 def test_lists_of_tokens_and_tags(tmp_path, fields, is_list):
-    """Regression: they were refused, since text was missing or a tag was no [start, end, type]."""
+    """Regression: such files were refused: text is missing, or a tag is no [start, end, type]."""
     lines = [record(**fields)] * 2
     content = "[%s]" % ",\n".join(lines) if is_list else "\n".join(lines)
     split = read_split(tmp_path, content, "ner", "train.json")

@@ -325,7 +325,7 @@ def test_questions_without_an_answer_are_left_out_where_the_flag_says_so(setting
 
 
 def test_a_test_file_that_chooses_the_model_is_named(settings):
-    """The case: --do_train --do_eval --do_predict with --predict_file and without --dev_file."""
+    """This happens with --do_train --do_eval --do_predict --predict_file and no --dev_file."""
     kind, task = registry.get(FAMILY), datasets.get_task("questions")
     path = os.path.join(settings["data_dir"], "test.json")
     train_path = os.path.join(settings["data_dir"], "train.json")
@@ -470,7 +470,7 @@ def test_ask_prints_answers(best, tmp_path, capsys):
 
 
 class Lines(io.TextIOWrapper):
-    """Standard input with the given text, which is a terminal or not."""
+    """Standard input with the given text, from a terminal or from a pipe."""
 
     def __init__(self, text, is_terminal):
         super().__init__(io.BytesIO(text.encode("utf-8")))

@@ -43,7 +43,7 @@ def answers_of(path):
 @pytest.mark.parametrize(
     "record, keys",
     [
-        (  # of DuReader 2.0
+        (  # as in DuReader 2.0
             {
                 "documents": [{"title": "a", "paragraphs": ["b"]}],
                 "question": "谁？",
@@ -51,7 +51,7 @@ def answers_of(path):
             },
             "documents.title, documents.paragraphs, question, answers: of several texts of a quest",
         ),
-        (  # of WebQA
+        (  # as in WebQA
             {
                 "Q_1": {
                     "question": "谁？",
@@ -91,7 +91,7 @@ def test_ids_in_place_of_texts_are_refused(tmp_path, header):
 
 
 def test_checklist_of_dureader_is_read(tmp_path):
-    """Its unanswerable questions have an empty answer at position -1."""
+    """The checklist's unanswerable questions have an empty answer at position -1."""
     question = squad_question(0, [("", -1)], is_impossible=True, type="in-domain")
     read = read_questions(squad_file(tmp_path, question, squad_question(1)))
     assert [question.answers for question in read.questions] == [(), (Answer("雷军", 3),)]
@@ -306,7 +306,7 @@ def test_a_test_file_with_invented_answers_is_not_labelled(tmp_path):
 
 
 def test_a_test_file_whose_answers_are_all_empty_is_not_labelled(tmp_path):
-    """The answers are withheld, unless others are given or questions are marked as impossible."""
+    """Empty answers count as withheld, unless others exist or a question is marked impossible."""
     for entry in (squad_question(0, []), squad_question(1, [])):
         assert not read_questions(squad_file(tmp_path, entry)).is_labelled
     some = squad_file(tmp_path, squad_question(0, []), squad_question(1))

@@ -56,7 +56,7 @@ def logits_for(windows, begin, end, strength, null=0.0):
 
 @pytest.fixture
 def scorer(data_path, maker):
-    """Scorer: a and b are right, c is right in part, d is wrong, e most probably has no answer."""
+    """A scorer that answers a and b right, c in part and d wrong; e most likely has no answer."""
     scorer = Scorer(read_questions(data_path).questions, max_answer_length=12)
     found = {
         "a": ("雷军", 9, 0),

@@ -34,7 +34,7 @@ def question(text="谁创立？", answer="雷军", begin=3, context=CONTEXT):
 
 
 def is_aligned(made, entry):
-    """Whether the first located answer begins and ends with a piece."""
+    """Whether the first located answer begins and ends at the borders of pieces."""
     answer = entry.located
     _, spans = made._pieces(entry.context)
     pieces = reading_windows.pieces_of_span(spans, answer.begin, answer.begin + len(answer.text))
