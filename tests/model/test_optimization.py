@@ -32,7 +32,9 @@ def session():
 
 
 def test_bundled_golden_files_are_the_developers(shared):
-    for path in glob.glob(os.path.join(BUNDLED, "*.npz")):
+    paths = glob.glob(os.path.join(BUNDLED, "*.npz"))
+    assert paths
+    for path in paths:
         original = os.path.join(shared, "golden", "optim", os.path.basename(path))
         with open(path, "rb") as ours, open(original, "rb") as theirs:
             assert ours.read() == theirs.read()

@@ -342,5 +342,8 @@ def test_fgm_and_rdrop_train_the_real_model_with_its_own_variables():
 def test_settings_that_make_no_sense(name, wrong):
     with pytest.raises(UserError, match="--%s: %s makes no sense" % (name, wrong)):
         task_settings.check(task_settings.Settings()._replace(**{name: wrong}))
+
+
+def test_a_frozen_encoder_has_no_fgm():
     with pytest.raises(UserError, match="fgm_epsilon.*freeze_encoder"):
         task_settings.check(task_settings.Settings()._replace(freeze_encoder=True, fgm_epsilon=1.0))

@@ -176,7 +176,7 @@ def test_equal_texts_have_a_distance_of_0_and_a_finite_gradient():
     np.testing.assert_allclose(of_anchors, -gradient, atol=1e-9)
 
 
-def test_one_row_and_equal_labels_have_no_loss():
+def test_one_row_has_no_loss():
     with tf.Graph().as_default(), tf.Session() as session:
         one = tf.constant(GOLDEN[A][:1])
         assert session.run(losses.infonce(one, one)) == 0.0

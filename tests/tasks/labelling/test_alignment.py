@@ -102,13 +102,16 @@ def test_windows_own_every_piece_once(num_pieces, max_pieces, stride):
         assert window.start <= window.first_owned <= window.end_owned <= window.end
         assert window.end - window.start <= max_pieces
     for piece in range(num_pieces):
-        depth = {w: min(piece - w.start, w.end - 1 - piece) for w in parts}
-        depth = {
-            w: d if w.start and w.end < num_pieces else max(piece - w.start, w.end - 1 - piece)
-            for w, d in depth.items()
-            if w.start <= piece < w.end
+        depths = {
+            window: min(
+                piece - window.start if window.start else num_pieces,
+                window.end - 1 - piece if window.end < num_pieces else num_pieces,
+            )
+            for window in parts
+            if window.start <= piece < window.end
         }
-        assert depth
+        (owner,) = [window for window in parts if window.first_owned <= piece < window.end_owned]
+        assert depths[owner] >= max(depths.values()) - 1
 
 
 def test_inner_pieces_are_owned_where_they_have_most_context():

@@ -423,15 +423,9 @@ def test_a_reader_takes_pairs_of_any_sequence():
     assert reader.checked_pairs(iter(pairs)) == [(QUESTION, "甲"), (QUESTION, "乙")]
 
 
-def test_reader_refuses_models_of_other_kinds(best, tmp_path):
-    other = str(tmp_path / "other")
-    shutil.copytree(best, other)
-    path = os.path.join(other, "fine_tuning.json")
-    with open(path, encoding="utf-8") as handle:
-        notes = json.load(handle)
-    with open(path, "w", encoding="utf-8") as handle:
-        json.dump(dict(notes, objective="single_label", columns=["text_a"], head={}), handle)
-    with pytest.raises(UserError, match="of the kind single_label, expected reading_compr|output"):
+def test_reader_refuses_models_of_other_kinds(tmp_path):
+    other = small_models.write_model(tmp_path / "other", settings={"objective": "single_label"})
+    with pytest.raises(UserError, match="of the kind single_label, expected reading_compr"):
         reader.Reader(other)
 
 
