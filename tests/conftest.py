@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the project on the path, the development data where it is there."""
+"""Pytest configuration: the import path, selection and order of tests, shared fixtures."""
 
 import collections
 import gc
@@ -10,21 +10,21 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.path.join(ROOT, "..", "shared")
 sys.path.insert(0, ROOT)
-gc.disable()  # until all is imported: a quarter of the time that takes
+gc.disable()  # until everything is imported: saves a quarter of the import time
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-# PyTorch's threads wait for one another by spinning: beside another worker a layer of a small model
-# takes a hundred times as long.
+# PyTorch's threads wait for one another by spinning: if another test worker is running, a layer of
+# a small model takes a hundred times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-IS_OLD_PYTHON = sys.version_info < (3, 8)  # that of TensorFlow 1.15
+IS_OLD_PYTHON = sys.version_info < (3, 8)  # only used with TensorFlow 1.15
 
-# Beside TensorFlow 2.15, the reference, whose environment runs everything, other environments run
-# what may differ in them, and the rest with --slow only. Left out are files that touch no
-# TensorFlow (project/test_sources.py tests that the older Python can read all files), and commands
-# of the same modules as those that are run from end to end.
+# The environment of TensorFlow 2.15, the reference, runs everything. The other environments run the
+# tests whose outcome may differ there, and the rest only with --slow. The tables list the files
+# that they skip: files that do not use TensorFlow (project/test_sources.py tests that the older
+# Python can read all files), and commands with the same modules as those that are run end to end.
 #
-# On 1.15 that leaves modules that build graphs, and one command.
+# On 1.15, what remains are the modules that build graphs, and one command.
 LEFT_OUT_ON_1_15 = {
     "commands": "build_vocab classify command_lines create_pretraining_data data_augmentation "
     "fill_mask general_distill inspect_checkpoint inspect_tfrecord label "
@@ -49,11 +49,11 @@ LEFT_OUT_ON_1_15 = {
     "tasks/generation": "kind",
     "tasks/labelling": "labelling_kind",
 }
-# On 2.21 (run_tests_tf2_21.sh) other versions of NumPy, protobuf, scikit-learn, ONNX, LiteRT,
-# SentencePiece, Faiss and of Python's Unicode tables come to that. What stays is one of each:
-# golden figures of models, optimizers, objectives and heads, the training engine, a run that is
-# resumed, tokenization, masks and pictures, every format of export, models in memory, a kind of
-# task from its data to its service, the wheel.
+# On 2.21 (run_tests_tf2_21.sh), NumPy, protobuf, scikit-learn, ONNX, LiteRT, SentencePiece, Faiss
+# and Python's Unicode tables have other versions, too. One example of each area remains: golden
+# values of models, optimizers, objectives and heads, the training engine, a resumed run,
+# tokenization, masks and plots, every export format, models in memory, one kind of task from its
+# data to its service, the wheel.
 LEFT_OUT_ON_2_21 = {
     "commands": "build_vocab classify closed_bucket command_lines create_pretraining_data "
     "data_augmentation fill_mask general_distill google_flags inspect_checkpoint inspect_tfrecord "
@@ -95,7 +95,7 @@ LEFT_OUT_ON_2_21 = {
 
 
 def left_out(config):
-    """{folder: names of its files, or "*"} that are not run by this environment."""
+    """Returns {folder: names of its files, or "*"} of the files that this environment skips."""
     if config.getoption("--slow"):
         return {}
     if IS_OLD_PYTHON:
@@ -103,8 +103,8 @@ def left_out(config):
     return LEFT_OUT_ON_2_21 if config.getoption("--beside-reference") else {}
 
 
-# Few tests of many seconds each. They are run first, else one process may be left with the last of
-# them while the other has nothing to do.
+# Files with a few tests that take many seconds each. They are run first; otherwise one process may
+# still be running the last of them while the other has nothing to do.
 LONG_FILES = [
     os.path.join(*path.split("/")) + ".py"
     for path in (
@@ -128,7 +128,7 @@ def pytest_addoption(parser):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leaves out what `left_out` says; a file that the command line names is run."""
+    """Skips the files in `left_out`; a file that is named on the command line is run."""
     folder, name = os.path.split(os.path.relpath(str(collection_path), os.path.dirname(__file__)))
     names = left_out(config).get(folder.replace(os.sep, "/"), "").split()
     is_left_out = name.startswith("test_") and (
@@ -158,7 +158,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """What was imported need not be looked through each time: a twelfth of the tests' time."""
+    """Freezes imported objects so that the garbage collector skips them: saves 8 % of the time."""
     gc.freeze()
     gc.set_threshold(20000, 50, 50)
     gc.enable()
@@ -166,7 +166,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def _graphs_end_with_their_test():
-    """TensorFlow would keep those with gradients of their own: gigabytes in all."""
+    """Frees graphs with custom gradients, which TensorFlow would keep: gigabytes in all."""
     if "tensorflow" not in sys.modules:
         yield
         return
@@ -178,9 +178,9 @@ def _graphs_end_with_their_test():
 
 @pytest.fixture(scope="module", autouse=True)
 def _graphs_run_as_they_are_built(request):
-    """Without TensorFlow's rewriting of graphs, a quarter of the tests' time, in this process.
+    """Disables TensorFlow's graph rewriting in this process, a quarter of the tests' time.
 
-    Commands in processes of their own, modules marked `rewritten_graphs` and --slow keep it.
+    Commands in separate processes, modules marked `rewritten_graphs` and --slow keep it.
     """
     is_kept = request.config.getoption("--slow") or "rewritten_graphs" in request.keywords
     if is_kept or "tensorflow" not in sys.modules:
@@ -204,7 +204,7 @@ def _graphs_run_as_they_are_built(request):
 
 @pytest.fixture(scope="session")
 def shared():
-    """The development data beside the checkout; a user's machine has none."""
+    """Path of the development data next to the checkout; users' machines do not have it."""
     if not os.path.isdir(SHARED):
         pytest.skip("needs ../shared, the developers' data, which is not here")
     return SHARED
@@ -212,7 +212,7 @@ def shared():
 
 @pytest.fixture
 def recomputed_chains(monkeypatch):
-    """A list that gets the number of layers of each chain that is built to be recomputed."""
+    """A list to which every recomputed chain that is built appends its number of layers."""
     from albert_zh.model import encoder
 
     chains = []

@@ -1,6 +1,7 @@
-"""bert4keras opens a google-layout checkpoint of ours and computes the same.
+"""bert4keras loads a checkpoint of ours in the google layout and computes the same outputs.
 
-It runs on TensorFlow 1.15 (on 2.15 it cannot be imported), from a folder of its own:
+The test needs TensorFlow 1.15, since bert4keras cannot be imported on 2.15, and installs
+bert4keras into a temporary folder:
 
     bash scripts/run_tests_tf1.sh --slow tests/conversion/test_bert4keras.py
 """
@@ -18,7 +19,7 @@ from albert_zh.model.checkpoints import model_writer
 import golden_cases
 
 VERSION = "0.11.5"
-# Its gelu is the erf form until it is told otherwise.
+# By default, bert4keras uses the erf form of GELU.
 SCRIPT = """
 import sys
 import numpy as np
@@ -41,7 +42,7 @@ def environment(tmp_path_factory):
     if not tf.__version__.startswith("1.15"):
         pytest.skip("bert4keras %s needs TensorFlow 1.15 (scripts/run_tests_tf1.sh)" % VERSION)
     folder = str(tmp_path_factory.mktemp("bert4keras"))
-    # Its requirement, keras, is not needed: it uses TensorFlow's own.
+    # With TF_KERAS=1, bert4keras uses TensorFlow's Keras, so its dependency keras is not needed.
     arguments = ["install", "--quiet", "--no-deps", "--target", folder, "bert4keras==" + VERSION]
     result = subprocess.run([sys.executable, "-m", "pip"] + arguments, capture_output=True)
     if result.returncode:
@@ -59,7 +60,7 @@ def test_output_of_bert4keras_is_ours(tmp_path, environment, with_pool, output):
         json.dump(config.to_dict(), handle)
     model_writer.write_model_checkpoint(str(tmp_path), values)
     mask = arrays["in/input_mask"]
-    ids = arrays["in/input_ids"] * mask  # it takes token 0 for padding
+    ids = arrays["in/input_ids"] * mask  # bert4keras treats token 0 as padding
     assert np.array_equal(ids > 0, mask > 0)
     np.savez(str(tmp_path / "inputs.npz"), ids=ids, segments=arrays["in/segment_ids"])
     result = subprocess.run(
@@ -70,6 +71,6 @@ def test_output_of_bert4keras_is_ours(tmp_path, environment, with_pool, output):
     )
     assert result.returncode == 0, result.stderr
     actual, expected = np.load(str(tmp_path / "output.npy")), arrays["out/" + output]
-    if output == "sequence_output":  # of padding, the outputs mean nothing
+    if output == "sequence_output":  # the outputs of padding are meaningless
         actual, expected = actual[mask > 0], expected[mask > 0]
     golden_cases.assert_close(actual, expected)

@@ -1,4 +1,4 @@
-"""Both ways between TensorFlow and PyTorch: names, numbers, files, and what is refused."""
+"""Conversion between TensorFlow and PyTorch: names, values, files, and what is refused."""
 
 import collections
 import glob
@@ -41,7 +41,7 @@ import golden_cases
 import small_models
 from workspace import ROOT, VOCABULARY
 
-# transformers copies the models' code into a folder of its own: not into the user's.
+# transformers copies the models' code into its cache, which must not be the user's.
 os.environ["HF_HOME"] = os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp("hf_home")
 os.environ["HF_HUB_OFFLINE"] = "1"
 CONVERSION_COMMANDS = (
@@ -66,7 +66,7 @@ CONFIGS = {
     "google_equal_sizes": dict(GOOGLE, embedding_size=12),
     "bert": {},
 }
-NEZHA = {"nezha": {"use_relative_position": True}}  # transformers has it no more
+NEZHA = {"nezha": {"use_relative_position": True}}  # which transformers no longer contains
 ELECTRA = {
     "electra": {"model_type": "electra", "embedding_size": 8},
     "electra_equal_sizes": {"model_type": "electra"},
@@ -91,7 +91,7 @@ def config_of(name):
 
 
 def made_model(folder, name="postln", heads="pretraining", **changes):
-    """Makes a model folder of a config with given heads; returns (prefix, {name: array})."""
+    """Writes a model folder with the given heads; returns (prefix, {name: array})."""
     config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(KINDS[name], **changes)))
     parts = expected_variables.expected_shapes_by_part(config, NUM_LABELS)
     values = {
@@ -121,7 +121,7 @@ def inputs(seed=0):
 
 
 def tf_outputs(prefix, config, heads):
-    """What our model makes of `inputs()`."""
+    """Returns the outputs of our model for `inputs()`."""
     ids, mask, segments = inputs()
     with tf.Graph().as_default(), tf.Session() as session:
         model = modeling.AlbertModel(config, False, *map(tf.constant, (ids, mask, segments)))
@@ -153,7 +153,7 @@ def torch_outputs(model):
 
 
 def load_strictly(model_class, folder, **settings):
-    """A model of transformers; fails on missing or unexpected weights."""
+    """Loads a model of transformers; fails on missing or unexpected weights."""
     model, report = model_class.from_pretrained(folder, output_loading_info=True, **settings)
     assert not any(report.values()), report
     return model
@@ -241,7 +241,7 @@ def test_classifier_gives_the_same_logits_and_keeps_its_labels(tmp_path, transfo
 
 @pytest.mark.parametrize("kind", ["sequence_labelling", "span_labelling"])
 def test_a_model_that_labels_tokens_is_converted_without_its_head(tmp_path, kind):
-    """Its head has the names of a classifier's, which would be taken for one of texts."""
+    """The head has the variable names of a text classifier and would be taken for one."""
     prefix, _ = made_model(tmp_path, "postln", "classification")
     notes = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
     with open(notes, "w") as handle:
@@ -316,7 +316,7 @@ def test_a_classifier_goes_on_learning_its_objective(tmp_path, transformers, obj
 def test_losses_without_a_problem_type_are_those_of_transformers(
     tmp_path, transformers, num_labels, labels
 ):
-    """A new classifier on a pre-trained model guesses its loss as BERT of transformers does."""
+    """A new classifier on a pre-trained model chooses the same loss as transformers' BERT."""
     import torch
 
     losses = []
@@ -386,7 +386,7 @@ def test_commands_show_paths_as_they_are_given(tmp_path, monkeypatch, capsys):
     ):
         small_models.run_command(command, ["--%s=%s" % (flag, path)])
         assert " -> %s (" % written in capsys.readouterr().out.splitlines()[-1]
-    monkeypatch.chdir(tmp_path / "a" / "model_pytorch")  # a folder without a name has its own
+    monkeypatch.chdir(tmp_path / "a" / "model_pytorch")  # "." has no name of a folder
     small_models.run_command(to_tf_command, ["--pytorch_model_path=.", "--tf_dump_path="])
     shown = capsys.readouterr().out.splitlines()[-1]
     assert " -> %s (" % (tmp_path / "a" / "model_pytorch_tf") in shown
@@ -418,7 +418,7 @@ def test_round_trip_is_equal_bit_for_bit(tmp_path, name, heads):
 
 
 def test_where_the_tokens_of_transformers_differ_from_ours(tmp_path, transformers):
-    """The table of docs/conversion.md, row by row, and ordinary text beside it."""
+    """Checks every row of the table in docs/conversion.md, and that ordinary text is equal."""
     vocab_file = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
     shutil.copy(vocab_file, str(tmp_path / "vocab.txt"))
     output_files.write_json(
@@ -586,7 +586,7 @@ def test_pickles_with_code_are_refused_and_nothing_runs(tmp_path, call, place):
 
 
 def torch_pickle(size, stride, offset=0, count=4, kind="FloatStorage", key="0"):
-    """A state dict's pickle with one tensor, as torch would write it, of any numbers."""
+    """Returns the pickle of a state dict with one tensor, as torch writes it, with any numbers."""
 
     def numbers(values):
         return b"(%st" % b"".join(b"I%d\n" % value for value in values)
@@ -818,7 +818,7 @@ def test_every_variable_has_a_name_of_its_own_and_it_leads_back(name):
 
 @pytest.mark.parametrize("name, heads", crossed(sorted(ELECTRA), ["encoder", "classification"]))
 def test_an_electra_is_transformers_and_comes_back(tmp_path, transformers, name, heads):
-    """Its GELU is the erf form on both sides; heads have no counterpart and are left out."""
+    """Both sides use the erf form of GELU; heads have no counterpart and are skipped."""
     prefix, values = made_model(tmp_path, name, heads)
     folder = str(tmp_path / "hf")
     notes = to_pytorch.convert(prefix, folder)
@@ -943,7 +943,7 @@ def test_each_gelu_is_written_as_transformers_calls_it_and_comes_back(tmp_path, 
         ("bert", {"model_type": "bert"}, "gelu_erf"),
         ("google", dict(GOOGLE, model_type="albert"), "gelu"),
         ("google", dict(GOOGLE, model_type="albert", hidden_act="gelu_pytorch_tanh"), "gelu"),
-        ("google", dict(GOOGLE, hidden_act="gelu"), "gelu"),  # an albert_config.json
+        ("google", dict(GOOGLE, hidden_act="gelu"), "gelu"),  # of an albert_config.json
         ("google", dict(GOOGLE, hidden_act="gelu_erf"), "gelu_erf"),
     ],
 )
@@ -1080,7 +1080,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     ],
 )
 def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objective):
-    """As of a model of a hub, without anything that our fine-tuning wrote."""
+    """As for a model from a hub, there is no file that our fine-tuning wrote."""
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
     output_files.write_json(trained, {"objective": "multi_label"})
@@ -1089,7 +1089,7 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
     os.remove(os.path.join(hf, "fine_tuning.json"))
     config = os.path.join(hf, "config.json")
     output_files.write_json(config, dict(files.read_json(config), **changes))
-    if objective == "refused":  # ours has one output, and 5 are here
+    if objective == "refused":  # a regression here has one output, this model has 5
         with pytest.raises(UserError, match="problem_type is regression, but the model has 5"):
             to_tf.convert(pytorch_files.find_weights(hf), back)
         return
@@ -1201,7 +1201,7 @@ def test_the_encoder_alone_is_converted_into_a_named_folder(tmp_path):
     "flags", [["--write_bin"], ["--pytorch_dump_path={}/there/pytorch_model.bin"]]
 )
 def test_a_bin_file_on_request_asks_for_pytorch(tmp_path, monkeypatch, flags):
-    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if PyTorch were not installed
     prefix, _ = made_model(tmp_path)
     flags = ["--tf_checkpoint_path=" + prefix] + [flag.format(tmp_path) for flag in flags]
     with pytest.raises(UserError, match=r"pytorch_model.bin: a .bin is written by PyTorch"):
@@ -1224,11 +1224,11 @@ def test_mistakes_are_one_line_and_status_2(command, arguments, named):
     assert named in result.stderr and result.stderr.count("\n") == 1
 
 
-# What is refused for its numbers, and what is read back
+# Refused values, and the labels that are read back
 
 
 def converted(tmp_path, name="google", heads="classification"):
-    """A Hugging Face folder, and its tensors that may be changed."""
+    """Returns a converted Hugging Face folder, its weights file, and {name: array} to change."""
     prefix, _ = made_model(tmp_path, name, heads)
     hf = str(tmp_path / "hf")
     to_pytorch.convert(prefix, hf)
@@ -1356,7 +1356,7 @@ def test_an_identity_of_absurd_size_is_no_work():
 
 
 def save_tokenizer(hf, do_lower_case, **settings):
-    """Has transformers save the folder's tokenizer in its own form, in place of vocab.txt."""
+    """Replaces the folder's vocab.txt with the tokenizer files that transformers saves."""
     transformers = pytest.importorskip("transformers", reason="needs requirements-convert.txt")
     vocab_file = os.path.join(hf, "vocab.txt")
     tokenizer = transformers.BertTokenizer(vocab_file, do_lower_case=do_lower_case, **settings)
@@ -1435,7 +1435,7 @@ def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
 
 @pytest.mark.parametrize("is_other, is_read", [(True, True), (False, True), (True, False)])
 def test_a_tokenizer_with_other_ids_than_the_vocabulary_is_noted(tmp_path, is_other, is_read):
-    """transformers reads it first; here vocab.txt was taken without a word."""
+    """Regression: there was no note, although transformers prefers tokenizer.json to vocab.txt."""
     hf, path, _ = converted(tmp_path)
     swapped = VOCABULARY[:7] + VOCABULARY[8:9] + VOCABULARY[7:8] + VOCABULARY[9:]
     ids = {token: number for number, token in enumerate(swapped if is_other else VOCABULARY)}
@@ -1472,11 +1472,11 @@ def test_damaged_tokenizers_are_refused(tmp_path, changes, problem):
     assert not os.path.exists(str(tmp_path / "back"))
 
 
-# Work that a file's numbers ask for
+# Files whose numbers ask for endless work
 
 
 def nested_tuples(levels):
-    """A pickle in which a tuple holds one tuple twice, and so on: 2 ** levels members."""
+    """Returns a pickle of tuples, each of which contains the one before twice: 2 ** levels."""
     return b"\x80\x02)q\x00" + b"".join(
         b"h%sh%s\x86q%s" % ((bytes([level]),) * 2 + (bytes([level + 1]),))
         for level in range(levels)
@@ -1488,8 +1488,8 @@ def nested_tuples(levels):
     [
         nested_tuples(60) + b"Q.",  # as a persistent id
         b"}" + nested_tuples(60)[2:] + b"K\x01s.",  # as a key
-        b"\x80\x02}r\xff\xff\xff\x7f.",  # a value remembered as the two-thousand-millionth
-        b"\x80\x02" + b")" + b"\x85" * 200000 + b"Q.",  # one in another
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # a value stored at index 2 ** 31 - 1 of the memo
+        b"\x80\x02" + b")" + b"\x85" * 200000 + b"Q.",  # 200,000 nested tuples
         torch_pickle((1 << 62, 1 << 62), (0, 0)),
         b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x00K\x00"
         + b"U\x01aJ\xff\xff\xff\x7f\x86K\x00tR.",

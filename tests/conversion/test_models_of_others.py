@@ -1,4 +1,4 @@
-"""What looks like a model of ours and is none, and the few of other classes that are."""
+"""Models of other classes that look like supported ones: most are refused, some converted."""
 
 import json
 import os
@@ -36,7 +36,7 @@ _BLOCK.update({"intermediate.dense": (24, 12), "output.dense": (12, 24)})
 
 
 def encoder_tensors():
-    """A BERT encoder's tensors as `BertModel.save_pretrained` names them."""
+    """Returns the tensors of a BERT encoder as `BertModel.save_pretrained` names them."""
     generator = np.random.RandomState(3)
     shapes = {"pooler.dense.weight": (12, 12), "pooler.dense.bias": (12,)}
     rows = {"word": len(VOCABULARY), "position": 20, "token_type": 2}
@@ -51,7 +51,7 @@ def encoder_tensors():
 
 
 def saved_folder(folder, tensors=None, **settings):
-    """A folder as transformers writes it, with these settings; its path."""
+    """Writes a folder as transformers does, with these settings; returns its path."""
     folder = str(folder)
     os.makedirs(folder)
     settings = dict(SIZES, model_type="bert", hidden_act="gelu", layer_norm_eps=1e-12, **settings)
@@ -75,7 +75,7 @@ def convert(folder):
 
 
 def refusal(folder):
-    """The one line that says why a folder is refused; nothing may be written."""
+    """Returns the one-line error for a refused folder; asserts that nothing was written."""
     with pytest.raises(UserError) as caught:
         convert(folder)
     assert not os.path.exists(folder + "_tf") and "\n" not in str(caught.value)
@@ -89,7 +89,7 @@ def test_the_folder_of_these_tests_is_a_bert(tmp_path):
 
 @pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "data2vec-text", "albert", "splinter"])
 def test_other_classes_with_the_names_of_bert_are_refused(tmp_path, kind):
-    """RoBERTa's positions begin at 2: as a BERT its outputs were silently wrong by 1 and more."""
+    """Regression: RoBERTa, with positions from 2, was read as BERT: outputs off by 1 or more."""
     message = refusal(edited(saved_folder(tmp_path / "hf"), model_type=kind))
     assert "config.json: model_type is '%s', but the weights have the names of" % kind in message
     assert "expected bert or ernie: use the config that came with the weights" in message
@@ -107,13 +107,13 @@ def test_a_bert_beside_an_electras_config_is_named(tmp_path):
 
 
 def test_a_decoder_is_refused(tmp_path):
-    """Its tokens see those before them alone; it was converted as one that reads both ways."""
+    """Regression: decoders, whose tokens only see earlier ones, were converted as bidirectional."""
     message = refusal(edited(saved_folder(tmp_path / "hf"), is_decoder=True))
     assert "is_decoder is True; only False has a TensorFlow form: a decoder's tokens" in message
 
 
 def test_an_encoder_alone_has_nothing_to_be_tied(tmp_path):
-    """tie_word_embeddings of false was refused for models without any decoder, too."""
+    """Regression: tie_word_embeddings=false was refused even for models without a decoder."""
     convert(edited(saved_folder(tmp_path / "hf"), tie_word_embeddings=False))
     head = {"cls.predictions.bias": np.zeros(len(VOCABULARY), "f4")}
     tensors = dict({"bert." + name: array for name, array in encoder_tensors().items()}, **head)
@@ -144,7 +144,7 @@ def test_weights_with_an_adapter_in_them_are_refused(tmp_path, name, found):
 
 
 def test_the_folder_of_an_adapter_is_named(tmp_path):
-    """It has no config.json, which was all that the error said."""
+    """Regression: the error only said that the folder has no config.json."""
     folder = saved_folder(tmp_path / "hf")
     os.rename(folder + "/model.safetensors", folder + "/adapter_model.safetensors")
     os.rename(folder + "/config.json", folder + "/adapter_config.json")
@@ -165,7 +165,7 @@ def test_a_model_within_another_is_named(tmp_path, before, shown):
 
 
 def test_a_mapping_between_equal_sizes_is_named(tmp_path):
-    """The error asked for the config that came with the weights, which it was."""
+    """Regression: the error asked for the config of the weights although it was given."""
     sizes = {"embedding_size": 12, "num_hidden_groups": 1, "inner_group_num": 1}
     config = config_of_settings.AlbertConfig.from_dict(dict(SIZES, **sizes))
     shapes = expected_variables.expected_shapes_by_part(config, 2)["encoder"]
@@ -187,7 +187,7 @@ def test_names_of_a_distilbert_are_shown_as_they_are(tmp_path):
 
 
 def test_weights_of_eight_bits_are_called_quantized(tmp_path):
-    """They were called damaged."""
+    """Regression: 8-bit weights were reported as damaged."""
     folder = saved_folder(tmp_path / "hf")
     path = folder + "/model.safetensors"
     with open(path, "rb") as handle:
@@ -224,7 +224,7 @@ def test_a_vocabulary_of_another_kind_is_named_where_it_is(tmp_path):
     ],
 )
 def test_what_a_tokenizers_config_says_of_texts_is_noted(tmp_path, settings, note):
-    """Beside a vocab.txt only the case was read: texts became other word pieces without a word."""
+    """Regression: with a vocab.txt only the case was read: word pieces changed without a note."""
     folder = saved_folder(tmp_path / "hf")
     output_files.write_json(folder + "/tokenizer_config.json", settings)
     notes = [line for line in convert(folder) if "word pieces" in line]
@@ -248,7 +248,7 @@ def test_a_roberta_that_transformers_saved_is_refused_and_a_bert_is_not(tmp_path
 
 @pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
 def test_a_sentencepiece_model_that_transformers_takes_for_another_is_noted(tmp_path, algorithm):
-    """It cuts by any model as by a unigram one: 412 of 1,190 texts had other ids by one of BPE."""
+    """transformers reads any model as unigram: with a BPE one, 412 of 1,190 texts get other ids."""
     text = ["我们在%s%s大学读书，天气很好。" % (a, b) for a in "北东南西" for b in "京海山川"]
     model = sentencepiece_models.train_sentencepiece(tmp_path, text, 30, algorithm)
     weights = saved_folder(tmp_path / "hf")

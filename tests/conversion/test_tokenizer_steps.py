@@ -1,4 +1,4 @@
-"""tokenizer.json: the package tokenizers gives the ids that `FullTokenizer` gives."""
+"""tokenizer.json: the `tokenizers` package gives the same ids as `FullTokenizer`."""
 
 import json
 import os
@@ -20,14 +20,14 @@ BOTH_CASES = pytest.mark.parametrize("do_lower_case", [True, False])
 
 
 def both(vocab_file, do_lower_case, max_seq_length=512):
-    """The tokenizer here and the one of the package tokenizers."""
+    """Returns our tokenizer and its counterpart in the `tokenizers` package."""
     ours = tokenization.FullTokenizer(vocab_file, do_lower_case)
     content = tokenizer_steps.content_of(ours, max_seq_length)
     return ours, tokenizers.Tokenizer.from_str(json.dumps(content))
 
 
 def differences(ours, theirs, texts):
-    """Texts that become other ids, without [CLS] and [SEP]."""
+    """Returns the texts whose ids differ, compared without [CLS] and [SEP]."""
     return [
         text
         for text in texts
@@ -45,7 +45,7 @@ def test_golden_cases(shared, do_lower_case):
     with open(path, encoding="utf-8") as handle:
         cases = json.load(handle)["cases"]
     cases = [c for c in cases if not any(0xD800 <= ord(x) < 0xE000 for x in c["input"])]
-    assert len(cases) > 190  # tokenizers takes no halves of surrogate pairs
+    assert len(cases) > 190  # tokenizers does not accept unpaired surrogates
     for case in cases:
         encoded = theirs.encode(case["input"], add_special_tokens=False)
         assert (encoded.tokens, encoded.ids) == (case[name]["tokens"], case[name]["ids"])
@@ -53,7 +53,7 @@ def test_golden_cases(shared, do_lower_case):
 
 @BOTH_CASES
 def test_noise(do_lower_case):
-    """Characters of every kind, of Unicode 11: what is newer, Pythons and tokenizers see by age."""
+    """Random texts of Unicode 3.2 and `ALPHABETS`: newer characters depend on Unicode versions."""
     ours, theirs = both(small_models.STARTER_VOCABULARY, do_lower_case)
     draw = random.Random(3)
     old = unicodedata.ucd_3_2_0
@@ -93,7 +93,7 @@ def test_bundled_texts_and_pairs_as_they_are_cut():
 def test_of_an_odd_number_of_tokens_the_second_text_keeps_one_more():
     ours, theirs = both(small_models.STARTER_VOCABULARY, True, max_seq_length=20)
     encoded = theirs.encode("天" * 30, "人" * 30)
-    assert sum(encoded.type_ids) == 10 and len(encoded.ids) == 20  # 9 and [SEP]
+    assert sum(encoded.type_ids) == 10 and len(encoded.ids) == 20  # 9 tokens and [SEP]
     assert sum(encoding.encode(ours, "天" * 30, "人" * 30, 20)[1]) == 9
 
 

@@ -1,4 +1,4 @@
-"""Which pieces are masked: shares, whole words, run lengths, and that the text can be restored."""
+"""The choice of masked pieces: shares, whole words, run lengths, and restoring the text."""
 
 import itertools
 import random
@@ -12,7 +12,7 @@ MASK, VOCAB_SIZE = 4, 1000
 
 
 def sequences(rng, num_rows, length):
-    """Random [CLS] A [SEP] B [SEP] and padding: (ids, word_starts, maskable, lengths)."""
+    """Returns random padded [CLS] A [SEP] B [SEP]: (ids, word_starts, maskable, lengths)."""
     maskable = np.zeros((num_rows, length), bool)
     lengths = rng.randint(5, length + 1, num_rows)
     for row, size in zip(maskable, lengths):
@@ -24,7 +24,7 @@ def sequences(rng, num_rows, length):
 
 
 def words_of(word_starts, maskable):
-    """The words of one sequence, found piece by piece: list of lists of positions."""
+    """Returns the words of one sequence, found piece by piece: list of lists of positions."""
     words = []
     for position in np.flatnonzero(maskable):
         if word_starts[position] or not maskable[position - 1]:
@@ -34,7 +34,7 @@ def words_of(word_starts, maskable):
 
 
 def chosen_words(words, chosen):
-    """Numbers of the words that are chosen; checks that each is chosen whole or not at all."""
+    """Returns the indices of the chosen words; checks that each is chosen whole or not at all."""
     numbers = []
     for number, word in enumerate(words):
         assert len({bool(chosen[position]) for position in word}) == 1
@@ -54,7 +54,7 @@ def check_choice(seed, num_rows, length, weights, share, most):
         words = words_of(word_starts[row], maskable[row])
         numbers = chosen_words(words, chosen[row])
         if weights == masking.WHOLE_WORDS:
-            # What is not chosen did not fit, at a time when no less was left than in the end.
+            # Every word that is not chosen did not fit, and the rest of the limit only shrinks.
             left = limits[row] - chosen[row].sum()
             assert all(len(word) > left for n, word in enumerate(words) if n not in numbers)
     shown = masking.mask_pieces(ids, chosen, MASK, VOCAB_SIZE, rng)
@@ -132,7 +132,7 @@ def test_every_word_is_equally_likely_to_be_chosen():
 def test_runs_are_as_long_as_their_weights_say(weights):
     rng = np.random.RandomState(11)
     longest, count = len(weights), 30000
-    # As many words as the longest run has: the first may begin a run of any length.
+    # Rows have as many words as the longest run, so that the first word may begin any run.
     maskable = np.zeros((count, longest + 2), bool)
     maskable[:, 1:-1] = True
     words = masking._Words(maskable, maskable)
@@ -140,7 +140,7 @@ def test_runs_are_as_long_as_their_weights_say(weights):
     shares = np.bincount(lengths, minlength=longest + 1)[1:] / count
     expected = np.array(weights) / sum(weights)
     assert np.abs(shares - expected).max() < 5 * np.sqrt(0.25 / count)
-    # One word before the end two lengths are left, in proportion to their weights.
+    # At the last word but one, two lengths are possible, in proportion to their weights.
     lengths = masking._draw_run_lengths(words, weights, rng)[:, -2]
     first = weights[0] / (weights[0] + weights[1])
     assert set(lengths) == {1, 2}
@@ -173,7 +173,7 @@ def test_runs_end_at_a_separator_and_are_shortened_to_fit():
         rng = np.random.RandomState(seed)
         chosen = masking.choose_pieces(maskable, maskable, [3], only_long, rng)[0]
         seen.add(tuple(np.flatnonzero(chosen)))
-    # Three in a row behind [SEP]; or what there is before it, and then one that fills up.
+    # Either the three pieces after [SEP], or the two before it and one more to reach the limit.
     assert (4, 5, 6) in seen
     assert all(len(positions) == 3 for positions in seen)
 
@@ -222,10 +222,10 @@ def test_no_sequences_and_no_words():
     "tokens, words, expected",
     [
         ("南 京 老 城", {"南京", "老城"}, "南 ##京 老 ##城"),
-        ("作 者 简 介", {"作者简介"}, "作 者 简 介"),  # four are too many for the original
+        ("作 者 简 介", {"作者简介"}, "作 者 简 介"),  # too many characters for the original
         ("卡 拉 ok 好", {"卡拉ok", "好"}, "卡 ##拉 ##ok 好"),
-        ("ok 卡", {"ok卡"}, "ok 卡"),  # a word begins at a hanzi
-        ("城 市 化", {"城市", "城市化"}, "城 ##市 ##化"),  # the longest first
+        ("ok 卡", {"ok卡"}, "ok 卡"),  # words begin with a Chinese character
+        ("城 市 化", {"城市", "城市化"}, "城 ##市 ##化"),  # the longest word is preferred
     ],
 )
 def test_original_marks(tokens, words, expected):
@@ -269,7 +269,7 @@ def test_original_permutation_moves_only_what_is_not_masked():
 
 
 def test_pieces_of_a_span_share_what_becomes_of_them():
-    """SpanBERT's --replacement-method span: 80/10/10 of spans, not of pieces."""
+    """As with SpanBERT's --replacement-method span, 80/10/10 are shares of spans, not of pieces."""
     generator = np.random.RandomState(5)
     ids = np.tile(np.arange(100, 140), (4000, 1))
     chosen = np.zeros(ids.shape, bool)

@@ -1,4 +1,4 @@
-"""Runs that are stopped, limited or watched: resuming, memory, disk, statistics, Beam."""
+"""Runs of data creation: stopping and resuming, limits of memory and disk, statistics, Beam."""
 
 import collections
 import contextlib
@@ -49,14 +49,14 @@ def run(folder, preexec_fn=None, **flags):
         command(folder, **flags),
         capture_output=True,
         text=True,
-        timeout=3600,  # of 200 MB on a busy core
+        timeout=3600,  # enough for 200 MB on a busy core
         preexec_fn=preexec_fn,
         env=dict(os.environ, PYTHONIOENCODING="utf-8", OPENBLAS_NUM_THREADS="1"),
     )
 
 
 def write_text(path, copies):
-    """A text of many shards, one for each 24 copies of the sample."""
+    """Writes a text of many shards, one for every 24 copies of the sample."""
     with open(SAMPLE, encoding="utf-8") as handle:
         text = handle.read() + "\n"
     with open(str(path), "w", encoding="utf-8") as handle:
@@ -121,7 +121,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, number, stat
         time.sleep(0.01)
     statistics = resumed.communicate()[0]
     assert resumed.returncode == 0
-    assert finished.items() <= later.items()  # what was finished was not made again
+    assert finished.items() <= later.items()  # finished shards were not created again
     assert storage.sha256_of_file(str(tmp_path / "records")) == storage.sha256_of_file(
         str(expected)
     )
@@ -132,7 +132,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(flags, number, stat
         "records.count",
         "text.txt",
     ]
-    # Statistics are of the whole run.
+    # The statistics cover the whole run.
     assert statistics.split("time")[0] == done.stdout.split("time")[0]
 
 
@@ -165,7 +165,7 @@ def job(text_format=corpus_reader.PLAIN, dupe_factor=2, **settings):
 
 
 def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
-    parent = tmp_path / ("a folder of a long name" * 4)  # paths are shown whole
+    parent = tmp_path / ("a folder of a long name" * 4)  # messages do not shorten paths
     parent.mkdir()
     output, text = str(parent / "out"), parent / "text.txt"
     text.write_text("一\n二\n", encoding="utf-8")
@@ -196,7 +196,7 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
     message = "input %s was of 8 bytes .* is of 9 bytes" % re.escape(str(text))
     with pytest.raises(UserError, match=message):
         stopped()
-    # Without --resume it starts over, and an error leaves nothing behind.
+    # Without --resume the run starts over, and an error leaves no files behind.
     manifest = pipeline.manifest(job(), [str(text)])
     with pytest.raises(UserError, match="^because$"), work_folder.work_folder(
         output, manifest, False
@@ -208,7 +208,7 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
 
 
 def test_files_in_another_order_are_another_run():
-    """Shards are numbered by it: parts of one file were there twice, those of the other not."""
+    """Regression: resumed with the files in another order, a run duplicated and lost shards."""
     first, second = (pipeline.manifest(job(), paths) for paths in ([SAMPLE, ENGLISH],) * 2)
     other = pipeline.manifest(job(), [ENGLISH, SAMPLE])
     assert first == second != other
@@ -290,7 +290,7 @@ def test_many_runs_are_combined_and_killing_that_does_no_harm(tmp_path):
     combined = external_shuffle.combine_many(names, most=7, bucket_bytes=100)
     assert len(combined) == 7
     assert len(os.listdir(str(tmp_path))) == 14
-    # As after a kill while the second group is combined.
+    # The same files as after a kill while the second group is combined.
     runs()
     os.remove(combined[1] + ".index.npy")
     for name in names[:5]:
@@ -337,7 +337,7 @@ def test_statistics_account_for_every_line(tmp_path):
 
 @pytest.mark.parametrize("is_original", [False, True])
 def test_unknown_characters_are_counted(is_original, tmp_path):
-    """--original_masking said 0.000 % of any text."""
+    """Regression: with --original_masking, the share of unknown pieces was 0.000 % for any text."""
     text = tmp_path / "text.txt"
     text.write_text("今天𠮷好\n我们\n\u200b\n\n去𠮷\n公园\n", encoding="utf-8")
     stats = tmp_path / "stats.json"
@@ -369,7 +369,7 @@ def test_lengths_of_masked_words_are_those_of_the_words():
 
 @pytest.mark.parametrize("form", ["doc_sentences", "full_sentences"])
 def test_statistics_of_one_segment_hold_all_the_text(tmp_path, form):
-    """What stands between two documents in a record is none of it."""
+    """The separators between documents in a record do not count as text."""
     text = tmp_path / "a.txt"
     text.write_text("今天天气很好\n\n我们去公园\n\n" * 3, encoding="utf-8")
     stats = tmp_path / "stats.json"
@@ -392,7 +392,7 @@ def test_a_document_of_several_shards_counts_once(tmp_path):
 
 
 def limited(**limits):
-    """A function that sets limits of a process: limits(AS=bytes)."""
+    """Returns a function that sets resource limits of a process: limited(AS=bytes)."""
     import resource
 
     def set_limits():
@@ -429,15 +429,15 @@ def test_a_disk_that_is_full_late_keeps_what_is_finished(tmp_path):
 
 @pytest.mark.slow
 def test_no_shard_is_kept_when_it_is_finished(tmp_path, monkeypatch):
-    copies = 2  # of the sample in a shard
-    size = copies * os.path.getsize(SAMPLE) // 3  # characters, most of them of 3 bytes
+    copies = 2  # of the sample per shard
+    size = copies * os.path.getsize(SAMPLE) // 3  # in characters, most of which have 3 bytes
     shards = functools.partial(corpus_reader.read_shards, shard_characters=size)
     monkeypatch.setattr(corpus_reader, "read_shards", shards)
     settings = job(dupe_factor=1)
     pipeline.check(settings)
 
     def peak(num_shards):
-        """Most bytes that Python holds while a text of so many shards is worked on."""
+        """Returns Python's peak memory in bytes while a text of so many shards is processed."""
         text = str(tmp_path / ("%d.txt" % num_shards))
         write_text(text, copies * num_shards)
         made_from = pipeline.manifest(settings, [text])
@@ -449,7 +449,7 @@ def test_no_shard_is_kept_when_it_is_finished(tmp_path, monkeypatch):
             tracemalloc.stop()
         return most
 
-    peak(2)  # what is made once
+    peak(2)  # allocates what is created only once
     assert peak(20) < peak(2) + 18 * copies * os.path.getsize(SAMPLE)
 
 
@@ -490,7 +490,7 @@ def test_english_needs_no_segmenter(tmp_path):
         lines = handle.read().split("\n")[:-1]
     assert values["sentences"] == sum(map(bool, lines)) and values["documents"] >= 8
     assert values["unknown"] == 0
-    # Whole words: the pieces of a word are masked together, often several.
+    # With whole words, all pieces of a word, often several, are masked together.
     assert sum(values["masked words"].values()) > 100 and len(values["masked words"]) > 3
 
 
@@ -504,7 +504,7 @@ def test_other_segmenters_and_masks(flags, tmp_path):
 
 
 def framed_records(path):
-    """Counter of the records of a file, as bytes."""
+    """Returns a Counter of the framed records of a file, as bytes."""
     with open(str(path), "rb") as handle:
         content = handle.read()
     found, place = collections.Counter(), 0
@@ -546,7 +546,7 @@ def test_beam_that_is_missing_is_told(tmp_path):
 
 
 def test_too_few_open_files_end_the_command(tmp_path):
-    """Also where one worker was started and the next could not be."""
+    """The command also ends if one worker has started and the next one cannot."""
     text = tmp_path / "text.txt"
     text.write_text("今天天气很好。\n我们去公园。\n\n" * 50, encoding="utf-8")
     command = os.path.join(ROOT, "create_pretraining_data.py")

@@ -1,4 +1,4 @@
-"""Raw text to documents: formats, encodings, sentences, what is noted and counted."""
+"""Reading raw text into documents: formats, encodings, sentences, notes and counts."""
 
 import collections
 import gzip
@@ -102,7 +102,7 @@ def test_json_lines(tmp_path):
 
 
 def test_json_lines_without_an_ending_are_known_by_their_first_line(tmp_path):
-    """As wiki_zh's files are, AA/wiki_00; records held the braces, keys and addresses."""
+    """Regression: records of such files (wiki_zh's AA/wiki_00) contained braces, keys and URLs."""
     rows = [
         {"id": "1", "url": "https://a", "title": "标题", "text": "一。\n二。"},
         {"text": "三。"},
@@ -121,7 +121,7 @@ def test_json_lines_without_an_ending_are_known_by_their_first_line(tmp_path):
     (tmp_path / "wiki_02").write_bytes(content.encode("gb18030"))
     text_format = corpus_reader.TextFormat(encoding="gb18030")
     assert documents_of([tmp_path / "wiki_02"], text_format) == expected
-    original = corpus_reader.TextFormat(as_original=True)  # reads them as plain text
+    original = corpus_reader.TextFormat(as_original=True)  # reads the lines as plain text
     assert documents_of([tmp_path / "news.txt"], original)[0][0].startswith('{"id"')
     for line in ('{"a": 1}', "{天气}", '{"text": 1}', "[1]", '{"text": "一。"'):
         (tmp_path / "plain").write_text(line + "\n二。\n", encoding="utf-8")
@@ -165,7 +165,7 @@ def test_folders_patterns_and_names(tmp_path):
 
 
 def test_commas_alone_name_no_file():
-    """No file was read, and statistics of no records were computed: ZeroDivisionError."""
+    """Regression: no file was read, and statistics of no records raised ZeroDivisionError."""
     for patterns in (",", " , ", " "):
         with pytest.raises(UserError, match="--input_file= *,? *: names no file: expected files"):
             corpus_reader.input_files(patterns)
@@ -173,7 +173,7 @@ def test_commas_alone_name_no_file():
 
 
 def test_an_output_folder_among_the_texts_is_no_text(tmp_path):
-    """A run's log and tables would else be read as text when it goes on."""
+    """Otherwise a resumed run would read its log and tables as text."""
     for name in ("b/2.txt", "b/run/train.log", "b/run/records/1.tfrecord", "b/run_2/3.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -275,7 +275,7 @@ def test_a_line_of_any_length_is_parted_behind_sentences(is_json, tmp_path):
     assert max(map(len, parts)) < 17000 and all(part.endswith("。") for part in parts)
     assert counts_of(shards)["lines"] == 1
     assert [kind for shard in shards for kind, _ in shard.notes] == [corpus_reader.LONG_LINE]
-    # The original's records need the line as it is.
+    # The original does not split lines, so its records need the whole line.
     (document,) = documents_of([path], corpus_reader.TextFormat(as_original=True))[:1]
     assert is_json or document == [text]
 

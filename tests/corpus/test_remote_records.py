@@ -1,4 +1,4 @@
-"""Data creation where text and records are in TensorFlow's in-memory file system."""
+"""Data creation with text and records in TensorFlow's in-memory file system."""
 
 import glob
 import json

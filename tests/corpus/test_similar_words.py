@@ -1,4 +1,4 @@
-"""Similar words in place of masks: the table, the shares, and records by the command."""
+"""Similar words in place of masks: the table, the shares, and the records of the command."""
 
 import os
 import subprocess
@@ -42,13 +42,13 @@ def test_a_table_has_the_words_of_as_many_pieces(tmp_path, tokenizer):
 
 
 def test_a_table_may_begin_with_blank_lines(tmp_path, tokenizer):
-    """It was taken for word vectors, of which no line is one."""
+    """Regression: such a table was taken for a file of word vectors."""
     table = similar_words.read(write(tmp_path, "\n \n手机\t电话\n"), tokenizer)
     assert table.similar == {ids_of("手机", tokenizer): [ids_of("电话", tokenizer)]}
 
 
 def test_words_that_the_vocabulary_lacks_are_no_words_of_a_table(tmp_path, tokenizer):
-    """Else any unknown piece would be shown as their similar words, or those as it."""
+    """Otherwise [UNK] would be replaced with their similar words, or other words with [UNK]."""
     assert tokenizer.tokenize("𰻝") == ["[UNK]"]
     path = write(tmp_path, "𰻝\t好\n面\t𰻝\t饭\n")
     table = similar_words.read(path, tokenizer)
@@ -89,7 +89,7 @@ def test_faults_of_a_table_are_one_line(text, message, tmp_path, tokenizer):
 
 
 def test_shares_of_similar_kept_and_random_words():
-    """Words 10 11, 12 and 13 14 15; the last one has no similar word."""
+    """Rows have the words (10, 11), (12) and (13, 14, 15); the last one has no similar word."""
     ids = np.tile([1, 10, 11, 12, 13, 14, 15, 2], (6000, 1))
     starts = np.tile(np.array([0, 1, 0, 1, 1, 0, 0, 0], bool), (6000, 1))
     chosen = np.tile(np.array([0, 1, 1, 1, 1, 1, 1, 0], bool), (6000, 1))
