@@ -1,4 +1,4 @@
-"""Averages of teachers' logits, weights fitted to labels."""
+"""Averages of teachers' logits, with weights fitted to the labels."""
 
 import os
 
@@ -67,19 +67,19 @@ def test_fitted_weights_are_the_best_of_a_grid():
 
 @pytest.mark.parametrize("noise", [1e-4, 0.02, 0.5])
 def test_fitted_weights_of_teachers_that_are_nearly_alike_are_the_best(noise):
-    """500 steps of EM were a loss of 1e-3 above the best."""
+    """Regression: after 500 steps of EM, the loss was 1e-3 above the optimum."""
     draws = np.random.RandomState(1)
     teacher = draws.beta(4, 2, [2000, 1])
     likelihoods = np.clip(teacher * [1, 1.01, 1] * (1 + noise * draws.randn(2000, 3)), 1e-9, 1)
     weights = mixtures.fitted_weights(likelihoods)
     assert sum(weights) == pytest.approx(1) and min(weights) >= 0
     slopes = (likelihoods / (likelihoods @ weights)[:, None]).mean(axis=0)
-    assert slopes.max() <= 1 + 1e-5  # at the maximum of a concave function over shares: 1
+    assert slopes.max() <= 1 + 1e-5  # at the maximum, no slope exceeds 1
 
 
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
 def test_weights_of_values_are_the_best_of_a_grid_on_any_scale(scale):
-    """Of labels of 0 to 1,000 the better teacher had 0.72, and the average was worse than it."""
+    """Regression: for labels of 0 to 1,000, the better teacher got 0.72 and beat the average."""
     draws = np.random.RandomState(4)
     errors = scale * draws.randn(500, 3) * [0.1, 0.5, 0.12]
     shares = [(a, b, 1 - a - b) for a in np.linspace(0, 1, 101) for b in np.linspace(0, 1 - a, 101)]
@@ -89,7 +89,7 @@ def test_weights_of_values_are_the_best_of_a_grid_on_any_scale(scale):
     assert sum(weights) == pytest.approx(1) and min(weights) >= 0
     same = np.stack([errors[:, 0]] * 2, axis=1)
     assert mixtures.least_squares_weights(same) == [0.5, 0.5]
-    alone = errors[:, :1] + [0.0, 10.0 * scale]  # the average with one that is far off is worse
+    alone = errors[:, :1] + [0.0, 10.0 * scale]  # an average with a bad teacher is worse
     assert mixtures.least_squares_weights(alone) == pytest.approx([1, 0], abs=1e-2)
 
 
@@ -126,7 +126,7 @@ def test_the_fitted_temperature_is_that_by_which_logits_were_sharpened():
     draws = np.random.RandomState(5)
     logits = 2 * draws.randn(20000, 4)
     shares = np.exp(distillation.log_softmax(logits))
-    gold = (shares.cumsum(axis=1) > draws.rand(20000, 1)).argmax(axis=1)  # drawn by the logits
+    gold = (shares.cumsum(axis=1) > draws.rand(20000, 1)).argmax(axis=1)  # drawn by softmax
 
     def likelihoods(temperature):
         rows = distillation.log_softmax(3.0 * logits / temperature)

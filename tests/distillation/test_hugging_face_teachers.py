@@ -1,4 +1,4 @@
-"""Folders that transformers saved as teachers: their logits are transformers' own."""
+"""Folders saved by transformers as teachers: their logits equal those of transformers."""
 
 import glob
 import os
@@ -30,14 +30,14 @@ SIZES = {
     "max_position_embeddings": 32,
     "pad_token_id": 0,
     "initializer_range": 0.3,
-    "hidden_act": "gelu_new",  # the form of GELU that models here have
+    "hidden_act": "gelu_new",  # the form of GELU that our models use
     "id2label": dict(enumerate(LABELS_OF_TEACHER)),
     "label2id": {label: number for number, label in enumerate(LABELS_OF_TEACHER)},
 }
 
 
 def saved(tmp_path, name):
-    """(model of transformers with random weights, its folder)."""
+    """Returns (a model of transformers with random weights, its folder)."""
     torch = pytest.importorskip("torch", reason="needs PyTorch (requirements-convert.txt)")
     transformers = pytest.importorskip("transformers", reason="needs requirements-convert.txt")
     torch.manual_seed(1)
@@ -50,7 +50,7 @@ def saved(tmp_path, name):
 
 
 def logits_of(library, text_a, text_b):
-    """Logits of a pair by transformers, in the order of `LABELS`."""
+    """Returns the logits of a pair by transformers, in the order of `LABELS`."""
     texts = ["[CLS]"] + list(text_a) + ["[SEP]"], list(text_b) + ["[SEP]"]
     ids = library.torch.tensor([[PIECES.index(piece) for piece in texts[0] + texts[1]]])
     segments = library.torch.tensor([[0] * len(texts[0]) + [1] * len(texts[1])])
@@ -88,7 +88,7 @@ def test_a_teacher_without_a_length_reads_what_its_student_reads(tmp_path):
         teacher.prepare(texts)
         one, two = map(teacher.target, texts)
         differences[length] = np.abs(np.subtract(one, two)).max()
-    assert differences[16] < 1e-6  # rows of a batch may be rounded otherwise
+    assert differences[16] < 1e-6  # rows of a batch may be rounded differently
     assert differences[24] > 1e-3
 
 

@@ -1,4 +1,4 @@
-"""The linear model as teacher: what it says of training rows is out of fold."""
+"""The linear model as teacher: its predictions for training rows are out-of-fold."""
 
 import sys
 
@@ -30,7 +30,7 @@ def teacher_of(rows, folder):
 
 
 def rows_by_chance():
-    """Texts of any characters, with labels that do not depend on them."""
+    """Returns texts of random characters, with labels that do not depend on them."""
     randomness = np.random.RandomState(1)
     texts = ["".join(chr(0x4E00 + c) for c in randomness.randint(0, 3000, 8)) for _ in range(200)]
     return [example(text, str(label)) for text, label in zip(texts, randomness.randint(0, 2, 200))]
@@ -42,7 +42,7 @@ def right(teacher, rows):
 
 
 def test_rows_are_not_judged_by_a_model_that_has_learnt_them(tmp_path):
-    """Labels of chance can be learnt by heart, and not foreseen."""
+    """Random labels can be memorized but not predicted, so the accuracy is that of chance."""
     labels = list(TOPICS)
     rows = [row._replace(label=labels[int(row.label)]) for row in rows_by_chance()]
     texts, classes = [row.text_a for row in rows], [labels.index(row.label) for row in rows]
@@ -52,12 +52,12 @@ def test_rows_are_not_judged_by_a_model_that_has_learnt_them(tmp_path):
     assert 0.3 < right(teacher, rows) < 0.65
     probabilities = np.exp([teacher.target(row) for row in rows])
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
-    # Nothing is known: no probability is far from the labels' shares.
+    # Since nothing can be predicted, no probability is far from the labels' shares.
     assert np.abs(probabilities - 0.5).max() < 0.3
 
 
 def test_rows_are_not_judged_by_a_model_that_has_learnt_them_written_otherwise(tmp_path):
-    """Punctuation, blanks and width make no other text: labels of chance are not foreseen."""
+    """Texts that only differ in punctuation, spaces or character width are in the same fold."""
     labels = list(TOPICS)
     rows = [row._replace(label=labels[int(row.label)]) for row in rows_by_chance()]
     forms = ["%s", "%s。", " %s　！"]
@@ -65,7 +65,7 @@ def test_rows_are_not_judged_by_a_model_that_has_learnt_them_written_otherwise(t
     teacher = teacher_of(written, tmp_path)
     teacher.prepare(written)
     assert teacher.num_computed == 600 and 0.3 < right(teacher, written) < 0.65
-    # The targets of before, of other folds, are not taken for those of these.
+    # The key keeps targets that were cached with other folds from being used.
     assert set(teacher.about) - set(teacher_of(rows, tmp_path).about) == {"folds"}
 
 
@@ -83,7 +83,7 @@ def test_topics_are_learnt_and_read_from_disk_the_next_time(tmp_path, monkeypatc
     again.prepare(rows + others)
     assert again.num_computed == 0
     np.testing.assert_array_equal(again.target(rows[3]), teacher.target(rows[3]))
-    with pytest.raises(TypeError):  # of other rows it is another teacher
+    with pytest.raises(TypeError):  # with other rows it is another teacher
         teacher_of(rows[1:], tmp_path).prepare(rows[:1])
 
 
@@ -110,7 +110,7 @@ def test_other_tasks_are_refused(tmp_path, of_student):
     + [["上市 财经", "进球 体育", "射门 体育", "足球 体育", "比赛 体育"]],
 )
 def test_too_few_texts_are_refused(tmp_path, rows):
-    """Of four texts a part is empty; without one of five the others have one label."""
+    """Four texts leave a fold empty; in the last case, removing one text leaves a single label."""
     rows, number = [example(*row.split()) for row in rows], len(rows)
     message = (
         "--teachers=linear: %d different texts in train: expected at least 5, of two labels or "

@@ -1,4 +1,4 @@
-"""Models as teachers: what their targets are kept under."""
+"""Models as teachers: the digest under which their targets are cached."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def opened(folder, cache):
 
 
 def test_a_folder_that_changes_after_it_was_looked_up_leaves_no_targets(tmp_path):
-    """Its targets would be those of the new weights under the digest of the former ones."""
+    """Targets of the new weights would be cached under the digest of the former weights."""
     cache = str(tmp_path / "cache")
     folder = small_models.write_model(tmp_path / "teacher", seed=1)
     former = small_models.write_model(tmp_path / "former", seed=1)
@@ -34,7 +34,7 @@ def test_a_folder_that_changes_after_it_was_looked_up_leaves_no_targets(tmp_path
         teacher.prepare(EXAMPLES)
     expected = opened(former, cache)
     expected.prepare(EXAMPLES)
-    assert expected.num_computed == 1  # the digest has none yet
+    assert expected.num_computed == 1  # nothing was cached under the digest
     again = opened(folder, cache)
     again.prepare(EXAMPLES)
     assert abs(again.target(EXAMPLES[0]) - expected.target(EXAMPLES[0])).max() > 1e-3

@@ -1,4 +1,4 @@
-"""The cache of teachers' targets: what is kept, killed writers, speed."""
+"""The cache of teachers' targets: its rows, killed writers, damaged files, speed."""
 
 import errno
 import os
@@ -89,8 +89,8 @@ def test_a_writer_that_is_killed_leaves_no_half_chunk(tmp_path, monkeypatch):
 
 
 def _damage(name, content):
-    """Writes bytes in place of a file, or removes it where they are None."""
-    storage.remove(name)  # files in memory are not shortened
+    """Replaces the content of a file, or removes the file if `content` is None."""
+    storage.remove(name)  # writing does not shorten files in memory
     if content is not None:
         with storage.gfile().GFile(name, "wb") as handle:
             handle.write(content)
@@ -116,7 +116,7 @@ def test_rows_of_a_damaged_chunk_are_made_again(folder, ending, damage, capsys):
     _damage(damaged, contents[damage])
     again = TargetCache(folder, ABOUT)
     shown = capsys.readouterr().out
-    if (damage, ending) != ("removed", ".keys.npy"):  # which is a chunk that was not finished
+    if (damage, ending) != ("removed", ".keys.npy"):  # without keys, the chunk counts as unfinished
         assert shown.startswith("warning: %s is damaged" % damaged[: -len(ending)])
         assert shown.count("\n") == 1
     assert again.missing(TEXTS[:3]) == TEXTS[:2]
@@ -132,7 +132,7 @@ def test_rows_of_a_chunk_with_another_bit_are_made_again(tmp_path, ending, num_b
     cache.add(TEXTS[:2], _targets(2))
     (name,) = (n for n in storage.names_in(cache.folder) if n.endswith(ending))
     with open(os.path.join(cache.folder, name), "r+b") as handle:
-        handle.seek(128 + num_bytes // 2)  # behind the head of the file
+        handle.seek(128 + num_bytes // 2)  # after the header of the file
         byte = handle.read(1)[0]
         handle.seek(-1, os.SEEK_CUR)
         handle.write(bytes([byte ^ 1]))
@@ -167,14 +167,14 @@ def test_a_chunk_out_of_reach_is_not_taken_for_damaged(tmp_path, monkeypatch):
         TargetCache(str(tmp_path), ABOUT)
 
 
-@pytest.mark.newest  # the time of current Pythons
+@pytest.mark.newest  # the limit is for current Python versions
 def test_100000_rows_are_read_in_two_seconds(tmp_path):
     cache = TargetCache(str(tmp_path), ABOUT)
     texts = [("文本%d" % row, None) for row in range(100000)]
     for start in range(0, len(texts), 10000):
         cache.add(texts[start : start + 10000], _targets(10000, 15))
     seconds = []
-    for _ in range(3):  # the least: other programs on the machine add to the others
+    for _ in range(3):  # the minimum counts: other programs may slow down single passes
         begin = time.process_time()
         read = TargetCache(str(tmp_path), ABOUT)
         assert read.missing(texts) == []

@@ -1,4 +1,4 @@
-"""Files as teachers: every form, and everything that can be wrong in one."""
+"""Files as teachers: every format, and everything that can be wrong in a file."""
 
 import json
 
@@ -74,7 +74,7 @@ def test_multi_label_and_values(tmp_path):
     )
     teacher.prepare([PAIR])
     assert teacher.target(PAIR).tolist() == [2.5]
-    content = json_line(label=3, value=2.5)  # with the gold value, as data sets are dumped
+    content = json_line(label=3, value=2.5)  # includes the gold value, like dumps of data sets
     teacher = opened(tmp_path, content, "v.jsonl", labels=("score",), kind="regression")
     teacher.prepare([PAIR])
     assert teacher.target(PAIR).tolist() == [2.5]
@@ -83,7 +83,7 @@ def test_multi_label_and_values(tmp_path):
 
 
 def test_rows_of_one_text_may_differ_by_rounding(tmp_path):
-    """As a GPU's do by its batches; numbers near zero were held to the sixth digit."""
+    """Regression: numbers near zero that differ by rounding, as on a GPU, were refused."""
     header, row = "text_a\ttext_b\tP(0)\tP(1)\n", "今天\t明天\t%s\n"
     content = header + row % "0.999999\t0.000001" + row % "1.000000\t0.000000"
     assert probabilities(opened(tmp_path, content))[0] == pytest.approx(1, abs=1e-5)
@@ -99,7 +99,7 @@ def test_a_file_of_single_texts_for_pairs_names_what_is_missing(tmp_path):
 
 
 def test_the_prefix_of_a_checkpoint_is_named_as_such(tmp_path):
-    """As programs of BERT are given a model; it was no such file or folder."""
+    """Regression: a prefix, as BERT's programs take it, was reported as a missing file."""
     (tmp_path / "model.ckpt-7.index").write_text("")
     with pytest.raises(UserError) as caught:
         teachers.is_model(str(tmp_path / "model.ckpt-7"))
@@ -137,7 +137,7 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
             "expected probabilities from 0 to 1; logits stand beside the texts",
         ),
         (
-            "a.tsv",  # of single texts, which the data are not
+            "a.tsv",  # has single texts, but the data are pairs
             "text_a\tP(0)\tP(1)\nx\t1\t0\nx\t0\t1\n",
             "lines 2 and 3: the same text .* of pairs give both texts .text_b",
         ),
@@ -197,7 +197,7 @@ def test_a_file_that_is_no_text_names_the_flag(tmp_path):
 
 
 def test_a_file_of_another_encoding_is_to_be_converted(tmp_path):
-    """--encoding is that of the data, by which no teacher is read."""
+    """--encoding applies to the data only; files of teachers are always UTF-8."""
     path = tmp_path / "teacher.jsonl"
     path.write_bytes(
         json_line(logits=[1, 2]).replace("\\u4eca\\u5929", "今天开门吃饭").encode("gbk")
@@ -240,7 +240,7 @@ def test_numbers_that_differ_the_other_way_round_are_reported(tmp_path, capsys):
 
 
 def test_numbers_of_pairs_in_one_order_serve_both(tmp_path):
-    """Rows by position are those of the data; what --swap_pairs turns has the same ones."""
+    """Rows without texts are matched by position; pairs swapped by --swap_pairs share a row."""
     examples = [PAIR, _turned(PAIR), OTHER, _turned(OTHER), OTHER._replace(text_b="再说", guid="u")]
     content = "0.9123\t0.0877\n0.3111\t0.6889\n0.5432\t0.4568\n"
     teacher = opened(tmp_path, content, is_symmetric=True)
@@ -275,7 +275,7 @@ def test_rounded_probabilities_are_reported(tmp_path, capsys):
 
 
 def test_rounding_is_no_other_sum(tmp_path):
-    """Two digits of each of 30 classes: the sum of the rounded numbers may be 0.95."""
+    """With 30 classes rounded to two digits, the sum of the rounded numbers may be 0.95."""
     labels = list(map(str, range(30)))
     rounded = [0.66] + [0.01] * 29  # 0.6652 and 29 times 0.0115
     teacher = opened(tmp_path, json_line(probabilities=rounded), "a.jsonl", labels=labels)

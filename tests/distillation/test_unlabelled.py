@@ -1,4 +1,4 @@
-"""Files of texts without labels: which are read, and those that are not there."""
+"""Files of unlabelled texts: which files are read, and errors for missing files."""
 
 import gzip
 import io
@@ -98,7 +98,7 @@ def test_utf_16_with_its_flag_is_text(tmp_path):
 
 def test_lines_in_another_encoding_are_left_out_and_counted(tmp_path):
     path = tmp_path / "texts.tsv"
-    lines = ["今天%d\t明天\n" % number for number in range(5000)]  # more than is looked at first
+    lines = ["今天%d\t明天\n" % number for number in range(5000)]  # the bad line comes late
     path.write_bytes("".join(lines).encode() + "错误的\t编码\n".encode("gbk"))
     found = read(str(path))
     assert len(found.examples) == 5000

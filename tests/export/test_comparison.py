@@ -1,4 +1,4 @@
-"""How an exported file is compared with the checkpoint, and on which texts."""
+"""Comparison of an exported file with its checkpoint: limits, predictions, and the texts used."""
 
 import itertools
 import types
@@ -81,7 +81,7 @@ def test_a_model_of_pairs_is_judged_by_pairs(folder, tmp_path):
 
 
 def test_a_readers_rows_have_room_for_a_question(folder):
-    """24 pieces of a question, [CLS], two [SEP] and one piece of the context."""
+    """The minimum is 24 pieces of a question, [CLS], two [SEP] and one piece of the context."""
     model = model_with(folder, objective="reading_comprehension", head={"max_query_length": 24})
     export_common.check_length(28, model)
     with pytest.raises(UserError, match="expected 28 .what the model's questions need. to"):
@@ -154,7 +154,7 @@ def test_every_kind_of_quantization_has_limits_for_labels():
 
 @pytest.mark.parametrize("num_changed, is_kept", [(0, True), (5, True), (6, False)])
 def test_a_file_is_judged_by_the_labels_of_all_texts(num_changed, is_kept, folder):
-    """5 of 104 texts are 4.8 %."""
+    """At most 5 % of the labels may change: 5 of 104 are 4.8 %."""
     texts = [("今天天气%d" % number, None) for number in range(100)]
     examples = examples_of(model_with(folder), texts)
     assert len(examples.rows) == len(examples.expected) == 104
@@ -188,7 +188,7 @@ def test_what_equal_labels_are_depends_on_the_objective(folder):
 
 
 def answers_of(kind, names, labels=None, **head):
-    """The function of a row's arrays -> what a model of a kind answers."""
+    """Returns the function of a row's output arrays -> the prediction of a model of this kind."""
     model = types.SimpleNamespace(
         kind=registry.get(kind), labels=labels, settings={"objective": kind, "head": head}
     )
@@ -261,7 +261,7 @@ def test_the_users_texts_are_those_that_are_compared(folder):
     many = [("文%d" % number, None) for number in range(3000)]
     found = comparison_texts.to_compare(model_with(folder), options("none", many))
     assert len(found) == 500 and set(found) <= set(many)
-    assert found[0] == many[0] and found[-1][0] >= "文299"  # of the whole file
+    assert found[0] == many[0] and found[-1][0] >= "文299"  # sampled from the whole file
     found = comparison_texts.to_compare(model_with(folder), options("none", many[:120]))
     assert found == many[:120]
     found = comparison_texts.to_compare(model_with(folder), options("none", many[:30]))

@@ -1,4 +1,4 @@
-"""Encoders exported with their pooling: beside `TextEncoder`, by the libraries they are for."""
+"""Encoders exported with their pooling: the target libraries give the vectors of `TextEncoder`."""
 
 import json
 import os
@@ -70,12 +70,12 @@ def test_sentence_transformers_gives_our_vectors(
     folder = made_folder(tmp_path, notes, **LAYOUTS[layout])
     output = str(tmp_path / "exported")
     export(folder, "--format=sentence_transformers", "--output=" + output)
-    assert "difference at most" in capsys.readouterr().out  # by transformers' AutoModel
+    assert "difference at most" in capsys.readouterr().out  # computed by transformers' AutoModel
     model = sentence_transformers.SentenceTransformer(output, trust_remote_code=True, device="cpu")
     expected = vectors_of(folder)
     np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-5)
     assert model.max_seq_length == 24
-    # The folder again as a model here: our notes go along.
+    # The folder is also a model folder of this toolkit, because our notes are copied.
     with open(os.path.join(output, "sentence_embedding.json")) as handle:
         assert json.load(handle)["pooling"] == NOTES[notes].pooling
     model.save(str(tmp_path / "saved"))
@@ -84,7 +84,7 @@ def test_sentence_transformers_gives_our_vectors(
 
 
 def _files_of_normalize(folder):
-    """{name: JSON value} of the files of the module that makes vectors 1 long."""
+    """Returns {name: JSON value} of the files of the module that normalizes vectors."""
     return {path.name: json.loads(path.read_text()) for path in folder.glob("*_Normalize/*")}
 
 
@@ -138,7 +138,7 @@ def test_poolings_that_sentence_transformers_lacks_are_named(tmp_path):
 
 
 def test_a_config_beside_the_folder_is_converted(tmp_path, monkeypatch):
-    """--bert_config_file, or what the folder of a training remembers."""
+    """The config comes from --bert_config_file, or from the settings of a training folder."""
     folder = made_folder(tmp_path)
     config_file = str(tmp_path / "elsewhere.json")
     os.rename(os.path.join(folder, "albert_config.json"), config_file)
@@ -153,7 +153,7 @@ def test_a_config_beside_the_folder_is_converted(tmp_path, monkeypatch):
 
 
 def rows_of(folder):
-    """The inputs of TEXTS, as `TextEncoder` makes them."""
+    """Returns the inputs of TEXTS, as `TextEncoder` creates them."""
     opened = loaded_model.open_folder(folder)
     texts = input_rows.checked_texts(TEXTS)
     return input_rows.rows_of(texts, opened.tokenizer, 24)
@@ -177,7 +177,7 @@ def test_onnx_encoders_pool(quantize, difference, tmp_path):
 
 
 def check_direction(vector, expected, difference):
-    """Asserts that a vector is as expected, or, of integers, that it points almost there."""
+    """Asserts that a vector equals the expected one or, if quantized, has almost its direction."""
     if difference < 0.01:
         np.testing.assert_allclose(vector, expected, atol=1e-4)
     cosine = vector @ expected / np.linalg.norm(vector) / np.linalg.norm(expected)
@@ -197,7 +197,7 @@ def test_tflite_encoders_pool(quantize, difference, tmp_path):
     interpreter = interpreters.plain(path)
     details = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
     for row, expected in zip(rows_of(folder), vectors_of(folder)):
-        arrays = input_rows.padded([row], 24)  # the length of the folder's notes
+        arrays = input_rows.padded([row], 24)  # the length in the folder's notes
         for name, array in zip(("ids", "mask", "segment_ids"), arrays):
             interpreter.set_tensor(details[name], array)
         interpreter.invoke()

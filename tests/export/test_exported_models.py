@@ -1,4 +1,4 @@
-"""The same results from a model folder and from its exported forms, from Python, shell and HTTP."""
+"""A model folder and its exported forms give the same results in Python, the shell and HTTP."""
 
 import itertools
 import json
@@ -93,13 +93,13 @@ def test_an_export_goes_into_the_folder_of_its_model_by_default(kind, tmp_path):
         pytest.importorskip("tf2onnx", reason="needs requirements-export.txt")
     folder = small_models.write_model(tmp_path / "model")
     before = set(os.listdir(folder))
-    for _ in range(2):  # again, too
+    for _ in range(2):  # the second export replaces the first
         small_models.run_command(export_model, ["--model_dir=" + folder, "--format=" + kind])
     made = set(os.listdir(folder)) - before - {"tokenizer.json"}
     names = {
         "saved_model": "saved_model",
         "tflite": "albert_classifier_48.tflite",
-    }  # of fine_tuning.json
+    }  # 48 is the length in fine_tuning.json
     assert made == {names.get(kind, "albert_classifier.onnx")}
     with predictor.Predictor(folder) as model, predictor.Predictor(
         os.path.join(folder, *made)
@@ -110,7 +110,7 @@ def test_an_export_goes_into_the_folder_of_its_model_by_default(kind, tmp_path):
 
 
 class Listener(logging.Handler):
-    """Keeps what TensorFlow's loggers are given."""
+    """Collects the messages of TensorFlow's loggers."""
 
     def __init__(self, monkeypatch, caplog):
         super().__init__()
@@ -198,8 +198,8 @@ def test_a_tflite_file_takes_one_thread_unless_more_are_asked_for(folder, tmp_pa
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout.split()) == (0, ["0", "2"])  # besides the caller's own
-    # 2.21 also warns about TensorFlow's interpreter.
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "2"])  # additional threads
+    # TensorFlow 2.21 also warns about its interpreter.
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: LiteRT")]
     assert len(notes) == (way == "without LiteRT")
     assert all("pip install ai-edge-litert" in note for note in notes)
@@ -217,7 +217,7 @@ def test_batches_of_a_file_are_run_by_several_threads(form, folder, tmp_path, mo
         _, expected = model.predict(texts)
     with predictor.Predictor(path) as model:
         run, threads = model._backend.run, set()
-        together = threading.Barrier(3, timeout=60)  # breaks unless three are at work at a time
+        together = threading.Barrier(3, timeout=60)  # fails unless three threads run at once
 
         def counting(*arrays):
             if threading.current_thread() not in threads:
@@ -278,7 +278,7 @@ def test_an_exported_file_knows_its_positions(form, positions, tmp_path):
         tmp_path / "model", max_position_embeddings=positions, settings={"max_seq_length": 8}
     )
     name = "model.onnx" if form == "ONNX" else "model.tflite"
-    outputs = [str(tmp_path / "exported" / name), os.path.join(folder, name)]  # beside a config
+    outputs = [str(tmp_path / "exported" / name), os.path.join(folder, name)]  # next to a config
     paths = [export(folder, path, FORMS[form]) for path in outputs]
     text = "今天天气" * 150
     with predictor.Predictor(folder, max_seq_length=1000) as model:
@@ -305,7 +305,7 @@ def test_ids_of_a_file_are_those_of_a_vocabulary_with_an_entry_twice(tmp_path):
 
 
 def test_texts_of_a_batch_do_not_change_one_another_in_integers(folder, tmp_path):
-    """Their scale is found while a batch runs."""
+    """Activations are quantized at run time, which must not depend on the other texts."""
     path = export(
         folder, str(tmp_path / "exported" / "model.onnx"), FORMS["ONNX"] + ["--quantize=int8"]
     )
@@ -352,7 +352,7 @@ def test_making_and_running_integers_needs_no_interpreter_of_tensorflow(folder, 
 
 
 def test_1000_real_pairs_are_the_same_everywhere(shared, tmp_path, capsys):
-    """Python, command line, HTTP, TFLite."""
+    """Compares Python, the command line, HTTP and TFLite."""
     pytest.importorskip("fastapi", reason="needs requirements-serve.txt")
     from albert_zh.inference.serving import http_service
     from http_requests import post, running

@@ -1,4 +1,4 @@
-"""Exported files: every layout in every format gives what the checkpoint gives, or is not kept."""
+"""Exported files: every layout in every format gives the checkpoint's outputs, or is discarded."""
 
 import copy
 import functools
@@ -51,13 +51,13 @@ LAYOUTS = {
     "google_fast": {"num_hidden_groups": 2, "inner_group_num": 1, "ffn_groups": 4},
     "bert": {"embedding_size": None},
 }
-OF_ONNX = with_slow(  # layouts, and whether weights are integers
+OF_ONNX = with_slow(  # (layout, value of --quantize)
     list(itertools.product(sorted(LAYOUTS), ["none", "int8"])),
     [("brightmart", "int8"), ("google_fast", "none")],
 )
-# Largest mean difference of probabilities; random weights are harder on integers than trained ones.
+# Largest mean difference of probabilities; quantization errors are larger for random weights.
 QUANTIZED = {"none": 1e-5, "float16": 1e-3, "dynamic": 0.05, "int8": 0.05}
-# Labels of random weights are more easily changed than those of trained ones.
+# The labels of a model with random weights change more easily than those of a trained model.
 ANY_QUALITY = ["--min_equal_labels=0", "--tolerance=9"]
 needs_tf2 = pytest.mark.skipif(IS_TF1, reason="TFLite files are made by TensorFlow 2")
 
@@ -92,7 +92,7 @@ def export(folder, *arguments):
 
 
 def skip_unless_possible(form):
-    """Skips a test of a format that this TensorFlow or these packages cannot make."""
+    """Skips the test if this TensorFlow or the installed packages cannot write a format."""
     if form == "tflite" and IS_TF1:
         pytest.skip("TFLite files are made by TensorFlow 2")
     for name in to_onnx.MODULES if form == "onnx" else ():
@@ -112,7 +112,7 @@ def some_texts():
 
 @functools.lru_cache(maxsize=None)
 def predicted_of(folder):
-    """What the checkpoint of a folder predicts for `some_texts()`; folders do not change."""
+    """Returns the checkpoint's predictions for `some_texts()`; cached, as folders do not change."""
     with predictor.Predictor(folder) as model:
         return model.predict(some_texts())[1]
 
@@ -122,7 +122,7 @@ def assert_predicts_alike(path, folder, tolerance):
     with predictor.Predictor(path) as model:
         assert model.labels == list(LABELS)
         actual = model.predict(some_texts())[1]
-    assert expected.std() > 0.1  # else nothing would be compared
+    assert expected.std() > 0.1  # otherwise the comparison means nothing
     assert actual.shape == expected.shape
     assert np.abs(actual - expected).mean() <= tolerance
     assert np.abs(actual - expected).max() <= 10 * tolerance
@@ -167,7 +167,7 @@ def test_saved_model_in_tensorflow_2(folders, tmp_path):
     import tensorflow as tf2
 
     path = str(tmp_path / "serving")
-    for _ in range(2):  # the second replaces the first
+    for _ in range(2):  # the second export replaces the first
         export(folders["google"], "--format=saved_model", "--output=" + path)
     assert os.listdir(path) == ["1"]
     with tf2.init_scope():
@@ -198,7 +198,7 @@ def test_saved_model_in_tensorflow_2(folders, tmp_path):
     ),
 )
 def test_tflite(layout, quantize, folders, texts_file, tmp_path, recwarn):
-    # Lengths take turns, so that each layout and each quantization has both.
+    # Fixed and dynamic lengths alternate, so that each layout and each quantization has both.
     is_fixed = (sorted(LAYOUTS).index(layout) + list(QUANTIZED).index(quantize) // 2) % 2
     path = str(tmp_path / "model.tflite")
     export(
@@ -220,7 +220,7 @@ def test_tflite(layout, quantize, folders, texts_file, tmp_path, recwarn):
         assert list(info["shape_signature"]) == [1, length] and info["dtype"] == np.int32
     operators = [op["op_name"] for op in interpreter._get_ops_details()]
     assert not any(name.startswith(("Flex", "CUSTOM")) for name in operators)
-    assert operators.count("GELU") == 2  # a layer: not the eight operators of its formula
+    assert operators.count("GELU") == 2  # one per layer, not the eight of its formula
     if quantize == "int8":
         assert_products_are_integer(interpreter, layout)
 
@@ -244,7 +244,7 @@ def test_shared_kernels_are_in_the_old_commands_file_once(folders, tmp_path):
 
 
 def num_kernel_values(path):
-    """How many values the kernels of a .tflite file have."""
+    """Returns the number of values in the kernels of a .tflite file."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     file = flatbuffer_utils.read_model(path)
@@ -279,7 +279,7 @@ def assert_products_are_integer(interpreter, layout):
 
 
 def with_a_large_channel(folder, target, factor):
-    """Copies a model folder, one channel of the feed-forward outputs so many times as large."""
+    """Copies a model folder and multiplies one channel of the feed-forward outputs by `factor`."""
     shutil.copytree(folder, target)
     prefix = os.path.join(target, "albert_model.ckpt")
     values = checkpoint_values.read_weights(prefix)
@@ -311,7 +311,7 @@ def test_the_scale_is_that_of_the_feed_forward_outputs(layout, folders):
     row = [np.array([[2, 7, 9, 3]]), np.ones([1, 4], int), np.zeros([1, 4], int)]
     scale = to_tflite.feed_forward_scale(model, [row])
     assert scale.shape == (model.config.hidden_size,)
-    assert len(set(scale)) > 1  # all ones, if the outputs are not found in the graph
+    assert len(set(scale)) > 1  # each channel has its scale
 
 
 @needs_tf2
@@ -326,7 +326,7 @@ def test_a_large_channel_leaves_the_others_their_precision(folders, texts_file, 
         "--representative_texts=" + texts_file,
         *ANY_QUALITY,
     )
-    assert_predicts_alike(path, folder, 0.008)  # without the scale 0.011, at most 0.25
+    assert_predicts_alike(path, folder, 0.008)  # without the scale: mean 0.011, largest 0.25
 
 
 @needs_tf2
@@ -385,7 +385,7 @@ def test_onnx(layout, quantize, folders, tmp_path):
     tolerance = 1e-4 if quantize == "none" else 0.3
     np.testing.assert_allclose(session.run(None, batch)[0], expected, atol=tolerance)
     np.testing.assert_allclose(session.run(None, rows[0])[0], expected[:1], atol=tolerance)
-    if quantize == "int8":  # 7 bits: with 8 the products' sums overflow where there is no VNNI
+    if quantize == "int8":  # 7 bits: with 8, sums of products overflow on CPUs without VNNI
         import onnx
 
         kept = [
@@ -421,7 +421,7 @@ def test_weights_are_in_an_onnx_file_once(layout, task, quantize, folders, tmp_p
 
 
 def long_rows(length, num_rows=1):
-    """Inputs of 600 ids and more, cut to a length; some words at the end are padding."""
+    """Returns inputs of 700 ids, truncated to a length; the last 10 of the 700 are padding."""
     generator = np.random.RandomState(6)
     ids = generator.randint(5, len(VOCABULARY), [num_rows, 700]).astype(np.int32)
     mask = (np.arange(700) < 690).astype(np.int32) * np.ones_like(ids)
@@ -500,7 +500,7 @@ def test_longer_rows_than_the_model_has_positions_are_cut(
         assert np.isfinite(actual).all()
         np.testing.assert_allclose(actual, expected, atol=1e-6)
     (shorter,) = OUTPUTS[form](path, long_rows(positions - 1))
-    assert np.abs(shorter - expected).max() > 1e-4  # else nothing would be compared
+    assert np.abs(shorter - expected).max() > 1e-4  # otherwise the comparison means nothing
 
 
 def test_masked_words_behind_the_cut_are_of_their_own_row(folders, tmp_path):
@@ -531,7 +531,7 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
     skip_unless_possible(form)
     path = str(tmp_path / "exported")
     arguments = ["--format=" + form, "--task=" + task, "--output=" + path, "--seq_length=32"]
-    export(folders["google"], *arguments)  # compares all outputs itself
+    export(folders["google"], *arguments)  # the command compares all outputs
     assert "difference at most" in capsys.readouterr().out
     assert os.path.exists(path)
     if form in ("tflite", "onnx"):
@@ -638,7 +638,7 @@ def test_settings_of_training_go_with_a_fine_tuned_model(tmp_path):
 
 
 def check_freezing_a_checkpoint_of_training(workspace, tmp_path):
-    """Its own .meta holds an iterator, and its optimizer's slots are no part of the graph."""
+    """Its .meta file contains an iterator, and the optimizer's slots are not in the graph."""
     newest = checkpoint_files.newest_of_training(workspace.output)
     path = str(tmp_path / "frozen.pb")
     assert os.path.exists(newest + ".meta")
@@ -650,7 +650,7 @@ def check_freezing_a_checkpoint_of_training(workspace, tmp_path):
     assert names == {"input_ids", "input_mask", "segment_ids"}
 
 
-# The old commands
+# Commands of the original
 
 
 def freeze(prefix, path, output, *arguments):
@@ -687,7 +687,7 @@ def test_old_commands_give_the_released_graphs_loss(shared, tmp_path):
     names = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
     subprocess.check_call(
         [
-            os.path.join(ROOT, "scripts", "tflite_convert"),  # TensorFlow 1's flags as typed
+            os.path.join(ROOT, "scripts", "tflite_convert"),  # takes the flags of TensorFlow 1
             "--graph_def_file=" + frozen,
             "--input_arrays=" + names,
             "--input_shapes=1,128:1,128:128:1,128:1,128:1,128",
@@ -788,13 +788,13 @@ def test_without_a_folder_the_pretrained_model_at_hand_is_exported(folders, tmp_
         small_models.run_command(export_model, ["--format=frozen"])
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize("form", with_slow(sorted(export_model.FORMATS), ["onnx"]))
 def test_a_file_that_differs_too_much_is_not_kept(form, folders, tmp_path, monkeypatch):
     skip_unless_possible(form)
-    monkeypatch.setattr(errors, "_check_numbers", lambda flags: None)  # no output differs by < -1
+    monkeypatch.setattr(errors, "_check_numbers", lambda flags: None)  # for --tolerance=-1
     path = str(tmp_path / form)
     with pytest.raises(UserError, match="is not written: the largest difference of its outputs"):
         export(folders["google"], "--format=" + form, "--output=" + path, "--tolerance=-1")
@@ -865,7 +865,7 @@ def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
 
 
 def test_a_saved_model_of_another_model_is_not_replaced(folders, tmp_path):
-    """Other formats refuse it as well; a server would have answered with other labels."""
+    """As in other formats, this is refused: a server would answer with the wrong labels."""
     extra = tmp_path / "serving" / "1" / "assets.extra"
     extra.mkdir(parents=True)
     (tmp_path / "serving" / "1" / "saved_model.pb").write_bytes(b"of another")
@@ -925,7 +925,7 @@ def test_representative_texts_leave_labels_out(tmp_path):
 
 
 def test_representative_texts_are_what_the_model_takes(tmp_path):
-    """The task's own files: no label becomes a text, of tagged characters their sentence."""
+    """Files of the task may be given: labels are skipped, tagged characters become sentences."""
     columns = {"columns": ["text_a", "label"]}
     single = small_models.write_model(tmp_path / "single", settings=columns)
     table = tmp_path / "train.csv"
@@ -934,7 +934,7 @@ def test_representative_texts_are_what_the_model_takes(tmp_path):
     model = export_common.read_model(single, "classifier")
     found = comparison_texts.for_model(model, str(table))
     assert found == [("这是第%d条新闻" % n, None) for n in range(9)]
-    assert comparison_texts.of_file(str(table)) == found  # by its header
+    assert comparison_texts.of_file(str(table)) == found  # the header names the column
     table.write_text("\n".join(rows) + "\n", encoding="utf-8")
     assert comparison_texts.for_model(model, str(table)) == found
     tags = ("O", "B-loc", "I-loc")
@@ -1013,7 +1013,7 @@ def test_killed_at_any_moment_leaves_no_half_file(folders, tmp_path):
 @pytest.mark.slow
 @needs_tf2
 def test_mediapipe_gives_the_same_labels(shared, tmp_path):
-    """MEDIAPIPE_PYTHON names the Python of an environment of its own: `pip install mediapipe`."""
+    """MEDIAPIPE_PYTHON is the Python of a separate environment with `pip install mediapipe`."""
     python = os.environ.get("MEDIAPIPE_PYTHON")
     if not python:
         pytest.skip("needs MEDIAPIPE_PYTHON=PATH, a Python that has mediapipe")
@@ -1113,7 +1113,7 @@ def test_settings_of_another_model_stay(tmp_path):
     for others in (
         {"max_seq_length": 16},
         {"max_seq_length": 128, "columns": ["text_a", "label"]},
-        {"max_seq_length": 128, "length_penalty": 0.3},  # of a reader, tuned on dev
+        {"max_seq_length": 128, "length_penalty": 0.3},  # of a reading model, tuned on dev
         {"max_seq_length": 128, "null_score_diff_threshold": -2.5},
     ):
         with pytest.raises(UserError, match="fine_tuning.json is of another model"):

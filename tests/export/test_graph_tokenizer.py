@@ -1,4 +1,4 @@
-"""Tokenization in the graph: the tokens and rows of `FullTokenizer`, whatever the text."""
+"""Tokenization in the graph gives the tokens and rows of `FullTokenizer` for any text."""
 
 import functools
 import json
@@ -18,16 +18,17 @@ from albert_zh.text import tokenization, tokenizer_tables
 from crossed_cases import with_slow
 import small_models
 
-# Sigmas of both kinds, marks of several combining classes that outlive the stripping of accents
-# (U+302E 224, U+1D165 216, U+1D16D 226), Hangul's parts, pieces that overlap, a character that
-# is ignored beside a sigma (U+00A8), one of private use, pieces that no word can have.
+# Both forms of sigma, marks of several combining classes that are not stripped with the accents
+# (U+302E 224, U+1D165 216, U+1D16D 226), Hangul jamo, overlapping pieces, a character that is
+# ignored next to a sigma (U+00A8), a private-use character, pieces that no word can contain.
 PIECES = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] a ##a ab ##ab abc ##bca b ##b ##c c abcab ##cabc A ##A é ##é "
     "e ##e σ ς ##σ ##ς Σ ##Σ σς ##σσ α ##α ##ας \u00a8 ##\u00a8 ##\u302e ##\U0001d165 "
     "##\U0001d16d a\u302e \u1112 ##\u1161 ##\u11ab 한 北 ##京 京 , . ' ## ### ##\u02b0 i ##i ß ##ß "
     "ss \ue000 ##\ue000 \U0001f600 \U0001d158 ##\u0cd5 \u0cd5 1 ##1 ##0"
 ).split()
-# What texts are made of, besides any character: the above, and what is dropped, splits or combines.
+# Texts consist of any characters and of these: the above, and some that are dropped, split words
+# or combine.
 SPECIAL = (
     "abcABΣΣσςα'’.·:^`\u00a8\u02b0\u0345\u0301\u0307\u034f\u302e\u302f\U0001d165\U0001d16d"
     "\u0f71\u0cbf\u0cc0한글北京々〇ａÀÅéİıßẞﬁ１ \t\n\r\0\x0b\x1c\x85\xa0\xad\u200b\u200d\u2028"
@@ -44,7 +45,7 @@ def vocab_file(tmp_path_factory):
 
 
 class Tokenizers:
-    """A tokenizer in Python and the one in the graph."""
+    """A tokenizer in Python and its counterpart in the graph."""
 
     def __init__(self, vocab_file, do_lower_case):
         self.python = tokenization.FullTokenizer(vocab_file, do_lower_case)
@@ -54,7 +55,7 @@ class Tokenizers:
             self._run = tf.Session().make_callable(self.graph.tokens(texts), [texts])
 
     def tokens(self, texts):
-        """The graph's tokens of texts (bytes), as a list for each."""
+        """Returns the graph's tokens of texts (bytes), one list per text."""
         ids, rows = self._run(texts)
         assert (np.diff(rows) >= 0).all()
         ends = np.cumsum(np.bincount(rows, minlength=len(texts)))
@@ -84,7 +85,7 @@ def test_golden_cases(shared, do_lower_case):
     with open(path, encoding="utf-8") as handle:
         cases = json.load(handle)["cases"]
     cases = [case for case in cases if not any(map(is_surrogate, case["input"]))]
-    assert len(cases) == 199  # two have half a surrogate pair, which UTF-8 has not
+    assert len(cases) == 199  # two have an unpaired surrogate, which UTF-8 cannot encode
     found = both.tokens([case["input"].encode("utf-8") for case in cases])
     for case, tokens in zip(cases, found):
         for family in ("bm", "google"):
@@ -108,7 +109,7 @@ def test_every_character(do_lower_case, vocab_file):
 @pytest.mark.slow
 @BOTH_CASES
 def test_letters_around_a_sigma(do_lower_case, vocab_file):
-    """Its lower case is another one at the end of a word, where that is as Unicode has it."""
+    """The lower case of sigma differs at the end of a word, as Unicode defines it."""
     around = ["", "a", "A", "'", "\u00a8", "1", "北", " ", "\u200b", "\u0301", "Σ", ",", "\0"]
     texts = [a + b + "Σ" + c + d for a in around for b in around for c in around for d in around]
     both = tokenizers(vocab_file, do_lower_case)
@@ -187,7 +188,7 @@ def test_what_is_not_utf_8_is_left_out(do_lower_case, vocab_file):
 
 
 def encoder_of(vocab_file, max_seq_length, length=None):
-    """A function of two lists of texts -> ids, mask, segments."""
+    """Returns a function of two lists of texts -> ids, mask, segments."""
     with tf.Graph().as_default():
         texts = [tf.placeholder(tf.string, [None]) for _ in range(2)]
         graph_tokenizer = tokenizers(vocab_file, True).graph

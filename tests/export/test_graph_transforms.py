@@ -1,4 +1,4 @@
-"""Weights that layers share are in a graph once."""
+"""Weights that layers share are stored once in a graph."""
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -7,7 +7,7 @@ from albert_zh.export import graph_transforms
 
 
 def two_layers(session, num_layers=2):
-    """A graph whose layers concatenate the same kernels, as frozen GraphDef with output `sum`."""
+    """Returns a frozen GraphDef with output `sum` whose layers concatenate the same kernels."""
     ids = tf.placeholder(tf.float32, [None, 3], "ids")
     kernels = [
         tf.get_variable(
@@ -35,7 +35,7 @@ def test_what_depends_on_weights_alone_is_computed_once():
         frozen = two_layers(session)
     merged = graph_transforms.merge_equal_weights(frozen)
     assert (count(frozen, "ConcatV2"), count(merged, "ConcatV2")) == (2, 1)
-    # What depends on the input stays, so that every layer's nodes can be asked for.
+    # Nodes that depend on the input are not merged, so that every layer's nodes can be fetched.
     assert count(merged, "MatMul") == count(merged, "Tanh") == 2
     outputs = []
     for graph_def in (frozen, merged):
@@ -58,7 +58,7 @@ def test_weights_that_differ_stay_apart():
         one, other = tf.constant([1.0]), tf.constant([2.0])
         tf.concat([one, other], axis=0)
         tf.concat([other, one], axis=0)
-        tf.random_normal([2])  # equal nodes, yet not equal results
+        tf.random_normal([2])  # equal nodes with different results
         tf.random_normal([2])
         graph_def = tf.get_default_graph().as_graph_def()
     merged = graph_transforms.merge_equal_weights(graph_def)

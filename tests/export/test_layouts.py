@@ -1,4 +1,4 @@
-"""Layouts of other programs, NEZHA and ELECTRA, in every exported form."""
+"""The layouts of other programs, NEZHA and ELECTRA, in every export format."""
 
 import os
 
@@ -23,7 +23,7 @@ TEXTS = [("今天天气", "明天天气很好"), ("怎么办理", "什么时候�
 
 @pytest.fixture(name="model", scope="module", params=with_slow(sorted(LAYOUTS), ["nezha"]))
 def model_fixture(request, tmp_path_factory):
-    """(folder, probabilities of `TEXTS`) of a classifier."""
+    """Fixture: (folder, probabilities of `TEXTS`) of a classifier."""
     changes = LAYOUTS[request.param]
     folder = small_models.write_model(tmp_path_factory.mktemp("layouts") / "best", **changes)
     with predictor.Predictor(folder) as loaded:
@@ -40,18 +40,18 @@ def test_exported_models_predict_alike(model, tmp_path, file_format):
     arguments = ["--model_dir=" + folder, "--format=" + file_format, "--output=" + path]
     small_models.run_command(export_model, arguments)
     assert np.ptp(expected[:, 0]) > 0.01
-    if file_format != "onnx":  # whose outputs the command compares with the checkpoint's
+    if file_format != "onnx":  # for ONNX, the command compares the outputs
         with predictor.Predictor(path) as loaded:
             np.testing.assert_allclose(loaded.predict(TEXTS)[1], expected, atol=1e-4)
     if file_format == "tflite":
         weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
         size = sum(array.nbytes for array in weights.values())
-        vectors = 128 * 128 * 8 * 4  # of all pairs of its 128 positions, once for all layers
+        vectors = 128 * 128 * 8 * 4  # for all pairs of 128 positions, once for all layers
         assert os.path.getsize(path) < size + 40000 + vectors * (
             "electra" not in weights_scope(weights)
         )
 
 
 def weights_scope(weights):
-    """The scopes of a model's variables."""
+    """Returns the top-level scopes of a model's variables."""
     return {name.split("/")[0] for name in weights}

@@ -1,4 +1,4 @@
-"""What an ONNX file says of its model: labels, lengths, the tokenizer; files of half precision."""
+"""The metadata of ONNX files: labels, lengths, the tokenizer; files in half precision."""
 
 import json
 import os
@@ -29,7 +29,7 @@ TEXTS = ["今天天气怎么样", ("ＡＢＣ ab12，", "不好"), "", "今" * 2
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "topics"
-    settings = {"max_seq_length": 49}  # 46 tokens of a pair: both texts keep 23
+    settings = {"max_seq_length": 49}  # 46 tokens of a pair, 23 of each text
     return small_models.write_model(path, labels=LABELS, settings=settings)
 
 
@@ -44,7 +44,7 @@ def notes_of(session):
 
 
 def predicted(session, texts):
-    """Labels and probabilities of texts by what is in the file alone."""
+    """Returns labels and probabilities of texts, computed from the contents of the file alone."""
     notes = notes_of(session)
     tokenizer = tokenizers.Tokenizer.from_str(notes["tokenizer.json"])
     labels, probabilities = json.loads(notes["labels"]), []
@@ -140,7 +140,7 @@ def test_a_tokenizer_that_is_there_stays(folder, tmp_path):
 
 
 def test_a_tokenizer_that_cuts_elsewhere_than_the_one_before_is_named(tmp_path, capsys):
-    """The first file's texts would be cut shorter by it, without a word."""
+    """Otherwise the texts of the first file would be truncated further without a note."""
     (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", "utf-8")
     model = types.SimpleNamespace(
         tokenizer=tokenization.FullTokenizer(str(tmp_path / "vocab.txt")),

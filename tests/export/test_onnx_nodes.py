@@ -1,4 +1,4 @@
-"""ONNX files with ONNX's own operators for LayerNorm and GELU."""
+"""ONNX files contain the ONNX operators for LayerNorm and GELU."""
 
 import collections
 import itertools
@@ -42,7 +42,7 @@ def folders(tmp_path_factory):
 
 
 def exported(folder, path, task="classifier", quantize="none", largest=1e-5):
-    """Exports a model; its outputs may be so far from the checkpoint's, of the largest of them."""
+    """Exports a model whose outputs may differ from the checkpoint's by `largest`."""
     model = export_common.read_model(folder, task)
     texts = [("今天天气", "怎么样"), ("", None), ("ab12" * 30, None)]
     examples = export_comparison.Examples(model, task, export_common.session_of, texts)
@@ -72,7 +72,7 @@ def attribute(node, name):
 )
 def test_layer_norms_and_gelus_are_nodes(layout, task, folders, tmp_path):
     proto = exported(folders[layout], str(tmp_path / "model.onnx"), task)
-    with_head = 1 if task == "pretraining" else 0  # the masked words' transform has one of each
+    with_head = 1 if task == "pretraining" else 0  # the masked-LM transform has one of each
     norms_before_first_token = 1 if "pre-LN" in layout and task == "classifier" else 0
     counts = counted(proto)
     form = FORMS.get(layout, TANH)
@@ -97,7 +97,7 @@ def test_integers_have_them_too(folders, tmp_path):
 
 
 def gelu_graph(half=0.5, swapped=False, also=()):
-    """A model of one GELU (erf), written plainly, with further outputs of inner tensors."""
+    """Returns a model of one GELU (erf) in basic operators; `also` names further outputs."""
     constants = {"half": half, "one": 1.0, "root": math.sqrt(2.0)}
 
     def node(operator, *names):

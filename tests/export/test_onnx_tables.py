@@ -1,4 +1,4 @@
-"""Word tables of ONNX files in 8-bit integers: stored once, rows and products as NumPy has them."""
+"""8-bit word tables of ONNX files are stored once; their rows and products equal NumPy's."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ TABLE = np.random.RandomState(1).normal(size=[ROWS, WIDTH]).astype(np.float32)
 
 
 def graph_of(tables):
-    """A graph that gathers rows of one table twice and multiplies by what another one holds."""
+    """Returns a graph that gathers rows of one table twice and multiplies by another table."""
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["rows"], "first"),
         helper.make_node("Gather", ["table", "other_ids"], ["other_rows"], "second"),
@@ -67,7 +67,7 @@ def test_rows_are_gathered_of_the_integers_of_the_product(tmp_path):
     session = onnxruntime.InferenceSession(path)
     inputs = {"ids": ids, "other_ids": other, "vectors": vectors}
     rows, other_rows, products = session.run(None, inputs)
-    half_step = np.abs(TABLE).max(axis=1, keepdims=True) / 64 / 2 * 1.02  # of each row's integers
+    half_step = np.abs(TABLE).max(axis=1, keepdims=True) / 64 / 2 * 1.02  # of a row's integer steps
     assert (np.abs(rows - TABLE[ids]) <= half_step[ids]).all()
     assert (np.abs(other_rows - TABLE[other]) <= half_step[other]).all()
     np.testing.assert_allclose(products, vectors @ TABLE.T, atol=0.1)

@@ -1,4 +1,4 @@
-"""SavedModels that take texts, and what TensorFlow 2 and Keras find in a SavedModel."""
+"""SavedModels that take texts, and the use of SavedModels in TensorFlow 2 and Keras."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def few_comparisons(monkeypatch):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """(model folder, SavedModel) of a classifier that says nothing of its columns."""
+    """Fixture: (model folder, SavedModel) of a classifier whose settings name no columns."""
     root = tmp_path_factory.mktemp("exported")
     folder = classifier(root)
     return folder, export(folder, root / "serving")
@@ -97,7 +97,7 @@ def test_texts_give_what_the_predictor_gives(kind, tmp_path):
             labels, expected = model.predict(given)
             np.testing.assert_allclose(exported.predict(given)[1], expected, atol=1e-5)
         np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
-        assert expected.std() > 0.05  # else nothing would be compared
+        assert expected.std() > 0.05  # otherwise the comparison means nothing
         assert ("labels" in found) == (kind != "values")
         if "labels" in found:
             mark = KINDS[kind].get("label_separator", "|")
@@ -110,7 +110,7 @@ def test_texts_give_what_the_predictor_gives(kind, tmp_path):
 @pytest.mark.reference
 def test_rows_are_padded_only_where_a_length_is_asked_for(exported, tmp_path):
     folder, path = exported
-    lengths = [4, 48]  # of the folder's notes
+    lengths = [4, 48]  # 48 is the length in the folder's notes
     found = run_signature(path, "encode_texts", text_a=["今天", "今" * 60])
     assert found["input_mask"].sum(axis=1).tolist() == lengths
     assert found["sequence_output"].shape == (2, 48, 16)
@@ -189,7 +189,7 @@ def test_what_has_no_list_of_word_pieces_takes_no_texts(tmp_path, capsys):
 
 
 def test_files_without_signatures_of_texts_are_used_as_before(tmp_path, monkeypatch):
-    """Such as those that older versions wrote, with plain variables."""
+    """Older versions wrote such files, with plain variables."""
     folder = classifier(tmp_path)
     monkeypatch.setattr(text_signatures, "why_none", lambda model: "an older version wrote it")
     session_of = export_common.session_of
@@ -217,7 +217,7 @@ def test_a_file_whose_tokens_are_others_is_not_kept(tmp_path, monkeypatch):
     assert not os.path.exists(str(tmp_path / "serving" / "1"))
 
 
-# TensorFlow 2, in a separate process: this one builds graphs
+# TensorFlow 2, in a separate process, since this one builds graphs
 
 IN_TENSORFLOW_2 = """
 import json, sys

@@ -1,4 +1,4 @@
-"""Rows of one vocabulary as another one has them."""
+"""Conversion of rows from one vocabulary to another, and pairs of equal pieces."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_pieces_of_the_same_characters_are_aligned(tokenizers):
     assert [TEACHER[token_id] for token_id in rows.input_ids[0]] == expected
     assert rows.segment_ids[0].tolist() == [0] * 8 + [1] * 2
     assert rows.input_mask.tolist() == [[1] * 10]
-    # "iph" + "##one" and "ip" + "##hone" differ, "##s" is the same; "xy" is one piece there.
+    # "iph" + "##one" and "ip" + "##hone" differ, "##s" is the same; the teacher has one piece "xy".
     assert aligned_pairs(rows) == [(0, 0), (1, 1), (2, 2), (5, 5), (6, 6), (7, 7), (10, 9)]
 
 

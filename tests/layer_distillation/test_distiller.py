@@ -1,4 +1,4 @@
-"""A student and its teacher in one graph, against TinyBERT's own programs end to end."""
+"""A student and its teacher in one graph, compared with TinyBERT's programs end to end."""
 
 import json
 import os
@@ -51,7 +51,7 @@ _PIECES = (
 
 
 def tf_name(name):
-    """A PyTorch name as TensorFlow has it, and whether its matrix is turned."""
+    """Returns TensorFlow's form of a PyTorch name, and whether its matrix is transposed."""
     name = name.replace(".", "/").replace("encoder/layer/", "encoder/layer_")
     is_norm, is_kernel = "LayerNorm" in name, name.endswith("/weight") and "embeddings" not in name
     if is_norm:
@@ -135,7 +135,7 @@ def test_original_losses_and_gradients_end_to_end(golden_folders):
     assert len(expected) > 8
     for ((name, is_turned), array), gradient in zip(expected.items(), gradients):
         array = array.T if is_turned else array
-        if name.endswith("word_embeddings"):  # PyTorch has no gradient of padding's row
+        if name.endswith("word_embeddings"):  # PyTorch gives the row of padding no gradient
             array, gradient = array[1:], gradient[1:]
         np.testing.assert_allclose(gradient, array, rtol=1e-4, atol=1e-6 * np.abs(array).max())
 
@@ -145,7 +145,7 @@ def test_original_losses_and_gradients_end_to_end(golden_folders):
     [("attention", (), slice(None)), ("hidden", (), slice(None)), ("hidden", ("0:0",), slice(1))],
 )
 def test_each_original_loss_alone(golden_folders, kind, layers, states):
-    """A student of another width needs no projection for attention, one of depth 0 no attention."""
+    """Attention needs no projection between widths; the pair of layers 0:0 needs no attention."""
     settings = ORIGINAL._replace(kinds=(kind,), layers=layers)
     weights = golden_weights("e2e_student")
     with tf.Graph().as_default(), tf.Session() as session:
@@ -163,7 +163,7 @@ def test_each_original_loss_alone(golden_folders, kind, layers, states):
 
 
 def test_original_losses_of_parts_add_up_to_those_of_the_batch(golden_folders):
-    """As --gradient_accumulation_steps computes them: parts weigh their share of the rows."""
+    """With --gradient_accumulation_steps, each part is weighted by its share of the rows."""
     original = distiller_of(*golden_folders, ORIGINAL)
     random = np.random.RandomState(1)
 
@@ -195,7 +195,7 @@ def test_original_losses_of_parts_add_up_to_those_of_the_batch(golden_folders):
 
 
 def test_original_loss_and_gradients_of_predictions_end_to_end(golden_folders):
-    """The phase after the layers: soft cross-entropy of logits, averaged over rows and classes."""
+    """After layer distillation: soft cross-entropy of logits, averaged over rows and classes."""
     prefix = "e2e_prediction_grad/"
     arrays = {
         key[len(prefix) :]: array for key, array in PREDICTIONS.items() if key.startswith(prefix)
@@ -247,7 +247,7 @@ def test_teacher_is_neither_trained_nor_saved(golden_folders, tmp_path):
 
 @pytest.fixture(scope="module")
 def albert_folders(tmp_path_factory):
-    """A teacher that shares its layer, a student that does, one that does not."""
+    """Folder with models: a teacher, students with and without a shared layer, a wider teacher."""
     folder = tmp_path_factory.mktemp("alberts")
     small_models.write_model(folder / "teacher", num_hidden_layers=6, seed=1)
     small_models.write_model(folder / "student", num_hidden_layers=3, seed=2)
@@ -273,7 +273,7 @@ def albert_features():
 
 
 def losses_of(folder, teacher, student, settings, fetch=None):
-    """Losses of a student's weights as its folder has them, and {name: gradient} of their sum."""
+    """Returns the losses of the student in a folder, and {name: gradient} of their sum."""
     distiller = distiller_of(str(folder / teacher), str(folder / student), settings)
     opened = model_folder.open_folder(str(folder / student))
     with tf.Graph().as_default(), tf.Session() as session:
@@ -295,7 +295,7 @@ def losses_of(folder, teacher, student, settings, fetch=None):
 @pytest.mark.slow
 @pytest.mark.newest
 def test_every_depth_of_a_shared_layer_counts(albert_folders):
-    """The shared layer's gradient is the sum of those of layers with equal weights."""
+    """A shared layer's gradient is the sum of the gradients of separate layers of equal weights."""
     settings = DistillationSettings(("attention", "hidden", "relations"))
     weights = checkpoint_values.read_weights(str(albert_folders / "shared" / "albert_model.ckpt"))
     unshared = {
@@ -328,7 +328,7 @@ def test_a_model_is_no_distance_from_itself(albert_folders):
     by_kind, _ = losses_of(albert_folders, "student", "student", settings)
     assert {
         kind: float(loss) for kind, loss in by_kind.items() if not loss < 1e-8
-    } == {}  # of rounding
+    } == {}  # apart from rounding
 
 
 @pytest.mark.slow
@@ -372,7 +372,7 @@ def test_tied_projections_where_there_are_none(albert_folders, capsys):
 
 @pytest.mark.reference
 def test_padding_counts_for_nothing(albert_folders):
-    """Changing what stands in padding changes no loss; of the original it does."""
+    """Changing the padding changes no loss, in contrast to the original's losses."""
 
     def loss_with(padding, settings):
         distiller = distiller_of(
@@ -419,7 +419,7 @@ def test_config_of_tests_is_read():
 
 @pytest.mark.parametrize("places", [None, [[0, 4, 2], [1, 1, 5]]])
 def test_scores_of_attention_have_the_relative_positions(places):
-    """(q_i . k_j + q_i . R_ij) / sqrt(D), the formula of NEZHA, at all or some of the tokens."""
+    """NEZHA's formula is (q_i . k_j + q_i . R_ij) / sqrt(D), here for all or some tokens."""
     config = AlbertConfig(
         30, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
         use_relative_position=True, max_relative_position=3, embedding_size=8,

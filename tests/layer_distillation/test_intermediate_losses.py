@@ -1,4 +1,4 @@
-"""Losses of attention and hidden states against TinyBERT's, TextBrewer's and MiniLM's numbers."""
+"""Losses of attention and hidden states, compared with TinyBERT, TextBrewer and MiniLM."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_tinybert_hidden_loss_and_gradients():
 
 
 def test_losses_of_real_tokens_alone():
-    """TextBrewer's masked losses."""
+    """The losses equal TextBrewer's masked losses."""
     fitted = losses.fitted(
         tf.constant(GOLDEN["student_hidden"][1]), GOLDEN["fit_kernel"], GOLDEN["fit_bias"]
     )
@@ -72,7 +72,7 @@ def test_losses_of_real_tokens_alone():
 @pytest.mark.parametrize("number, name", enumerate(["qq", "kk", "vv"]))
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_relations(number, name, heads):
-    """MiniLMv2's, whatever heads the vectors are in."""
+    """The losses equal MiniLMv2's, for any number of heads in the vectors."""
     vectors = [_in_heads(GOLDEN[key][number], heads) for key in ("student_qkv", "teacher_qkv")]
     loss = losses.relation_loss(*vectors, tf.constant(MASK), num_heads=4)
     assert_close(run(loss), GOLDEN["minilmv2_%s_4_heads" % name])

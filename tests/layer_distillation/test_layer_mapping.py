@@ -1,4 +1,4 @@
-"""Layers of students and teachers of any depths."""
+"""Mapping between the layers of students and teachers of any depth."""
 
 import json
 
