@@ -158,7 +158,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Freezes imported objects so that the garbage collector skips them: saves 8 % of the time."""
+    """Freezes imported objects for the garbage collector: saves 8 % of the test time."""
     gc.freeze()
     gc.set_threshold(20000, 50, 50)
     gc.enable()
@@ -178,7 +178,7 @@ def _graphs_end_with_their_test():
 
 @pytest.fixture(scope="module", autouse=True)
 def _graphs_run_as_they_are_built(request):
-    """Disables TensorFlow's graph rewriting in this process, a quarter of the tests' time.
+    """Disables TensorFlow's graph rewriting in this process: it takes a quarter of the test time.
 
     Commands in separate processes, modules marked `rewritten_graphs` and --slow keep it.
     """

@@ -386,7 +386,7 @@ def test_commands_show_paths_as_they_are_given(tmp_path, monkeypatch, capsys):
     ):
         small_models.run_command(command, ["--%s=%s" % (flag, path)])
         assert " -> %s (" % written in capsys.readouterr().out.splitlines()[-1]
-    monkeypatch.chdir(tmp_path / "a" / "model_pytorch")  # "." has no name of a folder
+    monkeypatch.chdir(tmp_path / "a" / "model_pytorch")  # for ".", the full path is used
     small_models.run_command(to_tf_command, ["--pytorch_model_path=.", "--tf_dump_path="])
     shown = capsys.readouterr().out.splitlines()[-1]
     assert " -> %s (" % (tmp_path / "a" / "model_pytorch_tf") in shown
@@ -1080,7 +1080,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     ],
 )
 def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objective):
-    """As for a model from a hub, there is no file that our fine-tuning wrote."""
+    """Like a model from a hub, the folder has no file that our fine-tuning wrote."""
     prefix, _ = made_model(tmp_path, heads="classification")
     trained = os.path.join(os.path.dirname(prefix), "fine_tuning.json")
     output_files.write_json(trained, {"objective": "multi_label"})
@@ -1476,7 +1476,7 @@ def test_damaged_tokenizers_are_refused(tmp_path, changes, problem):
 
 
 def nested_tuples(levels):
-    """Returns a pickle of tuples, each of which contains the one before twice: 2 ** levels."""
+    """Returns a pickle of tuples, each holding the previous one twice: 2 ** levels members."""
     return b"\x80\x02)q\x00" + b"".join(
         b"h%sh%s\x86q%s" % ((bytes([level]),) * 2 + (bytes([level + 1]),))
         for level in range(levels)

@@ -173,7 +173,7 @@ def test_commas_alone_name_no_file():
 
 
 def test_an_output_folder_among_the_texts_is_no_text(tmp_path):
-    """Otherwise a resumed run would read its log and tables as text."""
+    """A resumed run must not read its log and tables as text."""
     for name in ("b/2.txt", "b/run/train.log", "b/run/records/1.tfrecord", "b/run_2/3.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")

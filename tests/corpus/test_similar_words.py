@@ -48,7 +48,7 @@ def test_a_table_may_begin_with_blank_lines(tmp_path, tokenizer):
 
 
 def test_words_that_the_vocabulary_lacks_are_no_words_of_a_table(tmp_path, tokenizer):
-    """Otherwise [UNK] would be replaced with their similar words, or other words with [UNK]."""
+    """Such words would be the same as any [UNK], on either side of the table."""
     assert tokenizer.tokenize("𰻝") == ["[UNK]"]
     path = write(tmp_path, "𰻝\t好\n面\t𰻝\t饭\n")
     table = similar_words.read(path, tokenizer)

@@ -22,7 +22,7 @@ def opened(folder, cache):
 
 
 def test_a_folder_that_changes_after_it_was_looked_up_leaves_no_targets(tmp_path):
-    """Targets of the new weights would be cached under the digest of the former weights."""
+    """Targets of the new weights must not be cached under the digest of the former weights."""
     cache = str(tmp_path / "cache")
     folder = small_models.write_model(tmp_path / "teacher", seed=1)
     former = small_models.write_model(tmp_path / "former", seed=1)

@@ -100,7 +100,7 @@ def test_half_precision_is_inside_alone(folder, tmp_path):
 @pytest.mark.slow
 def test_vectors_in_half_precision(tmp_path):
     folder = small_models.write_embedding_model(tmp_path / "vectors")
-    arguments = ["--task=embedding", "--quantize=float16"]  # compared by the angle, up to 0.02
+    arguments = ["--task=embedding", "--quantize=float16"]  # 1 - cosine may be 0.02
     session = exported(folder, tmp_path / "model.onnx", *arguments)
     notes = notes_of(session)
     assert (notes["task"], notes["max_seq_length"]) == ("embedding", "24")
@@ -140,7 +140,7 @@ def test_a_tokenizer_that_is_there_stays(folder, tmp_path):
 
 
 def test_a_tokenizer_that_cuts_elsewhere_than_the_one_before_is_named(tmp_path, capsys):
-    """Otherwise the texts of the first file would be truncated further without a note."""
+    """The texts of the first file would be truncated further; there must be a note."""
     (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", "utf-8")
     model = types.SimpleNamespace(
         tokenizer=tokenization.FullTokenizer(str(tmp_path / "vocab.txt")),

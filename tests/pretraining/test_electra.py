@@ -1,4 +1,4 @@
-"""ELECTRA's generator and discriminator against the original's numbers."""
+"""ELECTRA's generator and discriminator, compared with the numbers of the original."""
 
 import json
 import os
@@ -37,7 +37,7 @@ HPARAMS = {"temperature": "generator_temperature"}  # the original's name: ours
 
 
 def load(name):
-    """(config, `Settings`, description, arrays) of a case."""
+    """Returns (config, `Settings`, description, arrays) of a case."""
     folder = golden_cases.folder("electra")
     with open(os.path.join(folder, name + ".json")) as handle:
         description = json.load(handle)
@@ -55,7 +55,7 @@ def load(name):
 
 
 def inputs_of(arrays):
-    """The features of a case: the original's masking stands in place of ours."""
+    """Returns the features of a case, with the original's masks instead of ours."""
     inputs = {key[3:]: value for key, value in arrays.items() if key.startswith("in/")}
     features = dict(inputs, input_ids=inputs["masked_input_ids"])
     features["next_sentence_labels"] = np.zeros([len(features["input_ids"]), 1], np.int32)
@@ -67,7 +67,7 @@ def inputs_of(arrays):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """A list that holds what is to be drawn in place of chance, and gets the logits."""
+    """Fixture: list of the words to use instead of random draws; the logits are appended to it."""
     seen = []
 
     def draw(logits, label_ids, settings):
@@ -79,7 +79,7 @@ def drawn(monkeypatch):
 
 
 def tensors_of(terms, drawn):
-    """{name as in the case's `out/`: tensor} of the losses of a batch."""
+    """Returns {name as in the case's `out/`: tensor} of the losses of a batch."""
     masked, tensors = terms[0], {"total_loss": total_loss(terms)}
     tensors.update(mlm_loss=masked.loss, mlm_example_loss=masked.losses)
     if len(terms) == 1:
@@ -135,7 +135,7 @@ def test_drawn_words_make_the_text_of_the_original(name, fill):
 @pytest.mark.reference
 @pytest.mark.parametrize("is_training", [True, False])
 def test_without_detection_the_model_learns_masked_words_alone(is_training):
-    """Its losses of words are those of the case in which it is its own generator."""
+    """The losses of masked words equal those of the case with a tied generator."""
     config, of_electra, _, arrays = load("electra_tied_generator")
     settings = SETTINGS._replace(
         electra=of_electra._replace(disc_weight=0, gen_weight=2), sentence_task=False
@@ -155,7 +155,7 @@ def test_without_detection_the_model_learns_masked_words_alone(is_training):
 
 
 def test_released_names_load_for_fine_tuning(tmp_path):
-    """A checkpoint as google's program writes it fits the config of its discriminator."""
+    """A checkpoint written by google's program fits the config of its discriminator."""
     config, _, description, _ = load("electra_small_like")
     prefix = str(tmp_path / "electra_small")
     values = {
@@ -255,7 +255,7 @@ def test_every_layout_learns_to_detect(layout):
 
 
 def begun(config, settings, init_checkpoint):
-    """{name: value} of the variables with which a training of one batch begins."""
+    """Returns {name: value} of the variables with which a training run on one batch begins."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.train.get_or_create_global_step()
         pretraining_model_fn.losses_of(config, features_of(1), True, settings)
@@ -316,7 +316,7 @@ def test_generator_and_heads_go_on_from_a_checkpoint(layout, tmp_path, capsys):
     assert said[1:] == ["new, with random start values: " + ", ".join(of_objective)]
 
 
-# What google-research/electra's scatter_update makes of a text, words and their positions.
+# UPDATED is what google-research/electra's scatter_update returns for TEXT, WORDS and POSITIONS.
 TEXT = [
     [73, 30, 11, 80, 97, 45, 61, 74],
     [79, 39, 34, 65, 79, 77, 43, 71],
@@ -338,7 +338,7 @@ def test_repeated_positions_get_the_mean_as_in_the_original():
 
 
 def test_masks_of_the_original():
-    """15 % of the text at random places, drawn in each step; 85 % of them show [MASK]."""
+    """30 % of the pieces are drawn in each step, with replacement; 85 % of them show [MASK]."""
     masks = electra_masks.OriginalMasks(
         0.3, small.SEQUENCE, small.MASK, (small.CLS, small.SEP, small.MASK)
     )
@@ -366,7 +366,7 @@ def test_masks_of_the_original():
     is_masked = one["input_ids"] == small.MASK
     assert (one["input_ids"] == text)[~is_masked].all()
     shown = is_masked[rows, one["masked_lm_positions"]][is_used]
-    assert shown.mean() == pytest.approx(0.86, abs=0.04)  # some are drawn twice
+    assert shown.mean() == pytest.approx(0.86, abs=0.04)  # above 0.85: some are drawn twice
     hits = np.zeros_like(text, bool)
     np.logical_or.at(
         hits,
@@ -411,7 +411,7 @@ def test_shares_of_a_batch_give_the_weights_of_the_whole():
     whole, parts = (
         trained(1, gradient_accumulation_steps=steps, **changes)[0][0] for steps in (1, 2)
     )
-    assert whole == pytest.approx(parts, rel=0.02)  # draws differ
+    assert whole == pytest.approx(parts, rel=0.02)  # random draws differ
 
 
 @pytest.mark.parametrize("budget, share", [(0.0, 0.2), (0.4, 0.4)])

@@ -1,4 +1,4 @@
-"""The input pipeline of pre-training: order, masking anew, packing, going on."""
+"""The input pipeline of pre-training: order, masking for each epoch, packing, resuming."""
 
 import functools
 import shutil
@@ -21,7 +21,7 @@ import pretraining_workspace as small
 from record_generator import RecordGenerator
 import translated_functions
 
-FILES = [(24, 0), (16, 24)]  # number of records, the first one's
+FILES = [(24, 0), (16, 24)]  # (number of records, number of the first record)
 NUM_RECORDS = 40
 
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sources(folder):
-    """Sources of unmasked and of masked records, in two files each."""
+    """Fixture: sources of unmasked and of masked records, in two files each."""
     unmasked = [folder.write_records("u%d" % n, small.unmasked_records(n, at)) for n, at in FILES]
     masked = [folder.write_records("m%d" % n, small.masked_records(n, at)) for n, at in FILES]
     choice = masking.MaskingChoice(0.2, small.PREDICTIONS, masking.WHOLE_WORDS, True, False)
@@ -81,7 +81,7 @@ def test_an_order_of_one_segment_that_is_asked_for_is_refused(folder):
 
 
 def test_an_output_folder_among_the_records_has_none(folder, tmp_path):
-    """--input_file=my --output_dir=my/run, when the run goes on."""
+    """The flags are --input_file=my --output_dir=my/run, as for a resumed run."""
     records = tmp_path / "my"
     (records / "run").mkdir(parents=True)
     (records / "run" / "train.log").write_text("no records")
@@ -139,7 +139,7 @@ def batches(
     share=length_bucketing.ALONE,
     lanes=1,
 ):
-    """The first batches for training, as lists of arrays by name."""
+    """Returns the first batches for training, each as {name: array}."""
     with tf.Graph().as_default(), tf.Session() as session:
         dataset = pretraining_input.training_batches(
             source, batch_size, seed, first_step, packed, share, lanes
@@ -149,7 +149,7 @@ def batches(
 
 
 def texts(batch):
-    """The sequences of a batch with their masked pieces put back, as tuples."""
+    """Returns the sequences of a batch with their masked pieces restored, as tuples."""
     ids = batch["input_ids"].copy()
     rows = np.arange(len(ids))[:, None]
     used = batch["masked_lm_weights"] > 0
@@ -162,7 +162,7 @@ def texts(batch):
 
 
 def of_file(features):
-    """The sequences of unmasked records in their order, as tuples."""
+    """Returns the sequences of unmasked records in their order, as tuples."""
     mask = features["input_mask"] == 1
     return [tuple(row[used]) for row, used in zip(features["input_ids"], mask)]
 
@@ -259,7 +259,7 @@ def test_record_generator_is_uniform_and_independent_between_records():
 @pytest.mark.parametrize("whole_words", [True, False])
 @pytest.mark.parametrize("by_span, sep_id", [(False, None), (True, small.SEP)])
 def test_the_graph_masks_as_numpy_does(weights, whole_words, by_span, sep_id):
-    """Number for number, also where words are longer than what is left to choose."""
+    """All numbers are equal, even if words are longer than the number of pieces left to choose."""
     generator = np.random.RandomState(1)
     features = small.unmasked_records(300)
     features["token_boundary"] &= generator.random_sample((300, small.SEQUENCE)) < 0.5
@@ -288,7 +288,7 @@ def test_the_graph_masks_as_numpy_does(weights, whole_words, by_span, sep_id):
 
 @pytest.fixture(scope="module")
 def of_one_host(sources):
-    """Function: nine batches of a run of one host, made once for all numbers of hosts."""
+    """Fixture: function that returns nine batches of a single-host run, cached for all tests."""
     return functools.lru_cache(maxsize=None)(
         lambda kind, packed, is_counted, lanes: batches(
             with_counts(sources[kind], is_counted), 9, batch_size=12, packed=packed, lanes=lanes
@@ -301,7 +301,8 @@ def with_counts(source, is_counted):
     return source._replace(counts=counts, num_records=NUM_RECORDS if is_counted else None)
 
 
-# Masking takes most of the time, and which records are in a step does not depend on it.
+# Without --slow only masked records are used: masking takes most of the time, and the choice of
+# the records of a step does not depend on it.
 HOSTS = [("masked", True, True, 4, 2)]
 MORE_HOSTS = [
     pytest.param(kind, packed, is_counted, lanes, hosts, marks=pytest.mark.slow)
@@ -415,7 +416,7 @@ def test_on_tpu_an_input_is_a_cores_part_of_a_step(sources, folder, name):
 
 @pytest.mark.parametrize("kind", ["unmasked", "masked"])
 def test_nothing_is_translated(sources, kind):
-    """It takes seconds, and finds nothing."""
+    """Translating the functions (AutoGraph) takes seconds and changes nothing."""
     with translated_functions.of_parsers() as found:
         batches(sources[kind], 1, packed=True)
         with tf.Graph().as_default():

@@ -1,4 +1,4 @@
-"""The learning rate of pre-training: scaled to the batch, and what is warned of."""
+"""The learning rate of pre-training: scaling to the batch size, and warnings."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from isolated_flags import flags_of
 
 
 def chosen(capsys, *arguments):
-    """(rate, what is said) of a run's flags."""
+    """Returns (learning rate, printed text) for the flags of a run."""
     arguments = ["--do_train=true"] + list(arguments)
     with flags_of(arguments, pretraining_flags.define_flags):
         return learning_rate.chosen_rate(pretraining_flags.FLAGS), capsys.readouterr().out
@@ -33,11 +33,11 @@ def test_a_rate_left_out_fits_the_batch(capsys, optimizer, batch, rate):
 @pytest.mark.parametrize(
     "optimizer, batch, rate, is_warned_of",
     [
-        ("lamb", 64, 0.00176, True),  # albert_zh's README at the batch of a small machine
+        ("lamb", 64, 0.00176, True),  # the rate in albert_zh's README with a small batch
         ("lamb", 4096, 0.00176, False),
         ("nezha_lamb", 64, 0.001, True),
         ("nezha_lamb", 64, 0.0005, False),
-        ("adamw", 64, 0.0005, False),  # the starter model's
+        ("adamw", 64, 0.0005, False),  # the rate of the starter model
         ("adamw", 32, 0.0005, False),
         ("adamw", 64, 0.001, True),
     ],

@@ -1,4 +1,4 @@
-"""The case of a pre-training run's texts goes into the folder of its model."""
+"""The letter case of a pre-training run's texts is recorded in the folder of its model."""
 
 import json
 import types
@@ -17,7 +17,7 @@ CASED = {"fine_tuning.json": {"do_lower_case": False}}
 
 
 def folder_of(path, notes):
-    """A folder with a checkpoint's index and what is noted of the model."""
+    """Returns a folder with an empty checkpoint and a fine_tuning.json with these notes."""
     path.mkdir()
     (path / "albert_model.ckpt.index").write_bytes(b"")
     (path / "albert_model.ckpt.data-00000-of-00001").write_bytes(b"")
@@ -26,7 +26,7 @@ def folder_of(path, notes):
 
 
 def files_of_export(monkeypatch, options):
-    """{name: content} of the JSON files that an export writes beside the config."""
+    """Returns {name: content} of the JSON files that an export writes in addition to the config."""
     written = {}
     monkeypatch.setattr(runner.checkpoint_files, "newest_of_training", lambda folder: "ckpt")
     monkeypatch.setattr(
@@ -62,7 +62,7 @@ def test_of_the_start_or_of_the_run_so_far(tmp_path, monkeypatch, notes, former,
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
 def test_of_the_records(tmp_path, do_lower_case):
-    """A model that had learnt capital letters was given texts in lower case by later commands."""
+    """Regression: later commands lower-cased the texts of a model trained on capital letters."""
     (tmp_path / "text.txt").write_text("Today 今天天气很好。\n我们去 Berlin。\n" * 4, "utf-8")
     (tmp_path / "vocab.txt").write_text("\n".join(workspace.VOCABULARY) + "\n", "utf-8")
     records = str(tmp_path / "x.tfrecord")
@@ -78,7 +78,7 @@ def test_of_the_records(tmp_path, do_lower_case):
     with flags_of(["--output_dir=%s" % (tmp_path / "out")], pretraining_flags.define_flags):
         assert letter_case.is_lowered(pretraining_flags.FLAGS, [records]) is do_lower_case
         with open(records, "ab") as stream:
-            stream.write(b"another file")  # of which the index says nothing
+            stream.write(b"another file")  # to which the index does not belong
         assert letter_case.is_lowered(pretraining_flags.FLAGS, [records])
 
 

@@ -112,7 +112,7 @@ def test_loss_scale_is_halved_and_the_step_skipped_when_gradients_overflow(monke
     [(2.0**126, True, 2.0**127), (2.0**127, True, 2.0**127), (2.0**127, False, 2.0**126)],
 )
 def test_a_loss_scale_grows_to_no_infinite_one(monkeypatch, scale, is_finite, expected):
-    """From an infinite one it would never come back: half of it is infinite, too."""
+    """An infinite scale would stay infinite, since half of it is infinite, too."""
     monkeypatch.setattr(pretraining_model_fn, "_FIRST_LOSS_SCALE", scale)
     monkeypatch.setattr(pretraining_model_fn, "_LOSS_SCALE_GROWTH_STEPS", 1)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -198,7 +198,7 @@ def test_warm_start_has_the_layouts_names_and_looks_at_neighbours(config):
 
 
 def _scores(config, values, head):
-    """Attention scores [F, F] of a head in the first layer for text of one and the same piece."""
+    """Returns the first layer's attention scores [F, F] of a head for a text of equal pieces."""
     names = sorted(name for name in values if name.endswith("self/query/kernel"))
     query, key = values[names[0]], values[names[0].replace("query", "key")]
     rows = np.array(values["bert/embeddings/position_embeddings"])

@@ -1,4 +1,4 @@
-"""Pre-training where config, vocabulary, records and output folder are in memory (ram://)."""
+"""Pre-training with config, vocabulary, records and output folder in memory (ram://)."""
 
 import json
 import os
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A local workspace; `folder.bucket` has a copy of its files."""
+    """Fixture: a local workspace; `folder.bucket` contains a copy of its files."""
     monkeypatch.setenv(transfer.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -43,7 +43,7 @@ def arguments(folder, place, **changes):
         "bert_config_file": place + "/model/albert_config_small.json",
         "input_file": place + "/*.tfrecord",
         "output_dir": place + "/out",
-        "plain": True,  # nothing is compiled: these tests are not about that
+        "plain": True,  # no compilation, which is not tested here
     }
     values.update(changes)
     return folder.arguments(**values)
@@ -97,7 +97,7 @@ def test_an_evaluation_job_evaluates_each_checkpoint_once(folder, capsys):
     assert "no new checkpoint in %s/out for 2 seconds" % folder.bucket in capsys.readouterr().out
     small.run_here(run)
     index = text_of(folder.bucket + "/out/checkpoint")
-    for _ in range(2):  # the second time nothing is left to do
+    for _ in range(2):  # the second job finds nothing to do
         small.run_here(job)
     path = folder.bucket + "/out/metrics.evaluation.jsonl"
     records = [json.loads(line) for line in text_of(path).splitlines()]
@@ -144,7 +144,7 @@ def test_records_are_counted_by_the_index_where_there_is_one(folder, monkeypatch
 
 @pytest.mark.slow
 def test_records_need_not_be_counted(folder, monkeypatch):
-    """And a run that is resumed then has the batches that it would have had."""
+    """A resumed run also gets the batches that it would have had without the interruption."""
     monkeypatch.setattr(record_counts, "read", None)
     for place, stops in ((folder.folder, (8,)), (folder.bucket, (4, 8))):
         for steps in stops:
@@ -156,7 +156,7 @@ def test_records_need_not_be_counted(folder, monkeypatch):
 
 
 def test_the_newest_checkpoint_is_named_from_its_folder(tmp_path):
-    """Whoever looks for it finds it after older ones are removed, in a bucket too."""
+    """The newest checkpoint is found after older ones are removed, even in a bucket."""
     folder = "ram://bucket/%s" % tmp_path.name
     prefixes = ["%s/model.ckpt-%d" % (folder, step) for step in (2, 4, 6)]
     for prefix in prefixes:

@@ -1,4 +1,4 @@
-"""Masks that the model fills itself, and telling which pieces are not the text's."""
+"""Masks that the model fills itself, and the detection of replaced pieces."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ VOCAB_SIZE = small.CONFIG["vocab_size"]
 
 
 def sure_of(ids):
-    """Log probabilities [N, V] of a model that holds nothing but these pieces possible."""
+    """Returns log probabilities [N, V] of a model that is certain of these pieces."""
     log_probs = np.full([np.size(ids), VOCAB_SIZE], -1e4, np.float32)
     log_probs[np.arange(np.size(ids)), np.reshape(ids, -1)] = 0
     return tf.constant(log_probs)
@@ -64,12 +64,12 @@ def test_pieces_are_drawn_as_often_as_they_are_probable():
             drawn.append(session.run(filled.input_ids)[:, [1, 3, 5]])
     assert set(drawn[0].ravel()) == {7, 9}
     assert abs((drawn[0] == 9).mean() - 0.75) < 0.04
-    np.testing.assert_array_equal(drawn[0], drawn[1])  # so that a resumed run is the same
+    np.testing.assert_array_equal(drawn[0], drawn[1])  # a resumed run draws the same
     assert (drawn[0] != drawn[2]).any()
 
 
 def test_losses_of_pieces():
-    """A head of zeros guesses: ln 2 each; its bias alone moves them."""
+    """A kernel of zeros gives losses of ln 2, which then depend on the bias alone."""
     config = modeling.AlbertConfig.from_dict(small.CONFIG)
     is_replaced = np.float32([[0, 1, 0], [1, 0, 0]])
     with tf.Graph().as_default(), tf.Session() as session:
@@ -102,7 +102,7 @@ def test_the_head_is_learnt_and_no_part_of_the_model():
     }
     assert {name for name in head if checkpoint_values.is_of_objective(name)} == weights
     assert {name for name in head if checkpoint_values.is_training_state(name)} == head - weights
-    # Guessing costs twice ln 2, once more for the order of the filled text.
+    # Guessing costs 2 ln 2 for the detection, and ln 2 for the order of the masked and filled text.
     assert losses[0] == pytest.approx(np.log(VOCAB_SIZE) + 4 * np.log(2), abs=0.2)
     assert losses[-1] < losses[0] - 0.05
     table = "bert/embeddings/word_embeddings"
@@ -113,7 +113,7 @@ def test_the_head_is_learnt_and_no_part_of_the_model():
 @pytest.mark.parametrize("changes", [{"plain": True}, {"recompute": True}])
 @pytest.mark.slow
 def test_other_ways_of_computing_begin_with_the_same_loss(changes):
-    """Their draws may differ, which hardly moves the loss before the first step."""
+    """Random draws may differ, which hardly changes the loss before the first step."""
     fast, other = (
         trained(1, replaced_token_weight=2.0, features=features_of, **ways)
         for ways in ({}, changes)

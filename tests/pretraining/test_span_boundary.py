@@ -1,4 +1,4 @@
-"""Span boundaries against numbers by numpy, and which words have them."""
+"""Span boundaries, compared with NumPy's numbers, and the choice of words that have them."""
 
 import json
 import os
@@ -18,7 +18,7 @@ CASES = golden_cases.case_names("sbo")
 
 
 def features_with(positions, lengths, segments=None, width=16):
-    """Features of some rows; `positions` are lists, `segments` the lengths of B with its [SEP]."""
+    """Returns features; `positions` are lists per row, `segments` lengths of B with its [SEP]."""
     most = max(map(len, positions))
     rows = np.zeros([len(positions), most], np.int32)
     weights = np.zeros([len(positions), most], np.float32)
@@ -52,12 +52,12 @@ def test_runs_of_positions_are_spans():
 @pytest.mark.parametrize(
     "positions, length, of_b, is_used",
     [
-        ([1], 10, 0, False),  # behind [CLS]
+        ([1], 10, 0, False),  # after [CLS]
         ([2], 10, 0, True),
         ([8], 10, 0, False),  # before [SEP]
         ([7], 10, 0, True),
         ([3], 10, 5, False),  # before the first [SEP], at 4
-        ([5], 10, 5, False),  # behind it
+        ([5], 10, 5, False),  # after it
         ([6], 10, 5, True),
     ],
 )
@@ -67,7 +67,7 @@ def test_spans_beside_special_pieces_are_left_out(positions, length, of_b, is_us
 
 
 def test_spans_beside_a_sep_within_a_segment_are_left_out():
-    """Rows of full sentences have several texts of one segment."""
+    """Rows of full sentences contain several texts in one segment."""
     sep, width = 3, 16
     ids = np.full([1, width], 9, np.int32)
     ids[0, [0, 6, 12]] = [2, sep, sep]
@@ -143,7 +143,7 @@ def test_losses_and_gradients_equal_those_by_numpy(name):
 
 
 def test_the_case_of_a_record_has_the_boundaries_of_its_positions():
-    """Positions alone give the boundaries that the numbers were made with."""
+    """The positions alone give the boundaries with which the numbers were computed."""
     name = CASES[0]
     arrays = dict(np.load(os.path.join(golden_cases.folder("sbo"), name + ".npz")))
     features = {

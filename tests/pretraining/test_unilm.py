@@ -1,4 +1,4 @@
-"""UniLM's mix in pre-training: who reads how, what each pattern sees, what is measured."""
+"""UniLM's mix of patterns: their assignment to rows, what each one sees, and the metrics."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_a_third_a_sixth_a_sixth_and_a_third():
 
 
 def patterns_by_step(records, steps):
-    """int [steps, B], in one graph."""
+    """Returns the patterns of rows, int [steps, B], computed in one graph."""
     with tf.Graph().as_default(), tf.Session() as session:
         counter = tf.train.get_or_create_global_step()
         features = {name: tf.constant(values.astype(np.int32)) for name, values in records.items()}
@@ -69,7 +69,7 @@ def test_how_a_row_is_read_is_decided_by_its_tokens_and_the_step_alone():
               for part in (slice(0, 4), slice(4, 8))]  # fmt: skip
     parts = np.concatenate([patterns_of(half, True, 2)[0] for half in halves])
     assert (parts == by_step[2]).all()
-    assert (patterns_of(records, False, 3)[0] == by_step[0]).all()  # an evaluation's never change
+    assert (patterns_of(records, False, 3)[0] == by_step[0]).all()  # constant in evaluation
 
 
 def test_rows_of_one_segment_have_their_first_half_as_source():
@@ -87,7 +87,7 @@ def test_rows_of_one_segment_have_their_first_half_as_source():
 
 
 def losses_of(session, config, records, pattern, build):
-    """Losses [B, P] of masked words where all rows have one pattern; `build` keeps the graph."""
+    """Returns losses [B, P] of masked words if all rows have `pattern`; `build` caches tensors."""
     if not build:
         inputs = {
             name: tf.placeholder(tf.float32 if values.dtype.kind == "f" else tf.int32, values.shape)
@@ -110,7 +110,7 @@ def losses_of(session, config, records, pattern, build):
 @pytest.mark.newest
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_what_is_not_seen_changes_nothing(layout):
-    """Another piece at a place changes the losses of those masks alone that see it."""
+    """Replacing a piece changes only the losses of the masks that see it."""
     config = modeling.AlbertConfig.from_dict(dict(small.CONFIG, **LAYOUTS[layout]))
     records = small.masked_records(4)
     records["segment_ids"][:] = np.arange(16) >= 4

@@ -1,4 +1,4 @@
-"""Batches are made ready ahead by a pipeline that does not hold up the end of a session."""
+"""Input pipelines that prefetch batches do not delay the end of a session."""
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -55,7 +55,7 @@ def pretraining_evaluation(tmp_path):
     "make", [training, evaluation, pretraining_training, pretraining_evaluation]
 )
 def test_no_pipeline_is_tuned(make, tmp_path):
-    """With a tuner, a session that had read for a minute closed up to a minute later."""
+    """Regression: with autotuning, closing a session after a minute took up to another minute."""
     with tf.Graph().as_default():
         options = make(tmp_path).options()
     if tf.__version__.startswith("1"):
@@ -74,7 +74,7 @@ def test_batches_stay_what_they_are():
 
 
 def test_shuffled_epochs_are_equal_on_all_versions():
-    """TensorFlow 1.15 joined shuffling and repeating, and gave other orders than 2.15 and 2.21."""
+    """Regression: TensorFlow 1.15 fused shuffle and repeat, and its orders differed from 2.15's."""
     with tf.Graph().as_default(), tf.Session() as session:
         rows = tf.data.Dataset.range(10).shuffle(10, seed=5, reshuffle_each_iteration=True)
         epochs = length_bucketing.prefetched(rows.repeat().batch(10))

@@ -1,4 +1,4 @@
-"""Who is who among several machines, by TF_CONFIG."""
+"""The roles of several machines, as given by TF_CONFIG."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The engine's numbers are those of TPUEstimator and Estimator to the bit, where there are any."""
+"""The engine's numbers equal those of TPUEstimator and Estimator, if available, bit for bit."""
 
 import glob
 import os
@@ -36,7 +36,7 @@ def rows_once(params):
 
 
 def model_fn(features, labels, mode, params):
-    """A regression whose draws without a seed follow from the numbers of the graph's ops."""
+    """A regression; its random draws have no seed, so they depend on the numbers of the ops."""
     del labels, params
     x = features["x"]  # [B, 2]
     start = tf.random_normal_initializer()
@@ -48,14 +48,14 @@ def model_fn(features, labels, mode, params):
     if mode == ModeKeys.EVAL:
         metrics = (lambda row_losses: {"mean": tf.metrics.mean(row_losses)}, [outputs])
         return Spec(mode, loss=loss, eval_metrics=metrics)
-    noise = tf.random.normal([])  # its seed is that of the op's number
+    noise = tf.random.normal([])  # its seed depends on the op's number
     optimizer = tf.train.AdamOptimizer(0.1)
     train_op = optimizer.minimize(loss * (1 + 0.1 * noise), tf.train.get_global_step())
     return Spec(mode, loss=loss, train_op=train_op)
 
 
 def weights_of(folder):
-    """{name: array} of a folder's newest checkpoint."""
+    """Returns {name: array} of a folder's newest checkpoint."""
     reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(folder)))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
@@ -74,7 +74,7 @@ def trained_engine(folder, max_steps=NUM_STEPS, strategy=None):
 
 
 def tpu_estimator(folder):
-    """TPUEstimator on the CPU, as it trained before there was an engine."""
+    """Returns a TPUEstimator on the CPU, which was used for training before the engine."""
     return tf.estimator.tpu.TPUEstimator(
         model_fn=model_spec.for_tpu_estimator(model_fn),
         use_tpu=False,
@@ -108,7 +108,7 @@ def test_a_run_of_tpu_estimator_is_continued(tmp_path):
 
 
 class Steps(tf.train.CheckpointSaverListener):
-    """Those after which it was called."""
+    """Listener that records the steps after which checkpoints were saved."""
 
     def __init__(self):
         self.steps = []
@@ -118,7 +118,7 @@ class Steps(tf.train.CheckpointSaverListener):
 
 
 def test_a_checkpoint_that_training_goes_on_from_is_not_written_again(tmp_path):
-    """TensorFlow writes the index in place: killed meanwhile, the run had lost that checkpoint."""
+    """Regression: TensorFlow rewrote the index in place; a kill meanwhile lost the checkpoint."""
     trained_engine(tmp_path, max_steps=4)
     prefix = str(tmp_path / "model.ckpt-4")
     paths = [prefix + end for end in (".index", ".data-00000-of-00001", ".meta")]
@@ -127,13 +127,13 @@ def test_a_checkpoint_that_training_goes_on_from_is_not_written_again(tmp_path):
     config = RunConfig(folder, SEED, keep_checkpoint_max=3)
     Engine(model_fn, config).train(input_fn, NUM_STEPS, [SaverHook(folder, 2, [listener])])
     assert [(os.stat(path).st_ino, os.stat(path).st_mtime_ns) for path in paths] == before
-    assert listener.steps == [4, 6]  # of 4 it may not have been called before
+    assert listener.steps == [4, 6]  # it may not have been called for step 4 before
     kept = [os.path.basename(path) for path in sorted(glob.glob(folder + "/*.index"))]
     assert kept == ["model.ckpt-%d.index" % step for step in (2, 4, 6)]
 
 
 def test_a_checkpoint_without_its_graph_is_completed(tmp_path):
-    """Killed before TensorFlow wrote the last of the files."""
+    """The run was killed before TensorFlow wrote the last file."""
     trained_engine(tmp_path, max_steps=4)
     os.remove(str(tmp_path / "model.ckpt-4.meta"))
     trained_engine(tmp_path)
@@ -141,14 +141,14 @@ def test_a_checkpoint_without_its_graph_is_completed(tmp_path):
 
 
 class NamesOfOperations(tf.train.SessionRunHook):
-    """Those of the graph of a session that is ready."""
+    """Hook that records the names of a session's operations."""
 
     def after_create_session(self, session, coord):
         self.names = [operation.name for operation in session.graph.get_operations()]
 
 
 def test_sessions_do_not_ask_for_variables_without_a_value(tmp_path):
-    """None are: asking takes as long as loading them."""
+    """All variables have a value, and the check takes as long as loading them."""
     hooks = [NamesOfOperations(), NamesOfOperations()]
     trained = Engine(model_fn, RunConfig(str(tmp_path), SEED))
     trained.train(input_fn, max_steps=1, hooks=[hooks[0], SaverHook(str(tmp_path), 1)])
@@ -159,7 +159,7 @@ def test_sessions_do_not_ask_for_variables_without_a_value(tmp_path):
 
 
 class Preemption(tf.train.SessionRunHook):
-    """SIGTERM, as a machine gets it that is taken away, after a number of steps."""
+    """Hook that sends SIGTERM after a number of steps, as when a machine is preempted."""
 
     def __init__(self, after_steps):
         self._steps_left = after_steps
@@ -181,15 +181,15 @@ def test_a_preempted_run_of_tpu_estimator_is_saved_and_continued(tmp_path):
             flags.FLAGS, tpu_estimator(folder), input_fn, NUM_STEPS, 1000, hooks
         )
         assert stop.is_made
-    assert weights_of(folder)["global_step"] == 4  # none was due by the number of steps
+    assert weights_of(folder)["global_step"] == 4  # no periodic save was due
     tpu_estimator(folder).train(input_fn, max_steps=NUM_STEPS)
     assert_same_bits(tmp_path / "whole", folder)
 
 
 def test_what_a_killed_training_had_not_finished_is_removed(tmp_path):
-    """TensorFlow's drafts, each as large as a checkpoint, stayed in the folder for good."""
+    """Regression: TensorFlow's temporary files, as large as a checkpoint, stayed in the folder."""
     folder, digits = str(tmp_path), "0123456789abcdef" * 2
-    drafts = ["model.ckpt-2_temp", "model.ckpt-2_temp_" + digits]  # the second one's of 1.15
+    drafts = ["model.ckpt-2_temp", "model.ckpt-2_temp_" + digits]  # the second name is that of 1.15
     for name in drafts:
         (tmp_path / name).mkdir()
         (tmp_path / name / "part-00000-of-00001.data-00000-of-00001.tempstate1").write_text("x")
@@ -206,7 +206,7 @@ def test_what_a_killed_training_had_not_finished_is_removed(tmp_path):
 
 
 def two_cpus():
-    """(strategy, configuration) of two devices on any machine."""
+    """Returns (strategy, session configuration) of two CPU devices on any machine."""
     with tf.Graph().as_default():
         strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
     return strategy, tf.ConfigProto(device_count={"CPU": 2}, allow_soft_placement=True)
@@ -242,7 +242,7 @@ def test_a_run_that_is_complete_is_left_as_it_is(tmp_path):
 
 
 def test_a_finished_training_leaves_no_graph(tmp_path):
-    """Runs of several seeds would need more memory from one to the next."""
+    """The memory must not grow from one training run to the next, as with several seeds."""
 
     @tf.custom_gradient
     def halved_gradient(x):
@@ -261,7 +261,7 @@ def test_a_finished_training_leaves_no_graph(tmp_path):
 
 
 def test_checkpoints_of_a_training_are_predicted_with_in_one_graph(tmp_path):
-    """Also where rows were left; elsewhere each prediction has a graph, which is freed."""
+    """Unread rows do no harm; outside the context each prediction has a graph, which is freed."""
     modes, found, before = [], [], num_living_graphs()
 
     def counting_model_fn(features, labels, mode, params):
@@ -292,7 +292,7 @@ def test_checkpoints_of_a_training_are_predicted_with_in_one_graph(tmp_path):
 
 
 def test_metrics_are_those_of_the_checkpoint_and_are_written_for_tensorboard(tmp_path):
-    """The model is w x: its loss over all rows follows from the weights."""
+    """The model is w x, so its loss over all rows follows from the weights."""
     trained = trained_engine(tmp_path, max_steps=4)
     metrics = trained.evaluate(rows_once, checkpoint_path=str(tmp_path / "model.ckpt-2"))
     reader = tf.train.load_checkpoint(str(tmp_path / "model.ckpt-2"))
@@ -317,7 +317,7 @@ def test_a_tpu_without_tpu_estimator_is_refused_with_the_way_out(tmp_path, monke
     "given, in_halves",
     [
         (["--num_threads=2"], True),
-        ([], True),  # of the two cores below
+        ([], True),  # two cores, see below
         (["--num_threads=1"], False),
         (["--num_threads=4"], False),
         (["--num_threads=2", "--plain"], False),
@@ -338,7 +338,7 @@ def test_two_threads_take_a_half_each(given, in_halves, monkeypatch):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"hidden_dropout_prob": 0.1},  # the same seed drops the same on any machine
+        {"hidden_dropout_prob": 0.1},  # a seed gives the same dropout on any machine
         {"attention_probs_dropout_prob": 0.1},
         {"hidden_size": 768},
     ],

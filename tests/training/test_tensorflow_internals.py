@@ -1,4 +1,4 @@
-"""Every private name that the package uses stands in a table here, and in this TensorFlow."""
+"""Every private name that the package uses is in a table here, and exists in this TensorFlow."""
 
 import ast
 import functools
@@ -14,12 +14,12 @@ from albert_zh.training import tensorflow_internals
 from albert_zh.training.hooks import GridTimer, SaverHook
 from project_root import ROOT
 
-# One of the two that tensorflow_internals.py looks for.
+# One of the two names that the package looks for.
 REGISTERED_GRADIENTS = (
     "gradient_registry" if tf.__version__.startswith("2") else "_gradient_registry"
 )
-PUBLIC_MODULES = {"tensorflow.lite"}  # beside those of compat.v1
-# Of modules that TensorFlow does not promise: {file of the package: {module: names}}.
+PUBLIC_MODULES = {"tensorflow.lite"}  # in addition to compat.v1
+# Names in modules that are not part of TensorFlow's API: {file of the package: {module: names}}.
 PRIVATE_MODULES = {
     "training/tensorflow_internals.py": {
         "tensorflow.python.training.training_util": [
@@ -44,7 +44,7 @@ PRIVATE_MODULES = {
         ],
     },
 }
-# Of objects that libraries made: {file of the package: names}.
+# Private attributes of objects of libraries: {file of the package: names}.
 PRIVATE_ATTRIBUTES = {
     "training/tensorflow_internals.py": {
         "_get_or_create_global_step_read",
@@ -68,7 +68,7 @@ OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 
 @functools.lru_cache(maxsize=None)
 def trees():
-    """{path in the package: syntax tree} of all its modules."""
+    """Returns {path in the package: syntax tree} of all its modules."""
     package = os.path.join(ROOT, "albert_zh")
     found = {}
     for path in glob.glob(os.path.join(package, "**", "*.py"), recursive=True):
@@ -78,7 +78,7 @@ def trees():
 
 
 def imported_modules(tree):
-    """Names of all modules that a module may import, those among them that are names in modules."""
+    """Returns the names of all modules that a module may import, including names in modules."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -89,13 +89,13 @@ def imported_modules(tree):
 
 
 def private_attributes(tree):
-    """Attributes that begin with an underscore."""
+    """Returns the attributes that begin with a single underscore."""
     names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return {name for name in names if name.startswith("_") and not name.startswith("__")}
 
 
 def defined_names(tree):
-    """Names of functions, classes, variables and attributes that a module gives values."""
+    """Returns the functions, classes, variables and attributes that a module defines."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

@@ -1,4 +1,4 @@
-"""What --use_tpu builds of every kind of task fits a TPU, as in test_tpu_graphs.py."""
+"""Graphs of fine-tuning with --use_tpu fit a TPU for every kind of task; see test_tpu_graphs.py."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def workspace_fixture(tmp_path_factory):
 
 
 def setup_of(case, workspace, output, monkeypatch, **changes):
-    """`Setup` of a run whose engine is its `model_fn`."""
+    """Returns the `Setup` of a run whose engine is its `model_fn`."""
     family, settings = tpu_cases.flags_of(case, workspace)
     flags = dict(
         {"bert_config_file": workspace.config, "vocab_file": workspace.vocab},
@@ -56,7 +56,7 @@ def setup_of(case, workspace, output, monkeypatch, **changes):
 
 
 def batch_of(setup, mode, has_values=True):
-    """The first batch of a run, or zeros of its shapes, which are proved to be static.
+    """Returns the first batch of a run, or zeros of its shapes; asserts that these are static.
 
     Returns:
         {name: array}.
@@ -77,7 +77,7 @@ def batch_of(setup, mode, has_values=True):
 
 
 def build_of(setup, batch, mode):
-    """Function that builds the graph of a run on a constant batch."""
+    """Returns a function that builds the graph of a run on a constant batch."""
 
     def build():
         features = {name: tf.constant(array) for name, array in batch.items()}
@@ -87,7 +87,7 @@ def build_of(setup, batch, mode):
 
 
 def _is_of_package(kind):
-    """Whether a kind is one of the toolkit's, not one that another test has registered."""
+    """Whether a kind belongs to the toolkit and was not registered by another test."""
     return type(kind).__module__.startswith("albert_zh.")
 
 
@@ -123,7 +123,7 @@ COMPILED = [(case, mode) for case in CASES for mode in (TRAIN, PREDICT)]
     ids=str,
 )
 def test_compiled(workspace, tmp_path, monkeypatch, case, mode):
-    """Three steps give the numbers of uncompiled ones, where nothing is drawn."""
+    """Without dropout, three compiled steps give the numbers of uncompiled steps."""
     for module in (heads, labelling_heads, granularity):
         monkeypatch.setattr(module, "CLASSIFIER_DROPOUT", 0.0)
     monkeypatch.setattr(granularity, "BIGRAM_DROPOUT", 0.0)
@@ -138,13 +138,13 @@ def test_compiled(workspace, tmp_path, monkeypatch, case, mode):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_compiled_with_dropout(workspace, tmp_path, monkeypatch, case):
-    """XLA draws other numbers of a seed (and names, of which seeds are made, are others)."""
+    """Only runs the graph: XLA draws other numbers of a seed, and other names give other seeds."""
     setup = setup_of(case, workspace, str(tmp_path), monkeypatch)
     tpu_graphs.check_runs(build_of(setup, batch_of(setup, TRAIN), TRAIN), TRAIN)
 
 
 def taught_cases():
-    """(case, loss against teachers) of each kind and head that learns from teachers."""
+    """Yields (case, distillation loss) of each kind and head that can learn from teachers."""
     firsts = {}
     for case in CASES:
         firsts.setdefault((case.kind, case.settings.get("head")), case)
@@ -155,7 +155,7 @@ def taught_cases():
 
 
 def taught(case, loss, workspace, output, monkeypatch):
-    """Function that builds the graph of a student of teachers, of random targets."""
+    """Returns a function that builds the graph of a student with random targets."""
     setup = setup_of(case, workspace, output, monkeypatch)
     settings = {"distill_weight": 0.5, "temperature": 2.0, "distill_loss": loss}
     setup.settings = setup.settings._replace(**settings)
@@ -182,7 +182,7 @@ def test_compiled_students(workspace, tmp_path, monkeypatch, case, loss):
 
 
 REFUSED = [(kind, task, {}, message) for kind, (task, message) in REFUSED_KINDS.items()]
-REFUSED += [  # which compare rows of all cores
+REFUSED += [  # objectives that compare rows of all cores
     ("sentence_embedding", "sentences", {"objective": name}, "%s compares rows of the" % name)
     for name, objective in sorted(OBJECTIVES.items())
     if objective.is_of_batch

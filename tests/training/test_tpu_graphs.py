@@ -1,6 +1,6 @@
-"""What use_tpu pre-trains fits a TPU: static shapes, no operation of hosts alone, compiled by XLA.
+"""Graphs of pre-training with --use_tpu fit a TPU: static shapes, no host operations, XLA.
 
-No TPU is there: cores' sums are of one core, and XLA compiles for the CPU.
+The tests need no TPU: sums over cores are those of one core, and XLA compiles for the CPU.
 """
 
 import types
@@ -75,14 +75,14 @@ def test_all_layouts_and_optimizers_are_checked():
 )
 def test_pretraining(layout, mode, weight, steps):
     changes = {"replaced_token_weight": weight}
-    if steps:  # replaced pieces are drawn otherwise by XLA: each step by itself
+    if steps:  # XLA draws other replaced pieces: with them, the graph is only run
         steps = 1 if weight else steps
     check(pretraining(layout, mode, **changes), mode, steps if not weight else 0)
     if steps and weight:
         check_runs(pretraining(layout, mode, **changes), mode)
 
 
-# By the names of --objective: (layout, changes of the settings).
+# Values of --objective: list of (layout, changes of the settings).
 ELECTRA = {
     "electra": generator_settings.Settings(generator_hidden_size=0.5),
     "sentence_task": False,
@@ -108,7 +108,7 @@ CASES = [case for name in objective_flags.OBJECTIVES for case in OBJECTIVES[name
 
 
 def first_of_each_objective():
-    """The cases; all but the first of each objective are slow."""
+    """Returns the cases; all but the first of each objective are marked slow."""
     firsts = [cases[0] for cases in OBJECTIVES.values()]
     return [pytest.param(*c, marks=() if c in firsts else pytest.mark.slow) for c in CASES]
 
@@ -205,7 +205,7 @@ def test_flags_reach_the_config_of_a_tpu(tmp_path):
 
 
 def test_a_stop_ends_the_loop_so_that_the_estimator_saves():
-    """On a TPU its own saver writes a checkpoint when the session ends in order."""
+    """On a TPU, TPUEstimator's saver writes a checkpoint when the session ends regularly."""
     stop = types.SimpleNamespace(is_made=True, is_deferred=False)
     asked = []
     context = types.SimpleNamespace(request_stop=lambda: asked.append(True))

@@ -1,4 +1,4 @@
-"""Progress, records, stop requests, the guard against mixed runs."""
+"""Training: progress, logged metrics, stop requests, and the check against mixed runs."""
 
 import contextlib
 import ctypes
@@ -37,7 +37,7 @@ from workspace import ROOT, flags_of
 
 @pytest.fixture(name="run_flags", autouse=True)
 def run_flags_fixture():
-    """The flags that every training has, whatever tests ran before."""
+    """Fixture: the flags that every training run has, independent of earlier tests."""
     with flags_of([]):
         yield
 
@@ -45,7 +45,7 @@ def run_flags_fixture():
 @pytest.mark.parametrize("given", ["-1", "0", "nan", "inf"])
 @pytest.mark.parametrize("name", ["num_train_epochs", "learning_rate"])
 def test_numbers_above_0_are_asked_for_alike(name, given):
-    """A number below 0 is refused as any float, 0 by the command: both say which ones are taken."""
+    """Negative numbers are refused as for any float flag, 0 by the command, with equal messages."""
     files = "data_dir bert_config_file vocab_file output_dir".split()
     given_flags = dict({path: path for path in files}, task_name="lcqmc", do_train=True)
     given_flags[name] = given
@@ -60,7 +60,7 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
         metrics.add(step, loss=step / 2)
     metrics.add(2, dev_accuracy=0.75)
     with open(str(tmp_path / "metrics.jsonl"), "a") as handle:
-        handle.write('{"step": 4, "lo')  # a kill came in between
+        handle.write('{"step": 4, "lo')  # the line was cut by a kill
     resumed = metrics_log.Metrics(str(tmp_path), 2)
     assert resumed.series("loss") == ([1, 2], [0.5, 1.0])
     assert resumed.last("dev_accuracy", "dev %.2f") == ["dev 0.75"]
@@ -70,7 +70,7 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
 
 
 def test_losses_of_loops_of_steps_are_recorded_each(tmp_path):
-    """Of a TPU's loops of 1,000 steps only every 31st ended at a multiple of 62 steps."""
+    """Regression: of a TPU's loops of 1,000 steps, only every 31st ended at a multiple of 62."""
     log = metrics_log.Metrics(str(tmp_path), 0)
     hook = ProgressHook(log, 9500, batch_size=8, steps_per_run=1000, record_every=62)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -103,7 +103,7 @@ def test_first_signal_asks_second_stops(monkeypatch):
     monkeypatch.setattr(os, "_exit", end)
     before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:
-        with pytest.raises(SystemExit):  # nothing has run that could be saved
+        with pytest.raises(SystemExit):  # there is no step to save yet
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(10)
         StopHook(stop).after_run(None, None)
@@ -120,7 +120,7 @@ def test_first_signal_asks_second_stops(monkeypatch):
 
 @pytest.fixture
 def interruptible():
-    """Has a Ctrl-C interrupt this process, also where tests run in the background of a script."""
+    """Lets Ctrl-C interrupt this process, even if a script runs the tests in the background."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
@@ -128,7 +128,7 @@ def interruptible():
 
 @pytest.mark.usefixtures("interruptible")
 def test_in_another_program_a_signal_does_what_it_did_before():
-    """A notebook's kernel, say, lives on: a Ctrl-C ends the cell."""
+    """In a notebook, for example, Ctrl-C ends the cell and not the kernel."""
     with StopRequest(is_command=False), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(10)
@@ -143,7 +143,7 @@ def test_in_another_program_a_signal_does_what_it_did_before():
 
 @pytest.mark.usefixtures("interruptible")
 def test_in_another_program_sigterm_is_not_lost():
-    """Whoever watches over that program has asked it to end."""
+    """After the run has stopped, the program's former handler is called with the SIGTERM."""
     ended = []
     former = signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     try:
@@ -213,7 +213,7 @@ def test_memory_of_tensors_is_kept_unless_plain_or_otherwise_asked_for(way, give
     printed = subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
     ).stdout
-    # TensorFlow's own is "cpu", or "mklcpu" where oneDNN is on because the processor gains by it.
+    # TensorFlow's allocator is "cpu", or "mklcpu" on processors for which oneDNN is enabled.
     assert printed.startswith("bfc" if is_kept else ("cpu", "mklcpu")), printed
     assert len(printed.split()) == 1
 
@@ -346,7 +346,7 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
     class StubResolver:
         def __init__(self, **settings):
             calls.append(settings)
-            raise KeyboardInterrupt  # far enough: there is no TPU to talk to
+            raise KeyboardInterrupt  # stops here, since there is no TPU
 
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StubResolver)
     with contextlib.closing(socket.socket()) as listener:
@@ -369,7 +369,7 @@ def test_tpu_flags_reach_the_cluster_resolver(monkeypatch):
     ],
 )
 def test_a_tpu_that_cannot_be_had_is_one_line(monkeypatch, arguments, problem):
-    """Its sessions would wait without end, and a name ended in a traceback outside of the cloud."""
+    """Regression: sessions waited forever, and outside the cloud a name ended in a traceback."""
 
     def look_up(**_):
         raise urllib.error.URLError("no such name")
@@ -400,7 +400,7 @@ def test_training_leaves_input_pipelines_as_written_and_writes_the_graph(tmp_pat
 
     trained = Engine(model_fn, RunConfig(str(tmp_path)))
     loop.train_with_checkpoints(flags.FLAGS, trained, input_fn, max_steps=3, save_steps=2, hooks=[])
-    assert mapped_by == [__file__]  # else it would be a file that TensorFlow generated
+    assert mapped_by == [__file__]  # not a file generated by TensorFlow
     graph = text_format.Parse((tmp_path / "graph.pbtxt").read_text(), tf.GraphDef())
     assert "slope" in {node.name for node in graph.node}
     prefixes = tf.train.get_checkpoint_state(str(tmp_path)).all_model_checkpoint_paths
@@ -430,7 +430,7 @@ def test_in_the_first_step_only_the_native_side_is_sent_to_the_log(tmp_path, cap
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_freed_memory_goes_back_to_the_system():
-    """100 MB in small pieces, of which the last, on top of the heap, stays."""
+    """100 MB in small blocks are freed, except for the last block at the top of the heap."""
     program = """
 from albert_zh.training import allocator
 
