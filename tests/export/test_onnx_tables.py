@@ -1,4 +1,4 @@
-"""8-bit word tables of ONNX files are stored once; their rows and products equal NumPy's."""
+"""8-bit word tables of ONNX files are stored once; rows and products agree with NumPy's."""
 
 import numpy as np
 import pytest

@@ -205,7 +205,7 @@ def test_flags_reach_the_config_of_a_tpu(tmp_path):
 
 
 def test_a_stop_ends_the_loop_so_that_the_estimator_saves():
-    """On a TPU, TPUEstimator's saver writes a checkpoint when the session ends regularly."""
+    """On a TPU, TPUEstimator's saver writes a checkpoint when the session ends normally."""
     stop = types.SimpleNamespace(is_made=True, is_deferred=False)
     asked = []
     context = types.SimpleNamespace(request_stop=lambda: asked.append(True))

@@ -60,7 +60,7 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
         metrics.add(step, loss=step / 2)
     metrics.add(2, dev_accuracy=0.75)
     with open(str(tmp_path / "metrics.jsonl"), "a") as handle:
-        handle.write('{"step": 4, "lo')  # the line was cut by a kill
+        handle.write('{"step": 4, "lo')  # a kill truncated the line
     resumed = metrics_log.Metrics(str(tmp_path), 2)
     assert resumed.series("loss") == ([1, 2], [0.5, 1.0])
     assert resumed.last("dev_accuracy", "dev %.2f") == ["dev 0.75"]
