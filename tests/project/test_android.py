@@ -1,4 +1,4 @@
-"""The Java library and the sample app: tests under the JDK; the resources fit the code."""
+"""Tests of the Java library and the sample app with a JDK, and of the app's resource files."""
 
 import glob
 import os
@@ -72,7 +72,7 @@ def test_the_script_needs_no_home_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def wrapper_script(tmp_path):
-    """A copy of the script beside an Android project of its own."""
+    """Fixture: path of a copy of make_gradle_wrapper.sh in a new project with its properties."""
     for name in ("scripts/common.sh", "scripts/make_gradle_wrapper.sh", WRAPPER_PROPERTIES):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
@@ -84,8 +84,8 @@ def test_the_gradle_wrapper_is_made_by_any_gradle(wrapper_script, tmp_path):
         pytest.skip("needs Gradle: apt install gradle")
     subprocess.run(["bash", wrapper_script], check=True, timeout=200)
     properties = (tmp_path / WRAPPER_PROPERTIES).read_text()
-    assert "gradle-8.9-bin.zip" in properties  # not that of the Gradle that made it
-    # It starts, and asks for that version where the properties say.
+    assert "gradle-8.9-bin.zip" in properties  # not the installed version
+    # gradlew starts and requests that version from the URL in the properties.
     missing = (tmp_path / "mirror" / "gradle-8.9-bin.zip").as_uri()
     properties = re.sub("distributionUrl=.*", "distributionUrl=" + missing, properties)
     (tmp_path / WRAPPER_PROPERTIES).write_text(properties)
@@ -114,7 +114,7 @@ def test_without_a_working_gradle_the_wrapper_is_not_made(wrapper_script, tmp_pa
     assert not (tmp_path / "android" / "gradlew").exists()
 
 
-# What the Java blocks of the document take from the text before them.
+# The Java blocks of docs/android.md use these declarations without containing them.
 CONTEXT = """import java.io.*;
 import java.nio.ByteBuffer;
 import java.util.*;
@@ -196,7 +196,8 @@ def test_sample_resources_fit_its_code():
     assert used == set(names["values"])
 
 
-# Of Android what the sample app uses; assets cannot be opened, views print what they show.
+# Stubs of the Android classes that the sample app uses; no asset can be opened, and views print
+# their text.
 ANDROID_CLASSES = {
     "android/os/Bundle": "public class Bundle {}",
     "android/view/View": """public class View {
@@ -262,7 +263,7 @@ ANDROID_CLASSES = {
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK")
 def test_the_sample_shows_why_a_model_cannot_be_loaded(tmp_path):
-    """Also what else than a missing or damaged file ends an app: no native library, say."""
+    """Includes failures other than a missing or damaged file, such as a missing native library."""
     for name, content in ANDROID_CLASSES.items():
         path = tmp_path / (name + ".java")
         path.parent.mkdir(parents=True, exist_ok=True)

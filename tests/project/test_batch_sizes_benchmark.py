@@ -1,4 +1,4 @@
-"""benchmarks/batch_sizes.py: memory of a step, extrapolated from few sequences."""
+"""benchmarks/batch_sizes.py: memory of a training step, extrapolated from two small batches."""
 
 import importlib.util
 import json
@@ -22,7 +22,7 @@ def batch_sizes_fixture():
     path = os.path.join(ROOT, "benchmarks", "batch_sizes.py")
     spec = importlib.util.spec_from_file_location("batch_sizes", path)
     module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ):  # what it sets is for its own process
+    with mock.patch.dict(os.environ):  # the module sets variables for its process
         spec.loader.exec_module(module)
     return module
 
@@ -44,7 +44,7 @@ def test_changes_are_in_order_of_time_and_named(batch_sizes):
 
 
 def test_two_batches_give_any_other(batch_sizes, monkeypatch):
-    """Activations of 50 a sequence, freed while a gradient of 1000 appears; one more name of 3."""
+    """50 bytes per sequence are freed after a gradient of 1000; one step allocates 3 bytes more."""
 
     def changes_of_step(config, batch, length):
         named = [("x", 50 * batch), ("gradient", 1000), ("free", -50 * batch)]
@@ -92,7 +92,7 @@ print(json.dumps(max(size for _, size in batch_sizes._changes(metadata.step_stat
 
 
 def printed_by(code, **variables):
-    """What a new process prints: TensorFlow chooses its allocator once in a process."""
+    """The JSON that a new process prints; TensorFlow chooses its allocator once per process."""
     folders = [os.path.join(ROOT, name) for name in ("benchmarks", "tests/support", "")]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(folders), **variables)
     command = [sys.executable, "-W", "ignore", "-c", code]
@@ -105,7 +105,8 @@ def test_a_measured_step_takes_what_was_extrapolated():
     expected, peaks, parameters, each = printed_by(MEASURED)
     assert expected == pytest.approx(peaks, rel=0.02)
     assert parameters > 1000
-    # Of few sequences gradients of the shared layer are more: their difference is no measure.
+    # For few sequences, gradients of the shared layer determine the peak, so that the difference
+    # between two small batches is not the memory of a sequence.
     assert peaks[1] - peaks[0] < 0.5 * each < each < 1.1 * (peaks[2] - peaks[1]) / 61
 
 
@@ -117,5 +118,5 @@ def test_what_is_no_number_is_named(batch_sizes):
 @pytest.mark.slow
 @pytest.mark.parametrize("keeps_memory", ["true", "false"])
 def test_tensorflow_records_allocations(keeps_memory):
-    """What the figures rest on: a tensor of a million floats is recorded with four megabytes."""
+    """The benchmark relies on this: a tensor of a million floats is recorded as 4 MB."""
     assert 4e6 <= printed_by(RECORDED, TF_CPU_ALLOCATOR_USE_BFC=keeps_memory) < 4.1e6

@@ -1,4 +1,4 @@
-"""Benchmarks that no other test runs, at the smallest sizes, go on working as modules change."""
+"""Benchmarks that no other test runs: errors in their flags, and runs at the smallest sizes."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ MORE = {
 
 
 def script(name, *arguments):
-    """The finished process of a benchmark."""
+    """Runs a benchmark and returns the finished process."""
     command = [sys.executable, "benchmarks/" + name] + list(arguments)
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 

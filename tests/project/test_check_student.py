@@ -1,4 +1,4 @@
-"""What run_classifier_distill.sh finds out about a student before it trains teachers."""
+"""Checks of the student's flags that run_classifier_distill.sh makes before training teachers."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from workspace import Workspace
 
 @pytest.fixture(name="checked", scope="module")
 def checked_fixture(tmp_path_factory):
-    """Function of changed flags of run_classifier.py that runs the script."""
+    """Fixture: function that runs check_student.py with changed flags of run_classifier.py."""
     workspace = Workspace(tmp_path_factory.mktemp("student"))
     workspace.write("pairs.tsv", "今天气好\t明天气好\n")
     workspace.write("words.tsv", "今天\n")

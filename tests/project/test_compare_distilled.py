@@ -1,4 +1,4 @@
-"""The table that run_classifier_distill.sh ends with."""
+"""The table that run_classifier_distill.sh prints at the end, and the flags that it refuses."""
 
 import json
 import os
@@ -12,7 +12,10 @@ from project_root import ROOT
 
 @pytest.fixture(name="write")
 def write_fixture(tmp_path):
-    """Function of a run's name, its scores {split: {name: score}} and rows of predictions."""
+    """Fixture: function that writes the report and the predictions of a named run.
+
+    The report is {split: {name: score}}; a row of predictions is (label, P(0), P(1)).
+    """
 
     def write(name, report, rows=()):
         folder = tmp_path / name
@@ -25,7 +28,7 @@ def write_fixture(tmp_path):
 
 
 def table(folder, teachers=""):
-    """The lines of the table, as lists of words."""
+    """The lines of the table that the script prints, each as a list of three cells."""
     script = os.path.join(ROOT, "scripts", "compare_distilled.py")
     done = subprocess.run(
         [sys.executable, script, "--output_dir=%s" % folder, "--teachers=" + teachers],
@@ -40,7 +43,7 @@ def test_scores_of_the_runs_and_of_the_teachers_average(write, tmp_path):
     def report(dev, test):
         return {"dev": {"rows": 9, "accuracy": dev}, "test": {"rows": 3, "accuracy": test}}
 
-    unlabelled = ("", 0.4, 0.6)  # counts in no score
+    unlabelled = ("", 0.4, 0.6)  # a row without a label does not count
     write("plain", report(0.5, 0.25))
     write(
         "teacher_1", report(0.6, 2 / 3), [(1, 0.1, 0.9), (0, 0.6, 0.4), (0, 0.3, 0.7), unlabelled]
@@ -48,7 +51,7 @@ def test_scores_of_the_runs_and_of_the_teachers_average(write, tmp_path):
     write(
         "teacher_2", report(0.7, 1 / 3), [(1, 0.6, 0.4), (0, 0.3, 0.7), (0, 0.9, 0.1), unlabelled]
     )
-    write("teacher_9", report(0.9, 0.9))  # of an earlier command
+    write("teacher_9", report(0.9, 0.9))  # written by an earlier command
     write("student", report(0.8, 0.75))
     assert table(tmp_path, "teacher_1,teacher_2") == [
         ["accuracy", "dev", "test"],
@@ -72,7 +75,7 @@ def test_without_labels_of_one_class_no_average_is_shown(write, tmp_path, score,
 
 
 def run_script(*arguments, **settings):
-    """The finished process of the script, which is to end before anything is trained."""
+    """Runs the script, which must exit before any training, and returns the finished process."""
     return subprocess.run(
         ["bash", os.path.join(ROOT, "run_classifier_distill.sh"), *arguments],
         env=dict(os.environ, **settings),

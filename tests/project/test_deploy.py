@@ -1,4 +1,4 @@
-"""The files for TF Serving, Triton and containers, against schemas, exports and a service."""
+"""The files of deploy/, checked against the servers' schemas, exported models and serve.py."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def export(folder, *arguments):
 
 
 def request_of_docs(folder, texts):
-    """The block of docs/serving.md that makes a request of token ids, without sending it."""
+    """The block of docs/serving.md that builds a request of token ids, without sending it."""
     (block,) = [block for block in blocks_of("serving.md") if "resident" in block]
     block = block.replace('"lcqmc_output/best"', repr(folder))
     block = re.sub(r'\[\("怎么开户", "如何开通账户"\)\]', repr(texts), block)
@@ -62,7 +62,7 @@ def test_models_of_tf_serving():
 
 
 def test_tf_serving_does_not_pad():
-    """It would with each input's first value, 1 in input_mask (PadTensor of batching_util.cc)."""
+    """It would pad with an input's first value, 1 in input_mask (PadTensor, batching_util.cc)."""
     path = os.path.join(DEPLOY, "tf_serving", "batching.config")
     lines = [line for line in files.read_text(path).splitlines() if not line.startswith("#")]
     (padding,) = [line for line in lines if line.startswith("pad_variable_length_inputs")]
@@ -70,7 +70,7 @@ def test_tf_serving_does_not_pad():
 
 
 def test_ids_that_docs_send_to_tf_serving_have_one_length(folder):
-    """Requests of other lengths are not batched: the block of docs/serving.md pads them itself."""
+    """Requests of different lengths are not batched, so the block of docs/serving.md pads them."""
     block, values = request_of_docs(folder, [("甲", "乙")]), {}
     exec(compile(block, "serving.md", "exec"), values)
     inputs = json.loads(values["body"].decode())["inputs"]
@@ -80,7 +80,7 @@ def test_ids_that_docs_send_to_tf_serving_have_one_length(folder):
 
 @pytest.mark.slow
 def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_path):
-    """The request of docs/serving.md, through the SavedModel that TF Serving loads."""
+    """Runs the request of docs/serving.md on the SavedModel that TF Serving loads."""
     export(folder, "--format=saved_model", "--output=%s" % (tmp_path / "albert"))
     block, values = request_of_docs(folder, TEXTS), {}
     exec(compile(block, "serving.md", "exec"), values)
@@ -101,7 +101,7 @@ def test_what_docs_send_to_tf_serving_is_what_the_signature_takes(folder, tmp_pa
 
 @pytest.mark.slow
 def test_texts_that_docs_send_to_tf_serving_are_what_the_signature_takes(folder, tmp_path):
-    """The curl line of docs/serving.md: a row for each text, as TF Serving's REST takes them."""
+    """The curl line of docs/serving.md has one row per text, as TF Serving's REST API expects."""
     path = str(tmp_path / "albert")
     export(folder, "--format=saved_model", "--output=" + path)
     page = files.read_text(os.path.join(ROOT, "docs", "serving.md"))
@@ -154,7 +154,7 @@ def test_model_of_triton(folder, tmp_path):
 
 
 def test_what_a_container_runs(folder):
-    """The entry point and the health check of deploy/Dockerfile, without the container."""
+    """Runs the entry point and the health check of deploy/Dockerfile without a container."""
     pytest.importorskip("uvicorn", reason="needs requirements-serve.txt")
     page = files.read_text(os.path.join(DEPLOY, "Dockerfile"))
     entry_point = json.loads(re.search(r"^ENTRYPOINT (.+)", page, re.M).group(1))

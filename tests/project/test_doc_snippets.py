@@ -1,12 +1,12 @@
-"""The Python and bash blocks of the export documents run as they are printed there.
+"""The Python and bash blocks of the export documents run as printed.
 
-The blocks of a page run one after the other in a folder like a checkout, which holds small models
-of random weights. A comment before a block says why it cannot run here:
+The blocks of a page run one after the other in a folder that resembles a checkout and contains
+small models with random weights. A comment before a block says why it cannot run here:
 
     <!-- not run: needs a phone -->
 
-A Python block goes on from those before it in its section. What the English half of a page repeats
-runs once.
+A Python block continues the Python blocks before it in its section. A block that the English half
+of a page repeats runs only once.
 """
 
 import ast
@@ -23,7 +23,7 @@ import small_models
 from workspace import ROOT
 
 PAGES = ("mobile", "android", "conversion")
-COPIED = ("albert_zh", "pytorch", "scripts", "albert_config")  # folders that programs start from
+COPIED = ("albert_zh", "pytorch", "scripts", "albert_config")  # folders that the blocks need
 BLOCK = re.compile(r"(?:<!-- not run: ([^\n]+) -->\n\n?)?```(\w+)\n(.*?)```", re.S)
 
 
@@ -32,8 +32,8 @@ class Block:
 
     Attributes:
         language: as the page names it.
-        text: what is to be run; of Python with the blocks before it in its section.
-        reason: why it cannot run, or None.
+        text: the code to run; for Python, preceded by the Python blocks before it in its section.
+        reason: why the block cannot run, or None.
     """
 
     def __init__(self, language, text, reason):
@@ -55,12 +55,12 @@ def imported_names(code):
 
 
 def is_importable(name):
-    """Whether a module is installed, or one of the project's or of a converted folder."""
+    """Whether a module can be imported; `modeling_albert_zh` is part of converted folders."""
     return name == "modeling_albert_zh" or importlib.util.find_spec(name) is not None
 
 
 def blocks_of(page):
-    """The different blocks of a page, in order."""
+    """The distinct blocks of a page, in order."""
     with open(os.path.join(ROOT, "docs", page + ".md"), encoding="utf-8") as handle:
         content = handle.read()
     found = {}
@@ -107,7 +107,7 @@ class Checkout:
         faq = os.path.join(self.folder, "embedding_output", "best")
         small_models.write_embedding_model(faq, vocabulary=vocabulary)
         best = os.path.join(self.folder, "lcqmc_output", "best")
-        for name in os.listdir(best):  # a checkpoint of the training itself
+        for name in os.listdir(best):  # a checkpoint saved during training
             shutil.copy(
                 os.path.join(best, name),
                 os.path.join(
@@ -116,7 +116,7 @@ class Checkout:
             )
 
     def result_of(self, number):
-        """What a block did: `subprocess.CompletedProcess`; those before it run first, once."""
+        """The `subprocess.CompletedProcess` of a block; the blocks before it run first, once."""
         while len(self._results) <= number:
             block = self._blocks[len(self._results)]
             can_run = block.reason is None and block.missing_library() is None
@@ -184,4 +184,4 @@ def test_what_is_not_run_says_why():
     for page in PAGES:
         with open(os.path.join(ROOT, "docs", page + ".md"), encoding="utf-8") as handle:
             marks = re.findall(r"<!-- not run: (.+?) -->", handle.read())
-        assert set(marks) <= reasons  # each stands before a block
+        assert set(marks) <= reasons  # each mark precedes a block

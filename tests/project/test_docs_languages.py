@@ -32,7 +32,7 @@ def prose(text):
 
 
 def named_code(text):
-    """What a page's prose names as code: flags, files, functions."""
+    """The names in backticks in a page's prose: flags, files, functions."""
     return {re.sub(r"\s+", " ", name) for name in re.findall(r"`([^`]+)`", prose(text))}
 
 
@@ -47,7 +47,7 @@ def row_numbers(text):
 
 
 def section_numbers(text):
-    """The different numbers of each section's prose and tables, links left out."""
+    """The set of numbers in each section's prose and tables, without link targets."""
     sections = re.split(r"^#+ .*$", re.sub(r"\]\(.*?\)", "]", prose(text)), flags=re.M)
     return [set(re.findall(NUMBER, section)) for section in sections]
 

@@ -1,4 +1,4 @@
-"""The bundled embedding model: small, and better than TF-IDF where nothing was trained."""
+"""The bundled embedding model: its size, and its recall on the FAQ sample compared with TF-IDF."""
 
 import os
 

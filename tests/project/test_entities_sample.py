@@ -1,4 +1,4 @@
-"""The bundled sample of entities: what it contains, how it is divided, that its files are made."""
+"""The bundled entities sample: its contents and splits, and that its generator reproduces it."""
 
 import collections
 import filecmp

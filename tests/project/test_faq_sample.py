@@ -1,4 +1,4 @@
-"""The bundled FAQ: how it is made, and that its test wordings are new."""
+"""The bundled FAQ sample: its generator reproduces it, and no dev or test question is in train."""
 
 import os
 import sys

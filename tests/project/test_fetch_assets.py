@@ -1,4 +1,4 @@
-"""Downloads, against a server of our own that also behaves badly."""
+"""scripts/fetch_assets.py, with a local server that can also misbehave."""
 
 import contextlib
 import errno
@@ -39,17 +39,17 @@ MODEL_FILES = {
     "albert_model.ckpt.data-00000-of-00001": WEIGHTS,
 }
 PAIRS = "这个多少钱\t多少钱这个\t1\n".encode() * 20
-SILENCE, PATIENCE = 30, 20  # seconds of a server, and of a test that it must not wait for them
+SILENCE, PATIENCE = 30, 20  # seconds that a server is silent; that a command may take
 
 
 class Server:
-    """Files by path, and how to misbehave; counts requests and remembers their ranges."""
+    """Serves files by path, misbehaves as its attributes say, and records each request's range."""
 
     def __init__(self):
         self.files = {}
         self.ranges = []
-        self.cuts = []  # after how many bytes each of the next answers breaks off
-        self.pause = 0  # seconds before an answer
+        self.cuts = []  # after how many bytes each of the next responses breaks off
+        self.pause = 0  # seconds before a response
         self.stall = 0  # seconds before a connection breaks off
         self.has_ranges = True
         self.heeds_if_range = True
@@ -64,7 +64,7 @@ class Server:
 
 
 class _QuietServer(http.server.ThreadingHTTPServer):
-    """Does not tell of clients that broke off: a later test may look at standard error by then."""
+    """Does not report disconnected clients: a later test may be checking standard error by then."""
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -138,7 +138,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def any_checkpoint(monkeypatch):
-    """Lets every checkpoint pass, where it is not what the test is about."""
+    """Fixture: every checkpoint passes the check, in tests that are about something else."""
     monkeypatch.setattr(
         "albert_zh.model.checkpoints.expected_variables.check_fits", lambda config, prefix: None
     )
@@ -172,7 +172,7 @@ def fetch(tmp_path, *arguments):
 
 
 def the_error(capsys):
-    """The one line on stderr."""
+    """The only line on standard error."""
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1, lines
     return lines[0]
@@ -197,7 +197,7 @@ def test_model_with_and_without_top_folder(server, tmp_path, capsys, top):
 def test_second_call_asks_nobody(server, tmp_path, capsys):
     server.files["albert_tiny_489k.zip"] = zipped(MODEL_FILES)
     assert fetch(tmp_path, "albert_tiny_489k") == 0
-    assert fetch(tmp_path, "albert_tiny_zh") == 0  # the folder's name means the same
+    assert fetch(tmp_path, "albert_tiny_zh") == 0  # the folder's name is an alias
     assert len(server.ranges) == 1
     assert "already in %s\n" % MODEL_FOLDER in capsys.readouterr().out
 
@@ -246,7 +246,7 @@ def test_dropped_connection_is_taken_up_again(server, tmp_path):
 
 
 def cut_off(server, tmp_path):
-    """A download that breaks off for good after 90,000 bytes."""
+    """Runs a download that fails for good after 90,000 bytes."""
     server.cuts = [90000, 0]
     assert fetch(tmp_path, "albert_tiny_489k") == 3
     part = os.path.join("prev_trained_model", "albert_tiny_zh.albert_tiny_489k.zip.part")
@@ -319,7 +319,7 @@ def test_cut_answer_without_a_length_is_taken_up_again(server, tmp_path, stall):
 
 
 def test_pairs_that_end_in_the_middle_of_a_row(server, tmp_path, capsys):
-    server.has_length = False  # so that nothing tells that the rest is missing
+    server.has_length = False  # so that the client cannot see that the rest is missing
     server.files.update({"train.txt": PAIRS[:-4], "dev.txt": PAIRS, "test.txt": PAIRS})
     assert fetch(tmp_path, "lcqmc") == 2
     assert "train.txt: cut off: its last line has no label" in the_error(capsys)
@@ -437,7 +437,7 @@ GO_ON = "free space, then run the same command again"
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Context manager within which no disk has a byte left."""
+    """Fixture: context manager within which no disk has free space."""
 
     @contextlib.contextmanager
     def fill():
@@ -515,7 +515,7 @@ def test_a_disk_too_full_to_unpack_keeps_the_archive(
     assert "unpacking: no disk space: 0.3 MB to unpack, " in error and error.endswith(GO_ON)
     assert tree(tmp_path) == [UNFINISHED, UNFINISHED + ".json"]
     assert fetch(tmp_path, "albert_tiny_489k") == 0
-    assert server.ranges == [None]  # nothing was asked for again
+    assert server.ranges == [None]  # nothing was requested again
     assert tree(tmp_path) == sorted(os.path.join(MODEL_FOLDER, name) for name in files)
 
 
@@ -589,10 +589,10 @@ def test_pairs(server, tmp_path):
 
 def test_pairs_come_all_or_not_at_all(server, tmp_path, capsys):
     server.files.update({"train.txt": PAIRS, "dev.txt": b"<html>no\tno\t</html>\n" * 9})
-    assert fetch(tmp_path, "lcqmc") == 3  # test.txt is not there
+    assert fetch(tmp_path, "lcqmc") == 3  # test.txt does not exist
     capsys.readouterr()
     server.files.update({"dev.txt": b"<html>sorry</html>", "test.txt": PAIRS})
-    assert fetch(tmp_path, "lcqmc") == 0  # what had come whole was kept
+    assert fetch(tmp_path, "lcqmc") == 0  # complete files of the first call are reused
 
 
 def test_pairs_from_one_address(server, tmp_path, capsys):
@@ -665,7 +665,7 @@ def test_read_only_place(server, tmp_path, capsys):
 
 
 def _real_model(folder, hidden_layers_written):
-    """Files of a model whose checkpoint has the tiny config's variables, as bytes by name."""
+    """{name: bytes} of a model with the tiny config and a checkpoint of the given hidden size."""
     import numpy
 
     from albert_zh.model import modeling
@@ -716,7 +716,7 @@ def test_two_processes_at_once_of_which_the_first_fails(server, tmp_path):
 
 
 def fetch_lcqmc_twice_at_once(folder, statuses):
-    """What two commands print that fetch the same data and end with these statuses."""
+    """Output of two commands that fetch the same data at once and must exit with these statuses."""
     code = "import fetch_assets, sys; sys.exit(fetch_assets.main(['lcqmc'], root=sys.argv[1]))"
     command = [sys.executable, "-c", code, str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
@@ -738,12 +738,12 @@ def test_all_released_archives_are_listed():
     assert len(set(folders)) == len(folders)
 
 
-# A server that sends what no server should
+# A server that sends invalid responses
 
 
 @pytest.fixture
 def raw_server(monkeypatch):
-    """Function of bytes to answer every request with -> address."""
+    """Fixture: function that starts a server with a fixed response and returns its address."""
     sockets = []
 
     def serve(answer):
@@ -752,7 +752,7 @@ def raw_server(monkeypatch):
         url = "http://127.0.0.1:%d" % listener.getsockname()[1]
 
         def work():
-            with contextlib.suppress(OSError):  # closed: the test is over
+            with contextlib.suppress(OSError):  # the socket is closed after the test
                 while True:
                     connection, _ = listener.accept()
                     with connection:
@@ -823,7 +823,7 @@ def test_members_without_a_proper_name_are_refused(server, tmp_path, capsys, mem
         opened.writestr(info, b"content")
     server.files["model.zip"] = archive.getvalue()
     assert fetch(tmp_path, "mine", "--url", server.url + "/model.zip") == 2
-    if member != "/":  # that is a folder, and no file is left out
+    if member != "/":  # "/" is a folder: no file is skipped
         assert "has no name, or one of over 200 bytes" in the_error(capsys)
     assert tree(tmp_path) == []
 

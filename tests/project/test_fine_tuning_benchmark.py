@@ -1,4 +1,4 @@
-"""benchmarks/fine_tuning.py: what it measures without turns."""
+"""benchmarks/fine_tuning.py: the memory of TensorFlow, which is measured only once."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ CODE = "import fine_tuning; print(fine_tuning.memory_of_tensorflow())"
 @pytest.mark.slow
 def test_memory_of_tensorflow_is_found_whatever_packages_are_installed(tmp_path):
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "__init__.py").write_text("")  # pyarrow brings such a package
+    (tmp_path / "benchmarks" / "__init__.py").write_text("")  # pyarrow installs such a package
     printed = subprocess.run(
         [sys.executable, "-c", CODE],
         cwd=os.path.join(ROOT, "benchmarks"),

@@ -1,4 +1,4 @@
-"""The wheel, installed outside the clone: its data files, its console command, prediction."""
+"""The wheel, installed outside the clone: its data files, console command and predictions."""
 
 import email
 import glob
@@ -23,7 +23,7 @@ pytest.importorskip("setuptools", "77", reason="builds wheels by its present set
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_%s(sys.argv[1])"
 BUILT = "pyproject.toml README.md LICENSE NOTICE requirements*.txt"
 BUILT += " albert_zh albert_config albert_starter_zh data"
-# Folders of data files in the wheel: the clone's folder that they come from, patterns of names.
+# {folder of data files in the wheel: (source folder in the clone, name patterns)}.
 DATA_FILES = {
     "albert_zh/configs": ("albert_config", "*.json"),
     "albert_zh/albert_starter_zh": (
@@ -54,7 +54,7 @@ print(*sorted(str(getattr(module, "__file__", "")) for module in sys.modules.val
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of what a wheel is made of: the build leaves files in the folder that it is run in."""
+    """Fixture: a copy of the wheel's sources, because a build leaves files in its folder."""
     folder = tmp_path_factory.mktemp("source")
     for pattern in BUILT.split():
         for path in glob.glob(os.path.join(ROOT, pattern)):
@@ -63,7 +63,7 @@ def source(tmp_path_factory):
 
 
 def built(kind, source, folder):
-    """Path of the wheel or sdist that is built of a project."""
+    """Builds the wheel or sdist of a project in a folder and returns its path."""
     command = [sys.executable, "-c", BUILD % kind, str(folder)]
     done = subprocess.run(command, cwd=str(source), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def wheel(source, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def programs(wheel, tmp_path_factory):
-    """Folder of the programs of an environment with the wheel and this environment's libraries."""
+    """Fixture: bin folder of a new environment with the wheel and this environment's libraries."""
     folder = str(tmp_path_factory.mktemp("environment"))
     venv.create(folder, with_pip=True, symlinks=True)
     (packages,) = glob.glob(os.path.join(folder, "lib", "python*", "site-packages"))
@@ -92,14 +92,14 @@ def programs(wheel, tmp_path_factory):
 
 @pytest.fixture
 def users_variables(monkeypatch):
-    """Variables of a user's shell: no path that leads to the clone."""
+    """Fixture: sets the variables of a user's shell, in which no path leads to the clone."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
 
 
 @pytest.fixture
 def call(programs, users_variables, tmp_path):
-    """Runs a program of the environment in an empty folder."""
+    """Fixture: function that runs a program of the environment in an empty folder."""
 
     def call(name, *arguments, **settings):
         command = [os.path.join(programs, name)] + list(arguments)
@@ -121,7 +121,7 @@ def packed_files(wheel):
 
 
 def metadata_of(wheel):
-    """What the wheel says of itself, as an e-mail's headers."""
+    """The METADATA file of the wheel, parsed as e-mail headers."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith("dist-info/METADATA")]
         return email.message_from_bytes(archive.read(name))
@@ -131,7 +131,7 @@ def expected_files():
     """{name in the wheel: path in the clone} of the modules and the data files."""
     found = {
         os.path.relpath(os.path.join(folder, name), ROOT): os.path.join(folder, name)
-        for folder, _, names in os.walk(os.path.join(ROOT, "albert_zh"))  # follows no links
+        for folder, _, names in os.walk(os.path.join(ROOT, "albert_zh"))  # does not follow links
         for name in names
         if name.endswith(".py")
     }

@@ -1,4 +1,4 @@
-"""docs/migration.md: what it names is there, and no flag of albert_zh's is missing."""
+"""docs/migration.md: what it names exists, and no flag of the original commands is missing."""
 
 import functools
 import glob
@@ -16,7 +16,7 @@ from isolated_flags import flags_of
 from workspace import ROOT
 
 SAME = "同 · the same"
-# Flags and defaults of the original's commands; "required" ones have none, "" is None.
+# Flags and defaults of the original commands; "required" flags have no default, "" is None.
 _TPU = "use_tpu=false tpu_name= tpu_zone= gcp_project= master= num_tpu_cores=8 "
 _RECORDS = (
     "do_lower_case=true max_predictions_per_seq=20 random_seed=12345 dupe_factor=10 "
@@ -64,7 +64,7 @@ DEFINED_BY = {
     "run_classifier.py": finetuning_runner.define_flags,
     "run_classifier_sp_google.py": run_classifier_sp_google.define_flags,
 }
-# Where the default here is another one, which the table explains.
+# Flags whose default differs from the original, as the table explains.
 OTHER_DEFAULTS = {
     ("run_pretraining.py", "learning_rate"),
     ("run_pretraining_google.py", "learning_rate"),

@@ -1,4 +1,4 @@
-"""benchmarks/objectives.py and dialogue_tasks.py: what they decide before they train."""
+"""benchmarks/objectives.py and dialogue_tasks.py: plans, tables and checks, without training."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ CONTENT = (
 
 
 class Options(dict):
-    """Values of flags, as attributes and as items with a `value`."""
+    """Replaces FLAGS: values as attributes, and as items with a `value` and a `help`."""
 
     __getattr__ = dict.__getitem__
 
@@ -45,7 +45,7 @@ def test_pairs_come_evenly_from_all_files():
 
 
 def test_steps_are_of_equal_processor_time(tmp_path, monkeypatch):
-    """The dearest objective sees the tokens asked for; what was measured is not measured again."""
+    """The most expensive objective sees all tokens; measured costs are not measured again."""
     costs = {"MLM + SOP": 1.0, "ELECTRA": 2.5, "relative positions": 1.25}
     options = Options(output_dir=str(tmp_path), tokens=64 * 50 * 100, objectives=list(costs))
     monkeypatch.setattr(objectives, "FLAGS", options)
@@ -61,7 +61,7 @@ def test_steps_are_of_equal_processor_time(tmp_path, monkeypatch):
 
 
 def test_the_cost_of_a_step_is_not_of_what_a_killed_measurement_left(tmp_path, monkeypatch):
-    """Three seconds to start and half a second a step; a run continues in its folder."""
+    """Simulated runs take 3 s to start and 0.5 s per step, and resume in an existing folder."""
     options = Options(output_dir=str(tmp_path), model_dir="m", cost_steps=60, precision="float32")
     monkeypatch.setattr(objectives, "FLAGS", options)
 

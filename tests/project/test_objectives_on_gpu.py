@@ -1,4 +1,4 @@
-"""benchmarks/objectives_on_gpu.py trains as run_pretraining.py does: losses, weights, masks."""
+"""benchmarks/objectives_on_gpu.py trains like run_pretraining.py: losses, weights, masks."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def settings_of(name, config=small.CONFIG, **changes):
 
 
 def in_tensorflow(name, num_steps):
-    """(losses, {name: value}) by the project's own steps."""
+    """(losses, {name: value}) of the package's own training steps."""
     objective = objectives.OBJECTIVES[name]
     is_electra = objective.flags.get("objective") == "electra"
     return pretraining_steps.trained(
@@ -63,7 +63,7 @@ def in_tensorflow(name, num_steps):
 
 
 def weights_of(values):
-    """The weights among variables."""
+    """The variables that are weights, without the step and the optimizer's state."""
     return {
         name: value
         for name, value in values.items()
@@ -77,7 +77,7 @@ def weights_of(values):
     with_slow(list(objectives.OBJECTIVES), ["ELECTRA", "relative positions"]),
 )
 def test_steps_equal_those_of_the_command(name, monkeypatch):
-    """The words that ELECTRA's generator draws are the most probable ones here, on both sides."""
+    """In both implementations, ELECTRA's generator draws the most probable words."""
     monkeypatch.setattr(in_pytorch, "drawn_words", lambda logits: logits.argmax(-1))
     monkeypatch.setattr(
         electra,
@@ -105,7 +105,7 @@ def test_steps_equal_those_of_the_command(name, monkeypatch):
 
 @pytest.fixture
 def records(tmp_path):
-    """(features that were written, the `Records` that were read)."""
+    """Fixture: (features that were written, `Records` that read them)."""
     features = small.unmasked_records(40)
     features["token_boundary"][:, 2] = 0
     path = small.Workspace(tmp_path).write_records("records.tfrecord", features)
@@ -135,7 +135,7 @@ def test_each_record_comes_once_in_an_epoch():
         assert sorted(np.concatenate(epoch)) == list(range(40))
     assert np.concatenate(batches[:5]).tolist() != np.concatenate(batches[5:10]).tolist()
     spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
-    assert spread < 3  # of 8, where lengths are not looked at
+    assert spread < 3  # in batches that ignore the lengths, up to 7
 
 
 @pytest.mark.parametrize("name", ["MLM + SOP", "MLM + SOP + spans + SBO"])

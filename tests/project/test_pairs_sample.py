@@ -1,4 +1,4 @@
-"""The bundled pairs: what they hold, how they are made, that shared characters don't solve them."""
+"""The bundled pair samples: contents, make_pairs.py, and the baseline of shared characters."""
 
 import collections
 import itertools
@@ -20,7 +20,7 @@ from albert_zh.common.errors import UserError
 
 SAMPLE = os.path.join(ROOT, "data", "pairs_sample")
 HARD_SAMPLE = os.path.join(ROOT, "data", "pairs_hard_sample")
-FOLDERS = {"similar": SAMPLE, "siblings": HARD_SAMPLE}  # by how their pairs of label 0 are chosen
+FOLDERS = {"similar": SAMPLE, "siblings": HARD_SAMPLE}  # by how their negative pairs are chosen
 FLAGS_OF_HARD = (
     "--intents_file=%s" % os.path.join(HARD_SAMPLE, "intents.txt"),
     "--negatives=siblings",
@@ -194,7 +194,7 @@ def test_script_makes_pairs_of_other_intents(tmp_path, negatives):
     )
     assert done.returncode == 0, done.stderr
     sizes = {split: len(rows) for split, rows in read_splits(tmp_path).items()}
-    # 20 groups of 2 intents: 4 go to test (18%), 3 to dev (12%); an intent gives 1 pair of label 1.
+    # 20 groups of 2 intents: 4 go to test (18%), 3 to dev (12%); an intent gives 1 positive pair.
     assert sizes == {"train": 52, "dev": 12, "test": 16}
 
 
@@ -282,7 +282,7 @@ def test_shared_characters_do_not_solve_the_sample(negatives):
     assert done.returncode == 0, done.stderr
     accuracies = dict(line.split(" accuracy: ") for line in done.stdout.splitlines())
     test_accuracy = float(accuracies["overlap baseline, test"].rstrip("%"))
-    # Above chance, or the features would not work at all; as far as on LCQMC (73.2) or little more.
+    # Above chance, as the features work; at most about the accuracy on LCQMC (73.2).
     lowest, highest = {"similar": (72, 75), "siblings": (55, 70)}[negatives]
     assert lowest <= test_accuracy <= highest
     with open(os.path.join(ROOT, "data", "README.md"), encoding="utf-8") as handle:

@@ -1,4 +1,4 @@
-"""scripts/pack_text.py and pretrain_on_gpu.py: packed text, batches, encoders, a whole training."""
+"""scripts/pack_text.py and pretrain_on_gpu.py: packed text, batches, encoders, training runs."""
 
 import contextlib
 import itertools
@@ -41,7 +41,7 @@ PIECES = 1024
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    """The packed sample of news; its first lines are held-out text, too."""
+    """Fixture: path of the packed news sample, whose first lines are also the held-out text."""
     folder = tmp_path_factory.mktemp("packed")
     path = str(folder / "packed.npz")
     with open(NEWS, encoding="utf-8") as lines:
@@ -62,7 +62,7 @@ def text(packed):
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """The starter model for PyTorch."""
+    """Fixture: folder of the starter model, converted to PyTorch."""
     folder = str(tmp_path_factory.mktemp("start") / "model")
     to_pytorch.convert(os.path.join(STARTER, "albert_model.ckpt"), folder)
     return folder
@@ -89,7 +89,7 @@ def test_all_pieces_of_the_text_are_packed_in_order(packed):
         assert arrays["counts"][:, 0].sum() == sum(map(len, expected))
         similar = arrays["similar"]
     follows = similar[similar[:, 4] == 0]
-    gap = np.where(  # consecutive segments touch, whichever stands first
+    gap = np.where(  # consecutive segments touch, whichever comes first
         follows[:, 0] < follows[:, 2],
         follows[:, 2] - follows[:, 0] - follows[:, 1],
         follows[:, 0] - follows[:, 2] - follows[:, 3],
@@ -98,7 +98,7 @@ def test_all_pieces_of_the_text_are_packed_in_order(packed):
 
 
 def sequences(batch):
-    """[(ids, segments)] of the batch, cut at each [CLS]."""
+    """[(ids, segments)] of the batch, split at each [CLS]."""
     cuts = batch.starts.tolist() + [int(batch.is_shown.sum())]
     rows = list(zip(batch.ids.tolist(), batch.segments.tolist()))
     return [list(zip(*rows[first:last])) for first, last in zip(cuts, cuts[1:])]
@@ -116,7 +116,7 @@ def test_sequences_are_two_segments_of_the_text(packed, batch):
         for segment in (ids[1:middle], ids[middle + 1 : -1]):
             assert " %s " % " ".join(map(str, segment)) in text
     lengths = [len(ids) for ids, _ in found]
-    assert sum(lengths) <= PIECES  # nothing is cut off
+    assert sum(lengths) <= PIECES  # nothing is truncated
     positions = np.concatenate([np.arange(length) for length in lengths])
     np.testing.assert_array_equal(batch.positions[: len(positions)], positions)
 
@@ -125,7 +125,7 @@ def test_a_share_of_the_sequences_is_long(text):
     batches = text.batches(0, PIECES, 0.3)
     lengths = torch.cat([batch.bounds[1:-1] - batch.starts for batch in batches])
     of_long = lengths[lengths > 128].sum() / lengths.sum()
-    assert lengths.max() <= 512 and 0.2 < of_long < 0.4  # long pairs are few in this text
+    assert lengths.max() <= 512 and 0.2 < of_long < 0.4  # not 0.3: few long pairs
 
 
 def test_passes_differ_and_are_drawn_alike_again(text):
@@ -239,7 +239,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
         pretrain_on_gpu.Training, "_step", lambda *a: steps.append(1) or take_step(*a)
     )
     resumed = run(packed, start, tmp_path / "cut")
-    assert len(steps) == 2  # 5 and 6 of the model, none of the teacher
+    assert len(steps) == 2  # steps 5 and 6 of the model, none of the teacher
     for name, value in whole.items():
         np.testing.assert_array_equal(resumed[name], value)
     with pytest.raises(UserError, match="was begun with another --seed: give the same"):
@@ -261,7 +261,7 @@ def test_a_second_training_waits_for_the_first(packed, start, tmp_path, monkeypa
             time.sleep(0.1)
         assert not steps
     second.join()
-    assert len(steps) == 8  # two of the teacher, six of the model
+    assert len(steps) == 8  # two steps of the teacher, six of the model
 
 
 def test_text_shorter_than_a_step_is_refused(packed, start, tmp_path):
@@ -283,7 +283,7 @@ def test_text_shorter_than_a_step_is_refused(packed, start, tmp_path):
 def test_the_order_of_the_text_does_not_depend_on_the_workers(packed, tmp_path):
     with np.load(packed) as arrays:
         whole = dict(arrays)
-    half = len(whole["documents"]) // 2  # as two shards
+    half = len(whole["documents"]) // 2  # split into two shards
     cut = whole["documents"][half, 0]
     pieces = whole["sentences"][cut]
     second = whole["sentences"][cut:] - pieces
@@ -327,7 +327,7 @@ def _end_from_outside(shard, **_):
 
 
 def test_a_process_that_is_killed_ends_the_packing(tmp_path, monkeypatch):
-    """For want of memory, say: the command waited for it without end."""
+    """Regression: if a worker was killed (out of memory, say), the command waited forever."""
     monkeypatch.setattr(pack_text, "_pack_shard", _end_from_outside)
     arguments = ["--input_file=" + NEWS, "--held_out_file=" + str(tmp_path / "held_out.txt")]
     arguments += ["--vocab_file=%s/vocab.txt" % STARTER, "--output_file=%s/x.npz" % tmp_path]

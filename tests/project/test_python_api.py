@@ -1,4 +1,4 @@
-"""The Python blocks of the documents run as they are printed."""
+"""The Python blocks of docs/python_api.md run as printed; errors name the wrong argument."""
 
 import pathlib
 import re
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 
 def without_training(blocks):
-    """Those of blocks that train nothing."""
+    """The blocks that do not train a model."""
     return [block for block in blocks if "finetuning" not in block]
 
 
@@ -65,14 +65,14 @@ def test_python_api(block, folder, tmp_path, monkeypatch, capsys):
         assert "ids" in values or values["sequence_output"].shape.as_list() == [None, None, 312]
 
 
-# Arguments: what is wrong is named, and is an error before a model is loaded
+# Wrong arguments: the error is one line that names the argument
 
 NAN = float("nan")
 WRONG_LENGTHS = ("128", 12.5, NAN, -1, 0, True, [128], 10**30)
 WRONG_PATHS = (5, None, b"folder", ["folder"])
 WRONG_FLAGS = ("no", 2, NAN, [True])
 WRONG_COUNTS = ("5", -3, 0, 2.0, NAN, None, True)
-# (class or function of a model's folder and one argument, its name, values that are wrong).
+# (class that takes a model folder, name of a further argument, wrong values).
 CONSTRUCTORS = [
     (kind, name, values)
     for kind in (predictor.Predictor, text_encoder.TextEncoder)

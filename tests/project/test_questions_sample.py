@@ -1,4 +1,4 @@
-"""The bundled questions: what they are, how they are made, the baseline of shared characters."""
+"""The bundled questions: contents, make_questions.py, and the baseline of shared characters."""
 
 import collections
 import hashlib
@@ -29,7 +29,7 @@ SPLITS = ("train", "dev", "test")
 
 @pytest.fixture(scope="module")
 def paragraphs():
-    """{split: list of (title, paragraph)} with Python's own reader."""
+    """Fixture: {split: list of (title, paragraph)}, read with Python's `json` module."""
     articles = {}
     for split in SPLITS:
         with open(os.path.join(SAMPLE, split + ".json"), encoding="utf-8") as handle:
@@ -89,7 +89,7 @@ def test_nothing_is_there_twice(paragraphs):
 
 
 def test_paragraphs_do_not_resemble_one_another(paragraphs):
-    """No two share a tenth of their runs of four characters: they are no filled templates."""
+    """No two paragraphs share a tenth of their character 4-grams, as filled templates would."""
     grams = [
         {paragraph["context"][at : at + 4] for at in range(len(paragraph["context"]) - 3)}
         for _, paragraph in everything(paragraphs)

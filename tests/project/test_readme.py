@@ -1,4 +1,4 @@
-"""Both READMEs say the same, and what they name is there."""
+"""Both READMEs agree; the files, links and flags that the documents name exist."""
 
 import ast
 import functools
@@ -61,7 +61,7 @@ def pages():
 
 
 def anchors_of(text):
-    """The anchors that are made of a page's headings."""
+    """The anchors that GitHub derives from a page's headings."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -79,7 +79,7 @@ FLAG_KINDS = ("string", "integer", "bool", "boolean", "float", "enum", "list")
 
 
 def flags_defined_in(source):
-    """Names of the flags that a program's source names in calls, or after a kind in its tables."""
+    """Yields the flags that a program's source defines, in calls or in tables of (kind, name)."""
 
     def constant(node):
         return getattr(node, "value", getattr(node, "s", None))  # .s in Python 3.7
@@ -115,7 +115,7 @@ def test_every_flag_in_the_readme_exists():
 
 
 def with_imports(program):
-    """Paths of a program and of all of the project's modules that it imports."""
+    """Paths of a program and of all modules of the project that it imports."""
     found, waiting = set(), [program]
     while waiting:
         path = waiting.pop()
@@ -133,7 +133,7 @@ def modules_imported_in(path):
 
 
 def imports_in(source):
-    """Paths, without ending, of what a program may import: modules, and names in modules."""
+    """Yields paths without extension of possible imports: modules, and names in modules."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -152,7 +152,7 @@ def test_every_flag_of_a_command_in_the_readme_is_defined_where_the_program_look
 
 
 def shown_commands(text):
-    """(program, flags) of each call of one of the project's programs that a text shows."""
+    """Yields (program, flags) of each command in a text that calls a program of the project."""
     text = re.sub(r"\\+\n[#\s]*", " ", text)
     for program, arguments in re.findall(r"python\S* ((?:\w+/)*\w+\.py)\b([^\n`|>#；，]*)", text):
         if os.path.exists(os.path.join(ROOT, program)):
@@ -160,7 +160,7 @@ def shown_commands(text):
 
 
 def flags_of(program):
-    """The flags that a program knows, --noNAME of booleans included; None if it can't run here."""
+    """The flags of a program, including --noNAME of booleans; None if PyTorch is missing for it."""
     for help_flag in ("--helpfull", "--help"):  # absl's, argparse's
         command = [sys.executable, program, help_flag]
         told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

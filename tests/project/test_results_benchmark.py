@@ -1,4 +1,4 @@
-"""benchmarks/results.py at tiny size: the plan is done once, the tables are written."""
+"""benchmarks/results.py with tiny models: each run is done once, and the tables are written."""
 
 import glob
 import json
@@ -31,7 +31,7 @@ b
 
 
 def times_of_results(command, workspace):
-    """{path: time of change} of all results, after the command."""
+    """Runs the command and returns {path: modification time} of all results."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     paths = glob.glob(os.path.join(workspace.output, "**", "result.json"), recursive=True)
@@ -40,7 +40,7 @@ def times_of_results(command, workspace):
 
 @pytest.fixture
 def workspace(tmp_path):
-    """A workspace with a data set in `sets/chnsenticorp`; ten rows of dev stand in train."""
+    """Fixture: workspace with a data set in `sets/chnsenticorp`; ten dev rows are also in train."""
     workspace = Workspace(tmp_path)
     train, dev, test = (titles(40, seed, labels=("0", "1")) for seed in (1, 2, 3))
     dev = train[:10] + dev[10:]
@@ -65,11 +65,11 @@ def arguments_of(workspace):
 def test_runs_are_done_once_and_fill_the_tables(workspace, tmp_path):
     page = workspace.write("results.md", OLD_PAGE)
     command = [sys.executable, SCRIPT, "--seeds=1,2", "--write=" + page] + arguments_of(workspace)
-    # The small model has 64 positions, the set asks for 256.
+    # The small model has 64 positions, but the data set needs 256.
     config = dict(CONFIG, max_position_embeddings=256)
     workspace.write("model/albert_config_small.json", json.dumps(config))
     alone = ["--starts=random weights", "--seeds=1", "--output_dir=" + str(tmp_path / "new")]
-    subprocess.run(command + alone, check=True, timeout=600)  # no baseline made the folder
+    subprocess.run(command + alone, check=True, timeout=600)  # no baseline created the folder
     first = times_of_results(command, workspace)
     assert len(first) == 4  # baseline and random weights, two seeds
     assert times_of_results(command, workspace) == first
@@ -83,13 +83,13 @@ def test_runs_are_done_once_and_fill_the_tables(workspace, tmp_path):
     baseline = os.path.join(workspace.output, "chnsenticorp", "baseline", "seed_1", "result.json")
     with open(baseline, encoding="utf-8") as handle:
         result = json.load(handle)
-    # The ten rows of dev that stand in train are easy.
+    # The baseline is right on the ten rows of dev that are also in train.
     assert result["dev"] == pytest.approx((10 + 30 * result["dev_unseen"]) / 40)
     assert result["test_unseen"] is None
 
 
 def test_the_time_of_a_run_that_goes_on_is_left_out(workspace, capsys):
-    """Of three seeds, one was broken off before and one is done."""
+    """Of three seeds, the first was interrupted earlier and the third is finished."""
     folders = ["out/chnsenticorp/baseline/seed_%d/" % seed for seed in (1, 2, 3)]
     workspace.write(folders[0] + "model.ckpt-2.index", "")
     done = {"dev": 0.5, "test": 0.5, "seconds": 200.0}
@@ -136,7 +136,7 @@ def test_chinese_pages_get_their_rows_in_chinese(workspace):
 def test_the_words_of_all_rows_are_known_in_chinese():
     words = set(results.STARTS.values()) | set(results.OPTIONS) | {results.SWAPPED}
     assert words <= set(results.CHINESE)
-    assert len(set(results.CHINESE.values())) == len(results.CHINESE)  # keys of rows stay apart
+    assert len(set(results.CHINESE.values())) == len(results.CHINESE)  # keys of rows stay distinct
 
 
 def test_rows_of_training_and_of_the_others_are_limited_apart(workspace):

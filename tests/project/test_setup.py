@@ -1,4 +1,4 @@
-"""The set-up and the one command, with stand-ins for Python, pip and uv, which would be slow."""
+"""setup.sh and the scripts that call it, with fast stand-ins for Python, pip and uv."""
 
 import functools
 import glob
@@ -25,7 +25,7 @@ TOOLS = (
 )
 COPIED = ("setup.sh", "common.sh", "check_environment.py", "relocate_environment.py")
 
-# Does what setup.sh asks of a Python; writes down what pip is told.
+# Stand-in for Python: does what setup.sh needs and logs the arguments of pip.
 PYTHON = """#!/bin/bash
 case "$1 $2" in
     "-c "*) echo {version} ;;
@@ -102,14 +102,14 @@ class Machine:
         )
 
     def setup(self, *arguments, **environment):
-        """Exit status, stdout and stderr of setup.sh."""
+        """Runs setup.sh and returns its exit status, stdout and stderr."""
         process = self.start(*arguments, **environment)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
     @property
     def installs(self):
-        """What pip and uv were told, a line for each call."""
+        """The arguments of pip and uv, one line per call."""
         return self.log.read_text().splitlines()
 
     @property
@@ -204,7 +204,7 @@ def test_changed_requirements_are_installed_into_the_same_environment(machine):
 
 
 def test_the_lock_does_not_outlive_the_set_up(machine):
-    """run_tests_tf1.sh goes on as pytest, whose tests call setup.sh again."""
+    """run_tests_tf1.sh replaces itself with pytest, and the tests call setup.sh again."""
     machine.add_python()
     scripts = machine.project / "scripts"
     (scripts / "go_on.sh").write_text(
@@ -248,7 +248,7 @@ def test_a_machine_with_a_newer_python_alone(machine, version):
     machine.add_python("python3", version)
     assert machine.setup()[:2] == (0, machine.venv_python)
     machine.add_python()
-    assert machine.setup() == (0, machine.venv_python, "")  # what is there stays
+    assert machine.setup() == (0, machine.venv_python, "")  # the existing environment stays
 
 
 def test_pyenv_version_that_is_not_chosen(machine):
@@ -345,7 +345,7 @@ def test_without_another_python_nothing_is_removed(machine):
 
 
 def test_an_environment_is_not_made_with_itself(machine):
-    """As it is where its half made self is active."""
+    """An unfinished environment is not recreated with its own Python, even if it is active."""
     machine.add_python()
     machine.setup()
     (machine.project / ".venv" / "setup.unfinished").write_text("")
@@ -420,7 +420,7 @@ PROGRAM = "import sys\nprint(sys.argv[1:])\n"
 
 
 def write_environment(folder, place, quoted='"%s"'):
-    """A folder of an environment that was made as `place`."""
+    """Writes programs of an environment as if it had been created at `place`; returns `folder`."""
     files = {
         "activate": "unset VIRTUAL_ENV\nexport VIRTUAL_ENV=%s\n" % (quoted % place),
         "activate.fish": "set -gx VIRTUAL_ENV %s\n" % (quoted % place),
@@ -464,7 +464,7 @@ def test_a_moved_environment_names_its_new_place(tmp_path, name, quoted):
 
 
 def test_a_moved_program_runs(tmp_path):
-    """By its path alone, which the system cannot have behind #!."""
+    """It runs by its path, though the interpreter's path has a space, which #! does not allow."""
     folder = write_environment(tmp_path / "a b", "/old")
     (folder / "bin" / "python3.11").symlink_to(sys.executable)
     relocate_environment.relocate(str(folder))
@@ -552,7 +552,7 @@ def test_two_at_once(machine):
 
 
 def make_environment(folder, packages):
-    """A virtual environment of the running Python that says it has {package: version}."""
+    """Creates a virtual environment that claims to contain the packages {name: version}."""
     subprocess.check_call([sys.executable, "-m", "venv", "--without-pip", str(folder)])
     packages_folder = next(folder.glob("lib/python*/site-packages"))
     for name, version in packages.items():
@@ -628,7 +628,7 @@ EXTRAS = "dev export serve extra convert".split()
 
 
 def run_tests_of_2_21(machine, *arguments, **environment):
-    """The finished process of run_tests_tf2_21.sh on a machine."""
+    """Runs run_tests_tf2_21.sh on a machine and returns the finished process."""
     name = "run_tests_tf2_21.sh"
     shutil.copy(os.path.join(ROOT, "scripts", name), str(machine.project / "scripts"))
     for extra in EXTRAS:
@@ -689,7 +689,7 @@ SHOWS_ARGUMENTS = "import json, os, sys\nprint(json.dumps([os.getcwd()] + sys.ar
 
 
 class Project:
-    """A project whose commands show their arguments, with a suitable environment active."""
+    """A project whose commands print their arguments; a suitable environment is active."""
 
     def __init__(self, base, environment_folder):
         self.root = base / "项目 a"
@@ -707,23 +707,23 @@ class Project:
         self.environment = {
             "PATH": os.environ["PATH"],
             "VIRTUAL_ENV": str(environment_folder),
-            # Nobody listens there.
+            # No server listens on this port.
             "ALBERT_MODELS_URL": "http://127.0.0.1:9/models",
             "ALBERT_LCQMC_URL": "http://127.0.0.1:9/lcqmc",
         }
 
     def run(self, *arguments, **environment):
-        """Exit status, {flag: value} of run_classifier.py and the lines on stderr."""
+        """(status, {flag: value} of run_classifier.py, stderr lines) of run_classifier_lcqmc.sh."""
         status, runs, lines = self.run_all("lcqmc", *arguments, **environment)
         return status, (runs[0] if status == 0 else {}), lines
 
     def show_arguments_of(self, *names):
-        """Has scripts print their arguments."""
+        """Replaces scripts with programs that print their arguments."""
         for name in names:
             (self.root / "scripts" / (name + ".py")).write_text(SHOWS_ARGUMENTS)
 
     def run_all(self, name, *arguments, **environment):
-        """The same of run_classifier_NAME.sh, with a dict of flags for each run of its command."""
+        """Like `run`, for run_classifier_NAME.sh: a dict of flags for each run of its command."""
         cwd = environment.pop("cwd", self.root)
         process = subprocess.Popen(
             ["bash", str(self.root / ("run_classifier_%s.sh" % name)), *arguments],
@@ -820,7 +820,7 @@ def test_the_bundled_model_is_trained_from_its_weights(project):
 
 @pytest.mark.parametrize("name", ["albert_model.ckpt.data-00000-of-00001", "pytorch_model.bin"])
 def test_weights_that_cannot_be_loaded_are_not_passed_over(project, tmp_path, name):
-    """run_classifier.py says what is wrong with them; random weights are for empty folders."""
+    """run_classifier.py reports the error; only a folder without weights gets random weights."""
     add_model(tmp_path / "mine")
     (tmp_path / "mine" / name).write_text("")
     _, flags, _ = project.run(MODEL_DIR=str(tmp_path / "mine"))
@@ -911,7 +911,7 @@ def test_half_a_model_in_the_default_place(project):
     assert flags["vocab_file"] == "albert_starter_zh/vocab.txt"
 
 
-# Those that users call; the others of the folder are parts of them or pass --help on.
+# Scripts that users call; the others in the folder are parts of them or pass --help on.
 USERS_SCRIPTS = sorted(glob.glob(os.path.join(ROOT, "*.sh"))) + [
     os.path.join(ROOT, "scripts", name)
     for name in ("setup.sh", "train_starter.sh", "create_pretrain_data_batch.sh")
@@ -1087,7 +1087,7 @@ def test_clue_goes_on_without_the_data_of_a_task(project):
 
 @pytest.mark.parametrize("name", ["clue", "lcqmc"])
 def test_models_of_clue_are_in_a_folder_of_the_root(project, name):
-    """The original's script downloads to albert_tiny/; those of its others are elsewhere."""
+    """The original's CLUE script downloads its model to albert_tiny/; its other scripts do not."""
     add_model(project.root / "albert_tiny", "albert_model.ckpt")
     add_clue_data(project, RECIPES)
     arguments = ["tnews"] if name == "clue" else []
@@ -1116,7 +1116,7 @@ def test_distillation_trains_teachers_and_a_student_of_them(project):
     status, runs, lines = project.run_all("distill", "--fgm_epsilon=0.5", EPOCHS="2", SEED="3")
     assert status == 0 and len(lines) == 6
     checked, *runs = runs
-    assert checked == runs[-2]  # the student, before all others
+    assert checked == runs[-2]  # the student's flags, before any training
     names = ["teacher_11", "teacher_12", "teacher_13", "plain", "student"]
     assert [run["output_dir"] for run in runs[:-1]] == ["distill_output/" + n for n in names]
     assert [run["seed"] for run in runs[:-1]] == ["11", "12", "13", "3", "3"]
@@ -1167,6 +1167,6 @@ def test_a_search_has_rates_of_its_own(project, name):
         assert "learning_rate" not in runs[0]
     _, runs, _ = project.run_all(name, "--search=false", **settings)
     assert "learning_rate" in runs[0]
-    # Whoever gives both is told of it by the command.
+    # If both are given, the command itself reports it.
     _, runs, _ = project.run_all(name, "--search=true", LEARNING_RATE="1e-3", **settings)
     assert runs[0]["learning_rate"] == "1e-3"

@@ -1,4 +1,4 @@
-"""Public signatures have type hints; that the hints fit one another is checked by mypy."""
+"""Public signatures have type hints; mypy checks that the hints are consistent."""
 
 import ast
 import glob
@@ -8,7 +8,8 @@ import pytest
 
 from project_root import ROOT
 
-# One is handed to users beside the weights, in the style of transformers; one is no interface.
+# The first is saved next to converted weights, in the style of transformers; the second is not an
+# interface.
 EXCEPTED = [
     "albert_zh/conversion/pytorch/modeling_albert_zh.py",
     "albert_zh/commands/test_changes.py",
@@ -25,7 +26,7 @@ def _is_public(name):
 
 
 def _public_functions(body, is_method=False):
-    """Yields (function, its arguments but self and cls) of a module or class."""
+    """Yields (function, its arguments without self and cls) of a module or class."""
     for node in body:
         if isinstance(node, ast.ClassDef) and _is_public(node.name):
             yield from _public_functions(node.body, is_method=True)

@@ -1,4 +1,4 @@
-"""What holds for all source files."""
+"""Rules for all source files: syntax, aliases in the root, imports, references in comments."""
 
 import ast
 import glob
@@ -13,7 +13,7 @@ import pytest
 from crossed_cases import with_slow
 from project_root import ROOT
 
-SETTINGS = {"args"}  # of the root's modules, the one that is no alias
+SETTINGS = {"args"}  # the only module of the root that is not an alias
 ALIAS = re.compile(
     r'"""[^"]+Code: (?P<code>albert_zh/[/\w]+\.py)\n?"""\n\n'
     r"from (?P<module>albert_zh[.\w]+) import \*  # noqa: F403[^\n]*\n"
@@ -28,7 +28,7 @@ def root_modules():
 
 
 def printed(program):
-    """The words that a program prints which is started in the root."""
+    """Runs Python code in the root folder and returns the words that it prints."""
     return subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
 
 
@@ -42,7 +42,7 @@ def source_files():
 
 
 def test_command_lines_in_docstrings_keep_their_line_breaks():
-    """--help shows them; a backslash at a line's end joins two lines unless the string is raw."""
+    """--help prints docstrings; a trailing backslash joins two lines unless the string is raw."""
     joined = re.compile(r"(?<!\\)(?:\\\\)*\\\n")
     found = []
     for path in source_files():
@@ -77,7 +77,7 @@ def test_modules_of_the_root_are_aliases_of_one_form(name):
 
 
 def hidden_modules(source):
-    """Names of modules of the package that a function's variables take away from it, a set."""
+    """The set of imported modules of the package that a variable of a function hides."""
     tree, hidden = ast.parse(source), set()
     modules = {
         alias.asname or alias.name
@@ -97,7 +97,7 @@ def hidden_modules(source):
 
 
 def test_no_variable_hides_a_module():
-    """One did where Beam makes the records, which few environments can run."""
+    """Regression: a variable hid a module in the code for Beam, which few environments can run."""
     found = {}
     for path in glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True):
         with open(path, encoding="utf-8") as handle:
@@ -182,7 +182,7 @@ NOT_OURS = set(
 
 
 def names_and_aliases(source):
-    """(names that a module defines or imports, {alias: module} of what it imports)."""
+    """(names that a module defines or imports, {alias: name} of its imports with an alias)."""
     tree = ast.parse(source)
     names = {
         name.id if isinstance(name, ast.Name) else name.name
@@ -196,7 +196,7 @@ def names_and_aliases(source):
 
 
 def test_classes_that_comments_name_are_where_they_say():
-    """Modules were renamed, and docstrings went on naming 'exporting.Model', 'corpus.Shard' ..."""
+    """Regression: after modules were renamed, docstrings still named 'exporting.Model' etc."""
     names, aliases, references = {}, {}, []
     for path in source_files():
         with open(path, encoding="utf-8") as handle:

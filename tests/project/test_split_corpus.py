@@ -1,4 +1,4 @@
-"""Parting raw text; what is excluded and held out is tested with train_starter, which calls it."""
+"""scripts/split_corpus.py: held-out and excluded documents (see also test_train_starter.py)."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_its_own_parts_are_no_text(tmp_path):
 
 LINE = "骚扰短信一天二十条，开启ＶＩＰ拦截就清净"
 SAME = "骚扰短信一天二十条,开启vip拦截就清净！"
-# How files of tasks hold a text.
+# Files of tasks in several formats, each of which contains the same text.
 TASKS = {
     "test.csv": 'text,label\n"%s",手机\n' % SAME,
     "test.tsv": "1\t%s\n" % SAME,
@@ -74,7 +74,7 @@ TASKS = {
 
 
 def split(folder, text, **settings):
-    """(train.txt, held_out.txt, counts) of a text."""
+    """Splits a text and returns [train.txt, held_out.txt, counts]."""
     (folder / "texts.txt").write_text(text, encoding="utf-8")
     settings = dict({"held_out_every": 2, "output_dir": folder / "out"}, **settings)
     arguments = ["--%s=%s" % item for item in settings.items()]

@@ -1,4 +1,4 @@
-"""The bundled model: its parts agree, it knows some Chinese, and its card tells what it is."""
+"""The bundled model: its files agree, it predicts common words, and its card is complete."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def card():
 
 
 def rows_below(card, title):
-    """Cells of the table under a title of the card, its head and rule left out."""
+    """Cells of the table under a title of the card, without its header and the rule below."""
     part = card.split("\n## " + title, 1)[1].split("\n## ", 1)[0]
     lines = [line for line in part.split("\n") if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -69,7 +69,7 @@ def test_the_weights_are_small():
     assert sum(os.path.getsize(os.path.join(FOLDER, name)) for name in names) < LARGEST_BYTES
 
 
-# Text -> what stands in the place of the mask.
+# Text -> the masked word.
 EASY = {
     "中国的首都是北[MASK]。": "京",
     "谢[MASK]你的帮助。": "谢",
@@ -110,7 +110,7 @@ def test_its_vectors_tell_texts_apart():
 # The card
 
 
-# Language -> what its part of the card speaks of.
+# Language -> words that its part of the card must contain.
 SUBJECTS = {
     "中文": "大小 来源 许可 设置 步数 词元数 用时 准确率 得分 不适合 学习曲线 "
     "不含评测集 albert_tiny",
@@ -191,7 +191,7 @@ def test_the_cards_scores_are_those_of_the_page_of_results(card):
 
 
 def rounded(found, like):
-    """A cell of the page of results to one decimal; without deviation where the other has none."""
+    """A cell of docs/results.md to one decimal, without its deviation if `like` has none."""
     numbers = ["%.1f" % float(number) for number in re.findall(r"[\d.]+", found)]
     return " ± ".join(numbers if "±" in like else numbers[:1]) or "-"
 

@@ -1,4 +1,4 @@
-"""How long modules, classes, functions and chains of imports may be; blocks that are repeated."""
+"""Limits for the length of modules, classes, functions and import chains; no repeated blocks."""
 
 import ast
 import collections
@@ -12,9 +12,9 @@ from project_root import ROOT
 
 LONGEST_MODULE = 500  # lines
 MOST_METHODS = 20
-LONGEST_FUNCTION = 40  # lines, those of its docstring not counted
+LONGEST_FUNCTION = 40  # lines, not counting the docstring
 REASON = "# long: "  # begins the comment above a function that may be longer
-LONGEST_CHAIN = 8  # modules that import one another in turn
+LONGEST_CHAIN = 8  # modules, each of which imports the next
 LONGEST_REPEATED = 12  # lines of code
 
 
@@ -25,7 +25,7 @@ def sources():
     paths += glob.glob(os.path.join(ROOT, "scripts", "*.py"))
     texts = {}
     for path in paths:
-        if os.path.join("albert_zh", "data") not in path:  # in a clone a link to data/
+        if os.path.join("albert_zh", "data") not in path:  # a link to data/ in a clone
             with open(path, encoding="utf-8") as handle:
                 texts[os.path.relpath(path, ROOT)] = handle.read()
     assert len(texts) > 150
@@ -34,12 +34,12 @@ def sources():
 
 @functools.lru_cache(maxsize=None)
 def trees():
-    """{path from the root: syntax tree} of the same."""
+    """{path from the root: syntax tree} of the same files."""
     return {path: ast.parse(text) for path, text in sources().items()}
 
 
 def nodes_of(kind):
-    """(path, node) of their classes or functions."""
+    """Yields (path, node) of all syntax nodes of a kind, such as classes or functions."""
     for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, kind):
@@ -47,7 +47,7 @@ def nodes_of(kind):
 
 
 def code_lines_of(function):
-    """Lines of a function from `def` to its end, without those of its docstring."""
+    """Number of lines of a function from `def` to its end, without its docstring."""
     first = function.body[0]
     has_docstring = ast.get_docstring(function) is not None
     in_docstring = first.end_lineno - first.lineno + 1 if has_docstring else 0
@@ -105,19 +105,19 @@ def test_reasons_are_where_functions_are_long():
 
 
 def imports_at_the_beginning(body):
-    """Import statements that run when a module is imported."""
+    """Yields the import statements that run when a module is imported."""
     for node in body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield node
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue  # for a checker of types alone
+            continue  # for type checkers only
         elif isinstance(node, (ast.If, ast.Try)):
             handlers = [line for handler in getattr(node, "handlers", ()) for line in handler.body]
             yield from imports_at_the_beginning(node.body + node.orelse + handlers)
 
 
 def imports_anywhere(body):
-    """All import statements, those inside functions too."""
+    """Yields all import statements, including those inside functions."""
     for statement in body:
         for node in ast.walk(statement):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -145,7 +145,7 @@ def import_graph(imports_of=imports_at_the_beginning):
 
 
 def circle_of(graph):
-    """Modules that import one another in a circle: what is left without those that end a chain."""
+    """Modules in a circle of imports or before one; modules at the end of a chain are removed."""
     left = {name: set(imported) for name, imported in graph.items()}
     for imported in graph.values():
         for name in imported:
@@ -175,7 +175,7 @@ def test_no_circle_of_imports_inside_functions_either():
 
 
 def code_of(path):
-    """(number, line) of what a module does, without blank lines, comments, imports, docstrings."""
+    """Yields (number, line) of a module without blank lines, comments, imports and docstrings."""
     skipped = set()
     for node in ast.walk(trees()[path]):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, (ast.Str, ast.Constant))

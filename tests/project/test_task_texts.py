@@ -39,7 +39,7 @@ def test_each_pair_is_a_document(tmp_path, name, content, flags):
 
 
 def test_the_corpus_has_a_document_for_each_row(tmp_path):
-    """As the program that reads corpora counts them."""
+    """The corpus reader counts one document per row."""
     texts_of(os.path.join(ROOT, "data", "pairs_sample"), tmp_path)
     shards = corpus_reader.read_shards([str(tmp_path / "texts.txt")], corpus_reader.PLAIN)
     documents = [document for shard in shards for document in shard.documents]

@@ -1,4 +1,4 @@
-"""scripts/title_pairs.py: pairs of raw text."""
+"""scripts/title_pairs.py: pairs of a title and a sentence from raw text."""
 
 import gzip
 import os
@@ -47,7 +47,7 @@ def test_a_title_that_is_repeated_is_no_sentence_of_it(tmp_path):
 
 
 def test_a_pattern_that_fits_the_output_does_not_mean_it(tmp_path):
-    """The second call was refused for the file that the first had written."""
+    """Regression: the second call was refused because of the file that the first had written."""
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
     output = tmp_path / "pairs.txt"
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The bundled titles: how many, made again byte for byte, and each title from its text."""
+"""The bundled titles: counts, overlap with their texts, and byte-for-byte reproduction."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The bundled sample of titles: what it holds, how it is split, that n-grams don't solve it."""
+"""The bundled topics sample: its contents and splits, and the accuracy of an n-gram baseline."""
 
 import collections
 import csv
@@ -24,7 +24,7 @@ SPLITS = ("train", "dev", "test")
 
 @pytest.fixture(scope="module")
 def titles():
-    """{split: list of (title, topic)}, read by Python's own reader; checks the header."""
+    """Fixture: {split: list of (title, topic)}, read with Python's `csv`; checks the header."""
     found = {}
     for split in SPLITS:
         with open(os.path.join(SAMPLE, split + ".csv"), encoding="utf-8", newline="") as handle:
@@ -46,7 +46,7 @@ def everything(titles):
 
 
 def bare(title):
-    """A title without punctuation and spaces, in small letters."""
+    """A title without punctuation and spaces, in lower case."""
     return "".join(filter(str.isalnum, title)).lower()
 
 
@@ -103,7 +103,7 @@ def test_no_two_titles_share_most_of_their_bigrams(titles):
 
 
 def test_split_follows_the_rule_of_the_readme(titles):
-    """By topic: the first tenth in the order of SHA-256 is test, the next dev, the rest train."""
+    """In each topic, the first tenth in SHA-256 order is test, the next is dev, the rest train."""
     members = collections.defaultdict(list)
     for title, topic in everything(titles):
         members[topic].append(title)

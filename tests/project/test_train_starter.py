@@ -1,4 +1,4 @@
-"""From texts to a model folder by one command: stages are done once, and mistakes are told."""
+"""scripts/train_starter.py: stages run once, killed runs resume, and mistakes are reported."""
 
 import glob
 import json
@@ -41,7 +41,7 @@ SETTINGS = {
 
 
 class Run:
-    """A folder to make a model in, and the commands that were called for it."""
+    """Runs train_starter.py for one model folder and records the commands that it calls."""
 
     def __init__(self, folder):
         self.out = str(folder / "model")
@@ -60,7 +60,7 @@ class Run:
         return [os.path.basename(command[1]) for command in self.called]
 
     def call(self, command, **settings):
-        """Stands in for `starter_stages._call`: does the data, and pretends to train."""
+        """Replaces `starter_stages._call`: prepares the data, but only pretends to train."""
         self.called.append(command)
         if command[1].endswith("run_pretraining.py"):
             folder = os.path.basename(flags_in(command)["output_dir"])
@@ -195,7 +195,7 @@ def test_a_model_goes_on_with_its_own_vocabulary_and_config(run, tmp_path):
 
 
 def test_a_model_with_capital_letters_goes_on_with_them(run, tmp_path):
-    """It went on with texts in lower case, and its folder said that it keeps the case."""
+    """Regression: a cased model was trained further on lower-cased texts, yet saved as cased."""
     cased = tmp_path / "cased"
     cased.mkdir()
     for name in os.listdir(STARTER):
@@ -299,10 +299,10 @@ def test_a_run_that_was_begun_when_files_were_told_by_their_size_goes_on(run):
 @pytest.mark.slow
 def test_how_it_is_computed_may_change_in_any_phase(run):
     run(pair_steps=6)
-    # Whether a training goes on with these is for run_pretraining.py to say; records stay.
+    # run_pretraining.py decides whether a training can resume with these; the records are reused.
     former = files.read_json(run.work("stages.json"))
     former["pair_records"]["settings"].update(arguments="", batch_size=8, precision="float32")
-    output_files.write_json(run.work("stages.json"), former)  # as it was written formerly
+    output_files.write_json(run.work("stages.json"), former)  # as earlier versions wrote it
     names = run("--num_threads=1", pair_steps=6, precision="bfloat16")
     assert names == ["run_pretraining.py"] * 2
     assert [flags_in(command)["precision"] for command in run.called] == ["bfloat16"] * 2
@@ -318,7 +318,7 @@ def test_a_vocabulary_of_ones_own(run):
 
 
 def test_a_config_is_looked_at_before_any_work(run, tmp_path):
-    """Pre-training refused it, after the records were made."""
+    """Regression: pre-training refused an invalid config only after the records were created."""
     config = files.read_json(os.path.join(STARTER, "albert_config_tiny.json"))
     path = str(tmp_path / "albert_config_mine.json")
     output_files.write_json(path, dict(config, num_attention_heads=5))
@@ -409,7 +409,7 @@ def test_a_command_ends_with_the_one_that_started_it(tmp_path):
     def has_ended():
         return not os.path.exists(started) or ") Z " in files.read_text(started)
 
-    _wait_until(has_ended)  # long before its time
+    _wait_until(has_ended)  # long before the sleep would end
     assert has_ended()
 
 
@@ -425,7 +425,7 @@ def _wait_until(is_true, seconds=60):
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts the shell command in a folder with a small config and tasks."""
+    """Fixture: function that starts train_starter.sh in a folder with a small config and tasks."""
     tasks = workspace.Workspace(tmp_path, 64, 8, 8)
     for name, seed in (("train", 1), ("dev", 2)):
         rows = "".join("%s,%s\n" % row for row in titles(40, seed))
@@ -461,7 +461,7 @@ def _is_begun(work, stage):
     return os.path.exists(path) and stage in files.read_json(path)
 
 
-# Stage -> a file by which it can be seen at work.
+# Stage -> a file that exists while the stage is running.
 MOMENTS = {
     "split": "lock",
     "records": "records",

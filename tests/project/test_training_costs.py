@@ -1,4 +1,4 @@
-"""benchmarks/training_costs.py, and the table of docs/tpu.md, which it has printed."""
+"""benchmarks/training_costs.py, and the table of docs/tpu.md, which is its output."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def printed(*arguments):
 
 
 def number_of(cell):
-    """A cell's number: 5.86e+08 as the page's 5.86 × 10^8."""
+    """The number in a cell; 5.86e+08 equals the page's 5.86 × 10^8."""
     plain = re.sub(r" × 10\^(\d+)", r"e\1", cell).replace(",", "")
     return float(plain) if re.match(r"[\d.]+(e[+\d]+)?$", plain) else plain
 
@@ -38,8 +38,9 @@ def test_the_page_has_what_the_command_prints(page):
     assert of_page == expected and len(rows) == 5
 
 
-# Of base, by hand: 12 layers of 768 x (4 x 768 + 2 x 3072) weights and 2 x 512 x 768 for attention;
-# 21128 words of 128 looked up, widened to 768; 77 of 512 positions back to words.
+# Multiplications per token of base, by hand: 12 layers of 768 x (4 x 768 + 2 x 3072) weights and
+# 2 x 512 x 768 for attention; the look-up of 21128 words with 128 values, projected to 768; 77 of
+# 512 positions projected back to words.
 WEIGHTS_OF_LAYER = 7077888
 BASE = 12 * (WEIGHTS_OF_LAYER + 786432) + 2704384 + 98304 + (98304 + 2704384) * 77 / 512
 
@@ -65,7 +66,7 @@ def test_input_that_is_slower_than_the_devices_counts(slow, seconds):
 
 
 def test_shorter_records_are_read_and_parsed_as_much_faster():
-    """A quarter of the tokens: a quarter of the time of each, unless a flag says otherwise."""
+    """A quarter of the tokens takes a quarter of the time, unless --record_bytes is given."""
     slow = "--megabytes_of_host=0.01"
     numbers = ["--configs=tiny", "--machines=8xA100", "--steps=1000", "--batch=8", "--length=128"]
     _, ((*_, hours, _, _),), _ = printed(slow, *numbers)

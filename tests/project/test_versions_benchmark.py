@@ -1,4 +1,4 @@
-"""benchmarks/versions.py: two TensorFlows beside one another, where a second one is here."""
+"""benchmarks/versions.py: compares two versions of TensorFlow, if a second one is installed."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_pythons_that_cannot_be_compared(pythons, message):
 
 
 def version_of(python):
-    """The TensorFlow that a Python has, or None."""
+    """The TensorFlow version of a Python, or None."""
     code = "import tensorflow; print(tensorflow.__version__)"
     try:
         return subprocess.check_output([python, "-c", code], stderr=subprocess.DEVNULL, text=True)

@@ -1,4 +1,4 @@
-"""What a classifier's input functions give, as arrays."""
+"""Batches of a classifier's input functions, as arrays."""
 
 import tensorflow.compat.v1 as tf
 
@@ -6,7 +6,7 @@ from albert_zh.tasks import datasets, feature_records, registry
 
 
 def batches_of(input_fn, batch_size=None, input_context=None, tpu_context=None):
-    """Yields the batches of an input function, {name: array}, to its end."""
+    """Yields all batches of an input function, each {name: array}."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
         context = {} if input_context is None else {"input_context": input_context}
@@ -23,7 +23,7 @@ def batches_of(input_fn, batch_size=None, input_context=None, tpu_context=None):
 
 
 def pair_record(ids, label):
-    """A record of a feature file of pairs: ids of one segment, and the number of a class."""
+    """A serialized record of a feature file of pairs: ids of one segment, number of a class."""
     record = {"input_ids": ids, "segment_ids": [0] * len(ids), "label_ids": label}
     task = datasets.TASKS["lcqmc"]
     return feature_records.serialized(record, registry.type_of(task).columns(task))

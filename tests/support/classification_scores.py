@@ -1,4 +1,4 @@
-"""Scores of logits and gold labels, as a run of a classifier computes them."""
+"""Metrics of logits and gold labels, computed as in a run of a classifier."""
 
 import numpy as np
 
@@ -14,15 +14,15 @@ def text_of_gold(gold):
 
 
 def evaluate(objective, logits, gold, batch_size, further=(), thresholds=None):
-    """{name: value} of the metrics of a labelled file's logits.
+    """{name: value} of the metrics of logits and gold labels.
 
     Args:
         objective: name of the kind of task.
         logits: float [n, C].
         gold: int [n], int [n, C] or float [n].
-        batch_size: of the evaluation.
-        further: names of metrics beside the usual ones.
-        thresholds: of a multi-label task.
+        batch_size: batch size of the evaluation.
+        further: names of metrics in addition to the usual ones.
+        thresholds: thresholds of a multi-label task, or None.
     """
     kind = registry.get(objective)
     labels = tuple(str(number) for number in range(np.shape(logits)[1]))

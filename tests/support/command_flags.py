@@ -21,7 +21,7 @@ SAMPLES = [
 for folder in ["scripts", "benchmarks"] + SAMPLES:
     sys.path.append(os.path.join(ROOT, folder))
 
-# Commands that define their flags where they are imported, and what defines them.
+# {command: (module that defines its flags, or None for no flags; arguments)} if it is another one.
 DEFINED_ELSEWHERE = {
     "create_pretraining_data_google": ("create_pretraining_data", {"google": True}),
     "run_classifier": (finetuning_runner, {}),

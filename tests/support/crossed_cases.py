@@ -1,4 +1,4 @@
-"""Combinations of parameters, of which each value is in one that is always run."""
+"""Combinations of parameters: each value is in one that always runs, further ones are slow."""
 
 import itertools
 
@@ -6,11 +6,11 @@ import pytest
 
 
 def crossed(first, second):
-    """Parameter sets of all pairs of values; those that have nothing of their own are slow.
+    """Parameter sets of all pairs of values; pairs that repeat tested values are marked slow.
 
     Args:
-        first, second: lists of values. The n-th of the longer list is always run with the n-th of
-            the other one, counted round; all other pairs with --slow only.
+        first, second: lists of values. The n-th of the longer list always runs with the n-th of
+            the other list, modulo its length; all other pairs run with --slow only.
 
     Returns:
         list of `pytest.param`.
@@ -27,8 +27,8 @@ def with_slow(values, always):
     """Parameter sets of values; those that are not in `always` run with --slow only.
 
     Args:
-        values: list; of tuples where a set has several parameters.
-        always: those of them that others add little to.
+        values: list of values; of tuples if a set has several parameters.
+        always: the values that always run; the others add little to them.
 
     Returns:
         list of `pytest.param`.

@@ -1,10 +1,10 @@
-"""Runs commands in processes that are forked from one that has imported TensorFlow already.
+"""Runs commands in processes that are forked from one that has already imported TensorFlow.
 
     python tests/support/forked_commands.py < cases.json
 
-Reads a list of lists of words, each a command's name and its arguments; prints for each a line of
-JSON: [exit status, standard error]. Where 200 commands are to end with an error, the import would
-take most of the time.
+Reads a JSON list of commands, each a list of its name and arguments. Prints a line of JSON for each
+command: [exit status, standard error]. For 200 commands that exit with an error, 200 imports of
+TensorFlow would take most of the time.
 """
 
 import importlib
@@ -16,11 +16,11 @@ import traceback
 
 _ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 sys.path.insert(0, _ROOT)
-_SECONDS = 120  # of a command; then the kernel ends it
+_SECONDS = 120  # CPU time of a command, after which the kernel ends it
 
 
 def run_command(words):
-    """Runs a command in place of this process' program."""
+    """Runs a command in this process, as if it were the process's program."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     import tensorflow.compat.v1  # noqa: F401
 
     cases = json.load(sys.stdin)
-    for case in cases:  # what they import they share, too
+    for case in cases:  # commands share these imports, too
         importlib.import_module("albert_zh.commands." + case[0])
     for case in cases:
         print(json.dumps(outcome(case)), flush=True)

@@ -1,4 +1,4 @@
-"""Reading the original's numbers, and building graphs to hold against them."""
+"""Reads golden values of the original program and builds graphs to compare with them."""
 
 import json
 import os
@@ -15,11 +15,11 @@ BUNDLED = os.path.join(ROOT, "tests", "golden", "model")
 
 
 OF_ALL_TOKENS = ("sequence_output", "layer_")
-NOT_COMPARED = ("out/attention_probs", "out/relative_")  # inside of a layer
+NOT_COMPARED = ("out/attention_probs", "out/relative_")  # internals of a layer
 
 
 def folder(kind):
-    """The developers' full set of cases where it is there, else the bundled ones."""
+    """The folder of the developers' full set of cases if it exists, else of the bundled cases."""
     developers = os.path.join(ROOT, "..", "shared", "golden", kind)
     return developers if os.path.isdir(developers) else os.path.join(ROOT, "tests", "golden", kind)
 
@@ -53,7 +53,7 @@ def load_case(name, kind="model"):
 
 
 def rule_value(name, shape, is_small):
-    """The value that the golden numbers' README prescribes for a variable."""
+    """The value that the README of the golden values prescribes for a variable."""
     noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     noise = noise.astype(np.float32)
     if name.endswith("gamma"):
@@ -63,15 +63,15 @@ def rule_value(name, shape, is_small):
 
 
 def build(config, arrays, is_training=False, leaves_out=False, **ways):
-    """The model of a case's inputs, with every head that the case has numbers for.
+    """Builds the model for a case's inputs, with every head for which the case has values.
 
     Args:
         config: `AlbertConfig`.
         arrays: the case's arrays.
         is_training: bool.
-        leaves_out: bool; in the last layer compute only what the heads need, and the logits of all
-            words in parts.
-        **ways: arguments of `AlbertModel` that are not to change any number.
+        leaves_out: bool; whether the last layer computes only what the heads need, and the logits
+            of all words are computed in parts.
+        **ways: arguments of `AlbertModel` that must not change any value.
 
     Returns:
         {name as in the case's `out/`: tensor}.
@@ -138,11 +138,11 @@ def _pretraining_heads(config, model, masked_positions, inputs, parts):
 
 
 def check_case(name, kind="model", **ways):
-    """Asserts that a case's outputs, losses and gradients are those of the original.
+    """Asserts that a case's outputs, losses and gradients equal those of the original.
 
     Args:
         name, kind: the case.
-        **ways: as of `build`.
+        **ways: arguments of `build`.
     """
     config, description, arrays, values = load_case(name, kind)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -174,7 +174,7 @@ def _check_gradients(session, loss, arrays):
 
 
 def set_variables(session, values):
-    """Assigns {name: array} to all variables of the graph; names must be the same on both sides."""
+    """Assigns {name: array} to all trainable variables of the graph; their names must match."""
     variables = {variable.op.name: variable for variable in tf.trainable_variables()}
     assert set(variables) == set(values)
     session.run(tf.global_variables_initializer())
@@ -182,6 +182,6 @@ def set_variables(session, values):
 
 
 def assert_close(actual, expected, name=""):
-    """Each value: absolute 1e-5, relative 1e-5 above 1."""
+    """Asserts for each value an absolute error of at most 1e-5, or a relative one above 1."""
     excess = np.abs(np.asarray(actual) - expected) / np.maximum(1.0, np.abs(expected))
     assert np.max(excess) <= 1e-5, "%s: off by %g" % (name, np.max(excess))

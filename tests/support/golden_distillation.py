@@ -1,4 +1,4 @@
-"""Numbers of TinyBERT's own programs and others, made with PyTorch in float64."""
+"""Golden values of TinyBERT's and other original programs, computed by PyTorch in float64."""
 
 import os
 

@@ -31,7 +31,7 @@ def running(app):
 
 
 def check_answer(document, method, path, status, headers, answer):
-    """Asserts that an answer is one of those that an OpenAPI document has for a request."""
+    """Asserts that a response is one that an OpenAPI document allows for the request."""
     kind = headers["content-type"].split(";")[0]
     is_head = method == "HEAD"  # as GET without the body
     operation = document["paths"].get(path, {}).get("get" if is_head else method.lower())
@@ -47,7 +47,7 @@ def check_answer(document, method, path, status, headers, answer):
 
 
 def fits(value, schema, schemas):
-    """Whether a value is as a JSON schema says, of the keywords that are used here."""
+    """Whether a value is valid by a JSON schema; knows only the keywords that the service uses."""
     known = {"$ref", "type", "anyOf", "properties", "required", "items", "prefixItems", "enum"}
     known |= {"minItems", "maxItems", "additionalProperties", "const", "title", "description"}
     assert set(schema) - known <= {"examples"}, "the test knows no %s" % sorted(schema)
@@ -93,7 +93,7 @@ def send(port, method, path, body=None, headers=None, timeout=60):
 def ask(port, method, path, body=None, headers=None, timeout=60):
     """(status, headers, body) of a request; `body` as str or bytes.
 
-    The answer is checked by the service's own OpenAPI document.
+    The response is checked against the service's OpenAPI document.
     """
     status, headers, answer = send(port, method, path, body, headers, timeout)
     document = json.loads(send(port, "GET", "/openapi.json")[2])
@@ -102,7 +102,7 @@ def ask(port, method, path, body=None, headers=None, timeout=60):
 
 
 def post(port, path, value, **settings):
-    """(status, headers, answer) of a value posted as JSON; a str is posted as it is."""
+    """(status, headers, parsed JSON) for a value posted as JSON; str and bytes are sent as such."""
     body = value if isinstance(value, (str, bytes)) else json.dumps(value, ensure_ascii=False)
     headers = {"Content-Type": "application/json"}
     status, headers, answer = ask(port, "POST", path, body, headers, **settings)

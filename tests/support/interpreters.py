@@ -1,13 +1,13 @@
-"""Interpreters of .tflite files for tests that look into them: LiteRT's, or TensorFlow's."""
+"""Interpreters of .tflite files for tests that inspect tensors: LiteRT's, or TensorFlow's."""
 
 import tensorflow.compat.v1 as tf
 
 
 def plain(path):
-    """An interpreter whose tensors are those of the file, without faster kernels' own.
+    """An interpreter without delegates, so that its tensors are exactly those of the file.
 
     Args:
-        path: str of a .tflite file.
+        path: str, path of a .tflite file.
     """
     try:
         from ai_edge_litert import interpreter as runtime

@@ -1,4 +1,4 @@
-"""The flags of one command at a time, though all tests share absl's."""
+"""Isolates the flags of one command at a time, although all tests share absl's flags."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from albert_zh.common import errors, path_rules
 
 @contextlib.contextmanager
 def flags_of(arguments, define_flags):
-    """Has absl's flags as a command would with these arguments, and no others.
+    """Defines only the flags of a command and parses these arguments.
 
     Args:
         arguments: list of str, without the command's name.
@@ -22,7 +22,7 @@ def flags_of(arguments, define_flags):
 
 @contextlib.contextmanager
 def defined(define_flags):
-    """Has a command's flags, not parsed yet, and no others."""
+    """Defines only the flags of a command, without parsing them."""
     values = flags.FLAGS
     before = {name: values[name] for name in values if values[name].name == name}
     others = [name for name in before if name not in _flags_of_absl(values)]
@@ -40,7 +40,7 @@ def defined(define_flags):
 
 @contextlib.contextmanager
 def parsed(arguments):
-    """Has the flags that are `defined` as given here; afterwards they have their defaults again."""
+    """Parses arguments for the flags that are `defined`; restores their defaults afterwards."""
     try:
         with flagsaver.flagsaver():
             errors.parse_flags(["command"] + arguments)

@@ -1,16 +1,20 @@
-"""Texts with the ids that tokenization.py gives them, for the tests of the Java tokenizer.
+"""Expected results of the Python code, such as token ids, for the tests of the Java library.
 
     python tests/support/java_cases.py FOLDER
 
-Writes FOLDER/fuzz (noise of every assigned character, with a vocabulary made of its words),
-FOLDER/starter (the bundled text) and, where the development data is there, FOLDER/golden. Each
-folder holds `vocab.txt`; `texts.tsv` with lower or cased, text, ids; `rows.tsv` with length, text,
-second text or "-", ids, mask, segment ids. FOLDER/fuzz/offsets.tsv has lower or cased, text, begins
-and ends of its pieces in UTF-16 code units, as Java counts; FOLDER/fuzz/labelled.tsv long texts in
-windows with made logits, and their entities or words. FOLDER/starter/answers.tsv has questions and
-contexts with the logits of their windows and the answers that these have; FOLDER/decoding.tsv has
-tags, transitions or "-", logits, decoded tags and spans. Texts are hexadecimal code points. The
-same files every time.
+Writes FOLDER/fuzz (random texts of all assigned characters, and a vocabulary of their words),
+FOLDER/starter (the bundled texts) and, if the development data exists, FOLDER/golden. Each folder
+contains `vocab.txt`, `texts.tsv` (lower or cased, text, ids) and, except golden, `rows.tsv`
+(length, text, second text or "-", ids, mask, segment ids). Further files:
+
+- FOLDER/fuzz/offsets.tsv: lower or cased, text, begins and ends of its pieces in UTF-16 code units,
+  as Java counts
+- FOLDER/fuzz/labelled.tsv: long texts in windows with random logits, and their entities or words
+- FOLDER/starter/answers.tsv: questions, contexts, random logits of their windows, and the resulting
+  answers
+- FOLDER/decoding.tsv: tags, transitions or "-", logits, decoded tags and spans
+
+Texts are written as hexadecimal code points. Every run writes the same files.
 """
 
 import itertools
@@ -45,7 +49,7 @@ NUM_LOCATED = 4000
 NUM_LABELLED = 200
 NUM_ANSWERED = 300
 NUM_DECODED = 1000
-# Of the characters that Unicode 11 has, those that Unicode 14 sees otherwise: Pythons differ here.
+# Characters that Unicode 14 treats differently from Unicode 11, and so do versions of Python.
 CHANGED = "\u055f\u166d\u1734\ua9bd"
 ALPHABETS = [
     "abcXYZ019",
@@ -80,7 +84,7 @@ def _write_fuzz(folder):
     with open(vocabulary, "w", encoding="utf-8", newline="\n") as handle:
         handle.write("\ufeff[UNK]\n[CLS]\r\n [SEP]\x85\n\u2028\n##\u2028\n\n")
         pieces = pieces_of(texts, draw)
-        handle.write("\n".join(pieces + draw.sample(pieces, 1000)))  # of equal ones the last counts
+        handle.write("\n".join(pieces + draw.sample(pieces, 1000)))  # the last of duplicates counts
     tokenizers = _tokenizers(vocabulary)
     names = [draw.choice(("lower", "lower", "cased")) for _ in texts]
     _write_table(
@@ -101,7 +105,7 @@ def _write_fuzz(folder):
 
 
 def _labelled(texts, tokenizer):
-    """Rows of labelled.tsv: what `Predictor` makes of texts and the logits of their windows."""
+    """Rows of labelled.tsv: what `Predictor` returns for texts, given logits of their windows."""
     draw = random.Random(17)
     for number in range(NUM_LABELLED):
         text = " ".join(draw.sample(texts, draw.choice((0, 1, 3, 6)))) + draw.choice(
@@ -137,7 +141,7 @@ def _labelled(texts, tokenizer):
 
 
 def _with_some_full_width(draw, text):
-    """The text with every second printable ASCII character, about, in full width."""
+    """The text with about half of its printable ASCII characters in full width."""
     return "".join(
         chr(ord(char) + 0xFEE0) if "!" <= char <= "~" and draw.random() < 0.5 else char
         for char in text
@@ -145,13 +149,13 @@ def _with_some_full_width(draw, text):
 
 
 def _scores(draw, *shape):
-    """Made logits; few different ones, so that some tags are equally good."""
+    """Random logits with few distinct values, so that some tags are equally good."""
     scores = [draw.choice((0.0, 0.5, round(draw.gauss(0, 2), 2))) for _ in range(np.prod(shape))]
     return np.array(scores, np.float32).reshape(shape)
 
 
 def _located_spans(text, predicted):
-    """["begin,end,type,confidence"] of a prediction, of words as `Predictor` gives them."""
+    """Yields "begin,end,type,confidence" of predicted spans; words as `Predictor` returns them."""
     for span, confidence in zip(predicted.spans, predicted.confidences):
         parts = [span] if span.type else without_whitespace(text, span)
         for bounds in _in_utf16(text, [(part.start, part.end) for part in parts]):
@@ -190,7 +194,7 @@ def _write_starter(folder):
 
 
 def _write_answers(folder, tokenizer):
-    """Contexts in windows with made logits, and the answers that `span_scores` ranks."""
+    """Writes contexts in windows with random logits, and the answers as ranked by `span_scores`."""
     draw = random.Random(16)
     with open(
         os.path.join(ROOT, "data", "questions_sample", "dev.json"), encoding="utf-8"
@@ -237,7 +241,7 @@ def _answer(answer):
 
 
 def _write_golden(folder):
-    """The original program's own tokens."""
+    """Writes the token ids of the original program."""
     os.makedirs(folder)
     released = os.path.join(SHARED, "data", "ckpt_index_only", "MarsRoger_albert_tiny", "vocab.txt")
     shutil.copy(released, os.path.join(folder, "vocab.txt"))
@@ -259,7 +263,7 @@ def _write_golden(folder):
 
 
 def _decoded(draw):
-    """Rows of decoding.tsv; few different scores, so that some paths are equally good."""
+    """Rows of decoding.tsv; with few distinct scores, so that some paths are equally good."""
     for number in range(NUM_DECODED):
         tags = _tags(draw)
         detected = tag_schemes.detect_scheme(tags, "tags")
@@ -290,7 +294,7 @@ def _numbers(array):
 
 
 def fuzzed_texts(draw):
-    """Texts in which every assigned character occurs, among others that it may meet."""
+    """Texts in which every assigned character occurs, mixed with characters of `ALPHABETS`."""
     swept = [chr(code) for code in range(sys.maxunicode + 1) if _is_swept(chr(code))]
     draw.shuffle(swept)
     share = len(swept) / NUM_FUZZED
@@ -308,7 +312,7 @@ def fuzzed_texts(draw):
 
 
 def _is_swept(char):
-    """Of private and never assigned characters, one in a thousand or so is enough."""
+    """Whether a character is used: of private and unassigned ones, about one in a thousand."""
     category = unicodedata.category(char)
     if category == "Co" or "\U00040000" <= char < "\U000e0000":
         return ord(char) % 0x3FF == 0
@@ -316,7 +320,7 @@ def _is_swept(char):
 
 
 def pieces_of(texts, draw):
-    """A vocabulary with which most words of the texts fall into several known pieces."""
+    """A vocabulary that splits most words of the texts into several known pieces."""
     pieces = set()
     for text in texts:
         for word in tokenization.BasicTokenizer(draw.random() < 0.6).tokenize(text):
@@ -336,7 +340,7 @@ def _tokenizers(vocabulary):
 
 
 def _write_rows(folder, tokenizer, pairs, draw):
-    """Rows as fine-tuning makes them of a text or a pair."""
+    """Writes the rows that fine-tuning creates from a text or a pair."""
     rows = []
     for text_a, text_b in pairs:
         length = draw.choice((3, 4, 8, 15, 32, 128))
@@ -362,7 +366,7 @@ def _ids(tokenizer, text):
 
 
 def main(words):
-    """Writes all cases to the folder that is named."""
+    """Writes all cases to the given folder."""
     (folder,) = words
     write(folder)
 

@@ -1,7 +1,7 @@
-"""run_pretraining.py on several logical CPU devices: the words are their number and its flags.
+"""Runs run_pretraining.py on several logical CPU devices; arguments: their number, then its flags.
 
-A worker of --distribution=multi_worker shares its part of a step among its GPUs, or has one CPU
-device. Here it has several of the CPU, to simulate a pod of hosts that have several devices each.
+A worker of --distribution=multi_worker divides its part of a step among its GPUs, or uses one CPU
+device. Here it uses several CPU devices, to simulate a pod of hosts with several devices each.
 """
 
 import os
@@ -16,11 +16,11 @@ from albert_zh.commands import run_pretraining
 
 
 def divide_cpu(count):
-    """Has this process' server, and a strategy of several workers, know several CPU devices.
+    """Makes several CPU devices known to this process's server and its multi-worker strategy.
 
-    The server that the strategy starts has the devices of the eager context, not those of the
-    session: an operation of a device that the server lacks runs on another, and then collective
-    operations wait for ever for one more member of their group.
+    The server that the strategy starts has the devices of the eager context, not of the session. An
+    operation for a device that the server lacks runs on another device, and collective operations
+    then wait forever for a missing member of their group.
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(

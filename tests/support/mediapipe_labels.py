@@ -1,6 +1,8 @@
-"""Run by tests/export/test_formats.py in MediaPipe's own environment: labels of texts, a line each.
+"""Prints a label for each line of text, with MediaPipe.
 
-python tests/support/mediapipe_labels.py model.tflite < texts.txt
+    python tests/support/mediapipe_labels.py model.tflite < texts.txt
+
+tests/export/test_formats.py runs it in a separate environment that contains MediaPipe.
 """
 
 import sys

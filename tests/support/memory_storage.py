@@ -1,4 +1,4 @@
-"""TensorFlow's in-memory file system as a bucket, and writes to it that end like a killed process.
+"""TensorFlow's in-memory file system as a bucket, and changes that fail as in a killed process.
 
 with memory_storage.bucket(tmp_path, monkeypatch) as path: ...  # "ram://bucket/..."
 """
@@ -23,7 +23,7 @@ _is_folder_of_tensorflow = tf.gfile.IsDirectory
 
 
 def _is_folder(path):
-    """As in a bucket: in memory TensorFlow takes each beginning of a name for a folder's."""
+    """Whether a folder exists, as in a bucket; ram:// takes every prefix of a name for a folder."""
     path = path.rstrip("/")
     if not path.startswith("ram://"):
         return _is_folder_of_tensorflow(path)
@@ -40,9 +40,9 @@ def _names(folder):
 
 @contextlib.contextmanager
 def bucket(tmp_path, monkeypatch):
-    """Yields the path of an empty folder in memory; nothing may be written to the local one.
+    """Yields the path of an empty folder in memory; asserts that nothing is written locally.
 
-    The process is in an empty local folder meanwhile: a folder called `ram:` would be there.
+    Meanwhile, the working directory is an empty local folder, where a folder `ram:` would appear.
     """
     monkeypatch.setenv(transfer.SCRATCH_VARIABLE, str(tmp_path / "scratch"))
     (tmp_path / "here").mkdir()
@@ -61,20 +61,20 @@ def content(path):
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """Stands for the end of a killed process."""
 
 
 class Mortal:
-    """TensorFlow's file systems, until a number of changes is made; then every change fails.
+    """TensorFlow's file systems, in which every change fails after a given number of changes.
 
-    Whatever would clean up after the first failure fails too, as if the process were gone.
+    Cleaning up after the first failure fails too, as if the process had been killed.
 
     Attributes:
-        count: changes made.
+        count: number of changes so far.
     """
 
     def __init__(self, num_changes=None):
-        """`num_changes`: how many are made; None for no end."""
+        """`num_changes`: number of changes that succeed; None for no limit."""
         self.count, self._num_changes = 0, num_changes
         self._gfile = tf.gfile
 

@@ -1,4 +1,4 @@
-"""brightmart's ALBERT encoder in plain numpy, written from the papers; shares no code with ours.
+"""brightmart's ALBERT encoder in plain numpy, from the papers; shares no code with the package.
 
 Letters in shape comments: B batch, F tokens, H hidden, N heads, D head size.
 """
@@ -11,7 +11,7 @@ STANDARD_DEVIATION = 0.03
 
 
 def random_weights(generator, name, shape):
-    """float32 weights of a variable; those of LayerNorm and biases differ from 1 and 0, too.
+    """Random float32 weights of a variable; LayerNorm and biases also differ from 1 and 0.
 
     Args:
         generator: `np.random.RandomState`.
@@ -32,7 +32,7 @@ def outputs(weights, ids, mask, segments, layers, heads, is_pre_norm):
         segments: int [B, F].
         layers: number of layers.
         heads: number of attention heads.
-        is_pre_norm: whether LayerNorm stands before attention and feed-forward, not after.
+        is_pre_norm: whether LayerNorm comes before attention and feed-forward, not after.
     """
     table = weights["bert/embeddings/word_embeddings"]
     x = table[ids] @ weights["bert/embeddings/word_embeddings_2"]  # [B, F, H]

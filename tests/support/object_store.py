@@ -1,12 +1,12 @@
-"""A stand-in for Google Cloud Storage on loopback, which TensorFlow's own gs:// client talks to.
+"""A local stand-in for Google Cloud Storage, used by TensorFlow's own gs:// client.
 
     with object_store.running(folder) as store:  # environment variables name proxy and certificate
         store.objects["bucket/name"] = b"..."
         subprocess.run([...], env=dict(os.environ, **store.environment))
 
-The client is sent here by the proxy variables of its HTTP library; the server ends the encrypted
-tunnel with a certificate made for the test. It knows the requests of the JSON API that the client
-makes: metadata, listing by pages, reading ranges, resumable uploads, copies, removal.
+The proxy variables of the client's HTTP library lead it to this server, which terminates TLS with
+a certificate created for the test. The server implements the requests of the JSON API that the
+client sends: metadata, paged listings, range reads, resumable uploads, copies and deletions.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ import urllib.parse
 
 _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 TOKEN = "token-that-nobody-may-see"
-_PAGE = 700  # names in an answer, so that 2,000 need several
+_PAGE = 700  # names per response, so that 2,000 need several
 
 
 class Store:
-    """What the server holds, has been asked for, and is to fail at.
+    """The server's objects, the requests that it received, and the failures that it simulates.
 
     Attributes:
         objects: {"bucket/name": bytes}.
         requests: list of "METHOD path".
-        failures: list of (method, text in the path, status): answered once each, then removed.
-        always: the same, never removed.
-        environment: {name: value} for processes that are to talk to it.
+        failures: list of (method, text in the path, status); each fails one request.
+        always: like `failures`, for all matching requests.
+        environment: {name: value} of the environment variables of client processes.
     """
 
     def __init__(self):
@@ -41,7 +41,7 @@ class Store:
         self.lock = threading.RLock()
 
     def failure_of(self, method, path):
-        """The status that a request is to be refused with, or None."""
+        """The error status to respond with, or None."""
         for failures in (self.failures, self.always):
             for failure in list(failures):
                 if failure[0] == method and failure[1] in urllib.parse.unquote(path):
@@ -178,7 +178,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         upload = store.uploads[query["number"]]
         upload[1] += body
         whole = int(self.headers.get("Content-Range", "*/0").split("/")[1])
-        if len(upload[1]) < whole:  # the client asks how far an upload that failed has come
+        if len(upload[1]) < whole:  # the client asks how much of a failed upload has arrived
             self._answer(308, **({"Range": "0-%d" % (len(upload[1]) - 1)} if upload[1] else {}))
             return
         store.objects[upload[0]] = upload[1]
@@ -198,7 +198,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _make_certificate(folder):
-    """(certificate, key) files of a server that calls itself by the service's names."""
+    """Creates a certificate for the host names of the service; returns its and the key's path."""
     paths = [os.path.join(folder, name) for name in ("certificate.pem", "key.pem")]
     names = ",".join("DNS:" + host for host in _HOSTS)
     subprocess.run(
@@ -220,7 +220,7 @@ def running(folder):
     """
     certificate, key = _make_certificate(str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.handle_error = lambda *_: None  # a client that hangs up
+    server.handle_error = lambda *_: None  # ignores clients that disconnect
     server.daemon_threads = True
     server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.tls.load_cert_chain(certificate, key)

@@ -1,4 +1,4 @@
-"""The original optimizers' numbers, and variables and gradients to repeat them with."""
+"""Golden values of the original optimizers, and variables and gradients to reproduce them."""
 
 import os
 
@@ -33,7 +33,7 @@ class Toy:
         return {grad: self.golden["grad/" + n][step] for n, grad in self.gradients.items()}
 
     def check(self, session, step):
-        """Compares weights and slots, none of them missing and none too many."""
+        """Compares weights and slots; none may be missing or superfluous."""
         expected = {
             key[6:]: value[step]
             for key, value in self.golden.items()

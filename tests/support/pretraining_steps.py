@@ -1,4 +1,4 @@
-"""Some steps of pre-training on one batch."""
+"""Runs a few pre-training steps on one batch."""
 
 import tensorflow.compat.v1 as tf
 
@@ -34,7 +34,7 @@ def features_of(count=8):
 
 
 def trained(num_steps=5, config=(), features=None, **changes):
-    """(losses, {name: value} of all variables) after some steps on one batch."""
+    """(losses, {name: value} of all variables) after a few steps on one batch."""
     config = modeling.AlbertConfig.from_dict(dict(small.CONFIG, **dict(config)))
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)

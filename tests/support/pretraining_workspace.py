@@ -24,9 +24,9 @@ FIRST_WORD = len(workspace.SPECIAL)
 
 
 def unmasked_records(count, first=0):
-    """Features [count, SEQUENCE] of records that are not masked yet, all different up to 250.
+    """Features [count, SEQUENCE] of records that are not masked yet; up to 250 are all different.
 
-    The pieces follow each other in the vocabulary's order, so that masked ones can be learnt.
+    The pieces follow each other in vocabulary order, so that a model can learn to predict them.
 
     Args:
         count: number of records.
@@ -54,7 +54,7 @@ def unmasked_records(count, first=0):
 
 
 def masked_records(count, first=0):
-    """Features of masked records; every third word piece is masked."""
+    """Features of masked records; the positions 1, 3 and 5 are masked."""
     features = unmasked_records(count, first)
     del features["token_boundary"]
     positions = np.tile([1, 3, 5], (count, 1))
@@ -70,7 +70,7 @@ def masked_records(count, first=0):
 
 
 class Workspace(workspace.Workspace):
-    """A folder with `model/`, record files and room for output."""
+    """A folder for `model/`, record files and output."""
 
     def __init__(self, folder):
         super().__init__(folder, 1, 1, 1)
@@ -82,7 +82,7 @@ class Workspace(workspace.Workspace):
         return self.write(name, b"".join(framed))
 
     def arguments(self, **changes):
-        """Arguments of run_pretraining.py; a value of None leaves a flag out."""
+        """Arguments of run_pretraining.py; a value of None omits a flag."""
         values = {
             "bert_config_file": self.config,
             "output_dir": self.output,
@@ -100,7 +100,7 @@ class Workspace(workspace.Workspace):
 
 
 def run_process(arguments, script="run_pretraining.py", **settings):
-    """Runs a command in a process of its own; returns its `Popen`."""
+    """Starts a command in a new process; returns its `Popen`."""
     return subprocess.Popen(
         workspace.command(arguments, script),
         stdout=subprocess.PIPE,
@@ -111,6 +111,6 @@ def run_process(arguments, script="run_pretraining.py", **settings):
 
 
 def run_here(arguments):
-    """Runs run_pretraining.py in this process; its errors come as exceptions."""
+    """Runs run_pretraining.py in this process; its errors are raised as exceptions."""
     with flags_of(arguments, pretraining_flags.define_flags):
         pretraining_runner.run()

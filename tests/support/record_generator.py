@@ -1,13 +1,13 @@
-"""The random numbers of dynamic masking in numpy, to compare with."""
+"""The random numbers of dynamic masking in numpy, for comparison."""
 
 import numpy as np
 
 
 class RecordGenerator:
-    """Random numbers that depend on a record's key alone, not on the batch it comes in.
+    """Random numbers that depend only on a record's key, not on its batch.
 
-    Stands in for `numpy.random.RandomState` in the functions of `masking`, whose draws are all
-    [N, ...] with a row for each record. The numbers are SplitMix64's (Steele et al. 2014).
+    Replaces `numpy.random.RandomState` in the functions of `masking`, all of whose draws have the
+    shape [N, ...], a row for each record. The generator is SplitMix64 (Steele et al. 2014).
     """
 
     _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -16,7 +16,7 @@ class RecordGenerator:
     def __init__(self, seed, keys):
         """Args:
         seed: int.
-        keys: int64 [N, K], what identifies the records, such as epoch, file and place in it.
+        keys: int64 [N, K], the keys of the records, such as epoch, file and position in the file.
         """
         state = np.full(len(keys), np.uint64(seed % (1 << 64)))
         for column in np.asarray(keys).T:

@@ -1,4 +1,4 @@
-"""SavedModels read and run with TensorFlow 1's means, as TF Serving does it."""
+"""Reads and runs SavedModels with the API of TensorFlow 1, as TF Serving does."""
 
 import os
 
@@ -9,7 +9,7 @@ from albert_zh.common import files
 
 
 def meta_graph(path):
-    """The meta graph of a SavedModel's folder, or of the first version of one for TF Serving."""
+    """The meta graph of a SavedModel's folder, or of version 1 in a folder for TF Serving."""
     name = os.path.join(path, "saved_model.pb")
     if not os.path.exists(name):
         name = os.path.join(path, "1", "saved_model.pb")
@@ -23,7 +23,7 @@ def signatures_of(path):
 
 
 def operations_of(path):
-    """The kinds of operations in a SavedModel's graph and its functions, a set."""
+    """The set of operation types in a SavedModel's graph and its functions."""
     graph = meta_graph(path).graph_def
     nodes = list(graph.node)
     for function in graph.library.function:
@@ -35,8 +35,8 @@ def run_signature(path, name, **inputs):
     """Runs a signature.
 
     Args:
-        path: of the SavedModel for TF Serving.
-        name: of the signature.
+        path: folder for TF Serving, with version 1 of the SavedModel.
+        name: name of the signature.
         **inputs: arrays, or lists of str.
 
     Returns:
@@ -51,6 +51,6 @@ def run_signature(path, name, **inputs):
 
 
 def encoded(value):
-    """Texts as bytes; arrays as they are."""
+    """Texts as bytes; arrays unchanged."""
     is_texts = isinstance(value, (list, tuple))
     return [text.encode("utf-8") for text in value] if is_texts else value

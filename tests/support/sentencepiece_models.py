@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# In a process of its own: beside TensorFlow 1.15 the trainer crashes (using its models is fine).
+# Runs in a new process: after an import of TensorFlow 1.15 the trainer crashes (its models work).
 _TRAIN = """
 import sys
 import sentencepiece
@@ -22,10 +22,10 @@ sentencepiece.SentencePieceTrainer.train(
 
 
 def train_sentencepiece(folder, lines, vocab_size, algorithm="bpe"):
-    """Trains a model; skips the test where the package is missing.
+    """Trains a model; skips the test if the package is missing.
 
     Args:
-        folder: where the files go.
+        folder: folder for the files.
         lines: the text, a list of str.
         vocab_size: int, number of pieces.
         algorithm: "bpe" or "unigram".

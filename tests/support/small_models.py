@@ -21,15 +21,15 @@ STARTER_VOCABULARY = os.path.join(ROOT, "albert_starter_zh", "vocab.txt")
 
 
 def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=None, **config):
-    """Writes a model folder with a classifier and a masked-LM head of random weights.
+    """Writes a model folder with random weights, including a classifier and a masked-LM head.
 
     Args:
-        folder: where.
+        folder: the folder to create.
         labels: names of the classes.
-        seed: of the weights.
+        seed: seed of the weights.
         vocabulary: list of tokens; the small one of `workspace` by default.
         settings: content of fine_tuning.json.
-        **config: values in place of those of `workspace.CONFIG`.
+        **config: values that replace those of `workspace.CONFIG`.
 
     Returns:
         the folder as str.
@@ -62,13 +62,13 @@ def write_model(folder, labels=("0", "1"), seed=1, vocabulary=None, settings=Non
 
 
 def write_embedding_model(folder, notes=None, seed=1, **settings):
-    """Writes the folder of an embedding model of random weights.
+    """Writes the folder of an embedding model with random weights.
 
     Args:
-        folder: where.
-        notes: `SentenceNotes`; those of a mean of all 16 values by default.
-        seed: of the weights.
-        **settings: of `write_model`.
+        folder: the folder to create.
+        notes: `SentenceNotes`; mean pooling with all 16 values by default.
+        seed: seed of the weights.
+        **settings: arguments of `write_model`.
 
     Returns:
         the folder as str.
@@ -88,7 +88,7 @@ def write_embedding_model(folder, notes=None, seed=1, **settings):
 
 
 def write_generator(folder):
-    """Writes the folder of a generator of random weights that writes up to 12 tokens."""
+    """Writes the folder of a generation model with random weights, for up to 12 tokens."""
     token_ids = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
     notes = {
         "objective": "generation",
@@ -100,7 +100,7 @@ def write_generator(folder):
 
 
 def write_reader(folder, seed=1):
-    """Writes the folder of a reader of random weights."""
+    """Writes the folder of a reading comprehension model with random weights."""
     notes = {
         "objective": "reading_comprehension",
         "columns": ["text_a", "text_b"],
@@ -124,7 +124,7 @@ def starter_vocabulary():
 
 @contextlib.contextmanager
 def command_flags(module, arguments):
-    """Has absl's flags as the command `module` would with these arguments."""
+    """Sets absl's flags as the command `module` would with these arguments."""
     state = dict(flags.FLAGS.__dict__)
     try:
         flags.FLAGS.__dict__.clear()
@@ -139,12 +139,12 @@ def command_flags(module, arguments):
 
 
 def run_command(module, arguments, words=None):
-    """Runs a command in this process; its errors come as exceptions.
+    """Runs a command in this process; its errors are raised as exceptions.
 
     Args:
         module: the command.
         arguments: its flags, as on the command line.
-        words: list of what is no flag; None for a command that takes none.
+        words: list of the arguments that are not flags; None for a command that takes none.
     """
     with command_flags(module, arguments):
         run = getattr(module, "run", None) or module.main  # of the package, or of a script

@@ -1,4 +1,4 @@
-"""Tiny data of every kind of task but pairs of texts, as files of a workspace."""
+"""Tiny data of three kinds of tasks, as files of a workspace."""
 
 import json
 
@@ -24,7 +24,7 @@ def _scored_pairs(count):
     return "".join("今天%d\t吃饭%d\t%d\n" % (n, n + 1, n % 3) for n in range(count))
 
 
-# By the name of the kind: the task, the ending of its files, function of a size -> a file's text.
+# {name of the kind: (task, extension of its files, function of a size -> a file's text)}.
 KINDS = {
     "reading_comprehension": ("questions", ".json", _questions),
     "sentence_embedding": ("sentences", ".tsv", _scored_pairs),
@@ -40,7 +40,7 @@ def write(workspace, family):
         family: a key of `KINDS`.
 
     Returns:
-        name of their folder in that of the workspace.
+        name of the folder with the files, in the workspace's folder.
     """
     _, ending, text = KINDS[family]
     for name, count in SIZES.items():
@@ -49,7 +49,7 @@ def write(workspace, family):
 
 
 def settings_of(folder, family):
-    """The settings of `finetuning.run` that only a kind has.
+    """The settings of `finetuning.run` that are specific to a kind.
 
     Args:
         folder: path of the folder with the files.

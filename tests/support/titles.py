@@ -1,4 +1,4 @@
-"""Rows of classes that are learned in a few steps."""
+"""Rows of a classification task that a model learns in a few steps."""
 
 import random
 
@@ -8,7 +8,7 @@ LABELS = ("体育", "财经", "a b")
 
 
 def titles(count, seed=1, labels=LABELS):
-    """Rows of (text, label), whose label shows in the characters."""
+    """Rows of (text, label); each label has different characters."""
     generator = random.Random(seed)
     size = len(CHARACTERS) // len(labels)
     rows = []

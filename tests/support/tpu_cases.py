@@ -1,7 +1,7 @@
-"""What --use_tpu fine-tunes: cases of every kind of task, with their data.
+"""Fine-tuning cases for --use_tpu, of every kind of task that it supports, with their data.
 
-Choices that the project has tables of (heads, objectives, poolings ...) are taken from these
-tables, so that a further one is a case.
+Choices for which the project has tables (heads, objectives, poolings ...) are read from these
+tables, so that each new entry becomes a case.
 """
 
 import json
@@ -19,12 +19,12 @@ from workspace import CONFIG, Workspace
 
 
 class Case(NamedTuple):
-    """A run.
+    """A fine-tuning run.
 
     Fields:
         kind: name of the kind of task.
-        data: a folder of `write_data`.
-        settings: flags beside those of the data.
+        data: name of a folder that `write_data` creates.
+        settings: flags in addition to those of the data.
     """
 
     kind: str
@@ -42,7 +42,7 @@ _OF_CLASSES = {
     "class_weights": "balanced",
     "layer_decay": 0.9,
 }
-# Kinds that `tiny_tasks` has no data of: {flag: value} of the data, below the family single_label.
+# Data of the family single_label, which `tiny_tasks` does not have: {name: {flag: value}}.
 _CLASSIFIED = {
     "pairs": {"task_name": "lcqmc"},
     "texts": {"task_name": "multiclass"},
@@ -50,7 +50,7 @@ _CLASSIFIED = {
     "numbers": {"task_name": "multiclass", "regression": True},
 }
 _TEACHER = {"teacher_vectors": "{}/teacher.npy", "matryoshka": "16,4"}
-_OF_DATA = {  # family, task_name, data where an objective needs others than `tiny_tasks` has
+_OF_DATA = {  # (family, task_name) of data in formats that `tiny_tasks` does not have
     "words": ("sequence_labelling", "cws"),
     "positives": ("sentence_embedding", "sentences"),
     "lone": ("sentence_embedding", "sentences"),
@@ -65,7 +65,7 @@ _DATA_OF_FORMATS = {
 
 
 def _each_once(one, other):
-    """Pairs that have each member of two sequences, of the shorter one its last repeatedly."""
+    """Pairs of the n-th members of two sequences; the last member of the shorter one repeats."""
     count = max(len(one), len(other))
     return [(one[min(n, len(one) - 1)], other[min(n, len(other) - 1)]) for n in range(count)]
 

@@ -1,4 +1,4 @@
-"""Checks of what --use_tpu builds, without a TPU: static shapes, XLA for the CPU.
+"""Checks of the graphs that --use_tpu builds, without a TPU: static shapes, XLA on the CPU.
 
 check(lambda: model_fn(features, None, mode, {}), mode)  # a problem is an AssertionError
 """
@@ -9,7 +9,7 @@ from tensorflow.python.tpu.ops import tpu_ops
 
 from albert_zh.training.model_spec import ModeKeys
 
-# What XLA cannot compile, or gives shapes that depend on values.
+# Operations that XLA cannot compile, or whose shapes depend on values.
 _HOST_ONLY = {
     "EagerPyFunc",
     "PyFunc",
@@ -33,14 +33,14 @@ _HOST_ONLY = {
 
 
 def use_one_core(monkeypatch):
-    """Sums over a TPU's cores are those of its only one; like these they are dense."""
+    """Replaces sums over a TPU's cores for a single core; the results are dense like real sums."""
     alone = lambda value, *_, **__: tf.identity(tf.convert_to_tensor(value))  # noqa: E731
     monkeypatch.setattr(tf.tpu, "cross_replica_sum", alone)
     monkeypatch.setattr(tpu_ops, "cross_replica_sum", alone)
 
 
 def problems_of(graph):
-    """Lines about what a TPU cannot run; of functions in the graph too."""
+    """Messages about what a TPU cannot run in a graph, including its functions."""
     problems = []
     operations = list(graph.get_operations())
     for name in graph._functions:
@@ -50,7 +50,7 @@ def problems_of(graph):
     for operation in operations:
         if operation.type in _HOST_ONLY:
             problems.append("%s: %s runs on hosts alone" % (operation.name, operation.type))
-        if "redundant_placeholder" in operation.name:  # of a loop's condition, read by nobody
+        if "redundant_placeholder" in operation.name:  # of a loop's condition, unused
             continue
         for tensor in operation.outputs:
             if tensor.dtype == tf.string:
@@ -64,7 +64,7 @@ def problems_of(graph):
 
 
 def outputs_of(spec, mode):
-    """The tensors that a TPU computes of a spec."""
+    """The tensors of a spec that a TPU computes."""
     if mode == ModeKeys.TRAIN:
         with tf.control_dependencies([spec.train_op]):
             return [tf.identity(spec.loss)]
@@ -74,15 +74,15 @@ def outputs_of(spec, mode):
 
 
 def check(build, mode, steps=0):
-    """Fails for what does not fit in a graph; runs some steps of it compiled, and as it is.
+    """Fails if a TPU cannot run the graph, or if compiled and uncompiled steps differ.
 
     Args:
         build: function of no arguments -> `Spec`.
         mode: of `ModeKeys`.
-        steps: to run; 0 for the graph alone.
+        steps: number of steps to run; 0 to check only the graph.
     """
     start, plain = _values(build, mode, steps)
-    if steps:  # of equal start values: initializers draw by the number of their operation
+    if steps:  # from equal values: initial ones depend on the numbers of operations
         _, compiled = _values(build, mode, steps, tf.xla.experimental.compile, start)
         for expected, found in zip(plain, compiled):
             for one, other in zip(expected, found):
@@ -108,7 +108,7 @@ def _values(build, mode, steps, wrap=lambda step: step(), start=()):
 
 
 def check_runs(build, mode):
-    """Fails unless XLA compiles a graph whose loss is a number."""
+    """Fails unless XLA compiles the graph and its loss is finite."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.get_variable_scope().set_use_resource(True)
         tf.train.get_or_create_global_step()

@@ -1,4 +1,4 @@
-"""Functions that TensorFlow has translated to look for Python's loops and conditions in them."""
+"""Finds functions that AutoGraph has translated (to convert Python's loops and conditions)."""
 
 import contextlib
 import traceback
@@ -6,12 +6,12 @@ import traceback
 import pytest
 import tensorflow.compat.v1 as tf
 
-_PREFIX = "tf__"  # of the names that the translations have
+_PREFIX = "tf__"  # prefix of the names of translated functions
 
 
 @contextlib.contextmanager
 def of_parsers():
-    """Yields a list that gets, for each parser of records, the translations that called it."""
+    """Yields a list; each call of a record parser adds the translated functions in its stack."""
     found, parse = [], tf.io.parse_example
 
     def watched(*given, **named):

@@ -1,7 +1,7 @@
-"""Values that tests give to variables."""
+"""Assigns values to variables in tests."""
 
 
 def assign(session, values):
-    """Gives variables {variable: array} their values; in one run, where `load` has one for each."""
+    """Assigns {variable: array} in a single session run; `load` needs a run for each variable."""
     feed = {variable.initializer.inputs[1]: array for variable, array in values.items()}
     session.run([variable.initializer for variable in values], feed)

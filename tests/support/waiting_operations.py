@@ -1,8 +1,8 @@
-"""Which operations of a graph wait for which."""
+"""Dependencies between the operations of a graph."""
 
 
 def depends_on(op, ancestor):
-    """Whether an operation waits for another one's values, or for its end.
+    """Whether an operation depends on another one, by its inputs or control dependencies.
 
     Args:
         op: `tf.Operation`.

@@ -1,4 +1,4 @@
-"""Fine-tuning runs of a kind of task, from its files to its predictions, on a model learnt soon."""
+"""Complete fine-tuning runs of a kind of task, with a small model that learns quickly."""
 
 import glob
 import json
@@ -17,7 +17,7 @@ def settings_of(folder, tokens, num_steps, **changes):
         folder: path with the data; the output goes to its `out`.
         tokens: the vocabulary, without the special tokens.
         num_steps: steps; the first checkpoint is saved after half of them.
-        **changes: settings beside, or in place of, the common ones.
+        **changes: settings that are added to the common ones or replace them.
     """
     vocabulary = SPECIAL + list(tokens)
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
@@ -42,11 +42,11 @@ def settings_of(folder, tokens, num_steps, **changes):
 
 
 def resumed_weights(settings, folder):
-    """Resumes a copy of a finished run where it had done half of its steps.
+    """Resumes a copy of a finished run from its checkpoint after half of the steps.
 
     Args:
-        settings: of the finished run.
-        folder: where the copy goes.
+        settings: settings of the finished run.
+        folder: folder for the copy.
 
     Returns:
         ({name: array} at the end of the run, {name: array} at the end of its copy).

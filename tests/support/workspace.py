@@ -31,7 +31,7 @@ CONFIG = {
 
 
 class Workspace:
-    """A folder with `model/` (config, vocab), `data/` (LCQMC's files) and room for output."""
+    """A folder with `model/` (config, vocab), `data/` (files as of LCQMC) and a path for output."""
 
     def __init__(self, folder, num_train=96, num_dev=20, num_test=12):
         self.folder = str(folder)
@@ -61,7 +61,7 @@ class Workspace:
             return handle.read()
 
     def arguments(self, **changes):
-        """Arguments of run_classifier.py; a value of None leaves a flag out."""
+        """Arguments of run_classifier.py; a value of None omits a flag."""
         values = {
             "task_name": "lcqmc",
             "data_dir": self.data,
@@ -71,7 +71,7 @@ class Workspace:
             "max_seq_length": 24,
             "train_batch_size": 16,
             "learning_rate": 3e-3,
-            "seed": 4,  # by which so few rows are learnt
+            "seed": 4,  # a model learns so few rows with this seed
             "num_train_epochs": 2,
             "do_train": True,
             "do_eval": True,
@@ -82,7 +82,7 @@ class Workspace:
 
 
 def _pair(generator):
-    """A row whose label is mostly which characters stand in it: soon, not wholly learnt."""
+    """A row whose label depends on its characters in 9 of 10 cases: learned quickly, not fully."""
     label = generator.randint(0, 1)
     is_other = label == (generator.random() < 0.9)
     characters = CHARACTERS[3:6] if is_other else CHARACTERS[:3]
@@ -91,12 +91,12 @@ def _pair(generator):
 
 
 def assert_same_weights(one, other, atol=0):
-    """Fails unless the arrays of two {name: array} are alike, and numbers.
+    """Fails unless the arrays of two {name: array} are equal and finite.
 
     Args:
-        one: what is expected.
-        other: what was found.
-        atol: difference that values may have.
+        one: expected arrays.
+        other: actual arrays.
+        atol: absolute tolerance.
     """
     assert sorted(one) == sorted(other)
     for name, value in one.items():
@@ -105,12 +105,12 @@ def assert_same_weights(one, other, atol=0):
 
 
 def command(arguments, script="run_classifier.py"):
-    """The command line that runs a command in a process of its own."""
+    """The command line that runs a command in a new process."""
     return [sys.executable, os.path.join(ROOT, script)] + arguments
 
 
 def run_process(arguments, script="run_classifier.py", **settings):
-    """Runs a command in a process of its own; returns its `CompletedProcess`."""
+    """Runs a command in a new process; returns its `CompletedProcess`."""
     return subprocess.run(
         command(arguments, script),
         capture_output=True,
@@ -121,11 +121,11 @@ def run_process(arguments, script="run_classifier.py", **settings):
 
 
 def run_here(arguments):
-    """Runs run_classifier.py in this process, which is faster; its errors come as exceptions."""
+    """Runs run_classifier.py in this process, which is faster; errors are raised as exceptions."""
     with flags_of(arguments):
         run_classifier.run()
 
 
 def flags_of(arguments):
-    """Has absl's flags as run_classifier.py would with these arguments."""
+    """Context manager: sets absl's flags as run_classifier.py would with these arguments."""
     return isolated_flags.flags_of(arguments, finetuning_runner.define_flags)
