@@ -40,9 +40,15 @@ BYTES_PER_PARAMETER = 12  # weight and slots; gradients are allocated in a step
 def main():
     """Prints a table of batch sizes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--configs", default=CONFIGS)
-    parser.add_argument("--lengths", default="128,512")
-    parser.add_argument("--gigabytes", default="8,16,24,80")
+    parser.add_argument(
+        "--configs", default=CONFIGS, help="names of configs in albert_config/, separated by commas"
+    )
+    parser.add_argument(
+        "--lengths", default="128,512", help="pieces per sequence, separated by commas"
+    )
+    parser.add_argument(
+        "--gigabytes", default="8,16,24,80", help="sizes of the memory in GB, separated by commas"
+    )
     parser.add_argument("--usable", type=float, default=0.9, help="usable share of the memory")
     arguments = parser.parse_args()
     memories = _numbers("--gigabytes", arguments.gigabytes, float)
@@ -130,7 +136,7 @@ def changes_of_step(config, batch_size, length):
 
 
 def _changes(step_stats):
-    """[((device, operation, number), bytes)] of what operations allocate (above 0) and free."""
+    """[((device, operation, number), bytes)] that operations allocate (above 0) or free (below)."""
     of_operations = collections.defaultdict(list)
     for device in step_stats.dev_stats:
         for node in device.node_stats:

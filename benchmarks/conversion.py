@@ -1,10 +1,11 @@
-"""Compares PyTorch outputs with ours and checks that weights survive a round trip bit for bit.
+"""Compares outputs of converted PyTorch models with ours; checks a round trip of the weights.
 
     python benchmarks/conversion.py          # needs requirements-convert.txt
 
 The models have the sizes of albert_tiny and albert_base and random weights; the inputs are 8
 sequences of up to 128 tokens. Prints the table of docs/conversion.md: the largest absolute
-difference over all hidden states, pooled vectors and log probabilities of masked words.
+difference over all hidden states, pooled vectors and log probabilities of masked words, and whether
+the weights are the same bit for bit after a conversion to PyTorch and back.
 """
 
 import os

@@ -69,7 +69,7 @@ def draw(rows, path):
 
 
 def main():
-    """Measures, prints and draws."""
+    """Measures the models, prints the results and draws the chart."""
     if not (FLAGS.test_file and FLAGS.model and FLAGS.chart):
         raise UserError("--test_file, --model and --chart are needed")
     rows = [line.split("\t") for line in files.read_lines(FLAGS.test_file)]

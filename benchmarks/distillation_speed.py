@@ -102,7 +102,7 @@ def written_rows(vocab_size, weight, folder):
 
 
 def main():
-    """Prints the ratio."""
+    """Prints the ratio of the speeds."""
     import tensorflow.compat.v1 as tf
 
     tf.disable_eager_execution()
@@ -110,7 +110,7 @@ def main():
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         plain, distilled = (stack.enter_context(running(weight, folder)) for weight in (0.0, 0.9))
-        plain(), distilled(), plain(), distilled()  # lengths are compiled
+        plain(), distilled(), plain(), distilled()  # compiles all lengths
         ratios = [plain() / distilled() for _ in range(FLAGS.turns)]
     quarters = np.percentile(ratios, [25, 50, 75])
     print("speed with targets / plain: %.3f (quartiles %.3f, %.3f)" % tuple(quarters[[1, 0, 2]]))

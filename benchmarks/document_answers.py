@@ -3,10 +3,10 @@
     python benchmarks/document_answers.py --model_dir=reading_output/best --dev_file=dev.json
 
 The contexts of a labelled file become documents with one paragraph per line, and its questions are
-asked on all of them. For comparison, the same model reads only the right paragraph, or only the
-paragraph that is closest to the question's wording; without a model, the answer is the sentence of
-that paragraph that shares the most character bigrams with the question. Questions without an answer
-are skipped.
+asked on all of them. For comparison, the same model reads only the paragraph that the question is
+about, or only the paragraph that is closest to the question's wording; without a model, the answer
+is the sentence of the latter paragraph that shares the most character bigrams with the question.
+Questions without an answer are skipped.
 """
 
 import os

@@ -213,7 +213,7 @@ def _write_rows(path, rows):
 
 
 def scores_of(name, seed):
-    """Trains unless this is done; returns {"character TF-IDF" ...: metric x 100}."""
+    """Trains unless the run is finished; returns {"character TF-IDF" ...: metric x 100}."""
     experiment = EXPERIMENTS[name]
     folder = os.path.join(FLAGS.output_dir, name, "seed_" + seed)
     data = os.path.join(FLAGS.output_dir, name, "data")

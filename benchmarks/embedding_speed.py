@@ -41,18 +41,24 @@ def parse_arguments():
     parser.add_argument("--pairs", default=PAIRS, help="text_a<tab>text_b<tab>label of 0 and 1")
     parser.add_argument("--steps", type=int, default=40, help="steps per turn")
     parser.add_argument("--warm_up", type=int, default=150, help="steps before the first turn")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--objective", default="cosent")
+    parser.add_argument("--batch_size", type=int, default=32, help="pairs per training step")
+    parser.add_argument(
+        "--precision", default="float32", help="precision of both models, see run_classifier.py"
+    )
+    parser.add_argument(
+        "--objective",
+        default="cosent",
+        help="objective of the embedding model, see run_sentence_embedding.py",
+    )
     parser.add_argument(
         "--pooling", default="cls", help="pooling of the classifier; mean: over all tokens"
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="measured turns of each model")
     return parser.parse_args()
 
 
 def write_data(path, root):
-    """The pairs as files of a data set in a folder."""
+    """Writes the pairs as files of a data set to a folder."""
     from albert_zh.common import files
 
     rows = [line.split("\t") for line in files.read_lines(path)]

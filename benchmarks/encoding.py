@@ -38,11 +38,11 @@ COLUMNS = ("sentences/s in bulk", "processor time of each", "one sentence", "its
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model_dir", default=MODEL)
+    parser.add_argument("--model_dir", default=MODEL, help="folder of the model")
     parser.add_argument("--texts", default=PAIRS, help="TSV whose first two columns are sentences")
     parser.add_argument("--num_texts", type=int, default=4000, help="sentences per turn")
     parser.add_argument("--num_single", type=int, default=200, help="single sentences per turn")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="measured turns of each variant")
     parser.add_argument("--threads", type=int, help="threads per operation; all cores by default")
     parser.add_argument("--peer_python", help="Python with sentence-transformers")
     parser.add_argument("--work_as_peer", help=argparse.SUPPRESS)

@@ -41,8 +41,10 @@ File = collections.namedtuple("File", "way path")
 
 def parsed_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--format", choices=sorted(SHAPES), required=True)
-    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument(
+        "--format", choices=sorted(SHAPES), required=True, help="format of the exported files"
+    )
+    parser.add_argument("--rounds", type=int, default=41, help="turns of each file")
     parser.add_argument("--peer_python", help="Python of another environment that also converts")
     parser.add_argument("--output_dir", help="folder for the files: nothing is measured")
     arguments = parser.parse_args()

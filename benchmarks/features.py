@@ -31,8 +31,8 @@ def main():
     """Prints seconds and rows per second."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data_dir", default=SAMPLE, help="folder in LCQMC's format")
-    parser.add_argument("--vocab_file", default=VOCABULARY)
-    parser.add_argument("--num_pairs", type=int, default=240000)
+    parser.add_argument("--vocab_file", default=VOCABULARY, help="vocabulary of the tokenizer")
+    parser.add_argument("--num_pairs", type=int, default=240000, help="pairs to convert")
     arguments = parser.parse_args()
     task = datasets.get_task("lcqmc")
     split = task_reader.read_split(task, arguments.data_dir, "test")

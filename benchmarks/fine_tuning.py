@@ -86,7 +86,7 @@ ABLATIONS = (
 def main():
     """Prints the measurements that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="measured turns of each process")
     parser.add_argument("--num_threads", type=int, default=0, help="threads; 0: all cores")
     parser.add_argument("--ablation", action="store_true", help="disable each optimization in turn")
     parser.add_argument("--profile", action="store_true", help="time by type of operation")
@@ -113,7 +113,7 @@ def main():
 
 
 def show_ways(arguments):
-    """The table of all variants, and of the peers if there are any."""
+    """Prints the table of all variants, and of the peers if there are any."""
     measuring.check_python(arguments.peer_python)
     lengths = row_lengths(Way())
     print(
@@ -155,7 +155,12 @@ def show_ways(arguments):
 
 
 def show_base(seconds, peak):
-    """A line about `BASE_WAY`; seconds per row, operations per second of the machine."""
+    """Prints a line about `BASE_WAY`.
+
+    Args:
+        seconds: seconds per row.
+        peak: operations per second of the machine.
+    """
     lengths = row_lengths(BASE_WAY)
     share = flops_of_row(BASE_WAY, lengths) / seconds / peak
     print(
@@ -204,7 +209,7 @@ def show_profile(arguments):
 
 
 def show_kernels(found):
-    """The table of a variant's `Kernel`s: the longest ones, and the sum of all."""
+    """Prints the table of a variant's `Kernel`s: the longest ones, and the sum of all."""
     total = kernels.Kernel(*map(sum, zip(*found.values())))
     print("    %6s %6s %8s %8s %8s %8s  %s" % tuple("share calls ms MB GFLOP floor type".split()))
     for kind, kernel in list(found.items())[:SHOWN_TYPES] + [("all", total)]:
@@ -280,7 +285,7 @@ def worker_command(way, arguments):
 
 
 def memory_of_tensorflow():
-    """MiB of a process that has only imported TensorFlow, in the way commands do."""
+    """Peak memory, in MiB, of a process that has only imported TensorFlow, as commands do."""
     code = (
         "import sys, measuring; sys.path.append(%r); from albert_zh.common import lean_import; "
         "lean_import.install(); import tensorflow; print(measuring.peak_memory())" % ROOT

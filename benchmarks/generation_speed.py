@@ -3,9 +3,10 @@
     python benchmarks/generation_speed.py
 
 Generates --length characters after a source of --source characters by greedy decoding, with the
-cache of `Generator` and without it, where each character costs the whole row. The model has the
-starter's sizes and random weights, on which the speed does not depend. Both variants generate the
-same text. They take turns; prints the seconds of each, the best of --turns turns, and their ratio.
+cache of `Generator` and without it, which recomputes the whole row for each character. The model
+has the starter's sizes and random weights, on which the speed does not depend. Both variants
+generate the same text. They take turns; printed are the seconds of each, the best of --turns turns,
+and their ratio.
 """
 
 import os

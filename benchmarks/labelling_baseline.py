@@ -3,7 +3,7 @@ r"""Baseline of sequence labelling: a linear-chain CRF on character n-grams.
     python benchmarks/labelling_baseline.py --train_file=data/entities_sample/train.txt \
         --test_file=data/entities_sample/test.txt
 
-trains on one file and prints the entity F1 on another file (for segmented text the word F1). This
+Trains on one file and prints the entity F1 on another file (for segmented text the word F1). This
 is the classic method without pre-training: the features of a character are the n-grams of up to
 three characters around it and their kinds (digit, Latin letter, punctuation ...). Files may have
 any format of `run_seq_labelling.py`. Needs python-crfsuite (`pip install python-crfsuite`).

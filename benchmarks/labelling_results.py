@@ -112,7 +112,7 @@ def data_folder(arguments, data_set):
 
 
 def run_of(arguments, name, seed, start):
-    """Trains unless this is done, and returns the report's scores of the measured split."""
+    """Trains unless the run is finished; returns the report's scores of the measured split."""
     data_set = SETS[name]
     folder = os.path.join(
         arguments.output_dir, name.replace(": ", "_").replace(", ", "_").replace(" ", "_")
@@ -188,12 +188,21 @@ def rows_of(arguments, name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data_dir", required=True, help="folder of the data sets")
-    parser.add_argument("--model_dir", default=os.path.join(PROJECT, "albert_starter_zh"))
+    parser.add_argument(
+        "--model_dir",
+        default=os.path.join(PROJECT, "albert_starter_zh"),
+        help="folder of the model",
+    )
     parser.add_argument("--output_dir", default="labelling_runs", help="folder for the runs")
     parser.add_argument("--sets", default=";".join(SETS), help="names, separated by semicolons")
     parser.add_argument("--seeds", default="1,2,3", help="seeds, separated by commas")
-    parser.add_argument("--learning_rate", default="2e-4")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--learning_rate", default="2e-4", help="peak learning rate of all runs")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "bfloat16"),
+        help="precision of all runs",
+    )
     arguments = parser.parse_args()
     if not all(seed.isdecimal() for seed in arguments.seeds.split(",")):
         raise UserError("--seeds=%s: expected numbers with commas between" % arguments.seeds)

@@ -63,7 +63,7 @@ class Students(distillation.Runs):
         return os.path.join(self.folder, *below)
 
     def _write(self, name, *weights):
-        """A folder with the student's config, the starter's vocabulary and files of weights."""
+        """Writes a folder with the student's config, the starter's vocabulary and weight files."""
         folder = self._start(name)
         os.makedirs(folder, exist_ok=True)
         for pattern in ("vocab.txt",) + weights:
@@ -94,7 +94,7 @@ class Students(distillation.Runs):
         return self.train("teacher_11", "11", [*distillation.FGM, "--num_train_epochs=4"])
 
     def train_student(self, start, way, seed):
-        """A student's accuracies, {split: percent}."""
+        """Trains a student; returns its accuracies, {split: percent}."""
         folder = self._start(start)
         given = [
             "--bert_config_file=" + os.path.join(folder, _CONFIG),

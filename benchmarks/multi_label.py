@@ -11,10 +11,10 @@ Creates four sets of texts with one to three labels each from public data below 
               the classes of all of them (thucnews10, smp2017): 41, some of them rare
     slots     utterances of CAIS (cais), each labelled by its intent and the slots in it: 32
 
-trains `run_classifier_multiclass.py --multi_label` with its default settings (words after -- are
-passed to it), trains scikit-learn's one-vs-rest linear SVM on TF-IDF weights of character n-grams,
-and prints micro- and macro-F1 on test. It also prints the scores of predicting the most frequent
-labels for every row, with the number of labels that scores best.
+Trains with `run_classifier_multiclass.py --multi_label` and its default settings (words after --
+are passed to it), trains scikit-learn's one-vs-rest linear SVM on TF-IDF weights of character
+n-grams, and prints micro- and macro-F1 on test. It also prints the scores of predicting the most
+frequent labels for every row, with the number of labels that scores best.
 """
 
 import collections
@@ -123,7 +123,7 @@ def _without_rare_labels(splits):
 
 
 def joined():
-    """Headlines and utterances concatenated; some classes are a hundred times rarer."""
+    """Concatenated headlines and utterances; the n-th class is drawn with a weight of 1 / n."""
     pieces = {split: collections.defaultdict(list) for split in SPLITS}
     for split, label, text in _pieces():
         pieces[split][label].append(text)

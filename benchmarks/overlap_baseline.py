@@ -2,7 +2,7 @@
 
     python benchmarks/overlap_baseline.py --data_dir=data/pairs_sample
 
-trains a logistic regression on features of character overlap (no words, no meaning) on train.txt
+Trains a logistic regression on features of character overlap (no words, no meaning) on train.txt
 and prints its accuracy on dev.txt and test.txt. A useful model must score well above it.
 The files are in LCQMC's format, `text_a<TAB>text_b<TAB>label`, with or without a header line.
 Needs scikit-learn 1.2 or later.
@@ -158,7 +158,7 @@ def baseline_accuracies(data_dir):
         name: feature_matrix(read_pairs(os.path.join(data_dir, name + ".txt")), name)
         for name in ("train", "dev", "test")
     }
-    # The default solver stops before the optimum, and elsewhere in each release.
+    # The default solver stops before the optimum, at a point that differs between releases.
     regression = LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=1000)
     model = make_pipeline(StandardScaler(), regression)
     model.fit(*splits["train"])

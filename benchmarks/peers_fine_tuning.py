@@ -172,7 +172,7 @@ def hand_tuned_process(rank, size, port):
 def main():
     """Answers requests for turns with the program that the argument names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("peer", choices=fine_tuning.PEERS)
+    parser.add_argument("peer", choices=fine_tuning.PEERS, help="program to run")
     kind, precision = parser.parse_args().peer.split()
     if kind != "hand-tuned":
         torch.set_num_threads(measuring.num_cores())

@@ -50,7 +50,7 @@ def parse_arguments():
     parser.add_argument("--model_dir", help="fine-tuned model, instead of the random one")
     parser.add_argument("--pairs", default=PAIRS, help="TSV of pairs")
     parser.add_argument("--num_pairs", type=int, default=1600, help="pairs per round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="measured turns of each variant")
     parser.add_argument("--num_single", type=int, default=100, help="single pairs per round")
     parser.add_argument("--transformers_python", help="Python with torch and transformers")
     parser.add_argument("--work_as_peer", action="store_true", help=argparse.SUPPRESS)
@@ -71,7 +71,7 @@ def read_pairs(path, count):
 
 
 def timed(predict, pairs):
-    """Seconds that a call takes."""
+    """Seconds that one call of `predict` takes."""
     start = time.perf_counter()
     predict(pairs)
     return time.perf_counter() - start

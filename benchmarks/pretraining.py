@@ -66,15 +66,24 @@ Step = collections.namedtuple("Step", "session fetches per_turn")  # steps per t
 def main():
     """Prints the measurements that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--config", default="albert_config/albert_config_tiny.json")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--max_seq_length", type=int, default=128)
-    parser.add_argument("--max_predictions", type=int, default=20)
+    parser.add_argument(
+        "--config", default="albert_config/albert_config_tiny.json", help="config JSON of the model"
+    )
+    parser.add_argument("--batch_size", type=int, default=32, help="sequences per step")
+    parser.add_argument(
+        "--max_seq_length", type=int, default=128, help="maximum number of tokens per sequence (S)"
+    )
+    parser.add_argument(
+        "--max_predictions",
+        type=int,
+        default=20,
+        help="maximum number of masked tokens per sequence (P)",
+    )
     parser.add_argument("--mean_length", type=float, default=0.75, help="mean length as share of S")
     parser.add_argument(
         "--records", help="a --masking=dynamic file to train on, instead of random words"
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="measured turns of each process")
     parser.add_argument("--growth", action="store_true", help="vary batch, length, model instead")
     parser.add_argument("--chart", help="PNG to write the growth to")
     parser.add_argument("--profile", action="store_true", help="also print the time of operations")
@@ -308,7 +317,7 @@ def show_rates(title, settings, folder):
 
 
 def rate_of(setting, folder):
-    """(steps/s, parameters) of our float32 step on full sequences."""
+    """(steps/s, parameters) of the float32 step of run_pretraining.py on full sequences."""
     step = build_step(setting, "float32", write_records(setting, 1.0, folder))
     with step.session.graph.as_default():
         parameters = modeling.count_parameters(tf.trainable_variables())

@@ -33,14 +33,24 @@ ORIGINAL = 970  # records per second of albert_zh's script
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--input_file", required=True)
-    parser.add_argument("--vocab_file", required=True)
-    parser.add_argument("--max_seq_length", default=128, type=int)
-    parser.add_argument("--dupe_factor", default=10, type=int)
-    parser.add_argument("--segmenters", default="jieba")
-    parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--input_file", required=True, help="text files or patterns of them")
+    parser.add_argument("--vocab_file", required=True, help="vocabulary of the tokenizer")
+    parser.add_argument(
+        "--max_seq_length", default=128, type=int, help="maximum number of tokens per record"
+    )
+    parser.add_argument(
+        "--dupe_factor", default=10, type=int, help="passes over the text with different masks"
+    )
+    parser.add_argument(
+        "--segmenters", default="jieba", help="word segmenters, separated by commas"
+    )
+    parser.add_argument(
+        "--workers", default="1,2", help="numbers of worker processes, separated by commas"
+    )
     parser.add_argument("--modes", default="default,original", help="default, original, dynamic")
-    parser.add_argument("--rounds", default=3, type=int)
+    parser.add_argument(
+        "--rounds", default=3, type=int, help="runs of each variant, of which the fastest counts"
+    )
     arguments = parser.parse_args()
     print("%d cores" % os.cpu_count())
     with tempfile.TemporaryDirectory() as folder:

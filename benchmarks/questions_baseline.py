@@ -2,7 +2,7 @@
 
     python benchmarks/questions_baseline.py --data_dir=data/questions_sample
 
-answers each question with the sentence of its context that shares the most character bigrams with
+Answers each question with the sentence of its context that shares the most character bigrams with
 it, and prints exact match and F1 by the rules of CMRC 2018 on dev.json and test.json. The files may
 have any layout that run_reading_comprehension.py reads; questions without an answer are skipped.
 """

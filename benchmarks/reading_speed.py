@@ -45,11 +45,15 @@ LEARNING_RATE, NUM_STEPS = 2e-4, 100000
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--train_file", default=SAMPLE, help="questions, as for run_squad.py")
-    parser.add_argument("--max_seq_length", type=int, default=256)
-    parser.add_argument("--doc_stride", type=int, default=128)
-    parser.add_argument("--train_batch_size", type=int, default=16)
+    parser.add_argument(
+        "--max_seq_length", type=int, default=256, help="maximum number of tokens per window"
+    )
+    parser.add_argument(
+        "--doc_stride", type=int, default=128, help="tokens between the starts of two windows"
+    )
+    parser.add_argument("--train_batch_size", type=int, default=16, help="windows per step")
     parser.add_argument("--steps", type=int, default=16, help="steps per turn")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="measured turns of each process")
     parser.add_argument("--peer_python", default=sys.executable, help="has torch and transformers")
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--work", help=argparse.SUPPRESS)

@@ -51,7 +51,11 @@ def main():
 def parsed_arguments():
     """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--config", default="albert_config/albert_config_xlarge.json")
+    parser.add_argument(
+        "--config",
+        default="albert_config/albert_config_xlarge.json",
+        help="config JSON of the model",
+    )
     parser.add_argument("--batch_size", type=int, default=32, help="examples per step")
     parser.add_argument("--max_seq_length", type=int, default=128, help="tokens per example")
     parser.add_argument("--steps", type=int, default=1, help="number of steps to time")

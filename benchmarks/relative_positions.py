@@ -30,11 +30,19 @@ VARIANTS = ("absolute", "relative")
 def main():
     """Prints a line for each length and variant."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--config", default="albert_config/albert_config_tiny.json")
-    parser.add_argument("--lengths", default="128,512,1024")
+    parser.add_argument(
+        "--config", default="albert_config/albert_config_tiny.json", help="config JSON of the model"
+    )
+    parser.add_argument(
+        "--lengths", default="128,512,1024", help="tokens per row, separated by commas"
+    )
     parser.add_argument("--tokens", type=int, default=4096, help="tokens per batch")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--rounds", type=int, default=3, help="measured turns of each variant")
+    parser.add_argument(
+        "--variants",
+        default=",".join(VARIANTS),
+        help="variants to compare, separated by commas; the first one is the reference",
+    )
     parser.add_argument("--turns_of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.turns_of:

@@ -359,7 +359,7 @@ def _has_weights():
 
 
 def _baseline(data, data_dir, seed):
-    """Accuracies of a scikit-learn model: of several candidates the best one on dev."""
+    """Accuracies of the scikit-learn model that is best on dev, of one or several candidates."""
     task = datasets.get_task(data.task)
     splits = {"train": task_reader.read_split(task, data_dir, "train")}
     if task.labels is None:

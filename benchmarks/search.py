@@ -76,7 +76,9 @@ Questions.__doc__ = """Lines (list of str), queries, and the set of correct line
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model_dir", default=os.path.join(ROOT, "albert_starter_zh"))
+    parser.add_argument(
+        "--model_dir", default=os.path.join(ROOT, "albert_starter_zh"), help="folder of the model"
+    )
     parser.add_argument(
         "--data",
         nargs="+",
@@ -90,16 +92,36 @@ def parse_arguments():
         metavar="FILE",
         help="pairs whose texts are added to the questions, up to --corpus_lines",
     )
-    parser.add_argument("--weights", type=float, nargs=3)
-    parser.add_argument("--lines", type=int, nargs="+", default=[])
-    parser.add_argument("--vectors", nargs="+", default=["float32"])
-    parser.add_argument("--made_vectors", action="store_true")
+    parser.add_argument(
+        "--weights",
+        type=float,
+        nargs=3,
+        help="weights of wording, cosine and classifier in the mixed ranking",
+    )
+    parser.add_argument(
+        "--lines",
+        type=int,
+        nargs="+",
+        default=[],
+        help="corpus sizes to measure time and memory for, instead of recall",
+    )
+    parser.add_argument(
+        "--vectors",
+        nargs="+",
+        default=["float32"],
+        help="formats of the stored vectors: float32, int8 or binary",
+    )
+    parser.add_argument(
+        "--made_vectors",
+        action="store_true",
+        help="draw the vectors of the lines instead of computing them with the model",
+    )
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def bundled_questions(folder):
-    """Questions of a folder below data/: first wordings as lines, others (untrained) as queries."""
+    """Lines: first wordings of a folder's intents; queries: others, of intents not in train."""
     path = os.path.join(ROOT, "data", folder, "intents.txt")
     rows = read_pairs(os.path.join(os.path.dirname(path), "train.txt"))
     trained = {text for row in rows for text in row[:2]}
@@ -159,7 +181,7 @@ def filled(lines, rows, num_lines, taken=()):
 
 
 def recalls(found, answers):
-    """The share of queries with a correct line among the first 1, 5, 50 (recall)."""
+    """Recall: the share of queries with a correct line among the first 1, 5 and 50."""
     return [
         np.mean([bool(right & set(rows[:cutoff])) for rows, right in zip(found, answers)])
         for cutoff in CUTOFFS

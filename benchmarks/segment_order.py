@@ -39,11 +39,18 @@ def main():
     """Prints a line for each file, and one for all files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--corpus", required=True, help="text files, as for --input_file")
-    parser.add_argument("--max_seq_length", type=int, default=128)
+    parser.add_argument(
+        "--max_seq_length", type=int, default=128, help="maximum number of tokens per record"
+    )
     parser.add_argument(
         "--num_shards", type=int, default=6, help="shards per file, 130,000 words each"
     )
-    parser.add_argument("--sentences", choices=sorted(NEIGHBOURS), default="all")
+    parser.add_argument(
+        "--sentences",
+        choices=sorted(NEIGHBOURS),
+        default="all",
+        help="which neighbouring sentences to compare with the records",
+    )
     arguments = parser.parse_args()
     together = Order(), Order()
     print("%-24s %8s %10s %11s" % ("accuracy in %", "records", "sentences", "difference"))

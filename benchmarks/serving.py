@@ -36,7 +36,12 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model_dir", help="fine-tuned model, instead of a random one")
     parser.add_argument("--pairs", default=prediction.PAIRS, help="TSV of pairs")
-    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument(
+        "--clients",
+        type=int,
+        default=32,
+        help="number of clients that send requests at the same time",
+    )
     parser.add_argument("--seconds", type=float, default=20, help="time per mode")
     parser.add_argument("--minutes", type=int, help="time of a steady run with micro-batching")
     return parser.parse_args()

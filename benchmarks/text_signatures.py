@@ -33,10 +33,12 @@ LENGTH = 128
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model_dir", default=os.path.join(ROOT, "albert_starter_zh"))
+    parser.add_argument(
+        "--model_dir", default=os.path.join(ROOT, "albert_starter_zh"), help="folder of the model"
+    )
     parser.add_argument("--texts", default=PAIRS, help="TSV whose first two columns are sentences")
     parser.add_argument("--num_pairs", type=int, default=2000, help="pairs per turn")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9, help="measured turns of each variant")
     return parser.parse_args()
 
 

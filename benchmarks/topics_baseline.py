@@ -2,7 +2,7 @@
 
     python benchmarks/topics_baseline.py --data_dir=data/topics_sample
 
-trains a linear SVM on TF-IDF weights of character n-grams (no pre-training, no word order beyond
+Trains a linear SVM on TF-IDF weights of character n-grams (no pre-training, no word order beyond
 three characters) on train.csv and prints its accuracy on dev.csv and test.csv. The files are CSV
 files with a header that names the columns text_a and label. Needs scikit-learn
 (`pip install scikit-learn`).

@@ -130,8 +130,12 @@ def _rounded(number):
 
 def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--configs", default=CONFIGS)
-    parser.add_argument("--machines", default=MACHINES)
+    parser.add_argument(
+        "--configs", default=CONFIGS, help="names of configs in albert_config/, separated by commas"
+    )
+    parser.add_argument(
+        "--machines", default=MACHINES, help="machines such as v3-32 or 8xA100, separated by commas"
+    )
     parser.add_argument("--prices", default="", help="MACHINE=PRICE, separated by commas")
     for name, default, text in _NUMBERS:
         parser.add_argument("--" + name, type=type(default), default=default, help=text)

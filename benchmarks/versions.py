@@ -3,8 +3,8 @@ r"""Compares versions of TensorFlow: same results, resuming each other's runs, a
     python benchmarks/versions.py --pythons=.venv/bin/python,OTHER_ENVIRONMENT/bin/python
     python benchmarks/versions.py --pythons=... --parts=speed --rounds=9
 
-Each Python belongs to an environment with the toolkit's packages; the first one is the reference of
-the others. Parts:
+Each Python belongs to an environment with the toolkit's packages; the others are compared with the
+first one. Parts:
     numbers   records, and weights after fine-tuning, pre-training and pre-training with two
               replicas (--devices=/cpu:0,/cpu:1), from the same seed
     crossing  a run that one version began and the other finished, with the features of the first;
@@ -90,7 +90,11 @@ def main():
 
 
 def names_of_versions(pythons):
-    """{name of TensorFlow's and Python's versions: Python}; raises `UserError` if one is unfit."""
+    """Returns {name of TensorFlow's and Python's versions: Python}.
+
+    Raises:
+        UserError: for fewer than two Pythons, one without TensorFlow, or two of the same versions.
+    """
     if len(pythons) < 2:
         raise UserError("--pythons: name two Pythons or more, with commas between them")
     names = {}
@@ -120,7 +124,7 @@ class Version:
         self._python = python
 
     def path(self, name):
-        """The path of one of its runs."""
+        """The path of a run of this version."""
         return os.path.join(FLAGS.output_dir, self.name, name)
 
     def command(self, script, options):
@@ -177,7 +181,7 @@ def show_numbers(reference, others):
 
 
 def difference(one, other):
-    """The largest difference between two checkpoints' weights, as a cell."""
+    """The largest difference between two checkpoints' weights, formatted for the table."""
     first, second = checkpoint_values.read_weights(one), checkpoint_values.read_weights(other)
     if set(first) != set(second):
         return "other variables"

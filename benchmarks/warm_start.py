@@ -40,14 +40,20 @@ ATTENTION = "bert/encoder/layer_shared/attention/self/"
 def main():
     """Runs the ablation that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--records", required=True)
-    parser.add_argument("--held_out", required=True)
-    parser.add_argument("--output_dir", default="warm_start_ablation")
-    parser.add_argument("--max_seq_length", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--learning_rate", type=float, default=0.0005)
-    parser.add_argument("--precision", default="float32")
+    parser.add_argument(
+        "--records", required=True, help="training records, files or patterns of them"
+    )
+    parser.add_argument("--held_out", required=True, help="records of held-out text")
+    parser.add_argument("--output_dir", default="warm_start_ablation", help="folder for the runs")
+    parser.add_argument(
+        "--max_seq_length", type=int, default=128, help="maximum number of tokens per record"
+    )
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of each run")
+    parser.add_argument("--batch_size", type=int, default=64, help="sequences per step")
+    parser.add_argument(
+        "--learning_rate", type=float, default=0.0005, help="peak learning rate of each run"
+    )
+    parser.add_argument("--precision", default="float32", help="precision, see run_pretraining.py")
     parser.add_argument(
         "--parts", default=",".join(PARTS), help="rows of the table, separated by commas"
     )
