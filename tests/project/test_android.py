@@ -114,7 +114,7 @@ def test_without_a_working_gradle_the_wrapper_is_not_made(wrapper_script, tmp_pa
     assert not (tmp_path / "android" / "gradlew").exists()
 
 
-# The Java blocks of docs/android.md use these declarations without containing them.
+# Declarations that the Java blocks of docs/android.md need but do not contain.
 CONTEXT = """import java.io.*;
 import java.nio.ByteBuffer;
 import java.util.*;

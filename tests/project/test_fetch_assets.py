@@ -39,7 +39,7 @@ MODEL_FILES = {
     "albert_model.ckpt.data-00000-of-00001": WEIGHTS,
 }
 PAIRS = "这个多少钱\t多少钱这个\t1\n".encode() * 20
-SILENCE, PATIENCE = 30, 20  # seconds that a server is silent; that a command may take
+SILENCE, PATIENCE = 30, 20  # seconds: a server is silent; a command may take
 
 
 class Server:

@@ -45,7 +45,7 @@ def test_pairs_come_evenly_from_all_files():
 
 
 def test_steps_are_of_equal_processor_time(tmp_path, monkeypatch):
-    """The most expensive objective sees all tokens; measured costs are not measured again."""
+    """The most expensive objective is trained on --tokens tokens; measured costs are reused."""
     costs = {"MLM + SOP": 1.0, "ELECTRA": 2.5, "relative positions": 1.25}
     options = Options(output_dir=str(tmp_path), tokens=64 * 50 * 100, objectives=list(costs))
     monkeypatch.setattr(objectives, "FLAGS", options)

@@ -1,4 +1,4 @@
-"""The Python blocks of docs/python_api.md run as printed; errors name the wrong argument."""
+"""The Python blocks of docs/python_api.md run as printed; wrong arguments give one-line errors."""
 
 import pathlib
 import re
@@ -65,7 +65,7 @@ def test_python_api(block, folder, tmp_path, monkeypatch, capsys):
         assert "ids" in values or values["sequence_output"].shape.as_list() == [None, None, 312]
 
 
-# Wrong arguments: the error is one line that names the argument
+# Wrong arguments: the error is one line; for constructors, it names the argument
 
 NAN = float("nan")
 WRONG_LENGTHS = ("128", 12.5, NAN, -1, 0, True, [128], 10**30)

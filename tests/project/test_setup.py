@@ -63,7 +63,7 @@ def write_program(path, text):
 
 
 class Machine:
-    """A project in an awkwardly named folder, on a machine with only what a test adds."""
+    """A project in an awkwardly named folder, on a machine with only the programs a test adds."""
 
     def __init__(self, base):
         self.base = base

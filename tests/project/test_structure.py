@@ -145,7 +145,7 @@ def import_graph(imports_of=imports_at_the_beginning):
 
 
 def circle_of(graph):
-    """Modules in a circle of imports or before one; modules at the end of a chain are removed."""
+    """Modules that are part of a circle of imports or that lead to one, sorted."""
     left = {name: set(imported) for name, imported in graph.items()}
     for imported in graph.values():
         for name in imported:

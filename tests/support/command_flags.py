@@ -21,7 +21,8 @@ SAMPLES = [
 for folder in ["scripts", "benchmarks"] + SAMPLES:
     sys.path.append(os.path.join(ROOT, folder))
 
-# {command: (module that defines its flags, or None for no flags; arguments)} if it is another one.
+# Commands whose flags another module defines: {command: (module, arguments of its function)}. The
+# module is None if a command has no flags.
 DEFINED_ELSEWHERE = {
     "create_pretraining_data_google": ("create_pretraining_data", {"google": True}),
     "run_classifier": (finetuning_runner, {}),

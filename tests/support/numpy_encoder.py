@@ -28,7 +28,7 @@ def outputs(weights, ids, mask, segments, layers, heads, is_pre_norm):
     Args:
         weights: {name of a variable: array}.
         ids: int [B, F].
-        mask: int [B, F], 0 for padding; or [B, F, F], 1 where a position sees another.
+        mask: int [B, F], 0 for padding; or [B, F, F], 1 if a position attends to another.
         segments: int [B, F].
         layers: number of layers.
         heads: number of attention heads.

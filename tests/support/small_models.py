@@ -1,4 +1,4 @@
-"""Model folders with random weights, exported forms of them, and commands run in this process."""
+"""Writes model folders with random weights, and runs commands in this process."""
 
 import contextlib
 import json

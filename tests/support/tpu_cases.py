@@ -1,4 +1,4 @@
-"""Fine-tuning cases for --use_tpu, of every kind of task that it supports, with their data.
+"""Fine-tuning cases for --use_tpu, of every kind of task but generation, with their data.
 
 Choices for which the project has tables (heads, objectives, poolings ...) are read from these
 tables, so that each new entry becomes a case.

@@ -78,7 +78,7 @@ def check(build, mode, steps=0):
 
     Args:
         build: function of no arguments -> `Spec`.
-        mode: of `ModeKeys`.
+        mode: one of `ModeKeys`.
         steps: number of steps to run; 0 to check only the graph.
     """
     start, plain = _values(build, mode, steps)

@@ -11,12 +11,12 @@ from workspace import CONFIG, SPECIAL
 
 
 def settings_of(folder, tokens, num_steps, **changes):
-    """Settings of `finetuning.run`, with a vocabulary and a config that it writes.
+    """Settings of `finetuning.run`; writes the vocabulary and the config that they name.
 
     Args:
         folder: path with the data; the output goes to its `out`.
         tokens: the vocabulary, without the special tokens.
-        num_steps: steps; the first checkpoint is saved after half of them.
+        num_steps: number of steps; the first checkpoint is saved after half of them.
         **changes: settings that are added to the common ones or replace them.
     """
     vocabulary = SPECIAL + list(tokens)

@@ -31,7 +31,7 @@ CONFIG = {
 
 
 class Workspace:
-    """A folder with `model/` (config, vocab), `data/` (files as of LCQMC) and a path for output."""
+    """A folder with `model/` (config, vocab), `data/` (LCQMC's files) and a path for output."""
 
     def __init__(self, folder, num_train=96, num_dev=20, num_test=12):
         self.folder = str(folder)
