@@ -551,6 +551,7 @@ def test_too_few_open_files_end_the_command(tmp_path):
     text.write_text("今天天气很好。\n我们去公园。\n\n" * 50, encoding="utf-8")
     command = os.path.join(ROOT, "create_pretraining_data.py")
     line = "ulimit -n %d; exec '%s' '%s' --input_file='%s' --output_file='%s' --segmenter=none"
+    statuses = []
     for number in (14, 16, 18, 20):
         done = subprocess.run(
             line % (number, sys.executable, command, text, tmp_path / "records")
@@ -566,6 +567,8 @@ def test_too_few_open_files_end_the_command(tmp_path):
             assert "Traceback" not in done.stderr
             assert "too many files are open: raise the limit" in done.stderr
             assert os.listdir(str(tmp_path)) == ["text.txt"]
+        statuses.append(done.returncode)
+    assert 2 in statuses
 
 
 def test_a_folder_whose_manifest_cannot_be_written_goes(tmp_path, monkeypatch):

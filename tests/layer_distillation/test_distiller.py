@@ -372,7 +372,7 @@ def test_tied_projections_where_there_are_none(albert_folders, capsys):
 
 @pytest.mark.reference
 def test_padding_counts_for_nothing(albert_folders):
-    """Changing the padding changes no loss, in contrast to the original's losses."""
+    """Changing the padding changes no loss."""
 
     def loss_with(padding, settings):
         distiller = distiller_of(

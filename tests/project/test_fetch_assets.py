@@ -664,14 +664,14 @@ def test_read_only_place(server, tmp_path, capsys):
     assert "prev_trained_model: cannot be written" in the_error(capsys)
 
 
-def _real_model(folder, hidden_layers_written):
+def _real_model(folder, hidden_size):
     """{name: bytes} of a model with the tiny config and a checkpoint of the given hidden size."""
     import numpy
 
     from albert_zh.model import modeling
     from albert_zh.model.checkpoints import expected_variables
 
-    config = modeling.AlbertConfig.from_dict(dict(CONFIG, hidden_size=hidden_layers_written))
+    config = modeling.AlbertConfig.from_dict(dict(CONFIG, hidden_size=hidden_size))
     shapes = expected_variables.expected_shapes(config)
     values = {name: numpy.zeros(shape, "float32") for name, shape in shapes.items()}
     checkpoint_values.write_checkpoint(os.path.join(folder, "albert_model.ckpt"), values)

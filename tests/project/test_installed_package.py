@@ -212,7 +212,6 @@ def test_unknown_command(call):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.reference
 def test_help_and_mistakes_name_the_console_command(call):
     helped = call("albert-zh", "similarity", "--help")
@@ -251,7 +250,6 @@ def test_models_are_found_without_flags(call, tmp_path):
     assert scored.stderr == "model: %s\n" % os.path.join("my_output", "best")
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_outputs_of_the_bundled_model_go_to_the_current_folder(call, tmp_path):
     exported = call("albert-zh", "export_model", "--task=encoder", "--format=frozen")

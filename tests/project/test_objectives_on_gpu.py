@@ -158,7 +158,6 @@ def test_masks_are_those_of_the_objective(records, name):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_training_learns_and_is_not_repeated(records, tmp_path, monkeypatch):
     settings = settings_of(
         "MLM + SOP", steps=600, format="x", num_warmup_steps=60, learning_rate=1e-3

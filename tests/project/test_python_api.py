@@ -122,7 +122,7 @@ def test_what_is_no_path_is_named(kind):
             kind(value)
 
 
-def test_wrong_arguments_of_methods_are_named(folder, tmp_path):
+def test_wrong_arguments_of_methods_are_one_line(folder, tmp_path):
     faq = tmp_path / "faq.txt"
     faq.write_text("怎么开户\n怎么销户\n", encoding="utf-8")
     with predictor.Predictor(folder, num_threads=1) as model, text_encoder.TextEncoder(

@@ -410,6 +410,8 @@ def test_environment_of_another_version_is_not_touched(machine):
     status, _, err = machine.setup()
     assert status == 2
     assert ".venv has Python 3.14, one of 3.11 3.10 3.9 3.13 3.12 is needed: move it away" in err
+    assert os.listdir(os.path.dirname(machine.venv_python)) == ["python"]
+    assert machine.installs == []
 
 
 # ------------------------------------------------------------------ a project that is moved
