@@ -156,12 +156,13 @@ def test_java_blocks_of_the_document_compile(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_documents_name_the_versions_of_the_build():
+@pytest.mark.parametrize("page", ["android.md", "android_zh.md"])
+def test_documents_name_the_versions_of_the_build(page):
     with open(os.path.join(ROOT, "android", "albert", "build.gradle")) as handle:
         of_build = set(re.findall(r"com\.google\.ai\.edge\.litert:[\w-]+:[\d.]+", handle.read()))
     names = {dependency.split(":")[1] for dependency in of_build}
     assert names == {"litert", "litert-api"}
-    with open(os.path.join(ROOT, "docs", "android.md"), encoding="utf-8") as handle:
+    with open(os.path.join(ROOT, "docs", page), encoding="utf-8") as handle:
         document = handle.read()
     of_document = re.findall(r"com\.google\.ai\.edge\.litert:[\w-]+:[\d.]+", document)
     assert set(of_document) == of_build
