@@ -1,4 +1,4 @@
-"""docs/migration.md: what it names exists, and no flag of the original commands is missing."""
+"""docs/migration.md and its Chinese page: what they name exists, and no flag is missing."""
 
 import functools
 import glob
@@ -15,7 +15,17 @@ from albert_zh.pretraining import flags as pretraining_flags
 from isolated_flags import flags_of
 from workspace import ROOT
 
-SAME = "同 · the same"
+# Words of each page for an unchanged flag and a flag without default, and section titles.
+PAGES = {
+    "migration.md": {"same": "the same", "required": "required"},
+    "migration_zh.md": {
+        "same": "同",
+        "required": "必须",
+        "Files": "文件",
+        "Names": "名字",
+        "Outputs": "输出",
+    },
+}
 # Flags and defaults of the original commands; "required" flags have no default, "" is None.
 _TPU = "use_tpu=false tpu_name= tpu_zone= gcp_project= master= num_tpu_cores=8 "
 _RECORDS = (
@@ -73,15 +83,19 @@ OTHER_DEFAULTS = {
 }
 
 
-def tables():
+def text_of(page):
+    with open(os.path.join(ROOT, "docs", page), encoding="utf-8") as handle:
+        return handle.read()
+
+
+def tables(page):
     """{title of a section: list of rows (original, here, remark)}."""
-    found, title = {}, None
-    with open(os.path.join(ROOT, "docs", "migration.md"), encoding="utf-8") as page:
-        for line in page:
-            if line.startswith("#"):
-                title = line.strip("# \n")
-            elif line.startswith("|") and not line.startswith(("|---", "| albert_zh", "| 选项")):
-                found.setdefault(title, []).append([c.strip() for c in line.split("|")[1:-1]])
+    found, title, headers = {}, None, ("|---", "| albert_zh", "| 选项", "| flag")
+    for line in text_of(page).splitlines():
+        if line.startswith("#"):
+            title = line.strip("# ")
+        elif line.startswith("|") and not line.startswith(headers):
+            found.setdefault(title, []).append([c.strip() for c in line.split("|")[1:-1]])
     return found
 
 
@@ -89,18 +103,23 @@ def quoted(cell):
     return re.findall(r"`([^`]+)`", cell)
 
 
-def of_section(name):
-    return next(rows for title, rows in tables().items() if title.startswith(name))
+def of_section(page, name):
+    name = PAGES[page].get(name, name)
+    return next(rows for title, rows in tables(page).items() if title.startswith(name))
 
 
-def test_files_that_it_names_are_here():
-    for _, here, _ in of_section("文件"):
+NAMES = [row for page in PAGES for row in of_section(page, "Names")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_it_names_are_here(page):
+    for _, here, _ in of_section(page, "Files"):
         assert quoted(here)
         for path in quoted(here):
             assert os.path.exists(os.path.join(ROOT, path)), path
 
 
-@pytest.mark.parametrize("row", of_section("名字"), ids=lambda row: quoted(row[0])[0])
+@pytest.mark.parametrize("row", NAMES, ids=lambda row: quoted(row[0])[0])
 def test_names_that_it_names_can_be_imported(row):
     assert quoted(row[1])
     for name in quoted(row[1]):
@@ -108,40 +127,44 @@ def test_names_that_it_names_can_be_imported(row):
         assert hasattr(importlib.import_module(module), attribute), name
 
 
-def test_outputs_that_it_names_are_written_by_the_code():
+@pytest.mark.parametrize("page", PAGES)
+def test_outputs_that_it_names_are_written_by_the_code(page):
     sources = ""
     for path in glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True):
         with open(path, encoding="utf-8") as source:
             sources += source.read()
-    for _, here, _ in of_section("输出"):
+    for _, here, _ in of_section(page, "Outputs"):
         for name in quoted(here):
             split = re.sub(r"(train|dev|test)\.tf_record", ".tf_record", name)
             assert split.rstrip("/").replace("TASK", "%s") in sources, name
 
 
+@pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("command", list(ORIGINALS))
-def test_every_flag_of_the_original_is_in_the_table_and_defined(command):
+def test_every_flag_of_the_original_is_in_the_table_and_defined(command, page):
+    words = PAGES[page]
     originals = dict(word.split("=") for word in ORIGINALS[command].split())
-    rows = {quoted(flag)[0][2:]: row for flag, *row in of_section("`%s`" % command)}
+    rows = {quoted(flag)[0][2:]: row for flag, *row in of_section(page, "`%s`" % command)}
     assert set(rows) == set(originals)
     with flags_of([], DEFINED_BY[command]):
         for name, default in originals.items():
             assert name in flags.FLAGS, name
             in_table, here = rows[name]
-            assert default in (in_table.split(" ")[-1], "" if in_table == "–" else None), name
+            shown = {words["required"]: "required", "–": ""}.get(in_table, in_table)
+            assert shown == default, name
             found = flags.FLAGS[name].default
             if default in ("required", ""):
                 assert found is None, name
             elif (command, name) in OTHER_DEFAULTS:
-                assert found is None and here != SAME, name
+                assert found is None and here != words["same"], name
             else:
                 is_same = str(found).lower() == default or float(found) == float(default)
                 assert is_same, name
 
 
-def test_flags_that_it_names_are_defined_by_some_command():
-    with open(os.path.join(ROOT, "docs", "migration.md"), encoding="utf-8") as page:
-        named = set(re.findall(r"`--(\w+)", page.read()))
+@pytest.mark.parametrize("page", PAGES)
+def test_flags_that_it_names_are_defined_by_some_command(page):
+    named = set(re.findall(r"`--(\w+)", text_of(page)))
     defined = {"ignore_unknown_flags", "list"}  # of every command; of fetch_assets.py
     for define in DEFINED_BY.values():
         with flags_of([], define):
