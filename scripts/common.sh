@@ -179,7 +179,7 @@ follow_move() {
     case "$recorded" in "$folder" | "$(readlink -f -- "$folder")") return 0 ;; esac
     old="$("$folder/bin/python" "$PROJECT_ROOT/scripts/relocate_environment.py" "$folder")" ||
         return 0 # it has printed the reason; Python works nevertheless
-    [ -z "$old" ] || say "$folder was made as $old: its programs name the new place now"
+    [ -z "$old" ] || say "$folder was created as $old: its programs now contain the new path"
 }
 
 fingerprint() { printf 'Python %s\n' "$1" && cat -- "$2"; }
@@ -193,7 +193,7 @@ lock_set_up() {
     command -v flock >/dev/null || return 0
     exec 9<"$1"
     if ! flock -n 9; then
-        say "another set-up of this environment is at work: waiting for it"
+        say "another set-up of this environment is running: waiting for it"
         flock 9 || true # on a file system without locks, continue without
     fi
 }
@@ -227,10 +227,10 @@ make_environment() {
             "create -n albert python=3.11, then activate it) or install uv, and run this again"
     clear_place "$folder"
     if [ -n "$python" ]; then
-        say "making $folder with $python"
+        say "creating $folder with $python"
         output="$("$python" -m venv -- "$folder" 2>&1)" || die "$python -m venv failed: ${output##*$'\n'}"
     else
-        say "making $folder with uv"
+        say "creating $folder with uv"
         output="$(uv venv --quiet --allow-existing --python "${versions%% *}" -- "$folder" 2>&1)" ||
             die "uv found no Python ${versions%% *}: ${output##*$'\n'}"
     fi
@@ -257,7 +257,7 @@ is_of_set_up() {
 
 # cannot_change FOLDER OUTPUT: fails with an error that quotes OUTPUT, a program's message.
 cannot_change() {
-    die "$1: cannot be made (${2##*: }): make its folder writable, or activate an environment that has" \
+    die "$1: cannot be created (${2##*: }): make its folder writable, or activate an environment that has" \
         "the packages of requirements.txt"
 }
 
@@ -275,7 +275,7 @@ install_requirements() {
     ticker=$!
     # shellcheck disable=SC2064  # the current process ID is meant
     trap "kill $ticker 2>/dev/null || true" EXIT
-    trap 'say "stopped; the same command starts again cleanly"; exit "$EXIT_INTERRUPTED"' INT
+    trap 'say "stopped; it is safe to run the same command again"; exit "$EXIT_INTERRUPTED"' INT
     install_cpu_pytorch "$folder" "$log" "$@"
     : >"$log" # log lines about PyTorch do not indicate an incomplete environment
     : >"$folder/setup.unfinished"

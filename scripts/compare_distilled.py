@@ -53,7 +53,7 @@ def lines(output_dir: str) -> Iterator[str]:
     student = os.path.join(output_dir, "student")
     if not os.path.exists(os.path.join(student, "report.json")):
         raise UserError(
-            "--output_dir=%s: holds no student: run bash run_classifier_distill.sh" % output_dir
+            "--output_dir=%s: contains no student: run bash run_classifier_distill.sh" % output_dir
         )
     reports = {"plain": report_of(os.path.join(output_dir, "plain"))}
     reports.update((os.path.basename(folder), report_of(folder)) for folder in teachers)

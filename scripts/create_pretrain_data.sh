@@ -38,8 +38,8 @@ choose_vocabulary() {
     vocabulary="${VOCAB_FILE:-$RELEASED_VOCABULARY}"
     if [ -z "${VOCAB_FILE:-}" ] && [ ! -f "$RELEASED_VOCABULARY" ]; then
         vocabulary="$STARTER_VOCABULARY"
-        say "$(shown "$RELEASED_VOCABULARY") is not there (scripts/fetch_assets.py albert_tiny_489k" \
-            "puts it there): using $(shown "$STARTER_VOCABULARY") instead"
+        say "$(shown "$RELEASED_VOCABULARY") does not exist (scripts/fetch_assets.py albert_tiny_489k" \
+            "downloads it): using $(shown "$STARTER_VOCABULARY") instead"
     fi
 }
 

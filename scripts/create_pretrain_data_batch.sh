@@ -32,7 +32,7 @@ main() {
     for input in "${inputs[@]}"; do
         output="$(output_of "$input")"
         if [ -z "${AGAIN:-}" ] && [ "$output" -nt "$input" ]; then
-            say "$input: $output is there, skipped (AGAIN=1 creates it again)"
+            say "$input: $output exists, skipped (AGAIN=1 creates it again)"
             num_skipped=$((num_skipped + 1))
         elif make_records "$input" "$output" "$@"; then
             num_made=$((num_made + 1))
@@ -41,7 +41,7 @@ main() {
             failed+=("$input")
         fi
     done
-    say "$num_made made, $num_skipped skipped, ${#failed[@]} failed${failed[*]:+: ${failed[*]}}"
+    say "$num_made created, $num_skipped skipped, ${#failed[@]} failed${failed[*]:+: ${failed[*]}}"
     [ ${#failed[@]} -eq 0 ] || exit "$EXIT_USER_ERROR"
 }
 
@@ -58,7 +58,7 @@ check_inputs() {
     local input
     for input in "$@"; do
         refuse_remote "$input"
-        is_there "$input" || die "$input: no such file, and no file fits the pattern (flags go behind --)"
+        is_there "$input" || die "$input: no such file, and no file matches the pattern (flags go after --)"
     done
 }
 
@@ -75,7 +75,7 @@ expand_patterns() {
             [ -d "$path" ] || inputs+=("$path")
         done < <(matching "$input")
     done
-    [ ${#inputs[@]} -gt 0 ] || die "$*: folders alone: expected files, as in my/*.txt"
+    [ ${#inputs[@]} -gt 0 ] || die "$*: only folders: expected files, as in my/*.txt"
 }
 
 make_records() {
@@ -101,7 +101,7 @@ check_names() {
     for input in "$@"; do
         output="$(output_of "$input")"
         case "$output" in
-            *,*) die "$output: has a comma, which parts names of outputs: rename the file" ;;
+            *,*) die "$output: contains a comma, which separates names of outputs: rename the file" ;;
         esac
     done
     twice="$(for input; do output_of "$input"; printf '\n'; done | sort | uniq -d | head -n 1)"

@@ -20,8 +20,8 @@ main() {
     case "$first" in -h | --help) usage && return ;; esac
     [[ "$first" =~ ^[0-9]{1,9}$ && "$last" =~ ^[0-9]{1,9}$ ]] ||
         die "expected two numbers, of the first and of the last file, found '$first' and '$last'"
-    [ $((10#$first)) -le $((10#$last)) ] || die "the first number, $first, is above the last, $last"
-    case "$pattern" in *%d*) ;; *) die "INPUT: $pattern lacks %d, where the number goes" ;; esac
+    [ $((10#$first)) -le $((10#$last)) ] || die "the first number, $first, is greater than the last, $last"
+    case "$pattern" in *%d*) ;; *) die "INPUT: $pattern lacks %d, the place of the number" ;; esac
     refuse_remote "$pattern" "INPUT="
     shift 2
     for ((number = 10#$first; number <= 10#$last; number++)); do
@@ -38,8 +38,8 @@ refuse_gaps() {
     local pattern="$1" further=''
     shift
     [ $# -le "$MOST_NAMED" ] || further=" and $(($# - MOST_NAMED)) more"
-    die "$pattern: no such file where %d is $(printf '%s, ' "${@:1:MOST_NAMED}" | sed 's/, $//')$further:" \
-        "give the numbers of files that are there, or set INPUT to their names"
+    die "$pattern: no such file if %d is $(printf '%s, ' "${@:1:MOST_NAMED}" | sed 's/, $//')$further:" \
+        "give the numbers of files that exist, or set INPUT to their names"
 }
 
 main "$@"

@@ -135,7 +135,7 @@ def download(url: str, path: str, check_start: Callable[[bytes], None]) -> None:
         size = os.path.getsize(path) if os.path.exists(path) else 0
         if size <= most:
             raise NotReachable(
-                "%s: the connection dropped after %s: run the same command again to go on"
+                "%s: the connection dropped after %s: run the same command again to continue"
                 % (url, megabytes(size))
             )
         most = size
@@ -165,7 +165,7 @@ def _receive(url, path, check_start):
         discard(path)
         answer = _ask(url, None, 0)
     if answer is None:
-        raise UserError("%s: the server sends another part of the file than it is asked for" % url)
+        raise UserError("%s: the server sent another part of the file than was requested" % url)
     with contextlib.closing(answer.response), full_disk_named(path, _left_to_download(answer)):
         _check_space(path, answer)
         write_json(
@@ -234,9 +234,9 @@ def _failure(url, error):
     if isinstance(error, UserError):
         return UserError("%s: %s" % (url, error))
     if isinstance(error, urllib.error.HTTPError) and 300 <= error.code < 400:
-        return UserError("%s: the server redirects without end (status %d)" % (url, error.code))
+        return UserError("%s: too many redirects (status %d)" % (url, error.code))
     if isinstance(error, urllib.error.HTTPError):
-        return NotReachable("%s: the server says %d %s" % (url, error.code, reason))
+        return NotReachable("%s: the server answered %d %s" % (url, error.code, reason))
     if isinstance(error, OSError):
         return NotReachable("%s: cannot be reached: %s" % (url, reason))
     return UserError("%s: the server's answer is not HTTP: %s" % (url, reason))

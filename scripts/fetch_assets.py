@@ -140,7 +140,7 @@ def main(arguments: Optional[List[str]] = None, root: str = PROJECT_ROOT) -> int
     except UserError as error:
         return _report(error)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; run the same command again to continue from here", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
@@ -238,7 +238,7 @@ def _fill(asset, stage, urls, partial_paths):
     for pattern in REQUIRED_FILES[asset.kind]:
         if find_file(stage, pattern) is None:
             raise UserError(
-                "%s: not what it should be: no file %s in it (there are: %s)"
+                "%s: unexpected content: it has no file %s (found: %s)"
                 % (urls[0], pattern.replace("|", " or "), ", ".join(sorted(os.listdir(stage))[:8]))
             )
     if asset.kind == "model":
@@ -274,8 +274,8 @@ def _check_is_pairs(head, source):
     first_line = head.split(b"\n")[0]
     if first_line.count(b"\t") < 2:
         raise UserError(
-            "%s: not text_a, text_b and label with tabs between, it begins with %r: perhaps a page "
-            "of a proxy or a wrong address" % (source, head[:40])
+            "%s: expected text_a, text_b and label separated by tabs, it begins with %r: perhaps "
+            "an error page of a proxy, or a wrong address" % (source, head[:40])
         )
 
 
@@ -284,7 +284,7 @@ def _check_is_whole(path, source):
     last_line = read_bytes(path).rstrip(b"\r\n").split(b"\n")[-1]
     if re.search(rb"\t.*\t[^\t]", last_line) is None:
         raise UserError(
-            "%s: cut off: its last line has no label: run the same command again" % source
+            "%s: truncated: its last line has no label: run the same command again" % source
         )
 
 
@@ -293,7 +293,7 @@ def _check_target(asset, target):
     if os.path.exists(target) and not (os.path.isdir(target) and not os.listdir(target)):
         lacking = [name for name in REQUIRED_FILES[asset.kind] if find_file(target, name) is None]
         raise UserError(
-            "%s: is there but lacks %s: complete it, or move it away and run this again"
+            "%s: exists but lacks %s: complete it, or move it away and run this again"
             % (target, " and ".join(name.replace("|", " or ") for name in lacking))
         )
 
@@ -323,7 +323,7 @@ def _check_list_is_alone(options):
     given = ["--url"] * bool(options.url) + options.names
     if given:
         raise UserError(
-            "--list shows what there is and fetches nothing, but %s is given: leave one out"
+            "--list only lists the names and downloads nothing, but %s is given: leave one out"
             % validation.shown(given[0])
         )
 
@@ -331,13 +331,15 @@ def _check_list_is_alone(options):
 def _chosen_assets(names, url):
     """Returns the assets that the command line names; raises `UserError` for an unknown name."""
     if url and len(names) > 1:
-        raise UserError("--url gives the address of one archive, but %d names came" % len(names))
+        raise UserError(
+            "--url gives the address of one archive, but %d names were given" % len(names)
+        )
     if url:
         checked_address(url)
     if url and not names:
         names = [os.path.splitext(os.path.basename(urllib.parse.urlparse(url).path))[0]]
     if not names:
-        raise UserError("nothing named to fetch (--list shows what there is)")
+        raise UserError("no name given (--list shows all names)")
     assets = [_asset_named(name, bool(url)) for name in names]
     if url and len(assets[0].files) > 1:
         raise UserError(
@@ -357,9 +359,7 @@ def _asset_named(name, is_own_address):
         return _model(name, "from an address of your own")
     close = difflib.get_close_matches(name, known, 1)
     hint = "did you mean %s? " % close[0] if close else ""
-    raise UserError(
-        "%s: no such name: %s--list shows what there is" % (validation.shown(name), hint)
-    )
+    raise UserError("%s: no such name: %s--list shows all names" % (validation.shown(name), hint))
 
 
 def _print_list(root):
@@ -380,7 +380,9 @@ class _Parser(argparse.ArgumentParser):
 def _parse(arguments):
     parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="name to fetch, see --list")
-    parser.add_argument("--list", action="store_true", help="list all names, and which are there")
+    parser.add_argument(
+        "--list", action="store_true", help="list all names, and which are downloaded"
+    )
     parser.add_argument("--url", help="download the (one) NAME from this address")
     return parser.parse_args(arguments)
 

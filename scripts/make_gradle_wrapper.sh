@@ -27,7 +27,7 @@ main() {
     make_wrapper "$work"
     cp -- "$work/gradlew" "$work/gradlew.bat" "$android/"
     cp -- "$work/gradle/wrapper/gradle-wrapper.jar" "$android/gradle/wrapper/"
-    say "made $(shown "$android/gradlew")"
+    say "created $(shown "$android/gradlew")"
 }
 
 main "$@"

@@ -52,8 +52,8 @@ def _check_is_held_out(paths):
     for path in paths["input_file"]:
         if storage.normalized(path) in held_out:
             raise UserError(
-                "--input_file: %s is --held_out_file, too: expected texts that are not measured on"
-                % path
+                "--input_file: %s is also --held_out_file: expected texts that are not used "
+                "for evaluation" % path
             )
 
 
@@ -140,8 +140,8 @@ def _by_all_cores(work, texts):
             yield from workers.in_order(pool, work, texts, 3 * num_workers)
     except concurrent.futures.process.BrokenProcessPool as error:
         raise UserError(
-            "a process was ended from outside, most often for want of memory: give fewer than "
-            "--num_workers=%d" % num_workers
+            "a process was killed, usually for lack of memory: give fewer than --num_workers=%d"
+            % num_workers
         ) from error
 
 

@@ -286,7 +286,8 @@ def _read(path):
         raise files.cannot_read("--packed_file=" + path, error) from error
     except _DAMAGED as error:
         raise UserError(
-            "--packed_file=%s: no whole file of scripts/pack_text.py: pack the text again" % path
+            "--packed_file=%s: not a complete file of scripts/pack_text.py: pack the text "
+            "again" % path
         ) from error
 
 

@@ -94,8 +94,8 @@ def main() -> int:
         print(relocate(sys.argv[1]) or "")
     except OSError as error:
         print(
-            "relocate_environment.py: error: %s: %s: make it writable: the programs beside it name "
-            "the old place of this environment" % (error.filename, error.strerror),
+            "relocate_environment.py: error: %s: %s: make it writable: the programs next to it "
+            "contain the old path of this environment" % (error.filename, error.strerror),
             file=sys.stderr,
         )
         return 2

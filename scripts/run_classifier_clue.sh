@@ -52,7 +52,7 @@ main() {
 refuse_word() {
     case "${1:-}" in
         -* | '') ;;
-        *) die "unexpected argument $1 behind predict, where flags go: expected: tnews predict" ;;
+        *) die "unexpected argument $1 after predict, which is followed by flags: expected: tnews predict" ;;
     esac
 }
 
@@ -60,9 +60,9 @@ refuse_word() {
 refuse_one_folder() {
     local flag
     [ -z "${DATA_DIR:-}${OUTPUT_DIR:-}" ] ||
-        die "DATA_DIR and OUTPUT_DIR are of one task, not of all: name it, such as tnews"
+        die "DATA_DIR and OUTPUT_DIR are for a single task: name it, such as tnews"
     ! flag="$(given_flag "data_dir output_dir" "$@")" ||
-        die "$flag is of one task, not of all: name it, such as tnews"
+        die "$flag is for a single task: name it, such as tnews"
 }
 
 # run_all ARGUMENT...: runs each task and reports its result; returns the highest exit status.

@@ -40,7 +40,9 @@ main() {
     output="${OUTPUT_DIR:-$(shown "$PROJECT_ROOT/distill_output")}"
     teachers="${TEACHERS:-}"
     if [ -z "$teachers" ]; then
-        case "$output" in *,*) die "OUTPUT_DIR: $output: commas part teachers: name a folder without" ;; esac
+        case "$output" in *,*)
+            die "OUTPUT_DIR: $output: teachers are separated by commas: name a folder without" ;;
+        esac
         for name in ${TEACHER_SEEDS:-11 12 13}; do
             teachers="${teachers:+$teachers,}$output/teacher_$name/best"
             trained="${trained:+$trained,}teacher_$name"
@@ -48,7 +50,7 @@ main() {
     fi
     of_student=(--teachers="$teachers" ${UNLABELLED:+--unlabelled_file="$UNLABELLED"}
         ${of_student[@]+"${of_student[@]}"})
-    say "what the student learns by and from is checked"
+    say "checking the flags and data of the student"
     SEED="$seed" run_with scripts/check_student.py student "${of_student[@]}"
     for name in ${trained//,/ }; do
         say "teacher with seed ${name#teacher_}"
@@ -74,15 +76,15 @@ refuse_flags() {
     ! flag="$(given_flag output_dir "$@")" ||
         die "$flag: all runs would write to one folder: OUTPUT_DIR=my_output has a folder for each"
     ! flag="$(given_flag teachers "$@")" ||
-        die "$flag: plain training would learn from them, too: TEACHERS=a,b names the student's"
+        die "$flag: plain training would use them, too: TEACHERS=a,b names the student's"
 }
 
 # check_teachers: reports an invalid name in TEACHERS, or an invalid seed, before any training.
 check_teachers() {
     local names name
     for name in ${TEACHER_SEEDS:-}; do
-        case "$name" in *[!0-9]*) die "TEACHER_SEEDS: $name: expected whole numbers with blanks" \
-            "between them, such as \"11 12 13\"" ;; esac
+        case "$name" in *[!0-9]*) die "TEACHER_SEEDS: $name: expected integers separated by" \
+            "blanks, such as \"11 12 13\"" ;; esac
     done
     IFS=, read -ra names <<<"${TEACHERS:-}"
     for name in ${names[@]+"${names[@]}"}; do
@@ -90,7 +92,7 @@ check_teachers() {
         name="${name%"${name##*[![:space:]]}"}"
         [ "$name" = linear ] || [ -e "$name" ] ||
             die "TEACHERS: $name: no such file or folder: expected a fine-tuned model, a file of logits or" \
-                "probabilities, or the word linear (commas part teachers: a path here has none)"
+                "probabilities, or the word linear (teachers are separated by commas: a path here has none)"
     done
 }
 

@@ -73,7 +73,7 @@ def _files_of(flag):
     paths = corpus_reader.input_files(patterns, flag, leave_out=former) if patterns else []
     for path in paths:
         if any(files.is_same_path(path, output) for output in _outputs()):
-            raise UserError("--%s: %s would be written over: name another folder" % (flag, path))
+            raise UserError("--%s: %s would be overwritten: name another folder" % (flag, path))
     return paths
 
 

@@ -41,7 +41,7 @@ def locked(folder: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError("%s: another run is at work in it" % folder) from error
+            raise UserError("%s: another run is using it" % folder) from error
         yield
 
 

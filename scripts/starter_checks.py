@@ -30,11 +30,11 @@ def check_flags() -> None:
     for folder in FLAGS.data_dir:
         starter_settings.fine_tuning_script(folder)
     if len(set(map(starter_settings.score_folder, FLAGS.data_dir))) < len(FLAGS.data_dir):
-        raise UserError("--data_dir=%s: two of one name" % ",".join(FLAGS.data_dir))
+        raise UserError("--data_dir=%s: two folders have the same name" % ",".join(FLAGS.data_dir))
     is_new = not os.path.exists(starter_settings.work_folder("stages.json"))
     if is_new and os.path.exists(FLAGS.out) and not _is_empty_folder(FLAGS.out):
         raise UserError(
-            "--out=%s is there and was not made by this command: name a new folder" % FLAGS.out
+            "--out=%s exists and was not created by this command: name a new folder" % FLAGS.out
         )
 
 
@@ -46,13 +46,13 @@ def _check_start():
     """Checks that the model to continue from exists and has a vocabulary."""
     if FLAGS.vocab_size:
         raise UserError(
-            "--vocab_size=%d (VOCAB_SIZE) and --init_checkpoint=%s (INIT_CHECKPOINT): a model goes "
-            "on with the vocabulary that it has: leave one of them out"
+            "--vocab_size=%d (VOCAB_SIZE) and --init_checkpoint=%s (INIT_CHECKPOINT): a model is "
+            "trained further with its own vocabulary: leave one of them out"
             % (FLAGS.vocab_size, FLAGS.init_checkpoint)
         )
     if not os.path.isfile(starter_settings.vocab_file()):
         raise UserError(
-            "--init_checkpoint=%s (INIT_CHECKPOINT): there is no vocab.txt beside it: name the "
+            "--init_checkpoint=%s (INIT_CHECKPOINT): there is no vocab.txt next to it: name the "
             "model's with --vocab_file (VOCAB_FILE)" % FLAGS.init_checkpoint
         )
 

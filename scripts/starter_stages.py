@@ -113,7 +113,7 @@ def _about(patterns, flag):
     inside = os.path.join(os.path.abspath(starter_settings.work_folder()), "")
     if any(os.path.abspath(path).startswith(inside) for path in paths):
         raise UserError(
-            "--%s=%s takes in %s, where this command works: choose another --out (OUT)"
+            "--%s=%s includes %s, where this command writes: choose another --out (OUT)"
             % (flag, patterns, starter_settings.work_folder())
         )
     num_bytes = sum(map(os.path.getsize, paths))
@@ -150,7 +150,7 @@ def _split():
     counts = files.read_json(starter_settings.work_folder("split", "counts.json"), COUNTS)
     if not counts["held-out documents"]:
         raise UserError(
-            "--corpus=%s: %d documents, so that none is held out: take more text, put blank lines "
+            "--corpus=%s: %d documents, so that none is held out: use more text, put blank lines "
             "between documents, or give a --held_out_every (HELD_OUT_EVERY) of less than %d"
             % (FLAGS.corpus, counts["documents"], FLAGS.held_out_every)
         )

@@ -46,7 +46,7 @@ def main() -> None:
         )
     split = _read_train(task)
     if files.is_same_path(split.path, FLAGS.output_file):
-        raise UserError("--output_file: %s would be written over: name another" % split.path)
+        raise UserError("--output_file: %s would be overwritten: name another" % split.path)
     for note in split.notes:
         print("note: %s: %s" % (split.path, note), file=sys.stderr)
     documents = documents_of(split.examples)
@@ -54,7 +54,7 @@ def main() -> None:
         stream.write("".join("\n".join(document) + "\n\n" for document in documents))
     print("%s: %d documents of %d rows" % (split.path, len(documents), len(split.examples)))
     if all(len(document) == 1 for document in documents):
-        print("next: SPLIT_SENTENCES=true where the texts are paragraphs, else ONE_SEGMENT=true")
+        print("next: SPLIT_SENTENCES=true if the texts are paragraphs, else ONE_SEGMENT=true")
 
 
 def _read_train(task):

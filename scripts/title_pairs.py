@@ -52,8 +52,8 @@ def main() -> None:
         print("%s: %d pairs of %d" % (path, len(found[: FLAGS.most]), len(found)))
     if not pairs:
         raise UserError(
-            "--input_file=%s: no document with a title and a sentence: expected a sentence a line "
-            "and a blank line between documents" % FLAGS.input_file
+            "--input_file=%s: no document with a title and a sentence: expected one sentence per "
+            "line and a blank line between documents" % FLAGS.input_file
         )
     random.Random(FLAGS.seed).shuffle(pairs)
     with output_files.atomic_write(FLAGS.output_file) as stream:

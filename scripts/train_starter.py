@@ -72,9 +72,8 @@ def _advise_on_little_text():
     megabytes = sum(map(os.path.getsize, corpus_reader.input_files(FLAGS.corpus, "corpus"))) / 1e6
     if megabytes < LITTLE_TEXT and not FLAGS.init_checkpoint:
         _say(
-            "note: %.1f MB of text is little to learn a language from; "
-            "INIT_CHECKPOINT=%s continues from the bundled model"
-            % (megabytes, os.path.relpath(starter_settings.STARTER))
+            "note: %.1f MB of text is little text to pre-train on; INIT_CHECKPOINT=%s continues "
+            "from the bundled model" % (megabytes, os.path.relpath(starter_settings.STARTER))
         )
 
 
@@ -96,8 +95,8 @@ def _check_training_keeps_its_data(journal, phase, records):
     changes = journal.changes(records)
     if changes and glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*.index")):
         raise UserError(
-            "%s holds a training with other data or another start (%s): set that back, name "
-            "another --out (OUT), or remove %s and %s to start again"
+            "%s contains a training run with other data or another starting point (%s): restore "
+            "that, name another --out (OUT), or remove %s and %s to start again"
             % (folder, "; ".join(changes), starter_settings.work_folder(), FLAGS.out)
         )
 

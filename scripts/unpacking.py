@@ -30,8 +30,8 @@ def check_is_zip(head: bytes, source: str) -> None:
     """Raises `UserError` if a file, by its first bytes, is not a zip archive."""
     if not head.startswith(b"PK\x03\x04"):
         raise UserError(
-            "%s: not a zip archive, it begins with %r: perhaps a page of a proxy or a wrong address"
-            % (source, head[:40])
+            "%s: not a zip archive, it begins with %r: perhaps an error page of a proxy, or a "
+            "wrong address" % (source, head[:40])
         )
 
 
@@ -63,7 +63,9 @@ def unpack(archive: str, folder: str, source: str) -> None:
     except RuntimeError as error:  # NotImplementedError too: encrypted, or unusual compression
         raise UserError("%s: zip archive that cannot be read: %s" % (source, error)) from error
     except _BROKEN as error:
-        raise UserError("%s: broken zip archive (%s): fetch it again" % (source, error)) from error
+        raise UserError(
+            "%s: broken zip archive (%s): download it again" % (source, error)
+        ) from error
 
 
 def _write_members(opened, places, folder):
@@ -94,15 +96,15 @@ def _to_unpack(size):
 def _paths_inside(members, source):
     """Returns each member's path below the target folder; None for junk that macOS adds."""
     if any(member.compress_type not in _COMPRESSIONS for member in members):
-        raise UserError("%s: refused: packed otherwise than zip archives usually are" % source)
+        raise UserError("%s: refused: packed in an unusual way" % source)
     path_components = [_path_components(member, source) for member in members]
     kept = [names for names in path_components if names is not None]
     if not kept:
-        raise UserError("%s: there is no file in this archive" % source)
+        raise UserError("%s: this archive contains no files" % source)
     has_top = all(len(names) > 1 and names[0] == kept[0][0] for names in kept)
     paths = [names and os.path.join(*names[has_top:]) for names in path_components]
     if len({tuple(names) for names in kept}) < len(kept):
-        raise UserError("%s: refused: one name stands for two files in it" % source)
+        raise UserError("%s: refused: two files in it have the same name" % source)
     folders = {tuple(names[:depth]) for names in kept for depth in range(1, len(names))}
     for names in kept:
         if tuple(names) in folders:

@@ -72,7 +72,7 @@ def _note_top_k(reader):
     """Prints a note on standard error if a question has fewer answers than --top_k."""
     most = PARAGRAPHS_READ if FLAGS.documents else reader.most_answers
     if FLAGS.top_k > most:
-        why = "of --documents %d paragraphs are read, and each gives an answer at most"
+        why = "only %d paragraphs of --documents are read, each of which gives at most one answer"
         if not FLAGS.documents:
             why = "the model keeps %d answers (--n_best_size of its training)"
         print("note: --top_k=%d: %s" % (FLAGS.top_k, why % most), file=sys.stderr)

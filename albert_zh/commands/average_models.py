@@ -96,7 +96,11 @@ def run() -> None:
         model_writer.write_model_checkpoint(partial, weights)
     print(printable("written    %s: the mean of %d models" % (FLAGS.output_dir, len(prefixes))))
     if not any(name.endswith((".txt", ".model")) for name in first):
-        print(printable("note: %s has no vocabulary: put it beside the rest" % FLAGS.output_dir))
+        print(
+            printable(
+                "note: %s has no vocabulary: copy the model's vocabulary there" % FLAGS.output_dir
+            )
+        )
 
 
 def _check_several(prefixes):
@@ -104,7 +108,7 @@ def _check_several(prefixes):
     different = {storage.normalized(prefix) for prefix in prefixes}
     if len(different) < max(2, len(FLAGS.model_dirs)):
         raise UserError(
-            "--model_dirs=%s: expected two folders or more, each once" % ",".join(FLAGS.model_dirs)
+            "--model_dirs=%s: expected at least two different folders" % ",".join(FLAGS.model_dirs)
         )
 
 

@@ -93,7 +93,7 @@ def _check_flags():
     if not FLAGS.corpus and not FLAGS.report:
         raise UserError(
             "--corpus is missing: name the text files to build from, or with --report and "
-            "--vocab_file those to measure"
+            "--vocab_file the texts to measure it on"
         )
     if FLAGS.corpus and not FLAGS.output:
         raise UserError("--output is missing: name the vocabulary file to write")
@@ -103,8 +103,8 @@ def _check_flags():
     ):
         if is_unused:
             raise UserError(
-                "--%s has no effect here: --output goes with --corpus, and --vocab_file with "
-                "--report alone: leave it out" % flag
+                "--%s has no effect here: --output is used with --corpus, and --vocab_file only "
+                "with --report: leave it out" % flag
             )
     if not FLAGS.corpus and not FLAGS.vocab_file:
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
@@ -123,8 +123,8 @@ def _check_is_of_no_checkpoint(path):
     weights += [packed_weights.PACKED_FILE] * packed_weights.is_packed(folder)
     if weights:
         raise UserError(
-            "--output=%s: it is the vocabulary of the checkpoint beside it (%s), which needs "
-            "exactly this vocabulary: choose another path" % (path, weights[0])
+            "--output=%s: this is the vocabulary of the checkpoint in the same folder (%s), which "
+            "needs exactly this vocabulary: choose another path" % (path, weights[0])
         )
 
 
@@ -132,8 +132,8 @@ def _given_vocabulary():
     """The vocabulary of --vocab_file, {entry: id}; `UserError` for another kind of file."""
     if is_sentencepiece(FLAGS.vocab_file):
         raise UserError(
-            "--vocab_file=%s: a SentencePiece model, whose pieces are none of WordPiece: expected "
-            "a vocab.txt" % FLAGS.vocab_file
+            "--vocab_file=%s: found a SentencePiece model, expected a WordPiece vocabulary "
+            "(vocab.txt)" % FLAGS.vocab_file
         )
     vocab = load_vocab(FLAGS.vocab_file)
     check_required_tokens("--vocab_file=%s" % FLAGS.vocab_file, vocab, [UNKNOWN])

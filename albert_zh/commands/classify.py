@@ -70,7 +70,7 @@ def run(words: List[str]) -> None:
     """Prints the classes of the command-line arguments, or of each line of the input."""
     line_reader.check_arguments(words)
     if words and FLAGS.input_file:
-        raise UserError("texts and --input_file exclude each other: give one of them")
+        raise UserError("texts and --input_file are mutually exclusive: give one of them")
     with _open_model() as model:
         is_pairs = model.takes_pairs if FLAGS.text_pairs is None else FLAGS.text_pairs
         source = "the texts" if words else FLAGS.input_file or "standard input"
@@ -84,7 +84,10 @@ def run(words: List[str]) -> None:
             print_classes(model, texts)
             num_texts, num_empty = num_texts + len(texts), num_empty + sum(map(_is_empty, texts))
         if num_empty and model.kind.is_classification:
-            note = "note: %s: %d of %d rows have an empty text, and a prediction all the same"
+            note = (
+                "note: %s: %d of %d rows have an empty text, for which a prediction is written "
+                "nevertheless"
+            )
             print(printable(note % (source, num_empty, num_texts)), file=sys.stderr)
         _add_notes(model, source)
 
@@ -138,9 +141,11 @@ def _check_flags(model, path):
     is_classification = model.kind.is_classification
     if FLAGS.top_k and not (is_classification and model.rules.has_classes):
         predicted = "a value" if is_classification else "spans of text"
-        raise UserError("--top_k: %s predicts %s, no classes: leave it out" % (path, predicted))
+        raise UserError("--top_k: %s predicts %s, not classes: leave it out" % (path, predicted))
     if not is_classification and FLAGS["format"].present and FLAGS.format == "tsv":
-        note = "note: --format=tsv has no effect: of a model of the kind %s lines are JSON"
+        note = (
+            "note: --format=tsv has no effect: the output of a model of the kind %s is JSON lines"
+        )
         print(note % model.objective, file=sys.stderr)
 
 
@@ -149,7 +154,7 @@ def _texts_of_arguments(arguments, is_pairs):
         return arguments
     if len(arguments) % 2:
         raise UserError(
-            "found %d words, expected pairs, as the model was trained on them: quote each text; "
+            "found %d words, expected pairs, as the model was trained on pairs: quote each text; "
             "--text_pairs=false takes single texts" % len(arguments)
         )
     return list(zip(arguments[::2], arguments[1::2]))

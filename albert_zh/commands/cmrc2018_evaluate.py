@@ -65,8 +65,8 @@ def metric_line(data_path: str, predictions_path: str) -> str:
     unanswered = [question for question in questions if not question.answers]
     if unanswered:
         raise UserError(
-            "%s: the question %r has no answer: expected one to compare with; squad_evaluate.py "
-            "scores questions that have none" % (unanswered[0].source, unanswered[0].id)
+            "%s: the question %r has no answer: expected at least one; squad_evaluate.py also "
+            "scores questions without answers" % (unanswered[0].source, unanswered[0].id)
         )
     predictions = answer_scores.read_predictions(predictions_path, questions, data_path)
     scores = answer_scores.score_predictions(questions, predictions)

@@ -171,17 +171,20 @@ def _notes_on_flags():
     """Yields notes on flags that have no effect or another effect than their names suggest."""
     is_dynamic = FLAGS.masking == "dynamic"
     if FLAGS.beam_options and FLAGS.runner != "beam":
-        yield "--beam_options has no effect without --runner=beam: this machine makes the records"
+        yield (
+            "--beam_options has no effect without --runner=beam: the records are created on this "
+            "machine"
+        )
     for value in _segmentation_in_vain():
         yield (
             "%s has no effect without --do_whole_word_mask=true: single pieces are masked" % value
         )
     if _has_one_segment() and FLAGS["short_seq_prob"].present:
-        yield "--short_seq_prob has no effect: records of one segment are filled up"
+        yield "--short_seq_prob has no effect: records of one segment are always filled"
     if _has_one_segment() and is_dynamic and _dupe_factor() > 1:
         yield (
-            "--dupe_factor=%d writes each record as often: of one segment, without masks, they are "
-            "alike" % FLAGS.dupe_factor
+            "--dupe_factor=%d writes each record that many times: records of one segment without "
+            "masks do not differ" % FLAGS.dupe_factor
         )
     given = [name for name in _OF_MASKING if FLAGS[name].present]
     if is_dynamic and given:
@@ -256,7 +259,7 @@ def _check_flags(google):
         )
     for first, second, is_conflict in _conflicts(google):
         if is_conflict:
-            raise UserError("%s and %s exclude each other: leave one out" % (first, second))
+            raise UserError("%s and %s are mutually exclusive: leave one out" % (first, second))
 
 
 def _files_that_are_no_text():
@@ -273,7 +276,7 @@ def _files_of_vocabulary():
 def _check_outputs(outputs):
     """Raises `UserError` if an output would overwrite an input, or a file be written twice."""
     if not outputs:
-        raise UserError("--output_file=%s: names no file" % FLAGS.output_file)
+        raise UserError("--output_file=%s: contains no file name" % FLAGS.output_file)
     written = [("output_file", path) for path in outputs]
     if FLAGS.stats:
         pictures = statistics_files.picture_beside(FLAGS.stats)

@@ -67,8 +67,8 @@ def run() -> None:
     is_json = os.path.splitext(FLAGS.output_file)[1] in (".json", ".jsonl")
     if is_json and student.kind.distillation.takes_tables:
         raise UserError(
-            "--output_file=%s: these targets are a table, which no program would read from this "
-            "file: expected a name that ends in .tsv" % FLAGS.output_file
+            "--output_file=%s: the targets are a table, which is only read from .tsv files: "
+            "expected a name that ends in .tsv" % FLAGS.output_file
         )
     opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]
     read = _read_texts(student, opened)
@@ -88,8 +88,8 @@ def _check_output_is_no_input():
     for pattern in FLAGS.input_file:
         if unlabelled.is_pattern(pattern) and unlabelled.fits(pattern, FLAGS.output_file):
             raise UserError(
-                "--input_file=%s fits --output_file=%s, too, whose targets would be read as texts: "
-                "choose another place for them" % (pattern, FLAGS.output_file)
+                "--input_file=%s also matches --output_file=%s, whose targets would be read as "
+                "texts: choose another path for them" % (pattern, FLAGS.output_file)
             )
 
 
@@ -110,11 +110,15 @@ def _student(folder):
     if path is None:
         return _student_of_labels()
     if FLAGS.labels is not None:
-        raise UserError("--labels is for files alone, --teachers=%s has its labels" % path)
+        raise UserError(
+            "--labels is only for teachers that are files, the model --teachers=%s has its own "
+            "labels" % path
+        )
     with Predictor(teachers.model_of(path, folder)) as model:
         if model.kind.distillation is None:
             raise UserError(
-                "--teachers=%s: a model of the kind %s has no targets" % (path, model.kind.name)
+                "--teachers=%s: a model of the kind %s cannot compute targets"
+                % (path, model.kind.name)
             )
         settings = task_settings.of_notes(model.notes)
         return teachers.Student(model.kind, model.use, settings, False)

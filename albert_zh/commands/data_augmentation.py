@@ -120,7 +120,7 @@ def run() -> None:
         job.run(Augmenter(finder, settings), report)
     if report.state["too long"]:
         say("note: %s", _note_on_long_texts(report.state["too long"], filler.max_seq_length))
-    say("%d rows made of %d: %s", report.state["made"], report.state["rows"], shown)
+    say("%d rows created from %d: %s", report.state["made"], report.state["rows"], shown)
     say("samples          %s", _report_file(shown))
 
 
@@ -134,7 +134,9 @@ def _note_on_long_texts(num_rows, longest):
     """The note on rows whose words had no candidates from the masked LM."""
     way_out = "give a larger --max_seq_length"
     if longest < FLAGS.max_seq_length:
-        way_out = "the model takes no longer rows: cut the texts, or see extend_positions.py"
+        way_out = (
+            "the model does not support longer rows: shorten the texts, or see extend_positions.py"
+        )
     return (
         "%d rows have a text of more than %d tokens, for which the masked LM has no candidates, "
         "since it reads each text twice in %d tokens: %s"
@@ -227,7 +229,7 @@ class _TrainingRows:
             why = "a data set of the kind %s, whose labels belong to positions in the text"
             why %= task.objective
         elif task.examples_of:
-            why = "its texts are put together from several parts of a row"
+            why = "its texts are assembled from several parts of a row"
         if why:
             raise UserError(
                 "--task_name=%s: %s: only texts and pairs with one label each are augmented"
@@ -353,10 +355,10 @@ class _Report:
             "| | |",
             "|---|--:|",
             "| rows | %d |" % state["rows"],
-            "| made of them | %d, %.1f of a row |" % (state["made"], state["made"] / rows_),
-            "| words with candidates | %.1f of a row |" % (state["words"] / rows_),
-            "| candidates | %.1f of a word |" % (state["candidates"] / words),
-            "| with a text too long for masked LM | %d |" % state["too long"],
+            "| augmented rows | %d, %.1f per row |" % (state["made"], state["made"] / rows_),
+            "| words with candidates | %.1f per row |" % (state["words"] / rows_),
+            "| candidates | %.1f per word |" % (state["candidates"] / words),
+            "| rows with a text too long for masked LM | %d |" % state["too long"],
             "",
             "## Samples",
         ]
@@ -375,7 +377,7 @@ def _nothing_made(path, counts):
         if counts["too long"]:
             way_out += "; %d rows are too long for masked LM" % counts["too long"]
     return UserError(
-        "%s: no row was made of its %d: %d of their words have candidates: %s"
+        "%s: no row was created from its %d rows: %d of their words have candidates: %s"
         % (path, counts["rows"], counts["words"], way_out)
     )
 

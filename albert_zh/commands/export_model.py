@@ -65,9 +65,7 @@ FORMATS = collections.OrderedDict(
 )
 
 
-_UNTRAINED = (
-    "no sentence_embedding.json says how its vectors are made: the mean of the last layer's tokens"
-)
+_UNTRAINED = "there is no sentence_embedding.json: vectors are the mean of the last layer's tokens"
 
 
 def _defaults(field, form="%g for %s"):
@@ -165,7 +163,7 @@ def run() -> None:
         model, options.task, export_common.session_of, texts, options.seq_length
     )
     if FLAGS.min_equal_labels is not None and not examples.have_answers:
-        print("note: --min_equal_labels has no effect: the compared outputs are no labels")
+        print("note: --min_equal_labels has no effect: the compared outputs are not labels")
     comparison = FORMATS[FLAGS.format].write(model, examples, path, options)
     least = examples.limits(options.limits).equal_labels
     for title, text in _summary(model, path, options, comparison, least, time.time() - start):
@@ -178,14 +176,14 @@ def _options():
     allowed = FORMATS[FLAGS.format].quantizations
     if FLAGS.quantize not in allowed:
         raise UserError(
-            "--quantize=%s: --format=%s has only %s"
+            "--quantize=%s: --format=%s supports only %s"
             % (FLAGS.quantize, FLAGS.format, ", ".join(allowed))
         )
     if FLAGS["encoding"].present and not FLAGS.representative_texts:
         print("note: --encoding has no effect without --representative_texts")
     for name in ("integer_only", "metadata"):
         if FLAGS[name].value and FLAGS.format != "tflite":
-            raise UserError("--%s goes with --format=tflite" % name)
+            raise UserError("--%s requires --format=tflite" % name)
     if FLAGS.format == FOR_VECTORS:
         _check_flags_of_vectors()
     options = exported_model.Options(
@@ -209,8 +207,8 @@ def _check_flags_of_vectors():
         raise UserError("--format=%s is for --task=embedding: leave out --task" % FOR_VECTORS)
     if FLAGS.seq_length not in (None, "dynamic"):
         raise UserError(
-            "--seq_length=%s: --format=%s cuts texts at the model's own max_seq_length and pads "
-            "none: leave it out" % (FLAGS.seq_length, FOR_VECTORS)
+            "--seq_length=%s: --format=%s truncates texts to the model's max_seq_length and does "
+            "not pad them: leave it out" % (FLAGS.seq_length, FOR_VECTORS)
         )
 
 
@@ -241,13 +239,13 @@ def _check_metadata(model, options):
         raise UserError("--metadata describes a classifier: leave out --task=%s" % options.task)
     if not (model.kind.is_classification and model.kind.rules.has_classes):
         raise UserError(
-            "--metadata describes a classifier of texts, %s is of the kind %s: leave it out"
-            % (model.folder, model.kind.name)
+            "--metadata describes a text classifier, but %s is a model of the kind %s: leave "
+            "it out" % (model.folder, model.kind.name)
         )
     if model.further_inputs(model.heads):
         raise UserError(
-            "--metadata describes a model of texts alone, but that in %s takes %s as well: leave "
-            "it out" % (model.folder, ", ".join(model.further_inputs(model.heads)))
+            "--metadata describes a model whose only input is text, but the one in %s also takes "
+            "%s: leave it out" % (model.folder, ", ".join(model.further_inputs(model.heads)))
         )
     if model.tokenizer is None:
         raise UserError("--metadata: %s has no vocab.txt" % model.folder)
@@ -264,8 +262,8 @@ def _check_metadata(model, options):
         )
     if "text_b" in (model.settings.get("columns") or ()):
         print(
-            "note: MediaPipe gives a model one text, this one was trained on pairs: use Predictor, "
-            "or the library for Android (docs/android.md)"
+            "note: MediaPipe passes a single text to the model, but this model was trained on "
+            "pairs: use Predictor, or the library for Android (docs/android.md)"
         )
 
 

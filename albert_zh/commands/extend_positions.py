@@ -74,7 +74,7 @@ def run() -> None:
             for path in storage.in_folder(source, pattern):
                 output_files.copy_file(path, os.path.join(partial, os.path.basename(path)))
         model_writer.write_model_checkpoint(partial, weights)
-    line = "written    %s: %d positions, continued from %d"
+    line = "written    %s: %d positions, extended from %d"
     print(printable(line % (FLAGS.output_dir, len(table), FLAGS.trained_length)))
     _note_what_is_missing(source)
     _note_what_is_lost(source, len(table))
@@ -95,8 +95,8 @@ def _check_lengths(table, prefix):
     """Raises `UserError` if a table is too short to be continued."""
     if len(table) <= position_extension.SHORTEST:
         raise UserError(
-            "%s has %d positions: expected more than %d, of which the continuation is made"
-            % (prefix, len(table), position_extension.SHORTEST)
+            "%s has %d positions: expected more than %d, from which the new positions are "
+            "computed" % (prefix, len(table), position_extension.SHORTEST)
         )
     if not position_extension.SHORTEST <= FLAGS.trained_length < len(table):
         raise UserError(
@@ -132,11 +132,11 @@ def _note_what_is_lost(source, positions):
     if longest <= FLAGS.trained_length:
         return
     line = (
-        "note: %s was fine-tuned on up to %d tokens: what it has learnt of positions behind %d is "
-        "replaced" % (source, longest, FLAGS.trained_length)
+        "note: %s was fine-tuned on up to %d tokens: the embeddings it has learned of positions "
+        "after %d are replaced" % (source, longest, FLAGS.trained_length)
     )
     if longest < positions:
-        line += "; --trained_length=%d keeps it" % longest
+        line += "; --trained_length=%d keeps them" % longest
     print(printable(line))
 
 

@@ -118,8 +118,11 @@ def run() -> None:
         width = encoder.checked_width(FLAGS.width)
         count, num_blank = _write_vectors(encoder, _WRITERS[form](stream, encoder, width))
     notes = (
-        (num_blank, "lines are empty: their vectors are those of no text"),
-        (encoder.num_cut, "texts have more than %d tokens and are cut" % encoder.max_seq_length),
+        (num_blank, "lines are empty: their vectors are those of an empty text"),
+        (
+            encoder.num_cut,
+            "texts have more than %d tokens and were truncated" % encoder.max_seq_length,
+        ),
     )
     for number, what in notes:
         if number:
@@ -139,7 +142,7 @@ def _write_vectors(encoder, writer):
             count += len(texts)
             num_blank += sum(not line.strip() for _, line in group)
     if not count:  # for a file, that is reported before
-        raise UserError("standard input is empty: expected a text a line")
+        raise UserError("standard input is empty: expected one text per line")
     return count, num_blank
 
 
@@ -156,8 +159,8 @@ def _form_of_output():
         form = {"npy": "npy", "parquet": "parquet", "jsonl": "jsonl", "json": "jsonl"}.get(ending)
         if form is None:
             raise UserError(
-                "--output_file=%s: which form? name it .npy, .jsonl or .parquet, or pass --format"
-                % FLAGS.output_file
+                "--output_file=%s: the name does not show the format: name it .npy, .jsonl or "
+                ".parquet, or pass --format" % FLAGS.output_file
             )
     if form == "bert_json":
         _check_layers_stay_apart()
@@ -175,7 +178,10 @@ def _check_layers_stay_apart():
     if FLAGS["pooling"].present and FLAGS.pooling != "none":
         _note("it has one vector per token: --pooling=%s has no effect" % FLAGS.pooling)
     if (FLAGS.output_file or "").endswith((".npy", ".parquet")):
-        _note("it writes JSON lines: a better name than %s ends in .jsonl" % FLAGS.output_file)
+        _note(
+            "it writes JSON lines: choose a name that ends in .jsonl instead of %s"
+            % FLAGS.output_file
+        )
 
 
 def _note(text):
@@ -186,10 +192,12 @@ def _open_encoder(form):
     of_tokens = form == "bert_json" or FLAGS.pooling == "none"
     if of_tokens and FLAGS.width:
         raise UserError(
-            "--width cuts vectors of texts, this writes one for each token: leave it out"
+            "--width truncates vectors of texts, but this format has one per token: leave it out"
         )
     if FLAGS.init_checkpoint and FLAGS.model_dir:
-        raise UserError("--init_checkpoint and --model_dir exclude each other: give one of them")
+        raise UserError(
+            "--init_checkpoint and --model_dir are mutually exclusive: give one of them"
+        )
     path = FLAGS.init_checkpoint or FLAGS.model_dir or model_folder.pretrained_folder()
     print(printable("model: %s" % path), file=sys.stderr)
     encoder = text_encoder.TextEncoder(
@@ -213,8 +221,8 @@ def _note_other_vectors(path):
     described = os.path.join(folder, sentence_vectors.SENTENCE_FILE)
     if storage.exists(described):
         note = (
-            "note: with --layers or --pooling nothing is taken from %s: no projection, width, "
-            "normalization or length"
+            "note: with --layers or --pooling the settings in %s are not used: projection, width, "
+            "normalization and length"
         )
         print(printable(note % described), file=sys.stderr)
 

@@ -75,7 +75,7 @@ def _fill_lines(filler):
             except UserError as error:
                 raise UserError("%s: %s" % (source, error)) from error
     if num_blank:
-        print("note: %d empty lines of standard input are left out" % num_blank, file=sys.stderr)
+        print("note: %d empty lines of standard input were skipped" % num_blank, file=sys.stderr)
 
 
 def print_filled(filler: MaskFiller, texts: Iterable[str]) -> None:

@@ -103,7 +103,7 @@ def restore(session: tf.Session, prefix: str, meta_file: str) -> None:
                 saver.restore(session, prefix)
             except (tf.errors.OpError, ValueError) as error:
                 raise UserError(
-                    "%s is not of the checkpoint %s: %s"
+                    "%s does not belong to the checkpoint %s: %s"
                     % (meta_file, prefix, system_errors.reason(error))
                 ) from error
             return
@@ -119,8 +119,8 @@ def _read_meta_graph(path):
         meta_graph.ParseFromString(files.read_bytes(path))
     if not meta_graph.graph_def.node:
         raise UserError(
-            "--input_meta_graph=%s: no .meta file that TensorFlow wrote: leave the flag out, and "
-            "without a .meta file the graph is built from the config" % path
+            "--input_meta_graph=%s: not a .meta file written by TensorFlow: leave the flag out to "
+            "build the graph from the config" % path
         )
     return meta_graph
 

@@ -163,8 +163,8 @@ def _check_given_in_vain():
     for name in ("encoding", "split_sentences"):
         if FLAGS.input_file and FLAGS[name].value != FLAGS[name].default:
             raise UserError(
-                "--%s: of --corpus_file alone: --input_file's records are made already: leave it "
-                "out" % name
+                "--%s is only for --corpus_file, the records of --input_file already exist: leave "
+                "it out" % name
             )
 
 
@@ -181,7 +181,7 @@ def _records_of_text():
         counts, notes = pipeline.run(job, paths, [path], cores.num_usable(), resume=True)
         for note in notes.lines() + _warnings(counts, job.dupe_factor):
             say("warning: %s", note)
-        say("%d records made of %s", counts["records"], FLAGS.corpus_file)
+        say("%d records created from %s", counts["records"], FLAGS.corpus_file)
     _check_same_records(path)
     return path
 
@@ -202,8 +202,8 @@ def _check_same_records(path):
     has_run = bool(run_folder.former_settings(FLAGS.output_dir)["fixed"])
     if has_run and storage.exists(noted) and files.read_json(noted) != {"sha256": digest}:
         raise UserError(
-            "--corpus_file=%s: %s holds a run on other text: put the text back, or name another "
-            "folder (--output_dir)" % (FLAGS.corpus_file, FLAGS.output_dir)
+            "--corpus_file=%s: %s contains a run on other text: restore that text, or name "
+            "another folder (--output_dir)" % (FLAGS.corpus_file, FLAGS.output_dir)
         )
     output_files.write_json(noted, {"sha256": digest})
 
@@ -247,7 +247,10 @@ def _take_steps():
         config = run_flags.read_config(FLAGS.bert_config_file)
         source = record_sources.record_source(FLAGS, "input_file", config, FLAGS.vocab_file)
         if source.num_records is None:
-            raise UserError("--count_records=false: give --num_train_steps, as epochs have no end")
+            raise UserError(
+                "--count_records=false: give --num_train_steps, as the length of an epoch is "
+                "unknown"
+            )
         steps = int(source.num_records * FLAGS.num_train_epochs / FLAGS.train_batch_size)
         distillation_flags.take(FLAGS, "num_train_steps", max(1, steps))
     if not FLAGS["num_warmup_steps"].present:

@@ -73,7 +73,7 @@ def run(texts: Optional[List[str]] = None) -> None:
     """
     line_reader.check_arguments(texts or [])
     if FLAGS.input_file and texts:
-        raise UserError("--input_file and texts on the command line exclude each other")
+        raise UserError("--input_file and texts on the command line are mutually exclusive")
     for name in () if FLAGS.input_file else _OF_FILE:
         if FLAGS[name].present:
             print("note: --%s has no effect without --input_file" % name, file=sys.stderr)
@@ -117,7 +117,7 @@ def _groups(texts) -> Iterator[List[Tuple[str, Optional[str]]]]:
             num_blank += len(lines) - len(group)
             yield group
         if num_blank:
-            print("%d empty lines of standard input are left out" % num_blank, file=sys.stderr)
+            print("%d empty lines of standard input were skipped" % num_blank, file=sys.stderr)
 
 
 def _print(source: str, target: Optional[str], written: Any):

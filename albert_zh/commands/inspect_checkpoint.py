@@ -133,7 +133,7 @@ def description(path: str, config_file: Optional[str] = None) -> List[str]:
     rows = [("checkpoint", "%s (%s)" % (name, contents.kind)), ("layout", layout or "unknown")]
     if layout is None:
         first = ", ".join(list(contents.weights)[:3])
-        rows.append(("", "no BERT or ALBERT; its variables begin with " + first))
+        rows.append(("", "not a BERT or ALBERT; its variables begin with " + first))
     else:
         rows += _config_rows(name, contents.weights, layout, config_file)
     rows += _size_rows(contents) + _broken_rows(contents.broken)
@@ -164,10 +164,10 @@ def read_contents(path: str) -> Tuple[str, Contents]:
         checkpoint_values.check_readable(prefix)
         step = int(reader.get_tensor(GLOBAL_STEP)) if GLOBAL_STEP in state else None
         broken = [name for name in weights if not _is_finite(reader.get_tensor(name))]
-    kind = "TensorFlow" if data else "TensorFlow, its index alone: the weights (.data) are missing"
+    kind = "TensorFlow" if data else "TensorFlow, index only: the weights (.data) are missing"
     paths = _users_files(prefix, [prefix + ".index"] + data)
     if paths[0].endswith(packed_weights.PACKED_FILE):
-        kind = "TensorFlow, packed as integers of 8 bits"
+        kind = "TensorFlow, packed as 8-bit integers"
     return packed_weights.as_named(prefix), Contents(weights, state, step, paths, kind, broken)
 
 
@@ -240,7 +240,7 @@ def _config_rows(name, weights, layout, config_file):
             rows += [("nearest", _shown_path(fit.path))] + _difference_rows(fit)
     rows += [("sizes", _sizes(weights))]
     if layout not in ("bert", "nezha", "electra"):
-        rows.append(("", "(shared layers: their number and that of heads show in the config only)"))
+        rows.append(("", "(shared layers: only the config has the numbers of layers and heads)"))
     return rows
 
 
@@ -340,7 +340,7 @@ def _broken_rows(names):
     """A row about variables that contain NaN or infinite values."""
     if not names:
         return []
-    text = "%s with values that are infinite or no numbers (NaN), such as %s: no command takes them"
+    text = "%s with infinite or NaN values, such as %s: no command accepts it"
     return [("damaged", text % (_counted(len(names), "variable"), names[0]))]
 
 
@@ -389,7 +389,9 @@ def write_without_optimizer(path: str, output_dir: Optional[str] = None) -> str:
         UserError: if it is no TensorFlow checkpoint, or the folder is the checkpoint's own folder.
     """
     if pytorch_files.is_pytorch(path) and not _has_index(path):
-        raise UserError("--drop_optimizer: %s is of PyTorch, which holds no slots" % path)
+        raise UserError(
+            "--drop_optimizer: %s is a PyTorch file, which has no optimizer slots" % path
+        )
     prefix = checkpoint_files.find_checkpoint(path)
     source = storage.absolute(packed_weights.folder_of(prefix))
     output_dir = output_dir or source + "_weights"
@@ -411,7 +413,7 @@ def write_without_optimizer(path: str, output_dir: Optional[str] = None) -> str:
         output_dir,
         after / _MEGABYTE,
         before / _MEGABYTE,
-        "" if has_config else "; put its config and vocabulary beside it",
+        "" if has_config else "; copy its config and vocabulary there",
     )
 
 

@@ -93,7 +93,7 @@ def _records(path, most=None):
         raise UserError("%s: cannot be read: no permission" % path) from error
     except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
         raise UserError(
-            "%s, record %d: damaged or no TFRecord file (%s): make it again"
+            "%s, record %d: damaged or not a TFRecord file (%s): create it again"
             % (path, record_index, error.message)
         ) from error
 
@@ -102,9 +102,7 @@ def _features(record, path, record_index):
     try:
         example = tf.train.Example.FromString(record)
     except Exception as error:  # protobuf's error class depends on its version
-        raise UserError(
-            "%s, record %d: holds no tf.train.Example" % (path, record_index)
-        ) from error
+        raise UserError("%s, record %d: not a tf.train.Example" % (path, record_index)) from error
     features, kinds = {}, {}
     for name, feature in example.features.feature.items():
         kinds[name] = kind = feature.WhichOneof("kind")
@@ -116,7 +114,7 @@ def _features(record, path, record_index):
             % (path, record_index, " and ".join(missing), ", ".join(sorted(features)) or "none")
         )
     for fault in _faults_of_form(features, kinds):
-        raise UserError("%s, record %d: %s: make it again" % (path, record_index, fault))
+        raise UserError("%s, record %d: %s: create it again" % (path, record_index, fault))
     return features
 
 
@@ -129,7 +127,7 @@ def _faults_of_form(features, kinds):
     if len({sizes[name] for name in _SEQUENCE_FEATURES}) > 1 or not sizes["input_ids"]:
         yield "%s are of different lengths, or empty" % ", ".join(_SEQUENCE_FEATURES)
     if len({sizes.get(name) for name in _MASKED_FEATURES}) > 1:
-        yield "%s are not all there with the same length" % ", ".join(_MASKED_FEATURES)
+        yield "%s: expected all of them with the same length" % ", ".join(_MASKED_FEATURES)
     if sizes.get("next_sentence_labels", 1) != 1:
         yield "next_sentence_labels has %d values, expected 1" % sizes["next_sentence_labels"]
 
@@ -139,7 +137,7 @@ def _num_records(path):
     try:
         return record_files.num_records(path)
     except tfrecords.Damage as damage:
-        raise UserError("%s, %s: make it again" % (path, damage)) from damage
+        raise UserError("%s, %s: create it again" % (path, damage)) from damage
 
 
 class _Writer:
@@ -223,12 +221,12 @@ def _check_file(path, vocabulary):
     if faults:
         first = "; ".join("record %d: %s" % fault for fault in sorted(faults)[:_MOST_SHOWN_FAULTS])
         num_wrong = len({record for record, _ in faults})
-        raise UserError("%s: %d of %d records are wrong: %s" % (path, num_wrong, done, first))
+        raise UserError("%s: %d of %d records are invalid: %s" % (path, num_wrong, done, first))
     if not done:
-        raise UserError("%s: no record in it" % path)
+        raise UserError("%s: contains no records" % path)
     for row in corpus_counts.summary_of_records(counts):
         print("%-26s %s" % row)
-    print("checked: all %d records are right" % done)
+    print("checked: all %d records are valid" % done)
 
 
 def _batches(path):
@@ -239,8 +237,8 @@ def _batches(path):
         sizes = sizes or found
         if found != sizes:
             raise UserError(
-                "%s, record %d: features %s, but those before have %s: made with different flags?"
-                % (path, record_index, found, sizes)
+                "%s, record %d: features %s, but the records before it have %s: were they "
+                "created with different flags?" % (path, record_index, found, sizes)
             )
         rows.append(features)
         if len(rows) == _BATCH:
@@ -271,7 +269,7 @@ def _faults(features, vocabulary, num_entries):
     first_b = lengths - segments.sum(axis=1)[:, None]
     is_shown = position < lengths
     yield (mask != is_shown).any(axis=1), "input_mask is not ones and then zeros"
-    yield (ids * ~is_shown).any(axis=1), "input_ids are not 0 behind the sequence"
+    yield (ids * ~is_shown).any(axis=1), "input_ids are not 0 after the sequence"
     in_b = (position >= first_b) & is_shown
     yield (segments != in_b).any(axis=1), "segment_ids are not zeros, then ones up to the end"
     if "next_sentence_labels" in features:
@@ -286,7 +284,7 @@ def _faults(features, vocabulary, num_entries):
         is_wrong = (separators != -1) & (separators != vocabulary["[SEP]"])
         yield ids[:, 0] != vocabulary["[CLS]"], "no [CLS] at the start"
         yield is_wrong.any(axis=1), "no [SEP] at the end of a segment"
-        yield ((ids < 0) | (ids >= num_entries)).any(axis=1), "an id beyond the vocabulary"
+        yield ((ids < 0) | (ids >= num_entries)).any(axis=1), "an id outside the vocabulary"
     if _is_masked(features):
         yield from _faults_of_predictions(features, maskable, num_entries)
 
@@ -298,16 +296,16 @@ def _faults_of_predictions(features, maskable, num_entries):
     is_used = slot < counts
     is_inside = (positions >= 0) & (positions < maskable.shape[1])
     yield (weights != is_used).any(axis=1), "masked_lm_weights are not ones and then zeros"
-    yield (~is_inside).any(axis=1), "a masked position beyond the sequence"
+    yield (~is_inside).any(axis=1), "a masked position outside the sequence"
     is_piece = np.take_along_axis(maskable, np.where(is_inside, positions, 0), axis=1)
     yield (is_used & ~is_piece).any(axis=1), "[CLS], [SEP] or padding is to be predicted"
     is_behind = positions[:, 1:] > positions[:, :-1]
     yield (is_used[:, 1:] & ~is_behind).any(axis=1), "masked_lm_positions do not ascend"
     is_set = (positions != 0) | (labels != 0)
-    yield (is_set & ~is_used).any(axis=1), "positions or labels are not 0 behind the predictions"
+    yield (is_set & ~is_used).any(axis=1), "positions or labels are not 0 after the predictions"
     if num_entries is not None:
         is_unknown = (labels < 0) | (labels >= num_entries)
-        yield is_unknown.any(axis=1), "a label beyond the vocabulary"
+        yield is_unknown.any(axis=1), "a label outside the vocabulary"
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def run(words: List[str]) -> None:
     """Prints the spans of the command-line arguments, or of each line of the input."""
     line_reader.check_arguments(words)
     if words and FLAGS.input_file:
-        raise UserError("texts and --input_file exclude each other: give one of them")
+        raise UserError("texts and --input_file are mutually exclusive: give one of them")
     with _open_model() as model:
         if words:
             print_spans(model, words)
@@ -63,8 +63,9 @@ def _note_columns(path):
     found = format_detection.detect_format(path, FLAGS.encoding)
     if found != format_detection.SEGMENTED:  # or plain texts
         note = (
-            "note: %s looks like a file of labelled texts (format %s), and each line is labelled "
-            "as a text: run_seq_labelling.py --do_predict=true reads such files" % (path, found)
+            "note: %s looks like a file of labelled texts (format %s), but each line is treated "
+            "as a plain text: run_seq_labelling.py --do_predict=true reads such files"
+            % (path, found)
         )
         print(printable(note), file=sys.stderr)
 
@@ -80,8 +81,8 @@ def _open_model():
     if model.objective not in KINDS:
         model.close()
         raise UserError(
-            "--model_dir=%s: a model of the kind %s, expected one that labels: train one with "
-            "bash run_sequence_labelling.sh" % (path, model.objective)
+            "--model_dir=%s: found a model of the kind %s, expected a labelling model: train one "
+            "with bash run_sequence_labelling.sh" % (path, model.objective)
         )
     return model
 

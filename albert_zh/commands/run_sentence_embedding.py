@@ -96,7 +96,7 @@ def _prepared_by(options, is_measured_alone):
     chosen = [flag for flag in _PREPARED_BY if options[flag].value]
     if chosen and is_measured_alone:
         raise UserError(
-            "--%s: it makes a file to train on, and this run does not train: add --do_train=true, "
+            "--%s creates a file to train on, but this run does not train: add --do_train=true, "
             "or leave out --%s" % (chosen[0], chosen[0])
         )
     return [_PREPARED_BY[flag] for flag in chosen]

@@ -41,7 +41,9 @@ def run() -> None:
     """Runs training, evaluation and prediction as the flags ask."""
     options = flags.FLAGS
     if options.export_dir:
-        raise UserError("--export_dir: a generator writes in a loop, which no export has")
+        raise UserError(
+            "--export_dir: a generator runs in a loop, which exported models do not support"
+        )
     runner.run(None, options, KIND)
 
 

@@ -199,7 +199,11 @@ def _embedding(models, path, reranker):
     models.enter_context(encoder)
     print(printable("embedding model: %s" % path), file=sys.stderr)
     if encoder.notes is None:
-        print("note: it was not trained for vectors: tokens are averaged", file=sys.stderr)
+        print(
+            "note: it was not trained to compute sentence vectors: the mean of the token vectors "
+            "is used",
+            file=sys.stderr,
+        )
     served = embedding_routes.EmbeddingModel(encoder, _name_of(path), reranker)
     if FLAGS.corpus:
         corpus = search.Corpus(FLAGS.corpus, encoder, FLAGS.encoding, storage=FLAGS.vectors)
@@ -277,7 +281,8 @@ def _limits(http_service, embedding_dir):
     compares_vectors = bool(embedding_dir) and not FLAGS.model_dir
     if FLAGS.max_waiting < FLAGS.max_texts + compares_vectors:
         raise UserError(
-            "--max_waiting=%d: expected at least --max_texts=%d%s, or a full request never fits in"
+            "--max_waiting=%d: expected at least --max_texts=%d%s, otherwise a full request "
+            "is never accepted"
             % (FLAGS.max_waiting, FLAGS.max_texts, " + 1 (a query)" * compares_vectors)
         )
     return http_service.Limits(

@@ -166,7 +166,7 @@ def _check_flags(arguments):
     }
     given = [name for name, is_given in ways.items() if is_given]
     if len(given) > 1:
-        raise UserError("%s exclude each other: give one of them" % " and ".join(given))
+        raise UserError("%s are mutually exclusive: give one of them" % " and ".join(given))
     asked = [name for name in ("query", "queries") if FLAGS[name].value is not None]
     if not all(query.strip() for query in FLAGS.query or []):
         raise UserError("--query is empty: expected a text to search for")
@@ -174,10 +174,12 @@ def _check_flags(arguments):
         raise UserError("--corpus needs either --query or --queries, or --dev_file")
     for name in ("ranking", "search_weights"):
         if FLAGS.dev_file and FLAGS[name].present:
-            raise UserError("--dev_file measures all rankings and keeps one: leave out --%s" % name)
+            raise UserError(
+                "--dev_file compares all rankings and saves the best one: leave out --%s" % name
+            )
     if FLAGS.search_weights is not None and FLAGS.ranking not in (None, "mixed", "classifier"):
         raise UserError(
-            "--search_weights are those of --ranking=mixed, not of %s: leave one of them out"
+            "--search_weights is for --ranking=mixed, not for %s: leave one of them out"
             % FLAGS.ranking
         )
     if not FLAGS.corpus:
@@ -197,7 +199,7 @@ def score_lines(model: "predictor.Predictor") -> None:
         print_pairs(pairs, model.similarities(pairs))
         num_empty += sum(not (text_a.strip() and text_b.strip()) for text_a, text_b in pairs)
     if num_empty:
-        note = "note: pairs with an empty text, whose similarity says nothing: %d"
+        note = "note: pairs with an empty text, whose similarity is meaningless: %d"
         print(note % num_empty, file=sys.stderr)
 
 
@@ -301,7 +303,9 @@ def _search_weights():
             "--search_weights=%s: %s"
             % (
                 ",".join(FLAGS.search_weights),
-                error if isinstance(error, UserError) else "expected 3 numbers, commas between",
+                error
+                if isinstance(error, UserError)
+                else "expected 3 numbers, separated by commas",
             )
         ) from error
 
@@ -332,7 +336,8 @@ def _open_encoder(path, beside, classifier):
         return text_encoder.TextEncoder(path, **settings, **beside)
     usual = model_choice.usual_embedding_model()
     note = (
-        "vectors: %s, since those of %s are not trained to be compared (--encoder_dir takes them)"
+        "vectors: %s, as those of %s were not trained for comparison (--encoder_dir=DIR "
+        "overrides this)"
     )
     print(printable(note % (usual, path)), file=sys.stderr)
     return text_encoder.TextEncoder(usual, **settings)
@@ -359,7 +364,7 @@ def _groups_of_queries():
         for start in range(0, len(filled), search.QUERIES_AT_ONCE):
             yield filled[start : start + search.QUERIES_AT_ONCE]
     if num_blank:
-        print("note: %d empty lines of --queries are left out" % num_blank, file=sys.stderr)
+        print("note: %d empty lines of --queries were skipped" % num_blank, file=sys.stderr)
 
 
 def main() -> None:

@@ -94,12 +94,13 @@ def _measure_student():
     given = [name for name in (*phases, *_OF_FIRST_PHASE) if _is_given(FLAGS[name])]
     if given:
         raise UserError(
-            "--%s trains: give --teacher_model, or leave it out and --student_model is measured"
-            % given[0]
+            "--%s is for training: add --teacher_model, or leave it out to evaluate "
+            "--student_model" % given[0]
         )
     _check_has_classifier(
         "student_model",
-        "to measure a student give the second phase's --output_dir, to train one --teacher_model",
+        "to evaluate a student, give the second phase's --output_dir; to train one, give "
+        "--teacher_model",
     )
     _take_student(FLAGS.student_model)
     finetuning_runner.run()
@@ -113,7 +114,7 @@ def _distil():
         _check_kind_of_original()
     _check_has_classifier(
         "teacher_model",
-        "its probabilities are learnt: fine-tune it on the task first (run_classifier.py)",
+        "the student learns its probabilities: fine-tune it on the task first (run_classifier.py)",
     )
     _take_student(FLAGS.student_model)
     if FLAGS.aug_train:
@@ -135,8 +136,8 @@ def _check_phases():
         return
     if FLAGS["intermediate_epochs"].present:
         raise UserError(
-            "--intermediate_epochs: of --both_phases alone: give --num_train_epochs, the length of "
-            "a phase by itself"
+            "--intermediate_epochs is only for --both_phases: give --num_train_epochs for a "
+            "single phase"
         )
     if FLAGS.pred_distill:
         names, phase, way_out = _OF_FIRST_PHASE, "first", "leave it out, or give --both_phases"
@@ -145,7 +146,7 @@ def _check_phases():
         way_out = "give it with --pred_distill or --both_phases"
     given = [name for name in names if _is_given(FLAGS[name])]
     if given:
-        raise UserError("--%s: of the %s phase alone: %s" % (given[0], phase, way_out))
+        raise UserError("--%s is only for the %s phase: %s" % (given[0], phase, way_out))
 
 
 def _is_given(flag):
@@ -175,7 +176,7 @@ def _both_phases():
 
 def _check_second_phase():
     """Runs the second phase's checks before the first phase, which may take hours."""
-    say("before the first phase: the second one's data and teachers are checked")
+    say("before the first phase: checking the data and teachers of the second one")
     usual = _USUAL_OF_SECOND_PHASE[FLAGS.compatible]
     names = ["do_train", "do_eval", "teacher_cache", "teachers", *usual]
     given = {name: (FLAGS[name].value, FLAGS[name].present) for name in names}
@@ -190,8 +191,8 @@ def _warn_of_no_dev():
     task = datasets.get_task(FLAGS.task_name)
     if FLAGS.data_dir and not split_files.split_path(task, FLAGS.data_dir, "dev")[0]:
         say(
-            "warning: %s has no dev file: the first phase reads all texts of train, those too that "
-            "the second sets aside as dev: scores on them may be too good: add a dev file",
+            "warning: %s has no dev file: the first phase reads all texts of train, including "
+            "those that the second sets aside as dev, whose scores may be too high: add a dev file",
             FLAGS.data_dir,
         )
 
@@ -212,8 +213,8 @@ def _check_first_phase(output, length):
     for name, flag in (("num_train_epochs", "intermediate_epochs"), ("train_step", "train_step")):
         if former.get(name, length[name]) != length[name]:
             raise UserError(
-                "--%s=%s: %s holds a second phase that began after a first one with %s: give that, "
-                "or another --output_dir" % (flag, length[name], output, former[name])
+                "--%s=%s: %s contains a second phase that was started after a first one with %s: "
+                "give that, or another --output_dir" % (flag, length[name], output, former[name])
             )
 
 
@@ -350,13 +351,13 @@ def _check_augmented(data, train, augmented):
     former = _made_of(made_of) if os.path.isfile(made_of) else None
     if former and former["sha256"] != storage.sha256_of_file(train):
         raise UserError(
-            "--aug_train: %s was made before %s was changed: run data_augmentation.py again"
+            "--aug_train: %s was created before %s was changed: run data_augmentation.py again"
             % (augmented, train)
         )
     if former and former.get("columns", {}) != finetuning_flags.chosen_columns(FLAGS):
         raise UserError(
-            "--aug_train: %s was made of other columns: run data_augmentation.py with the same "
-            "--text_column, --text_b_column and --label_column" % augmented
+            "--aug_train: %s was created from other columns: run data_augmentation.py with the "
+            "same --text_column, --text_b_column and --label_column" % augmented
         )
     has_dev = split_files.split_path(datasets.get_task(FLAGS.task_name), data, "dev")[0]
     if not has_dev and (FLAGS.pred_distill or FLAGS.both_phases):

@@ -54,7 +54,7 @@ POSITIVE_FLAGS = set(  # float flags that must be above 0, in every command that
     "learning_rate num_train_epochs temperature".split()
 )
 checks_of_flags = []  # functions called with absl's FLAGS once parsed; modules append theirs
-STOPPED = "stopped; the same command starts again cleanly"
+STOPPED = "stopped; it is safe to run the same command again"
 
 
 def stop_at_once(number: Optional[int] = None, frame: Optional[FrameType] = None) -> NoReturn:
@@ -213,7 +213,7 @@ def _refused_in_notebook():
             if flag.name in flags.FLAGS and not flag.allow_override:
                 delattr(flags.FLAGS, flag.name)
     return _failed(
-        "a command needs a process, and a notebook's %%run, say, starts none: write !%s"
+        "commands need a separate process, which %%run in a notebook does not start: use !%s"
         % " ".join(map(shlex.quote, own_words()))
     )
 
@@ -329,7 +329,7 @@ def _parsed(argv, options):
     except flags.UnrecognizedFlagError as error:
         if _ignores_unknown_flags(argv):
             return _parsed(_without_flag(argv, error.flagname), options)
-        ways_out = "--help lists all flags, --ignore_unknown_flags passes over others"
+        ways_out = "--help lists all flags, --ignore_unknown_flags skips unknown ones"
         raise UserError("%s (%s)" % (" ".join(str(error).split()), ways_out)) from error
     except flags.Error as error:
         raise UserError(" ".join(str(error).split()) + " (--help lists all flags)") from error
@@ -416,7 +416,7 @@ def _exit_status(main):
     except BrokenPipeError:  # the reader of our output has ended, as in `... | head`
         return EXIT_BROKEN_PIPE
     except MemoryError:
-        return _failed("out of memory: end other programs, or work on less at a time")
+        return _failed("out of memory: end other programs, or process less data at a time")
     except OSError as error:
         from albert_zh.common import system_errors
 

@@ -102,7 +102,7 @@ def parse_json(text: str, name: str) -> Any:
         is_too_deep = True
     if is_too_deep:
         raise UserError(
-            "%s: its lists and objects are nested in one another, expected at most %d levels"
+            "%s: its lists and objects are nested too deeply, expected at most %d levels"
             % (name, DEEPEST_JSON)
         )
     return value
@@ -197,7 +197,8 @@ def open_unpacked(path: str) -> Iterator[Tuple[IO, IO]]:
             yield content, packed
     except (EOFError, zlib.error) as error:
         raise UserError(
-            "%s: the gzip file is cut off or damaged (%s): make or fetch it again" % (path, error)
+            "%s: the gzip file is truncated or damaged (%s): create or download it again"
+            % (path, error)
         ) from error
     except OSError as error:
         raise cannot_read(path, error) from error
@@ -345,7 +346,7 @@ def check_is_text(path: str, encoding: Optional[str]) -> None:
     if is_compressed or (b"\0" in head and not (has_wide_characters or is_marked)):
         raise UserError(
             "%s: %s, expected text: unpack it or save it as UTF-8 first"
-            % (path, "a compressed file" if is_compressed else "holds bytes of zero")
+            % (path, "a compressed file" if is_compressed else "contains NUL bytes")
         )
 
 
@@ -379,8 +380,9 @@ def check_decoded(text: str, place: str, remedy: str) -> None:
     surrogate = _SURROGATE.search(text)
     if surrogate:
         raise UserError(
-            "%s: character %d is %s, no character but a byte or half a character that was decoded "
-            "wrongly: %s" % (place, surrogate.start() + 1, ascii(surrogate.group())[1:-1], remedy)
+            "%s: character %d is %s, a surrogate (a byte or half a character that was decoded "
+            "incorrectly): %s"
+            % (place, surrogate.start() + 1, ascii(surrogate.group())[1:-1], remedy)
         )
 
 
@@ -401,7 +403,7 @@ def known_encoding(encoding: str) -> str:
 def wrong_line_ends(path: str) -> UserError:
     """Returns the `UserError` for a text whose lines are separated by carriage returns alone."""
     return UserError(
-        "%s: its lines end with CR alone, as on old Macs: save it with the line ends of Windows or "
+        "%s: its lines end with CR only, as on old Macs: save it with the line ends of Windows or "
         "Linux (in Excel as CSV UTF-8)" % path
     )
 

@@ -70,5 +70,5 @@ def _wait_for(descriptor, folder):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("another process is at work in %s: waiting for it" % folder, file=sys.stderr)
+            print("another process is using %s: waiting for it" % folder, file=sys.stderr)
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -69,10 +69,10 @@ def entries(path: str, lines: Iterable[str]) -> Iterator[str]:
         if text.startswith(",", at):
             at = _behind(text, at + 1)
         elif not text.startswith(end_mark, at):
-            raise _misfit(path, text, at, "neither , nor %s behind an object" % end_mark)
+            raise _misfit(path, text, at, "expected , or %s after an object" % end_mark)
     at = _behind(text, at + 1)
     if at < len(text):
-        raise _misfit(path, text, at, "more behind the list")
+        raise _misfit(path, text, at, "unexpected content after the list")
 
 
 def _behind(text, at):
@@ -84,7 +84,7 @@ def _behind_key(path, text, at):
     """Position of the value that belongs to the key at position `at`."""
     key = _KEY.match(text, at)
     if key is None:
-        raise _misfit(path, text, at, "no number as a key, as those before")
+        raise _misfit(path, text, at, "a key that is not a number, unlike those before")
     return key.end()
 
 

@@ -88,7 +88,7 @@ def groups_of_lines(
         if progress is not None:
             progress(num_bytes)
     if path and not line_number:
-        raise UserError("%s is empty: expected a text a line" % path)
+        raise UserError("%s is empty: expected one text per line" % path)
 
 
 def _completed_lines(path, name, encoding):
@@ -133,8 +133,8 @@ def check_is_no_table(name: str, first_line: str, way_out: str = _PREDICT) -> No
     beginning = _BEGINNINGS_OF_TABLES.get(os.path.splitext(name)[1])
     if beginning and re.match(beginning, first_line):
         raise UserError(
-            "%s: a table (line 1: %s), expected a text a line: save its column of texts as .txt%s"
-            % (name, validation.shortened(first_line), way_out)
+            "%s: a table (line 1: %s), expected one text per line: save its column of texts "
+            "as .txt%s" % (name, validation.shortened(first_line), way_out)
         )
 
 

@@ -44,7 +44,7 @@ _EXPLANATIONS = {
     "UnauthenticatedError": (errno.EACCES, "not logged in (401)", _LOG_IN),
     "DeadlineExceededError": (errno.ETIMEDOUT, "no answer in time (timeout)", TRY_AGAIN),
     "UnavailableError": (errno.EAGAIN, "the service is unavailable (503)", TRY_AGAIN),
-    "AbortedError": (errno.EAGAIN, "the connection was broken off", TRY_AGAIN),
+    "AbortedError": (errno.EAGAIN, "the connection was closed", TRY_AGAIN),
     "no proxy": (errno.EHOSTUNREACH, "the proxy's name cannot be resolved", _NO_NETWORK),
     "no host": (errno.EHOSTUNREACH, "the host's name cannot be resolved", _NO_NETWORK),
     "no connection": (errno.EHOSTUNREACH, "no connection to the host or proxy", _NO_NETWORK),

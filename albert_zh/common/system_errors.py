@@ -29,7 +29,7 @@ _ADVICE_ON_NAMES = {
     errno.EISDIR: "a folder stands where a file is expected: choose another name",
     errno.EEXIST: "a file stands where a folder is expected: choose another place",
     errno.ENOTEMPTY: "the folder has other files in it: choose another place",
-    errno.ENOENT: "its folder is gone: make it or choose another place",
+    errno.ENOENT: "its folder no longer exists: create it or choose another place",
     errno.EINVAL: "this file system does not take such a name: choose another one",
     errno.EILSEQ: "this file system does not take such a name: choose another one",
     errno.EBUSY: "end the program that uses it, or choose another place",
@@ -69,7 +69,7 @@ def reason(error: Exception) -> str:
 def advice(error: Exception) -> str:
     """Says what the user can do about an error."""
     if _is_in_folder(error):
-        return "nothing can be made in this folder: choose another place"
+        return "nothing can be created in this folder: choose another place"
     usual = _ADVICE.get(number_of(error) or 0, "choose another place")
     return getattr(error, "way_out", None) or usual
 

@@ -39,7 +39,7 @@ def upload(source: str, target: str) -> None:
             _write_blocks(partial, content)
         if storage.size(partial) != os.path.getsize(source):
             raise storage.StorageError(
-                errno.EIO, "was not written whole", target, storage.TRY_AGAIN
+                errno.EIO, "was not written completely", target, storage.TRY_AGAIN
             )
         storage.rename(partial, target)
     except BaseException:
@@ -77,7 +77,10 @@ def scratch_folder(path: str) -> str:
     status = os.stat(root)
     if hasattr(os, "getuid") and (status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode)):
         raise storage.StorageError(
-            errno.EACCES, "is another user's", root, "name a folder with %s" % SCRATCH_VARIABLE
+            errno.EACCES,
+            "belongs to another user",
+            root,
+            "name a folder with %s" % SCRATCH_VARIABLE,
         )
     name = hashlib.sha256(storage.normalized(path).encode("utf-8", "surrogateescape")).hexdigest()[
         :16

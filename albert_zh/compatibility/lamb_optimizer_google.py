@@ -1,4 +1,4 @@
-"""albert_zh's `lamb_optimizer_google`: LAMB as in google's programs."""
+"""albert_zh's `lamb_optimizer_google`: LAMB as in Google's programs."""
 
 from typing import Any, Optional, Sequence
 

@@ -273,7 +273,7 @@ def attention_layer(
         to_seq_length = modeling.get_shape_list(to_tensor)[1]
     elif None in (batch_size, from_seq_length, to_seq_length):
         raise ValueError(
-            "tensors of rank 2 need batch_size, from_seq_length and to_seq_length beside them"
+            "tensors of rank 2 also need batch_size, from_seq_length and to_seq_length"
         )
 
     def of_heads(tensor, length, name, activation):

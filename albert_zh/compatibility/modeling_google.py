@@ -1,4 +1,4 @@
-"""albert_zh's `modeling_google`: google's ALBERT, where it differs from `compatibility.modeling`.
+"""albert_zh's `modeling_google`: Google's ALBERT, where it differs from `compatibility.modeling`.
 
 Letters in shape comments: B batch, F tokens, E embedding, H hidden, N heads, D head size.
 """
@@ -19,7 +19,7 @@ _GROUP = re.compile(r"/(group|ffn|attention)_(\d+)/")
 
 
 class AlbertConfig(modeling.AlbertConfig):
-    """`modeling.AlbertConfig` with google's order of arguments and defaults (those of xxlarge)."""
+    """`modeling.AlbertConfig` with Google's order of arguments and defaults (those of xxlarge)."""
 
     def __init__(
         self,

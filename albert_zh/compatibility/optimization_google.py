@@ -1,4 +1,4 @@
-"""albert_zh's `optimization_google`: AdamW or LAMB with the settings of google's programs."""
+"""albert_zh's `optimization_google`: AdamW or LAMB with the settings of Google's programs."""
 
 from typing import TYPE_CHECKING, Optional
 

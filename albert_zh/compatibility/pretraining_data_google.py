@@ -1,4 +1,4 @@
-"""google's `create_pretraining_data` for importing programs: instances of tokens.
+"""Google's `create_pretraining_data` for importing programs: instances of tokens.
 
     np.random.seed(12345)
     instances = create_training_instances(paths, tokenizer, 512, 10, 0.1, 0.15, 20, rng)

@@ -47,7 +47,7 @@ def get_masked_lm_output(
         bert_config: config of the model.
         input_tensor: float tensor [B, F, H], the encoder's output.
         output_weights: float [V, E], the word table.
-        project_weights: float [E, H], the second word table; None for google's layouts.
+        project_weights: float [E, H], the second word table; None for Google's layouts.
         positions: int tensor [B, P], the masked positions.
         label_ids: int tensor [B, P], the original words at these positions.
         label_weights: float tensor [B, P], 0 for unused predictions.

@@ -176,15 +176,15 @@ def _check_objective(objective, num_outputs, config_file):
     if objective == "regression" and num_outputs > 1:
         raise UserError(
             "%s: problem_type is regression, but the model has %d outputs: expected one; correct "
-            "problem_type if they are those of classes" % (config_file, num_outputs)
+            "problem_type if they are class logits" % (config_file, num_outputs)
         )
 
 
 def _other_objective(trained, settings, folder, config_file):
     """The note on a config whose kind of model differs from the one that fine-tuning wrote."""
     return (
-        "note: %s: problem_type is %s, but %s, which counts, has the objective %s, as the model "
-        "was trained: to change the kind, change objective there"
+        "note: %s: problem_type is %s, but %s, which takes precedence, has the objective %s of "
+        "the training: to change it, change objective there"
         % (
             config_file,
             settings["problem_type"],
@@ -251,7 +251,7 @@ def read_model(
     notes += _add_missing_pooler(config, weights_by_name)
     _check(weights, config_file, config, weights_by_name, unknown)
     if unknown:
-        notes.append("left out, as our models have no such part: " + ", ".join(unknown))
+        notes.append("not converted, as our models have no such part: " + ", ".join(unknown))
     return config, weights_by_name, notes
 
 
@@ -281,9 +281,9 @@ def _known_tensors(weights, settings):
     outer = pytorch_names.outer_prefix(layout, tensors)
     if outer:
         raise UserError(
-            "%s: the names of its tensors have %s before them, as of a model within another: save "
-            "the inner one by its save_pretrained(...), or take that off the names"
-            % (weights, validation.shown(outer))
+            "%s: the names of its tensors begin with %s, as in a model that is part of another: "
+            "save the inner one with its save_pretrained(...), or remove that prefix from the "
+            "names" % (weights, validation.shown(outer))
         )
     return layout, tensors
 
@@ -299,7 +299,7 @@ def _without_other_heads(settings, weights_by_name):
     ):
         return []
     del weights_by_name["output_weights"], weights_by_name["output_bias"]
-    return ["left out the head, as %s is no classifier of texts" % ", ".join(kinds)]
+    return ["the head was not converted, as %s is not a text classifier" % ", ".join(kinds)]
 
 
 def _add_missing_pooler(config, weights_by_name):
@@ -311,7 +311,7 @@ def _add_missing_pooler(config, weights_by_name):
     noise = np.random.RandomState(POOLER_SEED).standard_normal([size, size])
     weights_by_name[POOLER + "kernel"] = (config.initializer_range * noise).astype(np.float32)
     weights_by_name[POOLER + "bias"] = np.zeros(size, np.float32)
-    return ["the pooler is not in the file (a model of masked words): it starts from random values"]
+    return ["the file has no pooler (it is a masked LM): the pooler is initialized randomly"]
 
 
 def _check(weights, config_file, config, weights_by_name, unknown):
@@ -361,7 +361,10 @@ def _write_vocabulary(folder, source, vocab_file, config):
         name = tokenization.name_in_folder(vocab_file)
         output_files.copy_file(vocab_file, os.path.join(folder, name))
         return notes + _vocabulary_notes(vocab_file, config)
-    missing = "no vocab.txt in %s: the model folder has none (--vocab_file)" % source
+    missing = (
+        "no vocab.txt in %s: the model folder is written without one (--vocab_file names one)"
+        % source
+    )
     if not storage.exists(path):
         return [missing]
     tokenizer = tokenizer_json.read(path)
@@ -396,8 +399,8 @@ def _notes_on_other_ids(vocab_file, path):
     for token, number in tokenization.load_vocab(vocab_file).items():
         if ids.get(token, number) != number:
             return [
-                "note: the token %s is %d in %s and %d in %s, which transformers reads first: the "
-                "former is taken; if the latter fits the weights, move the former away"
+                "note: the token %s has the id %d in %s and %d in %s, which transformers reads "
+                "first: the former is used; if the latter fits the weights, move the former away"
                 % (validation.shown(token), number, vocab_file, ids[token], path)
             ]
     return []
@@ -413,6 +416,6 @@ def _vocabulary_notes(vocab_file, config, name=None):
     if size < config.vocab_size:
         way_out += ", or, if it is this one, add lines such as [unused1] at its end"
     return [
-        "%s has %d entries, the config's vocab_size is %d: the commands here ask for equal ones: %s"
-        % (name or vocab_file, size, config.vocab_size, way_out)
+        "%s has %d entries, the config's vocab_size is %d: the commands here need equal "
+        "numbers: %s" % (name or vocab_file, size, config.vocab_size, way_out)
     ]

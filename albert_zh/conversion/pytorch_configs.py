@@ -99,12 +99,12 @@ _ONLY_VALUES = {
     "position_embedding_type": ("absolute", "use a model with a table of positions"),
     "is_decoder": (
         False,
-        "a decoder's tokens do not see those that follow, as they do here; correct it if the model "
-        "was trained to read both ways",
+        "the tokens of a decoder do not attend to later tokens, as they do here; correct it if "
+        "the model was trained to read both ways",
     ),
     "tie_word_embeddings": (
         True,
-        "save the encoder alone, by AutoModel.from_pretrained(...).save_pretrained(...)",
+        "save only the encoder, with AutoModel.from_pretrained(...).save_pretrained(...)",
     ),
 }
 

@@ -105,7 +105,7 @@ def find_weights(path: str) -> str:
     found = _weights_in(path) if storage.is_folder(path) else path
     if found is None:
         raise UserError(
-            "%s holds no PyTorch weights: expected one of %s" % (path, ", ".join(_WEIGHT_NAMES))
+            "%s contains no PyTorch weights: expected one of %s" % (path, ", ".join(_WEIGHT_NAMES))
         )
     if not storage.is_file(found):
         raise UserError("%s: no such file or folder; expected PyTorch weights" % path)
@@ -151,25 +151,26 @@ def read_tensors(path: str) -> Dict[str, np.ndarray]:
     tensors = collections.OrderedDict()
     for shard in files_of_weights(path):
         if not storage.is_file(shard):
-            raise UserError("%s names %s, which is not there: copy all shards" % (path, shard))
+            raise UserError("%s names %s, which does not exist: copy all shards" % (path, shard))
         tensors.update(_read_file(shard))
     missing = sorted(set(weight_map) - set(tensors))
     if missing:
         raise UserError(
-            "%s: %s is not in %s, where it should be: the shards are of different models"
-            % (path, missing[0], weight_map[missing[0]])
+            "%s: %s is not in %s, where the index expects it: the shards belong to different "
+            "models" % (path, missing[0], weight_map[missing[0]])
         )
     return tensors
 
 
 def _weight_map(path):
-    weight_map = files.read_json(path, _INDEX, "get it again")["weight_map"]
+    weight_map = files.read_json(path, _INDEX, "download it again")["weight_map"]
     if not weight_map:
         raise UserError("%s: its weight_map is empty, expected names of tensors" % path)
     for name in weight_map.values():
         if name != os.path.basename(name) or name in ("", ".", "..") or "\0" in name:
             raise UserError(
-                "%s: shard %s is no name of a file beside it" % (path, validation.shown(name))
+                "%s: expected the name of a file in the same folder as a shard, found %s"
+                % (path, validation.shown(name))
             )
     return weight_map
 
@@ -186,7 +187,7 @@ def _read_file(path):
         raise
     except _DAMAGED as error:
         raise UserError(
-            "%s: damaged, cut off or no file of PyTorch tensors (%s): get it again"
+            "%s: damaged, truncated or not a file of PyTorch tensors (%s): download it again"
             % (path, " ".join(str(error).split()) or type(error).__name__)
         ) from error
     except OSError as error:
@@ -293,7 +294,7 @@ def write_bin(path: str, tensors: Mapping[str, np.ndarray], dtype: str = "float3
         import torch
     except ImportError as error:
         raise UserError(
-            "%s: a .bin is written by PyTorch, which is not installed: leave it away (a "
+            "%s: writing a .bin needs PyTorch, which is not installed: leave .bin out (a "
             "safetensors file needs no PyTorch) or %s"
             % (path, package_files.installation_of("convert"))
         ) from error

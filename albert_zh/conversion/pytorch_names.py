@@ -366,7 +366,7 @@ def retied(tensors: Mapping[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], Li
             untied[source] = tensor
             continue
         state = "equal" if np.array_equal(tensor, untied[source]) else "different, and not used"
-        notes.append("%s is tied to %s again (in the file it is %s)" % (name, source, state))
+        notes.append("%s is tied to %s (in the file it is %s)" % (name, source, state))
     return untied, notes
 
 

@@ -81,7 +81,7 @@ class _TensorUnpickler(pickle.Unpickler):
         if (module, name) not in self._KNOWN:
             raise UserError(
                 "%s: refused, it asks for %s.%s: only tensors are read from such a file, never "
-                "code; save the model's state_dict() alone, or use safetensors"
+                "code; save only the model's state_dict(), or use safetensors"
                 % (self.path, module, name)
             )
         return self._KNOWN[module, name]
@@ -143,7 +143,7 @@ def _check_work(stream):
                 raise ValueError("it remembers %d values and numbers one %d" % (len(memo), index))
             memo[index] = stack[-1]
         if stack and stack[-1] > _MOST_MEMBERS:
-            raise ValueError("it holds a tuple of over %d members" % _MOST_MEMBERS)
+            raise ValueError("it contains a tuple of over %d members" % _MOST_MEMBERS)
 
 
 def _members(kind, count):
@@ -226,7 +226,7 @@ def _tensor_locations(node):
         if isinstance(node, dict) and isinstance(dict.get(node, key), dict):
             node = dict.get(node, key)
     if not isinstance(node, dict):
-        raise ValueError("it holds a %s, not tensors by name" % type(node).__name__)
+        raise ValueError("it contains a %s, not tensors by name" % type(node).__name__)
     locations = collections.OrderedDict(
         (name, location)
         for name, location in dict.items(node)

@@ -120,9 +120,11 @@ def _read_parts(prefix, config, encoder_only, kind, notes):
     if "classification" in heads and kind not in pytorch_configs.PROBLEM_TYPES:
         values, heads, left_out = read_model(prefix, config, encoder_only=True)
         folder = os.path.dirname(prefix) or "."
-        notes.append("note: the encoder alone: %s is no classifier of texts (%s)" % (folder, kind))
+        notes.append(
+            "note: only the encoder is converted: %s is not a text classifier (%s)" % (folder, kind)
+        )
     if left_out:
-        notes.append("left out: " + ", ".join(left_out))
+        notes.append("not converted: " + ", ".join(left_out))
     return values, heads
 
 
@@ -147,7 +149,7 @@ def _check_written(folder, config, names):
     for name in (pytorch_files.WEIGHTS_NAME, pytorch_files.BIN_NAME):
         path = os.path.join(folder, name)
         if storage.exists(path) and sorted(pytorch_files.read_tensors(path)) != names:
-            raise UserError("%s: other tensors are in it than were written" % path)
+            raise UserError("%s: its tensors differ from those that were written" % path)
     settings = files.read_json(os.path.join(folder, "config.json"), pytorch_configs.CONFIG)
     pytorch_configs.tf_config(config.layout, settings)
 
@@ -179,8 +181,8 @@ def read_model(
         raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
     if not encoder_only and any(name.startswith(slot_fusion.SCOPE + "/") for name in there):
         raise UserError(
-            "%s: its classifier takes slots, which PyTorch's models have not: convert the encoder "
-            "alone (--encoder_only=true)" % prefix
+            "%s: its classifier takes slots, which PyTorch's models do not support: convert only "
+            "the encoder (--encoder_only=true)" % prefix
         )
     if config.layout == "electra":
         encoder_only = True  # transformers' heads differ
@@ -201,8 +203,8 @@ def _notes_on_pooling(trained):
     if trained.get("pooling", "cls") == "cls":
         return []
     return [
-        "note: fine-tuned with --pooling=%s, the classes of PyTorch take [CLS]: pool "
-        "last_hidden_state yourself (docs/conversion.md)" % trained["pooling"]
+        "note: the model was fine-tuned with --pooling=%s, but the classes of PyTorch use [CLS]: "
+        "pool last_hidden_state yourself (docs/conversion.md)" % trained["pooling"]
     ]
 
 
@@ -235,7 +237,9 @@ def _vocabulary(vocab_file, folder, config):
     if vocab_file is None:
         vocab_file = tokenization.vocabulary_in_folder(folder)
         if not storage.exists(vocab_file):
-            return None, ["no vocab.txt in %s: no tokenizer is written (--vocab_file)" % folder]
+            return None, [
+                "no vocab.txt in %s: no tokenizer is written (--vocab_file names one)" % folder
+            ]
     if tokenization.is_sentencepiece(vocab_file):
         return vocab_file, _notes_on_algorithm(vocab_file)
     size = tokenization.num_entries(vocab_file)
@@ -249,8 +253,8 @@ def _notes_on_algorithm(vocab_file):
     if algorithm in (None, "unigram"):
         return []
     return [
-        "note: %s is a %s model, and transformers' AlbertTokenizer cuts texts as a unigram one: "
-        "take the ids from the package sentencepiece, or from FullTokenizer here"
+        "note: %s is a %s model, and transformers' AlbertTokenizer splits texts as a unigram "
+        "model does: take the ids from the package sentencepiece, or from FullTokenizer here"
         % (vocab_file, algorithm)
     ]
 

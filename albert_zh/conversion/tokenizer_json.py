@@ -121,8 +121,8 @@ def notes_of_config(path: str) -> List[str]:
     notes = []
     if kind and re.sub("Fast$", "", kind) not in _CLASSES:
         notes.append(
-            "note: %s: its tokenizer_class is %s, the one here is BertTokenizer: texts may become "
-            "other word pieces" % (path, validation.shown(kind))
+            "note: %s: its tokenizer_class is %s, but BertTokenizer is used here: texts may be "
+            "split into other word pieces" % (path, validation.shown(kind))
         )
     settings = {
         "lowercase": content.get("do_lower_case") is not False,
@@ -145,7 +145,7 @@ def _entries_by_id(path, content):
             )
         if "\n" in token:
             raise UserError(
-                "%s: the token %s has a line end in it, which a vocab.txt cannot hold: %s"
+                "%s: the token %s contains a line end, which a vocab.txt cannot contain: %s"
                 % (path, validation.shown(token), _WAY_OUT)
             )
     return entries
@@ -160,7 +160,7 @@ def _differences(content):
     ):
         kind = "none" if section is None else section["type"]
         if kind != expected:
-            yield "its %s is %s, the one here is %s: texts may become other word pieces" % (
+            yield "its %s is %s, but %s here: texts may be split into other word pieces" % (
                 name,
                 validation.shown_key(kind),
                 expected,
@@ -173,7 +173,7 @@ def _other_settings(settings):
     for name in _ALWAYS_ON + ("strip_accents",):
         expected = name in _ALWAYS_ON or settings.get("lowercase", True)
         if settings.get(name) not in (None, expected):
-            yield "its %s is %s and %s here: texts may become other word pieces" % (
+            yield "its %s is %s, but %s here: texts may be split into other word pieces" % (
                 name,
                 str(settings[name]).lower(),
                 str(expected).lower(),

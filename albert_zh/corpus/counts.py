@@ -216,9 +216,9 @@ def warnings_of_order(counts: Counter[str], one_segment: str = _ONE_SEGMENT) -> 
     else:
         return []
     return [
-        "%s: of the order of sentences nothing can be learnt from them (label 1: %s). Put the "
-        "sentences of a document on lines one after another, with a blank line behind it; give "
-        "--split_sentences=true where lines are paragraphs; or %s for masked words alone"
+        "%s: the order of sentences cannot be learned from them (label 1: %s). Put the sentences "
+        "of a document on consecutive lines, followed by a blank line; give "
+        "--split_sentences=true if lines are paragraphs; or %s to train on masked words only"
         % (found, _percent(of_label_1), one_segment)
     ]
 
@@ -244,12 +244,12 @@ def warnings_of_loss(
         way_out = "--split_sentences finds no ends of sentences (。！？；…) in them: " + no_ends
     else:
         way_out = (
-            "give --split_sentences=true where lines are paragraphs; for text without ends of "
+            "give --split_sentences=true if lines are paragraphs; for text without ends of "
             "sentences (。！？；…) " + no_ends
         )
     return [
-        "only %s of the text is in records, %s of it is lost: lines that fill a record are cut, or "
-        "have no other one in their document to be paired with: %s"
+        "only %s of the text is in records, %s of it is lost: lines that fill a record are "
+        "truncated, or their document has no other line to pair them with: %s"
         % (_percent(share), _percent(1 - share), way_out)
     ]
 

@@ -96,7 +96,7 @@ class Worker:
             return []
         return [
             "%s: %d of %d words have several pieces, and without --segmenter=jieba each Chinese "
-            "character is a word: one without a similar word is shown as a random piece"
+            "character is a word: words without a similar word are replaced with a random piece"
             % (self.job.similar_words, num_long, len(similar.similar))
         ]
 
@@ -438,7 +438,7 @@ def check_any(counts: Counter[str], paths: Sequence[str], one_segment: bool) -> 
         missing = "text" if one_segment else "two sentences"
         of_one_sentence = "" if one_segment else ", --one_segment for documents of one sentence"
         raise UserError(
-            "%s: no %s in any of %d lines and %d documents: expected a sentence a line and a "
+            "%s: no %s in any of %d lines and %d documents: expected one sentence per line and a "
             "blank line between documents (or --split_sentences for paragraphs%s)"
             % (paths[0] + more, missing, counts["lines"], counts["documents"], of_one_sentence)
         )

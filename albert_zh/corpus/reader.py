@@ -38,11 +38,13 @@ _CONTROL = re.compile(
 
 # Kinds of notes.
 EMPTY_FILE = "empty files"
-JSON_BY_CONTENT = "files whose lines are JSON objects, read as such though not named .jsonl"
-ONE_DOCUMENT = "files without a blank line, each taken as one document"
-LONG_LINE = "lines of more than %d characters, parted" % _LINE_CHARACTERS
+JSON_BY_CONTENT = (
+    "files whose lines are JSON objects, which are read as JSON without being named .jsonl"
+)
+ONE_DOCUMENT = "files without a blank line, each of which is read as one document"
+LONG_LINE = "lines of more than %d characters, which were split" % _LINE_CHARACTERS
 RETURNS = "lines with a carriage return inside (as on old Macs), which is not treated as a line end"
-CONTROL_CHARACTERS = "lines with control or damaged characters, which were left out"
+CONTROL_CHARACTERS = "lines with control or damaged characters, which were removed"
 
 TextFormat = collections.namedtuple(
     "TextFormat", "encoding split_sentences as_original", defaults=("utf-8", False, False)
@@ -102,8 +104,8 @@ def input_files(
     names = list(filter(None, names))
     if patterns and not names:
         raise UserError(
-            "--%s=%s: names no file: expected files, patterns or folders, with commas between"
-            % (flag, patterns)
+            "--%s=%s: contains no file name: expected files, patterns or folders, separated "
+            "by commas" % (flag, patterns)
         )
     for pattern in names:
         if storage.is_file(pattern):
@@ -112,7 +114,7 @@ def input_files(
         paths += _files_meant(pattern, flag, leave_out, output_dir)
     for path in paths:
         if not (storage.is_remote(path) or os.path.exists(path)):
-            raise UserError("--%s: %s is a link to a file that is not there" % (flag, path))
+            raise UserError("--%s: %s is a link to a file that does not exist" % (flag, path))
         path_rules.protect(path, "--" + flag)
     by_place = collections.OrderedDict()
     for path in paths:
@@ -133,12 +135,12 @@ def _files_meant(pattern, flag, leave_out, output_dir):
         matches = [path for path in found if storage.normalized(path) != left_out]
     matches = sorted(path for name in matches for path in _files_below(name, left_out))
     if not matches:
-        raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
+        raise UserError("--%s=%s: no such file, and no file matches the pattern" % (flag, pattern))
     not_meant = set(map(storage.normalized, leave_out))
     meant = [path for path in matches if storage.normalized(path) not in not_meant]
     if not meant:
         raise UserError(
-            "--%s=%s: no text is there but %s, which this command writes or takes for another "
+            "--%s=%s: the only text there is %s, which this command writes or reads for another "
             "flag: name the files of the text" % (flag, pattern, matches[0])
         )
     return meant
@@ -334,11 +336,11 @@ def _paragraphs(line, source):
     fields = map(document.get, json_lines.TEXT_KEYS) if isinstance(document, dict) else ()
     texts = [field for field in fields if isinstance(field, str)]
     if not texts:
-        raise UserError("%s: no text in it: %s" % (source, expected))
+        raise UserError("%s: contains no text: %s" % (source, expected))
     text = next(filter(str.strip, texts), "")
     title = document.get("title") or ""
     if not isinstance(title, str):
-        raise UserError("%s: the title is no string: %s" % (source, expected))
+        raise UserError("%s: the title is not a string: %s" % (source, expected))
     return text_encodings.without_surrogates("%s\n%s" % (title, text)).split("\n")
 
 

@@ -110,8 +110,9 @@ def make_vocabulary(tokenizer: "FullTokenizer") -> Vocabulary:
     """
     if _MASK not in tokenizer.vocab:
         raise UserError(
-            "the vocabulary of %d entries has no %s, which pre-training needs: expected that of a "
-            "BERT or ALBERT model, or one that build_vocab.py made" % (len(tokenizer.vocab), _MASK)
+            "the vocabulary of %d entries has no %s, which pre-training needs: expected the "
+            "vocabulary of a BERT or ALBERT model, or one that build_vocab.py created"
+            % (len(tokenizer.vocab), _MASK)
         )
     cls_id, sep_id, mask_id = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", _MASK])
     return Vocabulary(

@@ -24,7 +24,9 @@ MOST_WORDS = 30000  # first words of a file of vectors that are used
 _FEWEST_NUMBERS = 3  # in a row that is taken for a vector; two may be spellings of a numeral
 _UNKNOWN = "[UNK]"
 _SHOWN_CHARACTERS = 40  # of an invalid line, in an error message
-_LEFT_OUT = "%s: similar words left out that have another number of pieces than the word: %d"
+_LEFT_OUT = (
+    "%s: similar words skipped because their number of pieces differs from that of the word: %d"
+)
 _ROWS = 1024  # words that are compared with all others at a time
 
 Table = collections.namedtuple("Table", "similar num_left_out notes", defaults=((),))
@@ -78,8 +80,8 @@ def _is_table(path):
     cells = first.split()
     if cells and not validation.reads_as_number(cells[-1]):
         raise UserError(
-            "%s: line %d: %r: expected a word and similar ones, with TABs between them, or word "
-            "vectors, lines of a word and numbers with blanks between them"
+            "%s: line %d: %r: expected a word and similar ones, separated by TABs, or word "
+            "vectors, lines of a word and numbers separated by spaces"
             % (path, number, first.strip()[:_SHOWN_CHARACTERS])
         )
     return False
@@ -100,12 +102,12 @@ def _rows_of_table(path):
         others = [other for other in others if other]
         if len(others) >= _FEWEST_NUMBERS and all(map(validation.reads_as_number, others)):
             raise UserError(
-                "%s: line %d: found numbers with TABs between them, expected similar words; the "
-                "numbers of a file of word vectors have blanks between them" % (path, number)
+                "%s: line %d: found numbers separated by TABs, expected similar words; in a file "
+                "of word vectors the numbers are separated by spaces" % (path, number)
             )
         if not (word and others):
             raise UserError(
-                "%s: line %d: %r: expected a word and similar ones, with TABs between them"
+                "%s: line %d: %r: expected a word and similar ones, separated by TABs"
                 % (path, number, line.strip()[:_SHOWN_CHARACTERS])
             )
         yield word, others

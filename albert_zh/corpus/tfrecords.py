@@ -153,18 +153,20 @@ def record_places(content: Union[bytes, Content]) -> Iterator[Tuple[int, int]]:
         number += 1
         begin = place + HEADER_BYTES
         if begin > size:
-            raise Damage(number, "is cut off: the file ends in it")
+            raise Damage(number, "is truncated: the file ends in it")
         packed_length = bytes(content[place : place + 8])
         if packed_length not in headers:
             headers[packed_length] = masked_checksums([packed_length])[0]
         if bytes(content[place + 8 : begin]) != headers[packed_length]:
             raise Damage(
-                number, "is damaged, or of no TFRecord file (its length has another checksum)"
+                number,
+                "is damaged, or the file is not a TFRecord file (the checksum of its length "
+                "differs)",
             )
         end = begin + struct.unpack("<Q", packed_length)[0]
         place = end + FOOTER_BYTES
         if place > size:
-            raise Damage(number, "is cut off: the file ends in it")
+            raise Damage(number, "is truncated: the file ends in it")
         yield begin, end
 
 

@@ -86,13 +86,13 @@ def _kept_if_stopped(folder, output):
         if isinstance(error, Unfinished):
             raise
         raise Interrupted(
-            "stopped; the same command with --resume goes on from here, without it starts over"
+            "stopped; the same command with --resume continues from here, without it starts over"
         ) from error
     except BaseException as error:
         number = getattr(error, "errno", None)
         if number in _NO_SPACE and folder.num_finished():
             raise Unfinished(
-                "%s: cannot be written (%s): free space; the same command with --resume goes on "
+                "%s: cannot be written (%s): free space; the same command with --resume continues "
                 "from here" % (output, os.strerror(number))
             ) from error
         _remove(folder.path)
@@ -159,7 +159,7 @@ def _lock(lock, output):
         except BlockingIOError as error:
             if time.time() > deadline:
                 raise UserError(
-                    "%s: another process is making it: wait for it or choose another output"
+                    "%s: another process is writing it: wait for it or choose another output"
                     % output
                 ) from error
         time.sleep(0.2)

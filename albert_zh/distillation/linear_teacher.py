@@ -117,9 +117,9 @@ class LinearTeacher:
         rests = [np.unique(self._classes[folds != fold]) for fold in range(FOLDS)]
         if num_groups < FOLDS or min(map(len, rests)) < 2:
             raise UserError(
-                "--teachers=%s: %d different texts in train: expected at least %d, of two labels "
-                "or more without each fifth of them: add texts, or leave this teacher out"
-                % (linear_model.NAME, num_groups, FOLDS)
+                "--teachers=%s: %d different texts in train: expected at least %d, with two or "
+                "more labels left when any fifth of them is held out: add texts, or leave this "
+                "teacher out" % (linear_model.NAME, num_groups, FOLDS)
             )
 
     def _logits(self, texts):
@@ -154,8 +154,8 @@ def _check_task(student):
     is_classification = student.kind.is_classification and has_one_label
     if not is_classification or "text_b" in student.use.task.columns:
         raise UserError(
-            "--teachers=%s: teaches single texts with one label each, this task has others: leave "
-            "it out" % linear_model.NAME
+            "--teachers=%s: supports only single texts with one label each: leave it out"
+            % linear_model.NAME
         )
     try:
         import sklearn  # noqa: F401  (reports early that it is missing)

@@ -80,8 +80,8 @@ class TargetCache:
         """
         if storage.is_file(folder):
             raise UserError(
-                "--teacher_cache=%s: found a file, expected a folder, which is made where there "
-                "is none" % folder
+                "--teacher_cache=%s: found a file, expected a folder, which is created if it does "
+                "not exist" % folder
             )
         self.folder = os.path.join(folder, digest_of(about))
         self._about = about
@@ -96,7 +96,7 @@ class TargetCache:
                     if not _is_damage(error):
                         raise
                     reason = " ".join(str(error).split())
-                    say("warning: %s is damaged and left out: %s", path, reason)
+                    say("warning: %s is damaged and ignored: %s", path, reason)
 
     def _take_chunk(self, path):
         """Reads a chunk; if it is damaged, raises an error for which `_is_damage` is true."""
@@ -108,7 +108,7 @@ class TargetCache:
         if (rows["length"] < 0).any() or values.shape != (rows["length"].sum(),):
             raise ValueError("%s values of %d rows" % (list(values.shape), len(rows)))
         if checksum is not None and checksum != _checksum(rows, values):
-            raise ValueError("its checksum is that of other values")
+            raise ValueError("its checksum belongs to other values")
         ends = np.cumsum(rows["length"]).tolist()
         starts = [0] + ends[:-1]
         for key, start, end in zip(rows["key"].tolist(), starts, ends):

@@ -60,8 +60,8 @@ class TeacherFile:
         self.name, self._student, self.num_computed = path, student, 0
         if not student.kind.distillation.takes_tables:
             raise UserError(
-                "--teachers=%s: a file has a row for a text, a task of the kind %s needs outputs "
-                "of each word piece: expected a model" % (path, student.kind.name)
+                "--teachers=%s: a file has one row per text, but a task of the kind %s needs "
+                "outputs for each word piece: expected a model" % (path, student.kind.name)
             )
         self._labels = list(student.use.task.labels)
         self._targets: Dict[Texts, np.ndarray] = {}
@@ -80,14 +80,14 @@ class TeacherFile:
         missing = [example for example in examples if self._found(example) is None]
         if missing:
             raise UserError(
-                "--teachers=%s: has no row of %d of %d texts, the first %r (%s): %s"
+                "--teachers=%s: has no row for %d of %d texts, the first %r (%s): %s"
                 % (
                     self.name,
                     len(missing),
                     len(examples),
                     missing[0].text_a,
                     missing[0].guid,
-                    "its texts are single ones, those of the data pairs: give both (text_b)"
+                    "it has single texts, but the data are pairs: give both texts (text_b)"
                     if missing[0].text_b and not self.has_pairs
                     else "add them, or use data without them",
                 )
@@ -116,8 +116,8 @@ class TeacherFile:
             examples = list({e.guid: e for e in reversed(examples)}.values())[::-1]
         if num_rows != len(examples):
             raise UserError(
-                "--teachers=%s: has %d rows of numbers and no texts, the training and unlabelled "
-                "rows are %d: expected as many, or a file with the texts (predictions.tsv)"
+                "--teachers=%s: has %d rows of numbers and no texts, but there are %d training "
+                "and unlabelled rows: expected as many, or a file with the texts (predictions.tsv)"
                 % (self.name, num_rows, len(examples))
             )
         for example, (line, target) in zip(examples, self._by_position):
@@ -166,8 +166,8 @@ class TeacherFile:
             return self._numbers
         if named[0].startswith("{"):
             raise UserError(
-                "--teachers=%s, line 1: holds JSON: name the file .jsonl, as a table is expected "
-                "under this name" % self.name
+                "--teachers=%s, line 1: found JSON, but a file of this name is read as a table: "
+                "name it .jsonl" % self.name
             )
         known = {other: names[0] for names in _TEXT_KEYS for other in names}
         header = [known.get(name, name) for name in named]
@@ -186,8 +186,8 @@ class TeacherFile:
         if "text_a" in columns and "prediction" in columns and is_value:
             return lambda row: self._cells(row, columns, [columns["prediction"]]) + ("value",)
         raise UserError(
-            "--teachers=%s, line 1: found the columns %s: expected text_a, text_b of pairs, and "
-            "P(LABEL) of each label, or logits" % (self.name, ", ".join(named[:8]))
+            "--teachers=%s, line 1: found the columns %s: expected text_a, text_b for pairs, and "
+            "P(LABEL) for each label, or logits" % (self.name, ", ".join(named[:8]))
         )
 
     def _ordered(self, of_teacher, place):
@@ -254,7 +254,7 @@ class TeacherFile:
             isinstance(entry, (int, float)) and not isinstance(entry, bool) for entry in value
         )
         if not is_numbers:
-            raise self._bad(line, "%s that are no numbers" % form, "numbers")
+            raise self._bad(line, "%s that are not numbers" % form, "numbers")
         return [_as_float(entry) for entry in value], form
 
     def _checked(self, line, numbers, form) -> np.ndarray:
@@ -272,9 +272,7 @@ class TeacherFile:
             return array.astype(np.float32)
         if (array < 0).any() or (array > 1 + LEAST_PROBABILITY).any():
             found = "%g" % array[np.argmax(np.abs(array - 0.5))]
-            expected = (
-                "probabilities from 0 to 1; logits stand beside the texts, in a column logits"
-            )
+            expected = "probabilities from 0 to 1; logits have a column named logits"
             raise self._bad(line, found, expected)
         if not rules.has_several_labels and abs(array.sum() - 1) > _possible_error_of_sum(array):
             found = "probabilities that add up to %.4g" % array.sum()
@@ -309,9 +307,9 @@ class TeacherFile:
         ]
         if lines:
             say(
-                "note: --teachers=%s: pairs with other numbers the other way round: %d, the first "
-                "in lines %d and %d: --swap_pairs learns each order by its numbers; "
-                "write their mean in both, or leave one out, to learn the same of both",
+                "note: --teachers=%s: pairs with other numbers in reverse order: %d, the first in "
+                "lines %d and %d: --swap_pairs trains each order on its own numbers; write their "
+                "mean in both rows, or remove one, to train both on the same",
                 self.name,
                 len(lines),
                 *sorted(lines[0]),
@@ -319,7 +317,7 @@ class TeacherFile:
 
     def _bad(self, line, found, expected):
         return UserError(
-            "--teachers=%s, line %d: found %s, expected %s: mend the line"
+            "--teachers=%s, line %d: found %s, expected %s: correct the line"
             % (self.name, line, found, expected)
         )
 
@@ -340,8 +338,8 @@ def _report_digits(name, probabilities):
     is_between = (scaled > 0.5) & (scaled < 10 ** (_FEWEST_DIGITS - 1) - 0.5)
     if is_between.any() and np.abs(scaled - scaled.round()).max() < _TINY:
         say(
-            "warning: --teachers=%s: probabilities have fewer than %d digits: what a teacher "
-            "knows of improbable classes is lost; write more digits, or logits",
+            "warning: --teachers=%s: probabilities have fewer than %d digits: the differences "
+            "between improbable classes are lost; write more digits, or logits",
             name,
             _FEWEST_DIGITS,
         )

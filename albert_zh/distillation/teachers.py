@@ -91,8 +91,8 @@ def is_model(path: str) -> bool:
             )
         raise UserError(
             "--teachers=%s: no such file or folder: expected a fine-tuned model, or a file of "
-            "logits or probabilities (commas part teachers: a path that has one goes into double "
-            "quotes within the quotes of the shell, --teachers='\"a,b\",c')" % path
+            "logits or probabilities (teachers are separated by commas: put a path that contains "
+            "one into double quotes inside the shell's quotes, --teachers='\"a,b\",c')" % path
         )
     return storage.is_folder(path) or _is_exported(path)
 
@@ -196,8 +196,8 @@ class ModelTeacher:
         changed = [name for name in sorted({**before, **now}) if before.get(name) != now.get(name)]
         if changed:
             raise UserError(
-                "--teachers=%s: changed since this command began (%s): start again once the model "
-                "is whole" % (self.name, ", ".join(changed))
+                "--teachers=%s: changed since this command began (%s): start again when the model "
+                "is complete" % (self.name, ", ".join(changed))
             )
 
     def _loaded(self):
@@ -273,8 +273,8 @@ def _converted(path, folder):
         if _digest_of_pytorch(path) != digest:
             storage.remove_tree(target)  # it is named by the digest of the earlier files
             raise UserError(
-                "--teachers=%s: changed while it was converted: start again once the model is "
-                "whole" % path
+                "--teachers=%s: changed while it was converted: start again when the model is "
+                "complete" % path
             )
     return target
 

@@ -62,7 +62,7 @@ def read_unlabelled(
         with naming("--" + flag):
             rows, has_bad_bytes = _rows_of(path, kind, task, encoding)
             if storage.sha256_of_file(path) != sha256:
-                raise UserError("%s: was changed while it was read: start again" % path)
+                raise UserError("%s: changed while it was being read: start again" % path)
         for example, problem in rows:
             if has_bad_bytes and example and _REPLACED in _joined(example):
                 counts["with bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
@@ -79,7 +79,7 @@ def read_unlabelled(
     if not examples:
         raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)
     lines = ["unlabelled: %d rows of %d files" % (len(examples), len(paths))]
-    lines += ["note: %d rows %s are left out" % (counts[what], what) for what in sorted(counts)]
+    lines += ["note: %d rows %s were skipped" % (counts[what], what) for what in sorted(counts)]
     lines += _about_held_out(examples, {_row(example) for example in held_out})
     return Unlabelled(examples, digest.hexdigest(), lines)
 
@@ -120,7 +120,7 @@ def _why_left_out(example, problem, seen):
     if example and not _joined(example).strip():
         return "that are blank"
     if problem or not example.text_a.strip():
-        return "that do not fit"
+        return "that are invalid"
     return "repeated, or in train," if _key(example) in seen else None
 
 

@@ -165,7 +165,7 @@ def _check_has_heads(opened, task):
         "pretraining": "name a pre-trained model, or export --task=classifier",
     }[task]
     raise UserError(
-        "%s holds no %s (%s; it has %s): %s" % (named, task, variables, present, way_out)
+        "%s contains no %s (%s; it has %s): %s" % (named, task, variables, present, way_out)
     )
 
 
@@ -274,8 +274,8 @@ def check_companions(model: Model, folder: str) -> None:
             storage.exists(source) and _about_model(source) == _about_model(target)
         ):
             raise UserError(
-                "%s is of another model: name another folder with --output, or remove what is of "
-                "that model there first" % target
+                "%s belongs to another model: name another folder with --output, or first remove "
+                "the files of that model there" % target
             )
 
 
@@ -327,7 +327,7 @@ def _check_is_export(path, mark):
     names = storage.names_in(path) if storage.is_folder(path) else []
     if names and mark not in names:
         raise UserError(
-            "%s holds files that are no %s: name another --output, or remove them"
+            "%s contains files, but is not a %s: name another --output, or remove them"
             % (path, EXPORTED_FOLDERS[mark])
         )
 

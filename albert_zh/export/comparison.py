@@ -69,7 +69,7 @@ _LESS_QUANTIZATION = {
     "none": "",
     "float16": "use --quantize=none, or ",
     "dynamic": "use --quantize=float16 or none, or ",
-    "int8": "use --quantize=float16 or none, more --representative_texts of the kind to come, or ",
+    "int8": "use --quantize=float16 or none, more --representative_texts like those in use, or ",
 }
 
 Row = Dict[str, np.ndarray]
@@ -281,14 +281,17 @@ def problem_of(
     """
     deviation = comparison
     if not math.isfinite(deviation.largest):
-        return "some of its outputs on %d texts are no finite numbers" % deviation.num_texts
+        return "some of its outputs on %d texts are not finite numbers" % deviation.num_texts
     if _is_below(deviation.equal_labels, allowed.equal_labels):
-        return "its %s are the checkpoint's on %s of %d texts, expected at least %s: %s" % (
-            answers,
-            percentage(deviation.equal_labels),
-            deviation.num_texts,
-            percentage(allowed.equal_labels),
-            way_out + "accept it with --min_equal_labels=%g" % _floor(deviation.equal_labels),
+        return (
+            "its %s are equal to the checkpoint's on %s of %d texts, expected at least %s: %s"
+            % (
+                answers,
+                percentage(deviation.equal_labels),
+                deviation.num_texts,
+                percentage(allowed.equal_labels),
+                way_out + "accept it with --min_equal_labels=%g" % _floor(deviation.equal_labels),
+            )
         )
     for kind in ("largest", "mean"):
         if _is_below(getattr(allowed, kind), getattr(deviation, kind)):

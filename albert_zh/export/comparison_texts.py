@@ -75,7 +75,7 @@ def of_file(path: Optional[str], encoding: str = "utf-8") -> Texts:
         )
     rows = [row.cells for row in table if row.problem is None]
     if not rows:
-        raise UserError("--representative_texts=%s is empty: expected a text a line" % path)
+        raise UserError("--representative_texts=%s is empty: expected one text per line" % path)
     labels = set()
     if len(rows) > 1 and any(position_columns.TEXT_COLUMN.match(cell.strip()) for cell in rows[0]):
         header, rows = rows[0], rows[1:]

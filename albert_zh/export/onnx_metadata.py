@@ -89,8 +89,8 @@ def write_tokenizer_beside(path: str, model: "Model", options: "Options") -> Non
     lengths = [each["truncation"]["max_length"] for each in (former, content)]
     if lengths[0] != lengths[1]:
         say(
-            "note: %s, which cut texts at %d tokens, now cuts them at %d: an .onnx file of another "
-            "export that is there has its tokenizer.json in its metadata",
+            "note: %s, which truncated texts to %d tokens, now truncates them to %d: an .onnx "
+            "file of another export that is there has its tokenizer.json in its metadata",
             beside,
             *lengths,
         )

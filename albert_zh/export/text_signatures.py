@@ -37,7 +37,10 @@ def why_none(model: "Model") -> Optional[str]:
     if model.tokenizer is None:
         return "%s has no %s" % (model.folder, tokenization.VOCABULARY_FILE)
     if model.tokenizer.sentencepiece is not None:
-        return "%s has a SentencePiece model; only word pieces are made in a graph" % model.folder
+        return (
+            "%s has a SentencePiece model; only WordPiece tokenizers can be part of a graph"
+            % model.folder
+        )
     return None
 
 
@@ -127,6 +130,6 @@ class TextSignatures:
             found = session.run([signature.outputs[name].name for name in TOKENS], feeds)
             if not all(map(np.array_equal, found, expected)):
                 raise UserError(
-                    "%s is not written: its tokens of texts are not those of %s"
+                    "%s is not written: it splits texts into other tokens than %s"
                     % (path, self._model.folder)
                 )

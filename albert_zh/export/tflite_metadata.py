@@ -70,7 +70,7 @@ def with_metadata(content: bytes, model: "Model") -> bytes:
     if model.tokenizer is None or model.labels is None:
         raise UserError("--metadata: the model folder has no vocab.txt, or no classifier")
     if any("\n" in label for label in model.labels):
-        raise UserError("--metadata: a label has a line end in it, which labels.txt cannot hold")
+        raise UserError("--metadata: a label contains a line end, which labels.txt cannot contain")
     # TensorFlow 2 only; imported here, since this module is also imported with 1.15.
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils

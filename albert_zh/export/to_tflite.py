@@ -56,11 +56,11 @@ def check_possible(options: Options, has_texts: bool) -> None:
         )
     if options.quantize == "int8" and not has_texts:
         raise UserError(
-            "--quantize=int8 needs --representative_texts=FILE: a hundred or more texts like those "
-            "that the model will get, one a line (pairs: a tab between the two)"
+            "--quantize=int8 needs --representative_texts=FILE: a hundred or more texts like "
+            "those that the model will get, one per line (pairs: separated by a tab)"
         )
     if options.integer_only and options.quantize != "int8":
-        raise UserError("--integer_only goes with --quantize=int8")
+        raise UserError("--integer_only requires --quantize=int8")
 
 
 def write(model: Model, examples: "Examples", path: str, options: Options) -> "Comparison":
@@ -316,7 +316,8 @@ def _quietly():
             raise
         except Exception as error:
             raise UserError(
-                "TensorFlow Lite cannot hold this model: %s" % " ".join(str(error).split())[:500]
+                "TensorFlow Lite does not support this model: %s"
+                % " ".join(str(error).split())[:500]
             ) from error
         finally:
             os.dup2(screen.fileno(), 2)

@@ -36,8 +36,8 @@ def run(family: str = "single_label", **settings: Any) -> Optional[Dict[str, Any
     options = flags.of_settings(family, **settings)
     if not _at_work.acquire(blocking=False):
         raise UserError(
-            "another fine-tuning is at work in this process: wait for it, or start this one in a "
-            "process"
+            "another fine-tuning is running in this process: wait for it, or start this one in a "
+            "separate process"
         )
     try:
         with run_folder.logs_of_host():

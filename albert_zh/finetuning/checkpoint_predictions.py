@@ -64,8 +64,8 @@ class CheckpointPredictions:
         prefix = self.used() or self._setup.init_checkpoint
         if not prefix:
             raise UserError(
-                "%s holds no checkpoint: train first (--do_train=true), or name a fine-tuned one "
-                "with --init_checkpoint" % self._setup.folder.path
+                "%s contains no checkpoint: train first (--do_train=true), or name a fine-tuned "
+                "one with --init_checkpoint" % self._setup.folder.path
             )
         return self.complete(prefix)
 

@@ -280,7 +280,7 @@ def check_flags(options: flags.FlagValues, family: str = CLASSIFICATION) -> None
     for name in ("warmup_proportion", "dev_share"):
         if options[name].value is not None and not 0 <= options[name].value < 1:
             raise UserError(
-                "--%s: %s makes no sense, expected 0 or more and below 1"
+                "--%s: %s is out of range, expected 0 or more and below 1"
                 % (name, options[name].value)
             )
     if options.max_seq_length < SHORTEST_SEQUENCE:
@@ -310,7 +310,7 @@ def _check_early_stopping(options):
     if options.early_stopping and (options.use_tpu or options.distribution == "multi_worker"):
         raise UserError(
             "--early_stopping: with --use_tpu or --distribution=multi_worker checkpoints are "
-            "evaluated at the end alone: leave it out"
+            "evaluated only at the end: leave it out"
         )
 
 
@@ -327,7 +327,7 @@ def _check_parts_of_batch(options, kind):
     if options.fgm_epsilon:
         raise UserError(
             "%s and --fgm_epsilon, which needs the gradient of the whole batch before its second "
-            "pass, exclude each other: leave one out" % given
+            "pass, are mutually exclusive: leave one out" % given
         )
     if not kind.rows_are_independent:
         raise UserError(
@@ -343,14 +343,14 @@ def _check_several_runs(options):
             "itself (--seed, --learning_rate), with a separate --output_dir"
         )
     if options["seeds"].present and not options.seeds:
-        raise UserError("--seeds= is empty: expected numbers with commas between, or leave it out")
+        raise UserError("--seeds= is empty: expected numbers separated by commas, or leave it out")
     if options.search and options["learning_rate"].present:
         raise UserError(
-            "--learning_rate and --search exclude each other: --search tries those of "
+            "--learning_rate and --search are mutually exclusive: --search tries the rates of "
             "--search_rates"
         )
     if options.search_rates and not options.search:
-        raise UserError("--search_rates are those that --search tries: add --search=true")
+        raise UserError("--search_rates requires --search: add --search=true")
     searched_rates(options)
 
 
@@ -376,14 +376,14 @@ def searched_rates(options: flags.FlagValues) -> List[float]:
     except ValueError:
         rates = [-1.0]
     if not all(0 < rate < math.inf for rate in rates):
-        raise UserError("%s: expected numbers above 0 with commas between" % given)
+        raise UserError("%s: expected numbers above 0, separated by commas" % given)
     if len(set(rates)) < len(rates):
         raise UserError("%s: a rate is given twice" % given)
     return rates
 
 
 def _check_flags_of_google(options):
-    """Raises `UserError` for misuse of the flags that only google's classifier has."""
+    """Raises `UserError` for misuse of the flags that only Google's classifier has."""
     if options.albert_hub_module_handle:
         raise UserError(
             "--albert_hub_module_handle=%s: modules of TensorFlow Hub are not read: leave it out "
@@ -408,10 +408,12 @@ def chosen_columns(options: flags.FlagValues) -> Dict[str, str]:
     chosen = {column: name.strip() for column, name in chosen.items() if name is not None}
     names = ["--" + task_forms.COLUMN_FLAGS[column] for column in chosen]
     if len(set(chosen.values())) < len(chosen) or "" in chosen.values():
-        raise UserError("%s: expected a column each, found one twice or none" % ", ".join(names))
+        raise UserError(
+            "%s: expected a different column for each, found one twice or none" % ", ".join(names)
+        )
     if chosen and datasets.get_task(options.task_name).labels is not None:
         raise UserError(
-            "%s: the columns of the task %s are known: leave it out, or use --task_name=%s"
+            "%s: the columns of the task %s are fixed: leave it out, or use --task_name=%s"
             % (names[0], options.task_name, datasets.OWN_DATA)
         )
     return chosen
@@ -436,8 +438,8 @@ def _check_data_set(options, kind):
         is_own and (has_flags_of_kind or task.objective == CLASSIFICATION)
     ):
         raise UserError(
-            "--task_name=%s: a data set of the kind %s, this run is of %s: use the command of that "
-            "kind" % (options.task_name, task.objective, kind.name)
+            "--task_name=%s: a data set of the kind %s, but this command is for %s: use the "
+            "command for that kind" % (options.task_name, task.objective, kind.name)
         )
 
 
@@ -453,7 +455,7 @@ def say_what_sets_no_rows_aside(options: flags.FlagValues, data: Any) -> None:
         why = "without --do_eval no row of train is set aside"
         if "dev" in data.splits:
             why = "there is a dev file, and no row of train is set aside"
-        say("note: --%s: without effect: %s", ", --".join(given), why)
+        say("note: --%s has no effect: %s", ", --".join(given), why)
 
 
 def check_best_metric(options: flags.FlagValues, kind: Any) -> None:

@@ -41,8 +41,8 @@ def say_what_has_no_effect(options: Any, head: Dict[str, Any], folders: Sequence
         given = options[name].value
         if isinstance(given, _COMPARED) and given != trained:
             say(
-                "note: --%s=%s: without effect, as the model of %s was trained with %s: "
-                "leave it out, or train again (--do_train=true)",
+                "note: --%s=%s has no effect, as the model in %s was trained with %s: leave it "
+                "out, or train again (--do_train=true)",
                 name,
                 given,
                 source,

@@ -130,8 +130,8 @@ class OutputFolder:
         runs = folders_of_runs(self.path)
         if runs:
             raise UserError(
-                "--output_dir=%s holds no model itself: those of --seeds and --search are in %s: "
-                "name one of them with --output_dir" % (self.path, ", ".join(runs))
+                "--output_dir=%s contains no model itself: the models of --seeds and --search are "
+                "in %s: name one of them with --output_dir" % (self.path, ", ".join(runs))
             )
 
     def check_best_is_of_this_run(self) -> None:

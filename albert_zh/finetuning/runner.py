@@ -235,7 +235,7 @@ class Run:
         without_effect = set(self.setup.changed).intersection(self.setup.kind.flags.of_evaluations)
         if without_effect and self.best.evaluations:
             say(
-                "note: --%s: without effect: it counts when a checkpoint is evaluated, and all "
+                "note: --%s has no effect: it is used when a checkpoint is evaluated, and all "
                 "have been: train again, into another --output_dir",
                 ", --".join(sorted(without_effect)),
             )

@@ -382,7 +382,7 @@ class Setup:
         if made.num_cut:
             num_rows = len(counted_rows.rows_of(split))
             say(
-                "note: %d of %d %s of %s %s and were cut",
+                "note: %d of %d %s of %s %s and were truncated",
                 made.num_cut,
                 len(split.examples),
                 "rows" if num_rows == len(split.examples) else "rows and entries",
@@ -476,7 +476,7 @@ def _too_long_in_words(kind, options):
     if kind.further_length_flag is None:
         return "are longer than --%s=%d tokens" % (kind.length_flag, length)
     of_target = options[kind.further_length_flag].value
-    words = "have a longer source than %d tokens (--%s=%d less --%s=%d) or a longer target than %d"
+    words = "have a source of over %d tokens (--%s=%d less --%s=%d) or a target of over %d"
     flags_and_lengths = (kind.length_flag, length, kind.further_length_flag, of_target)
     return words % ((length - of_target,) + flags_and_lengths + (of_target - 1,))
 

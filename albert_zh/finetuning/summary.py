@@ -102,7 +102,7 @@ class Summary:
         try:
             former = files.read_json(path, FORMER_RESULTS)
         except UserError as error:
-            say("note: the former result of test is not used: %s", error)
+            say("note: the previous result of test is ignored: %s", error)
             return None
         is_same = former.get("model") == self._run.predictions.digest()
         return former.get("test") if is_same else None
@@ -120,7 +120,7 @@ class Summary:
         step, predictions = self._run.evaluation.best_predictions
         if step != global_step(prefix):
             predictions = self._run.evaluation.dev_predictions(prefix)
-            self._run.stop.raise_if_made("stopped; the same command goes on")
+            self._run.stop.raise_if_made("stopped; run the same command again to continue")
         notes = self._run.predictions.tuned_notes(prefix)
         return self._run.evaluation.scorer(predictions, notes, SHOWN_ERRORS)
 

@@ -46,7 +46,7 @@ def run(
     if options.search and not options.do_eval:
         raise UserError("--search compares on dev: add --do_eval=true")
     if options.seeds and options["seed"].present:
-        say("note: --seed=%d has no effect beside --seeds", options.seed)
+        say("note: --seed=%d has no effect together with --seeds", options.seed)
     summaries, diverged = [], {}
     runs = [_options_of_run(options, *run) for run in itertools.product(rates, seeds)]
     if options.do_train:
@@ -110,7 +110,7 @@ def _seeds(options):
         seeds = [int(seed) for seed in options.seeds or [options.seed]]
     except ValueError:
         raise UserError(
-            "--seeds=%s: expected whole numbers with commas between" % ",".join(options.seeds)
+            "--seeds=%s: expected integers separated by commas" % ",".join(options.seeds)
         ) from None
     for seed in seeds:
         flag_checks.check_seed(seed)

@@ -143,7 +143,7 @@ class Teaching:
         """Raises `UserError` for outputs without texts if a seed determines the dev rows."""
         if "dev_seed" in self._setup.data.fingerprint("train"):
             raise UserError(
-                "--teachers=%s: has numbers and no texts, and rows of the training file are set "
+                "--teachers=%s: has numbers but no texts, while rows of the training file are set "
                 "aside as dev by a seed: expected a file with the texts (predictions.tsv), or a "
                 "dev file in --data_dir" % teacher.name
             )
@@ -161,8 +161,8 @@ class Teaching:
             )
         if score == least:
             say(
-                "warning: --teachers=%s: %s %s %.4f is that of predicting %s for every row: was "
-                "the teacher trained long enough? Look at its report, or leave it out",
+                "warning: --teachers=%s: %s %s %.4f is the score of predicting %s for every row: "
+                "was the teacher trained long enough? Look at its report, or leave it out",
                 *(teacher.name, split, metric, score, what),
             )
         if self._setup.kind.distillation.learns_values:
@@ -186,8 +186,8 @@ class Teaching:
         if error > 2 * of_mean:
             say(
                 "warning: --teachers=%s: mean squared error of its values on %s %.4g, of the "
-                "labels' mean %.4g: are they on the labels' scale? The student learns them as they "
-                "are: rescale them",
+                "labels' mean %.4g: are they on the labels' scale? The student learns them "
+                "unchanged: rescale them",
                 *(teacher.name, split, error, of_mean),
             )
 
@@ -198,8 +198,9 @@ class Teaching:
             if here.get(name, value) != value:
                 say(
                     "warning: --teachers=%s: its %s was %s, here it is %s: if it was trained on "
-                    "these data, it has learnt rows that are dev here and its scores on them are "
-                    "too good: add a dev file, or train all with one --dev_seed, or with --seeds",
+                    "these data, it was trained on rows that are dev here and its scores on them "
+                    "are too high: add a dev file, or train all with one --dev_seed, or with "
+                    "--seeds",
                     *(teacher.name, name, value, here[name]),
                 )
                 return True
@@ -255,12 +256,12 @@ class Teaching:
         unscored = [t.name for t in self._teachers if self._split_of([t]) != "dev"]
         if unscored:
             raise UserError(
-                "--%s=auto: %s has no rows of dev to fit it on: give numbers" % (name, unscored[0])
+                "--%s=auto: %s has no dev rows to fit it on: give numbers" % (name, unscored[0])
             )
         if any(self._know_dev):
             raise UserError(
-                "--%s=auto: a teacher may have learnt the rows of dev that it is fitted on (the "
-                "warning above): give numbers" % name
+                "--%s=auto: a teacher may have been trained on the dev rows that it is fitted on "
+                "(see the warning above): give numbers" % name
             )
 
     def likeness(self, scorer: "Scorer") -> Dict[str, float]:

@@ -110,7 +110,7 @@ def check_flags(options: absl_flags.FlagValues, kind: Any) -> None:
         given = [name for name in _NEED_TEACHERS if options[name].value]
         given += [name for name in NEED_TEACHERS_IF_GIVEN if options[name].present]
         if given:
-            raise UserError("--%s is for --teachers, which is not given: add it" % given[0])
+            raise UserError("--%s requires --teachers: add it" % given[0])
         return
     if not options.do_train:
         raise UserError("--teachers: nothing is trained: add --do_train=true, or leave it out")
@@ -125,8 +125,8 @@ def check_flags(options: absl_flags.FlagValues, kind: Any) -> None:
     is_contradictory = options.distill_loss == SQUARED and options.teacher_average != LOGITS
     if options["teacher_average"].present and is_contradictory:
         raise UserError(
-            "--teacher_average=probabilities: --distill_loss=mse learns averages of logits: leave "
-            "one of them out"
+            "--teacher_average=probabilities: --distill_loss=mse averages logits: leave one of "
+            "them out"
         )
     _check_have_effect(options, kind)
     if options.teacher_temperatures and not kind.distillation.logit_columns:
@@ -157,15 +157,14 @@ def _check_have_effect(options, kind):
     is_of_labels = [name for name in OF_LABELS if name in options and options[name].value]
     if is_of_labels and options.distill_weight == 1:
         raise UserError(
-            "--%s is of the labels' loss, which --distill_weight=1 leaves out: lower that, or "
+            "--%s is for the labels' loss, which --distill_weight=1 disables: lower that, or "
             "leave the flag out" % is_of_labels[0]
         )
     has_none = options.distill_loss == SQUARED or kind.distillation.learns_values
     if has_none and options["temperature"].present and options.temperature != 1:
         what = "values" if kind.distillation.learns_values else "the logits of --distill_loss=mse"
         raise UserError(
-            "--temperature=%g: %s are learnt as they are: leave it out"
-            % (options.temperature, what)
+            "--temperature=%g: %s are learned unscaled: leave it out" % (options.temperature, what)
         )
     _check_average(options, kind)
 
@@ -176,9 +175,9 @@ def _check_average(options, kind):
         return
     why = None
     if len(options.teachers) == 1:
-        why = "there is one teacher, of which nothing is averaged"
+        why = "there is only one teacher, so there is nothing to average"
     elif not kind.distillation.logit_columns:
-        why = "a task of the kind %s has values, whose average is one" % kind.name
+        why = "a task of the kind %s has values, which are averaged in one way only" % kind.name
     if why:
         raise UserError("--teacher_average: %s: leave it out" % why)
 
@@ -202,8 +201,8 @@ def _check_unlabelled_is_no_output(options):
         folder = os.path.dirname(pattern) or os.curdir
         if unlabelled.is_pattern(pattern) and any(unlabelled.fits(folder, f) for f in folders):
             raise UserError(
-                "--unlabelled_file=%s fits files that the run writes to --output_dir=%s, too: name "
-                "the texts one by one, or another --output_dir" % (pattern, output)
+                "--unlabelled_file=%s also matches files that the run writes to --output_dir=%s: "
+                "name the texts one by one, or another --output_dir" % (pattern, output)
             )
 
 
@@ -227,7 +226,7 @@ def _check_lists(options):
         given = options[name].value
         if given is not None and not (given and all(given)):
             raise UserError(
-                "--%s=%s: found an empty value: name one, or leave the flag out"
+                "--%s=%s: the value is empty: give one, or leave the flag out"
                 % (name, ",".join(given))
             )
 

@@ -51,7 +51,9 @@ class TestFile:
                 count += 1
                 num_rows += counted_rows.is_row(example)
                 num_unscored += counted_rows.is_row(example) and example.label is None
-            self._run.stop.raise_if_made("stopped; the same command starts the prediction again")
+            self._run.stop.raise_if_made(
+                "stopped; run the same command again to restart the prediction"
+            )
         for note in files.notes():
             say("note: %s", note)
         self._run.speed["prediction"] = count / (time.time() - begin)
@@ -65,8 +67,8 @@ class TestFile:
         options = self._setup.options
         if options.do_train and not options.do_eval and chosen and chosen["global_step"] < newest:
             say(
-                "note: the best of the evaluated checkpoints is that of step %d; those since, up "
-                "to step %d, are not evaluated: add --do_eval=true",
+                "note: the best evaluated checkpoint is that of step %d; later ones, up to step "
+                "%d, are not evaluated: add --do_eval=true",
                 chosen["global_step"],
                 newest,
             )

@@ -63,7 +63,7 @@ def _separated(index, record, names):
     if not any(record.get(key) for key in cells.KEYS):
         return text, None
     if not names:
-        raise UserError("text %d has slots, and the model takes none: leave them out" % index)
+        raise UserError("text %d has slots, but the model takes none: remove them" % index)
     try:
         spans = cells.of_record(record, (first, second))
     except ValueError as error:

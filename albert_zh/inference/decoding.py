@@ -81,8 +81,7 @@ class Rules(NamedTuple):
         allowed = np.array(log_probs, np.float64)
         if np.isnan(allowed).any():
             raise UserError(
-                "the model's outputs are no numbers (NaN): its weights are damaged: use another "
-                "checkpoint"
+                "the model's outputs are NaN: its weights are damaged: use another checkpoint"
             )
         allowed[list(self.forbidden_ids)] = -np.inf
         if len(tokens) < self.settings.min_length:
@@ -103,7 +102,7 @@ def checked_settings(
     for name, setting in given.items():
         if name not in _SETTINGS:
             raise UserError(
-                "%s: no setting of generation, expected one of %s" % (name, ", ".join(_SETTINGS))
+                "%s: not a generation setting, expected one of %s" % (name, ", ".join(_SETTINGS))
             )
         checks.checked(name, setting, _SETTINGS[name])
     settings = DecodingSettings(**given)
@@ -115,7 +114,7 @@ def checked_settings(
             % (settings.min_length, settings.max_length)
         )
     if settings.num_beams > 1 and settings.do_sample:
-        raise UserError("num_beams and do_sample exclude each other: leave one out")
+        raise UserError("num_beams and do_sample are mutually exclusive: leave one out")
     of_sampling = (settings.temperature, settings.top_k, settings.top_p)
     if not settings.do_sample and of_sampling != (1.0, 0, 1.0):
         raise UserError("temperature, top_k and top_p are for sampling: add do_sample")
@@ -185,7 +184,7 @@ def _next_token(log_probs, settings, generator):
 
 def _no_token(settings):
     return UserError(
-        "no token may follow: lower no_repeat_ngram_size=%d or min_length=%d"
+        "no token is allowed next: lower no_repeat_ngram_size=%d or min_length=%d"
         % (settings.no_repeat_ngram_size, settings.min_length)
     )
 

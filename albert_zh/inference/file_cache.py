@@ -36,7 +36,9 @@ class FileCache:
         if content.get("fingerprint") == fingerprint and isinstance(content.get("files"), dict):
             self._checksums = content["files"]
         else:
-            self._note("%s is of another model, or of other settings of it" % folder)
+            self._note(
+                "%s belongs to another model, or to the same model with other settings" % folder
+            )
 
     def path(self, name: str) -> str:
         """The path of a file."""
@@ -110,7 +112,7 @@ class FileCache:
         output_files.write_json(self.path(MANIFEST), content)
 
     def _note(self, problem):
-        print("note: %s: made again" % problem, file=sys.stderr)
+        print("note: %s: rebuilding it" % problem, file=sys.stderr)
 
 
 def link_files(source: str, folder: str) -> None:

@@ -122,7 +122,7 @@ class FilesBeside:
             path = path or self._find(tokenization.VOCABULARY_FILE)
             if path is None:
                 raise UserError(
-                    "%s holds no vocabulary (%s or %s): copy the model's there, or name it "
+                    "%s contains no vocabulary (%s or %s): copy the model's there, or name it "
                     "(vocab_file in Python, --vocab_file)"
                     % (
                         self._folder,

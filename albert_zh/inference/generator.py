@@ -176,7 +176,9 @@ class Generator(loaded_model.LoadedModel):
         """
         rules, longest = self._rules(settings)
         if rules.settings.num_beams > 1:
-            raise UserError("num_beams: a beam search has no text before its end: leave it out")
+            raise UserError(
+                "num_beams: a beam search has no text to return before it ends: leave it out"
+            )
         ids, _ = self._source(_checked([text])[0], longest)
         with self.in_use():
             rows = _Rows(self, [ids], rules)
@@ -205,7 +207,7 @@ class Generator(loaded_model.LoadedModel):
         longest = min(self.max_source_length, self._config.longest_sequence - settings.max_length)
         if longest < _SHORTEST_SOURCE:
             raise UserError(
-                "max_length: %d leaves no position for a source: the model has %d positions"
+                "max_length: %d leaves no positions for the source: the model has %d positions"
                 % (settings.max_length, self._config.longest_sequence)
             )
         forbidden = [self._ids[name] for name in ("pad", "unk", "cls", "mask")]
@@ -253,7 +255,7 @@ def _checked_notes(model_dir, folder):
     notes, name = model_folder.open_folder(model_dir).notes, fine_tuning_notes.FINE_TUNING_FILE
     if notes.get("objective") != OBJECTIVE:
         raise UserError(
-            "%s: no generator (its %s says %s): train one with run_seq2seq.py"
+            "%s: not a generator (its %s has %s): train one with run_seq2seq.py"
             % (model_dir, name, notes.get("objective", "nothing"))
         )
     source = os.path.join(os.path.dirname(folder.prefix), name)

@@ -93,12 +93,12 @@ class LoadedModel:
 
     def _check_is_open(self):
         if self._is_closed:
-            raise UserError("this %s is closed: make a new one" % self.shown_name)
+            raise UserError("this %s is closed: create a new one" % self.shown_name)
 
     def __reduce__(self) -> NoReturn:
         raise UserError(
-            "this %s cannot be pickled or copied, as for another process: make one there, from the "
-            "same folder" % self.shown_name
+            "this %s cannot be pickled or copied, for example for another process: create one "
+            "there, from the same folder" % self.shown_name
         )
 
     def __enter__(self: _Model) -> _Model:
@@ -129,7 +129,11 @@ def note_cut(what: str, num_cut: int, longest: int) -> None:
         longest: maximum number of tokens that the model reads.
     """
     if num_cut:
-        note = "note: %s of more than %d tokens are cut: %d" % (what, longest, num_cut)
+        note = "note: %s of more than %d tokens, which were truncated: %d" % (
+            what,
+            longest,
+            num_cut,
+        )
         print(printable(note), file=sys.stderr)
 
 

@@ -132,7 +132,7 @@ class MaskFiller(loaded_model.LoadedModel):
         tokens.append("[SEP]")
         if len(tokens) > self.max_seq_length:
             raise UserError(
-                "the text has %d tokens, the model takes %d: shorten it"
+                "the text has %d tokens, but the model takes at most %d: shorten it"
                 % (len(tokens), self.max_seq_length)
             )
         return self.tokenizer.convert_tokens_to_ids(tokens)

@@ -63,7 +63,7 @@ def newest_best_folder(
         found = [path for path, n in zip(found, notes) if n.get("objective") in kinds]
     if not found:
         raise NoModelError(
-            "no fine-tuned model%s (*_output/best) is here: make one with %s, or name one with "
+            "found no fine-tuned model%s (*_output/best): train one with %s, or name one with "
             "--model_dir"
             % (
                 " of sentence pairs" if of_pairs else " of the kind %s" % kinds[0] if kinds else "",

@@ -354,8 +354,8 @@ class Predictor(loaded_model.LoadedModel):
         """
         if not self.kind.is_classification:
             raise UserError(
-                "the model is none of sentence pairs (%s); vectors for a search are those of a "
-                "model folder, not of an exported file" % self.objective
+                "the model is not a sentence-pair model (%s); to search with vectors, name a "
+                "model folder, not an exported file" % self.objective
             )
         is_exclusive = self.rules.has_classes and not self.rules.has_several_labels
         if not is_exclusive or len(self.labels) != 2:

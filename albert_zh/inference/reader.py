@@ -293,7 +293,7 @@ def _kept_index(folder, fingerprint, texts) -> lexical_index.LexicalIndex:
             cache.add(_INDEX)
             return index
     except UserError as error:  # the folder is not writable
-        print(printable("note: the index is not kept: %s" % error), file=sys.stderr)
+        print(printable("note: the index is not saved: %s" % error), file=sys.stderr)
         return lexical_index.LexicalIndex.build(texts)
 
 

@@ -130,8 +130,8 @@ def model_of_args() -> Tuple[str, Dict[str, Any]]:
         if os.path.exists(path + ".index") or (os.path.isdir(path) and os.listdir(path)):
             return path, _files_of_args(is_checkpoint=path == getattr(args, "ckpt_name", None))
     raise UserError(
-        "args.py: no model is at %s: fine-tune one with bash run_classifier_lcqmc.sh, "
-        "or set model_dir to its folder" % ", ".join(named)
+        "args.py: there is no model at %s: fine-tune one with bash run_classifier_lcqmc.sh, or "
+        "set model_dir to its folder" % ", ".join(named)
     )
 
 

@@ -92,8 +92,8 @@ class Distiller:
         without = [kind for kind in self._settings.kinds if not self._pairs_of(kind)]
         if without:
             raise UserError(
-                "--layers=%s: depth 0 is the input of the first layer, which has no %s: name "
-                "further depths, or add --losses=hidden" % (",".join(settings.layers), without[0])
+                "--layers=%s: depth 0 is the input of the first layer, which has no %s: add other "
+                "depths, or --losses=hidden" % (",".join(settings.layers), without[0])
             )
         say(
             "distilling %s of %s: layers %s%s",
@@ -103,7 +103,7 @@ class Distiller:
             "" if self._converter is None else "; the vocabularies differ",
         )
         if settings.tie_projections and not self._has_projections():
-            say("note: --tie_projections has no effect: no state of another width is compared")
+            say("note: --tie_projections has no effect: all compared states have the same width")
 
     def _has_projections(self):
         """Whether `fit_dense` projects compared states to the teacher's width."""
@@ -294,7 +294,7 @@ def _check_original_can_compare(config, teacher, converter, kinds):
     """Raises `UserError` for models and settings on which TinyBERT's own programs would fail."""
     numbers = [(c.num_hidden_layers, c.num_attention_heads) for c in (config, teacher.config)]
     differing = [
-        (numbers[1][0] % numbers[0][0], "the teacher's %d layers are no multiple of %d"),
+        (numbers[1][0] % numbers[0][0], "the teacher's %d layers are not a multiple of %d"),
         (numbers[1][1] != numbers[0][1], "the teacher has %d heads, the student %d"),
     ]
     for number, (differs, text) in enumerate(differing):

@@ -181,6 +181,8 @@ def check(options: flags.FlagValues, required: Sequence[str]) -> None:
     if not 0 <= options.weight_decay < 1:
         raise UserError("--weight_decay=%g: expected 0 or more and below 1" % options.weight_decay)
     if options.recompute:
-        raise UserError("--recompute keeps no attention, which is distilled: leave it out")
+        raise UserError(
+            "--recompute does not keep the attention scores, which are distilled: leave it out"
+        )
     if options.use_tpu:
         raise UserError("--use_tpu: a teacher in the graph runs on CPU and GPU: leave it out")

@@ -69,7 +69,7 @@ class Teacher:
         vocab_file = tokenization.vocabulary_in_folder(opened.folder)
         if not os.path.exists(vocab_file):
             raise UserError(
-                "--%s=%s has no vocabulary: expected vocab.txt or spiece.model beside its "
+                "--%s=%s has no vocabulary: expected vocab.txt or spiece.model next to its "
                 "checkpoint" % (flag, path)
             )
         self.tokenizer = tokenization.FullTokenizer(

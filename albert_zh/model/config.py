@@ -134,10 +134,10 @@ class AlbertConfig:
             initializer_range: standard deviation of the initial weights.
             embedding_size: width of the word table, E; None for plain BERT.
             ln_type: "postln" (also None) or "preln"; brightmart and plain BERT only.
-            num_hidden_groups: groups of layers that share weights; google's layouts only. Groups
+            num_hidden_groups: groups of layers that share weights; Google's layouts only. Groups
                 differ in size if it does not divide num_hidden_layers; if there are more groups
                 than layers (albert_config_tiny_google_fast.json), some are empty.
-            inner_group_num: blocks per layer of a group; google's layouts only.
+            inner_group_num: blocks per layer of a group; Google's layouts only.
             ffn_groups: groups of the feed-forward kernels; more than 1 is google_fast.
             use_relative_position: functional relative positions instead of a position table; plain
                 BERT with this setting is NEZHA.
@@ -261,9 +261,9 @@ class AlbertConfig:
         self._require_divides("ffn_groups", "hidden_size")
         self._require_divides("ffn_groups", "intermediate_size")
         if self.num_hidden_groups and self.is_pre_norm:
-            raise UserError("ln_type: google's layouts (num_hidden_groups) support only postln")
+            raise UserError("ln_type: Google's layouts (num_hidden_groups) support only postln")
         if self.ffn_groups > 1 and not self.num_hidden_groups:
-            raise UserError("ffn_groups: only google's layouts (num_hidden_groups) support them")
+            raise UserError("ffn_groups: only Google's layouts (num_hidden_groups) support them")
         if self.num_hidden_layers * self.inner_group_num > _MOST_BLOCKS:
             raise UserError(
                 "config: num_hidden_layers (%d) times inner_group_num (%d): expected at most %d"

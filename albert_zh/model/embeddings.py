@@ -96,7 +96,7 @@ def check_length(length: Any, max_position_embeddings: int) -> None:
     """Raises `UserError` if a sequence is too long; a tensor's length is unknown and passes."""
     if isinstance(length, int) and length > max_position_embeddings:
         raise UserError(
-            "--max_seq_length=%d: expected at most %d, the config's max_position_embeddings: give "
-            "less, or a model of more positions (extend_positions.py makes one)"
+            "--max_seq_length=%d: expected at most %d, the config's max_position_embeddings: "
+            "lower it, or use a model with more positions (extend_positions.py creates one)"
             % (length, max_position_embeddings)
         )

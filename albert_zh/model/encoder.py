@@ -1,7 +1,7 @@
 """The encoder of every layout: embeddings, transformer blocks, pooler.
 
 The config alone determines the layout (see `layouts.LAYOUTS`). Variables have the same names and
-shapes as in the original albert_zh, google's ALBERT and BERT, so their checkpoints load unchanged.
+shapes as in the original albert_zh, Google's ALBERT and BERT, so their checkpoints load unchanged.
 
     config = AlbertConfig.from_json_file("albert_config/albert_config_tiny.json")
     model = AlbertModel(config, is_training=False, input_ids=input_ids, input_mask=input_mask)
@@ -170,7 +170,7 @@ class AlbertModel:
     def get_all_encoder_layers(self) -> List[tf.Tensor]:
         """List of [B, F, H], the output of each block; the last is `get_sequence_output`.
 
-        A layer is one block; in google's layouts it has `inner_group_num` blocks.
+        A layer is one block; in Google's layouts it has `inner_group_num` blocks.
         """
         return [self._unflatten(rows) for rows in self._block_rows]
 

@@ -30,6 +30,7 @@ def check_is_no_fork(purpose: str) -> None:
     """
     if _process_with_sessions not in (None, os.getpid()):
         raise UserError(
-            "no model can be %s in this process: it was forked from one that had loaded or trained "
-            "a model, and TensorFlow's threads stayed there: %s" % (purpose, ABOUT_FORKS)
+            "no model can be %s in this process: it was forked from a process that had loaded or "
+            "trained a model, and TensorFlow's threads do not survive a fork: %s"
+            % (purpose, ABOUT_FORKS)
         )

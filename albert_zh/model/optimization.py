@@ -64,7 +64,7 @@ COMPILED_FROM = 1000000  # values in a variable; smaller variables are not worth
 ADAM_SLOTS = ("adam_m", "adam_v")
 LAMB_SLOTS = ("lamb_m", "lamb_v")
 
-# LAMB of the two families of programs: brightmart's adapts the rate of every variable, google's
+# LAMB of the two families of programs: brightmart's adapts the rate of every variable, Google's
 # only of variables with weight decay; the moments have different names in their checkpoints.
 _BRIGHTMART_LAMB = {"exclude_from_layer_adaptation": (), "slot_names": LAMB_SLOTS}
 _GOOGLE_LAMB = {

@@ -77,7 +77,7 @@ NOTES = validation.record(
     required=("pooling", "normalize", "width", "max_seq_length"),
     expected="the JSON object that training wrote there",
 )
-_WAY_OUT = "put back what training wrote there, or train again"
+_WAY_OUT = "restore what training wrote there, or train again"
 
 
 class SentenceNotes(NamedTuple):

@@ -155,7 +155,7 @@ def check_flags(options: flags.FlagValues) -> None:
 
 def _check_masking(options):
     if options.span and options["ngram"].present and options.ngram > 1:
-        raise UserError("--span and --ngram exclude each other: leave one out")
+        raise UserError("--span and --ngram are mutually exclusive: leave one out")
     for name in ("masked_lm_prob", "masked_lm_budget"):
         share = getattr(options, name)
         if not 0 <= share <= 1:

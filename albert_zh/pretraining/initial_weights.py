@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
 
 # End of messages about --init_checkpoint if the run already has a checkpoint.
-_NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run goes on from its own weights"
+_NEED_NOT_BE_NAMED = ", or leave --init_checkpoint out: the run then continues from its own weights"
 
 
 class InitialWeights:
@@ -117,7 +117,7 @@ class InitialWeights:
         former = run_folder.former_settings(self._folder)["fixed"].get("init_checkpoint", digest)
         if former != digest:
             raise UserError(
-                "%s holds a run that did not begin with the weights of --init_checkpoint=%s: name "
-                "another folder (--output_dir)%s" % (self._folder, prefix, way_out)
+                "%s contains a run that did not start from the weights of --init_checkpoint=%s: "
+                "name another folder (--output_dir)%s" % (self._folder, prefix, way_out)
             )
         return digest

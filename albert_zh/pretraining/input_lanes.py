@@ -43,8 +43,8 @@ def check_hosts(num_lanes: int, num_hosts: int) -> None:
     """Raises `UserError` if the lanes of a run cannot be divided equally among the hosts."""
     if num_lanes % num_hosts and num_hosts % num_lanes:
         raise UserError(
-            "the run began on %d hosts and cannot go on exactly on %d: give it as many as then, "
-            "or a divisor or multiple of that, or name another --output_dir"
+            "the run began on %d hosts and cannot be continued exactly on %d: use the same "
+            "number, or a divisor or multiple of it, or name another --output_dir"
             % (num_lanes, num_hosts)
         )
 

@@ -48,8 +48,8 @@ def chosen_rate(options: Any) -> float:
         return fitting
     if options.learning_rate > _COLLAPSING_FACTORS[options.optimizer] * fitting:
         say(
-            "warning: --learning_rate=%g is known to make the loss collapse at a batch of "
-            "%d (it stays near that of guessing): %.3g fits, as chosen without the flag",
+            "warning: --learning_rate=%g is known to fail at a batch size of %d (the loss stays "
+            "near that of guessing): without the flag, %.3g is used",
             options.learning_rate,
             options.train_batch_size,
             fitting,

@@ -114,7 +114,7 @@ def check(options: flags.FlagValues) -> None:
         for name in ("replaced_token_weight", "span_boundary_weight"):
             if getattr(options, name):
                 raise UserError(
-                    "--%s and --objective=%s exclude each other: leave one out"
+                    "--%s and --objective=%s are mutually exclusive: leave one out"
                     % (name, options.objective)
                 )
     if options.objective == "electra":
@@ -130,16 +130,16 @@ def _check_electra(options):
         for name in _OF_SEPARATE_GENERATOR:
             if options[name].value != options[name].default:
                 raise UserError(
-                    "--%s is of a separate generator: leave it or --untied_generator=false out"
-                    % name
+                    "--%s is for a separate generator: leave it or --untied_generator=false "
+                    "out" % name
                 )
     if not options.disc_weight and (options.untied_generator or options.sentence_task):
         raise UserError(
-            "--disc_weight=0: nothing but masked words is learnt: add --untied_generator=false, so "
+            "--disc_weight=0: only masked words are learned: add --untied_generator=false, so "
             "that the model itself learns them, and leave --sentence_task out"
         )
     if not options.disc_weight and not options.gen_weight:
-        raise UserError("--gen_weight=0 and --disc_weight=0: nothing is learnt: leave one out")
+        raise UserError("--gen_weight=0 and --disc_weight=0: nothing is learned: leave one out")
 
 
 def has_sentence_task(options: flags.FlagValues) -> bool:
@@ -172,7 +172,7 @@ def model_settings(
     if is_unilm and config.type_vocab_size < 2:
         raise UserError(
             "--objective=unilm: the config's type_vocab_size is %d, expected 2: source and target "
-            "have a segment each" % config.type_vocab_size
+            "are separate segments" % config.type_vocab_size
         )
     return {
         "sentence_task": has_sentence_task(options),
@@ -204,8 +204,8 @@ def check_distillation(options: flags.FlagValues) -> None:
     """Raises `UserError` for an objective that cannot be combined with distillation."""
     if options.objective != "masked_lm":
         raise UserError(
-            "--objective=%s: a student learns masked words beside its teacher: leave it out"
-            % options.objective
+            "--objective=%s: a student learns masked words in addition to its teacher's "
+            "outputs: leave it out" % options.objective
         )
 
 
@@ -254,8 +254,8 @@ def check_generator_is_of_run(folder: str, options: flags.FlagValues) -> None:
     trained = _otherwise_trained(folder, options, names)
     if trained:
         raise UserError(
-            "%s holds a run of another generator, trained with %s: pass the same when evaluating"
-            % (folder, trained)
+            "%s contains a run with another generator, trained with %s: pass the same when "
+            "evaluating" % (folder, trained)
         )
 
 
@@ -264,8 +264,8 @@ def say_what_is_measured(folder: str, options: flags.FlagValues) -> None:
     trained = _otherwise_trained(folder, options, ["objective"])
     if trained == "--objective=unilm":
         say(
-            "note: %s was trained with %s, and masked words are measured with all of the text in "
-            "view: with that flag each pattern is",
+            "note: %s was trained with %s, but masked words are evaluated with full attention: "
+            "with that flag each attention pattern is",
             folder,
             trained,
         )

@@ -22,7 +22,7 @@ from albert_zh.corpus import record_counts, tfrecords
 
 _CHECKED_TOGETHER = 1024  # records
 _COUNTED_RECORDS = 20000
-_WAYS_OUT = ": write the file again, or leave damaged records out with --skip_corrupt_records=true"
+_WAYS_OUT = ": create the file again, or skip damaged records with --skip_corrupt_records=true"
 _FILES_AT_ONCE = 8  # files counted in parallel, since remote storage responds slowly
 _MOST_EXAMPLES = 3  # paths named in a message
 
@@ -73,11 +73,11 @@ def inspected(
     kinds = [kind for _, kind, _ in filled]
     if len({kind.is_masked for kind in kinds}) > 1:
         raise UserError(
-            "--%s: some files hold masked records and some unmasked ones (--masking=dynamic): "
-            "expected one kind" % flag
+            "--%s: some files contain masked records and some unmasked ones (--masking=dynamic): "
+            "expected only one kind" % flag
         )
     if not filled:
-        raise UserError("--%s: no record in %s" % (flag, ", ".join(paths[:_MOST_EXAMPLES])))
+        raise UserError("--%s: no records in %s" % (flag, ", ".join(paths[:_MOST_EXAMPLES])))
     counts = [count for _, _, count in filled] if is_counted else None
     has_pairs = any(kind.is_pair for kind in kinds)
     return Inspection([path for path, _, _ in filled], counts, kinds[0].is_masked, has_pairs)
@@ -129,7 +129,7 @@ def parsed(serialized: bytes) -> Dict[str, np.ndarray]:
     try:
         example = tf.train.Example.FromString(bytes(serialized))
     except Exception as error:  # protobuf's error class depends on its implementation
-        raise ValueError("is no tf.train.Example (%s)" % error) from error
+        raise ValueError("is not a tf.train.Example (%s)" % error) from error
     return {
         name: np.array(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
         for name, feature in example.features.feature.items()
@@ -172,7 +172,7 @@ def fault_of(
     if vocab_size is not None and not _is_within(
         features.get("masked_lm_positions", []), max_seq_length
     ):
-        return "masked_lm_positions has a value that is none below %d" % max_seq_length
+        return "masked_lm_positions has a value that is not below %d" % max_seq_length
     return None
 
 
@@ -286,7 +286,7 @@ def repaired(paths: Sequence[str], folder: str) -> List[str]:
         with output_files.atomic_write(copy, "wb") as handle:
             for batch in _batches(whole):
                 handle.writelines(tfrecords.frame_records(batch))
-        say("warning: %s: %d damaged records are left out", path, num_damaged)
+        say("warning: %s: %d damaged records were skipped", path, num_damaged)
         result.append(copy)
     return result
 

@@ -107,8 +107,8 @@ def _say_what_has_no_effect(options):
         given = [name for name in given if name not in _OF_SHARE]
     if given:
         say(
-            "note: --%s: no effect: the records of --input_file were masked when they were made "
-            "(create_pretraining_data.py --masking=dynamic leaves that to training)",
+            "note: --%s has no effect: the records of --input_file were masked when they were "
+            "created (create_pretraining_data.py --masking=dynamic leaves that to training)",
             ", --".join(given),
         )
 
@@ -130,7 +130,7 @@ def _vocabulary_of_masking(options, vocab_file):
     if vocab_file is None:
         raise UserError(
             "--vocab_file is required: the records of %s are not masked yet, and there is no "
-            "vocab.txt or spiece.model beside %s" % (options.input_file, options.bert_config_file)
+            "vocab.txt or spiece.model next to %s" % (options.input_file, options.bert_config_file)
         )
     vocab = tokenization.load_vocab(vocab_file)
     if "[MASK]" not in vocab:
@@ -150,7 +150,7 @@ def evaluation_source(
     if options.do_eval and train_source.num_records is None:
         raise UserError("--count_records=false: name the records to evaluate on (--eval_file)")
     if options.do_eval:
-        say("warning: no --eval_file: evaluation is on --input_file, which training sees")
+        say("warning: no --eval_file: evaluating on --input_file, the training records")
     return train_source
 
 
@@ -170,7 +170,7 @@ def masking_choice(options: Any) -> masking.MaskingChoice:
 def described_masking(choice: Optional[masking.MaskingChoice]) -> str:
     """Describes how records are masked; `choice` is as in `input_pipeline.RecordSource`."""
     if choice is None:
-        return "masked when they were made"
+        return "masked when they were created"
     unit = "whole words (do_whole_word_mask)" if choice.whole_words else "single pieces"
     runs = "" if len(choice.run_weights) == 1 else ", up to %d in a row" % len(choice.run_weights)
     return "masked again in each epoch: %g %% of the pieces, at most %d of a sequence, %s%s" % (
@@ -197,8 +197,8 @@ def say_other_masks(options: Any, source: input_pipeline.RecordSource) -> None:
     others = [flags for flags, a, b in zip(_FLAGS_OF_CHOICE, choice, here) if a != b]
     if others:
         say(
-            "note: %s was trained with other masks: give %s as in training, or masked words of "
-            "another kind are measured (here: %s)",
+            "note: %s was trained with other masks: give %s as in training, otherwise masked "
+            "words of another kind are evaluated (here: %s)",
             options.output_dir,
             ", ".join(others),
             described_masking(source.masking),
@@ -217,7 +217,7 @@ def num_eval_steps(options: Any, source: input_pipeline.RecordSource) -> int:
     num_batches = int(num_batches) if source.is_static else math.ceil(num_batches)
     if not num_batches:
         raise UserError(
-            "--eval_batch_size=%d: a TPU takes full batches alone, and there are %d records to "
+            "--eval_batch_size=%d: a TPU needs full batches, but there are only %d records to "
             "evaluate on: give a smaller one" % (options.eval_batch_size, source.num_records)
         )
     return min(options.max_eval_steps, num_batches)

@@ -339,7 +339,9 @@ class Pretraining:
         """
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
-            raise UserError("%s holds no checkpoint: train first (--do_train=true)" % self._folder)
+            raise UserError(
+                "%s contains no checkpoint: train first (--do_train=true)" % self._folder
+            )
         step = checkpoint_files.checkpoint_step(newest)
         objective_flags.check_generator_is_of_run(self._folder, self._options)
         _say_what_is_measured(self._options, self._eval_source)
@@ -397,7 +399,7 @@ class Pretraining:
                 hooks=[StopHook(stop), CountingHook("evaluating", num_steps)],
                 checkpoint_path=os.path.join(self._folder, "model.ckpt-%d" % step),
             )
-        stop.raise_if_made("stopped while evaluating; the same command goes on")
+        stop.raise_if_made("stopped while evaluating; run the same command again to continue")
         metrics = {name: _plain(value) for name, value in result.items()}
         self._measured = {step: metrics}
         if self._metrics is not None:
@@ -417,7 +419,7 @@ class Pretraining:
         """Writes the newest checkpoint as a model folder: config, vocabulary, case, weights."""
         newest = checkpoint_files.newest_of_training(self._folder)
         if newest is None:
-            raise UserError("%s holds no checkpoint to export" % self._folder)
+            raise UserError("%s contains no checkpoint to export" % self._folder)
         config_name = model_folder.config_name(self._options.bert_config_file)
         case = fine_tuning_notes.notes_on_case(letter_case.is_lowered(self._options))
         with whole_folders.filled_folder(self._options.export_dir, replaces_model=True) as partial:
@@ -455,14 +457,14 @@ def _say_what_is_left_out(options, vocab_file):
         say("note: --eval_file has no effect without --do_eval=true: nothing is evaluated")
     if options.init_checkpoint and not options.do_train:
         say(
-            "note: --init_checkpoint has no effect without --do_train=true: what is used are the "
-            "checkpoints of %s",
+            "note: --init_checkpoint has no effect without --do_train=true: the checkpoints in %s "
+            "are used",
             options.output_dir,
         )
     if options.export_dir and not vocab_file:
         say(
-            "warning: --export_dir=%s will have no vocabulary, without which no command opens it: "
-            "name it by --vocab_file",
+            "warning: --export_dir=%s will have no vocabulary, without which no command can load "
+            "it: name one with --vocab_file",
             options.export_dir,
         )
 

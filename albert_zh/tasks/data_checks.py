@@ -102,8 +102,8 @@ def _separators(task, splits):
     joined = joined_labels(label_counts(task, splits["train"])) if kind.has_several_labels else []
     if joined:
         yield (
-            "warning: %d labels of train are others with a mark between them, and are taken for "
-            "labels of their own: %s: write the same mark everywhere, and name it by "
+            "warning: %d labels of train consist of others with a separator between them, but are "
+            "treated as separate labels: %s: use the same separator everywhere, and name it with "
             "--label_separator" % (len(joined), _some(joined)),
             {"joined_labels": len(joined)},
         )
@@ -130,8 +130,8 @@ def _scores_as_classes(task, splits):
     are_scores = is_pair(task) and _ALL_SCORES.issuperset(task.labels)
     if are_scores and len(task.labels) >= _FEWEST_SCORES:
         yield (
-            "note: the labels of these pairs are the numbers %s to %s, and are learnt as %d "
-            "classes without an order: if they say how alike the texts are, use --regression=true"
+            "note: the labels of these pairs are the numbers %s to %s, and are treated as %d "
+            "unordered classes: if they are similarity scores, use --regression=true"
             % (task.labels[0], task.labels[-1], len(task.labels)),
             {"scores_as_classes": len(task.labels)},
         )
@@ -149,8 +149,8 @@ def _labels_as_texts(task, splits):
         texts, labels = map(set, zip(*pairs))
         if len(pairs) == len(texts) == len(labels) < len(splits["train"].examples) / 2:
             yield (
-                "warning: %s of train is the label in other words, as %r with %r: name the columns "
-                "of the text and the label by --text_column and --label_column"
+                "warning: %s of train only restates the label, such as %r with %r: name the "
+                "columns of the text and the label by --text_column and --label_column"
                 % ((column, *min(pairs))),
                 {"labels_as_texts": len(pairs)},
             )
@@ -209,7 +209,7 @@ def _duplicates(task, splits):
         if contradictory:
             example = next(e for e in split.examples if text_groups.text_key(e) in contradictory)
             yield (
-                "warning: %d texts of %s occur with different labels, as %r (%s)"
+                "warning: %d texts of %s occur with different labels, such as %r (%s)"
                 % (
                     len(contradictory),
                     name,
@@ -237,8 +237,8 @@ def about_both_orders(split: Any) -> List[str]:
         return []
     first = contradictory[0]
     return [
-        "warning: %d rows of %s stand the other way round with another label, as %r and %r (%s and "
-        "%s): --swap_pairs trains each order with both"
+        "warning: %d rows of %s occur in reverse order with another label, such as %r and %r (%s "
+        "and %s): --swap_pairs trains each order with both"
         % (
             len(contradictory),
             split.name,
@@ -263,7 +263,7 @@ def _shared_rows(task, splits):
             pairs = [(e.label, labels[text_groups.text_key(e)]) for e in shared]
             other = sum(None not in both and both[0] != both[1] for both in pairs)
             yield (
-                "note: %d of %d rows of %s are in train too%s%s"
+                "note: %d of %d rows of %s are also in train%s%s"
                 % (
                     len(shared),
                     len(splits[name].examples),

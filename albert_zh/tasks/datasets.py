@@ -35,7 +35,7 @@ def _wsc_examples(record):
     for span, left, right in (("span1", "_", "_"), ("span2", "[", "]")):
         begin, words = target[span + "_index"], target[span + "_text"]
         if text[begin : begin + len(words)] != words:
-            raise ValueError("%r does not stand at %s_index, %d" % (words, span, begin))
+            raise ValueError("%r is not at %s_index, %d" % (words, span, begin))
         marks += [(begin, 1, left), (begin + len(words), 0, right)]
     for position, _, mark in sorted(marks, reverse=True):
         text = text[:position] + mark + text[position:]

@@ -96,7 +96,7 @@ def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, metho
         split = _drawn(task, examples, share, seed, [[n] for n in range(len(examples))])
         return split._replace(
             note="%s and cannot be split: dev rows are drawn one by one, and share texts with "
-            "train: their scores are higher than those of new texts" % about
+            "train: their scores are higher than on new texts" % about
         )
     return split._replace(
         note="%s: %d rows that link dev and train are in neither" % (about, len(links))

@@ -29,10 +29,10 @@ from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_ove
 SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # bad rows shown with the problem; line numbers shown
 SHOWN_LABELS = 20
 LOOKED_AHEAD = 1000  # number of rows from which a streamed file's columns are detected
-_LEFT_OUT = "%d rows are left out, as this task does with such"
+_LEFT_OUT = "%d rows were skipped, as usual for this task"
 _OTHER_LABELS = (
-    "labels of another kind are learnt with --task_name=multiclass; columns in another order need "
-    "the header %s in line 1"
+    "for other labels use --task_name=multiclass; for columns in another order write the header "
+    "%s into line 1"
 )
 
 
@@ -75,7 +75,7 @@ def read_split(
         UserError: if the folder or the file is missing, empty or unreadable, or rows are bad.
     """
     path, others = split_files.existing_path(task, data_dir, name)
-    notes = ["%s left aside" % ", ".join(others)] if others else []
+    notes = ["%s ignored" % ", ".join(others)] if others else []
     table = row_files.Table(path, encoding)
     rows = _filled_rows(task, table, notes, name != "test")
     readable = [row for row in rows if row.problem is None] or rows
@@ -137,7 +137,7 @@ def _filled_rows(task, table, notes, leaves_out_empty):
         else:
             rows.append(row)
     if num_blank:
-        notes.append("%d blank lines are left out" % num_blank)
+        notes.append("%d blank lines were skipped" % num_blank)
     if not rows:
         raise _is_empty(table, task)
     _check_json(table, rows)
@@ -174,8 +174,9 @@ def _about_classes(layout, rows):
     if len(names) <= 1:
         return None
     return (
-        "%s have 0 and 1 alone: if they are classes, write the names of those that a row has into "
-        "one column label, with | between, and add --multi_label=true" % shortened(", ".join(names))
+        "%s contain only 0 and 1: if they are classes, write the names of the classes of a row "
+        "into one column label, separated by |, and add --multi_label=true"
+        % shortened(", ".join(names))
     )
 
 
@@ -201,8 +202,8 @@ def _check_json(table, rows):
     is_array = rows[0].problem is not None and rows[0].cells[0].lstrip().startswith("[")
     if table.is_json and (num_read == 0 or (is_array and 2 * num_read < len(rows))):
         raise UserError(
-            '%s, line %d: one JSON object a line is expected, as {"text_a": "...", "label": "..."},'
-            " found %s: write each object on a separate line%s"
+            '%s, line %d: expected one JSON object per line, such as {"text_a": "...", "label": '
+            '"..."}, found %s: write each object on a separate line%s'
             % (
                 table.path,
                 rows[0].line,
@@ -277,7 +278,7 @@ def _lenient_examples(layout, rows, skip_bad_rows):
     if num_left_out:
         layout.notes.append(_LEFT_OUT % num_left_out)
     if num_bad:
-        layout.notes.append("%d rows that do not fit, or blank, are left out" % num_bad)
+        layout.notes.append("%d invalid or blank rows were skipped" % num_bad)
     layout.notes += layout.notes_of_spellings() + _notes_of_dropped_labels(layout)
 
 
@@ -286,7 +287,7 @@ def _notes_of_dropped_labels(layout, first=None):
     if not layout.num_dropped_labels:
         return []
     shown = " (first: line %d: %s)" % first if first else ""
-    note = "%d labels are none of the task's: their rows do not count in the scores%s"
+    note = "%d labels do not belong to the task: their rows are not scored%s"
     return [note % (layout.num_dropped_labels, shown)]
 
 
@@ -338,7 +339,7 @@ def _examples_of_rows(layout, rows, notes, keeps_unknown_labels=False):
         else:
             examples.extend(found)
     if num_headers:
-        notes.append("%d rows repeat the header and are left out" % num_headers)
+        notes.append("%d rows repeat the header and were skipped" % num_headers)
     if num_left_out:
         notes.append(_LEFT_OUT % num_left_out)
     return examples, bad
@@ -351,7 +352,7 @@ def _without_unknown_labels(layout, rows, are_all_bad, first, notes):
     """
     if are_all_bad and layout.only_labels_are_bad:
         layout.drop_labels()
-        notes.append("none of its labels is one of the task's: it is predicted only")
+        notes.append("none of its labels belongs to the task: it is only predicted")
         return _examples_of_rows(layout, rows, [])
     examples, bad = _examples_of_rows(layout, rows, [], keeps_unknown_labels=True)
     notes += _notes_of_dropped_labels(layout, first)
@@ -391,16 +392,16 @@ def _report_bad_rows(task, layout, table, bad, rows, skip, notes):
             names = ", ".join(filter(None, layout.columns))
             way_out += "; if line %d is a header, name its columns %s" % (rows[0].line, names)
         raise row_files.RowsDontFit(
-            "%s: %s don't fit: %s (%s)" % (path, count, shown, way_out),
+            "%s: %s are invalid: %s (%s)" % (path, count, shown, way_out),
             len(rows),
             layout.only_labels_are_bad,
         )
-    notes.append("left out %s: %s" % (count, shown))
+    notes.append("skipped %s: %s" % (count, shown))
 
 
 def _way_out_of_bad_rows(task, layout, table, bad, rows):
     """What to do about bad rows, depending on what is wrong with most rows of the file."""
-    way_out = "mend them, or leave them out with --skip_bad_rows=true"
+    way_out = "correct them, or skip them with --skip_bad_rows=true"
     if 2 * len(bad) < len(rows):
         is_header = [line for line, _ in bad] == [rows[0].line] and len(rows[0].cells) == 1
         return (is_header and other_separator(table, rows[:1])) or way_out

@@ -55,7 +55,7 @@ class RecordStream:
         notes = list(self._opened.notes)
         if self._first_problem:
             notes.append(
-                "%d rows that don't fit and %d blank lines are predicted as what text there is "
+                "%d invalid rows and %d blank lines are predicted from whatever text they have "
                 "(first: %s)" % (self._problems[False], self._problems[True], self._first_problem)
             )
         if self._first_damaged:
@@ -67,7 +67,7 @@ class RecordStream:
             kept = "--" + self._kind.length_flag
             if self._kind.further_length_flag:
                 kept += " less --" + self._kind.further_length_flag
-            notes.append("%d texts were cut to %s" % (self._problems["cut"], kept))
+            notes.append("%d texts were truncated to %s" % (self._problems["cut"], kept))
         return notes
 
     def remarks(self) -> Dict[str, int]:

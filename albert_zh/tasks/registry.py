@@ -39,7 +39,7 @@ def get(name: str) -> Any:
         importlib.import_module(_MODULES[name])
     if name not in _KINDS:
         raise UserError(
-            "objective is %r, expected a kind of task, one of %s: put back what training wrote, or "
+            "objective is %r, expected a kind of task, one of %s: restore what training wrote, or "
             "train again" % (name, ", ".join(names()))
         )
     return _KINDS[name]
@@ -78,7 +78,7 @@ def check_family(name: str, family: str, source: str) -> None:
         return
     expected = [other for other in names() if type(get(other).flags) is flags]
     raise UserError(
-        "%s holds a model of the kind %s, expected one of the kind %s: name such a model "
+        "%s contains a model of the kind %s, expected one of the kind %s: name such a model "
         "(--init_checkpoint, --output_dir), train one (--do_train=true), or use the command that "
         "trained this one" % (source, name, " or ".join(expected))
     )

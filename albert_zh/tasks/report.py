@@ -148,7 +148,7 @@ class Report:
             try:
                 former = files.read_json(path, MACHINE_REPORT_KIND)
             except UserError as error:
-                say("note: the former report is not used: %s", error)
+                say("note: the previous report is ignored: %s", error)
         if former.get("model", "") != about["model"]:
             return {}
         looked_at = set(self._scorers).union(about["data"])

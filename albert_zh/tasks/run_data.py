@@ -73,8 +73,8 @@ class TaskData:
         split_files.check_is_table(self._flags.data_dir)
         if not self.is_own:
             raise UserError(
-                "--data_dir=%s: a file; the task %s needs the folder of its files, one file alone "
-                "is for --task_name=%s"
+                "--data_dir=%s: found a file, but the task %s needs the folder of its files; a "
+                "single file is only for --task_name=%s"
                 % (self._flags.data_dir, self._flags.task_name, datasets.OWN_DATA)
             )
         is_predicted = not (self._flags.do_train or self._flags.do_eval)
@@ -102,8 +102,8 @@ class TaskData:
                 raise
             if self._flags.distill_weight != 1:
                 raise UserError(
-                    "%s has no labels, and a share of %g of them is learnt beside the teachers: "
-                    "pass --distill_weight=1 to learn from teachers alone, or add the labels"
+                    "%s has no labels, but they have a share of %g in the loss: pass "
+                    "--distill_weight=1 to learn from teachers only, or add the labels"
                     % (path, 1 - self._flags.distill_weight)
                 ) from None
             self.splits["train"], self._has_texts_alone = texts, True
@@ -174,8 +174,9 @@ class TaskData:
             return
         differing = sorted(set(labels) ^ set(self.task.labels))
         raise UserError(
-            "the label_map.json beside the checkpoint is of another run: it has %d labels, the "
-            "data %d (%s): name another folder with --output_dir, or the data it was trained on"
+            "the label_map.json next to the checkpoint belongs to another run: it has %d labels, "
+            "the data %d (%s): name another folder with --output_dir, or the data it was trained "
+            "on"
             % (
                 len(labels),
                 len(self.task.labels),

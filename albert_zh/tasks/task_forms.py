@@ -80,7 +80,7 @@ def note_of_first_row(cells: Sequence[str], names: str) -> List[str]:
 
 def taken_for_row(cells: Sequence[str], names: str) -> str:
     """A note that row 1 is read like any other row; same arguments as `note_of_first_row`."""
-    return "line 1 is taken for a row (%s): if it is a header, name its columns %s" % (
+    return "line 1 is treated as a row (%s): if it is a header, name its columns %s" % (
         " | ".join(cells),
         names,
     )
@@ -99,8 +99,8 @@ def say_header(place: str, line: str, header: Sequence[str] = (), done: str = "p
     names = {name.lower() for name in header}.union(*KEYS.values())
     if names.issuperset(cells):
         print(
-            "note: %s looks like a header (%s), and is %s like any other line: leave it out if "
-            "it is one (tail -n +2)" % (place, " | ".join(cells), done),
+            "note: %s looks like a header (%s), but is %s like any other line: remove it if it is "
+            "one (tail -n +2)" % (place, " | ".join(cells), done),
             file=sys.stderr,
         )
 

@@ -19,7 +19,10 @@ def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
             line = guids[0].rsplit("-", 1)[1]
             yield "%d rows have %s (first: line %s)" % (len(guids), what, line)
     if len(examples) > 1 and all(e.text_a.strip().isdigit() for e in examples):
-        yield "all texts are numbers: of ids write the texts that another file has for them"
+        yield (
+            "all texts are numbers: if they are ids, replace them with the texts from the other "
+            "file"
+        )
 
 
 def texts_over_lines(table: Any, examples: Sequence[Any]) -> Iterator[str]:
@@ -45,14 +48,14 @@ def quoted_texts(task: Any, table: Any, examples: Sequence[Any]) -> Iterator[str
     are_all = len(examples) > 1 and all(_IN_QUOTES.match(e.text_a) for e in examples)
     if are_all and all(e.label is None or _IN_QUOTES.match(e.label) for e in examples):
         yield (
-            "all cells are in quotes, which belong to the texts and labels where tabs separate: "
-            "write the file without them, or with commas, as .csv"
+            "all cells are in quotes, which are part of the texts and labels in tab-separated "
+            "files: write the file without them, or with commas, as .csv"
         )
         return
     quoted = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
     if quoted:
         yield (
-            "%d rows have texts in quotes, which belong to the text where tabs separate (first: "
-            "line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
+            "%d rows have texts in quotes, which are part of the text in tab-separated files "
+            "(first: line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
             % (len(quoted), quoted[0].guid.rsplit("-", 1)[1])
         )

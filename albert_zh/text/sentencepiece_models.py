@@ -42,7 +42,8 @@ class SentencePieceTokenizer:
                 % model_file
             ) from error
         fault = UserError(
-            "%s: not a SentencePiece model: expected a .model file made by spm_train" % model_file
+            "%s: not a SentencePiece model: expected a .model file created by spm_train"
+            % model_file
         )
         content = files.read_bytes(model_file, digest)
         if not content:  # the library accepts an empty model and crashes later

@@ -144,7 +144,7 @@ def choose_entries(
     num_free = vocab_size - len(taken)
     if num_free < 0:
         raise UserError(
-            "--vocab_size=%d is too small: %d entries are always there (%s): pass "
+            "--vocab_size=%d is too small: %d entries are always included (%s): pass "
             "--vocab_size=%d or more, or --hanzi_set=none"
             % (vocab_size, len(taken), summary(groups), len(taken))
         )
@@ -352,11 +352,13 @@ def files_of_patterns(
     for pattern in patterns:
         matches = [pattern] if storage.exists(pattern) else storage.matching(pattern)
         if not matches:
-            raise UserError("--%s=%s: no such file, and no file fits the pattern" % (flag, pattern))
+            raise UserError(
+                "--%s=%s: no such file, and no file matches the pattern" % (flag, pattern)
+            )
         if leave_out and pattern not in matches:
             matches = [path for path in matches if not files.is_same_path(path, leave_out)]
         if not matches:
-            raise UserError("--%s=%s: no file but %s fits it" % (flag, pattern, leave_out))
+            raise UserError("--%s=%s: only %s matches it" % (flag, pattern, leave_out))
         paths.update(matches)
     for path in sorted(paths):
         if storage.is_folder(path):

@@ -108,9 +108,13 @@ def check_is_of_checkpoint(vocab_file: str, entries: Sequence[str], prefix: str)
     if not differing:
         return
     first = differing[0]
-    found = (
-        "%s: %d of its entries are not those of %s, beside the checkpoint (line %d: %r, not %r)"
-        % (vocab_file, len(differing), beside, first + 1, entries[first], others[first])
+    found = "%s: %d of its entries differ from %s next to the checkpoint (line %d: %r, not %r)" % (
+        vocab_file,
+        len(differing),
+        beside,
+        first + 1,
+        entries[first],
+        others[first],
     )
     if len(differing) > _MOST_OTHERS * len(others):
         raise UserError("--vocab_file=%s: name the checkpoint's own" % found)
@@ -134,7 +138,8 @@ def convert_by_vocab(vocab: Mapping[Any, Any], items: Iterable[Any]) -> List[Any
         return [vocab[item] for item in items]
     except KeyError as error:
         raise UserError(
-            "the vocabulary of %d entries has no %s %r: was this made with another vocabulary?"
+            "the vocabulary of %d entries has no %s %r: was this created with another "
+            "vocabulary?"
             % (len(vocab), "token" if isinstance(error.args[0], str) else "id", error.args[0])
         ) from error
 

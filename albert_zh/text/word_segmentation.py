@@ -44,7 +44,7 @@ def make_segmenter(
     """
     if user_dict and name != "jieba":
         raise UserError(
-            "--user_dict goes with --segmenter=jieba, found --segmenter=%s: leave one out" % name
+            "--user_dict requires --segmenter=jieba, found --segmenter=%s: leave one out" % name
         )
     makers = {"jieba": lambda: _jieba(user_dict), "rjieba": _rjieba, "none": lambda: None}
     return makers[name]()

@@ -69,7 +69,7 @@ class WordVectors:
                 "%s: no word vectors: expected lines of a word (UTF-8, without blanks) and its "
                 "numbers%s" % (path, ", %d by its first line" % width if has_header else "")
             )
-        note = "%s: %d word vectors left out: words with blanks, repeated or not in UTF-8"
+        note = "%s: %d word vectors skipped: words with spaces, repeated or not in UTF-8"
         notes = [note % (path, num_left_out)] * bool(num_left_out)
         return cls(list(vectors), np.stack(list(vectors.values())), notes)
 
@@ -97,7 +97,7 @@ class WordVectors:
         model = Word2Vec(vector_size=100, window=5, min_count=5, sg=1, workers=1, seed=seed)
         model.build_vocab(sentences)
         if not len(model.wv):
-            raise UserError("--vectors_corpus: no word occurs 5 times: give more text")
+            raise UserError("--vectors_corpus: no word occurs 5 times: add text")
         model.train(sentences, total_examples=model.corpus_count, epochs=5)
         return cls(list(model.wv.index_to_key), model.wv.vectors)
 

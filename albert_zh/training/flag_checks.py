@@ -35,4 +35,4 @@ def require_at_least_0(options: flags.FlagValues, names: Sequence[str]) -> None:
 def check_seed(seed: int, name: str = "seed") -> None:
     """Raises `UserError` for a seed that random generators do not accept; `name`: its flag."""
     if not 0 <= seed <= LARGEST_SEED:
-        raise UserError("--%s: %d makes no sense, expected 0 to %d" % (name, seed, LARGEST_SEED))
+        raise UserError("--%s: %d is out of range, expected 0 to %d" % (name, seed, LARGEST_SEED))

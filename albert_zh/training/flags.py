@@ -152,8 +152,8 @@ def check_sizes(
     """
     if options.max_seq_length > config.longest_sequence:
         raise UserError(
-            "--max_seq_length=%d: expected at most %d, the config's max_position_embeddings: give "
-            "less, or a model of more positions (extend_positions.py makes one)"
+            "--max_seq_length=%d: expected at most %d, the config's max_position_embeddings: "
+            "lower it, or use a model with more positions (extend_positions.py creates one)"
             % (options.max_seq_length, config.longest_sequence)
         )
     if vocab_file is not None and num_entries is not None:

@@ -96,10 +96,13 @@ def how_to_resume(folder: str, step: int, steps: Steps) -> str:
         step: step of the checkpoint that was saved.
         steps: steps of the run.
     """
-    return "stopped at step %d of %d, checkpoint saved in %s; the same command goes on" % (
-        step,
-        steps.total,
-        folder,
+    return (
+        "stopped at step %d of %d, checkpoint saved in %s; run the same command again to continue"
+        % (
+            step,
+            steps.total,
+            folder,
+        )
     )
 
 

@@ -82,7 +82,7 @@ class Metrics:
                 if line_number < len(lines) or line.endswith("}"):
                     problems.append(str(error))
         if problems:
-            say("note: %d damaged lines are left out: %s", len(problems), problems[0])
+            say("note: %d damaged lines were skipped: %s", len(problems), problems[0])
         return [record for record in records if record["step"] <= last_step]
 
     def add(self, step: int, **values: Any) -> None:

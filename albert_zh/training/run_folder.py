@@ -94,7 +94,7 @@ def open_output_folder(folder: str, worker: Optional[str] = None) -> None:
     try:
         fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise UserError("--output_dir=%s: another run is at work in it" % folder) from error
+        raise UserError("--output_dir=%s: another run is using it" % folder) from error
     except OSError:
         tf.get_logger().info("this file system has no locks")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -162,15 +162,15 @@ def check_same_run(
     for name in sorted(set(fixed) & set(former["fixed"])):
         if former["fixed"][name] != fixed[name]:
             raise UserError(
-                "%s holds a run with another %s%s: name another folder (--output_dir, OUTPUT_DIR "
-                "for the scripts) or remove this one"
+                "%s contains a run with another %s%s: name another folder (--output_dir, "
+                "OUTPUT_DIR for the scripts) or remove this one"
                 % (folder, name, _from_to(former["fixed"][name], fixed[name]))
             )
     former_values = dict(variable, **former["variable"])
     changed = [n for n, value in sorted(variable.items()) if former_values[n] != value]
     for name in changed:
         say(
-            "note: the run in %s goes on with another %s: %s, formerly %s",
+            "note: the run in %s continues with another %s: %s, formerly %s",
             folder,
             name,
             variable[name],
@@ -190,7 +190,7 @@ def former_settings(folder: str) -> Dict[str, Dict[str, Any]]:
     has_checkpoint = bool(checkpoint_files.checkpoints_of_training(folder))
     if not (has_checkpoint and storage.exists(path)):
         return {"fixed": {}, "variable": {}}
-    return files.read_json(path, RUN_SETTINGS, "put it back, or name another folder")
+    return files.read_json(path, RUN_SETTINGS, "restore it, or name another folder")
 
 
 def remember_settings(folder: str, fixed: Dict[str, Any], variable: Dict[str, Any]) -> None:

@@ -31,8 +31,8 @@ _EXPLANATIONS = (
     (
         Explosion,
         "",
-        "{error}, far above that of guessing; {checkpoint}: a smaller --learning_rate or a longer "
-        "warm-up usually helps, with another --output_dir",
+        "{error}, far above the loss of guessing; {checkpoint}: a smaller --learning_rate or a "
+        "longer warm-up usually helps, with another --output_dir",
     ),
     (
         tf.errors.OpError,

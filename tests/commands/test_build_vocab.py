@@ -301,7 +301,10 @@ def test_coverage_equals_the_tokenizer_on_a_text(tmp_path):
     "name, message",
     [
         ("corpus.txt", "corpus.txt: its 2 entries have no [UNK]: is it the vocabulary"),
-        ("spiece.model", "spiece.model: a SentencePiece model, whose pieces are none of WordPiece"),
+        (
+            "spiece.model",
+            "spiece.model: found a SentencePiece model, expected a WordPiece vocabulary",
+        ),
     ],
 )
 def test_a_file_that_is_no_vocabulary_is_not_measured(tmp_path, name, message):
@@ -397,7 +400,7 @@ def test_damaged_gzip_is_named(tmp_path):
     packed = gzip.compress("中文\n".encode() * 50000)
     path = tmp_path / "corpus.gz"
     path.write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(UserError, match="corpus.gz: the gzip file is cut off or damaged"):
+    with pytest.raises(UserError, match="corpus.gz: the gzip file is truncated or damaged"):
         vocabulary_builder.count_corpus([str(path)])
 
 
@@ -414,7 +417,7 @@ def test_the_vocabulary_is_no_text_of_its_own_corpus(tmp_path):
     result = run("--corpus=%s" % pattern, "--output=%s" % output)
     assert result[0] == 2 and "vocab.txt: it is an input too (--corpus)" in result[2]
     result = run("--corpus=%s" % (tmp_path / "v*.txt"), "--output=%s" % output)
-    assert result[0] == 2 and "no file but %s fits it" % output in result[2]
+    assert result[0] == 2 and "only %s matches it" % output in result[2]
     assert (tmp_path / "vocab.txt").read_text() == "汉字\n"
 
 
@@ -424,15 +427,15 @@ def test_the_vocabulary_of_a_checkpoint_stays(tmp_path, corpus):
     vocab.write_text("[PAD]\n[UNK]\n")
     build = ["--corpus=%s" % corpus, "--vocab_size=300", "--hanzi_set=none"]
     (tmp_path / "albert_model.ckpt.index").write_bytes(b"")
-    assert_fails(run(*build, "--output=%s" % vocab), "beside it (albert_model.ckpt.index)")
+    assert_fails(run(*build, "--output=%s" % vocab), "in the same folder (albert_model.ckpt.index)")
     assert vocab.read_text() == "[PAD]\n[UNK]\n"
     assert run(*build, "--output=%s" % (tmp_path / "vocab_new.txt"))[0] == 0
     (tmp_path / "linked").mkdir()
     link = tmp_path / "linked" / "vocab.txt"
     link.symlink_to(vocab)
-    assert_fails(run(*build, "--output=%s" % link), "beside it (albert_model.ckpt.index)")
+    assert_fails(run(*build, "--output=%s" % link), "in the same folder (albert_model.ckpt.index)")
     (tmp_path / "albert_model.ckpt.index").rename(tmp_path / "weights_int8.npz")
-    assert_fails(run(*build, "--output=%s" % vocab), "beside it (weights_int8.npz)")
+    assert_fails(run(*build, "--output=%s" % vocab), "in the same folder (weights_int8.npz)")
     (tmp_path / "weights_int8.npz").unlink()
     assert run(*build, "--output=%s" % vocab)[0] == 0 and len(vocab.read_text()) > 100
 
@@ -460,7 +463,7 @@ def test_flags_that_would_not_be_used_are_told(tmp_path, corpus):
     given = "--vocab_file=%s" % vocab
     assert_fails(
         run(report, given, "--output=%s.new" % vocab),
-        "--output has no effect here: --output goes with --corpus",
+        "--output has no effect here: --output is used with --corpus",
     )
     assert_fails(run(build, given, "--output=%s.new" % vocab), "--vocab_file has no effect here")
     forced = "--forced_chars_file=%s" % vocab
@@ -473,7 +476,7 @@ def test_flags_that_would_not_be_used_are_told(tmp_path, corpus):
 @pytest.mark.parametrize(
     "line, fault",
     [
-        ("[" * 100000 + "汉", "nested in one another"),
+        ("[" * 100000 + "汉", "nested too deeply"),
         ('{"text": "汉",', "not valid JSON"),
         ('{"text": "汉", "text": "字"}', "has the key 'text' twice"),
     ],

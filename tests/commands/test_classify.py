@@ -108,7 +108,7 @@ def test_values(run, folders):
     records = [json.loads(row[0]) for row in run("value", "--format=jsonl", words=TEXTS[:2])]
     assert [record["text"] for record in records] == TEXTS[:2]
     np.testing.assert_allclose([record["value"] for record in records], values[:2], atol=1e-6)
-    with pytest.raises(UserError, match="--top_k: .*value predicts a value, no classes"):
+    with pytest.raises(UserError, match="--top_k: .*value predicts a value, not classes"):
         run("value", "--top_k=2", words=TEXTS)
 
 
@@ -132,15 +132,15 @@ def test_texts_that_are_cut_are_noted(folders, tmp_path, capsys):
     path.write_text("%s\n%s\n今天\n" % ("今" * 46, "天" * 47), encoding="utf-8")
     flags = ["--model_dir=" + folders["topics"]]
     small_models.run_command(classify, flags + ["--input_file=%s" % path], [])
-    note = "note: %s: texts of more than 48 tokens are cut: %d\n"
+    note = "note: %s: texts of more than 48 tokens, which were truncated: %d\n"
     assert note % (path, 1) in capsys.readouterr().err
     small_models.run_command(classify, flags, ["天" * 47, "今" * 48])
     assert note % ("the texts", 2) in capsys.readouterr().err
     small_models.run_command(classify, flags, ["天" * 46])
-    assert "are cut" not in capsys.readouterr().err
+    assert "were truncated" not in capsys.readouterr().err
 
 
-EMPTY = "have an empty text, and a prediction all the same"
+EMPTY = "have an empty text, for which a prediction is written nevertheless"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_no_line_of_a_pipe_is_lost(folders):
 
 
 def test_mistakes(run, monkeypatch, tmp_path):
-    with pytest.raises(UserError, match="texts and --input_file exclude each other"):
+    with pytest.raises(UserError, match="texts and --input_file are mutually exclusive"):
         run("topics", "--input_file=x", words=["今天"])
     with pytest.raises(UserError, match=r"argument 1: character 1 is \\udcbd"):
         run("topics", words=["今天".encode("gbk").decode("utf-8", "surrogateescape")])
@@ -303,10 +303,10 @@ def test_flags_of_classes_are_none_of_a_model_of_spans(capsys):
     with small_models.command_flags(classify, ["--format=tsv"]):
         classify._check_flags(LABELLING, "ner/best")
         assert capsys.readouterr().err == (
-            "note: --format=tsv has no effect: of a model of the kind sequence_labelling lines are "
-            "JSON\n"
+            "note: --format=tsv has no effect: the output of a model of the kind "
+            "sequence_labelling is JSON lines\n"
         )
-    expected = pytest.raises(UserError, match="--top_k: ner/best predicts spans of text, no clas")
+    expected = pytest.raises(UserError, match="--top_k: ner/best predicts spans of text, not clas")
     with small_models.command_flags(classify, ["--top_k=3"]), expected:
         classify._check_flags(LABELLING, "ner/best")
 

@@ -295,7 +295,9 @@ def test_a_model_that_is_there_does_not_give_way_to_another(tmp_path):
         lambda: to_tf.convert(weights, other),
         lambda: to_torch.convert(os.path.join(other, "albert_model.ckpt"), torch),
     ):
-        with pytest.raises(UserError, match="holds another model .its .* differs.: name another"):
+        with pytest.raises(
+            UserError, match="contains another model .its .* differs.: name another"
+        ):
             convert()
         assert content_of(tmp_path) == before
     to_tf.convert(weights, str(tmp_path / "back"))

@@ -835,31 +835,31 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ({"input_file": "nowhere/*.txt"}, "--input_file=nowhere/.* no file fits the pattern"),
+        ({"input_file": "nowhere/*.txt"}, "--input_file=nowhere/.* no file matches the pattern"),
         ({"vocab_file": "nowhere.txt"}, "--vocab_file=nowhere.txt: no such file"),
         ({"max_predictions_per_seq": 126}, "--max_predictions_per_seq=126 does not fit .* 125"),
         ({"masked_lm_prob": 15}, "--masked_lm_prob=15.0: expected a share"),
         ({"dupe_factor": 0}, "--dupe_factor=0: expected at least 1"),
-        ({"span": True, "ngram": 2}, "--span and --ngram exclude each other"),
+        ({"span": True, "ngram": 2}, "--span and --ngram are mutually exclusive"),
         (
             {"similar_words": "{gbk}", "do_whole_word_mask": True},
             "--similar_words: .*gbk, line 2: the file is in GBK, expected UTF-8: convert it",
         ),
         (
             {"one_segment": True, "format": "segment_pair"},
-            "--one_segment=true and --format=segment_pair exclude each other",
+            "--one_segment=true and --format=segment_pair are mutually exclusive",
         ),
         (
             {"one_segment": True, "format": "full_sentences"},
-            "--one_segment=true and --format=full_sentences exclude each other",
+            "--one_segment=true and --format=full_sentences are mutually exclusive",
         ),
         (
             {"one_segment": False, "format": "full_sentences"},
-            "--one_segment=false and --format=full_sentences exclude each other",
+            "--one_segment=false and --format=full_sentences are mutually exclusive",
         ),
         (
             {"non_chinese": True, "segmenter": "jieba"},
-            "--non_chinese and --segmenter=jieba exclude",
+            "--non_chinese and --segmenter=jieba are mutually exclusive",
         ),
         ({"output_file": "/proc/x/records"}, "cannot be written"),
         ({"input_file": STARTER_VOCABULARY + "x"}, "no such file"),
@@ -880,14 +880,14 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
         ({"output_file": "a.png", "stats": "a.json"}, "--stats=a.png: a file is named twice"),
         (
             {"vocab_file": "a.model", "segmenter": "jieba"},
-            "a SentencePiece model and --segmenter exclude each other",
+            "a SentencePiece model and --segmenter are mutually exclusive",
         ),
         (
             {"vocab_file": "a.model", "similar_words": "words", "do_whole_word_mask": True},
-            "a SentencePiece model and --similar_words exclude each other: leave one out",
+            "a SentencePiece model and --similar_words are mutually exclusive: leave one out",
         ),
         ({"vocab_file": "{empty.model}"}, "empty.model: not a SentencePiece model"),
-        ({"input_file": "{mac}"}, "mac: its lines end with CR alone"),
+        ({"input_file": "{mac}"}, "mac: its lines end with CR only"),
     ],
 )
 def test_mistakes_are_one_line(flags, message, tmp_path):
@@ -919,16 +919,16 @@ def test_mistakes_are_one_line(flags, message, tmp_path):
     [
         (
             {"original_masking": True, "similar_next_sentence": True},
-            "--original_masking and --similar_next_sentence exclude",
+            "--original_masking and --similar_next_sentence are mutually exclusive",
         ),
         ({"similar_next_sentence": True}, "no two sentences in any of 3 lines and 2 documents"),
         (
             {"favor_longer_ngram": True, "masking": "dynamic"},
-            "--masking=dynamic and --favor_longer_ngram exclude each other",
+            "--masking=dynamic and --favor_longer_ngram are mutually exclusive",
         ),
         (
             {"favor_longer_ngram": True, "favor_shorter_ngram": True},
-            "--favor_shorter_ngram and --favor_longer_ngram exclude each other",
+            "--favor_shorter_ngram and --favor_longer_ngram are mutually exclusive",
         ),
     ],
 )
@@ -994,11 +994,11 @@ def test_many_files_by_the_shell_command(tmp_path):
 
     done = call()
     assert done.returncode == 2
-    assert "1 made, 0 skipped, 1 failed: %s" % texts[1] in done.stderr
+    assert "1 created, 0 skipped, 1 failed: %s" % texts[1] in done.stderr
     assert sorted(os.listdir(str(tmp_path / "out"))) == with_counts("a.tfrecord")
     texts[1].write_text("又有一句。\n再来一句。", encoding="utf-8")
     done = call()
-    assert done.returncode == 0 and "1 made, 1 skipped, 0 failed" in done.stderr
+    assert done.returncode == 0 and "1 created, 1 skipped, 0 failed" in done.stderr
     names = with_counts("a.tfrecord", "b.tfrecord")
     assert sorted(os.listdir(str(tmp_path / "out"))) == names
     work = tmp_path / "out" / ".a.tfrecord.unfinished"  # left by a stopped run with other settings
@@ -1006,11 +1006,11 @@ def test_many_files_by_the_shell_command(tmp_path):
     (work / "manifest.json").write_text('{"settings": {"x": 1}}')
     (work / "shard 0.done").write_text("{}")
     done = call(AGAIN="1")
-    assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
+    assert done.returncode == 0 and "2 created, 0 skipped, 0 failed" in done.stderr
 
 
-NO_SUCH = "no such file, and no file fits the pattern (flags go behind --)"
-COMMA = "has a comma, which parts names of outputs: rename the file"
+NO_SUCH = "no such file, and no file matches the pattern (flags go after --)"
+COMMA = "contains a comma, which separates names of outputs: rename the file"
 
 
 @pytest.mark.parametrize(
@@ -1066,7 +1066,7 @@ def test_a_batch_takes_patterns_and_folders_with_commas(tmp_path, folder, word):
     text.write_text("一句话。\n两句话。\n", encoding="utf-8")
     flags = ["--segmenter=none", "--vocab_file=" + STARTER_VOCABULARY]
     done = call_batch(tmp_path, word, "--", *flags, OUTPUT_DIR="out")
-    assert done.returncode == 0 and "1 made, 0 skipped, 0 failed" in done.stderr
+    assert done.returncode == 0 and "1 created, 0 skipped, 0 failed" in done.stderr
     assert sorted(os.listdir(str(tmp_path / "out"))) == with_counts("a.tfrecord")
 
 
@@ -1077,12 +1077,12 @@ def test_a_pattern_in_quotes_is_every_file_that_it_fits(tmp_path):
         (tmp_path / "my" / name).write_text("一句话。\n两句话。\n", encoding="utf-8")
     flags = ["--segmenter=none", "--vocab_file=" + STARTER_VOCABULARY]
     done = call_batch(tmp_path, "my/*.txt", "--", *flags, OUTPUT_DIR="out")
-    assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
+    assert done.returncode == 0 and "2 created, 0 skipped, 0 failed" in done.stderr
     names = with_counts("a b.tfrecord", "c.tfrecord")
     assert sorted(os.listdir(str(tmp_path / "out"))) == names
     (tmp_path / "my" / "e.txt").write_text("一句话。\n两句话。\n", encoding="utf-8")
     done = call_batch(tmp_path, "my/*.txt", "--", *flags, OUTPUT_DIR="out")
-    assert "1 made, 2 skipped, 0 failed" in done.stderr
+    assert "1 created, 2 skipped, 0 failed" in done.stderr
 
 
 # Records of one segment
@@ -1231,7 +1231,7 @@ def test_one_segment_has_no_second(flag, tmp_path):
 
 
 def test_paragraphs_as_lines_are_warned_of(tmp_path):
-    """Each paragraph fills a record: google's pairs all have label 1, or most text is lost."""
+    """Each paragraph fills a record: Google's pairs all have label 1, or most text is lost."""
     text, output = tmp_path / "text.txt", tmp_path / "a"
     settings = ["--input_file=%s" % text, "--output_file=%s" % output, "--num_workers=1"]
     settings += ["--vocab_file=" + STARTER_VOCABULARY, "--dupe_factor=1", "--max_seq_length=32"]
@@ -1261,7 +1261,7 @@ def test_text_without_punctuation_is_kept_in_one_segment(tmp_path, capsys):
     warning = "only 1.0% of the text is in records, 99.0% of it is lost: lines that fill a record"
     way_out = "in them: --one_segment=true keeps all text"
     usual, split, one = printed(), printed("--split_sentences"), printed("--one_segment")
-    assert warning in usual.err and "give --split_sentences=true where lines are" in usual.err
+    assert warning in usual.err and "give --split_sentences=true if lines are" in usual.err
     assert warning in split.err and "--split_sentences finds no ends of sentences" in split.err
     assert way_out in split.err and "give --split_sentences" not in split.err.split("lost")[1]
     assert "lost" not in one.err
@@ -1307,7 +1307,7 @@ def test_numbered_files_by_the_shell_command(tmp_path):
         )
 
     done = call("9", "10")
-    assert done.returncode == 0 and "2 made, 0 skipped, 0 failed" in done.stderr
+    assert done.returncode == 0 and "2 created, 0 skipped, 0 failed" in done.stderr
     made = ["tf_web_text_zh_%d.tfrecord" % number for number in (10, 9)]
     assert sorted(os.listdir(str(tmp_path / "tf_records"))) == with_counts(*made)
     done = call("08", "09", INPUT=str(folder / "web_text_zh_%d.txt"), OUTPUT_DIR=str(tmp_path))
@@ -1315,7 +1315,7 @@ def test_numbered_files_by_the_shell_command(tmp_path):
     for words, message in (
         (["1"], "expected two numbers"),
         (["a", "2"], "found 'a' and '2'"),
-        (["3", "2"], "the first number, 3, is above the last, 2"),
+        (["3", "2"], "the first number, 3, is greater than the last, 2"),
     ):
         done = call(*words)
         assert done.returncode == 2 and message in done.stderr
@@ -1330,8 +1330,8 @@ def test_numbers_without_a_file_cost_no_work_and_are_named(tmp_path):
         done = call_batch(tmp_path, "1", last, name=script, INPUT="a_%d.txt")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
-            "%s: error: a_%%d.txt: no such file where %%d is %s: give the numbers of files that "
-            "are there, or set INPUT to their names\n" % (script, numbers)
+            "%s: error: a_%%d.txt: no such file if %%d is %s: give the numbers of files that "
+            "exist, or set INPUT to their names\n" % (script, numbers)
         )
     assert sorted(os.listdir(str(tmp_path))) == ["a_1.txt", "a_3.txt"]
 
@@ -1355,7 +1355,7 @@ def test_a_text_is_used_once_by_default_where_each_time_makes_the_same(arguments
     with isolated_flags.flags_of(arguments, create_pretraining_data.define_flags):
         assert create_pretraining_data._dupe_factor() == times
         notes = " ".join(create_pretraining_data._notes_on_flags())
-    assert ("--dupe_factor=5 writes each record as often" in notes) == (times == 5)
+    assert ("--dupe_factor=5 writes each record that many times" in notes) == (times == 5)
 
 
 @pytest.mark.parametrize("runner, notes", [("local", 1), ("beam", 0)])
@@ -1363,7 +1363,10 @@ def test_options_of_beam_that_is_not_used_are_noted(runner, notes):
     arguments = ["--runner=" + runner, "--beam_options=--runner=FlinkRunner"]
     with isolated_flags.flags_of(arguments, create_pretraining_data.define_flags):
         said = list(create_pretraining_data._notes_on_flags())
-    expected = "--beam_options has no effect without --runner=beam: this machine makes the records"
+    expected = (
+        "--beam_options has no effect without --runner=beam: the records are created on this "
+        "machine"
+    )
     assert said == [expected] * notes
 
 

@@ -66,7 +66,7 @@ def test_a_pattern_that_fits_the_file_to_write_is_refused(files, pattern):
     """Otherwise, the second run would read the targets of the first as texts."""
     with pytest.raises(UserError) as caught:
         targets_of(files, "svm.tsv", input_file=pattern)
-    message = "--input_file=%s fits --output_file=%s, too" % (files / pattern, files / "out.tsv")
+    message = "--input_file=%s also matches --output_file=%s" % (files / pattern, files / "out.tsv")
     assert str(caught.value).startswith(message)
     assert not (files / "out.tsv").exists()
 
@@ -79,7 +79,9 @@ def test_a_path_with_a_comma_is_given_in_quotes(files, monkeypatch):
     (files / "a,b").mkdir()
     (files / "svm.tsv").rename(files / "a,b" / "svm.tsv")
     monkeypatch.chdir(files)
-    with pytest.raises(UserError, match="=a: no such file .*commas part teachers: .*'\"a,b\",c'"):
+    with pytest.raises(
+        UserError, match="=a: no such file .*teachers are separated by commas: .*'\"a,b\",c'"
+    ):
         targets_of(pathlib.Path(), "a,b/svm.tsv,llm.jsonl")
     header, *_ = targets_of(pathlib.Path(), '"a,b/svm.tsv",llm.jsonl')
     assert header == ["text_a", "text_b", "P(a)", "P(b)", "P(c)"]
@@ -87,9 +89,7 @@ def test_a_path_with_a_comma_is_given_in_quotes(files, monkeypatch):
 
 def test_a_table_is_not_called_json(files):
     """Regression: a teacher file of this name was read as JSON lines, of which it contains none."""
-    with pytest.raises(
-        UserError, match="targets.jsonl: these targets are a table, .* ends in .tsv"
-    ):
+    with pytest.raises(UserError, match="targets.jsonl: the targets are a table, .* ends in .tsv"):
         targets_of(files, "svm.tsv", output_file=str(files / "targets.jsonl"))
 
 

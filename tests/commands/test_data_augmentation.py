@@ -91,15 +91,21 @@ def test_paths_are_shown_as_they_are_given(model, tmp_path, monkeypatch, capsys,
     run(model, "data", output_file=output_file)
     expected = output_file or "data/train_aug.tsv"
     made, samples = capsys.readouterr().out.splitlines()[-2:]
-    assert made.endswith(" rows made of 12: " + expected)
+    assert made.endswith(" rows created from 12: " + expected)
     assert samples.split() == ["samples", expected.replace(".tsv", ".report.md")]
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"p": 0}, r"no row was made of its 12: [1-9]\d* of their words .*: give a larger --p"),
-        ({"min_probability": 1}, "no row was made of its 12: 0 of their words .*--min_probability"),
+        (
+            {"p": 0},
+            r"no row was created from its 12 rows: [1-9]\d* of their words .*: give a larger --p",
+        ),
+        (
+            {"min_probability": 1},
+            "no row was created from its 12 rows: 0 of their words .*--min_probability",
+        ),
     ],
 )
 def test_where_nothing_is_made_no_file_is_written(model, tmp_path, changes, message):
@@ -151,7 +157,7 @@ def test_a_second_process_of_the_same_output_waits(model, tmp_path, monkeypatch)
             line = workspace.command(arguments, "data_augmentation.py")
             others.append(subprocess.Popen(line, stderr=subprocess.PIPE, text=True))
             said = iter(others[0].stderr.readline, "")  # ends if the process does not wait
-            assert any("another process is at work" in line for line in said)
+            assert any("another process is using" in line for line in said)
 
     with monkeypatch.context() as patch:
         patch.setattr(output_files, "write_json", write_while_another_one_runs)
@@ -229,7 +235,7 @@ def test_pairs_and_json(model, tmp_path):
 
 
 def test_tasks_whose_texts_are_put_together_are_refused(model, tmp_path):
-    with pytest.raises(UserError, match="--task_name=csl: its texts are put together from several"):
+    with pytest.raises(UserError, match="--task_name=csl: its texts are assembled from several"):
         run(model, tmp_path, task_name="csl")
 
 
@@ -283,10 +289,10 @@ def test_bad_rows_are_left_out_if_asked_for_and_a_header_is_none(model, tmp_path
     lines[0] = " text \t label"
     lines.insert(3, "一行没有标签")
     (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n", "utf-8")
-    with pytest.raises(UserError, match="1 of 13 rows don't fit: line 4.*--skip_bad_rows=true"):
+    with pytest.raises(UserError, match="1 of 13 rows are invalid: line 4.*--skip_bad_rows=true"):
         run(model, tmp_path)
     run(model, tmp_path, skip_bad_rows="true")
-    assert "left out 1 of 13 rows: line 4" in capsys.readouterr().out
+    assert "skipped 1 of 13 rows: line 4" in capsys.readouterr().out
     header, *rows = (tmp_path / "train_aug.tsv").read_text("utf-8").splitlines()
     assert header.split() == ["text", "label"] and all(row[-2:] in ("\t0", "\t1") for row in rows)
     assert "| rows | 12 |" in (tmp_path / "train_aug.report.md").read_text("utf-8")
@@ -308,7 +314,11 @@ def test_files_of_the_data_are_not_written_over(model, tmp_path, name):
     "longest, way_out",
     [
         (16, "a text of more than 6 tokens, .* twice in 16 tokens: give a larger --max_seq_length"),
-        (12, "a text of more than 4 tokens, .* twice in 12 tokens: the model takes no longer rows"),
+        (
+            12,
+            "a text of more than 4 tokens, .* twice in 12 tokens: the model does not support "
+            "longer rows",
+        ),
     ],
 )
 def test_long_texts_are_counted(longest, way_out):
@@ -316,7 +326,7 @@ def test_long_texts_are_counted(longest, way_out):
     for is_too_long in (True, False, True):
         made = Augmented([], {"银行": ["时间"]}, is_too_long)
         report.add(Example(0, "银行", None), made)
-    assert "| with a text too long for masked LM | 2 |" in report.markdown()
+    assert "| rows with a text too long for masked LM | 2 |" in report.markdown()
     with small_models.command_flags(data_augmentation, ["--max_seq_length=16"]):
         note = data_augmentation._note_on_long_texts(report.state["too long"], longest)
     assert re.match("2 rows have " + way_out, note)
@@ -329,7 +339,7 @@ def test_long_texts_are_counted(longest, way_out):
         ({"data_dir": None}, "expected --data_dir"),
         ({"N": 0}, "--N=0: expected at least 1"),
         ({"p": 1.5}, "--p=1.5: expected a share from 0 to 1"),
-        ({"seed": -1}, "^--seed: -1 makes no sense, expected 0 to "),
+        ({"seed": -1}, "^--seed: -1 is out of range, expected 0 to "),
         ({"task_name": "ner"}, "--task_name=ner: a data set of the kind"),
         ({"output_file": "x.json"}, "--output_file=x.json: expected the ending of"),
         ({"pretrained_bert_model": "nope"}, "^--pretrained_bert_model: no checkpoint nope"),

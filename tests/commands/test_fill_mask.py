@@ -73,7 +73,7 @@ def test_letters_keep_their_case_where_the_folder_says_so(tmp_path):
     "text, message",
     [
         ("今天", r"'今天' has no \[MASK\]"),
-        ("今" * 63 + "[MASK]", "the text has 66 tokens, the model takes 64"),
+        ("今" * 63 + "[MASK]", "the text has 66 tokens, but the model takes at most 64"),
         (None, "text 0 is None"),
         (("今[MASK]", "天"), "found a pair"),
     ],
@@ -123,7 +123,7 @@ def test_blank_lines_are_left_out_and_tabs_shift_no_columns(folder, filler, monk
     small_models.run_command(fill_mask, ["--model_dir=" + folder, "--top_k=1"], [])
     shown = capsys.readouterr()
     assert shown.out == "今 [MASK]\t1\t%s %.4f\n" % filler.fill("今[MASK]", top_k=1)[0][0]
-    assert shown.err.splitlines()[1:] == ["note: 2 empty lines of standard input are left out"]
+    assert shown.err.splitlines()[1:] == ["note: 2 empty lines of standard input were skipped"]
 
 
 def test_unknown_words_are_noted(folder, capsys):

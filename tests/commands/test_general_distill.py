@@ -111,12 +111,12 @@ def test_another_vocabulary_and_width_from_text(space, capsys):
     settings.update(gradient_accumulation_steps=2)
     folder = run(space, "stranger_run", **settings)
     printed = capsys.readouterr().out
-    assert "the vocabularies differ" in printed and "records made of" in printed
+    assert "the vocabularies differ" in printed and "records created from" in printed
     names = {name for name, _ in tf.train.list_variables(os.path.join(folder, "model.ckpt-2"))}
     assert "distillation/fit_0/kernel" in names and "cls/predictions/output_bias" not in names
     run(space, "stranger_run", **settings)
     printed = capsys.readouterr().out
-    assert "training is complete" in printed and "records made of" not in printed
+    assert "training is complete" in printed and "records created from" not in printed
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_text_of_the_same_size_is_another_one(space):
     settings = {"input_file": None, "corpus_file": text, "num_train_steps": 1}
     folder = run(space, "edited_run", **settings)
     space.write("edited.txt", "\n".join(lines).replace("我们", "他们") + "\n")
-    with pytest.raises(UserError, match="--corpus_file=.*edited_run holds a run on other text"):
+    with pytest.raises(UserError, match="--corpus_file=.*edited_run contains a run on other text"):
         run(space, "edited_run", **settings)
     space.write("edited.txt", "\n".join(lines) + "\n")  # with another modification time
     assert run(space, "edited_run", **settings) == folder
@@ -152,7 +152,7 @@ def test_text_that_is_lost_is_warned_of(space, tmp_path, capsys, lines, given, b
     assert len(said) == len(beginnings)
     for line, beginning in zip(said, beginnings):
         assert line.startswith("warning: " + beginning)
-        assert "give --split_sentences=true where lines are paragraphs; " in line
+        assert "give --split_sentences=true if lines are paragraphs; " in line
         assert "create_pretraining_data.py --one_segment=true (give its records by --input_" in line
 
 
@@ -162,7 +162,7 @@ def test_text_that_is_lost_is_warned_of(space, tmp_path, capsys, lines, given, b
         ({"teacher_model": None}, "--teacher_model is required"),
         ({"student_model": None}, "--student_model is required"),
         ({"teacher_model": "nope"}, "^--teacher_model: "),
-        ({"student_model": "nope"}, "^--student_model: nope holds no config"),
+        ({"student_model": "nope"}, "^--student_model: nope contains no config"),
         ({"input_file": None}, "expected either --corpus_file .* found neither"),
         (
             {"input_file": None, "corpus_file": "x", "max_seq_length": 4},
@@ -170,10 +170,13 @@ def test_text_that_is_lost_is_warned_of(space, tmp_path, capsys, lines, given, b
         ),
         ({"num_train_epochs": 3}, "^--num_train_epochs and --num_train_steps: give one of them$"),
         ({"warmup_proportion": 0.1, "num_warmup_steps": 1}, "^--warmup_proportion and --num_warm"),
-        ({"split_sentences": True}, "^--split_sentences: of --corpus_file alone: --input_file's"),
-        ({"encoding": "gbk"}, "^--encoding: of --corpus_file alone"),
+        (
+            {"split_sentences": True},
+            "^--split_sentences is only for --corpus_file, the records of --input_file",
+        ),
+        ({"encoding": "gbk"}, "^--encoding is only for --corpus_file"),
         ({"losses": "attention,logits"}, "--losses=attention,logits: expected some of attention"),
-        ({"recompute": True}, "--recompute keeps no attention"),
+        ({"recompute": True}, "--recompute does not keep the attention"),
         ({"weight_decay": 1.5}, "--weight_decay=1.5: expected 0 or more and below 1"),
         ({"do_eval": True, "masked_lm_weight": 0}, "--do_eval measures masked LM"),
         ({"fp16": True, "precision": "bfloat16"}, "^--fp16 is --precision by its old name: give"),
@@ -202,7 +205,7 @@ def test_rows_beyond_the_positions_of_the_teacher(space, tmp_path):
 
 @pytest.mark.slow
 def test_another_teacher_is_another_run(space, distilled):
-    with pytest.raises(UserError, match="holds a run with another (distillation|teacher)"):
+    with pytest.raises(UserError, match="contains a run with another (distillation|teacher)"):
         run(space, "run", teacher_model=space.stranger)
 
 

@@ -13,7 +13,7 @@ import small_models
 
 def test_the_newest_generator_here_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(package_files, "places_of_models", lambda: [str(tmp_path)])
-    with pytest.raises(UserError, match="of the kind generation.* make one with run_seq2seq.py"):
+    with pytest.raises(UserError, match="of the kind generation.* train one with run_seq2seq.py"):
         small_models.run_command(generate, [], ["今天"])
     folder = small_models.write_generator(tmp_path / "titles_output" / "best")
     small_models.write_model(tmp_path / "pairs_output" / "best", ("0", "1"))

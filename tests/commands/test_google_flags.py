@@ -1,4 +1,4 @@
-"""Tests of flags that exist in google's ALBERT programs and CLUE's, but not in albert_zh's."""
+"""Tests of flags that exist in Google's ALBERT programs and CLUE's, but not in albert_zh's."""
 
 import glob
 import os

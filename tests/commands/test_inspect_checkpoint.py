@@ -208,7 +208,7 @@ def test_an_index_without_weights_is_enough(tmp_path):
     os.remove(str(tmp_path / "albert_model.ckpt.data-00000-of-00001"))
     for path in (tmp_path, tmp_path / "albert_model.ckpt", tmp_path / "albert_model.ckpt.index"):
         rows = described(path)
-        assert "its index alone" in rows["checkpoint"][0]
+        assert "index only" in rows["checkpoint"][0]
         assert rows["layout"] == ["brightmart"] and rows["step"] == ["unknown"]
 
 
@@ -221,8 +221,7 @@ def test_values_that_no_model_can_have_are_named(tmp_path, value):
     for name in names:
         weights[name].flat[-1] = value
     expected = (
-        "2 variables with values that are infinite or no numbers (NaN), such as %s: no command "
-        "takes them" % names[0]
+        "2 variables with infinite or NaN values, such as %s: no command accepts it" % names[0]
     )
     checkpoint_values.write_checkpoint(str(tmp_path / "albert_model.ckpt"), weights)
     assert described(tmp_path)["damaged"] == [expected]
@@ -250,7 +249,7 @@ def test_what_is_no_albert_is_said(tmp_path):
     model_writer.write_model_checkpoint(str(tmp_path), {"conv/kernel": np.ones(3, np.float32)})
     assert described(tmp_path)["layout"] == [
         "unknown",
-        "no BERT or ALBERT; its variables begin with conv/kernel",
+        "not a BERT or ALBERT; its variables begin with conv/kernel",
     ]
 
 
@@ -305,7 +304,7 @@ def test_a_checkpoint_of_fine_tuning_gets_the_files_of_its_best_folder(tmp_path)
     os.remove(str(tmp_path / "run/albert_config.json"))
     (tmp_path / "run/label_map.json").write_text("{}")
     line = inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"), str(tmp_path / "no"))
-    assert line.endswith("; put its config and vocabulary beside it")
+    assert line.endswith("; copy its config and vocabulary there")
     made_model(tmp_path / "run/best", SMALL)
     (tmp_path / "run/best/vocab.txt").write_text("a\n")
     (tmp_path / "run/best/label_map.json").write_text("of the best")
@@ -337,7 +336,7 @@ def test_the_source_is_never_overwritten_and_damage_is_told(tmp_path):
     data = str(tmp_path / "run/albert_model.ckpt.data-00000-of-00001")
     with open(data, "r+b") as handle:
         handle.truncate(1000)
-    with pytest.raises(UserError, match="damaged or was cut off"):
+    with pytest.raises(UserError, match="damaged or was truncated"):
         inspect_checkpoint.write_without_optimizer(str(tmp_path / "run"))
     assert sorted(os.listdir(str(tmp_path))) == ["run"]
 

@@ -83,11 +83,11 @@ def test_a_record_of_one_segment_has_no_order(inspect):
 
 def test_a_right_file_is_told(inspect):
     out = inspect(*[record()] * 7, check=True, num=0)
-    assert "checked: all 7 records are right" in out
+    assert "checked: all 7 records are valid" in out
     assert "average length             9.0 pieces" in out
     zeros = {"masked_lm_positions": [0] * 4, "masked_lm_ids": [0] * 4}
     nothing = record(masked_lm_weights=[0.0] * 4, **zeros)  # its words are too long to mask
-    assert "checked: all 2 records are right" in inspect(record(), nothing, check=True, num=0)
+    assert "checked: all 2 records are valid" in inspect(record(), nothing, check=True, num=0)
     dynamic = record(
         masked_lm_positions=None,
         masked_lm_ids=None,
@@ -95,33 +95,33 @@ def test_a_right_file_is_told(inspect):
         token_boundary=[1, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0, 0],
     )
     out = inspect(dynamic, check=True)
-    assert "masked in training" in out and "all 1 records are right" in out
+    assert "masked in training" in out and "all 1 records are valid" in out
 
 
 def test_every_line_of_the_vocabulary_has_an_id(inspect, tmp_path):
     path = tmp_path / "equal_entries.txt"
     path.write_text("\n".join(TOKENS[:5] + ["天", "天"] + TOKENS[7:]) + "\n", encoding="utf-8")
     out = inspect(record(), check=True, vocab_file=str(path))  # has id 10, as there are 11 lines
-    assert "checked: all 1 records are right" in out
+    assert "checked: all 1 records are valid" in out
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"input_mask": [1] * 8 + [0, 1, 0, 0]}, "input_mask is not ones and then zeros"),
-        ({"input_ids": [2, 5, 4, 9, 8, 3, 7, 8, 3, 0, 0, 6]}, "not 0 behind the sequence"),
+        ({"input_ids": [2, 5, 4, 9, 8, 3, 7, 8, 3, 0, 0, 6]}, "not 0 after the sequence"),
         ({"segment_ids": [0] * 5 + [1, 0, 1, 1] + [0] * 3}, "segment_ids are not zeros, then"),
         ({"next_sentence_labels": [2]}, "next_sentence_labels is not 0 or 1"),
         ({"input_ids": [5, 5, 4, 9, 8, 3, 7, 8, 3, 0, 0, 0]}, r"no \[CLS\] at the start"),
         ({"input_ids": [2, 5, 4, 9, 8, 3, 7, 8, 8, 0, 0, 0]}, r"no \[SEP\] at the end"),
-        ({"input_ids": [2, 5, 4, 99, 8, 3, 7, 8, 3, 0, 0, 0]}, "an id beyond the vocabulary"),
+        ({"input_ids": [2, 5, 4, 99, 8, 3, 7, 8, 3, 0, 0, 0]}, "an id outside the vocabulary"),
         ({"masked_lm_weights": [1.0, 0, 1, 0]}, "masked_lm_weights are not ones and then"),
         ({"masked_lm_positions": [2, 5, 6, 0]}, r"\[CLS\], \[SEP\] or padding is to be pre"),
         ({"masked_lm_positions": [4, 2, 6, 0]}, "masked_lm_positions do not ascend"),
-        ({"masked_lm_positions": [2, 4, 60, 0]}, "a masked position beyond the sequence"),
-        ({"masked_lm_ids": [6, 10, 7, 5]}, "not 0 behind the predictions"),
-        ({"masked_lm_ids": [6, 10, 70, 0]}, "a label beyond the vocabulary"),
-        ({"token_boundary": [1] * 12}, "features .* but those before have"),
+        ({"masked_lm_positions": [2, 4, 60, 0]}, "a masked position outside the sequence"),
+        ({"masked_lm_ids": [6, 10, 7, 5]}, "not 0 after the predictions"),
+        ({"masked_lm_ids": [6, 10, 70, 0]}, "a label outside the vocabulary"),
+        ({"token_boundary": [1] * 12}, "features .* but the records before it have"),
     ],
 )
 def test_wrong_records_are_named(changes, message, inspect):
@@ -134,8 +134,8 @@ def test_wrong_records_are_named(changes, message, inspect):
     [
         ({"input_mask": [1] * 9}, "input_ids, input_mask, segment_ids are of different lengths"),
         ({"next_sentence_labels": [1, 0]}, "next_sentence_labels has 2 values"),
-        ({"masked_lm_ids": None}, "masked_lm_weights are not all there"),
-        ({"masked_lm_ids": [6, 10, 7, 0, 0]}, "masked_lm_weights are not all there"),
+        ({"masked_lm_ids": None}, "masked_lm_weights: expected all of them"),
+        ({"masked_lm_ids": [6, 10, 7, 0, 0]}, "masked_lm_weights: expected all of them"),
     ],
 )
 def test_records_of_no_form_are_named(changes, message, inspect):
@@ -169,9 +169,12 @@ def test_files_that_are_no_records(inspect, tmp_path):
     damaged = bytearray(content)
     damaged[40] ^= 1
     for wrong, message in (
-        (content[:-5], "record 2 is cut off: the file ends in it: make it again"),
-        (bytes(damaged), "record 1: damaged or no TFRecord file"),
-        (b"only text, and no record in it", "record 1 is damaged, or of no TFRecord file .*: make"),
+        (content[:-5], "record 2 is truncated: the file ends in it: create it again"),
+        (bytes(damaged), "record 1: damaged or not a TFRecord file"),
+        (
+            b"only text, and no record in it",
+            "record 1 is damaged, or the file is not a TFRecord file .*: create",
+        ),
         (other, "record 1: no input_mask and segment_ids: .*, found features input_ids"),
     ):
         path = str(tmp_path / "other")
@@ -193,7 +196,7 @@ def test_a_length_that_no_file_has_is_told(tmp_path):
     command = [sys.executable, os.path.join(ROOT, "inspect_tfrecord.py"), str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "records, record 1 is cut off: the file ends in it" in done.stderr
+    assert "records, record 1 is truncated: the file ends in it" in done.stderr
     assert not tfrecords.is_whole(str(path))
     path.write_bytes(tfrecords.frame_records([b"abcdefgh"])[0])
     assert tfrecords.is_whole(str(path))

@@ -56,7 +56,7 @@ def test_words_make_up_their_text_without_its_blanks(models, capsys, monkeypatch
 
 
 def test_a_classifier_is_refused(models):
-    with pytest.raises(UserError, match="a model of the kind single_label, expected one that lab"):
+    with pytest.raises(UserError, match="found a model of the kind single_label, expected a lab"):
         small_models.run_command(label, ["--model_dir=" + models["classes"]], ["今天"])
 
 
@@ -78,6 +78,6 @@ def test_files_of_labelled_texts_are_noted(models, capsys, tmp_path, name, line,
     small_models.run_command(label, options, [])
     printed_lines = capsys.readouterr()
     assert len(printed_lines.out.splitlines()) == 1
-    note = "labelled texts (format %s), and each line is labelled as a text" % found
+    note = "labelled texts (format %s), but each line is treated as a plain text" % found
     assert (note in printed_lines.err) == (found is not None)
     assert ("looks like" in printed_lines.err) == (found is not None)

@@ -86,7 +86,10 @@ def test_the_line_is_printed_and_written(files):
         (["a", "b", "c", "d"], "found 4 arguments"),
         (["none.json", "predictions.json"], "none.json: cannot be read"),
         (["data.json", "data.json"], "version: expected the text of an answer, found"),
-        (["data.json", "empty.json"], "none of its 0 predictions is for one of the 2 questions"),
+        (
+            ["data.json", "empty.json"],
+            "none of its 0 predictions belongs to one of the 2 questions",
+        ),
         (["all.json", "predictions.json"], "qas[2]: the question 'c' has no answer"),
         (["data.json", "predictions.json", "data.json"], "data.json: it is an input too"),
     ],

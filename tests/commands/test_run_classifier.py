@@ -371,7 +371,7 @@ def test_interrupted_run_saves_and_ends_like_one_that_was_not(tmp_path, straight
     wait_for(lambda: '"step": 102' in open(records).read(), process)  # noqa: SIM115
     errors = interrupt(process)
     step = int(re.search(r"stopped at step (\d+) of 300, checkpoint saved", errors).group(1))
-    assert "the same command goes on" in errors
+    assert "run the same command again to continue" in errors
     assert tf.train.latest_checkpoint(stopped.output).endswith("-%d" % step)
     run_here(stopped.arguments(**LONG))
     check_same_results(stopped, straight)
@@ -439,7 +439,7 @@ def test_a_best_of_an_earlier_training_is_not_taken_for_this_ones(tmp_path, caps
     run_here(workspace.arguments())
     best = json.loads(workspace.read("eval_results.json"))["best"]["global_step"]
     run_here(workspace.arguments(num_train_epochs=4, do_eval=False))
-    told = "the best of the evaluated checkpoints is that of step %d; those since, up to step 24,"
+    told = "the best evaluated checkpoint is that of step %d; later ones, up to step 24,"
     assert told % best in capsys.readouterr().out
     for path in glob.glob(os.path.join(workspace.output, "model.ckpt-*")):
         os.remove(path)
@@ -696,7 +696,7 @@ def test_damaged_checkpoints_are_told(tmp_path):
     with open(newest + ".data-00000-of-00001", "r+b") as handle:
         handle.truncate(1000)
     for changes in ({}, {"init_checkpoint": newest, "output_dir": str(tmp_path / "other")}):
-        with pytest.raises(UserError, match="damaged or was cut off"):
+        with pytest.raises(UserError, match="damaged or was truncated"):
             run_here(workspace.arguments(**changes))
 
 
@@ -715,7 +715,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     process = start(workspace, num_train_epochs=2000)
     path = os.path.join(workspace.output, "model.ckpt-0.index")
     wait_for(lambda: os.path.exists(path), process)
-    with pytest.raises(UserError, match="another run is at work"):
+    with pytest.raises(UserError, match="another run is using"):
         run_here(workspace.arguments(num_train_epochs=2000))
     interrupt(process)
 
@@ -734,7 +734,7 @@ def test_rows_that_do_not_fit_are_left_out_of_files_in_another_encoding(tmp_path
     shown = capsys.readouterr().out
     for name, rows in (("train", 32), ("test", 12)):
         assert "%s.txt: %d rows, labels 0:" % (name, rows) in shown
-    assert "train.txt: left out 1 of 33 rows: line 34: 2 columns, expected 3" in shown
+    assert "train.txt: skipped 1 of 33 rows: line 34: 2 columns, expected 3" in shown
     predicted = workspace.read("predictions.tsv")
     run_here(workspace.arguments(do_train=False, **settings))  # then the file is not held in memory
     assert workspace.read("predictions.tsv") == predicted
@@ -804,7 +804,7 @@ def golden_config():
         ({"output_dir": "/dev/null/out"}, ["/dev/null/out", "cannot be written"]),
         ({"num_train_epochs": "nan"}, ["--num_train_epochs=nan: expected a number above 0"]),
         ({"learning_rate": "inf"}, ["--learning_rate=inf: expected a number above 0"]),
-        ({"do_train": False, "do_predict": False}, ["holds no checkpoint", "--do_train=true"]),
+        ({"do_train": False, "do_predict": False}, ["contains no checkpoint", "--do_train=true"]),
         ({"seeds": "1,2", "distribution": "multi_worker"}, ["=multi_worker trains one model"]),
     ],
 )

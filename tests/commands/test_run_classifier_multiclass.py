@@ -81,8 +81,8 @@ def test_rows_with_labels_that_training_never_saw_are_predicted(
     best = os.path.join(finished.output, "best")
     run_here(data.arguments(do_train=None, do_eval=do_eval, init_checkpoint=best))
     out = capsys.readouterr().out
-    assert "test.csv: 1 labels are none of the task's" in out
-    assert "their rows do not count in the scores" in out
+    assert "test.csv: 1 labels do not belong to the task" in out
+    assert "their rows are not scored" in out
     report = data.results("report.json")
     assert data.results()["test_accuracy"] == report["test"]["accuracy"]
     assert report["test"]["rows"] == 6 and report["data"]["test"] == 8
@@ -93,7 +93,7 @@ def test_rows_with_labels_that_training_never_saw_are_predicted(
 def test_flags_of_dev_rows_beside_a_dev_file_are_noted(finished, capsys):
     run_here(finished.arguments(early_stopping=50, best_metric="macro_f1", dev_share=0.2))
     out = capsys.readouterr().out
-    assert "note: --dev_share: without effect: there is a dev file" in out
+    assert "note: --dev_share has no effect: there is a dev file" in out
     assert "rows are set aside" not in out
 
 
@@ -140,7 +140,10 @@ def test_texts_alone_are_learnt_from_teachers(finished, tmp_path, capsys, labels
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"distill_weight": 0.9}, "train.csv has no labels, and a share of 0.1 .*distill_weight=1"),
+        (
+            {"distill_weight": 0.9},
+            "train.csv has no labels, but they have a share of 0.1 .*distill_weight=1",
+        ),
         ({"teachers": None, "distill_weight": None}, "train.csv has no label column"),
         ({"data": "alone", "do_predict": None}, "train.csv has no labels, by which rows set aside"),
         ({"teachers": "linear"}, "--teachers=linear: it is trained on the training rows, which"),
@@ -202,7 +205,7 @@ def test_prediction_alone_streams_and_has_a_line_for_each_record(finished, tmp_p
     table = [line.split("\t") for line in other.read("predictions.tsv").splitlines()[1:]]
     assert [row[0] for row in table] == ["今天", "", "去,吃,饭", "\ufffd", "明天"]
     assert len(other.read("test_results.tsv").splitlines()) == 5
-    assert "1 rows that don't fit and 1 blank lines are predicted" in capsys.readouterr().out
+    assert "1 invalid rows and 1 blank lines are predicted" in capsys.readouterr().out
     assert not os.path.exists(os.path.join(other.output, "test.tf_record"))
 
 
@@ -224,7 +227,9 @@ def test_other_labels_in_the_same_folder_are_refused(finished):
     former = files.read_text(path)
     try:
         finished.write_rows("train.csv", titles(96, labels=("甲", "乙")))
-        with pytest.raises(UserError, match="label_map.json beside the checkpoint is of another"):
+        with pytest.raises(
+            UserError, match="label_map.json next to the checkpoint belongs to another"
+        ):
             run_here(finished.arguments(early_stopping=50, best_metric="macro_f1"))
     finally:
         with output_files.atomic_write(path) as handle:
@@ -247,7 +252,7 @@ def test_predicting_again_keeps_what_is_known_of_dev(tmp_path, capsys):
     train = titles(32) + [("今天" * 12, LABELS[0])]
     data = OwnData(tmp_path, train=train, dev=titles(8, 2), test=titles(8, 3))
     run_here(data.arguments(num_train_epochs=1))
-    words = "note: 1 of 33 rows of %s are longer than --max_seq_length=24 tokens and were cut"
+    words = "note: 1 of 33 rows of %s are longer than --max_seq_length=24 tokens and were truncated"
     assert words % os.path.join(data.data, "train.csv") in capsys.readouterr().out
     assert data.results("report.json")["remarks"]["cut_in_train"] == 1
     former, text = data.results("report.json"), data.read("report.md")
@@ -378,7 +383,9 @@ def test_label_maps_of_two_runs_are_not_mixed(tmp_path, changes):
     data = OwnData(tmp_path, train=titles(16), dev=titles(8, 2), test=titles(8, 3))
     run_here(data.arguments(num_train_epochs=1))
     data.write("out/label_map.json", json.dumps({"财经": 0, "体育": 1, "a b": 2}))
-    with pytest.raises(UserError, match="label_map.json beside the checkpoint is of another run"):
+    with pytest.raises(
+        UserError, match="label_map.json next to the checkpoint belongs to another run"
+    ):
         run_here(data.arguments(num_train_epochs=1, do_train=False, **changes))
 
 
@@ -445,7 +452,7 @@ def test_runs_over_seeds_and_rates_make_a_table(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     # max_seq_length is a setting of all kinds, pooling one of this kind.
     for name, value in (("max_seq_length", 32), ("pooling", "mean")):
-        with pytest.raises(UserError, match="seed_2 holds a run with another " + name):
+        with pytest.raises(UserError, match="seed_2 contains a run with another " + name):
             run_here(data.arguments(**dict(settings, seeds="3,2", **{name: value})))
     assert "run 1" not in capsys.readouterr().out  # the check precedes training
 
@@ -578,11 +585,11 @@ def _mirrored(devices):
     [
         ({"best_metric": "bleu"}, ["--best_metric: unknown metric 'bleu'", "macro_f1"]),
         ({"best_metric": "pearson"}, ["unknown metric 'pearson'"]),
-        ({"best_metric": "f1"}, ["needs two labels, here are 3"]),
+        ({"best_metric": "f1"}, ["needs two labels, found 3"]),
         ({"early_stopping": 2, "do_eval": None}, ["--early_stopping needs evaluations"]),
         ({"early_stopping": 2, "use_tpu": True}, ["--early_stopping: with --use_tpu"]),
         ({"early_stopping": -1}, ["--early_stopping=-1"]),
-        ({"search_rates": "1e-4"}, ["--search_rates are those", "add --search=true"]),
+        ({"search_rates": "1e-4"}, ["--search_rates requires --search", "add --search=true"]),
         (_searched("1e-4,x"), ["--search_rates=1e-4,x: expected numbers"]),
         (_searched("nan"), ["--search_rates=nan: expected numbers above 0"]),
         (_searched("1e-4,0.0001"), ["a rate is given twice"]),
@@ -590,7 +597,7 @@ def _mirrored(devices):
         ({"swap_pairs": True}, ["--swap_pairs: --task_name=multiclass has single texts"]),
         ({"seeds": "1,99999999999999999999"}, ["--seed: 99999999999999999999"]),
         ({"class_weights": "balance"}, ["--class_weights=balance: expected balanced, or"]),
-        ({"multi_label": True, "regression": True}, ["exclude each other"]),
+        ({"multi_label": True, "regression": True}, ["are mutually exclusive"]),
         ({"task_name": "tnews", "multi_label": True}, ["--multi_label", "--task_name=multiclass"]),
         ({"class_weights": "/nowhere.json"}, ["/nowhere.json"]),
         ({"label_smoothing": 2}, ["--label_smoothing: 2"]),
@@ -600,7 +607,7 @@ def _mirrored(devices):
         ({"label_separator": ";"}, ["--label_separator=;", "--multi_label"]),
         ({"multi_label_loss": "mean"}, ["--multi_label_loss=mean without --multi_label"]),
         ({"threshold_rows": 5}, ["--threshold_rows=5.0 without --multi_label"]),
-        ({"search": True}, ["--learning_rate", "--search tries those of --search_rates"]),
+        ({"search": True}, ["--learning_rate", "--search tries the rates of --search_rates"]),
         ({"devices": "/cpu:0"}, ["--devices=/cpu:0", "--distribution=none", "=mirrored"]),
         (_mirrored("foo"), ["--devices=foo: expected names such as /gpu:0"]),
         (_mirrored("gpu"), ["--devices=gpu: expected names such as /gpu:0"]),
@@ -774,7 +781,9 @@ def test_records_that_are_none_are_not_submitted(tmp_path):
             results.write(example, [{"probabilities": np.float32([1 - second, second])}])
     lines = [json.loads(line) for line in files.read_lines(results.paths[2])]
     assert lines == [{"id": 5, "label": "0"}, {"id": 9, "label": "1"}]
-    assert results.notes() == ["2 lines are no records: not in %s" % results.paths[2]]
+    assert results.notes() == [
+        "2 lines are not valid rows and are missing in %s" % results.paths[2]
+    ]
 
 
 def test_dollars_in_labels_are_no_formulas(tmp_path):
@@ -825,7 +834,7 @@ def test_runs_of_other_seeds_have_the_dev_rows_of_one_dev_seed(tmp_path):
         data = OwnData(tmp_path / str(number), train=titles(40))
         arguments = data.arguments(do_predict=None, train_step=1, num_train_epochs=None, **given)
         if given.get("dev_seed") == -1:
-            with pytest.raises(UserError, match="--dev_seed: -1 makes no sense"):
+            with pytest.raises(UserError, match="--dev_seed: -1 is out of range"):
                 run_here(arguments)
             continue
         run_here(arguments)
@@ -862,9 +871,11 @@ def test_a_file_alone_with_columns_of_any_name(tmp_path):
     path = os.path.join(data.data, "waimai.csv")
     with pytest.raises(UserError, match="waimai.csv: for that file alone --data_dir=" + path):
         run_here(data.arguments())
-    with pytest.raises(UserError, match="--data_dir=.*a file; the task lcqmc needs the folder"):
+    with pytest.raises(
+        UserError, match="--data_dir=.*found a file, but the task lcqmc needs the folder"
+    ):
         run_here(data.arguments(task_name="lcqmc", data_dir=path))
-    with pytest.raises(UserError, match="--label_column: the columns of the task lcqmc are known"):
+    with pytest.raises(UserError, match="--label_column: the columns of the task lcqmc are fixed"):
         run_here(data.arguments(task_name="lcqmc", label_column="板块"))
     settings = {"data_dir": path, "text_column": "说法", "label_column": "板块"}
     run_here(data.arguments(num_train_epochs=1, **settings))
@@ -909,7 +920,9 @@ def test_one_row_cannot_be_parted(tmp_path):
 
 def test_swapped_files_are_suspected_where_dev_has_other_labels(tmp_path):
     data = OwnData(tmp_path, train=titles(4, labels=LABELS[:2]), dev=titles(12))
-    with pytest.raises(UserError, match=r"which training never saw.*\(12 and 4\): are the files"):
+    with pytest.raises(
+        UserError, match=r"which does not occur in training.*\(12 and 4\): are the files"
+    ):
         run_here(data.arguments())
 
 
@@ -982,7 +995,7 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
     run_here(arguments + ["--threshold_rows=0"])
     out = capsys.readouterr().out
     assert "training is complete (step 40)" in out
-    assert "--threshold_rows: without effect: it counts when a checkpoint is evaluated" in out
+    assert "--threshold_rows has no effect: it is used when a checkpoint is evaluated" in out
     assert data.results("best/fine_tuning.json") == best
 
 

@@ -1,4 +1,4 @@
-"""Tests of run_classifier_sp_google.py: google's flags, SentencePiece, mean pooling."""
+"""Tests of run_classifier_sp_google.py: Google's flags, SentencePiece, mean pooling."""
 
 import json
 import os

@@ -214,9 +214,9 @@ def test_a_run_goes_on_from_its_own_start(folder, run, capsys):
     with open(os.path.join(output, "checkpoint"), "w", encoding="utf-8") as handle:
         handle.write('model_checkpoint_path: "model.ckpt-0"\n')
     capsys.readouterr()
-    way_out = ".*, or leave --init_checkpoint out: the run goes on from its own weights"
+    way_out = ".*, or leave --init_checkpoint out: the run then continues from its own weights"
     for start, message in (
-        (folder.folder + "/exported", "did not begin with the weights of --init_checkpoint="),
+        (folder.folder + "/exported", "did not start from the weights of --init_checkpoint="),
         ("moved", "no checkpoint moved"),
     ):
         with pytest.raises(UserError, match=message + way_out):
@@ -225,7 +225,7 @@ def test_a_run_goes_on_from_its_own_start(folder, run, capsys):
     assert "start from" not in capsys.readouterr().out
     begun = os.path.join(folder.folder, "begun")
     small.run_here(folder.arguments(input_file=folder.masked, output_dir=begun, num_train_steps=4))
-    with pytest.raises(UserError, match="holds a run that did not begin with the weights of"):
+    with pytest.raises(UserError, match="contains a run that did not start from the weights of"):
         small.run_here(
             folder.arguments(input_file=folder.masked, output_dir=begun, init_checkpoint=run)
         )
@@ -250,8 +250,8 @@ def test_files_of_records_in_another_order_are_another_run(folder, capsys):
     small.run_here(folder.arguments(input_file=",".join(names), num_train_steps=1, **common))
     out = capsys.readouterr().out
     assert "note: --eval_file has no effect without --do_eval=true" in out
-    assert "no_vocabulary will have no vocabulary, without which no command opens it" in out
-    with pytest.raises(UserError, match="holds a run with another files of records"):
+    assert "no_vocabulary will have no vocabulary, without which no command can load it" in out
+    with pytest.raises(UserError, match="contains a run with another files of records"):
         small.run_here(
             folder.arguments(input_file=",".join(names[::-1]), num_train_steps=2, **common)
         )
@@ -417,7 +417,7 @@ def test_google_commands_keep_flags_defaults_and_metrics(folder, name, ffn_group
     assert exported_config.get("ffn_groups") == ffn_groups
 
 
-WORD_TRIPLES = (1.0, 1 / 2.0, 1 / 3.0)  # google's default: whole words, up to three in a row
+WORD_TRIPLES = (1.0, 1 / 2.0, 1 / 3.0)  # Google's default: whole words, up to three in a row
 
 
 @pytest.mark.parametrize(
@@ -612,7 +612,7 @@ def test_electra_is_measured_and_leaves_a_model_without_a_generator(folder):
     )
     for arguments in (halved, halved + ["--eval_timeout=2"]):
         with pytest.raises(
-            UserError, match="of another generator, trained with --generator_layers=1.0"
+            UserError, match="with another generator, trained with --generator_layers=1.0"
         ):
             small.run_here(arguments)
 
@@ -638,7 +638,7 @@ def test_each_pattern_of_unilm_is_measured(folder, capfd):
     losses = {name: float(results[name + "_loss"]) for name in tasks + ["sequence_to_sequence"]}
     of_patterns = [losses[name] for name in list(losses) if name not in tasks[:2]]
     assert min(of_patterns) <= losses["masked_lm"] <= max(of_patterns)
-    assert "with that flag each pattern is" not in capfd.readouterr().out
+    assert "with that flag each attention pattern is" not in capfd.readouterr().out
     arguments.update(do_train=False, objective="masked_lm")
     for waits in ({}, {"eval_timeout": 2}):
         small.run_here(folder.arguments(output_dir=output, **arguments, **waits))
@@ -654,26 +654,26 @@ MISTAKES = {
     ),
     "no separate generator": (
         {"objective": "electra", "untied_generator": False, "generator_layers": 0.5},
-        "--generator_layers is of a separate generator: leave it or --untied_generator=false out",
+        "--generator_layers is for a separate generator: leave it or --untied_generator=false out",
     ),
     "nothing detected": (
         {"objective": "electra", "disc_weight": 0},
-        "--disc_weight=0: nothing but masked words is learnt: add --untied_generator=false",
+        "--disc_weight=0: only masked words are learned: add --untied_generator=false",
     ),
     "spans of electra": (
         {"objective": "electra", "span_boundary_weight": 1},
-        "--span_boundary_weight and --objective=electra exclude each other",
+        "--span_boundary_weight and --objective=electra are mutually exclusive",
     ),
     "spans of unilm": (
         {"objective": "unilm", "span_boundary_weight": 1},
-        "--span_boundary_weight and --objective=unilm exclude each other",
+        "--span_boundary_weight and --objective=unilm are mutually exclusive",
     ),
     "replaced pieces of unilm": (
         {"objective": "unilm", "replaced_token_weight": 1},
-        "--replaced_token_weight and --objective=unilm exclude each other",
+        "--replaced_token_weight and --objective=unilm are mutually exclusive",
     ),
     "masks of no electra": ({"original_masks": True}, "--original_masks needs --objective=electra"),
-    "no generator": (
+    "not a generator": (
         {"objective": "electra", "generator_hidden_size": 4},
         "--generator_hidden_size=4: expected a share of the model's, above 0 and up to 1",
     ),
@@ -688,7 +688,7 @@ MISTAKES = {
     "negative warmup": ({"num_warmup_steps": -5}, "--num_warmup_steps=-5: expected 0 or more"),
     "two_ways": (
         {"span": True, "ngram": 3},
-        "--span and --ngram exclude each other: leave",
+        "--span and --ngram are mutually exclusive: leave",
     ),
     "share": ({"masked_lm_prob": 15}, "--masked_lm_prob=15: expected a share from 0 to 1"),
     "budget": ({"masked_lm_budget": -1}, "--masked_lm_budget=-1.0: expected a number, 0 or more"),
@@ -697,7 +697,7 @@ MISTAKES = {
     "two_starts": ({"warm_start": True, "init_checkpoint": "x"}, "give one of them"),
     "one_folder": ({"export_dir": "{output}/"}, "is the --output_dir, whose checkpoints"),
     "no_groups": ({"init_from_group0": True}, "--init_from_group0 spreads the groups of --init_"),
-    "no_checkpoint": ({"do_train": None, "export_dir": "e"}, "holds no checkpoint to export"),
+    "no_checkpoint": ({"do_train": None, "export_dir": "e"}, "contains no checkpoint to export"),
 }
 
 
@@ -716,7 +716,7 @@ def test_mistakes_are_one_clear_line(folder, name):
 def test_weights_that_no_training_starts_from_are_noted(folder, capsys):
     output = os.path.join(folder.folder, "in_vain")
     changes = {"do_train": None, "export_dir": output + "_e", "init_checkpoint": "x"}
-    with pytest.raises(UserError, match="holds no checkpoint to export"):
+    with pytest.raises(UserError, match="contains no checkpoint to export"):
         small.run_here(folder.arguments(input_file=folder.masked, output_dir=output, **changes))
     assert "note: --init_checkpoint has no effect without --do_train" in capsys.readouterr().out
 
@@ -738,7 +738,7 @@ def test_another_models_folder_is_refused(run, folder):
         "other/albert_config.json", json.dumps(dict(small.CONFIG, hidden_size=32))
     )
     shutil.copy(folder.vocab, os.path.dirname(config))
-    with pytest.raises(UserError, match="holds a run with another config"):
+    with pytest.raises(UserError, match="contains a run with another config"):
         small.run_here(
             folder.arguments(input_file=folder.masked, bert_config_file=config, output_dir=run)
         )
@@ -760,7 +760,10 @@ def _with_bad_byte(framed):
 def test_damaged_records_are_named_or_left_out(folder, capsys):
     cut = _damaged(folder, "cut", lambda framed: [b"".join(framed)[:-30]])
     damaged = _damaged(folder, "damaged", _with_bad_byte)
-    for path, words in ((cut, "cut, record 20 is cut off"), (damaged, "damaged, record 7 is dam")):
+    for path, words in (
+        (cut, "cut, record 20 is truncated"),
+        (damaged, "damaged, record 7 is dam"),
+    ):
         with pytest.raises(UserError, match=words):
             small.run_here(
                 folder.arguments(input_file=path, output_dir=path + "_out", pack_by_length=False)
@@ -774,7 +777,7 @@ def test_damaged_records_are_named_or_left_out(folder, capsys):
         )
     )
     lines = lines_of(capsys)
-    assert any("1 damaged records are left out" in line for line in lines)
+    assert any("1 damaged records were skipped" in line for line in lines)
     assert any(line.startswith("training: 38 records in 2 files") for line in lines)
 
 
@@ -909,7 +912,7 @@ def test_nan_ends_training_with_the_way_out(folder):
 def test_a_loss_far_above_that_of_guessing_ends_training_with_the_way_out(folder, monkeypatch):
     output = os.path.join(folder.folder, "far")
     monkeypatch.setattr(pretraining_runner, "_EXPLOSION_FACTOR", 0.01)
-    with pytest.raises(UserError, match="far above that of guessing.*\\n?.*learning_rate"):
+    with pytest.raises(UserError, match="far above the loss of guessing.*\\n?.*learning_rate"):
         small.run_here(folder.arguments(input_file=folder.masked, output_dir=output))
 
 

@@ -82,9 +82,7 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path, capsys):
     for output, settings, name in cases:
         files = {"dev_file": data / "dev.tsv", "corpus_file": data / "faq.txt"}
         run(folder, tmp_path / output, "--do_eval=true", "--pooling=cls", **files)
-        note = (
-            "note: --pooling=cls: without effect, as the model of %s was trained with max" % folder
-        )
+        note = "note: --pooling=cls has no effect, as the model in %s was trained with max" % folder
         assert (note in capsys.readouterr().out) == (output == "noted")
         results = json.loads((tmp_path / output / "eval_results.json").read_text())
         result = results["best"]
@@ -105,7 +103,7 @@ def test_a_model_that_was_not_trained_here_is_measured(data, tmp_path, capsys):
 def test_a_classifier_is_named_where_an_embedding_model_is_measured(objective, data, tmp_path):
     notes = {"objective": "single_label", "columns": ["text_a", "text_b", "label"]}
     classifier = small_models.write_model(tmp_path / "classifier", settings=notes)
-    expected = "classifier holds a model of the kind single_label, expected one of the kind "
+    expected = "classifier contains a model of the kind single_label, expected one of the kind "
     expected += "sentence_embedding or sentence_retrieval: name such a model "
     # Without these two flags, the files of the folder are used.
     for files in ({}, {"bert_config_file": "", "vocab_file": ""}):
@@ -132,7 +130,7 @@ def test_config_and_vocabulary_are_those_of_the_model(data, tmp_path):
     with pytest.raises(UserError) as error:
         run(folder, tmp_path / "out", "--do_eval=true", **files)
     assert str(error.value) == (
-        "--bert_config_file is required, as %s holds no config JSON (albert_config*.json): "
+        "--bert_config_file is required, as %s contains no config JSON (albert_config*.json): "
         "expected a model folder" % folder
     )
 
@@ -154,7 +152,7 @@ def test_negatives_are_mined_alone(model, data, tmp_path, way, capsys):
     if way == "lexical":  # most negatives share two characters with the question
         shared = [len(set(r["text_a"]) & set(n)) for r in rows for n in r["negatives"]]
         assert np.mean(shared) > 1.5
-    assert "negatives of 24 rows among 25 texts: 48 mined" in capsys.readouterr().out
+    assert "negatives for 24 rows from 25 texts: 48 mined" in capsys.readouterr().out
     report = json.loads((tmp_path / "a" / "mined_negatives.json").read_text())
     assert report["rows"] == 24 and report["texts"]["mined"] == 48
     assert not (tmp_path / "a" / "best").exists()
@@ -185,7 +183,7 @@ def prepare_mining(output, train_file, **settings):
 def test_rows_that_no_wrong_text_is_left_for_are_named(tmp_path):
     train = tmp_path / "a.tsv"
     train.write_text("今天天气\t天气\n今天天气如何\t天气\n", encoding="utf-8")
-    message = "no wrong text is left for 2 of 2 rows, such as that of .今天天气.: .*--corpus_file"
+    message = "no negative is left for 2 of 2 rows, such as that of .今天天气.: .*--corpus_file"
     with pytest.raises(UserError, match=message):
         prepare_mining(tmp_path / "out", train)
     assert not (tmp_path / "out" / "mined_negatives.jsonl").exists()
@@ -205,10 +203,10 @@ def test_mining_says_what_is_left_out_and_which_rows_have_too_few(tmp_path):
         corpus_file=str(corpus),
     )
     assert lines[:-1] == [
-        "note: %s: 1 empty lines are left out" % train,
-        "note: %s: 1 rows that do not fit are left out" % train,
-        "note: %s: 1 rows occur twice: they are taken once" % further,
-        "note: %s: 1 empty lines are left out" % corpus,
+        "note: %s: 1 empty lines were skipped" % train,
+        "note: %s: 1 invalid rows were skipped" % train,
+        "note: %s: 1 rows occur twice and are used once" % further,
+        "note: %s: 1 empty lines were skipped" % corpus,
         "note: 4 of 4 rows have fewer than --mined_negatives=3 mined ones, the fewest 2",
     ]
 
@@ -225,7 +223,7 @@ def test_further_files_are_mined_as_well(tmp_path):
         output, first, mined_negatives=2, more_train=["%s:0.5" % second]
     )
     targets = [str(output / name) for name in ("mined_negatives.jsonl", "mined_negatives_2.jsonl")]
-    assert "negatives of 4 rows among 4 texts: 8 mined; " + ", ".join(targets) == line
+    assert "negatives for 4 rows from 4 texts: 8 mined; " + ", ".join(targets) == line
     assert options.train_file == targets[0] and options.more_train == [targets[1] + ":0.5"]
     found = [text_files.read_split(path, "train", "positives").examples for path in targets]
     rows = [[(e.text_a, e.text_b) for e in examples] for examples in found]
@@ -290,7 +288,7 @@ def test_a_run_mines_trains_and_whitens(model, data, tmp_path, capsys):
         init_checkpoint=best,
         corpus_file=entries,
     )
-    assert "searched are 2 entries of %s" % entries in capsys.readouterr().out
+    assert "2 entries of %s are searched" % entries in capsys.readouterr().out
     run(model, tmp_path / "again", "--do_eval=true", data_dir=data, init_checkpoint=best)
     again = json.loads((tmp_path / "again" / "comparison.json").read_text())
     assert list(again["scores"]) == ["character TF-IDF", "trained"]
@@ -379,7 +377,7 @@ def test_a_pair_classifier_scores_labelled_pairs(model, tmp_path, capsys):
         path.write_text("".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
         arguments = ["--objective=cosine", "--scoring_classifier_dir=" + model]
         run(model, tmp_path / "out", *arguments, "--whitening_width=2", train_file=path)
-        note = "note: %s: what stands behind the two texts (0, 1) is not read: a classifier"
+        note = "note: %s: the values after the two texts (0, 1) are ignored: a classifier"
         assert note % path in capsys.readouterr().out
         written = tmp_path / "out" / "scored_pairs.jsonl"
         rows.append([json.loads(line) for line in written.open(encoding="utf-8")])
@@ -415,7 +413,7 @@ def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path, capsys):
     path.write_text("\n".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
     arguments = ["--objective=margin_mse", "--scoring_classifier_dir=" + model]
     run(model, tmp_path / "out", *arguments, train_file=path)
-    assert "note: %s: 4 empty lines are left out" % path in capsys.readouterr().out
+    assert "note: %s: 4 empty lines were skipped" % path in capsys.readouterr().out
     written = str(tmp_path / "out" / "scored_pairs.jsonl")
     examples = text_files.read_split(written, "train", "margins").examples
     expected = [(a, b, (wrong,)) for a, b, *negatives in cells for wrong in negatives]
@@ -425,7 +423,7 @@ def test_a_pair_classifiers_margins_are_learnt(model, data, tmp_path, capsys):
         wrong = predictor.similarities([(a, negative) for a, _, (negative,) in expected])
     np.testing.assert_allclose([e.margin for e in examples], right - wrong, atol=3e-6)
     assert len({example.margin for example in examples}) == 10
-    with pytest.raises(UserError, match="train.tsv, line 1: it has no wrong text") as error:
+    with pytest.raises(UserError, match="train.tsv, line 1: it has no negative") as error:
         run(model, tmp_path / "other", *arguments, train_file=data / "train.tsv")
     assert "\n" not in str(error.value)
 
@@ -434,7 +432,7 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(WORDS + ["今天天气", "", "明天再说"]) + "\n", encoding="utf-8")
     run(model, tmp_path / "out", "--whitening_width=3", data_dir=data, whitening_file=texts)
-    assert capsys.readouterr().out.count("note: %s: 1 empty lines are left out" % texts) == 1
+    assert capsys.readouterr().out.count("note: %s: 1 empty lines were skipped" % texts) == 1
     notes = sentence_vectors.read_notes(str(tmp_path / "out" / "whitened"))
     assert (notes.width, notes.projection_width, notes.normalize) == (3, 3, True)
 
@@ -497,15 +495,16 @@ def test_what_is_measured_is_read_before_a_model_is_whitened(model, data, tmp_pa
         (["--mine_negatives=lexical", "--mining_most_probable=2"], "expected 0 to 1"),
         (
             ["--mine_negatives=lexical", "--mining_most_probable=0.9"],
-            "--mining_most_probable: no classifier .*: add --mining_classifier_dir, or leave",
+            "--mining_most_probable: there is no classifier .*: add --mining_classifier_dir, "
+            "or leave",
         ),
         (
             ["--mine_negatives=lexical", "--do_eval=true"],
-            "--mine_negatives: it makes a file to train on, .*: add --do_train=true, or leave out",
+            "--mine_negatives creates a file to train on, .*: add --do_train=true, or leave out",
         ),
         (
             ["--scoring_classifier_dir=.", "--objective=cosent", "--do_predict=true"],
-            "--scoring_classifier_dir: it makes a file to train on",
+            "--scoring_classifier_dir creates a file to train on",
         ),
         (["--mine_negatives=lexical", "--mining_classifier_dir=none"], "none: no such folder"),
         (["--mine_negatives=lexical", "--mining_model_dir=."], "need --mine_negatives=vectors"),

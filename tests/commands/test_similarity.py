@@ -64,7 +64,7 @@ def check_rows(rows, expected):
             [],
             "a.jsonl: a table .* save its column of texts as .txt$",
         ),
-        ("a.txt", "甲\n", ["--ranking=lexical", "--search_weights=1,0,0"], "not of lexical"),
+        ("a.txt", "甲\n", ["--ranking=lexical", "--search_weights=1,0,0"], "not for lexical"),
     ],
 )
 def test_searches_that_make_no_sense(folder, tmp_path, name, text, flags, problem):
@@ -93,12 +93,12 @@ def test_pairs_that_are_cut_are_counted(folder, capsys, tmp_path):
     pairs = [("好" * 20, "天" * 25), ("好" * 20, "天" * 26), ("好", "天" * 90)]
     path = write_pairs(tmp_path / "pairs.tsv", "".join("%s\t%s\n" % pair for pair in pairs))
     run(["--model_dir=" + folder, "--pairs=" + path])
-    note = "note: pairs of more than 48 tokens are cut: %d\n"
+    note = "note: pairs of more than 48 tokens, which were truncated: %d\n"
     assert note % 2 in capsys.readouterr().err
     run(["--model_dir=" + folder], pairs[1])
     assert note % 1 in capsys.readouterr().err
     run(["--model_dir=" + folder], pairs[0])
-    assert "are cut" not in capsys.readouterr().err
+    assert "were truncated" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending, header", [("tsv", ""), ("csv", "text_a,text_b\n")])
@@ -109,7 +109,7 @@ def test_pairs_with_an_empty_text_are_noted(folder, capsys, tmp_path, ending, he
     run(["--model_dir=" + folder, "--pairs=" + path])
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 3
-    assert "note: pairs with an empty text, whose similarity says nothing: 2\n" in printed.err
+    assert "note: pairs with an empty text, whose similarity is meaningless: 2\n" in printed.err
 
 
 def test_unknown_words_of_pairs_are_noted(folder, capsys, tmp_path):
@@ -150,11 +150,11 @@ def test_texts_of_a_search_that_are_cut_are_counted(folder, capsys, tmp_path):
     queries = write_pairs(tmp_path / "queries.txt", "天气\n%s\n%s\n" % ("好" * 30, "天" * 22))
     flags = ["--model_dir=" + folder, "--encoder_dir=" + encoder, "--queries=" + queries]
     run(flags + ["--corpus=" + path, "--candidates=4"])
-    notes = [line for line in capsys.readouterr().err.splitlines() if "are cut" in line]
+    notes = [line for line in capsys.readouterr().err.splitlines() if "were truncated" in line]
     assert notes == [
-        "note: texts of --corpus of more than 24 tokens are cut: 2",
-        "note: queries of more than 24 tokens are cut: 1",
-        "note: pairs of a query and a line of more than 48 tokens are cut: 3",
+        "note: texts of --corpus of more than 24 tokens, which were truncated: 2",
+        "note: queries of more than 24 tokens, which were truncated: 1",
+        "note: pairs of a query and a line of more than 48 tokens, which were truncated: 3",
     ]
 
 
@@ -172,7 +172,7 @@ def test_a_pipe_is_answered_at_once(folder, expected):
         process.stdin.close()
         errors = process.stderr.read().decode("utf-8")
     reading = "reading pairs from standard input: text_a<tab>text_b"
-    note = "note: pairs with an empty text, whose similarity says nothing: 1"
+    note = "note: pairs with an empty text, whose similarity is meaningless: 1"
     assert process.returncode == 0
     assert errors.splitlines() == ["model: %s" % folder, reading, note]
     check_rows(rows, expected)
@@ -267,8 +267,8 @@ def test_a_classifier_ranks_what_an_embedding_model_finds(folder, tmp_path, caps
             assert abs(float(row[2]) - probabilities[number]) < 6e-5
             assert abs(float(row[3]) - np.dot(vectors[number], query)) < 6e-5
         cosines[model_of_vectors] = np.dot(vectors, query)
-        notes = [line for line in printed.err.splitlines() if "are not trained" in line]
-        start = "vectors: %s, since those of %s are not trained" % (bundled, folder)
+        notes = [line for line in printed.err.splitlines() if "were not trained" in line]
+        start = "vectors: %s, as those of %s were not trained" % (bundled, folder)
         assert len(notes) == (not further) and all(note.startswith(start) for note in notes)
     assert np.argmax(cosines[bundled]) == 1
 
@@ -289,7 +289,7 @@ def test_lines_that_are_no_pairs_are_told(folder, tmp_path, text, message):
 def test_lines_that_end_as_on_old_macs_are_told(tmp_path):
     path = tmp_path / "mac.txt"
     path.write_bytes("今天\t明天\r今天\t后天\r".encode())
-    with pytest.raises(UserError, match="mac.txt: its lines end with CR alone"):
+    with pytest.raises(UserError, match="mac.txt: its lines end with CR only"):
         list(line_reader.groups_of_lines(str(path)))
     path.write_bytes("今天\t明天\r".encode())
     assert [[line for _, line in group] for group in line_reader.groups_of_lines(str(path))] == [
@@ -314,7 +314,7 @@ def test_tables_are_not_read_as_texts(tmp_path, name, first, is_table):
         (group,) = line_reader.groups_of_lines(str(path))
         assert [line for _, line in group] == [first, "今天,好"]
         return
-    with pytest.raises(UserError, match=r"a table \(line 1: .*expected a text a line"):
+    with pytest.raises(UserError, match=r"a table \(line 1: .*expected one text per line"):
         list(line_reader.groups_of_lines(str(path)))
 
 
@@ -385,7 +385,7 @@ def test_other_encodings_are_told_and_can_be_named(folder, expected, capsys, tmp
     [
         ([], ["一句"], "expected two sentences, found 1"),
         ([], ["一", "二", "三"], "expected two sentences, found 3"),
-        (["--pairs=x"], ["一", "二"], "two sentences and --pairs exclude each other"),
+        (["--pairs=x"], ["一", "二"], "two sentences and --pairs are mutually exclusive"),
         (["--corpus=x"], [], "--corpus needs either --query or --queries"),
         (["--query=x"], [], "--query needs --corpus"),
         (["--pairs=x", "--ranking=cosine"], [], "--ranking needs --corpus"),
@@ -492,7 +492,7 @@ def test_the_names_of_args_are_read(folder, expected, args_of, tmp_path, capsys)
     assert abs(float(printed_rows(capsys)[0][2]) - expected[0, 1]) < 6e-5
     args_of(ckpt_name=None, model_dir="not/there")
     args_of(output_dir=str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="args.py: no model is at .*nowhere.*not/there"):
+    with pytest.raises(UserError, match="args.py: there is no model at .*nowhere.*not/there"):
         run([], PAIRS[0])
     run(["--model_dir=" + folder], PAIRS[0])  # flags take precedence
 
@@ -538,13 +538,13 @@ def test_pairs_of_the_file_that_was_trained_on(folder, tmp_path, capsys, name, c
     shown = capsys.readouterr()
     rows = [line.split("\t") for line in shown.out.splitlines()]
     assert [row[:2] for row in rows] == [["今天,天气", "好 天气"], ["今", "天"]]
-    note = name + ": 2 empty lines are left out, such as line 2"
+    note = name + ": 2 empty lines were skipped, such as line 2"
     assert (note in shown.err) == ("\n\n" in content)
 
 
 def test_an_empty_file_of_pairs_is_named(folder, tmp_path):
     path = write_pairs(tmp_path / "a.tsv", "")
-    with pytest.raises(UserError, match="a.tsv is empty: expected a text a line"):
+    with pytest.raises(UserError, match="a.tsv is empty: expected one text per line"):
         run(["--model_dir=" + folder, "--pairs=" + path])
 
 

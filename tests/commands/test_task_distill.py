@@ -180,9 +180,12 @@ def test_a_student_is_measured_without_a_teacher(space):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"do_train": True}, "^--do_train trains: give --teacher_model, or leave it out and --stu"),
-        ({"pred_distill": True}, "^--pred_distill trains: give --teacher_model"),
-        ({"losses": "hidden"}, "^--losses trains: give --teacher_model"),
+        (
+            {"do_train": True},
+            "^--do_train is for training: add --teacher_model, or leave it out to evaluate --stu",
+        ),
+        ({"pred_distill": True}, "^--pred_distill is for training: add --teacher_model"),
+        ({"losses": "hidden"}, "^--losses is for training: add --teacher_model"),
     ],
 )
 def test_a_student_that_cannot_be_measured(space, changes, message):
@@ -192,7 +195,7 @@ def test_a_student_that_cannot_be_measured(space, changes, message):
 
 
 def test_a_student_of_the_first_phase_is_not_measured(space, first_phase):
-    message = "^--student_model=.*phase_1 has no classifier: to measure a student give the second"
+    message = "^--student_model=.*phase_1 has no classifier: to evaluate a student, give the second"
     with pytest.raises(UserError, match=message):
         run(space, "no_head", do_eval=True, teacher_model=None, student_model=first_phase)
 
@@ -327,12 +330,12 @@ def test_both_phases_from_end_to_end(space, capsys):
     given = {"both_phases": True, "teachers": write_answers(space), "intermediate_epochs": 1}
     output = run(space, "end_to_end", **given)
     out = capsys.readouterr().out
-    assert out.count("the second one's data and teachers are checked") == 1
+    assert out.count("checking the data and teachers of the second one") == 1
     assert "teacher 1: dev accuracy 1.0000" in out
     assert os.path.exists(os.path.join(output, "best", "vocab.txt"))
     run(space, "end_to_end", **given)
     out = capsys.readouterr().out
-    assert out.count("training is complete") == 2 and "teachers are checked" not in out
+    assert out.count("training is complete") == 2 and "checking the data and teachers" not in out
 
 
 @pytest.mark.parametrize("of_second", ["", "seed_1"])
@@ -362,7 +365,7 @@ def test_augmented_rows_of_a_changed_file_are_refused(tmp_path):
     _make_augmented(tmp_path)
     _augmented_data(tmp_path, tmp_path / "out", "multiclass")
     (tmp_path / "train.csv").write_text("text_a,label\n甲,1\n")
-    with pytest.raises(UserError, match="train_aug.csv was made before .*train.csv was changed"):
+    with pytest.raises(UserError, match="train_aug.csv was created before .*train.csv was changed"):
         _augmented_data(tmp_path, tmp_path / "out", "multiclass")
 
 
@@ -405,7 +408,7 @@ def test_augmented_rows_of_other_columns_are_refused(tmp_path):
     given = (tmp_path, tmp_path / "out", "multiclass")
     assert _augmented_data(*given)["train.csv"] == str(tmp_path / "train_aug.csv")
     with pytest.raises(
-        UserError, match="--aug_train: .*train_aug.csv was made of other columns: r"
+        UserError, match="--aug_train: .*train_aug.csv was created from other columns: r"
     ):
         _augmented_data(*given, text_column="正文")
 
@@ -468,25 +471,34 @@ def test_links_of_other_data_do_not_stay(tmp_path):
         ({"student_model": None}, "--student_model is required"),
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
         ({"both_phases": True, "intermediate_epochs": 0}, "^--intermediate_epochs=0.0: expected a"),
-        ({"fgm_epsilon": 0.5}, "--fgm_epsilon: of the second phase alone"),
-        ({"temperature": 4}, "--temperature: of the second phase alone"),
-        ({"temperature": 2}, "--temperature: of the second phase alone"),
-        ({"early_stopping": 2}, "--early_stopping: of the second phase alone"),
-        ({"dev_share": 0.2}, "--dev_share: of the second phase alone"),
-        ({"best_metric": "macro_f1"}, "--best_metric: of the second phase alone"),
+        ({"fgm_epsilon": 0.5}, "--fgm_epsilon is only for the second phase"),
+        ({"temperature": 4}, "--temperature is only for the second phase"),
+        ({"temperature": 2}, "--temperature is only for the second phase"),
+        ({"early_stopping": 2}, "--early_stopping is only for the second phase"),
+        ({"dev_share": 0.2}, "--dev_share is only for the second phase"),
+        ({"best_metric": "macro_f1"}, "--best_metric is only for the second phase"),
         (
             {"do_eval": True},
-            "^--do_eval: of the second phase alone: give it with --pred_",
+            "^--do_eval is only for the second phase: give it with --pred_",
         ),
-        ({"do_predict": True}, "^--do_predict: of the second phase alone"),
+        ({"do_predict": True}, "^--do_predict is only for the second phase"),
         (
             {"intermediate_epochs": 10},
-            "^--intermediate_epochs: of --both_phases alone: give --",
+            "^--intermediate_epochs is only for --both_phases: give --",
         ),
-        ({"pred_distill": True, "intermediate_epochs": 2}, "^--intermediate_epochs: of --both"),
-        ({"pred_distill": True, "losses": "hidden"}, "^--losses: of the first phase alone: leave"),
-        ({"pred_distill": True, "layers": "0:0"}, "^--layers: of the first phase alone"),
-        ({"pred_distill": True, "tie_projections": True}, "^--tie_projections: of the first phase"),
+        (
+            {"pred_distill": True, "intermediate_epochs": 2},
+            "^--intermediate_epochs is only for --both",
+        ),
+        (
+            {"pred_distill": True, "losses": "hidden"},
+            "^--losses is only for the first phase: leave",
+        ),
+        ({"pred_distill": True, "layers": "0:0"}, "^--layers is only for the first phase"),
+        (
+            {"pred_distill": True, "tie_projections": True},
+            "^--tie_projections is only for the first phase",
+        ),
         (
             {"both_phases": True, "compatible": True, "multi_label": True},
             "--compatible: TinyBERT's second phase has no loss for a task of the kind multi_label",

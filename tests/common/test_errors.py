@@ -43,7 +43,7 @@ def run(body, *arguments, takes_words=False, before="", after=""):
         ("return None", 0, ""),
         ("raise UserError('x.txt, line 3: bad')", 2, "-c: error: x.txt, line 3: bad\n"),
         ("raise Interrupted('stopped at step 3')", 130, "stopped at step 3\n"),
-        ("raise KeyboardInterrupt", 130, "stopped; the same command starts again cleanly\n"),
+        ("raise KeyboardInterrupt", 130, "stopped; it is safe to run the same command again\n"),
     ],
 )
 def test_ends_with_a_line_and_a_status(body, status, message):
@@ -268,7 +268,7 @@ def test_a_notebook_is_shown_how_to_run_a_command(command):
     shown = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=True).stdout
     lines = [
         "2 True",
-        "%s: error: a command needs a process, and a notebook's %%run, say, starts none: write "
-        "!%s %s '--corpus=my texts.txt'" % (os.path.basename(command), sys.executable, script),
+        "%s: error: commands need a separate process, which %%run in a notebook does not start: "
+        "use !%s %s '--corpus=my texts.txt'" % (os.path.basename(command), sys.executable, script),
     ]
     assert shown.splitlines() == lines * 2

@@ -51,13 +51,16 @@ def test_each_error_has_its_own_advice(number, advice):
 def test_a_folder_that_takes_nothing_is_not_said_to_be_gone(tmp_path):
     """Linux reports "No such file" when a file or folder is created in /proc."""
     lacking = str(tmp_path / "gone" / "x")
-    for path, advice in ((lacking, "its folder is gone: make it"), ("/proc/x", "nothing can be")):
+    for path, advice in (
+        (lacking, "its folder no longer exists: create it"),
+        ("/proc/x", "nothing can be"),
+    ):
         with pytest.raises(UserError, match="cannot be written .No such file.*: " + advice):
             try:
                 os.mkdir(path)
             except OSError as error:
                 raise files.cannot_write(path, error) from error
     with pytest.raises(
-        UserError, match="/proc/x: cannot be written .*: nothing can be made in"
+        UserError, match="/proc/x: cannot be written .*: nothing can be created in"
     ), output_files.atomic_write("/proc/x") as stream:
         stream.write("x")

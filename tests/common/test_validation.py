@@ -395,7 +395,7 @@ def test_damaged_lines_of_the_metrics_are_left_out_with_a_note(tmp_path, capsys)
         records = read_metrics(str(path))
     assert [record["step"] for record in records] == [1, 3]
     (note,) = said
-    assert "2 damaged lines are left out" in note and "line 2: step: expected an integer" in note
+    assert "2 damaged lines were skipped" in note and "line 2: step: expected an integer" in note
 
 
 def test_a_damaged_config_names_what_is_expected(tmp_path):

@@ -217,7 +217,7 @@ def test_encoder_alone_opens_without_a_missing_or_unexpected_weight(tmp_path, tr
     prefix, _ = made_model(tmp_path, name)
     folder = str(tmp_path / "hf")
     notes = to_pytorch.convert(prefix, folder, encoder_only=True)
-    assert "left out: " in notes[0] and "cls/predictions/output_bias" in notes[0]
+    assert "not converted: " in notes[0] and "cls/predictions/output_bias" in notes[0]
     settings = {"trust_remote_code": True} if config_of(name).layout == "brightmart" else {}
     model = load_strictly(transformers.AutoModel, folder, **settings)
     expected = tf_outputs(prefix, config_of(name), "encoder")
@@ -249,8 +249,13 @@ def test_a_model_that_labels_tokens_is_converted_without_its_head(tmp_path, kind
     folder = str(tmp_path / "hf")
     lines = to_pytorch.convert(prefix, folder)
     source = os.path.dirname(prefix)
-    assert "note: the encoder alone: %s is no classifier of texts (%s)" % (source, kind) in lines
-    assert [line for line in lines if line.startswith("left out: ") and "output_weights" in line]
+    assert (
+        "note: only the encoder is converted: %s is not a text classifier (%s)" % (source, kind)
+        in lines
+    )
+    assert [
+        line for line in lines if line.startswith("not converted: ") and "output_weights" in line
+    ]
     settings = read_config(folder)
     assert settings["architectures"] == ["AlbertZhModel"] and "problem_type" not in settings
     with open(os.path.join(folder, "tokenizer_config.json")) as handle:
@@ -524,7 +529,7 @@ def test_bin_files_of_torch_are_read_without_it(tmp_path, is_legacy):
     for size in list(range(0, len(content), 97)) + [len(content) - 1]:
         with open(path, "wb") as handle:
             handle.write(content[:size])
-        with pytest.raises(UserError, match="weights.bin: damaged, cut off or no file"):
+        with pytest.raises(UserError, match="weights.bin: damaged, truncated or not a file"):
             pytorch_files.read_tensors(path)
 
 
@@ -536,7 +541,7 @@ def test_a_legacy_file_cut_in_its_last_empty_tensor_is_damaged(tmp_path):
         content = handle.read()
     with open(path, "wb") as handle:
         handle.write(content[:-1])
-    with pytest.raises(UserError, match="weights.bin: damaged, cut off or no file"):
+    with pytest.raises(UserError, match="weights.bin: damaged, truncated or not a file"):
         pytorch_files.read_tensors(path)
 
 
@@ -683,7 +688,7 @@ def entry(**changes):
 def test_damaged_safetensors_are_refused(tmp_path, content):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="model.safetensors: damaged, cut off or no file"):
+    with pytest.raises(UserError, match="model.safetensors: damaged, truncated or not a file"):
         pytorch_files.read_tensors(str(path))
 
 
@@ -730,8 +735,11 @@ def test_sharded_weights_are_joined_and_gaps_named(tmp_path):
     for content, named in (
         ({}, "weight_map is missing"),
         ({"weight_map": dict(weight_map, other=shards[0])}, "other is not in model-00001"),
-        ({"weight_map": {"a": "../secret.safetensors"}}, "no name of a file beside it"),
-        ({"weight_map": {"a": "gone.safetensors"}}, "gone.safetensors, which is not there"),
+        (
+            {"weight_map": {"a": "../secret.safetensors"}},
+            "expected the name of a file in the same folder",
+        ),
+        ({"weight_map": {"a": "gone.safetensors"}}, "gone.safetensors, which does not exist"),
     ):
         write_index(content)
         with pytest.raises(UserError, match=named):
@@ -1066,7 +1074,7 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     with open(os.path.join(back, "fine_tuning.json")) as handle:
         assert json.load(handle) == trained
     output_files.write_json(os.path.join(source, "label_map.json"), {"a": 0, "b": 1})
-    with pytest.raises(UserError, match="label_map.json has 2 labels, the model beside it 5"):
+    with pytest.raises(UserError, match="label_map.json has 2 labels, but the model next to it 5"):
         to_pytorch.convert(prefix, str(tmp_path / "other"))
 
 
@@ -1097,7 +1105,7 @@ def test_what_the_config_says_of_the_outputs_comes_back(tmp_path, changes, objec
     shapes = checkpoint_values.read_shapes(checkpoint_files.find_checkpoint(back))
     if objective == "no classifier":
         assert "output_bias" not in shapes
-        assert any("AlbertForTokenClassification is no classifier of texts" in n for n in notes)
+        assert any("AlbertForTokenClassification is not a text classifier" in n for n in notes)
         return
     assert "output_bias" in shapes
     written = os.path.join(back, "fine_tuning.json")
@@ -1112,15 +1120,15 @@ def test_a_changed_problem_type_beside_what_fine_tuning_wrote_is_noted(tmp_path)
     hf, back = str(tmp_path / "hf"), str(tmp_path / "back")
     to_pytorch.convert(prefix, hf)
     weights = pytorch_files.find_weights(hf)
-    assert not [note for note in to_tf.convert(weights, back) if "which counts" in note]
+    assert not [note for note in to_tf.convert(weights, back) if "which takes precedence" in note]
     config = os.path.join(hf, "config.json")
     changes = {"problem_type": "single_label_classification"}
     output_files.write_json(config, dict(files.read_json(config), **changes))
-    (note,) = [note for note in to_tf.convert(weights, back) if "which counts" in note]
+    (note,) = [note for note in to_tf.convert(weights, back) if "which takes precedence" in note]
     assert note == (
-        "note: %s: problem_type is single_label_classification, but %s, which counts, has the "
-        "objective multi_label, as the model was trained: to change the kind, change objective "
-        "there" % (config, os.path.join(hf, "fine_tuning.json"))
+        "note: %s: problem_type is single_label_classification, but %s, which takes precedence, "
+        "has the objective multi_label of the training: to change it, change objective there"
+        % (config, os.path.join(hf, "fine_tuning.json"))
     )
     assert files.read_json(os.path.join(back, "fine_tuning.json"))["objective"] == "multi_label"
 
@@ -1161,7 +1169,7 @@ def test_cut_checkpoint_leaves_nothing_behind(tmp_path):
     data = prefix + ".data-00000-of-00001"
     with open(data, "r+b") as handle:
         handle.truncate(os.path.getsize(data) // 2)
-    with pytest.raises(UserError, match="damaged or was cut off"):
+    with pytest.raises(UserError, match="damaged or was truncated"):
         to_pytorch.convert(prefix, str(tmp_path / "hf"))
     assert sorted(os.listdir(str(tmp_path))) == ["model"]
 
@@ -1204,7 +1212,7 @@ def test_a_bin_file_on_request_asks_for_pytorch(tmp_path, monkeypatch, flags):
     monkeypatch.setitem(sys.modules, "torch", None)  # as if PyTorch were not installed
     prefix, _ = made_model(tmp_path)
     flags = ["--tf_checkpoint_path=" + prefix] + [flag.format(tmp_path) for flag in flags]
-    with pytest.raises(UserError, match=r"pytorch_model.bin: a .bin is written by PyTorch"):
+    with pytest.raises(UserError, match=r"pytorch_model.bin: writing a .bin needs PyTorch"):
         small_models.run_command(to_pytorch, flags)
     assert not (tmp_path / "there").exists()
 
@@ -1246,12 +1254,12 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value, is_to_tf):
         hf, path, tensors = converted(tmp_path / "good")
         tensors["albert.pooler.bias"][1] = value
         pytorch_files.write_safetensors(path, tensors)
-        with pytest.raises(UserError, match="%s has values that are infinite or no num" % name):
+        with pytest.raises(UserError, match="%s has infinite or NaN val" % name):
             to_tf.convert(path, str(tmp_path / "out"))
     else:
         values[name] = np.full_like(values[name], value)
         checkpoint_values.write_checkpoint(prefix, values)
-        with pytest.raises(UserError, match="%s has values that are infinite or no num" % name):
+        with pytest.raises(UserError, match="%s has infinite or NaN val" % name):
             to_pytorch.convert(prefix, str(tmp_path / "out"))
     assert not os.path.exists(str(tmp_path / "out"))
 
@@ -1276,7 +1284,7 @@ def test_integer_weights_are_refused_both_ways(tmp_path, dtype):
 @pytest.mark.parametrize(
     "label2id, problem",
     [
-        ({"a": 0, "b": 1}, "label2id has 2 labels, the model beside it 5"),
+        ({"a": 0, "b": 1}, "label2id has 2 labels, but the model next to it 5"),
         ({"a": 0, "b": 0, "c": 1, "d": 2, "e": 3}, "the label 'b' has 0 in place of 1"),
         ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, "the label 'a' has 1 in place of 0"),
         ({"a": "0", "b": "1"}, "label2id.a: expected an integer"),
@@ -1406,7 +1414,7 @@ def tokenizer_settings(**changes):
 @pytest.mark.parametrize(
     "changes, note",
     [
-        ({"normalizer": {"strip_accents": False}}, "strip_accents is false and true here"),
+        ({"normalizer": {"strip_accents": False}}, "strip_accents is false, but true here"),
         pytest.param(
             {"normalizer": {"handle_chinese_chars": False}},
             "handle_chinese_chars is false",
@@ -1414,7 +1422,7 @@ def tokenizer_settings(**changes):
         ),
         pytest.param(
             {"normalizer": {"type": "NFKC"}},
-            "normalizer is NFKC, the one here is BertNormalizer",
+            "normalizer is NFKC, but BertNormalizer here",
             marks=pytest.mark.slow,
         ),
         ({"model": {"type": "Unigram", "vocab": []}}, "a tokenizer of the type Unigram"),
@@ -1429,7 +1437,7 @@ def test_tokenizers_without_a_form_here_are_noted(tmp_path, changes, note):
     is_word_piece = "model" not in changes
     assert os.path.exists(str(tmp_path / "back/vocab.txt")) is is_word_piece
     if not is_word_piece:
-        with pytest.raises(UserError, match="back holds no vocabulary"):
+        with pytest.raises(UserError, match="back contains no vocabulary"):
             predictor.Predictor(str(tmp_path / "back"))
 
 
@@ -1501,7 +1509,7 @@ def test_pickles_that_ask_for_endless_work_are_refused_at_once(tmp_path, raw):
     begin = time.time()
     for write in (write_zip, lambda path, raw: pathlib.Path(path).write_bytes(raw)):
         write(path, raw)
-        with pytest.raises(UserError, match="pytorch_model.bin: damaged, cut off or no file"):
+        with pytest.raises(UserError, match="pytorch_model.bin: damaged, truncated or not a file"):
             pytorch_files.read_tensors(path)
     assert time.time() - begin < 5
 

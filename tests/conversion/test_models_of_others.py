@@ -109,7 +109,9 @@ def test_a_bert_beside_an_electras_config_is_named(tmp_path):
 def test_a_decoder_is_refused(tmp_path):
     """Regression: decoders, whose tokens only see earlier ones, were converted as bidirectional."""
     message = refusal(edited(saved_folder(tmp_path / "hf"), is_decoder=True))
-    assert "is_decoder is True; only False has a TensorFlow form: a decoder's tokens" in message
+    assert (
+        "is_decoder is True; only False has a TensorFlow form: the tokens of a decoder" in message
+    )
 
 
 def test_an_encoder_alone_has_nothing_to_be_tied(tmp_path):
@@ -118,7 +120,7 @@ def test_an_encoder_alone_has_nothing_to_be_tied(tmp_path):
     head = {"cls.predictions.bias": np.zeros(len(VOCABULARY), "f4")}
     tensors = dict({"bert." + name: array for name, array in encoder_tensors().items()}, **head)
     message = refusal(edited(saved_folder(tmp_path / "untied", tensors), tie_word_embeddings=False))
-    assert "only True has a TensorFlow form: save the encoder alone, by AutoModel" in message
+    assert "only True has a TensorFlow form: save only the encoder, with AutoModel" in message
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_model_within_another_is_named(tmp_path, before, shown):
     if before == "encoder_q.":
         assert "found tensors encoder_q.*" in message
     else:
-        assert "the names of its tensors have %s before them" % shown in message
+        assert "the names of its tensors begin with %s" % shown in message
 
 
 def test_a_mapping_between_equal_sizes_is_named(tmp_path):
@@ -214,11 +216,11 @@ def test_a_vocabulary_of_another_kind_is_named_where_it_is(tmp_path):
 @pytest.mark.parametrize(
     "settings, note",
     [
-        ({"strip_accents": False}, "its strip_accents is false and true here"),
-        ({"do_lower_case": False, "strip_accents": True}, "strip_accents is true and false here"),
-        ({"tokenize_chinese_chars": False}, "its tokenize_chinese_chars is false and true here"),
-        ({"do_basic_tokenize": False}, "its do_basic_tokenize is false and true here"),
-        ({"tokenizer_class": "BertJapaneseTokenizer"}, "the one here is BertTokenizer"),
+        ({"strip_accents": False}, "its strip_accents is false, but true here"),
+        ({"do_lower_case": False, "strip_accents": True}, "strip_accents is true, but false here"),
+        ({"tokenize_chinese_chars": False}, "its tokenize_chinese_chars is false, but true here"),
+        ({"do_basic_tokenize": False}, "its do_basic_tokenize is false, but true here"),
+        ({"tokenizer_class": "BertJapaneseTokenizer"}, "but BertTokenizer is used here"),
         ({"tokenizer_class": "BertTokenizerFast", "strip_accents": None}, ""),
         ({"do_lower_case": False, "strip_accents": False, "tokenize_chinese_chars": True}, ""),
     ],

@@ -180,7 +180,7 @@ def test_what_a_run_is_made_from_must_be_the_same(tmp_path):
                 raise KeyboardInterrupt
         return folder
 
-    with pytest.raises(Interrupted, match="--resume goes on"):
+    with pytest.raises(Interrupted, match="--resume continues"):
         stopped()
     for settings, message in (
         ({"seed": 2}, "setting seed was 1 .* is 2 now"),
@@ -269,7 +269,7 @@ def test_two_runs_do_not_make_the_same_file(tmp_path, monkeypatch):
     monkeypatch.setattr(work_folder, "_SECONDS_TO_WAIT", 0)
     output = str(tmp_path / "out")
     with work_folder.work_folder(output, {}, False), pytest.raises(
-        UserError, match="out: another process is making it"
+        UserError, match="out: another process is writing it"
     ), work_folder.work_folder(output, {}, False):
         pass
 
@@ -328,7 +328,7 @@ def test_statistics_account_for_every_line(tmp_path):
     masked = sum(int(length) * count for length, count in values["masked words"].items())
     assert masked == round(values["masked"] * lengths)
     assert values["warnings"] == [
-        "1 lines with control or damaged characters, which were left out (first: %s, line 3)" % text
+        "1 lines with control or damaged characters, which were removed (first: %s, line 3)" % text
     ]
     assert "warning: " + values["warnings"][0] in done.stderr
     assert (tmp_path / "stats.png").read_bytes().startswith(b"\x89PNG")
@@ -421,7 +421,7 @@ def test_a_disk_that_is_full_late_keeps_what_is_finished(tmp_path):
     expected = files.read_bytes(str(tmp_path / "straight" / "records"))
     done = run(tmp_path, preexec_fn=limited(FSIZE=len(expected) // 2), **flags)
     assert done.returncode == 2 and len(done.stderr.strip().split("\n")) == 1
-    assert re.search("free space; the same command with --resume goes on", done.stderr)
+    assert re.search("free space; the same command with --resume continues", done.stderr)
     done = run(tmp_path, resume=True, **flags)
     assert done.returncode == 0, done.stderr
     assert files.read_bytes(str(tmp_path / "records")) == expected

@@ -90,7 +90,7 @@ def test_a_stopped_run_goes_on(bucket, tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "check_any", stop)
-    with pytest.raises(Interrupted, match="--resume goes on"):
+    with pytest.raises(Interrupted, match="--resume continues"):
         make(**flags)
     assert not tf.gfile.Exists(names[0])
     (folder,) = glob.glob(str(tmp_path / "scratch" / "*" / ".1.tfrecord.unfinished"))

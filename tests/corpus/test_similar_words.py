@@ -71,13 +71,16 @@ def test_word_vectors_give_the_nearest_words_of_as_many_characters(tmp_path, tok
         ("手机\t移动电话\n", "no word has a similar one of as many pieces"),
         (
             "手机 电话 座机\n天气 气候\n",
-            "line 1: '手机 电话 座机': expected a word and similar ones, with TABs between them",
+            "line 1: '手机 电话 座机': expected a word and similar ones, separated by TABs",
         ),
-        ("\n手机，电话\n", "line 2: '手机，电话': expected a word and similar ones, with TABs"),
+        (
+            "\n手机，电话\n",
+            "line 2: '手机，电话': expected a word and similar ones, separated by TABs",
+        ),
         ("手机 0.1 0.2\n天气 0.1\n", "line 2: '天气 0.1' is no word vector"),
         (
             "手机\t0.1\t-2e-3\t.5\n",
-            "line 1: found numbers with TABs between them, expected similar",
+            "line 1: found numbers separated by TABs, expected similar",
         ),
         ("", "no word vectors"),
     ],
@@ -123,7 +126,7 @@ def test_records_show_similar_words_and_predict_the_texts(tmp_path, tokenizer):
     command = [sys.executable, "create_pretraining_data.py"] + arguments
     done = subprocess.run(command, cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
-    assert "another number of pieces than the word: 1" in done.stderr.decode()
+    assert "number of pieces differs from that of the word: 1" in done.stderr.decode()
     records = _records(output)
     mask_id = tokenizer.vocab["[MASK]"]
     assert not any(mask_id in record["input_ids"] for record in records)
@@ -137,7 +140,9 @@ def test_records_show_similar_words_and_predict_the_texts(tmp_path, tokenizer):
     without_words = [part for part in command if "whole_word" not in part]
     refused = subprocess.run(without_words, cwd=ROOT, capture_output=True)
     assert refused.returncode == 2
-    assert b"--similar_words and --do_whole_word_mask=false exclude each other" in refused.stderr
+    assert (
+        b"--similar_words and --do_whole_word_mask=false are mutually exclusive" in refused.stderr
+    )
 
 
 def _records(path):

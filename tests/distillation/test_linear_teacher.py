@@ -100,7 +100,9 @@ def test_a_text_with_several_labels_has_the_most_frequent_one(tmp_path):
     [student(columns=task_forms.PAIR), student(objective="multi_label")],
 )
 def test_other_tasks_are_refused(tmp_path, of_student):
-    with pytest.raises(UserError, match="--teachers=linear: teaches single texts with one label"):
+    with pytest.raises(
+        UserError, match="--teachers=linear: supports only single texts with one label"
+    ):
         linear_teacher.LinearTeacher(of_student, [], str(tmp_path))
 
 
@@ -113,8 +115,9 @@ def test_too_few_texts_are_refused(tmp_path, rows):
     """Four texts leave a fold empty; in the last case, removing one text leaves a single label."""
     rows, number = [example(*row.split()) for row in rows], len(rows)
     message = (
-        "--teachers=linear: %d different texts in train: expected at least 5, of two labels or "
-        "more without each fifth of them: add texts, or leave this teacher out" % number
+        "--teachers=linear: %d different texts in train: expected at least 5, with two or more "
+        "labels left when any fifth of them is held out: add texts, or leave this teacher out"
+        % number
     )
     with pytest.raises(UserError) as caught:
         teacher_of(rows, tmp_path).prepare(rows)

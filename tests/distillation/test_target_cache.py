@@ -139,7 +139,7 @@ def test_rows_of_a_chunk_with_another_bit_are_made_again(tmp_path, ending, num_b
     again = TargetCache(str(tmp_path), ABOUT)
     assert again.missing(TEXTS[:2]) == TEXTS[:2]
     shown = capsys.readouterr().out
-    assert shown.endswith("is damaged and left out: its checksum is that of other values\n")
+    assert shown.endswith("is damaged and ignored: its checksum belongs to other values\n")
     again.add(TEXTS[:2], _targets(2))
     whole = TargetCache(str(tmp_path), ABOUT)
     np.testing.assert_array_equal(whole.get(*TEXTS[1]), _targets(2)[1])

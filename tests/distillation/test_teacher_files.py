@@ -94,7 +94,7 @@ def test_rows_of_one_text_may_differ_by_rounding(tmp_path):
 
 def test_a_file_of_single_texts_for_pairs_names_what_is_missing(tmp_path):
     teacher = opened(tmp_path, "text_a\tP(0)\tP(1)\n今天\t0.8\t0.2\n")
-    with pytest.raises(UserError, match="its texts are single ones, those of the data pairs"):
+    with pytest.raises(UserError, match="it has single texts, but the data are pairs"):
         teacher.prepare([PAIR])
 
 
@@ -117,7 +117,7 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
     content = json_line(logits=[1, 0])
     turned = PAIR._replace(text_a="明天", text_b="今天")
     opened(tmp_path, content, "a.jsonl", is_symmetric=True).prepare([turned])
-    with pytest.raises(UserError, match="has no row of 1 of 1 texts"):
+    with pytest.raises(UserError, match="has no row for 1 of 1 texts"):
         opened(tmp_path, content, "a.jsonl").prepare([turned])
 
 
@@ -126,7 +126,11 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
     [
         ("a.tsv", "text\tscore\nx\t1\n", "line 1: found the columns text, score: expected text_a"),
         ("a.tsv", "text_a\ttext_b\tP(0)\tP(2)\nx\ty\t1\t0\n", "has the labels 0, 2, the data 0, 1"),
-        ("a.txt", json_line(logits=[0.5, 0.5]), "line 1: holds JSON: name the file .jsonl"),
+        (
+            "a.txt",
+            json_line(logits=[0.5, 0.5]),
+            "line 1: found JSON, but a file of this name is read as a table: name it .jsonl",
+        ),
         ("a.jsonl", json_line(probabilities={"是": 1.0}), "has the labels 是, the data 0, 1"),
         ("a.jsonl", json_line(probabilities=[0.5, 0.4]), "line 1: .* up to 0.9, expected 1 over"),
         ("a.jsonl", json_line(probabilities=[0.5, 0.48123]), "line 1: .* add up to 0.9812, expe"),
@@ -134,17 +138,17 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         (
             "a.jsonl",
             json_line(probabilities=[-0.5, 1.5]),
-            "expected probabilities from 0 to 1; logits stand beside the texts",
+            "expected probabilities from 0 to 1; logits have a column",
         ),
         (
             "a.tsv",  # has single texts, but the data are pairs
             "text_a\tP(0)\tP(1)\nx\t1\t0\nx\t0\t1\n",
             "lines 2 and 3: the same text .* of pairs give both texts .text_b",
         ),
-        ("a.jsonl", json_line(logits=[1.0]), "line 1: found 1 number, expected 2: mend"),
-        ("a.jsonl", json_line(logits=[1, 2, 3]), "found 3 numbers, expected 2: mend"),
-        ("a.jsonl", json_line(logits=[0, float("nan")]), "NaN is none of JSON.s values"),
-        ("a.jsonl", json_line(logits=[-float("inf"), 0]), "-Infinity is none of JSON.s values"),
+        ("a.jsonl", json_line(logits=[1.0]), "line 1: found 1 number, expected 2: correct"),
+        ("a.jsonl", json_line(logits=[1, 2, 3]), "found 3 numbers, expected 2: correct"),
+        ("a.jsonl", json_line(logits=[0, float("nan")]), "NaN is not a JSON value"),
+        ("a.jsonl", json_line(logits=[-float("inf"), 0]), "-Infinity is not a JSON value"),
         ("a.jsonl", json_line(logits=[1e40, 0]), r"found 1e\+40, expected finite numbers"),
         pytest.param(
             "a.jsonl",
@@ -154,7 +158,7 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         ),
         ("test_results.tsv", "0.5\t0.5\n0.5\tnan\n", "line 2: found nan, expected finite"),
         ("a.jsonl", "{\n", "--teachers=.*line 1"),
-        ("a.jsonl", json_line(logits=["a", "b"]), "logits that are no numbers"),
+        ("a.jsonl", json_line(logits=["a", "b"]), "logits that are not numbers"),
         ("a.jsonl", json_line(label="2"), "the label '2', expected 0, 1"),
         ("a.jsonl", json_line(), "no target"),
         (
@@ -228,13 +232,13 @@ def test_numbers_that_differ_the_other_way_round_are_reported(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     teacher = opened(tmp_path, content, "a.jsonl", is_symmetric=True)
     shown = capsys.readouterr().out
-    assert "pairs with other numbers the other way round: 1, the first in lines 1 and 3" in shown
+    assert "pairs with other numbers in reverse order: 1, the first in lines 1 and 3" in shown
     np.testing.assert_allclose(probabilities(teacher), np.exp(log_softmax(np.array([1.0, 0.0]))))
     both = [PAIR, PAIR._replace(text_a="明天", text_b="今天")]
     teacher = opened(tmp_path, "0.9123\t0.0877\n0.1111\t0.8889\n", "a.tsv", is_symmetric=True)
     teacher.prepare(both)
     assert (
-        "pairs with other numbers the other way round: 1, the first in lines 1 and 2"
+        "pairs with other numbers in reverse order: 1, the first in lines 1 and 2"
         in capsys.readouterr().out
     )
 
@@ -247,9 +251,13 @@ def test_numbers_of_pairs_in_one_order_serve_both(tmp_path):
     teacher.prepare(examples)
     found = [np.exp(log_softmax(teacher.target(example)))[0] for example in examples]
     np.testing.assert_allclose(found, [0.9123, 0.9123, 0.3111, 0.3111, 0.5432], atol=1e-6)
-    with pytest.raises(UserError, match="has 3 rows of numbers .* rows are 5: expected as many"):
+    with pytest.raises(
+        UserError, match="has 3 rows of numbers .* there are 5 .* rows: expected as many"
+    ):
         opened(tmp_path, content).prepare(examples)
-    with pytest.raises(UserError, match="has 3 rows of numbers .* rows are 2: expected as many"):
+    with pytest.raises(
+        UserError, match="has 3 rows of numbers .* there are 2 .* rows: expected as many"
+    ):
         opened(tmp_path, content, is_symmetric=True).prepare(examples[:4])
 
 
@@ -259,7 +267,7 @@ def _turned(example):
 
 def test_rows_that_are_missing(tmp_path):
     teacher = opened(tmp_path, json_line(logits=[1, 2]), "a.jsonl")
-    with pytest.raises(UserError, match=r"no row of 1 of 2 texts, the first '吃饭' \(train-2"):
+    with pytest.raises(UserError, match=r"no row for 1 of 2 texts, the first '吃饭' \(train-2"):
         teacher.prepare([PAIR, OTHER])
     teacher = opened(tmp_path, "0.5\t0.5\n", "test_results.tsv")
     with pytest.raises(UserError, match="has 1 rows of numbers and no texts, .* are 2"):
@@ -294,7 +302,7 @@ def test_a_regression_has_values(tmp_path, values):
 
 
 def test_a_kind_that_needs_tokens_takes_no_file(tmp_path):
-    with pytest.raises(UserError, match="needs outputs of each word piece: expected a model"):
+    with pytest.raises(UserError, match="needs outputs for each word piece: expected a model"):
         opened(tmp_path, json_line(logits=[1, 2]), kind="sequence_labelling")
 
 

@@ -56,14 +56,14 @@ def test_dev_rows_that_are_written_otherwise_are_reported(tmp_path):
     found = unlabelled.read_unlabelled(paths, kind, TASK, "utf-8", (), held_out)
     assert found.lines[:2] == [
         "unlabelled: 3 rows of 1 files",
-        "note: 1 rows that are blank are left out",
+        "note: 1 rows that are blank were skipped",
     ]
     assert found.lines[2].startswith("warning: 2 of the unlabelled rows are in dev or test, too")
 
 
 def test_rows_that_do_not_fit_say_why(tmp_path):
     (tmp_path / "texts.txt").write_text("今天\n明天吃饭\n", encoding="utf-8")
-    message = "no new text in it: found 2 rows that do not fit, the first: 1 column, expected 3 .*"
+    message = "no new text in it: found 2 rows that are invalid, the first: 1 column, expected 3 .*"
     with pytest.raises(UserError, match=message + "expected texts in the form of the test file"):
         read(str(tmp_path / "texts.txt"))
 
@@ -80,7 +80,7 @@ def _zip(content):
     [
         (gzip.compress, "a compressed file"),
         (_zip, "a compressed file"),
-        (lambda content: content.decode().encode("utf-16-le"), "holds bytes of zero"),
+        (lambda content: content.decode().encode("utf-16-le"), "contains NUL bytes"),
     ],
 )
 def test_what_is_no_text_is_not_learnt(tmp_path, packed, found):
@@ -102,7 +102,7 @@ def test_lines_in_another_encoding_are_left_out_and_counted(tmp_path):
     path.write_bytes("".join(lines).encode() + "错误的\t编码\n".encode("gbk"))
     found = read(str(path))
     assert len(found.examples) == 5000
-    assert "note: 1 rows with bytes that are no UTF-8 text are left out" in found.lines
+    assert "note: 1 rows with bytes that are no UTF-8 text were skipped" in found.lines
 
 
 def test_a_replacement_character_of_the_file_is_text(tmp_path):

@@ -114,8 +114,8 @@ def test_problems_say_what_was_measured_expected_and_the_way_out():
     limits = export_comparison.limits
     assert problem(comparison, limits("int8")) is None
     assert problem(comparison, limits("int8", min_equal_labels=0.98), "add texts, or ") == (
-        "its labels are the checkpoint's on 96.1 % of 500 texts, expected at least 98.0 %: add "
-        "texts, or accept it with --min_equal_labels=0.961"
+        "its labels are equal to the checkpoint's on 96.1 % of 500 texts, expected at least 98.0 "
+        "%: add texts, or accept it with --min_equal_labels=0.961"
     )
     assert problem(comparison, limits("none", min_equal_labels=0.9)) == (
         "the largest difference of its outputs on 500 texts is 0.53, expected at most 0.0001: "
@@ -143,7 +143,9 @@ def test_the_problem_names_what_a_model_of_the_kind_answers(kind, answers):
     problem = export_comparison.problem_of(
         comparison, limits, answers=registry.get(kind).answer_names
     )
-    assert problem.startswith("its %s are the checkpoint's on 90.0 %% of 500 texts" % answers)
+    assert problem.startswith(
+        "its %s are equal to the checkpoint's on 90.0 %% of 500 texts" % answers
+    )
 
 
 def test_every_kind_of_quantization_has_limits_for_labels():
@@ -170,7 +172,9 @@ def test_a_file_is_judged_by_the_labels_of_all_texts(num_changed, is_kept, folde
         found = examples.check(run, limits, "model.tflite", "int8")
         assert found.equal_labels == pytest.approx(1 - num_changed / 104)
     else:
-        with pytest.raises(UserError, match="is not written: its labels are .* on 94.2 % of"):
+        with pytest.raises(
+            UserError, match="is not written: its labels are equal to .* on 94.2 % of"
+        ):
             examples.check(run, limits, "model.tflite", "int8")
 
 
@@ -238,7 +242,9 @@ def test_answers_are_judged_where_that_is_asked_for(folder):
         if is_kept:
             assert examples.check(run, limits, "model.onnx", "int8").equal_labels == 0.75
         else:
-            with pytest.raises(UserError, match="its tags are the checkpoint's on 75.0 % of 4"):
+            with pytest.raises(
+                UserError, match="its tags are equal to the checkpoint's on 75.0 % of 4"
+            ):
                 examples.check(run, limits, "model.onnx", "int8")
 
 

@@ -109,7 +109,7 @@ def test_the_folder_is_replaced_only_by_another_export(tmp_path):
     output.mkdir()
     (output / "notes.txt").write_text("x")
     arguments = ["--format=sentence_transformers", "--output=%s" % output]
-    with pytest.raises(UserError, match="files that are no folder of sentence-transformers"):
+    with pytest.raises(UserError, match="files, but is not a folder of sentence-transformers"):
         export(folder, *arguments)
     (output / "notes.txt").unlink()
     for _ in range(2):
@@ -133,7 +133,7 @@ def test_poolings_that_sentence_transformers_lacks_are_named(tmp_path):
         export(folder, "--format=sentence_transformers")
     with pytest.raises(UserError, match="is for --task=embedding"):
         export(folder, "--format=sentence_transformers", "--task=encoder")
-    with pytest.raises(UserError, match="^--seq_length=32: .* cuts texts at the model's own max_"):
+    with pytest.raises(UserError, match="^--seq_length=32: .* truncates texts to the model's max_"):
         export(folder, "--format=sentence_transformers", "--seq_length=32")
 
 
@@ -226,4 +226,4 @@ def test_a_folder_that_says_nothing_of_its_vectors_is_exported_as_it_is_encoded(
     folder = small_models.write_model(tmp_path / "model", num_hidden_groups=1, inner_group_num=1)
     arguments = ["--format=sentence_transformers", "--output=%s" % (tmp_path / "exported")]
     export(folder, *arguments)
-    assert "no sentence_embedding.json says how" in capsys.readouterr().out
+    assert "there is no sentence_embedding.json: vectors are the mean" in capsys.readouterr().out

@@ -593,7 +593,10 @@ def test_metadata_describe_no_other_model_than_a_classifier(kind):
     options = types.SimpleNamespace(metadata=True, task="classifier")
     with pytest.raises(UserError) as caught:
         export_model._check_metadata(model, options)
-    message = "--metadata describes a classifier of texts, my_model is of the kind %s: leave it out"
+    message = (
+        "--metadata describes a text classifier, but my_model is a model of the kind %s: leave it "
+        "out"
+    )
     assert str(caught.value) == message % kind
 
 
@@ -605,7 +608,7 @@ def test_metadata_of_a_model_of_pairs_are_told_to_be_of_no_use_to_mediapipe(
     model = export_common.read_model(folder, "classifier")
     options = types.SimpleNamespace(metadata=True, task="classifier")
     export_model._check_metadata(model, options)
-    note = "note: MediaPipe gives a model one text, this one was trained on pairs"
+    note = "note: MediaPipe passes a single text to the model, but this model was trained on pairs"
     assert (note in capsys.readouterr().out) == ("text_b" in columns)
 
 
@@ -743,17 +746,19 @@ def test_scripts_find_their_environment(tmp_path):
 def test_freezing_tells_what_is_wrong(folders, tmp_path):
     prefix, path = os.path.join(folders["bert"], "albert_model.ckpt"), str(tmp_path / "out.pb")
     freeze(prefix, path + "_of_two", "probabilities, logits")
-    with pytest.raises(UserError, match="albert_model.ckpt.meta is not of the checkpoint"):
+    with pytest.raises(UserError, match="albert_model.ckpt.meta does not belong to the checkpoint"):
         other = os.path.join(folders["google"], "albert_model.ckpt.meta")
         freeze(prefix, path, "probabilities", "--input_meta_graph=" + other)
     with tf.Graph().as_default():
         tf.constant(1.0)
         tf.train.export_meta_graph(str(tmp_path / "constant.meta"))
-    with pytest.raises(UserError, match="constant.meta is not of the checkpoint.*no variables"):
+    with pytest.raises(
+        UserError, match="constant.meta does not belong to the checkpoint.*no variables"
+    ):
         freeze(prefix, path, "logits", "--input_meta_graph=%s" % (tmp_path / "constant.meta"))
     with pytest.raises(UserError, match="no pooled_outputs; it has probabilities, logits"):
         freeze(prefix, path, "pooled_outputs")
-    with pytest.raises(UserError, match="no .meta file that TensorFlow wrote"):
+    with pytest.raises(UserError, match="not a .meta file written by TensorFlow"):
         freeze(prefix, path, "logits", "--input_meta_graph=" + prefix + ".index")
     with pytest.raises(UserError, match="nowhere"):
         freeze(str(tmp_path / "nowhere"), path, "logits")
@@ -809,7 +814,7 @@ def test_a_file_that_changes_labels_is_not_kept(form, folders, texts_file, tmp_p
     arguments = ["--format=" + form, "--quantize=int8", "--representative_texts=" + texts_file]
     arguments += ["--output=" + path, "--tolerance=9"]
     with pytest.raises(
-        UserError, match="its labels are the checkpoint's on .* texts, expected"
+        UserError, match="its labels are equal to the checkpoint's on .* texts, expected"
     ) as raised:
         export(folders["bert"], "--min_equal_labels=1", *arguments)
     assert not os.path.exists(path)
@@ -826,11 +831,11 @@ def test_bad_input_is_explained(folders, texts_file, tmp_path):
     folder = folders["brightmart"]
     cases = {
         "--model_dir=/nowhere: no such folder": (("/nowhere",), "--format=frozen"),
-        "holds no TensorFlow checkpoint": ((str(tmp_path),), "--format=frozen"),
+        "contains no TensorFlow checkpoint": ((str(tmp_path),), "--format=frozen"),
         "--seq_length=65: expected 8 to 64": ((folder,), "--format=frozen --seq_length=65"),
         "--seq_length=long: expected a number": ((folder,), "--format=frozen --seq_length=long"),
-        "--format=frozen has only none": ((folder,), "--format=frozen --quantize=int8"),
-        "--metadata goes with --format=tflite": ((folder,), "--format=onnx --metadata"),
+        "--format=frozen supports only none": ((folder,), "--format=frozen --quantize=int8"),
+        "--metadata requires --format=tflite": ((folder,), "--format=onnx --metadata"),
         "cannot be written": ((folder,), "--format=frozen --output=/proc/nothing/model.pb"),
         "is a folder: name a file": ((folder,), "--format=frozen --output=" + str(tmp_path)),
     }
@@ -859,7 +864,7 @@ def test_texts_and_letters_that_the_model_reads_otherwise_are_told(tmp_path, tex
 def test_a_folder_of_something_else_is_not_replaced(folders, tmp_path):
     (tmp_path / "data" / "1").mkdir(parents=True)
     (tmp_path / "data" / "1" / "notes.txt").write_text("x")
-    with pytest.raises(UserError, match="holds files that are no SavedModel"):
+    with pytest.raises(UserError, match="contains files, but is not a SavedModel"):
         export(folders["bert"], "--format=saved_model", "--output=" + str(tmp_path / "data"))
     assert os.listdir(str(tmp_path / "data" / "1")) == ["notes.txt"]
 
@@ -870,7 +875,9 @@ def test_a_saved_model_of_another_model_is_not_replaced(folders, tmp_path):
     extra.mkdir(parents=True)
     (tmp_path / "serving" / "1" / "saved_model.pb").write_bytes(b"of another")
     (extra / "label_map.json").write_text('{"好": 0, "坏": 1}', encoding="utf-8")
-    with pytest.raises(UserError, match="assets.extra/label_map.json is of another model: name"):
+    with pytest.raises(
+        UserError, match="assets.extra/label_map.json belongs to another model: name"
+    ):
         export(folders["bert"], "--format=saved_model", "--output=%s" % (tmp_path / "serving"))
     assert (tmp_path / "serving" / "1" / "saved_model.pb").read_bytes() == b"of another"
 
@@ -881,20 +888,20 @@ def test_head_and_labels_must_be_there(folders, tmp_path):
     pretrained = {name: v for name, v in values.items() if not name.startswith("output_")}
     only = copy_of(folder, tmp_path / "pretrained")
     model_writer.write_model_checkpoint(only, pretrained)
-    with pytest.raises(UserError, match="holds no classifier .*fine-tune it first"):
+    with pytest.raises(UserError, match="contains no classifier .*fine-tune it first"):
         export(only, "--format=frozen")
     only = copy_of(folder, tmp_path / "classifier")
     model_writer.write_model_checkpoint(
         only, {name: v for name, v in values.items() if not name.startswith("cls/")}
     )
-    with pytest.raises(UserError, match="holds no pretraining"):
+    with pytest.raises(UserError, match="contains no pretraining"):
         export(only, "--format=frozen", "--task=pretraining")
     other = copy_of(folder, tmp_path / "labels")
     with open(os.path.join(other, "label_map.json"), "w") as handle:
         json.dump({"a": 0, "b": 1}, handle)
-    with pytest.raises(UserError, match="has 2 labels, the model beside it 3"):
+    with pytest.raises(UserError, match="has 2 labels, but the model next to it 3"):
         export(other, "--format=frozen")
-    with pytest.raises(UserError, match="label_map.json is of another model"):
+    with pytest.raises(UserError, match="label_map.json belongs to another model"):
         export(folder, "--format=frozen", "--output=" + os.path.join(other, "model.pb"))
     assert not os.path.exists(os.path.join(other, "model.pb"))
 
@@ -1116,7 +1123,7 @@ def test_settings_of_another_model_stay(tmp_path):
         {"max_seq_length": 128, "length_penalty": 0.3},  # of a reading model, tuned on dev
         {"max_seq_length": 128, "null_score_diff_threshold": -2.5},
     ):
-        with pytest.raises(UserError, match="fine_tuning.json is of another model"):
+        with pytest.raises(UserError, match="fine_tuning.json belongs to another model"):
             write(**others)
     written = json.loads((tmp_path / "out" / "fine_tuning.json").read_text())
     assert written["dev"]["accuracy"] == 0.6 and written["max_positions"] == 64
@@ -1128,5 +1135,5 @@ def test_what_only_another_model_has_does_not_stay_beside_an_export(tmp_path):
     (tmp_path / "model" / "vocab.txt").write_text("a")
     (tmp_path / "out" / "spiece.model").write_bytes(b"of another")
     model = exported_model.Model(str(tmp_path / "model"), *[None] * 8)
-    with pytest.raises(UserError, match="spiece.model is of another model"):
+    with pytest.raises(UserError, match="spiece.model belongs to another model"):
         export_common.write_companions(model, str(tmp_path / "out"))

@@ -156,7 +156,9 @@ def test_a_tokenizer_that_cuts_elsewhere_than_the_one_before_is_named(tmp_path, 
         said.append(capsys.readouterr().out)
         assert files.read_json(path)["truncation"]["max_length"] == (length or 48)
     assert said[:2] == ["", ""]
-    assert "note: %s, which cut texts at 48 tokens, now cuts them at 16: " % path in said[2]
+    assert (
+        "note: %s, which truncated texts to 48 tokens, now truncates them to 16: " % path in said[2]
+    )
     assert "has its tokenizer.json in its metadata" in said[2]
 
 

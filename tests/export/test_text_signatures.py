@@ -68,7 +68,7 @@ def exported(tmp_path_factory):
 KINDS = {
     "single texts": {"columns": SINGLE_COLUMNS},
     "pairs": {"columns": PAIRS_COLUMNS},
-    "cut texts": {"columns": PAIRS_COLUMNS, "max_seq_length": 10, "do_lower_case": False},
+    "truncated texts": {"columns": PAIRS_COLUMNS, "max_seq_length": 10, "do_lower_case": False},
     "unknown columns": {},
     "several labels": {"objective": "multi_label", "pooling": "mean"},
     "other thresholds": {
@@ -212,7 +212,7 @@ def test_a_file_whose_tokens_are_others_is_not_kept(tmp_path, monkeypatch):
         graph_tokenizer.GraphTokenizer, "tokens", lambda self, given: tokens(self, given + "一")
     )
     folder = classifier(tmp_path)
-    with pytest.raises(UserError, match="is not written: its tokens of texts are not those of"):
+    with pytest.raises(UserError, match="is not written: it splits texts into other tokens than"):
         export(folder, tmp_path / "serving")
     assert not os.path.exists(str(tmp_path / "serving" / "1"))
 

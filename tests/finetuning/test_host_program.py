@@ -103,7 +103,7 @@ def test_one_run_at_a_time(settings, monkeypatch):
     refused = []
 
     def run_another(**_):
-        with pytest.raises(UserError, match="^another fine-tuning is at work in this process: "):
+        with pytest.raises(UserError, match="^another fine-tuning is running in this process: "):
             finetuning.run(**settings)
         refused.append(True)
 

@@ -190,7 +190,7 @@ def test_runs_over_seeds(folder):
     assert output_folder.folders_of_runs(out) == [out + "/seed_1", out + "/seed_2"]
     table = json.loads(memory_storage.content(out + "/runs.json"))
     assert [run["folder"] for run in table["runs"]] == [out + "/seed_1", out + "/seed_2"]
-    with pytest.raises(UserError, match="those of --seeds and --search are in ram://"):
+    with pytest.raises(UserError, match="the models of --seeds and --search are in ram://"):
         finetuning.run(**settings_in(folder.bucket, do_train=False))
 
 

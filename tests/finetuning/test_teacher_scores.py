@@ -121,7 +121,7 @@ def test_numbers_without_texts_need_a_dev_file(lesson):
     """If dev is split from train, the seed decides to which rows the numbers belong."""
     lesson.setup.data.fingerprint = lambda name: {"dev_share": 0.1, "dev_seed": 2}
     with pytest.raises(
-        UserError, match="has numbers and no texts, .* expected a file with the tex"
+        UserError, match="has numbers but no texts, .* expected a file with the tex"
     ):
         lesson.teach(lesson.numbers(LABELS))
     lesson.teach(lesson.texts())
@@ -130,13 +130,15 @@ def test_numbers_without_texts_need_a_dev_file(lesson):
 def test_a_teacher_that_is_as_good_as_a_constant_is_reported(lesson, capsys):
     lesson.teach(lesson.numbers("0" * len(LABELS)))
     shown = capsys.readouterr().out
-    assert "train accuracy 0.5000 is that of predicting" in shown and "teacher 1: train" in shown
+    assert (
+        "train accuracy 0.5000 is the score of predicting" in shown and "teacher 1: train" in shown
+    )
     lesson.teach(lesson.numbers("0" * 4 + LABELS[4:], "better.tsv"))  # two of ten are wrong
-    assert "is that of predicting" not in capsys.readouterr().out
+    assert "is the score of predicting" not in capsys.readouterr().out
 
 
 def test_weights_are_not_fitted_to_training_rows(lesson):
-    with pytest.raises(UserError, match="=auto: .*numbers.tsv has no rows of dev to fit it on"):
+    with pytest.raises(UserError, match="=auto: .*numbers.tsv has no dev rows to fit it on"):
         lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_weights="auto")
 
 
@@ -209,7 +211,7 @@ def test_teachers_that_may_have_learnt_dev_rows(lesson, capsys, monkeypatch, of_
     lesson.setup.data = types.SimpleNamespace(fingerprint=lambda name: here)
     monkeypatch.setattr(TeacherFile, "set_aside", of_teacher)
     temperatures = lesson.teach(lesson.texts(), lesson.texts()).soft.mixture.temperatures
-    assert ("it has learnt rows that are dev here" in capsys.readouterr().out) == is_warned
+    assert ("it was trained on rows that are dev here" in capsys.readouterr().out) == is_warned
     assert temperatures == ([1.0, 1.0] if is_warned else pytest.approx([0.5, 0.5], rel=1e-3))
 
 
@@ -223,7 +225,9 @@ def test_what_a_models_notes_say_of_dev_rows(tmp_path):
 def test_temperatures_are_not_fitted_to_training_rows(lesson):
     mixture = lesson.teach(lesson.numbers(LABELS), lesson.texts()).soft.mixture
     assert mixture.temperatures == [1.0, 1.0]
-    with pytest.raises(UserError, match="--teacher_temperatures=auto: .*numbers.tsv has no rows"):
+    with pytest.raises(
+        UserError, match="--teacher_temperatures=auto: .*numbers.tsv has no dev rows"
+    ):
         lesson.teach(lesson.numbers(LABELS), lesson.texts(), teacher_temperatures="auto")
 
 

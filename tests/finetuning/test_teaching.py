@@ -86,7 +86,7 @@ def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys,
     run_here(school.student("whole", teacher_cache=None, **settings))
     shown = capsys.readouterr().out
     assert "unlabelled: %d rows of 1 files" % NUM_UNLABELLED in shown
-    assert "note: 1 rows repeated, or in train, are left out" in shown
+    assert "note: 1 rows repeated, or in train, were skipped" in shown
     for number in (1, 2):
         line = r"teacher %d: dev accuracy 0\.\d{4}, 10[0-9] targets computed, weight" % number
         assert re.search(line, shown)
@@ -155,7 +155,7 @@ def test_labels_in_another_order_are_mapped(school, capsys):
     "changes, message",
     [
         ({"teachers": "gone"}, "--teachers=gone: no such file or folder"),
-        ({"teachers": STARTER}, "--teachers=.*holds no classifier .*fine-tune it first"),
+        ({"teachers": STARTER}, "--teachers=.*contains no classifier .*fine-tune it first"),
         (
             {"teachers": "{labels}"},
             "has the labels a, b, the data 0, 1 .only the teacher has a, b,",
@@ -174,17 +174,17 @@ def test_labels_in_another_order_are_mapped(school, capsys):
         ),
         (
             {"teacher_average": "probabilities", "distill_loss": "mse"},
-            "--teacher_average=probabilities: --distill_loss=mse learns averages of logits",
+            "--teacher_average=probabilities: --distill_loss=mse averages logits",
         ),
         (
             {"label_smoothing": 0.1, "distill_weight": 1},
-            "--label_smoothing is of the labels' loss, which --distill_weight=1 leaves out",
+            "--label_smoothing is for the labels' loss, which --distill_weight=1 disables",
         ),
         (
             {"temperature": 3, "distill_loss": "mse"},
-            "--temperature=3: the logits of --distill_loss=mse are learnt as they are",
+            "--temperature=3: the logits of --distill_loss=mse are learned unscaled",
         ),
-        ({"teachers": None}, "--teacher_cache is for --teachers|--unlabelled_file is for"),
+        ({"teachers": None}, "--teacher_cache requires --teachers|--unlabelled_file requires"),
         ({"do_train": False}, "nothing is trained"),
     ],
 )
@@ -250,7 +250,7 @@ def test_empty_values_are_refused(name, given):
     options = absl_flags.FlagValues()
     teaching_flags.define_flags(options)
     options(["run_classifier.py", "--%s=%s" % (name, given)])
-    with pytest.raises(UserError, match="^--%s=%s: found an empty value" % (name, given)):
+    with pytest.raises(UserError, match="^--%s=%s: the value is empty" % (name, given)):
         teaching_flags.check_flags(options, registry.get("single_label"))
 
 
@@ -282,7 +282,7 @@ def test_a_pattern_that_fits_what_the_run_writes_is_refused(tmp_path, pattern, f
         return
     with pytest.raises(UserError) as caught:
         teaching_flags.check_flags(options, registry.get("single_label"))
-    expected = "%s fits files that the run writes to --output_dir=%s, too: name the texts"
+    expected = "%s also matches files that the run writes to --output_dir=%s: name the texts"
     assert str(caught.value).startswith(expected % (given, out))
     assert "\n" not in str(caught.value)
 
@@ -299,7 +299,9 @@ def test_runs_over_seeds_keep_their_teachers():
 
 def test_nothing_is_fitted_on_rows_that_a_teacher_may_have_learnt():
     known = types.SimpleNamespace(_teachers=[], _know_dev=[False, True])
-    with pytest.raises(UserError, match="--teacher_weights=auto: a teacher may have learnt the"):
+    with pytest.raises(
+        UserError, match="--teacher_weights=auto: a teacher may have been trained on the"
+    ):
         teaching.Teaching._require_dev(known, "teacher_weights")
     known._know_dev = [False, False]
     teaching.Teaching._require_dev(known, "teacher_weights")
@@ -399,7 +401,7 @@ def test_pairs_without_labels_are_learnt_both_ways_too(school, capsys):
     settings = {"unlabelled_file": path, "swap_pairs": True, "train_step": 1, "do_eval": False}
     run_here(school.student("both_ways", **settings))
     shown = capsys.readouterr().out
-    assert "note: 1 rows repeated, or in train, are left out" in shown
+    assert "note: 1 rows repeated, or in train, were skipped" in shown
     assert "training: %d rows" % (2 * (len(school.rows("train")) + 2)) in shown
 
 
@@ -411,7 +413,7 @@ def test_how_to_learn_without_teachers_is_refused(flag):
     options = absl_flags.FlagValues()
     teaching_flags.define_flags(options)
     options(["run_classifier.py", "--" + flag])
-    message = "--%s is for --teachers, which is not given" % flag.split("=")[0]
+    message = "--%s requires --teachers: add it" % flag.split("=")[0]
     with pytest.raises(UserError, match=message):
         teaching_flags.check_flags(options, None)
 
@@ -419,8 +421,12 @@ def test_how_to_learn_without_teachers_is_refused(flag):
 @pytest.mark.parametrize(
     "teachers, kind, message",
     [
-        ("a", "single_label", "there is one teacher, of which nothing is averaged"),
-        ("a,b", "regression", "a task of the kind regression has values, whose average is one"),
+        ("a", "single_label", "there is only one teacher, so there is nothing to average"),
+        (
+            "a,b",
+            "regression",
+            "a task of the kind regression has values, which are averaged in one way only",
+        ),
         ("a,b", "single_label", None),
     ],
 )

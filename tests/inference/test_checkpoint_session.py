@@ -132,5 +132,5 @@ def test_a_graph_without_its_weights_is_refused(tmp_path, monkeypatch, largest, 
 def test_weights_that_are_no_numbers_are_refused(tmp_path):
     path = str(tmp_path / "model.ckpt")
     checkpoint_values.write_checkpoint(path, {"weight": np.array([np.nan], np.float32)})
-    with pytest.raises(UserError, match="weight has values that are infinite or no numbers"):
+    with pytest.raises(UserError, match="weight has infinite or NaN values"):
         checkpoint_session.CheckpointSession(path, thread_and_weight, "a weight")

@@ -81,7 +81,9 @@ def test_a_wide_beam_finds_the_best_of_all_texts(seed, settings):
 @pytest.mark.parametrize("num_beams", [1, 2, 64])
 def test_rules_that_leave_no_token_are_named(num_beams):
     rules = rules_of(max_length=20, min_length=20, num_beams=num_beams, no_repeat_ngram_size=1)
-    with pytest.raises(UserError, match="no token may follow: lower no_repeat_ngram_size=1 or"):
+    with pytest.raises(
+        UserError, match="no token is allowed next: lower no_repeat_ngram_size=1 or"
+    ):
         if num_beams > 1:
             decoding.beam_search(Histories(1, 3).next_log_probs, rules)
         else:
@@ -96,7 +98,7 @@ def test_outputs_that_are_no_numbers_are_named(num_beams):
     def next_log_probs(tokens, parents):
         return Histories(1, 3).next_log_probs(tokens, parents) * np.nan
 
-    with pytest.raises(UserError, match="outputs are no numbers .NaN.: its weights are damaged"):
+    with pytest.raises(UserError, match="outputs are NaN: its weights are damaged"):
         if num_beams > 1:
             decoding.beam_search(next_log_probs, rules)
         else:
@@ -167,11 +169,11 @@ def test_samples_have_the_probabilities_and_their_seed_repeats_them():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"beams": 2}, "beams: no setting"),
+        ({"beams": 2}, "beams: not a generation setting"),
         ({"num_beams": 0}, "num_beams"),
         ({"top_p": 0.0, "do_sample": True}, "top_p"),
         ({"top_k": 5}, "are for sampling"),
-        ({"num_beams": 2, "do_sample": True}, "exclude each other"),
+        ({"num_beams": 2, "do_sample": True}, "are mutually exclusive"),
         ({"min_length": 5, "max_length": 4}, "is more than max_length"),
     ],
 )
@@ -189,7 +191,7 @@ def test_the_trained_length_bounds_where_none_is_given():
 
 def test_without_a_token_that_may_follow_it_says_so():
     rules = rules_of(max_length=9, no_repeat_ngram_size=1, min_length=9)
-    with pytest.raises(UserError, match="no token may follow"):
+    with pytest.raises(UserError, match="no token is allowed next"):
         greedy_text(rules, 1)
 
 

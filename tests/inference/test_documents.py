@@ -114,7 +114,7 @@ def test_a_question_without_any_wording_of_the_documents_has_answers_of_score_0(
 
 def test_a_question_of_bytes_that_are_no_text_is_named(paths):
     wrong = os.fsdecode(b"a\xff")
-    with pytest.raises(UserError, match=r"^text 0, question: character 2 is .udcff, no character"):
+    with pytest.raises(UserError, match=r"^text 0, question: character 2 is .udcff, a surrogate"):
         reader.Documents(paths).answer(FirstCharacters(), wrong)
     with pytest.raises(UserError, match="^text 0: expected a question and its context, found"):
         reader.Documents(paths).answer(FirstCharacters(), " ")
@@ -131,7 +131,7 @@ def test_answers_beyond_those_that_there_can_be_are_noted(capsys):
     for flags, note in (
         (
             ["--documents=d", "--top_k=6"],
-            "of --documents 5 paragraphs are read, and each gives an ",
+            "only 5 paragraphs of --documents are read, each of which gives at most one ",
         ),
         (["--text=t", "--top_k=21"], "the model keeps 20 answers (--n_best_size of its training)"),
         (["--documents=d", "--top_k=5"], None),
@@ -157,12 +157,12 @@ def test_without_a_writable_folder_the_index_is_not_kept(paths, builds, capsys):
         pass  # a file in place of the folder
     assert best(paths, "总部在哪？") == (paths[0], 2, "总部")
     assert builds == [3]
-    assert "note: the index is not kept: " in capsys.readouterr().err
+    assert "note: the index is not saved: " in capsys.readouterr().err
 
 
 def test_without_a_model_the_script_that_makes_one_is_named(paths, tmp_path, monkeypatch):
     monkeypatch.setattr("albert_zh.common.package_files.places_of_models", lambda: [str(tmp_path)])
-    with pytest.raises(UserError, match="make one with bash run_reading.sh, or name one with"):
+    with pytest.raises(UserError, match="train one with bash run_reading.sh, or name one with"):
         small_models.run_command(ask, ["--text=甲", "--question=乙？"])
 
 
@@ -198,10 +198,13 @@ def test_questions_that_are_cut_are_noted(paths, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ask, "_questions", lambda: questions)
     for source in ("--text=今天天气很好", "--documents=%s/*.txt" % os.path.dirname(paths[0])):
         small_models.run_command(ask, arguments + [source])
-        assert "note: questions of more than 8 tokens are cut: 2\n" in capsys.readouterr().err
+        assert (
+            "note: questions of more than 8 tokens, which were truncated: 2\n"
+            in capsys.readouterr().err
+        )
     del questions[::2]
     small_models.run_command(ask, arguments + ["--text=今天天气很好"])
-    assert "are cut" not in capsys.readouterr().err
+    assert "were truncated" not in capsys.readouterr().err
 
 
 TABLES = [
@@ -220,14 +223,16 @@ def test_tables_are_not_read_as_texts(tmp_path, flag, name, content, shown):
     arguments = ["--%s=%s" % (flag, path), "--question=怎么", "--model_dir=gone"]
     with pytest.raises(UserError) as error:
         small_models.run_command(ask, arguments)
-    assert str(error.value).startswith("%s: a table (line 1: %s), expected a text" % (path, shown))
+    assert str(error.value).startswith(
+        "%s: a table (line 1: %s), expected one text" % (path, shown)
+    )
     assert ("run_reading_comprehension.py" in str(error.value)) == (flag == "context")
 
 
 def test_a_closed_reader_is_not_entered(tmp_path):
     model = reader.Reader(small_models.write_reader(tmp_path / "model"))
     model.close()
-    with pytest.raises(UserError, match="^this Reader is closed: make a new one$"), model:
+    with pytest.raises(UserError, match="^this Reader is closed: create a new one$"), model:
         pass
-    with pytest.raises(UserError, match="^this Reader is closed: make a new one$"):
+    with pytest.raises(UserError, match="^this Reader is closed: create a new one$"):
         model.answer("什么", "今天天气")

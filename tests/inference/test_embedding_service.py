@@ -226,7 +226,7 @@ def test_texts_to_rerank_wait_as_all_others_do(encoder, model, corpus_file):
         request = {"query": "怎么退票", "texts": LINES[:2]}
         assert post(port, "/rerank", request)[0] == 200
         status, headers, answer = post(port, "/rerank", dict(request, texts=LINES[:3]))
-        assert status == 503 and "too much to do" in answer["error"], (headers, answer)
+        assert status == 503 and "overloaded" in answer["error"], (headers, answer)
         assert post(port, "/search", {"query": "怎么退票"})[0] == 200
         metrics = ask(port, "GET", "/metrics")[2]
     assert "albert_texts_total 3.0" in metrics  # two to rerank, one to search with
@@ -312,7 +312,7 @@ def test_a_corpus_that_cannot_be_read_again_stays(encoder, tmp_path, capsys, mon
         port = stack.enter_context(running(http_service.create_app(embedding=served)))
         path.write_text("\n", encoding="utf-8")
         deadline = time.time() + 60
-        while "corpus not read again: " not in shown:
+        while "corpus not reloaded: " not in shown:
             assert time.time() < deadline
             time.sleep(0.05)
             shown += capsys.readouterr().err
@@ -369,7 +369,7 @@ def test_lines_that_the_model_reads_in_part_are_noted_at_the_start(tmp_path, cap
     with small_models.command_flags(serve, flags), contextlib.ExitStack() as models:
         serve._embedding(models, folder, None)
     shown = capsys.readouterr().err
-    assert "note: texts of --corpus of more than 16 tokens are cut: 1\n" in shown
+    assert "note: texts of --corpus of more than 16 tokens, which were truncated: 1\n" in shown
     assert "note: %s: 5.3 %% of the word pieces are unknown to the vocabulary" % corpus in shown
     assert "鑫" in shown and "预热" not in shown  # the warm-up query is not mentioned
 

@@ -159,7 +159,7 @@ def test_more_texts_than_may_wait_are_refused():
             assert generator.has_begun.wait(20)
             status, headers, answer = post(port, "/generate", {"texts": ["c", "d"]})
             assert status == 503 and answer["error"].startswith(
-                "too much to do (texts being written: 2)"
+                "overloaded (texts being generated: 2)"
             )
             assert headers["retry-after"] == "1"
         assert generator.has_ended.wait(20)
@@ -200,7 +200,7 @@ def test_a_stream_counts_until_it_has_ended():
         with asked(port, "/generate/stream", {"text": "a"}) as connection:
             assert connection.recv(100)
             status, _, answer = post(port, "/generate/stream", {"text": "b"})
-            assert status == 503 and "texts being written: 1" in answer["error"]
+            assert status == 503 and "texts being generated: 1" in answer["error"]
         assert generator.has_ended.wait(20)
         for _ in range(200):
             with asked(port, "/generate/stream", {"text": "b"}) as connection:

@@ -134,12 +134,12 @@ def test_several_threads_write_the_texts_of_one(folder, settings):
 def test_an_error_in_one_part_ends_the_others(folder, monkeypatch):
     def failing(self, sources, rules, is_wanted, first_number):
         if first_number == 0:
-            raise UserError("no token may follow")
+            raise UserError("no token is allowed next")
         while is_wanted():
             pass
 
     monkeypatch.setattr(Generator, "_written", failing)
-    error = pytest.raises(UserError, match="no token may follow")
+    error = pytest.raises(UserError, match="no token is allowed next")
     with Generator(folder, num_threads=2) as model, error:
         model.generate(SOURCES)
 
@@ -197,9 +197,9 @@ def test_no_ngram_is_repeated(generator):
         (
             SOURCES,
             {"max_length": 60},
-            "leaves no position for a source: the model has 64 positions",
+            "leaves no positions for the source: the model has 64 positions",
         ),
-        (SOURCES, {"width": 3}, "no setting of generation"),
+        (SOURCES, {"width": 3}, "not a generation setting"),
         (SOURCES, {"min_length": 40}, "min_length: 40 is more than max_length, 12"),
     ],
 )
@@ -210,7 +210,7 @@ def test_errors(generator, texts, settings, message):
 
 def test_other_models_are_refused(tmp_path):
     folder = small_models.write_model(tmp_path / "classifier")
-    with pytest.raises(UserError, match="no generator .* train one with run_seq2seq.py"):
+    with pytest.raises(UserError, match="not a generator .* train one with run_seq2seq.py"):
         Generator(folder)
 
 

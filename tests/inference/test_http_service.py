@@ -190,14 +190,14 @@ def test_the_page_of_the_document_needs_nothing_from_elsewhere(port):
             ["text_a", "text_b", "label"],
             ["今天", "明天"],
             "今天",
-            'a single text, but the model was trained on pairs: give ["text_a", "text_b"]; '
-            "single texts are taken by",
+            'a single text, but the model was trained on pairs: give ["text_a", "text_b"]; for '
+            "single texts start",
         ),
         (
             ["text_a", "label"],
             "今天",
             ["今天", "明天"],
-            "a pair, but the model was trained on single texts: give one text; pairs are taken by",
+            "a pair, but the model was trained on single texts: give one text; for pairs start",
         ),
     ],
 )
@@ -207,7 +207,7 @@ def test_texts_of_another_form_than_training_had(columns, text, other, message, 
     with predictor.Predictor(folder) as model, running(http_service.create_app(model)) as port:
         assert post(port, "/predict", {"texts": [text]})[0] == 200
         status, _, answer = post(port, "/predict", {"texts": [text, other]})
-        way_out = " a server that was started with --check_text_form=false"  # a flag of serve.py
+        way_out = " the server with --check_text_form=false"  # a flag of serve.py
         assert (status, answer["error"]) == (400, "text 1 is " + message + way_out)
         assert '<body data-text-form="%s">' % form in ask(port, "GET", "/")[2]
     unchecked = predictor.Predictor(folder, check_text_form=False)
@@ -526,7 +526,7 @@ def test_more_than_may_wait_is_told_to_come_later(port, gate):
             done, _ = concurrent.futures.wait(tasks, 30, concurrent.futures.FIRST_COMPLETED)
             status, headers, answer = done.pop().result()
             assert status == 503 and headers["retry-after"] == "1"
-            assert "try again soon" in answer["error"]
+            assert "try again later" in answer["error"]
         finally:
             gate.is_open.set()
         statuses = sorted(task.result()[0] for task in tasks)
@@ -689,7 +689,7 @@ def test_a_request_that_outlasts_the_end_is_told(gate, monkeypatch):
         finally:
             gate.is_open.set()
             thread.join(60)
-    assert status == 503 and json.loads(content) == {"error": "the service is ending"}
+    assert status == 503 and json.loads(content) == {"error": "the service is shutting down"}
 
 
 def test_a_text_that_outlasts_the_end_does_not_keep_the_process(gate, monkeypatch):

@@ -163,7 +163,7 @@ def test_control_characters_change_nothing(model):
         ([("a", 1)], "text 0 is .'a', 1."),
         ([["a", ["b"]]], "text 0 is"),
         ([{"text": "a"}], "text 0 is"),
-        (["今天", ("好", "今\udce4")], r"text 1: character 2 is \\udce4, no character but a byte"),
+        (["今天", ("好", "今\udce4")], r"text 1: character 2 is \\udce4, a surrogate .a byte"),
         (["\ud800今天"], r"text 0: character 1 is \\ud800"),
         ([("x" * 1000, None)], r"text 0 is \('x{38}\.\.\.,"),
         (Table(), "found a table: give one of its columns, or pairs as zip"),
@@ -232,7 +232,7 @@ def test_a_model_that_was_cut_off_is_explained(folder, tmp_path):
     shutil.copytree(folder, copy)
     (data,) = glob.glob(os.path.join(copy, "*.data-*"))
     os.truncate(data, os.path.getsize(data) // 2)
-    with pytest.raises(UserError, match="damaged or was cut off"):
+    with pytest.raises(UserError, match="damaged or was truncated"):
         predictor.Predictor(copy)
 
 
@@ -290,7 +290,9 @@ def test_a_folder_without_a_note_of_the_form_takes_both(model):
 def test_a_model_that_is_sent_to_another_process_is_refused(folder):
     """joblib, multiprocessing and Spark pickle the objects that their functions use."""
     with predictor.Predictor(folder) as model:
-        with pytest.raises(UserError, match="^this Predictor cannot be pickled .*: make one there"):
+        with pytest.raises(
+            UserError, match="^this Predictor cannot be pickled .*: create one there"
+        ):
             pickle.dumps({"model": model})
         assert model.predict(["今天"])[0]
 
@@ -330,7 +332,7 @@ def test_a_forked_child_is_told_instead_of_waiting_forever(folder):
     messages = [
         r"this Predictor was loaded in process \d+, this is its forked child \d+: start child",
         r"this TextEncoder was loaded in process \d+, this is its forked child \d+: start child",
-        r"no model can be loaded in this process: it was forked from one that had loaded or",
+        r"no model can be loaded in this process: it was forked from a process that had loaded or",
     ]
     assert len(shown) == len(messages)
     for line, message in zip(shown, messages):
@@ -380,7 +382,7 @@ def test_closing_waits_for_those_who_predict(folder):
     model.close()
     for thread in threads:
         thread.join(60)
-    assert errors == ["this Predictor is closed: make a new one"] * 2
+    assert errors == ["this Predictor is closed: create a new one"] * 2
     for probabilities in answered:
         np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     model.close()
@@ -420,7 +422,7 @@ def test_what_does_not_belong_together_is_refused(folder, tmp_path):
     shutil.copytree(folder, other)
     with open(os.path.join(other, "label_map.json"), "w") as handle:
         json.dump({"a": 0, "b": 1, "c": 2}, handle)
-    with pytest.raises(UserError, match="3 labels, the model beside it 2"):
+    with pytest.raises(UserError, match="3 labels, but the model next to it 2"):
         predictor.Predictor(other)
     with open(os.path.join(other, "vocab.txt"), "a") as handle:
         handle.write("more\n")
@@ -428,7 +430,7 @@ def test_what_does_not_belong_together_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="use the vocabulary that came with the model"):
         predictor.Predictor(other)
     os.remove(os.path.join(other, "vocab.txt"))
-    with pytest.raises(UserError, match="holds no vocabulary"):
+    with pytest.raises(UserError, match="contains no vocabulary"):
         predictor.Predictor(other)
     with predictor.Predictor(other, vocab_file=os.path.join(folder, "vocab.txt")) as model:
         assert model.labels == ["0", "1"]

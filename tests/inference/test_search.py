@@ -275,7 +275,7 @@ def test_a_model_without_a_classifier_ranks_by_what_it_has(faq, tmp_path, capsys
     shown = capsys.readouterr()
     assert shown.out == "%s\t1\t1.0000\t1.0000\t8\t%s\n" % (faq[1][7], faq[1][7])
     assert "pretrained has no classifier: lines are ranked without it" in shown.err
-    with pytest.raises(UserError, match="holds no classifier"):
+    with pytest.raises(UserError, match="contains no classifier"):
         small_models.run_command(similarity, arguments + ["--ranking=classifier"], [])
 
 
@@ -318,7 +318,7 @@ def test_a_damaged_cache_is_made_again(name, damage, faq, encoder, capsys):
         found = search.Corpus(path, encoder).search(lines[:3], None, top_k=4)
         assert found == expected
         notes = capsys.readouterr().err.splitlines()
-        assert notes and all(re.match("note: .*: made again$", note) for note in notes)
+        assert notes and all(re.match("note: .*: rebuilding it$", note) for note in notes)
         assert len(set(notes)) == len(notes)
     search.Corpus(path, encoder)
     assert capsys.readouterr().err == ""
@@ -339,7 +339,7 @@ def test_vectors_of_someone_else_are_made_again(vectors, faq, encoder, capsys):
     expected = search.Corpus(path, encoder).search(lines[:3], None, top_k=4)
     np.save(cached(path, "vectors")[0], vectors)
     assert search.Corpus(path, encoder).search(lines[:3], None, top_k=4) == expected
-    assert ".npy is damaged: made again" in capsys.readouterr().err
+    assert ".npy is damaged: rebuilding it" in capsys.readouterr().err
 
 
 def test_a_folder_in_the_place_of_a_file_is_told(faq, encoder):
@@ -356,7 +356,7 @@ def test_a_model_of_nans_is_told(faq, encoder):
         def encode(self, texts, **settings):
             return np.full_like(super().encode(texts, **settings), np.nan)
 
-    with pytest.raises(UserError, match="the model's vectors are no numbers"):
+    with pytest.raises(UserError, match="the model's vectors are NaN"):
         search.Corpus(faq[0], Broken(encoder))
 
 
@@ -376,7 +376,7 @@ def test_a_damaged_index_is_made_again(faq, encoder, monkeypatch, capsys):
     with open(path, "wb") as handle:
         handle.write(b"another")
     search_once()
-    assert build.call_count == 2 and "faiss is damaged: made again" in capsys.readouterr().err
+    assert build.call_count == 2 and "faiss is damaged: rebuilding it" in capsys.readouterr().err
 
 
 def test_vectors_are_computed_once(faq, encoder, folder, capsys):
@@ -394,7 +394,10 @@ def test_vectors_are_computed_once(faq, encoder, folder, capsys):
     assert counting.count == 2 * 59 + 1
     with text_encoder.TextEncoder(folder, pooling="max") as other:
         search.Corpus(path, other)
-    assert "is of another model, or of other settings of it: made again" in capsys.readouterr().err
+    assert (
+        "belongs to another model, or to the same model with other settings: rebuilding it"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_file_in_a_folder_that_can_only_be_read_is_searched(
@@ -411,7 +414,7 @@ def test_a_file_in_a_folder_that_can_only_be_read_is_searched(
     for _ in range(2):
         corpus = search.Corpus(path, counting)
         assert corpus.search([lines[3]], top_k=1)[0][0].line == 4
-        expected = "note: %s can only be read: vectors are kept in %s\n" % (parent, corpus.folder)
+        expected = "note: %s is read-only: vectors are saved in %s\n" % (parent, corpus.folder)
         assert capsys.readouterr().err == expected
     assert counting.count == 59 + 2 and sorted(os.listdir(parent)) == before
     assert corpus.folder.startswith(scratch)
@@ -535,7 +538,7 @@ def test_a_damaged_block_is_made_again(damaged, faq, encoder, monkeypatch, capsy
     counting = Counting(encoder)
     corpus = search.Corpus(path, counting)
     assert counting.count == 59 - 20
-    assert "note: %s is damaged: made again\n" % block in capsys.readouterr().err
+    assert "note: %s is damaged: rebuilding it\n" % block in capsys.readouterr().err
     expected = encoder.encode(corpus.entries, normalize=True)
     np.testing.assert_allclose(corpus._contents.cache.vectors, expected, atol=1e-5)
 
@@ -727,7 +730,7 @@ def test_two_at_once_make_the_vectors_one_after_another(faq, encoder, capsys):
     search.Corpus(path, slow)
     first.join()
     assert slow.count == 59
-    assert "another process is at work in" in capsys.readouterr().err
+    assert "another process is using" in capsys.readouterr().err
 
 
 def test_a_folder_for_the_vectors_keeps_what_else_lies_there(faq, encoder, tmp_path):
@@ -848,7 +851,7 @@ def test_command(faq, folder, model, capsys, tmp_path):
     shown = capsys.readouterr()
     asked = [line.split("\t")[0] for line in shown.out.splitlines()]
     assert asked == ["今天"] * 3 + ["明天吃饭"] * 3
-    assert "note: 2 empty lines of --queries are left out" in shown.err
+    assert "note: 2 empty lines of --queries were skipped" in shown.err
 
 
 def test_bad_corpora(folder, encoder, tmp_path):

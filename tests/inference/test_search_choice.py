@@ -147,7 +147,7 @@ def test_only_so_many_lines_are_classified_as_the_search_classifies(folder, tmp_
 def test_questions_that_cannot_be(corpus, tmp_path):
     for rows, problem in [
         ([("一", LINES[0]), ("二",)], "dev.tsv, line 2: expected question<tab>entry"),
-        ([("一", "没有")], "dev.tsv, line 1: the entry '没有' is no line of the corpus"),
+        ([("一", "没有")], "dev.tsv, line 1: the entry '没有' is not a line of the corpus"),
         ([], "dev.tsv has no question"),
     ]:
         with pytest.raises(UserError, match=problem):
@@ -174,7 +174,7 @@ def test_the_command_shows_keeps_and_uses_the_choice(corpus, folder, tmp_path, c
         similarity, arguments + ["--query=我要退票", "--top_k=1", "--ranking=lexical"], []
     )
     assert "chosen" not in capsys.readouterr().err
-    with pytest.raises(UserError, match="--dev_file measures all rankings.*leave out --ranking"):
+    with pytest.raises(UserError, match="--dev_file compares all rankings.*leave out --ranking"):
         small_models.run_command(
             similarity, [*arguments, "--dev_file=" + path, "--ranking=lexical"], []
         )

@@ -102,7 +102,7 @@ def test_the_command_follows_the_folder_of_an_embedding_model(embedding_folder, 
             small_models.run_command(extract_features, arguments + flags)
             expected = encoder.encode(["今天天气很好", "怎么办理"], **settings)
             np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
-    with pytest.raises(UserError, match="--width cuts vectors of texts"):
+    with pytest.raises(UserError, match="--width truncates vectors of texts"):
         small_models.run_command(extract_features, arguments + ["--width=4", "--pooling=none"])
 
 
@@ -114,7 +114,7 @@ def test_other_vectors_than_the_folder_of_an_embedding_model_describes_are_noted
     arguments = ["--model_dir=" + embedding_folder, "--input_file=%s" % texts]
     arguments.append("--output_file=%s" % (tmp_path / "vectors.npy"))
     described = os.path.join(embedding_folder, "sentence_embedding.json")
-    note = "note: with --layers or --pooling nothing is taken from " + described
+    note = "note: with --layers or --pooling the settings in " + described
     for flags, is_noted in (([], False), (["--pooling=mean"], True), (["--pooling=none"], False)):
         small_models.run_command(extract_features, arguments + flags)
         assert (note in capsys.readouterr().err) == is_noted
@@ -122,7 +122,9 @@ def test_other_vectors_than_the_folder_of_an_embedding_model_describes_are_noted
 
 def test_two_models_in_the_flags_are_refused():
     flags = ["--model_dir=a", "--init_checkpoint=b"]
-    with pytest.raises(UserError, match="^--init_checkpoint and --model_dir exclude each other: "):
+    with pytest.raises(
+        UserError, match="^--init_checkpoint and --model_dir are mutually exclusive: "
+    ):
         small_models.run_command(extract_features, flags)
 
 
@@ -348,10 +350,10 @@ def test_what_is_unlikely_to_be_meant_is_noted(extracted, tmp_path, capfdbinary)
     shown = capfdbinary.readouterr().err.decode("utf-8").splitlines()
     assert len(np.load(tmp_path / "v.npy")) == 5
     assert [line for line in shown if line.startswith("note: ")] == [
-        "note: %s, line 1 looks like a header (text_a | text_b), and is encoded like any other "
-        "line: leave it out if it is one (tail -n +2)" % source,
-        "note: 2 of 5 lines are empty: their vectors are those of no text",
-        "note: 2 of 5 texts have more than 8 tokens and are cut",
+        "note: %s, line 1 looks like a header (text_a | text_b), but is encoded like any other "
+        "line: remove it if it is one (tail -n +2)" % source,
+        "note: 2 of 5 lines are empty: their vectors are those of an empty text",
+        "note: 2 of 5 texts have more than 8 tokens and were truncated",
         "note: %s: 30.8 %% of the word pieces are unknown to the vocabulary, most often text_a, "
         "text_b: the model cannot tell them apart" % source,
     ]
@@ -364,7 +366,7 @@ def test_input_without_a_text_is_refused(extracted, tmp_path):
     source = tmp_path / "nothing.txt"
     source.write_bytes(b"")
     for name in ("v.npy", "v.jsonl", None):
-        with pytest.raises(UserError, match="nothing.txt is empty: expected a text a line"):
+        with pytest.raises(UserError, match="nothing.txt is empty: expected one text per line"):
             extracted(name, "--input_file=%s" % source)
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("v.")]
 
@@ -403,7 +405,7 @@ def test_the_length_of_the_command_is_that_of_the_encoder(
     with text_encoder.TextEncoder(embedding_folder, max_seq_length=length) as encoder:
         expected = encoder.encode([source.read_text(encoding="utf-8").strip()])[0]
     np.testing.assert_allclose(json.loads(shown.out)["vector"], expected, atol=1e-5)
-    assert "note: 1 of 1 texts have more than %d tokens and are cut" % length in shown.err
+    assert "note: 1 of 1 texts have more than %d tokens and were truncated" % length in shown.err
 
 
 def test_a_length_without_a_token_between_the_marks_is_refused(embedding_folder, tmp_path):
@@ -437,7 +439,7 @@ def test_input_that_cannot_be_read_leaves_no_file(extracted, tmp_path):
     (tmp_path / "own.jsonl").write_text("天")
     with pytest.raises(UserError, match="own.jsonl: it is an input too"):
         extracted("own.jsonl", "--input_file=%s" % (tmp_path / "own.jsonl"))
-    with pytest.raises(UserError, match="which form.*--format"):
+    with pytest.raises(UserError, match="the name does not show the format.*--format"):
         extracted("v.bin")
     with pytest.raises(UserError, match="--format=npy needs --output_file"):
         extracted(None, "--format=npy")

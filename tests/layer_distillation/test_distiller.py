@@ -335,7 +335,9 @@ def test_a_model_is_no_distance_from_itself(albert_folders):
 @pytest.mark.reference
 def test_inputs_of_the_first_layer_have_no_attention(albert_folders):
     settings = DistillationSettings(("attention", "hidden"), ("0:0",))
-    with pytest.raises(UserError, match="--layers=0:0: depth 0 .* has no attention: name further"):
+    with pytest.raises(
+        UserError, match="--layers=0:0: depth 0 .* has no attention: add other depths"
+    ):
         losses_of(albert_folders, "student", "student", settings)
 
 

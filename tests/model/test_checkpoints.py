@@ -58,8 +58,8 @@ def test_newest_of_a_folder_without_state_is_found(tmp_path):
 @pytest.mark.parametrize(
     "make, path, named",
     [
-        ([], "", "holds no TensorFlow checkpoint"),
-        ([], "albert_model.ckpt", "no checkpoint at all"),
+        ([], "", "contains no TensorFlow checkpoint"),
+        ([], "albert_model.ckpt", "is no checkpoint"),
         ([], "nowhere", "neither this folder nor "),
         (["other.ckpt.index"], "albert_model.ckpt", "there is other.ckpt"),
         (["a.ckpt.index"], "a.ckpt", "not its weights"),
@@ -69,7 +69,7 @@ def test_newest_of_a_folder_without_state_is_found(tmp_path):
         (["optimizer.pt", "z.bin"], "", "pytorch_checkpoint_to_tf.py --pytorch_model_path=FOLDER"),
         (["tf_model.h5"], "", "tf_model.h5 is a Keras file, expected a TensorFlow checkpoint: con"),
         (["lcqmc.onnx"], "", "lcqmc.onnx is an exported model, expected a TensorFlow checkpoint"),
-        (["a.ckpt.data-00000-of-00001"], "", ".index file beside"),
+        (["a.ckpt.data-00000-of-00001"], "", ".index file next to"),
         (["albert_tiny.zip"], "albert_tiny.zip", "is an archive, expected a model folder: unpack"),
         (["frozen.pb"], "frozen.pb", "is an exported model, expected a TensorFlow checkpoint"),
         (["checkpoint"], "checkpoint", "is a file, but not of a checkpoint: expected a model"),
@@ -146,7 +146,7 @@ def test_state_that_names_a_missing_checkpoint_is_mended(tmp_path, monkeypatch, 
 def test_a_folder_that_lost_all_its_checkpoints_is_named(tmp_path):
     """Otherwise TensorFlow would end the training with a traceback."""
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-50"\n')
-    with pytest.raises(UserError, match="checkpoint names model.ckpt-50, of which no files are"):
+    with pytest.raises(UserError, match="checkpoint names model.ckpt-50, whose files do not exist"):
         checkpoint_files.check_can_be_resumed(str(tmp_path))
     copy_checkpoint(tmp_path, "model.ckpt-40")
     checkpoint_files.check_can_be_resumed(str(tmp_path))
@@ -207,7 +207,8 @@ def test_another_config_than_that_beside_the_weights_is_warned_of(tmp_path, chan
     else:
         (warning,) = warnings
         words = (
-            "warning: --bert_config_file has the %s %s, %s beside the checkpoint %s: the weights"
+            "warning: --bert_config_file has the %s %s, but %s next to the checkpoint has %s: "
+            "the weights"
         )
         assert warning.startswith(words % (name, values[0], path, values[1]))
     path.unlink()
@@ -249,7 +250,7 @@ def test_misfits_name_both_sides_and_the_cause(config, words):
 def test_foreign_checkpoint_is_told(tmp_path):
     prefix = str(tmp_path / "other.ckpt")
     checkpoint_values.write_checkpoint(prefix, {"dense/kernel": np.zeros([2, 2], np.float32)})
-    with pytest.raises(UserError, match="no BERT or ALBERT checkpoint"):
+    with pytest.raises(UserError, match="not a TensorFlow checkpoint of BERT or ALBERT"):
         checkpoint_matching.assign(expected_variables.expected_shapes(config_of()), prefix)
 
 
@@ -328,7 +329,7 @@ def test_what_was_exported_from_the_former_model_is_named(tmp_path, capsys):
     (tmp_path / "best" / "model.tflite").write_bytes(b"x")
     assert "removed" not in capsys.readouterr().out
     model_writer.replace_model_folder(folder, SMALL, {"vocab.txt": b"a"})
-    assert "best with the former model: model.tflite: what was exported" in capsys.readouterr().out
+    assert "best with the previous model: model.tflite: exported files" in capsys.readouterr().out
     assert not os.path.exists(os.path.join(folder, "model.tflite"))
 
 
@@ -388,7 +389,7 @@ def test_what_a_checkpoint_lacks_is_added_as_often_as_need_be(tmp_path):
 
 
 def test_the_output_folder_of_a_run_names_its_model(tmp_path):
-    with pytest.raises(UserError, match="holds no config JSON .*: expected a model folder$"):
+    with pytest.raises(UserError, match="contains no config JSON .*: expected a model folder$"):
         model_folder.config_in_folder(str(tmp_path))
     (tmp_path / "best").mkdir()
     with pytest.raises(UserError, match="expected a model folder, such as .*best$"):

@@ -118,7 +118,7 @@ def test_commands_name_the_folder_that_the_user_named(folders, capsys):
     _, small = folders
     lines = inspect_checkpoint.description(small)
     size = os.path.getsize(os.path.join(small, packed_weights.PACKED_FILE))
-    assert lines[0] == "checkpoint  %s (TensorFlow, packed as integers of 8 bits)" % small
+    assert lines[0] == "checkpoint  %s (TensorFlow, packed as 8-bit integers)" % small
     assert f"size        {size:,} bytes in 1 file" in lines
     assert "fits        " + os.path.relpath(os.path.join(small, "albert_config.json")) in lines
     output = small + ".pb"
@@ -158,7 +158,7 @@ def test_pack_model_fills_a_folder_that_may_be_there(folders, tmp_path, capsys):
     with pytest.raises(UserError, match=message):  # not the temporary folder
         export_common.read_model(str(tmp_path / "out"), "classifier")
     (tmp_path / "out" / "sentence_embedding.json").write_text('{"pooling": "max"}')
-    with pytest.raises(UserError, match="out holds another model .its sentence_embedding.json"):
+    with pytest.raises(UserError, match="out contains another model .its sentence_embedding.json"):
         run_pack_model(folder, tmp_path / "out")
 
 

@@ -75,7 +75,7 @@ def test_the_command_changes_the_table_alone(model, tmp_path, monkeypatch, capsy
     output = str(tmp_path / "out")
     arguments = ["--model_dir=" + model, "--output_dir=" + output, "--trained_length=96"]
     small_models.run_command(extend_positions, arguments)
-    assert "128 positions, continued from 96" in capsys.readouterr().out
+    assert "128 positions, extended from 96" in capsys.readouterr().out
     before, after = (
         checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder), True)
         for folder in (model, output)
@@ -110,7 +110,7 @@ def test_what_cannot_be_extended_is_refused(model, tmp_path, arguments, message)
 def test_a_short_table_is_named(tmp_path):
     folder = small_models.write_model(tmp_path / "short")  # it has 64 positions
     given = ["--model_dir=%s" % folder, "--output_dir=%s" % (tmp_path / "out")]
-    with pytest.raises(UserError, match="has 64 positions: expected more than 64, of which"):
+    with pytest.raises(UserError, match="has 64 positions: expected more than 64, from which"):
         small_models.run_command(extend_positions, given + ["--trained_length=64"])
 
 
@@ -138,5 +138,8 @@ def test_positions_that_fine_tuning_has_trained_are_not_lost_silently(
         json.dump({"max_seq_length": longest}, handle)
     arguments = ["--model_dir=" + model, "--output_dir=%s" % (tmp_path / "out")]
     small_models.run_command(extend_positions, arguments + ["--trained_length=96"])
-    note = "fine-tuned on up to 112 tokens: what it has learnt of positions behind 96 is replaced"
+    note = (
+        "fine-tuned on up to 112 tokens: the embeddings it has learned of positions after 96 are "
+        "replaced"
+    )
     assert (note in capsys.readouterr().out) == is_told

@@ -51,8 +51,12 @@ def test_weights_are_averaged_and_steps_are_the_first_models():
         ({"w": np.eye(3)}, r"a has w \[2, 2\], b has w \[3, 3\]: expected models of the same"),
         ({"w": np.eye(2), "more": np.ones(2)}, r"a has no more, b has more \[2\]: expected"),
         ({}, r"a has w \[2, 2\], b has no w"),
-        ({"w": np.eye(2)[::-1]}, "w of a and of b have the cosine 0.00: they began with different"),
-        ({"w": np.zeros([2, 2])}, "w of a and of b have the cosine 0.00"),
+        (
+            {"w": np.eye(2)[::-1]},
+            "w of a and of b have a cosine similarity of 0.00: they were initialized with "
+            "different",
+        ),
+        ({"w": np.zeros([2, 2])}, "w of a and of b have a cosine similarity of 0.00"),
     ],
 )
 def test_models_that_have_no_mean_are_refused(other, message):
@@ -135,7 +139,7 @@ def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path,
             shutil.copy(str(path), prefixes[-1] + path.name[len("albert_model.ckpt") :])
     run_folder.remember_settings(str(run_of), {"config": config}, {})
     run(prefixes, tmp_path / "mean")
-    assert "has no vocabulary: put it beside the rest" in capsys.readouterr().out
+    assert "has no vocabulary: copy the model's vocabulary there" in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "mean").iterdir()}
     assert "albert_config.json" in names and "run_settings.json" not in names
     shutil.copy(os.path.join(model, "vocab.txt"), str(tmp_path / "mean"))
@@ -144,9 +148,9 @@ def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path,
 
 
 def test_other_settings_and_single_models_are_refused(folders, tmp_path):
-    with pytest.raises(UserError, match="expected two folders or more, each once"):
+    with pytest.raises(UserError, match="expected at least two different folders"):
         run(folders[:1], tmp_path / "mean")
-    with pytest.raises(UserError, match="expected two folders or more, each once"):
+    with pytest.raises(UserError, match="expected at least two different folders"):
         run([folders[0], folders[0] + "/"], tmp_path / "mean")
     with pytest.raises(UserError, match="--model_dirs is required"):
         small_models.run_command(average_models, ["--output_dir=%s" % tmp_path])
@@ -181,7 +185,7 @@ def test_generators_that_write_otherwise_are_refused(tmp_path):
 
 def test_heads_of_different_seeds_are_refused(tmp_path):
     folders = [small_models.write_model(tmp_path / str(seed), seed=seed) for seed in (1, 2)]
-    with pytest.raises(UserError, match="began with different weights"):
+    with pytest.raises(UserError, match="initialized with different weights"):
         run(folders, tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
 

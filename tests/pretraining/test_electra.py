@@ -155,7 +155,7 @@ def test_without_detection_the_model_learns_masked_words_alone(is_training):
 
 
 def test_released_names_load_for_fine_tuning(tmp_path):
-    """A checkpoint written by google's program fits the config of its discriminator."""
+    """A checkpoint written by Google's program fits the config of its discriminator."""
     config, _, description, _ = load("electra_small_like")
     prefix = str(tmp_path / "electra_small")
     values = {

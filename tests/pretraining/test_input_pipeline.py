@@ -352,7 +352,9 @@ def test_a_host_reads_its_share_of_the_files_alone():
     ]
     ranges, count = input_lanes.ranges_of_lane(None, 5, lane=1, num_lanes=2)
     assert [chosen.file for chosen in ranges] == [1, 3] and count is None
-    with pytest.raises(UserError, match="began on 4 hosts and cannot go on exactly on 3: give it"):
+    with pytest.raises(
+        UserError, match="began on 4 hosts and cannot be continued exactly on 3: use"
+    ):
         input_lanes.shares_of_host(4, 3, 0)
 
 

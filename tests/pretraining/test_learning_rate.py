@@ -50,7 +50,7 @@ def test_rates_known_to_collapse_are_warned_of(capsys, optimizer, batch, rate, i
         "--learning_rate=%g" % rate,
     )
     assert found == rate
-    assert ("known to make the loss collapse" in said) == is_warned_of
+    assert ("known to fail at a batch size" in said) == is_warned_of
 
 
 @pytest.mark.parametrize("optimizer", sorted(optimization.OPTIMIZERS))

@@ -100,7 +100,7 @@ SEEDS = "teachers of one seed would be one model: SEED=2 is for the student and 
         (["--fgm_epsilon=1", "-seed", "7"], "-seed: " + SEEDS),
         (["--output_dir", "o"], "--output_dir: all runs would write to one folder: OUTPUT_DIR="),
         (["my_pairs", "--temperature=4"], "my_pairs: flags are written --name=value"),
-        (["-teachers=linear"], "-teachers: plain training would learn from them, too: TEACHERS="),
+        (["-teachers=linear"], "-teachers: plain training would use them, too: TEACHERS="),
     ],
 )
 def test_the_script_refuses_flags_that_all_runs_would_have(arguments, message):
@@ -117,4 +117,6 @@ def test_the_script_misses_a_teacher_before_anything_is_trained(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     missing = "TEACHERS: %s/none: no such file or folder: expected a fine-tuned model" % tmp_path
     assert missing in done.stderr and done.stderr.count("\n") == 1
-    assert "the word linear (commas part teachers: a path here has none)\n" in done.stderr
+    assert (
+        "the word linear (teachers are separated by commas: a path here has none)\n" in done.stderr
+    )

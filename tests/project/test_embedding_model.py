@@ -40,7 +40,7 @@ def test_it_finds_more_entries_of_the_faq_than_tf_idf_does():
 
 def test_a_search_without_any_model_takes_it(monkeypatch, tmp_path, capsys):
     def no_model(*_, **__):
-        raise model_choice.NoModelError("no fine-tuned model is here")
+        raise model_choice.NoModelError("found no fine-tuned model")
 
     monkeypatch.setattr(sentence_similarity, "model_of_args", no_model)
     monkeypatch.setattr(model_choice, "newest_best_folder", no_model)
@@ -49,5 +49,5 @@ def test_a_search_without_any_model_takes_it(monkeypatch, tmp_path, capsys):
     arguments = ["--corpus=%s" % corpus, "--query=车票改签去哪里办", "--top_k=1"]
     small_models.run_command(similarity, arguments, [])
     assert capsys.readouterr().out.split("\t")[-1] == "火车票怎么改签\n"
-    with pytest.raises(UserError, match="no fine-tuned model is here"):
+    with pytest.raises(UserError, match="found no fine-tuned model"):
         small_models.run_command(similarity, arguments + ["--ranking=classifier"], [])

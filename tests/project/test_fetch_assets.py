@@ -322,7 +322,7 @@ def test_pairs_that_end_in_the_middle_of_a_row(server, tmp_path, capsys):
     server.has_length = False  # so that the client cannot see that the rest is missing
     server.files.update({"train.txt": PAIRS[:-4], "dev.txt": PAIRS, "test.txt": PAIRS})
     assert fetch(tmp_path, "lcqmc") == 2
-    assert "train.txt: cut off: its last line has no label" in the_error(capsys)
+    assert "train.txt: truncated: its last line has no label" in the_error(capsys)
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -401,9 +401,9 @@ def test_bomb(server, tmp_path, capsys):
 
 def test_unusual_archives(tmp_path):
     for files, settings, message in (
-        ({}, {}, "no file in this archive"),
-        ({"a": b"1", "./a": b"2"}, {}, "one name stands for two files"),
-        ({"a": b"1"}, {"compression": zipfile.ZIP_LZMA}, "packed otherwise"),
+        ({}, {}, "this archive contains no files"),
+        ({"a": b"1", "./a": b"2"}, {}, "two files in it have the same name"),
+        ({"a": b"1"}, {"compression": zipfile.ZIP_LZMA}, "packed in an unusual way"),
     ):
         (tmp_path / "x.zip").write_bytes(zipped(files, **settings))
         with pytest.raises(UserError, match=message):
@@ -521,7 +521,7 @@ def test_a_disk_too_full_to_unpack_keeps_the_archive(
 
 def test_no_such_file(server, tmp_path, capsys):
     assert fetch(tmp_path, "albert_tiny_489k") == 3
-    assert "albert_tiny_489k.zip: the server says 404 Not Found" in the_error(capsys)
+    assert "albert_tiny_489k.zip: the server answered 404 Not Found" in the_error(capsys)
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -554,7 +554,7 @@ def test_folder_with_something_else_is_left_alone(server, tmp_path, capsys):
     (tmp_path / MODEL_FOLDER).mkdir(parents=True)
     (tmp_path / MODEL_FOLDER / "vocab.txt").write_bytes(b"mine")
     assert fetch(tmp_path, "albert_tiny_489k") == 2
-    assert "is there but lacks albert_config*.json" in the_error(capsys)
+    assert "exists but lacks albert_config*.json" in the_error(capsys)
     assert tree(tmp_path) == [os.path.join(MODEL_FOLDER, "vocab.txt")]
     assert server.ranges == []
 
@@ -564,7 +564,7 @@ def test_a_model_without_its_weights_is_not_there(server, tmp_path, capsys):
         (tmp_path / MODEL_FOLDER).mkdir(parents=True, exist_ok=True)
         (tmp_path / MODEL_FOLDER / name).write_bytes(MODEL_FILES[name])
     assert fetch(tmp_path, "albert_tiny_489k") == 2
-    assert "albert_tiny_zh: is there but lacks *.data-*: complete it" in the_error(capsys)
+    assert "albert_tiny_zh: exists but lacks *.data-*: complete it" in the_error(capsys)
     assert server.ranges == []
 
 
@@ -573,7 +573,7 @@ def test_an_archive_without_the_weights_is_refused(server, tmp_path, capsys):
     files = {name: text for name, text in MODEL_FILES.items() if ".data-" not in name}
     server.files["albert_tiny_489k.zip"] = zipped(files)
     assert fetch(tmp_path, "albert_tiny_489k") == 2
-    assert "not what it should be: no file *.data-* in it" in the_error(capsys)
+    assert "unexpected content: it has no file *.data-*" in the_error(capsys)
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -604,7 +604,7 @@ def test_pairs_from_one_address(server, tmp_path, capsys):
 def test_pairs_of_another_format(server, tmp_path, capsys):
     server.files.update({"train.txt": PAIRS, "dev.txt": b"404: Not Found", "test.txt": PAIRS})
     assert fetch(tmp_path, "lcqmc") == 2
-    assert "dev.txt: not text_a, text_b and label with tabs" in the_error(capsys)
+    assert "dev.txt: expected text_a, text_b and label separated by tabs" in the_error(capsys)
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -612,7 +612,7 @@ def test_clue_data_and_several_names(server, tmp_path, capsys):
     files = {"train.json": b"{}", "dev.json": b"{}", "test.json": b"{}"}
     server.files["cluewsc2020_public.zip"] = zipped(files)
     assert fetch(tmp_path, "afqmc", "wsc") == 3
-    assert "afqmc_public.zip: the server says 404" in the_error(capsys)
+    assert "afqmc_public.zip: the server answered 404" in the_error(capsys)
     folder = os.path.join("CLUEdataset", "wsc")
     assert tree(tmp_path) == sorted(os.path.join(folder, name) for name in files)
 
@@ -627,14 +627,14 @@ def test_archive_from_an_address_of_ones_own(server, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "nothing named to fetch"),
+        ([], "no name given"),
         (["albert_bse_zh"], "did you mean albert_base_zh?"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["a", "b", "--url", "http://x/y.zip"], "the address of one archive, but 2 names"),
         (["--url", "ftp://x/y.zip"], "expected an address that begins with http"),
         (["../../x", "--url", "http://x/y.zip"], "no such name"),
-        (["--list", "lcqmc"], "--list shows what there is and fetches nothing, but 'lcqmc' is"),
-        (["--list", "--url", "http://x/y.zip"], "fetches nothing, but '--url' is given: leave"),
+        (["--list", "lcqmc"], "--list only lists the names and downloads nothing, but 'lcqmc' is"),
+        (["--list", "--url", "http://x/y.zip"], "downloads nothing, but '--url' is given: leave"),
     ],
 )
 def test_mistakes(tmp_path, capsys, arguments, message):
@@ -710,7 +710,7 @@ def test_two_processes_at_once_of_which_the_first_fails(server, tmp_path):
     server.pause = 0.3
     shown = fetch_lcqmc_twice_at_once(tmp_path, [3, 3])
     for text in shown:
-        assert "train.txt: the server says 404 Not Found" in text
+        assert "train.txt: the server answered 404 Not Found" in text
         assert "Traceback" not in text
     assert os.listdir(str(tmp_path)) == []
 
@@ -775,11 +775,11 @@ FOUND = b"HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocati
 @pytest.mark.parametrize(
     "answer, status, message",
     [
-        (PART + b"Content-Range: bytes 5-9/3\r\n\r\nPK\3\4", 2, "sends another part of the file"),
-        (PART + b"Content-Range: bytes 9-5/10\r\n\r\nPK\3\4", 2, "sends another part of the file"),
+        (PART + b"Content-Range: bytes 5-9/3\r\n\r\nPK\3\4", 2, "sent another part of the file"),
+        (PART + b"Content-Range: bytes 9-5/10\r\n\r\nPK\3\4", 2, "sent another part of the file"),
         (PART + b"Content-Range: bytes 0-%s/%s\r\n\r\n" % ((b"9" * 5000,) * 2), 2, "another part"),
-        (PART + b"Content-Range: nonsense\r\n\r\nPK\3\4", 2, "sends another part of the file"),
-        (PART + b"\r\nPK\3\4", 2, "sends another part of the file"),
+        (PART + b"Content-Range: nonsense\r\n\r\nPK\3\4", 2, "sent another part of the file"),
+        (PART + b"\r\nPK\3\4", 2, "sent another part of the file"),
         (OK + b"Content-Length: %s\r\n\r\nPK\3\4" % (b"9" * 5000), 2, "broken zip archive"),
         (OK + b"Content-Length: %s\r\n\r\nPK\3\4" % (b"9" * 40), 2, "no disk space"),
         (OK + b"Content-Length: -5\r\n\r\nPK\3\4", 2, "broken zip archive"),
@@ -791,10 +791,10 @@ FOUND = b"HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocati
         (FOUND + b"file:///etc/passwd\r\n\r\n", 2, "redirects to 'file:///etc/passwd'"),
         (FOUND + b"data:text/plain,PK\r\n\r\n", 2, "redirects to 'data:text/plain,PK'"),
         (FOUND + b"http://[\r\n\r\n", 2, "Invalid IPv6 URL"),
-        (FOUND + b"/again.zip\r\n\r\n", 2, "redirects without end"),
-        (FOUND + b"SELF/again.zip\r\n\r\n", 2, "redirects without end"),
+        (FOUND + b"/again.zip\r\n\r\n", 2, "too many redirects"),
+        (FOUND + b"SELF/again.zip\r\n\r\n", 2, "too many redirects"),
         (b"\x1b[31m\xff\x00 garbage\r\n\r\n", 2, "is not HTTP"),
-        (b"HTTP/1.1 404 \x1b[31mred\r\nContent-Length: 0\r\n\r\n", 3, "the server says 404"),
+        (b"HTTP/1.1 404 \x1b[31mred\r\nContent-Length: 0\r\n\r\n", 3, "the server answered 404"),
         (OK + b"X: y\r\n" * 1000 + b"\r\n", 2, "is not HTTP"),
         (b"HTTP/1.1 200 " + b"x" * 100000, 2, "is not HTTP"),
         (b"", 3, "cannot be reached"),

@@ -273,7 +273,7 @@ def test_ctrl_c_ends_a_command(programs, users_variables, tmp_path):
         process.send_signal(signal.SIGINT)
         errors = process.stderr.read()
     assert process.returncode == 130
-    assert errors.endswith("stopped; the same command starts again cleanly\n")
+    assert errors.endswith("stopped; it is safe to run the same command again\n")
     assert "Traceback" not in errors
 
 

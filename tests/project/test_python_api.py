@@ -182,7 +182,7 @@ def test_what_is_closed_cannot_be_entered(folder):
     for kind in (predictor.Predictor, text_encoder.TextEncoder, fill_mask.MaskFiller):
         model = kind(folder)
         model.close()
-        closed = "this %s is closed: make a new one" % kind.__name__
+        closed = "this %s is closed: create a new one" % kind.__name__
         with pytest.raises(UserError, match=closed), model:
             raise AssertionError("it was entered")
         model.close()

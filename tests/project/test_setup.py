@@ -355,7 +355,7 @@ def test_an_environment_is_not_made_with_itself(machine):
     path = "%s/link/.venv/bin:%s" % (machine.base, machine.environment["PATH"])
     status, out, err = machine.setup(PATH=path)
     assert (status, out) == (0, machine.venv_python)
-    assert "making %s/.venv with %s/bin/python3.11" % (machine.project, machine.base) in err
+    assert "creating %s/.venv with %s/bin/python3.11" % (machine.project, machine.base) in err
 
 
 def make_file(path):
@@ -400,8 +400,8 @@ def test_a_place_that_cannot_be_changed(machine, tool):
     status, out, err = machine.setup()
     assert (status, out) == (2, "")
     assert err.splitlines()[-1] == (
-        "setup.sh: error: %s: cannot be made (Read-only file system): make its folder writable, or "
-        "activate an environment that has the packages of requirements.txt" % place
+        "setup.sh: error: %s: cannot be created (Read-only file system): make its folder "
+        "writable, or activate an environment that has the packages of requirements.txt" % place
     )
 
 
@@ -483,7 +483,7 @@ def test_set_up_follows_a_moved_project(machine):
     old.rename(machine.project)
     status, out, err = machine.setup()
     assert (status, out) == (0, machine.venv_python)
-    expected = "%s/.venv was made as %s/.venv: its programs name the new place now\n"
+    expected = "%s/.venv was created as %s/.venv: its programs now contain the new path\n"
     assert err == expected % (machine.project, old)
     assert str(old) not in (machine.project / ".venv" / "bin" / "pip").read_text()
     assert machine.setup() == (0, machine.venv_python, "")
@@ -908,7 +908,7 @@ def test_half_a_model_in_the_default_place(project):
     add_model(project.root / "prev_trained_model" / "albert_tiny_zh")
     status, flags, lines = project.run()
     assert status == 0
-    assert "albert_tiny_zh: is there but lacks *.index" in lines[0]
+    assert "albert_tiny_zh: exists but lacks *.index" in lines[0]
     assert lines[0].endswith("using the model albert_starter_zh instead")
     assert flags["vocab_file"] == "albert_starter_zh/vocab.txt"
 
@@ -1044,17 +1044,20 @@ def test_clue_mistakes(project):
     assert "unknown task predictions: expected all or one of afqmc cmnli csl" in lines[-1]
     status, _, lines = project.run_all("clue", "all", OUTPUT_DIR="o", ALBERT_OFFLINE="1")
     assert status == 2
-    assert "DATA_DIR and OUTPUT_DIR are of one task, not of all: name it" in lines[-1]
+    assert "DATA_DIR and OUTPUT_DIR are for a single task: name it" in lines[-1]
     for words in (["predict", "tnews"], ["tnews", "predict", "csl", "--seed=1"]):
         status, _, lines = project.run_all("clue", *words, ALBERT_OFFLINE="1")
         word = words[words.index("predict") + 1]
-        message = "unexpected argument %s behind predict, where flags go: expected: tnews predict"
+        message = (
+            "unexpected argument %s after predict, which is followed by flags: expected: tnews "
+            "predict"
+        )
         assert status == 2 and lines[-1].endswith(message % word) and len(lines) == 1
     for words in (["--output_dir=o"], ["all", "-data_dir", "d"], ["predict", "--data_dir=d"]):
         status, _, lines = project.run_all("clue", *words, ALBERT_OFFLINE="1")
         flag = [word.split("=")[0] for word in words if word[0] == "-"][0]
         assert status == 2 and len(lines) == 1
-        assert "error: %s is of one task, not of all: name it, such as tnews" % flag in lines[0]
+        assert "error: %s is for a single task: name it, such as tnews" % flag in lines[0]
 
 
 def test_clue_takes_folders_of_one_task(project):
@@ -1144,7 +1147,7 @@ def test_a_student_that_is_refused_costs_no_teacher(project):
     status, runs, lines = project.run_all("distill")
     assert (status, runs) == (2, []) and not [line for line in lines if "with seed" in line]
     status, _, lines = project.run_all("distill", TEACHER_SEEDS="11 1x")
-    expected = "run_classifier_distill.sh: error: TEACHER_SEEDS: 1x: expected whole numbers with"
+    expected = "run_classifier_distill.sh: error: TEACHER_SEEDS: 1x: expected integers separated by"
     assert status == 2 and len(lines) == 1 and lines[0].startswith(expected)
 
 

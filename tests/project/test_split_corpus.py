@@ -49,11 +49,11 @@ def test_its_own_parts_are_no_text(tmp_path):
     text_in = "--input_file=%s" % (tmp_path / "a.txt")
     written = "--%s=" + str(tmp_path / "train.txt")
     for flags in ([written % "input_file"], [text_in, written % "exclude_file"]):
-        with pytest.raises(UserError, match="train.txt would be written over"):
+        with pytest.raises(UserError, match="train.txt would be overwritten"):
             small_models.run_command(split_corpus, arguments + flags)
     (tmp_path / "a.txt").unlink()
     for pattern in ("*.txt", ""):
-        with pytest.raises(UserError, match="no text is there but .*, which this command writes"):
+        with pytest.raises(UserError, match="the only text there is .*, which this command writes"):
             small_models.run_command(
                 split_corpus, arguments + ["--input_file=%s" % (tmp_path / pattern)]
             )
@@ -144,4 +144,4 @@ def test_a_long_document_is_one_wherever_it_goes(excluded_line, tmp_path, capsys
 
 def test_a_file_without_blank_lines_is_told(tmp_path, capsys):
     assert split(tmp_path, "一。\n二。\n")[2]["documents"] == 1
-    assert "warning: 1 files without a blank line, each taken" in capsys.readouterr().err
+    assert "warning: 1 files without a blank line, each of which is read" in capsys.readouterr().err

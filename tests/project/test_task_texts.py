@@ -60,7 +60,7 @@ def test_single_texts_name_the_setting_for_them(tmp_path, capsys):
     "flags, problem",
     [
         (["--output_file="], "--output_file is required"),
-        (["--output_file={}/train.txt"], "train.txt would be written over: name another"),
+        (["--output_file={}/train.txt"], "train.txt would be overwritten: name another"),
         (["--task_name=sentences"], "its files have several forms: for pairs"),
         (["--data_dir={}/nowhere"], "nowhere: no such folder"),
     ],

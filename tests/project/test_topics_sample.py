@@ -148,7 +148,7 @@ def test_character_ngrams_do_not_solve_the_sample(readme):
         ("", "line 1: found the columns , expected text_a and label"),
         ("title,label\na,b\n", "line 1: found the columns title,label, expected text_a and label"),
         ("text_a,label\na,b,c\n", "line 2: found 3 cells, expected 2"),
-        ('text_a,label\n"a,b\n', "line 2: a quote is opened and not closed"),
+        ('text_a,label\n"a,b\n', "line 2: a quote is opened but not closed"),
         ("text_a,label\n", "holds no rows"),
     ],
 )

@@ -135,7 +135,9 @@ def test_the_second_phase_starts_from_the_first_with_unrelated_pairs(run):
     for name, phase in curves.items():
         assert files.read_text(os.path.join(run.out, name)) == phase
     assert run(pair_steps=50) == ["run_pretraining.py"]
-    with pytest.raises(UserError, match="pair_pretraining holds .* another start .steps is 8, was"):
+    with pytest.raises(
+        UserError, match="pair_pretraining contains .* another starting point .steps is 8, was"
+    ):
         run(pair_steps=50, steps=8)
 
 
@@ -158,7 +160,7 @@ def test_a_model_goes_on_for_few_steps(run, capsys, arguments):
         assert handle.read() == files.read_bytes(os.path.join(STARTER, "vocab.txt"))
     config = files.read_json(run.work("vocabulary", "albert_config_tiny.json"))
     assert config == files.read_json(os.path.join(STARTER, "albert_config_tiny.json"))
-    assert "is little to learn" not in capsys.readouterr().err
+    assert "is little text to pre-train on" not in capsys.readouterr().err
 
 
 def test_only_the_first_phase_starts_from_the_model(run):
@@ -169,7 +171,9 @@ def test_only_the_first_phase_starts_from_the_model(run):
         if command[1].endswith("run_pretraining.py")
     ]
     assert starts == [STARTER, run.work("pretraining", "export")]
-    with pytest.raises(UserError, match="another start .init_checkpoint is None, was albert_model"):
+    with pytest.raises(
+        UserError, match="another starting point .init_checkpoint is None, was albert_model"
+    ):
         run(pair_steps=40)
 
 
@@ -181,14 +185,14 @@ def test_a_model_goes_on_with_its_own_vocabulary_and_config(run, tmp_path):
             os.symlink(os.path.join(STARTER, name), str(small / name))
     config = dict(files.read_json(os.path.join(STARTER, "albert_config_tiny.json")), x=1)
     output_files.write_json(str(small / "albert_config_other.json"), config)
-    with pytest.raises(UserError, match="there is no vocab.txt beside it.*VOCAB_FILE"):
+    with pytest.raises(UserError, match="there is no vocab.txt next to it.*VOCAB_FILE"):
         run(init_checkpoint=str(small))
     lines = files.read_lines(os.path.join(STARTER, "vocab.txt"))
     (small / "vocab.txt").write_text("\n".join(lines[::-1]) + "\n", encoding="utf-8")
     run(init_checkpoint=str(small / "albert_model.ckpt"))
     assert files.read_lines(run.work("vocabulary", "vocab.txt")) == lines[::-1]
     assert files.read_json(run.work("vocabulary", "albert_config_other.json"))["x"] == 1
-    with pytest.raises(UserError, match="VOCAB_SIZE.*goes on with the vocabulary that it has"):
+    with pytest.raises(UserError, match="VOCAB_SIZE.*is trained further with its own vocabulary"):
         run(init_checkpoint=str(small), vocab_size=9000)
     with pytest.raises(UserError, match="no checkpoint"):
         run(init_checkpoint=str(tmp_path / "nowhere"))
@@ -349,7 +353,7 @@ MISTAKES = {
     "no files": ({"CORPUS": "nothing/*"}, "--corpus=nothing/*: no such file"),
     "no encoding": ({"ENCODING": "gbx"}, "--encoding: Python knows no encoding named 'gbx'"),
     "a file in the way": ({"OUT": "file/model"}, "file/model.work: cannot be written"),
-    "not our folder": ({"OUT": "."}, "--out=. is there and was not made by this command"),
+    "not our folder": ({"OUT": "."}, "--out=. exists and was not created by this command"),
     "no number": ({"STEPS": "many"}, "flag --steps=many"),
     "less than no step": ({"STEPS": "-5"}, "flag --steps=-5"),
     "no batch": ({"BATCH_SIZE": "0"}, "flag --batch_size=0"),
@@ -368,7 +372,7 @@ MISTAKES = {
     "no vocabulary": ({"VOCAB_FILE": "v"}, "--vocab_file=v (VOCAB_FILE): no such file"),
     "no config": ({"CONFIG_FILE": "c"}, "--config_file=c (CONFIG_FILE): no such file"),
     "no labelled data": ({"DATA_DIR": "."}, "--data_dir=.: expected a folder with train.txt"),
-    "text within": ({"CORPUS": "."}, "takes in model.work, where this command works"),
+    "text within": ({"CORPUS": "."}, "includes model.work, where this command writes"),
 }
 
 

@@ -39,8 +39,8 @@ def test_what_is_remarkable_is_counted():
         "dev has more rows than train (34 and 32): are the files swapped?",
         "a has 31 rows, b 1",
         "1 classes have fewer than 10 rows in train: b",
-        "1 texts of train occur with different labels, as '甲' (a, b)",
-        "31 of 34 rows of dev are in train too, 1 of them with another label",
+        "1 texts of train occur with different labels, such as '甲' (a, b)",
+        "31 of 34 rows of dev are also in train, 1 of them with another label",
     ):
         assert words in text
 
@@ -77,12 +77,12 @@ def test_writings_and_separators_of_labels_are_told():
 def test_what_is_said_of_seen_rows_fits_the_scores():
     train = split("train", [("甲", "a"), ("乙", "b")])
     for dev, words in (
-        (train, "2 of 2 rows of dev are in train too: all of them, so that its scores"),
+        (train, "2 of 2 rows of dev are also in train: all of them, so that its scores"),
         (
             split("dev", [("甲", "a"), ("丙", "b")]),
-            "too; micro_f1 is reported with and without them",
+            "also in train; micro_f1 is reported with and without them",
         ),
-        (split("dev", [("甲", "a"), ("丙", "b")])._replace(has_labels=False), "are in train too"),
+        (split("dev", [("甲", "a"), ("丙", "b")])._replace(has_labels=False), "are also in train"),
     ):
         lines, _ = data_checks.check(MULTI, {"train": train, "dev": dev})
         assert any(line.endswith(words) or words + " say nothing" in line for line in lines)
@@ -130,7 +130,7 @@ def test_pairs_that_contradict_one_another_in_turned_order_are_reported():
     examples = [InputExample("train-%d" % n, *row) for n, row in enumerate(rows)]
     pairs = Split("train", "train.csv", examples, True, [])
     (line,) = data_checks.about_both_orders(pairs)
-    assert line.startswith("warning: 2 rows of train stand the other way round with another label")
+    assert line.startswith("warning: 2 rows of train occur in reverse order with another label")
     assert "as '甲' and '乙' (1 and 0)" in line
     assert data_checks.about_both_orders(pairs._replace(examples=examples[2:])) == []
 
@@ -147,4 +147,4 @@ def test_labels_joined_by_another_mark_are_told():
         MULTI._replace(labels=("物流", "价格")), {"train": split("train", rows)}
     )
     assert counts["joined_labels"] == 2
-    assert any("2 labels of train are others with a mark" in line for line in lines)
+    assert any("2 labels of train consist of others with a separator" in line for line in lines)

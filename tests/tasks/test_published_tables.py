@@ -134,7 +134,9 @@ def test_texts_that_are_numbers_are_noted(tmp_path):
     """The texts in cMedQA's lists of questions and answers, for instance, are ids."""
     rows = ["%d,%d\n" % (100 - n, n % 2) for n in range(6)]
     split = read(tmp_path, "train.csv", "text,label\n" + "".join(rows))
-    assert split.notes[-1].startswith("all texts are numbers: of ids write the texts")
+    assert split.notes[-1].startswith(
+        "all texts are numbers: if they are ids, replace them with the texts"
+    )
     split = read(tmp_path, "train.csv", "text,label\n" + "".join(rows) + "一,1\n")
     assert "numbers" not in split.notes[-1]
 
@@ -183,9 +185,11 @@ def test_a_text_that_is_the_label_is_a_warning(tmp_path, order):
     content = "".join("\t".join(row[at] for at in order) + "\n" for row in rows)
     found, counts = checked(read(tmp_path, "train.tsv", content))
     assert counts["labels_as_texts"] == 3
-    (warning,) = [line for line in found if "in other words" in line]
+    (warning,) = [line for line in found if "restates the label" in line]
     column = "text_%s" % "ab"[order.index(1)]
-    assert warning.startswith("warning: %s of train is the label in other words, as '100'" % column)
+    assert warning.startswith(
+        "warning: %s of train only restates the label, such as '100'" % column
+    )
     topics = [(text, names[n % 2], label) for n, (text, _, label) in enumerate(rows)]
     content = "".join("\t".join(row) + "\n" for row in topics)
     assert "labels_as_texts" not in checked(read(tmp_path, "train.tsv", content))[1]
@@ -197,7 +201,7 @@ def test_columns_of_classes_have_a_way_out(tmp_path):
     with pytest.raises(UserError) as raised:
         read(tmp_path, "train.csv", "text,体育,财经,娱乐,赞\n" + "".join(rows))
     message = str(raised.value)
-    assert "(体育, 财经 have 0 and 1 alone: if they are classes" in message
+    assert "(体育, 财经 contain only 0 and 1: if they are classes" in message
     assert "--multi_label=true" in message and "\n" not in message
 
 

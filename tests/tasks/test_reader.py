@@ -50,7 +50,7 @@ def test_line_ends_marks_headers_and_blank_lines(tmp_path, content):
 
 def test_blank_lines_are_counted(tmp_path):
     split = read(tmp_path, "甲\t乙\t1\n\n \n丙\t丁\t0\n")
-    assert len(split.examples) == 2 and split.notes == ["2 blank lines are left out"]
+    assert len(split.examples) == 2 and split.notes == ["2 blank lines were skipped"]
 
 
 def test_quotes_and_line_separators_are_literal(tmp_path):
@@ -83,7 +83,7 @@ def test_test_file_without_labels(tmp_path, header):
         ("甲\t乙\t1\n丙\t丁\t\n", ["line 2", "unknown label ''"]),
         ("甲\t乙\t\t1\n", ["4 columns, expected 3"]),
         ("甲\t乙\t一\n丙\t丁\t0\n", ["line 1", "'一'", "is a header, name its columns text_a,"]),
-        ("甲\t乙\t1\r丙\t丁\t0\r", ["lines end with CR alone", "save it"]),
+        ("甲\t乙\t1\r丙\t丁\t0\r", ["lines end with CR only", "save it"]),
         pytest.param("x" * 1000000 + "\n", ["line 1", "1 column,"], id="a million characters"),
         pytest.param(bytes(bytearray(range(256))) * 20, ["not UTF-8"], id="not UTF-8"),
         ("甲乙丙的题目\t乙丙丁的内容\t1\n".encode("gbk"), ["GBK", "--encoding=gb18030"]),
@@ -249,7 +249,7 @@ def test_rows_that_a_task_drops_are_counted(tmp_path):
     (tmp_path / "train.json").write_text(content, encoding="utf-8")
     split = task_reader.read_split(datasets.get_task("cmnli"), str(tmp_path), "train")
     assert rows_of(split) == [("乙", "丁", "neutral")]
-    assert "1 rows are left out, as this task does with such" in split.notes
+    assert "1 rows were skipped, as usual for this task" in split.notes
     header = "language\tgold_label\tsentence1\tsentence2\n"
     content = header + "en\tneutral\ta\tb\nzh\tneutral\t甲\t乙\n"
     (tmp_path / "xnli.dev.tsv").write_text(content, encoding="utf-8")
@@ -258,7 +258,7 @@ def test_rows_that_a_task_drops_are_counted(tmp_path):
     task = datasets.get_task("xnli")
     notes, examples = stream_of(tmp_path, task, content, name="xnli.test.tsv")[:2]
     assert [(e.text_a, e.label) for e in examples] == [("甲", "neutral")]
-    assert "1 rows are left out, as this task does with such" in notes
+    assert "1 rows were skipped, as usual for this task" in notes
     content = "gold_label\tsentence1\tsentence2\n-\ta\tb\nneutral\t甲\t乙\n"
     (tmp_path / "cmnli").mkdir()
     (tmp_path / "cmnli" / "train.tsv").write_text(content, encoding="utf-8")
@@ -275,7 +275,7 @@ def test_wsc_pronoun_before_the_noun_and_wrong_spans(tmp_path):
     split = task_reader.read_split(datasets.get_task("wsc"), str(tmp_path), "train")
     assert rows_of(split) == [("[他]说_小明_饿", None, "false")]
     (tmp_path / "train.json").write_text(row % 1, encoding="utf-8")
-    with pytest.raises(UserError, match="line 1: '小明' does not stand at span1_index, 1"):
+    with pytest.raises(UserError, match="line 1: '小明' is not at span1_index, 1"):
         task_reader.read_split(datasets.get_task("wsc"), str(tmp_path), "train")
 
 
@@ -349,7 +349,7 @@ def test_csv_as_python_and_excel_write_it(tmp_path):
 
 
 def test_what_was_found_is_said(tmp_path):
-    assert "columns are taken by their position: text_a, label" in read_own(tmp_path, LINES).notes
+    assert "columns are assigned by position: text_a, label" in read_own(tmp_path, LINES).notes
     notes = read_own(tmp_path, "id,text,label\n1,甲,a\n2,乙,b\n").notes
     assert notes == ["line 1 is a header (id | text | label)", "columns that are not used: id"]
     notes = read_own(tmp_path, "content,title,label\n甲,乙,a\n丙,丁,b\n").notes
@@ -364,7 +364,7 @@ def test_what_was_found_is_said(tmp_path):
     notes = read_own(tmp_path / "json", rows, "train.json").notes
     assert notes[-1].startswith("columns that are not used: content (to read both title and con")
     notes = read_own(tmp_path, "text,label\n甲,a\ntext,label\n乙,b\n").notes
-    assert "1 rows repeat the header and are left out" in notes
+    assert "1 rows repeat the header and were skipped" in notes
 
 
 def test_values_that_are_names_of_columns_make_no_header(tmp_path):
@@ -397,7 +397,7 @@ def test_a_long_cell_and_line_ends_of_old_macs(tmp_path):
     split = read_own(tmp_path, 'text,label\n"%s",a\n乙,b\n' % long)
     assert rows_of(split) == [(long, None, "a"), ("乙", None, "b")]
     task = own_labels.with_columns_and_labels(OWN, split)
-    with pytest.raises(UserError, match="lines end with CR alone"):
+    with pytest.raises(UserError, match="lines end with CR only"):
         stream_of(tmp_path, task, "text\r甲\r乙\r", "test.csv")
 
 
@@ -425,7 +425,7 @@ def test_a_long_quoted_cell_is_not_parsed_again_at_each_of_its_lines(tmp_path, m
         ("text_a,label\n甲,\n乙,a\n", ["line 2", "unknown label ''"]),
         ("text,text,label\n甲,乙,a\n", ["the column text twice"]),
         ("text,id\n甲,1\n乙,2\n", ["has no label column", "text, id"]),
-        ('text_a,label\n"甲,a\n乙,b\n', ["line 2", "a quote is opened and not closed"]),
+        ('text_a,label\n"甲,a\n乙,b\n', ["line 2", "a quote is opened but not closed"]),
         ("", ["is empty: expected rows of a text and its label"]),
         ("text_a,label\n", ["has no rows of 2 (text_a, label)"]),
         ("text;label\n甲;a\n", ["no label column", "has one column and ';'", "put commas there"]),
@@ -505,7 +505,7 @@ def test_labels_of_one_row_each_are_no_texts_where_they_are_short(tmp_path):
     intents = "".join("帮我看一下第%d件事情怎样了吧,intent_of_%d\n" % (n, n) for n in range(30))
     assert len(own_task(tmp_path, "text,label\n" + intents).labels) == 30
     texts = "".join("今天说的第%d个题目,明天说的第%d个题目\n" % (n, n) for n in range(30))
-    with pytest.raises(UserError, match="let a header line name the right ones"):
+    with pytest.raises(UserError, match="name the columns"):
         own_task(tmp_path, "text,label\n" + texts)
     tags = "".join("甲乙丙%d,标签%d|标签%d\n" % (n, n, n + 1) for n in range(30))
     assert len(own_task(tmp_path, "text,label\n" + tags, objective="multi_label").labels) == 31
@@ -554,15 +554,24 @@ def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, indent, keys):
     "content, message",
     [
         ('[{"text": "甲", "label": "a"},\n{"text": "乙', "line 2: not valid JSON"),
-        ('[\n{"text": "甲", "label": "a"}\n{"text": "乙"}]', "line 3: neither , nor ]"),
-        ('[{"text": "甲", "label": "a"}]\n{"text": "乙"}', "line 2: more behind the list"),
-        ('[{"text": "甲", "label": "a"}, 1]', "1 of 2 rows don't fit: line 2: no JSON object"),
-        ('{"0": {"text": "甲", "label": "a"},\n"b": {"text": "乙"}}', "line 2: no number as a key"),
-        ('{"0": {"text": "甲", "label": "a"}\n"1": {"text": "乙"}}', "line 2: neither , nor }"),
-        ('{"0": {"text": "甲", "label": "a"}}\n{"1": {"text": "乙"}}', "line 2: more behind"),
+        ('[\n{"text": "甲", "label": "a"}\n{"text": "乙"}]', "line 3: expected , or ]"),
+        (
+            '[{"text": "甲", "label": "a"}]\n{"text": "乙"}',
+            "line 2: unexpected content after the list",
+        ),
+        ('[{"text": "甲", "label": "a"}, 1]', "1 of 2 rows are invalid: line 2: not a JSON object"),
+        (
+            '{"0": {"text": "甲", "label": "a"},\n"b": {"text": "乙"}}',
+            "line 2: a key that is not a number",
+        ),
+        ('{"0": {"text": "甲", "label": "a"}\n"1": {"text": "乙"}}', "line 2: expected , or }"),
+        (
+            '{"0": {"text": "甲", "label": "a"}}\n{"1": {"text": "乙"}}',
+            "line 2: unexpected content after",
+        ),
         ('{"0": {"text": "甲", "label": "a"},\n"1": {"text": "乙', "line 2: not valid JSON"),
         ("[]", "is empty"),
-        ('["甲", "a"]\n["乙", "b"]', r"one JSON object a line is expected.* found \["),
+        ('["甲", "a"]\n["乙", "b"]', r"expected one JSON object per line.* found \["),
     ],
 )
 def test_a_list_that_is_not_whole_is_named(tmp_path, content, message):
@@ -572,17 +581,20 @@ def test_a_list_that_is_not_whole_is_named(tmp_path, content, message):
 
 def test_labels_that_training_never_saw_name_their_rows(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,1\n乙,２\n")
-    message = "line 3: unknown label '2', which training never saw.*is it '２', written otherwise"
+    message = (
+        "line 3: unknown label '2', which does not occur in training.*is it '２' in another "
+        "notation"
+    )
     with pytest.raises(UserError, match=message):
         read_own(tmp_path, "text_a,label\n丙,1\n丁,2\n", "dev.csv", task, "dev")
-    with pytest.raises(UserError, match="is it '1', written otherwise"):
+    with pytest.raises(UserError, match="is it '1' in another notation"):
         read_own(tmp_path, "text_a,label\n丙,1\u200b\n", "dev.csv", task, "dev")
     rows = "".join("丙,%d\n" % label for label in range(3, 33))
     with pytest.raises(UserError) as caught:
         read_own(tmp_path, "text_a,label\n丁,1\n" + rows, "dev.csv", task, "dev")
     lines = ", ".join(map(str, range(6, 23)))
-    assert "30 of 31 rows don't fit: line 3: " in str(caught.value)
-    assert "; and lines %s ... (mend" % lines in str(caught.value)
+    assert "30 of 31 rows are invalid: line 3: " in str(caught.value)
+    assert "; and lines %s ... (correct" % lines in str(caught.value)
     split = read_own(tmp_path, "text_a\n丙\n", "test.csv", task, "test")
     assert rows_of(split) == [("丙", None, None)] and not split.has_labels
 
@@ -590,7 +602,7 @@ def test_labels_that_training_never_saw_name_their_rows(tmp_path):
 def test_numbers_of_a_regression(tmp_path):
     task = own_task(tmp_path, "text_a,score\n甲,1.5\n乙,-2\n", objective="regression")
     assert datasets.label_value(task, "-2") == -2.0 and datasets.num_outputs(task) == 1
-    with pytest.raises(UserError, match="'viel' is no number"):
+    with pytest.raises(UserError, match="'viel' is not a number"):
         own_task(tmp_path, "text_a,label\n甲,1.5\n乙,viel\n", objective="regression")
 
 
@@ -614,7 +626,7 @@ def test_bad_rows_of_a_stream_are_left_out_on_demand(tmp_path):
     path.write_text("text_a,label\n甲,a\n\n乙,丙,丁\n戊,b\n\n", encoding="utf-8")
     notes, records = task_reader.open_stream(task, str(path), skip_bad_rows=True)
     assert [e.text_a for e, _ in records] == ["甲", "戊"]
-    assert "3 rows that do not fit, or blank, are left out" in notes
+    assert "3 invalid or blank rows were skipped" in notes
 
 
 def test_labels_in_the_place_of_the_text_are_refused(tmp_path):
@@ -652,7 +664,7 @@ def test_the_next_command_is_one_that_takes_the_labels(labels, command):
 
 def test_a_number_is_not_spelled_with_an_underscore(tmp_path):
     """Python's `float` accepts 1_0 as 10."""
-    with pytest.raises(UserError, match="'1_0' is no number"):
+    with pytest.raises(UserError, match="'1_0' is not a number"):
         own_task(tmp_path, "text_a,label\n甲,1.5\n乙,1_0\n", objective="regression")
 
 
@@ -667,7 +679,7 @@ def stream_of(tmp_path, task, content, name="test.json"):
 
 def test_a_quote_that_is_never_closed_costs_its_own_line_only(tmp_path):
     content = 'text,label\n"你好,a\n好,b\n不好,b\n小米"手机",a\n"两\n行",a\n'
-    with pytest.raises(UserError, match="1 of 5 rows don't fit: line 2: a quote is opened"):
+    with pytest.raises(UserError, match="1 of 5 rows are invalid: line 2: a quote is opened"):
         read_own(tmp_path, content)
     split = read_own(tmp_path, content, skip_bad_rows=True)
     assert [e.text_a for e in split.examples] == ["好", "不好", '小米"手机"', "两\n行"]
@@ -754,11 +766,11 @@ def test_the_same_whole_number_written_otherwise_is_one_label(
     for name in ("dev", "test"):
         split = read_own(tmp_path, "text_a,label\n" + rows, name + ".csv", task, name)
         assert [example.label for example in split.examples] == found
-        spelled = [n for n in split.notes if "numbers written otherwise" in n]
+        spelled = [n for n in split.notes if "numbers in another notation" in n]
         assert len(spelled) == (note is not None) and (note or "") in "".join(spelled)
     notes, records = task_reader.open_stream(task, str(tmp_path / "test.csv"))
     assert [(example.label, problem) for example, problem in records] == [(x, None) for x in found]
-    assert sum("numbers written otherwise" in n for n in notes) == (note is not None)
+    assert sum("numbers in another notation" in n for n in notes) == (note is not None)
 
 
 @pytest.mark.parametrize("label", ["01", "+1", "1.5", "1.0e0", "１.0", "１", "3.0"])
@@ -788,8 +800,9 @@ def test_json_in_a_text_file_is_named(tmp_path, is_list):
     """Regression: for SMP's usual_train.txt the advice was to replace its commas by tabs."""
     records = [{"content": "甲", "label": "好"}, {"content": "乙", "label": "坏"}]
     content = json.dumps(records) if is_list else "\n".join(map(json.dumps, records))
-    expected = "train.txt, line 1: holds JSON: name the file %s, as" % (
-        ".json" if is_list else ".jsonl"
+    expected = (
+        "train.txt, line 1: found JSON, but a file of this name is read as a table: name it %s"
+        % (".json" if is_list else ".jsonl")
     )
     with pytest.raises(UserError, match=expected):
         read_own(tmp_path, content, "train.txt")
@@ -817,7 +830,10 @@ def test_commas_in_quotes_are_no_separators_to_be_put_there(tmp_path, header, ro
 def test_json_lines_are_no_table(tmp_path, name, record):
     """A model of single texts would otherwise predict each line, braces and all, as a text."""
     task, content = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n"), json.dumps(record) + "\n"
-    expected = "%s, line 1: holds JSON: name the file .jsonl, as a table is" % (tmp_path / name)
+    expected = (
+        "%s, line 1: found JSON, but a file of this name is read as a table: name it .jsonl"
+        % (tmp_path / name)
+    )
     with pytest.raises(UserError, match=re.escape(expected)):
         stream_of(tmp_path, task, content, name=name)
     with pytest.raises(UserError, match=re.escape(expected)):
@@ -843,7 +859,7 @@ def test_labels_of_a_stream_that_are_not_the_tasks_are_counted(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
     notes, examples = stream_of(tmp_path, task, "text_a,label\n甲,a\n乙,z\n", name="test.csv")
     assert [e.label for e in examples] == ["a", None]
-    assert any(note.startswith("1 labels are none of the task's") for note in notes)
+    assert any(note.startswith("1 labels do not belong to the task") for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -853,7 +869,7 @@ def test_a_first_text_that_looks_like_a_header_is_noted(tmp_path, first, is_note
     task = own_task(tmp_path, LINES)
     notes, examples = stream_of(tmp_path, task, first + "\n今天好\n明天\n", name="test.csv")
     assert [e.text_a for e in examples] == [first, "今天好", "明天"]
-    note = "line 1 is taken for a row (%s): if it is a header, name its columns text_a" % first
+    note = "line 1 is treated as a row (%s): if it is a header, name its columns text_a" % first
     assert (note in notes) == is_noted
     task = datasets.get_task("lcqmc")
     notes, _ = stream_of(tmp_path, task, "甲%s\t乙%s\n今\t天\n" % (first, first), name="test.txt")
@@ -870,10 +886,10 @@ def test_labels_of_a_test_file_that_are_not_the_tasks_are_counted(tmp_path):
         ("丙", None),
     ]
     assert split.has_labels and split.notes[1:] == [
-        "2 labels are none of the task's: their rows do not count in the scores (first: line 3: "
-        "unknown label 'z', which training never saw; it has a, b)"
+        "2 labels do not belong to the task: their rows are not scored (first: line 3: unknown "
+        "label 'z', which does not occur in training; it has a, b)"
     ]
-    with pytest.raises(UserError, match="1 of 3 rows don't fit: line 3: 3 columns"):
+    with pytest.raises(UserError, match="1 of 3 rows are invalid: line 3: 3 columns"):
         read_own(tmp_path, "text_a,label\n甲,a\n乙,z,1\n丙,y\n", "test.csv", task, "test")
 
 
@@ -923,12 +939,12 @@ def test_a_header_of_unknown_names_in_all_files(tmp_path):
 def test_a_first_row_whose_label_stands_alone_is_told(tmp_path):
     content = "headline,topic\n甲,体育\n乙,财经\n丙,新闻\n"
     words = (
-        "line 1 is taken for a row (headline | topic): if it is a header, name its columns text_a"
+        "line 1 is treated as a row (headline | topic): if it is a header, name its columns text_a"
     )
     assert any(note.startswith(words) for note in read_own(tmp_path, content).notes)
     task = OWN._replace(objective="multi_label")
     notes = read_own(tmp_path, "甲,a|b\n乙,b\n丙,c\n", task=task).notes
-    assert not any("taken for a row" in note for note in notes)
+    assert not any("treated as a row" in note for note in notes)
 
 
 def test_a_header_that_lacks_the_second_text(tmp_path):
@@ -945,7 +961,7 @@ def test_commas_in_texts_without_labels_and_quotes(tmp_path):
     lines = ["今天", "明天,后天", "昨天", "前天"]
     _, examples = stream_of(tmp_path, task, "\n".join(lines), "test.csv")
     assert [(e.text_a, e.label) for e in examples] == [(line, None) for line in lines]
-    with pytest.raises(UserError, match="1 of 4 rows don't fit: line 2: 2 columns, expected 1"):
+    with pytest.raises(UserError, match="1 of 4 rows are invalid: line 2: 2 columns, expected 1"):
         read_own(tmp_path, "\n".join(lines), "test.csv", task, "test")
     lines = ["今,天", "明,天", "昨天", "前,天"]
     _, examples = stream_of(tmp_path, task, "\n".join(lines), "test.csv")
@@ -966,7 +982,9 @@ def test_cells_that_are_all_in_quotes_where_tabs_separate_are_noted(tmp_path):
     rows = ['"甲%d"\t"%s"' % (number, "ab"[number % 2]) for number in range(6)]
     split = read_own(tmp_path, "\n".join(rows), "train.tsv")
     assert split.examples[0].text_a == '"甲0"' and split.examples[0].label == '"a"'
-    assert any(note.startswith("all cells are in quotes, which belong to") for note in split.notes)
+    assert any(
+        note.startswith("all cells are in quotes, which are part of") for note in split.notes
+    )
     rows[3] = "乙\ta"
     notes = read_own(tmp_path, "\n".join(rows), "train.tsv").notes
     assert not any("in quotes" in note for note in notes)
@@ -976,11 +994,13 @@ def test_cells_that_are_all_in_quotes_where_tabs_separate_are_noted(tmp_path):
 def test_pairs_of_other_labels_or_columns_have_a_way_out(tmp_path, row):
     """Regression: the advice was once to skip all rows."""
     content = "".join(row % number + "\n" for number in range(6))
-    with pytest.raises(UserError, match="6 of 6 rows don't fit") as error:
+    with pytest.raises(UserError, match="6 of 6 rows are invalid") as error:
         read(tmp_path, content)
-    assert "learnt with --task_name=multiclass; columns in another order" in str(error.value)
-    assert "the header text_a, text_b, label in line 1" in str(error.value)
-    with pytest.raises(UserError, match="leave them out with --skip_bad_rows=true"):
+    assert "for other labels use --task_name=multiclass; for columns in another order" in str(
+        error.value
+    )
+    assert "the header text_a, text_b, label into line 1" in str(error.value)
+    with pytest.raises(UserError, match="skip them with --skip_bad_rows=true"):
         read(tmp_path, "甲\t乙\t1\n丙\t丁\t0\n戊\t己\t是\n")
 
 
@@ -989,7 +1009,7 @@ def test_rows_of_empty_cells_below_a_table_are_blank_but_for_prediction(tmp_path
     split = read_own(tmp_path, content, "train.csv")
     assert [e.text_a for e in split.examples] == ["甲", "乙", "丙", "丁"]
     assert [e.guid for e in split.examples] == ["train-2", "train-3", "train-5", "train-6"]
-    assert "2 blank lines are left out" in split.notes
+    assert "2 blank lines were skipped" in split.notes
     task = own_task(tmp_path, "文本,类别\n甲,a\n乙,b\n")
     split = read_own(tmp_path, content, "test.csv", task, "test")
     assert [e.text_a for e in split.examples] == ["甲", "乙", "", "丙", "丁", ""]
@@ -1184,7 +1204,7 @@ def test_a_question_and_what_may_answer_it_are_a_pair(tmp_path, question, other)
     split = read_own(tmp_path, names + "\n甲,谁,1\n乙,何,0\n")
     pairs = [("谁", "甲", "1"), ("何", "乙", "0")]
     assert rows_of(split) == pairs
-    note = "pairs of %s and %s: of one text alone give its --text_column" % (question, other)
+    note = "texts are pairs of %s and %s: for single texts pass --text_column" % (question, other)
     assert note in split.notes
     line = '{"id": %%d, "%s": "%%s", "%s": "%%s", "label": "%%s"}\n' % (question, other)
     content = "".join(line % (n, *pair) for n, pair in enumerate(pairs))
@@ -1206,7 +1226,7 @@ def test_rows_of_inference_without_an_agreed_label_are_left_out(tmp_path):
     content = "".join(line % pair for pair in enumerate(labels))
     train = read_own(tmp_path, content, "train.json")
     assert rows_of(train)[1] == ("甲2", "乙", "entailment") and len(train.examples) == 3
-    assert train.notes == ["1 rows are left out: their label is -, as of annotators who disagree"]
+    assert train.notes == ["1 rows were skipped: their label is - (annotators disagree)"]
     task = own_labels.with_columns_and_labels(OWN, train)
     assert task.labels == ("contradiction", "entailment", "neutral")
     dev = read_own(tmp_path, content, "dev.json", task, "dev")
@@ -1221,7 +1241,9 @@ def test_rows_of_inference_without_an_agreed_label_are_left_out(tmp_path):
 def test_json_without_a_known_text_is_refused(tmp_path):
     """Regression: such rows, for instance those of CSL, were once trained on as empty texts."""
     content = '{"abst": "甲", "keyword": ["丙"], "label": "%d"}\n'
-    with pytest.raises(UserError, match="has no text: beside label it has abst, keyword: name the"):
+    with pytest.raises(
+        UserError, match="has no text: in addition to label it has abst, keyword: name the"
+    ):
         read_own(tmp_path, content % 0 + content % 1, name="train.json")
 
 
@@ -1272,11 +1294,11 @@ def test_folders_in_place_of_files_are_named(tmp_path):
     """icwb2-data, for instance, has the folders training, testing and gold."""
     for name in ("training", "gold"):
         (tmp_path / name).mkdir()
-    expected = r"there: gold, training: folders alone: name with --data_dir the one that has"
+    expected = r"there: gold, training: only folders: name the one that has"
     for task, read in (("ner", splits.read_split), ("multiclass", task_reader.read_split)):
         with pytest.raises(UserError, match=expected):
             read(datasets.get_task(task), str(tmp_path), "train", "utf-8")
-    expected += r" the files; if each is a class, write its texts into train.tsv"
+    expected += r" the files with --data_dir; if each is a class, write its texts into train.tsv"
     with pytest.raises(UserError, match=expected):
         task_reader.read_split(OWN, str(tmp_path), "train")
     (tmp_path / "gold" / "pku_gold.utf8").write_text("x")
@@ -1352,7 +1374,7 @@ def test_a_label_that_is_the_last_chosen_column_may_be_missing(tmp_path):
 @pytest.mark.parametrize("value", ["NaN", "Infinity"])
 def test_what_is_none_of_jsons_values_is_no_label(tmp_path, value):
     content = '{"text": "甲", "label": "a"}\n{"text": "乙", "label": %s}\n' % value
-    with pytest.raises(UserError, match="line 2: not valid JSON: %s is none of JSON's" % value):
+    with pytest.raises(UserError, match="line 2: not valid JSON: %s is not a JSON" % value):
         read_own(tmp_path, content, "train.json")
 
 

@@ -82,5 +82,5 @@ def test_texts_without_labels(tmp_path):
     path, _ = write(tmp_path, "texts.txt", "甲乙\n")
     kind = registry.get("single_label")
     task = task_forms.Task({}, ("text_a", "label"), ("0", "1"))
-    with pytest.raises(UserError, match="texts.txt: was changed while it was read: start again"):
+    with pytest.raises(UserError, match="texts.txt: changed while it was being read: start again"):
         unlabelled.read_unlabelled([path], kind, task, "utf-8", (), ())

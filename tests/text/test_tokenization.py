@@ -295,7 +295,7 @@ def test_a_vocabulary_is_compared_with_the_one_beside_the_checkpoint(tmp_path, c
     vocabulary_files.check_is_of_checkpoint("a.txt", own[::-1], str(tmp_path / "none" / "model"))
     assert capsys.readouterr().out == ""
     vocabulary_files.check_is_of_checkpoint("a.txt", own[:-1] + ["时"], prefix)
-    assert "a.txt: 1 of its entries are not those of" in capsys.readouterr().out
+    assert "a.txt: 1 of its entries differ from" in capsys.readouterr().out
     with pytest.raises(
         UserError, match=r"--vocab_file=a.txt: 22 of .*\(line 1: '日', not '\[PAD\]'\)"
     ):

@@ -276,7 +276,7 @@ def test_a_run_of_another_tensorflow_goes_on_and_says_so(tmp_path, capsys):
     assert tf.__version__.startswith(now["TensorFlow"] + ".")
     run_folder.remember_settings(str(tmp_path), {}, {"TensorFlow": "1.14"})
     run_folder.check_same_run(str(tmp_path), {}, now)
-    said = "goes on with another TensorFlow: %s, formerly 1.14" % now["TensorFlow"]
+    said = "continues with another TensorFlow: %s, formerly 1.14" % now["TensorFlow"]
     assert said in capsys.readouterr().out
 
 
@@ -330,7 +330,7 @@ def test_a_start_with_nan_is_named(tmp_path):
     model_writer.write_model_checkpoint(str(tmp_path / "model"), weights)
     nan = tf.train.NanLossDuringTrainingError()
     for start, words in (
-        (tmp_path / "model", "model/albert_model.ckpt: b has values that are infinite or no num"),
+        (tmp_path / "model", "model/albert_model.ckpt: b has infinite or NaN val"),
         (tmp_path / "gone", "there is no checkpoint yet: a smaller --learning_rate"),
         (None, "there is no checkpoint yet: a smaller --learning_rate"),
     ):

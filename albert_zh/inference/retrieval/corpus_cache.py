@@ -230,7 +230,7 @@ def encoded(encoder: Any, texts: Sequence[str]) -> np.ndarray:
     """Vectors [n, W] of length 1; raises `UserError` for vectors with NaN or infinite values."""
     vectors = encoder.encode([as_read(text) for text in texts], normalize=True)
     if not np.isfinite(vectors).all():
-        raise UserError("the model's vectors are no numbers: its weights are damaged")
+        raise UserError("the model's vectors are NaN or infinite: its weights are damaged")
     return vectors
 
 

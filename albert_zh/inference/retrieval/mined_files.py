@@ -64,7 +64,7 @@ def prepare(options: Any, kind: Any, task: Any, data_dir: str) -> List[str]:
             "%s:%.12g" % (target, more.weight) for target, more in zip(targets[1:], split.further)
         ]
     shown = ", ".join("%d %s" % (count, name) for name, count in counts.items() if count)
-    line = "negatives of %d rows among %d texts: %s; %s"
+    line = "negatives for %d rows from %d texts: %s; %s"
     return ["note: " + note for note in notes] + [
         line % (len(mined), len(entries), shown, ", ".join(targets))
     ]
@@ -77,9 +77,9 @@ def _check_each_has_one(examples, mined):
     ]
     if lacking:
         raise UserError(
-            "--mine_negatives: no wrong text is left for %d of %d rows, such as that of %s: all "
-            "others are right for it, or left out by the --mining flags: name further texts with "
-            "--corpus_file, or larger limits"
+            "--mine_negatives: no negative is left for %d of %d rows, such as that of %s: all "
+            "other texts are positives of it, or excluded by the --mining flags: name further "
+            "texts with --corpus_file, or relax the limits"
             % (len(lacking), len(examples), validation.shown(lacking[0].text_a))
         )
 

@@ -28,7 +28,7 @@ _DRAWN_AT_RANDOM = 10  # texts to examine per missing negative
 _BLOCK = "rows_%s_%d.json"  # file in the folder: key of the settings, first row
 # What happened to the examined texts, in the words of the report.
 MINED, RANDOM = "mined", "drawn at random, as too few were left"
-TOO_SIMILAR, JUDGED_RIGHT = "left out as too similar", "left out by the classifier"
+TOO_SIMILAR, JUDGED_RIGHT = "excluded as too similar", "excluded by the classifier"
 COUNTS = (MINED, TOO_SIMILAR, JUDGED_RIGHT, RANDOM)
 
 
@@ -146,7 +146,7 @@ class Miner:
                 if not storage.exists(path):
                     output_files.write_json(path, self._mine_block(start, block, groups))
                 kind = _block_kind(len(block), len(self._entries))
-                rows, of_block = files.read_json(path, kind, "remove it: it is made again")
+                rows, of_block = files.read_json(path, kind, "remove it: it is created again")
                 mined += [[self._entries[entry] for entry in row] for row in rows]
                 counts = {name: counts[name] + of_block[name] for name in COUNTS}
                 bar.update(len(block))

@@ -72,7 +72,7 @@ def _check_wrong_texts(split):
     for example in split.examples:
         if not example.negatives:
             raise UserError(
-                "%s, line %s: it has no wrong text (third column), which --objective=margin_mse "
+                "%s, line %s: it has no negative (third column), which --objective=margin_mse "
                 "needs: add one, or have --mine_negatives find some (with --objective=infonce and "
                 "without --do_train)" % (split.path, example.row_id)
             )
@@ -119,6 +119,6 @@ def _scores(options, pairs):
                     computed = [round(float(score), _DIGITS) for score in model.similarities(block)]
                     output_files.write_json(name, computed)
                 kind = validation.list_of(validation.number(0, 1), len(block))
-                scores += files.read_json(name, kind, "remove it: it is made again")
+                scores += files.read_json(name, kind, "remove it: it is created again")
                 bar.update(len(block))
     return scores

@@ -116,7 +116,7 @@ def _folder_of_vectors(path):
     if os.access(place, os.W_OK):
         return kept
     folder = os.path.join(transfer.scratch_folder(parent), os.path.basename(kept))
-    note = "note: %s can only be read: vectors are kept in %s" % (place, folder)
+    note = "note: %s is read-only: vectors are saved in %s" % (place, folder)
     print(printable(note), file=sys.stderr)
     if place == kept:
         file_cache.link_files(os.path.abspath(kept), folder)

@@ -99,7 +99,8 @@ def read_questions(path: str, corpus: Any, encoding: str = "utf-8") -> List[Ques
             raise UserError("%s, line %d: expected question<tab>entry" % (path, number))
         if cells[1] not in rows:
             raise UserError(
-                "%s, line %d: the entry %.60r is no line of the corpus" % (path, number, cells[1])
+                "%s, line %d: the entry %.60r is not a line of the corpus"
+                % (path, number, cells[1])
             )
         questions.setdefault(cells[0], set()).add(rows[cells[1]])
     if not questions:
@@ -227,6 +228,6 @@ def read(folder: str, model: str, classifier: str = "") -> Optional[Choice]:
     needed = classifier if choice.uses_classifier else ""
     if content["model"] == model and content.get("classifier", "") == needed:
         return choice
-    note = "note: %s (%s) was chosen for another model or other settings of it, and is not used"
+    note = "note: %s (%s) was chosen for another model or other settings, and is not used"
     print(printable(note % (path, choice)), file=sys.stderr)
     return None

@@ -52,8 +52,8 @@ def fitted(vectors: np.ndarray, width: int, power: float = 1.0) -> Tuple[np.ndar
     check_number(len(vectors), width)
     if width > num_directions:
         raise UserError(
-            "--whitening_width=%d: the %d texts have vectors of %d directions: add texts, or take "
-            "a smaller width" % (width, len(vectors), num_directions)
+            "--whitening_width=%d: the vectors of the %d texts span only %d dimensions: add "
+            "texts, or choose a smaller width" % (width, len(vectors), num_directions)
         )
     kernel = directions[:, :width] / variances[:width] ** (power / 2)
     largest = np.abs(kernel).argmax(axis=0)
@@ -66,7 +66,7 @@ def check_number(num_texts: int, width: int) -> None:
     if width > num_texts - 1:
         raise UserError(
             "--whitening_width=%d: fitted to %d different texts, expected %d or more: add texts "
-            "(--whitening_file), or take a smaller width" % (width, num_texts, width + 1)
+            "(--whitening_file), or choose a smaller width" % (width, num_texts, width + 1)
         )
 
 

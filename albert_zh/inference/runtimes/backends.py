@@ -160,7 +160,7 @@ def _no_head(prefix, notes):
     command = registry.command_without_head(notes)
     if command:
         return UserError("%s has no head to predict with: use %s" % (prefix, command))
-    return UserError("%s holds no classifier (output_weights): fine-tune it first" % prefix)
+    return UserError("%s contains no classifier (output_weights): fine-tune it first" % prefix)
 
 
 def _checkpoint_of(path):

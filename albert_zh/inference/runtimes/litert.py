@@ -38,7 +38,7 @@ def interpreter(content: bytes, num_threads: int) -> Any:
 def _note_missing_litert():
     """Prints a note, the first time only."""
     print(
-        "note: LiteRT is not installed: TensorFlow's interpreter runs the .tflite file and takes "
-        "several times as long; for LiteRT: pip install ai-edge-litert",
+        "note: LiteRT is not installed: TensorFlow's interpreter runs the .tflite file, several "
+        "times slower; to use LiteRT: pip install ai-edge-litert",
         file=sys.stderr,
     )

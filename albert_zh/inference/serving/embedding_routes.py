@@ -409,7 +409,7 @@ def _follow(corpus, is_over):
         except Exception as error:  # the file is being replaced: keep the old lines
             if str(error) != problem and not is_over.is_set():
                 problem = str(error)
-                print(printable("corpus not read again: %s" % problem), file=sys.stderr)
+                print(printable("corpus not reloaded: %s" % problem), file=sys.stderr)
 
 
 def _checked_texts(texts, field="input"):

@@ -161,7 +161,7 @@ class _AtWork:
     def with_further(self, count):
         """Counts further texts; raises `HTTPException` if there are too many."""
         if self._num_texts + count > self._most:
-            message = "too much to do (texts being written: %d): try again soon"
+            message = "overloaded (texts being generated: %d): try again later"
             raise HTTPException(503, message % self._num_texts, {"Retry-After": "1"})
         self._num_texts += count
         try:

@@ -93,7 +93,7 @@ def errors_of_predictions(limits: http_limits.Limits, model: Any = Error) -> Dic
     """The errors of routes that predict, in OpenAPI's form."""
     described = errors(
         {
-            400: "The body cannot be read, or a text is none that the model takes.",
+            400: "The body cannot be read, or the model does not accept one of the texts.",
             408: "The body did not come within %g seconds." % limits.body_seconds,
             413: "More than %d texts, or %d bytes." % (limits.max_texts, limits.max_body_bytes),
             415: "The content type is not application/json, or the body is compressed.",
@@ -106,7 +106,7 @@ def errors_of_predictions(limits: http_limits.Limits, model: Any = Error) -> Dic
     described[503]["content"] = PLAIN_TEXT
     described[503]["headers"] = {
         "Retry-After": {
-            "description": "Seconds; where texts are waiting.",
+            "description": "Seconds; if texts are waiting.",
             "schema": {"type": "string"},
         }
     }

@@ -137,7 +137,7 @@ class BatchedModel:
             micro_batching.check_waiting(self.num_waiting, len(texts), self._limits.max_waiting)
             outputs, array = await while_connected(client, batcher.submit(texts))
         except micro_batching.QueueIsFull as error:
-            message = "too much to do (%s): try again soon" % error
+            message = "overloaded (%s): try again later" % error
             raise HTTPException(503, message, {"Retry-After": "1"}) from error
         self._metrics.count_texts([reading for _, reading in outputs], client)
         return [answer for answer, _ in outputs], array
@@ -164,10 +164,10 @@ async def while_connected(client: Any, coroutine: Any) -> Any:
     try:
         while not (await asyncio.wait([task], timeout=SECONDS_BETWEEN_LOOKS))[0]:
             if await client.is_disconnected():
-                raise HTTPException(CLIENT_HAS_GONE, "the client has gone away")
+                raise HTTPException(CLIENT_HAS_GONE, "the client has disconnected")
         return task.result()
     except asyncio.CancelledError:  # by the server, when its shutdown time is over
-        raise HTTPException(503, "the service is ending") from None
+        raise HTTPException(503, "the service is shutting down") from None
     finally:
         task.cancel()
 

@@ -45,10 +45,9 @@ TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # for the page, by t
 # What a client can do about a text of another form than the training texts, for
 # `Predictor.checked`.
 _WAYS_OUT = {
-    True: 'give ["text_a", "text_b"]; single texts are taken by a server that was started with '
+    True: 'give ["text_a", "text_b"]; for single texts start the server with '
     "--check_text_form=false",
-    False: "give one text; pairs are taken by a server that was started with "
-    "--check_text_form=false",
+    False: "give one text; for pairs start the server with --check_text_form=false",
 }
 Pair = Tuple[pydantic.StrictStr, pydantic.StrictStr]
 

@@ -48,8 +48,8 @@ def find_checkpoint(path: str) -> str:
     if storage.exists(path + ".index"):
         if not _has_weights(path):
             raise UserError(
-                "%s.index is there, but not its weights (%s.data-00000-of-00001): "
-                "copy all files of the checkpoint" % (path, path)
+                "%s.index exists, but not its weights (%s.data-00000-of-00001): copy all files of "
+                "the checkpoint" % (path, path)
             )
         return path
     if storage.is_folder(path):
@@ -61,12 +61,12 @@ def find_checkpoint(path: str) -> str:
     folder = os.path.dirname(path) or "."
     there = [name[: -len(".index")] for name in index_files(folder)]
     raise UserError(
-        "no checkpoint %s (neither this folder nor %s.index is there); in %s there %s%s"
+        "no checkpoint %s (neither this folder nor %s.index exists); in %s there %s%s"
         % (
             path,
             path,
             folder,
-            "is " + ", ".join(there) if there else "is no checkpoint at all",
+            "is " + ", ".join(there) if there else "is no checkpoint",
             how_to_get(path),
         )
     )
@@ -115,10 +115,10 @@ def _checkpoint_in_folder(folder):
             raise UserError(_no_checkpoint_message(os.path.join(folder, foreign[0]), folder))
     if any(".data-" in name for name in _listing(folder)):
         raise UserError(
-            "%s: the .index file beside the checkpoint's .data file is missing" % folder
+            "%s: the .index file next to the checkpoint's .data file is missing" % folder
         )
     raise UserError(
-        "%s holds no TensorFlow checkpoint (no *.index file): expected a model folder" % folder
+        "%s contains no TensorFlow checkpoint (no *.index file): expected a model folder" % folder
     )
 
 
@@ -228,7 +228,7 @@ def check_can_be_resumed(folder: str) -> None:
     missing = sorted(n for n in _recorded_checkpoints(folder) if n.startswith("model.ckpt-"))
     if missing:
         raise UserError(
-            "%s names %s, of which no files are there: put them back, or remove it to start over"
+            "%s names %s, whose files do not exist: restore them, or remove it to start over"
             % (os.path.join(folder, "checkpoint"), missing[-1])
         )
 

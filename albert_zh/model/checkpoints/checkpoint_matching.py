@@ -100,7 +100,7 @@ def _some(names):
 def _likely_cause(shapes, there, differing):
     wanted, present = layout_of(shapes), layout_of(there)
     if present is None:
-        return "likely cause: it is no BERT or ALBERT checkpoint of TensorFlow"
+        return "likely cause: it is not a TensorFlow checkpoint of BERT or ALBERT"
     if wanted != present:
         cause = (
             "likely cause: the checkpoint has the %s layout, the config the %s layout: "
@@ -197,7 +197,7 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
     """Writes a checkpoint in which every group of layers has the weights of group 0.
 
     Args:
-        prefix: checkpoint prefix of a model with one of google's layouts.
+        prefix: checkpoint prefix of a model with one of Google's layouts.
         shapes: {name: shape} of the variables of the model to initialize, which may have more
             groups.
         target: checkpoint prefix to write.
@@ -213,7 +213,7 @@ def with_group0_everywhere(prefix: str, shapes: Mapping[str, Sequence[int]], tar
     renamed = {name: re.sub(r"/group_\d+/", "/group_0/", name) for name in shapes}
     if not any("/group_0/" in name for name in source):
         raise UserError(
-            "--init_from_group0: %s has no group 0: its layout is not one of google's" % prefix
+            "--init_from_group0: %s has no group 0: its layout is not one of Google's" % prefix
         )
     checkpoint_values.write_checkpoint(
         target, {name: weights[source[old]] for name, old in renamed.items() if old in source}

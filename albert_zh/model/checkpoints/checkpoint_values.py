@@ -45,8 +45,8 @@ def read_shapes(prefix: str, with_objectives: bool = False) -> Dict[str, List[in
         shapes = open_reader(prefix).get_variable_to_shape_map()
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(
-            "%s: not a readable TensorFlow checkpoint (damaged, or cut off while it was copied?): "
-            "%s" % (prefix, system_errors.reason(error))
+            "%s: not a readable TensorFlow checkpoint (damaged, or truncated while it was "
+            "copied?): %s" % (prefix, system_errors.reason(error))
         ) from error
     return collections.OrderedDict(
         (name, list(shape))
@@ -67,8 +67,8 @@ def check_readable(prefix: str) -> None:
             reader.get_tensor(name)
     except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
         raise UserError(
-            "%s: the checkpoint is damaged or was cut off while it was copied (%s): copy it again, "
-            "or remove its files so that an older one is used"
+            "%s: the checkpoint is damaged or was truncated while it was copied (%s): copy it "
+            "again, or remove its files so that an older one is used"
             % (prefix, system_errors.reason(error))
         ) from error
 
@@ -102,8 +102,8 @@ def as_float32(source: str, values: Mapping[str, np.ndarray]) -> Dict[str, np.nd
 def _check_is_finite(source, name, value):
     if not np.isfinite(value).all():
         raise UserError(
-            "%s: %s has values that are infinite or no numbers (NaN): take a checkpoint from "
-            "before training went wrong" % (source, name)
+            "%s: %s has infinite or NaN values: use a checkpoint from before the training diverged"
+            % (source, name)
         )
 
 

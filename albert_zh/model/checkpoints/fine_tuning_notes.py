@@ -40,7 +40,7 @@ NOTES = validation.record(
     },
     expected="the JSON object that training wrote there",
 )
-NOTES_WAY_OUT = "put back what training wrote there, or train again"
+NOTES_WAY_OUT = "restore what training wrote there, or train again"
 
 
 def notes_of_folder(folder: str) -> Dict[str, Any]:

@@ -51,7 +51,7 @@ def check_num_labels(path: str, labels: Sequence[str], num_labels: int) -> None:
     """Raises `UserError` unless a file has one label per output of its model."""
     if len(labels) != num_labels:
         raise UserError(
-            "%s has %d labels, the model beside it %d: it is of another model"
+            "%s has %d labels, but the model next to it %d: it belongs to another model"
             % (path, len(labels), num_labels)
         )
 
@@ -89,9 +89,9 @@ def check_label_maps_agree(folders: Iterable[str]) -> None:
         if labels != maps[0]:
             differing = sorted(set(labels) ^ set(maps[0]))
             raise UserError(
-                "the label_map.json beside the checkpoint is of another run: %s has %d labels, %s "
-                "%d (%s): name another folder with --output_dir, or put back the one that belongs "
-                "there"
+                "the label_map.json next to the checkpoint belongs to another run: %s has %d "
+                "labels, %s %d (%s): name another folder with --output_dir, or restore the "
+                "original one"
                 % (
                     path,
                     len(labels),

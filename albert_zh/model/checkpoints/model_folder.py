@@ -82,7 +82,7 @@ def pretrained_folder(flag: str = "model_dir") -> str:
                 path_rules.protect_model(folder, "--" + flag)
                 return folder
     raise UserError(
-        "no pre-trained model: neither %s holds weights: download one (python "
+        "no pre-trained model: neither %s contains weights: download one (python "
         "scripts/fetch_assets.py albert_tiny_489k), or name one with --%s"
         % (" nor ".join(PRETRAINED), flag)
     )
@@ -119,9 +119,9 @@ def config_warnings(config: AlbertConfig, folder: str) -> List[str]:
     except UserError:
         return []
     return [
-        "warning: --bert_config_file has the %s %s, %s beside the checkpoint %s: the weights fit "
-        "both, and were trained with the second; use that file, unless the change is intended"
-        % (name, getattr(config, name), path, getattr(trained_with, name))
+        "warning: --bert_config_file has the %s %s, but %s next to the checkpoint has %s: the "
+        "weights fit both, but were trained with the latter; use that file, unless the change is "
+        "intended" % (name, getattr(config, name), path, getattr(trained_with, name))
         for name in _NOT_IN_SHAPES
         if str(getattr(config, name)).lower() != str(getattr(trained_with, name)).lower()
     ]
@@ -145,9 +145,11 @@ def config_in_folder(folder: str) -> str:
         if len(found) == 1:
             return found[0]
         if found:
-            raise UserError("%s holds several configs (%s): keep one" % (folder, ", ".join(found)))
+            raise UserError(
+                "%s contains several configs (%s): keep one" % (folder, ", ".join(found))
+            )
     best = storage.joined(folder, _BEST)
     raise UserError(
-        "%s holds no config JSON (albert_config*.json): expected a model folder%s"
+        "%s contains no config JSON (albert_config*.json): expected a model folder%s"
         % (folder, ", such as " + best if storage.is_folder(best) else "")
     )

@@ -57,7 +57,7 @@ def replace_model_folder(
         others = sorted(former - set(os.listdir(partial)))
     if others:
         say(
-            "note: removed from %s with the former model: %s: what was exported has to be "
+            "note: removed from %s with the previous model: %s: exported files have to be "
             "exported again",
             folder,
             ", ".join(others),

@@ -83,7 +83,9 @@ def read(path: str) -> Dict[str, np.ndarray]:
                 if not name.endswith(_SCALES)
             }
     except _DAMAGED as error:
-        raise UserError("%s: the file is damaged (%s): fetch it again" % (path, error)) from error
+        raise UserError(
+            "%s: the file is damaged (%s): download it again" % (path, error)
+        ) from error
 
 
 def is_packed(folder: str) -> bool:

@@ -68,9 +68,9 @@ def _check_same_start(first: str, weights: Weights, name: str, other: Weights) -
         cosine = _cosine(value, other[variable])
         if cosine < LEAST_COSINE:
             raise UserError(
-                "%s of %s and of %s have the cosine %.2f: they began with different weights (a "
-                "head begins with random ones, drawn by --seed), so their mean does not work: "
-                "expected models that were trained from the same start"
+                "%s of %s and of %s have a cosine similarity of %.2f: they were initialized with "
+                "different weights (a head starts from random ones, drawn by --seed), so their "
+                "mean does not work: expected models that were trained from the same weights"
                 % (variable, first, name, cosine)
             )
 

@@ -108,8 +108,8 @@ def _check_may_be_moved(partial, folder, replaces_model):
         is_new = name.endswith(".meta") or not storage.exists(target)
         if not (replaces_model or is_new or _have_same_content(source, target)):
             raise UserError(
-                "%s holds another model (its %s differs): name another folder, or remove that one"
-                % (folder, name)
+                "%s contains another model (its %s differs): name another folder, or remove "
+                "that one" % (folder, name)
             )
 
 

@@ -119,7 +119,7 @@ class ClassificationFlags(kind_interface.KindFlags):
         if options.threshold_rows < 0:
             raise UserError("--threshold_rows=%s: expected 0 or more" % options.threshold_rows)
         if options.threshold_to_export is not None and not options.export_dir:
-            raise UserError("--threshold_to_export goes with --export_dir, the folder to export to")
+            raise UserError("--threshold_to_export requires --export_dir, the folder to export to")
 
     def head(self, options: flags.FlagValues) -> Dict[str, Any]:
         return slot_flags.head(options)
@@ -136,8 +136,8 @@ class ClassificationFlags(kind_interface.KindFlags):
         content = files.get(dictionaries.FILE_NAME)
         if content is None and task.head.get("slots", {}).get("dictionaries"):
             raise UserError(
-                "%s: the model was trained with dictionaries, and their file %s is not there: copy "
-                "it from the model's folder" % (source, dictionaries.FILE_NAME)
+                "%s: the model was trained with dictionaries, and their file %s is missing: copy "
+                "it from the original model folder" % (source, dictionaries.FILE_NAME)
             )
         if content is None or not task.head.get("slots"):
             return task
@@ -155,7 +155,7 @@ class ClassificationFlags(kind_interface.KindFlags):
             raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
         if options.best_metric == "f1" and len(task.labels) != 2:
             raise UserError(
-                "--best_metric=f1 needs two labels, here are %d: use macro_f1 or micro_f1"
+                "--best_metric=f1 needs two labels, found %d: use macro_f1 or micro_f1"
                 % len(task.labels)
             )
         if options.best_metric == "f1":
@@ -198,7 +198,7 @@ def _check_kind(options):
                 % (name, options.task_name, datasets.OWN_DATA)
             )
     if options.multi_label and options.regression:
-        raise UserError("--multi_label and --regression exclude each other")
+        raise UserError("--multi_label and --regression are mutually exclusive")
     if not options.label_separator:
         raise UserError("--label_separator: expected the separator between labels, found nothing")
 

@@ -266,8 +266,8 @@ def _class_weights(task, train, options):
         return losses.balanced_weights([counts[label] for label in task.labels])
     if not storage.exists(options.class_weights):
         raise UserError(
-            "--class_weights=%s: expected balanced, or a JSON file {label: weight}, which is not "
-            "there" % options.class_weights
+            "--class_weights=%s: expected balanced, or an existing JSON file {label: weight}"
+            % options.class_weights
         )
     given = files.read_json(options.class_weights, losses.CLASS_WEIGHTS)
     weights = losses.weights_of_labels(given, task.labels, options.class_weights)

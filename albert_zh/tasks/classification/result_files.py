@@ -64,7 +64,10 @@ class ClassificationFiles(result_files.ResultFiles):
     def notes(self) -> List[str]:
         if self._submission is None or not self._not_submitted:
             return []
-        return ["%d lines are no records: not in %s" % (len(self._not_submitted), self.paths[-1])]
+        return [
+            "%d lines are not valid rows and are missing in %s"
+            % (len(self._not_submitted), self.paths[-1])
+        ]
 
     def _submit(self, example, row, decided):
         """Writes a line {"id": ..., "label": ...}; of two choices (copa), the more probable one."""

@@ -80,8 +80,8 @@ def _warnings(trained, tf_idf, metric):
     warnings = []
     if trained[metric] < tf_idf[metric]:
         warnings.append(
-            "%s %.4f is below that of %s, %.4f, which needs no model: train longer, with more "
-            "rows or another --objective" % (metric, trained[metric], TFIDF, tf_idf[metric])
+            "%s %.4f is lower than that of %s, %.4f, which needs no model: train longer, with "
+            "more rows or another --objective" % (metric, trained[metric], TFIDF, tf_idf[metric])
         )
     if trained["mean_cosine"] > COLLAPSED:
         warnings.append(

@@ -383,8 +383,8 @@ def _check_effects(options, objective):
             )
     if options.corpus_file and dev_format(options) == "scored" and not options.mine_negatives:
         raise UserError(
-            "--corpus_file=%s has no effect: dev and test hold scored pairs, for which nothing is "
-            "searched: leave it out, or give files of right pairs and --dev_format=positives"
+            "--corpus_file=%s has no effect: dev and test have scored pairs, for which nothing is "
+            "searched: leave it out, or give files of positive pairs and --dev_format=positives"
             % options.corpus_file
         )
 
@@ -453,8 +453,8 @@ def _check_dropout(options, objective):
         raise UserError("--dropout=%g: expected 0 or more and below 1" % dropout)
     if dropout == 0 and options.objective in VIEWS:
         raise UserError(
-            "--dropout=0: %s makes a text's two views by dropout, without which they are the same: "
-            "0.1 to 0.3 are usual" % options.objective
+            "--dropout=0: %s creates the two views of a text by dropout, without which they are "
+            "identical: 0.1 to 0.3 are usual" % options.objective
         )
 
 
@@ -462,7 +462,7 @@ def _check_what_does_not_go(options, objective):
     if options.rdrop_alpha:
         raise UserError("--rdrop_alpha is for predictions of classes: leave it out")
     if options.fgm_epsilon and options.batch_in_memory:
-        raise UserError("--fgm_epsilon and --batch_in_memory exclude each other: leave one out")
+        raise UserError("--fgm_epsilon and --batch_in_memory are mutually exclusive: leave one out")
     if options.use_tpu and objective.is_of_batch:
         raise UserError(
             "--use_tpu: %s compares rows of the whole batch, which a TPU's cores do not gather "

@@ -96,7 +96,7 @@ class SentenceEmbedding(task_type.TaskType):
         objective = OBJECTIVES[task.head["loss"]]
         data_format = objective.data_format if split == "train" else task.head["dev_format"]
         read = text_files.read_split(path, split, data_format, encoding, skip_bad_rows)
-        notes = read.notes + ["%s left aside" % ", ".join(others)] * bool(others)
+        notes = read.notes + ["%s ignored" % ", ".join(others)] * bool(others)
         if split == "train":
             more = task.head.get("more_train", ())  # missing in models of earlier versions
             further = mixing.further_files(more, data_format, encoding, skip_bad_rows)
@@ -115,8 +115,8 @@ class SentenceEmbedding(task_type.TaskType):
             return rows_aside
         if OBJECTIVES[task.head["loss"]].data_format == "scored":
             raise UserError(
-                "%s has labelled pairs, and --dev_format=positives expects right pairs only, so "
-                "that dev rows cannot be set aside: add a dev file of such pairs, or leave out "
+                "%s has labelled pairs, but --dev_format=positives expects only positive pairs, "
+                "so that dev rows cannot be set aside: add a dev file of such pairs, or leave out "
                 "--dev_format" % rows_aside.path
             )
         return self._searched(task, data_dir, rows_aside, encoding, skip_bad_rows)
@@ -126,7 +126,7 @@ class SentenceEmbedding(task_type.TaskType):
         notes = list(read.notes)
         texts = [text for example in read.examples for text in example.negatives]
         if texts:
-            notes.append("searched are the %d wrong texts of the rows, too" % len(texts))
+            notes.append("the %d negatives of the rows are searched, too" % len(texts))
         digests = [read.sha256]
         corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(read.path)
         if corpus is not None:
@@ -134,7 +134,7 @@ class SentenceEmbedding(task_type.TaskType):
                 corpus, encoding, skip_bad_rows
             )
             notes += further_notes
-            notes.append("searched are %d entries of %s" % (len(of_corpus), corpus))
+            notes.append("%d entries of %s are searched" % (len(of_corpus), corpus))
             texts += of_corpus
             digests.append(digest)
         entries = [

@@ -90,8 +90,9 @@ def check(options: Any) -> None:
         return
     if options.objective not in OBJECTIVES:
         raise UserError(
-            "--mine_negatives: expected --objective=%s, found %s: without --do_train it writes a "
-            "file, which may be trained on otherwise" % (" or ".join(OBJECTIVES), options.objective)
+            "--mine_negatives: expected --objective=%s, found %s: without --do_train it only "
+            "writes a file, which other objectives can be trained on"
+            % (" or ".join(OBJECTIVES), options.objective)
         )
     first, last = ranks(options)
     if not 1 <= options.mined_negatives <= last - first + 1:
@@ -109,7 +110,7 @@ def check(options: Any) -> None:
         raise UserError("--mine_negatives=vectors needs --mining_model_dir or --init_checkpoint")
     if options["mining_most_probable"].present and not options.mining_classifier_dir:
         raise UserError(
-            "--mining_most_probable: no classifier says what is probable: add "
+            "--mining_most_probable: there is no classifier to compute probabilities: add "
             "--mining_classifier_dir, or leave --mining_most_probable out"
         )
     for name in ("mining_model_dir", "mining_classifier_dir"):

@@ -79,8 +79,8 @@ def _taken(more, rows, seed):
     taken = repeated(rows, more.weight, seed)
     if not taken:
         raise UserError(
-            "--more_train=%s:%g: this takes none of its %d rows: expected a weight of %.2g or more"
-            % (more.path, more.weight, len(rows), 1 / len(rows))
+            "--more_train=%s:%g: this uses none of its %d rows: expected a weight of %.2g or "
+            "more" % (more.path, more.weight, len(rows), 1 / len(rows))
         )
     return taken
 

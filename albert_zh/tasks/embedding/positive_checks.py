@@ -34,7 +34,7 @@ def notes_of_labels(path: str, labels: Sequence[Any]) -> List[str]:
     if all(map(_NUMBER.match, values)) or _RELATIONS & {value.lower() for value in values}:
         raise _labelled_pairs(path, "labels", values)
     return [
-        "labels (%s) are not read: all rows are taken for right pairs"
+        "labels (%s) are ignored: all rows are treated as positive pairs"
         % validation.shortened(", ".join(sorted(values)))
     ]
 
@@ -63,8 +63,8 @@ def notes_of_wrong_texts(path: str, examples: Sequence[Any]) -> List[str]:
     if len(examples) < _FEW_ROWS or is_right_for_some or not are_few:
         return []
     return [
-        "what stands behind the right texts (%s) is taken for wrong texts: if it is a category, "
-        "leave that column out" % validation.shortened(", ".join(sorted(different)))
+        "the values after the positives (%s) are treated as negatives: if they are a category, "
+        "remove that column" % validation.shortened(", ".join(sorted(different)))
     ]
 
 
@@ -78,8 +78,8 @@ def notes_of_joined_texts(examples: Sequence[Any]) -> List[str]:
         marks = [mark.group() for mark in map(_MARK.search, texts) if mark]
         if 2 * len(marks) >= len(texts) > 1:
             return [
-                "%d of %d rows have %r in a text, and are taken for one text each: if it separates "
-                "several, write each of them into a row, or into a list of JSON"
+                "%d of %d rows have %r in a text, and are treated as one text each: if it "
+                "separates several, write each of them into a separate row, or into a JSON list"
                 % (len(marks), len(texts), marks[0])
             ]
     return []
@@ -93,7 +93,7 @@ def notes_of_unread_labels(labels: Sequence[Any]) -> List[str]:
     """
     values = {str(label).strip() for label in labels if label is not None}
     found = validation.shortened(", ".join(sorted(values)))
-    return ["labels (%s) are not read: a classifier scores the pairs" % found] * bool(values)
+    return ["labels (%s) are ignored: a classifier scores the pairs" % found] * bool(values)
 
 
 def notes_of_pairs(path: str, examples: Sequence[Any]) -> List[str]:
@@ -111,12 +111,12 @@ def notes_of_pairs(path: str, examples: Sequence[Any]) -> List[str]:
     _check_are_no_ids(path, examples)
     if all(_NUMBER.match(example.text_a) for example in examples):
         raise UserError(
-            "%s: column 1 holds numbers alone: expected texts: are they labels? Name the columns "
-            "in a header line, as label, text_a, text_b" % path
+            "%s: column 1 contains only numbers, expected texts: are they labels? Name the "
+            "columns in a header line, as label, text_a, text_b" % path
         )
     further = {text for example in examples for text in example.negatives}
     return [
-        "what stands behind the two texts (%s) is not read: a classifier scores the pairs"
+        "the values after the two texts (%s) are ignored: a classifier scores the pairs"
         % validation.shortened(", ".join(sorted(further)))
     ] * bool(further)
 
@@ -132,7 +132,7 @@ def _check_are_no_ids(path, examples):
 
 def _labelled_pairs(path, what, values):
     return UserError(
-        "%s: %s (%s): expected right pairs alone, as all are trained on as such: use "
-        "--objective=cosent for labelled pairs, or keep the right ones and remove the labels"
+        "%s: %s (%s): expected only positive pairs, as all rows are treated as such: use "
+        "--objective=cosent for labelled pairs, or keep the positive ones and remove the labels"
         % (path, what, validation.shortened(", ".join(sorted(values))))
     )

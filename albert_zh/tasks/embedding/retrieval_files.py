@@ -75,7 +75,7 @@ def _row(row, queries, entries):
     try:
         is_right = float(score) > 0
     except ValueError:
-        raise ValueError("the score %r is no number" % score) from None
+        raise ValueError("the score %r is not a number" % score) from None
     for name, key, texts in ((QUERIES_FILE, query, queries), (CORPUS_FILE, entry, entries)):
         if key not in texts:
             raise ValueError("%s has no _id %r" % (name, key))
@@ -99,7 +99,7 @@ def _texts(path, name, encoding):
     found = _found(path, name)
     if found is None:
         raise UserError(
-            "%s: its header is that of qrels, but there is no %s beside it or in the folder above"
+            "%s: it has a qrels header, but there is no %s next to it or in the parent folder"
             % (path, name)
         )
     texts: Dict[str, str] = {}

@@ -21,8 +21,8 @@ def check_labels(path: str, examples: Sequence[Any]) -> None:
     num_scores = len({example.label for example in examples})
     if num_scores < 2:
         raise UserError(
-            "%s: %d rows to measure on with %d different scores: expected rows of two or more "
-            "different scores, or right pairs without scores and --dev_format=positives"
+            "%s: %d rows to evaluate on, with %d different scores: expected at least two "
+            "different scores, or positive pairs without scores and --dev_format=positives"
             % (path, len(examples), num_scores)
         )
 

@@ -34,8 +34,8 @@ _COLUMNS_OF_MARGINS = {"text_a": [0], "text_b": [1], "negatives": [2], "margin":
 _LARGEST_MARGIN = 2.0  # difference of two cosines
 _ID_NAME = re.compile(r"(.*[-_ ])?[a-z]{0,3}id$")
 _NO_IDS = (
-    "expected texts: write those that other files have for them, or corpus.jsonl, queries.jsonl "
-    "and qrels/train.tsv with the header query-id, corpus-id, score"
+    "expected texts: replace the ids with the texts from other files, or write corpus.jsonl, "
+    "queries.jsonl and qrels/train.tsv with the header query-id, corpus-id, score"
 )
 
 
@@ -127,12 +127,12 @@ def read_split(
     wanted = expected_instead(expected, table, filled, bad)
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, wanted)
     if not examples:
-        raise UserError("%s has no row that fits: expected %s" % (path, expected))
+        raise UserError("%s has no valid row: expected %s" % (path, expected))
     if all(e.text_a.isdigit() and e.text_b.isdigit() for e in examples):
         raise UserError("%s: its texts are numbers, as ids are: %s" % (path, _NO_IDS))
     if name not in ("dev", "test"):  # dev and test keep duplicates
         examples, num_double = _once(examples)
-        notes += ["%d rows occur twice: they are taken once" % num_double] * bool(num_double)
+        notes += ["%d rows occur twice and are used once" % num_double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
     examples = groups.of_file(_with_targets(named))
     return EmbeddingSplit(name, path, examples, True, notes, (), (), sha256, {})
@@ -170,18 +170,18 @@ def _labels_of(rows, columns):
 
 _EXPECTED = {
     "scored": "rows of text<tab>text<tab>number, a column that a header names score",
-    "pairs": "rows of text<tab>text; labels after them are not read",
-    "positives": "rows of text<tab>right text, perhaps <tab>wrong texts",
-    "margins": "rows of text<tab>right text<tab>wrong text<tab>margin; without margins, "
-    "--scoring_classifier_dir makes them",
-    "texts": "a text a line",
+    "pairs": "rows of text<tab>text; labels after them are ignored",
+    "positives": "rows of text<tab>positive, optionally <tab>negatives",
+    "margins": "rows of text<tab>positive<tab>negative<tab>margin; without margins, "
+    "--scoring_classifier_dir computes them",
+    "texts": "one text per line",
 }
 # The flag with which to read a file of positive pairs, which have no scores.
 _WITHOUT_SCORES = {
-    "train": "; for right pairs without numbers --objective=infonce",
-    "dev": "; for right pairs without numbers --dev_format=positives",
+    "train": "; for positive pairs without numbers use --objective=infonce",
+    "dev": "; for positive pairs without numbers use --dev_format=positives",
 }
-_TEXTS_ALONE = "; of texts alone --objective=simcse learns"
+_TEXTS_ALONE = "; for single texts use --objective=simcse"
 
 
 def _expected_rows(data_format, name, filled):
@@ -215,7 +215,7 @@ def _columns(path, rows, data_format):
     texts = [by_order[column][0] for column in ("text_a", "text_b") if by_order]
     if texts and not any(_are_ids(rows, column) for column in texts):
         named = tuple(first.cells[column] for column in texts)
-        return by_order, rows[1:], ["texts are those of the columns %s and %s" % named]
+        return by_order, rows[1:], ["texts are read from the columns %s and %s" % named]
     return (usual, *_without_ids(path, rows, _FEWEST_WITH_ID[data_format]))
 
 
@@ -237,7 +237,7 @@ def _without_ids(path, rows, fewest_columns):
             "as id, text_a, text_b (and what follows: negative, score)" % path
         )
     rows = [row if row.problem else row._replace(cells=row.cells[1:]) for row in rows]
-    return rows, ["column 1 has a different number in each row: it is left out as an id"]
+    return rows, ["column 1 has a different number in each row: it is ignored as an id"]
 
 
 def _column_of_texts(path, rows, delimiter):
@@ -257,8 +257,9 @@ def _note_of_tabs(rows):
     if 2 * count < len(rows) or not count:
         return []
     return [
-        "%d of %d lines have tabs, and each line is taken for one text: of a table keep the column "
-        "of texts, or name it in the header of a .tsv file, as text_a" % (count, len(rows))
+        "%d of %d lines have tabs, but each line is treated as one text: of a table, keep only "
+        "the column of texts, or name it in the header of a .tsv file, as text_a"
+        % (count, len(rows))
     ]
 
 
@@ -327,9 +328,9 @@ def _of_texts(texts, data_format, line):
         score = _score(texts)
         return [EmbeddingExample("", anchors[0], other, score, line) for other in others]
     wrong = [text for text in texts.get("negatives", ()) if str(text).strip()]
-    negatives = tuple(_text(text, "wrong") for text in wrong)
+    negatives = tuple(_text(text, "negative") for text in wrong)
     if data_format != "pairs" and set(negatives) & set(others):
-        raise ValueError("a right text is among the wrong ones, too")
+        raise ValueError("a positive is also among the negatives")
     margin = _margin(texts, negatives) if data_format == "margins" else 0.0
     return [
         EmbeddingExample("", anchor, other, 1.0, line, negatives, margin=margin)
@@ -345,7 +346,7 @@ def _texts(texts, column, which):
 
 def _text(text, which):
     if not isinstance(text or "", str):
-        raise ValueError("the %s text is no text: %s" % (which, validation.shown(text)))
+        raise ValueError("the %s text is not a string: %s" % (which, validation.shown(text)))
     if not (text or "").strip():
         raise ValueError("the %s text is empty" % which)
     return text.strip().lstrip("\ufeff")
@@ -363,11 +364,11 @@ def _score(texts):
 
 def _margin(texts, negatives):
     if len(negatives) != 1:
-        raise ValueError("it has %d wrong texts, expected one" % len(negatives))
+        raise ValueError("it has %d negatives, expected one" % len(negatives))
     margin = _number(texts, "margin")
     if abs(margin) > _LARGEST_MARGIN:
         raise ValueError(
-            "the margin %g is no difference of cosines, which is -2 to 2: scale the teacher's "
+            "the margin %g is not a difference of cosines, which is -2 to 2: scale the teacher's "
             "scores to 0 to 1" % margin
         )
     return margin
@@ -383,7 +384,7 @@ def _number(texts, name):
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError("the %s %s is no number" % (name, validation.shown(cell)))
+        raise ValueError("the %s %s is not a number" % (name, validation.shown(cell)))
     return number
 
 

@@ -35,8 +35,8 @@ def head_of_file(split: Any, head: Head, objective: Any) -> Head:
         counts = {len(example.negatives) for example in split.examples}
     if len(counts) > 1 and 0 in counts:
         raise UserError(
-            "%s: some rows have wrong texts (third column) and some do not: give each row one, "
-            "or none" % split.path
+            "%s: some rows have negatives (third column) and some do not: give each row one, or "
+            "none" % split.path
         )
     head = dict(head)
     head[NUM_NEGATIVES], head[CLASSES] = min(counts), []
@@ -61,8 +61,8 @@ def notes_of_cut_rows(files: Sequence[Any]) -> List[str]:
     if not least or not cut:
         return []
     return [
-        "%d rows have more wrong texts than the fewest of a row: their first %d are taken"
-        % (cut, least)
+        "%d rows have more negatives than the row with the fewest: only their first %d are "
+        "used" % (cut, least)
     ]
 
 
@@ -84,14 +84,14 @@ def head_of_files(split: Any, further: Sequence[Any], head: Head, objective: Any
         differing = sorted(set(found[CLASSES]) ^ set(head[CLASSES]))
         if differing:
             raise UserError(
-                "--more_train: %s and %s have different labels (in one alone: %s): "
+                "--more_train: %s and %s have different labels (only in one of them: %s): "
                 "--objective=softmax expects the same ones in all files"
                 % (more.path, split.path, _shown(differing))
             )
         if (found[NUM_NEGATIVES] == 0) != (num_negatives == 0):
             paths = (split.path, more.path) if num_negatives else (more.path, split.path)
             raise UserError(
-                "--more_train: the rows of %s have wrong texts (third column), those of %s do not: "
+                "--more_train: the rows of %s have negatives (third column), those of %s do not: "
                 "add some (--mine_negatives without --do_train writes a file with them) or leave "
                 "one file out" % paths
             )
@@ -122,8 +122,8 @@ def check_groups(split: Any, name: str, objective: Any) -> None:
     groups = {example.group for example in examples}
     if is_compared and not has_wrong and len(groups) == 1 < len(examples):
         raise UserError(
-            "%s: all %d rows share texts and so are right for one another: no batch has a wrong "
-            "text for --objective=%s to learn from: expected rows of different meanings"
+            "%s: all %d rows share texts and are therefore positives of each other: no batch has "
+            "a negative for --objective=%s to learn from: expected rows of different meanings"
             % (split.path, len(examples), name)
         )
 
@@ -133,19 +133,19 @@ def _problems(split, head, objective) -> Iterator[str]:
     labels = {example.label for example in split.examples}
     if objective.data_format == "scored" and len(labels) == 1:
         yield (
-            "%s: %s the label %g, of which nothing is learnt: expected rows that "
-            "mean the same and rows that do not, or --objective=infonce for a file of the former"
+            "%s: %s the label %g, from which nothing can be learned: expected rows that mean the "
+            "same and rows that do not, or --objective=infonce for a file of the former"
             % (split.path, own_labels.all_rows_have(len(split.examples)), labels.pop())
         )
     if objective.needs_negatives and not head[NUM_NEGATIVES]:
         yield (
-            "%s: --objective=%s needs a wrong text in the third column of each row: add one, or "
-            "take --objective=infonce" % (split.path, head["loss"])
+            "%s: --objective=%s needs a negative in the third column of each row: add one, or use "
+            "--objective=infonce" % (split.path, head["loss"])
         )
     fractions = [label for label in head[CLASSES] if not label.is_integer()]
     if fractions:
         yield (
-            "%s: the label %s is no class: --objective=softmax expects whole numbers; "
+            "%s: the label %s is not a class: --objective=softmax expects whole numbers; "
             "--objective=cosent learns scores" % (split.path, _shown(fractions[:1]))
         )
     if len(head[CLASSES]) > MOST_CLASSES:

@@ -132,15 +132,18 @@ class GenerationFlags(kind_interface.KindFlags):
         if options.rdrop_alpha:
             raise UserError("--rdrop_alpha is for predictions of classes: leave it out")
         if options.use_tpu:
-            raise UserError("--use_tpu: rows of any length are written: train on GPUs or a CPU")
+            raise UserError(
+                "--use_tpu: batches of variable length are not supported on TPUs: train on GPUs "
+                "or a CPU"
+            )
         _check_damage(options)
 
     def check_task(self, options: Any, task: Any) -> None:
         config = model_width.config_of(options)
         if config.type_vocab_size < 2:
             raise UserError(
-                "%s: type_vocab_size is %d, expected 2: source and target have a segment each"
-                % (options.bert_config_file, config.type_vocab_size)
+                "%s: type_vocab_size is %d, expected 2: source and target are separate "
+                "segments" % (options.bert_config_file, config.type_vocab_size)
             )
         if options.damage == "mass" and config.use_relative_position:
             raise UserError(
@@ -188,7 +191,7 @@ def task_weights(given: List[str]) -> Dict[str, float]:
             )
     if len(set(objectives.WRITING) & set(weights)) != 1:
         raise UserError(
-            "--tasks: one of %s has to be among them: it is what writes"
+            "--tasks: expected one of %s among them, which generates the targets"
             % " and ".join(objectives.WRITING)
         )
     return weights
@@ -197,7 +200,7 @@ def task_weights(given: List[str]) -> Dict[str, float]:
 def _check_damage(options):
     if not options.damage:
         if options["damage_copies"].present:
-            raise UserError("--damage_copies needs --damage: add it or leave this out")
+            raise UserError("--damage_copies requires --damage: add it, or leave this out")
         return
     ways = ", ".join(sorted(DAMAGES))
     if options.damage not in DAMAGES:
@@ -207,8 +210,8 @@ def _check_damage(options):
     further = sorted(set(task_weights(options.tasks)) - set(objectives.WRITING))
     if further:
         raise UserError(
-            "--damage and --tasks=%s exclude each other: the source is damaged already"
-            % ",".join(further)
+            "--damage and --tasks=%s are mutually exclusive: the source is already a "
+            "corrupted text" % ",".join(further)
         )
     for name in ("text_column", "label_column"):
         if options[name].value:
@@ -233,7 +236,7 @@ def token_ids(tokenizer: Any, vocab_file: str) -> Dict[str, int]:
     ids = {name: tokenizer.vocab[token] for name, token in SPECIAL.items()}
     if ids["pad"]:
         raise UserError(
-            "%s has %s in line %d: expected it in the first line: what is behind a text has the "
-            "id 0" % (vocab_file, SPECIAL["pad"], ids["pad"] + 1)
+            "%s has %s in line %d: expected it in the first line: padding has the id 0"
+            % (vocab_file, SPECIAL["pad"], ids["pad"] + 1)
         )
     return ids

@@ -79,7 +79,7 @@ class Generation(task_type.TaskType):
         if _damage_of(task):
             return raw_texts.read_split(path, split, _damage_of(task), encoding)
         read = pair_files.read_split(path, split, task.chosen or {}, encoding, skip_bad_rows)
-        aside = ["%s left aside" % ", ".join(others)] * bool(others)
+        aside = ["%s ignored" % ", ".join(others)] * bool(others)
         return read._replace(notes=read.notes + aside)
 
     def with_labels(self, task: Any, train: Any) -> Any:

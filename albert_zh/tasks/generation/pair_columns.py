@@ -205,8 +205,8 @@ def _usual_index(names, usual, which):
         return _index(names, _only(usual, which))
     found = ", ".join([name for name in names if name][:5])
     raise ValueError(
-        "found the columns %s, none with the name of a %s (%s, ...): name it by %s, or both "
-        "columns by their positions"
+        "found the columns %s, none of which is a known name of a %s (%s, ...): name it by %s, "
+        "or both columns by their positions"
         % (found, _WHICH[which], ", ".join(KEYS[which][:4]), _FLAGS[which])
     )
 

@@ -75,7 +75,7 @@ def read_split(
     wanted = expected_instead(EXPECTED, table, filled, bad)
     notes += row_files.bad_row_notes(path, bad, skip_bad_rows, wanted)
     if not examples:
-        raise UserError("%s has no row that fits: expected %s" % (path, EXPECTED))
+        raise UserError("%s has no valid row: expected %s" % (path, EXPECTED))
     examples = [
         example._replace(guid="%s-%d" % (name, number))
         for number, example in enumerate(examples, start=1)

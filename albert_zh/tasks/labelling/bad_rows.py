@@ -37,4 +37,4 @@ class BadRows:
         if not self.errors:
             return []
         count, first = len(self.errors), self.errors[0]
-        return ["%d rows that do not fit are left out (first: %s)" % (count, first)]
+        return ["%d invalid rows were skipped (first: %s)" % (count, first)]

@@ -27,8 +27,8 @@ _BAD = ()  # stands for the cells of a malformed line
 _SEPARATORS = {
     "\t": "a TAB",
     " ": "a blank",
-    "\u3000": "a full-width blank (U+3000)",
-    "\xa0": "a no-break blank (U+00A0)",
+    "\u3000": "a full-width space (U+3000)",
+    "\xa0": "a no-break space (U+00A0)",
 }
 
 
@@ -222,8 +222,7 @@ def read_columns_as_nezha(
             tokens, tags, lines = [], [], []
     if tokens and notes is not None:
         notes.append(
-            '%d tokens after the last "。" with a blank line are left out, as in NEZHA'
-            % len(tokens)
+            '%d tokens after the last "。" with a blank line are skipped, as in NEZHA' % len(tokens)
         )
 
 
@@ -337,12 +336,12 @@ def _row_of_table(cells, header, line, path):
     tags = row[TABLE_COLUMNS[1]].split(mark) if TABLE_COLUMNS[1] in row else None
     if tags is not None and len(tokens) != len(tags):
         raise UserError(
-            "%s, line %d: %d tokens and %d labels, separated by blanks: expected as many"
+            "%s, line %d: %d tokens and %d labels, separated by spaces: expected as many"
             % (path, line, len(tokens), len(tags))
         )
     if "" in tokens:
         raise UserError(
-            "%s, line %d: an empty token: expected one blank between two tokens" % (path, line)
+            "%s, line %d: an empty token: expected one space between two tokens" % (path, line)
         )
     return TaggedText(tokens, tags, [line] * len(tokens))
 

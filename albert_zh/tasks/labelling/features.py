@@ -198,19 +198,19 @@ def notes_of_counts(counts: LabelCounts) -> List[str]:
     notes = []
     if counts.inexact:
         notes.append(
-            "%d of %d entities or words begin or end inside a word piece, or with a blank or "
-            "control character: they are learnt as whole pieces, so that predictions never match "
-            "them exactly" % (counts.inexact, counts.spans)
+            "%d of %d entities or words begin or end inside a word piece, or with a space or "
+            "control character: they are extended to whole pieces, so that predictions never "
+            "match them exactly" % (counts.inexact, counts.spans)
         )
     if counts.left_out:
         notes.append(
-            "%d of %d entities or words have no separate word piece and are left out"
+            "%d of %d entities or words have no separate word piece and are ignored"
             % (counts.left_out, counts.spans)
         )
     if counts.in_no_row:
         notes.append(
-            "%d of %d entities are whole in no window, or share a window with too many others, and "
-            "are not learnt: raise --max_seq_length or lower --stride"
+            "%d of %d entities do not fit into any window, or share a window with too many "
+            "others, and are not trained on: raise --max_seq_length or lower --stride"
             % (counts.in_no_row, counts.spans)
         )
     return notes

@@ -31,8 +31,8 @@ _TABLE = (
         "enum",
         "tag_scheme",
         None,
-        "Scheme of the tags that are learnt; by default the scheme of the training file or, if the "
-        "file has no tags, BMES for words and BIO for entities.",
+        "Scheme of the tags that are learned; by default the scheme of the training file or, if "
+        "the file has no tags, BMES for words and BIO for entities.",
     ),
     (
         "enum",
@@ -122,9 +122,9 @@ _CHOICES = {
 }
 _RATE_FACTORS = {head_names.CRF: CRF_RATE_FACTOR, head_names.SOFTMAX: 1.0}
 _WITHOUT_MEANING_OF_SPAN_HEADS = {
-    "tag_scheme": "learns no tags",
-    "rdrop_alpha": "learns no tags",
-    "overlaps": "learns entities inside others",
+    "tag_scheme": "uses no tags",
+    "rdrop_alpha": "uses no tags",
+    "overlaps": "supports nested entities",
 }
 # How files are read may change after training; the other settings belong to the model.
 READING = ("file_format", "overlaps", "offset_unit", "original_reader", "skip_bad_rows")
@@ -188,7 +188,7 @@ class LabellingFlags(kind_interface.KindFlags):
         for name, why in _WITHOUT_MEANING_OF_SPAN_HEADS.items():
             if options[name].value not in (None, 0, "", reader.REFUSED):
                 raise UserError(
-                    "--%s=%s has no meaning with --head=%s, which %s: leave it out"
+                    "--%s=%s has no effect with --head=%s, which %s: leave it out"
                     % (name, options[name].value, options.head, why)
                 )
 
@@ -241,7 +241,7 @@ def _check_granularities(options):
     if not names:
         given = [name for name in GRANULARITY_PARTS if options[name].present and options.do_train]
         if given:
-            raise UserError("--%s has no meaning without --granularities" % given[0])
+            raise UserError("--%s has no effect without --granularities" % given[0])
         return
     if options.head in head_names.SPAN_HEADS:
         raise UserError("--granularities segments into words: use --head=%s" % head_names.CRF)

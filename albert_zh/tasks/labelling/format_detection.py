@@ -92,7 +92,7 @@ def detect_entity_format(path: str, encoding: str = "utf-8", may_lack_labels: bo
         return UNLABELLED
     line, text = _first_lines(path, encoding)[0]
     raise UserError(
-        "%s, line %d: %r is in no format of entities: %s"
+        "%s, line %d: %r is not in a known format of entities: %s"
         % (path, line, text[:_SHOWN_CHARACTERS], _EXPECTED)
     )
 

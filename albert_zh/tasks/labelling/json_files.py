@@ -237,8 +237,8 @@ def _check_has_none_of(record, key, file_format, source):
     """Raises `UserError` for a line with labels in another form."""
     if record.get(key) is not None:
         raise UserError(
-            "%s: has %s, but by its first lines the file is in the form %s: give --file_format, or "
-            "write all lines in one form" % (source, key, file_format)
+            "%s: has %s, but according to its first lines the file is in the form %s: give "
+            "--file_format, or write all lines in one form" % (source, key, file_format)
         )
 
 

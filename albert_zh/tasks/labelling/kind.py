@@ -63,7 +63,7 @@ class LabellingFlags(labelled_data.LabelledDataFlags):
         if outputs is None:
             return prefix
         say(
-            "note: %s has %d outputs and no label_map.json: it is taken for one of NEZHA's "
+            "note: %s has %d outputs and no label_map.json: it is treated as a model of NEZHA's "
             "run_classifier_ner.py, with the tags %s",
             prefix,
             len(outputs),

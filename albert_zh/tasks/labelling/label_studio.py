@@ -46,7 +46,8 @@ def flattened(record: Any, source: str) -> Any:
     spans = [_spans(annotation, source) for annotation in kept]
     if any(_keys(of_one) != _keys(spans[0]) for of_one in spans):
         raise UserError(
-            "%s: %d annotations that differ: expected one, keep the right one" % (source, len(kept))
+            "%s: %d annotations that differ: expected one, keep the correct one"
+            % (source, len(kept))
         )
     return dict(task, label=spans[0])
 

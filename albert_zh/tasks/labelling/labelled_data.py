@@ -94,7 +94,7 @@ class LabelledData(task_type.TaskType):
     def with_labels(self, task: Any, train: Any) -> Any:
         types = spans.types_of([example.source for example in train.examples])
         if not types:
-            raise UserError("%s: has no entities: expected some to learn" % train.path)
+            raise UserError("%s: has no entities, expected at least one to train on" % train.path)
         if "" in types and len(types) > 1:
             raise UserError(
                 "%s: some spans have no type, as words, and others have one, such as %s: expected "

@@ -153,7 +153,7 @@ def _texts_that_are_not_empty(path, texts, notes):
     if not num_kept:
         raise UserError("%s: has no texts: is it the right file?" % path)
     if num_empty:
-        notes.append("%d empty texts are left out" % num_empty)
+        notes.append("%d empty texts were skipped" % num_empty)
 
 
 def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):
@@ -231,8 +231,8 @@ class _Remarks:
             notes.append("tags of the scheme %s" % self._scheme.name)
         if self._num_malformed:
             notes.append(
-                "%d entities begin with a tag that continues one, such as I-: they are kept"
-                % self._num_malformed
+                "%d entities begin with a tag that continues one, such as I-: they are "
+                "accepted" % self._num_malformed
             )
         return notes
 
@@ -390,7 +390,7 @@ def keep_longest(data: LabelledFile) -> LabelledFile:
 
 def notes_of_overlaps(num_left_out: int) -> List[str]:
     """Returns messages for the user about entities that were removed."""
-    note = "%d entities that overlap a longer one are left out" % num_left_out
+    note = "%d entities that overlap a longer one were ignored" % num_left_out
     return [note] if num_left_out else []
 
 

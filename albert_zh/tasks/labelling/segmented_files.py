@@ -138,7 +138,7 @@ def _check_is_one_piece(path, line, piece, match):
     for within in _TYPE_WITHIN.finditer(match.group("text")):
         if within.group("type").lower() in types:
             raise UserError(
-                "%s, line %d: %r has the type %s in its middle, too: expected a blank after each "
+                "%s, line %d: %r also has the type %s in its middle: expected a space after each "
                 "type" % (path, line, piece[:40], within.group("type"))
             )
 
@@ -172,7 +172,7 @@ def _text_of_braces(path, line, text):
     rest = "".join(pieces[::2])
     if "{{" in rest or "}}" in rest:
         raise UserError(
-            "%s, line %d: braces that are of no entity: expected {{type:text}}, as in "
+            "%s, line %d: braces that do not mark an entity: expected {{type:text}}, as in "
             "{{location:北京}}" % (path, line)
         )
     return LabelledText("".join(pieces), spans, None, line)

@@ -78,7 +78,7 @@ def _read_file_of_split(task, data_dir, names, encoding):
     data = read_labelled(path, encoding, head)
     if name != "test" and not data.has_labels:
         raise UserError(
-            "%s: has no labels (format %s%s): expected those of a %s file; --file_format names "
+            "%s: has no labels (format %s%s), expected a %s file with labels; --file_format names "
             "another format"
             % (path, data.format, format_detection.keys_in_words(path, encoding), name)
         )
@@ -87,7 +87,7 @@ def _read_file_of_split(task, data_dir, names, encoding):
     examples = examples_of(data, name, granularity)
     if _finds_words(task):
         _check_are_words(path, examples)
-    notes = ["%s left aside" % ", ".join(others)] if others else []
+    notes = ["%s ignored" % ", ".join(others)] if others else []
     return LabelledSplit(
         name,
         path,
@@ -108,8 +108,8 @@ def _check_are_words(path, examples):
     types = sorted({span.type for example in examples for span in example.label or ()})
     if len(types) > 1:
         raise UserError(
-            "%s: its spans have the types %s: expected words, which have none; of entities give "
-            "--task_name=ner" % (path, ", ".join(types[:5]))
+            "%s: its spans have the types %s: expected words, which have no type; for entities "
+            "use --task_name=ner" % (path, ", ".join(types[:5]))
         )
 
 
@@ -126,7 +126,7 @@ def check_may_be_words(task: Any, train: LabelledSplit) -> None:
     names_words = task.finds_words or bool(granularity_names.names(task.head))
     if not names_words and train.file_format != format_detection.SEGMENTED:
         raise UserError(
-            "%s: none of its spans has a type (tags such as B and I alone), expected entities: "
+            "%s: none of its spans has a type (only tags such as B and I), expected entities: "
             "give each a type, as in B-PER, or learn them as words with --task_name=cws"
             % train.path
         )
@@ -244,7 +244,7 @@ def stream(task: Any, path: str, encoding: str, types: Sequence[str]) -> Tuple[L
     again = _streamed_examples(path, encoding, head, types, (BadRows(True), []))
     found = "format %s" % head["file_format"]
     if head["file_format"] == format_detection.SEGMENTED and not task.head.get("file_format"):
-        found += ": blanks are read as word boundaries; for plain texts add --file_format=text"
+        found += ": spaces are read as word boundaries; for plain texts add --file_format=text"
     return [found] + notes + bad_rows.notes(), again
 
 

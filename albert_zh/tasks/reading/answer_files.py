@@ -37,7 +37,7 @@ class AnswerFiles(result_files.ResultFiles):
 
     def notes(self) -> List[str]:
         num_empty = sum(not text for text in self._answers.predictions().values())
-        notes = ["no answer was found to %d of %d questions" % (num_empty, len(self._answers))]
+        notes = ["no answer was found for %d of %d questions" % (num_empty, len(self._answers))]
         if self._ranks.is_threshold_usual:
             notes.append(
                 'no threshold of "no answer" was tuned on dev or given: '

@@ -202,8 +202,8 @@ def read_predictions(path: str, questions: Sequence[Question], data_path: str) -
     predictions = {name: str(answer) for name, answer in content.items()}
     if not any(question.id in predictions for question in questions):
         raise UserError(
-            "%s: none of its %d predictions is for one of the %d questions of %s (ids such as %s): "
-            "name the predictions of this file"
+            "%s: none of its %d predictions belongs to one of the %d questions of %s (ids such as "
+            "%s): name the predictions for this file"
             % (path, len(content), len(questions), data_path, validation.shown(questions[0].id))
         )
     return predictions

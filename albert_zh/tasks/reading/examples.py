@@ -46,13 +46,12 @@ class QuestionSplit(NamedTuple):
 
 
 _REMARKS = {
-    "wrong_answer_starts": "answers do not start where the file says: the nearest occurrence is "
-    "taken",
-    "answers_not_in_context": "answers are not in their context: nothing is learnt of them",
+    "wrong_answer_starts": "answers do not start where given: the nearest occurrence is used",
+    "answers_not_in_context": "answers are not in their context and are not trained on",
     "empty_contexts": "questions have an empty context: they have no answer",
     "empty_questions": "questions are empty",
     "blank_lines": "blank lines",
-    "bad_rows": "rows that do not fit are left out",
+    "bad_rows": "invalid rows were skipped",
 }
 
 
@@ -87,7 +86,7 @@ def read_split(
     """
     path, others = split_files.existing_path(task, data_dir, split)
     content = question_files.read_questions(path, encoding, skip_bad_rows=skip_bad_rows)
-    notes = ["%s left aside" % ", ".join(others)] if others else []
+    notes = ["%s ignored" % ", ".join(others)] if others else []
     notes += notes_of_counts(content.counts)
     return QuestionSplit(
         split,
@@ -117,8 +116,8 @@ def notes_of_shared_file(splits: Dict[str, QuestionSplit]) -> List[str]:
     if not {"train", "dev", "test"} <= set(splits) or splits["dev"].sha256 != splits["test"].sha256:
         return []
     return [
-        'note: %s chooses the best checkpoint (and the threshold of "no answer"), so that its test '
-        "scores are those of dev: name another file with --dev_file to have scores of unseen "
+        'note: %s chooses the best checkpoint (and the threshold of "no answer"), so that its '
+        "test scores are dev scores: name another file with --dev_file to get scores on unseen "
         "questions" % splits["test"].path
     ]
 

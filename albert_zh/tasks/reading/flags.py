@@ -173,8 +173,8 @@ def _check_original(options):
     }
     for name in filter(is_asked.get, is_asked):
         raise UserError(
-            "--%s: with --original_features every question is answered, by scores alone, as by "
-            "the program for CMRC 2018: leave one of the two out" % name
+            "--%s: with --original_features every question is answered, by scores only, as in the "
+            "original program for CMRC 2018: leave one of the two out" % name
         )
 
 
@@ -189,8 +189,8 @@ def _check_files(options):
     for name, is_needed, path in needs:
         if is_needed and not path:
             raise UserError(
-                "--%s is required beside the other files of questions, or --data_dir in place of "
-                "all" % name
+                "--%s is required in addition to the other files of questions, or --data_dir in "
+                "place of all" % name
             )
     for name in ("train_file", "dev_file", "predict_file"):
         path = options[name].value

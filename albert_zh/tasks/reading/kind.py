@@ -66,8 +66,9 @@ class ReadingComprehension(task_type.TaskType):
         missing = {name: value for name, value in usual.items() if settings.head[name] is None}
         if settings.head["original_features"] and missing.get("version_2_with_negative"):
             raise UserError(
-                "%s: %d of its %d questions have no answer, which --original_features never says: "
-                "leave that flag out, or add --version_2_with_negative=false to train on the others"
+                "%s: %d of its %d questions have no answer, which --original_features never "
+                "predicts: leave that flag out, or add --version_2_with_negative=false to train "
+                "on the others"
                 % (train.path, sum(question.is_impossible for question in asked), len(asked))
             )
         head = dict(settings.head, **missing)

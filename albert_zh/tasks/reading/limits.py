@@ -19,7 +19,7 @@ def check_lengths(max_seq_length: int, doc_stride: int, max_query_length: int) -
     if max_seq_length < shortest_length(max_query_length):
         raise UserError(
             "--max_seq_length=%d: expected more than --max_query_length=%d and 3 special pieces: "
-            "make it longer, or the question's limit shorter" % (max_seq_length, max_query_length)
+            "increase it, or lower the limit of the question" % (max_seq_length, max_query_length)
         )
     if doc_stride < 1:
         raise UserError("--doc_stride=%d: expected 1 or more" % doc_stride)

@@ -60,7 +60,7 @@ _ANSWER_TEXT = validation.scalar(  # CMRC's dev file has numbers among its answe
 def _position(given: Any) -> int:
     """Converts a position in a file to an integer; it may be an integer, a float or digits."""
     if isinstance(given, bool) or not float(given).is_integer():
-        raise ValueError("%r is no position" % given)
+        raise ValueError("%r is not a position" % given)
     return int(float(given))
 
 
@@ -167,8 +167,8 @@ def _questions_of_document(path, document, counts, needs_texts):
     if isinstance(document, dict):
         if _is_list_of_rows(document.get("data")):
             raise UserError(
-                '%s: "data" has rows of a question each, expected paragraphs with their questions: '
-                "write its list alone, [%s, ...]" % (path, _ROW)
+                '%s: "data" has one question per row, expected paragraphs with their questions: '
+                "write only its list, [%s, ...]" % (path, _ROW)
             )
         checks.checked(path, document, squad_kind)
         return SQUAD, list(_squad_questions(path, document["data"], counts))
@@ -332,7 +332,7 @@ def _about_inner_texts(record):
     """Hint for a record whose texts are nested in objects, as in DuReader 2.0 and WebQA."""
     if not any("." in key for key in nested_keys.names_of(record)):
         return ""
-    return ": of several texts of a question write a line each"
+    return ": if a question has several texts, write a line for each"
 
 
 def _says_whether_it_has_one(cells: Dict[str, Any]) -> bool:

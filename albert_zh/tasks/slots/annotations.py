@@ -72,4 +72,4 @@ def about_unknown(examples: Sequence[Any], names: Sequence[str]) -> List[str]:
     unknown = sorted(names_in(examples) - set(names))
     if not unknown:
         return []
-    return ["slots that training has not are left out: %s" % ", ".join(unknown)]
+    return ["slots that do not occur in training are ignored: %s" % ", ".join(unknown)]

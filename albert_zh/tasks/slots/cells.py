@@ -141,7 +141,7 @@ def _checked(spans, key, text):
         if not 0 <= span.begin < span.end <= len(text):
             shown = validation.shortened("%d-%d:%s" % (span.begin, span.end, span.name))
             raise ValueError(
-                "%s: %s is no range of the text's %d characters" % (key, shown, len(text))
+                "%s: %s is not a range of the text's %d characters" % (key, shown, len(text))
             )
         if not (isinstance(span.name, str) and NAME.match(span.name)):
             raise ValueError(

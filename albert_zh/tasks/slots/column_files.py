@@ -74,8 +74,8 @@ def read_split(
     classes: List[Optional[str]] = [None] * len(blocks)
     if has_classes and not is_there(path):
         raise UserError(
-            "%s has a character and its tag in each line, and no classes: expected a class a line, "
-            "one for each text, in %s%s" % (path, path, CLASSES)
+            "%s has a character and its tag in each line, but no classes: expected one class per "
+            "line, one for each text, in %s%s" % (path, path, CLASSES)
         )
     if has_classes:
         classes = list(map(str.strip, files.read_lines(path + CLASSES, encoding, digests[1])))
@@ -112,7 +112,7 @@ def _check_class(path, line, label, labels):
     if not label:
         raise ValueError("it has no class (%s is empty)" % place)
     if labels and label not in labels:
-        raise ValueError("its class is %r, which training has not (%s)" % (label, place))
+        raise ValueError("its class is %r, which does not occur in training (%s)" % (label, place))
 
 
 def _check_are_as_many(path, num_texts, classes):
@@ -192,7 +192,7 @@ def _tag_of(row, number):
     kind, _, slot = cells[-1].partition("-")
     is_slot = kind and kind in _BEGIN + _INSIDE and NAME.match(slot)
     if cells[-1] != _OUTSIDE and not is_slot:
-        raise _BadRow("%r is no tag of BIO or BIES" % cells[-1][:40], number)
+        raise _BadRow("%r is not a tag of BIO or BIES" % cells[-1][:40], number)
     return cells[-1], kind, slot
 
 

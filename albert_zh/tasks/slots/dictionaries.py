@@ -80,7 +80,7 @@ def read_folder(folder: str) -> Dict[str, Set[str]]:
     if not storage.is_folder(folder):
         raise UserError(
             "--dictionaries=%s: no such folder; expected one with a file NAME.txt for each slot, "
-            "an entry a line" % folder
+            "one entry per line" % folder
         )
     there = storage.names_in(folder)
     names = sorted(n for n in there if n.endswith(ENDING) and not _ABOUT_FILES.match(n))
@@ -104,12 +104,13 @@ def _read_table(folder):
     if len(names) != 1:
         raise UserError(
             "--dictionaries=%s: it has no file NAME.txt, and %d files .tsv: expected a NAME.txt "
-            "for each slot, an entry a line, or one .tsv of entry, tab, name" % (folder, len(names))
+            "for each slot, one entry per line, or one .tsv of entry, tab, name"
+            % (folder, len(names))
         )
     path = os.path.join(folder, names[0])
     dictionaries = unpacked(files.read_bytes(path), path)
     if not dictionaries:
-        raise UserError("%s has no entry: expected an entry, a tab and a name a line" % path)
+        raise UserError("%s has no entry: expected an entry, a tab and a name in each line" % path)
     return dictionaries
 
 
@@ -124,10 +125,10 @@ def _read_file(path, name):
     short = sorted(entry for entry in entries if 0 < len(entry) < SHORTEST)
     entries = {entry for entry in entries if len(entry) >= SHORTEST}
     if short:
-        say("note: %s: entries of one character are left out: %s", path, " ".join(short[:_SHOWN]))
+        say("note: %s: entries of one character are ignored: %s", path, " ".join(short[:_SHOWN]))
     if not entries:
         raise UserError(
-            "%s has no entry of at least %d characters: expected one a line" % (path, SHORTEST)
+            "%s has no entry of at least %d characters: expected one per line" % (path, SHORTEST)
         )
     return entries
 

@@ -87,11 +87,11 @@ def check(options: flags.FlagValues) -> None:
     """Raises `UserError` for slot flags that are invalid or do not fit the other flags."""
     given = [name for name in NAMES if name != "slots" and options[name].present]
     if given and not options.slots:
-        raise UserError("--%s has no meaning without --slots=true: add it" % given[0])
+        raise UserError("--%s has no effect without --slots=true: add it" % given[0])
     if options.teachers and options["slot_templates"].present and options.slot_templates:
         raise UserError(
-            "--slot_templates and --teachers: templates learn from labels alone: leave one of them "
-            "out"
+            "--slot_templates and --teachers: templates are trained on labels only: leave one of "
+            "them out"
         )
     if not 0 <= options.slot_dropout < 1:
         raise UserError(

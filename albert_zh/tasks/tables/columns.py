@@ -229,8 +229,8 @@ class ColumnLayout:
         separator = self._task.separator
         if len(labels) > 2 and set(labels) == {"0", "1"}:
             raise ValueError(
-                "the label %s: a 0 or 1 for each class? Write the names of those that it has"
-                % shortened(", ".join(labels))
+                "the label %s: is it a 0 or 1 for each class? Write the names of the classes "
+                "with a 1" % shortened(", ".join(labels))
             )
         bad = [label for label in labels if label is None or separator in label]
         if bad:
@@ -278,7 +278,7 @@ class ColumnLayout:
         """A note on labels that the rows read so far spell differently from training."""
         pairs = ["%s is %s" % pair for pair in sorted(self._respelled.items())]
         shown = shortened(", ".join(pairs), 80)
-        return ["labels are the same numbers written otherwise: %s" % shown] if pairs else []
+        return ["labels are the same numbers in another notation: %s" % shown] if pairs else []
 
 
 def _list_of_cell(cell):

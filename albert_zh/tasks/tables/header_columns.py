@@ -63,7 +63,7 @@ class HeaderColumns:
     def _check_has_text(self, names, unused):
         if names["label"] is not None and names["text_a"] is None and not self._task.examples_of:
             raise UserError(
-                "%s has no text: beside %s it has %s: name the text's text_a, or by "
+                "%s has no text: in addition to %s it has %s: name the text text_a, or pass "
                 "--text_column=KEY"
                 % (self._path, names["label"], shortened(", ".join(unused), 200) or "none")
             )
@@ -74,7 +74,7 @@ class HeaderColumns:
         if self._task.columns or not names["text_b"] or plain_label(names["text_b"]) in known:
             return []
         pair = (names["text_a"], names["text_b"])
-        return ["pairs of %s and %s: of one text alone give its --text_column" % pair]
+        return ["texts are pairs of %s and %s: for single texts pass --text_column" % pair]
 
     def of_header(self) -> Optional[ColumnChoice]:
         """The columns by the names in line 1 or 2; None if neither line is a known header.

@@ -56,7 +56,9 @@ def problem_of_label(rules: LabelRules, task: Any, label: str) -> Optional[str]:
         if label_name not in task.labels:
             return "unknown label %r, %s %s%s" % (
                 shortened(label_name),
-                "expected one of" if task.header is None else "which training never saw; it has",
+                "expected one of"
+                if task.header is None
+                else "which does not occur in training; it has",
                 _some_labels(task),
                 _spelling(label_name, task.labels),
             )
@@ -70,4 +72,4 @@ def _some_labels(task):
 def _spelling(label, labels):
     """A hint if a label is a known label in another spelling: "1.0" for "1", full width ..."""
     same = [known for known in labels if plain_label(known) == plain_label(label)]
-    return " (is it %r, written otherwise?)" % same[0] if same else ""
+    return " (is it %r in another notation?)" % same[0] if same else ""

@@ -227,7 +227,7 @@ class ValueRules(LabelRules):
             is_finite = "_" not in cell and math.isfinite(np.float32(cell))
         except ValueError:
             is_finite = False
-        return None if is_finite else "no number"
+        return None if is_finite else "not a number"
 
     def target(self, cell: Optional[str], labels: Sequence[str], separator: str) -> float:
         return 0.0 if cell is None else float(cell)

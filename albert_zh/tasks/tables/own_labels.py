@@ -16,7 +16,7 @@ COMPOUND = 0.1  # a mark may separate labels if at least this share of the label
 _MARKS = re.compile("[;；,，、|]")
 _RARER_MARKS = re.compile("[;；,，、|｜/]")
 NAME_COLUMNS = (
-    "let a header line name the right ones text_a, text_b and label, or name them by %s"
+    "name the columns text_a, text_b and label in a header line, or name them by %s"
     % ", ".join("--%s" % flag for flag in COLUMN_FLAGS.values())
 )
 
@@ -69,7 +69,7 @@ def agreed(examples: List[Any]) -> Tuple[List[Any], List[str]]:
     if labels != {DISAGREEMENT, *INFERENCE}:
         return examples, []
     kept = [example for example in examples if example.label != DISAGREEMENT]
-    note = "%d rows are left out: their label is -, as of annotators who disagree"
+    note = "%d rows were skipped: their label is - (annotators disagree)"
     return kept, [note % (len(examples) - len(kept))]
 
 

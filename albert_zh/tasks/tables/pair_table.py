@@ -100,7 +100,7 @@ def groups(path: str, encoding: str, task: Any) -> Iterator[List[Any]]:
             break
         yield texts
     if blank:
-        note = "note: %s: %d empty lines are left out, such as line %d"
+        note = "note: %s: %d empty lines were skipped, such as line %d"
         print(printable(note % (path, len(blank), blank[0])), file=sys.stderr)
 
 

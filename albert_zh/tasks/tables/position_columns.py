@@ -79,15 +79,13 @@ class PositionColumns:
             notes.append("line 1 is a header (%s)" % shown)
         elif self._has_first_label_alone(columns):
             notes.append(
-                "line 1 is taken for a row (%s): if it is a header, name its columns %s"
+                "line 1 is treated as a row (%s): if it is a header, name its columns %s"
                 % (shown, ", ".join(columns))
             )
         elif self._split == "test" and "label" not in columns:
             notes += note_of_first_row(cells, ", ".join(filter(None, columns)))
         if self._task.labels is None or self._task.header is not None:
-            notes.append(
-                "columns are taken by their position: %s" % ", ".join(filter(None, columns))
-            )
+            notes.append("columns are assigned by position: %s" % ", ".join(filter(None, columns)))
         return ColumnChoice(columns, None, header, int(bool(header)), notes)
 
     def _usual_columns(self):
@@ -115,7 +113,7 @@ class PositionColumns:
     def _about_ids(self, columns):
         """A list with the note on an ignored column of ids; empty if there is none."""
         is_left_out = self._task.columns is None and None in columns
-        note = "column 1 has a different number in each row: it is left out as an id"
+        note = "column 1 has a different number in each row: it is ignored as an id"
         return [note] * is_left_out
 
     def _check_is_no_id(self, columns):

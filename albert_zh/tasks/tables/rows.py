@@ -97,7 +97,7 @@ def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
     rows = list(table)
     filled = [row for row in rows if row.problem != BLANK]
     num_blank = len(rows) - len(filled)
-    notes = ["%d empty lines are left out" % num_blank] * bool(num_blank)
+    notes = ["%d empty lines were skipped" % num_blank] * bool(num_blank)
     return filled, [json_lists.NOTE] * table.is_list + notes
 
 
@@ -118,10 +118,10 @@ def bad_row_notes(
     if bad and not skips:
         shown = "; ".join("line %d: %s" % row for row in bad[:_SHOWN_BAD_ROWS])
         raise UserError(
-            "%s: %d rows do not fit (%s): expected %s, or --skip_bad_rows=true"
+            "%s: %d invalid rows (%s): expected %s, or --skip_bad_rows=true"
             % (path, len(bad), shown, expected)
         )
-    return ["%d rows that do not fit are left out" % len(bad)] * bool(bad)
+    return ["%d invalid rows were skipped" % len(bad)] * bool(bad)
 
 
 def _delimiter(path, first_line):
@@ -142,7 +142,7 @@ def _check_is_no_json(path, start):
     is_table = path.endswith(_TABLE_ENDINGS)
     if is_list or any(are_objects[:1]) and (is_table or are_objects == [True, True]):
         raise UserError(
-            "%s, line 1: holds JSON: name the file %s, as a table is expected under this name"
+            "%s, line 1: found JSON, but a file of this name is read as a table: name it %s"
             % (path, ".json" if is_list else ".jsonl")
         )
 
@@ -164,13 +164,13 @@ def _json_row(line_number, line):
     except (ValueError, RecursionError) as error:
         return Row(line_number, [line], "not valid JSON: %s" % error)
     if not isinstance(record, dict):
-        return Row(line_number, [line], "no JSON object")
+        return Row(line_number, [line], "not a JSON object")
     return Row(line_number, record, None)
 
 
 def _refused_constant(name):
     """Rejects NaN and Infinity, which Python writes for empty cells of a table."""
-    raise ValueError("%s is none of JSON's values, write null for a missing one" % name)
+    raise ValueError("%s is not a JSON value, write null for a missing one" % name)
 
 
 def _tab_rows(numbered):
@@ -203,7 +203,7 @@ def _csv_rows(numbered):
                 break
         if cells is None:
             waiting.extendleft(reversed(taken))
-            yield Row(line_number, line.split(","), "a quote is opened and not closed")
+            yield Row(line_number, line.split(","), "a quote is opened but not closed")
         else:
             yield Row(line_number, cells, None if text.strip() else BLANK)
 

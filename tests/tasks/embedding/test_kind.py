@@ -160,7 +160,9 @@ def test_a_teachers_vectors_are_learnt(settings, folder):
     kernel = weights(settings["output_dir"], 2)["sentence_projection/kernel"]
     assert kernel.shape == (16, 5)
     np.save(teacher, np.random.RandomState(2).normal(size=(64, 5)))
-    with pytest.raises(UserError, match="holds a run with another teacher_vectors: name another"):
+    with pytest.raises(
+        UserError, match="contains a run with another teacher_vectors: name another"
+    ):
         finetuning.run(**dict(settings, projection_width=5, train_step=3))
 
 
@@ -170,7 +172,7 @@ def test_another_further_file_does_not_go_on_with_a_run(settings, folder, tmp_pa
     settings.update(more_train="%s:1" % more, do_eval=False, train_step=1)
     finetuning.run(**settings)
     more.write_text("今天去哪\t银行开门\n", encoding="utf-8")
-    with pytest.raises(UserError, match="holds a run with another more_train .*more.tsv"):
+    with pytest.raises(UserError, match="contains a run with another more_train .*more.tsv"):
         finetuning.run(**dict(settings, train_step=2))
 
 
@@ -180,9 +182,12 @@ def test_another_further_file_does_not_go_on_with_a_run(settings, folder, tmp_pa
         ({"train_batch_size": 1}, "--train_batch_size=1: infonce compares rows of a batch"),
         ({"width": 99}, "--width: a width of 99, expected at most 16"),
         ({"matryoshka": "99,4"}, "--matryoshka: a width of 99, expected at most 16"),
-        ({"objective": "simcse", "dropout": 0}, "--dropout=0: simcse makes a text's two views"),
+        (
+            {"objective": "simcse", "dropout": 0},
+            "--dropout=0: simcse creates the two views of a text",
+        ),
         ({"cosine_temperature": 0}, "--cosine_temperature=0.0: expected at least"),
-        ({"objective": "triplet"}, "needs a wrong text in the third column"),
+        ({"objective": "triplet"}, "needs a negative in the third column"),
         ({"rdrop_alpha": 1}, "--rdrop_alpha is for predictions of classes"),
         ({"objective": "vectors", "do_eval": False}, "add --teacher_vectors"),
         (
@@ -241,7 +246,7 @@ def test_a_corpus_that_is_not_searched_is_refused(folder):
     given.update(corpus_file=str(folder / "faq.txt"), max_seq_length=16)
     check = registry.get(FAMILY).flags.check
     check(finetuning_flags.of_settings(FAMILY, objective="infonce", **given))
-    with pytest.raises(UserError, match="--corpus_file=.*faq.txt has no effect: dev and test hold"):
+    with pytest.raises(UserError, match="--corpus_file=.*faq.txt has no effect: dev and test have"):
         check(finetuning_flags.of_settings(FAMILY, objective="cosent", **given))
     given.update(objective="infonce", dev_format="scored")
     with pytest.raises(UserError, match="has no effect: .* --dev_format=positives$"):
@@ -252,8 +257,8 @@ def test_a_corpus_that_is_not_searched_is_refused(folder):
 @pytest.mark.parametrize(
     "rows, message",
     [
-        ("甲\t乙\t1\n甲\t丙\t1\n", "have the label 1, of which nothing is learnt"),
-        ("甲\t乙\tgut\n", "the score 'gut' is no number"),
+        ("甲\t乙\t1\n甲\t丙\t1\n", "have the label 1, from which nothing can be learned"),
+        ("甲\t乙\tgut\n", "the score 'gut' is not a number"),
         ("\n\n", "is empty"),
     ],
 )
@@ -274,7 +279,7 @@ def test_another_loss_does_not_go_on_with_a_run(settings, folder, capsys):
     capsys.readouterr()
     finetuning.run(**settings)
     assert "nothing to train" in capsys.readouterr().out
-    message = r"seed_1 holds a run with another loss \(cosent, now cosine\)"
+    message = r"seed_1 contains a run with another loss \(cosent, now cosine\)"
     with pytest.raises(UserError, match=message):
         finetuning.run(**dict(settings, objective="cosine", train_step=2))
 

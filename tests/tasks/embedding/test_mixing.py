@@ -114,10 +114,10 @@ def test_classes_are_the_labels_in_their_order(read):
     second = read("b.tsv", "甲\t乙\t1\n丙\t丁\t1e9\n甲\t丁\t-1\n", "scored")
     assert head_of("softmax", first, second)["classes"] == [-1.0, 1.0, 1e9]
     third = read("c.tsv", "甲\t乙\t1\n丙\t丁\t0\n", "scored")
-    message = r"c.tsv and \S+a.tsv have different labels \(in one alone: -1, 0, 1000000000\)"
+    message = r"c.tsv and \S+a.tsv have different labels \(only in one of them: -1, 0, 1000000000\)"
     assert_refused(message, head_of, "softmax", first, third)
     fractions = read("d.tsv", "甲\t乙\t1\n丙\t丁\t0.5\n", "scored")
-    assert_refused("d.tsv: the label 0.5 is no class", head_of, "softmax", fractions)
+    assert_refused("d.tsv: the label 0.5 is not a class", head_of, "softmax", fractions)
     many = read("e.tsv", "".join("甲\t乙\t%d\n" % n for n in range(101)), "scored")
     assert_refused("e.tsv: 101 different labels, expected at most 100", head_of, "softmax", many)
 
@@ -129,9 +129,7 @@ def test_files_with_and_without_negatives_do_not_mix(read):
     assert head_of("infonce", three)["num_negatives"] == 3
     assert head_of("infonce", three, one)["num_negatives"] == 1
     for files in ((without, one), (one, without)):
-        message = (
-            r"the rows of \S+b.tsv have wrong texts \(third column\), those of \S+a.tsv do not"
-        )
+        message = r"the rows of \S+b.tsv have negatives \(third column\), those of \S+a.tsv do not"
         assert_refused(message, head_of, "infonce", *files)
 
 
@@ -141,7 +139,7 @@ def test_losses_of_the_batchs_texts_take_no_wrong_texts(read, loss):
     one = read("b.tsv", "甲\t乙\t戊\n丙\t丁\t戊\n", "positives")
     assert head_of(loss, one)["num_negatives"] == 0
     assert head_of(loss, some, one)["num_negatives"] == 0
-    assert_refused("some rows have wrong texts", head_of, "infonce", some)
+    assert_refused("some rows have negatives", head_of, "infonce", some)
 
 
 def test_weights_that_take_no_row_are_refused(read):
@@ -152,7 +150,7 @@ def test_weights_that_take_no_row_are_refused(read):
         message = "expected FILE:WEIGHT, a weight above 0 that is finite"
         assert_refused(message, with_further, split, split.path + ":" + weight)
     few = with_further(split, split.path + ":1e-9")
-    message = "takes none of its 2 rows: expected a weight of 0.5 or more"
+    message = "uses none of its 2 rows: expected a weight of 0.5 or more"
     assert_refused(message, mixing.training_split, few, options(), 8)
 
 
@@ -206,7 +204,7 @@ def test_rows_with_more_wrong_texts_than_others_are_counted(read):
     more = read("b.tsv", "庚\t辛\t壬\t癸\n", "positives")
     assert training_rows.notes_of_cut_rows([equal]) == []
     (note,) = training_rows.notes_of_cut_rows([equal, more])
-    assert note.startswith("1 rows have more wrong texts") and note.endswith("first 1 are taken")
+    assert note.startswith("1 rows have more negatives") and note.endswith("first 1 are used")
 
 
 def test_triplets_are_what_is_trained_on(read, monkeypatch):
@@ -227,7 +225,10 @@ def test_rows_of_one_group_alone_are_refused(read):
     split = read("a.tsv", "甲\t开户\n乙\t开户\n丙\t开户。\n", "positives")
     for name in ("infonce", "four_blocks", "simbert"):
         assert_refused(
-            "a.tsv: all 3 rows share texts and so are right for one another", check, split, name
+            "a.tsv: all 3 rows share texts and are therefore positives of each other",
+            check,
+            split,
+            name,
         )
     assert_refused("all 2 rows share", check, read("b.txt", "甲\n甲。\n", "texts"), "simcse")
     check(read("c.tsv", "甲\t开户\n乙\t销户\n", "positives"), "infonce")

@@ -126,7 +126,7 @@ def test_worse_and_collapsed_vectors_are_reported(tmp_path):
         "test.tsv",
     )
     warnings = [line for line in lines if line.startswith("warning")]
-    assert "is below that of character TF-IDF" in warnings[0]
+    assert "is lower than that of character TF-IDF" in warnings[0]
     assert "vectors have collapsed" in warnings[1]
     assert (tmp_path / "comparison.md").read_text().count("Warning") == 2
     assert (tmp_path / "comparison.png").exists() and (tmp_path / "comparison.json").exists()

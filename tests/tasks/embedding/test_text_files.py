@@ -94,7 +94,7 @@ def test_a_tsv_table_has_a_column_of_texts(tmp_path):
     path.write_text("甲\t一\n乙\t二\n丙\n", encoding="utf-8")
     split = text_files.read_split(str(path), "train", "texts")
     assert [e.text_a for e in split.examples] == ["甲\t一", "乙\t二", "丙"]
-    assert "2 of 3 lines have tabs, and each line is taken for one text" in split.notes[0]
+    assert "2 of 3 lines have tabs, but each line is treated as one text" in split.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_pairs_whose_labels_say_whether_they_are_right_are_refused(tmp_path, lab
     rows = ["甲,乙,%s" % labels[0], "丙,丁,%s" % labels[1]]
     path = tmp_path / "a.csv"
     path.write_text("\n".join(["sentence1,sentence2,label"] + rows) + "\n", encoding="utf-8")
-    with pytest.raises(UserError, match="labels .*: expected right pairs alone"):
+    with pytest.raises(UserError, match="labels .*: expected only positive pairs"):
         text_files.read_split(str(path), "train", "positives")
 
 
@@ -112,7 +112,7 @@ def test_other_labels_of_right_pairs_are_noted(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("sentence1,sentence2,label\n甲,乙,账户\n丙,丁,贷款\n", encoding="utf-8")
     split = text_files.read_split(str(path), "train", "positives")
-    assert "labels (账户, 贷款) are not read: all rows are taken for right pairs" in split.notes
+    assert "labels (账户, 贷款) are ignored: all rows are treated as positive pairs" in split.notes
     path.write_text("sentence1,sentence2,label\n甲,乙,是\n丙,丁,是\n", encoding="utf-8")
     assert not text_files.read_split(str(path), "train", "positives").notes
     path.write_text("甲,乙,是\n丙,丁,开户\n", encoding="utf-8")  # such a word may be a text
@@ -127,7 +127,7 @@ def test_wrong_texts_of_dev_rows_are_searched(tmp_path):
     split = kind.read_split(task, str(tmp_path), "dev", "utf-8", False)
     measured = scores.Measured(split.examples, is_retrieval=True)
     assert sorted(measured.entries) == sorted("乙己丙丁")
-    assert "searched are the 3 wrong texts of the rows, too" in split.notes
+    assert "the 3 negatives of the rows are searched, too" in split.notes
 
 
 @pytest.mark.parametrize("text", ["甲\t乙\t1\n甲\t丙\t1.0\n", "甲\t乙\t0.3\n"])
@@ -137,7 +137,7 @@ def test_scores_that_are_all_equal_measure_nothing(tmp_path, name, text):
     kind = registry.get("sentence_embedding")
     head = {"loss": "cosent", "dev_format": "scored", "corpus": None}
     task = datasets.get_task("sentences")._replace(head=head, objective=kind.name)
-    message = r"%s.tsv: %d rows to measure on with 1 different .*--dev_format=positives"
+    message = r"%s.tsv: %d rows to evaluate on, with 1 different .*--dev_format=positives"
     with pytest.raises(UserError, match=message % (name, text.count("\n"))) as error:
         kind.read_split(task, str(tmp_path), name, "utf-8", False)
     assert "\n" not in str(error.value)
@@ -161,7 +161,7 @@ def test_entries_that_are_searched_are_no_rows_of_the_file(tmp_path):
     notes = "\n".join(data_checks.check(task, splits)[0])
     assert "dev has more rows than train" not in notes
     assert "warning: dev has 2 rows: " in notes
-    assert "1 of 2 rows of dev are in train too" in notes
+    assert "1 of 2 rows of dev are also in train" in notes
     assert "2 of 2 rows of dev (100.0 %) share a text with train" in notes
 
 
@@ -180,11 +180,12 @@ def test_what_is_left_out_of_every_file_is_noted(tmp_path):
     }
     lines = "\n".join(kind.about_data(task, splits)[0])
     for note in (
-        "train.tsv: 1 empty lines are left out",
-        "more.tsv: 1 rows occur twice: they are taken once",
-        "train.tsv: 1 rows have more wrong texts than the fewest of a row: their first 1 are taken",
-        "corpus.txt: 1 empty lines are left out",
-        "corpus.txt: 1 rows occur twice: they are taken once",
+        "train.tsv: 1 empty lines were skipped",
+        "more.tsv: 1 rows occur twice and are used once",
+        "train.tsv: 1 rows have more negatives than the row with the fewest: only their first "
+        "1 are used",
+        "corpus.txt: 1 empty lines were skipped",
+        "corpus.txt: 1 rows occur twice and are used once",
     ):
         assert lines.count(note) == 1
 
@@ -196,7 +197,9 @@ def test_what_is_left_out_of_every_file_is_noted(tmp_path):
 def test_pairs_without_scores_have_a_way_out(tmp_path, name, way_out, skips):
     path = tmp_path / (name + ".tsv")
     path.write_text("甲\t乙\n丙\t丁\n", encoding="utf-8")
-    with pytest.raises(UserError, match="for right pairs without numbers " + way_out) as error:
+    with pytest.raises(
+        UserError, match="for positive pairs without numbers use " + way_out
+    ) as error:
         text_files.read_split(str(path), name, "scored", "utf-8", skips)
     assert "\n" not in str(error.value)
 
@@ -206,7 +209,9 @@ def test_rows_set_aside_that_have_one_score_measure_nothing(tmp_path):
     splits = {"train": split, "dev": split._replace(name="dev", examples=split.examples[:2])}
     kind = registry.get("sentence_embedding")
     task = datasets.get_task("sentences")._replace(head={"loss": "cosent"}, objective=kind.name)
-    with pytest.raises(UserError, match="train.tsv: 2 rows to measure on with 1 different scores"):
+    with pytest.raises(
+        UserError, match="train.tsv: 2 rows to evaluate on, with 1 different scores"
+    ):
         kind.about_data(task, splits)
     assert kind.about_data(task, {"train": split})[0]
 
@@ -317,9 +322,9 @@ def test_sets_in_the_form_of_mteb(tmp_path):
     [
         ("q9\tc1\t1", "line 2: queries.jsonl has no _id 'q9'"),
         ("q1\tc9\t1", "line 2: corpus.jsonl has no _id 'c9'"),
-        ("q1\tc1\tja", "line 2: the score 'ja' is no number"),
+        ("q1\tc1\tja", "line 2: the score 'ja' is not a number"),
         ("q1\tc1", "line 2: it has no score"),
-        ("q1\tc1\t0", "has no row that fits"),
+        ("q1\tc1\t0", "has no valid row"),
     ],
 )
 def test_wrong_lines_of_qrels_are_named(tmp_path, line, message):
@@ -361,7 +366,9 @@ def test_records_of_a_set_that_do_not_fit_are_named(tmp_path, name, record, mess
 
 
 def test_qrels_alone_are_refused(tmp_path):
-    with pytest.raises(UserError, match="there is no queries.jsonl beside it or in the folder"):
+    with pytest.raises(
+        UserError, match="there is no queries.jsonl next to it or in the parent folder"
+    ):
         read(tmp_path, "query-id\tcorpus-id\tscore\nq1\tc1\t1\n", "positives")
 
 
@@ -369,8 +376,8 @@ def test_empty_lines_and_double_rows_are_left_out_and_counted(tmp_path):
     split = read(tmp_path, "甲\n\n乙\n甲\n", "texts", "a.txt")
     assert [example.text_a for example in split.examples] == ["甲", "乙"]
     assert split.notes == [
-        "1 empty lines are left out",
-        "1 rows occur twice: they are taken once",
+        "1 empty lines were skipped",
+        "1 rows occur twice and are used once",
     ]
 
 
@@ -395,24 +402,24 @@ def test_scores_are_those_of_all_rows_of_a_file(tmp_path, name):
 @pytest.mark.parametrize(
     "text, data_format, message",
     [
-        ("甲\t乙\tsehr\n", "scored", "line 1: the score 'sehr' is no number"),
-        ("甲\t乙\tnan\n", "scored", "line 1: the score 'nan' is no number"),
+        ("甲\t乙\tsehr\n", "scored", "line 1: the score 'sehr' is not a number"),
+        ("甲\t乙\tnan\n", "scored", "line 1: the score 'nan' is not a number"),
         ("甲\t乙\n", "scored", "line 1: it has no score"),
         ("甲\t\t1\n", "scored", "line 1: the second text is empty"),
         ("甲\n", "positives", "line 1: the second text is empty"),
         ("甲\t乙\t丙\n", "margins", "line 1: it has no margin.*without margins, --scoring_class"),
-        ("甲\t乙\t\t1\n", "margins", "line 1: it has 0 wrong texts, expected one"),
-        ("甲\t乙\t丙\tentailment\n", "margins", "line 1: the margin 'entailment' is no number"),
-        ("甲\t乙\t丙\t9.5\n", "margins", "line 1: the margin 9.5 is no difference of cosines"),
+        ("甲\t乙\t\t1\n", "margins", "line 1: it has 0 negatives, expected one"),
+        ("甲\t乙\t丙\tentailment\n", "margins", "line 1: the margin 'entailment' is not a number"),
+        ("甲\t乙\t丙\t9.5\n", "margins", "line 1: the margin 9.5 is not a difference of cosines"),
         ("1-0||甲||乙||5\n1-1||丙||丁||3\n", "scored", r"one column and '\|\|'.* put tabs there"),
         ("甲||乙\n丙||丁\n", "pairs", r"second text is empty.*'\|\|' in it.* put tabs there"),
         ("甲 乙\n丙 丁\n", "positives", "has one column and ' ' in it.* put tabs there"),
         (
             "甲，乙\n丙\t丁\n戊\t己\n",
             "positives",
-            r"text<tab>right text, perhaps <tab>wrong texts, or",
+            r"text<tab>positive, optionally <tab>negatives, or",
         ),
-        ("\n \n", "texts", "is empty: expected a text a line"),
+        ("\n \n", "texts", "is empty: expected one text per line"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, text, data_format, message):
@@ -427,10 +434,14 @@ def test_what_does_not_fit_is_named(tmp_path, text, data_format, message):
         ({"text_a": [], "text_b": "乙", "score": 1}, "scored", "line 1: the first text is empty"),
         ({"query": "甲", "pos": [], "neg": ["乙"]}, "positives", "line 1: the second text is em"),
         ({"query": "甲", "pos": None}, "positives", "line 1: the second text is empty"),
-        ({"query": "甲", "pos": "乙", "neg": [5]}, "positives", "the wrong text is no text: 5"),
-        ({"query": "甲", "pos": 5}, "positives", "line 1: the second text is no text: 5"),
+        (
+            {"query": "甲", "pos": "乙", "neg": [5]},
+            "positives",
+            "the negative text is not a string: 5",
+        ),
+        ({"query": "甲", "pos": 5}, "positives", "line 1: the second text is not a string: 5"),
         ({"text_a": "甲", "text_b": "乙", "score": []}, "scored", "line 1: it has no score"),
-        ({"text_a": "甲", "text_b": "乙", "score": [{}]}, "scored", "the score {} is no number"),
+        ({"text_a": "甲", "text_b": "乙", "score": [{}]}, "scored", "the score {} is not a number"),
     ],
 )
 def test_values_of_json_that_do_not_fit_are_named(tmp_path, row, data_format, message):
@@ -440,7 +451,7 @@ def test_values_of_json_that_do_not_fit_are_named(tmp_path, row, data_format, me
     assert "\n" not in str(error.value)
 
 
-UNREAD = "%s are not read: a classifier scores the pairs"
+UNREAD = "%s are ignored: a classifier scores the pairs"
 
 
 @pytest.mark.parametrize(
@@ -449,7 +460,7 @@ UNREAD = "%s are not read: a classifier scores the pairs"
         (
             "a.tsv",
             "甲\t乙\t0\n甲\t丙\t1\n",
-            "what stands behind the two texts (0, 1) is not read: a classifier scores the pairs",
+            "the values after the two texts (0, 1) are ignored: a classifier scores the pairs",
         ),
         ("a.tsv", "label\ttext_a\ttext_b\n0\t甲\t乙\n1\t甲\t丙\n", UNREAD % "labels (0, 1)"),
         (
@@ -464,13 +475,13 @@ UNREAD = "%s are not read: a classifier scores the pairs"
 def test_labels_of_pairs_that_are_scored_later_are_left_unread(tmp_path, name, text, note):
     split = read(tmp_path, text, "pairs", name)
     assert rows(split) == [("甲", "乙", 1.0, ()), ("甲", "丙", 1.0, ())]
-    assert [n for n in split.notes if "not read" in n] == [note] * bool(note)
+    assert [n for n in split.notes if "are ignored" in n] == [note] * bool(note)
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("1\t甲\t乙\n0\t甲\t丙\n0\t丁\t丙\n", "column 1 holds numbers alone.*are they labels"),
+        ("1\t甲\t乙\n0\t甲\t丙\n0\t丁\t丙\n", "column 1 contains only numbers.*are they labels"),
         ("1\t甲\t乙\n2\t甲\t丙\n", "column 1 has a different number in each row: an id"),
     ],
 )
@@ -482,7 +493,7 @@ def test_columns_before_pairs_that_are_scored_later_are_refused(tmp_path, text, 
 
 def test_of_texts_alone_the_objective_that_learns_them_is_named(tmp_path):
     for data_format in ("scored", "pairs", "positives"):
-        with pytest.raises(UserError, match="; of texts alone --objective=simcse learns"):
+        with pytest.raises(UserError, match="; for single texts use --objective=simcse"):
             read(tmp_path, "今天\n明天\n", data_format)
         with pytest.raises(UserError) as error:
             read(tmp_path, "今天\n明天\t\n", data_format)
@@ -499,7 +510,7 @@ def test_nothing_in_place_of_wrong_texts_is_none(tmp_path):
 def test_bad_rows_may_be_skipped(tmp_path):
     split = read(tmp_path, "甲\t乙\tx\n甲\t丙\t1\n", "scored", skip_bad_rows=True)
     assert rows(split) == [("甲", "丙", 1.0, ())]
-    assert split.notes == ["1 rows that do not fit are left out"]
+    assert split.notes == ["1 invalid rows were skipped"]
 
 
 def test_weights_say_how_often_rows_occur():
@@ -521,7 +532,7 @@ def test_weights_say_how_often_rows_occur():
         (
             "a.csv",
             "text_a,text_b,label\n甲,乙,1\n丙,丁,0\n",
-            r"labels \(0, 1\): expected right pairs",
+            r"labels \(0, 1\): expected only positive pairs",
         ),
         (
             "a.jsonl",
@@ -553,7 +564,7 @@ def test_a_first_column_of_ids_is_no_text(tmp_path, number, data_format, row, ex
     lines = [number % n + "\t" + row.format(n) + "\n" for n in range(6)]
     split = read(tmp_path, "".join(lines), data_format)
     assert rows(split)[3] == expected and len(split.examples) == 6
-    assert "column 1 has a different number in each row: it is left out as an id" in split.notes
+    assert "column 1 has a different number in each row: it is ignored as an id" in split.notes
 
 
 @pytest.mark.parametrize("header", ["", "编号\t内容一\t内容二\n"])
@@ -576,7 +587,7 @@ def test_answers_are_known_by_their_names(tmp_path, name):
     assert rows(split)[0] == ("问0", "答0", 1.0, ()) and len(split.examples) == 6
     assert split.notes == ["columns that are not used: 序号"]
     labelled = "title,reply,is_best\n" + "".join("问%d,答%d,%d\n" % (n, n, n % 2) for n in range(6))
-    with pytest.raises(UserError, match=r"labels \(0, 1\): expected right pairs alone"):
+    with pytest.raises(UserError, match=r"labels \(0, 1\): expected only positive pairs"):
         read(tmp_path, labelled, "positives", "a.csv")
 
 
@@ -589,16 +600,14 @@ def test_labels_that_are_all_alike_and_categories_are_left_aside(tmp_path):
 def test_wrong_texts_that_may_be_categories_are_noted(tmp_path):
     lines = ["问%d\t答%d\t%s\n" % (n, n, "账户转账"[n % 2 * 2 :][:2]) for n in range(20)]
     (note,) = read(tmp_path, "".join(lines), "positives").notes
-    assert note.startswith(
-        "what stands behind the right texts (账户, 转账) is taken for wrong texts"
-    )
+    assert note.startswith("the values after the positives (账户, 转账) are treated as negatives")
     answers = ["问%d\t答%d\t答%d\n" % (n, n, n % 2 + 5) for n in range(20) if n not in (5, 6)]
     assert not read(tmp_path, "".join(answers) + "问5\t答5\n", "positives").notes
 
 
 def test_a_first_row_like_a_header_is_noted(tmp_path):
     (note,) = read(tmp_path, "客户问题,标准句子\n甲,乙\n", "positives", "a.csv").notes
-    assert note.startswith("line 1 is taken for a row (客户问题 | 标准句子): if it is a header")
+    assert note.startswith("line 1 is treated as a row (客户问题 | 标准句子): if it is a header")
     known = read(tmp_path, "用户问题,标准问题\n甲,乙\n", "positives", "a.csv")
     assert rows(known) == [("甲", "乙", 1.0, ())] and not known.notes
     of_keys = read(tmp_path, '{"question": "甲", "answer": "乙"}\n', "positives", "a.jsonl")
@@ -617,7 +626,7 @@ def test_texts_beside_a_score_may_have_any_names(tmp_path, content, note):
     """Regression: the header was read as a row without a valid score, or with "score" as a text."""
     split = read(tmp_path, content, "scored", "a.csv")
     assert rows(split) == [("甲", "乙", 0.5, ()), ("丙", "丁", 1.0, ())]
-    assert split.notes == ["texts are those of the columns " + note]
+    assert split.notes == ["texts are read from the columns " + note]
     with pytest.raises(UserError, match="labels"):
         read(tmp_path, content, "positives", "a.csv")
 
@@ -714,7 +723,7 @@ def test_keys_of_json_that_are_not_read_are_noted(tmp_path):
 
 def test_a_first_row_with_a_known_name_is_noted(tmp_path):
     (note,) = read(tmp_path, "query\tpos_doc\tneg_doc\n甲\t乙\t丙\n", "positives").notes
-    assert note.startswith("line 1 is taken for a row (query | pos_doc | neg_doc): if it is")
+    assert note.startswith("line 1 is treated as a row (query | pos_doc | neg_doc): if it is")
     table = "问题\t正例\t负例\n甲\t乙\t丙\n"
     assert rows(read(tmp_path, table, "positives")) == [("甲", "乙", 1.0, ("丙",))]
     table = "句子1\t句子2\t分数\n甲\t乙\t3\n"
@@ -724,5 +733,5 @@ def test_a_first_row_with_a_known_name_is_noted(tmp_path):
 def test_cells_that_may_hold_several_texts_are_noted(tmp_path):
     table = "标准问\t相似问\n标\t甲|乙\n准\t丙||丁\n"
     (note,) = read(tmp_path, table, "positives").notes
-    assert note.startswith("2 of 2 rows have '|' in a text, and are taken for one text each")
+    assert note.startswith("2 of 2 rows have '|' in a text, and are treated as one text each")
     assert not read(tmp_path, "甲|乙\t丙\n丁\t戊\n己\t庚\n", "positives").notes

@@ -138,7 +138,7 @@ def test_raw_text_is_learnt_and_a_stopped_run_resumes_bit_by_bit(tmp_path, chang
     assert 1.0 < reached["dev"]["eval_perplexity"] < 14.0
     whole, resumed = whole_runs.resumed_weights(settings, tmp_path / "copy")
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
-    with pytest.raises(UserError, match="holds a run with another damage"):
+    with pytest.raises(UserError, match="contains a run with another damage"):
         finetuning.run(**dict(settings, damage={"bart": "mass", "mass": "bart"}[changes["damage"]]))
 
 
@@ -164,13 +164,19 @@ def test_a_generator_writes_as_it_was_trained(settings, tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"tasks": "masked_lm"}, "one of prefix_lm and masked_targets has to be among them"),
+        ({"tasks": "masked_lm"}, "expected one of prefix_lm and masked_targets among them"),
         ({"tasks": "prefix_lm,prefix_lm:2"}, "--tasks: prefix_lm is named twice"),
-        ({"tasks": "prefix_lm,masked_targets"}, "one of prefix_lm and masked_targets has to be"),
+        (
+            {"tasks": "prefix_lm,masked_targets"},
+            "expected one of prefix_lm and masked_targets among",
+        ),
         ({"damage": "noise"}, "--damage=noise: expected one of bart, mass"),
-        ({"damage_copies": 2}, "--damage_copies needs --damage"),
+        ({"damage_copies": 2}, "--damage_copies requires --damage"),
         ({"damage": "bart", "damage_copies": 0}, "--damage_copies=0: expected 1 or more"),
-        ({"damage": "bart", "tasks": "prefix_lm,masked_lm"}, "the source is damaged already"),
+        (
+            {"damage": "bart", "tasks": "prefix_lm,masked_lm"},
+            "the source is already a corrupted text",
+        ),
         ({"damage": "bart", "text_column": "1"}, "--text_column: raw text"),
         ({"text_b_column": "2"}, "--text_b_column: rows have a source .--text_column. and a targ"),
         ({"tasks": "prefix_lm,other"}, "'other', expected NAME or NAME:WEIGHT"),
@@ -210,8 +216,8 @@ def test_what_cut_rows_are_too_long_for_is_named():
         for name in ("generation", "reading_comprehension")
     }
     assert words == {
-        "generation": "have a longer source than 59 tokens (--max_seq_length=64 less "
-        "--max_target_length=5) or a longer target than 4",
+        "generation": "have a source of over 59 tokens (--max_seq_length=64 less "
+        "--max_target_length=5) or a target of over 4",
         "reading_comprehension": "are longer than --max_query_length=32 tokens",
     }
 

@@ -43,7 +43,7 @@ def test_a_file_to_predict_may_have_sources_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line, problem", [("[1, 2]", "no JSON object"), ('{"source": ', "not valid JSON")]
+    "line, problem", [("[1, 2]", "not a JSON object"), ('{"source": ', "not valid JSON")]
 )
 def test_lines_of_a_file_to_predict_that_are_no_objects_are_named(tmp_path, line, problem):
     """Regression: such lines raised "'<' not supported between instances of 'list' and 'int'"."""
@@ -68,7 +68,7 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
         read(tmp_path, content)
     split = read(tmp_path, content, skips=True)
     assert pairs(split) == [("长文", "头条")]
-    assert split.notes == ["1 rows that do not fit are left out"]
+    assert split.notes == ["1 invalid rows were skipped"]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -76,7 +76,7 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
 def test_lines_that_are_no_objects_are_named_or_left_out(tmp_path, line, split):
     """Regression: such lines ended in a traceback when a file was predicted or targets sought."""
     content = line + "\n" + BY_NAME
-    with pytest.raises(UserError, match="line 1: (no JSON object|not valid JSON)"):
+    with pytest.raises(UserError, match="line 1: (not a JSON object|not valid JSON)"):
         read(tmp_path, content, split, "a.jsonl")
     made = read(tmp_path, content, split, "a.jsonl", skips=True)
     assert pairs(made) == [("长文", "头条"), ("又一篇", "题")]
@@ -85,7 +85,7 @@ def test_lines_that_are_no_objects_are_named_or_left_out(tmp_path, line, split):
 def test_a_first_row_like_a_header_is_noted(tmp_path):
     (note,) = read(tmp_path, "公司内容\t题目文本\n正文一\t题一\n").notes
     assert note.startswith(
-        "line 1 is taken for a row (公司内容 | 题目文本): if it is a header, name"
+        "line 1 is treated as a row (公司内容 | 题目文本): if it is a header, name"
     )
     known = read(tmp_path, "新闻内容\t新闻标题\n正文一\t题一\n")
     assert pairs(known) == [("正文一", "题一")] and not known.notes
@@ -116,13 +116,15 @@ def test_columns_that_are_not_used_are_noted(tmp_path):
 
 
 def test_json_without_a_target_and_unknown_columns(tmp_path):
-    with pytest.raises(UserError, match="found the columns y, z, none with the name of a target"):
+    with pytest.raises(
+        UserError, match="found the columns y, z, none of which is a known name of a target"
+    ):
         read(tmp_path, "x\ty\tz\n长文\t头条\t体育\n", text_a="x")
     with pytest.raises(UserError, match="line 1: its target is empty or no text"):
         read(tmp_path, '{"source": "长文"}\n', file_name="a.jsonl")
     with pytest.raises(UserError, match="no column 'z' in its header"):
         read(tmp_path, "长文\t头条\n", label="z")
-    with pytest.raises(UserError, match="no row that fits"):
+    with pytest.raises(UserError, match="no valid row"):
         read(tmp_path, "\n")
 
 

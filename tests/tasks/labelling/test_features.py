@@ -99,7 +99,7 @@ def test_windows_of_a_row_and_entities_that_they_cut(tokenizer):
     rows, counts = features.span_rows(encoded, spans, {"LOC": 0, "PER": 1})
     assert rows == [[(2, 3, 0)], [(3, 4, 0)]]
     assert counts == (3, 0, 0, 1)  # no window contains all of the second span
-    assert "1 of 3 entities are whole in no window" in features.notes_of_counts(counts)[0]
+    assert "1 of 3 entities do not fit into any window" in features.notes_of_counts(counts)[0]
 
 
 def test_spans_beyond_the_columns_of_a_row_are_counted(tokenizer):

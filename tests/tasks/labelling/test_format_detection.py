@@ -43,7 +43,9 @@ def test_entities_are_not_learnt_from_words(tmp_path, content):
     with pytest.raises(UserError) as raised:
         read_split(tmp_path, "\n" + content)
     message = str(raised.value)
-    assert message.startswith("%s, line 2: %r is in no f" % (tmp_path / "train.txt", first))
+    assert message.startswith(
+        "%s, line 2: %r is not in a known f" % (tmp_path / "train.txt", first)
+    )
     assert "王 B-PER" in message and "--file_format=segmented" in message and "\n" not in message
     named = read_split(tmp_path, content, task_of("ner", file_format="segmented"))
     assert named.file_format == "segmented"
@@ -133,7 +135,7 @@ def test_words_are_read_where_words_are_looked_for(tmp_path):
         task_of("cws"),
     ):
         assert splits.format_of(task, written(tmp_path, content), "dev", "utf-8") == "segmented"
-    with pytest.raises(UserError, match="is in no format of entities"):
+    with pytest.raises(UserError, match="is not in a known format of entities"):
         read_split(tmp_path, content, task_of("cws", LABELS), "dev")
 
 
@@ -180,7 +182,7 @@ def test_most_lines_decide_over_the_slash_form(tmp_path, content, line, piece):
 
 @pytest.mark.parametrize("glued", ["当/o希望工程/nr", "王明/nr李雷/nr"])
 def test_pieces_without_a_blank_between_them_are_no_entity(tmp_path, glued):
-    with pytest.raises(UserError, match="line 2: '%s' has the type .* in its middle" % glued):
+    with pytest.raises(UserError, match="line 2: '%s' also has the type .* in its middle" % glued):
         read_split(tmp_path, "我们/o 北京/ns\n%s\n" % glued)
 
 
@@ -250,12 +252,14 @@ def test_plain_texts_are_predicted(tmp_path):
         ("王明去了北京。", None, "test-1"),
         (" 他说：OK ", None, "test-3"),  # blanks are preserved for positions
     ]
-    assert notes == ["format text", "1 empty texts are left out"]
+    assert notes == ["format text", "1 empty texts were skipped"]
     split = read_split(tmp_path, content, task_of("ner", LABELS), "test")
     assert split.file_format == "text" and not split.has_labels and len(split.examples) == 2
-    with pytest.raises(UserError, match="test.txt, line 1: '王,B-PER' is in no format of entiti"):
+    with pytest.raises(
+        UserError, match="test.txt, line 1: '王,B-PER' is not in a known format of entiti"
+    ):
         streamed(tmp_path, "王,B-PER\n明,I-PER\n")
-    with pytest.raises(UserError, match="dev.txt: has no labels .format text.: expected those"):
+    with pytest.raises(UserError, match="dev.txt: has no labels .format text., expected a"):
         read_split(tmp_path, content, task_of("ner", LABELS, file_format="text"), "dev")
 
 
@@ -265,7 +269,7 @@ def test_blanks_that_are_taken_for_borders_of_words_are_noted(tmp_path):
     task = task_of("cws", labels=tuple("BMES"))
     kind = registry.get("sequence_labelling")
     (note,), _, _ = kind.open_stream(task, str(tmp_path / "test.txt"), "utf-8")
-    assert note.startswith("format segmented: blanks") and "--file_format=text" in note
+    assert note.startswith("format segmented: spaces") and "--file_format=text" in note
     task = task_of("cws", labels=tuple("BMES"), file_format="segmented")
     assert kind.open_stream(task, str(tmp_path / "test.txt"), "utf-8")[0] == ["format segmented"]
 
@@ -285,14 +289,14 @@ def test_what_is_remarkable_in_a_streamed_file(tmp_path):
     assert streamed(tmp_path, content)[0] == [
         "format conll",
         "tags of the scheme BIO",
-        "2 entities begin with a tag that continues one, such as I-: they are kept",
+        "2 entities begin with a tag that continues one, such as I-: they are accepted",
     ]
     assert streamed(tmp_path, content)[0][1:] == reader.read_file(str(tmp_path / "test.txt")).notes
     with pytest.raises(UserError, match="test.txt: has no texts"):
         streamed(tmp_path, "\n\n")
     line = '{"text": "王明", "label": {"PER": {"王明": [[0, 1]], "王": [[0, 0]]}}}\n'
     notes, _ = streamed(tmp_path, line, "test.json", overlaps="longest")
-    assert notes == ["format cluener", "1 entities that overlap a longer one are left out"]
+    assert notes == ["format cluener", "1 entities that overlap a longer one were ignored"]
 
 
 @pytest.mark.parametrize("kind", ["sequence_labelling", "span_labelling"])

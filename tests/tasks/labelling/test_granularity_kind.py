@@ -162,7 +162,7 @@ def test_parts_that_are_left_out_have_no_variables(finished, tmp_path):
         ({"granularity_loss": -1.0}, "--granularity_loss=-1.0: expected a number, 0 or more"),
         (
             {"granularities": None, "granularity_bigrams": False},
-            "--granularity_bigrams has no meaning without --granularities",
+            "--granularity_bigrams has no effect without --granularities",
         ),
     ],
 )

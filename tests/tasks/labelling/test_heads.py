@@ -285,5 +285,5 @@ def test_heads_learn(name):
 def test_flags_without_meaning_for_spans_are_refused(flag):
     family = registry.get("span_labelling")
     options = finetuning_flags.of_settings("sequence_labelling", head="global_pointer", **flag)
-    with pytest.raises(UserError, match="--%s=.* has no meaning with --head=" % list(flag)[0]):
+    with pytest.raises(UserError, match="--%s=.* has no effect with --head=" % list(flag)[0]):
         family.flags.check(options)

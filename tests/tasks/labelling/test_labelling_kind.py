@@ -232,7 +232,7 @@ def test_a_stride_is_compared_with_the_windows_of_the_model(finished, tmp_path):
     [("stride", 4, r"\(None, now 4\)"), ("head_learning_rate", 2.0, r"\(1.0, now 2.0\)")],
 )
 def test_a_run_does_not_go_on_with_another_setting_of_its_kind(finished, name, now, shown):
-    with pytest.raises(UserError, match="holds a run with another %s %s" % (name, shown)):
+    with pytest.raises(UserError, match="contains a run with another %s %s" % (name, shown)):
         finetuning.run(**dict(finished[0], **{name: now}))
 
 
@@ -435,7 +435,7 @@ def test_texts_without_labels_are_not_learnt_as_ones_without_entities(tmp_path):
     skipping = task._replace(head={"skip_bad_rows": True})
     train = kind.read_split(skipping, str(tmp_path), "train", "utf-8", True)
     assert [example.text_a for example in train.examples] == ["京津"]
-    assert "1 rows that do not fit are left out" in train.notes[-1]
+    assert "1 invalid rows were skipped" in train.notes[-1]
     test = kind.read_split(task, str(tmp_path), "test", "utf-8", False)
     assert [example.label for example in test.examples] == [None, [Span(0, 2, "loc")]]
 

@@ -227,7 +227,7 @@ def test_a_first_line_without_its_tag_is_the_one_that_does_not_fit(tmp_path):
     skipping = BadRows(True)
     found = reader.read_file(path, bad_rows=skipping)
     assert [(text.text, text.spans) for text in found.texts] == [("去北", [Span(1, 2, "LOC")])]
-    assert "2 rows that do not fit are left out (first: " in " ".join(found.notes)
+    assert "2 invalid rows were skipped (first: " in " ".join(found.notes)
     # Most lines have no tag, so the file is expected to have none.
     path = written(tmp_path, "王\n明\n\n去\n北 B-LOC\n")
     with pytest.raises(UserError, match="line 5: found '北 B-LOC', expected one character, as in"):
@@ -322,8 +322,8 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
         ("王 B-PER\n明\tI-PER\n", r"line 2: mixed separators.*line 1 separates columns with a bla"),
         ("王\tB-PER\n明 I-PER\n", r"line 2: mixed separators.*line 1 separates columns with a TAB"),
         ("王 B-PER\n明 I-PER\n\n去 M-PER\n", r"train.txt, line 4: the tag 'M-PER' is not one"),
-        ("王 B-PER\r明 I-PER\r", r"train.txt: its lines end with CR alone"),
-        ("王明  去\r北京  。\r\n", r"train.txt: its lines end with CR alone"),
+        ("王 B-PER\r明 I-PER\r", r"train.txt: its lines end with CR only"),
+        ("王明  去\r北京  。\r\n", r"train.txt: its lines end with CR only"),
         ("\nlabel\ttext\nB-PER O\t王 明\n", r"line 2: found the columns label, text, expected te"),
         ("text_a\tlabel\n王 明\tB-PER O\n去 明\tO Q-PER\n", r"line 3: unknown tag 'Q-PER'"),
         ("王\n明 I-PER\n", r"train.txt, line 2: found '明 I-PER', expected one character"),
@@ -331,12 +331,12 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
         ("\n\n\n", r"train.txt: has no texts"),
         ("text_a\tlabel\n王 明\tB-PER\n", r"line 2: 2 tokens and 1 labels"),
         ("text_a\tlabel\n王 明\n", r"line 2: 1 columns, expected 2"),
-        ("text_a\tlabel\n王  明\tB-PER O I-PER\n", r"line 2: an empty token: expected one blank"),
+        ("text_a\tlabel\n王  明\tB-PER O I-PER\n", r"line 2: an empty token: expected one space"),
         ("王\tB-PER\n\tB-LOC\n明\tI-PER\n", r"line 2: an empty token before its tag"),
         ("王明/PER 去/o\n北京/LOC 。\n", r"train.txt, line 2: '。' has no type"),
         ("1 王 B-PER\n2 明 I-PER\n\n1 去 O\n", r"column 1 counts the tokens \(1, 2, ...\): remove"),
         ("0\t王\tB-PER\n1\t明\tI-PER\n", r"column 1 counts the tokens"),
-        ("王 B-PER\n明 I-PER\n\n去 O\r北 O\r\n", r"line 4: its lines end with CR alone"),
+        ("王 B-PER\n明 I-PER\n\n去 O\r北 O\r\n", r"line 4: its lines end with CR only"),
     ],
 )
 def test_bad_files(tmp_path, content, expected):
@@ -371,7 +371,7 @@ def test_one_sentence_of_50000_characters(tmp_path):
 
 def test_empty_texts_are_counted(tmp_path):
     data = read(tmp_path, '{"text": "", "label": {}}\n{"text": "王", "label": {}}\n', "a.json")
-    assert len(data.texts) == 1 and data.notes == ["1 empty texts are left out"]
+    assert len(data.texts) == 1 and data.notes == ["1 empty texts were skipped"]
 
 
 def cluener(text, mention, start, end):
@@ -444,7 +444,9 @@ def test_labels_of_the_other_form_are_not_left_out(tmp_path, labels):
     first = '{"text": "北", "entity_list": []}\n' if "label" in labels else ""
     path = tmp_path / "train.json"
     path.write_text(first + plain * 12 + '{"text": "北京", %s}\n' % labels, encoding="utf-8")
-    with pytest.raises(UserError, match="train.json, line 1[34]: has (entity_list|label), but by"):
+    with pytest.raises(
+        UserError, match="train.json, line 1[34]: has (entity_list|label), but according to"
+    ):
         reader.read_file(str(path))
 
 
@@ -498,7 +500,7 @@ def test_rows_that_do_not_fit_are_left_out_on_demand(tmp_path, content, name, fi
         read(tmp_path, content, name, file_format=file_format)
     data = read(tmp_path, content, name, file_format=file_format, bad_rows=BadRows(True))
     assert entities(data) == [[("王明", "PER")]] * 2
-    assert any("1 rows that do not fit are left out (first: " in note for note in data.notes)
+    assert any("1 invalid rows were skipped (first: " in note for note in data.notes)
     streamed = reader.stream_file(data.path, file_format, bad_rows=BadRows(True))
     assert list(streamed) == data.texts
 
@@ -529,9 +531,9 @@ def test_overlaps_are_named_and_resolved_on_demand(tmp_path):
     flat = reader.keep_longest(data)
     assert reader.without_overlaps(flat, BadRows()) == flat
     left = reader.without_overlaps(data, BadRows(True))
-    assert not left.texts and "1 rows that do not fit" in left.notes[-1]
+    assert not left.texts and "1 invalid rows" in left.notes[-1]
     assert flat.texts[0].spans == [Span(0, 4, "org")]
-    assert flat.notes[-1] == "1 entities that overlap a longer one are left out"
+    assert flat.notes[-1] == "1 entities that overlap a longer one were ignored"
 
 
 def test_the_longest_of_many_overlapping_entities_stay():

@@ -200,7 +200,7 @@ def test_words_with_parts_of_speech_are_words(tmp_path):
     first, second = texts_and_spans([e.source for e in split.examples])[:2]
     assert first == ("中国政府充满信心。", [(word, "") for word in words])
     assert [word for word, _ in second[1]][:2] == ["呵呵", "，"]
-    with pytest.raises(UserError, match="expected words, which have none"):  # a file of entities
+    with pytest.raises(UserError, match="expected words, which have no type"):  # a file of entities
         read_split(tmp_path, "王明/nr 去/o 北京/ns 。/o\n", "cws")
 
 
@@ -228,7 +228,9 @@ def test_braces_around_entities(tmp_path):
         ("今天没有。", []),
         ("在上海", [("上海", "location")]),
     ]
-    with pytest.raises(UserError, match=r"line 1: braces that are of no entity: .*\{\{location:北"):
+    with pytest.raises(
+        UserError, match=r"line 1: braces that do not mark an entity: .*\{\{location:北"
+    ):
         read_split(tmp_path, "{{location:北京}}和{{上海}}\n", "ner")
     path = written(tmp_path, '{"text": "{{a:b}}", "label": {}}\n', "train.json")
     assert reader.read_file(path).texts[0].text == "{{a:b}}"

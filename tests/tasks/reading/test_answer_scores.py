@@ -266,7 +266,10 @@ def test_measures_are_those_of_squads_definition():
 @pytest.mark.parametrize(
     "content, message",
     [
-        ({"other": "x"}, "none of its 1 predictions is for one of the 1 questions of data.json"),
+        (
+            {"other": "x"},
+            "none of its 1 predictions belongs to one of the 1 questions of data.json",
+        ),
         ({}, "none of its 0 predictions"),
         ([], "expected an object of {question id: text of the answer}"),
         ({"Q0": ["x"]}, "Q0: expected the text of an answer, found"),

@@ -272,7 +272,7 @@ BAD_SETTINGS = {
         "train_file": "none.json",
         "predict_file": "none.json",
     },
-    "train_file is required beside the other files": {"predict_file": "none.json"},
+    "train_file is required in addition to the other files": {"predict_file": "none.json"},
     "n_best_size=0: expected 1 or more": {"n_best_size": 0},
     "version_2_with_negative: with --original_features every question is answered": {
         "version_2_with_negative": True,
@@ -282,16 +282,17 @@ BAD_SETTINGS = {
         "null_score_diff_threshold": 0.0,
         "original_features": True,
     },
-    "length_penalty: with --original_features every question is answered, by scores alone": {
+    "length_penalty: with --original_features every question is answered, by scores only": {
         "length_penalty": 0.5,
         "original_features": True,
     },
     "length_penalty=-0.5: expected a number, 0 or more": {"length_penalty": -0.5},
-    "train.json: 40 of its 200 questions have no answer, which --original_features never says": {
+    "train.json: 40 of its 200 questions have no answer, which --original_features never "
+    "predicts": {
         "original_features": True,
     },
     "label_column: columns of questions have fixed names": {"label_column": "x"},
-    "a data set of the kind single_label, this run is of reading": {"task_name": "lcqmc"},
+    "a data set of the kind single_label, but this command is for reading": {"task_name": "lcqmc"},
     "unknown metric 'accuracy', expected one of f1, exact_match": {"best_metric": "accuracy"},
 }
 

@@ -49,7 +49,8 @@ def answers_of(path):
                 "question": "谁？",
                 "answers": ["b"],
             },
-            "documents.title, documents.paragraphs, question, answers: of several texts of a quest",
+            "documents.title, documents.paragraphs, question, answers: if a question has "
+            "several texts",
         ),
         (  # as in WebQA
             {
@@ -58,7 +59,8 @@ def answers_of(path):
                     "evidences": {"Q_1#0": {"answer": ["b"], "evidence": "b"}},
                 }
             },
-            "Q_1.question, Q_1.evidences.Q_1#0: of several texts of a question write a line each",
+            "Q_1.question, Q_1.evidences.Q_1#0: if a question has several texts, write a line "
+            "for each",
         ),
         ({"content": ["b"], "candidates": ["c"]}, "content, candidates$"),
     ],
@@ -73,7 +75,7 @@ def test_the_way_out_of_layouts_that_are_not_read(tmp_path, record, keys):
 
 def test_rows_in_place_of_paragraphs_are_refused(tmp_path):
     row = {"id": "1", "context": CONTEXT, "question": "谁？", "answers": {"text": ["雷军"]}}
-    with pytest.raises(UserError, match='"data" has rows of a question each, .* its list alone'):
+    with pytest.raises(UserError, match='"data" has one question per row, .* only its list'):
         read_questions(written(tmp_path, {"data": [row]}))
     assert answers_of(written(tmp_path, [row])) == [(Answer("雷军", 3),)]
 
@@ -184,7 +186,7 @@ def test_bad_rows_are_left_out_on_demand(tmp_path, name):
     assert read.counts == {"bad_rows": 3}
     task = datasets.get_task("questions")._replace(files={"train": (name,)})
     notes = examples.read_split(task, str(tmp_path), "train", "utf-8", True).notes
-    assert notes == ["3 rows that do not fit are left out"]
+    assert notes == ["3 invalid rows were skipped"]
 
 
 def test_a_table_of_two_columns_has_no_answers(tmp_path):
@@ -386,7 +388,7 @@ def test_empty_contexts_and_questions_are_counted(tmp_path):
         ),
         ([{"context_text": 3, "qas": []}], r"\[0\].context_text: expected a text, found 3"),
         ({"question": "a"}, "line 1: expected the key 'context' with a text, as in"),
-        ('{"context": "a", "question": "b"}\n[]\n', "line 2: no JSON object"),
+        ('{"context": "a", "question": "b"}\n[]\n', "line 2: not a JSON object"),
         ('{"context": "a", "question": "b", "start": "x"}\n', "line 1: expected the position"),
         ('{"context": "a", "question": "b", "answer": 3}\n', "line 1: expected the answer as"),
     ],

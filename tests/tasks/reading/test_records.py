@@ -139,7 +139,7 @@ def test_without_tuning_a_question_may_have_no_answer(tokenizer, tmp_path, null_
     predictions, n_best, null_odds = contents
     assert predictions == {"Q": text} and n_best["Q"][0]["text"] == text
     assert null_odds["Q"] == pytest.approx(2 * (null_logit - 4))
-    assert files.notes()[0] == "no answer was found to %d of 1 questions" % (not text)
+    assert files.notes()[0] == "no answer was found for %d of 1 questions" % (not text)
     assert "--null_score_diff_threshold=0 is used" in files.notes()[1]
 
 
@@ -173,5 +173,5 @@ def test_a_file_that_is_only_predicted_is_reported_as_one_that_is_read_whole(tok
         "cut_in_test": 1,
     }
     whole = examples.read_split(task._replace(files={"test": str(path)}), ".", "test", "utf-8")
-    assert stream.notes() == whole.notes + ["1 texts were cut to --max_query_length"]
+    assert stream.notes() == whole.notes + ["1 texts were truncated to --max_query_length"]
     assert len(whole.notes) == 3

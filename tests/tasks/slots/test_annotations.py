@@ -76,7 +76,7 @@ def test_a_row_whose_slots_do_not_fit_is_predicted_by_its_text_alone(tmp_path):
     )
     records = list(registry.get("single_label").open_stream(task, str(path), "utf-8").records)
     assert [example.text_a for example, _ in records] == ["要听歌", "我"]
-    assert records[0][1] is None and "0-9:x is no range" in records[1][1]
+    assert records[0][1] is None and "0-9:x is not a range" in records[1][1]
 
 
 def test_slots_by_chance_are_of_their_texts():
@@ -101,7 +101,7 @@ def test_a_table_whose_slots_are_all_blank_has_none(tmp_path):
 
 def test_rows_without_slots_may_be_shorter(tmp_path):
     rows = ["去北京\ttravel\t1-3:city", "听歌\tmusic", "去上海\ttravel\t1-9:city"]
-    with pytest.raises(UserError, match="line 3: slots: 1-9:city is no range"):
+    with pytest.raises(UserError, match="line 3: slots: 1-9:city is not a range"):
         examples_of(tmp_path, rows)
     examples = examples_of(tmp_path, rows[:2])
     assert [example.label for example in examples] == ["travel", "music"]
@@ -112,8 +112,8 @@ def test_rows_without_slots_may_be_shorter(tmp_path):
     "record, message",
     [
         ({"slots": "1:singer"}, "expected BEGIN-END:NAME"),
-        ({"slots": "3-3:singer"}, "no range of the text's 6 characters"),
-        ({"slots": "3-7:singer"}, "no range of the text's 6 characters"),
+        ({"slots": "3-3:singer"}, "not a range of the text's 6 characters"),
+        ({"slots": "3-7:singer"}, "not a range of the text's 6 characters"),
         ({"slots": [{"begin": 1, "name": "x"}]}, "expected {"),
         ({"slots": [{"begin": True, "end": 2, "name": "x"}]}, "expected {"),
         ({"slots": [{"begin": 1, "end": 2, "name": "a b"}]}, "cannot be called"),

@@ -61,10 +61,10 @@ def test_slots_that_meet_stay_apart():
     [
         (ROWS, "Chat\n", "has 2 texts, .*train.txt.intent 1 lines"),
         ("放\n", "Chat\n", "line 1: expected a character and its tag, found '放'"),
-        ("放 O\n\n唱 X-song\n", "Chat\nChat\n", "line 3: 'X-song' is no tag of BIO or BIES"),
-        ("放 B\n", "Chat\n", "line 1: 'B' is no tag"),
+        ("放 O\n\n唱 X-song\n", "Chat\nChat\n", "line 3: 'X-song' is not a tag of BIO or BIES"),
+        ("放 B\n", "Chat\n", "line 1: 'B' is not a tag"),
         ("放 O\n\n放 O\n歌\n", "Chat\nChat\n", "line 4: expected a character and its tag"),
-        ("放 O\n歌 O\n唱 X-song\n", "Chat\n", "line 3: 'X-song' is no tag"),
+        ("放 O\n歌 O\n唱 X-song\n", "Chat\n", "line 3: 'X-song' is not a tag"),
         ("1 放 O\n2 歌 B-song\n", "Chat\n", "line 1: column 1 counts the characters: remove it"),
         ("\n", "", "has no text"),
     ],
@@ -83,19 +83,22 @@ def test_a_file_of_columns_without_classes_is_named(tmp_path):
         labels=None,
         head={"slots": ["song"]},
     )
-    message = "no classes: expected a class a line, one for each text, in .*train.txt.intent$"
+    message = "no classes: expected one class per line, one for each text, in .*train.txt.intent$"
     with pytest.raises(UserError, match=message):
         registry.get("single_label").read_split(task, str(tmp_path), "train", "utf-8", False)
 
 
 def test_bad_texts_and_unknown_classes_may_be_left_out(tmp_path):
-    message = r"line 10: its class is 'Chat', which training has not \(line 2 of train.txt.intent\)"
+    message = (
+        r"line 10: its class is 'Chat', which does not occur in training "
+        r"\(line 2 of train.txt.intent\)"
+    )
     with pytest.raises(UserError, match=message):
         read(tmp_path, labels=("PlayMusic",))
     with pytest.raises(UserError, match=r"line 1: it has no class \(line 1 of train.*t is empty\)"):
         read(tmp_path, classes="\nChat\n")
     split = read(tmp_path, labels=("PlayMusic",), skip_bad_rows=True)
-    assert len(split.examples) == 1 and split.notes == ["1 rows that do not fit are left out"]
+    assert len(split.examples) == 1 and split.notes == ["1 invalid rows were skipped"]
 
 
 def test_a_file_that_is_only_predicted_is_read_in_columns_too(tmp_path):

@@ -112,7 +112,7 @@ def test_a_folder_becomes_a_file_and_back(tmp_path):
 def test_entries_of_one_character_are_named(tmp_path, capsys):
     (tmp_path / "singer.txt").write_text("那\n那英\n\n英\n", encoding="utf-8")
     assert dictionaries.read_folder(str(tmp_path)) == {"singer": {"那英"}}
-    assert "singer.txt: entries of one character are left out: 英 那" in capsys.readouterr().out
+    assert "singer.txt: entries of one character are ignored: 英 那" in capsys.readouterr().out
 
 
 def test_a_folder_with_one_table_is_read(tmp_path):

@@ -145,7 +145,7 @@ def test_slots_of_the_caller_are_taken(finished):
         of_generator = model.predict(form for form in forms)[1]
         other = model.predict([{"text": text}, {"text": text, "slots": []}])[1]
         for record, message in (
-            ({"text": text, "slots": "1-4:singer"}, "text 0: slots: 1-4:singer is no range"),
+            ({"text": text, "slots": "1-4:singer"}, "text 0: slots: 1-4:singer is not a range"),
             ({"text": text, "slots": "0-1:food"}, "knows no food, expected some of city, odd, s"),
             ({"text": text, "slot": []}, "text 0: slot: expected the keys text, text_a"),
             ({"text": text, "text_a": text}, "text 0: found both text and text_a"),
@@ -180,14 +180,14 @@ def test_the_service_takes_slots(finished):
 def test_without_its_dictionaries_a_model_is_refused(finished, tmp_path):
     shutil.copytree(str(finished[2] / "best"), str(tmp_path / "best"))
     (tmp_path / "best" / dictionaries.FILE_NAME).unlink()
-    with pytest.raises(UserError, match="slot_dictionaries.tsv is not there: copy"):
+    with pytest.raises(UserError, match="slot_dictionaries.tsv is missing: copy"):
         predictor.Predictor(str(tmp_path / "best"))
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"slots": False}, "--dictionaries has no meaning without --slots"),
+        ({"slots": False}, "--dictionaries has no effect without --slots"),
         ({"dictionaries": "nowhere"}, "--dictionaries=nowhere: no such folder"),
         ({"slot_dropout": 1.0}, "--slot_dropout=1.0: expected a share"),
         ({"do_train": False}, "a trained model has its dictionaries"),
@@ -204,7 +204,7 @@ def test_bad_flags(finished, tmp_path, changes, message):
 @pytest.mark.parametrize(
     "slots, message",
     [
-        ("3-9:odd", "line 2: slots: 3-9:odd is no range of the text's 2 characters"),
+        ("3-9:odd", "line 2: slots: 3-9:odd is not a range of the text's 2 characters"),
         ("", "the training rows have no slots"),
     ],
 )
@@ -288,7 +288,7 @@ def test_frozen_graph_takes_slots(finished, tmp_path):
 
 @pytest.mark.newest  # TensorFlow 1.15 writes no .tflite files here
 def test_what_has_no_slots_is_refused_by_name(finished, tmp_path):
-    with pytest.raises(UserError, match="takes slots as well: leave it out"):
+    with pytest.raises(UserError, match="also takes slots: leave it out"):
         exported(finished, tmp_path, "tflite", "--metadata=true")
     prefix = checkpoint_files.find_checkpoint(str(finished[2] / "best"))
     with pytest.raises(UserError, match="its classifier takes slots"):
