@@ -13,8 +13,6 @@ The same corpus and flags produce the same file, byte for byte. A corpus file is
 lines (`*.json`, `*.jsonl`) whose strings are used as text; both may be gzip-compressed.
 """
 
-import os
-
 from absl import flags
 
 from albert_zh.common import files, output_files, path_rules, storage
@@ -32,7 +30,6 @@ from albert_zh.text.vocabulary_builder import (
 )
 from albert_zh.text.vocabulary_files import (
     UNKNOWN,
-    VOCABULARY_FILE,
     check_required_tokens,
     is_sentencepiece,
 )
@@ -110,24 +107,6 @@ def _check_flags():
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")
 
 
-def _check_is_of_no_checkpoint(path):
-    """Raises `UserError` for the vocabulary of a model with weights: line numbers are token ids."""
-    written = path if storage.is_remote(path) else os.path.realpath(path)
-    folder, name = os.path.split(written)
-    if name != VOCABULARY_FILE or not storage.is_file(written):
-        return
-    # Imported on demand: TensorFlow takes seconds.
-    from albert_zh.model.checkpoints import checkpoint_files, packed_weights
-
-    weights = list(checkpoint_files.index_files(folder))
-    weights += [packed_weights.PACKED_FILE] * packed_weights.is_packed(folder)
-    if weights:
-        raise UserError(
-            "--output=%s: this is the vocabulary of the checkpoint in the same folder (%s), which "
-            "needs exactly this vocabulary: choose another path" % (path, weights[0])
-        )
-
-
 def _given_vocabulary():
     """The vocabulary of --vocab_file, {entry: id}; `UserError` for another kind of file."""
     if is_sentencepiece(FLAGS.vocab_file):
@@ -191,8 +170,6 @@ def run() -> None:
     """Builds the vocabulary or reads an existing one, and prints how well it covers the texts."""
     _check_flags()
     corpus = files_of_patterns(FLAGS.corpus, "corpus", FLAGS.output)
-    if FLAGS.output:
-        _check_is_of_no_checkpoint(FLAGS.output)
     if FLAGS.output and storage.is_file(FLAGS.output) and not _is_vocabulary(FLAGS.output):
         corpus = files_of_patterns(FLAGS.corpus, "corpus")  # texts not to overwrite
     report = files_of_patterns(FLAGS.report, "report")

@@ -42,7 +42,7 @@ def run(words: List[str]) -> None:
     for path in words[:2]:
         path_rules.protect(path, path)
     for path in words[2:]:
-        path_rules.output_file(path)
+        path_rules.check_is_of_no_model(path_rules.output_file(path), path)
     line = metric_line(*words[:2])
     print(line)
     for path in words[2:]:

@@ -3,9 +3,10 @@
     path_rules.protect("texts.txt", "--input_file")  # done already for paths in flags
     target = path_rules.output_file("out.npy")  # called by each function that writes
 
-A command never overwrites its own inputs or files of a model folder that it reads, never replaces a
-device or pipe, and follows links. Paths in remote storage (`gs://...`) are refused only here, for
-flags at which the command does not support them, see `serve_remote`.
+A command never overwrites its own inputs, files of a model folder that it reads or existing files
+of another model, never replaces a device or pipe, and follows links. Paths in remote storage
+(`gs://...`) are refused only here, for flags at which the command does not support them, see
+`serve_remote`.
 """
 
 import fnmatch
@@ -30,8 +31,11 @@ _RUN_SETTINGS = "run_settings.json"  # in the output folder of training
 # The files that make up a model folder; a command may write other files into it.
 _MODEL_FILES = (
     "checkpoint *.ckpt *.ckpt-*[0-9] *.index *.data-?????-of-????? *.meta *.json vocab*.txt "
-    "*.vocab *.model slot_dictionaries.tsv best *.safetensors *.bin *.pt *.pth"
+    "*.vocab *.model slot_dictionaries.tsv best *.safetensors *.bin *.pt *.pth weights_int8.npz"
 ).split()
+# Of any folder with weights, even if the command does not read it: a report may be JSON too.
+_WEIGHTS = "*.index *.safetensors pytorch_model*.bin weights_int8.npz".split()
+_JSON_OF_MODEL = "*config*.json label_map.json fine_tuning.json sentence_embedding.json".split()
 _MADE_BESIDE = ("tokenizer.json",)  # except these, which an export derives from the model's files
 
 # What a flag names: files (one path, or several separated by commas), a folder of data, a model
@@ -164,7 +168,9 @@ def _check(given, served=()):
             protect_model(path, name)
     for flag, name, path in values:
         if PATH_FLAGS[flag] in (OUTPUT, MODEL_OUTPUT):
-            _check_output(path, "%s=%s" % (name, path))
+            target = _check_output(path, "%s=%s" % (name, path))
+        if PATH_FLAGS[flag] == OUTPUT:
+            check_is_of_no_model(target, "%s=%s" % (name, path))
         if PATH_FLAGS[flag] == MODEL_OUTPUT:
             folder = os.path.dirname(path) or "." if path.endswith(".bin") else path
             _check_model_output(folder, "%s=%s" % (name, path))
@@ -225,6 +231,25 @@ def output_file(path: str, name: Optional[str] = None) -> str:
 def output_folder(path: str, name: Optional[str] = None) -> str:
     """Does the same as `output_file` for a folder that is created or written to."""
     return _check_output(path, name or path)
+
+
+def check_is_of_no_model(path: str, name: str) -> None:
+    """Raises `UserError` for a file of an existing model, which needs exactly this file.
+
+    Args:
+        path: path of an output, with links resolved.
+        name: its name in the error message.
+    """
+    folder, base = os.path.split(path)
+    patterns = [pattern for pattern in _MODEL_FILES if pattern != "*.json"] + _JSON_OF_MODEL
+    if not (_fits(base, patterns) and storage.is_file(path)):
+        return
+    weights = [found for found in storage.names_in(folder) if _fits(found, _WEIGHTS)]
+    if weights:
+        raise UserError(
+            "%s: this is a file of the model in the same folder (weights: %s): choose another path"
+            % (name, weights[0])
+        )
 
 
 def check_not_replaced(folder: str) -> None:
@@ -317,9 +342,11 @@ def _is_part_of_model(target, folder):
 
 
 def _is_name_of_model(name):
-    return name not in _MADE_BESIDE and any(
-        fnmatch.fnmatch(name, pattern) for pattern in _MODEL_FILES
-    )
+    return name not in _MADE_BESIDE and _fits(name, _MODEL_FILES)
+
+
+def _fits(name, patterns):
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 checks_of_flags.append(check_flags)

@@ -238,6 +238,35 @@ def test_no_input_is_written_over(command, sources, tmp_path):
     assert content_of(sources) == before
 
 
+@pytest.mark.parametrize("command", sorted(WRITERS))
+def test_no_file_of_a_model_is_written_over(command, sources):
+    """Of a model that the command does not read."""
+    before = content_of(sources)
+    names = ["vocab.txt", "checkpoint", "albert_config.json"]
+    names += ["albert_model.ckpt.index", "albert_model.ckpt.data-00000-of-00001"]
+    with isolated_flags.defined(define_flags_of(command)):
+        for output in path_flags(command, path_rules.OUTPUT):
+            for name in names:
+                arguments = ["--%s=%s" % (output, sources / "model" / name)]
+                with pytest.raises(
+                    UserError, match=r"%s: it is a file of the model .* \(albert_model" % name
+                ) as caught, isolated_flags.parsed(arguments):
+                    pass
+                assert "\n" not in str(caught.value)
+    assert content_of(sources) == before
+
+
+def test_reports_beside_a_model_are_written_again(sources):
+    """As are model files in a folder without weights, such as a vocabulary that is built again."""
+    names = ["report.json", "features.npy", "texts.txt"]
+    paths = [sources / "model" / name for name in names] + [sources / "data" / "vocab.txt"]
+    with isolated_flags.defined(define_flags_of("extract_features")):
+        for path in paths:
+            path.write_text("{}")
+            with isolated_flags.parsed(["--output_file=%s" % path]):
+                pass
+
+
 def spellings(path, folder, count):
     """Returns spellings of a path: as it is, with a dot in it, and as links numbered by `count`."""
     links = [(os.symlink, "link")] + [(os.link, "hard")] * os.path.isfile(path)

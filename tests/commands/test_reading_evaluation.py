@@ -92,10 +92,14 @@ def test_the_line_is_printed_and_written(files):
         ),
         (["all.json", "predictions.json"], "qas[2]: the question 'c' has no answer"),
         (["data.json", "predictions.json", "data.json"], "data.json: it is an input too"),
+        (["data.json", "predictions.json", "model/vocab.txt"], "it is a file of the model whose"),
     ],
 )
 def test_mistakes_are_one_line(files, arguments, message, monkeypatch):
     write(files, "empty.json", {})
+    (files / "model").mkdir(exist_ok=True)
+    for name in ("vocab.txt", "albert_model.ckpt.index"):
+        (files / "model" / name).write_text("")
     document = json.loads((files / "data.json").read_text(encoding="utf-8"))
     write(files, "data.json", dict(document, version=[]))
     monkeypatch.chdir(files)

@@ -5,8 +5,8 @@ small models with random weights. A comment before a block says why it cannot ru
 
     <!-- not run: needs a phone -->
 
-A Python block continues the Python blocks before it in its section. A block that a page repeats runs
-only once. The Chinese pages have the same blocks (test_docs_languages.py).
+A Python block continues the Python blocks before it in its section. A block that a page repeats
+runs only once. The Chinese pages have the same blocks (test_docs_languages.py).
 """
 
 import ast
