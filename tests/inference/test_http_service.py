@@ -362,6 +362,23 @@ def test_a_slow_client_is_not_waited_for(port):
     assert answer.startswith(b"HTTP/1.1 408 ") and 0.4 < time.time() - start < 20
 
 
+@pytest.mark.parametrize(
+    "target, path",
+    [
+        (b"http://127.0.0.1:8000/health", "/health"),
+        (b"HTTP://other/health?a=http://b", "/health"),
+        (b"https://127.0.0.1", "/"),
+        (b"http://127.0.0.1/%68ealth", "/health"),
+    ],
+)
+def test_an_absolute_uri_is_answered_as_its_path(port, target, path):
+    """Servers must accept it: RFC 9112, section 3.2.2."""
+    request = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target
+    head, _, answer = raw(port, request).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert answer.decode() == ask(port, "GET", path)[2]
+
+
 def test_clients_that_go_away_harm_nobody(port, gate):
     body = json.dumps({"texts": ["今天"]}).encode()
     gate.is_open.clear()

@@ -7,6 +7,7 @@ import asyncio
 import collections
 import contextlib
 import json
+import re
 import time
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -21,6 +22,7 @@ from albert_zh.inference.serving import micro_batching
 LINGER_SECONDS = 2.0  # see `_refuse`
 SECONDS_BETWEEN_LOOKS = 0.2  # at the connection of a waiting client
 OPENAI_PATHS = "/v1/"
+_AUTHORITY = re.compile("https?://[^/]*", re.IGNORECASE)  # before the path of an absolute URI
 CLIENT_HAS_GONE = 499  # nginx's status code for it
 
 Limits = collections.namedtuple(
@@ -207,6 +209,23 @@ def _object_of_body(pairs):
         return files.object_without_repeated_keys(pairs)
     except ValueError as error:
         raise HTTPException(400, "body: %s" % error) from error
+
+
+class PathsOfUris:
+    """ASGI middleware that reads a request for an absolute URI as one for its path.
+
+    Source: RFC 9112, section 3.2.2: `GET http://host/health HTTP/1.1`, as clients ask a proxy.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and _AUTHORITY.match(scope["path"]):
+            raw_path = _AUTHORITY.sub("", scope["raw_path"].decode("ascii"), 1) or "/"
+            path = _AUTHORITY.sub("", scope["path"], 1) or "/"
+            scope = dict(scope, path=path, raw_path=raw_path.encode("ascii"))
+        await self._app(scope, receive, send)
 
 
 class MeasuredRequests:

@@ -39,6 +39,7 @@ from albert_zh.inference.serving.http_limits import (
     Limits,
     MeasuredRequests,
     Metrics,
+    PathsOfUris,
 )
 
 TEXT_FORMS = {None: "any", True: "pairs", False: "single"}  # for the page, by the model's input
@@ -174,6 +175,7 @@ def create_app(
     app.add_middleware(BodyLimits, limits=limits)
     paths = [route.path for route in app.routes]
     app.add_middleware(MeasuredRequests, metrics=metrics, paths=paths)
+    app.add_middleware(PathsOfUris)
     return app
 
 
