@@ -59,6 +59,15 @@ def create_initializer(initializer_range: float = 0.02) -> Callable[..., tf.Tens
     return tf.truncated_normal_initializer(stddev=initializer_range)
 
 
+def get_activation(activation_string: Activation) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The activation function of a name; a function is returned as is; None, "": identity.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return modeling.get_activation(activation_string or None)
+
+
 def layer_norm_and_dropout(
     input_tensor: tf.Tensor, dropout_prob: float, name: Optional[str] = None
 ) -> tf.Tensor:

@@ -266,7 +266,15 @@ def test_layer_norm_and_dropout_and_initializer(session):
 
 def test_what_activations_are_called(session):
     assert modeling.get_activation("relu") is tf.nn.relu
-    assert session.run(modeling.get_activation(None)(tf.constant(-2.0))) == -2.0
+    with pytest.raises(ValueError, match="unknown activation 'elo'"):
+        modeling.get_activation("elo")
+
+
+@pytest.mark.parametrize("module", [modeling, modeling_google, modeling_google_fast])
+@pytest.mark.parametrize("name", [None, "", "linear"])
+def test_no_activation_leaves_values_as_they_are(module, name, session):
+    """The original returns None for these, with which a dense layer does the same."""
+    assert session.run(module.get_activation(activation_string=name)(tf.constant(-2.0))) == -2.0
 
 
 def test_get_embedding_table_2_is_the_second_word_table(session):
