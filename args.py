@@ -9,7 +9,7 @@ ckpt_name = None  # its checkpoint, if it is not in model_dir
 config_name = None  # its config JSON file, if it is not in model_dir
 vocab_file = None  # its vocabulary, if it is not in model_dir
 output_dir = None  # searched first, since training writes there; then ckpt_name, then model_dir
-max_seq_len = None  # maximum length of a pair in tokens; None: as in training
+max_seq_len = 128  # maximum length of a pair in tokens; 128: as in training
 batch_size = 128  # pairs per batch
 
 # Not used here; importing programs see albert_zh's values.

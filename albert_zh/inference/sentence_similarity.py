@@ -25,6 +25,7 @@ if os.path.exists(os.path.join(package_files.ROOT, "args.py")):
 else:
     args = types.SimpleNamespace()  # type: ignore[assignment]
 
+_LENGTH_OF_ALBERT_ZH = 128  # max_seq_len of an args.py that nobody has changed
 PREDICT = "infer"  # tf.estimator.ModeKeys.PREDICT
 
 
@@ -104,10 +105,16 @@ def open_predictor(
         max_seq_length: maximum length of a pair in tokens, or None.
         precision: a key of `modeling.PRECISIONS`.
     """
-    length = getattr(args, "max_seq_len", None) if max_seq_length is None else max_seq_length
+    length = _length_of_args() if max_seq_length is None else max_seq_length
     path, beside = (model_dir, {}) if model_dir else model_of_args()
     print(printable("model: %s" % path), file=sys.stderr)
     return predictor.Predictor(path, length, precision=precision, **beside)
+
+
+def _length_of_args():
+    """The maximum length that a user has set in args.py; None: as in training."""
+    length = getattr(args, "max_seq_len", None)
+    return None if length == _LENGTH_OF_ALBERT_ZH else length
 
 
 def model_of_args() -> Tuple[str, Dict[str, Any]]:

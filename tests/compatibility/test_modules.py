@@ -113,6 +113,7 @@ def test_shapes_of_bert_utils(session):
 
 def test_settings_have_the_originals_values():
     assert (args.batch_size, args.num_train_epochs, args.learning_rate) == (128, 10, 5e-5)
+    assert args.max_seq_len == 128
     assert args.layer_indexes == [-2] and args.gpu_memory_fraction == 0.8
 
 
