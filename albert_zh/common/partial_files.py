@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 
-__all__ = ["partial_path", "remove_left_behind", "remove_left_behind_in"]
+__all__ = ["is_left_behind", "partial_path", "remove_left_behind", "remove_left_behind_in"]
 
 
 def partial_path(path: str) -> str:
@@ -36,10 +36,15 @@ def remove_left_behind_in(folder: str) -> None:
 def _remove_of_killed(prefix):
     """Removes files of ended processes; `prefix` is a pattern of the path up to the process ID."""
     for partial in glob.glob(prefix + "*"):
-        process = partial.rpartition(_partial_prefix(""))[2]
-        if process.isdigit() and _has_ended(int(process)):
+        if is_left_behind(partial):
             with contextlib.suppress(OSError):
                 (shutil.rmtree if os.path.isdir(partial) else os.remove)(partial)
+
+
+def is_left_behind(path: str) -> bool:
+    """Whether a path is a partial one of a process of this machine that has ended."""
+    _, prefix, process = path.rpartition(_partial_prefix(""))
+    return bool(prefix) and process.isdigit() and _has_ended(int(process))
 
 
 def _has_ended(process):

@@ -11,10 +11,11 @@ import os
 import posixpath
 import stat
 import tempfile
-from typing import Any, Callable
+from typing import Any, Callable, Set
 
 from albert_zh.common import partial_files, storage
 
+_tidied_folders: Set[str] = set()  # remote folders in which this process has removed partial files
 SCRATCH_VARIABLE = "ALBERT_ZH_SCRATCH"  # environment variable that names the scratch folder
 
 
@@ -34,6 +35,7 @@ def upload(source: str, target: str) -> None:
     """
     partial = partial_files.partial_path(target)
     storage.make_folders(posixpath.dirname(target))
+    _remove_left_behind_in(posixpath.dirname(target))
     try:
         with storage.explained(target), open(source, "rb") as content:
             _write_blocks(partial, content)
@@ -46,6 +48,16 @@ def upload(source: str, target: str) -> None:
         with contextlib.suppress(OSError):
             storage.remove(partial)
         raise
+
+
+def _remove_left_behind_in(folder):
+    """Removes what uploads of killed processes left; once for each folder, as it is listed."""
+    if folder not in _tidied_folders:
+        _tidied_folders.add(folder)
+        with contextlib.suppress(OSError):  # without the right to list, files may be written
+            for name in filter(partial_files.is_left_behind, storage.names_in(folder)):
+                path = posixpath.join(folder, name)
+                (storage.remove_tree if storage.is_folder(path) else storage.remove)(path)
 
 
 def download(source: str, target: str, progress: Callable[[int], Any] = lambda size: None) -> None:

@@ -222,6 +222,26 @@ def test_what_killed_downloads_left_is_removed(folder):
     assert sorted(glob.glob(glob.escape(first) + "*")) == sorted([first, alive, elsewhere])
 
 
+def test_what_killed_uploads_left_is_removed(folder):
+    """Of this machine's processes that have ended, in the folder that is written to."""
+    stem = "/%s.partial-%s-%d"
+    running = os.getppid()
+    dead, alive, elsewhere = (
+        folder + stem % part
+        for part in (
+            ("out.txt", socket.gethostname(), 4194305),  # above all process IDs of Linux
+            ("a.npy", socket.gethostname(), running),
+            ("a.npy", "another.machine", 4194305),
+        )
+    )
+    for path in (dead, alive, elsewhere, folder + "/other.txt"):
+        put(path, b"half")
+    put(folder + stem % ("model", socket.gethostname(), 4194305) + "/vocab.txt", b"half")
+    output_files.write_json(folder + "/out.txt", 1)
+    kept = [os.path.basename(path) for path in (alive, elsewhere)]
+    assert storage.names_in(folder) == sorted(["other.txt", "out.txt"] + kept)
+
+
 def test_a_replaced_folder_has_the_new_files_alone(folder, tmp_path):
     for name in ("old.txt", "model.ckpt.index", "sub/x"):
         tf.gfile.MakeDirs(os.path.dirname(folder + "/best/" + name))
