@@ -360,13 +360,17 @@ class Pretraining:
         """Evaluates each checkpoint of a run in another process, until that run has ended.
 
         The results are saved in `metrics.evaluation.jsonl`; a checkpoint that is listed there is
-        not evaluated again.
+        not evaluated again, unless it is newer.
 
         Args:
             stop: as in `train`.
         """
         last_step, timeout = self._options.num_train_steps, self._options.eval_timeout
-        self._metrics = metrics_log.Metrics(self._folder, last_step, process_name(self._options))
+        name = process_name(self._options)
+        recorded = waiting_evaluation.last_recorded_step(
+            self._folder, metrics_log.file_of(self._folder, name)
+        )
+        self._metrics = metrics_log.Metrics(self._folder, recorded, name)
         done = {0} | {record["step"] for record in self._metrics.records if "dev" in record}
         new = waiting_evaluation.new_checkpoints(self._folder, done, last_step, timeout)
         for number, prefix in enumerate(new):

@@ -6,10 +6,12 @@
 The folder is only read: its lock and its `checkpoint` file belong to the run that trains.
 """
 
+import contextlib
 import os
 import time
 from typing import Any, Callable, Iterator, Set
 
+from albert_zh.common import storage
 from albert_zh.common.messages import say
 from albert_zh.model.checkpoints import checkpoint_files
 
@@ -52,6 +54,25 @@ def new_checkpoints(
             return
         sleep(pause)
         waited += pause
+
+
+def last_recorded_step(folder: str, records: str) -> int:
+    """The last step whose records are of the run in a folder; 0 if there is none.
+
+    Records that are older than the checkpoint of their step are of an earlier run in the folder.
+
+    Args:
+        folder: the output folder of the run.
+        records: path of the file with the metrics of checkpoints.
+    """
+    last_step = 0
+    written = storage.modified(records) if storage.exists(records) else 0
+    for prefix in checkpoint_files.checkpoints_of_training(folder):
+        with contextlib.suppress(OSError):  # it has just been removed
+            if storage.modified(prefix + ".index") > written:
+                break
+        last_step = checkpoint_files.checkpoint_step(prefix)
+    return last_step
 
 
 def is_gone(prefix: str) -> bool:

@@ -28,6 +28,11 @@ METRICS_RECORD = validation.record(
 LEARNING_CURVE = "learning_curve.png"
 
 
+def file_of(folder: str, worker: Optional[str] = None) -> str:
+    """Path of the metrics in an output folder; arguments as for `Metrics`."""
+    return os.path.join(folder, "metrics.%s.jsonl" % worker if worker else METRICS_FILE)
+
+
 class Metrics:
     """The metrics of a run by step: `metrics.jsonl`, one JSON object per line.
 
@@ -43,9 +48,8 @@ class Metrics:
             worker: name of a worker that only helps the process that saves, see
                 `flags.helper_name`; None for that process.
         """
-        name = "metrics.%s.jsonl" % worker if worker else METRICS_FILE
-        self._path = os.path.join(folder, name)
-        self.records = self.read(folder, first_step, name)
+        self._path = file_of(folder, worker)
+        self.records = self.read(folder, first_step, os.path.basename(self._path))
         self._write()
 
     def __enter__(self) -> "Metrics":
@@ -66,7 +70,7 @@ class Metrics:
 
     @staticmethod
     def read(folder: str, last_step: int, name: str = METRICS_FILE) -> List[Dict[str, Any]]:
-        """The records of a folder up to a step.
+        """The records of a folder up to a step; none for step 0, where a run begins.
 
         A last line that a kill left unfinished is dropped; damaged lines are skipped with a note.
         """
@@ -83,6 +87,8 @@ class Metrics:
                     problems.append(str(error))
         if problems:
             say("note: %d damaged lines were skipped: %s", len(problems), problems[0])
+        if not last_step:  # a run begins: the records are of an earlier run in the folder
+            return []
         return [record for record in records if record["step"] <= last_step]
 
     def add(self, step: int, **values: Any) -> None:

@@ -106,6 +106,38 @@ def test_an_evaluation_job_evaluates_each_checkpoint_once(folder, capsys):
     assert text_of(folder.bucket + "/out/checkpoint") == index
 
 
+@pytest.mark.slow
+def test_an_evaluation_job_does_not_take_over_the_records_of_an_earlier_run(folder):
+    place = folder.folder
+    small.run_here(arguments(folder, place, num_train_steps=8))
+    path = os.path.join(place, "out", "metrics.evaluation.jsonl")
+    with open(path, "w") as handle:
+        handle.writelines('{"step": %d, "dev": {"global_step": %d}}\n' % (n, n) for n in (4, 8))
+    os.utime(path, (1, 1))
+    settings = {"do_train": False, "do_eval": True, "num_train_steps": 8, "eval_timeout": 2}
+    eval_file = os.path.join(place, "b.tfrecord")
+    small.run_here(arguments(folder, place, eval_file=eval_file, **settings))
+    records = [json.loads(line) for line in text_of(path).splitlines()]
+    assert [record["step"] for record in records] == [4, 8]
+    assert all("masked_lm_accuracy" in record["dev"] for record in records)
+
+
+def test_records_that_are_older_than_their_checkpoint_are_of_an_earlier_run(tmp_path, monkeypatch):
+    records = tmp_path / "metrics.evaluation.jsonl"
+    assert waiting_evaluation.last_recorded_step(str(tmp_path), str(records)) == 0
+    records.write_text("")
+    assert waiting_evaluation.last_recorded_step(str(tmp_path), str(records)) == 0
+    prefixes = ["%s/model.ckpt-%d" % (tmp_path, step) for step in (10, 20, 30)]
+    for prefix in prefixes:
+        step = checkpoint_files.checkpoint_step(prefix)
+        with open(prefix + ".index", "w"):
+            os.utime(prefix + ".index", (step, step))
+    monkeypatch.setattr(checkpoint_files, "checkpoints_of_training", lambda folder: prefixes)
+    for written, step in ((5, 0), (10, 10), (25, 20), (99, 30)):
+        os.utime(str(records), (written, written))
+        assert waiting_evaluation.last_recorded_step(str(tmp_path), str(records)) == step
+
+
 def test_waiting_ends_with_the_last_step_or_the_timeout(tmp_path, monkeypatch):
     steps, naps = [], []
     monkeypatch.setattr(

@@ -69,6 +69,17 @@ def test_metrics_survive_and_a_resumed_run_drops_what_came_after(tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 2]
 
 
+def test_a_run_that_begins_again_takes_nothing_over(tmp_path):
+    """Its folder has lost all checkpoints, also that of the untrained model: step 0."""
+    former = metrics_log.Metrics(str(tmp_path), 0)
+    former.add(0, dev={"global_step": 0, "eval_accuracy": 0.5})
+    former.add(4, loss=1.0)
+    assert metrics_log.Metrics.read(str(tmp_path), 0) == []
+    assert len(metrics_log.Metrics.read(str(tmp_path), 4)) == 2
+    assert metrics_log.Metrics(str(tmp_path), 0).records == []
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
 def test_losses_of_loops_of_steps_are_recorded_each(tmp_path):
     """Regression: of a TPU's loops of 1,000 steps, only every 31st ended at a multiple of 62."""
     log = metrics_log.Metrics(str(tmp_path), 0)
