@@ -649,24 +649,30 @@ def test_sigterm_ends_it_after_the_requests_at_hand(folder, model):
         post(port, "/predict", {"texts": ["a"]})
 
 
+@contextlib.contextmanager
+def half_sent(port, body):
+    """Yields the connection of a request that the server has begun to read: a byte is missing."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body[:-1]))
+        assert ask(port, "GET", "/health")[0] == 200  # answered in the order of connections
+        yield connection
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "signals",
     with_slow(["TERM INT", "INT TERM", "INT INT", "TERM INT INT TERM"], ["TERM INT INT TERM"]),
 )
 def test_several_signals_within_a_second_are_one(folder, model, signals):
-    text = "今天天气很好" * 8
-    body = json.dumps({"texts": [text] * 500})
-    with serving_process(folder) as (process, port):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-        time.sleep(0.1)
+    body = json.dumps({"texts": ["今天天气很好"] * 500}).encode()
+    with serving_process(folder) as (process, port), half_sent(port, body) as connection:
         for name in signals.split():
             process.send_signal(getattr(signal, "SIG" + name))
-            time.sleep(0.1)
-        answer = connection.getresponse()
+            time.sleep(0.05)
+        connection.sendall(body[-1:])
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
         assert answer.status == 200 and len(json.loads(answer.read())["labels"]) == 500
-        connection.close()
         assert process.wait(60) == 0
         assert process.stderr.read() == "ended\n"
 
@@ -674,9 +680,7 @@ def test_several_signals_within_a_second_are_one(folder, model, signals):
 @pytest.mark.slow
 def test_a_later_interrupt_ends_it_at_once(folder):
     with serving_process(folder) as (process, port):
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")  # it waits for the rest
-            time.sleep(0.3)
+        with half_sent(port, b"{}"):
             process.send_signal(signal.SIGTERM)
             time.sleep(serve.SECONDS_OF_ONE_STOP + 0.3)
             process.send_signal(signal.SIGINT)
