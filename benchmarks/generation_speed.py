@@ -32,8 +32,8 @@ def define_flags():
     flags.DEFINE_integer("threads", 1, "Threads per operation.")
 
 
-def writers(session):
-    """(with a cache, without): functions (source ids) -> generated ids."""
+def steps_of(session):
+    """Functions that run parts of the graph: (whole text, source for the cache, cached step)."""
     import tensorflow.compat.v1 as tf
 
     from albert_zh.model import attention_masks, heads, incremental_decoding, modeling
@@ -55,11 +55,16 @@ def writers(session):
         kind = tf.placeholder(tf.int32, [1, 1])
         logits, extended = incremental_decoding.next_logits(config, token, position, kind, former)
     session.run(tf.global_variables_initializer())
-    whole = session.make_callable(best, [ids, segments])
-    encode = session.make_callable(cache, [ids, length])
-    step = session.make_callable(
-        [tf.argmax(logits, 1)] + extended, [token, position, kind] + former
+    return (
+        session.make_callable(best, [ids, segments]),
+        session.make_callable(cache, [ids, length]),
+        session.make_callable([tf.argmax(logits, 1)] + extended, [token, position, kind] + former),
     )
+
+
+def writers(session):
+    """(with a cache, without): functions (source ids) -> generated ids."""
+    whole, encode, step = steps_of(session)
 
     def without_cache(source):
         row = list(source)

@@ -34,8 +34,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from absl import flags
 import objectives_hand_over
+import objectives_results
 
-from albert_zh.common import files, output_files, plotting
+from albert_zh.common import files, output_files
 from albert_zh.common.errors import UserError, run_command
 from albert_zh.model.config import AlbertConfig
 from albert_zh.text import tokenization
@@ -175,10 +176,11 @@ def main():
     rows = collections.OrderedDict()
     for name in FLAGS.objectives:
         rows[name] = scores_of(name, plan[name])
-    for line in table(rows, plan):
+    for line in objectives_results.table(rows, plan):
         print(line)
     if FLAGS.chart:
-        draw(rows, FLAGS.chart)
+        titles = {name: name.upper() for name in TASKS}
+        objectives_results.draw(rows, titles, FLAGS.chart)
 
 
 def _check():
@@ -456,52 +458,6 @@ def _tuned(name, seed, folder, model):
     for key in keys:
         score = score[key]
     return score
-
-
-# Results
-
-
-def table(rows, plan):
-    """Yields the lines of a Markdown table.
-
-    Args:
-        rows: {objective: {column: scores of the seeds}}.
-        plan: {objective: steps}.
-    """
-    names = list(next(iter(rows.values())))
-    yield "| objective | steps | %s |" % " | ".join(names)
-    yield "|---|---:|%s" % ("---:|" * len(names))
-    for name, scores in rows.items():
-        cells = [_cell(scores[what]) for what in names]
-        yield "| %s | %s | %s |" % (name, format(plan[name], ","), " | ".join(cells))
-
-
-def _cell(scores):
-    if scores[0] != scores[0]:
-        return "–"
-    spread = " ± %.2f" % statistics.stdev(scores) if len(scores) > 1 else ""
-    return "%.2f%s" % (statistics.mean(scores), spread)
-
-
-def draw(rows, path):
-    """Draws a panel for each score: means and standard deviations over the seeds."""
-    names = list(next(iter(rows.values())))
-    figure, panels = plotting.subplots(
-        1, len(names), figsize=(2.6 * len(names) + 2, 3.2), sharey=True, squeeze=False
-    )
-    labels = list(rows)[::-1]
-    for panel, what in zip(panels[0], names):
-        means = [statistics.mean(rows[name][what]) for name in labels]
-        spreads = [
-            statistics.stdev(rows[name][what]) if len(rows[name][what]) > 1 else 0.0
-            for name in labels
-        ]
-        panel.errorbar(means, labels, xerr=spreads, fmt="o", capsize=3)
-        panel.margins(x=0.2, y=0.15)
-        panel.set_title(what.upper() if what in TASKS else what)
-        panel.grid(axis="x", alpha=0.3)
-    plotting.save(figure, path)
-    print("chart: %s" % path)
 
 
 if __name__ == "__main__":

@@ -148,17 +148,10 @@ def write_windows(arguments):
     return lengths
 
 
-def serve_ours(arguments):
-    """Answers turns with the seconds per window in the graph of the command."""
-    import tensorflow.compat.v1 as tf
-
+def parts_of_ours(arguments, setup):
+    """(input function, model function) of the command, for a `Setup`."""
     from albert_zh.tasks import input_pipeline, model_fn
-    from albert_zh.training import allocator
-    from albert_zh.training.model_spec import ModeKeys
 
-    changes = OURS[arguments.work]
-    allocator.choose_allocator(changes.get("plain", False))
-    setup = setup_of(arguments, arguments.work, **changes)
     input_fn = input_pipeline.train_input_fn(
         setup.features["train"],
         arguments.max_seq_length,
@@ -180,6 +173,19 @@ def serve_ours(arguments):
         precision=setup.options.precision,
         plain=setup.options.plain,
     )
+    return input_fn, build
+
+
+def serve_ours(arguments):
+    """Answers turns with the seconds per window in the graph of the command."""
+    import tensorflow.compat.v1 as tf
+
+    from albert_zh.training import allocator
+    from albert_zh.training.model_spec import ModeKeys
+
+    changes = OURS[arguments.work]
+    allocator.choose_allocator(changes.get("plain", False))
+    input_fn, build = parts_of_ours(arguments, setup_of(arguments, arguments.work, **changes))
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({})).get_next()
         tf.train.get_or_create_global_step()

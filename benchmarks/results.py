@@ -26,6 +26,7 @@ from absl import flags
 import measuring
 import numpy as np
 import overlap_baseline
+import results_pages
 import topics_baseline
 
 from albert_zh.common import files, output_files, validation
@@ -41,13 +42,11 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 _SAMPLE = os.path.join(ROOT, "data", "%s_sample")  # bundled, not in --data_dir
 # Settings that all runs in a folder share.
 _SETTINGS = ("model_dir", "precision", "learning_rate", "epochs", "max_rows", "train_rows")
-BEGIN, END = "<!-- %s -->", "<!-- end of %s -->"  # lines around a table of a page
 _METRIC = validation.or_none(validation.NUMBER_OR_NAN)
 RESULT = validation.record(
     {"dev": _METRIC, "test": _METRIC, "seconds": _METRIC}, ["dev", "test", "seconds"]
 )
 REPORT = validation.record({"dev": validation.record(), "test": validation.record()})
-NUM_KEYS = 2  # columns that identify a row: data set, and start or way
 
 # Folder of a set below --data_dir, training settings, and {split: (file, its lines)} if the names
 # are not the task's usual names or the files are split differently.
@@ -216,10 +215,12 @@ def main():
         _run(name, way, seed)
     tables = [table for table in _tables(_done(plan)) if table.rows]
     for table in tables:
-        print("\n".join(_lines(table)))
+        print("\n".join(results_pages.lines_of(table)))
     for path in FLAGS.write:
         is_chinese = path.endswith("_zh.md")
-        _write_tables(path, [_in_chinese(table) if is_chinese else table for table in tables])
+        results_pages.write_tables(
+            path, [_in_chinese(table) if is_chinese else table for table in tables]
+        )
 
 
 def _weights():
@@ -417,9 +418,6 @@ def _done(plan):
     return results
 
 
-Table = collections.namedtuple("Table", "name header rows")  # rows: {key: line}
-
-
 def _tables(results):
     """The two tables; only runs that were executed have rows."""
     yield _table("start", itertools.product(FLAGS.datasets, FLAGS.starts), results, STARTS)
@@ -436,29 +434,17 @@ def _table(what, pairs, results, titles):
         for name, way in pairs
         if results[name, way]
     ]
-    return Table(what, header, _by_keys(lines))
-
-
-def _by_keys(lines):
-    """{key of a row: its line}."""
-    return collections.OrderedDict(
-        (tuple(line.split("|")[1 : 1 + NUM_KEYS]), line) for line in lines
-    )
+    return results_pages.Table(what, header, results_pages.by_keys(lines))
 
 
 def _in_chinese(table):
-    rows = _by_keys([_translated(row) for row in table.rows.values()])
+    rows = results_pages.by_keys([_translated(row) for row in table.rows.values()])
     return table._replace(header=_translated(table.header), rows=rows)
 
 
 def _translated(row):
     cells = [CHINESE.get(cell, cell) for cell in row[2:-2].split(" | ")]
     return "| %s |" % " | ".join(cells)
-
-
-def _lines(table):
-    rule = "|---" * (table.header.count("|") - 1) + "|"
-    return [table.header, rule] + list(table.rows.values())
 
 
 def _row(cells, results):
@@ -477,23 +463,6 @@ def _mean_cell(values):
         return "%.2f" % (100 * values[0])
     mean, deviation = sweeps.mean_and_deviation([100 * value for value in values])
     return "%.2f ± %.2f" % (mean, deviation)
-
-
-def _write_tables(path, tables):
-    """Writes rows to the tables of a page: replaces rows with the same key, appends new ones."""
-    text = files.read_text(path)
-    for table in tables:
-        begin, end = BEGIN % table.name, END % table.name
-        if begin not in text or end not in text:
-            raise UserError("%s: expected the lines %s and %s around a table" % (path, begin, end))
-        head, rest = text.split(begin, 1)
-        old, rest = rest.split(end, 1)
-        rows = _by_keys(old.strip().split("\n")[2:])
-        rows.update(table.rows)
-        lines = _lines(table._replace(rows=rows))
-        text = "\n".join([head + begin] + lines + [end + rest])
-    with output_files.atomic_write(path) as handle:
-        handle.write(text)
 
 
 if __name__ == "__main__":

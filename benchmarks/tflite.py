@@ -22,7 +22,6 @@ repeated while that many processes keep the cores busy.
 
 import argparse
 import collections
-import contextlib
 import multiprocessing
 import os
 import random
@@ -36,11 +35,10 @@ sys.path.insert(0, ROOT)
 
 import measuring
 import numpy as np
-import prediction
+import tflite_bulk
 
 from albert_zh.common import files, path_rules, plotting
 from albert_zh.common.errors import UserError, run_program
-from albert_zh.inference import input_rows
 from albert_zh.model.checkpoints import fine_tuning_notes, model_writer
 
 INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
@@ -63,9 +61,6 @@ MAX_DEV_ROWS = 2000
 NUM_TEXTS = 300  # calibration texts of int8
 Result = collections.namedtuple("Result", "model name runtime threads tokens megabytes ms memory")
 RUNTIMES = ("LiteRT", "TensorFlow")
-Way = collections.namedtuple("Way", "name takes_texts runtime threads")  # threads None: the default
-PAIRS_OF_CALL = {"LiteRT": 400, "TensorFlow": 40}
-SECONDS_OF_TURN = 0.7
 
 
 def parsed_arguments():
@@ -88,7 +83,10 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         models = given_models(arguments)
         if arguments.bulk:
-            print_bulk(work, next(iter(models.values()), None), arguments)
+            phases = [0] + [arguments.busy_processes] * (arguments.busy_processes > 0)
+            rounds = 3 if arguments.quick else ROUNDS
+            folder = next(iter(models.values()), None)
+            tflite_bulk.print_bulk(work, folder, phases, rounds, available_runtimes())
         else:
             print_all(work, models, arguments)
 
@@ -422,135 +420,6 @@ def print_accuracies(accuracies):
         for name, accuracy in of_files.items():
             points = 100 * (accuracy - of_files["checkpoint"])
             print("| %s | %s | %.2f %% | %+.2f |" % (model, name, 100 * accuracy, points))
-
-
-# In bulk
-
-
-def print_bulk(work, folder, arguments):
-    """Prints pairs per second of an int8 file of dynamic length, with and without busy processes.
-
-    Args:
-        work: folder for files.
-        folder: model folder, or None for a random one of albert_tiny's size.
-        arguments: arguments of the command line.
-    """
-    if folder is None:
-        folder = os.path.join(work, "tiny")
-        prediction.write_random_model(folder)
-    path = os.path.join(work, "exported", "int8.tflite")
-    prediction.write_int8(folder, path)
-    phases = [0] + [arguments.busy_processes] * (arguments.busy_processes > 0)
-    rates = bulk_rates(path, phases, 3 if arguments.quick else ROUNDS)
-    names = ["busy processes: %d, pairs/s | times the interpreter alone" % n for n in phases]
-    print("| | %s |\n|---|%s" % (" | ".join(names), "---:|---:|" * len(phases)))
-    for way in dict.fromkeys(way for way, _ in rates):
-        cells = []
-        for phase in phases:
-            one, alone = np.array(rates[way, phase]), np.array(rates[bulk_ways()[0], phase])
-            cells.append("%.0f | %.2f" % (np.median(one), np.median(one / alone)))
-        print("| %s | %s |" % (way.name, " | ".join(cells)))
-
-
-def bulk_ways():
-    """The variants that take turns; the first is the reference of the others."""
-    cores = measuring.num_cores()
-    ways = [Way("LiteRT's interpreter alone, one thread", False, "LiteRT", 1)]
-    titles = dict(zip(RUNTIMES, ("Predictor", "Predictor without LiteRT")))
-    for runtime in available_runtimes():
-        title = titles[runtime]
-        ways.append(Way(title, True, runtime, None))
-        ways.append(Way("%s, num_threads=%d" % (title, cores), True, runtime, cores))
-    return ways
-
-
-def bulk_rates(path, phases, rounds):
-    """{(way, phase): pairs per second of each round}; a phase is a number of busy processes."""
-    context = multiprocessing.get_context("spawn")
-    pipes = {}
-    for way in bulk_ways():
-        pipes[way], theirs = context.Pipe()
-        context.Process(target=serve_bulk, args=(theirs, path, way)).start()
-        pipes[way].recv()
-    rates = collections.defaultdict(list)
-    for _ in range(rounds):
-        for phase in phases:
-            with busy(phase):
-                for way, pipe in pipes.items():
-                    pipe.send("turn")
-                    rates[way, phase].append(pipe.recv())
-    for pipe in pipes.values():
-        pipe.send("end")
-    return rates
-
-
-@contextlib.contextmanager
-def busy(count):
-    """Runs `count` processes that keep cores busy."""
-    command = [sys.executable, "-c", "while True: pass"]
-    processes = [subprocess.Popen(command) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def serve_bulk(pipe, path, way):
-    """The process of a variant: a turn makes calls for some time and sends their pairs/s."""
-    if way.runtime != "LiteRT":
-        sys.modules["ai_edge_litert"] = None  # as if it were not installed
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # notes of the C++ part
-    pairs = prediction.read_pairs(prediction.PAIRS, PAIRS_OF_CALL[way.runtime])
-    call = (call_of_predictor if way.takes_texts else call_of_interpreter)(path, way, pairs)
-    call()
-    pipe.send("ready")
-    for _ in iter(pipe.recv, "end"):
-        start, count = time.perf_counter(), 0
-        while time.perf_counter() < start + SECONDS_OF_TURN:
-            call()
-            count += len(pairs)
-        pipe.send(count / (time.perf_counter() - start))
-
-
-def call_of_predictor(path, way, pairs):
-    """A function that predicts the pairs."""
-    from albert_zh.inference import predictor
-
-    model = predictor.Predictor(path, num_threads=way.threads)
-    return lambda: model.predict(pairs)
-
-
-def call_of_interpreter(path, way, pairs):
-    """A function that runs LiteRT's interpreter on the pairs' tokens."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    from albert_zh.common import errors  # noqa: F401 (quietens TensorFlow)
-    from albert_zh.text import tokenization
-
-    vocabulary = os.path.join(os.path.dirname(path), "vocab.txt")
-    rows = input_rows.rows_of(
-        pairs, tokenization.FullTokenizer(vocabulary), input_rows.DEFAULT_LENGTH
-    )
-    inputs = [dict(zip(("ids", "mask", "segment_ids"), input_rows.padded([row]))) for row in rows]
-    inputs.sort(key=lambda row: row["ids"].shape)
-    interpreter = Interpreter(model_path=path, num_threads=way.threads)
-    places = {info["name"]: info["index"] for info in interpreter.get_input_details()}
-
-    def call():
-        shape = None
-        for row in inputs:
-            if row["ids"].shape != shape:
-                shape = row["ids"].shape
-                for place in places.values():
-                    interpreter.resize_tensor_input(place, shape)
-                interpreter.allocate_tensors()
-            for name, place in places.items():
-                interpreter.set_tensor(place, row[name])
-            interpreter.invoke()
-
-    return call
 
 
 def draw(results, accuracies, path):

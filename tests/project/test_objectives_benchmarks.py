@@ -12,6 +12,7 @@ sys.path.append(os.path.join(ROOT, "benchmarks"))
 
 import dialogue_tasks
 import objectives
+import objectives_results
 
 CONTENT = (
     "今天吃什么？\n吃面。\n再说\n\n今天天气好\n是啊\n\n怎么走？\n\n"
@@ -84,7 +85,7 @@ def test_a_table_has_means_and_spreads(monkeypatch):
         "A": {"masked LM": [40.0, 42.0], "tnews": [50.0, 50.0]},
         "B": {"masked LM": [float("nan")] * 2, "tnews": [51.0, 53.0]},
     }
-    assert list(objectives.table(rows, {"A": 1000, "B": 20}))[2:] == [
+    assert list(objectives_results.table(rows, {"A": 1000, "B": 20}))[2:] == [
         "| A | 1,000 | 41.00 ± 1.41 | 50.00 ± 0.00 |",
         "| B | 20 | – | 52.00 ± 1.41 |",
     ]

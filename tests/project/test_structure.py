@@ -1,4 +1,7 @@
-"""Limits for the length of modules, classes, functions and import chains; no repeated blocks."""
+"""Limits for the length of modules, classes, functions and import chains; no repeated blocks.
+
+They apply to the package, the scripts and the benchmarks.
+"""
 
 import ast
 import collections
@@ -20,9 +23,10 @@ LONGEST_REPEATED = 12  # lines of code
 
 @functools.lru_cache(maxsize=None)
 def sources():
-    """{path from the root: text} of the package's modules and the scripts."""
+    """{path from the root: text} of the package's modules, the scripts and the benchmarks."""
     paths = glob.glob(os.path.join(ROOT, "albert_zh", "**", "*.py"), recursive=True)
-    paths += glob.glob(os.path.join(ROOT, "scripts", "*.py"))
+    for folder in ("scripts", "benchmarks"):
+        paths += glob.glob(os.path.join(ROOT, folder, "*.py"))
     texts = {}
     for path in paths:
         if os.path.join("albert_zh", "data") not in path:  # a link to data/ in a clone
