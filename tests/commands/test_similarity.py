@@ -415,12 +415,8 @@ def test_the_old_interface(folder, expected, args_of, capsys):
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     check_rows(printed_rows(capsys), expected)
     assert sim.predict_sentences([]).shape == (0, 2)
-<<<<<<< HEAD
+    assert sim.model_in_use().max_seq_length == 48  # as in training, not albert_zh's 128
     sim.set_mode("infer")  # the value of tf.estimator.ModeKeys.PREDICT
-=======
-    assert sim.model_in_use().max_seq_length == 48  # as in training, and not albert_zh's 128
-    sim.set_mode("infer")  # tf.estimator.ModeKeys.PREDICT
->>>>>>> 69aba370 (args.max_seq_len is the number of albert_zh)
     np.testing.assert_allclose(sim.predict(*PAIRS[0]), probabilities[:1], atol=1e-6)
     with pytest.raises(UserError, match="mode: 'train' is not for BertSim"):
         sim.set_mode("train")
