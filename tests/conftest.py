@@ -153,7 +153,7 @@ def pytest_collection_modifyitems(config, items):
         reasons[mark] = "as on TensorFlow 2.15; run with --slow"
     for mark, reason in reasons.items():
         for item in items:
-            if mark in item.keywords:
+            if item.get_closest_marker(mark):  # not in `keywords`, which also has folders
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
@@ -182,8 +182,8 @@ def _graphs_run_as_they_are_built(request):
 
     Commands in separate processes, modules marked `rewritten_graphs` and --slow keep it.
     """
-    is_kept = request.config.getoption("--slow") or "rewritten_graphs" in request.keywords
-    if is_kept or "tensorflow" not in sys.modules:
+    is_marked = request.node.get_closest_marker("rewritten_graphs")
+    if is_marked or request.config.getoption("--slow") or "tensorflow" not in sys.modules:
         yield
         return
     import tensorflow.compat.v1 as tf

@@ -164,6 +164,17 @@ def test_prediction_imports_no_module_of_training():
     assert not of_package & {"training", "finetuning", "pretraining", "corpus", "commands"}
 
 
+def test_a_folder_named_like_a_mark_skips_no_test(tmp_path):
+    """Regression: in a checkout named slow, all tests were skipped."""
+    folder = tmp_path / "slow"
+    (folder / "tests").mkdir(parents=True)
+    shutil.copy(os.path.join(ROOT, "tests", "conftest.py"), str(folder / "tests"))
+    (folder / "tests" / "test_one.py").write_text("def test_one():\n    assert True\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    output = subprocess.check_output(command, cwd=str(folder), text=True)
+    assert "1 passed" in output
+
+
 def test_what_is_left_out_beside_the_reference_is_there(pytestconfig):
     (conftest,) = [
         plugin
