@@ -438,8 +438,8 @@ def _check_data_set(options, kind):
         is_own and (has_flags_of_kind or task.objective == CLASSIFICATION)
     ):
         raise UserError(
-            "--task_name=%s: a data set of the kind %s, but this command is for %s: use the "
-            "command for that kind" % (options.task_name, task.objective, kind.name)
+            "--task_name=%s: a data set of the kind %s, but this run is for %s: use the command "
+            "for that kind" % (options.task_name, task.objective, kind.name)
         )
 
 
@@ -455,7 +455,8 @@ def say_what_sets_no_rows_aside(options: flags.FlagValues, data: Any) -> None:
         why = "without --do_eval no row of train is set aside"
         if "dev" in data.splits:
             why = "there is a dev file, and no row of train is set aside"
-        say("note: --%s has no effect: %s", ", --".join(given), why)
+        verb = "has" if len(given) == 1 else "have"
+        say("note: --%s %s no effect: %s", ", --".join(given), verb, why)
 
 
 def check_best_metric(options: flags.FlagValues, kind: Any) -> None:

@@ -235,9 +235,10 @@ class Run:
         without_effect = set(self.setup.changed).intersection(self.setup.kind.flags.of_evaluations)
         if without_effect and self.best.evaluations:
             say(
-                "note: --%s has no effect: it is used when a checkpoint is evaluated, and all "
-                "have been: train again, into another --output_dir",
+                "note: --%s %s no effect, as all checkpoints have been evaluated already: train "
+                "again, into another --output_dir",
                 ", --".join(sorted(without_effect)),
+                "has" if len(without_effect) == 1 else "have",
             )
 
     def _run_steps(self):

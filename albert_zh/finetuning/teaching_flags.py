@@ -226,7 +226,7 @@ def _check_lists(options):
         given = options[name].value
         if given is not None and not (given and all(given)):
             raise UserError(
-                "--%s=%s: the value is empty: give one, or leave the flag out"
+                "--%s=%s: contains an empty value: complete it, or leave the flag out"
                 % (name, ",".join(given))
             )
 

@@ -172,7 +172,7 @@ def fault_of(
     if vocab_size is not None and not _is_within(
         features.get("masked_lm_positions", []), max_seq_length
     ):
-        return "masked_lm_positions has a value that is not below %d" % max_seq_length
+        return "masked_lm_positions has a value outside 0 to %d" % (max_seq_length - 1)
     return None
 
 

@@ -107,9 +107,10 @@ def _say_what_has_no_effect(options):
         given = [name for name in given if name not in _OF_SHARE]
     if given:
         say(
-            "note: --%s has no effect: the records of --input_file were masked when they were "
+            "note: --%s %s no effect: the records of --input_file were masked when they were "
             "created (create_pretraining_data.py --masking=dynamic leaves that to training)",
             ", --".join(given),
+            "has" if len(given) == 1 else "have",
         )
 
 

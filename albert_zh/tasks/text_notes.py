@@ -20,8 +20,8 @@ def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
             yield "%d rows have %s (first: line %s)" % (len(guids), what, line)
     if len(examples) > 1 and all(e.text_a.strip().isdigit() for e in examples):
         yield (
-            "all texts are numbers: if they are ids, replace them with the texts from the other "
-            "file"
+            "all texts are numbers: if they are ids, replace them with the texts that another "
+            "file has for them"
         )
 
 

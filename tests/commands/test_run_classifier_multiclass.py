@@ -995,7 +995,7 @@ def test_a_run_of_several_labels_records_its_defaults(tmp_path, capsys):
     run_here(arguments + ["--threshold_rows=0"])
     out = capsys.readouterr().out
     assert "training is complete (step 40)" in out
-    assert "--threshold_rows has no effect: it is used when a checkpoint is evaluated" in out
+    assert "--threshold_rows has no effect, as all checkpoints have been evaluated already" in out
     assert data.results("best/fine_tuning.json") == best
 
 

@@ -1074,7 +1074,8 @@ def test_what_fine_tuning_wrote_goes_along_both_ways(tmp_path):
     with open(os.path.join(back, "fine_tuning.json")) as handle:
         assert json.load(handle) == trained
     output_files.write_json(os.path.join(source, "label_map.json"), {"a": 0, "b": 1})
-    with pytest.raises(UserError, match="label_map.json has 2 labels, but the model next to it 5"):
+    message = "label_map.json has 2 labels, but the model next to it has 5"
+    with pytest.raises(UserError, match=message):
         to_pytorch.convert(prefix, str(tmp_path / "other"))
 
 
@@ -1284,7 +1285,7 @@ def test_integer_weights_are_refused_both_ways(tmp_path, dtype):
 @pytest.mark.parametrize(
     "label2id, problem",
     [
-        ({"a": 0, "b": 1}, "label2id has 2 labels, but the model next to it 5"),
+        ({"a": 0, "b": 1}, "label2id has 2 labels, but the model next to it has 5"),
         ({"a": 0, "b": 0, "c": 1, "d": 2, "e": 3}, "the label 'b' has 0 in place of 1"),
         ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, "the label 'a' has 1 in place of 0"),
         ({"a": "0", "b": "1"}, "label2id.a: expected an integer"),

@@ -899,7 +899,7 @@ def test_head_and_labels_must_be_there(folders, tmp_path):
     other = copy_of(folder, tmp_path / "labels")
     with open(os.path.join(other, "label_map.json"), "w") as handle:
         json.dump({"a": 0, "b": 1}, handle)
-    with pytest.raises(UserError, match="has 2 labels, but the model next to it 3"):
+    with pytest.raises(UserError, match="has 2 labels, but the model next to it has 3"):
         export(other, "--format=frozen")
     with pytest.raises(UserError, match="label_map.json belongs to another model"):
         export(folder, "--format=frozen", "--output=" + os.path.join(other, "model.pb"))

@@ -250,7 +250,7 @@ def test_empty_values_are_refused(name, given):
     options = absl_flags.FlagValues()
     teaching_flags.define_flags(options)
     options(["run_classifier.py", "--%s=%s" % (name, given)])
-    with pytest.raises(UserError, match="^--%s=%s: the value is empty" % (name, given)):
+    with pytest.raises(UserError, match="^--%s=%s: contains an empty value" % (name, given)):
         teaching_flags.check_flags(options, registry.get("single_label"))
 
 

@@ -422,7 +422,7 @@ def test_what_does_not_belong_together_is_refused(folder, tmp_path):
     shutil.copytree(folder, other)
     with open(os.path.join(other, "label_map.json"), "w") as handle:
         json.dump({"a": 0, "b": 1, "c": 2}, handle)
-    with pytest.raises(UserError, match="3 labels, but the model next to it 2"):
+    with pytest.raises(UserError, match="3 labels, but the model next to it has 2"):
         predictor.Predictor(other)
     with open(os.path.join(other, "vocab.txt"), "a") as handle:
         handle.write("more\n")

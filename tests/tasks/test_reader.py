@@ -1294,11 +1294,11 @@ def test_folders_in_place_of_files_are_named(tmp_path):
     """icwb2-data, for instance, has the folders training, testing and gold."""
     for name in ("training", "gold"):
         (tmp_path / name).mkdir()
-    expected = r"there: gold, training: only folders: name the one that has"
+    expected = r"there: gold, training: only folders: name with --data_dir the one that has"
     for task, read in (("ner", splits.read_split), ("multiclass", task_reader.read_split)):
         with pytest.raises(UserError, match=expected):
             read(datasets.get_task(task), str(tmp_path), "train", "utf-8")
-    expected += r" the files with --data_dir; if each is a class, write its texts into train.tsv"
+    expected += r" the files; if each is a class, write its texts into train.tsv"
     with pytest.raises(UserError, match=expected):
         task_reader.read_split(OWN, str(tmp_path), "train")
     (tmp_path / "gold" / "pku_gold.utf8").write_text("x")

@@ -51,7 +51,7 @@ def check_num_labels(path: str, labels: Sequence[str], num_labels: int) -> None:
     """Raises `UserError` unless a file has one label per output of its model."""
     if len(labels) != num_labels:
         raise UserError(
-            "%s has %d labels, but the model next to it %d: it belongs to another model"
+            "%s has %d labels, but the model next to it has %d: it belongs to another model"
             % (path, len(labels), num_labels)
         )
 

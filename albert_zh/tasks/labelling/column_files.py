@@ -26,7 +26,7 @@ _BAD = ()  # stands for the cells of a malformed line
 # Separators between columns, in order of preference.
 _SEPARATORS = {
     "\t": "a TAB",
-    " ": "a blank",
+    " ": "a space",
     "\u3000": "a full-width space (U+3000)",
     "\xa0": "a no-break space (U+00A0)",
 }

@@ -199,8 +199,8 @@ def notes_of_counts(counts: LabelCounts) -> List[str]:
     if counts.inexact:
         notes.append(
             "%d of %d entities or words begin or end inside a word piece, or with a space or "
-            "control character: they are extended to whole pieces, so that predictions never "
-            "match them exactly" % (counts.inexact, counts.spans)
+            "control character: they are trained on as whole pieces, so that predictions "
+            "never match them exactly" % (counts.inexact, counts.spans)
         )
     if counts.left_out:
         notes.append(

@@ -94,7 +94,7 @@ def detect_scheme(tags: Iterable[str], source: str) -> Scheme:
         if letters <= set(scheme.letters):
             return scheme
     raise UserError(
-        "%s: the letters %s of its tags do not belong to a tag scheme, expected one of: %s"
+        "%s: the letters %s of its tags are not all in one tag scheme, expected one of: %s"
         % (source, " ".join(sorted(letters)), _expected_letters())
     )
 
@@ -132,7 +132,7 @@ def check_tag(tag: str, source: str) -> None:
     if len(tag) > 1 and not entity_type:
         raise UserError("%s: the tag %r has no type, expected %sTYPE" % (source, tag, tag))
     if letter == OUTSIDE_TAG and len(tag) > 1:
-        raise UserError("%s: the tag %r: O has no type" % (source, tag))
+        raise UserError("%s: the tag %r has a type, expected O without one" % (source, tag))
 
 
 def all_tags(scheme: Scheme, types: Sequence[str], has_outside: bool = True) -> List[str]:

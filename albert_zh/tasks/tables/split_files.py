@@ -145,11 +145,11 @@ def _about_folder(task, folder, name):
             way_out = ": unpack %s first" % entry
             break
     if all(storage.is_folder(storage.joined(folder, entry)) for entry in there):
-        way_out = ": only folders: name the one that has the files with --data_dir"
+        way_out = ": only folders: name with --data_dir the one that has the files"
         if name == "train" and task.columns is None and registry.rules_of(task).has_classes:
             way_out += (
-                "; if each is a class, write its texts into train.tsv, each in one line with a "
-                "tab and the class"
+                "; if each is a class, write its texts into train.tsv, one per line, each "
+                "followed by a tab and the class"
             )
     endings = ENDINGS + tuple(filter(None, _endings(task)))
     tables_there = [entry for entry in there if entry.endswith(endings)]

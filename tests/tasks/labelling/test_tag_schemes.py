@@ -118,8 +118,8 @@ def test_detection(tags, name):
         (["O", "person"], r"unknown tag 'person'"),
         (["O", "B-"], r"the tag 'B-' has no type, expected B-TYPE"),
         (["O", "B", "B-PER"], r"the tag 'B' has no type, while others such as 'B-PER' have one"),
-        (["O-PER"], r"O has no type"),
-        (["M-PER", "I-PER"], r"letters I M of its tags do not belong to a tag scheme"),
+        (["O-PER"], r"the tag 'O-PER' has a type, expected O without one"),
+        (["M-PER", "I-PER"], r"letters I M of its tags are not all in one tag scheme"),
     ],
 )
 def test_tags_that_are_none(tags, expected):

@@ -292,7 +292,7 @@ BAD_SETTINGS = {
         "original_features": True,
     },
     "label_column: columns of questions have fixed names": {"label_column": "x"},
-    "a data set of the kind single_label, but this command is for reading": {"task_name": "lcqmc"},
+    "a data set of the kind single_label, but this run is for reading": {"task_name": "lcqmc"},
     "unknown metric 'accuracy', expected one of f1, exact_match": {"best_metric": "accuracy"},
 }
 
