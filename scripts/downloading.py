@@ -234,7 +234,9 @@ def _failure(url, error):
     if isinstance(error, UserError):
         return UserError("%s: %s" % (url, error))
     if isinstance(error, urllib.error.HTTPError) and 300 <= error.code < 400:
-        return UserError("%s: too many redirects (status %d)" % (url, error.code))
+        return UserError(
+            "%s: too many redirects, or one without an address (status %d)" % (url, error.code)
+        )
     if isinstance(error, urllib.error.HTTPError):
         return NotReachable("%s: the server answered %d %s" % (url, error.code, reason))
     if isinstance(error, OSError):

@@ -72,7 +72,7 @@ def _advise_on_little_text():
     megabytes = sum(map(os.path.getsize, corpus_reader.input_files(FLAGS.corpus, "corpus"))) / 1e6
     if megabytes < LITTLE_TEXT and not FLAGS.init_checkpoint:
         _say(
-            "note: %.1f MB of text is little text to pre-train on; INIT_CHECKPOINT=%s continues "
+            "note: %.1f MB is little text to pre-train on; INIT_CHECKPOINT=%s continues "
             "from the bundled model" % (megabytes, os.path.relpath(starter_settings.STARTER))
         )
 

@@ -89,8 +89,8 @@ def _check_flags():
     files.text_decoder(FLAGS.encoding)  # raises for an unknown encoding
     if not FLAGS.corpus and not FLAGS.report:
         raise UserError(
-            "--corpus is missing: name the text files to build from, or with --report and "
-            "--vocab_file the texts to measure it on"
+            "--corpus is missing: name the text files to build from, or give --vocab_file and the "
+            "texts to measure it on (--report)"
         )
     if FLAGS.corpus and not FLAGS.output:
         raise UserError("--output is missing: name the vocabulary file to write")
@@ -100,8 +100,8 @@ def _check_flags():
     ):
         if is_unused:
             raise UserError(
-                "--%s has no effect here: --output is used with --corpus, and --vocab_file only "
-                "with --report: leave it out" % flag
+                "--%s has no effect here: --output is used with --corpus, and --vocab_file with "
+                "--report if there is no --corpus: leave it out" % flag
             )
     if not FLAGS.corpus and not FLAGS.vocab_file:
         raise UserError("--vocab_file is missing: name the vocabulary that --report measures")

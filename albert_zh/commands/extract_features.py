@@ -192,7 +192,7 @@ def _open_encoder(form):
     of_tokens = form == "bert_json" or FLAGS.pooling == "none"
     if of_tokens and FLAGS.width:
         raise UserError(
-            "--width truncates vectors of texts, but this format has one per token: leave it out"
+            "--width truncates vectors of texts, but this output has one per token: leave it out"
         )
     if FLAGS.init_checkpoint and FLAGS.model_dir:
         raise UserError(

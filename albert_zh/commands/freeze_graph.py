@@ -119,8 +119,9 @@ def _read_meta_graph(path):
         meta_graph.ParseFromString(files.read_bytes(path))
     if not meta_graph.graph_def.node:
         raise UserError(
-            "--input_meta_graph=%s: not a .meta file written by TensorFlow: leave the flag out to "
-            "build the graph from the config" % path
+            "--input_meta_graph=%s: not a .meta file written by TensorFlow: leave the flag out; if "
+            "there is no .meta file next to the checkpoint, the graph is built from the config"
+            % path
         )
     return meta_graph
 

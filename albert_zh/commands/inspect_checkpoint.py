@@ -340,7 +340,7 @@ def _broken_rows(names):
     """A row about variables that contain NaN or infinite values."""
     if not names:
         return []
-    text = "%s with infinite or NaN values, such as %s: no command accepts it"
+    text = "%s with infinite or NaN values, such as %s: no command accepts this checkpoint"
     return [("damaged", text % (_counted(len(names), "variable"), names[0]))]
 
 

@@ -94,8 +94,8 @@ def _measure_student():
     given = [name for name in (*phases, *_OF_FIRST_PHASE) if _is_given(FLAGS[name])]
     if given:
         raise UserError(
-            "--%s is for training: add --teacher_model, or leave it out to evaluate "
-            "--student_model" % given[0]
+            "--%s is for training: add --teacher_model, or leave out --%s to evaluate "
+            "--student_model" % (given[0], given[0])
         )
     _check_has_classifier(
         "student_model",

@@ -140,8 +140,8 @@ def _files_meant(pattern, flag, leave_out, output_dir):
     meant = [path for path in matches if storage.normalized(path) not in not_meant]
     if not meant:
         raise UserError(
-            "--%s=%s: the only text there is %s, which this command writes or reads for another "
-            "flag: name the files of the text" % (flag, pattern, matches[0])
+            "--%s=%s: there are only files that this command writes or reads for another flag, "
+            "such as %s: name the files of the text" % (flag, pattern, matches[0])
         )
     return meant
 

@@ -154,8 +154,8 @@ def _check_task(student):
     is_classification = student.kind.is_classification and has_one_label
     if not is_classification or "text_b" in student.use.task.columns:
         raise UserError(
-            "--teachers=%s: supports only single texts with one label each: leave it out"
-            % linear_model.NAME
+            "--teachers=%s: supports only single texts with one label each, but this task has "
+            "others: leave it out" % linear_model.NAME
         )
     try:
         import sklearn  # noqa: F401  (reports early that it is missing)

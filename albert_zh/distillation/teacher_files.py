@@ -272,7 +272,9 @@ class TeacherFile:
             return array.astype(np.float32)
         if (array < 0).any() or (array > 1 + LEAST_PROBABILITY).any():
             found = "%g" % array[np.argmax(np.abs(array - 0.5))]
-            expected = "probabilities from 0 to 1; logits have a column named logits"
+            expected = (
+                "probabilities from 0 to 1; logits need a column named logits, next to the texts"
+            )
             raise self._bad(line, found, expected)
         if not rules.has_several_labels and abs(array.sum() - 1) > _possible_error_of_sum(array):
             found = "probabilities that add up to %.4g" % array.sum()

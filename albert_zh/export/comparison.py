@@ -69,7 +69,8 @@ _LESS_QUANTIZATION = {
     "none": "",
     "float16": "use --quantize=none, or ",
     "dynamic": "use --quantize=float16 or none, or ",
-    "int8": "use --quantize=float16 or none, more --representative_texts like those in use, or ",
+    "int8": "use --quantize=float16 or none, more --representative_texts like those that the model "
+    "will get, or ",
 }
 
 Row = Dict[str, np.ndarray]

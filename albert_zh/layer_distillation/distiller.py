@@ -103,7 +103,7 @@ class Distiller:
             "" if self._converter is None else "; the vocabularies differ",
         )
         if settings.tie_projections and not self._has_projections():
-            say("note: --tie_projections has no effect: all compared states have the same width")
+            say("note: --tie_projections has no effect: no compared state is projected")
 
     def _has_projections(self):
         """Whether `fit_dense` projects compared states to the teacher's width."""

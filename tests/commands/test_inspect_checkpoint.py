@@ -221,7 +221,8 @@ def test_values_that_no_model_can_have_are_named(tmp_path, value):
     for name in names:
         weights[name].flat[-1] = value
     expected = (
-        "2 variables with infinite or NaN values, such as %s: no command accepts it" % names[0]
+        "2 variables with infinite or NaN values, such as %s: no command accepts this checkpoint"
+        % names[0]
     )
     checkpoint_values.write_checkpoint(str(tmp_path / "albert_model.ckpt"), weights)
     assert described(tmp_path)["damaged"] == [expected]

@@ -182,7 +182,7 @@ def test_a_student_is_measured_without_a_teacher(space):
     [
         (
             {"do_train": True},
-            "^--do_train is for training: add --teacher_model, or leave it out to evaluate --stu",
+            "^--do_train is for training: add --teacher_model, or leave out --do_train to eval",
         ),
         ({"pred_distill": True}, "^--pred_distill is for training: add --teacher_model"),
         ({"losses": "hidden"}, "^--losses is for training: add --teacher_model"),

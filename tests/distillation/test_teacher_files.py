@@ -138,7 +138,7 @@ def test_pairs_the_other_way_round_are_found_where_order_says_nothing(tmp_path):
         (
             "a.jsonl",
             json_line(probabilities=[-0.5, 1.5]),
-            "expected probabilities from 0 to 1; logits have a column",
+            "expected probabilities from 0 to 1; logits need a column",
         ),
         (
             "a.tsv",  # has single texts, but the data are pairs
