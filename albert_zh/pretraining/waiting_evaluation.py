@@ -60,6 +60,7 @@ def last_recorded_step(folder: str, records: str) -> int:
     """The last step whose records are of the run in a folder; 0 if there is none.
 
     Records that are older than the checkpoint of their step are of an earlier run in the folder.
+    Records of steps before the oldest checkpoint are kept: their checkpoints have been removed.
 
     Args:
         folder: the output folder of the run.
@@ -68,10 +69,11 @@ def last_recorded_step(folder: str, records: str) -> int:
     last_step = 0
     written = storage.modified(records) if storage.exists(records) else 0
     for prefix in checkpoint_files.checkpoints_of_training(folder):
+        step = checkpoint_files.checkpoint_step(prefix)
         with contextlib.suppress(OSError):  # it has just been removed
             if storage.modified(prefix + ".index") > written:
-                break
-        last_step = checkpoint_files.checkpoint_step(prefix)
+                return last_step or max(0, step - 1)
+        last_step = step
     return last_step
 
 

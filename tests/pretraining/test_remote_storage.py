@@ -13,6 +13,7 @@ from albert_zh.common.errors import UserError
 from albert_zh.corpus import record_counts
 from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values
 from albert_zh.pretraining import record_files, waiting_evaluation
+from albert_zh.training import metrics_log
 import pretraining_workspace as small
 from workspace import assert_same_weights
 
@@ -133,9 +134,24 @@ def test_records_that_are_older_than_their_checkpoint_are_of_an_earlier_run(tmp_
         with open(prefix + ".index", "w"):
             os.utime(prefix + ".index", (step, step))
     monkeypatch.setattr(checkpoint_files, "checkpoints_of_training", lambda folder: prefixes)
-    for written, step in ((5, 0), (10, 10), (25, 20), (99, 30)):
+    for written, step in ((5, 9), (10, 10), (25, 20), (99, 30)):
         os.utime(str(records), (written, written))
         assert waiting_evaluation.last_recorded_step(str(tmp_path), str(records)) == step
+
+
+def test_results_of_removed_checkpoints_remain(tmp_path):
+    """A job that was away for so long that its run has removed all checkpoints it evaluated."""
+    log = metrics_log.Metrics(str(tmp_path), 0, "evaluation")
+    for step in (10, 20):
+        log.add(step, dev={"global_step": step})
+    path = metrics_log.file_of(str(tmp_path), "evaluation")
+    os.utime(path, (1, 1))
+    checkpoint_values.write_checkpoint(
+        str(tmp_path / "model.ckpt-30"), {"a": np.zeros(1, np.float32)}
+    )
+    last = waiting_evaluation.last_recorded_step(str(tmp_path), path)
+    again = metrics_log.Metrics(str(tmp_path), last, "evaluation")
+    assert last == 29 and [record["step"] for record in again.records] == [10, 20]
 
 
 def test_waiting_ends_with_the_last_step_or_the_timeout(tmp_path, monkeypatch):
