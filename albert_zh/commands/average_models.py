@@ -108,7 +108,8 @@ def _check_several(prefixes):
     different = {storage.normalized(prefix) for prefix in prefixes}
     if len(different) < max(2, len(FLAGS.model_dirs)):
         raise UserError(
-            "--model_dirs=%s: expected at least two different folders" % ",".join(FLAGS.model_dirs)
+            "--model_dirs=%s: expected at least two folders, each only once"
+            % ",".join(FLAGS.model_dirs)
         )
 
 

@@ -67,7 +67,7 @@ def run() -> None:
     is_json = os.path.splitext(FLAGS.output_file)[1] in (".json", ".jsonl")
     if is_json and student.kind.distillation.takes_tables:
         raise UserError(
-            "--output_file=%s: the targets are a table, which is only read from .tsv files: "
+            "--output_file=%s: the targets are a table, but a file of this name is read as JSON: "
             "expected a name that ends in .tsv" % FLAGS.output_file
         )
     opened = [teachers.open_teacher(path, student, folder) for path in FLAGS.teachers]

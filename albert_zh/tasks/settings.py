@@ -113,7 +113,7 @@ def check(settings: Any) -> None:
     for name, is_sensible, expected in rules:
         if not is_sensible:
             raise UserError(
-                "--%s: %s is out of range, expected %s" % (name, getattr(settings, name), expected)
+                "--%s: %s is invalid, expected %s" % (name, getattr(settings, name), expected)
             )
     if settings.freeze_encoder and settings.fgm_epsilon:
         raise UserError("--fgm_epsilon changes the word table, which --freeze_encoder freezes")

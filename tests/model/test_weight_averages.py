@@ -148,9 +148,9 @@ def test_checkpoints_of_pre_training_become_a_folder_with_their_config(tmp_path,
 
 
 def test_other_settings_and_single_models_are_refused(folders, tmp_path):
-    with pytest.raises(UserError, match="expected at least two different folders"):
+    with pytest.raises(UserError, match="expected at least two folders, each only once"):
         run(folders[:1], tmp_path / "mean")
-    with pytest.raises(UserError, match="expected at least two different folders"):
+    with pytest.raises(UserError, match="expected at least two folders, each only once"):
         run([folders[0], folders[0] + "/"], tmp_path / "mean")
     with pytest.raises(UserError, match="--model_dirs is required"):
         small_models.run_command(average_models, ["--output_dir=%s" % tmp_path])

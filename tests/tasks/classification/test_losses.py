@@ -340,7 +340,7 @@ def test_fgm_and_rdrop_train_the_real_model_with_its_own_variables():
     [("label_smoothing", 1.0), ("layer_decay", 0.0), ("rdrop_alpha", -1), ("pooling", "none")],
 )
 def test_settings_that_make_no_sense(name, wrong):
-    with pytest.raises(UserError, match="--%s: %s is out of range" % (name, wrong)):
+    with pytest.raises(UserError, match="--%s: %s is invalid, expected" % (name, wrong)):
         task_settings.check(task_settings.Settings()._replace(**{name: wrong}))
 
 
