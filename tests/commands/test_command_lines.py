@@ -249,7 +249,8 @@ def test_no_file_of_a_model_is_written_over(command, sources):
             for name in names:
                 arguments = ["--%s=%s" % (output, sources / "model" / name)]
                 with pytest.raises(
-                    UserError, match=r"%s: it is a file of the model .* \(albert_model" % name
+                    UserError,
+                    match=r"%s: this is a file of the model .* \(weights: albert_model" % name,
                 ) as caught, isolated_flags.parsed(arguments):
                     pass
                 assert "\n" not in str(caught.value)

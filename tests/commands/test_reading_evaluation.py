@@ -92,7 +92,10 @@ def test_the_line_is_printed_and_written(files):
         ),
         (["all.json", "predictions.json"], "qas[2]: the question 'c' has no answer"),
         (["data.json", "predictions.json", "data.json"], "data.json: it is an input too"),
-        (["data.json", "predictions.json", "model/vocab.txt"], "it is a file of the model whose"),
+        (
+            ["data.json", "predictions.json", "model/vocab.txt"],
+            "this is a file of the model in the",
+        ),
     ],
 )
 def test_mistakes_are_one_line(files, arguments, message, monkeypatch):
