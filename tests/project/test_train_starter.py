@@ -231,7 +231,7 @@ def test_texts_of_one_sentence_teach_masked_words_alone(run):
 
 def test_little_text_is_advised_to_go_on_from_a_model(run, capsys):
     run()
-    assert "0.0 MB of text is little" in capsys.readouterr().err
+    assert "0.0 MB is little text" in capsys.readouterr().err
     run()
     assert "is little" not in capsys.readouterr().err
 

@@ -191,7 +191,7 @@ def task_weights(given: List[str]) -> Dict[str, float]:
             )
     if len(set(objectives.WRITING) & set(weights)) != 1:
         raise UserError(
-            "--tasks: expected exactly one of %s, which generate the targets"
+            "--tasks: expected exactly one of %s among them, to generate the targets"
             % " and ".join(objectives.WRITING)
         )
     return weights

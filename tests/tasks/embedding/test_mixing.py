@@ -106,7 +106,7 @@ def test_scores_of_each_file_are_of_its_own_scale(read):
     equal = read("c.tsv", "甲\t丁\t1\n丙\t乙\t1\n", "scored")
     assert_refused("c.tsv: all 2 rows have the label 1", head_of, "cosent", first, equal)
     one = read("d.tsv", "甲\t丁\t1\n", "scored")
-    assert_refused("d.tsv: its only row has the label 1, of which", head_of, "cosent", first, one)
+    assert_refused("d.tsv: its only row has the label 1, from which", head_of, "cosent", first, one)
 
 
 def test_classes_are_the_labels_in_their_order(read):

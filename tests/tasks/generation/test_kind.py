@@ -164,11 +164,11 @@ def test_a_generator_writes_as_it_was_trained(settings, tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"tasks": "masked_lm"}, "expected one of prefix_lm and masked_targets among them"),
+        ({"tasks": "masked_lm"}, "exactly one of prefix_lm and masked_targets among them"),
         ({"tasks": "prefix_lm,prefix_lm:2"}, "--tasks: prefix_lm is named twice"),
         (
             {"tasks": "prefix_lm,masked_targets"},
-            "expected one of prefix_lm and masked_targets among",
+            "exactly one of prefix_lm and masked_targets among",
         ),
         ({"damage": "noise"}, "--damage=noise: expected one of bart, mass"),
         ({"damage_copies": 2}, "--damage_copies requires --damage"),
