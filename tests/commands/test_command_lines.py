@@ -248,10 +248,10 @@ def test_no_file_of_a_model_is_written_over(command, sources):
         for output in path_flags(command, path_rules.OUTPUT):
             for name in names:
                 arguments = ["--%s=%s" % (output, sources / "model" / name)]
-                with pytest.raises(
-                    UserError,
-                    match=r"%s: this is a file of the model .* \(weights: albert_model" % name,
-                ) as caught, isolated_flags.parsed(arguments):
+                expected = r"%s: this is a file of the model .* \(weights: albert_model" % name
+                with pytest.raises(UserError, match=expected) as caught, isolated_flags.parsed(
+                    arguments
+                ):
                     pass
                 assert "\n" not in str(caught.value)
     assert content_of(sources) == before

@@ -94,7 +94,7 @@ def test_the_line_is_printed_and_written(files):
         (["data.json", "predictions.json", "data.json"], "data.json: it is an input too"),
         (
             ["data.json", "predictions.json", "model/vocab.txt"],
-            "this is a file of the model in the",
+            "vocab.txt: this is a file of the model in the same folder (weights: albert_model.",
         ),
     ],
 )

@@ -642,7 +642,7 @@ def test_each_pattern_of_unilm_is_measured(folder, capfd):
     arguments.update(do_train=False, objective="masked_lm")
     for waits in ({}, {"eval_timeout": 2}):
         small.run_here(folder.arguments(output_dir=output, **arguments, **waits))
-        assert capfd.readouterr().out.count("was trained with --objective=unilm, and") == 1
+        assert capfd.readouterr().out.count("was trained with --objective=unilm, but") == 1
 
 
 # Mistake -> (changed flags, words of the message).

@@ -105,7 +105,7 @@ def test_outputs_that_are_no_numbers_are_a_problem_in_any_case(place):
     assert export_comparison.problem_of(same, anything) is None
     outputs[0][place][0, 1] = np.nan
     found = export_comparison.compared(outputs, expected, labels_of)
-    assert "no finite numbers" in export_comparison.problem_of(found, anything)
+    assert "are not finite numbers" in export_comparison.problem_of(found, anything)
 
 
 def test_problems_say_what_was_measured_expected_and_the_way_out():

@@ -86,7 +86,7 @@ def test_a_number_for_each_class_is_no_list_of_labels(tmp_path):
         ("train.csv", "text,label\n" + "".join('%s,"%s"\n' % (*r.values(),) for r in records)),
     ):
         task = task_of("multi_label")._replace(files={"train": name})
-        with pytest.raises(UserError, match="the label 0, 0, 0, 1: a 0 or 1 for each class"):
+        with pytest.raises(UserError, match="the label 0, 0, 0, 1: is it a 0 or 1 for each class"):
             read(tmp_path, name, content, task)
     few = [{"text": "评论%d" % n, "label": [0, 1][: n % 2 + 1]} for n in range(4)]
     assert cells(

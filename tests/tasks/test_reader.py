@@ -108,7 +108,7 @@ def test_missing_folder_and_file_are_named(tmp_path):
 def test_bad_rows_are_left_out_and_counted_when_asked(tmp_path):
     split = read(tmp_path, "甲\t乙\t1\n丙\t丁\n戊\t己\t7\n", skip_bad_rows=True)
     assert rows_of(split) == [("甲", "乙", "1")]
-    assert "left out 2 of 3 rows" in split.notes[0]
+    assert "skipped 2 of 3 rows" in split.notes[0]
 
 
 def test_gbk_file_is_read_with_its_encoding(tmp_path):
