@@ -208,7 +208,7 @@ def test_an_index_without_weights_is_enough(tmp_path):
     os.remove(str(tmp_path / "albert_model.ckpt.data-00000-of-00001"))
     for path in (tmp_path, tmp_path / "albert_model.ckpt", tmp_path / "albert_model.ckpt.index"):
         rows = described(path)
-        assert "index only" in rows["checkpoint"][0]
+        assert "TensorFlow, index only: the weights (.data) are missing" in rows["checkpoint"][0]
         assert rows["layout"] == ["brightmart"] and rows["step"] == ["unknown"]
 
 

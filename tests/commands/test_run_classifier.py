@@ -715,7 +715,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     process = start(workspace, num_train_epochs=2000)
     path = os.path.join(workspace.output, "model.ckpt-0.index")
     wait_for(lambda: os.path.exists(path), process)
-    with pytest.raises(UserError, match="another run is using"):
+    with pytest.raises(UserError, match="out: another run is using it$"):
         run_here(workspace.arguments(num_train_epochs=2000))
     interrupt(process)
 

@@ -673,7 +673,7 @@ MISTAKES = {
         "--replaced_token_weight and --objective=unilm are mutually exclusive",
     ),
     "masks of no electra": ({"original_masks": True}, "--original_masks needs --objective=electra"),
-    "not a generator": (
+    "no generator": (
         {"objective": "electra", "generator_hidden_size": 4},
         "--generator_hidden_size=4: expected a share of the model's, above 0 and up to 1",
     ),

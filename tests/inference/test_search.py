@@ -730,7 +730,8 @@ def test_two_at_once_make_the_vectors_one_after_another(faq, encoder, capsys):
     search.Corpus(path, slow)
     first.join()
     assert slow.count == 59
-    assert "another process is using" in capsys.readouterr().err
+    expected = "another process is using %s: waiting for it\n" % (path + ".vectors")
+    assert expected in capsys.readouterr().err
 
 
 def test_a_folder_for_the_vectors_keeps_what_else_lies_there(faq, encoder, tmp_path):

@@ -114,7 +114,7 @@ def test_other_vectors_than_the_folder_of_an_embedding_model_describes_are_noted
     arguments = ["--model_dir=" + embedding_folder, "--input_file=%s" % texts]
     arguments.append("--output_file=%s" % (tmp_path / "vectors.npy"))
     described = os.path.join(embedding_folder, "sentence_embedding.json")
-    note = "note: with --layers or --pooling the settings in " + described
+    note = "note: with --layers or --pooling the settings in %s are not used: " % described
     for flags, is_noted in (([], False), (["--pooling=mean"], True), (["--pooling=none"], False)):
         small_models.run_command(extract_features, arguments + flags)
         assert (note in capsys.readouterr().err) == is_noted

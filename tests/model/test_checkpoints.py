@@ -59,7 +59,7 @@ def test_newest_of_a_folder_without_state_is_found(tmp_path):
     "make, path, named",
     [
         ([], "", "contains no TensorFlow checkpoint"),
-        ([], "albert_model.ckpt", "is no checkpoint"),
+        ([], "albert_model.ckpt", "there is no checkpoint"),
         ([], "nowhere", "neither this folder nor "),
         (["other.ckpt.index"], "albert_model.ckpt", "there is other.ckpt"),
         (["a.ckpt.index"], "a.ckpt", "not its weights"),

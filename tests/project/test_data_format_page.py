@@ -1,5 +1,6 @@
 """The examples of docs/data_format.md are read as the page says."""
 
+import itertools
 import re
 
 import pytest
@@ -63,7 +64,7 @@ def test_labelled_examples_are_in_their_format(tmp_path, name, content):
 
 @pytest.mark.parametrize(
     "example, expected",
-    zip(
+    itertools.zip_longest(
         row_examples(),
         [FIRST, PAIR, FIRST, PAIR, ("上菜快，味道也好", None, "速度|味道"), PAIR[:2] + ("4.5",)],
     ),

@@ -505,7 +505,7 @@ def test_labels_of_one_row_each_are_no_texts_where_they_are_short(tmp_path):
     intents = "".join("帮我看一下第%d件事情怎样了吧,intent_of_%d\n" % (n, n) for n in range(30))
     assert len(own_task(tmp_path, "text,label\n" + intents).labels) == 30
     texts = "".join("今天说的第%d个题目,明天说的第%d个题目\n" % (n, n) for n in range(30))
-    with pytest.raises(UserError, match="name the columns"):
+    with pytest.raises(UserError, match="name the columns text_a, text_b and label in a header"):
         own_task(tmp_path, "text,label\n" + texts)
     tags = "".join("甲乙丙%d,标签%d|标签%d\n" % (n, n, n + 1) for n in range(30))
     assert len(own_task(tmp_path, "text,label\n" + tags, objective="multi_label").labels) == 31
@@ -801,7 +801,7 @@ def test_json_in_a_text_file_is_named(tmp_path, is_list):
     records = [{"content": "甲", "label": "好"}, {"content": "乙", "label": "坏"}]
     content = json.dumps(records) if is_list else "\n".join(map(json.dumps, records))
     expected = (
-        "train.txt, line 1: found JSON, but a file of this name is read as a table: name it %s"
+        "train.txt, line 1: found JSON, but a file of this name is read as a table: name it %s$"
         % (".json" if is_list else ".jsonl")
     )
     with pytest.raises(UserError, match=expected):

@@ -259,7 +259,9 @@ def test_plain_texts_are_predicted(tmp_path):
         UserError, match="test.txt, line 1: '王,B-PER' is not in a known format of entiti"
     ):
         streamed(tmp_path, "王,B-PER\n明,I-PER\n")
-    with pytest.raises(UserError, match="dev.txt: has no labels .format text., expected a"):
+    with pytest.raises(
+        UserError, match="dev.txt: has no labels .format text., expected a dev file"
+    ):
         read_split(tmp_path, content, task_of("ner", LABELS, file_format="text"), "dev")
 
 

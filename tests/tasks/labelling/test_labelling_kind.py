@@ -173,6 +173,11 @@ def test_settings_of_a_trained_model_cannot_be_changed(finished, tmp_path, given
         finetuning.run(**dict(used, output_dir=str(tmp_path)))
 
 
+def test_a_run_is_evaluated_with_its_own_head_only(finished):
+    with pytest.raises(UserError, match="trained with --head=crf, the flags ask for softmax"):
+        finetuning.run(**dict(finished[0], do_train=False, head="softmax"))
+
+
 @pytest.mark.parametrize(
     "noted, given, used", [(3, None, 3), (3, 5, 5), (None, 5, 5), (40, None, 14)]
 )
