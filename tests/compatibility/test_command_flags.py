@@ -93,6 +93,7 @@ SECOND_MAIN = """
 import run_classifier
 import tensorflow.compat.v1 as tf
 import run_pretraining_google
+run_classifier.FLAGS.train_batch_size = 64
 print(run_pretraining_google.FLAGS["num_train_steps"].value)
 run_pretraining_google.FLAGS.num_train_steps = 20
 tf.app.run(run_pretraining_google.main)
