@@ -63,8 +63,8 @@ Setting = collections.namedtuple("Setting", "config batch_size max_seq_length ma
 Step = collections.namedtuple("Step", "session fetches per_turn")  # steps per turn
 
 
-def main():
-    """Prints the measurements that the arguments select."""
+def parse_arguments():
+    """Returns the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument(
         "--config", default="albert_config/albert_config_tiny.json", help="config JSON of the model"
@@ -89,7 +89,12 @@ def main():
     parser.add_argument("--profile", action="store_true", help="also print the time of operations")
     parser.add_argument("--tf1_python", help="an interpreter that has TensorFlow 1.15")
     parser.add_argument("--turns_of", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    """Prints the measurements that the arguments select."""
+    arguments = parse_arguments()
     path_rules.check_arguments(arguments)
     setting = Setting(
         modeling.AlbertConfig.from_json_file(os.path.join(ROOT, arguments.config)),

@@ -105,6 +105,12 @@ def parse_arguments():
         default=[],
         help="corpus sizes to measure time and memory for, instead of recall",
     )
+    add_arguments_of_vectors(parser)
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def add_arguments_of_vectors(parser):
     parser.add_argument(
         "--vectors",
         nargs="+",
@@ -116,8 +122,6 @@ def parse_arguments():
         action="store_true",
         help="draw the vectors of the lines instead of computing them with the model",
     )
-    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
-    return parser.parse_args()
 
 
 def bundled_questions(folder):

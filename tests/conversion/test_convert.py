@@ -1451,7 +1451,7 @@ def test_a_tokenizer_with_other_ids_than_the_vocabulary_is_noted(tmp_path, is_ot
     changes = {"model": {"vocab": ids, "continuing_subword_prefix": "##" if is_read else "@@"}}
     output_files.write_json(os.path.join(hf, "tokenizer.json"), tokenizer_settings(**changes))
     notes = to_tf.convert(path, str(tmp_path / "back"))
-    note = "note: the token '%s' is 7 in %s/vocab.txt and 8 in %s/tokenizer.json, which"
+    note = "note: the token '%s' has the id 7 in %s/vocab.txt and 8 in %s/tokenizer.json, which"
     noted = [line.startswith(note % (VOCABULARY[7], hf, hf)) for line in notes]
     assert sum(noted) == (is_other and is_read)
     assert files.read_lines(str(tmp_path / "back/vocab.txt")) == VOCABULARY

@@ -207,7 +207,7 @@ def test_files_are_checked_before_a_model_computes(school, monkeypatch):
     monkeypatch.setattr(teachers.ModelTeacher, "prepare", lambda self, examples: pytest.fail())
     path = school.write("few.jsonl", '{"text_a": "a", "text_b": "b", "label": "0"}\n')
     given = {"teachers": "%s,%s" % (school.best[0], path), "teacher_weights": None}
-    with pytest.raises(UserError, match="few.jsonl: has no row of .* texts"):
+    with pytest.raises(UserError, match="few.jsonl: has no row for .* texts"):
         run_here(school.student("checked", **given))
 
 

@@ -96,7 +96,10 @@ def test_an_output_folder_among_the_records_has_none(folder, tmp_path):
 @pytest.mark.parametrize(
     "flags, named",
     [
-        (["--span", "--masked_lm_prob=0.3"], "--masked_lm_prob, --span has no effect: the records"),
+        (
+            ["--span", "--masked_lm_prob=0.3"],
+            "--masked_lm_prob, --span have no effect: the records",
+        ),
         ([], None),
         (["--original_masks", "--masked_lm_prob=0.3"], None),
     ],

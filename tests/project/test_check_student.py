@@ -38,7 +38,10 @@ def checked_fixture(tmp_path_factory):
     [
         ({"temperature": 0}, "--temperature=0: expected more than 0"),
         ({"teacher_weights": "1,2,3"}, "--teacher_weights=1,2,3: expected 2 numbers"),
-        ({"unlabelled_file": "{folder}/words.tsv"}, "no new text in it: found 1 rows that do not"),
+        (
+            {"unlabelled_file": "{folder}/words.tsv"},
+            "no new text in it: found 1 rows that are invalid",
+        ),
     ],
 )
 @pytest.mark.reference

@@ -259,7 +259,9 @@ def test_a_folder_of_texts_and_entities_is_refused_with_a_way_out(tmp_path):
 def test_the_keys_of_a_file_without_labels_are_named(tmp_path):
     content = record(text="王明去", spo_list=[{"subject": "王明", "predicate": "去"}])
     keys = "line 1 has the keys id, text, spo_list.subject, spo_list.predicate"
-    with pytest.raises(UserError, match="train.json: has no labels .format cluener; %s.:" % keys):
+    with pytest.raises(
+        UserError, match="train.json: has no labels .format cluener; %s., expected" % keys
+    ):
         read_split(tmp_path, content, "ner", "train.json")
 
 

@@ -286,7 +286,7 @@ def test_a_start_that_is_no_position_is_refused(tmp_path, start):
         read_questions(squad_file(tmp_path, squad_question(0, [("雷军", start)])))
     if start != "":  # an empty start is none, as in a table
         line = json.dumps({"context": CONTEXT, "question": "谁", "answer": "雷军", "start": start})
-        message = "line 1: (expected the position|not valid JSON: Infinity is none)"
+        message = "line 1: (expected the position|not valid JSON: Infinity is not a JSON value)"
         with pytest.raises(UserError, match=message):
             read_questions(written(tmp_path, line, "t.jsonl"))
 
