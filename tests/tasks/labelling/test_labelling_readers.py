@@ -319,7 +319,7 @@ def test_i_at_the_start_is_kept_and_counted(tmp_path):
         ("王 B-PER\n明 I-\n", r"train.txt, line 2: the tag 'I-' has no type"),
         ("王 B-PER\n明 I-PER\n去 O\n北 B\n", r"train.txt, line 4: the tag 'B' has no type"),
         ("王 B-PER\n明\n去 O\n", r"train.txt, line 2: a column is missing: '明'"),
-        ("王 B-PER\n明\tI-PER\n", r"line 2: mixed separators.*line 1 separates columns with a bla"),
+        ("王 B-PER\n明\tI-PER\n", r"line 2: mixed separators.*line 1 separates columns with a spa"),
         ("王\tB-PER\n明 I-PER\n", r"line 2: mixed separators.*line 1 separates columns with a TAB"),
         ("王 B-PER\n明 I-PER\n\n去 M-PER\n", r"train.txt, line 4: the tag 'M-PER' is not one"),
         ("王 B-PER\r明 I-PER\r", r"train.txt: its lines end with CR only"),
