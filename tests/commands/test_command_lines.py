@@ -261,11 +261,13 @@ def test_reports_beside_a_model_are_written_again(sources):
     """As are model files in a folder without weights, such as a vocabulary that is built again."""
     names = ["report.json", "features.npy", "texts.txt"]
     paths = [sources / "model" / name for name in names] + [sources / "data" / "vocab.txt"]
+    accepted = []
     with isolated_flags.defined(define_flags_of("extract_features")):
         for path in paths:
             path.write_text("{}")
             with isolated_flags.parsed(["--output_file=%s" % path]):
-                pass
+                accepted.append(path)
+    assert accepted == paths
 
 
 def spellings(path, folder, count):

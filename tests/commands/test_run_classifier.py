@@ -439,8 +439,8 @@ def test_a_best_of_an_earlier_training_is_not_taken_for_this_ones(tmp_path, caps
     run_here(workspace.arguments())
     best = json.loads(workspace.read("eval_results.json"))["best"]["global_step"]
     run_here(workspace.arguments(num_train_epochs=4, do_eval=False))
-    told = "the best evaluated checkpoint is that of step %d; later ones, up to step 24,"
-    assert told % best in capsys.readouterr().out
+    note = "the best evaluated checkpoint is that of step %d; later ones, up to step 24,"
+    assert note % best in capsys.readouterr().out
     for path in glob.glob(os.path.join(workspace.output, "model.ckpt-*")):
         os.remove(path)
     with pytest.raises(UserError, match="out/best is the best checkpoint of an earlier training"):

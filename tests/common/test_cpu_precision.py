@@ -55,6 +55,6 @@ def test_a_precision_that_costs_time_is_told_in_one_line(cpuinfo, tmp_path, capl
         caplog.clear()
         with caplog.at_level("WARNING", logger="tensorflow"):
             small_models.run_command(extract_features, words)
-        told = [line for line in caplog.text.split("\n") if "slower than float32" in line]
-        assert len(told) == said
-        assert all("avx512_bf16 or amx_bf16" in line for line in told)
+        warnings = [line for line in caplog.text.split("\n") if "slower than float32" in line]
+        assert len(warnings) == said
+        assert all("avx512_bf16 or amx_bf16" in line for line in warnings)

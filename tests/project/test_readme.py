@@ -163,11 +163,11 @@ def flags_of(program):
     """The flags of a program, including --noNAME of booleans; None if PyTorch is missing for it."""
     for help_flag in ("--helpfull", "--help"):  # absl's, argparse's
         command = [sys.executable, program, help_flag]
-        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        found = re.findall(r"--(\[no\])?(\w+)", told.stdout)
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        found = re.findall(r"--(\[no\])?(\w+)", shown.stdout)
         if found:
             break
-        if "No module named 'torch'" in told.stderr:
+        if "No module named 'torch'" in shown.stderr:
             return None
     return {name for _, name in found} | {"no" + name for is_boolean, name in found if is_boolean}
 

@@ -137,9 +137,9 @@ def test_character_ngrams_do_not_solve_the_sample(readme):
     accuracies = topics_baseline.baseline_accuracies(SAMPLE)
     assert 0.70 < accuracies["test"] < 0.88
     for split, accuracy in accuracies.items():
-        told = re.findall("topics baseline, %s accuracy: (.*)%%" % split, readme)
+        printed = re.findall("topics baseline, %s accuracy: (.*)%%" % split, readme)
         # Releases of scikit-learn may differ by a title or two.
-        assert [float(figure) for figure in told] == pytest.approx([100 * accuracy], abs=1)
+        assert [float(figure) for figure in printed] == pytest.approx([100 * accuracy], abs=1)
 
 
 @pytest.mark.parametrize(
