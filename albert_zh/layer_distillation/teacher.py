@@ -134,6 +134,7 @@ class Teacher:
         """Initializes variables {name in the checkpoint: variable} from the checkpoint."""
         shapes = {name: variable.shape.as_list() for name, variable in variables.items()}
         names = checkpoint_matching.assign(shapes, self._prefix).names
-        tf.train.init_from_checkpoint(
-            self._prefix, {source: variables[name] for source, name in names.items()}
-        )
+        with tf.init_scope():  # not in the loop over the parts of a batch, if there is one
+            tf.train.init_from_checkpoint(
+                self._prefix, {source: variables[name] for source, name in names.items()}
+            )

@@ -102,8 +102,8 @@ def test_resumed_run_has_the_same_bits(space, distilled):
         np.testing.assert_array_equal(expected.get_tensor(name), actual.get_tensor(name))
 
 
-@pytest.mark.slow
 def test_another_vocabulary_and_width_from_text(space, capsys):
+    """Regression: with gradient accumulation, the teacher was initialized within the loop."""
     lines = ["今天天气很好。", "我们去吃饭吧。", "明天再说什么？", "什么时候开门？"]
     text = space.write("text.txt", "\n\n".join("\n".join(lines) for _ in range(12)) + "\n")
     settings = {"input_file": None, "corpus_file": text, "teacher_model": space.stranger}
