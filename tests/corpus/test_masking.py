@@ -34,7 +34,7 @@ def words_of(word_starts, maskable):
 
 
 def chosen_words(words, chosen):
-    """Returns the indices of the chosen words; checks that each is chosen whole or not at all."""
+    """Returns the indices of the chosen words; checks that none is chosen only in part."""
     numbers = []
     for number, word in enumerate(words):
         assert len({bool(chosen[position]) for position in word}) == 1
