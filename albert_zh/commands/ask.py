@@ -22,6 +22,7 @@ from absl import flags
 
 from albert_zh.common import files, line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
+from albert_zh.common.messages import counted
 from albert_zh.inference import loaded_model, model_choice, model_flags
 from albert_zh.inference.reader import OBJECTIVE, PARAGRAPHS_READ, Documents, Reader
 
@@ -108,7 +109,8 @@ def _answering(source):
             raise UserError("--documents=%s: %s" % (FLAGS.documents, found))
         documents = Documents(paths, FLAGS.encoding, keeps_index=True)
         print(
-            printable("%d paragraphs of %d files" % (len(documents), len(paths))), file=sys.stderr
+            "%s of %s" % (counted(len(documents), "paragraph"), counted(len(paths), "file")),
+            file=sys.stderr,
         )
         return lambda reader, question: _lines_of_documents(documents, reader, question)
     context = FLAGS.text

@@ -28,7 +28,7 @@ from albert_zh.common import (
     validation,
 )
 from albert_zh.common.errors import UserError, naming, run_command
-from albert_zh.common.messages import say
+from albert_zh.common.messages import counted, say
 from albert_zh.common.progress import progress_bar
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference.augmentation import (
@@ -120,7 +120,8 @@ def run() -> None:
         job.run(Augmenter(finder, settings), report)
     if report.state["too long"]:
         say("note: %s", _note_on_long_texts(report.state["too long"], filler.max_seq_length))
-    say("%d rows created from %d: %s", report.state["made"], report.state["rows"], shown)
+    made = counted(report.state["made"], "row")
+    say("%s created from %d: %s", made, report.state["rows"], shown)
     say("samples          %s", _report_file(shown))
 
 
@@ -138,9 +139,14 @@ def _note_on_long_texts(num_rows, longest):
             "the model does not support longer rows: shorten the texts, or see extend_positions.py"
         )
     return (
-        "%d rows have a text of more than %d tokens, for which the masked LM has no candidates, "
+        "%s a text of more than %d tokens, for which the masked LM has no candidates, "
         "since it reads each text twice in %d tokens: %s"
-        % (num_rows, (longest - _SPECIAL_PIECES) // 2, longest, way_out)
+        % (
+            counted(num_rows, "row has", "rows have"),
+            (longest - _SPECIAL_PIECES) // 2,
+            longest,
+            way_out,
+        )
     )
 
 

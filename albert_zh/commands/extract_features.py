@@ -33,6 +33,7 @@ from albert_zh.common import (
     storage,
 )
 from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.messages import counted
 from albert_zh.inference import loaded_model, text_encoder
 from albert_zh.model import sentence_vectors
 from albert_zh.model.checkpoints import model_folder
@@ -128,7 +129,7 @@ def run() -> None:
         if number:
             print("note: %d of %d %s" % (number, count, what), file=sys.stderr)
     loaded_model.note_unknown(FLAGS.input_file or "standard input", encoder)
-    print("%d texts, vectors of width %d" % (count, width), file=sys.stderr)
+    print("%s, vectors of width %d" % (counted(count, "text"), width), file=sys.stderr)
 
 
 def _write_vectors(encoder, writer):

@@ -14,6 +14,7 @@ from absl import flags
 
 from albert_zh.common import config_flag, line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
+from albert_zh.common.messages import counted
 from albert_zh.inference import loaded_model
 from albert_zh.inference.mask_filler import MASK, MaskFiller
 from albert_zh.model.checkpoints import model_folder
@@ -75,7 +76,8 @@ def _fill_lines(filler):
             except UserError as error:
                 raise UserError("%s: %s" % (source, error)) from error
     if num_blank:
-        print("note: %d empty lines of standard input were skipped" % num_blank, file=sys.stderr)
+        skipped = counted(num_blank, "empty line")
+        print("note: skipped %s of standard input" % skipped, file=sys.stderr)
 
 
 def print_filled(filler: MaskFiller, texts: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from albert_zh.common import line_reader, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
+from albert_zh.common.messages import counted
 from albert_zh.inference import loaded_model, model_choice
 from albert_zh.inference.generator import Generator
 from albert_zh.tasks.generation import pair_files, text_scores
@@ -117,7 +118,8 @@ def _groups(texts) -> Iterator[List[Tuple[str, Optional[str]]]]:
             num_blank += len(lines) - len(group)
             yield group
         if num_blank:
-            print("%d empty lines of standard input were skipped" % num_blank, file=sys.stderr)
+            skipped = counted(num_blank, "empty line")
+            print("note: skipped %s of standard input" % skipped, file=sys.stderr)
 
 
 def _print(source: str, target: Optional[str], written: Any):
@@ -139,7 +141,7 @@ def _report(scored):
     means = {name: np.mean([scores[name] for _, scores in scored]) for name in scored[0][1]}
     means.update(("distinct_%d" % n, text_scores.distinct(texts, n)) for n in (1, 2))
     shown = ", ".join("%s %.2f" % (name, 100 * mean) for name, mean in means.items())
-    print("%d texts: %s" % (len(texts), shown), file=sys.stderr)
+    print("%s: %s" % (counted(len(texts), "text"), shown), file=sys.stderr)
 
 
 def main() -> None:

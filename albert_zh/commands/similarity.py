@@ -36,6 +36,7 @@ from absl import flags
 
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
+from albert_zh.common.messages import counted
 from albert_zh.compatibility import similarity
 from albert_zh.compatibility.similarity import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.inference import (
@@ -277,7 +278,8 @@ def _choose_ranking(corpus, model):
     """Measures the rankings on `--dev_file`, prints them and saves the best."""
     questions = search_choice.read_questions(FLAGS.dev_file, corpus, FLAGS.encoding)
     fitted = search_choice.fit(corpus, model, questions, FLAGS.candidates)
-    print("%d questions of %s" % (len(questions), printable(FLAGS.dev_file)), file=sys.stderr)
+    number = counted(len(questions), "question")
+    print("%s of %s" % (number, printable(FLAGS.dev_file)), file=sys.stderr)
     print(search_choice.table_of(fitted), file=sys.stderr)
     corpus.keep_choice(fitted.choice, model)
 
@@ -364,7 +366,7 @@ def _groups_of_queries():
         for start in range(0, len(filled), search.QUERIES_AT_ONCE):
             yield filled[start : start + search.QUERIES_AT_ONCE]
     if num_blank:
-        print("note: %d empty lines of --queries were skipped" % num_blank, file=sys.stderr)
+        print("note: skipped %s of --queries" % counted(num_blank, "empty line"), file=sys.stderr)
 
 
 def main() -> None:

@@ -284,4 +284,4 @@ class Notes:
     def lines(self) -> List[str]:
         """Returns one line per kind of note."""
         first = self._first_sources.items()
-        return ["%d %s (first: %s)" % (self._counts[kind], kind, source) for kind, source in first]
+        return ["%s: %d (first: %s)" % (kind, self._counts[kind], source) for kind, source in first]

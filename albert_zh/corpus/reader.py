@@ -19,7 +19,7 @@ from typing import Iterable, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import say
+from albert_zh.common.messages import counted, say
 from albert_zh.text import json_lines
 from albert_zh.text.sentences import SENTENCE_END, split_sentences
 
@@ -121,8 +121,8 @@ def input_files(
         by_place.setdefault(storage.normalized(path), path)
     different = list(by_place.values())
     if len(different) < len(paths):
-        num_repeated = len(paths) - len(different)
-        say("note: --%s: %d files are named more than once, and read once", flag, num_repeated)
+        repeated = counted(len(paths) - len(different), "file is", "files are")
+        say("note: --%s: %s named more than once, and read once", flag, repeated)
     return different
 
 

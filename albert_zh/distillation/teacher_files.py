@@ -17,7 +17,7 @@ import numpy as np
 
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError, naming
-from albert_zh.common.messages import say
+from albert_zh.common.messages import counted, say
 from albert_zh.distillation import label_names
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
 from albert_zh.tasks.tables.rows import BLANK, Table
@@ -116,9 +116,9 @@ class TeacherFile:
             examples = list({e.guid: e for e in reversed(examples)}.values())[::-1]
         if num_rows != len(examples):
             raise UserError(
-                "--teachers=%s: has %d rows of numbers and no texts, but there are %d training "
+                "--teachers=%s: has %s of numbers and no texts, but there are %d training "
                 "and unlabelled rows: expected as many, or a file with the texts (predictions.tsv)"
-                % (self.name, num_rows, len(examples))
+                % (self.name, counted(num_rows, "row"), len(examples))
             )
         for example, (line, target) in zip(examples, self._by_position):
             self._take(line, _key(example.text_a, example.text_b), target)

@@ -7,6 +7,7 @@ from typing import Any, Iterable, List, NamedTuple, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError, naming
+from albert_zh.common.messages import counted
 from albert_zh.tasks.tables import text_groups
 
 _MARKS_OF_PATTERNS = "*?["
@@ -65,7 +66,7 @@ def read_unlabelled(
                 raise UserError("%s: changed while it was being read: start again" % path)
         for example, problem in rows:
             if has_bad_bytes and example and _REPLACED in _joined(example):
-                counts["with bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
+                counts["bytes that are no %s text" % (encoding or "utf-8").upper()] += 1
                 continue
             why = _why_left_out(example, problem, seen)
             if why:
@@ -78,8 +79,11 @@ def read_unlabelled(
             examples.append(example._replace(label=None, guid="unlabelled-%d" % len(examples)))
     if not examples:
         raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)
-    lines = ["unlabelled: %d rows of %d files" % (len(examples), len(paths))]
-    lines += ["note: %d rows %s were skipped" % (counts[what], what) for what in sorted(counts)]
+    lines = ["unlabelled: %s of %s" % (counted(len(examples), "row"), counted(len(paths), "file"))]
+    lines += [
+        "note: %s skipped: %s" % (counted(counts[what], "row was", "rows were"), what)
+        for what in sorted(counts)
+    ]
     lines += _about_held_out(examples, {_row(example) for example in held_out})
     return Unlabelled(examples, digest.hexdigest(), lines)
 
@@ -118,10 +122,10 @@ def _rows_of(path, kind, task, encoding):
 def _why_left_out(example, problem, seen):
     """Returns why a row is skipped, as a note counts it; None if it is used."""
     if example and not _joined(example).strip():
-        return "that are blank"
+        return "blank"
     if problem or not example.text_a.strip():
-        return "that are invalid"
-    return "repeated, or in train," if _key(example) in seen else None
+        return "invalid"
+    return "repeated, or in train" if _key(example) in seen else None
 
 
 def _about_held_out(examples, held_out_rows):
@@ -136,7 +140,7 @@ def _about_held_out(examples, held_out_rows):
 
 
 def _no_text(given, counts, first_problem):
-    found = ["%d rows %s" % (counts[what], what.rstrip(",")) for what in sorted(counts)]
+    found = ["%s (%s)" % (counted(counts[what], "row"), what) for what in sorted(counts)]
     found += ["the first: " + first_problem] if first_problem else []
     return UserError(
         "%s: no new text in it: found %s: expected texts in the form of the test file"

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import say
+from albert_zh.common.messages import counted, say
 
 Steps = collections.namedtuple("Steps", ["total", "warmup", "save"])
 Steps.__doc__ = """Numbers of steps.
@@ -34,8 +34,8 @@ def plan(options: Any, num_rows: int, source: str) -> Steps:
     batch = options.train_batch_size
     if num_rows < batch:
         raise UserError(
-            "--train_batch_size=%d is more than the %d training rows of %s: pass at most "
-            "--train_batch_size=%d" % (batch, num_rows, source, num_rows)
+            "--train_batch_size=%d is more than the %s of %s: pass at most --train_batch_size=%d"
+            % (batch, counted(num_rows, "training row"), source, num_rows)
         )
     total = options.train_step
     if total is None:
@@ -55,13 +55,15 @@ def plan(options: Any, num_rows: int, source: str) -> Steps:
     save = options.save_checkpoints_steps
     if not options["save_checkpoints_steps"].present:
         save = min(save, math.ceil(num_rows / batch))
+    epochs = total * batch / num_rows if options.train_step else options.num_train_epochs
     say(
-        "training: %d rows, batch %d, %.4g epochs: %d steps, %d of them warm-up; a checkpoint %s",
+        "training: %d rows, batch %d, %.4g %s: %s, %d of them warm-up; a checkpoint %s",
         num_rows,
         batch,
-        total * batch / num_rows if options.train_step else options.num_train_epochs,
-        total,
+        epochs,
+        "epoch" if epochs == 1 else "epochs",
+        counted(total, "step"),
         warmup,
-        "every %d steps" % save if save <= total else "after the last",
+        "every " + counted(save, "step") if save <= total else "after the last",
     )
     return Steps(total, warmup, save)

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import say, time_and_memory
+from albert_zh.common.messages import counted, say, time_and_memory
 from albert_zh.model import start_checks
 from albert_zh.model.checkpoints import (
     checkpoint_files,
@@ -288,13 +288,13 @@ class Pretraining:
         if self._first_step:
             say("continuing from step %d of %d", self._first_step, self._options.num_train_steps)
         if source.num_records is None:
-            say("training: records in %d files, not counted", len(source.files))
+            say("training: records in %s, not counted", counted(len(source.files), "file"))
             return
         say(
-            "training: %d records in %d files, %s, batch %d, %d steps: %.1f epochs; shuffled in a "
+            "training: %d records in %s, %s, batch %d, %d steps: %.1f epochs; shuffled in a "
             "buffer of %d records (%.0f MB)",
             source.num_records,
-            len(source.files),
+            counted(len(source.files), "file"),
             record_sources.described_masking(source.masking),
             self._options.train_batch_size,
             self._options.num_train_steps,

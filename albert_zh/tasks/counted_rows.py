@@ -5,6 +5,8 @@
 
 from typing import Any, List
 
+from albert_zh.common.messages import counted
+
 
 def is_row(example: Any) -> bool:
     """Whether an example is a row of its file and not an entry that is only searched."""
@@ -19,9 +21,9 @@ def rows_of(split: Any) -> List[Any]:
 def size_in_words(split: Any) -> str:
     """The number of rows of a split and of the entries searched for them, for the user."""
     rows = rows_of(split)
-    size = "%d rows" % len(rows)
+    size = counted(len(rows), "row")
     if len(rows) == len(split.examples):
         return size
     entries = {example.text_a for example in split.examples if not is_row(example)}
     entries.update(example.text_b for example in rows)
-    return "%s, %d entries to find" % (size, len(entries))
+    return "%s, %s to find" % (size, counted(len(entries), "entry", "entries"))

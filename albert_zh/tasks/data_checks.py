@@ -3,6 +3,7 @@
 import collections
 from typing import Any, Dict, List, Tuple
 
+from albert_zh.common.messages import counted
 from albert_zh.tasks import counted_rows, registry
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.tables import text_groups
@@ -62,10 +63,10 @@ def _few_dev_rows(task, splits):
     if num_rows < FEW_DEV_ROWS:
         name = registry.type_of(task).usual_metrics[0]
         yield (
-            "warning: dev has %d rows: the standard error of %s (at %.2f) is ± %.2f there, too "
+            "warning: dev has %s: the standard error of %s (at %.2f) is ± %.2f there, too "
             "large to choose a checkpoint by: label more rows, set more of them aside "
             "(--dev_share), and look at the mean of several runs (--seeds=1,2,3)"
-            % (num_rows, name, _PRESUMED_SCORE, standard_error(task, num_rows)),
+            % (counted(num_rows, "row"), name, _PRESUMED_SCORE, standard_error(task, num_rows)),
             {"few_dev_rows": num_rows},
         )
 
@@ -85,8 +86,11 @@ def _spellings(task, splits):
     twice = [labels for labels in same.values() if len(labels) > 1]
     if twice:
         yield (
-            "note: %d labels of train occur in several spellings (width, case, .0), which count "
-            "as different labels: %s" % (len(twice), _some(map(" and ".join, twice))),
+            "note: %s in several spellings (width, case, .0), which count as different labels: %s"
+            % (
+                counted(len(twice), "label of train occurs", "labels of train occur"),
+                _some(map(" and ".join, twice)),
+            ),
             {"labels_in_several_writings": len(twice)},
         )
 
@@ -102,9 +106,12 @@ def _separators(task, splits):
     joined = joined_labels(label_counts(task, splits["train"])) if kind.has_several_labels else []
     if joined:
         yield (
-            "warning: %d labels of train consist of others with a separator between them, but are "
-            "treated as separate labels: %s: use the same separator everywhere, and name it with "
-            "--label_separator" % (len(joined), _some(joined)),
+            "warning: %s of others with a separator between them, but count separately: %s: use "
+            "the same separator everywhere, and name it with --label_separator"
+            % (
+                counted(len(joined), "label of train consists", "labels of train consist"),
+                _some(joined),
+            ),
             {"joined_labels": len(joined)},
         )
     mark = separator_of(labels)
@@ -171,8 +178,8 @@ def _imbalance(task, splits):
     rare = [label for label in task.labels if counts[label] < RARE]
     if rare:
         yield (
-            "note: %d classes have fewer than %d rows in train: %s"
-            % (len(rare), RARE, _some(rare)),
+            "note: %s fewer than %d rows in train: %s"
+            % (counted(len(rare), "class has", "classes have"), RARE, _some(rare)),
             {"rare_classes": len(rare)},
         )
 
@@ -186,7 +193,8 @@ def _absent_labels(task, splits):
             absent = [label for label in task.labels if not there[label]]
             if absent:
                 yield (
-                    "note: %s has no row of %d labels: %s" % (name, len(absent), _some(absent)),
+                    "note: %s has no row of %s: %s"
+                    % (name, counted(len(absent), "label"), _some(absent)),
                     {"labels_absent_in_" + name: len(absent)},
                 )
 
@@ -202,17 +210,19 @@ def _duplicates(task, splits):
         repeated = len(split.examples) - len(labels)
         if repeated:
             yield (
-                "note: %d rows of %s repeat the text of an earlier row" % (repeated, name),
+                "note: %s the text of an earlier row"
+                % counted(repeated, "row of %s repeats" % name, "rows of %s repeat" % name),
                 {"repeated_in_" + name: repeated},
             )
         contradictory = {key for key, labels_of_text in labels.items() if len(labels_of_text) > 1}
         if contradictory:
             example = next(e for e in split.examples if text_groups.text_key(e) in contradictory)
             yield (
-                "warning: %d texts of %s occur with different labels, such as %r (%s)"
+                "warning: %s with different labels, such as %r (%s)"
                 % (
-                    len(contradictory),
-                    name,
+                    counted(
+                        len(contradictory), "text of %s occurs" % name, "texts of %s occur" % name
+                    ),
                     example.text_a[:40],
                     ", ".join(sorted(map(str, labels[text_groups.text_key(example)]))),
                 ),
@@ -237,11 +247,14 @@ def about_both_orders(split: Any) -> List[str]:
         return []
     first = contradictory[0]
     return [
-        "warning: %d rows of %s occur in reverse order with another label, such as %r and %r (%s "
-        "and %s): --swap_pairs trains each order with both"
+        "warning: %s in reverse order with another label, such as %r and %r (%s and %s): "
+        "--swap_pairs trains each order with both"
         % (
-            len(contradictory),
-            split.name,
+            counted(
+                len(contradictory),
+                "row of %s occurs" % split.name,
+                "rows of %s occur" % split.name,
+            ),
             first.text_a[:40],
             (first.text_b or "")[:40],
             first.label,

@@ -12,7 +12,7 @@ import collections
 import random
 from typing import Any, Optional, Sequence, Tuple
 
-from albert_zh.common.messages import exact_number
+from albert_zh.common.messages import counted, exact_number
 from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.tables import text_groups
@@ -99,7 +99,13 @@ def set_aside(task: Any, examples: Sequence[Any], share: float, seed: int, metho
             "train: their scores are higher than on new texts" % about
         )
     return split._replace(
-        note="%s: %d rows that link dev and train are in neither" % (about, len(links))
+        note="%s: %s in neither"
+        % (
+            about,
+            counted(
+                len(links), "row that links dev and train is", "rows that link dev and train are"
+            ),
+        )
     )
 
 

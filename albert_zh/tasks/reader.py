@@ -9,6 +9,7 @@ from typing import Any, Iterator, List, Tuple
 
 from albert_zh.common import files, json_lists
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks import registry
 from albert_zh.tasks.input_examples import Split
 from albert_zh.tasks.tables import nested_keys, split_files
@@ -29,7 +30,6 @@ from albert_zh.tasks.text_notes import quoted_texts, remarkable_texts, texts_ove
 SHOWN_BAD_ROWS, SHOWN_BAD_LINES = 3, 20  # bad rows shown with the problem; line numbers shown
 SHOWN_LABELS = 20
 LOOKED_AHEAD = 1000  # number of rows from which a streamed file's columns are detected
-_LEFT_OUT = "%d rows were skipped, as usual for this task"
 _OTHER_LABELS = (
     "for other labels use --task_name=multiclass; for columns in another order write the header "
     "%s into line 1"
@@ -137,7 +137,8 @@ def _filled_rows(task, table, notes, leaves_out_empty):
         else:
             rows.append(row)
     if num_blank:
-        notes.append("%d blank lines were skipped" % num_blank)
+        blank = counted(num_blank, "blank line was", "blank lines were")
+        notes.append("%s skipped" % blank)
     if not rows:
         raise _is_empty(table, task)
     _check_json(table, rows)
@@ -276,10 +277,15 @@ def _lenient_examples(layout, rows, skip_bad_rows):
             for example in found or ():
                 yield example, None
     if num_left_out:
-        layout.notes.append(_LEFT_OUT % num_left_out)
+        layout.notes.append(_note_of_left_out(num_left_out))
     if num_bad:
-        layout.notes.append("%d invalid or blank rows were skipped" % num_bad)
+        skipped = counted(num_bad, "invalid or blank row was", "invalid or blank rows were")
+        layout.notes.append("%s skipped" % skipped)
     layout.notes += layout.notes_of_spellings() + _notes_of_dropped_labels(layout)
+
+
+def _note_of_left_out(num_rows):
+    return "%s skipped, as usual for this task" % counted(num_rows, "row was", "rows were")
 
 
 def _notes_of_dropped_labels(layout, first=None):
@@ -287,8 +293,12 @@ def _notes_of_dropped_labels(layout, first=None):
     if not layout.num_dropped_labels:
         return []
     shown = " (first: line %d: %s)" % first if first else ""
-    note = "%d labels do not belong to the task: their rows are not scored%s"
-    return [note % (layout.num_dropped_labels, shown)]
+    note = counted(
+        layout.num_dropped_labels,
+        "label does not belong to the task: its row is",
+        "labels do not belong to the task: their rows are",
+    )
+    return ["%s not scored%s" % (note, shown)]
 
 
 def describe(split: Any, task: Any) -> List[str]:
@@ -298,7 +308,8 @@ def describe(split: Any, task: Any) -> List[str]:
         split: `Split`.
         task: `Task`.
     """
-    return ["%s: %d rows, %s" % (split.path, len(split.examples), _about_labels(split, task))] + [
+    size = counted(len(split.examples), "row")
+    return ["%s: %s, %s" % (split.path, size, _about_labels(split, task))] + [
         "note: %s: %s" % (split.path, note) for note in split.notes
     ]
 
@@ -339,9 +350,12 @@ def _examples_of_rows(layout, rows, notes, keeps_unknown_labels=False):
         else:
             examples.extend(found)
     if num_headers:
-        notes.append("%d rows repeat the header and were skipped" % num_headers)
+        headers = counted(
+            num_headers, "row repeats the header and was", "rows repeat the header and were"
+        )
+        notes.append("%s skipped" % headers)
     if num_left_out:
-        notes.append(_LEFT_OUT % num_left_out)
+        notes.append(_note_of_left_out(num_left_out))
     return examples, bad
 
 

@@ -3,6 +3,7 @@
 import collections
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from albert_zh.common.messages import counted
 from albert_zh.tasks import registry
 from albert_zh.tasks.tables import rows as row_files
 
@@ -55,19 +56,27 @@ class RecordStream:
         notes = list(self._opened.notes)
         if self._first_problem:
             notes.append(
-                "%d invalid rows and %d blank lines are predicted from whatever text they have "
-                "(first: %s)" % (self._problems[False], self._problems[True], self._first_problem)
+                "%s and %s are predicted from whatever text they have (first: %s)"
+                % (
+                    counted(self._problems[False], "invalid row"),
+                    counted(self._problems[True], "blank line"),
+                    self._first_problem,
+                )
             )
         if self._first_damaged:
             notes.append(
-                "%d texts have characters that could not be read, shown as U+FFFD (first: line %s)"
-                % (self._problems["damaged"], self._first_damaged)
+                "%s characters that could not be read, shown as U+FFFD (first: line %s)"
+                % (
+                    counted(self._problems["damaged"], "text has", "texts have"),
+                    self._first_damaged,
+                )
             )
         if self._problems["cut"]:
             kept = "--" + self._kind.length_flag
             if self._kind.further_length_flag:
                 kept += " less --" + self._kind.further_length_flag
-            notes.append("%d texts were truncated to %s" % (self._problems["cut"], kept))
+            num_cut = counted(self._problems["cut"], "text was", "texts were")
+            notes.append("%s truncated to %s" % (num_cut, kept))
         return notes
 
     def remarks(self) -> Dict[str, int]:

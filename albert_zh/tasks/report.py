@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import readable_seconds, say
+from albert_zh.common.messages import counted, readable_seconds, say
 from albert_zh.tasks import kind_interface, registry
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.markdown import table
@@ -87,7 +87,10 @@ class Report:
     def summary_line(self, name: str) -> Tuple[str, str]:
         """(title, text) of a split's metrics."""
         metric, figures = self._shown_metrics(name).split(" ", 1)
-        return "%s %s" % (name, metric), "%s (%d rows)" % (figures, self.metrics[name]["rows"])
+        return "%s %s" % (name, metric), "%s (%s)" % (
+            figures,
+            counted(self.metrics[name]["rows"], "row"),
+        )
 
     def _shown_metrics(self, name, suffix=""):
         """The metrics of a split to show, as text with their names."""
@@ -113,8 +116,11 @@ class Report:
         if self._shown[0] + "_of_unseen_rows" in self.metrics[name]:
             yield (
                 "%s, unseen rows" % name,
-                "%s without the %d rows that are in train"
-                % (self._shown_metrics(name, "_of_unseen_rows"), self.metrics[name]["seen_rows"]),
+                "%s without the %s in train"
+                % (
+                    self._shown_metrics(name, "_of_unseen_rows"),
+                    counted(self.metrics[name]["seen_rows"], "row that is", "rows that are"),
+                ),
             )
 
     def write(self, folder: str, about: Dict[str, Any]) -> List[str]:

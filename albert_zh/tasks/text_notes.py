@@ -3,6 +3,8 @@
 import re
 from typing import Any, Iterator, Sequence
 
+from albert_zh.common.messages import counted
+
 _QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # cells that Excel quotes: with commas or quotes
 _IN_QUOTES = re.compile(r'".*"$', re.S)  # any quoted cell: some programs quote all
 
@@ -17,7 +19,8 @@ def remarkable_texts(examples: Sequence[Any]) -> Iterator[str]:
         guids = [e.guid for e in examples if is_such(e.text_a) or is_such(e.text_b)]
         if guids:
             line = guids[0].rsplit("-", 1)[1]
-            yield "%d rows have %s (first: line %s)" % (len(guids), what, line)
+            rows = counted(len(guids), "row has", "rows have")
+            yield "%s %s (first: line %s)" % (rows, what, line)
     if len(examples) > 1 and all(e.text_a.strip().isdigit() for e in examples):
         yield (
             "all texts are numbers: if they are ids, replace them with the texts that another "
@@ -34,9 +37,12 @@ def texts_over_lines(table: Any, examples: Sequence[Any]) -> Iterator[str]:
     ]
     if examples_over_lines:
         yield (
-            "%d rows have a text over several lines (first: line %s): if that is not meant, a "
-            "stray quote there has joined rows"
-            % (len(examples_over_lines), examples_over_lines[0].guid.rsplit("-", 1)[1])
+            "%s a text over several lines (first: line %s): if that is not meant, a stray quote "
+            "there has joined rows"
+            % (
+                counted(len(examples_over_lines), "row has", "rows have"),
+                examples_over_lines[0].guid.rsplit("-", 1)[1],
+            )
         )
 
 
@@ -55,7 +61,7 @@ def quoted_texts(task: Any, table: Any, examples: Sequence[Any]) -> Iterator[str
     quoted = [e for e in examples if any(t and _QUOTED.match(t) for t in (e.text_a, e.text_b))]
     if quoted:
         yield (
-            "%d rows have texts in quotes, which are part of the text in tab-separated files "
-            "(first: line %s): if Excel put them there, save the file as CSV UTF-8, named .csv"
-            % (len(quoted), quoted[0].guid.rsplit("-", 1)[1])
+            "%s texts in quotes, which are part of the text in tab-separated files (first: line "
+            "%s): if Excel put them there, save the file as CSV UTF-8, named .csv"
+            % (counted(len(quoted), "row has", "rows have"), quoted[0].guid.rsplit("-", 1)[1])
         )

@@ -123,7 +123,7 @@ def test_blank_lines_are_left_out_and_tabs_shift_no_columns(folder, filler, monk
     small_models.run_command(fill_mask, ["--model_dir=" + folder, "--top_k=1"], [])
     shown = capsys.readouterr()
     assert shown.out == "今 [MASK]\t1\t%s %.4f\n" % filler.fill("今[MASK]", top_k=1)[0][0]
-    assert shown.err.splitlines()[1:] == ["note: 2 empty lines of standard input were skipped"]
+    assert shown.err.splitlines()[1:] == ["note: skipped 2 empty lines of standard input"]
 
 
 def test_unknown_words_are_noted(folder, capsys):

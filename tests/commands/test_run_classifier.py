@@ -613,7 +613,7 @@ def pairs_of_features(workspace, name):
 def test_pairs_are_trained_on_both_ways_and_evaluated_as_they_are(tmp_path, capsys):
     workspace = Workspace(tmp_path, num_train=32)
     run_here(workspace.arguments(swap_pairs=True, num_train_epochs=1, do_predict=None))
-    assert "training: 64 rows, batch 16, 1 epochs: 4 steps" in capsys.readouterr().out
+    assert "training: 64 rows, batch 16, 1 epoch: 4 steps" in capsys.readouterr().out
     for name, is_swapped in (("train", True), ("dev", False)):
         with open(os.path.join(workspace.data, name + ".txt"), encoding="utf-8") as handle:
             rows = [tuple(line.split("\t")[:2]) for line in list(handle)[1:]]

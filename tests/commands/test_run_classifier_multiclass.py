@@ -81,8 +81,8 @@ def test_rows_with_labels_that_training_never_saw_are_predicted(
     best = os.path.join(finished.output, "best")
     run_here(data.arguments(do_train=None, do_eval=do_eval, init_checkpoint=best))
     out = capsys.readouterr().out
-    assert "test.csv: 1 labels do not belong to the task" in out
-    assert "their rows are not scored" in out
+    assert "test.csv: 1 label does not belong to the task" in out
+    assert "its row is not scored" in out
     report = data.results("report.json")
     assert data.results()["test_accuracy"] == report["test"]["accuracy"]
     assert report["test"]["rows"] == 6 and report["data"]["test"] == 8

@@ -203,10 +203,10 @@ def test_mining_says_what_is_left_out_and_which_rows_have_too_few(tmp_path):
         corpus_file=str(corpus),
     )
     assert lines[:-1] == [
-        "note: %s: 1 empty lines were skipped" % train,
+        "note: %s: 1 empty line was skipped" % train,
         "note: %s: 1 invalid rows were skipped" % train,
-        "note: %s: 1 rows occur twice and are used once" % further,
-        "note: %s: 1 empty lines were skipped" % corpus,
+        "note: %s: 1 row occurs twice and is used once" % further,
+        "note: %s: 1 empty line was skipped" % corpus,
         "note: 4 of 4 rows have fewer than --mined_negatives=3 mined ones, the fewest 2",
     ]
 
@@ -432,7 +432,7 @@ def test_an_untrained_model_is_whitened_by_texts_of_a_file(model, data, tmp_path
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(WORDS + ["今天天气", "", "明天再说"]) + "\n", encoding="utf-8")
     run(model, tmp_path / "out", "--whitening_width=3", data_dir=data, whitening_file=texts)
-    assert capsys.readouterr().out.count("note: %s: 1 empty lines were skipped" % texts) == 1
+    assert capsys.readouterr().out.count("note: %s: 1 empty line was skipped" % texts) == 1
     notes = sentence_vectors.read_notes(str(tmp_path / "out" / "whitened"))
     assert (notes.width, notes.projection_width, notes.normalize) == (3, 3, True)
 

@@ -239,7 +239,7 @@ def test_notes_take_no_memory_for_each_line():
     for number in range(2, 99):
         notes.update([("a line", "x, line %d" % number)])
     notes.update([("another", "y")], times=3)
-    assert notes.lines() == ["98 a line (first: x, line 1)", "3 another (first: y)"]
+    assert notes.lines() == ["a line: 98 (first: x, line 1)", "another: 3 (first: y)"]
     assert len(notes._first_sources) == 2
 
 
@@ -328,7 +328,7 @@ def test_statistics_account_for_every_line(tmp_path):
     masked = sum(int(length) * count for length, count in values["masked words"].items())
     assert masked == round(values["masked"] * lengths)
     assert values["warnings"] == [
-        "1 lines with control or damaged characters, which were removed (first: %s, line 3)" % text
+        "lines with control or damaged characters, which were removed: 1 (first: %s, line 3)" % text
     ]
     assert "warning: " + values["warnings"][0] in done.stderr
     assert (tmp_path / "stats.png").read_bytes().startswith(b"\x89PNG")

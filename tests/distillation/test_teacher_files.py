@@ -270,7 +270,7 @@ def test_rows_that_are_missing(tmp_path):
     with pytest.raises(UserError, match=r"no row for 1 of 2 texts, the first '吃饭' \(train-2"):
         teacher.prepare([PAIR, OTHER])
     teacher = opened(tmp_path, "0.5\t0.5\n", "test_results.tsv")
-    with pytest.raises(UserError, match="has 1 rows of numbers and no texts, .* are 2"):
+    with pytest.raises(UserError, match="has 1 row of numbers and no texts, .* are 2"):
         teacher.prepare([PAIR, OTHER])
 
 

@@ -55,15 +55,15 @@ def test_dev_rows_that_are_written_otherwise_are_reported(tmp_path):
     paths = [str(tmp_path / "a.tsv")]
     found = unlabelled.read_unlabelled(paths, kind, TASK, "utf-8", (), held_out)
     assert found.lines[:2] == [
-        "unlabelled: 3 rows of 1 files",
-        "note: 1 rows that are blank were skipped",
+        "unlabelled: 3 rows of 1 file",
+        "note: 1 row was skipped: blank",
     ]
     assert found.lines[2].startswith("warning: 2 of the unlabelled rows are in dev or test, too")
 
 
 def test_rows_that_do_not_fit_say_why(tmp_path):
     (tmp_path / "texts.txt").write_text("今天\n明天吃饭\n", encoding="utf-8")
-    message = "no new text in it: found 2 rows that are invalid, the first: 1 column, expected 3 .*"
+    message = "no new text in it: found 2 rows [(]invalid[)], the first: 1 column, expected 3 .*"
     with pytest.raises(UserError, match=message + "expected texts in the form of the test file"):
         read(str(tmp_path / "texts.txt"))
 
@@ -102,7 +102,7 @@ def test_lines_in_another_encoding_are_left_out_and_counted(tmp_path):
     path.write_bytes("".join(lines).encode() + "错误的\t编码\n".encode("gbk"))
     found = read(str(path))
     assert len(found.examples) == 5000
-    assert "note: 1 rows with bytes that are no UTF-8 text were skipped" in found.lines
+    assert "note: 1 row was skipped: bytes that are no UTF-8 text" in found.lines
 
 
 def test_a_replacement_character_of_the_file_is_text(tmp_path):

@@ -85,8 +85,8 @@ def test_a_student_killed_twice_has_the_bits_of_one_that_was_not(school, capsys,
     settings = {"save_checkpoints_steps": 2, "fgm_epsilon": 0.5, "teacher_weights": "auto"}
     run_here(school.student("whole", teacher_cache=None, **settings))
     shown = capsys.readouterr().out
-    assert "unlabelled: %d rows of 1 files" % NUM_UNLABELLED in shown
-    assert "note: 1 rows repeated, or in train, were skipped" in shown
+    assert "unlabelled: %d rows of 1 file" % NUM_UNLABELLED in shown
+    assert "note: 1 row was skipped: repeated, or in train" in shown
     for number in (1, 2):
         line = r"teacher %d: dev accuracy 0\.\d{4}, 10[0-9] targets computed, weight" % number
         assert re.search(line, shown)
@@ -401,7 +401,7 @@ def test_pairs_without_labels_are_learnt_both_ways_too(school, capsys):
     settings = {"unlabelled_file": path, "swap_pairs": True, "train_step": 1, "do_eval": False}
     run_here(school.student("both_ways", **settings))
     shown = capsys.readouterr().out
-    assert "note: 1 rows repeated, or in train, were skipped" in shown
+    assert "note: 1 row was skipped: repeated, or in train" in shown
     assert "training: %d rows" % (2 * (len(school.rows("train")) + 2)) in shown
 
 

@@ -525,7 +525,7 @@ def test_long_texts_count_among_those_that_may_wait(model):
             wait_for_metric(port, "albert_waiting_texts 1.0\n")
             assert post(port, "/predict", {"texts": ["今天"] * 2})[0] == 200
             status, _, answer = post(port, "/predict", {"texts": ["今天"] * 3})
-            assert status == 503 and "(1 texts are waiting)" in answer["error"]
+            assert status == 503 and "(1 text is waiting)" in answer["error"]
         finally:
             slow.is_open.set()
         assert [task.result()[0] for task in tasks] == [200, 200]

@@ -852,7 +852,7 @@ def test_command(faq, folder, model, capsys, tmp_path):
     shown = capsys.readouterr()
     asked = [line.split("\t")[0] for line in shown.out.splitlines()]
     assert asked == ["今天"] * 3 + ["明天吃饭"] * 3
-    assert "note: 2 empty lines of --queries were skipped" in shown.err
+    assert "note: skipped 2 empty lines of --queries" in shown.err
 
 
 def test_bad_corpora(folder, encoder, tmp_path):

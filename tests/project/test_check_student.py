@@ -40,7 +40,7 @@ def checked_fixture(tmp_path_factory):
         ({"teacher_weights": "1,2,3"}, "--teacher_weights=1,2,3: expected 2 numbers"),
         (
             {"unlabelled_file": "{folder}/words.tsv"},
-            "no new text in it: found 1 rows that are invalid",
+            "no new text in it: found 1 row (invalid)",
         ),
     ],
 )

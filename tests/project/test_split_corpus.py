@@ -144,4 +144,5 @@ def test_a_long_document_is_one_wherever_it_goes(excluded_line, tmp_path, capsys
 
 def test_a_file_without_blank_lines_is_told(tmp_path, capsys):
     assert split(tmp_path, "一。\n二。\n")[2]["documents"] == 1
-    assert "warning: 1 files without a blank line, each of which is read" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "warning: files without a blank line, each of which is read as one document: 1" in shown

@@ -38,8 +38,8 @@ def test_what_is_remarkable_is_counted():
     for words in (
         "dev has more rows than train (34 and 32): are the files swapped?",
         "a has 31 rows, b 1",
-        "1 classes have fewer than 10 rows in train: b",
-        "1 texts of train occur with different labels, such as '甲' (a, b)",
+        "1 class has fewer than 10 rows in train: b",
+        "1 text of train occurs with different labels, such as '甲' (a, b)",
         "31 of 34 rows of dev are also in train, 1 of them with another label",
     ):
         assert words in text
@@ -58,7 +58,7 @@ def test_labels_that_dev_lacks_are_told():
     train = split("train", [("x%d" % n, "ab"[n % 2]) for n in range(40)])
     lines, counts = data_checks.check(TASK, {"train": train, "dev": split("dev", [("y", "a")])})
     assert counts == {"few_dev_rows": 1, "labels_absent_in_dev": 1}
-    assert "no row of 1 labels: b" in lines[1]
+    assert "no row of 1 label: b" in lines[1]
 
 
 def test_writings_and_separators_of_labels_are_told():

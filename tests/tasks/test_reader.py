@@ -120,7 +120,7 @@ def test_remarkable_texts_are_kept_and_counted(tmp_path):
     split = read(tmp_path, "甲\t \t1\n\t丁\t0\n戊\0\t己\t1\n")
     assert len(split.examples) == 3
     assert "2 rows have an empty text (first: line 1)" in split.notes
-    assert "1 rows have NUL bytes, which the tokenizer drops (first: line 3)" in split.notes
+    assert "1 row has NUL bytes, which the tokenizer drops (first: line 3)" in split.notes
 
 
 def test_unknown_task_names_the_known_ones():
@@ -249,7 +249,7 @@ def test_rows_that_a_task_drops_are_counted(tmp_path):
     (tmp_path / "train.json").write_text(content, encoding="utf-8")
     split = task_reader.read_split(datasets.get_task("cmnli"), str(tmp_path), "train")
     assert rows_of(split) == [("乙", "丁", "neutral")]
-    assert "1 rows were skipped, as usual for this task" in split.notes
+    assert "1 row was skipped, as usual for this task" in split.notes
     header = "language\tgold_label\tsentence1\tsentence2\n"
     content = header + "en\tneutral\ta\tb\nzh\tneutral\t甲\t乙\n"
     (tmp_path / "xnli.dev.tsv").write_text(content, encoding="utf-8")
@@ -258,7 +258,7 @@ def test_rows_that_a_task_drops_are_counted(tmp_path):
     task = datasets.get_task("xnli")
     notes, examples = stream_of(tmp_path, task, content, name="xnli.test.tsv")[:2]
     assert [(e.text_a, e.label) for e in examples] == [("甲", "neutral")]
-    assert "1 rows were skipped, as usual for this task" in notes
+    assert "1 row was skipped, as usual for this task" in notes
     content = "gold_label\tsentence1\tsentence2\n-\ta\tb\nneutral\t甲\t乙\n"
     (tmp_path / "cmnli").mkdir()
     (tmp_path / "cmnli" / "train.tsv").write_text(content, encoding="utf-8")
@@ -345,7 +345,7 @@ def test_csv_as_python_and_excel_write_it(tmp_path):
     split = read_own(tmp_path, content)
     assert rows_of(split) == [("甲,乙", '他说"好"\n再见', "体育"), ('丙"丁', "", "财经")]
     assert [e.guid for e in split.examples] == ["train-2", "train-4"]
-    assert "1 rows have a text over several lines (first: line 2)" in "".join(split.notes)
+    assert "1 row has a text over several lines (first: line 2)" in "".join(split.notes)
 
 
 def test_what_was_found_is_said(tmp_path):
@@ -364,7 +364,7 @@ def test_what_was_found_is_said(tmp_path):
     notes = read_own(tmp_path / "json", rows, "train.json").notes
     assert notes[-1].startswith("columns that are not used: content (to read both title and con")
     notes = read_own(tmp_path, "text,label\n甲,a\ntext,label\n乙,b\n").notes
-    assert "1 rows repeat the header and were skipped" in notes
+    assert "1 row repeats the header and was skipped" in notes
 
 
 def test_values_that_are_names_of_columns_make_no_header(tmp_path):
@@ -859,7 +859,10 @@ def test_labels_of_a_stream_that_are_not_the_tasks_are_counted(tmp_path):
     task = own_task(tmp_path, "text_a,label\n甲,a\n乙,b\n")
     notes, examples = stream_of(tmp_path, task, "text_a,label\n甲,a\n乙,z\n", name="test.csv")
     assert [e.label for e in examples] == ["a", None]
-    assert any(note.startswith("1 labels do not belong to the task") for note in notes)
+    assert any(
+        note.startswith("1 label does not belong to the task: its row is not scored")
+        for note in notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -1226,7 +1229,7 @@ def test_rows_of_inference_without_an_agreed_label_are_left_out(tmp_path):
     content = "".join(line % pair for pair in enumerate(labels))
     train = read_own(tmp_path, content, "train.json")
     assert rows_of(train)[1] == ("甲2", "乙", "entailment") and len(train.examples) == 3
-    assert train.notes == ["1 rows were skipped: their label is - (annotators disagree)"]
+    assert train.notes == ["1 row was skipped because of the label - (annotators disagree)"]
     task = own_labels.with_columns_and_labels(OWN, train)
     assert task.labels == ("contradiction", "entailment", "neutral")
     dev = read_own(tmp_path, content, "dev.json", task, "dev")
@@ -1367,7 +1370,7 @@ def test_a_label_that_is_the_last_chosen_column_may_be_missing(tmp_path):
     task = own_labels.with_columns_and_labels(OWN._replace(chosen=chosen), train)
     split = read_own(tmp_path, "G4\t丁\nG5\t戊\n", "test.tsv", task, "test")
     assert rows_of(split) == [("丁", None, None), ("戊", None, None)]
-    with pytest.raises(UserError, match="--text_column=2: .* has 1 columns"):
+    with pytest.raises(UserError, match="--text_column=2: .* has 1 column: expected"):
         read_own(tmp_path, "丁\n戊\n己\n", "dev.tsv", task, "dev")
 
 

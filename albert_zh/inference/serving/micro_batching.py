@@ -10,6 +10,8 @@ from concurrent import futures
 import contextlib
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
+from albert_zh.common.messages import counted
+
 # Function of (texts, function that returns whether to continue) -> (one answer per text, array
 # [n, ...]).
 Predict = Callable[[List[Any], Callable[[], bool]], Tuple[List[Any], Any]]
@@ -35,7 +37,7 @@ class QueueIsFull(Exception):
 def check_waiting(num_waiting: int, num_further: int, most: int) -> None:
     """Raises `QueueIsFull` if further texts would exceed the maximum number of waiting texts."""
     if num_waiting + num_further > most:
-        raise QueueIsFull("%d texts are waiting" % num_waiting)
+        raise QueueIsFull("%s waiting" % counted(num_waiting, "text is", "texts are"))
 
 
 class MicroBatcher:

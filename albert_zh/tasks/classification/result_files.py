@@ -6,6 +6,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks import datasets, input_examples, registry, result_files
 from albert_zh.tasks.classification.scorer import label_text
 from albert_zh.tasks.tables.separators import one_line
@@ -65,8 +66,15 @@ class ClassificationFiles(result_files.ResultFiles):
         if self._submission is None or not self._not_submitted:
             return []
         return [
-            "%d lines are not valid rows and are missing in %s"
-            % (len(self._not_submitted), self.paths[-1])
+            "%s missing in %s"
+            % (
+                counted(
+                    len(self._not_submitted),
+                    "line is not a valid row and is",
+                    "lines are not valid rows and are",
+                ),
+                self.paths[-1],
+            )
         ]
 
     def _submit(self, example, row, decided):

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files, storage
 from albert_zh.common.errors import UserError, table_cell
+from albert_zh.common.messages import counted
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import kind_interface, registry, result_files, task_type
 from albert_zh.tasks.embedding import (
@@ -126,7 +127,8 @@ class SentenceEmbedding(task_type.TaskType):
         notes = list(read.notes)
         texts = [text for example in read.examples for text in example.negatives]
         if texts:
-            notes.append("the %d negatives of the rows are searched, too" % len(texts))
+            negatives = counted(len(texts), "negative of the rows is", "negatives of the rows are")
+            notes.append("the %s searched, too" % negatives)
         digests = [read.sha256]
         corpus = self.corpus_of(task, data_dir) or retrieval_files.corpus_beside(read.path)
         if corpus is not None:

@@ -17,6 +17,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks import task_forms
 from albert_zh.tasks.embedding import file_columns, groups, positive_checks, retrieval_files
 from albert_zh.tasks.tables import rows as row_files
@@ -132,7 +133,8 @@ def read_split(
         raise UserError("%s: its texts are numbers, as ids are: %s" % (path, _NO_IDS))
     if name not in ("dev", "test"):  # dev and test keep duplicates
         examples, num_double = _once(examples)
-        notes += ["%d rows occur twice and are used once" % num_double] * bool(num_double)
+        double = counted(num_double, "row occurs twice and is", "rows occur twice and are")
+        notes += ["%s used once" % double] * bool(num_double)
     named = [e._replace(guid="%s-%d" % (name, i)) for i, e in enumerate(examples, start=1)]
     examples = groups.of_file(_with_targets(named))
     return EmbeddingSplit(name, path, examples, True, notes, (), (), sha256, {})

@@ -7,6 +7,7 @@ head = head_of_files(split, further, head, objective)
 from typing import Any, Dict, Iterator, List, Sequence
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks.tables import own_labels
 
 CLASSES, NUM_NEGATIVES = "classes", "num_negatives"  # keys of a head
@@ -61,8 +62,8 @@ def notes_of_cut_rows(files: Sequence[Any]) -> List[str]:
     if not least or not cut:
         return []
     return [
-        "%d rows have more negatives than the row with the fewest: only their first %d are "
-        "used" % (cut, least)
+        "%s more negatives than the row with the fewest: of each row, only the first %s used"
+        % (counted(cut, "row has", "rows have"), "is" if least == 1 else "%d are" % least)
     ]
 
 

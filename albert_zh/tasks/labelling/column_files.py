@@ -11,6 +11,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import TaggedText
 from albert_zh.tasks.tables.running_numbers import has_running_numbers
@@ -327,8 +328,8 @@ def read_table(
 def _row_of_table(cells, header, line, path):
     if len(cells) != len(header):
         raise UserError(
-            "%s, line %d: %d columns, expected %d as in the header"
-            % (path, line, len(cells), len(header))
+            "%s, line %d: %s, expected %d as in the header"
+            % (path, line, counted(len(cells), "column"), len(header))
         )
     row = dict(zip(header, cells))
     mark = _MARK_OF_ERNIE if _MARK_OF_ERNIE in row[TABLE_COLUMNS[0]] else " "
@@ -336,8 +337,8 @@ def _row_of_table(cells, header, line, path):
     tags = row[TABLE_COLUMNS[1]].split(mark) if TABLE_COLUMNS[1] in row else None
     if tags is not None and len(tokens) != len(tags):
         raise UserError(
-            "%s, line %d: %d tokens and %d labels, separated by spaces: expected as many"
-            % (path, line, len(tokens), len(tags))
+            "%s, line %d: %s and %s, separated by spaces: expected as many"
+            % (path, line, counted(len(tokens), "token"), counted(len(tags), "label"))
         )
     if "" in tokens:
         raise UserError(

@@ -10,6 +10,7 @@ import hashlib
 from typing import Iterator, List, Optional, Sequence
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks.labelling import (
     column_files,
     conllu_files,
@@ -231,8 +232,8 @@ class _Remarks:
             notes.append("tags of the scheme %s" % self._scheme.name)
         if self._num_malformed:
             notes.append(
-                "%d entities begin with a tag that continues one, such as I-: they are "
-                "accepted" % self._num_malformed
+                "%s accepted although the first tag continues one, such as I-"
+                % counted(self._num_malformed, "entity is", "entities are")
             )
         return notes
 
@@ -390,8 +391,12 @@ def keep_longest(data: LabelledFile) -> LabelledFile:
 
 def notes_of_overlaps(num_left_out: int) -> List[str]:
     """Returns messages for the user about entities that were removed."""
-    note = "%d entities that overlap a longer one were ignored" % num_left_out
-    return [note] if num_left_out else []
+    left_out = counted(
+        num_left_out,
+        "entity that overlaps a longer one was",
+        "entities that overlap a longer one were",
+    )
+    return ["%s ignored" % left_out] if num_left_out else []
 
 
 def without_shorter(text: LabelledText) -> LabelledText:

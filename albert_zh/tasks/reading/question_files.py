@@ -23,6 +23,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from albert_zh.common import checks, files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks.reading import questions as reading_questions
 from albert_zh.tasks.reading.questions import Answer, Question, QuestionFile, located_answers
 from albert_zh.tasks.tables import nested_keys, rows
@@ -298,8 +299,8 @@ def _cells_of_row(row, names, num_columns, source) -> Dict[str, Any]:
         return _named_cells(row.cells, source)
     if any(row.cells[num_columns:]):
         raise UserError(
-            "%s: %d columns, expected %d as in the first row: has a text a comma or TAB that is "
-            "not quoted?" % (source, len(row.cells), num_columns)
+            "%s: %s, expected %d as in the first row: has a text a comma or TAB that is "
+            "not quoted?" % (source, counted(len(row.cells), "column"), num_columns)
         )
     return _cells_of_columns(row.cells, names, source)
 
@@ -364,7 +365,7 @@ def _columns(cells: List[str], path: str, line: int) -> Tuple[Dict[str, int], bo
     if not 2 <= len(cells) <= len(_ORDER):
         raise UserError(
             "%s, line %d: expected columns context, question[, answer[, start]], or a header that "
-            "names them, found %d columns" % (path, line, len(cells))
+            "names them, found %s" % (path, line, counted(len(cells), "column"))
         )
     return dict(zip(_ORDER, range(len(cells)))), False
 
@@ -373,8 +374,12 @@ def _cells_of_columns(cells: List[str], columns: Dict[str, int], source: str) ->
     missing = [name for name in columns if columns[name] >= len(cells)]
     if {"context", "question"} & set(missing):
         raise UserError(
-            "%s: %d columns, expected at least %d"
-            % (source, len(cells), max(columns["context"], columns["question"]) + 1)
+            "%s: %s, expected at least %d"
+            % (
+                source,
+                counted(len(cells), "column"),
+                max(columns["context"], columns["question"]) + 1,
+            )
         )
     return {name: cells[column] for name, column in columns.items() if name not in missing}
 

@@ -16,6 +16,7 @@ from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks import input_examples
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots.cells import NAME, SlotSpan, Spans
@@ -121,8 +122,8 @@ def _check_are_as_many(path, num_texts, classes):
     count = len(given) - bool(given and not given[-1])
     if count != num_texts:
         raise UserError(
-            "%s has %d texts, %s%s %d lines: expected a class for each text"
-            % (path, num_texts, path, CLASSES, count)
+            "%s has %s, %s%s has %s: expected a class for each text"
+            % (path, counted(num_texts, "text"), path, CLASSES, counted(count, "line"))
         )
 
 

@@ -5,6 +5,7 @@ import re
 from typing import Any, Collection, Counter, List, Optional, Tuple
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import DISAGREEMENT, INFERENCE, label_parts
 from albert_zh.tasks.tables.label_rules import MANY_LABELS, are_short, shortened
@@ -69,8 +70,8 @@ def agreed(examples: List[Any]) -> Tuple[List[Any], List[str]]:
     if labels != {DISAGREEMENT, *INFERENCE}:
         return examples, []
     kept = [example for example in examples if example.label != DISAGREEMENT]
-    note = "%d rows were skipped: their label is - (annotators disagree)"
-    return kept, [note % (len(examples) - len(kept))]
+    skipped = counted(len(examples) - len(kept), "row was", "rows were")
+    return kept, ["%s skipped because of the label - (annotators disagree)" % skipped]
 
 
 def _is_behind_ids(task, split):

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError, printable
+from albert_zh.common.messages import counted
 from albert_zh.tasks import datasets, task_forms
 from albert_zh.tasks.tables import named_columns
 from albert_zh.tasks.tables import rows as row_files
@@ -100,8 +101,9 @@ def groups(path: str, encoding: str, task: Any) -> Iterator[List[Any]]:
             break
         yield texts
     if blank:
-        note = "note: %s: %d empty lines were skipped, such as line %d"
-        print(printable(note % (path, len(blank), blank[0])), file=sys.stderr)
+        skipped = counted(len(blank), "empty line was", "empty lines were")
+        note = "note: %s: %s skipped, such as line %d" % (path, skipped, blank[0])
+        print(printable(note), file=sys.stderr)
 
 
 def _without_blank(rows, blank):

@@ -18,6 +18,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, json_lists, text_encodings
 from albert_zh.common.errors import UserError
+from albert_zh.common.messages import counted
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell with more lines than this counts as never closed
 BLANK = "a blank line"
@@ -97,7 +98,8 @@ def filled_rows(table: Table) -> Tuple[List[Row], List[str]]:
     rows = list(table)
     filled = [row for row in rows if row.problem != BLANK]
     num_blank = len(rows) - len(filled)
-    notes = ["%d empty lines were skipped" % num_blank] * bool(num_blank)
+    skipped = counted(num_blank, "empty line was", "empty lines were")
+    notes = ["%s skipped" % skipped] * bool(num_blank)
     return filled, [json_lists.NOTE] * table.is_list + notes
 
 

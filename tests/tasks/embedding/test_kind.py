@@ -287,7 +287,7 @@ def test_another_loss_does_not_go_on_with_a_run(settings, folder, capsys):
 def test_too_few_rows_are_explained_by_those_that_occur_twice(settings, folder, tmp_path):
     (tmp_path / "texts.txt").write_text("今天天气\n" * 20)
     settings.update(objective="simcse", do_eval=False, train_file=str(tmp_path / "texts.txt"))
-    message = r"more than the 1 training rows of .*texts.txt \(19 rows occur twice"
+    message = r"more than the 1 training row of .*texts.txt \(19 rows occur twice"
     with pytest.raises(UserError, match=message):
         finetuning.run(**settings)
 

@@ -204,7 +204,7 @@ def test_rows_with_more_wrong_texts_than_others_are_counted(read):
     more = read("b.tsv", "庚\t辛\t壬\t癸\n", "positives")
     assert training_rows.notes_of_cut_rows([equal]) == []
     (note,) = training_rows.notes_of_cut_rows([equal, more])
-    assert note.startswith("1 rows have more negatives") and note.endswith("first 1 are used")
+    assert note.startswith("1 row has more negatives") and note.endswith("only the first is used")
 
 
 def test_triplets_are_what_is_trained_on(read, monkeypatch):

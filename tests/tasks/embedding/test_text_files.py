@@ -180,12 +180,12 @@ def test_what_is_left_out_of_every_file_is_noted(tmp_path):
     }
     lines = "\n".join(kind.about_data(task, splits)[0])
     for note in (
-        "train.tsv: 1 empty lines were skipped",
-        "more.tsv: 1 rows occur twice and are used once",
-        "train.tsv: 1 rows have more negatives than the row with the fewest: only their first "
-        "1 are used",
-        "corpus.txt: 1 empty lines were skipped",
-        "corpus.txt: 1 rows occur twice and are used once",
+        "train.tsv: 1 empty line was skipped",
+        "more.tsv: 1 row occurs twice and is used once",
+        "train.tsv: 1 row has more negatives than the row with the fewest: of each row, only the "
+        "first is used",
+        "corpus.txt: 1 empty line was skipped",
+        "corpus.txt: 1 row occurs twice and is used once",
     ):
         assert lines.count(note) == 1
 
@@ -376,8 +376,8 @@ def test_empty_lines_and_double_rows_are_left_out_and_counted(tmp_path):
     split = read(tmp_path, "甲\n\n乙\n甲\n", "texts", "a.txt")
     assert [example.text_a for example in split.examples] == ["甲", "乙"]
     assert split.notes == [
-        "1 empty lines were skipped",
-        "1 rows occur twice and are used once",
+        "1 empty line was skipped",
+        "1 row occurs twice and is used once",
     ]
 
 

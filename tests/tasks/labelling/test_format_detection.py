@@ -291,14 +291,14 @@ def test_what_is_remarkable_in_a_streamed_file(tmp_path):
     assert streamed(tmp_path, content)[0] == [
         "format conll",
         "tags of the scheme BIO",
-        "2 entities begin with a tag that continues one, such as I-: they are accepted",
+        "2 entities are accepted although the first tag continues one, such as I-",
     ]
     assert streamed(tmp_path, content)[0][1:] == reader.read_file(str(tmp_path / "test.txt")).notes
     with pytest.raises(UserError, match="test.txt: has no texts"):
         streamed(tmp_path, "\n\n")
     line = '{"text": "王明", "label": {"PER": {"王明": [[0, 1]], "王": [[0, 0]]}}}\n'
     notes, _ = streamed(tmp_path, line, "test.json", overlaps="longest")
-    assert notes == ["format cluener", "1 entities that overlap a longer one were ignored"]
+    assert notes == ["format cluener", "1 entity that overlaps a longer one was ignored"]
 
 
 @pytest.mark.parametrize("kind", ["sequence_labelling", "span_labelling"])

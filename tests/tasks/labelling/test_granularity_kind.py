@@ -119,7 +119,7 @@ def test_unlabelled_texts_teach_every_granularity(finished, tmp_path, capsys):
     given.update(teachers=str(output / "best"), unlabelled_file=str(tmp_path / "texts.txt"))
     finetuning.run(**given)
     out = capsys.readouterr().out
-    assert "unlabelled: %d rows of 1 files" % (2 * len(set(texts))) in out
+    assert "unlabelled: %d rows of 1 file" % (2 * len(set(texts))) in out
     scores = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["test"]
     assert min(row["f1"] for row in scores["granularities"].values()) > 0.9
 

@@ -178,7 +178,7 @@ BAD_ROWS = {
 @pytest.mark.parametrize("name", sorted(BAD_ROWS))
 def test_bad_rows_are_left_out_on_demand(tmp_path, name):
     path = written(tmp_path, BAD_ROWS[name], name)
-    with pytest.raises(UserError, match="%s, (line 3: 1 columns|line 2: not valid JSON)" % name):
+    with pytest.raises(UserError, match="%s, (line 3: 1 column,|line 2: not valid JSON)" % name):
         read_questions(path)
     read = read_questions(path, skip_bad_rows=True)
     assert [q.context for q in read.questions] == ["A", "E"]
@@ -404,7 +404,7 @@ def test_a_file_of_another_form_is_refused(tmp_path, document, message):
         ("a\n", "line 1: expected columns context, question"),
         ("question,answer\nb,c\n", "line 1: the header names question, answer, expected context"),
         ("id,context,questions\n1,b,c\n", "line 1: the header names id, context, questions, exp"),
-        ("context,question,answer\na\n", "line 2: 1 columns, expected at least 2"),
+        ("context,question,answer\na\n", "line 2: 1 column, expected at least 2"),
         ("context,question\na,b,c\n", "line 2: 3 columns, expected 2 as in the first row: has a t"),
         ("context,question,answer\na,b,c,d\n", "line 2: 4 columns, expected 3 as in the first"),
         ("a,b,c,0,d\n", "line 1: expected columns context, question.*found 5 columns"),

@@ -173,5 +173,5 @@ def test_a_file_that_is_only_predicted_is_reported_as_one_that_is_read_whole(tok
         "cut_in_test": 1,
     }
     whole = examples.read_split(task._replace(files={"test": str(path)}), ".", "test", "utf-8")
-    assert stream.notes() == whole.notes + ["1 texts were truncated to --max_query_length"]
+    assert stream.notes() == whole.notes + ["1 text was truncated to --max_query_length"]
     assert len(whole.notes) == 3
