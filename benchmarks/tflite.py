@@ -25,7 +25,6 @@ import collections
 import multiprocessing
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,13 +32,15 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+import export_accuracy
+from export_accuracy import run_quietly
 import measuring
 import numpy as np
 import tflite_bulk
 
-from albert_zh.common import files, path_rules, plotting
-from albert_zh.common.errors import UserError, run_program
-from albert_zh.model.checkpoints import fine_tuning_notes, model_writer
+from albert_zh.common import path_rules, plotting
+from albert_zh.common.errors import run_program
+from albert_zh.model.checkpoints import model_writer
 
 INPUTS = "input_ids,input_mask,segment_ids,masked_lm_positions,masked_lm_ids,masked_lm_weights"
 RECIPE_SHAPES = "1,128:1,128:128:1,128:1,128:1,128"
@@ -58,7 +59,6 @@ TINY = {
 }
 INVOCATIONS, ROUNDS = 10, 15  # invocations per round; rounds
 MAX_DEV_ROWS = 2000
-NUM_TEXTS = 300  # calibration texts of int8
 Result = collections.namedtuple("Result", "model name runtime threads tokens megabytes ms memory")
 RUNTIMES = ("LiteRT", "TensorFlow")
 
@@ -81,7 +81,7 @@ def parsed_arguments():
 def main():
     arguments = parsed_arguments()
     with tempfile.TemporaryDirectory() as work:
-        models = given_models(arguments)
+        models = export_accuracy.given_models(arguments.models)
         if arguments.bulk:
             phases = [0] + [arguments.busy_processes] * (arguments.busy_processes > 0)
             rounds = 3 if arguments.quick else ROUNDS
@@ -119,21 +119,15 @@ def print_all(work, models, arguments):
     print_table(results)
     print_ratios(results, next(iter(models)))
     accuracies = {
-        model: measured_accuracies(models[model], exported[model], data_dir)
+        model: export_accuracy.measured_accuracies(
+            models[model], exported[model], data_dir, MAX_DEV_ROWS
+        )
         for model, data_dir in data_dirs.items()
     }
     if accuracies:
         print_accuracies(accuracies)
     if arguments.chart:
         draw(results, accuracies, arguments.chart)
-
-
-def given_models(arguments):
-    """{name: folder} of --models."""
-    pairs = [pair.partition("=") for pair in (arguments.models or "").split(",") if pair]
-    if not all(name and folder for name, _, folder in pairs):
-        raise UserError("--models=%s: expected NAME=FOLDER,..." % arguments.models)
-    return collections.OrderedDict((name, folder) for name, _, folder in pairs)
 
 
 # Files
@@ -193,41 +187,15 @@ def export_all(folder, target, lengths, texts):
 
 def write_texts(path, folder, data_dir):
     """Writes calibration texts for int8: from the task's training file, or random characters."""
-    generator = random.Random(1)
     if data_dir:
-        texts = ["\t".join(t) for t in texts_of(sampled(folder, data_dir, "train", NUM_TEXTS))]
-    else:
-        lengths = [generator.randint(10, 40) for _ in range(NUM_TEXTS)]
-        texts = ["".join(chr(generator.randint(0x4E00, 0x8FFF)) for _ in range(n)) for n in lengths]
+        export_accuracy.write_texts(path, folder, data_dir)
+        return
+    generator = random.Random(1)
     with open(path, "w", encoding="utf-8") as handle:
-        handle.writelines(text + "\n" for text in texts)
-
-
-def sampled(folder, data_dir, split, most):
-    """A random sample of examples of the task that a model was fine-tuned for."""
-    from albert_zh.common import (
-        errors,  # noqa: F401 (quietens TensorFlow)
-        validation,
-    )
-    from albert_zh.tasks import datasets
-    from albert_zh.tasks import reader as task_reader
-    from albert_zh.tasks.tables import own_labels
-
-    notes_file = os.path.join(folder, fine_tuning_notes.FINE_TUNING_FILE)
-    kind = validation.record({"task": validation.TEXT}, ["task"])
-    task = datasets.get_task(files.read_json(notes_file, kind, "name a fine-tuned model")["task"])
-    train = task_reader.read_split(task, data_dir, "train")
-    if task.labels is None:
-        task = own_labels.with_columns_and_labels(task, train)
-    examples = (
-        train if split == "train" else task_reader.read_split(task, data_dir, split)
-    ).examples
-    return random.Random(1).sample(examples, min(most, len(examples)))
-
-
-def texts_of(examples):
-    """Each example's texts, a tuple of one or two."""
-    return [(e.text_a,) if e.text_b is None else (e.text_a, e.text_b) for e in examples]
+        for _ in range(export_accuracy.NUM_TEXTS):
+            length = generator.randint(10, 40)
+            text = "".join(chr(generator.randint(0x4E00, 0x8FFF)) for _ in range(length))
+            handle.write(text + "\n")
 
 
 def recipe_file(folder):
@@ -255,16 +223,6 @@ def recipe_file(folder):
         "--output_file=" + path,
     )
     return path
-
-
-def run_quietly(*command):
-    """Runs a command; shows its output only if it failed."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise SystemExit(done.stdout.decode("utf-8", "replace"))
-
-
-# Latency and memory
 
 
 def available_runtimes():
@@ -395,21 +353,6 @@ def print_ratios(results, model):
 
 
 # Accuracy
-
-
-def measured_accuracies(folder, paths, data_dir):
-    """{name: accuracy of a file on dev rows}; "checkpoint" is the checkpoint of the folder."""
-    from albert_zh.inference import predictor
-
-    examples = sampled(folder, data_dir, "dev", MAX_DEV_ROWS)
-    texts = [t if len(t) == 2 else t[0] for t in texts_of(examples)]
-    accuracies = collections.OrderedDict()
-    for name, path in [("checkpoint", folder)] + list(paths.items()):
-        with predictor.Predictor(path) as model:
-            labels = model.predict(texts)[0]
-        right = [label == example.label for label, example in zip(labels, examples)]
-        accuracies[name] = float(np.mean(right))
-    return accuracies
 
 
 def print_accuracies(accuracies):

@@ -28,12 +28,14 @@ MISTAKES = {
     "fine_tuning.py": ("--peer_python={file}", "--peer_python={file}: no such program"),
     "reading_speed.py": ("--peer_python={file}", "--peer_python={file}: no such program"),
     "export_speed.py": ("--peer_python={file}", "--peer_python={file}: no such program"),
+    "export_accuracy.py": ("--models=nope", "--models=nope: expected NAME=FOLDER"),
     "tflite.py": ("--models=nope", "--models=nope: expected NAME=FOLDER"),
     "labelling_results.py": ("--sets=nope", "--sets: unknown 'nope', expected some of cluener; "),
     "peers_fine_tuning.py": ("nope", "argument peer: invalid choice: 'nope' (choose from"),
 }
 MORE = {
     "pretraining_data.py": ["--vocab_file=vocab.txt"],
+    "export_accuracy.py": ["--data_dirs=nowhere"],
     "export_speed.py": ["--format=onnx"],
     "labelling_results.py": ["--data_dir=nowhere"],
 }
