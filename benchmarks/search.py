@@ -2,6 +2,7 @@
 
     python benchmarks/search.py
     python benchmarks/search.py --model_dir=lcqmc_output/best --data questions bq_dev.csv
+    python benchmarks/search.py --model_dir=MODEL_DIR --encoder_dir=albert_starter_zh/embedding
     python benchmarks/search.py --lines 10000 100000
     python benchmarks/search.py --lines 1000000 --made_vectors --vectors float32 int8 binary
 
@@ -78,6 +79,11 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--model_dir", default=os.path.join(ROOT, "albert_starter_zh"), help="folder of the model"
+    )
+    parser.add_argument(
+        "--encoder_dir",
+        help="folder of the model that encodes the texts; by default --model_dir, whose classifier "
+        "ranks them",
     )
     parser.add_argument(
         "--data",
@@ -207,8 +213,16 @@ def found_by_tf_idf(questions):
     return np.argsort(-similarities, axis=1, kind="stable")[:, : max(CUTOFFS)].tolist()
 
 
-def measure_recall(questions, name, model_dir, weights):
-    """Prints the rows of the table for a set of questions."""
+def measure_recall(questions, name, model_dir, weights, encoder_dir=None):
+    """Prints the rows of the table for a set of questions.
+
+    Args:
+        questions: `Questions`.
+        name: title of the table.
+        model_dir: model folder, whose classifier ranks the lines if it has one.
+        weights: weights of the mixed ranking; None: the usual ones.
+        encoder_dir: model folder of the vectors; by default `model_dir`.
+    """
     print("\n%s: %d queries, %d lines\n" % (name, len(questions.queries), len(questions.lines)))
     print("| ranking | recall@1 | recall@5 | recall@50 |\n|---|---:|---:|---:|")
     print_recalls("TF-IDF", found_by_tf_idf(questions), questions.answers)
@@ -217,7 +231,7 @@ def measure_recall(questions, name, model_dir, weights):
         path = os.path.join(root, "lines.txt")
         with open(path, "w", encoding="utf-8") as handle:
             handle.write("\n".join(questions.lines) + "\n")
-        encoder = stack.enter_context(text_encoder.TextEncoder(model_dir))
+        encoder = stack.enter_context(text_encoder.TextEncoder(encoder_dir or model_dir))
         corpus = search.Corpus(path, encoder)
         model = None
         if has_classifier:
@@ -351,7 +365,9 @@ def main():
     else:
         for name in arguments.data:
             questions = questions_of(name, arguments)
-            measure_recall(questions, name, arguments.model_dir, arguments.weights)
+            measure_recall(
+                questions, name, arguments.model_dir, arguments.weights, arguments.encoder_dir
+            )
 
 
 def questions_of(name, arguments):

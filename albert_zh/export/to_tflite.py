@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Iterable, List, Sequence
+from typing import TYPE_CHECKING, Any, List, Sequence
 import warnings
 
 import numpy as np
@@ -20,26 +20,26 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, library_logs
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
+from albert_zh.export import channel_ranges, comparison_texts, exported_model, tflite_metadata
 from albert_zh.export import common as export_common
-from albert_zh.export import comparison_texts, exported_model, tflite_metadata
 from albert_zh.export.exported_model import Model, Options
 from albert_zh.inference import input_rows
 from albert_zh.inference.runtimes import litert
 from albert_zh.model import graph_inputs, inference_graph
-from albert_zh.model.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from albert_zh.export.comparison import Comparison, Examples
 
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # the names that TFLite's metadata libraries expect
 # Operators that int8 keeps in floating point.
-FLOAT_OPERATORS = "BATCH_MATMUL SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB".split()
+FLOAT_OPERATORS = (
+    "BATCH_MATMUL CONV_2D SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB RESHAPE".split()
+)
 FURTHER_OPERATORS = {
     "pretraining": ["LOG_SOFTMAX", "RESHAPE"],  # integers go down to -16, log probabilities lower
     "embedding": "SUM DIV SQRT SQUARE MAXIMUM REDUCE_MAX STRIDED_SLICE".split(),  # pooling
 }
 MAX_CALIBRATION_TEXTS = 100
-LEAST_OF_SCALE = 1e-3  # minimum scale of a channel, relative to the largest
 
 
 def check_possible(options: Options, has_texts: bool) -> None:
@@ -98,7 +98,10 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
     """
     config = inference_graph.with_fusible_gelu(model.config)
     if options.quantize == "int8" and not options.integer_only:
-        config.ffn_out_scale = feed_forward_scale(model, calibration_rows(model, options))
+        config.has_ranges = True
+        rows = calibration_rows(model, options)
+        config.ffn_apart = channel_ranges.large_channels(model, rows)
+        config.ffn_out_scale = channel_ranges.feed_forward_scale(model, rows, config)
     heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
     with export_common.session_of(
         model,
@@ -145,47 +148,9 @@ def tflite_converter(
         return lite.TFLiteConverter.from_concrete_functions([function], imported)
 
 
-def feed_forward_scale(model: Model, rows: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
-    """The magnitude of each channel of the feed-forward layers' outputs.
-
-    A few channels are many times as large as the others (Sun et al. 2024, Massive Activations in
-    Large Language Models). In integers with one range, the other channels would be rounded away, so
-    int8 divides the outputs by this scale, as part of the weights, and multiplies the sum with the
-    layer's input by it in floating point. All layers share one scale: shared weights stay shared.
-
-    Args:
-        model: the exported model.
-        rows: as returned by `calibration_rows`.
-
-    Returns:
-        float32 array [H].
-    """
-    outputs = _scope_of_feed_forward(model.config) + "/BiasAdd$"
-    with export_common.session_of(model, heads=()) as (session, graph):
-        tensors = [
-            operation.outputs[0]
-            for operation in session.graph.get_operations()
-            if re.search(outputs, operation.name)
-        ]
-        if not tensors:
-            raise ValueError("no operation of the graph is named %s" % outputs)
-        inputs = [graph.inputs[name] for name in graph_inputs.ENCODER_INPUTS]
-        largest = np.zeros([model.config.hidden_size], np.float32)
-        for row in rows:
-            for output in session.run(tensors, dict(zip(inputs, row))):  # [R, H]
-                largest = np.maximum(largest, np.abs(output).max(axis=0))
-    least = LEAST_OF_SCALE * largest.max() or 1.0  # if all values are 0, nothing is scaled
-    return np.maximum(largest, np.float32(least))
-
-
-def _scope_of_feed_forward(config):
-    """Pattern of the second feed-forward layer's scope; attention's scope may have the same end."""
-    return "(?<!attention)/" + LAYOUTS[config.layout].ffn_out
-
-
 def _divide_feed_forward_weights(session, config):
     """Divides kernels and biases of the feed-forward outputs by `config.ffn_out_scale`."""
-    weights = _scope_of_feed_forward(config) + "/(kernel|bias)$"
+    weights = channel_ranges.scope_of_outputs(config) + "/(kernel|bias)$"
     of_groups = config.ffn_out_scale.reshape(config.ffn_groups, -1).T  # [H / G, G]
     for variable in tf.trainable_variables():
         if re.search(weights, variable.op.name):

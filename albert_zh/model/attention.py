@@ -118,7 +118,7 @@ def _projected(config, scopes, rows, batch_shape):
     batch, length = batch_shape
     heads = config.num_attention_heads
     head_size = config.hidden_size // heads
-    if config.is_plain:
+    if config.is_plain or config.has_ranges:
         columns = [dense(rows, config.hidden_size, config, scope) for scope in scopes]
         columns = [tf.reshape(x, [batch, length, heads, head_size]) for x in columns]
         return [tf.transpose(x, [0, 2, 1, 3]) for x in columns]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Sequence
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.activations import get_activation
@@ -27,6 +28,8 @@ def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) ->
     Returns:
         float tensor [R, H].
     """
+    if config.ffn_apart is not None:
+        return _with_channels_apart(x, config, scopes)
     inner, groups = config.intermediate_size, config.ffn_groups
     activation = get_activation(config.hidden_act)
     with tf.variable_scope(scopes[0]):
@@ -41,6 +44,36 @@ def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) ->
         else:
             x = grouped_product(activation(x), kernel)
         return tf.nn.bias_add(x, tf.cast(bias_out, x.dtype))
+
+
+def _with_channels_apart(x, config, scopes):
+    """`feed_forward` in which the channels of `config.ffn_apart` are computed as a convolution.
+
+    Other programs than this graph may compute convolutions in another precision than products.
+    """
+    apart = config.ffn_apart
+    others = np.setdiff1d(np.arange(config.intermediate_size), apart)
+    activation = get_activation(config.hidden_act)
+    with tf.variable_scope(scopes[0]):
+        kernel, bias = kernel_and_bias(config.hidden_size, config.intermediate_size, config)
+        x, x_apart = (
+            tf.nn.bias_add(product(x, tf.gather(kernel, others, axis=1)), tf.gather(bias, others)),
+            tf.nn.bias_add(_convolved(x, tf.gather(kernel, apart, axis=1)), tf.gather(bias, apart)),
+        )  # [R, I - A], [R, A]
+    with tf.variable_scope(scopes[1]):
+        kernel, bias = kernel_and_bias(config.intermediate_size, config.hidden_size, config)
+        x = tf.nn.bias_add(product(activation(x), tf.gather(kernel, others)), bias)
+        # The convolution is the first operand: TensorFlow Lite writes the sum over it, and its
+        # calibration takes what it finds there for the operand's range.
+        return _convolved(activation(x_apart), tf.gather(kernel, apart)) + x
+
+
+def _convolved(x, kernel):
+    """The product of rows [R, in] with a kernel [in, out], as a 1 x 1 convolution: [R, out]."""
+    size, width = kernel.shape.as_list()
+    x = tf.reshape(x, [1, -1, 1, size])
+    x = tf.nn.conv2d(x, tf.reshape(kernel, [1, 1, size, width]), 1, "VALID")
+    return tf.reshape(x, [-1, width])
 
 
 def grouped_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

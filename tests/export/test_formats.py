@@ -23,9 +23,9 @@ import tensorflow.compat.v1 as tf
 from albert_zh.commands import export_model, freeze_graph
 from albert_zh.common import errors, files, package_files
 from albert_zh.common.errors import UserError
+from albert_zh.export import channel_ranges, comparison_texts, exported_model, to_onnx, to_tflite
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
-from albert_zh.export import comparison_texts, exported_model, to_onnx, to_tflite
 from albert_zh.inference import predictor
 from albert_zh.model import graph_inputs
 from albert_zh.model.checkpoints import (
@@ -305,11 +305,86 @@ def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
     np.testing.assert_allclose(found[1], found[0], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "layout", with_slow(sorted(set(LAYOUTS) - {"google_fast"}), ["brightmart"])
+)
+def test_channels_that_are_computed_apart_give_the_same_outputs(layout, folders):
+    model = export_common.read_model(folders[layout], "classifier")
+    row = {"input_ids": [[2, 7, 9, 3]], "input_mask": [[1] * 4], "segment_ids": [[0] * 4]}
+    config = copy.copy(model.config)
+    found = []
+    for apart in (None, np.array([1, 6])):
+        config.ffn_apart, config.has_ranges = apart, apart is not None
+        with export_common.session_of(model, config=config) as (session, graph):
+            feeds = {graph.inputs[name]: value for name, value in row.items()}
+            found.append(session.run(graph.outputs["logits"], feeds))
+            kinds = {operation.type for operation in session.graph.get_operations()}
+        assert ("Conv2D" in kinds) == (apart is not None)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def large_between(folders, tmp_path_factory):
+    """A model in which channel 5 between the feed-forward layers is larger than the others."""
+    folder = str(tmp_path_factory.mktemp("large_between") / "model")
+    shutil.copytree(folders["brightmart"], folder)
+    prefix = os.path.join(folder, "albert_model.ckpt")
+    values = checkpoint_values.read_weights(prefix)
+    values["bert/encoder/layer_shared/intermediate/dense/kernel"][:, 5] *= 60
+    values["bert/encoder/layer_shared/output/dense/kernel"][5] /= 60
+    model_writer.write_model_checkpoint(folder, values)
+    return folder
+
+
+def ids_of_all_tokens():
+    """A row of the encoder's inputs with 24 tokens of the vocabulary."""
+    return [np.arange(5, 29)[None], np.ones([1, 24], int), np.zeros([1, 24], int)]
+
+
+def test_large_channels_between_the_layers_are_found(folders, large_between):
+    model = export_common.read_model(large_between, "classifier")
+    assert channel_ranges.large_channels(model, [ids_of_all_tokens()]).tolist() == [5]
+    for layout in ("brightmart", "google_fast"):
+        model = export_common.read_model(folders[layout], "classifier")
+        assert channel_ranges.large_channels(model, [ids_of_all_tokens()]) is None
+
+
+def test_what_is_computed_apart_does_not_count_for_the_scale(folders):
+    model = export_common.read_model(folders["brightmart"], "classifier")
+    config, rows = copy.copy(model.config), [ids_of_all_tokens()]
+    whole = channel_ranges.feed_forward_scale(model, rows, config)
+    config.ffn_apart = np.arange(config.intermediate_size - 1)
+    rest = channel_ranges.feed_forward_scale(model, rows, config)
+    assert rest.shape == whole.shape and np.median(rest) < 0.5 * np.median(whole)
+
+
+@needs_tf2
+def test_a_large_channel_between_the_layers_leaves_the_others_their_precision(
+    large_between, texts_file, tmp_path, monkeypatch
+):
+    errors, expected = [], predicted_of(large_between)
+    for name in ("apart", "together"):
+        if name == "together":
+            monkeypatch.setattr(channel_ranges, "large_channels", lambda model, rows: None)
+        path = str(tmp_path / (name + ".tflite"))
+        export(
+            large_between,
+            "--format=tflite",
+            "--output=" + path,
+            "--quantize=int8",
+            "--representative_texts=" + texts_file,
+            *ANY_QUALITY,
+        )
+        with predictor.Predictor(path) as model:
+            errors.append(np.abs(model.predict(some_texts())[1] - expected).mean())
+    assert errors[0] < 0.5 * errors[1], errors
+
+
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_the_scale_is_that_of_the_feed_forward_outputs(layout, folders):
     model = export_common.read_model(folders[layout], "classifier")
     row = [np.array([[2, 7, 9, 3]]), np.ones([1, 4], int), np.zeros([1, 4], int)]
-    scale = to_tflite.feed_forward_scale(model, [row])
+    scale = channel_ranges.feed_forward_scale(model, [row], model.config)
     assert scale.shape == (model.config.hidden_size,)
     assert len(set(scale)) > 1  # each channel has its scale
 

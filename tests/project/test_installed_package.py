@@ -215,7 +215,10 @@ def test_unknown_command(call):
 @pytest.mark.reference
 def test_help_and_mistakes_name_the_console_command(call):
     helped = call("albert-zh", "similarity", "--help")
-    assert helped.returncode == 0 and "\n  --corpus: File to search in" in helped.stdout
+    assert (
+        helped.returncode == 0
+        and "\n  --corpus: File to search, one text per line" in helped.stdout
+    )
     assert "\n    albert-zh similarity --interactive\n" in helped.stdout
     assert "similarity.py" not in helped.stdout
     refused = call("python", "-m", "albert_zh", "similarity", "--corpora=x")
