@@ -80,10 +80,7 @@ def read_unlabelled(
     if not examples:
         raise _no_text("--%s=%s" % (flag, ",".join(patterns)), counts, first_problem)
     lines = ["unlabelled: %s of %s" % (counted(len(examples), "row"), counted(len(paths), "file"))]
-    lines += [
-        "note: %s skipped: %s" % (counted(counts[what], "row was", "rows were"), what)
-        for what in sorted(counts)
-    ]
+    lines += ["note: %s" % note for note in _about_skipped(counts)]
     lines += _about_held_out(examples, {_row(example) for example in held_out})
     return Unlabelled(examples, digest.hexdigest(), lines)
 
@@ -126,6 +123,14 @@ def _why_left_out(example, problem, seen):
     if problem or not example.text_a.strip():
         return "invalid"
     return "repeated, or in train" if _key(example) in seen else None
+
+
+def _about_skipped(counts):
+    """Returns a note for each reason why rows were skipped."""
+    return [
+        "%s skipped: %s" % (counted(counts[why], "row was", "rows were"), why)
+        for why in sorted(counts)
+    ]
 
 
 def _about_held_out(examples, held_out_rows):

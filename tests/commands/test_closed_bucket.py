@@ -97,6 +97,7 @@ INSTEAD = {  # the arguments that a flag replaces
     ("ask", "documents"): "--context={texts}",
     ("build_vocab", "report"): WORDS["build_vocab"],
     ("build_vocab", "vocab_file"): WORDS["build_vocab"],
+    ("extract_features", "init_checkpoint"): "--model_dir={model} ",
     ("similarity", "corpus"): "--pairs={root}/pairs.tsv",
     ("similarity", "encoder_dir"): "--pairs={root}/pairs.tsv",
     ("similarity", "queries"): "--pairs={root}/pairs.tsv",

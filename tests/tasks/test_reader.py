@@ -1110,7 +1110,7 @@ def test_a_model_keeps_the_names_of_its_columns(tmp_path):
             {"text_a": "c"},
             r"--text_column=c: .*train.csv, line 1, has no such column: it has a, b",
         ),
-        ("a,b\n甲,x\n", {"label": "3"}, r"--label_column=3: .* has 2 columns: expected 1 to 2"),
+        ("a,b\n甲,x\n", {"label": "3"}, r"--label_column=3: .* has no such column: expected 1 to 2"),
         ("a,b\n甲,x\n", {"label": "0"}, r"--label_column=0: .* has 2 columns"),
         ("a,a,b\n甲,乙,x\n", {"text_a": "a"}, "line 1: the header has the column a twice"),
         ("a,b,c\n甲,x,y\n", {"text_a": "a"}, "no label column.*--label_column"),
@@ -1370,7 +1370,7 @@ def test_a_label_that_is_the_last_chosen_column_may_be_missing(tmp_path):
     task = own_labels.with_columns_and_labels(OWN._replace(chosen=chosen), train)
     split = read_own(tmp_path, "G4\t丁\nG5\t戊\n", "test.tsv", task, "test")
     assert rows_of(split) == [("丁", None, None), ("戊", None, None)]
-    with pytest.raises(UserError, match="--text_column=2: .* has 1 column: expected"):
+    with pytest.raises(UserError, match="--text_column=2: .* has no such column: expected 1 to 1"):
         read_own(tmp_path, "丁\n戊\n己\n", "dev.tsv", task, "dev")
 
 

@@ -4,7 +4,6 @@ import collections
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
 from albert_zh.tasks.tables.label_rules import plain_label, shortened
 from albert_zh.tasks.task_forms import COLUMN_FLAGS, KEYS, counted_from_one
 
@@ -118,8 +117,8 @@ def chosen_places(task: Any, path: str, width: int, may_lack_label: bool) -> Dic
     for column, position in positions.items():
         if not 0 <= position < width:
             raise UserError(
-                "--%s=%d: %s has %s: expected 1 to %d"
-                % (COLUMN_FLAGS[column], position + 1, path, counted(width, "column"), width)
+                "--%s=%d: %s has no such column: expected 1 to %d"
+                % (COLUMN_FLAGS[column], position + 1, path, width)
             )
     free = [position for position in range(width) if position not in positions.values()]
     wanted = [column for column in _wanted_beside_chosen(task) if column not in positions]
