@@ -6,40 +6,43 @@ away.
 """
 
 import re
-from typing import Any, Callable, Iterable, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.export import common as export_common
-from albert_zh.export.exported_model import Model
 from albert_zh.model import graph_inputs
 from albert_zh.model.activations import get_activation
 from albert_zh.model.layouts import LAYOUTS
 
+Rows = Iterable[Sequence[np.ndarray]]
 LEAST_OF_SCALE = 1e-3  # minimum scale of a channel, relative to the largest
 LARGE = 3  # a channel is large if its largest value is this many times the median channel's
 MOST_LARGE = 1 / 32  # maximum share of the channels that are computed apart, but at least one
 
 
-def large_channels(model: Model, rows: Iterable[Sequence[np.ndarray]]) -> Optional[np.ndarray]:
+def large_channels(
+    session: tf.Session, inputs: Mapping[str, tf.Tensor], config: Any, rows: Rows
+) -> Optional[np.ndarray]:
     """The channels between the feed-forward layers that are much larger than the others.
 
     int8 computes them apart, in floating point: they would determine the range of all channels.
     All layers have the same large channels: shared weights stay shared.
 
     Args:
-        model: the exported model.
+        session: session of the model's graph.
+        inputs: {name: placeholder} of the graph.
+        config: the graph's `AlbertConfig`.
         rows: as returned by `to_tflite.calibration_rows`.
 
     Returns:
         int array; None if there is no such channel, or if the layers have grouped kernels.
     """
-    config = model.config
     if config.ffn_groups > 1:
         return None
     scope = "/" + LAYOUTS[config.layout].ffn_in
-    largest = _largest(model, rows, config, scope, get_activation(config.hidden_act))  # [I]
+    function = get_activation(config.hidden_act)
+    largest = _largest(session, inputs, rows, scope, function)  # [I]
     most = max(1, int(MOST_LARGE * len(largest)))
     order = np.argsort(-largest, kind="stable")[:most]
     large = np.sort(order[largest[order] > LARGE * np.median(largest)])
@@ -47,7 +50,7 @@ def large_channels(model: Model, rows: Iterable[Sequence[np.ndarray]]) -> Option
 
 
 def feed_forward_scale(
-    model: Model, rows: Iterable[Sequence[np.ndarray]], config: Any
+    session: tf.Session, inputs: Mapping[str, tf.Tensor], config: Any, rows: Rows
 ) -> np.ndarray:
     """The magnitude of each channel of the feed-forward layers' outputs.
 
@@ -55,15 +58,16 @@ def feed_forward_scale(
     layer's input by it in floating point. All layers share one scale: shared weights stay shared.
 
     Args:
-        model: the exported model.
+        session: session of the model's graph.
+        inputs: {name: placeholder} of the graph.
+        config: the graph's `AlbertConfig`; what its `ffn_apart` contributes to the outputs does
+            not count.
         rows: as returned by `to_tflite.calibration_rows`.
-        config: `AlbertConfig` of the exported graph; what its `ffn_apart` contributes to the
-            outputs does not count.
 
     Returns:
         float32 array [H].
     """
-    largest = _largest(model, rows, config, scope_of_outputs(config), tf.identity)
+    largest = _largest(session, inputs, rows, scope_of_outputs(config), tf.identity)
     least = LEAST_OF_SCALE * largest.max() or 1.0  # if all values are 0, nothing is scaled
     return np.maximum(largest, np.float32(least))
 
@@ -74,25 +78,24 @@ def scope_of_outputs(config: Any) -> str:
 
 
 def _largest(
-    model: Model,
-    rows: Iterable[Sequence[np.ndarray]],
-    config: Any,
+    session: tf.Session,
+    inputs: Mapping[str, tf.Tensor],
+    rows: Rows,
     scope: str,
     function: Callable[[tf.Tensor], tf.Tensor],
 ) -> np.ndarray:
     """The largest absolute values of a function of layers' outputs, for each channel."""
     outputs = scope + "/BiasAdd$"
-    with export_common.session_of(model, config=config, heads=()) as (session, graph):
-        tensors = [
-            function(operation.outputs[0])
-            for operation in session.graph.get_operations()
-            if re.search(outputs, operation.name)
-        ]
-        if not tensors:
-            raise ValueError("no operation of the graph is named %s" % outputs)
-        inputs = [graph.inputs[name] for name in graph_inputs.ENCODER_INPUTS]
-        largest = np.zeros([int(tensors[0].shape[-1])], np.float32)
-        for row in rows:
-            for output in session.run(tensors, dict(zip(inputs, row))):  # [R, channels]
-                largest = np.maximum(largest, np.abs(output).max(axis=0))
+    tensors = [
+        function(operation.outputs[0])
+        for operation in session.graph.get_operations()
+        if re.search(outputs, operation.name)
+    ]
+    if not tensors:
+        raise ValueError("no operation of the graph is named %s" % outputs)
+    placeholders = [inputs[name] for name in graph_inputs.ENCODER_INPUTS]
+    largest = np.zeros([int(tensors[0].shape[-1])], np.float32)
+    for row in rows:
+        for output in session.run(tensors, dict(zip(placeholders, row))):  # [R, channels]
+            largest = np.maximum(largest, np.abs(output).max(axis=0))
     return largest

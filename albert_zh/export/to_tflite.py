@@ -98,10 +98,7 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
     """
     config = inference_graph.with_fusible_gelu(model.config)
     if options.quantize == "int8" and not options.integer_only:
-        config.has_ranges = True
-        rows = calibration_rows(model, options)
-        config.ffn_apart = channel_ranges.large_channels(model, rows)
-        config.ffn_out_scale = channel_ranges.feed_forward_scale(model, rows, config)
+        _set_ranges(config, model, calibration_rows(model, options))
     heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
     with export_common.session_of(
         model,
@@ -122,6 +119,17 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
             warnings.simplefilter("ignore")  # about ranges of inputs: ids need none
             converter = tflite_converter(session, inputs, outputs)
             return _QUANTIZERS[options.quantize](converter, model, options)
+
+
+def _set_ranges(config, model, rows):
+    """Sets in a config what the graph of a file of integers computes apart or scales."""
+    config.has_ranges = True
+    with export_common.session_of(model, config=config, heads=()) as (session, graph):
+        config.ffn_apart = channel_ranges.large_channels(session, graph.inputs, config, rows)
+    with export_common.session_of(model, config=config, heads=()) as (session, graph):
+        config.ffn_out_scale = channel_ranges.feed_forward_scale(
+            session, graph.inputs, config, rows
+        )
 
 
 def tflite_converter(

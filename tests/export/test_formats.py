@@ -336,6 +336,12 @@ def large_between(folders, tmp_path_factory):
     return folder
 
 
+def of_graph(function, model, config, rows):
+    """Calls a function of `channel_ranges` with a session of the model's graph."""
+    with export_common.session_of(model, config=config, heads=()) as (session, graph):
+        return function(session, graph.inputs, config, rows)
+
+
 def ids_of_all_tokens():
     """A row of the encoder's inputs with 24 tokens of the vocabulary."""
     return [np.arange(5, 29)[None], np.ones([1, 24], int), np.zeros([1, 24], int)]
@@ -343,18 +349,20 @@ def ids_of_all_tokens():
 
 def test_large_channels_between_the_layers_are_found(folders, large_between):
     model = export_common.read_model(large_between, "classifier")
-    assert channel_ranges.large_channels(model, [ids_of_all_tokens()]).tolist() == [5]
+    found = of_graph(channel_ranges.large_channels, model, model.config, [ids_of_all_tokens()])
+    assert found.tolist() == [5]
     for layout in ("brightmart", "google_fast"):
         model = export_common.read_model(folders[layout], "classifier")
-        assert channel_ranges.large_channels(model, [ids_of_all_tokens()]) is None
+        rows = [ids_of_all_tokens()]
+        assert of_graph(channel_ranges.large_channels, model, model.config, rows) is None
 
 
 def test_what_is_computed_apart_does_not_count_for_the_scale(folders):
     model = export_common.read_model(folders["brightmart"], "classifier")
     config, rows = copy.copy(model.config), [ids_of_all_tokens()]
-    whole = channel_ranges.feed_forward_scale(model, rows, config)
+    whole = of_graph(channel_ranges.feed_forward_scale, model, config, rows)
     config.ffn_apart = np.arange(config.intermediate_size - 1)
-    rest = channel_ranges.feed_forward_scale(model, rows, config)
+    rest = of_graph(channel_ranges.feed_forward_scale, model, config, rows)
     assert rest.shape == whole.shape and np.median(rest) < 0.5 * np.median(whole)
 
 
@@ -365,7 +373,7 @@ def test_a_large_channel_between_the_layers_leaves_the_others_their_precision(
     errors, expected = [], predicted_of(large_between)
     for name in ("apart", "together"):
         if name == "together":
-            monkeypatch.setattr(channel_ranges, "large_channels", lambda model, rows: None)
+            monkeypatch.setattr(channel_ranges, "large_channels", lambda *_: None)
         path = str(tmp_path / (name + ".tflite"))
         export(
             large_between,
@@ -384,7 +392,7 @@ def test_a_large_channel_between_the_layers_leaves_the_others_their_precision(
 def test_the_scale_is_that_of_the_feed_forward_outputs(layout, folders):
     model = export_common.read_model(folders[layout], "classifier")
     row = [np.array([[2, 7, 9, 3]]), np.ones([1, 4], int), np.zeros([1, 4], int)]
-    scale = channel_ranges.feed_forward_scale(model, [row], model.config)
+    scale = of_graph(channel_ranges.feed_forward_scale, model, model.config, [row])
     assert scale.shape == (model.config.hidden_size,)
     assert len(set(scale)) > 1  # each channel has its scale
 
