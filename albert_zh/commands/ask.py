@@ -22,7 +22,7 @@ from absl import flags
 
 from albert_zh.common import files, line_reader, package_files, path_rules, storage
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.inference import loaded_model, model_choice, model_flags
 from albert_zh.inference.reader import OBJECTIVE, PARAGRAPHS_READ, Documents, Reader
 

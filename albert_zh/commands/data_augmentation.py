@@ -28,8 +28,9 @@ from albert_zh.common import (
     validation,
 )
 from albert_zh.common.errors import UserError, naming, run_command
-from albert_zh.common.messages import counted, say
+from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
+from albert_zh.common.wording import counted
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference.augmentation import (
     SHARED,

@@ -33,7 +33,7 @@ from albert_zh.common import (
     storage,
 )
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.inference import loaded_model, text_encoder
 from albert_zh.model import sentence_vectors
 from albert_zh.model.checkpoints import model_folder

@@ -14,7 +14,7 @@ from absl import flags
 
 from albert_zh.common import config_flag, line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.inference import loaded_model
 from albert_zh.inference.mask_filler import MASK, MaskFiller
 from albert_zh.model.checkpoints import model_folder

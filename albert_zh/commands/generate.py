@@ -19,7 +19,7 @@ import numpy as np
 
 from albert_zh.common import line_reader, package_files, path_rules
 from albert_zh.common.errors import UserError, printable, run_command
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.inference import loaded_model, model_choice
 from albert_zh.inference.generator import Generator
 from albert_zh.tasks.generation import pair_files, text_scores

@@ -36,7 +36,7 @@ from absl import flags
 
 from albert_zh.common import line_reader, path_rules
 from albert_zh.common.errors import UserError, printable, run_command, table_cell
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.compatibility import similarity
 from albert_zh.compatibility.similarity import *  # noqa: F403  (for programs of albert_zh)
 from albert_zh.inference import (

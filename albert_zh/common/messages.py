@@ -4,7 +4,7 @@ import logging
 import resource
 import sys
 import time
-from typing import Any, Optional, Tuple
+from typing import Any, Tuple
 
 from tqdm import tqdm
 
@@ -20,11 +20,6 @@ def say(message: str, *values: Any) -> None:
     logger = logging.getLogger("tensorflow")
     if not logger.propagate:  # it logs to a file; otherwise the line would be printed twice
         logger.info(line)
-
-
-def counted(number: int, one: str, many: Optional[str] = None) -> str:
-    """A number and what it counts: "1 row", "2 rows"; by default the plural only adds an "s"."""
-    return "%d %s" % (number, one if number == 1 else many or one + "s")
 
 
 def exact_number(number: float) -> str:

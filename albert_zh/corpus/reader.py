@@ -19,7 +19,8 @@ from typing import Iterable, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files, path_rules, storage, text_encodings
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted, say
+from albert_zh.common.messages import say
+from albert_zh.common.wording import counted
 from albert_zh.text import json_lines
 from albert_zh.text.sentences import SENTENCE_END, split_sentences
 

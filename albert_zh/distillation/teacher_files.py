@@ -17,7 +17,8 @@ import numpy as np
 
 from albert_zh.common import files, validation
 from albert_zh.common.errors import UserError, naming
-from albert_zh.common.messages import counted, say
+from albert_zh.common.messages import say
+from albert_zh.common.wording import counted
 from albert_zh.distillation import label_names
 from albert_zh.tasks.distillation import LEAST_PROBABILITY
 from albert_zh.tasks.tables.rows import BLANK, Table

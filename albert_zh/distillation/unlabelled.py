@@ -7,7 +7,7 @@ from typing import Any, Iterable, List, NamedTuple, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError, naming
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks.tables import text_groups
 
 _MARKS_OF_PATTERNS = "*?["

@@ -5,7 +5,8 @@ import math
 from typing import Any
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted, say
+from albert_zh.common.messages import say
+from albert_zh.common.wording import counted
 
 Steps = collections.namedtuple("Steps", ["total", "warmup", "save"])
 Steps.__doc__ = """Numbers of steps.

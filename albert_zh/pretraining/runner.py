@@ -17,7 +17,8 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import files, output_files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted, say, time_and_memory
+from albert_zh.common.messages import say, time_and_memory
+from albert_zh.common.wording import counted
 from albert_zh.model import start_checks
 from albert_zh.model.checkpoints import (
     checkpoint_files,

@@ -5,7 +5,7 @@
 
 from typing import Any, List
 
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 
 
 def is_row(example: Any) -> bool:

@@ -3,7 +3,7 @@
 import collections
 from typing import Any, Dict, List, Tuple
 
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import counted_rows, registry
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.tables import text_groups

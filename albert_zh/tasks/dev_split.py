@@ -12,7 +12,8 @@ import collections
 import random
 from typing import Any, Optional, Sequence, Tuple
 
-from albert_zh.common.messages import counted, exact_number
+from albert_zh.common.messages import exact_number
+from albert_zh.common.wording import counted
 from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import label_parts
 from albert_zh.tasks.tables import text_groups

@@ -9,7 +9,7 @@ from typing import Any, Iterator, List, Tuple
 
 from albert_zh.common import files, json_lists
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import registry
 from albert_zh.tasks.input_examples import Split
 from albert_zh.tasks.tables import nested_keys, split_files

@@ -3,7 +3,7 @@
 import collections
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import registry
 from albert_zh.tasks.tables import rows as row_files
 

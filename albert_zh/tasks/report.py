@@ -10,7 +10,8 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from albert_zh.common import files, output_files, storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted, readable_seconds, say
+from albert_zh.common.messages import readable_seconds, say
+from albert_zh.common.wording import counted
 from albert_zh.tasks import kind_interface, registry
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.markdown import table

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Iterator, Sequence
 
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 
 _QUOTED = re.compile(r'"(?=.*(,|""))([^"]|"")+"$')  # cells that Excel quotes: with commas or quotes
 _IN_QUOTES = re.compile(r'".*"$', re.S)  # any quoted cell: some programs quote all

@@ -205,7 +205,7 @@ def test_prediction_alone_streams_and_has_a_line_for_each_record(finished, tmp_p
     table = [line.split("\t") for line in other.read("predictions.tsv").splitlines()[1:]]
     assert [row[0] for row in table] == ["今天", "", "去,吃,饭", "\ufffd", "明天"]
     assert len(other.read("test_results.tsv").splitlines()) == 5
-    assert "1 invalid rows and 1 blank lines are predicted" in capsys.readouterr().out
+    assert "1 invalid row and 1 blank line are predicted" in capsys.readouterr().out
     assert not os.path.exists(os.path.join(other.output, "test.tf_record"))
 
 

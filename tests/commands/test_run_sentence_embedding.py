@@ -204,7 +204,7 @@ def test_mining_says_what_is_left_out_and_which_rows_have_too_few(tmp_path):
     )
     assert lines[:-1] == [
         "note: %s: 1 empty line was skipped" % train,
-        "note: %s: 1 invalid rows were skipped" % train,
+        "note: %s: 1 invalid row was skipped" % train,
         "note: %s: 1 row occurs twice and is used once" % further,
         "note: %s: 1 empty line was skipped" % corpus,
         "note: 4 of 4 rows have fewer than --mined_negatives=3 mined ones, the fewest 2",

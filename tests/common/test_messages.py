@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from albert_zh.common.messages import counted, say
+from albert_zh.common.messages import say
 from albert_zh.common.progress import progress_bar
 
 
@@ -45,17 +45,3 @@ def test_a_program_without_standard_streams_goes_on(monkeypatch):
     with progress_bar("reading", 2, "row", delay=0, mininterval=0) as bar:
         bar.update(2)
     assert handler.lines == ["3 rows"] and bar.n == 2
-
-
-@pytest.mark.parametrize(
-    "number, words, expected",
-    [
-        (0, ("row",), "0 rows"),
-        (1, ("row",), "1 row"),
-        (2, ("row",), "2 rows"),
-        (1, ("entry is", "entries are"), "1 entry is"),
-        (12, ("entry is", "entries are"), "12 entries are"),
-    ],
-)
-def test_what_is_counted_agrees_with_its_number(number, words, expected):
-    assert counted(number, *words) == expected

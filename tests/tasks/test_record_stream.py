@@ -28,4 +28,4 @@ def test_bad_rows_of_a_file_that_is_only_predicted_are_left_out_on_demand(
     with pytest.raises(UserError, match="line 2"):
         record_stream.RecordStream(task, str(path), "utf-8")
     stream = record_stream.RecordStream(task, str(path), "utf-8", skip_bad_rows=True)
-    assert "1 invalid rows were skipped" in stream.notes()
+    assert "1 invalid row was skipped" in stream.notes()

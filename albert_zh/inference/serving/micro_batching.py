@@ -10,7 +10,7 @@ from concurrent import futures
 import contextlib
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 
 # Function of (texts, function that returns whether to continue) -> (one answer per text, array
 # [n, ...]).

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import datasets, input_examples, registry, result_files
 from albert_zh.tasks.classification.scorer import label_text
 from albert_zh.tasks.tables.separators import one_line

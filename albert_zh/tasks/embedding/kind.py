@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.common import package_files, storage
 from albert_zh.common.errors import UserError, table_cell
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.model import sentence_vectors
 from albert_zh.tasks import kind_interface, registry, result_files, task_type
 from albert_zh.tasks.embedding import (

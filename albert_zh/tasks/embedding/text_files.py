@@ -17,7 +17,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert_zh.common import storage, validation
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import task_forms
 from albert_zh.tasks.embedding import file_columns, groups, positive_checks, retrieval_files
 from albert_zh.tasks.tables import rows as row_files

@@ -7,7 +7,7 @@ head = head_of_files(split, further, head, objective)
 from typing import Any, Dict, Iterator, List, Sequence
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks.tables import own_labels
 
 CLASSES, NUM_NEGATIVES = "classes", "num_negatives"  # keys of a head

@@ -4,6 +4,7 @@ import contextlib
 from typing import Iterator, List
 
 from albert_zh.common.errors import UserError
+from albert_zh.common.wording import counted
 
 
 class BadRows:
@@ -36,5 +37,5 @@ class BadRows:
         """Returns messages for the user about the rows that were skipped."""
         if not self.errors:
             return []
-        count, first = len(self.errors), self.errors[0]
-        return ["%d invalid rows were skipped (first: %s)" % (count, first)]
+        skipped = counted(len(self.errors), "invalid row was", "invalid rows were")
+        return ["%s skipped (first: %s)" % (skipped, self.errors[0])]

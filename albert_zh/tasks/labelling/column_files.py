@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks.labelling.bad_rows import BadRows
 from albert_zh.tasks.labelling.spans import TaggedText
 from albert_zh.tasks.tables.running_numbers import has_running_numbers

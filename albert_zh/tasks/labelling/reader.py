@@ -10,7 +10,7 @@ import hashlib
 from typing import Iterator, List, Optional, Sequence
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks.labelling import (
     column_files,
     conllu_files,
@@ -154,7 +154,8 @@ def _texts_that_are_not_empty(path, texts, notes):
     if not num_kept:
         raise UserError("%s: has no texts: is it the right file?" % path)
     if num_empty:
-        notes.append("%d empty texts were skipped" % num_empty)
+        skipped = counted(num_empty, "empty text was", "empty texts were")
+        notes.append("%s skipped" % skipped)
 
 
 def _spanned_texts(path, file_format, encoding, digest, bad_rows, offset_unit):

@@ -7,6 +7,7 @@ question_of(split.examples[0]).located
 import collections
 from typing import Any, Counter, Dict, List, NamedTuple, Tuple
 
+from albert_zh.common.wording import counted
 from albert_zh.tasks.reading import question_files
 from albert_zh.tasks.reading.questions import Question, QuestionFile
 from albert_zh.tasks.tables import label_rules, split_files
@@ -45,13 +46,22 @@ class QuestionSplit(NamedTuple):
     counts: Counter[str]
 
 
-_REMARKS = {
-    "wrong_answer_starts": "answers do not start where given: the nearest occurrence is used",
-    "answers_not_in_context": "answers are not in their context and are not trained on",
-    "empty_contexts": "questions have an empty context: they have no answer",
-    "empty_questions": "questions are empty",
-    "blank_lines": "blank lines",
-    "bad_rows": "invalid rows were skipped",
+_REMARKS = {  # for one and for several
+    "wrong_answer_starts": (
+        "answer does not start where given: the nearest occurrence is used",
+        "answers do not start where given: the nearest occurrence is used",
+    ),
+    "answers_not_in_context": (
+        "answer is not in its context and is not trained on",
+        "answers are not in their context and are not trained on",
+    ),
+    "empty_contexts": (
+        "question has an empty context: it has no answer",
+        "questions have an empty context: they have no answer",
+    ),
+    "empty_questions": ("question is empty", "questions are empty"),
+    "blank_lines": ("blank line", "blank lines"),
+    "bad_rows": ("invalid row was skipped", "invalid rows were skipped"),
 }
 
 
@@ -104,7 +114,7 @@ def read_split(
 
 def notes_of_counts(counts: Counter[str]) -> List[str]:
     """Returns messages for the user about irregularities found while questions were read."""
-    return ["%d %s" % (count, _REMARKS[name]) for name, count in sorted(counts.items())]
+    return [counted(count, *_REMARKS[name]) for name, count in sorted(counts.items())]
 
 
 def notes_of_shared_file(splits: Dict[str, QuestionSplit]) -> List[str]:

@@ -23,7 +23,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from albert_zh.common import checks, files, storage, text_encodings, validation
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks.reading import questions as reading_questions
 from albert_zh.tasks.reading.questions import Answer, Question, QuestionFile, located_answers
 from albert_zh.tasks.tables import nested_keys, rows

@@ -16,7 +16,7 @@ from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import input_examples
 from albert_zh.tasks.input_examples import InputExample
 from albert_zh.tasks.slots.cells import NAME, SlotSpan, Spans

@@ -5,7 +5,7 @@ import re
 from typing import Any, Collection, Counter, List, Optional, Tuple
 
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import registry
 from albert_zh.tasks.datasets import DISAGREEMENT, INFERENCE, label_parts
 from albert_zh.tasks.tables.label_rules import MANY_LABELS, are_short, shortened

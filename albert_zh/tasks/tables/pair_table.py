@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError, printable
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 from albert_zh.tasks import datasets, task_forms
 from albert_zh.tasks.tables import named_columns
 from albert_zh.tasks.tables import rows as row_files

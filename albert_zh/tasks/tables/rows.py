@@ -18,7 +18,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from albert_zh.common import files, json_lists, text_encodings
 from albert_zh.common.errors import UserError
-from albert_zh.common.messages import counted
+from albert_zh.common.wording import counted
 
 MAX_LINES_OF_ROW = 10000  # a quoted cell with more lines than this counts as never closed
 BLANK = "a blank line"
@@ -120,10 +120,11 @@ def bad_row_notes(
     if bad and not skips:
         shown = "; ".join("line %d: %s" % row for row in bad[:_SHOWN_BAD_ROWS])
         raise UserError(
-            "%s: %d invalid rows (%s): expected %s, or --skip_bad_rows=true"
-            % (path, len(bad), shown, expected)
+            "%s: %s (%s): expected %s, or --skip_bad_rows=true"
+            % (path, counted(len(bad), "invalid row"), shown, expected)
         )
-    return ["%d invalid rows were skipped" % len(bad)] * bool(bad)
+    skipped = counted(len(bad), "invalid row was", "invalid rows were")
+    return ["%s skipped" % skipped] * bool(bad)
 
 
 def _delimiter(path, first_line):

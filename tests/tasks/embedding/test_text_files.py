@@ -510,7 +510,7 @@ def test_nothing_in_place_of_wrong_texts_is_none(tmp_path):
 def test_bad_rows_may_be_skipped(tmp_path):
     split = read(tmp_path, "甲\t乙\tx\n甲\t丙\t1\n", "scored", skip_bad_rows=True)
     assert rows(split) == [("甲", "丙", 1.0, ())]
-    assert split.notes == ["1 invalid rows were skipped"]
+    assert split.notes == ["1 invalid row was skipped"]
 
 
 def test_weights_say_how_often_rows_occur():

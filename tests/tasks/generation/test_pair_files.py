@@ -68,7 +68,7 @@ def test_rows_that_do_not_fit_are_named_or_left_out(tmp_path, content, problem):
         read(tmp_path, content)
     split = read(tmp_path, content, skips=True)
     assert pairs(split) == [("长文", "头条")]
-    assert split.notes == ["1 invalid rows were skipped"]
+    assert split.notes == ["1 invalid row was skipped"]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -252,7 +252,7 @@ def test_plain_texts_are_predicted(tmp_path):
         ("王明去了北京。", None, "test-1"),
         (" 他说：OK ", None, "test-3"),  # blanks are preserved for positions
     ]
-    assert notes == ["format text", "1 empty texts were skipped"]
+    assert notes == ["format text", "1 empty text was skipped"]
     split = read_split(tmp_path, content, task_of("ner", LABELS), "test")
     assert split.file_format == "text" and not split.has_labels and len(split.examples) == 2
     with pytest.raises(

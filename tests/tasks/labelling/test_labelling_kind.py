@@ -440,7 +440,7 @@ def test_texts_without_labels_are_not_learnt_as_ones_without_entities(tmp_path):
     skipping = task._replace(head={"skip_bad_rows": True})
     train = kind.read_split(skipping, str(tmp_path), "train", "utf-8", True)
     assert [example.text_a for example in train.examples] == ["京津"]
-    assert "1 invalid rows were skipped" in train.notes[-1]
+    assert "1 invalid row was skipped" in train.notes[-1]
     test = kind.read_split(task, str(tmp_path), "test", "utf-8", False)
     assert [example.label for example in test.examples] == [None, [Span(0, 2, "loc")]]
 

@@ -374,7 +374,7 @@ def test_one_sentence_of_50000_characters(tmp_path):
 
 def test_empty_texts_are_counted(tmp_path):
     data = read(tmp_path, '{"text": "", "label": {}}\n{"text": "王", "label": {}}\n', "a.json")
-    assert len(data.texts) == 1 and data.notes == ["1 empty texts were skipped"]
+    assert len(data.texts) == 1 and data.notes == ["1 empty text was skipped"]
 
 
 def cluener(text, mention, start, end):
@@ -503,7 +503,7 @@ def test_rows_that_do_not_fit_are_left_out_on_demand(tmp_path, content, name, fi
         read(tmp_path, content, name, file_format=file_format)
     data = read(tmp_path, content, name, file_format=file_format, bad_rows=BadRows(True))
     assert entities(data) == [[("王明", "PER")]] * 2
-    assert any("1 invalid rows were skipped (first: " in note for note in data.notes)
+    assert any("1 invalid row was skipped (first: " in note for note in data.notes)
     streamed = reader.stream_file(data.path, file_format, bad_rows=BadRows(True))
     assert list(streamed) == data.texts
 
@@ -534,7 +534,7 @@ def test_overlaps_are_named_and_resolved_on_demand(tmp_path):
     flat = reader.keep_longest(data)
     assert reader.without_overlaps(flat, BadRows()) == flat
     left = reader.without_overlaps(data, BadRows(True))
-    assert not left.texts and "1 invalid rows" in left.notes[-1]
+    assert not left.texts and "1 invalid row was skipped" in left.notes[-1]
     assert flat.texts[0].spans == [Span(0, 4, "org")]
     assert flat.notes[-1] == "1 entity that overlaps a longer one was ignored"
 

@@ -98,7 +98,7 @@ def test_bad_texts_and_unknown_classes_may_be_left_out(tmp_path):
     with pytest.raises(UserError, match=r"line 1: it has no class \(line 1 of train.*t is empty\)"):
         read(tmp_path, classes="\nChat\n")
     split = read(tmp_path, labels=("PlayMusic",), skip_bad_rows=True)
-    assert len(split.examples) == 1 and split.notes == ["1 invalid rows were skipped"]
+    assert len(split.examples) == 1 and split.notes == ["1 invalid row was skipped"]
 
 
 def test_a_file_that_is_only_predicted_is_read_in_columns_too(tmp_path):
