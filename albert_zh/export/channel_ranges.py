@@ -26,7 +26,8 @@ def large_channels(
 ) -> Optional[np.ndarray]:
     """The channels between the feed-forward layers that are much larger than the others.
 
-    int8 computes them apart, in floating point: they would determine the range of all channels.
+    int8 computes them apart, their products in floating point: they would determine the range of
+    all channels.
     All layers have the same large channels: shared weights stay shared.
 
     Args:

@@ -49,7 +49,7 @@ def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) ->
 def _with_channels_apart(x, config, scopes):
     """`feed_forward` in which the channels of `config.ffn_apart` are computed as a convolution.
 
-    Other programs than this graph may compute convolutions in another precision than products.
+    A converter that computes products in integers can leave convolutions in floating point.
     """
     apart = config.ffn_apart
     others = np.setdiff1d(np.arange(config.intermediate_size), apart)
