@@ -225,6 +225,9 @@ def recipe_file(folder):
     return path
 
 
+# Latency and memory
+
+
 def available_runtimes():
     """LiteRT if it is installed, TensorFlow's interpreter in versions that do not remove it."""
     import tensorflow.compat.v1 as tf

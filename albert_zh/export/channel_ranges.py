@@ -27,8 +27,7 @@ def large_channels(
     """The channels between the feed-forward layers that are much larger than the others.
 
     int8 computes them apart, their products in floating point: they would determine the range of
-    all channels.
-    All layers have the same large channels: shared weights stay shared.
+    all channels. All layers have the same large channels: shared weights stay shared.
 
     Args:
         session: session of the model's graph.

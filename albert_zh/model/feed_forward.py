@@ -56,10 +56,10 @@ def _with_channels_apart(x, config, scopes):
     activation = get_activation(config.hidden_act)
     with tf.variable_scope(scopes[0]):
         kernel, bias = kernel_and_bias(config.hidden_size, config.intermediate_size, config)
-        x, x_apart = (
-            tf.nn.bias_add(product(x, tf.gather(kernel, others, axis=1)), tf.gather(bias, others)),
-            tf.nn.bias_add(_convolved(x, tf.gather(kernel, apart, axis=1)), tf.gather(bias, apart)),
-        )  # [R, I - A], [R, A]
+        x_apart = _convolved(x, tf.gather(kernel, apart, axis=1))  # [R, A]
+        x_apart = tf.nn.bias_add(x_apart, tf.gather(bias, apart))
+        x = product(x, tf.gather(kernel, others, axis=1))  # [R, I - A]
+        x = tf.nn.bias_add(x, tf.gather(bias, others))
     with tf.variable_scope(scopes[1]):
         kernel, bias = kernel_and_bias(config.intermediate_size, config.hidden_size, config)
         x = tf.nn.bias_add(product(activation(x), tf.gather(kernel, others)), bias)

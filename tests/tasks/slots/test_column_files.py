@@ -149,6 +149,8 @@ def test_a_file_that_is_only_predicted_has_a_class_for_each_text(tmp_path, class
     path.write_text("播 O\n歌 B-song\n\n今 O\n", encoding="utf-8")
     (tmp_path / "test.txt.intent").write_text(classes, encoding="utf-8")
     with pytest.raises(
-        UserError, match="test.txt has 2 texts, .*test.txt.intent has %d lines?: " % count
+        UserError,
+        match="test.txt has 2 texts, .*test.txt.intent has %d line%s: "
+        % (count, "s" * (count != 1)),
     ):
         column_files.stream(str(path), "utf-8", ("music",))
