@@ -9,7 +9,6 @@ unquantized file, and less accurate.
 
 import contextlib
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any, List, Sequence
 import warnings
@@ -20,24 +19,32 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, library_logs
 from albert_zh.common.errors import UserError
 from albert_zh.common.progress import progress_bar
-from albert_zh.export import channel_ranges, comparison_texts, exported_model, tflite_metadata
+from albert_zh.export import (
+    channel_ranges,
+    comparison_texts,
+    exported_model,
+    kernel_scales,
+    tflite_metadata,
+)
 from albert_zh.export import common as export_common
 from albert_zh.export.exported_model import Model, Options
 from albert_zh.inference import input_rows
 from albert_zh.inference.runtimes import litert
 from albert_zh.model import graph_inputs, inference_graph
+from albert_zh.model.channel_scales import ChannelScales
 
 if TYPE_CHECKING:
     from albert_zh.export.comparison import Comparison, Examples
 
 INPUT_NAMES = ("ids", "mask", "segment_ids")  # the names that TFLite's metadata libraries expect
-# Operators that int8 keeps in floating point.
+# Operators that int8 keeps in floating point. STRIDED_SLICE selects rows of hidden states.
 FLOAT_OPERATORS = (
-    "BATCH_MATMUL CONV_2D SOFTMAX MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB RESHAPE".split()
-)
+    "BATCH_MATMUL CONV_2D SOFTMAX LOGISTIC MEAN SQUARED_DIFFERENCE RSQRT ADD MUL SUB RESHAPE "
+    "STRIDED_SLICE"
+).split()
 FURTHER_OPERATORS = {
-    "pretraining": ["LOG_SOFTMAX", "RESHAPE"],  # integers go down to -16, log probabilities lower
-    "embedding": "SUM DIV SQRT SQUARE MAXIMUM REDUCE_MAX STRIDED_SLICE".split(),  # pooling
+    "pretraining": ["LOG_SOFTMAX"],  # integers go down to -16, log probabilities lower
+    "embedding": "SUM DIV SQRT SQUARE MAXIMUM REDUCE_MAX".split(),  # pooling
 }
 MAX_CALIBRATION_TEXTS = 100
 
@@ -98,7 +105,7 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
     """
     config = inference_graph.with_fusible_gelu(model.config)
     if options.quantize == "int8" and not options.integer_only:
-        _set_ranges(config, model, calibration_rows(model, options))
+        _set_channel_scales(config, model, calibration_rows(model, options))
     heads = [head for head in exported_model.TASKS[options.task].heads if head in model.heads]
     with export_common.session_of(
         model,
@@ -108,8 +115,6 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
         input_names=INPUT_NAMES,
         output_positions=exported_model.output_positions(model, options.task),
     ) as (session, graph):
-        if config.ffn_out_scale is not None:
-            _divide_feed_forward_weights(session, config)
         names = model.input_names(heads)
         if "masked_lm" in heads:
             names.append("masked_lm_positions")
@@ -121,15 +126,12 @@ def converted(model: Model, output_names: Sequence[str], options: Options) -> by
             return _QUANTIZERS[options.quantize](converter, model, options)
 
 
-def _set_ranges(config, model, rows):
-    """Sets in a config what the graph of a file of integers computes apart or scales."""
-    config.has_ranges = True
-    with export_common.session_of(model, config=config, heads=()) as (session, graph):
-        config.ffn_apart = channel_ranges.large_channels(session, graph.inputs, config, rows)
-    with export_common.session_of(model, config=config, heads=()) as (session, graph):
-        config.ffn_out_scale = channel_ranges.feed_forward_scale(
-            session, graph.inputs, config, rows
-        )
+def _set_channel_scales(config, model, rows):
+    """Sets `config.channel_scales`; the outputs' scale depends on what is computed apart."""
+    config.channel_scales = ChannelScales()
+    for measure in (channel_ranges.input_scales, channel_ranges.output_scales):
+        with export_common.session_of(model, config=config, heads=()) as (session, graph):
+            config.channel_scales = measure(session, graph.inputs, config, rows)
 
 
 def tflite_converter(
@@ -154,17 +156,6 @@ def tflite_converter(
             *[[imported.graph.get_tensor_by_name(t.name) for t in end] for end in (inputs, outputs)]
         )
         return lite.TFLiteConverter.from_concrete_functions([function], imported)
-
-
-def _divide_feed_forward_weights(session, config):
-    """Divides kernels and biases of the feed-forward outputs by `config.ffn_out_scale`."""
-    weights = channel_ranges.scope_of_outputs(config) + "/(kernel|bias)$"
-    of_groups = config.ffn_out_scale.reshape(config.ffn_groups, -1).T  # [H / G, G]
-    for variable in tf.trainable_variables():
-        if re.search(weights, variable.op.name):
-            weight = session.run(variable)  # [I, H], of groups [I / G, H / G, G], or [H]
-            scale = of_groups if weight.ndim == 3 else config.ffn_out_scale
-            session.run(variable.assign(weight / scale))
 
 
 def _unquantized(converter, model, options):
@@ -215,7 +206,8 @@ def _with_float_operators(converter, operators):
 
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=operators)
     quantizer = Quantizer(converter=converter, debug_options=options)
-    return quantizer.get_nondebug_quantized_model()
+    content = quantizer.get_nondebug_quantized_model()
+    return kernel_scales.with_scale_of_each_output(content, quantizer.calibrated_model)
 
 
 _QUANTIZERS = {
@@ -247,11 +239,23 @@ def calibration_rows(model: Model, options: Options) -> List[List[np.ndarray]]:
         for index, pair in enumerate(texts)
     ]
     length = options.seq_length or max(row["input_ids"].shape[1] for row in rows)
-    inputs = [list(exported_model.padded(row, length).values()) for row in rows]
+    inputs = [list(_filled(row, length).values()) for row in rows]
     if options.task == "pretraining":
         positions = np.array([[1, 2, 3]], np.int32)
         inputs = [arrays + [positions] for arrays in inputs]
     return inputs
+
+
+def _filled(row, length):
+    """A row of a length: positions after the text repeat it, and the mask leaves them out.
+
+    The [PAD] word has values unlike those of any text, which would enlarge the ranges.
+    """
+    num_tokens = row["input_ids"].shape[1]
+    positions = np.arange(length)
+    filled = {name: array[:, positions % num_tokens] for name, array in row.items()}
+    filled["input_mask"] = (positions < num_tokens)[None].astype(np.int32)
+    return filled
 
 
 def _runner(path):

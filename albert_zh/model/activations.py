@@ -12,6 +12,12 @@ def gelu(x: tf.Tensor) -> tf.Tensor:
     return 0.5 * x * (1.0 + tf.tanh(inner))
 
 
+def gelu_by_logistic(x: tf.Tensor) -> tf.Tensor:
+    """`gelu` in a form that the converter of TensorFlow Lite neither fuses nor folds elsewhere."""
+    inner = x * (1.0 + 0.044715 * (x * x))
+    return x * tf.sigmoid(math.sqrt(8.0 / math.pi) * inner)
+
+
 def gelu_erf(x: tf.Tensor) -> tf.Tensor:
     """Gaussian error linear unit in its exact (erf) form, as in ELECTRA, any shape."""
     return 0.5 * x * (1.0 + tf.math.erf(x / math.sqrt(2.0)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
+from albert_zh.model.channel_scales import NO_SCALES
 from albert_zh.model.gradient_checkpointing import recomputed
 from albert_zh.model.layers import dense, dropout, get_shape_list, joint_dense
 
@@ -67,7 +68,8 @@ def self_attention(
     context = recomputed(attended, inputs, config.saves_memory)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, D]
     context = tf.reshape(context, [-1, config.hidden_size])  # [R, H]
-    return dense(context, config.hidden_size, config, scope + "/output/dense")
+    scale = (config.channel_scales or NO_SCALES).attention_out
+    return dense(context, config.hidden_size, config, scope + "/output/dense", out_scale=scale)
 
 
 def attention_context(
@@ -118,8 +120,11 @@ def _projected(config, scopes, rows, batch_shape):
     batch, length = batch_shape
     heads = config.num_attention_heads
     head_size = config.hidden_size // heads
-    if config.is_plain or config.has_ranges:
-        columns = [dense(rows, config.hidden_size, config, scope) for scope in scopes]
+    if config.is_plain or config.channel_scales is not None:
+        scale = (config.channel_scales or NO_SCALES).attention_in
+        columns = [
+            dense(rows, config.hidden_size, config, scope, in_scale=scale) for scope in scopes
+        ]
         columns = [tf.reshape(x, [batch, length, heads, head_size]) for x in columns]
         return [tf.transpose(x, [0, 2, 1, 3]) for x in columns]
     x = joint_dense(rows, config.hidden_size, config, scopes)

@@ -71,15 +71,8 @@ class AlbertConfig:
     decoding_step: Any = None
     # Position ids of the tokens, int tensor [B, F]; None: the order of the row.
     position_ids: Any = None
-    # Set for export, with weights to match: float [H]; the outputs of the feed-forward layers are
-    # divided by it until they are added, see `channel_ranges.feed_forward_scale`.
-    ffn_out_scale: Any = None
-    # Set for export: whether each product's output has one range, so that products whose outputs
-    # differ in size are not joined.
-    has_ranges = False
-    # Set for export: int array, channels between the feed-forward layers that are computed apart
-    # from the others, see `channel_ranges.large_channels`.
-    ffn_apart: Any = None
+    # The `ChannelScales` of a graph whose products will be computed in integers, or None.
+    channel_scales: Any = None
 
     vocab_size: int
     hidden_size: int

@@ -87,7 +87,8 @@ def _position_vectors(config, length, width, use_one_hot):
     shape = [config.max_position_embeddings, width]
     positions = new_variable("position_embeddings", shape, config)
     if config.position_ids is None:
-        return positions[:length]
+        # The original's operator: int8 files keep slices of the hidden states in floating point.
+        return tf.slice(positions, [0, 0], [length, -1])
     batch, length = get_shape_list(config.position_ids)
     return tf.reshape(lookup(positions, config.position_ids, use_one_hot), [batch, length, width])
 

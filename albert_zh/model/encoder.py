@@ -20,6 +20,7 @@ import tensorflow.compat.v1 as tf
 
 from albert_zh.model import attention_masks
 from albert_zh.model.attention import self_attention
+from albert_zh.model.channel_scales import NO_SCALES, sum_with_divided
 from albert_zh.model.embeddings import embeddings
 from albert_zh.model.feed_forward import feed_forward
 from albert_zh.model.gradient_checkpointing import recomputed_chain
@@ -395,15 +396,12 @@ def transformer_block(
     def norm(x, scope):
         return layer_norm(x, scope, normalized if config.saves_memory else None)
 
-    def add_feed_forward(rows, x):
-        scale = config.ffn_out_scale
-        if scale is None:
-            return rows + transformed(x)
-        # Scaled after the sum: the converter would fold a factor of the product into the kernel.
-        return (rows * (1.0 / scale) + transformed(x)) * scale
-
+    scales = config.channel_scales or NO_SCALES
     if config.is_pre_norm:
-        rows = kept(rows) + attend(norm(rows, layout.attention_norm))
-        return add_feed_forward(rows, norm(rows, layout.ffn_norm))
-    rows = norm(kept(rows) + attend(rows), layout.attention_norm)
-    return norm(add_feed_forward(rows, rows), layout.ffn_norm)
+        attended = attend(norm(rows, layout.attention_norm))
+        rows = sum_with_divided(kept(rows), attended, scales.attention_out)
+        return sum_with_divided(rows, transformed(norm(rows, layout.ffn_norm)), scales.ffn_out)
+    rows = norm(
+        sum_with_divided(kept(rows), attend(rows), scales.attention_out), layout.attention_norm
+    )
+    return norm(sum_with_divided(rows, transformed(rows), scales.ffn_out), layout.ffn_norm)

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Sequence
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model.activations import get_activation
+from albert_zh.model.activations import gelu_by_logistic, get_activation
+from albert_zh.model.channel_scales import divided, with_scaled_input
 from albert_zh.model.layers import kernel_and_bias, product
 from albert_zh.model.written_gradients import activated_product
 
 if TYPE_CHECKING:
     from albert_zh.model.config import AlbertConfig
+
+# Forms of activations that TensorFlow Lite's converter does not fuse into an operator of integers.
+FLOAT_FORMS = {"fusible_gelu": gelu_by_logistic}
 
 
 def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) -> tf.Tensor:
@@ -28,8 +32,8 @@ def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) ->
     Returns:
         float tensor [R, H].
     """
-    if config.ffn_apart is not None:
-        return _with_channels_apart(x, config, scopes)
+    if config.channel_scales is not None:
+        return _with_channel_scales(x, config, scopes)
     inner, groups = config.intermediate_size, config.ffn_groups
     activation = get_activation(config.hidden_act)
     with tf.variable_scope(scopes[0]):
@@ -46,26 +50,33 @@ def feed_forward(x: tf.Tensor, config: "AlbertConfig", scopes: Sequence[str]) ->
         return tf.nn.bias_add(x, tf.cast(bias_out, x.dtype))
 
 
-def _with_channels_apart(x, config, scopes):
-    """`feed_forward` in which the channels of `config.ffn_apart` are computed as a convolution.
+def _with_channel_scales(x, config, scopes):
+    """`feed_forward` with the scales of an export; its outputs are divided by `ffn_out`.
 
-    A converter that computes products in integers can leave convolutions in floating point.
+    The channels of `ffn_apart` are computed as a convolution: a converter that computes products in
+    integers can leave convolutions in floating point, and the activation in one of `FLOAT_FORMS`.
     """
-    apart = config.ffn_apart
-    others = np.setdiff1d(np.arange(config.intermediate_size), apart)
+    scales, inner, groups = config.channel_scales, config.intermediate_size, config.ffn_groups
     activation = get_activation(config.hidden_act)
+    apart, activation_apart = scales.ffn_apart, FLOAT_FORMS.get(config.hidden_act, activation)
     with tf.variable_scope(scopes[0]):
-        kernel, bias = kernel_and_bias(config.hidden_size, config.intermediate_size, config)
-        x_apart = _convolved(x, tf.gather(kernel, apart, axis=1))  # [R, A]
-        x_apart = tf.nn.bias_add(x_apart, tf.gather(bias, apart))
-        x = product(x, tf.gather(kernel, others, axis=1))  # [R, I - A]
-        x = tf.nn.bias_add(x, tf.gather(bias, others))
+        kernel, bias = kernel_and_bias(config.hidden_size, inner, config, groups)
+        x, kernel = with_scaled_input(x, kernel, scales.ffn_in)
+        if apart is not None:
+            others = np.setdiff1d(np.arange(inner), apart)
+            x_apart = _convolved(x, tf.gather(kernel, apart, axis=1))  # [R, A]
+            x_apart = tf.nn.bias_add(x_apart, tf.gather(bias, apart))
+            kernel, bias = tf.gather(kernel, others, axis=1), tf.gather(bias, others)
+        x = tf.nn.bias_add(grouped_product(x, kernel), bias)  # [R, I - A]
     with tf.variable_scope(scopes[1]):
-        kernel, bias = kernel_and_bias(config.intermediate_size, config.hidden_size, config)
+        kernel, bias = kernel_and_bias(inner, config.hidden_size, config, groups)
+        kernel, bias = divided(kernel, scales.ffn_out), divided(bias, scales.ffn_out)
+        if apart is None:
+            return tf.nn.bias_add(grouped_product(activation(x), kernel), bias)
         x = tf.nn.bias_add(product(activation(x), tf.gather(kernel, others)), bias)
         # The convolution is the first operand: TensorFlow Lite writes the sum over it, and its
         # calibration takes what it finds there for the operand's range.
-        return _convolved(activation(x_apart), tf.gather(kernel, apart)) + x
+        return _convolved(activation_apart(x_apart), tf.gather(kernel, apart)) + x
 
 
 def _convolved(x, kernel):

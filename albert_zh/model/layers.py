@@ -7,9 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 import zlib
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert_zh.model.activations import get_activation
+from albert_zh.model.channel_scales import divided, with_scaled_input
 from albert_zh.model.variables import new_variable
 
 if TYPE_CHECKING:
@@ -45,7 +47,13 @@ def max_over_tokens(sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def dense(
-    x: tf.Tensor, width: int, config: "AlbertConfig", scope: str, activation: Any = "linear"
+    x: tf.Tensor,
+    width: int,
+    config: "AlbertConfig",
+    scope: str,
+    activation: Any = "linear",
+    in_scale: Optional[np.ndarray] = None,
+    out_scale: Optional[np.ndarray] = None,
 ) -> tf.Tensor:
     """Dense layer, variables `kernel` and `bias`.
 
@@ -55,12 +63,16 @@ def dense(
         config: `AlbertConfig`, for the initial values.
         scope: variable scope.
         activation: a name in `ACTIVATIONS`, applied to the output.
+        in_scale: as in `channel_scales.with_scaled_input`.
+        out_scale: as in `channel_scales.divided`.
 
     Returns:
         float tensor [R, width].
     """
     with tf.variable_scope(scope):
         kernel, bias = kernel_and_bias(int(x.shape[-1]), width, config)
+        x, kernel = with_scaled_input(x, kernel, in_scale)
+        kernel, bias = divided(kernel, out_scale), divided(bias, out_scale)
         x = product(x, kernel)
         return get_activation(activation)(tf.nn.bias_add(x, tf.cast(bias, x.dtype)))
 

@@ -27,7 +27,7 @@ from albert_zh.export import channel_ranges, comparison_texts, exported_model, t
 from albert_zh.export import common as export_common
 from albert_zh.export import comparison as export_comparison
 from albert_zh.inference import predictor
-from albert_zh.model import graph_inputs
+from albert_zh.model import activations, channel_scales, graph_inputs, inference_graph
 from albert_zh.model.checkpoints import (
     checkpoint_files,
     checkpoint_values,
@@ -289,20 +289,41 @@ def with_a_large_channel(folder, target, factor):
     return target
 
 
-@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart", "google_fast"]))
-def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
-    model = export_common.read_model(folders[layout], "classifier")
-    row = {"input_ids": [[2, 7, 9, 3]], "input_mask": [[1] * 4], "segment_ids": [[0] * 4]}
+ROW = {"input_ids": [[2, 7, 9, 3]], "input_mask": [[1] * 4], "segment_ids": [[0] * 4]}
+
+
+def logits_with_scales(model, scales):
+    """The logits of `ROW` and the types of the graph's operations."""
     config = copy.copy(model.config)
-    found = []
-    for scale in (None, np.random.RandomState(1).uniform(0.01, 90, 16).astype(np.float32)):
-        config.ffn_out_scale = scale
-        with export_common.session_of(model, config=config) as (session, graph):
-            if scale is not None:
-                to_tflite._divide_feed_forward_weights(session, config)
-            feeds = {graph.inputs[name]: value for name, value in row.items()}
-            found.append(session.run(graph.outputs["logits"], feeds))
-    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+    config.channel_scales = scales
+    with export_common.session_of(model, config=config) as (session, graph):
+        feeds = {graph.inputs[name]: value for name, value in ROW.items()}
+        kinds = {operation.type for operation in session.graph.get_operations()}
+        return session.run(graph.outputs["logits"], feeds), kinds
+
+
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart", "google_fast"]))
+def test_scaled_channels_are_the_same_model(layout, folders):
+    model = export_common.read_model(folders[layout], "classifier")
+    generator = np.random.RandomState(1)
+    scales = channel_scales.ChannelScales(
+        attention_in=generator.uniform(5, 90, 16).astype(np.float32),  # larger than any input
+        attention_out=generator.uniform(0.01, 90, 16).astype(np.float32),
+        ffn_in=None if "fast" in layout else generator.uniform(5, 90, 16).astype(np.float32),
+        ffn_out=generator.uniform(0.01, 90, 16).astype(np.float32),
+    )
+    expected, _ = logits_with_scales(model, None)
+    actual, _ = logits_with_scales(model, scales)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart"]))
+def test_an_input_scale_bounds_the_inputs(layout, folders):
+    model = export_common.read_model(folders[layout], "classifier")
+    expected, _ = logits_with_scales(model, None)
+    small = channel_scales.ChannelScales(attention_in=np.full(16, 0.1, np.float32))
+    actual, _ = logits_with_scales(model, small)
+    assert np.abs(actual - expected).max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -310,17 +331,23 @@ def test_scaled_feed_forward_outputs_are_the_same_model(layout, folders):
 )
 def test_channels_that_are_computed_apart_give_the_same_outputs(layout, folders):
     model = export_common.read_model(folders[layout], "classifier")
-    row = {"input_ids": [[2, 7, 9, 3]], "input_mask": [[1] * 4], "segment_ids": [[0] * 4]}
-    config = copy.copy(model.config)
     found = []
     for apart in (None, np.array([1, 6])):
-        config.ffn_apart, config.has_ranges = apart, apart is not None
-        with export_common.session_of(model, config=config) as (session, graph):
-            feeds = {graph.inputs[name]: value for name, value in row.items()}
-            found.append(session.run(graph.outputs["logits"], feeds))
-            kinds = {operation.type for operation in session.graph.get_operations()}
+        scales = channel_scales.ChannelScales(ffn_apart=apart)
+        logits, kinds = logits_with_scales(model, scales)
+        found.append(logits)
         assert ("Conv2D" in kinds) == (apart is not None)
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
+def test_every_form_of_gelu_has_its_values():
+    x = np.linspace(-9, 9, 1001).astype(np.float32)
+    inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x.astype(np.float64) ** 3)
+    expected = 0.5 * x * (1 + np.tanh(inner))
+    forms = [activations.gelu, activations.gelu_by_logistic, inference_graph.fusible_gelu]
+    with tf.Graph().as_default(), tf.Session() as session:
+        for form in forms:
+            np.testing.assert_allclose(session.run(form(tf.constant(x))), expected, atol=3e-6)
 
 
 @pytest.fixture(scope="module")
@@ -342,6 +369,13 @@ def of_graph(function, model, config, rows):
         return function(session, graph.inputs, config, rows)
 
 
+def with_scales(model, **scales):
+    """A model's config for a graph with scales."""
+    config = copy.copy(model.config)
+    config.channel_scales = channel_scales.ChannelScales(**scales)
+    return config
+
+
 def ids_of_all_tokens():
     """A row of the encoder's inputs with 24 tokens of the vocabulary."""
     return [np.arange(5, 29)[None], np.ones([1, 24], int), np.zeros([1, 24], int)]
@@ -349,20 +383,47 @@ def ids_of_all_tokens():
 
 def test_large_channels_between_the_layers_are_found(folders, large_between):
     model = export_common.read_model(large_between, "classifier")
-    found = of_graph(channel_ranges.large_channels, model, model.config, [ids_of_all_tokens()])
-    assert found.tolist() == [5]
+    rows = [ids_of_all_tokens()]
+    found = of_graph(channel_ranges.input_scales, model, with_scales(model), rows)
+    assert found.ffn_apart.tolist() == [5]
     for layout in ("brightmart", "google_fast"):
         model = export_common.read_model(folders[layout], "classifier")
-        rows = [ids_of_all_tokens()]
-        assert of_graph(channel_ranges.large_channels, model, model.config, rows) is None
+        scales = of_graph(channel_ranges.input_scales, model, with_scales(model), rows)
+        assert scales.ffn_apart is None and (scales.ffn_in is None) == (layout == "google_fast")
+
+
+@pytest.mark.parametrize(
+    "layout, scope",
+    [
+        ("brightmart", "encoder/layer_shared%s/attention/self"),
+        ("bert", "encoder/layer_%d/attention/self"),
+    ],
+)
+def test_part_of_the_inputs_size_moves_to_the_kernels(layout, scope, folders):
+    model = export_common.read_model(folders[layout], "classifier")
+    config, row = with_scales(model), ids_of_all_tokens()
+    scale = of_graph(channel_ranges.input_scales, model, config, [row]).attention_in
+    suffixes = ("", "_1") if layout == "brightmart" else range(2)
+    largest, weights = np.zeros(16), np.zeros(16)
+    with export_common.session_of(model, config=config, heads=()) as (session, graph):
+        feeds = {graph.inputs[name]: value for name, value in zip(sorted(graph.inputs), row)}
+        for suffix, name in itertools.product(suffixes, ("query", "key", "value")):
+            path = "bert/%s/%s/MatMul" % (scope % suffix, name)
+            inputs = session.graph.get_operation_by_name(path).inputs
+            x, kernel = session.run(list(inputs), feeds)
+            largest = np.maximum(largest, np.abs(x).max(axis=0))
+            weights = np.maximum(weights, np.abs(kernel).max(axis=1))
+    expected = largest**0.75 / weights**0.25
+    np.testing.assert_allclose(scale / scale[0], expected / expected[0], rtol=1e-4)
+    np.testing.assert_allclose((largest / scale).max(), 1.0, rtol=1e-5)  # nothing is cut off
 
 
 def test_what_is_computed_apart_does_not_count_for_the_scale(folders):
     model = export_common.read_model(folders["brightmart"], "classifier")
-    config, rows = copy.copy(model.config), [ids_of_all_tokens()]
-    whole = of_graph(channel_ranges.feed_forward_scale, model, config, rows)
-    config.ffn_apart = np.arange(config.intermediate_size - 1)
-    rest = of_graph(channel_ranges.feed_forward_scale, model, config, rows)
+    rows = [ids_of_all_tokens()]
+    whole = of_graph(channel_ranges.output_scales, model, with_scales(model), rows).ffn_out
+    config = with_scales(model, ffn_apart=np.arange(model.config.intermediate_size - 1))
+    rest = of_graph(channel_ranges.output_scales, model, config, rows).ffn_out
     assert rest.shape == whole.shape and np.median(rest) < 0.5 * np.median(whole)
 
 
@@ -385,16 +446,25 @@ def test_a_large_channel_between_the_layers_leaves_the_others_their_precision(
         )
         with predictor.Predictor(path) as model:
             errors.append(np.abs(model.predict(some_texts())[1] - expected).mean())
+        interpreter = interpreters.plain(path)
+        dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
+        activated = [
+            (op["op_name"], dtypes[op["inputs"][0]])
+            for op in interpreter._get_ops_details()
+            if op["op_name"] in ("GELU", "LOGISTIC")
+        ]
+        apart = [("LOGISTIC", np.float32)] * 2 if name == "apart" else []
+        assert sorted(activated, key=str) == [("GELU", np.int8)] * 2 + apart
     assert errors[0] < 0.5 * errors[1], errors
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-def test_the_scale_is_that_of_the_feed_forward_outputs(layout, folders):
+def test_each_channel_of_the_outputs_has_its_scale(layout, folders):
     model = export_common.read_model(folders[layout], "classifier")
     row = [np.array([[2, 7, 9, 3]]), np.ones([1, 4], int), np.zeros([1, 4], int)]
-    scale = of_graph(channel_ranges.feed_forward_scale, model, model.config, [row])
-    assert scale.shape == (model.config.hidden_size,)
-    assert len(set(scale)) > 1  # each channel has its scale
+    scales = of_graph(channel_ranges.output_scales, model, with_scales(model), [row])
+    for scale in (scales.attention_out, scales.ffn_out):
+        assert scale.shape == (model.config.hidden_size,) and len(set(scale)) > 1
 
 
 @needs_tf2
@@ -1051,6 +1121,83 @@ def test_representative_texts_are_read_as_what_they_are(tmp_path):
     (tmp_path / "texts.json").write_text('{"text_a": "a"}\n', encoding="utf-8")
     with pytest.raises(UserError, match="texts.json: JSON is not read: give a text a line"):
         comparison_texts.of_file(str(tmp_path / "texts.json"))
+
+
+@needs_tf2
+@pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart"]))
+def test_each_output_of_a_product_has_a_scale(layout, folders, texts_file, tmp_path):
+    path = str(tmp_path / "model.tflite")
+    export(
+        folders[layout],
+        "--format=tflite",
+        "--output=" + path,
+        "--quantize=int8",
+        "--representative_texts=" + texts_file,
+        *ANY_QUALITY,
+    )
+    biases = {
+        name: value
+        for name, value in checkpoint_values.read_weights(
+            os.path.join(folders[layout], "albert_model.ckpt")
+        ).items()
+        if re.search("(query|key|value)/bias$", name)
+    }
+    interpreter = interpreters.plain(path)
+    details = {info["index"]: info for info in interpreter.get_tensor_details()}
+    products = [op for op in interpreter._get_ops_details() if op["op_name"] == "FULLY_CONNECTED"]
+    compared = set()
+    for op in products:
+        kernel = interpreter.get_tensor(op["inputs"][1])
+        scales = details[op["inputs"][1]]["quantization_parameters"]["scales"]
+        assert len(scales) == len(kernel)
+        assert (np.abs(kernel.astype(int)).max(axis=1) == 127).all()  # the whole range is used
+        name = details[op["outputs"][0]]["name"].split(";")[0].replace("MatMul", "bias")
+        if name.endswith("output/dense/bias"):  # divided by the largest values of each channel
+            (range_step,) = details[op["outputs"][0]]["quantization_parameters"]["scales"]
+            assert range_step < 2.01 / 255
+        name = name.replace("layer_shared_1", "layer_shared").replace("group_0_1", "group_0")
+        if name in biases:
+            step = scales * details[op["inputs"][0]]["quantization_parameters"]["scales"]
+            bias = interpreter.get_tensor(op["inputs"][2]) * step
+            assert (np.abs(bias - biases[name]) <= 0.51 * step).all()
+            compared.add(name)
+    assert compared == set(biases)
+
+
+@needs_tf2
+def test_hidden_states_are_not_rounded_when_rows_are_selected(folders, texts_file, tmp_path):
+    path = str(tmp_path / "model.tflite")
+    export(
+        folders["brightmart"],
+        "--format=tflite",
+        "--output=" + path,
+        "--quantize=int8",
+        "--seq_length=dynamic",
+        "--representative_texts=" + texts_file,
+        *ANY_QUALITY,
+    )
+    interpreter = interpreters.plain(path)
+    dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()
+    selections = [op for op in operators if op["op_name"] == "STRIDED_SLICE"]
+    assert {dtypes[op["inputs"][0]] for op in selections} == {np.int32, np.float32}  # ids, states
+    (positions,) = [op for op in operators if op["op_name"] == "SLICE"]
+    assert dtypes[positions["inputs"][0]] == np.int8  # the table remains small
+
+
+@needs_tf2
+def test_ranges_are_those_of_texts_without_padding(folders):
+    model = export_common.read_model(folders["google"], "classifier")
+    texts = [(CHARACTERS[number] * (3 + 5 * number), None) for number in range(3)]
+    options = exported_model.Options("classifier", 20, "int8", None, texts, False, False)
+    padding = VOCABULARY.index("[PAD]")
+    for number, (ids, mask, segments) in enumerate(to_tflite.calibration_rows(model, options)):
+        num_tokens = 5 + 5 * number
+        assert ids.shape == mask.shape == segments.shape == (1, 20) and padding not in ids
+        assert mask[0].tolist() == [1] * num_tokens + [0] * (20 - num_tokens)
+        assert (
+            ids[0, num_tokens:].tolist() == np.resize(ids[0, :num_tokens], 20)[num_tokens:].tolist()
+        )
 
 
 @needs_tf2
