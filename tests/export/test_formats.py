@@ -91,6 +91,12 @@ def export(folder, *arguments):
     small_models.run_command(export_model, ["--model_dir=" + folder] + list(arguments))
 
 
+def export_integers(folder, path, texts_file, *arguments):
+    """Exports an int8 .tflite file of any quality."""
+    arguments = ["--format=tflite", "--quantize=int8", "--output=" + path, *arguments]
+    export(folder, *arguments, "--representative_texts=" + texts_file, *ANY_QUALITY)
+
+
 def skip_unless_possible(form):
     """Skips the test if this TensorFlow or the installed packages cannot write a format."""
     if form == "tflite" and IS_TF1:
@@ -436,14 +442,7 @@ def test_a_large_channel_between_the_layers_leaves_the_others_their_precision(
         if name == "together":
             monkeypatch.setattr(channel_ranges, "large_channels", lambda *_: None)
         path = str(tmp_path / (name + ".tflite"))
-        export(
-            large_between,
-            "--format=tflite",
-            "--output=" + path,
-            "--quantize=int8",
-            "--representative_texts=" + texts_file,
-            *ANY_QUALITY,
-        )
+        export_integers(large_between, path, texts_file)
         with predictor.Predictor(path) as model:
             errors.append(np.abs(model.predict(some_texts())[1] - expected).mean())
         interpreter = interpreters.plain(path)
@@ -471,30 +470,14 @@ def test_each_channel_of_the_outputs_has_its_scale(layout, folders):
 def test_a_large_channel_leaves_the_others_their_precision(folders, texts_file, tmp_path):
     folder = with_a_large_channel(folders["brightmart"], str(tmp_path / "large"), 200)
     path = str(tmp_path / "model.tflite")
-    export(
-        folder,
-        "--format=tflite",
-        "--output=" + path,
-        "--quantize=int8",
-        "--representative_texts=" + texts_file,
-        *ANY_QUALITY,
-    )
+    export_integers(folder, path, texts_file)
     assert_predicts_alike(path, folder, 0.008)  # without the scale: mean 0.011, largest 0.25
 
 
 @needs_tf2
 def test_tflite_of_integers_alone(folders, texts_file, tmp_path):
     path = str(tmp_path / "model.tflite")
-    export(
-        folders["brightmart"],
-        "--format=tflite",
-        "--output=" + path,
-        "--quantize=int8",
-        "--integer_only",
-        "--seq_length=48",
-        "--representative_texts=" + texts_file,
-        *ANY_QUALITY,
-    )
+    export_integers(folders["brightmart"], path, texts_file, "--integer_only", "--seq_length=48")
     interpreter = interpreters.plain(path)
     dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
     for op in interpreter._get_ops_details():
@@ -1127,14 +1110,7 @@ def test_representative_texts_are_read_as_what_they_are(tmp_path):
 @pytest.mark.parametrize("layout", with_slow(sorted(LAYOUTS), ["brightmart"]))
 def test_each_output_of_a_product_has_a_scale(layout, folders, texts_file, tmp_path):
     path = str(tmp_path / "model.tflite")
-    export(
-        folders[layout],
-        "--format=tflite",
-        "--output=" + path,
-        "--quantize=int8",
-        "--representative_texts=" + texts_file,
-        *ANY_QUALITY,
-    )
+    export_integers(folders[layout], path, texts_file)
     biases = {
         name: value
         for name, value in checkpoint_values.read_weights(
@@ -1167,15 +1143,7 @@ def test_each_output_of_a_product_has_a_scale(layout, folders, texts_file, tmp_p
 @needs_tf2
 def test_hidden_states_are_not_rounded_when_rows_are_selected(folders, texts_file, tmp_path):
     path = str(tmp_path / "model.tflite")
-    export(
-        folders["brightmart"],
-        "--format=tflite",
-        "--output=" + path,
-        "--quantize=int8",
-        "--seq_length=dynamic",
-        "--representative_texts=" + texts_file,
-        *ANY_QUALITY,
-    )
+    export_integers(folders["brightmart"], path, texts_file, "--seq_length=dynamic")
     interpreter = interpreters.plain(path)
     dtypes = {info["index"]: info["dtype"] for info in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()
