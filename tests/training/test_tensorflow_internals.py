@@ -36,6 +36,13 @@ PRIVATE_MODULES = {
         "tensorflow.python.framework.ops": [REGISTERED_GRADIENTS, "dismantle_graph"],
     },
     "export/graph_transforms.py": {"tensorflow.python.framework.op_def_registry": []},
+    "export/kernel_scales.py": {
+        "tensorflow.lite.python.schema_py_generated": ["BufferT", "BuiltinOperator"],
+        "tensorflow.lite.tools.flatbuffer_utils": [
+            "convert_bytearray_to_object",
+            "convert_object_to_bytearray",
+        ],
+    },
     "export/tflite_metadata.py": {
         "tensorflow.lite.python.schema_py_generated": ["BufferT", "MetadataT"],
         "tensorflow.lite.tools.flatbuffer_utils": [
