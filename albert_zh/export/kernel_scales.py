@@ -1,7 +1,7 @@
 """Kernels in 8-bit integers with one scale for each output of a dense layer.
 
-TensorFlow 2.15's converter gives a whole kernel one scale, so that outputs with small weights lose
-most of their precision; newer versions give each output its scale, which 2.15's interpreter also
+TensorFlow 2.15's converter gives a whole kernel one scale, so that small weights are rounded to
+steps that are too large; newer versions give each output its scale, which 2.15's interpreter also
 understands. This does the same to a converted file.
 """
 
@@ -13,7 +13,7 @@ LARGEST = 127  # kernels have integers from -127 to 127, biases 32 bits
 
 
 class DenseLayer(NamedTuple):
-    """A dense layer of a .tflite file: its operator, tensors and values."""
+    """The tensors of a dense layer in a .tflite file."""
 
     inputs: Any
     kernel: Any

@@ -339,7 +339,7 @@ def test_channels_that_are_computed_apart_give_the_same_outputs(layout, folders)
     model = export_common.read_model(folders[layout], "classifier")
     found = []
     for apart in (None, np.array([1, 6])):
-        scales = channel_scales.ChannelScales(ffn_apart=apart)
+        scales = None if apart is None else channel_scales.ChannelScales(ffn_apart=apart)
         logits, kinds = logits_with_scales(model, scales)
         found.append(logits)
         assert ("Conv2D" in kinds) == (apart is not None)
