@@ -35,7 +35,8 @@ def input_scales(
         rows: as returned by `to_tflite.calibration_rows`.
 
     Returns:
-        `ChannelScales` without those of outputs. Grouped kernels have neither `ffn_in` nor `ffn_apart`.
+        `ChannelScales` without those of outputs; grouped kernels have neither `ffn_in` nor
+        `ffn_apart`.
     """
     layout = LAYOUTS[config.layout]
     attention = "/%s/self/(query|key|value)" % layout.attention
