@@ -125,7 +125,7 @@ class AlbertConfig:
             num_hidden_layers: number of transformer layers.
             num_attention_heads: number of heads, N; divides H.
             intermediate_size: width of the feed-forward layer, I.
-            hidden_act: a name in `ACTIVATIONS`.
+            hidden_act: a name in `ACTIVATIONS`, in any case; "" for none.
             hidden_dropout_prob: dropout of embeddings and block outputs in training.
             attention_probs_dropout_prob: dropout of attention weights in training.
             max_position_embeddings: maximum sequence length.
@@ -157,6 +157,8 @@ class AlbertConfig:
         """Sets and checks settings."""
         self.__dict__.update(values)
         self._given_keys.update(values)
+        if isinstance(self.hidden_act, str):
+            self.hidden_act = self.hidden_act.lower() or "linear"  # "": none, as in the original
         if self.model_type == "electra" and self.hidden_act == "gelu":
             self.hidden_act = "gelu_erf"
         self._check()
