@@ -13,7 +13,7 @@ from albert_zh.common import files, package_files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.output_files import copy_file, write_json
 from albert_zh.conversion import pytorch_configs, pytorch_files, pytorch_names
-from albert_zh.model import slot_fusion
+from albert_zh.model import ngram_table, slot_fusion
 from albert_zh.model.checkpoints import (
     checkpoint_matching,
     checkpoint_names,
@@ -44,6 +44,12 @@ BERT_TOKENIZER = {
 }
 # Keys of config.json for token ids.
 ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
+
+# {scope of variables: what a classifier with them does}.
+_PARTS_NOT_CONVERTED = {
+    slot_fusion.SCOPE: "takes slots",
+    ngram_table.SCOPE: "has a table of n-grams",
+}
 
 
 def convert(
@@ -179,11 +185,8 @@ def read_model(
     assignment = checkpoint_matching.assign(expected, prefix)
     for name, (shape, found) in assignment.reshaped.items():
         raise UserError("%s: %s is %s, expected %s" % (prefix, name, found, shape))
-    if not encoder_only and any(name.startswith(slot_fusion.SCOPE + "/") for name in there):
-        raise UserError(
-            "%s: its classifier takes slots, which PyTorch's models do not support: convert only "
-            "the encoder (--encoder_only=true)" % prefix
-        )
+    if not encoder_only:
+        _check_classifier(prefix, there)
     if config.layout == "electra":
         encoder_only = True  # transformers' heads differ
     heads = () if encoder_only else _heads(parts, set(assignment.names.values()))
@@ -197,6 +200,16 @@ def read_model(
     values = checkpoint_values.as_float32(prefix, values)
     left_out = [name for name in there if assignment.names.get(name) not in wanted]
     return values, heads, left_out
+
+
+def _check_classifier(prefix, names):
+    """Raises `UserError` for a classifier with parts that PyTorch's models lack."""
+    for scope, part in _PARTS_NOT_CONVERTED.items():
+        if any(name.startswith(scope + "/") for name in names):
+            raise UserError(
+                "%s: its classifier %s, which PyTorch's models do not support: convert only "
+                "the encoder (--encoder_only=true)" % (prefix, part)
+            )
 
 
 def _notes_on_pooling(trained):

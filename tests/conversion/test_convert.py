@@ -938,7 +938,9 @@ def test_what_will_not_be_equal_is_noted(tmp_path):
         ("google", "", "linear"),
     ],
 )
-def test_each_activation_is_written_as_transformers_calls_it_and_comes_back(tmp_path, name, ours, theirs):
+def test_each_activation_is_written_as_transformers_calls_it_and_comes_back(
+    tmp_path, name, ours, theirs
+):
     config = modeling.AlbertConfig.from_dict(dict(SIZES, **dict(KINDS[name], hidden_act=ours)))
     written = pytorch_configs.torch_config(config, ())
     assert written["hidden_act"] == theirs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert_zh.model import slot_templates
+from albert_zh.model import ngram_table, slot_templates
 
 # [CLS] city city word word [SEP], and a shorter row of two entries with other sets of names
 IDS = np.array([[2, 50, 51, 7, 8, 3], [2, 60, 61, 3, 0, 0]], np.int32)
@@ -18,7 +18,10 @@ def places(ids=IDS, mask=MASK, slots=SLOTS, num_rows=65536):
     """Returns the sorted places of each row that count."""
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = [tf.constant(array) for array in (ids, mask, slots)]
-        found, counted = session.run(slot_templates.table_places(*tensors, num_rows))
+        symbols = slot_templates.symbols(tensors[0], tensors[2])
+        counted = slot_templates.counted_symbols(symbols, tensors[1])
+        found, counted = session.run([ngram_table.table_places(symbols, num_rows), counted])
+        counted = np.concatenate([counted, counted], axis=1)
     return [sorted(row[is_in > 0].tolist()) for row, is_in in zip(found, counted)]
 
 
@@ -71,21 +74,6 @@ def test_logits_are_the_formula():
     for row, of_row in zip(found, places()):
         expected = 0.5 + 4 * weights[of_row].sum(axis=0) / np.sqrt(len(of_row))
         np.testing.assert_allclose(row, expected, rtol=1e-5)
-
-
-def test_predicted_is_the_mean_of_both_and_trained_is_each():
-    arrays = {"input_ids": IDS, "input_mask": MASK, "slots": SLOTS}
-    with tf.Graph().as_default(), tf.Session() as session:
-        features = {name: tf.constant(array) for name, array in arrays.items()}
-        of_encoder = {"logits": tf.constant([[1.0, 2.0], [3.0, 5.0]])}
-        trained = slot_templates.outputs(of_encoder, features, [4.0, 6.0], True)
-        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            used = slot_templates.outputs(of_encoder, features, [4.0, 6.0], False)
-        session.run(tf.global_variables_initializer())
-        trained, used = session.run([trained, used])
-    assert trained["logits"].tolist() == [[1, 2], [3, 5]]
-    assert trained["template_logits"].tolist() == [[4, 6]] * 2
-    assert set(used) == {"logits"} and used["logits"].tolist() == [[2.5, 4], [3.5, 5.5]]
 
 
 @pytest.mark.parametrize("num_outputs, rows", [(1, 65536), (31, 65536), (1000, 4096), (9000, 1024)])

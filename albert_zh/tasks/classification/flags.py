@@ -4,8 +4,10 @@ from typing import Any, Dict, Optional
 
 from absl import flags
 
+from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
+from albert_zh.model import ngram_table, slot_templates
 from albert_zh.model.checkpoints import fine_tuning_notes
 from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks import metrics as task_metrics
@@ -63,6 +65,14 @@ _TABLE = (
         "over the tokens of the last layer, or the mean over the tokens of the last four layers or "
         "of the last but one.",
     ),
+    (
+        "integer",
+        "ngram_rows",
+        0,
+        "Rows of a table of logits for tokens and pairs of adjacent tokens, which is trained with "
+        "the encoder; the prediction is the mean of both. It helps with topics; usually 65536; 0: "
+        "no table. Not with --slots, whose templates are such a table, or --teachers.",
+    ),
     ("float", "label_smoothing", 0.0, "Share of a label's probability spread over all classes."),
     ("float", "focal_gamma", 0.0, "Exponent of focal loss; 0 for plain cross-entropy."),
     (
@@ -79,10 +89,13 @@ _TABLE = (
         "Also write the predictions as TASK_predict.json, in the format of the CLUE website.",
     ),
 )
+_ROWS = validation.integer(ngram_table.FEWEST_ROWS, ngram_table.MOST_ROWS)
 _CHOICES = {
     "pooling": fine_tuning_notes.POOLINGS,
     "multi_label_loss": losses.MULTI_LABEL_LOSSES,
 }
+# What a classifier saves of its flags.
+_HEAD_KIND = validation.record({"slots": slot_flags.SETTINGS_KIND, "ngram_rows": _ROWS})
 
 
 class ClassificationFlags(kind_interface.KindFlags):
@@ -91,6 +104,7 @@ class ClassificationFlags(kind_interface.KindFlags):
     fixed = (
         "swap_pairs",
         "pooling",
+        "ngram_rows",
         "label_smoothing",
         "focal_gamma",
         "multi_label_loss",
@@ -99,7 +113,7 @@ class ClassificationFlags(kind_interface.KindFlags):
     of_evaluations = variable
     noted = ("pooling", "label_separator")
     further_files = (dictionaries.FILE_NAME,)
-    head_kind = slot_flags.HEAD_KIND
+    head_kind = _HEAD_KIND
 
     def define(self, options: flags.FlagValues) -> None:
         for kind, name, default, help_text in _TABLE + slot_flags.TABLE:
@@ -116,12 +130,15 @@ class ClassificationFlags(kind_interface.KindFlags):
         _check_kind(options)
         _check_options_of_kind(options)
         slot_flags.check(options)
+        _check_ngram_rows(options)
         if options.threshold_rows < 0:
             raise UserError("--threshold_rows=%s: expected 0 or more" % options.threshold_rows)
         if options.threshold_to_export is not None and not options.export_dir:
             raise UserError("--threshold_to_export requires --export_dir, the folder to export to")
 
     def head(self, options: flags.FlagValues) -> Dict[str, Any]:
+        if options.ngram_rows:
+            return {"ngram_rows": options.ngram_rows}
         return slot_flags.head(options)
 
     def model_files(self, options: flags.FlagValues) -> Dict[str, bytes]:
@@ -149,8 +166,9 @@ class ClassificationFlags(kind_interface.KindFlags):
         return {cells.COLUMN: kind_interface.Column("int", (len(head["slots"]["names"]),), True)}
 
     def check_task(self, options: flags.FlagValues, task: Any) -> None:
-        if options.slots and not task.head.get("slots"):
-            raise UserError("--slots: the model was trained without slots: leave it out")
+        for name in ("slots", "ngram_rows"):
+            if options[name].value and not task.head.get(name):
+                raise UserError("--%s: the model was trained without it: leave it out" % name)
         if options.swap_pairs and not task_forms.is_pair(task):
             raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
         if options.best_metric == "f1" and len(task.labels) != 2:
@@ -181,6 +199,34 @@ class ClassificationFlags(kind_interface.KindFlags):
     def sums_over_labels(self, options: flags.FlagValues) -> bool:
         """Whether a multi-label task is trained with the sum of the losses of its labels."""
         return options.multi_label and options.multi_label_loss == "sum"
+
+
+def scope_rate_factors(head: Dict[str, Any], learning_rate: float) -> Dict[str, float]:
+    """{scope: factor of its learning rate} for the table of a classifier, whose rate is fixed.
+
+    Args:
+        head: `Settings.head`.
+        learning_rate: the encoder's.
+    """
+    factor = ngram_table.RATE / learning_rate
+    is_in = {
+        slot_templates.SCOPE: slot_templates.are_in(head),
+        ngram_table.SCOPE: bool(ngram_table.num_rows(head)),
+    }
+    return {scope: factor for scope, is_there in is_in.items() if is_there}
+
+
+def _check_ngram_rows(options):
+    """Raises `UserError` for a number of rows, or other flags, that do not fit."""
+    rows, fewest, most = options.ngram_rows, ngram_table.FEWEST_ROWS, ngram_table.MOST_ROWS
+    if rows and not fewest <= rows <= most:
+        raise UserError("--ngram_rows=%d: expected 0, or %d to %d" % (rows, fewest, most))
+    if rows and options.slots:
+        raise UserError("--ngram_rows and --slots: slot templates are such a table: leave it out")
+    if rows and options.teachers:
+        raise UserError(
+            "--ngram_rows and --teachers: the table learns from labels only: leave one of them out"
+        )
 
 
 def _is_own_data(options):

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.common import files, storage
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import classifier_output, modeling, slot_fusion, slot_templates
+from albert_zh.model import classifier_output, modeling, ngram_table, slot_fusion, slot_templates
 from albert_zh.tasks import (
     data_checks,
     datasets,
@@ -54,13 +54,15 @@ class SingleLabel(task_type.TaskType):
             common["classifier_rate_factor"] = self.flags.rate_factor(options)
         common["pooling"] = trained.get("pooling", options.pooling)
         head = trained.get("head", {}) if trained else self.flags.head(options)
-        common["scope_rate_factors"] = slot_flags.rate_factors(head, options.learning_rate)
+        common["scope_rate_factors"] = classification_flags.scope_rate_factors(
+            head, options.learning_rate
+        )
         return task_type.Settings(objective=self.name, head=head, **common)
 
     def settings_of_data(
         self, settings: task_type.Settings, task: Any, train: Any, options: Any
     ) -> task_type.Settings:
-        if settings.head:
+        if settings.head.get("slots"):
             head = slot_flags.with_names(settings.head, train.examples, task.annotator)
             settings = settings._replace(head=head)
         return settings._replace(class_weights=_class_weights(task, train, options))
@@ -168,13 +170,14 @@ class SingleLabel(task_type.TaskType):
             config, pooled, None, num_outputs, is_training, settings.initial_bias
         )
         outputs = {"logits": head.logits}  # [B, C]
-        if slot_templates.are_in(settings.head):
-            outputs = slot_templates.outputs(outputs, features, settings.initial_bias, is_training)
+        of_table = _table_logits(features, num_outputs, settings)
+        if of_table is not None:
+            outputs = ngram_table.beside_encoder(outputs, of_table, is_training)
         probabilities = classifier_output.probabilities(outputs["logits"], self.name)
         return dict(outputs, probabilities=probabilities)
 
     def losses(self, outputs: Dict[str, Any], features: Dict[str, Any], settings: Any) -> Any:
-        names = [name for name in ("logits", slot_templates.LOGITS) if name in outputs]
+        names = [name for name in ("logits", ngram_table.LOGITS) if name in outputs]
         labels = features["label_ids"]
         return tf.add_n([losses.per_example_loss(outputs[n], labels, settings) for n in names])
 
@@ -255,6 +258,15 @@ class Regression(SingleLabel):
     rules = label_rules.ValueRules()
     distillation = distillation.ValueDistillation()
     scales_loss = False  # gradients grow with the values
+
+
+def _table_logits(features, num_outputs, settings):
+    """The logits of slot templates or n-grams, float [B, C]; None for a model without a table."""
+    ids, mask, bias = features["input_ids"], features["input_mask"], settings.initial_bias
+    if slot_templates.are_in(settings.head):
+        return slot_templates.template_logits(ids, mask, features["slots"], num_outputs, bias)
+    rows = ngram_table.num_rows(settings.head)
+    return ngram_table.ngram_logits(ids, mask, rows, num_outputs, bias) if rows else None
 
 
 def _class_weights(task, train, options):

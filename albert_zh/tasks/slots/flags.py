@@ -7,7 +7,6 @@ from absl import flags
 from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
-from albert_zh.model import slot_templates
 from albert_zh.tasks.slots import annotations, dictionaries
 
 _LOOKED_AT = 5000  # training rows that are searched for dictionaries without any match
@@ -65,20 +64,16 @@ TABLE = (
 )
 NAMES = tuple(row[1] for row in TABLE)
 # What a classifier saves of these flags.
-HEAD_KIND = validation.record(
-    {
-        "slots": validation.record(
-            dict(
-                dict.fromkeys(PARTS, validation.BOOLEAN),
-                names=validation.list_of(validation.TEXT),
-                dropout=validation.number(least=0, below=1),
-                dictionaries=validation.or_none(validation.TEXT),
-                label_width=validation.integer(1),
-                width=validation.integer(1),
-            ),
-            required=("names",),
-        )
-    }
+SETTINGS_KIND = validation.record(
+    dict(
+        dict.fromkeys(PARTS, validation.BOOLEAN),
+        names=validation.list_of(validation.TEXT),
+        dropout=validation.number(least=0, below=1),
+        dictionaries=validation.or_none(validation.TEXT),
+        label_width=validation.integer(1),
+        width=validation.integer(1),
+    ),
+    required=("names",),
 )
 FIXED = tuple(name for name in NAMES if name != "dictionaries")  # a path may change
 
@@ -112,13 +107,6 @@ def head(options: flags.FlagValues) -> Dict[str, Any]:
     if options.teachers:  # only the encoder's head learns the teachers' outputs
         parts["templates"] = False
     return {"slots": dict(parts, dropout=options.slot_dropout, names=[])}
-
-
-def rate_factors(head: Dict[str, Any], learning_rate: float) -> Dict[str, float]:
-    """Returns {scope: factor of its learning rate} for parts with a fixed learning rate."""
-    if not slot_templates.are_in(head):
-        return {}
-    return {slot_templates.SCOPE: slot_templates.RATE / learning_rate}
 
 
 def with_names(

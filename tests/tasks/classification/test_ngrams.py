@@ -1,0 +1,182 @@
+"""A classifier with a table of n-grams: trained, resumed, used, exported."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert_zh import finetuning
+from albert_zh.commands import export_model
+from albert_zh.common.errors import UserError
+from albert_zh.conversion import to_pytorch
+from albert_zh.inference import predictor
+from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, label_map
+import small_models
+import whole_runs
+from workspace import assert_same_weights
+
+pytestmark = pytest.mark.newest
+
+LETTERS = "甲乙丙丁戊己庚辛"
+NUM_ROWS = 1024
+
+
+def row_of(draw):
+    """Returns (text, label): the label is whether 甲乙 occurs, in this order and side by side."""
+    letters = [draw.choice(LETTERS[2:]) for _ in range(draw.randint(2, 6))]
+    is_there = draw.random() < 0.5
+    letters.insert(draw.randint(0, len(letters)), "甲乙" if is_there else "乙甲")
+    return "".join(letters), "yes" if is_there else "no"
+
+
+def settings_of(folder, **changes):
+    for split, count in (("train", 96), ("dev", 16), ("test", 16)):
+        draw = random.Random(split)
+        lines = ["%s\t%s" % row_of(draw) for _ in range(count)]
+        text = "text_a\tlabel\n" + "\n".join(lines) + "\n"
+        (folder / (split + ".tsv")).write_text(text, encoding="utf-8")
+    settings = {"family": "single_label", "task_name": "multiclass", "ngram_rows": NUM_ROWS}
+    return whole_runs.settings_of(folder, LETTERS, 12, **dict(settings, **changes))
+
+
+@pytest.fixture(name="finished", scope="module")
+def finished_fixture(tmp_path_factory):
+    """Fixture: (settings, return value of the run, its output folder)."""
+    folder = tmp_path_factory.mktemp("ngrams")
+    settings = settings_of(folder)
+    return settings, finetuning.run(**settings), folder / "out"
+
+
+def test_the_table_learns_what_pairs_say(finished):
+    """Its pair 甲乙 differs from 乙甲 in favour of the label that 甲乙 has in the data."""
+    settings, reached, output = finished
+    assert reached["test"]["rows"] == 16
+    notes = json.loads((output / "best" / "fine_tuning.json").read_text(encoding="utf-8"))
+    assert notes["head"] == {"ngram_rows": NUM_ROWS}
+    prefix = checkpoint_files.find_checkpoint(str(output / "best"))
+    table = tf.train.load_checkpoint(prefix).get_tensor("ngrams/table")
+    assert table.shape == (NUM_ROWS, 2)
+    with open(settings["vocab_file"], encoding="utf-8") as handle:
+        ids = {token: number for number, token in enumerate(handle.read().split())}
+    singles = NUM_ROWS // 4
+
+    def weights_of(first, second):
+        return table[singles + (ids[first] * 40499 + ids[second]) % (NUM_ROWS - singles)]
+
+    labels = label_map.notes_of_model([str(output / "best")])[0]
+    yes, no = labels.index("yes"), labels.index("no")
+    difference = weights_of("甲", "乙") - weights_of("乙", "甲")
+    assert difference[yes] > 0.05 and difference[no] < -0.05
+
+
+def test_the_prediction_is_the_mean_of_encoder_and_table(finished, tmp_path):
+    """Without its table a model of the same weights has another head, and other logits."""
+    best = finished[2] / "best"
+    prefix = checkpoint_files.find_checkpoint(str(best))
+    values = checkpoint_values.read_weights(prefix)
+    with predictor.Predictor(str(best)) as model:
+        text = "丙甲乙丁"
+        both = np.log(model.predict([text])[1][0])
+        ids = [model.use.tokenizer.vocab[token] for token in ["[CLS]", *text, "[SEP]"]]
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    for path in best.iterdir():
+        (encoder / path.name).write_bytes(path.read_bytes())
+    kept = {name: value for name, value in values.items() if not name.startswith("ngrams/")}
+    assert len(kept) == len(values) - 2
+    checkpoint_values.write_checkpoint(str(encoder / prefix.rsplit("/", 1)[-1]), kept)
+    notes = json.loads((encoder / "fine_tuning.json").read_text(encoding="utf-8"))
+    del notes["head"]
+    (encoder / "fine_tuning.json").write_text(json.dumps(notes), encoding="utf-8")
+    with predictor.Predictor(str(encoder)) as model:
+        alone = np.log(model.predict([text])[1][0])
+    singles = NUM_ROWS // 4
+    places = [token % singles for token in ids[1:]]
+    pairs = zip(ids, ids[1:])
+    places += [singles + (a * 40499 + b) % (NUM_ROWS - singles) for a, b in pairs]
+    table, bias = values["ngrams/table"], values["ngrams/bias"]
+    of_table = bias + 4 * table[places].sum(axis=0) / np.sqrt(len(places))
+    # Differences of logits of the two classes, which a softmax keeps.
+    expected = 0.5 * ((alone[0] - alone[1]) + (of_table[0] - of_table[1]))
+    np.testing.assert_allclose(both[0] - both[1], expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
+    settings = settings_of(tmp_path, rdrop_alpha=1.0, fgm_epsilon=0.1)
+    finetuning.run(**settings)
+    whole, again = whole_runs.resumed_weights(settings, tmp_path / "again")
+    assert np.abs(whole["ngrams/table"]).max() > 0.01
+    assert_same_weights(whole, again)
+
+
+@pytest.mark.parametrize(
+    "file_format, seq_length",
+    [
+        pytest.param("saved_model", "dynamic", marks=pytest.mark.slow),
+        ("onnx", "dynamic"),
+        ("tflite", "dynamic"),
+        pytest.param("tflite", "16", marks=pytest.mark.slow),
+    ],
+)
+def test_exported_files_predict_the_same(finished, tmp_path, file_format, seq_length):
+    name = {"saved_model": "saved", "tflite": "model.tflite", "onnx": "model.onnx"}
+    path = str(tmp_path / name.get(file_format, "model.pb"))
+    best = str(finished[2] / "best")
+    small_models.run_command(
+        export_model,
+        ["--model_dir=" + best, "--format=" + file_format, "--output=" + path]
+        + ["--seq_length=" + seq_length],
+    )
+    texts = ["丙甲乙丁", "乙甲戊", "甲乙"]
+    with predictor.Predictor(best) as model, predictor.Predictor(path) as exported:
+        expected = model.predict(texts)[1]
+        np.testing.assert_allclose(exported.predict(texts)[1], expected, atol=1e-4)
+
+
+def test_a_conversion_to_pytorch_is_refused_by_name(finished, tmp_path):
+    prefix = checkpoint_files.find_checkpoint(str(finished[2] / "best"))
+    with pytest.raises(UserError, match="its classifier has a table of n-grams.*--encoder_only"):
+        to_pytorch.convert(prefix, str(tmp_path / "pytorch"))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"ngram_rows": 3}, "--ngram_rows=3: expected 0, or 1024 to 16777216"),
+        ({"ngram_rows": -1}, "--ngram_rows=-1: expected 0"),
+        ({"slots": True}, "--ngram_rows and --slots"),
+        ({"teachers": "linear"}, "--ngram_rows and --teachers"),
+    ],
+)
+def test_bad_flags(finished, tmp_path, changes, message):
+    settings = dict(finished[0], output_dir=str(tmp_path / "out"), **changes)
+    with pytest.raises(UserError, match=message) as raised:
+        finetuning.run(**settings)
+    assert "\n" not in str(raised.value)
+
+
+def test_another_number_of_rows_is_another_run(finished):
+    with pytest.raises(UserError, match="ngram_rows"):
+        finetuning.run(**dict(finished[0], ngram_rows=2048))
+
+
+@pytest.mark.parametrize(
+    "flags, labels",
+    [({"multi_label": True}, ("yes|left", "no")), ({"regression": True}, ("1.0", "0.0"))],
+)
+def test_other_kinds_have_a_table_too(tmp_path, flags, labels):
+    settings = settings_of(tmp_path, do_predict=False, train_step=6, save_checkpoints_steps=6)
+    for split in ("train", "dev"):
+        path = tmp_path / (split + ".tsv")
+        text = path.read_text(encoding="utf-8")
+        text = text.replace("\tyes", "\t" + labels[0]).replace("\tno", "\t" + labels[1])
+        path.write_text(text, encoding="utf-8")
+    kind = next(iter(flags))
+    finetuning.run(**dict(settings, family="single_label", **flags))
+    prefix = checkpoint_files.find_checkpoint(str(tmp_path / "out" / "best"))
+    table = tf.train.load_checkpoint(prefix).get_tensor("ngrams/table")
+    assert table.shape == (NUM_ROWS, 3 if kind == "multi_label" else 1)
+    assert np.abs(table).max() > 0.01
