@@ -87,6 +87,7 @@ CASES = [
     Case("single_label", "pairs", {}),
     Case("single_label", "pairs", {"rdrop_alpha": 1.0, "fgm_epsilon": 0.5, "recompute": True}),
     Case("single_label", "pairs", {"freeze_encoder": True, "precision": "bfloat16"}),
+    Case("single_label", "pairs", {"ngram_rows": 1024}),
     Case("single_label", "texts", {"slots": True}),
     Case("single_label", "texts", {"slots": True, "slot_attention": False, "slot_gate": False}),
     Case("regression", "numbers", {"rdrop_alpha": 1.0}),
