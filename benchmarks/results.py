@@ -104,6 +104,8 @@ BASELINE = "baseline"
 FGM = "FGM, epsilon 0.5"
 SWAPPED = "pairs both ways"
 LONGER = "256 tokens"  # a third of ChnSentiCorp's reviews are longer than its 128
+NGRAMS = "n-grams"
+NGRAMS_WITH_FGM = "n-grams and FGM"
 # The starts of runs in the main table, and their names there.
 STARTS = collections.OrderedDict(
     [
@@ -112,6 +114,8 @@ STARTS = collections.OrderedDict(
         (FGM, "starter model, --fgm_epsilon=0.5"),
         (SWAPPED, "starter model, --swap_pairs"),
         (LONGER, "starter model, --max_seq_length=256"),
+        (NGRAMS, "starter model, --ngram_rows=131072"),
+        (NGRAMS_WITH_FGM, "starter model, --ngram_rows=131072 --fgm_epsilon=0.5"),
         (RANDOM, "random weights"),
     ]
 )
@@ -137,6 +141,8 @@ FURTHER_WAYS = collections.OrderedDict(
     [
         (SWAPPED, {"swap_pairs": True}),
         (LONGER, {"max_seq_length": 256}),
+        (NGRAMS, {"ngram_rows": 2**17}),
+        (NGRAMS_WITH_FGM, {"ngram_rows": 2**17, "fgm_epsilon": 0.5}),
         ("--plain=true", {"plain": True}),
         ("--precision=bfloat16", {"precision": "bfloat16"}),
     ]
@@ -158,6 +164,8 @@ CHINESE = {
     STARTS[FGM]: "自带模型，--fgm_epsilon=0.5",
     STARTS[SWAPPED]: "自带模型，--swap_pairs",
     STARTS[LONGER]: "自带模型，--max_seq_length=256",
+    STARTS[NGRAMS]: "自带模型，--ngram_rows=131072",
+    STARTS[NGRAMS_WITH_FGM]: "自带模型，--ngram_rows=131072 --fgm_epsilon=0.5",
     STARTS[RANDOM]: "随机权重",
     PLAIN: "不加选项",
     "layer-wise rate decay 0.8": "逐层学习率衰减 0.8",
@@ -173,6 +181,8 @@ CHINESE = {
     "frozen encoder, rate 1e-3": "冻结编码器，学习率 1e-3",
     SWAPPED: "句对正反两个方向",
     LONGER: "256 个词元",
+    NGRAMS: "n-gram 表",
+    NGRAMS_WITH_FGM: "n-gram 表加 FGM",
 }
 
 

@@ -70,8 +70,9 @@ _TABLE = (
         "ngram_rows",
         0,
         "Rows of a table of logits for tokens and pairs of adjacent tokens, which is trained with "
-        "the encoder; the prediction is the mean of both. It helps with topics; usually 65536; 0: "
-        "no table. Not with --slots, whose templates are such a table, or --teachers.",
+        "the encoder; the prediction is the mean of both. It helps with topics of single texts. "
+        "Usually 131072, or fewer if there are many classes, as a row has a weight of 4 bytes for "
+        "each; 0: no table. Not with --slots, whose templates are such a table, or --teachers.",
     ),
     ("float", "label_smoothing", 0.0, "Share of a label's probability spread over all classes."),
     ("float", "focal_gamma", 0.0, "Exponent of focal loss; 0 for plain cross-entropy."),

@@ -65,6 +65,7 @@ class SingleLabel(task_type.TaskType):
         if settings.head.get("slots"):
             head = slot_flags.with_names(settings.head, train.examples, task.annotator)
             settings = settings._replace(head=head)
+        _say_size_of_table(task, settings)
         return settings._replace(class_weights=_class_weights(task, train, options))
 
     def notes(self, task: Any, settings: task_type.Settings) -> Dict[str, Any]:
@@ -267,6 +268,15 @@ def _table_logits(features, num_outputs, settings):
         return slot_templates.template_logits(ids, mask, features["slots"], num_outputs, bias)
     rows = ngram_table.num_rows(settings.head)
     return ngram_table.ngram_logits(ids, mask, rows, num_outputs, bias) if rows else None
+
+
+def _say_size_of_table(task, settings):
+    """Prints the size of the table of n-grams, if the model has one."""
+    rows = ngram_table.num_rows(settings.head)
+    if rows:
+        num_outputs = registry.rules_of(task).num_outputs(len(task.labels))
+        size = 4e-6 * rows * num_outputs
+        say("table of n-grams: %d x %d weights, %.1f MB", rows, num_outputs, size)
 
 
 def _class_weights(task, train, options):
