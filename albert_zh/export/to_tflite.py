@@ -43,6 +43,8 @@ FLOAT_OPERATORS = (
     "STRIDED_SLICE"
 ).split()
 FURTHER_OPERATORS = {
+    # Sums over the tokens of a text, which grow with its length.
+    "classifier": "SUM MAXIMUM DIV".split(),
     "pretraining": ["LOG_SOFTMAX"],  # integers go down to -16, log probabilities lower
     "embedding": "SUM DIV SQRT SQUARE MAXIMUM REDUCE_MAX".split(),  # pooling
 }

@@ -683,6 +683,31 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
 
 
 @needs_tf2
+@needs_tf2
+def test_integers_sum_over_longer_texts_than_those_of_the_calibration(tmp_path):
+    settings = {"head": {"ngram_rows": 1024}}
+    folder = small_models.write_model(tmp_path / "model", settings=settings)
+    weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
+    table = np.random.RandomState(1).standard_normal([1024, 2])
+    weights["ngrams/table"] = table.astype(np.float32)
+    weights["ngrams/bias"] = np.zeros([2], np.float32)
+    weights["output_weights"] *= 0  # only the table decides
+    model_writer.write_model_checkpoint(folder, weights)
+    generator = random.Random(3)
+
+    def texts_of(count, length):
+        return ["".join(generator.choices(CHARACTERS, k=length)) for _ in range(count)]
+
+    calibrated, path = tmp_path / "texts.txt", str(tmp_path / "model.tflite")
+    calibrated.write_text("\n".join(texts_of(40, 5)) + "\n", encoding="utf-8")
+    export_integers(folder, path, str(calibrated))
+    longer = texts_of(20, 40)
+    with predictor.Predictor(folder) as model, predictor.Predictor(path) as exported:
+        expected, found = (used.predict(longer)[1] for used in (model, exported))
+    assert expected[:, 0].std() > 0.1
+    assert np.abs(found - expected).mean() < 0.02
+
+
 @pytest.mark.parametrize(
     "settings",
     [
