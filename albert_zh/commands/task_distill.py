@@ -128,7 +128,12 @@ def _distil():
 
 
 def _check_phases():
-    """Raises `UserError` for conflicting phases, or a flag of a phase that is not run."""
+    """Raises `UserError` for conflicting phases, or a flag without a use in the phases that run."""
+    if FLAGS.ngram_rows:
+        raise UserError(
+            "--ngram_rows: a table of n-grams learns from labels only, and a student learns from "
+            "its teacher: leave it out"
+        )
     if FLAGS.both_phases:
         if FLAGS.pred_distill:
             raise UserError("--pred_distill and --both_phases: give one of them")

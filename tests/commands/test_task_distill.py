@@ -471,6 +471,8 @@ def test_links_of_other_data_do_not_stay(tmp_path):
         ({"student_model": None}, "--student_model is required"),
         ({"pred_distill": True, "both_phases": True}, "--pred_distill and --both_phases"),
         ({"both_phases": True, "intermediate_epochs": 0}, "^--intermediate_epochs=0.0: expected a"),
+        ({"ngram_rows": 1024}, "^--ngram_rows: a table of n-grams learns from labels only"),
+        ({"pred_distill": True, "ngram_rows": 1024}, "^--ngram_rows: a table of n-grams learns"),
         ({"fgm_epsilon": 0.5}, "--fgm_epsilon is only for the second phase"),
         ({"temperature": 4}, "--temperature is only for the second phase"),
         ({"temperature": 2}, "--temperature is only for the second phase"),
