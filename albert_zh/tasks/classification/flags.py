@@ -223,7 +223,10 @@ def _check_ngram_rows(options):
     if rows and not fewest <= rows <= most:
         raise UserError("--ngram_rows=%d: expected 0, or %d to %d" % (rows, fewest, most))
     if rows and options.slots:
-        raise UserError("--ngram_rows and --slots: slot templates are such a table: leave it out")
+        raise UserError(
+            "--ngram_rows and --slots: a classifier has one of them, and slots have a table of "
+            "their own (--slot_templates): leave one of them out"
+        )
     if rows and options.teachers:
         raise UserError(
             "--ngram_rows and --teachers: the table learns from labels only: leave one of them out"
