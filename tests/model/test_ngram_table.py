@@ -45,6 +45,13 @@ def test_logits_are_the_formula(num_rows):
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
+def test_the_first_logits_are_the_initial_bias():
+    with tf.Graph().as_default(), tf.Session() as session:
+        logits = ngram_table.ngram_logits(tf.constant(IDS), tf.constant(MASK), 1024, 2, [0.5, -3.0])
+        session.run(tf.global_variables_initializer())
+        assert session.run(logits).tolist() == [[0.5, -3.0]] * 2
+
+
 def test_padding_does_not_change_logits():
     draw = np.random.RandomState(3)
     weights, bias = draw.randn(1024, 3).astype(np.float32), np.zeros(3, np.float32)

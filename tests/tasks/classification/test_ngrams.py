@@ -11,8 +11,10 @@ from albert_zh import finetuning
 from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import to_pytorch
+from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor
 from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, label_map
+from albert_zh.tasks import registry
 import small_models
 import whole_runs
 from workspace import assert_same_weights
@@ -101,6 +103,16 @@ def test_the_prediction_is_the_mean_of_encoder_and_table(finished, tmp_path):
     # Differences of logits of the two classes, which a softmax keeps.
     expected = 0.5 * ((alone[0] - alone[1]) + (of_table[0] - of_table[1]))
     np.testing.assert_allclose(both[0] - both[1], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate, factor", [(5e-3, 2.0), (1e-4, 100.0)])
+def test_the_tables_learning_rate_does_not_depend_on_the_encoders(rate, factor):
+    given = {"task_name": "multiclass", "ngram_rows": NUM_ROWS, "learning_rate": rate}
+    options = finetuning_flags.of_settings(**given)
+    settings = registry.get("single_label").settings(options, {})
+    assert settings.scope_rate_factors == {"ngrams": pytest.approx(factor)}
+    options = finetuning_flags.of_settings(**dict(given, ngram_rows=0))
+    assert not registry.get("single_label").settings(options, {}).scope_rate_factors
 
 
 @pytest.mark.slow
