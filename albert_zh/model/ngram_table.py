@@ -21,7 +21,7 @@ RATE = 0.01  # learning rate, independent of the encoder's
 SCALE = 4.0
 FEWEST_ROWS, MOST_ROWS = 2**10, 2**24
 TOKEN_RANGE = 2**15  # ids of tokens are taken modulo this number
-_FACTOR = 40499  # factor of the first symbol of a pair; the product fits an int32
+_FACTOR = 40499  # factor of the first symbol of a pair; the sum fits an int32
 
 
 def num_rows(head: Dict[str, Any]) -> int:
@@ -108,7 +108,7 @@ def table_places(symbols: tf.Tensor, rows: int) -> tf.Tensor:
     """The rows of the table that symbols after the first, and their pairs, hash to.
 
     Args:
-        symbols: int32 tensor [B, F], less than 2 * `TOKEN_RANGE`.
+        symbols: int32 tensor [B, F], less than 1.5 * `TOKEN_RANGE`.
         rows: number of rows of the table; a quarter of them is for single symbols.
 
     Returns:
