@@ -692,7 +692,7 @@ def test_ways_of_training_are_settings():
         "initial_bias",
         "loss_scale",
         "head",
-        "scope_rate_factors",  # only with slots
+        "scope_rate_factors",  # only with a table of n-grams or templates
         "distill_weight",  # these four only with --teachers
         "distill_loss",
         "teacher_average",

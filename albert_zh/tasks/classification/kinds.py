@@ -274,7 +274,7 @@ def _say_size_of_table(task, settings):
     """Prints the size of the table of n-grams, if the model has one."""
     rows = ngram_table.num_rows(settings.head)
     if rows:
-        num_outputs = registry.rules_of(task).num_outputs(len(task.labels))
+        num_outputs = datasets.num_outputs(task)
         size = 4e-6 * rows * num_outputs
         say("table of n-grams: %d x %d weights, %.1f MB", rows, num_outputs, size)
 

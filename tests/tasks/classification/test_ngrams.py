@@ -134,8 +134,8 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
     ],
 )
 def test_exported_files_predict_the_same(finished, tmp_path, file_format, seq_length):
-    name = {"saved_model": "saved", "tflite": "model.tflite", "onnx": "model.onnx"}
-    path = str(tmp_path / name.get(file_format, "model.pb"))
+    names = {"saved_model": "saved", "tflite": "model.tflite", "onnx": "model.onnx"}
+    path = str(tmp_path / names[file_format])
     best = str(finished[2] / "best")
     small_models.run_command(
         export_model,
