@@ -683,7 +683,6 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
 
 
 @needs_tf2
-@needs_tf2
 def test_integers_sum_over_longer_texts_than_those_of_the_calibration(tmp_path):
     settings = {"head": {"ngram_rows": 1024}}
     folder = small_models.write_model(tmp_path / "model", settings=settings)
@@ -708,6 +707,7 @@ def test_integers_sum_over_longer_texts_than_those_of_the_calibration(tmp_path):
     assert np.abs(found - expected).mean() < 0.02
 
 
+@needs_tf2
 @pytest.mark.parametrize(
     "settings",
     [
