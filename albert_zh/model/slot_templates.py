@@ -18,6 +18,7 @@ import tensorflow.compat.v1 as tf
 from albert_zh.model import ngram_table
 
 SCOPE = "slot_templates"
+RATE = 0.01  # learning rate, independent of the encoder's
 _MOST_ROWS, _FEWEST_ROWS, _MOST_WEIGHTS = 2**16, 2**10, 2**22
 _NUM_SYMBOLS = 1021  # symbols for sets of slot names
 _FIRST_SYMBOL = ngram_table.TOKEN_RANGE  # above the ids of word pieces

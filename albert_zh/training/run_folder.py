@@ -22,6 +22,8 @@ RUN_SETTINGS = validation.record(
     {"fixed": validation.record(), "variable": validation.record()}, ["fixed", "variable"]
 )
 
+# Values of settings that earlier versions neither had nor recorded.
+_VALUES_BEFORE = {"ngram_rows": 0}
 _DIGEST = re.compile("[0-9a-f]{64}$")
 
 
@@ -159,12 +161,13 @@ def check_same_run(
         UserError: if the folder holds checkpoints of another run.
     """
     former, variable = former_settings(folder), variable or {}
-    for name in sorted(set(fixed) & set(former["fixed"])):
-        if former["fixed"][name] != fixed[name]:
+    recorded = former["fixed"] and dict(_VALUES_BEFORE, **former["fixed"])
+    for name in sorted(set(fixed) & set(recorded)):
+        if recorded[name] != fixed[name]:
             raise UserError(
                 "%s contains a run with another %s%s: name another folder (--output_dir, "
                 "OUTPUT_DIR for the scripts) or remove this one"
-                % (folder, name, _from_to(former["fixed"][name], fixed[name]))
+                % (folder, name, _from_to(recorded[name], fixed[name]))
             )
     former_values = dict(variable, **former["variable"])
     changed = [n for n, value in sorted(variable.items()) if former_values[n] != value]
@@ -190,7 +193,11 @@ def former_settings(folder: str) -> Dict[str, Dict[str, Any]]:
     has_checkpoint = bool(checkpoint_files.checkpoints_of_training(folder))
     if not (has_checkpoint and storage.exists(path)):
         return {"fixed": {}, "variable": {}}
-    return files.read_json(path, RUN_SETTINGS, "restore it, or name another folder")
+    settings = files.read_json(path, RUN_SETTINGS, "restore it, or name another folder")
+    config = settings["fixed"].get("config")
+    if isinstance(config, dict) and isinstance(config.get("hidden_act"), str):
+        config["hidden_act"] = config["hidden_act"].lower()  # earlier versions kept "GELU"
+    return settings
 
 
 def remember_settings(folder: str, fixed: Dict[str, Any], variable: Dict[str, Any]) -> None:

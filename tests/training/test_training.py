@@ -281,6 +281,20 @@ def test_another_run_in_the_same_folder_is_refused_only_once_it_has_a_checkpoint
         run_folder.check_same_run(folder, {"task": "c"}, {"epochs": 2})
 
 
+def test_runs_of_earlier_versions_are_recognized(tmp_path):
+    """They recorded an activation as it was written, and nothing about a table of n-grams."""
+    save_checkpoint(str(tmp_path))
+    run_folder.remember_settings(str(tmp_path), {"config": {"hidden_act": "GELU"}}, {})
+    now = {"config": {"hidden_act": "gelu"}, "ngram_rows": 0}
+    assert run_folder.check_same_run(str(tmp_path), now) == []
+    for change, name in (
+        ({"config": {"hidden_act": "relu"}}, "config"),
+        ({"ngram_rows": 1024}, r"ngram_rows \(0, now 1024\)"),
+    ):
+        with pytest.raises(UserError, match="contains a run with another " + name):
+            run_folder.check_same_run(str(tmp_path), dict(now, **change))
+
+
 def test_a_run_of_another_tensorflow_goes_on_and_says_so(tmp_path, capsys):
     save_checkpoint(str(tmp_path))
     now = run_folder.tensorflow_version()

@@ -209,12 +209,11 @@ def scope_rate_factors(head: Dict[str, Any], learning_rate: float) -> Dict[str, 
         head: `Settings.head`.
         learning_rate: the encoder's.
     """
-    factor = ngram_table.RATE / learning_rate
-    is_in = {
-        slot_templates.SCOPE: slot_templates.are_in(head),
-        ngram_table.SCOPE: bool(ngram_table.num_rows(head)),
-    }
-    return {scope: factor for scope, is_there in is_in.items() if is_there}
+    if slot_templates.are_in(head):
+        return {slot_templates.SCOPE: slot_templates.RATE / learning_rate}
+    if ngram_table.num_rows(head):
+        return {ngram_table.SCOPE: ngram_table.RATE / learning_rate}
+    return {}
 
 
 def _check_ngram_rows(options):

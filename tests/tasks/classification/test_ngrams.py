@@ -105,7 +105,7 @@ def test_the_prediction_is_the_mean_of_encoder_and_table(finished, tmp_path):
     np.testing.assert_allclose(both[0] - both[1], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("rate, factor", [(5e-3, 2.0), (1e-4, 100.0)])
+@pytest.mark.parametrize("rate, factor", [(5e-3, 0.6), (1e-4, 30.0)])
 def test_the_tables_learning_rate_does_not_depend_on_the_encoders(rate, factor):
     given = {"task_name": "multiclass", "ngram_rows": NUM_ROWS, "learning_rate": rate}
     options = finetuning_flags.of_settings(**given)
