@@ -205,7 +205,7 @@ def read_model(
 def _check_classifier(prefix, names):
     """Raises `UserError` for a classifier with parts that PyTorch's models lack."""
     for scope, part in _PARTS_NOT_CONVERTED.items():
-        if any(name.startswith(scope + "/") for name in names):
+        if scope in checkpoint_names.classifier_parts(names):
             raise UserError(
                 "%s: its classifier %s, which PyTorch's models do not support: convert only "
                 "the encoder (--encoder_only=true)" % (prefix, part)

@@ -78,6 +78,8 @@ def read_model(folder: str, task: str, config_file: Optional[str] = None) -> Mod
     opened = model_folder.open_folder(folder, config=read_config(folder, config_file))
     config, prefix, heads = opened.config, opened.prefix, opened.heads
     _check_has_heads(opened, task)
+    if task == "classifier":
+        opened.check_parts()
     num_labels = opened.num_outputs()
     weights = checkpoint_values.read_weights(prefix)
     weights.pop("global_step", None)

@@ -2,9 +2,9 @@
 
     logits = ngram_logits(ids, input_mask, num_rows, num_outputs)  # [B, C]
 
-Topics often follow from a few words, and rows of the data from words that only they have. Each
-token and each pair of adjacent tokens has a row of a table, which learns a class from fewer texts
-than the encoder ("wide and deep" models, Cheng et al., 2016):
+A few words often determine the topic of a text. Each token and each pair of adjacent tokens has a
+row of a table, which learns a class from fewer texts than the encoder ("wide and deep" models,
+Cheng et al., 2016):
 
     logits = b + SCALE / sqrt(N) sum of the N rows of W that t_i and pairs t_i t_(i+1) hash to
 

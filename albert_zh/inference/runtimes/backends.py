@@ -130,6 +130,7 @@ class CheckpointBackend:
         has_head = checkpoint_names.TASK_HEAD in opened.heads
         if not has_head or registry.command_without_head(opened.notes):
             raise _no_head(packed_weights.as_named(prefix), opened.notes)
+        opened.check_parts()
         settings = task_settings.of_notes(opened.notes)
         self.num_outputs = opened.num_outputs()
         self.longest = config.longest_sequence

@@ -7,7 +7,7 @@ has it in another shape, an error names both sides and the likely cause.
 import collections
 import os
 import re
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -18,6 +18,7 @@ from albert_zh.model.checkpoints.checkpoint_names import (
     ENCODER_SCOPES,
     POSITION_TABLE,
     by_canonical_name,
+    classifier_parts,
     has_position_table,
     layout_of,
 )
@@ -156,7 +157,22 @@ def report(assignment: Assignment, init_checkpoint: str) -> List[str]:
         lines.append("new, with random start values: " + ", ".join(assignment.new))
     for name, (shape, given) in sorted(assignment.reshaped.items()):
         lines.append("%s is initialized: %s here, %s in the checkpoint" % (name, shape, given))
+    built = [*assignment.names.values(), *assignment.new, *assignment.reshaped]
+    for scope in parts_left_out(init_checkpoint, built):
+        lines.append("note: the classifier of %s has %s, which are left out" % (source, scope))
     return lines
+
+
+def parts_left_out(prefix: str, names: Iterable[str]) -> List[str]:
+    """Scopes of parts of a checkpoint's classifier of which a graph has no variables.
+
+    Args:
+        prefix: checkpoint prefix.
+        names: names of the graph's variables.
+    """
+    built = classifier_parts(names)
+    there = classifier_parts(checkpoint_values.read_shapes(prefix))
+    return [scope for scope in there if scope not in built]
 
 
 def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder: str) -> str:
@@ -182,6 +198,11 @@ def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder
         raise UserError(
             "%s was fine-tuned for another task: %s is %s there and %s here"
             % (prefix, name, given, shape)
+        )
+    for scope in parts_left_out(prefix, shapes):
+        raise UserError(
+            "%s: its classifier has %s (variables %s/...), and fine_tuning.json next to it does "
+            "not describe them: restore that file" % (prefix, scope, scope)
         )
     weights = checkpoint_values.read_weights(prefix)
     if "global_step" in weights and all(name in weights for name in shapes):

@@ -38,6 +38,17 @@ HEADS = collections.OrderedDict(
 )
 
 
+# Parts that a classifier may have besides its head: {scope of their variables: the key of `head` in
+# fine_tuning.json that describes them}.
+CLASSIFIER_PARTS = {"slots": "slots", "ngrams": "ngram_rows"}
+
+
+def classifier_parts(names: Iterable[str]) -> List[str]:
+    """The scopes of `CLASSIFIER_PARTS` that variables with these names are in."""
+    scopes = {name.split("/")[0] for name in names}
+    return [scope for scope in CLASSIFIER_PARTS if scope in scopes]
+
+
 def layout_of(names: Iterable[str]) -> Optional[str]:
     """The layout that the variable names indicate, or None."""
     names = list(names)

@@ -38,6 +38,16 @@ class OpenedFolder(NamedTuple):
         has_head = checkpoint_names.TASK_HEAD in self.heads
         return checkpoint_names.num_labels(self.shapes) if has_head else None
 
+    def check_parts(self) -> None:
+        """Raises `UserError` if the classifier has a part that the notes do not describe."""
+        for scope in checkpoint_names.classifier_parts(self.shapes):
+            if checkpoint_names.CLASSIFIER_PARTS[scope] not in self.notes.get("head", {}):
+                raise UserError(
+                    "%s: its classifier has %s (variables %s/...), which %s does not describe: "
+                    "restore that file from the folder in which the model was trained"
+                    % (self.prefix, scope, scope, fine_tuning_notes.FINE_TUNING_FILE)
+                )
+
 
 def open_folder(
     path: str, config_file: Optional[str] = None, config: Optional[AlbertConfig] = None

@@ -71,8 +71,8 @@ _TABLE = (
         0,
         "Rows of a table of logits for tokens and pairs of adjacent tokens, which is trained with "
         "the encoder; the prediction is the mean of both. It helps with topics of single texts. "
-        "Usually 131072, or fewer if there are many classes, as a row has a weight of 4 bytes for "
-        "each; 0: no table. Not with --slots, whose templates are such a table, or --teachers.",
+        "Usually 131072, or fewer if there are many classes: a row takes 4 bytes per class. 0: no "
+        "table. Not with --slots, whose templates are such a table, --teachers or LAMB.",
     ),
     ("float", "label_smoothing", 0.0, "Share of a label's probability spread over all classes."),
     ("float", "focal_gamma", 0.0, "Exponent of focal loss; 0 for plain cross-entropy."),
@@ -167,9 +167,11 @@ class ClassificationFlags(kind_interface.KindFlags):
         return {cells.COLUMN: kind_interface.Column("int", (len(head["slots"]["names"]),), True)}
 
     def check_task(self, options: flags.FlagValues, task: Any) -> None:
-        for name in ("slots", "ngram_rows"):
+        for name, part in (("slots", "slots"), ("ngram_rows", "a table of n-grams")):
             if options[name].value and not task.head.get(name):
-                raise UserError("--%s: the model was trained without it: leave it out" % name)
+                raise UserError(
+                    "--%s: the model was trained without %s: leave it out" % (name, part)
+                )
         if options.swap_pairs and not task_forms.is_pair(task):
             raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
         if options.best_metric == "f1" and len(task.labels) != 2:
@@ -225,6 +227,11 @@ def _check_ngram_rows(options):
         raise UserError(
             "--ngram_rows and --slots: a classifier has one of them, and slots have a table of "
             "their own (--slot_templates): leave one of them out"
+        )
+    if rows and "lamb" in options.optimizer:
+        raise UserError(
+            "--ngram_rows and --optimizer=%s: LAMB would change the table's learning rate: use "
+            "--optimizer=adamw, or leave the table out" % options.optimizer
         )
     if rows and options.teachers:
         raise UserError(

@@ -276,7 +276,13 @@ def _say_size_of_table(task, settings):
     if rows:
         num_outputs = datasets.num_outputs(task)
         size = 4e-6 * rows * num_outputs
-        say("table of n-grams: %d x %d weights, %.1f MB", rows, num_outputs, size)
+        say(
+            "table of n-grams: %d x %d weights, %.1f MB; the training loss shown is the sum of the "
+            "encoder's and the table's",
+            rows,
+            num_outputs,
+            size,
+        )
 
 
 def _class_weights(task, train, options):

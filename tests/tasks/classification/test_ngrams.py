@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from albert_zh import finetuning
 from albert_zh.commands import export_model
 from albert_zh.common.errors import UserError
 from albert_zh.conversion import to_pytorch
+from albert_zh.export import common as export_common
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor
 from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, label_map
@@ -161,6 +163,7 @@ def test_a_conversion_to_pytorch_is_refused_by_name(finished, tmp_path):
         ({"ngram_rows": -1}, "--ngram_rows=-1: expected 0"),
         ({"slots": True}, "--ngram_rows and --slots: .*: leave one of them out"),
         ({"teachers": "linear"}, "--ngram_rows and --teachers"),
+        ({"optimizer": "lamb"}, "--ngram_rows and --optimizer=lamb: LAMB would change"),
     ],
 )
 def test_bad_flags(finished, tmp_path, changes, message):
@@ -168,6 +171,30 @@ def test_bad_flags(finished, tmp_path, changes, message):
     with pytest.raises(UserError, match=message) as raised:
         finetuning.run(**settings)
     assert "\n" not in str(raised.value)
+
+
+def test_a_model_whose_notes_lack_the_table_is_refused(finished, tmp_path):
+    """Otherwise the table would be left out, and the probabilities be wrong."""
+    folder = tmp_path / "best"
+    shutil.copytree(str(finished[2] / "best"), str(folder))
+    notes = json.loads((folder / "fine_tuning.json").read_text(encoding="utf-8"))
+    del notes["head"]
+    (folder / "fine_tuning.json").write_text(json.dumps(notes), encoding="utf-8")
+    message = "its classifier has ngrams .*fine_tuning.json.* restore that file"
+    with pytest.raises(UserError, match=message):
+        predictor.Predictor(str(folder))
+    with pytest.raises(UserError, match=message):
+        export_common.read_model(str(folder), "classifier")
+    given = dict(finished[0], output_dir=str(tmp_path / "out"), init_checkpoint=str(folder))
+    with pytest.raises(UserError, match=message):
+        finetuning.run(**dict(given, do_train=False, ngram_rows=0))
+
+
+def test_a_run_says_that_it_leaves_out_the_table_of_its_start(finished, tmp_path, capsys):
+    given = dict(finished[0], output_dir=str(tmp_path), init_checkpoint=str(finished[2] / "best"))
+    given.update(do_eval=False, do_predict=False, train_step=2, save_checkpoints_steps=2)
+    finetuning.run(**dict(given, ngram_rows=0))
+    assert "has ngrams, which are left out" in capsys.readouterr().out
 
 
 def test_another_number_of_rows_is_another_run(finished):
