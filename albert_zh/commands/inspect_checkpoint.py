@@ -352,7 +352,10 @@ def _heads(weights):
     found = checkpoint_names.with_canonical_names(weights)
     heads = checkpoint_names.heads_of(found)
     if "classification" in heads:
-        heads[0] = "classification (%d classes)" % checkpoint_names.num_labels(found)
+        parts = ["%d classes" % checkpoint_names.num_labels(found)]
+        heads[0] = "classification (%s)" % ", ".join(
+            parts + checkpoint_names.classifier_parts(found)
+        )
     return heads + [
         name
         for name, scopes in checkpoint_values.OBJECTIVE_SCOPES

@@ -102,6 +102,15 @@ def test_slots_step_and_heads_are_told_apart(tmp_path):
     assert rows["size"] == ["%s bytes in 2 files" % f"{size:,}"]
 
 
+def test_a_table_of_n_grams_is_part_of_the_classifier(tmp_path):
+    extra = {"ngrams/table": np.ones([4, 3], np.float32), "ngrams/bias": np.ones([3], np.float32)}
+    extra.update(slots("ngrams/table", [4, 3]))
+    count = made_model(tmp_path, SMALL, ("encoder", "classification"), extra)
+    rows = described(tmp_path)
+    assert rows["heads"] == ["classification (3 classes, ngrams)"] and len(rows["fits"]) == 1
+    assert rows["optimizer"] == ["24 values in slots, %s with the parameters" % f"{count + 39:,}"]
+
+
 def test_what_an_objective_has_is_no_state_of_an_optimizer(tmp_path):
     names = ("generator/dense/kernel", "generator_predictions/output_bias",
              "discriminator_predictions/dense/bias", "cls/span_boundary/dense/bias")  # fmt: skip
