@@ -46,7 +46,7 @@ BERT_TOKENIZER = {
 ID_KEYS = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
 
 # {scope of variables: what a classifier with them does}.
-_PARTS_NOT_CONVERTED = {
+PARTS_NOT_CONVERTED = {
     slot_fusion.SCOPE: "takes slots",
     ngram_table.SCOPE: "has a table of n-grams",
 }
@@ -204,7 +204,7 @@ def read_model(
 
 def _check_classifier(prefix, names):
     """Raises `UserError` for a classifier with parts that PyTorch's models lack."""
-    for scope, part in _PARTS_NOT_CONVERTED.items():
+    for scope, part in PARTS_NOT_CONVERTED.items():
         if scope in checkpoint_names.classifier_parts(names):
             raise UserError(
                 "%s: its classifier %s, which PyTorch's models do not support: convert only "

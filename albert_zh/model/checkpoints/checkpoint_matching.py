@@ -202,7 +202,7 @@ def complete_checkpoint(prefix: str, shapes: Mapping[str, Sequence[int]], folder
     for scope in parts_left_out(prefix, shapes):
         raise UserError(
             "%s: its classifier has %s (variables %s/...), and fine_tuning.json next to it does "
-            "not describe them: restore that file" % (prefix, scope, scope)
+            "not describe them: restore that file" % (packed_weights.as_named(prefix), scope, scope)
         )
     weights = checkpoint_values.read_weights(prefix)
     if "global_step" in weights and all(name in weights for name in shapes):

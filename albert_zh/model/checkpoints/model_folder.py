@@ -12,6 +12,7 @@ from albert_zh.model.checkpoints import (
     checkpoint_names,
     checkpoint_values,
     fine_tuning_notes,
+    packed_weights,
 )
 from albert_zh.model.config import AlbertConfig
 
@@ -45,7 +46,12 @@ class OpenedFolder(NamedTuple):
                 raise UserError(
                     "%s: its classifier has %s (variables %s/...), which %s does not describe: "
                     "restore that file from the folder in which the model was trained"
-                    % (self.prefix, scope, scope, fine_tuning_notes.FINE_TUNING_FILE)
+                    % (
+                        packed_weights.as_named(self.prefix),
+                        scope,
+                        scope,
+                        fine_tuning_notes.FINE_TUNING_FILE,
+                    )
                 )
 
 

@@ -15,7 +15,13 @@ from albert_zh.conversion import to_pytorch
 from albert_zh.export import common as export_common
 from albert_zh.finetuning import flags as finetuning_flags
 from albert_zh.inference import predictor
-from albert_zh.model.checkpoints import checkpoint_files, checkpoint_values, label_map
+from albert_zh.model import ngram_table, slot_fusion
+from albert_zh.model.checkpoints import (
+    checkpoint_files,
+    checkpoint_names,
+    checkpoint_values,
+    label_map,
+)
 from albert_zh.tasks import registry
 import small_models
 import whole_runs
@@ -105,6 +111,11 @@ def test_the_prediction_is_the_mean_of_encoder_and_table(finished, tmp_path):
     # Differences of logits of the two classes, which a softmax keeps.
     expected = 0.5 * ((alone[0] - alone[1]) + (of_table[0] - of_table[1]))
     np.testing.assert_allclose(both[0] - both[1], expected, atol=1e-4)
+
+
+def test_names_of_a_classifiers_parts_are_their_scopes():
+    scopes = {slot_fusion.SCOPE, ngram_table.SCOPE}
+    assert set(checkpoint_names.CLASSIFIER_PARTS) == scopes == set(to_pytorch.PARTS_NOT_CONVERTED)
 
 
 @pytest.mark.parametrize("rate, factor", [(5e-3, 0.6), (1e-4, 30.0)])
