@@ -296,8 +296,8 @@ class Setup:
         names = finetuning_flags.FIXED + list(flags.fixed)
         fixed.update((name, options[name].value) for name in names)
         fixed["objective"] = self.task.objective
-        if "loss" in self.settings.head:  # a kind may have several
-            fixed["loss"] = self.settings.head["loss"]
+        head = self.settings.head  # `loss`: a kind may have several
+        fixed.update((name, head[name]) for name in ("loss", "ngram_length") if name in head)
         fixed["class_weights"] = self.settings.class_weights
         fixed["chosen columns"] = self.task.chosen
         for name, split in self.splits.items():

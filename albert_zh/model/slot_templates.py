@@ -29,10 +29,11 @@ def are_in(head: Dict[str, Any]) -> bool:
     return bool(head.get("slots", {}).get("templates"))
 
 
-def table_rows(num_outputs: int) -> int:
-    """Number of rows of the table, a power of 2: fewer if there are many outputs."""
+def table_shape(num_outputs: int) -> ngram_table.TableShape:
+    """The shape of the table. Its number of rows, a power of 2, is less if there are many outputs."""
     fitting = 2 ** int(math.log2(max(_MOST_WEIGHTS // num_outputs, 1)))
-    return max(_FEWEST_ROWS, min(_MOST_ROWS, fitting))
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, fitting))
+    return ngram_table.TableShape(rows, rows // 4, 2)
 
 
 def symbols(ids: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
@@ -89,5 +90,5 @@ def template_logits(
     with tf.variable_scope(SCOPE):
         found = symbols(ids, slots)
         counted = counted_symbols(found, input_mask)
-        rows = table_rows(num_outputs)
-        return ngram_table.table_logits(found, counted, rows, num_outputs, initial_bias)
+        shape = table_shape(num_outputs)
+        return ngram_table.table_logits(found, counted, shape, num_outputs, initial_bias)

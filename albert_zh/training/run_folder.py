@@ -23,7 +23,7 @@ RUN_SETTINGS = validation.record(
 )
 
 # Values of settings that earlier versions neither had nor recorded.
-_VALUES_BEFORE = {"ngram_rows": 0}
+_VALUES_BEFORE = {"ngram_rows": 0, "ngram_length": 2}
 _DIGEST = re.compile("[0-9a-f]{64}$")
 
 

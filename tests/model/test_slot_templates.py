@@ -19,8 +19,9 @@ def places(ids=IDS, mask=MASK, slots=SLOTS, num_rows=65536):
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = [tf.constant(array) for array in (ids, mask, slots)]
         symbols = slot_templates.symbols(tensors[0], tensors[2])
+        shape = ngram_table.TableShape(num_rows, num_rows // 4, 2)
         counted = slot_templates.counted_symbols(symbols, tensors[1])
-        found, counted = session.run([ngram_table.table_places(symbols, num_rows), counted])
+        found, counted = session.run([ngram_table.table_places(symbols, shape), counted])
         counted = np.concatenate([counted, counted], axis=1)
     return [sorted(row[is_in > 0].tolist()) for row, is_in in zip(found, counted)]
 
@@ -78,4 +79,4 @@ def test_logits_are_the_formula():
 
 @pytest.mark.parametrize("num_outputs, rows", [(1, 65536), (31, 65536), (1000, 4096), (9000, 1024)])
 def test_the_table_is_smaller_for_many_outputs(num_outputs, rows):
-    assert slot_templates.table_rows(num_outputs) == rows
+    assert slot_templates.table_shape(num_outputs) == (rows, rows // 4, 2)

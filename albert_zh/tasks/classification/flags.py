@@ -69,10 +69,11 @@ _TABLE = (
         "integer",
         "ngram_rows",
         0,
-        "Rows of a table of logits for tokens and pairs of adjacent tokens, which is trained with "
-        "the encoder; the prediction is the mean of both. It helps with topics of single texts. "
-        "Usually 131072, or fewer if there are many classes: a row takes 4 bytes per class. 0: no "
-        "table. Not with --slots, whose templates are such a table, --teachers or LAMB.",
+        "Rows of a table of logits for tokens, and for pairs and triples of adjacent tokens, which "
+        "is trained with the encoder; the prediction is the mean of both. It helps with topics of "
+        "single texts. Usually 262144, or fewer if there are many classes: a row takes 4 bytes per "
+        "class. 0: no table. Not with --slots, whose templates are such a table, --teachers or "
+        "LAMB.",
     ),
     ("float", "label_smoothing", 0.0, "Share of a label's probability spread over all classes."),
     ("float", "focal_gamma", 0.0, "Exponent of focal loss; 0 for plain cross-entropy."),
@@ -96,7 +97,13 @@ _CHOICES = {
     "multi_label_loss": losses.MULTI_LABEL_LOSSES,
 }
 # What a classifier saves of its flags.
-_HEAD_KIND = validation.record({"slots": slot_flags.SETTINGS_KIND, "ngram_rows": _ROWS})
+_HEAD_KIND = validation.record(
+    {
+        "slots": slot_flags.SETTINGS_KIND,
+        "ngram_rows": _ROWS,
+        "ngram_length": validation.integer(2, ngram_table.LONGEST),
+    }
+)
 
 
 class ClassificationFlags(kind_interface.KindFlags):
@@ -139,7 +146,7 @@ class ClassificationFlags(kind_interface.KindFlags):
 
     def head(self, options: flags.FlagValues) -> Dict[str, Any]:
         if options.ngram_rows:
-            return {"ngram_rows": options.ngram_rows}
+            return {"ngram_rows": options.ngram_rows, "ngram_length": ngram_table.LONGEST}
         return slot_flags.head(options)
 
     def model_files(self, options: flags.FlagValues) -> Dict[str, bytes]:

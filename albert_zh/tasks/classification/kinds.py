@@ -171,7 +171,7 @@ class SingleLabel(task_type.TaskType):
             config, pooled, None, num_outputs, is_training, settings.initial_bias
         )
         outputs = {"logits": head.logits}  # [B, C]
-        of_table = _table_logits(features, num_outputs, settings)
+        of_table = _table_logits(features, config.vocab_size, num_outputs, settings)
         if of_table is not None:
             outputs = ngram_table.beside_encoder(outputs, of_table, is_training)
         probabilities = classifier_output.probabilities(outputs["logits"], self.name)
@@ -261,13 +261,15 @@ class Regression(SingleLabel):
     scales_loss = False  # gradients grow with the values
 
 
-def _table_logits(features, num_outputs, settings):
+def _table_logits(features, vocab_size, num_outputs, settings):
     """The logits of slot templates or n-grams, float [B, C]; None for a model without a table."""
     ids, mask, bias = features["input_ids"], features["input_mask"], settings.initial_bias
     if slot_templates.are_in(settings.head):
         return slot_templates.template_logits(ids, mask, features["slots"], num_outputs, bias)
-    rows = ngram_table.num_rows(settings.head)
-    return ngram_table.ngram_logits(ids, mask, rows, num_outputs, bias) if rows else None
+    if not ngram_table.num_rows(settings.head):
+        return None
+    shape = ngram_table.table_shape(settings.head, vocab_size)
+    return ngram_table.ngram_logits(ids, mask, shape, num_outputs, bias)
 
 
 def _say_size_of_table(task, settings):

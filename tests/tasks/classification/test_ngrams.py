@@ -64,16 +64,15 @@ def test_the_table_learns_what_pairs_say(finished):
     settings, reached, output = finished
     assert reached["test"]["rows"] == 16
     notes = json.loads((output / "best" / "fine_tuning.json").read_text(encoding="utf-8"))
-    assert notes["head"] == {"ngram_rows": NUM_ROWS}
+    assert notes["head"] == {"ngram_rows": NUM_ROWS, "ngram_length": 3}
     prefix = checkpoint_files.find_checkpoint(str(output / "best"))
     table = tf.train.load_checkpoint(prefix).get_tensor("ngrams/table")
     assert table.shape == (NUM_ROWS, 2)
     with open(settings["vocab_file"], encoding="utf-8") as handle:
         ids = {token: number for number, token in enumerate(handle.read().split())}
-    singles = NUM_ROWS // 4
 
     def weights_of(first, second):
-        return table[singles + (ids[first] * 40499 + ids[second]) % (NUM_ROWS - singles)]
+        return table[len(ids) + (ids[first] * 40499 + ids[second]) % (NUM_ROWS - len(ids))]
 
     labels = label_map.notes_of_model([str(output / "best")])[0]
     yes, no = labels.index("yes"), labels.index("no")
@@ -102,10 +101,11 @@ def test_the_prediction_is_the_mean_of_encoder_and_table(finished, tmp_path):
     (encoder / "fine_tuning.json").write_text(json.dumps(notes), encoding="utf-8")
     with predictor.Predictor(str(encoder)) as model:
         alone = np.log(model.predict([text])[1][0])
-    singles = NUM_ROWS // 4
-    places = [token % singles for token in ids[1:]]
-    pairs = zip(ids, ids[1:])
-    places += [singles + (a * 40499 + b) % (NUM_ROWS - singles) for a, b in pairs]
+    singles = len(model.use.tokenizer.vocab)
+    places = list(ids[1:])
+    longer = [a * 40499 + b for a, b in zip(ids, ids[1:])]
+    longer += [pair % 32749 * 40499 + c for pair, c in zip(longer, ids[2:])]
+    places += [singles + number % (NUM_ROWS - singles) for number in longer]
     table, bias = values["ngrams/table"], values["ngrams/bias"]
     of_table = bias + 4 * table[places].sum(axis=0) / np.sqrt(len(places))
     # Differences of logits of the two classes, which a softmax keeps.
@@ -118,7 +118,7 @@ def test_names_of_a_classifiers_parts_are_their_scopes():
     assert set(checkpoint_names.CLASSIFIER_PARTS) == scopes == set(to_pytorch.PARTS_NOT_CONVERTED)
 
 
-@pytest.mark.parametrize("rate, factor", [(5e-3, 0.6), (1e-4, 30.0)])
+@pytest.mark.parametrize("rate, factor", [(5e-3, 0.9), (1e-4, 45.0)])
 def test_the_tables_learning_rate_does_not_depend_on_the_encoders(rate, factor):
     given = {"task_name": "multiclass", "ngram_rows": NUM_ROWS, "learning_rate": rate}
     options = finetuning_flags.of_settings(**given)
