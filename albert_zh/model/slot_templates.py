@@ -30,7 +30,7 @@ def are_in(head: Dict[str, Any]) -> bool:
 
 
 def table_shape(num_outputs: int) -> ngram_table.TableShape:
-    """The shape of the table. Its number of rows, a power of 2, is less if there are many outputs."""
+    """The shape of the table; with many outputs it has fewer rows, always a power of 2."""
     fitting = 2 ** int(math.log2(max(_MOST_WEIGHTS // num_outputs, 1)))
     rows = max(_FEWEST_ROWS, min(_MOST_ROWS, fitting))
     return ngram_table.TableShape(rows, rows // 4, 2)

@@ -71,7 +71,7 @@ _TABLE = (
         0,
         "Rows of a table of logits for tokens, and for pairs and triples of adjacent tokens, which "
         "is trained with the encoder; the prediction is the mean of both. It helps with topics of "
-        "single texts. Usually 262144, or fewer if there are many classes: a row takes 4 bytes per "
+        "single texts. Usually 131072, or fewer if there are many classes: a row takes 4 bytes per "
         "class. 0: no table. Not with --slots, whose templates are such a table, --teachers or "
         "LAMB.",
     ),

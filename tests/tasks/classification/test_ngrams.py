@@ -88,7 +88,9 @@ def test_the_prediction_is_the_mean_of_encoder_and_table(finished, tmp_path):
     with predictor.Predictor(str(best)) as model:
         text = "丙甲乙丁"
         both = np.log(model.predict([text])[1][0])
-        ids = [model.use.tokenizer.vocab[token] for token in ["[CLS]", *text, "[SEP]"]]
+        vocab = model.use.tokenizer.vocab
+    ids = [vocab[token] for token in ["[CLS]", *text, "[SEP]"]]
+    notes = json.loads((best / "fine_tuning.json").read_text(encoding="utf-8"))
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     for path in best.iterdir():
@@ -96,21 +98,31 @@ def test_the_prediction_is_the_mean_of_encoder_and_table(finished, tmp_path):
     kept = {name: value for name, value in values.items() if not name.startswith("ngrams/")}
     assert len(kept) == len(values) - 2
     checkpoint_values.write_checkpoint(str(encoder / prefix.rsplit("/", 1)[-1]), kept)
-    notes = json.loads((encoder / "fine_tuning.json").read_text(encoding="utf-8"))
-    del notes["head"]
-    (encoder / "fine_tuning.json").write_text(json.dumps(notes), encoding="utf-8")
+    without = {name: value for name, value in notes.items() if name != "head"}
+    (encoder / "fine_tuning.json").write_text(json.dumps(without), encoding="utf-8")
     with predictor.Predictor(str(encoder)) as model:
         alone = np.log(model.predict([text])[1][0])
-    singles = len(model.use.tokenizer.vocab)
-    places = list(ids[1:])
-    longer = [a * 40499 + b for a, b in zip(ids, ids[1:])]
-    longer += [pair % 32749 * 40499 + c for pair, c in zip(longer, ids[2:])]
-    places += [singles + number % (NUM_ROWS - singles) for number in longer]
-    table, bias = values["ngrams/table"], values["ngrams/bias"]
-    of_table = bias + 4 * table[places].sum(axis=0) / np.sqrt(len(places))
-    # Differences of logits of the two classes, which a softmax keeps.
-    expected = 0.5 * ((alone[0] - alone[1]) + (of_table[0] - of_table[1]))
-    np.testing.assert_allclose(both[0] - both[1], expected, atol=1e-4)
+
+    def expected(singles, length):
+        """The difference of the logits of the two classes, which a softmax keeps."""
+        longer = [a * 40499 + b for a, b in zip(ids, ids[1:])]
+        if length == 3:
+            longer += [pair % 32749 * 40499 + c for pair, c in zip(longer, ids[2:])]
+        places = [token % singles for token in ids[1:]]
+        places += [singles + number % (NUM_ROWS - singles) for number in longer]
+        rows, bias = values["ngrams/table"][places], values["ngrams/bias"]
+        of_table = bias + 4 * rows.sum(axis=0) / np.sqrt(len(places))
+        return 0.5 * ((alone[0] - alone[1]) + (of_table[0] - of_table[1]))
+
+    assert abs(both[0] - both[1] - expected(len(vocab), 3)) < 1e-4
+    first_version = tmp_path / "first_version"  # its notes state no length: pairs
+    shutil.copytree(str(best), str(first_version))
+    text_of_notes = json.dumps(dict(notes, head={"ngram_rows": NUM_ROWS}))
+    (first_version / "fine_tuning.json").write_text(text_of_notes, encoding="utf-8")
+    with predictor.Predictor(str(first_version)) as model:
+        both = np.log(model.predict([text])[1][0])
+    assert abs(both[0] - both[1] - expected(NUM_ROWS // 4, 2)) < 1e-4
+    assert abs(expected(NUM_ROWS // 4, 2) - expected(len(vocab), 3)) > 1e-3
 
 
 def test_names_of_a_classifiers_parts_are_their_scopes():
@@ -208,9 +220,16 @@ def test_a_run_says_that_it_leaves_out_the_table_of_its_start(finished, tmp_path
     assert "has ngrams, which are left out" in capsys.readouterr().out
 
 
-def test_another_number_of_rows_is_another_run(finished):
+def test_another_table_is_another_run(finished, tmp_path):
     with pytest.raises(UserError, match="ngram_rows"):
         finetuning.run(**dict(finished[0], ngram_rows=2048))
+    first_version = tmp_path / "out"  # its table has pairs, and it does not state so
+    shutil.copytree(str(finished[2]), str(first_version))
+    recorded = json.loads((first_version / "run_settings.json").read_text(encoding="utf-8"))
+    del recorded["fixed"]["ngram_length"]
+    (first_version / "run_settings.json").write_text(json.dumps(recorded), encoding="utf-8")
+    with pytest.raises(UserError, match="another ngram_length .*2.*3"):
+        finetuning.run(**dict(finished[0], output_dir=str(first_version)))
 
 
 @pytest.mark.parametrize(
