@@ -48,7 +48,8 @@ def table_shape(head: Dict[str, Any], vocab_size: int) -> TableShape:
     rows = num_rows(head)
     if "ngram_length" not in head:
         return TableShape(rows, rows // 4, 2)
-    return TableShape(rows, min(rows // 4, vocab_size), head["ngram_length"])
+    singles = min(rows // 4, vocab_size, TOKEN_RANGE)
+    return TableShape(rows, singles, head["ngram_length"])
 
 
 def beside_encoder(

@@ -69,15 +69,16 @@ def test_padding_does_not_change_logits():
 
 
 @pytest.mark.parametrize(
-    "head, expected",
+    "head, vocab_size, expected",
     [
-        ({"ngram_rows": 2**18, "ngram_length": 3}, (2**18, 8000, 3)),
-        ({"ngram_rows": 2**12, "ngram_length": 3}, (2**12, 2**10, 3)),
-        ({"ngram_rows": 2**17}, (2**17, 2**15, 2)),  # a model of the first version
+        ({"ngram_rows": 2**18, "ngram_length": 3}, 8000, (2**18, 8000, 3)),
+        ({"ngram_rows": 2**18, "ngram_length": 3}, 119547, (2**18, 2**15, 3)),
+        ({"ngram_rows": 2**12, "ngram_length": 3}, 8000, (2**12, 2**10, 3)),
+        ({"ngram_rows": 2**17}, 8000, (2**17, 2**15, 2)),  # a model of the first version
     ],
 )
-def test_shape_of_a_models_table(head, expected):
-    assert ngram_table.table_shape(head, 8000) == expected
+def test_shape_of_a_models_table(head, vocab_size, expected):
+    assert ngram_table.table_shape(head, vocab_size) == expected
 
 
 def test_ids_of_large_vocabularies_stay_in_the_table():
