@@ -22,8 +22,7 @@ RUN_SETTINGS = validation.record(
     {"fixed": validation.record(), "variable": validation.record()}, ["fixed", "variable"]
 )
 
-# Values of settings that earlier versions neither had nor recorded.
-_VALUES_BEFORE = {"ngram_rows": 0, "ngram_length": 2}
+_IN_WORDS = {"ngram_length": "length of n-grams"}  # of settings that are no flags
 _DIGEST = re.compile("[0-9a-f]{64}$")
 
 
@@ -161,13 +160,13 @@ def check_same_run(
         UserError: if the folder holds checkpoints of another run.
     """
     former, variable = former_settings(folder), variable or {}
-    recorded = former["fixed"] and dict(_VALUES_BEFORE, **former["fixed"])
+    recorded = former["fixed"] and _with_values_before(former["fixed"])
     for name in sorted(set(fixed) & set(recorded)):
         if recorded[name] != fixed[name]:
             raise UserError(
                 "%s contains a run with another %s%s: name another folder (--output_dir, "
                 "OUTPUT_DIR for the scripts) or remove this one"
-                % (folder, name, _from_to(recorded[name], fixed[name]))
+                % (folder, _IN_WORDS.get(name, name), _from_to(recorded[name], fixed[name]))
             )
     former_values = dict(variable, **former["variable"])
     changed = [n for n, value in sorted(variable.items()) if former_values[n] != value]
@@ -180,6 +179,15 @@ def check_same_run(
             former_values[name],
         )
     return changed
+
+
+def _with_values_before(fixed):
+    """Recorded settings, with the values of those that earlier versions neither had nor recorded.
+
+    Their tables of n-grams had pairs; a run without a table has no length of n-grams.
+    """
+    of_table = {"ngram_length": 2} if fixed.get("ngram_rows") else {}
+    return {"ngram_rows": 0, **of_table, **fixed}
 
 
 def tensorflow_version() -> Dict[str, str]:

@@ -289,7 +289,7 @@ def test_runs_of_earlier_versions_are_recognized(tmp_path):
     assert run_folder.check_same_run(str(tmp_path), now) == []
     for change, name in (
         ({"config": {"hidden_act": "relu"}}, "config"),
-        ({"ngram_rows": 1024}, r"ngram_rows \(0, now 1024\)"),
+        ({"ngram_rows": 1024, "ngram_length": 3}, r"ngram_rows \(0, now 1024\)"),
     ):
         with pytest.raises(UserError, match="contains a run with another " + name):
             run_folder.check_same_run(str(tmp_path), dict(now, **change))

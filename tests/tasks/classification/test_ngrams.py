@@ -228,7 +228,7 @@ def test_another_table_is_another_run(finished, tmp_path):
     recorded = json.loads((first_version / "run_settings.json").read_text(encoding="utf-8"))
     del recorded["fixed"]["ngram_length"]
     (first_version / "run_settings.json").write_text(json.dumps(recorded), encoding="utf-8")
-    with pytest.raises(UserError, match="another ngram_length .*2.*3"):
+    with pytest.raises(UserError, match=r"another length of n-grams \(2, now 3\): name another"):
         finetuning.run(**dict(finished[0], output_dir=str(first_version)))
 
 
