@@ -163,7 +163,9 @@ def _of_task(contents):
     contents = {"config" if _is_config(c) else name: c for name, c in contents.items()}
     notes = contents.get(_NOTES) or {}
     of_task = {name: notes.get(name) for name in _OF_THE_TASK}
-    of_task["head: tasks"] = notes.get("head", {}).get("tasks")  # what a generator writes
+    # What a generator writes, and what the rows of a classifier's table mean.
+    for name in ("tasks", "ngram_length"):
+        of_task["head: " + name] = notes.get("head", {}).get(name)
     return dict(contents, **{_NOTES: of_task})
 
 

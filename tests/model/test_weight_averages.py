@@ -185,6 +185,17 @@ def test_generators_that_write_otherwise_are_refused(tmp_path):
         run(folders, tmp_path / "mean")
 
 
+def test_tables_of_other_ngrams_are_refused(tmp_path):
+    """Their shapes may be the same, but not what their rows mean."""
+    heads = ({"ngram_rows": 1024}, {"ngram_rows": 1024, "ngram_length": 3})
+    folders = [
+        small_models.write_model(tmp_path / str(number), settings={"head": head})
+        for number, head in enumerate(heads)
+    ]
+    with pytest.raises(UserError, match=r"differ in fine_tuning.json \(head: ngram_length\)"):
+        run(folders, tmp_path / "mean")
+
+
 def test_heads_of_different_seeds_are_refused(tmp_path):
     folders = [small_models.write_model(tmp_path / str(seed), seed=seed) for seed in (1, 2)]
     with pytest.raises(UserError, match="initialized with different weights"):
