@@ -684,7 +684,7 @@ def test_other_tasks(task, form, folders, tmp_path, capsys):
 
 @needs_tf2
 def test_integers_sum_over_longer_texts_than_those_of_the_calibration(tmp_path):
-    settings = {"head": {"ngram_rows": 1024}}
+    settings = {"head": {"ngram_rows": 1024, "ngram_length": 3}}
     folder = small_models.write_model(tmp_path / "model", settings=settings)
     weights = checkpoint_values.read_weights(checkpoint_files.find_checkpoint(folder))
     table = np.random.RandomState(1).standard_normal([1024, 2])
