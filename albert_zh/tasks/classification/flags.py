@@ -1,5 +1,6 @@
 """Flags that only classification, multi-label tasks and regression have."""
 
+import os
 from typing import Any, Dict, Optional
 
 from absl import flags
@@ -8,7 +9,7 @@ from albert_zh.common import validation
 from albert_zh.common.errors import UserError
 from albert_zh.common.messages import say
 from albert_zh.model import ngram_table, slot_templates
-from albert_zh.model.checkpoints import fine_tuning_notes
+from albert_zh.model.checkpoints import checkpoint_files, fine_tuning_notes
 from albert_zh.tasks import datasets, kind_interface, model_width, task_forms
 from albert_zh.tasks import metrics as task_metrics
 from albert_zh.tasks.classification import losses
@@ -179,6 +180,8 @@ class ClassificationFlags(kind_interface.KindFlags):
                 raise UserError(
                     "--%s: the model was trained without %s: leave it out" % (name, part)
                 )
+        if options.do_train and options.ngram_rows and options.init_checkpoint:
+            _check_table_of_start(options.init_checkpoint)
         if options.swap_pairs and not task_forms.is_pair(task):
             raise UserError("--swap_pairs: --task_name=%s has single texts" % options.task_name)
         if options.best_metric == "f1" and len(task.labels) != 2:
@@ -243,6 +246,18 @@ def _check_ngram_rows(options):
     if rows and options.teachers:
         raise UserError(
             "--ngram_rows and --teachers: the table learns from labels only: leave one of them out"
+        )
+
+
+def _check_table_of_start(init_checkpoint):
+    """Raises `UserError` if the rows of the start's table are for other n-grams than the run's."""
+    folder = os.path.dirname(checkpoint_files.find_checkpoint(init_checkpoint))
+    head = fine_tuning_notes.notes_of_folder(folder).get("head", {})
+    if ngram_table.num_rows(head) and "ngram_length" not in head:
+        raise UserError(
+            "--ngram_rows and --init_checkpoint=%s: the table of n-grams of that model is of an "
+            "earlier version, without triples: start from another model, or use --ngram_rows=0, "
+            "which leaves its table out" % init_checkpoint
         )
 
 

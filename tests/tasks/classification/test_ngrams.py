@@ -232,6 +232,21 @@ def test_another_table_is_another_run(finished, tmp_path):
         finetuning.run(**dict(finished[0], output_dir=str(first_version)))
 
 
+def test_a_table_of_the_first_version_is_not_continued(finished, tmp_path, capsys):
+    """The rows of that table are for other n-grams than those of a new one."""
+    start = tmp_path / "start"
+    shutil.copytree(str(finished[2] / "best"), str(start))
+    notes = json.loads((start / "fine_tuning.json").read_text(encoding="utf-8"))
+    notes["head"] = {"ngram_rows": NUM_ROWS}
+    (start / "fine_tuning.json").write_text(json.dumps(notes), encoding="utf-8")
+    given = dict(finished[0], output_dir=str(tmp_path / "out"), init_checkpoint=str(start))
+    given.update(do_eval=False, do_predict=False, train_step=1, save_checkpoints_steps=1)
+    with pytest.raises(UserError, match="of an earlier version, without triples: start from an"):
+        finetuning.run(**given)
+    finetuning.run(**dict(given, ngram_rows=0))  # the way out
+    assert "has ngrams, which are left out" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "flags, labels",
     [({"multi_label": True}, ("yes|left", "no")), ({"regression": True}, ("1.0", "0.0"))],
