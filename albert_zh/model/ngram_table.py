@@ -39,14 +39,19 @@ def num_rows(head: Dict[str, Any]) -> int:
     return head.get("ngram_rows", 0)
 
 
+def is_of_first_version(head: Dict[str, Any]) -> bool:
+    """Whether a model with this `Settings.head` has a table of the first version, of pairs only."""
+    return bool(num_rows(head)) and "ngram_length" not in head
+
+
 def table_shape(head: Dict[str, Any], vocab_size: int) -> TableShape:
     """The shape of the n-gram table of a model with this `Settings.head` and vocabulary size.
 
-    The first models with a table state no length. They have pairs, and a quarter of the rows is for
-    single tokens, even if the vocabulary is smaller.
+    In a table of the first version a quarter of the rows is for single tokens, even if the
+    vocabulary is smaller.
     """
     rows = num_rows(head)
-    if "ngram_length" not in head:
+    if is_of_first_version(head):
         return TableShape(rows, rows // 4, 2)
     singles = min(rows // 4, vocab_size, TOKEN_RANGE)
     return TableShape(rows, singles, head["ngram_length"])

@@ -253,7 +253,7 @@ def _check_table_of_start(init_checkpoint):
     """Raises `UserError` if the rows of the start's table are for other n-grams than the run's."""
     folder = os.path.dirname(checkpoint_files.find_checkpoint(init_checkpoint))
     head = fine_tuning_notes.notes_of_folder(folder).get("head", {})
-    if ngram_table.num_rows(head) and "ngram_length" not in head:
+    if ngram_table.is_of_first_version(head):
         raise UserError(
             "--ngram_rows and --init_checkpoint=%s: the table of n-grams of that model is of an "
             "earlier version, without triples: start from another model, or use --ngram_rows=0, "
